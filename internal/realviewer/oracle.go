@@ -1,0 +1,266 @@
+package realviewer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ValueKind is the kind of a cell in an event file.
+type ValueKind string
+
+// The kinds of cells. A null is a cell of its own: it hides what an earlier line
+// wrote at its step.
+const (
+	KindNumber  ValueKind = "number"
+	KindBoolean ValueKind = "boolean"
+	KindText    ValueKind = "text"
+	KindNull    ValueKind = "null"
+)
+
+// Value is one cell. Two equal cells are equal with ==, but for NaN.
+type Value struct {
+	Kind ValueKind
+	// Number is the value of a number, and 0 or 1 for a boolean.
+	Number float64
+	// Text is a text's value, and a number's own digits ("NaN", "Infinity" and
+	// "-Infinity" included).
+	Text string
+}
+
+// LoggedLine is a line of metrics that has a step.
+type LoggedLine struct {
+	// Offset is where the line starts, in bytes.
+	Offset int64
+	// Step is data.global_step, else data.step.
+	Step int64
+	// Time is data.time, else ts, in unix seconds; NaN where neither is a number.
+	Time float64
+	// Cells are the metrics, stage among them, without the names of steps, epoch
+	// and time, and without lists and objects.
+	Cells map[string]Value
+}
+
+// Log is what an event file says.
+type Log struct {
+	// Lines are the lines of metrics that have a step, in the order of the file.
+	Lines []LoggedLine
+	// Malformed counts complete lines that are not JSON, blank ones excepted.
+	Malformed int
+	// Unplaced counts lines of metrics without a usable step.
+	Unplaced int
+	// Other counts lines that are JSON, but not metrics: images, for instance.
+	Other int
+	// Rest is what follows the last newline, and starts at RestOffset.
+	Rest       []byte
+	RestOffset int64
+}
+
+// LoggedPoint is one value of one metric.
+type LoggedPoint struct {
+	Offset int64
+	Step   int64
+	Time   float64
+	Value  Value
+}
+
+// ReadLog reads an event file line by line, slowly and plainly, with
+// encoding/json. A file that does not exist is an empty Log.
+func ReadLog(path string) (*Log, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return &Log{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read event file: %w", err)
+	}
+	return ParseLog(text), nil
+}
+
+// ParseLog is ReadLog of a file's bytes.
+func ParseLog(text []byte) *Log {
+	logged := &Log{}
+	for offset := 0; ; {
+		end := bytes.IndexByte(text[offset:], '\n')
+		if end < 0 {
+			logged.Rest, logged.RestOffset = text[offset:], int64(offset)
+			return logged
+		}
+		logged.addLine(int64(offset), text[offset:offset+end])
+		offset += end + 1
+	}
+}
+
+// Ended is the Log of a run that has ended, where an unterminated last line
+// counts if it is complete JSON. What is no JSON stays the Rest.
+func (l *Log) Ended() *Log {
+	if !json.Valid(quoteNonFinite(l.Rest)) {
+		return l
+	}
+	ended := *l
+	ended.Lines = slices.Clone(l.Lines)
+	ended.Rest, ended.RestOffset = nil, l.RestOffset+int64(len(l.Rest))
+	ended.addLine(l.RestOffset, l.Rest)
+	return &ended
+}
+
+func (l *Log) addLine(offset int64, line []byte) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return
+	}
+	var event any
+	if err := decodeLine(line, &event); err != nil {
+		l.Malformed++
+		return
+	}
+	fields, _ := event.(map[string]any)
+	data, isObject := fields["data"].(map[string]any)
+	if fields["type"] != "metrics" || !isObject {
+		l.Other++
+		return
+	}
+	step, ok := stepOf(data)
+	if !ok {
+		l.Unplaced++
+		return
+	}
+	l.Lines = append(l.Lines, LoggedLine{
+		Offset: offset, Step: step, Time: timeOf(data["time"], fields["ts"]), Cells: cellsOf(data),
+	})
+}
+
+// decodeLine reads one JSON value and nothing after it, numbers by their digits.
+func decodeLine(line []byte, into *any) error {
+	decoder := json.NewDecoder(bytes.NewReader(quoteNonFinite(line)))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
+}
+
+// nonFinitePrefix marks a quoted NaN or infinity. No SDK writes it.
+const nonFinitePrefix = "\uE000non-finite:"
+
+// quoteNonFinite makes strings of the tokens that Python writes and JSON lacks,
+// wherever they stand outside a string.
+func quoteNonFinite(line []byte) []byte {
+	var out []byte
+	inString := false
+	for i := 0; i < len(line); i++ {
+		rest := line[i:]
+		switch {
+		case inString && line[i] == '\\' && len(rest) > 1:
+			out = append(out, rest[:2]...)
+			i++
+			continue
+		case line[i] == '"':
+			inString = !inString
+		case !inString:
+			if token := nonFiniteToken(rest); token != "" {
+				out = append(out, `"`+nonFinitePrefix+token+`"`...)
+				i += len(token) - 1
+				continue
+			}
+		}
+		out = append(out, line[i])
+	}
+	return out
+}
+
+func nonFiniteToken(text []byte) string {
+	for _, token := range []string{"NaN", "Infinity", "-Infinity"} {
+		if bytes.HasPrefix(text, []byte(token)) {
+			return token
+		}
+	}
+	return ""
+}
+
+// stepOf follows the Viewer: int(global_step), else int(step), as Python's int
+// takes numbers, booleans and texts of digits.
+func stepOf(data map[string]any) (int64, bool) {
+	value := data["global_step"]
+	if value == nil {
+		value = data["step"]
+	}
+	switch value := value.(type) {
+	case bool:
+		if value {
+			return 1, true
+		}
+		return 0, true
+	case string:
+		step, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		return step, err == nil
+	case json.Number:
+		if step, err := strconv.ParseInt(value.String(), 10, 64); err == nil {
+			return step, true
+		}
+		number, err := value.Float64()
+		if err != nil || math.Abs(number) >= 1<<63 {
+			return 0, false
+		}
+		return int64(number), true
+	default:
+		return 0, false
+	}
+}
+
+func timeOf(candidates ...any) float64 {
+	for _, candidate := range candidates {
+		if value, ok := valueOf(candidate); ok && value.Kind == KindNumber {
+			return value.Number
+		}
+	}
+	return math.NaN()
+}
+
+func cellsOf(data map[string]any) map[string]Value {
+	cells := make(map[string]Value, len(data))
+	for name, cell := range data {
+		switch name {
+		case "global_step", "step", "epoch", "time":
+			continue
+		}
+		if value, ok := valueOf(cell); ok {
+			cells[name] = value
+		}
+	}
+	return cells
+}
+
+// valueOf returns what a decoded cell is; lists and objects are no cells.
+func valueOf(cell any) (Value, bool) {
+	switch cell := cell.(type) {
+	case nil:
+		return Value{Kind: KindNull}, true
+	case bool:
+		if cell {
+			return Value{Kind: KindBoolean, Number: 1}, true
+		}
+		return Value{Kind: KindBoolean}, true
+	case json.Number:
+		// Out of range is ±Inf, as in Python.
+		number, _ := strconv.ParseFloat(cell.String(), 64)
+		return Value{Kind: KindNumber, Number: number, Text: cell.String()}, true
+	case string:
+		if token, ok := strings.CutPrefix(cell, nonFinitePrefix); ok {
+			number, _ := strconv.ParseFloat(token, 64)
+			return Value{Kind: KindNumber, Number: number, Text: token}, true
+		}
+		return Value{Kind: KindText, Text: cell}, true
+	default:
+		return Value{}, false
+	}
+}

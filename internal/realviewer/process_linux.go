@@ -1,0 +1,63 @@
+package realviewer
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// childAttributes makes a child the leader of its own process group and lets it
+// die with this process, however that dies. The kernel ties the second to the
+// thread that started the child; the Go runtime ends a thread only where a
+// goroutine that is locked to it ends, which no test of ours does.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// clockTick is the unit of times in /proc/<pid>/stat. It is 100 per second on
+// every Linux that Go runs on.
+const clockTick = 10 * time.Millisecond
+
+// cpuTime returns the user and system time that a process has used so far.
+func cpuTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	// The name in parentheses may hold spaces: count from behind it, where field
+	// 3 (state) comes first. Fields 14 and 15 are user and system time.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const user, system = 14 - 3, 15 - 3
+	if len(fields) <= system {
+		return 0, fmt.Errorf("read processor time: %d fields in %q", len(fields), stat)
+	}
+	var total time.Duration
+	for _, field := range fields[user : system+1] {
+		ticks, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read processor time: %w", err)
+		}
+		total += time.Duration(ticks) * clockTick
+	}
+	return total, nil
+}
+
+// residentBytes returns how much of a process is in memory.
+func residentBytes(pid int) (int64, error) {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read resident memory: %w", err)
+	}
+	fields := bytes.Fields(statm)
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("read resident memory: %q", statm)
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read resident memory: %w", err)
+	}
+	return pages * int64(os.Getpagesize()), nil
+}

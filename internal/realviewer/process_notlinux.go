@@ -1,0 +1,22 @@
+//go:build unix && !linux
+
+package realviewer
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// childAttributes makes a child the leader of its own process group. Only Linux
+// can also tie its life to ours; elsewhere the clean-up of the tests has to.
+func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func cpuTime(pid int) (time.Duration, error) {
+	return 0, fmt.Errorf("processor time of %d: %w", pid, errors.ErrUnsupported)
+}
+
+func residentBytes(pid int) (int64, error) {
+	return 0, fmt.Errorf("resident memory of %d: %w", pid, errors.ErrUnsupported)
+}

@@ -1,0 +1,36 @@
+//go:build !unix
+
+package realviewer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Without process groups a Viewer could outlive its test, so Ensure says
+// ErrUnavailable here and nothing below is reached.
+const (
+	supported    = false
+	systemPython = "python"
+	scriptDir    = "Scripts"
+	exeSuffix    = ".exe"
+)
+
+func childAttributes() *syscall.SysProcAttr { return nil }
+
+func signalGroup(pid int, _ syscall.Signal) error {
+	return fmt.Errorf("signal group %d: %w", pid, errors.ErrUnsupported)
+}
+
+func tryLock(*os.File) error { return errors.ErrUnsupported }
+
+func cpuTime(pid int) (time.Duration, error) {
+	return 0, fmt.Errorf("processor time of %d: %w", pid, errors.ErrUnsupported)
+}
+
+func residentBytes(pid int) (int64, error) {
+	return 0, fmt.Errorf("resident memory of %d: %w", pid, errors.ErrUnsupported)
+}

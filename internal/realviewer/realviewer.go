@@ -1,0 +1,170 @@
+// Package realviewer runs the real Viewers that the tests and benchmarks of
+// this project are measured against: releases 0.5.3, 0.6.0 and 0.7.2, installed
+// from PyPI, started on free ports of 127.0.0.1 with a home directory and a
+// storage of their own, and filled by each release's own SDK.
+//
+// The way of a call: Require (or a Lab, which shares one running Viewer per
+// release among all tests of a process) asks Ensure for an Install, which is a
+// cached virtual environment; Seed fills a storage and says in a Manifest what
+// is in it; WriteRun adds runs that would take the SDK too long; StartTrainer
+// keeps runs alive; Start runs a Viewer on that storage. ReadLog is the slow and
+// plain reader of an event file that our own parser is compared with.
+//
+// It knows nothing of gRPC and of the other rooms, ReadLog above all: an oracle
+// that shares code with what it judges is none. Only tests import it.
+package realviewer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Version is a release of Runicorn.
+type Version string
+
+// The releases that tests run, one of each generation.
+const (
+	V053 Version = "0.5.3"
+	V060 Version = "0.6.0"
+	V072 Version = "0.7.2"
+)
+
+// Versions returns the releases that tests run, oldest first.
+func Versions() []Version { return []Version{V053, V060, V072} }
+
+// HasPaths says whether the release groups runs by path, alias and tags, as
+// 0.6 and later do, and not by project and name.
+func (v Version) HasPaths() bool { return v != V053 }
+
+// ModeVariable is the environment variable that says what a missing Python or
+// PyPI means.
+const ModeVariable = "RUNICORN_E2E"
+
+// Mode says what tests with real Viewers do where these cannot be installed.
+type Mode string
+
+// The values of ModeVariable; unset is ModeAuto.
+const (
+	ModeAuto     Mode = "auto"     // skip, with one line on standard error
+	ModeRequired Mode = "required" // fail
+	ModeOff      Mode = "off"      // skip always
+)
+
+// ModeFromEnv reads ModeVariable.
+func ModeFromEnv() (Mode, error) {
+	switch mode := Mode(os.Getenv(ModeVariable)); mode {
+	case "", ModeAuto:
+		return ModeAuto, nil
+	case ModeRequired, ModeOff:
+		return mode, nil
+	default:
+		return "", fmt.Errorf("%s=%q: want %s, %s or %s", ModeVariable, mode, ModeRequired, ModeOff, ModeAuto)
+	}
+}
+
+var (
+	// ErrOff says that ModeVariable turns real Viewers off.
+	ErrOff = errors.New("real Viewers are turned off by " + ModeVariable)
+	// ErrUnavailable says that a Viewer could not be installed here, as without
+	// Python or without PyPI. Everything that fails later is a real failure.
+	ErrUnavailable = errors.New("real Viewers cannot be installed here")
+)
+
+// installLimit bounds one installation. A cold one takes half a minute; another
+// process that holds the lock may take as long.
+const installLimit = 5 * time.Minute
+
+// installs holds one installation per release and process. They outlive every
+// test, hence the context of their own.
+var installs = map[Version]func() (*Install, error){
+	V053: sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, V053) }),
+	V060: sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, V060) }),
+	V072: sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, V072) }),
+}
+
+func ensureWithin(limit time.Duration, version Version) (*Install, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return Ensure(ctx, version)
+}
+
+// Find returns the process's Install of a release, making it if need be. It
+// needs no test, so TestMain may call it. The error is ErrOff or ErrUnavailable
+// where the mode and the machine say so.
+func Find(version Version) (*Install, error) {
+	mode, err := ModeFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	if mode == ModeOff {
+		return nil, ErrOff
+	}
+	find, ok := installs[version]
+	if !ok {
+		return nil, fmt.Errorf("no requirements for Viewer %s", version)
+	}
+	return find()
+}
+
+// Require returns the Install of a release. Where that cannot be had it skips or
+// fails the test, as ModeVariable says.
+func Require(tb testing.TB, version Version) *Install {
+	tb.Helper()
+	install, err := Find(version)
+	if err != nil {
+		giveUp(tb, err)
+	}
+	return install
+}
+
+// announceSkip prints why tests are skipped, once per process: `go test` hides
+// the reasons of skipped tests, and a silent skip looks like a pass.
+var announceSkip = sync.OnceFunc(func() {
+	fmt.Fprintf(os.Stderr, "\n*** SKIPPED: tests with real Viewers did NOT run (no Python 3 with venv, or no PyPI); %s=%s makes this a failure ***\n\n",
+		ModeVariable, ModeRequired)
+})
+
+// giveUp ends a test that has no Viewer.
+func giveUp(tb testing.TB, err error) {
+	tb.Helper()
+	mode, modeErr := ModeFromEnv()
+	if modeErr != nil {
+		tb.Fatal(modeErr)
+	}
+	switch verdictOf(mode, err) {
+	case skipQuietly:
+		tb.Skip(err)
+	case skipLoudly:
+		announceSkip()
+		tb.Skip(err)
+	case fail:
+		tb.Fatal(err)
+	}
+}
+
+// verdict is what becomes of a test without a Viewer.
+type verdict string
+
+const (
+	skipQuietly verdict = "skip quietly"
+	skipLoudly  verdict = "skip loudly"
+	fail        verdict = "fail"
+)
+
+// verdictOf skips what was turned off, and what cannot be had where that is
+// allowed; all else is a failure.
+func verdictOf(mode Mode, err error) verdict {
+	switch {
+	case errors.Is(err, ErrOff):
+		return skipQuietly
+	case errors.Is(err, ErrUnavailable) && mode == ModeAuto:
+		return skipLoudly
+	default:
+		return fail
+	}
+}

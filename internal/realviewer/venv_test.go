@@ -1,0 +1,93 @@
+package realviewer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestModeFromEnv_TakesThreeWords(t *testing.T) {
+	for _, row := range []struct {
+		value string
+		want  Mode
+		ok    bool
+	}{
+		{"", ModeAuto, true},
+		{"auto", ModeAuto, true},
+		{"required", ModeRequired, true},
+		{"off", ModeOff, true},
+		{"yes", "", false},
+		{"OFF", "", false},
+	} {
+		t.Run(row.value, func(t *testing.T) {
+			t.Setenv(ModeVariable, row.value)
+			got, err := ModeFromEnv()
+			if got != row.want || (err == nil) != row.ok {
+				t.Errorf("got %q, %v; want %q, ok %t", got, err, row.want, row.ok)
+			}
+		})
+	}
+}
+
+func TestVerdict_OnlyWhatCannotBeHadIsSkipped(t *testing.T) {
+	unavailable := fmt.Errorf("install: %w: no python3", ErrUnavailable)
+	for _, row := range []struct {
+		mode Mode
+		err  error
+		want verdict
+	}{
+		{ModeAuto, unavailable, skipLoudly},
+		{ModeRequired, unavailable, fail},
+		{ModeOff, ErrOff, skipQuietly},
+		{ModeAuto, errExited, fail},
+		{ModeRequired, errExited, fail},
+	} {
+		t.Run(fmt.Sprintf("%s, %v", row.mode, row.err), func(t *testing.T) {
+			if got := verdictOf(row.mode, row.err); got != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func TestFind_IsTurnedOff(t *testing.T) {
+	t.Setenv(ModeVariable, string(ModeOff))
+	if _, err := Find(V053); !errors.Is(err, ErrOff) {
+		t.Errorf("the error is %v, want %v", err, ErrOff)
+	}
+}
+
+func TestEnsure_SaysThatPythonIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := Ensure(t.Context(), V053); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("the error is %v, want %v", err, ErrUnavailable)
+	}
+}
+
+func TestEnsure_RefusesAnUnknownRelease(t *testing.T) {
+	if _, err := Ensure(t.Context(), "0.4.0"); err == nil || errors.Is(err, ErrUnavailable) {
+		t.Errorf("the error is %v, want a failure that is never skipped", err)
+	}
+}
+
+func TestLockFile_HasOneHolderAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := lockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), lockPoll*3/2)
+	defer cancel()
+	if _, err := lockFile(short, path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the error is %v, want that the wait has ended", err)
+	}
+	time.AfterFunc(lockPoll, unlock)
+	again, err := lockFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
