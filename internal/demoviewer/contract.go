@@ -1,0 +1,150 @@
+package demoviewer
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ContractRoute is a request that a demo and a real Viewer must answer alike: same status, same media type, same shape.
+type ContractRoute struct {
+	Method string
+	// Path has the placeholders {run_id}, {project}, {name}, {artifact} and {events} (the query-escaped path of the run's
+	// event file), see Expand.
+	Path string
+	// Send is a JSON body, or empty.
+	Send string
+	// Range is a Range header, or empty.
+	Range string
+	// Free are the keys whose objects have data for keys; for CompareShapes.
+	Free []string
+	// template is the route that a generation must have.
+	template string
+}
+
+// Expand puts values into the placeholders of the path.
+func (c ContractRoute) Expand(values map[string]string) string {
+	pairs := make([]string, 0, 2*len(values))
+	for name, value := range values {
+		pairs = append(pairs, "{"+name+"}", value)
+	}
+	return strings.NewReplacer(pairs...).Replace(c.Path)
+}
+
+// contract lists the requests of all generations. None of them changes anything.
+var contract = []ContractRoute{
+	{Path: "/api/health"},
+	{Path: "/api/config"},
+	{Path: "/api/runs"},
+	{Path: "/api/runs/{run_id}", Free: []string{"summary", "config"}},
+	{Path: "/api/runs/20200101_000000_abcdef", template: "/api/runs/{run_id}"},
+	{Path: "/api/runs/{run_id}/metrics", Free: []string{"rows"}},
+	{Path: "/api/runs/{run_id}/metrics_step", Free: []string{"rows"}},
+	{Path: "/api/runs/{run_id}/metrics_step?downsample=99", template: "/api/runs/{run_id}/metrics_step"},
+	{Path: "/api/runs/{run_id}/metrics_step?downsample=x", template: "/api/runs/{run_id}/metrics_step"},
+	{Path: "/api/runs/{run_id}/progress"},
+	{Path: "/api/runs/{run_id}/images"},
+	{Path: "/api/runs/{run_id}/artifacts"},
+	{Path: "/api/runs/{run_id}/assets", Free: []string{"config"}},
+	{Path: "/api/runs/{run_id}/assets/refs"},
+	{Path: "/api/runs/{run_id}/assets/download?path={events}", Range: "bytes=0-0"},
+	{Path: "/api/runs/{run_id}/assets/download?path={events}", Range: "bytes=999999999-"},
+	{Path: "/api/runs/{run_id}/assets/download?path={events}", Range: "bytes=a-b"},
+	{Path: "/api/runs/{run_id}/assets/download?path=%2Fetc%2Fhostname"},
+	{Path: "/api/runs/{run_id}/assets/download"},
+	{Path: "/api/environment/{run_id}", Free: []string{"environment"}},
+	{Path: "/api/environment/nope", template: "/api/environment/{run_id}"},
+	{Path: "/api/metrics/cache/stats"},
+	{Path: "/api/projects"},
+	{Path: "/api/projects/{project}/names"},
+	{Path: "/api/projects/{project}/names/{name}/runs"},
+	{Path: "/api/projects/nope/names", template: "/api/projects/{project}/names"},
+	{Path: "/api/paths", Free: []string{"tree"}},
+	{Path: "/api/paths?include_stats=true", Free: []string{"tree", "stats"}},
+	{Path: "/api/paths/tree", Free: []string{"tree"}},
+	{Path: "/api/paths/runs?path={project}"},
+	{Path: "/api/paths/runs?path={project}&exact=maybe"},
+	{Path: "/api/paths/export?path={project}", Free: []string{"summary", "meta"}},
+	{Path: "/api/paths/export"},
+	{Path: "/api/recycle-bin"},
+	{Path: "/api/gpu/telemetry"},
+	{Path: "/api/system/monitor", Free: []string{"frequency", "disk"}},
+	{Path: "/api/storage/stats", Free: []string{"by_category"}},
+	{Path: "/api/artifacts", Free: []string{"aliases"}},
+	{Path: "/api/artifacts/stats", Free: []string{"by_type"}},
+	{Path: "/api/artifacts/{artifact}/versions", template: "/api/artifacts/{artifact_name}/versions"},
+	{
+		Path: "/api/artifacts/{artifact}/v1", template: "/api/artifacts/{artifact_name}/v{version}",
+		Free: []string{"metadata"},
+	},
+	{Path: "/api/artifacts/{artifact}/v0", template: "/api/artifacts/{artifact_name}/v{version}"},
+	{Path: "/api/artifacts/{artifact}/v99", template: "/api/artifacts/{artifact_name}/v{version}"},
+	{Path: "/api/artifacts/{artifact}/vx", template: "/api/artifacts/{artifact_name}/v{version}"},
+	{Path: "/api/artifacts/{artifact}/v1/files", template: "/api/artifacts/{artifact_name}/v{version}/files"},
+	{
+		Path: "/api/artifacts/{artifact}/v1/lineage", template: "/api/artifacts/{artifact_name}/v{version}/lineage",
+		Free: []string{"metadata"},
+	},
+	{Path: "/api/remote/status"},
+	{Path: "/api/remote/sessions"},
+	{Path: "/api/remote/viewer/sessions"},
+	{Path: "/api/remote/viewer/status/nope", template: "/api/remote/viewer/status/{session_id}"},
+	{Path: "/api/remote/known-hosts/list"},
+	{Path: "/api/remote/connections/saved"},
+	{Path: "/api/remote/fs/list?connection_id=u@h:22&path=/"},
+	{Path: "/api/remote/fs/exists?connection_id=bogus&path=/"},
+	{Path: "/api/remote/conda-envs"},
+	{Path: "/api/remote/config?connection_id=u@h:22"},
+	{Path: "/api/config/ssh_connections"},
+	{Path: "/api/nope", template: "*"},
+	{Path: "/api/runs/", template: "*"},
+	{Method: "HEAD", Path: "/api/runs", template: "*"},
+	{Method: "POST", Path: "/api/runs", Send: "{}", template: "*"},
+	{Method: "POST", Path: "/api/export", Send: "{}", template: "*"},
+	{Method: "POST", Path: "/api/status/check"},
+	{Method: "POST", Path: "/api/runs/soft-delete", Send: `{"run_ids":["bad"]}`},
+	{Method: "POST", Path: "/api/runs/soft-delete", Send: `{"run_ids":["20200101_000000_abcdef"]}`, Free: []string{"results"}},
+	{Method: "POST", Path: "/api/runs/soft-delete", Send: `[1]`},
+	{Method: "POST", Path: "/api/runs/soft-delete"},
+	{Method: "POST", Path: "/api/recycle-bin/restore", Send: `{"run_ids":["20200101_000000_abcdef"]}`, Free: []string{"results"}},
+	{Method: "POST", Path: "/api/recycle-bin/empty", Send: `{"confirm":false}`},
+	{Method: "PATCH", Path: "/api/runs/20200101_000000_abcdef", Send: `{}`, template: "/api/runs/{run_id}"},
+	{Method: "PATCH", Path: "/api/runs/{run_id}", Send: `{"alias":3}`},
+	{Method: "DELETE", Path: "/api/runs/20200101_000000_abcdef/permanent", template: "/api/runs/{run_id}/permanent"},
+	{Method: "DELETE", Path: "/api/runs/{run_id}/permanent?dry_run=true"},
+	{Method: "POST", Path: "/api/paths/soft-delete", Send: `{"path":"no/such/path"}`},
+	{Method: "POST", Path: "/api/remote/disconnect", Send: `{"host":"h","username":"u"}`},
+	{Method: "POST", Path: "/api/remote/disconnect", Send: `{"host":"h"}`},
+	{Method: "POST", Path: "/api/remote/viewer/stop", Send: `{"session_id":"nope"}`},
+	{Method: "POST", Path: "/api/remote/connections/saved", Send: `{}`},
+}
+
+// ContractRoutes lists the requests that a generation must answer as the real Viewer does.
+func ContractRoutes(release Generation) ([]ContractRoute, error) {
+	g, err := loadGeneration(release)
+	if err != nil {
+		return nil, fmt.Errorf("contract routes: %w", err)
+	}
+	var routes []ContractRoute
+	for _, c := range contract {
+		if c.Method == "" {
+			c.Method = "GET"
+		}
+		if c.template == "" {
+			c.template, _, _ = strings.Cut(c.Path, "?")
+		}
+		if c.template == "*" || g.has(c.Method, c.template) {
+			routes = append(routes, c)
+		}
+	}
+	return routes, nil
+}
+
+// has tells whether the generation has a route.
+func (g *generation) has(method, template string) bool {
+	for _, r := range g.routes {
+		if r.method == method && r.template == template {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,214 @@
+package demoviewer
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"sort"
+	"strconv"
+	"time"
+)
+
+// Shape of a generated run: in every period of lines the same ones are sparse, non-finite or of another stage, so the
+// length of n lines is known without writing them.
+const (
+	period         = 500
+	bestOfTraining = "val/accuracy"
+	liveInterval   = 400 * time.Millisecond
+	liveFor        = 24 * time.Hour
+)
+
+// training is a generated event file: line i is a function of the seed and i alone. It grows with the clock, or is
+// whole from the start, and stops at its limit, so a live run ends as finished after liveFor.
+type training struct {
+	start    time.Time
+	interval time.Duration
+	limit    int64 // lines at the end
+	seed     uint64
+	whole    bool            // a finished run: all lines are there
+	prefix   [period + 1]int // bytes of the first n lines of a period, without the digits of their steps
+}
+
+// newTraining prepares the lengths of a period.
+func newTraining(start time.Time, interval time.Duration, limit int64, seed uint64, whole bool) *training {
+	t := &training{start: start, interval: interval, limit: limit, seed: seed, whole: whole}
+	for i := range period {
+		line := t.appendLine(nil, int64(i))
+		t.prefix[i+1] = t.prefix[i] + len(line) - len(strconv.Itoa(i+1))
+	}
+	return t
+}
+
+// count is the number of lines at time now.
+func (t *training) count(now time.Time) int64 {
+	if t.whole {
+		return t.limit
+	}
+	return min(max(int64(now.Sub(t.start)/t.interval), 0), t.limit)
+}
+
+func (t *training) end() time.Time           { return t.timeOf(t.limit - 1) }
+func (t *training) over(now time.Time) bool  { return t.count(now) == t.limit }
+func (t *training) size(now time.Time) int64 { return t.offset(t.count(now)) }
+
+// timeOf is when line i is written.
+func (t *training) timeOf(i int64) time.Time { return t.start.Add(time.Duration(i+1) * t.interval) }
+
+func (t *training) modified(now time.Time) time.Time { return t.timeOf(t.count(now) - 1) }
+
+// offset is the length of the first n lines.
+func (t *training) offset(n int64) int64 {
+	return n/period*int64(t.prefix[period]) + int64(t.prefix[n%period]) + digitsUpTo(n)
+}
+
+// digitsUpTo counts the digits of 1 to n.
+func digitsUpTo(n int64) (digits int64) {
+	for power := int64(1); power <= n; power *= 10 {
+		digits += n - power + 1
+	}
+	return digits
+}
+
+// writeRange makes the lines that hold the bytes from..to and writes those bytes.
+func (t *training) writeRange(w io.Writer, from, to int64) error {
+	const chunk = 64 << 10
+	i := int64(sort.Search(int(t.limit), func(n int) bool { return t.offset(int64(n)+1) > from }))
+	at := t.offset(i)
+	buf := make([]byte, 0, chunk+512)
+	for from < to {
+		buf = buf[:0]
+		for ; len(buf) < chunk && at+int64(len(buf)) < to; i++ {
+			buf = t.appendLine(buf, i)
+		}
+		end := min(at+int64(len(buf)), to)
+		if _, err := w.Write(buf[from-at : end-at]); err != nil {
+			return err
+		}
+		at += int64(len(buf))
+		from = at
+	}
+	return nil
+}
+
+// appendLine writes line i as the SDK does. Every number has a fixed width but the step.
+func (t *training) appendLine(b []byte, i int64) []byte {
+	b = append(b, `{"ts": `...)
+	b = t.appendTime(b, i)
+	b = append(b, `, "type": "metrics", "data": {"train/loss": `...)
+	b = append(b, t.loss(i, "NaN")...)
+	b = append(b, `, "train/accuracy": `...)
+	b = appendFixed(b, t.accuracy(i))
+	b = append(b, `, "lr": `...)
+	b = appendFixed(b, learningRate(i))
+	if hasGrad(i) {
+		b = append(b, `, "grad/norm": `...)
+		b = append(b, t.grad(i, "Infinity", "-Infinity")...)
+	}
+	if hasVal(i) {
+		b = append(b, `, "val/accuracy": `...)
+		b = appendFixed(b, valAccuracy(i))
+	}
+	b = append(b, `, "global_step": `...)
+	b = strconv.AppendInt(b, i+1, 10)
+	b = append(b, `, "time": `...)
+	b = t.appendTime(b, i)
+	b = append(b, `, "stage": "`...)
+	b = append(b, stage(i)...)
+	return append(b, "\"}}\n"...)
+}
+
+// appendTime writes the time of line i in epoch seconds with six decimals.
+func (t *training) appendTime(b []byte, i int64) []byte {
+	micros := t.timeOf(i).UnixMicro()
+	b = strconv.AppendInt(b, micros/1e6, 10)
+	b = append(b, '.')
+	return append(b, strconv.FormatInt(1e6+micros%1e6, 10)[1:]...)
+}
+
+// appendFixed writes a number below ten with six decimals, eight bytes.
+func appendFixed(b []byte, x float64) []byte { return strconv.AppendFloat(b, x, 'f', 6, 64) }
+
+// Which lines are sparse, and the stage: both names are as long as each other.
+func hasGrad(i int64) bool { return i%10 == 9 }
+func hasVal(i int64) bool  { return i%50 == 49 }
+
+func stage(i int64) string {
+	if i%50 >= 45 {
+		return "valid"
+	}
+	return "train"
+}
+
+// loss falls, with noise; three lines of a period have none.
+func (t *training) loss(i int64, nan string) []byte {
+	if at := i % period; at >= 123 && at <= 125 {
+		return []byte(nan)
+	}
+	return appendFixed(nil, 2.5*math.Exp(-float64(i)/2000)+0.1+0.05*t.noise(i))
+}
+
+// grad is infinite at two lines of a period.
+func (t *training) grad(i int64, inf, negInf string) []byte {
+	switch i % period {
+	case 249:
+		return []byte(inf)
+	case 499:
+		return []byte(negInf)
+	}
+	return appendFixed(nil, 3+2*t.noise(i))
+}
+
+func (t *training) accuracy(i int64) float64 {
+	return min(max(1-math.Exp(-float64(i)/3000)+0.02*t.noise(i), 0), 1)
+}
+
+func learningRate(i int64) float64 { return 0.1 / (1 + float64(i)/10000) }
+func valAccuracy(i int64) float64  { return 0.95 - 0.95*math.Exp(-float64(i)/4000) }
+
+// noise is in -1..1 and depends on the seed and the line (splitmix64).
+func (t *training) noise(i int64) float64 {
+	x := t.seed + uint64(i+1)*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return float64((x^x>>31)>>11)/(1<<52) - 1
+}
+
+// bestAccuracy is the best validation so far, NaN before the first: the curve only rises.
+func (t *training) bestAccuracy(now time.Time) float64 {
+	n := t.count(now)
+	if n < 50 {
+		return math.NaN()
+	}
+	return valAccuracy(n/50*50 - 1)
+}
+
+// table is what merging the lines would give, without reading them: steps never repeat.
+func (t *training) table(now time.Time) table {
+	n := t.count(now)
+	columns := []string{"global_step", "grad/norm", "lr", "stage", "time", "train/accuracy", "train/loss", "val/accuracy"}
+	switch {
+	case n == 0:
+		return table{columns: []string{}}
+	case n < 10:
+		columns = append(columns[:1], columns[2:7]...)
+	case n < 50:
+		columns = columns[:7]
+	}
+	return table{columns: columns, rows: int(n), row: func(row int) []json.RawMessage {
+		i := int64(row)
+		cells := []json.RawMessage{
+			strconv.AppendInt(nil, i+1, 10), nil, appendFixed(nil, learningRate(i)), []byte(`"` + stage(i) + `"`),
+			t.appendTime(nil, i), appendFixed(nil, t.accuracy(i)), t.loss(i, ""), nil,
+		}
+		if hasGrad(i) {
+			cells[1] = t.grad(i, "", "")
+		}
+		if hasVal(i) {
+			cells[7] = appendFixed(nil, valAccuracy(i))
+		}
+		if n < 10 {
+			cells = append(cells[:1], cells[2:]...)
+		}
+		return cells[:len(columns)]
+	}}
+}

@@ -1,0 +1,218 @@
+// Package faultproxy is an HTTP proxy that breaks things on demand: late headers, trickling or cut bodies, other statuses,
+// held calls, a wrong Content-Length, garbage, a server that is down or has been replaced. Tests put it in front of the
+// demo Viewer and of real Viewers alike.
+//
+// A call goes: listener → the first rule that matches and is not used up → its fault, around a ReverseProxy to whatever
+// stands behind → the client. A call without a rule passes untouched, upgrades (WebSocket) included. Calls are counted by
+// method and path, whether or not they reach what is behind.
+//
+// The package must know nothing else of the project.
+package faultproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+)
+
+// Proxy is a listening proxy. It is safe for concurrent use; Close ends everything it started.
+type Proxy struct {
+	addr string
+
+	mu     sync.Mutex
+	target *url.URL
+	rules  []*Rule
+	counts map[string]int
+	total  int
+	server *server // nil while the proxy is down
+	closed chan struct{}
+}
+
+// server is one listening life of the proxy.
+type server struct {
+	http      *http.Server
+	transport *http.Transport
+	done      chan struct{} // closed when Serve has returned
+
+	mu       sync.Mutex
+	upgraded map[net.Conn]struct{} // connections that http.Server.Close leaves alone
+}
+
+// watch keeps the connections that were upgraded.
+func (s *server) watch(conn net.Conn, state http.ConnState) {
+	if state == http.StateHijacked {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.upgraded[conn] = struct{}{}
+	}
+}
+
+// close ends the listener and every connection, and waits for the accept loop.
+func (s *server) close() error {
+	err := s.http.Close()
+	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.upgraded {
+		_ = conn.Close() // most of them have ended long ago
+	}
+	s.transport.CloseIdleConnections()
+	return err
+}
+
+// New starts a proxy on a free loopback port in front of target.
+func New(target string) (*Proxy, error) {
+	p := &Proxy{addr: "127.0.0.1:0", counts: map[string]int{}, closed: make(chan struct{})}
+	if err := p.Swap(target); err != nil {
+		return nil, err
+	}
+	if err := p.Up(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// URL is where the proxy listens. It stays the same over Down and Up.
+func (p *Proxy) URL() string { return "http://" + p.addr }
+
+// Swap puts something else behind the proxy, as a restart of the server does; calls under way stay where they are.
+func (p *Proxy) Swap(target string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return fmt.Errorf("parse the target: %w", err)
+	}
+	if u.Host == "" {
+		return fmt.Errorf("parse the target: %q has no host", target)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = u
+	return nil
+}
+
+// Down closes the listener and every connection: from now on connections are refused.
+func (p *Proxy) Down() error {
+	p.mu.Lock()
+	s := p.server
+	p.server = nil
+	p.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	if err := s.close(); err != nil {
+		return fmt.Errorf("close the proxy: %w", err)
+	}
+	return nil
+}
+
+// Up listens again, on the address it had.
+func (p *Proxy) Up() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.server != nil {
+		return nil
+	}
+	lc := net.ListenConfig{}
+	listener, err := lc.Listen(context.Background(), "tcp", p.addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	p.addr = listener.Addr().String()
+	s := &server{transport: &http.Transport{DisableCompression: true}, done: make(chan struct{}), upgraded: map[net.Conn]struct{}{}}
+	s.http = &http.Server{
+		Handler:   &front{proxy: p, forward: p.reverse(s.transport)},
+		ConnState: s.watch,
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // aborted answers are what this proxy is for
+	}
+	p.server = s
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			panic("faultproxy: " + err.Error())
+		}
+	}()
+	return nil
+}
+
+// Close releases what is held and stops the proxy for good.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	select {
+	case <-p.closed:
+	default:
+		close(p.closed)
+	}
+	p.mu.Unlock()
+	return p.Down()
+}
+
+// Add puts rules behind those that are there; the first one that matches a call decides.
+func (p *Proxy) Add(rules ...*Rule) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, rules...)
+}
+
+// Clear removes all rules. Calls that a rule holds are not released by it.
+func (p *Proxy) Clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = nil
+}
+
+// Requests tells how many calls came with this method and decoded path.
+func (p *Proxy) Requests(method, path string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts[method+" "+path]
+}
+
+// Total tells how many calls came.
+func (p *Proxy) Total() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.total
+}
+
+// take counts a call and finds its rule; nil means that the call passes untouched.
+func (p *Proxy) take(r *http.Request) *Rule {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts[r.Method+" "+r.URL.Path]++
+	p.total++
+	for _, rule := range p.rules {
+		if rule.take(r) {
+			return rule
+		}
+	}
+	return nil
+}
+
+// behind is what stands behind the proxy now.
+func (p *Proxy) behind() *url.URL {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
+}
+
+// reverse makes the forwarding half. It adds no headers: the server behind sees the caller's request.
+func (p *Proxy) reverse(transport http.RoundTripper) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			target := p.behind()
+			r.SetURL(target)
+			r.Out.Host = target.Host
+			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // ReverseProxy drops what came in
+		},
+		FlushInterval: -1, // streams pass as they come
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+}
