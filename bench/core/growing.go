@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+const (
+	bigRows = 1_000_000
+	newRows = 10
+	rounds  = 5
+)
+
+// growingRun measures GetMetrics again and again on a run of a million rows
+// that gets ten more between two calls.
+func growingRun(ctx context.Context, out io.Writer, b *bed, version realviewer.Version) (err error) {
+	storage := filepath.Join(b.dir, "growing-"+string(version))
+	run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
+		Project: "vision", Name: "big", Status: "running", PID: os.Getpid(),
+		Lines: realviewer.Curve(time.Now(), bigRows, "loss", "accuracy", "lr"),
+	})
+	if err != nil {
+		return err
+	}
+	r, err := b.start(ctx, version, storage)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := r.close(); err == nil {
+			err = closeErr
+		}
+	}()
+	last := int32(1)
+	read := func() error {
+		_, err := r.metrics.GetMetrics(ctx, &runicornv1.GetMetricsRequest{RunId: run.RunID, Last: &last})
+		return err
+	}
+	start := time.Now()
+	if err := read(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Viewer %s, one run of %d rows x 3 metrics\n  first GetMetrics: %v, %d bytes from the Viewer\n",
+		version, bigRows, time.Since(start).Round(time.Millisecond), r.bytes.Bytes())
+
+	var appended, fetched int64
+	var extended, table time.Duration
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for round := range rounds {
+		// A table read first warms the Viewer's own cache, in its favour.
+		_, cost, err := r.costs(func() error {
+			return get(ctx, client, r.viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step")
+		})
+		if err != nil {
+			return err
+		}
+		if round > 0 {
+			table += cost
+		}
+		size, err := appendLines(run.EventFile, bigRows+1+round*newRows, newRows)
+		if err != nil {
+			return err
+		}
+		before := r.bytes.Bytes()
+		if _, cost, err = r.costs(read); err != nil {
+			return err
+		}
+		appended, fetched, extended = appended+size, fetched+r.bytes.Bytes()-before, extended+cost
+	}
+	fmt.Fprintf(out, "  GetMetrics after %d new lines: %d bytes from the Viewer for %d new ones: +%d (goal: +4096 at most)\n",
+		newRows, fetched/rounds, appended/rounds, (fetched-appended)/rounds)
+	fmt.Fprintf(out, "  Viewer CPU: %v for it, %v for one warm metrics_step: 1/%.0f (goal: 1/100)\n",
+		extended/rounds, table/(rounds-1), float64(table/(rounds-1))/float64(max(extended/rounds, time.Millisecond)))
+	return nil
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+const (
+	runCount = 200
+	calls    = 400  // of each side of a comparison
+	storm    = 1000 // simultaneous identical calls
+)
+
+// manyRuns measures single reads, the shared list and a storm of equal calls
+// on a Viewer 0.6.0 with 200 runs, whose cost grows with their number.
+func manyRuns(ctx context.Context, out io.Writer, b *bed) error {
+	storage := filepath.Join(b.dir, "many")
+	var ids []string
+	for i := range runCount {
+		run, err := realviewer.WriteRun(storage, realviewer.V060, realviewer.RunSpec{
+			Project: fmt.Sprintf("p%d", i%10), Name: "n",
+			Lines: realviewer.Curve(time.Now(), 20, "loss"), Summary: map[string]any{"lr": 0.1},
+		})
+		if err != nil {
+			return err
+		}
+		ids = append(ids, run.RunID)
+	}
+	r, err := b.start(ctx, realviewer.V060, storage)
+	if err != nil {
+		return err
+	}
+	defer func() { err = r.close() }()
+	fmt.Fprintf(out, "Viewer 0.6.0 with %d runs\n", runCount)
+	for _, part := range []func(context.Context, io.Writer, *rig, []string) error{overhead, getExperiment, warmList, listStorm} {
+		if err := part(ctx, out, r, ids); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// overhead compares GetEnvironment with the call that it makes.
+func overhead(ctx context.Context, out io.Writer, r *rig, ids []string) error {
+	client := &http.Client{Transport: &http.Transport{IdleConnTimeout: 4 * time.Second}}
+	defer client.CloseIdleConnections()
+	var direct, through []time.Duration
+	for i := range calls {
+		id := ids[i%len(ids)]
+		start := time.Now()
+		if err := get(ctx, client, r.viewer.URL()+"/api/environment/"+id); err != nil {
+			return err
+		}
+		direct = append(direct, time.Since(start))
+		start = time.Now()
+		if _, err := r.experiments.GetEnvironment(ctx, &runicornv1.GetEnvironmentRequest{RunId: id}); err != nil {
+			return err
+		}
+		through = append(through, time.Since(start))
+	}
+	d50, t50 := quantile(direct, 0.5), quantile(through, 0.5)
+	fmt.Fprintf(out, "  GetEnvironment: p50 direct %v, through the server (and two counting proxies) %v: +%v (goal: +1ms at most)\n", d50, t50, t50-d50)
+	fmt.Fprintf(out, "  GetEnvironment: p99 direct %v, through the server %v\n", quantile(direct, 0.99), quantile(through, 0.99))
+	return nil
+}
+
+// getExperiment compares the CPU time of both processes over FULL reads.
+func getExperiment(ctx context.Context, out io.Writer, r *rig, ids []string) error {
+	ours, theirs, err := r.costs(func() error {
+		for i := range calls {
+			if _, err := r.experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: ids[i%len(ids)]}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "  GetExperiment FULL x%d: CPU server %v, Viewer %v: %.3f (goal: 0.1 at most)\n",
+		calls, ours, theirs, float64(ours)/float64(theirs))
+	return nil
+}
+
+// warmList counts what a warm ListExperiments asks of the Viewer.
+func warmList(ctx context.Context, out io.Writer, r *rig, _ []string) error {
+	list := func() error {
+		_, err := r.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 50})
+		return err
+	}
+	if err := list(); err != nil {
+		return err
+	}
+	before, start, n := r.proxy.Requests(http.MethodGet, "/api/runs"), time.Now(), 0
+	for ; time.Since(start) < 500*time.Millisecond; n++ {
+		if err := list(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "  ListExperiments, warm: %d calls in 500ms, %d upstream (goal: 0)\n", n, r.proxy.Requests(http.MethodGet, "/api/runs")-before)
+	return nil
+}
+
+// listStorm counts what a storm of equal cold calls asks of the Viewer.
+func listStorm(ctx context.Context, out io.Writer, r *rig, _ []string) error {
+	select {
+	case <-time.After(3 * time.Second): // until the shared list is stale
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	before := r.proxy.Requests(http.MethodGet, "/api/runs")
+	errs := make(chan error, storm)
+	var all sync.WaitGroup
+	for range storm {
+		all.Go(func() {
+			_, err := r.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 10})
+			errs <- err
+		})
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "  ListExperiments x%d at once, cold: %d upstream (goal: 2 at most)\n", storm, r.proxy.Requests(http.MethodGet, "/api/runs")-before)
+	return nil
+}
+
+// costs is the CPU time that server and Viewer spend on some work.
+func (r *rig) costs(work func() error) (ours, theirs time.Duration, err error) {
+	o1, err := cpuTime(r.server.Process.Pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	t1, err := r.viewer.CPUTime()
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := work(); err != nil {
+		return 0, 0, err
+	}
+	o2, err := cpuTime(r.server.Process.Pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	t2, err := r.viewer.CPUTime()
+	return o2 - o1, t2 - t1, err
+}
+
+func get(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// appendLines adds lines to an event file, as a training process does.
+func appendLines(path string, first, n int) (int64, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var size int64
+	for i := range n {
+		k, err := fmt.Fprintf(f, "{\"ts\": %d.5, \"type\": \"metrics\", \"data\": {\"loss\": 0.5, \"global_step\": %d, \"time\": %d.5}}\n",
+			time.Now().Unix(), first+i, time.Now().Unix())
+		if err != nil {
+			return 0, err
+		}
+		size += int64(k)
+	}
+	return size, f.Close()
+}

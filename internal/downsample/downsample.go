@@ -1,0 +1,144 @@
+// Package downsample thins a series: it chooses the points that show its shape
+// and says their indices. It is pure, and knows neither Runicorn nor the form
+// in which a series is stored.
+//
+// A call first takes what must not be lost (first, last, minimum, maximum, the
+// edges of the stretches without finite values), as far as the bound allows.
+// The room that is left goes to MinMaxLTTB: of each of many small buckets the
+// extremes are candidates, and of the candidates those are chosen that span the
+// largest triangles. Texts and booleans have no shape: of them the changes are
+// kept. Everything is deterministic, so that asking again shows the same curve.
+package downsample
+
+import (
+	"math"
+	"slices"
+)
+
+// Pick chooses at most maxPoints points of a numeric series and returns their
+// indices, ascending and distinct. A series that fits is kept whole. Steps give
+// the horizontal distance of the points and need not ascend.
+//
+// The first, the last, the lowest and the highest point and both ends of every
+// stretch of NaN and infinities are among them; when maxPoints is too small for
+// that, they go in this order, of the ends as many as fit, evenly spread.
+func Pick(steps []int64, values []float64, maxPoints int) []int {
+	if all, ok := whole(len(values), maxPoints); ok {
+		return all
+	}
+	picked := anchors(values, maxPoints)
+	wanted := maxPoints - len(picked)
+	picked = append(picked, triangles(steps, values, candidates(values, picked, wanted), wanted)...)
+	slices.Sort(picked)
+	return picked
+}
+
+// PickChanges chooses at most maxPoints points of a series of texts or booleans
+// in the same form. The first and the last point come first, then the points
+// where the value changes, then those just before, then others; of each, if not
+// all fit, an evenly spread part.
+func PickChanges[T comparable](values []T, maxPoints int) []int {
+	if all, ok := whole(len(values), maxPoints); ok {
+		return all
+	}
+	picked := newPicks(maxPoints, len(values))
+	var changes, before, others []int
+	for i := 1; i < len(values)-1; i++ {
+		switch {
+		case values[i] != values[i-1]:
+			changes = append(changes, i)
+		case values[i] != values[i+1]:
+			before = append(before, i)
+		default:
+			others = append(others, i)
+		}
+	}
+	picked.addSpread(changes)
+	picked.addSpread(before)
+	picked.addSpread(others)
+	slices.Sort(picked.indices)
+	return picked.indices
+}
+
+// whole answers the cases in which there is nothing to choose.
+func whole(n, maxPoints int) ([]int, bool) {
+	if maxPoints <= 0 || n == 0 {
+		return nil, true
+	}
+	if n > maxPoints {
+		return nil, false
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all, true
+}
+
+// picks is a bounded set of indices, in the order of choice.
+type picks struct {
+	indices []int
+	seen    map[int]struct{}
+	limit   int
+}
+
+// newPicks begins with the first and the last of n points.
+func newPicks(limit, n int) *picks {
+	p := &picks{seen: map[int]struct{}{}, limit: limit}
+	p.add(0)
+	p.add(n - 1)
+	return p
+}
+
+func (p *picks) room() int { return p.limit - len(p.indices) }
+
+func (p *picks) has(index int) bool {
+	_, ok := p.seen[index]
+	return ok
+}
+
+func (p *picks) add(index int) {
+	if p.room() > 0 && !p.has(index) {
+		p.seen[index] = struct{}{}
+		p.indices = append(p.indices, index)
+	}
+}
+
+// addSpread adds the indices, or as many of them as there is room for, evenly
+// spread.
+func (p *picks) addSpread(indices []int) {
+	indices = slices.DeleteFunc(indices, p.has)
+	n := min(p.room(), len(indices))
+	for i := range n {
+		p.add(indices[i*len(indices)/n])
+	}
+}
+
+// anchors are the points that must not be lost, in no order.
+func anchors(values []float64, limit int) []int {
+	picked := newPicks(limit, len(values))
+	lowest, highest := -1, -1
+	var edges []int
+	for i, v := range values {
+		if !isFinite(v) {
+			if i == 0 || i == len(values)-1 || isFinite(values[i-1]) || isFinite(values[i+1]) {
+				edges = append(edges, i)
+			}
+			continue
+		}
+		if lowest < 0 || v < values[lowest] {
+			lowest = i
+		}
+		if highest < 0 || v > values[highest] {
+			highest = i
+		}
+	}
+	if lowest >= 0 {
+		picked.add(lowest)
+		picked.add(highest)
+	}
+	picked.addSpread(edges)
+	return picked.indices
+}
+
+func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

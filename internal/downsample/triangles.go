@@ -1,0 +1,142 @@
+package downsample
+
+import (
+	"math"
+	"slices"
+)
+
+// ratio is how many candidates per wanted point the first stage leaves. Four is
+// what the authors of MinMaxLTTB found to be enough.
+const ratio = 4
+
+// candidates are the finite points that are not taken yet: all, or if there are
+// far more than wanted, the extremes of small buckets.
+func candidates(values []float64, taken []int, wanted int) []int {
+	if wanted <= 0 {
+		return nil
+	}
+	taken = slices.Sorted(slices.Values(taken))
+	free := func(yield func(i int) bool) {
+		next := 0
+		for i, v := range values {
+			if next < len(taken) && taken[next] == i {
+				next++
+			} else if isFinite(v) && !yield(i) {
+				return
+			}
+		}
+	}
+	n := 0
+	for range free {
+		n++
+	}
+	buckets := wanted * ratio / 2
+	if n <= 2*buckets {
+		return slices.AppendSeq(make([]int, 0, n), free)
+	}
+	chosen := make([]int, 0, 2*buckets)
+	low, high, bucket, seen := -1, -1, 0, 0
+	for i := range free {
+		if low < 0 || values[i] < values[low] {
+			low = i
+		}
+		if high < 0 || values[i] > values[high] {
+			high = i
+		}
+		if seen++; seen == bound(bucket+1, buckets, n) {
+			chosen = appendBoth(chosen, low, high)
+			low, high = -1, -1
+			bucket++
+		}
+	}
+	return chosen
+}
+
+// bound is where the i-th of so many buckets begins among n points.
+func bound(i, buckets, n int) int { return int(int64(i) * int64(n) / int64(buckets)) }
+
+func appendBoth(indices []int, a, b int) []int {
+	switch {
+	case a == b:
+		return append(indices, a)
+	case a < b:
+		return append(indices, a, b)
+	default:
+		return append(indices, b, a)
+	}
+}
+
+// triangles chooses so many of the candidates by LTTB: one of each bucket, the
+// one that spans the largest triangle with the point chosen before and the mean
+// of the next bucket.
+func triangles(steps []int64, values []float64, candidates []int, wanted int) []int {
+	if wanted <= 0 || len(candidates) <= wanted {
+		return candidates
+	}
+	plane := newPlane(steps, values, candidates)
+	chosen := make([]int, 0, wanted)
+	before := plane.at(candidates[0])
+	for bucket := range wanted {
+		from, to := bound(bucket, wanted, len(candidates)), bound(bucket+1, wanted, len(candidates))
+		after := plane.at(candidates[len(candidates)-1])
+		if bucket+1 < wanted {
+			after = plane.mean(candidates[to:bound(bucket+2, wanted, len(candidates))])
+		}
+		best, area := candidates[from], -1.0
+		for _, i := range candidates[from:to] {
+			if a := before.area(plane.at(i), after); a > area {
+				best, area = i, a
+			}
+		}
+		chosen = append(chosen, best)
+		before = plane.at(best)
+	}
+	return chosen
+}
+
+// position is a point with both coordinates in [-1, 1], so that no area
+// overflows: values may be as large as doubles are.
+type position struct{ x, y float64 }
+
+// area is twice the area of the triangle.
+func (a position) area(b, c position) float64 {
+	return math.Abs((a.x-c.x)*(b.y-a.y) - (a.x-b.x)*(c.y-a.y))
+}
+
+// plane scales the points of a series.
+type plane struct {
+	steps          []int64
+	values         []float64
+	scaleX, scaleY float64
+}
+
+func newPlane(steps []int64, values []float64, candidates []int) plane {
+	p := plane{steps: steps, values: values}
+	for _, i := range candidates {
+		p.scaleX = max(p.scaleX, math.Abs(float64(steps[i])))
+		p.scaleY = max(p.scaleY, math.Abs(values[i]))
+	}
+	return p
+}
+
+func (p plane) at(i int) position {
+	return position{scale(float64(p.steps[i]), p.scaleX), scale(p.values[i], p.scaleY)}
+}
+
+func scale(v, by float64) float64 {
+	if by == 0 {
+		return 0
+	}
+	return v / by
+}
+
+func (p plane) mean(indices []int) position {
+	var sum position
+	for _, i := range indices {
+		at := p.at(i)
+		sum.x += at.x
+		sum.y += at.y
+	}
+	n := float64(len(indices))
+	return position{sum.x / n, sum.y / n}
+}

@@ -1,0 +1,70 @@
+// Package e2e runs the server's own binary in front of real Viewers of all
+// three generations, and in demo mode, and uses it as its users do: by gRPC,
+// by HTTP and by the README's commands.
+//
+// It must not know the inside of any other room: it builds cmd/server, starts
+// it as a process and talks to its ports. What the answers have to be comes
+// from the Viewers themselves and from the event files on their disks.
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// lab holds the real Viewers that all tests share. Tests that change or stop
+// one start their own.
+var lab = realviewer.NewLab(nil)
+
+// suite frames the tests: the shared Viewers and the binary end with them.
+type suite struct{ tests interface{ Run() int } }
+
+func (s suite) Run() int {
+	code := s.tests.Run()
+	if err := errors.Join(closeServers(), os.RemoveAll(binaryDir())); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(lab.Around(suite{tests: m}))
+}
+
+// binaryDir is where the server is built, once per process.
+var binaryDir = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "runicorn-grpc-e2e-")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+// binary builds the server, with the race detector where the tests have it.
+var binary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(binaryDir(), "server")
+	args := []string{"build", "-o", path}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" && s.Value == "true" {
+				args = append(args, "-race")
+			}
+		}
+	}
+	cmd := exec.Command("go", append(args, "../../cmd/server")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the server: %w\n%s", err, out)
+	}
+	return path, nil
+})

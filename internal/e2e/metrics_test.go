@@ -1,0 +1,271 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// cell is one value of the merged view, in the form in which all sources can
+// be compared.
+type cell struct {
+	Kind  string
+	Text  string // a text, or the digits of an integer beyond 2^53
+	Value float64
+}
+
+// place is where a cell stands.
+type place struct {
+	Name string
+	Step int64
+}
+
+// running are the runs that grow while tests look at them.
+var running = map[string]bool{realviewer.KeyLive: true}
+
+// TestGetMetrics_IsTheViewersOwnTable compares every cell of every seeded run
+// with the Viewer's metrics_step, which is the oracle for the merge rules.
+// Where the Viewer has null, NaN and ±Inf may stand in ours, from the event
+// file: the next test says which.
+func TestGetMetrics_IsTheViewersOwnTable(t *testing.T) {
+	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
+		for key, run := range seeded.Manifest.Runs {
+			if running[key] {
+				continue
+			}
+			t.Run(key, func(t *testing.T) {
+				ours, _ := getCells(t, s, viewer, run.RunID)
+				theirs := tableOf(t, seeded.URL(), run.RunID)
+				for at, got := range ours {
+					if finite := got.Kind != "number" || (!math.IsNaN(got.Value) && !math.IsInf(got.Value, 0)); !finite {
+						if _, shown := theirs[at]; shown {
+							t.Errorf("%v: the Viewer shows a value where we have %v", at, got.Value)
+						}
+						delete(ours, at)
+					}
+				}
+				if diff := cmp.Diff(theirs, withoutLostLine(key, ours, theirs)); diff != "" {
+					t.Errorf("the Viewer's table and ours (-theirs +ours):\n%s", diff)
+				}
+			})
+		}
+	})
+}
+
+// withoutLostLine forgives the one kind of row that the Viewer cannot have: an
+// unterminated last line, which is a line of ours once the run has ended.
+func withoutLostLine(key string, ours, theirs map[place]cell) map[place]cell {
+	if key != realviewer.KeyUnterminated {
+		return ours
+	}
+	for at := range ours {
+		if _, ok := theirs[at]; !ok {
+			delete(ours, at)
+		}
+	}
+	return ours
+}
+
+// TestGetMetrics_IsTheEventFile compares the merged view with the event file
+// on the Viewer's disk: on 0.6 and 0.7 every cell, with NaN, ±Inf and the time
+// of the line that wrote it; on 0.5.3 every finite cell, without times of rows
+// that several lines wrote.
+func TestGetMetrics_IsTheEventFile(t *testing.T) {
+	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
+		for key, run := range seeded.Manifest.Runs {
+			if running[key] || key == realviewer.KeyEmpty {
+				continue
+			}
+			t.Run(key, func(t *testing.T) {
+				log, err := realviewer.ReadLog(run.EventFile)
+				if err != nil {
+					t.Fatal(err)
+				}
+				exact := seeded.Version().HasPaths()
+				if exact && run.Status != "running" {
+					log = log.Ended()
+				}
+				got, resp := getCells(t, s, viewer, run.RunID)
+				want := make(map[place]cell)
+				for _, row := range log.Merged() {
+					for name, c := range row.Cells {
+						if w, ok := cellOf(c.Value); ok && (exact || w.Kind != "number" || !(math.IsNaN(w.Value) || math.IsInf(w.Value, 0))) {
+							want[place{name, row.Step}] = w
+						}
+					}
+				}
+				if diff := cmp.Diff(want, got, cmpopts.EquateNaNs()); diff != "" {
+					t.Errorf("the event file and ours (-file +ours):\n%s", diff)
+				}
+				fidelity := runicornv1.Fidelity_FIDELITY_MERGED_TABLE
+				if exact {
+					fidelity = runicornv1.Fidelity_FIDELITY_EVENT_LOG
+					compareTimes(t, log, resp)
+					if int(resp.GetMalformedLines()) != log.Malformed || int(resp.GetUnplacedPoints()) != log.Unplaced {
+						t.Errorf("malformed, unplaced = %d, %d; the file has %d, %d",
+							resp.GetMalformedLines(), resp.GetUnplacedPoints(), log.Malformed, log.Unplaced)
+					}
+				}
+				if resp.GetFidelity() != fidelity {
+					t.Errorf("fidelity = %v, want %v", resp.GetFidelity(), fidelity)
+				}
+			})
+		}
+	})
+}
+
+// compareTimes compares the time of each value with that of its line.
+func compareTimes(t *testing.T, log *realviewer.Log, resp *runicornv1.GetMetricsResponse) {
+	t.Helper()
+	want := make(map[place]float64)
+	for _, row := range log.Merged() {
+		for name, c := range row.Cells {
+			want[place{name, row.Step}] = c.Time
+		}
+	}
+	for _, series := range resp.GetSeries() {
+		for i, step := range series.GetSteps() {
+			at := place{series.GetMetricName(), step}
+			if w := want[at]; !math.IsNaN(w) && w != series.GetTimes()[i] {
+				t.Errorf("%v: time %v, the line has %v", at, series.GetTimes()[i], w)
+			}
+		}
+	}
+}
+
+// getCells reads the merged view through the server and checks its shape.
+func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *runicornv1.GetMetricsResponse) {
+	t.Helper()
+	resp, err := s.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: viewer, RunId: runID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := make(map[place]cell)
+	for _, series := range resp.GetSeries() {
+		digits := make(map[uint32]string)
+		for _, e := range series.GetExact() {
+			digits[e.GetIndex()] = e.GetDecimal()
+		}
+		if n := len(series.GetSteps()); len(series.GetTimes()) != n || len(series.GetValues())+len(series.GetTexts()) != n {
+			t.Fatalf("%s: columns of unequal length", series.GetMetricName())
+		}
+		for i, step := range series.GetSteps() {
+			at := place{series.GetMetricName(), step}
+			if _, twice := cells[at]; twice {
+				t.Errorf("%v twice", at)
+			}
+			switch series.GetKind() {
+			case runicornv1.MetricKind_METRIC_KIND_TEXT:
+				cells[at] = cell{Kind: "text", Text: series.GetTexts()[i]}
+			case runicornv1.MetricKind_METRIC_KIND_BOOLEAN:
+				cells[at] = cell{Kind: "boolean", Value: series.GetValues()[i]}
+			default:
+				cells[at] = cell{Kind: "number", Value: series.GetValues()[i], Text: digits[uint32(i)]} //nolint:gosec // an index
+			}
+		}
+	}
+	return cells, resp
+}
+
+// tableOf reads the Viewer's own table, without its nulls.
+func tableOf(t *testing.T, url, runID string) map[place]cell {
+	t.Helper()
+	var table struct {
+		Rows []map[string]any `json:"rows"`
+	}
+	getJSON(t, url+"/api/runs/"+runID+"/metrics_step", &table)
+	cells := make(map[place]cell)
+	for _, row := range table.Rows {
+		step, err := row["global_step"].(json.Number).Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range row {
+			if name == "global_step" || name == "time" || value == nil {
+				continue
+			}
+			cells[place{name, step}] = jsonCell(t, value)
+		}
+	}
+	return cells
+}
+
+func jsonCell(t *testing.T, value any) cell {
+	t.Helper()
+	switch v := value.(type) {
+	case string:
+		return cell{Kind: "text", Text: v}
+	case bool:
+		return boolean(v)
+	case json.Number:
+		return number(v.String())
+	}
+	t.Fatalf("a cell is %T", value)
+	return cell{}
+}
+
+// cellOf makes a cell of the oracle's; null is none.
+func cellOf(v realviewer.Value) (cell, bool) {
+	switch v.Kind {
+	case realviewer.KindText:
+		return cell{Kind: "text", Text: v.Text}, true
+	case realviewer.KindBoolean:
+		return boolean(v.Number != 0), true
+	case realviewer.KindNumber:
+		return number(v.Text), true
+	}
+	return cell{}, false
+}
+
+func boolean(v bool) cell {
+	if v {
+		return cell{Kind: "boolean", Value: 1}
+	}
+	return cell{Kind: "boolean"}
+}
+
+// number keeps the digits of integers that a double rounds.
+func number(text string) cell {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil && !math.IsInf(f, 0) {
+		panic(fmt.Sprintf("%q is no number", text))
+	}
+	c := cell{Kind: "number", Value: f}
+	if !strings.ContainsAny(text, ".eENI") && strconv.FormatFloat(f, 'f', 0, 64) != text {
+		c.Text = text
+	}
+	return c
+}
+
+// getJSON reads a JSON answer over plain HTTP, numbers with all their digits.
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s", url, resp.Status)
+	}
+	dec := json.NewDecoder(resp.Body)
+	dec.UseNumber()
+	if err := dec.Decode(into); err != nil {
+		t.Fatalf("GET %s: %v", url, err)
+	}
+}

@@ -1,0 +1,146 @@
+package eventlog
+
+// Batch collects rows as columns, every point in log order: what a tail sends.
+// A metric of mixed kinds makes several series. It is not safe for concurrent
+// use.
+type Batch struct {
+	selection Selection
+	series    []*Series // in the order of their first point
+	points    int
+	free      []*Series         // emptied series, for reuse
+	slots     map[slotKey]*slot // what becomes of the cells of a name and kind
+	order     []*slot           // the slots of the last row, in its order
+}
+
+type slotKey struct {
+	name string
+	kind Kind
+}
+
+// slot remembers the decision about a name and kind.
+type slot struct {
+	slotKey
+	isWanted bool
+	series   *Series // nil until this batch has a point of it
+}
+
+// NewBatch returns an empty batch for the selected points.
+func NewBatch(selection Selection) *Batch {
+	return &Batch{selection: selection, slots: map[slotKey]*slot{}}
+}
+
+// Append adds the selected cells of the row, and copies what it keeps. Null is
+// no point. Of equal names in one row all are points: a Parser leaves only the
+// last.
+func (b *Batch) Append(row *Row) {
+	if !b.selection.HasStep(row.Step) {
+		return
+	}
+	for i := range row.Cells {
+		c := &row.Cells[i]
+		if c.Kind == KindNone {
+			continue
+		}
+		if s := b.slot(i, slotKey{c.Name, c.Kind}); s.isWanted {
+			if s.series == nil {
+				s.series = b.add(s.slotKey)
+			}
+			appendCell(s.series, row, c)
+			b.points++
+		}
+	}
+}
+
+// slot looks up the i-th cell's slot; rows resemble each other, so that the
+// last row's is tried first.
+func (b *Batch) slot(i int, k slotKey) *slot {
+	if i < len(b.order) && b.order[i] != nil && b.order[i].slotKey == k {
+		return b.order[i]
+	}
+	s, ok := b.slots[k]
+	if !ok {
+		s = &slot{slotKey: k, isWanted: b.selection.HasName(k.name)}
+		b.slots[k] = s
+	}
+	for len(b.order) <= i {
+		b.order = append(b.order, nil)
+	}
+	b.order[i] = s
+	return s
+}
+
+func (b *Batch) add(k slotKey) *Series {
+	var s *Series
+	if last := len(b.free) - 1; last >= 0 {
+		s, b.free = b.free[last], b.free[:last]
+	} else {
+		s = &Series{}
+	}
+	s.Name, s.Kind = k.name, k.kind
+	b.series = append(b.series, s)
+	return s
+}
+
+func appendCell(s *Series, row *Row, c *Cell) {
+	if c.Exact != "" {
+		s.Exact = append(s.Exact, Exact{Index: s.Len(), Text: c.Exact})
+	}
+	if c.Kind == KindText {
+		s.Texts = append(s.Texts, c.Text)
+	} else {
+		s.Values = append(s.Values, c.Number)
+	}
+	if row.Position >= 0 {
+		s.Positions = append(s.Positions, uint64(row.Position))
+	}
+	s.Steps = append(s.Steps, row.Step)
+	s.Times = append(s.Times, row.seconds())
+}
+
+// seconds is the row's time, and 0 if it has none.
+func (r *Row) seconds() float64 {
+	if !r.HasTime {
+		return 0
+	}
+	return r.Time
+}
+
+// Points is the number of points in all series.
+func (b *Batch) Points() int { return b.points }
+
+// Series returns the series in the order of their first point. Their columns
+// belong to the batch and are overwritten after a Reset.
+func (b *Batch) Series() []Series {
+	series := make([]Series, len(b.series))
+	for i, s := range b.series {
+		series[i] = *s
+	}
+	return series
+}
+
+// Take is Series, but the columns are the caller's from now on, and the batch
+// is empty as after a Reset.
+func (b *Batch) Take() []Series {
+	series := b.Series()
+	for _, s := range b.series {
+		*s = Series{}
+	}
+	b.Reset()
+	return series
+}
+
+// Reset empties the batch and keeps its memory for what comes next.
+func (b *Batch) Reset() {
+	for _, s := range b.series {
+		s.truncate()
+	}
+	b.free = append(b.free, b.series...)
+	b.series, b.points = b.series[:0], 0
+	if len(b.slots) > maxKnown {
+		clear(b.slots)
+		clear(b.order)
+	}
+	for _, s := range b.slots {
+		s.series = nil
+	}
+}

@@ -1,0 +1,204 @@
+package eventlog
+
+import (
+	"cmp"
+	"slices"
+)
+
+// group is metrics that were first logged together: they share steps and times.
+//
+// Its rows ascend by step up to sorted. Steps that come late are rows behind
+// that, the tail, in the order of the log; they are merged in once, by settle,
+// since inserting them one by one would move all columns each time. A step is
+// in one of the two only; in the tail it may be several times.
+type group struct {
+	columns []*column
+	steps   []int64
+	times   []float64
+	sorted  int
+	row     int    // the row of the Put at hand
+	put     uint64 // and its number
+	check   int    // the length at which sparse columns are looked for
+}
+
+// The bounds of housekeeping.
+const (
+	minTail     = 4096 // a tail is merged when it exceeds this and a quarter of the rows
+	firstCheck  = 1024 // rows before a column can be called sparse
+	sparseShare = 4    // it is, if less than one in so many cells is present
+)
+
+// place finds or makes the row of a step and gives it the time.
+func (g *group) place(step int64, time float64) {
+	row, ok := g.find(step)
+	if !ok {
+		row = len(g.steps)
+		if row == g.sorted && (row == 0 || step > g.steps[row-1]) {
+			g.sorted++
+		}
+		g.steps = extend(g.steps, row+1)
+		g.times = extend(g.times, row+1)
+		g.steps[row], g.times[row] = step, time
+	}
+	g.row = row
+	if g.times[row] != time && g.isRewritten(row) {
+		g.times[row] = time
+	}
+}
+
+// find looks for the row of a step. It may miss it in the tail, where repeated
+// steps do no harm.
+func (g *group) find(step int64) (row int, ok bool) {
+	last := len(g.steps) - 1
+	switch {
+	case last < 0 || g.sorted > last && step > g.steps[last]:
+		return 0, false
+	case g.steps[last] == step:
+		return last, true
+	}
+	if len(g.steps)-g.sorted > minTail+g.sorted/4 {
+		g.settle()
+	}
+	return slices.BinarySearch(g.steps[:g.sorted], step)
+}
+
+// isRewritten says whether the Put at hand writes every cell of the row that
+// has no time of its own, so that the row's time may change.
+func (g *group) isRewritten(row int) bool {
+	for _, c := range g.columns {
+		if c.times == nil && c.put != g.put && c.has(row) {
+			return false
+		}
+	}
+	return true
+}
+
+// settle merges the tail.
+func (g *group) settle() {
+	if g.sorted == len(g.steps) {
+		return
+	}
+	tail := make([]int, len(g.steps)-g.sorted)
+	for i := range tail {
+		tail[i] = g.sorted + i
+	}
+	slices.SortStableFunc(tail, func(a, b int) int { return cmp.Compare(g.steps[a], g.steps[b]) })
+	first, _ := slices.BinarySearch(g.steps[:g.sorted], g.steps[tail[0]])
+	m := newMove(g, first)
+	for row := first; row < g.sorted; row++ {
+		for len(tail) > 0 && g.steps[tail[0]] < g.steps[row] {
+			m.add(tail[0])
+			tail = tail[1:]
+		}
+		m.add(row)
+	}
+	for _, row := range tail {
+		m.add(row)
+	}
+	g.steps = append(g.steps[:first], m.steps...)
+	g.times = append(g.times[:first], m.newTimes...)
+	g.sorted = len(g.steps)
+	for _, c := range g.columns {
+		m.apply(c, g)
+	}
+}
+
+// move is a new order of rows, those from first on.
+type move struct {
+	first    int
+	from     *group
+	steps    []int64
+	newTimes []float64
+	oldTimes []float64
+	to       []int // per old row, its place in steps
+}
+
+func newMove(from *group, first int) *move {
+	n := len(from.steps) - first
+	return &move{
+		first:    first,
+		from:     from,
+		steps:    make([]int64, 0, n),
+		newTimes: make([]float64, 0, n),
+		oldTimes: slices.Clone(from.times[first:]),
+		to:       make([]int, n),
+	}
+}
+
+// add puts an old row next, or onto the one before if that has its step.
+func (m *move) add(row int) {
+	step, time := m.from.steps[row], m.from.times[row]
+	last := len(m.steps) - 1
+	if last >= 0 && m.steps[last] == step {
+		m.newTimes[last] = time
+	} else {
+		m.steps, m.newTimes = append(m.steps, step), append(m.newTimes, time)
+		last++
+	}
+	m.to[row-m.first] = last
+}
+
+// apply moves the cells of a column into the group, whose steps and times are
+// the new ones. It goes in the old order, which is that of the log, so that the
+// last write wins.
+func (m *move) apply(c *column, into *group) {
+	old, base := c.cut(m.first)
+	c.group = into
+	for i := range old.rows(0, len(old.values)) {
+		row := base + i
+		time := m.oldTimes[row-m.first]
+		if old.times != nil {
+			time = old.times[i]
+		}
+		to := m.first + m.to[row-m.first]
+		if kind := old.kind(i); kind == kindErased {
+			c.erase(to)
+		} else {
+			c.set(to, kind, old.values[i], time)
+		}
+	}
+}
+
+// split moves the columns that have turned out sparse into groups of their own,
+// those with the same rows together. It needs a settled group.
+func (g *group) split() (groups []*group) {
+	g.check = 2 * len(g.steps)
+	isSparse := func(c *column) bool { return c.count*sparseShare < len(g.steps) }
+	sparse := slices.Collect(func(yield func(*column) bool) {
+		for _, c := range g.columns {
+			if isSparse(c) && !yield(c) {
+				return
+			}
+		}
+	})
+	g.columns = slices.DeleteFunc(g.columns, isSparse)
+	for len(sparse) > 0 {
+		first := sparse[0]
+		present := slices.Clone(first.present)
+		m, into := newMove(g, 0), &group{check: firstCheck}
+		for row := range first.rows(0, len(first.values)) {
+			m.add(row)
+		}
+		into.steps, into.times, into.sorted = slices.Clip(m.steps), slices.Clip(m.newTimes), len(m.steps)
+		sparse = slices.DeleteFunc(sparse, func(c *column) bool {
+			if !slices.Equal(c.present, present) {
+				return false
+			}
+			m.apply(c, into)
+			into.columns = append(into.columns, c)
+			return true
+		})
+		groups = append(groups, into)
+	}
+	return groups
+}
+
+// bytes estimates the memory of the group.
+func (g *group) bytes() int {
+	const word, overhead = 8, 160
+	n := overhead + word*(cap(g.steps)+cap(g.times)+cap(g.columns))
+	for _, c := range g.columns {
+		n += c.bytes()
+	}
+	return n
+}

@@ -1,0 +1,188 @@
+package eventlog
+
+import (
+	"bytes"
+	"slices"
+)
+
+// event is what the "type" of a line says.
+type event uint8
+
+const (
+	eventOther event = iota // another type, or none
+	eventMetrics
+	eventImage
+)
+
+// line is one line as far as it has been read. Everything in it is decided by
+// the last of several equal keys, as in Python.
+type line struct {
+	isObject   bool
+	event      event
+	ts         value
+	hasData    bool   // the line's data is an object
+	data       []byte // that object's text
+	time       value
+	global     stepValue // data.global_step
+	step       stepValue // data.step
+	row        Row
+	hasDropped bool // some of the row's cells are kindDropped
+}
+
+// read reads one line into p.line and says whether it is JSON.
+func (p *Parser) read(b []byte) bool {
+	cells := p.line.row.Cells[:0]
+	p.line = line{row: Row{Cells: cells}}
+	i := skipBlanks(b, 0)
+	switch {
+	case i == len(b):
+		return false
+	case b[i] == '{':
+		p.line.isObject = true
+		i = p.members(b, i+1)
+	default:
+		i = p.skip(b, i)
+	}
+	return i >= 0 && skipBlanks(b, i) == len(b)
+}
+
+// members reads the keys and values of the line itself, up to its closing
+// brace; i is behind the opening one. Like all that read here, it returns where
+// it stopped, or -1 if the text is no JSON.
+func (p *Parser) members(b []byte, i int) int {
+	i, more := enter(b, i, '}')
+	for more {
+		at := scanKey(b, i)
+		if at < 0 {
+			return -1
+		}
+		if i = p.member(b, at, b[i:at]); i < 0 {
+			return -1
+		}
+		i, more = next(b, i, '}')
+	}
+	return i
+}
+
+// member reads the value at i, which belongs to the key: its text from quote to
+// colon.
+func (p *Parser) member(b []byte, i int, key []byte) int {
+	switch keyName(key) {
+	case "ts":
+		return p.value(b, i, &p.line.ts)
+	case "type":
+		var v value
+		i = p.value(b, i, &v)
+		p.line.event = eventOf(&v)
+		return i
+	case "data":
+		return p.lineData(b, i)
+	default:
+		return p.skip(b, i)
+	}
+}
+
+// keyName is the name of one of a line's own keys.
+func keyName(key []byte) string {
+	switch string(key) {
+	case `"ts":`:
+		return "ts"
+	case `"type":`:
+		return "type"
+	case `"data":`:
+		return "data"
+	default:
+		return string(unquote(key[:bytes.LastIndexByte(key, '"')+1]))
+	}
+}
+
+func eventOf(v *value) event {
+	switch {
+	case v.kind == isText && v.text == "metrics":
+		return eventMetrics
+	case v.kind == isText && v.text == "image":
+		return eventImage
+	default:
+		return eventOther
+	}
+}
+
+// lineData reads the value of "data". The type may come after it, so that any
+// data is read as that of a metrics line; what an image says is read again from
+// l.data, since images are rare.
+func (p *Parser) lineData(b []byte, i int) int {
+	l := &p.line
+	l.time, l.global, l.step = value{}, stepValue{}, stepValue{}
+	l.row.Cells, l.hasDropped = l.row.Cells[:0], false
+	i = skipSpace(b, i)
+	if l.hasData = i < len(b) && b[i] == '{'; !l.hasData {
+		return p.skip(b, i)
+	}
+	p.names.nextRow()
+	end := p.metrics(b, i+1)
+	if end >= 0 {
+		l.data = b[i:end]
+	}
+	return end
+}
+
+// metrics reads the members of a data object into the row; i is behind the
+// opening brace.
+func (p *Parser) metrics(b []byte, i int) int {
+	i, more := enter(b, i, '}')
+	for more {
+		n, at := p.names.read(b, i)
+		if at < 0 {
+			return -1
+		}
+		if i = p.value(b, at, &p.scratch); i < 0 {
+			return -1
+		}
+		p.take(n, &p.scratch)
+		i, more = next(b, i, '}')
+	}
+	return i
+}
+
+// take files a value of a metrics line under its name.
+func (p *Parser) take(n *name, v *value) {
+	l := &p.line
+	switch n.role {
+	case roleGlobalStep:
+		l.global = v.step()
+	case roleStep:
+		l.step = v.step()
+	case roleTime:
+		l.time = *v
+	case roleEpoch: // the Viewer makes no column of it
+	case roleMetric:
+		at := p.names.cellOf(n, len(l.row.Cells))
+		if at == len(l.row.Cells) {
+			l.row.Cells = append(l.row.Cells, Cell{})
+		}
+		l.row.Cells[at] = p.cell(n.name, v)
+		l.hasDropped = l.hasDropped || v.kind == isNested
+	}
+}
+
+// place gives the row its step and time, and says whether there is a step: the
+// Viewer takes global_step unless that is absent or null, and looks no further
+// if it is no number.
+func (l *line) place() bool {
+	step := l.global
+	if !step.isGiven {
+		step = l.step
+	}
+	if !l.hasData || !step.isOK {
+		return false
+	}
+	l.row.Step = step.n
+	l.row.Time, l.row.HasTime = l.time.seconds()
+	if !l.row.HasTime {
+		l.row.Time, l.row.HasTime = l.ts.seconds()
+	}
+	if l.hasDropped {
+		l.row.Cells = slices.DeleteFunc(l.row.Cells, func(c Cell) bool { return c.Kind == kindDropped })
+	}
+	return true
+}

@@ -1,0 +1,58 @@
+package eventlog
+
+// Media is an image that a run has logged: one line of type "image".
+//
+// A reader reuses its Media as it does its Row; strings in it may be kept.
+type Media struct {
+	// Position is the byte offset of the line in the event file.
+	Position int64
+	// Time is unix seconds; it counts only if HasTime.
+	Time    float64
+	HasTime bool
+	// Step counts only if HasStep: the SDK writes null where none was given.
+	Step    int64
+	HasStep bool
+	// Key is the name under which the image was logged, "image" if it has none.
+	Key string
+	// Path is where the file lies, relative to the run's directory. It is the
+	// run's word: nothing has been checked.
+	Path string
+	// Caption is empty if there is none.
+	Caption string
+}
+
+// media reads an image line's data, which is known to be a JSON object.
+func (p *Parser) media(data []byte) Media {
+	media := Media{}
+	var v value
+	i, more := enter(data, 1, '}')
+	for more {
+		at := scanKey(data, i)
+		end := p.value(data, at, &v)
+		media.take(keyName(data[i:at]), &v)
+		i, more = next(data, end, '}')
+	}
+	if media.Key == "" {
+		media.Key = "image" // as Viewer 0.7.2 answers in its image list
+	}
+	return media
+}
+
+// take files one member of the line's data; of equal ones the last counts.
+func (m *Media) take(key string, v *value) {
+	text := ""
+	if v.kind == isText {
+		text = v.text
+	}
+	switch key {
+	case "key":
+		m.Key = text
+	case "path":
+		m.Path = text
+	case "caption":
+		m.Caption = text
+	case "step":
+		step := v.step()
+		m.Step, m.HasStep = step.n, step.isOK
+	}
+}

@@ -1,0 +1,146 @@
+package eventlog
+
+import "bytes"
+
+// The bounds of what a Parser remembers of names and texts. Beyond them it
+// forgets everything and starts again: files in which every line has new names
+// cost allocations, but no memory.
+const (
+	maxKnown      = 1 << 16 // names
+	maxKnownBytes = 8 << 20
+	maxTexts      = 1 << 12
+	maxTextBytes  = 1 << 8 // longer texts are not remembered
+)
+
+// role says what a key of a metrics line is for.
+type role uint8
+
+const (
+	roleMetric role = iota
+	roleGlobalStep
+	roleStep
+	roleEpoch
+	roleTime
+)
+
+// name is a key of metrics lines, decoded.
+type name struct {
+	name string
+	role role
+	row  uint64 // the last row that has a cell of this name
+	cell int    // and that cell's index
+}
+
+// key is a spelling of a name in the file, from its quote to its colon.
+type key struct {
+	raw  []byte
+	name *name
+	next *key // what followed it the last time
+}
+
+// nameTable knows the names of a file. Lines resemble each other, so that the
+// key that followed the last time is tried before anything is looked up.
+type nameTable struct {
+	names map[string]*name
+	keys  map[string]*key
+	bytes int
+	first key  // in front of every line's first key
+	last  *key // the key read before
+	row   uint64
+}
+
+// nextRow begins a line.
+func (t *nameTable) nextRow() {
+	if t.names == nil || len(t.keys) >= maxKnown || t.bytes >= maxKnownBytes {
+		t.names, t.keys, t.bytes = map[string]*name{}, map[string]*key{}, 0
+		t.first.next = nil
+	}
+	t.last = &t.first
+	t.row++
+}
+
+// read reads the key at i and returns its name and the place behind its colon,
+// or -1.
+func (t *nameTable) read(b []byte, i int) (*name, int) {
+	if k := t.last.next; k != nil && bytes.HasPrefix(b[i:], k.raw) {
+		t.last = k
+		return k.name, i + len(k.raw)
+	}
+	end := scanKey(b, i)
+	if end < 0 {
+		return nil, -1
+	}
+	k, ok := t.keys[string(b[i:end])]
+	if !ok {
+		k = t.add(b[i:end])
+	}
+	t.last.next, t.last = k, k
+	return k.name, end
+}
+
+func (t *nameTable) add(raw []byte) *key {
+	quoted := raw[:bytes.LastIndexByte(raw, '"')+1]
+	text := string(unquote(quoted))
+	n, ok := t.names[text]
+	if !ok {
+		n = &name{name: text, role: roleOf(text)}
+		t.names[text] = n
+	}
+	k := &key{raw: bytes.Clone(raw), name: n}
+	t.keys[string(k.raw)] = k
+	t.bytes += len(raw) + len(text)
+	return k
+}
+
+// cellOf is the index of the name's cell in the row at hand: that of an earlier
+// equal name, or the new one, fresh.
+func (t *nameTable) cellOf(n *name, fresh int) int {
+	if n.row != t.row {
+		n.row, n.cell = t.row, fresh
+	}
+	return n.cell
+}
+
+func roleOf(name string) role {
+	switch name {
+	case "global_step":
+		return roleGlobalStep
+	case "step":
+		return roleStep
+	case "epoch":
+		return roleEpoch
+	case "time":
+		return roleTime
+	default:
+		return roleMetric
+	}
+}
+
+// textTable keeps one copy of each text that comes again, such as a stage.
+type textTable struct {
+	texts map[string]string
+}
+
+// intern decodes a string that scanString has passed.
+func (t *textTable) intern(quoted []byte, isPlain bool) string {
+	if !isPlain {
+		return t.keep(unquote(quoted))
+	}
+	return t.keep(quoted[1 : len(quoted)-1])
+}
+
+// keep is the text as a string that may be kept.
+func (t *textTable) keep(b []byte) string {
+	if text, ok := t.texts[string(b)]; ok {
+		return text
+	}
+	text := string(b)
+	if len(text) > maxTextBytes {
+		return text
+	}
+	if t.texts == nil || len(t.texts) >= maxTexts {
+		t.texts = map[string]string{}
+	}
+	t.texts[text] = text
+	return text
+}

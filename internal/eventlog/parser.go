@@ -1,0 +1,142 @@
+// Package eventlog turns the event file of a run (events.jsonl, one JSON
+// object per line, written by the Runicorn SDK) into points, and points into
+// columns. It is pure: it knows no file, no socket, no clock and no wire format.
+//
+// The way through it: bytes go into a Parser, which hands out one Row per
+// metrics line. A Batch takes rows in log order and is what a tail sends; a
+// Table takes the same rows and merges them as the Viewer does, one value per
+// step and metric. A Viewer that serves no event file (0.5.3) gives rows of its
+// merged table instead, and everything behind Row stays the same. Both make
+// Series, and a Selection says which metrics and steps are wanted.
+//
+// What a line means is the Viewer's decision, not ours: testdata holds event
+// files of the three releases beside what their Viewers answered.
+package eventlog
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// MaxLine is the longest line, in bytes without its newline, that a Parser
+// reads. It bounds the memory that one line can cost.
+const MaxLine = 16 << 20
+
+// LineTooLongError says that a line is longer than MaxLine. The event file
+// cannot be read beyond it.
+type LineTooLongError struct {
+	// Offset is where the line begins in the event file, in bytes.
+	Offset int64
+}
+
+// Error names the offset.
+func (e *LineTooLongError) Error() string {
+	return fmt.Sprintf("event file: the line at offset %d is longer than %d bytes", e.Offset, MaxLine)
+}
+
+// Handler receives what the lines say, in the order of the file. Either
+// function may be nil. What it is given is reused after it returns; strings may
+// be kept. An error stops the Parser at that line and is returned as it is.
+type Handler struct {
+	// Row receives the metrics lines that have a usable step, those without
+	// any metric included: in the Viewer's table they make a row too.
+	Row func(*Row) error
+	// Media receives the image lines.
+	Media func(*Media) error
+}
+
+// Counts says what a Parser had to leave out.
+type Counts struct {
+	// MalformedLines is the number of complete lines that are no JSON.
+	MalformedLines uint64
+	// UnplacedPoints is the number of metrics lines without a usable step.
+	UnplacedPoints uint64
+}
+
+// Parser reads event files. The zero Parser is ready for use; it keeps names
+// and buffers from line to line, so its memory and its allocations depend on
+// the variety of the lines and not on their number. It is not safe for
+// concurrent use.
+type Parser struct {
+	counts  Counts
+	names   nameTable
+	texts   textTable
+	stack   []byte // the open brackets of the nested value that is skipped
+	line    line   // the line at hand
+	scratch value  // the value at hand
+}
+
+// Counts returns what has been left out since the Parser was made or Reset.
+func (p *Parser) Counts() Counts { return p.counts }
+
+// Reset makes the Parser ready for another event file. Buffers and known names
+// are kept.
+func (p *Parser) Reset() { p.counts = Counts{} }
+
+// Parse reads the complete lines of chunk, whose first byte lies at offset base
+// of the event file and begins a line. It returns how many bytes they took: the
+// caller gives the rest again, in front of what comes next. After an error the
+// line it is about is not consumed.
+func (p *Parser) Parse(chunk []byte, base int64, h Handler) (consumed int, err error) {
+	for {
+		rest := chunk[consumed:]
+		n := bytes.IndexByte(rest, '\n')
+		if n > MaxLine || n < 0 && len(rest) > MaxLine {
+			return consumed, &LineTooLongError{Offset: base + int64(consumed)}
+		}
+		if n < 0 {
+			return consumed, nil
+		}
+		if p.read(rest[:n]) {
+			if err := p.deliver(base+int64(consumed), h); err != nil {
+				return consumed, err
+			}
+		} else if !isBlank(rest[:n]) {
+			p.counts.MalformedLines++
+		}
+		consumed += n + 1
+	}
+}
+
+// Finish reads what a run has left behind its last newline, once the run has
+// ended: it counts if it is a complete JSON object, and says so by returning
+// true. A torn line is no malformed line: it may never have been meant.
+func (p *Parser) Finish(rest []byte, base int64, h Handler) (complete bool, err error) {
+	if len(rest) > MaxLine {
+		return false, &LineTooLongError{Offset: base}
+	}
+	if !p.read(rest) || !p.line.isObject {
+		return false, nil
+	}
+	return true, p.deliver(base, h)
+}
+
+// deliver hands out the line that was read, which begins at position.
+func (p *Parser) deliver(position int64, h Handler) error {
+	l := &p.line
+	switch l.event {
+	case eventMetrics:
+		if !l.place() {
+			p.counts.UnplacedPoints++
+			return nil
+		}
+		if h.Row == nil {
+			return nil
+		}
+		l.row.Position = position
+		return h.Row(&l.row)
+	case eventImage:
+		if h.Media == nil || !l.hasData {
+			return nil
+		}
+		media := p.media(l.data)
+		if media.Path == "" { // Viewer 0.7.2 lists no image without one
+			return nil
+		}
+		media.Position = position
+		media.Time, media.HasTime = l.ts.seconds()
+		return h.Media(&media)
+	default:
+		return nil
+	}
+}

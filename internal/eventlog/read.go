@@ -1,0 +1,178 @@
+package eventlog
+
+import (
+	"iter"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// Series returns the selected points, each series by ascending step, the series
+// by name and kind. The columns are the caller's own.
+func (t *Table) Series(selection Selection) []Series {
+	return t.series(selection, cutting{limit: math.MaxInt})
+}
+
+// First is Series with at most the first n points of each series.
+func (t *Table) First(selection Selection, n int) []Series {
+	return t.series(selection, cutting{limit: n})
+}
+
+// Last is Series with at most the last n points of each series.
+func (t *Table) Last(selection Selection, n int) []Series {
+	return t.series(selection, cutting{limit: n, isNewest: true})
+}
+
+// cutting says how many points of a series are read, and from which end.
+type cutting struct {
+	limit    int
+	isNewest bool
+}
+
+func (t *Table) series(selection Selection, cut cutting) []Series {
+	var series []Series
+	if cut.limit <= 0 {
+		return series
+	}
+	for c := range t.selected(selection) {
+		from, to := c.bounds(selection)
+		if c.isPlain(from, to) {
+			series = append(series, c.copyAll(from, to, cut)...)
+		} else {
+			series = append(series, t.copyPresent(c, from, to, cut)...)
+		}
+	}
+	return series
+}
+
+// Names returns the selected metrics, sorted: those with a value, and those of
+// which only indeterminate cells are known.
+func (t *Table) Names(selection Selection) []string {
+	var names []string
+	for c := range t.selected(selection) {
+		names = append(names, c.name)
+	}
+	for name := range t.indeterminate {
+		if c := t.columns[name]; (c == nil || c.count == 0) && selection.HasName(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// selected are the columns of the selected metrics that have a value, by name.
+func (t *Table) selected(selection Selection) iter.Seq[*column] {
+	return func(yield func(*column) bool) {
+		for _, name := range slices.Sorted(maps.Keys(t.columns)) {
+			c := t.columns[name]
+			if c.count > 0 && selection.HasName(name) && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// bounds are the rows of the selected steps, as far as the column reaches.
+func (c *column) bounds(selection Selection) (from, to int) {
+	from, to = selection.rows(c.group.steps)
+	to = min(to, len(c.values))
+	return min(from, to), to
+}
+
+// isPlain says whether the rows are all present and plain numbers.
+func (c *column) isPlain(from, to int) bool {
+	return c.kinds == nil && c.countIn(from, to) == to-from
+}
+
+// copyAll copies rows that are plain.
+func (c *column) copyAll(from, to int, cut cutting) []Series {
+	switch {
+	case from == to:
+		return nil
+	case to-from <= cut.limit:
+	case cut.isNewest:
+		from = to - cut.limit
+	default:
+		to = from + cut.limit
+	}
+	times := c.times
+	if times == nil {
+		times = c.group.times
+	}
+	return []Series{{
+		Name:   c.name,
+		Kind:   KindNumber,
+		Steps:  slices.Clone(c.group.steps[from:to]),
+		Times:  slices.Clone(times[from:to]),
+		Values: slices.Clone(c.values[from:to]),
+	}}
+}
+
+// copyPresent copies cell by cell, one series per kind.
+func (t *Table) copyPresent(c *column, from, to int, cut cutting) []Series {
+	rows := c.rows(from, to)
+	if cut.isNewest {
+		rows = c.backward(from, to)
+	}
+	var byKind [KindText + 1]Series
+	if c.kinds == nil { // else the kinds would have to be counted
+		byKind[KindNumber].grow(min(c.countIn(from, to), cut.limit))
+	}
+	for row := range rows {
+		kind := c.kind(row)
+		s := &byKind[publicKind(kind)]
+		if s.Len() < cut.limit {
+			s.Steps = append(s.Steps, c.group.steps[row])
+			s.Times = append(s.Times, c.time(row))
+			t.appendValue(s, kind, c.values[row])
+		} else if c.kinds == nil {
+			break
+		}
+	}
+	var series []Series
+	for kind := range byKind {
+		s := &byKind[kind]
+		if s.Len() == 0 {
+			continue
+		}
+		s.Name, s.Kind = c.name, Kind(kind)
+		if cut.isNewest {
+			s.reverse()
+		}
+		series = append(series, *s)
+	}
+	return series
+}
+
+// appendValue appends a stored value, once the step is there.
+func (t *Table) appendValue(s *Series, kind Kind, value float64) {
+	switch kind {
+	case KindText:
+		s.Texts = append(s.Texts, t.texts.text(value))
+	case kindExact:
+		text := t.texts.text(value)
+		s.Exact = append(s.Exact, Exact{Index: s.Len() - 1, Text: text})
+		s.Values = append(s.Values, rounded(text))
+	default:
+		s.Values = append(s.Values, value)
+	}
+}
+
+// publicKind is the kind that a stored cell has outside.
+func publicKind(kind Kind) Kind {
+	if kind == kindExact {
+		return KindNumber
+	}
+	return kind
+}
+
+// rounded is the double next to an integer's text.
+func rounded(text string) float64 {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil && !math.IsInf(f, 0) {
+		return math.NaN() // the text came as Exact and is no number
+	}
+	return f
+}

@@ -1,0 +1,48 @@
+package eventlog
+
+import (
+	"slices"
+	"strings"
+)
+
+// Selection says which metrics and which steps are wanted. The zero Selection
+// wants everything. It is read only, and safe for concurrent use.
+type Selection struct {
+	// Names are wanted metrics, and Prefixes beginnings of wanted names. A
+	// metric that either of them names is wanted; if both are empty, all are.
+	Names    []string
+	Prefixes []string
+	// MinStep and MaxStep bound the steps, both inclusive; nil is no bound.
+	MinStep *int64
+	MaxStep *int64
+}
+
+// HasName says whether the metric is wanted. It costs a walk over the selection
+// and is asked once per metric, not once per point.
+func (s *Selection) HasName(name string) bool {
+	if len(s.Names) == 0 && len(s.Prefixes) == 0 {
+		return true
+	}
+	return slices.Contains(s.Names, name) ||
+		slices.ContainsFunc(s.Prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// HasStep says whether the step is wanted.
+func (s *Selection) HasStep(step int64) bool {
+	return (s.MinStep == nil || *s.MinStep <= step) && (s.MaxStep == nil || step <= *s.MaxStep)
+}
+
+// rows is the range of ascending steps that is wanted.
+func (s *Selection) rows(steps []int64) (from, to int) {
+	to = len(steps)
+	if s.MinStep != nil {
+		from, _ = slices.BinarySearch(steps, *s.MinStep)
+	}
+	if s.MaxStep != nil {
+		var found bool
+		if to, found = slices.BinarySearch(steps, *s.MaxStep); found {
+			to++
+		}
+	}
+	return from, max(from, to)
+}

@@ -1,0 +1,92 @@
+package eventlog
+
+import (
+	"math"
+	"strings"
+	"unicode"
+)
+
+// stepValue is a step as a line gives it.
+type stepValue struct {
+	isGiven bool // neither absent nor null
+	isOK    bool // and n is it
+	n       int64
+}
+
+// step is what Python's int() makes of the value, which is how the Viewer
+// reads a step. Steps beyond an int64 are none for us.
+func (v *value) step() stepValue {
+	s := stepValue{isGiven: v.kind != isNull}
+	switch v.kind {
+	case isBool:
+		s.n, s.isOK = int64(v.num), true
+	case isInt:
+		s.n, s.isOK = v.whole, v.fits
+	case isFloat:
+		s.n, s.isOK = truncate(v.num)
+	case isText:
+		s.n, s.isOK = parseInt(v.text)
+	case isNull, isNested:
+	}
+	return s
+}
+
+// truncate is Python's int() of a float. NaN and the infinities have none.
+func truncate(f float64) (int64, bool) {
+	const limit = 1 << 63
+	if f = math.Trunc(f); f >= -limit && f < limit {
+		return int64(f), true
+	}
+	return 0, false
+}
+
+// parseInt is Python's int() of a text: white space around it, a sign, leading
+// zeros, single underscores between digits, and the decimal digits of every
+// script.
+func parseInt(text string) (int64, bool) {
+	text = strings.TrimSpace(text)
+	isNegative := strings.HasPrefix(text, "-")
+	if isNegative || strings.HasPrefix(text, "+") {
+		text = text[1:]
+	}
+	var n uint64
+	digits, wasDigit := 0, false
+	for _, r := range text {
+		if r == '_' && wasDigit {
+			wasDigit = false
+			continue
+		}
+		d, ok := digitOf(r)
+		if digits++; !ok || digits > maxIntDigits || n > math.MaxUint64/10-1 {
+			return 0, false
+		}
+		n, wasDigit = n*10+d, true
+	}
+	switch {
+	case !wasDigit:
+		return 0, false
+	case isNegative && n <= -math.MinInt64:
+		return -int64(n), true
+	default:
+		return int64(n), !isNegative && n <= math.MaxInt64
+	}
+}
+
+// digitOf is the value of a decimal digit. Unicode keeps the ten of a script
+// together and in order.
+func digitOf(r rune) (uint64, bool) {
+	if '0' <= r && r <= '9' {
+		return uint64(r - '0'), true
+	}
+	for _, script := range unicode.Nd.R16 {
+		if rune(script.Lo) <= r && r <= rune(script.Hi) {
+			return uint64(r-rune(script.Lo)) % 10, true
+		}
+	}
+	for _, script := range unicode.Nd.R32 {
+		if rune(script.Lo) <= r && r <= rune(script.Hi) {
+			return uint64(r-rune(script.Lo)) % 10, true
+		}
+	}
+	return 0, false
+}
