@@ -1,6 +1,6 @@
-// Package runicorngrpc is the root of the repository. It holds no code: it is
-// where `go generate .` makes gen/ out of proto/, offline, with the tools
-// pinned in tools/.
+// Package runicorngrpc is the root of the repository: it is where
+// `go generate .` makes gen/ out of proto/, offline, with the tools pinned in
+// tools/, and where the OpenAPI document is embedded, which lies below it.
 package runicorngrpc
 
 //go:generate go -C tools/proto run ./deps ../../.protodeps

@@ -338,12 +338,12 @@ func TestREST_IsTheSameAPI(t *testing.T) {
 		if got.Experiment.RunID != run.RunID || !strings.HasSuffix(got.Experiment.ResourceName, run.RunID) {
 			t.Errorf("over HTTP: %+v", got)
 		}
-		resp, err := http.Get("http://" + s.httpAddr + "/v1/experiments/nope?viewer=" + viewer)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Get("http://" + s.httpAddr + "/v1/experiments/nope?viewer=" + viewer)
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		http.DefaultClient.CloseIdleConnections()
 		if resp.StatusCode != http.StatusNotFound {
 			t.Errorf("a missing run over HTTP: %s", resp.Status)
 		}

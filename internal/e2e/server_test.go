@@ -49,7 +49,7 @@ func startServer(ctx context.Context, args ...string) (*server, error) {
 		return nil, err
 	}
 	s.log = out.Name()
-	s.cmd = exec.Command(path, append([]string{"--grpc-addr=" + s.grpcAddr, "--http-addr=" + s.httpAddr}, args...)...) //nolint:noctx // stopped by its owner
+	s.cmd = exec.Command(path, append([]string{"--grpc-addr=" + s.grpcAddr, "--http-addr=" + s.httpAddr}, args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	if err := errors.Join(s.cmd.Start(), out.Close()); err != nil {

@@ -122,8 +122,12 @@ func (l *Log) addLine(offset int64, line []byte) {
 	}
 	fields, _ := event.(map[string]any)
 	data, isObject := fields["data"].(map[string]any)
-	if fields["type"] != "metrics" || !isObject {
+	if fields["type"] != "metrics" {
 		l.Other++
+		return
+	}
+	if !isObject {
+		l.Unplaced++
 		return
 	}
 	step, ok := stepOf(data)

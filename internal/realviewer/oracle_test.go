@@ -57,7 +57,7 @@ func TestParseLog_ReadsWhatPythonWrites(t *testing.T) {
 			Log{Unplaced: 4},
 		},
 		{"malformed lines are counted", "{\"ts\": 1\nnonsense\n{} {}\n", Log{Malformed: 3}},
-		{"other lines are counted", "[1]\n\"x\"\n{\"type\": \"image\"}\n{\"type\": \"metrics\", \"data\": 1}\n", Log{Other: 4}},
+		{"other lines are counted", "[1]\n\"x\"\n{\"type\": \"image\"}\n{\"type\": \"metrics\", \"data\": 1}\n", Log{Unplaced: 1, Other: 3}},
 		{"a line without its newline is the rest", "[1]\n{\"a\"", Log{Other: 1, Rest: []byte(`{"a"`), RestOffset: 4}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

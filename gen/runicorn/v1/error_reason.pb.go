@@ -112,11 +112,11 @@ const (
 	// INTERNAL: the Viewer answered 500. Its text is scrubbed of paths and
 	// secrets. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_ERROR ErrorReason = 30
-	// INTERNAL: the Viewer's answer is not what it should be: cut, malformed, or
-	// of another shape. Metadata: viewer.
+	// INTERNAL: the Viewer's answer is not what it should be: malformed, or of
+	// another shape. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_MALFORMED_ANSWER ErrorReason = 31
-	// DATA_LOSS or UNAVAILABLE: the Viewer ended a stream in its middle.
-	// Metadata: viewer, bytes_delivered.
+	// DATA_LOSS or UNAVAILABLE: the Viewer ended an answer in its middle, that of
+	// a stream or any other. Metadata: viewer, bytes_delivered.
 	ErrorReason_ERROR_REASON_STREAM_CUT ErrorReason = 32
 	// DATA_LOSS: one line of the event file is longer than 16 MiB. Metadata:
 	// viewer, run_id, offset.

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+)
+
+func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, text, want string
+	}{
+		{"nothing at all", "", "holds no token"},
+		{"only comments", "# read canary\n\n", "holds no token"},
+		{"a token without a role", "canary\n", "line 1: want a role and a token"},
+		{"three words", "# x\nread canary canary\n", "line 2: want a role and a token"},
+		{"an unknown role", "canary other\n", "line 1: the role must be read, write or admin"},
+		{"a role in capitals", "READ canary\n", "line 1: the role must be read, write or admin"},
+		{"a token twice", "read canary\n\nadmin canary\n", "line 3: the token of line 1 again"},
+		{"a token that no header can carry", "read canär-canary\n", "line 1: the token holds a character that no header may have"},
+		{"a line without an end", strings.Repeat("canary", 20_000), "token too long"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := readTokens(strings.NewReader(tc.text))
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("the error shows a token: %v", err)
+			}
+		})
+	}
+}
+
+func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
+	t.Parallel()
+	got, err := readTokens(strings.NewReader("# who\r\nread  a#1\r\n\r\n\tadmin\tb==\n  # end\nwrite c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []credential{{service.RoleRead, "a#1"}, {service.RoleAdmin, "b=="}, {service.RoleWrite, "c"}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(credential{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true} {
+		path := file(t, "tokens", "read canary\n")
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		log := newOutput()
+		if _, err := newAuthorizer(&Config{AuthTokenFile: path}, slog.New(slog.NewTextHandler(log, nil))); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), "chmod 600"); got != warned || strings.Contains(log.String(), "canary") {
+			t.Errorf("mode %v: %s", mode, log)
+		}
+	}
+}
+
+func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
+	t.Parallel()
+	tokens := file(t, "tokens", "read r-token\nwrite w-token\nadmin a-token\n")
+	p := start(t, "--viewer="+newViewer(t, demoviewer.Gen07).URL, "--auth-token-file="+tokens, "--log-level=debug")
+	conn, client := p.dial(t), plainClient(t)
+	// RemoteService is all admin's, the list anybody's with a token.
+	for _, tc := range []struct {
+		token                string
+		list, remote         codes.Code
+		listHTTP, remoteHTTP int
+		reason               string
+	}{
+		{"", codes.Unauthenticated, codes.Unauthenticated, 401, 401, "GATEWAY_TOKEN_INVALID"},
+		{"wrong", codes.Unauthenticated, codes.Unauthenticated, 401, 401, "GATEWAY_TOKEN_INVALID"},
+		{"r-token", codes.OK, codes.PermissionDenied, 200, 403, "ROLE_REQUIRED"},
+		{"w-token", codes.OK, codes.PermissionDenied, 200, 403, "ROLE_REQUIRED"},
+		{"a-token", codes.OK, codes.OK, 200, 200, ""},
+	} {
+		ctx := t.Context()
+		if tc.token != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+tc.token)
+		}
+		_, err := runicornv1.NewExperimentServiceClient(conn).ListProjects(ctx, &runicornv1.ListProjectsRequest{})
+		if code, _ := outcome(err); code != tc.list {
+			t.Errorf("token %q, list: %v", tc.token, err)
+		}
+		_, err = runicornv1.NewRemoteServiceClient(conn).ListConnections(ctx, &runicornv1.ListConnectionsRequest{})
+		// The methods behind the roles may not be served by this build.
+		code, reason := outcome(err)
+		if served := code != codes.Unimplemented; served && (code != tc.remote || reason != tc.reason) {
+			t.Errorf("token %q, remote: %v", tc.token, err)
+		} else if !served && tc.remote != codes.OK {
+			t.Errorf("token %q reached RemoteService", tc.token)
+		}
+		if code, body := p.get(t, client, "/v1/projects", tc.token); code != tc.listHTTP {
+			t.Errorf("token %q, list over HTTP: %d %s", tc.token, code, body)
+		}
+		httpCode, body := p.get(t, client, "/v1/remote/connections", tc.token)
+		if httpCode != tc.remoteHTTP && httpCode != http.StatusNotImplemented || !strings.Contains(body, tc.reason) {
+			t.Errorf("token %q, remote over HTTP: %d %s", tc.token, httpCode, body)
+		}
+	}
+	if _, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Errorf("health without a token: %v", err)
+	}
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if code, _ := outcome(err); code != codes.Unauthenticated {
+		t.Errorf("reflection without a token: %v", err)
+	}
+	if strings.Contains(p.stderr.String(), "-token") {
+		t.Errorf("the log shows a token:\n%s", p.stderr)
+	}
+}
+
+func TestWithoutATokenFileEveryCallIsLetIn(t *testing.T) {
+	t.Parallel()
+	auth, err := newAuthorizer(&Config{}, slog.New(slog.DiscardHandler))
+	if err != nil || auth == nil {
+		t.Errorf("%v, %v", auth, err)
+	}
+}
+
+func FuzzReadTokens(f *testing.F) {
+	f.Add("read abc\n# comment\nadmin def\n")
+	f.Add("read\x00abc")
+	f.Fuzz(func(t *testing.T, text string) {
+		credentials, err := readTokens(strings.NewReader(text))
+		if (err == nil) != (len(credentials) > 0) {
+			t.Fatalf("%v, %v", credentials, err)
+		}
+		for _, c := range credentials {
+			if c.role < service.RoleRead || c.role > service.RoleAdmin || c.token == "" || strings.TrimSpace(c.token) != c.token {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+}
+
+func FuzzReadYAML(f *testing.F) {
+	f.Add("demo: true\nviewer: [a, b]\n")
+	f.Add("? {}\n: &a [*a]")
+	f.Fuzz(func(t *testing.T, text string) {
+		values, err := readYAML(strings.NewReader(text))
+		for key, value := range values {
+			switch value.(type) {
+			case string, []any:
+			default:
+				t.Errorf("%s is a %T (%v)", key, value, err)
+			}
+		}
+	})
+}
+
+func FuzzByteSize(f *testing.F) {
+	f.Add("1.5GiB")
+	f.Add("1e300MiB")
+	f.Fuzz(func(t *testing.T, text string) {
+		var size byteSize
+		if err := size.UnmarshalText([]byte(text)); err == nil && size < 0 {
+			t.Errorf("%q is %d bytes", text, size)
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+)
+
+// server is everything that is wired to something else.
+type server struct {
+	cfg *Config
+	log *slog.Logger
+
+	listen   *listeners
+	demo     *demo
+	fleet    *fleet.Fleet
+	cache    *runlog.Cache
+	tracing  *tracing
+	health   *healthServer
+	watchers []*watcher
+	grpc     *grpc.Server
+	conn     *grpc.ClientConn
+	http     *http.Server
+}
+
+// build wires the process. Draining is closed when it is to end. What was
+// built before an error is in the server too, so that close can end it.
+func build(ctx context.Context, cfg *Config, getenv func(string) string, log *slog.Logger) (*server, error) {
+	s := &server{cfg: cfg, log: log, health: newHealthServer()}
+	for _, text := range cfg.warnings() {
+		log.Warn("open to the network", slog.String("what", text))
+	}
+	auth, err := newAuthorizer(cfg, log)
+	if err != nil {
+		return s, err
+	}
+	cert, err := newCertificate(cfg, log)
+	if err != nil {
+		return s, err
+	}
+	if s.tracing, err = newTracing(ctx, getenv); err != nil {
+		return s, err
+	}
+	validator, err := service.NewValidator()
+	if err != nil {
+		return s, err
+	}
+	if s.demo, err = newDemo(ctx, cfg, log); err != nil {
+		return s, err
+	}
+	metrics := newMetrics()
+	if err := s.buildViewers(metrics); err != nil {
+		return s, err
+	}
+	if s.listen, err = listen(ctx, cfg, cert); err != nil {
+		return s, err
+	}
+	s.grpc = newGRPCServer(cfg, service.Deps{
+		Fleet: s.fleet, Cache: s.cache, Log: log, Draining: ctx.Done(),
+		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeOff(),
+	}, chainParts{
+		metrics: metrics.calls, panics: metrics.panics, log: log, deadline: cfg.DefaultDeadline,
+		auth: auth, gate: service.Gate{DisableRemote: cfg.remoteOff(), Draining: ctx.Done()}, validator: validator,
+	}, s.tracing, s.health)
+	return s, s.buildHTTP(ctx, metrics)
+}
+
+// buildViewers makes the fleet, and what knows its health.
+func (s *server) buildViewers(metrics *metrics) (err error) {
+	s.fleet, err = fleet.New(s.cfg.viewers(s.demo.entries), restclient.Config{
+		UserAgent:    program + "/" + buildVersion(),
+		Observer:     metrics,
+		LightTimeout: s.cfg.UpstreamTimeout,
+		HeavyTimeout: s.cfg.HeavyTimeout,
+		StallTimeout: s.cfg.StallTimeout,
+		Share:        s.cfg.ViewerShare,
+	})
+	if err != nil {
+		return badFlag("viewer", "%w", err)
+	}
+	s.cache = runlog.New(runlog.Config{MaxBytes: int64(s.cfg.CacheBytes)})
+	metrics.addCache(s.cache)
+	for _, viewer := range s.fleet.All() {
+		s.health.SetServingStatus(viewerHealth(viewer.Name), healthpb.HealthCheckResponse_NOT_SERVING)
+		s.watchers = append(s.watchers, &watcher{
+			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
+			every: s.cfg.HealthInterval, log: s.log,
+		})
+	}
+	return nil
+}
+
+// buildHTTP makes the HTTP side, a client of the gRPC server.
+func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
+	if s.conn, err = dialMemory(s.listen.memory); err != nil {
+		return err
+	}
+	// The handlers must outlive the signal that ends the process: it drains.
+	handler, err := httpface.New(context.WithoutCancel(ctx), httpface.Config{
+		Conn:         s.conn,
+		AllowedHosts: s.cfg.AllowedHosts,
+		CORSOrigins:  s.cfg.CORSOrigins,
+		Metrics:      metrics.handler(),
+		OpenAPI:      runicorngrpc.OpenAPI,
+		Version:      buildVersion(),
+		Limits:       httpface.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
+		Log:          s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("build the HTTP side: %w", err)
+	}
+	s.http = &http.Server{
+		Handler: handler,
+		// No bound on writing: streams are answers without an end.
+		ReadHeaderTimeout: s.cfg.HTTPHeaderTimeout,
+		IdleTimeout:       s.cfg.HTTPIdleTimeout,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// close ends what build has begun and serving has not ended.
+func (s *server) close(ctx context.Context) error {
+	var failed error
+	if s.conn != nil {
+		failed = errors.Join(failed, s.conn.Close())
+	}
+	if s.listen != nil {
+		failed = errors.Join(failed, s.listen.close())
+	}
+	if s.cache != nil {
+		s.cache.Close()
+	}
+	if s.fleet != nil {
+		s.fleet.Close()
+	}
+	if s.demo != nil {
+		failed = errors.Join(failed, s.demo.close())
+	}
+	return errors.Join(failed, s.tracing.close(ctx))
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+)
+
+// check refuses what the flags cannot mean together. The errors name a flag.
+func (cfg *Config) check() error {
+	return cmp.Or(
+		cfg.checkNumbers(),
+		cfg.checkAddresses(),
+		cfg.checkAuthority(),
+		cfg.checkWeb(),
+	)
+}
+
+// checkNumbers holds the bounds of numbers and durations.
+func (cfg *Config) checkNumbers() error {
+	if !(cfg.ViewerShare > 0 && cfg.ViewerShare <= 1) {
+		return badFlag("viewer-share", "%v is not above 0 and at most 1", cfg.ViewerShare)
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"upstream-timeout", cfg.UpstreamTimeout},
+		{"heavy-timeout", cfg.HeavyTimeout},
+		{"stall-timeout", cfg.StallTimeout},
+		{"health-interval", cfg.HealthInterval},
+		{"default-deadline", cfg.DefaultDeadline},
+		{"drain-timeout", cfg.DrainTimeout},
+		{"http-header-timeout", cfg.HTTPHeaderTimeout},
+		{"http-idle-timeout", cfg.HTTPIdleTimeout},
+	} {
+		if d.value <= 0 {
+			return badFlag(d.flag, "%v is not above zero", d.value)
+		}
+	}
+	for _, n := range []struct {
+		flag  string
+		value int64
+	}{
+		{"max-connections", int64(cfg.MaxConnections)},
+		{"max-streams", int64(cfg.MaxStreams)},
+		{"max-http-streams", int64(cfg.MaxHTTPStreams)},
+		{"cache-bytes", int64(cfg.CacheBytes)},
+	} {
+		if n.value <= 0 {
+			return badFlag(n.flag, "%d is not above zero", n.value)
+		}
+	}
+	if cfg.MaxConnectionAge < 0 {
+		return badFlag("max-connection-age", "%v is below zero", cfg.MaxConnectionAge)
+	}
+	if cfg.MaxHTTPStreams >= cfg.MaxStreams {
+		return badFlag("max-http-streams", "%d is not below the %d of --max-streams", cfg.MaxHTTPStreams, cfg.MaxStreams)
+	}
+	return nil
+}
+
+// checkAddresses refuses addresses that cannot be listened at, and those
+// beyond loopback without protection.
+func (cfg *Config) checkAddresses() error {
+	for _, a := range cfg.addresses() {
+		if _, port, err := net.SplitHostPort(a.value); err != nil || port == "" {
+			return badFlag(a.flag, "%q is not HOST:PORT", a.value)
+		}
+	}
+	if cfg.GRPCAddr == cfg.HTTPAddr && !strings.HasSuffix(cfg.GRPCAddr, ":0") {
+		return badFlag("http-addr", "%s is the address of --grpc-addr too", cfg.HTTPAddr)
+	}
+	switch {
+	case cfg.TLSCert != "" && cfg.TLSKey == "":
+		return badFlag("tls-key", "is missing, but --tls-cert is given")
+	case cfg.TLSKey != "" && cfg.TLSCert == "":
+		return badFlag("tls-cert", "is missing, but --tls-key is given")
+	}
+	protected := cfg.TLSCert != "" && cfg.AuthTokenFile != ""
+	if flag, beyond := cfg.beyondLoopback(); beyond && !protected && !cfg.InsecureListen {
+		return badFlag(flag, "is beyond loopback, which needs --tls-cert, --tls-key and --auth-token-file, "+
+			"or --insecure-listen to let anyone on the network in")
+	}
+	return nil
+}
+
+// checkAuthority refuses contradictions.
+func (cfg *Config) checkAuthority() error {
+	if cfg.EnableRemote && cfg.DisableRemote {
+		return badFlag("disable-remote", "contradicts --enable-remote")
+	}
+	return nil
+}
+
+// checkWeb refuses hosts and origins that no browser would ever send.
+func (cfg *Config) checkWeb() error {
+	for _, host := range cfg.AllowedHosts {
+		if host == "" || strings.ContainsAny(host, "/ @*") {
+			return badFlag("allowed-hosts", "%q is not the name of a host, with or without a port", host)
+		}
+	}
+	for _, origin := range cfg.CORSOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			return badFlag("cors-origins", "%q is not an origin such as https://example.org", origin)
+		}
+	}
+	return nil
+}
+
+// address is where one port listens, and the flag that says so.
+type address struct{ flag, value string }
+
+func (cfg *Config) addresses() []address {
+	return []address{{"grpc-addr", cfg.GRPCAddr}, {"http-addr", cfg.HTTPAddr}}
+}
+
+// beyondLoopback reports whether anything but this machine can reach a port,
+// and the first flag to blame for it.
+func (cfg *Config) beyondLoopback() (flag string, beyond bool) {
+	i := slices.IndexFunc(cfg.addresses(), func(a address) bool { return !isLoopback(a.value) })
+	if i < 0 {
+		return "", false
+	}
+	return cfg.addresses()[i].flag, true
+}
+
+// isLoopback reports whether an address is on loopback for sure: a name other
+// than localhost may become anything, and no host means all of them.
+func isLoopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// remoteOff and purgeOff say what is turned off: beyond loopback everything
+// that has not been enabled.
+func (cfg *Config) remoteOff() bool {
+	_, beyond := cfg.beyondLoopback()
+	return cfg.DisableRemote || (beyond && !cfg.EnableRemote)
+}
+
+func (cfg *Config) purgeOff() bool {
+	_, beyond := cfg.beyondLoopback()
+	return beyond && !cfg.EnablePurge
+}
+
+// warnings says what the operator has left open, perhaps unawares.
+func (cfg *Config) warnings() (out []string) {
+	_, beyond := cfg.beyondLoopback()
+	if beyond && cfg.AuthTokenFile == "" {
+		out = append(out, "no tokens are asked for, so anyone on the network has full access")
+	}
+	if beyond && cfg.TLSCert == "" {
+		out = append(out, "without TLS anyone on the way can read and change what is sent, tokens too")
+	}
+	if !isLoopback(cfg.HTTPAddr) && len(cfg.AllowedHosts) == 0 {
+		out = append(out, "HTTP answers to loopback names only, because --allowed-hosts names no other")
+	}
+	return out
+}
+
+// viewers returns the Viewers in their order: the configured ones, then those
+// of the demo, or the one at the default address if there is none.
+func (cfg *Config) viewers(demo []fleet.Entry) []fleet.Entry {
+	var entries []fleet.Entry
+	for _, v := range cfg.Viewer {
+		entries = append(entries, fleet.Entry(v))
+	}
+	entries = append(entries, demo...)
+	if len(entries) == 0 {
+		return []fleet.Entry{{URL: defaultViewer}}
+	}
+	return entries
+}

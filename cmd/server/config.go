@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// program is what the process calls itself.
+const program = "runicorn-grpc"
+
+// envPrefix begins the variable of every flag.
+const envPrefix = "RUNICORN_GRPC_"
+
+// defaultViewer is the Viewer where none is configured: the address at which
+// the Viewer listens by default.
+const defaultViewer = "http://127.0.0.1:23300"
+
+// Config is the configuration. The tags are the manual that --help prints.
+type Config struct {
+	Help    helpFlag    `short:"h" help:"Print this manual."`
+	Version versionFlag `help:"Print the version."`
+	Config  string      `placeholder:"FILE" help:"YAML file whose keys are the flag names below without their dashes. A flag beats its variable, and the variable beats the file."`
+
+	Viewer          []viewerFlag  `group:"Viewers" sep:" " placeholder:"[NAME=]URL" help:"A Viewer to serve; may repeat (in the variable, separate by spaces). The first one answers calls that name none. Default: http://127.0.0.1:23300, unless --demo is given."`
+	Demo            bool          `group:"Viewers" help:"Start two built-in Viewers with sample data, 'demo' (0.7) and 'legacy' (0.5.3), after those that --viewer gives."`
+	ViewerShare     float64       `group:"Viewers" default:"0.2" help:"Part of a Viewer's time that background work (lists, polls, health) may take, above 0 and at most 1."`
+	UpstreamTimeout time.Duration `group:"Viewers" default:"30s" help:"Longest light call to a Viewer."`
+	HeavyTimeout    time.Duration `group:"Viewers" default:"2m" help:"Longest heavy call to a Viewer: metric tables, archives."`
+	StallTimeout    time.Duration `group:"Viewers" default:"30s" help:"Longest silence of a Viewer in the middle of a download."`
+	HealthInterval  time.Duration `group:"Viewers" default:"15s" help:"Time between two checks of a Viewer's health."`
+
+	GRPCAddr       string   `group:"Listening" name:"grpc-addr" default:"127.0.0.1:23310" help:"Where gRPC is served."`
+	HTTPAddr       string   `group:"Listening" name:"http-addr" default:"127.0.0.1:23311" help:"Where REST, its pages and the metrics are served."`
+	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Files that change are read again without a restart."`
+	TLSKey         string   `group:"Listening" placeholder:"FILE" help:"Private key (PEM) of --tls-cert."`
+	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
+	InsecureListen bool     `group:"Listening" help:"Listen beyond loopback even without TLS and tokens: anyone on the network is then let in."`
+	AllowedHosts   []string `group:"Listening" placeholder:"HOST" help:"Host headers that HTTP accepts besides loopback ones, separated by commas."`
+	CORSOrigins    []string `group:"Listening" name:"cors-origins" placeholder:"ORIGIN" help:"Web origins, such as https://example.org, whose pages may call this server, separated by commas."`
+
+	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
+	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
+	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
+	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too."`
+
+	DefaultDeadline   time.Duration `group:"Limits" default:"150s" help:"Deadline of a unary call that brings none."`
+	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`
+	MaxConnections    int           `group:"Limits" default:"8192" help:"Connections per port; more wait until one closes."`
+	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams go on to their end. 0 is never."`
+	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`
+	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection, so this must be below --max-streams."`
+	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
+	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Longest time in which an HTTP client may send its headers."`
+	HTTPIdleTimeout   time.Duration `group:"Limits" name:"http-idle-timeout" default:"2m" help:"How long an idle HTTP connection is kept."`
+
+	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug (every call), info, warn or error."`
+	LogFormat string `group:"Logging" enum:"text,json" default:"text" help:"Form of the log on standard error: text or json."`
+}
+
+// manual is what --help says before the flags.
+const manual = `One gRPC endpoint, and the same API as REST, in front of Runicorn Viewers.
+
+Try it: runicorn-grpc --demo
+
+The server starts whether or not a Viewer is up; calls answer UNAVAILABLE until it is. SIGTERM or SIGINT drains: ` +
+	`calls in flight are finished within --drain-timeout, streams are told to resume elsewhere, and the exit code is 0. ` +
+	`A second signal ends the process at once. Bad configuration is exit code 2, any other failure 1.
+
+Beyond loopback the server refuses to start without --tls-cert, --tls-key and --auth-token-file, unless ` +
+	`--insecure-listen is given; RemoteService and PurgeExperiments are then off unless enabled.
+
+OpenTelemetry tracing is on when OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and obeys ` +
+	`the other standard OTEL_ variables.`
+
+// usageError is a fault in the configuration; its one line names the flag.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.error }
+
+// badFlag blames a flag.
+func badFlag(flag, format string, args ...any) error {
+	return &usageError{fmt.Errorf("--"+flag+": "+format, args...)}
+}
+
+// errShown ends the process after --help and --version have been answered.
+var errShown = errors.New("answered")
+
+// parse reads the configuration from flags, variables and the file, in this
+// order of precedence. The errors are errShown or a *usageError.
+func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config, error) {
+	cfg := &Config{}
+	from := &settings{getenv: getenv}
+	parser, err := kong.New(cfg,
+		kong.Name(program),
+		kong.Description(manual),
+		kong.Writers(stdout, stdout),
+		kong.NoDefaultHelp(),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
+		kong.ValueFormatter(withVariable),
+		kong.Resolvers(from),
+		kong.Bind(from),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("define the flags: %w", err)
+	}
+	if _, err := parser.Parse(args); errors.Is(err, errShown) {
+		return nil, errShown
+	} else if err != nil {
+		return nil, &usageError{err}
+	}
+	return cfg, cfg.check()
+}
+
+// BeforeResolve opens the file before the other flags ask it. It is kong's
+// hook: values of the command line are known by now, and no others.
+func (cfg *Config) BeforeResolve(ctx *kong.Context, from *settings) error {
+	for _, flag := range ctx.Flags() {
+		if flag.Name == "config" {
+			given, _ := ctx.FlagValue(flag).(string)
+			return from.open(given)
+		}
+	}
+	return nil
+}
+
+// withVariable adds the name of its variable to the help of a flag.
+func withVariable(value *kong.Value) string {
+	switch value.Name {
+	case "help", "version":
+		return value.Help
+	}
+	return value.Help + " ($" + variable(value.Name) + ")"
+}
+
+// variable returns the name of a flag's environment variable.
+func variable(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// helpFlag prints the manual.
+type helpFlag bool
+
+// BeforeReset runs before any value is checked: a bad file or variable must
+// not hide the manual.
+func (helpFlag) BeforeReset(ctx *kong.Context) error {
+	if err := ctx.PrintUsage(false); err != nil {
+		return err
+	}
+	return errShown
+}
+
+// versionFlag prints the version.
+type versionFlag bool
+
+// BeforeReset runs before any value is checked.
+func (versionFlag) BeforeReset(app *kong.Kong) error {
+	if _, err := fmt.Fprintln(app.Stdout, program, buildVersion(), goVersion()); err != nil {
+		return err
+	}
+	return errShown
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+)
+
+// Limits of the transport.
+const (
+	maxReceive       = 1 << 20  // requests are tiny
+	maxSend          = 4 << 20  // what clients accept by default
+	maxHeaders       = 64 << 10 // of a call
+	handshakeTimeout = 20 * time.Second
+)
+
+// keepaliveEnforcement tolerates clients that ping every 20 s, calls or none,
+// and the 10 s that grpc-go's clients may go down to, with their jitter.
+var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}
+
+// newGRPCServer returns the server with all services, reflection (v1 and
+// v1alpha) and health.
+func newGRPCServer(cfg *Config, deps service.Deps, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxReceive),
+		grpc.MaxSendMsgSize(maxSend),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(cfg.MaxStreams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveEnforcementPolicy(keepaliveEnforcement),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			// A client that vanished without a word holds its streams no longer
+			// than this. No grace follows the age: streams go on to their end.
+			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
+		}),
+	}
+	options = append(options, chained(chain(parts))...)
+	options = append(options, tracing.options()...)
+	server := grpc.NewServer(options...)
+	service.Register(server, deps)
+	reflection.Register(server)
+	health.register(server)
+	parts.metrics.InitializeMetrics(server)
+	return server
+}
+
+// stopGRPC lets calls in flight finish until the context ends, and cancels the
+// others then. It does not wait for a method that ignores even that, which
+// GracefulStop would: such a one ends with the process.
+func stopGRPC(ctx context.Context, server *grpc.Server) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		server.GracefulStop()
+	}()
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		server.Stop()
+	}
+}
+
+// dialMemory returns the connection by which HTTP callers reach the gRPC
+// server, and so its interceptors.
+func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
+	conn, err := grpc.NewClient("passthrough:///in-process",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSend)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the server itself: %w", err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+)
+
+// lastWord is how long watchers of the health are kept on a drain, so that
+// they hear of it before their streams end.
+const lastWord = 200 * time.Millisecond
+
+// healthServer says whether the gateway serves ("" and each service), which
+// fails on a drain only, and whether each Viewer does ("viewer/NAME").
+type healthServer struct {
+	*health.Server
+	ended context.Context //nolint:containedctx // the life of the watches, which no single call has
+	end   context.CancelFunc
+}
+
+func newHealthServer() *healthServer {
+	h := &healthServer{Server: health.NewServer()}
+	h.ended, h.end = context.WithCancel(context.Background())
+	return h
+}
+
+// register adds the health service to a server that has all its others, and
+// calls them healthy.
+func (h *healthServer) register(server *grpc.Server) {
+	for name := range server.GetServiceInfo() {
+		h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
+	}
+	healthpb.RegisterHealthServer(server, h)
+}
+
+// drain tells everybody that this server is going, and ends the watches: they
+// would outlast any patience.
+func (h *healthServer) drain() {
+	h.Shutdown()
+	time.AfterFunc(lastWord, h.end)
+}
+
+// Watch streams a status until the client goes or the server does.
+func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(h.ended, cancel)()
+	err := h.Server.Watch(req, &boundStream{stream, ctx})
+	if h.ended.Err() != nil {
+		return status.Error(codes.Unavailable, "this server is shutting down")
+	}
+	return err
+}
+
+// boundStream is a stream that ends earlier than its client wants.
+type boundStream struct {
+	grpc.ServerStreamingServer[healthpb.HealthCheckResponse]
+	ctx context.Context //nolint:containedctx // a stream has one
+}
+
+// Context returns the shorter life.
+func (s *boundStream) Context() context.Context { return s.ctx }
+
+// watcher keeps the health of one Viewer known. It asks in the Viewer's
+// background share, so that a busy Viewer is asked less often.
+type watcher struct {
+	viewer *fleet.Viewer
+	health *healthServer
+	up     prometheus.Gauge
+	every  time.Duration
+	log    *slog.Logger
+}
+
+// run asks until the context ends.
+func (w *watcher) run(ctx context.Context) {
+	serving := healthpb.HealthCheckResponse_UNKNOWN
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		now, err := w.ask(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if now != serving {
+			serving = now
+			w.tell(now, err)
+		}
+		timer.Reset(w.every)
+	}
+}
+
+// ask makes one health check.
+func (w *watcher) ask(ctx context.Context) (healthpb.HealthCheckResponse_ServingStatus, error) {
+	err := w.viewer.Client.Background(ctx, "health", func(ctx context.Context) error {
+		_, err := w.viewer.Client.Health(ctx)
+		return err
+	})
+	if err != nil {
+		return healthpb.HealthCheckResponse_NOT_SERVING, err
+	}
+	return healthpb.HealthCheckResponse_SERVING, nil
+}
+
+// tell makes a change known. After the drain began the health server ignores
+// it.
+func (w *watcher) tell(now healthpb.HealthCheckResponse_ServingStatus, err error) {
+	w.health.SetServingStatus(viewerHealth(w.viewer.Name), now)
+	if now == healthpb.HealthCheckResponse_SERVING {
+		w.up.Set(1)
+		w.log.Info("viewer is up", slog.String("viewer", w.viewer.Name))
+		return
+	}
+	w.up.Set(0)
+	w.log.Warn("viewer is down", slog.String("viewer", w.viewer.Name), slog.Any("error", err))
+}
+
+// viewerHealth returns the name of a Viewer's own health service.
+func viewerHealth(viewer string) string { return "viewer/" + viewer }

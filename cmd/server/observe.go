@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// namespace begins the name of every metric of our own.
+const namespace = "runicorn_gateway"
+
+// callBuckets are seconds: from an answer out of memory to a heavy table.
+var callBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}
+
+// newLogger returns the log of the process.
+func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return nil, badFlag("log-level", "%w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, options)), nil
+}
+
+// metrics are the metrics of the process, in a registry of its own. Their
+// labels come from closed sets: no id, path or text of a caller is one.
+type metrics struct {
+	registry *prometheus.Registry
+	calls    *grpcprom.ServerMetrics
+	panics   prometheus.Counter
+	viewerUp *prometheus.GaugeVec
+
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	received *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		calls:    grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(callBuckets))),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "panics_total", Help: "Calls that ended in a panic.",
+		}),
+		viewerUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "viewer_up", Help: "1 if the Viewer answered its last health check, else 0.",
+		}, []string{"viewer"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: "upstream", Name: "requests_total", Help: "Requests to Viewers, by outcome.",
+		}, []string{"viewer", "method", "route", "outcome"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: "upstream", Name: "request_duration_seconds",
+			Help: "Time of requests to Viewers, to the end of the body.", Buckets: callBuckets,
+		}, []string{"viewer", "method", "route"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: "upstream", Name: "received_bytes_total", Help: "Bytes of bodies read from Viewers.",
+		}, []string{"viewer", "method", "route"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "build_info", Help: "What was built; always 1.",
+		ConstLabels: prometheus.Labels{"version": buildVersion(), "go_version": goVersion()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.calls, m.panics, m.viewerUp, m.requests, m.duration, m.received, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// addCache shows what the cache of parsed runs holds.
+func (m *metrics) addCache(cache *runlog.Cache) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "cache_bytes", Help: "Memory of parsed runs, estimated.",
+		}, func() float64 { return float64(cache.Stats().Bytes) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "cache_runs", Help: "Parsed runs that are held.",
+		}, func() float64 { return float64(cache.Stats().Runs) }),
+	)
+}
+
+// handler serves the metrics.
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Observe counts a request to a Viewer; restclient calls it.
+func (m *metrics) Observe(o restclient.Observation) {
+	outcome := "ok"
+	if o.Kind != 0 {
+		outcome = strings.ReplaceAll(o.Kind.String(), " ", "_")
+	}
+	// Tunnelled Viewers come and go; as labels they are one with the Viewer
+	// that holds the tunnel.
+	viewer, _, tunnelled := strings.Cut(o.Viewer, ".")
+	if tunnelled {
+		viewer += ".*"
+	}
+	m.requests.WithLabelValues(viewer, o.Method, o.Route, outcome).Inc()
+	m.duration.WithLabelValues(viewer, o.Method, o.Route).Observe(o.Duration.Seconds())
+	m.received.WithLabelValues(viewer, o.Method, o.Route).Add(float64(o.Bytes))
+}
+
+// buildVersion returns the version of this build: that of the module, which
+// holds the commit where it was not built from a release.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return cmp.Or(info.Main.Version, "(devel)")
+}
+
+func goVersion() string { return runtime.Version() }

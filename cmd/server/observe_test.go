@@ -1,0 +1,130 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+func TestTheMetricsShowCallsRequestsViewersAndTheBuild(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--viewer=lab="+newViewer(t, demoviewer.Gen06).URL)
+	conn := p.dial(t)
+	awaitHealth(t, conn, "viewer/lab", healthpb.HealthCheckResponse_SERVING)
+	viewers := runicornv1.NewViewerServiceClient(conn)
+	if _, err := viewers.GetConfig(t.Context(), &runicornv1.GetConfigRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	_, body := p.get(t, plainClient(t), "/metrics", "")
+	for _, want := range []string{
+		`grpc_server_handled_total\{grpc_code="OK",grpc_method="GetConfig",grpc_service="runicorn.v1.ViewerService",grpc_type="unary"\} 1`,
+		`grpc_server_handled_total\{.*grpc_method="TailMetrics".*\} 0`,
+		`runicorn_gateway_build_info\{go_version="go.*",version=".*"\} 1`,
+		`runicorn_gateway_viewer_up\{viewer="lab"\} 1`,
+		`runicorn_gateway_panics_total 0`,
+		`runicorn_gateway_upstream_requests_total\{method="GET",outcome="ok",route="/api/config",viewer="[a-z]+"\} 1`,
+		`runicorn_gateway_upstream_request_duration_seconds_count\{method="GET",route="/api/health",viewer="[a-z]+"\} [1-9]`,
+		`runicorn_gateway_upstream_received_bytes_total\{method="GET",route="/openapi.json",viewer="[a-z]+"\} [1-9]`,
+		`runicorn_gateway_cache_bytes 0`,
+		`runicorn_gateway_cache_runs 0`,
+		`go_goroutines [1-9]`,
+		`process_open_fds [1-9]`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + want).MatchString(body) {
+			t.Errorf("no line %s", want)
+		}
+	}
+	for line := range strings.Lines(body) {
+		if strings.Contains(line, "runicorn_") && strings.Contains(line, "127.0.0.1") {
+			t.Errorf("an address in a label: %s", line)
+		}
+	}
+}
+
+func TestTheLogHasTheFormAndTheLevelOfTheFlags(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{"text": "level=WARN msg=loud", "json": `"level":"WARN","msg":"loud"`} {
+		out := newOutput()
+		log, err := newLogger(&Config{LogLevel: "warn", LogFormat: format}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info("quiet")
+		log.Warn("loud")
+		if got := out.String(); !strings.Contains(got, want) || strings.Contains(got, "quiet") {
+			t.Errorf("%s: %s", format, got)
+		}
+	}
+}
+
+func TestTracingIsOffUnlessTheStandardVariablesAskForIt(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		env  string
+		want bool
+	}{
+		{"", false},
+		{"OTEL_SERVICE_NAME=x", false},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://x", true},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://x", true},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://x OTEL_TRACES_EXPORTER=otlp", true},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://x OTEL_TRACES_EXPORTER=none", false},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://x OTEL_SDK_DISABLED=TRUE", false},
+	} {
+		if got := tracingWanted(environment(tc.env)); got != tc.want {
+			t.Errorf("%q: %v, want %v", tc.env, got, tc.want)
+		}
+	}
+}
+
+// environment is the lookup of variables written as A=B C=D.
+func environment(text string) func(string) string {
+	return func(name string) string {
+		for pair := range strings.FieldsSeq(text) {
+			if value, found := strings.CutPrefix(pair, name+"="); found {
+				return value
+			}
+		}
+		return ""
+	}
+}
+
+func TestAnUnknownTraceProtocolIsBadConfiguration(t *testing.T) {
+	t.Parallel()
+	stderr := newOutput()
+	env := environment("OTEL_EXPORTER_OTLP_ENDPOINT=http://x OTEL_EXPORTER_OTLP_PROTOCOL=carrier-pigeon")
+	if code := run(t.Context(), nil, env, io.Discard, stderr); code != exitUsage || !strings.Contains(stderr.String(), "OTEL_EXPORTER_OTLP_PROTOCOL") {
+		t.Errorf("code %d:\n%s", code, stderr)
+	}
+}
+
+func TestSpansOfCallsReachTheCollectorBeforeTheProcessEnds(t *testing.T) {
+	var spans atomic.Int64
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err == nil && r.URL.Path == "/v1/traces" && strings.Contains(string(body), "ListViewers") {
+			spans.Add(1)
+		}
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(collector.Close)
+	// The exporter reads the environment of the process by itself.
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	p := startWith(t, environment("OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL))
+	viewers := runicornv1.NewViewerServiceClient(p.dial(t))
+	if _, err := viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	if code := p.wait(t); code != exitOK || spans.Load() != 1 {
+		t.Errorf("code %d, %d exports with the call:\n%s", code, spans.Load(), p.stderr)
+	}
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run is the whole process but for its signals: it serves until ctx ends and
+// returns the exit code.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	err := serve(ctx, args, getenv, stdout, stderr)
+	if err == nil || errors.Is(err, errShown) {
+		return exitOK
+	}
+	line := strings.Join(strings.Fields(err.Error()), " ") // some libraries say it in several
+	fmt.Fprintf(stderr, "%s: %s\n", program, line)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// serve builds everything, which opens all listeners, serves, and drains.
+func serve(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
+	cfg, err := parse(args, getenv, stdout)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(cfg, stderr)
+	if err != nil {
+		return err
+	}
+	// The group's context is the sign to drain, given by a signal or by the
+	// first server that fails.
+	group, ctx := errgroup.WithContext(ctx)
+	s, err := build(ctx, cfg, getenv, log)
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	if err != nil {
+		return err
+	}
+	if err := s.greet(stdout); err != nil {
+		return err
+	}
+	for i := range s.demo.servers {
+		group.Go(func() error { return s.demo.serve(i) })
+	}
+	for _, w := range s.watchers {
+		group.Go(func() error { w.run(ctx); return nil })
+	}
+	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.memory)) })
+	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.grpc)) })
+	group.Go(func() error { return ignoreClosed(s.http.Serve(s.listen.http)) })
+	group.Go(func() error {
+		<-ctx.Done()
+		return s.drain(ctx)
+	})
+	return group.Wait()
+}
+
+// drain ends the process in order, within the drain timeout: health says so at
+// once, the gate refuses new calls, streams end because their methods see the
+// same context, the rest may finish. The demo goes last, for calls need it.
+func (s *server) drain(ctx context.Context) error {
+	s.log.Info("draining", slog.Duration("at_most", s.cfg.DrainTimeout))
+	s.health.drain()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.DrainTimeout)
+	defer cancel()
+	var servers sync.WaitGroup
+	servers.Go(func() { stopGRPC(ctx, s.grpc) })
+	servers.Go(func() { s.stopHTTP(ctx) })
+	servers.Wait()
+	s.log.Info("drained", slog.Bool("in_time", ctx.Err() == nil))
+	return s.demo.close()
+}
+
+// stopHTTP lets requests in flight finish until the context ends.
+func (s *server) stopHTTP(ctx context.Context) {
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.log.Warn("HTTP requests were cut off", slog.Any("error", err))
+		if err := s.http.Close(); err != nil {
+			s.log.Warn("HTTP connections did not close", slog.Any("error", err))
+		}
+	}
+}
+
+// ignoreClosed drops the errors with which servers say that they were told to
+// end.
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// greet tells people where to go: the log is for machines.
+func (s *server) greet(w io.Writer) error {
+	grpcAddr, httpAddr := s.listen.grpc.Addr().String(), s.listen.http.Addr().String()
+	scheme, plain := "https", ""
+	if s.cfg.TLSCert == "" {
+		scheme, plain = "http", "-plaintext "
+	}
+	s.log.Info("serving", slog.String("grpc", grpcAddr), slog.String("http", httpAddr),
+		slog.Any("viewers", s.fleet.Names()), slog.String("version", buildVersion()))
+	var text strings.Builder
+	fmt.Fprintf(&text, "viewers  %s\n", strings.Join(s.fleet.Names(), ", "))
+	fmt.Fprintf(&text, "gRPC     %s\n", grpcAddr)
+	fmt.Fprintf(&text, "HTTP     %s://%s/\n", scheme, httpAddr)
+	if s.cfg.Demo {
+		fmt.Fprintf(&text, "try      grpcurl %s%s runicorn.v1.ExperimentService/ListExperiments\n", plain, grpcAddr)
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}

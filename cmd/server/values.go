@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+)
+
+// viewerFlag is one --viewer.
+type viewerFlag fleet.Entry
+
+// UnmarshalText reads [NAME=]URL. An equals sign after a slash belongs to the
+// URL.
+func (v *viewerFlag) UnmarshalText(text []byte) error {
+	name, url, found := strings.Cut(string(text), "=")
+	named := found && !strings.Contains(name, "/")
+	if !named {
+		name, url = "", string(text)
+	}
+	if url == "" || (named && name == "") {
+		return errors.New("want [NAME=]URL, such as lab=http://127.0.0.1:23300")
+	}
+	*v = viewerFlag{Name: name, URL: url}
+	return nil
+}
+
+// byteSize is a number of bytes.
+type byteSize int64
+
+// units are what a size may end with; the longer ones come first.
+var units = []struct {
+	suffix string
+	factor float64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}, {"", 1}}
+
+// UnmarshalText reads sizes such as 512MiB or 1.5GiB; a bare number is bytes.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	for _, u := range units {
+		number, found := strings.CutSuffix(string(text), u.suffix)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		size := n * u.factor
+		if err != nil || !(size >= 0 && size < math.MaxInt64) {
+			break
+		}
+		*b = byteSize(size)
+		return nil
+	}
+	return fmt.Errorf("want a size such as 512MiB, not %q", text)
+}

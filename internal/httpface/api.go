@@ -1,0 +1,221 @@
+package httpface
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// streamRetry is when to try again after the bound of streams was met.
+const streamRetry = 5 * time.Second
+
+// api is what surrounds the gateway's mux: the check of each request and the
+// form of each error.
+type api struct {
+	routes  routeTable
+	limits  Limits
+	streams chan struct{} // holds an element for each open stream
+	log     *slog.Logger
+}
+
+// newAPI returns the handler of /v1/.
+func newAPI(ctx context.Context, cfg Config) (http.Handler, error) {
+	routes, err := newRouteTable()
+	if err != nil {
+		return nil, fmt.Errorf("read the routes of the contract: %w", err)
+	}
+	a := &api{routes: routes, limits: cfg.Limits, streams: make(chan struct{}, cfg.Limits.MaxStreams), log: cfg.Log}
+	mux := a.newMux()
+	conn := cfg.Conn
+	err = errors.Join(
+		runicornv1.RegisterExperimentServiceHandlerClient(ctx, mux, runicornv1.NewExperimentServiceClient(conn)),
+		runicornv1.RegisterMetricServiceHandlerClient(ctx, mux, runicornv1.NewMetricServiceClient(conn)),
+		runicornv1.RegisterArtifactServiceHandlerClient(ctx, mux, runicornv1.NewArtifactServiceClient(conn)),
+		runicornv1.RegisterRemoteServiceHandlerClient(ctx, mux, runicornv1.NewRemoteServiceClient(conn)),
+		runicornv1.RegisterViewerServiceHandlerClient(ctx, mux, runicornv1.NewViewerServiceClient(conn)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("register the services with the gateway: %w", err)
+	}
+	return mux, nil
+}
+
+func (a *api) newMux() *runtime.ServeMux {
+	lines := newJSONLines()
+	return runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines),
+		runtime.WithMarshalerOption(mediaEvents, &events{jsonLines: *lines}),
+		// The default mode makes a slash of %2F before it looks for the route,
+		// and so another route of an id.
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
+		// A form POST must not become a GET, nor a POST a DELETE.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		// net/http chunks by itself, and HTTP/2 forbids the header.
+		runtime.WithDisableChunkedEncoding(),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
+		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithMiddlewares(a.routed),
+		runtime.WithForwardResponseOption(beforeMessage),
+		runtime.WithErrorHandler(a.handleError),
+		runtime.WithStreamErrorHandler(a.handleStreamError),
+		runtime.WithRoutingErrorHandler(a.handleRoutingError),
+	)
+}
+
+// incomingHeader says which headers become metadata. Authorization does
+// without being asked about, and Grpc-Timeout becomes the call's deadline.
+func incomingHeader(key string) (string, bool) {
+	return strings.ToLower(key), slices.Contains(metadataHeaders, key)
+}
+
+// outgoingHeader says which metadata become headers: the server's content-type
+// and the like are not for HTTP.
+func outgoingHeader(key string) (string, bool) {
+	return "X-Request-Id", key == "x-request-id"
+}
+
+// routed is the station between the gateway's mux and its handlers: here a
+// request has its route, and no call was made yet. Whatever is to answer some
+// routes in the gateway's place belongs here.
+func (a *api) routed(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		w.Header().Set("Cache-Control", "no-store")
+		rt, ok := a.routes.of(r)
+		if !ok {
+			writeFault(w, a.toFault(r.Context(), fmt.Errorf("no route for %s %s", r.Method, r.URL.Path)))
+			return
+		}
+		req, err := rt.prepare(w, r, params, a.limits.MaxBody)
+		if err != nil {
+			writeFault(w, a.toFault(r.Context(), err))
+			return
+		}
+		if rt.stream {
+			a.stream(next, w, r, req, params)
+			return
+		}
+		a.unary(next, w, req, params)
+	}
+}
+
+// unary makes a call with a deadline.
+func (a *api) unary(next runtime.HandlerFunc, w http.ResponseWriter, req *http.Request, params map[string]string) {
+	if req.Header.Get("Grpc-Timeout") == "" {
+		ctx, cancel := context.WithTimeout(req.Context(), a.limits.UnaryTimeout)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
+	next(w, req, params)
+}
+
+// stream makes a call without a deadline, within the bound of open streams.
+func (a *api) stream(next runtime.HandlerFunc, w http.ResponseWriter, r, req *http.Request, params map[string]string) {
+	select {
+	case a.streams <- struct{}{}:
+		defer func() { <-a.streams }()
+	default:
+		writeFault(w, newFault(http.StatusTooManyRequests, codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			fmt.Sprintf("%d streams are open over HTTP, which is the most; a stream over gRPC costs less", cap(a.streams)),
+			map[string]string{"limit": "http_streams"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(streamRetry)}))
+		return
+	}
+	asEvents := wantsEvents(r.Header.Values("Accept"))
+	if asEvents {
+		req.Header.Set("Accept", mediaEvents) // what the mux chooses the marshaler by
+	}
+	w.Header().Set("Content-Type", contentTypeOf(asEvents)) // also of a stream without a message
+	w.Header().Set("X-Accel-Buffering", "no")               // a proxy must pass each message on at once
+	s := &streamWriter{ResponseWriter: w, hold: asEvents && r.Header.Get("Last-Event-ID") != ""}
+	next(s, req.WithContext(withStream(req.Context(), s)), params)
+	s.finish()
+}
+
+// handleError answers an error before anything was written.
+func (a *api) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	f := a.toFault(ctx, err)
+	if s, ok := w.(*streamWriter); ok {
+		s.fail(f)
+		return
+	}
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
+		if ids := md.HeaderMD.Get("x-request-id"); len(ids) > 0 {
+			w.Header().Set("X-Request-Id", ids[0])
+		}
+	}
+	writeFault(w, f)
+}
+
+// handleStreamError returns the status that the marshaler writes as the last
+// line or event of a stream; before the first message it answers itself.
+func (a *api) handleStreamError(ctx context.Context, err error) *status.Status {
+	f := a.toFault(ctx, err)
+	s := streamOf(ctx)
+	switch {
+	case s == nil:
+	case !s.begun:
+		s.fail(f)
+	default:
+		if err := s.release(); err != nil {
+			a.log.DebugContext(ctx, "client is gone", slog.Any("error", err))
+		}
+	}
+	return f.st
+}
+
+// handleRoutingError answers a path or a method that the API does not have.
+func (a *api) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	if httpStatus == http.StatusMethodNotAllowed {
+		writeNoMethod(w, r, a.routes.allowed(r.URL.Path))
+		return
+	}
+	writeNoRoute(w, r)
+}
+
+// toFault makes a fault of any error; what is neither a fault nor a status is
+// a defect of ours, whose text only the log gets.
+func (a *api) toFault(ctx context.Context, err error) *fault {
+	if f, ok := fromGateway(err); ok {
+		return f
+	}
+	incident := newIncident()
+	a.log.ErrorContext(ctx, "defect", slog.String("incident", incident), slog.Any("error", err))
+	return newFault(http.StatusInternalServerError, codes.Internal, runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT,
+		"a defect of this server; its log has incident "+incident, map[string]string{"incident": incident})
+}
+
+// newIncident names a defect, to be found in the log.
+func newIncident() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// writeNoRoute answers a path that there is not.
+func writeNoRoute(w http.ResponseWriter, r *http.Request) {
+	writeFault(w, newFault(http.StatusNotFound, codes.Unimplemented, runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
+		fmt.Sprintf("there is no %s; /docs lists what there is", r.URL.Path), nil))
+}
+
+// writeNoMethod answers a method that a path does not have.
+func writeNoMethod(w http.ResponseWriter, r *http.Request, allowed []string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeFault(w, newFault(http.StatusMethodNotAllowed, codes.Unimplemented, runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
+		fmt.Sprintf("%s has no %s, but %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")), nil))
+}

@@ -1,0 +1,56 @@
+package httpface
+
+import (
+	"bytes"
+	"embed"
+	"net/http"
+	"time"
+
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+// pagePolicy lets a page of ours load what we serve, and nothing else; no
+// script or style is inline.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// newPages returns the handler of everything that is not the API.
+func newPages(cfg Config, document []byte) http.Handler {
+	p := &probes{health: healthpb.NewHealthClient(cfg.Conn), log: cfg.Log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", page("landing.html"))
+	mux.HandleFunc("GET /docs", page("docs.html"))
+	mux.HandleFunc("GET /docs/docs.js", page("docs.js"))
+	mux.HandleFunc("GET /style.css", page("style.css"))
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		http.ServeContent(w, r, "openapi.json", time.Time{}, bytes.NewReader(document))
+	})
+	mux.HandleFunc("GET /healthz", p.server)
+	mux.HandleFunc("GET /readyz", p.ready)
+	if cfg.Metrics != nil {
+		mux.Handle("GET /metrics", cfg.Metrics)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		get := r.Clone(r.Context())
+		get.Method = http.MethodGet
+		if _, pattern := mux.Handler(get); pattern != "/" {
+			writeNoMethod(w, r, []string{http.MethodGet, http.MethodHead})
+			return
+		}
+		writeNoRoute(w, r)
+	})
+	return mux
+}
+
+// page serves one of our own files, which work without any other server.
+func page(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", pagePolicy)
+		w.Header().Set("Cache-Control", "no-cache")
+		http.ServeFileFS(w, r, pageFiles, "page/"+name)
+	}
+}

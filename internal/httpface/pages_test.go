@@ -1,0 +1,210 @@
+package httpface
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/proto"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	answers := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
+	}
+	srv := serve(t, &backend{}, func(c *Config) { c.Metrics, c.Compat = answers("metrics"), answers("compat") })
+	for path, want := range map[string]struct {
+		contentType, text string
+		page              bool
+	}{
+		"/":             {"text/html", "<h1>runicorn-grpc</h1>", true},
+		"/docs":         {"text/html", "/docs/docs.js", true},
+		"/docs/docs.js": {"text/javascript", "openapi.json", true},
+		"/style.css":    {"text/css", "body", true},
+		"/openapi.json": {"application/json", `"swagger":"2.0"`, false},
+		"/metrics":      {"text/plain", "metrics", false},
+		"/api/health":   {"text/plain", "compat", false},
+	} {
+		got := do(t, srv, request{path: path})
+		if got.status != http.StatusOK || !strings.HasPrefix(got.header.Get("Content-Type"), want.contentType) || !strings.Contains(got.body, want.text) {
+			t.Errorf("%s: %d %s", path, got.status, got.header.Get("Content-Type"))
+		}
+		policy := got.header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "'self'") != want.page {
+			t.Errorf("%s: Content-Security-Policy %q", path, policy)
+		}
+		if want.page && (strings.Contains(got.body, "https://") || strings.Contains(got.body, "innerHTML") || strings.Contains(got.body, "<style")) {
+			t.Errorf("%s loads something from elsewhere, or has something inline", path)
+		}
+	}
+	got := do(t, srv, request{method: "POST", path: "/docs"})
+	if e := errorOf(t, got); got.status != http.StatusMethodNotAllowed || got.header.Get("Allow") != "GET, HEAD" || e.Status != "UNIMPLEMENTED" {
+		t.Errorf("POST /docs: %d %v", got.status, got.header)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	b := &backend{}
+	srv := serve(t, b)
+	check := func(path string, status int, want string) {
+		t.Helper()
+		got := do(t, srv, request{path: path})
+		if got.status != status || !strings.Contains(got.body, want) {
+			t.Errorf("%s: %d %s, want %d %s", path, got.status, got.body, status, want)
+		}
+	}
+	b.health.SetServingStatus("viewer/main", healthpb.HealthCheckResponse_SERVING)
+	b.health.SetServingStatus("viewer/old", healthpb.HealthCheckResponse_NOT_SERVING)
+	check("/healthz", 200, "SERVING")
+	check("/readyz", 200, "SERVING")
+	check("/readyz?viewer=main", 200, "SERVING")
+	check("/readyz?viewer=old", 503, "VIEWER_UNREACHABLE")
+	check("/readyz?viewer=none", 404, "VIEWER_NOT_FOUND")
+	b.health.Shutdown()
+	check("/healthz", 503, "SERVER_DRAINING")
+	check("/readyz", 503, "SERVER_DRAINING")
+	if n := len(b.seen()); n != 0 {
+		t.Errorf("probes made %d calls of the API", n)
+	}
+}
+
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	got, err := openAPIDocument([]byte(openAPISample), "v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "openapi.json", indented(t, string(got)))
+}
+
+// TestOpenAPI_HasEveryRoute reads the generated document itself.
+func TestOpenAPI_HasEveryRoute(t *testing.T) {
+	t.Parallel()
+	generated, err := os.ReadFile(filepath.Join("..", "..", "gen", "openapi", "runicorn.swagger.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := openAPIDocument(generated, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Produces  []string `json:"produces"`
+			Responses object   `json:"responses"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	table, err := newRouteTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, rt := range table {
+		op, ok := doc.Paths[rt.template][strings.ToLower(rt.httpMethod)]
+		switch {
+		case !ok:
+			t.Errorf("%s is not in the document", key)
+		case rt.stream != slices.Contains(op.Produces, mediaEvents):
+			t.Errorf("%s is a stream: %v, but produces %v", key, rt.stream, op.Produces)
+		case strings.Contains(string(op.Responses["default"]), "rpcStatus"), strings.Contains(string(op.Responses["200"]), "rpcStatus"):
+			t.Errorf("%s has the gateway's own errors", key)
+		}
+	}
+}
+
+// TestUnary_JSON is the form of values, and which fields are always there.
+func TestUnary_JSON(t *testing.T) {
+	t.Parallel()
+	b := &backend{unary: func(_ context.Context, req any) (proto.Message, error) {
+		if _, ok := req.(*runicornv1.ListExperimentsRequest); ok {
+			return &runicornv1.ListExperimentsResponse{TotalSize: proto.Int32(0)}, nil
+		}
+		return &runicornv1.GetExperimentResponse{Experiment: &runicornv1.Experiment{
+			RunId: "r1", Path: "vision/ü", Status: runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING, Alias: new(""),
+			BestMetric: &runicornv1.BestMetric{MetricName: "acc", Value: proto.Float64(0)},
+			Summary: map[string]*runicornv1.Value{
+				"big": {Kind: &runicornv1.Value_Integer{Integer: math.MaxInt64}},
+				"inf": {Kind: &runicornv1.Value_Number{Number: math.Inf(1)}},
+				"nan": {Kind: &runicornv1.Value_Number{Number: math.NaN()}},
+				"off": {Kind: &runicornv1.Value_Flag{}},
+			},
+		}}, nil
+	}}
+	srv := serve(t, b)
+	for name, path := range map[string]string{"list_empty.json": "/v1/experiments", "experiment.json": "/v1/experiments/r1"} {
+		got := do(t, srv, request{path: path, header: asEvents})
+		if got.status != http.StatusOK || got.header.Get("Content-Type") != "application/json" || !strings.HasSuffix(got.body, "}\n") {
+			t.Errorf("%s: %d %s", path, got.status, got.header.Get("Content-Type"))
+		}
+		golden(t, name, indented(t, got.body))
+	}
+}
+
+func TestUnary_Deadline(t *testing.T) {
+	t.Parallel()
+	deadlines := make(chan time.Duration, 1)
+	b := &backend{unary: func(ctx context.Context, _ any) (proto.Message, error) {
+		deadline, _ := ctx.Deadline()
+		deadlines <- time.Until(deadline)
+		return &runicornv1.ListExperimentsResponse{}, nil
+	}}
+	srv := serve(t, b, func(c *Config) { c.Limits.UnaryTimeout = 20 * time.Second })
+	for timeout, most := range map[string]time.Duration{"": 20 * time.Second, "7S": 7 * time.Second, "2M": 2 * time.Minute} {
+		header := map[string]string{}
+		if timeout != "" {
+			header["Grpc-Timeout"] = timeout
+		}
+		do(t, srv, request{path: "/v1/experiments", header: header})
+		if left := <-deadlines; left > most || left < most-5*time.Second {
+			t.Errorf("Grpc-Timeout %q leaves %s, want about %s", timeout, left, most)
+		}
+	}
+	got := do(t, srv, request{path: "/v1/experiments", header: map[string]string{"Grpc-Timeout": "1n"}})
+	if e := errorOf(t, got); got.status != http.StatusGatewayTimeout || e.Reason != "CALLER_DEADLINE" {
+		t.Errorf("a deadline that has passed: %d %s", got.status, e.Reason)
+	}
+}
+
+func TestUnary_ClientGoesAway(t *testing.T) {
+	t.Parallel()
+	started, ended := make(chan struct{}), make(chan error, 1)
+	b := &backend{unary: func(ctx context.Context, _ any) (proto.Message, error) {
+		close(started)
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, ctx.Err()
+	}}
+	srv := serve(t, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+"/v1/experiments:purge", strings.NewReader(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	go func() {
+		<-started
+		cancel()
+	}()
+	if resp, err := srv.Client().Do(req); err == nil {
+		_ = resp.Body.Close()
+		t.Error("the call was answered")
+	}
+	if err := <-ended; err == nil {
+		t.Error("the method's context was not done")
+	}
+}

@@ -1,0 +1,165 @@
+package restclient
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+)
+
+// assetsAnswer is the answer of the assets route: the run's assets.json as the
+// SDK, or whoever, wrote it.
+type assetsAnswer struct {
+	TextQuality
+	Assets soft[assetsFile] `json:"assets"`
+}
+
+type assetsFile struct {
+	Code struct {
+		Snapshot soft[*assetEntry] `json:"snapshot"`
+	} `json:"code"`
+	Config     soft[configEntry]    `json:"config"`
+	Datasets   softList[assetEntry] `json:"datasets"`
+	Pretrained softList[assetEntry] `json:"pretrained"`
+	Outputs    softList[assetEntry] `json:"outputs"`
+}
+
+// assetEntry has the fields of all kinds.
+type assetEntry struct {
+	Name            Text   `json:"name"`
+	Context         Text   `json:"context"`
+	URI             Source `json:"uri"`         // datasets
+	PathOrURI       Source `json:"path_or_uri"` // pretrained
+	Path            Source `json:"path"`        // outputs: relative to the workspace, or cut
+	Key             string `json:"key"`         // outputs: the path again, absolute outside the workspace
+	SourceType      Text   `json:"source_type"`
+	Description     Text   `json:"description"`
+	Saved           bool   `json:"saved"`
+	Fingerprint     Value  `json:"fingerprint"` // a hash, or size and time
+	FingerprintKind Text   `json:"fingerprint_kind"`
+	ArchivePath     string `json:"archive_path"`
+	FileCount       Int    `json:"file_count"`
+	TotalSize       Int    `json:"total_size_bytes"`
+	Size            Int    `json:"size_bytes"`
+	ArchivedTime    Time   `json:"archived_at"`
+	CreatedTime     Time   `json:"created_at"`
+}
+
+// configEntry is the configuration of a run.
+type configEntry struct {
+	Args  soft[Values] `json:"args"`
+	Extra soft[Values] `json:"extra"`
+	Files []Source     `json:"config_files"`
+}
+
+// manifestKind is the fingerprint of a folder, whose copy is a manifest or a
+// folder: the Viewer packs both into a zip.
+const manifestKind = "sha256_manifest"
+
+// assets makes the list.
+func (a *assetsAnswer) assets() *RunAssets {
+	file := a.Assets.value
+	out := &RunAssets{TextQuality: a.TextQuality}
+	if code := file.Code.Snapshot.value; code != nil {
+		code.Name = Text{Value: cmp.Or(code.Name.Value, "code"), Known: true}
+		out.add(AssetCode, code)
+	}
+	if values := file.Config.value.values(); len(values) > 0 {
+		config := Asset{Kind: AssetConfig, Name: Text{Value: "config", Known: true}, Values: values}
+		config.ID = config.id("")
+		out.Assets = append(out.Assets, config)
+	}
+	for i := range file.Datasets {
+		out.add(AssetDataset, &file.Datasets[i])
+	}
+	for i := range file.Pretrained {
+		out.add(AssetPretrained, &file.Pretrained[i])
+	}
+	for i := range file.Outputs {
+		out.add(AssetOutput, &file.Outputs[i])
+	}
+	return out
+}
+
+// add appends one asset.
+func (a *RunAssets) add(kind AssetKind, e *assetEntry) {
+	asset := Asset{
+		Kind: kind, Name: e.Name, Context: e.Context, SourceType: e.SourceType, Description: e.Description,
+		Source:          cmp.Or(e.URI, e.PathOrURI, e.Path),
+		FingerprintKind: e.FingerprintKind, Size: firstKnown(e.TotalSize, e.Size), Files: e.FileCount,
+		StoredTime: e.ArchivedTime, Saved: e.Saved && e.ArchivePath != "",
+	}
+	if asset.StoredTime.IsZero() {
+		asset.StoredTime = e.CreatedTime
+	}
+	asset.readFingerprint(e.Fingerprint)
+	asset.Zipped = asset.Saved && e.FingerprintKind.Value == manifestKind
+	if asset.Saved {
+		asset.place = &place{path: e.ArchivePath}
+	}
+	asset.ID = asset.id(e.Key)
+	a.Assets = append(a.Assets, asset)
+}
+
+// readFingerprint takes a hash as it is, and what is known of a thing that was
+// not hashed.
+func (a *Asset) readFingerprint(v Value) {
+	switch v.Kind {
+	case ValueText:
+		a.Fingerprint = v.Text
+	case ValueJSON:
+		var stat struct {
+			Size  Int `json:"size_bytes"`
+			Total Int `json:"total_size_bytes"`
+			Files Int `json:"file_count"`
+		}
+		if json.Unmarshal([]byte(v.Text), &stat, lenient()) != nil {
+			return
+		}
+		a.Size, a.Files = firstKnown(a.Size, stat.Total, stat.Size), firstKnown(a.Files, stat.Files)
+	}
+}
+
+// id hashes what tells assets apart. It is no secret what goes in, and the
+// path in it cannot be read out of it.
+func (a *Asset) id(key string) string {
+	path := ""
+	if a.place != nil {
+		path = a.place.path
+	}
+	h := sha256.New()
+	for _, part := range []string{
+		string(a.Kind), a.Name.Value, a.Context.Value, string(a.Source), a.Fingerprint, key, path,
+	} {
+		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part)) // a hash never fails
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// values flattens the configuration: args.lr, extra.seed, config_files.
+func (e configEntry) values() Values {
+	out := make(Values, len(e.Args.value)+len(e.Extra.value)+1)
+	for name, v := range e.Args.value {
+		out["args."+name] = v
+	}
+	for name, v := range e.Extra.value {
+		out["extra."+name] = v
+	}
+	if len(e.Files) > 0 {
+		if text, err := json.Marshal(e.Files); err == nil {
+			out["config_files"] = Value{Kind: ValueJSON, Text: string(text)}
+		}
+	}
+	return out
+}
+
+func firstKnown(candidates ...Int) Int {
+	for _, n := range candidates {
+		if n.Known {
+			return n
+		}
+	}
+	return Int{}
+}

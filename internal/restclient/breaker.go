@@ -1,0 +1,57 @@
+package restclient
+
+import (
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	breakerThreshold = 5           // refused connections in a row
+	breakerPause     = time.Second // then nobody asks for so long
+)
+
+var errBreakerOpen = errors.New("the viewer refused its last connections, and is asked again soon")
+
+// breaker fails calls at once while nothing listens at the Viewer's address.
+// Only refused connections count: a Viewer that is slow, even for minutes, is
+// alive, and its answers must not be thrown away.
+type breaker struct {
+	mu      sync.Mutex
+	refused int
+	until   time.Time // open until then; afterwards one probe at a time
+}
+
+// blocked returns how long to wait before asking, 0 if the call may go.
+func (b *breaker) blocked() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused < breakerThreshold {
+		return 0
+	}
+	now := time.Now()
+	if wait := b.until.Sub(now); wait > 0 {
+		return wait
+	}
+	// Half open: this call is the probe. Others wait for it, or for its
+	// pause to pass should it never report.
+	b.until = now.Add(breakerPause)
+	return 0
+}
+
+// record learns from the outcome of a round trip.
+func (b *breaker) record(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !isRefused(err) {
+		b.refused = 0
+		return
+	}
+	b.refused++
+	if b.refused >= breakerThreshold {
+		b.until = time.Now().Add(breakerPause)
+	}
+}
+
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -1,0 +1,240 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxOpenAPI bounds the description, which has 30 to 100 KB.
+const maxOpenAPI = 16 << 20
+
+// probePause is the least time between probes, so that a route that always
+// fails does not double the load.
+const probePause = time.Second
+
+// recheck is how old a probe may be when it is the reason to refuse a call.
+const recheck = 5 * time.Second
+
+// The names of the generations, derived from what a Viewer can do.
+const (
+	Generation05 = "0.5"
+	Generation06 = "0.6"
+	Generation07 = "0.7"
+)
+
+// Capabilities is what one Viewer can do, as its /openapi.json says. It is
+// immutable.
+type Capabilities struct {
+	// Generation is the nearest generation that we know.
+	Generation string
+	// Version is what the Viewer calls itself; 0.5.3 says 0.5.2, so nothing
+	// may be decided by it.
+	Version string
+	// ProbedAt is when the Viewer was asked.
+	ProbedAt time.Time
+
+	has map[Capability]bool
+}
+
+// Has reports whether the Viewer has a capability.
+func (c *Capabilities) Has(name Capability) bool { return c.has[name] }
+
+// List returns the names of all capabilities, sorted.
+func (c *Capabilities) List() []Capability { return slices.Sorted(maps.Keys(c.has)) }
+
+var placeholder = regexp.MustCompile(`\{[^}]*\}`)
+
+// operation is a method and a path without the names of its placeholders,
+// which differ between the generations.
+func operation(method, path string) string {
+	return strings.ToUpper(method) + " " + placeholder.ReplaceAllString(path, "{}")
+}
+
+// capabilitiesOf derives the capabilities from the operations of a document.
+func capabilitiesOf(doc *openAPI, now time.Time) *Capabilities {
+	offered := map[string]bool{operation(http.MethodGet, "/openapi.json"): true}
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			offered[operation(method, path)] = true
+		}
+	}
+	caps := &Capabilities{Version: doc.Info.Version, ProbedAt: now, has: make(map[Capability]bool)}
+	for name, r := range routes {
+		if offered[operation(r.method, r.path)] {
+			caps.has[name] = true
+		}
+	}
+	switch {
+	case caps.Has(CapMoveRuns):
+		caps.Generation = Generation07
+	case caps.Has(CapFiles):
+		caps.Generation = Generation06
+	default:
+		caps.Generation = Generation05
+	}
+	return caps
+}
+
+// openAPI is the part of the Viewer's own description that is used.
+type openAPI struct {
+	Info struct {
+		Version string `json:"version"`
+	} `json:"info"`
+	Paths map[string]map[string]ignored `json:"paths"`
+}
+
+// ignored is a value of any shape that nobody looks at.
+type ignored struct{}
+
+// UnmarshalJSONFrom skips the value.
+func (*ignored) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return dec.SkipValue() }
+
+var errNoPaths = errors.New("/openapi.json describes no routes")
+
+// Capabilities returns what the Viewer can do, from memory where that is
+// fresh. The Viewer is asked again after it was unreachable or surprised us,
+// because another generation may have been started in its place.
+func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
+	if caps, ok := c.caps.get(c.cfg.CapabilityAge); ok {
+		return caps, nil
+	}
+	return c.probe(ctx)
+}
+
+// probe asks the Viewer for its routes.
+//
+//viewer:operation GET /openapi.json 0.5 0.6 0.7
+func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
+	seen := c.caps.doubts()
+	doc, err := readJSON[openAPI](ctx, c, call{cap: CapOpenAPI, limit: maxOpenAPI})
+	if err != nil {
+		return nil, err
+	}
+	if len(doc.Paths) == 0 {
+		r := routes[CapOpenAPI]
+		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: CapOpenAPI, Err: errNoPaths}
+	}
+	caps := capabilitiesOf(doc, time.Now())
+	c.caps.put(caps, seen)
+	return caps, nil
+}
+
+// require returns the route of a capability, or KindUnsupported where the
+// Viewer is known to lack it. A Viewer whose description cannot be had is
+// asked all the same: its answer is as good.
+func (c *Client) require(ctx context.Context, name Capability) (route, error) {
+	r, ok := routes[name]
+	if !ok {
+		return route{}, &Error{Kind: KindUnsupported, Viewer: c.cfg.Name, Capability: name}
+	}
+	if name == CapOpenAPI || name == CapHealth {
+		return r, nil
+	}
+	if c.caps.isHidden(c.cfg.CapabilityAge) {
+		return r, nil
+	}
+	caps, err := c.Capabilities(ctx)
+	if err == nil && !caps.Has(name) && time.Since(caps.ProbedAt) > recheck {
+		caps, err = c.probe(ctx)
+	}
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && (e.Kind == KindUnsupported || e.Kind == KindMalformed || e.Kind == KindForbidden) {
+			c.caps.hide()
+			return r, nil
+		}
+		return route{}, err
+	}
+	if !caps.Has(name) {
+		return route{}, &Error{
+			Kind: KindUnsupported, Viewer: c.cfg.Name, Method: r.method, Route: r.path,
+			Capability: name, Instead: r.instead, ViewerVersion: caps.Version,
+		}
+	}
+	return r, nil
+}
+
+// noteFailure doubts the known capabilities after a failure that a restart as
+// another generation would explain.
+func (c *Client) noteFailure(err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || errors.Is(err, errBreakerOpen) {
+		return
+	}
+	surprise := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
+	if e.Kind == KindUnreachable || surprise {
+		c.caps.doubt()
+	}
+}
+
+// capabilityCache holds the last probe.
+type capabilityCache struct {
+	mu     sync.Mutex
+	last   *Capabilities
+	raised int
+	stale  bool
+	hidden time.Time // when the Viewer last refused to describe itself
+}
+
+func (k *capabilityCache) hide() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hidden = time.Now()
+}
+
+func (k *capabilityCache) isHidden(age time.Duration) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.hidden.IsZero() && time.Since(k.hidden) < age
+}
+
+func (k *capabilityCache) get(age time.Duration) (*Capabilities, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last == nil {
+		return nil, false
+	}
+	if old := time.Since(k.last.ProbedAt); old > age || (k.stale && old > probePause) {
+		return nil, false
+	}
+	return k.last, true
+}
+
+// put stores a probe that was begun when seen doubts were known; a doubt that
+// came up meanwhile remains.
+func (k *capabilityCache) put(caps *Capabilities, seen int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last, k.stale, k.hidden = caps, k.raised != seen, time.Time{}
+}
+
+func (k *capabilityCache) doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.raised++
+	k.stale, k.hidden = true, time.Time{}
+}
+
+func (k *capabilityCache) doubts() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.raised
+}
+
+// version is the last known one, and may be that of the Viewer before.
+func (k *capabilityCache) version() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last == nil {
+		return ""
+	}
+	return k.last.Version
+}

@@ -1,0 +1,292 @@
+// Package restclient is a client of one Runicorn Viewer, for the releases
+// 0.5.3, 0.6.0 and 0.7.2. It holds everything that is known about their REST
+// routes: which generation has which, what their answers look like, what
+// their errors mean, and what a call costs them.
+//
+// It must not know gRPC, protobuf or the gateway's own contract.
+//
+// A call takes four stations. A method of a resource file names a capability
+// and hands its ids, query and body to do (or to readJSON, where identical
+// reads in flight share one request). newRequest builds the request from the
+// one table of routes and refuses ids that could change the URL. send waits
+// for a slot, asks the breaker and sends, again and again as retry.go allows.
+// check turns the status into a typed error, and the method decodes the body
+// through the exchange, which holds the slot until it is closed.
+package restclient
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is what New needs to know. Only BaseURL is required.
+type Config struct {
+	// BaseURL is the Viewer's address, such as http://127.0.0.1:23300, with
+	// an optional path prefix. User information, query and fragment are refused.
+	BaseURL string
+	// Name is what errors call the Viewer; it may be empty.
+	Name string
+	// UserAgent is sent with every request; "runicorn-grpc" when empty.
+	UserAgent string
+	// Transport replaces the HTTP transport, for tests.
+	Transport http.RoundTripper
+	// Observer hears of every request that went upstream; nil is allowed.
+	Observer Observer
+
+	// LightTimeout bounds a light call from its slot to the last byte of
+	// its body; 30 s when zero.
+	LightTimeout time.Duration
+	// HeavyTimeout bounds a heavy call (tables, archives) in the same way;
+	// 120 s when zero.
+	HeavyTimeout time.Duration
+	// StallTimeout bounds the wait for the headers of a stream and for each
+	// next piece of its body; 30 s when zero.
+	StallTimeout time.Duration
+
+	// Slots is how many light and heavy calls may run at once; 6 when zero.
+	Slots int
+	// HeavySlots is how many of the Slots heavy calls may take; 2 when zero.
+	HeavySlots int
+	// StreamSlots is how many file and archive streams may run beside the
+	// Slots, so that slow downloads cannot starve the rest; 8 when zero.
+	StreamSlots int
+	// Share is the part of the Viewer's time that background work may take,
+	// above 0 and at most 1; 0.2 when zero.
+	Share float64
+
+	// MaxBody bounds a JSON body in bytes where the route has no bound of
+	// its own; 64 MiB when zero. Streams are not bounded.
+	MaxBody int64
+	// CapabilityAge is how long a probed set of routes is believed; 5 min
+	// when zero.
+	CapabilityAge time.Duration
+}
+
+// Observer is told about requests, for metrics. It must be quick and safe for
+// concurrent use.
+type Observer interface {
+	Observe(Observation)
+}
+
+// Observation is one finished request.
+type Observation struct {
+	// Viewer is the Config.Name of the client.
+	Viewer string
+	// Method and Route (the template, never ids) come from the closed table
+	// of routes, so both are fit for metric labels.
+	Method, Route string
+	// Status is the HTTP status, 0 if none arrived.
+	Status int
+	// Kind is the kind of the failure, 0 for success.
+	Kind Kind
+	// Duration runs from the slot to the end of the body.
+	Duration time.Duration
+	// Bytes is the size of the body as far as it was read.
+	Bytes int64
+}
+
+// Client is a client of one Viewer. It is safe for concurrent use.
+type Client struct {
+	cfg       Config
+	base      *url.URL
+	transport http.RoundTripper
+	gate      *gate
+	breaker   *breaker
+	budget    *retryBudget
+	ledger    *ledger
+	reads     *flights
+	caps      capabilityCache
+	runs      runCache
+	dirs      dirCache
+}
+
+// New returns a client of the Viewer at cfg.BaseURL. It sends nothing: the
+// Viewer may come up later.
+func New(cfg Config) (*Client, error) {
+	base, err := parseBase(cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, "runicorn-grpc")
+	cfg.LightTimeout = cmp.Or(cfg.LightTimeout, 30*time.Second)
+	cfg.HeavyTimeout = cmp.Or(cfg.HeavyTimeout, 120*time.Second)
+	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, 30*time.Second)
+	cfg.Slots = cmp.Or(cfg.Slots, 6)
+	cfg.HeavySlots = cmp.Or(cfg.HeavySlots, 2)
+	cfg.StreamSlots = cmp.Or(cfg.StreamSlots, 8)
+	cfg.Share = cmp.Or(cfg.Share, 0.2)
+	cfg.MaxBody = cmp.Or(cfg.MaxBody, 64<<20)
+	cfg.CapabilityAge = cmp.Or(cfg.CapabilityAge, 5*time.Minute)
+	if cfg.Slots < 0 || cfg.HeavySlots < 0 || cfg.StreamSlots < 0 {
+		return nil, errors.New("slots must not be negative")
+	}
+	if !(cfg.Share > 0 && cfg.Share <= 1) {
+		return nil, fmt.Errorf("share %v must be above 0 and at most 1", cfg.Share)
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		transport = newTransport(cfg)
+	}
+	return &Client{
+		cfg:       cfg,
+		base:      base,
+		transport: transport,
+		gate:      newGate(cfg.Slots, cfg.HeavySlots, cfg.StreamSlots),
+		breaker:   &breaker{},
+		budget:    newRetryBudget(),
+		ledger:    newLedger(cfg.Share),
+		reads:     newFlights(),
+	}, nil
+}
+
+// newTransport returns a transport that is kind to a Viewer: few connections,
+// idle ones given up before the Viewer's own 5 s, no proxy of the
+// environment, no transparent decompression (a bomb would pass the limits).
+func newTransport(cfg Config) *http.Transport {
+	conns := cfg.Slots + cfg.StreamSlots + 1 // and one for SSH
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		IdleConnTimeout:        4 * time.Second,
+		MaxConnsPerHost:        conns,
+		MaxIdleConnsPerHost:    conns,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
+}
+
+// Close gives up idle connections. Calls in flight are not interrupted.
+func (c *Client) Close() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// BaseURL returns the Viewer's address as it was configured.
+func (c *Client) BaseURL() string { return c.base.String() }
+
+// call is what a method asks for: a capability and what fills its route.
+type call struct {
+	cap   Capability
+	ids   []string   // fill the {…} of the route, in order
+	query url.Values // keys are constants of the methods, values are escaped
+	body  any        // sent as JSON where not nil
+	bytes string     // a Range header
+	// secrets are values of the body that must never come back in an error.
+	secrets []string
+	// class overrides the route's class where not zero.
+	class class
+	// limit bounds the body in bytes: Config.MaxBody when 0, none when
+	// negative. Streams have none.
+	limit int64
+}
+
+// newRequest builds the request of a call. Nothing of a caller's headers goes
+// up: four fixed ones are all that a Viewer ever sees.
+func (c *Client) newRequest(ctx context.Context, r route, q call) (*http.Request, error) {
+	target, err := c.url(r, q)
+	if err != nil {
+		return nil, err
+	}
+	var body io.Reader
+	if q.body != nil {
+		b, err := json.Marshal(q.body)
+		if err != nil {
+			return nil, fmt.Errorf("encode the body of %s %s: %w", r.method, r.path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("build %s %s: %w", r.method, r.path, err)
+	}
+	req.Header.Set("Accept", "application/json, */*;q=0.1")
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	if q.body != nil {
+		// The Viewer answers 422 to the same JSON under another type.
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if q.bytes != "" {
+		req.Header.Set("Range", q.bytes)
+	}
+	return req, nil
+}
+
+// do sends a call and returns its successful exchange, which the caller must
+// close: the slot is held until then.
+func (c *Client) do(ctx context.Context, q call) (*exchange, error) {
+	r, err := c.require(ctx, q.cap)
+	if err != nil {
+		return nil, err
+	}
+	r.class = cmp.Or(q.class, r.class)
+	for attempt := 1; ; attempt++ {
+		x, err := c.send(ctx, r, q)
+		if err == nil {
+			return x, nil
+		}
+		if !c.shouldRetry(ctx, r, err, attempt) {
+			c.noteFailure(err)
+			return nil, err
+		}
+	}
+}
+
+// send makes one attempt: slot, breaker, transport, status.
+func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
+	x := newExchange(ctx, c, r, q)
+	traced := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { x.sent.Store(true) },
+	})
+	req, err := c.newRequest(traced, r, q)
+	if err != nil {
+		x.abandon()
+		return nil, err
+	}
+	if err := x.enter(); err != nil {
+		return nil, err
+	}
+	if wait := c.breaker.blocked(); wait > 0 {
+		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
+	}
+	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // the exchange closes it
+	c.breaker.record(err)
+	if err != nil {
+		return nil, x.fail(err)
+	}
+	x.answered(resp)
+	if err := x.check(); err != nil {
+		return nil, x.fail(err)
+	}
+	return x, nil
+}
+
+// parseBase checks a base URL. The value is not repeated in the error where
+// it might hold a password.
+func parseBase(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, errors.New("base URL cannot be parsed")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("base URL must begin with http:// or https://")
+	case u.User != nil:
+		return nil, errors.New("base URL must not hold user information")
+	case u.Hostname() == "":
+		return nil, errors.New("base URL has no host")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("base URL must not hold a query or a fragment")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}, nil
+}

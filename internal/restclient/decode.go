@@ -1,0 +1,136 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+var errNotJSON = errors.New("the answer is not JSON")
+
+// lenient is how answers are read: unknown fields are ignored, a name that
+// comes twice counts by its last value, and invalid UTF-8 becomes U+FFFD.
+func lenient() json.Options {
+	return json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+}
+
+// readJSON makes a GET whose answer may be shared by all who ask the same at
+// this moment; it must therefore not be changed.
+func readJSON[T any](ctx context.Context, c *Client, q call) (*T, error) {
+	r := routes[q.cap]
+	target, err := c.url(r, q) // refuses bad ids before anything is shared
+	if err != nil {
+		return nil, err
+	}
+	// Background reads fly alone: a foreground one must not wait behind them.
+	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
+	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
+	return v, canceled(ctx, r, q.cap, err)
+}
+
+// canceled makes the typed error of a caller that left a shared read; all
+// other errors pass, and so does nil.
+func canceled(ctx context.Context, r route, name Capability, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, typed := errors.AsType[*Error](err); typed || ctx.Err() == nil {
+		return err
+	}
+	return &Error{Kind: KindCanceled, Method: r.method, Route: r.path, Capability: name, Err: ctx.Err()}
+}
+
+// doJSON makes a call and decodes its JSON answer.
+func doJSON[T any](ctx context.Context, c *Client, q call) (_ *T, err error) {
+	x, err := c.do(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = x.closeWith(err) }()
+	if err := x.wantJSON(); err != nil {
+		return nil, err
+	}
+	v := new(T)
+	body := &textReader{r: x}
+	if err := json.UnmarshalRead(body, v, lenient()); err != nil {
+		return nil, x.malformed(fmt.Errorf("decode the answer: %w", err))
+	}
+	if l, ok := any(v).(lossyNoter); ok && body.lossy {
+		l.noteLossy()
+	}
+	return v, nil
+}
+
+// wantJSON refuses an answer of another content type before it is decoded.
+func (x *exchange) wantJSON() error {
+	mediaType, _, err := mime.ParseMediaType(x.resp.Header.Get("Content-Type"))
+	if err != nil || (mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json")) {
+		return x.malformed(errNotJSON)
+	}
+	return nil
+}
+
+// TextQuality is part of every answer with free text.
+type TextQuality struct {
+	// Lossy is true where bytes that were not valid UTF-8 were replaced by
+	// U+FFFD.
+	Lossy bool `json:"-"`
+}
+
+type lossyNoter interface{ noteLossy() }
+
+func (q *TextQuality) noteLossy() { q.Lossy = true }
+
+// textReader notes whether the bytes that pass are valid UTF-8, without
+// holding them.
+type textReader struct {
+	r     io.Reader
+	rest  []byte // the beginning of a rune that the last read cut
+	lossy bool
+}
+
+// Read passes the bytes on as they are.
+func (t *textReader) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	if !t.lossy {
+		t.look(p[:n])
+		if err != nil && len(t.rest) > 0 {
+			t.lossy = true
+		}
+	}
+	return n, err
+}
+
+func (t *textReader) look(p []byte) {
+	for len(t.rest) > 0 && len(p) > 0 && !utf8.FullRune(t.rest) {
+		t.rest, p = append(t.rest, p[0]), p[1:]
+	}
+	if len(t.rest) > 0 {
+		if !utf8.FullRune(t.rest) {
+			return
+		}
+		if !utf8.Valid(t.rest) {
+			t.lossy = true
+			return
+		}
+		t.rest = t.rest[:0]
+	}
+	end := len(p)
+	for back := 1; back <= min(utf8.UTFMax, len(p)); back++ {
+		if tail := p[len(p)-back:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				end = len(p) - back
+				t.rest = append(t.rest[:0], tail...)
+			}
+			break
+		}
+	}
+	t.lossy = !utf8.Valid(p[:end])
+}

@@ -1,0 +1,93 @@
+package restclient
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json"
+)
+
+// maxDocument bounds one of a run's small JSON files, in bytes.
+const maxDocument = 16 << 20
+
+// StatusDocument is a run's status.json. It is the truth about a run's state:
+// the list of 0.7.2 keeps saying finished when a run is reopened.
+type StatusDocument struct {
+	Status     Text `json:"status"`
+	StartTime  Time `json:"started_at"`
+	EndTime    Time `json:"ended_at"`
+	ExitReason Text `json:"exit_reason"`
+}
+
+// Document is the answer to a read of one of a run's small JSON files. It is
+// shared and must not be changed.
+type Document[T any] struct {
+	TextQuality
+	// State is FileWhole, FileNotYet or FileGone.
+	State FileState
+	// Value counts only if State is FileWhole.
+	Value T
+}
+
+// StatusFile reads the status.json of a run, from 0.6 on.
+func (c *Client) StatusFile(ctx context.Context, runID string) (*Document[StatusDocument], error) {
+	return readDocument[StatusDocument](ctx, c, runID, FileStatus)
+}
+
+// SummaryFile reads the summary.json of a run, from 0.6 on, non-finite numbers
+// included. It appears with the first summary() call, or with finish().
+func (c *Client) SummaryFile(ctx context.Context, runID string) (*Document[Values], error) {
+	return readDocument[Values](ctx, c, runID, FileSummary)
+}
+
+// MetaFile reads the meta.json of a run, from 0.6 on.
+func (c *Client) MetaFile(ctx context.Context, runID string) (*Document[Values], error) {
+	return readDocument[Values](ctx, c, runID, FileMeta)
+}
+
+// readDocument reads a small file as a whole. The SDK rewrites them in place,
+// so one that is just being written may be KindMalformed.
+func readDocument[T any](ctx context.Context, c *Client, runID string, file RunFile) (*Document[T], error) {
+	if err := CheckID("run_id", runID); err != nil {
+		return nil, err
+	}
+	key := fmt.Sprintf("%t %s of %s", isBackground(ctx), file, runID)
+	doc, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*Document[T], error) {
+		return fetchDocument[T](ctx, c, runID, file)
+	})
+	return doc, canceled(ctx, routes[CapFiles], CapFiles, err)
+}
+
+func fetchDocument[T any](ctx context.Context, c *Client, runID string, file RunFile) (_ *Document[T], err error) {
+	// One byte more than allowed tells a file that is too large.
+	part, err := c.ReadFile(ctx, runID, file, 0, maxDocument+1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = part.x.closeWith(err) }()
+	switch part.State {
+	case FileRanged, FileWhole:
+	case FileUnchanged: // 416: the file is empty, the SDK is about to write it
+		return &Document[T]{State: FileNotYet}, nil
+	default:
+		return &Document[T]{State: part.State}, nil
+	}
+	text := &textReader{r: part}
+	raw, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	if len(raw) > maxDocument {
+		return nil, part.x.failure(errOverLimit)
+	}
+	if len(raw) == 0 {
+		return &Document[T]{State: FileNotYet}, nil
+	}
+	doc := &Document[T]{State: FileWhole}
+	if err := json.Unmarshal(quoteNonFinite(raw), &doc.Value, lenient()); err != nil {
+		return nil, part.x.malformed(fmt.Errorf("decode %s: %w", file, err))
+	}
+	doc.Lossy = text.lossy
+	return doc, nil
+}

@@ -1,0 +1,178 @@
+package restclient
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind classes a failure. The kinds are the error hierarchy of the documented
+// Python client, made finer where a caller has to act differently.
+type Kind uint8
+
+// The kinds of failure.
+const (
+	// KindUnreachable: refused, reset, no such host, 502. A ConnectionError.
+	KindUnreachable Kind = iota + 1
+	// KindTimeout: the Viewer was slower than our limit, or 408 or 504.
+	KindTimeout
+	// KindCanceled: the caller gave up or its deadline passed; Err says which.
+	KindCanceled
+	// KindOutcomeUnknown: a change was sent and its answer did not arrive.
+	KindOutcomeUnknown
+	// KindNotFound: 404 of a thing; Resource and ResourceID name it.
+	KindNotFound
+	// KindBadRequest: 400, 422 and the remaining 4xx.
+	KindBadRequest
+	// KindAuth: 401 and 407. An AuthenticationError.
+	KindAuth
+	// KindForbidden: 403.
+	KindForbidden
+	// KindHostKey: 409 with a host key to confirm, which is in HostKey.
+	KindHostKey
+	// KindConflict: any other 409.
+	KindConflict
+	// KindTooLarge: 413, or an answer over our limit.
+	KindTooLarge
+	// KindRateLimited: 429.
+	KindRateLimited
+	// KindUnsupported: this Viewer has no such route or was built without it.
+	KindUnsupported
+	// KindServer: 500 and the remaining 5xx. A ServerError.
+	KindServer
+	// KindMalformed: a successful status whose body is not what it should be.
+	KindMalformed
+	// KindCutOff: a body that ended in the middle, BytesDelivered in.
+	KindCutOff
+	// KindSSHAuth: the remote host refused the login.
+	KindSSHAuth
+	// KindSSHUnreachable: the remote host refused the connection or has no address.
+	KindSSHUnreachable
+	// KindSSHTimeout: the remote host did not answer in time.
+	KindSSHTimeout
+	// KindSSHPrecondition: the remote host lacks what is needed, such as runicorn itself.
+	KindSSHPrecondition
+	// KindSSHKey: the private key, or its passphrase, cannot be used.
+	KindSSHKey
+	// KindRemoteRunicorn: the Python of the remote host has no runicorn.
+	KindRemoteRunicorn
+	// KindPortTaken: a port that a remote Viewer or its tunnel needs is taken.
+	KindPortTaken
+)
+
+var kindNames = [...]string{
+	KindUnreachable:     "viewer unreachable",
+	KindTimeout:         "viewer too slow",
+	KindCanceled:        "call given up by the caller",
+	KindOutcomeUnknown:  "outcome unknown",
+	KindNotFound:        "not found",
+	KindBadRequest:      "bad request",
+	KindAuth:            "authentication required by the viewer",
+	KindForbidden:       "forbidden by the viewer",
+	KindHostKey:         "host key not confirmed",
+	KindConflict:        "conflict",
+	KindTooLarge:        "too large",
+	KindRateLimited:     "rate limited by the viewer",
+	KindUnsupported:     "not supported by this viewer",
+	KindServer:          "viewer error",
+	KindMalformed:       "malformed answer",
+	KindCutOff:          "answer cut off",
+	KindSSHAuth:         "ssh login refused",
+	KindSSHUnreachable:  "ssh host unreachable",
+	KindSSHTimeout:      "ssh host too slow",
+	KindSSHPrecondition: "remote host not prepared",
+	KindSSHKey:          "ssh key unusable",
+	KindRemoteRunicorn:  "runicorn missing on the remote host",
+	KindPortTaken:       "port taken",
+}
+
+// String returns the kind in words.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", k)
+}
+
+// Error is a failed call to the Viewer. It holds no secret, no absolute path
+// and no URL, so all of it may be shown; only Err may name the address.
+type Error struct {
+	Kind Kind
+	// Viewer is the Config.Name of the client.
+	Viewer string
+	// Status is the HTTP status, 0 where none arrived.
+	Status int
+	// Method and Route are the operation; Route is the template, without ids.
+	Method, Route string
+	// Capability is what was asked for.
+	Capability Capability
+	// Instead says what to do where the capability is missing.
+	Instead string
+	// ViewerVersion is what the Viewer calls itself, as far as known. 0.5.3
+	// says 0.5.2.
+	ViewerVersion string
+	// Detail is the Viewer's own text, scrubbed and cut.
+	Detail string
+	// RetryAfter is how long to wait, 0 if nobody said.
+	RetryAfter time.Duration
+	// Violations are the fields that a 422 complains about.
+	Violations []Violation
+	// Resource and ResourceID name the missing thing, such as run and its id.
+	Resource, ResourceID string
+	// HostKey is the key to confirm, of KindHostKey.
+	HostKey *HostKey
+	// BytesDelivered is how much of the body had arrived, of KindCutOff.
+	BytesDelivered int64
+	// Err is the cause: a transport or decoding error, or the caller's own
+	// context error, which errors.Is finds.
+	Err error
+}
+
+// Violation is one complaint of a 422. The Viewer also echoes the refused
+// input, which may be a password; that is not kept.
+type Violation struct {
+	// Loc is the place, such as body, run_ids, 0.
+	Loc []string
+	// Type is pydantic's name of the rule.
+	Type string
+	// Message is for people.
+	Message string
+}
+
+// HostKey is an SSH host key that the Viewer wants confirmed.
+type HostKey struct {
+	Host           string `json:"host"`
+	Port           int    `json:"port"`
+	KnownHostsHost string `json:"known_hosts_host"`
+	KeyType        string `json:"key_type"`
+	Fingerprint    string `json:"fingerprint_sha256"`
+	PublicKey      string `json:"public_key"`
+	// Reason is unknown or changed.
+	Reason string `json:"reason"`
+	// ExpectedFingerprint and ExpectedPublicKey are given for most changed
+	// keys; 0.7.2 leaves them out when the key's type is new.
+	ExpectedFingerprint string `json:"expected_fingerprint_sha256"`
+	ExpectedPublicKey   string `json:"expected_public_key"`
+}
+
+// Error describes the failure in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", e.Method, e.Route, e.Kind)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (status %d)", e.Status)
+	}
+	if e.Detail != "" {
+		b.WriteString(": " + e.Detail)
+	}
+	for _, v := range e.Violations {
+		fmt.Fprintf(&b, "; %s: %s", strings.Join(v.Loc, "."), v.Message)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

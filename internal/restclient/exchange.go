@@ -1,0 +1,232 @@
+package restclient
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	errTooSlow   = errors.New("the viewer was slower than the limit")
+	errOverLimit = errors.New("the answer is larger than the limit")
+)
+
+// exchange is one request and its answer. It is the reader of the body: it
+// counts, keeps the limits of size and time, and gives the slot back when it
+// is closed. It belongs to one goroutine.
+type exchange struct {
+	c      *Client
+	r      route
+	q      call
+	caller context.Context //nolint:containedctx // an exchange is one call in flight
+	ctx    context.Context //nolint:containedctx // the caller's, with our limit of time
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	leave  func()
+	built  func() // gives the heavy slot of an archive back
+	start  time.Time
+	resp   *http.Response
+	sent   atomic.Bool // set by the transport once the headers are written
+	read   int64
+	limit  int64
+	broken error // what ended the reading
+	kind   Kind
+	done   bool
+}
+
+func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
+	x := &exchange{c: c, r: r, q: q, caller: ctx, limit: cmp.Or(q.limit, c.cfg.MaxBody)}
+	if x.streams() {
+		x.limit = -1
+	}
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	return x
+}
+
+// enter waits for a slot and starts the clock: waiting for other calls of
+// ours is not the Viewer's time.
+func (x *exchange) enter() error {
+	background := isBackground(x.caller)
+	leave, err := x.c.gate.enter(x.caller, x.r.class, background)
+	if err == nil && x.r.class == archive {
+		if x.built, err = x.c.gate.enter(x.caller, heavy, background); err != nil {
+			leave()
+		}
+	}
+	if err != nil {
+		x.abandon()
+		return x.wrap(&Error{Kind: KindCanceled, Err: err})
+	}
+	x.leave, x.start = leave, time.Now()
+	x.timer = time.AfterFunc(x.timeout(), func() { x.cancel(errTooSlow) })
+	return nil
+}
+
+// timeout is the limit for the whole of a light or heavy call, and for the
+// first byte of a stream, which may have to be packed before.
+func (x *exchange) timeout() time.Duration {
+	if x.r.deadline > 0 {
+		return x.r.deadline
+	}
+	switch x.r.class {
+	case light:
+		return x.c.cfg.LightTimeout
+	case stream:
+		return x.c.cfg.StallTimeout
+	}
+	return x.c.cfg.HeavyTimeout
+}
+
+// answered notes that the headers have come: an archive is packed then, and
+// a stream has until its next byte.
+func (x *exchange) answered(resp *http.Response) {
+	x.resp = resp
+	if x.built != nil {
+		x.built()
+	}
+	if x.streams() {
+		x.timer.Stop()
+	}
+}
+
+// streams reports whether the body lasts as long as its reader likes. The
+// clock then runs only while a byte is waited for: a slow reader is no fault
+// of the Viewer.
+func (x *exchange) streams() bool { return x.r.class == stream || x.r.class == archive }
+
+// Read reads the body. Its errors are io.EOF or an *Error, and stay: a decoder
+// that got bytes and an error at once may ask again.
+func (x *exchange) Read(p []byte) (int, error) {
+	if x.resp == nil {
+		return 0, io.EOF
+	}
+	if x.broken != nil {
+		return 0, x.broken
+	}
+	if x.streams() {
+		x.timer.Reset(x.c.cfg.StallTimeout)
+		defer x.timer.Stop()
+	}
+	n, err := x.resp.Body.Read(p)
+	x.read += int64(n)
+	switch {
+	case x.limit > 0 && x.read > x.limit:
+		x.broken = x.failure(errOverLimit)
+	case err == io.EOF:
+		x.broken = err
+	case err != nil:
+		x.broken = x.failure(err)
+	}
+	return n, x.broken
+}
+
+// Close ends the exchange: connection, clock, slot, metrics. An unread rest of
+// the body costs the connection. It may be called again.
+func (x *exchange) Close() error {
+	if x.done {
+		return nil
+	}
+	x.done = true
+	var err error
+	status := 0
+	if x.resp != nil {
+		status = x.resp.StatusCode
+		if err = x.resp.Body.Close(); err != nil {
+			err = fmt.Errorf("close the body of %s %s: %w", x.r.method, x.r.path, err)
+		}
+	}
+	x.timer.Stop()
+	x.cancel(nil)
+	if x.built != nil {
+		x.built()
+	}
+	x.leave()
+	spent := time.Since(x.start)
+	charge(x.caller, spent)
+	if x.c.cfg.Observer != nil {
+		x.c.cfg.Observer.Observe(Observation{
+			Viewer: x.c.cfg.Name, Method: x.r.method, Route: x.r.path, Status: status,
+			Kind: x.kind, Duration: spent, Bytes: x.read,
+		})
+	}
+	return err
+}
+
+// abandon ends an exchange that never had a slot.
+func (x *exchange) abandon() {
+	x.done = true
+	x.cancel(nil)
+}
+
+// fail ends the exchange with an error.
+func (x *exchange) fail(err error) error {
+	return x.closeWith(x.failure(err))
+}
+
+// closeWith closes the exchange after err, which may be nil.
+func (x *exchange) closeWith(err error) error {
+	if closeErr := x.Close(); closeErr != nil {
+		return errors.Join(err, closeErr)
+	}
+	return err
+}
+
+// failure makes the typed error of what went wrong on the way. The caller's
+// own end comes first: it explains all the rest.
+func (x *exchange) failure(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return x.wrap(e)
+	}
+	lost := x.r.changes() && x.sent.Load()
+	switch {
+	case errors.Is(err, errOverLimit):
+		return x.wrap(&Error{Kind: KindTooLarge, Status: x.status(), BytesDelivered: x.read, Err: err})
+	case x.caller.Err() != nil:
+		return x.wrap(&Error{Kind: either(lost, KindOutcomeUnknown, KindCanceled), Err: x.caller.Err()})
+	case errors.Is(context.Cause(x.ctx), errTooSlow):
+		return x.wrap(&Error{Kind: either(lost, KindOutcomeUnknown, KindTimeout), BytesDelivered: x.read, Err: errTooSlow})
+	case lost:
+		return x.wrap(&Error{Kind: KindOutcomeUnknown, Err: err})
+	case x.resp != nil:
+		return x.wrap(&Error{Kind: KindCutOff, Status: x.status(), BytesDelivered: x.read, Err: err})
+	}
+	return x.wrap(&Error{Kind: KindUnreachable, Err: err})
+}
+
+// wrap completes an error with what the exchange knows.
+func (x *exchange) wrap(e *Error) *Error {
+	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
+	if e.Kind == KindUnsupported {
+		e.Instead, e.ViewerVersion = x.r.instead, x.c.caps.version()
+	}
+	x.kind = e.Kind
+	return e
+}
+
+// malformed makes the error of a body that cannot be understood, unless
+// reading it failed first.
+func (x *exchange) malformed(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return x.wrap(&Error{Kind: KindMalformed, Status: x.status(), BytesDelivered: x.read, Err: err})
+}
+
+func (x *exchange) status() int {
+	if x.resp == nil {
+		return 0
+	}
+	return x.resp.StatusCode
+}
+
+func either(cond bool, a, b Kind) Kind {
+	if cond {
+		return a
+	}
+	return b
+}

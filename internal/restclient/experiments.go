@@ -1,0 +1,125 @@
+package restclient
+
+import (
+	"context"
+	"net/url"
+)
+
+// Run is one experiment as the list of any generation has it. Fields that a
+// generation does not send are unknown or empty.
+type Run struct {
+	ID          string `json:"id"`
+	Dir         string `json:"run_dir"` // a path on the Viewer's machine, for files.go only
+	CreatedTime Time   `json:"created_time"`
+	// Status is the Viewer's own text. Releases before 0.7 pass through any
+	// text that was given to finish().
+	Status Text `json:"status"`
+	PID    Int  `json:"pid"`
+
+	// BestMetricValue is unknown where the best value was NaN, with the
+	// name known. 0.5 and 0.6 know both only after finish().
+	BestMetricValue Float `json:"best_metric_value"`
+	BestMetricName  Text  `json:"best_metric_name"`
+
+	// Project and Name are those of 0.5.
+	Project Text `json:"project"`
+	Name    Text `json:"name"`
+	// ArtifactsCreated and ArtifactsUsed are those of 0.5.
+	ArtifactsCreated Int `json:"artifacts_created_count"`
+	ArtifactsUsed    Int `json:"artifacts_used_count"`
+
+	// Path, Alias and Tags are those of 0.6 and 0.7. 0.7.2 splits tags at
+	// commas in its answers.
+	Path   Text   `json:"path"`
+	Alias  Text   `json:"alias"`
+	Tags   []Text `json:"tags"`
+	Assets Int    `json:"assets_count"`
+}
+
+// RunDetail is what the detail route adds to, and leaves out of, the list. It
+// has no created time, no tags and no best metric in any generation.
+type RunDetail struct {
+	Run
+	TextQuality
+	// StartTime, Duration (seconds, live while the run runs) and Summary are
+	// those of 0.7. NaN is null in this Summary.
+	StartTime Time   `json:"start_time"`
+	Duration  Float  `json:"duration"`
+	Summary   Values `json:"summary"`
+	// EventPath and LogPath are on the Viewer's machine, given even where
+	// no such file exists yet.
+	EventPath string `json:"metrics"`
+	LogPath   string `json:"logs"`
+}
+
+// Environment is what was captured of the machine a run was started on.
+type Environment struct {
+	TextQuality
+	Available bool   `json:"available"`
+	Values    Values `json:"environment"`
+}
+
+// DeletedRun is a run in the recycle bin.
+type DeletedRun struct {
+	ID             string `json:"id"`
+	Project        Text   `json:"project"`
+	Name           Text   `json:"name"`
+	Path           Text   `json:"path"`
+	Alias          Text   `json:"alias"`
+	CreatedTime    Time   `json:"created_time"`
+	DeletedTime    Time   `json:"deleted_at"`
+	DeleteReason   Text   `json:"delete_reason"`
+	OriginalStatus Text   `json:"original_status"`
+}
+
+// listRuns reads the whole list; Runs shares it.
+//
+//viewer:operation GET /api/runs 0.5 0.6 0.7
+func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
+	return doJSON[runAnswer](ctx, c, call{cap: CapListRuns, limit: maxRunList})
+}
+
+// GetRun reads the detail of a run. A soft-deleted run is not found. The
+// answer is shared and must not be changed.
+//
+//viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
+func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
+	detail, err := readJSON[RunDetail](ctx, c, call{cap: CapGetRun, ids: []string{runID}})
+	if err == nil {
+		c.dirs.put(runID, detail)
+	}
+	return detail, err
+}
+
+// GetEnvironment reads what was captured of a run's machine. The answer is
+// shared and must not be changed.
+//
+//viewer:operation GET /api/environment/{run_id} 0.5 0.6 0.7
+func (c *Client) GetEnvironment(ctx context.Context, runID string) (*Environment, error) {
+	return readJSON[Environment](ctx, c, call{cap: CapEnvironment, ids: []string{runID}})
+}
+
+// PathExport is what the Viewer knows of the runs below a path, with their
+// summaries, in which NaN is null.
+type PathExport struct {
+	TextQuality
+	Runs []struct {
+		ID          string `json:"run_id"`
+		CreatedTime Time   `json:"created_time"`
+		Status      Text   `json:"status"`
+		Summary     Values `json:"summary"`
+		Meta        Values `json:"meta"`
+	} `json:"runs"`
+}
+
+// ExportPath reads the summaries and metadata of all runs at exactly a path,
+// in one call.
+//
+//viewer:operation GET /api/paths/export 0.6 0.7
+func (c *Client) ExportPath(ctx context.Context, path string) (*PathExport, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	query := url.Values{"path": {path}, "exact": {"true"}, "format": {"json"}}
+	return readJSON[PathExport](ctx, c, call{cap: CapExportPath, query: query, limit: maxRunList})
+}

@@ -1,0 +1,276 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// RunFile names one of the files that every run has or may get.
+type RunFile string
+
+// The files of a run.
+const (
+	FileEvents  RunFile = "events.jsonl"
+	FileLogs    RunFile = "logs.txt"
+	FileStatus  RunFile = "status.json"
+	FileSummary RunFile = "summary.json"
+	FileMeta    RunFile = "meta.json"
+)
+
+// FileState says what a ranged read found.
+type FileState uint8
+
+// The outcomes of a ranged read.
+const (
+	// FileRanged: the asked bytes are in the body.
+	FileRanged FileState = iota + 1
+	// FileWhole: ranges are ignored there, the body is the file from its beginning.
+	FileWhole
+	// FileUnchanged: the file ends at the asked offset.
+	FileUnchanged
+	// FileShrunk: the file ends before the asked offset; it is another one now.
+	FileShrunk
+	// FileNotYet: the run has no such file so far.
+	FileNotYet
+	// FileGone: there is no such run any more, or it is in the recycle bin.
+	FileGone
+)
+
+// FilePart is the answer to a ranged read. Its body is read like any other,
+// and must be closed in every state.
+type FilePart struct {
+	// State says whether there is a body, and what it is.
+	State FileState
+	// Offset is where the body begins in the file.
+	Offset int64
+	// Size is the size of the whole file as the Viewer saw it, -1 if unknown.
+	Size int64
+	// ETag changes with the file's time and size.
+	ETag string
+
+	x *exchange
+}
+
+// Read reads the body. A body that ends early is an *Error of KindCutOff, so
+// io.EOF means that every byte was delivered.
+func (p *FilePart) Read(b []byte) (int, error) { return p.x.Read(b) }
+
+// Close gives the connection and the slot back.
+func (p *FilePart) Close() error { return p.x.Close() }
+
+// smallRead is how much a bounded read may ask for to count as a light call,
+// which takes no slot of the streams.
+const smallRead = 4 << 20
+
+// fileAge is how long a file's place is believed when it is not there: 0.7.2
+// moves the folders of runs.
+const fileAge = 10 * time.Second
+
+// ReadFile reads a file of a run from offset, at most length bytes, or to the
+// end where length is 0. The state of the answer, not an error, tells what
+// there is; the place of the run's folder is remembered between calls, so
+// that a read costs one call.
+//
+//viewer:operation GET /api/runs/{run_id}/assets/download 0.6 0.7
+func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offset, length int64) (*FilePart, error) {
+	if offset < 0 || length < 0 {
+		return nil, fmt.Errorf("read %s: negative offset or length", file)
+	}
+	if _, err := c.require(ctx, CapFiles); err != nil {
+		return nil, err // before the run's folder is asked for in vain
+	}
+	dir, err := c.dir(ctx, runID)
+	if err != nil {
+		return gone(err)
+	}
+	part, err := c.readAt(ctx, runID, dir.path(file), offset, length)
+	if err != nil || (part.State == FileNotYet && time.Since(dir.at) > fileAge) {
+		moved, again := c.moved(ctx, runID, dir, err)
+		if !again {
+			return part, err
+		}
+		if part != nil {
+			err = part.Close()
+		}
+		if err == nil || isKind(err, KindForbidden) {
+			return c.readAt(ctx, runID, moved.path(file), offset, length)
+		}
+	}
+	return part, err
+}
+
+// EventFile reads the event file of a run from offset to its end.
+func (c *Client) EventFile(ctx context.Context, runID string, offset int64) (*FilePart, error) {
+	return c.ReadFile(ctx, runID, FileEvents, offset, 0)
+}
+
+// readAt makes one ranged read of a path on the Viewer's machine.
+func (c *Client) readAt(ctx context.Context, runID, path string, offset, length int64) (*FilePart, error) {
+	q := call{
+		cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {path}},
+		bytes: fmt.Sprintf("bytes=%d-", offset), limit: -1,
+	}
+	if length > 0 {
+		q.bytes += strconv.FormatInt(offset+length-1, 10)
+		if length <= smallRead {
+			q.class = light
+		}
+	}
+	x, err := c.do(ctx, q)
+	if err != nil {
+		e, ok := errors.AsType[*Error](err)
+		switch {
+		case !ok || e.Kind != KindNotFound:
+			return nil, err
+		case strings.HasPrefix(e.Detail, "File"):
+			return &FilePart{State: FileNotYet, Size: -1, x: noExchange}, nil
+		}
+		c.dirs.forget(runID)
+		return &FilePart{State: FileGone, Size: -1, x: noExchange}, nil
+	}
+	part, err := x.filePart(offset)
+	if err != nil {
+		return nil, x.closeWith(err)
+	}
+	if part.State == FileUnchanged || part.State == FileShrunk {
+		part.x = noExchange
+		return part, x.Close()
+	}
+	return part, nil
+}
+
+// noExchange is the body of answers without one.
+var noExchange = &exchange{done: true}
+
+// gone makes an answer of the detail's 404.
+func gone(err error) (*FilePart, error) {
+	if isKind(err, KindNotFound) {
+		return &FilePart{State: FileGone, Size: -1, x: noExchange}, nil
+	}
+	return nil, err
+}
+
+func isKind(err error, kind Kind) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == kind
+}
+
+var errRange = errors.New("the Content-Range does not fit the asked range")
+
+// filePart makes the answer of a successful exchange.
+func (x *exchange) filePart(offset int64) (*FilePart, error) {
+	part := &FilePart{State: FileRanged, Offset: offset, ETag: x.resp.Header.Get("ETag"), x: x}
+	switch x.resp.StatusCode {
+	case http.StatusOK:
+		part.State, part.Offset, part.Size = FileWhole, 0, x.resp.ContentLength
+		return part, nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		size, ok := strings.CutPrefix(x.resp.Header.Get("Content-Range"), "bytes */")
+		n, err := strconv.ParseInt(size, 10, 64)
+		if !ok || err != nil || n < 0 || n > offset {
+			return nil, x.malformed(errRange)
+		}
+		part.Size, part.State = n, FileUnchanged
+		if n < offset {
+			part.State = FileShrunk
+		}
+		return part, nil
+	}
+	var first, last int64
+	if _, err := fmt.Sscanf(x.resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &part.Size); err != nil ||
+		first != offset || last < first || last >= part.Size {
+		return nil, x.malformed(errRange)
+	}
+	return part, nil
+}
+
+// runDir is where a run lives on the Viewer's machine.
+type runDir struct {
+	dir, events, logs string
+	at                time.Time
+}
+
+// path returns the place of a file in the Viewer's own notation.
+func (d runDir) path(file RunFile) string {
+	switch {
+	case file == FileEvents && d.events != "":
+		return d.events
+	case file == FileLogs && d.logs != "":
+		return d.logs
+	case strings.Contains(d.dir, `\`) && !strings.Contains(d.dir, "/"):
+		return d.dir + `\` + string(file) // a Viewer on Windows
+	}
+	return d.dir + "/" + string(file)
+}
+
+// dir returns where a run lives, from memory if possible.
+func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
+	if d, ok := c.dirs.get(runID); ok {
+		return d, nil
+	}
+	if _, err := c.GetRun(ctx, runID); err != nil {
+		return runDir{}, err
+	}
+	d, ok := c.dirs.get(runID)
+	if !ok || d.dir == "" {
+		r := routes[CapGetRun]
+		return runDir{}, &Error{Kind: KindMalformed, Method: r.method, Route: r.path, Capability: CapGetRun, Err: errNoDir}
+	}
+	return d, nil
+}
+
+var errNoDir = errors.New("the run has no run_dir")
+
+// moved asks again where a run lives after a read of it failed as it does
+// when the folder has moved, and reports whether it has.
+func (c *Client) moved(ctx context.Context, runID string, old runDir, err error) (runDir, bool) {
+	if err != nil && !isKind(err, KindForbidden) {
+		return runDir{}, false
+	}
+	c.dirs.forget(runID)
+	d, err := c.dir(ctx, runID)
+	return d, err == nil && d.dir != old.dir
+}
+
+// dirCache remembers where runs live. It is dropped as a whole when full.
+type dirCache struct {
+	mu    sync.Mutex
+	known map[string]runDir
+}
+
+const maxDirs = 20000
+
+func (k *dirCache) put(runID string, d *RunDetail) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil || len(k.known) >= maxDirs {
+		k.known = make(map[string]runDir)
+	}
+	k.known[runID] = runDir{dir: d.Dir, events: d.EventPath, logs: d.LogPath, at: time.Now()}
+}
+
+func (k *dirCache) get(runID string) (runDir, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	d, ok := k.known[runID]
+	return d, ok
+}
+
+func (k *dirCache) forget(runID string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.known, runID)
+}
+
+func (k *dirCache) clear() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known = nil
+}

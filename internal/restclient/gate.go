@@ -1,0 +1,122 @@
+package restclient
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// gate admits calls. Light and heavy calls share slots, of which heavy ones
+// may take only some and background ones all but one; streams have slots of
+// their own, because their readers may be slow, and so has SSH: one. Whoever waits in the
+// foreground goes first, and among equals who came first.
+type gate struct {
+	mu                   sync.Mutex
+	free, heavy, streams int
+	ssh                  int
+	background           int // slots that background calls may still take
+	foreQueue, backQueue []*waiter
+}
+
+type waiter struct {
+	class      class
+	background bool
+	admitted   chan struct{} // closed with the slot taken
+}
+
+func newGate(slots, heavySlots, streamSlots int) *gate {
+	return &gate{free: slots, heavy: min(heavySlots, slots), streams: streamSlots, ssh: 1, background: max(slots-1, 1)}
+}
+
+// enter waits for a slot and returns the function that gives it back, once.
+func (g *gate) enter(ctx context.Context, c class, background bool) (leave func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w := &waiter{class: c, background: background, admitted: make(chan struct{})}
+	g.mu.Lock()
+	if background {
+		g.backQueue = append(g.backQueue, w)
+	} else {
+		g.foreQueue = append(g.foreQueue, w)
+	}
+	g.admit()
+	g.mu.Unlock()
+	select {
+	case <-w.admitted:
+	case <-ctx.Done():
+		if g.withdraw(w) {
+			return nil, ctx.Err()
+		}
+	}
+	return sync.OnceFunc(func() { g.leave(w) }), nil
+}
+
+// withdraw takes a waiter out of its queue; false says it was just admitted.
+func (g *gate) withdraw(w *waiter) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, queue := range []*[]*waiter{&g.foreQueue, &g.backQueue} {
+		if i := slices.Index(*queue, w); i >= 0 {
+			*queue = slices.Delete(*queue, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+func (g *gate) leave(w *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.take(w, -1)
+	g.admit()
+}
+
+// admit lets in whoever fits; called with mu held. One who does not fit does
+// not hold up a later one of another class.
+func (g *gate) admit() {
+	for _, queue := range []*[]*waiter{&g.foreQueue, &g.backQueue} {
+		*queue = slices.DeleteFunc(*queue, func(w *waiter) bool {
+			if !g.fits(w) {
+				return false
+			}
+			g.take(w, 1)
+			close(w.admitted)
+			return true
+		})
+	}
+}
+
+func (g *gate) fits(w *waiter) bool {
+	switch {
+	case w.class == stream, w.class == archive:
+		return g.streams > 0
+	case w.class == ssh:
+		return g.ssh > 0
+	case w.class == heavy && g.heavy <= 0:
+		return false
+	case w.background && g.background <= 0:
+		return false
+	}
+	return g.free > 0
+}
+
+// take takes n slots of the waiter's class, or gives them back; called with
+// mu held.
+func (g *gate) take(w *waiter, n int) {
+	if w.class == stream || w.class == archive {
+		g.streams -= n
+		return
+	}
+	if w.class == ssh {
+		g.ssh -= n
+		return
+	}
+	g.free -= n
+	if w.class == heavy {
+		g.heavy -= n
+	}
+	if w.background {
+		g.background -= n
+	}
+}

@@ -1,0 +1,108 @@
+package restclient
+
+import (
+	"context"
+	"strings"
+	"unicode"
+)
+
+// From 0.6 on a Viewer connects only to hosts whose keys it knows. These calls
+// change and read its file of known hosts; none asks an SSH server.
+
+// AcceptHostKey makes a key known, in place of an earlier one of the same host,
+// port and type. It needs host, port, type, key and fingerprint as KindHostKey
+// has them; whether the fingerprint is the server's is for a person to compare.
+//
+//viewer:operation POST /api/remote/known-hosts/accept 0.6 0.7
+func (c *Client) AcceptHostKey(ctx context.Context, key HostKey) error {
+	if err := checkKeyPlace(key.Host, key.Port, key.KeyType); err != nil {
+		return err
+	}
+	if err := checkWord("fingerprint_sha256", key.Fingerprint); err != nil {
+		return err
+	}
+	if err := checkText("public_key", key.PublicKey); err != nil {
+		return err
+	}
+	q := call{cap: CapAcceptHostKey, body: struct {
+		keyPlace
+		PublicKey   string `json:"public_key"`
+		Fingerprint string `json:"fingerprint_sha256"`
+	}{keyPlace{key.Host, key.Port, key.KeyType}, key.PublicKey, key.Fingerprint}}
+	answer, err := doJSON[verdict](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.refused(q, KindServer, answer.Message.Value)
+	}
+	return err
+}
+
+// HostKeys lists the keys that are known. Their Reason is empty.
+//
+//viewer:operation GET /api/remote/known-hosts/list 0.6 0.7
+func (c *Client) HostKeys(ctx context.Context) ([]HostKey, error) {
+	answer, err := readJSON[struct {
+		Entries []struct {
+			HostKey
+			Key string `json:"key_base64"`
+		} `json:"entries"`
+	}](ctx, c, call{cap: CapHostKeys})
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]HostKey, 0, len(answer.Entries))
+	for _, e := range answer.Entries {
+		e.PublicKey = e.KeyType + " " + e.Key
+		keys = append(keys, e.HostKey)
+	}
+	return keys, nil
+}
+
+// RemoveHostKey forgets the key of a host, port and type, and reports whether
+// there was one. Standing connections stay.
+//
+//viewer:operation POST /api/remote/known-hosts/remove 0.6 0.7
+func (c *Client) RemoveHostKey(ctx context.Context, host string, port int, keyType string) (removed bool, err error) {
+	if err := checkKeyPlace(host, port, keyType); err != nil {
+		return false, err
+	}
+	q := call{cap: CapRemoveHostKey, body: keyPlace{host, port, keyType}}
+	answer, err := doJSON[struct {
+		verdict
+		Changed bool `json:"changed"`
+	}](ctx, c, q)
+	switch {
+	case err != nil:
+		return false, err
+	case !answer.OK:
+		return false, c.refused(q, KindServer, answer.Message.Value)
+	}
+	return answer.Changed, nil
+}
+
+// keyPlace is what a known key is found by.
+type keyPlace struct {
+	Host    string `json:"host"`
+	Port    int    `json:"port"`
+	KeyType string `json:"key_type"`
+}
+
+func checkKeyPlace(host string, port int, keyType string) error {
+	if err := checkWord("host", host); err != nil {
+		return err
+	}
+	if port < 1 || port > 65535 {
+		return &IDError{Field: "port", Reason: "must be from 1 to 65535"}
+	}
+	return checkWord("key_type", keyType)
+}
+
+// checkWord refuses what would become two words in the file of known hosts.
+func checkWord(field, text string) error {
+	if err := checkText(field, text); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(text, unicode.IsSpace) || strings.Contains(text, ",") {
+		return &IDError{Field: field, Reason: "must not hold spaces or commas"}
+	}
+	return nil
+}

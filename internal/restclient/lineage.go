@@ -1,0 +1,141 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"strconv"
+)
+
+// ArtifactFiles is what a version of an artifact is made of.
+type ArtifactFiles struct {
+	TextQuality
+	Files      []ArtifactFile      `json:"files"`
+	References []ArtifactReference `json:"references"`
+	TotalSize  Int                 `json:"total_size"`
+}
+
+// ArtifactFile is one file of a version. No Viewer serves its content.
+type ArtifactFile struct {
+	// Path is within the artifact.
+	Path Text `json:"path"`
+	Size Int  `json:"size"`
+	// Digest is such as "sha256:1d18…".
+	Digest       Text `json:"digest"`
+	ModifiedTime Time `json:"modified_at"`
+}
+
+// ArtifactReference is something stored elsewhere that belongs to a version.
+type ArtifactReference struct {
+	// URI is what the maker gave; of a local path only the last element.
+	URI      Source `json:"uri"`
+	Checksum Text   `json:"checksum"`
+	Size     Int    `json:"size"`
+	Metadata Values `json:"metadata"`
+}
+
+// ArtifactFiles lists the files of a version. The answer is shared and must
+// not be changed.
+//
+//viewer:operation GET /api/artifacts/{artifact}/v{version}/files 0.5
+func (c *Client) ArtifactFiles(ctx context.Context, ref VersionRef) (*ArtifactFiles, error) {
+	q, err := ref.call(CapVersionFiles)
+	if err != nil {
+		return nil, err
+	}
+	return readJSON[ArtifactFiles](ctx, c, q)
+}
+
+// Lineage is the graph of what a version was made from and used for.
+type Lineage struct {
+	TextQuality
+	Root  Text          `json:"root_artifact"`
+	Nodes []LineageNode `json:"nodes"`
+	// Edges are without the time that the Viewer gives them: it is that of
+	// the request.
+	Edges []LineageEdge `json:"edges"`
+}
+
+// LineageNode is a version of an artifact or a run.
+type LineageNode struct {
+	// Type is artifact or run.
+	Type Text `json:"node_type"`
+	// ID is name:vN of an artifact, and run:ID of a run.
+	ID       Text   `json:"node_id"`
+	Label    Text   `json:"label"`
+	Metadata Values `json:"metadata"`
+}
+
+// LineageEdge goes from what was used to who used it (uses), and from who made
+// to what was made (produces).
+type LineageEdge struct {
+	Source Text `json:"source"`
+	Target Text `json:"target"`
+	Type   Text `json:"edge_type"`
+}
+
+var errNoNodes = errors.New("the lineage has no nodes")
+
+// Lineage reads the graph around a version, at most maxDepth edges away; 0 is
+// the Viewer's own 3. A missing version is KindNotFound, although the Viewer
+// answers 200 with an empty graph: that of a version holds at least itself.
+// The answer is shared and must not be changed.
+//
+//viewer:operation GET /api/artifacts/{artifact}/v{version}/lineage 0.5
+func (c *Client) Lineage(ctx context.Context, ref VersionRef, maxDepth int) (*Lineage, error) {
+	q, err := ref.call(CapLineage)
+	if err != nil {
+		return nil, err
+	}
+	if maxDepth < 0 {
+		return nil, &IDError{Field: "max_depth", Reason: "must not be negative"}
+	}
+	if maxDepth > 0 {
+		q.query.Set("max_depth", strconv.Itoa(maxDepth))
+	}
+	graph, err := readJSON[Lineage](ctx, c, q)
+	if err == nil && len(graph.Nodes) == 0 {
+		missing := c.refused(q, KindNotFound, "")
+		missing.Resource, missing.ResourceID, missing.Err = nounArtifact, ref.Name, errNoNodes
+		return nil, missing
+	}
+	return graph, err
+}
+
+// RunArtifacts is what a run made and used.
+type RunArtifacts struct {
+	TextQuality
+	Created []RunArtifact `json:"created"`
+	Used    []RunArtifact `json:"used"`
+}
+
+// RunArtifact is a version of an artifact as its run has it. Of one that is
+// deleted only name, type and version are known.
+type RunArtifact struct {
+	Name         Text  `json:"name"`
+	Type         Text  `json:"type"`
+	Version      Int   `json:"version"`
+	Size         Int   `json:"size_bytes"`
+	CreatedTime  Time  `json:"created_at"`
+	Description  Text  `json:"description"`
+	StaleAliases Texts `json:"aliases"`
+	// Stage is experimental, staging, production or archived.
+	Stage Text `json:"lifecycle_stage"`
+}
+
+// RunArtifacts lists what a run made and used. The answer is shared and must
+// not be changed.
+//
+//viewer:operation GET /api/runs/{run_id}/artifacts 0.5
+func (c *Client) RunArtifacts(ctx context.Context, runID string) (*RunArtifacts, error) {
+	return readJSON[RunArtifacts](ctx, c, call{cap: CapRunArtifacts, ids: []string{runID}})
+}
+
+// refused makes the error of an answer whose status says success and whose
+// body does not. The text is the Viewer's.
+func (c *Client) refused(q call, kind Kind, text string) *Error {
+	r := routes[q.cap]
+	return &Error{
+		Kind: kind, Viewer: c.cfg.Name, Status: 200, Method: r.method, Route: r.path,
+		Capability: q.cap, Detail: scrub(text, q.secrets),
+	}
+}

@@ -1,0 +1,213 @@
+package restclient
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// hidden stands for a secret wherever one would be printed.
+const hidden = "<hidden>"
+
+// Secret is a text that goes up to the Viewer and is shown nowhere else: every
+// way to print, log or encode it says that it is hidden, or empty.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// Format hides the secret from every verb, also those that do not fit.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue hides the secret from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the secret from encoders. What goes up is made by body.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// maxSecret is the longest secret in bytes: a private key has 4 KiB.
+const maxSecret = 64 << 10
+
+// check refuses a secret that would arrive as another one.
+func (s Secret) check(field string) error {
+	switch {
+	case len(s) > maxSecret:
+		return &IDError{Field: field, Reason: fmt.Sprintf("must not be longer than %d bytes", maxSecret)}
+	case !utf8.ValidString(string(s)):
+		return &IDError{Field: field, Reason: "must be valid UTF-8"}
+	}
+	return nil
+}
+
+// Endpoint is a user on an SSH server.
+type Endpoint struct {
+	Host string
+	// Port is from 1 to 65535. 0.7.2 answers "connected" to any other.
+	Port     int
+	Username string
+}
+
+// Login is a way into an SSH server. While a connection to the same endpoint
+// stands, Viewers of all generations use that and look at no credentials.
+type Login struct {
+	Endpoint
+	// Password keeps 0.7.2 from trying a key.
+	Password Secret
+	// PrivateKey is the text of a key, PEM or OpenSSH.
+	PrivateKey Secret
+	// PrivateKeyPath is a file on the Viewer's machine.
+	PrivateKeyPath Secret
+	Passphrase     Secret
+	// UseAgent lets the Viewer use its SSH agent.
+	UseAgent bool
+}
+
+// ID returns the id of the connection to the endpoint, user@host:port.
+func (e Endpoint) ID() string { return fmt.Sprintf("%s@%s:%d", e.Username, e.Host, e.Port) }
+
+// SavedID returns the id of the saved connection, host:port@user.
+func (e Endpoint) SavedID() string { return fmt.Sprintf("%s:%d@%s", e.Host, e.Port, e.Username) }
+
+// ParseConnectionID takes the id of a connection apart.
+func ParseConnectionID(id string) (Endpoint, error) {
+	at, colon := strings.LastIndexByte(id, '@'), strings.LastIndexByte(id, ':')
+	if at < 0 || colon < at {
+		return Endpoint{}, &IDError{Field: "connection_id", Reason: "must be user@host:port"}
+	}
+	port, err := strconv.ParseUint(id[colon+1:], 10, 16)
+	if err != nil {
+		return Endpoint{}, &IDError{Field: "connection_id", Reason: "must end in a port"}
+	}
+	e := Endpoint{Host: id[at+1 : colon], Port: int(port), Username: id[:at]}
+	return e, e.check()
+}
+
+// check refuses what no SSH server is called. 0.7.2 hands host and user to the
+// ssh program, to which a leading dash would be an option of its own.
+func (e Endpoint) check() error {
+	if err := checkName("host", e.Host, "@,/"); err != nil {
+		return err
+	}
+	if err := checkName("username", e.Username, ","); err != nil {
+		return err
+	}
+	if e.Port < 1 || e.Port > 65535 {
+		return &IDError{Field: "port", Reason: "must be from 1 to 65535"}
+	}
+	return nil
+}
+
+// checkName refuses a host or user name that a program could take for
+// something else.
+func checkName(field, name, not string) error {
+	if err := checkText(field, name); err != nil {
+		return err
+	}
+	switch {
+	case strings.ContainsFunc(name, unicode.IsSpace):
+		return &IDError{Field: field, Reason: "must not hold spaces"}
+	case strings.HasPrefix(name, "-"):
+		return &IDError{Field: field, Reason: "must not begin with a dash"}
+	case strings.ContainsAny(name, not+quotes+`\`+"$;|&<>"):
+		return &IDError{Field: field, Reason: "must not hold quotes or signs of a shell"}
+	}
+	return nil
+}
+
+// check refuses a login that the Viewer would misunderstand.
+func (l Login) check() error {
+	if err := l.Endpoint.check(); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		field  string
+		secret Secret
+	}{
+		{"password", l.Password},
+		{"private_key", l.PrivateKey},
+		{"private_key_path", l.PrivateKeyPath},
+		{"passphrase", l.Passphrase},
+	} {
+		if err := s.secret.check(s.field); err != nil {
+			return err
+		}
+	}
+	if strings.ContainsFunc(string(l.PrivateKeyPath), isControl) {
+		return &IDError{Field: "private_key_path", Reason: "must not hold control characters"}
+	}
+	return nil
+}
+
+// loginBody is a login on the wire.
+type loginBody struct {
+	Host           string `json:"host"`
+	Port           int    `json:"port"`
+	Username       string `json:"username"`
+	Password       string `json:"password,omitempty"`
+	PrivateKey     string `json:"private_key,omitempty"`
+	PrivateKeyPath string `json:"private_key_path,omitempty"`
+	Passphrase     string `json:"passphrase,omitempty"`
+	UseAgent       bool   `json:"use_agent"`
+}
+
+// body makes what goes up.
+func (l Login) body() loginBody {
+	return loginBody{
+		Host: l.Host, Port: l.Port, Username: l.Username, UseAgent: l.UseAgent,
+		Password: string(l.Password), PrivateKey: string(l.PrivateKey),
+		PrivateKeyPath: string(l.PrivateKeyPath), Passphrase: string(l.Passphrase),
+	}
+}
+
+// secrets are what must not come back, in the forms that a program may repeat
+// it in; the longest first, so that none leaves a part of another.
+func (l Login) secrets() []string {
+	var out []string
+	for _, s := range []Secret{l.Password, l.PrivateKey, l.PrivateKeyPath, l.Passphrase} {
+		if s != "" {
+			out = append(out, forms(string(s))...)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(out)
+}
+
+// minLine is how long a line of a secret is that is hidden by itself.
+const minLine = 8
+
+// forms are the ways in which Python, JSON, Go and URLs write a text, and its
+// longer lines.
+func forms(s string) []string {
+	quoted, ascii := strconv.Quote(s), strconv.QuoteToASCII(s)
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		encoded = []byte(quoted) // a string always encodes
+	}
+	out := []string{
+		s, strings.TrimSpace(s), quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(encoded[1 : len(encoded)-1]),
+		strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, `'`, `\'`).Replace(s),
+		strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s),
+		url.QueryEscape(s), url.PathEscape(s),
+	}
+	for line := range strings.Lines(s) {
+		if line = strings.TrimSpace(line); len(line) >= minLine && line != s {
+			out = append(out, line)
+		}
+	}
+	return out
+}

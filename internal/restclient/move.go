@@ -1,0 +1,46 @@
+package restclient
+
+import "context"
+
+// Moves is what a move did: the ids of the runs that it moved, and why it did
+// not move the others.
+type Moves struct {
+	TextQuality
+	Moved []struct {
+		ID string `json:"run_id"`
+	} `json:"moved"`
+	Failed []struct {
+		ID string `json:"run_id"`
+		// Error is the Viewer's text, such as "run not found", scrubbed.
+		Error Text `json:"error"`
+	} `json:"failed"`
+}
+
+// moveBody is the body of a move.
+type moveBody struct {
+	RunIDs []string `json:"run_ids"`
+	Path   string   `json:"target_path"`
+}
+
+// MoveRuns moves runs to another path. The Viewer answers 200 whatever
+// happened to each run; a path that it refuses is KindBadRequest, and then
+// nothing has moved.
+//
+//viewer:operation POST /api/runs/move 0.7
+func (c *Client) MoveRuns(ctx context.Context, runIDs []string, path string) (*Moves, error) {
+	if err := checkIDs(runIDs, MaxSoftDelete); err != nil {
+		return nil, err
+	}
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	defer c.forget(runIDs...)
+	moves, err := doJSON[Moves](ctx, c, call{cap: CapMoveRuns, body: moveBody{RunIDs: runIDs, Path: path}})
+	if err != nil {
+		return nil, err
+	}
+	for i := range moves.Failed {
+		moves.Failed[i].Error.Value = scrub(moves.Failed[i].Error.Value, nil)
+	}
+	return moves, nil
+}

@@ -1,0 +1,129 @@
+// Package operations compares the routes that the comments of restclient name
+// with those that a Viewer describes in its /openapi.json: what is covered,
+// what is missing on purpose, and what has vanished.
+//
+// A method of restclient that makes a call carries a line of the fixed form
+//
+//	//viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
+//
+// with the generations that have the route. Read collects these lines from
+// the source, so it works wherever the source is at hand: in restclient's own
+// tests with recorded documents, and in end-to-end tests with real Viewers.
+// It must not know how a call is made.
+package operations
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Operation is one route that restclient calls.
+type Operation struct {
+	// Method and Path are the route, its placeholders named as in our code.
+	Method, Path string
+	// Generations have the route, such as 0.5.
+	Generations []string
+	// File is where the comment stands.
+	File string
+}
+
+const marker = "//viewer:operation "
+
+// Read collects the operations from the Go files of a folder.
+func Read(folder fs.FS) ([]Operation, error) {
+	files, err := fs.Glob(folder, "*.go")
+	if err != nil {
+		return nil, fmt.Errorf("list the sources: %w", err)
+	}
+	var ops []Operation
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := fs.ReadFile(folder, file)
+		if err != nil {
+			return nil, fmt.Errorf("read the source: %w", err)
+		}
+		for line := range strings.Lines(string(source)) {
+			text, ok := strings.CutPrefix(line, marker)
+			if !ok {
+				continue
+			}
+			fields := strings.Fields(text)
+			if len(fields) < 3 || !slices.IsSorted(fields[2:]) {
+				return nil, fmt.Errorf("%s: malformed operation line: %s", file, strings.TrimSpace(line))
+			}
+			ops = append(ops, Operation{Method: fields[0], Path: fields[1], Generations: fields[2:], File: file})
+		}
+	}
+	return ops, nil
+}
+
+// Report is the outcome of a comparison. Entries are "GET /api/runs/{}".
+type Report struct {
+	// Covered routes are described by the Viewer and named by a comment.
+	Covered []string
+	// OnPurpose routes are described, not named, and listed with a reason.
+	OnPurpose []string
+	// Missing routes are described, but neither named nor listed.
+	Missing []string
+	// Vanished routes are named for the generation, but not described.
+	Vanished []string
+	// Unclaimed routes are described and named, but not for this generation.
+	Unclaimed []string
+}
+
+var placeholder = regexp.MustCompile(`\{[^}]*\}`)
+
+// key makes routes comparable: generations name their placeholders differently.
+func key(method, path string) string {
+	return strings.ToUpper(method) + " " + placeholder.ReplaceAllString(path, "{}")
+}
+
+// Compare compares the operations with the /openapi.json of a Viewer of a
+// generation.
+func Compare(ops []Operation, document []byte, generation string) (Report, error) {
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if err := json.Unmarshal(document, &doc); err != nil {
+		return Report{}, fmt.Errorf("decode /openapi.json: %w", err)
+	}
+	described := map[string]bool{"GET /openapi.json": true}
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			described[key(method, path)] = true
+		}
+	}
+	named, claimed := make(map[string]bool), make(map[string]bool)
+	for _, op := range ops {
+		named[key(op.Method, op.Path)] = true
+		if slices.Contains(op.Generations, generation) {
+			claimed[key(op.Method, op.Path)] = true
+		}
+	}
+	var r Report
+	for _, k := range slices.Sorted(maps.Keys(described)) {
+		switch {
+		case claimed[k]:
+			r.Covered = append(r.Covered, k)
+		case named[k]:
+			r.Unclaimed = append(r.Unclaimed, k)
+		case Reason(k) != "":
+			r.OnPurpose = append(r.OnPurpose, k)
+		default:
+			r.Missing = append(r.Missing, k)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(claimed)) {
+		if !described[k] {
+			r.Vanished = append(r.Vanished, k)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,213 @@
+package restclient
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// The most ids that the Viewer takes in one batch.
+const (
+	MaxSoftDelete = 100
+	MaxPurge      = 50
+)
+
+// RunPatch changes a run's alias and tags. Nil keeps what is there; an empty
+// alias and an empty list clear it.
+type RunPatch struct {
+	Alias *string   `json:"alias,omitempty"`
+	Tags  *[]string `json:"tags,omitempty"`
+}
+
+// PatchedRun is what a run has after a patch; the Viewer trims text and drops
+// blank tags.
+type PatchedRun struct {
+	TextQuality
+	Alias Text   `json:"alias"`
+	Tags  []Text `json:"tags"`
+}
+
+// BatchResult is what a batch did to each run.
+type BatchResult struct {
+	TextQuality
+	Results map[string]ItemResult `json:"results"`
+}
+
+// ItemResult is what a batch did to one run.
+type ItemResult struct {
+	Success bool `json:"success"`
+	// Error is the Viewer's text, such as "run not found", scrubbed.
+	Error Text `json:"error"`
+}
+
+// Purge is what a permanent delete removed, or would remove.
+type Purge struct {
+	TextQuality
+	Success          bool  `json:"success"`
+	RunDirDeleted    bool  `json:"run_dir_deleted"`
+	OrphanedAssets   Texts `json:"orphaned_assets"`
+	KeptAssets       Texts `json:"kept_assets"`
+	BlobsDeleted     Int   `json:"blobs_deleted"`
+	ManifestsDeleted Int   `json:"manifests_deleted"`
+	OutputsDeleted   Int   `json:"outputs_deleted"`
+	BytesFreed       Int   `json:"bytes_freed"`
+	Errors           Texts `json:"errors"`
+	PartialFailures  Texts `json:"partial_failures"`
+}
+
+// idList is the body of every batch.
+type idList struct {
+	RunIDs []string `json:"run_ids"`
+	DryRun bool     `json:"dry_run,omitempty"`
+}
+
+// PatchRun changes a run's alias and tags.
+//
+//viewer:operation PATCH /api/runs/{run_id} 0.6 0.7
+func (c *Client) PatchRun(ctx context.Context, runID string, patch RunPatch) (*PatchedRun, error) {
+	defer c.runs.invalidate()
+	return doJSON[PatchedRun](ctx, c, call{cap: CapPatchRun, ids: []string{runID}, body: patch})
+}
+
+// SoftDelete moves runs to the recycle bin. A run that is missing or there
+// already is a failed item; one ill-formed id fails the whole call.
+//
+//viewer:operation POST /api/runs/soft-delete 0.5 0.6 0.7
+func (c *Client) SoftDelete(ctx context.Context, runIDs []string) (*BatchResult, error) {
+	return c.batch(ctx, CapSoftDelete, runIDs)
+}
+
+// RecycleBin lists the runs in the recycle bin.
+//
+//viewer:operation GET /api/recycle-bin 0.5 0.6 0.7
+func (c *Client) RecycleBin(ctx context.Context) ([]DeletedRun, error) {
+	bin, err := readJSON[recycleBin](ctx, c, call{cap: CapRecycleBin, limit: maxRunList})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(bin.Runs), nil
+}
+
+type recycleBin struct {
+	Runs []DeletedRun `json:"deleted_runs"`
+}
+
+// Restore takes runs out of the recycle bin.
+//
+//viewer:operation POST /api/recycle-bin/restore 0.5 0.6 0.7
+func (c *Client) Restore(ctx context.Context, runIDs []string) (*BatchResult, error) {
+	return c.batch(ctx, CapRestore, runIDs)
+}
+
+// EmptyBin deletes everything in the recycle bin for ever, and returns how
+// many runs that were.
+//
+//viewer:operation POST /api/recycle-bin/empty 0.5 0.6 0.7
+func (c *Client) EmptyBin(ctx context.Context) (int64, error) {
+	defer c.runs.invalidate()
+	answer, err := doJSON[struct {
+		Deleted Int `json:"permanently_deleted"`
+	}](ctx, c, call{cap: CapEmptyBin, body: map[string]bool{"confirm": true}})
+	if err != nil {
+		return 0, err
+	}
+	return answer.Deleted.Value, nil
+}
+
+// Purge deletes one run for ever. A dry run says what would go; it reports
+// RunDirDeleted all the same. A missing run is KindNotFound, although the
+// Viewer answers it with 500.
+//
+//viewer:operation DELETE /api/runs/{run_id}/permanent 0.6 0.7
+func (c *Client) Purge(ctx context.Context, runID string, dryRun bool) (*Purge, error) {
+	q := call{cap: CapPurge, ids: []string{runID}}
+	if dryRun {
+		q.query = url.Values{"dry_run": {"true"}}
+	} else {
+		defer c.forget(runID)
+	}
+	purge, err := doJSON[Purge](ctx, c, q)
+	if err != nil {
+		return nil, err
+	}
+	purge.Errors, purge.PartialFailures = purge.Errors.scrubbed(), purge.PartialFailures.scrubbed()
+	return purge, nil
+}
+
+// PurgeBatch deletes runs for ever, or says what would go, run by run.
+//
+//viewer:operation POST /api/runs/permanent-delete 0.6 0.7
+func (c *Client) PurgeBatch(ctx context.Context, runIDs []string, dryRun bool) (map[string]Purge, error) {
+	if err := checkIDs(runIDs, MaxPurge); err != nil {
+		return nil, err
+	}
+	if !dryRun {
+		defer c.forget(runIDs...)
+	}
+	answer, err := doJSON[struct {
+		Results map[string]Purge `json:"results"`
+	}](ctx, c, call{cap: CapPurgeBatch, body: idList{RunIDs: runIDs, DryRun: dryRun}})
+	if err != nil {
+		return nil, err
+	}
+	for id, p := range answer.Results {
+		p.Errors, p.PartialFailures = p.Errors.scrubbed(), p.PartialFailures.scrubbed()
+		answer.Results[id] = p
+	}
+	return answer.Results, nil
+}
+
+// checkIDs checks the ids of a batch, which become part of a path on the
+// Viewer's side.
+func checkIDs(ids []string, most int) error {
+	if len(ids) == 0 || len(ids) > most {
+		return &IDError{Field: "run_ids", Reason: fmt.Sprintf("must hold 1 to %d ids", most)}
+	}
+	for _, id := range ids {
+		if err := CheckID("run_ids", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch moves runs into the bin or out of it.
+func (c *Client) batch(ctx context.Context, name Capability, ids []string) (*BatchResult, error) {
+	if err := checkIDs(ids, MaxSoftDelete); err != nil {
+		return nil, err
+	}
+	defer c.forget(ids...)
+	result, err := doJSON[BatchResult](ctx, c, call{cap: name, body: idList{RunIDs: ids}})
+	if err != nil {
+		return nil, err
+	}
+	for id, item := range result.Results {
+		item.Error.Value = scrub(item.Error.Value, nil)
+		result.Results[id] = item
+	}
+	return result, nil
+}
+
+// forget drops what is remembered of runs that were changed. It runs after a
+// failed change as well: its outcome may be unknown.
+func (c *Client) forget(runIDs ...string) {
+	c.runs.invalidate()
+	for _, id := range runIDs {
+		c.dirs.forget(id)
+	}
+}
+
+// ItemError makes the error of one run that a batch failed to change, from
+// the text that the Viewer says so with, under status 200.
+func (c *Client) ItemError(runID, text string) error {
+	e := &Error{Kind: KindServer, Viewer: c.cfg.Name, Detail: scrub(text, nil)}
+	switch said := strings.ToLower(text); {
+	case strings.Contains(said, "run not found"):
+		e.Kind, e.Resource, e.ResourceID, e.Detail = KindNotFound, nounRun, runID, ""
+	case strings.Contains(said, "run not deleted"), strings.Contains(said, "already"):
+		e.Kind = KindConflict
+	}
+	return e
+}

@@ -1,0 +1,264 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Connection is an SSH connection that the Viewer holds.
+type Connection struct {
+	// ID is user@host:port.
+	ID       Text `json:"key"`
+	Host     Text `json:"host"`
+	Port     Int  `json:"port"`
+	Username Text `json:"username"`
+	// Connected is what the Viewer believes; 0.7.2 notices a broken
+	// connection up to 5 s late. A broken one stays in the lists.
+	Connected bool `json:"connected"`
+}
+
+var errNoID = errors.New("the answer has no id")
+
+// Connect has the Viewer open a connection that it keeps. An unknown or
+// changed host key is KindHostKey; 0.5.3 accepts any. While a connection to the
+// same endpoint stands, the Viewer answers at once and looks at no credentials,
+// so success does not mean that they are right. One call is one login attempt.
+//
+//viewer:operation POST /api/remote/connect 0.5 0.6 0.7
+func (c *Client) Connect(ctx context.Context, login Login) (*Connection, error) {
+	if err := login.check(); err != nil {
+		return nil, err
+	}
+	q := sshCall{call: call{cap: CapConnect, body: login.body(), secrets: login.secrets()}, connection: login.ID()}
+	answer, err := doSSH[struct {
+		Connection
+		OK           bool `json:"ok"`
+		ConnectionID Text `json:"connection_id"`
+		Message      Text `json:"message"`
+	}](ctx, c, q)
+	switch {
+	case err != nil:
+		return nil, err
+	case !answer.OK || !answer.Connected:
+		return nil, c.denied(q, KindSSHUnreachable, answer.Message.Value)
+	case answer.ConnectionID.Value == "":
+		return nil, c.malformed(q, errNoID)
+	}
+	answer.ID = answer.ConnectionID
+	return &answer.Connection, nil
+}
+
+// Disconnect has the Viewer close a connection; one that it does not hold is
+// KindNotFound. Remote Viewers over it are left running for ever, without
+// anybody who could stop them: stop them first.
+//
+//viewer:operation POST /api/remote/disconnect 0.5 0.6 0.7
+func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	body := struct {
+		Host     string `json:"host"`
+		Port     int    `json:"port"`
+		Username string `json:"username"`
+	}{e.Host, e.Port, e.Username}
+	q := sshCall{call: call{cap: CapDisconnect, body: body}, connection: e.ID()}
+	answer, err := doSSH[verdict](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.denied(q, KindNotFound, answer.Message.Value)
+	}
+	return err
+}
+
+// verdict is an answer that says only whether it was done.
+type verdict struct {
+	OK      bool `json:"ok"`
+	Message Text `json:"message"`
+}
+
+// Connections lists the connections that the Viewer holds, broken ones too.
+// The answer is shared and must not be changed.
+//
+//viewer:operation GET /api/remote/sessions 0.5 0.6 0.7
+func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
+	answer, err := readSSH[struct {
+		Connections []Connection `json:"sessions"`
+	}](ctx, c, sshCall{call: call{cap: CapConnections}})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Connections, nil
+}
+
+// RemoteStatus is all that the Viewer holds over SSH.
+type RemoteStatus struct {
+	TextQuality
+	Connections []Connection `json:"connections"`
+	Sessions    []Session    `json:"viewer_sessions"`
+}
+
+// RemoteStatus lists connections and remote Viewers in one call. The answer is
+// shared and must not be changed.
+//
+//viewer:operation GET /api/remote/status 0.5 0.6 0.7
+func (c *Client) RemoteStatus(ctx context.Context) (*RemoteStatus, error) {
+	return readSSH[RemoteStatus](ctx, c, sshCall{call: call{cap: CapRemoteStatus}})
+}
+
+// Session is a remote Viewer that the Viewer has started, and the tunnel to it.
+type Session struct {
+	ID string `json:"sessionId"`
+	// Host is 127.0.0.1 in 0.5.3 and 0.6.0, whatever the SSH server is.
+	Host     Text `json:"host"`
+	SSHPort  Int  `json:"sshPort"`
+	Username Text `json:"username"`
+	// LocalPort is where the tunnel listens, on 127.0.0.1 of the Viewer's
+	// machine, IPv4 only.
+	LocalPort  Int  `json:"localPort"`
+	RemotePort Int  `json:"remotePort"`
+	RemoteRoot Text `json:"remoteRoot"`
+	// RemotePID changes when 0.7.2 restarts a remote Viewer that died.
+	RemotePID Int `json:"remotePid"`
+	// Status is connecting, running, stopped; from 0.7 on also reconnecting,
+	// degraded, disconnected. It does not say that the remote Viewer answers.
+	Status      Text   `json:"status"`
+	StartedTime millis `json:"startedAt"`
+	Uptime      Float  `json:"uptimeSeconds"`
+	Active      bool   `json:"isActive"`
+	URL         Text   `json:"url"`
+}
+
+// millis is a time in milliseconds.
+type millis struct{ time.Time }
+
+// UnmarshalJSONFrom reads whatever the Viewer has for a time; what is none is
+// unknown.
+func (m *millis) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	f, ok, err := readFloat(dec)
+	*m = millis{}
+	if err == nil && ok && f > 0 && f <= maxSeconds*1000 {
+		m.Time = time.UnixMicro(int64(f * 1000))
+	}
+	return err
+}
+
+// StartRequest says where a remote Viewer is to be started, and with what.
+type StartRequest struct {
+	// Login may be without credentials while a connection stands.
+	Login
+	// RemoteRoot is the storage root there.
+	RemoteRoot string
+	// LocalPort is that of the tunnel, 0 for a free one.
+	LocalPort int
+	// RemotePort is that of the remote Viewer, 0 for a free one. If another
+	// Viewer has the port, all generations tunnel to that one and say that
+	// all is well: leave it 0.
+	RemotePort int
+	// CondaEnv is the environment to run it in. Of one that does not exist the
+	// Viewer says nothing, and takes the Python on the PATH.
+	CondaEnv string
+}
+
+func (s StartRequest) check() error {
+	if err := s.Login.check(); err != nil {
+		return err
+	}
+	if err := checkShellText("remote_root", s.RemoteRoot); err != nil {
+		return err
+	}
+	if s.CondaEnv != "" {
+		if err := checkShellText("conda_env", s.CondaEnv); err != nil {
+			return err
+		}
+	}
+	for _, p := range []struct {
+		field string
+		port  int
+	}{{"local_port", s.LocalPort}, {"remote_port", s.RemotePort}} {
+		if p.port < 0 || p.port > 65535 {
+			return &IDError{Field: p.field, Reason: "must be from 1 to 65535"}
+		}
+	}
+	return nil
+}
+
+// StartViewer has the Viewer start a Viewer on a remote machine and a tunnel to
+// it, in 3 to 7 s; a root that cannot be created takes 0.7.2 a minute.
+//
+//viewer:operation POST /api/remote/viewer/start 0.5 0.6 0.7
+func (c *Client) StartViewer(ctx context.Context, s StartRequest) (*Session, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	body := struct {
+		loginBody
+		RemoteRoot string `json:"remote_root"`
+		LocalPort  int    `json:"local_port,omitempty"`
+		RemotePort int    `json:"remote_port,omitempty"`
+		CondaEnv   string `json:"conda_env,omitempty"`
+	}{s.body(), s.RemoteRoot, s.LocalPort, s.RemotePort, s.CondaEnv}
+	q := sshCall{
+		call:       call{cap: CapStartViewer, body: body, secrets: s.secrets()},
+		connection: s.ID(), environment: s.CondaEnv,
+	}
+	answer, err := doSSH[struct {
+		verdict
+		Session Session `json:"session"`
+	}](ctx, c, q)
+	switch {
+	case err != nil:
+		return nil, err
+	case !answer.OK:
+		return nil, c.denied(q, KindSSHPrecondition, answer.Message.Value)
+	case answer.Session.ID == "":
+		return nil, c.malformed(q, errNoID)
+	}
+	return &answer.Session, nil
+}
+
+// StopViewer ends a remote Viewer and its tunnel. 0.7.2 also closes the
+// connection with the last session over it.
+//
+//viewer:operation POST /api/remote/viewer/stop 0.5 0.6 0.7
+func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
+	if err := CheckID("session_id", sessionID); err != nil {
+		return err
+	}
+	q := sshCall{call: call{cap: CapStopViewer, body: map[string]string{"session_id": sessionID}}, session: sessionID}
+	answer, err := doSSH[verdict](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.denied(q, KindServer, answer.Message.Value)
+	}
+	return err
+}
+
+// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they
+// do. The answer is shared and must not be changed.
+//
+//viewer:operation GET /api/remote/viewer/sessions 0.5 0.6 0.7
+func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
+	answer, err := readSSH[struct {
+		Sessions []Session `json:"sessions"`
+	}](ctx, c, sshCall{call: call{cap: CapSessions}})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Sessions, nil
+}
+
+// Session reads one remote Viewer. The answer is shared and must not be changed.
+//
+//viewer:operation GET /api/remote/viewer/status/{session_id} 0.5 0.6 0.7
+func (c *Client) Session(ctx context.Context, sessionID string) (*Session, error) {
+	return readSSH[Session](ctx, c, sshCall{call: call{cap: CapSession, ids: []string{sessionID}}, session: sessionID})
+}
+
+// malformed makes the error of a 200 that lacks what it is for.
+func (c *Client) malformed(q sshCall, err error) error {
+	e := c.refused(q.call, KindMalformed, "")
+	e.Err = err
+	return e
+}

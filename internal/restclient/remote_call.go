@@ -1,0 +1,110 @@
+package restclient
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// A call over SSH stops the whole Viewer until its peer answers, and goes on
+// there when its caller has left. So it goes on here as well: it holds the one
+// slot for SSH until the Viewer has answered or its deadline has passed, and
+// Busy stays true as long as the Viewer is.
+
+// Busy reports whether the Viewer is at work on a call over SSH of this
+// client. It answers nobody else meanwhile: who gets no answer then should call
+// it busy, not down.
+func (c *Client) Busy() bool { return c.gate.sshBusy() }
+
+func (g *gate) sshBusy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ssh == 0
+}
+
+// sshCall is a call over SSH, and what it is about.
+type sshCall struct {
+	call
+	connection, session, path, environment string
+}
+
+// answered is what a call came to.
+type answered[T any] struct {
+	value *T
+	err   error
+}
+
+// doSSH makes a call over SSH and decodes its JSON answer. A caller that
+// leaves before the call was sent takes it back, so that nobody logs in for
+// somebody who has gone. After that the goroutine lives on until the route's
+// deadline at most.
+func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
+	r, err := c.require(ctx, q.cap) // now, so that what is sent below is the call
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, c.gaveUp(r, q, KindCanceled, err)
+	}
+	var sent atomic.Pointer[time.Time]
+	own, withdraw := context.WithCancel(httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{
+		WroteHeaders: func() { now := time.Now(); sent.Store(&now) },
+	}))
+	landed := make(chan answered[T], 1)
+	go func() {
+		defer withdraw()
+		value, err := doJSON[T](own, c, q.call)
+		landed <- answered[T]{value, err}
+	}()
+	select {
+	case a := <-landed:
+		return a.value, q.explain(a.err, since(sent.Load()))
+	case <-ctx.Done():
+	}
+	if sent.Load() != nil {
+		return nil, c.gaveUp(r, q, either(r.changes(), KindOutcomeUnknown, KindCanceled), ctx.Err())
+	}
+	withdraw()
+	if a := <-landed; a.err == nil {
+		return a.value, nil // it had just come
+	} else if isKind(a.err, KindOutcomeUnknown) {
+		return nil, c.gaveUp(r, q, KindOutcomeUnknown, ctx.Err())
+	}
+	return nil, c.gaveUp(r, q, KindCanceled, ctx.Err())
+}
+
+// readSSH makes a GET over SSH, which all who ask the same at this moment
+// share; the answer must not be changed.
+func readSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
+	r := routes[q.cap]
+	target, err := c.url(r, q.call)
+	if err != nil {
+		return nil, err
+	}
+	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
+	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doSSH[T](ctx, c, q) })
+	return v, canceled(ctx, r, q.cap, err)
+}
+
+// gaveUp makes the error of a caller that has left.
+func (c *Client) gaveUp(r route, q sshCall, kind Kind, err error) error {
+	return &Error{Kind: kind, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: q.cap, Err: err}
+}
+
+func since(t *time.Time) time.Duration {
+	if t == nil {
+		return 0
+	}
+	return time.Since(*t)
+}
+
+// denied makes the error of a 200 that says no. The Viewer's text may tell
+// more than the kind that such an answer has by itself.
+func (c *Client) denied(q sshCall, kind Kind, text string) error {
+	if finer, ok := sshFailure(500, text); ok {
+		kind = finer
+	}
+	return q.explain(c.refused(q.call, kind, text), 0)
+}

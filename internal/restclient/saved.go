@@ -1,0 +1,121 @@
+package restclient
+
+import (
+	"cmp"
+	"context"
+	"errors"
+)
+
+// A Viewer remembers connections at two places. This is the one whose list
+// hides secrets in every generation; the route that shows the details of one,
+// and the other place, hand them out in clear before 0.7 and are never called.
+
+// SavedConnection is a connection that the Viewer remembers, without secrets:
+// they are not even decoded.
+type SavedConnection struct {
+	// ID is host:port@user, the reverse of a connection's.
+	ID         Text `json:"key"`
+	Host       Text `json:"host"`
+	Port       Int  `json:"port"`
+	Username   Text `json:"username"`
+	Name       Text `json:"name"`
+	AuthMethod Text `json:"auth_method"`
+	// HasPassphrase is known from 0.7 on.
+	HasPassword, HasPrivateKey bool
+	HasPassphrase              *bool
+}
+
+// savedEntry is an entry on the wire; 0.7 has renamed a field.
+type savedEntry struct {
+	SavedConnection
+	AuthMethod07  Text  `json:"authMethod"`
+	HasPassword   bool  `json:"has_password"`
+	HasPrivateKey bool  `json:"has_private_key"`
+	HasPassphrase *bool `json:"has_passphrase"`
+}
+
+// SavedConnections lists what the Viewer remembers.
+//
+//viewer:operation GET /api/config/ssh_connections 0.5 0.6 0.7
+func (c *Client) SavedConnections(ctx context.Context) ([]SavedConnection, error) {
+	answer, err := readJSON[struct {
+		Connections []savedEntry `json:"connections"`
+	}](ctx, c, call{cap: CapSavedList})
+	if err != nil {
+		return nil, unshown(err)
+	}
+	saved := make([]SavedConnection, 0, len(answer.Connections))
+	for _, e := range answer.Connections {
+		s := e.SavedConnection
+		s.AuthMethod = cmp.Or(s.AuthMethod, e.AuthMethod07)
+		s.HasPassword, s.HasPrivateKey, s.HasPassphrase = e.HasPassword, e.HasPrivateKey, e.HasPassphrase
+		saved = append(saved, s)
+	}
+	return saved, nil
+}
+
+// SaveRequest is a connection to remember.
+type SaveRequest struct {
+	Login
+	// Name is for people.
+	Name string
+	// AuthMethod is password, key or agent.
+	AuthMethod string
+	// Remember has the Viewer keep the secrets, too. Before 0.7 it only
+	// obfuscates them. Without it they do not go up at all.
+	Remember bool
+}
+
+// SaveConnection has the Viewer remember a connection, in place of one to the
+// same endpoint. 0.5.3 and 0.6.0 keep the last 10.
+//
+//viewer:operation POST /api/config/ssh_connections 0.5 0.6 0.7
+func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if s.Name != "" {
+		if err := checkText("name", s.Name); err != nil {
+			return err
+		}
+	}
+	login := s.body()
+	if !s.Remember {
+		login.Password, login.PrivateKey, login.Passphrase = "", "", ""
+	}
+	q := call{cap: CapSaveConnection, secrets: s.secrets(), body: struct {
+		loginBody
+		Name       string `json:"name"`
+		AuthMethod string `json:"auth_method"`
+		Remember   bool   `json:"remember_password"`
+	}{login, s.Name, cmp.Or(s.AuthMethod, "password"), s.Remember}}
+	answer, err := doJSON[verdict](ctx, c, q)
+	if err == nil && !answer.OK {
+		err = c.refused(q, KindServer, answer.Message.Value)
+	}
+	return unshown(err)
+}
+
+// DeleteSaved has the Viewer forget a saved connection. It answers the same
+// where there is none.
+//
+//viewer:operation DELETE /api/config/ssh_connections/{key} 0.5 0.6 0.7
+func (c *Client) DeleteSaved(ctx context.Context, id string) error {
+	q := call{cap: CapDeleteSaved, ids: []string{id}}
+	answer, err := doJSON[verdict](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.refused(q, KindServer, answer.Message.Value)
+	}
+	return err
+}
+
+// unshown hides a cause that may quote a secret.
+func unshown(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	own := *e // others may hold the same one
+	own.Err = presentable(e.Err)
+	return &own
+}

@@ -1,0 +1,114 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slowViewer takes a fixed time for every call.
+func slowViewer(d time.Duration) roundTrip {
+	return func(req *http.Request) (*http.Response, error) {
+		if err := sleep(req.Context(), d); err != nil {
+			return nil, err
+		}
+		return response(200, `{}`), nil
+	}
+}
+
+func TestBackground_TakesItsShareOfTheViewer(t *testing.T) {
+	for _, share := range []float64{0.2, 0.5, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			const cost = 100 * time.Millisecond
+			c := bubbleClient(t, slowViewer(cost), func(cfg *Config) { cfg.Share = share })
+			var spent time.Duration
+			start := time.Now()
+			for _, key := range []string{"a", "b", "a", "c", "a", "b", "d", "a", "b", "c", "a", "a"} {
+				if err := c.Background(t.Context(), key, func(ctx context.Context) error {
+					spent += cost
+					_, err := c.Health(ctx)
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			took := time.Since(start)
+			// The pause after the last call is not over yet.
+			if got := float64(spent-cost) / float64(took-cost); got > share*1.01 || got < share*0.9 {
+				t.Errorf("share %v: %v of %v is %.3f", share, spent, took, got)
+			}
+		})
+	}
+}
+
+func TestBackground_ManyAtOnceTakeTheSameShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const cost, calls = 50 * time.Millisecond, 40
+		c := bubbleClient(t, slowViewer(cost))
+		work := func(ctx context.Context) error { _, err := c.Health(ctx); return err }
+		if err := c.Background(t.Context(), "k", work); err != nil { // its cost is known from now on
+			t.Fatal(err)
+		}
+		if got := c.Cost("k"); got != cost {
+			t.Errorf("cost %v, want %v", got, cost)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range calls {
+			wg.Go(func() {
+				if err := c.Background(t.Context(), "k", work); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got, want := time.Since(start), calls*cost*5-4*cost; got < want*9/10 || got > want*11/10 {
+			t.Errorf("took %v, want about %v", got, want)
+		}
+	})
+}
+
+func TestBackground_GivingUpCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := bubbleClient(t, slowViewer(time.Second))
+		work := func(ctx context.Context) error { _, err := c.Health(ctx); return err }
+		if err := c.Background(t.Context(), "k", work); err != nil {
+			t.Fatal(err)
+		}
+		free := c.EarliestStart()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Background(ctx, "k", work); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if got := c.EarliestStart(); !got.Equal(free) {
+			t.Errorf("earliest start moved by %v", got.Sub(free))
+		}
+		c.ForgetCost("k")
+		if c.Cost("k") != 0 {
+			t.Error("the cost is still known")
+		}
+	})
+}
+
+func TestBackground_ForegroundCallsAreNotPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := bubbleClient(t, slowViewer(time.Second))
+		start := time.Now()
+		for range 3 {
+			if _, err := c.Health(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := time.Since(start); got != 3*time.Second {
+			t.Errorf("took %v", got)
+		}
+		if got := c.EarliestStart(); !got.Equal(time.Now()) {
+			t.Errorf("the background waits for the foreground until %v", got)
+		}
+	})
+}

@@ -1,0 +1,320 @@
+package restclient
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// maxRow bounds one row of a table, in bytes: the only thing of a table that
+// is ever held as a whole.
+const maxRow = 16 << 20
+
+var (
+	errStepless   = errors.New("a row has no usable global_step")
+	errGarbage    = errors.New("something follows the table")
+	errNoRows     = errors.New("the table has no rows member")
+	errRowTooLong = fmt.Errorf("a row is longer than %d bytes: %w", maxRow, errOverLimit)
+)
+
+// sinkError carries an error of the sink through the decoder untouched.
+type sinkError struct{ err error }
+
+func (e sinkError) Error() string { return e.err.Error() }
+
+// column is one name of the table and what was seen in it.
+type column struct {
+	raw   []byte // the name as it stands in the body, quotes included
+	name  string
+	nulls int
+	text  string // the last text, for columns that repeat it, such as stage
+}
+
+// tableDecoder turns the body of metrics_step into rows while it arrives. A
+// row's names are guessed from the row before, so that neither a map nor a
+// string is made per cell.
+type tableDecoder struct {
+	dec     *jsontext.Decoder
+	guard   *rowGuard
+	sink    func(*eventlog.Row) error
+	row     eventlog.Row
+	names   []string // the columns member
+	columns []column
+	index   map[string]int // raw name → column
+	order   []int          // the columns of the row before, in its order
+	rows    int64
+	last    int64
+	total   int64 // -1 until the total member came
+	hasRows bool
+}
+
+// rowGuard fails a row that is longer than maxRow. The decoder reads ahead, so
+// the bound is met to within a buffer.
+type rowGuard struct {
+	r    io.Reader
+	left int
+}
+
+// Read reads what the row may still have.
+func (g *rowGuard) Read(p []byte) (int, error) {
+	if g.left <= 0 {
+		return 0, errRowTooLong
+	}
+	n, err := g.r.Read(p[:min(len(p), g.left)])
+	g.left -= n
+	return n, err
+}
+
+func newTableDecoder(r io.Reader, sink func(*eventlog.Row) error) *tableDecoder {
+	guard := &rowGuard{r: r, left: maxRow}
+	return &tableDecoder{
+		dec:   jsontext.NewDecoder(guard, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+		guard: guard, sink: sink, index: make(map[string]int), total: -1,
+	}
+}
+
+// decode reads the whole body, up to its very end.
+func (t *tableDecoder) decode() error {
+	if err := t.enter('{'); err != nil {
+		return err
+	}
+	for t.dec.PeekKind() != '}' {
+		name, err := t.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		switch name.String() {
+		case "columns":
+			err = t.readColumns()
+		case "rows":
+			err = t.readRows()
+		case "total":
+			err = t.readTotal()
+		default:
+			err = t.dec.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := t.dec.ReadToken(); err != nil {
+		return err
+	}
+	switch _, err := t.dec.ReadToken(); {
+	case err == nil:
+		return errGarbage
+	case err != io.EOF: //nolint:errorlint // the decoder returns io.EOF itself
+		return fmt.Errorf("%w: %w", errGarbage, err)
+	case !t.hasRows:
+		return errNoRows
+	}
+	return nil
+}
+
+// enter reads the token that opens an object or a list.
+func (t *tableDecoder) enter(kind jsontext.Kind) error {
+	token, err := t.dec.ReadToken()
+	if err != nil {
+		return unexpectedEnd(err)
+	}
+	if token.Kind() != kind {
+		return fmt.Errorf("found %v where %v begins at byte %d", token.Kind(), kind, t.dec.InputOffset())
+	}
+	return nil
+}
+
+func (t *tableDecoder) readColumns() error {
+	if err := t.enter('['); err != nil {
+		return err
+	}
+	for t.dec.PeekKind() != ']' {
+		token, err := t.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if token.Kind() != '"' {
+			return fmt.Errorf("a column name is %v", token.Kind())
+		}
+		t.names = append(t.names, token.String())
+	}
+	_, err := t.dec.ReadToken()
+	return err
+}
+
+func (t *tableDecoder) readTotal() error {
+	raw, err := t.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	t.total, err = strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		return fmt.Errorf("read the total: %w", err)
+	}
+	return nil
+}
+
+func (t *tableDecoder) readRows() error {
+	t.hasRows = true
+	if err := t.enter('['); err != nil {
+		return err
+	}
+	for t.dec.PeekKind() != ']' {
+		t.guard.left = maxRow
+		if err := t.readRow(); err != nil {
+			return err
+		}
+		if err := t.sink(&t.row); err != nil {
+			return sinkError{err}
+		}
+		t.rows++
+		t.last = t.row.Step
+	}
+	_, err := t.dec.ReadToken()
+	return err
+}
+
+// readRow fills t.row.
+func (t *tableDecoder) readRow() error {
+	if err := t.enter('{'); err != nil {
+		return err
+	}
+	t.row = eventlog.Row{Position: -1, Cells: t.row.Cells[:0]}
+	hasStep := false
+	for place := 0; t.dec.PeekKind() != '}'; place++ {
+		raw, err := t.dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		col, err := t.column(place, raw)
+		if err != nil {
+			return err
+		}
+		if raw, err = t.dec.ReadValue(); err != nil {
+			return err
+		}
+		switch c := &t.columns[col]; c.name {
+		case "global_step":
+			t.row.Step, hasStep = stepOf(raw)
+		case "time":
+			if raw.Kind() == '0' {
+				t.row.Time, t.row.HasTime = floatOf(raw), true
+			}
+		default:
+			t.addCell(c, raw)
+		}
+	}
+	if !hasStep {
+		return fmt.Errorf("%w at byte %d", errStepless, t.dec.InputOffset())
+	}
+	_, err := t.dec.ReadToken()
+	return err
+}
+
+// column returns the column of a raw name at a place in the row.
+func (t *tableDecoder) column(place int, raw []byte) (int, error) {
+	if place < len(t.order) {
+		if guess := t.order[place]; bytes.Equal(t.columns[guess].raw, raw) {
+			return guess, nil
+		}
+	}
+	col, ok := t.index[string(raw)]
+	if !ok {
+		name, err := unquote(raw)
+		if err != nil {
+			return 0, err
+		}
+		col = len(t.columns)
+		own := bytes.Clone(raw)
+		t.columns = append(t.columns, column{raw: own, name: name})
+		t.index[string(own)] = col
+	}
+	if place < len(t.order) {
+		t.order[place] = col
+	} else {
+		t.order = append(t.order, col)
+	}
+	return col, nil
+}
+
+// addCell adds what a cell says. A list or an object is none: the Viewer
+// drops them, as the event log's reader does.
+func (t *tableDecoder) addCell(c *column, raw jsontext.Value) {
+	cell := eventlog.Cell{Name: c.name}
+	switch raw.Kind() {
+	case 'n':
+		c.nulls++
+		return
+	case '0':
+		cell.Kind, cell.Number = eventlog.KindNumber, floatOf(raw)
+		cell.Exact = exactOf(raw, cell.Number)
+	case 't':
+		cell.Kind, cell.Number = eventlog.KindBoolean, 1
+	case 'f':
+		cell.Kind = eventlog.KindBoolean
+	case '"':
+		if plain := raw[1 : len(raw)-1]; string(plain) != c.text || bytes.IndexByte(plain, '\\') >= 0 {
+			text, err := unquote(raw)
+			if err != nil {
+				return // the decoder has already checked the string
+			}
+			c.text = text
+		}
+		cell.Kind, cell.Text = eventlog.KindText, c.text
+	default:
+		return
+	}
+	t.row.Cells = append(t.row.Cells, cell)
+}
+
+// stepOf reads a step: the Viewer made an int of it.
+func stepOf(raw jsontext.Value) (int64, bool) {
+	if raw.Kind() != '0' {
+		return 0, false
+	}
+	if step, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		return step, true
+	}
+	f := floatOf(raw)
+	return int64(f), math.Abs(f) < 1<<63
+}
+
+// floatOf reads a number; one out of range is ±Inf, as in Python.
+func floatOf(raw []byte) float64 {
+	f, _ := strconv.ParseFloat(string(raw), 64)
+	return f
+}
+
+// exactOf returns the decimal text of an integer that f rounds.
+func exactOf(raw []byte, f float64) string {
+	const always = 15 // digits that a double holds in any case
+	if len(raw) <= always || !isInteger(raw) {
+		return ""
+	}
+	if strconv.FormatFloat(f, 'f', 0, 64) == string(raw) {
+		return ""
+	}
+	return string(raw)
+}
+
+// unquote reads a JSON string; what is not valid UTF-8 becomes U+FFFD.
+func unquote(raw []byte) (string, error) {
+	text, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil && len(text) == 0 && len(raw) > 2 {
+		return "", err
+	}
+	return string(text), nil
+}
+
+func unexpectedEnd(err error) error {
+	if err == io.EOF { //nolint:errorlint // the decoder returns io.EOF itself
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

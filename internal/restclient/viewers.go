@@ -1,0 +1,202 @@
+package restclient
+
+import (
+	"context"
+)
+
+// Health is the Viewer's answer to being asked how it is. An answer is all
+// that there is to say: the status is "ok" in every release, while the
+// documented client waits for "healthy".
+type Health struct {
+	TextQuality
+	Status  Text `json:"status"`
+	Version Text `json:"version"`
+	// Storage is the storage root, a path on the Viewer's machine.
+	Storage Text `json:"storage"`
+	// Backend is known from 0.7 on.
+	Backend *StorageBackend `json:"storage_backend"`
+}
+
+// StorageBackend says how a 0.7 Viewer finds its runs.
+type StorageBackend struct {
+	Mode      Text `json:"mode"`
+	Label     Text `json:"label"`
+	Available bool `json:"available"`
+}
+
+// Health asks the Viewer how it is. A busy Viewer may take ten seconds and
+// more to answer, and is healthy all the same.
+//
+//viewer:operation GET /api/health 0.5 0.6 0.7
+func (c *Client) Health(ctx context.Context) (*Health, error) {
+	return readJSON[Health](ctx, c, call{cap: CapHealth})
+}
+
+// ViewerConfig is where the Viewer keeps its data: paths on its machine.
+type ViewerConfig struct {
+	TextQuality
+	UserRootDir Text `json:"user_root_dir"`
+	Storage     Text `json:"storage"`
+	ConfigFile  Text `json:"config_file"`
+	// HomeDirectory and Backend are known from 0.7 on.
+	HomeDirectory Text            `json:"home_directory"`
+	Backend       *StorageBackend `json:"storage_backend"`
+}
+
+// Config reads where the Viewer keeps its data.
+//
+//viewer:operation GET /api/config 0.5 0.6 0.7
+func (c *Client) Config(ctx context.Context) (*ViewerConfig, error) {
+	return readJSON[ViewerConfig](ctx, c, call{cap: CapConfig})
+}
+
+// SwitchRoot makes the Viewer use another storage root, at once and after
+// every restart. An empty path is refused here: every release takes it, and
+// makes its own working directory the root.
+//
+//viewer:operation POST /api/config/user_root_dir 0.5 0.6 0.7
+func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	defer c.runs.invalidate()
+	defer c.dirs.clear()
+	return doJSON[ViewerConfig](ctx, c, call{cap: CapSwitchRoot, body: map[string]string{"path": path}})
+}
+
+// GPUs is the telemetry of the Viewer's machine.
+type GPUs struct {
+	TextQuality
+	// Available is false where nvidia-smi is missing; Reason says so.
+	Available bool  `json:"available"`
+	Reason    Text  `json:"reason"`
+	Time      Time  `json:"ts"`
+	GPUs      []GPU `json:"gpus"`
+}
+
+// GPU is one device. What nvidia-smi does not know is unknown.
+type GPU struct {
+	Index              Int   `json:"index"`
+	Name               Text  `json:"name"`
+	UtilizationPercent Float `json:"util_gpu"`
+	MemoryUtilPercent  Float `json:"util_mem"`
+	MemoryTotalMiB     Float `json:"mem_total_mib"`
+	MemoryUsedMiB      Float `json:"mem_used_mib"`
+	MemoryUsedPercent  Float `json:"mem_used_pct"`
+	TemperatureCelsius Float `json:"temp_c"`
+	PowerWatts         Float `json:"power_w"`
+	PowerLimitWatts    Float `json:"power_limit_w"`
+	ClockSMMHz         Float `json:"clock_sm_mhz"`
+	ClockMemoryMHz     Float `json:"clock_mem_mhz"`
+	PerformanceState   Text  `json:"pstate"`
+	FanPercent         Float `json:"fan_speed_pct"`
+}
+
+// GPU reads the telemetry of the GPUs.
+//
+//viewer:operation GET /api/gpu/telemetry 0.5 0.6 0.7
+func (c *Client) GPU(ctx context.Context) (*GPUs, error) {
+	return readJSON[GPUs](ctx, c, call{cap: CapGPU})
+}
+
+// System is the load of the Viewer's machine.
+type System struct {
+	TextQuality
+	Available bool `json:"available"`
+	Reason    Text `json:"reason"`
+	Time      Time `json:"ts"`
+	CPU       struct {
+		Percent      Float   `json:"percent"`
+		Count        Int     `json:"count"`
+		LogicalCount Int     `json:"logical_count"`
+		PerCore      []Float `json:"per_core"`
+		LoadAverage  []Float `json:"load_avg"`
+		Frequency    struct {
+			CurrentMHz Float `json:"current"`
+		} `json:"frequency"`
+	} `json:"cpu"`
+	Memory struct {
+		Total       Int   `json:"total"`
+		Available   Int   `json:"available"`
+		Used        Int   `json:"used"`
+		Percent     Float `json:"percent"`
+		SwapTotal   Int   `json:"swap_total"`
+		SwapUsed    Int   `json:"swap_used"`
+		SwapPercent Float `json:"swap_percent"`
+	} `json:"memory"`
+	Disk struct {
+		Path    Text  `json:"path"`
+		Total   Int   `json:"total"`
+		Used    Int   `json:"used"`
+		Free    Int   `json:"free"`
+		Percent Float `json:"percent"`
+	} `json:"disk"`
+	Platform struct {
+		System  Text `json:"system"`
+		Release Text `json:"release"`
+		Machine Text `json:"machine"`
+	} `json:"platform"`
+}
+
+// System reads the load of the Viewer's machine. It takes the Viewer 1.5 s,
+// in which it answers nobody else.
+//
+//viewer:operation GET /api/system/monitor 0.5 0.6 0.7
+func (c *Client) System(ctx context.Context) (*System, error) {
+	return readJSON[System](ctx, c, call{cap: CapSystem})
+}
+
+// StorageStats is how much the Viewer stores, in bytes.
+type StorageStats struct {
+	TextQuality
+	Root    Text `json:"storage_root"`
+	Total   Size `json:"total"`
+	Archive struct {
+		Size
+		Blobs     Size `json:"blobs"`
+		Manifests Size `json:"manifests"`
+		Outputs   Size `json:"outputs"`
+	} `json:"archive"`
+	// Runs counts only the old storage layout in 0.6.0.
+	Runs struct {
+		Size
+		Count Int `json:"runs_count"`
+		// Projects and Experiments are those of 0.6, Paths that of 0.7.
+		Projects    Int `json:"projects_count"`
+		Experiments Int `json:"experiments_count"`
+		Paths       Int `json:"paths_count"`
+	} `json:"runs"`
+	Index Size `json:"index"`
+}
+
+// Size is the size of a part of the storage.
+type Size struct {
+	Bytes Int `json:"size_bytes"`
+	Files Int `json:"file_count"`
+}
+
+// StorageStats reads how much is stored. The Viewer walks its whole tree.
+//
+//viewer:operation GET /api/storage/stats 0.6 0.7
+func (c *Client) StorageStats(ctx context.Context) (*StorageStats, error) {
+	return readJSON[StorageStats](ctx, c, call{cap: CapStorageStats})
+}
+
+// StatusCheck is what a sweep over the running experiments found.
+type StatusCheck struct {
+	TextQuality
+	Checked Int `json:"checked"`
+	// Updated stays 0 when another read has already fixed the status.
+	Updated Int `json:"updated"`
+	// Message is the Viewer's own sentence.
+	Message Text `json:"message"`
+}
+
+// CheckStatuses makes the Viewer look whether the processes of running
+// experiments still live, and mark those failed that do not.
+//
+//viewer:operation POST /api/status/check 0.5 0.6 0.7
+func (c *Client) CheckStatuses(ctx context.Context) (*StatusCheck, error) {
+	defer c.runs.invalidate()
+	return doJSON[StatusCheck](ctx, c, call{cap: CapCheckStatuses})
+}

@@ -1,0 +1,105 @@
+package runlog
+
+import (
+	"sync"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// Origin is what a run was read from.
+type Origin uint8
+
+// The origins.
+const (
+	// FromEventLog: the event file, with everything that was logged.
+	FromEventLog Origin = iota + 1
+	// FromMergedTable: the Viewer's merged table, in which a null is a value
+	// that was never logged, or one that was not finite.
+	FromMergedTable
+)
+
+// View is a parsed run as a reader of the Cache sees it.
+type View struct {
+	// Table is the merged view, settled. It may be read only.
+	Table *eventlog.Table
+	// Origin is what it was read from.
+	Origin Origin
+	// MalformedLines and UnplacedPoints count what the event file has besides
+	// usable lines; see eventlog.Counts.
+	MalformedLines uint64
+	UnplacedPoints uint64
+	// FirstTime is the earliest time of any line, rewritten ones included, in
+	// unix seconds; it counts only if HasTime.
+	FirstTime float64
+	HasTime   bool
+	// ReadTime is when the Viewer was asked: nothing later is in it.
+	ReadTime time.Time
+}
+
+// run is one parsed run. It is changed by one flight at a time; what readers see
+// changes under mu only, the rest needs no lock.
+type run struct {
+	mu   sync.RWMutex
+	view View
+
+	// isShown says that readers may have it: from then on its table is settled
+	// whenever mu is free.
+	isShown bool
+	// freshUntil is until when the run is believed without asking.
+	freshUntil time.Time
+
+	parser eventlog.Parser // of the event log
+	mark   mark
+	merged mergedState // of the merged table
+}
+
+func newRun(origin Origin) *run {
+	return &run{view: View{Table: eventlog.NewTable(), Origin: origin}}
+}
+
+// put merges a row. Called with mu held, or before the run is shown.
+func (r *run) put(row *eventlog.Row) error {
+	r.view.Table.Put(row)
+	if row.HasTime && (!r.view.HasTime || row.Time < r.view.FirstTime) {
+		r.view.FirstTime, r.view.HasTime = row.Time, true
+	}
+	return nil
+}
+
+// show lets readers have the run as it was at a time.
+func (r *run) show(asked time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.isShown = true
+	r.view.ReadTime = asked
+	r.settle()
+}
+
+// settle makes the view right for readers. Called with mu held.
+func (r *run) settle() {
+	r.view.Table.Settle()
+	counts := r.parser.Counts()
+	r.view.MalformedLines, r.view.UnplacedPoints = counts.MalformedLines, counts.UnplacedPoints
+}
+
+// bytes estimates the run's memory. It may be called by the flight only.
+func (r *run) bytes() int64 {
+	const overhead = 16 << 10 // the parser's names and buffers, the mark
+	return int64(r.view.Table.Bytes()) + overhead
+}
+
+// updater is one update of one run.
+type updater struct {
+	src Source
+	now func() time.Time
+	run *run // the run as it is so far; nil if there is none
+}
+
+// begin returns the run to go on with, if it has this origin, or a new one.
+func (u *updater) begin(origin Origin) *run {
+	if u.run == nil || u.run.view.Origin != origin {
+		u.run = newRun(origin)
+	}
+	return u.run
+}

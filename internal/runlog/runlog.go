@@ -1,0 +1,90 @@
+// Package runlog holds what the Viewers' runs say, so that many readers cost a
+// Viewer what one costs.
+//
+// It has two halves. Parsed runs are here now: a Cache keeps runs as merged
+// tables, bounded in bytes, and extends each by the bytes that were appended
+// since. Followed runs, which tails share, are the other half: they poll, the
+// Cache never does. Both read through a Source, both know a log again by a mark,
+// and neither knows HTTP, gRPC, URLs or the Viewer's generations: a Source that
+// has no event file says so, and is then read by its merged table.
+//
+// The way of a call: Read finds the run's entry, joins the one update that is
+// in flight for it or starts it, and then looks at the table under a read lock.
+// The update belongs to the Cache, not to a caller: it ends when it is done, when
+// all its callers have left, or with Close.
+package runlog
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+var (
+	// ErrNoEvents is what a Source's error wraps when its Viewer serves no
+	// event files, so that the merged table is all there is.
+	ErrNoEvents = errors.New("the viewer serves no event files")
+	// ErrGone is what a Source's error wraps when there is no such run.
+	ErrGone = errors.New("the run is gone")
+	// ErrClosed says that the Cache was closed.
+	ErrClosed = errors.New("the run cache is closed")
+)
+
+// Source reads one run from its Viewer. It must be safe for concurrent use and
+// may be used after the call that brought it, until the Cache is closed.
+type Source interface {
+	// ReadEvents reads the event file from offset, at most length bytes, or to
+	// its end where length is 0. The caller closes the part in every state.
+	ReadEvents(ctx context.Context, offset, length int64) (*Part, error)
+	// ReadTable reads the merged table. Rows go to put, which copies what it
+	// keeps and whose error ends the call; after the last row, nulls gets the
+	// number of null cells of every column that has any.
+	ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(name string, n int)) (TableInfo, error)
+	// ProbeTable asks what ReadTable would return, at a part of its cost.
+	ProbeTable(ctx context.Context) (TableInfo, error)
+	// HasEnded says whether the run's status is terminal.
+	HasEnded(ctx context.Context) (bool, error)
+}
+
+// TableInfo is what a merged table says about itself. Back-filled values and
+// rewrites change none of it.
+type TableInfo struct {
+	// Columns are the names of the columns.
+	Columns []string
+	// Total is the number of steps, and LastStep the greatest.
+	Total    int64
+	LastStep int64
+}
+
+// PartState says what a read of the event file found.
+type PartState uint8
+
+// The outcomes of a read of the event file.
+const (
+	// PartRanged: the body begins at the asked offset.
+	PartRanged PartState = iota + 1
+	// PartWhole: the offset was ignored, the body is the file from its
+	// beginning.
+	PartWhole
+	// PartUnchanged: the file ends at the asked offset; there is no body.
+	PartUnchanged
+	// PartShrunk: the file ends before the asked offset; there is no body.
+	PartShrunk
+	// PartNotYet: the run has no event file so far; there is no body.
+	PartNotYet
+)
+
+// Part is a piece of the event file. Body is never nil, and ends in io.EOF only
+// where every byte was delivered.
+type Part struct {
+	// State says what Body is.
+	State PartState
+	// Size is the size of the whole file when the Viewer looked, -1 if unknown.
+	Size int64
+	// ETag changes with the file's time and size; empty if unknown.
+	ETag string
+	// Body is the bytes.
+	Body io.ReadCloser
+}

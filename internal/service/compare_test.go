@@ -1,0 +1,198 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// pointsAt are lines of loss: steps, their values, and their times in seconds
+// after a start.
+func pointsAt(start int, points ...[3]float64) []byte {
+	var b strings.Builder
+	for _, p := range points {
+		fmt.Fprintf(&b, `{"ts": 1, "type": "metrics", "data": {"loss": %v, "global_step": %v, "time": %v}}`+"\n", p[1], p[0], float64(start)+p[2])
+	}
+	return []byte(b.String())
+}
+
+// compared is a series of a comparison without what its run explains.
+func compared(u *upstream, id string, total int64, rows []uint32, values []float64) *runicornv1.ComparedSeries {
+	fidelity := runicornv1.Fidelity_FIDELITY_EVENT_LOG
+	if u.name == "v053" {
+		fidelity = runicornv1.Fidelity_FIDELITY_MERGED_TABLE
+	}
+	return &runicornv1.ComparedSeries{
+		Viewer: u.name, RunId: id, ResourceName: resourceName(u.name, id), Rows: rows, Values: values, Fidelity: fidelity, Total: total,
+	}
+}
+
+func TestCompare_AlignsAcrossViewers(t *testing.T) {
+	h := newHarness(t)
+	old, middle := h.upstreams[0], h.upstreams[1]
+	a := old.AddRun(demoviewer.Run{Project: "p", Name: "a", Events: append(
+		pointsAt(100, [3]float64{0, 5, 0}, [3]float64{10, 4, 10}), []byte(metricsLine(20, `"loss": NaN, "only": 1`))...)})
+	b := middle.AddRun(demoviewer.Run{Project: "p", Name: "b", Events: pointsAt(5000, [3]float64{10, 8, 2}, [3]float64{5, 9, 0}, [3]float64{30, 7, 40})})
+	ids := []string{resourceName("v053", a), resourceName("v060", b)}
+	tests := []struct {
+		name string
+		req  *runicornv1.CompareExperimentsRequest
+		want *runicornv1.MetricComparison
+	}{
+		{"on steps", &runicornv1.CompareExperimentsRequest{}, &runicornv1.MetricComparison{
+			Steps: []int64{0, 5, 10, 30},
+			Series: []*runicornv1.ComparedSeries{
+				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{1, 2, 3}, []float64{9, 8, 7}),
+			},
+		}},
+		{"on some steps", &runicornv1.CompareExperimentsRequest{MinStep: new(int64(10)), MaxStep: new(int64(20))}, &runicornv1.MetricComparison{
+			Steps:  []int64{10},
+			Series: []*runicornv1.ComparedSeries{compared(old, a, 1, []uint32{0}, []float64{4}), compared(middle, b, 1, []uint32{0}, []float64{8})},
+		}},
+		{"on thinned steps", &runicornv1.CompareExperimentsRequest{Downsample: &runicornv1.Downsample{MaxPoints: 2}}, &runicornv1.MetricComparison{
+			Steps: []int64{0, 5, 10, 30},
+			Series: []*runicornv1.ComparedSeries{
+				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{1, 3}, []float64{9, 7}),
+			},
+		}},
+		{"on time since each run's first point", &runicornv1.CompareExperimentsRequest{Alignment: runicornv1.Alignment_ALIGNMENT_RELATIVE_TIME}, &runicornv1.MetricComparison{
+			Seconds: []float64{0, 2, 10, 40},
+			Series: []*runicornv1.ComparedSeries{
+				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{0, 1, 3}, []float64{9, 8, 7}),
+			},
+		}},
+		{"on an even grid of time", &runicornv1.CompareExperimentsRequest{
+			Alignment: runicornv1.Alignment_ALIGNMENT_RELATIVE_TIME, Downsample: &runicornv1.Downsample{MaxPoints: 5},
+		}, &runicornv1.MetricComparison{
+			Seconds: []float64{0, 10, 20, 30, 40},
+			Series: []*runicornv1.ComparedSeries{
+				compared(old, a, 2, []uint32{0, 1}, []float64{5, 4}), compared(middle, b, 3, []uint32{0, 1, 2, 3, 4}, []float64{9, 8, 8, 8, 7}),
+			},
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.req.RunIds, tt.req.MetricNames, tt.want.MetricName = ids, []string{"loss"}, "loss"
+			resp, err := h.metrics.CompareExperiments(t.Context(), tt.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := &runicornv1.CompareExperimentsResponse{Comparisons: []*runicornv1.MetricComparison{tt.want}, Complete: true}
+			if diff := cmp.Diff(want, resp, protocmp.Transform()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("a metric that one of them has is compared alone", func(t *testing.T) {
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
+		if err != nil || len(resp.GetComparisons()) != 2 {
+			t.Fatalf("%v, %v", resp, err)
+		}
+		if only := resp.GetComparisons()[1]; only.GetMetricName() != "only" || len(only.GetSeries()) != 1 {
+			t.Errorf("got %v", only)
+		}
+	})
+	t.Run("a run that is named twice is compared once", func(t *testing.T) {
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: []string{a, ids[0]}, MetricNames: []string{"loss"}})
+		if err != nil || len(resp.GetComparisons()[0].GetSeries()) != 1 {
+			t.Errorf("%v, %v", resp, err)
+		}
+	})
+}
+
+// reasons are why runs were not read, by run id.
+func reasons(notRead []*runicornv1.NotReadExperiment) map[string]codes.Code {
+	out := map[string]codes.Code{}
+	for _, n := range notRead {
+		out[n.GetRunId()] = codes.Code(n.GetStatus().GetCode()) //nolint:gosec // a gRPC code
+	}
+	return out
+}
+
+func TestCompare_SaysWhatWasNotRead(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	newRuns := func(u *upstream, n int) (ids []string) {
+		for i := range n {
+			ids = append(ids, u.AddRun(demoviewer.Run{
+				ID: fmt.Sprintf("20260101_00000%d_%06x", i, i), Project: "mine", Name: "n",
+				Created: start.Add(time.Duration(i) * time.Second), Events: pointsAt(0, [3]float64{0, float64(i), 1}),
+			}))
+		}
+		return ids
+	}
+	mine := &runicornv1.ExperimentFilter{Project: "mine"}
+	t.Run("the newest are read, and the rest is named", func(t *testing.T) {
+		h := newHarness(t, demoviewer.Gen07)
+		ids := newRuns(h.upstreams[0], 4)
+		for _, req := range []*runicornv1.CompareExperimentsRequest{{Filter: mine}, {RunIds: ids}} {
+			req.MetricNames, req.MaxRuns = []string{"loss"}, 2
+			resp, err := h.metrics.CompareExperiments(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]codes.Code{ids[0]: codes.ResourceExhausted, ids[1]: codes.ResourceExhausted}
+			if diff := cmp.Diff(want, reasons(resp.GetNotRead())); diff != "" || resp.GetComplete() {
+				t.Errorf("complete %t, not read (-want +got):\n%s", resp.GetComplete(), diff)
+			}
+			if got := resp.GetComparisons()[0].GetSeries(); len(got) != 2 || got[0].GetRunId() != ids[3] {
+				t.Errorf("read %v", got)
+			}
+		}
+	})
+	t.Run("an unknown run is named", func(t *testing.T) {
+		h := newHarness(t, demoviewer.Gen07)
+		ids := newRuns(h.upstreams[0], 1)
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: []string{"none", ids[0]}, MetricNames: []string{"loss"}})
+		if err != nil || resp.GetComplete() || reasons(resp.GetNotRead())["none"] != codes.NotFound || len(resp.GetComparisons()) != 1 {
+			t.Errorf("%v, %v", resp, err)
+		}
+	})
+	t.Run("a Viewer that is down is named as a whole", func(t *testing.T) {
+		h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+		newRuns(h.upstreams[0], 2)
+		h.upstreams[1].down()
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{Viewer: "-", Filter: mine, MetricNames: []string{"loss"}})
+		if err != nil || len(resp.GetNotRead()) != 1 || resp.GetNotRead()[0].GetViewer() != "v072" || len(resp.GetComparisons()[0].GetSeries()) != 2 {
+			t.Errorf("%v, %v", resp, err)
+		}
+	})
+	t.Run("what does not answer in time is named before the deadline", func(t *testing.T) {
+		h := newHarness(t, demoviewer.Gen06)
+		u := h.upstreams[0]
+		ids := newRuns(u, 3)
+		u.replace(func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.Contains(r.URL.Path, ids[1]) {
+				<-r.Context().Done()
+			}
+			return false
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		resp, err := h.metrics.CompareExperiments(ctx, &runicornv1.CompareExperimentsRequest{RunIds: ids, MetricNames: []string{"loss"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]codes.Code{ids[1]: codes.DeadlineExceeded}, reasons(resp.GetNotRead())); diff != "" || len(resp.GetComparisons()[0].GetSeries()) != 2 {
+			t.Errorf("%v, not read (-want +got):\n%s", resp, diff)
+		}
+	})
+	t.Run("an answer that is too large ends the call", func(t *testing.T) {
+		h := newHarness(t, demoviewer.Gen06)
+		var ids []string
+		for range 2 {
+			ids = append(ids, h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
+		}
+		_, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
+		wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+	})
+}

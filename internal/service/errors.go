@@ -1,0 +1,292 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// row is what one kind of a Viewer's failure becomes.
+type row struct {
+	code   codes.Code
+	reason runicornv1.ErrorReason
+	text   string // what the caller reads before the Viewer's own words
+}
+
+// table is the error table: one row per kind of failure that restclient
+// tells apart. The reasons are explained in error_reason.proto.
+var table = map[restclient.Kind]row{
+	restclient.KindUnreachable:     {codes.Unavailable, runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, "the viewer cannot be reached"},
+	restclient.KindTimeout:         {codes.DeadlineExceeded, runicornv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT, "the viewer was too slow"},
+	restclient.KindOutcomeUnknown:  {codes.Unknown, runicornv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "the change was sent but its answer never came, so it may have happened"},
+	restclient.KindNotFound:        {codes.NotFound, runicornv1.ErrorReason_ERROR_REASON_RESOURCE_NOT_FOUND, "not found"},
+	restclient.KindBadRequest:      {codes.InvalidArgument, runicornv1.ErrorReason_ERROR_REASON_VIEWER_REFUSED_REQUEST, "the viewer refused the request"},
+	restclient.KindAuth:            {codes.Unauthenticated, runicornv1.ErrorReason_ERROR_REASON_VIEWER_AUTH, "the viewer demands a login"},
+	restclient.KindForbidden:       {codes.PermissionDenied, runicornv1.ErrorReason_ERROR_REASON_VIEWER_FORBIDDEN, "the viewer forbids it"},
+	restclient.KindHostKey:         {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_HOST_KEY_UNKNOWN, "the SSH server's host key is not accepted yet"},
+	restclient.KindConflict:        {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_STATE_CONFLICT, "the viewer's state does not allow it"},
+	restclient.KindTooLarge:        {codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_VIEWER_ANSWER_TOO_LARGE, "the viewer's answer is too large"},
+	restclient.KindRateLimited:     {codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED, "the viewer limits its callers"},
+	restclient.KindUnsupported:     {codes.Unimplemented, runicornv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY, "this viewer cannot do it"},
+	restclient.KindServer:          {codes.Internal, runicornv1.ErrorReason_ERROR_REASON_VIEWER_ERROR, "the viewer failed"},
+	restclient.KindMalformed:       {codes.Internal, runicornv1.ErrorReason_ERROR_REASON_VIEWER_MALFORMED_ANSWER, "the viewer's answer is malformed"},
+	restclient.KindCutOff:          {codes.DataLoss, runicornv1.ErrorReason_ERROR_REASON_STREAM_CUT, "the viewer's answer was cut off"},
+	restclient.KindSSHAuth:         {codes.Unauthenticated, runicornv1.ErrorReason_ERROR_REASON_SSH_AUTH_FAILED, "the SSH server refused the login"},
+	restclient.KindSSHUnreachable:  {codes.Unavailable, runicornv1.ErrorReason_ERROR_REASON_SSH_UNREACHABLE, "the SSH server cannot be reached"},
+	restclient.KindSSHTimeout:      {codes.DeadlineExceeded, runicornv1.ErrorReason_ERROR_REASON_SSH_TIMEOUT, "the SSH server was too slow"},
+	restclient.KindSSHPrecondition: {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_REMOTE_VIEWER_FAILED, "the remote machine is not prepared"},
+	restclient.KindSSHKey:          {codes.InvalidArgument, runicornv1.ErrorReason_ERROR_REASON_SSH_KEY_INVALID, "the SSH key or its passphrase cannot be used"},
+	restclient.KindRemoteRunicorn:  {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_REMOTE_RUNICORN_MISSING, "the remote machine lacks the runicorn package"},
+	restclient.KindPortTaken:       {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_REMOTE_PORT_TAKEN, "a port that the remote viewer needs is taken"},
+}
+
+// minRetry is the RetryInfo of a failure that names no time itself.
+const minRetry = time.Second
+
+// notFoundReasons makes the reason of a 404 from the noun that it is about.
+var notFoundReasons = map[string]runicornv1.ErrorReason{
+	"run":            runicornv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
+	"artifact":       runicornv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND,
+	"asset":          runicornv1.ErrorReason_ERROR_REASON_ASSET_NOT_FOUND,
+	"connection":     runicornv1.ErrorReason_ERROR_REASON_CONNECTION_NOT_FOUND,
+	"viewer session": runicornv1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND,
+}
+
+// toFailure maps any error of a method to what the caller gets. What it does
+// not know is a defect of ours.
+func toFailure(ctx context.Context, err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind != restclient.KindCanceled {
+		return viewerFailure(e)
+	}
+	if e, ok := errors.AsType[*restclient.IDError](err); ok {
+		return invalid(e.Field, "%s", e.Reason)
+	}
+	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
+		return &failure{
+			code: codes.NotFound, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND, message: e.Error(),
+			metadata: map[string]string{"viewer": e.Name, "known": strings.Join(e.Known, ",")},
+			details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: validText(e.Name)}},
+		}
+	}
+	if e, ok := errors.AsType[*eventlog.LineTooLongError](err); ok {
+		return &failure{
+			code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, message: e.Error(),
+			metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
+		}
+	}
+	return contextFailure(ctx, err)
+}
+
+// contextFailure maps the end of the caller's own patience, and calls all the
+// rest a defect.
+func contextFailure(ctx context.Context, err error) *failure {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return &failure{
+			code: codes.DeadlineExceeded, reason: runicornv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
+			message: "the caller's deadline has passed", cause: err,
+		}
+	case errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled):
+		return &failure{
+			code: codes.Canceled, reason: runicornv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED,
+			message: "the caller gave up", cause: err,
+		}
+	}
+	incident := newIncident()
+	return &failure{
+		code: codes.Internal, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT,
+		message:  "a defect of this server; its log has incident " + incident,
+		metadata: map[string]string{"incident": incident}, cause: err,
+	}
+}
+
+// viewerFailure applies the table.
+func viewerFailure(e *restclient.Error) *failure {
+	r, ok := table[e.Kind]
+	if !ok {
+		r = table[restclient.KindServer]
+	}
+	f := &failure{code: r.code, reason: r.reason, message: viewerMessage(e, r.text), cause: e}
+	f.metadata = map[string]string{"viewer": e.Viewer}
+	switch e.Kind {
+	case restclient.KindUnreachable, restclient.KindRateLimited, restclient.KindSSHUnreachable:
+		f.details = append(f.details, &errdetails.RetryInfo{RetryDelay: durationpb.New(max(e.RetryAfter, minRetry))})
+	case restclient.KindOutcomeUnknown:
+		f.metadata["check"] = e.Method + " " + e.Route
+	case restclient.KindNotFound:
+		f.notFound(e)
+	case restclient.KindBadRequest:
+		f.details = append(f.details, badRequest(e))
+	case restclient.KindHostKey:
+		f.hostKey(e)
+	case restclient.KindUnsupported:
+		f.metadata["capability"] = string(e.Capability)
+		f.metadata["viewer_version"] = e.ViewerVersion
+		f.metadata["instead"] = e.Instead
+	case restclient.KindRemoteRunicorn:
+		f.metadata["command"] = "pip install runicorn"
+	case restclient.KindCutOff:
+		f.metadata["bytes_delivered"] = strconv.FormatInt(e.BytesDelivered, 10)
+	}
+	return f
+}
+
+// viewerMessage says in one sentence what happened; the Viewer's own words
+// were scrubbed by restclient.
+func viewerMessage(e *restclient.Error, text string) string {
+	var b strings.Builder
+	if e.Viewer != "" {
+		fmt.Fprintf(&b, "viewer %s: ", e.Viewer)
+	}
+	b.WriteString(text)
+	if e.Kind == restclient.KindNotFound && e.ResourceID != "" {
+		fmt.Fprintf(&b, ": %s %q", e.Resource, e.ResourceID)
+	}
+	if e.Detail != "" {
+		b.WriteString(": " + e.Detail)
+	}
+	if e.Kind == restclient.KindUnsupported && e.Instead != "" {
+		b.WriteString("; instead, " + e.Instead)
+	}
+	return b.String()
+}
+
+func (f *failure) notFound(e *restclient.Error) {
+	if reason, ok := notFoundReasons[e.Resource]; ok {
+		f.reason = reason
+	}
+	if e.Resource == "run" {
+		f.metadata["run_id"] = e.ResourceID
+	}
+	f.details = append(f.details, &errdetails.ResourceInfo{
+		ResourceType: validText(e.Resource),
+		ResourceName: validText(e.ResourceID),
+		Owner:        e.Viewer,
+	})
+}
+
+func (f *failure) hostKey(e *restclient.Error) {
+	k := e.HostKey
+	if k == nil {
+		return
+	}
+	if k.Reason == "changed" {
+		f.reason = runicornv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
+		f.message = "the SSH server presents another host key than the accepted one"
+	}
+	f.details = append(f.details, &runicornv1.HostKey{
+		Host: validText(k.Host), Port: int32(k.Port), KeyType: validText(k.KeyType), //nolint:gosec // a port
+		PublicKey: validText(k.PublicKey), FingerprintSha256: validText(k.Fingerprint),
+		KnownHostsHost: validText(k.KnownHostsHost), ExpectedFingerprintSha256: validText(k.ExpectedFingerprint),
+	})
+}
+
+// badRequest names the fields that the Viewer complained about: its places
+// begin with where the value was, such as body, which is no field of ours.
+func badRequest(e *restclient.Error) *errdetails.BadRequest {
+	out := &errdetails.BadRequest{}
+	for _, v := range e.Violations {
+		place := v.Loc
+		if len(place) > 1 {
+			place = place[1:]
+		}
+		out.FieldViolations = append(out.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field: validText(strings.Join(place, ".")), Description: validText(v.Message),
+		})
+	}
+	return out
+}
+
+// statusOf returns the status of an error as details of batch answers hold it.
+func statusOf(ctx context.Context, err error) *status.Status {
+	if err == nil {
+		return status.New(codes.OK, "")
+	}
+	return toFailure(ctx, err).GRPCStatus()
+}
+
+// finish is the last station of every call: it makes the status, and logs
+// what the caller must not see.
+func finish(ctx context.Context, logger *slog.Logger, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if st, ok := status.FromError(err); ok {
+		if _, ours := errors.AsType[*failure](err); !ours {
+			return fromLibrary(st)
+		}
+	}
+	f := toFailure(ctx, err)
+	if f.reason == runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT {
+		logger.ErrorContext(ctx, "defect", slog.String("method", method),
+			slog.String("incident", f.metadata["incident"]), slog.Any("error", err))
+	}
+	return f.GRPCStatus().Err()
+}
+
+// fromLibrary gives a status that a library of ours made (an unknown method,
+// a message over the limit) the reason that every error has.
+func fromLibrary(st *status.Status) error {
+	if len(st.Details()) > 0 {
+		return st.Err()
+	}
+	f := &failure{code: st.Code(), message: st.Message()}
+	switch st.Code() {
+	case codes.Unimplemented:
+		f.reason = runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED
+	case codes.Canceled:
+		f.reason = runicornv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED
+	case codes.DeadlineExceeded:
+		f.reason = runicornv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE
+	case codes.ResourceExhausted:
+		f.reason = runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
+	default:
+		return st.Err()
+	}
+	return f.GRPCStatus().Err()
+}
+
+// newIncident names a defect, to be found in the log.
+func newIncident() string {
+	var b [6]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "unnamed"
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// UnaryErrors is the interceptor that applies the table to unary calls.
+func UnaryErrors(logger *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		resp, err := handler(ctx, req)
+		return resp, finish(ctx, logger, info.FullMethod, err)
+	}
+}
+
+// StreamErrors is the interceptor that applies the table to streams.
+func StreamErrors(logger *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		return finish(ss.Context(), logger, info.FullMethod, handler(srv, ss))
+	}
+}

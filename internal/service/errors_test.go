@@ -1,0 +1,315 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+const someRun = "20200101_000000_abcdef"
+
+// scripted is a transport that says what a test wants, and what the demo says
+// about the routes it has.
+type scripted struct {
+	demo  http.Handler
+	reply func(*http.Request) (*http.Response, error)
+}
+
+// RoundTrip answers one request.
+func (s *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Path == "/openapi.json" {
+		recorder := httptest.NewRecorder()
+		s.demo.ServeHTTP(recorder, req)
+		return recorder.Result(), nil
+	}
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	return s.reply(req)
+}
+
+// newScripted is a harness whose Viewer answers as script says.
+func newScripted(t *testing.T, change func(*restclient.Config)) (*harness, *scripted) {
+	t.Helper()
+	demo, err := demoviewer.New(demoviewer.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := &scripted{demo: demo}
+	return newHarnessWith(t, setup{client: func(c *restclient.Config) {
+		c.Transport = script
+		if change != nil {
+			change(c)
+		}
+	}}, demoviewer.Gen07), script
+}
+
+// says makes an answer.
+func says(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: status, Request: req, Body: io.NopCloser(strings.NewReader(body)),
+			Header: http.Header{"Content-Type": {contentType}}, ContentLength: int64(len(body)),
+		}, nil
+	}
+}
+
+// wantOfStatus is the error table by the Viewer's status, for a read of a run
+// whose body has FastAPI's shape.
+func wantOfStatus(s int) (codes.Code, string) {
+	switch s {
+	case 401, 407:
+		return codes.Unauthenticated, "VIEWER_AUTH"
+	case 403:
+		return codes.PermissionDenied, "VIEWER_FORBIDDEN"
+	case 404:
+		return codes.NotFound, "RUN_NOT_FOUND"
+	case 405, 501, 503: // a Viewer says 503 of what was not built in
+		return codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"
+	case 408, 504:
+		return codes.DeadlineExceeded, "VIEWER_TIMEOUT"
+	case 409:
+		return codes.FailedPrecondition, "STATE_CONFLICT"
+	case 413:
+		return codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE"
+	case 429:
+		return codes.ResourceExhausted, "VIEWER_RATE_LIMITED"
+	case 502:
+		return codes.Unavailable, "VIEWER_UNREACHABLE"
+	}
+	switch s / 100 {
+	case 4:
+		return codes.InvalidArgument, "VIEWER_REFUSED_REQUEST"
+	case 5:
+		return codes.Internal, "VIEWER_ERROR"
+	}
+	return codes.Internal, "VIEWER_MALFORMED_ANSWER"
+}
+
+func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
+	h, script := newScripted(t, nil)
+	for s := 100; s <= 599; s++ {
+		if s == http.StatusOK {
+			continue
+		}
+		script.reply = says(s, "application/json", `{"detail":"it is so"}`)
+		_, err := h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: someRun})
+		code, reason := wantOfStatus(s)
+		info := wantError(t, err, code, reason)
+		if info.GetMetadata()["viewer"] != "v072" {
+			t.Errorf("status %d: got metadata %v, want viewer v072", s, info.GetMetadata())
+		}
+	}
+}
+
+// failures are what a transport, a body or a caller may do.
+var failures = []struct {
+	name   string
+	reply  func(*http.Request) (*http.Response, error)
+	code   codes.Code
+	reason string
+	retry  time.Duration // RetryInfo, at least
+}{
+	{"the connection is refused", lost(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the connection is reset", lost(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the name does not resolve", lost(&net.DNSError{Err: "no such host", Name: "viewer.invalid"}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the connection ends before the answer", lost(io.EOF), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"a proxy says 503", says(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the Viewer limits its callers", limited, codes.ResourceExhausted, "VIEWER_RATE_LIMITED", 7 * time.Second},
+	{"the Viewer is slower than our limit", silent, codes.DeadlineExceeded, "VIEWER_TIMEOUT", 0},
+	{"the answer is a web page", says(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the route is missing", says(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the answer is no JSON", says(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON is malformed", says(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON has another shape", says(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the answer is over our limit", says(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
+	{"the answer is cut", cutOff, codes.DataLoss, "STREAM_CUT", 0},
+	{"a 422 names its field", says(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
+}
+
+// lost fails before an answer.
+func lost(err error) func(*http.Request) (*http.Response, error) {
+	return func(*http.Request) (*http.Response, error) { return nil, err }
+}
+
+// silent never answers.
+func silent(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, context.Cause(req.Context())
+}
+
+// limited is a 429 that says when to come again.
+func limited(req *http.Request) (*http.Response, error) {
+	resp, err := says(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
+	resp.Header.Set("Retry-After", "7")
+	return resp, err
+}
+
+// cutOff is an answer that ends in its middle.
+func cutOff(req *http.Request) (*http.Response, error) {
+	resp, err := says(200, "application/json", "")(req)
+	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"available":true`), errReader{}))
+	return resp, err
+}
+
+type errReader struct{}
+
+// Read fails as a connection that was cut.
+func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestEveryFailureHasItsError(t *testing.T) {
+	for _, tt := range failures {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h, script := newScripted(t, func(c *restclient.Config) {
+				c.LightTimeout, c.MaxBody = 200*time.Millisecond, 4096
+			})
+			script.reply = tt.reply
+			ctx := t.Context()
+			if _, err := h.viewers.GetViewer(ctx, &runicornv1.GetViewerRequest{}); err != nil {
+				t.Fatalf("a failing Viewer is an answer of GetViewer, got %v", err)
+			}
+			_, err := h.experiments.GetEnvironment(ctx, &runicornv1.GetEnvironmentRequest{RunId: someRun})
+			wantError(t, err, tt.code, tt.reason)
+			st := status.Convert(err)
+			retry, has := detailOf[*errdetails.RetryInfo](st)
+			if has != (tt.retry > 0) || retry.GetRetryDelay().AsDuration() < tt.retry {
+				t.Errorf("got RetryInfo %v, want at least %v", retry, tt.retry)
+			}
+			if strings.Contains(st.String(), "hunter2") {
+				t.Error("the error repeats what was refused")
+			}
+			if bad, ok := detailOf[*errdetails.BadRequest](st); ok && (len(bad.GetFieldViolations()) != 1 || bad.GetFieldViolations()[0].GetField() != "run_ids.0") {
+				t.Errorf("got violations %v, want run_ids.0", bad)
+			}
+		})
+	}
+}
+
+func TestTheEndOfTheCallersPatience(t *testing.T) {
+	// Over a connection gRPC's client would see its own deadline first.
+	passed, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, tt := range []struct {
+		name   string
+		ctx    context.Context
+		err    error
+		code   codes.Code
+		reason string
+	}{
+		{"its deadline", passed, &restclient.Error{Kind: restclient.KindCanceled, Err: context.DeadlineExceeded}, codes.DeadlineExceeded, "CALLER_DEADLINE"},
+		{"it hung up", gone, &restclient.Error{Kind: restclient.KindCanceled, Err: context.Canceled}, codes.Canceled, "CALLER_CANCELLED"},
+		{"its deadline, seen by ourselves", passed, passed.Err(), codes.DeadlineExceeded, "CALLER_DEADLINE"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantError(t, toFailure(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
+		})
+	}
+}
+
+func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
+	h, script := newScripted(t, nil)
+	asked := 0
+	for name, reply := range map[string]func(*http.Request) (*http.Response, error){
+		"the connection is reset": lost(syscall.ECONNRESET),
+		"a proxy says 504":        says(504, "text/html", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked = 0
+			script.reply = func(req *http.Request) (*http.Response, error) {
+				asked++
+				return reply(req)
+			}
+			_, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
+			info := wantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
+			if info.GetMetadata()["check"] == "" || asked != 1 {
+				t.Errorf("got metadata %v after %d requests, want what to check, and one request", info.GetMetadata(), asked)
+			}
+			if _, ok := detailOf[*errdetails.RetryInfo](status.Convert(err)); ok {
+				t.Error("an unknown outcome must not have RetryInfo")
+			}
+		})
+	}
+}
+
+func TestEveryKindHasARow(t *testing.T) {
+	for kind := restclient.Kind(1); !strings.HasPrefix(kind.String(), "kind "); kind++ {
+		if _, ok := table[kind]; !ok && kind != restclient.KindCanceled {
+			t.Errorf("no row for %v", kind)
+		}
+	}
+}
+
+func TestACallThatNobodyServesSaysSo(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	err := h.conn.Invoke(t.Context(), "/runicorn.v1.ViewerService/Fly", &runicornv1.GetViewerRequest{}, &runicornv1.GetViewerResponse{})
+	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
+		t.Errorf("got %v, want Unimplemented", err)
+	}
+	exported, err := h.experiments.ExportExperiment(t.Context(), &runicornv1.ExportExperimentRequest{RunId: someRun})
+	if err == nil {
+		_, err = exported.Recv()
+	}
+	wantError(t, err, codes.Unimplemented, "METHOD_NOT_SERVED")
+}
+
+func TestADefectIsLoggedAndNotShown(t *testing.T) {
+	var logged bytes.Buffer
+	intercept := UnaryErrors(slog.New(slog.NewTextHandler(&logged, nil)))
+	_, err := intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(context.Context, any) (any, error) {
+		return nil, errors.New("the secret place")
+	})
+	info := wantError(t, err, codes.Internal, "SERVER_DEFECT")
+	incident := info.GetMetadata()["incident"]
+	if incident == "" || !strings.Contains(logged.String(), incident) || !strings.Contains(logged.String(), "the secret place") {
+		t.Errorf("got incident %q and log %q", incident, &logged)
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error shows its cause: %v", err)
+	}
+}
+
+func TestUnknownViewersAreNamed(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen07)
+	_, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: "nobody"})
+	info := wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+	if got := info.GetMetadata(); got["viewer"] != "nobody" || got["known"] != "v053,v072" {
+		t.Errorf("got metadata %v, want the asked and the known names", got)
+	}
+}
+
+func TestRefusedIDsReachNoViewer(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	for _, id := range []string{"..", "a/b", "a%2fb", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
+		_, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: id})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
+		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "run_id" {
+			t.Errorf("id %q: got violations %v, want run_id", id, got)
+		}
+	}
+	if got := h.upstreams[0].AllRequests(); len(got) > 0 {
+		t.Errorf("the Viewer was asked: %v", got)
+	}
+}

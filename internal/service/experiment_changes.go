@@ -1,0 +1,142 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"sync"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// sdkForm is the form of ids that Viewers change runs by. They refuse a whole
+// batch for one id of another form, so it is checked here, id by id.
+var sdkForm = regexp.MustCompile(`^[0-9]{8}_[0-9]{6}_[a-f0-9]{6}$`)
+
+// checkSDKForm refuses an id that no Viewer changes a run by.
+func checkSDKForm(field, id string) error {
+	if sdkForm.MatchString(id) {
+		return nil
+	}
+	return invalid(field, "must have the form of the SDK, YYYYMMDD_HHMMSS_xxxxxx: Viewers change no other runs")
+}
+
+// change is one experiment in a change of several.
+type change struct {
+	target
+	asked string            // the id as the request has it
+	err   error             // why it was not changed
+	freed *restclient.Purge // what a purge says of it
+}
+
+// changes reads the ids of a request. An id that cannot be used fails alone;
+// only an unknown viewer of the request itself is the call's error.
+func (d *Deps) changes(viewer string, ids []string) ([]*change, error) {
+	out := make([]*change, 0, len(ids))
+	for i, id := range ids {
+		field := fmt.Sprintf("run_ids[%d]", i)
+		c := &change{asked: id}
+		c.target, c.err = d.target(viewer, field, id)
+		if _, unknown := errors.AsType[*fleet.UnknownError](c.err); unknown && !isResourceName(id) {
+			return nil, c.err
+		}
+		if c.err == nil {
+			c.err = checkSDKForm(field, c.runID)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// perViewer applies a change to the runs of each Viewer, side by side. Apply
+// sets the outcome of each; an error is that of all its runs, and is the
+// call's where no Viewer answered.
+func perViewer(ctx context.Context, changes []*change, apply func(context.Context, *fleet.Viewer, []*change) error) error {
+	groups := make(map[*fleet.Viewer][]*change)
+	for _, c := range changes {
+		if c.err == nil {
+			groups[c.Viewer] = append(groups[c.Viewer], c)
+		}
+	}
+	errs := make(chan error, len(groups))
+	var applying sync.WaitGroup
+	for v, group := range groups {
+		applying.Go(func() {
+			err := apply(ctx, v, group)
+			for _, c := range group {
+				if err != nil {
+					c.err = err
+				}
+			}
+			errs <- err
+		})
+	}
+	applying.Wait()
+	close(errs)
+	var first error
+	for err := range errs {
+		if err == nil {
+			return nil
+		}
+		first = err
+	}
+	return first
+}
+
+// runIDs returns the ids of changes, each once: the same run may be asked for
+// by its id and by its name.
+func runIDs(group []*change) []string {
+	ids := make([]string, 0, len(group))
+	for _, c := range group {
+		if !slices.Contains(ids, c.runID) {
+			ids = append(ids, c.runID)
+		}
+	}
+	return ids
+}
+
+// batchCall is a change that the client makes of several runs at once.
+type batchCall func(*restclient.Client, context.Context, []string) (*restclient.BatchResult, error)
+
+// moveAll moves experiments into the bin, or out of it.
+func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornv1.ExperimentResult, error) {
+	changes, err := d.changes(viewer, ids)
+	if err != nil {
+		return nil, err
+	}
+	err = perViewer(ctx, changes, func(ctx context.Context, v *fleet.Viewer, group []*change) error {
+		result, err := call(v.Client, ctx, runIDs(group))
+		if err != nil {
+			return err
+		}
+		for _, c := range group {
+			item, answered := result.Results[c.runID]
+			switch {
+			case !answered:
+				c.err = noOutcome(v.Name)
+			case !item.Success:
+				c.err = v.Client.ItemError(c.runID, item.Error.Value)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	results := make([]*runicornv1.ExperimentResult, 0, len(changes))
+	for _, c := range changes {
+		results = append(results, &runicornv1.ExperimentResult{
+			RunId: validText(c.asked), Status: statusOf(ctx, c.err).Proto(),
+		})
+	}
+	return results, nil
+}
+
+// noOutcome is the error of a run that a batch's answer does not mention.
+func noOutcome(viewer string) error {
+	return &restclient.Error{Kind: restclient.KindMalformed, Viewer: viewer, Detail: "the answer does not say what became of the run"}
+}

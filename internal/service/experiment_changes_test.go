@@ -1,0 +1,291 @@
+package service
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// six are the ids of addSix.
+var six = []string{
+	"20260301_120000_000001", "20260302_120000_000002", "20260303_120000_000003",
+	"20260304_120000_000004", "20260305_120000_000005", "20260305_120000_000006",
+}
+
+// outcome is the reason of a result's status, or OK.
+func outcome(st *rpcstatus.Status) string {
+	if st.GetCode() == int32(codes.OK) {
+		return "OK"
+	}
+	info, _ := detailOf[*errdetails.ErrorInfo](status.FromProto(st))
+	return info.GetReason()
+}
+
+// outcomes are those of several results, in their order.
+func outcomes[T interface {
+	GetRunId() string
+	GetStatus() *rpcstatus.Status
+}](results []T) (out []string) {
+	for _, r := range results {
+		out = append(out, r.GetRunId()+" "+outcome(r.GetStatus()))
+	}
+	return out
+}
+
+func TestDeleteRestoreAndTheBin(t *testing.T) {
+	for _, generation := range demoviewer.Generations() {
+		t.Run(string(generation), func(t *testing.T) {
+			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
+			u := h.upstreams[0]
+			addSix(u)
+			deleted, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{
+				RunIds: []string{six[0], "my-run", someRun, resourceName(u.name, six[1]), resourceName("gone", six[2]), resourceName(u.name, six[0])},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []string{
+				six[0] + " OK", "my-run INVALID_REQUEST", someRun + " RUN_NOT_FOUND", resourceName(u.name, six[1]) + " OK",
+				resourceName("gone", six[2]) + " VIEWER_NOT_FOUND", resourceName(u.name, six[0]) + " OK",
+			}
+			if diff := cmp.Diff(want, outcomes(deleted.GetResults())); diff != "" {
+				t.Errorf("results of delete (-want +got):\n%s", diff)
+			}
+			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornv1.ListDeletedExperimentsRequest{Viewer: "-", PageSize: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bin.GetTotalSize() != 2 || len(bin.GetDeletedExperiments()) != 1 || bin.GetNextPageToken() == "" {
+				t.Fatalf("got bin %v", bin)
+			}
+			first := bin.GetDeletedExperiments()[0]
+			if first.GetDeleteReason() != "user_deleted" || first.GetDeleteTime() == nil || first.GetExperiment().GetProject() != "" && first.GetExperiment().GetProject() != "vision" {
+				t.Errorf("got %v", first)
+			}
+			restored, err := h.experiments.RestoreExperiments(t.Context(), &runicornv1.RestoreExperimentsRequest{RunIds: []string{six[0], six[5], someRun}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = []string{six[0] + " OK", six[5] + " STATE_CONFLICT", someRun + " RUN_NOT_FOUND"}
+			if diff := cmp.Diff(want, outcomes(restored.GetResults())); diff != "" {
+				t.Errorf("results of restore (-want +got):\n%s", diff)
+			}
+			left, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: "run_id"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := short(left.GetExperiments()); got != "13456" {
+				t.Errorf("got %q left, want 13456: the list must not be older than our own change", got)
+			}
+		})
+	}
+}
+
+func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06, demoviewer.Gen07)
+	for _, u := range h.upstreams {
+		addSix(u)
+	}
+	h.upstreams[1].fail(http.StatusForbidden)
+	ids := []string{resourceName("v072", six[0]), resourceName("v060", six[0])}
+	resp, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: ids})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{ids[0] + " VIEWER_FORBIDDEN", ids[1] + " OK"}, outcomes(resp.GetResults())); diff != "" {
+		t.Errorf("results (-want +got):\n%s", diff)
+	}
+	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: six[1:2]})
+	wantError(t, err, codes.PermissionDenied, "VIEWER_FORBIDDEN")
+	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{Viewer: "gone", RunIds: six[1:2]})
+	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+}
+
+func TestPurgeOfSingleRuns(t *testing.T) {
+	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
+		t.Run(string(generation), func(t *testing.T) {
+			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
+			addSix(h.upstreams[0])
+			req := &runicornv1.PurgeExperimentsRequest{RunIds: []string{six[0], someRun, "odd"}, DryRun: true}
+			want := []string{six[0] + " OK", someRun + " RUN_NOT_FOUND", "odd INVALID_REQUEST"}
+			for _, dryRun := range []bool{true, false} {
+				req.DryRun = dryRun
+				resp, err := h.experiments.PurgeExperiments(t.Context(), req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(want, outcomes(resp.GetResults())); diff != "" || resp.GetDryRun() != dryRun {
+					t.Errorf("dry run %t: results (-want +got):\n%s", resp.GetDryRun(), diff)
+				}
+				if r := resp.GetResults(); r[0].BytesFreed == nil || r[0].BlobsDeleted == nil || r[1].BytesFreed != nil {
+					t.Errorf("got %v", r)
+				}
+			}
+			resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{})
+			if err != nil || resp.GetTotalSize() != 5 {
+				t.Errorf("got %d left and error %v, want 5", resp.GetTotalSize(), err)
+			}
+		})
+	}
+}
+
+func TestPurgeOfAllDeleted(t *testing.T) {
+	for _, generation := range demoviewer.Generations() {
+		t.Run(string(generation), func(t *testing.T) {
+			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
+			addSix(h.upstreams[0])
+			if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
+				t.Fatal(err)
+			}
+			for _, dryRun := range []bool{true, false} {
+				resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornv1.PurgeExperimentsRequest{AllDeleted: true, DryRun: dryRun})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(resp.GetResults()) != 2 || outcome(resp.GetResults()[0].GetStatus()) != "OK" {
+					t.Errorf("dry run %t: got %v, want both OK", dryRun, resp.GetResults())
+				}
+				bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornv1.ListDeletedExperimentsRequest{})
+				if err != nil || (bin.GetTotalSize() == 2) != dryRun {
+					t.Errorf("dry run %t: got %d in the bin and error %v", dryRun, bin.GetTotalSize(), err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen05)
+	addSix(h.upstreams[0])
+	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		ids    []string
+		dryRun bool
+		want   []string
+		inBin  int32
+	}{
+		{"one of two", six[:1], false, []string{six[0] + " VIEWER_LACKS_CAPABILITY"}, 2},
+		{"one that is in the bin and one that is not", []string{six[0], six[3]}, false, []string{six[0] + " VIEWER_LACKS_CAPABILITY", six[3] + " VIEWER_LACKS_CAPABILITY"}, 2},
+		{"exactly the bin, but dry", []string{six[1], six[0]}, true, []string{six[1] + " OK", six[0] + " OK"}, 2},
+		{"exactly the bin", []string{six[1], six[0]}, false, []string{six[1] + " OK", six[0] + " OK"}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornv1.PurgeExperimentsRequest{RunIds: tt.ids, DryRun: tt.dryRun})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, outcomes(resp.GetResults())); diff != "" {
+				t.Errorf("results (-want +got):\n%s", diff)
+			}
+			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornv1.ListDeletedExperimentsRequest{})
+			if err != nil || bin.GetTotalSize() != tt.inBin {
+				t.Errorf("got %d in the bin and error %v, want %d", bin.GetTotalSize(), err, tt.inBin)
+			}
+		})
+	}
+}
+
+func TestPurgeCanBeTurnedOff(t *testing.T) {
+	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.DisablePurge = true }}, demoviewer.Gen07)
+	_, err := h.experiments.PurgeExperiments(t.Context(), &runicornv1.PurgeExperimentsRequest{AllDeleted: true})
+	info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
+	if info.GetMetadata()["flag"] != "--enable-purge" {
+		t.Errorf("got metadata %v", info.GetMetadata())
+	}
+	for _, req := range []*runicornv1.PurgeExperimentsRequest{{}, {AllDeleted: true, RunIds: six[:1]}} {
+		_, err := h.experiments.PurgeExperiments(t.Context(), req)
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	}
+}
+
+func TestUpdateExperiment(t *testing.T) {
+	tags := func(tags ...string) *runicornv1.TagList { return &runicornv1.TagList{Tags: tags} }
+	for _, tt := range []struct {
+		name       string
+		generation demoviewer.Generation
+		req        *runicornv1.UpdateExperimentRequest
+		code       codes.Code
+		reason     string
+		want       string // alias, tags and path
+	}{
+		{"alias and tags on 0.6", demoviewer.Gen06, &runicornv1.UpdateExperimentRequest{Alias: new(" new "), Tags: tags("a")}, 0, "", `{"alias":"new","tags":["a"],"path":"vision/resnet"}`},
+		{"an empty alias and list remove", demoviewer.Gen06, &runicornv1.UpdateExperimentRequest{Alias: new(""), Tags: tags()}, 0, "", `{"path":"vision/resnet"}`},
+		{"what is not set stays", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Tags: tags("a")}, 0, "", `{"alias":"Baseline","tags":["a"],"path":"vision/resnet"}`},
+		{"a path on 0.7", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Path: new("moved/here"), Alias: new("x")}, 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
+		{"a path on 0.6 changes nothing", demoviewer.Gen06, &runicornv1.UpdateExperimentRequest{Path: new("moved/here"), Alias: new("x")}, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
+		{"an alias on 0.5", demoviewer.Gen05, &runicornv1.UpdateExperimentRequest{Alias: new("x")}, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
+		{"a path that leaves the root", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Path: new("a/../b"), Alias: new("x")}, codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"nothing to change", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{}, codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"a run that there is not", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{RunId: someRun, Alias: new("x")}, codes.NotFound, "RUN_NOT_FOUND", ""},
+		{"a path of a run that there is not", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{RunId: someRun, Path: new("x")}, codes.NotFound, "RUN_NOT_FOUND", ""},
+		{"an id of another form", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{RunId: "mine", Alias: new("x")}, codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"an old etag", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Alias: new("x"), Etag: "old"}, codes.Aborted, "ETAG_MISMATCH", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHarnessWith(t, setup{viewer: emptyViewers}, tt.generation)
+			addSix(h.upstreams[0])
+			if tt.req.RunId == "" {
+				tt.req.RunId = six[0]
+			}
+			before := get(t, h, six[0], 1)
+			resp, err := h.experiments.UpdateExperiment(t.Context(), tt.req)
+			if tt.code != codes.OK {
+				wantError(t, err, tt.code, tt.reason)
+				h.deps.Fleet.All()[0].Client.InvalidateRuns()
+				if after := get(t, h, six[0], 1); after.GetEtag() != before.GetEtag() {
+					t.Errorf("something was changed: %v, before %v", after, before)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := resp.GetExperiment()
+			wantJSON(t, &runicornv1.Experiment{Alias: e.Alias, Tags: e.GetTags(), Path: e.GetPath()}, tt.want)
+			if e.GetEtag() == before.GetEtag() {
+				t.Error("the etag has not changed")
+			}
+		})
+	}
+}
+
+func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
+	addSix(h.upstreams[0])
+	req := &runicornv1.UpdateExperimentRequest{RunId: six[0], Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()}
+	if _, err := h.experiments.UpdateExperiment(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.experiments.UpdateExperiment(t.Context(), req)
+	wantError(t, err, codes.Aborted, "ETAG_MISMATCH")
+}
+
+func TestGetEnvironment(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	e := find(t, h, &runicornv1.ListExperimentsRequest{Query: "odd values"})
+	resp, err := h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: e.GetResourceName()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !resp.GetAvailable() || len(resp.GetEnvironment()) == 0 || resp.GetViewer() != "v072" || resp.GetRunId() != e.GetRunId() {
+		t.Errorf("got %v", resp)
+	}
+	e = find(t, h, &runicornv1.ListExperimentsRequest{Query: "baseline"})
+	resp, err = h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: e.GetRunId()})
+	if err != nil || resp.GetAvailable() || len(resp.GetEnvironment()) > 0 {
+		t.Errorf("got %v and error %v, want none captured", resp, err)
+	}
+	_, err = h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: someRun})
+	wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
+}

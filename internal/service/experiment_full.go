@@ -1,0 +1,282 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// maxFull is how many experiments of a list are read at once. The client's own
+// slots bound what really reaches the Viewer.
+const maxFull = 8
+
+// basic reads what the list has of a run. One that the list lacks, as Viewer
+// 0.7.2 does of runs written while its index was locked, is found by its id.
+func (d *Deps) basic(ctx context.Context, t target) (*runicornv1.Experiment, error) {
+	list, err := t.Client.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if run := list.Find(t.runID); run != nil {
+		return basicExperiment(t.Name, run, list.Lossy), nil
+	}
+	detail, err := t.Client.GetRun(ctx, t.runID)
+	if err != nil {
+		return nil, err
+	}
+	return basicExperiment(t.Name, &detail.Run, detail.Lossy), nil
+}
+
+// full reads all that there is of a run. Only the detail must be had: what
+// else fails is named in the answer.
+func (d *Deps) full(ctx context.Context, t target) (*runicornv1.Experiment, error) {
+	early, cancel := inTime(ctx)
+	defer cancel()
+	var list read[restclient.RunList]
+	var listing sync.WaitGroup
+	listing.Go(func() { list.set(t.Client.Runs(early)) })
+	r := readRun(early, t, true)
+	listing.Wait()
+	if r.detail.err != nil {
+		return nil, tooSlow(ctx, t.Name, r.detail.err)
+	}
+	var e *runicornv1.Experiment
+	if list.err == nil && list.value.Find(t.runID) != nil {
+		e = basicExperiment(t.Name, list.value.Find(t.runID), list.value.Lossy)
+	} else {
+		e = basicExperiment(t.Name, &r.detail.value.Run, r.detail.value.Lossy)
+		r.beyondList(ctx, e, list.err)
+	}
+	r.fill(ctx, e, d.Now())
+	return e, ctx.Err()
+}
+
+// complete converts a page of entries, each in full if that is asked for. The
+// page comes in the caller's time: what is too slow is named as missing.
+func (d *Deps) complete(ctx context.Context, entries []*entry, view runicornv1.ExperimentView) ([]*runicornv1.Experiment, error) {
+	out := make([]*runicornv1.Experiment, len(entries))
+	for i, e := range entries {
+		out[i] = e.experiment()
+	}
+	if view != runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL {
+		return out, nil
+	}
+	early, cancel := inTime(ctx)
+	defer cancel()
+	var reading errgroup.Group
+	reading.SetLimit(maxFull)
+	for i, e := range entries {
+		reading.Go(func() error {
+			// Where there are no files the detail adds nothing to the list.
+			caps, err := e.viewer.Client.Capabilities(early)
+			readRun(early, e.target(), err != nil || caps.Has(restclient.CapFiles)).fill(ctx, out[i], d.Now())
+			return ctx.Err()
+		})
+	}
+	return out, reading.Wait()
+}
+
+// read is the outcome of one read.
+type read[T any] struct {
+	value *T
+	err   error
+}
+
+func (r *read[T]) set(value *T, err error) { r.value, r.err = value, err }
+
+// runReads is what a FULL experiment is made of, besides the list.
+type runReads struct {
+	target  target
+	detail  read[restclient.RunDetail]
+	status  read[restclient.Document[restclient.StatusDocument]]
+	summary read[restclient.Document[restclient.Values]]
+	meta    read[restclient.Document[restclient.Values]]
+}
+
+// readRun reads the parts of a run side by side.
+func readRun(ctx context.Context, t target, withDetail bool) *runReads {
+	r := &runReads{target: t}
+	var reading sync.WaitGroup
+	if withDetail {
+		reading.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.runID)) })
+	}
+	reading.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.runID)) })
+	reading.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.runID)) })
+	reading.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.runID)) })
+	reading.Wait()
+	r.settle(ctx)
+	return r
+}
+
+// settle reads the status once more where it contradicts the detail: asking
+// for the detail may just have made the Viewer find the process dead. What
+// contradicts it for good is a run reopened on 0.7.2, and the file is right.
+func (r *runReads) settle(ctx context.Context) {
+	if r.detail.value == nil || r.status.value == nil || r.status.value.State != restclient.FileWhole {
+		return
+	}
+	if r.detail.value.Status.Value != r.status.value.Value.Status.Value {
+		if again, err := r.target.Client.StatusFile(ctx, r.target.runID); err == nil {
+			r.status.value = again
+		}
+	}
+}
+
+// fill completes an experiment that has its BASIC fields. It does not touch
+// the etag, which is that of the list.
+func (r *runReads) fill(ctx context.Context, e *runicornv1.Experiment, now time.Time) {
+	e.View = runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL
+	e.LossyText = e.GetLossyText() || r.lossy()
+	r.fillState(ctx, e, now)
+	r.fillSummary(ctx, e)
+	if known, err := document(r.target, r.meta); err != nil {
+		missing(ctx, e, tooSlow(ctx, e.GetViewer(), err), "metadata")
+	} else if known != nil {
+		e.Metadata = valuesOf(withoutPlaces(*known))
+	}
+}
+
+// lossy reports whether a part had bytes that were not UTF-8.
+func (r *runReads) lossy() bool {
+	return (r.detail.value != nil && r.detail.value.Lossy) || (r.status.value != nil && r.status.value.Lossy) ||
+		(r.summary.value != nil && r.summary.value.Lossy) || (r.meta.value != nil && r.meta.value.Lossy)
+}
+
+// fillState fills in what status.json says, which is the truth about a run,
+// and what 0.7 says of it in the detail.
+func (r *runReads) fillState(ctx context.Context, e *runicornv1.Experiment, now time.Time) {
+	var detail restclient.RunDetail
+	if r.detail.value != nil {
+		detail = *r.detail.value
+		setStatus(e, detail.Status.Value)
+	}
+	start, end := detail.StartTime.Time, time.Time{}
+	said, err := document(r.target, r.status)
+	switch {
+	case err != nil:
+		fields := []string{"end_time"}
+		if start.IsZero() {
+			fields = []string{"start_time", "end_time"}
+		}
+		missing(ctx, e, tooSlow(ctx, e.GetViewer(), err), fields...)
+	case said != nil:
+		if _, known := statuses[said.Status.Value]; known {
+			setStatus(e, said.Status.Value)
+		}
+		e.ExitReason = validText(said.ExitReason.Value)
+		end = said.EndTime.Time
+		if !said.StartTime.IsZero() {
+			start = said.StartTime.Time
+		}
+	}
+	if e.GetStatus() == runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
+		end = time.Time{}
+	}
+	e.StartTime, e.EndTime = timeOf(start), timeOf(end)
+	e.UpdateTime = timeOf(newest(asTime(e.GetCreateTime()), start, end))
+	e.Duration = duration(e, &detail, now)
+}
+
+// setStatus sets the status to a Viewer's word, if it said one.
+func setStatus(e *runicornv1.Experiment, text string) {
+	if text != "" {
+		e.Status, e.ViewerStatus = experimentStatus(text), validText(text)
+	}
+}
+
+// duration is how long a run lasted, or has lasted by now.
+func duration(e *runicornv1.Experiment, detail *restclient.RunDetail, now time.Time) *durationpb.Duration {
+	running := e.GetStatus() == runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
+	switch {
+	case e.GetStartTime() == nil:
+		return nil
+	case e.GetEndTime() != nil:
+		return durationpb.New(max(0, asTime(e.GetEndTime()).Sub(asTime(e.GetStartTime()))))
+	case running:
+		return durationpb.New(max(0, now.Sub(asTime(e.GetStartTime()))))
+	case detail.Duration.Known && detail.Duration.Value >= 0 && detail.Duration.Value < maxSeconds:
+		return durationpb.New(time.Duration(detail.Duration.Value * float64(time.Second)))
+	}
+	return nil
+}
+
+// maxSeconds bounds a Viewer's duration: what fits into a time.Duration.
+const maxSeconds = 9e9
+
+// asTime is the time of a timestamp, the zero one where it is absent.
+func asTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// fillSummary takes the summary from the file, which has NaN, and else from
+// the detail of 0.7, where it is null.
+func (r *runReads) fillSummary(ctx context.Context, e *runicornv1.Experiment) {
+	var summary restclient.Values
+	known, err := document(r.target, r.summary)
+	switch {
+	case known != nil:
+		summary = *known
+	case r.detail.value != nil && r.detail.value.Summary != nil:
+		summary = r.detail.value.Summary
+	case err != nil:
+		missing(ctx, e, tooSlow(ctx, e.GetViewer(), err), "summary")
+	}
+	e.Summary = valuesOf(summary)
+	fillBest(e, summary)
+}
+
+// fillBest adds what only the summary says of the best metric.
+func fillBest(e *runicornv1.Experiment, summary restclient.Values) {
+	name := summary["best_metric_name"]
+	if name.Kind != restclient.ValueText {
+		return
+	}
+	if e.GetBestMetric() == nil {
+		e.BestMetric = &runicornv1.BestMetric{MetricName: validText(name.Text), Value: finite(summary["best_metric_value"])}
+	}
+	if e.GetBestMetric().GetMetricName() != validText(name.Text) {
+		return
+	}
+	if step := summary["best_metric_step"]; step.Kind == restclient.ValueInteger {
+		e.BestMetric.Step = &step.Integer
+	}
+	if mode := summary["best_metric_mode"]; mode.Kind == restclient.ValueText {
+		e.BestMetric.Mode = validText(mode.Text)
+	}
+}
+
+// document returns the content of a small file, nil if the run has none.
+func document[T any](t target, r read[restclient.Document[T]]) (*T, error) {
+	switch e, ok := errors.AsType[*restclient.Error](r.err); {
+	case ok && e.Kind == restclient.KindUnsupported:
+		lacking := *e
+		lacking.Instead = "" // what serves in place of metrics does not in place of this
+		return nil, &lacking
+	case r.err != nil:
+		return nil, r.err
+	case r.value.State == restclient.FileGone:
+		return nil, &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
+	case r.value.State != restclient.FileWhole:
+		return nil, nil //nolint:nilnil // no such file is no error, and the run has nothing in it
+	}
+	return &r.value.Value, nil
+}
+
+// missing names fields of an experiment that could not be got.
+func missing(ctx context.Context, e *runicornv1.Experiment, err error, fields ...string) {
+	st := statusOf(ctx, err).Proto()
+	for _, field := range fields {
+		e.Missing = append(e.Missing, &runicornv1.MissingPart{Field: field, Status: st})
+	}
+}

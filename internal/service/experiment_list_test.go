@@ -1,0 +1,237 @@
+package service
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+const (
+	running  = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
+	finished = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED
+	failed   = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED
+)
+
+// day is the n-th day of a month of 2026.
+func day(n int) time.Time { return time.Date(2026, 3, n, 12, 0, 0, 0, time.UTC) }
+
+// emptyViewers is a setup of demo Viewers without the sample runs.
+func emptyViewers(cfg *demoviewer.Config) { cfg.Empty = true }
+
+// addSix adds six runs, called r1 to r6 by the last digit of their ids.
+func addSix(u *upstream) {
+	for _, run := range []demoviewer.Run{
+		{ID: "20260301_120000_000001", Path: "vision/resnet", Alias: "Baseline", Tags: []string{"big", "gpu"}, Status: "finished", Created: day(1)},
+		{ID: "20260302_120000_000002", Path: "vision/resnet", Tags: []string{"big"}, Status: "failed", Created: day(2)},
+		{ID: "20260303_120000_000003", Path: "vision", Status: "running", Created: day(3)},
+		{ID: "20260304_120000_000004", Path: "visions/other", Status: "completed", Created: day(4)},
+		{ID: "20260305_120000_000005", Path: "nlp/bert/large", Alias: "альфа", Status: "finished", Created: day(5)},
+		{ID: "20260305_120000_000006", Path: "nlp/bert/large", Status: "finished", Created: day(5)},
+	} {
+		u.AddRun(run)
+	}
+}
+
+// short names runs by the last digits of their ids, in their order.
+func short(experiments []*runicornv1.Experiment) string {
+	var out []byte
+	for _, e := range experiments {
+		out = append(out, e.GetRunId()[len(e.GetRunId())-1])
+	}
+	return string(out)
+}
+
+func TestListExperimentsFilters(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
+	addSix(h.upstreams[0])
+	for _, tt := range []struct {
+		name string
+		req  *runicornv1.ListExperimentsRequest
+		want string
+	}{
+		{"nothing set: all, the newest first, ties by id", &runicornv1.ListExperimentsRequest{}, "564321"},
+		{"project", &runicornv1.ListExperimentsRequest{Project: "vision"}, "321"},
+		{"name", &runicornv1.ListExperimentsRequest{Name: "bert/large"}, "56"},
+		{"project and name", &runicornv1.ListExperimentsRequest{Project: "vision", Name: "resnet"}, "21"},
+		{"a path prefix is whole segments", &runicornv1.ListExperimentsRequest{PathPrefix: "vision"}, "321"},
+		{"a path prefix may end in a slash", &runicornv1.ListExperimentsRequest{PathPrefix: "nlp/bert/"}, "56"},
+		{"any of the statuses", &runicornv1.ListExperimentsRequest{Statuses: []runicornv1.ExperimentStatus{running, failed}}, "32"},
+		{"a status of its own", &runicornv1.ListExperimentsRequest{Statuses: []runicornv1.ExperimentStatus{5}}, "4"},
+		{"all of the tags", &runicornv1.ListExperimentsRequest{Tags: []string{"gpu", "big"}}, "1"},
+		{"a text in an alias, whatever its case", &runicornv1.ListExperimentsRequest{Query: "АЛЬФА"}, "5"},
+		{"a text in a path", &runicornv1.ListExperimentsRequest{Query: "resn"}, "21"},
+		{"a text in a tag", &runicornv1.ListExperimentsRequest{Query: "gp"}, "1"},
+		{"a text in an id", &runicornv1.ListExperimentsRequest{Query: "20260304"}, "4"},
+		{"created at or after", &runicornv1.ListExperimentsRequest{CreatedAfter: timestamppb.New(day(4))}, "564"},
+		{"created before", &runicornv1.ListExperimentsRequest{CreatedBefore: timestamppb.New(day(2))}, "1"},
+		{"all filters must hold", &runicornv1.ListExperimentsRequest{Project: "vision", Tags: []string{"big"}, Query: "base"}, "1"},
+		{"none matches", &runicornv1.ListExperimentsRequest{Project: "none"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp, err := h.experiments.ListExperiments(t.Context(), tt.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := short(resp.GetExperiments()); got != tt.want || resp.GetTotalSize() != int32(len(tt.want)) {
+				t.Errorf("got %q of %d, want %q", got, resp.GetTotalSize(), tt.want)
+			}
+			if resp.GetReadTime().AsTime().IsZero() || resp.GetNextPageToken() != "" {
+				t.Errorf("got read time %v and token %q", resp.GetReadTime(), resp.GetNextPageToken())
+			}
+		})
+	}
+	if got := h.upstreams[0].Requests("GET /api/runs"); got > 2 {
+		t.Errorf("the list was read %d times, want the shared one", got)
+	}
+}
+
+func TestListExperimentsOrders(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
+	addSix(h.upstreams[0])
+	for order, want := range map[string]string{
+		"":                 "564321",
+		"create_time":      "123456",
+		"create_time desc": "564321",
+		"run_id desc":      "654321",
+		"path":             "563124",
+		"project":          "561234",
+		"name":             "564123", // r3 has none
+		"name desc":        "124563", // and is last again
+		"alias":            "152346",
+		"alias desc":       "512346",
+		"status":           "315624",
+		"status desc":      "421563",
+		"best_metric":      "123456",
+	} {
+		t.Run("by "+order, func(t *testing.T) {
+			resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: order})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := short(resp.GetExperiments()); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+	for _, order := range []string{"size", "name asc", "name desc desc", "NAME", "name,path"} {
+		_, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: order})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
+		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "order_by" {
+			t.Errorf("order %q: got violations %v, want order_by", order, got)
+		}
+	}
+}
+
+func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
+	h := newHarness(t)
+	all, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(experiments []*runicornv1.Experiment) []string {
+		var out []string
+		for _, e := range experiments {
+			out = append(out, e.GetResourceName())
+		}
+		return out
+	}
+	want := names(all.GetExperiments())
+	if len(want) < 12 || int(all.GetTotalSize()) != len(want) {
+		t.Fatalf("got %d experiments of %d", len(want), all.GetTotalSize())
+	}
+	var got []string
+	req := &runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 4}
+	for page := 0; page == 0 || req.GetPageToken() != ""; page++ {
+		resp, err := h.experiments.ListExperiments(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, names(resp.GetExperiments())...)
+		req.PageToken = resp.GetNextPageToken()
+		if page == 0 { // newer than all: it belongs before the first page
+			h.upstreams[2].AddRun(demoviewer.Run{Path: "new/run", Created: time.Now()})
+			for _, v := range h.deps.Fleet.All() {
+				v.Client.InvalidateRuns()
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the pages differ from the whole list:\n%s", cmp.Diff(want, got))
+	}
+}
+
+func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
+	h := newHarness(t)
+	list := func(viewer string) (*runicornv1.ListExperimentsResponse, error) {
+		return h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: viewer, PageSize: 2})
+	}
+	first, err := list("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.upstreams[1].fail(http.StatusInternalServerError)
+	h.deps.Fleet.All()[1].Client.InvalidateRuns()
+	resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{
+		Viewer: "-", PageSize: 1000, PageToken: first.GetNextPageToken(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.TotalSize != nil || len(resp.GetUnreachable()) != 1 || resp.GetUnreachable()[0].GetViewer() != "v060" ||
+		codes.Code(resp.GetUnreachable()[0].GetStatus().GetCode()) != codes.Internal { //nolint:gosec // a code
+		t.Errorf("got total %v and unreachable %v, want v060 with INTERNAL", resp.TotalSize, resp.GetUnreachable())
+	}
+	for _, e := range resp.GetExperiments() {
+		if e.GetViewer() == "v060" || slices.ContainsFunc(first.GetExperiments(), func(o *runicornv1.Experiment) bool {
+			return o.GetResourceName() == e.GetResourceName()
+		}) {
+			t.Errorf("%s is on the page", e.GetResourceName())
+		}
+	}
+	_, err = list("v060")
+	wantError(t, err, codes.Internal, "VIEWER_ERROR")
+	for i, u := range h.upstreams {
+		u.fail(http.StatusServiceUnavailable)
+		h.deps.Fleet.All()[i].Client.InvalidateRuns()
+	}
+	_, err = list("-")
+	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+}
+
+func TestListProjects(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07, demoviewer.Gen05)
+	addSix(h.upstreams[0])
+	h.upstreams[1].AddRun(demoviewer.Run{Project: "vision", Name: "old", Status: "running", Created: day(9)})
+	var got []string
+	req := &runicornv1.ListProjectsRequest{Viewer: "-", PageSize: 2}
+	for page := 0; page == 0 || req.GetPageToken() != ""; page++ {
+		resp, err := h.experiments.ListProjects(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.GetTotalSize() != 4 {
+			t.Errorf("got total %d, want 4", resp.GetTotalSize())
+		}
+		for _, p := range resp.GetProjects() {
+			got = append(got, fmt.Sprint(p.GetViewer(), " ", p.GetProject(), " ", p.GetUpdateTime().AsTime().Day(),
+				" ", p.GetExperimentCount(), " ", p.GetRunningCount()))
+		}
+		req.PageToken = resp.GetNextPageToken()
+	}
+	want := []string{"v053 vision 9 1 1", "v072 nlp 5 2 0", "v072 vision 3 3 1", "v072 visions 4 1 0"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("projects (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,201 @@
+package service
+
+import (
+	"context"
+	"slices"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// onlyWholeBin says what a Viewer of 0.5 can do in place of a single purge.
+const onlyWholeBin = "purge all_deleted, or exactly the runs that are in the recycle bin"
+
+// bins reads the recycle bins of what a request means by viewer.
+func (d *Deps) bins(ctx context.Context, viewer string) (*gathered[[]restclient.DeletedRun], error) {
+	return gather(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
+		return v.Client.RecycleBin(ctx)
+	})
+}
+
+// binned converts bins; the order is by the time of deletion.
+func binned(bins *gathered[[]restclient.DeletedRun]) []placed[*runicornv1.DeletedExperiment] {
+	var out []placed[*runicornv1.DeletedExperiment]
+	for _, a := range bins.answers {
+		for i := range a.value {
+			run := &a.value[i]
+			at := position{viewer: a.viewer.Name, id: clip(run.ID)}
+			if !run.DeletedTime.IsZero() {
+				at.key = numberKey(float64(run.DeletedTime.UnixMicro()))
+			}
+			out = append(out, placed[*runicornv1.DeletedExperiment]{at, deletedExperiment(a.viewer.Name, run)})
+		}
+	}
+	return out
+}
+
+// purge removes experiments for good, or says what would be removed.
+func (d *Deps) purge(ctx context.Context, req *runicornv1.PurgeExperimentsRequest) ([]*runicornv1.PurgeResult, error) {
+	read := d.changes
+	if req.GetAllDeleted() {
+		read = func(viewer string, _ []string) ([]*change, error) { return d.allDeleted(ctx, viewer) }
+	}
+	changes, err := read(req.GetViewer(), req.GetRunIds())
+	if err != nil {
+		return nil, err
+	}
+	p := purger{all: req.GetAllDeleted(), dryRun: req.GetDryRun()}
+	if err := perViewer(ctx, changes, p.apply); err != nil {
+		return nil, err
+	}
+	results := make([]*runicornv1.PurgeResult, 0, len(changes))
+	for _, c := range changes {
+		result := &runicornv1.PurgeResult{RunId: validText(c.asked), Status: statusOf(ctx, c.err).Proto()}
+		if c.freed != nil {
+			result.BytesFreed, result.BlobsDeleted = int64Of(c.freed.BytesFreed), int32Of(c.freed.BlobsDeleted)
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+// allDeleted makes a change of each run in one Viewer's bin.
+func (d *Deps) allDeleted(ctx context.Context, viewer string) ([]*change, error) {
+	v, err := d.Fleet.Get(viewer)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := v.Client.RecycleBin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*change, 0, len(bin))
+	for _, run := range bin {
+		out = append(out, &change{target: target{Viewer: v, runID: run.ID}, asked: run.ID})
+	}
+	return out, nil
+}
+
+// purger is a purge, understood.
+type purger struct {
+	all, dryRun bool
+}
+
+// apply purges runs of one Viewer: singly, or by emptying its bin where that
+// is all it can do.
+func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) error {
+	caps, err := v.Client.Capabilities(ctx)
+	if err != nil {
+		return err
+	}
+	if !caps.Has(restclient.CapPurgeBatch) {
+		return p.wholeBin(ctx, v, group, caps)
+	}
+	// Only whole folders can bring runs with ids of another form into a bin.
+	odd := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return sdkForm.MatchString(c.runID) })
+	single := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !sdkForm.MatchString(c.runID) })
+	if err := p.singly(ctx, v, single); err != nil {
+		return err
+	}
+	if len(odd) > 0 && !p.dryRun {
+		if err := emptyBin(ctx, v, odd); err != nil {
+			setAll(odd, err)
+		}
+	}
+	return nil
+}
+
+// singly purges runs one by one, in batches that the Viewer takes. What an
+// earlier batch did stays known when a later one fails.
+func (p purger) singly(ctx context.Context, v *fleet.Viewer, group []*change) error {
+	for ids := range slices.Chunk(runIDs(group), restclient.MaxPurge) {
+		of := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.runID) })
+		outcomes, err := v.Client.PurgeBatch(ctx, ids, p.dryRun)
+		if err != nil && len(ids) == len(runIDs(group)) {
+			return err
+		}
+		for _, c := range of {
+			outcome, answered := outcomes[c.runID]
+			switch {
+			case err != nil:
+				c.err = err
+			case !answered:
+				c.err = noOutcome(v.Name)
+			case !outcome.Success:
+				c.err = v.Client.ItemError(c.runID, firstOf(outcome.Errors, outcome.PartialFailures))
+			default:
+				c.freed = &outcome
+			}
+		}
+	}
+	return nil
+}
+
+// firstOf returns the first text of several lists.
+func firstOf(lists ...restclient.Texts) string {
+	for _, list := range lists {
+		if len(list) > 0 {
+			return list[0]
+		}
+	}
+	return ""
+}
+
+// wholeBin empties the bin of a Viewer that cannot purge singly, if the runs
+// are exactly what is in it: nobody may lose a run that was not named. What is
+// deleted between the look and the emptying is lost all the same; the Viewer
+// gives no means against that.
+func (p purger) wholeBin(ctx context.Context, v *fleet.Viewer, group []*change, caps *restclient.Capabilities) error {
+	if !p.all {
+		bin, err := v.Client.RecycleBin(ctx)
+		if err != nil {
+			return err
+		}
+		if !sameRuns(bin, runIDs(group)) {
+			setAll(group, lacks(v.Name, caps, restclient.CapPurgeBatch, onlyWholeBin))
+			return nil
+		}
+	}
+	if p.dryRun {
+		return nil
+	}
+	return emptyBin(ctx, v, group)
+}
+
+// sameRuns reports whether a bin holds exactly the runs of ids.
+func sameRuns(bin []restclient.DeletedRun, ids []string) bool {
+	inBin := make([]string, 0, len(bin))
+	for _, run := range bin {
+		inBin = append(inBin, run.ID)
+	}
+	slices.Sort(inBin)
+	return slices.Equal(slices.Compact(inBin), slices.Sorted(slices.Values(ids)))
+}
+
+// setAll gives the runs of a group one error, each as its own: the call
+// itself is OK.
+func setAll(group []*change, err error) {
+	for _, c := range group {
+		c.err = err
+	}
+}
+
+// emptyBin empties a bin, and looks what is left in it if it was not all: the
+// Viewer only says how many runs it deleted.
+func emptyBin(ctx context.Context, v *fleet.Viewer, group []*change) error {
+	deleted, err := v.Client.EmptyBin(ctx)
+	if err != nil || deleted >= int64(len(runIDs(group))) {
+		return err
+	}
+	left, err := v.Client.RecycleBin(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range group {
+		if slices.ContainsFunc(left, func(run restclient.DeletedRun) bool { return run.ID == c.runID }) {
+			c.err = v.Client.ItemError(c.runID, "the run is still in the recycle bin")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package service
+
+import (
+	"context"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// experimentService serves ExperimentService.
+type experimentService struct {
+	runicornv1.UnimplementedExperimentServiceServer
+	Deps
+}
+
+// ListExperiments filters, orders and pages the shared lists.
+func (s *experimentService) ListExperiments(ctx context.Context, req *runicornv1.ListExperimentsRequest) (*runicornv1.ListExperimentsResponse, error) {
+	query, err := newListQuery(req)
+	if err != nil {
+		return nil, err
+	}
+	selected, err := s.selectRuns(ctx, req.GetViewer(), query.filter)
+	if err != nil {
+		return nil, err
+	}
+	page, next := query.page(selected.entries)
+	experiments, err := s.complete(ctx, page, req.GetView())
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.ListExperimentsResponse{
+		Experiments: experiments, NextPageToken: next, Unreachable: selected.unreachable,
+		TotalSize: totalSize(len(selected.entries), selected.unreachable), ReadTime: timeOf(selected.readTime),
+	}, nil
+}
+
+// GetExperiment reads one experiment.
+func (s *experimentService) GetExperiment(ctx context.Context, req *runicornv1.GetExperimentRequest) (*runicornv1.GetExperimentResponse, error) {
+	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	get := s.full
+	if req.GetView() == runicornv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
+		get = s.basic
+	}
+	experiment, err := get(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.GetExperimentResponse{Experiment: experiment}, nil
+}
+
+// ListProjects counts the shared lists by project.
+func (s *experimentService) ListProjects(ctx context.Context, req *runicornv1.ListProjectsRequest) (*runicornv1.ListProjectsResponse, error) {
+	paging, err := newPager(req)
+	if err != nil {
+		return nil, err
+	}
+	selected, err := s.selectRuns(ctx, req.GetViewer(), nil)
+	if err != nil {
+		return nil, err
+	}
+	projects := projectsOf(selected.entries)
+	page, next := cut(paging, projects, false)
+	return &runicornv1.ListProjectsResponse{
+		Projects: page, NextPageToken: next, Unreachable: selected.unreachable,
+		TotalSize: totalSize(len(projects), selected.unreachable),
+	}, nil
+}
+
+// UpdateExperiment changes alias, tags and path, all or none of them.
+func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicornv1.UpdateExperimentRequest) (*runicornv1.UpdateExperimentResponse, error) {
+	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mayUpdate(ctx, t, req); err != nil {
+		return nil, err
+	}
+	if err := update(ctx, t, req); err != nil {
+		return nil, err
+	}
+	experiment, err := s.basic(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.UpdateExperimentResponse{Experiment: experiment}, nil
+}
+
+// DeleteExperiments moves experiments to the bin.
+func (s *experimentService) DeleteExperiments(ctx context.Context, req *runicornv1.DeleteExperimentsRequest) (*runicornv1.DeleteExperimentsResponse, error) {
+	results, err := s.moveAll(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).SoftDelete)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.DeleteExperimentsResponse{Results: results}, nil
+}
+
+// ListDeletedExperiments lists the bins.
+func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *runicornv1.ListDeletedExperimentsRequest) (*runicornv1.ListDeletedExperimentsResponse, error) {
+	paging, err := newPager(req)
+	if err != nil {
+		return nil, err
+	}
+	bins, err := s.bins(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	deleted := binned(bins)
+	page, next := cut(paging, deleted, true)
+	return &runicornv1.ListDeletedExperimentsResponse{
+		DeletedExperiments: page, NextPageToken: next, Unreachable: bins.unreachable,
+		TotalSize: totalSize(len(deleted), bins.unreachable),
+	}, nil
+}
+
+// RestoreExperiments takes experiments out of the bin.
+func (s *experimentService) RestoreExperiments(ctx context.Context, req *runicornv1.RestoreExperimentsRequest) (*runicornv1.RestoreExperimentsResponse, error) {
+	results, err := s.moveAll(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).Restore)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.RestoreExperimentsResponse{Results: results}, nil
+}
+
+// PurgeExperiments removes experiments for good.
+func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicornv1.PurgeExperimentsRequest) (*runicornv1.PurgeExperimentsResponse, error) {
+	if s.DisablePurge {
+		return nil, disabled("purging", "--enable-purge")
+	}
+	results, err := s.purge(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.PurgeExperimentsResponse{Results: results, DryRun: req.GetDryRun()}, nil
+}
+
+// GetEnvironment reads what was captured of an experiment's machine.
+func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornv1.GetEnvironmentRequest) (*runicornv1.GetEnvironmentResponse, error) {
+	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	environment, err := t.Client.GetEnvironment(ctx, t.runID)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.GetEnvironmentResponse{
+		Available: environment.Available, Environment: valuesOf(environment.Values),
+		Viewer: t.Name, RunId: validText(t.runID),
+	}, nil
+}

@@ -1,0 +1,131 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+)
+
+// maxMargin is the most of a caller's time that is kept back for sending an
+// answer without the Viewers that were too slow.
+const maxMargin = time.Second
+
+// answered is what one Viewer said.
+type answered[T any] struct {
+	viewer *fleet.Viewer
+	value  T
+}
+
+// gathered is what several Viewers said, in their order, and who did not.
+type gathered[T any] struct {
+	answers     []answered[T]
+	unreachable []*runicornv1.UnreachableViewer
+}
+
+// totalSize is the number of items over all pages; it is not known where a
+// Viewer did not answer.
+func totalSize(n int, unreachable []*runicornv1.UnreachableViewer) *int32 {
+	if len(unreachable) > 0 {
+		return nil
+	}
+	return new(clamp32(int64(n)))
+}
+
+// gather asks what a list means by viewer. One Viewer's failure is the call's;
+// of all Viewers those that fail are unreachable, and only if none answers the
+// call fails. The Viewers are asked side by side.
+func gather[T any](ctx context.Context, d *Deps, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*gathered[T], error) {
+	viewers, err := d.viewers(viewer)
+	if err != nil {
+		return nil, err
+	}
+	if viewer != allViewers {
+		value, err := ask(ctx, viewers[0])
+		if err != nil {
+			return nil, err
+		}
+		return &gathered[T]{answers: []answered[T]{{viewers[0], value}}}, nil
+	}
+	values, errs := askEach(ctx, viewers, ask)
+	g := &gathered[T]{}
+	for i, v := range viewers {
+		if errs[i] == nil {
+			g.answers = append(g.answers, answered[T]{v, values[i]})
+			continue
+		}
+		g.unreachable = append(g.unreachable, &runicornv1.UnreachableViewer{
+			Viewer: v.Name, Status: statusOf(ctx, errs[i]).Proto(),
+		})
+	}
+	if len(g.answers) == 0 {
+		return nil, noneAnswered(ctx, errs)
+	}
+	return g, nil
+}
+
+// askEach asks Viewers side by side, and gives up on slow ones in time to
+// answer without them.
+func askEach[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
+	values, errs := make([]T, len(viewers)), make([]error, len(viewers))
+	early, cancel := inTime(ctx)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i, v := range viewers {
+		asking.Go(func() {
+			values[i], errs[i] = ask(early, v)
+			errs[i] = tooSlow(ctx, v.Name, errs[i])
+		})
+	}
+	asking.Wait()
+	return values, errs
+}
+
+// inTime returns a context that ends a little before the caller's deadline.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := min(time.Until(deadline)/10, maxMargin)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
+// tooSlow names the Viewer for an error of our own early deadline.
+func tooSlow(ctx context.Context, viewer string, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	return &failure{
+		code: codes.DeadlineExceeded, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT,
+		message:  fmt.Sprintf("viewer %s: no answer in time", viewer),
+		metadata: map[string]string{"viewer": viewer}, cause: err,
+	}
+}
+
+// noneAnswered is the error of a list over all Viewers that nobody answered:
+// the caller's own end of patience, or UNAVAILABLE with each one's error.
+func noneAnswered(ctx context.Context, errs []error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	said := []string{"no viewer answered"}
+	for _, err := range errs {
+		said = append(said, toFailure(ctx, err).message)
+	}
+	return &failure{
+		code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: strings.Join(said, "; "),
+		metadata: map[string]string{"viewer": allViewers}, cause: errors.Join(errs...),
+		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
+	}
+}

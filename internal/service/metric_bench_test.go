@@ -1,0 +1,34 @@
+package service
+
+import (
+	"testing"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// BenchmarkGetMetrics asks for a run at rest that is in the cache: all of it,
+// and a thinned part of it.
+func BenchmarkGetMetrics(b *testing.B) {
+	h := newHarness(b, demoviewer.Gen06)
+	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(10_000, func(step int) float64 {
+		return float64(step)
+	}))})
+	for _, bench := range []struct {
+		name string
+		req  *runicornv1.GetMetricsRequest
+	}{
+		{"10000 points", &runicornv1.GetMetricsRequest{RunId: id}},
+		{"the last point", &runicornv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}},
+		{"thinned to 500", &runicornv1.GetMetricsRequest{RunId: id, Downsample: &runicornv1.Downsample{MaxPoints: 500}}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := h.metrics.GetMetrics(b.Context(), bench.req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,176 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+const (
+	// defaultRuns is how many experiments are read where max_runs is 0.
+	defaultRuns = 100
+	// parallelReads is how many experiments one call reads at a time. Each
+	// Viewer's client has its own bound on top.
+	parallelReads = 8
+)
+
+// chooser is the part of a request that says which experiments it is about.
+type chooser interface {
+	GetViewer() string
+	GetRunIds() []string
+	GetFilter() *runicornv1.ExperimentFilter
+	GetMaxRuns() int32
+}
+
+// chosen are the experiments that one call reads.
+type chosen struct {
+	entries []entry
+	// read counts those that were read; the others are in notRead, with those
+	// beyond max_runs and the Viewers whose list could not be had.
+	read    int
+	notRead []*runicornv1.NotReadExperiment
+}
+
+// choose finds the experiments of a request: those that it names, in its order,
+// or those that its filter selects, the newest first. Of more than max_runs the
+// newest are taken.
+func (d *Deps) choose(ctx context.Context, req chooser) (*chosen, error) {
+	c := &chosen{}
+	var err error
+	if len(req.GetRunIds()) > 0 {
+		c.entries, err = d.named(ctx, req.GetViewer(), req.GetRunIds())
+	} else {
+		err = c.filter(ctx, d, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.limit(cmp.Or(int(req.GetMaxRuns()), defaultRuns))
+	return c, nil
+}
+
+// filter selects from the shared lists. A Viewer that does not answer is not
+// read, as a whole.
+func (c *chosen) filter(ctx context.Context, d *Deps, req chooser) error {
+	s, err := d.selectRuns(ctx, req.GetViewer(), req.GetFilter())
+	if err != nil {
+		return err
+	}
+	for _, u := range s.unreachable {
+		c.notRead = append(c.notRead, &runicornv1.NotReadExperiment{Viewer: u.GetViewer(), Status: u.GetStatus()})
+	}
+	slices.SortStableFunc(s.entries, newestFirst)
+	c.entries = s.entries
+	return nil
+}
+
+// named finds named experiments in the shared lists. One that is in none, or
+// whose list cannot be had, is an entry of nothing but its id: reading it will
+// say what is the matter.
+func (d *Deps) named(ctx context.Context, viewer string, ids []string) ([]entry, error) {
+	targets, err := d.targets(viewer, "run_ids", ids)
+	if err != nil {
+		return nil, err
+	}
+	var viewers []*fleet.Viewer
+	for _, t := range targets {
+		if !slices.Contains(viewers, t.Viewer) {
+			viewers = append(viewers, t.Viewer)
+		}
+	}
+	lists, errs := askEach(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
+		return v.Client.Runs(ctx)
+	})
+	entries := make([]entry, 0, len(targets))
+	for _, t := range targets {
+		e := entry{viewer: t.Viewer, run: &restclient.Run{ID: t.runID}}
+		i := slices.Index(viewers, t.Viewer)
+		if errs[i] == nil {
+			if run := lists[i].Find(t.runID); run != nil {
+				e.run, e.lossy = run, lists[i].Lossy
+			}
+		}
+		entries = append(entries, e)
+	}
+	return uniqueEntries(entries), nil
+}
+
+// uniqueEntries leaves out an experiment that was named twice, by its id and by
+// its resource name.
+func uniqueEntries(entries []entry) []entry {
+	seen := make(map[string]bool, len(entries))
+	return slices.DeleteFunc(entries, func(e entry) bool {
+		name := e.target().name()
+		defer func() { seen[name] = true }()
+		return seen[name]
+	})
+}
+
+// newestFirst orders by age, unknown ages last.
+func newestFirst(a, b entry) int {
+	return cmp.Or(b.run.CreatedTime.Compare(a.run.CreatedTime.Time), cmp.Compare(b.run.ID, a.run.ID))
+}
+
+// limit leaves the newest experiments, and says which are not read for that.
+func (c *chosen) limit(maxRuns int) {
+	if len(c.entries) <= maxRuns {
+		return
+	}
+	slices.SortStableFunc(c.entries, newestFirst)
+	for _, e := range c.entries[maxRuns:] {
+		c.addNotRead(context.Background(), &e, &failure{
+			code:     codes.ResourceExhausted,
+			reason:   runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			message:  fmt.Sprintf("one of the experiments beyond max_runs, of which the newest %d are read", maxRuns),
+			metadata: map[string]string{"limit": "max_runs " + strconv.Itoa(maxRuns)},
+		})
+	}
+	c.entries = c.entries[:maxRuns]
+}
+
+func (c *chosen) addNotRead(ctx context.Context, e *entry, err error) {
+	c.notRead = append(c.notRead, &runicornv1.NotReadExperiment{
+		Viewer: e.viewer.Name, RunId: validText(e.run.ID), Status: statusOf(ctx, err).Proto(),
+	})
+}
+
+// readEach gives the chosen experiments to use, by their place in entries and
+// several at a time, until shortly before the caller's deadline. What was not
+// read by then, or failed, is in notRead. An error of use ends the call.
+func (d *Deps) readEach(ctx context.Context, c *chosen, use func(i int, v *runlog.View) error) error {
+	timed, stop := inTime(ctx)
+	defer stop()
+	reading, early := errgroup.WithContext(timed)
+	reading.SetLimit(parallelReads)
+	errs := make([]error, len(c.entries))
+	for i := range c.entries {
+		reading.Go(func() (fatal error) {
+			errs[i] = d.readRun(early, c.entries[i].target(), func(v *runlog.View) error {
+				fatal = use(i, v)
+				return fatal
+			})
+			return fatal
+		})
+	}
+	if err := cmp.Or(reading.Wait(), ctx.Err()); err != nil {
+		return err
+	}
+	for i, err := range errs {
+		if err == nil {
+			c.read++
+		} else {
+			c.addNotRead(ctx, &c.entries[i], tooSlow(ctx, c.entries[i].viewer.Name, err))
+		}
+	}
+	return nil
+}

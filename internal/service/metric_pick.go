@@ -1,0 +1,184 @@
+package service
+
+import (
+	"math"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+const (
+	// maxAnswer bounds a unary answer with points. Clients refuse messages beyond
+	// 4 MiB by default, and JSON makes points three times as large.
+	maxAnswer = 3 << 20
+	// minPoint is the least that a point takes in a message: a step, a time and
+	// a short text.
+	minPoint = 11
+)
+
+// picker picks the points of one GetMetrics.
+type picker struct {
+	selection eventlog.Selection
+	limit     int // of the first points of each series; none if 0
+	last      int // of the newest ones; none if 0
+	maxPoints int // of a thinned series; not thinned if 0
+}
+
+func newPicker(req *runicornv1.GetMetricsRequest) *picker {
+	p := &picker{
+		selection: metricSelection(req),
+		limit:     int(req.GetLimit()),
+		last:      int(req.GetLast()),
+		maxPoints: int(req.GetDownsample().GetMaxPoints()),
+	}
+	p.selection.MinStep, p.selection.MaxStep = req.MinStep, req.MaxStep
+	return p
+}
+
+// series picks metric by metric, so that no more than one of them is copied
+// beyond what the answer can carry.
+func (p *picker) series(v *runlog.View) ([]*runicornv1.MetricSeries, error) {
+	var out []*runicornv1.MetricSeries
+	room := maxAnswer
+	for _, name := range v.Table.Names(p.selection) {
+		picked, err := p.metric(v, name, room)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range picked {
+			room -= proto.Size(s)
+		}
+		if room < 0 {
+			return nil, answerTooLarge()
+		}
+		out = append(out, picked...)
+	}
+	return out, nil
+}
+
+// metric picks the points of one metric, one series per kind. More than room
+// bytes are refused, if possible before anything is copied.
+func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornv1.MetricSeries, error) {
+	one := p.selection
+	one.Names, one.Prefixes = []string{name}, nil
+	var counts [eventlog.KindText + 1]int
+	if p.mustCount(v.Table, room) {
+		for _, s := range v.Table.Stats(one) {
+			counts[s.Kind] = s.Count
+		}
+	}
+	if p.leastSize(counts[:]) > room {
+		return nil, answerTooLarge()
+	}
+	var out []*runicornv1.MetricSeries
+	series := p.cut(v.Table, one)
+	for i := range series {
+		s := &series[i]
+		total := max(counts[s.Kind], s.Len())
+		p.thin(s)
+		out = append(out, metricSeries(s))
+		if s.Len() < total {
+			out[i].Kept, out[i].Total = new(int64(s.Len())), new(int64(total))
+		}
+	}
+	if v.Origin == runlog.FromMergedTable {
+		out = withIndeterminate(out, name, v.Table.Indeterminate(name))
+	}
+	return out, nil
+}
+
+// mustCount says whether the points have to be counted first: to say how many
+// there were before a cut, or because there may be far too many.
+func (p *picker) mustCount(t *eventlog.Table, room int) bool {
+	return p.limit > 0 || p.last > 0 || t.Cells() > room/minPoint
+}
+
+// leastSize is the least size of the series with as many points.
+func (p *picker) leastSize(counts []int) int {
+	size := 0
+	for _, n := range counts {
+		for _, bound := range []int{p.limit, p.last, p.maxPoints} {
+			if bound > 0 {
+				n = min(n, bound)
+			}
+		}
+		size += n * minPoint
+	}
+	return size
+}
+
+// cut copies the selected points, or the first or newest of each series.
+func (p *picker) cut(t *eventlog.Table, selection eventlog.Selection) []eventlog.Series {
+	switch {
+	case p.limit > 0:
+		return t.First(selection, p.limit)
+	case p.last > 0:
+		return t.Last(selection, p.last)
+	}
+	return t.Series(selection)
+}
+
+// thin leaves at most maxPoints of a series.
+func (p *picker) thin(s *eventlog.Series) {
+	if p.maxPoints == 0 || s.Len() <= p.maxPoints {
+		return
+	}
+	switch s.Kind {
+	case eventlog.KindText:
+		s.Keep(downsample.PickChanges(s.Texts, p.maxPoints))
+	case eventlog.KindBoolean:
+		s.Keep(downsample.PickChanges(s.Values, p.maxPoints))
+	default:
+		s.Keep(downsample.Pick(s.Steps, s.Values, p.maxPoints))
+	}
+}
+
+// withIndeterminate says how many cells of a metric may have been NaN or ±Inf;
+// a metric that has no other cells is a series without points.
+func withIndeterminate(series []*runicornv1.MetricSeries, name string, cells int) []*runicornv1.MetricSeries {
+	if len(series) == 0 && cells > 0 {
+		series = append(series, metricSeries(&eventlog.Series{Name: name, Kind: eventlog.KindNumber}))
+	}
+	for _, s := range series {
+		s.IndeterminateCells = new(int64(cells))
+	}
+	return series
+}
+
+// keepFinite leaves the finite values of a series.
+func keepFinite(s *eventlog.Series) {
+	kept := make([]int, 0, s.Len())
+	for i, v := range s.Values {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			kept = append(kept, i)
+		}
+	}
+	if len(kept) < s.Len() {
+		s.Keep(kept)
+	}
+}
+
+// checkSize refuses an answer that is too large after all.
+func checkSize[M proto.Message](m M) (M, error) {
+	if proto.Size(m) > maxAnswer {
+		var none M
+		return none, answerTooLarge()
+	}
+	return m, nil
+}
+
+// answerTooLarge refuses to cut an answer in silence.
+func answerTooLarge() error {
+	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
+	return &failure{
+		code:     codes.ResourceExhausted,
+		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		message:  "the answer would be larger than 3 MiB; instead, use " + instead,
+		metadata: map[string]string{"instead": instead},
+	}
+}

@@ -1,0 +1,140 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// runSource is one run of a Viewer as runlog reads it.
+type runSource struct{ target }
+
+var _ runlog.Source = runSource{}
+
+// readRun gives the run's parsed view to use, which must neither change nor
+// keep it.
+func (d *Deps) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
+	key := runlog.Key{Viewer: t.Name, RunID: t.runID}
+	return lineTooLong(t, d.Cache.Read(ctx, key, runSource{t}, use))
+}
+
+// lineTooLong says of which run a line is too long.
+func lineTooLong(t target, err error) error {
+	e, ok := errors.AsType[*eventlog.LineTooLongError](err)
+	if !ok {
+		return err
+	}
+	return &failure{
+		code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, cause: err,
+		message: fmt.Sprintf("%s: %v", t.name(), e),
+		metadata: map[string]string{
+			"viewer": t.Name, "run_id": t.runID, "offset": strconv.FormatInt(e.Offset, 10),
+		},
+	}
+}
+
+// partStates are the states of a read that has an answer.
+var partStates = map[restclient.FileState]runlog.PartState{
+	restclient.FileRanged:    runlog.PartRanged,
+	restclient.FileWhole:     runlog.PartWhole,
+	restclient.FileUnchanged: runlog.PartUnchanged,
+	restclient.FileShrunk:    runlog.PartShrunk,
+	restclient.FileNotYet:    runlog.PartNotYet,
+}
+
+// ReadEvents reads the event file, from 0.6 on.
+func (s runSource) ReadEvents(ctx context.Context, offset, length int64) (*runlog.Part, error) {
+	file, err := s.Client.ReadFile(ctx, s.runID, restclient.FileEvents, offset, length)
+	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
+		return nil, fmt.Errorf("%w: %w", runlog.ErrNoEvents, err)
+	}
+	if err != nil {
+		return nil, markGone(err)
+	}
+	state, ok := partStates[file.State]
+	if !ok {
+		return nil, errors.Join(s.gone(), file.Close())
+	}
+	return &runlog.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
+}
+
+// ReadTable reads the merged table.
+func (s runSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (runlog.TableInfo, error) {
+	info, err := s.Client.Table(ctx, s.runID, put, nulls)
+	return tableInfo(&info), markGone(err)
+}
+
+// ProbeTable asks how large the merged table is.
+func (s runSource) ProbeTable(ctx context.Context) (runlog.TableInfo, error) {
+	info, err := s.Client.ProbeTable(ctx, s.runID)
+	return tableInfo(&info), markGone(err)
+}
+
+func tableInfo(info *restclient.TableInfo) runlog.TableInfo {
+	return runlog.TableInfo{Columns: info.Columns, Total: info.Total, LastStep: info.LastStep}
+}
+
+// HasEnded asks the run's status file, which is the truth, and the list where
+// there is none: on 0.5.3, and of runs that were brought in without one.
+func (s runSource) HasEnded(ctx context.Context) (bool, error) {
+	doc, err := s.Client.StatusFile(ctx, s.runID)
+	e, _ := errors.AsType[*restclient.Error](err)
+	switch {
+	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileNotYet:
+		return s.isListedAsEnded(ctx)
+	case e != nil && e.Kind == restclient.KindMalformed:
+		return false, nil // the SDK is writing it at this moment, so the run lives
+	case err != nil:
+		return false, markGone(err)
+	case doc.State == restclient.FileGone:
+		return false, s.gone()
+	}
+	return isTerminal(doc.Value.Status), nil
+}
+
+// isListedAsEnded asks the shared list, and the run itself where it is not in
+// it.
+func (s runSource) isListedAsEnded(ctx context.Context) (bool, error) {
+	list, err := s.Client.Runs(ctx)
+	if err != nil {
+		return false, err
+	}
+	if run := list.Find(s.runID); run != nil {
+		return isTerminal(run.Status), nil
+	}
+	run, err := s.Client.GetRun(ctx, s.runID)
+	if err != nil {
+		return false, markGone(err)
+	}
+	return isTerminal(run.Status), nil
+}
+
+// isTerminal says whether a status means that nothing more will be logged. An
+// unknown one does not.
+func isTerminal(status restclient.Text) bool {
+	return status.Known && status.Value != "" && !strings.EqualFold(status.Value, "running")
+}
+
+// markGone marks the error of a run that does not exist.
+func markGone(err error) error {
+	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindNotFound {
+		return fmt.Errorf("%w: %w", runlog.ErrGone, err)
+	}
+	return err
+}
+
+// gone is the error of a run that is not there any more.
+func (s runSource) gone() error {
+	return fmt.Errorf("%w: %w", runlog.ErrGone, &restclient.Error{
+		Kind: restclient.KindNotFound, Viewer: s.Name, Resource: "run", ResourceID: s.runID,
+	})
+}

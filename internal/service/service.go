@@ -1,0 +1,92 @@
+// Package service is the translation between the contract and the Viewers:
+// one file per gRPC service, and the one table of errors and the one table of
+// roles.
+//
+// It must not know net/http, URLs or status numbers of HTTP; those stay in
+// restclient. A call comes in through the interceptors that Chain lists,
+// reaches a method that asks a Viewer's client, converts and returns, and its
+// plain error is made a status with details by the table in errors.go on the
+// way out. Methods do no more than that: what they need besides has a file of
+// its own, named for what it does.
+package service
+
+import (
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// Deps is what the services work with. Fleet and Cache are required.
+type Deps struct {
+	// Fleet is the Viewers.
+	Fleet *fleet.Fleet
+	// Cache holds parsed runs.
+	Cache *runlog.Cache
+	// Log takes what callers must not see, such as the causes of defects.
+	Log *slog.Logger
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// AllowConfigWrites permits UpdateConfig.
+	AllowConfigWrites bool
+	// DisablePurge turns PurgeExperiments off; it is so beyond loopback.
+	DisablePurge bool
+	// Draining is closed when the server begins to shut down: live streams then
+	// end with SERVER_DRAINING. Nil means never.
+	Draining <-chan struct{}
+}
+
+// Register adds the five services to a server. Their errors are plain until
+// the interceptors of Chain have seen them.
+func Register(r grpc.ServiceRegistrar, d Deps) {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	runicornv1.RegisterExperimentServiceServer(r, &experimentService{Deps: d})
+	runicornv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
+	runicornv1.RegisterArtifactServiceServer(r, &artifactService{Deps: d})
+	runicornv1.RegisterRemoteServiceServer(r, &remoteService{Deps: d})
+	runicornv1.RegisterViewerServiceServer(r, &viewerService{Deps: d})
+}
+
+// artifactService serves ArtifactService.
+type artifactService struct {
+	runicornv1.UnimplementedArtifactServiceServer
+	Deps
+}
+
+// remoteService serves RemoteService.
+type remoteService struct {
+	runicornv1.UnimplementedRemoteServiceServer
+	Deps
+}
+
+// requests returns an empty message of every request of the contract.
+func requests() []proto.Message {
+	var out []proto.Message
+	for _, file := range []protoreflect.FileDescriptor{
+		runicornv1.File_runicorn_v1_experiment_service_proto,
+		runicornv1.File_runicorn_v1_metric_service_proto,
+		runicornv1.File_runicorn_v1_artifact_service_proto,
+		runicornv1.File_runicorn_v1_remote_service_proto,
+		runicornv1.File_runicorn_v1_viewer_service_proto,
+	} {
+		methods := file.Services().Get(0).Methods()
+		for i := range methods.Len() {
+			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
+				out = append(out, mt.Zero().Interface())
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,75 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// allViewers is the viewer of a list that means every one.
+const allViewers = "-"
+
+// target is one experiment on one Viewer.
+type target struct {
+	*fleet.Viewer
+	runID string
+}
+
+// resourceName returns the name of an experiment over all viewers.
+func resourceName(viewer, runID string) string {
+	return "viewers/" + viewer + "/experiments/" + runID
+}
+
+// name returns the target's resource name.
+func (t target) name() string { return resourceName(t.Name, t.runID) }
+
+// target finds what a request means by viewer and a run id or resource name,
+// which wins. Field is the request's name for the id. A refused id reaches no
+// Viewer.
+func (d *Deps) target(viewer, field, id string) (target, error) {
+	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {
+		name, runID, found := strings.Cut(rest, "/experiments/")
+		if !found {
+			return target{}, &restclient.IDError{Field: field, Reason: "must be a run id or viewers/{viewer}/experiments/{run_id}"}
+		}
+		viewer, id = name, runID
+	}
+	if err := restclient.CheckID(field, id); err != nil {
+		return target{}, err
+	}
+	v, err := d.Fleet.Get(viewer)
+	if err != nil {
+		return target{}, err
+	}
+	return target{Viewer: v, runID: id}, nil
+}
+
+// targets finds several. The field of a refused id has its index.
+func (d *Deps) targets(viewer, field string, ids []string) ([]target, error) {
+	out := make([]target, 0, len(ids))
+	for i, id := range ids {
+		t, err := d.target(viewer, fmt.Sprintf("%s[%d]", field, i), id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// viewers finds what a list means by viewer: all of them, or one.
+func (d *Deps) viewers(viewer string) ([]*fleet.Viewer, error) {
+	if viewer == allViewers {
+		return d.Fleet.All(), nil
+	}
+	v, err := d.Fleet.Get(viewer)
+	if err != nil {
+		return nil, err
+	}
+	return []*fleet.Viewer{v}, nil
+}
+
+// isResourceName reports whether an id is a resource name.
+func isResourceName(id string) bool { return strings.HasPrefix(id, "viewers/") }

@@ -1,0 +1,125 @@
+package service
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// valueOf converts one free-form value. A null is JSON text, so that its key
+// is not lost.
+func valueOf(v restclient.Value) *runicornv1.Value {
+	switch v.Kind {
+	case restclient.ValueNumber:
+		return &runicornv1.Value{Kind: &runicornv1.Value_Number{Number: v.Number}}
+	case restclient.ValueInteger:
+		return &runicornv1.Value{Kind: &runicornv1.Value_Integer{Integer: v.Integer}}
+	case restclient.ValueBool:
+		return &runicornv1.Value{Kind: &runicornv1.Value_Flag{Flag: v.Bool}}
+	case restclient.ValueText:
+		return &runicornv1.Value{Kind: &runicornv1.Value_Text{Text: validText(v.Text)}}
+	case restclient.ValueDecimal, restclient.ValueJSON:
+		return &runicornv1.Value{Kind: &runicornv1.Value_Json{Json: compact(validText(v.Text))}}
+	}
+	return &runicornv1.Value{Kind: &runicornv1.Value_Json{Json: "null"}}
+}
+
+// compact leaves the spaces out of JSON: the SDK indents its files.
+func compact(text string) string {
+	raw := jsontext.Value(text)
+	if raw.Compact() != nil {
+		return text
+	}
+	return string(raw)
+}
+
+// valuesOf converts a free-form map.
+func valuesOf(values restclient.Values) map[string]*runicornv1.Value {
+	if len(values) == 0 {
+		return nil
+	}
+	out := make(map[string]*runicornv1.Value, len(values))
+	for key, v := range values {
+		out[validText(key)] = valueOf(v)
+	}
+	return out
+}
+
+// finite returns the number of a value if it is one and finite.
+func finite(v restclient.Value) *float64 {
+	n := v.Number
+	switch v.Kind {
+	case restclient.ValueInteger:
+		n = float64(v.Integer)
+	case restclient.ValueNumber, restclient.ValueDecimal:
+	default:
+		return nil
+	}
+	if math.IsNaN(n) || math.IsInf(n, 0) {
+		return nil
+	}
+	return &n
+}
+
+// timeOf converts a time; an unknown one is absent.
+func timeOf(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// newest returns the latest of times, the zero one if none is known.
+func newest(times ...time.Time) time.Time {
+	var last time.Time
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}
+
+// int32Of and int64Of convert numbers that may be unknown.
+func int32Of(n restclient.Int) *int32 {
+	if !n.Known {
+		return nil
+	}
+	return new(clamp32(n.Value))
+}
+
+func int64Of(n restclient.Int) *int64 {
+	if !n.Known {
+		return nil
+	}
+	return &n.Value
+}
+
+// floatOf converts a number that may be unknown.
+func floatOf(n restclient.Float) *float64 {
+	if !n.Known {
+		return nil
+	}
+	return &n.Value
+}
+
+// clamp32 fits a count into the contract's int32.
+func clamp32(n int64) int32 {
+	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // it is within the bounds
+}
+
+// replaced reports whether a text has the mark of bytes that were not UTF-8.
+func replaced(texts ...string) bool {
+	for _, text := range texts {
+		if strings.ContainsRune(text, '\uFFFD') {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,146 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+const (
+	// maxCheck is how long GetViewer waits before it calls a Viewer busy.
+	maxCheck = 5 * time.Second
+	// maxLook is how long ListViewers waits for all of them.
+	maxLook = time.Second
+)
+
+// checkups is the memory of the last check of each Viewer. It is safe for
+// concurrent use; its zero value knows nothing.
+type checkups struct {
+	mu    sync.Mutex
+	known map[string]*runicornv1.Viewer
+}
+
+// last returns a copy of what is known of a Viewer.
+func (c *checkups) last(v *fleet.Viewer) *runicornv1.Viewer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.known[v.Name]; known != nil {
+		return proto.CloneOf(known)
+	}
+	return &runicornv1.Viewer{
+		Viewer: v.Name, Url: v.Client.BaseURL(), IsDefault: v.Default,
+		Origin: runicornv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED,
+		Health: &runicornv1.ViewerHealth{},
+	}
+}
+
+// keep remembers a check.
+func (c *checkups) keep(viewer *runicornv1.Viewer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = make(map[string]*runicornv1.Viewer)
+	}
+	c.known[viewer.GetViewer()] = proto.CloneOf(viewer)
+}
+
+// checkAll looks at all Viewers side by side.
+func (s *viewerService) checkAll(ctx context.Context) []*runicornv1.Viewer {
+	viewers := s.Fleet.All()
+	out := make([]*runicornv1.Viewer, len(viewers))
+	var checking sync.WaitGroup
+	for i, v := range viewers {
+		checking.Go(func() { out[i] = s.check(ctx, v, maxLook) })
+	}
+	checking.Wait()
+	return out
+}
+
+// check asks a Viewer how it is and what it can do, for at most patience. What
+// it does not say now is what it said last.
+func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience time.Duration) *runicornv1.Viewer {
+	early, cancel := inTime(ctx)
+	defer cancel()
+	early, stop := context.WithTimeout(early, patience)
+	defer stop()
+	viewer := s.checks.last(v)
+	start := time.Now()
+	said, err := v.Client.Health(early)
+	latency := time.Since(start)
+	var caps *restclient.Capabilities
+	if err == nil {
+		caps, err = v.Client.Capabilities(early)
+	}
+	if ctx.Err() != nil {
+		return viewer // the caller is gone, and the check says nothing
+	}
+	h := viewer.GetHealth()
+	h.State, h.CheckTime = stateOf(err), timestamppb.New(s.Now())
+	h.LastError = nil
+	if err != nil {
+		h.LastError = statusOf(ctx, tooSlow(ctx, v.Name, err)).Proto()
+	}
+	if said != nil {
+		viewer.Version, h.StorageBackend = validText(said.Version.Value), backendLabel(said.Backend)
+		h.LastSuccessTime, h.Latency = h.GetCheckTime(), durationpb.New(latency)
+	}
+	if caps != nil {
+		viewer.Generation, viewer.Capabilities = caps.Generation, capabilityNames(caps)
+	}
+	s.checks.keep(viewer)
+	return viewer
+}
+
+// capabilityNames are the words that errors use as well.
+func capabilityNames(caps *restclient.Capabilities) []string {
+	names := make([]string, 0, len(caps.List()))
+	for _, name := range caps.List() {
+		names = append(names, string(name))
+	}
+	return names
+}
+
+// stateOf judges a check: whoever takes the call but does not answer it is
+// occupied, not down.
+func stateOf(err error) runicornv1.ViewerState {
+	if err == nil {
+		return runicornv1.ViewerState_VIEWER_STATE_UP
+	}
+	if e, ok := errors.AsType[*restclient.Error](err); ok {
+		switch e.Kind {
+		case restclient.KindTimeout, restclient.KindCanceled, restclient.KindRateLimited:
+			return runicornv1.ViewerState_VIEWER_STATE_BUSY
+		}
+	}
+	return runicornv1.ViewerState_VIEWER_STATE_DOWN
+}
+
+// switchRoot makes a Viewer use another storage root, and reads its whole
+// configuration, of which the Viewer's answer has only a part. Viewers expand
+// variables, so a path that does not begin as an absolute one might become
+// empty, which they take for their working directory.
+func switchRoot(ctx context.Context, client *restclient.Client, root string) (*restclient.ViewerConfig, error) {
+	if !absolutePath(root) {
+		return nil, invalid("storage_root", "must be an absolute path on the Viewer's machine")
+	}
+	switched, err := client.SwitchRoot(ctx, root)
+	if refused, ok := errors.AsType[*restclient.IDError](err); ok {
+		return nil, invalid("storage_root", "%s", refused.Reason)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if config, err := client.Config(ctx); err == nil {
+		return config, nil
+	}
+	return switched, nil // it was switched: that the rest is unknown is no failure
+}

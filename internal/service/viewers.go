@@ -1,0 +1,112 @@
+package service
+
+import (
+	"context"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// viewerService serves ViewerService.
+type viewerService struct {
+	runicornv1.UnimplementedViewerServiceServer
+	Deps
+	checks checkups
+}
+
+// ListViewers tells what is known of all Viewers, after a short look at them.
+func (s *viewerService) ListViewers(ctx context.Context, _ *runicornv1.ListViewersRequest) (*runicornv1.ListViewersResponse, error) {
+	return &runicornv1.ListViewersResponse{Viewers: s.checkAll(ctx)}, ctx.Err()
+}
+
+// GetViewer checks one Viewer now.
+func (s *viewerService) GetViewer(ctx context.Context, req *runicornv1.GetViewerRequest) (*runicornv1.GetViewerResponse, error) {
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.GetViewerResponse{Viewer: s.check(ctx, v, maxCheck)}, ctx.Err()
+}
+
+// GetConfig reads where a Viewer keeps its data.
+func (s *viewerService) GetConfig(ctx context.Context, req *runicornv1.GetConfigRequest) (*runicornv1.GetConfigResponse, error) {
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	config, err := v.Client.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.GetConfigResponse{Config: viewerConfig(v.Name, config)}, nil
+}
+
+// UpdateConfig switches a Viewer's storage root, if this server may.
+func (s *viewerService) UpdateConfig(ctx context.Context, req *runicornv1.UpdateConfigRequest) (*runicornv1.UpdateConfigResponse, error) {
+	if !s.AllowConfigWrites {
+		return nil, disabled("changing a viewer's configuration", "--allow-config-writes")
+	}
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	config, err := switchRoot(ctx, v.Client, req.GetStorageRoot())
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.UpdateConfigResponse{Config: viewerConfig(v.Name, config)}, nil
+}
+
+// GetGpu reads the graphics processors of a Viewer's machine.
+func (s *viewerService) GetGpu(ctx context.Context, req *runicornv1.GetGpuRequest) (*runicornv1.GetGpuResponse, error) {
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	gpus, err := v.Client.GPU(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return gpuAnswer(gpus), nil
+}
+
+// GetSystem measures a Viewer's machine.
+func (s *viewerService) GetSystem(ctx context.Context, req *runicornv1.GetSystemRequest) (*runicornv1.GetSystemResponse, error) {
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	system, err := v.Client.System(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return systemAnswer(system), nil
+}
+
+// GetStorageStats measures a Viewer's storage.
+func (s *viewerService) GetStorageStats(ctx context.Context, req *runicornv1.GetStorageStatsRequest) (*runicornv1.GetStorageStatsResponse, error) {
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	stats, err := v.Client.StorageStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return storageAnswer(stats), nil
+}
+
+// CheckStatuses has a Viewer look for dead processes.
+func (s *viewerService) CheckStatuses(ctx context.Context, req *runicornv1.CheckStatusesRequest) (*runicornv1.CheckStatusesResponse, error) {
+	v, err := s.Fleet.Get(req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	found, err := v.Client.CheckStatuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.CheckStatusesResponse{
+		CheckedCount: clamp32(found.Checked.Value), UpdatedCount: clamp32(found.Updated.Value),
+		Message: validText(found.Message.Value),
+	}, nil
+}

@@ -1,0 +1,153 @@
+package service
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+func TestListViewersTellsGenerationsApart(t *testing.T) {
+	h := newHarness(t)
+	resp, err := h.viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		name, version, generation string
+		canUpdate, hasArtifacts   bool
+	}{
+		{"v053", "0.5.2", "0.5", false, true},
+		{"v060", "0.6.0", "0.6", true, false},
+		{"v072", "0.7.2", "0.7", true, false},
+	} {
+		v := resp.GetViewers()[i]
+		if v.GetViewer() != want.name || v.GetVersion() != want.version || v.GetGeneration() != want.generation ||
+			v.GetIsDefault() != (i == 0) || v.GetUrl() != h.upstreams[i].server.URL ||
+			v.GetOrigin() != runicornv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED {
+			t.Errorf("got %v, want %+v", v, want)
+		}
+		if slices.Contains(v.GetCapabilities(), "experiments.patch") != want.canUpdate ||
+			slices.Contains(v.GetCapabilities(), "artifacts.list") != want.hasArtifacts {
+			t.Errorf("%s: got capabilities %v", want.name, v.GetCapabilities())
+		}
+		if hl := v.GetHealth(); hl.GetState() != runicornv1.ViewerState_VIEWER_STATE_UP || hl.GetLatency().AsDuration() <= 0 ||
+			hl.GetLastSuccessTime() == nil || (hl.GetStorageBackend() != "") != (want.generation == "0.7") {
+			t.Errorf("%s: got health %v", want.name, hl)
+		}
+	}
+}
+
+func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07, demoviewer.Gen06)
+	state := func() *runicornv1.Viewer {
+		t.Helper()
+		resp, err := h.viewers.GetViewer(t.Context(), &runicornv1.GetViewerRequest{Viewer: "v072"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.GetViewer()
+	}
+	up := state()
+	h.upstreams[0].fail(http.StatusForbidden)
+	if got := state().GetHealth(); got.GetState() != runicornv1.ViewerState_VIEWER_STATE_DOWN || got.GetLastError().GetCode() != int32(codes.PermissionDenied) {
+		t.Errorf("got health %v, want DOWN with its error", got)
+	}
+	h.upstreams[0].restored()
+	if got := state().GetHealth(); got.GetState() != runicornv1.ViewerState_VIEWER_STATE_UP || got.GetLastError() != nil {
+		t.Errorf("got health %v, want UP again", got)
+	}
+	h.upstreams[0].down()
+	down := state()
+	if down.GetHealth().GetState() != runicornv1.ViewerState_VIEWER_STATE_DOWN || down.GetGeneration() != "0.7" ||
+		down.GetVersion() != up.GetVersion() || len(down.GetCapabilities()) == 0 ||
+		down.GetHealth().GetLastSuccessTime().AsTime().Before(up.GetHealth().GetLastSuccessTime().AsTime()) {
+		t.Errorf("got %v, want DOWN and what is remembered", down)
+	}
+	_, err := h.viewers.GetViewer(t.Context(), &runicornv1.GetViewerRequest{Viewer: "gone"})
+	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+}
+
+func TestAViewerThatHoldsIsBusyAndDelaysNobody(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07, demoviewer.Gen06)
+	h.upstreams[0].replace(func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	})
+	resp, err := h.viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy, up := resp.GetViewers()[0].GetHealth(), resp.GetViewers()[1].GetHealth()
+	if busy.GetState() != runicornv1.ViewerState_VIEWER_STATE_BUSY || up.GetState() != runicornv1.ViewerState_VIEWER_STATE_UP ||
+		busy.GetLastError().GetCode() != int32(codes.DeadlineExceeded) {
+		t.Errorf("got %v and %v, want BUSY and UP", busy, up)
+	}
+}
+
+func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	config, err := h.viewers.GetConfig(t.Context(), &runicornv1.GetConfigRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := config.GetConfig(); c.GetViewer() != "v072" || c.GetStorage() == "" || c.GetConfigFile() == "" || c.GetHomeDirectory() == "" {
+		t.Errorf("got %v", c)
+	}
+	_, err = h.viewers.UpdateConfig(t.Context(), &runicornv1.UpdateConfigRequest{StorageRoot: "/other"})
+	if info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED"); info.GetMetadata()["flag"] != "--allow-config-writes" {
+		t.Errorf("got metadata %v", info.GetMetadata())
+	}
+	h = newHarnessWith(t, setup{deps: func(d *Deps) { d.AllowConfigWrites = true }}, demoviewer.Gen07)
+	for _, root := range []string{"", " ", ".", "relative", "$EMPTY", "/with\nnewline"} {
+		_, err = h.viewers.UpdateConfig(t.Context(), &runicornv1.UpdateConfigRequest{StorageRoot: root})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	}
+	if got := h.upstreams[0].Requests("POST /api/config/user_root_dir"); got != 0 {
+		t.Errorf("the Viewer was asked %d times to switch to a refused root", got)
+	}
+	updated, err := h.viewers.UpdateConfig(t.Context(), &runicornv1.UpdateConfigRequest{StorageRoot: "/other"})
+	if err != nil || updated.GetConfig().GetStorageRoot() != "/other" || updated.GetConfig().GetConfigFile() == "" {
+		t.Errorf("got %v and error %v", updated, err)
+	}
+	list, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{})
+	if err != nil || len(list.GetExperiments()) != 0 {
+		t.Errorf("got %d experiments and error %v, want those of the new root", len(list.GetExperiments()), err)
+	}
+}
+
+func TestMachineAndStorage(t *testing.T) {
+	h := newHarness(t)
+	for _, u := range h.upstreams {
+		t.Run(u.name, func(t *testing.T) {
+			gpu, err := h.viewers.GetGpu(t.Context(), &runicornv1.GetGpuRequest{Viewer: u.name})
+			if err != nil || gpu.GetAvailable() || gpu.GetReason() == "" {
+				t.Errorf("got GPUs %v and error %v, want none and why", gpu, err)
+			}
+			system, err := h.viewers.GetSystem(t.Context(), &runicornv1.GetSystemRequest{Viewer: u.name})
+			if err != nil || !system.GetAvailable() || system.GetCpu().GetLogicalCount() == 0 || system.GetMemory().GetTotalBytes() == 0 ||
+				system.GetDisk().GetTotalBytes() == 0 || system.GetPlatform().GetSystem() == "" || system.GetReadTime() == nil {
+				t.Errorf("got system %v and error %v", system, err)
+			}
+			checked, err := h.viewers.CheckStatuses(t.Context(), &runicornv1.CheckStatusesRequest{Viewer: u.name})
+			if err != nil || checked.GetMessage() == "" {
+				t.Errorf("got check %v and error %v", checked, err)
+			}
+			stats, err := h.viewers.GetStorageStats(t.Context(), &runicornv1.GetStorageStatsRequest{Viewer: u.name})
+			if u.name == "v053" {
+				info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
+				if info.GetMetadata()["capability"] != "viewer.storage_stats" {
+					t.Errorf("got metadata %v", info.GetMetadata())
+				}
+				return
+			}
+			if err != nil || len(stats.GetParts()) != 7 || stats.GetParts()[0].GetPart() != "total" || stats.RunsCount == nil {
+				t.Errorf("got stats %v and error %v", stats, err)
+			}
+		})
+	}
+}
