@@ -110,7 +110,7 @@ func TestStart_KnowsATakenPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stranger.Close() //nolint:errcheck // nothing was written
+	defer stranger.Close()
 	port, err := netip.ParseAddrPort(stranger.Addr().String())
 	if err != nil {
 		t.Fatal(err)
