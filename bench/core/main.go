@@ -72,6 +72,11 @@ type rig struct {
 	bytes  *counter
 	proxy  *faultproxy.Proxy
 
+	front // behind the proxy
+}
+
+// front is a server process and its clients.
+type front struct {
 	experiments runicornv1.ExperimentServiceClient
 	metrics     runicornv1.MetricServiceClient
 
@@ -100,11 +105,11 @@ func (b *bed) start(ctx context.Context, version realviewer.Version, storage str
 	if r.proxy, err = faultproxy.New(r.bytes.URL()); err != nil {
 		return nil, err
 	}
-	return r, r.serve(ctx, b)
+	return r, r.serve(ctx, b, r.proxy.URL())
 }
 
-func (r *rig) serve(ctx context.Context, b *bed) error {
-	socket := filepath.Join(b.dir, "addr")
+// serve starts the server in front of a Viewer.
+func (r *front) serve(ctx context.Context, b *bed, viewerURL string) error {
 	addr, err := freeAddr()
 	if err != nil {
 		return err
@@ -113,8 +118,8 @@ func (r *rig) serve(ctx context.Context, b *bed) error {
 	if err != nil {
 		return err
 	}
-	r.server = exec.Command(b.binary, "--viewer=v="+r.proxy.URL(), "--grpc-addr="+addr, "--http-addr="+httpAddr, "--log-level=error") //nolint:noctx // ended by close
-	log, err := os.Create(socket + ".log")
+	r.server = exec.Command(b.binary, "--viewer=v="+viewerURL, "--grpc-addr="+addr, "--http-addr="+httpAddr, "--log-level=error") //nolint:noctx // ended by close
+	log, err := os.CreateTemp(b.dir, "log-")
 	if err != nil {
 		return err
 	}
@@ -134,7 +139,7 @@ func (r *rig) serve(ctx context.Context, b *bed) error {
 	return err
 }
 
-func (r *rig) close() error {
+func (r *front) close() error {
 	var errs []error
 	if r.conn != nil {
 		errs = append(errs, r.conn.Close())
@@ -142,6 +147,11 @@ func (r *rig) close() error {
 	if r.server != nil && r.server.Process != nil {
 		errs = append(errs, r.server.Process.Signal(os.Interrupt), r.server.Wait())
 	}
+	return errors.Join(errs...)
+}
+
+func (r *rig) close() error {
+	errs := []error{r.front.close()}
 	if r.proxy != nil {
 		errs = append(errs, r.proxy.Close())
 	}
