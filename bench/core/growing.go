@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
@@ -21,8 +22,8 @@ const (
 
 // growingRun measures GetMetrics again and again on a run of a million rows
 // that gets ten more between two calls.
-func growingRun(ctx context.Context, out io.Writer, b *bed, version realviewer.Version) (err error) {
-	storage := filepath.Join(b.dir, "growing-"+string(version))
+func growingRun(ctx context.Context, out io.Writer, b *rig.Bed, version realviewer.Version) (err error) {
+	storage := filepath.Join(b.Dir, "growing-"+string(version))
 	run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
 		Project: "vision", Name: "big", Status: "running", PID: os.Getpid(),
 		Lines: realviewer.Curve(time.Now(), bigRows, "loss", "accuracy", "lr"),
@@ -30,18 +31,18 @@ func growingRun(ctx context.Context, out io.Writer, b *bed, version realviewer.V
 	if err != nil {
 		return err
 	}
-	r, err := b.start(ctx, version, storage)
+	r, err := b.Start(ctx, version, storage)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if closeErr := r.close(); err == nil {
+		if closeErr := r.Close(); err == nil {
 			err = closeErr
 		}
 	}()
 	last := int32(1)
 	read := func() error {
-		_, err := r.metrics.GetMetrics(ctx, &runicornv1.GetMetricsRequest{RunId: run.RunID, Last: &last})
+		_, err := r.Metrics.GetMetrics(ctx, &runicornv1.GetMetricsRequest{RunId: run.RunID, Last: &last})
 		return err
 	}
 	start := time.Now()
@@ -49,15 +50,15 @@ func growingRun(ctx context.Context, out io.Writer, b *bed, version realviewer.V
 		return err
 	}
 	fmt.Fprintf(out, "Viewer %s, one run of %d rows x 3 metrics\n  first GetMetrics: %v, %d bytes from the Viewer\n",
-		version, bigRows, time.Since(start).Round(time.Millisecond), r.bytes.Bytes())
+		version, bigRows, time.Since(start).Round(time.Millisecond), r.Bytes.Bytes())
 
 	var appended, fetched int64
 	var extended, table time.Duration
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for round := range rounds {
 		// A table read first warms the Viewer's own cache, in its favour.
-		_, cost, err := r.costs(func() error {
-			return get(ctx, client, r.viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step")
+		_, cost, err := r.Costs(func() error {
+			return rig.Get(ctx, client, r.Viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step")
 		})
 		if err != nil {
 			return err
@@ -65,15 +66,15 @@ func growingRun(ctx context.Context, out io.Writer, b *bed, version realviewer.V
 		if round > 0 {
 			table += cost
 		}
-		size, err := appendLines(run.EventFile, bigRows+1+round*newRows, newRows)
+		size, err := rig.AppendLines(run.EventFile, bigRows+1+round*newRows, newRows)
 		if err != nil {
 			return err
 		}
-		before := r.bytes.Bytes()
-		if _, cost, err = r.costs(read); err != nil {
+		before := r.Bytes.Bytes()
+		if _, cost, err = r.Costs(read); err != nil {
 			return err
 		}
-		appended, fetched, extended = appended+size, fetched+r.bytes.Bytes()-before, extended+cost
+		appended, fetched, extended = appended+size, fetched+r.Bytes.Bytes()-before, extended+cost
 	}
 	fmt.Fprintf(out, "  GetMetrics after %d new lines: %d bytes from the Viewer for %d new ones: +%d (goal: +4096 at most)\n",
 		newRows, fetched/rounds, appended/rounds, (fetched-appended)/rounds)

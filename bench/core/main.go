@@ -5,7 +5,7 @@
 //	go run ./bench/core
 //
 // It installs the Viewers by itself (Python 3 and PyPI are needed), builds the
-// server, and takes about five minutes on two cores.
+// server, and takes about two minutes on two cores.
 package main
 
 import (
@@ -14,17 +14,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health/grpc_health_v1"
-
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/faultproxy"
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -38,18 +30,13 @@ func main() {
 	}
 }
 
-// run builds the server and measures, part by part.
-func run(ctx context.Context, out io.Writer) error {
-	dir, err := os.MkdirTemp("", "runicorn-grpc-bench-")
+// run measures, part by part.
+func run(ctx context.Context, out io.Writer) (err error) {
+	b, err := rig.NewBed(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b := &bed{binary: filepath.Join(dir, "server"), dir: dir}
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/server")
-	if text, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the server: %w\n%s", err, text)
-	}
+	defer func() { err = errors.Join(err, b.Close()) }()
 	if err := manyRuns(ctx, out, b); err != nil {
 		return fmt.Errorf("200 runs: %w", err)
 	}
@@ -59,107 +46,4 @@ func run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// bed holds what all parts need.
-type bed struct {
-	binary, dir string
-}
-
-// rig is a Viewer, a proxy that counts what reaches it, and a server in front.
-type rig struct {
-	viewer *realviewer.Viewer
-	bytes  *counter
-	proxy  *faultproxy.Proxy
-
-	front // behind the proxy
-}
-
-// front is a server process and its clients.
-type front struct {
-	experiments runicornv1.ExperimentServiceClient
-	metrics     runicornv1.MetricServiceClient
-
-	server *exec.Cmd
-	conn   *grpc.ClientConn
-}
-
-// start brings a rig up on a storage that is filled already.
-func (b *bed) start(ctx context.Context, version realviewer.Version, storage string) (_ *rig, err error) {
-	install, err := realviewer.Find(version)
-	if err != nil {
-		return nil, err
-	}
-	r := &rig{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.close())
-		}
-	}()
-	if r.viewer, err = realviewer.Start(ctx, install, realviewer.Options{Storage: storage}); err != nil {
-		return nil, err
-	}
-	if r.bytes, err = newCounter(r.viewer.URL()); err != nil {
-		return nil, err
-	}
-	if r.proxy, err = faultproxy.New(r.bytes.URL()); err != nil {
-		return nil, err
-	}
-	return r, r.serve(ctx, b, r.proxy.URL())
-}
-
-// serve starts the server in front of a Viewer.
-func (r *front) serve(ctx context.Context, b *bed, viewerURL string) error {
-	addr, err := freeAddr()
-	if err != nil {
-		return err
-	}
-	httpAddr, err := freeAddr()
-	if err != nil {
-		return err
-	}
-	r.server = exec.Command(b.binary, "--viewer=v="+viewerURL, "--grpc-addr="+addr, "--http-addr="+httpAddr, "--log-level=error") //nolint:noctx // ended by close
-	log, err := os.CreateTemp(b.dir, "log-")
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	r.server.Stdout, r.server.Stderr = log, log
-	if err := r.server.Start(); err != nil {
-		return err
-	}
-	if r.conn, err = grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
-		return err
-	}
-	r.experiments = runicornv1.NewExperimentServiceClient(r.conn)
-	r.metrics = runicornv1.NewMetricServiceClient(r.conn)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	_, err = grpc_health_v1.NewHealthClient(r.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-	return err
-}
-
-func (r *front) close() error {
-	var errs []error
-	if r.conn != nil {
-		errs = append(errs, r.conn.Close())
-	}
-	if r.server != nil && r.server.Process != nil {
-		errs = append(errs, r.server.Process.Signal(os.Interrupt), r.server.Wait())
-	}
-	return errors.Join(errs...)
-}
-
-func (r *rig) close() error {
-	errs := []error{r.front.close()}
-	if r.proxy != nil {
-		errs = append(errs, r.proxy.Close())
-	}
-	if r.bytes != nil {
-		errs = append(errs, r.bytes.Close())
-	}
-	if r.viewer != nil {
-		errs = append(errs, r.viewer.Close())
-	}
-	return errors.Join(errs...)
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
@@ -23,8 +23,8 @@ const (
 
 // manyRuns measures single reads, the shared list and a storm of equal calls
 // on a Viewer 0.6.0 with 200 runs, whose cost grows with their number.
-func manyRuns(ctx context.Context, out io.Writer, b *bed) (err error) {
-	storage := filepath.Join(b.dir, "many")
+func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
+	storage := filepath.Join(b.Dir, "many")
 	var ids []string
 	for i := range runCount {
 		run, err := realviewer.WriteRun(storage, realviewer.V060, realviewer.RunSpec{
@@ -36,16 +36,16 @@ func manyRuns(ctx context.Context, out io.Writer, b *bed) (err error) {
 		}
 		ids = append(ids, run.RunID)
 	}
-	r, err := b.start(ctx, realviewer.V060, storage)
+	r, err := b.Start(ctx, realviewer.V060, storage)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() { err = errors.Join(err, r.Close()) }()
 	fmt.Fprintf(out, "Viewer 0.6.0 with %d runs\n", runCount)
 	if err := overhead(ctx, out, r, b, ids); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context, io.Writer, *rig, []string) error{getExperiment, warmList, listStorm} {
+	for _, part := range []func(context.Context, io.Writer, *rig.Rig, []string) error{getExperiment, warmList, listStorm} {
 		if err := part(ctx, out, r, ids); err != nil {
 			return err
 		}
@@ -55,10 +55,10 @@ func manyRuns(ctx context.Context, out io.Writer, b *bed) (err error) {
 
 // overhead compares GetEnvironment with the call that it makes, both straight
 // to the Viewer and in turns.
-func overhead(ctx context.Context, out io.Writer, r *rig, b *bed, ids []string) (err error) {
-	var straight front
-	defer func() { err = errors.Join(err, straight.close()) }()
-	if err := straight.serve(ctx, b, r.viewer.URL()); err != nil {
+func overhead(ctx context.Context, out io.Writer, r *rig.Rig, b *rig.Bed, ids []string) (err error) {
+	var straight rig.Front
+	defer func() { err = errors.Join(err, straight.Close()) }()
+	if err := straight.Serve(ctx, b, r.Viewer.URL()); err != nil {
 		return err
 	}
 	client := &http.Client{Transport: &http.Transport{IdleConnTimeout: 4 * time.Second}}
@@ -67,27 +67,27 @@ func overhead(ctx context.Context, out io.Writer, r *rig, b *bed, ids []string) 
 	for i := range calls {
 		id := ids[i%len(ids)]
 		start := time.Now()
-		if err := get(ctx, client, r.viewer.URL()+"/api/environment/"+id); err != nil {
+		if err := rig.Get(ctx, client, r.Viewer.URL()+"/api/environment/"+id); err != nil {
 			return err
 		}
 		direct = append(direct, time.Since(start))
 		start = time.Now()
-		if _, err := straight.experiments.GetEnvironment(ctx, &runicornv1.GetEnvironmentRequest{RunId: id}); err != nil {
+		if _, err := straight.Experiments.GetEnvironment(ctx, &runicornv1.GetEnvironmentRequest{RunId: id}); err != nil {
 			return err
 		}
 		through = append(through, time.Since(start))
 	}
-	d50, t50 := quantile(direct, 0.5), quantile(through, 0.5)
+	d50, t50 := rig.Quantile(direct, 0.5), rig.Quantile(through, 0.5)
 	fmt.Fprintf(out, "  GetEnvironment: p50 direct %v, through the server %v: +%v (goal: +1ms at most)\n", d50, t50, t50-d50)
-	fmt.Fprintf(out, "  GetEnvironment: p99 direct %v, through the server %v\n", quantile(direct, 0.99), quantile(through, 0.99))
+	fmt.Fprintf(out, "  GetEnvironment: p99 direct %v, through the server %v\n", rig.Quantile(direct, 0.99), rig.Quantile(through, 0.99))
 	return nil
 }
 
 // getExperiment compares the CPU time of both processes over FULL reads.
-func getExperiment(ctx context.Context, out io.Writer, r *rig, ids []string) error {
-	ours, theirs, err := r.costs(func() error {
+func getExperiment(ctx context.Context, out io.Writer, r *rig.Rig, ids []string) error {
+	ours, theirs, err := r.Costs(func() error {
 		for i := range calls {
-			if _, err := r.experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: ids[i%len(ids)]}); err != nil {
+			if _, err := r.Experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: ids[i%len(ids)]}); err != nil {
 				return err
 			}
 		}
@@ -102,9 +102,9 @@ func getExperiment(ctx context.Context, out io.Writer, r *rig, ids []string) err
 }
 
 // warmList counts what a warm ListExperiments asks of the Viewer.
-func warmList(ctx context.Context, out io.Writer, r *rig, _ []string) error {
+func warmList(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error {
 	list := func() error {
-		_, err := r.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 50})
+		_, err := r.Experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 50})
 		return err
 	}
 	if err := untilStale(ctx); err != nil {
@@ -113,27 +113,27 @@ func warmList(ctx context.Context, out io.Writer, r *rig, _ []string) error {
 	if err := list(); err != nil {
 		return err
 	}
-	before, start, n := r.proxy.Requests(http.MethodGet, "/api/runs"), time.Now(), 0
+	before, start, n := r.Proxy.Requests(http.MethodGet, "/api/runs"), time.Now(), 0
 	for ; time.Since(start) < 500*time.Millisecond; n++ {
 		if err := list(); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "  ListExperiments, warm: %d calls in 500ms, %d upstream (goal: 0)\n", n, r.proxy.Requests(http.MethodGet, "/api/runs")-before)
+	fmt.Fprintf(out, "  ListExperiments, warm: %d calls in 500ms, %d upstream (goal: 0)\n", n, r.Proxy.Requests(http.MethodGet, "/api/runs")-before)
 	return nil
 }
 
 // listStorm counts what a storm of equal cold calls asks of the Viewer.
-func listStorm(ctx context.Context, out io.Writer, r *rig, _ []string) error {
+func listStorm(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error {
 	if err := untilStale(ctx); err != nil {
 		return err
 	}
-	before := r.proxy.Requests(http.MethodGet, "/api/runs")
+	before := r.Proxy.Requests(http.MethodGet, "/api/runs")
 	errs := make(chan error, storm)
 	var all sync.WaitGroup
 	for range storm {
 		all.Go(func() {
-			_, err := r.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 10})
+			_, err := r.Experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 10})
 			errs <- err
 		})
 	}
@@ -144,7 +144,7 @@ func listStorm(ctx context.Context, out io.Writer, r *rig, _ []string) error {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "  ListExperiments x%d at once, cold: %d upstream (goal: 2 at most)\n", storm, r.proxy.Requests(http.MethodGet, "/api/runs")-before)
+	fmt.Fprintf(out, "  ListExperiments x%d at once, cold: %d upstream (goal: 2 at most)\n", storm, r.Proxy.Requests(http.MethodGet, "/api/runs")-before)
 	return nil
 }
 
@@ -156,61 +156,4 @@ func untilStale(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// costs is the CPU time that server and Viewer spend on some work.
-func (r *rig) costs(work func() error) (ours, theirs time.Duration, err error) {
-	o1, err := cpuTime(r.server.Process.Pid)
-	if err != nil {
-		return 0, 0, err
-	}
-	t1, err := r.viewer.CPUTime()
-	if err != nil {
-		return 0, 0, err
-	}
-	if err := work(); err != nil {
-		return 0, 0, err
-	}
-	o2, err := cpuTime(r.server.Process.Pid)
-	if err != nil {
-		return 0, 0, err
-	}
-	t2, err := r.viewer.CPUTime()
-	return o2 - o1, t2 - t1, err
-}
-
-func get(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err
-}
-
-// appendLines adds lines to an event file, as a training process does.
-func appendLines(path string, first, n int) (int64, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	var size int64
-	for i := range n {
-		k, err := fmt.Fprintf(f, "{\"ts\": %d.5, \"type\": \"metrics\", \"data\": {\"loss\": 0.5, \"global_step\": %d, \"time\": %d.5}}\n",
-			time.Now().Unix(), first+i, time.Now().Unix())
-		if err != nil {
-			return 0, err
-		}
-		size += int64(k)
-	}
-	return size, f.Close()
 }

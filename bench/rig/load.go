@@ -1,0 +1,48 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Get reads an answer to its end.
+func Get(ctx context.Context, client *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// AppendLines adds lines to an event file, as a training process does, and
+// returns their size in bytes. The time of each line is that of its writing.
+func AppendLines(path string, first, n int) (int64, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var size int64
+	for i := range n {
+		now := float64(time.Now().UnixNano()) / 1e9
+		k, err := fmt.Fprintf(f, "{\"ts\": %.6f, \"type\": \"metrics\", \"data\": {\"loss\": 0.5, \"global_step\": %d, \"time\": %.6f}}\n", now, first+i, now)
+		if err != nil {
+			return 0, err
+		}
+		size += int64(k)
+	}
+	return size, f.Close()
+}

@@ -1,0 +1,64 @@
+package rig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// CPUTime is what the server has used of the processors so far.
+func (f *Front) CPUTime() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.server.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is the name in parentheses, which may hold spaces.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, errors.New("/proc: too few fields")
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
+	return time.Duration(user+system) * tick, errors.Join(err1, err2)
+}
+
+// RSS is the memory that the server holds now, in bytes.
+func (f *Front) RSS() (int64, error) { return f.statusField("VmRSS:") }
+
+// PeakRSS is the most memory that the server ever held, in bytes.
+func (f *Front) PeakRSS() (int64, error) { return f.statusField("VmHWM:") }
+
+func (f *Front) statusField(name string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.server.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc: no %s", name)
+}
+
+// Quantile of a sample, which it sorts.
+func Quantile(sample []time.Duration, q float64) time.Duration {
+	slices.Sort(sample)
+	return sample[int(q*float64(len(sample)-1))]
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
