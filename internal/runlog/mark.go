@@ -95,12 +95,15 @@ func (m *mark) verify(ctx context.Context, src Source, part *Part) error {
 	if m.from() == 0 || m.isAtRest(part) {
 		return nil // all of it was compared, or nothing has happened to it
 	}
-	return m.verifyHead(ctx, src)
+	return m.verifyHead(ctx, src.ReadEvents)
 }
 
+// readPart reads a log as Source.ReadEvents does.
+type readPart func(ctx context.Context, offset, length int64) (*Part, error)
+
 // verifyHead compares the first bytes of the log.
-func (m *mark) verifyHead(ctx context.Context, src Source) (err error) {
-	part, err := src.ReadEvents(ctx, 0, int64(len(m.head)))
+func (m *mark) verifyHead(ctx context.Context, read readPart) (err error) {
+	part, err := read(ctx, 0, int64(len(m.head)))
 	if err != nil {
 		return err
 	}

@@ -1,17 +1,25 @@
 // Package runlog holds what the Viewers' runs say, so that many readers cost a
 // Viewer what one costs.
 //
-// It has two halves. Parsed runs are here now: a Cache keeps runs as merged
-// tables, bounded in bytes, and extends each by the bytes that were appended
-// since. Followed runs, which tails share, are the other half: they poll, the
-// Cache never does. Both read through a Source, both know a log again by a mark,
-// and neither knows HTTP, gRPC, URLs or the Viewer's generations: a Source that
+// It has two halves. Parsed runs: a Cache keeps runs as merged tables, bounded in
+// bytes, and extends each by the bytes that were appended since; it never polls.
+// Followed runs: a Hub keeps what was appended last of the runs that clients
+// follow, and polls them. Stream, beside them, reads a history once and keeps
+// nothing. All read through a Source, know a log again by what they read of it,
+// and know neither HTTP, gRPC, URLs nor the Viewer's generations: a Source that
 // has no event file says so, and is then read by its merged table.
 //
 // The way of a call: Read finds the run's entry, joins the one update that is
 // in flight for it or starts it, and then looks at the table under a read lock.
 // The update belongs to the Cache, not to a caller: it ends when it is done, when
 // all its callers have left, or with Close.
+//
+// The way of a point: the poller of a run (poller.go, read.go) waits for its turn
+// in the Viewer's lane, reads what was appended (file.go) or the table's
+// difference (table.go), has it cut into batches (cutter.go) and appends them to
+// the journal (journal.go). A Cursor (cursor.go, place.go) is a place in the log:
+// it takes the batch that follows from the journal, or from the history that late
+// cursors share (history.go), and tells what has become of the run.
 package runlog
 
 import (

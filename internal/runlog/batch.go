@@ -1,0 +1,258 @@
+package runlog
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// The size of a batch: large enough to cost little for each point, and small
+// enough to be sent at once. A single line or value may be larger.
+const (
+	batchPoints = 4096
+	batchBytes  = 32 << 10
+)
+
+// LogLine is one line of a text log.
+type LogLine struct {
+	// Text is the line without its newline; progress that was written with \r is
+	// inside it.
+	Text string
+	// Lossy says that bytes of it were not UTF-8 and are U+FFFD now, or that it
+	// was cut at 1 MiB.
+	Lossy bool
+	// Offset is where it starts in the file, and its number where the log is no
+	// file.
+	Offset int64
+}
+
+// Batch is a piece of a log: points of a run in the order of the log, or lines.
+// It is shared by all cursors and immutable, except for the encodings that it
+// keeps for them; it is safe for concurrent use.
+type Batch struct {
+	// from and to are the places before and behind it.
+	from, to Position
+	series   []eventlog.Series
+	lines    []LogLine
+	points   int
+	// marks are the lines it was made of, by which tokens are known again.
+	marks  []lineMark
+	counts eventlog.Counts
+	newest float64 // the newest time in it, if hasNewest
+	// hasNewest says that any of its points has a time.
+	hasNewest bool
+	size      int64 // an estimate of its memory without encodings
+
+	mu       sync.Mutex // guards what follows
+	encoded  map[string][]byte
+	budget   *atomic.Int64 // that of the hub while the batch is retained, else nil
+	extra    int64         // the memory of the encodings
+	retained *atomic.Int64 // that of the journal, in the same way
+}
+
+// lineMark is where a line begins, and what it is known by.
+type lineMark struct {
+	offset int64
+	sum    lineSum
+}
+
+// Series returns the points by series, in the order of their first point, with
+// positions where the log has any. They may be read only.
+func (b *Batch) Series() []eventlog.Series { return b.series }
+
+// Lines returns the lines of a text log. They may be read only.
+func (b *Batch) Lines() []LogLine { return b.lines }
+
+// Points is the number of points.
+func (b *Batch) Points() int { return b.points }
+
+// Origin is what the batch was read from.
+func (b *Batch) Origin() Origin { return b.to.origin }
+
+// Select returns the selected points. Series that are wanted as a whole share
+// their columns with the batch: they may be read only.
+func (b *Batch) Select(selection eventlog.Selection) []eventlog.Series {
+	var selected []eventlog.Series
+	for i := range b.series {
+		s := &b.series[i]
+		if !selection.HasName(s.Name) {
+			continue
+		}
+		wanted := where(s, func(at int) bool { return selection.HasStep(s.Steps[at]) })
+		if wanted.Len() > 0 {
+			selected = append(selected, wanted)
+		}
+	}
+	return selected
+}
+
+// maxEncodings bounds the encodings of one batch: as many selections share
+// theirs, and those who come later make their own each time.
+const maxEncodings = 32
+
+// Encoded returns what encode makes of the batch, made once for each key for as
+// long as the batch is retained. Key stands for everything that encode depends
+// on besides the batch. The bytes are shared and may be read only.
+func (b *Batch) Encoded(key string, encode func() []byte) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if bytes, ok := b.encoded[key]; ok {
+		return bytes
+	}
+	bytes := encode()
+	if b.budget == nil || len(b.encoded) >= maxEncodings {
+		return bytes
+	}
+	if b.encoded == nil {
+		b.encoded = make(map[string][]byte, 1)
+	}
+	b.encoded[key] = bytes
+	const overhead = 64
+	b.grow(int64(len(bytes) + len(key) + overhead))
+	return bytes
+}
+
+// grow notes more memory; called with mu held, while the batch is retained.
+func (b *Batch) grow(bytes int64) {
+	b.extra += bytes
+	b.budget.Add(bytes)
+	b.retained.Add(bytes)
+}
+
+// retain counts the batch against two budgets until it is released.
+func (b *Batch) retain(budget, retained *atomic.Int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.budget, b.retained = budget, retained
+	budget.Add(b.size)
+	retained.Add(b.size)
+}
+
+// release takes the batch out of the budgets. Cursors that hold it may go on
+// using it; its encodings go.
+func (b *Batch) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.budget == nil {
+		return
+	}
+	b.budget.Add(-b.size - b.extra)
+	b.retained.Add(-b.size - b.extra)
+	b.budget, b.retained, b.encoded, b.extra = nil, nil, nil, 0
+}
+
+// after is the part of a batch behind a place in it, the caller's own; it shares
+// nothing but what it says. False means that the place is none where a batch can
+// end: it is from another log.
+func (b *Batch) after(at Position) (*Batch, bool) {
+	if at == b.from || at.offset == b.from.offset && at.index == b.from.index {
+		return b, true
+	}
+	part := &Batch{from: at, to: b.to, newest: b.newest, hasNewest: b.hasNewest}
+	if at.index > 0 {
+		return part, b.skipPoints(at, part)
+	}
+	part.marks = b.marks[b.mark(at.offset):]
+	for i := range b.series {
+		s := &b.series[i]
+		tail := where(s, func(i int) bool { return s.Positions[i] >= uint64(at.offset) })
+		if tail.Len() > 0 {
+			part.series = append(part.series, tail)
+			part.points += tail.Len()
+		}
+	}
+	part.lines = b.linesFrom(at.offset)
+	return part, true
+}
+
+// skipPoints makes part what follows a place within a line. Such a line has
+// batches of its own, in which every point is a series; of a text it has been
+// delivered, as much as is kept.
+func (b *Batch) skipPoints(at Position, part *Batch) bool {
+	if len(b.lines) > 0 {
+		part.marks = b.marks[b.mark(at.offset):]
+		part.lines = b.linesFrom(at.offset + 1)
+		return true
+	}
+	skip := at.index - b.from.index
+	if at.offset != b.from.offset || skip < 0 || skip >= int64(len(b.series)) || len(b.series) != b.points {
+		return false
+	}
+	part.series = b.series[skip:]
+	part.points = len(part.series)
+	part.marks = b.marks
+	return true
+}
+
+// linesFrom are the lines that begin at an offset or later.
+func (b *Batch) linesFrom(offset int64) []LogLine {
+	first, _ := slices.BinarySearchFunc(b.lines, offset, func(l LogLine, offset int64) int { return cmp.Compare(l.Offset, offset) })
+	return b.lines[first:]
+}
+
+// mark is the first of the batch's lines that begins at an offset or later.
+func (b *Batch) mark(offset int64) int {
+	at, _ := slices.BinarySearchFunc(b.marks, offset, func(m lineMark, offset int64) int { return cmp.Compare(m.offset, offset) })
+	return at
+}
+
+// isEmpty says that there is nothing in it to deliver.
+func (b *Batch) isEmpty() bool { return b.points == 0 && len(b.lines) == 0 }
+
+// follows says whether a place in the batch comes behind the line that it
+// remembers. A place within a line is told by the line before that.
+func (b *Batch) follows(at Position) bool {
+	if at.last == (lineSum{}) {
+		return true
+	}
+	i := b.mark(at.offset)
+	if i == 0 {
+		return b.from.offset == at.offset && (b.from.last == at.last || b.from.last == lineSum{})
+	}
+	m, end := b.marks[i-1], at.offset
+	switch {
+	case at.origin == FromLogStream: // offsets are numbers of lines
+		return m.sum == at.last && m.offset+1 == end
+	case at.isOpen:
+		end++
+	}
+	return m.sum == at.last && m.offset+int64(m.sum.size) == end
+}
+
+// where is the points of a series for which isWanted holds; all of them share
+// the columns of s.
+func where(s *eventlog.Series, isWanted func(at int) bool) eventlog.Series {
+	var kept []int
+	for at := range s.Steps {
+		if isWanted(at) {
+			kept = append(kept, at)
+		}
+	}
+	if len(kept) == s.Len() {
+		return *s
+	}
+	part := eventlog.Series{
+		Name: s.Name, Kind: s.Kind, Steps: pick(s.Steps, kept), Times: pick(s.Times, kept),
+		Values: pick(s.Values, kept), Texts: pick(s.Texts, kept), Positions: pick(s.Positions, kept),
+	}
+	for _, e := range s.Exact {
+		if at, ok := slices.BinarySearch(kept, e.Index); ok {
+			part.Exact = append(part.Exact, eventlog.Exact{Index: at, Text: e.Text})
+		}
+	}
+	return part
+}
+
+func pick[T any](column []T, at []int) []T {
+	if len(column) == 0 {
+		return nil
+	}
+	picked := make([]T, len(at))
+	for i, at := range at {
+		picked[i] = column[at]
+	}
+	return picked
+}

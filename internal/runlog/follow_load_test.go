@@ -1,0 +1,233 @@
+package runlog
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+func TestFollow_CostsTheViewerWhatOneCosts(t *testing.T) {
+	const looks = 40
+	var alone int
+	for _, n := range []int{1, 100, 2000} {
+		synctest.Test(t, func(t *testing.T) {
+			src := newLiveSource(lines(0, 1000))
+			h := newTestHub(t, HubConfig{MinInterval: time.Second, MaxInterval: time.Second})
+			var all sync.WaitGroup
+			for range n {
+				cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all.Go(func() {
+					defer cursor.Close()
+					points := 0
+					for {
+						item, err := cursor.Next(t.Context())
+						if err != nil || item.Kind == ItemEnd {
+							break
+						}
+						if item.Kind == ItemBatch {
+							points += item.Batch.Points()
+						}
+					}
+					if points != 1000+looks {
+						t.Errorf("%d points", points)
+					}
+				})
+			}
+			for i := range looks {
+				src.append(lines(1000+i, 1))
+				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			}
+			requests, served := src.counts()
+			if requests > looks+1 {
+				t.Errorf("%d cursors: %d requests in %d intervals", n, requests, looks)
+			}
+			if limit := 2*int64(len(lines(0, 1000+looks))) + looks*2*markBytes; served > limit {
+				t.Errorf("%d cursors: %d bytes, want at most %d", n, served, limit)
+			}
+			if n == 1 {
+				alone = requests
+			} else if requests > alone+1 {
+				t.Errorf("%d cursors: %d requests, one alone %d", n, requests, alone)
+			}
+			src.say("finished")
+			all.Wait()
+		})
+	}
+}
+
+func TestFollow_LateComersShareTheHistory(t *testing.T) {
+	const n, clients = 40_000, 50
+	synctest.Test(t, func(t *testing.T) {
+		src := newLiveSource(lines(0, n))
+		h := newTestHub(t, HubConfig{})
+		follow(t, h, src, Now(), UntilEnded).wait(time.Second)
+		src.counts()
+		var all sync.WaitGroup
+		for range clients {
+			c := follow(t, h, src, Beginning(), UntilEnded)
+			all.Go(func() {
+				c.wait(300 * time.Millisecond)
+				if len(c.points) != n || c.points[n-1].Step != n-1 {
+					t.Errorf("%d points, want %d", len(c.points), n)
+				}
+			})
+		}
+		all.Wait()
+		size := len(lines(0, n))
+		requests, served := src.counts()
+		if most := size/chunkBytes + 4; requests > most || served > int64(size)*5/4 {
+			t.Errorf("%d requests with %d bytes for %d clients, want at most %d requests; the log has %d bytes", requests, served, clients, most, size)
+		}
+		if s := h.Stats(); s.HistoryBytes == 0 || s.Cursors != clients+1 || s.Runs != 1 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestFollow_StalledClientsCostNothing(t *testing.T) {
+	const stalled = 1000
+	synctest.Test(t, func(t *testing.T) {
+		src := newLiveSource("")
+		src.absent = true
+		h := newTestHub(t, HubConfig{MaxBytes: 4 << 20, MaxRunBytes: 2 << 20, HistoryBytes: 2 << 20})
+		fast := follow(t, h, src, Beginning(), UntilEnded)
+		clients := make([]*client, stalled)
+		for i := range clients {
+			clients[i] = follow(t, h, src, Beginning(), UntilEnded)
+		}
+		before := heap()
+		n := 0
+		for range 60 {
+			src.append(lines(n, 1000))
+			n += 1000
+			fast.wait(time.Second)
+			if len(fast.points) != n {
+				t.Fatalf("%d points, want %d", len(fast.points), n)
+			}
+		}
+		own := int64(cap(fast.points))*int64(len("loss")+64) + int64(len(src.file))
+		if s := h.Stats(); s.Bytes > 2<<20+128<<10 || s.HistoryBytes > 2<<20 {
+			t.Errorf("retained beyond the bound: %+v", s)
+		}
+		if grown := heap() - before - own; grown > 16<<20 {
+			t.Errorf("%d stalled clients: the heap has grown by %d MiB", stalled, grown>>20)
+		}
+		slow := clients[0]
+		slow.wait(time.Second)
+		if len(slow.points) != n || slow.points[n-1] != fast.points[n-1] {
+			t.Errorf("one that wakes up got %d points, want %d", len(slow.points), n)
+		}
+	})
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestFollow_SharesEncodings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newLiveSource(lines(0, 100))
+		h := newTestHub(t, HubConfig{})
+		made := 0
+		for range 10 {
+			cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cursor.Close()
+			item, err := cursor.Next(t.Context())
+			if err != nil || item.Kind != ItemBatch {
+				t.Fatalf("got %+v, error %v", item, err)
+			}
+			before := h.Stats().Bytes
+			for _, key := range []string{"all", "none"} {
+				item.Batch.Encoded(key, func() []byte {
+					made++
+					return make([]byte, 1000)
+				})
+			}
+			if after := h.Stats().Bytes; made == 2 && before > after {
+				t.Errorf("%d bytes, %d before", after, before)
+			}
+		}
+		if made != 2 {
+			t.Errorf("encoded %d times, want 2", made)
+		}
+		if s := h.Stats(); s.Bytes < 2000 {
+			t.Errorf("encodings do not count: %+v", s)
+		}
+	})
+}
+
+func TestBatch_Select(t *testing.T) {
+	var b *Batch
+	c := newCutter(false, Position{origin: FromEventLog}, func(made *Batch) { b = made })
+	if _, err := c.feed([]byte(`{"type":"metrics","data":{"a":1,"b/c":2,"global_step":1}}` + "\n" + `{"type":"metrics","data":{"a":3,"b/c":9007199254740993,"global_step":2}}` + "\n")); err != nil {
+		t.Fatal(err)
+	}
+	c.flush()
+	two := int64(2)
+	got := b.Select(eventlog.Selection{Prefixes: []string{"b/"}, MinStep: &two})
+	if len(got) != 1 || got[0].Name != "b/c" || len(got[0].Steps) != 1 || got[0].Steps[0] != 2 || len(got[0].Exact) != 1 || got[0].Exact[0].Index != 0 {
+		t.Errorf("selected %+v", got)
+	}
+	if len(b.Select(eventlog.Selection{})) != 2 || len(b.Select(eventlog.Selection{Names: []string{"x"}})) != 0 {
+		t.Error("all is two series, and a name that is not there is none")
+	}
+}
+
+// countingPacer notes what it lets pass.
+type countingPacer struct {
+	mu   sync.Mutex
+	keys map[string]int
+}
+
+func (p *countingPacer) Background(ctx context.Context, key string, work func(context.Context) error) error {
+	p.mu.Lock()
+	if p.keys == nil {
+		p.keys = map[string]int{}
+	}
+	p.keys[key]++
+	p.mu.Unlock()
+	time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+	return work(ctx)
+}
+
+func (p *countingPacer) Cost(string) time.Duration { return 10 * time.Millisecond }
+
+func TestFollow_IsFairToAllRunsOfAViewer(t *testing.T) {
+	const runs = 64
+	synctest.Test(t, func(t *testing.T) {
+		h, pacer := newTestHub(t, HubConfig{}), &countingPacer{}
+		for i := range runs {
+			key := Key{Viewer: "v", RunID: string(rune('A' + i))}
+			cursor, err := h.Follow(key, newLiveSource(lines(0, 3)), pacer, Beginning(), UntilEnded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cursor.Close()
+		}
+		time.Sleep(5 * time.Minute) //nolint:forbidigo // the bubble's clock
+		pacer.mu.Lock()
+		defer pacer.mu.Unlock()
+		least, most := 1<<30, 0
+		for i := range runs {
+			n := pacer.keys["follow "+string(rune('A'+i))]
+			least, most = min(least, n), max(most, n)
+		}
+		if least < 20 || most > least+2 {
+			t.Errorf("between %d and %d looks at each of %d runs", least, most, runs)
+		}
+	})
+}

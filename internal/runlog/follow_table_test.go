@@ -1,0 +1,213 @@
+package runlog
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// newTableSource is a run of a Viewer without event files.
+func newTableSource(rows ...eventlog.Row) *liveSource {
+	return &liveSource{fileSource: &fileSource{lacking: true, table: rows}, text: "running"}
+}
+
+// rowOf is a row of the merged table.
+func rowOf(step int64, values ...float64) eventlog.Row {
+	r := eventlog.Row{Position: -1, Step: step, Time: float64(step), HasTime: true}
+	for i, v := range values {
+		r.Cells = append(r.Cells, eventlog.Cell{Name: string(rune('a' + i)), Kind: eventlog.KindNumber, Number: v})
+	}
+	return r
+}
+
+// cells is the last value of each cell that a client was sent.
+func (c *client) cells() map[string]float64 {
+	last := map[string]float64{}
+	for _, p := range c.points {
+		last[fmt.Sprint(p.Step, " ", p.Name)] = p.Value
+	}
+	return last
+}
+
+// looks is how often the table was read and probed.
+func (s *liveSource) looks() (reads, probes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads, s.probes
+}
+
+// truth is the same of a table.
+func (s *liveSource) truth() map[string]float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := map[string]float64{}
+	for _, row := range s.table {
+		for _, c := range row.Cells {
+			if c.Kind != eventlog.KindNone {
+				last[fmt.Sprint(row.Step, " ", c.Name)] = c.Number
+			}
+		}
+	}
+	return last
+}
+
+func TestFollow_SendsTheDifferencesOfATable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newTableSource(rowOf(1, 1), rowOf(3, 3))
+		h := newTestHub(t, HubConfig{})
+		c := follow(t, h, src, Beginning(), UntilEnded)
+		now := follow(t, h, src, Now(), UntilEnded)
+		c.wait(3 * time.Second)
+		now.wait(time.Second)
+		c.check([]point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 3, Value: 3}}, "caught up")
+		src.set(func() { src.table = []eventlog.Row{rowOf(1, 1, 10), rowOf(2, 2), rowOf(3, 4), rowOf(4, 4)} })
+		c.points = nil
+		c.wait(6 * time.Second)
+		now.wait(time.Second)
+		news := []point{
+			{Name: "b", Step: 1, Value: 10}, {Name: "a", Step: 2, Value: 2}, {Name: "a", Step: 3, Value: 4}, {Name: "a", Step: 4, Value: 4},
+		}
+		slices.SortStableFunc(c.points, func(a, b point) int { return int(a.Step - b.Step) })
+		slices.SortStableFunc(now.points, func(a, b point) int { return int(a.Step - b.Step) })
+		c.check(news, "caught up")
+		now.check(news, "caught up")
+
+		same := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
+		same.wait(3 * time.Second)
+		same.check(nil, "caught up")
+		src.set(func() { src.table = append(src.table, rowOf(5, 5)) })
+		same.wait(8 * time.Second)
+		same.check([]point{{Name: "a", Step: 5, Value: 5}}, "caught up")
+
+		src.set(func() { src.table = src.table[:2] })
+		c.wait(8 * time.Second)
+		c.check([]point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 2, Value: 2}, {Name: "b", Step: 1, Value: 10}}, "caught up", "reset 1", "caught up")
+		src.say("finished")
+		c.wait(time.Minute)
+		c.check(c.points, "caught up", "reset 1", "caught up", "state finished", "end 1 finished")
+	})
+}
+
+func TestFollow_ReadsATableAgainAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newTableSource()
+		for step := range int64(smallTable + 10) {
+			src.table = append(src.table, rowOf(step, float64(step)))
+		}
+		c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
+		c.wait(3 * time.Second)
+		src.set(func() { src.table[7] = rowOf(7, 99) }) // which a probe does not show
+		c.wait(time.Minute)
+		if reads, probes := src.looks(); reads != 1 || probes < 5 {
+			t.Errorf("%d reads and %d probes", reads, probes)
+		}
+		src.say("finished")
+		c.wait(time.Minute)
+		reads, _ := src.looks()
+		if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.isOver || reads > 3 {
+			t.Errorf("over: %t after %d reads, cells (-want +got):\n%s", c.isOver, reads, diff)
+		}
+	})
+}
+
+func TestFollow_ChangesItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newLiveSource(lines(0, 3))
+		src.table = []eventlog.Row{rowOf(1, 1)}
+		c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
+		c.wait(2 * time.Second)
+		src.set(func() { src.whole = true })
+		c.wait(8 * time.Second)
+		c.check([]point{{Name: "a", Step: 1, Value: 1}}, "caught up", "reset 3", "caught up")
+		src.set(func() { src.whole, src.down = false, errors.New("exchanged") })
+		c.wait(8 * time.Second)
+		src.set(func() { src.down = nil })
+		c.wait(8 * time.Second)
+		c.check(want(0, 3, 0), "caught up", "reset 3", "caught up", "reset 3", "caught up")
+		src.set(func() { src.whole = true })
+		late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
+		late.wait(2 * time.Second)
+		late.check([]point{{Name: "a", Step: 1, Value: 1}}, "reset 3", "caught up")
+	})
+}
+
+// TestFollow_ConnectedClientsOfATableGetEachChangeOnce: the last value of each
+// cell is the table's, however slow the client is and however small the window.
+func TestFollow_ConnectedClientsOfATableGetEachChangeOnce(t *testing.T) {
+	for seed := range uint64(6) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 5))
+			src := newTableSource()
+			h := newTestHub(t, HubConfig{MaxRunBytes: 4 << 10})
+			other := newTestHub(t, HubConfig{})
+			fast, slow := follow(t, h, src, Beginning(), UntilEnded), follow(t, h, src, Beginning(), UntilEnded)
+			roaming := &client{t: t}
+			table := map[int64]eventlog.Row{}
+			for range 30 {
+				for range r.IntN(200) {
+					step := r.Int64N(300)
+					values := make([]float64, 1+r.IntN(4))
+					for i := range values {
+						values[i] = r.Float64()
+					}
+					row := rowOf(step, values...)
+					for i, c := range table[step].Cells {
+						if i >= len(row.Cells) {
+							row.Cells = append(row.Cells, c)
+						}
+					}
+					table[step] = row
+				}
+				src.set(func() {
+					src.table = nil
+					for _, step := range slices.Sorted(maps.Keys(table)) {
+						src.table = append(src.table, table[step])
+					}
+				})
+				fast.wait(3 * time.Second)
+				if r.IntN(4) == 0 {
+					item, err := slow.cursor.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					slow.take(item)
+				}
+				if r.IntN(2) == 0 {
+					roaming.cursor, _ = []*Hub{h, other}[r.IntN(2)].Follow(theRun, src, nil, roaming.at, UntilEnded)
+					roaming.wait(time.Duration(1+r.IntN(3)) * time.Second)
+					roaming.cursor.Close()
+				}
+			}
+			src.say("finished")
+			roaming.cursor, _ = h.Follow(theRun, src, nil, roaming.at, UntilEnded)
+			for i, c := range []*client{fast, slow, roaming} {
+				c.wait(time.Minute)
+				if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.isOver {
+					t.Fatalf("client %d, over: %t, cells (-want +got):\n%.800s", i, c.isOver, diff)
+				}
+				for _, event := range c.trace {
+					if event[:5] == "reset" {
+						t.Errorf("client %d: %v", i, c.trace)
+					}
+				}
+			}
+			roaming.cursor.Close()
+			seen := map[point]bool{}
+			for _, p := range slow.points {
+				if seen[p] {
+					t.Fatalf("sent twice: %+v", p)
+				}
+				seen[p] = true
+			}
+		})
+	}
+}

@@ -1,0 +1,256 @@
+package runlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// liveSource is a run that is followed: a file source with a status, which can
+// also be out of reach.
+type liveSource struct {
+	*fileSource
+	text string // the status
+	down error
+	asks int // for the status
+}
+
+func newLiveSource(file string) *liveSource {
+	return &liveSource{fileSource: &fileSource{file: []byte(file)}, text: "running"}
+}
+
+func (s *liveSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
+	if err := s.isDown(); err != nil {
+		return nil, err
+	}
+	return s.fileSource.ReadEvents(ctx, offset, length)
+}
+
+func (s *liveSource) ReadLog(ctx context.Context, offset, length int64) (*Part, error) {
+	return s.ReadEvents(ctx, offset, length)
+}
+
+func (s *liveSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (TableInfo, error) {
+	if err := s.isDown(); err != nil {
+		return TableInfo{}, err
+	}
+	return s.fileSource.ReadTable(ctx, put, nulls)
+}
+
+func (s *liveSource) isDown() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil {
+		s.requests++
+	}
+	return s.down
+}
+
+func (s *liveSource) Status(context.Context) (Status, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asks++
+	switch {
+	case s.down != nil:
+		return Status{}, s.down
+	case s.gone:
+		return Status{}, fmt.Errorf("status: %w", ErrGone)
+	}
+	return Status{Text: s.text, HasEnded: s.text != "running"}, nil
+}
+
+func (s *liveSource) say(text string) { s.set(func() { s.text = text }) }
+
+// client collects what a cursor delivers, as a program would that keeps points
+// and position together.
+type client struct {
+	t       testing.TB
+	cursor  *Cursor
+	points  []point
+	lines   []LogLine
+	trace   []string // what came besides batches
+	batches int
+	at      Position
+	isOver  bool
+}
+
+// point is one delivered value.
+type point struct {
+	Name     string
+	Step     int64
+	Value    float64
+	Position uint64
+}
+
+// wait takes what comes until nothing has come for a while.
+func (c *client) wait(quiet time.Duration) {
+	c.t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(c.t.Context(), quiet)
+		item, err := c.cursor.Next(ctx)
+		cancel()
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return
+		case errors.Is(err, io.EOF):
+			c.isOver = true
+			return
+		case err != nil:
+			c.trace = append(c.trace, "error: "+err.Error())
+			return
+		}
+		c.take(item)
+	}
+}
+
+func (c *client) take(item Item) {
+	c.at = item.Position
+	switch item.Kind {
+	case ItemBatch:
+		c.batches++
+		c.lines = append(c.lines, item.Batch.Lines()...)
+		for _, s := range item.Batch.Series() {
+			for i := range s.Steps {
+				p := point{Name: s.Name, Step: s.Steps[i]}
+				if len(s.Values) > 0 {
+					p.Value = s.Values[i]
+				}
+				if len(s.Positions) > 0 {
+					p.Position = s.Positions[i]
+				}
+				c.points = append(c.points, p)
+			}
+		}
+	case ItemCaughtUp:
+		c.trace = append(c.trace, "caught up")
+	case ItemReset:
+		c.points, c.lines = nil, nil
+		c.trace = append(c.trace, fmt.Sprintf("reset %d", item.Reset))
+	case ItemState:
+		c.trace = append(c.trace, "state "+item.Status.Text)
+	case ItemEnd:
+		c.trace = append(c.trace, fmt.Sprintf("end %d %s", item.End, item.Status.Text))
+	}
+}
+
+// newTestHub returns a hub that ends with the test.
+func newTestHub(tb testing.TB, cfg HubConfig) *Hub {
+	tb.Helper()
+	h := NewHub(cfg)
+	tb.Cleanup(h.Close)
+	return h
+}
+
+// follow returns a client of the run.
+func follow(tb testing.TB, h *Hub, src MetricSource, start Position, until Until) *client {
+	tb.Helper()
+	cursor, err := h.Follow(theRun, src, nil, start, until)
+	if err != nil {
+		tb.Fatalf("follow: %v", err)
+	}
+	tb.Cleanup(cursor.Close)
+	return &client{t: tb, cursor: cursor}
+}
+
+// want is what lines of steps in [from, to) say, their first line being at an
+// offset.
+func want(from, to int, offset int) []point {
+	var points []point
+	for step := from; step < to; step++ {
+		points = append(points, point{Name: "loss", Step: int64(step), Value: float64(step) + 0.125, Position: uint64(offset)})
+		offset += len(lines(step, 1))
+	}
+	return points
+}
+
+func (c *client) check(points []point, trace ...string) {
+	c.t.Helper()
+	if diff := cmp.Diff(points, c.points); diff != "" {
+		c.t.Fatalf("points (-want +got):\n%.2000s", diff)
+	}
+	if diff := cmp.Diff(trace, c.trace); diff != "" {
+		c.t.Fatalf("besides points (-want +got):\n%s", diff)
+	}
+}
+
+func TestFollow_DeliversEveryPointOnceAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newLiveSource(lines(0, 100))
+		c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
+		c.wait(3 * time.Second)
+		c.check(want(0, 100, 0), "caught up")
+		half := line(100, "100.125")
+		src.append(half[:30])
+		c.wait(3 * time.Second)
+		src.append(half[30:])
+		c.wait(3 * time.Second)
+		c.check(want(0, 101, 0), "caught up")
+		src.append(strings.TrimSuffix(line(101, "101.125"), "\n"))
+		src.say("finished")
+		began := time.Now()
+		c.wait(time.Minute)
+		c.check(want(0, 102, 0), "caught up", "state finished", "end 1 finished")
+		if !c.isOver || time.Since(began) > 20*time.Second {
+			t.Errorf("over: %t, after %v", c.isOver, time.Since(began))
+		}
+	})
+}
+
+func TestFollow_Starts(t *testing.T) {
+	const n = 30_000 // more than is retained from the beginning
+	tests := []struct {
+		name  string
+		file  string
+		start Position
+		then  string
+		want  []point
+	}{
+		{"the beginning of an empty log", "", Beginning(), lines(0, 3), want(0, 3, 0)},
+		{"the beginning of a small log", lines(0, 3), Beginning(), lines(3, 3), want(0, 6, 0)},
+		{"the beginning of a large log", lines(0, n), Beginning(), lines(n, 3), want(0, n+3, 0)},
+		{"now, in an empty log", "", Now(), lines(0, 3), want(0, 3, 0)},
+		{"now, in a small log", lines(0, 3), Now(), lines(3, 3), want(3, 6, len(lines(0, 3)))},
+		{"now, in a large log", lines(0, n), Now(), lines(n, 3), want(n, n+3, len(lines(0, n)))},
+		{"now, in the middle of a line", lines(0, 3) + line(3, "3.125")[:9], Now(), line(3, "3.125")[9:] + lines(4, 2), want(4, 6, len(lines(0, 4)))},
+		{"now, in the middle of the first line", line(0, "0.125")[:9], Now(), line(0, "0.125")[9:] + lines(1, 2), want(1, 3, len(lines(0, 1)))},
+		{"now, in the middle of a line of a large log", lines(0, n) + line(n, "3.125")[:9], Now(), line(n, "3.125")[9:] + lines(n+1, 2), want(n+1, n+3, len(lines(0, n)+line(n, "3.125")))},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newLiveSource(tt.file)
+				if tt.file == "" {
+					src.absent = true
+				}
+				h := newTestHub(t, HubConfig{})
+				c := follow(t, h, src, tt.start, UntilEnded)
+				c.wait(time.Second)
+				early := c.at
+				src.append(tt.then)
+				c.wait(5 * time.Second)
+				c.check(tt.want, "caught up")
+				late := follow(t, h, src, early, UntilEnded)
+				late.wait(5 * time.Second)
+				elsewhere := follow(t, newTestHub(t, HubConfig{}), src, early, UntilEnded)
+				elsewhere.wait(5 * time.Second)
+				if tt.start == Beginning() {
+					for _, c := range []*client{late, elsewhere} {
+						c.check(tt.want[len(tt.want)-3:], "caught up")
+					}
+					return
+				}
+				late.check(tt.want, "caught up")
+				elsewhere.check(tt.want, "caught up")
+			})
+		})
+	}
+}

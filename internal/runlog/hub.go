@@ -1,0 +1,263 @@
+package runlog
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// HubConfig is what a Hub may be told. The zero HubConfig is fine.
+type HubConfig struct {
+	// MaxBytes bounds what is retained of all followed runs together, encodings
+	// included (128 MiB if 0), and MaxRunBytes what is retained of one (16 MiB).
+	// The newest batch of a run is never dropped.
+	MaxBytes, MaxRunBytes int64
+	// HistoryBytes bounds the parsed history that late cursors share: 64 MiB if 0.
+	HistoryBytes int64
+	// MinInterval and MaxInterval bound the time between two looks at a run: half
+	// a second and 5 s if 0.
+	MinInterval, MaxInterval time.Duration
+	// EndGrace is how long a log must be at rest before its run has ended: 5 s
+	// if 0.
+	EndGrace time.Duration
+	// Unreachable is how long a Viewer may fail before its cursors do: 10 min if
+	// 0, and never if negative.
+	Unreachable time.Duration
+	// Judge says how an error of a Source is told to clients, and how long the
+	// Viewer wants to be left alone; if nil, every error is UpstreamFailing.
+	Judge func(error) (state UpstreamState, retryAfter time.Duration)
+}
+
+// Pacer admits background work to a Viewer within its share. A *restclient.Client
+// is one.
+type Pacer interface {
+	// Background runs work when the share allows it. Key names a kind of work
+	// whose cost is alike from call to call.
+	Background(ctx context.Context, key string, work func(context.Context) error) error
+	// Cost is what the last work of a key cost the Viewer, 0 if unknown.
+	Cost(key string) time.Duration
+}
+
+// MetricSource reads the metrics and the status of one run. Besides what is said
+// of a Source, it is used until the last cursor of the run has been closed.
+type MetricSource interface {
+	Source
+	// Status reads the run's status: from its status.json where there is one.
+	Status(ctx context.Context) (Status, error)
+}
+
+// LogSource reads the text log and the status of one run. Errors wrap ErrGone
+// and ErrNoEvents as those of a Source do.
+type LogSource interface {
+	// ReadLog reads the log file as Source.ReadEvents reads the event file.
+	ReadLog(ctx context.Context, offset, length int64) (*Part, error)
+	// StreamLog gives all lines of the log to yield, from the first one on, and
+	// then those that come, until yield or the connection fails. It is used
+	// where ReadLog says ErrNoEvents. Lines have no newlines, and control texts
+	// of the Viewer are not among them.
+	//
+	// AtRest is called once, when the lines that the log had have been given and
+	// there is nothing more to say: a stream does not tell old lines from new ones.
+	StreamLog(ctx context.Context, yield func(line string) error, atRest func()) error
+	// Status is as in MetricSource.
+	Status(ctx context.Context) (Status, error)
+}
+
+// Hub follows runs: it keeps one journal for each run that anybody follows, in
+// which the newest part of its log is retained, and one poller that fills it.
+// It is safe for concurrent use. Make it with NewHub and end it with Close.
+type Hub struct {
+	cfg     HubConfig
+	ctx     context.Context //nolint:containedctx // ends with Close, and all pollers with it
+	cancel  context.CancelFunc
+	flying  sync.WaitGroup
+	history *history
+	bytes   atomic.Int64 // retained in all windows
+
+	resets, malformed atomic.Uint64 // since the hub was made
+
+	mu       sync.Mutex // guards what follows; never taken while a journal's is
+	isClosed bool
+	journals map[journalKey]*journal
+	lanes    map[string]*lane // by Viewer
+}
+
+// HubStats is what a Hub holds.
+type HubStats struct {
+	// Runs is the number of followed logs, and Cursors of those who follow them.
+	Runs, Cursors int
+	// Bytes is retained of them, and HistoryBytes is the shared history.
+	Bytes, HistoryBytes int64
+	// Resets and MalformedLines have been met since the Hub was made.
+	Resets, MalformedLines uint64
+}
+
+// NewHub returns a Hub that follows nothing.
+func NewHub(cfg HubConfig) *Hub {
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 128<<20)
+	cfg.MaxRunBytes = cmp.Or(cfg.MaxRunBytes, 16<<20)
+	cfg.MinInterval = cmp.Or(cfg.MinInterval, time.Second/2)
+	cfg.MaxInterval = max(cmp.Or(cfg.MaxInterval, 5*time.Second), cfg.MinInterval)
+	cfg.EndGrace = cmp.Or(cfg.EndGrace, 5*time.Second)
+	cfg.Unreachable = cmp.Or(cfg.Unreachable, 10*time.Minute)
+	if cfg.Judge == nil {
+		cfg.Judge = func(error) (UpstreamState, time.Duration) { return UpstreamFailing, 0 }
+	}
+	h := &Hub{
+		cfg: cfg, journals: make(map[journalKey]*journal), lanes: make(map[string]*lane),
+		history: newHistory(cmp.Or(cfg.HistoryBytes, 64<<20)),
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
+}
+
+// Follow returns a cursor over the metrics of a run. It returns at once: whether
+// there is such a run, and whether the start is a place of it, the cursor tells.
+// The pacer may be nil; source and pacer are those of the first cursor of a run
+// for as long as it has any. The error is ErrHubClosed.
+func (h *Hub) Follow(key Key, source MetricSource, pacer Pacer, start Position, until Until) (*Cursor, error) {
+	return h.join(journalKey{Key: key}, feedOfMetrics(source), pacer, start, until)
+}
+
+// FollowLog returns a cursor over the text log of a run, as Follow does over its
+// metrics.
+func (h *Hub) FollowLog(key Key, source LogSource, pacer Pacer, start Position, until Until) (*Cursor, error) {
+	return h.join(journalKey{Key: key, isText: true}, feedOfLog(source), pacer, start, until)
+}
+
+// Stats says what the hub holds.
+func (h *Hub) Stats() HubStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	stats := HubStats{
+		Runs: len(h.journals), Bytes: h.bytes.Load(), HistoryBytes: h.history.bytes.Load(),
+		Resets: h.resets.Load(), MalformedLines: h.malformed.Load(),
+	}
+	for _, j := range h.journals {
+		stats.Cursors += j.users
+	}
+	return stats
+}
+
+// Close ends all pollers and waits for them. Cursors return ErrHubClosed.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.isClosed = true
+	h.mu.Unlock()
+	h.cancel()
+	h.flying.Wait()
+}
+
+// spawn runs work in a goroutine that Close waits for; false says that it was
+// called before.
+func (h *Hub) spawn(work func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isClosed {
+		h.flying.Go(work)
+	}
+	return !h.isClosed
+}
+
+// join finds or makes the journal of a log and returns a cursor over it.
+func (h *Hub) join(key journalKey, f feed, pacer Pacer, start Position, until Until) (*Cursor, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.isClosed {
+		return nil, ErrHubClosed
+	}
+	j, ok := h.journals[key]
+	if !ok {
+		j = h.launch(key, f, pacer)
+	}
+	j.users++
+	return newCursor(j, start, until), nil
+}
+
+// launch makes a journal and starts its poller; called with mu held.
+func (h *Hub) launch(key journalKey, f feed, pacer Pacer) *journal {
+	l, ok := h.lanes[key.Viewer]
+	if !ok {
+		l = newLane(pacer)
+		h.lanes[key.Viewer] = l
+	}
+	l.users++
+	j := &journal{
+		hub: h, key: key, feed: f, lane: l, size: -1, interval: h.cfg.MinInterval,
+		kick: make(chan bool, 1), changed: make(chan struct{}),
+	}
+	j.ctx, j.stop = context.WithCancel(h.ctx)
+	h.journals[key] = j
+	h.flying.Go(func() {
+		defer j.retire()
+		newPoller(j).run()
+	})
+	return j
+}
+
+// leave takes a cursor off its journal. The last one out stops the poller.
+func (h *Hub) leave(j *journal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if j.users--; j.users > 0 {
+		return
+	}
+	j.stop()
+	if h.journals[j.key] == j {
+		delete(h.journals, j.key)
+	}
+}
+
+// forget takes a journal out of the hub: whoever comes from now on gets another.
+func (h *Hub) forget(j *journal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.journals[j.key] == j {
+		delete(h.journals, j.key)
+	}
+}
+
+// retire is the end of a journal's poller.
+func (j *journal) retire() {
+	h := j.hub
+	h.mu.Lock()
+	if j.lane.users--; j.lane.users == 0 && h.lanes[j.key.Viewer] == j.lane {
+		delete(h.lanes, j.key.Viewer)
+	}
+	h.mu.Unlock()
+	<-j.ctx.Done() // a journal that has ended keeps what its cursors have still to read
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.clear()
+	j.grid = nil
+	h.history.purge(j)
+}
+
+// enforce keeps the bound of all windows together, at the cost of the largest.
+// Called by a poller that has appended, with no lock held.
+func (h *Hub) enforce() {
+	for h.bytes.Load() > h.cfg.MaxBytes {
+		h.mu.Lock()
+		var largest *journal
+		for _, j := range h.journals {
+			if largest == nil || j.bytes.Load() > largest.bytes.Load() {
+				largest = j
+			}
+		}
+		h.mu.Unlock()
+		if largest == nil || !largest.halve() {
+			return
+		}
+	}
+}
+
+// halve drops the older half of the window, and says whether there was one.
+func (j *journal) halve() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	before := len(j.window)
+	j.trim(j.bytes.Load() / 2)
+	return len(j.window) < before
+}

@@ -1,0 +1,77 @@
+package runlog
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestPosition_SurvivesItsBinaryForm(t *testing.T) {
+	sum := lineSum{size: 120, sum: 0xdeadbeef}
+	tests := []struct {
+		name string
+		p    Position
+		size int // at most
+	}{
+		{"the beginning", Beginning(), 2},
+		{"now", Now(), 2},
+		{"the last lines", LastLines(1_000_000), 4},
+		{"the beginning of a log that was seen", Position{origin: FromEventLog}, 3},
+		{"behind a line", Position{origin: FromEventLog, offset: 300 << 20, first: sum, last: sum}, 20},
+		{"within a line", Position{origin: FromEventLog, offset: 300 << 20, index: 4096, first: sum, last: sum}, 21},
+		{"behind a line without newline", Position{origin: FromLogFile, offset: 119, first: sum, last: sum, isOpen: true}, 20},
+		{"at a size", Position{origin: FromEventLog, offset: 100, isLoose: true, first: sum}, 20},
+		{"of a stream, whose offsets are numbers of lines", Position{origin: FromLogStream, offset: 3, first: sum, last: sum}, 20},
+		{"of a table", Position{origin: FromMergedTable, step: -7, digest: 1 << 63}, 12},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, err := tt.p.MarshalBinary()
+			if err != nil || len(b) > tt.size {
+				t.Fatalf("%d bytes, want at most %d; error %v", len(b), tt.size, err)
+			}
+			var got Position
+			if err := got.UnmarshalBinary(b); err != nil || got != tt.p {
+				t.Errorf("got %+v and error %v, want %+v", got, err, tt.p)
+			}
+			for n := range b {
+				if err := got.UnmarshalBinary(b[:n]); !errors.Is(err, ErrPosition) {
+					t.Errorf("the first %d bytes are a position", n)
+				}
+			}
+			if err := got.UnmarshalBinary(append(b, 0)); !errors.Is(err, ErrPosition) {
+				t.Error("more bytes than a position has are one")
+			}
+		})
+	}
+}
+
+// FuzzPosition: nothing makes it panic, and what it accepts has one form.
+func FuzzPosition(f *testing.F) {
+	sum := lineSum{size: 120, sum: 0xdeadbeef}
+	for _, p := range []Position{
+		{},
+		Now(), LastLines(9),
+		{origin: FromEventLog, offset: 300 << 20, index: 3, first: sum, last: sum},
+		{origin: FromLogFile, offset: 119, first: sum, last: sum, isOpen: true},
+		{origin: FromMergedTable, step: -7, digest: 1 << 63},
+	} {
+		b, err := p.MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var p Position
+		if err := p.UnmarshalBinary(b); err != nil {
+			if p != (Position{}) {
+				t.Errorf("an error has left %+v", p)
+			}
+			return
+		}
+		again, err := p.MarshalBinary()
+		if err != nil || string(again) != string(b) {
+			t.Errorf("%x became %x, error %v", b, again, err)
+		}
+	})
+}

@@ -1,0 +1,153 @@
+package runlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// errCutShort says that a log ended before the size that it had at the start.
+var errCutShort = errors.New("the log ended before its size")
+
+// Streamed is what a Stream has read.
+type Streamed struct {
+	// Origin is what the run was read from.
+	Origin Origin
+	// Points and Batches were given out.
+	Points, Batches int64
+	// MalformedLines and UnplacedPoints were left out; see eventlog.Counts.
+	eventlog.Counts
+}
+
+// Stream reads the history of a run as it is now, in the order of its log, and
+// gives the selected points to put in batches whose series are valid until put
+// returns. The log is read once, up to the size that it has at the start, and
+// never held: memory does not depend on its length. A run without an event file
+// is read by its merged table. An error, that of put included, means that points
+// are missing; there is no other sign and no other reason.
+func Stream(ctx context.Context, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (Streamed, error) {
+	s := &streamer{src: src, batch: eventlog.NewBatch(selection), put: put}
+	s.done.Origin = FromEventLog
+	err := s.readEvents(ctx)
+	if errors.Is(err, ErrNoEvents) && s.done.Batches == 0 {
+		s.done.Origin = FromMergedTable
+		_, err = src.ReadTable(ctx, s.row, func(string, int) {})
+	}
+	if err == nil {
+		err = s.flush()
+	}
+	return s.done, err
+}
+
+// streamer is one Stream.
+type streamer struct {
+	src    Source
+	parser eventlog.Parser
+	batch  *eventlog.Batch
+	bytes  int
+	put    func([]eventlog.Series) error
+	done   Streamed
+}
+
+// readEvents reads the event file.
+func (s *streamer) readEvents(ctx context.Context) (err error) {
+	part, err := s.src.ReadEvents(ctx, 0, 0)
+	if err != nil {
+		return err
+	}
+	rest, offset, err := s.follow(part)
+	if err = errors.Join(err, part.Body.Close()); err != nil || len(rest) == 0 {
+		return err
+	}
+	return s.finish(ctx, rest, offset)
+}
+
+// follow parses the body and returns what is behind its last newline, and where
+// that begins.
+func (s *streamer) follow(part *Part) (rest []byte, offset int64, err error) {
+	body := io.Reader(part.Body)
+	if part.Size >= 0 {
+		body = io.LimitReader(body, part.Size)
+	}
+	chunk, read := make([]byte, 0, firstChunk), int64(0)
+	for {
+		before := len(chunk)
+		n, fillErr := fill(body, chunk)
+		chunk = chunk[:n]
+		read += int64(n - before)
+		taken, err := s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.row})
+		offset += int64(taken)
+		s.done.Counts = s.parser.Counts()
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case fillErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
+			if part.Size > read && part.State != PartUnchanged {
+				return nil, 0, fmt.Errorf("%w: %d of %d bytes", errCutShort, read, part.Size)
+			}
+			return chunk[taken:], offset, nil
+		case fillErr != nil:
+			return nil, 0, fillErr
+		}
+		chunk = room(chunk, chunk[taken:])
+	}
+}
+
+// finish decides about the last line, which has no newline: it counts if it is
+// complete and the run has ended.
+func (s *streamer) finish(ctx context.Context, rest []byte, offset int64) error {
+	var judge eventlog.Parser
+	if isWhole, err := judge.Finish(rest, offset, eventlog.Handler{}); err != nil || !isWhole {
+		return err
+	}
+	if hasEnded, err := s.src.HasEnded(ctx); err != nil || !hasEnded {
+		return err
+	}
+	_, err := s.parser.Finish(rest, offset, eventlog.Handler{Row: s.row})
+	s.done.Counts = s.parser.Counts()
+	return err
+}
+
+// row adds a row, and gives the batch out when it is large enough.
+func (s *streamer) row(row *eventlog.Row) error {
+	piece, cells := *row, row.Cells
+	for len(cells) > 0 {
+		n := min(len(cells), batchPoints)
+		piece.Cells, cells = cells[:n], cells[n:]
+		if s.batch.Points()+n > batchPoints {
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+		before := s.batch.Points()
+		s.batch.Append(&piece)
+		if s.batch.Points() > before {
+			for i := range piece.Cells {
+				s.bytes += len(piece.Cells[i].Text) + len(piece.Cells[i].Exact)
+			}
+		}
+		if s.bytes+pointWeight*s.batch.Points() >= batchBytes {
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush gives the batch out.
+func (s *streamer) flush() error {
+	n := s.batch.Points()
+	if n == 0 {
+		return nil
+	}
+	s.done.Points += int64(n)
+	s.done.Batches++
+	err := s.put(s.batch.Series())
+	s.batch.Reset()
+	s.bytes = 0
+	return err
+}
