@@ -11,6 +11,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -27,9 +28,11 @@ type server struct {
 	demo     *demo
 	fleet    *fleet.Fleet
 	cache    *runlog.Cache
+	hub      *runlog.Hub
 	tracing  *tracing
 	health   *healthServer
 	watchers []*watcher
+	tunnels  *tunnelWatcher
 	grpc     *grpc.Server
 	conn     *grpc.ClientConn
 	http     *http.Server
@@ -68,8 +71,10 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		return s, err
 	}
 	s.grpc = newGRPCServer(cfg, service.Deps{
-		Fleet: s.fleet, Cache: s.cache, Log: log, Draining: ctx.Done(),
+		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), ObserveLag: metrics.lag.Observe,
+		Log: log, Draining: ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeOff(),
+		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
 		metrics: metrics.calls, panics: metrics.panics, log: log, deadline: cfg.DefaultDeadline,
 		auth: auth, gate: service.Gate{DisableRemote: cfg.remoteOff(), Draining: ctx.Done()}, validator: validator,
@@ -92,14 +97,38 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	}
 	s.cache = runlog.New(runlog.Config{MaxBytes: int64(s.cfg.CacheBytes)})
 	metrics.addCache(s.cache)
-	for _, viewer := range s.fleet.All() {
-		s.health.SetServingStatus(viewerHealth(viewer.Name), healthpb.HealthCheckResponse_NOT_SERVING)
-		s.watchers = append(s.watchers, &watcher{
+	s.hub = runlog.NewHub(s.cfg.hub())
+	metrics.addHub(s.hub)
+	watch := func(viewer *fleet.Viewer) *watcher {
+		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
 			every: s.cfg.HealthInterval, log: s.log,
-		})
+		}
+	}
+	for _, viewer := range s.fleet.Configured() {
+		s.health.SetServingStatus(viewerHealth(viewer.Name), healthpb.HealthCheckResponse_NOT_SERVING)
+		s.watchers = append(s.watchers, watch(viewer))
+	}
+	s.tunnels = &tunnelWatcher{
+		fleet: s.fleet, health: s.health, watch: watch, every: s.cfg.HealthInterval,
+		forget: func(viewer string) { metrics.viewerUp.DeleteLabelValues(viewer) },
+	}
+	if s.cfg.remoteOff() {
+		s.fleet.IgnoreTunnels()
 	}
 	return nil
+}
+
+// hub is what the flags say of followed runs.
+func (cfg *Config) hub() runlog.HubConfig {
+	hub := runlog.HubConfig{
+		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
+		EndGrace: cfg.EndGrace, Unreachable: cfg.TailUnreachableAfter, Judge: service.Judge,
+	}
+	if hub.Unreachable == 0 {
+		hub.Unreachable = -1 // never, and not the default
+	}
+	return hub
 }
 
 // buildHTTP makes the HTTP side, a client of the gRPC server.
@@ -113,6 +142,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
 		AllowedHosts: s.cfg.AllowedHosts,
 		CORSOrigins:  s.cfg.CORSOrigins,
 		Metrics:      metrics.handler(),
+		Compat:       compat.New(compat.Config{Conn: s.conn, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Version:      buildVersion(),
 		Limits:       httpface.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
@@ -140,6 +170,9 @@ func (s *server) close(ctx context.Context) error {
 	}
 	if s.listen != nil {
 		failed = errors.Join(failed, s.listen.close())
+	}
+	if s.hub != nil {
+		s.hub.Close()
 	}
 	if s.cache != nil {
 		s.cache.Close()

@@ -35,6 +35,8 @@ func (cfg *Config) checkNumbers() error {
 		{"heavy-timeout", cfg.HeavyTimeout},
 		{"stall-timeout", cfg.StallTimeout},
 		{"health-interval", cfg.HealthInterval},
+		{"end-grace", cfg.EndGrace},
+		{"poll-min", cfg.PollMin},
 		{"default-deadline", cfg.DefaultDeadline},
 		{"drain-timeout", cfg.DrainTimeout},
 		{"http-header-timeout", cfg.HTTPHeaderTimeout},
@@ -52,6 +54,8 @@ func (cfg *Config) checkNumbers() error {
 		{"max-streams", int64(cfg.MaxStreams)},
 		{"max-http-streams", int64(cfg.MaxHTTPStreams)},
 		{"cache-bytes", int64(cfg.CacheBytes)},
+		{"tail-bytes", int64(cfg.TailBytes)},
+		{"stream-bytes", int64(cfg.StreamBytes)},
 	} {
 		if n.value <= 0 {
 			return badFlag(n.flag, "%d is not above zero", n.value)
@@ -59,6 +63,12 @@ func (cfg *Config) checkNumbers() error {
 	}
 	if cfg.MaxConnectionAge < 0 {
 		return badFlag("max-connection-age", "%v is below zero", cfg.MaxConnectionAge)
+	}
+	if cfg.TailUnreachableAfter < 0 {
+		return badFlag("tail-unreachable-after", "%v is below zero", cfg.TailUnreachableAfter)
+	}
+	if cfg.PollMax < cfg.PollMin {
+		return badFlag("poll-max", "%v is below the %v of --poll-min", cfg.PollMax, cfg.PollMin)
 	}
 	if cfg.MaxHTTPStreams >= cfg.MaxStreams {
 		return badFlag("max-http-streams", "%d is not below the %d of --max-streams", cfg.MaxHTTPStreams, cfg.MaxStreams)

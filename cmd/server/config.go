@@ -46,7 +46,18 @@ type Config struct {
 	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
 	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
 	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
-	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too."`
+	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunnelled."`
+
+	RemoteHosts       []string `group:"Authority" placeholder:"HOST" help:"The only SSH servers that RemoteService may use, by the names that requests give them, separated by commas. Default: any."`
+	AllowKeyPaths     bool     `group:"Authority" help:"Allow RemoteService to name private key files on a Viewer's machine."`
+	StopRemoteOnDrain bool     `group:"Authority" help:"Stop the remote Viewers that this server has started when it ends, within 5s after its calls."`
+
+	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a run whose status is terminal must be at rest before its tail ends."`
+	PollMin              time.Duration `group:"Live streams" default:"500ms" help:"Least time between two looks at a followed run."`
+	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest time between two looks at a followed run that is at rest."`
+	TailUnreachableAfter time.Duration `group:"Live streams" default:"10m" help:"How long a Viewer may fail before its tails end with UNAVAILABLE. 0 is never."`
+	TailBytes            byteSize      `group:"Live streams" default:"128MiB" help:"Memory for the newest parts of followed logs; clients that fall behind them are served from the Viewer again."`
+	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are held to be merged or thinned; beyond it such calls are refused."`
 
 	DefaultDeadline   time.Duration `group:"Limits" default:"150s" help:"Deadline of a unary call that brings none."`
 	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`

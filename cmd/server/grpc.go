@@ -32,6 +32,7 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 // v1alpha) and health.
 func newGRPCServer(cfg *Config, deps service.Deps, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
 	options := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(service.NewCodec()),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxHeaderListSize(maxHeaders),

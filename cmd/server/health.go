@@ -91,7 +91,7 @@ func (w *watcher) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		now, err := w.ask(ctx)
+		now, err := w.ask(ctx, serving)
 		if ctx.Err() != nil {
 			return
 		}
@@ -103,16 +103,21 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// ask makes one health check.
-func (w *watcher) ask(ctx context.Context) (healthpb.HealthCheckResponse_ServingStatus, error) {
+// ask makes one health check. A Viewer that is at work over SSH answers nobody
+// for up to two minutes, and is what it was before.
+func (w *watcher) ask(ctx context.Context, was healthpb.HealthCheckResponse_ServingStatus) (healthpb.HealthCheckResponse_ServingStatus, error) {
+	busy := w.viewer.Client.Busy()
 	err := w.viewer.Client.Background(ctx, "health", func(ctx context.Context) error {
 		_, err := w.viewer.Client.Health(ctx)
 		return err
 	})
-	if err != nil {
-		return healthpb.HealthCheckResponse_NOT_SERVING, err
+	switch {
+	case err == nil:
+		return healthpb.HealthCheckResponse_SERVING, nil
+	case busy || w.viewer.Client.Busy():
+		return was, err
 	}
-	return healthpb.HealthCheckResponse_SERVING, nil
+	return healthpb.HealthCheckResponse_NOT_SERVING, err
 }
 
 // tell makes a change known. After the drain began the health server ignores

@@ -48,6 +48,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	received *prometheus.CounterVec
+	lag      prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -70,13 +71,17 @@ func newMetrics() *metrics {
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: "upstream", Name: "received_bytes_total", Help: "Bytes of bodies read from Viewers.",
 		}, []string{"viewer", "method", "route"}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: "tail", Name: "newest_point_lag_seconds",
+			Help: "Age of the newest point of live batches when they are sent first, by the clock of the training.", Buckets: callBuckets,
+		}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "What was built; always 1.",
 		ConstLabels: prometheus.Labels{"version": buildVersion(), "go_version": goVersion()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.calls, m.panics, m.viewerUp, m.requests, m.duration, m.received, build,
+	m.registry.MustRegister(m.calls, m.panics, m.viewerUp, m.requests, m.duration, m.received, m.lag, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -91,6 +96,26 @@ func (m *metrics) addCache(cache *runlog.Cache) {
 			Namespace: namespace, Name: "cache_runs", Help: "Parsed runs that are held.",
 		}, func() float64 { return float64(cache.Stats().Runs) }),
 	)
+}
+
+// addHub shows what followed runs amount to.
+func (m *metrics) addHub(hub *runlog.Hub) {
+	gauge := func(name, help string, read func(runlog.HubStats) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: "tail", Name: name, Help: help,
+		}, func() float64 { return read(hub.Stats()) }))
+	}
+	counter := func(name, help string, read func(runlog.HubStats) float64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: "tail", Name: name, Help: help,
+		}, func() float64 { return read(hub.Stats()) }))
+	}
+	gauge("followed_runs", "Logs that are followed.", func(s runlog.HubStats) float64 { return float64(s.Runs) })
+	gauge("subscribers", "Readers of followed logs; a stream has one for each of its runs.", func(s runlog.HubStats) float64 { return float64(s.Cursors) })
+	gauge("retained_bytes", "Memory of the newest parts of followed logs, estimated.", func(s runlog.HubStats) float64 { return float64(s.Bytes) })
+	gauge("history_bytes", "Memory of older parts that late readers share, estimated.", func(s runlog.HubStats) float64 { return float64(s.HistoryBytes) })
+	counter("resets_total", "Followed logs that turned out to be others.", func(s runlog.HubStats) float64 { return float64(s.Resets) })
+	counter("malformed_lines_total", "Complete lines of followed logs that were no JSON.", func(s runlog.HubStats) float64 { return float64(s.MalformedLines) })
 }
 
 // handler serves the metrics.

@@ -36,6 +36,12 @@ func TestTheMetricsShowCallsRequestsViewersAndTheBuild(t *testing.T) {
 		`runicorn_gateway_upstream_received_bytes_total\{method="GET",route="/openapi.json",viewer="[a-z]+"\} [1-9]`,
 		`runicorn_gateway_cache_bytes 0`,
 		`runicorn_gateway_cache_runs 0`,
+		`runicorn_gateway_tail_followed_runs 0`,
+		`runicorn_gateway_tail_subscribers 0`,
+		`runicorn_gateway_tail_retained_bytes 0`,
+		`runicorn_gateway_tail_resets_total 0`,
+		`runicorn_gateway_tail_malformed_lines_total 0`,
+		`runicorn_gateway_tail_newest_point_lag_seconds_count 0`,
 		`go_goroutines [1-9]`,
 		`process_open_fds [1-9]`,
 	} {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -63,6 +64,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	for _, w := range s.watchers {
 		group.Go(func() error { w.run(ctx); return nil })
 	}
+	group.Go(func() error { s.tunnels.run(ctx); return nil })
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.memory)) })
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.grpc)) })
 	group.Go(func() error { return ignoreClosed(s.http.Serve(s.listen.http)) })
@@ -85,8 +87,26 @@ func (s *server) drain(ctx context.Context) error {
 	servers.Go(func() { stopGRPC(ctx, s.grpc) })
 	servers.Go(func() { s.stopHTTP(ctx) })
 	servers.Wait()
+	s.stopRemote(ctx)
 	s.log.Info("drained", slog.Bool("in_time", ctx.Err() == nil))
 	return s.demo.close()
+}
+
+// remoteStopTime is how long the remote Viewers that this server has started
+// may take to stop, where they are to; one takes up to 0.6 s.
+const remoteStopTime = 5 * time.Second
+
+// stopRemote stops them. No call is left that could start more, but one that
+// was cut off, whose remote Viewer nobody knows.
+func (s *server) stopRemote(ctx context.Context) {
+	if !s.cfg.StopRemoteOnDrain {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), remoteStopTime)
+	defer cancel()
+	if err := s.fleet.StopStarted(ctx); err != nil {
+		s.log.Warn("remote viewers were not stopped", slog.Any("error", err))
+	}
 }
 
 // stopHTTP lets requests in flight finish until the context ends.

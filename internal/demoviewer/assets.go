@@ -120,6 +120,8 @@ func (r *run) open(name string, now time.Time) *download {
 		return r.openEvents(now)
 	case name == "status.json":
 		return bytesDownload(name, r.statusFile(now), changed)
+	case name == logsName && r.files[name] != nil:
+		return bytesDownload(name, r.log(now), r.logChanged(now, changed))
 	case r.files[name] != nil:
 		return bytesDownload(path.Base(name), r.files[name], changed)
 	default:

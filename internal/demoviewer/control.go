@@ -102,7 +102,8 @@ func (v *Viewer) AppendLogs(id string, raw []byte) error {
 	if r == nil {
 		return fmt.Errorf("append to the log of %q: no such run", id)
 	}
-	r.files["logs.txt"] = append(slices.Clip(r.files["logs.txt"]), raw...)
+	r.files[logsName] = append(slices.Clip(r.files[logsName]), raw...)
+	v.notify()
 	return nil
 }
 
@@ -165,7 +166,7 @@ func (v *Viewer) newRun(spec Run) *run {
 		r.assets, r.assetsCount = spec.Assets, countAssets(spec.Assets)
 	}
 	if spec.Logs != nil {
-		r.files["logs.txt"] = spec.Logs
+		r.files[logsName] = spec.Logs
 	}
 	r.rewriteMeta()
 	return r

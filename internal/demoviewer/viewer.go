@@ -7,12 +7,14 @@
 // effect in memory. Nothing runs in the background: a live run is computed from the clock when somebody asks.
 //
 // A call goes: ServeHTTP → route table of the generation → one handler under the Viewer's lock, which is as serial as the
-// single event loop of the real one → an answer, written after the lock is free. The log WebSocket is not served.
+// single event loop of the real one → an answer, written after the lock is free. The log WebSocket is
+// served beside that, in the goroutine of its connection.
 //
 // The package must not know gRPC, the generated code or the Viewer client.
 package demoviewer
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -46,6 +48,8 @@ type Config struct {
 	Live bool
 	// Empty leaves the sample runs out.
 	Empty bool
+	// LogWait is how often the log WebSocket looks for a file that is missing; 2 s when zero, as in the real ones.
+	LogWait time.Duration
 }
 
 // Viewer is a demo Viewer. It is safe for concurrent use.
@@ -60,6 +64,8 @@ type Viewer struct {
 	cache    tableCache
 	settings settings
 	counts   map[string]int
+	sockets  sockets
+	logWait  time.Duration
 }
 
 // New makes a Viewer. It fails when the generation is unknown.
@@ -73,6 +79,7 @@ func New(cfg Config) (*Viewer, error) {
 		clock = time.Now
 	}
 	v := &Viewer{clock: clock, root: rootDir, storages: map[string]*storage{}, counts: map[string]int{}}
+	v.sockets, v.logWait = newSockets(), cmp.Or(cfg.LogWait, 2*time.Second)
 	v.start(gen)
 	if !cfg.Empty {
 		if v.storages[rootDir], err = gen.sample(); err != nil {
@@ -87,6 +94,10 @@ func New(cfg Config) (*Viewer, error) {
 
 // ServeHTTP answers one request as the Viewer would.
 func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isSocket(r) {
+		v.serveSocket(w, r)
+		return
+	}
 	v.answer(r).write(w, r)
 }
 

@@ -29,6 +29,7 @@ type server struct {
 	experiments runicornv1.ExperimentServiceClient
 	metrics     runicornv1.MetricServiceClient
 	viewers     runicornv1.ViewerServiceClient
+	remote      runicornv1.RemoteServiceClient
 	health      grpc_health_v1.HealthClient
 
 	cmd  *exec.Cmd
@@ -62,6 +63,7 @@ func startServer(ctx context.Context, args ...string) (*server, error) {
 	s.experiments = runicornv1.NewExperimentServiceClient(s.conn)
 	s.metrics = runicornv1.NewMetricServiceClient(s.conn)
 	s.viewers = runicornv1.NewViewerServiceClient(s.conn)
+	s.remote = runicornv1.NewRemoteServiceClient(s.conn)
 	s.health = grpc_health_v1.NewHealthClient(s.conn)
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

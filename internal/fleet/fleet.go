@@ -1,18 +1,22 @@
 // Package fleet keeps the Viewers behind this server by their names: those
 // that the operator configured and, discovered by asking them, the remote
-// Viewers that they have tunnelled.
+// Viewers that they have tunnelled, which are called {viewer}.{session_id}.
 //
 // It must not know gRPC, HTTP or what is asked of a Viewer: it hands out
 // clients. A call names a viewer, Get gives its entry, and the entry's Client
-// does the rest; "-" is the callers' word for All.
+// does the rest; "-" is the callers' word for All. Nothing about a tunnel is
+// remembered beyond what its Viewer lists, so every replica of this server
+// knows the same ones.
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -25,6 +29,9 @@ type Viewer struct {
 	Client *restclient.Client
 	// Default is true for the one that an empty name means.
 	Default bool
+	// Parent is the Viewer that has tunnelled this one; nil if this one was
+	// configured.
+	Parent *Viewer
 }
 
 // Entry names a Viewer to be configured.
@@ -38,6 +45,11 @@ type Entry struct {
 // Fleet is the set of named Viewers. It is safe for concurrent use.
 type Fleet struct {
 	configured []*Viewer
+	tunnels    map[string]*tunnels // by the name of the configured Viewer
+	asking     sync.WaitGroup      // the questions that go on without a caller
+	stop       context.CancelFunc  // ends them
+	changes    changes
+	started    started
 }
 
 // UnknownError says that no Viewer has a name.
@@ -46,11 +58,18 @@ type UnknownError struct {
 	Name string
 	// Known are the names that there are.
 	Known []string
+	// Reason says more, such as why a tunnelled one cannot be reached; it may
+	// be empty.
+	Reason string
 }
 
 // Error names the unknown one and the known ones.
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("no viewer is called %q; known are %s", e.Name, strings.Join(e.Known, ", "))
+	text := fmt.Sprintf("no viewer is called %q; known are %s", e.Name, strings.Join(e.Known, ", "))
+	if e.Reason != "" {
+		text += "; " + e.Reason
+	}
+	return text
 }
 
 // validName leaves out the dot, which separates a tunnelled Viewer's session
@@ -63,7 +82,8 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 	if len(entries) == 0 {
 		return nil, errors.New("no viewer is configured")
 	}
-	f := &Fleet{}
+	life, stop := context.WithCancel(context.Background())
+	f := &Fleet{stop: stop, tunnels: make(map[string]*tunnels)}
 	for i, entry := range entries {
 		name := entry.Name
 		if name == "" {
@@ -81,7 +101,9 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("viewer %s: %w", name, err)
 		}
-		f.configured = append(f.configured, &Viewer{Name: name, Client: client, Default: i == 0})
+		viewer := &Viewer{Name: name, Client: client, Default: i == 0}
+		f.configured = append(f.configured, viewer)
+		f.tunnels[name] = newTunnels(life, f, viewer, base)
 	}
 	return f, nil
 }
@@ -94,21 +116,51 @@ func madeUpName(i int) string {
 	return fmt.Sprintf("viewer-%d", i+1)
 }
 
-// Get returns the Viewer of a name; the empty name means the default one. The
-// error is an *UnknownError.
-func (f *Fleet) Get(name string) (*Viewer, error) {
+// IgnoreTunnels has the fleet know the configured Viewers only. It is for the
+// time before the first call.
+func (f *Fleet) IgnoreTunnels() { clear(f.tunnels) }
+
+// Get returns the Viewer of a name; the empty name means the default one. For
+// the name of a tunnelled one it may ask the Viewer that holds the tunnel, and
+// wait for it as long as ctx allows and 10 s at most. The errors are an
+// *UnknownError, an *EndedError, or that of the question.
+func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
 	for _, v := range f.configured {
 		if v.Name == name || (name == "" && v.Default) {
 			return v, nil
 		}
 	}
-	return nil, &UnknownError{Name: name, Known: f.Names()}
+	parent, sessionID, tunnelled := strings.Cut(name, ".")
+	t := f.tunnels[parent]
+	if !tunnelled || t == nil || !validSession.MatchString(sessionID) {
+		return nil, f.unknown(name, "")
+	}
+	return t.get(ctx, sessionID)
 }
 
-// All returns every Viewer, the default one first.
-func (f *Fleet) All() []*Viewer { return slices.Clone(f.configured) }
+// All returns every Viewer, the default one first and the tunnelled ones last.
+// It asks the Viewers for their tunnels, not more often than every 3 s, and
+// goes without those of a Viewer that does not answer within half a second.
+func (f *Fleet) All(ctx context.Context) []*Viewer {
+	var asking sync.WaitGroup
+	for _, t := range f.tunnels {
+		asking.Go(func() { t.look(ctx) })
+	}
+	asking.Wait()
+	all := f.Configured()
+	for _, v := range f.configured {
+		if t := f.tunnels[v.Name]; t != nil {
+			all = append(all, t.working()...)
+		}
+	}
+	return all
+}
 
-// Names returns the names of all Viewers.
+// Configured returns the Viewers that the operator configured, the default one
+// first.
+func (f *Fleet) Configured() []*Viewer { return slices.Clone(f.configured) }
+
+// Names returns the names of the configured Viewers.
 func (f *Fleet) Names() []string {
 	names := make([]string, 0, len(f.configured))
 	for _, v := range f.configured {
@@ -117,9 +169,27 @@ func (f *Fleet) Names() []string {
 	return names
 }
 
-// Close gives up idle connections.
+// unknown says that no Viewer has a name.
+func (f *Fleet) unknown(name, reason string) error {
+	known := f.Names()
+	for _, v := range f.configured {
+		if t := f.tunnels[v.Name]; t != nil {
+			for _, tunnelled := range t.working() {
+				known = append(known, tunnelled.Name)
+			}
+		}
+	}
+	return &UnknownError{Name: name, Known: known, Reason: reason}
+}
+
+// Close ends what is being asked and gives up idle connections.
 func (f *Fleet) Close() {
+	f.stop()
+	f.asking.Wait()
 	for _, v := range f.configured {
 		v.Client.Close()
+	}
+	for _, t := range f.tunnels {
+		t.close()
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -31,6 +32,8 @@ type api struct {
 	limits  Limits
 	streams chan struct{} // holds an element for each open stream
 	log     *slog.Logger
+	mux     *runtime.ServeMux
+	conn    grpc.ClientConnInterface
 }
 
 // newAPI returns the handler of /v1/.
@@ -39,9 +42,9 @@ func newAPI(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the routes of the contract: %w", err)
 	}
-	a := &api{routes: routes, limits: cfg.Limits, streams: make(chan struct{}, cfg.Limits.MaxStreams), log: cfg.Log}
-	mux := a.newMux()
-	conn := cfg.Conn
+	a := &api{routes: routes, limits: cfg.Limits, streams: make(chan struct{}, cfg.Limits.MaxStreams), log: cfg.Log, conn: cfg.Conn}
+	a.mux = a.newMux()
+	mux, conn := a.mux, a.conn
 	err = errors.Join(
 		runicornv1.RegisterExperimentServiceHandlerClient(ctx, mux, runicornv1.NewExperimentServiceClient(conn)),
 		runicornv1.RegisterMetricServiceHandlerClient(ctx, mux, runicornv1.NewMetricServiceClient(conn)),
@@ -107,11 +110,14 @@ func (a *api) routed(next runtime.HandlerFunc) runtime.HandlerFunc {
 			writeFault(w, a.toFault(r.Context(), err))
 			return
 		}
-		if rt.stream {
-			a.stream(next, w, r, req, params)
-			return
+		switch {
+		case rt.output != nil:
+			a.bounded(w, func() { a.download(w, r, req, rt, params) })
+		case rt.stream:
+			a.bounded(w, func() { a.stream(next, w, r, req, params) })
+		default:
+			a.unary(next, w, req, params)
 		}
-		a.unary(next, w, req, params)
 	}
 }
 
@@ -125,17 +131,21 @@ func (a *api) unary(next runtime.HandlerFunc, w http.ResponseWriter, req *http.R
 	next(w, req, params)
 }
 
-// stream makes a call without a deadline, within the bound of open streams.
-func (a *api) stream(next runtime.HandlerFunc, w http.ResponseWriter, r, req *http.Request, params map[string]string) {
+// bounded answers within the bound of open streams, or refuses.
+func (a *api) bounded(w http.ResponseWriter, answer func()) {
 	select {
 	case a.streams <- struct{}{}:
 		defer func() { <-a.streams }()
+		answer()
 	default:
 		writeFault(w, newFault(http.StatusTooManyRequests, codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			fmt.Sprintf("%d streams are open over HTTP, which is the most; a stream over gRPC costs less", cap(a.streams)),
 			map[string]string{"limit": "http_streams"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(streamRetry)}))
-		return
 	}
+}
+
+// stream makes a call without a deadline.
+func (a *api) stream(next runtime.HandlerFunc, w http.ResponseWriter, r, req *http.Request, params map[string]string) {
 	asEvents := wantsEvents(r.Header.Values("Accept"))
 	if asEvents {
 		req.Header.Set("Accept", mediaEvents) // what the mux chooses the marshaler by

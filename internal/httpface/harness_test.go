@@ -37,11 +37,11 @@ type call struct {
 	md     metadata.MD
 }
 
-// backend is a gRPC server of all five services. It records every call; unary
-// and tail answer, and what they leave out is UNIMPLEMENTED.
+// backend is a gRPC server of all five services. It records every call; unary,
+// tail and download answer, and what they leave out is UNIMPLEMENTED.
 type backend struct {
 	runicornv1.UnimplementedExperimentServiceServer
-	runicornv1.UnimplementedArtifactServiceServer
+	artifacts
 	runicornv1.UnimplementedRemoteServiceServer
 	runicornv1.UnimplementedViewerServiceServer
 	metrics
@@ -64,6 +64,19 @@ func (m *metrics) TailMetrics(req *runicornv1.TailMetricsRequest, stream grpc.Se
 		return m.UnimplementedMetricServiceServer.TailMetrics(req, stream)
 	}
 	return m.tail(req, stream)
+}
+
+// artifacts serves ArtifactService, with a download of the test's own.
+type artifacts struct {
+	runicornv1.UnimplementedArtifactServiceServer
+	download func(*runicornv1.DownloadAssetRequest, grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]) error
+}
+
+func (a *artifacts) DownloadAsset(req *runicornv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]) error {
+	if a.download == nil {
+		return a.UnimplementedArtifactServiceServer.DownloadAsset(req, stream)
+	}
+	return a.download(req, stream)
 }
 
 func (b *backend) record(ctx context.Context, method string, req any) {
@@ -119,7 +132,7 @@ func (b *backend) dial(tb testing.TB) *grpc.ClientConn {
 	srv := grpc.NewServer(grpc.UnaryInterceptor(b.unaryInterceptor), grpc.StreamInterceptor(b.streamInterceptor))
 	runicornv1.RegisterExperimentServiceServer(srv, b)
 	runicornv1.RegisterMetricServiceServer(srv, &b.metrics)
-	runicornv1.RegisterArtifactServiceServer(srv, b)
+	runicornv1.RegisterArtifactServiceServer(srv, &b.artifacts)
 	runicornv1.RegisterRemoteServiceServer(srv, b)
 	runicornv1.RegisterViewerServiceServer(srv, b)
 	b.health = health.NewServer()

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // object is a JSON object whose values keep their bytes, and so the order of
@@ -116,9 +120,15 @@ func fixOperation(operation object) error {
 		if err := json.Unmarshal(ok["schema"], &s); err != nil {
 			return fmt.Errorf("read the schema of a stream: %w", err)
 		}
-		ok["schema"] = s.Properties.Result
-		ok["description"] = json.RawMessage(`"One of these for each message of the stream."`)
-		operation["produces"] = json.RawMessage(`["` + mediaLines + `","` + mediaEvents + `"]`)
+		if describesFile(s.Properties.Result) {
+			ok["schema"] = json.RawMessage(`{"type":"file"}`)
+			ok["description"] = json.RawMessage(`"The file itself. A transfer that fails is aborted."`)
+			operation["produces"] = json.RawMessage(`["application/octet-stream"]`)
+		} else {
+			ok["schema"] = s.Properties.Result
+			ok["description"] = json.RawMessage(`"One of these for each message of the stream."`)
+			operation["produces"] = json.RawMessage(`["` + mediaLines + `","` + mediaEvents + `"]`)
+		}
 	}
 	responses["default"] = object{
 		"description": json.RawMessage(`"An error."`),
@@ -127,4 +137,18 @@ func fixOperation(operation object) error {
 	fixed, err := json.Marshal(responses)
 	operation["responses"] = fixed
 	return err
+}
+
+// describesFile tells whether a schema is that of the parts of a file, which
+// this package joins.
+func describesFile(schema json.RawMessage) bool {
+	var ref struct {
+		Ref string `json:"$ref"`
+	}
+	if json.Unmarshal(schema, &ref) != nil {
+		return false
+	}
+	name := protoreflect.FullName("runicorn.v1." + strings.TrimPrefix(ref.Ref, "#/definitions/v1"))
+	message, err := protoregistry.GlobalTypes.FindMessageByName(name)
+	return err == nil && isFile(message.Descriptor())
 }

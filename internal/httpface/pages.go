@@ -24,6 +24,8 @@ func newPages(cfg Config, document []byte) http.Handler {
 	mux.HandleFunc("GET /{$}", page("landing.html"))
 	mux.HandleFunc("GET /docs", page("docs.html"))
 	mux.HandleFunc("GET /docs/docs.js", page("docs.js"))
+	mux.HandleFunc("GET /chart.js", page("chart.js"))
+	mux.HandleFunc("GET /live.js", page("live.js"))
 	mux.HandleFunc("GET /style.css", page("style.css"))
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")

@@ -28,6 +28,10 @@ type route struct {
 	stream     bool
 	// token is the field resume_token of a stream that can be resumed, else nil.
 	token protoreflect.FieldDescriptor
+	// rpc is the method, such as /runicorn.v1.ArtifactService/DownloadAsset.
+	rpc string
+	// output is the message of a stream that is a file, else nil.
+	output protoreflect.MessageType
 }
 
 // routeTable has every route by HTTP method and pattern, as the gateway's mux
@@ -65,9 +69,18 @@ func (t routeTable) add(rpc protoreflect.MethodDescriptor) error {
 	if err != nil {
 		return err
 	}
+	var file protoreflect.MessageType
+	if rpc.IsStreamingServer() && isFile(rpc.Output()) {
+		if file, err = protoregistry.GlobalTypes.FindMessageByName(rpc.Output().FullName()); err != nil {
+			return err
+		}
+	}
 	rule, _ := proto.GetExtension(rpc.Options(), annotations.E_Http).(*annotations.HttpRule)
 	for _, binding := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
-		rt := &route{input: input, body: binding.GetBody() == "*", stream: rpc.IsStreamingServer()}
+		rt := &route{
+			rpc: "/" + string(rpc.Parent().FullName()) + "/" + string(rpc.Name()), input: input, output: file,
+			body: binding.GetBody() == "*", stream: rpc.IsStreamingServer(),
+		}
 		switch pattern := binding.GetPattern().(type) {
 		case *annotations.HttpRule_Get:
 			rt.httpMethod, rt.template = http.MethodGet, pattern.Get

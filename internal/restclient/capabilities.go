@@ -69,7 +69,11 @@ func capabilitiesOf(doc *openAPI, now time.Time) *Capabilities {
 	}
 	caps := &Capabilities{Version: doc.Info.Version, ProbedAt: now, has: make(map[Capability]bool)}
 	for name, r := range routes {
-		if offered[operation(r.method, r.path)] {
+		listed := r
+		if r.neighbour != "" {
+			listed = routes[r.neighbour]
+		}
+		if offered[operation(listed.method, listed.path)] {
 			caps.has[name] = true
 		}
 	}
@@ -227,6 +231,16 @@ func (k *capabilityCache) doubts() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.raised
+}
+
+// generation is the last known one, and may be that of the Viewer before.
+func (k *capabilityCache) generation() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last == nil {
+		return ""
+	}
+	return k.last.Generation
 }
 
 // version is the last known one, and may be that of the Viewer before.

@@ -109,6 +109,7 @@ type Client struct {
 	caps      capabilityCache
 	runs      runCache
 	dirs      dirCache
+	logs      *logStreams
 }
 
 // New returns a client of the Viewer at cfg.BaseURL. It sends nothing: the
@@ -147,6 +148,7 @@ func New(cfg Config) (*Client, error) {
 		budget:    newRetryBudget(),
 		ledger:    newLedger(cfg.Share),
 		reads:     newFlights(),
+		logs:      newLogStreams(),
 	}, nil
 }
 

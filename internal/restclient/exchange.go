@@ -76,7 +76,7 @@ func (x *exchange) timeout() time.Duration {
 	switch x.r.class {
 	case light:
 		return x.c.cfg.LightTimeout
-	case stream:
+	case stream, socket:
 		return x.c.cfg.StallTimeout
 	}
 	return x.c.cfg.HeavyTimeout
@@ -97,7 +97,9 @@ func (x *exchange) answered(resp *http.Response) {
 // streams reports whether the body lasts as long as its reader likes. The
 // clock then runs only while a byte is waited for: a slow reader is no fault
 // of the Viewer.
-func (x *exchange) streams() bool { return x.r.class == stream || x.r.class == archive }
+func (x *exchange) streams() bool {
+	return x.r.class == stream || x.r.class == archive || x.r.class == socket
+}
 
 // Read reads the body. Its errors are io.EOF or an *Error, and stay: a decoder
 // that got bytes and an error at once may ask again.

@@ -8,7 +8,8 @@ import (
 
 // gate admits calls. Light and heavy calls share slots, of which heavy ones
 // may take only some and background ones all but one; streams have slots of
-// their own, because their readers may be slow, and so has SSH: one. Whoever waits in the
+// their own, because their readers may be slow, and so has SSH: one. WebSockets
+// pass. Whoever waits in the
 // foreground goes first, and among equals who came first.
 type gate struct {
 	mu                   sync.Mutex
@@ -89,6 +90,8 @@ func (g *gate) admit() {
 
 func (g *gate) fits(w *waiter) bool {
 	switch {
+	case w.class == socket:
+		return true
 	case w.class == stream, w.class == archive:
 		return g.streams > 0
 	case w.class == ssh:
@@ -104,11 +107,13 @@ func (g *gate) fits(w *waiter) bool {
 // take takes n slots of the waiter's class, or gives them back; called with
 // mu held.
 func (g *gate) take(w *waiter, n int) {
-	if w.class == stream || w.class == archive {
+	switch w.class {
+	case socket:
+		return
+	case stream, archive:
 		g.streams -= n
 		return
-	}
-	if w.class == ssh {
+	case ssh:
 		g.ssh -= n
 		return
 	}

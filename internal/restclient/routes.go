@@ -35,6 +35,7 @@ const (
 	CapExportRuns     Capability = "experiments.export"
 	CapExportPath     Capability = "experiments.export_path"
 	CapMetricsTable   Capability = "metrics.table"
+	CapLogStream      Capability = "logs.stream"
 	CapFiles          Capability = "files.ranges"
 	CapArtifacts      Capability = "artifacts.list"
 	CapArtifactStats  Capability = "artifacts.stats"
@@ -77,6 +78,7 @@ const (
 	stream                   // its body lasts as long as the reader likes
 	archive                  // a stream that is heavy until its first byte
 	ssh                      // runs over SSH, and may hold the event loop until its peer answers
+	socket                   // a WebSocket: light, but for hours, so it takes no slot; see logStreams
 )
 
 // route is one row of the table.
@@ -92,6 +94,10 @@ type route struct {
 	refine func(status int, detail string) (Kind, bool)
 	// deadline replaces the limit of time that the class has; 0 keeps it.
 	deadline time.Duration
+	// neighbour vouches for a route that no /openapi.json lists, which is so of
+	// WebSockets: in every release both are in one router of the Viewer. The
+	// handshake has the last word.
+	neighbour Capability
 }
 
 // changes reports whether the route's method may change something: then it is
@@ -117,6 +123,8 @@ func overSSH(method, path string) route {
 }
 
 func (r route) within(deadline time.Duration) route { r.deadline = deadline; return r }
+
+func (r route) beside(neighbour Capability) route { r.neighbour = neighbour; return r }
 
 func (r route) or(instead string) route { r.instead = instead; return r }
 
@@ -170,6 +178,7 @@ var routes = map[Capability]route{
 	CapExportRuns:   post("/api/runs/export", "", archive).or("export by path, or read metrics and files one by one"),
 	CapExportPath:   get("/api/paths/export", "", heavy).or("read metrics one by one"),
 	CapMetricsTable: get("/api/runs/{run_id}/metrics_step", nounRun, heavy),
+	CapLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).beside(CapMetricsTable).refined(unknownSocket),
 	CapFiles:        get("/api/runs/{run_id}/assets/download", nounRun, stream).or("read the merged metrics table"),
 
 	CapArtifacts:     get("/api/artifacts", "", light).or("list the assets of an experiment"),

@@ -89,6 +89,13 @@ func toFailure(ctx context.Context, err error) *failure {
 			details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: validText(e.Name)}},
 		}
 	}
+	if e, ok := errors.AsType[*fleet.EndedError](err); ok {
+		return &failure{
+			code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: e.Error(),
+			metadata: map[string]string{"viewer": e.Name},
+			details:  []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
+		}
+	}
 	if e, ok := errors.AsType[*eventlog.LineTooLongError](err); ok {
 		return &failure{
 			code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, message: e.Error(),
@@ -195,11 +202,7 @@ func (f *failure) hostKey(e *restclient.Error) {
 		f.reason = runicornv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
 		f.message = "the SSH server presents another host key than the accepted one"
 	}
-	f.details = append(f.details, &runicornv1.HostKey{
-		Host: validText(k.Host), Port: int32(k.Port), KeyType: validText(k.KeyType), //nolint:gosec // a port
-		PublicKey: validText(k.PublicKey), FingerprintSha256: validText(k.Fingerprint),
-		KnownHostsHost: validText(k.KnownHostsHost), ExpectedFingerprintSha256: validText(k.ExpectedFingerprint),
-	})
+	f.details = append(f.details, hostKeyOf(k))
 }
 
 // badRequest names the fields that the Viewer complained about: its places

@@ -35,12 +35,12 @@ type change struct {
 
 // changes reads the ids of a request. An id that cannot be used fails alone;
 // only an unknown viewer of the request itself is the call's error.
-func (d *Deps) changes(viewer string, ids []string) ([]*change, error) {
+func (d *Deps) changes(ctx context.Context, viewer string, ids []string) ([]*change, error) {
 	out := make([]*change, 0, len(ids))
 	for i, id := range ids {
 		field := fmt.Sprintf("run_ids[%d]", i)
 		c := &change{asked: id}
-		c.target, c.err = d.target(viewer, field, id)
+		c.target, c.err = d.target(ctx, viewer, field, id)
 		if _, unknown := errors.AsType[*fleet.UnknownError](c.err); unknown && !isResourceName(id) {
 			return nil, c.err
 		}
@@ -104,7 +104,7 @@ type batchCall func(*restclient.Client, context.Context, []string) (*restclient.
 
 // moveAll moves experiments into the bin, or out of it.
 func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornv1.ExperimentResult, error) {
-	changes, err := d.changes(viewer, ids)
+	changes, err := d.changes(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
 	}

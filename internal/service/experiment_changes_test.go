@@ -242,7 +242,7 @@ func TestUpdateExperiment(t *testing.T) {
 			resp, err := h.experiments.UpdateExperiment(t.Context(), tt.req)
 			if tt.code != codes.OK {
 				wantError(t, err, tt.code, tt.reason)
-				h.deps.Fleet.All()[0].Client.InvalidateRuns()
+				h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
 				if after := get(t, h, six[0], 1); after.GetEtag() != before.GetEtag() {
 					t.Errorf("something was changed: %v, before %v", after, before)
 				}

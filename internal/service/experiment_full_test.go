@@ -125,7 +125,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 		_, _ = w.Write([]byte("[]"))
 		return true
 	})
-	h.deps.Fleet.All()[0].Client.InvalidateRuns()
+	h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
 	for _, view := range []runicornv1.ExperimentView{1, 2} {
 		e := get(t, h, want.GetRunId(), view)
 		if e.GetPath() != want.GetPath() || e.GetAlias() != "baseline" {
@@ -156,7 +156,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 		}
 		return true
 	})
-	h.deps.Fleet.All()[0].Client.InvalidateRuns()
+	h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
 	e := get(t, h, want.GetRunId(), 0)
 	fields := map[string]codes.Code{}
 	for _, part := range e.GetMissing() {
@@ -230,7 +230,7 @@ func TestExperimentsOfEveryShapeAreConverted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h, script := newScripted(t, nil)
 			script.reply = says(http.StatusOK, "application/json", "["+tt.list+"]")
-			list, err := h.deps.Fleet.All()[0].Client.Runs(t.Context())
+			list, err := h.deps.Fleet.Configured()[0].Client.Runs(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -162,7 +162,7 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 		req.PageToken = resp.GetNextPageToken()
 		if page == 0 { // newer than all: it belongs before the first page
 			h.upstreams[2].AddRun(demoviewer.Run{Path: "new/run", Created: time.Now()})
-			for _, v := range h.deps.Fleet.All() {
+			for _, v := range h.deps.Fleet.Configured() {
 				v.Client.InvalidateRuns()
 			}
 		}
@@ -182,7 +182,7 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.upstreams[1].fail(http.StatusInternalServerError)
-	h.deps.Fleet.All()[1].Client.InvalidateRuns()
+	h.deps.Fleet.Configured()[1].Client.InvalidateRuns()
 	resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{
 		Viewer: "-", PageSize: 1000, PageToken: first.GetNextPageToken(),
 	})
@@ -204,7 +204,7 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	wantError(t, err, codes.Internal, "VIEWER_ERROR")
 	for i, u := range h.upstreams {
 		u.fail(http.StatusServiceUnavailable)
-		h.deps.Fleet.All()[i].Client.InvalidateRuns()
+		h.deps.Fleet.Configured()[i].Client.InvalidateRuns()
 	}
 	_, err = list("-")
 	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")

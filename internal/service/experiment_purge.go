@@ -39,9 +39,11 @@ func binned(bins *gathered[[]restclient.DeletedRun]) []placed[*runicornv1.Delete
 func (d *Deps) purge(ctx context.Context, req *runicornv1.PurgeExperimentsRequest) ([]*runicornv1.PurgeResult, error) {
 	read := d.changes
 	if req.GetAllDeleted() {
-		read = func(viewer string, _ []string) ([]*change, error) { return d.allDeleted(ctx, viewer) }
+		read = func(ctx context.Context, viewer string, _ []string) ([]*change, error) {
+			return d.allDeleted(ctx, viewer)
+		}
 	}
-	changes, err := read(req.GetViewer(), req.GetRunIds())
+	changes, err := read(ctx, req.GetViewer(), req.GetRunIds())
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +64,7 @@ func (d *Deps) purge(ctx context.Context, req *runicornv1.PurgeExperimentsReques
 
 // allDeleted makes a change of each run in one Viewer's bin.
 func (d *Deps) allDeleted(ctx context.Context, viewer string) ([]*change, error) {
-	v, err := d.Fleet.Get(viewer)
+	v, err := d.Fleet.Get(ctx, viewer)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 type experimentService struct {
 	runicornv1.UnimplementedExperimentServiceServer
 	Deps
+	exports exportSlots
 }
 
 // ListExperiments filters, orders and pages the shared lists.
@@ -36,7 +37,7 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornv1
 
 // GetExperiment reads one experiment.
 func (s *experimentService) GetExperiment(ctx context.Context, req *runicornv1.GetExperimentRequest) (*runicornv1.GetExperimentResponse, error) {
-	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func (s *experimentService) ListProjects(ctx context.Context, req *runicornv1.Li
 
 // UpdateExperiment changes alias, tags and path, all or none of them.
 func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicornv1.UpdateExperimentRequest) (*runicornv1.UpdateExperimentResponse, error) {
-	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicornv
 
 // GetEnvironment reads what was captured of an experiment's machine.
 func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornv1.GetEnvironmentRequest) (*runicornv1.GetEnvironmentResponse, error) {
-	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func totalSize(n int, unreachable []*runicornv1.UnreachableViewer) *int32 {
 // of all Viewers those that fail are unreachable, and only if none answers the
 // call fails. The Viewers are asked side by side.
 func gather[T any](ctx context.Context, d *Deps, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*gathered[T], error) {
-	viewers, err := d.viewers(viewer)
+	viewers, err := d.viewers(ctx, viewer)
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation
 	tb.Cleanup(viewers.Close)
 	cache := runlog.New(runlog.Config{})
 	tb.Cleanup(cache.Close)
-	h.deps = Deps{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}
+	h.deps = Deps{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if s.deps != nil {
 		s.deps(&h.deps)
 	}
@@ -159,6 +159,7 @@ func (h *harness) serve(tb testing.TB, auth *Authorizer) {
 		tb.Fatalf("compile the rules: %v", err)
 	}
 	server := grpc.NewServer(
+		grpc.ForceServerCodecV2(NewCodec()),
 		grpc.ChainUnaryInterceptor(UnaryErrors(h.deps.Log), auth.Unary, rules.Unary),
 		grpc.ChainStreamInterceptor(StreamErrors(h.deps.Log), auth.Stream, rules.Stream),
 	)

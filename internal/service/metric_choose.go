@@ -78,7 +78,7 @@ func (c *chosen) filter(ctx context.Context, d *Deps, req chooser) error {
 // whose list cannot be had, is an entry of nothing but its id: reading it will
 // say what is the matter.
 func (d *Deps) named(ctx context.Context, viewer string, ids []string) ([]entry, error) {
-	targets, err := d.targets(viewer, "run_ids", ids)
+	targets, err := d.targets(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
 	}

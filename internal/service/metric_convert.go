@@ -1,6 +1,9 @@
 package service
 
 import (
+	"slices"
+	"unicode/utf8"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
@@ -43,11 +46,8 @@ func metricSeries(s *eventlog.Series) *runicornv1.MetricSeries {
 		Steps:      s.Steps,
 		Times:      s.Times,
 		Values:     s.Values,
-		Texts:      s.Texts,
+		Texts:      validTexts(s.Texts),
 		Positions:  s.Positions,
-	}
-	for i, text := range out.Texts {
-		out.Texts[i] = validText(text)
 	}
 	for _, e := range s.Exact {
 		out.Exact = append(out.Exact, &runicornv1.ExactInteger{
@@ -55,6 +55,19 @@ func metricSeries(s *eventlog.Series) *runicornv1.MetricSeries {
 		})
 	}
 	return out
+}
+
+// validTexts makes texts marshal. The column may be shared, so it is not changed.
+func validTexts(texts []string) []string {
+	isBad := func(text string) bool { return !utf8.ValidString(text) }
+	if !slices.ContainsFunc(texts, isBad) {
+		return texts
+	}
+	texts = slices.Clone(texts)
+	for i, text := range texts {
+		texts[i] = validText(text)
+	}
+	return texts
 }
 
 // metricInfo converts what one metric and kind amounts to.

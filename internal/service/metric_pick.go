@@ -7,7 +7,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -80,7 +79,7 @@ func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornv1.Me
 	for i := range series {
 		s := &series[i]
 		total := max(counts[s.Kind], s.Len())
-		p.thin(s)
+		thin(s, p.maxPoints)
 		out = append(out, metricSeries(s))
 		if s.Len() < total {
 			out[i].Kept, out[i].Total = new(int64(s.Len())), new(int64(total))
@@ -121,21 +120,6 @@ func (p *picker) cut(t *eventlog.Table, selection eventlog.Selection) []eventlog
 		return t.Last(selection, p.last)
 	}
 	return t.Series(selection)
-}
-
-// thin leaves at most maxPoints of a series.
-func (p *picker) thin(s *eventlog.Series) {
-	if p.maxPoints == 0 || s.Len() <= p.maxPoints {
-		return
-	}
-	switch s.Kind {
-	case eventlog.KindText:
-		s.Keep(downsample.PickChanges(s.Texts, p.maxPoints))
-	case eventlog.KindBoolean:
-		s.Keep(downsample.PickChanges(s.Values, p.maxPoints))
-	default:
-		s.Keep(downsample.Pick(s.Steps, s.Values, p.maxPoints))
-	}
 }
 
 // withIndeterminate says how many cells of a metric may have been NaN or ±Inf;

@@ -18,7 +18,7 @@ import (
 // runSource is one run of a Viewer as runlog reads it.
 type runSource struct{ target }
 
-var _ runlog.Source = runSource{}
+var _ runlog.MetricSource = runSource{}
 
 // readRun gives the run's parsed view to use, which must neither change nor
 // keep it.
@@ -54,17 +54,7 @@ var partStates = map[restclient.FileState]runlog.PartState{
 // ReadEvents reads the event file, from 0.6 on.
 func (s runSource) ReadEvents(ctx context.Context, offset, length int64) (*runlog.Part, error) {
 	file, err := s.Client.ReadFile(ctx, s.runID, restclient.FileEvents, offset, length)
-	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
-		return nil, fmt.Errorf("%w: %w", runlog.ErrNoEvents, err)
-	}
-	if err != nil {
-		return nil, markGone(err)
-	}
-	state, ok := partStates[file.State]
-	if !ok {
-		return nil, errors.Join(s.gone(), file.Close())
-	}
-	return &runlog.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
+	return s.part(file, err)
 }
 
 // ReadTable reads the merged table.
@@ -83,39 +73,50 @@ func tableInfo(info *restclient.TableInfo) runlog.TableInfo {
 	return runlog.TableInfo{Columns: info.Columns, Total: info.Total, LastStep: info.LastStep}
 }
 
-// HasEnded asks the run's status file, which is the truth, and the list where
-// there is none: on 0.5.3, and of runs that were brought in without one.
+// HasEnded says whether the run's status is terminal.
 func (s runSource) HasEnded(ctx context.Context) (bool, error) {
+	status, err := s.Status(ctx)
+	return status.HasEnded, err
+}
+
+// Status reads the run's status file, which is the truth, and the list where
+// there is none: on 0.5.3, and of runs that were brought in without one. Where
+// there is a file the list is not asked: 0.7.2 goes on listing a run as finished
+// that was opened again.
+func (s runSource) Status(ctx context.Context) (runlog.Status, error) {
 	doc, err := s.Client.StatusFile(ctx, s.runID)
 	e, _ := errors.AsType[*restclient.Error](err)
 	switch {
 	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileNotYet:
-		return s.isListedAsEnded(ctx)
+		return s.listedStatus(ctx)
 	case e != nil && e.Kind == restclient.KindMalformed:
-		return false, nil // the SDK is writing it at this moment, so the run lives
+		return runlog.Status{Text: "running"}, nil // the SDK is writing it at this moment, so the run lives
 	case err != nil:
-		return false, markGone(err)
+		return runlog.Status{}, markGone(err)
 	case doc.State == restclient.FileGone:
-		return false, s.gone()
+		return runlog.Status{}, s.gone()
 	}
-	return isTerminal(doc.Value.Status), nil
+	return statusText(doc.Value.Status), nil
 }
 
-// isListedAsEnded asks the shared list, and the run itself where it is not in
-// it.
-func (s runSource) isListedAsEnded(ctx context.Context) (bool, error) {
+// listedStatus asks the shared list, and the run itself where it is not in it.
+func (s runSource) listedStatus(ctx context.Context) (runlog.Status, error) {
 	list, err := s.Client.Runs(ctx)
 	if err != nil {
-		return false, err
+		return runlog.Status{}, err
 	}
 	if run := list.Find(s.runID); run != nil {
-		return isTerminal(run.Status), nil
+		return statusText(run.Status), nil
 	}
 	run, err := s.Client.GetRun(ctx, s.runID)
 	if err != nil {
-		return false, markGone(err)
+		return runlog.Status{}, markGone(err)
 	}
-	return isTerminal(run.Status), nil
+	return statusText(run.Status), nil
+}
+
+func statusText(text restclient.Text) runlog.Status {
+	return runlog.Status{Text: text.Value, HasEnded: isTerminal(text)}
 }
 
 // isTerminal says whether a status means that nothing more will be logged. An

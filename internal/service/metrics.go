@@ -15,7 +15,7 @@ type metricService struct {
 
 // ListMetrics says which metrics an experiment has.
 func (s *metricService) ListMetrics(ctx context.Context, req *runicornv1.ListMetricsRequest) (*runicornv1.ListMetricsResponse, error) {
-	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (s *metricService) ListMetrics(ctx context.Context, req *runicornv1.ListMet
 
 // GetMetrics gets the merged view of an experiment's metrics.
 func (s *metricService) GetMetrics(ctx context.Context, req *runicornv1.GetMetricsRequest) (*runicornv1.GetMetricsResponse, error) {
-	t, err := s.target(req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}

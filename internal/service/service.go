@@ -11,6 +11,7 @@
 package service
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 
@@ -24,12 +25,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-// Deps is what the services work with. Fleet and Cache are required.
+// Deps is what the services work with. Fleet, Cache and Hub are required.
 type Deps struct {
 	// Fleet is the Viewers.
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runlog.Cache
+	// Hub follows runs for live streams. Its HubConfig.Judge should be Judge.
+	Hub *runlog.Hub
+	// StreamBytes bounds the memory of histories that are held to be merged or
+	// thinned, over all streams; 256 MiB if 0.
+	StreamBytes int64
+	// ObserveLag hears how many seconds old the newest point of a live batch was
+	// when it was first encoded; nil is allowed. It must be quick.
+	ObserveLag func(seconds float64)
 	// Log takes what callers must not see, such as the causes of defects.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
@@ -38,9 +47,16 @@ type Deps struct {
 	AllowConfigWrites bool
 	// DisablePurge turns PurgeExperiments off; it is so beyond loopback.
 	DisablePurge bool
+	// Remote is what callers may have Viewers do over SSH.
+	Remote RemotePolicy
 	// Draining is closed when the server begins to shut down: live streams then
 	// end with SERVER_DRAINING. Nil means never.
 	Draining <-chan struct{}
+
+	// What live streams share; Register makes it.
+	lists       *lists
+	streamBytes *budget
+	draining    *draining
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -52,23 +68,13 @@ func Register(r grpc.ServiceRegistrar, d Deps) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
+	d.lists, d.draining = &lists{}, newDraining(d.Draining)
+	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
 	runicornv1.RegisterExperimentServiceServer(r, &experimentService{Deps: d})
 	runicornv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
 	runicornv1.RegisterArtifactServiceServer(r, &artifactService{Deps: d})
 	runicornv1.RegisterRemoteServiceServer(r, &remoteService{Deps: d})
 	runicornv1.RegisterViewerServiceServer(r, &viewerService{Deps: d})
-}
-
-// artifactService serves ArtifactService.
-type artifactService struct {
-	runicornv1.UnimplementedArtifactServiceServer
-	Deps
-}
-
-// remoteService serves RemoteService.
-type remoteService struct {
-	runicornv1.UnimplementedRemoteServiceServer
-	Deps
 }
 
 // requests returns an empty message of every request of the contract.

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ func (t target) name() string { return resourceName(t.Name, t.runID) }
 // target finds what a request means by viewer and a run id or resource name,
 // which wins. Field is the request's name for the id. A refused id reaches no
 // Viewer.
-func (d *Deps) target(viewer, field, id string) (target, error) {
+func (d *Deps) target(ctx context.Context, viewer, field, id string) (target, error) {
 	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {
 		name, runID, found := strings.Cut(rest, "/experiments/")
 		if !found {
@@ -39,18 +40,18 @@ func (d *Deps) target(viewer, field, id string) (target, error) {
 	if err := restclient.CheckID(field, id); err != nil {
 		return target{}, err
 	}
-	v, err := d.Fleet.Get(viewer)
+	v, err := d.Fleet.Get(ctx, viewer)
 	if err != nil {
 		return target{}, err
 	}
 	return target{Viewer: v, runID: id}, nil
 }
 
-// targets finds several. The field of a refused id has its index.
-func (d *Deps) targets(viewer, field string, ids []string) ([]target, error) {
+// targets finds the run_ids of a request. The field of a refused id has its index.
+func (d *Deps) targets(ctx context.Context, viewer string, ids []string) ([]target, error) {
 	out := make([]target, 0, len(ids))
 	for i, id := range ids {
-		t, err := d.target(viewer, fmt.Sprintf("%s[%d]", field, i), id)
+		t, err := d.target(ctx, viewer, fmt.Sprintf("run_ids[%d]", i), id)
 		if err != nil {
 			return nil, err
 		}
@@ -60,11 +61,11 @@ func (d *Deps) targets(viewer, field string, ids []string) ([]target, error) {
 }
 
 // viewers finds what a list means by viewer: all of them, or one.
-func (d *Deps) viewers(viewer string) ([]*fleet.Viewer, error) {
+func (d *Deps) viewers(ctx context.Context, viewer string) ([]*fleet.Viewer, error) {
 	if viewer == allViewers {
-		return d.Fleet.All(), nil
+		return d.Fleet.All(ctx), nil
 	}
-	v, err := d.Fleet.Get(viewer)
+	v, err := d.Fleet.Get(ctx, viewer)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,11 +38,24 @@ func (c *checkups) last(v *fleet.Viewer) *runicornv1.Viewer {
 	if known := c.known[v.Name]; known != nil {
 		return proto.CloneOf(known)
 	}
-	return &runicornv1.Viewer{
+	out := &runicornv1.Viewer{
 		Viewer: v.Name, Url: v.Client.BaseURL(), IsDefault: v.Default,
 		Origin: runicornv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED,
 		Health: &runicornv1.ViewerHealth{},
 	}
+	if v.Parent != nil {
+		out.Origin = runicornv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELLED
+	}
+	return out
+}
+
+// forgetOthers drops what is known of Viewers that are not there any more.
+func (c *checkups) forgetOthers(viewers []*fleet.Viewer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.known, func(name string, _ *runicornv1.Viewer) bool {
+		return !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Name == name })
+	})
 }
 
 // keep remembers a check.
@@ -55,7 +70,8 @@ func (c *checkups) keep(viewer *runicornv1.Viewer) {
 
 // checkAll looks at all Viewers side by side.
 func (s *viewerService) checkAll(ctx context.Context) []*runicornv1.Viewer {
-	viewers := s.Fleet.All()
+	viewers := s.Fleet.All(ctx)
+	s.checks.forgetOthers(viewers)
 	out := make([]*runicornv1.Viewer, len(viewers))
 	var checking sync.WaitGroup
 	for i, v := range viewers {
@@ -70,6 +86,10 @@ func (s *viewerService) checkAll(ctx context.Context) []*runicornv1.Viewer {
 func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience time.Duration) *runicornv1.Viewer {
 	early, cancel := inTime(ctx)
 	defer cancel()
+	busy := v.Client.Busy() // over SSH: it may answer nobody for a minute
+	if busy {
+		patience = min(patience, maxLook)
+	}
 	early, stop := context.WithTimeout(early, patience)
 	defer stop()
 	viewer := s.checks.last(v)
@@ -85,6 +105,9 @@ func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience tim
 	}
 	h := viewer.GetHealth()
 	h.State, h.CheckTime = stateOf(err), timestamppb.New(s.Now())
+	if err != nil && (busy || v.Client.Busy()) {
+		h.State = runicornv1.ViewerState_VIEWER_STATE_BUSY
+	}
 	h.LastError = nil
 	if err != nil {
 		h.LastError = statusOf(ctx, tooSlow(ctx, v.Name, err)).Proto()

@@ -20,7 +20,7 @@ func (s *viewerService) ListViewers(ctx context.Context, _ *runicornv1.ListViewe
 
 // GetViewer checks one Viewer now.
 func (s *viewerService) GetViewer(ctx context.Context, req *runicornv1.GetViewerRequest) (*runicornv1.GetViewerResponse, error) {
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (s *viewerService) GetViewer(ctx context.Context, req *runicornv1.GetViewer
 
 // GetConfig reads where a Viewer keeps its data.
 func (s *viewerService) GetConfig(ctx context.Context, req *runicornv1.GetConfigRequest) (*runicornv1.GetConfigResponse, error) {
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *viewerService) UpdateConfig(ctx context.Context, req *runicornv1.Update
 	if !s.AllowConfigWrites {
 		return nil, disabled("changing a viewer's configuration", "--allow-config-writes")
 	}
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (s *viewerService) UpdateConfig(ctx context.Context, req *runicornv1.Update
 
 // GetGpu reads the graphics processors of a Viewer's machine.
 func (s *viewerService) GetGpu(ctx context.Context, req *runicornv1.GetGpuRequest) (*runicornv1.GetGpuResponse, error) {
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s *viewerService) GetGpu(ctx context.Context, req *runicornv1.GetGpuReques
 
 // GetSystem measures a Viewer's machine.
 func (s *viewerService) GetSystem(ctx context.Context, req *runicornv1.GetSystemRequest) (*runicornv1.GetSystemResponse, error) {
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *viewerService) GetSystem(ctx context.Context, req *runicornv1.GetSystem
 
 // GetStorageStats measures a Viewer's storage.
 func (s *viewerService) GetStorageStats(ctx context.Context, req *runicornv1.GetStorageStatsRequest) (*runicornv1.GetStorageStatsResponse, error) {
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (s *viewerService) GetStorageStats(ctx context.Context, req *runicornv1.Get
 
 // CheckStatuses has a Viewer look for dead processes.
 func (s *viewerService) CheckStatuses(ctx context.Context, req *runicornv1.CheckStatusesRequest) (*runicornv1.CheckStatusesResponse, error) {
-	v, err := s.Fleet.Get(req.GetViewer())
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}

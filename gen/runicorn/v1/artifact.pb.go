@@ -419,8 +419,11 @@ type ArtifactVersion struct {
 	ManifestDigest string `protobuf:"bytes,18,opt,name=manifest_digest,json=manifestDigest,proto3" json:"manifest_digest,omitempty"`
 	// Where it stands in its life; UNSPECIFIED where the Viewer does not say.
 	LifecycleStage LifecycleStage `protobuf:"varint,19,opt,name=lifecycle_stage,json=lifecycleStage,proto3,enum=runicorn.v1.LifecycleStage" json:"lifecycle_stage,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What could not be got, and why; empty if the message is complete. Viewer
+	// 0.5.3 cannot read the details of a version any more once it was promoted.
+	Missing       []*MissingPart `protobuf:"bytes,20,rep,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ArtifactVersion) Reset() {
@@ -584,6 +587,13 @@ func (x *ArtifactVersion) GetLifecycleStage() LifecycleStage {
 		return x.LifecycleStage
 	}
 	return LifecycleStage_LIFECYCLE_STAGE_UNSPECIFIED
+}
+
+func (x *ArtifactVersion) GetMissing() []*MissingPart {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
 }
 
 // ArtifactFile is one file of a version.
@@ -1353,7 +1363,7 @@ var File_runicorn_v1_artifact_proto protoreflect.FileDescriptor
 
 const file_runicorn_v1_artifact_proto_rawDesc = "" +
 	"\n" +
-	"\x1arunicorn/v1/artifact.proto\x12\vrunicorn.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17runicorn/v1/value.proto\"\xa9\x03\n" +
+	"\x1arunicorn/v1/artifact.proto\x12\vrunicorn.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crunicorn/v1/experiment.proto\x1a\x17runicorn/v1/value.proto\"\xa9\x03\n" +
 	"\bArtifact\x12\x16\n" +
 	"\x06viewer\x18\x01 \x01(\tR\x06viewer\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -1369,7 +1379,7 @@ const file_runicorn_v1_artifact_proto_rawDesc = "" +
 	"\aaliases\x18\t \x03(\v2\".runicorn.v1.Artifact.AliasesEntryR\aaliases\x1a:\n" +
 	"\fAliasesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xb0\x06\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xe4\x06\n" +
 	"\x0fArtifactVersion\x12\x16\n" +
 	"\x06viewer\x18\x01 \x01(\tR\x06viewer\x12\x1f\n" +
 	"\vartifact_id\x18\x02 \x01(\tR\n" +
@@ -1395,7 +1405,8 @@ const file_runicorn_v1_artifact_proto_rawDesc = "" +
 	"\x04tags\x18\x10 \x03(\tR\x04tags\x12\x18\n" +
 	"\aaliases\x18\x11 \x03(\tR\aaliases\x12'\n" +
 	"\x0fmanifest_digest\x18\x12 \x01(\tR\x0emanifestDigest\x12D\n" +
-	"\x0flifecycle_stage\x18\x13 \x01(\x0e2\x1b.runicorn.v1.LifecycleStageR\x0elifecycleStage\x1aO\n" +
+	"\x0flifecycle_stage\x18\x13 \x01(\x0e2\x1b.runicorn.v1.LifecycleStageR\x0elifecycleStage\x122\n" +
+	"\amissing\x18\x14 \x03(\v2\x18.runicorn.v1.MissingPartR\amissing\x1aO\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12(\n" +
 	"\x05value\x18\x02 \x01(\v2\x12.runicorn.v1.ValueR\x05value:\x028\x01\"\x96\x01\n" +
@@ -1544,7 +1555,8 @@ var file_runicorn_v1_artifact_proto_goTypes = []any{
 	nil,                           // 17: runicorn.v1.LineageNode.MetadataEntry
 	nil,                           // 18: runicorn.v1.Asset.MetadataEntry
 	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*Value)(nil),                 // 20: runicorn.v1.Value
+	(*MissingPart)(nil),           // 20: runicorn.v1.MissingPart
+	(*Value)(nil),                 // 21: runicorn.v1.Value
 }
 var file_runicorn_v1_artifact_proto_depIdxs = []int32{
 	19, // 0: runicorn.v1.Artifact.create_time:type_name -> google.protobuf.Timestamp
@@ -1554,25 +1566,26 @@ var file_runicorn_v1_artifact_proto_depIdxs = []int32{
 	19, // 4: runicorn.v1.ArtifactVersion.update_time:type_name -> google.protobuf.Timestamp
 	15, // 5: runicorn.v1.ArtifactVersion.metadata:type_name -> runicorn.v1.ArtifactVersion.MetadataEntry
 	0,  // 6: runicorn.v1.ArtifactVersion.lifecycle_stage:type_name -> runicorn.v1.LifecycleStage
-	19, // 7: runicorn.v1.ArtifactFile.modify_time:type_name -> google.protobuf.Timestamp
-	16, // 8: runicorn.v1.ArtifactReference.metadata:type_name -> runicorn.v1.ArtifactReference.MetadataEntry
-	1,  // 9: runicorn.v1.LineageNode.type:type_name -> runicorn.v1.LineageNodeType
-	17, // 10: runicorn.v1.LineageNode.metadata:type_name -> runicorn.v1.LineageNode.MetadataEntry
-	2,  // 11: runicorn.v1.ExperimentArtifact.relation:type_name -> runicorn.v1.ArtifactRelation
-	19, // 12: runicorn.v1.ExperimentArtifact.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 13: runicorn.v1.ExperimentArtifact.lifecycle_stage:type_name -> runicorn.v1.LifecycleStage
-	3,  // 14: runicorn.v1.Asset.type:type_name -> runicorn.v1.AssetType
-	18, // 15: runicorn.v1.Asset.metadata:type_name -> runicorn.v1.Asset.MetadataEntry
-	19, // 16: runicorn.v1.Image.log_time:type_name -> google.protobuf.Timestamp
-	20, // 17: runicorn.v1.ArtifactVersion.MetadataEntry.value:type_name -> runicorn.v1.Value
-	20, // 18: runicorn.v1.ArtifactReference.MetadataEntry.value:type_name -> runicorn.v1.Value
-	20, // 19: runicorn.v1.LineageNode.MetadataEntry.value:type_name -> runicorn.v1.Value
-	20, // 20: runicorn.v1.Asset.MetadataEntry.value:type_name -> runicorn.v1.Value
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	20, // 7: runicorn.v1.ArtifactVersion.missing:type_name -> runicorn.v1.MissingPart
+	19, // 8: runicorn.v1.ArtifactFile.modify_time:type_name -> google.protobuf.Timestamp
+	16, // 9: runicorn.v1.ArtifactReference.metadata:type_name -> runicorn.v1.ArtifactReference.MetadataEntry
+	1,  // 10: runicorn.v1.LineageNode.type:type_name -> runicorn.v1.LineageNodeType
+	17, // 11: runicorn.v1.LineageNode.metadata:type_name -> runicorn.v1.LineageNode.MetadataEntry
+	2,  // 12: runicorn.v1.ExperimentArtifact.relation:type_name -> runicorn.v1.ArtifactRelation
+	19, // 13: runicorn.v1.ExperimentArtifact.create_time:type_name -> google.protobuf.Timestamp
+	0,  // 14: runicorn.v1.ExperimentArtifact.lifecycle_stage:type_name -> runicorn.v1.LifecycleStage
+	3,  // 15: runicorn.v1.Asset.type:type_name -> runicorn.v1.AssetType
+	18, // 16: runicorn.v1.Asset.metadata:type_name -> runicorn.v1.Asset.MetadataEntry
+	19, // 17: runicorn.v1.Image.log_time:type_name -> google.protobuf.Timestamp
+	21, // 18: runicorn.v1.ArtifactVersion.MetadataEntry.value:type_name -> runicorn.v1.Value
+	21, // 19: runicorn.v1.ArtifactReference.MetadataEntry.value:type_name -> runicorn.v1.Value
+	21, // 20: runicorn.v1.LineageNode.MetadataEntry.value:type_name -> runicorn.v1.Value
+	21, // 21: runicorn.v1.Asset.MetadataEntry.value:type_name -> runicorn.v1.Value
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_runicorn_v1_artifact_proto_init() }
@@ -1580,6 +1593,7 @@ func file_runicorn_v1_artifact_proto_init() {
 	if File_runicorn_v1_artifact_proto != nil {
 		return
 	}
+	file_runicorn_v1_experiment_proto_init()
 	file_runicorn_v1_value_proto_init()
 	file_runicorn_v1_artifact_proto_msgTypes[3].OneofWrappers = []any{}
 	file_runicorn_v1_artifact_proto_msgTypes[6].OneofWrappers = []any{}

@@ -6,7 +6,12 @@
 //
 //	//viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
 //
-// with the generations that have the route. Read collects these lines from
+// with the generations that have the route. A WebSocket, which no /openapi.json
+// lists, has a line of its own, and only a real Viewer can say that it is there:
+//
+//	//viewer:socket /api/runs/{run_id}/logs/ws 0.5 0.6 0.7
+//
+// Read collects these lines from
 // the source, so it works wherever the source is at hand: in restclient's own
 // tests with recorded documents, and in end-to-end tests with real Viewers.
 // It must not know how a call is made.
@@ -24,7 +29,8 @@ import (
 
 // Operation is one route that restclient calls.
 type Operation struct {
-	// Method and Path are the route, its placeholders named as in our code.
+	// Method and Path are the route, its placeholders named as in our code. The
+	// method of a WebSocket is Socket.
 	Method, Path string
 	// Generations have the route, such as 0.5.
 	Generations []string
@@ -32,7 +38,13 @@ type Operation struct {
 	File string
 }
 
-const marker = "//viewer:operation "
+// Socket stands for the method of a WebSocket.
+const Socket = "SOCKET"
+
+const (
+	marker       = "//viewer:operation "
+	socketMarker = "//viewer:socket "
+)
 
 // Read collects the operations from the Go files of a folder.
 func Read(folder fs.FS) ([]Operation, error) {
@@ -51,6 +63,9 @@ func Read(folder fs.FS) ([]Operation, error) {
 		}
 		for line := range strings.Lines(string(source)) {
 			text, ok := strings.CutPrefix(line, marker)
+			if path, isSocket := strings.CutPrefix(line, socketMarker); isSocket {
+				text, ok = Socket+" "+path, true
+			}
 			if !ok {
 				continue
 			}
@@ -74,6 +89,8 @@ type Report struct {
 	Missing []string
 	// Vanished routes are named for the generation, but not described.
 	Vanished []string
+	// Sockets are named for the generation; no document describes them.
+	Sockets []string
 	// Unclaimed routes are described and named, but not for this generation.
 	Unclaimed []string
 }
@@ -121,7 +138,10 @@ func Compare(ops []Operation, document []byte, generation string) (Report, error
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(claimed)) {
-		if !described[k] {
+		switch {
+		case strings.HasPrefix(k, Socket+" "):
+			r.Sockets = append(r.Sockets, k)
+		case !described[k]:
 			r.Vanished = append(r.Vanished, k)
 		}
 	}

@@ -2,6 +2,7 @@ package operations_test
 
 import (
 	"os"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -33,6 +34,9 @@ func TestCompare_AgainstTheRecordedViewers(t *testing.T) {
 			if len(report.Missing) > 0 || len(report.Vanished) > 0 || len(report.Unclaimed) > 0 {
 				t.Errorf("missing %q\nvanished %q\nunclaimed %q", report.Missing, report.Vanished, report.Unclaimed)
 			}
+			if want := []string{operations.Socket + " /api/runs/{}/logs/ws"}; !slices.Equal(report.Sockets, want) {
+				t.Errorf("sockets %q, want %q", report.Sockets, want)
+			}
 			t.Logf("%d covered, %d left out on purpose", len(report.Covered), len(report.OnPurpose))
 		})
 	}
@@ -43,6 +47,8 @@ func TestCompare_SortsEveryRouteIntoOnePlace(t *testing.T) {
 		{Method: "GET", Path: "/api/a/{id}", Generations: []string{"0.5"}},
 		{Method: "GET", Path: "/api/b", Generations: []string{"0.6"}},
 		{Method: "POST", Path: "/api/gone", Generations: []string{"0.5"}},
+		{Method: operations.Socket, Path: "/api/a/{id}/ws", Generations: []string{"0.5"}},
+		{Method: operations.Socket, Path: "/api/new/ws", Generations: []string{"0.6"}},
 	}
 	document := `{"paths":{"/api/a/{x}":{"get":{}},"/api/b":{"get":{}},"/api/new":{"put":{}},"/api/v2/all":{"get":{}}}}`
 	got, err := operations.Compare(ops, []byte(document), "0.5")
@@ -54,6 +60,7 @@ func TestCompare_SortsEveryRouteIntoOnePlace(t *testing.T) {
 		OnPurpose: []string{"GET /api/v2/all"},
 		Missing:   []string{"GET /openapi.json", "PUT /api/new"},
 		Vanished:  []string{"POST /api/gone"},
+		Sockets:   []string{"SOCKET /api/a/{}/ws"},
 		Unclaimed: []string{"GET /api/b"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -62,7 +69,7 @@ func TestCompare_SortsEveryRouteIntoOnePlace(t *testing.T) {
 }
 
 func TestRead_RefusesAMalformedLine(t *testing.T) {
-	for _, line := range []string{"//viewer:operation GET /api", "//viewer:operation GET /api 0.6 0.5"} {
+	for _, line := range []string{"//viewer:operation GET /api", "//viewer:operation GET /api 0.6 0.5", "//viewer:socket /api"} {
 		folder := fstest.MapFS{"a.go": {Data: []byte(line + "\n")}}
 		if _, err := operations.Read(folder); err == nil {
 			t.Errorf("%q was accepted", line)

@@ -1,0 +1,130 @@
+// Command download measures what a download of 1 GiB through the server costs,
+// against the same file straight from the Viewer, both by curl and in turns;
+// and what the server holds in memory meanwhile. Run it from the root of the
+// repository:
+//
+//	go run ./bench/download
+//
+// It installs the Viewer by itself (Python 3 and PyPI are needed), needs curl
+// and Linux, and takes about a minute on two cores.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+const (
+	fileSize = 1 << 30
+	rounds   = 5
+	mib      = 1 << 20
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "download:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures in front of each release that serves files.
+func run(ctx context.Context, out io.Writer) (err error) {
+	bed, err := rig.NewBed(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bed.Close()) }()
+	for _, version := range []realviewer.Version{realviewer.V060, realviewer.V072} {
+		if err := measure(ctx, out, bed, version); err != nil {
+			return fmt.Errorf("viewer %s: %w", version, err)
+		}
+	}
+	return nil
+}
+
+// measure measures in front of one release.
+func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
+	install, err := realviewer.Find(version)
+	if err != nil {
+		return err
+	}
+	file, err := writeBig(filepath.Join(bed.Dir, string(version)), version)
+	if err != nil {
+		return err
+	}
+	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: file.storage})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, viewer.Close()) }()
+	direct := viewer.URL() + "/api/runs/" + file.runID + "/assets/download?path=" + file.path
+	fmt.Fprintf(out, "Viewer %s, %d MiB\n", version, fileSize/mib)
+	for _, part := range []func(context.Context, io.Writer, *front, string) error{speed, slowReaders} {
+		if err := inFront(ctx, bed, viewer.URL(), file.runID, func(f *front) error { return part(ctx, out, f, direct) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// speed compares downloads, round by round.
+func speed(ctx context.Context, out io.Writer, f *front, direct string) error {
+	idle, err := f.RSS()
+	if err != nil {
+		return err
+	}
+	var straight, overHTTP, overGRPC time.Duration
+	for range rounds {
+		for _, way := range []struct {
+			sum *time.Duration
+			get func() error
+		}{
+			{&straight, func() error { return curl(ctx, direct) }},
+			{&overHTTP, func() error { return curl(ctx, f.url) }},
+			{&overGRPC, func() error { return f.read(ctx, 0) }},
+		} {
+			start := time.Now()
+			if err := way.get(); err != nil {
+				return err
+			}
+			*way.sum += time.Since(start)
+		}
+	}
+	peak, err := f.PeakRSS()
+	if err != nil {
+		return err
+	}
+	rate := func(d time.Duration) float64 { return rounds * fileSize / mib / d.Seconds() }
+	fmt.Fprintf(out, "  curl from the Viewer: %.0f MiB/s\n  curl through the server: %.0f MiB/s = %.2fx\n  gRPC: %.0f MiB/s = %.2fx\n",
+		rate(straight), rate(overHTTP), rate(overHTTP)/rate(straight), rate(overGRPC), rate(overGRPC)/rate(straight))
+	fmt.Fprintf(out, "  memory of the server: %d MiB idle, %d MiB at most\n", idle/mib, peak/mib)
+	return nil
+}
+
+// curl gets a URL with curl, and fails where curl does.
+func curl(ctx context.Context, url string) error {
+	cmd := exec.CommandContext(ctx, "curl", "-sS", "--fail", "-o", os.DevNull, "-w", "%{size_download}", url)
+	answer, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("curl %s: %w", url, err)
+	}
+	if n, err := strconv.ParseInt(strings.TrimSpace(string(answer)), 10, 64); err != nil || n != fileSize {
+		return fmt.Errorf("curl %s: %s bytes", url, answer)
+	}
+	return nil
+}

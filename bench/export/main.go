@@ -1,0 +1,154 @@
+// Command export measures what the export of a run of a million rows and six
+// metrics costs: the time, against that of the Viewer's own metrics_step of the
+// same run, and the memory of the server above its idle one, which is asked
+// for once it has served a small call. Every export is the first one of a fresh
+// server. Run it from the root of the repository:
+//
+//	go run ./bench/export
+//
+// It installs the Viewers by itself (Python 3 and PyPI are needed), needs Linux
+// and takes a few minutes on two cores.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+const (
+	rows = 1_000_000
+	mib  = 1 << 20
+)
+
+var metrics = []string{"loss", "acc", "lr", "grad_norm", "val/loss", "val/acc"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "export:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer) (err error) {
+	bed, err := rig.NewBed(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bed.Close()) }()
+	for _, version := range realviewer.Versions() {
+		if err := measure(ctx, out, bed, version); err != nil {
+			return fmt.Errorf("viewer %s: %w", version, err)
+		}
+	}
+	return nil
+}
+
+// measure exports in all formats in front of one release.
+func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
+	install, err := realviewer.Find(version)
+	if err != nil {
+		return err
+	}
+	storage := filepath.Join(bed.Dir, string(version))
+	long, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
+		Project: "bench", Name: "long", Lines: realviewer.Curve(time.Now(), rows, metrics...),
+	})
+	if err != nil {
+		return err
+	}
+	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, viewer.Close()) }()
+	if err := viewer.AwaitRuns(ctx, long.RunID); err != nil {
+		return err
+	}
+	began := time.Now()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if err := rig.Get(ctx, client, viewer.URL()+"/api/runs/"+long.RunID+"/metrics_step"); err != nil {
+		return err
+	}
+	table := time.Since(began)
+	fmt.Fprintf(out, "Viewer %s, %d rows, %d metrics; metrics_step takes %.1f s\n", version, rows, len(metrics), table.Seconds())
+	for _, layout := range []runicornv1.ExportLayout{runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornv1.ExportLayout_EXPORT_LAYOUT_LONG} {
+		for _, format := range []runicornv1.ExportFormat{
+			runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportFormat_EXPORT_FORMAT_ARROW,
+			runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET,
+		} {
+			req := &runicornv1.ExportExperimentRequest{RunId: long.RunID, Format: format, Layout: layout}
+			if err := one(ctx, out, bed, viewer.URL(), req, table); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// one exports once, by a fresh server.
+func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req *runicornv1.ExportExperimentRequest, table time.Duration) (err error) {
+	var front rig.Front
+	defer func() { err = errors.Join(err, front.Close()) }()
+	if err := front.Serve(ctx, bed, viewerURL); err != nil {
+		return err
+	}
+	if _, err := front.Experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{}); err != nil {
+		return err
+	}
+	idle, err := front.RSS()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	size, err := receive(ctx, &front, req)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	peak, err := front.PeakRSS()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "  %-22v %-20v %5.1f s (%.2f of metrics_step), %4d MiB sent, %4d MiB above idle\n",
+		req.GetFormat(), req.GetLayout(), took.Seconds(), took.Seconds()/table.Seconds(), size/mib, (peak-idle)/mib)
+	return nil
+}
+
+// receive reads an export to its end and returns its size.
+func receive(ctx context.Context, front *rig.Front, req *runicornv1.ExportExperimentRequest) (int64, error) {
+	stream, err := front.Experiments.ExportExperiment(ctx, req)
+	if err != nil {
+		return 0, err
+	}
+	var size int64
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return 0, errors.New("the export has no trailer")
+		}
+		if err != nil {
+			return 0, err
+		}
+		size += int64(len(message.GetChunk()))
+		if trailer := message.GetTrailer(); trailer != nil {
+			if trailer.GetSizeBytes() != size {
+				return 0, fmt.Errorf("%d bytes came, the trailer says %d", size, trailer.GetSizeBytes())
+			}
+			return size, nil
+		}
+	}
+}

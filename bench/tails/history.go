@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// history measures StreamMetrics of a large run against the Viewer's table,
+// and the server's health meanwhile.
+func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
+	storage := filepath.Join(b.Dir, "history")
+	run, err := liveRun(storage, realviewer.V060, *bigRows, "loss", "accuracy", "lr", "grad", "val/loss", "val/accuracy")
+	if err != nil {
+		return err
+	}
+	r, err := b.Start(ctx, realviewer.V060, storage)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	idle, err := r.RSS()
+	if err != nil {
+		return err
+	}
+	watch := watchHealth(ctx, r)
+	first, whole, points, err := stream(ctx, r, run.RunID)
+	health := watch()
+	if err != nil {
+		return err
+	}
+	peak, err := r.PeakRSS()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "  StreamMetrics of %d rows x 6 metrics on 0.6.0: first batch %v, %d points in %v, server RSS +%d MiB (goal: 64)\n",
+		*bigRows, first.Round(time.Millisecond), points, whole.Round(time.Millisecond), (peak-idle)/mib)
+	fmt.Fprintf(out, "    health of the server meanwhile: p99 %v of %d (goal: 50ms)\n", rig.Quantile(health, 0.99).Round(time.Microsecond), len(health))
+	ttfb, table, err := tableTimes(ctx, r.Viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "    the Viewer's metrics_step, warm: first byte %v, whole %v: first batch in 1/%.0f of it (goal: 1/20), whole stream in %.2f (goal: 0.5)\n",
+		ttfb.Round(time.Millisecond), table.Round(time.Millisecond), float64(ttfb)/float64(first), float64(whole)/float64(table))
+	return nil
+}
+
+// stream reads a whole history.
+func stream(ctx context.Context, r *rig.Rig, runID string) (first, whole time.Duration, points int64, err error) {
+	start := time.Now()
+	s, err := r.Metrics.StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{RunIds: []string{runID}})
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for {
+		resp, err := s.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return first, time.Since(start), points, nil
+		case err != nil:
+			return 0, 0, 0, err
+		case resp.GetBatch() != nil && first == 0:
+			first = time.Since(start)
+		case resp.GetTrailer() != nil:
+			points = resp.GetTrailer().GetPoints()
+		}
+	}
+}
+
+// watchHealth asks the server how it is until the function that it returns is
+// called, which returns how long each answer took.
+func watchHealth(ctx context.Context, r *rig.Rig) func() []time.Duration {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan []time.Duration)
+	go func() {
+		var times []time.Duration
+		for ctx.Err() == nil {
+			start := time.Now()
+			if _, err := r.Health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err == nil {
+				times = append(times, time.Since(start))
+			}
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+		done <- times
+	}()
+	return func() []time.Duration {
+		cancel()
+		return <-done
+	}
+}
+
+// tableTimes are those of the second read of a table: the first one parses.
+func tableTimes(ctx context.Context, url string) (ttfb, whole time.Duration, err error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if err := rig.Get(ctx, client, url); err != nil {
+		return 0, 0, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	start := time.Now()
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	ttfb = time.Since(start)
+	_, err = io.Copy(io.Discard, resp.Body)
+	return ttfb, time.Since(start), err
+}
+
+// packer is a server that streams points in batches of one size.
+type packer struct {
+	runicornv1.UnimplementedMetricServiceServer
+	points, batch int
+}
+
+func (p *packer) StreamMetrics(_ *runicornv1.StreamMetricsRequest, s grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]) error {
+	for at := 0; at < p.points; at += p.batch {
+		series := &runicornv1.MetricSeries{MetricName: "loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER}
+		for i := range p.batch {
+			series.Steps = append(series.Steps, int64(at+i))
+			series.Times = append(series.Times, 1.7e9+float64(at+i))
+			series.Values = append(series.Values, 1/float64(at+i+1))
+		}
+		batch := &runicornv1.MetricBatch{Series: []*runicornv1.MetricSeries{series}, Fidelity: runicornv1.Fidelity_FIDELITY_EVENT_LOG}
+		err := s.Send(&runicornv1.StreamMetricsResponse{
+			Viewer: "v", RunId: "20260101_000000_abcdef", Event: &runicornv1.StreamMetricsResponse_Batch{Batch: batch},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packing measures batches of 4096 points against messages of one point, over
+// TCP, encoding and decoding included.
+func packing(ctx context.Context, out io.Writer, _ *rig.Bed) error {
+	packed, err := pointsPerSecond(ctx, &packer{points: 8 << 20, batch: 4096})
+	if err != nil {
+		return err
+	}
+	single, err := pointsPerSecond(ctx, &packer{points: 1 << 19, batch: 1})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "  batches of 4096 points: %.1f M points/s; one point per message: %.2f M points/s: %.0f times (goal: 10)\n", packed/1e6, single/1e6, packed/single)
+	return nil
+}
+
+func pointsPerSecond(ctx context.Context, p *packer) (float64, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	server := grpc.NewServer()
+	runicornv1.RegisterMetricServiceServer(server, p)
+	go func() { _ = server.Serve(listener) }() // ends with Stop
+	defer server.Stop()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	start := time.Now()
+	s, err := runicornv1.NewMetricServiceClient(conn).StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{})
+	if err != nil {
+		return 0, err
+	}
+	for {
+		if _, err := s.Recv(); errors.Is(err, io.EOF) {
+			return float64(p.points) / time.Since(start).Seconds(), nil
+		} else if err != nil {
+			return 0, err
+		}
+	}
+}

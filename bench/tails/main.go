@@ -1,0 +1,68 @@
+// Command tails measures what followed runs cost, in front of real Viewers, and
+// prints the ratios that the project promises. Run it from the root of the
+// repository:
+//
+//	go run ./bench/tails [-part fanout,interval,many,history,packing,direct] [-rows 1000000]
+//
+// It installs the Viewers by itself (Python 3 and PyPI are needed), builds the
+// server, and takes about ten minutes on two cores.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+)
+
+// parts are what can be measured, in this order.
+var parts = []struct {
+	name    string
+	measure func(context.Context, io.Writer, *rig.Bed) error
+}{
+	{"fanout", fanout},
+	{"interval", interval},
+	{"many", manyRuns},
+	{"history", history},
+	{"packing", packing},
+	{"direct", direct},
+}
+
+// bigRows is the size of the large run.
+var bigRows = flag.Int("rows", 1_000_000, "rows of the large run")
+
+func main() {
+	chosen := flag.String("part", "", "parts to measure, separated by commas; empty for all")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Stdout, *chosen)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tails:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, chosen string) (err error) {
+	b, err := rig.NewBed(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	for _, p := range parts {
+		if chosen != "" && !strings.Contains(","+chosen+",", ","+p.name+",") {
+			continue
+		}
+		fmt.Fprintf(out, "%s\n", p.name)
+		if err := p.measure(ctx, out, b); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+)
+
+// tunnelWatcher keeps the health of tunnelled Viewers known for as long as they
+// are there. It looks for new ones as often as the health of others is checked,
+// and at once when this server hears of one.
+type tunnelWatcher struct {
+	fleet  *fleet.Fleet
+	health *healthServer
+	watch  func(*fleet.Viewer) *watcher
+	forget func(viewer string) // drops what is measured of one that has gone
+	every  time.Duration
+
+	watching sync.WaitGroup
+	known    map[*fleet.Viewer]context.CancelFunc
+}
+
+// run looks until the context ends, and then waits for what it has begun.
+func (t *tunnelWatcher) run(ctx context.Context) {
+	defer t.watching.Wait()
+	t.known = make(map[*fleet.Viewer]context.CancelFunc)
+	ticker := time.NewTicker(t.every)
+	defer ticker.Stop()
+	for {
+		changed := t.fleet.Changed()
+		t.compare(ctx, t.fleet.All(ctx))
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-changed:
+		}
+	}
+}
+
+// compare begins to watch those that have come, and ends it for those that have
+// gone.
+func (t *tunnelWatcher) compare(ctx context.Context, viewers []*fleet.Viewer) {
+	here := make(map[*fleet.Viewer]bool, len(viewers))
+	for _, v := range viewers {
+		here[v] = true
+		if v.Parent == nil || t.known[v] != nil {
+			continue
+		}
+		own, end := context.WithCancel(ctx)
+		t.known[v] = end
+		t.watching.Go(func() {
+			t.watch(v).run(own)
+			t.health.SetServingStatus(viewerHealth(v.Name), healthpb.HealthCheckResponse_SERVICE_UNKNOWN)
+			t.forget(v.Name)
+		})
+	}
+	for v, end := range t.known {
+		if !here[v] {
+			end()
+			delete(t.known, v)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package compat
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// artifact is an artifact, as its latest version, or one version of it, in the
+// names of the client's model and of the Viewer.
+type artifact struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Type      string         `json:"type"`
+	Version   int32          `json:"version"`
+	SizeBytes int64          `json:"size_bytes"`
+	CreatedAt *float64       `json:"created_at"`
+	UpdatedAt *float64       `json:"updated_at"`
+	Aliases   any            `json:"aliases"` // of an artifact: which version each names
+	Metadata  map[string]any `json:"metadata"`
+
+	Versions *int32 `json:"num_versions,omitempty"`
+	Latest   *int32 `json:"latest_version,omitempty"`
+
+	*versionDetail
+}
+
+// versionDetail is what a version has besides.
+type versionDetail struct {
+	CreatedByRun   string   `json:"created_by_run"`
+	CreatedByUser  string   `json:"created_by_user"`
+	Files          int32    `json:"num_files"`
+	References     int32    `json:"num_references"`
+	Status         string   `json:"status"`
+	Description    string   `json:"description"`
+	Tags           []string `json:"tags"`
+	ManifestDigest string   `json:"manifest_digest"`
+	Stage          string   `json:"lifecycle_stage,omitempty"`
+	Missing        []string `json:"missing,omitempty"`
+}
+
+// listArtifacts lists artifacts by name. A Viewer whose generation has no
+// artifacts has none to list: the documentation's third example goes on.
+func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
+	win, err := in.window()
+	if err != nil {
+		return nil, err
+	}
+	found, err := cut(win, all, func(size int32, token string) ([]*runicornv1.Artifact, string, error) {
+		resp, err := c.artifacts.ListArtifacts(ctx, &runicornv1.ListArtifactsRequest{
+			Type: in.query.Get("type"), PageSize: size, PageToken: token,
+		})
+		return resp.GetArtifacts(), resp.GetNextPageToken(), err
+	})
+	if err != nil && !hasReason(err, reasonLacks) {
+		return nil, err
+	}
+	out := make([]artifact, 0, len(found))
+	for _, a := range found {
+		out = append(out, artifactOf(a))
+	}
+	return document{map[string]any{"artifacts": out}}, nil
+}
+
+// getArtifact gets one version, by name:vN, name:N, name:alias or name.
+func (c *compat) getArtifact(ctx context.Context, in *input) (answer, error) {
+	resp, err := c.artifacts.GetArtifact(ctx, &runicornv1.GetArtifactRequest{Name: in.id})
+	if err != nil {
+		return nil, noArtifacts(err)
+	}
+	return document{versionOf(resp.GetArtifactVersion())}, nil
+}
+
+// listVersions lists the versions of an artifact, the newest first, as the
+// documentation's third example has it.
+func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
+	resp, err := c.artifacts.ListArtifactVersions(ctx, &runicornv1.ListArtifactVersionsRequest{Name: in.id})
+	if err != nil {
+		return nil, noArtifacts(err)
+	}
+	out := make([]artifact, 0, len(resp.GetArtifactVersions()))
+	for _, v := range resp.GetArtifactVersions() {
+		out = append(out, versionOf(v))
+	}
+	return document{map[string]any{"versions": out}}, nil
+}
+
+// lineage gets what made and used a version, as the Viewer shapes it.
+func (c *compat) lineage(ctx context.Context, in *input) (answer, error) {
+	resp, err := c.artifacts.GetArtifactLineage(ctx, &runicornv1.GetArtifactLineageRequest{Name: in.id})
+	if err != nil {
+		return nil, noArtifacts(err)
+	}
+	nodes := make([]map[string]any, 0, len(resp.GetNodes()))
+	for _, n := range resp.GetNodes() {
+		kind := "artifact"
+		if n.GetType() == runicornv1.LineageNodeType_LINEAGE_NODE_TYPE_EXPERIMENT {
+			kind = "run"
+		}
+		nodes = append(nodes, map[string]any{
+			"node_type": kind, "node_id": n.GetNodeId(), "label": n.GetLabel(), "metadata": plainValues(n.GetMetadata()),
+		})
+	}
+	edges := make([]map[string]any, 0, len(resp.GetEdges()))
+	for _, e := range resp.GetEdges() {
+		edges = append(edges, map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": e.GetType()})
+	}
+	return document{map[string]any{"root_artifact": resp.GetRootNodeId(), "nodes": nodes, "edges": edges}}, nil
+}
+
+// relations are the words of the client.
+var relations = map[string]runicornv1.ArtifactRelation{
+	"":        runicornv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED,
+	"created": runicornv1.ArtifactRelation_ARTIFACT_RELATION_CREATED,
+	"used":    runicornv1.ArtifactRelation_ARTIFACT_RELATION_USED,
+}
+
+// experimentArtifacts lists what an experiment made and used: artifacts, or on
+// later generations assets, which have no version.
+func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, error) {
+	relation, ok := relations[in.query.Get("relation")]
+	if !ok {
+		return nil, invalid("relation must be created or used")
+	}
+	resp, err := c.artifacts.ListExperimentArtifacts(ctx, &runicornv1.ListExperimentArtifactsRequest{RunId: in.id, Relation: relation})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]map[string]any, 0, len(resp.GetArtifacts()))
+	for _, a := range resp.GetArtifacts() {
+		out = append(out, map[string]any{
+			"relation": enumWord(a.GetRelation().String(), "ARTIFACT_RELATION_"), "name": a.GetName(), "type": a.GetType(),
+			"version": a.Version, "size_bytes": a.SizeBytes, "created_at": seconds(a.GetCreateTime()),
+			"description": a.GetDescription(), "aliases": texts(a.GetAliases()),
+			"lifecycle_stage": enumWord(a.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"), "asset_id": a.GetAssetId(),
+		})
+	}
+	return document{map[string]any{"artifacts": out}}, nil
+}
+
+// noArtifacts makes "not found" of "this generation has none": so it is for
+// someone who asks for one by its name.
+func noArtifacts(err error) error {
+	if !hasReason(err, reasonLacks) {
+		return err
+	}
+	return &problem{
+		status: http.StatusNotFound, Reason: reasonLacks,
+		Detail: "this Viewer's generation has no artifacts; GET /api/experiments/{run_id}/artifacts lists what an experiment made and used",
+	}
+}
+
+// artifactOf converts an artifact of the list.
+func artifactOf(a *runicornv1.Artifact) artifact {
+	aliases := a.GetAliases()
+	if aliases == nil {
+		aliases = map[string]int32{}
+	}
+	return artifact{
+		ID: artifactID(a.GetName(), a.GetLatestVersion()), Name: a.GetName(), Type: a.GetType(), Version: a.GetLatestVersion(),
+		SizeBytes: a.GetSizeBytes(), CreatedAt: seconds(a.GetCreateTime()), UpdatedAt: seconds(a.GetUpdateTime()),
+		Aliases: aliases, Metadata: map[string]any{}, Versions: &a.VersionCount, Latest: &a.LatestVersion,
+	}
+}
+
+// versionOf converts a version.
+func versionOf(v *runicornv1.ArtifactVersion) artifact {
+	out := artifact{
+		ID: artifactID(v.GetName(), v.GetVersion()), Name: v.GetName(), Type: v.GetType(), Version: v.GetVersion(),
+		SizeBytes: v.GetSizeBytes(), CreatedAt: seconds(v.GetCreateTime()), UpdatedAt: seconds(v.GetUpdateTime()),
+		Aliases: texts(v.GetAliases()), Metadata: plainValues(v.GetMetadata()),
+		versionDetail: &versionDetail{
+			CreatedByRun: v.GetCreatedByRunId(), CreatedByUser: v.GetCreatedByUser(),
+			Files: v.GetFileCount(), References: v.GetReferenceCount(), Status: v.GetStatus(),
+			Description: v.GetDescription(), Tags: texts(v.GetTags()), ManifestDigest: v.GetManifestDigest(),
+			Stage: enumWord(v.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"),
+		},
+	}
+	for _, part := range v.GetMissing() {
+		out.Missing = append(out.Missing, part.GetField())
+	}
+	return out
+}
+
+// artifactID is the documented id.
+func artifactID(name string, version int32) string { return fmt.Sprintf("%s:v%d", name, version) }
+
+// enumWord spells a value of an enum as a Viewer would; the first one, which
+// is not known, is empty.
+func enumWord(name, prefix string) string {
+	word := strings.ToLower(strings.TrimPrefix(name, prefix))
+	if word == "unspecified" {
+		return ""
+	}
+	return word
+}

@@ -1,0 +1,165 @@
+package compat
+
+import (
+	"context"
+	"strings"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// experiment is an experiment in the names of the client's model, and some of
+// ours. Times are seconds since 1970.
+type experiment struct {
+	ID           string `json:"id"`
+	Viewer       string `json:"viewer"`
+	ResourceName string `json:"resource_name"`
+	Project      string `json:"project"`
+	// Name has "-" for "/": the documentation's second example makes a file name
+	// of it.
+	Name      string   `json:"name"`
+	Path      string   `json:"path"`
+	Alias     *string  `json:"alias"`
+	Tags      []string `json:"tags"`
+	Status    string   `json:"status"`
+	CreatedAt *float64 `json:"created_at"`
+	UpdatedAt *float64 `json:"updated_at"`
+
+	BestMetricName  *string  `json:"best_metric_name"`
+	BestMetricValue *float64 `json:"best_metric_value"`
+	PID             *int64   `json:"pid"`
+	Created         *int32   `json:"artifacts_created_count,omitempty"`
+	Used            *int32   `json:"artifacts_used_count,omitempty"`
+	Assets          *int32   `json:"assets_count,omitempty"`
+}
+
+// experimentDetail is what one experiment alone has besides.
+type experimentDetail struct {
+	experiment
+
+	StartedAt  *float64       `json:"started_at"`
+	EndedAt    *float64       `json:"ended_at"`
+	Duration   *float64       `json:"duration"`
+	ExitReason string         `json:"exit_reason,omitempty"`
+	Summary    map[string]any `json:"summary"`
+	Metadata   map[string]any `json:"metadata"`
+	// Missing names what the Viewer could not be asked for.
+	Missing []string `json:"missing,omitempty"`
+}
+
+// listExperiments lists the experiments of the default Viewer, newest first.
+func (c *compat) listExperiments(ctx context.Context, in *input) (answer, error) {
+	win, err := in.window()
+	if err != nil {
+		return nil, err
+	}
+	name, wanted := in.query.Get("name"), in.query.Get("status")
+	status := statusNamed(wanted)
+	req := &runicornv1.ListExperimentsRequest{Project: in.query.Get("project")}
+	if wanted != "" {
+		req.Statuses = []runicornv1.ExperimentStatus{status}
+	}
+	keep := func(e *runicornv1.Experiment) bool {
+		return (name == "" || e.GetName() == name || dashed(e.GetName()) == name) &&
+			(wanted == "" || statusWord(e) == wanted)
+	}
+	found, err := cut(win, keep, func(size int32, token string) ([]*runicornv1.Experiment, string, error) {
+		req.PageSize, req.PageToken = size, token
+		resp, err := c.experiments.ListExperiments(ctx, req)
+		return resp.GetExperiments(), resp.GetNextPageToken(), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]experiment, 0, len(found))
+	for _, e := range found {
+		out = append(out, experimentOf(e))
+	}
+	return document{map[string]any{"experiments": out}}, nil
+}
+
+// getExperiment gets one experiment with all there is about it.
+func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
+	resp, err := c.experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: in.id})
+	if err != nil {
+		return nil, err
+	}
+	e := resp.GetExperiment()
+	out := experimentDetail{
+		experiment: experimentOf(e), StartedAt: seconds(e.GetStartTime()), EndedAt: seconds(e.GetEndTime()),
+		ExitReason: e.GetExitReason(), Summary: plainValues(e.GetSummary()), Metadata: plainValues(e.GetMetadata()),
+	}
+	if e.GetDuration() != nil {
+		out.Duration = new(e.GetDuration().AsDuration().Seconds())
+	}
+	for _, part := range e.GetMissing() {
+		out.Missing = append(out.Missing, part.GetField())
+	}
+	return document{out}, nil
+}
+
+// listProjects lists the projects as records; a Viewer lists bare names.
+func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
+	found, err := cut(window{}, all, func(size int32, token string) ([]*runicornv1.Project, string, error) {
+		resp, err := c.experiments.ListProjects(ctx, &runicornv1.ListProjectsRequest{PageSize: size, PageToken: token})
+		return resp.GetProjects(), resp.GetNextPageToken(), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]map[string]any, 0, len(found))
+	for _, p := range found {
+		out = append(out, map[string]any{
+			"name": p.GetProject(), "experiment_count": p.GetExperimentCount(),
+			"running_count": p.GetRunningCount(), "latest_update": seconds(p.GetUpdateTime()),
+		})
+	}
+	return document{map[string]any{"projects": out}}, nil
+}
+
+// experimentOf converts what lists have.
+func experimentOf(e *runicornv1.Experiment) experiment {
+	out := experiment{
+		ID: e.GetRunId(), Viewer: e.GetViewer(), ResourceName: e.GetResourceName(),
+		Project: e.GetProject(), Name: dashed(e.GetName()), Path: e.GetPath(), Alias: e.Alias, Tags: texts(e.GetTags()),
+		Status: statusWord(e), CreatedAt: seconds(e.GetCreateTime()), UpdatedAt: seconds(e.GetUpdateTime()),
+		PID: e.ProcessId, Created: e.ArtifactsCreatedCount, Used: e.ArtifactsUsedCount, Assets: e.AssetsCount,
+	}
+	if best := e.GetBestMetric(); best != nil {
+		out.BestMetricName, out.BestMetricValue = new(best.GetMetricName()), finite(best.Value)
+	}
+	return out
+}
+
+// dashed is the name of an experiment without slashes.
+func dashed(name string) string { return strings.ReplaceAll(name, "/", "-") }
+
+// statusWords are the documented statuses, and what is none of them.
+var statusWords = map[runicornv1.ExperimentStatus]string{
+	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     "running",
+	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:    "finished",
+	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:      "failed",
+	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: "interrupted",
+}
+
+// statusWord is the word for where an experiment stands: for a status of a
+// script's own, that one.
+func statusWord(e *runicornv1.Experiment) string {
+	if word, ok := statusWords[e.GetStatus()]; ok {
+		return word
+	}
+	if e.GetStatus() == runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER {
+		return e.GetViewerStatus()
+	}
+	return "unknown"
+}
+
+// statusNamed is the status that a word of a filter means. A word that is not
+// documented may be one that a script made up.
+func statusNamed(wanted string) runicornv1.ExperimentStatus {
+	for status, word := range statusWords {
+		if word == wanted {
+			return status
+		}
+	}
+	return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
+}

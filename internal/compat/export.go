@@ -1,0 +1,106 @@
+package compat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// export sends an experiment as a file. Besides the documented json and csv,
+// format may be any other that ExportExperiment has.
+func (c *compat) export(ctx context.Context, in *input) (answer, error) {
+	var body struct {
+		RunID        string `json:"run_id"`
+		Format       string `json:"format"`
+		IncludeMedia bool   `json:"include_media"`
+	}
+	if err := decode(in.body, &body); err != nil {
+		return nil, err
+	}
+	format, ok := runicornv1.ExportFormat_value["EXPORT_FORMAT_"+strings.ToUpper(body.Format)]
+	if body.Format != "" && (!ok || format == 0) {
+		return nil, invalid("format must be json or csv, or jsonl, arrow, parquet, zip, markdown or html")
+	}
+	stream, err := c.experiments.ExportExperiment(ctx, &runicornv1.ExportExperimentRequest{
+		RunId: body.RunID, Format: runicornv1.ExportFormat(format), IncludeMedia: body.IncludeMedia,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := &file{stream: stream}
+	first, err := f.next()
+	if err != nil {
+		return nil, err
+	}
+	if f.header = first.GetHeader(); f.header == nil {
+		return nil, errors.New("an export begins without a header")
+	}
+	f.part, err = f.next() // what fails before the first byte is still an answer of its own
+	return f, err
+}
+
+// file is an export as it arrives.
+type file struct {
+	stream interface {
+		Recv() (*runicornv1.ExportExperimentResponse, error)
+	}
+	header *runicornv1.FileHeader
+	part   *runicornv1.ExportExperimentResponse // what follows
+}
+
+// next receives one part. OK without a trailer would be a defect.
+func (f *file) next() (*runicornv1.ExportExperimentResponse, error) {
+	part, err := f.stream.Recv()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("an export ends without a trailer")
+	}
+	return part, err
+}
+
+// write writes the file.
+func (f *file) write(w http.ResponseWriter) error {
+	h := w.Header()
+	h.Set("Content-Type", f.header.GetContentType())
+	if f.header.SizeBytes != nil {
+		h.Set("Content-Length", strconv.FormatInt(f.header.GetSizeBytes(), 10))
+	}
+	w.WriteHeader(http.StatusOK)
+	// A transfer that is aborted before its headers have left looks like a
+	// connection that broke, and then the client repeats its POST.
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return err
+	}
+	for written := int64(0); ; {
+		if trailer := f.part.GetTrailer(); trailer != nil {
+			return f.end(trailer, written)
+		}
+		n, err := w.Write(f.part.GetChunk())
+		written += int64(n)
+		if err != nil {
+			return err
+		}
+		if f.part, err = f.next(); err != nil {
+			return err
+		}
+	}
+}
+
+// end refuses a file that is not whole, and wants the stream to end well.
+func (f *file) end(trailer *runicornv1.FileTrailer, written int64) error {
+	switch {
+	case trailer.GetSizeBytes() != written:
+		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
+	case len(trailer.GetMissingFiles()) > 0:
+		return fmt.Errorf("%d files are missing", len(trailer.GetMissingFiles()))
+	}
+	if _, err := f.stream.Recv(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("after the trailer: %w", err)
+	}
+	return nil
+}

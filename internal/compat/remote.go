@@ -1,0 +1,149 @@
+package compat
+
+import (
+	"context"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// connect opens an SSH connection. What the client's user leaves out is null.
+func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
+	var body struct {
+		Host           string `json:"host"`
+		Port           *int32 `json:"port"`
+		Username       string `json:"username"`
+		Password       string `json:"password"`
+		PrivateKeyPath string `json:"private_key_path"`
+		Passphrase     string `json:"passphrase"`
+	}
+	if err := decode(in.body, &body); err != nil {
+		return nil, err
+	}
+	resp, err := c.remote.Connect(ctx, &runicornv1.ConnectRequest{Target: &runicornv1.SshTarget{
+		Host: body.Host, Port: body.Port, Username: body.Username,
+		Password: body.Password, PrivateKeyPath: body.PrivateKeyPath, Passphrase: body.Passphrase,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	out := connectionOf(resp.GetConnection())
+	out["ok"], out["already_connected"] = true, resp.GetAlreadyConnected()
+	return document{out}, nil
+}
+
+// disconnect closes the connection to a host, which may also be a connection's
+// whole id, and is needed as such where several lead to the host.
+func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
+	var body struct {
+		Host string `json:"host"`
+	}
+	if err := decode(in.body, &body); err != nil {
+		return nil, err
+	}
+	resp, err := c.remote.Disconnect(ctx, &runicornv1.DisconnectRequest{ConnectionId: body.Host})
+	if err != nil {
+		return nil, err
+	}
+	return document{map[string]any{
+		"ok": true, "message": "Connection removed",
+		"connection_id": resp.GetConnectionId(), "stopped_session_ids": texts(resp.GetStoppedSessionIds()),
+	}}, nil
+}
+
+// listConnections lists connections, which the client calls sessions.
+func (c *compat) listConnections(ctx context.Context, _ *input) (answer, error) {
+	resp, err := c.remote.ListConnections(ctx, &runicornv1.ListConnectionsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	return document{map[string]any{"sessions": connectionsOf(resp.GetConnections())}}, nil
+}
+
+// remoteStatus gets connections and remote Viewers.
+func (c *compat) remoteStatus(ctx context.Context, _ *input) (answer, error) {
+	resp, err := c.remote.GetRemoteStatus(ctx, &runicornv1.GetRemoteStatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	connections, sessions := connectionsOf(resp.GetConnections()), sessionsOf(resp)
+	return document{map[string]any{
+		"connections": connections, "connection_count": len(connections),
+		"viewer_sessions": sessions, "viewer_session_count": len(sessions),
+	}}, nil
+}
+
+// startViewer starts a remote Viewer over a connection.
+func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
+	var body struct {
+		ConnectionID string `json:"connection_id"`
+		RemoteRoot   string `json:"remote_root"`
+		LocalPort    *int32 `json:"local_port"`
+		RemotePort   *int32 `json:"remote_port"`
+	}
+	if err := decode(in.body, &body); err != nil {
+		return nil, err
+	}
+	resp, err := c.remote.StartViewer(ctx, &runicornv1.StartViewerRequest{
+		ConnectionId: body.ConnectionID, RemoteRoot: body.RemoteRoot, LocalPort: body.LocalPort, RemotePort: body.RemotePort,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := sessionOf(resp.GetSession(), startedOver(resp.GetSession(), body.ConnectionID))
+	out["ok"] = true
+	return document{out}, nil
+}
+
+// stopViewer ends a remote Viewer.
+func (c *compat) stopViewer(ctx context.Context, in *input) (answer, error) {
+	var body struct {
+		SessionID string `json:"session_id"`
+	}
+	if err := decode(in.body, &body); err != nil {
+		return nil, err
+	}
+	resp, err := c.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{SessionId: body.SessionID})
+	if err != nil {
+		return nil, err
+	}
+	id := resp.GetSessionId()
+	return document{map[string]any{"ok": true, "message": "Session " + id + " stopped", "session_id": id}}, nil
+}
+
+// listSessions lists remote Viewers. The connections come with them, because
+// older Viewers do not say which one a session uses.
+func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
+	resp, err := c.remote.GetRemoteStatus(ctx, &runicornv1.GetRemoteStatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	return document{map[string]any{"sessions": sessionsOf(resp)}}, nil
+}
+
+// listDirectory lists a folder of a connected machine.
+func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
+	resp, err := c.remote.ListDirectory(ctx, &runicornv1.ListDirectoryRequest{
+		ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]map[string]any, 0, len(resp.GetEntries()))
+	for _, e := range resp.GetEntries() {
+		entries = append(entries, map[string]any{
+			"name": e.GetName(), "is_dir": e.GetIsDirectory(), "size": e.GetSizeBytes(), "mtime": seconds(e.GetModifyTime()),
+		})
+	}
+	return document{map[string]any{"path": resp.GetPath(), "entries": entries}}, nil
+}
+
+// checkPath says whether a path exists on a connected machine.
+func (c *compat) checkPath(ctx context.Context, in *input) (answer, error) {
+	resp, err := c.remote.CheckPath(ctx, &runicornv1.CheckPathRequest{
+		ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return document{map[string]any{"path": resp.GetPath(), "exists": resp.GetExists(), "is_dir": resp.GetIsDirectory()}}, nil
+}

@@ -1,0 +1,98 @@
+package compat
+
+import (
+	"fmt"
+	"strings"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// connectionOf converts a connection; key is the Viewer's name for its id.
+func connectionOf(c *runicornv1.Connection) map[string]any {
+	return map[string]any{
+		"connection_id": c.GetConnectionId(), "key": c.GetConnectionId(),
+		"host": c.GetHost(), "port": c.GetPort(), "username": c.GetUsername(), "connected": c.GetConnected(),
+	}
+}
+
+func connectionsOf(connections []*runicornv1.Connection) []map[string]any {
+	out := make([]map[string]any, 0, len(connections))
+	for _, c := range connections {
+		out = append(out, connectionOf(c))
+	}
+	return out
+}
+
+// sessionOf converts a remote Viewer's session to the names of the client's
+// model. Its created_at is in seconds, where Viewers say milliseconds.
+func sessionOf(s *runicornv1.ViewerSession, connectionID string) map[string]any {
+	_, host, _ := strings.Cut(connectionID, "@")
+	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+		host = host[:i]
+	}
+	var uptime *float64
+	if s.GetUptime() != nil {
+		uptime = new(s.GetUptime().AsDuration().Seconds())
+	}
+	return map[string]any{
+		"session_id": s.GetSessionId(), "connection_id": connectionID,
+		"remote_host": host, "remote_port": s.GetRemotePort(), "remote_root": s.GetRemoteRoot(),
+		"local_port": s.GetLocalPort(), "local_url": fmt.Sprintf("http://localhost:%d", s.GetLocalPort()),
+		"ssh_port": s.GetSshPort(), "username": s.GetUsername(), "remote_pid": s.RemoteProcessId,
+		"status": sessionWord(s), "is_active": s.GetActive(),
+		"created_at": seconds(s.GetStartTime()), "uptime_seconds": uptime,
+		"viewer": s.GetViewer(), "unreachable_reason": s.GetUnreachableReason(),
+	}
+}
+
+// sessionsOf converts the sessions of a Viewer.
+func sessionsOf(status *runicornv1.GetRemoteStatusResponse) []map[string]any {
+	out := make([]map[string]any, 0, len(status.GetSessions()))
+	for _, s := range status.GetSessions() {
+		out = append(out, sessionOf(s, connectionOver(s, status.GetConnections())))
+	}
+	return out
+}
+
+// sessionWord is the word for how a session stands.
+func sessionWord(s *runicornv1.ViewerSession) string {
+	if s.GetViewerStatus() != "" {
+		return s.GetViewerStatus()
+	}
+	return enumWord(s.GetState().String(), "VIEWER_SESSION_STATE_")
+}
+
+// connectionOver finds the connection that a session runs over. Viewers 0.5.3
+// and 0.6.0 call the host of every session 127.0.0.1, so there the one
+// connection of the same user and port is the one.
+func connectionOver(s *runicornv1.ViewerSession, connections []*runicornv1.Connection) string {
+	said := idOf(s, s.GetHost())
+	var candidates []string
+	for _, c := range connections {
+		if c.GetUsername() != s.GetUsername() || c.GetPort() != s.GetSshPort() {
+			continue
+		}
+		if c.GetConnectionId() == said {
+			return said
+		}
+		candidates = append(candidates, c.GetConnectionId())
+	}
+	if len(candidates) == 1 {
+		return candidates[0]
+	}
+	return said
+}
+
+// startedOver is the id of the connection that a session was asked for by: an
+// id, or a bare host.
+func startedOver(s *runicornv1.ViewerSession, asked string) string {
+	if strings.Contains(asked, "@") {
+		return asked
+	}
+	return idOf(s, asked)
+}
+
+// idOf is a connection's id.
+func idOf(s *runicornv1.ViewerSession, host string) string {
+	return fmt.Sprintf("%s@%s:%d", s.GetUsername(), host, s.GetSshPort())
+}

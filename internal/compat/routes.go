@@ -1,0 +1,109 @@
+package compat
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// route is one path of the client: prefix, then an id if `id` is set, then
+// suffix.
+type route struct {
+	method, prefix, suffix string
+	id                     bool
+	params                 []string
+	handle                 func(*compat, context.Context, *input) (answer, error)
+}
+
+// routes has every path that the client calls. The first that matches answers,
+// so a path with a suffix comes before the one without. An id may hold slashes:
+// where a run id is wanted, a resource name viewers/NAME/experiments/ID is one,
+// too, and reaches the other Viewers.
+var routes = []route{
+	{method: http.MethodGet, prefix: "/api/health", handle: (*compat).health},
+	{method: http.MethodGet, prefix: "/api/config", handle: (*compat).getConfig},
+	{method: http.MethodPut, prefix: "/api/config", handle: (*compat).updateConfig},
+	{method: http.MethodGet, prefix: "/api/gpu", handle: (*compat).gpu},
+
+	{
+		method: http.MethodGet, prefix: "/api/experiments", handle: (*compat).listExperiments,
+		params: []string{"project", "name", "status", "limit", "offset"},
+	},
+	{
+		method: http.MethodGet, prefix: "/api/experiments/", suffix: "/artifacts", id: true,
+		handle: (*compat).experimentArtifacts, params: []string{"relation"},
+	},
+	{method: http.MethodGet, prefix: "/api/runs/", id: true, handle: (*compat).getExperiment},
+	{method: http.MethodGet, prefix: "/api/projects", handle: (*compat).listProjects},
+	{
+		method: http.MethodGet, prefix: "/api/metrics/", id: true, handle: (*compat).getMetrics,
+		params: []string{"metrics", "limit"},
+	},
+	{method: http.MethodPost, prefix: "/api/export", handle: (*compat).export},
+
+	{
+		method: http.MethodGet, prefix: "/api/artifacts", handle: (*compat).listArtifacts,
+		params: []string{"type", "limit", "offset"},
+	},
+	{method: http.MethodGet, prefix: "/api/artifacts/", suffix: "/versions", id: true, handle: (*compat).listVersions},
+	{method: http.MethodGet, prefix: "/api/artifacts/", suffix: "/lineage", id: true, handle: (*compat).lineage},
+	{method: http.MethodGet, prefix: "/api/artifacts/", id: true, handle: (*compat).getArtifact},
+
+	{method: http.MethodPost, prefix: "/api/remote/connect", handle: (*compat).connect},
+	{method: http.MethodPost, prefix: "/api/remote/disconnect", handle: (*compat).disconnect},
+	{method: http.MethodGet, prefix: "/api/remote/sessions", handle: (*compat).listConnections},
+	{method: http.MethodGet, prefix: "/api/remote/status", handle: (*compat).remoteStatus},
+	{method: http.MethodPost, prefix: "/api/remote/viewer/start", handle: (*compat).startViewer},
+	{method: http.MethodPost, prefix: "/api/remote/viewer/stop", handle: (*compat).stopViewer},
+	{method: http.MethodGet, prefix: "/api/remote/viewer/sessions", handle: (*compat).listSessions},
+	{
+		method: http.MethodGet, prefix: "/api/remote/fs/list", handle: (*compat).listDirectory,
+		params: []string{"connection_id", "path"},
+	},
+	{
+		method: http.MethodGet, prefix: "/api/remote/fs/exists", handle: (*compat).checkPath,
+		params: []string{"connection_id", "path"},
+	},
+}
+
+// find tells whether a path is one of the route, and the id in it.
+func (rt *route) find(path string) (id string, ok bool) {
+	rest, ok := strings.CutPrefix(path, rt.prefix)
+	if !ok || !rt.id {
+		return "", ok && rest == ""
+	}
+	id, ok = strings.CutSuffix(rest, rt.suffix)
+	return id, ok && id != ""
+}
+
+// match finds the route of a request and reads what it says, but for the body.
+func match(r *http.Request) (*route, *input, error) {
+	var other []string
+	for i := range routes {
+		rt := &routes[i]
+		id, ok := rt.find(r.URL.Path)
+		if !ok {
+			continue
+		}
+		if rt.method != r.Method {
+			other = append(other, rt.method)
+			continue
+		}
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return nil, nil, invalid("the query is not properly escaped")
+		}
+		return rt, &input{id: id, query: query}, checkQuery(query, rt.params)
+	}
+	if len(other) > 0 {
+		return nil, nil, &problem{
+			status: http.StatusMethodNotAllowed, Reason: reasonNoRoute, allow: strings.Join(other, ", "),
+			Detail: r.URL.Path + " has no " + r.Method,
+		}
+	}
+	return nil, nil, &problem{
+		status: http.StatusNotFound, Reason: reasonNoRoute,
+		Detail: "the documented client has no path " + r.URL.Path + "; /docs lists the paths of this server's own API",
+	}
+}

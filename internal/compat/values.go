@@ -1,0 +1,118 @@
+package compat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// document is an answer that is one JSON value.
+type document struct{ value any }
+
+// write writes the value.
+func (d document) write(w http.ResponseWriter) error { return writeJSON(w, http.StatusOK, d.value) }
+
+// writeJSON writes a whole answer. What cannot be marshalled is a defect, and
+// still an answer: without one the client would repeat its POST.
+func writeJSON(w http.ResponseWriter, status int, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		status, body = statusServerError, []byte(`{"detail":"this answer cannot be told","reason":"`+reasonDefect+`"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, writeErr := w.Write(append(body, '\n'))
+	return errors.Join(err, writeErr)
+}
+
+// decode reads the JSON body of a request. Its errors name the field and never
+// the value, which may be a password.
+func decode(body []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if e.Field == "" {
+			return invalid("the body must be a JSON object")
+		}
+		return invalid(e.Field + " has a value of the wrong type")
+	}
+	if field, unknown := unknownField(err); unknown {
+		return invalid("there is no field " + field)
+	}
+	if err != nil || dec.More() {
+		return invalid("the body must be one JSON object")
+	}
+	return nil
+}
+
+// unknownField returns the name of a field that the body should not have;
+// encoding/json has no type for this error.
+func unknownField(err error) (quoted string, unknown bool) {
+	if err == nil {
+		return "", false
+	}
+	return strings.CutPrefix(err.Error(), "json: unknown field ")
+}
+
+// seconds is a time as the client reads it: in seconds since 1970, or null.
+func seconds(t *timestamppb.Timestamp) *float64 {
+	if t == nil {
+		return nil
+	}
+	s := float64(t.GetSeconds()) + float64(t.GetNanos())/1e9
+	return &s
+}
+
+// finite is a number, or null: JSON has no NaN.
+func finite(v *float64) *float64 {
+	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
+		return nil
+	}
+	return v
+}
+
+// texts is a list that is never null.
+func texts(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// plainValues makes plain JSON of free-form values.
+func plainValues(values map[string]*runicornv1.Value) map[string]any {
+	out := make(map[string]any, len(values))
+	for name, v := range values {
+		out[name] = plainValue(v)
+	}
+	return out
+}
+
+// plainValue makes plain JSON of one value. A number that is not finite is
+// null, as Viewers have it.
+func plainValue(v *runicornv1.Value) any {
+	switch kind := v.GetKind().(type) {
+	case *runicornv1.Value_Number:
+		return finite(&kind.Number)
+	case *runicornv1.Value_Integer:
+		return kind.Integer
+	case *runicornv1.Value_Flag:
+		return kind.Flag
+	case *runicornv1.Value_Text:
+		return kind.Text
+	case *runicornv1.Value_Json:
+		if raw := json.RawMessage(kind.Json); json.Valid(raw) {
+			return raw
+		}
+		return kind.Json
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package demoviewer
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// logsName is the text log in a run's folder.
+const logsName = "logs.txt"
+
+// Every logEvery-th line of a live run's events has a line in its text log.
+const (
+	logEvery = 25
+	logLine  = "12:00:00 | step 000000 loss 0.000000 accuracy 0.000000\n"
+)
+
+// log is the text log of the run as it is at a time, nil if it has none. It may be read without the lock: what is
+// written later is elsewhere.
+func (r *run) log(now time.Time) []byte {
+	t, isLive := r.events.(*training)
+	if !isLive || r.files[logsName] == nil {
+		return r.files[logsName]
+	}
+	n := t.count(now) / logEvery
+	text := slices.Grow(bytes.Clone(r.files[logsName]), int(n)*len(logLine))
+	for i := range n {
+		text = t.appendLog(text, (i+1)*logEvery-1)
+	}
+	return text
+}
+
+// appendLog writes what the training says of line i.
+func (t *training) appendLog(b []byte, i int64) []byte {
+	b = t.timeOf(i).UTC().AppendFormat(b, time.TimeOnly)
+	b = append(b, " | step "...)
+	b = append(b, strconv.FormatInt(1e6+(i+1)%1e6, 10)[1:]...)
+	b = append(b, " loss "...)
+	b = append(b, t.loss(i, "nan     ")...)
+	b = append(b, " accuracy "...)
+	b = appendFixed(b, t.accuracy(i))
+	return append(b, '\n')
+}
+
+// logChanged is when the text log was last written to. One of a live run changes with its events.
+func (r *run) logChanged(now, changed time.Time) time.Time {
+	if t, isLive := r.events.(*training); isLive {
+		return t.modified(now)
+	}
+	return changed
+}

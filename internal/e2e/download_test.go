@@ -1,0 +1,265 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// sparse is a Viewer with one run, whose one output is a large sparse file.
+type sparse struct {
+	*realviewer.Viewer
+	runID string
+	size  int64
+	sum   string
+}
+
+// startSparse makes the file, with random bytes here and there, so that bytes
+// at a wrong place are noticed.
+func startSparse(t *testing.T, version realviewer.Version, size int64) *sparse {
+	t.Helper()
+	install, storage := realviewer.Require(t, version), t.TempDir()
+	run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{Project: "big", Name: "output", Lines: realviewer.Curve(time.Now(), 10, "loss")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(storage, "archive", "outputs", "rolling", run.RunID, "big.bin")
+	sum, err := writeSparse(path, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assets, err := json.Marshal(map[string]any{
+		"code": map[string]any{}, "config": map[string]any{}, "datasets": []any{}, "pretrained": []any{},
+		"outputs": []any{map[string]any{
+			"name": "big.bin", "key": "out/big.bin", "path": "out/big.bin", "saved": true,
+			"archive_path": path, "fingerprint_kind": "sha256", "fingerprint": sum, "size_bytes": size,
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(run.Dir, "assets.json"), assets, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &sparse{Viewer: realviewer.MustStart(t, install, realviewer.Options{Storage: storage}), runID: run.RunID, size: size, sum: sum}
+}
+
+// writeSparse writes the file and returns its SHA-256.
+func writeSparse(path string, size int64) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return "", err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	errs := []error{f.Truncate(size)}
+	block := make([]byte, 64)
+	for at := int64(0); at+64 <= size; at += 1<<20 + 7 {
+		for i := range block {
+			block[i] = byte(rand.Uint32())
+		}
+		_, err := f.WriteAt(block, at)
+		errs = append(errs, err)
+	}
+	sum := sha256.New()
+	_, err = io.Copy(sum, f)
+	return hex.EncodeToString(sum.Sum(nil)), errors.Join(append(errs, err, f.Close())...)
+}
+
+// resumable is a download that can be gone on with.
+type resumable struct {
+	s    *server
+	req  *runicornv1.DownloadAssetRequest
+	sum  hash.Hash
+	have int64
+	// trailer is set by a stream that was whole.
+	trailer *runicornv1.FileTrailer
+}
+
+// goOn resumes where the last stream ended, until an error, the end, or stop
+// bytes are there; then it calls stopped and reads on.
+func (r *resumable) goOn(ctx context.Context, stop int64, stopped func()) error {
+	r.req.Offset = r.have
+	stream, err := artifactsOf(r.s).DownloadAsset(ctx, r.req)
+	if err != nil {
+		return err
+	}
+	for {
+		msg, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if h := msg.GetHeader(); h != nil {
+			r.req.IfMatch = h.GetEtag()
+		}
+		r.sum.Write(msg.GetChunk())
+		r.have += int64(len(msg.GetChunk()))
+		r.trailer = msg.GetTrailer()
+		if r.have >= stop && stopped != nil {
+			stopped()
+			stopped = nil
+		}
+	}
+}
+
+// TestDownload_SurvivesAViewerKilledAtRandomOffsets downloads a large file and
+// kills the Viewer again and again: no stream may end OK, and what the pieces
+// make is the file.
+func TestDownload_SurvivesAViewerKilledAtRandomOffsets(t *testing.T) {
+	size, kills := int64(1<<30), 20
+	if testing.Short() {
+		size, kills = 128<<20, 3
+	}
+	for _, version := range withAssets() {
+		if version == realviewer.V060 && testing.Short() {
+			continue
+		}
+		t.Run(string(version), func(t *testing.T) {
+			v := startSparse(t, version, size)
+			s := mustStart(t, "--viewer="+v.URL())
+			id := assetIDs(t, s, "", v.runID)["big.bin"].GetAssetId()
+			d := &resumable{s: s, sum: sha256.New(), req: &runicornv1.DownloadAssetRequest{RunId: v.runID, AssetId: id}}
+			stops := make([]int64, kills)
+			for i := range stops {
+				// Up to 16 MiB before the end: what lies in sockets has left the Viewer.
+				stops[i] = rand.Int64N(size - 16<<20)
+			}
+			slices.Sort(stops)
+			for _, stop := range stops {
+				if d.have > stop {
+					continue // the last stream went on that far before it noticed
+				}
+				err := d.goOn(t.Context(), stop, func() {
+					if err := v.Kill(); err != nil {
+						t.Error(err)
+					}
+				})
+				if err == nil || d.trailer != nil {
+					t.Fatalf("killed at %d: OK after %d of %d bytes", stop, d.have, size)
+				}
+				if c := status.Code(err); c != codes.DataLoss && c != codes.Unavailable {
+					t.Errorf("killed at %d: %v", stop, err)
+				}
+				if err := v.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := d.goOn(t.Context(), size+1, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := hex.EncodeToString(d.sum.Sum(nil)); got != v.sum || d.have != size || d.trailer.GetSizeBytes() != size {
+				t.Errorf("%d bytes with sum %s, want %d with %s", d.have, got, size, v.sum)
+			}
+		})
+	}
+}
+
+// TestDownload_OverHTTP saves a file as a browser and a download manager do.
+func TestDownload_OverHTTP(t *testing.T) {
+	for _, version := range withAssets() {
+		seeded, s, viewer := lab.Viewer(t, version), sharedServer(t), viewerName(version)
+		run := seeded.Manifest.Runs[realviewer.KeyAssets].RunID
+		base := "http://" + s.httpAddr + "/v1/viewers/" + viewer + "/experiments/" + run + "/assets/"
+		url := base + assetIDs(t, s, viewer, run)["model.pt"].GetAssetId() + ":download"
+		want := bytes.Repeat([]byte("model"), 200)
+
+		whole, body := getFile(t, url, nil)
+		if whole.StatusCode != http.StatusOK || !bytes.Equal(body, want) || whole.Header.Get("Content-Disposition") != `attachment; filename="model.pt"` {
+			t.Errorf("%s: %s %v, %d bytes", version, whole.Status, whole.Header, len(body))
+		}
+		rest, body := getFile(t, url, map[string]string{"Range": "bytes=300-", "If-Range": whole.Header.Get("ETag")})
+		if rest.StatusCode != http.StatusPartialContent || !bytes.Equal(body, want[300:]) || rest.Header.Get("Content-Range") != "bytes 300-999/1000" {
+			t.Errorf("%s: %s %v, %d bytes", version, rest.Status, rest.Header, len(body))
+		}
+		again, body := getFile(t, url, map[string]string{"Range": "bytes=300-", "If-Range": `"of another file"`})
+		if again.StatusCode != http.StatusOK || !bytes.Equal(body, want) {
+			t.Errorf("%s: %s, %d bytes", version, again.Status, len(body))
+		}
+		for id, want := range map[string]int{"..": http.StatusBadRequest, "%2Fetc%2Fpasswd": http.StatusBadRequest, "a00000000-0": http.StatusNotFound} {
+			if got := statusOfGet(t, base+id+":download"); got != want {
+				t.Errorf("%s: %s: %d, want %d", version, id, got, want)
+			}
+		}
+	}
+}
+
+// TestDownload_OverHTTPAbortsVisibly kills the Viewer in the middle.
+func TestDownload_OverHTTPAbortsVisibly(t *testing.T) {
+	const size = 128 << 20
+	v := startSparse(t, realviewer.V072, size)
+	s := mustStart(t, "--viewer="+v.URL())
+	id := assetIDs(t, s, "", v.runID)["big.bin"].GetAssetId()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.httpAddr+"/v1/experiments/"+v.runID+"/assets/"+id+":download", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.Header.Get("Content-Length") != strconv.Itoa(size) {
+		t.Errorf("Content-Length %s", resp.Header.Get("Content-Length"))
+	}
+	if _, err := io.CopyN(io.Discard, resp.Body, 10<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Errorf("it ended well after %d more bytes", n)
+	}
+}
+
+// getFile gets a file over plain HTTP.
+func getFile(t *testing.T, url string, header map[string]string) (*http.Response, []byte) {
+	t.Helper()
+	resp, body, err := tryFile(t, url, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, body
+}
+
+// tryFile gets a file over plain HTTP, and fails where a client notices that
+// it is not whole.
+func tryFile(t *testing.T, url string, header map[string]string) (*http.Response, []byte, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range header {
+		req.Header.Set(key, value)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	return resp, body, errors.Join(err, resp.Body.Close())
+}

@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// TestExportExperiment_ZipIsTheRunsOwnFiles compares the files of a zip with
+// those on the Viewer's disk; 0.5 serves none, and says so.
+func TestExportExperiment_ZipIsTheRunsOwnFiles(t *testing.T) {
+	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
+		run := seeded.Manifest.Runs[realviewer.KeyImages]
+		file, err := export(t, s, &runicornv1.ExportExperimentRequest{
+			Viewer: viewer, RunId: run.RunID, Format: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP, IncludeMedia: true,
+		})
+		if !seeded.Version().HasPaths() {
+			if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "0.6") {
+				t.Errorf("got %v, want UNIMPLEMENTED that names 0.6", err)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := zip.NewReader(bytes.NewReader(file.content), int64(len(file.content)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		images := 0
+		for _, f := range files.File {
+			body, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(body)
+			if err = errors.Join(err, body.Close()); err != nil {
+				t.Fatal(err)
+			}
+			name, inRun := strings.CutPrefix(f.Name, run.RunID+"/")
+			want, err := os.ReadFile(filepath.Join(run.Dir, filepath.FromSlash(name)))
+			if err != nil || !inRun || !bytes.Equal(want, got) {
+				t.Errorf("%s: %d bytes, on disk %d, %v", f.Name, len(got), len(want), err)
+			}
+			if strings.HasPrefix(name, "media/") {
+				images++
+			}
+		}
+		if images != 3 || len(file.trailer.GetMissingFiles()) != 0 {
+			t.Errorf("%d images, missing %v; want 3 and none", images, file.trailer.GetMissingFiles())
+		}
+	})
+}
+
+// TestExportExperiment_OfAllGenerationsAtOnce puts a run of each Viewer into
+// one file of every format that can be had everywhere.
+func TestExportExperiment_OfAllGenerationsAtOnce(t *testing.T) {
+	s := sharedServer(t)
+	req := &runicornv1.ExportExperimentRequest{IncludeMedia: true}
+	for _, version := range realviewer.Versions() {
+		run := lab.Viewer(t, version).Manifest.Runs[realviewer.KeyImages]
+		req.RunIds = append(req.RunIds, "viewers/"+viewerName(version)+"/experiments/"+run.RunID)
+	}
+	for name, format := range runicornv1.ExportFormat_value {
+		req.Format = runicornv1.ExportFormat(format)
+		file, err := export(t, s, req)
+		if req.GetFormat() == runicornv1.ExportFormat_EXPORT_FORMAT_ZIP {
+			if status.Code(err) != codes.Unimplemented {
+				t.Errorf("%s: got %v, want UNIMPLEMENTED", name, err)
+			}
+			continue
+		}
+		if err != nil || !strings.HasPrefix(file.header.GetFileName(), "runicorn-3-experiments.") || len(file.content) == 0 {
+			t.Errorf("%s: %v, %v", name, file.header, err)
+		}
+		if dir := os.Getenv("RUNICORN_EXPORTS"); dir != "" { // to be looked at
+			if err := os.WriteFile(filepath.Join(dir, file.header.GetFileName()), file.content, 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestExportExperiment_EndsWithAnErrorWhenItsViewerDies kills the Viewer while
+// a file is on its way, at several places, and wants no stream to end OK.
+func TestExportExperiment_EndsWithAnErrorWhenItsViewerDies(t *testing.T) {
+	install := realviewer.Require(t, realviewer.V060)
+	storage := t.TempDir()
+	run, err := realviewer.WriteRun(storage, realviewer.V060, realviewer.RunSpec{
+		Project: "break", Name: "long", Lines: realviewer.Curve(time.Now(), 150_000, "loss", "a", "b", "c"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := realviewer.MustStart(t, install, realviewer.Options{Storage: storage})
+	s := mustStart(t, "--viewer="+v.URL())
+	for chunks, format := range map[int]runicornv1.ExportFormat{
+		1: runicornv1.ExportFormat_EXPORT_FORMAT_CSV, 2: runicornv1.ExportFormat_EXPORT_FORMAT_JSONL,
+		3: runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, 6: runicornv1.ExportFormat_EXPORT_FORMAT_ARROW,
+		0: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP,
+	} {
+		stream, err := s.experiments.ExportExperiment(t.Context(), &runicornv1.ExportExperimentRequest{
+			RunId: run.RunID, Format: format, Layout: runicornv1.ExportLayout_EXPORT_LAYOUT_LONG,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range chunks + 1 { // the header first
+			if _, err := stream.Recv(); err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+		}
+		if err := v.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			var message *runicornv1.ExportExperimentResponse
+			if message, err = stream.Recv(); message.GetTrailer() != nil {
+				t.Errorf("%v has a trailer", format)
+			}
+		}
+		if code := status.Code(err); code != codes.Unavailable && code != codes.DataLoss {
+			t.Errorf("%v after %d chunks ends with %v", format, chunks, err)
+		}
+		if err := v.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// logLab is a real Viewer with a training process, for tests that log text, and
+// two servers in front of it.
+type logLab struct {
+	viewer  *realviewer.Viewer
+	trainer *realviewer.Trainer
+	servers [2]*server
+}
+
+func newLogLab(t *testing.T, version realviewer.Version) *logLab {
+	t.Helper()
+	install := realviewer.Require(t, version)
+	storage := t.TempDir()
+	trainer, err := realviewer.StartTrainer(t.Context(), install, storage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := trainer.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l := &logLab{trainer: trainer, viewer: realviewer.MustStart(t, install, realviewer.Options{Storage: storage})}
+	for i := range l.servers {
+		l.servers[i] = mustStart(t, "--viewer=lab="+l.viewer.URL(), "--end-grace=1s")
+	}
+	return l
+}
+
+// open starts a run that the Viewer knows, and returns it and its log.
+func (l *logLab) open(t *testing.T, key string) (run realviewer.Run, log string) {
+	t.Helper()
+	run, err := l.trainer.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.viewer.AwaitRuns(t.Context(), run.RunID); err != nil {
+		t.Fatal(err)
+	}
+	return run, filepath.Join(run.Dir, "logs.txt")
+}
+
+func (l *logLab) log(t *testing.T, key, text string) {
+	t.Helper()
+	if err := l.trainer.LogText(t.Context(), key, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *logLab) finish(t *testing.T, key, status string) {
+	t.Helper()
+	if err := l.trainer.Finish(t.Context(), key, status); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// appendTo writes to a log as another program would, in one piece.
+func appendTo(t *testing.T, log, text string) {
+	t.Helper()
+	f, err := os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logTail is a client that keeps lines and token together.
+type logTail struct {
+	t      *testing.T
+	stream grpc.ServerStreamingClient[runicornv1.TailLogsResponse]
+	cancel context.CancelFunc
+	token  string
+	lines  []*runicornv1.LogLine
+	last   *runicornv1.TailLogsResponse
+	caught bool
+	resets int
+}
+
+// connect begins, or goes on behind the last token.
+func (c *logTail) connect(s *server, req *runicornv1.TailLogsRequest) {
+	c.t.Helper()
+	if c.token != "" {
+		req = &runicornv1.TailLogsRequest{RunId: req.GetRunId(), ResumeToken: c.token}
+	}
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	c.t.Cleanup(cancel)
+	stream, err := s.experiments.TailLogs(ctx, req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.stream, c.cancel = stream, cancel
+}
+
+func (c *logTail) recv() error {
+	m, err := c.stream.Recv()
+	if err != nil {
+		return err
+	}
+	c.token, c.last = m.GetResumeToken(), m
+	c.lines = append(c.lines, m.GetBatch().GetLines()...)
+	c.caught = c.caught || m.GetCaughtUp() != nil
+	if m.GetReset_() != nil {
+		c.lines, c.caught = nil, false
+		c.resets++
+	}
+	return nil
+}
+
+func (c *logTail) until(isIt func() bool) {
+	c.t.Helper()
+	for !isIt() {
+		if err := c.recv(); err != nil {
+			c.t.Fatalf("after %d lines: %v", len(c.lines), err)
+		}
+	}
+}
+
+func (c *logTail) take(n int) {
+	c.t.Helper()
+	c.until(func() bool { return len(c.lines) >= n })
+}
+
+// wantEnd receives up to the end of the stream.
+func (c *logTail) wantEnd(reason runicornv1.EndReason) {
+	c.t.Helper()
+	err := error(nil)
+	for err == nil {
+		err = c.recv()
+	}
+	if !errors.Is(err, io.EOF) || c.last.GetEnd().GetReason() != reason {
+		c.t.Errorf("the stream ended by %v behind %v", err, c.last)
+	}
+}
+
+// wantLog compares with the log on the Viewer's disk, as far as its generation
+// can show it.
+func (c *logTail) wantLog(version realviewer.Version, log string) {
+	c.t.Helper()
+	raw, err := os.ReadFile(log)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var want, got []string
+	if version.HasPaths() {
+		offset := 0
+		for line := range strings.Lines(string(raw)) {
+			text := strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+			valid := strings.ToValidUTF8(text, "\uFFFD")
+			want = append(want, fmt.Sprintf("%d %t %s", offset, valid != text, valid))
+			offset += len(line)
+		}
+	} else {
+		text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.ToValidUTF8(string(raw), ""))
+		want = slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
+	}
+	for _, line := range c.lines {
+		text := line.GetText()
+		if version.HasPaths() {
+			text = fmt.Sprintf("%d %t %s", line.GetOffset(), line.GetLossy(), text)
+		}
+		got = append(got, text)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		c.t.Errorf("the log and its tail (-log +tail):\n%s", diff)
+	}
+}

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// TestTailLogs_OfRealRuns starts each Viewer once for all that follows.
+func TestTailLogs_OfRealRuns(t *testing.T) {
+	for _, version := range realviewer.Versions() {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			l := newLogLab(t, version)
+			t.Run("many tails are one reader to the Viewer", l.manyAreOne)
+			t.Run("a tail is the log file", l.isTheLogFile)
+			t.Run("tokens resume exactly, while the Viewer is killed", l.resumesExactly)
+		})
+	}
+}
+
+// oddText is what programs write into logs besides lines.
+const oddText = "\n  \nepoch 1: 10%\r 50%\r100%\nwindows\r\nnot \xff\xfe text \xc3\n[info] user\n[error] user\nемодзи 🦄\n"
+
+// isTheLogFile follows a run from before its first line to its end, and reads it
+// again when it has ended.
+func (l *logLab) isTheLogFile(t *testing.T) {
+	run, log := l.open(t, "odd")
+	live := &logTail{t: t}
+	live.connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
+	live.until(func() bool { return live.caught })
+	l.log(t, "odd", "first")
+	l.log(t, "odd", "two\nlines – ünï")
+	appendTo(t, log, oddText)
+	l.log(t, "odd", "after that")
+	live.until(func() bool {
+		return len(live.lines) > 0 && strings.Contains(live.lines[len(live.lines)-1].GetText(), "after that")
+	})
+	appendTo(t, log, "unterminated")
+	l.finish(t, "odd", "finished")
+	live.wantEnd(runicornv1.EndReason_END_REASON_FINISHED)
+	live.wantLog(l.viewer.Version(), log)
+
+	again := &logTail{t: t}
+	again.connect(l.servers[1], &runicornv1.TailLogsRequest{RunId: run.RunID})
+	again.wantEnd(runicornv1.EndReason_END_REASON_FINISHED)
+	again.wantLog(l.viewer.Version(), log)
+
+	last := int32(3)
+	tail := &logTail{t: t}
+	tail.connect(l.servers[1], &runicornv1.TailLogsRequest{RunId: run.RunID, LastLines: &last})
+	tail.until(func() bool { return tail.caught })
+	if len(tail.lines) != 3 {
+		t.Errorf("the last three lines are %v", tail.lines)
+	}
+	tail.wantEnd(runicornv1.EndReason_END_REASON_FINISHED)
+	if text := tail.lines[len(tail.lines)-1].GetText(); text != "unterminated" { // from 0.6 on it counts at the end
+		t.Errorf("the last line is %q", text)
+	}
+}
+
+// resumesExactly drops the connection after every few lines and goes on with the
+// token at the other server, while the Viewer is killed once.
+func (l *logLab) resumesExactly(t *testing.T) {
+	const rounds = 12
+	run, log := l.open(t, "resumed")
+	c := &logTail{t: t}
+	for n := range rounds {
+		for i := range 3 {
+			l.log(t, "resumed", fmt.Sprintf("round %d line %d", n, i))
+		}
+		if n == rounds/2 {
+			if err := l.viewer.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.viewer.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.connect(l.servers[n%2], &runicornv1.TailLogsRequest{RunId: run.RunID})
+		c.take(3*n + 1 + n%3)
+		c.cancel()
+	}
+	c.connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
+	l.finish(t, "resumed", "failed")
+	c.wantEnd(runicornv1.EndReason_END_REASON_FAILED)
+	c.wantLog(l.viewer.Version(), log)
+	if c.resets > 0 {
+		t.Errorf("%d resets", c.resets)
+	}
+}
+
+// manyAreOne counts how often 0.5.3 has the log open: once for each WebSocket.
+// Later releases have it open for as long as a read takes.
+func (l *logLab) manyAreOne(t *testing.T) {
+	if runtime.GOOS != "linux" || l.viewer.Version() != realviewer.V053 {
+		t.Skip("there are no WebSockets to count in /proc")
+	}
+	run, log := l.open(t, "many")
+	l.log(t, "many", "first")
+	var tails [50]*logTail
+	for i := range tails {
+		tails[i] = &logTail{t: t}
+		tails[i].connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
+	}
+	all := func(n int) {
+		var wait sync.WaitGroup
+		for _, c := range tails {
+			wait.Go(func() { c.take(n) })
+		}
+		wait.Wait()
+	}
+	all(1)
+	l.log(t, "many", "second")
+	all(2)
+	if n := openFiles(t, l.viewer.PID(), log); n != 1 {
+		t.Errorf("the Viewer has the log open %d times for 50 tails", n)
+	}
+	for _, c := range tails {
+		c.wantLog(realviewer.V053, log)
+	}
+}
+
+// openFiles counts the descriptors of a process for a file.
+func openFiles(t *testing.T, pid int, path string) (n int) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if to, err := os.Readlink(filepath.Join(dir, entry.Name())); err == nil && to == path {
+			n++
+		}
+	}
+	return n
+}

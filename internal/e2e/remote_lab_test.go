@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/sshtest"
+)
+
+// remoteLab is one Viewer and the "GPU server" that it reaches over SSH, with a
+// growing run on it. Behind the gateways it has the name of the lab.
+type remoteLab struct {
+	name    string // of the viewer, and the column of the table
+	version realviewer.Version
+	ssh     bool // whether the Viewer has the ssh program on its PATH
+	sshd    *sshtest.Server
+	viewer  *realviewer.Viewer
+	root    string // the storage on the server
+	run     realviewer.Run
+	lines   [][]byte // of the run, of which the last is not written yet
+}
+
+// remoteLabs are all generations with the ssh program and without: 0.6.0 and
+// 0.7.2 use it where there is one, and other libraries else.
+func remoteLabs() []*remoteLab {
+	var labs []*remoteLab
+	for _, version := range realviewer.Versions() {
+		for _, ssh := range []bool{true, false} {
+			name := viewerName(version) + map[bool]string{true: "-ssh", false: "-bare"}[ssh]
+			labs = append(labs, &remoteLab{name: name, version: version, ssh: ssh})
+		}
+	}
+	return labs
+}
+
+// startRemote starts the labs side by side, and two gateways in front of all of
+// them, which write everything to their logs.
+func startRemote(t *testing.T) (labs []*remoteLab, a, b *server) {
+	t.Helper()
+	sshtest.Require(t)
+	for _, version := range realviewer.Versions() {
+		realviewer.Require(t, version)
+	}
+	labs = remoteLabs()
+	errs := make([]error, len(labs))
+	var starting sync.WaitGroup
+	t.Cleanup(func() {
+		var closing sync.WaitGroup
+		for _, l := range labs {
+			closing.Go(func() {
+				if err := l.close(); err != nil {
+					t.Errorf("%s: %v", l.name, err)
+				}
+			})
+		}
+		closing.Wait()
+	})
+	for i, l := range labs {
+		starting.Go(func() { errs[i] = l.start(t.Context(), t.TempDir()) })
+	}
+	starting.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--log-level=debug", "--allow-key-paths", "--health-interval=1s", "--stop-remote-on-drain"}
+	for _, l := range labs {
+		args = append(args, fmt.Sprintf("--viewer=%s=%s", l.name, l.viewer.URL()))
+	}
+	return labs, mustStart(t, args...), mustStart(t, args...)
+}
+
+func (l *remoteLab) start(ctx context.Context, empty string) error {
+	install, err := realviewer.Find(l.version)
+	if err != nil {
+		return err
+	}
+	if l.sshd, err = sshtest.Start(ctx, sshtest.Options{Python: install.Python}); err != nil {
+		return err
+	}
+	if err := l.writeRun(); err != nil {
+		return err
+	}
+	var options realviewer.Options
+	if !l.ssh {
+		options.Env = []string{"PATH=" + empty}
+	}
+	l.viewer, err = realviewer.Start(ctx, install, options)
+	return err
+}
+
+// writeRun writes a running run of nine lines to the server.
+func (l *remoteLab) writeRun() (err error) {
+	l.root = filepath.Join(l.sshd.Home, "runs")
+	begun := time.Now()
+	l.lines = slices.Collect(func(yield func([]byte) bool) {
+		for line := range realviewer.Curve(begun, 10, "loss") {
+			if !yield(slices.Clone(line)) {
+				return
+			}
+		}
+	})
+	l.run, err = realviewer.WriteRun(l.root, l.version, realviewer.RunSpec{
+		Project: "gpu", Name: "live", Status: "running", PID: os.Getpid(), Created: begun,
+		Lines: slices.Values(l.lines[:9]),
+	})
+	if err != nil {
+		return err
+	}
+	home, err := os.Stat(l.sshd.Home)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(l.root, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, giveTo(home, path))
+	})
+}
+
+// grow writes the last line of the run.
+func (l *remoteLab) grow() error {
+	file, err := os.OpenFile(l.run.EventFile, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append(l.lines[9], '\n'))
+	return errors.Join(err, file.Close())
+}
+
+func (l *remoteLab) close() (err error) {
+	if l.viewer != nil {
+		err = l.viewer.Close() // which ends its remote Viewers, too
+	}
+	if l.sshd != nil {
+		err = errors.Join(err, l.sshd.Close())
+	}
+	return err
+}
+
+// id is the id of the connection to the server.
+func (l *remoteLab) id() string { return fmt.Sprintf("%s@127.0.0.1:%d", l.sshd.User, l.sshd.Port) }
+
+// target is the server, for a login that the caller completes.
+func (l *remoteLab) target() *runicornv1.SshTarget {
+	return &runicornv1.SshTarget{Host: "127.0.0.1", Port: new(int32(l.sshd.Port)), Username: l.sshd.User, UseAgent: new(false)}
+}
+
+// login is a login that works: by password where there is one.
+func (l *remoteLab) login() *runicornv1.SshTarget {
+	target := l.target()
+	if target.Password = l.sshd.Password; target.GetPassword() == "" {
+		target.PrivateKeyPath = l.sshd.Key
+	}
+	return target
+}
+
+// startRequest asks for a Viewer of the run. Its ports are set, because here the
+// servers are one machine, and Viewers that look for free ports at the same
+// time find the same ones.
+func (l *remoteLab) startRequest(t *testing.T) *runicornv1.StartViewerRequest {
+	t.Helper()
+	local, remote := quietPort(t), quietPort(t)
+	return &runicornv1.StartViewerRequest{Viewer: l.name, RemoteRoot: l.root, LocalPort: &local, RemotePort: &remote}
+}
+
+// quietPort returns a free port that no outgoing connection is given: seconds go
+// by before a tunnel listens at it.
+func quietPort(t *testing.T) int32 {
+	t.Helper()
+	for range 100 {
+		port := 20000 + rand.Int32N(10000)
+		if l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
+
+// awaitHealth waits for the health of a viewer.
+func awaitHealth(ctx context.Context, s *server, viewer string, want grpc_health_v1.HealthCheckResponse_ServingStatus) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "viewer/" + viewer})
+		if err == nil && got.GetStatus() == want {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("health of %s is %v (%w), want %v", viewer, got.GetStatus(), err, want)
+		}
+	}
+}
+
+// hostKey is the server's own key, with its fingerprint.
+func (l *remoteLab) hostKey(t *testing.T) *runicornv1.HostKey {
+	t.Helper()
+	return l.publicKey(t, filepath.Join(l.sshd.Dir, "hostkey.pub"))
+}
+
+// publicKey reads a public key as if it were the server's.
+func (l *remoteLab) publicKey(t *testing.T, path string) *runicornv1.HostKey {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields(string(text))
+	raw, err := base64.StdEncoding.DecodeString(words[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(raw)
+	return &runicornv1.HostKey{
+		Host: "127.0.0.1", Port: int32(l.sshd.Port), KeyType: words[0], PublicKey: words[0] + " " + words[1],
+		FingerprintSha256: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
+	}
+}
+
+// portOf is the port of a URL.
+func portOf(t *testing.T, at string) int32 {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int32(port)
+}
+
+// either is a or b.
+func either[T any](first bool, a, b T) T {
+	if first {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// followTheReadme runs the README's walk to a GPU server as it is written, but
+// for the names in it, and forgets the host key again.
+func (s *remoteStory) followTheReadme(t *testing.T) {
+	if s.sshd.Password == "" {
+		return // it logs in by password
+	}
+	text, err := os.ReadFile(filepath.Join(root(), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := mustStart(t, "--viewer="+s.viewer.URL())
+	names := strings.NewReplacer("127.0.0.1:23311", gateway.httpAddr, "gpu.example.org", "127.0.0.1",
+		`"port": 22`, fmt.Sprintf(`"port": %d`, s.sshd.Port), `"me"`, `"`+s.sshd.User+`"`,
+		"my-password", s.sshd.Password, "/home/me/runs", s.root)
+	var commands strings.Builder
+	for _, found := range blocks.FindAllSubmatch(text, -1) {
+		if strings.Contains(string(found[1]), "TestRemote_OverARealSSHServer") {
+			commands.Write(found[2])
+			commands.WriteString("echo\n")
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", names.Replace(commands.String()))
+	cmd.Dir = t.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the README's walk: %v\n%s", err, out)
+	}
+	rest := string(out)
+	for _, want := range []string{
+		"HOST_KEY_UNKNOWN", "fingerprint_sha256", `"connected":true`, s.run.RunID, `"stopped_session_ids":["`,
+	} {
+		_, after, found := strings.Cut(strings.ReplaceAll(rest, `": `, `":`), want)
+		if !found {
+			t.Fatalf("the README's walk does not print %q, or not in its turn:\n%s", want, out)
+		}
+		rest = after
+	}
+	s.want(t, "remove a host key", "OK", func() error {
+		got, err := s.a.remote.RemoveHostKey(t.Context(), &runicornv1.RemoveHostKeyRequest{
+			Viewer: s.name, Host: "127.0.0.1", Port: new(int32(s.sshd.Port)), KeyType: "ssh-ed25519",
+		})
+		if err == nil && !got.GetRemoved() {
+			t.Error("there was no key")
+		}
+		return err
+	})
+}

@@ -1,0 +1,348 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// TestRemote_OverARealSSHServer goes through everything that RemoteService
+// does, on each generation with the ssh program and without, and at the end
+// looks for the secrets of all calls in everything that the gateways said.
+func TestRemote_OverARealSSHServer(t *testing.T) {
+	labs, a, b := startRemote(t)
+	out := &outcomes{}
+	var going sync.WaitGroup // all at once, though there may be fewer processors: they mostly wait
+	for _, l := range labs {
+		going.Go(func() {
+			t.Run(l.name, func(t *testing.T) { (&remoteStory{remoteLab: l, a: a, b: b, out: out}).tell(t) })
+		})
+	}
+	going.Wait()
+	out.print(t, labs)
+	wantNoSecrets(t, labs, out, a, b)
+}
+
+// remoteStory is what happens in one lab: a and b are two replicas of the
+// gateway.
+type remoteStory struct {
+	*remoteLab
+	a, b *server
+	out  *outcomes
+}
+
+// tell tells it from the beginning to the end.
+func (s *remoteStory) tell(t *testing.T) {
+	if s.version == realviewer.V072 && !s.ssh {
+		s.followTheReadme(t)
+	}
+	s.acceptTheHostKey(t)
+	s.tryPasswords(t)
+	s.lookAround(t)
+	s.watchTheRun(t)
+	s.leave(t)
+	s.tryKeys(t)
+	s.missTheServer(t)
+	s.keepConnections(t)
+	s.loseTheServer(t)
+	s.waitForSilence(t)
+}
+
+// want notes the outcome of a call.
+func (s *remoteStory) want(t *testing.T, name, want string, call func() error) {
+	t.Helper()
+	s.out.want(t, s.remoteLab, name, want, call)
+}
+
+// on05 is what is wanted where 0.5 differs.
+func (s *remoteStory) on05(want05, others string) string {
+	if s.version == realviewer.V053 {
+		return want05
+	}
+	return others
+}
+
+// connect connects, and returns the answer.
+func (s *remoteStory) connect(t *testing.T, target *runicornv1.SshTarget) (*runicornv1.ConnectResponse, error) {
+	t.Helper()
+	return s.a.remote.Connect(t.Context(), &runicornv1.ConnectRequest{Viewer: s.name, Target: target})
+}
+
+// wantConnect notes the outcome of a connection, which it closes again.
+func (s *remoteStory) wantConnect(t *testing.T, name, want string, target *runicornv1.SshTarget) {
+	t.Helper()
+	s.want(t, name, want, func() error {
+		_, err := s.connect(t, target)
+		return err
+	})
+	s.disconnect(t)
+}
+
+// disconnect closes what is open.
+func (s *remoteStory) disconnect(t *testing.T) {
+	t.Helper()
+	all, err := s.a.remote.ListConnections(t.Context(), &runicornv1.ListConnectionsRequest{Viewer: s.name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all.GetConnections() {
+		_, err := s.a.remote.Disconnect(t.Context(), &runicornv1.DisconnectRequest{Viewer: s.name, ConnectionId: c.GetConnectionId()})
+		if err != nil {
+			t.Errorf("disconnect: %v", err)
+		}
+	}
+}
+
+// acceptTheHostKey connects to a server that the Viewer has never seen, and to
+// one whose key has changed.
+func (s *remoteStory) acceptTheHostKey(t *testing.T) {
+	var refused error
+	s.want(t, "unknown host key", s.on05("OK", "FailedPrecondition HOST_KEY_UNKNOWN"), func() error {
+		_, refused = s.connect(t, s.login())
+		return refused
+	})
+	if refused == nil {
+		s.disconnect(t)
+	}
+	key := s.hostKey(t)
+	if got := hostKeyOf(refused); refused != nil && (got.GetPublicKey() != key.GetPublicKey() || got.GetFingerprintSha256() != key.GetFingerprintSha256()) {
+		t.Errorf("the error presents the host key %v, but the server has %v", got, key)
+	}
+	accept := func(key *runicornv1.HostKey) error {
+		_, err := s.a.remote.AcceptHostKey(t.Context(), &runicornv1.AcceptHostKeyRequest{Viewer: s.name, HostKey: key})
+		return err
+	}
+	ours := s.on05("Unimplemented VIEWER_LACKS_CAPABILITY", "OK")
+	s.want(t, "accept a host key", ours, func() error { return accept(key) })
+	if s.version == realviewer.V053 {
+		return
+	}
+	other := s.publicKey(t, s.sshd.ForeignKey+".pub")
+	if err := accept(other); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, "changed host key", "FailedPrecondition HOST_KEY_CHANGED", func() error {
+		_, refused = s.connect(t, s.login())
+		return refused
+	})
+	if err := accept(hostKeyOf(refused)); err != nil {
+		t.Error(err)
+	}
+	listed, err := s.a.remote.ListHostKeys(t.Context(), &runicornv1.ListHostKeysRequest{Viewer: s.name})
+	if err != nil || len(listed.GetHostKeys()) != 1 || listed.GetHostKeys()[0].GetPublicKey() != key.GetPublicKey() {
+		t.Errorf("known host keys: %v, %v", listed, err)
+	}
+}
+
+// tryPasswords logs in with a wrong password, the right one, and then a wrong
+// one again, which nobody checks.
+func (s *remoteStory) tryPasswords(t *testing.T) {
+	wrong := s.target()
+	wrong.Password = wrongPassword
+	if s.sshd.Password != "" {
+		before := s.sshd.RefusedPasswords()
+		s.want(t, "wrong password", "Unauthenticated SSH_AUTH_FAILED", func() error {
+			_, err := s.connect(t, wrong)
+			return err
+		})
+		if n := s.sshd.RefusedPasswords() - before; n != 1 {
+			t.Errorf("one wrong password was %d login attempts", n)
+		}
+	}
+	s.want(t, "connect", "OK", func() error {
+		answer, err := s.connect(t, s.login())
+		if answer.GetAlreadyConnected() {
+			t.Error("the first connection stood already")
+		}
+		return err
+	})
+	s.want(t, "connect again, with a wrong password (already_connected)", "OK", func() error {
+		answer, err := s.connect(t, wrong)
+		if !answer.GetAlreadyConnected() {
+			t.Error("a connection whose credentials nobody checked is not called already_connected")
+		}
+		return err
+	})
+}
+
+// lookAround reads the server, by the bare host: only one connection matches.
+func (s *remoteStory) lookAround(t *testing.T) {
+	ctx, host := t.Context(), "127.0.0.1"
+	files := "OK"
+	if s.version == realviewer.V072 {
+		files = "Unimplemented VIEWER_LACKS_CAPABILITY"
+	}
+	s.want(t, "list a directory", files, func() error {
+		got, err := s.a.remote.ListDirectory(ctx, &runicornv1.ListDirectoryRequest{Viewer: s.name, ConnectionId: host})
+		if err == nil && (got.GetPath() != s.sshd.Home || len(got.GetEntries()) == 0) {
+			t.Errorf("the home is %v", got)
+		}
+		return err
+	})
+	s.want(t, "list a directory that is not there", strings.Replace(files, "OK", "NotFound RESOURCE_NOT_FOUND", 1), func() error {
+		_, err := s.a.remote.ListDirectory(ctx, &runicornv1.ListDirectoryRequest{Viewer: s.name, ConnectionId: host, Path: "/none"})
+		return err
+	})
+	s.want(t, "check a path", files, func() error {
+		got, err := s.a.remote.CheckPath(ctx, &runicornv1.CheckPathRequest{Viewer: s.name, ConnectionId: host, Path: s.root})
+		if err == nil && (!got.GetExists() || !got.GetIsDirectory()) {
+			t.Errorf("the root is %v", got)
+		}
+		return err
+	})
+	marker := filepath.Join(s.sshd.Home, "executed")
+	s.want(t, "check a path with a quote", "InvalidArgument INVALID_REQUEST", func() error {
+		_, err := s.a.remote.CheckPath(ctx, &runicornv1.CheckPathRequest{
+			Viewer: s.name, ConnectionId: host, Path: "/tmp'; touch '" + marker,
+		})
+		return err
+	})
+	if _, err := os.Stat(marker); err == nil {
+		t.Error("the path was executed")
+	}
+	s.want(t, "list Python environments", "OK", func() error {
+		got, err := s.a.remote.ListPythonEnvironments(ctx, &runicornv1.ListPythonEnvironmentsRequest{Viewer: s.name, ConnectionId: host})
+		if err == nil && len(got.GetEnvironments()) == 0 {
+			t.Error("there is no Python")
+		}
+		return err
+	})
+	s.want(t, "get the remote configuration", "OK", func() error {
+		got, err := s.a.remote.GetRemoteConfig(ctx, &runicornv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: host})
+		if err == nil && got.GetRunicornVersion() == "" {
+			t.Errorf("the server has no runicorn: %v", got)
+		}
+		return err
+	})
+	s.want(t, "read over a connection that is not there", "NotFound CONNECTION_NOT_FOUND", func() error {
+		_, err := s.a.remote.GetRemoteConfig(ctx, &runicornv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: "nobody@127.0.0.1:1"})
+		return err
+	})
+}
+
+// watchTheRun starts a Viewer on the server and reads the growing run there
+// through both replicas.
+func (s *remoteStory) watchTheRun(t *testing.T) {
+	ctx := t.Context()
+	start := func(change func(*runicornv1.StartViewerRequest)) (*runicornv1.ViewerSession, error) {
+		req := s.startRequest(t)
+		req.ConnectionId = "127.0.0.1"
+		change(req)
+		answer, err := s.a.remote.StartViewer(ctx, req)
+		return answer.GetSession(), err
+	}
+	s.want(t, "start a Viewer in an unknown environment", "InvalidArgument INVALID_REQUEST", func() error {
+		_, err := start(func(req *runicornv1.StartViewerRequest) { req.CondaEnv = "no-such-environment" })
+		return err
+	})
+	s.want(t, "start a Viewer, local port taken", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
+		_, err := start(func(req *runicornv1.StartViewerRequest) { req.LocalPort = new(portOf(t, s.viewer.URL())) })
+		return err
+	})
+	var session *runicornv1.ViewerSession
+	s.want(t, "start a Viewer", "OK", func() (err error) {
+		session, err = start(func(*runicornv1.StartViewerRequest) {})
+		return err
+	})
+	viewer := session.GetViewer()
+	if viewer != s.name+"."+session.GetSessionId() || session.GetUnreachableReason() != "" {
+		t.Fatalf("the session is %v", session)
+	}
+	s.readThroughBoth(t, viewer)
+	s.want(t, "start a Viewer, local port of another session", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
+		_, err := start(func(req *runicornv1.StartViewerRequest) { req.LocalPort = new(session.GetLocalPort()) })
+		return err
+	})
+	if err := awaitHealth(ctx, s.a, viewer, grpc_health_v1.HealthCheckResponse_SERVING); err != nil {
+		t.Error(err)
+	}
+	s.want(t, "stop the Viewer", "OK", func() error {
+		_, err := s.a.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+		return err
+	})
+	s.want(t, "list experiments of a stopped Viewer", "NotFound VIEWER_NOT_FOUND", func() error {
+		_, err := s.a.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: viewer})
+		return err
+	})
+	if err := awaitHealth(ctx, s.a, viewer, grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN); err != nil {
+		t.Error(err)
+	}
+	s.want(t, "stop a Viewer that is not there", "NotFound SESSION_NOT_FOUND", func() error {
+		_, err := s.a.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+		return err
+	})
+}
+
+// readThroughBoth reads the run on the server: the list through the replica
+// that has heard of nothing, and the points before and after one more was
+// logged.
+func (s *remoteStory) readThroughBoth(t *testing.T, viewer string) {
+	ctx := t.Context()
+	s.want(t, "list experiments of the new Viewer through another replica", "OK", func() error {
+		got, err := s.b.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: viewer})
+		if err == nil && (len(got.GetExperiments()) != 1 || got.GetExperiments()[0].GetRunId() != s.run.RunID) {
+			t.Errorf("experiments on the server: %v", got)
+		}
+		return err
+	})
+	s.awaitPoints(t, viewer, 9)
+	if err := s.grow(); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitPoints(t, viewer, 10)
+	listed, err := s.b.viewers.ListViewers(ctx, &runicornv1.ListViewersRequest{})
+	found := false
+	for _, v := range listed.GetViewers() {
+		if v.GetViewer() == viewer {
+			found = v.GetOrigin() == runicornv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELLED
+		}
+	}
+	if err != nil || !found {
+		t.Errorf("ListViewers lacks %s: %v, %v", viewer, listed, err)
+	}
+}
+
+// awaitPoints waits until the run on the server has so many points: tables of
+// 0.5.3 may be a few seconds old.
+func (s *remoteStory) awaitPoints(t *testing.T, viewer string, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := s.a.metrics.GetMetrics(ctx, &runicornv1.GetMetricsRequest{Viewer: viewer, RunId: s.run.RunID})
+		if err == nil && len(got.GetSeries()) == 1 && len(got.GetSeries()[0].GetSteps()) == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("metrics on the server: %v, %v, want %d points", got, err, want)
+		}
+	}
+}
+
+// leave disconnects, twice. 0.7.2 has closed the connection with its last
+// session.
+func (s *remoteStory) leave(t *testing.T) {
+	disconnect := func() error {
+		_, err := s.a.remote.Disconnect(t.Context(), &runicornv1.DisconnectRequest{Viewer: s.name, ConnectionId: s.id()})
+		return err
+	}
+	first := "OK"
+	if s.version == realviewer.V072 {
+		first = "NotFound CONNECTION_NOT_FOUND"
+	}
+	s.want(t, "disconnect after the last session was stopped", first, disconnect)
+	s.want(t, "disconnect again", "NotFound CONNECTION_NOT_FOUND", disconnect)
+}

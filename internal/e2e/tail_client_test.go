@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// tailer is a client that keeps points and token together.
+type tailer struct {
+	runID  string
+	random *rand.Rand
+	drops  bool
+	err    error
+
+	token  string
+	points map[string][]string // by metric and kind, in the order of delivery
+	cells  map[place]cell      // the last value of each
+	end    string
+}
+
+// follow tails to the end, on any of the servers.
+func (c *tailer) follow(ctx context.Context, servers []*server) error {
+	c.points, c.cells = map[string][]string{}, map[place]cell{}
+	for {
+		again, err := c.connect(ctx, servers[c.random.IntN(len(servers))])
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// connect tails on one server until the end, or until it drops.
+func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req := &runicornv1.TailMetricsRequest{RunIds: []string{c.runID}, Positions: true, ResumeToken: c.token}
+	stream, err := s.metrics.TailMetrics(ctx, req)
+	if err != nil {
+		return false, err
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			if c.end == "" {
+				return false, errors.New("the stream ended OK without an end")
+			}
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if err := c.take(m); err != nil {
+			return false, err
+		}
+		if c.drops && c.end == "" && c.random.IntN(12) == 0 {
+			return true, nil
+		}
+	}
+}
+
+// take stores what a message says, with its token.
+func (c *tailer) take(m *runicornv1.TailMetricsResponse) error {
+	c.token = m.GetResumeToken()
+	switch e := m.GetEvent().(type) {
+	case *runicornv1.TailMetricsResponse_End:
+		c.end = e.End.GetReason().String()
+	case *runicornv1.TailMetricsResponse_Reset_:
+		return fmt.Errorf("reset for %v", e.Reset_.GetReason())
+	}
+	for _, s := range m.GetBatch().GetSeries() {
+		key := s.GetMetricName() + " " + s.GetKind().String()
+		for i, step := range s.GetSteps() {
+			text, value := "", math.NaN()
+			if s.GetKind() == runicornv1.MetricKind_METRIC_KIND_TEXT {
+				text = s.GetTexts()[i]
+			} else {
+				value = s.GetValues()[i]
+			}
+			position := uint64(0)
+			if len(s.GetPositions()) > 0 {
+				position = s.GetPositions()[i]
+			}
+			c.points[key] = append(c.points[key], pointText(position, step, s.GetTimes()[i], text, value))
+			c.cells[place{s.GetMetricName(), step}] = tailedCell(s.GetKind(), text, value)
+		}
+	}
+	return nil
+}
+
+func tailedCell(kind runicornv1.MetricKind, text string, value float64) cell {
+	switch kind {
+	case runicornv1.MetricKind_METRIC_KIND_TEXT:
+		return cell{Kind: "text", Text: text}
+	case runicornv1.MetricKind_METRIC_KIND_BOOLEAN:
+		return cell{Kind: "boolean", Value: value}
+	}
+	return cell{Kind: "number", Value: value}
+}
+
+func pointText(position uint64, step int64, at float64, text string, value float64) string {
+	return fmt.Sprintf("at %d: step %d, time %v, %q %v", position, step, at, text, value)
+}
+
+// wantLog compares with the event file, series by series: nothing missing, nothing
+// twice, nothing invented.
+func (c *tailer) wantLog(t *testing.T, path string) {
+	t.Helper()
+	log, err := realviewer.ReadLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{}
+	for _, name := range log.Names() {
+		for kind, ours := range map[realviewer.ValueKind]runicornv1.MetricKind{
+			realviewer.KindNumber:  runicornv1.MetricKind_METRIC_KIND_NUMBER,
+			realviewer.KindBoolean: runicornv1.MetricKind_METRIC_KIND_BOOLEAN,
+			realviewer.KindText:    runicornv1.MetricKind_METRIC_KIND_TEXT,
+		} {
+			for _, p := range log.Points(name, kind) {
+				text, value := "", p.Value.Number
+				if kind == realviewer.KindText {
+					text, value = p.Value.Text, math.NaN()
+				}
+				key := name + " " + ours.String()
+				want[key] = append(want[key], pointText(uint64(p.Offset), p.Step, p.Time, text, value)) //nolint:gosec // an offset
+			}
+		}
+	}
+	if diff := cmp.Diff(want, c.points); diff != "" {
+		t.Errorf("the event file and the tail (-file +tail):\n%.3000s", diff)
+	}
+}
+
+// wantTable compares the last value of each cell with the Viewer's final table.
+func (c *tailer) wantTable(t *testing.T, url string) {
+	t.Helper()
+	if diff := cmp.Diff(tableOf(t, url, c.runID), c.cells); diff != "" {
+		t.Errorf("the final table and the tail (-table +tail):\n%.3000s", diff)
+	}
+}

@@ -1,0 +1,61 @@
+package export
+
+import (
+	"archive/zip"
+	"fmt"
+	"io"
+	"path"
+	"time"
+)
+
+// Archive is a zip of the files of runs, each run in a folder that is called
+// like its id. It is written as it is read: nothing is held.
+type Archive struct {
+	zip   *zip.Writer
+	known map[string]bool
+	at    time.Time
+	// byViewer says that the runs are of several Viewers, which may have the
+	// same ids: folders then begin with the Viewer.
+	byViewer bool
+}
+
+// NewArchive begins a zip of the runs, whose files are dated at.
+func NewArchive(out io.Writer, at time.Time, runs []*Run) *Archive {
+	a := &Archive{zip: zip.NewWriter(out), known: map[string]bool{}, at: at}
+	for _, r := range runs {
+		a.byViewer = a.byViewer || r.Viewer != runs[0].Viewer
+	}
+	return a
+}
+
+// Name is the place of a run's file in the zip. The path must have been
+// checked: it is relative and stays within the run.
+func (a *Archive) Name(run *Run, file string) string {
+	if a.byViewer {
+		return path.Join(run.Viewer, run.ID, file)
+	}
+	return path.Join(run.ID, file)
+}
+
+// Has says whether a file of that place was begun.
+func (a *Archive) Has(name string) bool { return a.known[name] }
+
+// Add reads a file into the zip. Images are packed already.
+func (a *Archive) Add(name string, body io.Reader) error {
+	a.known[name] = true
+	header := &zip.FileHeader{Name: name, Modified: a.at, Method: zip.Deflate}
+	if _, isImage := imageTypes[path.Ext(name)]; isImage {
+		header.Method = zip.Store
+	}
+	w, err := a.zip.CreateHeader(header)
+	if err != nil {
+		return fmt.Errorf("begin %s: %w", name, err)
+	}
+	if _, err := io.Copy(w, body); err != nil {
+		return fmt.Errorf("pack %s: %w", name, err)
+	}
+	return nil
+}
+
+// Close completes the zip.
+func (a *Archive) Close() error { return a.zip.Close() }

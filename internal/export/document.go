@@ -1,0 +1,148 @@
+package export
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// Document is one JSON document:
+//
+//	{"format": "runicorn-grpc/export", "version": 1, "experiments": [{
+//	  "experiment": {...},             as GetExperiment answers, FULL
+//	  "environment": {...},            as GetEnvironment answers
+//	  "source": "event_log",           or "merged_table", on Viewers of 0.5
+//	  "malformed_lines": 0, "unplaced_points": 0,
+//	  "series": [{"metric": "loss", "kind": "number",
+//	              "steps": [...], "times": [...], "values": [...]}],
+//	  "images": [...]                  if they were asked for
+//	}]}
+//
+// A metric of several kinds is several series. In a number series NaN,
+// Infinity and -Infinity are strings, and integers have all their digits, so
+// that a reader with large integers (Python) gets them exactly. A time is unix
+// seconds, 0 if unknown.
+type Document struct {
+	*bufio.Writer
+	isFollowing bool // a run stands before
+}
+
+// Counts says what was read beside a run's table.
+type Counts struct{ MalformedLines, UnplacedPoints uint64 }
+
+// NewDocument begins a document.
+func NewDocument(out io.Writer) (*Document, error) {
+	d := &Document{Writer: bufio.NewWriterSize(out, bufferSize)}
+	_, err := d.WriteString(`{"format":"runicorn-grpc/export","version":1,"experiments":[`)
+	return d, err
+}
+
+// WriteRun adds a run: its table, which must not change meanwhile, is for
+// series to write, and its images are for images, which may be nil.
+func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Image) error {
+	if d.isFollowing {
+		d.write(",")
+	}
+	d.isFollowing = true
+	d.write(`{"experiment":`, orNull(run.Experiment), `,"environment":`, orNull(run.Environment))
+	if err := series(d); err != nil {
+		return err
+	}
+	if images != nil {
+		d.write(`,"images":[`)
+		for i := range images {
+			if i > 0 {
+				d.write(",")
+			}
+			if err := d.image(&images[i]); err != nil {
+				return err
+			}
+		}
+		d.write("]")
+	}
+	_, err := d.WriteString("}")
+	return err
+}
+
+// write adds text. A bufio.Writer keeps its first error for the next one who
+// looks.
+func (d *Document) write(parts ...string) {
+	for _, part := range parts {
+		_, _ = d.WriteString(part)
+	}
+}
+
+func orNull(object []byte) string {
+	if len(object) == 0 {
+		return "null"
+	}
+	return string(object)
+}
+
+// WriteSeries adds the series of a run, one metric after the other.
+func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel eventlog.Selection) error {
+	source := "event_log"
+	if run.Merged {
+		source = "merged_table"
+	}
+	d.write(`,"source":"`, source, `","malformed_lines":`, strconv.FormatUint(counts.MalformedLines, 10),
+		`,"unplaced_points":`, strconv.FormatUint(counts.UnplacedPoints, 10), `,"series":[`)
+	isFollowing := false
+	for _, name := range t.Names(sel) {
+		one := eventlog.Selection{Names: []string{name}}
+		for _, s := range t.Series(one) {
+			if isFollowing {
+				d.write(",")
+			}
+			isFollowing = true
+			d.one(&s)
+		}
+		if cells := t.Indeterminate(name); cells > 0 && len(t.First(one, 1)) == 0 {
+			if isFollowing {
+				d.write(",")
+			}
+			isFollowing = true
+			d.one(&eventlog.Series{Name: name, Kind: eventlog.KindNumber})
+		}
+	}
+	if _, err := d.WriteString("]"); err != nil {
+		return fmt.Errorf("write series: %w", err)
+	}
+	return nil
+}
+
+// one writes a series as columns.
+func (d *Document) one(s *eventlog.Series) {
+	d.write(`{"metric":`, string(appendText(nil, s.Name)), `,"kind":"`, kindNames[s.Kind], `","steps":[`)
+	d.column(s.Len(), func(b []byte, i int) []byte { return strconv.AppendInt(b, s.Steps[i], 10) })
+	d.write(`],"times":[`)
+	d.column(s.Len(), func(b []byte, i int) []byte { return strconv.AppendFloat(b, s.Times[i], 'f', -1, 64) })
+	d.write(`],"values":[`)
+	c := cursor{s: s}
+	d.column(s.Len(), func(b []byte, _ int) []byte {
+		cell := c.cell()
+		c.next()
+		return appendValue(b, &cell)
+	})
+	d.write("]}")
+}
+
+// column writes n elements, each appended by element.
+func (d *Document) column(n int, element func(b []byte, i int) []byte) {
+	for i := range n {
+		b := d.AvailableBuffer()
+		if i > 0 {
+			b = append(b, ',')
+		}
+		_, _ = d.Write(element(b, i))
+	}
+}
+
+// Close completes the document.
+func (d *Document) Close() error {
+	d.write("]}\n")
+	return d.Flush()
+}

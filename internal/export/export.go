@@ -1,0 +1,145 @@
+// Package export turns experiments and their series into files: tables in
+// CSV, Arrow and Parquet, JSON, lines of JSON, zips, and reports.
+//
+// It knows the rows and tables of eventlog and the writers of its formats. It
+// must not know where runs come from (Viewers, HTTP, restclient) nor where
+// files go (gRPC): it reads what it is given and writes to an io.Writer.
+//
+// There are two ways through it. What is exported as it was logged goes row by
+// row into Points and costs no memory that grows with the run. What is merged
+// is read from an eventlog.Table: a Schema takes in the columns, then Wide
+// writes them window by window, so that no copy of the table is ever made. A
+// Report keeps thinned copies only. Every writer has a Close that completes
+// the file; a file without it is no file.
+package export
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// Format is a kind of file.
+type Format uint8
+
+// The formats.
+const (
+	JSON Format = iota + 1
+	CSV
+	JSONLines
+	Arrow
+	Parquet
+	ZIP
+	Markdown
+	HTML
+)
+
+// Layout is how metrics lie in a table.
+type Layout uint8
+
+// The layouts.
+const (
+	// Wide is merged: one row per step, a column per metric.
+	Wide Layout = iota + 1
+	// Long is one row per point.
+	Long
+)
+
+// kinds are the media types and extensions of the formats.
+var kinds = map[Format]struct{ contentType, extension string }{
+	JSON:      {"application/json", "json"},
+	CSV:       {"text/csv; charset=utf-8", "csv"},
+	JSONLines: {"application/x-ndjson", "jsonl"},
+	Arrow:     {"application/vnd.apache.arrow.stream", "arrows"},
+	Parquet:   {"application/vnd.apache.parquet", "parquet"},
+	ZIP:       {"application/zip", "zip"},
+	Markdown:  {"text/markdown; charset=utf-8", "md"},
+	HTML:      {"text/html; charset=utf-8", "html"},
+}
+
+// ContentType is the media type of the format.
+func (f Format) ContentType() string { return kinds[f].contentType }
+
+// Run is what a file says of a run besides its metrics.
+type Run struct {
+	// Viewer is the name of the run's Viewer, and ID its id there.
+	Viewer, ID string
+	// Project and Name are as its user called it; either may be empty.
+	Project, Name string
+	// Merged says that the Viewer has nothing but a merged table of it.
+	Merged bool
+	// Experiment and Environment are JSON objects for a JSON file; an empty
+	// one is null there.
+	Experiment, Environment []byte
+	// Facts, Summary and Captured (the environment) are for reports.
+	Facts, Summary, Captured []Fact
+}
+
+// Fact is one line of a report's tables.
+type Fact struct{ Label, Value string }
+
+// label is what a report calls the run.
+func (r *Run) label() string {
+	if r.Name == "" {
+		return r.ID
+	}
+	return r.Name + " · " + r.ID
+}
+
+// maxFileName bounds a file name in bytes, its extension not counted. File
+// systems take 255, of which some need a part for their own marks.
+const maxFileName = 180
+
+// FileName is a name to save the runs under: project-name-runid.ext, without
+// anything that a file system or a shell would take for more than a name.
+func (f Format) FileName(runs []*Run) string {
+	name := "runicorn-" + strconv.Itoa(len(runs)) + "-experiments"
+	if len(runs) == 1 {
+		r := runs[0]
+		parts := slices.DeleteFunc([]string{safe(r.Project), safe(r.Name)}, func(s string) bool { return s == "" })
+		name = clip(strings.Join(append(parts, ""), "-"), maxFileName-len(r.ID)) + safe(r.ID)
+	}
+	return name + "." + kinds[f].extension
+}
+
+// safe leaves letters, digits, dots, underscores and single dashes, and no dot
+// or dash at either end: neither a hidden file nor an option of a command.
+func safe(text string) string {
+	var b strings.Builder
+	dash := false
+	for _, r := range text {
+		if r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && r != '.' && r != '_' {
+			dash = true
+			continue
+		}
+		if dash && b.Len() > 0 {
+			b.WriteByte('-')
+		}
+		dash = false
+		b.WriteRune(r)
+	}
+	return strings.Trim(b.String(), ".-")
+}
+
+// clip shortens a text to at most n bytes, at the end of a rune.
+func clip(text string, n int) string {
+	n = max(0, n)
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
+
+// kindNames are the names of kinds in files.
+var kindNames = map[eventlog.Kind]string{
+	eventlog.KindNumber:  "number",
+	eventlog.KindBoolean: "boolean",
+	eventlog.KindText:    "text",
+}

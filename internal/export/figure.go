@@ -1,0 +1,207 @@
+package export
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// figure is one metric of all runs of a report.
+type figure struct {
+	metric string
+	lines  []curve
+}
+
+// curve is what a run says of the metric, thinned.
+type curve struct {
+	run    *Run
+	number int // of the run in the report: its colour
+	steps  []int64
+	values []float64
+	isStep bool // a boolean: it holds until it changes
+}
+
+// The size of a plot. The legend stands below it, a line per run.
+const (
+	plotWidth    = 8 * vg.Inch
+	plotHeight   = 3.4 * vg.Inch
+	legendLine   = 0.2 * vg.Inch
+	legendMargin = 0.1 * vg.Inch
+)
+
+// palette is Okabe and Ito's, whose colours all eyes can tell apart, without
+// its yellow, which white paper swallows. Dashes tell its repetitions apart.
+var palette = []color.RGBA{
+	{R: 0, G: 114, B: 178, A: 255},
+	{R: 213, G: 94, B: 0, A: 255},
+	{R: 0, G: 158, B: 115, A: 255},
+	{R: 204, G: 121, B: 167, A: 255},
+	{R: 86, G: 180, B: 233, A: 255},
+	{R: 230, G: 159, B: 0, A: 255},
+	{R: 0, G: 0, B: 0, A: 255},
+}
+
+var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(2), vg.Points(2)}}
+
+// style is how the line of a run is drawn.
+func style(number int) draw.LineStyle {
+	return draw.LineStyle{
+		Color: palette[number%len(palette)], Width: vg.Points(1.2),
+		Dashes: dashes[number/len(palette)%len(dashes)],
+	}
+}
+
+// name is what the legend calls the curve.
+func (c *curve) name() string {
+	if c.isStep {
+		return c.run.label() + " (boolean: 0 false, 1 true)"
+	}
+	return c.run.label()
+}
+
+// maxDrawn is the greatest value that is drawn. Beyond it the difference of two
+// values is no double any more, and axes cannot be laid.
+const maxDrawn = math.MaxFloat64 / 8
+
+func isDrawn(v float64) bool { return math.Abs(v) <= maxDrawn }
+
+// svg draws the figure, and returns nil if there is nothing to be drawn.
+func (f *figure) svg() ([]byte, error) {
+	p, legend := plot.New(), plot.NewLegend()
+	p.X.Label.Text, p.Y.Label.Text = "step", label(f.metric)+" (as logged)"
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{isWhole: true}, ticks{}
+	p.Add(&plotter.Grid{Vertical: gridStyle, Horizontal: gridStyle})
+	legend.Left, legend.Top = true, true
+	legend.TextStyle.Font.Size, legend.Padding = vg.Points(9), vg.Points(3)
+	for _, style := range []*text.Style{&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &legend.TextStyle} {
+		style.Font.Variant = "Sans"
+	}
+	isEmpty := true
+	for _, c := range f.lines {
+		thumb, err := c.add(p)
+		if err != nil {
+			return nil, fmt.Errorf("draw %s: %w", f.metric, err)
+		}
+		if thumb != nil {
+			isEmpty = false
+			legend.Add(label(c.name()), thumb)
+		}
+	}
+	if isEmpty {
+		return nil, nil
+	}
+	widen(&p.X)
+	widen(&p.Y)
+	below := vg.Length(len(f.lines))*legendLine + legendMargin
+	canvas := vgsvg.New(plotWidth, plotHeight+below)
+	whole := draw.New(canvas)
+	p.Draw(draw.Crop(whole, 0, 0, below, 0))
+	legend.Draw(draw.Crop(whole, vg.Inch, 0, 0, -plotHeight))
+	var out bytes.Buffer
+	if _, err := canvas.WriteTo(&out); err != nil {
+		return nil, fmt.Errorf("draw %s: %w", f.metric, err)
+	}
+	return withoutProlog(out.Bytes()), nil
+}
+
+var gridStyle = draw.LineStyle{Color: color.Gray{Y: 225}, Width: vg.Points(0.5)}
+
+// withoutProlog leaves the element that HTML can hold.
+func withoutProlog(svg []byte) []byte {
+	if at := bytes.Index(svg, []byte("<svg")); at > 0 {
+		return svg[at:]
+	}
+	return svg
+}
+
+// add draws the stretches of values that can be drawn. A point alone in its
+// stretch is a dot. What it returns shows the line in the legend.
+func (c *curve) add(p *plot.Plot) (plot.Thumbnailer, error) {
+	var thumb plot.Thumbnailer
+	for from := 0; from < len(c.values); {
+		to := from
+		for to < len(c.values) && isDrawn(c.values[to]) {
+			to++
+		}
+		if to == from {
+			from++
+			continue
+		}
+		drawn, err := c.stretch(from, to)
+		if err != nil {
+			return nil, err
+		}
+		p.Add(drawn)
+		thumb, from = drawn, to
+	}
+	return thumb, nil
+}
+
+type drawing interface {
+	plot.Plotter
+	plot.Thumbnailer
+}
+
+// stretch is the points from one to before the other.
+func (c *curve) stretch(from, to int) (drawing, error) {
+	points := make(plotter.XYs, to-from)
+	for i := range points {
+		points[i].X, points[i].Y = float64(c.steps[from+i]), c.values[from+i]
+	}
+	if len(points) == 1 {
+		dots, err := plotter.NewScatter(points)
+		if err != nil {
+			return nil, err
+		}
+		dots.GlyphStyle = draw.GlyphStyle{Color: style(c.number).Color, Radius: vg.Points(2), Shape: draw.CircleGlyph{}}
+		return dots, nil
+	}
+	line, err := plotter.NewLine(points)
+	if err != nil {
+		return nil, err
+	}
+	line.LineStyle = style(c.number)
+	if c.isStep {
+		line.StepStyle = plotter.PostStep
+	}
+	return line, nil
+}
+
+// widen gives an axis a length that ticks can be laid on: one that is nothing
+// beside its values, or beside the least doubles, would be none at all.
+func widen(a *plot.Axis) {
+	const least, nothing = 1e-9, 1e-290
+	size := max(math.Abs(a.Min), math.Abs(a.Max))
+	if a.Max-a.Min > max(size*least, nothing) {
+		return
+	}
+	room := max(size*least, 1)
+	if size > nothing && size < 1 {
+		room = size / 2
+	}
+	a.Min, a.Max = a.Min-room, a.Max+room
+}
+
+// label makes a text fit for a plot: one line, not too long.
+func label(line string) string {
+	const longest = 80
+	out := make([]rune, 0, longest)
+	for _, r := range line {
+		if len(out) == longest {
+			return string(out) + "…"
+		}
+		if r < ' ' || r == 0x7f {
+			r = ' '
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}

@@ -1,0 +1,76 @@
+package export
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// Image is an image that a run has logged.
+type Image struct {
+	eventlog.Media
+	// Open reads its content. A nil body says that the run has lost it.
+	Open func() (io.ReadCloser, error)
+}
+
+// imageTypes are the media types that browsers draw, by extension. The
+// system's table of types is not asked: it differs from host to host.
+var imageTypes = map[string]string{
+	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
+	".webp": "image/webp", ".bmp": "image/bmp", ".svg": "image/svg+xml", ".avif": "image/avif",
+}
+
+// contentType is the media type of the image.
+func (m *Image) contentType() string {
+	if t, ok := imageTypes[strings.ToLower(path.Ext(m.Path))]; ok {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// embed writes an image with its content in base64 between two texts, or what
+// lost says if there is no content.
+func (m *Image) embed(out io.Writer, before, after, lost string) (err error) {
+	body, err := m.Open()
+	if err != nil {
+		return fmt.Errorf("open image %s: %w", m.Path, err)
+	}
+	if body == nil {
+		_, err := io.WriteString(out, lost)
+		return err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	if _, err := io.WriteString(out, before); err != nil {
+		return err
+	}
+	encoder := base64.NewEncoder(base64.StdEncoding, out)
+	if _, err := io.Copy(encoder, body); err != nil {
+		return fmt.Errorf("read image %s: %w", m.Path, err)
+	}
+	if err := encoder.Close(); err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, after)
+	return err
+}
+
+// image writes an image into the document: its event, and its content as
+// base64 in "data", which is null if the content is lost.
+func (d *Document) image(m *Image) error {
+	d.write(`{"key":`, string(appendText(nil, m.Key)), `,"path":`, string(appendText(nil, m.Path)),
+		`,"caption":`, string(appendText(nil, m.Caption)))
+	if m.HasStep {
+		d.write(`,"step":`, strconv.FormatInt(m.Step, 10))
+	}
+	if m.HasTime {
+		d.write(`,"time":`, strconv.FormatFloat(m.Time, 'f', -1, 64))
+	}
+	d.write(`,"content_type":"`, m.contentType(), `","data":`)
+	return m.embed(d, `"`, `"}`, "null}")
+}

@@ -1,0 +1,107 @@
+package export
+
+import (
+	"bufio"
+	"io"
+	"strconv"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// lines is events as JSON, one object per line, in the order of logging:
+//
+//	{"type":"metrics","step":3,"time":1795446718.5,"metrics":{"loss":0.5,"acc":"NaN"},"nonfinite":["acc"]}
+//	{"type":"image","step":3,"time":1795446718.5,"key":"sample","path":"media/1.png","caption":"a cat"}
+//
+// NaN, Infinity and -Infinity are strings, since JSON has no numbers for them,
+// and "nonfinite" names the metrics that have one, so that a logged text "NaN"
+// is not taken for a number. Integers have all their digits. A null takes back
+// what an earlier line said of the metric at that step, as it does in a Viewer.
+// A run of a merged table has a line per step. In a file of several runs every
+// line has "viewer" and "run_id".
+type lines struct {
+	*bufio.Writer
+	several bool
+}
+
+func newLines(out io.Writer, several bool) *lines {
+	return &lines{Writer: bufio.NewWriterSize(out, bufferSize), several: several}
+}
+
+// begin writes what all lines begin with.
+func (x *lines) begin(kind string, run *Run) []byte {
+	line := append(x.AvailableBuffer(), `{"type":"`...)
+	line = append(append(line, kind...), '"')
+	if x.several {
+		line = appendText(append(line, `,"viewer":`...), run.Viewer)
+		line = appendText(append(line, `,"run_id":`...), run.ID)
+	}
+	return line
+}
+
+func (x *lines) row(run *Run, row *eventlog.Row) error {
+	line := append(x.begin("metrics", run), `,"step":`...)
+	line = strconv.AppendInt(line, row.Step, 10)
+	if row.HasTime {
+		line = strconv.AppendFloat(append(line, `,"time":`...), row.Time, 'f', -1, 64)
+	}
+	line = append(line, `,"metrics":{`...)
+	nonFinite := 0
+	for i := range row.Cells {
+		c := &row.Cells[i]
+		if i > 0 {
+			line = append(line, ',')
+		}
+		line = append(appendText(line, c.Name), ':')
+		line = appendValue(line, c)
+		if isNonFinite(c) {
+			nonFinite++
+		}
+	}
+	line = append(line, '}')
+	if nonFinite > 0 {
+		line = appendNonFinite(line, row.Cells)
+	}
+	_, err := x.Write(append(line, "}\n"...))
+	return err
+}
+
+func isNonFinite(c *eventlog.Cell) bool {
+	return c.Kind == eventlog.KindNumber && c.Exact == "" && !isFinite(c.Number)
+}
+
+func appendNonFinite(line []byte, cells []eventlog.Cell) []byte {
+	line = append(line, `,"nonfinite":[`...)
+	isFirst := true
+	for i := range cells {
+		if !isNonFinite(&cells[i]) {
+			continue
+		}
+		if !isFirst {
+			line = append(line, ',')
+		}
+		isFirst = false
+		line = appendText(line, cells[i].Name)
+	}
+	return append(line, ']')
+}
+
+func (x *lines) media(run *Run, m *eventlog.Media) error {
+	line := x.begin("image", run)
+	if m.HasStep {
+		line = strconv.AppendInt(append(line, `,"step":`...), m.Step, 10)
+	}
+	if m.HasTime {
+		line = strconv.AppendFloat(append(line, `,"time":`...), m.Time, 'f', -1, 64)
+	}
+	line = appendText(append(line, `,"key":`...), m.Key)
+	line = appendText(append(line, `,"path":`...), m.Path)
+	if m.Caption != "" {
+		line = appendText(append(line, `,"caption":`...), m.Caption)
+	}
+	_, err := x.Write(append(line, "}\n"...))
+	return err
+}
+
+// Close completes the file.
+func (x *lines) Close() error { return x.Flush() }

@@ -1,0 +1,154 @@
+package export
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// The number of points of a curve in a report: what a plot's width can show,
+// and less where many runs share one.
+const (
+	mostPoints  = 1000
+	leastPoints = 50
+)
+
+// Report collects thinned curves and the figures beside them, and then writes
+// them as HTML or Markdown.
+type Report struct {
+	runs    []*Run
+	points  int
+	figures map[string]*figure
+	stats   map[string][]stat
+	images  map[*Run][]Image
+}
+
+// stat is a line in the table of a metric.
+type stat struct {
+	run  *Run
+	kind eventlog.Kind
+	eventlog.Stat
+}
+
+// NewReport begins a report of that many runs.
+func NewReport(runs int) *Report {
+	return &Report{
+		points:  max(leastPoints, mostPoints/max(1, runs/4)),
+		figures: map[string]*figure{}, stats: map[string][]stat{}, images: map[*Run][]Image{},
+	}
+}
+
+// AddRun takes what the report needs of a run. The table may change again
+// afterwards.
+func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
+	number := len(r.runs)
+	r.runs = append(r.runs, run)
+	for _, s := range t.Stats(sel) {
+		r.stats[s.Name] = append(r.stats[s.Name], stat{run: run, kind: s.Kind, Stat: s})
+	}
+	for _, name := range t.Names(sel) {
+		for _, s := range t.Series(eventlog.Selection{Names: []string{name}}) {
+			if s.Kind == eventlog.KindText {
+				continue
+			}
+			c := curve{run: run, number: number, isStep: s.Kind == eventlog.KindBoolean}
+			if c.isStep {
+				s.Keep(downsample.PickChanges(s.Values, r.points))
+			} else {
+				s.Keep(downsample.Pick(s.Steps, s.Values, r.points))
+			}
+			c.steps, c.values = slices.Clone(s.Steps), slices.Clone(s.Values) // not the whole columns behind them
+			f := r.figures[name]
+			if f == nil {
+				f = &figure{metric: name}
+				r.figures[name] = f
+			}
+			f.lines = append(f.lines, c)
+		}
+	}
+}
+
+// AddImages takes the images of a run, which are opened when they are written.
+func (r *Report) AddImages(run *Run, images []Image) { r.images[run] = images }
+
+// title is what the report is called.
+func (r *Report) title() string {
+	if len(r.runs) == 1 {
+		return r.runs[0].label()
+	}
+	return strconv.Itoa(len(r.runs)) + " experiments"
+}
+
+// metrics are the names of all metrics, sorted.
+func (r *Report) metrics() []string { return slices.Sorted(maps.Keys(r.stats)) }
+
+// statTitles head the table of a metric.
+var statTitles = []string{"experiment", "kind", "points", "first step", "last step", "last value", "least", "greatest", "NaN or ±Inf"}
+
+// rows are the table of a metric.
+func (r *Report) rows(metric string) [][]string {
+	var out [][]string
+	for _, s := range r.stats[metric] {
+		kind := cmp.Or(kindNames[s.kind], "unknown")
+		row := []string{
+			s.run.label(), kind, strconv.Itoa(s.Count), strconv.FormatInt(s.FirstStep, 10), strconv.FormatInt(s.LastStep, 10),
+			lastValue(&s.Last), "", "", "",
+		}
+		if s.HasRange && s.kind == eventlog.KindNumber {
+			row[6], row[7] = string(appendNumber(nil, s.Min)), string(appendNumber(nil, s.Max))
+		}
+		switch {
+		case s.run.Merged && s.Indeterminate > 0:
+			row[8] = "at most " + strconv.Itoa(s.Indeterminate)
+		case s.kind == eventlog.KindNumber:
+			row[8] = strconv.Itoa(s.NonFinite)
+		}
+		if s.Count == 0 {
+			row[3], row[4], row[5] = "", "", ""
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// lastValue is a value for people.
+func lastValue(c *eventlog.Cell) string {
+	if c.Kind == eventlog.KindText {
+		return c.Text
+	}
+	return string(appendCell(nil, c))
+}
+
+// note says why a metric has no plot, or what its plot leaves out.
+func (r *Report) note(metric string, isDrawnAtAll bool) string {
+	beyond := 0
+	if f := r.figures[metric]; f != nil {
+		for _, c := range f.lines {
+			for _, v := range c.values {
+				if !isDrawn(v) && !math.IsNaN(v) && !math.IsInf(v, 0) {
+					beyond++
+				}
+			}
+		}
+	}
+	switch {
+	case !isDrawnAtAll && r.figures[metric] != nil:
+		return "No value can be drawn."
+	case beyond > 0:
+		return "Values beyond what axes can hold are left out of the plot."
+	}
+	return ""
+}
+
+// plot draws a metric; nil if there is nothing to draw.
+func (r *Report) plot(metric string) ([]byte, error) {
+	if f := r.figures[metric]; f != nil {
+		return f.svg()
+	}
+	return nil, nil
+}

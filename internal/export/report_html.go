@@ -1,0 +1,93 @@
+package export
+
+import (
+	"bufio"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+)
+
+//go:embed report.html.tmpl
+var htmlSource string
+
+// htmlTemplates are the parts of the page. html/template escapes what comes
+// from runs for the place where it stands.
+var htmlTemplates = template.Must(template.New("").Parse(htmlSource))
+
+// htmlSection is one metric of the page.
+type htmlSection struct {
+	Metric string
+	SVG    template.HTML
+	Note   string
+	Titles []string
+	Rows   [][]string
+}
+
+// htmlImage is an image of the page, without its content.
+type htmlImage struct {
+	Source  template.URL
+	Caption string
+}
+
+// WriteHTML writes the report as one page that needs nothing from elsewhere.
+func (r *Report) WriteHTML(out io.Writer, limitations []string) error {
+	w := bufio.NewWriterSize(out, bufferSize)
+	err := htmlTemplates.ExecuteTemplate(w, "head", map[string]any{
+		"Title": r.title(), "Runs": r.runs, "Limitations": limitations, "HasMetrics": len(r.stats) > 0,
+	})
+	if err != nil {
+		return fmt.Errorf("write a report: %w", err)
+	}
+	for _, metric := range r.metrics() {
+		if err := r.htmlMetric(w, metric); err != nil {
+			return err
+		}
+	}
+	for _, run := range r.runs {
+		for i := range r.images[run] {
+			if err := htmlImageOf(w, run, &r.images[run][i]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := htmlTemplates.ExecuteTemplate(w, "tail", nil); err != nil {
+		return fmt.Errorf("write a report: %w", err)
+	}
+	return w.Flush()
+}
+
+func (r *Report) htmlMetric(w io.Writer, metric string) error {
+	svg, err := r.plot(metric)
+	if err != nil {
+		return err
+	}
+	section := htmlSection{
+		Metric: metric, SVG: template.HTML(svg), //nolint:gosec // drawn by us, its texts escaped
+		Note: r.note(metric, svg != nil), Titles: statTitles, Rows: r.rows(metric),
+	}
+	if err := htmlTemplates.ExecuteTemplate(w, "metric", section); err != nil {
+		return fmt.Errorf("write %s: %w", metric, err)
+	}
+	return nil
+}
+
+// htmlImageOf writes an image with its content in the page. The template makes
+// what stands before and after the content, which is streamed.
+func htmlImageOf(w *bufio.Writer, run *Run, m *Image) error {
+	data := htmlImage{Source: template.URL("data:" + m.contentType() + contentMark), Caption: imageCaption(run, m)} //nolint:gosec // from our table
+	var there, lost strings.Builder
+	if err := htmlTemplates.ExecuteTemplate(&there, "image", data); err != nil {
+		return fmt.Errorf("write an image: %w", err)
+	}
+	if err := htmlTemplates.ExecuteTemplate(&lost, "lost", data); err != nil {
+		return fmt.Errorf("write an image: %w", err)
+	}
+	// A quote in the caption is escaped, so that the mark is found once.
+	before, after, _ := strings.Cut(there.String(), contentMark+`"`)
+	return m.embed(w, before+contentMark, `"`+after, lost.String())
+}
+
+// contentMark is what stands before the content of an image.
+const contentMark = ";base64,"

@@ -1,0 +1,129 @@
+package export
+
+import (
+	"bufio"
+	"encoding/base64"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// WriteMarkdown writes the report as Markdown. Its plots are images in the
+// file itself (data URLs), which editors and converters show; some web pages
+// that render Markdown leave them out.
+func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
+	w := &markdown{bufio.NewWriterSize(out, bufferSize)}
+	w.write("# ", markdownText(r.title()), "\n")
+	for _, run := range r.runs {
+		w.write("\n## ", markdownText(run.ID), "\n")
+		w.facts("", run.Facts)
+		w.facts("Summary", run.Summary)
+		w.facts("Environment", run.Captured)
+	}
+	for i, limitation := range limitations {
+		if i == 0 {
+			w.write("\n")
+		}
+		w.write("> ", markdownText(limitation), "  \n")
+	}
+	for _, metric := range r.metrics() {
+		if err := r.markdownMetric(w, metric); err != nil {
+			return err
+		}
+	}
+	for _, run := range r.runs {
+		for i := range r.images[run] {
+			if err := w.image(run, &r.images[run][i]); err != nil {
+				return err
+			}
+		}
+	}
+	return w.Flush()
+}
+
+// markdown is a Markdown file.
+type markdown struct{ *bufio.Writer }
+
+// write adds text; the last Flush tells of errors.
+func (w *markdown) write(parts ...string) {
+	for _, part := range parts {
+		_, _ = w.WriteString(part)
+	}
+}
+
+func (w *markdown) facts(title string, facts []Fact) {
+	if len(facts) == 0 {
+		return
+	}
+	if title != "" {
+		w.write("\n### ", title, "\n")
+	}
+	w.table([]string{"", ""}, func(row func(...string)) {
+		for _, f := range facts {
+			row(f.Label, f.Value)
+		}
+	})
+}
+
+// table writes a table, whose rows come from fill.
+func (w *markdown) table(titles []string, fill func(row func(...string))) {
+	row := func(cells ...string) {
+		for _, cell := range cells {
+			w.write("| ", markdownText(cell), " ")
+		}
+		w.write("|\n")
+	}
+	w.write("\n")
+	row(titles...)
+	w.write(strings.Repeat("|---", len(titles)), "|\n")
+	fill(row)
+}
+
+func (r *Report) markdownMetric(w *markdown, metric string) error {
+	svg, err := r.plot(metric)
+	if err != nil {
+		return err
+	}
+	w.write("\n## ", markdownText(metric), "\n")
+	if svg != nil {
+		w.write("\n![", markdownText(metric), " by step](data:image/svg+xml;base64,",
+			base64.StdEncoding.EncodeToString(svg), ")\n")
+	}
+	if note := r.note(metric, svg != nil); note != "" {
+		w.write("\n", note, "\n")
+	}
+	w.table(statTitles, func(row func(...string)) {
+		for _, cells := range r.rows(metric) {
+			row(cells...)
+		}
+	})
+	return nil
+}
+
+func (w *markdown) image(run *Run, m *Image) error {
+	caption := markdownText(imageCaption(run, m))
+	return m.embed(w, "\n!["+caption+"](data:"+m.contentType()+";base64,", ")\n\n"+caption+"\n",
+		"\n"+caption+": the image's file is lost.\n")
+}
+
+// imageCaption says what an image is.
+func imageCaption(run *Run, m *Image) string {
+	text := m.Key
+	if m.HasStep {
+		text += ", step " + strconv.FormatInt(m.Step, 10)
+	}
+	if m.Caption != "" {
+		text += ": " + m.Caption
+	}
+	return text + " (" + run.label() + ")"
+}
+
+// special are the characters that mean something to Markdown, and what they
+// are written as. Lines end a table's row.
+var special = strings.NewReplacer(
+	"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "|", "\\|", "#", "\\#", "!", "\\!",
+	"~", "\\~", "$", "\\$", "<", "&lt;", ">", "&gt;", "&", "&amp;", "\r\n", " ", "\n", " ", "\r", " ",
+)
+
+// markdownText makes a text stand for itself.
+func markdownText(text string) string { return special.Replace(strings.ToValidUTF8(text, "\uFFFD")) }

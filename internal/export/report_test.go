@@ -1,0 +1,104 @@
+package export
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// sampleReport is a report of the sample with an image, and one that is lost.
+func sampleReport(t *testing.T) *Report {
+	t.Helper()
+	r, run := NewReport(1), sampleRun()
+	r.AddRun(run, sampleTable(t), eventlog.Selection{})
+	there := Image{Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("pixels")), nil }}
+	there.Key, there.Path, there.Caption = "sample", "media/1.png", "a <cat>"
+	lost := Image{Open: func() (io.ReadCloser, error) { return nil, nil }}
+	lost.Key, lost.Path = "gone", "media/2.png"
+	r.AddImages(run, []Image{there, lost})
+	return r
+}
+
+func TestReports(t *testing.T) {
+	var html, markdown bytes.Buffer
+	if err := sampleReport(t).WriteHTML(&html, []string{"A limit."}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "report.html", html.Bytes())
+	if err := sampleReport(t).WriteMarkdown(&markdown, []string{"A limit."}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "report.md", markdown.Bytes())
+	for _, bad := range []string{"<i>c</i>", "<cat>", "<50>"} {
+		if strings.Contains(html.String(), bad) || strings.Contains(markdown.String(), bad) {
+			t.Errorf("a report has %q unescaped", bad)
+		}
+	}
+}
+
+func TestReport_FailsWithItsImage(t *testing.T) {
+	r, run, cut := NewReport(1), sampleRun(), errors.New("cut")
+	r.AddRun(run, eventlog.NewTable(), eventlog.Selection{})
+	r.AddImages(run, []Image{{Open: func() (io.ReadCloser, error) { return io.NopCloser(broken{cut}), nil }}})
+	for _, write := range []func(io.Writer, []string) error{r.WriteHTML, r.WriteMarkdown} {
+		if err := write(io.Discard, nil); !errors.Is(err, cut) {
+			t.Errorf("got %v, want %v", err, cut)
+		}
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// TestFigure_DrawsAnyDoubles wants an end, and no NaN in what is drawn.
+func TestFigure_DrawsAnyDoubles(t *testing.T) {
+	tiny, huge := math.SmallestNonzeroFloat64, math.MaxFloat64
+	for name, values := range map[string][]float64{
+		"one point": {1}, "all equal": {3, 3, 3}, "zeros": {0, 0}, "tiny": {tiny, 0, -tiny}, "huge": {huge, -huge, 1},
+		"near the bound": {maxDrawn, -maxDrawn}, "a hair apart": {1e18, math.Nextafter(1e18, 2e18)},
+		"gaps": {1, math.NaN(), 2, 3, math.Inf(1), 4}, "1e16": {1e16, 1e16 + 2},
+	} {
+		for _, step := range []int64{0, 1 << 53, math.MaxInt64 - 10, math.MinInt64} {
+			t.Run(fmt.Sprintf("%s at %d", name, step), func(t *testing.T) {
+				c := curve{run: sampleRun(), values: values}
+				for i := range values {
+					c.steps = append(c.steps, step+int64(i))
+				}
+				svg, err := (&figure{metric: name, lines: []curve{c}}).svg()
+				if err != nil || svg == nil {
+					t.Fatalf("svg: %v, %d bytes", err, len(svg))
+				}
+				if bytes.Contains(svg, []byte("NaN")) || bytes.Contains(svg, []byte("Inf")) {
+					t.Errorf("what is drawn is not finite:\n%s", svg)
+				}
+			})
+		}
+	}
+}
+
+func FuzzTicks(f *testing.F) {
+	f.Add(0.0, 1.0)
+	f.Add(-1e300, 1e300)
+	f.Add(1e18, 1e18+256)
+	f.Fuzz(func(t *testing.T, low, high float64) {
+		if !(low < high) || !isDrawn(low) || !isDrawn(high) {
+			t.Skip()
+		}
+		all := ticks{}.Ticks(low, high)
+		if len(all) > 4*wantedTicks {
+			t.Errorf("%d ticks", len(all))
+		}
+		for i, tick := range all {
+			if i > 0 && tick.Value <= all[i-1].Value && high-low > 1e-9*math.Max(math.Abs(low), math.Abs(high)) {
+				t.Errorf("tick %v after %v", tick.Value, all[i-1].Value)
+			}
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package export
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// ErrChanged says that a run has grown a column since the Schema took it in:
+// begin again, with a new Schema.
+var ErrChanged = errors.New("the run has metrics that were not there a moment ago")
+
+// The columns that are not metrics. The last two are there if a file holds
+// several runs.
+const (
+	titleStep   = "step"
+	titleViewer = "viewer"
+	titleRun    = "run_id"
+)
+
+// Schema is the columns of a wide table: those of all runs that were added.
+type Schema struct {
+	several bool
+	metrics map[string]*metric
+}
+
+// metric is what the columns of one name have to hold.
+type metric struct {
+	has   [eventlog.KindText + 1]bool // by kind
+	exact bool                        // some integers are beyond a double
+}
+
+func (m *metric) kinds() int {
+	n := 0
+	for _, has := range m.has {
+		if has {
+			n++
+		}
+	}
+	return n
+}
+
+// NewSchema returns a schema without metrics. In a file of several runs every
+// row says whose it is.
+func NewSchema(several bool) *Schema {
+	return &Schema{several: several, metrics: map[string]*metric{}}
+}
+
+// Add takes in the columns of a run. A metric of which a merged table knows
+// only cells without a value has a column too, an empty one.
+func (s *Schema) Add(t *eventlog.Table, sel eventlog.Selection) {
+	for _, name := range t.Names(sel) {
+		if s.metrics[name] == nil {
+			s.metrics[name] = &metric{}
+		}
+	}
+	for w := range windows(t, sel) {
+		for i := range w.series {
+			m := s.metrics[w.series[i].Name]
+			m.has[w.series[i].Kind] = true
+			m.exact = m.exact || len(w.series[i].Exact) > 0
+		}
+	}
+}
+
+// check compares a window with what Add has seen.
+func (s *Schema) check(w *window) error {
+	for i := range w.series {
+		m := s.metrics[w.series[i].Name]
+		if m == nil || !m.has[w.series[i].Kind] || len(w.series[i].Exact) > 0 && !m.exact {
+			return ErrChanged
+		}
+	}
+	return nil
+}
+
+// column is one typed column of metrics.
+type column struct {
+	title string
+	name  string
+	kind  eventlog.Kind
+	exact bool // the digits of integers, instead of the values
+}
+
+// identity are the titles of the columns before the metrics.
+func (s *Schema) identity() []string {
+	if s.several {
+		return []string{titleViewer, titleRun, titleStep}
+	}
+	return []string{titleStep}
+}
+
+// names are the metrics in the order of their columns.
+func (s *Schema) names() []string { return slices.Sorted(maps.Keys(s.metrics)) }
+
+// titled are the names with titles that are valid and unlike each other and
+// the titles of other columns.
+func (s *Schema) titled() (titles map[string]string, taken map[string]bool) {
+	titles, taken = map[string]string{}, map[string]bool{}
+	for _, title := range s.identity() {
+		taken[title] = true
+	}
+	for _, name := range s.names() {
+		titles[name] = untaken(taken, strings.ToValidUTF8(name, "\uFFFD"))
+	}
+	return titles, taken
+}
+
+func untaken(taken map[string]bool, title string) string {
+	for taken[title] {
+		title += "#"
+	}
+	taken[title] = true
+	return title
+}
+
+// columns are the typed columns. A metric keeps its name for the kind that it
+// is, or for its numbers if it is of several; what else it has stands beside it
+// under a name with a suffix.
+func (s *Schema) columns() []column {
+	titles, taken := s.titled()
+	var out []column
+	for _, name := range s.names() {
+		m := s.metrics[name]
+		isNamed := false
+		for kind := eventlog.KindNumber; kind <= eventlog.KindText; kind++ {
+			switch {
+			case !m.has[kind] && (m.kinds() > 0 || kind != eventlog.KindNumber):
+				continue
+			case !isNamed:
+				out = append(out, column{title: titles[name], name: name, kind: kind})
+				isNamed = true
+			default:
+				out = append(out, column{title: untaken(taken, titles[name]+"#"+kindNames[kind]), name: name, kind: kind})
+			}
+			if kind == eventlog.KindNumber && m.exact {
+				out = append(out, column{title: untaken(taken, titles[name]+"#exact"), name: name, kind: kind, exact: true})
+			}
+		}
+	}
+	return out
+}

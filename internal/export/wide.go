@@ -1,0 +1,123 @@
+package export
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// WideFile writes merged tables: one row per step, a column per metric. Steps
+// at which no selected metric has a value make no row.
+type WideFile struct {
+	schema *Schema
+	to     wideWriter
+}
+
+// wideWriter is a format of wide tables.
+type wideWriter interface {
+	write(run *Run, w *window) error
+	Close() error
+}
+
+// NewWide begins a wide file in CSV, Arrow or Parquet. All runs must be in the
+// schema, which must not change any more.
+func NewWide(f Format, out io.Writer, schema *Schema) (*WideFile, error) {
+	x := &WideFile{schema: schema}
+	var err error
+	if f == CSV {
+		x.to, err = newWideCSV(out, schema)
+	} else {
+		x.to, err = newWideRecords(f, out, schema)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("begin a wide table: %w", err)
+	}
+	return x, nil
+}
+
+// WriteRun adds the rows of a run. The table must not change meanwhile.
+func (x *WideFile) WriteRun(run *Run, t *eventlog.Table, sel eventlog.Selection) error {
+	for w := range windows(t, sel) {
+		if err := x.schema.check(w); err != nil {
+			return err
+		}
+		if err := x.to.write(run, w); err != nil {
+			return fmt.Errorf("write a wide table: %w", err)
+		}
+	}
+	return nil
+}
+
+// Close completes the file.
+func (x *WideFile) Close() error { return x.to.Close() }
+
+// wideCSV is a wide table in CSV. One column holds all kinds of a metric: a
+// cell of the merged view has one.
+type wideCSV struct {
+	*bufio.Writer
+	several bool
+	places  map[string]int // of the metrics' columns
+}
+
+func newWideCSV(out io.Writer, schema *Schema) (*wideCSV, error) {
+	x := &wideCSV{Writer: bufio.NewWriterSize(out, bufferSize), several: schema.several, places: map[string]int{}}
+	var line []byte
+	for _, title := range schema.identity() {
+		line = append(appendField(line, title), ',')
+	}
+	titles, _ := schema.titled()
+	for i, name := range schema.names() {
+		x.places[name] = i
+		line = append(appendField(line, titles[name]), ',')
+	}
+	line[len(line)-1] = '\n'
+	_, err := x.Write(line)
+	return x, err
+}
+
+func (x *wideCSV) write(run *Run, w *window) error {
+	columns := make([][]*cursor, len(x.places))
+	cursors := w.cursors()
+	for i := range cursors {
+		at := x.places[cursors[i].s.Name]
+		columns[at] = append(columns[at], &cursors[i])
+	}
+	var first []byte
+	if x.several {
+		first = append(appendField(first, run.Viewer), ',')
+		first = append(appendField(first, run.ID), ',')
+	}
+	for _, step := range w.steps {
+		line := append(x.AvailableBuffer(), first...)
+		line = strconv.AppendInt(line, step, 10)
+		for _, kinds := range columns {
+			line = append(line, ',')
+			line = appendCellAt(line, kinds, step)
+		}
+		if _, err := x.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendCellAt writes the cell of a metric, whichever kind it is of.
+func appendCellAt(line []byte, kinds []*cursor, step int64) []byte {
+	for _, c := range kinds {
+		if c.has(step) {
+			cell := c.cell()
+			line = appendCell(line, &cell)
+			c.next()
+		}
+	}
+	return line
+}
+
+// Close completes the file.
+func (x *wideCSV) Close() error { return x.Flush() }
+
+// bufferSize is how much of a text file is collected before it is written.
+const bufferSize = 64 << 10

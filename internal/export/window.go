@@ -1,0 +1,162 @@
+package export
+
+import (
+	"iter"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// windowRows is about how many steps of a table are copied at once: enough for
+// a full batch of Arrow, and little beside the table.
+const windowRows = 8192
+
+// window is the selected points of a range of steps.
+type window struct {
+	steps  []int64           // those at which any series has a point, ascending
+	series []eventlog.Series // by name and kind
+}
+
+// windows yields the table in ranges of ascending steps, so that reading all of
+// it costs the memory of one. Where steps lie far apart the range is widened,
+// and where a series has more points than expected it is cut.
+func windows(t *eventlog.Table, sel eventlog.Selection) iter.Seq[*window] {
+	return func(yield func(*window) bool) {
+		low, last, ok := bounds(t, sel)
+		for span := uint64(windowRows); ok; {
+			high := last
+			if uint64(last)-uint64(low) >= span { //nolint:gosec // the distance of two int64 fits, whatever their signs
+				high = low + int64(span-1) //nolint:gosec // below last
+			}
+			w := cutWindow(t, sel, low, &high)
+			if len(w.steps) > 0 && !yield(w) || high == last {
+				return
+			}
+			if len(w.steps) < windowRows/2 {
+				span = min(2*span, math.MaxInt64)
+			}
+			low = high + 1
+		}
+	}
+}
+
+// bounds are the first and the last step of any selected point.
+func bounds(t *eventlog.Table, sel eventlog.Selection) (first, last int64, ok bool) {
+	first, last = math.MaxInt64, math.MinInt64
+	for _, s := range t.First(sel, 1) {
+		first, ok = min(first, s.Steps[0]), true
+	}
+	for _, s := range t.Last(sel, 1) {
+		last = max(last, s.Steps[0])
+	}
+	return first, last, ok
+}
+
+// cutWindow reads the points from low to high, and lowers high where there are
+// too many.
+func cutWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64) *window {
+	to := *high
+	sel.MinStep, sel.MaxStep = &low, &to
+	w := &window{series: t.First(sel, windowRows)}
+	for i := range w.series {
+		if s := &w.series[i]; s.Len() == windowRows {
+			*high = min(*high, s.Steps[windowRows-1])
+		}
+	}
+	kept := w.series[:0]
+	for _, s := range w.series {
+		if cutSeries(&s, *high); s.Len() > 0 {
+			kept = append(kept, s)
+			w.steps = union(w.steps, s.Steps)
+		}
+	}
+	w.series = kept
+	return w
+}
+
+// cutSeries leaves the points up to a step.
+func cutSeries(s *eventlog.Series, high int64) {
+	n := sort.Search(s.Len(), func(i int) bool { return s.Steps[i] > high })
+	if n == s.Len() {
+		return
+	}
+	s.Steps, s.Times = s.Steps[:n], s.Times[:n]
+	if s.Kind == eventlog.KindText {
+		s.Texts = s.Texts[:n]
+	} else {
+		s.Values = s.Values[:n]
+	}
+	exact := sort.Search(len(s.Exact), func(i int) bool { return s.Exact[i].Index >= n })
+	s.Exact = s.Exact[:exact]
+}
+
+// union merges ascending steps. Metrics are mostly logged together, so that
+// the second series has nothing new to say.
+func union(a, b []int64) []int64 {
+	switch {
+	case len(a) == 0:
+		return b
+	case slices.Equal(a, b):
+		return a
+	}
+	out := make([]int64, 0, max(len(a), len(b)))
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] < b[0]:
+			out, a = append(out, a[0]), a[1:]
+		case a[0] > b[0]:
+			out, b = append(out, b[0]), b[1:]
+		default:
+			out, a, b = append(out, a[0]), a[1:], b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// cursor walks a series beside the steps of its window.
+type cursor struct {
+	s         *eventlog.Series
+	at, exact int
+}
+
+// has says whether the series has a point at the step, which must not be
+// below the one asked for before.
+func (c *cursor) has(step int64) bool { return c.at < len(c.s.Steps) && c.s.Steps[c.at] == step }
+
+// digits are those of an integer that a double rounds, else empty.
+func (c *cursor) digits() string {
+	if c.exact < len(c.s.Exact) && c.s.Exact[c.exact].Index == c.at {
+		return c.s.Exact[c.exact].Text
+	}
+	return ""
+}
+
+// cell is the point under the cursor.
+func (c *cursor) cell() eventlog.Cell {
+	cell := eventlog.Cell{Name: c.s.Name, Kind: c.s.Kind}
+	if c.s.Kind == eventlog.KindText {
+		cell.Text = c.s.Texts[c.at]
+	} else {
+		cell.Number, cell.Exact = c.s.Values[c.at], c.digits()
+	}
+	return cell
+}
+
+// next goes on to the next point.
+func (c *cursor) next() {
+	if c.exact < len(c.s.Exact) && c.s.Exact[c.exact].Index == c.at {
+		c.exact++
+	}
+	c.at++
+}
+
+// cursors begin at every series of the window.
+func (w *window) cursors() []cursor {
+	out := make([]cursor, len(w.series))
+	for i := range w.series {
+		out[i].s = &w.series[i]
+	}
+	return out
+}

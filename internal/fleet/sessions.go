@@ -1,0 +1,127 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"syscall"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// name is what the Viewer behind a session is called.
+func (t *tunnels) name(sessionID string) string { return t.parent.Name + "." + sessionID }
+
+// keep makes the list of sessions the known one. Called with mu held.
+func (t *tunnels) keep(sessions []restclient.Session) {
+	known := make(map[string]tunnel, len(sessions))
+	for _, s := range sessions {
+		if validSession.MatchString(s.ID) {
+			known[s.ID] = t.tunnel(s)
+		}
+	}
+	for id, old := range t.known {
+		if now := known[id]; old.viewer != nil && now.viewer != old.viewer {
+			old.viewer.Client.Close()
+		}
+	}
+	changed := !maps.EqualFunc(t.known, known, func(a, b tunnel) bool { return a.viewer == b.viewer && a.active == b.active })
+	t.known = known
+	if changed {
+		t.fleet.changes.tell()
+	}
+}
+
+// tunnel makes the entry of a session: the same Viewer as long as its port is
+// the same. Called with mu held.
+func (t *tunnels) tunnel(s restclient.Session) tunnel {
+	port := s.LocalPort.Value
+	now := tunnel{port: port, active: s.Active, status: s.Status.Value}
+	if old := t.known[s.ID]; old.viewer != nil && old.port == port {
+		now.viewer = old.viewer
+		return now
+	}
+	if t.elsewhere != "" || port < 1 || port > 65535 {
+		return now
+	}
+	cfg := t.base
+	// The tunnel listens on IPv4 only; "localhost" may become something else.
+	cfg.Name, cfg.BaseURL = t.name(s.ID), fmt.Sprintf("http://127.0.0.1:%d", port)
+	client, err := restclient.New(cfg)
+	if err != nil {
+		return now // the configuration was good for the parent, and so is this URL
+	}
+	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent}
+	return now
+}
+
+// close gives up idle connections.
+func (t *tunnels) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, found := range t.known {
+		if found.viewer != nil {
+			found.viewer.Client.Close()
+		}
+	}
+}
+
+// Reach tells what a session's remote Viewer is called, or why it cannot be
+// reached from here.
+func (f *Fleet) Reach(parent *Viewer, s restclient.Session) (name, unreachable string) {
+	t := f.tunnels[parent.Name]
+	switch {
+	case t == nil:
+		return "", "a remote viewer cannot be asked for others, and this server may have been told to ignore tunnels"
+	case t.elsewhere != "":
+		return "", t.elsewhere
+	case !validSession.MatchString(s.ID) || s.LocalPort.Value < 1 || s.LocalPort.Value > 65535:
+		return "", "the viewer that holds the session does not say where the tunnel listens"
+	case !s.Active:
+		return "", (&EndedError{Name: t.name(s.ID), Status: s.Status.Value}).Error()
+	}
+	return t.name(s.ID), ""
+}
+
+// PortTaken reports whether something on this machine listens where a tunnel of
+// the Viewer is to listen. Of a Viewer on another machine it knows nothing.
+func (f *Fleet) PortTaken(ctx context.Context, parent *Viewer, port int) bool {
+	if t := f.tunnels[parent.Name]; t == nil || t.elsewhere != "" {
+		return false
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return errors.Is(err, syscall.EADDRINUSE)
+	}
+	_ = listener.Close() // nothing was accepted
+	return false
+}
+
+// Adopt makes a session known that this server has just started, without
+// another question. It is stopped by StopStarted unless it is forgotten.
+func (f *Fleet) Adopt(parent *Viewer, s restclient.Session) {
+	f.started.add(parent, s.ID)
+	if t := f.tunnels[parent.Name]; t != nil && validSession.MatchString(s.ID) {
+		t.edit(func() { t.known[s.ID] = t.tunnel(s) })
+	}
+}
+
+// Forget takes a session off the list that this server has just stopped.
+func (f *Fleet) Forget(parent *Viewer, sessionID string) {
+	f.started.drop(parent, sessionID)
+	if t := f.tunnels[parent.Name]; t != nil {
+		t.edit(func() { delete(t.known, sessionID) })
+	}
+}
+
+// edit changes what is known, and has answers that are on their way ignored.
+func (t *tunnels) edit(change func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change()
+	t.edits++
+	t.fleet.changes.tell()
+}

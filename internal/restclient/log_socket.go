@@ -1,0 +1,161 @@
+package restclient
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// logSocket is one open WebSocket. Its reader ends with close.
+type logSocket struct {
+	x      *exchange
+	conn   *websocket.Conn
+	frames chan frame // closed by the reader, after failed is set
+	failed error
+	pong   chan struct{}
+	left   chan struct{}   // closed when nobody takes frames any more
+	ctx    context.Context //nolint:containedctx // that of the connection
+	abort  context.CancelFunc
+	pings  sync.WaitGroup
+	bye    time.Duration
+}
+
+// openLogSocket shakes hands. From then on the connection takes no slot, for it
+// lasts as long as somebody reads, and costs the Viewer little: it is neither
+// background work nor paid for as such.
+func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, error) {
+	r, err := c.require(ctx, CapLogStream)
+	if err != nil {
+		return nil, err
+	}
+	q := call{cap: CapLogStream, ids: []string{runID}}
+	x := newExchange(context.WithValue(ctx, backgroundKey{}, nil), c, r, q)
+	req, err := c.newRequest(x.ctx, r, q)
+	if err != nil {
+		x.abandon()
+		return nil, err
+	}
+	if err := x.enter(); err != nil {
+		return nil, err
+	}
+	if wait := c.breaker.blocked(); wait > 0 {
+		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
+	}
+	//nolint:bodyclose // Dial has read and closed it
+	conn, resp, err := websocket.Dial(x.ctx, req.URL.String(), &websocket.DialOptions{
+		HTTPHeader: http.Header{"User-Agent": req.Header["User-Agent"]},
+		HTTPClient: &http.Client{Transport: c.transport, CheckRedirect: refuseRedirect},
+	})
+	c.breaker.record(err)
+	switch {
+	case err != nil && resp != nil:
+		x.answered(resp)
+		return nil, x.fail(x.refused(err))
+	case err != nil:
+		return nil, x.fail(err)
+	}
+	x.answered(&http.Response{StatusCode: http.StatusSwitchingProtocols, Body: http.NoBody})
+	return newLogSocket(x, conn, c.logs.patience.goodbye), nil
+}
+
+// refuseRedirect keeps a client from following redirects.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// refused makes an error of an answer that is no handshake.
+func (x *exchange) refused(err error) error {
+	if checked := x.check(); checked != nil {
+		return checked
+	}
+	return &Error{Kind: KindMalformed, Status: x.status(), Err: err}
+}
+
+// newLogSocket starts the reader of a connection. The context of reads is not the
+// caller's: its end would tear the connection down without a goodbye, and such a
+// Viewer goes on waiting for an answer to its pings.
+func newLogSocket(x *exchange, conn *websocket.Conn, bye time.Duration) *logSocket {
+	ctx, abort := context.WithCancel(context.Background())
+	s := &logSocket{
+		x: x, conn: conn, frames: make(chan frame), pong: make(chan struct{}), left: make(chan struct{}),
+		ctx: ctx, abort: abort, bye: bye,
+	}
+	conn.SetReadLimit(-1) // read keeps to MaxLogLine itself: a long line is no reason to end
+	go s.readAll()
+	return s
+}
+
+// readAll reads until the connection ends; frames that nobody takes any more are
+// dropped, so that the Viewer's goodbye is heard.
+func (s *logSocket) readAll() {
+	defer close(s.frames)
+	for {
+		f, err := s.read()
+		if err != nil {
+			s.failed = err
+			return
+		}
+		select {
+		case s.frames <- f:
+		case <-s.left:
+		}
+	}
+}
+
+// ping asks for a sign of life. The reader must go on meanwhile.
+func (s *logSocket) ping() {
+	s.pings.Go(func() {
+		if s.conn.Ping(s.ctx) != nil {
+			return // the reader finds out why
+		}
+		select {
+		case s.pong <- struct{}{}:
+		case <-s.left:
+		}
+	})
+}
+
+// frame is one text of the Viewer, as far as it is kept.
+type frame struct {
+	text  string
+	isCut bool
+	size  int64
+}
+
+func (s *logSocket) read() (frame, error) {
+	_, r, err := s.conn.Reader(s.ctx)
+	if err != nil {
+		return frame{}, err
+	}
+	kept, err := io.ReadAll(io.LimitReader(r, MaxLogLine))
+	if err != nil {
+		return frame{}, err
+	}
+	rest, err := io.Copy(io.Discard, r)
+	if err != nil {
+		return frame{}, err
+	}
+	return frame{text: string(kept), isCut: rest > 0, size: int64(len(kept)) + rest}, nil
+}
+
+// close says goodbye, waits for the reader, and ends the exchange after err.
+func (s *logSocket) close(err error) error {
+	close(s.left)
+	timer := time.AfterFunc(s.bye, s.abort)
+	defer timer.Stop()
+	_ = s.conn.Close(websocket.StatusNormalClosure, "") // what matters has been said, or the Viewer is gone
+	s.abort()
+	for range s.frames {
+		continue // until the reader has ended
+	}
+	s.pings.Wait()
+	return s.x.closeWith(err)
+}
+
+// unknownSocket tells the 403 that a Viewer answers to a handshake on a path that
+// it does not know.
+func unknownSocket(status int, _ string) (Kind, bool) {
+	return KindUnsupported, status == http.StatusForbidden
+}

@@ -1,0 +1,194 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// MaxLogLine is how much of one line StreamLog keeps: 1 MiB.
+const MaxLogLine = 1 << 20
+
+// maxLogStreams bounds the WebSockets to one Viewer: each holds a task and two
+// descriptors there, and those of idle logs stay for up to an hour after we left.
+const maxLogStreams = 128
+
+// logPatience is the time that talk with a log WebSocket may take.
+type logPatience struct {
+	// control is how long a text that may be the Viewer's last word waits for
+	// the end of the connection. It follows at once, unless the Viewer is busy.
+	control time.Duration
+	// file is how long a Viewer that waits for the log's file may be silent.
+	// All look every 2 s: 0.7 sends an empty text then, 0.5 and 0.6 fall silent
+	// for good.
+	file time.Duration
+	// silence is how long a replay may pause.
+	silence time.Duration
+	// redial is the first pause before the file is waited for again, and
+	// maxRedial the longest.
+	redial, maxRedial time.Duration
+	// goodbye is how long the Viewer may take to close.
+	goodbye time.Duration
+}
+
+func defaultLogPatience() logPatience {
+	return logPatience{
+		control: time.Second, file: 3 * time.Second, silence: 300 * time.Millisecond,
+		redial: time.Second, maxRedial: 10 * time.Second, goodbye: time.Second,
+	}
+}
+
+// LogFile reads the text log of a run from offset, as ReadFile does.
+func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64) (*FilePart, error) {
+	return c.ReadFile(ctx, runID, FileLogs, offset, length)
+}
+
+// StreamLog gives yield the lines of a run's text log from the first one on, and
+// then those that come, until ctx or the connection ends, or yield fails, whose
+// error is returned as it is. It never returns nil: no Viewer says that a log has
+// ended. Yield must be quick, for pings are not answered meanwhile.
+//
+// No Viewer says either where the replay of the log ends and what is new begins.
+// AtRest is called once, when it has been silent for a moment and then answered a
+// ping before it said anything: it had the time, and nothing to say.
+//
+// It is for Viewers that serve no log file; what the WebSocket does to lines
+// cannot be undone:
+//
+//   - Blank lines are left out, bytes that are not UTF-8 are dropped, and each
+//     part of a progress line that was written with \r is a line.
+//   - A line that was half written when the Viewer looked comes as two.
+//   - 0.5 and 0.6 lose the 10,001st line of a log that is longer when the stream
+//     begins: they read it and send a notice instead. It comes as IsLost.
+//   - 0.7 leaves out all but the last 10,000; the stream then fails with
+//     KindUnsupported, because its lines cannot be counted.
+//   - A user's line that is word by word what the Viewer says itself, in the
+//     place where it does, is taken for that.
+//
+// A run has two WebSockets at most, one that follows its log and one that reads
+// the beginning again; a third call waits. No /openapi.json lists a WebSocket, so it has no operation line here:
+// the test of the operations has it as a socket.
+//
+//viewer:socket /api/runs/{run_id}/logs/ws 0.5 0.6 0.7
+func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, atRest func()) error {
+	leave, err := c.logs.enter(ctx, runID)
+	if err != nil {
+		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
+	}
+	defer leave()
+	atRest = sync.OnceFunc(atRest)
+	for pause := c.logs.patience.redial; ; pause = min(2*pause, c.logs.patience.maxRedial) {
+		err := c.streamLogOnce(ctx, runID, yield, atRest)
+		if !errors.Is(err, errNoLogFile) {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
+		}
+	}
+}
+
+// streamLogOnce holds one connection.
+func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(LogLine) error, atRest func()) (err error) {
+	s, err := c.openLogSocket(ctx, runID)
+	if err != nil {
+		c.noteFailure(err)
+		return err
+	}
+	defer func() { err = s.close(err) }()
+	talk := &logTalk{patience: c.logs.patience, isTailOnly: c.caps.generation() == Generation07, atRest: atRest}
+	for {
+		var expired <-chan time.Time
+		if wait := talk.wait(); wait > 0 {
+			expired = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return s.x.failure(ctx.Err())
+		case <-expired:
+			err = talk.expire(s.ping, yield)
+		case <-s.pong:
+			talk.pong()
+		case said, isOpen := <-s.frames:
+			if !isOpen {
+				return talk.end(s, runID)
+			}
+			s.x.read += said.size
+			err = talk.hear(said, yield)
+		}
+		if errors.Is(err, errShortened) {
+			err = s.x.wrap(&Error{Kind: KindUnsupported, Status: s.x.status(), Instead: "read the log file", Err: err})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// runLogStreams is how many streams the log of one run may have at once.
+const runLogStreams = 2
+
+// logStreams bounds the streams of one Viewer, and those of each run.
+type logStreams struct {
+	patience logPatience
+	slots    chan struct{}
+
+	mu   sync.Mutex
+	open map[string]*runStreams
+}
+
+// runStreams bounds the streams of one run.
+type runStreams struct {
+	slots chan struct{}
+	users int // that have one or wait; guarded by logStreams.mu
+}
+
+func newLogStreams() *logStreams {
+	return &logStreams{
+		patience: defaultLogPatience(), slots: make(chan struct{}, maxLogStreams),
+		open: make(map[string]*runStreams),
+	}
+}
+
+// enter waits until there is room for another stream of the run.
+func (l *logStreams) enter(ctx context.Context, runID string) (leave func(), err error) {
+	run := l.join(runID)
+	for _, slots := range []chan struct{}{run.slots, l.slots} {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			if slots == l.slots {
+				<-run.slots
+			}
+			l.part(runID, run)
+			return nil, fmt.Errorf("wait for another stream of a log to end: %w", ctx.Err())
+		}
+	}
+	return func() {
+		<-l.slots
+		<-run.slots
+		l.part(runID, run)
+	}, nil
+}
+
+func (l *logStreams) join(runID string) *runStreams {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	run, ok := l.open[runID]
+	if !ok {
+		run = &runStreams{slots: make(chan struct{}, runLogStreams)}
+		l.open[runID] = run
+	}
+	run.users++
+	return run
+}
+
+func (l *logStreams) part(runID string, run *runStreams) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if run.users--; run.users == 0 {
+		delete(l.open, runID)
+	}
+}

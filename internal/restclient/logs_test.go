@@ -1,0 +1,275 @@
+package restclient
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
+	long := strings.Repeat("x", MaxLogLine)
+	for _, tt := range []struct {
+		name, version string
+		talk          talk
+		want          []LogLine
+		kind          Kind // of the error; 0: the test has seen enough
+	}{
+		{"a frame is a line", "0.5.3", stays("one", "zwei: ü", " three"), lines("one", "zwei: ü", " three"), 0},
+		{"the parts of a line that was half written are lines", "0.5.3", stays("partial-", "rest"), lines("partial-", "rest"), 0},
+		{
+			"a line that looks like a control text is a line where the Viewer has none", "0.5.3",
+			stays("one", sayWaiting, sayAvailable, sayShortened, "[info] epoch 1"),
+			lines("one", sayWaiting, sayAvailable, sayShortened, "[info] epoch 1"), 0,
+		},
+		{
+			"a line of an error is a line when the connection goes on, at once or later", "0.5.3",
+			stays("[error] out of memory", "[error] giving up"), lines("[error] out of memory", "[error] giving up"), 0,
+		},
+		{"empty frames are signs of life", "0.7.2", stays("", sayWaiting, "", "", sayAvailable, "", "one"), lines("one"), 0},
+		{
+			"an announcement that nobody waits for is a line", "0.5.3",
+			stays(sayAvailable, "one"), lines(sayAvailable, "one"), 0,
+		},
+		{
+			"the line that 0.5 replaces by a notice is lost, in its place", "0.5.3",
+			stays(slices.Concat(numbered(1, 10000), []string{sayShortened}, numbered(10002, 10004))...),
+			slices.Concat(lines(numbered(1, 10000)...), []LogLine{{IsLost: true}}, lines(numbered(10002, 10004)...)), 0,
+		},
+		{
+			"0.7 shows the last lines only, which cannot be counted", "0.7.2",
+			stays(append(numbered(6, 10005), sayShortened)...), lines(numbered(6, 10005)...), KindUnsupported,
+		},
+		{
+			"a line beyond the bound is cut and does not end the stream", "0.5.3", stays(long+"tail", long, "next"),
+			[]LogLine{{Text: long, IsCut: true}, {Text: long}, {Text: "next"}},
+			0,
+		},
+		{"no such run", "0.5.3", says(sayNoRun), nil, KindNotFound},
+		{"a connection that ends was cut off", "0.5.3", says("one"), lines("one"), KindCutOff},
+		{"a connection that ends after an hour was cut off", "0.5.3", says("one", sayTimeout), lines("one"), KindCutOff},
+		{"an error of the Viewer", "0.5.3", says("one", "[error] cannot open /home/ann/logs.txt"), lines("one"), KindServer},
+		{"no such run among lines is a failure", "0.5.3", says("one", sayNoRun), lines("one"), KindServer},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			want := len(tt.want)
+			if tt.kind != 0 {
+				want = -1
+			}
+			got, err := collect(t, newLogViewer(t, tt.version, tt.talk).logClient(t), want)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+			if tt.kind == 0 {
+				if !errors.Is(err, errEnough) {
+					t.Errorf("the stream ended with %v", err)
+				}
+				return
+			}
+			e := typed(t, err, tt.kind)
+			if e.Route != "/api/runs/{run_id}/logs/ws" || e.Capability != CapLogStream || strings.Contains(e.Error(), "/home/") {
+				t.Errorf("error %+v", e)
+			}
+		})
+	}
+}
+
+// The first connections come before the file exists: 0.5 falls silent, 0.7 gives
+// up, and either may be restarted meanwhile.
+func TestStreamLog_ComesAgainUntilThereIsALog(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		early talk
+	}{
+		{"0.5 falls silent", stays(sayWaiting)},
+		{"0.7 gives up", says(sayWaiting, "", "", sayNoneYet)},
+		{"0.7 does not begin for a run that has ended", says(sayNone)},
+		{"the connection ends while it waits", says(sayWaiting)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v := newLogViewer(t, "0.5.3", func(ctx context.Context, conn *websocket.Conn, n int64) {
+				if n < 3 {
+					tt.early(ctx, conn, n)
+					return
+				}
+				stays("first", "second")(ctx, conn, n)
+			})
+			got, err := collect(t, v.logClient(t), 2)
+			if diff := cmp.Diff(lines("first", "second"), got); diff != "" || !errors.Is(err, errEnough) {
+				t.Errorf("%v, %s", err, diff)
+			}
+			if v.dials.Load() != 3 || v.most.Load() != 1 {
+				t.Errorf("%d connections, %d at once", v.dials.Load(), v.most.Load())
+			}
+		})
+	}
+}
+
+func TestStreamLog_HoldsTwoConnectionsPerRun(t *testing.T) {
+	v := newLogViewer(t, "0.5.3", stays("one"))
+	c := v.logClient(t)
+	var clients sync.WaitGroup
+	for range 7 {
+		clients.Go(func() {
+			if _, err := collect(t, c, 1); !errors.Is(err, errEnough) {
+				t.Error(err)
+			}
+		})
+	}
+	clients.Wait()
+	if v.most.Load() > runLogStreams || v.dials.Load() != 7 || len(c.logs.open) != 0 || len(c.logs.slots) != 0 {
+		t.Errorf("%d connections, %d at once", v.dials.Load(), v.most.Load())
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantKind(t, c.StreamLog(gone, "a-run", func(LogLine) error { return nil }, func() {}), KindCanceled)
+}
+
+func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
+	next := make(chan struct{})
+	for _, tt := range []struct {
+		name string
+		talk talk
+		want []string
+	}{
+		{"behind the lines that there are", func(ctx context.Context, conn *websocket.Conn, _ int64) {
+			send(ctx, conn, "one", "two")
+			<-next
+			stays("three")(ctx, conn, 0)
+		}, []string{"one", "two", "at rest", "three"}},
+		{"at once where there is no log", func(ctx context.Context, conn *websocket.Conn, _ int64) {
+			send(ctx, conn, sayWaiting)
+			<-next
+			stays(sayAvailable, "three")(ctx, conn, 0)
+		}, []string{"at rest", "three"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newLogViewer(t, "0.5.3", tt.talk).logClient(t)
+			c.logs.patience.file = time.Minute
+			var got []string
+			err := c.StreamLog(t.Context(), "a-run", func(line LogLine) error {
+				if got = append(got, line.Text); line.Text == "three" {
+					return errEnough
+				}
+				return nil
+			}, func() { got = append(got, "at rest"); next <- struct{}{} })
+			if diff := cmp.Diff(tt.want, got); diff != "" || !errors.Is(err, errEnough) {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestStreamLog_SaysGoodbyeWhenItsCallerLeaves(t *testing.T) {
+	code := make(chan websocket.StatusCode, 1)
+	v := newLogViewer(t, "0.5.3", func(context.Context, *websocket.Conn, int64) {})
+	v.on(logRoute, func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		send(r.Context(), conn, "one")
+		_, _, err = conn.Read(context.WithoutCancel(r.Context()))
+		code <- websocket.CloseStatus(err)
+	})
+	var rec recorder
+	c := v.logClient(t, func(cfg *Config) { cfg.Observer = &rec })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := c.StreamLog(ctx, "a-run", func(LogLine) error { cancel(); return nil }, func() {})
+	wantKind(t, err, KindCanceled)
+	if got := <-code; got != websocket.StatusNormalClosure {
+		t.Errorf("the Viewer heard %v", got)
+	}
+	seen := rec.all()
+	last := seen[len(seen)-1]
+	if last.Route != "/api/runs/{run_id}/logs/ws" || last.Status != http.StatusSwitchingProtocols || last.Bytes != 3 {
+		t.Errorf("observed %+v", last)
+	}
+	for _, r := range v.requests() {
+		if r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Origin") != "" || r.Header.Get("User-Agent") != "runicorn-grpc" ||
+			r.Header.Get("Sec-Websocket-Extensions") != "" {
+			t.Errorf("sent %v", r.Header)
+		}
+	}
+}
+
+// A stream lasts for hours, in which the Viewer's time is not spent: as background
+// work it would close the account for days.
+func TestStreamLog_IsNotPaidFor(t *testing.T) {
+	c := newLogViewer(t, "0.5.3", stays("one")).logClient(t)
+	err := c.Background(t.Context(), "log", func(ctx context.Context) error {
+		return c.StreamLog(ctx, "a-run", func(LogLine) error { return errEnough }, func() {})
+	})
+	if !errors.Is(err, errEnough) || c.Cost("log") > 30*time.Millisecond {
+		t.Errorf("%v, cost %v", err, c.Cost("log"))
+	}
+}
+
+func TestStreamLog_RefusesAndFailsAsOtherCalls(t *testing.T) {
+	status := func(code int) http.HandlerFunc { return answer(code, "text/plain", nil) }
+	for _, tt := range []struct {
+		name string
+		run  string
+		h    http.HandlerFunc
+		kind Kind
+	}{
+		{"a Viewer without the route", "a-run", status(http.StatusForbidden), KindUnsupported},
+		{"a proxy that knows no WebSockets", "a-run", status(http.StatusNotFound), KindUnsupported},
+		{"a page instead of a handshake", "a-run", answer(200, "text/html", []byte("<html>")), KindUnsupported},
+		{"JSON instead of a handshake", "a-run", jsonAnswer(`{}`), KindMalformed},
+		{"a redirect", "a-run", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, KindMalformed},
+		{"a proxy without its Viewer", "a-run", status(http.StatusBadGateway), KindUnreachable},
+		{"a proxy that waits in vain", "a-run", status(http.StatusGatewayTimeout), KindTimeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newViewer(t, "0.5.3")
+			v.on(logRoute, tt.h)
+			err := v.client(t).StreamLog(t.Context(), tt.run, func(LogLine) error { return nil }, func() {})
+			typed(t, err, tt.kind)
+		})
+	}
+	v := newViewer(t, "0.5.3")
+	for _, id := range []string{"", "..", "a/b", "a%2fb", "a\nb"} {
+		err := v.client(t).StreamLog(t.Context(), id, func(LogLine) error { return nil }, func() {})
+		if _, refused := errors.AsType[*IDError](err); !refused {
+			t.Errorf("id %q: %v", id, err)
+		}
+	}
+	if got := v.requests(); len(got) > 0 {
+		t.Errorf("sent %v", got)
+	}
+	v.Close()
+	wantKind(t, v.client(t).StreamLog(t.Context(), "a-run", func(LogLine) error { return nil }, func() {}), KindUnreachable)
+}
+
+func TestLogFile_IsReadByRange(t *testing.T) {
+	v := newViewer(t, "0.6.0")
+	v.on("GET /api/runs/a-run", jsonAnswer(`{"id":"a-run","run_dir":"/data/a-run","logs":"/data/a-run/logs.txt"}`))
+	v.on("GET /api/runs/a-run/assets/download", func(w http.ResponseWriter, r *http.Request) {
+		if got := r.URL.Query().Get("path") + " " + r.Header.Get("Range"); got != "/data/a-run/logs.txt bytes=2-5" {
+			t.Errorf("asked for %s", got)
+		}
+		w.Header().Set("Content-Range", "bytes 2-5/9")
+		answer(206, "text/plain", []byte("e\ntw"))(w, r)
+	})
+	part, err := v.client(t).LogFile(t.Context(), "a-run", 2, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	if part.State != FileRanged || part.Size != 9 {
+		t.Errorf("got %+v", part)
+	}
+}

@@ -1,0 +1,95 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+const (
+	created = runicornv1.ArtifactRelation_ARTIFACT_RELATION_CREATED
+	used    = runicornv1.ArtifactRelation_ARTIFACT_RELATION_USED
+)
+
+// madeAndUsed lists what a run made, then what it used: artifact versions on
+// 0.5, assets on Viewers that have those instead.
+func madeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentArtifact, error) {
+	artifacts, err := t.Client.RunArtifacts(ctx, t.runID)
+	switch e, ok := errors.AsType[*restclient.Error](err); {
+	case ok && e.Kind == restclient.KindUnsupported:
+		return assetsMadeAndUsed(ctx, t)
+	case err != nil:
+		return nil, err
+	case len(artifacts.Created)+len(artifacts.Used) == 0:
+		return nil, nil
+	}
+	list, _, err := t.Client.Artifacts(ctx, "") // for the aliases: those of a run's artifacts are stale
+	if err != nil {
+		return nil, err
+	}
+	var out []*runicornv1.ExperimentArtifact
+	for i := range artifacts.Created {
+		out = append(out, runArtifactOf(created, &artifacts.Created[i], list))
+	}
+	for i := range artifacts.Used {
+		out = append(out, runArtifactOf(used, &artifacts.Used[i], list))
+	}
+	return out, nil
+}
+
+// runArtifactOf converts a version that a run made or used.
+func runArtifactOf(relation runicornv1.ArtifactRelation, a *restclient.RunArtifact, list []restclient.Artifact) *runicornv1.ExperimentArtifact {
+	out := &runicornv1.ExperimentArtifact{
+		Relation: relation, Name: validText(a.Name.Value), Type: validText(a.Type.Value),
+		Version: int32Of(a.Version), SizeBytes: int64Of(a.Size), CreateTime: timeOf(a.CreatedTime.Time),
+		Description: validText(a.Description.Value), LifecycleStage: stageOf(a.Stage),
+	}
+	for i := range list {
+		if list[i].Name.Value == a.Name.Value && list[i].Type.Value == a.Type.Value {
+			out.Aliases = artifact{Artifact: list[i]}.aliasesOf(a.Version.Value)
+		}
+	}
+	return out
+}
+
+// assetsMadeAndUsed lists the assets of a run that were made or used by it.
+// Code and config are neither.
+func assetsMadeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentArtifact, error) {
+	assets, err := t.Client.Assets(ctx, t.runID)
+	if err != nil {
+		return nil, err
+	}
+	var made, taken []*runicornv1.ExperimentArtifact
+	for i := range assets.Assets {
+		a := &assets.Assets[i]
+		out := &runicornv1.ExperimentArtifact{
+			Name: validText(a.Name.Value), Type: string(a.Kind), SizeBytes: int64Of(a.Size),
+			CreateTime: timeOf(a.StoredTime.Time), Description: validText(a.Description.Value), AssetId: assetIDOf(assetKind, t.runID, a.ID),
+		}
+		switch a.Kind {
+		case restclient.AssetOutput:
+			out.Relation = created
+			made = append(made, out)
+		case restclient.AssetDataset, restclient.AssetPretrained:
+			out.Relation = used
+			taken = append(taken, out)
+		}
+	}
+	return append(made, taken...), nil
+}
+
+// related keeps what has a relation; UNSPECIFIED keeps all.
+func related(all []*runicornv1.ExperimentArtifact, relation runicornv1.ArtifactRelation) []*runicornv1.ExperimentArtifact {
+	if relation == runicornv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED {
+		return all
+	}
+	var out []*runicornv1.ExperimentArtifact
+	for _, a := range all {
+		if a.GetRelation() == relation {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+package service
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// artifactService serves ArtifactService.
+type artifactService struct {
+	runicornv1.UnimplementedArtifactServiceServer
+	Deps
+}
+
+// ListArtifacts pages the artifacts of the Viewers.
+func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornv1.ListArtifactsRequest) (*runicornv1.ListArtifactsResponse, error) {
+	paging, err := newPager(req)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := s.listArtifacts(ctx, req.GetViewer(), req.GetType())
+	if err != nil {
+		return nil, err
+	}
+	artifacts := placedArtifacts(listed)
+	page, next := cut(paging, artifacts, false)
+	return &runicornv1.ListArtifactsResponse{
+		Artifacts: page, NextPageToken: next, Unreachable: listed.unreachable,
+		TotalSize: totalSize(len(artifacts), listed.unreachable),
+	}, nil
+}
+
+// GetArtifact reads one version.
+func (s *artifactService) GetArtifact(ctx context.Context, req *runicornv1.GetArtifactRequest) (*runicornv1.GetArtifactResponse, error) {
+	v, err := s.resolve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	version, err := v.detail(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.GetArtifactResponse{ArtifactVersion: version}, nil
+}
+
+// ListArtifactVersions lists the versions of an artifact.
+func (s *artifactService) ListArtifactVersions(ctx context.Context, req *runicornv1.ListArtifactVersionsRequest) (*runicornv1.ListArtifactVersionsResponse, error) {
+	a, err := s.findArtifact(ctx, req.GetViewer(), req.GetName(), req.GetType())
+	if err != nil {
+		return nil, err
+	}
+	versions, err := a.versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return checkSize(&runicornv1.ListArtifactVersionsResponse{ArtifactVersions: versions})
+}
+
+// ListArtifactFiles lists the files of a version.
+func (s *artifactService) ListArtifactFiles(ctx context.Context, req *runicornv1.ListArtifactFilesRequest) (*runicornv1.ListArtifactFilesResponse, error) {
+	v, err := s.resolve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	files, err := v.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return checkSize(files)
+}
+
+// GetArtifactLineage reads who made and used a version.
+func (s *artifactService) GetArtifactLineage(ctx context.Context, req *runicornv1.GetArtifactLineageRequest) (*runicornv1.GetArtifactLineageResponse, error) {
+	v, err := s.resolve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := v.Client.Lineage(ctx, v.ref(), int(req.GetMaxDepth()))
+	if err != nil {
+		return nil, err
+	}
+	return checkSize(lineageOf(graph))
+}
+
+// ListExperimentArtifacts lists what an experiment made and used.
+func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runicornv1.ListExperimentArtifactsRequest) (*runicornv1.ListExperimentArtifactsResponse, error) {
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	all, err := madeAndUsed(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return checkSize(&runicornv1.ListExperimentArtifactsResponse{Artifacts: related(all, req.GetRelation())})
+}
+
+// GetArtifactStats counts the artifacts of a Viewer.
+func (s *artifactService) GetArtifactStats(ctx context.Context, req *runicornv1.GetArtifactStatsRequest) (*runicornv1.GetArtifactStatsResponse, error) {
+	v, err := s.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	stats, err := v.Client.ArtifactStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return statsOf(stats), nil
+}
+
+// PromoteArtifact moves a version to another stage.
+func (s *artifactService) PromoteArtifact(ctx context.Context, req *runicornv1.PromoteArtifactRequest) (*runicornv1.PromoteArtifactResponse, error) {
+	v, err := s.exactly(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	moved, err := v.Client.PromoteVersion(ctx, v.VersionRef, promotionOf(req))
+	if err != nil {
+		return nil, err
+	}
+	return &runicornv1.PromoteArtifactResponse{
+		ArtifactId: v.id(), FromStage: stageOf(moved.FromStage), ToStage: stageOf(moved.ToStage),
+	}, nil
+}
+
+// DeleteArtifact marks a version as deleted, or removes it.
+func (s *artifactService) DeleteArtifact(ctx context.Context, req *runicornv1.DeleteArtifactRequest) (*runicornv1.DeleteArtifactResponse, error) {
+	v, err := s.exactly(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.findArtifact(ctx, req.GetViewer(), v.VersionRef.Name, req.GetType())
+	if err != nil {
+		return nil, err
+	}
+	v.Type = a.Type.Value // or the Viewer guesses it, and might delete another one
+	if err := v.Client.DeleteVersion(ctx, v.VersionRef, req.GetPermanent()); err != nil {
+		return nil, err
+	}
+	return &runicornv1.DeleteArtifactResponse{ArtifactId: v.id(), StillReadable: !req.GetPermanent()}, nil
+}
+
+// ListAssets lists what an experiment keeps, its own files included.
+func (s *artifactService) ListAssets(ctx context.Context, req *runicornv1.ListAssetsRequest) (*runicornv1.ListAssetsResponse, error) {
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	assets, err := listAssets(ctx, t, req.GetType())
+	if err != nil {
+		return nil, err
+	}
+	return checkSize(&runicornv1.ListAssetsResponse{Assets: assets})
+}
+
+// ListImages pages the images of an experiment.
+func (s *artifactService) ListImages(ctx context.Context, req *runicornv1.ListImagesRequest) (*runicornv1.ListImagesResponse, error) {
+	paging, err := newPager(req)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	images, err := listImages(ctx, t, req.GetKey())
+	if err != nil {
+		return nil, err
+	}
+	page, next := cut(paging, images, false)
+	return checkSize(&runicornv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
+}
+
+// DownloadAsset sends the content of an asset, an image or a file of the run.
+func (s *artifactService) DownloadAsset(req *runicornv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]) error {
+	t, err := s.target(stream.Context(), req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return err
+	}
+	content, err := openContent(stream.Context(), t, req)
+	if err != nil {
+		return err
+	}
+	return content.sendTo(stream, stallLimit)
+}

@@ -1,0 +1,245 @@
+package service
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// counted counts the requests to a Viewer whose path holds a text.
+func (u *upstream) counted(text string) *atomic.Int64 {
+	n := &atomic.Int64{}
+	u.replace(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, text) {
+			n.Add(1)
+		}
+		return false
+	})
+	return n
+}
+
+func TestGetArtifact_ByEveryForm(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	two := int32(2)
+	for _, tt := range []struct {
+		name string
+		req  *runicornv1.GetArtifactRequest
+		want string
+	}{
+		{"name is the latest", &runicornv1.GetArtifactRequest{Name: "resnet-model"}, "resnet-model:v3"},
+		{"name:vN", &runicornv1.GetArtifactRequest{Name: "resnet-model:v1"}, "resnet-model:v1"},
+		{"name:N", &runicornv1.GetArtifactRequest{Name: "resnet-model:2"}, "resnet-model:v2"},
+		{"name:alias", &runicornv1.GetArtifactRequest{Name: "resnet-model:latest"}, "resnet-model:v3"},
+		{"a version", &runicornv1.GetArtifactRequest{Name: "resnet-model", Version: &two}, "resnet-model:v2"},
+		{"an alias", &runicornv1.GetArtifactRequest{Name: "resnet-model", Alias: "latest", Type: "model"}, "resnet-model:v3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp, err := h.artifacts.GetArtifact(t.Context(), tt.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := resp.GetArtifactVersion()
+			if v.GetArtifactId() != tt.want || v.GetType() != "model" || v.GetFileCount() != 2 || len(v.GetMetadata()) != 2 {
+				t.Errorf("got %v", v)
+			}
+			// The Viewer's details call every version "latest".
+			if isLatest := len(v.GetAliases()) == 1; isLatest != (v.GetVersion() == 3) {
+				t.Errorf("aliases %q of version %d", v.GetAliases(), v.GetVersion())
+			}
+		})
+	}
+}
+
+func TestGetArtifact_WhatThereIsNot(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	for _, req := range []*runicornv1.GetArtifactRequest{
+		{Name: "nothing"},
+		{Name: "nothing:v1"},
+		{Name: "resnet-model:v99"},
+		{Name: "resnet-model:champion"},
+		{Name: "resnet-model", Alias: "champion"},
+		{Name: "resnet-model", Type: "dataset"},
+	} {
+		_, err := h.artifacts.GetArtifact(t.Context(), req)
+		wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+		_, err = h.artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{
+			Name: req.GetName(), Alias: req.GetAlias(), Type: req.GetType(),
+		})
+		wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+	}
+}
+
+func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	asked := h.upstreams[0].counted("/")
+	one := int32(1)
+	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2fb", "/etc", "a/b", ":v1", "m\x00"} {
+		_, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: name})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: name, Version: &one})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	}
+	zero := int32(0)
+	_, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "m", Version: &zero})
+	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	_, err = h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "m:v1", Version: &one})
+	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	for _, name := range []string{"m", "m:latest"} {
+		_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: name, ToStage: stages["staging"]})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: name})
+		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d requests upstream", n)
+	}
+}
+
+func TestListArtifacts_PagesOverViewers(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen05, demoviewer.Gen06)
+	var got []string
+	req := &runicornv1.ListArtifactsRequest{Viewer: "-", PageSize: 1}
+	for {
+		page, err := h.artifacts.ListArtifacts(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A Viewer without artifacts is named, so nobody takes the count for all.
+		if page.TotalSize != nil || len(page.GetUnreachable()) != 1 || codes.Code(page.GetUnreachable()[0].GetStatus().GetCode()) != codes.Unimplemented { //nolint:gosec // a code
+			t.Fatalf("total %v, unreachable %v", page.TotalSize, page.GetUnreachable())
+		}
+		for _, a := range page.GetArtifacts() {
+			got = append(got, a.GetViewer()+"/"+a.GetName())
+		}
+		if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {
+			break
+		}
+	}
+	want := []string{"v053/cifar-mini", "v053-2/cifar-mini", "v053/resnet-model", "v053-2/resnet-model"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	page, err := h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Type: "dataset"})
+	if err != nil || len(page.GetArtifacts()) != 1 || page.GetTotalSize() != 1 {
+		t.Errorf("of a type: %v, %v", page, err)
+	}
+	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "v060"})
+	if info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); info.GetMetadata()["instead"] == "" {
+		t.Errorf("metadata %v", info.GetMetadata())
+	}
+}
+
+func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+	_, err := h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "-"})
+	wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
+	h = newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+	h.upstreams[1].down()
+	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "-"})
+	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+}
+
+// TestPromotedVersion: Viewer 0.5.3 answers 500 for the details and the files
+// of a version that it has promoted itself.
+func TestPromotedVersion(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	moved, err := h.artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: "resnet-model:v2", ToStage: stages["staging"], Notes: "good"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &runicornv1.PromoteArtifactResponse{ArtifactId: "resnet-model:v2", FromStage: stages["experimental"], ToStage: stages["staging"]}
+	if diff := cmp.Diff(want, moved, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+	resp, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "resnet-model:v2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := resp.GetArtifactVersion()
+	if v.GetVersion() != 2 || v.GetFileCount() != 2 || v.GetDescription() != "checkpoint 2" || v.GetLifecycleStage() != stages["staging"] {
+		t.Errorf("got %v", v)
+	}
+	var lost []string
+	for _, m := range v.GetMissing() {
+		lost = append(lost, m.GetField())
+	}
+	if got := strings.Join(lost, " "); got != "update_time created_by_user reference_count metadata tags manifest_digest" {
+		t.Errorf("missing %s", got)
+	}
+	_, err = h.artifacts.ListArtifactFiles(t.Context(), &runicornv1.ListArtifactFilesRequest{Name: "resnet-model:v2"})
+	wantError(t, err, codes.FailedPrecondition, "STATE_CONFLICT")
+	if _, err := h.artifacts.ListArtifactFiles(t.Context(), &runicornv1.ListArtifactFilesRequest{Name: "resnet-model:v1"}); err != nil {
+		t.Errorf("files of another version: %v", err)
+	}
+	_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: "resnet-model:1", ToStage: stages["production"]})
+	wantError(t, err, codes.InvalidArgument, "VIEWER_REFUSED_REQUEST")
+}
+
+func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	for range 2 { // the mark changes nothing, so that it can be set again
+		resp, err := h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "resnet-model:v2"})
+		if err != nil || !resp.GetStillReadable() {
+			t.Fatalf("marked: %v, %v", resp, err)
+		}
+	}
+	if _, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "resnet-model:v2"}); err != nil {
+		t.Errorf("a marked version: %v", err)
+	}
+	resp, err := h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
+	if err != nil || resp.GetStillReadable() || resp.GetArtifactId() != "resnet-model:v2" {
+		t.Fatalf("removed: %v, %v", resp, err)
+	}
+	_, err = h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "resnet-model:v2"})
+	wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
+	wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+	versions, err := h.artifacts.ListArtifactVersions(t.Context(), &runicornv1.ListArtifactVersionsRequest{Name: "resnet-model"})
+	if err != nil || len(versions.GetArtifactVersions()) != 2 || versions.GetArtifactVersions()[0].GetVersion() != 3 {
+		t.Errorf("left: %v, %v", versions, err)
+	}
+}
+
+func TestArtifacts_OfOneNameAndSeveralTypes(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/artifacts" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprint(w, `[{"name":"x","type":"model","latest_version":1},{"name":"x","type":"dataset","latest_version":2}]`)
+		return true
+	})
+	_, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "x"})
+	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "x:1", Permanent: true})
+	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+}
+
+func TestArtifactLineageAndStats(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	graph, err := h.artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{Name: "resnet-model:3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if graph.GetRootNodeId() != "resnet-model:v3" || len(graph.GetNodes()) != 2 || len(graph.GetEdges()) != 1 {
+		t.Fatalf("graph %v", graph)
+	}
+	maker, edge := graph.GetNodes()[1], graph.GetEdges()[0]
+	if maker.GetRunId() == "" || edge.GetSource() != maker.GetNodeId() || edge.GetTarget() != "resnet-model:v3" || edge.GetType() != "produces" {
+		t.Errorf("maker %v, edge %v", maker, edge)
+	}
+	stats, err := h.artifacts.GetArtifactStats(t.Context(), &runicornv1.GetArtifactStatsRequest{})
+	if err != nil || stats.GetVersionCount() != 4 || len(stats.GetTypes()) != 2 || stats.GetTypes()[1].GetType() != "model" {
+		t.Errorf("stats %v, %v", stats, err)
+	}
+}

@@ -1,0 +1,198 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// listImages lists the images of a run in the order of logging. All of it is
+// in the event file, captions and times too, which the image list of 0.7.2
+// leaves out; that list says only which files are still there.
+func listImages(ctx context.Context, t target, key string) ([]placed[*runicornv1.Image], error) {
+	kept, err := keptImages(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var out []placed[*runicornv1.Image]
+	err = readMedia(ctx, t, func(m *eventlog.Media) error {
+		file, err := restclient.MediaFile(m.Path)
+		isServed := err == nil && (kept == nil || kept[file]) // a path that leaves the run's folder is no image of it
+		if isServed && (key == "" || validText(m.Key) == key) {
+			at := position{key: numberKey(float64(m.Position))}
+			out = append(out, placed[*runicornv1.Image]{position: at, item: imageOf(t.runID, m)})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// keptImages asks a Viewer that has an image list which files there are; nil
+// if it has none. It is asked before the event file is read, so that an image
+// logged in between is left out rather than listed without its file.
+func keptImages(ctx context.Context, t target) (map[restclient.RunFile]bool, error) {
+	list, err := t.Client.Images(ctx, t.runID)
+	switch e, ok := errors.AsType[*restclient.Error](err); {
+	case ok && e.Kind == restclient.KindUnsupported:
+		return nil, nil //nolint:nilnil // 0.6 has images, but no list of them
+	case err != nil:
+		return nil, err
+	}
+	kept := make(map[restclient.RunFile]bool, len(list.Images))
+	for i := range list.Images {
+		kept[list.Images[i].File] = true
+	}
+	return kept, nil
+}
+
+// imageOf converts an image event.
+func imageOf(runID string, m *eventlog.Media) *runicornv1.Image {
+	out := &runicornv1.Image{
+		AssetId: imageID(runID, m.Position, m.Path), Key: validText(m.Key),
+		Caption: validText(m.Caption), FileName: validText(path.Base(m.Path)),
+	}
+	if m.HasStep {
+		out.Step = &m.Step
+	}
+	if m.HasTime && m.Time > 0 && m.Time <= maxSeconds {
+		out.LogTime = timeOf(time.UnixMicro(int64(m.Time * 1e6)))
+	}
+	return out
+}
+
+// readMedia reads the image events of a run.
+func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) error {
+	part, err := t.Client.EventFile(ctx, t.runID, 0)
+	if err != nil {
+		return noRunFiles(err)
+	}
+	if part.State == restclient.FileGone {
+		err = runGone(t)
+	} else {
+		err = lineTooLong(t, scanMedia(part, put))
+	}
+	return errors.Join(err, part.Close())
+}
+
+// scanMedia reads an event file from its beginning. A file of metrics passes
+// through a buffer that is as long as its longest line.
+func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
+	var parser eventlog.Parser
+	handler := eventlog.Handler{Media: put}
+	buf, held, base := make([]byte, 256<<10), 0, int64(0)
+	for {
+		n, readErr := r.Read(buf[held:])
+		held += n
+		used, err := parser.Parse(buf[:held], base, handler)
+		if err != nil {
+			return err
+		}
+		copy(buf, buf[used:held])
+		held, base = held-used, base+int64(used)
+		switch {
+		case readErr == io.EOF:
+			_, err := parser.Finish(buf[:held], base, handler)
+			return err
+		case readErr != nil:
+			return readErr
+		case held == len(buf):
+			buf = append(buf, make([]byte, len(buf))...)
+		}
+	}
+}
+
+// maxImageLine is how much of the event file is read to find one image's
+// line again, in bytes; a caption is that long at most.
+const maxImageLine = 1 << 20
+
+// findImage finds the file that an image's id stands for, by reading its line
+// again.
+func findImage(ctx context.Context, t target, id, rest string) (restclient.RunFile, error) {
+	position, sum, ok := imagePlace(rest)
+	if !ok {
+		return "", invalid("asset_id", "is damaged")
+	}
+	part, err := t.Client.ReadFile(ctx, t.runID, restclient.FileEvents, position, maxImageLine)
+	if err != nil {
+		return "", noRunFiles(err)
+	}
+	if part.State == restclient.FileGone {
+		return "", errors.Join(runGone(t), part.Close())
+	}
+	file, err := imageAt(part, position, sum)
+	if err = errors.Join(err, part.Close()); err != nil {
+		return "", err
+	}
+	if file == "" {
+		return "", noAsset(t, id, "the event file has no such image there")
+	}
+	return file, nil
+}
+
+// imageAt reads the image event at the beginning of a part of the event file;
+// empty if there is another thing.
+func imageAt(part *restclient.FilePart, position int64, sum string) (file restclient.RunFile, err error) {
+	if _, err := io.CopyN(io.Discard, part, position-part.Offset); err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("skip to the image event: %w", err)
+	}
+	line, err := io.ReadAll(io.LimitReader(part, maxImageLine))
+	if err != nil {
+		return "", err
+	}
+	if end := bytes.IndexByte(line, '\n'); end >= 0 {
+		line = line[:end]
+	}
+	var parser eventlog.Parser
+	_, err = parser.Finish(line, position, eventlog.Handler{Media: func(m *eventlog.Media) error {
+		if shortSum(m.Path, 6) != sum {
+			return nil
+		}
+		file, err = restclient.MediaFile(m.Path)
+		return err
+	}})
+	return file, err
+}
+
+// noRunFiles is the error of a Viewer that serves no files of runs: 0.5. What
+// restclient says to use instead stands for metrics only.
+func noRunFiles(err error) error {
+	e, ok := errors.AsType[*restclient.Error](err)
+	if !ok || e.Kind != restclient.KindUnsupported {
+		return err
+	}
+	lacking := *e
+	lacking.Instead = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
+	return &lacking
+}
+
+// mediaTypes are those of a run's own files, which the Viewer would guess by
+// the tables of its machine.
+var mediaTypes = map[string]string{
+	".jsonl": "application/x-ndjson",
+	".json":  "application/json",
+	".txt":   "text/plain; charset=utf-8",
+	".png":   "image/png",
+	".jpg":   "image/jpeg",
+	".jpeg":  "image/jpeg",
+	".gif":   "image/gif",
+	".webp":  "image/webp",
+	".bmp":   "image/bmp",
+	".svg":   "image/svg+xml",
+}
+
+// mediaTypeOf guesses by the name.
+func mediaTypeOf(name string) string {
+	if t, ok := mediaTypes[strings.ToLower(path.Ext(name))]; ok {
+		return t
+	}
+	return unknownMedia
+}

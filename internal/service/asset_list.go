@@ -1,0 +1,128 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+const anyAsset = runicornv1.AssetType_ASSET_TYPE_UNSPECIFIED
+
+// listAssets lists what a run keeps, then its own files.
+func listAssets(ctx context.Context, t target, only runicornv1.AssetType) ([]*runicornv1.Asset, error) {
+	assets, err := t.Client.Assets(ctx, t.runID)
+	if err != nil {
+		return nil, err
+	}
+	reads, ctx := errgroup.WithContext(ctx)
+	var refs assetRefs
+	reads.Go(func() (err error) {
+		refs, err = readRefs(ctx, t)
+		return err
+	})
+	files := make([]*runicornv1.Asset, len(runFiles))
+	for i, f := range runFiles {
+		reads.Go(func() (err error) {
+			files[i], err = statRunFile(ctx, t, f)
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
+	var out []*runicornv1.Asset
+	for i := range assets.Assets {
+		out = append(out, assetOf(t, &assets.Assets[i], refs))
+	}
+	out = append(out, files...)
+	return slices.DeleteFunc(out, func(a *runicornv1.Asset) bool {
+		return a == nil || only != anyAsset && a.GetType() != only
+	}), nil
+}
+
+// assetOf converts one asset.
+func assetOf(t target, a *restclient.Asset, refs assetRefs) *runicornv1.Asset {
+	out := &runicornv1.Asset{
+		AssetId: assetIDOf(assetKind, t.runID, a.ID), Type: assetTypes[a.Kind], Name: validText(a.Name.Value),
+		Context: validText(a.Context.Value), Source: validText(string(a.Source)), Description: validText(a.Description.Value),
+		Saved: a.Saved, Fingerprint: validText(a.Fingerprint), FingerprintKind: validText(a.FingerprintKind.Value),
+		SizeBytes: int64Of(a.Size), FileCount: int32Of(a.Files), Metadata: valuesOf(a.Values),
+	}
+	if a.SourceType.Known {
+		if out.Metadata == nil {
+			out.Metadata = make(map[string]*runicornv1.Value, 1)
+		}
+		out.Metadata["source_type"] = &runicornv1.Value{Kind: &runicornv1.Value_Text{Text: validText(a.SourceType.Value)}}
+	}
+	if ref, ok := refs[refKey{string(a.Kind), a.Fingerprint}]; ok && a.Fingerprint != "" {
+		out.ReferenceCount = int32Of(ref.RefCount)
+		for _, runID := range ref.OtherRuns {
+			out.OtherRunIds = append(out.OtherRunIds, validText(runID))
+		}
+	}
+	return out
+}
+
+// refKey is by what an asset is found in the Viewer's index: its own ids there
+// are not in the list of assets.
+type refKey struct{ kind, fingerprint string }
+
+// assetRefs says who else uses what a run keeps.
+type assetRefs map[refKey]*restclient.AssetRef
+
+// readRefs asks the index. It has nothing on a Viewer of 0.7 without one, of
+// runs with ids of their own, and of runs that it has not met.
+func readRefs(ctx context.Context, t target) (assetRefs, error) {
+	refs, err := t.Client.AssetRefs(ctx, t.runID)
+	if e, ok := errors.AsType[*restclient.Error](err); ok {
+		switch e.Kind {
+		case restclient.KindUnsupported, restclient.KindBadRequest, restclient.KindNotFound:
+			return nil, nil //nolint:nilnil // an index without the run knows of no references
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make(assetRefs, len(refs.Orphaned)+len(refs.Shared))
+	for _, list := range [][]restclient.AssetRef{refs.Orphaned, refs.Shared} {
+		for i := range list {
+			out[refKey{list[i].Type.Value, list[i].Fingerprint.Value}] = &list[i]
+		}
+	}
+	return out, nil
+}
+
+// statRunFile looks at a file of the run; nil if there is none.
+func statRunFile(ctx context.Context, t target, f runFile) (*runicornv1.Asset, error) {
+	part, err := t.Client.ReadFile(ctx, t.runID, f.file, 0, 1) // the size comes with any byte
+	if err != nil {
+		return nil, err
+	}
+	if err := part.Close(); err != nil {
+		return nil, err
+	}
+	switch part.State {
+	case restclient.FileNotYet:
+		return nil, nil //nolint:nilnil // the run may yet get one
+	case restclient.FileGone:
+		return nil, runGone(t)
+	}
+	out := &runicornv1.Asset{
+		AssetId: assetIDOf(fileKind, t.runID, f.id), Type: runicornv1.AssetType_ASSET_TYPE_RUN_FILE,
+		Name: string(f.file), Saved: true, FileCount: new(int32(1)),
+	}
+	if part.Size >= 0 {
+		out.SizeBytes = &part.Size
+	}
+	return out, nil
+}
+
+// runGone is the error of a run that went away.
+func runGone(t target) error {
+	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
+}

@@ -1,0 +1,56 @@
+package service
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// defaultStreamBytes is the budget where Deps has none.
+const defaultStreamBytes = 256 << 20
+
+// budget bounds the memory of what streams must hold as a whole before they can
+// send it, over all streams of the process. It is safe for concurrent use.
+type budget struct {
+	max  int64
+	used atomic.Int64
+}
+
+// take books bytes, or refuses them. Whoever took them gives them back.
+func (b *budget) take(bytes int64) error {
+	if b.used.Add(bytes) <= b.max {
+		return nil
+	}
+	b.used.Add(-bytes)
+	return &failure{
+		code:   codes.ResourceExhausted,
+		reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		message: fmt.Sprintf("histories that are merged or thinned take more than the %d MiB that this server has for them; "+
+			"select fewer metrics or steps, or take the history as it was logged", b.max>>20),
+		metadata: map[string]string{"limit": "--stream-bytes"},
+	}
+}
+
+func (b *budget) give(bytes int64) { b.used.Add(-bytes) }
+
+// holding is what one stream has booked.
+type holding struct {
+	*budget
+	bytes int64
+}
+
+func (h *holding) add(bytes int64) error {
+	if err := h.take(bytes); err != nil {
+		return err
+	}
+	h.bytes += bytes
+	return nil
+}
+
+func (h *holding) release() {
+	h.give(h.bytes)
+	h.bytes = 0
+}

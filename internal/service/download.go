@@ -1,0 +1,152 @@
+package service
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+const (
+	// chunkSize is the most that one message carries, in bytes. The contract
+	// allows 256 KiB, but grpc-go takes its buffers from pools of 32 KiB and
+	// then of 1 MiB: a message that just fits into the first costs a thirtieth
+	// of the memory at the same speed. What one download holds is a small
+	// multiple of it, whatever the size of the file.
+	chunkSize = 32<<10 - 64
+	// stallLimit is how long a client may leave one chunk unread before the
+	// Viewer's stream is given up: streams are few (8 for each Viewer), and
+	// other callers wait for them.
+	stallLimit = time.Minute
+	// unknownMedia is the media type of bytes that nobody knows more about.
+	unknownMedia = "application/octet-stream"
+)
+
+// content is the content of one thing on its way to a client. It belongs to
+// one goroutine, and is closed by sendTo.
+type content struct {
+	target
+	id        string
+	name      string
+	mediaType string
+	etag      string // empty: it cannot be resumed
+	offset    int64  // where the body begins in the content
+	sent      int64  // bytes so far
+	total     int64  // of the whole content in bytes; -1 if unknown
+	body      io.ReadCloser
+	// zip counts what a zip holds; nil for all else.
+	zip         *zipCount
+	limitations []string
+}
+
+// downloadStream is where a content goes.
+type downloadStream = grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]
+
+// sendTo sends header, chunks and trailer, and no trailer unless all is well.
+// A client that leaves a message unread for longer than stall loses the
+// Viewer's stream.
+func (c *content) sendTo(stream downloadStream, stall time.Duration) (err error) {
+	defer func() { err = errors.Join(err, c.body.Close()) }()
+	if err := c.send(stream, c.header(), stall); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if err := c.sendChunks(stream, sum, stall); err != nil {
+		return err
+	}
+	if err := c.body.Close(); err != nil { // nobody has to wait until the client has read the end
+		return err
+	}
+	return stream.Send(&runicornv1.DownloadAssetResponse{Part: &runicornv1.DownloadAssetResponse_Trailer{
+		Trailer: &runicornv1.FileTrailer{SizeBytes: c.offset + c.sent, Sha256: hex.EncodeToString(sum.Sum(nil))},
+	}})
+}
+
+// sendChunks sends the content to its end, and adds it to the sum.
+func (c *content) sendChunks(stream downloadStream, sum hash.Hash, stall time.Duration) error {
+	for {
+		// Each message has bytes of its own: grpc-go may look at it after Send.
+		chunk := make([]byte, chunkSize)
+		n, readErr := io.ReadFull(c.body, chunk)
+		if n > 0 {
+			_, _ = sum.Write(chunk[:n]) // never fails, says hash.Hash
+			c.zip.add(chunk[:n])
+			part := &runicornv1.DownloadAssetResponse_Chunk{Chunk: chunk[:n]}
+			if err := c.send(stream, &runicornv1.DownloadAssetResponse{Part: part}, stall); err != nil {
+				return err
+			}
+			c.sent += int64(n)
+		}
+		switch {
+		case errors.Is(readErr, io.EOF), errors.Is(readErr, io.ErrUnexpectedEOF):
+			return c.complete()
+		case readErr != nil:
+			return readErr
+		}
+	}
+}
+
+// header is the first message.
+func (c *content) header() *runicornv1.DownloadAssetResponse {
+	h := &runicornv1.FileHeader{
+		FileName: safeFileName(c.name), ContentType: safeMediaType(c.mediaType),
+		Etag: c.etag, Offset: c.offset, Limitations: c.limitations,
+	}
+	if c.total >= 0 {
+		h.SizeBytes = &c.total
+	}
+	return &runicornv1.DownloadAssetResponse{Part: &runicornv1.DownloadAssetResponse_Header{Header: h}}
+}
+
+// send sends one message. While the client does not read, Send waits; after
+// the limit the Viewer's stream is closed under it, so that it is free for
+// others, and the call fails once the client reads on.
+func (c *content) send(stream downloadStream, message *runicornv1.DownloadAssetResponse, stall time.Duration) error {
+	closed := make(chan error, 1)
+	timer := time.AfterFunc(stall, func() { closed <- c.body.Close() })
+	err := stream.Send(message)
+	if timer.Stop() {
+		return err
+	}
+	closeErr := <-closed // the body belongs to this goroutine again
+	if err == nil {
+		err = c.stalled(stall)
+	}
+	return errors.Join(err, closeErr)
+}
+
+// stalled is the error of a client that stopped reading.
+func (c *content) stalled(stall time.Duration) error {
+	how := "begin again"
+	if c.etag != "" {
+		how = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.offset+c.sent)
+	}
+	return &failure{
+		code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", stall, how),
+		metadata: map[string]string{"limit": "download_stall", "viewer": c.Name},
+	}
+}
+
+// complete checks what has come against what was announced.
+func (c *content) complete() error {
+	if end := c.offset + c.sent; c.total >= 0 && end != c.total {
+		return &failure{
+			code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_STREAM_CUT,
+			message: fmt.Sprintf("viewer %s: the content ends after %d of %d bytes", c.Name, end, c.total),
+			metadata: map[string]string{
+				"viewer": c.Name, "bytes_delivered": strconv.FormatInt(c.sent, 10),
+			},
+		}
+	}
+	return c.zip.check(c.target, c.id)
+}

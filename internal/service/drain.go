@@ -1,0 +1,61 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// errStreamDrained ends the streams of a server that shuts down.
+var errStreamDrained = &failure{
+	code:    codes.Unavailable,
+	reason:  runicornv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+	message: "this server is shutting down; another one, or this one after its restart, goes on behind the last resume token",
+}
+
+// draining tells all streams that the server shuts down, without a goroutine for
+// each of them.
+type draining struct {
+	ctx context.Context //nolint:containedctx // it is over when the drain begins, and carries nothing
+}
+
+// newDraining watches the channel that is closed when the drain begins; nil means
+// never. Its one goroutine ends with that.
+func newDraining(begins <-chan struct{}) *draining {
+	if begins == nil {
+		return &draining{ctx: context.Background()}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() {
+		<-begins
+		cancel(errDraining)
+	}()
+	return &draining{ctx: ctx}
+}
+
+// watch returns a context of a stream that also ends, by errDraining, with the
+// drain. The caller calls stop.
+func (d *draining) watch(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	forget := context.AfterFunc(d.ctx, func() { cancel(errDraining) })
+	return ctx, func() {
+		forget()
+		cancel(nil)
+	}
+}
+
+// streamVerdict makes the error of a stream from that of its work: what its end
+// has brought about counts, and not what that has broken.
+func streamVerdict(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(context.Cause(ctx), errDraining), errors.Is(err, runlog.ErrHubClosed):
+		return errStreamDrained
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
+}

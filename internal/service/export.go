@@ -1,0 +1,138 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+)
+
+// exportStream is where an export goes.
+type exportStream = grpc.ServerStreamingServer[runicornv1.ExportExperimentResponse]
+
+// ExportExperiment sends experiments as one file.
+func (s *experimentService) ExportExperiment(req *runicornv1.ExportExperimentRequest, stream exportStream) error {
+	ctx := stream.Context()
+	j, err := s.newExport(ctx, req)
+	if err != nil {
+		return err
+	}
+	if err := j.describe(ctx); err != nil {
+		return err
+	}
+	return j.send(ctx, newExportSender(stream))
+}
+
+// exportFormats are the formats of the contract.
+var exportFormats = map[runicornv1.ExportFormat]export.Format{
+	runicornv1.ExportFormat_EXPORT_FORMAT_UNSPECIFIED: export.JSON,
+	runicornv1.ExportFormat_EXPORT_FORMAT_JSON:        export.JSON,
+	runicornv1.ExportFormat_EXPORT_FORMAT_CSV:         export.CSV,
+	runicornv1.ExportFormat_EXPORT_FORMAT_JSONL:       export.JSONLines,
+	runicornv1.ExportFormat_EXPORT_FORMAT_ARROW:       export.Arrow,
+	runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET:     export.Parquet,
+	runicornv1.ExportFormat_EXPORT_FORMAT_ZIP:         export.ZIP,
+	runicornv1.ExportFormat_EXPORT_FORMAT_MARKDOWN:    export.Markdown,
+	runicornv1.ExportFormat_EXPORT_FORMAT_HTML:        export.HTML,
+}
+
+// exporter is one export. It belongs to the goroutine of its call.
+type exporter struct {
+	*experimentService
+	targets   []target
+	runs      []*export.Run // of the targets, in their order
+	format    export.Format
+	layout    export.Layout
+	selection eventlog.Selection
+	withMedia bool
+	// isMerged says that a Viewer serves no event files, so that the points of
+	// its runs come from a merged table.
+	isMerged bool
+	missing  []string // files that the Viewers lost
+}
+
+// newExport reads the request. A run that is named twice is exported once.
+func (s *experimentService) newExport(ctx context.Context, req *runicornv1.ExportExperimentRequest) (*exporter, error) {
+	j := &exporter{
+		experimentService: s, format: exportFormats[req.GetFormat()], layout: export.Wide,
+		selection: metricSelection(req), withMedia: req.GetIncludeMedia(),
+	}
+	if req.GetLayout() == runicornv1.ExportLayout_EXPORT_LAYOUT_LONG {
+		j.layout = export.Long
+	}
+	var named []target
+	if req.GetRunId() != "" {
+		t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, t)
+	}
+	more, err := s.targets(ctx, req.GetViewer(), req.GetRunIds())
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool)
+	for _, t := range append(named, more...) {
+		if !known[t.name()] {
+			known[t.name()] = true
+			j.targets = append(j.targets, t)
+		}
+	}
+	return j, nil
+}
+
+// send makes the file in the way of its format. What is merged is written into
+// a spool first: a run's table is locked while it is read, and must not wait
+// for a slow client. What is read as it was logged is sent as it comes.
+func (j *exporter) send(ctx context.Context, to *exportSender) error {
+	switch {
+	case j.format == export.ZIP:
+		return j.sendZip(ctx, to)
+	case j.format == export.HTML || j.format == export.Markdown:
+		return j.sendReport(ctx, to)
+	case j.format == export.JSON:
+		return j.sendSpooled(ctx, to, j.writeDocument)
+	case j.format != export.JSONLines && j.layout == export.Wide:
+		return j.sendSpooled(ctx, to, j.writeWide)
+	case j.isMerged:
+		return j.sendSpooled(ctx, to, j.writeMergedPoints)
+	}
+	return j.sendPoints(ctx, to)
+}
+
+// header describes the file. The schema is that of a wide table, else nil.
+func (j *exporter) header(schema *export.Schema) *runicornv1.FileHeader {
+	h := &runicornv1.FileHeader{
+		FileName: validText(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
+		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
+	}
+	if j.withMedia && j.isMerged {
+		h.Limitations = append(h.Limitations, "A Viewer of 0.5 serves no images.")
+	}
+	return h
+}
+
+// sendPoints streams points or events in the order of logging.
+func (j *exporter) sendPoints(ctx context.Context, to *exportSender) error {
+	to.begin(j.header(nil))
+	points, err := export.NewPoints(j.format, to, len(j.runs) > 1, j.selection)
+	if err != nil {
+		return err
+	}
+	for i, t := range j.targets {
+		run := j.runs[i]
+		err := readEvents(ctx, t, eventlog.Handler{
+			Row:   func(row *eventlog.Row) error { return points.WriteRow(run, row) },
+			Media: func(m *eventlog.Media) error { return points.WriteMedia(run, m) },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(points.Close(), to.finish(j.missing))
+}

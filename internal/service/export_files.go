@@ -1,0 +1,132 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// ownFiles are the files of a run that a zip holds. A run lacks those that it
+// had no use for.
+var ownFiles = []restclient.RunFile{
+	restclient.FileEvents, restclient.FileLogs, restclient.FileStatus, restclient.FileSummary, restclient.FileMeta,
+}
+
+// maxImages bounds the images of one run in an export, for memory.
+const maxImages = 100_000
+
+// errManyImages refuses what nobody could open.
+var errManyImages = invalid("include_media", "the run has more than %d images", maxImages)
+
+// sendZip packs the runs' own files as they come.
+func (j *exporter) sendZip(ctx context.Context, to *exportSender) error {
+	to.begin(j.header(nil))
+	archive := export.NewArchive(to, j.Now(), j.runs)
+	for i, t := range j.targets {
+		for _, file := range ownFiles {
+			if err := pack(ctx, archive, j.runs[i], t, file); err != nil && !errors.Is(err, errNoFile) {
+				return err
+			}
+		}
+		if err := j.packImages(ctx, archive, j.runs[i], t); err != nil {
+			return err
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return err
+	}
+	return to.finish(j.missing)
+}
+
+// pack adds one file of a run; errNoFile says that the run has none such, and
+// then nothing was added.
+func pack(ctx context.Context, archive *export.Archive, run *export.Run, t target, file restclient.RunFile) (err error) {
+	body, err := openFile(ctx, t, file)
+	if err != nil {
+		return noRunFiles(err)
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	return archive.Add(archive.Name(run, string(file)), body)
+}
+
+// packImages adds the logged images, if they are asked for. Those whose file is
+// gone are named in the trailer.
+func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run *export.Run, t target) error {
+	images, err := j.media(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, m := range images {
+		file, err := restclient.MediaFile(m.Path)
+		if err != nil {
+			j.lose(t, m.Path) // it lies outside of the run, so it is no file of it
+			continue
+		}
+		if archive.Has(archive.Name(run, string(file))) {
+			continue
+		}
+		err = pack(ctx, archive, run, t, file)
+		if errors.Is(err, errNoFile) {
+			j.lose(t, m.Path)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lose notes a file that the Viewer does not have any more.
+func (j *exporter) lose(t target, path string) {
+	j.missing = append(j.missing, validText(t.runID+"/"+path))
+}
+
+// media reads the image events of a run, if they are asked for and there are
+// any to be had.
+func (j *exporter) media(ctx context.Context, t target) ([]eventlog.Media, error) {
+	if !j.withMedia {
+		return nil, nil
+	}
+	caps, err := t.Client.Capabilities(ctx)
+	if err != nil || !caps.Has(restclient.CapFiles) {
+		return nil, err
+	}
+	images := []eventlog.Media{}
+	err = readEvents(ctx, t, eventlog.Handler{Media: func(m *eventlog.Media) error {
+		if len(images) == maxImages {
+			return errManyImages
+		}
+		images = append(images, *m)
+		return nil
+	}})
+	return images, err
+}
+
+// images are the logged images with what opens them.
+func (j *exporter) images(ctx context.Context, t target) ([]export.Image, error) {
+	media, err := j.media(ctx, t)
+	if err != nil || media == nil {
+		return nil, err
+	}
+	images := make([]export.Image, 0, len(media))
+	for _, m := range media {
+		images = append(images, export.Image{Media: m, Open: func() (io.ReadCloser, error) {
+			file, err := restclient.MediaFile(m.Path)
+			if err == nil {
+				var body io.ReadCloser
+				if body, err = openFile(ctx, t, file); err == nil {
+					return body, nil
+				}
+			}
+			if _, refused := errors.AsType[*restclient.IDError](err); !refused && !errors.Is(err, errNoFile) {
+				return nil, err
+			}
+			j.lose(t, m.Path)
+			return nil, nil
+		}})
+	}
+	return images, nil
+}

@@ -1,0 +1,193 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// errNoFile says that a run has no such file.
+var errNoFile = errors.New("the run has no such file")
+
+const (
+	// partSize is how much of a file is read in one call. The part is held, so
+	// that a client that reads slowly holds none of a Viewer's connections;
+	// restclient counts calls up to this size as light.
+	partSize = 4 << 20
+	// partOverlap is how many bytes are read again with the next part: a file
+	// that was replaced meanwhile hardly has the same ones at that place.
+	partOverlap = 256
+)
+
+// partReader reads a file of a run part by part, up to the size that it had
+// when it was opened: what a live run adds meanwhile is not in it.
+type partReader struct {
+	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
+	t    target
+	file restclient.RunFile
+
+	part []byte    // what was read, and not taken yet
+	tail []byte    // the end of what was taken
+	next int64     // where the next part begins
+	end  int64     // the size of the file when it was opened
+	rest io.Closer // a body that ignores ranges and is read as it comes, nil if there is none
+	body io.Reader
+}
+
+// openFile opens a file of a run. errNoFile says that it has none such.
+func openFile(ctx context.Context, t target, file restclient.RunFile) (*partReader, error) {
+	r := &partReader{ctx: ctx, t: t, file: file, end: -1}
+	part, err := t.Client.ReadFile(ctx, t.runID, file, 0, partSize)
+	if err != nil {
+		return nil, err
+	}
+	switch part.State {
+	case restclient.FileWhole:
+		r.body, r.rest = part, part
+		return r, nil
+	case restclient.FileRanged:
+		r.end = part.Size
+		err = r.take(part, 0)
+	case restclient.FileUnchanged: // it is empty
+		r.end = 0
+	case restclient.FileNotYet:
+		err = errNoFile
+	default:
+		err = runSource{t}.gone()
+	}
+	return r, errors.Join(err, part.Close())
+}
+
+// Read reads what is there of the part at hand, or the next one.
+func (r *partReader) Read(b []byte) (int, error) {
+	if r.body != nil {
+		return r.body.Read(b)
+	}
+	for len(r.part) == 0 {
+		if r.next >= r.end {
+			return 0, io.EOF
+		}
+		if err := r.fetch(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, r.part)
+	r.part = r.part[n:]
+	return n, nil
+}
+
+// fetch reads the next part, and compares where it overlaps with the last one.
+func (r *partReader) fetch() (err error) {
+	from := r.next - int64(len(r.tail))
+	part, err := r.t.Client.ReadFile(r.ctx, r.t.runID, r.file, from, min(partSize, r.end-from))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, part.Close()) }()
+	switch part.State {
+	case restclient.FileGone:
+		return runSource{r.t}.gone()
+	case restclient.FileRanged:
+	default: // shorter than it was, or gone, or suddenly without ranges
+		return r.replaced()
+	}
+	tail := make([]byte, len(r.tail))
+	if _, err := io.ReadFull(part, tail); err != nil {
+		return err
+	}
+	if !bytes.Equal(tail, r.tail) {
+		return r.replaced()
+	}
+	return r.take(part, len(tail))
+}
+
+// take holds a part of the file, of which so many bytes have been read.
+func (r *partReader) take(part *restclient.FilePart, skipped int) error {
+	want := min(partSize-int64(skipped), r.end-r.next)
+	if int64(cap(r.part)) < want {
+		r.part = make([]byte, want)
+	}
+	r.part = r.part[:want]
+	if _, err := io.ReadFull(part, r.part); err != nil {
+		r.part = nil
+		return fmt.Errorf("read %s: %w", r.file, err)
+	}
+	r.next += want
+	r.tail = append(r.tail[:0], r.part[max(0, want-partOverlap):]...)
+	return nil
+}
+
+// replaced is the error of a file that is another one than before.
+func (r *partReader) replaced() error {
+	return &failure{
+		code: codes.FailedPrecondition, reason: runicornv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.name(), r.file),
+		metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.runID},
+	}
+}
+
+// Close gives a connection back that may be held.
+func (r *partReader) Close() error {
+	if r.rest == nil {
+		return nil
+	}
+	return r.rest.Close()
+}
+
+// readEvents reads a run's event file from its beginning, in constant memory.
+// A run that has none has logged nothing.
+func readEvents(ctx context.Context, t target, h eventlog.Handler) (err error) {
+	file, err := openFile(ctx, t, restclient.FileEvents)
+	if errors.Is(err, errNoFile) {
+		return nil
+	}
+	if err != nil {
+		return noRunFiles(err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	var parser eventlog.Parser
+	buf, held, base := make([]byte, 256<<10), 0, int64(0)
+	for {
+		n, readErr := file.Read(buf[held:])
+		held += n
+		used, err := parser.Parse(buf[:held], base, h)
+		if err != nil {
+			return lineTooLong(t, err)
+		}
+		copy(buf, buf[used:held])
+		held, base = held-used, base+int64(used)
+		switch {
+		case readErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
+			return lastLine(ctx, t, &parser, buf[:held], base, h)
+		case readErr != nil:
+			return readErr
+		case held == len(buf):
+			buf = append(buf, make([]byte, len(buf))...)
+		}
+	}
+}
+
+// lastLine takes what stands behind the last newline: it counts if it is
+// complete and nothing will follow.
+func lastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
+	if len(rest) == 0 {
+		return nil
+	}
+	var judge eventlog.Parser
+	if isWhole, err := judge.Finish(rest, base, eventlog.Handler{}); err != nil || !isWhole {
+		return lineTooLong(t, err)
+	}
+	if hasEnded, err := (runSource{t}).HasEnded(ctx); err != nil || !hasEnded {
+		return err
+	}
+	_, err := parser.Finish(rest, base, h)
+	return lineTooLong(t, err)
+}

@@ -1,0 +1,161 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+)
+
+// maxMergedExports is how many exports of merged tables a process makes at
+// once. Each holds its run's table, about 65 MiB for a million rows of six
+// metrics, and a temporary file of the size of the export until the client has
+// read it.
+const maxMergedExports = 4
+
+// exportSlots counts the merged exports of the process. Its zero value is
+// ready, and it is safe for concurrent use.
+type exportSlots struct{ held atomic.Int32 }
+
+// take takes a slot, or says that there is none: an export may last as long as
+// its client likes, so that waiting for one has no end.
+func (s *exportSlots) take() (release func(), err error) {
+	if s.held.Add(1) > maxMergedExports {
+		s.held.Add(-1)
+		return nil, &failure{
+			code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			message: fmt.Sprintf("%d exports of merged tables are being made or read already; try again later, "+
+				"or take the long layout or JSON Lines, which are not bounded", maxMergedExports),
+			metadata: map[string]string{"limit": "merged exports"},
+		}
+	}
+	return func() { s.held.Add(-1) }, nil
+}
+
+// sendSpooled makes a file in a spool, and sends it when it is complete. The
+// schema is that of a wide table, else nil.
+func (j *exporter) sendSpooled(ctx context.Context, to *exportSender, write func(context.Context, *spool) (*export.Schema, error)) (err error) {
+	release, err := j.exports.take()
+	if err != nil {
+		return err
+	}
+	defer release()
+	out := &spool{}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	schema, err := write(ctx, out)
+	if err != nil {
+		return err
+	}
+	header := j.header(schema)
+	header.SizeBytes = &out.size
+	to.begin(header)
+	if err := out.copyTo(to); err != nil {
+		return err
+	}
+	return to.finish(j.missing)
+}
+
+// maxSpooledMemory is how much of a spool is held in memory: what is smaller
+// needs no disk.
+const maxSpooledMemory = 4 << 20
+
+// spool holds a file while it is made: in memory, and in a temporary file from
+// maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
+type spool struct {
+	memory bytes.Buffer
+	file   *os.File
+	size   int64
+}
+
+// Write adds to the file.
+func (s *spool) Write(b []byte) (int, error) {
+	if s.file == nil && s.memory.Len()+len(b) > maxSpooledMemory {
+		if err := s.spill(); err != nil {
+			return 0, err
+		}
+	}
+	s.size += int64(len(b))
+	if s.file == nil {
+		return s.memory.Write(b)
+	}
+	n, err := s.file.Write(b)
+	return n, noSpace(err)
+}
+
+// spill goes on in a file, which is taken off the directory at once where the
+// system allows it, so that a killed process leaves nothing behind.
+func (s *spool) spill() error {
+	file, err := os.CreateTemp("", "runicorn-grpc-export-")
+	if err != nil {
+		return noSpace(err)
+	}
+	s.file = file
+	_ = os.Remove(file.Name()) // Windows keeps open files: Close removes it there
+	_, err = s.memory.WriteTo(file)
+	s.memory = bytes.Buffer{}
+	return noSpace(err)
+}
+
+// noSpace is the error of a temporary file that cannot be written, without its
+// place.
+func noSpace(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{
+		code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, cause: err,
+		message:  "this server has no room for the temporary file of an export of this size; take the long layout or JSON Lines, which need none",
+		metadata: map[string]string{"limit": "temporary files"},
+	}
+}
+
+// reset makes the spool empty.
+func (s *spool) reset() error {
+	s.memory.Reset()
+	s.size = 0
+	if s.file == nil {
+		return nil
+	}
+	_, err := s.file.Seek(0, io.SeekStart)
+	return errors.Join(err, s.file.Truncate(0))
+}
+
+// copyTo reads the file from its beginning.
+func (s *spool) copyTo(w io.Writer) error {
+	if s.file == nil {
+		_, err := w.Write(s.memory.Bytes())
+		return err
+	}
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read the export again: %w", err)
+	}
+	n, err := io.CopyBuffer(w, onlyReader{s.file}, make([]byte, chunkSize))
+	if err == nil && n != s.size {
+		err = fmt.Errorf("read the export again: %w", io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// onlyReader hides that a file could copy itself, with a buffer of its own.
+type onlyReader struct{ io.Reader }
+
+// Close forgets the file.
+func (s *spool) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	if gone := os.Remove(s.file.Name()); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
+}

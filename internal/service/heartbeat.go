@@ -1,0 +1,97 @@
+package service
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// defaultHeartbeat is how long a stream is silent at most where the request does
+// not say.
+const defaultHeartbeat = 15 * time.Second
+
+// heartbeatInterval reads a request's interval.
+func heartbeatInterval(d *durationpb.Duration) time.Duration {
+	if d == nil {
+		return defaultHeartbeat
+	}
+	return d.AsDuration()
+}
+
+// upstreamStates are the contract's words, and severity which of two is worse.
+var upstreamStates = map[runlog.UpstreamState]runicornv1.UpstreamState{
+	runlog.UpstreamUnknown:     runicornv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
+	runlog.UpstreamOK:          runicornv1.UpstreamState_UPSTREAM_STATE_OK,
+	runlog.UpstreamFailing:     runicornv1.UpstreamState_UPSTREAM_STATE_FAILING,
+	runlog.UpstreamRateLimited: runicornv1.UpstreamState_UPSTREAM_STATE_RATE_LIMITED,
+}
+
+var severity = map[runlog.UpstreamState]int{
+	runlog.UpstreamOK: 0, runlog.UpstreamUnknown: 1, runlog.UpstreamRateLimited: 2, runlog.UpstreamFailing: 3,
+}
+
+// pulse puts the health of several runs together: the state of the worst, the
+// oldest success, and the sum of what is countable.
+type pulse struct {
+	worst    runlog.Health
+	isTaken  bool
+	behind   int64
+	newest   float64
+	interval time.Duration
+	broken   uint64 // malformed lines
+	unplaced uint64
+}
+
+// take adds one.
+func (p *pulse) take(h *runlog.Health) {
+	oldest := h.LastSuccess
+	if p.isTaken && p.worst.LastSuccess.Before(oldest) {
+		oldest = p.worst.LastSuccess
+	}
+	if !p.isTaken || severity[h.State] > severity[p.worst.State] {
+		p.worst = *h
+	}
+	p.worst.LastSuccess = oldest
+	if p.behind < 0 || h.BehindBytes < 0 {
+		p.behind = -1
+	} else {
+		p.behind += h.BehindBytes
+	}
+	if h.HasNewest {
+		p.newest = max(p.newest, h.NewestTime)
+	}
+	p.interval = max(p.interval, h.PollInterval)
+	p.broken += h.MalformedLines
+	p.unplaced += h.UnplacedPoints
+	p.isTaken = true
+}
+
+// message is the heartbeat.
+func (p *pulse) message(ctx context.Context) *runicornv1.Heartbeat {
+	out := &runicornv1.Heartbeat{
+		LastSuccessTime: timeOf(p.worst.LastSuccess),
+		UpstreamState:   upstreamStates[p.worst.State],
+		MalformedLines:  int64(p.broken),   //nolint:gosec // fewer than the file has bytes
+		UnplacedPoints:  int64(p.unplaced), //nolint:gosec // as above
+	}
+	if p.worst.LastError != nil {
+		out.LastError = statusOf(ctx, p.worst.LastError).Proto()
+	}
+	if p.isTaken && p.behind >= 0 {
+		out.BehindBytes = &p.behind
+	}
+	if p.interval > 0 {
+		out.PollInterval = durationpb.New(p.interval)
+	}
+	if p.newest > 0 && p.newest < maxSeconds {
+		seconds, fraction := math.Modf(p.newest)
+		out.NewestPointTime = &timestamppb.Timestamp{Seconds: int64(seconds), Nanos: int32(fraction * 1e9)}
+	}
+	return out
+}

@@ -1,0 +1,54 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+var _ runlog.LogSource = runSource{}
+
+// ReadLog reads the text log, from 0.6 on.
+func (s runSource) ReadLog(ctx context.Context, offset, length int64) (*runlog.Part, error) {
+	file, err := s.Client.LogFile(ctx, s.runID, offset, length)
+	return s.part(file, err)
+}
+
+// What stands for a line that the Viewer does not show, and what makes a line too
+// long that was cut there: followed logs mark both as lossy.
+const (
+	notText = "\xff"
+	cutMark = "…"
+)
+
+// StreamLog reads the text log over the WebSocket, which is all that 0.5.3 has.
+func (s runSource) StreamLog(ctx context.Context, yield func(line string) error, atRest func()) error {
+	err := s.Client.StreamLog(ctx, s.runID, func(line restclient.LogLine) error {
+		switch {
+		case line.IsLost:
+			return yield(notText)
+		case line.IsCut:
+			return yield(line.Text + cutMark)
+		}
+		return yield(line.Text)
+	}, atRest)
+	return markGone(err)
+}
+
+// part makes runlog's answer of a ranged read.
+func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, error) {
+	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
+		return nil, fmt.Errorf("%w: %w", runlog.ErrNoEvents, err)
+	}
+	if err != nil {
+		return nil, markGone(err)
+	}
+	state, ok := partStates[file.State]
+	if !ok {
+		return nil, errors.Join(s.gone(), file.Close())
+	}
+	return &runlog.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
+}

@@ -1,0 +1,185 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// logTail is one call of TailLogs. It belongs to the goroutine of the call.
+type logTail struct {
+	*Deps
+	*tailedRun
+	stream grpc.ServerStreamingServer[runicornv1.TailLogsResponse]
+	every  time.Duration // between heartbeats
+	due    time.Time     // of the next one
+}
+
+// TailLogs sends the lines that a run logs.
+func (s *experimentService) TailLogs(req *runicornv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornv1.TailLogsResponse]) error {
+	ctx, stop := s.draining.watch(stream.Context())
+	defer stop()
+	run, err := s.logStart(ctx, req)
+	if err != nil {
+		return err
+	}
+	until := untilOf(req.GetUntil(), false)
+	key := runlog.Key{Viewer: run.Name, RunID: run.runID}
+	if run.cursor, err = s.Hub.FollowLog(key, runSource{run.target}, run.Client, run.at, until); err != nil {
+		return streamVerdict(ctx, err)
+	}
+	defer run.close()
+	t := &logTail{Deps: &s.Deps, tailedRun: run, stream: stream, every: heartbeatInterval(req.GetHeartbeatInterval())}
+	return t.run(ctx)
+}
+
+var errOtherRun = errors.New("it is of another run than run_id")
+
+// logStart finds the run of a request and where to begin.
+func (d *Deps) logStart(ctx context.Context, req *runicornv1.TailLogsRequest) (*tailedRun, error) {
+	named, err := d.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	run := &tailedRun{target: named, at: runlog.Beginning()}
+	switch {
+	case req.LastLines != nil:
+		run.at = runlog.LastLines(int64(req.GetLastLines()))
+	case req.GetStart() == runicornv1.TailStart_TAIL_START_NOW:
+		run.at = runlog.Now()
+	case req.GetResumeToken() != "":
+		token, err := readLogToken(req.GetResumeToken())
+		if err != nil {
+			return nil, invalidResumeToken(err)
+		}
+		saved := token.runs[0]
+		if saved.viewer != named.Name || saved.runID != named.runID {
+			return nil, invalidResumeToken(errOtherRun)
+		}
+		run.at, run.marks, run.wasThere = saved.at, saved.marks, saved.at.Origin() != 0
+	}
+	return run, nil
+}
+
+// run sends what comes until the run has ended. A browser that reconnects behind
+// the end is told by a stream of nothing but the end that all is over.
+func (t *logTail) run(ctx context.Context) error {
+	t.due = time.Now().Add(min(firstPatience, t.every))
+	if t.isEnded() {
+		t.due = time.Now().Add(t.every)
+	}
+	for !t.isDone {
+		if err := t.step(ctx); err != nil {
+			return streamVerdict(ctx, err)
+		}
+	}
+	return nil
+}
+
+// step waits for one item, until the next heartbeat.
+func (t *logTail) step(ctx context.Context) error {
+	wait, cancel := context.WithDeadline(ctx, t.due)
+	defer cancel()
+	item, err := t.cursor.Next(wait)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && wait.Err() != nil:
+		return t.heartbeat(ctx)
+	case err != nil:
+		return t.failed(err)
+	}
+	return t.take(item)
+}
+
+// take sends what one item says.
+func (t *logTail) take(item runlog.Item) error {
+	if item.Kind == runlog.ItemEnd && item.End == runlog.EndNotFound && !t.wasThere {
+		return runSource{t.tailedRun.target}.gone()
+	}
+	if item.Kind == runlog.ItemCaughtUp && t.isEnded() {
+		return nil // nothing has come since its end, before which this was told
+	}
+	t.at, t.wasThere, t.marks = item.Position, true, 0
+	switch item.Kind {
+	case runlog.ItemBatch:
+		return t.batch(item.Batch)
+	case runlog.ItemCaughtUp:
+		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornv1.CaughtUp{}}})
+	case runlog.ItemReset:
+		reset := &runicornv1.Reset{Reason: resetReasons[item.Reset]}
+		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_Reset_{Reset_: reset}})
+	case runlog.ItemState:
+		state := stateMessage(item.Status).GetState()
+		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_State{State: state}})
+	case runlog.ItemEnd:
+		t.isDone, t.marks = true, markEnded
+		end := endMessage(endReason(item), item.Status.Text).GetEnd()
+		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_End{End: end}})
+	}
+	return nil
+}
+
+// heartbeat says how fresh the tail is.
+func (t *logTail) heartbeat(ctx context.Context) error {
+	var p pulse
+	health := t.cursor.Health()
+	p.take(&health)
+	h := p.message(ctx)
+	h.FollowedRuns = 1
+	return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_Heartbeat{Heartbeat: h}})
+}
+
+// batch sends lines. All streams share their wire form.
+func (t *logTail) batch(batch *runlog.Batch) error {
+	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
+	const tokenField = 1 // TailLogsResponse.resume_token
+	token := t.token().String()
+	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
+	return t.sent(t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)}))
+}
+
+// encode makes the wire form of a batch, but for the token.
+func (t *logTail) encode(batch *runlog.Batch) []byte {
+	hasOffsets := batch.Origin() == runlog.FromLogFile
+	lines := make([]*runicornv1.LogLine, 0, len(batch.Lines()))
+	for _, line := range batch.Lines() {
+		out := &runicornv1.LogLine{Text: line.Text, Lossy: line.Lossy}
+		if hasOffsets {
+			out.Offset = &line.Offset
+		}
+		lines = append(lines, out)
+	}
+	bytes, err := proto.Marshal(&runicornv1.TailLogsResponse{
+		Viewer: t.Name, RunId: validText(t.runID),
+		Event: &runicornv1.TailLogsResponse_Batch{Batch: &runicornv1.LogBatch{Lines: lines}},
+	})
+	if err != nil {
+		return nil // only of text that is not UTF-8, which none of it is
+	}
+	return bytes
+}
+
+// send sends a message about the run.
+func (t *logTail) send(m *runicornv1.TailLogsResponse) error {
+	m.Viewer, m.RunId, m.ResumeToken = t.Name, validText(t.runID), t.token().String()
+	return t.sent(t.stream.Send(m))
+}
+
+// sent notes that the stream was not silent.
+func (t *logTail) sent(err error) error {
+	t.due = time.Now().Add(t.every)
+	return err
+}
+
+// token is the token behind everything that was sent.
+func (t *logTail) token() *tailToken {
+	return &tailToken{isLog: true, runs: []tailRun{{viewer: t.Name, runID: t.runID, marks: t.marks, at: t.at}}}
+}

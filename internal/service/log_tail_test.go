@@ -1,0 +1,280 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// quickLogs makes the demo's WebSocket look for a missing file without a wait.
+var quickLogs = setup{viewer: func(c *demoviewer.Config) { c.LogWait = 1 }}
+
+func mustAppend(tb testing.TB, u *upstream, id, text string) {
+	tb.Helper()
+	if err := u.AppendLogs(id, []byte(text)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func mustSet(tb testing.TB, u *upstream, id, status string) {
+	tb.Helper()
+	if err := u.SetStatus(id, status); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+const oddLog = "12:00:00 | one\n\nепоха ü\r\nstep\r50%\r100%\nbad\xff\xfeend\n"
+
+func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
+	h := newHarness(t)
+	for _, u := range h.upstreams {
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			id := u.AddRun(demoviewer.Run{Logs: []byte(oddLog)})
+			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			want := []string{"12:00:00 | one", "", "епоха ü", "step\r50%\r100%", "bad\uFFFDend (lossy)"}
+			if u.name == "v053" { // the WebSocket drops blank lines and bytes, and cuts at \r
+				want = []string{"12:00:00 | one", "епоха ü", "step", "50%", "100%", "badend"}
+			}
+			history := len(want)
+			c.until(has(c, "caught_up"))
+			mustAppend(t, u, id, "live\n")
+			c.take(history + 1)
+			mustAppend(t, u, id, "last")
+			mustSet(t, u, id, "finished")
+			if err := c.finish(); !errors.Is(err, io.EOF) {
+				t.Errorf("the stream ended by %v", err)
+			}
+			if diff := cmp.Diff(append(want, "live", "last"), c.texts()); diff != "" {
+				t.Errorf("lines (-want +got):\n%s", diff)
+			}
+			events := []string{fmt.Sprintf("caught_up after %d", history), fmt.Sprintf("end FINISHED after %d", history+2)}
+			c.events = slices.DeleteFunc(c.events, func(e string) bool { return strings.HasPrefix(e, "state finished") })
+			if diff := cmp.Diff(events, c.events); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+			c.connect(h) // as a browser does
+			c.events = nil
+			if err := c.finish(); !errors.Is(err, io.EOF) || len(c.events) != 1 || !has(c, "end FINISHED")() {
+				t.Errorf("behind its end the stream said %q and ended by %v", c.events, err)
+			}
+			for i, line := range c.lines {
+				isFile := u.name != "v053"
+				if (line.Offset != nil) != isFile || isFile && i == 2 && line.GetOffset() != int64(len("12:00:00 | one\n\n")) {
+					t.Errorf("line %d has offset %v", i, line.Offset) //nolint:protogetter // absent is not 0
+				}
+			}
+		})
+	}
+}
+
+func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
+	h := newHarness(t)
+	now := runicornv1.TailStart_TAIL_START_NOW
+	lastLines := func(n int32) *int32 { return &n }
+	for _, u := range h.upstreams {
+		for _, tt := range []struct {
+			name string
+			req  *runicornv1.TailLogsRequest
+			want []string
+		}{
+			{"from now", &runicornv1.TailLogsRequest{Start: now}, []string{"live"}},
+			{"the last two lines", &runicornv1.TailLogsRequest{LastLines: lastLines(2)}, []string{"two", "three", "live"}},
+			{"no line of the past", &runicornv1.TailLogsRequest{LastLines: lastLines(0)}, []string{"live"}},
+			{"more lines than there are", &runicornv1.TailLogsRequest{LastLines: lastLines(100)}, []string{"one", "two", "three", "live"}},
+		} {
+			t.Run(u.name+": "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				id := u.AddRun(demoviewer.Run{ID: strings.ReplaceAll(t.Name(), "/", "-"), Logs: []byte("one\ntwo\nthree\n")})
+				tt.req.Viewer, tt.req.RunId = u.name, id
+				c := h.tailLogs(t, tt.req)
+				c.until(has(c, "caught_up"))
+				mustAppend(t, u, id, "live\n")
+				c.take(len(tt.want))
+				if diff := cmp.Diff(tt.want, c.texts()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
+	h := newHarness(t)
+	other := h.replica(t, nil)
+	for _, u := range h.upstreams {
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			id := u.AddRun(demoviewer.Run{Logs: []byte("line 0\n")})
+			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			want := []string{"line 0"}
+			for n := 1; n <= 6; n++ {
+				c.take(n)
+				c.cancel()
+				want = append(want, fmt.Sprintf("line %d", n))
+				mustAppend(t, u, id, want[n]+"\n")
+				c.connect([]*harness{other, h}[n%2])
+			}
+			mustSet(t, u, id, "failed")
+			if err := c.finish(); !errors.Is(err, io.EOF) {
+				t.Errorf("the stream ended by %v", err)
+			}
+			if diff := cmp.Diff(want, c.texts()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
+	h := newHarnessWith(t, quickLogs)
+	for _, u := range h.upstreams {
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			id := u.AddRun(demoviewer.Run{})
+			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c.until(has(c, "caught_up"))
+			mustAppend(t, u, id, "first\n")
+			c.take(1)
+			silent := u.AddRun(demoviewer.Run{Status: "finished", ID: "silent"})
+			c = h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: silent})
+			if err := c.finish(); !errors.Is(err, io.EOF) || !has(c, "end FINISHED after 0")() {
+				t.Errorf("the stream ended by %v after %q", err, c.events)
+			}
+		})
+	}
+}
+
+// A WebSocket that breaks sends everything again; clients see nothing of it.
+func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\n")})
+	readers := make([]*logReader, 50)
+	for i := range readers {
+		readers[i] = h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+	}
+	all := func(n int) {
+		var wait sync.WaitGroup
+		for _, c := range readers {
+			wait.Go(func() { c.take(n) })
+		}
+		wait.Wait()
+	}
+	all(2)
+	if open, most := u.LogSockets(); open != 1 || most != 1 {
+		t.Errorf("%d WebSockets for 50 tails, %d at most", open, most)
+	}
+	u.CloseLogs()
+	mustAppend(t, u, id, "three\n")
+	all(3)
+	for _, c := range readers {
+		if diff := cmp.Diff([]string{"one", "two", "three"}, c.texts()); diff != "" {
+			t.Fatal(diff)
+		}
+		c.cancel()
+	}
+	for open := 1; open > 0; open, _ = u.LogSockets() { // the last one out closes it
+		runtime.Gosched()
+	}
+}
+
+func TestTailLogs_TellsWhatItCannotGive(t *testing.T) {
+	h := newHarness(t)
+	var many strings.Builder
+	for n := range 10_003 {
+		fmt.Fprintf(&many, "l%d\n", n+1)
+	}
+	long := strings.Repeat("ü", 1<<19) // 1 MiB
+	id := h.upstreams[0].AddRun(demoviewer.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
+	c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: "v053", RunId: id})
+	c.take(10_005)
+	texts := c.texts()
+	if texts[9_999] != "l10000" || texts[10_000] != "\uFFFD (lossy)" || texts[10_001] != "l10002" || texts[10_004] != "next" {
+		t.Errorf("around the line that 0.5.3 loses: %q", texts[9_999:10_003])
+	}
+	if cut := c.lines[10_003]; !cut.GetLossy() || !strings.HasPrefix(long, cut.GetText()) || len(cut.GetText()) < len(long)-8 {
+		t.Errorf("a long line came with %d bytes, lossy %t", len(cut.GetText()), cut.GetLossy())
+	}
+	for _, u := range h.upstreams {
+		err := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: "missing"}).finish()
+		wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
+	}
+}
+
+func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{ID: "a-run", Logs: []byte("one\n")})
+	u.AddRun(demoviewer.Run{ID: "b-run"})
+	c := h.tailLogs(t, &runicornv1.TailLogsRequest{RunId: id})
+	c.take(1)
+	points := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	if _, err := points.recv(); err != nil {
+		t.Fatal(err)
+	}
+	now := runicornv1.TailStart_TAIL_START_NOW
+	for _, tt := range []struct {
+		name, reason string
+		req          *runicornv1.TailLogsRequest
+	}{
+		{"a token of another run", "RESUME_TOKEN_INVALID", &runicornv1.TailLogsRequest{RunId: "b-run", ResumeToken: c.token}},
+		{"a token of points", "RESUME_TOKEN_INVALID", &runicornv1.TailLogsRequest{RunId: id, ResumeToken: points.token}},
+		{"a damaged token", "RESUME_TOKEN_INVALID", &runicornv1.TailLogsRequest{RunId: id, ResumeToken: c.token[1:]}},
+		{"two starts", "INVALID_REQUEST", &runicornv1.TailLogsRequest{RunId: id, Start: now, ResumeToken: c.token}},
+		{"a refused id", "INVALID_REQUEST", &runicornv1.TailLogsRequest{RunId: "../etc"}},
+		{"a heartbeat in no time", "INVALID_REQUEST", &runicornv1.TailLogsRequest{RunId: id, HeartbeatInterval: durationpb.New(1)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantError(t, h.tailLogs(t, tt.req).finish(), codes.InvalidArgument, tt.reason)
+		})
+	}
+	stream, err := h.metrics.TailMetrics(t.Context(), &runicornv1.TailMetricsRequest{ResumeToken: c.token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = stream.Recv()
+	wantError(t, err, codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+}
+
+func TestTailLogs_TroubleAndDrain(t *testing.T) {
+	draining := make(chan struct{})
+	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.Draining = draining }})
+	var readers []*logReader
+	for _, u := range h.upstreams {
+		id := u.AddRun(demoviewer.Run{Logs: []byte("one\n")})
+		c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
+		c.take(1)
+		u.fail(502)
+		u.CloseLogs()
+		isFailing := false
+		c.until(func() bool {
+			m, err := c.recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			isFailing = m.GetHeartbeat().GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING
+			return isFailing
+		})
+		u.restored()
+		mustAppend(t, u, id, "two\n")
+		c.take(2)
+		readers = append(readers, c)
+	}
+	close(draining)
+	for _, c := range readers {
+		wantError(t, c.finish(), codes.Unavailable, "SERVER_DRAINING")
+	}
+}

@@ -1,0 +1,169 @@
+package service
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// streamed reads a history to its end.
+func streamed(t *testing.T, h *harness, req *runicornv1.StreamMetricsRequest) (points []string, trailer *runicornv1.StreamTrailer, err error) {
+	t.Helper()
+	stream, err := h.metrics.StreamMetrics(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return points, trailer, nil
+		case err != nil:
+			return points, trailer, err
+		case trailer != nil:
+			t.Errorf("behind the trailer: %v", m)
+		}
+		points = append(points, pointTexts(m.GetBatch())...)
+		trailer = m.GetTrailer()
+	}
+}
+
+func TestStream_Orders(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t)
+	for _, u := range h.upstreams {
+		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+		isTable := u == h.upstreams[0]
+		for name, tt := range map[string]struct {
+			req   *runicornv1.StreamMetricsRequest
+			want  []string // of loss
+			table []string // what 0.5.3 knows of it
+			total int64
+		}{
+			"as logged": {
+				&runicornv1.StreamMetricsRequest{},
+				[]string{"loss 1 1.5 at 1001.5", "loss 2 NaN at 1002.5", "loss 3 -Inf at 1003.5", "loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
+				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
+				5,
+			},
+			"merged": {
+				&runicornv1.StreamMetricsRequest{Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED},
+				[]string{"loss 1 2.5 at 1001.5", "loss 2 NaN at 1002.5", "loss 3 -Inf at 1003.5", "loss 4 4 at 1004.5"},
+				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
+				4,
+			},
+			"thinned": {
+				&runicornv1.StreamMetricsRequest{Downsample: &runicornv1.Downsample{MaxPoints: 2}},
+				[]string{"loss 1 1.5 at 1001.5", "loss 4 4 at 1004.5"},
+				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
+				5,
+			},
+			"a range of steps": {
+				&runicornv1.StreamMetricsRequest{MinStep: new(int64(2)), MaxStep: new(int64(4))},
+				[]string{"loss 2 NaN at 1002.5", "loss 3 -Inf at 1003.5", "loss 4 4 at 1004.5"},
+				[]string{"loss 4 4 at 1004.5"},
+				3,
+			},
+		} {
+			t.Run(u.name+" "+name, func(t *testing.T) {
+				req := proto.CloneOf(tt.req)
+				req.Viewer, req.RunIds, req.MetricNames = u.name, []string{id}, []string{"loss"}
+				points, trailer, err := streamed(t, h, req)
+				want, total := tt.want, tt.total
+				if isTable {
+					want, total = tt.table, int64(len(tt.table))
+				}
+				if err != nil || !slices.Equal(points, want) {
+					t.Errorf("%v, points %q, want %q", err, points, want)
+				}
+				if trailer.GetPoints() != int64(len(want)) || trailer.GetTotalPoints() != total || trailer.GetRuns() != 1 {
+					t.Errorf("trailer %v", trailer)
+				}
+				if !isTable && (trailer.GetMalformedLines() != 1 || trailer.GetUnplacedPoints() != 1) {
+					t.Errorf("trailer %v", trailer)
+				}
+			})
+		}
+	}
+}
+
+func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	big := u.AddBigRun(8_000)
+	small := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+	points, trailer, err := streamed(t, h, &runicornv1.StreamMetricsRequest{RunIds: []string{big, small, resourceName("v060", big)}, Positions: true})
+	if err != nil || trailer.GetRuns() != 2 || int64(len(points)) != trailer.GetPoints() || trailer.GetBatches() < 8 || !strings.Contains(points[0], " in 0") {
+		t.Errorf("%v, %d points, trailer %v", err, len(points), trailer)
+	}
+}
+
+// TestStream_IsNeverSilentlyShort: without all points there is no trailer.
+func TestStream_IsNeverSilentlyShort(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(20_000, func(step int) float64 { return float64(step) }))})
+	u.replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/assets/download") {
+			return false
+		}
+		u.Viewer.ServeHTTP(&cutWriter{ResponseWriter: w, left: 1 << 20}, r)
+		return true
+	})
+	for _, order := range []runicornv1.StreamOrder{runicornv1.StreamOrder_STREAM_ORDER_LOG, runicornv1.StreamOrder_STREAM_ORDER_MERGED} {
+		points, trailer, err := streamed(t, h, &runicornv1.StreamMetricsRequest{RunIds: []string{id}, Order: order})
+		if order == runicornv1.StreamOrder_STREAM_ORDER_MERGED && err == nil { // it reads on where it was cut
+			if len(points) != 20_000 {
+				t.Errorf("%d points", len(points))
+			}
+			continue
+		}
+		wantError(t, err, codes.DataLoss, "STREAM_CUT")
+		if trailer != nil || len(points) == 0 || len(points) >= 20_000 {
+			t.Errorf("%d points, trailer %v", len(points), trailer)
+		}
+	}
+}
+
+func TestStream_Refusals(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	small := h.replica(t, func(d *Deps) { d.StreamBytes = 1 << 10 })
+	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(int) float64 { return 1 }))})
+	ids := []string{id}
+	for name, tt := range map[string]struct {
+		h      *harness
+		req    *runicornv1.StreamMetricsRequest
+		code   codes.Code
+		reason string
+	}{
+		"an unknown run":           {h, &runicornv1.StreamMetricsRequest{RunIds: []string{"20200101_000000_abcdef"}}, codes.NotFound, "RUN_NOT_FOUND"},
+		"positions of what is not": {h, &runicornv1.StreamMetricsRequest{RunIds: ids, Positions: true, Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED}, codes.InvalidArgument, "INVALID_REQUEST"},
+		"merged beyond the budget": {small, &runicornv1.StreamMetricsRequest{RunIds: ids, Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED}, codes.ResourceExhausted, "SERVER_LIMIT"},
+		"thinned beyond it":        {small, &runicornv1.StreamMetricsRequest{RunIds: ids, Downsample: &runicornv1.Downsample{MaxPoints: 9}}, codes.ResourceExhausted, "SERVER_LIMIT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, trailer, err := streamed(t, tt.h, tt.req)
+			wantError(t, err, tt.code, tt.reason)
+			if trailer != nil {
+				t.Error("there is a trailer")
+			}
+		})
+	}
+	c := small.tail(t, &runicornv1.TailMetricsRequest{RunIds: ids, HistoryDownsample: &runicornv1.Downsample{MaxPoints: 9}})
+	wantError(t, c.rest(), codes.ResourceExhausted, "SERVER_LIMIT")
+	if _, _, err := streamed(t, small, &runicornv1.StreamMetricsRequest{RunIds: ids}); err != nil {
+		t.Errorf("as logged it needs no budget: %v", err)
+	}
+}

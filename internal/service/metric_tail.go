@@ -1,0 +1,272 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// firstPatience is how long a tail waits for its first news before it says that
+// it lives: most Viewers answer within it, and then the news comes first.
+const firstPatience = 250 * time.Millisecond
+
+// tailStream is where the messages of a tail go.
+type tailStream = grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]
+
+// tail is one call of TailMetrics. Its runs are merged into one stream; all of
+// it but the pumps belongs to the goroutine of the call.
+type tail struct {
+	*Deps
+	req    *runicornv1.TailMetricsRequest
+	stream tailStream
+	picked batchSelection
+	until  runlog.Until
+	every  time.Duration // between heartbeats
+	due    time.Time     // of the next one
+
+	runs   []*tailedRun
+	filter *tailFilter // nil for a tail by ids
+	// missing are the runs that do not exist, and of which that was not told yet:
+	// if there is no other, the call fails instead.
+	missing []*tailedRun
+
+	items chan tailItem
+	pumps sync.WaitGroup
+}
+
+// tailItem is what the cursor of a run has delivered.
+type tailItem struct {
+	run  *tailedRun
+	item runlog.Item
+	err  error
+}
+
+// TailMetrics sends the points of runs as they are logged.
+func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]) error {
+	ctx, stop := s.draining.watch(stream.Context())
+	defer stop()
+	t := &tail{
+		Deps: &s.Deps, req: req, stream: stream, picked: newBatchSelection(req),
+		every: heartbeatInterval(req.GetHeartbeatInterval()), items: make(chan tailItem),
+	}
+	defer t.close(stop)
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	return t.run(ctx)
+}
+
+// close ends what the tail has begun. The pumps end with the context.
+func (t *tail) close(stop func()) {
+	stop()
+	t.pumps.Wait()
+	for _, r := range t.runs {
+		r.close()
+	}
+	if t.filter != nil {
+		t.filter.close()
+	}
+}
+
+// run sends what comes until every run has ended.
+func (t *tail) run(ctx context.Context) error {
+	t.due = time.Now().Add(t.firstWait())
+	for {
+		if err := t.fill(ctx); err != nil {
+			return err
+		}
+		if t.isOver() {
+			return t.conclude()
+		}
+		if err := t.step(ctx); err != nil {
+			return streamVerdict(ctx, err)
+		}
+	}
+}
+
+// firstWait is how long the first message may take. A browser that reconnects
+// behind the end is told by a stream of nothing but ends that all is over.
+func (t *tail) firstWait() time.Duration {
+	for _, r := range t.runs {
+		if !r.isEnded() {
+			return firstPatience
+		}
+	}
+	if len(t.runs) == 0 {
+		return firstPatience
+	}
+	return t.every
+}
+
+// errDue says that it is time for a heartbeat.
+var errDue = errors.New("a heartbeat is due")
+
+// step waits for one thing and does it.
+func (t *tail) step(ctx context.Context) error {
+	next, err := t.next(ctx)
+	switch {
+	case errors.Is(err, errDue):
+		return t.heartbeat(ctx)
+	case err != nil || next.run == nil: // other runs to follow
+		return err
+	case next.err != nil:
+		return next.run.failed(next.err)
+	}
+	return t.take(next.run, next.item)
+}
+
+// next waits for an item, until the next heartbeat. A tail of one run, as most
+// are, reads its cursor itself, without a goroutine for it.
+func (t *tail) next(ctx context.Context) (tailItem, error) {
+	if t.filter == nil && len(t.runs) == 1 {
+		wait, cancel := context.WithDeadline(ctx, t.due)
+		defer cancel()
+		item, err := t.runs[0].cursor.Next(wait)
+		switch {
+		case ctx.Err() != nil:
+			return tailItem{}, ctx.Err()
+		case err != nil && wait.Err() != nil:
+			return tailItem{}, errDue
+		}
+		return tailItem{run: t.runs[0], item: item, err: err}, nil
+	}
+	timer := time.NewTimer(time.Until(t.due))
+	defer timer.Stop()
+	select {
+	case item := <-t.items:
+		return item, nil
+	case <-t.filter.looked():
+		t.filter.choose(t)
+		return tailItem{}, nil
+	case <-t.filter.others():
+		return tailItem{}, t.filter.refresh(ctx)
+	case <-timer.C:
+		return tailItem{}, errDue
+	case <-ctx.Done():
+		return tailItem{}, ctx.Err()
+	}
+}
+
+// fill starts the pump of each run that needs one.
+func (t *tail) fill(ctx context.Context) error {
+	if t.filter == nil && len(t.runs) == 1 {
+		return t.runs[0].open(t)
+	}
+	for _, r := range t.runs {
+		if r.cursor != nil || r.isDone {
+			continue
+		}
+		if err := r.open(t); err != nil {
+			return err
+		}
+		t.pumps.Go(func() { r.pump(ctx, r.cursor, t.items) })
+	}
+	return nil
+}
+
+// isOver says that nothing more can come.
+func (t *tail) isOver() bool {
+	if t.filter != nil && !t.filter.isOver(t) {
+		return false
+	}
+	for _, r := range t.runs {
+		if !r.isDone {
+			return false
+		}
+	}
+	return true
+}
+
+// conclude is the end of a tail all of whose runs have ended.
+func (t *tail) conclude() error {
+	isThere := func(r *tailedRun) bool { return !r.isLost }
+	if t.filter == nil && !slices.ContainsFunc(t.runs, isThere) {
+		return runSource{t.runs[0].target}.gone()
+	}
+	return t.tellMissing()
+}
+
+// heartbeat says how fresh the tail is.
+func (t *tail) heartbeat(ctx context.Context) error {
+	if err := errors.Join(t.tellMissing(), t.filter.refresh(ctx)); err != nil { // nobody else may ask for tunnelled Viewers
+		return err
+	}
+	var p pulse
+	followed := int32(0)
+	for _, r := range t.runs {
+		if r.cursor != nil && !r.isDone {
+			h := r.cursor.Health()
+			p.take(&h)
+			followed++
+		}
+	}
+	notFollowed := int32(0)
+	if t.filter != nil {
+		t.filter.pulse(&p, followed == 0)
+		notFollowed = t.filter.notFollowed
+	}
+	h := p.message(ctx)
+	h.FollowedRuns, h.NotFollowedRuns = followed, notFollowed
+	return t.send(nil, &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Heartbeat{Heartbeat: h}})
+}
+
+// send sends a message about a run, or about the stream where that is nil.
+func (t *tail) send(r *tailedRun, m *runicornv1.TailMetricsResponse) error {
+	if r != nil {
+		if err := t.tellMissing(); err != nil {
+			return err
+		}
+		m.Viewer, m.RunId = r.Name, validText(r.runID)
+	}
+	m.ResumeToken = t.token().String()
+	return t.sent(t.stream.Send(m))
+}
+
+// sendEncoded sends a message whose larger part is shared with other streams.
+func (t *tail) sendEncoded(shared []byte) error {
+	if err := t.tellMissing(); err != nil {
+		return err
+	}
+	const tokenField = 1 // TailMetricsResponse.resume_token
+	token := t.token().String()
+	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
+	return t.sent(t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)}))
+}
+
+// sent notes that the stream was not silent.
+func (t *tail) sent(err error) error {
+	t.due = time.Now().Add(t.every)
+	return err
+}
+
+// tellMissing tells of the runs that do not exist.
+func (t *tail) tellMissing() error {
+	missing := t.missing
+	t.missing = nil
+	for _, r := range missing {
+		if err := t.send(r, endMessage(runicornv1.EndReason_END_REASON_NOT_FOUND, "")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// token is the token behind everything that was sent.
+func (t *tail) token() *tailToken {
+	token := &tailToken{runs: make([]tailRun, 0, len(t.runs))}
+	for _, r := range t.runs {
+		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.runID, marks: r.marks, at: r.at})
+	}
+	if t.filter != nil {
+		t.filter.describe(token)
+	}
+	return token
+}

@@ -1,0 +1,138 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// begin finds the runs of the request, or of its token.
+func (t *tail) begin(ctx context.Context) error {
+	token := &tailToken{}
+	if text := t.req.GetResumeToken(); text != "" {
+		var err error
+		if token, err = readTailToken(text); err != nil {
+			return invalidResumeToken(err)
+		}
+		if err := t.agrees(ctx, token); err != nil {
+			return err
+		}
+	}
+	isByFilter := token.hasFilter || t.req.GetFilter() != nil
+	t.until = untilOf(t.req.GetUntil(), isByFilter)
+	switch {
+	case isByFilter:
+		return t.beginFilter(ctx, token)
+	case t.req.GetResumeToken() == "":
+		return t.beginRuns(ctx)
+	}
+	return t.resume(ctx, token)
+}
+
+// untilOf is when the runs of a tail end.
+func untilOf(until runicornv1.TailUntil, isByFilter bool) runlog.Until {
+	switch {
+	case until == runicornv1.TailUntil_TAIL_UNTIL_FOREVER,
+		until == runicornv1.TailUntil_TAIL_UNTIL_UNSPECIFIED && isByFilter:
+		return runlog.Forever
+	}
+	return runlog.UntilEnded
+}
+
+var (
+	errOtherRuns   = errors.New("it is of other runs than run_ids")
+	errOtherFilter = errors.New("it is of another filter")
+)
+
+// agrees refuses a token beside which the request names other runs, or another
+// filter: going on with either would be wrong.
+func (t *tail) agrees(ctx context.Context, token *tailToken) error {
+	if f := t.req.GetFilter(); f != nil {
+		if raw, err := filterBytes(f); err != nil || !token.hasFilter || string(raw) != string(token.filter) {
+			return invalidResumeToken(errOtherFilter)
+		}
+	}
+	if len(t.req.GetRunIds()) == 0 {
+		return nil
+	}
+	named, err := t.targets(ctx, t.req.GetViewer(), t.req.GetRunIds())
+	if err != nil {
+		return err
+	}
+	has := func(n target) bool {
+		return slices.ContainsFunc(token.runs, func(r tailRun) bool { return r.viewer == n.Name && r.runID == n.runID })
+	}
+	if token.hasFilter || len(uniqueTargets(named)) != len(token.runs) {
+		return invalidResumeToken(errOtherRuns)
+	}
+	for _, n := range named {
+		if !has(n) {
+			return invalidResumeToken(errOtherRuns)
+		}
+	}
+	return nil
+}
+
+// uniqueTargets leaves out a run that was named twice, by its id and by its
+// resource name.
+func uniqueTargets(targets []target) []target {
+	var unique []target
+	for _, t := range targets {
+		if !slices.ContainsFunc(unique, func(u target) bool { return u.name() == t.name() }) {
+			unique = append(unique, t)
+		}
+	}
+	return unique
+}
+
+// beginRuns follows the runs that the request names.
+func (t *tail) beginRuns(ctx context.Context) error {
+	named, err := t.targets(ctx, t.req.GetViewer(), t.req.GetRunIds())
+	if err != nil {
+		return err
+	}
+	start := runlog.Beginning()
+	if t.isNow() {
+		start = runlog.Now()
+	}
+	for _, n := range uniqueTargets(named) {
+		t.runs = append(t.runs, &tailedRun{target: n, at: start})
+	}
+	if !t.token().fits() {
+		return invalid("run_ids", "are so long together that no resume_token can hold them; follow fewer in one stream")
+	}
+	return nil
+}
+
+// isNow says whether the request wants what comes from now on.
+func (t *tail) isNow() bool { return t.req.GetStart() == runicornv1.TailStart_TAIL_START_NOW }
+
+// resume goes on with the runs of a token. They are checked like those of a
+// request, since a client may have made the token itself.
+func (t *tail) resume(ctx context.Context, token *tailToken) error {
+	if len(token.runs) == 0 || len(token.runs) > maxTailRuns {
+		return invalidResumeToken(errDamagedToken)
+	}
+	for _, saved := range token.runs {
+		run, err := t.target(ctx, saved.viewer, "resume_token", saved.runID)
+		if err != nil {
+			return lostViewer(err)
+		}
+		t.runs = append(t.runs, &tailedRun{target: run, at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0})
+	}
+	return nil
+}
+
+// lostViewer says of a token that its Viewer is not configured here.
+func lostViewer(err error) error {
+	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
+		return invalidResumeToken(fmt.Errorf("this server has no viewer %q, only %s", e.Name, strings.Join(e.Known, ", ")))
+	}
+	return err
+}

@@ -1,0 +1,145 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// TestTailFilter_FollowsRunsThatStartLater, on this gateway and, by token, on
+// another one, each point once.
+func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	u := h.upstreams[0]
+	add := func(project, loss string) string {
+		return u.AddRun(demoviewer.Run{Project: project, Name: "n", Events: []byte(metricsLine(1, `"loss": `+loss))})
+	}
+	first := add("later", "1")
+	add("other", "9")
+	req := &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "later"}}
+	c := h.tail(t, req)
+	c.untilPoints(first, 1)
+	second := add("later", "2")
+	c.untilPoints(second, 1)
+	endWith(t, u, first, "finished")
+	c.untilEvent("end FINISHED")
+	c.drop()
+
+	third := add("later", "3")
+	if err := u.AppendEvents(second, []byte(metricsLine(2, `"loss": 2.5`))); err != nil {
+		t.Fatal(err)
+	}
+	c.connect(h.replica(t, nil))
+	c.untilPoints(third, 1)
+	c.untilPoints(second, 2)
+	c.want(first, []string{"loss 1 1 at 1001.5"})
+	c.want(second, []string{"loss 1 2 at 1001.5", "loss 2 2.5 at 1002.5"})
+	c.want(third, []string{"loss 1 3 at 1001.5"})
+	if len(c.points) != 3 {
+		t.Errorf("points of %d runs", len(c.points))
+	}
+}
+
+// TestTailFilter_FromNow: of runs that were there only what comes, of later ones
+// all.
+func TestTailFilter_FromNow(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
+	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "now"}, Start: runicornv1.TailStart_TAIL_START_NOW})
+	c.untilEvent("caught_up")
+	second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(metricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
+	c.untilPoints(second, 1)
+	if err := u.AppendEvents(first, []byte(metricsLine(2, `"loss": 1.5`))); err != nil {
+		t.Fatal(err)
+	}
+	c.untilPoints(first, 1)
+	c.want(first, []string{"loss 2 1.5 at 1002.5"})
+}
+
+// TestTailFilter_UntilFinished ends when all that match have ended.
+func TestTailFilter_UntilFinished(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "done"}, Until: runicornv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
+	c.untilEvent("caught_up")
+	endWith(t, u, id, "failed")
+	if err := c.rest(); err != nil || !slices.Contains(c.events, "end FAILED") {
+		t.Errorf("%v after %q", err, c.events)
+	}
+}
+
+// TestTailFilter_MoreThanItFollows: the running ones have their places, and the
+// rest is counted; a running one takes the place of one that has ended.
+func TestTailFilter_MoreThanItFollows(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	created := time.Now().Add(-time.Hour)
+	add := func(i int, status string) string {
+		return u.AddRun(demoviewer.Run{
+			ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: status,
+			Created: created.Add(time.Duration(i) * time.Second), Events: []byte(metricsLine(1, `"loss": 1`)),
+		})
+	}
+	for i := range 70 {
+		add(i, "finished")
+	}
+	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "many"}, HeartbeatInterval: durationpb.New(time.Second)})
+	for len(c.points) < maxTailRuns {
+		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+	}
+	m := c.until(func(m *runicornv1.TailMetricsResponse) bool {
+		return m.GetHeartbeat() != nil && countOf(c.events, "end FINISHED") == maxTailRuns
+	})
+	if n := m.GetHeartbeat().GetNotFollowedRuns(); n != 6 {
+		t.Errorf("%d runs are not followed, want 6", n)
+	}
+	late := add(100, "running")
+	c.untilPoints(late, 1)
+	if len(c.token) > maxTailToken {
+		t.Errorf("a token of %d bytes", len(c.token))
+	}
+	c.connect(h.replica(t, nil))
+	c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRuns() == 7 })
+	if n := len(c.points[late]); n != 1 || len(c.points) != maxTailRuns+1 {
+		t.Errorf("%d points of the last run, and points of %d runs", n, len(c.points))
+	}
+}
+
+func countOf(events []string, name string) (n int) {
+	for _, e := range events {
+		if e == name {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
+func TestTailFilter_Refusals(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "none"}})
+	if _, err := c.recv(); err != nil {
+		t.Fatal(err)
+	}
+	other := h.tail(t, &runicornv1.TailMetricsRequest{ResumeToken: c.token, Filter: &runicornv1.ExperimentFilter{Project: "p"}})
+	wantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	long := make([]string, 60)
+	for i := range long {
+		long[i] = fmt.Sprintf("%0100d", i)
+	}
+	wantError(t, h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Tags: long}}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
+}

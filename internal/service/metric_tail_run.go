@@ -1,0 +1,261 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// tailedRun is one run of a tail.
+type tailedRun struct {
+	target
+	cursor *runlog.Cursor // nil before it is opened, and after its end
+	// at is the place behind what was sent, and marks what else a token must
+	// know.
+	at    runlog.Position
+	marks runMarks
+	// wasThere says that the run was seen, in this call or before the token.
+	wasThere bool
+	isDone   bool      // its end was sent, or is among the missing
+	isLost   bool      // there is no such run
+	doneAt   time.Time // when
+	created  int64     // of a run by filter, in microseconds
+	held     *heldHistory
+	mustVoid bool // what the client has of it must be announced as void first
+}
+
+func (r *tailedRun) isEnded() bool { return r.marks&markEnded != 0 }
+
+// open places a cursor where the run was left.
+func (r *tailedRun) open(t *tail) (err error) {
+	if r.cursor != nil || r.isDone {
+		return nil
+	}
+	if r.marks&markPartial != 0 {
+		r.at, r.mustVoid = runlog.Beginning(), true
+	}
+	if r.mustVoid {
+		r.marks, r.mustVoid = 0, false
+		if err := t.send(r, resetMessage(runicornv1.ResetReason_RESET_REASON_SOURCE_CHANGED)); err != nil {
+			return err
+		}
+	}
+	if t.req.GetHistoryDownsample() != nil && r.marks&markLive == 0 {
+		r.held = newHeldHistory(t.streamBytes)
+	}
+	until := t.until
+	if t.filter != nil {
+		until = runlog.UntilEnded // its place is for another run then
+	}
+	r.cursor, err = t.Hub.Follow(runlog.Key{Viewer: r.Name, RunID: r.runID}, runSource{r.target}, r.Client, r.at, until)
+	return err
+}
+
+// close gives up what the run holds.
+func (r *tailedRun) close() {
+	if r.cursor != nil {
+		r.cursor.Close()
+		r.cursor = nil
+	}
+	if r.held != nil {
+		r.held.release()
+		r.held = nil
+	}
+}
+
+// pump hands on what the cursor delivers, until the end or an error. It waits
+// for the stream, and so does a slow client make its own cursor wait only.
+func (r *tailedRun) pump(ctx context.Context, cursor *runlog.Cursor, items chan<- tailItem) {
+	for {
+		item, err := cursor.Next(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case items <- tailItem{run: r, item: item, err: err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil || item.Kind == runlog.ItemEnd {
+			return
+		}
+	}
+}
+
+// failed makes the error of the call from that of a cursor.
+func (r *tailedRun) failed(err error) error {
+	switch {
+	case errors.Is(err, runlog.ErrUnreachable):
+		return &failure{
+			code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
+			message:  fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name),
+			metadata: map[string]string{"viewer": r.Name}, cause: err,
+			details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
+		}
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the run %s was read beyond its end: %w", r.name(), err)
+	}
+	return lineTooLong(r.target, err)
+}
+
+// take sends what one item says.
+func (t *tail) take(r *tailedRun, item runlog.Item) error {
+	if item.Kind != runlog.ItemEnd || item.End != runlog.EndNotFound {
+		r.wasThere = true
+	}
+	switch item.Kind {
+	case runlog.ItemBatch:
+		r.marks &^= markEnded
+		return t.batch(r, item)
+	case runlog.ItemCaughtUp:
+		if r.isEnded() && r.held == nil {
+			return nil // nothing has come since its end, before which this was told
+		}
+		return t.caughtUp(r, item.Position)
+	case runlog.ItemReset:
+		return t.reset(r, item)
+	case runlog.ItemState:
+		r.marks &^= markEnded
+		if r.held == nil { // a history that is held begins where it began
+			r.at = item.Position
+		}
+		return t.send(r, stateMessage(item.Status))
+	case runlog.ItemEnd:
+		return t.end(r, item)
+	}
+	return nil
+}
+
+// batch sends points, or holds them of a history that is to be thinned.
+func (t *tail) batch(r *tailedRun, item runlog.Item) error {
+	if r.held != nil {
+		return r.held.hold(t.picked.of(item.Batch), item.Batch.Origin())
+	}
+	shared := item.Batch.Encoded(t.picked.key, func() []byte {
+		return t.encode(r, item.Batch, r.marks&markLive != 0)
+	})
+	r.at = item.Position
+	if len(shared) == 0 { // nothing of it was selected
+		return nil
+	}
+	return t.sendEncoded(shared)
+}
+
+// encode makes the wire form of a batch, but for the token. It is called once
+// for all streams with the same selection.
+func (t *tail) encode(r *tailedRun, batch *runlog.Batch, isLive bool) []byte {
+	message := batchMessage(t.picked.of(batch), batch.Origin())
+	if message == nil {
+		return nil
+	}
+	if isLive && t.ObserveLag != nil {
+		if newest := newestTime(message); newest > 0 {
+			t.ObserveLag(float64(t.Now().UnixMicro())/1e6 - newest)
+		}
+	}
+	bytes, err := proto.Marshal(&runicornv1.TailMetricsResponse{
+		Viewer: r.Name, RunId: validText(r.runID),
+		Event: &runicornv1.TailMetricsResponse_Batch{Batch: message},
+	})
+	if err != nil {
+		return nil // only of text that is not UTF-8, which none of it is
+	}
+	return bytes
+}
+
+// caughtUp ends a history: a thinned one is sent now.
+func (t *tail) caughtUp(r *tailedRun, at runlog.Position) error {
+	if r.held != nil {
+		r.marks |= markPartial
+		for _, message := range r.held.messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+			if err := t.send(r, &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
+				return err
+			}
+		}
+		r.held.release()
+		r.held = nil
+	}
+	r.at, r.marks = at, r.marks&^markPartial|markLive
+	return t.send(r, &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornv1.CaughtUp{}}})
+}
+
+// reset tells that all of the run is sent again, its history included.
+func (t *tail) reset(r *tailedRun, item runlog.Item) error {
+	r.at, r.marks = item.Position, 0
+	if r.held != nil {
+		r.held.release()
+		r.held = nil
+	}
+	if t.req.GetHistoryDownsample() != nil {
+		r.held = newHeldHistory(t.streamBytes)
+	}
+	return t.send(r, resetMessage(resetReasons[item.Reset]))
+}
+
+// end tells that nothing more comes of the run.
+func (t *tail) end(r *tailedRun, item runlog.Item) error {
+	if r.held != nil && item.End == runlog.EndTerminal { // its history was never said to be complete
+		if err := t.caughtUp(r, item.Position); err != nil {
+			return err
+		}
+	}
+	r.close()
+	r.isDone, r.doneAt = true, time.Now()
+	r.at, r.marks = item.Position, r.marks|markEnded
+	if item.End == runlog.EndNotFound && !r.wasThere {
+		r.isLost = true
+		t.missing = append(t.missing, r)
+		return nil
+	}
+	return t.send(r, endMessage(endReason(item), item.Status.Text))
+}
+
+// resetReasons are the contract's words.
+var resetReasons = map[runlog.ResetReason]runicornv1.ResetReason{
+	runlog.LogTruncated:  runicornv1.ResetReason_RESET_REASON_LOG_TRUNCATED,
+	runlog.LogReplaced:   runicornv1.ResetReason_RESET_REASON_LOG_REPLACED,
+	runlog.SourceChanged: runicornv1.ResetReason_RESET_REASON_SOURCE_CHANGED,
+}
+
+// endReason is the contract's word for an end. A run that was there and is not
+// found was deleted.
+func endReason(item runlog.Item) runicornv1.EndReason {
+	if item.End != runlog.EndTerminal {
+		return runicornv1.EndReason_END_REASON_DELETED
+	}
+	switch experimentStatus(item.Status.Text) {
+	case runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:
+		return runicornv1.EndReason_END_REASON_FINISHED
+	case runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:
+		return runicornv1.EndReason_END_REASON_FAILED
+	case runicornv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED:
+		return runicornv1.EndReason_END_REASON_INTERRUPTED
+	}
+	return runicornv1.EndReason_END_REASON_OTHER
+}
+
+func resetMessage(reason runicornv1.ResetReason) *runicornv1.TailMetricsResponse {
+	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Reset_{Reset_: &runicornv1.Reset{Reason: reason}}}
+}
+
+func stateMessage(status runlog.Status) *runicornv1.TailMetricsResponse {
+	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_State{State: &runicornv1.StateChange{
+		Status: experimentStatus(status.Text), ViewerStatus: validText(status.Text),
+	}}}
+}
+
+func endMessage(reason runicornv1.EndReason, viewerStatus string) *runicornv1.TailMetricsResponse {
+	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_End{End: &runicornv1.TailEnd{
+		Reason: reason, ViewerStatus: validText(viewerStatus),
+	}}}
+}

@@ -1,0 +1,174 @@
+package service
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding/gzip"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// TestTail_Selections: streams with different wishes share one poller, and
+// compression is each one's own.
+func TestTail_Selections(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+	for name, tt := range map[string]struct {
+		req  *runicornv1.TailMetricsRequest
+		want []string
+	}{
+		"by name":     {&runicornv1.TailMetricsRequest{MetricNames: []string{"stage"}}, []string{"stage 2 warmup at 1002.5", "stage 4 main at 1004.5"}},
+		"by prefix":   {&runicornv1.TailMetricsRequest{MetricPrefixes: []string{"val/"}}, []string{"val/loss 3 7 at 1003.5"}},
+		"by steps":    {&runicornv1.TailMetricsRequest{MinStep: new(int64(3)), MaxStep: new(int64(3))}, []string{"loss 3 -Inf at 1003.5", "ok 3 0 at 1003.5", "val/loss 3 7 at 1003.5"}},
+		"of nothing":  {&runicornv1.TailMetricsRequest{MetricNames: []string{"none"}}, nil},
+		"with places": {&runicornv1.TailMetricsRequest{MetricNames: []string{"ok"}, Positions: true}, []string{"ok 1 1 at 1001.5 in 0", fmt.Sprintf("ok 3 0 at 1003.5 in %d", strings.Index(sampleEvents, `{"ts": 1003`))}},
+	} {
+		for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
+			t.Run(name, func(t *testing.T) {
+				tt.req.RunIds = []string{id}
+				c := newTailClient(t, tt.req)
+				c.connect(h, options...)
+				c.untilEvent("caught_up")
+				c.want(id, tt.want)
+			})
+		}
+	}
+}
+
+// TestTail_FromNow: nothing of what was there.
+func TestTail_FromNow(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, Start: runicornv1.TailStart_TAIL_START_NOW})
+	c.untilEvent("caught_up")
+	if err := u.AppendEvents(id, []byte(metricsLine(2, `"loss": 2`))); err != nil {
+		t.Fatal(err)
+	}
+	c.untilPoints(id, 1)
+	c.want(id, []string{"loss 2 2 at 1002.5"})
+}
+
+// TestTail_Drain: all streams are told, and go on elsewhere with their tokens.
+func TestTail_Drain(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	begins := make(chan struct{})
+	drained := h.replica(t, func(d *Deps) { d.Draining = begins })
+	clients := make([]*tailClient, 150)
+	for i := range clients {
+		req := &runicornv1.TailMetricsRequest{RunIds: []string{id}}
+		if i%3 == 0 {
+			req = &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "p"}}
+		}
+		clients[i] = drained.tail(t, req)
+	}
+	for _, c := range clients {
+		c.untilEvent("caught_up")
+	}
+	close(begins)
+	begin := time.Now()
+	for _, c := range clients {
+		wantError(t, c.rest(), codes.Unavailable, "SERVER_DRAINING")
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if err := u.AppendEvents(id, []byte(metricsLine(2, `"loss": 2`))); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range clients {
+		c.connect(h)
+		c.untilPoints(id, 2)
+		c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
+	}
+}
+
+// TestTail_Refusals: what cannot be followed.
+func TestTail_Refusals(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	c.untilEvent("caught_up")
+	var long []string
+	for i := range 64 {
+		long = append(long, fmt.Sprintf("%02d%s", i, strings.Repeat("x", 100)))
+	}
+	for name, tt := range map[string]struct {
+		req    *runicornv1.TailMetricsRequest
+		reason string
+	}{
+		"neither runs nor filter": {&runicornv1.TailMetricsRequest{}, "INVALID_REQUEST"},
+		"an id that is none":      {&runicornv1.TailMetricsRequest{RunIds: []string{"a/../b"}}, "INVALID_REQUEST"},
+		"ids beyond any token":    {&runicornv1.TailMetricsRequest{RunIds: long}, "INVALID_REQUEST"},
+		"a damaged token":         {&runicornv1.TailMetricsRequest{ResumeToken: c.token[:len(c.token)-2]}, "RESUME_TOKEN_INVALID"},
+		"a page token":            {&runicornv1.TailMetricsRequest{ResumeToken: "AQIDBAUGBwg"}, "RESUME_TOKEN_INVALID"},
+		"a token of other runs":   {&runicornv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{"20200101_000000_abcdef"}}, "RESUME_TOKEN_INVALID"},
+		"a token without filter":  {&runicornv1.TailMetricsRequest{ResumeToken: c.token, Filter: &runicornv1.ExperimentFilter{Project: "p"}}, "RESUME_TOKEN_INVALID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantError(t, h.tail(t, tt.req).rest(), codes.InvalidArgument, tt.reason)
+		})
+	}
+	if again := h.tail(t, &runicornv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{resourceName("v060", id)}}); again != nil {
+		again.untilEvent("caught_up")
+	}
+}
+
+// TestTail_OneStalledClient changes nothing for the others, and goes on where it
+// stopped when it reads again.
+func TestTail_OneStalledClient(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	u := h.upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(0, `"loss": 0`))})
+	clients := make([]*tailClient, 10)
+	for i := range clients {
+		clients[i] = h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+		clients[i].untilPoints(id, 1)
+	}
+	const n, text = 400, 10_000 // 4 MB, more than the windows of a connection
+	for step := range n {
+		if err := u.AppendEvents(id, []byte(metricsLine(1+step, fmt.Sprintf(`"note": "%0*d"`, text, step)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range clients[1:] {
+		c.untilPoints(id, 1+n)
+	}
+	clients[0].untilPoints(id, 1+n)
+	clients[0].want(id, clients[1].points[id])
+}
+
+// TestTail_TheRunThatKeepsTraining follows the demo's live run, which grows with
+// the clock.
+func TestTail_TheRunThatKeepsTraining(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	h := newHarnessWith(t, setup{
+		client: func(c *restclient.Config) { c.Share = 1 },
+		viewer: func(c *demoviewer.Config) { c.Clock, c.Live = clock, true },
+	}, demoviewer.Gen07)
+	id := h.upstreams[0].LiveRun()
+	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Query: "live"}, Start: runicornv1.TailStart_TAIL_START_NOW, MetricNames: []string{"lr"}})
+	c.untilEvent("caught_up")
+	ahead.Store(int64(time.Minute)) // 150 lines
+	c.untilPoints(id, 140)
+	endWith(t, h.upstreams[0], id, "interrupted")
+	c.untilEvent("end INTERRUPTED")
+}

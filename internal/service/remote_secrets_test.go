@@ -1,0 +1,107 @@
+package service
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// lockedBuffer is a log that may be read at any time.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// TestRemote_NothingThatIsSaidHasASecret has a Viewer repeat every request in
+// its errors, in every way in which it may fail, and looks for the secrets in
+// answers, errors and the log.
+func TestRemote_NothingThatIsSaidHasASecret(t *testing.T) {
+	t.Parallel()
+	secret := func() *runicornv1.SshTarget {
+		target := gpu()
+		target.Password, target.Passphrase = "canary-\"pass'word\\", "canary-phrase\tü"
+		target.PrivateKey = "-----BEGIN KEY-----\ncanary-key-line-1\ncanary-key-line-2\n-----END KEY-----\n"
+		target.PrivateKeyPath = "/home/u/canary-file"
+		return target
+	}
+	failures := map[string]func(*sshFake) func(http.ResponseWriter, *http.Request) bool{
+		"it works": func(f *sshFake) func(http.ResponseWriter, *http.Request) bool { return f.serve },
+	}
+	for _, text := range []string{
+		"Connection failed: Authentication failed. ", "Connection failed: [Errno 2] No such file or directory: '/home/u/canary-file' ",
+		"Failed to start Remote Viewer: runicorn not installed ", "Connection failed: something else ", "Connection failed: 400: ",
+	} {
+		failures[text] = func(f *sshFake) func(http.ResponseWriter, *http.Request) bool { f.failure = text; return f.serve }
+	}
+	for _, code := range []int{400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504} {
+		failures[strconv.Itoa(code)] = func(f *sshFake) func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, r *http.Request) bool { return echo(f, w, r, code, `{"detail":%q}`) }
+		}
+	}
+	for name, shape := range map[string]string{"no JSON": "%s", "half an answer": `{"ok":true,"x":%q`, "a refusal": `{"ok":false,"message":%q}`} {
+		failures[name] = func(f *sshFake) func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, r *http.Request) bool { return echo(f, w, r, 200, shape) }
+		}
+	}
+	for name, failure := range failures {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := &lockedBuffer{}
+			h := newHarnessWith(t, setup{deps: func(d *Deps) {
+				d.Remote = RemotePolicy{AllowKeyPaths: true}
+				d.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			}}, demoviewer.Gen07)
+			h.upstreams[0].replace(failure(&sshFake{}))
+			said := func(answer any, err error) {
+				t.Helper()
+				text := fmt.Sprint(answer) + log.String() + prototext.Format(status.Convert(err).Proto()) + fmt.Sprint(status.Convert(err).Details()...)
+				if i := strings.Index(text, "canary"); i >= 0 {
+					t.Errorf("says …%s…", text[max(0, i-120):min(len(text), i+60)])
+				}
+			}
+			said(h.remote.Connect(t.Context(), &runicornv1.ConnectRequest{Target: secret()}))
+			said(h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: secret(), RemoteRoot: "/r"}))
+			said(h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: secret(), RemoteRoot: "/r", CondaEnv: "base"}))
+			said(h.remote.SaveConnection(t.Context(), &runicornv1.SaveConnectionRequest{Target: secret(), RememberSecrets: true}))
+			said(h.remote.SaveConnection(t.Context(), &runicornv1.SaveConnectionRequest{Target: secret()}))
+		})
+	}
+}
+
+// echo answers a change with what it was asked, and lets all else pass.
+func echo(f *sshFake, w http.ResponseWriter, r *http.Request, code int, shape string) bool {
+	if r.Method != http.MethodPost {
+		return f.serve(w, r)
+	}
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(r.Body); err != nil {
+		return false
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	fmt.Fprintf(w, shape, body.String())
+	return true
+}

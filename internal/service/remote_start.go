@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// tunnelPatience is how long a new remote Viewer is given to answer through its
+// tunnel; the Viewer that started it has waited for it on the other side.
+const tunnelPatience = 5 * time.Second
+
+// start starts a remote Viewer and looks whether it is the one that was asked
+// for.
+func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicornv1.StartViewerRequest) (*runicornv1.ViewerSession, error) {
+	login, err := s.startLogin(req)
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.turns.take(ctx, v.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	start := restclient.StartRequest{
+		Login: login, RemoteRoot: req.GetRemoteRoot(), CondaEnv: req.GetCondaEnv(),
+		LocalPort: int(req.GetLocalPort()), RemotePort: int(req.GetRemotePort()),
+	}
+	if err := s.prepare(ctx, v, req.GetConnectionId(), &start); err != nil {
+		return nil, err
+	}
+	session, err := v.Client.StartViewer(ctx, start)
+	if err != nil {
+		return nil, inStart(err)
+	}
+	s.Fleet.Adopt(v, *session)
+	return s.welcome(ctx, v, session, start)
+}
+
+// startLogin is the login of a request that has one.
+func (s *remoteService) startLogin(req *runicornv1.StartViewerRequest) (restclient.Login, error) {
+	if req.GetTarget() == nil {
+		return restclient.Login{}, nil
+	}
+	return s.Remote.login(req.GetTarget())
+}
+
+// inStart names a refused field of a login as the request does.
+func inStart(err error) error {
+	refused, ok := errors.AsType[*restclient.IDError](err)
+	if !ok {
+		return err
+	}
+	switch refused.Field {
+	case "remote_root", "conda_env", "local_port", "remote_port":
+		return err
+	}
+	return inField("target", err)
+}
+
+// prepare finds the connection of an id, and refuses what the Viewer would get
+// wrong in silence or at the cost of others.
+func (s *remoteService) prepare(ctx context.Context, v *fleet.Viewer, connectionID string, start *restclient.StartRequest) error {
+	if connectionID != "" {
+		c, err := findConnection(ctx, v, connectionID)
+		switch {
+		case err != nil:
+			return err
+		case !c.Connected:
+			return conflict("connection %s is broken: connect again", c.ID.Value)
+		}
+		if start.Endpoint, err = restclient.ParseConnectionID(c.ID.Value); err != nil {
+			return onConnection(err)
+		}
+		if err := s.Remote.allows(start.Host); err != nil {
+			return err
+		}
+	}
+	if err := s.checkPorts(ctx, v, start); err != nil {
+		return err
+	}
+	if start.CondaEnv == "" {
+		return nil
+	}
+	if connectionID == "" {
+		// Environments are those of a connection; starting would make it as well.
+		if _, _, err := connectInTurn(ctx, v, start.Login); err != nil {
+			return inField("target", err)
+		}
+	}
+	return checkEnvironment(ctx, v, start.ID(), start.CondaEnv)
+}
+
+// checkPorts refuses ports that are taken, as far as can be known: the Viewers'
+// clean-up after that failure ended the session that had the port, and where
+// the tunnel did not listen, whoever did was taken for the remote Viewer.
+func (s *remoteService) checkPorts(ctx context.Context, v *fleet.Viewer, start *restclient.StartRequest) error {
+	if start.LocalPort == 0 && start.RemotePort == 0 {
+		return nil
+	}
+	if start.LocalPort != 0 && s.Fleet.PortTaken(ctx, v, start.LocalPort) {
+		return portTaken(v, "something listens at local_port already")
+	}
+	sessions, err := v.Client.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	exact := tellsHosts(ctx, v)
+	for _, other := range sessions {
+		local := start.LocalPort != 0 && other.LocalPort.Value == int64(start.LocalPort)
+		remote := start.RemotePort != 0 && other.RemotePort.Value == int64(start.RemotePort) && mayUse(other, start.Endpoint, exact)
+		if local || remote {
+			return portTaken(v, "session "+other.ID+" has it")
+		}
+	}
+	return nil
+}
+
+func portTaken(v *fleet.Viewer, detail string) error {
+	return &restclient.Error{Kind: restclient.KindPortTaken, Viewer: v.Name, Detail: detail}
+}
+
+// checkEnvironment refuses an environment that is not there: the Viewers would
+// take the Python on the PATH instead, in silence.
+func checkEnvironment(ctx context.Context, v *fleet.Viewer, connectionID, name string) error {
+	environments, err := v.Client.PythonEnvironments(ctx, connectionID)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, len(environments))
+	for _, e := range environments {
+		if e.Name.Value == name {
+			return nil
+		}
+		names = append(names, e.Name.Value)
+	}
+	return invalid("conda_env", "is not on the remote machine, which has %s", strings.Join(names, ", "))
+}
+
+// welcome asks the new Viewer through its tunnel, because nobody else has: the
+// Viewer that started it says "running" of a tunnel that leads nowhere, and of
+// one that leads to another Viewer, which had the port before. The answer has
+// the root that is served: links in the one that was asked for are resolved.
+func (s *remoteService) welcome(ctx context.Context, v *fleet.Viewer, session *restclient.Session, start restclient.StartRequest) (*runicornv1.ViewerSession, error) {
+	out := s.sessionOf(v, session)
+	if out.GetViewer() == "" {
+		return out, nil
+	}
+	remote, err := s.Fleet.Get(ctx, out.GetViewer())
+	if err != nil {
+		return out, nil // it was started, and has ended already; its session tells
+	}
+	early, cancel := context.WithTimeout(ctx, tunnelPatience)
+	defer cancel()
+	health, err := remote.Client.Health(early)
+	switch {
+	case err != nil:
+		out.UnreachableReason = fmt.Sprintf("it was started, but nothing answers for it at %s on this machine", remote.Client.BaseURL())
+		out.Viewer = ""
+	case start.RemotePort != 0 && otherRoot(health.Storage.Value, start.RemoteRoot):
+		return nil, errors.Join(portTaken(v, "the Viewer that answers at remote_port serves another root, or the one that remote_root is a link to; leave remote_port out"),
+			s.stopInTurn(ctx, v, session.ID))
+	case health.Storage.Known:
+		out.RemoteRoot = validText(health.Storage.Value)
+	}
+	return out, nil
+}
+
+// otherRoot reports whether a Viewer serves another root than it was asked to,
+// as far as absolute paths can tell.
+func otherRoot(serves, asked string) bool {
+	return path.IsAbs(serves) && path.IsAbs(asked) && path.Clean(serves) != path.Clean(asked)
+}

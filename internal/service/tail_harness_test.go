@@ -1,0 +1,299 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
+const tailTimeout = time.Minute
+
+// tailHub is a Hub whose intervals do not make tests wait.
+func tailHub(tb testing.TB) *runlog.Hub {
+	tb.Helper()
+	hub := runlog.NewHub(runlog.HubConfig{
+		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
+		Unreachable: time.Minute, Judge: Judge,
+	})
+	tb.Cleanup(hub.Close)
+	return hub
+}
+
+// newTailHarness is newHarness with Viewers whose share does not make tests wait.
+func newTailHarness(tb testing.TB, generations ...demoviewer.Generation) *harness {
+	tb.Helper()
+	return newHarnessWith(tb, setup{client: func(c *restclient.Config) { c.Share = 1 }}, generations...)
+}
+
+// replica is another gateway in front of the same Viewers.
+func (h *harness) replica(tb testing.TB, change func(*Deps)) *harness {
+	tb.Helper()
+	other := &harness{upstreams: h.upstreams}
+	var entries []fleet.Entry
+	for _, u := range h.upstreams {
+		entries = append(entries, fleet.Entry{Name: u.name, URL: u.server.URL})
+	}
+	viewers, err := fleet.New(entries, restclient.Config{Share: 1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(viewers.Close)
+	cache := runlog.New(runlog.Config{})
+	tb.Cleanup(cache.Close)
+	other.deps = Deps{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&other.deps)
+	}
+	other.serve(tb, &Authorizer{})
+	return other
+}
+
+// tailClient is a client that keeps points and token together, as the contract
+// asks for: a token stands for what came before it.
+type tailClient struct {
+	tb     testing.TB
+	stream grpc.ServerStreamingClient[runicornv1.TailMetricsResponse]
+	cancel context.CancelFunc
+	req    *runicornv1.TailMetricsRequest
+
+	token  string
+	points map[string][]string // by run, in the order of delivery
+	events []string            // what came besides batches and heartbeats
+}
+
+func newTailClient(tb testing.TB, req *runicornv1.TailMetricsRequest) *tailClient {
+	tb.Helper()
+	return &tailClient{tb: tb, req: req, points: map[string][]string{}}
+}
+
+// tail connects a new client.
+func (h *harness) tail(tb testing.TB, req *runicornv1.TailMetricsRequest) *tailClient {
+	tb.Helper()
+	c := newTailClient(tb, req)
+	c.connect(h)
+	return c
+}
+
+// connect begins, or goes on behind the last token.
+func (c *tailClient) connect(h *harness, options ...grpc.CallOption) {
+	c.tb.Helper()
+	c.drop()
+	req := c.req
+	if c.token != "" {
+		req = &runicornv1.TailMetricsRequest{
+			ResumeToken: c.token, MetricNames: c.req.GetMetricNames(), Positions: c.req.GetPositions(),
+			HistoryDownsample: c.req.GetHistoryDownsample(), Until: c.req.GetUntil(), HeartbeatInterval: c.req.GetHeartbeatInterval(),
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.tb.Context(), tailTimeout)
+	c.tb.Cleanup(cancel)
+	c.cancel = cancel
+	stream, err := h.metrics.TailMetrics(ctx, req, options...)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	c.stream = stream
+}
+
+// drop breaks the connection.
+func (c *tailClient) drop() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// recv receives one message and stores what it says.
+func (c *tailClient) recv() (*runicornv1.TailMetricsResponse, error) {
+	m, err := c.stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	c.token = m.GetResumeToken()
+	switch e := m.GetEvent().(type) {
+	case *runicornv1.TailMetricsResponse_Batch:
+		c.points[m.GetRunId()] = append(c.points[m.GetRunId()], pointTexts(e.Batch)...)
+	case *runicornv1.TailMetricsResponse_Heartbeat:
+	case *runicornv1.TailMetricsResponse_Reset_:
+		delete(c.points, m.GetRunId())
+		c.events = append(c.events, "reset "+strings.TrimPrefix(e.Reset_.GetReason().String(), "RESET_REASON_"))
+	case *runicornv1.TailMetricsResponse_State:
+		c.events = append(c.events, "state "+e.State.GetViewerStatus())
+	case *runicornv1.TailMetricsResponse_End:
+		c.events = append(c.events, "end "+strings.TrimPrefix(e.End.GetReason().String(), "END_REASON_"))
+	case *runicornv1.TailMetricsResponse_CaughtUp:
+		c.events = append(c.events, "caught_up")
+	}
+	return m, nil
+}
+
+// until receives up to the first message for which isIt holds.
+func (c *tailClient) until(isIt func(*runicornv1.TailMetricsResponse) bool) *runicornv1.TailMetricsResponse {
+	c.tb.Helper()
+	for {
+		m, err := c.recv()
+		if err != nil {
+			c.tb.Fatalf("the stream ended by %v; before that: %q", err, c.events)
+		}
+		if isIt(m) {
+			return m
+		}
+	}
+}
+
+// untilEvent receives up to an event of a name, such as "caught_up".
+func (c *tailClient) untilEvent(name string) {
+	c.tb.Helper()
+	n := len(c.events)
+	c.until(func(*runicornv1.TailMetricsResponse) bool { return slices.Contains(c.events[n:], name) })
+}
+
+// untilPoints receives until a run has so many points.
+func (c *tailClient) untilPoints(runID string, n int) {
+	c.tb.Helper()
+	for len(c.points[runID]) < n {
+		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+	}
+}
+
+// rest receives to the end and returns its error, nil for OK.
+func (c *tailClient) rest() error {
+	for {
+		if _, err := c.recv(); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// want compares the points of a run with those that were logged, series by
+// series: across series the order is that of positions.
+func (c *tailClient) want(runID string, want []string) {
+	c.tb.Helper()
+	if diff := cmp.Diff(bySeries(want), bySeries(c.points[runID])); diff != "" {
+		c.tb.Errorf("points (-logged +delivered):\n%.2000s", diff)
+	}
+}
+
+// bySeries sorts points into their series, in their order.
+func bySeries(points []string) map[string][]string {
+	out := map[string][]string{}
+	for _, p := range points {
+		name, _, _ := strings.Cut(p, " ")
+		out[name] = append(out[name], p)
+	}
+	return out
+}
+
+// pointTexts spells the points of a batch: metric, step, value, time, position.
+func pointTexts(b *runicornv1.MetricBatch) (texts []string) {
+	for _, s := range b.GetSeries() {
+		for i, step := range s.GetSteps() {
+			var value any
+			if len(s.GetTexts()) > 0 {
+				value = s.GetTexts()[i]
+			} else {
+				value = s.GetValues()[i]
+			}
+			text := fmt.Sprintf("%s %d %v at %v", s.GetMetricName(), step, value, s.GetTimes()[i])
+			if len(s.GetPositions()) > 0 {
+				text += fmt.Sprintf(" in %d", s.GetPositions()[i])
+			}
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// trainer writes a wild log: late metrics, back-filled steps, rewrites, values
+// that are not finite, texts, and lines that are no JSON.
+type trainer struct {
+	random  *rand.Rand
+	log     []byte
+	written int      // of the log, by write
+	points  []string // what the log says, as pointTexts spells it
+	step    int
+}
+
+func newTrainer(seed uint64) *trainer { return &trainer{random: rand.New(rand.NewPCG(seed, 1))} }
+
+// line adds one line.
+func (w *trainer) line() {
+	w.step++
+	step := w.step
+	switch w.random.IntN(10) {
+	case 0:
+		step = w.random.IntN(w.step) // back-filled, or rewritten
+	case 1:
+		w.log = append(w.log, "{torn\n"...)
+	}
+	metrics := []string{"loss"}
+	if w.step > 50 && w.random.IntN(3) == 0 {
+		metrics = append(metrics, "late/acc")
+	}
+	offset, data := len(w.log), make([]string, 0, 3)
+	at := float64(1000+w.step) + .5
+	for _, name := range metrics {
+		logged := fmt.Sprintf("%d.25", w.random.IntN(1000))
+		if w.random.IntN(8) == 0 {
+			logged = []string{"NaN", "Infinity", "-Infinity"}[w.random.IntN(3)]
+		}
+		value := strings.NewReplacer("-Infinity", "-Inf", "Infinity", "+Inf").Replace(logged)
+		data = append(data, fmt.Sprintf("%q: %s", name, logged))
+		w.points = append(w.points, fmt.Sprintf("%s %d %s at %v in %d", name, step, value, at, offset))
+	}
+	if w.random.IntN(5) == 0 {
+		data = append(data, `"stage": "warmup"`)
+		w.points = append(w.points, fmt.Sprintf("stage %d warmup at %v in %d", step, at, offset))
+	}
+	w.log = fmt.Appendf(w.log, `{"ts": %v, "type": "metrics", "data": {%s, "global_step": %d, "time": %v}}`+"\n", at, strings.Join(data, ", "), step, at)
+}
+
+// write appends what was added to a run, or a part that ends in half a line.
+func (w *trainer) write(tb testing.TB, u *upstream, runID string, isHalf bool) {
+	tb.Helper()
+	to := len(w.log)
+	if isHalf {
+		to -= 1 + w.random.IntN(min(30, to-w.written-1))
+	}
+	if err := u.AppendEvents(runID, w.log[w.written:to]); err != nil {
+		tb.Fatal(err)
+	}
+	w.written = to
+}
+
+// impatientHub gives a Viewer up soon.
+func impatientHub(tb testing.TB) *runlog.Hub {
+	tb.Helper()
+	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, Unreachable: 200 * time.Millisecond, Judge: Judge})
+	tb.Cleanup(hub.Close)
+	return hub
+}
+
+// wantRetry wants an error that says when to try again.
+func wantRetry(tb testing.TB, err error) {
+	tb.Helper()
+	if _, ok := detailOf[*errdetails.RetryInfo](status.Convert(err)); !ok {
+		tb.Errorf("no RetryInfo in %v", err)
+	}
+}

@@ -1,0 +1,142 @@
+package service
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+)
+
+// readTailToken reads a token of points.
+func readTailToken(text string) (*tailToken, error) {
+	t, err := parseTailToken(text)
+	if err == nil && t.isLog {
+		return nil, errOtherStream
+	}
+	return t, err
+}
+
+// parseTailToken reads a token, and nothing but what String writes.
+func parseTailToken(text string) (*tailToken, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) < sumSize+2 || len(text) > maxTailToken {
+		return nil, errDamagedToken
+	}
+	body := b[:len(b)-sumSize]
+	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(b[len(body):]) {
+		return nil, errDamagedToken
+	}
+	if body[0] != tailTokenVersion {
+		return nil, errOtherVersion
+	}
+	t := &tailToken{hasFilter: body[1]&tokenHasFilter != 0, isNow: body[1]&tokenIsNow != 0, isLog: body[1]&tokenIsLog != 0}
+	d := &tokenReader{b: body[2:]}
+	t.read(d)
+	if d.isBad || len(d.b) > 0 || string(t.bytes()) != string(b) {
+		return nil, errDamagedToken
+	}
+	return t, nil
+}
+
+// readLogToken reads the token of a text log.
+func readLogToken(text string) (*tailToken, error) {
+	t, err := parseTailToken(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case !t.isLog || t.hasFilter || len(t.runs) != 1:
+		return nil, errOtherStream
+	}
+	return t, nil
+}
+
+var errOtherStream = errors.New("it is of a stream of another kind")
+
+var errOtherVersion = errors.New("it is from another version of this server")
+
+// read reads what is behind the flags.
+func (t *tailToken) read(d *tokenReader) {
+	if t.hasFilter {
+		t.filter, t.viewer, t.forgot = []byte(d.text()), d.text(), d.number()
+	}
+	viewers := make([]string, d.count())
+	for i := range viewers {
+		viewers[i] = d.text()
+		if began := d.number(); t.isNow && t.hasFilter {
+			if t.began == nil {
+				t.began = map[string]int64{}
+			}
+			t.began[viewers[i]] = began
+		}
+	}
+	t.runs = make([]tailRun, d.count())
+	for i := range t.runs {
+		at := d.number()
+		if d.isBad || at >= int64(len(viewers)) {
+			d.isBad = true
+			return
+		}
+		t.runs[i] = tailRun{viewer: viewers[at], runID: d.runID(), marks: runMarks(d.cut(1)[0])}
+		if t.runs[i].at.UnmarshalBinary(d.cut(int(d.cut(1)[0]))) != nil || t.runs[i].marks&^allMarks != 0 {
+			d.isBad = true
+			return
+		}
+	}
+}
+
+// tokenReader reads from the front of b; once bad, it gives zeros.
+type tokenReader struct {
+	b     []byte
+	isBad bool
+}
+
+// cut returns the next n bytes.
+func (d *tokenReader) cut(n int) []byte {
+	if d.isBad || n > len(d.b) {
+		d.isBad, d.b = true, nil
+		return make([]byte, max(n, 1))
+	}
+	head := d.b[:n]
+	d.b = d.b[n:]
+	return head
+}
+
+func (d *tokenReader) number() int64 {
+	n, used := binary.Uvarint(d.b)
+	if used <= 0 || n > 1<<62 {
+		d.isBad = true
+		return 0
+	}
+	d.cut(used)
+	return int64(n) //nolint:gosec // within the bound
+}
+
+// count reads how many parts follow, each of at least one byte.
+func (d *tokenReader) count() int {
+	n := d.number()
+	if n > int64(len(d.b)) {
+		d.isBad = true
+		return 0
+	}
+	return int(n)
+}
+
+func (d *tokenReader) text() string { return string(d.cut(d.count())) }
+
+func (d *tokenReader) runID() string {
+	if n := d.count(); n > 0 || d.isBad {
+		return string(d.cut(n))
+	}
+	return unpackRunID(d.cut(packedDigits + packedRest))
+}
+
+// invalidResumeToken refuses a token.
+func invalidResumeToken(why error) *failure {
+	f := invalid("resume_token", "cannot be used: %v", why)
+	f.reason = runicornv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID
+	f.cause = fmt.Errorf("read the resume token: %w", why)
+	return f
+}

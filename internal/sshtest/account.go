@@ -1,0 +1,75 @@
+package sshtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+)
+
+// account is who logs in: one made for the server where the tests run as root,
+// else whoever runs them, whose password nobody knows.
+type account struct {
+	name, password string
+	uid, gid       int
+	own            bool // made here, and to be removed
+}
+
+// newAccount makes an account, or takes the present one.
+func newAccount(ctx context.Context, home string) (*account, error) {
+	if os.Getuid() != 0 {
+		present, err := user.Current()
+		if err != nil {
+			return nil, err
+		}
+		return &account{name: present.Username, uid: os.Getuid(), gid: os.Getgid()}, nil
+	}
+	// Where sshd drops its privileges to; Debian makes it with the service.
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+		return nil, err
+	}
+	a := &account{name: "sshtest-" + strings.ToLower(newSecret()[len("canary-"):][:8]), password: newSecret(), own: true}
+	if err := tool(ctx, "useradd", "-M", "-d", home, "-s", "/bin/bash", a.name); err != nil {
+		return nil, err
+	}
+	change := exec.CommandContext(ctx, "chpasswd")
+	change.Stdin = strings.NewReader(a.name + ":" + a.password + "\n")
+	if out, err := change.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("chpasswd: %w: %s", err, out), a.close())
+	}
+	made, err := user.Lookup(a.name)
+	if err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	var uidErr, gidErr error
+	a.uid, uidErr = strconv.Atoi(made.Uid)
+	a.gid, gidErr = strconv.Atoi(made.Gid)
+	if err := errors.Join(uidErr, gidErr); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, os.Chown(home, a.uid, a.gid)
+}
+
+// rootLogin is for tests that run as root in a place without accounts.
+func (a *account) rootLogin() string {
+	if a.name == "root" {
+		return "yes"
+	}
+	return "no"
+}
+
+// close removes the account and what it runs.
+func (a *account) close() error {
+	if !a.own {
+		return nil
+	}
+	var err error
+	if a.uid != 0 {
+		err = killUser(a.uid)
+	}
+	return errors.Join(err, tool(context.Background(), "userdel", a.name))
+}

@@ -1,0 +1,135 @@
+package sshtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// supported says that this system has what killTree and killUser need.
+const supported = true
+
+// attributes lets sshd die with this process, however that dies.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// asUser runs a child as somebody else.
+func asUser(uid, gid int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // ids of accounts
+}
+
+// process is an entry of /proc.
+type process struct {
+	pid, parent int
+	name        string
+}
+
+// killTree kills a process and its descendants of the name sshd. All are looked
+// up first, because orphans get another parent.
+func killTree(root int) error {
+	all, err := processes()
+	if err != nil {
+		return err
+	}
+	doomed := map[int]bool{root: true}
+	for grown := true; grown; {
+		grown = false
+		for _, p := range all {
+			if doomed[p.parent] && !doomed[p.pid] && p.name == "sshd" {
+				doomed[p.pid], grown = true, true
+			}
+		}
+	}
+	return killAll(slices.Collect(maps.Keys(doomed)))
+}
+
+// killUser kills what runs as a user that was made for a test.
+func killUser(uid int) error {
+	all, err := processes()
+	if err != nil {
+		return err
+	}
+	var doomed []int
+	for _, p := range all {
+		info, err := os.Stat(fmt.Sprintf("/proc/%d", p.pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == uint32(uid) { //nolint:gosec // the id of an account
+			doomed = append(doomed, p.pid)
+		}
+	}
+	return killAll(doomed)
+}
+
+// dying is how long killed processes are waited for.
+const dying = 5 * time.Second
+
+// killAll kills processes and waits until they are gone, or wait for a parent
+// that does not look. One that has ended is no error.
+func killAll(pids []int) error {
+	var errs []error
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, fmt.Errorf("kill process %d: %w", pid, err))
+		}
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); slices.ContainsFunc(pids, runs); <-tick.C {
+		if time.Since(begun) > dying {
+			return errors.Join(append(errs, errors.New("killed processes have not ended"))...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// runs reports whether a process is there and is no zombie.
+func runs(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	state := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	return len(state) > 0 && string(state[0]) != "Z"
+}
+
+// processes reads /proc.
+func processes() ([]process, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	var all []process
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// The name in parentheses may hold spaces; behind it come state and
+		// parent.
+		open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+		if open < 0 || end < open {
+			continue
+		}
+		fields := bytes.Fields(text[end+1:])
+		pid, pidErr := strconv.Atoi(string(bytes.TrimSpace(text[:open])))
+		if pidErr != nil || len(fields) < 2 {
+			continue
+		}
+		parent, err := strconv.Atoi(string(fields[1]))
+		if err != nil {
+			continue
+		}
+		all = append(all, process{pid: pid, parent: parent, name: string(text[open+1 : end])})
+	}
+	return all, nil
+}
