@@ -179,7 +179,7 @@ func (g *guide) shell(line int, commands string) {
 
 // copyTree copies a checkout without what a clone would not have.
 func copyTree(from, to string) error {
-	skip := map[string]bool{".git": true, ".protodeps": true, ".base": true, "node_modules": true, "protos": true, "stubs": true}
+	skip := map[string]bool{".git": true, ".protodeps": true, ".base": true, "node_modules": true, "protos": true, "stubs": true, "target": true, ".venv": true, "build": true, "site": true}
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

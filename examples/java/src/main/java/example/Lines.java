@@ -1,0 +1,51 @@
+package example;
+
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
+import runicorn.v1.Metric.MetricBatch;
+import runicorn.v1.Metric.MetricKind;
+import runicorn.v1.Metric.MetricSeries;
+
+/** Prints one JSON object per line. */
+final class Lines {
+  private final int limit;
+  private int count;
+
+  /** A limit of 0 is none. */
+  Lines(int limit) {
+    this.limit = limit;
+  }
+
+  void print(JsonObject line) {
+    System.out.println(line);
+  }
+
+  /** Prints the points of a batch; false says that as many were printed as were asked for. */
+  boolean print(MetricBatch batch) {
+    for (MetricSeries series : batch.getSeriesList()) {
+      for (int i = 0; i < series.getStepsCount(); i++) {
+        JsonObject line = new JsonObject();
+        line.addProperty("metric", series.getMetricName());
+        line.addProperty("step", series.getSteps(i));
+        line.add("value", value(series, i));
+        print(line);
+        if (++count == limit) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  /** JSON has no word for NaN and the infinities, so they are texts. */
+  private static JsonPrimitive value(MetricSeries series, int i) {
+    if (series.getKind() == MetricKind.METRIC_KIND_TEXT) {
+      return new JsonPrimitive(series.getTexts(i));
+    }
+    double value = series.getValues(i);
+    if (series.getKind() == MetricKind.METRIC_KIND_BOOLEAN) {
+      return new JsonPrimitive(value != 0);
+    }
+    return Double.isFinite(value) ? new JsonPrimitive(value) : new JsonPrimitive(Double.toString(value));
+  }
+}

@@ -1,0 +1,161 @@
+package examples
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// line is a line that a client prints: a point, or another command's answer.
+type line struct {
+	Metric string
+	Step   int64
+	Value  any
+
+	Reset string
+
+	RunID  string `json:"run_id"`
+	Status string
+
+	Code, Reason, Domain string
+	Metadata             map[string]string
+}
+
+// point is a value at a step. What is not finite is a text.
+type point struct {
+	Step  int64
+	Value any
+}
+
+// points are those of each metric, in the order of logging. The order between
+// metrics is not promised.
+type points map[string][]point
+
+func (p points) add(l line) { p[l.Metric] = append(p[l.Metric], point{l.Step, l.Value}) }
+
+func (p points) count() int {
+	n := 0
+	for _, of := range p {
+		n += len(of)
+	}
+	return n
+}
+
+// logged are the points of an event file.
+func logged(log *realviewer.Log) points {
+	p := points{}
+	for _, l := range log.Lines {
+		for name, value := range l.Cells {
+			switch {
+			case value.Kind == realviewer.KindNull:
+			case value.Kind == realviewer.KindText:
+				p.add(line{Metric: name, Step: l.Step, Value: value.Text})
+			case value.Kind == realviewer.KindBoolean:
+				p.add(line{Metric: name, Step: l.Step, Value: value.Number != 0})
+			case slices.Contains([]string{"NaN", "Infinity", "-Infinity"}, value.Text):
+				p.add(line{Metric: name, Step: l.Step, Value: value.Text})
+			default:
+				p.add(line{Metric: name, Step: l.Step, Value: value.Number})
+			}
+		}
+	}
+	return p
+}
+
+// compare compares what a client printed with the event file.
+func (p points) compare(t *testing.T, file points) {
+	t.Helper()
+	if diff := cmp.Diff(file, p); diff != "" {
+		t.Errorf("the event file and what was printed (-file +printed):\n%s", diff)
+	}
+}
+
+// compareBeginning compares with a file that has grown since.
+func (p points) compareBeginning(t *testing.T, file points) {
+	t.Helper()
+	begin := points{}
+	for name, printed := range p {
+		begin[name] = file[name][:min(len(printed), len(file[name]))]
+	}
+	p.compare(t, begin)
+}
+
+// running is a client at work. Used by one goroutine.
+type running struct {
+	client
+	t      *testing.T
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	lines  chan line
+	got    points
+}
+
+// start starts a client; it is killed if the test ends before it does.
+func (c client) start(t *testing.T, srv server, args ...string) *running {
+	t.Helper()
+	r := &running{client: c, t: t, lines: make(chan line, 1<<16), got: points{}}
+	r.cmd = c.command(append([]string{"--address", srv.grpcAddr}, args...)...)
+	r.cmd.Stderr = &r.stderr
+	out, err := r.cmd.StdoutPipe()
+	if err == nil {
+		err = r.cmd.Start()
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", c.name, err)
+	}
+	t.Cleanup(func() {
+		_ = r.cmd.Process.Kill() // fails when it has ended, as it should have
+		for range r.lines {
+		}
+	})
+	go func() {
+		defer close(r.lines)
+		for text := bufio.NewScanner(out); text.Scan(); {
+			var l line
+			if err := json.Unmarshal(text.Bytes(), &l); err != nil {
+				t.Errorf("%s printed %q: %v", c.name, text.Text(), err)
+				continue
+			}
+			r.lines <- l
+		}
+	}()
+	return r
+}
+
+// take reads points until there are so many. The test's own limit bounds it.
+func (r *running) take(total int) {
+	r.t.Helper()
+	for r.got.count() < total {
+		l, ok := <-r.lines
+		if !ok {
+			r.t.Fatalf("%s ended after %d of %d points: %v\n%s", r.name, r.got.count(), total, r.cmd.Wait(), r.stderr.String())
+		}
+		if l.Reset != "" {
+			r.t.Errorf("%s: reset %s", r.name, l.Reset)
+		}
+		r.got.add(l)
+	}
+}
+
+// rest reads what still comes, and wants a good end.
+func (r *running) rest() []line {
+	r.t.Helper()
+	var all []line
+	for l := range r.lines {
+		all = append(all, l)
+		if l.Metric != "" {
+			r.got.add(l)
+		}
+	}
+	if err := r.cmd.Wait(); err != nil {
+		r.t.Errorf("%s: %v\n%s", r.name, err, r.stderr.String())
+	}
+	return all
+}
