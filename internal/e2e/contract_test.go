@@ -29,6 +29,7 @@ var generations = map[realviewer.Version]demoviewer.Generation{
 // sample, sends the same requests to both, and compares status, media type and
 // the shape of the JSON: the demo is what the fast tests of every room rely on.
 func TestDemo_AnswersAsTheRealViewersDo(t *testing.T) {
+	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()

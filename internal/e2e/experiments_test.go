@@ -168,6 +168,7 @@ func TestExperiments_OverAllViewers(t *testing.T) {
 // TestExperiments_ChangesOnARealViewer deletes, restores, updates and purges on
 // a Viewer of the test's own.
 func TestExperiments_ChangesOnARealViewer(t *testing.T) {
+	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()

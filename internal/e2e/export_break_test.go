@@ -96,6 +96,7 @@ func TestExportExperiment_OfAllGenerationsAtOnce(t *testing.T) {
 // TestExportExperiment_EndsWithAnErrorWhenItsViewerDies kills the Viewer while
 // a file is on its way, at several places, and wants no stream to end OK.
 func TestExportExperiment_EndsWithAnErrorWhenItsViewerDies(t *testing.T) {
+	t.Parallel()
 	install := realviewer.Require(t, realviewer.V060)
 	storage := t.TempDir()
 	run, err := realviewer.WriteRun(storage, realviewer.V060, realviewer.RunSpec{

@@ -93,6 +93,7 @@ type logged struct {
 // every format, reads the files with csv, pandas, pyarrow and json, and
 // compares value by value with the event file on the Viewer's disk.
 func TestExportExperiment_SaysWhatTheEventFileSays(t *testing.T) {
+	t.Parallel()
 	python := exportsPython(t)
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		dir, runs := t.TempDir(), map[string]realviewer.Run{}

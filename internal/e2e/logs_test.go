@@ -15,6 +15,7 @@ import (
 
 // TestTailLogs_OfRealRuns starts each Viewer once for all that follows.
 func TestTailLogs_OfRealRuns(t *testing.T) {
+	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()

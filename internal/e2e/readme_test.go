@@ -34,6 +34,7 @@ var blocks = regexp.MustCompile("(?ms)^(?:<!-- test: ([^\n]*) -->\n)?```sh\n(.*?
 // fresh copy of the repository, as a newcomer would: with a Viewer of 0.7.2
 // all of it, with the older ones what asks the server.
 func TestREADME_EveryCommandWorks(t *testing.T) {
+	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()

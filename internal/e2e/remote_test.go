@@ -19,6 +19,7 @@ import (
 // does, on each generation with the ssh program and without, and at the end
 // looks for the secrets of all calls in everything that the gateways said.
 func TestRemote_OverARealSSHServer(t *testing.T) {
+	t.Parallel()
 	labs, a, b := startRemote(t)
 	out := &outcomes{}
 	var going sync.WaitGroup // all at once, though there may be fewer processors: they mostly wait

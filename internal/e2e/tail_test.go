@@ -33,6 +33,7 @@ var quickTails = []string{"--poll-min=50ms", "--poll-max=300ms", "--end-grace=15
 // servers. On 0.6 and 0.7 each of them ends with exactly the points of the event
 // file; on 0.5.3 with the last value of each cell.
 func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
@@ -190,6 +191,7 @@ func wantNoShortStream(t *testing.T, s *server, seeded *realviewer.Seeded) {
 // TestTailMetrics_AsServerSentEvents reads a finished run to its end, as a browser
 // would, and reconnects.
 func TestTailMetrics_AsServerSentEvents(t *testing.T) {
+	t.Parallel()
 	s := sharedServer(t)
 	run := lab.Viewer(t, realviewer.V060).Manifest.Runs[realviewer.KeyBasic]
 	ctx, cancel := context.WithTimeout(t.Context(), tailPatience)

@@ -46,7 +46,11 @@ func TestFollow_CostsTheViewerWhatOneCosts(t *testing.T) {
 				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 			}
 			requests, served := src.counts()
-			if requests > looks+1 {
+			// Forty intervals have forty-one ends; and a look that compared the
+			// head as well, by a second request, may have come just now, so that
+			// the doubled interval that pays for it is still to come.
+			const most = looks + 2
+			if requests > most {
 				t.Errorf("%d cursors: %d requests in %d intervals", n, requests, looks)
 			}
 			if limit := 2*int64(len(lines(0, 1000+looks))) + looks*2*markBytes; served > limit {
@@ -54,7 +58,7 @@ func TestFollow_CostsTheViewerWhatOneCosts(t *testing.T) {
 			}
 			if n == 1 {
 				alone = requests
-			} else if requests > alone+1 {
+			} else if requests > max(alone+1, most) {
 				t.Errorf("%d cursors: %d requests, one alone %d", n, requests, alone)
 			}
 			src.say("finished")
