@@ -4,7 +4,7 @@
 // for once it has served a small call. Every export is the first one of a fresh
 // server. Run it from the root of the repository:
 //
-//	go run ./bench/export
+//	go run ./bench/export [RELEASE...]
 //
 // It installs the Viewers by itself (Python 3 and PyPI are needed), needs Linux
 // and takes a few minutes on two cores.
@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
@@ -50,6 +51,9 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, bed.Close()) }()
 	for _, version := range realviewer.Versions() {
+		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], string(version)) {
+			continue
+		}
 		if err := measure(ctx, out, bed, version); err != nil {
 			return fmt.Errorf("viewer %s: %w", version, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -37,11 +38,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitFailed
 }
 
+// gcPercent trades some processor time for memory, unless GOGC says otherwise:
+// what lives long here is small, and the garbage of reading one large run
+// would be as large as the run.
+const gcPercent = 40
+
 // serve builds everything, which opens all listeners, serves, and drains.
 func serve(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	cfg, err := parse(args, getenv, stdout)
 	if err != nil {
 		return err
+	}
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	log, err := newLogger(cfg, stderr)
 	if err != nil {
