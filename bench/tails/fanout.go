@@ -64,7 +64,11 @@ func fanout(ctx context.Context, out io.Writer, b *rig.Bed) error {
 
 // fan measures n tails, and returns the CPU seconds of the Viewer per second.
 func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, err error) {
-	const first, lines = 1000, 60
+	const first = 1000
+	lines := 30
+	if n > 1000 {
+		lines = 60
+	}
 	storage := filepath.Join(b.Dir, fmt.Sprintf("fan-%d", n))
 	run, err := liveRun(storage, realviewer.V072, first-1, "loss")
 	if err != nil {
