@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
@@ -183,13 +184,14 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	var tails []*crowd
-	for _, run := range runs {
-		c, err := gather(ctx, r.Addr, run.RunID, 1, 1)
-		if err != nil {
-			return err
-		}
-		tails = append(tails, c)
+	tails, errs := make([]*crowd, followed), make([]error, followed)
+	var joining sync.WaitGroup
+	for i, run := range runs {
+		joining.Go(func() { tails[i], errs[i] = gather(ctx, r.Addr, run.RunID, 1, 1) })
+	}
+	joining.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	start := time.Now()
 	_, theirs, err := r.Costs(func() error {
