@@ -160,15 +160,16 @@ func TestFollow_Ends(t *testing.T) {
 			s.say("failed")
 		}, want(0, 3, 0), []string{"caught up", "state failed", "end 1 failed"}},
 		{"not while the log grows, though the viewer says so", UntilEnded, func(s *liveSource, c *client) {
+			c.wait(time.Second)
 			s.say("failed")
 			for step := 3; step < 40; step++ {
 				s.append(lines(step, 1))
-				c.wait(3 * time.Second)
+				c.spend(3 * time.Second)
 			}
 			if c.isOver {
 				c.t.Error("over too early")
 			}
-		}, want(0, 40, 0), []string{"caught up", "state running", "end 1 failed"}},
+		}, want(0, 40, 0), []string{"caught up", "state failed", "state running", "end 1 failed"}},
 		{"and tells that it goes on when it has grown after its end", Forever, func(s *liveSource, c *client) {
 			s.say("finished")
 			c.wait(10 * time.Second)

@@ -94,22 +94,35 @@ type point struct {
 // wait takes what comes until nothing has come for a while.
 func (c *client) wait(quiet time.Duration) {
 	c.t.Helper()
-	for {
-		ctx, cancel := context.WithTimeout(c.t.Context(), quiet)
-		item, err := c.cursor.Next(ctx)
-		cancel()
-		switch {
-		case errors.Is(err, context.DeadlineExceeded):
-			return
-		case errors.Is(err, io.EOF):
-			c.isOver = true
-			return
-		case err != nil:
-			c.trace = append(c.trace, "error: "+err.Error())
-			return
-		}
-		c.take(item)
+	for c.takeNext(quiet) {
 	}
+}
+
+// spend takes what comes for a time, however much that is.
+func (c *client) spend(d time.Duration) {
+	c.t.Helper()
+	for end := time.Now().Add(d); c.takeNext(time.Until(end)); {
+	}
+}
+
+// takeNext takes what comes within a time, and says whether anything did and more
+// may come.
+func (c *client) takeNext(within time.Duration) bool {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), within)
+	defer cancel()
+	item, err := c.cursor.Next(ctx)
+	switch {
+	case err == nil:
+		c.take(item)
+		return true
+	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, io.EOF):
+		c.isOver = true
+	default:
+		c.trace = append(c.trace, "error: "+err.Error())
+	}
+	return false
 }
 
 func (c *client) take(item Item) {
