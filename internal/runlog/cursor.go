@@ -2,17 +2,12 @@ package runlog
 
 import (
 	"context"
-	"errors"
 	"io"
 	"sync"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
-
-// retryHistory is how long a cursor waits after a read of history has failed, if
-// nothing happens before.
-const retryHistory = time.Second
 
 // Cursor is one reader of a followed log. It holds a place in the log and no
 // batch, so that it costs nothing while its client is slow. Next is for one
@@ -32,6 +27,7 @@ type Cursor struct {
 	back     back  // of a start that is so many lines before the end
 	joined   time.Time
 	isLost   bool // the last fetch has failed
+	aboard   *aboard
 	counts   eventlog.Counts
 	isOver   bool
 	isClosed bool
@@ -51,6 +47,7 @@ func (c *Cursor) Close() {
 	c.mu.Lock()
 	isFirst := !c.isClosed
 	c.isClosed = true
+	c.disembark()
 	c.mu.Unlock()
 	if isFirst {
 		c.j.hub.leave(c.j)
@@ -68,30 +65,32 @@ func (c *Cursor) Position() Position {
 // Other errors are the context's, after which Next may be called again and has
 // lost nothing; and those that end the cursor: ErrUnreachable,
 // *eventlog.LineTooLongError, ErrHubClosed.
-func (c *Cursor) Next(ctx context.Context) (Item, error) {
+func (c *Cursor) Next(ctx context.Context) (*Item, error) { return c.NextBefore(ctx, nil) }
+
+// NextBefore is Next until alarm fires; then it returns nil and no error. A read
+// of history that it waits for goes on until the next call, however short the time
+// between two alarms is.
+func (c *Cursor) NextBefore(ctx context.Context, alarm <-chan time.Time) (*Item, error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return Item{}, err
+			return nil, err
 		}
-		step := c.next()
+		s := c.next()
+		if s.fetch != nil {
+			s = c.fetch(ctx, alarm, s.fetch)
+		}
 		switch {
-		case step.err != nil:
-			return Item{}, step.err
-		case step.item.Kind != 0:
-			return step.item, nil
-		case step.fetch != nil:
-			item, err := c.fetch(ctx, step.fetch)
-			if err != nil || item.Kind != 0 {
-				return item, err
-			}
-			continue
-		case step.changed == nil:
+		case s.err != nil, s.item != nil, s.isLate:
+			return s.item, s.err
+		case s.changed == nil:
 			continue
 		}
 		select {
 		case <-ctx.Done():
-		case <-step.changed:
+		case <-s.changed:
 		case <-c.j.hub.ctx.Done():
+		case <-alarm:
+			return nil, nil //nolint:nilnil // the alarm is no error, and there is nothing
 		}
 	}
 }
@@ -99,18 +98,11 @@ func (c *Cursor) Next(ctx context.Context) (Item, error) {
 // step is what a cursor does next: deliver an item, end with an error, fetch
 // history, wait for a change, or, if it is empty, look again.
 type step struct {
-	item    Item
+	item    *Item
 	err     error
 	fetch   *fetch
 	changed <-chan struct{}
-}
-
-// fetch is a piece of history that a cursor needs.
-type fetch struct {
-	key           chunkKey
-	offset, limit int64
-	use           func(*chunk) step // called with the locks of next
-	changed       <-chan struct{}
+	isLate  bool // the alarm came first
 }
 
 // next decides about the next step, under the locks of the cursor and the journal,
@@ -168,7 +160,7 @@ func (c *Cursor) void(reason ResetReason) step {
 // item completes an item.
 func (c *Cursor) item(i Item) step {
 	i.Position = c.at
-	return step{item: i}
+	return step{item: &i}
 }
 
 // deliver delivers what a batch has behind the cursor.
@@ -253,43 +245,4 @@ func (c *Cursor) Health() Health {
 		h.BehindBytes = max(j.size-c.at.offset, 0)
 	}
 	return h
-}
-
-// fetch gets a piece of history and goes on with it. A failure ends the cursor
-// only if no other try can help; else the poller will find out what is wrong.
-func (c *Cursor) fetch(ctx context.Context, f *fetch) (Item, error) {
-	j := c.j
-	chunk, err := j.hub.history.get(ctx, f.key, f.offset, f.limit)
-	if err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		j.mu.RLock()
-		defer j.mu.RUnlock()
-		c.isLost = false
-		if c.isClosed || f.key.epoch != j.epoch {
-			return Item{}, nil // Next looks again
-		}
-		s := f.use(chunk)
-		return s.item, s.err
-	}
-	switch {
-	case ctx.Err() != nil:
-		return Item{}, ctx.Err()
-	case isTooLong(err):
-		return Item{}, err
-	case errors.Is(err, errOtherLog), errors.Is(err, ErrGone):
-		j.wake()
-	}
-	c.mu.Lock()
-	c.isLost = true
-	c.mu.Unlock()
-	timer := time.NewTimer(retryHistory)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-f.changed:
-	case <-j.hub.ctx.Done():
-	}
-	return Item{}, nil
 }

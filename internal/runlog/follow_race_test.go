@@ -100,7 +100,7 @@ func (c *client) roam(hubs []*Hub, src MetricSource, r *rand.Rand) {
 			ctx, cancel := context.WithTimeout(c.t.Context(), time.Duration(r.IntN(20))*time.Second)
 			item, err := cursor.Next(ctx)
 			cancel()
-			if errors.Is(err, io.EOF) || item.Kind == ItemEnd {
+			if errors.Is(err, io.EOF) || err == nil && item.Kind == ItemEnd {
 				c.isOver = true
 				break
 			}

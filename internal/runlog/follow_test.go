@@ -125,7 +125,7 @@ func (c *client) takeNext(within time.Duration) bool {
 	return false
 }
 
-func (c *client) take(item Item) {
+func (c *client) take(item *Item) {
 	c.at = item.Position
 	switch item.Kind {
 	case ItemBatch:

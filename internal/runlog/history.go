@@ -69,15 +69,16 @@ func newHistory(limit int64) *history {
 	}
 }
 
-// get returns the chunk if it reaches beyond an offset, else it is read as far
-// as limit, which is the end of a line.
-func (h *history) get(ctx context.Context, key chunkKey, offset, limit int64) (*chunk, error) {
+// join takes a place in the read of a chunk, which has landed already if the chunk
+// is there and reaches beyond an offset; else it is read as far as limit, which is
+// the end of a line. Whoever does not wait for the landing leaves.
+func (h *history) join(key chunkKey, offset, limit int64) *chunkFlight {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if e, ok := h.chunks[key]; ok {
 		if c := e.Value.(*chunk); c.to > offset { //nolint:errcheck // the list holds nothing else
 			h.recent.MoveToFront(e)
-			h.mu.Unlock()
-			return c, nil
+			return landedWith(c)
 		}
 	}
 	f, ok := h.flights[key]
@@ -85,14 +86,14 @@ func (h *history) get(ctx context.Context, key chunkKey, offset, limit int64) (*
 		f = h.launch(key, limit)
 	}
 	f.users++
-	h.mu.Unlock()
-	select {
-	case <-f.landed:
-		return f.chunk, f.err
-	case <-ctx.Done():
-		h.leave(key, f)
-		return nil, ctx.Err()
-	}
+	return f
+}
+
+// landedWith is a flight that is over.
+func landedWith(c *chunk) *chunkFlight {
+	f := &chunkFlight{cancel: func() {}, landed: make(chan struct{}), chunk: c}
+	close(f.landed)
+	return f
 }
 
 // launch starts the read of a chunk; called with mu held.

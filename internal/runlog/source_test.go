@@ -37,6 +37,7 @@ type fileSource struct {
 	tableCost time.Duration
 	clock     *clock
 
+	begun         int // requests, those included that were given up
 	requests      int
 	served        int64
 	asked         int // for the status
@@ -89,6 +90,7 @@ func (s *fileSource) counts() (requests int, served int64) {
 }
 
 func (s *fileSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
+	s.set(func() { s.begun++ })
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}

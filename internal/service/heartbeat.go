@@ -24,6 +24,38 @@ func heartbeatInterval(d *durationpb.Duration) time.Duration {
 	return d.AsDuration()
 }
 
+// beat says when the next heartbeat of a stream is due. What is sent only moves
+// the time: the timer finds out when it fires, so that messages cost none.
+type beat struct {
+	every time.Duration
+	due   time.Time
+	timer *time.Timer
+}
+
+// start sets the first one. It must be stopped.
+func (b *beat) start(first time.Duration) {
+	b.due, b.timer = time.Now().Add(first), time.NewTimer(first)
+}
+
+func (b *beat) stop() {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
+// sent notes that the stream was not silent.
+func (b *beat) sent() { b.due = time.Now().Add(b.every) }
+
+// isDue says, when the timer has fired, whether the stream was silent until now.
+func (b *beat) isDue() bool {
+	if wait := time.Until(b.due); wait > 0 {
+		b.timer.Reset(wait)
+		return false
+	}
+	b.timer.Reset(b.every)
+	return true
+}
+
 // upstreamStates are the contract's words, and severity which of two is worse.
 var upstreamStates = map[runlog.UpstreamState]runicornv1.UpstreamState{
 	runlog.UpstreamUnknown:     runicornv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,

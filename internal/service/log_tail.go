@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -18,8 +17,7 @@ type logTail struct {
 	*Deps
 	*tailedRun
 	stream grpc.ServerStreamingServer[runicornv1.TailLogsResponse]
-	every  time.Duration // between heartbeats
-	due    time.Time     // of the next one
+	beat   beat
 }
 
 // TailLogs sends the lines that a run logs.
@@ -36,7 +34,7 @@ func (s *experimentService) TailLogs(req *runicornv1.TailLogsRequest, stream grp
 		return streamVerdict(ctx, err)
 	}
 	defer run.close()
-	t := &logTail{Deps: &s.Deps, tailedRun: run, stream: stream, every: heartbeatInterval(req.GetHeartbeatInterval())}
+	t := &logTail{Deps: &s.Deps, tailedRun: run, stream: stream, beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())}}
 	return t.run(ctx)
 }
 
@@ -71,10 +69,12 @@ func (d *Deps) logStart(ctx context.Context, req *runicornv1.TailLogsRequest) (*
 // run sends what comes until the run has ended. A browser that reconnects behind
 // the end is told by a stream of nothing but the end that all is over.
 func (t *logTail) run(ctx context.Context) error {
-	t.due = time.Now().Add(min(firstPatience, t.every))
+	first := min(firstPatience, t.beat.every)
 	if t.isEnded() {
-		t.due = time.Now().Add(t.every)
+		first = t.beat.every
 	}
+	t.beat.start(first)
+	defer t.beat.stop()
 	for !t.isDone {
 		if err := t.step(ctx); err != nil {
 			return streamVerdict(ctx, err)
@@ -85,22 +85,22 @@ func (t *logTail) run(ctx context.Context) error {
 
 // step waits for one item, until the next heartbeat.
 func (t *logTail) step(ctx context.Context) error {
-	wait, cancel := context.WithDeadline(ctx, t.due)
-	defer cancel()
-	item, err := t.cursor.Next(wait)
+	item, err := t.cursor.NextBefore(ctx, t.beat.timer.C)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil && wait.Err() != nil:
-		return t.heartbeat(ctx)
 	case err != nil:
 		return t.failed(err)
+	case item != nil:
+		return t.take(item)
+	case t.beat.isDue():
+		return t.heartbeat(ctx)
 	}
-	return t.take(item)
+	return nil
 }
 
 // take sends what one item says.
-func (t *logTail) take(item runlog.Item) error {
+func (t *logTail) take(item *runlog.Item) error {
 	if item.Kind == runlog.ItemEnd && item.End == runlog.EndNotFound && !t.wasThere {
 		return runSource{t.tailedRun.target}.gone()
 	}
@@ -143,7 +143,8 @@ func (t *logTail) batch(batch *runlog.Batch) error {
 	const tokenField = 1 // TailLogsResponse.resume_token
 	token := t.token().String()
 	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
-	return t.sent(t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)}))
+	t.beat.sent()
+	return t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)})
 }
 
 // encode makes the wire form of a batch, but for the token.
@@ -170,13 +171,8 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 // send sends a message about the run.
 func (t *logTail) send(m *runicornv1.TailLogsResponse) error {
 	m.Viewer, m.RunId, m.ResumeToken = t.Name, validText(t.runID), t.token().String()
-	return t.sent(t.stream.Send(m))
-}
-
-// sent notes that the stream was not silent.
-func (t *logTail) sent(err error) error {
-	t.due = time.Now().Add(t.every)
-	return err
+	t.beat.sent()
+	return t.stream.Send(m)
 }
 
 // token is the token behind everything that was sent.

@@ -29,8 +29,7 @@ type tail struct {
 	stream tailStream
 	picked batchSelection
 	until  runlog.Until
-	every  time.Duration // between heartbeats
-	due    time.Time     // of the next one
+	beat   beat
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
@@ -38,14 +37,14 @@ type tail struct {
 	// if there is no other, the call fails instead.
 	missing []*tailedRun
 
-	items chan tailItem
+	items chan tailItem // of the pumps, where there are several runs
 	pumps sync.WaitGroup
 }
 
 // tailItem is what the cursor of a run has delivered.
 type tailItem struct {
 	run  *tailedRun
-	item runlog.Item
+	item *runlog.Item
 	err  error
 }
 
@@ -55,7 +54,7 @@ func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream g
 	defer stop()
 	t := &tail{
 		Deps: &s.Deps, req: req, stream: stream, picked: newBatchSelection(req),
-		every: heartbeatInterval(req.GetHeartbeatInterval()), items: make(chan tailItem),
+		beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())},
 	}
 	defer t.close(stop)
 	if err := t.begin(ctx); err != nil {
@@ -67,6 +66,7 @@ func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream g
 // close ends what the tail has begun. The pumps end with the context.
 func (t *tail) close(stop func()) {
 	stop()
+	t.beat.stop()
 	t.pumps.Wait()
 	for _, r := range t.runs {
 		r.close()
@@ -78,7 +78,7 @@ func (t *tail) close(stop func()) {
 
 // run sends what comes until every run has ended.
 func (t *tail) run(ctx context.Context) error {
-	t.due = time.Now().Add(t.firstWait())
+	t.beat.start(t.firstWait())
 	for {
 		if err := t.fill(ctx); err != nil {
 			return err
@@ -103,62 +103,63 @@ func (t *tail) firstWait() time.Duration {
 	if len(t.runs) == 0 {
 		return firstPatience
 	}
-	return t.every
+	return t.beat.every
 }
 
-// errDue says that it is time for a heartbeat.
-var errDue = errors.New("a heartbeat is due")
-
-// step waits for one thing and does it.
+// step waits for one thing and does it. A tail of one run, as most are, reads its
+// cursor itself, without a goroutine for it.
 func (t *tail) step(ctx context.Context) error {
-	next, err := t.next(ctx)
-	switch {
-	case errors.Is(err, errDue):
-		return t.heartbeat(ctx)
-	case err != nil || next.run == nil: // other runs to follow
-		return err
-	case next.err != nil:
-		return next.run.failed(next.err)
-	}
-	return t.take(next.run, next.item)
-}
-
-// next waits for an item, until the next heartbeat. A tail of one run, as most
-// are, reads its cursor itself, without a goroutine for it.
-func (t *tail) next(ctx context.Context) (tailItem, error) {
-	if t.filter == nil && len(t.runs) == 1 {
-		wait, cancel := context.WithDeadline(ctx, t.due)
-		defer cancel()
-		item, err := t.runs[0].cursor.Next(wait)
-		switch {
-		case ctx.Err() != nil:
-			return tailItem{}, ctx.Err()
-		case err != nil && wait.Err() != nil:
-			return tailItem{}, errDue
+	if t.isSingle() {
+		item, err := t.runs[0].cursor.NextBefore(ctx, t.beat.timer.C)
+		if item == nil && err == nil {
+			return t.pulse(ctx)
 		}
-		return tailItem{run: t.runs[0], item: item, err: err}, nil
+		return t.receive(ctx, t.runs[0], item, err)
 	}
-	timer := time.NewTimer(time.Until(t.due))
-	defer timer.Stop()
 	select {
-	case item := <-t.items:
-		return item, nil
+	case next := <-t.items:
+		return t.receive(ctx, next.run, next.item, next.err)
 	case <-t.filter.looked():
 		t.filter.choose(t)
-		return tailItem{}, nil
+		return nil
 	case <-t.filter.others():
-		return tailItem{}, t.filter.refresh(ctx)
-	case <-timer.C:
-		return tailItem{}, errDue
+		return t.filter.refresh(ctx)
+	case <-t.beat.timer.C:
+		return t.pulse(ctx)
 	case <-ctx.Done():
-		return tailItem{}, ctx.Err()
+		return ctx.Err()
 	}
+}
+
+// isSingle says whether the tail is of one run for good.
+func (t *tail) isSingle() bool { return t.filter == nil && len(t.runs) == 1 }
+
+// receive takes what a cursor has delivered.
+func (t *tail) receive(ctx context.Context, r *tailedRun, item *runlog.Item, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return r.failed(err)
+	}
+	return t.take(r, item)
+}
+
+// pulse sends a heartbeat if the stream was silent.
+func (t *tail) pulse(ctx context.Context) error {
+	if !t.beat.isDue() {
+		return nil
+	}
+	return t.heartbeat(ctx)
 }
 
 // fill starts the pump of each run that needs one.
 func (t *tail) fill(ctx context.Context) error {
-	if t.filter == nil && len(t.runs) == 1 {
+	if t.isSingle() {
 		return t.runs[0].open(t)
+	}
+	if t.items == nil {
+		t.items = make(chan tailItem)
 	}
 	for _, r := range t.runs {
 		if r.cursor != nil || r.isDone {
@@ -227,7 +228,8 @@ func (t *tail) send(r *tailedRun, m *runicornv1.TailMetricsResponse) error {
 		m.Viewer, m.RunId = r.Name, validText(r.runID)
 	}
 	m.ResumeToken = t.token().String()
-	return t.sent(t.stream.Send(m))
+	t.beat.sent()
+	return t.stream.Send(m)
 }
 
 // sendEncoded sends a message whose larger part is shared with other streams.
@@ -238,13 +240,8 @@ func (t *tail) sendEncoded(shared []byte) error {
 	const tokenField = 1 // TailMetricsResponse.resume_token
 	token := t.token().String()
 	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
-	return t.sent(t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)}))
-}
-
-// sent notes that the stream was not silent.
-func (t *tail) sent(err error) error {
-	t.due = time.Now().Add(t.every)
-	return err
+	t.beat.sent()
+	return t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)})
 }
 
 // tellMissing tells of the runs that do not exist.

@@ -109,7 +109,7 @@ func (r *tailedRun) failed(err error) error {
 }
 
 // take sends what one item says.
-func (t *tail) take(r *tailedRun, item runlog.Item) error {
+func (t *tail) take(r *tailedRun, item *runlog.Item) error {
 	if item.Kind != runlog.ItemEnd || item.End != runlog.EndNotFound {
 		r.wasThere = true
 	}
@@ -137,7 +137,7 @@ func (t *tail) take(r *tailedRun, item runlog.Item) error {
 }
 
 // batch sends points, or holds them of a history that is to be thinned.
-func (t *tail) batch(r *tailedRun, item runlog.Item) error {
+func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
 	if r.held != nil {
 		return r.held.hold(t.picked.of(item.Batch), item.Batch.Origin())
 	}
@@ -190,7 +190,7 @@ func (t *tail) caughtUp(r *tailedRun, at runlog.Position) error {
 }
 
 // reset tells that all of the run is sent again, its history included.
-func (t *tail) reset(r *tailedRun, item runlog.Item) error {
+func (t *tail) reset(r *tailedRun, item *runlog.Item) error {
 	r.at, r.marks = item.Position, 0
 	if r.held != nil {
 		r.held.release()
@@ -203,7 +203,7 @@ func (t *tail) reset(r *tailedRun, item runlog.Item) error {
 }
 
 // end tells that nothing more comes of the run.
-func (t *tail) end(r *tailedRun, item runlog.Item) error {
+func (t *tail) end(r *tailedRun, item *runlog.Item) error {
 	if r.held != nil && item.End == runlog.EndTerminal { // its history was never said to be complete
 		if err := t.caughtUp(r, item.Position); err != nil {
 			return err
@@ -229,7 +229,7 @@ var resetReasons = map[runlog.ResetReason]runicornv1.ResetReason{
 
 // endReason is the contract's word for an end. A run that was there and is not
 // found was deleted.
-func endReason(item runlog.Item) runicornv1.EndReason {
+func endReason(item *runlog.Item) runicornv1.EndReason {
 	if item.End != runlog.EndTerminal {
 		return runicornv1.EndReason_END_REASON_DELETED
 	}

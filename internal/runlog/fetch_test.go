@@ -1,0 +1,84 @@
+package runlog
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A heartbeat that is due while a slow Viewer is still sending a piece of history
+// must not make it send that again.
+func TestCursor_AnAlarmDoesNotEndAReadOfHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 30_000 // more than is retained from the beginning
+		src := newLiveSource(lines(0, n))
+		h := newTestHub(t, HubConfig{})
+		first := follow(t, h, src, Now(), UntilEnded)
+		first.wait(3 * time.Second) // the log is open, its status known
+		hold, held := make(chan struct{}), make(chan struct{})
+		src.set(func() { src.begun, src.hold, src.held = 0, hold, held })
+		c := follow(t, h, src, Beginning(), UntilEnded)
+		alarm := make(chan time.Time)
+		go func() {
+			<-held
+			for range 10 {
+				alarm <- time.Now()
+			}
+			src.set(func() { src.hold = nil })
+			close(hold)
+		}()
+		alarms := 0
+		for len(c.points) < n {
+			item, err := c.cursor.NextBefore(t.Context(), alarm)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case item == nil:
+				alarms++
+			default:
+				c.take(item)
+			}
+		}
+		c.check(want(0, n, 0))
+		src.mu.Lock()
+		defer src.mu.Unlock()
+		// Each piece is one request; the poller, held too, makes one.
+		if pieces := len(lines(0, n))/chunkBytes + 1; alarms != 10 || src.begun > pieces+2 {
+			t.Errorf("%d alarms, %d requests for %d pieces", alarms, src.begun, pieces)
+		}
+	})
+}
+
+func TestCursor_CloseEndsAReadThatAnAlarmHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newLiveSource(lines(0, 30_000))
+		h := newTestHub(t, HubConfig{})
+		first := follow(t, h, src, Now(), UntilEnded)
+		first.wait(3 * time.Second)
+		hold, held := make(chan struct{}), make(chan struct{})
+		src.set(func() { src.hold, src.held = hold, held })
+		c := follow(t, h, src, Beginning(), UntilEnded)
+		alarm := make(chan time.Time)
+		go func() {
+			<-held
+			alarm <- time.Now()
+		}()
+		if item, err := c.cursor.NextBefore(t.Context(), alarm); item != nil || err != nil {
+			t.Fatalf("got %+v, error %v", item, err)
+		}
+		flights := func() int {
+			h.history.mu.Lock()
+			defer h.history.mu.Unlock()
+			return len(h.history.flights)
+		}
+		if flights() != 1 {
+			t.Errorf("%d reads under way, want 1", flights())
+		}
+		c.cursor.Close()
+		if flights() != 0 {
+			t.Errorf("%d reads under way after the only reader left", flights())
+		}
+		src.set(func() { src.hold = nil })
+		close(hold)
+	})
+}
