@@ -30,6 +30,9 @@ func NewCodec() Codec { return Codec{encoding.GetCodecV2(proto.Name)} }
 // Marshal returns the wire form of a message.
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if e, ok := v.(*Encoded); ok {
+		if len(e.shared) == 0 {
+			return mem.BufferSlice{mem.SliceBuffer(e.own)}, nil
+		}
 		return mem.BufferSlice{mem.SliceBuffer(e.shared), mem.SliceBuffer(e.own)}, nil
 	}
 	return c.CodecV2.Marshal(v)

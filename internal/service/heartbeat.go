@@ -113,7 +113,10 @@ func (p *pulse) message(ctx context.Context) *runicornv1.Heartbeat {
 		UnplacedPoints:  int64(p.unplaced), //nolint:gosec // as above
 	}
 	if p.worst.LastError != nil {
-		out.LastError = statusOf(ctx, p.worst.LastError).Proto()
+		_ = apart(func() error { // which has no error to tell
+			out.LastError = statusOf(ctx, p.worst.LastError).Proto()
+			return nil
+		})
 	}
 	if p.isTaken && p.behind >= 0 {
 		out.BehindBytes = &p.behind

@@ -172,7 +172,7 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 func (t *logTail) send(m *runicornv1.TailLogsResponse) error {
 	m.Viewer, m.RunId, m.ResumeToken = t.Name, validText(t.runID), t.token().String()
 	t.beat.sent()
-	return t.stream.Send(m)
+	return sendApart(t.stream, m)
 }
 
 // token is the token behind everything that was sent.

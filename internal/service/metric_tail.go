@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -30,6 +29,9 @@ type tail struct {
 	picked batchSelection
 	until  runlog.Until
 	beat   beat
+	// key is that of shared messages, for the marks that the run has.
+	key      string
+	keyMarks runMarks
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
@@ -229,19 +231,16 @@ func (t *tail) send(r *tailedRun, m *runicornv1.TailMetricsResponse) error {
 	}
 	m.ResumeToken = t.token().String()
 	t.beat.sent()
-	return t.stream.Send(m)
+	return sendApart(t.stream, m)
 }
 
-// sendEncoded sends a message whose larger part is shared with other streams.
-func (t *tail) sendEncoded(shared []byte) error {
+// sendEncoded sends a message that is shared with other streams.
+func (t *tail) sendEncoded(e *Encoded) error {
 	if err := t.tellMissing(); err != nil {
 		return err
 	}
-	const tokenField = 1 // TailMetricsResponse.resume_token
-	token := t.token().String()
-	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
 	t.beat.sent()
-	return t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)})
+	return t.stream.SendMsg(e)
 }
 
 // tellMissing tells of the runs that do not exist.

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -141,32 +142,53 @@ func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
 	if r.held != nil {
 		return r.held.hold(t.picked.of(item.Batch), item.Batch.Origin())
 	}
-	shared := item.Batch.Encoded(t.picked.key, func() []byte {
-		return t.encode(r, item.Batch, r.marks&markLive != 0)
-	})
 	r.at = item.Position
+	shared := item.Batch.Encoded(t.sharedKey(r), func() []byte { return t.encode(r, item.Batch) })
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
 	}
-	return t.sendEncoded(shared)
+	if t.isSingle() { // the token is in it
+		return t.sendEncoded(&Encoded{shared: shared})
+	}
+	const tokenField = 1 // TailMetricsResponse.resume_token
+	token := t.token().String()
+	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
+	return t.sendEncoded(&Encoded{shared: shared, own: protowire.AppendString(own, token)})
 }
 
-// encode makes the wire form of a batch, but for the token. It is called once
-// for all streams with the same selection.
-func (t *tail) encode(r *tailedRun, batch *runlog.Batch, isLive bool) []byte {
+// sharedKey is the same for tails whose messages of a batch have the same bytes
+// in common: those with the same selection, and of those of one run, which have the
+// token in common too, those to which the same has happened.
+func (t *tail) sharedKey(r *tailedRun) string {
+	if !t.isSingle() {
+		return t.picked.key
+	}
+	if t.key == "" || t.keyMarks != r.marks {
+		t.key, t.keyMarks = "single "+string(rune(r.marks))+t.picked.key, r.marks
+	}
+	return t.key
+}
+
+// encode makes the wire form of a batch: all of it of a tail of one run, else all
+// but the token. It is called once for all streams with the same key.
+func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
 	message := batchMessage(t.picked.of(batch), batch.Origin())
 	if message == nil {
 		return nil
 	}
-	if isLive && t.ObserveLag != nil {
+	if r.marks&markLive != 0 && t.ObserveLag != nil {
 		if newest := newestTime(message); newest > 0 {
 			t.ObserveLag(float64(t.Now().UnixMicro())/1e6 - newest)
 		}
 	}
-	bytes, err := proto.Marshal(&runicornv1.TailMetricsResponse{
+	whole := &runicornv1.TailMetricsResponse{
 		Viewer: r.Name, RunId: validText(r.runID),
 		Event: &runicornv1.TailMetricsResponse_Batch{Batch: message},
-	})
+	}
+	if t.isSingle() {
+		whole.ResumeToken = t.token().String()
+	}
+	bytes, err := proto.Marshal(whole)
 	if err != nil {
 		return nil // only of text that is not UTF-8, which none of it is
 	}

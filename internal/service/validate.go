@@ -70,26 +70,10 @@ type checkedStream struct {
 
 // RecvMsg receives and checks one message.
 func (s *checkedStream) RecvMsg(msg any) error {
-	if err := s.ServerStream.RecvMsg(msg); err != nil {
-		return err
-	}
-	return s.v.checkApart(msg)
-}
-
-// checkApart is check on a stack of its own. Rules need a deep one, and the
-// goroutine of a stream would keep it for as long as the stream lives: half of the
-// memory of ten thousand tails.
-func (v *Validator) checkApart(msg any) (err error) {
-	var thrown any
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { thrown = recover() }()
-		err = v.check(msg)
-	}()
-	<-done
-	if thrown != nil {
-		panic(thrown) // to whom it belongs
-	}
-	return err
+	return apart(func() error {
+		if err := s.ServerStream.RecvMsg(msg); err != nil {
+			return err
+		}
+		return s.v.check(msg)
+	})
 }
