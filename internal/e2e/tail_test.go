@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,12 +19,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-const (
-	tailClients  = 8
-	tailWriting  = 8 * time.Second // how long the run grows
-	tailKills    = 3               // of the Viewer meanwhile
-	tailPatience = 80 * time.Second
+// How hard tails are tried: a little here, long and with many clients by
+// bench/exact.sh.
+var (
+	tailClients = flag.Int("tail-clients", 8, "tails of a run that grows, half of which drop and resume")
+	tailKills   = flag.Int("tail-kills", 3, "how often its Viewer is killed meanwhile")
+	tailPause   = flag.Duration("tail-pause", 2*time.Second, "how long the Viewer lives each time")
 )
+
+// tailPatience is enough for all that tails wait for at one life of a Viewer.
+const tailPatience = 20 * time.Second
 
 // quickTails are flags with which tests need not wait for intervals.
 var quickTails = []string{"--poll-min=50ms", "--poll-max=300ms", "--end-grace=1500ms", "--viewer-share=1"}
@@ -41,18 +46,25 @@ func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
 			flags := append([]string{"--viewer=" + seeded.URL()}, quickTails...)
 			servers := []*server{mustStart(t, flags...), mustStart(t, flags...)}
 			run := seeded.Manifest.Runs[realviewer.KeyHeld]
-			ctx, cancel := context.WithTimeout(t.Context(), tailPatience)
+			lives := time.Duration(*tailKills + 1)
+			ctx, cancel := context.WithTimeout(t.Context(), lives*(*tailPause+tailPatience))
 			defer cancel()
 			var working sync.WaitGroup
-			clients := make([]*tailer, tailClients)
+			clients := make([]*tailer, *tailClients)
 			for i := range clients {
 				clients[i] = &tailer{runID: run.RunID, random: rand.New(rand.NewPCG(uint64(i), 5)), drops: i%2 == 1} //nolint:gosec // an index
 				working.Go(func() { clients[i].err = clients[i].follow(ctx, servers) })
 			}
-			working.Go(func() { killAndRestart(ctx, t, seeded) })
-			grow(ctx, t, seeded, run)
+			isEnough := make(chan struct{})
+			working.Go(func() {
+				defer close(isEnough)
+				killAndRestart(ctx, t, seeded)
+			})
+			lines := grow(ctx, t, seeded, run, isEnough)
 			working.Wait()
+			resumes := 0
 			for i, c := range clients {
+				resumes += c.resumes
 				switch {
 				case c.err != nil:
 					t.Errorf("client %d: %v", i, c.err)
@@ -62,6 +74,7 @@ func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
 					c.wantTable(t, seeded.URL())
 				}
 			}
+			t.Logf("%d lines, %d tails on %d servers, %d resumes, %d kills of the Viewer", lines, len(clients), len(servers), resumes, *tailKills)
 			if version.HasPaths() {
 				wantNoShortStream(t, servers[0], seeded)
 			}
@@ -90,11 +103,14 @@ func ownSeeded(t *testing.T, version realviewer.Version) *realviewer.Seeded {
 
 // killAndRestart ends the Viewer as a crash does, now and then.
 func killAndRestart(ctx context.Context, t *testing.T, seeded *realviewer.Seeded) {
-	for range tailKills {
+	for kills := 0; ; kills++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(tailWriting / (tailKills + 1)):
+		case <-time.After(*tailPause):
+		}
+		if kills == *tailKills {
+			return
 		}
 		if err := errors.Join(seeded.Kill(), seeded.Restart(ctx)); err != nil {
 			t.Errorf("kill and restart the Viewer: %v", err)
@@ -103,10 +119,11 @@ func killAndRestart(ctx context.Context, t *testing.T, seeded *realviewer.Seeded
 	}
 }
 
-// grow writes to a run as no training should, and finishes it. What the SDK would
+// grow writes 200 lines a second to a run as no training should, until it is
+// enough, and finishes it. What the SDK would
 // not do is written past it: on 0.5.3 only whole lines, for a half one that the
 // Viewer sees is lost to it.
-func grow(ctx context.Context, t *testing.T, seeded *realviewer.Seeded, run realviewer.Run) {
+func grow(ctx context.Context, t *testing.T, seeded *realviewer.Seeded, run realviewer.Run, isEnough <-chan struct{}) (lines int) {
 	t.Helper()
 	isExact := seeded.Version().HasPaths()
 	if err := seeded.Trainer.Log(ctx, realviewer.KeyHeld, 0, `{"loss": 1.5, "first": true}`); err != nil {
@@ -121,8 +138,19 @@ func grow(ctx context.Context, t *testing.T, seeded *realviewer.Seeded, run real
 	ticker := time.NewTicker(25 * time.Millisecond)
 	defer ticker.Stop()
 	rest := ""
-	for step, end := 1, time.Now().Add(tailWriting); time.Now().Before(end); step++ {
-		<-ticker.C
+	for step := 1; ; step++ {
+		select {
+		case <-ticker.C:
+			lines += 5
+		case <-isEnough:
+			if _, err := file.WriteString(rest); err != nil {
+				t.Fatal(err)
+			}
+			if err := seeded.Trainer.Finish(ctx, realviewer.KeyHeld, "finished"); err != nil {
+				t.Fatal(err)
+			}
+			return lines
+		}
 		var text strings.Builder
 		text.WriteString(rest)
 		for i := range 5 {
@@ -152,12 +180,6 @@ func grow(ctx context.Context, t *testing.T, seeded *realviewer.Seeded, run real
 			t.Fatal(err)
 		}
 		rest = text.String()[cut:]
-	}
-	if _, err := file.WriteString(rest); err != nil {
-		t.Fatal(err)
-	}
-	if err := seeded.Trainer.Finish(ctx, realviewer.KeyHeld, "finished"); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -194,7 +216,7 @@ func TestTailMetrics_AsServerSentEvents(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
 	run := lab.Viewer(t, realviewer.V060).Manifest.Runs[realviewer.KeyBasic]
-	ctx, cancel := context.WithTimeout(t.Context(), tailPatience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*tailPatience)
 	defer cancel()
 	ask := func(lastID string) *http.Response {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.httpAddr+"/v1/metrics:tail?viewer=v06&run_ids="+run.RunID, http.NoBody)
