@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -126,6 +127,13 @@ func (f *Front) Serve(ctx context.Context, b *Bed, viewerURL string, flags ...st
 	return err
 }
 
+// Stop asks the server to end, and waits for it. It must exit with 0.
+func (f *Front) Stop() error {
+	server := f.server
+	f.server = nil
+	return errors.Join(server.Process.Signal(syscall.SIGTERM), server.Wait())
+}
+
 // Close ends the server.
 func (f *Front) Close() error {
 	var errs []error
@@ -133,7 +141,7 @@ func (f *Front) Close() error {
 		errs = append(errs, f.conn.Close())
 	}
 	if f.server != nil && f.server.Process != nil {
-		errs = append(errs, f.server.Process.Signal(os.Interrupt), f.server.Wait())
+		errs = append(errs, f.Stop())
 	}
 	return errors.Join(errs...)
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,6 +26,9 @@ type crowd struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 	live   chan struct{} // gets one element from each tail that has caught up
+	// moved counts the tails that a draining server has sent away, and that went
+	// on elsewhere.
+	moved atomic.Int64
 
 	mu    sync.Mutex
 	steps map[int64]*arrival
@@ -37,21 +42,24 @@ type arrival struct {
 	count       int
 }
 
-// gather opens tails of a run on some connections and waits until all of them
-// have caught up.
-func gather(ctx context.Context, addr, runID string, tails, conns int) (*crowd, error) {
+// gather opens tails of a run on some connections to a server and waits until all
+// of them have caught up. When it drains they go on at the next one.
+func gather(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
 	c := &crowd{tails: tails, live: make(chan struct{}, tails), steps: make(map[int64]*arrival)}
 	ctx, c.cancel = context.WithCancel(ctx)
-	for range conns {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return nil, errors.Join(err, c.close())
+	clients := make([][]runicornv1.MetricServiceClient, conns)
+	for i := range clients {
+		for _, addr := range addrs {
+			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				return nil, errors.Join(err, c.close())
+			}
+			c.conns = append(c.conns, conn)
+			clients[i] = append(clients[i], runicornv1.NewMetricServiceClient(conn))
 		}
-		c.conns = append(c.conns, conn)
 	}
 	for i := range tails {
-		client := runicornv1.NewMetricServiceClient(c.conns[i%conns])
-		c.all.Go(func() { c.fail(c.tail(ctx, client, runID)) })
+		c.all.Go(func() { c.fail(c.tail(ctx, clients[i%conns], runID)) })
 	}
 	for range tails {
 		select {
@@ -63,25 +71,57 @@ func gather(ctx context.Context, addr, runID string, tails, conns int) (*crowd, 
 	return c, nil
 }
 
-func (c *crowd) tail(ctx context.Context, client runicornv1.MetricServiceClient, runID string) error {
-	stream, err := client.TailMetrics(ctx, &runicornv1.TailMetricsRequest{RunIds: []string{runID}, Start: runicornv1.TailStart_TAIL_START_NOW})
+// tail follows the run at the first server, and at each next one when the one
+// before says that it drains.
+func (c *crowd) tail(ctx context.Context, clients []runicornv1.MetricServiceClient, runID string) error {
+	req := &runicornv1.TailMetricsRequest{RunIds: []string{runID}, Start: runicornv1.TailStart_TAIL_START_NOW}
+	for i, client := range clients {
+		isLive := func() {}
+		if i == 0 {
+			isLive = func() { c.live <- struct{}{} }
+		}
+		err := c.connect(ctx, client, req, isLive)
+		switch {
+		case status.Code(err) == codes.Canceled, errors.Is(err, io.EOF):
+			return nil
+		case i == len(clients)-1 || !isDraining(err):
+			return err
+		}
+		req = &runicornv1.TailMetricsRequest{RunIds: req.GetRunIds(), ResumeToken: req.GetResumeToken()}
+		c.moved.Add(1)
+	}
+	return nil
+}
+
+// connect follows the run at one server, and keeps the token in the request.
+func (c *crowd) connect(ctx context.Context, client runicornv1.MetricServiceClient, req *runicornv1.TailMetricsRequest, isLive func()) error {
+	stream, err := client.TailMetrics(ctx, req, grpc.WaitForReady(true))
 	if err != nil {
 		return err
 	}
 	for {
 		resp, err := stream.Recv()
-		switch {
-		case status.Code(err) == codes.Canceled, errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
+		if err != nil {
 			return err
-		case resp.GetCaughtUp() != nil:
-			c.live <- struct{}{}
+		}
+		req.ResumeToken = resp.GetResumeToken()
+		if resp.GetCaughtUp() != nil {
+			isLive()
 		}
 		for _, s := range resp.GetBatch().GetSeries() {
 			c.arrive(s)
 		}
 	}
+}
+
+// isDraining says whether a server has sent the tail away.
+func isDraining(err error) bool {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return status.Code(err) == codes.Unavailable && info.GetReason() == "SERVER_DRAINING"
+		}
+	}
+	return false
 }
 
 func (c *crowd) arrive(s *runicornv1.MetricSeries) {

@@ -80,7 +80,7 @@ func tailing(ctx context.Context, b *rig.Bed) (cpu float64, age time.Duration, e
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	c, err := gather(ctx, r.Addr, run.RunID, directClients, conns)
+	c, err := gather(ctx, []string{r.Addr}, run.RunID, directClients, conns)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -80,7 +80,7 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	c, err := gather(ctx, r.Addr, run.RunID, n, min(n, conns))
+	c, err := gather(ctx, []string{r.Addr}, run.RunID, n, min(n, conns))
 	if err != nil {
 		return 0, err
 	}
@@ -138,7 +138,7 @@ func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := gather(ctx, r.Addr, run.RunID, 1, 1)
+	c, err := gather(ctx, []string{r.Addr}, run.RunID, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	tails, errs := make([]*crowd, followed), make([]error, followed)
 	var joining sync.WaitGroup
 	for i, run := range runs {
-		joining.Go(func() { tails[i], errs[i] = gather(ctx, r.Addr, run.RunID, 1, 1) })
+		joining.Go(func() { tails[i], errs[i] = gather(ctx, []string{r.Addr}, run.RunID, 1, 1) })
 	}
 	joining.Wait()
 	if err := errors.Join(errs...); err != nil {

@@ -2,10 +2,11 @@
 // prints the ratios that the project promises. Run it from the root of the
 // repository:
 //
-//	go run ./bench/tails [-part fanout,interval,many,history,packing,direct] [-rows 1000000]
+//	go run ./bench/tails [-part fanout,interval,many,history,packing,direct,drain,stalled] [-rows 1000000]
 //
 // It installs the Viewers by itself (Python 3 and PyPI are needed), builds the
-// server, and takes about ten minutes on two cores.
+// server, and takes about half an hour on two cores, ten
+// minutes of which clients do nothing.
 package main
 
 import (
@@ -32,6 +33,8 @@ var parts = []struct {
 	{"history", history},
 	{"packing", packing},
 	{"direct", direct},
+	{"drain", drain},
+	{"stalled", stalled},
 }
 
 // bigRows is the size of the large run.
