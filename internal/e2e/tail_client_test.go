@@ -28,8 +28,8 @@ type tailer struct {
 	token   string
 	resumes int
 	points  pointTexts
-	cells  map[place]cell      // the last value of each
-	end    string
+	cells   map[place]cell // the last value of each
+	end     string
 }
 
 // pointTexts are points by metric and kind, in the order of delivery. Clients that

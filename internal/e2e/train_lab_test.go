@@ -19,15 +19,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// logLab is a real Viewer with a training process, for tests that log text, and
-// two servers in front of it.
-type logLab struct {
+// trainLab is a real Viewer with a training process, and two servers in front of
+// it that do not make tests wait, for tests of what happens to runs.
+type trainLab struct {
+	storage string
 	viewer  *realviewer.Viewer
 	trainer *realviewer.Trainer
 	servers [2]*server
 }
 
-func newLogLab(t *testing.T, version realviewer.Version) *logLab {
+func newTrainLab(t *testing.T, version realviewer.Version) *trainLab {
 	t.Helper()
 	install := realviewer.Require(t, version)
 	storage := t.TempDir()
@@ -40,15 +41,15 @@ func newLogLab(t *testing.T, version realviewer.Version) *logLab {
 			t.Error(err)
 		}
 	})
-	l := &logLab{trainer: trainer, viewer: realviewer.MustStart(t, install, realviewer.Options{Storage: storage})}
+	l := &trainLab{storage: storage, trainer: trainer, viewer: realviewer.MustStart(t, install, realviewer.Options{Storage: storage})}
 	for i := range l.servers {
-		l.servers[i] = mustStart(t, "--viewer=lab="+l.viewer.URL(), "--end-grace=1s")
+		l.servers[i] = mustStart(t, append([]string{"--viewer=lab=" + l.viewer.URL()}, quickTails...)...)
 	}
 	return l
 }
 
 // open starts a run that the Viewer knows, and returns it and its log.
-func (l *logLab) open(t *testing.T, key string) (run realviewer.Run, log string) {
+func (l *trainLab) open(t *testing.T, key string) (run realviewer.Run, log string) {
 	t.Helper()
 	run, err := l.trainer.Open(t.Context(), key)
 	if err != nil {
@@ -60,14 +61,14 @@ func (l *logLab) open(t *testing.T, key string) (run realviewer.Run, log string)
 	return run, filepath.Join(run.Dir, "logs.txt")
 }
 
-func (l *logLab) log(t *testing.T, key, text string) {
+func (l *trainLab) log(t *testing.T, key, text string) {
 	t.Helper()
 	if err := l.trainer.LogText(t.Context(), key, text); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (l *logLab) finish(t *testing.T, key, status string) {
+func (l *trainLab) finish(t *testing.T, key, status string) {
 	t.Helper()
 	if err := l.trainer.Finish(t.Context(), key, status); err != nil {
 		t.Fatal(err)

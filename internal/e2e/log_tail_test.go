@@ -13,16 +13,27 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// TestTailLogs_OfRealRuns starts each Viewer once for all that follows.
-func TestTailLogs_OfRealRuns(t *testing.T) {
+// TestStreams_OfRunsThatChange starts each Viewer once for all that follows.
+func TestStreams_OfRunsThatChange(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
-			l := newLogLab(t, version)
-			t.Run("many tails are one reader to the Viewer", l.manyAreOne)
-			t.Run("a tail is the log file", l.isTheLogFile)
-			t.Run("tokens resume exactly, while the Viewer is killed", l.resumesExactly)
+			l := newTrainLab(t, version)
+			t.Run("a tail of a text log is the file", l.isTheLogFile)
+			t.Run("a watch tells what happens to runs", l.watches)
+			t.Run("a tail by filter follows runs that start later", l.followsLaterRuns)
+			t.Run("a run that is deleted and restored", l.deletesAndRestores)
+			t.Run("a run that is moved", l.moves)
+			t.Run("a run that is opened again", l.opensAgain)
+			t.Run("a run that grows although its Viewer calls it failed", l.growsWhileFailed)
+			if version.HasPaths() { // 0.5.3 shows no log, only its merged table
+				t.Run("a log that becomes another one", l.becomesAnother)
+			} else { // whose text logs come over WebSockets
+				t.Run("many tails of a text log are one reader to the Viewer", l.manyAreOne)
+			}
+			t.Run("half a line that the Viewer reads", l.tearsALine)
+			t.Run("tokens of a text log resume exactly, while the Viewer is killed", l.resumesExactly)
 		})
 	}
 }
@@ -32,7 +43,7 @@ const oddText = "\n  \nepoch 1: 10%\r 50%\r100%\nwindows\r\nnot \xff\xfe text \x
 
 // isTheLogFile follows a run from before its first line to its end, and reads it
 // again when it has ended.
-func (l *logLab) isTheLogFile(t *testing.T) {
+func (l *trainLab) isTheLogFile(t *testing.T) {
 	run, log := l.open(t, "odd")
 	live := &logTail{t: t}
 	live.connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
@@ -69,7 +80,7 @@ func (l *logLab) isTheLogFile(t *testing.T) {
 
 // resumesExactly drops the connection after every few lines and goes on with the
 // token at the other server, while the Viewer is killed once.
-func (l *logLab) resumesExactly(t *testing.T) {
+func (l *trainLab) resumesExactly(t *testing.T) {
 	const rounds = 12
 	run, log := l.open(t, "resumed")
 	c := &logTail{t: t}
@@ -100,9 +111,9 @@ func (l *logLab) resumesExactly(t *testing.T) {
 
 // manyAreOne counts how often 0.5.3 has the log open: once for each WebSocket.
 // Later releases have it open for as long as a read takes.
-func (l *logLab) manyAreOne(t *testing.T) {
-	if runtime.GOOS != "linux" || l.viewer.Version() != realviewer.V053 {
-		t.Skip("there are no WebSockets to count in /proc")
+func (l *trainLab) manyAreOne(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no /proc to count WebSockets in")
 	}
 	run, log := l.open(t, "many")
 	l.log(t, "many", "first")
