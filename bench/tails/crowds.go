@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,12 +22,7 @@ var stallTime = flag.Duration("stall", 10*time.Minute, "how long clients are sta
 // drain ends a server with 10,000 tails while their run grows, beside another one.
 func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const tails, first, lines = 10_000, 1000, 20
-	storage := filepath.Join(b.Dir, "drain")
-	run, err := liveRun(storage, realviewer.V072, first-1, "loss")
-	if err != nil {
-		return err
-	}
-	r, err := b.Start(ctx, realviewer.V072, storage)
+	run, r, err := liveRig(ctx, b, "drain", realviewer.V072, first-1, "loss")
 	if err != nil {
 		return err
 	}
@@ -67,12 +61,7 @@ func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 // grows by far more than what fits between server and client.
 func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const tails, perSecond = 1000, 500
-	storage := filepath.Join(b.Dir, "stalled")
-	run, err := liveRun(storage, realviewer.V072, 1, "loss")
-	if err != nil {
-		return err
-	}
-	r, err := b.Start(ctx, realviewer.V072, storage)
+	run, r, err := liveRig(ctx, b, "stalled", realviewer.V072, 1, "loss")
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -45,8 +44,7 @@ const (
 
 // polling runs the Python clients while the run grows.
 func polling(ctx context.Context, b *rig.Bed) (cpu float64, age time.Duration, err error) {
-	storage := filepath.Join(b.Dir, "polled")
-	run, r, err := directRig(ctx, b, storage)
+	run, r, err := liveRig(ctx, b, "polled", realviewer.V060, directRows, "loss")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -74,8 +72,7 @@ func polling(ctx context.Context, b *rig.Bed) (cpu float64, age time.Duration, e
 
 // tailing does the same with tails.
 func tailing(ctx context.Context, b *rig.Bed) (cpu float64, age time.Duration, err error) {
-	storage := filepath.Join(b.Dir, "tailed")
-	run, r, err := directRig(ctx, b, storage)
+	run, r, err := liveRig(ctx, b, "tailed", realviewer.V060, directRows, "loss")
 	if err != nil {
 		return 0, 0, err
 	}
@@ -92,13 +89,4 @@ func tailing(ctx context.Context, b *rig.Bed) (cpu float64, age time.Duration, e
 	}
 	_, ages := c.spreads()
 	return theirs.Seconds() / took.Seconds(), rig.Quantile(ages, 0.99), nil
-}
-
-func directRig(ctx context.Context, b *rig.Bed, storage string) (realviewer.Run, *rig.Rig, error) {
-	run, err := liveRun(storage, realviewer.V060, directRows, "loss")
-	if err != nil {
-		return run, nil, err
-	}
-	r, err := b.Start(ctx, realviewer.V060, storage)
-	return run, r, err
 }

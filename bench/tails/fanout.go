@@ -29,6 +29,17 @@ func liveRun(storage string, version realviewer.Version, rows int, metrics ...st
 	})
 }
 
+// liveRig is a rig in front of a Viewer with such a run.
+func liveRig(ctx context.Context, b *rig.Bed, name string, version realviewer.Version, rows int, metrics ...string) (realviewer.Run, *rig.Rig, error) {
+	storage := filepath.Join(b.Dir, name)
+	run, err := liveRun(storage, version, rows, metrics...)
+	if err != nil {
+		return run, nil, err
+	}
+	r, err := b.Start(ctx, version, storage)
+	return run, r, err
+}
+
 // write appends one line a second.
 func write(ctx context.Context, path string, first, lines int) error {
 	tick := time.NewTicker(time.Second)
@@ -70,12 +81,7 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	if n > 1000 {
 		lines = 60
 	}
-	storage := filepath.Join(b.Dir, fmt.Sprintf("fan-%d", n))
-	run, err := liveRun(storage, realviewer.V072, first-1, "loss")
-	if err != nil {
-		return 0, err
-	}
-	r, err := b.Start(ctx, realviewer.V072, storage)
+	run, r, err := liveRig(ctx, b, fmt.Sprintf("fan-%d", n), realviewer.V072, first-1, "loss")
 	if err != nil {
 		return 0, err
 	}
@@ -119,12 +125,7 @@ func settle(c *crowd, first, n int) error {
 // interval measures one look at a large run against the Viewer's own table.
 func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const lines = 20
-	storage := filepath.Join(b.Dir, "interval")
-	run, err := liveRun(storage, realviewer.V060, *bigRows, "loss", "accuracy", "lr")
-	if err != nil {
-		return err
-	}
-	r, err := b.Start(ctx, realviewer.V060, storage)
+	run, r, err := liveRig(ctx, b, "interval", realviewer.V060, *bigRows, "loss", "accuracy", "lr")
 	if err != nil {
 		return err
 	}

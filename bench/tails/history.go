@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,12 +21,7 @@ import (
 // history measures StreamMetrics of a large run against the Viewer's table,
 // and the server's health meanwhile.
 func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
-	storage := filepath.Join(b.Dir, "history")
-	run, err := liveRun(storage, realviewer.V060, *bigRows, "loss", "accuracy", "lr", "grad", "val/loss", "val/accuracy")
-	if err != nil {
-		return err
-	}
-	r, err := b.Start(ctx, realviewer.V060, storage)
+	run, r, err := liveRig(ctx, b, "history", realviewer.V060, *bigRows, "loss", "accuracy", "lr", "grad", "val/loss", "val/accuracy")
 	if err != nil {
 		return err
 	}
