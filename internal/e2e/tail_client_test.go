@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 	"unique"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,12 +24,15 @@ type tailer struct {
 	runID  string
 	random *rand.Rand
 	drops  bool
-	err    error
+	// isExact says that the points are kept, in their order, to be compared with
+	// the event file; else the last value of each cell.
+	isExact bool
+	err     error
 
 	token   string
 	resumes int
 	points  pointTexts
-	cells   map[place]cell // the last value of each
+	cells   map[place]cell
 	end     string
 }
 
@@ -70,6 +74,7 @@ func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error)
 	if err != nil {
 		return false, err
 	}
+	leaveAt := time.Now().Add(time.Duration(2 * c.random.Float64() * float64(*tailDrop)))
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -84,7 +89,7 @@ func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error)
 		if err := c.take(m); err != nil {
 			return false, err
 		}
-		if c.drops && c.end == "" && c.random.IntN(12) == 0 {
+		if c.drops && c.end == "" && time.Now().After(leaveAt) {
 			return true, nil
 		}
 	}
@@ -108,12 +113,11 @@ func (c *tailer) take(m *runicornv1.TailMetricsResponse) error {
 			} else {
 				value = s.GetValues()[i]
 			}
-			position := uint64(0)
-			if len(s.GetPositions()) > 0 {
-				position = s.GetPositions()[i]
+			if c.isExact {
+				c.points.add(key, pointText(s.GetPositions()[i], step, s.GetTimes()[i], text, value))
+			} else {
+				c.cells[place{s.GetMetricName(), step}] = tailedCell(s.GetKind(), text, value)
 			}
-			c.points.add(key, pointText(position, step, s.GetTimes()[i], text, value))
-			c.cells[place{s.GetMetricName(), step}] = tailedCell(s.GetKind(), text, value)
 		}
 	}
 	return nil

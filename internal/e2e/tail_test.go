@@ -25,6 +25,7 @@ var (
 	tailClients = flag.Int("tail-clients", 8, "tails of a run that grows, half of which drop and resume")
 	tailKills   = flag.Int("tail-kills", 3, "how often its Viewer is killed meanwhile")
 	tailPause   = flag.Duration("tail-pause", 2*time.Second, "how long the Viewer lives each time")
+	tailDrop    = flag.Duration("tail-drop", time.Second, "how long the tails that drop stay, on average")
 )
 
 // tailPatience is enough for all that tails wait for at one life of a Viewer.
@@ -52,7 +53,7 @@ func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
 			var working sync.WaitGroup
 			clients := make([]*tailer, *tailClients)
 			for i := range clients {
-				clients[i] = &tailer{runID: run.RunID, random: rand.New(rand.NewPCG(uint64(i), 5)), drops: i%2 == 1} //nolint:gosec // an index
+				clients[i] = &tailer{runID: run.RunID, random: rand.New(rand.NewPCG(uint64(i), 5)), drops: i%2 == 1, isExact: version.HasPaths()} //nolint:gosec // an index
 				working.Go(func() { clients[i].err = clients[i].follow(ctx, servers) })
 			}
 			isEnough := make(chan struct{})
