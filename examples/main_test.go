@@ -9,33 +9,27 @@
 package examples
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
+
+// binary is the server.
+var binary serverproc.Binary
 
 // suite frames the tests: what they built for themselves ends with them.
 type suite struct{ tests *testing.M }
 
 func (s suite) Run() int {
 	code := s.tests.Run()
-	if err := os.RemoveAll(workDir()); err != nil {
+	if err := errors.Join(binary.Close(), os.RemoveAll(workDir())); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
@@ -44,7 +38,7 @@ func (s suite) Run() int {
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// workDir is where the server and the Go example are built, once per process.
+// workDir is where the Go example is built, once per process.
 var workDir = sync.OnceValue(func() string {
 	dir, err := os.MkdirTemp("", "runicorn-grpc-examples-")
 	if err != nil {
@@ -53,61 +47,25 @@ var workDir = sync.OnceValue(func() string {
 	return dir
 })
 
-// serverBinary builds the server.
-var serverBinary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(workDir(), "server")
-	return path, runIn("..", "go", "build", "-o", path, "./cmd/server")
-})
-
 // server is the server's binary as a process.
-type server struct{ grpcAddr, httpAddr string }
+type server struct{ grpcAddr, httpAddr, log string }
 
-// startServer starts it on free ports and waits until it serves; it ends with
-// the test.
+// startServer starts it and waits until it serves; it ends with the test.
 func startServer(t *testing.T, args ...string) server {
 	t.Helper()
-	path, err := serverBinary()
+	process, err := binary.Start(t.Context(), args...)
 	if err != nil {
-		t.Fatal(err)
-	}
-	s := server{freeAddr(t), freeAddr(t)}
-	var log bytes.Buffer
-	cmd := exec.Command(path, append([]string{"--grpc-addr=" + s.grpcAddr, "--http-addr=" + s.httpAddr}, args...)...)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
-		if err != nil {
+		if err := process.Stop(); err != nil {
 			t.Errorf("stop the server: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("the server wrote:\n%s", log.String())
+			t.Logf("the server wrote:\n%s", process.Output())
 		}
 	})
-	conn, err := grpc.NewClient(s.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if _, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
-		t.Fatalf("wait for the server: %v", err)
-	}
-	return s
-}
-
-// freeAddr returns an address that was free a moment ago.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return server{process.GRPCAddr, process.HTTPAddr, process.LogPath()}
 }
 
 // giveUp ends a test for want of something that the machine lacks.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -61,12 +60,8 @@ type front struct {
 
 // inFront starts one, measures and ends it.
 func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part func(*front) error) (err error) {
-	httpAddr, err := freeAddr()
-	if err != nil {
-		return err
-	}
 	f := &front{}
-	if err := f.Serve(ctx, bed, viewerURL, "--http-addr="+httpAddr); err != nil {
+	if err := f.Serve(ctx, bed, viewerURL); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
@@ -85,7 +80,7 @@ func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part fu
 	}
 	id := assets.GetAssets()[0].GetAssetId()
 	f.request = &runicornv1.DownloadAssetRequest{RunId: runID, AssetId: id}
-	f.url = "http://" + httpAddr + "/v1/experiments/" + runID + "/assets/" + id + ":download"
+	f.url = "http://" + f.HTTPAddr + "/v1/experiments/" + runID + "/assets/" + id + ":download"
 	return part(f)
 }
 
@@ -139,12 +134,4 @@ func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 	}
 	fmt.Fprintf(out, "  %d slow readers: %d MiB idle, %d MiB at most\n", readers, idle/mib, peak/mib)
 	return nil
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 
 // CPUTime is what the server has used of the processors so far.
 func (f *Front) CPUTime() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.server.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.process.Pid()))
 	if err != nil {
 		return 0, err
 	}
@@ -36,7 +35,7 @@ func (f *Front) RSS() (int64, error) { return f.statusField("VmRSS:") }
 func (f *Front) PeakRSS() (int64, error) { return f.statusField("VmHWM:") }
 
 func (f *Front) statusField(name string) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.server.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.process.Pid()))
 	if err != nil {
 		return 0, err
 	}
@@ -53,12 +52,4 @@ func (f *Front) statusField(name string) (int64, error) {
 func Quantile(sample []time.Duration, q float64) time.Duration {
 	slices.Sort(sample)
 	return sample[int(q*float64(len(sample)-1))]
-}
-
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -7,11 +7,6 @@ package rig
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,31 +16,31 @@ import (
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/faultproxy"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
 
 // Bed holds what a command needs from its beginning to its end.
 type Bed struct {
 	// Dir is for storages and logs; it goes with the bed.
 	Dir    string
-	binary string
+	binary serverproc.Binary
 }
 
-// NewBed builds the server. The command runs in the root of the repository.
+// NewBed builds the server.
 func NewBed(ctx context.Context) (*Bed, error) {
-	dir, err := os.MkdirTemp("", "runicorn-grpc-bench-")
-	if err != nil {
+	b := &Bed{}
+	var err error
+	if b.Dir, err = b.binary.Dir(); err != nil {
 		return nil, err
 	}
-	b := &Bed{Dir: dir, binary: filepath.Join(dir, "server")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/server")
-	if text, err := build.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("build the server: %w\n%s", err, text), b.Close())
+	if _, err = b.binary.Path(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
 // Close removes the bed's folder.
-func (b *Bed) Close() error { return os.RemoveAll(b.Dir) }
+func (b *Bed) Close() error { return b.binary.Close() }
 
 // Rig is a Viewer, what counts in front of it, and a server.
 type Rig struct {
@@ -62,11 +57,11 @@ type Front struct {
 	Experiments runicornv1.ExperimentServiceClient
 	Metrics     runicornv1.MetricServiceClient
 	Health      grpc_health_v1.HealthClient
-	// Addr is where it serves gRPC.
-	Addr string
+	// Addr is where it serves gRPC, HTTPAddr where it serves HTTP.
+	Addr, HTTPAddr string
 
-	server *exec.Cmd
-	conn   *grpc.ClientConn
+	process *serverproc.Process
+	conn    *grpc.ClientConn
 }
 
 // Start brings a rig up on a storage that is filled already. The flags are the
@@ -96,43 +91,23 @@ func (b *Bed) Start(ctx context.Context, version realviewer.Version, storage str
 
 // Serve starts the server in front of a Viewer.
 func (f *Front) Serve(ctx context.Context, b *Bed, viewerURL string, flags ...string) error {
-	addr, err := freeAddr()
+	var err error
+	f.process, err = b.binary.Start(ctx, append([]string{"--viewer=v=" + viewerURL, "--log-level=error"}, flags...)...)
 	if err != nil {
 		return err
 	}
-	httpAddr, err := freeAddr()
-	if err != nil {
-		return err
-	}
-	flags = append([]string{"--viewer=v=" + viewerURL, "--grpc-addr=" + addr, "--http-addr=" + httpAddr, "--log-level=error"}, flags...)
-	f.Addr, f.server = addr, exec.Command(b.binary, flags...) //nolint:noctx // ended by Close
-	log, err := os.CreateTemp(b.Dir, "log-")
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	f.server.Stdout, f.server.Stderr = log, log
-	if err := f.server.Start(); err != nil {
-		return err
-	}
-	if f.conn, err = grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+	f.Addr, f.HTTPAddr = f.process.GRPCAddr, f.process.HTTPAddr
+	if f.conn, err = grpc.NewClient(f.Addr, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
 		return err
 	}
 	f.Experiments = runicornv1.NewExperimentServiceClient(f.conn)
 	f.Metrics = runicornv1.NewMetricServiceClient(f.conn)
 	f.Health = grpc_health_v1.NewHealthClient(f.conn)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	_, err = f.Health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-	return err
+	return nil
 }
 
 // Stop asks the server to end, and waits for it. It must exit with 0.
-func (f *Front) Stop() error {
-	server := f.server
-	f.server = nil
-	return errors.Join(server.Process.Signal(syscall.SIGTERM), server.Wait())
-}
+func (f *Front) Stop() error { return f.process.Stop() }
 
 // Close ends the server.
 func (f *Front) Close() error {
@@ -140,8 +115,8 @@ func (f *Front) Close() error {
 	if f.conn != nil {
 		errs = append(errs, f.conn.Close())
 	}
-	if f.server != nil && f.server.Process != nil {
-		errs = append(errs, f.Stop())
+	if f.process != nil {
+		errs = append(errs, f.process.Stop())
 	}
 	return errors.Join(errs...)
 }

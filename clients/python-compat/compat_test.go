@@ -24,6 +24,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/faultproxy"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/sshtest"
 )
 
@@ -41,12 +42,15 @@ var lab = realviewer.NewLab(map[string]realviewer.RunSpec{
 	"huge":   {Project: "sizes", Name: "huge", Created: began, Lines: realviewer.Curve(began, 40_000, "a", "b", "c", "d", "e", "f")},
 })
 
+// binary is the server.
+var binary serverproc.Binary
+
 // suite frames the tests: the server's binary ends with them.
 type suite struct{ tests interface{ Run() int } }
 
 func (s suite) Run() int {
 	code := s.tests.Run()
-	if err := os.RemoveAll(workDir()); err != nil {
+	if err := binary.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
@@ -110,9 +114,28 @@ func gateway(t *testing.T, generation string) []string {
 	if err := os.WriteFile(path, runs, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	url := startServer(t, "--viewer=main="+seeded.URL(), "--viewer=gone=http://"+freeAddr(t), "--viewer=failing="+proxy.URL(),
+	url := startServer(t, "--viewer=main="+seeded.URL(), "--viewer=gone=http://127.0.0.1:1", "--viewer=failing="+proxy.URL(),
 		"--allow-config-writes")
 	return append(sshServer(t, seeded), "RUNICORN_COMPAT_URL="+url, "RUNICORN_COMPAT_RUNS="+path)
+}
+
+// startServer starts the binary and returns the URL of its HTTP side. It ends
+// with the test, and has to end well.
+func startServer(t *testing.T, args ...string) string {
+	t.Helper()
+	process, err := binary.Start(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := process.Stop(); err != nil {
+			t.Errorf("stop the server: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("the server wrote:\n%s", process.Output())
+		}
+	})
+	return "http://" + process.HTTPAddr
 }
 
 // sshServer starts the machine that a Viewer can reach over SSH, with that

@@ -11,10 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime/debug"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -31,7 +27,7 @@ type suite struct{ tests interface{ Run() int } }
 
 func (s suite) Run() int {
 	code := s.tests.Run()
-	if err := errors.Join(closeServers(), os.RemoveAll(binaryDir())); err != nil {
+	if err := errors.Join(closeServers(), binary.Close()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
@@ -41,30 +37,3 @@ func (s suite) Run() int {
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(lab.Around(suite{tests: m}))
 }
-
-// binaryDir is where the server is built, once per process.
-var binaryDir = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "runicorn-grpc-e2e-")
-	if err != nil {
-		panic(err)
-	}
-	return dir
-})
-
-// binary builds the server, with the race detector where the tests have it.
-var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaryDir(), "server")
-	args := []string{"build", "-o", path}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-race" && s.Value == "true" {
-				args = append(args, "-race")
-			}
-		}
-	}
-	cmd := exec.Command("go", append(args, "../../cmd/server")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the server: %w\n%s", err, out)
-	}
-	return path, nil
-})

@@ -207,7 +207,7 @@ func copyTree(from, to string) error {
 
 // TestREADME_NamesEveryFlag compares the README with --help.
 func TestREADME_NamesEveryFlag(t *testing.T) {
-	path, err := binary()
+	path, err := binary.Path(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (s *remoteStory) tryKeys(t *testing.T) {
 // missTheServer asks for servers that are not there or not prepared.
 func (s *remoteStory) missTheServer(t *testing.T) {
 	refused := s.login()
-	refused.Port = new(portOf(t, "http://"+freeAddr()))
+	refused.Port = new(int32(1)) // of a service that nobody runs
 	s.wantConnect(t, "connection refused", "Unavailable SSH_UNREACHABLE", refused)
 	unknown := s.login()
 	unknown.Host = "nohost.invalid"

@@ -1,18 +1,12 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -20,11 +14,16 @@ import (
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
+
+// binary is the server.
+var binary serverproc.Binary
 
 // server is the binary as a process, with clients of all its services.
 type server struct {
 	grpcAddr, httpAddr string
+	log                string // the path of what it wrote
 
 	experiments runicornv1.ExperimentServiceClient
 	metrics     runicornv1.MetricServiceClient
@@ -32,44 +31,27 @@ type server struct {
 	remote      runicornv1.RemoteServiceClient
 	health      grpc_health_v1.HealthClient
 
-	cmd  *exec.Cmd
-	conn *grpc.ClientConn
-	log  string // the path of what it wrote
+	process *serverproc.Process
+	conn    *grpc.ClientConn
 }
 
 // startServer starts the binary on free ports and waits until it serves. The
 // caller stops it.
 func startServer(ctx context.Context, args ...string) (*server, error) {
-	path, err := binary()
+	process, err := binary.Start(ctx, args...)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{grpcAddr: freeAddr(), httpAddr: freeAddr()}
-	out, err := os.CreateTemp(binaryDir(), "log-")
-	if err != nil {
-		return nil, err
-	}
-	s.log = out.Name()
-	s.cmd = exec.Command(path, append([]string{"--grpc-addr=" + s.grpcAddr, "--http-addr=" + s.httpAddr}, args...)...)
-	s.cmd.Stdout, s.cmd.Stderr = out, out
-	s.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
-	if err := errors.Join(s.cmd.Start(), out.Close()); err != nil {
-		return nil, fmt.Errorf("start the server: %w", err)
-	}
+	s := &server{grpcAddr: process.GRPCAddr, httpAddr: process.HTTPAddr, log: process.LogPath(), process: process}
 	s.conn, err = grpc.NewClient(s.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return nil, errors.Join(err, s.stop())
+		return nil, errors.Join(err, process.Stop())
 	}
 	s.experiments = runicornv1.NewExperimentServiceClient(s.conn)
 	s.metrics = runicornv1.NewMetricServiceClient(s.conn)
 	s.viewers = runicornv1.NewViewerServiceClient(s.conn)
 	s.remote = runicornv1.NewRemoteServiceClient(s.conn)
 	s.health = grpc_health_v1.NewHealthClient(s.conn)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if _, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
-		return nil, errors.Join(fmt.Errorf("wait for the server: %w\n%s", err, s.output()), s.stop())
-	}
 	return s, nil
 }
 
@@ -91,37 +73,10 @@ func mustStart(t *testing.T, args ...string) *server {
 }
 
 // stop ends the process as an operator does, and wants exit code 0.
-func (s *server) stop() error {
-	var closeErr error
-	if s.conn != nil {
-		closeErr = s.conn.Close()
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return errors.Join(closeErr, err)
-	}
-	timer := time.AfterFunc(30*time.Second, func() { _ = s.cmd.Process.Kill() })
-	defer timer.Stop()
-	return errors.Join(closeErr, s.cmd.Wait())
-}
+func (s *server) stop() error { return errors.Join(s.conn.Close(), s.process.Stop()) }
 
 // output is the end of what the server wrote.
-func (s *server) output() string {
-	text, err := os.ReadFile(s.log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(bytes.TrimSpace(text[max(0, len(text)-8<<10):]))
-}
-
-// freeAddr returns an address that was free a moment ago.
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+func (s *server) output() string { return s.process.Output() }
 
 // shared is one server in front of all three seeded Viewers, for tests that
 // change nothing; each Viewer has the name of its generation.
