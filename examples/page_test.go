@@ -1,107 +1,127 @@
 package examples
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
+)
+
+// Conditions of the page.
+const (
+	isLive = `document.getElementById("state").textContent === "live"`
+	grows  = `Number(document.getElementById("fresh").textContent) > 0`
+	fails  = `!document.getElementById("trouble").hidden`
+	moves  = `document.getElementById("chart").toDataURL() !== window.before`
+	drawn  = `Number(document.getElementById("points").textContent)`
 )
 
 // TestPage_ShowsALiveRun opens the first page in a browser, as a newcomer does
 // who has started the demo.
 func TestPage_ShowsALiveRun(t *testing.T) {
-	browser := findBrowser(t)
+	b := openBrowser(t)
 	srv := startServer(t, "--demo")
-	page := "http://" + srv.httpAddr + "/"
-
-	// The budget is virtual: it ends when its timers would have, long before so
-	// much time has passed. So it grows until points came that are new.
-	for budget := 500_000; ; budget *= 2 {
-		dom := browse(t, browser, "--virtual-time-budget="+strconv.Itoa(budget), "--dump-dom", page)
-		if n := number(t, dom, "points"); n < 1000 {
-			t.Fatalf("the chart has %d points", n)
-		}
-		for _, want := range []string{">live<", "<td>demo</td>", "<td>legacy</td>", "train/loss", "NaN or ±Inf", ">running<"} {
-			if !strings.Contains(dom, want) {
-				t.Errorf("the page lacks %q:\n%s", want, dom)
-			}
-		}
-		if number(t, dom, "fresh") > 0 || t.Failed() {
-			break
-		}
-		if budget > 10_000_000 {
-			t.Fatal("no point came while the page was open")
-		}
-	}
+	b.open("http://" + srv.httpAddr + "/")
+	b.wantLiveRun()
+	b.wantText("NaN or ±Inf")
 
 	shot := filepath.Join(t.ArtifactDir(), "page.png")
-	browse(t, browser, "--virtual-time-budget=20000", "--window-size=1200,1500", "--screenshot="+shot, page)
+	b.screenshot(shot)
 	if n := pixels(t, shot, 0x00, 0x77, 0xcc); n < 1000 {
 		t.Errorf("the curve has %d pixels", n)
 	}
+
+	b.eval(`[...document.querySelectorAll("#experiments button")].find((one) => one.textContent === "vision/resnet").click()`)
+	b.until(`document.getElementById("state").textContent.startsWith("ended: ")`)
+}
+
+// TestPage_SendsTheToken opens it where tokens are demanded.
+func TestPage_SendsTheToken(t *testing.T) {
+	const token, wrong = "canary-of-the-page-0123456789", "canary-that-is-wrong-0123456789"
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("read "+token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := openBrowser(t)
+	srv := startServer(t, "--demo", "--auth-token-file="+file, "--log-level=debug")
+	b.open("http://" + srv.httpAddr + "/")
+
+	wantRefused := func() {
+		t.Helper()
+		b.until(fails)
+		b.wantText("This server demands a token", "GATEWAY_TOKEN_INVALID")
+		if n := b.eval(`document.querySelectorAll("tbody tr").length + ` + drawn); n != "0" {
+			t.Errorf("without a token the page has %s rows and points", n)
+		}
+	}
+	wantRefused()
+	b.eval(`document.getElementById("trouble").hidden = true`)
+	b.enter("token", wrong)
+	wantRefused()
+	b.enter("token", token)
+	b.wantLiveRun()
+	if shown := b.eval(`document.getElementById("trouble").hidden`); shown != "true" {
+		t.Error("the page still complains")
+	}
+
+	for _, secret := range []string{token, wrong} {
+		for place, text := range map[string]string{
+			"a URL":   strings.Join(b.urls, "\n"),
+			"storage": b.eval("JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie"),
+			"the log": string(readFile(t, srv.log)),
+		} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the token is in %s:\n%s", place, text)
+			}
+		}
+	}
+	for _, want := range []string{"/v1/viewers", "/v1/experiments", "/v1/metrics:tail"} {
+		if !strings.Contains(strings.Join(b.urls, "\n"), want) {
+			t.Errorf("the page asked for nothing at %s: what it sends was not seen:\n%q", want, b.urls)
+		}
+	}
+}
+
+// wantLiveRun wants Viewers, experiments, and a chart of the live run that
+// moves.
+func (b *browser) wantLiveRun() {
+	b.t.Helper()
+	b.until(isLive)
+	b.until(drawn + " >= 1000")
+	b.eval(`window.before = document.getElementById("chart").toDataURL()`)
+	b.until(grows)
+	b.until(moves)
+	b.wantText("demo", "legacy", "train/loss", "vision/vit", "running", "finished")
 }
 
 // TestPage_APIWorksOffline opens the page of the API in a browser that finds
-// no name and no address but this server's.
+// no name and no address but this server's, and tries a call there.
 func TestPage_APIWorksOffline(t *testing.T) {
-	browser := findBrowser(t)
+	b := openBrowser(t, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
 	srv := startServer(t, "--demo")
-	dom := browse(t, browser, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-		"--virtual-time-budget=5000", "--dump-dom", "http://"+srv.httpAddr+"/docs")
-	for _, want := range []string{"MetricService_TailMetrics", "/v1/experiments", "Version"} {
-		if !strings.Contains(dom, want) {
-			t.Errorf("the page lacks %q:\n%.2000s", want, dom)
+	b.open("http://" + srv.httpAddr + "/docs")
+	b.until(`document.querySelectorAll("details.call").length > 50`)
+	b.wantText("MetricService", "/v1/experiments")
+	b.eval(`window.call = [...document.querySelectorAll("details.call")].find((one) => one.textContent.includes("ListViewers "))`)
+	b.eval(`window.call.open = true`)
+	b.eval(`[...window.call.querySelectorAll("button")].find((one) => one.textContent === "Send").click()`)
+	b.until(`window.call.querySelector(".answer").textContent.startsWith("200 OK")`)
+	b.wantText("\"generation\": \"0.5\"")
+	for _, url := range b.urls {
+		if !strings.HasPrefix(url, "http://"+srv.httpAddr+"/") && !strings.HasPrefix(url, "data:") {
+			t.Errorf("the page asks for %s", url)
 		}
 	}
 }
 
-func findBrowser(t *testing.T) string {
+func readFile(t *testing.T, path string) []byte {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	giveUp(t, errors.New("no Chromium here"))
-	return ""
-}
-
-// browse runs the browser and returns what it printed.
-func browse(t *testing.T, browser string, args ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	flags := []string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--user-data-dir=" + t.TempDir(),
-	}
-	out, err := exec.CommandContext(ctx, browser, append(flags, args...)...).Output()
-	if err != nil {
-		t.Fatalf("the browser: %v\n%s", err, out)
-	}
-	return string(out)
-}
-
-// number reads the number in an element of the page.
-func number(t *testing.T, dom, id string) int {
-	t.Helper()
-	found := regexp.MustCompile(fmt.Sprintf(`id="%s">(\d+)<`, id)).FindStringSubmatch(dom)
-	if found == nil {
-		t.Fatalf("the page has no number %s:\n%s", id, dom)
-	}
-	n, err := strconv.Atoi(found[1])
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return text
 }
 
 // pixels counts those of one colour.

@@ -22,25 +22,25 @@ func (s *remoteStory) followTheReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	gateway := mustStart(t, "--viewer="+s.viewer.URL())
-	names := strings.NewReplacer("127.0.0.1:23311", gateway.httpAddr, "gpu.example.org", "127.0.0.1",
+	names := strings.NewReplacer("127.0.0.1:23311", gateway.httpAddr, "127.0.0.1:23310", gateway.grpcAddr, "gpu.example.org", "127.0.0.1",
 		`"port": 22`, fmt.Sprintf(`"port": %d`, s.sshd.Port), `"me"`, `"`+s.sshd.User+`"`,
 		"my-password", s.sshd.Password, "/home/me/runs", s.root)
 	var commands strings.Builder
-	for _, found := range blocks.FindAllSubmatch(text, -1) {
-		if strings.Contains(string(found[1]), "TestRemote_OverARealSSHServer") {
-			commands.Write(found[2])
-			commands.WriteString("echo\n")
+	for _, b := range readBlocks(string(text)) {
+		if strings.Contains(b.note, "TestRemote_OverARealSSHServer") {
+			commands.WriteString(b.commands + "echo\n")
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", names.Replace(commands.String()))
 	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(grpcurl(t))+string(os.PathListSeparator)+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the README's walk: %v\n%s", err, out)
 	}
 	rest := string(out)
 	for _, want := range []string{
-		"HOST_KEY_UNKNOWN", "fingerprint_sha256", `"connected":true`, s.run.RunID, `"stopped_session_ids":["`,
+		"HOST_KEY_UNKNOWN", "fingerprint_sha256", `"connected":true`, `"remoteRoot":"` + s.root, s.run.RunID, `"stopped_session_ids":["`,
 	} {
 		_, after, found := strings.Cut(strings.ReplaceAll(rest, `": `, `":`), want)
 		if !found {

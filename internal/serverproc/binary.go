@@ -29,6 +29,9 @@ type Binary struct {
 	path string // empty until it is built
 }
 
+// At returns a binary that somebody else has built.
+func At(path string) *Binary { return &Binary{path: path} }
+
 // Dir is the folder of the binary and the logs of its processes. Its users may
 // keep files there; Close removes it.
 func (b *Binary) Dir() (string, error) {

@@ -33,6 +33,11 @@ type Process struct {
 // Start starts the server on free ports and waits until it serves. The caller
 // ends it with Stop; ctx is for the start only.
 func (b *Binary) Start(ctx context.Context, flags ...string) (*Process, error) {
+	return b.StartIn(ctx, "", flags...)
+}
+
+// StartIn is Start in a working directory, for flags that name files there.
+func (b *Binary) StartIn(ctx context.Context, workDir string, flags ...string) (*Process, error) {
 	path, err := b.Path(ctx)
 	if err != nil {
 		return nil, err
@@ -48,6 +53,7 @@ func (b *Binary) Start(ctx context.Context, flags ...string) (*Process, error) {
 	p := &Process{log: log.Name(), ended: make(chan struct{})}
 	greeting := &greeting{log: log, heard: make(chan struct{})}
 	p.cmd = exec.Command(path, append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, flags...)...) //nolint:noctx // ended by Stop
+	p.cmd.Dir = workDir
 	p.cmd.Stdout, p.cmd.Stderr = greeting, log
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")
 	if err := p.cmd.Start(); err != nil {

@@ -2,7 +2,7 @@
 // with a mark on the lower edge.
 "use strict";
 
-const margin = { top: 10, right: 12, bottom: 26, left: 64 };
+const margin = { top: 10, right: 16, bottom: 26, left: 64 };
 
 const short = (v) => (v !== 0 && (Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3) ? v.toExponential(2) : String(+v.toPrecision(5)));
 
@@ -18,6 +18,16 @@ function extent(numbers) {
   }
   if (least > greatest) return [0, 1];
   return least === greatest ? [least - 0.5, greatest + 0.5] : [least, greatest];
+}
+
+// ticks returns round numbers in a range, about count of them. It counts them,
+// because where a step is less than a number's precision, numbers never grow.
+function ticks(low, high, count) {
+  const least = (high - low) / count;
+  const unit = 10 ** Math.floor(Math.log10(least));
+  const step = unit * ([1, 2, 5].find((n) => n * unit >= least) || 10);
+  const first = Math.ceil(low / step);
+  return Array.from({ length: count + 1 }, (_, i) => (first + i) * step).filter((v) => v >= low && v <= high);
 }
 
 // drawChart draws a series {steps, values} over the whole canvas.
@@ -40,18 +50,15 @@ function drawChart(canvas, series) {
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   pen.beginPath();
-  for (const part of [0, 0.25, 0.5, 0.75, 1]) {
-    const value = low + part * (high - low);
+  for (const value of ticks(low, high, 5)) {
     pen.moveTo(margin.left, y(value));
     pen.lineTo(width - margin.right, y(value));
     pen.fillText(short(value), margin.left - 8, y(value));
   }
   pen.stroke();
   pen.textBaseline = "alphabetic";
-  pen.textAlign = "left";
-  pen.fillText(`step ${short(left)}`, margin.left, height - 8);
-  pen.textAlign = "right";
-  pen.fillText(short(right), width - margin.right, height - 8);
+  pen.textAlign = "center";
+  for (const step of ticks(left, right, Math.ceil(width / 150))) pen.fillText(short(step), x(step), height - 6);
 
   pen.strokeStyle = style.getPropertyValue("--mark");
   pen.lineWidth = 1.5;

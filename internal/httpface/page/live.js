@@ -30,7 +30,8 @@ async function failure(resp) {
   const text = await resp.text();
   try {
     const { error } = JSON.parse(text);
-    return Object.assign(new Error(`${error.reason}: ${error.message}`), { httpStatus: resp.status });
+    const hint = error.reason === "GATEWAY_TOKEN_INVALID" ? "This server demands a token. Enter yours above. " : "";
+    return Object.assign(new Error(`${hint}${error.reason}: ${error.message}`), { httpStatus: resp.status });
   } catch {
     return new Error(`${resp.status} ${resp.statusText}`);
   }
@@ -162,6 +163,7 @@ function clear() {
 
 function state(text) {
   byId("state").textContent = text;
+  byId("state").classList.toggle("live", text === "live");
 }
 
 function draw() {
@@ -170,6 +172,7 @@ function draw() {
   byId("points").textContent = one.steps.length;
   byId("odd").textContent = odd ? `, ${odd} of them NaN or ±Inf (red)` : "";
   byId("fresh").textContent = fresh;
+  byId("latest").textContent = one.steps.length ? `${short(one.values.at(-1))} at step ${one.steps.at(-1)}` : "";
   drawChart(byId("chart"), one);
 }
 
