@@ -239,7 +239,7 @@ func TestREADME_HasTheCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"buf export . -o protos", "go run . list", "-r requirements.txt", "generate.py", "npm ci", "npm run build", "mvn", "java -jar target/example.jar",
+		"go generate .", "go run . list", "-r requirements.txt", "generate.py", "npm ci", "npm run build", "mvn", "java -jar target/example.jar",
 		"--cut-after", "--points",
 	} {
 		if !strings.Contains(string(readme), want) {

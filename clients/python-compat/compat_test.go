@@ -91,7 +91,7 @@ func TestTheDocumentedClientWorks(t *testing.T) {
 func gateway(t *testing.T, generation string) []string {
 	t.Helper()
 	if generation == "demo" {
-		return []string{"RUNICORN_COMPAT_URL=" + startServer(t, "--demo")}
+		return append(demanding(t, "--demo"), "RUNICORN_COMPAT_URL="+startServer(t, "--demo"))
 	}
 	seeded := lab.Viewer(t, realviewer.Version(generation))
 	proxy, err := faultproxy.New(seeded.URL())
@@ -116,7 +116,21 @@ func gateway(t *testing.T, generation string) []string {
 	}
 	url := startServer(t, "--viewer=main="+seeded.URL(), "--viewer=gone=http://127.0.0.1:1", "--viewer=failing="+proxy.URL(),
 		"--allow-config-writes")
-	return append(sshServer(t, seeded), "RUNICORN_COMPAT_URL="+url, "RUNICORN_COMPAT_RUNS="+path)
+	env := append(sshServer(t, seeded), demanding(t, "--viewer="+seeded.URL())...)
+	return append(env, "RUNICORN_COMPAT_URL="+url, "RUNICORN_COMPAT_RUNS="+path)
+}
+
+// demanding starts one more server, which demands a token, and returns the
+// environment that says where it is.
+func demanding(t *testing.T, viewer string) []string {
+	t.Helper()
+	const token = "canary-of-the-reader-0123456789"
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(path, []byte("read "+token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := startServer(t, viewer, "--auth-token-file="+path)
+	return []string{"RUNICORN_COMPAT_DEMANDING_URL=" + url, "RUNICORN_COMPAT_TOKEN=" + token}
 }
 
 // startServer starts the binary and returns the URL of its HTTP side. It ends
