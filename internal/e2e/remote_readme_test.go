@@ -40,7 +40,7 @@ func (s *remoteStory) followTheReadme(t *testing.T) {
 	}
 	rest := string(out)
 	for _, want := range []string{
-		"HOST_KEY_UNKNOWN", "fingerprint_sha256", `"connected":true`, `"remoteRoot":"` + s.root, s.run.RunID, `"stopped_session_ids":["`,
+		"HOST_KEY_UNKNOWN", "fingerprint_sha256", `"connected":true`, s.run.RunID, `"remoteRoot":"` + s.root, `"stopped_session_ids":["`,
 	} {
 		_, after, found := strings.Cut(strings.ReplaceAll(rest, `": `, `":`), want)
 		if !found {
