@@ -73,9 +73,10 @@ func (c client) command(args ...string) *exec.Cmd {
 func clients(t *testing.T) []client {
 	t.Helper()
 	var all []client
+	builds := startBuilds()
 	for _, l := range languages {
 		t.Run("build "+l.name, func(t *testing.T) {
-			dir, err := l.built()
+			dir, err := builds[l.name]()
 			if err != nil {
 				giveUp(t, err)
 			}
@@ -84,6 +85,21 @@ func clients(t *testing.T) []client {
 	}
 	return all
 }
+
+// building is the builds that startBuilds has started; TestMain waits for them.
+var building sync.WaitGroup
+
+// startBuilds builds all clients side by side, once per process: registries and
+// compilers of different languages wait for different things.
+var startBuilds = sync.OnceValue(func() map[string]func() (string, error) {
+	builds := map[string]func() (string, error){}
+	for _, l := range languages {
+		build := sync.OnceValues(l.built)
+		builds[l.name] = build
+		building.Go(func() { _, _ = build() }) // whoever needs the client gets the error
+	}
+	return builds
+})
 
 var goExample = sync.OnceValue(func() error {
 	return runIn("go", "go", "build", "-o", filepath.Join(workDir(), "example"), ".")

@@ -22,6 +22,7 @@ import (
 // TestClients_InFrontOfARealViewer follows a run that logs while all clients
 // tail it, each cut off in the middle, and reads histories and an error.
 func TestClients_InFrontOfARealViewer(t *testing.T) {
+	t.Parallel()
 	install := realviewer.Require(t, realviewer.V072)
 	all := clients(t)
 	seeded, err := realviewer.StartSeeded(t.Context(), install, nil)
@@ -95,6 +96,7 @@ func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded)
 // TestClients_WithTheDemo is what a newcomer sees who has nothing but the
 // demo: its live run, beyond what it had logged at the start.
 func TestClients_WithTheDemo(t *testing.T) {
+	t.Parallel()
 	all := clients(t)
 	srv := startServer(t, "--demo")
 	run := liveRun(t, srv)

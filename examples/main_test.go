@@ -29,6 +29,7 @@ type suite struct{ tests *testing.M }
 
 func (s suite) Run() int {
 	code := s.tests.Run()
+	building.Wait()
 	if err := errors.Join(binary.Close(), os.RemoveAll(workDir())); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)

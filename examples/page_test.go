@@ -20,6 +20,7 @@ const (
 // TestPage_ShowsALiveRun opens the first page in a browser, as a newcomer does
 // who has started the demo.
 func TestPage_ShowsALiveRun(t *testing.T) {
+	t.Parallel()
 	b := openBrowser(t)
 	srv := startServer(t, "--demo")
 	b.open("http://" + srv.httpAddr + "/")
@@ -38,6 +39,7 @@ func TestPage_ShowsALiveRun(t *testing.T) {
 
 // TestPage_SendsTheToken opens it where tokens are demanded.
 func TestPage_SendsTheToken(t *testing.T) {
+	t.Parallel()
 	const token, wrong = "canary-of-the-page-0123456789", "canary-that-is-wrong-0123456789"
 	file := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(file, []byte("read "+token+"\n"), 0o600); err != nil {
@@ -98,6 +100,7 @@ func (b *browser) wantLiveRun() {
 // TestPage_APIWorksOffline opens the page of the API in a browser that finds
 // no name and no address but this server's, and tries a call there.
 func TestPage_APIWorksOffline(t *testing.T) {
+	t.Parallel()
 	b := openBrowser(t, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
 	srv := startServer(t, "--demo")
 	b.open("http://" + srv.httpAddr + "/docs")

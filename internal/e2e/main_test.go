@@ -9,8 +9,11 @@ package e2e
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -34,6 +37,13 @@ func (s suite) Run() int {
 	return code
 }
 
+// atOnce is how many parallel tests run where -parallel does not say it: most of
+// their time they wait, for Viewers, SSH servers and registries.
+const atOnce = 4
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(lab.Around(suite{tests: m}))
 }
