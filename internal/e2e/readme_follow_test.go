@@ -95,7 +95,7 @@ func newGuide(t *testing.T, version realviewer.Version) *guide {
 		t.Fatal(err)
 	}
 	g.binary = serverproc.At(built(t, "server", g.dir, "./cmd/server"))
-	search := []string{filepath.Dir(grpcurl(t)), pythonBin(t, version), os.Getenv("PATH")}
+	search := []string{filepath.Dir(grpcurl(t)), pythonBin(t), os.Getenv("PATH")}
 	g.env = append(toolEnv(),
 		"RUN="+g.seeded.Manifest.Runs[realviewer.KeyBasic].RunID,
 		"PATH="+strings.Join(search, string(os.PathListSeparator)),
@@ -145,16 +145,17 @@ func grpcurl(t *testing.T) string {
 	return built(t, "grpcurl", root(), "-modfile=tools/grpcurl/go.mod", "github.com/fullstorydev/grpcurl/cmd/grpcurl")
 }
 
-// pythonBin is a virtual environment of the README's own for each release, kept
-// between runs.
-func pythonBin(t *testing.T, version realviewer.Version) string {
+// pythonBin is a virtual environment of the README's own, kept between runs.
+func pythonBin(t *testing.T) string {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	venv := filepath.Join(cache, "runicorn-grpc", "venvs", "readme-"+string(version))
-	python := realviewer.Require(t, version).Python
+	venv := filepath.Join(cache, "runicorn-grpc", "venvs", "readme")
+	python := realviewer.Require(t, realviewer.V072).Python
 	if _, err := os.Stat(filepath.Join(venv, "bin", "pip")); err != nil {
 		if out, err := exec.CommandContext(t.Context(), python, "-m", "venv", venv).CombinedOutput(); err != nil {
 			t.Fatalf("make a virtual environment: %v\n%s", err, out)
