@@ -47,8 +47,8 @@ func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
 			flags := append([]string{"--viewer=" + seeded.URL()}, quickTails...)
 			servers := []*server{mustStart(t, flags...), mustStart(t, flags...)}
 			run := seeded.Manifest.Runs[realviewer.KeyHeld]
-			lives := time.Duration(*tailKills + 1)
-			ctx, cancel := context.WithTimeout(t.Context(), lives*(*tailPause+tailPatience))
+			lives := *tailKills + 1
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(lives)*(*tailPause+tailPatience))
 			defer cancel()
 			var working sync.WaitGroup
 			clients := make([]*tailer, *tailClients)
