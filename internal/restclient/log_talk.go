@@ -55,7 +55,12 @@ type logTalk struct {
 	hasRested bool // atRest was called
 	isPinging bool // the Viewer was silent, and is asked for a sign
 	hasSpoken bool // since then
+	pongs     int  // answers in a row before which nothing was said
 }
+
+// pongsAtRest is how many answers show that there is nothing to replay. One does
+// not: a Viewer that was held up in the middle may answer it before it goes on.
+const pongsAtRest = 2
 
 // hear takes the next frame.
 func (t *logTalk) hear(f frame, yield func(LogLine) error) error {
@@ -107,15 +112,21 @@ func (t *logTalk) expire(ping func(), yield func(LogLine) error) error {
 	case t.isWaiting:
 		return errNoLogFile
 	}
-	t.isPinging, t.hasSpoken = true, false
+	t.isPinging, t.hasSpoken, t.pongs = true, false, 0
 	ping()
 	return nil
 }
 
 // pong takes the answer to a ping.
-func (t *logTalk) pong() {
-	t.isPinging = false
-	if !t.hasSpoken {
+func (t *logTalk) pong(ping func()) {
+	t.pongs++
+	switch {
+	case t.hasSpoken:
+		t.isPinging = false
+	case t.pongs < pongsAtRest:
+		ping()
+	default:
+		t.isPinging = false
 		t.rest()
 	}
 }

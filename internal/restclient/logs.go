@@ -24,7 +24,8 @@ type logPatience struct {
 	// All look every 2 s: 0.7 sends an empty text then, 0.5 and 0.6 fall silent
 	// for good.
 	file time.Duration
-	// silence is how long a replay may pause.
+	// silence is how long a replay may pause. It must be well below logPoll, for
+	// a log that always grows is never silent for longer than that.
 	silence time.Duration
 	// redial is the first pause before the file is waited for again, and
 	// maxRedial the longest.
@@ -33,9 +34,14 @@ type logPatience struct {
 	goodbye time.Duration
 }
 
+// logPoll is how often Viewers look for new lines of a log that grows: behind the
+// replay, which has no pauses of its own, they sleep that long between any two
+// looks.
+const logPoll = 200 * time.Millisecond
+
 func defaultLogPatience() logPatience {
 	return logPatience{
-		control: time.Second, file: 3 * time.Second, silence: 300 * time.Millisecond,
+		control: time.Second, file: 3 * time.Second, silence: logPoll / 2,
 		redial: time.Second, maxRedial: 10 * time.Second, goodbye: time.Second,
 	}
 }
@@ -51,8 +57,8 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 // ended. Yield must be quick, for pings are not answered meanwhile.
 //
 // No Viewer says either where the replay of the log ends and what is new begins.
-// AtRest is called once, when it has been silent for a moment and then answered a
-// ping before it said anything: it had the time, and nothing to say.
+// AtRest is called once, when it has been silent for a moment and then answered two
+// pings before it said anything: it had the time, and nothing to say.
 //
 // It is for Viewers that serve no log file; what the WebSocket does to lines
 // cannot be undone:
@@ -110,7 +116,7 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 		case <-expired:
 			err = talk.expire(s.ping, yield)
 		case <-s.pong:
-			talk.pong()
+			talk.pong(s.ping)
 		case said, isOpen := <-s.frames:
 			if !isOpen {
 				return talk.end(s, runID)

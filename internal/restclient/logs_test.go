@@ -169,6 +169,83 @@ func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
 	}
 }
 
+// A Viewer looks for new lines every 200 ms, and a busy script has written some by
+// then, every time.
+func TestStreamLog_TellsWhereTheReplayEndsOfALogThatNeverRests(t *testing.T) {
+	rested := make(chan struct{})
+	c := newLogViewer(t, "0.5.3", func(ctx context.Context, conn *websocket.Conn, _ int64) {
+		send(ctx, conn, numbered(1, 500)...)
+		polls := time.NewTicker(logPoll)
+		defer polls.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-rested:
+				send(ctx, conn, "the last one")
+				<-ctx.Done()
+				return
+			case <-polls.C:
+				send(ctx, conn, "new", "new")
+			}
+		}
+	}).logClient(t)
+	c.logs.patience = defaultLogPatience()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	before := 0
+	err := c.StreamLog(ctx, "a-run", func(line LogLine) error {
+		if before++; line.Text == "the last one" {
+			return errEnough
+		}
+		return nil
+	}, func() {
+		if before < 500 {
+			t.Errorf("at rest behind %d lines", before)
+		}
+		close(rested)
+	})
+	if !errors.Is(err, errEnough) {
+		t.Errorf("behind %d lines: %v", before, err)
+	}
+}
+
+// The loop of a Viewer that was held up answers pings and goes on with the replay
+// in any order.
+func TestLogTalk_OnePongIsNoRest(t *testing.T) {
+	rests, pings := 0, 0
+	talk := &logTalk{patience: defaultLogPatience(), atRest: func() { rests++ }}
+	ping := func() { pings++ }
+	nobody := func(LogLine) error { return nil }
+	hear := func(text string) {
+		if err := talk.hear(frame{text: text}, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silence := func() {
+		if talk.wait() != talk.patience.silence {
+			t.Fatalf("waits %v for the next line", talk.wait())
+		}
+		if err := talk.expire(ping, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear("one")
+	silence()
+	talk.pong(ping) // before the line that was held up
+	hear("two")
+	talk.pong(ping)
+	if rests != 0 || pings != 2 {
+		t.Fatalf("%d pings, at rest %d times in the middle of the replay", pings, rests)
+	}
+	silence()
+	talk.pong(ping)
+	talk.pong(ping)
+	if rests != 1 || pings != 4 || talk.wait() != 0 {
+		t.Errorf("%d pings, at rest %d times", pings, rests)
+	}
+}
+
 func TestStreamLog_SaysGoodbyeWhenItsCallerLeaves(t *testing.T) {
 	code := make(chan websocket.StatusCode, 1)
 	v := newLogViewer(t, "0.5.3", func(context.Context, *websocket.Conn, int64) {})
