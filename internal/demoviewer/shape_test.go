@@ -1,6 +1,7 @@
 package demoviewer
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -62,6 +63,25 @@ func TestTheDemoAnswersEveryContractRoute(t *testing.T) {
 				if got := b.ask(c.Method, path, c.Send, "Range", c.Range); got.status == 501 {
 					t.Errorf("%s %s: %s", c.Method, path, got.body)
 				}
+			}
+		})
+	}
+}
+
+// A client learns the version from the same description as the routes.
+func TestTheDescriptionSaysTheVersionThatHealthSays(t *testing.T) {
+	for _, release := range Generations() {
+		t.Run(string(release), func(t *testing.T) {
+			b := newBed(t, Config{Generation: release})
+			var health struct{ Version string }
+			var description struct{ Info struct{ Version string } }
+			for path, into := range map[string]any{"/api/health": &health, "/openapi.json": &description} {
+				if err := json.Unmarshal([]byte(b.ask("GET", path, "").body), into); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if health.Version == "" || description.Info.Version != health.Version {
+				t.Errorf("described as %q, health says %q", description.Info.Version, health.Version)
 			}
 		})
 	}

@@ -76,7 +76,8 @@ for _ in range(100):
     except OSError:
         time.sleep(0.2)
 time.sleep(2)  # 0.7.2 copies run folders into its database after start
-paths = ask("GET", "/openapi.json")["body"]["paths"]
+description = ask("GET", "/openapi.json")["body"]
+paths = description["paths"]
 answers = []
 
 
@@ -90,7 +91,8 @@ def route(method, template, path=None, send=None):
     return record(method, path or template, send) if method.lower() in paths.get(template, {}) else None
 
 
-answers.append({"method": "GET", "path": "/openapi.json", "status": 200, "headers": {}, "body": {"paths": {
+answers.append({"method": "GET", "path": "/openapi.json", "status": 200, "headers": {}, "body": {
+    "info": {"version": description["info"]["version"]}, "paths": {
     p: {m: {"operationId": o.get("operationId", "")} for m, o in ops.items()} for p, ops in paths.items()}}})
 for p in ("health", "config", "runs", "projects", "recycle-bin", "metrics/cache/stats", "gpu/telemetry",
           "gpu/telemetry/history", "gpu/telemetry/config", "system/monitor", "system/temperatures", "storage/stats",
