@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
@@ -51,8 +52,8 @@ func readTokens(r io.Reader) ([]credential, error) {
 	lines := map[string]int{} // of each token
 	scanner := bufio.NewScanner(r)
 	for n := 1; scanner.Scan(); n++ {
-		fields := strings.Fields(scanner.Text())
-		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+		fields := withoutComment(strings.Fields(scanner.Text()))
+		if len(fields) == 0 {
 			continue
 		}
 		c, err := readCredential(fields)
@@ -72,6 +73,16 @@ func readTokens(r io.Reader) ([]credential, error) {
 		return nil, errors.New("holds no token")
 	}
 	return out, nil
+}
+
+// withoutComment leaves out what stands behind a # that begins a word; within
+// one it is a part of a token.
+func withoutComment(fields []string) []string {
+	at := slices.IndexFunc(fields, func(field string) bool { return strings.HasPrefix(field, "#") })
+	if at < 0 {
+		return fields
+	}
+	return fields[:at]
 }
 
 // readCredential reads one line.

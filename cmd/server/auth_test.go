@@ -26,6 +26,7 @@ func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
 		{"nothing at all", "", "holds no token"},
 		{"only comments", "# read canary\n\n", "holds no token"},
 		{"a token without a role", "canary\n", "line 1: want a role and a token"},
+		{"a role whose token is a comment", "read #canary\n", "line 1: want a role and a token"},
 		{"three words", "# x\nread canary canary\n", "line 2: want a role and a token"},
 		{"an unknown role", "canary other\n", "line 1: the role must be read, write or admin"},
 		{"a role in capitals", "READ canary\n", "line 1: the role must be read, write or admin"},
@@ -48,7 +49,7 @@ func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
 
 func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
 	t.Parallel()
-	got, err := readTokens(strings.NewReader("# who\r\nread  a#1\r\n\r\n\tadmin\tb==\n  # end\nwrite c"))
+	got, err := readTokens(strings.NewReader("# who\r\nread  a#1 # the board\r\n\r\n\tadmin\tb== #me\n  # end\nwrite c"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
 )
 
 // check refuses what the flags cannot mean together. The errors name a flag.
@@ -112,14 +112,13 @@ func (cfg *Config) checkAuthority() error {
 // checkWeb refuses hosts and origins that no browser would ever send.
 func (cfg *Config) checkWeb() error {
 	for _, host := range cfg.AllowedHosts {
-		if host == "" || strings.ContainsAny(host, "/ @*") {
-			return badFlag("allowed-hosts", "%q is not the name of a host, with or without a port", host)
+		if err := httpface.CheckAllowedHost(host); err != nil {
+			return badFlag("allowed-hosts", "%w", err)
 		}
 	}
 	for _, origin := range cfg.CORSOrigins {
-		u, err := url.Parse(origin)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-			return badFlag("cors-origins", "%q is not an origin such as https://example.org", origin)
+		if err := httpface.CheckCORSOrigin(origin); err != nil {
+			return badFlag("cors-origins", "%w", err)
 		}
 	}
 	return nil

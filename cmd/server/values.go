@@ -13,11 +13,11 @@ import (
 // viewerFlag is one --viewer.
 type viewerFlag fleet.Entry
 
-// UnmarshalText reads [NAME=]URL. An equals sign after a slash belongs to the
-// URL.
+// UnmarshalText reads [NAME=]URL. An equals sign behind the scheme belongs to
+// the URL.
 func (v *viewerFlag) UnmarshalText(text []byte) error {
 	name, url, found := strings.Cut(string(text), "=")
-	named := found && !strings.Contains(name, "/")
+	named := found && !strings.Contains(name, "://")
 	if !named {
 		name, url = "", string(text)
 	}

@@ -35,20 +35,48 @@ type guard struct {
 func newGuard(cfg Config, next http.Handler) (*guard, error) {
 	g := &guard{hosts: map[string]bool{}, origins: map[string]bool{}, log: cfg.Log, next: next}
 	for _, entry := range cfg.AllowedHosts {
-		a, ok := parseAuthority(entry)
-		if !ok || strings.Contains(a.host, "*") {
-			return nil, fmt.Errorf("allowed host %q: must be NAME or NAME:PORT", entry)
+		a, err := readHost(entry)
+		if err != nil {
+			return nil, err
 		}
 		g.hosts[a.String()] = true
 	}
 	for _, entry := range cfg.CORSOrigins {
-		o, ok := parseOrigin(entry)
-		if !ok || strings.Contains(o.host, "*") {
-			return nil, fmt.Errorf("CORS origin %q: must be SCHEME://NAME or SCHEME://NAME:PORT", entry)
+		o, err := readOrigin(entry)
+		if err != nil {
+			return nil, err
 		}
 		g.origins[o.String()] = true
 	}
 	return g, nil
+}
+
+// CheckAllowedHost says what is wrong with an entry of Config.AllowedHosts.
+func CheckAllowedHost(entry string) error {
+	_, err := readHost(entry)
+	return err
+}
+
+// CheckCORSOrigin says what is wrong with an entry of Config.CORSOrigins.
+func CheckCORSOrigin(entry string) error {
+	_, err := readOrigin(entry)
+	return err
+}
+
+func readHost(entry string) (authority, error) {
+	a, ok := parseAuthority(entry)
+	if !ok || strings.Contains(a.host, "*") {
+		return a, fmt.Errorf("allowed host %q: must be NAME or NAME:PORT", entry)
+	}
+	return a, nil
+}
+
+func readOrigin(entry string) (webOrigin, error) {
+	o, ok := parseOrigin(entry)
+	if !ok || defaultPorts[o.scheme] == "" || strings.Contains(o.host, "*") {
+		return o, fmt.Errorf("CORS origin %q: must be SCHEME://NAME or SCHEME://NAME:PORT, such as https://example.org", entry)
+	}
+	return o, nil
 }
 
 // ServeHTTP refuses, answers a preflight, or lets pass.
