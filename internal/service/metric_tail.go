@@ -181,7 +181,7 @@ func (t *tail) isOver() bool {
 		return false
 	}
 	for _, r := range t.runs {
-		if !r.isDone {
+		if !r.isDone || r.isAway {
 			return false
 		}
 	}

@@ -121,10 +121,16 @@ func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	}
 	for _, saved := range token.runs {
 		run, err := t.target(ctx, saved.viewer, "resume_token", saved.runID)
-		if err != nil {
+		away := err != nil && t.filter != nil && t.filter.isAway(ctx, saved.viewer, err)
+		switch {
+		case away:
+			run = target{Viewer: &fleet.Viewer{Name: saved.viewer}, runID: saved.runID}
+		case err != nil:
 			return lostViewer(err)
 		}
-		t.runs = append(t.runs, &tailedRun{target: run, at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0})
+		t.runs = append(t.runs, &tailedRun{
+			target: run, at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0, isAway: away, isDone: away,
+		})
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -66,10 +68,27 @@ func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
 		}
 	}
 	for _, r := range t.runs { // they go on when a list says that they run again
-		r.isDone = r.isEnded()
+		r.isDone = r.isEnded() || r.isAway
 	}
 	_, err = f.enroll(ctx)
 	return err
+}
+
+// isAway says that a Viewer of a token was tunnelled, and that its session is not
+// there now. Among all Viewers such a one comes and goes: its runs keep their
+// places, for the token must stay good for those of the others.
+func (f *tailFilter) isAway(ctx context.Context, viewer string, err error) bool {
+	parent, _, isTunnelled := strings.Cut(viewer, ".")
+	if !isTunnelled || f.viewer != allViewers {
+		return false
+	}
+	_, isUnknown := errors.AsType[*fleet.UnknownError](err)
+	_, hasEnded := errors.AsType[*fleet.EndedError](err)
+	if !isUnknown && !hasEnded {
+		return false
+	}
+	_, err = f.Fleet.Get(ctx, parent)
+	return err == nil
 }
 
 // looked is woken when a list was looked at.
@@ -195,6 +214,9 @@ func (t *tail) isTailed(run *listed, seen time.Time) bool {
 			continue
 		}
 		r.created = run.created()
+		if r.isAway {
+			r.target, r.isAway, r.isDone = run.target(), false, r.isEnded()
+		}
 		if r.isDone && run.isRunning() && seen.After(r.doneAt) {
 			r.isDone, r.isLost, r.marks = false, false, r.marks&^markEnded
 		}

@@ -2,7 +2,11 @@ package service
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +132,76 @@ func countOf(events []string, name string) (n int) {
 }
 
 // TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
+// TestTailFilter_ATunnelledViewerComesAndGoes: over all Viewers a token stays good
+// while the session of a tunnelled one is not there, and the runs of that go on
+// where they were when it is back.
+func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	near, far := h.upstreams[0], newUpstream(t, setup{}, demoviewer.Gen06, nil)
+	_, port, _ := strings.Cut(strings.TrimPrefix(far.server.URL, "http://"), ":")
+	sessions := atomic.Pointer[string]{}
+	isThere := func(is bool) {
+		list := `{"sessions":[]}`
+		if is {
+			list = `{"sessions":[{"sessionId":"abcd1234","localPort":` + port + `,"status":"running","isActive":true}]}`
+		}
+		sessions.Store(&list)
+	}
+	near.replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/remote/viewer/sessions" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, *sessions.Load())
+		return true
+	})
+	grow := func(u *upstream, run string, step int) {
+		t.Helper()
+		if err := u.AppendEvents(run, []byte(metricsLine(step, fmt.Sprintf(`"loss": %d`, step)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(u *upstream, id string) string {
+		return u.AddRun(demoviewer.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	}
+	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
+	isThere(true)
+	c := h.tail(t, &runicornv1.TailMetricsRequest{Viewer: "-", Filter: &runicornv1.ExperimentFilter{Project: "tunnel"}})
+	c.untilPoints(here, 1)
+	c.untilPoints(there, 1)
+	c.drop()
+
+	isThere(false)
+	grow(near, here, 2)
+	c.connect(h.replica(t, nil))
+	c.untilPoints(here, 2)
+	c.drop()
+
+	isThere(true)
+	grow(far, there, 2)
+	c.connect(h.replica(t, nil))
+	c.untilPoints(there, 2)
+	grow(near, here, 3)
+	c.untilPoints(here, 3)
+	c.want(here, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5", "loss 3 3 at 1003.5"})
+	c.want(there, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
+	if n := countOf(c.events, "reset SOURCE_CHANGED"); n > 0 {
+		t.Errorf("%d resets: %q", n, c.events)
+	}
+}
+
+// TestTailFilter_ATokenOfOtherViewersIsForeign: it is not known here, and never was.
+func TestTailFilter_ATokenOfOtherViewersIsForeign(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	for _, viewer := range []string{"other", "other.abcd1234"} {
+		token := &tailToken{hasFilter: true, viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
+		c := h.tail(t, &runicornv1.TailMetricsRequest{ResumeToken: token.String()})
+		wantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	}
+}
+
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)

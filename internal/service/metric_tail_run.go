@@ -29,6 +29,7 @@ type tailedRun struct {
 	wasThere bool
 	isDone   bool      // its end was sent, or is among the missing
 	isLost   bool      // there is no such run
+	isAway   bool      // its Viewer is not there now; it is done until that is back
 	doneAt   time.Time // when
 	created  int64     // of a run by filter, in microseconds
 	held     *heldHistory
