@@ -54,7 +54,7 @@ func (v *logViewer) logClient(t *testing.T, change ...func(*Config)) *Client {
 	t.Helper()
 	c := v.client(t, change...)
 	c.logs.patience = logPatience{
-		control: 50 * time.Millisecond, file: 50 * time.Millisecond, silence: 20 * time.Millisecond,
+		control: 50 * time.Millisecond, file: 50 * time.Millisecond, first: 50 * time.Millisecond, silence: 20 * time.Millisecond,
 		redial: time.Millisecond, maxRedial: 5 * time.Millisecond, goodbye: time.Second,
 	}
 	return c

@@ -55,12 +55,13 @@ type logTalk struct {
 	hasRested bool // atRest was called
 	isPinging bool // the Viewer was silent, and is asked for a sign
 	hasSpoken bool // since then
-	pongs     int  // answers in a row before which nothing was said
+	pauses    int  // silences in which it gave a sign and said nothing
 }
 
-// pongsAtRest is how many answers show that there is nothing to replay. One does
-// not: a Viewer that was held up in the middle may answer it before it goes on.
-const pongsAtRest = 2
+// pausesAtRest is how many pauses show that the replay is over, in a row or with
+// new lines between them. One does not: something may have held up the Viewer in
+// the middle.
+const pausesAtRest = 2
 
 // hear takes the next frame.
 func (t *logTalk) hear(f frame, yield func(LogLine) error) error {
@@ -97,10 +98,12 @@ func (t *logTalk) wait() time.Duration {
 		return t.patience.control
 	case t.isWaiting:
 		return t.patience.file
-	case !t.hasRested && !t.isPinging:
-		return t.patience.silence
+	case t.hasRested || t.isPinging:
+		return 0
+	case t.lines == 0:
+		return t.patience.first
 	}
-	return 0
+	return t.patience.silence
 }
 
 // expire takes the end of that time: what was held is a line, who only waited does
@@ -112,21 +115,18 @@ func (t *logTalk) expire(ping func(), yield func(LogLine) error) error {
 	case t.isWaiting:
 		return errNoLogFile
 	}
-	t.isPinging, t.hasSpoken, t.pongs = true, false, 0
+	t.isPinging, t.hasSpoken = true, false
 	ping()
 	return nil
 }
 
 // pong takes the answer to a ping.
-func (t *logTalk) pong(ping func()) {
-	t.pongs++
-	switch {
-	case t.hasSpoken:
-		t.isPinging = false
-	case t.pongs < pongsAtRest:
-		ping()
-	default:
-		t.isPinging = false
+func (t *logTalk) pong() {
+	t.isPinging = false
+	if t.hasSpoken {
+		return
+	}
+	if t.pauses++; t.pauses == pausesAtRest {
 		t.rest()
 	}
 }

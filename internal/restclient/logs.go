@@ -24,6 +24,8 @@ type logPatience struct {
 	// All look every 2 s: 0.7 sends an empty text then, 0.5 and 0.6 fall silent
 	// for good.
 	file time.Duration
+	// first is how long a Viewer may take to find the log and open it.
+	first time.Duration
 	// silence is how long a replay may pause. It must be well below logPoll, for
 	// a log that always grows is never silent for longer than that.
 	silence time.Duration
@@ -41,7 +43,7 @@ const logPoll = 200 * time.Millisecond
 
 func defaultLogPatience() logPatience {
 	return logPatience{
-		control: time.Second, file: 3 * time.Second, silence: logPoll / 2,
+		control: time.Second, file: 3 * time.Second, first: time.Second, silence: 3 * logPoll / 4,
 		redial: time.Second, maxRedial: 10 * time.Second, goodbye: time.Second,
 	}
 }
@@ -57,8 +59,8 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 // ended. Yield must be quick, for pings are not answered meanwhile.
 //
 // No Viewer says either where the replay of the log ends and what is new begins.
-// AtRest is called once, when it has been silent for a moment and then answered two
-// pings before it said anything: it had the time, and nothing to say.
+// AtRest is called once, when it has been silent for two moments, and has answered
+// a ping in each before it said anything: it had the time, and nothing to say.
 //
 // It is for Viewers that serve no log file; what the WebSocket does to lines
 // cannot be undone:
@@ -116,7 +118,7 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 		case <-expired:
 			err = talk.expire(s.ping, yield)
 		case <-s.pong:
-			talk.pong(s.ping)
+			talk.pong()
 		case said, isOpen := <-s.frames:
 			if !isOpen {
 				return talk.end(s, runID)

@@ -210,39 +210,37 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatNeverRests(t *testing.T) {
 	}
 }
 
-// The loop of a Viewer that was held up answers pings and goes on with the replay
-// in any order.
-func TestLogTalk_OnePongIsNoRest(t *testing.T) {
+// A pause in the middle of the replay is no rest: something has held up the Viewer,
+// or its disk.
+func TestLogTalk_OnePauseIsNoRest(t *testing.T) {
 	rests, pings := 0, 0
 	talk := &logTalk{patience: defaultLogPatience(), atRest: func() { rests++ }}
-	ping := func() { pings++ }
-	nobody := func(LogLine) error { return nil }
 	hear := func(text string) {
-		if err := talk.hear(frame{text: text}, nobody); err != nil {
+		if err := talk.hear(frame{text: text}, func(LogLine) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	silence := func() {
-		if talk.wait() != talk.patience.silence {
-			t.Fatalf("waits %v for the next line", talk.wait())
+	silence := func(patience time.Duration) {
+		if talk.wait() != patience {
+			t.Fatalf("waits %v for the next line, want %v", talk.wait(), patience)
 		}
-		if err := talk.expire(ping, nobody); err != nil {
+		if err := talk.expire(func() { pings++ }, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	hear("one")
-	silence()
-	talk.pong(ping) // before the line that was held up
+	silence(talk.patience.first)
+	hear("one") // before the Viewer has answered
+	talk.pong()
+	silence(talk.patience.silence)
+	talk.pong()
 	hear("two")
-	talk.pong(ping)
 	if rests != 0 || pings != 2 {
 		t.Fatalf("%d pings, at rest %d times in the middle of the replay", pings, rests)
 	}
-	silence()
-	talk.pong(ping)
-	talk.pong(ping)
-	if rests != 1 || pings != 4 || talk.wait() != 0 {
-		t.Errorf("%d pings, at rest %d times", pings, rests)
+	silence(talk.patience.silence)
+	talk.pong()
+	if rests != 1 || pings != 3 || talk.wait() != 0 {
+		t.Errorf("%d pings, at rest %d times, waits %v", pings, rests, talk.wait())
 	}
 }
 
