@@ -18,8 +18,8 @@ import (
 
 // Limits of the transport.
 const (
-	maxReceive       = 1 << 20  // requests are tiny
-	maxSend          = 4 << 20  // what clients accept by default
+	maxReceive       = 1 << 20 // requests are tiny
+	maxSend          = service.MaxMessage
 	maxHeaders       = 64 << 10 // of a call
 	handshakeTimeout = 20 * time.Second
 )

@@ -283,6 +283,9 @@ func newIncident() string {
 func UnaryErrors(logger *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		resp, err := handler(ctx, req)
+		if err == nil {
+			err = checkMessage(resp)
+		}
 		return resp, finish(ctx, logger, info.FullMethod, err)
 	}
 }

@@ -194,12 +194,16 @@ func newOrder(text string) (order, error) {
 	return order{key: key, desc: len(words) == 2 && words[1] == "desc"}, nil
 }
 
+// position is an entry's place in the order.
+func (o order) position(e *entry) position {
+	return position{o.key(e), e.viewer.Name, clip(e.run.ID)}
+}
+
 // place gives each entry its place in the order.
 func (o order) place(entries []entry) []placed[*entry] {
 	out := make([]placed[*entry], len(entries))
 	for i := range entries {
-		e := &entries[i]
-		out[i] = placed[*entry]{position{o.key(e), e.viewer.Name, clip(e.run.ID)}, e}
+		out[i] = placed[*entry]{o.position(&entries[i]), &entries[i]}
 	}
 	return out
 }
@@ -228,4 +232,10 @@ func newListQuery(req *runicornv1.ListExperimentsRequest) (q listQuery, err erro
 // page cuts the request's page out of the selected entries.
 func (q listQuery) page(entries []entry) (page []*entry, next string) {
 	return cut(q.paging, q.order.place(entries), q.order.desc)
+}
+
+// behind is the token of the page that begins behind an entry.
+func (q listQuery) behind(e *entry) string {
+	last := q.order.position(e)
+	return writeToken(q.paging.query, &last)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -233,5 +234,42 @@ func TestListProjects(t *testing.T) {
 	want := []string{"v053 vision 9 1 1", "v072 nlp 5 2 0", "v072 vision 3 3 1", "v072 visions 4 1 0"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("projects (-want +got):\n%s", diff)
+	}
+}
+
+// A page of large summaries would not fit into a message: it ends earlier, and the
+// next one goes on behind it.
+func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
+	summary := func(size int) []byte { return fmt.Appendf(nil, `{"notes": %q}`, strings.Repeat("n", size)) }
+	const runs = 7
+	for n := 1; n <= runs; n++ {
+		h.upstreams[0].AddRun(demoviewer.Run{
+			ID: fmt.Sprintf("20260301_120000_00000%d", n), Path: "large", Status: "finished", Created: day(n), Summary: summary(1 << 20),
+		})
+	}
+	req := &runicornv1.ListExperimentsRequest{View: runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL, OrderBy: "create_time", PageSize: 5}
+	got, pages := "", 0
+	for {
+		resp, err := h.experiments.ListExperiments(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += short(resp.GetExperiments())
+		pages++
+		if resp.GetTotalSize() != runs || len(resp.GetExperiments()) > 2 {
+			t.Errorf("page %d has %d of %d", pages, len(resp.GetExperiments()), resp.GetTotalSize())
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.GetPageToken() == "" {
+			break
+		}
+	}
+	if got != "1234567" || pages != 4 {
+		t.Errorf("%d pages with %s", pages, got)
+	}
+	h.upstreams[0].AddRun(demoviewer.Run{ID: "20260301_120000_000008", Path: "larger", Status: "finished", Created: day(8), Summary: summary(5 << 20)})
+	_, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
+	if info := wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); info.GetMetadata()["instead"] == "" {
+		t.Errorf("nothing is said to do instead: %v", info)
 	}
 }

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// snapshotSize is how many experiments a part of the snapshot has at most: of
-	// some 500 bytes each, well below what a message may have.
-	snapshotSize = 500
+	// snapshotSize is how many experiments a part of the snapshot has at most, and
+	// snapshotBytes how large it is, unless it has one only.
+	snapshotSize  = 500
+	snapshotBytes = 1 << 20
 	// syncPatience is how long a watch waits for Viewers that do not answer before
 	// it says that its snapshot is complete without them.
 	syncPatience = 5 * time.Second
@@ -130,7 +131,10 @@ func (w *watch) snapshot(m *member, l *listing) error {
 			experiments = append(experiments, run.experiment)
 		}
 	}
-	for part := range slices.Chunk(experiments, snapshotSize) {
+	for len(experiments) > 0 {
+		n := fitting(experiments[:min(snapshotSize, len(experiments))], snapshotBytes)
+		part := experiments[:n]
+		experiments = experiments[n:]
 		if err := w.send(&runicornv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornv1.WatchExperimentsResponse_Snapshot{
 			Snapshot: &runicornv1.ExperimentSnapshot{Experiments: part},
 		}}); err != nil {

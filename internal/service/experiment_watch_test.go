@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +96,21 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 	w.next()
 	if want := []string{"created " + id, "updated " + id, "deleted " + id}; !slices.Equal(w.events, want) {
 		t.Errorf("events %q, want %q", w.events, want)
+	}
+}
+
+// TestWatch_ALargeSnapshotComesInParts: a message of all would be too large.
+func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	const runs = 120
+	for range runs {
+		h.upstreams[0].AddRun(demoviewer.Run{Path: "large", Status: "finished", Tags: []string{strings.Repeat("t", 40<<10)}})
+	}
+	w := h.watch(t, &runicornv1.WatchExperimentsRequest{Filter: &runicornv1.ExperimentFilter{PathPrefix: "large"}})
+	w.sync()
+	if len(w.known) != runs || w.synced.GetExperimentCount() != runs {
+		t.Errorf("a snapshot of %d, synced %v", len(w.known), w.synced)
 	}
 }
 

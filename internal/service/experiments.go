@@ -29,6 +29,9 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornv1
 	if err != nil {
 		return nil, err
 	}
+	if n := fitting(experiments, maxAnswer); n < len(experiments) {
+		experiments, next = experiments[:n], query.behind(page[n-1])
+	}
 	return &runicornv1.ListExperimentsResponse{
 		Experiments: experiments, NextPageToken: next, Unreachable: selected.unreachable,
 		TotalSize: totalSize(len(selected.entries), selected.unreachable), ReadTime: timeOf(selected.readTime),

@@ -156,6 +156,27 @@ func checkSize[M proto.Message](m M) (M, error) {
 	return m, nil
 }
 
+// MaxMessage is the largest message that this server sends: what clients accept
+// by default.
+const MaxMessage = 4 << 20
+
+// checkMessage refuses an answer that could not be sent, before grpc-go does so
+// without saying what to do. It is for what has no bound of its own, such as a
+// summary.
+func checkMessage(resp any) error {
+	m, ok := resp.(proto.Message)
+	if !ok || proto.Size(m) <= MaxMessage {
+		return nil
+	}
+	const instead = "view EXPERIMENT_VIEW_BASIC, or a smaller page_size"
+	return &failure{
+		code:     codes.ResourceExhausted,
+		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		message:  "the answer would be larger than 4 MiB; instead, use " + instead,
+		metadata: map[string]string{"instead": instead},
+	}
+}
+
 // answerTooLarge refuses to cut an answer in silence.
 func answerTooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"

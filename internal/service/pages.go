@@ -131,6 +131,19 @@ func cut[T any](p *pager, items []placed[T], desc bool) (page []T, next string) 
 	return page, next
 }
 
+// fitting is how many of the items fit into a message of so many bytes, and one
+// at least: a page may have fewer than were asked for, but it cannot be empty and
+// have another one behind it.
+func fitting[M proto.Message](items []M, room int) int {
+	const framing = 6 // the tag and the length of an item
+	for i, item := range items {
+		if room -= proto.Size(item) + framing; room < 0 && i > 0 {
+			return i
+		}
+	}
+	return len(items)
+}
+
 // queryHash binds a token to the query that it goes on with.
 type queryHash [8]byte
 

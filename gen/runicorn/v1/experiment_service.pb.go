@@ -187,7 +187,8 @@ type ListExperimentsRequest struct {
 	// with " desc" for descending; empty: "create_time desc". Experiments that
 	// lack it come last; ties are ordered by viewer and run id.
 	OrderBy string `protobuf:"bytes,11,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
-	// How many at most: 50 if 0, and never more than 1000.
+	// How many at most: 50 if 0, and never more than 1000; fewer where they would
+	// not fit into one message.
 	PageSize int32 `protobuf:"varint,12,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the answer before. All other fields but page_size
 	// and skip must be the same. A page goes on behind the last experiment of
