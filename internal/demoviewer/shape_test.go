@@ -76,7 +76,7 @@ func TestTheDescriptionSaysTheVersionThatHealthSays(t *testing.T) {
 			var health struct{ Version string }
 			var description struct{ Info struct{ Version string } }
 			for path, into := range map[string]any{"/api/health": &health, "/openapi.json": &description} {
-				if err := json.Unmarshal([]byte(b.ask("GET", path, "").body), into); err != nil {
+				if err := json.Unmarshal(b.ask("GET", path, "").body, into); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -249,13 +249,14 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 		})
 	}
 	req := &runicornv1.ListExperimentsRequest{View: runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL, OrderBy: "create_time", PageSize: 5}
-	got, pages := "", 0
+	var got []*runicornv1.Experiment
+	pages := 0
 	for {
 		resp, err := h.experiments.ListExperiments(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got += short(resp.GetExperiments())
+		got = append(got, resp.GetExperiments()...)
 		pages++
 		if resp.GetTotalSize() != runs || len(resp.GetExperiments()) > 2 {
 			t.Errorf("page %d has %d of %d", pages, len(resp.GetExperiments()), resp.GetTotalSize())
@@ -264,8 +265,8 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 			break
 		}
 	}
-	if got != "1234567" || pages != 4 {
-		t.Errorf("%d pages with %s", pages, got)
+	if short(got) != "1234567" || pages != 4 {
+		t.Errorf("%d pages with %s", pages, short(got))
 	}
 	h.upstreams[0].AddRun(demoviewer.Run{ID: "20260301_120000_000008", Path: "larger", Status: "finished", Created: day(8), Summary: summary(5 << 20)})
 	_, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
