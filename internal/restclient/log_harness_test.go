@@ -18,7 +18,7 @@ const logRoute = "GET /api/runs/a-run/logs/ws"
 // logViewer is a Viewer whose log WebSocket does what a test says.
 type logViewer struct {
 	*fakeViewer
-	open, most, dials atomic.Int64
+	dials atomic.Int64
 }
 
 // talk is what a Viewer does with the n-th connection, from 1 on. When it returns
@@ -36,11 +36,6 @@ func newLogViewer(t *testing.T, version string, f talk) *logViewer {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
 			return
-		}
-		defer v.open.Add(-1)
-		open := v.open.Add(1)
-		for most := v.most.Load(); open > most && !v.most.CompareAndSwap(most, open); most = v.most.Load() {
-			continue
 		}
 		ctx := conn.CloseRead(context.WithoutCancel(r.Context()))
 		f(ctx, conn, v.dials.Add(1))

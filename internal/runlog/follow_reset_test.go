@@ -184,9 +184,6 @@ func TestFollow_Ends(t *testing.T) {
 			c.wait(3 * time.Second)
 			s.set(func() { s.gone = true })
 		}, want(0, 3, 0), []string{"caught up", "end 2 running"}},
-		{"when there is no such run", UntilEnded, func(s *liveSource, _ *client) {
-			s.set(func() { s.gone = true })
-		}, nil, []string{"end 3 "}},
 		{"with an error when the viewer is away for too long", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
 			s.set(func() { s.down = errors.New("refused") })
@@ -205,6 +202,15 @@ func TestFollow_Ends(t *testing.T) {
 			})
 		})
 	}
+	t.Run("when there is no such run", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			src := newLiveSource("")
+			src.gone = true
+			c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
+			c.wait(2 * time.Minute)
+			c.check(nil, "end 3 ")
+		})
+	})
 	t.Run("and its last position goes on when the run is opened again", func(t *testing.T) {
 		for _, rest := range []string{"", whole} {
 			synctest.Test(t, func(t *testing.T) {

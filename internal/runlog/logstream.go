@@ -21,6 +21,8 @@ type pump struct {
 	// rested is closed when the lines that the log had have been given.
 	rested chan struct{}
 	rest   func()
+	// isReplayed says that the poller has taken all of these lines.
+	isReplayed bool
 }
 
 // readStream appends the lines that have come. It does not wait for any.
@@ -32,6 +34,7 @@ func (p *poller) readStream(ctx context.Context) (hasGrown bool, err error) {
 		p.j.open(at, -1)
 	}
 	hasRested := p.pump.hasRested() // before the lines are taken: then all are there
+	p.isReplay = !p.pump.isReplayed
 	for n := 0; ; n++ {
 		select {
 		case line := <-p.pump.lines:
@@ -42,6 +45,8 @@ func (p *poller) readStream(ctx context.Context) (hasGrown bool, err error) {
 		case <-ctx.Done():
 			err = ctx.Err()
 		default:
+			p.file.cutter.flush() // before the end is told: who waits for it is placed there
+			p.pump.isReplayed = p.pump.isReplayed || hasRested
 			p.j.arrive(hasRested && n < pumpLines, -1)
 		}
 		break

@@ -44,6 +44,7 @@ type poller struct {
 	lastGood time.Time // when a look last succeeded, or the poller began
 	failures int       // looks that have failed since
 	gone     int       // of which so many said that there is no such run
+	isReplay bool      // what the last look has read was in the log before
 	wasThere bool
 	// extra is how many requests the last look made beyond the one it may.
 	extra int
@@ -101,13 +102,15 @@ func (p *poller) look() (wait time.Duration, isOver bool) {
 func (p *poller) ask() (hasGrown bool, err error) {
 	before := p.statusAt
 	err = p.do("follow", func(ctx context.Context) (err error) {
-		p.asked, p.extra = time.Now(), 0
+		p.asked, p.extra, p.isReplay = time.Now(), 0, false
 		hasGrown, err = p.read(ctx)
 		return err
 	})
 	if hasGrown {
 		p.grewAt = time.Now()
-		p.j.grow()
+		if !p.isReplay {
+			p.j.grow()
+		}
 	}
 	if err != nil {
 		return hasGrown, err

@@ -157,6 +157,38 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 	}
 }
 
+// What the WebSocket of 0.5.3 replays is no sign of life: a run that has ended is
+// never said to run.
+func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
+	h := newHarness(t)
+	for _, u := range h.upstreams {
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
+			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			if err := c.finish(); !errors.Is(err, io.EOF) {
+				t.Errorf("the stream ended by %v", err)
+			}
+			if diff := cmp.Diff([]string{"caught_up after 6000", "end FAILED after 6000"}, c.events); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestTailLogs_LastLinesOfAStream: nobody is placed before what was read.
+func TestTailLogs_LastLinesOfAStream(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	u := h.upstreams[0]
+	for n := range 20 {
+		id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 2000)), Status: "finished"})
+		c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id, LastLines: new(int32(n % 2))})
+		if err := c.finish(); !errors.Is(err, io.EOF) || len(c.lines) != n%2 {
+			t.Errorf("%d lines, want %d; ended by %v", len(c.lines), n%2, err)
+		}
+	}
+}
+
 // A WebSocket that breaks sends everything again; clients see nothing of it.
 func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
