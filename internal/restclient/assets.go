@@ -39,7 +39,8 @@ type Asset struct {
 	Size, Files     Int
 	// StoredTime is known of code and outputs.
 	StoredTime Time
-	// Saved says whether the Viewer keeps a copy; only that can be opened.
+	// Saved says whether the Viewer keeps a copy where a copy of this run can
+	// lie; only that can be opened.
 	Saved bool
 	// Zipped says that the content comes as a zip, packed anew each time.
 	Zipped bool
@@ -48,10 +49,6 @@ type Asset struct {
 
 	place *place
 }
-
-// place is where an asset's copy lies. It is behind a pointer so that a
-// printed Asset does not show it.
-type place struct{ path string }
 
 // RunAssets is what a run keeps.
 type RunAssets struct {
@@ -79,7 +76,7 @@ func (c *Client) Assets(ctx context.Context, runID string) (*RunAssets, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer.assets(), nil
+	return answer.assets(runID), nil
 }
 
 // AssetRefs says who else uses what a run keeps.

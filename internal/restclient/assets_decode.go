@@ -58,13 +58,13 @@ type configEntry struct {
 // folder: the Viewer packs both into a zip.
 const manifestKind = "sha256_manifest"
 
-// assets makes the list.
-func (a *assetsAnswer) assets() *RunAssets {
+// assets makes the list of a run.
+func (a *assetsAnswer) assets(runID string) *RunAssets {
 	file := a.Assets.value
 	out := &RunAssets{TextQuality: a.TextQuality}
 	if code := file.Code.Snapshot.value; code != nil {
 		code.Name = Text{Value: cmp.Or(code.Name.Value, "code"), Known: true}
-		out.add(AssetCode, code)
+		out.add(runID, AssetCode, code)
 	}
 	if values := file.Config.value.values(); len(values) > 0 {
 		config := Asset{Kind: AssetConfig, Name: Text{Value: "config", Known: true}, Values: values}
@@ -72,33 +72,34 @@ func (a *assetsAnswer) assets() *RunAssets {
 		out.Assets = append(out.Assets, config)
 	}
 	for i := range file.Datasets {
-		out.add(AssetDataset, &file.Datasets[i])
+		out.add(runID, AssetDataset, &file.Datasets[i])
 	}
 	for i := range file.Pretrained {
-		out.add(AssetPretrained, &file.Pretrained[i])
+		out.add(runID, AssetPretrained, &file.Pretrained[i])
 	}
 	for i := range file.Outputs {
-		out.add(AssetOutput, &file.Outputs[i])
+		out.add(runID, AssetOutput, &file.Outputs[i])
 	}
 	return out
 }
 
 // add appends one asset.
-func (a *RunAssets) add(kind AssetKind, e *assetEntry) {
+func (a *RunAssets) add(runID string, kind AssetKind, e *assetEntry) {
 	asset := Asset{
 		Kind: kind, Name: e.Name, Context: e.Context, SourceType: e.SourceType, Description: e.Description,
 		Source:          cmp.Or(e.URI, e.PathOrURI, e.Path),
 		FingerprintKind: e.FingerprintKind, Size: firstKnown(e.TotalSize, e.Size), Files: e.FileCount,
-		StoredTime: e.ArchivedTime, Saved: e.Saved && e.ArchivePath != "",
+		StoredTime: e.ArchivedTime,
+	}
+	if e.Saved {
+		asset.place = placeOf(runID, e.ArchivePath)
+		asset.Saved = asset.place != nil
 	}
 	if asset.StoredTime.IsZero() {
 		asset.StoredTime = e.CreatedTime
 	}
 	asset.readFingerprint(e.Fingerprint)
-	asset.Zipped = asset.Saved && e.FingerprintKind.Value == manifestKind
-	if asset.Saved {
-		asset.place = &place{path: e.ArchivePath}
-	}
+	asset.Zipped = asset.Saved && (e.FingerprintKind.Value == manifestKind || asset.place.isManifest())
 	asset.ID = asset.id(e.Key)
 	a.Assets = append(a.Assets, asset)
 }

@@ -39,12 +39,14 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 	case offset > 0 && asset.Zipped:
 		return nil, &IDError{Field: "offset", Reason: "must be 0: a zip is packed anew each time"}
 	case asset.place == nil:
-		missing := c.refused(call{cap: CapFiles}, KindNotFound, "the Viewer keeps no copy of it")
-		missing.Resource, missing.ResourceID, missing.Status = nounAsset, asset.ID, 0
-		return nil, missing
+		return nil, c.noCopy(asset, "the Viewer keeps no copy of it")
+	}
+	path, err := c.locate(ctx, runID, asset)
+	if err != nil {
+		return nil, err
 	}
 	q := call{cap: CapFiles, ids: []string{runID}, limit: -1}
-	q.query = url.Values{"path": {asset.place.path}, "filename": {asset.filename()}}
+	q.query = url.Values{"path": {path}, "filename": {asset.filename()}}
 	switch {
 	case asset.Zipped:
 		q.class = archive
@@ -62,6 +64,13 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 		return nil, x.closeWith(err)
 	}
 	return content, nil
+}
+
+// noCopy is the error of an asset that cannot be opened.
+func (c *Client) noCopy(asset *Asset, why string) error {
+	missing := c.refused(call{cap: CapFiles}, KindNotFound, why)
+	missing.Resource, missing.ResourceID, missing.Status = nounAsset, asset.ID, 0
+	return missing
 }
 
 // content makes the content of a successful exchange.

@@ -18,6 +18,7 @@ func assetsOf(t *testing.T, v *fakeViewer, body []byte) *RunAssets {
 	t.Helper()
 	text := strings.NewReplacer("<ROOT>", "/srv/store", "<WORK>", "/home/me/work").Replace(string(body))
 	v.on("GET /api/runs/x/assets", jsonAnswer(text))
+	v.on("GET /api/health", jsonAnswer(`{"status":"ok","storage":"/srv/store"}`))
 	assets, err := v.client(t).Assets(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
@@ -52,15 +53,18 @@ func TestAssets_AreReadAsRecorded(t *testing.T) {
 	}
 }
 
+// aHash is what the name of a content looks like.
+var aHash = strings.Repeat("aabb", 16)
+
 // everyKind is an assets.json as the SDK writes it, with every kind in it.
-const everyKind = `{"assets":{
+var everyKind = `{"assets":{
  "code":{"snapshot":{"saved":true,"workspace_root":"/home/me/work","format":"zip","created_at":1795446662,
-  "archive_path":"/srv/store/archive/blobs/aa/aabb","fingerprint_kind":"sha256","fingerprint":"aabb"}},
+  "archive_path":"/srv/store/archive/blobs/aa/` + aHash + `","fingerprint_kind":"sha256","fingerprint":"aabb"}},
  "config":{"args":{"n":1152921504606846977},"extra":{"on":true},"config_files":["/home/me/a.yaml","b.yaml"]},
  "datasets":[{"name":"d","uri":{"path":"/home/me/d"},"saved":false},7,{"name":"e","saved":"maybe"}],
- "pretrained":[{"name":"p","path_or_uri":"s3://key:hunter2@bucket/p","saved":true,"archive_path":"/srv/store/p.json"}],
+ "pretrained":[{"name":"p","path_or_uri":"s3://key:hunter2@bucket/p","saved":true,"archive_path":"/srv/store/runs/a/x/p.bin"}],
  "outputs":[{"key":"out/m.pt","name":"m.pt","kind":"file","path":"./out/m.pt","saved":true,
-  "archive_path":"/srv/store/outputs/m.pt","fingerprint_kind":"stat","fingerprint":{"size_bytes":5,"mtime":1.5},"archived_at":1795446662}]
+  "archive_path":"/srv/store/archive/outputs/rolling/x/0a_m.pt","fingerprint_kind":"stat","fingerprint":{"size_bytes":5,"mtime":1.5},"archived_at":1795446662}]
 }}`
 
 func TestAssets_OfEveryKind(t *testing.T) {
@@ -203,7 +207,7 @@ func TestOpenAsset_FromAnOffset(t *testing.T) {
 			}
 		})
 	}
-	if got := v.requests()[1].Query; got != "filename=m.pt&path=%2Fsrv%2Fstore%2Foutputs%2Fm.pt" {
+	if got := v.requests()[2].Query; got != "filename=m.pt&path=%2Fsrv%2Fstore%2Farchive%2Foutputs%2Frolling%2Fx%2F0a_m.pt" {
 		t.Errorf("query %q", got)
 	}
 }

@@ -111,8 +111,12 @@ func (c *Client) EventFile(ctx context.Context, runID string, offset int64) (*Fi
 	return c.ReadFile(ctx, runID, FileEvents, offset, 0)
 }
 
-// readAt makes one ranged read of a path on the Viewer's machine.
+// readAt makes one ranged read of a path on the Viewer's machine. What the
+// Viewer would not serve as it is counts as not there.
 func (c *Client) readAt(ctx context.Context, runID, path string, offset, length int64) (*FilePart, error) {
+	if isTakenForManifest(path) {
+		return &FilePart{State: FileNotYet, Size: -1, x: noExchange}, nil
+	}
 	q := call{
 		cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {path}},
 		bytes: fmt.Sprintf("bytes=%d-", offset), limit: -1,
@@ -204,10 +208,8 @@ func (d runDir) path(file RunFile) string {
 		return d.events
 	case file == FileLogs && d.logs != "":
 		return d.logs
-	case strings.Contains(d.dir, `\`) && !strings.Contains(d.dir, "/"):
-		return d.dir + `\` + string(file) // a Viewer on Windows
 	}
-	return d.dir + "/" + string(file)
+	return joinPath(d.dir, string(file))
 }
 
 // dir returns where a run lives, from memory if possible.
