@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -89,54 +88,6 @@ func TestExportExperiment_OfAllGenerationsAtOnce(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, file.header.GetFileName()), file.content, 0o644); err != nil {
 				t.Error(err)
 			}
-		}
-	}
-}
-
-// TestExportExperiment_EndsWithAnErrorWhenItsViewerDies kills the Viewer while
-// a file is on its way, at several places, and wants no stream to end OK.
-func TestExportExperiment_EndsWithAnErrorWhenItsViewerDies(t *testing.T) {
-	t.Parallel()
-	install := realviewer.Require(t, realviewer.V060)
-	storage := t.TempDir()
-	run, err := realviewer.WriteRun(storage, realviewer.V060, realviewer.RunSpec{
-		Project: "break", Name: "long", Lines: realviewer.Curve(time.Now(), 150_000, "loss", "a", "b", "c"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := realviewer.MustStart(t, install, realviewer.Options{Storage: storage})
-	s := mustStart(t, "--viewer="+v.URL())
-	for chunks, format := range map[int]runicornv1.ExportFormat{
-		1: runicornv1.ExportFormat_EXPORT_FORMAT_CSV, 2: runicornv1.ExportFormat_EXPORT_FORMAT_JSONL,
-		3: runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, 6: runicornv1.ExportFormat_EXPORT_FORMAT_ARROW,
-		0: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP,
-	} {
-		stream, err := s.experiments.ExportExperiment(t.Context(), &runicornv1.ExportExperimentRequest{
-			RunId: run.RunID, Format: format, Layout: runicornv1.ExportLayout_EXPORT_LAYOUT_LONG,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range chunks + 1 { // the header first
-			if _, err := stream.Recv(); err != nil {
-				t.Fatalf("%v: %v", format, err)
-			}
-		}
-		if err := v.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for err == nil {
-			var message *runicornv1.ExportExperimentResponse
-			if message, err = stream.Recv(); message.GetTrailer() != nil {
-				t.Errorf("%v has a trailer", format)
-			}
-		}
-		if code := status.Code(err); code != codes.Unavailable && code != codes.DataLoss {
-			t.Errorf("%v after %d chunks ends with %v", format, chunks, err)
-		}
-		if err := v.Restart(t.Context()); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// mortal stands in front of a real Viewer and dies, as a killed process does,
+// when so many bytes have come from it: all connections are reset and the port
+// is closed. It costs no restart of the Viewer, so that it can die often.
+type mortal struct {
+	addr, target string
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[net.Conn]bool
+	left     int64 // bytes until it dies
+	// relays are all goroutines of this life.
+	relays sync.WaitGroup
+}
+
+// newMortal begins the first life, which lasts until live or the test ends it.
+func newMortal(t *testing.T, viewerURL string) *mortal {
+	t.Helper()
+	u, err := url.Parse(viewerURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mortal{addr: freeAddr(), target: u.Host}
+	m.live(t, 1<<60)
+	t.Cleanup(func() { m.die(); m.relays.Wait() })
+	return m
+}
+
+// live begins a new life of so many bytes.
+func (m *mortal) live(t *testing.T, bytes int64) {
+	t.Helper()
+	m.die()
+	m.relays.Wait()
+	listener, err := net.Listen("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listener, m.conns, m.left = listener, map[net.Conn]bool{}, bytes
+	m.relays.Go(func() { m.accept(listener) })
+}
+
+// die resets all connections.
+func (m *mortal) die() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.listener != nil {
+		_ = m.listener.Close() // it was open
+	}
+	for conn := range m.conns {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // closing resets
+		}
+		_ = conn.Close() // the other side may have been faster
+	}
+	m.listener, m.conns = nil, nil
+}
+
+// isDead says whether this life has ended.
+func (m *mortal) isDead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.listener == nil
+}
+
+func (m *mortal) accept(listener net.Listener) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		m.relays.Go(func() { m.relay(client) })
+	}
+}
+
+// hold notes a connection of this life, and closes one that came too late.
+func (m *mortal) hold(conn net.Conn) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conns == nil {
+		_ = conn.Close() // nobody has seen it
+		return false
+	}
+	m.conns[conn] = true
+	return true
+}
+
+// drop forgets and closes connections.
+func (m *mortal) drop(conns ...net.Conn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, conn := range conns {
+		delete(m.conns, conn)
+		_ = conn.Close() // die may have been faster
+	}
+}
+
+// spend takes n bytes of what is left, and says how many there were.
+func (m *mortal) spend(n int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n = int(min(int64(n), m.left))
+	m.left -= int64(n)
+	return n
+}
+
+func (m *mortal) relay(client net.Conn) {
+	if !m.hold(client) {
+		return
+	}
+	viewer, err := net.Dial("tcp", m.target)
+	if err != nil || !m.hold(viewer) {
+		m.drop(client)
+		return
+	}
+	var up sync.WaitGroup
+	up.Go(func() {
+		_, _ = io.Copy(viewer, client) // ends with either connection
+		m.drop(client, viewer)
+	})
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := viewer.Read(buf)
+		part := m.spend(n)
+		if _, writeErr := client.Write(buf[:part]); part < n {
+			m.die()
+			break
+		} else if err != nil || writeErr != nil {
+			break
+		}
+	}
+	m.drop(client, viewer)
+	up.Wait()
+}
