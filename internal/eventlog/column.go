@@ -55,24 +55,24 @@ func (c *column) time(row int) float64 {
 // set writes a cell. The row's own time has been decided before: the column
 // gets times of its own when they differ for the first time.
 func (c *column) set(row int, kind Kind, value, time float64) {
-	c.values = extend(c.values, row+1)
+	c.values = extend(c.group, c.values, row+1, 1)
 	c.values[row] = value
 	if c.kinds == nil && kind != KindNumber {
 		c.kinds = slices.Repeat([]Kind{KindNumber}, len(c.values))
 	}
 	if c.kinds != nil {
-		c.kinds = extend(c.kinds, row+1)
+		c.kinds = extend(c.group, c.kinds, row+1, 1)
 		c.kinds[row] = kind
 	}
 	if c.times == nil && time != c.group.times[row] {
 		c.times = slices.Clone(c.group.times[:len(c.values)])
 	}
 	if c.times != nil {
-		c.times = extend(c.times, row+1)
+		c.times = extend(c.group, c.times, row+1, 1)
 		c.times[row] = time
 	}
 	word, bit := row/wordBits, uint64(1)<<(row%wordBits)
-	c.present = extend(c.present, word+1)
+	c.present = extend(c.group, c.present, word+1, wordBits)
 	if c.present[word]&bit == 0 {
 		c.present[word] |= bit
 		c.count++
@@ -179,19 +179,14 @@ func (c *column) bytes() int {
 // entry in the table's map and the rounding up of its slices.
 const columnOverhead = 320
 
-// extend makes a column n long, the new entries being zero. Large columns grow
-// by an eighth: by append's quarter, a million rows would cost 15 MiB more.
-func extend[T any](s []T, n int) []T {
+// extend makes a column n long, the new entries being zero. Each entry stands
+// for so many rows of the group.
+func extend[T any](g *group, s []T, n, rows int) []T {
 	if n <= len(s) {
 		return s
 	}
 	if n > cap(s) {
-		const small = 4096
-		room := len(s) / 8
-		if len(s) < small {
-			room = len(s)
-		}
-		grown := make([]T, len(s), n+room)
+		grown := make([]T, len(s), max(n, g.room(n*rows)/rows))
 		copy(grown, s)
 		s = grown
 	}

@@ -18,6 +18,7 @@ type group struct {
 	sorted  int
 	row     int    // the row of the Put at hand
 	put     uint64 // and its number
+	whole   uint64 // how many there will be, as far as is known; else 0
 	check   int    // the length at which sparse columns are looked for
 }
 
@@ -36,14 +37,48 @@ func (g *group) place(step int64, time float64) {
 		if row == g.sorted && (row == 0 || step > g.steps[row-1]) {
 			g.sorted++
 		}
-		g.steps = extend(g.steps, row+1)
-		g.times = extend(g.times, row+1)
+		g.steps = extend(g, g.steps, row+1, 1)
+		g.times = extend(g, g.times, row+1, 1)
 		g.steps[row], g.times[row] = step, time
 	}
 	g.row = row
 	if g.times[row] != time && g.isRewritten(row) {
 		g.times[row] = time
 	}
+}
+
+// smallRows is up to which length columns grow by doubling.
+const smallRows = 4096
+
+// room is for how many rows a column is made that must hold n. All columns of a
+// group grow at the same row, and what they leave behind is garbage as large as
+// the table: so they grow to what is expected, where that is known. What turns
+// out too much has hardly touched memory, and is given back by trim. Else they
+// grow by an eighth: by append's quarter, a million rows would cost 15 MiB more.
+func (g *group) room(n int) int {
+	const most, margin = 256, 1.03
+	if n <= smallRows {
+		return 2 * n
+	}
+	if g.whole > g.put {
+		return int(float64(n) * min(most, margin*float64(g.whole)/float64(g.put)))
+	}
+	return n + n/8
+}
+
+// trim gives back what room has made too much of.
+func (g *group) trim() {
+	g.steps, g.times = trim(g.steps), trim(g.times)
+	for _, c := range g.columns {
+		c.values, c.present, c.kinds, c.times = trim(c.values), trim(c.present), trim(c.kinds), trim(c.times)
+	}
+}
+
+func trim[T any](s []T) []T {
+	if cap(s) <= 2*(len(s)+smallRows) {
+		return s
+	}
+	return slices.Clone(s)
 }
 
 // find looks for the row of a step. It may miss it in the tail, where repeated

@@ -19,6 +19,12 @@ func (t *Table) First(selection Selection, n int) []Series {
 	return t.series(selection, cutting{limit: n})
 }
 
+// Window is First without copies where that is possible: the columns may be the
+// table's own. They must not be changed, and are valid until the table changes.
+func (t *Table) Window(selection Selection, n int) []Series {
+	return t.series(selection, cutting{limit: n, isShared: true})
+}
+
 // Last is Series with at most the last n points of each series.
 func (t *Table) Last(selection Selection, n int) []Series {
 	return t.series(selection, cutting{limit: n, isNewest: true})
@@ -28,6 +34,7 @@ func (t *Table) Last(selection Selection, n int) []Series {
 type cutting struct {
 	limit    int
 	isNewest bool
+	isShared bool
 }
 
 func (t *Table) series(selection Selection, cut cutting) []Series {
@@ -86,7 +93,7 @@ func (c *column) isPlain(from, to int) bool {
 	return c.kinds == nil && c.countIn(from, to) == to-from
 }
 
-// copyAll copies rows that are plain.
+// copyAll copies rows that are plain, or shares them.
 func (c *column) copyAll(from, to int, cut cutting) []Series {
 	switch {
 	case from == to:
@@ -101,13 +108,14 @@ func (c *column) copyAll(from, to int, cut cutting) []Series {
 	if times == nil {
 		times = c.group.times
 	}
-	return []Series{{
-		Name:   c.name,
-		Kind:   KindNumber,
-		Steps:  slices.Clone(c.group.steps[from:to]),
-		Times:  slices.Clone(times[from:to]),
-		Values: slices.Clone(c.values[from:to]),
-	}}
+	s := Series{
+		Name: c.name, Kind: KindNumber,
+		Steps: c.group.steps[from:to:to], Times: times[from:to:to], Values: c.values[from:to:to],
+	}
+	if !cut.isShared {
+		s.Steps, s.Times, s.Values = slices.Clone(s.Steps), slices.Clone(s.Times), slices.Clone(s.Values)
+	}
+	return []Series{s}
 }
 
 // copyPresent copies cell by cell, one series per kind.

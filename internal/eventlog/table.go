@@ -22,6 +22,7 @@ type Table struct {
 	isChanged     bool // rows is to be counted again
 
 	puts    uint64
+	whole   uint64    // how many rows there will be, as Expect says; else 0
 	line    []*column // the columns of the row at hand, nil where there is none
 	order   []*column // those of the row before, which is likely to be alike
 	touched []*group
@@ -51,6 +52,15 @@ func (t *Table) Put(row *Row) {
 		if g.sorted == len(g.steps) && g.sorted >= g.check {
 			t.groups = append(t.groups, g.split()...)
 		}
+	}
+}
+
+// Expect says that what was put so far stood in the first bytes, read, of a log
+// of whole bytes. It is a guess at how many rows are to come, for which room is
+// then made at once.
+func (t *Table) Expect(read, whole int64) {
+	if t.whole = 0; read > 0 && whole > read {
+		t.whole = uint64(float64(t.puts) * (float64(whole) / float64(read)))
 	}
 }
 
@@ -98,7 +108,7 @@ func (t *Table) addGroup() *group {
 
 func (t *Table) touch(g *group) {
 	if g.put != t.puts {
-		g.put = t.puts
+		g.put, g.whole = t.puts, t.whole
 		t.touched = append(t.touched, g)
 	}
 }
@@ -133,6 +143,7 @@ func (t *Table) Settle() {
 	}
 	for _, g := range t.groups {
 		g.settle()
+		g.trim()
 	}
 	t.rows = t.countRows()
 	t.isChanged = false

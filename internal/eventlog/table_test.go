@@ -182,3 +182,39 @@ func TestTable_RowsWithoutCellsCount(t *testing.T) {
 		t.Errorf("Rows = %d, want 4", table.Rows())
 	}
 }
+
+// TestTable_RoomThatIsExpected reads a log of a known size: the table is made
+// for it once, and what was expected in vain is given back.
+func TestTable_RoomThatIsExpected(t *testing.T) {
+	const rows, line = 200_000, 100
+	for name, test := range map[string]struct {
+		whole int64
+		most  int // bytes of the table at the end, per row
+	}{
+		"as long as it is":    {rows * line, 35},
+		"as nobody knows":     {-1, 40},
+		"far longer than its": {50 * rows * line, 50},
+		"far shorter":         {rows * line / 50, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := NewTable()
+			for step := range int64(rows) {
+				put(table, step, float64(step), number("a", float64(step)), number("b", 1))
+				if step%1000 == 0 {
+					table.Expect(step*line, test.whole)
+				}
+			}
+			table.Settle()
+			for _, s := range table.Series(Selection{}) {
+				for i, step := range s.Steps {
+					if s.Len() != rows || step != int64(i) || s.Times[i] != float64(i) || s.Name == "a" && s.Values[i] != float64(i) {
+						t.Fatalf("%s has %d points; point %d is %d %v %v", s.Name, s.Len(), i, step, s.Times[i], s.Values[i])
+					}
+				}
+			}
+			if got := table.Bytes() / rows; got > test.most {
+				t.Errorf("%d bytes per row, at most %d wanted", got, test.most)
+			}
+		})
+	}
+}

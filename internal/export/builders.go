@@ -8,17 +8,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// appendAll adds a whole column of values.
-func appendAll[T int64 | float64](field array.Builder, values []T) {
-	switch b := field.(type) {
-	case *array.Int64Builder:
-		if ints, ok := any(values).([]int64); ok {
-			b.AppendValues(ints, nil)
-		}
-	case *array.Float64Builder:
-		if floats, ok := any(values).([]float64); ok {
-			b.AppendValues(floats, nil)
-		}
+// appendStep adds a step.
+func appendStep(field array.Builder, step int64) {
+	if b, ok := field.(*array.Int64Builder); ok {
+		b.Append(step)
 	}
 }
 

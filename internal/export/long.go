@@ -7,7 +7,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
@@ -102,9 +101,10 @@ func newLongRecords(f Format, out io.Writer, several bool) (*longRecords, error)
 		arrow.Field{Name: titleExact, Type: text, Nullable: true},
 	)
 	schema := arrow.NewSchema(fields, nil)
-	x := &longRecords{several: several, builder: array.NewRecordBuilder(memory.DefaultAllocator, schema)}
+	mem := &recycler{}
+	x := &longRecords{several: several, builder: array.NewRecordBuilder(mem, schema)}
 	var err error
-	x.file, err = newRecordFile(f, out, schema)
+	x.file, err = newRecordFile(f, out, schema, mem)
 	return x, err
 }
 
@@ -123,8 +123,13 @@ func (x *longRecords) row(run *Run, row *eventlog.Row) error {
 
 func (x *longRecords) point(run *Run, row *eventlog.Row, c *eventlog.Cell) {
 	x.rows++
-	at := appendIdentity(x.builder, x.several, run, 1)
-	appendAll(x.builder.Field(at), []int64{row.Step})
+	at := 0
+	if x.several {
+		at = 2
+		appendString(x.builder.Field(0), run.Viewer)
+		appendString(x.builder.Field(1), run.ID)
+	}
+	appendStep(x.builder.Field(at), row.Step)
 	appendString(x.builder.Field(at+1), c.Name)
 	appendIf(x.builder.Field(at+2), c, c.Kind == eventlog.KindNumber)
 	appendIf(x.builder.Field(at+3), &eventlog.Cell{Number: row.Time}, row.HasTime)

@@ -31,17 +31,23 @@ type parquetFile struct{ *pqarrow.FileWriter }
 // Write adds a batch.
 func (f parquetFile) Write(batch arrow.RecordBatch) error { return f.WriteBuffered(batch) }
 
+// pageBytes is the size of a page of a Parquet column before it is compressed.
+// By the library's megabyte, a page and what it is compressed into would be
+// made anew for every column of every group.
+const pageBytes = 64 << 10
+
 // onlyWriter hides what else an output can do: a Parquet writer would close it.
 type onlyWriter struct{ io.Writer }
 
 // newRecordFile begins an Arrow stream or a Parquet file.
-func newRecordFile(f Format, out io.Writer, schema *arrow.Schema) (recordFile, error) {
+func newRecordFile(f Format, out io.Writer, schema *arrow.Schema, mem memory.Allocator) (recordFile, error) {
 	if f == Arrow {
-		return ipc.NewWriter(out, ipc.WithSchema(schema)), nil
+		return ipc.NewWriter(out, ipc.WithSchema(schema), ipc.WithAllocator(mem)), nil
 	}
 	options := []parquet.WriterProperty{
 		parquet.WithMaxRowGroupLength(groupRows), parquet.WithCompression(compress.Codecs.Snappy),
 		parquet.WithDictionaryDefault(false), // doubles hardly repeat
+		parquet.WithDataPageSize(pageBytes), parquet.WithAllocator(mem),
 	}
 	for _, field := range schema.Fields() {
 		if field.Type.ID() == arrow.STRING {
@@ -50,7 +56,7 @@ func newRecordFile(f Format, out io.Writer, schema *arrow.Schema) (recordFile, e
 		}
 	}
 	w, err := pqarrow.NewFileWriter(schema, onlyWriter{out}, parquet.NewWriterProperties(options...),
-		pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+		pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema(), pqarrow.WithAllocator(mem)))
 	if err != nil {
 		return nil, fmt.Errorf("begin a Parquet file: %w", err)
 	}
@@ -79,10 +85,11 @@ func identityFields(several bool) []arrow.Field {
 
 // wideRecords is a wide table as record batches, one per window.
 type wideRecords struct {
-	file    recordFile
-	builder *array.RecordBuilder
-	several bool
-	columns []column
+	file     recordFile
+	schema   *arrow.Schema
+	builders []array.Builder // of the fields
+	several  bool
+	columns  []column
 }
 
 func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, error) {
@@ -95,34 +102,64 @@ func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, erro
 		}
 		fields = append(fields, field)
 	}
-	arrowSchema := arrow.NewSchema(fields, nil)
-	x.builder = array.NewRecordBuilder(memory.DefaultAllocator, arrowSchema)
+	x.schema = arrow.NewSchema(fields, nil)
+	mem := &recycler{}
+	for _, field := range fields {
+		x.builders = append(x.builders, array.NewBuilder(mem, field.Type))
+	}
 	var err error
-	x.file, err = newRecordFile(f, out, arrowSchema)
+	x.file, err = newRecordFile(f, out, x.schema, mem)
 	return x, err
 }
 
 func (x *wideRecords) write(run *Run, w *window) error {
-	at := appendIdentity(x.builder, x.several, run, len(w.steps))
-	appendAll(x.builder.Field(at), w.steps)
-	for i, c := range x.columns {
-		field := x.builder.Field(at + 1 + i)
-		s := w.find(c.name, c.kind)
-		switch {
-		case s == nil:
-			field.AppendNulls(len(w.steps))
-		case !c.exact && len(s.Steps) == len(w.steps) && c.kind == eventlog.KindNumber:
-			appendAll(field, s.Values)
-		default:
-			appendColumn(field, &cursor{s: s}, w.steps, c.exact)
+	columns := make([]arrow.Array, 0, len(x.builders))
+	if x.several {
+		for range w.steps {
+			appendString(x.builders[0], run.Viewer)
+			appendString(x.builders[1], run.ID)
 		}
+		columns = append(columns, x.builders[0].NewArray(), x.builders[1].NewArray())
 	}
-	return writeBatch(x.file, x.builder)
+	columns = append(columns, shared(arrow.PrimitiveTypes.Int64, arrow.Int64Traits.CastToBytes(w.steps), len(w.steps)))
+	for _, c := range x.columns {
+		columns = append(columns, x.column(w, c, x.builders[len(columns)]))
+	}
+	batch := array.NewRecordBatch(x.schema, columns, int64(len(w.steps)))
+	for _, column := range columns {
+		column.Release() // the batch holds them now
+	}
+	defer batch.Release()
+	return x.file.Write(batch)
+}
+
+// column makes the cells of a window's column. One of nothing but numbers is
+// the series' own memory.
+func (x *wideRecords) column(w *window, c column, builder array.Builder) arrow.Array {
+	s := w.find(c.name, c.kind)
+	switch {
+	case s == nil:
+		builder.AppendNulls(len(w.steps))
+	case !c.exact && len(s.Steps) == len(w.steps) && c.kind == eventlog.KindNumber:
+		return shared(arrow.PrimitiveTypes.Float64, arrow.Float64Traits.CastToBytes(s.Values), len(s.Values))
+	default:
+		appendColumn(builder, &cursor{s: s}, w.steps, c.exact)
+	}
+	return builder.NewArray()
+}
+
+// shared is an array of n values without nulls that is not copied.
+func shared(t arrow.DataType, values []byte, n int) arrow.Array {
+	data := array.NewData(t, n, []*memory.Buffer{nil, memory.NewBufferBytes(values)}, nil, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 // Close completes the file.
 func (x *wideRecords) Close() error {
-	x.builder.Release()
+	for _, b := range x.builders {
+		b.Release()
+	}
 	return x.file.Close()
 }
 
@@ -134,18 +171,6 @@ func (w *window) find(name string, kind eventlog.Kind) *eventlog.Series {
 		}
 	}
 	return nil
-}
-
-// appendIdentity says of n rows whose they are, and where the next column is.
-func appendIdentity(b *array.RecordBuilder, several bool, run *Run, n int) int {
-	if !several {
-		return 0
-	}
-	for range n {
-		appendString(b.Field(0), run.Viewer)
-		appendString(b.Field(1), run.ID)
-	}
-	return 2
 }
 
 // appendColumn writes the cells of a series beside steps, nulls where it has

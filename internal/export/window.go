@@ -9,11 +9,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// windowRows is about how many steps of a table are copied at once: enough for
-// a full batch of Arrow, and little beside the table.
+// windowRows is about how many steps of a table are looked at at once: enough
+// for a full batch of Arrow, and little beside the table.
 const windowRows = 8192
 
-// window is the selected points of a range of steps.
+// window is the selected points of a range of steps, which may be the table's
+// own columns.
 type window struct {
 	steps  []int64           // those at which any series has a point, ascending
 	series []eventlog.Series // by name and kind
@@ -59,7 +60,7 @@ func bounds(t *eventlog.Table, sel eventlog.Selection) (first, last int64, ok bo
 func cutWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64) *window {
 	to := *high
 	sel.MinStep, sel.MaxStep = &low, &to
-	w := &window{series: t.First(sel, windowRows)}
+	w := &window{series: t.Window(sel, windowRows)}
 	for i := range w.series {
 		if s := &w.series[i]; s.Len() == windowRows {
 			*high = min(*high, s.Steps[windowRows-1])

@@ -112,15 +112,16 @@ func (u *updater) arrive(part *Part, asked time.Time) {
 }
 
 // feed puts what comes into the run, chunk by chunk, and returns what stands
-// behind the last newline. About so many bytes are expected.
+// behind the last newline. About so many bytes are expected, fewer than none if
+// nobody knows.
 func (r *run) feed(body io.Reader, expected int64) (rest []byte, err error) {
 	r.mark.interrupt()
 	const some = 512 // room for the end to show, and for what was not expected
-	chunk := make([]byte, 0, some+max(0, min(expected, firstChunk)))
+	chunk, whole := make([]byte, 0, some+max(0, min(expected, firstChunk))), r.mark.next+expected
 	for {
 		n, err := fill(body, chunk)
 		chunk = chunk[:n]
-		taken, takeErr := r.take(chunk)
+		taken, takeErr := r.take(chunk, whole)
 		switch {
 		case takeErr != nil:
 			return nil, takeErr
@@ -156,9 +157,10 @@ func room(chunk, rest []byte) []byte {
 	return larger
 }
 
-// take parses the complete lines of a chunk and says how many bytes they had.
+// take parses the complete lines of a chunk of a file of about so many bytes,
+// and says how many bytes they had.
 // The lock is held for the parsing only, never while bytes are awaited.
-func (r *run) take(chunk []byte) (int, error) {
+func (r *run) take(chunk []byte, whole int64) (int, error) {
 	if r.mark.isOpen && len(chunk) > 0 {
 		if chunk[0] != '\n' {
 			return 0, errOtherLog // the line goes on: it is not what it was taken for
@@ -169,6 +171,7 @@ func (r *run) take(chunk []byte) (int, error) {
 	defer r.mu.Unlock()
 	taken, err := r.parser.Parse(chunk, r.mark.next, eventlog.Handler{Row: r.put})
 	r.mark.advance(chunk[:taken])
+	r.view.Table.Expect(r.mark.next, whole)
 	if r.isShown {
 		r.settle()
 	}
