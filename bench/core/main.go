@@ -10,33 +10,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "core:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("core", run) }
 
 // run measures, part by part.
-func run(ctx context.Context, out io.Writer) (err error) {
-	b, err := rig.NewBed(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+func run(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	if err := manyRuns(ctx, out, b); err != nil {
 		return fmt.Errorf("200 runs: %w", err)
 	}

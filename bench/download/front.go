@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,17 +15,28 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// bigFile is the one output of the one run of a storage.
+// bigFile is the one output of the one run of a storage, beside a folder that
+// comes as a zip.
 type bigFile struct{ storage, runID, path string }
 
-// writeBig writes a sparse file as the SDK would have archived it.
+// zipFiles and zipFileSize make the folder large enough to take the Viewer some
+// time to pack.
+const (
+	zipFiles    = 200
+	zipFileSize = 256 << 10
+)
+
+// writeBig writes a sparse file and a folder as the SDK would have archived
+// them.
 func writeBig(storage string, version realviewer.Version) (bigFile, error) {
 	run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
 		Project: "big", Name: "output", Lines: realviewer.Curve(time.Now(), 10, "loss"),
@@ -31,22 +45,61 @@ func writeBig(storage string, version realviewer.Version) (bigFile, error) {
 		return bigFile{}, err
 	}
 	path := filepath.Join(storage, "archive", "outputs", "rolling", run.RunID, "big.bin")
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return bigFile{}, err
-	}
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := write(path, nil); err != nil {
 		return bigFile{}, err
 	}
 	if err := os.Truncate(path, fileSize); err != nil {
 		return bigFile{}, err
 	}
-	assets, err := json.Marshal(map[string]any{"outputs": []any{map[string]any{
-		"name": "big.bin", "key": "out/big.bin", "path": "out/big.bin", "saved": true, "archive_path": path,
-	}}})
+	list, err := writeFolder(filepath.Join(storage, "archive"))
 	if err != nil {
 		return bigFile{}, err
 	}
-	return bigFile{storage, run.RunID, path}, os.WriteFile(filepath.Join(run.Dir, "assets.json"), assets, 0o600)
+	assets, err := json.Marshal(map[string]any{
+		"outputs": []any{map[string]any{
+			"name": "big.bin", "key": "out/big.bin", "path": "out/big.bin", "saved": true, "archive_path": path,
+		}},
+		"datasets": []any{map[string]any{
+			"name": "folder", "saved": true, "archive_path": list, "fingerprint_kind": "sha256_manifest", "file_count": zipFiles,
+		}},
+	})
+	if err != nil {
+		return bigFile{}, err
+	}
+	return bigFile{storage, run.RunID, path}, write(filepath.Join(run.Dir, "assets.json"), assets)
+}
+
+// writeFolder writes random contents and their list, and returns its path.
+func writeFolder(archive string) (string, error) {
+	files := map[string]any{}
+	for i := range zipFiles {
+		content := make([]byte, zipFileSize)
+		if _, err := rand.Read(content); err != nil {
+			return "", err
+		}
+		sum := sha256.Sum256(content)
+		name := hex.EncodeToString(sum[:])
+		if err := write(filepath.Join(archive, "blobs", name[:2], name), content); err != nil {
+			return "", err
+		}
+		files[fmt.Sprintf("%d.bin", i)] = map[string]any{"sha256": name, "size_bytes": zipFileSize}
+	}
+	text, err := json.Marshal(map[string]any{"files": files, "file_count": zipFiles})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	name := hex.EncodeToString(sum[:])
+	path := filepath.Join(archive, "manifests", "datasets", name[:2], name+".json")
+	return path, write(path, text)
+}
+
+// write writes a file and the folders above it.
+func write(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o600)
 }
 
 // front is a fresh server in front of the Viewer, so that its peak memory is
@@ -56,12 +109,19 @@ type front struct {
 	artifacts runicornv1.ArtifactServiceClient
 	request   *runicornv1.DownloadAssetRequest
 	url       string
+	heavy     *rig.Heavy
+	zip       *runicornv1.DownloadAssetRequest
 }
 
-// inFront starts one, measures and ends it.
+// inFront starts one, behind which heavy calls are counted, measures and ends
+// it.
 func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part func(*front) error) (err error) {
 	f := &front{}
-	if err := f.Serve(ctx, bed, viewerURL); err != nil {
+	if f.heavy, err = rig.NewHeavy(viewerURL); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.heavy.Close()) }()
+	if err := f.Serve(ctx, bed, viewerURL, "--viewer=counted="+f.heavy.URL()); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
@@ -71,22 +131,35 @@ func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part fu
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	f.artifacts = runicornv1.NewArtifactServiceClient(conn)
-	assets, err := f.artifacts.ListAssets(ctx, &runicornv1.ListAssetsRequest{RunId: runID, Type: runicornv1.AssetType_ASSET_TYPE_OUTPUT})
+	id, err := f.asset(ctx, runID, runicornv1.AssetType_ASSET_TYPE_OUTPUT)
 	if err != nil {
 		return err
 	}
-	if len(assets.GetAssets()) != 1 {
-		return fmt.Errorf("the run has %d outputs", len(assets.GetAssets()))
+	zip, err := f.asset(ctx, runID, runicornv1.AssetType_ASSET_TYPE_DATASET)
+	if err != nil {
+		return err
 	}
-	id := assets.GetAssets()[0].GetAssetId()
 	f.request = &runicornv1.DownloadAssetRequest{RunId: runID, AssetId: id}
+	f.zip = &runicornv1.DownloadAssetRequest{Viewer: "counted", RunId: runID, AssetId: zip}
 	f.url = "http://" + f.HTTPAddr + "/v1/experiments/" + runID + "/assets/" + id + ":download"
 	return part(f)
 }
 
+// asset finds the one asset of a type.
+func (f *front) asset(ctx context.Context, runID string, kind runicornv1.AssetType) (string, error) {
+	assets, err := f.artifacts.ListAssets(ctx, &runicornv1.ListAssetsRequest{RunId: runID, Type: kind})
+	if err != nil {
+		return "", err
+	}
+	if len(assets.GetAssets()) != 1 {
+		return "", fmt.Errorf("the run has %d assets of type %v", len(assets.GetAssets()), kind)
+	}
+	return assets.GetAssets()[0].GetAssetId(), nil
+}
+
 // read downloads over gRPC, with a pause after each chunk.
-func (f *front) read(ctx context.Context, pause time.Duration) error {
-	stream, err := f.artifacts.DownloadAsset(ctx, f.request)
+func (f *front) read(ctx context.Context, req *runicornv1.DownloadAssetRequest, pause time.Duration) error {
+	stream, err := f.artifacts.DownloadAsset(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -119,7 +192,8 @@ func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 	var reading errgroup.Group
 	for range readers {
 		reading.Go(func() error {
-			if err := f.read(slow, 250*time.Millisecond); slow.Err() == nil {
+			err := f.read(slow, f.request, 250*time.Millisecond)
+			if slow.Err() == nil && status.Code(err) != codes.DeadlineExceeded { // the server may be the first to notice
 				return fmt.Errorf("a slow reader ended early: %w", err)
 			}
 			return nil
@@ -132,6 +206,32 @@ func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  %d slow readers: %d MiB idle, %d MiB at most\n", readers, idle/mib, peak/mib)
+	fmt.Fprintf(out, "  %d slow readers: %d MiB idle, +%d MiB at most (goal: 64)\n", readers, idle/mib, (peak-idle)/mib)
+	return nil
+}
+
+// crowd downloads the file by four clients and the zip by eight at once, while
+// the server is asked how it is.
+func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
+	const files, zips = 4, 8
+	watch := f.WatchHealth(ctx)
+	var reading errgroup.Group
+	for range files {
+		reading.Go(func() error {
+			req := &runicornv1.DownloadAssetRequest{Viewer: f.zip.GetViewer(), RunId: f.request.GetRunId(), AssetId: f.request.GetAssetId()}
+			return f.read(ctx, req, 0)
+		})
+	}
+	for range zips {
+		reading.Go(func() error { return f.read(ctx, f.zip, 0) })
+	}
+	err := reading.Wait()
+	health := watch()
+	if err != nil {
+		return err
+	}
+	calls, most, streams := f.heavy.Most()
+	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: health of the server p99 %v of %d (goal: 50ms), %d heavy calls, %d at once (allowed: 2), %d files at once\n",
+		files, zips, rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), calls, most, streams)
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,23 +31,10 @@ const (
 	mib      = 1 << 20
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "download:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("download", run) }
 
 // run measures in front of each release that serves files.
-func run(ctx context.Context, out io.Writer) (err error) {
-	bed, err := rig.NewBed(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, bed.Close()) }()
+func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 	for _, version := range []realviewer.Version{realviewer.V060, realviewer.V072} {
 		if err := measure(ctx, out, bed, version); err != nil {
 			return fmt.Errorf("viewer %s: %w", version, err)
@@ -74,7 +60,7 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 	defer func() { err = errors.Join(err, viewer.Close()) }()
 	direct := viewer.URL() + "/api/runs/" + file.runID + "/assets/download?path=" + file.path
 	fmt.Fprintf(out, "Viewer %s, %d MiB\n", version, fileSize/mib)
-	for _, part := range []func(context.Context, io.Writer, *front, string) error{speed, slowReaders} {
+	for _, part := range []func(context.Context, io.Writer, *front, string) error{speed, slowReaders, crowd} {
 		if err := inFront(ctx, bed, viewer.URL(), file.runID, func(f *front) error { return part(ctx, out, f, direct) }); err != nil {
 			return err
 		}
@@ -96,7 +82,7 @@ func speed(ctx context.Context, out io.Writer, f *front, direct string) error {
 		}{
 			{&straight, func() error { return curl(ctx, direct) }},
 			{&overHTTP, func() error { return curl(ctx, f.url) }},
-			{&overGRPC, func() error { return f.read(ctx, 0) }},
+			{&overGRPC, func() error { return f.read(ctx, f.request, 0) }},
 		} {
 			start := time.Now()
 			if err := way.get(); err != nil {
@@ -112,7 +98,7 @@ func speed(ctx context.Context, out io.Writer, f *front, direct string) error {
 	rate := func(d time.Duration) float64 { return rounds * fileSize / mib / d.Seconds() }
 	fmt.Fprintf(out, "  curl from the Viewer: %.0f MiB/s\n  curl through the server: %.0f MiB/s = %.2fx\n  gRPC: %.0f MiB/s = %.2fx\n",
 		rate(straight), rate(overHTTP), rate(overHTTP)/rate(straight), rate(overGRPC), rate(overGRPC)/rate(straight))
-	fmt.Fprintf(out, "  memory of the server: %d MiB idle, %d MiB at most\n", idle/mib, peak/mib)
+	fmt.Fprintf(out, "  (goal: 0.6x); memory of the server: %d MiB idle, +%d MiB at most (goal: 32)\n", idle/mib, (peak-idle)/mib)
 	return nil
 }
 

@@ -2,7 +2,9 @@
 // metrics costs: the time, against that of the Viewer's own metrics_step of the
 // same run, and the memory of the server above its idle one, which is asked
 // for once it has served a small call. Every export is the first one of a fresh
-// server. Run it from the root of the repository:
+// server. Then it exports many runs at once, and measures the server's health
+// and how many heavy calls the Viewer gets meanwhile. Run it from the root of
+// the repository:
 //
 //	go run ./bench/export [RELEASE...]
 //
@@ -17,7 +19,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
@@ -34,28 +35,17 @@ const (
 
 var metrics = []string{"loss", "acc", "lr", "grad_norm", "val/loss", "val/acc"}
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "export:", err)
-		os.Exit(1)
-	}
-}
+func main() { rig.Main("export", run) }
 
-func run(ctx context.Context, out io.Writer) (err error) {
-	bed, err := rig.NewBed(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, bed.Close()) }()
+func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 	for _, version := range realviewer.Versions() {
 		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], string(version)) {
 			continue
 		}
-		if err := measure(ctx, out, bed, version); err != nil {
-			return fmt.Errorf("viewer %s: %w", version, err)
+		for _, part := range []func(context.Context, io.Writer, *rig.Bed, realviewer.Version) error{measure, crowd} {
+			if err := part(ctx, out, bed, version); err != nil {
+				return fmt.Errorf("viewer %s: %w", version, err)
+			}
 		}
 	}
 	return nil
@@ -127,7 +117,7 @@ func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  %-22v %-20v %5.1f s (%.2f of metrics_step), %4d MiB sent, %4d MiB above idle\n",
+	fmt.Fprintf(out, "  %-22v %-20v %5.1f s (%.2f of metrics_step, goal: 1), %4d MiB sent, %4d MiB above idle (goal: 128)\n",
 		req.GetFormat(), req.GetLayout(), took.Seconds(), took.Seconds()/table.Seconds(), size/mib, (peak-idle)/mib)
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
@@ -30,7 +29,7 @@ func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	watch := watchHealth(ctx, r)
+	watch := r.WatchHealth(ctx)
 	first, whole, points, err := stream(ctx, r, run.RunID)
 	health := watch()
 	if err != nil {
@@ -71,31 +70,6 @@ func stream(ctx context.Context, r *rig.Rig, runID string) (first, whole time.Du
 		case resp.GetTrailer() != nil:
 			points = resp.GetTrailer().GetPoints()
 		}
-	}
-}
-
-// watchHealth asks the server how it is until the function that it returns is
-// called, which returns how long each answer took.
-func watchHealth(ctx context.Context, r *rig.Rig) func() []time.Duration {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan []time.Duration)
-	go func() {
-		var times []time.Duration
-		for ctx.Err() == nil {
-			start := time.Now()
-			if _, err := r.Health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err == nil {
-				times = append(times, time.Since(start))
-			}
-			select {
-			case <-time.After(5 * time.Millisecond):
-			case <-ctx.Done():
-			}
-		}
-		done <- times
-	}()
-	return func() []time.Duration {
-		cancel()
-		return <-done
 	}
 }
 

@@ -11,12 +11,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
@@ -43,21 +40,10 @@ var bigRows = flag.Int("rows", 1_000_000, "rows of the large run")
 func main() {
 	chosen := flag.String("part", "", "parts to measure, separated by commas; empty for all")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, *chosen)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "tails:", err)
-		os.Exit(1)
-	}
+	rig.Main("tails", func(ctx context.Context, out io.Writer, b *rig.Bed) error { return run(ctx, out, b, *chosen) })
 }
 
-func run(ctx context.Context, out io.Writer, chosen string) (err error) {
-	b, err := rig.NewBed(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+func run(ctx context.Context, out io.Writer, b *rig.Bed, chosen string) error {
 	for _, p := range parts {
 		if chosen != "" && !strings.Contains(","+chosen+",", ","+p.name+",") {
 			continue

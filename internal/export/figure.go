@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -26,7 +27,8 @@ type curve struct {
 	number int // of the run in the report: its colour
 	steps  []int64
 	values []float64
-	isStep bool // a boolean: it holds until it changes
+	isStep bool        // a boolean: it holds until it changes
+	trend  plotter.XYs // of a noisy curve, else nil
 }
 
 // The size of a plot. The legend stands below it, a line per run.
@@ -54,7 +56,7 @@ var dashes = [][]vg.Length{nil, {vg.Points(6), vg.Points(3)}, {vg.Points(2), vg.
 // style is how the line of a run is drawn.
 func style(number int) draw.LineStyle {
 	return draw.LineStyle{
-		Color: palette[number%len(palette)], Width: vg.Points(1.2),
+		Color: palette[number%len(palette)], Width: vg.Points(lineWidth),
 		Dashes: dashes[number/len(palette)%len(dashes)],
 	}
 }
@@ -77,23 +79,16 @@ func isDrawn(v float64) bool { return math.Abs(v) <= maxDrawn }
 func (f *figure) svg() ([]byte, error) {
 	p, legend := plot.New(), plot.NewLegend()
 	p.X.Label.Text, p.Y.Label.Text = "step", label(f.metric)+" (as logged)"
-	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{isWhole: true}, ticks{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{isWhole: true}, ticks{isWhole: f.isSwitch()}
 	p.Add(&plotter.Grid{Vertical: gridStyle, Horizontal: gridStyle})
 	legend.Left, legend.Top = true, true
 	legend.TextStyle.Font.Size, legend.Padding = vg.Points(9), vg.Points(3)
 	for _, style := range []*text.Style{&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &legend.TextStyle} {
 		style.Font.Variant = "Sans"
 	}
-	isEmpty := true
-	for _, c := range f.lines {
-		thumb, err := c.add(p)
-		if err != nil {
-			return nil, fmt.Errorf("draw %s: %w", f.metric, err)
-		}
-		if thumb != nil {
-			isEmpty = false
-			legend.Add(label(c.name()), thumb)
-		}
+	isEmpty, err := f.add(p, &legend)
+	if err != nil {
+		return nil, fmt.Errorf("draw %s: %w", f.metric, err)
 	}
 	if isEmpty {
 		return nil, nil
@@ -112,6 +107,32 @@ func (f *figure) svg() ([]byte, error) {
 	return withoutProlog(out.Bytes()), nil
 }
 
+// add draws the curves, and over them the trends of those that have one.
+func (f *figure) add(p *plot.Plot, legend *plot.Legend) (isEmpty bool, err error) {
+	var trends []plot.Plotter
+	isEmpty = true
+	for i := range f.lines {
+		c := &f.lines[i]
+		thumb, err := c.add(p)
+		if err != nil {
+			return false, err
+		}
+		over, err := c.trendLines()
+		if err != nil {
+			return false, err
+		}
+		for _, line := range over {
+			thumb, trends = line, append(trends, line)
+		}
+		if thumb != nil {
+			isEmpty = false
+			legend.Add(label(c.name()), thumb)
+		}
+	}
+	p.Add(trends...)
+	return isEmpty, nil
+}
+
 var gridStyle = draw.LineStyle{Color: color.Gray{Y: 225}, Width: vg.Points(0.5)}
 
 // withoutProlog leaves the element that HTML can hold.
@@ -120,6 +141,11 @@ func withoutProlog(svg []byte) []byte {
 		return svg[at:]
 	}
 	return svg
+}
+
+// isSwitch says that there is nothing but booleans.
+func (f *figure) isSwitch() bool {
+	return !slices.ContainsFunc(f.lines, func(c curve) bool { return !c.isStep })
 }
 
 // add draws the stretches of values that can be drawn. A point alone in its
@@ -156,6 +182,11 @@ func (c *curve) stretch(from, to int) (drawing, error) {
 	for i := range points {
 		points[i].X, points[i].Y = float64(c.steps[from+i]), c.values[from+i]
 	}
+	return c.draw(points, c.trend != nil)
+}
+
+// draw makes the line of some points, or a dot of one.
+func (c *curve) draw(points plotter.XYs, isFaint bool) (drawing, error) {
 	if len(points) == 1 {
 		dots, err := plotter.NewScatter(points)
 		if err != nil {
@@ -169,6 +200,9 @@ func (c *curve) stretch(from, to int) (drawing, error) {
 		return nil, err
 	}
 	line.LineStyle = style(c.number)
+	if isFaint {
+		line.Color, line.Width, line.Dashes = faint(palette[c.number%len(palette)]), vg.Points(faintWidth), nil
+	}
 	if c.isStep {
 		line.StepStyle = plotter.PostStep
 	}

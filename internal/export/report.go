@@ -60,7 +60,9 @@ func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 			if c.isStep {
 				s.Keep(downsample.PickChanges(s.Values, r.points))
 			} else {
-				s.Keep(downsample.Pick(s.Steps, s.Values, r.points))
+				kept := downsample.Pick(s.Steps, s.Values, r.points)
+				c.trend = trendOf(s.Steps, s.Values, kept)
+				s.Keep(kept)
 			}
 			c.steps, c.values = slices.Clone(s.Steps), slices.Clone(s.Values) // not the whole columns behind them
 			f := r.figures[name]
@@ -126,9 +128,10 @@ func lastValue(c *eventlog.Cell) string {
 
 // note says why a metric has no plot, or what its plot leaves out.
 func (r *Report) note(metric string, isDrawnAtAll bool) string {
-	beyond := 0
+	beyond, hasTrend := 0, false
 	if f := r.figures[metric]; f != nil {
 		for _, c := range f.lines {
+			hasTrend = hasTrend || c.trend != nil
 			for _, v := range c.values {
 				if !isDrawn(v) && !math.IsNaN(v) && !math.IsInf(v, 0) {
 					beyond++
@@ -141,6 +144,8 @@ func (r *Report) note(metric string, isDrawnAtAll bool) string {
 		return "No value can be drawn."
 	case beyond > 0:
 		return "Values beyond what axes can hold are left out of the plot."
+	case hasTrend:
+		return "Curves that go up and down all the time are drawn faint; the strong lines are their means, each over a part of the steps."
 	}
 	return ""
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// crowd exports several runs at once, in all formats of tables, while the
+// server is asked how it is. Where the Viewer serves no event files, each needs
+// a heavy call: its table.
+func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
+	const runs, rowsEach = 12, 100_000
+	storage := filepath.Join(bed.Dir, "crowd-"+string(version))
+	var ids []string
+	for i := range runs {
+		run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
+			Project: "bench", Name: fmt.Sprint("run", i), Lines: realviewer.Curve(time.Now(), rowsEach, metrics...),
+		})
+		if err != nil {
+			return err
+		}
+		ids = append(ids, run.RunID)
+	}
+	install, err := realviewer.Find(version)
+	if err != nil {
+		return err
+	}
+	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, viewer.Close()) }()
+	if err := viewer.AwaitRuns(ctx, ids...); err != nil {
+		return err
+	}
+	heavy, err := rig.NewHeavy(viewer.URL())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, heavy.Close()) }()
+	var front rig.Front
+	defer func() { err = errors.Join(err, front.Close()) }()
+	if err := front.Serve(ctx, bed, heavy.URL()); err != nil {
+		return err
+	}
+	watch := front.WatchHealth(ctx)
+	began := time.Now()
+	var exports errgroup.Group
+	for i, id := range ids {
+		exports.Go(func() error { return crowdExport(ctx, &front, i, id) })
+	}
+	err = exports.Wait()
+	took, health := time.Since(began), watch()
+	if err != nil {
+		return err
+	}
+	calls, most, files := heavy.Most()
+	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, health of the server p99 %v of %d (goal: 50ms), %d heavy calls, %d at once (allowed: 2), %d parts of files at once\n",
+		runs, rowsEach, took.Seconds(), rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), calls, most, files)
+	return nil
+}
+
+// crowdExport exports one run, as a client does that waits when the server says
+// that it makes enough of such exports already.
+func crowdExport(ctx context.Context, front *rig.Front, i int, id string) error {
+	req := &runicornv1.ExportExperimentRequest{
+		RunId: id, Layout: runicornv1.ExportLayout(1 + i%2),
+		Format: []runicornv1.ExportFormat{
+			runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET,
+		}[i%3],
+	}
+	for {
+		_, err := receive(ctx, front, req)
+		if status.Code(err) != codes.ResourceExhausted {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

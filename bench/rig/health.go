@@ -1,0 +1,41 @@
+package rig
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// HealthPause is the time between two questions of WatchHealth.
+const HealthPause = 5 * time.Millisecond
+
+// WatchHealth asks the server how it is until the function that it returns is
+// called, which returns how long each answer took. Failed ones count as ten
+// seconds: they must not make the figures better.
+func (f *Front) WatchHealth(ctx context.Context) func() []time.Duration {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan []time.Duration)
+	go func() {
+		var times []time.Duration
+		for ctx.Err() == nil {
+			start := time.Now()
+			_, err := f.Health.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+			switch {
+			case err == nil:
+				times = append(times, time.Since(start))
+			case ctx.Err() == nil:
+				times = append(times, 10*time.Second)
+			}
+			select {
+			case <-time.After(HealthPause):
+			case <-ctx.Done():
+			}
+		}
+		done <- times
+	}()
+	return func() []time.Duration {
+		cancel()
+		return <-done
+	}
+}

@@ -1,0 +1,110 @@
+package export
+
+import (
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+)
+
+// A long curve that goes up and down all the time is a wall of its colour,
+// behind which those of other runs are not seen. It is drawn faint, and over all
+// such curves what they do in the long run: the mean of each part of the steps.
+
+// trendParts is into how many parts of equal length the steps are cut.
+const trendParts = 150
+
+// noisy is how many times its range a curve goes up and down to count as one.
+const noisy = 12
+
+// trendOf takes the means of the finite values of each part, at the middle of
+// their steps. A part without any breaks the line: its mean is NaN. It is nil
+// for a curve that is not noisy, which the kept points say.
+func trendOf(steps []int64, values []float64, kept []int) plotter.XYs {
+	if len(values) < 2*trendParts || !isNoisy(values, kept) {
+		return nil
+	}
+	first, last := float64(steps[0]), float64(steps[len(steps)-1])
+	trend := make(plotter.XYs, trendParts)
+	counts := make([]float64, trendParts)
+	for i, v := range values {
+		if !isDrawn(v) {
+			continue
+		}
+		x := float64(steps[i])
+		part := min(int((x-first)/(last-first)*trendParts), trendParts-1)
+		at := &trend[part]
+		counts[part]++
+		at.X += (x - at.X) / counts[part]
+		at.Y += (v - at.Y) / counts[part]
+	}
+	for part, n := range counts {
+		if n == 0 {
+			trend[part].Y = math.NaN()
+		}
+	}
+	return trend
+}
+
+// isNoisy says whether a curve goes up and down many times its range.
+func isNoisy(values []float64, kept []int) bool {
+	low, high, way, before := math.Inf(1), math.Inf(-1), 0.0, math.NaN()
+	for _, i := range kept {
+		v := values[i]
+		if !isDrawn(v) {
+			continue
+		}
+		low, high = min(low, v), max(high, v)
+		if step := math.Abs(v - before); step >= 0 { // not NaN
+			way += step
+		}
+		before = v
+	}
+	return high > low && way/noisy > high-low
+}
+
+// faint is the colour of a curve below its trend.
+func faint(c color.RGBA) color.Color {
+	const opacity = 70
+	return color.NRGBA{R: c.R, G: c.G, B: c.B, A: opacity}
+}
+
+// The widths of a curve, and of one that has a trend.
+const (
+	lineWidth  = 1.2
+	faintWidth = 0.6
+	trendWidth = 1.6
+)
+
+// pieces are the parts of a trend that have no break.
+func pieces(trend plotter.XYs) []plotter.XYs {
+	var out []plotter.XYs
+	from := 0
+	for i := range len(trend) + 1 {
+		if i < len(trend) && !math.IsNaN(trend[i].Y) {
+			continue
+		}
+		if i > from {
+			out = append(out, trend[from:i])
+		}
+		from = i + 1
+	}
+	return out
+}
+
+// trendLines draws the trend.
+func (c *curve) trendLines() ([]drawing, error) {
+	var out []drawing
+	for _, piece := range pieces(c.trend) {
+		drawn, err := c.draw(piece, false)
+		if err != nil {
+			return nil, err
+		}
+		if line, ok := drawn.(*plotter.Line); ok {
+			line.Width = vg.Points(trendWidth)
+		}
+		out = append(out, drawn)
+	}
+	return out, nil
+}
