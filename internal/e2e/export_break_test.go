@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -88,6 +89,34 @@ func TestExportExperiment_OfAllGenerationsAtOnce(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, file.header.GetFileName()), file.content, 0o644); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// TestExportExperiment_ZipNamesWhatItsViewerDoesNotServe exports a run below a
+// folder of a name by which the Viewers take every .json for a list of other
+// files, and would pack those.
+func TestExportExperiment_ZipNamesWhatItsViewerDoesNotServe(t *testing.T) {
+	for _, version := range withAssets() {
+		install, storage := realviewer.Require(t, version), t.TempDir()
+		run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{Project: "manifests", Name: "x", Lines: realviewer.Curve(time.Now(), 3, "loss")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := mustStart(t, "--viewer="+realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL())
+		file, err := export(t, s, &runicornv1.ExportExperimentRequest{RunId: run.RunID, Format: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for name := range unzip(t, file.content) {
+			names = append(names, name)
+		}
+		if len(names) != 1 || names[0] != run.RunID+"/events.jsonl" {
+			t.Errorf("%s: the zip holds %q", version, names)
+		}
+		if missing := strings.Join(file.trailer.GetMissingFiles(), " "); !strings.Contains(missing, run.RunID+"/status.json") || !strings.Contains(missing, run.RunID+"/meta.json") {
+			t.Errorf("%s: missing %q", version, missing)
 		}
 	}
 }

@@ -102,7 +102,7 @@ func TestReadFile_WhatTheViewerWouldTakeForAListIsNotThere(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/x", jsonAnswer(`{"id":"x","run_dir":"/srv/runs/manifests/x"}`))
 	part, err := v.client(t).ReadFile(t.Context(), "x", FileStatus, 0, 0)
-	if err != nil || part.State != FileNotYet || len(v.requests()) != 1 {
+	if err != nil || part.State != FileNotYet || !part.Withheld || len(v.requests()) != 1 {
 		t.Errorf("%+v, %v, after %v", part, err, v.requests())
 	}
 }

@@ -54,6 +54,9 @@ type FilePart struct {
 	Size int64
 	// ETag changes with the file's time and size.
 	ETag string
+	// Withheld says of a file that is not there that it may be, but that the
+	// Viewer would send another thing in its place.
+	Withheld bool
 
 	x *exchange
 }
@@ -115,7 +118,7 @@ func (c *Client) EventFile(ctx context.Context, runID string, offset int64) (*Fi
 // Viewer would not serve as it is counts as not there.
 func (c *Client) readAt(ctx context.Context, runID, path string, offset, length int64) (*FilePart, error) {
 	if isTakenForManifest(path) {
-		return &FilePart{State: FileNotYet, Size: -1, x: noExchange}, nil
+		return &FilePart{State: FileNotYet, Size: -1, Withheld: true, x: noExchange}, nil
 	}
 	q := call{
 		cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {path}},

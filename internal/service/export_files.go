@@ -28,7 +28,11 @@ func (j *exporter) sendZip(ctx context.Context, to *exportSender) error {
 	archive := export.NewArchive(to, j.Now(), j.runs)
 	for i, t := range j.targets {
 		for _, file := range ownFiles {
-			if err := pack(ctx, archive, j.runs[i], t, file); err != nil && !errors.Is(err, errNoFile) {
+			err := pack(ctx, archive, j.runs[i], t, file)
+			switch {
+			case errors.Is(err, errWithheld):
+				j.lose(t, string(file))
+			case err != nil && !errors.Is(err, errNoFile):
 				return err
 			}
 		}
@@ -70,7 +74,7 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 			continue
 		}
 		err = pack(ctx, archive, run, t, file)
-		if errors.Is(err, errNoFile) {
+		if errors.Is(err, errNoFile) || errors.Is(err, errWithheld) {
 			j.lose(t, m.Path)
 		} else if err != nil {
 			return err
@@ -79,7 +83,7 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 	return nil
 }
 
-// lose notes a file that the Viewer does not have any more.
+// lose notes a file that the Viewer does not have any more, or does not serve.
 func (j *exporter) lose(t target, path string) {
 	j.missing = append(j.missing, validText(t.runID+"/"+path))
 }
@@ -121,7 +125,7 @@ func (j *exporter) images(ctx context.Context, t target) ([]export.Image, error)
 					return body, nil
 				}
 			}
-			if _, refused := errors.AsType[*restclient.IDError](err); !refused && !errors.Is(err, errNoFile) {
+			if _, refused := errors.AsType[*restclient.IDError](err); !refused && !errors.Is(err, errNoFile) && !errors.Is(err, errWithheld) {
 				return nil, err
 			}
 			j.lose(t, m.Path)

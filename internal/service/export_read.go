@@ -14,8 +14,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// errNoFile says that a run has no such file.
-var errNoFile = errors.New("the run has no such file")
+// errNoFile says that a run has no such file, and errWithheld that its Viewer
+// would send another thing in its place.
+var (
+	errNoFile   = errors.New("the run has no such file")
+	errWithheld = errors.New("the viewer does not serve the file")
+)
 
 const (
 	// partSize is how much of a file is read in one call. The part is held, so
@@ -59,7 +63,9 @@ func openFile(ctx context.Context, t target, file restclient.RunFile) (*partRead
 	case restclient.FileUnchanged: // it is empty
 		r.end = 0
 	case restclient.FileNotYet:
-		err = errNoFile
+		if err = errNoFile; part.Withheld {
+			err = errWithheld
+		}
 	default:
 		err = runSource{t}.gone()
 	}
