@@ -214,6 +214,7 @@ func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 // the server is asked how it is.
 func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 	const files, zips = 4, 8
+	idle := f.IdleHealth(ctx)
 	watch := f.WatchHealth(ctx)
 	var reading errgroup.Group
 	for range files {
@@ -231,7 +232,7 @@ func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 		return err
 	}
 	calls, most, streams := f.heavy.Most()
-	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: health of the server p99 %v of %d (goal: 50ms), %d heavy calls, %d at once (allowed: 2), %d files at once\n",
-		files, zips, rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), calls, most, streams)
+	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: health of the server p99 %v of %d (goal: 50ms; idle: %v), %d heavy calls, %d at once (allowed: 2), %d files at once\n",
+		files, zips, rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), idle.Round(100*time.Microsecond), calls, most, streams)
 	return nil
 }

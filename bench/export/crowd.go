@@ -55,6 +55,7 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 	if err := front.Serve(ctx, bed, heavy.URL()); err != nil {
 		return err
 	}
+	idle := front.IdleHealth(ctx)
 	watch := front.WatchHealth(ctx)
 	began := time.Now()
 	var exports errgroup.Group
@@ -67,8 +68,8 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 		return err
 	}
 	calls, most, files := heavy.Most()
-	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, health of the server p99 %v of %d (goal: 50ms), %d heavy calls, %d at once (allowed: 2), %d parts of files at once\n",
-		runs, rowsEach, took.Seconds(), rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), calls, most, files)
+	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, health of the server p99 %v of %d (goal: 50ms; idle: %v), %d heavy calls, %d at once (allowed: 2), %d parts of files at once\n",
+		runs, rowsEach, took.Seconds(), rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), idle.Round(100*time.Microsecond), calls, most, files)
 	return nil
 }
 

@@ -10,6 +10,17 @@ import (
 // HealthPause is the time between two questions of WatchHealth.
 const HealthPause = 5 * time.Millisecond
 
+// IdleHealth is the p99 of WatchHealth while nobody else asks anything: what
+// the machine itself, and whatever else runs on it, have to do with the figure.
+func (f *Front) IdleHealth(ctx context.Context) time.Duration {
+	watch := f.WatchHealth(ctx)
+	select {
+	case <-time.After(2 * time.Second):
+	case <-ctx.Done():
+	}
+	return Quantile(append(watch(), 0), 0.99)
+}
+
 // WatchHealth asks the server how it is until the function that it returns is
 // called, which returns how long each answer took. Failed ones count as ten
 // seconds: they must not make the figures better.

@@ -47,6 +47,7 @@ func (rt *route) prepare(w http.ResponseWriter, r *http.Request, params map[stri
 	if lastID != "" && !rt.body {
 		rt.resumeQuery(query, lastID)
 	}
+	rt.spellEnums(query)
 	bad := append(rt.checkPath(params), rt.checkQuery(query)...)
 	raw, more := rt.checkBody(raw, params, lastID)
 	if bad = append(bad, more...); len(bad) > 0 {
@@ -106,6 +107,25 @@ func (rt *route) checkQuery(query url.Values) (bad violations) {
 		}
 	}
 	return bad
+}
+
+// spellEnums makes the contract's names of short ones: format=csv is
+// format=EXPORT_FORMAT_CSV. What is no short name is left as it is.
+func (rt *route) spellEnums(query url.Values) {
+	for key, values := range query {
+		field := findField(rt.input.Descriptor(), key)
+		if field == nil || field.Enum() == nil {
+			continue
+		}
+		names := field.Enum().Values()
+		prefix, _ := strings.CutSuffix(string(names.ByNumber(0).Name()), "UNSPECIFIED")
+		for i, value := range values {
+			full := prefix + strings.ToUpper(value)
+			if names.ByName(protoreflect.Name(full)) != nil {
+				values[i] = full
+			}
+		}
+	}
 }
 
 // noFilter lets every field be set from the query.

@@ -234,3 +234,25 @@ func FuzzBody(f *testing.F) {
 		}
 	})
 }
+
+func TestSpellEnums(t *testing.T) {
+	rt := &route{input: (&runicornv1.ExportExperimentRequest{}).ProtoReflect().Type(), stream: true}
+	for raw, want := range map[string]string{
+		"format=csv":                "format=EXPORT_FORMAT_CSV",
+		"format=Parquet":            "format=EXPORT_FORMAT_PARQUET",
+		"format=EXPORT_FORMAT_CSV":  "format=EXPORT_FORMAT_CSV",
+		"format=2":                  "format=2",
+		"format=xlsx":               "format=xlsx",
+		"layout=long":               "layout=EXPORT_LAYOUT_LONG",
+		"metric_names=csv&what=csv": "metric_names=csv&what=csv",
+	} {
+		query, err := url.ParseQuery(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rt.spellEnums(query)
+		if got := query.Encode(); got != want {
+			t.Errorf("%s became %s, want %s", raw, got, want)
+		}
+	}
+}

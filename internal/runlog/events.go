@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
@@ -121,6 +122,7 @@ func (r *run) feed(body io.Reader, expected int64) (rest []byte, err error) {
 	for {
 		n, err := fill(body, chunk)
 		chunk = chunk[:n]
+		runtime.Gosched() // parsing has no pause of its own, and short calls wait for no chunk but this
 		taken, takeErr := r.take(chunk, whole)
 		switch {
 		case takeErr != nil:

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"runtime"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 )
@@ -49,6 +50,7 @@ func (s *exportSender) Write(b []byte) (int, error) {
 
 // flush sends what was collected, after the header.
 func (s *exportSender) flush() {
+	runtime.Gosched() // an export computes without a pause; short calls must not wait until it is preempted
 	if s.header != nil {
 		s.send(&runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Header{Header: s.header}})
 		s.header = nil

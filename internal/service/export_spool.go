@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
@@ -83,6 +84,7 @@ func (s *spool) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
+	runtime.Gosched() // as in exportSender.flush
 	s.size += int64(len(b))
 	if s.file == nil {
 		return s.memory.Write(b)

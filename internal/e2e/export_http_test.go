@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// TestExportExperiment_OverHTTP downloads a run of a name that no shell would
+// like, as the issue's users do: by the short names of the formats.
+func TestExportExperiment_OverHTTP(t *testing.T) {
+	install, storage := realviewer.Require(t, realviewer.V072), t.TempDir()
+	run, err := realviewer.WriteRun(storage, realviewer.V072, realviewer.RunSpec{
+		Project: "-rf", Name: `a "b"; $(c) ü…`, Lines: realviewer.Curve(time.Now(), 100, "loss", "acc"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustStart(t, "--viewer="+realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL())
+	for name, want := range map[string]struct {
+		format                 runicornv1.ExportFormat
+		contentType, extension string
+	}{
+		"csv":     {runicornv1.ExportFormat_EXPORT_FORMAT_CSV, "text/csv; charset=utf-8", "csv"},
+		"jsonl":   {runicornv1.ExportFormat_EXPORT_FORMAT_JSONL, "application/x-ndjson", "jsonl"},
+		"arrow":   {runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, "application/vnd.apache.arrow.stream", "arrows"},
+		"parquet": {runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, "application/vnd.apache.parquet", "parquet"},
+		"json":    {runicornv1.ExportFormat_EXPORT_FORMAT_JSON, "application/json", "json"},
+		"html":    {runicornv1.ExportFormat_EXPORT_FORMAT_HTML, "text/html; charset=utf-8", "html"},
+	} {
+		resp, body := getFile(t, "http://"+s.httpAddr+"/v1/experiments/"+run.RunID+":export?format="+name, nil)
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != want.contentType || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %s %v: %.300s", name, resp.Status, resp.Header, body)
+		}
+		disposition := resp.Header.Get("Content-Disposition")
+		if !strings.HasPrefix(disposition, "attachment; ") || !strings.Contains(disposition, run.RunID+"."+want.extension) || strings.ContainsAny(disposition, "$()") || strings.Contains(disposition, `="-`) {
+			t.Errorf("%s: %s", name, disposition)
+		}
+		file, err := export(t, s, &runicornv1.ExportExperimentRequest{RunId: run.RunID, Format: want.format})
+		if err != nil || !bytes.Equal(file.content, body) {
+			t.Errorf("%s: %d bytes over HTTP, %d over gRPC, %v", name, len(body), len(file.content), err)
+		}
+	}
+	if got := statusOfGet(t, "http://"+s.httpAddr+"/v1/experiments/"+run.RunID+":export?format=xlsx"); got != http.StatusBadRequest {
+		t.Errorf("an unknown format: %d", got)
+	}
+}
+
+// TestExportExperiment_OverHTTPAbortsVisibly has the Viewer die after the first
+// bytes have come.
+func TestExportExperiment_OverHTTPAbortsVisibly(t *testing.T) {
+	v, runIDs := longRuns(t, 1, 60_000)
+	front := newMortal(t, v.URL())
+	s := mustStart(t, "--viewer=http://"+front.addr)
+	front.live(t, 6<<20)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.httpAddr+"/v1/experiments/"+runIDs[0]+":export?format=csv&layout=long", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err == nil || resp.StatusCode != http.StatusOK || len(body) == 0 {
+		t.Errorf("%s, %d bytes: it ended as a whole file does", resp.Status, len(body))
+	}
+}
