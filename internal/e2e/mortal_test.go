@@ -29,7 +29,7 @@ func newMortal(t *testing.T, viewerURL string) *mortal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mortal{addr: freeAddr(), target: u.Host}
+	m := &mortal{addr: "127.0.0.1:0", target: u.Host}
 	m.live(t, 1<<60)
 	t.Cleanup(func() { m.die(); m.relays.Wait() })
 	return m
@@ -46,6 +46,7 @@ func (m *mortal) live(t *testing.T, bytes int64) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.addr = listener.Addr().String() // all lives have the first one's
 	m.listener, m.conns, m.left = listener, map[net.Conn]bool{}, bytes
 	m.relays.Go(func() { m.accept(listener) })
 }
