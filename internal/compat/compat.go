@@ -115,8 +115,8 @@ func (c *compat) find(ctx context.Context, w http.ResponseWriter, r *http.Reques
 
 // forwarded are the headers that become metadata: the token, where the server
 // demands one and the caller has put it into the client's session, and what
-// finds a request again in logs and traces.
-var forwarded = []string{"Authorization", "Traceparent", "Tracestate", "X-Request-Id"}
+// finds a request again in traces.
+var forwarded = []string{"Authorization", "Traceparent", "Tracestate"}
 
 // outgoing returns the context of the calls that a request makes.
 func outgoing(r *http.Request) context.Context {

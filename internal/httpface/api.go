@@ -88,11 +88,9 @@ func incomingHeader(key string) (string, bool) {
 	return strings.ToLower(key), slices.Contains(metadataHeaders, key)
 }
 
-// outgoingHeader says which metadata become headers: the server's content-type
-// and the like are not for HTTP.
-func outgoingHeader(key string) (string, bool) {
-	return "X-Request-Id", key == "x-request-id"
-}
+// outgoingHeader says which metadata become headers: none, for the server's
+// content-type and the like are not for HTTP.
+func outgoingHeader(string) (string, bool) { return "", false }
 
 // routed is the station between the gateway's mux and its handlers: here a
 // request has its route, and no call was made yet. Whatever is to answer some
@@ -163,11 +161,6 @@ func (a *api) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Ma
 	if s, ok := w.(*streamWriter); ok {
 		s.fail(f)
 		return
-	}
-	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
-		if ids := md.HeaderMD.Get("x-request-id"); len(ids) > 0 {
-			w.Header().Set("X-Request-Id", ids[0])
-		}
 	}
 	writeFault(w, f)
 }

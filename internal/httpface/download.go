@@ -43,7 +43,7 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 		writeFault(w, a.toFault(ctx, err))
 		return
 	}
-	f, err := a.openFile(ctx, w, rt, message, resumptionOf(r.Header))
+	f, err := a.openFile(ctx, rt, message, resumptionOf(r.Header))
 	if err != nil {
 		writeFault(w, a.toFault(ctx, err))
 		return
@@ -90,18 +90,18 @@ func (rt *route) message(req *http.Request, params map[string]string) (protorefl
 // openFile makes the call and reads as far as the first bytes, or the end. A
 // resumption whose file is another one now becomes the whole file, as If-Range
 // wants it.
-func (a *api) openFile(ctx context.Context, w http.ResponseWriter, rt *route, message protoreflect.Message, resume resumption) (*file, error) {
+func (a *api) openFile(ctx context.Context, rt *route, message protoreflect.Message, resume resumption) (*file, error) {
 	resumed := resume.apply(message)
-	f, err := a.begin(ctx, w, rt, message)
+	f, err := a.begin(ctx, rt, message)
 	if resumed && isOtherFile(err) {
 		resume.undo(message)
-		return a.begin(ctx, w, rt, message)
+		return a.begin(ctx, rt, message)
 	}
 	return f, err
 }
 
 // begin makes the call once.
-func (a *api) begin(ctx context.Context, w http.ResponseWriter, rt *route, message protoreflect.Message) (*file, error) {
+func (a *api) begin(ctx context.Context, rt *route, message protoreflect.Message) (*file, error) {
 	stream, err := a.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, rt.rpc)
 	if err != nil {
 		return nil, err
@@ -111,9 +111,6 @@ func (a *api) begin(ctx context.Context, w http.ResponseWriter, rt *route, messa
 	}
 	f := &file{stream: stream, output: rt.output}
 	first, err := f.next()
-	if md, mdErr := stream.Header(); mdErr == nil && len(md.Get("x-request-id")) > 0 {
-		w.Header().Set("X-Request-Id", md.Get("x-request-id")[0])
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -17,8 +17,8 @@ import (
 // once its origin is allowed.
 const (
 	corsMethods = "GET, POST, PATCH, DELETE"
-	corsHeaders = "Authorization, Content-Type, Grpc-Timeout, Last-Event-ID, Traceparent, Tracestate, X-Request-Id"
-	corsExposed = "Content-Disposition, Retry-After, X-Request-Id"
+	corsHeaders = "Authorization, Content-Type, Grpc-Timeout, Last-Event-ID, Traceparent, Tracestate"
+	corsExposed = "Content-Disposition, Retry-After"
 )
 
 // guard stands before everything else. On loopback there are no tokens, so

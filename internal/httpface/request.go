@@ -23,7 +23,7 @@ type violations []*errdetails.BadRequest_FieldViolation
 // Authorization. X-Forwarded-For and -Host are not among them: the gateway
 // would pass on what the caller claims.
 var (
-	metadataHeaders  = []string{"Traceparent", "Tracestate", "X-Request-Id"}
+	metadataHeaders  = []string{"Traceparent", "Tracestate"}
 	forwardedHeaders = append([]string{"Authorization", "Content-Type", "Grpc-Timeout"}, metadataHeaders...)
 )
 

@@ -139,7 +139,7 @@ func TestRequest_HeadersByAllowList(t *testing.T) {
 		t.Fatalf("%d calls", len(calls))
 	}
 	want := map[string]string{
-		"authorization": "Bearer t", "traceparent": "00-1-2-01", "tracestate": "a=b", "x-request-id": "q1",
+		"authorization": "Bearer t", "traceparent": "00-1-2-01", "tracestate": "a=b",
 		// The address of the caller, as the connection has it.
 		"x-forwarded-for": "127.0.0.1",
 		// What every gRPC call has.

@@ -14,7 +14,7 @@ import (
 var errStreamDrained = &failure{
 	code:    codes.Unavailable,
 	reason:  runicornv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
-	message: "this server is shutting down; another one, or this one after its restart, goes on behind the last resume token",
+	message: "this server is shutting down; call another one, or this one after its restart, with the last resume_token where the stream has one",
 }
 
 // draining tells all streams that the server shuts down, without a goroutine for

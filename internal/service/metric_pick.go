@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"math"
 
 	"google.golang.org/grpc/codes"
@@ -174,6 +175,31 @@ func checkMessage(resp any) error {
 		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
 		message:  "the answer would be larger than 4 MiB; instead, use " + instead,
 		metadata: map[string]string{"instead": instead},
+	}
+}
+
+// checkTexts refuses points that no message can hold, which only the texts of one
+// line can be: it names the metric to leave out.
+func checkTexts(t target, m *runicornv1.MetricBatch) error {
+	const room = 64 << 10 // for all that is no text
+	all, longest, name := 0, 0, ""
+	for _, s := range m.GetSeries() {
+		for _, text := range s.GetTexts() {
+			all += len(text)
+			if len(text) > longest {
+				longest, name = len(text), s.GetMetricName()
+			}
+		}
+	}
+	if all+room <= MaxMessage {
+		return nil
+	}
+	const instead = "metric_names or metric_prefixes without it"
+	return &failure{
+		code:     codes.ResourceExhausted,
+		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.name(), name, longest, instead),
+		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
 	}
 }
 

@@ -153,6 +153,9 @@ func (h *history) count(malformed, unplaced uint64) {
 func (h *history) send(t target, message *runicornv1.MetricBatch) error {
 	h.trailer.Batches++
 	h.trailer.Points += points(message)
+	if err := checkTexts(t, message); err != nil {
+		return err
+	}
 	return h.stream.Send(&runicornv1.StreamMetricsResponse{
 		Viewer: t.Name, RunId: validText(t.runID),
 		Event: &runicornv1.StreamMetricsResponse_Batch{Batch: message},

@@ -148,6 +148,11 @@ func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
 	}
+	if len(shared) > MaxMessage-maxTailToken {
+		if err := checkTexts(r.target, batchMessage(t.picked.of(item.Batch), item.Batch.Origin())); err != nil {
+			return err
+		}
+	}
 	if t.isSingle() { // the token is in it
 		return t.sendEncoded(&Encoded{shared: shared})
 	}

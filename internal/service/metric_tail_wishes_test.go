@@ -172,3 +172,27 @@ func TestTail_TheRunThatKeepsTraining(t *testing.T) {
 	endWith(t, h.upstreams[0], id, "interrupted")
 	c.untilEvent("end INTERRUPTED")
 }
+
+// TestTail_ATextThatNoMessageHolds is refused by its name, and is no obstacle for
+// those who leave it out.
+func TestTail_ATextThatNoMessageHolds(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	log := metricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", MaxMessage)+`"`) + metricsLine(2, `"loss": 2`)
+	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
+	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	wantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+	c = h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
+	if err := c.rest(); err != nil {
+		t.Fatal(err)
+	}
+	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
+	stream, err := h.metrics.StreamMetrics(t.Context(), &runicornv1.StreamMetricsRequest{RunIds: []string{id}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+}
