@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -37,6 +38,8 @@ type remoteLab struct {
 	root    string // the storage on the server
 	run     realviewer.Run
 	lines   [][]byte // of the run, of which the last is not written yet
+	tailed  realviewer.Run
+	unsaid  [][]byte // lines of the tailed run that are not written yet
 }
 
 // remoteLabs are all generations with the ssh program and without: 0.6.0 and
@@ -81,7 +84,7 @@ func startRemote(t *testing.T) (labs []*remoteLab, a, b *server) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--log-level=debug", "--allow-key-paths", "--health-interval=1s", "--stop-remote-on-drain"}
+	args := append([]string{"--log-level=debug", "--allow-key-paths", "--health-interval=1s", "--stop-remote-on-drain"}, quickTails...)
 	for _, l := range labs {
 		args = append(args, fmt.Sprintf("--viewer=%s=%s", l.name, l.viewer.URL()))
 	}
@@ -107,21 +110,34 @@ func (l *remoteLab) start(ctx context.Context, empty string) error {
 	return err
 }
 
-// writeRun writes a running run of nine lines to the server.
+// curveLines are the lines of a training.
+func curveLines(begun time.Time, n int) [][]byte {
+	lines := make([][]byte, 0, n)
+	for line := range realviewer.Curve(begun, n, "loss") {
+		lines = append(lines, slices.Clone(line))
+	}
+	return lines
+}
+
+// writeRun writes two running runs to the server: one of nine lines, and one to
+// be followed.
 func (l *remoteLab) writeRun() (err error) {
 	l.root = filepath.Join(l.sshd.Home, "runs")
 	begun := time.Now()
-	l.lines = slices.Collect(func(yield func([]byte) bool) {
-		for line := range realviewer.Curve(begun, 10, "loss") {
-			if !yield(slices.Clone(line)) {
-				return
-			}
-		}
-	})
+	l.lines = curveLines(begun, 10)
 	l.run, err = realviewer.WriteRun(l.root, l.version, realviewer.RunSpec{
 		Project: "gpu", Name: "live", Status: "running", PID: os.Getpid(), Created: begun,
 		Lines: slices.Values(l.lines[:9]),
 	})
+	if err != nil {
+		return err
+	}
+	l.unsaid = curveLines(begun, 60)
+	l.tailed, err = realviewer.WriteRun(l.root, l.version, realviewer.RunSpec{
+		Project: "gpu", Name: "tailed", Status: "running", PID: os.Getpid(), Created: begun.Add(-time.Minute),
+		Lines: slices.Values(l.unsaid[:20]),
+	})
+	l.unsaid = l.unsaid[20:]
 	if err != nil {
 		return err
 	}
@@ -135,12 +151,21 @@ func (l *remoteLab) writeRun() (err error) {
 }
 
 // grow writes the last line of the run.
-func (l *remoteLab) grow() error {
-	file, err := os.OpenFile(l.run.EventFile, os.O_APPEND|os.O_WRONLY, 0)
+func (l *remoteLab) grow() error { return appendLines(l.run.EventFile, l.lines[9:]) }
+
+// log writes the next ten lines of the tailed run.
+func (l *remoteLab) log() error {
+	lines := l.unsaid[:10]
+	l.unsaid = l.unsaid[10:]
+	return appendLines(l.tailed.EventFile, lines)
+}
+
+func appendLines(path string, lines [][]byte) error {
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(l.lines[9], '\n'))
+	_, err = file.Write(append(bytes.Join(lines, []byte("\n")), '\n'))
 	return errors.Join(err, file.Close())
 }
 

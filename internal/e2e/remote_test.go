@@ -51,6 +51,7 @@ func (s *remoteStory) tell(t *testing.T) {
 	s.lookAround(t)
 	s.watchTheRun(t)
 	s.leave(t)
+	s.tailThroughSessions(t)
 	s.tryKeys(t)
 	s.missTheServer(t)
 	s.keepConnections(t)
@@ -290,7 +291,7 @@ func (s *remoteStory) readThroughBoth(t *testing.T, viewer string) {
 	ctx := t.Context()
 	s.want(t, "list experiments of the new Viewer through another replica", "OK", func() error {
 		got, err := s.b.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: viewer})
-		if err == nil && (len(got.GetExperiments()) != 1 || got.GetExperiments()[0].GetRunId() != s.run.RunID) {
+		if err == nil && (len(got.GetExperiments()) != 2 || got.GetExperiments()[0].GetRunId() != s.run.RunID) {
 			t.Errorf("experiments on the server: %v", got)
 		}
 		return err

@@ -32,6 +32,8 @@ type Viewer struct {
 	// Parent is the Viewer that has tunnelled this one; nil if this one was
 	// configured.
 	Parent *Viewer
+
+	life *life // nil if this one was configured
 }
 
 // Entry names a Viewer to be configured.

@@ -23,8 +23,8 @@ func (t *tunnels) keep(sessions []restclient.Session) {
 		}
 	}
 	for id, old := range t.known {
-		if now := known[id]; old.viewer != nil && now.viewer != old.viewer {
-			old.viewer.Client.Close()
+		if now := known[id]; now.viewer != old.viewer {
+			old.leave(now.status)
 		}
 	}
 	changed := !maps.EqualFunc(t.known, known, func(a, b tunnel) bool { return a.viewer == b.viewer && a.active == b.active })
@@ -34,12 +34,13 @@ func (t *tunnels) keep(sessions []restclient.Session) {
 	}
 }
 
-// tunnel makes the entry of a session: the same Viewer as long as its port is
-// the same. Called with mu held.
+// tunnel makes the entry of a session: the same Viewer as long as it works at
+// the same port. One that works again is another one, as whoever used it has
+// been told of its end. Called with mu held.
 func (t *tunnels) tunnel(s restclient.Session) tunnel {
 	port := s.LocalPort.Value
 	now := tunnel{port: port, active: s.Active, status: s.Status.Value}
-	if old := t.known[s.ID]; old.viewer != nil && old.port == port {
+	if old := t.known[s.ID]; old.viewer != nil && old.port == port && old.active == s.Active {
 		now.viewer = old.viewer
 		return now
 	}
@@ -53,7 +54,7 @@ func (t *tunnels) tunnel(s restclient.Session) tunnel {
 	if err != nil {
 		return now // the configuration was good for the parent, and so is this URL
 	}
-	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent}
+	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, life: newLife()}
 	return now
 }
 
@@ -62,9 +63,7 @@ func (t *tunnels) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, found := range t.known {
-		if found.viewer != nil {
-			found.viewer.Client.Close()
-		}
+		found.leave("")
 	}
 }
 
@@ -105,7 +104,12 @@ func (f *Fleet) PortTaken(ctx context.Context, parent *Viewer, port int) bool {
 func (f *Fleet) Adopt(parent *Viewer, s restclient.Session) {
 	f.started.add(parent, s.ID)
 	if t := f.tunnels[parent.Name]; t != nil && validSession.MatchString(s.ID) {
-		t.edit(func() { t.known[s.ID] = t.tunnel(s) })
+		t.edit(func() {
+			old, now := t.known[s.ID], t.tunnel(s)
+			if t.known[s.ID] = now; now.viewer != old.viewer {
+				old.leave(now.status)
+			}
+		})
 	}
 }
 
@@ -113,7 +117,10 @@ func (f *Fleet) Adopt(parent *Viewer, s restclient.Session) {
 func (f *Fleet) Forget(parent *Viewer, sessionID string) {
 	f.started.drop(parent, sessionID)
 	if t := f.tunnels[parent.Name]; t != nil {
-		t.edit(func() { delete(t.known, sessionID) })
+		t.edit(func() {
+			t.known[sessionID].leave("stopped")
+			delete(t.known, sessionID)
+		})
 	}
 }
 

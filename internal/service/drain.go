@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -54,8 +55,11 @@ func streamVerdict(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errDraining), errors.Is(err, runlog.ErrHubClosed):
 		return errStreamDrained
-	case ctx.Err() != nil:
-		return ctx.Err()
+	case ctx.Err() == nil:
+		return err
 	}
-	return err
+	if e, ok := errors.AsType[*fleet.EndedError](context.Cause(ctx)); ok {
+		return sessionEnded(e.Name, e)
+	}
+	return ctx.Err()
 }

@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -51,11 +50,12 @@ func (s *experimentService) WatchExperiments(req *runicornv1.WatchExperimentsReq
 	if _, err := w.enroll(ctx); err != nil {
 		return err
 	}
-	err = w.run(ctx)
-	if errors.Is(context.Cause(ctx), errDraining) {
-		return errStreamDrained
+	if w.viewer != allViewers {
+		var forget func()
+		ctx, forget = endingWith(ctx, w.members[0].viewer)
+		defer forget()
 	}
-	return err
+	return streamVerdict(ctx, w.run(ctx))
 }
 
 // run sends what is new until the call ends.

@@ -25,9 +25,14 @@ func (s *experimentService) TailLogs(req *runicornv1.TailLogsRequest, stream grp
 	ctx, stop := s.draining.watch(stream.Context())
 	defer stop()
 	run, err := s.logStart(ctx, req)
-	if err != nil {
+	switch {
+	case isLost(err) && run != nil && run.isEnded():
+		return nil // its end was told
+	case err != nil:
 		return err
 	}
+	ctx, forget := endingWith(ctx, run.Viewer)
+	defer forget()
 	until := untilOf(req.GetUntil(), false)
 	key := runlog.Key{Viewer: run.Name, RunID: run.runID}
 	if run.cursor, err = s.Hub.FollowLog(key, runSource{run.target}, run.Client, run.at, until); err != nil {
@@ -42,6 +47,9 @@ var errOtherRun = errors.New("it is of another run than run_id")
 
 // logStart finds the run of a request and where to begin.
 func (d *Deps) logStart(ctx context.Context, req *runicornv1.TailLogsRequest) (*tailedRun, error) {
+	if req.GetResumeToken() != "" {
+		return d.logResume(ctx, req)
+	}
 	named, err := d.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
@@ -52,18 +60,26 @@ func (d *Deps) logStart(ctx context.Context, req *runicornv1.TailLogsRequest) (*
 		run.at = runlog.LastLines(int64(req.GetLastLines()))
 	case req.GetStart() == runicornv1.TailStart_TAIL_START_NOW:
 		run.at = runlog.Now()
-	case req.GetResumeToken() != "":
-		token, err := readLogToken(req.GetResumeToken())
-		if err != nil {
-			return nil, invalidResumeToken(err)
-		}
-		saved := token.runs[0]
-		if saved.viewer != named.Name || saved.runID != named.runID {
-			return nil, invalidResumeToken(errOtherRun)
-		}
-		run.at, run.marks, run.wasThere = saved.at, saved.marks, saved.at.Origin() != 0
 	}
 	return run, nil
+}
+
+// logResume goes on with the run of a token.
+func (d *Deps) logResume(ctx context.Context, req *runicornv1.TailLogsRequest) (*tailedRun, error) {
+	token, err := readLogToken(req.GetResumeToken())
+	if err != nil {
+		return nil, invalidResumeToken(err)
+	}
+	viewer, runID, err := d.viewerOf(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	saved := &token.runs[0]
+	if !isSameViewer(saved.viewer, viewer) || saved.runID != runID {
+		return nil, invalidResumeToken(errOtherRun)
+	}
+	found, err := d.place(ctx, viewer, saved)
+	return &tailedRun{target: found, at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0}, err
 }
 
 // run sends what comes until the run has ended. A browser that reconnects behind
@@ -91,6 +107,11 @@ func (t *logTail) step(ctx context.Context) error {
 		return ctx.Err()
 	case err != nil:
 		return t.failed(err)
+	case isGone(item):
+		if err := t.confirmGone(ctx, t.tailedRun.target); err != nil {
+			return err
+		}
+		return t.take(item)
 	case item != nil:
 		return t.take(item)
 	case t.beat.isDue():

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -45,9 +46,10 @@ type tail struct {
 
 // tailItem is what the cursor of a run has delivered.
 type tailItem struct {
-	run  *tailedRun
-	item *runlog.Item
-	err  error
+	run    *tailedRun
+	cursor *runlog.Cursor
+	item   *runlog.Item
+	err    error
 }
 
 // TailMetrics sends the points of runs as they are logged.
@@ -62,6 +64,8 @@ func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream g
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
+	ctx, forget := endingWith(ctx, t.needed()...)
+	defer forget()
 	return t.run(ctx)
 }
 
@@ -112,20 +116,21 @@ func (t *tail) firstWait() time.Duration {
 // cursor itself, without a goroutine for it.
 func (t *tail) step(ctx context.Context) error {
 	if t.isSingle() {
-		item, err := t.runs[0].cursor.NextBefore(ctx, t.beat.timer.C)
+		r := t.runs[0]
+		item, err := r.cursor.NextBefore(ctx, t.beat.timer.C)
 		if item == nil && err == nil {
 			return t.pulse(ctx)
 		}
-		return t.receive(ctx, t.runs[0], item, err)
+		return t.receive(ctx, tailItem{run: r, cursor: r.cursor, item: item, err: err})
 	}
 	select {
 	case next := <-t.items:
-		return t.receive(ctx, next.run, next.item, next.err)
+		return t.receive(ctx, next)
 	case <-t.filter.looked():
 		t.filter.choose(t)
 		return nil
 	case <-t.filter.others():
-		return t.filter.refresh(ctx)
+		return t.refresh(ctx)
 	case <-t.beat.timer.C:
 		return t.pulse(ctx)
 	case <-ctx.Done():
@@ -137,14 +142,20 @@ func (t *tail) step(ctx context.Context) error {
 func (t *tail) isSingle() bool { return t.filter == nil && len(t.runs) == 1 }
 
 // receive takes what a cursor has delivered.
-func (t *tail) receive(ctx context.Context, r *tailedRun, item *runlog.Item, err error) error {
+func (t *tail) receive(ctx context.Context, next tailItem) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case err != nil:
-		return r.failed(err)
+	case next.cursor != next.run.cursor: // the session of its Viewer has ended meanwhile
+		return nil
+	case next.err != nil:
+		return next.run.failed(next.err)
+	case isGone(next.item):
+		if err := t.confirmGone(ctx, next.run.target); err != nil {
+			return t.lose(ctx, next.run, err)
+		}
 	}
-	return t.take(r, item)
+	return t.take(next.run, next.item)
 }
 
 // pulse sends a heartbeat if the stream was silent.
@@ -164,13 +175,19 @@ func (t *tail) fill(ctx context.Context) error {
 		t.items = make(chan tailItem)
 	}
 	for _, r := range t.runs {
-		if r.cursor != nil || r.isDone {
+		if r.cursor != nil || r.isDone || r.isAway {
 			continue
 		}
 		if err := r.open(t); err != nil {
 			return err
 		}
-		t.pumps.Go(func() { r.pump(ctx, r.cursor, t.items) })
+		own, stop := context.WithCancel(ctx)
+		cursor, pumped := r.cursor, make(chan struct{})
+		r.stopPump = func() { stop(); <-pumped }
+		t.pumps.Go(func() {
+			defer close(pumped)
+			r.pump(own, cursor, t.items)
+		})
 	}
 	return nil
 }
@@ -181,7 +198,7 @@ func (t *tail) isOver() bool {
 		return false
 	}
 	for _, r := range t.runs {
-		if !r.isDone || r.isAway {
+		if !r.isDone {
 			return false
 		}
 	}
@@ -199,13 +216,18 @@ func (t *tail) conclude() error {
 
 // heartbeat says how fresh the tail is.
 func (t *tail) heartbeat(ctx context.Context) error {
-	if err := errors.Join(t.tellMissing(), t.filter.refresh(ctx)); err != nil { // nobody else may ask for tunnelled Viewers
+	if err := errors.Join(t.tellMissing(), t.refresh(ctx)); err != nil { // nobody else may ask for tunnelled Viewers
 		return err
 	}
 	var p pulse
 	followed := int32(0)
 	for _, r := range t.runs {
-		if r.cursor != nil && !r.isDone {
+		switch {
+		case r.isDone:
+		case r.isAway:
+			p.take(&runlog.Health{State: runlog.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
+			followed++
+		case r.cursor != nil:
 			h := r.cursor.Health()
 			p.take(&h)
 			followed++

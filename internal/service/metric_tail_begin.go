@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
@@ -51,7 +50,8 @@ var (
 )
 
 // agrees refuses a token beside which the request names other runs, or another
-// filter: going on with either would be wrong.
+// filter: going on with either would be wrong. The names of sessions that one
+// Viewer holds are alike, and need not be there any more.
 func (t *tail) agrees(ctx context.Context, token *tailToken) error {
 	if f := t.req.GetFilter(); f != nil {
 		if raw, err := filterBytes(f); err != nil || !token.hasFilter || string(raw) != string(token.filter) {
@@ -61,20 +61,21 @@ func (t *tail) agrees(ctx context.Context, token *tailToken) error {
 	if len(t.req.GetRunIds()) == 0 {
 		return nil
 	}
-	named, err := t.targets(ctx, t.req.GetViewer(), t.req.GetRunIds())
-	if err != nil {
-		return err
-	}
-	has := func(n target) bool {
-		return slices.ContainsFunc(token.runs, func(r tailRun) bool { return r.viewer == n.Name && r.runID == n.runID })
-	}
-	if token.hasFilter || len(uniqueTargets(named)) != len(token.runs) {
-		return invalidResumeToken(errOtherRuns)
-	}
-	for _, n := range named {
-		if !has(n) {
+	var named []string
+	for i, id := range t.req.GetRunIds() {
+		viewer, runID, err := t.viewerOf(ctx, t.req.GetViewer(), fmt.Sprintf("run_ids[%d]", i), id)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(token.runs, func(r tailRun) bool { return isSameViewer(r.viewer, viewer) && r.runID == runID }) {
 			return invalidResumeToken(errOtherRuns)
 		}
+		if name := resourceName(viewer, runID); !slices.Contains(named, name) {
+			named = append(named, name)
+		}
+	}
+	if token.hasFilter || len(named) != len(token.runs) {
+		return invalidResumeToken(errOtherRuns)
 	}
 	return nil
 }
@@ -113,32 +114,27 @@ func (t *tail) beginRuns(ctx context.Context) error {
 // isNow says whether the request wants what comes from now on.
 func (t *tail) isNow() bool { return t.req.GetStart() == runicornv1.TailStart_TAIL_START_NOW }
 
-// resume goes on with the runs of a token. They are checked like those of a
-// request, since a client may have made the token itself.
+// resume goes on with the runs of a token. One that waits for its session does
+// not hold up a tail by filter of all Viewers, nor does one that has ended.
 func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	if len(token.runs) == 0 || len(token.runs) > maxTailRuns {
 		return invalidResumeToken(errDamagedToken)
 	}
-	for _, saved := range token.runs {
-		run, err := t.target(ctx, saved.viewer, "resume_token", saved.runID)
-		away := err != nil && t.filter != nil && t.filter.isAway(ctx, saved.viewer, err)
-		switch {
-		case away:
-			run = target{Viewer: &fleet.Viewer{Name: saved.viewer}, runID: saved.runID}
-		case err != nil:
-			return lostViewer(err)
+	for i := range token.runs {
+		saved := &token.runs[i]
+		run := &tailedRun{at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0}
+		var err error
+		run.target, err = t.place(ctx, t.req.GetViewer(), saved)
+		if isLost(err) && (t.isOfAll() || run.isEnded()) {
+			run.target = target{Viewer: &fleet.Viewer{Name: saved.viewer}, runID: saved.runID}
+			run.isAway, run.isDone, err = true, run.isEnded(), nil
 		}
-		t.runs = append(t.runs, &tailedRun{
-			target: run, at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0, isAway: away, isDone: away,
-		})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(t.runs, func(r *tailedRun) bool { return r.name() == run.name() }) {
+			t.runs = append(t.runs, run)
+		}
 	}
 	return nil
-}
-
-// lostViewer says of a token that its Viewer is not configured here.
-func lostViewer(err error) error {
-	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
-		return invalidResumeToken(fmt.Errorf("this server has no viewer %q, only %s", e.Name, strings.Join(e.Known, ", ")))
-	}
-	return err
 }

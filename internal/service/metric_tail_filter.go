@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +56,14 @@ func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
 	if f.matches, err = newMatcher(wanted); err != nil {
 		return err
 	}
+	if fleet.SameHolder(token.viewer, token.viewer) {
+		if viewer, err = t.resumeOn(ctx, token); err != nil {
+			return err
+		}
+		if began, ok := f.began[token.viewer]; ok {
+			f.began[viewer] = began
+		}
+	}
 	f.roster = newRoster(t.Deps, viewer)
 	t.filter = f
 	if !t.token().fits() {
@@ -68,27 +75,10 @@ func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
 		}
 	}
 	for _, r := range t.runs { // they go on when a list says that they run again
-		r.isDone = r.isEnded() || r.isAway
+		r.isDone = r.isEnded()
 	}
 	_, err = f.enroll(ctx)
 	return err
-}
-
-// isAway says that a Viewer of a token was tunnelled, and that its session is not
-// there now. Among all Viewers such a one comes and goes: its runs keep their
-// places, for the token must stay good for those of the others.
-func (f *tailFilter) isAway(ctx context.Context, viewer string, err error) bool {
-	parent, _, isTunnelled := strings.Cut(viewer, ".")
-	if !isTunnelled || f.viewer != allViewers {
-		return false
-	}
-	_, isUnknown := errors.AsType[*fleet.UnknownError](err)
-	_, hasEnded := errors.AsType[*fleet.EndedError](err)
-	if !isUnknown && !hasEnded {
-		return false
-	}
-	_, err = f.Fleet.Get(ctx, parent)
-	return err == nil
 }
 
 // looked is woken when a list was looked at.
@@ -105,15 +95,6 @@ func (f *tailFilter) others() <-chan struct{} {
 		return nil
 	}
 	return f.changed
-}
-
-// refresh joins Viewers that are new.
-func (f *tailFilter) refresh(ctx context.Context) error {
-	if f == nil || f.viewer != allViewers {
-		return nil
-	}
-	_, err := f.enroll(ctx)
-	return err
 }
 
 // describe adds what a token must know of the filter.
@@ -209,20 +190,33 @@ func byUrgency(a, b *listed) int {
 // isTailed says whether a run has its place. One that has ended is opened again
 // where it was left, if a list that is newer than its end says that it runs.
 func (t *tail) isTailed(run *listed, seen time.Time) bool {
-	for _, r := range t.runs {
-		if r.Name != run.viewer.Name || r.runID != run.run.ID {
-			continue
-		}
-		r.created = run.created()
-		if r.isAway {
-			r.target, r.isAway, r.isDone = run.target(), false, r.isEnded()
-		}
-		if r.isDone && run.isRunning() && seen.After(r.doneAt) {
-			r.isDone, r.isLost, r.marks = false, false, r.marks&^markEnded
-		}
-		return true
+	r := t.placed(run)
+	if r == nil {
+		return false
 	}
-	return false
+	r.created = run.created()
+	if r.isAway {
+		r.target, r.isAway = run.target(), false
+	}
+	if r.isDone && run.isRunning() && seen.After(r.doneAt) {
+		r.isDone, r.isLost, r.marks = false, false, r.marks&^markEnded
+	}
+	return true
+}
+
+// placed is the run of a list in the stream; nil if it has no place. One whose
+// session has ended goes on in another session of the same Viewer.
+func (t *tail) placed(run *listed) (away *tailedRun) {
+	for _, r := range t.runs {
+		switch {
+		case r.runID != run.run.ID:
+		case r.Name == run.viewer.Name:
+			return r
+		case r.isAway && away == nil && fleet.SameHolder(r.Name, run.viewer.Name):
+			away = r
+		}
+	}
+	return away
 }
 
 // follow gives a run a place, if there is one for it.

@@ -131,7 +131,6 @@ func countOf(events []string, name string) (n int) {
 	return n
 }
 
-// TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
 // TestTailFilter_ATunnelledViewerComesAndGoes: over all Viewers a token stays good
 // while the session of a tunnelled one is not there, and the runs of that go on
 // where they were when it is back.
@@ -202,6 +201,7 @@ func TestTailFilter_ATokenOfOtherViewersIsForeign(t *testing.T) {
 	}
 }
 
+// TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)

@@ -29,11 +29,12 @@ type tailedRun struct {
 	wasThere bool
 	isDone   bool      // its end was sent, or is among the missing
 	isLost   bool      // there is no such run
-	isAway   bool      // its Viewer is not there now; it is done until that is back
 	doneAt   time.Time // when
 	created  int64     // of a run by filter, in microseconds
 	held     *heldHistory
 	mustVoid bool // what the client has of it must be announced as void first
+	isAway   bool // the session of its Viewer has ended, and no other has it yet
+	stopPump func()
 }
 
 func (r *tailedRun) isEnded() bool { return r.marks&markEnded != 0 }
@@ -65,6 +66,10 @@ func (r *tailedRun) open(t *tail) (err error) {
 
 // close gives up what the run holds.
 func (r *tailedRun) close() {
+	if r.stopPump != nil {
+		r.stopPump()
+		r.stopPump = nil
+	}
 	if r.cursor != nil {
 		r.cursor.Close()
 		r.cursor = nil
@@ -84,7 +89,7 @@ func (r *tailedRun) pump(ctx context.Context, cursor *runlog.Cursor, items chan<
 			return
 		}
 		select {
-		case items <- tailItem{run: r, item: item, err: err}:
+		case items <- tailItem{run: r, cursor: cursor, item: item, err: err}:
 		case <-ctx.Done():
 			return
 		}

@@ -30,14 +30,8 @@ func (t target) name() string { return resourceName(t.Name, t.runID) }
 // which wins. Field is the request's name for the id. A refused id reaches no
 // Viewer.
 func (d *Deps) target(ctx context.Context, viewer, field, id string) (target, error) {
-	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {
-		name, runID, found := strings.Cut(rest, "/experiments/")
-		if !found {
-			return target{}, &restclient.IDError{Field: field, Reason: "must be a run id or viewers/{viewer}/experiments/{run_id}"}
-		}
-		viewer, id = name, runID
-	}
-	if err := restclient.CheckID(field, id); err != nil {
+	viewer, id, err := splitRun(viewer, field, id)
+	if err != nil {
 		return target{}, err
 	}
 	v, err := d.Fleet.Get(ctx, viewer)
@@ -45,6 +39,33 @@ func (d *Deps) target(ctx context.Context, viewer, field, id string) (target, er
 		return target{}, err
 	}
 	return target{Viewer: v, runID: id}, nil
+}
+
+// viewerOf is target for a session's Viewer that may not be there any more.
+func (d *Deps) viewerOf(ctx context.Context, viewer, field, id string) (name, runID string, err error) {
+	viewer, id, err = splitRun(viewer, field, id)
+	if err != nil {
+		return "", "", err
+	}
+	if _, isSession := d.Fleet.Siblings(viewer); isSession {
+		return viewer, id, nil
+	}
+	v, err := d.Fleet.Get(ctx, viewer)
+	if err != nil {
+		return "", "", err
+	}
+	return v.Name, id, nil
+}
+
+// splitRun reads a run id or resource name, and checks it.
+func splitRun(viewer, field, id string) (name, runID string, err error) {
+	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {
+		var found bool
+		if viewer, id, found = strings.Cut(rest, "/experiments/"); !found {
+			return "", "", &restclient.IDError{Field: field, Reason: "must be a run id or viewers/{viewer}/experiments/{run_id}"}
+		}
+	}
+	return viewer, id, restclient.CheckID(field, id)
 }
 
 // targets finds the run_ids of a request. The field of a refused id has its index.

@@ -85,13 +85,14 @@ type ExperimentServiceClient interface {
 	// WatchExperiments sends the experiments that match a filter, then
 	// `synced`, then every change as it is noticed. There is no log of changes
 	// to resume from: each connection begins with a snapshot. It ends only by
-	// an error. Role: read.
+	// an error, such as UNAVAILABLE with the session of a remote Viewer. Role:
+	// read.
 	WatchExperiments(ctx context.Context, in *WatchExperimentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchExperimentsResponse], error)
 	// TailLogs sends the text that a run logs, line by line, live, and ends as
 	// TailMetrics ends. On 0.6 and later lines are read from the log file and
 	// have offsets; on 0.5.3 they come from the Viewer's WebSocket, which has
-	// no positions: a resumed stream there counts lines from the start. Role:
-	// read.
+	// no positions: a resumed stream there counts lines from the start. Of a
+	// remote Viewer whose session ends it is as with TailMetrics. Role: read.
 	TailLogs(ctx context.Context, in *TailLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailLogsResponse], error)
 	// ExportExperiment sends one or several experiments as a file: a header,
 	// chunks, and a trailer with size and SHA-256. A stream without a trailer
@@ -307,13 +308,14 @@ type ExperimentServiceServer interface {
 	// WatchExperiments sends the experiments that match a filter, then
 	// `synced`, then every change as it is noticed. There is no log of changes
 	// to resume from: each connection begins with a snapshot. It ends only by
-	// an error. Role: read.
+	// an error, such as UNAVAILABLE with the session of a remote Viewer. Role:
+	// read.
 	WatchExperiments(*WatchExperimentsRequest, grpc.ServerStreamingServer[WatchExperimentsResponse]) error
 	// TailLogs sends the text that a run logs, line by line, live, and ends as
 	// TailMetrics ends. On 0.6 and later lines are read from the log file and
 	// have offsets; on 0.5.3 they come from the Viewer's WebSocket, which has
-	// no positions: a resumed stream there counts lines from the start. Role:
-	// read.
+	// no positions: a resumed stream there counts lines from the start. Of a
+	// remote Viewer whose session ends it is as with TailMetrics. Role: read.
 	TailLogs(*TailLogsRequest, grpc.ServerStreamingServer[TailLogsResponse]) error
 	// ExportExperiment sends one or several experiments as a file: a header,
 	// chunks, and a trailer with size and SHA-256. A stream without a trailer

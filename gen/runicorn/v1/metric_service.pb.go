@@ -653,7 +653,8 @@ func (*StreamMetricsResponse_Trailer) isStreamMetricsResponse_Event() {}
 // TailMetricsRequest says what to follow, and from where.
 type TailMetricsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The viewer; with a filter, "-" for all.
+	// The viewer; with a filter, "-" for all. Beside a token of a session that
+	// has ended it may name another session of the same Viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run ids or resource names.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`

@@ -62,7 +62,10 @@ type MetricServiceClient interface {
 	// MERGED_TABLE a connected client gets each change once, and a resuming one
 	// may get again what changed at steps already sent. The first message comes
 	// at once. Trouble with the Viewer does not end the stream: heartbeats say
-	// so. It ends OK only after the `end` of every run. Role: read.
+	// so. It ends OK only after the `end` of every run. With the session of a
+	// remote Viewer its tail ends UNAVAILABLE; the token goes on in the next
+	// session of the same Viewer that has the run, and is UNAVAILABLE until
+	// there is one. A filter on all viewers waits for it instead. Role: read.
 	TailMetrics(ctx context.Context, in *TailMetricsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailMetricsResponse], error)
 	// CompareExperiments lays metrics of several experiments, of one Viewer or
 	// of many, side by side over one axis. Finite numbers only. What could not
@@ -195,7 +198,10 @@ type MetricServiceServer interface {
 	// MERGED_TABLE a connected client gets each change once, and a resuming one
 	// may get again what changed at steps already sent. The first message comes
 	// at once. Trouble with the Viewer does not end the stream: heartbeats say
-	// so. It ends OK only after the `end` of every run. Role: read.
+	// so. It ends OK only after the `end` of every run. With the session of a
+	// remote Viewer its tail ends UNAVAILABLE; the token goes on in the next
+	// session of the same Viewer that has the run, and is UNAVAILABLE until
+	// there is one. A filter on all viewers waits for it instead. Role: read.
 	TailMetrics(*TailMetricsRequest, grpc.ServerStreamingServer[TailMetricsResponse]) error
 	// CompareExperiments lays metrics of several experiments, of one Viewer or
 	// of many, side by side over one axis. Finite numbers only. What could not

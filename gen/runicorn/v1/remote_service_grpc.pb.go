@@ -45,7 +45,9 @@ const (
 //
 // RemoteService has a Viewer open SSH connections and start Viewers on other
 // machines. A started remote Viewer is a viewer of this server at once, called
-// {viewer}.{session_id}.
+// {viewer}.{session_id}, and of every other server before the same Viewer. It
+// leaves the list with its session; streams of it end UNAVAILABLE then, and
+// their tokens go on in the next session that has the run.
 //
 // One SSH call stops a whole Viewer until it ends, so at most one runs per
 // Viewer at a time, with a deadline; none is ever retried, so one wrong
@@ -303,7 +305,9 @@ func (c *remoteServiceClient) DeleteSavedConnection(ctx context.Context, in *Del
 //
 // RemoteService has a Viewer open SSH connections and start Viewers on other
 // machines. A started remote Viewer is a viewer of this server at once, called
-// {viewer}.{session_id}.
+// {viewer}.{session_id}, and of every other server before the same Viewer. It
+// leaves the list with its session; streams of it end UNAVAILABLE then, and
+// their tokens go on in the next session that has the run.
 //
 // One SSH call stops a whole Viewer until it ends, so at most one runs per
 // Viewer at a time, with a deadline; none is ever retried, so one wrong

@@ -1,0 +1,117 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+)
+
+// A remote Viewer is there as long as its session. A stream of one ends with it,
+// and its token goes on at the next session over the same Viewer that has the
+// run: whether the log there is the same is for the token to tell.
+
+// endingWith returns a context that also ends with the session of any of the
+// Viewers; streamVerdict knows it. The caller calls stop. Most streams are of
+// Viewers without an end, and need none.
+func endingWith(parent context.Context, viewers ...*fleet.Viewer) (ctx context.Context, stop func()) {
+	if !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Parent != nil }) {
+		return parent, func() {}
+	}
+	ctx, end := context.WithCancelCause(parent)
+	stops := make([]func(), 0, len(viewers))
+	for i, v := range viewers {
+		if !slices.Contains(viewers[:i], v) {
+			stops = append(stops, v.WhenEnded(end))
+		}
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		end(nil)
+	}
+}
+
+// sessionEnded is the end of a stream whose remote Viewer has none any more.
+func sessionEnded(viewer string, cause error) *failure {
+	return &failure{
+		code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
+		message:  fmt.Sprintf("the session of viewer %s has ended; the last resume token goes on when a session of the same Viewer has the run", viewer),
+		metadata: map[string]string{"viewer": viewer}, cause: cause,
+		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
+	}
+}
+
+// isLost reports whether an error says that there is no such Viewer now.
+func isLost(err error) bool {
+	_, isUnknown := errors.AsType[*fleet.UnknownError](err)
+	_, hasEnded := errors.AsType[*fleet.EndedError](err)
+	return isUnknown || hasEnded
+}
+
+// isSameViewer reports whether two names are of one Viewer, or of sessions of
+// one, which a token does not tell apart.
+func isSameViewer(a, b string) bool { return a == b || fleet.SameHolder(a, b) }
+
+// place finds where to go on with a run of a token: on the Viewer that the
+// request names, if that is another session of the same Viewer, on the token's,
+// or on any other session that has the run. The run is checked like one of a
+// request, since a client may have made the token itself.
+func (d *Deps) place(ctx context.Context, named string, saved *tailRun) (target, error) {
+	if named != saved.viewer && fleet.SameHolder(named, saved.viewer) {
+		if found, err := d.target(ctx, named, "resume_token", saved.runID); err == nil || !isLost(err) {
+			return found, err
+		}
+	}
+	found, err := d.target(ctx, saved.viewer, "resume_token", saved.runID)
+	if err == nil || !isLost(err) {
+		return found, err
+	}
+	siblings, ok := d.Fleet.Siblings(saved.viewer)
+	if !ok {
+		return target{}, lostViewer(err)
+	}
+	for _, v := range siblings {
+		list, listErr := v.Client.Runs(ctx)
+		if listErr == nil && list.Find(saved.runID) != nil {
+			return target{Viewer: v, runID: saved.runID}, nil
+		}
+		err = errors.Join(err, listErr)
+	}
+	return target{}, sessionEnded(saved.viewer, err)
+}
+
+// lostViewer says of a token that its Viewer is not configured here.
+func lostViewer(err error) error {
+	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
+		return invalidResumeToken(fmt.Errorf("this server has no viewer %q, only %s", e.Name, strings.Join(e.Known, ", ")))
+	}
+	return err
+}
+
+// isGone says of an item of a cursor that it is the end of a run that is not
+// there.
+func isGone(item *runlog.Item) bool {
+	return item != nil && item.Kind == runlog.ItemEnd && item.End != runlog.EndTerminal
+}
+
+// confirmGone looks whether a tunnelled Viewer that has no such run is still the
+// one that was asked: the port of a session that has ended is soon another's.
+func (d *Deps) confirmGone(ctx context.Context, t target) error {
+	err := d.Fleet.Stands(ctx, t.Viewer)
+	if isLost(err) {
+		return sessionEnded(t.Name, err)
+	}
+	return err
+}

@@ -1,0 +1,264 @@
+package service
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+)
+
+// tunnelled is a server before a Viewer with a fake SSH side, whose sessions
+// lead to the Viewer of a GPU server.
+type tunnelled struct {
+	*harness
+	fake   *sshFake
+	holder string
+	gpu    *upstream
+}
+
+func newTunnelled(t *testing.T) *tunnelled {
+	t.Helper()
+	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.Hub = tailHub(t) }}, demoviewer.Gen07)
+	s := &tunnelled{
+		harness: h, fake: &sshFake{}, holder: h.upstreams[0].name,
+		gpu: newUpstream(t, setup{}, demoviewer.Gen06, nil),
+	}
+	h.upstreams[0].replace(s.fake.serve)
+	return s
+}
+
+// sessions makes these the sessions of the Viewer, each with a tunnel to the GPU
+// server, and has every replica look.
+func (s *tunnelled) sessions(t *testing.T, replicas []*harness, ids ...string) {
+	t.Helper()
+	at, err := url.Parse(s.gpu.server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make([]string, 0, len(ids))
+	for _, id := range ids {
+		texts = append(texts, fmt.Sprintf(`{"sessionId":%q,"localPort":%s,"status":"running","isActive":true}`, id, at.Port()))
+	}
+	s.fake.mu.Lock()
+	s.fake.sessions = texts
+	s.fake.mu.Unlock()
+	for _, r := range replicas { // a name that nobody has is asked for at once
+		_, _ = r.deps.Fleet.Get(t.Context(), s.holder+".nobody")
+	}
+}
+
+// name is what the Viewer behind a session is called.
+func (s *tunnelled) name(id string) string { return s.holder + "." + id }
+
+func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		resume func(*tunnelled, *runicornv1.TailMetricsRequest)
+	}{
+		{"by the token alone", func(_ *tunnelled, req *runicornv1.TailMetricsRequest) { req.Viewer, req.RunIds = "", nil }},
+		{"by the token beside the first request", func(*tunnelled, *runicornv1.TailMetricsRequest) {}},
+		{"by the token beside the new name", func(s *tunnelled, req *runicornv1.TailMetricsRequest) { req.Viewer = s.name("second") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newTunnelled(t)
+			other := s.replica(t, nil)
+			both := []*harness{s.harness, other}
+			s.sessions(t, both, "first")
+			run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+			req := &runicornv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}}
+			c := s.tail(t, req)
+			c.untilPoints(run, 1)
+
+			s.sessions(t, both)
+			wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+			again := &runicornv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: c.token}
+			tt.resume(s, again)
+			if tt.name != "by the token beside the new name" {
+				for _, h := range both {
+					err := newTailClientOf(t, h, again).rest()
+					wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+					wantRetry(t, err)
+				}
+			}
+
+			if err := s.gpu.AppendEvents(run, []byte(metricsLine(2, `"loss": 2`))); err != nil {
+				t.Fatal(err)
+			}
+			s.sessions(t, both, "second")
+			for _, h := range both {
+				resumed := newTailClientOf(t, h, again)
+				m := resumed.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+				if m.GetViewer() != s.name("second") {
+					t.Errorf("points of %s", m.GetViewer())
+				}
+				resumed.want(run, []string{"loss 2 2 at 1002.5"})
+				// The first request stays good beside a token of the second session.
+				third := newTailClientOf(t, h, &runicornv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: resumed.token})
+				third.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat() != nil || m.GetCaughtUp() != nil })
+				if len(third.points) > 0 {
+					t.Errorf("delivered twice: %v", third.points)
+				}
+			}
+		})
+	}
+}
+
+// newTailClientOf connects with exactly this request.
+func newTailClientOf(t *testing.T, h *harness, req *runicornv1.TailMetricsRequest) *tailClient {
+	t.Helper()
+	c := newTailClient(t, req)
+	c.connect(h)
+	return c
+}
+
+func TestTail_OfASessionNeverTakesAnotherViewersWordForIt(t *testing.T) {
+	t.Parallel()
+	s := newTunnelled(t)
+	s.sessions(t, []*harness{s.harness}, "first")
+	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	kept := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	c := s.tail(t, &runicornv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}})
+	c.untilPoints(run, 1)
+	logs := s.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: s.name("first"), RunId: kept})
+	if _, err := logs.recv(); err != nil {
+		t.Fatal(err)
+	}
+	// The session has ended, and its port leads to a Viewer without the run:
+	// nobody has looked yet.
+	s.fake.mu.Lock()
+	s.fake.sessions = nil
+	s.fake.mu.Unlock()
+	other := newUpstream(t, setup{}, demoviewer.Gen06, nil)
+	s.gpu.replace(func(w http.ResponseWriter, r *http.Request) bool {
+		other.ServeHTTP(w, r)
+		return true
+	})
+	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+	for {
+		m, err := logs.recv()
+		if err != nil {
+			wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+			return
+		}
+		if m.GetEnd() != nil {
+			t.Fatalf("the log has ended by %v", m.GetEnd())
+		}
+	}
+}
+
+func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
+	t.Parallel()
+	s := newTunnelled(t)
+	both := []*harness{s.harness}
+	s.sessions(t, both, "first")
+	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n"})
+	log := func(text string) {
+		t.Helper()
+		if err := s.gpu.AppendLogs(run, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log("one\n")
+	c := s.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: s.name("first"), RunId: run})
+	for len(c.lines) < 1 {
+		if _, err := c.recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watch, err := s.experiments.WatchExperiments(t.Context(), &runicornv1.WatchExperimentsRequest{Viewer: s.name("first")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sessions(t, both)
+	for err == nil {
+		_, err = c.recv()
+	}
+	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	for err = nil; err == nil; {
+		_, err = watch.Recv()
+	}
+	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	log("two\n")
+	s.sessions(t, both, "second")
+	c.connect(s.harness)
+	for len(c.lines) < 2 {
+		if _, err := c.recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.lines[0].GetText() != "one" || c.lines[1].GetText() != "two" || len(c.lines) != 2 {
+		t.Errorf("lines %v", c.lines)
+	}
+}
+
+func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
+	t.Parallel()
+	s := newTunnelled(t)
+	both := []*harness{s.harness, s.replica(t, nil)}
+	s.sessions(t, both, "first")
+	run := s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	c := s.tail(t, &runicornv1.TailMetricsRequest{Viewer: s.name("first"), Filter: &runicornv1.ExperimentFilter{Project: "gpu"}})
+	c.untilPoints(run, 1)
+	s.sessions(t, both)
+	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+	c.connect(both[1])
+	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+	s.sessions(t, both, "second")
+	if err := s.gpu.AppendEvents(run, []byte(metricsLine(2, `"loss": 2`))); err != nil {
+		t.Fatal(err)
+	}
+	c.connect(both[1])
+	c.untilPoints(run, 2)
+	c.want(run, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
+}
+
+// TestTailFilter_OfAllViewersOutlivesASession: runs there wait for the next one,
+// in the same stream and in one that is resumed meanwhile, and those that have
+// ended are not sent again.
+func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
+	t.Parallel()
+	s := newTunnelled(t)
+	both := []*harness{s.harness, s.replica(t, nil)}
+	s.sessions(t, both, "first")
+	add := func() string {
+		return s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
+	}
+	run, ended := add(), add()
+	endWith(t, s.gpu, ended, "finished")
+	req := &runicornv1.TailMetricsRequest{
+		Viewer: allViewers, Filter: &runicornv1.ExperimentFilter{Project: "gpu"}, HeartbeatInterval: durationpb.New(time.Second),
+	}
+	stays, resumes := s.tail(t, req), s.tail(t, req)
+	for _, c := range []*tailClient{stays, resumes} {
+		c.untilPoints(run, 1)
+		c.untilPoints(ended, 1)
+		c.untilEvent("end FINISHED")
+	}
+	s.sessions(t, both)
+	resumes.connect(both[1])
+	for _, c := range []*tailClient{stays, resumes} {
+		c.until(func(m *runicornv1.TailMetricsResponse) bool {
+			h := m.GetHeartbeat()
+			return h.GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING && h.GetLastError() != nil && h.GetFollowedRuns() == 1
+		})
+	}
+	if err := s.gpu.AppendEvents(run, []byte(metricsLine(2, `"loss": 2`))); err != nil {
+		t.Fatal(err)
+	}
+	s.sessions(t, both, "second")
+	for _, c := range []*tailClient{stays, resumes} {
+		c.untilPoints(run, 2)
+		c.want(run, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
+		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat() != nil })
+		c.want(ended, []string{"loss 1 1 at 1001.5"})
+	}
+}
