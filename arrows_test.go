@@ -20,9 +20,9 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A room that is missing here fails the test: say what it may know.
 var arrows = map[string][]string{
 	"clients/python-compat":          {},
-	"cmd/server":                     {"", "gen/runicorn/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpface", "internal/restclient", "internal/runlog", "internal/service"},
+	"cmd/server":                     {"", "gen/runicorn/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpface", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
 	"gen/runicorn/v1":                {},
-	"internal/compat":                {"gen/runicorn/v1"},
+	"internal/compat":                {"gen/runicorn/v1", "internal/panics"},
 	"internal/demoviewer":            {},
 	"internal/downsample":            {},
 	"internal/e2e":                   {},
@@ -30,7 +30,8 @@ var arrows = map[string][]string{
 	"internal/export":                {"internal/downsample", "internal/eventlog"},
 	"internal/faultproxy":            {},
 	"internal/fleet":                 {"internal/restclient"},
-	"internal/httpface":              {"gen/runicorn/v1"},
+	"internal/httpface":              {"gen/runicorn/v1", "internal/panics"},
+	"internal/panics":                {},
 	"internal/realviewer":            {},
 	"internal/restclient":            {"internal/eventlog"},
 	"internal/restclient/operations": {},

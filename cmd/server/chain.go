@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 )
 
@@ -88,15 +88,16 @@ func withoutDeadline(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, ha
 	return handler(srv, ss)
 }
 
-// recovered makes a panic a defect like any other, by the same table.
-func recovered(log *slog.Logger, panics prometheus.Counter) recovery.RecoveryHandlerFuncContext {
+// recovered makes a panic a defect like any other, by the same table. Its value
+// may be the request, with its secrets, and goes nowhere.
+func recovered(log *slog.Logger, count prometheus.Counter) recovery.RecoveryHandlerFuncContext {
 	table := service.UnaryErrors(log)
 	return func(ctx context.Context, p any) error {
-		panics.Inc()
+		count.Inc()
 		method, _ := grpc.Method(ctx)
 		log.ErrorContext(ctx, "panic", slog.String("method", method), slog.String("stack", string(debug.Stack())))
 		_, err := table(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, func(context.Context, any) (any, error) {
-			return nil, fmt.Errorf("panic: %v", p)
+			return nil, panics.Error(p)
 		})
 		return err
 	}

@@ -100,8 +100,11 @@ func TestAPanicIsADefectWithAnIncidentAndNotTheEnd(t *testing.T) {
 	if !strings.Contains(scrape.Body.String(), namespace+"_panics_total 2\n") {
 		t.Error("the panics are not counted")
 	}
-	if !strings.Contains(log.String(), "canary") || !strings.Contains(log.String(), "chain_test.go") {
+	if !strings.Contains(log.String(), "value of type string") || !strings.Contains(log.String(), "chain_test.go") {
 		t.Errorf("the log lacks the panic or its place:\n%s", log)
+	}
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("the log has the value of the panic:\n%s", log)
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 )
 
 // maxBody is the largest body of a request in bytes: an SSH key is 64 KiB at
@@ -98,7 +99,7 @@ func (c *compat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *compat) find(ctx context.Context, w http.ResponseWriter, r *http.Request) (found answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			found, err = nil, fmt.Errorf("panic: %v", p)
+			found, err = nil, panics.Error(p)
 		}
 	}()
 	rt, in, err := match(r)

@@ -93,7 +93,7 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &face{api: api, compat: cfg.Compat, pages: newPages(cfg, document)}
+	f := &face{api: api, compat: cfg.Compat, pages: newPages(cfg, document), log: cfg.Log}
 	return newGuard(cfg, f)
 }
 
@@ -102,11 +102,13 @@ type face struct {
 	api    http.Handler
 	compat http.Handler // may be nil
 	pages  http.Handler
+	log    *slog.Logger
 }
 
 // ServeHTTP chooses by prefix before any http.ServeMux sees the path: that
 // would answer an id of ".." by a redirect instead of refusing it.
 func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer f.rescue(r)
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v1/"):
 		f.api.ServeHTTP(w, r)

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+
+	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+)
+
+// panicking is a RemoteService that panics with the request in its hands.
+type panicking struct {
+	runicornv1.UnimplementedRemoteServiceServer
+	with func(proto.Message) any
+}
+
+func (p *panicking) Connect(_ context.Context, req *runicornv1.ConnectRequest) (*runicornv1.ConnectResponse, error) {
+	panic(p.with(req))
+}
+
+func (p *panicking) StartViewer(_ context.Context, req *runicornv1.StartViewerRequest) (*runicornv1.StartViewerResponse, error) {
+	panic(p.with(req))
+}
+
+func (p *panicking) SaveConnection(_ context.Context, req *runicornv1.SaveConnectionRequest) (*runicornv1.SaveConnectionResponse, error) {
+	panic(p.with(req))
+}
+
+func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
+	t.Parallel()
+	for name, with := range map[string]func(proto.Message) any{
+		"the request":       func(req proto.Message) any { return req },
+		"its text":          func(req proto.Message) any { return prototext.Format(req) },
+		"an error about it": func(req proto.Message) any { return fmt.Errorf("cannot: %w", errors.New(fmt.Sprint(req))) },
+		"a secret": func(req proto.Message) any {
+			return req.(interface{ GetTarget() *runicornv1.SshTarget }).GetTarget().GetPassword()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, httpURL, log := servePanics(t, &panicking{with: with})
+			said := &heard{}
+			said.call(t, conn, httpURL)
+			said.add(log.String())
+			said.want(t, "SERVER_DEFECT", "msg=panic", "secrets_panic_test.go", "value of type")
+		})
+	}
+}
+
+// servePanics serves a RemoteService behind all interceptors and the HTTP side.
+func servePanics(t *testing.T, remote runicornv1.RemoteServiceServer) (conn *grpc.ClientConn, httpURL string, log *output) {
+	t.Helper()
+	validator, err := service.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log = newOutput()
+	logger, m := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), newMetrics()
+	server := grpc.NewServer(chained(chain(chainParts{
+		metrics: m.calls, panics: m.panics, log: logger, deadline: time.Minute, auth: &service.Authorizer{}, validator: validator,
+	}))...)
+	runicornv1.RegisterRemoteServiceServer(server, remote)
+	memory := bufconn.Listen(memoryBuffer)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(memory) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	if conn, err = dialMemory(memory); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shut(t, conn) })
+	face, err := httpface.New(t.Context(), httpface.Config{Conn: conn, OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(face)
+	web.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+	t.Cleanup(web.Close)
+	return conn, web.URL, log
+}

@@ -1,0 +1,21 @@
+// Package panics says what may be told of a panic: what kind of value it had,
+// and never the value. Code that panics may do so with a request in hand, and a
+// request may hold passwords. Where it was, the stack tells, which has no values.
+//
+// It knows nothing of who recovers, and of the other rooms.
+package panics
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// Error makes an error of what recover returned. Only the errors of the runtime
+// itself, such as an index out of range, are told in their own words: these are
+// made of types and numbers.
+func Error(value any) error {
+	if err, ok := value.(runtime.Error); ok {
+		return fmt.Errorf("panic: %w", err)
+	}
+	return fmt.Errorf("panic with a value of type %T", value)
+}
