@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -170,43 +168,6 @@ func (s *remoteStory) loseTheServer(t *testing.T) {
 		}
 		return err
 	})
-}
-
-// waitForSilence connects to a server that never speaks, and asks meanwhile how
-// the Viewer is.
-func (s *remoteStory) waitForSilence(t *testing.T) {
-	if s.ssh {
-		return // it takes up to half a minute, and the same path
-	}
-	ctx := t.Context()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	target := s.login()
-	target.Port = new(portOf(t, "http://"+listener.Addr().String()))
-	health := make(chan runicornv1.ViewerState, 1)
-	asking, stop := context.WithCancel(ctx)
-	go func() {
-		conn, err := listener.Accept()
-		if err != nil {
-			health <- runicornv1.ViewerState_VIEWER_STATE_UNSPECIFIED
-			return
-		}
-		defer conn.Close()
-		got, _ := s.a.viewers.GetViewer(ctx, &runicornv1.GetViewerRequest{Viewer: s.name})
-		health <- got.GetViewer().GetHealth().GetState()
-		<-asking.Done()
-	}()
-	s.want(t, "server accepts, but never speaks", "DeadlineExceeded SSH_TIMEOUT", func() error {
-		_, err := s.connect(t, target)
-		return err
-	})
-	stop()
-	if state := <-health; state != runicornv1.ViewerState_VIEWER_STATE_BUSY {
-		t.Errorf("health during a slow call over SSH: %v, want BUSY", state)
-	}
 }
 
 // wantNoSecrets looks for the secrets of all calls in the logs of the gateways,

@@ -34,6 +34,7 @@ type remoteLab struct {
 	version realviewer.Version
 	ssh     bool // whether the Viewer has the ssh program on its PATH
 	sshd    *sshtest.Server
+	agent   *sshtest.Agent // of the Viewer, without a key at first
 	viewer  *realviewer.Viewer
 	root    string // the storage on the server
 	run     realviewer.Run
@@ -41,6 +42,9 @@ type remoteLab struct {
 	tailed  realviewer.Run
 	unsaid  [][]byte // lines of the tailed run that are not written yet
 }
+
+// otherViewer is a Viewer behind the gateways that never does anything over SSH.
+const otherViewer = "quiet"
 
 // remoteLabs are all generations with the ssh program and without: 0.6.0 and
 // 0.7.2 use it where there is one, and other libraries else.
@@ -85,6 +89,7 @@ func startRemote(t *testing.T) (labs []*remoteLab, a, b *server) {
 		t.Fatal(err)
 	}
 	args := append([]string{"--log-level=debug", "--allow-key-paths", "--health-interval=1s", "--stop-remote-on-drain"}, quickTails...)
+	args = append(args, "--viewer="+otherViewer+"="+lab.Viewer(t, realviewer.V060).URL())
 	for _, l := range labs {
 		args = append(args, fmt.Sprintf("--viewer=%s=%s", l.name, l.viewer.URL()))
 	}
@@ -102,9 +107,12 @@ func (l *remoteLab) start(ctx context.Context, empty string) error {
 	if err := l.writeRun(); err != nil {
 		return err
 	}
-	var options realviewer.Options
+	if l.agent, err = sshtest.StartAgent(ctx); err != nil {
+		return err
+	}
+	options := realviewer.Options{Env: []string{"SSH_AUTH_SOCK=" + l.agent.Socket}}
 	if !l.ssh {
-		options.Env = []string{"PATH=" + empty}
+		options.Env = append(options.Env, "PATH="+empty)
 	}
 	l.viewer, err = realviewer.Start(ctx, install, options)
 	return err
@@ -175,6 +183,9 @@ func (l *remoteLab) close() (err error) {
 	}
 	if l.sshd != nil {
 		err = errors.Join(err, l.sshd.Close())
+	}
+	if l.agent != nil {
+		err = errors.Join(err, l.agent.Close())
 	}
 	return err
 }

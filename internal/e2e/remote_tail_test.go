@@ -87,6 +87,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 		c.wantLog(t, s.tailed.EventFile)
 	}
 	c.wantTable(t, session.GetUrl())
+	s.drainAnother(ctx, t, session)
 	s.disconnect(t)
 }
 

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +56,7 @@ func (s *remoteStory) tell(t *testing.T) {
 	s.leave(t)
 	s.tailThroughSessions(t)
 	s.tryKeys(t)
+	s.useTheAgent(t)
 	s.missTheServer(t)
 	s.keepConnections(t)
 	s.loseTheServer(t)
@@ -151,14 +155,7 @@ func (s *remoteStory) tryPasswords(t *testing.T) {
 	wrong := s.target()
 	wrong.Password = wrongPassword
 	if s.sshd.Password != "" {
-		before := s.sshd.RefusedPasswords()
-		s.want(t, "wrong password", "Unauthenticated SSH_AUTH_FAILED", func() error {
-			_, err := s.connect(t, wrong)
-			return err
-		})
-		if n := s.sshd.RefusedPasswords() - before; n != 1 {
-			t.Errorf("one wrong password was %d login attempts", n)
-		}
+		s.countLogins(t)
 	}
 	s.want(t, "connect", "OK", func() error {
 		answer, err := s.connect(t, s.login())
@@ -260,6 +257,7 @@ func (s *remoteStory) watchTheRun(t *testing.T) {
 		t.Fatalf("the session is %v", session)
 	}
 	s.readThroughBoth(t, viewer)
+	s.takeTheRemotePort(t, start)
 	s.want(t, "start a Viewer, local port of another session", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
 		_, err := start(func(req *runicornv1.StartViewerRequest) { req.LocalPort = new(session.GetLocalPort()) })
 		return err
@@ -282,6 +280,28 @@ func (s *remoteStory) watchTheRun(t *testing.T) {
 		_, err := s.a.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
 		return err
 	})
+}
+
+// takeTheRemotePort starts a Viewer where another one listens on the server,
+// which the Viewers take for the new one. What cleans up there may end whoever
+// has the port, so here that is nobody of the server's account.
+func (s *remoteStory) takeTheRemotePort(t *testing.T, start func(func(*runicornv1.StartViewerRequest)) (*runicornv1.ViewerSession, error)) {
+	if s.sshd.Password == "" {
+		return // the account is the tests' own
+	}
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"status": "ok", "version": "0.6.0", "storage": "/of/another"}`)
+	}))
+	defer other.Close()
+	s.want(t, "start a Viewer, remote port of another Viewer", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
+		_, err := start(func(req *runicornv1.StartViewerRequest) { req.RemotePort = new(portOf(t, other.URL)) })
+		return err
+	})
+	sessions, err := s.a.remote.ListViewerSessions(t.Context(), &runicornv1.ListViewerSessionsRequest{Viewer: s.name})
+	if err != nil || len(sessions.GetSessions()) != 1 { // the one before
+		t.Errorf("it left %v, %v", sessions, err)
+	}
 }
 
 // readThroughBoth reads the run on the server: the list through the replica

@@ -6,7 +6,8 @@
 // The way of a call: Require skips or fails a test where there is no sshd; Start
 // makes the account (account.go), the keys and the configuration (config.go),
 // and a Python that the account can use (python.go), and runs sshd; Kill and
-// Restart are an outage; Logins counts what sshd has logged.
+// Restart are an outage; RefusedPasswords counts what sshd has logged. An Agent
+// (agent.go) holds keys for whoever logs in.
 //
 // It knows nothing of Viewers and of the other rooms. Only tests import it.
 package sshtest

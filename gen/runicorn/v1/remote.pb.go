@@ -115,7 +115,8 @@ type SshTarget struct {
 	PrivateKeyPath string `protobuf:"bytes,6,opt,name=private_key_path,json=privateKeyPath,proto3" json:"private_key_path,omitempty"`
 	// The passphrase of the private key.
 	Passphrase string `protobuf:"bytes,7,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
-	// Whether the Viewer's SSH agent may be used: true if absent.
+	// Whether the Viewer's SSH agent may be used: true if absent. It is the one
+	// that the environment of the Viewer's process names (SSH_AUTH_SOCK).
 	UseAgent      *bool `protobuf:"varint,8,opt,name=use_agent,json=useAgent,proto3,oneof" json:"use_agent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -68,7 +68,12 @@ type RemoteServiceClient interface {
 	// ListConnections lists the SSH connections of a Viewer. Role: admin.
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
 	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to
-	// a minute. Role: admin.
+	// a minute. The tunnel is a login of its own, which not every connection
+	// can make (REMOTE_VIEWER_FAILED): a password always does; with the ssh
+	// program on the Viewer's PATH so does its SSH agent, on 0.7 a key file
+	// without a passphrase, and on 0.5 and without that program a key in any
+	// form. The agent also does on 0.5, but not on 0.6 and 0.7 without the
+	// program. Role: admin.
 	StartViewer(ctx context.Context, in *StartViewerRequest, opts ...grpc.CallOption) (*StartViewerResponse, error)
 	// StopViewer ends a remote Viewer and its tunnel. Role: admin.
 	StopViewer(ctx context.Context, in *StopViewerRequest, opts ...grpc.CallOption) (*StopViewerResponse, error)
@@ -328,7 +333,12 @@ type RemoteServiceServer interface {
 	// ListConnections lists the SSH connections of a Viewer. Role: admin.
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
 	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to
-	// a minute. Role: admin.
+	// a minute. The tunnel is a login of its own, which not every connection
+	// can make (REMOTE_VIEWER_FAILED): a password always does; with the ssh
+	// program on the Viewer's PATH so does its SSH agent, on 0.7 a key file
+	// without a passphrase, and on 0.5 and without that program a key in any
+	// form. The agent also does on 0.5, but not on 0.6 and 0.7 without the
+	// program. Role: admin.
 	StartViewer(context.Context, *StartViewerRequest) (*StartViewerResponse, error)
 	// StopViewer ends a remote Viewer and its tunnel. Role: admin.
 	StopViewer(context.Context, *StopViewerRequest) (*StopViewerResponse, error)
