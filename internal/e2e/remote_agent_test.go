@@ -11,6 +11,9 @@ import (
 func (s *remoteStory) useTheAgent(t *testing.T) {
 	ctx, target := t.Context(), s.target()
 	target.UseAgent = nil // which is true
+	if err := s.agent.Clear(ctx); err != nil {
+		t.Fatal(err)
+	}
 	s.wantConnect(t, "connect, agent without a key", "Unauthenticated SSH_AUTH_FAILED", target)
 	if err := s.agent.Add(ctx, s.sshd.Key); err != nil {
 		t.Fatal(err)
@@ -31,7 +34,7 @@ func (s *remoteStory) useTheAgent(t *testing.T) {
 		return err
 	})
 	s.disconnect(t)
-	if err := s.agent.Clear(ctx); err != nil {
+	if err := s.prepareAgent(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

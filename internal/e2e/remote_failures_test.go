@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
@@ -85,7 +87,13 @@ func (s *remoteStory) missTheServer(t *testing.T) {
 		}
 		return err
 	})
-	s.want(t, "start a Viewer, no runicorn on the server", "FailedPrecondition REMOTE_RUNICORN_MISSING", start)
+	s.want(t, "start a Viewer, no runicorn on the server", "FailedPrecondition REMOTE_RUNICORN_MISSING", func() error {
+		err := start()
+		if command := detailOf[*errdetails.ErrorInfo](err).GetMetadata()["command"]; command != "pip install runicorn" {
+			t.Errorf("the command to install it is %q", command)
+		}
+		return err
+	})
 	s.disconnect(t)
 }
 
@@ -127,8 +135,7 @@ func (s *remoteStory) loseTheServer(t *testing.T) {
 		return answer.GetSession(), err
 	}
 	var session *runicornv1.ViewerSession
-	// 0.6.0 does not give the ssh program the key that it connected with.
-	tunnel := either(s.version == realviewer.V060 && s.ssh, "FailedPrecondition REMOTE_VIEWER_FAILED", "OK")
+	tunnel := either(s.tunnelsByKey() || s.sshd.Password == "", "OK", "FailedPrecondition REMOTE_VIEWER_FAILED")
 	s.want(t, "start a Viewer, key file", tunnel, func() (err error) {
 		target := s.target()
 		target.PrivateKeyPath = s.sshd.Key

@@ -34,7 +34,7 @@ type remoteLab struct {
 	version realviewer.Version
 	ssh     bool // whether the Viewer has the ssh program on its PATH
 	sshd    *sshtest.Server
-	agent   *sshtest.Agent // of the Viewer, without a key at first
+	agent   *sshtest.Agent // of the Viewer
 	viewer  *realviewer.Viewer
 	root    string // the storage on the server
 	run     realviewer.Run
@@ -110,12 +110,28 @@ func (l *remoteLab) start(ctx context.Context, empty string) error {
 	if l.agent, err = sshtest.StartAgent(ctx); err != nil {
 		return err
 	}
+	if err := l.prepareAgent(ctx); err != nil {
+		return err
+	}
 	options := realviewer.Options{Env: []string{"SSH_AUTH_SOCK=" + l.agent.Socket}}
 	if !l.ssh {
 		options.Env = append(options.Env, "PATH="+empty)
 	}
 	l.viewer, err = realviewer.Start(ctx, install, options)
 	return err
+}
+
+// tunnelsByKey says whether a key file that the Viewer connects with is enough
+// for a tunnel: 0.6.0 does not give it to the ssh program.
+func (l *remoteLab) tunnelsByKey() bool { return l.version != realviewer.V060 || !l.ssh }
+
+// prepareAgent has the agent hold the key where no other login of the lab is
+// enough for a tunnel, and nothing else.
+func (l *remoteLab) prepareAgent(ctx context.Context) error {
+	if err := l.agent.Clear(ctx); err != nil || l.sshd.Password != "" || l.tunnelsByKey() {
+		return err
+	}
+	return l.agent.Add(ctx, l.sshd.Key)
 }
 
 // curveLines are the lines of a training.

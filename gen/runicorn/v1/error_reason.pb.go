@@ -141,7 +141,9 @@ const (
 	ErrorReason_ERROR_REASON_SSH_UNREACHABLE ErrorReason = 40
 	// DEADLINE_EXCEEDED: the SSH server, or a command on it, is too slow.
 	ErrorReason_ERROR_REASON_SSH_TIMEOUT ErrorReason = 41
-	// INVALID_ARGUMENT: the SSH key or its passphrase cannot be used.
+	// INVALID_ARGUMENT: the SSH key or its passphrase cannot be used. Where 0.7
+	// logs in by the ssh program it cannot tell an encrypted key file or a wrong
+	// passphrase from a refused login, and says SSH_AUTH_FAILED.
 	ErrorReason_ERROR_REASON_SSH_KEY_INVALID ErrorReason = 42
 	// FAILED_PRECONDITION: the remote Viewer did not come up, or its tunnel did
 	// not.
