@@ -142,7 +142,7 @@ type remoteTail struct {
 }
 
 func newTailer(runID string) *tailer {
-	return &tailer{runID: runID, points: map[string][]string{}, cells: map[place]cell{}}
+	return &tailer{runID: runID, points: pointTexts{}, cells: map[place]cell{}}
 }
 
 // open begins, or goes on, and receives until there are so many steps.

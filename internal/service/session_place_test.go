@@ -267,12 +267,15 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 }
 
 // elsewhere has requests to any machine reach one server.
-type elsewhere struct{ host string }
+type elsewhere struct {
+	http.Transport
+	host string
+}
 
-func (e elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e *elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.Host = e.host
-	return http.DefaultTransport.RoundTrip(r)
+	return e.Transport.RoundTrip(r)
 }
 
 func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
@@ -287,12 +290,11 @@ func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
 		return true
 	})
 	far, err := fleet.New([]fleet.Entry{{Name: "far", URL: "http://workstation.example.org:23300"}},
-		restclient.Config{Transport: elsewhere{strings.TrimPrefix(h.upstreams[0].server.URL, "http://")}})
+		restclient.Config{Transport: &elsewhere{host: strings.TrimPrefix(h.upstreams[0].server.URL, "http://")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(far.Close)
-	t.Cleanup(http.DefaultTransport.(*http.Transport).CloseIdleConnections)
 	got, err := h.replica(t, func(d *Deps) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
 	if err != nil {
 		t.Fatal(err)

@@ -39,17 +39,17 @@ func newAccount(ctx context.Context, home string) (*account, error) {
 	change := exec.CommandContext(ctx, "chpasswd")
 	change.Stdin = strings.NewReader(a.name + ":" + a.password + "\n")
 	if out, err := change.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("chpasswd: %w: %s", err, out), a.close())
+		return nil, errors.Join(fmt.Errorf("chpasswd: %w: %s", err, out), a.close(home))
 	}
 	made, err := user.Lookup(a.name)
 	if err != nil {
-		return nil, errors.Join(err, a.close())
+		return nil, errors.Join(err, a.close(home))
 	}
 	var uidErr, gidErr error
 	a.uid, uidErr = strconv.Atoi(made.Uid)
 	a.gid, gidErr = strconv.Atoi(made.Gid)
 	if err := errors.Join(uidErr, gidErr); err != nil {
-		return nil, errors.Join(err, a.close())
+		return nil, errors.Join(err, a.close(home))
 	}
 	return a, os.Chown(home, a.uid, a.gid)
 }
@@ -62,10 +62,11 @@ func (a *account) rootLogin() string {
 	return "no"
 }
 
-// close removes the account and what it runs.
-func (a *account) close() error {
+// close removes the account and what it runs, or ends what sessions of the
+// present one have left that is about the server's directory.
+func (a *account) close(dir string) error {
 	if !a.own {
-		return nil
+		return killMentioning(a.uid, dir)
 	}
 	var err error
 	if a.uid != 0 {

@@ -52,7 +52,19 @@ func killTree(root int) error {
 }
 
 // killUser kills what runs as a user that was made for a test.
-func killUser(uid int) error {
+func killUser(uid int) error { return killWhere(uid, func(int) bool { return true }) }
+
+// killMentioning kills what runs as a user and has a directory in its command
+// line: of an account that is not of the test's making no more than that.
+func killMentioning(uid int, dir string) error {
+	return killWhere(uid, func(pid int) bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err == nil && pid != os.Getpid() && bytes.Contains(line, []byte(dir))
+	})
+}
+
+// killWhere kills those processes of a user that a test says.
+func killWhere(uid int, isDoomed func(pid int) bool) error {
 	all, err := processes()
 	if err != nil {
 		return err
@@ -63,7 +75,7 @@ func killUser(uid int) error {
 		if err != nil {
 			continue // it has ended
 		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == uint32(uid) { //nolint:gosec // the id of an account
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == uint32(uid) && isDoomed(p.pid) { //nolint:gosec // the id of an account
 			doomed = append(doomed, p.pid)
 		}
 	}

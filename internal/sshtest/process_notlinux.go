@@ -17,3 +17,5 @@ func asUser(int, int) *syscall.SysProcAttr { return nil }
 func killTree(int) error { return errors.ErrUnsupported }
 
 func killUser(int) error { return errors.ErrUnsupported }
+
+func killMentioning(int, string) error { return errors.ErrUnsupported }

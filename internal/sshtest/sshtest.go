@@ -204,7 +204,7 @@ func (s *Server) Kill() error {
 func (s *Server) Close() error {
 	err := s.Kill()
 	if s.account != nil {
-		err = errors.Join(err, s.account.close())
+		err = errors.Join(err, s.account.close(s.Dir))
 	}
 	return errors.Join(err, os.RemoveAll(s.Dir))
 }
