@@ -28,7 +28,14 @@ func TestRemote_OverARealSSHServer(t *testing.T) {
 	var going sync.WaitGroup // all at once, though there may be fewer processors: they mostly wait
 	for _, l := range labs {
 		going.Go(func() {
-			t.Run(l.name, func(t *testing.T) { (&remoteStory{remoteLab: l, a: a, b: b, out: out}).tell(t) })
+			t.Run(l.name, func(t *testing.T) {
+				t.Cleanup(func() {
+					if log := l.sshd.Log(); t.Failed() {
+						t.Logf("the Viewer wrote:\n%s\nsshd wrote:\n%s", l.viewer.Output(), log[max(0, len(log)-8<<10):])
+					}
+				})
+				(&remoteStory{remoteLab: l, a: a, b: b, out: out}).tell(t)
+			})
 		})
 	}
 	going.Wait()
