@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"internal/restclient":            {"internal/eventlog"},
 	"internal/restclient/operations": {},
 	"internal/runlog":                {"internal/eventlog"},
-	"internal/service":               {"gen/runicorn/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/fleet", "internal/restclient", "internal/runlog"},
+	"internal/service":               {"gen/runicorn/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/fleet", "internal/panics", "internal/restclient", "internal/runlog"},
 	"internal/serverproc":            {},
 	"internal/sshtest":               {},
 }

@@ -39,3 +39,21 @@ func TestError_HasNothingOfTheValue(t *testing.T) {
 		})
 	}
 }
+
+func TestMoved_TellsWhereItWas(t *testing.T) {
+	t.Parallel()
+	var moved *Moved
+	func() {
+		defer func() { moved = Move(recover()) }()
+		panicsHere("canary")
+	}()
+	defer func() {
+		got := Error(recover()).Error()
+		if !strings.Contains(got, "panic with a value of type string") || !strings.Contains(got, "panicsHere") || strings.Contains(got, "canary") {
+			t.Errorf("got %q", got)
+		}
+	}()
+	panic(moved)
+}
+
+func panicsHere(value string) { panic(value) }

@@ -1,11 +1,10 @@
 package service
 
 import (
-	"fmt"
-	"runtime/debug"
-
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 )
 
 // apart runs work on a stack of its own, and waits for it.
@@ -18,13 +17,13 @@ import (
 // they are done elsewhere, where they are rare. A panic comes back to the caller,
 // with the place where it was.
 func apart(work func() error) (err error) {
-	var thrown error
+	var thrown *panics.Moved
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				thrown = fmt.Errorf("%v, at\n%s", p, debug.Stack())
+				thrown = panics.Move(p)
 			}
 		}()
 		err = work()
