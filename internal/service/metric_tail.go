@@ -56,10 +56,7 @@ type tailItem struct {
 func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]) error {
 	ctx, stop := s.draining.watch(stream.Context())
 	defer stop()
-	t := &tail{
-		Deps: &s.Deps, req: req, stream: stream, picked: newBatchSelection(req),
-		beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())},
-	}
+	t := newTail(&s.Deps, req, stream)
 	defer t.close(stop)
 	if err := t.begin(ctx); err != nil {
 		return err
@@ -67,6 +64,13 @@ func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream g
 	ctx, forget := endingWith(ctx, t.needed()...)
 	defer forget()
 	return t.run(ctx)
+}
+
+func newTail(d *Deps, req *runicornv1.TailMetricsRequest, stream tailStream) *tail {
+	return &tail{
+		Deps: d, req: req, stream: stream, picked: newBatchSelection(req),
+		beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())},
+	}
 }
 
 // close ends what the tail has begun. The pumps end with the context.
@@ -123,6 +127,11 @@ func (t *tail) step(ctx context.Context) error {
 		}
 		return t.receive(ctx, tailItem{run: r, cursor: r.cursor, item: item, err: err})
 	}
+	return t.stepOfMany(ctx)
+}
+
+// stepOfMany is step of a tail of several runs, or by filter.
+func (t *tail) stepOfMany(ctx context.Context) error {
 	select {
 	case next := <-t.items:
 		return t.receive(ctx, next)
@@ -219,6 +228,12 @@ func (t *tail) heartbeat(ctx context.Context) error {
 	if err := errors.Join(t.tellMissing(), t.refresh(ctx)); err != nil { // nobody else may ask for tunnelled Viewers
 		return err
 	}
+	return t.send(nil, t.health(ctx))
+}
+
+// health is what a heartbeat says. It is put together before it is sent, so that
+// the stack does not hold both at once; see apart.
+func (t *tail) health(ctx context.Context) *runicornv1.TailMetricsResponse {
 	var p pulse
 	followed := int32(0)
 	for _, r := range t.runs {
@@ -240,7 +255,7 @@ func (t *tail) heartbeat(ctx context.Context) error {
 	}
 	h := p.message(ctx)
 	h.FollowedRuns, h.NotFollowedRuns = followed, notFollowed
-	return t.send(nil, &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Heartbeat{Heartbeat: h}})
+	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
 }
 
 // send sends a message about a run, or about the stream where that is nil.
