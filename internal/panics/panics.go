@@ -15,7 +15,7 @@ import (
 // itself, such as an index out of range, are told in their own words: these are
 // made of types and numbers.
 func Error(value any) error {
-	if moved, ok := value.(*Moved); ok {
+	if moved, ok := value.(*MovedError); ok {
 		return moved
 	}
 	if err, ok := value.(runtime.Error); ok {
@@ -24,16 +24,16 @@ func Error(value any) error {
 	return fmt.Errorf("panic with a value of type %T", value)
 }
 
-// Moved is a panic that goes on in another goroutine than the one it came up in,
+// MovedError is a panic that goes on in another goroutine than the one it came up in,
 // and remembers where that was.
-type Moved struct {
+type MovedError struct {
 	err   error
 	stack []byte
 }
 
 // Move makes one of what recover returned, in the goroutine that panicked. The
 // other one panics with it.
-func Move(value any) *Moved { return &Moved{err: Error(value), stack: debug.Stack()} }
+func Move(value any) *MovedError { return &MovedError{err: Error(value), stack: debug.Stack()} }
 
 // Error has nothing of the value either.
-func (m *Moved) Error() string { return fmt.Sprintf("%v, at\n%s", m.err, m.stack) }
+func (m *MovedError) Error() string { return fmt.Sprintf("%v, at\n%s", m.err, m.stack) }

@@ -40,9 +40,9 @@ func TestError_HasNothingOfTheValue(t *testing.T) {
 	}
 }
 
-func TestMoved_TellsWhereItWas(t *testing.T) {
+func TestMovedError_TellsWhereItWas(t *testing.T) {
 	t.Parallel()
-	var moved *Moved
+	var moved *MovedError
 	func() {
 		defer func() { moved = Move(recover()) }()
 		panicsHere("canary")

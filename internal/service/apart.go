@@ -17,7 +17,7 @@ import (
 // they are done elsewhere, where they are rare. A panic comes back to the caller,
 // with the place where it was.
 func apart(work func() error) (err error) {
-	var thrown *panics.Moved
+	var thrown *panics.MovedError
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
