@@ -110,10 +110,11 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	return theirs.Seconds() / took.Seconds(), nil
 }
 
-// settle waits until the last step has come to every tail.
+// settle waits until the last step has come to every tail. Where the share of a
+// Viewer is too small for all of its runs, their turns are half a minute apart.
 func settle(c *crowd, first, n int) error {
 	var err error
-	for range 100 {
+	for range 900 {
 		if err = c.check(first, n); err == nil {
 			return nil
 		}
