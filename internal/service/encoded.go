@@ -4,6 +4,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Encoded is a message in its wire form, in two parts: what all receivers of a
@@ -15,6 +16,14 @@ import (
 // compressed or not once and for all, whatever the next stream has agreed on.
 type Encoded struct {
 	shared, own []byte
+}
+
+// withToken is a shared message of a tail with the token of one stream.
+func withToken(shared []byte, token *tailToken) *Encoded {
+	const tokenField = 1 // resume_token of TailMetricsResponse and of TailLogsResponse
+	text := token.String()
+	own := protowire.AppendTag(make([]byte, 0, len(text)+4), tokenField, protowire.BytesType)
+	return &Encoded{shared: shared, own: protowire.AppendString(own, text)}
 }
 
 // Codec is the codec of our server: protobuf's, which also knows Encoded. The

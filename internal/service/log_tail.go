@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
@@ -161,11 +160,8 @@ func (t *logTail) heartbeat(ctx context.Context) error {
 // batch sends lines. All streams share their wire form.
 func (t *logTail) batch(batch *runlog.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
-	const tokenField = 1 // TailLogsResponse.resume_token
-	token := t.token().String()
-	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
 	t.beat.sent()
-	return t.stream.SendMsg(&Encoded{shared: shared, own: protowire.AppendString(own, token)})
+	return t.stream.SendMsg(withToken(shared, t.token()))
 }
 
 // encode makes the wire form of a batch, but for the token.

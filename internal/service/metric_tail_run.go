@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -161,10 +160,7 @@ func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
 	if t.isSingle() { // the token is in it
 		return t.sendEncoded(&Encoded{shared: shared})
 	}
-	const tokenField = 1 // TailMetricsResponse.resume_token
-	token := t.token().String()
-	own := protowire.AppendTag(make([]byte, 0, len(token)+4), tokenField, protowire.BytesType)
-	return t.sendEncoded(&Encoded{shared: shared, own: protowire.AppendString(own, token)})
+	return t.sendEncoded(withToken(shared, t.token()))
 }
 
 // sharedKey is the same for tails whose messages of a batch have the same bytes
