@@ -53,8 +53,8 @@ type Config struct {
 	StopRemoteOnDrain bool     `group:"Authority" help:"Stop the remote Viewers that this server has started when it ends, within 5s after its calls."`
 
 	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a run whose status is terminal must be at rest before its tail ends."`
-	PollMin              time.Duration `group:"Live streams" default:"500ms" help:"Least time between two looks at a followed run."`
-	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest time between two looks at a followed run that is at rest."`
+	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Least time between two looks at a followed run."`
+	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest time between two looks at a followed run. One at rest is looked at again after a tenth of the time for which it has been."`
 	TailUnreachableAfter time.Duration `group:"Live streams" default:"10m" help:"How long a Viewer may fail before its tails end with UNAVAILABLE. 0 is never."`
 	TailBytes            byteSize      `group:"Live streams" default:"128MiB" help:"Memory for the newest parts of followed logs; clients that fall behind them are served from the Viewer again."`
 	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are held to be merged or thinned; beyond it such calls are refused."`

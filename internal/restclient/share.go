@@ -10,11 +10,20 @@ import (
 // Background work is everything that nobody waits for at this moment: the
 // polls of the scheduler, refreshed lists, health. It is marked in the
 // context, waits behind foreground calls at the gate, and takes at most
-// Config.Share of the Viewer's time: a call that cost the Viewer 100 ms is
-// followed by 400 ms without background work when the share is a fifth.
+// Config.Share of the Viewer's time: calls that cost the Viewer 100 ms are
+// followed by 400 ms without background work when the share is a fifth. What was
+// not used of it in the last seconds is kept, so that a quiet Viewer may be asked
+// a few things at once.
 
-// maxCostKeys bounds the remembered costs; the oldest knowledge goes first.
-const maxCostKeys = 4096
+const (
+	// maxCostKeys bounds the remembered costs; the oldest knowledge goes first.
+	maxCostKeys = 4096
+	// keptShare is for how long the share is kept. A Viewer that was just started
+	// needs a quarter of a second to describe its routes for the first time, and
+	// for all that is asked of it meanwhile: with nothing kept, the first tail
+	// would pay for that with seconds without points.
+	keptShare = 3 * time.Second
+)
 
 type backgroundKey struct{}
 
@@ -74,7 +83,7 @@ func (c *Client) ForgetCost(key string) {
 type ledger struct {
 	share float64
 	mu    sync.Mutex
-	next  time.Time // all booked work is paid for at that time
+	next  time.Time // all booked work is paid for at that time, which may be past
 	costs map[string]time.Duration
 }
 
@@ -94,9 +103,13 @@ func (l *ledger) earliest(now time.Time) time.Time {
 func (l *ledger) book(key string) (start time.Time, booked time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	start = l.earliest(time.Now())
+	now := time.Now()
+	start = l.earliest(now)
 	booked = l.costs[key]
-	l.next = start.Add(l.price(booked))
+	if kept := now.Add(-keptShare); l.next.Before(kept) {
+		l.next = kept
+	}
+	l.next = l.next.Add(l.price(booked))
 	return start, booked
 }
 

@@ -27,6 +27,7 @@ func TestBackground_TakesItsShareOfTheViewer(t *testing.T) {
 			c := bubbleClient(t, slowViewer(cost), func(cfg *Config) { cfg.Share = share })
 			var spent time.Duration
 			start := time.Now()
+			c.ledger.next = start // nothing is kept
 			for _, key := range []string{"a", "b", "a", "c", "a", "b", "d", "a", "b", "c", "a", "a"} {
 				if err := c.Background(t.Context(), key, func(ctx context.Context) error {
 					spent += cost
@@ -57,6 +58,7 @@ func TestBackground_ManyAtOnceTakeTheSameShare(t *testing.T) {
 			t.Errorf("cost %v, want %v", got, cost)
 		}
 		start := time.Now()
+		c.ledger.next = start.Add(4 * cost) // as if nothing had been kept before the first one
 		var wg sync.WaitGroup
 		for range calls {
 			wg.Go(func() {
@@ -70,6 +72,39 @@ func TestBackground_ManyAtOnceTakeTheSameShare(t *testing.T) {
 			t.Errorf("took %v, want about %v", got, want)
 		}
 	})
+}
+
+func TestBackground_TheShareIsKeptForAMoment(t *testing.T) {
+	tests := []struct {
+		name  string
+		quiet time.Duration
+		calls int // that need not wait
+	}{
+		{"of a client that was just made", 0, 8},
+		{"after a second", time.Second, 3},
+		{"after a minute, no more than in the beginning", time.Minute, 8},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := bubbleClient(t, slowViewer(100*time.Millisecond))
+				if tt.quiet > 0 {
+					c.ledger.next = time.Now()
+				}
+				time.Sleep(tt.quiet) //nolint:forbidigo // the bubble's clock
+				calls := 0
+				for ; !c.EarliestStart().After(time.Now()) && calls < 100; calls++ {
+					err := c.Background(t.Context(), "k", func(ctx context.Context) error { _, err := c.Health(ctx); return err })
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if calls != tt.calls {
+					t.Errorf("%d calls need not wait, want %d", calls, tt.calls)
+				}
+			})
+		})
+	}
 }
 
 func TestBackground_GivingUpCostsNothing(t *testing.T) {

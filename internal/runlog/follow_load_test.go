@@ -67,6 +67,43 @@ func TestFollow_CostsTheViewerWhatOneCosts(t *testing.T) {
 	}
 }
 
+func TestFollow_PointsAreLateByATenthOfThePauseBeforeThem(t *testing.T) {
+	tests := []struct {
+		pause, late time.Duration
+		requests    int // in the pause, those for the status included
+	}{
+		{500 * time.Millisecond, 200 * time.Millisecond, 3},
+		{time.Second, 200 * time.Millisecond, 6},
+		{3 * time.Second, 330 * time.Millisecond, 15},
+		{20 * time.Second, 2200 * time.Millisecond, 34},
+		{5 * time.Minute, 5 * time.Second, 95},
+	}
+	for _, tt := range tests {
+		t.Run(tt.pause.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newLiveSource(lines(0, 10))
+				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
+				c.spend(time.Second)
+				for n := 10; n < 20; n++ {
+					src.append(lines(n, 1))
+					written := time.Now()
+					for len(c.points) == n {
+						c.takeNext(tt.pause)
+					}
+					if late := time.Since(written); n > 10 && late > tt.late {
+						t.Errorf("%v after a pause of %v, want %v at most", late, tt.pause, tt.late)
+					}
+					src.counts()
+					c.spend(tt.pause - time.Since(written))
+					if requests, _ := src.counts(); requests > tt.requests {
+						t.Errorf("%d requests in a pause of %v, want %d at most", requests, tt.pause, tt.requests)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestFollow_LateComersShareTheHistory(t *testing.T) {
 	const n, clients = 40_000, 50
 	synctest.Test(t, func(t *testing.T) {

@@ -16,8 +16,8 @@ type HubConfig struct {
 	MaxBytes, MaxRunBytes int64
 	// HistoryBytes bounds the parsed history that late cursors share: 64 MiB if 0.
 	HistoryBytes int64
-	// MinInterval and MaxInterval bound the time between two looks at a run: half
-	// a second and 5 s if 0.
+	// MinInterval and MaxInterval bound the time between two looks at a run: 0.2 s
+	// and 5 s if 0.
 	MinInterval, MaxInterval time.Duration
 	// EndGrace is how long a log must be at rest before its run has ended: 5 s
 	// if 0.
@@ -98,7 +98,7 @@ type HubStats struct {
 func NewHub(cfg HubConfig) *Hub {
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 128<<20)
 	cfg.MaxRunBytes = cmp.Or(cfg.MaxRunBytes, 16<<20)
-	cfg.MinInterval = cmp.Or(cfg.MinInterval, time.Second/2)
+	cfg.MinInterval = cmp.Or(cfg.MinInterval, time.Second/5)
 	cfg.MaxInterval = max(cmp.Or(cfg.MaxInterval, 5*time.Second), cfg.MinInterval)
 	cfg.EndGrace = cmp.Or(cfg.EndGrace, 5*time.Second)
 	cfg.Unreachable = cmp.Or(cfg.Unreachable, 10*time.Minute)

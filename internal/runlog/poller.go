@@ -20,44 +20,51 @@ const (
 	statusAge   = 2 * time.Second
 	statusLate  = 15 * time.Second
 	statusCosts = 20
-	// patience is how often a run must not be there to be gone: the Viewer moves
-	// folders while it answers.
+	// quietPart is the part of a log's quiet time after which it is looked at
+	// again: what comes after a pause is late by a tenth of that at most.
+	quietPart = 10
+	// moment is how long a Viewer may need from one state of a log to the next: it
+	// moves folders, and a file is written to, while it answers. What is seen in
+	// between is looked at again after it.
+	moment = time.Second / 2
+	// patience is how often a run must not be there to be gone.
 	patience = 2
 )
 
-// errLater asks for another look soon: what was seen may have been a moment
+// errLater asks for another look in a moment: what was seen may have been
 // between two states of the file.
 var errLater = errors.New("the log is to be looked at again")
 
 // poller fills one journal. It belongs to the journal's goroutine.
 type poller struct {
-	j        *journal
-	cfg      *HubConfig
-	file     file  // of a log that is read by ranges
-	table    table // of one that is a merged table
-	pump     *pump // of a text log that is a stream
-	interval time.Duration
+	j     *journal
+	cfg   *HubConfig
+	file  file  // of a log that is read by ranges
+	table table // of one that is a merged table
+	pump  *pump // of a text log that is a stream
 
-	asked    time.Time // when the last look began
-	grewAt   time.Time // when the log was last seen to have grown
-	statusAt time.Time // when the status was asked for, as it is known now
-	lastGood time.Time // when a look last succeeded, or the poller began
-	failures int       // looks that have failed since
-	gone     int       // of which so many said that there is no such run
-	isReplay bool      // what the last look has read was in the log before
+	asked    time.Time     // when the last look began
+	grewAt   time.Time     // when the log was last seen to have grown
+	quietAt  time.Time     // the same, or when the poller began
+	statusAt time.Time     // when the status was asked for, as it is known now
+	lastGood time.Time     // when a look last succeeded, or the poller began
+	failures int           // looks that have failed since
+	gone     int           // of which so many said that there is no such run
+	least    time.Duration // between the last look and the next, even if a cursor has cause to ask
+	isReplay bool          // what the last look has read was in the log before
 	wasThere bool
 	// extra is how many requests the last look made beyond the one it may.
 	extra int
 }
 
 func newPoller(j *journal) *poller {
-	return &poller{j: j, cfg: &j.hub.cfg, interval: j.hub.cfg.MinInterval}
+	return &poller{j: j, cfg: &j.hub.cfg}
 }
 
 // run looks at the run until the journal has no cursor, the run is gone, or the
 // Viewer has been unreachable for too long.
 func (p *poller) run() {
-	p.lastGood = time.Now()
+	p.lastGood, p.quietAt = time.Now(), time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -67,7 +74,7 @@ func (p *poller) run() {
 		case isSuspect := <-p.j.kick:
 			p.file.isSuspect = p.file.isSuspect || isSuspect
 			p.table.isSuspect = p.table.isSuspect || isSuspect
-			if wait := p.cfg.MinInterval - time.Since(p.asked); wait > 0 {
+			if wait := p.least - time.Since(p.asked); wait > 0 {
 				timer.Reset(wait)
 				continue
 			}
@@ -83,6 +90,7 @@ func (p *poller) run() {
 
 // look looks at the run once and says when to do so again.
 func (p *poller) look() (wait time.Duration, isOver bool) {
+	p.least = p.cfg.MinInterval
 	hasGrown, err := p.ask()
 	switch {
 	case p.j.ctx.Err() != nil:
@@ -108,6 +116,7 @@ func (p *poller) ask() (hasGrown bool, err error) {
 	})
 	if hasGrown {
 		p.grewAt = time.Now()
+		p.quietAt = p.grewAt
 		if !p.isReplay {
 			p.j.grow()
 		}
@@ -185,19 +194,16 @@ func (p *poller) conclude(statusAt time.Time) error {
 }
 
 // rest is how long to wait after a look that went well: short while the log
-// grows, longer when it is at rest, and no longer than the grace has still to run.
+// grows, longer the longer it is at rest, and no longer than the grace has still
+// to run.
 func (p *poller) rest(hasGrown bool) time.Duration {
-	if hasGrown {
-		p.interval = p.cfg.MinInterval
-	} else {
-		p.interval = min(p.interval*3/2, p.cfg.MaxInterval)
-	}
-	p.interval = max(p.interval, p.table.interval())
+	interval := min(max(time.Since(p.quietAt)/quietPart, p.cfg.MinInterval), p.cfg.MaxInterval)
+	interval = max(interval, p.table.interval())
 	p.j.mu.RLock()
 	isEnding := p.j.status.HasEnded && !p.j.hasEnded && !p.grewAt.After(p.statusAt)
 	isBehind := hasGrown && !p.j.isAtEnd
 	p.j.mu.RUnlock()
-	wait := p.interval
+	wait := interval
 	switch {
 	case isBehind:
 		wait = 0
@@ -205,14 +211,14 @@ func (p *poller) rest(hasGrown bool) time.Duration {
 		wait = min(wait, max(p.cfg.EndGrace-time.Since(p.grewAt), p.cfg.MinInterval))
 	}
 	wait += time.Duration(p.extra) * wait
-	p.j.pace(max(wait, p.interval))
+	p.j.pace(max(wait, interval))
 	return wait
 }
 
 // suffer decides what becomes of a look that has failed.
 func (p *poller) suffer(err error) (wait time.Duration, isOver bool) {
 	if errors.Is(err, errLater) {
-		return p.cfg.MinInterval, false
+		return p.hesitate(), false
 	}
 	p.file.isSuspect, p.table.isSuspect = true, true
 	if isTooLong(err) {
@@ -229,7 +235,6 @@ func (p *poller) suffer(err error) (wait time.Duration, isOver bool) {
 	p.failures++
 	wait = min(p.cfg.MinInterval<<min(p.failures-1, steep), p.cfg.MaxInterval)
 	wait = max(wait, retryAfter)
-	p.interval = p.cfg.MinInterval // when it answers again there is something to catch up with
 	p.j.pace(wait)
 	return wait, false
 }
@@ -246,5 +251,11 @@ func (p *poller) miss() (wait time.Duration, isOver bool) {
 		p.j.finish(EndDeleted, nil)
 		return 0, true
 	}
-	return p.cfg.MinInterval, false
+	return p.hesitate(), false
+}
+
+// hesitate is how long to wait after a look that may have come between two states.
+func (p *poller) hesitate() time.Duration {
+	p.least = max(p.least, moment)
+	return p.least
 }
