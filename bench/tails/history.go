@@ -17,10 +17,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
+var sixMetrics = []string{"loss", "accuracy", "lr", "grad", "val/loss", "val/accuracy"}
+
 // history measures StreamMetrics of a large run against the Viewer's table,
 // and the server's health meanwhile.
 func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
-	run, r, err := liveRig(ctx, b, "history", realviewer.V060, *bigRows, "loss", "accuracy", "lr", "grad", "val/loss", "val/accuracy")
+	run, r, err := liveRig(ctx, b, "history", realviewer.V060, *bigRows, sixMetrics...)
 	if err != nil {
 		return err
 	}
