@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -31,9 +32,7 @@ func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	watch := r.WatchHealth(ctx)
 	first, whole, points, err := stream(ctx, r, run.RunID)
-	health := watch()
 	if err != nil {
 		return err
 	}
@@ -43,7 +42,19 @@ func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	}
 	fmt.Fprintf(out, "  StreamMetrics of %d rows x 6 metrics on 0.6.0: first batch %v, %d points in %v, server RSS +%d MiB (goal: 64)\n",
 		*bigRows, first.Round(time.Millisecond), points, whole.Round(time.Millisecond), (peak-idle)/mib)
-	fmt.Fprintf(out, "    health of the server meanwhile: p99 %v of %d (goal: 50ms)\n", rig.Quantile(health, 0.99).Round(time.Microsecond), len(health))
+	for _, n := range []int{1, 8} {
+		watch := r.WatchHealth(ctx)
+		var all errgroup.Group
+		for range n {
+			all.Go(func() error { _, _, _, err := stream(ctx, r, run.RunID); return err })
+		}
+		err := all.Wait()
+		health := watch()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "    health of the server while %d such streams run: p99 %v of %d (goal: 50ms)\n", n, rig.Quantile(health, 0.99).Round(time.Microsecond), len(health))
+	}
 	ttfb, table, err := tableTimes(ctx, r.Viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step")
 	if err != nil {
 		return err

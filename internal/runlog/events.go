@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 const (
@@ -98,7 +98,7 @@ func (u *updater) follow(ctx context.Context, part *Part) (rest []byte, err erro
 			return nil, err
 		}
 	}
-	return u.run.feed(part.Body, part.Size-u.run.mark.next)
+	return u.run.feed(processor.TurnOf(ctx), part.Body, part.Size-u.run.mark.next)
 }
 
 // arrive shows the run once the end of its file was reached.
@@ -115,15 +115,14 @@ func (u *updater) arrive(part *Part, asked time.Time) {
 // feed puts what comes into the run, chunk by chunk, and returns what stands
 // behind the last newline. About so many bytes are expected, fewer than none if
 // nobody knows.
-func (r *run) feed(body io.Reader, expected int64) (rest []byte, err error) {
+func (r *run) feed(turn *processor.Turn, body io.Reader, expected int64) (rest []byte, err error) {
 	r.mark.interrupt()
 	const some = 512 // room for the end to show, and for what was not expected
 	chunk, whole := make([]byte, 0, some+max(0, min(expected, firstChunk))), r.mark.next+expected
 	for {
 		n, err := fill(body, chunk)
 		chunk = chunk[:n]
-		runtime.Gosched() // parsing has no pause of its own, and short calls wait for no chunk but this
-		taken, takeErr := r.take(chunk, whole)
+		taken, takeErr := r.take(turn, chunk, whole)
 		switch {
 		case takeErr != nil:
 			return nil, takeErr
@@ -162,7 +161,7 @@ func room(chunk, rest []byte) []byte {
 // take parses the complete lines of a chunk of a file of about so many bytes,
 // and says how many bytes they had.
 // The lock is held for the parsing only, never while bytes are awaited.
-func (r *run) take(chunk []byte, whole int64) (int, error) {
+func (r *run) take(turn *processor.Turn, chunk []byte, whole int64) (taken int, err error) {
 	if r.mark.isOpen && len(chunk) > 0 {
 		if chunk[0] != '\n' {
 			return 0, errOtherLog // the line goes on: it is not what it was taken for
@@ -171,13 +170,24 @@ func (r *run) take(chunk []byte, whole int64) (int, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	taken, err := r.parser.Parse(chunk, r.mark.next, eventlog.Handler{Row: r.put})
-	r.mark.advance(chunk[:taken])
-	r.view.Table.Expect(r.mark.next, whole)
-	if r.isShown {
-		r.settle()
-	}
+	err = inTurn(turn, len(chunk), func() error {
+		taken, err = r.parser.Parse(chunk, r.mark.next, eventlog.Handler{Row: r.put})
+		r.mark.advance(chunk[:taken])
+		r.view.Table.Expect(r.mark.next, whole)
+		if r.isShown {
+			r.settle()
+		}
+		return err
+	})
 	return taken, err
+}
+
+// inTurn does what takes long in its turn: the parsing of a few lines does not.
+func inTurn(turn *processor.Turn, bytes int, work func() error) error {
+	if bytes < 4*firstChunk {
+		return work()
+	}
+	return turn.Do(work)
 }
 
 // finish decides about what stands behind the last newline: it counts if it is

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // errCutShort says that a log ended before the size that it had at the start.
@@ -29,7 +30,7 @@ type Streamed struct {
 // is read by its merged table. An error, that of put included, means that points
 // are missing; there is no other sign and no other reason.
 func Stream(ctx context.Context, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (Streamed, error) {
-	s := &streamer{src: src, batch: eventlog.NewBatch(selection), put: put}
+	s := &streamer{turn: processor.TurnOf(ctx), src: src, batch: eventlog.NewBatch(selection), put: put}
 	s.done.Origin = FromEventLog
 	err := s.readEvents(ctx)
 	if errors.Is(err, ErrNoEvents) && s.done.Batches == 0 {
@@ -44,6 +45,7 @@ func Stream(ctx context.Context, src Source, selection eventlog.Selection, put f
 
 // streamer is one Stream.
 type streamer struct {
+	turn   *processor.Turn
 	src    Source
 	parser eventlog.Parser
 	batch  *eventlog.Batch
@@ -78,7 +80,11 @@ func (s *streamer) follow(part *Part) (rest []byte, offset int64, err error) {
 		n, fillErr := fill(body, chunk)
 		chunk = chunk[:n]
 		read += int64(n - before)
-		taken, err := s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.row})
+		var taken int
+		err := inTurn(s.turn, len(chunk), func() (err error) {
+			taken, err = s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.row})
+			return err
+		})
 		offset += int64(taken)
 		s.done.Counts = s.parser.Counts()
 		switch {
@@ -146,7 +152,7 @@ func (s *streamer) flush() error {
 	}
 	s.done.Points += int64(n)
 	s.done.Batches++
-	err := s.put(s.batch.Series())
+	err := s.turn.Outside(func() error { return s.put(s.batch.Series()) })
 	s.batch.Reset()
 	s.bytes = 0
 	return err

@@ -9,6 +9,7 @@ import (
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // exportStream is where an export goes.
@@ -16,7 +17,7 @@ type exportStream = grpc.ServerStreamingServer[runicornv1.ExportExperimentRespon
 
 // ExportExperiment sends experiments as one file.
 func (s *experimentService) ExportExperiment(req *runicornv1.ExportExperimentRequest, stream exportStream) error {
-	ctx := stream.Context()
+	ctx := processor.With(stream.Context(), s.gate)
 	j, err := s.newExport(ctx, req)
 	if err != nil {
 		return err
@@ -24,7 +25,8 @@ func (s *experimentService) ExportExperiment(req *runicornv1.ExportExperimentReq
 	if err := j.describe(ctx); err != nil {
 		return err
 	}
-	return j.send(ctx, newExportSender(stream))
+	to := newExportSender(stream, j.turn)
+	return j.turn.Do(func() error { return j.send(ctx, to) })
 }
 
 // exportFormats are the formats of the contract.
@@ -43,6 +45,7 @@ var exportFormats = map[runicornv1.ExportFormat]export.Format{
 // exporter is one export. It belongs to the goroutine of its call.
 type exporter struct {
 	*experimentService
+	turn      *processor.Turn // held while the export is made, and given back for all that waits
 	targets   []target
 	runs      []*export.Run // of the targets, in their order
 	format    export.Format
@@ -58,7 +61,7 @@ type exporter struct {
 // newExport reads the request. A run that is named twice is exported once.
 func (s *experimentService) newExport(ctx context.Context, req *runicornv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
-		experimentService: s, format: exportFormats[req.GetFormat()], layout: export.Wide,
+		experimentService: s, turn: processor.TurnOf(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
 		selection: metricSelection(req), withMedia: req.GetIncludeMedia(),
 	}
 	if req.GetLayout() == runicornv1.ExportLayout_EXPORT_LAYOUT_LONG {
@@ -126,7 +129,7 @@ func (j *exporter) sendPoints(ctx context.Context, to *exportSender) error {
 	}
 	for i, t := range j.targets {
 		run := j.runs[i]
-		err := readEvents(ctx, t, eventlog.Handler{
+		err := readEvents(ctx, j.turn, t, eventlog.Handler{
 			Row:   func(row *eventlog.Row) error { return points.WriteRow(run, row) },
 			Media: func(m *eventlog.Media) error { return points.WriteMedia(run, m) },
 		})

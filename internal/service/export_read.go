@@ -11,6 +11,7 @@ import (
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -35,6 +36,7 @@ const (
 // when it was opened: what a live run adds meanwhile is not in it.
 type partReader struct {
 	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
+	turn *processor.Turn // given back while the Viewer is waited for
 	t    target
 	file restclient.RunFile
 
@@ -47,16 +49,22 @@ type partReader struct {
 }
 
 // openFile opens a file of a run. errNoFile says that it has none such.
-func openFile(ctx context.Context, t target, file restclient.RunFile) (*partReader, error) {
-	r := &partReader{ctx: ctx, t: t, file: file, end: -1}
-	part, err := t.Client.ReadFile(ctx, t.runID, file, 0, partSize)
+func openFile(ctx context.Context, turn *processor.Turn, t target, file restclient.RunFile) (r *partReader, err error) {
+	r = &partReader{ctx: ctx, turn: turn, t: t, file: file, end: -1}
+	err = turn.Outside(r.open)
+	return r, err
+}
+
+// open reads the first part.
+func (r *partReader) open() error {
+	part, err := r.t.Client.ReadFile(r.ctx, r.t.runID, r.file, 0, partSize)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch part.State {
 	case restclient.FileWhole:
 		r.body, r.rest = part, part
-		return r, nil
+		return nil
 	case restclient.FileRanged:
 		r.end = part.Size
 		err = r.take(part, 0)
@@ -67,25 +75,26 @@ func openFile(ctx context.Context, t target, file restclient.RunFile) (*partRead
 			err = errWithheld
 		}
 	default:
-		err = runSource{t}.gone()
+		err = runSource{r.t}.gone()
 	}
-	return r, errors.Join(err, part.Close())
+	return errors.Join(err, part.Close())
 }
 
 // Read reads what is there of the part at hand, or the next one.
-func (r *partReader) Read(b []byte) (int, error) {
+func (r *partReader) Read(b []byte) (n int, err error) {
 	if r.body != nil {
-		return r.body.Read(b)
+		err = r.turn.Outside(func() (err error) { n, err = r.body.Read(b); return err })
+		return n, err
 	}
 	for len(r.part) == 0 {
 		if r.next >= r.end {
 			return 0, io.EOF
 		}
-		if err := r.fetch(); err != nil {
+		if err := r.turn.Outside(r.fetch); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(b, r.part)
+	n = copy(b, r.part)
 	r.part = r.part[n:]
 	return n, nil
 }
@@ -150,8 +159,8 @@ func (r *partReader) Close() error {
 
 // readEvents reads a run's event file from its beginning, in constant memory.
 // A run that has none has logged nothing.
-func readEvents(ctx context.Context, t target, h eventlog.Handler) (err error) {
-	file, err := openFile(ctx, t, restclient.FileEvents)
+func readEvents(ctx context.Context, turn *processor.Turn, t target, h eventlog.Handler) (err error) {
+	file, err := openFile(ctx, turn, t, restclient.FileEvents)
 	if errors.Is(err, errNoFile) {
 		return nil
 	}
@@ -172,7 +181,7 @@ func readEvents(ctx context.Context, t target, h eventlog.Handler) (err error) {
 		held, base = held-used, base+int64(used)
 		switch {
 		case readErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
-			return lastLine(ctx, t, &parser, buf[:held], base, h)
+			return lastLine(ctx, turn, t, &parser, buf[:held], base, h)
 		case readErr != nil:
 			return readErr
 		case held == len(buf):
@@ -183,7 +192,7 @@ func readEvents(ctx context.Context, t target, h eventlog.Handler) (err error) {
 
 // lastLine takes what stands behind the last newline: it counts if it is
 // complete and nothing will follow.
-func lastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
+func lastLine(ctx context.Context, turn *processor.Turn, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
 	if len(rest) == 0 {
 		return nil
 	}
@@ -191,9 +200,11 @@ func lastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byt
 	if isWhole, err := judge.Finish(rest, base, eventlog.Handler{}); err != nil || !isWhole {
 		return lineTooLong(t, err)
 	}
-	if hasEnded, err := (runSource{t}).HasEnded(ctx); err != nil || !hasEnded {
+	hasEnded := false
+	err := turn.Outside(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
+	if err != nil || !hasEnded {
 		return err
 	}
-	_, err := parser.Finish(rest, base, h)
+	_, err = parser.Finish(rest, base, h)
 	return lineTooLong(t, err)
 }

@@ -4,9 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
-	"runtime"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // exportSender sends a file as header, chunks and trailer. The header goes out
@@ -14,6 +14,7 @@ import (
 // begun file. It belongs to one goroutine.
 type exportSender struct {
 	stream exportStream
+	turn   *processor.Turn        // of the export
 	header *runicornv1.FileHeader // until it is sent
 	chunk  []byte
 	size   int64
@@ -21,8 +22,8 @@ type exportSender struct {
 	err    error // the first failure: nothing is sent after it
 }
 
-func newExportSender(stream exportStream) *exportSender {
-	return &exportSender{stream: stream, sum: sha256.New()}
+func newExportSender(stream exportStream, turn *processor.Turn) *exportSender {
+	return &exportSender{stream: stream, turn: turn, sum: sha256.New()}
 }
 
 // begin says what file follows.
@@ -50,7 +51,6 @@ func (s *exportSender) Write(b []byte) (int, error) {
 
 // flush sends what was collected, after the header.
 func (s *exportSender) flush() {
-	runtime.Gosched() // an export computes without a pause; short calls must not wait until it is preempted
 	if s.header != nil {
 		s.send(&runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Header{Header: s.header}})
 		s.header = nil
@@ -66,7 +66,7 @@ func (s *exportSender) flush() {
 
 func (s *exportSender) send(message *runicornv1.ExportExperimentResponse) {
 	if s.err == nil {
-		s.err = s.stream.Send(message)
+		s.err = s.turn.Outside(func() error { return s.stream.Send(message) })
 	}
 }
 

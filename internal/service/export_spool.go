@@ -8,13 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // maxMergedExports is how many exports of merged tables a process makes at
@@ -50,7 +50,7 @@ func (j *exporter) sendSpooled(ctx context.Context, to *exportSender, write func
 		return err
 	}
 	defer release()
-	out := &spool{}
+	out := &spool{turn: j.turn}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	schema, err := write(ctx, out)
 	if err != nil {
@@ -72,6 +72,7 @@ const maxSpooledMemory = 4 << 20
 // spool holds a file while it is made: in memory, and in a temporary file from
 // maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
 type spool struct {
+	turn   *processor.Turn // of the export, which passes it on with each piece that is written
 	memory bytes.Buffer
 	file   *os.File
 	size   int64
@@ -84,7 +85,9 @@ func (s *spool) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	runtime.Gosched() // as in exportSender.flush
+	if err := s.turn.Pass(); err != nil {
+		return 0, err
+	}
 	s.size += int64(len(b))
 	if s.file == nil {
 		return s.memory.Write(b)

@@ -11,6 +11,7 @@ import (
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -24,7 +25,7 @@ var _ runlog.MetricSource = runSource{}
 // keep it.
 func (d *Deps) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
 	key := runlog.Key{Viewer: t.Name, RunID: t.runID}
-	return lineTooLong(t, d.Cache.Read(ctx, key, runSource{t}, use))
+	return lineTooLong(t, d.Cache.Read(processor.With(ctx, d.gate), key, runSource{t}, use))
 }
 
 // lineTooLong says of which run a line is too long.

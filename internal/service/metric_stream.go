@@ -8,6 +8,7 @@ import (
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -31,7 +32,7 @@ func (s *metricService) StreamMetrics(req *runicornv1.StreamMetricsRequest, stre
 	if isMerged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
-	ctx, stop := s.draining.watch(stream.Context())
+	ctx, stop := s.draining.watch(processor.With(stream.Context(), s.gate))
 	defer stop()
 	h := &history{
 		Deps: &s.Deps, req: req, stream: stream,

@@ -22,6 +22,7 @@ import (
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -57,6 +58,7 @@ type Deps struct {
 	lists       *lists
 	streamBytes *budget
 	draining    *draining
+	gate        *processor.Gate // of exports and histories
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -69,6 +71,7 @@ func Register(r grpc.ServiceRegistrar, d Deps) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	d.lists, d.draining = &lists{}, newDraining(d.Draining)
+	d.gate = processor.NewGate()
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
 	runicornv1.RegisterExperimentServiceServer(r, &experimentService{Deps: d})
 	runicornv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
