@@ -123,8 +123,11 @@ func TestTurn_OfACallThatHasEnded(t *testing.T) {
 		if err := turn.Do(func() error { t.Error("it works although its call has ended"); return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		synctest.Wait()
-		if err := pause(); err != nil || !gate.places.TryAcquire(1) || gate.places.TryAcquire(1) {
+		if err := pause(); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the other one has given its turn back
+		if !gate.places.TryAcquire(1) || gate.places.TryAcquire(1) {
 			t.Error("the gate is not as it was")
 		}
 	})
