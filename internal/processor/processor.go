@@ -68,7 +68,10 @@ func (t *Turn) Outside(wait func() error) error {
 	}
 	t.give()
 	err := wait()
-	return errors.Join(err, t.take())
+	if ended := t.take(); ended != nil {
+		return errors.Join(err, ended)
+	}
+	return err // as it is: a reader's io.EOF must not be wrapped
 }
 
 // Pass lets others go first: those that wait for a turn, and short calls. It is

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"errors"
+	"io"
 	"runtime"
 	"slices"
 	"sync"
@@ -131,6 +132,18 @@ func TestTurn_OfACallThatHasEnded(t *testing.T) {
 			t.Error("the gate is not as it was")
 		}
 	})
+}
+
+func TestTurn_HandsErrorsOnAsTheyAre(t *testing.T) {
+	turn := TurnOf(With(t.Context(), newGate(1)))
+	fail := func() error { return io.EOF }
+	for name, got := range map[string]error{
+		"of work": turn.Do(fail), "of what is waited for": turn.Do(func() error { return turn.Outside(fail) }),
+	} {
+		if got != io.EOF { //nolint:errorlint // readers compare
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }
 
 func TestTurn_WithoutAGateNeverWaits(t *testing.T) {

@@ -153,6 +153,30 @@ func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 	}
 }
 
+// TestExportExperiment_OfAViewerThatIgnoresRanges: a proxy before it may do so,
+// and the file is read as it comes.
+func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen06)
+	u := h.upstreams[0]
+	events := curveLines(20_000, func(step int) float64 { return float64(step) })
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+	var files [2][]byte
+	for i := range files {
+		file, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{RunId: id, Format: runicornv1.ExportFormat_EXPORT_FORMAT_JSONL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = file.content
+		u.replace(func(_ http.ResponseWriter, r *http.Request) bool {
+			r.Header.Del("Range")
+			return false
+		})
+	}
+	if len(files[0]) == 0 || !bytes.Equal(files[0], files[1]) {
+		t.Errorf("%d bytes with ranges, %d without", len(files[0]), len(files[1]))
+	}
+}
+
 func TestExportSlots_AreBoundedAndComeBack(t *testing.T) {
 	var slots exportSlots
 	var releases []func()
