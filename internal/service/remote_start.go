@@ -13,9 +13,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// tunnelPatience is how long a new remote Viewer is given to answer through its
-// tunnel; the Viewer that started it has waited for it on the other side.
-const tunnelPatience = 5 * time.Second
+const (
+	// tunnelPatience is how long a new remote Viewer is given to answer through its
+	// tunnel; the Viewer that started it has waited for it on the other side.
+	tunnelPatience = 10 * time.Second
+	// tunnelPause is the time between two questions meanwhile.
+	tunnelPause = 200 * time.Millisecond
+)
 
 // start starts a remote Viewer and looks whether it is the one that was asked
 // for.
@@ -153,13 +157,11 @@ func (s *remoteService) welcome(ctx context.Context, v *fleet.Viewer, session *r
 	if out.GetViewer() == "" {
 		return out, nil
 	}
-	remote, err := s.Fleet.Get(ctx, out.GetViewer())
-	if err != nil {
-		return out, nil // it was started, and has ended already; its session tells
+	remote, gone := s.Fleet.Get(ctx, out.GetViewer())
+	if gone != nil {
+		return out, nil //nolint:nilerr // it was started, and has ended already; its session tells
 	}
-	early, cancel := context.WithTimeout(ctx, tunnelPatience)
-	defer cancel()
-	health, err := remote.Client.Health(early)
+	health, err := greet(ctx, remote)
 	switch {
 	case err != nil:
 		out.UnreachableReason = fmt.Sprintf("it was started, but nothing answers for it at %s on this machine", remote.Client.BaseURL())
@@ -171,6 +173,24 @@ func (s *remoteService) welcome(ctx context.Context, v *fleet.Viewer, session *r
 		out.RemoteRoot = validText(health.Storage.Value)
 	}
 	return out, nil
+}
+
+// greet waits until a Viewer answers through its tunnel: one that OpenSSH makes
+// is called running before it listens.
+func greet(ctx context.Context, remote *fleet.Viewer) (*restclient.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, tunnelPatience)
+	defer cancel()
+	for {
+		health, err := remote.Client.Health(ctx)
+		if e, ok := errors.AsType[*restclient.Error](err); !ok || e.Kind != restclient.KindUnreachable {
+			return health, err
+		}
+		select {
+		case <-time.After(tunnelPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // otherRoot reports whether a Viewer serves another root than it was asked to,

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,8 +12,6 @@ import (
 
 	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // tunnelled is a server before a Viewer with a fake SSH side, whose sessions
@@ -263,43 +260,5 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 		c.want(run, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
 		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat() != nil })
 		c.want(ended, []string{"loss 1 1 at 1001.5"})
-	}
-}
-
-// elsewhere has requests to any machine reach one server.
-type elsewhere struct {
-	http.Transport
-	host string
-}
-
-func (e *elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.URL.Host = e.host
-	return e.Transport.RoundTrip(r)
-}
-
-func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t, demoviewer.Gen07)
-	h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/api/remote/viewer/start" {
-			return false
-		}
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"ok": true, "session": {"sessionId": "abcd1234", "localPort": 8081, "status": "running", "isActive": true}}`)
-		return true
-	})
-	far, err := fleet.New([]fleet.Entry{{Name: "far", URL: "http://workstation.example.org:23300"}},
-		restclient.Config{Transport: &elsewhere{host: strings.TrimPrefix(h.upstreams[0].server.URL, "http://")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(far.Close)
-	got, err := h.replica(t, func(d *Deps) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := got.GetSession(); s.GetSessionId() != "abcd1234" || s.GetViewer() != "" || !strings.Contains(s.GetUnreachableReason(), "another one") {
-		t.Errorf("the session is %v", s)
 	}
 }

@@ -1,0 +1,113 @@
+package service
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// elsewhere has requests to any machine reach one server.
+type elsewhere struct {
+	http.Transport
+	host string
+}
+
+func (e *elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Host = e.host
+	return e.Transport.RoundTrip(r)
+}
+
+func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, demoviewer.Gen07)
+	h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/remote/viewer/start" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"ok": true, "session": {"sessionId": "abcd1234", "localPort": 8081, "status": "running", "isActive": true}}`)
+		return true
+	})
+	far, err := fleet.New([]fleet.Entry{{Name: "far", URL: "http://workstation.example.org:23300"}},
+		restclient.Config{Transport: &elsewhere{host: strings.TrimPrefix(h.upstreams[0].server.URL, "http://")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(far.Close)
+	got, err := h.replica(t, func(d *Deps) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := got.GetSession(); s.GetSessionId() != "abcd1234" || s.GetViewer() != "" || !strings.Contains(s.GetUnreachableReason(), "another one") {
+		t.Errorf("the session is %v", s)
+	}
+}
+
+// shyListener hangs up on its first callers, as a tunnel does that leads nowhere yet.
+type shyListener struct {
+	net.Listener
+	shy int
+}
+
+func (l *shyListener) Accept() (net.Conn, error) {
+	for ; l.shy > 0; l.shy-- {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if err := conn.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return l.Listener.Accept()
+}
+
+// TestStartViewer_WaitsForItsTunnel: what answers late is reached, and if it is
+// another Viewer, that is seen.
+func TestStartViewer_WaitsForItsTunnel(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, demoviewer.Gen07)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remote := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"status": "ok", "version": "0.7.2", "storage": "/of/another"}`)
+	}))
+
+	defer remote.Listener.Close()               // the one that it was made with
+	remote.Listener = &shyListener{listener, 8} // more than one question tries
+	remote.Start()
+	t.Cleanup(remote.Close)
+	session := fmt.Sprintf(`{"sessionId": "abcd1234", "localPort": %d, "status": "running", "isActive": true}`, listener.Addr().(*net.TCPAddr).Port)
+	fake := &sshFake{}
+	h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/remote/viewer/start" {
+			return fake.serve(w, r)
+		}
+		fake.mu.Lock()
+		defer fake.mu.Unlock()
+		fake.sessions = []string{session}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"ok": true, "session": %s}`, session)
+		return true
+	})
+	_, err = h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r", RemotePort: new(int32(9999))})
+	wantError(t, err, codes.FailedPrecondition, "REMOTE_PORT_TAKEN")
+	if calls := fake.changed(); !slices.Contains(calls, "viewer/stop") {
+		t.Errorf("calls %q: the session of the other Viewer was not stopped", calls)
+	}
+}
