@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newGate makes a gate of some width, whatever the machine has.
-func newGate(width int64) *Gate { return &Gate{places: semaphore.NewWeighted(width)} }
+// narrowGate makes a gate for one at a time, whatever the machine has.
+func narrowGate() *Gate { return &Gate{places: semaphore.NewWeighted(1)} }
 
 // pause lets a bubble's time go by; to the gate it is work like any other.
 func pause() error {
@@ -40,7 +40,7 @@ func TestGate_LeavesAProcessorFree(t *testing.T) {
 
 func TestTurn_GoesRoundInTheOrderOfAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := With(t.Context(), newGate(1))
+		ctx := With(t.Context(), narrowGate())
 		var mu sync.Mutex
 		var order []int
 		var all sync.WaitGroup
@@ -77,7 +77,7 @@ func TestTurn_GoesRoundInTheOrderOfAsking(t *testing.T) {
 
 func TestTurn_IsGivenBackWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := With(t.Context(), newGate(1))
+		ctx := With(t.Context(), narrowGate())
 		var all sync.WaitGroup
 		start := time.Now()
 		for range 5 {
@@ -102,7 +102,7 @@ func TestTurn_IsGivenBackWhileItWaits(t *testing.T) {
 
 func TestTurn_OfACallThatHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := newGate(1)
+		gate := narrowGate()
 		ctx, cancel := context.WithCancel(With(t.Context(), gate))
 		turn, other := TurnOf(ctx), TurnOf(With(t.Context(), gate))
 		wrong := errors.New("wrong")
@@ -135,7 +135,7 @@ func TestTurn_OfACallThatHasEnded(t *testing.T) {
 }
 
 func TestTurn_HandsErrorsOnAsTheyAre(t *testing.T) {
-	turn := TurnOf(With(t.Context(), newGate(1)))
+	turn := TurnOf(With(t.Context(), narrowGate()))
 	fail := func() error { return io.EOF }
 	for name, got := range map[string]error{
 		"of work": turn.Do(fail), "of what is waited for": turn.Do(func() error { return turn.Outside(fail) }),
