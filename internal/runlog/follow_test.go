@@ -55,17 +55,17 @@ func (s *liveSource) isDown() error {
 	return s.down
 }
 
-func (s *liveSource) Status(context.Context) (Status, error) {
+func (s *liveSource) Status(context.Context) (Status, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asks++
 	switch {
 	case s.down != nil:
-		return Status{}, s.down
+		return Status{}, time.Time{}, s.down
 	case s.gone:
-		return Status{}, fmt.Errorf("status: %w", ErrGone)
+		return Status{}, time.Time{}, fmt.Errorf("status: %w", ErrGone)
 	}
-	return Status{Text: s.text, HasEnded: s.text != "running"}, nil
+	return Status{Text: s.text, HasEnded: s.text != "running"}, time.Now(), nil
 }
 
 func (s *liveSource) say(text string) { s.set(func() { s.text = text }) }
@@ -216,6 +216,33 @@ func TestFollow_DeliversEveryPointOnceAndEnds(t *testing.T) {
 			t.Errorf("over: %t, after %v", c.isOver, time.Since(began))
 		}
 	})
+}
+
+// TestFollow_BelievesAnEndThatIsSaidTwice: 0.5.3 calls a run finished while the SDK
+// writes its status.json, in the beginning and in the end.
+func TestFollow_BelievesAnEndThatIsSaidTwice(t *testing.T) {
+	for _, tt := range []struct {
+		then  string
+		trace []string
+	}{
+		{"running", []string{"caught up", "state finished", "state running"}},
+		{"failed", []string{"caught up", "state finished", "state failed", "end 1 failed"}},
+		{"finished", []string{"caught up", "state finished", "end 1 finished"}},
+	} {
+		t.Run("then "+tt.then, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newLiveSource(lines(0, 3))
+				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
+				c.spend(time.Minute) // at rest for longer than the grace
+				src.say("finished")
+				for len(c.trace) < 2 && c.takeNext(time.Minute) {
+				}
+				src.say(tt.then)
+				c.spend(time.Minute)
+				c.check(want(0, 3, 0), tt.trace...)
+			})
+		})
+	}
 }
 
 func TestFollow_Starts(t *testing.T) {

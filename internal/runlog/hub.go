@@ -44,8 +44,9 @@ type Pacer interface {
 // of a Source, it is used until the last cursor of the run has been closed.
 type MetricSource interface {
 	Source
-	// Status reads the run's status: from its status.json where there is one.
-	Status(ctx context.Context) (Status, error)
+	// Status reads the run's status: from its status.json where there is one. Seen
+	// is when the Viewer said so, which in a shared list may be some time ago.
+	Status(ctx context.Context) (status Status, seen time.Time, err error)
 }
 
 // LogSource reads the text log and the status of one run. Errors wrap ErrGone
@@ -62,7 +63,7 @@ type LogSource interface {
 	// there is nothing more to say: a stream does not tell old lines from new ones.
 	StreamLog(ctx context.Context, yield func(line string) error, atRest func()) error
 	// Status is as in MetricSource.
-	Status(ctx context.Context) (Status, error)
+	Status(ctx context.Context) (status Status, seen time.Time, err error)
 }
 
 // Hub follows runs: it keeps one journal for each run that anybody follows, in

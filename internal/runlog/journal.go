@@ -17,7 +17,7 @@ type journalKey struct {
 // feed is where a journal reads from.
 type feed struct {
 	read   readPart
-	status func(ctx context.Context) (Status, error)
+	status func(ctx context.Context) (Status, time.Time, error)
 	table  Source    // of metrics that are no file
 	stream LogSource // of a text log that is no file
 }

@@ -46,7 +46,9 @@ type poller struct {
 	asked    time.Time     // when the last look began
 	grewAt   time.Time     // when the log was last seen to have grown
 	quietAt  time.Time     // the same, or when the poller began
-	statusAt time.Time     // when the status was asked for, as it is known now
+	statusAt time.Time     // when the status was asked for last
+	saidAt   time.Time     // when the Viewer said what is known of it
+	endedAt  time.Time     // when it first said the terminal status of now; zero if the run goes on
 	lastGood time.Time     // when a look last succeeded, or the poller began
 	failures int           // looks that have failed since
 	gone     int           // of which so many said that there is no such run
@@ -108,7 +110,6 @@ func (p *poller) look() (wait time.Duration, isOver bool) {
 
 // ask reads what is new of the log, and of the status if that is due.
 func (p *poller) ask() (hasGrown bool, err error) {
-	before := p.statusAt
 	err = p.do("follow", func(ctx context.Context) (err error) {
 		p.asked, p.extra, p.isReplay = time.Now(), 0, false
 		hasGrown, err = p.read(ctx)
@@ -124,7 +125,7 @@ func (p *poller) ask() (hasGrown bool, err error) {
 	if err != nil {
 		return hasGrown, err
 	}
-	if err := p.conclude(before); err != nil || !p.isStatusDue() {
+	if err := p.conclude(); err != nil || !p.isStatusDue() {
 		return hasGrown, err
 	}
 	return hasGrown, p.do("status", p.readStatus)
@@ -158,6 +159,8 @@ func (p *poller) isStatusDue() bool {
 		return false
 	case p.j.hasEnded: // if it is opened again, the log tells
 		return age >= statusLate
+	case !p.endedAt.IsZero() && !p.isConfirmed():
+		return age >= moment
 	case p.grewAt.After(p.statusAt) && time.Since(p.grewAt) < statusAge:
 		return age >= statusLate
 	}
@@ -167,23 +170,33 @@ func (p *poller) isStatusDue() bool {
 // readStatus asks for the status.
 func (p *poller) readStatus(ctx context.Context) error {
 	asked := time.Now()
-	status, err := p.j.feed.status(ctx)
+	status, said, err := p.j.feed.status(ctx)
 	if err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
-	p.statusAt = asked
+	switch {
+	case !status.HasEnded:
+		p.endedAt = time.Time{}
+	case p.endedAt.IsZero() || status != p.j.status:
+		p.endedAt = said
+	}
+	p.statusAt, p.saidAt = asked, said
 	p.j.say(status)
 	return nil
 }
 
+// isConfirmed says whether the Viewer has said twice that the run has ended, and
+// how: while the SDK writes status.json, 0.5.3 calls any run finished.
+func (p *poller) isConfirmed() bool { return p.saidAt.Sub(p.endedAt) >= moment }
+
 // conclude ends the run if its status was terminal before this look, nothing has
-// come since that was asked for, and the log has been at rest for the grace.
-func (p *poller) conclude(statusAt time.Time) error {
+// come since the Viewer said so, and the log has been at rest for the grace.
+func (p *poller) conclude() error {
 	j := p.j
 	j.mu.RLock()
 	isAtRest := j.status.HasEnded && j.isAtEnd && !j.hasEnded
 	j.mu.RUnlock()
-	if !isAtRest || statusAt.Before(p.grewAt) || !p.asked.After(statusAt) || p.asked.Sub(p.grewAt) < p.cfg.EndGrace {
+	if !isAtRest || !p.isConfirmed() || p.saidAt.Before(p.grewAt) || !p.asked.After(p.saidAt) || p.asked.Sub(p.grewAt) < p.cfg.EndGrace {
 		return nil
 	}
 	if err := p.do("follow", p.readLast); err != nil {
@@ -200,7 +213,7 @@ func (p *poller) rest(hasGrown bool) time.Duration {
 	interval := min(max(time.Since(p.quietAt)/quietPart, p.cfg.MinInterval), p.cfg.MaxInterval)
 	interval = max(interval, p.table.interval())
 	p.j.mu.RLock()
-	isEnding := p.j.status.HasEnded && !p.j.hasEnded && !p.grewAt.After(p.statusAt)
+	isEnding := p.j.status.HasEnded && !p.j.hasEnded && !p.grewAt.After(p.saidAt)
 	isBehind := hasGrown && !p.j.isAtEnd
 	p.j.mu.RUnlock()
 	wait := interval

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -76,7 +77,7 @@ func tableInfo(info *restclient.TableInfo) runlog.TableInfo {
 
 // HasEnded says whether the run's status is terminal.
 func (s runSource) HasEnded(ctx context.Context) (bool, error) {
-	status, err := s.Status(ctx)
+	status, _, err := s.Status(ctx)
 	return status.HasEnded, err
 }
 
@@ -84,36 +85,38 @@ func (s runSource) HasEnded(ctx context.Context) (bool, error) {
 // there is none: on 0.5.3, and of runs that were brought in without one. Where
 // there is a file the list is not asked: 0.7.2 goes on listing a run as finished
 // that was opened again.
-func (s runSource) Status(ctx context.Context) (runlog.Status, error) {
+func (s runSource) Status(ctx context.Context) (status runlog.Status, seen time.Time, err error) {
+	seen = time.Now()
 	doc, err := s.Client.StatusFile(ctx, s.runID)
 	e, _ := errors.AsType[*restclient.Error](err)
 	switch {
 	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileNotYet:
 		return s.listedStatus(ctx)
 	case e != nil && e.Kind == restclient.KindMalformed:
-		return runlog.Status{Text: "running"}, nil // the SDK is writing it at this moment, so the run lives
+		return runlog.Status{Text: "running"}, seen, nil // the SDK is writing it at this moment, so the run lives
 	case err != nil:
-		return runlog.Status{}, markGone(err)
+		return runlog.Status{}, seen, markGone(err)
 	case doc.State == restclient.FileGone:
-		return runlog.Status{}, s.gone()
+		return runlog.Status{}, seen, s.gone()
 	}
-	return statusText(doc.Value.Status), nil
+	return statusText(doc.Value.Status), seen, nil
 }
 
 // listedStatus asks the shared list, and the run itself where it is not in it.
-func (s runSource) listedStatus(ctx context.Context) (runlog.Status, error) {
+func (s runSource) listedStatus(ctx context.Context) (status runlog.Status, seen time.Time, err error) {
 	list, err := s.Client.Runs(ctx)
 	if err != nil {
-		return runlog.Status{}, err
+		return runlog.Status{}, seen, err
 	}
 	if run := list.Find(s.runID); run != nil {
-		return statusText(run.Status), nil
+		return statusText(run.Status), list.At, nil
 	}
+	seen = time.Now()
 	run, err := s.Client.GetRun(ctx, s.runID)
 	if err != nil {
-		return runlog.Status{}, markGone(err)
+		return runlog.Status{}, seen, markGone(err)
 	}
-	return statusText(run.Status), nil
+	return statusText(run.Status), seen, nil
 }
 
 func statusText(text restclient.Text) runlog.Status {

@@ -200,8 +200,9 @@ type TailUntil int32
 const (
 	// RUN_FINISHED for run ids, FOREVER for a filter.
 	TailUntil_TAIL_UNTIL_UNSPECIFIED TailUntil = 0
-	// When every run has ended: its status is terminal and its log has not
-	// grown for a while (--end-grace).
+	// When every run has ended: its Viewer has said so twice, half a second
+	// apart at least, and its log has not grown for a while (--end-grace). 0.5.3
+	// calls any run finished for the moment in which its status is written.
 	TailUntil_TAIL_UNTIL_RUN_FINISHED TailUntil = 1
 	// Never by itself.
 	TailUntil_TAIL_UNTIL_FOREVER TailUntil = 2
