@@ -44,11 +44,11 @@ type poller struct {
 	pump  *pump // of a text log that is a stream
 
 	asked    time.Time     // when the last look began
+	beganAt  time.Time     // when the poller began
 	grewAt   time.Time     // when the log was last seen to have grown
-	quietAt  time.Time     // the same, or when the poller began
 	statusAt time.Time     // when the status was asked for last
-	saidAt   time.Time     // when the Viewer said what is known of it
-	endedAt  time.Time     // when it first said the terminal status of now; zero if the run goes on
+	firstAt  time.Time     // when the Viewer first said the status that is known
+	saidAt   time.Time     // when it said that last
 	lastGood time.Time     // when a look last succeeded, or the poller began
 	failures int           // looks that have failed since
 	gone     int           // of which so many said that there is no such run
@@ -66,7 +66,8 @@ func newPoller(j *journal) *poller {
 // run looks at the run until the journal has no cursor, the run is gone, or the
 // Viewer has been unreachable for too long.
 func (p *poller) run() {
-	p.lastGood, p.quietAt = time.Now(), time.Now()
+	p.beganAt = time.Now()
+	p.lastGood = p.beganAt
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -117,7 +118,6 @@ func (p *poller) ask() (hasGrown bool, err error) {
 	})
 	if hasGrown {
 		p.grewAt = time.Now()
-		p.quietAt = p.grewAt
 		if !p.isReplay {
 			p.j.grow()
 		}
@@ -159,7 +159,7 @@ func (p *poller) isStatusDue() bool {
 		return false
 	case p.j.hasEnded: // if it is opened again, the log tells
 		return age >= statusLate
-	case !p.endedAt.IsZero() && !p.isConfirmed():
+	case p.j.status.HasEnded && !p.isConfirmed():
 		return age >= moment
 	case p.grewAt.After(p.statusAt) && time.Since(p.grewAt) < statusAge:
 		return age >= statusLate
@@ -174,20 +174,17 @@ func (p *poller) readStatus(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
-	switch {
-	case !status.HasEnded:
-		p.endedAt = time.Time{}
-	case p.endedAt.IsZero() || status != p.j.status:
-		p.endedAt = said
+	if status != p.j.status {
+		p.firstAt = said
 	}
 	p.statusAt, p.saidAt = asked, said
 	p.j.say(status)
 	return nil
 }
 
-// isConfirmed says whether the Viewer has said twice that the run has ended, and
-// how: while the SDK writes status.json, 0.5.3 calls any run finished.
-func (p *poller) isConfirmed() bool { return p.saidAt.Sub(p.endedAt) >= moment }
+// isConfirmed says whether the Viewer has said twice what is known of the status:
+// while the SDK writes status.json, 0.5.3 calls any run finished.
+func (p *poller) isConfirmed() bool { return p.saidAt.Sub(p.firstAt) >= moment }
 
 // conclude ends the run if its status was terminal before this look, nothing has
 // come since the Viewer said so, and the log has been at rest for the grace.
@@ -210,7 +207,8 @@ func (p *poller) conclude() error {
 // grows, longer the longer it is at rest, and no longer than the grace has still
 // to run.
 func (p *poller) rest(hasGrown bool) time.Duration {
-	interval := min(max(time.Since(p.quietAt)/quietPart, p.cfg.MinInterval), p.cfg.MaxInterval)
+	quiet := min(time.Since(p.grewAt), time.Since(p.beganAt))
+	interval := min(max(quiet/quietPart, p.cfg.MinInterval), p.cfg.MaxInterval)
 	interval = max(interval, p.table.interval())
 	p.j.mu.RLock()
 	isEnding := p.j.status.HasEnded && !p.j.hasEnded && !p.grewAt.After(p.saidAt)
