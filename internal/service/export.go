@@ -129,7 +129,7 @@ func (j *exporter) sendPoints(ctx context.Context, to *exportSender) error {
 	}
 	for i, t := range j.targets {
 		run := j.runs[i]
-		err := readEvents(ctx, j.turn, t, eventlog.Handler{
+		err := j.readEvents(ctx, t, eventlog.Handler{
 			Row:   func(row *eventlog.Row) error { return points.WriteRow(run, row) },
 			Media: func(m *eventlog.Media) error { return points.WriteMedia(run, m) },
 		})

@@ -7,7 +7,6 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -29,7 +28,7 @@ func (j *exporter) sendZip(ctx context.Context, to *exportSender) error {
 	archive := export.NewArchive(to, j.Now(), j.runs)
 	for i, t := range j.targets {
 		for _, file := range ownFiles {
-			err := pack(ctx, j.turn, archive, j.runs[i], t, file)
+			err := j.pack(ctx, archive, j.runs[i], t, file)
 			switch {
 			case errors.Is(err, errWithheld):
 				j.lose(t, string(file))
@@ -49,8 +48,8 @@ func (j *exporter) sendZip(ctx context.Context, to *exportSender) error {
 
 // pack adds one file of a run; errNoFile says that the run has none such, and
 // then nothing was added.
-func pack(ctx context.Context, turn *processor.Turn, archive *export.Archive, run *export.Run, t target, file restclient.RunFile) (err error) {
-	body, err := openFile(ctx, turn, t, file)
+func (j *exporter) pack(ctx context.Context, archive *export.Archive, run *export.Run, t target, file restclient.RunFile) (err error) {
+	body, err := j.openFile(ctx, t, file)
 	if err != nil {
 		return noRunFiles(err)
 	}
@@ -74,7 +73,7 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 		if archive.Has(archive.Name(run, string(file))) {
 			continue
 		}
-		err = pack(ctx, j.turn, archive, run, t, file)
+		err = j.pack(ctx, archive, run, t, file)
 		if errors.Is(err, errNoFile) || errors.Is(err, errWithheld) {
 			j.lose(t, m.Path)
 		} else if err != nil {
@@ -101,7 +100,7 @@ func (j *exporter) media(ctx context.Context, t target) ([]eventlog.Media, error
 		return nil, err
 	}
 	images := []eventlog.Media{}
-	err = readEvents(ctx, j.turn, t, eventlog.Handler{Media: func(m *eventlog.Media) error {
+	err = j.readEvents(ctx, t, eventlog.Handler{Media: func(m *eventlog.Media) error {
 		if len(images) == maxImages {
 			return errManyImages
 		}
@@ -123,7 +122,7 @@ func (j *exporter) images(ctx context.Context, t target) ([]export.Image, error)
 			file, err := restclient.MediaFile(m.Path)
 			if err == nil {
 				var body io.ReadCloser
-				if body, err = openFile(ctx, j.turn, t, file); err == nil {
+				if body, err = j.openFile(ctx, t, file); err == nil {
 					return body, nil
 				}
 			}

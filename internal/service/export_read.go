@@ -49,10 +49,9 @@ type partReader struct {
 }
 
 // openFile opens a file of a run. errNoFile says that it has none such.
-func openFile(ctx context.Context, turn *processor.Turn, t target, file restclient.RunFile) (r *partReader, err error) {
-	r = &partReader{ctx: ctx, turn: turn, t: t, file: file, end: -1}
-	err = turn.Outside(r.open)
-	return r, err
+func (j *exporter) openFile(ctx context.Context, t target, file restclient.RunFile) (*partReader, error) {
+	r := &partReader{ctx: ctx, turn: j.turn, t: t, file: file, end: -1}
+	return r, j.turn.Outside(r.open)
 }
 
 // open reads the first part.
@@ -159,8 +158,8 @@ func (r *partReader) Close() error {
 
 // readEvents reads a run's event file from its beginning, in constant memory.
 // A run that has none has logged nothing.
-func readEvents(ctx context.Context, turn *processor.Turn, t target, h eventlog.Handler) (err error) {
-	file, err := openFile(ctx, turn, t, restclient.FileEvents)
+func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler) (err error) {
+	file, err := j.openFile(ctx, t, restclient.FileEvents)
 	if errors.Is(err, errNoFile) {
 		return nil
 	}
@@ -181,7 +180,7 @@ func readEvents(ctx context.Context, turn *processor.Turn, t target, h eventlog.
 		held, base = held-used, base+int64(used)
 		switch {
 		case readErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
-			return lastLine(ctx, turn, t, &parser, buf[:held], base, h)
+			return j.lastLine(ctx, t, &parser, buf[:held], base, h)
 		case readErr != nil:
 			return readErr
 		case held == len(buf):
@@ -192,7 +191,7 @@ func readEvents(ctx context.Context, turn *processor.Turn, t target, h eventlog.
 
 // lastLine takes what stands behind the last newline: it counts if it is
 // complete and nothing will follow.
-func lastLine(ctx context.Context, turn *processor.Turn, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
+func (j *exporter) lastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
 	if len(rest) == 0 {
 		return nil
 	}
@@ -201,7 +200,7 @@ func lastLine(ctx context.Context, turn *processor.Turn, t target, parser *event
 		return lineTooLong(t, err)
 	}
 	hasEnded := false
-	err := turn.Outside(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
+	err := j.turn.Outside(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
 	if err != nil || !hasEnded {
 		return err
 	}
