@@ -21,10 +21,10 @@ import (
 // Gate is what all turns of a process pass. It is safe for concurrent use.
 type Gate struct{ places *semaphore.Weighted }
 
-// NewGate makes a gate for one fewer at a time than the processors that Go uses
-// now, and for one at least.
-func NewGate() *Gate {
-	return &Gate{places: semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)-1)))}
+// NewGate makes a gate for one fewer at a time than there are processors, and for
+// one at least.
+func NewGate(processors int) *Gate {
+	return &Gate{places: semaphore.NewWeighted(int64(max(1, processors-1)))}
 }
 
 type gateKey struct{}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -12,13 +11,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sync/semaphore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// narrowGate makes a gate for one at a time, whatever the machine has.
-func narrowGate() *Gate { return &Gate{places: semaphore.NewWeighted(1)} }
 
 // pause lets a bubble's time go by; to the gate it is work like any other.
 func pause() error {
@@ -27,20 +22,22 @@ func pause() error {
 }
 
 func TestGate_LeavesAProcessorFree(t *testing.T) {
-	g := NewGate()
-	for range max(1, runtime.GOMAXPROCS(0)-1) {
-		if !g.places.TryAcquire(1) {
-			t.Fatal("fewer at a time than processors can be spared")
+	for processors, places := range map[int]int{1: 1, 2: 1, 3: 2, 16: 15} {
+		g := NewGate(processors)
+		for range places {
+			if !g.places.TryAcquire(1) {
+				t.Fatalf("of %d processors fewer are used than can be spared", processors)
+			}
 		}
-	}
-	if g.places.TryAcquire(1) {
-		t.Error("no processor is left for short calls")
+		if g.places.TryAcquire(1) {
+			t.Errorf("of %d processors more than %d are used", processors, places)
+		}
 	}
 }
 
 func TestTurn_GoesRoundInTheOrderOfAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := With(t.Context(), narrowGate())
+		ctx := With(t.Context(), NewGate(2))
 		var mu sync.Mutex
 		var order []int
 		var all sync.WaitGroup
@@ -77,7 +74,7 @@ func TestTurn_GoesRoundInTheOrderOfAsking(t *testing.T) {
 
 func TestTurn_IsGivenBackWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := With(t.Context(), narrowGate())
+		ctx := With(t.Context(), NewGate(2))
 		var all sync.WaitGroup
 		start := time.Now()
 		for range 5 {
@@ -102,7 +99,7 @@ func TestTurn_IsGivenBackWhileItWaits(t *testing.T) {
 
 func TestTurn_OfACallThatHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := narrowGate()
+		gate := NewGate(2)
 		ctx, cancel := context.WithCancel(With(t.Context(), gate))
 		turn, other := TurnOf(ctx), TurnOf(With(t.Context(), gate))
 		wrong := errors.New("wrong")
@@ -135,7 +132,7 @@ func TestTurn_OfACallThatHasEnded(t *testing.T) {
 }
 
 func TestTurn_HandsErrorsOnAsTheyAre(t *testing.T) {
-	turn := TurnOf(With(t.Context(), narrowGate()))
+	turn := TurnOf(With(t.Context(), NewGate(2)))
 	fail := func() error { return io.EOF }
 	for name, got := range map[string]error{
 		"of work": turn.Do(fail), "of what is waited for": turn.Do(func() error { return turn.Outside(fail) }),

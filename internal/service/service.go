@@ -13,6 +13,7 @@ package service
 import (
 	"cmp"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
@@ -58,7 +59,7 @@ type Deps struct {
 	lists       *lists
 	streamBytes *budget
 	draining    *draining
-	gate        *processor.Gate // of exports and histories
+	gate        *processor.Gate // of exports and histories; tests bring a narrow one
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -70,8 +71,10 @@ func Register(r grpc.ServiceRegistrar, d Deps) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
+	if d.gate == nil {
+		d.gate = processor.NewGate(runtime.GOMAXPROCS(0))
+	}
 	d.lists, d.draining = &lists{}, newDraining(d.Draining)
-	d.gate = processor.NewGate()
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
 	runicornv1.RegisterExperimentServiceServer(r, &experimentService{Deps: d})
 	runicornv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
