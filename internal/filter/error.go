@@ -1,0 +1,85 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+var (
+	// ErrNotSupported is the cause of an Error about a field that the schema
+	// knows but does not serve yet.
+	ErrNotSupported = errors.New("not supported yet")
+	// ErrLimit is the cause of an Error about a text that exceeds a limit.
+	ErrLimit = errors.New("limit exceeded")
+)
+
+// Error is a mistake in a filter or in an order.
+type Error struct {
+	// Position is the 1-based character at which the mistake begins; 0 if the
+	// whole text is meant.
+	Position int
+	// Message says what is wrong and what would be right.
+	Message string
+	cause   error
+}
+
+// Error returns the message with the position in front.
+func (e *Error) Error() string {
+	if e.Position == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("at character %d: %s", e.Position, e.Message)
+}
+
+// Unwrap returns ErrNotSupported, ErrLimit or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// source is a text that can describe its mistakes.
+type source string
+
+// errorf makes an Error about the byte offset at.
+func (s source) errorf(at int, format string, args ...any) error {
+	return &Error{Position: s.position(at), Message: fmt.Sprintf(format, args...)}
+}
+
+// limitf makes an Error that wraps ErrLimit.
+func (s source) limitf(at int, format string, args ...any) error {
+	return &Error{Position: s.position(at), Message: fmt.Sprintf(format, args...), cause: ErrLimit}
+}
+
+// position converts a byte offset to a 1-based character.
+func (s source) position(at int) int { return utf8.RuneCountInString(string(s[:at])) + 1 }
+
+// check refuses texts that are too long or not UTF-8.
+func (s source) check(what string) error {
+	if len(s) > MaxBytes {
+		return &Error{Message: fmt.Sprintf("%s of %d bytes is too long: at most %d are allowed", what, len(s), MaxBytes), cause: ErrLimit}
+	}
+	if utf8.ValidString(string(s)) {
+		return nil
+	}
+	for i := 0; ; {
+		r, size := utf8.DecodeRuneInString(string(s[i:]))
+		if r == utf8.RuneError && size == 1 {
+			return s.errorf(i, "%s is not valid UTF-8", what)
+		}
+		i += size
+	}
+}
+
+// maxQuoted is how many characters of the user's text an error repeats.
+const maxQuoted = 24
+
+// quoted returns the beginning of a text in quotes, for messages.
+func quoted(text string) string {
+	n := 0
+	for i := range text {
+		if n == maxQuoted {
+			return strconv.Quote(text[:i] + "…")
+		}
+		n++
+	}
+	return strconv.Quote(text)
+}
