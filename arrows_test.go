@@ -20,9 +20,10 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A room that is missing here fails the test: say what it may know.
 var arrows = map[string][]string{
 	"clients/python-compat":          {},
-	"cmd/server":                     {"", "gen/runicorn/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpface", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
-	"gen/runicorn/v1":                {},
-	"internal/compat":                {"gen/runicorn/v1", "internal/panics"},
+	"cmd/server":                     {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpface", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
+	"gen/runicornapi/v1":             {},
+	"internal/compat":                {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
+	"internal/filter":                {},
 	"internal/demoviewer":            {},
 	"internal/downsample":            {},
 	"internal/e2e":                   {},
@@ -30,14 +31,14 @@ var arrows = map[string][]string{
 	"internal/export":                {"internal/downsample", "internal/eventlog"},
 	"internal/faultproxy":            {},
 	"internal/fleet":                 {"internal/restclient"},
-	"internal/httpface":              {"gen/runicorn/v1", "internal/panics"},
+	"internal/httpface":              {"gen/runicornapi/v1", "internal/panics"},
 	"internal/panics":                {},
 	"internal/processor":             {},
 	"internal/realviewer":            {},
 	"internal/restclient":            {"internal/eventlog"},
 	"internal/restclient/operations": {},
 	"internal/runlog":                {"internal/eventlog", "internal/processor"},
-	"internal/service":               {"gen/runicorn/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/fleet", "internal/panics", "internal/processor", "internal/restclient", "internal/runlog"},
+	"internal/service":               {"gen/runicornapi/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/panics", "internal/processor", "internal/restclient", "internal/runlog"},
 	"internal/serverproc":            {},
 	"internal/sshtest":               {},
 }
@@ -46,6 +47,7 @@ var arrows = map[string][]string{
 var strangers = map[string][]string{
 	"internal/downsample": {"net", "os", "time"},
 	"internal/eventlog":   {"net", "os", "time"},
+	"internal/filter":     {"net", "os"},
 	"internal/export":     {"google.golang.org/grpc", "net", "net/http", "os"},
 	"internal/runlog":     {"net/http"},
 	"internal/service":    {"net/http", "net/url"},

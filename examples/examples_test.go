@@ -200,7 +200,7 @@ func liveRun(t *testing.T, srv server) demoRun {
 			Viewer string
 		}
 	}
-	getJSON(t, "http://"+srv.httpAddr+"/v1/experiments?viewer=-&statuses=EXPERIMENT_STATUS_RUNNING", &list)
+	getJSON(t, "http://"+srv.httpAddr+"/v1/experiments?viewer=-&filter=status=RUNNING", &list)
 	var viewers struct {
 		Viewers []struct{ Viewer, URL string }
 	}

@@ -52,7 +52,7 @@ func TestPage_SendsTheToken(t *testing.T) {
 	wantRefused := func() {
 		t.Helper()
 		b.until(fails)
-		b.wantText("This server demands a token", "GATEWAY_TOKEN_INVALID")
+		b.wantText("This server demands a token", "TOKEN_INVALID")
 		if n := b.eval(`document.querySelectorAll("tbody tr").length + ` + drawn); n != "0" {
 			t.Errorf("without a token the page has %s rows and points", n)
 		}

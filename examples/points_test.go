@@ -19,7 +19,7 @@ type line struct {
 	Step   int64
 	Value  any
 
-	Reset string
+	LogReset string `json:"log_reset"`
 
 	RunID  string `json:"run_id"`
 	Status string
@@ -137,8 +137,8 @@ func (r *running) take(total int) {
 		if !ok {
 			r.t.Fatalf("%s ended after %d of %d points: %v\n%s", r.name, r.got.count(), total, r.cmd.Wait(), r.stderr.String())
 		}
-		if l.Reset != "" {
-			r.t.Errorf("%s: reset %s", r.name, l.Reset)
+		if l.LogReset != "" {
+			r.t.Errorf("%s: reset %s", r.name, l.LogReset)
 		}
 		r.got.add(l)
 	}

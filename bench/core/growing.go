@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -42,7 +42,7 @@ func growingRun(ctx context.Context, out io.Writer, b *rig.Bed, version realview
 	}()
 	last := int32(1)
 	read := func() error {
-		_, err := r.Metrics.GetMetrics(ctx, &runicornv1.GetMetricsRequest{RunId: run.RunID, Last: &last})
+		_, err := r.Metrics.GetMetrics(ctx, &runicornapiv1.GetMetricsRequest{RunId: run.RunID, Last: &last})
 		return err
 	}
 	start := time.Now()

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -72,7 +72,7 @@ func overhead(ctx context.Context, out io.Writer, r *rig.Rig, b *rig.Bed, ids []
 		}
 		direct = append(direct, time.Since(start))
 		start = time.Now()
-		if _, err := straight.Experiments.GetEnvironment(ctx, &runicornv1.GetEnvironmentRequest{RunId: id}); err != nil {
+		if _, err := straight.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: id}); err != nil {
 			return err
 		}
 		through = append(through, time.Since(start))
@@ -87,7 +87,7 @@ func overhead(ctx context.Context, out io.Writer, r *rig.Rig, b *rig.Bed, ids []
 func getExperiment(ctx context.Context, out io.Writer, r *rig.Rig, ids []string) error {
 	ours, theirs, err := r.Costs(func() error {
 		for i := range calls {
-			if _, err := r.Experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: ids[i%len(ids)]}); err != nil {
+			if _, err := r.Experiments.GetExperiment(ctx, &runicornapiv1.GetExperimentRequest{RunId: ids[i%len(ids)]}); err != nil {
 				return err
 			}
 		}
@@ -104,7 +104,7 @@ func getExperiment(ctx context.Context, out io.Writer, r *rig.Rig, ids []string)
 // warmList counts what a warm ListExperiments asks of the Viewer.
 func warmList(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error {
 	list := func() error {
-		_, err := r.Experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 50})
+		_, err := r.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{PageSize: 50})
 		return err
 	}
 	if err := untilStale(ctx); err != nil {
@@ -133,7 +133,7 @@ func listStorm(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error
 	var all sync.WaitGroup
 	for range storm {
 		all.Go(func() {
-			_, err := r.Experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{PageSize: 10})
+			_, err := r.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{PageSize: 10})
 			errs <- err
 		})
 	}

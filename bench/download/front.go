@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -106,11 +106,11 @@ func write(path string, content []byte) error {
 // that of one measurement.
 type front struct {
 	rig.Front
-	artifacts runicornv1.ArtifactServiceClient
-	request   *runicornv1.DownloadAssetRequest
+	artifacts runicornapiv1.ArtifactServiceClient
+	request   *runicornapiv1.DownloadAssetRequest
 	url       string
 	heavy     *rig.Heavy
-	zip       *runicornv1.DownloadAssetRequest
+	zip       *runicornapiv1.DownloadAssetRequest
 }
 
 // inFront starts one, behind which heavy calls are counted, measures and ends
@@ -130,24 +130,24 @@ func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part fu
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	f.artifacts = runicornv1.NewArtifactServiceClient(conn)
-	id, err := f.asset(ctx, runID, runicornv1.AssetType_ASSET_TYPE_OUTPUT)
+	f.artifacts = runicornapiv1.NewArtifactServiceClient(conn)
+	id, err := f.asset(ctx, runID, runicornapiv1.AssetType_ASSET_TYPE_OUTPUT)
 	if err != nil {
 		return err
 	}
-	zip, err := f.asset(ctx, runID, runicornv1.AssetType_ASSET_TYPE_DATASET)
+	zip, err := f.asset(ctx, runID, runicornapiv1.AssetType_ASSET_TYPE_DATASET)
 	if err != nil {
 		return err
 	}
-	f.request = &runicornv1.DownloadAssetRequest{RunId: runID, AssetId: id}
-	f.zip = &runicornv1.DownloadAssetRequest{Viewer: "counted", RunId: runID, AssetId: zip}
+	f.request = &runicornapiv1.DownloadAssetRequest{RunId: runID, AssetId: id}
+	f.zip = &runicornapiv1.DownloadAssetRequest{Viewer: "counted", RunId: runID, AssetId: zip}
 	f.url = "http://" + f.HTTPAddr + "/v1/experiments/" + runID + "/assets/" + id + ":download"
 	return part(f)
 }
 
 // asset finds the one asset of a type.
-func (f *front) asset(ctx context.Context, runID string, kind runicornv1.AssetType) (string, error) {
-	assets, err := f.artifacts.ListAssets(ctx, &runicornv1.ListAssetsRequest{RunId: runID, Type: kind})
+func (f *front) asset(ctx context.Context, runID string, kind runicornapiv1.AssetType) (string, error) {
+	assets, err := f.artifacts.ListAssets(ctx, &runicornapiv1.ListAssetsRequest{RunId: runID, Type: kind})
 	if err != nil {
 		return "", err
 	}
@@ -158,7 +158,7 @@ func (f *front) asset(ctx context.Context, runID string, kind runicornv1.AssetTy
 }
 
 // read downloads over gRPC, with a pause after each chunk.
-func (f *front) read(ctx context.Context, req *runicornv1.DownloadAssetRequest, pause time.Duration) error {
+func (f *front) read(ctx context.Context, req *runicornapiv1.DownloadAssetRequest, pause time.Duration) error {
 	stream, err := f.artifacts.DownloadAsset(ctx, req)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 	var reading errgroup.Group
 	for range files {
 		reading.Go(func() error {
-			req := &runicornv1.DownloadAssetRequest{Viewer: f.zip.GetViewer(), RunId: f.request.GetRunId(), AssetId: f.request.GetAssetId()}
+			req := &runicornapiv1.DownloadAssetRequest{Viewer: f.zip.GetViewer(), RunId: f.request.GetRunId(), AssetId: f.request.GetAssetId()}
 			return f.read(ctx, req, 0)
 		})
 	}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -76,10 +76,10 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 // crowdExport exports one run, as a client does that waits when the server says
 // that it makes enough of such exports already.
 func crowdExport(ctx context.Context, front *rig.Front, i int, id string) error {
-	req := &runicornv1.ExportExperimentRequest{
-		RunId: id, Layout: runicornv1.ExportLayout(1 + i%2),
-		Format: []runicornv1.ExportFormat{
-			runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET,
+	req := &runicornapiv1.ExportExperimentRequest{
+		RunId: id, Layout: runicornapiv1.ExportLayout(1 + i%2),
+		Format: []runicornapiv1.ExportFormat{
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET,
 		}[i%3],
 	}
 	for {

@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -79,12 +79,12 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 	}
 	table := time.Since(began)
 	fmt.Fprintf(out, "Viewer %s, %d rows, %d metrics; metrics_step takes %.1f s\n", version, rows, len(metrics), table.Seconds())
-	for _, layout := range []runicornv1.ExportLayout{runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornv1.ExportLayout_EXPORT_LAYOUT_LONG} {
-		for _, format := range []runicornv1.ExportFormat{
-			runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportFormat_EXPORT_FORMAT_ARROW,
-			runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET,
+	for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
+		for _, format := range []runicornapiv1.ExportFormat{
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW,
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET,
 		} {
-			req := &runicornv1.ExportExperimentRequest{RunId: long.RunID, Format: format, Layout: layout}
+			req := &runicornapiv1.ExportExperimentRequest{RunId: long.RunID, Format: format, Layout: layout}
 			if err := one(ctx, out, bed, viewer.URL(), req, table); err != nil {
 				return err
 			}
@@ -94,13 +94,13 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 }
 
 // one exports once, by a fresh server.
-func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req *runicornv1.ExportExperimentRequest, table time.Duration) (err error) {
+func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req *runicornapiv1.ExportExperimentRequest, table time.Duration) (err error) {
 	var front rig.Front
 	defer func() { err = errors.Join(err, front.Close()) }()
 	if err := front.Serve(ctx, bed, viewerURL); err != nil {
 		return err
 	}
-	if _, err := front.Experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{}); err != nil {
+	if _, err := front.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{}); err != nil {
 		return err
 	}
 	idle, err := front.RSS()
@@ -123,7 +123,7 @@ func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req
 }
 
 // receive reads an export to its end and returns its size.
-func receive(ctx context.Context, front *rig.Front, req *runicornv1.ExportExperimentRequest) (int64, error) {
+func receive(ctx context.Context, front *rig.Front, req *runicornapiv1.ExportExperimentRequest) (int64, error) {
 	stream, err := front.Experiments.ExportExperiment(ctx, req)
 	if err != nil {
 		return 0, err

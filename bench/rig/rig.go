@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/faultproxy"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
@@ -54,8 +54,8 @@ type Rig struct {
 
 // Front is a server process and its clients.
 type Front struct {
-	Experiments runicornv1.ExperimentServiceClient
-	Metrics     runicornv1.MetricServiceClient
+	Experiments runicornapiv1.ExperimentServiceClient
+	Metrics     runicornapiv1.MetricServiceClient
 	Health      grpc_health_v1.HealthClient
 	// Addr is where it serves gRPC, HTTPAddr where it serves HTTP.
 	Addr, HTTPAddr string
@@ -100,8 +100,8 @@ func (f *Front) Serve(ctx context.Context, b *Bed, viewerURL string, flags ...st
 	if f.conn, err = grpc.NewClient(f.Addr, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
 		return err
 	}
-	f.Experiments = runicornv1.NewExperimentServiceClient(f.conn)
-	f.Metrics = runicornv1.NewMetricServiceClient(f.conn)
+	f.Experiments = runicornapiv1.NewExperimentServiceClient(f.conn)
+	f.Metrics = runicornapiv1.NewMetricServiceClient(f.conn)
 	f.Health = grpc_health_v1.NewHealthClient(f.conn)
 	return nil
 }

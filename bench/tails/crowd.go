@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // crowd is many tails of one run, and when each step came to the first and to
@@ -47,7 +47,7 @@ type arrival struct {
 func gather(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
 	c := &crowd{tails: tails, live: make(chan struct{}, tails), steps: make(map[int64]*arrival)}
 	ctx, c.cancel = context.WithCancel(ctx)
-	clients := make([][]runicornv1.MetricServiceClient, conns)
+	clients := make([][]runicornapiv1.MetricServiceClient, conns)
 	for i := range clients {
 		for _, addr := range addrs {
 			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -55,7 +55,7 @@ func gather(ctx context.Context, addrs []string, runID string, tails, conns int)
 				return nil, errors.Join(err, c.close())
 			}
 			c.conns = append(c.conns, conn)
-			clients[i] = append(clients[i], runicornv1.NewMetricServiceClient(conn))
+			clients[i] = append(clients[i], runicornapiv1.NewMetricServiceClient(conn))
 		}
 	}
 	for i := range tails {
@@ -73,8 +73,8 @@ func gather(ctx context.Context, addrs []string, runID string, tails, conns int)
 
 // tail follows the run at the first server, and at each next one when the one
 // before says that it drains.
-func (c *crowd) tail(ctx context.Context, clients []runicornv1.MetricServiceClient, runID string) error {
-	req := &runicornv1.TailMetricsRequest{RunIds: []string{runID}, Start: runicornv1.TailStart_TAIL_START_NOW}
+func (c *crowd) tail(ctx context.Context, clients []runicornapiv1.MetricServiceClient, runID string) error {
+	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{runID}, Start: runicornapiv1.TailStart_TAIL_START_NOW}
 	for i, client := range clients {
 		isLive := func() {}
 		if i == 0 {
@@ -87,14 +87,14 @@ func (c *crowd) tail(ctx context.Context, clients []runicornv1.MetricServiceClie
 		case i == len(clients)-1 || !isDraining(err):
 			return err
 		}
-		req = &runicornv1.TailMetricsRequest{RunIds: req.GetRunIds(), ResumeToken: req.GetResumeToken()}
+		req = &runicornapiv1.TailMetricsRequest{RunIds: req.GetRunIds(), ResumeToken: req.GetResumeToken()}
 		c.moved.Add(1)
 	}
 	return nil
 }
 
 // connect follows the run at one server, and keeps the token in the request.
-func (c *crowd) connect(ctx context.Context, client runicornv1.MetricServiceClient, req *runicornv1.TailMetricsRequest, isLive func()) error {
+func (c *crowd) connect(ctx context.Context, client runicornapiv1.MetricServiceClient, req *runicornapiv1.TailMetricsRequest, isLive func()) error {
 	stream, err := client.TailMetrics(ctx, req, grpc.WaitForReady(true))
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func isDraining(err error) bool {
 	return false
 }
 
-func (c *crowd) arrive(s *runicornv1.MetricSeries) {
+func (c *crowd) arrive(s *runicornapiv1.MetricSeries) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()

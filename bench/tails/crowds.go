@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -105,14 +105,14 @@ func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return wakeUp(streams[0], int64(step-1))
 }
 
-type tailStream = grpc.ServerStreamingClient[runicornv1.TailMetricsResponse]
+type tailStream = grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse]
 
 // stall opens tails and reads one message of each.
 func stall(ctx context.Context, conn *grpc.ClientConn, runID string, n int) ([]tailStream, error) {
-	client := runicornv1.NewMetricServiceClient(conn)
+	client := runicornapiv1.NewMetricServiceClient(conn)
 	streams := make([]tailStream, n)
 	for i := range streams {
-		s, err := client.TailMetrics(ctx, &runicornv1.TailMetricsRequest{RunIds: []string{runID}, MetricNames: []string{"loss"}})
+		s, err := client.TailMetrics(ctx, &runicornapiv1.TailMetricsRequest{RunIds: []string{runID}, MetricNames: []string{"loss"}})
 		if err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -233,7 +233,7 @@ func reads(ctx context.Context, r *rig.Rig, runs []realviewer.Run, n int) ([]tim
 	var times []time.Duration
 	for i := range n {
 		start := time.Now()
-		if _, err := r.Experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: runs[i%len(runs)].RunID}); err != nil {
+		if _, err := r.Experiments.GetExperiment(ctx, &runicornapiv1.GetExperimentRequest{RunId: runs[i%len(runs)].RunID}); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(start))

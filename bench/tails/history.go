@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -67,7 +67,7 @@ func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 // stream reads a whole history.
 func stream(ctx context.Context, r *rig.Rig, runID string) (first, whole time.Duration, points int64, err error) {
 	start := time.Now()
-	s, err := r.Metrics.StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{RunIds: []string{runID}})
+	s, err := r.Metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{RunIds: []string{runID}})
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -81,7 +81,7 @@ func stream(ctx context.Context, r *rig.Rig, runID string) (first, whole time.Du
 		case resp.GetBatch() != nil && first == 0:
 			first = time.Since(start)
 		case resp.GetTrailer() != nil:
-			points = resp.GetTrailer().GetPoints()
+			points = resp.GetTrailer().GetPointCount()
 		}
 	}
 }
@@ -109,21 +109,21 @@ func tableTimes(ctx context.Context, url string) (ttfb, whole time.Duration, err
 
 // packer is a server that streams points in batches of one size.
 type packer struct {
-	runicornv1.UnimplementedMetricServiceServer
+	runicornapiv1.UnimplementedMetricServiceServer
 	points, batch int
 }
 
-func (p *packer) StreamMetrics(_ *runicornv1.StreamMetricsRequest, s grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]) error {
+func (p *packer) StreamMetrics(_ *runicornapiv1.StreamMetricsRequest, s grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
 	for at := 0; at < p.points; at += p.batch {
-		series := &runicornv1.MetricSeries{MetricName: "loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER}
+		series := &runicornapiv1.MetricSeries{MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER}
 		for i := range p.batch {
 			series.Steps = append(series.Steps, int64(at+i))
 			series.Times = append(series.Times, 1.7e9+float64(at+i))
 			series.Values = append(series.Values, 1/float64(at+i+1))
 		}
-		batch := &runicornv1.MetricBatch{Series: []*runicornv1.MetricSeries{series}, Fidelity: runicornv1.Fidelity_FIDELITY_EVENT_LOG}
-		err := s.Send(&runicornv1.StreamMetricsResponse{
-			Viewer: "v", RunId: "20260101_000000_abcdef", Event: &runicornv1.StreamMetricsResponse_Batch{Batch: batch},
+		batch := &runicornapiv1.MetricBatch{Series: []*runicornapiv1.MetricSeries{series}, Fidelity: runicornapiv1.Fidelity_FIDELITY_EVENT_LOG}
+		err := s.Send(&runicornapiv1.StreamMetricsResponse{
+			Viewer: "v", RunId: "20260101_000000_abcdef", Event: &runicornapiv1.StreamMetricsResponse_Batch{Batch: batch},
 		})
 		if err != nil {
 			return err
@@ -153,7 +153,7 @@ func pointsPerSecond(ctx context.Context, p *packer) (float64, error) {
 		return 0, err
 	}
 	server := grpc.NewServer()
-	runicornv1.RegisterMetricServiceServer(server, p)
+	runicornapiv1.RegisterMetricServiceServer(server, p)
 	go func() { _ = server.Serve(listener) }() // ends with Stop
 	defer server.Stop()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -162,7 +162,7 @@ func pointsPerSecond(ctx context.Context, p *packer) (float64, error) {
 	}
 	defer conn.Close()
 	start := time.Now()
-	s, err := runicornv1.NewMetricServiceClient(conn).StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{})
+	s, err := runicornapiv1.NewMetricServiceClient(conn).StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{})
 	if err != nil {
 		return 0, err
 	}

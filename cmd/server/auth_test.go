@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 )
@@ -88,8 +88,8 @@ func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 		listHTTP, remoteHTTP int
 		reason               string
 	}{
-		{"", codes.Unauthenticated, codes.Unauthenticated, 401, 401, "GATEWAY_TOKEN_INVALID"},
-		{"wrong", codes.Unauthenticated, codes.Unauthenticated, 401, 401, "GATEWAY_TOKEN_INVALID"},
+		{"", codes.Unauthenticated, codes.Unauthenticated, 401, 401, "TOKEN_INVALID"},
+		{"wrong", codes.Unauthenticated, codes.Unauthenticated, 401, 401, "TOKEN_INVALID"},
 		{"r-token", codes.OK, codes.PermissionDenied, 200, 403, "ROLE_REQUIRED"},
 		{"w-token", codes.OK, codes.PermissionDenied, 200, 403, "ROLE_REQUIRED"},
 		{"a-token", codes.OK, codes.OK, 200, 200, ""},
@@ -98,11 +98,11 @@ func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 		if tc.token != "" {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+tc.token)
 		}
-		_, err := runicornv1.NewExperimentServiceClient(conn).ListProjects(ctx, &runicornv1.ListProjectsRequest{})
+		_, err := runicornapiv1.NewExperimentServiceClient(conn).ListProjects(ctx, &runicornapiv1.ListProjectsRequest{})
 		if code, _ := outcome(err); code != tc.list {
 			t.Errorf("token %q, list: %v", tc.token, err)
 		}
-		_, err = runicornv1.NewRemoteServiceClient(conn).ListConnections(ctx, &runicornv1.ListConnectionsRequest{})
+		_, err = runicornapiv1.NewRemoteServiceClient(conn).ListConnections(ctx, &runicornapiv1.ListConnectionsRequest{})
 		// The methods behind the roles may not be served by this build.
 		code, reason := outcome(err)
 		if served := code != codes.Unimplemented; served && (code != tc.remote || reason != tc.reason) {

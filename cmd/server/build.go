@@ -71,7 +71,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		return s, err
 	}
 	s.grpc = newGRPCServer(cfg, service.Deps{
-		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), ObserveLag: metrics.lag.Observe,
+		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Log: log, Draining: ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeOff(),
 		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},

@@ -55,7 +55,7 @@ func callUnary(ctx context.Context, links []link, method grpc.UnaryHandler) erro
 	for _, l := range slices.Backward(links) {
 		next := method
 		method = func(ctx context.Context, req any) (any, error) {
-			return l.unary(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/runicorn.v1.ViewerService/GetConfig"}, next)
+			return l.unary(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/runicornapi.v1.ViewerService/GetConfig"}, next)
 		}
 	}
 	_, err := method(ctx, nil)
@@ -67,7 +67,7 @@ func callStream(ctx context.Context, links []link, method grpc.StreamHandler) er
 	for _, l := range slices.Backward(links) {
 		next := method
 		method = func(srv any, ss grpc.ServerStream) error {
-			return l.stream(srv, ss, &grpc.StreamServerInfo{FullMethod: "/runicorn.v1.MetricService/TailMetrics", IsServerStream: true}, next)
+			return l.stream(srv, ss, &grpc.StreamServerInfo{FullMethod: "/runicornapi.v1.MetricService/TailMetrics", IsServerStream: true}, next)
 		}
 	}
 	return method(nil, idleStream{ctx: ctx})
@@ -88,7 +88,7 @@ func TestAPanicIsADefectWithAnIncidentAndNotTheEnd(t *testing.T) {
 		"unary":  callUnary(t.Context(), links, func(context.Context, any) (any, error) { panic("canary") }),
 		"stream": callStream(t.Context(), links, func(any, grpc.ServerStream) error { panic("canary") }),
 	} {
-		if code, reason := outcome(err); code != codes.Internal || reason != "SERVER_DEFECT" {
+		if code, reason := outcome(err); code != codes.Internal || reason != "INTERNAL_ERROR" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if strings.Contains(err.Error(), "canary") {

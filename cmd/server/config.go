@@ -46,7 +46,7 @@ type Config struct {
 	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
 	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
 	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
-	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunnelled."`
+	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunneled."`
 
 	RemoteHosts       []string `group:"Authority" placeholder:"HOST" help:"The only SSH servers that RemoteService may use, by the names that requests give them, separated by commas. Default: any."`
 	AllowKeyPaths     bool     `group:"Authority" help:"Allow RemoteService to name private key files on a Viewer's machine."`
@@ -66,6 +66,7 @@ type Config struct {
 	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`
 	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection, so this must be below --max-streams."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
+	TempBytes         byteSize      `group:"Limits" default:"2GiB" help:"Temporary disk space for the files of exports; beyond it exports that need some are refused."`
 	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Longest time in which an HTTP client may send its headers."`
 	HTTPIdleTimeout   time.Duration `group:"Limits" name:"http-idle-timeout" default:"2m" help:"How long an idle HTTP connection is kept."`
 

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/test/bufconn"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -34,7 +34,7 @@ func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 	t.Cleanup(viewer.Close)
 	p := start(t, "--viewer="+viewer.URL)
 	conn := p.dial(t)
-	viewers := runicornv1.NewViewerServiceClient(conn)
+	viewers := runicornapiv1.NewViewerServiceClient(conn)
 	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 	}
 	overGRPC, overHTTP := make(chan error, 1), make(chan int, 1)
 	go func() {
-		_, err := viewers.GetGpu(t.Context(), &runicornv1.GetGpuRequest{})
+		_, err := viewers.GetGpu(t.Context(), &runicornapiv1.GetGpuRequest{})
 		overGRPC <- err
 	}()
 	<-asked
@@ -64,7 +64,7 @@ func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 	} else if code, _ := outcome(err); code != codes.Unavailable {
 		t.Errorf("the watch ended with %v, want UNAVAILABLE", err)
 	}
-	_, err = viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{})
+	_, err = viewers.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{})
 	if code, _ := outcome(err); code != codes.Unavailable {
 		t.Errorf("a new call got %v, want UNAVAILABLE", err)
 	}

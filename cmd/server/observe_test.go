@@ -11,7 +11,7 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -20,13 +20,13 @@ func TestTheMetricsShowCallsRequestsViewersAndTheBuild(t *testing.T) {
 	p := start(t, "--viewer=lab="+newViewer(t, demoviewer.Gen06).URL)
 	conn := p.dial(t)
 	awaitHealth(t, conn, "viewer/lab", healthpb.HealthCheckResponse_SERVING)
-	viewers := runicornv1.NewViewerServiceClient(conn)
-	if _, err := viewers.GetConfig(t.Context(), &runicornv1.GetConfigRequest{}); err != nil {
+	viewers := runicornapiv1.NewViewerServiceClient(conn)
+	if _, err := viewers.GetConfig(t.Context(), &runicornapiv1.GetConfigRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	_, body := p.get(t, plainClient(t), "/metrics", "")
 	for _, want := range []string{
-		`grpc_server_handled_total\{grpc_code="OK",grpc_method="GetConfig",grpc_service="runicorn.v1.ViewerService",grpc_type="unary"\} 1`,
+		`grpc_server_handled_total\{grpc_code="OK",grpc_method="GetConfig",grpc_service="runicornapi.v1.ViewerService",grpc_type="unary"\} 1`,
 		`grpc_server_handled_total\{.*grpc_method="TailMetrics".*\} 0`,
 		`runicorn_gateway_build_info\{go_version="go.*",version=".*"\} 1`,
 		`runicorn_gateway_viewer_up\{viewer="lab"\} 1`,
@@ -125,8 +125,8 @@ func TestSpansOfCallsReachTheCollectorBeforeTheProcessEnds(t *testing.T) {
 	// The exporter reads the environment of the process by itself.
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	p := startWith(t, environment("OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL))
-	viewers := runicornv1.NewViewerServiceClient(p.dial(t))
-	if _, err := viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{}); err != nil {
+	viewers := runicornapiv1.NewViewerServiceClient(p.dial(t))
+	if _, err := viewers.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	p.stop()

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -31,9 +31,9 @@ func TestWhatIsTurnedOffSaysByWhichFlagOverGRPCAndHTTP(t *testing.T) {
 			t.Parallel()
 			p := start(t, append(tc.args, "--viewer="+newViewer(t, demoviewer.Gen06).URL)...)
 			conn := p.dial(t)
-			_, remote := runicornv1.NewRemoteServiceClient(conn).ListConnections(t.Context(), &runicornv1.ListConnectionsRequest{})
-			_, purge := runicornv1.NewExperimentServiceClient(conn).PurgeExperiments(t.Context(),
-				&runicornv1.PurgeExperimentsRequest{RunIds: []string{"none"}, DryRun: true})
+			_, remote := runicornapiv1.NewRemoteServiceClient(conn).ListConnections(t.Context(), &runicornapiv1.ListConnectionsRequest{})
+			_, purge := runicornapiv1.NewExperimentServiceClient(conn).PurgeExperiments(t.Context(),
+				&runicornapiv1.PurgeExperimentsRequest{RunIds: []string{"none"}, ValidateOnly: true})
 			for what, call := range map[string]struct {
 				err error
 				on  bool

@@ -151,7 +151,7 @@ func (s *server) greet(w io.Writer) error {
 	fmt.Fprintf(&text, "gRPC     %s\n", grpcAddr)
 	fmt.Fprintf(&text, "HTTP     %s://%s/\n", scheme, httpAddr)
 	if s.cfg.Demo {
-		fmt.Fprintf(&text, "try      grpcurl %s%s runicorn.v1.ExperimentService/ListExperiments\n", plain, grpcAddr)
+		fmt.Fprintf(&text, "try      grpcurl %s%s runicornapi.v1.ExperimentService/ListExperiments\n", plain, grpcAddr)
 	}
 	_, err := io.WriteString(w, text.String())
 	return err

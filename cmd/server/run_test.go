@@ -14,7 +14,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -22,8 +22,8 @@ func TestTheDemoServesTheSameExperimentsOverGRPCAndHTTP(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
 	conn := p.dial(t)
-	resp, err := runicornv1.NewExperimentServiceClient(conn).ListExperiments(t.Context(),
-		&runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
+	resp, err := runicornapiv1.NewExperimentServiceClient(conn).ListExperiments(t.Context(),
+		&runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,11 +59,11 @@ var services = []string{
 	"grpc.health.v1.Health",
 	"grpc.reflection.v1.ServerReflection",
 	"grpc.reflection.v1alpha.ServerReflection",
-	"runicorn.v1.ArtifactService",
-	"runicorn.v1.ExperimentService",
-	"runicorn.v1.MetricService",
-	"runicorn.v1.RemoteService",
-	"runicorn.v1.ViewerService",
+	"runicornapi.v1.ArtifactService",
+	"runicornapi.v1.ExperimentService",
+	"runicornapi.v1.MetricService",
+	"runicornapi.v1.RemoteService",
+	"runicornapi.v1.ViewerService",
 }
 
 func TestReflectionListsEveryServiceInBothVersions(t *testing.T) {
@@ -99,7 +99,7 @@ func TestHealthKnowsTheServerItsServicesAndEachViewer(t *testing.T) {
 	awaitHealth(t, conn, "viewer/up", healthpb.HealthCheckResponse_SERVING)
 	for service, want := range map[string]healthpb.HealthCheckResponse_ServingStatus{
 		"":                                    healthpb.HealthCheckResponse_SERVING,
-		"runicorn.v1.MetricService":           healthpb.HealthCheckResponse_SERVING,
+		"runicornapi.v1.MetricService":        healthpb.HealthCheckResponse_SERVING,
 		"grpc.reflection.v1.ServerReflection": healthpb.HealthCheckResponse_SERVING,
 		"viewer/down":                         healthpb.HealthCheckResponse_NOT_SERVING,
 	} {
@@ -123,8 +123,8 @@ func TestAViewerThatIsDownAtTheStartWorksAsSoonAsItIsUp(t *testing.T) {
 	addr := freeAddress(t)
 	p := start(t, "--viewer=http://"+addr, "--health-interval=20ms")
 	conn := p.dial(t)
-	experiments := runicornv1.NewExperimentServiceClient(conn)
-	_, err := experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{})
+	experiments := runicornapiv1.NewExperimentServiceClient(conn)
+	_, err := experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{})
 	if code, reason := outcome(err); code != codes.Unavailable || reason != "VIEWER_UNREACHABLE" {
 		t.Errorf("while it is down: %v %s, want UNAVAILABLE", code, reason)
 	}
@@ -140,7 +140,7 @@ func TestAViewerThatIsDownAtTheStartWorksAsSoonAsItIsUp(t *testing.T) {
 	server.Start()
 	t.Cleanup(server.Close)
 	awaitHealth(t, conn, "viewer/default", healthpb.HealthCheckResponse_SERVING)
-	resp, err := experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{})
+	resp, err := experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{})
 	if err != nil || len(resp.GetExperiments()) == 0 {
 		t.Errorf("once it is up: %v, %v", resp, err)
 	}

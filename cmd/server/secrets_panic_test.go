@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
@@ -23,19 +23,19 @@ import (
 
 // panicking is a RemoteService that panics with the request in its hands.
 type panicking struct {
-	runicornv1.UnimplementedRemoteServiceServer
+	runicornapiv1.UnimplementedRemoteServiceServer
 	with func(proto.Message) any
 }
 
-func (p *panicking) Connect(_ context.Context, req *runicornv1.ConnectRequest) (*runicornv1.ConnectResponse, error) {
+func (p *panicking) OpenConnection(_ context.Context, req *runicornapiv1.OpenConnectionRequest) (*runicornapiv1.OpenConnectionResponse, error) {
 	panic(p.with(req))
 }
 
-func (p *panicking) StartViewer(_ context.Context, req *runicornv1.StartViewerRequest) (*runicornv1.StartViewerResponse, error) {
+func (p *panicking) StartViewer(_ context.Context, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.StartViewerResponse, error) {
 	panic(p.with(req))
 }
 
-func (p *panicking) SaveConnection(_ context.Context, req *runicornv1.SaveConnectionRequest) (*runicornv1.SaveConnectionResponse, error) {
+func (p *panicking) SaveConnection(_ context.Context, req *runicornapiv1.SaveConnectionRequest) (*runicornapiv1.SaveConnectionResponse, error) {
 	panic(p.with(req))
 }
 
@@ -46,7 +46,9 @@ func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
 		"its text":          func(req proto.Message) any { return prototext.Format(req) },
 		"an error about it": func(req proto.Message) any { return fmt.Errorf("cannot: %w", errors.New(fmt.Sprint(req))) },
 		"a secret": func(req proto.Message) any {
-			return req.(interface{ GetTarget() *runicornv1.SshTarget }).GetTarget().GetPassword()
+			return req.(interface {
+				GetTarget() *runicornapiv1.SshTarget
+			}).GetTarget().GetPassword()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,13 +57,13 @@ func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
 			said := &heard{}
 			said.call(t, conn, httpURL)
 			said.add(log.String())
-			said.want(t, "SERVER_DEFECT", "msg=panic", "secrets_panic_test.go", "value of type")
+			said.want(t, "INTERNAL_ERROR", "msg=panic", "secrets_panic_test.go", "value of type")
 		})
 	}
 }
 
 // servePanics serves a RemoteService behind all interceptors and the HTTP side.
-func servePanics(t *testing.T, remote runicornv1.RemoteServiceServer) (conn *grpc.ClientConn, httpURL string, log *output) {
+func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *grpc.ClientConn, httpURL string, log *output) {
 	t.Helper()
 	validator, err := service.NewValidator()
 	if err != nil {
@@ -72,7 +74,7 @@ func servePanics(t *testing.T, remote runicornv1.RemoteServiceServer) (conn *grp
 	server := grpc.NewServer(chained(chain(chainParts{
 		metrics: m.calls, panics: m.panics, log: logger, deadline: time.Minute, auth: &service.Authorizer{}, validator: validator,
 	}))...)
-	runicornv1.RegisterRemoteServiceServer(server, remote)
+	runicornapiv1.RegisterRemoteServiceServer(server, remote)
 	memory := bufconn.Listen(memoryBuffer)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(memory) }()

@@ -21,13 +21,13 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // canaries are what callers put into every field that holds a secret. Some must
 // be escaped in JSON, in Go's quotes and in text protos.
-func canaries() *runicornv1.SshTarget {
-	return &runicornv1.SshTarget{
+func canaries() *runicornapiv1.SshTarget {
+	return &runicornapiv1.SshTarget{
 		Host: "gpu", Username: "u", Password: "canary-\"pass'word\\", Passphrase: "canary-phrase\tü",
 		PrivateKey:     "-----BEGIN KEY-----\ncanary-key-line-1\ncanary-key-line-2\n-----END KEY-----\n",
 		PrivateKeyPath: "/home/u/canary-file",
@@ -38,9 +38,9 @@ func canaries() *runicornv1.SshTarget {
 // takes them over HTTP.
 func canaryCalls() map[string]proto.Message {
 	return map[string]proto.Message{
-		"/v1/remote/connections":       &runicornv1.ConnectRequest{Target: canaries()},
-		"/v1/remote/viewers":           &runicornv1.StartViewerRequest{Target: canaries(), RemoteRoot: "/r"},
-		"/v1/remote/saved_connections": &runicornv1.SaveConnectionRequest{Target: canaries(), RememberSecrets: true},
+		"/v1/remote/connections":       &runicornapiv1.OpenConnectionRequest{Target: canaries()},
+		"/v1/remote/viewers":           &runicornapiv1.StartViewerRequest{Target: canaries(), RemoteRoot: "/r"},
+		"/v1/remote/saved_connections": &runicornapiv1.SaveConnectionRequest{Target: canaries(), RememberSecrets: true},
 	}
 }
 
@@ -81,20 +81,20 @@ func (h *heard) want(t *testing.T, words ...string) {
 func (h *heard) call(t *testing.T, conn grpc.ClientConnInterface, httpURL string) {
 	t.Helper()
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer canary-token")
-	remote := runicornv1.NewRemoteServiceClient(conn)
+	remote := runicornapiv1.NewRemoteServiceClient(conn)
 	for path, req := range canaryCalls() {
 		var answer proto.Message
 		var err error
 		switch req := req.(type) {
-		case *runicornv1.ConnectRequest:
-			answer, err = remote.Connect(ctx, req)
-		case *runicornv1.StartViewerRequest:
+		case *runicornapiv1.OpenConnectionRequest:
+			answer, err = remote.OpenConnection(ctx, req)
+		case *runicornapiv1.StartViewerRequest:
 			answer, err = remote.StartViewer(ctx, req)
 			again := proto.CloneOf(req)
 			again.CondaEnv = "base"
 			_, otherErr := remote.StartViewer(ctx, again)
 			h.addError(otherErr)
-		case *runicornv1.SaveConnectionRequest:
+		case *runicornapiv1.SaveConnectionRequest:
 			answer, err = remote.SaveConnection(ctx, req)
 		}
 		h.add(fmt.Sprint(answer))
@@ -186,7 +186,7 @@ func TestNothingThatLeavesTheServerHasASecret(t *testing.T) {
 	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if body, err := io.ReadAll(r.Body); err == nil {
 			said.add(string(body)) // a proto, in which texts stand as they are
-			isTraced.Store(isTraced.Load() || strings.Contains(string(body), "RemoteService/Connect"))
+			isTraced.Store(isTraced.Load() || strings.Contains(string(body), "RemoteService/OpenConnection"))
 		}
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	}))

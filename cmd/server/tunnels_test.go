@@ -13,7 +13,7 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // sshViewer is a Viewer that says it has started another one, and a tunnel to
@@ -82,8 +82,8 @@ func TestRemoteViewersThatWereStartedAreWatchedAndStoppedOnADrainIfAsked(t *test
 			viewer.port = portOf(t, upstream.URL)
 			p := start(t, append(tc.args, "--viewer=lab="+upstream.URL)...)
 			conn := p.dial(t)
-			got, err := runicornv1.NewRemoteServiceClient(conn).StartViewer(t.Context(), &runicornv1.StartViewerRequest{
-				Target: &runicornv1.SshTarget{Host: "gpu", Username: "u"}, RemoteRoot: "/runs",
+			got, err := runicornapiv1.NewRemoteServiceClient(conn).StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{
+				Target: &runicornapiv1.SshTarget{Host: "gpu", Username: "u"}, RemoteRoot: "/runs",
 			})
 			if err != nil || got.GetSession().GetViewer() != "lab.abcd1234" {
 				t.Fatalf("started %v, %v", got, err)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // errEnough says that as many points were printed as were asked for.
@@ -25,16 +25,16 @@ type point struct {
 }
 
 // event prints what a message of a tail says about points.
-func (l *lines) event(resp *runicornv1.TailMetricsResponse) error {
-	if reset := resp.GetReset_(); reset != nil {
+func (l *lines) event(resp *runicornapiv1.TailMetricsResponse) error {
+	if reset := resp.GetLogReset(); reset != nil {
 		// What was printed of this run no longer holds; it comes again.
-		return l.to.Encode(map[string]string{"reset": reset.GetReason().String()})
+		return l.to.Encode(map[string]string{"log_reset": reset.GetReason().String()})
 	}
 	return l.points(resp.GetBatch())
 }
 
 // points prints the points of a batch; a nil batch has none.
-func (l *lines) points(batch *runicornv1.MetricBatch) error {
+func (l *lines) points(batch *runicornapiv1.MetricBatch) error {
 	for _, series := range batch.GetSeries() {
 		for i, step := range series.GetSteps() {
 			if err := l.to.Encode(point{series.GetMetricName(), step, valueOf(series, i)}); err != nil {
@@ -49,11 +49,11 @@ func (l *lines) points(batch *runicornv1.MetricBatch) error {
 }
 
 // valueOf is a value as JSON can say it, which has no word for NaN and ±Inf.
-func valueOf(series *runicornv1.MetricSeries, i int) any {
+func valueOf(series *runicornapiv1.MetricSeries, i int) any {
 	switch series.GetKind() {
-	case runicornv1.MetricKind_METRIC_KIND_TEXT:
+	case runicornapiv1.MetricKind_METRIC_KIND_TEXT:
 		return series.GetTexts()[i]
-	case runicornv1.MetricKind_METRIC_KIND_BOOLEAN:
+	case runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
 		return series.GetValues()[i] != 0
 	}
 	switch v := series.GetValues()[i]; {

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 const usage = `usage: example [flags] list | history RUN | tail RUN | error`
@@ -63,8 +63,8 @@ func list(ctx context.Context, address string, out *lines) error {
 		return err
 	}
 	defer conn.Close()
-	client := runicornv1.NewExperimentServiceClient(conn)
-	req := &runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 100}
+	client := runicornapiv1.NewExperimentServiceClient(conn)
+	req := &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 100}
 	for {
 		resp, err := client.ListExperiments(ctx, req)
 		if err != nil {
@@ -89,7 +89,7 @@ func history(ctx context.Context, address, run string, out *lines) error {
 		return err
 	}
 	defer conn.Close()
-	stream, err := runicornv1.NewMetricServiceClient(conn).StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{RunIds: []string{run}})
+	stream, err := runicornapiv1.NewMetricServiceClient(conn).StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{RunIds: []string{run}})
 	if err != nil {
 		return err
 	}
@@ -119,8 +119,8 @@ func failing(ctx context.Context, address string, out *lines) error {
 		return err
 	}
 	defer conn.Close()
-	_, err = runicornv1.NewExperimentServiceClient(conn).GetExperiment(ctx,
-		&runicornv1.GetExperimentRequest{RunId: "20200101_000000_abcdef"})
+	_, err = runicornapiv1.NewExperimentServiceClient(conn).GetExperiment(ctx,
+		&runicornapiv1.GetExperimentRequest{RunId: "20200101_000000_abcdef"})
 	st := status.Convert(err)
 	for _, detail := range st.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

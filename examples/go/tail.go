@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // errCut stands for a network that breaks.
@@ -19,13 +19,13 @@ var errCut = errors.New("the connection was dropped")
 // often the connection breaks, no point is lost or printed twice: a message's
 // token is kept together with its points.
 func tail(ctx context.Context, address, run string, cutAfter int, out *lines) error {
-	req := &runicornv1.TailMetricsRequest{RunIds: []string{run}}
+	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{run}}
 	messages := 0
-	take := func(resp *runicornv1.TailMetricsResponse) error {
+	take := func(resp *runicornapiv1.TailMetricsResponse) error {
 		if err := out.event(resp); err != nil {
 			return err
 		}
-		req = &runicornv1.TailMetricsRequest{ResumeToken: resp.GetResumeToken()} // a token knows its runs
+		req = &runicornapiv1.TailMetricsRequest{ResumeToken: resp.GetResumeToken()} // a token knows its runs
 		if messages++; messages == cutAfter {
 			return errCut
 		}
@@ -51,13 +51,13 @@ func tail(ctx context.Context, address, run string, cutAfter int, out *lines) er
 
 // follow hands on the messages of one connection. It returns nil only after
 // the `end` of the run: what is cut comes as an error.
-func follow(ctx context.Context, address string, req *runicornv1.TailMetricsRequest, take func(*runicornv1.TailMetricsResponse) error) error {
+func follow(ctx context.Context, address string, req *runicornapiv1.TailMetricsRequest, take func(*runicornapiv1.TailMetricsResponse) error) error {
 	conn, err := connect(address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	stream, err := runicornv1.NewMetricServiceClient(conn).TailMetrics(ctx, req)
+	stream, err := runicornapiv1.NewMetricServiceClient(conn).TailMetrics(ctx, req)
 	if err != nil {
 		return err
 	}

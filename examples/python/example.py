@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from contract import experiment_pb2, experiment_service_pb2, experiment_service_pb2_grpc
-from contract import metric_pb2, metric_service_pb2, metric_service_pb2_grpc
+from contract import metric_pb2, metric_service_pb2, metric_service_pb2_grpc, tail_pb2
 from tail import follow
 
 
@@ -65,9 +65,9 @@ def history(options):
 def tail(options):
     count = 0
     for message in follow(options.address, options.run, options.cut_after):
-        if message.HasField("reset"):
+        if message.HasField("log_reset"):
             # What was printed of this run no longer holds; it comes again.
-            show(reset=metric_pb2.ResetReason.Name(message.reset.reason))
+            show(log_reset=tail_pb2.LogResetReason.Name(message.log_reset.reason))
         for point in points(message.batch):
             show_point(*point)
             count += 1

@@ -21,7 +21,7 @@ enough = int(sys.argv[4]) if len(sys.argv) > 4 else None
 
 columns = {"metric": [], "step": [], "time": [], "value": []}
 for message in follow(address, run):
-    if message.HasField("reset"):
+    if message.HasField("log_reset"):
         for column in columns.values():
             column.clear()
     for series in message.batch.series:

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // artifact is an artifact, as its latest version, or one version of it, in the
@@ -49,8 +49,8 @@ func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := cut(win, all, func(size int32, token string) ([]*runicornv1.Artifact, string, error) {
-		resp, err := c.artifacts.ListArtifacts(ctx, &runicornv1.ListArtifactsRequest{
+	found, err := cut(win, all, func(size int32, token string) ([]*runicornapiv1.Artifact, string, error) {
+		resp, err := c.artifacts.ListArtifacts(ctx, &runicornapiv1.ListArtifactsRequest{
 			Type: in.query.Get("type"), PageSize: size, PageToken: token,
 		})
 		return resp.GetArtifacts(), resp.GetNextPageToken(), err
@@ -67,7 +67,7 @@ func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
 
 // getArtifact gets one version, by name:vN, name:N, name:alias or name.
 func (c *compat) getArtifact(ctx context.Context, in *input) (answer, error) {
-	resp, err := c.artifacts.GetArtifact(ctx, &runicornv1.GetArtifactRequest{Name: in.id})
+	resp, err := c.artifacts.GetArtifact(ctx, &runicornapiv1.GetArtifactRequest{Name: in.id})
 	if err != nil {
 		return nil, noArtifacts(err)
 	}
@@ -77,12 +77,15 @@ func (c *compat) getArtifact(ctx context.Context, in *input) (answer, error) {
 // listVersions lists the versions of an artifact, the newest first, as the
 // documentation's third example has it.
 func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
-	resp, err := c.artifacts.ListArtifactVersions(ctx, &runicornv1.ListArtifactVersionsRequest{Name: in.id})
+	versions, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.ArtifactVersion, string, error) {
+		resp, err := c.artifacts.ListArtifactVersions(ctx, &runicornapiv1.ListArtifactVersionsRequest{Name: in.id, PageSize: size, PageToken: token})
+		return resp.GetArtifactVersions(), resp.GetNextPageToken(), err
+	})
 	if err != nil {
 		return nil, noArtifacts(err)
 	}
-	out := make([]artifact, 0, len(resp.GetArtifactVersions()))
-	for _, v := range resp.GetArtifactVersions() {
+	out := make([]artifact, 0, len(versions))
+	for _, v := range versions {
 		out = append(out, versionOf(v))
 	}
 	return document{map[string]any{"versions": out}}, nil
@@ -90,14 +93,14 @@ func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
 
 // lineage gets what made and used a version, as the Viewer shapes it.
 func (c *compat) lineage(ctx context.Context, in *input) (answer, error) {
-	resp, err := c.artifacts.GetArtifactLineage(ctx, &runicornv1.GetArtifactLineageRequest{Name: in.id})
+	resp, err := c.artifacts.GetArtifactLineage(ctx, &runicornapiv1.GetArtifactLineageRequest{Name: in.id})
 	if err != nil {
 		return nil, noArtifacts(err)
 	}
 	nodes := make([]map[string]any, 0, len(resp.GetNodes()))
 	for _, n := range resp.GetNodes() {
 		kind := "artifact"
-		if n.GetType() == runicornv1.LineageNodeType_LINEAGE_NODE_TYPE_EXPERIMENT {
+		if n.GetType() == runicornapiv1.LineageNodeType_LINEAGE_NODE_TYPE_EXPERIMENT {
 			kind = "run"
 		}
 		nodes = append(nodes, map[string]any{
@@ -106,16 +109,16 @@ func (c *compat) lineage(ctx context.Context, in *input) (answer, error) {
 	}
 	edges := make([]map[string]any, 0, len(resp.GetEdges()))
 	for _, e := range resp.GetEdges() {
-		edges = append(edges, map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": e.GetType()})
+		edges = append(edges, map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": enumWord(e.GetType().String(), "LINEAGE_EDGE_TYPE_")})
 	}
 	return document{map[string]any{"root_artifact": resp.GetRootNodeId(), "nodes": nodes, "edges": edges}}, nil
 }
 
 // relations are the words of the client.
-var relations = map[string]runicornv1.ArtifactRelation{
-	"":        runicornv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED,
-	"created": runicornv1.ArtifactRelation_ARTIFACT_RELATION_CREATED,
-	"used":    runicornv1.ArtifactRelation_ARTIFACT_RELATION_USED,
+var relations = map[string]runicornapiv1.ArtifactRelation{
+	"":        runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED,
+	"created": runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_CREATED,
+	"used":    runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_USED,
 }
 
 // experimentArtifacts lists what an experiment made and used: artifacts, or on
@@ -125,12 +128,17 @@ func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, er
 	if !ok {
 		return nil, invalid("relation must be created or used")
 	}
-	resp, err := c.artifacts.ListExperimentArtifacts(ctx, &runicornv1.ListExperimentArtifactsRequest{RunId: in.id, Relation: relation})
+	artifacts, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.ExperimentArtifact, string, error) {
+		resp, err := c.artifacts.ListExperimentArtifacts(ctx, &runicornapiv1.ListExperimentArtifactsRequest{
+			RunId: in.id, Relation: relation, PageSize: size, PageToken: token,
+		})
+		return resp.GetArtifacts(), resp.GetNextPageToken(), err
+	})
 	if err != nil {
 		return nil, err
 	}
-	out := make([]map[string]any, 0, len(resp.GetArtifacts()))
-	for _, a := range resp.GetArtifacts() {
+	out := make([]map[string]any, 0, len(artifacts))
+	for _, a := range artifacts {
 		out = append(out, map[string]any{
 			"relation": enumWord(a.GetRelation().String(), "ARTIFACT_RELATION_"), "name": a.GetName(), "type": a.GetType(),
 			"version": a.Version, "size_bytes": a.SizeBytes, "created_at": seconds(a.GetCreateTime()),
@@ -154,7 +162,7 @@ func noArtifacts(err error) error {
 }
 
 // artifactOf converts an artifact of the list.
-func artifactOf(a *runicornv1.Artifact) artifact {
+func artifactOf(a *runicornapiv1.Artifact) artifact {
 	aliases := a.GetAliases()
 	if aliases == nil {
 		aliases = map[string]int32{}
@@ -167,7 +175,7 @@ func artifactOf(a *runicornv1.Artifact) artifact {
 }
 
 // versionOf converts a version.
-func versionOf(v *runicornv1.ArtifactVersion) artifact {
+func versionOf(v *runicornapiv1.ArtifactVersion) artifact {
 	out := artifact{
 		ID: artifactID(v.GetName(), v.GetVersion()), Name: v.GetName(), Type: v.GetType(), Version: v.GetVersion(),
 		SizeBytes: v.GetSizeBytes(), CreatedAt: seconds(v.GetCreateTime()), UpdatedAt: seconds(v.GetUpdateTime()),

@@ -29,7 +29,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 )
 
@@ -49,11 +49,11 @@ type Config struct {
 // web pages stands before it, in httpface.
 func New(cfg Config) http.Handler {
 	c := &compat{
-		experiments: runicornv1.NewExperimentServiceClient(cfg.Conn),
-		metrics:     runicornv1.NewMetricServiceClient(cfg.Conn),
-		artifacts:   runicornv1.NewArtifactServiceClient(cfg.Conn),
-		remote:      runicornv1.NewRemoteServiceClient(cfg.Conn),
-		viewers:     runicornv1.NewViewerServiceClient(cfg.Conn),
+		experiments: runicornapiv1.NewExperimentServiceClient(cfg.Conn),
+		metrics:     runicornapiv1.NewMetricServiceClient(cfg.Conn),
+		artifacts:   runicornapiv1.NewArtifactServiceClient(cfg.Conn),
+		remote:      runicornapiv1.NewRemoteServiceClient(cfg.Conn),
+		viewers:     runicornapiv1.NewViewerServiceClient(cfg.Conn),
 		log:         cfg.Log,
 	}
 	if c.log == nil {
@@ -64,11 +64,11 @@ func New(cfg Config) http.Handler {
 
 // compat makes calls out of requests.
 type compat struct {
-	experiments runicornv1.ExperimentServiceClient
-	metrics     runicornv1.MetricServiceClient
-	artifacts   runicornv1.ArtifactServiceClient
-	remote      runicornv1.RemoteServiceClient
-	viewers     runicornv1.ViewerServiceClient
+	experiments runicornapiv1.ExperimentServiceClient
+	metrics     runicornapiv1.MetricServiceClient
+	artifacts   runicornapiv1.ArtifactServiceClient
+	remote      runicornapiv1.RemoteServiceClient
+	viewers     runicornapiv1.ViewerServiceClient
 	log         *slog.Logger
 }
 

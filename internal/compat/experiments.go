@@ -4,7 +4,8 @@ import (
 	"context"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
 // experiment is an experiment in the names of the client's model, and some of
@@ -53,16 +54,19 @@ func (c *compat) listExperiments(ctx context.Context, in *input) (answer, error)
 		return nil, err
 	}
 	name, wanted := in.query.Get("name"), in.query.Get("status")
-	status := statusNamed(wanted)
-	req := &runicornv1.ListExperimentsRequest{Project: in.query.Get("project")}
-	if wanted != "" {
-		req.Statuses = []runicornv1.ExperimentStatus{status}
+	var terms []string
+	if project := in.query.Get("project"); project != "" {
+		terms = append(terms, "project = "+filter.Quote(project))
 	}
-	keep := func(e *runicornv1.Experiment) bool {
+	if wanted != "" {
+		terms = append(terms, "status = "+statusNamed(wanted).String())
+	}
+	req := &runicornapiv1.ListExperimentsRequest{Filter: filter.And(terms...)}
+	keep := func(e *runicornapiv1.Experiment) bool {
 		return (name == "" || e.GetName() == name || dashed(e.GetName()) == name) &&
 			(wanted == "" || statusWord(e) == wanted)
 	}
-	found, err := cut(win, keep, func(size int32, token string) ([]*runicornv1.Experiment, string, error) {
+	found, err := cut(win, keep, func(size int32, token string) ([]*runicornapiv1.Experiment, string, error) {
 		req.PageSize, req.PageToken = size, token
 		resp, err := c.experiments.ListExperiments(ctx, req)
 		return resp.GetExperiments(), resp.GetNextPageToken(), err
@@ -79,7 +83,7 @@ func (c *compat) listExperiments(ctx context.Context, in *input) (answer, error)
 
 // getExperiment gets one experiment with all there is about it.
 func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
-	resp, err := c.experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: in.id})
+	resp, err := c.experiments.GetExperiment(ctx, &runicornapiv1.GetExperimentRequest{RunId: in.id})
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +103,8 @@ func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
 
 // listProjects lists the projects as records; a Viewer lists bare names.
 func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
-	found, err := cut(window{}, all, func(size int32, token string) ([]*runicornv1.Project, string, error) {
-		resp, err := c.experiments.ListProjects(ctx, &runicornv1.ListProjectsRequest{PageSize: size, PageToken: token})
+	found, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.Project, string, error) {
+		resp, err := c.experiments.ListProjects(ctx, &runicornapiv1.ListProjectsRequest{PageSize: size, PageToken: token})
 		return resp.GetProjects(), resp.GetNextPageToken(), err
 	})
 	if err != nil {
@@ -117,12 +121,12 @@ func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
 }
 
 // experimentOf converts what lists have.
-func experimentOf(e *runicornv1.Experiment) experiment {
+func experimentOf(e *runicornapiv1.Experiment) experiment {
 	out := experiment{
 		ID: e.GetRunId(), Viewer: e.GetViewer(), ResourceName: e.GetResourceName(),
 		Project: e.GetProject(), Name: dashed(e.GetName()), Path: e.GetPath(), Alias: e.Alias, Tags: texts(e.GetTags()),
 		Status: statusWord(e), CreatedAt: seconds(e.GetCreateTime()), UpdatedAt: seconds(e.GetUpdateTime()),
-		PID: e.ProcessId, Created: e.ArtifactsCreatedCount, Used: e.ArtifactsUsedCount, Assets: e.AssetsCount,
+		PID: e.ProcessId, Created: e.CreatedArtifactCount, Used: e.UsedArtifactCount, Assets: e.AssetCount,
 	}
 	if best := e.GetBestMetric(); best != nil {
 		out.BestMetricName, out.BestMetricValue = new(best.GetMetricName()), finite(best.Value)
@@ -134,20 +138,20 @@ func experimentOf(e *runicornv1.Experiment) experiment {
 func dashed(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
 // statusWords are the documented statuses, and what is none of them.
-var statusWords = map[runicornv1.ExperimentStatus]string{
-	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     "running",
-	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:    "finished",
-	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:      "failed",
-	runicornv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: "interrupted",
+var statusWords = map[runicornapiv1.ExperimentStatus]string{
+	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     "running",
+	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:    "finished",
+	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:      "failed",
+	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: "interrupted",
 }
 
 // statusWord is the word for where an experiment stands: for a status of a
 // script's own, that one.
-func statusWord(e *runicornv1.Experiment) string {
+func statusWord(e *runicornapiv1.Experiment) string {
 	if word, ok := statusWords[e.GetStatus()]; ok {
 		return word
 	}
-	if e.GetStatus() == runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER {
+	if e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER {
 		return e.GetViewerStatus()
 	}
 	return "unknown"
@@ -155,11 +159,11 @@ func statusWord(e *runicornv1.Experiment) string {
 
 // statusNamed is the status that a word of a filter means. A word that is not
 // documented may be one that a script made up.
-func statusNamed(wanted string) runicornv1.ExperimentStatus {
+func statusNamed(wanted string) runicornapiv1.ExperimentStatus {
 	for status, word := range statusWords {
 		if word == wanted {
 			return status
 		}
 	}
-	return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
+	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
 }

@@ -3,7 +3,6 @@ package compat
 import (
 	"encoding/json"
 	"math"
-	"slices"
 	"strconv"
 	"testing"
 
@@ -11,23 +10,23 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 func TestAnExperimentHasTheNamesOfTheClientsModel(t *testing.T) {
 	t.Parallel()
 	b := &backend{unary: func(proto.Message) (proto.Message, error) {
-		return &runicornv1.GetExperimentResponse{Experiment: &runicornv1.Experiment{
+		return &runicornapiv1.GetExperimentResponse{Experiment: &runicornapiv1.Experiment{
 			Viewer: "v", RunId: "r", ResourceName: "viewers/v/experiments/r", Project: "vision", Name: "a/b", Path: "vision/a/b",
-			Status: runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER, ViewerStatus: "completed",
+			Status: runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER, ViewerStatus: "completed",
 			CreateTime: noon, StartTime: noon, UpdateTime: noon, Duration: durationpb.New(1.5e9),
-			BestMetric: &runicornv1.BestMetric{MetricName: "loss", Value: new(math.NaN())},
-			Summary: map[string]*runicornv1.Value{
-				"nan": {Kind: &runicornv1.Value_Number{Number: math.NaN()}}, "big": {Kind: &runicornv1.Value_Integer{Integer: 1<<60 + 1}},
-				"list": {Kind: &runicornv1.Value_Json{Json: `[1, null]`}}, "odd": {Kind: &runicornv1.Value_Json{Json: `[NaN]`}},
-				"flag": {Kind: &runicornv1.Value_Flag{Flag: true}}, "text": {Kind: &runicornv1.Value_Text{Text: "学"}}, "none": {},
+			BestMetric: &runicornapiv1.BestMetric{MetricName: "loss", Value: new(math.NaN())},
+			Summary: map[string]*runicornapiv1.Value{
+				"nan": {Kind: &runicornapiv1.Value_Number{Number: math.NaN()}}, "big": {Kind: &runicornapiv1.Value_Integer{Integer: 1<<60 + 1}},
+				"list": {Kind: &runicornapiv1.Value_Json{Json: `[1, null]`}}, "odd": {Kind: &runicornapiv1.Value_Json{Json: `[NaN]`}},
+				"flag": {Kind: &runicornapiv1.Value_Boolean{Boolean: true}}, "text": {Kind: &runicornapiv1.Value_Text{Text: "学"}}, "none": {},
 			},
-			Missing: []*runicornv1.MissingPart{{Field: "metadata"}},
+			Missing: []*runicornapiv1.MissingPart{{Field: "metadata"}},
 		}}, nil
 	}}
 	got := mustSend(t, "GET", b.serve(t)+"/api/runs/viewers/v/experiments/r", "")
@@ -36,26 +35,26 @@ func TestAnExperimentHasTheNamesOfTheClientsModel(t *testing.T) {
 		"best_metric_name": "loss", "best_metric_value": null, "pid": null, "started_at": 1795446662.5, "ended_at": null, "duration": 1.5,
 		"summary": {"nan": null, "big": 1152921504606846977, "list": [1, null], "odd": "[NaN]", "flag": true, "text": "学", "none": null},
 		"metadata": {}, "missing": ["metadata"]}`)
-	if req := b.calls[0].(*runicornv1.GetExperimentRequest); req.GetRunId() != "viewers/v/experiments/r" {
+	if req := b.calls[0].(*runicornapiv1.GetExperimentRequest); req.GetRunId() != "viewers/v/experiments/r" {
 		t.Errorf("run id %q: a resource name must arrive whole", req.GetRunId())
 	}
 }
 
 // stored are 2,500 experiments, so that a list has several pages. Every fifth
 // is called with a slash.
-func stored(req *runicornv1.ListExperimentsRequest) *runicornv1.ListExperimentsResponse {
+func stored(req *runicornapiv1.ListExperimentsRequest) *runicornapiv1.ListExperimentsResponse {
 	from, _ := strconv.Atoi(req.GetPageToken())
 	to := min(from+int(req.GetPageSize()), 2500)
-	resp := &runicornv1.ListExperimentsResponse{}
+	resp := &runicornapiv1.ListExperimentsResponse{}
 	for i := from; i < to; i++ {
-		e := &runicornv1.Experiment{RunId: strconv.Itoa(i), Name: "a-b", Status: runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED}
+		e := &runicornapiv1.Experiment{RunId: strconv.Itoa(i), Name: "a-b", Status: runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED}
 		if i%5 == 0 {
 			e.Name = "a/b"
 		}
 		if i == 2000 {
-			e.Status, e.ViewerStatus = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER, "completed"
+			e.Status, e.ViewerStatus = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER, "completed"
 		}
-		if len(req.GetStatuses()) == 0 || slices.Contains(req.GetStatuses(), e.GetStatus()) {
+		if req.GetFilter() == "" || req.GetFilter() == "status = "+e.GetStatus().String() {
 			resp.Experiments = append(resp.Experiments, e)
 		}
 	}
@@ -87,7 +86,7 @@ func TestAListIsTheWindowThatWasAskedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := &backend{unary: func(req proto.Message) (proto.Message, error) {
-				return stored(req.(*runicornv1.ListExperimentsRequest)), nil
+				return stored(req.(*runicornapiv1.ListExperimentsRequest)), nil
 			}}
 			got := mustSend(t, "GET", b.serve(t)+"/api/experiments"+tt.query, "")
 			var list struct{ Experiments []struct{ ID, Name string } }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // export sends an experiment as a file. Besides the documented json and csv,
@@ -23,12 +23,12 @@ func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	format, ok := runicornv1.ExportFormat_value["EXPORT_FORMAT_"+strings.ToUpper(body.Format)]
+	format, ok := runicornapiv1.ExportFormat_value["EXPORT_FORMAT_"+strings.ToUpper(body.Format)]
 	if body.Format != "" && (!ok || format == 0) {
 		return nil, invalid("format must be json or csv, or jsonl, arrow, parquet, zip, markdown or html")
 	}
-	stream, err := c.experiments.ExportExperiment(ctx, &runicornv1.ExportExperimentRequest{
-		RunId: body.RunID, Format: runicornv1.ExportFormat(format), IncludeMedia: body.IncludeMedia,
+	stream, err := c.experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{
+		RunId: body.RunID, Format: runicornapiv1.ExportFormat(format), IncludeMedia: body.IncludeMedia,
 	})
 	if err != nil {
 		return nil, err
@@ -48,14 +48,14 @@ func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 // file is an export as it arrives.
 type file struct {
 	stream interface {
-		Recv() (*runicornv1.ExportExperimentResponse, error)
+		Recv() (*runicornapiv1.ExportExperimentResponse, error)
 	}
-	header *runicornv1.FileHeader
-	part   *runicornv1.ExportExperimentResponse // what follows
+	header *runicornapiv1.FileHeader
+	part   *runicornapiv1.ExportExperimentResponse // what follows
 }
 
 // next receives one part. OK without a trailer would be a defect.
-func (f *file) next() (*runicornv1.ExportExperimentResponse, error) {
+func (f *file) next() (*runicornapiv1.ExportExperimentResponse, error) {
 	part, err := f.stream.Recv()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("an export ends without a trailer")
@@ -92,7 +92,7 @@ func (f *file) write(w http.ResponseWriter) error {
 }
 
 // end refuses a file that is not whole, and wants the stream to end well.
-func (f *file) end(trailer *runicornv1.FileTrailer, written int64) error {
+func (f *file) end(trailer *runicornapiv1.FileTrailer, written int64) error {
 	switch {
 	case trailer.GetSizeBytes() != written:
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // serveHandler starts a handler and returns its URL.
@@ -25,19 +25,19 @@ func serveHandler(tb testing.TB, h http.Handler) string {
 	return srv.URL
 }
 
-func fileHeader() *runicornv1.ExportExperimentResponse {
-	return &runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Header{
-		Header: &runicornv1.FileHeader{FileName: "r.csv", ContentType: "text/csv"},
+func fileHeader() *runicornapiv1.ExportExperimentResponse {
+	return &runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Header{
+		Header: &runicornapiv1.FileHeader{FileName: "r.csv", ContentType: "text/csv"},
 	}}
 }
 
-func chunk(text string) *runicornv1.ExportExperimentResponse {
-	return &runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Chunk{Chunk: []byte(text)}}
+func chunk(text string) *runicornapiv1.ExportExperimentResponse {
+	return &runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Chunk{Chunk: []byte(text)}}
 }
 
-func fileTrailer(size int64, missing ...string) *runicornv1.ExportExperimentResponse {
-	return &runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Trailer{
-		Trailer: &runicornv1.FileTrailer{SizeBytes: size, MissingFiles: missing},
+func fileTrailer(size int64, missing ...string) *runicornapiv1.ExportExperimentResponse {
+	return &runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Trailer{
+		Trailer: &runicornapiv1.FileTrailer{SizeBytes: size, MissingFiles: missing},
 	}}
 }
 
@@ -45,30 +45,30 @@ func TestAnExportIsTheFileOrAnErrorAndNeverAPart(t *testing.T) {
 	t.Parallel()
 	refusal := failing(codes.NotFound, "RUN_NOT_FOUND", "no such run")
 	for name, tt := range map[string]struct {
-		parts  []*runicornv1.ExportExperimentResponse
+		parts  []*runicornapiv1.ExportExperimentResponse
 		end    error
 		status int
 		body   string
 		whole  bool
 	}{
-		"a file":                     {[]*runicornv1.ExportExperimentResponse{fileHeader(), chunk("step,"), chunk("loss"), fileTrailer(9)}, nil, 200, "step,loss", true},
-		"an empty file":              {[]*runicornv1.ExportExperimentResponse{fileHeader(), fileTrailer(0)}, nil, 200, "", true},
+		"a file":                     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step,"), chunk("loss"), fileTrailer(9)}, nil, 200, "step,loss", true},
+		"an empty file":              {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0)}, nil, 200, "", true},
 		"an error at once":           {nil, refusal, 404, "", true},
-		"an error before a byte":     {[]*runicornv1.ExportExperimentResponse{fileHeader()}, refusal, 404, "", true},
+		"an error before a byte":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader()}, refusal, 404, "", true},
 		"nothing at all":             {nil, nil, 520, "", true},
-		"no header":                  {[]*runicornv1.ExportExperimentResponse{chunk("x")}, nil, 520, "", true},
-		"an error in the middle":     {[]*runicornv1.ExportExperimentResponse{fileHeader(), chunk("step")}, refusal, 200, "", false},
-		"no trailer":                 {[]*runicornv1.ExportExperimentResponse{fileHeader(), chunk("step")}, nil, 200, "", false},
-		"a trailer of another size":  {[]*runicornv1.ExportExperimentResponse{fileHeader(), chunk("step"), fileTrailer(9)}, nil, 200, "", false},
-		"a file that lacks files":    {[]*runicornv1.ExportExperimentResponse{fileHeader(), chunk("x"), fileTrailer(1, "a.png")}, nil, 200, "", false},
-		"more after the trailer":     {[]*runicornv1.ExportExperimentResponse{fileHeader(), fileTrailer(0), chunk("x")}, nil, 200, "", false},
-		"an error after the trailer": {[]*runicornv1.ExportExperimentResponse{fileHeader(), fileTrailer(0)}, refusal, 200, "", false},
+		"no header":                  {[]*runicornapiv1.ExportExperimentResponse{chunk("x")}, nil, 520, "", true},
+		"an error in the middle":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step")}, refusal, 200, "", false},
+		"no trailer":                 {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step")}, nil, 200, "", false},
+		"a trailer of another size":  {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step"), fileTrailer(9)}, nil, 200, "", false},
+		"a file that lacks files":    {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("x"), fileTrailer(1, "a.png")}, nil, 200, "", false},
+		"more after the trailer":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0), chunk("x")}, nil, 200, "", false},
+		"an error after the trailer": {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0)}, refusal, 200, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var asked proto.Message
 			b := &backend{}
-			b.export = func(req *runicornv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornv1.ExportExperimentResponse]) error {
+			b.export = func(req *runicornapiv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]) error {
 				asked = req
 				for _, part := range tt.parts {
 					if err := stream.Send(part); err != nil {
@@ -84,7 +84,7 @@ func TestAnExportIsTheFileOrAnErrorAndNeverAPart(t *testing.T) {
 			if tt.status == 200 && tt.whole && (got.body != tt.body || got.Header.Get("Content-Type") != "text/csv") {
 				t.Errorf("%q of type %s", got.body, got.Header.Get("Content-Type"))
 			}
-			want := &runicornv1.ExportExperimentRequest{RunId: "r", Format: runicornv1.ExportFormat_EXPORT_FORMAT_CSV, IncludeMedia: true}
+			want := &runicornapiv1.ExportExperimentRequest{RunId: "r", Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, IncludeMedia: true}
 			if diff := cmp.Diff(proto.Message(want), asked, protocmp.Transform()); diff != "" {
 				t.Errorf("call (-want +got):\n%s", diff)
 			}

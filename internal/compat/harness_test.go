@@ -21,14 +21,14 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // backend is a gRPC server of all five services that does what its fields say.
 type backend struct {
-	runicornv1.UnimplementedArtifactServiceServer
-	runicornv1.UnimplementedRemoteServiceServer
-	runicornv1.UnimplementedViewerServiceServer
+	runicornapiv1.UnimplementedArtifactServiceServer
+	runicornapiv1.UnimplementedRemoteServiceServer
+	runicornapiv1.UnimplementedViewerServiceServer
 	experiments
 	metricStreams
 
@@ -40,20 +40,20 @@ type backend struct {
 }
 
 type experiments struct {
-	runicornv1.UnimplementedExperimentServiceServer
-	export func(*runicornv1.ExportExperimentRequest, grpc.ServerStreamingServer[runicornv1.ExportExperimentResponse]) error
+	runicornapiv1.UnimplementedExperimentServiceServer
+	export func(*runicornapiv1.ExportExperimentRequest, grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]) error
 }
 
-func (e *experiments) ExportExperiment(req *runicornv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornv1.ExportExperimentResponse]) error {
+func (e *experiments) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]) error {
 	return e.export(req, stream)
 }
 
 type metricStreams struct {
-	runicornv1.UnimplementedMetricServiceServer
-	stream func(*runicornv1.StreamMetricsRequest, grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]) error
+	runicornapiv1.UnimplementedMetricServiceServer
+	stream func(*runicornapiv1.StreamMetricsRequest, grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error
 }
 
-func (m *metricStreams) StreamMetrics(req *runicornv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]) error {
+func (m *metricStreams) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
 	return m.stream(req, stream)
 }
 
@@ -72,11 +72,11 @@ func (b *backend) serve(tb testing.TB) string {
 	tb.Helper()
 	lis := bufconn.Listen(1 << 20)
 	srv := grpc.NewServer(grpc.UnaryInterceptor(b.intercept))
-	runicornv1.RegisterExperimentServiceServer(srv, &b.experiments)
-	runicornv1.RegisterMetricServiceServer(srv, &b.metricStreams)
-	runicornv1.RegisterArtifactServiceServer(srv, b)
-	runicornv1.RegisterRemoteServiceServer(srv, b)
-	runicornv1.RegisterViewerServiceServer(srv, b)
+	runicornapiv1.RegisterExperimentServiceServer(srv, &b.experiments)
+	runicornapiv1.RegisterMetricServiceServer(srv, &b.metricStreams)
+	runicornapiv1.RegisterArtifactServiceServer(srv, b)
+	runicornapiv1.RegisterRemoteServiceServer(srv, b)
+	runicornapiv1.RegisterViewerServiceServer(srv, b)
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := srv.Serve(lis); err != nil {
@@ -151,7 +151,7 @@ func sameJSON(tb testing.TB, got, want string) {
 }
 
 // failing is an error of the server with a reason.
-func failing(code codes.Code, reason, message string, details ...*runicornv1.HostKey) error {
+func failing(code codes.Code, reason, message string, details ...*runicornapiv1.HostKey) error {
 	st, err := status.New(code, message).WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "runicorn-grpc"})
 	for _, d := range details {
 		if err == nil {

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // maxPoints is the most points of one answer, which are about 130 MiB here and
@@ -36,7 +36,7 @@ type points struct {
 // empty list would fail in max.
 type table struct {
 	runID    string
-	fidelity runicornv1.Fidelity
+	fidelity runicornapiv1.Fidelity
 	limit    int // points of a metric at most; 0 is all
 	size     int
 	metrics  map[string]*points
@@ -48,7 +48,7 @@ func (c *compat) getMetrics(ctx context.Context, in *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &runicornv1.GetMetricsRequest{RunId: in.id}
+	req := &runicornapiv1.GetMetricsRequest{RunId: in.id}
 	if names := in.query.Get("metrics"); names != "" {
 		req.MetricNames = strings.Split(names, ",")
 	}
@@ -69,9 +69,9 @@ func (c *compat) getMetrics(ctx context.Context, in *input) (answer, error) {
 
 // streamMetrics reads the same points as a stream, where they do not fit into
 // one message.
-func (c *compat) streamMetrics(ctx context.Context, req *runicornv1.GetMetricsRequest, out *table) error {
-	stream, err := c.metrics.StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{
-		RunIds: []string{req.GetRunId()}, MetricNames: req.GetMetricNames(), Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED,
+func (c *compat) streamMetrics(ctx context.Context, req *runicornapiv1.GetMetricsRequest, out *table) error {
+	stream, err := c.metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{
+		RunIds: []string{req.GetRunId()}, MetricNames: req.GetMetricNames(), Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED,
 	})
 	if err != nil {
 		return err
@@ -97,9 +97,9 @@ func (c *compat) streamMetrics(ctx context.Context, req *runicornv1.GetMetricsRe
 }
 
 // add appends what of the series is usable.
-func (t *table) add(series []*runicornv1.MetricSeries) error {
+func (t *table) add(series []*runicornapiv1.MetricSeries) error {
 	for _, s := range series {
-		if s.GetKind() != runicornv1.MetricKind_METRIC_KIND_NUMBER {
+		if s.GetKind() != runicornapiv1.MetricKind_METRIC_KIND_NUMBER {
 			continue
 		}
 		p := t.metrics[s.GetMetricName()]
@@ -119,7 +119,7 @@ func (t *table) add(series []*runicornv1.MetricSeries) error {
 
 // add appends the finite points of a series, as far as the limit allows, and
 // returns how many these were.
-func (p *points) add(s *runicornv1.MetricSeries, limit int) int {
+func (p *points) add(s *runicornapiv1.MetricSeries, limit int) int {
 	before, exact := len(p.values), s.GetExact()
 	for i, v := range s.GetValues() {
 		digits := ""

@@ -10,20 +10,20 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-const number = runicornv1.MetricKind_METRIC_KIND_NUMBER
+const number = runicornapiv1.MetricKind_METRIC_KIND_NUMBER
 
-var series = []*runicornv1.MetricSeries{
+var series = []*runicornapiv1.MetricSeries{
 	{
 		MetricName: "loss", Kind: number, Steps: []int64{-1, 2, 3, 4}, Times: []float64{10.5, 11, 12, 13},
 		Values: []float64{1e6, math.NaN(), 1 << 60, 0.25},
-		Exact:  []*runicornv1.ExactInteger{{Index: 2, Decimal: "1152921504606846977"}},
+		Exact:  []*runicornapiv1.ExactInteger{{Index: 2, Decimal: "1152921504606846977"}},
 	},
-	{MetricName: "loss", Kind: runicornv1.MetricKind_METRIC_KIND_TEXT, Steps: []int64{9}, Texts: []string{"diverged"}},
+	{MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT, Steps: []int64{9}, Texts: []string{"diverged"}},
 	{MetricName: "never", Kind: number, Steps: []int64{1}, Times: []float64{1}, Values: []float64{math.Inf(1)}},
-	{MetricName: "flag", Kind: runicornv1.MetricKind_METRIC_KIND_BOOLEAN, Steps: []int64{1}, Times: []float64{1}, Values: []float64{1}},
+	{MetricName: "flag", Kind: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN, Steps: []int64{1}, Times: []float64{1}, Values: []float64{1}},
 	{MetricName: "timeless \"学\"", Kind: number, Steps: []int64{1}, Values: []float64{5e-324}},
 }
 
@@ -35,22 +35,22 @@ const seriesJSON = `{"run_id": "r", "fidelity": "event_log", "metrics": {
 func TestMetricsAreTheFiniteNumbers(t *testing.T) {
 	t.Parallel()
 	b := &backend{unary: func(proto.Message) (proto.Message, error) {
-		return &runicornv1.GetMetricsResponse{RunId: "r", Fidelity: runicornv1.Fidelity_FIDELITY_EVENT_LOG, Series: series}, nil
+		return &runicornapiv1.GetMetricsResponse{RunId: "r", Fidelity: runicornapiv1.Fidelity_FIDELITY_EVENT_LOG, Series: series}, nil
 	}}
 	got := mustSend(t, "GET", b.serve(t)+"/api/metrics/r?metrics=loss,never&limit=100", "")
 	sameJSON(t, got.body, seriesJSON)
-	want := &runicornv1.GetMetricsRequest{RunId: "r", MetricNames: []string{"loss", "never"}, Limit: proto.Int32(100)}
+	want := &runicornapiv1.GetMetricsRequest{RunId: "r", MetricNames: []string{"loss", "never"}, Limit: proto.Int32(100)}
 	if diff := cmp.Diff([]proto.Message{want}, b.calls, protocmp.Transform()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
 
 // streaming is a server that cannot answer in one message, but in batches.
-func streaming(messages ...*runicornv1.StreamMetricsResponse) *backend {
+func streaming(messages ...*runicornapiv1.StreamMetricsResponse) *backend {
 	b := &backend{unary: func(proto.Message) (proto.Message, error) {
 		return nil, failing(codes.ResourceExhausted, "ANSWER_TOO_LARGE", "too large")
 	}}
-	b.stream = func(req *runicornv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]) error {
+	b.stream = func(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
 		b.calls = append(b.calls, req)
 		for _, m := range messages {
 			if err := stream.Send(m); err != nil {
@@ -62,17 +62,17 @@ func streaming(messages ...*runicornv1.StreamMetricsResponse) *backend {
 	return b
 }
 
-func batchOf(series ...*runicornv1.MetricSeries) *runicornv1.StreamMetricsResponse {
-	return &runicornv1.StreamMetricsResponse{RunId: "r", Event: &runicornv1.StreamMetricsResponse_Batch{
-		Batch: &runicornv1.MetricBatch{Series: series, Fidelity: runicornv1.Fidelity_FIDELITY_EVENT_LOG},
+func batchOf(series ...*runicornapiv1.MetricSeries) *runicornapiv1.StreamMetricsResponse {
+	return &runicornapiv1.StreamMetricsResponse{RunId: "r", Event: &runicornapiv1.StreamMetricsResponse_Batch{
+		Batch: &runicornapiv1.MetricBatch{Series: series, Fidelity: runicornapiv1.Fidelity_FIDELITY_EVENT_LOG},
 	}}
 }
 
-var trailer = &runicornv1.StreamMetricsResponse{Event: &runicornv1.StreamMetricsResponse_Trailer{Trailer: &runicornv1.StreamTrailer{}}}
+var trailer = &runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamMetricsResponse_Trailer{Trailer: &runicornapiv1.StreamTrailer{}}}
 
 func TestMetricsThatFitIntoNoMessageComeAsAStream(t *testing.T) {
 	t.Parallel()
-	more := &runicornv1.MetricSeries{MetricName: "loss", Kind: number, Steps: []int64{5}, Times: []float64{14}, Values: []float64{8}}
+	more := &runicornapiv1.MetricSeries{MetricName: "loss", Kind: number, Steps: []int64{5}, Times: []float64{14}, Values: []float64{8}}
 	b := streaming(batchOf(series...), batchOf(more), trailer)
 	url := b.serve(t)
 	sameJSON(t, mustSend(t, "GET", url+"/api/metrics/r?limit=1", "").body, `{"run_id": "r", "fidelity": "event_log", "metrics": {
@@ -81,8 +81,8 @@ func TestMetricsThatFitIntoNoMessageComeAsAStream(t *testing.T) {
 		"loss": [{"step": -1, "value": 1000000, "timestamp": 10.5}, {"step": 3, "value": 1152921504606846977, "timestamp": 12},
 			{"step": 4, "value": 0.25, "timestamp": 13}, {"step": 5, "value": 8, "timestamp": 14}],
 		"timeless \"学\"": [{"step": 1, "value": 5e-324, "timestamp": null}]}}`)
-	want := &runicornv1.StreamMetricsRequest{
-		RunIds: []string{"r"}, MetricNames: []string{"loss"}, Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED,
+	want := &runicornapiv1.StreamMetricsRequest{
+		RunIds: []string{"r"}, MetricNames: []string{"loss"}, Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED,
 	}
 	if diff := cmp.Diff(proto.Message(want), b.calls[len(b.calls)-1], protocmp.Transform()); diff != "" {
 		t.Errorf("call (-want +got):\n%s", diff)

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // The client makes NotFoundError of 404, BadRequestError of 400, ServerError of
@@ -52,14 +52,14 @@ var statuses = map[codes.Code]int{
 
 // The reasons that this package gives or looks for.
 var (
-	reasonInvalid  = reasonName(runicornv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
-	reasonNoRoute  = reasonName(runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)
-	reasonDefect   = reasonName(runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT)
-	reasonTooLarge = reasonName(runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
-	reasonLacks    = reasonName(runicornv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
+	reasonInvalid  = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
+	reasonNoRoute  = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)
+	reasonDefect   = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR)
+	reasonTooLarge = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
+	reasonLacks    = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
 	// reasonUnsure is a change whose answer never came: to the client a
 	// connection that failed, and never one to be repeated by itself.
-	reasonUnsure = reasonName(runicornv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
+	reasonUnsure = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
 )
 
 // problem is an error as the client gets it. Its text is what BadRequestError
@@ -106,7 +106,7 @@ func (c *compat) problemOf(ctx context.Context, err error) *problem {
 	c.log.ErrorContext(ctx, "defect", slog.String("incident", incident), slog.Any("error", err))
 	return &problem{
 		status: statusServerError, Reason: reasonDefect,
-		Detail: "a defect of this server; its log has incident " + incident,
+		Detail: "an internal error of this server; its log has incident " + incident,
 	}
 }
 
@@ -157,7 +157,7 @@ func hasReason(err error, reason string) bool {
 }
 
 // reasonName spells a reason as ErrorInfo does.
-func reasonName(r runicornv1.ErrorReason) string {
+func reasonName(r runicornapiv1.ErrorReason) string {
 	return r.String()[len("ERROR_REASON_"):]
 }
 

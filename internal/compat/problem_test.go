@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // class is the exception that the client makes of a status.
@@ -39,7 +39,7 @@ func TestErrorsBecomeTheDocumentedExceptions(t *testing.T) {
 		"SSH_UNREACHABLE":         {codes.Unavailable, "ConnectionError", 424},
 		"SERVER_DRAINING":         {codes.Unavailable, "ConnectionError", 424},
 		"SSH_AUTH_FAILED":         {codes.Unauthenticated, "ConnectionError", 401},
-		"GATEWAY_TOKEN_INVALID":   {codes.Unauthenticated, "ConnectionError", 401},
+		"TOKEN_INVALID":           {codes.Unauthenticated, "ConnectionError", 401},
 		"FEATURE_DISABLED":        {codes.PermissionDenied, "ConnectionError", 403},
 		"VIEWER_RATE_LIMITED":     {codes.ResourceExhausted, "ConnectionError", 429},
 		"ETAG_MISMATCH":           {codes.Aborted, "ConnectionError", 409},
@@ -53,14 +53,14 @@ func TestErrorsBecomeTheDocumentedExceptions(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
 			b := &backend{unary: func(proto.Message) (proto.Message, error) {
-				return nil, failing(tt.code, reason, "a sentence", &runicornv1.HostKey{Host: "gpu"})
+				return nil, failing(tt.code, reason, "a sentence", &runicornapiv1.HostKey{Host: "gpu"})
 			}}
 			got := mustSend(t, "GET", b.serve(t)+"/api/gpu", "")
 			if got.StatusCode != tt.status || class(got.StatusCode) != tt.class {
 				t.Errorf("status %d is a %s, want %d, a %s", got.StatusCode, class(got.StatusCode), tt.status, tt.class)
 			}
 			sameJSON(t, got.body, `{"detail": "a sentence", "reason": "`+reason+`",
-				"details": [{"@type": "type.googleapis.com/runicorn.v1.HostKey", "host": "gpu"}]}`)
+				"details": [{"@type": "type.googleapis.com/runicornapi.v1.HostKey", "host": "gpu"}]}`)
 		})
 	}
 }

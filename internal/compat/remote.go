@@ -3,7 +3,7 @@ package compat
 import (
 	"context"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // connect opens an SSH connection. What the client's user leaves out is null.
@@ -19,7 +19,7 @@ func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.Connect(ctx, &runicornv1.ConnectRequest{Target: &runicornv1.SshTarget{
+	resp, err := c.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Target: &runicornapiv1.SshTarget{
 		Host: body.Host, Port: body.Port, Username: body.Username,
 		Password: body.Password, PrivateKeyPath: body.PrivateKeyPath, Passphrase: body.Passphrase,
 	}})
@@ -40,7 +40,7 @@ func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.Disconnect(ctx, &runicornv1.DisconnectRequest{ConnectionId: body.Host})
+	resp, err := c.remote.CloseConnection(ctx, &runicornapiv1.CloseConnectionRequest{ConnectionId: body.Host})
 	if err != nil {
 		return nil, err
 	}
@@ -52,16 +52,19 @@ func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 
 // listConnections lists connections, which the client calls sessions.
 func (c *compat) listConnections(ctx context.Context, _ *input) (answer, error) {
-	resp, err := c.remote.ListConnections(ctx, &runicornv1.ListConnectionsRequest{})
+	connections, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.Connection, string, error) {
+		resp, err := c.remote.ListConnections(ctx, &runicornapiv1.ListConnectionsRequest{PageSize: size, PageToken: token})
+		return resp.GetConnections(), resp.GetNextPageToken(), err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return document{map[string]any{"sessions": connectionsOf(resp.GetConnections())}}, nil
+	return document{map[string]any{"sessions": connectionsOf(connections)}}, nil
 }
 
 // remoteStatus gets connections and remote Viewers.
 func (c *compat) remoteStatus(ctx context.Context, _ *input) (answer, error) {
-	resp, err := c.remote.GetRemoteStatus(ctx, &runicornv1.GetRemoteStatusRequest{})
+	resp, err := c.remote.GetRemoteStatus(ctx, &runicornapiv1.GetRemoteStatusRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.StartViewer(ctx, &runicornv1.StartViewerRequest{
+	resp, err := c.remote.StartViewer(ctx, &runicornapiv1.StartViewerRequest{
 		ConnectionId: body.ConnectionID, RemoteRoot: body.RemoteRoot, LocalPort: body.LocalPort, RemotePort: body.RemotePort,
 	})
 	if err != nil {
@@ -102,7 +105,7 @@ func (c *compat) stopViewer(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{SessionId: body.SessionID})
+	resp, err := c.remote.StopViewer(ctx, &runicornapiv1.StopViewerRequest{SessionId: body.SessionID})
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +116,7 @@ func (c *compat) stopViewer(ctx context.Context, in *input) (answer, error) {
 // listSessions lists remote Viewers. The connections come with them, because
 // older Viewers do not say which one a session uses.
 func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
-	resp, err := c.remote.GetRemoteStatus(ctx, &runicornv1.GetRemoteStatusRequest{})
+	resp, err := c.remote.GetRemoteStatus(ctx, &runicornapiv1.GetRemoteStatusRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -122,24 +125,29 @@ func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
 
 // listDirectory lists a folder of a connected machine.
 func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
-	resp, err := c.remote.ListDirectory(ctx, &runicornv1.ListDirectoryRequest{
-		ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"),
+	path := ""
+	found, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.DirectoryEntry, string, error) {
+		resp, err := c.remote.ListDirectory(ctx, &runicornapiv1.ListDirectoryRequest{
+			ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"), PageSize: size, PageToken: token,
+		})
+		path = resp.GetPath()
+		return resp.GetEntries(), resp.GetNextPageToken(), err
 	})
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]map[string]any, 0, len(resp.GetEntries()))
-	for _, e := range resp.GetEntries() {
+	entries := make([]map[string]any, 0, len(found))
+	for _, e := range found {
 		entries = append(entries, map[string]any{
 			"name": e.GetName(), "is_dir": e.GetIsDirectory(), "size": e.GetSizeBytes(), "mtime": seconds(e.GetModifyTime()),
 		})
 	}
-	return document{map[string]any{"path": resp.GetPath(), "entries": entries}}, nil
+	return document{map[string]any{"path": path, "entries": entries}}, nil
 }
 
 // checkPath says whether a path exists on a connected machine.
 func (c *compat) checkPath(ctx context.Context, in *input) (answer, error) {
-	resp, err := c.remote.CheckPath(ctx, &runicornv1.CheckPathRequest{
+	resp, err := c.remote.CheckPath(ctx, &runicornapiv1.CheckPathRequest{
 		ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"),
 	})
 	if err != nil {

@@ -4,18 +4,18 @@ import (
 	"fmt"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // connectionOf converts a connection; key is the Viewer's name for its id.
-func connectionOf(c *runicornv1.Connection) map[string]any {
+func connectionOf(c *runicornapiv1.Connection) map[string]any {
 	return map[string]any{
 		"connection_id": c.GetConnectionId(), "key": c.GetConnectionId(),
 		"host": c.GetHost(), "port": c.GetPort(), "username": c.GetUsername(), "connected": c.GetConnected(),
 	}
 }
 
-func connectionsOf(connections []*runicornv1.Connection) []map[string]any {
+func connectionsOf(connections []*runicornapiv1.Connection) []map[string]any {
 	out := make([]map[string]any, 0, len(connections))
 	for _, c := range connections {
 		out = append(out, connectionOf(c))
@@ -25,7 +25,7 @@ func connectionsOf(connections []*runicornv1.Connection) []map[string]any {
 
 // sessionOf converts a remote Viewer's session to the names of the client's
 // model. Its created_at is in seconds, where Viewers say milliseconds.
-func sessionOf(s *runicornv1.ViewerSession, connectionID string) map[string]any {
+func sessionOf(s *runicornapiv1.ViewerSession, connectionID string) map[string]any {
 	_, host, _ := strings.Cut(connectionID, "@")
 	if i := strings.LastIndexByte(host, ':'); i >= 0 {
 		host = host[:i]
@@ -46,7 +46,7 @@ func sessionOf(s *runicornv1.ViewerSession, connectionID string) map[string]any 
 }
 
 // sessionsOf converts the sessions of a Viewer.
-func sessionsOf(status *runicornv1.GetRemoteStatusResponse) []map[string]any {
+func sessionsOf(status *runicornapiv1.GetRemoteStatusResponse) []map[string]any {
 	out := make([]map[string]any, 0, len(status.GetSessions()))
 	for _, s := range status.GetSessions() {
 		out = append(out, sessionOf(s, connectionOver(s, status.GetConnections())))
@@ -55,7 +55,7 @@ func sessionsOf(status *runicornv1.GetRemoteStatusResponse) []map[string]any {
 }
 
 // sessionWord is the word for how a session stands.
-func sessionWord(s *runicornv1.ViewerSession) string {
+func sessionWord(s *runicornapiv1.ViewerSession) string {
 	if s.GetViewerStatus() != "" {
 		return s.GetViewerStatus()
 	}
@@ -65,7 +65,7 @@ func sessionWord(s *runicornv1.ViewerSession) string {
 // connectionOver finds the connection that a session runs over. Viewers 0.5.3
 // and 0.6.0 call the host of every session 127.0.0.1, so there the one
 // connection of the same user and port is the one.
-func connectionOver(s *runicornv1.ViewerSession, connections []*runicornv1.Connection) string {
+func connectionOver(s *runicornapiv1.ViewerSession, connections []*runicornapiv1.Connection) string {
 	said := idOf(s, s.GetHost())
 	var candidates []string
 	for _, c := range connections {
@@ -85,7 +85,7 @@ func connectionOver(s *runicornv1.ViewerSession, connections []*runicornv1.Conne
 
 // startedOver is the id of the connection that a session was asked for by: an
 // id, or a bare host.
-func startedOver(s *runicornv1.ViewerSession, asked string) string {
+func startedOver(s *runicornapiv1.ViewerSession, asked string) string {
 	if strings.Contains(asked, "@") {
 		return asked
 	}
@@ -93,6 +93,6 @@ func startedOver(s *runicornv1.ViewerSession, asked string) string {
 }
 
 // idOf is a connection's id.
-func idOf(s *runicornv1.ViewerSession, host string) string {
+func idOf(s *runicornapiv1.ViewerSession, host string) string {
 	return fmt.Sprintf("%s@%s:%d", s.GetUsername(), host, s.GetSshPort())
 }

@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // document is an answer that is one JSON value.
@@ -88,7 +88,7 @@ func texts(list []string) []string {
 }
 
 // plainValues makes plain JSON of free-form values.
-func plainValues(values map[string]*runicornv1.Value) map[string]any {
+func plainValues(values map[string]*runicornapiv1.Value) map[string]any {
 	out := make(map[string]any, len(values))
 	for name, v := range values {
 		out[name] = plainValue(v)
@@ -98,17 +98,17 @@ func plainValues(values map[string]*runicornv1.Value) map[string]any {
 
 // plainValue makes plain JSON of one value. A number that is not finite is
 // null, as Viewers have it.
-func plainValue(v *runicornv1.Value) any {
+func plainValue(v *runicornapiv1.Value) any {
 	switch kind := v.GetKind().(type) {
-	case *runicornv1.Value_Number:
+	case *runicornapiv1.Value_Number:
 		return finite(&kind.Number)
-	case *runicornv1.Value_Integer:
+	case *runicornapiv1.Value_Integer:
 		return kind.Integer
-	case *runicornv1.Value_Flag:
-		return kind.Flag
-	case *runicornv1.Value_Text:
+	case *runicornapiv1.Value_Boolean:
+		return kind.Boolean
+	case *runicornapiv1.Value_Text:
 		return kind.Text
-	case *runicornv1.Value_Json:
+	case *runicornapiv1.Value_Json:
 		if raw := json.RawMessage(kind.Json); json.Valid(raw) {
 			return raw
 		}

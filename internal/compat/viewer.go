@@ -3,7 +3,7 @@ package compat
 import (
 	"context"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // health answers from memory: the client asks for it whenever one is made, and
@@ -14,7 +14,7 @@ func (c *compat) health(context.Context, *input) (answer, error) {
 
 // getConfig gets the default Viewer's configuration, in the Viewer's words.
 func (c *compat) getConfig(ctx context.Context, _ *input) (answer, error) {
-	resp, err := c.viewers.GetConfig(ctx, &runicornv1.GetConfigRequest{})
+	resp, err := c.viewers.GetConfig(ctx, &runicornapiv1.GetConfigRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,9 @@ func (c *compat) updateConfig(ctx context.Context, in *input) (answer, error) {
 	if body.Root == "" {
 		return nil, invalid("user_root_dir must be set: a Viewer can change nothing else")
 	}
-	resp, err := c.viewers.UpdateConfig(ctx, &runicornv1.UpdateConfigRequest{StorageRoot: body.Root})
+	resp, err := c.viewers.UpdateConfig(ctx, &runicornapiv1.UpdateConfigRequest{
+		Config: &runicornapiv1.ViewerConfig{StorageRoot: body.Root},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +43,7 @@ func (c *compat) updateConfig(ctx context.Context, in *input) (answer, error) {
 }
 
 // configAnswer spells a configuration as Viewers do.
-func configAnswer(config *runicornv1.ViewerConfig) answer {
+func configAnswer(config *runicornapiv1.ViewerConfig) answer {
 	out := map[string]any{
 		"viewer": config.GetViewer(), "user_root_dir": config.GetStorageRoot(),
 		"storage": config.GetStorage(), "config_file": config.GetConfigFile(),
@@ -54,7 +56,7 @@ func configAnswer(config *runicornv1.ViewerConfig) answer {
 
 // gpu reads the graphics processors, in the Viewer's words.
 func (c *compat) gpu(ctx context.Context, _ *input) (answer, error) {
-	resp, err := c.viewers.GetGpu(ctx, &runicornv1.GetGpuRequest{})
+	resp, err := c.viewers.GetGpu(ctx, &runicornapiv1.GetGpuRequest{})
 	if err != nil {
 		return nil, err
 	}

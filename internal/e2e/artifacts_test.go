@@ -8,13 +8,13 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
 // artifactsOf returns the client of ArtifactService of a server.
-func artifactsOf(s *server) runicornv1.ArtifactServiceClient {
-	return runicornv1.NewArtifactServiceClient(s.conn)
+func artifactsOf(s *server) runicornapiv1.ArtifactServiceClient {
+	return runicornapiv1.NewArtifactServiceClient(s.conn)
 }
 
 // TestArtifacts_AsTheSDKMadeThem reads what the SDK of 0.5.3 has logged: a
@@ -22,7 +22,7 @@ func artifactsOf(s *server) runicornv1.ArtifactServiceClient {
 func TestArtifacts_AsTheSDKMadeThem(t *testing.T) {
 	seeded := lab.Viewer(t, realviewer.V053)
 	artifacts := artifactsOf(sharedServer(t))
-	list, err := artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "v05", Type: "model"})
+	list, err := artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "v05", Type: "model"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestArtifacts_AsTheSDKMadeThem(t *testing.T) {
 	for id, want := range map[string]int32{
 		"toy-model": 3, "toy-model:v1": 1, "toy-model:2": 2, "toy-model:latest": 3, "toy-model:production": 2,
 	} {
-		resp, err := artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Viewer: "v05", Name: id})
+		resp, err := artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Viewer: "v05", Name: id})
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
@@ -46,18 +46,18 @@ func TestArtifacts_AsTheSDKMadeThem(t *testing.T) {
 			t.Errorf("%s: aliases %q", id, v.GetAliases())
 		}
 	}
-	versions, err := artifacts.ListArtifactVersions(t.Context(), &runicornv1.ListArtifactVersionsRequest{Viewer: "v05", Name: "toy-model"})
+	versions, err := artifacts.ListArtifactVersions(t.Context(), &runicornapiv1.ListArtifactVersionsRequest{Viewer: "v05", Name: "toy-model"})
 	if err != nil || len(versions.GetArtifactVersions()) != 3 || versions.GetArtifactVersions()[0].GetArtifactId() != "toy-model:v3" {
 		t.Errorf("versions %v, %v", versions, err)
 	}
-	files, err := artifacts.ListArtifactFiles(t.Context(), &runicornv1.ListArtifactFilesRequest{Viewer: "v05", Name: "toy-data:v1"})
+	files, err := artifacts.ListArtifactFiles(t.Context(), &runicornapiv1.ListArtifactFilesRequest{Viewer: "v05", Name: "toy-data:v1"})
 	if err != nil || len(files.GetFiles()) != 1 || files.GetFiles()[0].GetPath() != "table.csv" || files.GetReferences()[0].GetUri() != "s3://bucket/rest" {
 		t.Errorf("files %v, %v", files, err)
 	}
 	if strings.Contains(files.String(), seeded.Storage()) {
 		t.Errorf("a path of the Viewer's machine is shown: %v", files)
 	}
-	stats, err := artifacts.GetArtifactStats(t.Context(), &runicornv1.GetArtifactStatsRequest{Viewer: "v05"})
+	stats, err := artifacts.GetArtifactStats(t.Context(), &runicornapiv1.GetArtifactStatsRequest{Viewer: "v05"})
 	if err != nil || stats.GetArtifactCount() != 2 || stats.GetVersionCount() != 4 {
 		t.Errorf("stats %v, %v", stats, err)
 	}
@@ -72,7 +72,7 @@ func TestArtifacts_WhoMadeAndUsedThem(t *testing.T) {
 		realviewer.KeyArtifactUser:    "USED toy-model:2",
 		realviewer.KeyEmpty:           "",
 	} {
-		resp, err := artifacts.ListExperimentArtifacts(t.Context(), &runicornv1.ListExperimentArtifactsRequest{
+		resp, err := artifacts.ListExperimentArtifacts(t.Context(), &runicornapiv1.ListExperimentArtifactsRequest{
 			Viewer: "v05", RunId: seeded.Manifest.Runs[key].RunID,
 		})
 		if err != nil {
@@ -87,19 +87,19 @@ func TestArtifacts_WhoMadeAndUsedThem(t *testing.T) {
 			t.Errorf("%s: %s, want %s", key, got, want)
 		}
 	}
-	graph, err := artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{Viewer: "v05", Name: "toy-model:production"})
+	graph, err := artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{Viewer: "v05", Name: "toy-model:production"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	maker := seeded.Manifest.Runs[realviewer.KeyArtifactModel].RunID
 	var made bool
 	for _, e := range graph.GetEdges() {
-		made = made || e.GetType() == "produces" && e.GetSource() == "run:"+maker && e.GetTarget() == graph.GetRootNodeId()
+		made = made || e.GetType() == runicornapiv1.LineageEdgeType_LINEAGE_EDGE_TYPE_PRODUCES && e.GetSource() == "run:"+maker && e.GetTarget() == graph.GetRootNodeId()
 	}
 	if !made || graph.GetRootNodeId() != "toy-model:v2" {
 		t.Errorf("lineage %v", graph)
 	}
-	_, err = artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{Viewer: "v05", Name: "toy-model:v99"})
+	_, err = artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{Viewer: "v05", Name: "toy-model:v99"})
 	wantReason(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 }
 
@@ -116,52 +116,52 @@ func TestArtifacts_ChangesOnARealViewer(t *testing.T) {
 		}
 	})
 	artifacts := artifactsOf(mustStart(t, "--viewer="+seeded.URL()))
-	staging := runicornv1.LifecycleStage_LIFECYCLE_STAGE_STAGING
-	moved, err := artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: "toy-model:v1", ToStage: staging})
-	if err != nil || moved.GetToStage() != staging || moved.GetFromStage() != runicornv1.LifecycleStage_LIFECYCLE_STAGE_EXPERIMENTAL {
+	staging := runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_STAGING
+	moved, err := artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: "toy-model:v1", ToStage: staging})
+	if err != nil || moved.GetToStage() != staging || moved.GetFromStage() != runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_EXPERIMENTAL {
 		t.Fatalf("promote: %v, %v", moved, err)
 	}
-	promoted, err := artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "toy-model:v1"})
+	promoted, err := artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "toy-model:v1"})
 	if err != nil {
 		t.Fatalf("a promoted version: %v", err)
 	}
 	if v := promoted.GetArtifactVersion(); v.GetLifecycleStage() != staging || v.GetDescription() != "take 1" || v.GetSizeBytes() != 100 || len(v.GetMissing()) == 0 {
 		t.Errorf("a promoted version: %v", v)
 	}
-	_, err = artifacts.ListArtifactFiles(t.Context(), &runicornv1.ListArtifactFilesRequest{Name: "toy-model:v1"})
+	_, err = artifacts.ListArtifactFiles(t.Context(), &runicornapiv1.ListArtifactFilesRequest{Name: "toy-model:v1"})
 	wantReason(t, err, codes.FailedPrecondition, "STATE_CONFLICT")
-	if _, err := artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{Name: "toy-model:v1"}); err != nil {
+	if _, err := artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{Name: "toy-model:v1"}); err != nil {
 		t.Errorf("lineage of a promoted version: %v", err)
 	}
-	_, err = artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{
-		Name: "toy-model:v2", ToStage: runicornv1.LifecycleStage_LIFECYCLE_STAGE_PRODUCTION,
+	_, err = artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{
+		Name: "toy-model:v2", ToStage: runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_PRODUCTION,
 	})
 	wantReason(t, err, codes.InvalidArgument, "VIEWER_REFUSED_REQUEST")
 
-	marked, err := artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "toy-model:v3"})
+	marked, err := artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "toy-model:v3"})
 	if err != nil || !marked.GetStillReadable() {
 		t.Fatalf("mark: %v, %v", marked, err)
 	}
-	if _, err := artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "toy-model:v3"}); err != nil {
+	if _, err := artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "toy-model:v3"}); err != nil {
 		t.Errorf("a marked version cannot be read: %v", err)
 	}
-	removed, err := artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "toy-model:v3", Permanent: true})
+	removed, err := artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "toy-model:v3", Permanent: true})
 	if err != nil || removed.GetStillReadable() {
 		t.Fatalf("remove: %v, %v", removed, err)
 	}
-	_, err = artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "toy-model:v3"})
+	_, err = artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "toy-model:v3"})
 	wantReason(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 }
 
 func TestArtifacts_AreLackedByLaterViewers(t *testing.T) {
 	artifacts := artifactsOf(sharedServer(t))
 	for _, viewer := range []string{"v06", "v07"} {
-		_, err := artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: viewer})
+		_, err := artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: viewer})
 		wantReason(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
-		_, err = artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Viewer: viewer, Name: "toy-model"})
+		_, err = artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Viewer: viewer, Name: "toy-model"})
 		wantReason(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 	}
-	all, err := artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "-"})
+	all, err := artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
 	if err != nil || len(all.GetArtifacts()) != 2 || len(all.GetUnreachable()) != 2 || all.TotalSize != nil {
 		t.Errorf("of all viewers: %v, %v", all, err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -102,7 +102,7 @@ func TestAssets_AForgedListIsNotServed(t *testing.T) {
 					t.Errorf("%s is not listed", name)
 					continue
 				}
-				_, body, err := download(t, s, &runicornv1.DownloadAssetRequest{RunId: f.forger.RunID, AssetId: assets[name].GetAssetId()})
+				_, body, err := download(t, s, &runicornapiv1.DownloadAssetRequest{RunId: f.forger.RunID, AssetId: assets[name].GetAssetId()})
 				wantReason(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 				if len(body) > 0 {
 					t.Errorf("%s: %d bytes came", name, len(body))
@@ -111,7 +111,7 @@ func TestAssets_AForgedListIsNotServed(t *testing.T) {
 					t.Errorf("%s over HTTP: %d", name, got)
 				}
 			}
-			_, body, err := download(t, s, &runicornv1.DownloadAssetRequest{RunId: f.forger.RunID, AssetId: assets["own"].GetAssetId()})
+			_, body, err := download(t, s, &runicornapiv1.DownloadAssetRequest{RunId: f.forger.RunID, AssetId: assets["own"].GetAssetId()})
 			if err != nil || string(body) != "its own" {
 				t.Errorf("its own output: %q, %v", body, err)
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -26,14 +26,14 @@ func withAssets() []realviewer.Version {
 }
 
 // download reads a whole asset, and wants header and trailer to be right.
-func download(t *testing.T, s *server, req *runicornv1.DownloadAssetRequest) (*runicornv1.FileHeader, []byte, error) {
+func download(t *testing.T, s *server, req *runicornapiv1.DownloadAssetRequest) (*runicornapiv1.FileHeader, []byte, error) {
 	t.Helper()
 	stream, err := artifactsOf(s).DownloadAsset(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var header *runicornv1.FileHeader
-	var trailer *runicornv1.FileTrailer
+	var header *runicornapiv1.FileHeader
+	var trailer *runicornapiv1.FileTrailer
 	var body []byte
 	for {
 		msg, err := stream.Recv()
@@ -58,13 +58,13 @@ func download(t *testing.T, s *server, req *runicornv1.DownloadAssetRequest) (*r
 }
 
 // assetIDs returns the ids of a run's assets by their names.
-func assetIDs(t *testing.T, s *server, viewer, run string) map[string]*runicornv1.Asset {
+func assetIDs(t *testing.T, s *server, viewer, run string) map[string]*runicornapiv1.Asset {
 	t.Helper()
-	resp, err := artifactsOf(s).ListAssets(t.Context(), &runicornv1.ListAssetsRequest{Viewer: viewer, RunId: run})
+	resp, err := artifactsOf(s).ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: viewer, RunId: run})
 	if err != nil {
 		t.Fatal(err)
 	}
-	assets := make(map[string]*runicornv1.Asset)
+	assets := make(map[string]*runicornapiv1.Asset)
 	for _, a := range resp.GetAssets() {
 		assets[a.GetName()] = a
 	}
@@ -79,11 +79,11 @@ func TestAssets_AsTheSDKKeptThem(t *testing.T) {
 			seeded, s, viewer := lab.Viewer(t, version), sharedServer(t), viewerName(version)
 			run := seeded.Manifest.Runs[realviewer.KeyAssets]
 			assets := assetIDs(t, s, viewer, run.RunID)
-			want := map[string]runicornv1.AssetType{
-				"code": runicornv1.AssetType_ASSET_TYPE_CODE, "config": runicornv1.AssetType_ASSET_TYPE_CONFIG,
-				"toy": runicornv1.AssetType_ASSET_TYPE_DATASET, "remote": runicornv1.AssetType_ASSET_TYPE_DATASET,
-				"weights": runicornv1.AssetType_ASSET_TYPE_PRETRAINED, "model.pt": runicornv1.AssetType_ASSET_TYPE_OUTPUT,
-				"events.jsonl": runicornv1.AssetType_ASSET_TYPE_RUN_FILE, "status.json": runicornv1.AssetType_ASSET_TYPE_RUN_FILE,
+			want := map[string]runicornapiv1.AssetType{
+				"code": runicornapiv1.AssetType_ASSET_TYPE_CODE, "config": runicornapiv1.AssetType_ASSET_TYPE_CONFIG,
+				"toy": runicornapiv1.AssetType_ASSET_TYPE_DATASET, "remote": runicornapiv1.AssetType_ASSET_TYPE_DATASET,
+				"weights": runicornapiv1.AssetType_ASSET_TYPE_PRETRAINED, "model.pt": runicornapiv1.AssetType_ASSET_TYPE_OUTPUT,
+				"events.jsonl": runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE, "status.json": runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE,
 			}
 			for name, kind := range want {
 				if assets[name].GetType() != kind {
@@ -105,23 +105,23 @@ func TestAssets_AsTheSDKKeptThem(t *testing.T) {
 				contents[name] = string(text)
 			}
 			for name, want := range contents {
-				header, body, err := download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets[name].GetAssetId()})
+				header, body, err := download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets[name].GetAssetId()})
 				if err != nil || string(body) != want || header.GetSizeBytes() != int64(len(want)) {
 					t.Errorf("%s: %v, %d bytes, %v", name, header, len(body), err)
 				}
 			}
-			header, body, err := download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets["toy"].GetAssetId()})
+			header, body, err := download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets["toy"].GetAssetId()})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(map[string]string{"train.csv": "x,y\n1,2\n", "test.csv": "x,y\n3,4\n"}, unzip(t, body)); diff != "" || header.GetFileName() != "data.zip" {
 				t.Errorf("dataset %v:\n%s", header, diff)
 			}
-			header, body, err = download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets["code"].GetAssetId()})
+			header, body, err = download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets["code"].GetAssetId()})
 			if err != nil || unzip(t, body)["train.py"] != "print('training')\n" {
 				t.Errorf("code %v: %v", header, err)
 			}
-			_, _, err = download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets["remote"].GetAssetId()})
+			_, _, err = download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: assets["remote"].GetAssetId()})
 			wantReason(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 		})
 	}
@@ -149,7 +149,7 @@ func TestImages_AsTheSDKLoggedThem(t *testing.T) {
 	for _, version := range withAssets() {
 		seeded, s, viewer := lab.Viewer(t, version), sharedServer(t), viewerName(version)
 		run := seeded.Manifest.Runs[realviewer.KeyImages]
-		resp, err := artifactsOf(s).ListImages(t.Context(), &runicornv1.ListImagesRequest{Viewer: viewer, RunId: run.RunID})
+		resp, err := artifactsOf(s).ListImages(t.Context(), &runicornapiv1.ListImagesRequest{Viewer: viewer, RunId: run.RunID})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestImages_AsTheSDKLoggedThem(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			header, body, err := download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: image.GetAssetId()})
+			header, body, err := download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run.RunID, AssetId: image.GetAssetId()})
 			if err != nil || !bytes.Equal(body, want) || header.GetContentType() != "image/png" {
 				t.Errorf("%s: %v, %d bytes, %v", version, header, len(body), err)
 			}
@@ -181,11 +181,11 @@ func TestAssets_OfAnotherRunAreRefused(t *testing.T) {
 		seeded, s, viewer := lab.Viewer(t, version), sharedServer(t), viewerName(version)
 		mine, other := seeded.Manifest.Runs[realviewer.KeyAssets].RunID, seeded.Manifest.Runs[realviewer.KeyImages]
 		for _, a := range assetIDs(t, s, viewer, other.RunID) {
-			_, _, err := download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: mine, AssetId: a.GetAssetId()})
+			_, _, err := download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: mine, AssetId: a.GetAssetId()})
 			wantReason(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 		}
 		for _, id := range []string{other.EventFile, "../" + other.RunID + "/events.jsonl", "%2e%2e%2fstatus.json", "/etc/passwd", "meta.json"} {
-			_, _, err := download(t, s, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: mine, AssetId: id})
+			_, _, err := download(t, s, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: mine, AssetId: id})
 			wantReason(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		}
 	}
@@ -213,7 +213,7 @@ func TestAssets_AZipWithALostBlobIsDataLoss(t *testing.T) {
 			}
 			run := seeded.Manifest.Runs[realviewer.KeyAssets].RunID
 			id := assetIDs(t, s, "", run)["toy"].GetAssetId()
-			_, _, err = download(t, s, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: id})
+			_, _, err = download(t, s, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 			wantReason(t, err, codes.DataLoss, "FILES_MISSING")
 
 			url := "http://" + s.httpAddr + "/v1/experiments/" + run + "/assets/" + id + ":download"

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -88,11 +88,11 @@ func writeSparse(path string, size int64) (string, error) {
 // resumable is a download that can be gone on with.
 type resumable struct {
 	s    *server
-	req  *runicornv1.DownloadAssetRequest
+	req  *runicornapiv1.DownloadAssetRequest
 	sum  hash.Hash
 	have int64
 	// trailer is set by a stream that was whole.
-	trailer *runicornv1.FileTrailer
+	trailer *runicornapiv1.FileTrailer
 }
 
 // goOn resumes where the last stream ended, until an error, the end, or stop
@@ -175,7 +175,7 @@ func TestDownload_SurvivesAConnectionResetAtRandomOffsets(t *testing.T) {
 func newResumable(t *testing.T, s *server, v *sparse) *resumable {
 	t.Helper()
 	id := assetIDs(t, s, "", v.runID)["big.bin"].GetAssetId()
-	return &resumable{s: s, sum: sha256.New(), req: &runicornv1.DownloadAssetRequest{RunId: v.runID, AssetId: id}}
+	return &resumable{s: s, sum: sha256.New(), req: &runicornapiv1.DownloadAssetRequest{RunId: v.runID, AssetId: id}}
 }
 
 // wantCut goes on, and fails the test unless it ends as one whose Viewer died.

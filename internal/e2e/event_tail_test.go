@@ -12,24 +12,25 @@ import (
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // eventTail is a client of TailMetrics that keeps points and token together, and
 // the names of all events but heartbeats.
 type eventTail struct {
 	t      *testing.T
-	stream grpc.ServerStreamingClient[runicornv1.TailMetricsResponse]
+	stream grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse]
 	cancel context.CancelFunc
 	token  string
+	filter string              // sent again with the token, which holds only its hash
 	points map[string][]string // by run: "loss 3 = 0.5", in the order of delivery
 	events []string            // "20260101_000000_abcdef end FINISHED"
 }
 
 // tail begins a tail.
-func (l *trainLab) tail(t *testing.T, s *server, req *runicornv1.TailMetricsRequest) *eventTail {
+func (l *trainLab) tail(t *testing.T, s *server, req *runicornapiv1.TailMetricsRequest) *eventTail {
 	t.Helper()
-	c := &eventTail{t: t, points: map[string][]string{}}
+	c := &eventTail{t: t, filter: req.GetFilter(), points: map[string][]string{}}
 	c.connect(s, req)
 	return c
 }
@@ -37,10 +38,10 @@ func (l *trainLab) tail(t *testing.T, s *server, req *runicornv1.TailMetricsRequ
 // resume goes on behind the last token.
 func (c *eventTail) resume(s *server) {
 	c.t.Helper()
-	c.connect(s, &runicornv1.TailMetricsRequest{ResumeToken: c.token})
+	c.connect(s, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: c.filter})
 }
 
-func (c *eventTail) connect(s *server, req *runicornv1.TailMetricsRequest) {
+func (c *eventTail) connect(s *server, req *runicornapiv1.TailMetricsRequest) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	c.t.Cleanup(cancel)
@@ -58,16 +59,16 @@ func (c *eventTail) recv() error {
 	}
 	c.token = m.GetResumeToken()
 	switch e := m.GetEvent().(type) {
-	case *runicornv1.TailMetricsResponse_CaughtUp:
+	case *runicornapiv1.TailMetricsResponse_CaughtUp:
 		c.note(m, "caught_up")
-	case *runicornv1.TailMetricsResponse_Reset_:
+	case *runicornapiv1.TailMetricsResponse_LogReset:
 		c.points[m.GetRunId()] = nil
-		c.note(m, strings.TrimPrefix(e.Reset_.GetReason().String(), "RESET_REASON_"))
-	case *runicornv1.TailMetricsResponse_State:
-		c.note(m, strings.TrimPrefix(e.State.GetStatus().String(), "EXPERIMENT_STATUS_"))
-	case *runicornv1.TailMetricsResponse_End:
+		c.note(m, strings.TrimPrefix(e.LogReset.GetReason().String(), "LOG_RESET_REASON_"))
+	case *runicornapiv1.TailMetricsResponse_StatusChange:
+		c.note(m, strings.TrimPrefix(e.StatusChange.GetStatus().String(), "EXPERIMENT_STATUS_"))
+	case *runicornapiv1.TailMetricsResponse_End:
 		c.note(m, "end "+strings.TrimPrefix(e.End.GetReason().String(), "END_REASON_"))
-	case *runicornv1.TailMetricsResponse_Batch:
+	case *runicornapiv1.TailMetricsResponse_Batch:
 		for _, s := range e.Batch.GetSeries() {
 			for i, step := range s.GetSteps() {
 				if len(s.GetValues()) > 0 {
@@ -79,7 +80,7 @@ func (c *eventTail) recv() error {
 	return nil
 }
 
-func (c *eventTail) note(m *runicornv1.TailMetricsResponse, event string) {
+func (c *eventTail) note(m *runicornapiv1.TailMetricsResponse, event string) {
 	c.events = append(c.events, m.GetRunId()+" "+event)
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -20,8 +21,8 @@ import (
 // seeded run once, with the fields of all generations filled.
 func TestListExperiments_PagesThroughEveryRun(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
-		got := make(map[string]*runicornv1.Experiment)
-		req := &runicornv1.ListExperimentsRequest{Viewer: viewer, PageSize: 4, OrderBy: "name"}
+		got := make(map[string]*runicornapiv1.Experiment)
+		req := &runicornapiv1.ListExperimentsRequest{Viewer: viewer, PageSize: 4, OrderBy: "name"}
 		for {
 			page, err := s.experiments.ListExperiments(t.Context(), req)
 			if err != nil {
@@ -46,7 +47,7 @@ func TestListExperiments_PagesThroughEveryRun(t *testing.T) {
 	})
 }
 
-func checkListed(t *testing.T, key, viewer string, run realviewer.Run, e *runicornv1.Experiment) {
+func checkListed(t *testing.T, key, viewer string, run realviewer.Run, e *runicornapiv1.Experiment) {
 	t.Helper()
 	if e == nil {
 		t.Errorf("%s: %s is not listed", key, run.RunID)
@@ -73,18 +74,18 @@ func checkListed(t *testing.T, key, viewer string, run realviewer.Run, e *runico
 	}
 }
 
-func statusOf(text string) runicornv1.ExperimentStatus {
+func statusOf(text string) runicornapiv1.ExperimentStatus {
 	switch text {
 	case "running":
-		return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
+		return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
 	case "finished":
-		return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED
+		return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED
 	case "failed":
-		return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED
+		return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED
 	case "interrupted":
-		return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED
+		return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED
 	}
-	return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
+	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
 }
 
 // TestGetExperiment_FullIsComplete wants of every generation what that
@@ -92,7 +93,7 @@ func statusOf(text string) runicornv1.ExperimentStatus {
 func TestGetExperiment_FullIsComplete(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		for key, run := range seeded.Manifest.Runs {
-			resp, err := s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{Viewer: viewer, RunId: run.RunID})
+			resp, err := s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{Viewer: viewer, RunId: run.RunID})
 			if err != nil {
 				t.Errorf("%s: %v", key, err)
 				continue
@@ -116,7 +117,7 @@ func TestGetExperiment_FullIsComplete(t *testing.T) {
 			}
 		}
 		if run, ok := seeded.Manifest.Runs[realviewer.KeyNaN]; ok && seeded.Version().HasPaths() {
-			resp, err := s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{Viewer: viewer, RunId: run.RunID})
+			resp, err := s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{Viewer: viewer, RunId: run.RunID})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,8 +128,8 @@ func TestGetExperiment_FullIsComplete(t *testing.T) {
 	})
 }
 
-func hasMissing(e *runicornv1.Experiment, field string) bool {
-	return slices.ContainsFunc(e.GetMissing(), func(m *runicornv1.MissingPart) bool { return m.GetField() == field })
+func hasMissing(e *runicornapiv1.Experiment, field string) bool {
+	return slices.ContainsFunc(e.GetMissing(), func(m *runicornapiv1.MissingPart) bool { return m.GetField() == field })
 }
 
 // TestExperiments_OverAllViewers asks all Viewers at once.
@@ -138,21 +139,21 @@ func TestExperiments_OverAllViewers(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		want += len(lab.Viewer(t, version).Manifest.Runs)
 	}
-	page, err := s.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
+	page, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(page.GetExperiments()) != want || len(page.GetUnreachable()) != 0 {
 		t.Errorf("%d experiments and %d unreachable, want %d and 0", len(page.GetExperiments()), len(page.GetUnreachable()), want)
 	}
-	best, err := s.metrics.FindBestExperiment(t.Context(), &runicornv1.FindBestExperimentRequest{Viewer: "-", MetricName: "accuracy"})
+	best, err := s.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Viewer: "-", MetricName: "accuracy"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if best.GetExperiment() == nil || !best.GetComplete() {
 		t.Errorf("the best experiment over all viewers: %v, not read: %v", best.GetExperiment(), best.GetNotRead())
 	}
-	projects, err := s.experiments.ListProjects(t.Context(), &runicornv1.ListProjectsRequest{Viewer: "-", PageSize: 1000})
+	projects, err := s.experiments.ListProjects(t.Context(), &runicornapiv1.ListProjectsRequest{Viewer: "-", PageSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ type changes struct {
 
 func (c changes) listed() []string {
 	c.t.Helper()
-	page, err := c.s.experiments.ListExperiments(c.t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: "run_id"})
+	page, err := c.s.experiments.ListExperiments(c.t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: "run_id"})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -217,13 +218,13 @@ func (c changes) listed() []string {
 func (c changes) deleteAndRestore() {
 	t, ctx := c.t, c.t.Context()
 	missing, odd := "20200101_000000_abcdef", "my-run"
-	resp, err := c.s.experiments.DeleteExperiments(ctx, &runicornv1.DeleteExperimentsRequest{RunIds: []string{c.ids[0], missing, odd}})
+	resp, err := c.s.experiments.DeleteExperiments(ctx, &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{c.ids[0], missing, odd}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []codes.Code
 	for _, r := range resp.GetResults() {
-		got = append(got, codes.Code(r.GetStatus().GetCode())) //nolint:gosec // a code
+		got = append(got, codes.Code(r.GetError().GetCode())) //nolint:gosec // a code
 	}
 	if want := []codes.Code{codes.OK, codes.NotFound, codes.InvalidArgument}; !slices.Equal(got, want) {
 		t.Fatalf("deleting a run, a missing one and an odd id: %v, want %v", got, want)
@@ -231,16 +232,16 @@ func (c changes) deleteAndRestore() {
 	if slices.Contains(c.listed(), c.ids[0]) {
 		t.Error("a deleted run is still listed")
 	}
-	_, err = c.s.experiments.GetExperiment(ctx, &runicornv1.GetExperimentRequest{RunId: c.ids[0]})
+	_, err = c.s.experiments.GetExperiment(ctx, &runicornapiv1.GetExperimentRequest{RunId: c.ids[0]})
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("GetExperiment of a deleted run: %v", err)
 	}
-	bin, err := c.s.experiments.ListDeletedExperiments(ctx, &runicornv1.ListDeletedExperimentsRequest{})
+	bin, err := c.s.experiments.ListDeletedExperiments(ctx, &runicornapiv1.ListDeletedExperimentsRequest{})
 	if err != nil || len(bin.GetDeletedExperiments()) != 1 || bin.GetDeletedExperiments()[0].GetExperiment().GetRunId() != c.ids[0] {
 		t.Errorf("the recycle bin: %v, %v", bin, err)
 	}
-	restored, err := c.s.experiments.RestoreExperiments(ctx, &runicornv1.RestoreExperimentsRequest{RunIds: []string{c.ids[0]}})
-	if err != nil || restored.GetResults()[0].GetStatus().GetCode() != 0 {
+	restored, err := c.s.experiments.RestoreExperiments(ctx, &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{c.ids[0]}})
+	if err != nil || restored.GetResults()[0].GetError().GetCode() != 0 {
 		t.Fatalf("restore: %v, %v", restored, err)
 	}
 	if !slices.Contains(c.listed(), c.ids[0]) {
@@ -251,8 +252,8 @@ func (c changes) deleteAndRestore() {
 func (c changes) update() {
 	t, ctx := c.t, c.t.Context()
 	alias := "best one"
-	resp, err := c.s.experiments.UpdateExperiment(ctx, &runicornv1.UpdateExperimentRequest{
-		RunId: c.ids[1], Alias: &alias, Tags: &runicornv1.TagList{Tags: []string{"a", "b"}},
+	resp, err := c.s.experiments.UpdateExperiment(ctx, &runicornapiv1.UpdateExperimentRequest{
+		Experiment: &runicornapiv1.Experiment{RunId: c.ids[1], Alias: &alias, Tags: []string{"a", "b"}},
 	})
 	if !c.version.HasPaths() {
 		if status.Code(err) != codes.Unimplemented {
@@ -267,7 +268,10 @@ func (c changes) update() {
 		t.Errorf("after the update: alias %q, tags %q", e.GetAlias(), e.GetTags())
 	}
 	target := "moved/here"
-	resp, err = c.s.experiments.UpdateExperiment(ctx, &runicornv1.UpdateExperimentRequest{RunId: c.ids[1], Path: &target})
+	resp, err = c.s.experiments.UpdateExperiment(ctx, &runicornapiv1.UpdateExperimentRequest{
+		Experiment: &runicornapiv1.Experiment{RunId: c.ids[1], Path: target},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"path"}},
+	})
 	switch {
 	case c.version == realviewer.V060 && status.Code(err) != codes.Unimplemented:
 		t.Errorf("moving on 0.6.0: %v, want UNIMPLEMENTED", err)
@@ -278,14 +282,14 @@ func (c changes) update() {
 
 func (c changes) purge() {
 	t, ctx := c.t, c.t.Context()
-	dry, err := c.s.experiments.PurgeExperiments(ctx, &runicornv1.PurgeExperimentsRequest{RunIds: []string{c.ids[2]}, DryRun: true})
-	if err != nil || !dry.GetDryRun() {
+	dry, err := c.s.experiments.PurgeExperiments(ctx, &runicornapiv1.PurgeExperimentsRequest{RunIds: []string{c.ids[2]}, ValidateOnly: true})
+	if err != nil || !dry.GetValidateOnly() {
 		t.Fatalf("dry run: %v, %v", dry, err)
 	}
 	if !slices.Contains(c.listed(), c.ids[2]) {
 		t.Fatal("a dry run purged")
 	}
-	resp, err := c.s.experiments.PurgeExperiments(ctx, &runicornv1.PurgeExperimentsRequest{RunIds: []string{c.ids[2]}})
+	resp, err := c.s.experiments.PurgeExperiments(ctx, &runicornapiv1.PurgeExperimentsRequest{RunIds: []string{c.ids[2]}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,17 +297,17 @@ func (c changes) purge() {
 	if !c.version.HasPaths() {
 		want = codes.Unimplemented // not in the bin, and 0.5.3 can only empty the bin
 	}
-	if got := codes.Code(resp.GetResults()[0].GetStatus().GetCode()); got != want { //nolint:gosec // a code
-		t.Errorf("purge: %v, want %v", resp.GetResults()[0].GetStatus(), want)
+	if got := codes.Code(resp.GetResults()[0].GetError().GetCode()); got != want { //nolint:gosec // a code
+		t.Errorf("purge: %v, want %v", resp.GetResults()[0].GetError(), want)
 	}
-	if _, err := c.s.experiments.DeleteExperiments(ctx, &runicornv1.DeleteExperimentsRequest{RunIds: []string{c.ids[3]}}); err != nil {
+	if _, err := c.s.experiments.DeleteExperiments(ctx, &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{c.ids[3]}}); err != nil {
 		t.Fatal(err)
 	}
-	resp, err = c.s.experiments.PurgeExperiments(ctx, &runicornv1.PurgeExperimentsRequest{AllDeleted: true})
-	if err != nil || len(resp.GetResults()) != 1 || resp.GetResults()[0].GetStatus().GetCode() != 0 {
+	resp, err = c.s.experiments.PurgeExperiments(ctx, &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
+	if err != nil || len(resp.GetResults()) != 1 || resp.GetResults()[0].GetError().GetCode() != 0 {
 		t.Fatalf("emptying the bin: %v, %v", resp, err)
 	}
-	bin, err := c.s.experiments.ListDeletedExperiments(ctx, &runicornv1.ListDeletedExperimentsRequest{})
+	bin, err := c.s.experiments.ListDeletedExperiments(ctx, &runicornapiv1.ListDeletedExperimentsRequest{})
 	if err != nil || len(bin.GetDeletedExperiments()) != 0 {
 		t.Errorf("the bin after it was emptied: %v, %v", bin, err)
 	}
@@ -312,15 +316,15 @@ func (c changes) purge() {
 // TestUnknownThings_HaveTheirReasons asks for what is not there.
 func TestUnknownThings_HaveTheirReasons(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, _ *realviewer.Seeded) {
-		_, err := s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})
+		_, err := s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})
 		wantReason(t, err, codes.NotFound, "RUN_NOT_FOUND")
-		_, err = s.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})
+		_, err = s.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})
 		wantReason(t, err, codes.NotFound, "RUN_NOT_FOUND")
-		_, err = s.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})
+		_, err = s.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})
 		wantReason(t, err, codes.NotFound, "RUN_NOT_FOUND")
-		_, err = s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{Viewer: viewer, RunId: "../../etc"})
+		_, err = s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{Viewer: viewer, RunId: "../../etc"})
 		wantReason(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		_, err = s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{Viewer: "nobody", RunId: "x"})
+		_, err = s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{Viewer: "nobody", RunId: "x"})
 		wantReason(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 	})
 }

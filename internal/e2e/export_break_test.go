@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -23,8 +23,8 @@ import (
 func TestExportExperiment_ZipIsTheRunsOwnFiles(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		run := seeded.Manifest.Runs[realviewer.KeyImages]
-		file, err := export(t, s, &runicornv1.ExportExperimentRequest{
-			Viewer: viewer, RunId: run.RunID, Format: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP, IncludeMedia: true,
+		file, err := export(t, s, &runicornapiv1.ExportExperimentRequest{
+			Viewer: viewer, RunId: run.RunID, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP, IncludeMedia: true,
 		})
 		if !seeded.Version().HasPaths() {
 			if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "0.6") {
@@ -68,15 +68,15 @@ func TestExportExperiment_ZipIsTheRunsOwnFiles(t *testing.T) {
 // one file of every format that can be had everywhere.
 func TestExportExperiment_OfAllGenerationsAtOnce(t *testing.T) {
 	s := sharedServer(t)
-	req := &runicornv1.ExportExperimentRequest{IncludeMedia: true}
+	req := &runicornapiv1.ExportExperimentRequest{IncludeMedia: true}
 	for _, version := range realviewer.Versions() {
 		run := lab.Viewer(t, version).Manifest.Runs[realviewer.KeyImages]
 		req.RunIds = append(req.RunIds, "viewers/"+viewerName(version)+"/experiments/"+run.RunID)
 	}
-	for name, format := range runicornv1.ExportFormat_value {
-		req.Format = runicornv1.ExportFormat(format)
+	for name, format := range runicornapiv1.ExportFormat_value {
+		req.Format = runicornapiv1.ExportFormat(format)
 		file, err := export(t, s, req)
-		if req.GetFormat() == runicornv1.ExportFormat_EXPORT_FORMAT_ZIP {
+		if req.GetFormat() == runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP {
 			if status.Code(err) != codes.Unimplemented {
 				t.Errorf("%s: got %v, want UNIMPLEMENTED", name, err)
 			}
@@ -104,7 +104,7 @@ func TestExportExperiment_ZipNamesWhatItsViewerDoesNotServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := mustStart(t, "--viewer="+realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL())
-		file, err := export(t, s, &runicornv1.ExportExperimentRequest{RunId: run.RunID, Format: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP})
+		file, err := export(t, s, &runicornapiv1.ExportExperimentRequest{RunId: run.RunID, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
 		if err != nil {
 			t.Fatal(err)
 		}

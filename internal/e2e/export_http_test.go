@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -25,15 +25,15 @@ func TestExportExperiment_OverHTTP(t *testing.T) {
 	}
 	s := mustStart(t, "--viewer="+realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL())
 	for name, want := range map[string]struct {
-		format                 runicornv1.ExportFormat
+		format                 runicornapiv1.ExportFormat
 		contentType, extension string
 	}{
-		"csv":     {runicornv1.ExportFormat_EXPORT_FORMAT_CSV, "text/csv; charset=utf-8", "csv"},
-		"jsonl":   {runicornv1.ExportFormat_EXPORT_FORMAT_JSONL, "application/x-ndjson", "jsonl"},
-		"arrow":   {runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, "application/vnd.apache.arrow.stream", "arrows"},
-		"parquet": {runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, "application/vnd.apache.parquet", "parquet"},
-		"json":    {runicornv1.ExportFormat_EXPORT_FORMAT_JSON, "application/json", "json"},
-		"html":    {runicornv1.ExportFormat_EXPORT_FORMAT_HTML, "text/html; charset=utf-8", "html"},
+		"csv":     {runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, "text/csv; charset=utf-8", "csv"},
+		"jsonl":   {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, "application/x-ndjson", "jsonl"},
+		"arrow":   {runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, "application/vnd.apache.arrow.stream", "arrows"},
+		"parquet": {runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, "application/vnd.apache.parquet", "parquet"},
+		"json":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, "application/json", "json"},
+		"html":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML, "text/html; charset=utf-8", "html"},
 	} {
 		resp, body := getFile(t, "http://"+s.httpAddr+"/v1/experiments/"+run.RunID+":export?format="+name, nil)
 		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != want.contentType || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
@@ -43,7 +43,7 @@ func TestExportExperiment_OverHTTP(t *testing.T) {
 		if !strings.HasPrefix(disposition, "attachment; ") || !strings.Contains(disposition, run.RunID+"."+want.extension) || strings.ContainsAny(disposition, "$()") || strings.Contains(disposition, `="-`) {
 			t.Errorf("%s: %s", name, disposition)
 		}
-		file, err := export(t, s, &runicornv1.ExportExperimentRequest{RunId: run.RunID, Format: want.format})
+		file, err := export(t, s, &runicornapiv1.ExportExperimentRequest{RunId: run.RunID, Format: want.format})
 		if err != nil || !bytes.Equal(file.content, body) {
 			t.Errorf("%s: %d bytes over HTTP, %d over gRPC, %v", name, len(body), len(file.content), err)
 		}

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -51,7 +51,7 @@ func longRuns(t *testing.T, runs, rows int) (v *realviewer.Viewer, runIDs []stri
 func awaitRun(t *testing.T, s *server, runID string) {
 	t.Helper()
 	for {
-		_, err := s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: runID})
+		_, err := s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: runID})
 		if err == nil {
 			return
 		}
@@ -65,7 +65,7 @@ func awaitRun(t *testing.T, s *server, runID string) {
 
 // narrow is a client that takes no more than it reads, so that what it has read
 // says how far the server is.
-func narrow(t *testing.T, s *server) runicornv1.ExperimentServiceClient {
+func narrow(t *testing.T, s *server) runicornapiv1.ExperimentServiceClient {
 	t.Helper()
 	conn, err := grpc.NewClient(s.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
@@ -77,12 +77,12 @@ func narrow(t *testing.T, s *server) runicornv1.ExperimentServiceClient {
 			t.Error(err)
 		}
 	})
-	return runicornv1.NewExperimentServiceClient(conn)
+	return runicornapiv1.NewExperimentServiceClient(conn)
 }
 
 // receiveExport reads a file, calls reached once so many bytes are there, and
 // returns how many came and how it ended.
-func receiveExport(t *testing.T, client runicornv1.ExperimentServiceClient, req *runicornv1.ExportExperimentRequest, stop int64, reached func()) (size int64, isWhole bool, err error) {
+func receiveExport(t *testing.T, client runicornapiv1.ExperimentServiceClient, req *runicornapiv1.ExportExperimentRequest, stop int64, reached func()) (size int64, isWhole bool, err error) {
 	t.Helper()
 	stream, err := client.ExportExperiment(t.Context(), req)
 	if err != nil {
@@ -114,12 +114,12 @@ func wantCut(t *testing.T, what string, isWhole bool, err error) {
 }
 
 // streamed are the forms that are sent while they are read.
-var streamed = []*runicornv1.ExportExperimentRequest{
-	{Format: runicornv1.ExportFormat_EXPORT_FORMAT_CSV, Layout: runicornv1.ExportLayout_EXPORT_LAYOUT_LONG},
-	{Format: runicornv1.ExportFormat_EXPORT_FORMAT_JSONL},
-	{Format: runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, Layout: runicornv1.ExportLayout_EXPORT_LAYOUT_LONG},
-	{Format: runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, Layout: runicornv1.ExportLayout_EXPORT_LAYOUT_LONG},
-	{Format: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP},
+var streamed = []*runicornapiv1.ExportExperimentRequest{
+	{Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, Layout: runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL},
+	{Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, Layout: runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, Layout: runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP},
 }
 
 // TestExportExperiment_ItsViewerIsKilledAtRandomOffsets kills a real Viewer
@@ -169,10 +169,10 @@ func TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile(t *testing.
 	s := mustStart(t, "--viewer=http://"+front.addr)
 	random := seeded(t)
 	for i, runID := range runIDs {
-		format := runicornv1.ExportFormat(1 + i%(len(runicornv1.ExportFormat_name)-1))
+		format := runicornapiv1.ExportFormat(1 + i%(len(runicornapiv1.ExportFormat_name)-1))
 		awaitRun(t, s, runID)
 		front.live(t, 16<<10+random.Int64N(size))
-		req := &runicornv1.ExportExperimentRequest{RunId: runID, Format: format}
+		req := &runicornapiv1.ExportExperimentRequest{RunId: runID, Format: format}
 		got, isWhole, err := receiveExport(t, s.experiments, req, 0, nil)
 		wantCut(t, format.String(), isWhole, err)
 		if !front.isDead() {
@@ -182,8 +182,8 @@ func TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile(t *testing.
 		front.live(t, 1<<40)
 	}
 	awaitRun(t, s, runIDs[0])
-	for format := 1; format < len(runicornv1.ExportFormat_name); format++ {
-		req := &runicornv1.ExportExperimentRequest{RunId: runIDs[format], Format: runicornv1.ExportFormat(format)}
+	for format := 1; format < len(runicornapiv1.ExportFormat_name); format++ {
+		req := &runicornapiv1.ExportExperimentRequest{RunId: runIDs[format], Format: runicornapiv1.ExportFormat(format)}
 		if _, isWhole, err := receiveExport(t, s.experiments, req, 0, nil); err != nil || !isWhole {
 			t.Errorf("%v after all that: %v", req.GetFormat(), err)
 		}

@@ -21,19 +21,19 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
 // exported is a file that ExportExperiment has sent.
 type exported struct {
-	header  *runicornv1.FileHeader
-	trailer *runicornv1.FileTrailer
+	header  *runicornapiv1.FileHeader
+	trailer *runicornapiv1.FileTrailer
 	content []byte
 }
 
 // export receives a file and checks it against its trailer.
-func export(t *testing.T, s *server, req *runicornv1.ExportExperimentRequest) (*exported, error) {
+func export(t *testing.T, s *server, req *runicornapiv1.ExportExperimentRequest) (*exported, error) {
 	t.Helper()
 	stream, err := s.experiments.ExportExperiment(t.Context(), req)
 	if err != nil {
@@ -49,14 +49,14 @@ func export(t *testing.T, s *server, req *runicornv1.ExportExperimentRequest) (*
 			return out, err
 		}
 		switch part := message.GetPart().(type) {
-		case *runicornv1.ExportExperimentResponse_Header:
+		case *runicornapiv1.ExportExperimentResponse_Header:
 			out.header = part.Header
-		case *runicornv1.ExportExperimentResponse_Chunk:
+		case *runicornapiv1.ExportExperimentResponse_Chunk:
 			if len(part.Chunk) > 256<<10 || out.header == nil {
 				t.Fatalf("a chunk of %d bytes, header %v", len(part.Chunk), out.header)
 			}
 			out.content = append(out.content, part.Chunk...)
-		case *runicornv1.ExportExperimentResponse_Trailer:
+		case *runicornapiv1.ExportExperimentResponse_Trailer:
 			out.trailer = part.Trailer
 		}
 	}
@@ -70,17 +70,17 @@ func export(t *testing.T, s *server, req *runicornv1.ExportExperimentRequest) (*
 // tabular are the formats that are read back, and the forms of their data.
 var tabular = []struct {
 	name   string
-	format runicornv1.ExportFormat
-	layout runicornv1.ExportLayout
+	format runicornapiv1.ExportFormat
+	layout runicornapiv1.ExportLayout
 }{
-	{"csv.wide", runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE},
-	{"csv.long", runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportLayout_EXPORT_LAYOUT_LONG},
-	{"arrow.wide", runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE},
-	{"arrow.long", runicornv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornv1.ExportLayout_EXPORT_LAYOUT_LONG},
-	{"parquet.wide", runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE},
-	{"parquet.long", runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornv1.ExportLayout_EXPORT_LAYOUT_LONG},
-	{"json.wide", runicornv1.ExportFormat_EXPORT_FORMAT_JSON, runicornv1.ExportLayout_EXPORT_LAYOUT_UNSPECIFIED},
-	{"jsonl.long", runicornv1.ExportFormat_EXPORT_FORMAT_JSONL, runicornv1.ExportLayout_EXPORT_LAYOUT_UNSPECIFIED},
+	{"csv.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE},
+	{"csv.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{"arrow.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE},
+	{"arrow.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{"parquet.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE},
+	{"parquet.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{"json.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, runicornapiv1.ExportLayout_EXPORT_LAYOUT_UNSPECIFIED},
+	{"jsonl.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, runicornapiv1.ExportLayout_EXPORT_LAYOUT_UNSPECIFIED},
 }
 
 // logged is a value as a file has it.
@@ -105,7 +105,7 @@ func TestExportExperiment_SaysWhatTheEventFileSays(t *testing.T) {
 			}
 			log := logOf(t, run)
 			for _, form := range tabular {
-				file, err := export(t, s, &runicornv1.ExportExperimentRequest{
+				file, err := export(t, s, &runicornapiv1.ExportExperimentRequest{
 					Viewer: viewer, RunId: run.RunID, Format: form.format, Layout: form.layout,
 				})
 				if err != nil {

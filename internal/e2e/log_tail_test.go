@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -46,7 +46,7 @@ const oddText = "\n  \nepoch 1: 10%\r 50%\r100%\nwindows\r\nnot \xff\xfe text \x
 func (l *trainLab) isTheLogFile(t *testing.T) {
 	run, log := l.open(t, "odd")
 	live := &logTail{t: t}
-	live.connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
+	live.connect(l.servers[0], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
 	live.until(func() bool { return live.caught })
 	l.log(t, "odd", "first")
 	l.log(t, "odd", "two\nlines – ünï")
@@ -57,22 +57,22 @@ func (l *trainLab) isTheLogFile(t *testing.T) {
 	})
 	appendTo(t, log, "unterminated")
 	l.finish(t, "odd", "finished")
-	live.wantEnd(runicornv1.EndReason_END_REASON_FINISHED)
+	live.wantEnd(runicornapiv1.EndReason_END_REASON_FINISHED)
 	live.wantLog(l.viewer.Version(), log)
 
 	again := &logTail{t: t}
-	again.connect(l.servers[1], &runicornv1.TailLogsRequest{RunId: run.RunID})
-	again.wantEnd(runicornv1.EndReason_END_REASON_FINISHED)
+	again.connect(l.servers[1], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
+	again.wantEnd(runicornapiv1.EndReason_END_REASON_FINISHED)
 	again.wantLog(l.viewer.Version(), log)
 
 	last := int32(3)
 	tail := &logTail{t: t}
-	tail.connect(l.servers[1], &runicornv1.TailLogsRequest{RunId: run.RunID, LastLines: &last})
+	tail.connect(l.servers[1], &runicornapiv1.TailLogsRequest{RunId: run.RunID, LastLines: &last})
 	tail.until(func() bool { return tail.caught })
 	if len(tail.lines) != 3 {
 		t.Errorf("the last three lines are %v", tail.lines)
 	}
-	tail.wantEnd(runicornv1.EndReason_END_REASON_FINISHED)
+	tail.wantEnd(runicornapiv1.EndReason_END_REASON_FINISHED)
 	if text := tail.lines[len(tail.lines)-1].GetText(); text != "unterminated" { // from 0.6 on it counts at the end
 		t.Errorf("the last line is %q", text)
 	}
@@ -96,13 +96,13 @@ func (l *trainLab) resumesExactly(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c.connect(l.servers[n%2], &runicornv1.TailLogsRequest{RunId: run.RunID})
+		c.connect(l.servers[n%2], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
 		c.take(3*n + 1 + n%3)
 		c.cancel()
 	}
-	c.connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
+	c.connect(l.servers[0], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
 	l.finish(t, "resumed", "failed")
-	c.wantEnd(runicornv1.EndReason_END_REASON_FAILED)
+	c.wantEnd(runicornapiv1.EndReason_END_REASON_FAILED)
 	c.wantLog(l.viewer.Version(), log)
 	if c.resets > 0 {
 		t.Errorf("%d resets", c.resets)
@@ -120,7 +120,7 @@ func (l *trainLab) manyAreOne(t *testing.T) {
 	var tails [50]*logTail
 	for i := range tails {
 		tails[i] = &logTail{t: t}
-		tails[i].connect(l.servers[0], &runicornv1.TailLogsRequest{RunId: run.RunID})
+		tails[i].connect(l.servers[0], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
 	}
 	all := func(n int) {
 		var wait sync.WaitGroup

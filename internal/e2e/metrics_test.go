@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -97,13 +97,13 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 					diff := cmp.Diff(want, got, cmpopts.EquateNaNs())
 					t.Errorf("the event file and ours (-file +ours):\n%s", diff)
 				}
-				fidelity := runicornv1.Fidelity_FIDELITY_MERGED_TABLE
+				fidelity := runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE
 				if exact {
-					fidelity = runicornv1.Fidelity_FIDELITY_EVENT_LOG
+					fidelity = runicornapiv1.Fidelity_FIDELITY_EVENT_LOG
 					compareTimes(t, log, resp)
-					if int(resp.GetMalformedLines()) != log.Malformed || int(resp.GetUnplacedPoints()) != log.Unplaced {
+					if int(resp.GetMalformedLineCount()) != log.Malformed || int(resp.GetLinesWithoutStepCount()) != log.Unplaced {
 						t.Errorf("malformed, unplaced = %d, %d; the file has %d, %d",
-							resp.GetMalformedLines(), resp.GetUnplacedPoints(), log.Malformed, log.Unplaced)
+							resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), log.Malformed, log.Unplaced)
 					}
 				}
 				if resp.GetFidelity() != fidelity {
@@ -115,7 +115,7 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 }
 
 // compareTimes compares the time of each value with that of its line.
-func compareTimes(t *testing.T, log *realviewer.Log, resp *runicornv1.GetMetricsResponse) {
+func compareTimes(t *testing.T, log *realviewer.Log, resp *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
 	want := make(map[place]float64)
 	for _, row := range log.Merged() {
@@ -134,9 +134,9 @@ func compareTimes(t *testing.T, log *realviewer.Log, resp *runicornv1.GetMetrics
 }
 
 // getCells reads the merged view through the server and checks its shape.
-func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *runicornv1.GetMetricsResponse) {
+func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
-	resp, err := s.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: viewer, RunId: runID})
+	resp, err := s.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: viewer, RunId: runID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +155,9 @@ func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *r
 				t.Errorf("%v twice", at)
 			}
 			switch series.GetKind() {
-			case runicornv1.MetricKind_METRIC_KIND_TEXT:
+			case runicornapiv1.MetricKind_METRIC_KIND_TEXT:
 				cells[at] = cell{Kind: "text", Text: series.GetTexts()[i]}
-			case runicornv1.MetricKind_METRIC_KIND_BOOLEAN:
+			case runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
 				cells[at] = cell{Kind: "boolean", Value: series.GetValues()[i]}
 			default:
 				cells[at] = cell{Kind: "number", Value: series.GetValues()[i], Text: digits[uint32(i)]} //nolint:gosec // an index

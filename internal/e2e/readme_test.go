@@ -47,7 +47,7 @@ func TestREADME_NamesEveryRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	rpcs := 0
-	protoregistry.GlobalFiles.RangeFilesByPackage("runicorn.v1", func(file protoreflect.FileDescriptor) bool {
+	protoregistry.GlobalFiles.RangeFilesByPackage("runicornapi.v1", func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {

@@ -3,7 +3,7 @@ package e2e
 import (
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -30,7 +30,7 @@ func (s *remoteStory) useTheAgent(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = s.b.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: answer.GetSession().GetViewer()})
+		_, err = s.b.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: answer.GetSession().GetViewer()})
 		return err
 	})
 	s.disconnect(t)

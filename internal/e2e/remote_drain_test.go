@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // drainAnother has a third gateway start a Viewer and end: what it has started
 // ends with it, and what another one has stays.
-func (s *remoteStory) drainAnother(ctx context.Context, t *testing.T, stays *runicornv1.ViewerSession) {
+func (s *remoteStory) drainAnother(ctx context.Context, t *testing.T, stays *runicornapiv1.ViewerSession) {
 	gateway, err := startServer(ctx, "--stop-remote-on-drain", fmt.Sprintf("--viewer=%s=%s", s.name, s.viewer.URL()))
 	if err != nil {
 		t.Fatal(err)
@@ -31,8 +31,8 @@ func (s *remoteStory) drainAnother(ctx context.Context, t *testing.T, stays *run
 	awaitNoProcess(ctx, t, int(answer.GetSession().GetRemoteProcessId()))
 }
 
-func (s *remoteStory) getSession(ctx context.Context, session *runicornv1.ViewerSession) error {
-	_, err := s.a.remote.GetViewerSession(ctx, &runicornv1.GetViewerSessionRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+func (s *remoteStory) getSession(ctx context.Context, session *runicornapiv1.ViewerSession) error {
+	_, err := s.a.remote.GetViewerSession(ctx, &runicornapiv1.GetViewerSessionRequest{Viewer: s.name, SessionId: session.GetSessionId()})
 	return err
 }
 

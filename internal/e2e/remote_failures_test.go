@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -26,12 +26,12 @@ const (
 // tryKeys connects with every form of key, good and bad.
 func (s *remoteStory) tryKeys(t *testing.T) {
 	ssh07 := s.version == realviewer.V072 && s.ssh
-	with := func(change func(*runicornv1.SshTarget)) *runicornv1.SshTarget {
+	with := func(change func(*runicornapiv1.SshTarget)) *runicornapiv1.SshTarget {
 		target := s.target()
 		change(target)
 		return target
 	}
-	locked := with(func(target *runicornv1.SshTarget) {
+	locked := with(func(target *runicornapiv1.SshTarget) {
 		target.PrivateKeyPath, target.Passphrase = s.sshd.LockedKey, s.sshd.Passphrase
 	})
 	s.wantConnect(t, "connect, key file with passphrase", either(ssh07, "Unauthenticated SSH_AUTH_FAILED", "OK"), locked)
@@ -39,21 +39,21 @@ func (s *remoteStory) tryKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.wantConnect(t, "connect, key as text", "OK", with(func(target *runicornv1.SshTarget) { target.PrivateKey = string(key) }))
+	s.wantConnect(t, "connect, key as text", "OK", with(func(target *runicornapiv1.SshTarget) { target.PrivateKey = string(key) }))
 	refusedKey := either(ssh07, "Unauthenticated SSH_AUTH_FAILED", "InvalidArgument SSH_KEY_INVALID")
-	s.wantConnect(t, "connect, encrypted key without passphrase", refusedKey, with(func(target *runicornv1.SshTarget) {
+	s.wantConnect(t, "connect, encrypted key without passphrase", refusedKey, with(func(target *runicornapiv1.SshTarget) {
 		target.PrivateKeyPath = s.sshd.LockedKey
 	}))
-	s.wantConnect(t, "connect, wrong passphrase", refusedKey, with(func(target *runicornv1.SshTarget) {
+	s.wantConnect(t, "connect, wrong passphrase", refusedKey, with(func(target *runicornapiv1.SshTarget) {
 		target.PrivateKeyPath, target.Passphrase = s.sshd.LockedKey, wrongPassphrase
 	}))
-	s.wantConnect(t, "connect, key file missing", "InvalidArgument SSH_KEY_INVALID", with(func(target *runicornv1.SshTarget) {
+	s.wantConnect(t, "connect, key file missing", "InvalidArgument SSH_KEY_INVALID", with(func(target *runicornapiv1.SshTarget) {
 		target.PrivateKeyPath = noSuchKey
 	}))
-	s.wantConnect(t, "connect, text that is no key", "InvalidArgument SSH_KEY_INVALID", with(func(target *runicornv1.SshTarget) {
+	s.wantConnect(t, "connect, text that is no key", "InvalidArgument SSH_KEY_INVALID", with(func(target *runicornapiv1.SshTarget) {
 		target.PrivateKey = notAKey
 	}))
-	s.wantConnect(t, "connect, nobody's key", "Unauthenticated SSH_AUTH_FAILED", with(func(target *runicornv1.SshTarget) {
+	s.wantConnect(t, "connect, nobody's key", "Unauthenticated SSH_AUTH_FAILED", with(func(target *runicornapiv1.SshTarget) {
 		target.PrivateKeyPath = s.sshd.ForeignKey
 	}))
 	s.wantConnect(t, "connect, no credentials", "Unauthenticated SSH_AUTH_FAILED", s.target())
@@ -74,13 +74,13 @@ func (s *remoteStory) missTheServer(t *testing.T) {
 	bare := s.login()
 	bare.Port = new(int32(s.sshd.BarePort))
 	start := func() error {
-		_, err := s.a.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Viewer: s.name, Target: bare, RemoteRoot: s.root})
+		_, err := s.a.remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Viewer: s.name, Target: bare, RemoteRoot: s.root})
 		return err
 	}
 	s.want(t, "start a Viewer, unknown host key", s.on05("FailedPrecondition REMOTE_RUNICORN_MISSING", "FailedPrecondition HOST_KEY_UNKNOWN"), func() error {
 		err := start()
 		if key := hostKeyOf(err); key != nil {
-			_, acceptErr := s.a.remote.AcceptHostKey(t.Context(), &runicornv1.AcceptHostKeyRequest{Viewer: s.name, HostKey: key})
+			_, acceptErr := s.a.remote.AcceptHostKey(t.Context(), &runicornapiv1.AcceptHostKeyRequest{Viewer: s.name, HostKey: key})
 			if acceptErr != nil {
 				t.Error(acceptErr)
 			}
@@ -102,7 +102,7 @@ func (s *remoteStory) keepConnections(t *testing.T) {
 	ctx, target := t.Context(), s.login()
 	target.Passphrase, target.PrivateKey = wrongPassphrase, notAKey
 	s.want(t, "save a connection", "OK", func() error {
-		got, err := s.a.remote.SaveConnection(ctx, &runicornv1.SaveConnectionRequest{
+		got, err := s.a.remote.SaveConnection(ctx, &runicornapiv1.SaveConnectionRequest{
 			Viewer: s.name, Target: target, DisplayName: "GPU server", RememberSecrets: true,
 		})
 		if saved := got.GetSavedConnection(); err == nil && (saved.GetDisplayName() != "GPU server" || !saved.GetHasSavedPrivateKey()) {
@@ -111,13 +111,13 @@ func (s *remoteStory) keepConnections(t *testing.T) {
 		return err
 	})
 	id := fmt.Sprintf("127.0.0.1:%d@%s", s.sshd.Port, s.sshd.User)
-	listed, err := s.a.remote.ListSavedConnections(ctx, &runicornv1.ListSavedConnectionsRequest{Viewer: s.name})
+	listed, err := s.a.remote.ListSavedConnections(ctx, &runicornapiv1.ListSavedConnectionsRequest{Viewer: s.name})
 	if err != nil || len(listed.GetSavedConnections()) != 1 || listed.GetSavedConnections()[0].GetSavedConnectionId() != id {
 		t.Errorf("saved connections: %v, %v", listed, err)
 	}
 	s.out.hear(fmt.Sprint(listed))
 	remove := func() error {
-		_, err := s.a.remote.DeleteSavedConnection(ctx, &runicornv1.DeleteSavedConnectionRequest{Viewer: s.name, SavedConnectionId: id})
+		_, err := s.a.remote.DeleteSavedConnection(ctx, &runicornapiv1.DeleteSavedConnectionRequest{Viewer: s.name, SavedConnectionId: id})
 		return err
 	}
 	s.want(t, "delete a saved connection", "OK", remove)
@@ -128,13 +128,13 @@ func (s *remoteStory) keepConnections(t *testing.T) {
 // session, and starts it again.
 func (s *remoteStory) loseTheServer(t *testing.T) {
 	ctx, id := t.Context(), s.id()
-	start := func(target *runicornv1.SshTarget) (*runicornv1.ViewerSession, error) {
+	start := func(target *runicornapiv1.SshTarget) (*runicornapiv1.ViewerSession, error) {
 		req := s.startRequest(t)
 		req.Target = target
 		answer, err := s.a.remote.StartViewer(ctx, req)
 		return answer.GetSession(), err
 	}
-	var session *runicornv1.ViewerSession
+	var session *runicornapiv1.ViewerSession
 	tunnel := either(s.tunnelsByKey() || s.sshd.Password == "", "OK", "FailedPrecondition REMOTE_VIEWER_FAILED")
 	s.want(t, "start a Viewer, key file", tunnel, func() (err error) {
 		target := s.target()
@@ -148,13 +148,13 @@ func (s *remoteStory) loseTheServer(t *testing.T) {
 	if session != nil {
 		s.want(t, "sshd killed: list experiments of the remote Viewer",
 			"Unavailable VIEWER_UNREACHABLE or NotFound VIEWER_NOT_FOUND", func() error {
-				_, err := s.a.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: session.GetViewer()})
+				_, err := s.a.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: session.GetViewer()})
 				return err
 			})
 	}
 	s.want(t, "sshd killed: read over the connection",
 		"NotFound CONNECTION_NOT_FOUND or Unavailable SSH_UNREACHABLE", func() error {
-			_, err := s.a.remote.GetRemoteConfig(ctx, &runicornv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: id})
+			_, err := s.a.remote.GetRemoteConfig(ctx, &runicornapiv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: id})
 			return err
 		})
 	if err := s.sshd.Restart(ctx); err != nil {
@@ -165,11 +165,11 @@ func (s *remoteStory) loseTheServer(t *testing.T) {
 		if session, err = start(s.login()); err != nil {
 			return err
 		}
-		_, err = s.b.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: session.GetViewer()})
+		_, err = s.b.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: session.GetViewer()})
 		return err
 	})
 	s.want(t, "disconnect with a session (stops it first)", "OK", func() error {
-		got, err := s.a.remote.Disconnect(ctx, &runicornv1.DisconnectRequest{Viewer: s.name, ConnectionId: "127.0.0.1"})
+		got, err := s.a.remote.CloseConnection(ctx, &runicornapiv1.CloseConnectionRequest{Viewer: s.name, ConnectionId: "127.0.0.1"})
 		if stopped := got.GetStoppedSessionIds(); !slices.Contains(stopped, session.GetSessionId()) {
 			t.Errorf("disconnect stopped %q, but not %s", stopped, session.GetSessionId())
 		}

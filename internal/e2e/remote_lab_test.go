@@ -22,7 +22,7 @@ import (
 
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/sshtest"
 )
@@ -210,12 +210,12 @@ func (l *remoteLab) close() (err error) {
 func (l *remoteLab) id() string { return fmt.Sprintf("%s@127.0.0.1:%d", l.sshd.User, l.sshd.Port) }
 
 // target is the server, for a login that the caller completes.
-func (l *remoteLab) target() *runicornv1.SshTarget {
-	return &runicornv1.SshTarget{Host: "127.0.0.1", Port: new(int32(l.sshd.Port)), Username: l.sshd.User, UseAgent: new(false)}
+func (l *remoteLab) target() *runicornapiv1.SshTarget {
+	return &runicornapiv1.SshTarget{Host: "127.0.0.1", Port: new(int32(l.sshd.Port)), Username: l.sshd.User, UseAgent: new(false)}
 }
 
 // login is a login that works: by password where there is one.
-func (l *remoteLab) login() *runicornv1.SshTarget {
+func (l *remoteLab) login() *runicornapiv1.SshTarget {
 	target := l.target()
 	if target.Password = l.sshd.Password; target.GetPassword() == "" {
 		target.PrivateKeyPath = l.sshd.Key
@@ -226,10 +226,10 @@ func (l *remoteLab) login() *runicornv1.SshTarget {
 // startRequest asks for a Viewer of the run. Its ports are set, because here the
 // servers are one machine, and Viewers that look for free ports at the same
 // time find the same ones.
-func (l *remoteLab) startRequest(t *testing.T) *runicornv1.StartViewerRequest {
+func (l *remoteLab) startRequest(t *testing.T) *runicornapiv1.StartViewerRequest {
 	t.Helper()
 	local, remote := quietPort(t), quietPort(t)
-	return &runicornv1.StartViewerRequest{Viewer: l.name, RemoteRoot: l.root, LocalPort: &local, RemotePort: &remote}
+	return &runicornapiv1.StartViewerRequest{Viewer: l.name, RemoteRoot: l.root, LocalPort: &local, RemotePort: &remote}
 }
 
 // quietPort returns a free port that no outgoing connection is given: seconds go
@@ -267,13 +267,13 @@ func awaitHealth(ctx context.Context, s *server, viewer string, want grpc_health
 }
 
 // hostKey is the server's own key, with its fingerprint.
-func (l *remoteLab) hostKey(t *testing.T) *runicornv1.HostKey {
+func (l *remoteLab) hostKey(t *testing.T) *runicornapiv1.HostKey {
 	t.Helper()
 	return l.publicKey(t, filepath.Join(l.sshd.Dir, "hostkey.pub"))
 }
 
 // publicKey reads a public key as if it were the server's.
-func (l *remoteLab) publicKey(t *testing.T, path string) *runicornv1.HostKey {
+func (l *remoteLab) publicKey(t *testing.T, path string) *runicornapiv1.HostKey {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -285,7 +285,7 @@ func (l *remoteLab) publicKey(t *testing.T, path string) *runicornv1.HostKey {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(raw)
-	return &runicornv1.HostKey{
+	return &runicornapiv1.HostKey{
 		Host: "127.0.0.1", Port: int32(l.sshd.Port), KeyType: words[0], PublicKey: words[0] + " " + words[1],
 		FingerprintSha256: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
 	}

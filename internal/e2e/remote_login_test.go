@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // countLogins logs in with a wrong password by every call that can, over gRPC
@@ -15,7 +15,7 @@ func (s *remoteStory) countLogins(t *testing.T) {
 	ctx, wrong := t.Context(), s.target()
 	wrong.Password = wrongPassword
 	start := func(environment string) error {
-		_, err := s.a.remote.StartViewer(ctx, &runicornv1.StartViewerRequest{
+		_, err := s.a.remote.StartViewer(ctx, &runicornapiv1.StartViewerRequest{
 			Viewer: s.name, Target: wrong, RemoteRoot: s.root, CondaEnv: environment,
 		})
 		return err

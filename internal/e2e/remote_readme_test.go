@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // followTheReadme runs the README's walk to a GPU server as it is written, but
@@ -50,7 +50,7 @@ func (s *remoteStory) followTheReadme(t *testing.T) {
 		rest = after
 	}
 	s.want(t, "remove a host key", "OK", func() error {
-		got, err := s.a.remote.RemoveHostKey(t.Context(), &runicornv1.RemoveHostKeyRequest{
+		got, err := s.a.remote.RemoveHostKey(t.Context(), &runicornapiv1.RemoveHostKeyRequest{
 			Viewer: s.name, Host: "127.0.0.1", Port: new(int32(s.sshd.Port)), KeyType: "ssh-ed25519",
 		})
 		if err == nil && !got.GetRemoved() {

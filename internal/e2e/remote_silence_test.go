@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // waitForSilence connects to a server that never speaks. Meanwhile the Viewer is
@@ -39,19 +39,19 @@ func (s *remoteStory) waitForSilence(t *testing.T) {
 }
 
 // askMeanwhile asks while the Viewer waits for the silent server.
-func (s *remoteStory) askMeanwhile(waiting context.Context, t *testing.T, target *runicornv1.SshTarget) {
-	got, err := s.a.viewers.GetViewer(waiting, &runicornv1.GetViewerRequest{Viewer: s.name})
-	if state := got.GetViewer().GetHealth().GetState(); err != nil || state != runicornv1.ViewerState_VIEWER_STATE_BUSY {
+func (s *remoteStory) askMeanwhile(waiting context.Context, t *testing.T, target *runicornapiv1.SshTarget) {
+	got, err := s.a.viewers.GetViewer(waiting, &runicornapiv1.GetViewerRequest{Viewer: s.name})
+	if state := got.GetViewer().GetHealth().GetState(); err != nil || state != runicornapiv1.ViewerState_VIEWER_STATE_BUSY {
 		t.Errorf("health during a slow call over SSH: %v, %v, want BUSY", state, err)
 	}
 	s.want(t, "read of another Viewer meanwhile", "OK", func() error {
-		_, err := s.a.experiments.ListExperiments(waiting, &runicornv1.ListExperimentsRequest{Viewer: otherViewer})
+		_, err := s.a.experiments.ListExperiments(waiting, &runicornapiv1.ListExperimentsRequest{Viewer: otherViewer})
 		return err
 	})
 	s.want(t, "second call over SSH meanwhile, with a deadline of a second", "DeadlineExceeded without a reason or DeadlineExceeded CALLER_DEADLINE", func() error {
 		ctx, cancel := context.WithTimeout(waiting, time.Second)
 		defer cancel()
-		_, err := s.a.remote.Connect(ctx, &runicornv1.ConnectRequest{Viewer: s.name, Target: target})
+		_, err := s.a.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Viewer: s.name, Target: target})
 		return err
 	})
 	if waiting.Err() != nil {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // outcomes is the table case × lab × outcome, and all that clients were told.
@@ -94,7 +94,7 @@ func reasonOf(err error) string {
 }
 
 // hostKeyOf is the host key in an error's details.
-func hostKeyOf(err error) *runicornv1.HostKey { return detailOf[*runicornv1.HostKey](err) }
+func hostKeyOf(err error) *runicornapiv1.HostKey { return detailOf[*runicornapiv1.HostKey](err) }
 
 // detailOf is the first detail of a type.
 func detailOf[T any](err error) (none T) {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // tailThroughSessions follows a run on the server that keeps growing while its
@@ -28,7 +28,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 	session := s.startSession(ctx, t)
 	c := newRemoteTail(s.tailed.RunID, s.version.HasPaths())
 	s.want(t, "tail a run of the new Viewer through another replica", "OK", func() error {
-		return c.open(ctx, s.b, &runicornv1.TailMetricsRequest{Viewer: session.GetViewer(), RunIds: []string{s.tailed.RunID}}, 20)
+		return c.open(ctx, s.b, &runicornapiv1.TailMetricsRequest{Viewer: session.GetViewer(), RunIds: []string{s.tailed.RunID}}, 20)
 	})
 	s.want(t, "live points of it", "OK", func() error { return errors.Join(s.log(), c.await(30)) })
 
@@ -40,7 +40,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 		s.wantListed(ctx, t, gateway, session.GetViewer(), false)
 	}
 	s.want(t, "sshd killed: resume the tail by its token", "Unavailable VIEWER_UNREACHABLE", func() error {
-		return c.open(ctx, s.a, &runicornv1.TailMetricsRequest{}, 1000)
+		return c.open(ctx, s.a, &runicornapiv1.TailMetricsRequest{}, 1000)
 	})
 	if err := errors.Join(s.log(), s.sshd.Restart(ctx)); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 	s.disconnect(t)
 	session = s.startSession(ctx, t)
 	s.want(t, "sshd is back, another session: resume the tail by its token", "OK", func() error {
-		return c.open(ctx, s.a, &runicornv1.TailMetricsRequest{}, 40)
+		return c.open(ctx, s.a, &runicornapiv1.TailMetricsRequest{}, 40)
 	})
 	if c.viewer != session.GetViewer() {
 		t.Errorf("the tail goes on at %s, want %s", c.viewer, session.GetViewer())
@@ -59,7 +59,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 	}
 	s.want(t, "remote Viewer killed: heartbeats of the tail say so", "OK", c.awaitTrouble)
 	s.want(t, "stop a Viewer whose process was killed", "OK", func() error {
-		_, err := s.b.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+		_, err := s.b.remote.StopViewer(ctx, &runicornapiv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
 		return err
 	})
 	s.want(t, "Viewer stopped by another replica: the tail", "Unavailable VIEWER_UNREACHABLE", c.rest)
@@ -69,7 +69,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 	}
 	session = s.startSession(ctx, t)
 	s.want(t, "Viewer started again: resume the tail by its token", "OK", func() error {
-		return c.open(ctx, s.b, &runicornv1.TailMetricsRequest{}, 50)
+		return c.open(ctx, s.b, &runicornapiv1.TailMetricsRequest{}, 50)
 	})
 	s.want(t, "the run ends: the tail", "OK", func() error {
 		if err := errors.Join(s.log(), c.await(60), s.finish()); err != nil {
@@ -92,7 +92,7 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 }
 
 // startSession connects and starts a Viewer.
-func (s *remoteStory) startSession(ctx context.Context, t *testing.T) *runicornv1.ViewerSession {
+func (s *remoteStory) startSession(ctx context.Context, t *testing.T) *runicornapiv1.ViewerSession {
 	t.Helper()
 	req := s.startRequest(t)
 	req.Target = s.login()
@@ -115,7 +115,7 @@ func (s *remoteStory) wantListed(ctx context.Context, t *testing.T, gateway *ser
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		answer, err := gateway.viewers.ListViewers(ctx, &runicornv1.ListViewersRequest{})
+		answer, err := gateway.viewers.ListViewers(ctx, &runicornapiv1.ListViewersRequest{})
 		if err != nil {
 			t.Fatalf("list viewers: %v", err)
 		}
@@ -139,7 +139,7 @@ type remoteTail struct {
 	*tailer           // the last value of each cell
 	log       *tailer // every point; nil where they have no positions
 	delivered int     // points
-	stream    grpc.ServerStreamingClient[runicornv1.TailMetricsResponse]
+	stream    grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse]
 	viewer    string // of the last message about the run
 }
 
@@ -152,7 +152,7 @@ func newRemoteTail(runID string, isExact bool) *remoteTail {
 }
 
 // open begins, or goes on, and receives until there are so many steps.
-func (c *remoteTail) open(ctx context.Context, s *server, req *runicornv1.TailMetricsRequest, steps int) (err error) {
+func (c *remoteTail) open(ctx context.Context, s *server, req *runicornapiv1.TailMetricsRequest, steps int) (err error) {
 	req.ResumeToken, req.Positions, req.HeartbeatInterval = c.token, true, durationpb.New(time.Second)
 	if c.stream, err = s.metrics.TailMetrics(ctx, req); err != nil {
 		return err
@@ -174,7 +174,7 @@ func (c *remoteTail) await(steps int) error {
 func (c *remoteTail) awaitTrouble() error {
 	for {
 		m, err := c.recv()
-		if err != nil || m.GetHeartbeat().GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING {
+		if err != nil || m.GetHeartbeat().GetUpstreamState() == runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING {
 			return err
 		}
 	}
@@ -191,7 +191,7 @@ func (c *remoteTail) rest() error {
 	}
 }
 
-func (c *remoteTail) recv() (*runicornv1.TailMetricsResponse, error) {
+func (c *remoteTail) recv() (*runicornapiv1.TailMetricsResponse, error) {
 	m, err := c.stream.Recv()
 	if err != nil {
 		return nil, err

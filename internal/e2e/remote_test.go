@@ -14,7 +14,7 @@ import (
 
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -85,13 +85,13 @@ func (s *remoteStory) on05(want05, others string) string {
 }
 
 // connect connects, and returns the answer.
-func (s *remoteStory) connect(t *testing.T, target *runicornv1.SshTarget) (*runicornv1.ConnectResponse, error) {
+func (s *remoteStory) connect(t *testing.T, target *runicornapiv1.SshTarget) (*runicornapiv1.OpenConnectionResponse, error) {
 	t.Helper()
-	return s.a.remote.Connect(t.Context(), &runicornv1.ConnectRequest{Viewer: s.name, Target: target})
+	return s.a.remote.OpenConnection(t.Context(), &runicornapiv1.OpenConnectionRequest{Viewer: s.name, Target: target})
 }
 
 // wantConnect notes the outcome of a connection, which it closes again.
-func (s *remoteStory) wantConnect(t *testing.T, name, want string, target *runicornv1.SshTarget) {
+func (s *remoteStory) wantConnect(t *testing.T, name, want string, target *runicornapiv1.SshTarget) {
 	t.Helper()
 	s.want(t, name, want, func() error {
 		_, err := s.connect(t, target)
@@ -103,12 +103,12 @@ func (s *remoteStory) wantConnect(t *testing.T, name, want string, target *runic
 // disconnect closes what is open.
 func (s *remoteStory) disconnect(t *testing.T) {
 	t.Helper()
-	all, err := s.a.remote.ListConnections(t.Context(), &runicornv1.ListConnectionsRequest{Viewer: s.name})
+	all, err := s.a.remote.ListConnections(t.Context(), &runicornapiv1.ListConnectionsRequest{Viewer: s.name})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range all.GetConnections() {
-		_, err := s.a.remote.Disconnect(t.Context(), &runicornv1.DisconnectRequest{Viewer: s.name, ConnectionId: c.GetConnectionId()})
+		_, err := s.a.remote.CloseConnection(t.Context(), &runicornapiv1.CloseConnectionRequest{Viewer: s.name, ConnectionId: c.GetConnectionId()})
 		if err != nil {
 			t.Errorf("disconnect: %v", err)
 		}
@@ -130,8 +130,8 @@ func (s *remoteStory) acceptTheHostKey(t *testing.T) {
 	if got := hostKeyOf(refused); refused != nil && (got.GetPublicKey() != key.GetPublicKey() || got.GetFingerprintSha256() != key.GetFingerprintSha256()) {
 		t.Errorf("the error presents the host key %v, but the server has %v", got, key)
 	}
-	accept := func(key *runicornv1.HostKey) error {
-		_, err := s.a.remote.AcceptHostKey(t.Context(), &runicornv1.AcceptHostKeyRequest{Viewer: s.name, HostKey: key})
+	accept := func(key *runicornapiv1.HostKey) error {
+		_, err := s.a.remote.AcceptHostKey(t.Context(), &runicornapiv1.AcceptHostKeyRequest{Viewer: s.name, HostKey: key})
 		return err
 	}
 	ours := s.on05("Unimplemented VIEWER_LACKS_CAPABILITY", "OK")
@@ -150,7 +150,7 @@ func (s *remoteStory) acceptTheHostKey(t *testing.T) {
 	if err := accept(hostKeyOf(refused)); err != nil {
 		t.Error(err)
 	}
-	listed, err := s.a.remote.ListHostKeys(t.Context(), &runicornv1.ListHostKeysRequest{Viewer: s.name})
+	listed, err := s.a.remote.ListHostKeys(t.Context(), &runicornapiv1.ListHostKeysRequest{Viewer: s.name})
 	if err != nil || len(listed.GetHostKeys()) != 1 || listed.GetHostKeys()[0].GetPublicKey() != key.GetPublicKey() {
 		t.Errorf("known host keys: %v, %v", listed, err)
 	}
@@ -188,7 +188,7 @@ func (s *remoteStory) lookAround(t *testing.T) {
 		files = "Unimplemented VIEWER_LACKS_CAPABILITY"
 	}
 	s.want(t, "list a directory", files, func() error {
-		got, err := s.a.remote.ListDirectory(ctx, &runicornv1.ListDirectoryRequest{Viewer: s.name, ConnectionId: host})
+		got, err := s.a.remote.ListDirectory(ctx, &runicornapiv1.ListDirectoryRequest{Viewer: s.name, ConnectionId: host})
 		isOurs := s.sshd.Password != "" // else the account has a home of its own
 		if err == nil && (got.GetPath() == "" || isOurs && (got.GetPath() != s.sshd.Home || len(got.GetEntries()) == 0)) {
 			t.Errorf("the home is %v", got)
@@ -196,11 +196,11 @@ func (s *remoteStory) lookAround(t *testing.T) {
 		return err
 	})
 	s.want(t, "list a directory that is not there", strings.Replace(files, "OK", "NotFound RESOURCE_NOT_FOUND", 1), func() error {
-		_, err := s.a.remote.ListDirectory(ctx, &runicornv1.ListDirectoryRequest{Viewer: s.name, ConnectionId: host, Path: "/none"})
+		_, err := s.a.remote.ListDirectory(ctx, &runicornapiv1.ListDirectoryRequest{Viewer: s.name, ConnectionId: host, Path: "/none"})
 		return err
 	})
 	s.want(t, "check a path", files, func() error {
-		got, err := s.a.remote.CheckPath(ctx, &runicornv1.CheckPathRequest{Viewer: s.name, ConnectionId: host, Path: s.root})
+		got, err := s.a.remote.CheckPath(ctx, &runicornapiv1.CheckPathRequest{Viewer: s.name, ConnectionId: host, Path: s.root})
 		if err == nil && (!got.GetExists() || !got.GetIsDirectory()) {
 			t.Errorf("the root is %v", got)
 		}
@@ -208,7 +208,7 @@ func (s *remoteStory) lookAround(t *testing.T) {
 	})
 	marker := filepath.Join(s.sshd.Home, "executed")
 	s.want(t, "check a path with a quote", "InvalidArgument INVALID_REQUEST", func() error {
-		_, err := s.a.remote.CheckPath(ctx, &runicornv1.CheckPathRequest{
+		_, err := s.a.remote.CheckPath(ctx, &runicornapiv1.CheckPathRequest{
 			Viewer: s.name, ConnectionId: host, Path: "/tmp'; touch '" + marker,
 		})
 		return err
@@ -217,21 +217,21 @@ func (s *remoteStory) lookAround(t *testing.T) {
 		t.Error("the path was executed")
 	}
 	s.want(t, "list Python environments", "OK", func() error {
-		got, err := s.a.remote.ListPythonEnvironments(ctx, &runicornv1.ListPythonEnvironmentsRequest{Viewer: s.name, ConnectionId: host})
+		got, err := s.a.remote.ListPythonEnvironments(ctx, &runicornapiv1.ListPythonEnvironmentsRequest{Viewer: s.name, ConnectionId: host})
 		if err == nil && len(got.GetEnvironments()) == 0 {
 			t.Error("there is no Python")
 		}
 		return err
 	})
 	s.want(t, "get the remote configuration", "OK", func() error {
-		got, err := s.a.remote.GetRemoteConfig(ctx, &runicornv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: host})
+		got, err := s.a.remote.GetRemoteConfig(ctx, &runicornapiv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: host})
 		if err == nil && got.GetRunicornVersion() == "" {
 			t.Errorf("the server has no runicorn: %v", got)
 		}
 		return err
 	})
 	s.want(t, "read over a connection that is not there", "NotFound CONNECTION_NOT_FOUND", func() error {
-		_, err := s.a.remote.GetRemoteConfig(ctx, &runicornv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: "nobody@127.0.0.1:1"})
+		_, err := s.a.remote.GetRemoteConfig(ctx, &runicornapiv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: "nobody@127.0.0.1:1"})
 		return err
 	})
 }
@@ -240,7 +240,7 @@ func (s *remoteStory) lookAround(t *testing.T) {
 // through both replicas.
 func (s *remoteStory) watchTheRun(t *testing.T) {
 	ctx := t.Context()
-	start := func(change func(*runicornv1.StartViewerRequest)) (*runicornv1.ViewerSession, error) {
+	start := func(change func(*runicornapiv1.StartViewerRequest)) (*runicornapiv1.ViewerSession, error) {
 		req := s.startRequest(t)
 		req.ConnectionId = "127.0.0.1"
 		change(req)
@@ -248,16 +248,16 @@ func (s *remoteStory) watchTheRun(t *testing.T) {
 		return answer.GetSession(), err
 	}
 	s.want(t, "start a Viewer in an unknown environment", "InvalidArgument INVALID_REQUEST", func() error {
-		_, err := start(func(req *runicornv1.StartViewerRequest) { req.CondaEnv = "no-such-environment" })
+		_, err := start(func(req *runicornapiv1.StartViewerRequest) { req.CondaEnv = "no-such-environment" })
 		return err
 	})
 	s.want(t, "start a Viewer, local port taken", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
-		_, err := start(func(req *runicornv1.StartViewerRequest) { req.LocalPort = new(portOf(t, s.viewer.URL())) })
+		_, err := start(func(req *runicornapiv1.StartViewerRequest) { req.LocalPort = new(portOf(t, s.viewer.URL())) })
 		return err
 	})
-	var session *runicornv1.ViewerSession
+	var session *runicornapiv1.ViewerSession
 	s.want(t, "start a Viewer", "OK", func() (err error) {
-		session, err = start(func(*runicornv1.StartViewerRequest) {})
+		session, err = start(func(*runicornapiv1.StartViewerRequest) {})
 		return err
 	})
 	viewer := session.GetViewer()
@@ -267,25 +267,25 @@ func (s *remoteStory) watchTheRun(t *testing.T) {
 	s.readThroughBoth(t, viewer)
 	s.takeTheRemotePort(t, start)
 	s.want(t, "start a Viewer, local port of another session", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
-		_, err := start(func(req *runicornv1.StartViewerRequest) { req.LocalPort = new(session.GetLocalPort()) })
+		_, err := start(func(req *runicornapiv1.StartViewerRequest) { req.LocalPort = new(session.GetLocalPort()) })
 		return err
 	})
 	if err := awaitHealth(ctx, s.a, viewer, grpc_health_v1.HealthCheckResponse_SERVING); err != nil {
 		t.Error(err)
 	}
 	s.want(t, "stop the Viewer", "OK", func() error {
-		_, err := s.a.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+		_, err := s.a.remote.StopViewer(ctx, &runicornapiv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
 		return err
 	})
 	s.want(t, "list experiments of a stopped Viewer", "NotFound VIEWER_NOT_FOUND", func() error {
-		_, err := s.a.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: viewer})
+		_, err := s.a.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: viewer})
 		return err
 	})
 	if err := awaitHealth(ctx, s.a, viewer, grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN); err != nil {
 		t.Error(err)
 	}
 	s.want(t, "stop a Viewer that is not there", "NotFound SESSION_NOT_FOUND", func() error {
-		_, err := s.a.remote.StopViewer(ctx, &runicornv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+		_, err := s.a.remote.StopViewer(ctx, &runicornapiv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
 		return err
 	})
 }
@@ -293,7 +293,7 @@ func (s *remoteStory) watchTheRun(t *testing.T) {
 // takeTheRemotePort starts a Viewer where another one listens on the server,
 // which the Viewers take for the new one. What cleans up there may end whoever
 // has the port, so here that is nobody of the server's account.
-func (s *remoteStory) takeTheRemotePort(t *testing.T, start func(func(*runicornv1.StartViewerRequest)) (*runicornv1.ViewerSession, error)) {
+func (s *remoteStory) takeTheRemotePort(t *testing.T, start func(func(*runicornapiv1.StartViewerRequest)) (*runicornapiv1.ViewerSession, error)) {
 	if s.sshd.Password == "" {
 		return // the account is the tests' own
 	}
@@ -303,10 +303,10 @@ func (s *remoteStory) takeTheRemotePort(t *testing.T, start func(func(*runicornv
 	}))
 	defer other.Close()
 	s.want(t, "start a Viewer, remote port of another Viewer", "FailedPrecondition REMOTE_PORT_TAKEN", func() error {
-		_, err := start(func(req *runicornv1.StartViewerRequest) { req.RemotePort = new(portOf(t, other.URL)) })
+		_, err := start(func(req *runicornapiv1.StartViewerRequest) { req.RemotePort = new(portOf(t, other.URL)) })
 		return err
 	})
-	sessions, err := s.a.remote.ListViewerSessions(t.Context(), &runicornv1.ListViewerSessionsRequest{Viewer: s.name})
+	sessions, err := s.a.remote.ListViewerSessions(t.Context(), &runicornapiv1.ListViewerSessionsRequest{Viewer: s.name})
 	if err != nil || len(sessions.GetSessions()) != 1 { // the one before
 		t.Errorf("it left %v, %v", sessions, err)
 	}
@@ -318,7 +318,7 @@ func (s *remoteStory) takeTheRemotePort(t *testing.T, start func(func(*runicornv
 func (s *remoteStory) readThroughBoth(t *testing.T, viewer string) {
 	ctx := t.Context()
 	s.want(t, "list experiments of the new Viewer through another replica", "OK", func() error {
-		got, err := s.b.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{Viewer: viewer})
+		got, err := s.b.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: viewer})
 		if err == nil && (len(got.GetExperiments()) != 2 || got.GetExperiments()[0].GetRunId() != s.run.RunID) {
 			t.Errorf("experiments on the server: %v", got)
 		}
@@ -329,11 +329,11 @@ func (s *remoteStory) readThroughBoth(t *testing.T, viewer string) {
 		t.Fatal(err)
 	}
 	s.awaitPoints(t, viewer, 10)
-	listed, err := s.b.viewers.ListViewers(ctx, &runicornv1.ListViewersRequest{})
+	listed, err := s.b.viewers.ListViewers(ctx, &runicornapiv1.ListViewersRequest{})
 	found := false
 	for _, v := range listed.GetViewers() {
 		if v.GetViewer() == viewer {
-			found = v.GetOrigin() == runicornv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELLED
+			found = v.GetOrigin() == runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELED
 		}
 	}
 	if err != nil || !found {
@@ -350,7 +350,7 @@ func (s *remoteStory) awaitPoints(t *testing.T, viewer string, want int) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		got, err := s.a.metrics.GetMetrics(ctx, &runicornv1.GetMetricsRequest{Viewer: viewer, RunId: s.run.RunID})
+		got, err := s.a.metrics.GetMetrics(ctx, &runicornapiv1.GetMetricsRequest{Viewer: viewer, RunId: s.run.RunID})
 		if err == nil && len(got.GetSeries()) == 1 && len(got.GetSeries()[0].GetSteps()) == want {
 			return
 		}
@@ -366,7 +366,7 @@ func (s *remoteStory) awaitPoints(t *testing.T, viewer string, want int) {
 // session.
 func (s *remoteStory) leave(t *testing.T) {
 	disconnect := func() error {
-		_, err := s.a.remote.Disconnect(t.Context(), &runicornv1.DisconnectRequest{Viewer: s.name, ConnectionId: s.id()})
+		_, err := s.a.remote.CloseConnection(t.Context(), &runicornapiv1.CloseConnectionRequest{Viewer: s.name, ConnectionId: s.id()})
 		return err
 	}
 	first := "OK"

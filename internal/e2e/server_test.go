@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
@@ -25,10 +25,11 @@ type server struct {
 	grpcAddr, httpAddr string
 	log                string // the path of what it wrote
 
-	experiments runicornv1.ExperimentServiceClient
-	metrics     runicornv1.MetricServiceClient
-	viewers     runicornv1.ViewerServiceClient
-	remote      runicornv1.RemoteServiceClient
+	experiments runicornapiv1.ExperimentServiceClient
+	metrics     runicornapiv1.MetricServiceClient
+	viewers     runicornapiv1.ViewerServiceClient
+	artifacts   runicornapiv1.ArtifactServiceClient
+	remote      runicornapiv1.RemoteServiceClient
 	health      grpc_health_v1.HealthClient
 
 	process *serverproc.Process
@@ -47,10 +48,11 @@ func startServer(ctx context.Context, args ...string) (*server, error) {
 	if err != nil {
 		return nil, errors.Join(err, process.Stop())
 	}
-	s.experiments = runicornv1.NewExperimentServiceClient(s.conn)
-	s.metrics = runicornv1.NewMetricServiceClient(s.conn)
-	s.viewers = runicornv1.NewViewerServiceClient(s.conn)
-	s.remote = runicornv1.NewRemoteServiceClient(s.conn)
+	s.experiments = runicornapiv1.NewExperimentServiceClient(s.conn)
+	s.metrics = runicornapiv1.NewMetricServiceClient(s.conn)
+	s.viewers = runicornapiv1.NewViewerServiceClient(s.conn)
+	s.remote = runicornapiv1.NewRemoteServiceClient(s.conn)
+	s.artifacts = runicornapiv1.NewArtifactServiceClient(s.conn)
 	s.health = grpc_health_v1.NewHealthClient(s.conn)
 	return s, nil
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -36,7 +36,7 @@ func stepLines(steps ...int) string {
 func (l *trainLab) followsLaterRuns(t *testing.T) {
 	early, _ := l.open(t, "filtered_early")
 	l.logSteps(t, "filtered_early", 1)
-	c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Query: "filtered"}})
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{Filter: "filtered"})
 	c.untilPoints(early.RunID, 1)
 	late, _ := l.open(t, "filtered_late")
 	l.logSteps(t, "filtered_late", 1, 2)
@@ -57,19 +57,19 @@ func (l *trainLab) followsLaterRuns(t *testing.T) {
 func (l *trainLab) deletesAndRestores(t *testing.T) {
 	run, _ := l.open(t, "deleted")
 	l.logSteps(t, "deleted", 1, 2)
-	c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	c.untilPoints(run.RunID, 2)
 	c.untilEvent(run.RunID, "caught_up")
-	deleted, err := l.servers[1].experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: []string{run.RunID}})
-	if err != nil || deleted.GetResults()[0].GetStatus().GetCode() != 0 {
+	deleted, err := l.servers[1].experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{run.RunID}})
+	if err != nil || deleted.GetResults()[0].GetError().GetCode() != 0 {
 		t.Fatalf("delete: %v, %v", deleted, err)
 	}
 	c.finish()
 	if !c.has(run.RunID, "end DELETED") {
 		t.Errorf("events %q", c.events)
 	}
-	restored, err := l.servers[1].experiments.RestoreExperiments(t.Context(), &runicornv1.RestoreExperimentsRequest{RunIds: []string{run.RunID}})
-	if err != nil || restored.GetResults()[0].GetStatus().GetCode() != 0 {
+	restored, err := l.servers[1].experiments.RestoreExperiments(t.Context(), &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{run.RunID}})
+	if err != nil || restored.GetResults()[0].GetError().GetCode() != 0 {
 		t.Fatalf("restore: %v, %v", restored, err)
 	}
 	l.logSteps(t, "deleted", 3)
@@ -83,11 +83,12 @@ func (l *trainLab) deletesAndRestores(t *testing.T) {
 func (l *trainLab) moves(t *testing.T) {
 	run, _ := l.open(t, "moved")
 	l.logSteps(t, "moved", 1)
-	c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	c.untilPoints(run.RunID, 1)
 	l.finish(t, "moved", "finished") // the SDK would go on in the old folder
-	path := "elsewhere/moved"
-	_, err := l.servers[1].experiments.UpdateExperiment(t.Context(), &runicornv1.UpdateExperimentRequest{RunId: run.RunID, Path: &path})
+	_, err := l.servers[1].experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{
+		Experiment: &runicornapiv1.Experiment{RunId: run.RunID, Path: "elsewhere/moved"},
+	})
 	if l.viewer.Version() != realviewer.V072 {
 		wantReason(t, err, 12, "VIEWER_LACKS_CAPABILITY")
 		return
@@ -97,7 +98,7 @@ func (l *trainLab) moves(t *testing.T) {
 	}
 	c.finish()
 	c.wantPoints(run.RunID, 1)
-	again := l.tail(t, l.servers[1], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+	again := l.tail(t, l.servers[1], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	again.finish()
 	again.wantPoints(run.RunID, 1)
 }
@@ -108,8 +109,8 @@ func (l *trainLab) moves(t *testing.T) {
 func (l *trainLab) opensAgain(t *testing.T) {
 	run, _ := l.open(t, "again")
 	l.logSteps(t, "again", 1, 2)
-	forever := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}, Until: runicornv1.TailUntil_TAIL_UNTIL_FOREVER})
-	c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+	forever := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}, Until: runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER})
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	l.finish(t, "again", "finished")
 	c.finish()
 	forever.untilEvent(run.RunID, "FINISHED")
@@ -153,7 +154,7 @@ func (l *trainLab) growsWhileFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	appendTo(t, run.EventFile, stepLines(1))
-	c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	var steps []int
 	ticker := time.NewTicker(300 * time.Millisecond)
 	defer ticker.Stop()
@@ -179,11 +180,11 @@ func (l *trainLab) becomesAnother(t *testing.T) {
 		log   []int
 		reset string
 	}{
-		"cut short":                           {[]int{11, 12}, "LOG_TRUNCATED"},
-		"of the same size":                    {[]int{14, 15, 16}, "LOG_REPLACED"},
-		"of the same size, with the same end": {[]int{14, 12, 13}, "LOG_REPLACED"},
-		"longer":                              {[]int{21, 22, 23, 24, 25}, "LOG_REPLACED"},
-		"longer, with the same line at its place": {[]int{21, 22, 13, 24}, "LOG_REPLACED"},
+		"cut short":                           {[]int{11, 12}, "TRUNCATED"},
+		"of the same size":                    {[]int{14, 15, 16}, "REPLACED"},
+		"of the same size, with the same end": {[]int{14, 12, 13}, "REPLACED"},
+		"longer":                              {[]int{21, 22, 23, 24, 25}, "REPLACED"},
+		"longer, with the same line at its place": {[]int{21, 22, 13, 24}, "REPLACED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key := strings.NewReplacer(" ", "_", ",", "").Replace(name)
@@ -192,9 +193,9 @@ func (l *trainLab) becomesAnother(t *testing.T) {
 			if err := os.WriteFile(run.EventFile, []byte(stepLines(11, 12, 13)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+			c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 			c.untilEvent(run.RunID, "caught_up")
-			dropped := l.tail(t, l.servers[1], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+			dropped := l.tail(t, l.servers[1], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 			dropped.untilEvent(run.RunID, "caught_up")
 			dropped.cancel()
 			if err := os.WriteFile(run.EventFile, []byte(stepLines(tt.log...)), 0o644); err != nil {
@@ -219,7 +220,7 @@ func (l *trainLab) becomesAnother(t *testing.T) {
 func (l *trainLab) tearsALine(t *testing.T) {
 	run, _ := l.open(t, "torn")
 	l.logSteps(t, "torn", 1)
-	c := l.tail(t, l.servers[0], &runicornv1.TailMetricsRequest{RunIds: []string{run.RunID}})
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	c.untilPoints(run.RunID, 1)
 	inTable := func(step int64) bool {
 		_, ok := tableOf(t, l.viewer.URL(), run.RunID)[place{"loss", step}]

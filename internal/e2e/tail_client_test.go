@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -69,7 +69,7 @@ func (c *tailer) follow(ctx context.Context, servers []*server) error {
 func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	req := &runicornv1.TailMetricsRequest{RunIds: []string{c.runID}, Positions: true, ResumeToken: c.token}
+	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{c.runID}, Positions: true, ResumeToken: c.token}
 	stream, err := s.metrics.TailMetrics(ctx, req)
 	if err != nil {
 		return false, err
@@ -96,19 +96,19 @@ func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error)
 }
 
 // take stores what a message says, with its token.
-func (c *tailer) take(m *runicornv1.TailMetricsResponse) error {
+func (c *tailer) take(m *runicornapiv1.TailMetricsResponse) error {
 	c.token = m.GetResumeToken()
 	switch e := m.GetEvent().(type) {
-	case *runicornv1.TailMetricsResponse_End:
+	case *runicornapiv1.TailMetricsResponse_End:
 		c.end = e.End.GetReason().String()
-	case *runicornv1.TailMetricsResponse_Reset_:
-		return fmt.Errorf("reset for %v", e.Reset_.GetReason())
+	case *runicornapiv1.TailMetricsResponse_LogReset:
+		return fmt.Errorf("reset for %v", e.LogReset.GetReason())
 	}
 	for _, s := range m.GetBatch().GetSeries() {
 		key := s.GetMetricName() + " " + s.GetKind().String()
 		for i, step := range s.GetSteps() {
 			text, value := "", math.NaN()
-			if s.GetKind() == runicornv1.MetricKind_METRIC_KIND_TEXT {
+			if s.GetKind() == runicornapiv1.MetricKind_METRIC_KIND_TEXT {
 				text = s.GetTexts()[i]
 			} else {
 				value = s.GetValues()[i]
@@ -123,17 +123,17 @@ func (c *tailer) take(m *runicornv1.TailMetricsResponse) error {
 	return nil
 }
 
-func tailedCell(kind runicornv1.MetricKind, text string, value float64) cell {
+func tailedCell(kind runicornapiv1.MetricKind, text string, value float64) cell {
 	switch kind {
-	case runicornv1.MetricKind_METRIC_KIND_TEXT:
+	case runicornapiv1.MetricKind_METRIC_KIND_TEXT:
 		return cell{Kind: "text", Text: text}
-	case runicornv1.MetricKind_METRIC_KIND_BOOLEAN:
+	case runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
 		return cell{Kind: "boolean", Value: value}
 	}
 	return cell{Kind: "number", Value: value}
 }
 
-func pointText(position uint64, step int64, at float64, text string, value float64) string {
+func pointText(position, step int64, at float64, text string, value float64) string {
 	return fmt.Sprintf("at %d: step %d, time %v, %q %v", position, step, at, text, value)
 }
 
@@ -147,10 +147,10 @@ func (c *tailer) wantLog(t *testing.T, path string) {
 	}
 	want := pointTexts{}
 	for _, name := range log.Names() {
-		for kind, ours := range map[realviewer.ValueKind]runicornv1.MetricKind{
-			realviewer.KindNumber:  runicornv1.MetricKind_METRIC_KIND_NUMBER,
-			realviewer.KindBoolean: runicornv1.MetricKind_METRIC_KIND_BOOLEAN,
-			realviewer.KindText:    runicornv1.MetricKind_METRIC_KIND_TEXT,
+		for kind, ours := range map[realviewer.ValueKind]runicornapiv1.MetricKind{
+			realviewer.KindNumber:  runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
+			realviewer.KindBoolean: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN,
+			realviewer.KindText:    runicornapiv1.MetricKind_METRIC_KIND_TEXT,
 		} {
 			for _, p := range log.Points(name, kind) {
 				text, value := "", p.Value.Number
@@ -158,7 +158,7 @@ func (c *tailer) wantLog(t *testing.T, path string) {
 					text, value = p.Value.Text, math.NaN()
 				}
 				key := name + " " + ours.String()
-				want.add(key, pointText(uint64(p.Offset), p.Step, p.Time, text, value)) //nolint:gosec // an offset
+				want.add(key, pointText(p.Offset, p.Step, p.Time, text, value))
 			}
 		}
 	}

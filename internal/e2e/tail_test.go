@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -187,7 +187,7 @@ func grow(ctx context.Context, t *testing.T, seeded *realviewer.Seeded, run real
 // wantNoShortStream kills the Viewer in the middle of a history.
 func wantNoShortStream(t *testing.T, s *server, seeded *realviewer.Seeded) {
 	t.Helper()
-	stream, err := s.metrics.StreamMetrics(t.Context(), &runicornv1.StreamMetricsRequest{RunIds: []string{seeded.Manifest.Runs["long"].RunID}})
+	stream, err := s.metrics.StreamMetrics(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{seeded.Manifest.Runs["long"].RunID}})
 	if err != nil {
 		t.Fatal(err)
 	}

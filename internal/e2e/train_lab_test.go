@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -91,20 +91,20 @@ func appendTo(t *testing.T, log, text string) {
 // logTail is a client that keeps lines and token together.
 type logTail struct {
 	t      *testing.T
-	stream grpc.ServerStreamingClient[runicornv1.TailLogsResponse]
+	stream grpc.ServerStreamingClient[runicornapiv1.TailLogsResponse]
 	cancel context.CancelFunc
 	token  string
-	lines  []*runicornv1.LogLine
-	last   *runicornv1.TailLogsResponse
+	lines  []*runicornapiv1.LogLine
+	last   *runicornapiv1.TailLogsResponse
 	caught bool
 	resets int
 }
 
 // connect begins, or goes on behind the last token.
-func (c *logTail) connect(s *server, req *runicornv1.TailLogsRequest) {
+func (c *logTail) connect(s *server, req *runicornapiv1.TailLogsRequest) {
 	c.t.Helper()
 	if c.token != "" {
-		req = &runicornv1.TailLogsRequest{RunId: req.GetRunId(), ResumeToken: c.token}
+		req = &runicornapiv1.TailLogsRequest{RunId: req.GetRunId(), ResumeToken: c.token}
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	c.t.Cleanup(cancel)
@@ -123,7 +123,7 @@ func (c *logTail) recv() error {
 	c.token, c.last = m.GetResumeToken(), m
 	c.lines = append(c.lines, m.GetBatch().GetLines()...)
 	c.caught = c.caught || m.GetCaughtUp() != nil
-	if m.GetReset_() != nil {
+	if m.GetLogReset() != nil {
 		c.lines, c.caught = nil, false
 		c.resets++
 	}
@@ -145,7 +145,7 @@ func (c *logTail) take(n int) {
 }
 
 // wantEnd receives up to the end of the stream.
-func (c *logTail) wantEnd(reason runicornv1.EndReason) {
+func (c *logTail) wantEnd(reason runicornapiv1.EndReason) {
 	c.t.Helper()
 	err := error(nil)
 	for err == nil {

@@ -9,13 +9,13 @@ import (
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // watcher is a client of WatchExperiments that notes what is said of runs.
 type watcher struct {
 	t      *testing.T
-	stream grpc.ServerStreamingClient[runicornv1.WatchExperimentsResponse]
+	stream grpc.ServerStreamingClient[runicornapiv1.WatchExperimentsResponse]
 	events []string // "created 20260101_000000_abcdef RUNNING"
 	synced bool
 }
@@ -26,7 +26,7 @@ func (w *watcher) recv() {
 	if err != nil {
 		w.t.Fatalf("after %q: %v", w.events, err)
 	}
-	say := func(what string, e *runicornv1.Experiment) {
+	say := func(what string, e *runicornapiv1.Experiment) {
 		w.events = append(w.events, what+" "+e.GetRunId()+" "+strings.TrimPrefix(e.GetStatus().String(), "EXPERIMENT_STATUS_"))
 	}
 	for _, e := range m.GetSnapshot().GetExperiments() {
@@ -57,8 +57,8 @@ func (l *trainLab) watches(t *testing.T) {
 	before, _ := l.open(t, "watched_before")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	stream, err := l.servers[0].experiments.WatchExperiments(ctx, &runicornv1.WatchExperimentsRequest{
-		Filter: &runicornv1.ExperimentFilter{Query: "watched"},
+	stream, err := l.servers[0].experiments.WatchExperiments(ctx, &runicornapiv1.WatchExperimentsRequest{
+		Filter: "watched",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,11 +74,11 @@ func (l *trainLab) watches(t *testing.T) {
 	w.until("created " + fresh.RunID + " RUNNING")
 	l.finish(t, "watched_fresh", "finished")
 	w.until("updated " + fresh.RunID + " FINISHED")
-	if _, err := l.servers[1].experiments.DeleteExperiments(ctx, &runicornv1.DeleteExperimentsRequest{RunIds: []string{fresh.RunID}}); err != nil {
+	if _, err := l.servers[1].experiments.DeleteExperiments(ctx, &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{fresh.RunID}}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("deleted " + fresh.RunID)
-	if _, err := l.servers[1].experiments.RestoreExperiments(ctx, &runicornv1.RestoreExperimentsRequest{RunIds: []string{fresh.RunID}}); err != nil {
+	if _, err := l.servers[1].experiments.RestoreExperiments(ctx, &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{fresh.RunID}}); err != nil {
 		t.Fatal(err)
 	}
 	w.until("created " + fresh.RunID + " FINISHED")

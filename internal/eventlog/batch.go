@@ -91,7 +91,7 @@ func appendCell(s *Series, row *Row, c *Cell) {
 		s.Values = append(s.Values, c.Number)
 	}
 	if row.Position >= 0 {
-		s.Positions = append(s.Positions, uint64(row.Position))
+		s.Positions = append(s.Positions, row.Position)
 	}
 	s.Steps = append(s.Steps, row.Step)
 	s.Times = append(s.Times, row.seconds())

@@ -21,10 +21,10 @@ func TestBatch_KeepsLogOrder(t *testing.T) {
 	want := []Series{
 		{
 			Name: "a", Kind: KindNumber, Steps: []int64{5, 4, 5}, Times: []float64{1, 2, 0}, Values: []float64{1, 1 << 60, 3},
-			Exact: []Exact{{Index: 1, Text: "1152921504606846977"}}, Positions: []uint64{1, 2, 3},
+			Exact: []Exact{{Index: 1, Text: "1152921504606846977"}}, Positions: []int64{1, 2, 3},
 		},
-		{Name: "s", Kind: KindText, Steps: []int64{5}, Times: []float64{1}, Texts: []string{"x"}, Positions: []uint64{1}},
-		{Name: "a", Kind: KindBoolean, Steps: []int64{5}, Times: []float64{0}, Values: []float64{1}, Positions: []uint64{3}},
+		{Name: "s", Kind: KindText, Steps: []int64{5}, Times: []float64{1}, Texts: []string{"x"}, Positions: []int64{1}},
+		{Name: "a", Kind: KindBoolean, Steps: []int64{5}, Times: []float64{0}, Values: []float64{1}, Positions: []int64{3}},
 	}
 	if diff := gocmp.Diff(want, b.Series(), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("Series (-want +got):\n%s", diff)
@@ -102,12 +102,12 @@ func TestBatch_ReusesItsMemory(t *testing.T) {
 func TestSeries_Keep(t *testing.T) {
 	s := Series{
 		Name: "a", Kind: KindNumber, Steps: []int64{1, 2, 3, 4}, Times: []float64{1, 2, 3, 4}, Values: []float64{1, 2, 3, 4},
-		Exact: []Exact{{0, "x"}, {2, "y"}, {3, "z"}}, Positions: []uint64{1, 2, 3, 4},
+		Exact: []Exact{{0, "x"}, {2, "y"}, {3, "z"}}, Positions: []int64{1, 2, 3, 4},
 	}
 	s.Keep([]int{1, 3})
 	want := Series{
 		Name: "a", Kind: KindNumber, Steps: []int64{2, 4}, Times: []float64{2, 4}, Values: []float64{2, 4},
-		Exact: []Exact{{1, "z"}}, Positions: []uint64{2, 4},
+		Exact: []Exact{{1, "z"}}, Positions: []int64{2, 4},
 	}
 	if diff := gocmp.Diff(want, s); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -47,9 +47,9 @@ type Handler struct {
 
 // Counts says what a Parser had to leave out.
 type Counts struct {
-	// MalformedLines is the number of complete lines that are no JSON.
+	// MalformedLineCount is the number of complete lines that are no JSON.
 	MalformedLines uint64
-	// UnplacedPoints is the number of metrics lines without a usable step.
+	// LinesWithoutStepCount is the number of metrics lines without a usable step.
 	UnplacedPoints uint64
 }
 

@@ -29,7 +29,7 @@ type Series struct {
 	Exact []Exact
 	// Positions has, for points of an event file in log order, the byte offset
 	// of each point's line. It is empty in a merged view.
-	Positions []uint64
+	Positions []int64
 }
 
 // Len is the number of points.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 func TestWantsEvents(t *testing.T) {
@@ -53,7 +53,7 @@ func FuzzLastEventID(f *testing.F) {
 	for _, s := range []string{"token", "a=b&resume_token=c", "%00", "é", "\xff", "+ ;#"} {
 		f.Add(s, "start=TAIL_START_NOW&resumeToken=x&run_ids=r")
 	}
-	msg := (&runicornv1.TailMetricsRequest{}).ProtoReflect()
+	msg := (&runicornapiv1.TailMetricsRequest{}).ProtoReflect()
 	rt := &route{input: msg.Type(), stream: true, token: msg.Descriptor().Fields().ByName("resume_token")}
 	f.Fuzz(func(t *testing.T, id, raw string) {
 		query, err := url.ParseQuery(raw)

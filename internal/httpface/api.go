@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // streamRetry is when to try again after the bound of streams was met.
@@ -46,17 +46,33 @@ func newAPI(ctx context.Context, cfg Config) (http.Handler, error) {
 	a.mux = a.newMux()
 	mux, conn := a.mux, a.conn
 	err = errors.Join(
-		runicornv1.RegisterExperimentServiceHandlerClient(ctx, mux, runicornv1.NewExperimentServiceClient(conn)),
-		runicornv1.RegisterMetricServiceHandlerClient(ctx, mux, runicornv1.NewMetricServiceClient(conn)),
-		runicornv1.RegisterArtifactServiceHandlerClient(ctx, mux, runicornv1.NewArtifactServiceClient(conn)),
-		runicornv1.RegisterRemoteServiceHandlerClient(ctx, mux, runicornv1.NewRemoteServiceClient(conn)),
-		runicornv1.RegisterViewerServiceHandlerClient(ctx, mux, runicornv1.NewViewerServiceClient(conn)),
+		runicornapiv1.RegisterExperimentServiceHandlerClient(ctx, mux, runicornapiv1.NewExperimentServiceClient(conn)),
+		runicornapiv1.RegisterMetricServiceHandlerClient(ctx, mux, runicornapiv1.NewMetricServiceClient(conn)),
+		runicornapiv1.RegisterArtifactServiceHandlerClient(ctx, mux, runicornapiv1.NewArtifactServiceClient(conn)),
+		runicornapiv1.RegisterRemoteServiceHandlerClient(ctx, mux, runicornapiv1.NewRemoteServiceClient(conn)),
+		runicornapiv1.RegisterViewerServiceHandlerClient(ctx, mux, runicornapiv1.NewViewerServiceClient(conn)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register the services with the gateway: %w", err)
 	}
-	return mux, nil
+	return withHead(mux), nil
 }
+
+type headKey struct{}
+
+// withHead routes HEAD as GET. net/http leaves the body out; what is costly to
+// answer without one asks isHead.
+func withHead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isHead(r *http.Request) bool { return r.Context().Value(headKey{}) != nil }
 
 func (a *api) newMux() *runtime.ServeMux {
 	lines := newJSONLines()
@@ -109,6 +125,8 @@ func (a *api) routed(next runtime.HandlerFunc) runtime.HandlerFunc {
 			return
 		}
 		switch {
+		case isHead(r) && rt.stream && rt.output == nil:
+			w.Header().Set("Content-Type", contentTypeOf(wantsEvents(r.Header.Values("Accept")))) // and nothing is opened
 		case rt.output != nil:
 			a.bounded(w, func() { a.download(w, r, req, rt, params) })
 		case rt.stream:
@@ -136,7 +154,7 @@ func (a *api) bounded(w http.ResponseWriter, answer func()) {
 		defer func() { <-a.streams }()
 		answer()
 	default:
-		writeFault(w, newFault(http.StatusTooManyRequests, codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		writeFault(w, newFault(http.StatusTooManyRequests, codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			fmt.Sprintf("%d streams are open over HTTP, which is the most; a stream over gRPC costs less", cap(a.streams)),
 			map[string]string{"limit": "http_streams"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(streamRetry)}))
 	}
@@ -199,8 +217,8 @@ func (a *api) toFault(ctx context.Context, err error) *fault {
 	}
 	incident := newIncident()
 	a.log.ErrorContext(ctx, "defect", slog.String("incident", incident), slog.Any("error", err))
-	return newFault(http.StatusInternalServerError, codes.Internal, runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT,
-		"a defect of this server; its log has incident "+incident, map[string]string{"incident": incident})
+	return newFault(http.StatusInternalServerError, codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
+		"an internal error of this server; its log has incident "+incident, map[string]string{"incident": incident})
 }
 
 // newIncident names a defect, to be found in the log.
@@ -212,13 +230,13 @@ func newIncident() string {
 
 // writeNoRoute answers a path that there is not.
 func writeNoRoute(w http.ResponseWriter, r *http.Request) {
-	writeFault(w, newFault(http.StatusNotFound, codes.Unimplemented, runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
+	writeFault(w, newFault(http.StatusNotFound, codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
 		fmt.Sprintf("there is no %s; /docs lists what there is", r.URL.Path), nil))
 }
 
 // writeNoMethod answers a method that a path does not have.
 func writeNoMethod(w http.ResponseWriter, r *http.Request, allowed []string) {
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	writeFault(w, newFault(http.StatusMethodNotAllowed, codes.Unimplemented, runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
+	writeFault(w, newFault(http.StatusMethodNotAllowed, codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
 		fmt.Sprintf("%s has no %s, but %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")), nil))
 }

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // bodyTimeout is how long a body may take to arrive. The server itself has no
@@ -36,7 +36,7 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, newFault(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
-			runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			"the body must not be larger than "+strconv.FormatInt(maxBody, 10)+" bytes", map[string]string{"limit": "body_size"})
 	}
 	if err != nil {
@@ -51,23 +51,23 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 func (rt *route) checkBody(raw []byte, params map[string]string, lastID string) ([]byte, violations) {
 	blank := len(bytes.TrimSpace(raw)) == 0
 	switch {
-	case !rt.body && blank:
+	case rt.content == nil && blank:
 		return nil, nil
-	case !rt.body:
+	case rt.content == nil:
 		return nil, violations{violation("", "this call takes no body: its fields are parameters of the path and the query")}
 	case blank && lastID == "":
 		return nil, nil
 	case blank:
 		raw = []byte("{}")
 	}
-	msg := rt.input.New()
+	msg := rt.content.New()
 	if err := protojson.Unmarshal(raw, msg.Interface()); err != nil {
 		return nil, violations{bodyViolation(err)}
 	}
 	var bad violations
 	for _, name := range rt.params {
-		if f := msg.Descriptor().Fields().ByName(protoreflect.Name(name)); msg.Has(f) && msg.Get(f).String() != params[name] {
-			bad = append(bad, violation(name, "is another one in the path"))
+		if f := msg.Descriptor().Fields().ByName(protoreflect.Name(lastName(name))); msg.Has(f) && msg.Get(f).String() != params[name] {
+			bad = append(bad, violation(lastName(name), "is another one in the path"))
 		}
 	}
 	if lastID == "" || bad != nil {

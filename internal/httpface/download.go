@@ -1,6 +1,7 @@
 package httpface
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // writeStall is how long a client may leave what was written unread before
@@ -43,13 +44,16 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 		writeFault(w, a.toFault(ctx, err))
 		return
 	}
-	f, err := a.openFile(ctx, rt, message, resumptionOf(r.Header))
+	f, err := a.openFile(ctx, rt, message, r)
 	if err != nil {
 		writeFault(w, a.toFault(ctx, err))
 		return
 	}
 	if err := f.writeHead(w); err != nil {
 		writeFault(w, a.toFault(ctx, err))
+		return
+	}
+	if isHead(r) {
 		return
 	}
 	if err := f.writeBody(w); err != nil {
@@ -61,7 +65,7 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 // message makes the request of the call, as the gateway's own handlers do.
 func (rt *route) message(req *http.Request, params map[string]string) (protoreflect.Message, error) {
 	msg := rt.input.New()
-	if rt.body {
+	if rt.content != nil {
 		raw, err := io.ReadAll(req.Body)
 		if err != nil {
 			return nil, err
@@ -87,21 +91,65 @@ func (rt *route) message(req *http.Request, params map[string]string) (protorefl
 	return msg, nil
 }
 
-// openFile makes the call and reads as far as the first bytes, or the end. A
-// resumption whose file is another one now becomes the whole file, as If-Range
-// wants it.
-func (a *api) openFile(ctx context.Context, rt *route, message protoreflect.Message, resume resumption) (*file, error) {
-	resumed := resume.apply(message)
-	f, err := a.begin(ctx, rt, message)
-	if resumed && isOtherFile(err) {
-		resume.undo(message)
-		return a.begin(ctx, rt, message)
+// anyETag is the if_match of a file in any state, whose header has its size and
+// etag.
+const anyETag = "*"
+
+// openFile makes the call and reads as far as the first bytes, or the end. HEAD
+// asks for the file with its size and etag, and so does a range without
+// If-Range. A range of a file that is another one now, or that has neither size
+// nor etag, becomes the whole file.
+func (a *api) openFile(ctx context.Context, rt *route, message protoreflect.Message, r *http.Request) (*file, error) {
+	fields, ok := resumeFieldsOf(message)
+	wanted, isRange := rangeOf(r.Header)
+	switch {
+	case ok && isHead(r):
+		fields.set(message, 0, anyETag)
+	case ok && isRange:
+		return a.openRange(ctx, rt, message, fields, wanted)
 	}
-	return f, err
+	return a.begin(ctx, rt, message)
 }
 
-// begin makes the call once.
-func (a *api) begin(ctx context.Context, rt *route, message protoreflect.Message) (*file, error) {
+// openRange opens a part of a file.
+func (a *api) openRange(ctx context.Context, rt *route, message protoreflect.Message, fields resumeFields, wanted byteRange) (*file, error) {
+	etag := cmp.Or(wanted.etag, anyETag)
+	fields.set(message, wanted.start, etag)
+	f, err := a.begin(ctx, rt, message)
+	if isOtherFile(err) { // another one, or shorter, or not to be resumed
+		fields.set(message, 0, anyETag)
+		if f, err = a.begin(ctx, rt, message); err == nil && wanted.etag != "" && f.header.GetEtag() != wanted.etag {
+			return f, nil
+		}
+	}
+	if err != nil || f.header.GetEtag() == "" || f.header.SizeBytes == nil {
+		return f, err
+	}
+	f.isRange = true
+	start, end := wanted.of(f.header.GetSizeBytes())
+	if f.limit = end; start == f.header.GetOffset() || start >= end {
+		f.first = start
+		return f, nil
+	}
+	fields.set(message, start, f.header.GetEtag())
+	f.cancel()
+	again, err := a.begin(ctx, rt, message)
+	if err != nil {
+		return nil, err
+	}
+	again.isRange, again.first, again.limit = true, start, end
+	return again, nil
+}
+
+// begin makes the call once. The file's cancel ends it; the request's context
+// does at the latest.
+func (a *api) begin(ctx context.Context, rt *route, message protoreflect.Message) (_ *file, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
 	stream, err := a.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, rt.rpc)
 	if err != nil {
 		return nil, err
@@ -109,12 +157,12 @@ func (a *api) begin(ctx context.Context, rt *route, message protoreflect.Message
 	if err := errors.Join(stream.SendMsg(message.Interface()), stream.CloseSend()); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	f := &file{stream: stream, output: rt.output}
+	f := &file{stream: stream, output: rt.output, cancel: cancel}
 	first, err := f.next()
 	if err != nil {
 		return nil, err
 	}
-	header, ok := first.(*runicornv1.FileHeader)
+	header, ok := first.(*runicornapiv1.FileHeader)
 	if !ok {
 		return nil, errors.New("the stream of a file begins without a header")
 	}
@@ -125,11 +173,15 @@ func (a *api) begin(ctx context.Context, rt *route, message protoreflect.Message
 
 // file is a file as it arrives.
 type file struct {
+	cancel context.CancelFunc // ends the call
 	stream grpc.ClientStream
 	output protoreflect.MessageType
-	header *runicornv1.FileHeader
+	header *runicornapiv1.FileHeader
 	// part is what follows: bytes, or the trailer.
 	part any
+	// isRange says that only the bytes from first to before limit are wanted.
+	isRange      bool
+	first, limit int64
 }
 
 // next receives one message: a header, bytes or a trailer. OK without a
@@ -157,21 +209,25 @@ func (f *file) next() (any, error) {
 func (f *file) writeHead(w http.ResponseWriter) error {
 	h, size := w.Header(), f.header.GetSizeBytes()
 	status := http.StatusOK
-	if f.header.GetOffset() > 0 {
+	if !f.isRange {
+		f.first, f.limit = f.header.GetOffset(), size
+	}
+	if f.isRange || f.first > 0 {
 		switch {
 		case f.header.SizeBytes == nil:
 			return errors.New("a file of unknown size was resumed")
-		case f.header.GetOffset() >= size:
+		case f.first >= f.limit:
 			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
-			return newFault(http.StatusRequestedRangeNotSatisfiable, codes.OutOfRange, runicornv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
-				"the range begins at the end of the file: all of it was delivered", nil)
+			return newFault(http.StatusRequestedRangeNotSatisfiable, codes.OutOfRange, runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+				fmt.Sprintf("the range begins behind the last byte of the file, which has %d", size), nil)
 		}
 		status = http.StatusPartialContent
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", f.header.GetOffset(), size-1, size))
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", f.first, f.limit-1, size))
 	}
 	if f.header.SizeBytes != nil {
-		h.Set("Content-Length", strconv.FormatInt(size-f.header.GetOffset(), 10))
+		h.Set("Content-Length", strconv.FormatInt(f.limit-f.first, 10))
 	}
+	h.Set("Accept-Ranges", "none")
 	if etag := f.header.GetEtag(); etag != "" {
 		h.Set("ETag", quoteETag(etag))
 		h.Set("Accept-Ranges", "bytes")
@@ -200,12 +256,19 @@ func (f *file) writeBody(w http.ResponseWriter) (err error) {
 			if err := ignoreUnsupported(control.SetWriteDeadline(time.Now().Add(writeStall))); err != nil {
 				return err
 			}
+			isLast := f.isRange && written+int64(len(part)) >= f.limit
+			if isLast {
+				part = part[:f.limit-written]
+			}
 			n, err := w.Write(part)
 			written += int64(n)
 			if err != nil {
 				return err
 			}
-		case *runicornv1.FileTrailer:
+			if isLast {
+				return ignoreUnsupported(control.SetWriteDeadline(time.Time{}))
+			}
+		case *runicornapiv1.FileTrailer:
 			return errors.Join(checkTrailer(part, written), ignoreUnsupported(control.SetWriteDeadline(time.Time{})), f.end())
 		default:
 			return fmt.Errorf("the stream of a file has a %T after its header", part)
@@ -230,7 +293,7 @@ func (f *file) end() error {
 
 // checkTrailer refuses a file that is not whole. What it lacks cannot be told
 // to a client that has a status already, so it must not look complete.
-func checkTrailer(trailer *runicornv1.FileTrailer, written int64) error {
+func checkTrailer(trailer *runicornapiv1.FileTrailer, written int64) error {
 	switch {
 	case trailer.GetSizeBytes() != written:
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
@@ -260,6 +323,6 @@ func isOtherFile(err error) bool {
 // isFile tells whether the messages of a stream are the parts of a file.
 func isFile(output protoreflect.MessageDescriptor) bool {
 	header := output.Fields().ByName("header")
-	var want proto.Message = (*runicornv1.FileHeader)(nil)
+	var want proto.Message = (*runicornapiv1.FileHeader)(nil)
 	return header != nil && header.Message() != nil && header.Message().FullName() == want.ProtoReflect().Descriptor().FullName()
 }

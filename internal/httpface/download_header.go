@@ -1,6 +1,7 @@
 package httpface
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -10,59 +11,75 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// resumption is where a client wants to go on, and with which file. The zero
-// resumption is none.
-type resumption struct {
-	offset int64
-	etag   string
+// byteRange is the one range of a file that a request asks for. Without a start
+// it is the last bytes, as many as end says.
+type byteRange struct {
+	start, end int64 // end is the last byte; noEnd means the last one of the file
+	suffix     bool
+	etag       string // of If-Range; empty: of the file in any state
 }
 
-// openRange is the one kind of Range that is served: to the end. All others
-// may be answered with the whole file, says RFC 9110, and are.
-var openRange = regexp.MustCompile(`^bytes=([0-9]{1,18})-$`)
+const noEnd = math.MaxInt64
 
-// strongETag is an ETag as this server gives it.
-var strongETag = regexp.MustCompile(`^"([!#-~]{1,256})"$`)
+var (
+	// oneRange is a Range header of one range. Several ranges in one header may be
+	// answered with the whole file, says RFC 9110, and are.
+	oneRange = regexp.MustCompile(`^bytes=([0-9]{1,18})?-([0-9]{1,18})?$`)
+	// strongETag is an ETag as this server gives it.
+	strongETag = regexp.MustCompile(`^"([!#-~]{1,256})"$`)
+)
 
-// resumptionOf reads Range and If-Range. A Range without If-Range could join
-// two files, so it is answered with the whole one too.
-func resumptionOf(h http.Header) resumption {
-	start := openRange.FindStringSubmatch(h.Get("Range"))
-	etag := strongETag.FindStringSubmatch(h.Get("If-Range"))
-	if start == nil || etag == nil {
-		return resumption{}
+// rangeOf reads Range and If-Range. An If-Range that is a date or a weak ETag
+// proves nothing, so it is answered with the whole file.
+func rangeOf(h http.Header) (byteRange, bool) {
+	m := oneRange.FindStringSubmatch(h.Get("Range"))
+	if m == nil || m[1]+m[2] == "" {
+		return byteRange{}, false
 	}
-	offset, err := strconv.ParseInt(start[1], 10, 64)
-	if err != nil {
-		return resumption{}
+	r := byteRange{end: noEnd, suffix: m[1] == ""}
+	if m[1] != "" {
+		r.start, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 	}
-	return resumption{offset: offset, etag: etag[1]}
-}
-
-// apply makes offset and if_match of it, where the call has them and the
-// request has not set them otherwise.
-func (p resumption) apply(message protoreflect.Message) bool {
-	offset, etag := resumeFields(message)
-	if p.offset == 0 || offset == nil || etag == nil || message.Has(offset) || message.Has(etag) {
-		return false
+	if m[2] != "" {
+		r.end, _ = strconv.ParseInt(m[2], 10, 64)
 	}
-	message.Set(offset, protoreflect.ValueOfInt64(p.offset))
-	message.Set(etag, protoreflect.ValueOfString(p.etag))
-	return true
+	if !r.suffix && r.end < r.start {
+		return byteRange{}, false
+	}
+	if condition := h.Get("If-Range"); condition != "" {
+		etag := strongETag.FindStringSubmatch(condition)
+		if etag == nil {
+			return byteRange{}, false
+		}
+		r.etag = etag[1]
+	}
+	return r, true
 }
 
-// undo takes back what apply did.
-func (p resumption) undo(message protoreflect.Message) {
-	offset, etag := resumeFields(message)
-	message.Clear(offset)
-	message.Clear(etag)
+// of returns the first byte and the byte after the last one of a file of a size.
+func (r byteRange) of(size int64) (start, end int64) {
+	if r.suffix {
+		return max(0, size-r.end), size
+	}
+	return r.start, min(r.end, size-1) + 1
 }
 
-// resumeFields returns the fields of a request that resume a file; nil if it
-// has none, as ExportExperiment, which makes its file anew.
-func resumeFields(message protoreflect.Message) (offset, etag protoreflect.FieldDescriptor) {
+// resumeFields are the fields of a request that ask for a part of a file.
+type resumeFields struct{ offset, ifMatch protoreflect.FieldDescriptor }
+
+// resumeFieldsOf returns the fields; false if the request has none or has set
+// them itself.
+func resumeFieldsOf(message protoreflect.Message) (resumeFields, bool) {
 	fields := message.Descriptor().Fields()
-	return fields.ByName("offset"), fields.ByName("if_match")
+	f := resumeFields{fields.ByName("offset"), fields.ByName("if_match")}
+	return f, f.offset != nil && f.ifMatch != nil && !message.Has(f.offset) && !message.Has(f.ifMatch)
+}
+
+// set asks for the file of an etag from an offset on; an empty etag asks for the
+// file as a plain request does.
+func (f resumeFields) set(message protoreflect.Message, offset int64, etag string) {
+	message.Set(f.offset, protoreflect.ValueOfInt64(offset))
+	message.Set(f.ifMatch, protoreflect.ValueOfString(etag))
 }
 
 // quoteETag makes a header of an etag of the contract.

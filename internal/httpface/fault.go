@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // domain is the ErrorInfo domain of all our errors, on gRPC and here.
@@ -39,7 +39,7 @@ type fault struct {
 func (f *fault) Error() string { return f.st.Message() }
 
 // newFault makes a fault with its ErrorInfo, which is always the first detail.
-func newFault(httpStatus int, c codes.Code, reason runicornv1.ErrorReason, message string, metadata map[string]string, details ...proto.Message) *fault {
+func newFault(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string, details ...proto.Message) *fault {
 	all := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
 		Reason:   strings.TrimPrefix(reason.String(), "ERROR_REASON_"),
 		Domain:   domain,
@@ -69,7 +69,7 @@ func invalid(violations ...*errdetails.BadRequest_FieldViolation) *fault {
 	for _, v := range violations {
 		texts = append(texts, strings.TrimSpace(v.GetField()+" "+v.GetDescription()))
 	}
-	return newFault(http.StatusBadRequest, codes.InvalidArgument, runicornv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+	return newFault(http.StatusBadRequest, codes.InvalidArgument, runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
 		"invalid request: "+strings.Join(texts, "; "), nil, &errdetails.BadRequest{FieldViolations: violations})
 }
 
@@ -84,18 +84,18 @@ func fromStatus(st *status.Status) *fault {
 	case codes.InvalidArgument:
 		return invalid(violation("", "%s", st.Message()))
 	case codes.Canceled:
-		return newFault(httpStatus, st.Code(), runicornv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED, st.Message(), nil)
+		return newFault(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED, st.Message(), nil)
 	case codes.DeadlineExceeded:
-		return newFault(httpStatus, st.Code(), runicornv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
+		return newFault(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
 			"the deadline has passed: the one in Grpc-Timeout, or this server's own", nil)
 	case codes.Unimplemented:
-		return newFault(httpStatus, st.Code(), runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED, st.Message(), nil)
+		return newFault(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED, st.Message(), nil)
 	case codes.ResourceExhausted:
-		return newFault(httpStatus, st.Code(), runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, st.Message(),
+		return newFault(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, st.Message(),
 			map[string]string{"limit": "message_size"})
 	case codes.Unavailable:
 		// Our own server is in the same process: it is away only while both stop.
-		return newFault(httpStatus, st.Code(), runicornv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+		return newFault(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
 			"this server is shutting down", nil)
 	default:
 		return &fault{httpStatus: httpStatus, st: st}
@@ -204,7 +204,7 @@ func statusName(c int32) string {
 func writeFault(w http.ResponseWriter, f *fault) {
 	body, err := marshalError(f.st.Proto())
 	if err != nil { // no detail of ours can cause it; the answer must still be one
-		body = []byte(`{"error":{"code":13,"status":"INTERNAL","reason":"SERVER_DEFECT","message":"this error cannot be told","details":[]}}`)
+		body = []byte(`{"error":{"code":13,"status":"INTERNAL","reason":"INTERNAL_ERROR","message":"this error cannot be told","details":[]}}`)
 		f = &fault{httpStatus: http.StatusInternalServerError, st: f.st}
 	}
 	h := w.Header()

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // statusRows is every gRPC code with an error that has it, and the HTTP status
@@ -37,15 +37,15 @@ var statusRows = []struct {
 	{codes.AlreadyExists, "STATE_CONFLICT", 409, nil},
 	{codes.PermissionDenied, "ROLE_REQUIRED", 403, nil},
 	{codes.ResourceExhausted, "VIEWER_RATE_LIMITED", 429, []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(7200 * time.Millisecond)}}},
-	{codes.FailedPrecondition, "HOST_KEY_UNKNOWN", 400, []proto.Message{&runicornv1.HostKey{Host: "gpu1", Port: 22, KeyType: "ssh-ed25519"}}},
+	{codes.FailedPrecondition, "HOST_KEY_UNKNOWN", 400, []proto.Message{&runicornapiv1.HostKey{Host: "gpu1", Port: 22, KeyType: "ssh-ed25519"}}},
 	{codes.Aborted, "ETAG_MISMATCH", 409, nil},
 	{codes.OutOfRange, "STATE_CONFLICT", 400, nil},
 	{codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 501, nil},
 	{codes.Internal, "VIEWER_ERROR", 500, nil},
 	{codes.Unavailable, "VIEWER_UNREACHABLE", 503, []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}}},
 	{codes.DataLoss, "LINE_TOO_LONG", 500, nil},
-	{codes.Unauthenticated, "GATEWAY_TOKEN_INVALID", 401, nil},
-	{codes.Code(99), "SERVER_DEFECT", 500, nil},
+	{codes.Unauthenticated, "TOKEN_INVALID", 401, nil},
+	{codes.Code(99), "INTERNAL_ERROR", 500, nil},
 }
 
 // statusError makes the error of a row as the gRPC server does.
@@ -70,7 +70,7 @@ func TestErrors(t *testing.T) {
 	t.Parallel()
 	var failure error
 	b := &backend{unary: func(context.Context, any) (proto.Message, error) { return nil, failure }}
-	b.tail = func(*runicornv1.TailMetricsRequest, grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]) error {
+	b.tail = func(*runicornapiv1.TailMetricsRequest, grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
 		return failure
 	}
 	srv := serve(t, b)
@@ -151,7 +151,7 @@ func TestErrors_KeepDetailsThatAreNotKnown(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, name := range runicornv1.ErrorReason_name {
+	for _, name := range runicornapiv1.ErrorReason_name {
 		names = append(names, strings.TrimPrefix(name, "ERROR_REASON_"))
 	}
 	srv := serve(t, &backend{})

@@ -10,15 +10,15 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // Headers that a foreign page may send and read, and methods that it may use,
 // once its origin is allowed.
 const (
-	corsMethods = "GET, POST, PATCH, DELETE"
-	corsHeaders = "Authorization, Content-Type, Grpc-Timeout, Last-Event-ID, Traceparent, Tracestate"
-	corsExposed = "Content-Disposition, Retry-After"
+	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
+	corsHeaders = "Authorization, Content-Type, Grpc-Timeout, If-Range, Last-Event-ID, Range, Traceparent, Tracestate"
+	corsExposed = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After"
 )
 
 // guard stands before everything else. On loopback there are no tokens, so
@@ -201,7 +201,7 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 
 // refusal is what the guard answers to a caller that the operator could allow.
 func refusal(httpStatus int, flag, message string) *fault {
-	return newFault(httpStatus, codes.PermissionDenied, runicornv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
+	return newFault(httpStatus, codes.PermissionDenied, runicornapiv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
 		message, map[string]string{"flag": flag})
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // purge is the request that no web page may make.
@@ -116,12 +116,12 @@ func TestGuard(t *testing.T) {
 // answerAny answers a few methods by empty messages.
 func answerAny(_ context.Context, req any) (proto.Message, error) {
 	switch req.(type) {
-	case *runicornv1.PurgeExperimentsRequest:
-		return &runicornv1.PurgeExperimentsResponse{}, nil
-	case *runicornv1.CheckStatusesRequest:
-		return &runicornv1.CheckStatusesResponse{}, nil
+	case *runicornapiv1.PurgeExperimentsRequest:
+		return &runicornapiv1.PurgeExperimentsResponse{}, nil
+	case *runicornapiv1.CheckStatusesRequest:
+		return &runicornapiv1.CheckStatusesResponse{}, nil
 	}
-	return &runicornv1.ListExperimentsResponse{}, nil
+	return &runicornapiv1.ListExperimentsResponse{}, nil
 }
 
 func TestGuard_LetsAllowedOriginsRead(t *testing.T) {

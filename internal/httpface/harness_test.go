@@ -25,7 +25,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -40,10 +40,10 @@ type call struct {
 // backend is a gRPC server of all five services. It records every call; unary,
 // tail and download answer, and what they leave out is UNIMPLEMENTED.
 type backend struct {
-	runicornv1.UnimplementedExperimentServiceServer
+	runicornapiv1.UnimplementedExperimentServiceServer
 	artifacts
-	runicornv1.UnimplementedRemoteServiceServer
-	runicornv1.UnimplementedViewerServiceServer
+	runicornapiv1.UnimplementedRemoteServiceServer
+	runicornapiv1.UnimplementedViewerServiceServer
 	metrics
 
 	unary  func(ctx context.Context, req any) (proto.Message, error)
@@ -55,11 +55,11 @@ type backend struct {
 
 // metrics serves MetricService, with a tail of the test's own.
 type metrics struct {
-	runicornv1.UnimplementedMetricServiceServer
-	tail func(*runicornv1.TailMetricsRequest, grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]) error
+	runicornapiv1.UnimplementedMetricServiceServer
+	tail func(*runicornapiv1.TailMetricsRequest, grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error
 }
 
-func (m *metrics) TailMetrics(req *runicornv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]) error {
+func (m *metrics) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
 	if m.tail == nil {
 		return m.UnimplementedMetricServiceServer.TailMetrics(req, stream)
 	}
@@ -68,11 +68,11 @@ func (m *metrics) TailMetrics(req *runicornv1.TailMetricsRequest, stream grpc.Se
 
 // artifacts serves ArtifactService, with a download of the test's own.
 type artifacts struct {
-	runicornv1.UnimplementedArtifactServiceServer
-	download func(*runicornv1.DownloadAssetRequest, grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]) error
+	runicornapiv1.UnimplementedArtifactServiceServer
+	download func(*runicornapiv1.DownloadAssetRequest, grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) error
 }
 
-func (a *artifacts) DownloadAsset(req *runicornv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]) error {
+func (a *artifacts) DownloadAsset(req *runicornapiv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) error {
 	if a.download == nil {
 		return a.UnimplementedArtifactServiceServer.DownloadAsset(req, stream)
 	}
@@ -130,11 +130,11 @@ func (b *backend) dial(tb testing.TB) *grpc.ClientConn {
 	tb.Helper()
 	lis := bufconn.Listen(1 << 20)
 	srv := grpc.NewServer(grpc.UnaryInterceptor(b.unaryInterceptor), grpc.StreamInterceptor(b.streamInterceptor))
-	runicornv1.RegisterExperimentServiceServer(srv, b)
-	runicornv1.RegisterMetricServiceServer(srv, &b.metrics)
-	runicornv1.RegisterArtifactServiceServer(srv, &b.artifacts)
-	runicornv1.RegisterRemoteServiceServer(srv, b)
-	runicornv1.RegisterViewerServiceServer(srv, b)
+	runicornapiv1.RegisterExperimentServiceServer(srv, b)
+	runicornapiv1.RegisterMetricServiceServer(srv, &b.metrics)
+	runicornapiv1.RegisterArtifactServiceServer(srv, &b.artifacts)
+	runicornapiv1.RegisterRemoteServiceServer(srv, b)
+	runicornapiv1.RegisterViewerServiceServer(srv, b)
 	b.health = health.NewServer()
 	healthpb.RegisterHealthServer(srv, b.health)
 	var done sync.WaitGroup

@@ -12,7 +12,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // probeTimeout is how long a probe may take; health is answered from memory.
@@ -31,7 +31,7 @@ func (p *probes) server(w http.ResponseWriter, r *http.Request) {
 	serving, err := p.check(r.Context(), "")
 	if !serving || err != nil {
 		writeFault(w, newFault(http.StatusServiceUnavailable, codes.Unavailable,
-			runicornv1.ErrorReason_ERROR_REASON_SERVER_DRAINING, "this server is shutting down", nil))
+			runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING, "this server is shutting down", nil))
 		return
 	}
 	p.serving(w, r)
@@ -48,10 +48,10 @@ func (p *probes) ready(w http.ResponseWriter, r *http.Request) {
 	metadata := map[string]string{"viewer": viewer}
 	switch {
 	case status.Code(err) == codes.NotFound:
-		writeFault(w, newFault(http.StatusNotFound, codes.NotFound, runicornv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND,
+		writeFault(w, newFault(http.StatusNotFound, codes.NotFound, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND,
 			fmt.Sprintf("no viewer is called %q; /v1/viewers lists them", viewer), metadata))
 	case !serving || err != nil:
-		writeFault(w, newFault(http.StatusServiceUnavailable, codes.Unavailable, runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
+		writeFault(w, newFault(http.StatusServiceUnavailable, codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
 			fmt.Sprintf("viewer %s does not answer; /v1/viewers/%s says more", viewer, viewer), metadata))
 	default:
 		p.serving(w, r)

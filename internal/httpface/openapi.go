@@ -148,7 +148,7 @@ func describesFile(schema json.RawMessage) bool {
 	if json.Unmarshal(schema, &ref) != nil {
 		return false
 	}
-	name := protoreflect.FullName("runicorn.v1." + strings.TrimPrefix(ref.Ref, "#/definitions/v1"))
+	name := protoreflect.FullName("runicornapi.v1." + strings.TrimPrefix(ref.Ref, "#/definitions/v1"))
 	message, err := protoregistry.GlobalTypes.FindMessageByName(name)
 	return err == nil && isFile(message.Descriptor())
 }

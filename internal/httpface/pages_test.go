@@ -16,7 +16,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 func TestPages(t *testing.T) {
@@ -133,17 +133,17 @@ func TestOpenAPI_HasEveryRoute(t *testing.T) {
 func TestUnary_JSON(t *testing.T) {
 	t.Parallel()
 	b := &backend{unary: func(_ context.Context, req any) (proto.Message, error) {
-		if _, ok := req.(*runicornv1.ListExperimentsRequest); ok {
-			return &runicornv1.ListExperimentsResponse{TotalSize: proto.Int32(0)}, nil
+		if _, ok := req.(*runicornapiv1.ListExperimentsRequest); ok {
+			return &runicornapiv1.ListExperimentsResponse{TotalSize: proto.Int32(0)}, nil
 		}
-		return &runicornv1.GetExperimentResponse{Experiment: &runicornv1.Experiment{
-			RunId: "r1", Path: "vision/ü", Status: runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING, Alias: new(""),
-			BestMetric: &runicornv1.BestMetric{MetricName: "acc", Value: proto.Float64(0)},
-			Summary: map[string]*runicornv1.Value{
-				"big": {Kind: &runicornv1.Value_Integer{Integer: math.MaxInt64}},
-				"inf": {Kind: &runicornv1.Value_Number{Number: math.Inf(1)}},
-				"nan": {Kind: &runicornv1.Value_Number{Number: math.NaN()}},
-				"off": {Kind: &runicornv1.Value_Flag{}},
+		return &runicornapiv1.GetExperimentResponse{Experiment: &runicornapiv1.Experiment{
+			RunId: "r1", Path: "vision/ü", Status: runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING, Alias: new(""),
+			BestMetric: &runicornapiv1.BestMetric{MetricName: "acc", Value: proto.Float64(0)},
+			Summary: map[string]*runicornapiv1.Value{
+				"big": {Kind: &runicornapiv1.Value_Integer{Integer: math.MaxInt64}},
+				"inf": {Kind: &runicornapiv1.Value_Number{Number: math.Inf(1)}},
+				"nan": {Kind: &runicornapiv1.Value_Number{Number: math.NaN()}},
+				"off": {Kind: &runicornapiv1.Value_Boolean{}},
 			},
 		}}, nil
 	}}
@@ -163,7 +163,7 @@ func TestUnary_Deadline(t *testing.T) {
 	b := &backend{unary: func(ctx context.Context, _ any) (proto.Message, error) {
 		deadline, _ := ctx.Deadline()
 		deadlines <- time.Until(deadline)
-		return &runicornv1.ListExperimentsResponse{}, nil
+		return &runicornapiv1.ListExperimentsResponse{}, nil
 	}}
 	srv := serve(t, b, func(c *Config) { c.Limits.UnaryTimeout = 20 * time.Second })
 	for timeout, most := range map[string]time.Duration{"": 20 * time.Second, "7S": 7 * time.Second, "2M": 2 * time.Minute} {

@@ -44,7 +44,7 @@ func (rt *route) prepare(w http.ResponseWriter, r *http.Request, params map[stri
 	if rt.token != nil {
 		lastID = r.Header.Get("Last-Event-ID")
 	}
-	if lastID != "" && !rt.body {
+	if lastID != "" && rt.content == nil {
 		rt.resumeQuery(query, lastID)
 	}
 	rt.spellEnums(query)
@@ -76,7 +76,7 @@ func (rt *route) prepare(w http.ResponseWriter, r *http.Request, params map[stri
 func (rt *route) checkPath(params map[string]string) (bad violations) {
 	for _, name := range rt.params {
 		value := params[name]
-		isResource := name == "run_id" && strings.HasPrefix(value, "viewers/")
+		isResource := lastName(name) == "run_id" && strings.HasPrefix(value, "viewers/")
 		switch {
 		case strings.Contains(value, "/") && !isResource, strings.Contains(strings.ToLower(value), "%2f"):
 			bad = append(bad, violation(name, "must not hold a slash, unless it is viewers/{viewer}/experiments/{run_id}"))
@@ -94,10 +94,12 @@ func (rt *route) checkQuery(query url.Values) (bad violations) {
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		field := findField(rt.input.Descriptor(), key)
 		switch {
-		case rt.body:
+		case rt.content != nil && rt.contentField == nil:
 			bad = append(bad, violation(key, "belongs in the JSON body: this call reads no query"))
 		case field == nil:
 			bad = append(bad, violation(key, "is no parameter of this call; its parameters are %s", strings.Join(rt.queryNames(), ", ")))
+		case rt.contentField != nil && findField(rt.input.Descriptor(), firstName(key)) == rt.contentField:
+			bad = append(bad, violation(key, "belongs in the JSON body or in the path"))
 		case slices.Contains(rt.params, string(field.Name())) && field.Parent() == rt.input.Descriptor():
 			bad = append(bad, violation(key, "is given in the path"))
 		case !slices.ContainsFunc(query[key], func(v string) bool { return !utf8.ValidString(v) }) &&
@@ -108,6 +110,15 @@ func (rt *route) checkQuery(query url.Values) (bad violations) {
 	}
 	return bad
 }
+
+// firstName returns the field of the request that a parameter such as
+// downsample.max_points begins with, and lastName the one that it ends with.
+func firstName(key string) string {
+	name, _, _ := strings.Cut(key, ".")
+	return name
+}
+
+func lastName(key string) string { return key[strings.LastIndex(key, ".")+1:] }
 
 // spellEnums makes the contract's names of short ones: format=csv is
 // format=EXPORT_FORMAT_CSV. What is no short name is left as it is.
@@ -131,7 +142,7 @@ func (rt *route) spellEnums(query url.Values) {
 // noFilter lets every field be set from the query.
 var noFilter = utilities.NewDoubleArray(nil)
 
-// findField returns the field that a parameter such as filter.project names,
+// findField returns the field that a parameter such as downsample.max_points names,
 // by the contract's names or JSON's; nil if there is none.
 func findField(in protoreflect.MessageDescriptor, key string) protoreflect.FieldDescriptor {
 	name, rest, nested := strings.Cut(key, ".")
@@ -159,7 +170,7 @@ func (rt *route) queryNames() []string {
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		switch {
-		case slices.Contains(rt.params, string(f.Name())):
+		case slices.Contains(rt.params, string(f.Name())), f == rt.contentField:
 		case f.Message() != nil && !isWellKnown(f.Message()):
 			for j := range f.Message().Fields().Len() {
 				names = append(names, string(f.Name())+"."+string(f.Message().Fields().Get(j).Name()))
@@ -193,6 +204,8 @@ func expectation(f protoreflect.FieldDescriptor, count int) string {
 		return "must be a time such as 2025-01-31T12:00:00Z"
 	case f.Message() != nil && f.Message().Name() == "Duration":
 		return "must be a duration such as 15s"
+	case f.Message() != nil && f.Message().Name() == "FieldMask":
+		return "must be names of fields with commas between them"
 	case f.Message() != nil:
 		return "is set by its fields: " + string(f.Name()) + ".…"
 	}

@@ -1,6 +1,7 @@
 package httpface
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -13,7 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // route is one HTTP binding of an RPC. The gateway finds the route of a
@@ -24,11 +25,16 @@ type route struct {
 	template   string // such as /v1/experiments/{run_id}:export
 	input      protoreflect.MessageType
 	params     []string // the fields in the path
-	body       bool     // all other fields are in a JSON body, none in the query
-	stream     bool
+	// content is the message whose JSON is the body; nil if there is no body.
+	content protoreflect.MessageType
+	// contentField is the field of the request that the body is; nil if the body
+	// is the request itself, all of its fields but those in the path, and so
+	// none is in the query.
+	contentField protoreflect.FieldDescriptor
+	stream       bool
 	// token is the field resume_token of a stream that can be resumed, else nil.
 	token protoreflect.FieldDescriptor
-	// rpc is the method, such as /runicorn.v1.ArtifactService/DownloadAsset.
+	// rpc is the method, such as /runicornapi.v1.ArtifactService/DownloadAsset.
 	rpc string
 	// output is the message of a stream that is a file, else nil.
 	output protoreflect.MessageType
@@ -41,11 +47,11 @@ type routeTable map[string]*route
 // contractFiles hold one service each.
 func contractFiles() []protoreflect.FileDescriptor {
 	return []protoreflect.FileDescriptor{
-		runicornv1.File_runicorn_v1_experiment_service_proto,
-		runicornv1.File_runicorn_v1_metric_service_proto,
-		runicornv1.File_runicorn_v1_artifact_service_proto,
-		runicornv1.File_runicorn_v1_remote_service_proto,
-		runicornv1.File_runicorn_v1_viewer_service_proto,
+		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
+		runicornapiv1.File_runicornapi_v1_metric_service_proto,
+		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
+		runicornapiv1.File_runicornapi_v1_remote_service_proto,
+		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
 	}
 }
 
@@ -79,7 +85,10 @@ func (t routeTable) add(rpc protoreflect.MethodDescriptor) error {
 	for _, binding := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
 		rt := &route{
 			rpc: "/" + string(rpc.Parent().FullName()) + "/" + string(rpc.Name()), input: input, output: file,
-			body: binding.GetBody() == "*", stream: rpc.IsStreamingServer(),
+			stream: rpc.IsStreamingServer(),
+		}
+		if err := rt.setContent(binding.GetBody()); err != nil {
+			return err
 		}
 		switch pattern := binding.GetPattern().(type) {
 		case *annotations.HttpRule_Get:
@@ -102,8 +111,28 @@ func (t routeTable) add(rpc protoreflect.MethodDescriptor) error {
 	return nil
 }
 
-// pathParam is a field in a template; ours are always one segment.
-var pathParam = regexp.MustCompile(`\{([a-z_]+)\}`)
+// setContent says what the body is, in the words of the annotation: "*", a
+// field, or nothing.
+func (rt *route) setContent(body string) error {
+	switch body {
+	case "":
+		return nil
+	case "*":
+		rt.content = rt.input
+		return nil
+	}
+	rt.contentField = rt.input.Descriptor().Fields().ByName(protoreflect.Name(body))
+	if rt.contentField == nil || rt.contentField.Message() == nil {
+		return fmt.Errorf("the body of %s is %s, which is no message of %s", rt.rpc, body, rt.input.Descriptor().FullName())
+	}
+	var err error
+	rt.content, err = protoregistry.GlobalTypes.FindMessageByName(rt.contentField.Message().FullName())
+	return err
+}
+
+// pathParam is a field in a template, such as run_id or experiment.run_id;
+// ours are always one segment.
+var pathParam = regexp.MustCompile(`\{([a-z_.]+)\}`)
 
 // of returns the route that the gateway's mux has found for a request.
 func (t routeTable) of(r *http.Request) (*route, bool) {
@@ -121,8 +150,10 @@ func (t routeTable) allowed(path string) []string {
 	for _, rt := range t {
 		if rt.matches(path) {
 			methods[rt.httpMethod] = true
+			methods[http.MethodHead] = methods[http.MethodHead] || rt.httpMethod == http.MethodGet
 		}
 	}
+	maps.DeleteFunc(methods, func(_ string, has bool) bool { return !has })
 	return slices.Sorted(maps.Keys(methods))
 }
 

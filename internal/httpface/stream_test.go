@@ -19,48 +19,48 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-type tailStream = grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]
+type tailStream = grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]
 
 // story is one message of each case, as one tail could send them.
-func story() []*runicornv1.TailMetricsResponse {
-	msg := func(token string) *runicornv1.TailMetricsResponse {
-		return &runicornv1.TailMetricsResponse{ResumeToken: token, Viewer: "main", RunId: "20250131_120000_abc123"}
+func story() []*runicornapiv1.TailMetricsResponse {
+	msg := func(token string) *runicornapiv1.TailMetricsResponse {
+		return &runicornapiv1.TailMetricsResponse{ResumeToken: token, Viewer: "main", RunId: "20250131_120000_abc123"}
 	}
-	var all []*runicornv1.TailMetricsResponse
+	var all []*runicornapiv1.TailMetricsResponse
 	for i := range 6 {
 		all = append(all, msg("token-"+string(rune('1'+i))))
 	}
-	all[0].Event = &runicornv1.TailMetricsResponse_Heartbeat{Heartbeat: &runicornv1.Heartbeat{
-		LastSuccessTime: &timestamppb.Timestamp{Seconds: 1738324800, Nanos: 5e8}, UpstreamState: runicornv1.UpstreamState_UPSTREAM_STATE_OK,
+	all[0].Event = &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: &runicornapiv1.Heartbeat{
+		LastSuccessTime: &timestamppb.Timestamp{Seconds: 1738324800, Nanos: 5e8}, UpstreamState: runicornapiv1.UpstreamState_UPSTREAM_STATE_OK,
 		PollInterval: durationpb.New(1500 * time.Millisecond),
 	}}
-	all[1].Event = &runicornv1.TailMetricsResponse_Batch{Batch: &runicornv1.MetricBatch{
-		Fidelity: runicornv1.Fidelity_FIDELITY_EVENT_LOG,
-		Series: []*runicornv1.MetricSeries{
+	all[1].Event = &runicornapiv1.TailMetricsResponse_Batch{Batch: &runicornapiv1.MetricBatch{
+		Fidelity: runicornapiv1.Fidelity_FIDELITY_EVENT_LOG,
+		Series: []*runicornapiv1.MetricSeries{
 			{
-				MetricName: "val/loss \u2028\n<b>", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER,
+				MetricName: "val/loss \u2028\n<b>", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
 				Steps: []int64{-1, 0, 1, math.MaxInt64}, Times: []float64{1738324800.25, 1, 2, 3},
 				Values:    []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1 << 60},
-				Exact:     []*runicornv1.ExactInteger{{Index: 3, Decimal: "1152921504606846977"}},
-				Positions: []uint64{0, 80, 160, math.MaxUint64},
+				Exact:     []*runicornapiv1.ExactInteger{{Index: 3, Decimal: "1152921504606846977"}},
+				Positions: []int64{0, 80, 160, math.MaxInt64},
 			},
-			{MetricName: "stage", Kind: runicornv1.MetricKind_METRIC_KIND_TEXT, Steps: []int64{0}, Times: []float64{0}, Texts: []string{"wärm\r\nup"}},
+			{MetricName: "stage", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT, Steps: []int64{0}, Times: []float64{0}, Texts: []string{"wärm\r\nup"}},
 		},
 	}}
-	all[2].Event = &runicornv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornv1.CaughtUp{}}
-	all[3].Event = &runicornv1.TailMetricsResponse_Reset_{Reset_: &runicornv1.Reset{Reason: runicornv1.ResetReason_RESET_REASON_LOG_REPLACED}}
-	all[4].Event = &runicornv1.TailMetricsResponse_State{State: &runicornv1.StateChange{Status: runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED, ViewerStatus: "failed"}}
-	all[5].Event = &runicornv1.TailMetricsResponse_End{End: &runicornv1.TailEnd{Reason: runicornv1.EndReason_END_REASON_FAILED, ViewerStatus: "failed"}}
+	all[2].Event = &runicornapiv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}
+	all[3].Event = &runicornapiv1.TailMetricsResponse_LogReset{LogReset: &runicornapiv1.LogReset{Reason: runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED}}
+	all[4].Event = &runicornapiv1.TailMetricsResponse_StatusChange{StatusChange: &runicornapiv1.StatusChange{Status: runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED, ViewerStatus: "failed"}}
+	all[5].Event = &runicornapiv1.TailMetricsResponse_End{End: &runicornapiv1.TailEnd{Reason: runicornapiv1.EndReason_END_REASON_FAILED, ViewerStatus: "failed"}}
 	return all
 }
 
 // tells makes a backend whose tails send messages and then end by err.
-func tells(err error, messages ...*runicornv1.TailMetricsResponse) *backend {
+func tells(err error, messages ...*runicornapiv1.TailMetricsResponse) *backend {
 	b := &backend{}
-	b.tail = func(_ *runicornv1.TailMetricsRequest, stream tailStream) error {
+	b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
 		for _, m := range messages {
 			if err := stream.Send(m); err != nil {
 				return err
@@ -175,7 +175,7 @@ func TestStream_LastEventIDWins(t *testing.T) {
 			if len(calls) != 1 {
 				t.Fatalf("%d calls", len(calls))
 			}
-			req, ok := calls[0].req.(*runicornv1.TailMetricsRequest)
+			req, ok := calls[0].req.(*runicornapiv1.TailMetricsRequest)
 			if !ok || req.GetResumeToken() != "token-6" || req.GetStart() != 0 || len(req.GetRunIds()) != 1 {
 				t.Errorf("the server was asked %v", calls[0].req)
 			}
@@ -189,7 +189,7 @@ func TestStream_IsLive(t *testing.T) {
 	t.Parallel()
 	next, ended := make(chan struct{}), make(chan error, 1)
 	b := &backend{}
-	b.tail = func(_ *runicornv1.TailMetricsRequest, stream tailStream) error {
+	b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
 		for _, m := range story()[:2] {
 			if err := stream.Send(m); err != nil {
 				return err
@@ -249,10 +249,10 @@ func TestStream_SlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent, ended := 0, make(chan struct{})
 		b := &backend{}
-		b.tail = func(_ *runicornv1.TailMetricsRequest, stream tailStream) error {
+		b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
 			defer close(ended)
 			for {
-				if err := stream.Send(&runicornv1.TailMetricsResponse{ResumeToken: strings.Repeat("x", 64<<10)}); err != nil {
+				if err := stream.Send(&runicornapiv1.TailMetricsResponse{ResumeToken: strings.Repeat("x", 64<<10)}); err != nil {
 					return err
 				}
 				sent++
@@ -281,7 +281,7 @@ func TestStream_Bound(t *testing.T) {
 	t.Parallel()
 	started := make(chan struct{})
 	b := &backend{}
-	b.tail = func(_ *runicornv1.TailMetricsRequest, stream tailStream) error {
+	b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
 		started <- struct{}{}
 		<-stream.Context().Done()
 		return nil

@@ -158,7 +158,7 @@ func (b *Batch) after(at Position) (*Batch, bool) {
 	part.marks = b.marks[b.mark(at.offset):]
 	for i := range b.series {
 		s := &b.series[i]
-		tail := where(s, func(i int) bool { return s.Positions[i] >= uint64(at.offset) })
+		tail := where(s, func(i int) bool { return s.Positions[i] >= at.offset })
 		if tail.Len() > 0 {
 			part.series = append(part.series, tail)
 			part.points += tail.Len()

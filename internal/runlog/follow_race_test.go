@@ -46,7 +46,7 @@ func playExact(t *testing.T, r *rand.Rand) {
 			if r.IntN(20) == 0 {
 				text = strings.Repeat("x", r.IntN(200)) + "\n"
 			} else {
-				truth = append(truth, point{"loss", int64(step), float64(n), uint64(offset)})
+				truth = append(truth, point{"loss", int64(step), float64(n), int64(offset)})
 			}
 			written.WriteString(text)
 			burst.WriteString(text)

@@ -88,7 +88,7 @@ type point struct {
 	Name     string
 	Step     int64
 	Value    float64
-	Position uint64
+	Position int64
 }
 
 // wait takes what comes until nothing has come for a while.
@@ -179,7 +179,7 @@ func follow(tb testing.TB, h *Hub, src MetricSource, start Position, until Until
 func want(from, to int, offset int) []point {
 	var points []point
 	for step := from; step < to; step++ {
-		points = append(points, point{Name: "loss", Step: int64(step), Value: float64(step) + 0.125, Position: uint64(offset)})
+		points = append(points, point{Name: "loss", Step: int64(step), Value: float64(step) + 0.125, Position: int64(offset)})
 		offset += len(lines(step, 1))
 	}
 	return points

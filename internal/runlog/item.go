@@ -49,7 +49,7 @@ type Item struct {
 	Position Position
 }
 
-// ResetReason is why what was delivered no longer holds.
+// LogResetReason is why what was delivered no longer holds.
 type ResetReason uint8
 
 // The reasons of a reset.
@@ -130,7 +130,7 @@ type Health struct {
 	// it counts only if HasNewest.
 	NewestTime float64
 	HasNewest  bool
-	// MalformedLines and UnplacedPoints count what this cursor has passed besides
+	// MalformedLineCount and LinesWithoutStepCount count what this cursor has passed besides
 	// usable lines.
 	MalformedLines uint64
 	UnplacedPoints uint64

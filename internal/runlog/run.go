@@ -25,7 +25,7 @@ type View struct {
 	Table *eventlog.Table
 	// Origin is what it was read from.
 	Origin Origin
-	// MalformedLines and UnplacedPoints count what the event file has besides
+	// MalformedLineCount and LinesWithoutStepCount count what the event file has besides
 	// usable lines; see eventlog.Counts.
 	MalformedLines uint64
 	UnplacedPoints uint64

@@ -5,13 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // artifactOf converts one artifact of the list.
-func artifactOf(viewer string, a *restclient.Artifact) *runicornv1.Artifact {
-	out := &runicornv1.Artifact{
+func artifactOf(viewer string, a *restclient.Artifact) *runicornapiv1.Artifact {
+	out := &runicornapiv1.Artifact{
 		Viewer: viewer, Name: validText(a.Name.Value), Type: validText(a.Type.Value),
 		VersionCount: clamp32(a.Versions.Value), LatestVersion: clamp32(a.LatestVersion.Value), SizeBytes: a.Size.Value,
 		CreateTime: timeOf(a.CreatedTime.Time), UpdateTime: timeOf(a.UpdatedTime.Time),
@@ -25,9 +25,9 @@ func artifactOf(viewer string, a *restclient.Artifact) *runicornv1.Artifact {
 
 // versionOf converts one version. The list of versions leaves out name and
 // type, which the artifact has.
-func versionOf(a artifact, v *restclient.ArtifactVersion) *runicornv1.ArtifactVersion {
+func versionOf(a artifact, v *restclient.ArtifactVersion) *runicornapiv1.ArtifactVersion {
 	name := a.Artifact.Name.Value
-	out := &runicornv1.ArtifactVersion{
+	out := &runicornapiv1.ArtifactVersion{
 		Viewer: a.Viewer.Name, ArtifactId: versionID(name, v.Version.Value), Name: validText(name),
 		Type: validText(a.Type.Value), Version: clamp32(v.Version.Value),
 		CreateTime: timeOf(v.CreatedTime.Time), UpdateTime: timeOf(v.UpdatedTime.Time),
@@ -43,18 +43,18 @@ func versionOf(a artifact, v *restclient.ArtifactVersion) *runicornv1.ArtifactVe
 }
 
 // filesOf converts what a version is made of.
-func filesOf(id string, files *restclient.ArtifactFiles) *runicornv1.ListArtifactFilesResponse {
-	out := &runicornv1.ListArtifactFilesResponse{ArtifactId: id, TotalSizeBytes: files.TotalSize.Value}
+func filesOf(id string, files *restclient.ArtifactFiles) *runicornapiv1.ListArtifactFilesResponse {
+	out := &runicornapiv1.ListArtifactFilesResponse{ArtifactId: id, TotalSizeBytes: files.TotalSize.Value}
 	for i := range files.Files {
 		f := &files.Files[i]
-		out.Files = append(out.Files, &runicornv1.ArtifactFile{
+		out.Files = append(out.Files, &runicornapiv1.ArtifactFile{
 			Path: validText(f.Path.Value), SizeBytes: f.Size.Value,
 			Digest: validText(f.Digest.Value), ModifyTime: timeOf(f.ModifiedTime.Time),
 		})
 	}
 	for i := range files.References {
 		r := &files.References[i]
-		out.References = append(out.References, &runicornv1.ArtifactReference{
+		out.References = append(out.References, &runicornapiv1.ArtifactReference{
 			Uri: validText(string(r.URI)), Checksum: validText(r.Checksum.Value),
 			SizeBytes: int64Of(r.Size), Metadata: valuesOf(r.Metadata),
 		})
@@ -62,41 +62,47 @@ func filesOf(id string, files *restclient.ArtifactFiles) *runicornv1.ListArtifac
 	return out
 }
 
+// edgeTypes are the Viewer's words for what an edge means.
+var edgeTypes = map[string]runicornapiv1.LineageEdgeType{
+	"produces": runicornapiv1.LineageEdgeType_LINEAGE_EDGE_TYPE_PRODUCES,
+	"uses":     runicornapiv1.LineageEdgeType_LINEAGE_EDGE_TYPE_USES,
+}
+
 // lineageOf converts a graph.
-func lineageOf(graph *restclient.Lineage) *runicornv1.GetArtifactLineageResponse {
-	out := &runicornv1.GetArtifactLineageResponse{RootNodeId: validText(graph.Root.Value)}
+func lineageOf(graph *restclient.Lineage) *runicornapiv1.GetArtifactLineageResponse {
+	out := &runicornapiv1.GetArtifactLineageResponse{RootNodeId: validText(graph.Root.Value)}
 	for i := range graph.Nodes {
 		n := &graph.Nodes[i]
-		node := &runicornv1.LineageNode{
+		node := &runicornapiv1.LineageNode{
 			NodeId: validText(n.ID.Value), Label: validText(n.Label.Value), Metadata: valuesOf(n.Metadata),
 		}
 		switch n.Type.Value {
 		case "artifact":
-			node.Type, node.ArtifactId = runicornv1.LineageNodeType_LINEAGE_NODE_TYPE_ARTIFACT, node.GetNodeId()
+			node.Type, node.ArtifactId = runicornapiv1.LineageNodeType_LINEAGE_NODE_TYPE_ARTIFACT, node.GetNodeId()
 		case "run":
-			node.Type = runicornv1.LineageNodeType_LINEAGE_NODE_TYPE_EXPERIMENT
+			node.Type = runicornapiv1.LineageNodeType_LINEAGE_NODE_TYPE_EXPERIMENT
 			node.RunId = strings.TrimPrefix(node.GetNodeId(), "run:")
 		}
 		out.Nodes = append(out.Nodes, node)
 	}
 	for _, e := range graph.Edges {
-		out.Edges = append(out.Edges, &runicornv1.LineageEdge{
-			Source: validText(e.Source.Value), Target: validText(e.Target.Value), Type: validText(e.Type.Value),
+		out.Edges = append(out.Edges, &runicornapiv1.LineageEdge{
+			Source: validText(e.Source.Value), Target: validText(e.Target.Value), Type: edgeTypes[e.Type.Value],
 		})
 	}
 	return out
 }
 
 // statsOf converts the totals, with the types by name.
-func statsOf(stats *restclient.ArtifactStats) *runicornv1.GetArtifactStatsResponse {
-	out := &runicornv1.GetArtifactStatsResponse{
+func statsOf(stats *restclient.ArtifactStats) *runicornapiv1.GetArtifactStatsResponse {
+	out := &runicornapiv1.GetArtifactStatsResponse{
 		ArtifactCount: clamp32(stats.Artifacts.Value), VersionCount: clamp32(stats.Versions.Value),
 		SizeBytes: stats.Size.Value, FileCount: stats.Files.Value, Deduplicated: stats.Deduplicated,
 		DeduplicatedSizeBytes: stats.PoolSize.Value, SavedSizeBytes: stats.SavedSize.Value,
 	}
 	for _, name := range slices.Sorted(maps.Keys(stats.ByType)) {
 		t := stats.ByType[name]
-		out.Types = append(out.Types, &runicornv1.ArtifactTypeStats{
+		out.Types = append(out.Types, &runicornapiv1.ArtifactTypeStats{
 			Type: validText(name), ArtifactCount: clamp32(t.Artifacts.Value),
 			VersionCount: clamp32(t.Versions.Value), SizeBytes: t.Size.Value,
 		})
@@ -105,18 +111,18 @@ func statsOf(stats *restclient.ArtifactStats) *runicornv1.GetArtifactStatsRespon
 }
 
 // stages are the Viewer's words for where a version stands in its life.
-var stages = map[string]runicornv1.LifecycleStage{
-	"experimental": runicornv1.LifecycleStage_LIFECYCLE_STAGE_EXPERIMENTAL,
-	"staging":      runicornv1.LifecycleStage_LIFECYCLE_STAGE_STAGING,
-	"production":   runicornv1.LifecycleStage_LIFECYCLE_STAGE_PRODUCTION,
-	"archived":     runicornv1.LifecycleStage_LIFECYCLE_STAGE_ARCHIVED,
+var stages = map[string]runicornapiv1.LifecycleStage{
+	"experimental": runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_EXPERIMENTAL,
+	"staging":      runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_STAGING,
+	"production":   runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_PRODUCTION,
+	"archived":     runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_ARCHIVED,
 }
 
 // stageOf converts a stage; an unknown word is UNSPECIFIED.
-func stageOf(word restclient.Text) runicornv1.LifecycleStage { return stages[word.Value] }
+func stageOf(word restclient.Text) runicornapiv1.LifecycleStage { return stages[word.Value] }
 
 // promotionOf converts a request to promote.
-func promotionOf(req *runicornv1.PromoteArtifactRequest) restclient.Promotion {
+func promotionOf(req *runicornapiv1.PromoteArtifactRequest) restclient.Promotion {
 	p := restclient.Promotion{Notes: req.GetNotes(), EvaluatorRunID: req.GetEvaluatorRunId()}
 	for word, stage := range stages {
 		if stage == req.GetToStage() {

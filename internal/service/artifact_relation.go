@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 const (
-	created = runicornv1.ArtifactRelation_ARTIFACT_RELATION_CREATED
-	used    = runicornv1.ArtifactRelation_ARTIFACT_RELATION_USED
+	created = runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_CREATED
+	used    = runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_USED
 )
 
 // madeAndUsed lists what a run made, then what it used: artifact versions on
 // 0.5, assets on Viewers that have those instead.
-func madeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentArtifact, error) {
+func madeAndUsed(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
 	artifacts, err := t.Client.RunArtifacts(ctx, t.runID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case ok && e.Kind == restclient.KindUnsupported:
@@ -29,7 +29,7 @@ func madeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentArtifac
 	if err != nil {
 		return nil, err
 	}
-	var out []*runicornv1.ExperimentArtifact
+	var out []*runicornapiv1.ExperimentArtifact
 	for i := range artifacts.Created {
 		out = append(out, runArtifactOf(created, &artifacts.Created[i], list))
 	}
@@ -40,8 +40,8 @@ func madeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentArtifac
 }
 
 // runArtifactOf converts a version that a run made or used.
-func runArtifactOf(relation runicornv1.ArtifactRelation, a *restclient.RunArtifact, list []restclient.Artifact) *runicornv1.ExperimentArtifact {
-	out := &runicornv1.ExperimentArtifact{
+func runArtifactOf(relation runicornapiv1.ArtifactRelation, a *restclient.RunArtifact, list []restclient.Artifact) *runicornapiv1.ExperimentArtifact {
+	out := &runicornapiv1.ExperimentArtifact{
 		Relation: relation, Name: validText(a.Name.Value), Type: validText(a.Type.Value),
 		Version: int32Of(a.Version), SizeBytes: int64Of(a.Size), CreateTime: timeOf(a.CreatedTime.Time),
 		Description: validText(a.Description.Value), LifecycleStage: stageOf(a.Stage),
@@ -56,15 +56,15 @@ func runArtifactOf(relation runicornv1.ArtifactRelation, a *restclient.RunArtifa
 
 // assetsMadeAndUsed lists the assets of a run that were made or used by it.
 // Code and config are neither.
-func assetsMadeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentArtifact, error) {
+func assetsMadeAndUsed(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
 	assets, err := t.Client.Assets(ctx, t.runID)
 	if err != nil {
 		return nil, err
 	}
-	var made, taken []*runicornv1.ExperimentArtifact
+	var made, taken []*runicornapiv1.ExperimentArtifact
 	for i := range assets.Assets {
 		a := &assets.Assets[i]
-		out := &runicornv1.ExperimentArtifact{
+		out := &runicornapiv1.ExperimentArtifact{
 			Name: validText(a.Name.Value), Type: string(a.Kind), SizeBytes: int64Of(a.Size),
 			CreateTime: timeOf(a.StoredTime.Time), Description: validText(a.Description.Value), AssetId: assetIDOf(assetKind, t.runID, a.ID),
 		}
@@ -81,11 +81,11 @@ func assetsMadeAndUsed(ctx context.Context, t target) ([]*runicornv1.ExperimentA
 }
 
 // related keeps what has a relation; UNSPECIFIED keeps all.
-func related(all []*runicornv1.ExperimentArtifact, relation runicornv1.ArtifactRelation) []*runicornv1.ExperimentArtifact {
-	if relation == runicornv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED {
+func related(all []*runicornapiv1.ExperimentArtifact, relation runicornapiv1.ArtifactRelation) []*runicornapiv1.ExperimentArtifact {
+	if relation == runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED {
 		return all
 	}
-	var out []*runicornv1.ExperimentArtifact
+	var out []*runicornapiv1.ExperimentArtifact
 	for _, a := range all {
 		if a.GetRelation() == relation {
 			out = append(out, a)

@@ -12,7 +12,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -250,16 +251,14 @@ func allLack(err error) error {
 }
 
 // placedArtifacts orders artifacts by name.
-func placedArtifacts(lists *gathered[[]restclient.Artifact]) []placed[*runicornv1.Artifact] {
-	var out []placed[*runicornv1.Artifact]
+func placedArtifacts(lists *gathered[[]restclient.Artifact]) []placed[*runicornapiv1.Artifact] {
+	var out []placed[*runicornapiv1.Artifact]
 	for _, a := range lists.answers {
 		for i := range a.value {
 			item := &a.value[i]
-			out = append(out, placed[*runicornv1.Artifact]{
-				position: position{
-					key: textKey(item.Name.Value), viewer: a.viewer.Name, id: clip(item.Type.Value + "/" + item.Name.Value),
-				},
-				item: artifactOf(a.viewer.Name, item),
+			out = append(out, placed[*runicornapiv1.Artifact]{
+				position: keyedBy(filter.OptionalText(item.Name.Value), a.viewer.Name, item.Type.Value+"/"+item.Name.Value),
+				item:     artifactOf(a.viewer.Name, item),
 			})
 		}
 	}

@@ -9,26 +9,26 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // versions lists the versions of the artifact, the newest first.
-func (a artifact) versions(ctx context.Context) ([]*runicornv1.ArtifactVersion, error) {
+func (a artifact) versions(ctx context.Context) ([]*runicornapiv1.ArtifactVersion, error) {
 	all, _, err := a.Client.ArtifactVersions(ctx, a.Artifact.Name.Value, a.Type.Value)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]*runicornv1.ArtifactVersion, 0, len(all))
+	out := make([]*runicornapiv1.ArtifactVersion, 0, len(all))
 	for i := range all {
 		out = append(out, versionOf(a, &all[i]))
 	}
-	slices.SortStableFunc(out, func(a, b *runicornv1.ArtifactVersion) int { return int(b.GetVersion()) - int(a.GetVersion()) })
+	slices.SortStableFunc(out, func(a, b *runicornapiv1.ArtifactVersion) int { return int(b.GetVersion()) - int(a.GetVersion()) })
 	return out, nil
 }
 
 // detail reads the version.
-func (v artifactVersion) detail(ctx context.Context) (*runicornv1.ArtifactVersion, error) {
+func (v artifactVersion) detail(ctx context.Context) (*runicornapiv1.ArtifactVersion, error) {
 	version, err := v.Client.ArtifactVersion(ctx, v.ref())
 	switch {
 	case isPromoted(err):
@@ -41,7 +41,7 @@ func (v artifactVersion) detail(ctx context.Context) (*runicornv1.ArtifactVersio
 
 // files lists what the version is made of. Nothing else than the one route
 // says it, so those of a promoted version cannot be had.
-func (v artifactVersion) files(ctx context.Context) (*runicornv1.ListArtifactFilesResponse, error) {
+func (v artifactVersion) files(ctx context.Context) (*runicornapiv1.ListArtifactFilesResponse, error) {
 	files, err := v.Client.ArtifactFiles(ctx, v.ref())
 	switch {
 	case isPromoted(err):
@@ -64,7 +64,7 @@ func isPromoted(err error) bool {
 // unreadable says what cannot be had of a promoted version, and why.
 func unreadable(v artifactVersion, cause error) error {
 	return &failure{
-		code: codes.FailedPrecondition, reason: runicornv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		code: codes.FailedPrecondition, reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
 		message: "viewer " + v.Viewer.Name + ": " + v.id() +
 			" was promoted, and this release cannot read the files and details of a promoted version any more (a defect of the release)",
 		metadata: map[string]string{"viewer": v.Viewer.Name, "artifact_id": v.id()}, cause: cause,
@@ -74,12 +74,12 @@ func unreadable(v artifactVersion, cause error) error {
 // promoted puts a promoted version together from what can still be read: the
 // list of versions, and the artifacts of the run that made it, which also say
 // its stage. The rest is named as missing.
-func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornv1.ArtifactVersion, error) {
+func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornapiv1.ArtifactVersion, error) {
 	all, err := v.versions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(all, func(other *runicornv1.ArtifactVersion) bool { return int64(other.GetVersion()) == v.number })
+	i := slices.IndexFunc(all, func(other *runicornapiv1.ArtifactVersion) bool { return int64(other.GetVersion()) == v.number })
 	if i < 0 {
 		return nil, noArtifact(v.Viewer, v.id(), "")
 	}
@@ -96,7 +96,7 @@ func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornv1
 	}
 	st := statusOf(ctx, unreadable(v, cause)).Proto()
 	for _, field := range lost {
-		out.Missing = append(out.Missing, &runicornv1.MissingPart{Field: field, Status: proto.CloneOf(st)})
+		out.Missing = append(out.Missing, &runicornapiv1.MissingPart{Field: field, Error: proto.CloneOf(st)})
 	}
 	return out, nil
 }

@@ -2,20 +2,21 @@ package service
 
 import (
 	"context"
+	"fmt"
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // artifactService serves ArtifactService.
 type artifactService struct {
-	runicornv1.UnimplementedArtifactServiceServer
+	runicornapiv1.UnimplementedArtifactServiceServer
 	Deps
 }
 
 // ListArtifacts pages the artifacts of the Viewers.
-func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornv1.ListArtifactsRequest) (*runicornv1.ListArtifactsResponse, error) {
+func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornapiv1.ListArtifactsRequest) (*runicornapiv1.ListArtifactsResponse, error) {
 	paging, err := newPager(req)
 	if err != nil {
 		return nil, err
@@ -26,14 +27,14 @@ func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornv1.Lis
 	}
 	artifacts := placedArtifacts(listed)
 	page, next := cut(paging, artifacts, false)
-	return &runicornv1.ListArtifactsResponse{
+	return &runicornapiv1.ListArtifactsResponse{
 		Artifacts: page, NextPageToken: next, Unreachable: listed.unreachable,
 		TotalSize: totalSize(len(artifacts), listed.unreachable),
 	}, nil
 }
 
 // GetArtifact reads one version.
-func (s *artifactService) GetArtifact(ctx context.Context, req *runicornv1.GetArtifactRequest) (*runicornv1.GetArtifactResponse, error) {
+func (s *artifactService) GetArtifact(ctx context.Context, req *runicornapiv1.GetArtifactRequest) (*runicornapiv1.GetArtifactResponse, error) {
 	v, err := s.resolve(ctx, req)
 	if err != nil {
 		return nil, err
@@ -42,11 +43,11 @@ func (s *artifactService) GetArtifact(ctx context.Context, req *runicornv1.GetAr
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetArtifactResponse{ArtifactVersion: version}, nil
+	return &runicornapiv1.GetArtifactResponse{ArtifactVersion: version}, nil
 }
 
 // ListArtifactVersions lists the versions of an artifact.
-func (s *artifactService) ListArtifactVersions(ctx context.Context, req *runicornv1.ListArtifactVersionsRequest) (*runicornv1.ListArtifactVersionsResponse, error) {
+func (s *artifactService) ListArtifactVersions(ctx context.Context, req *runicornapiv1.ListArtifactVersionsRequest) (*runicornapiv1.ListArtifactVersionsResponse, error) {
 	a, err := s.findArtifact(ctx, req.GetViewer(), req.GetName(), req.GetType())
 	if err != nil {
 		return nil, err
@@ -55,11 +56,15 @@ func (s *artifactService) ListArtifactVersions(ctx context.Context, req *runicor
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(&runicornv1.ListArtifactVersionsResponse{ArtifactVersions: versions})
+	page, next, err := pageInOrder(req, versions, (*runicornapiv1.ArtifactVersion).GetArtifactId)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListArtifactVersionsResponse{ArtifactVersions: page, NextPageToken: next}, nil
 }
 
 // ListArtifactFiles lists the files of a version.
-func (s *artifactService) ListArtifactFiles(ctx context.Context, req *runicornv1.ListArtifactFilesRequest) (*runicornv1.ListArtifactFilesResponse, error) {
+func (s *artifactService) ListArtifactFiles(ctx context.Context, req *runicornapiv1.ListArtifactFilesRequest) (*runicornapiv1.ListArtifactFilesResponse, error) {
 	v, err := s.resolve(ctx, req)
 	if err != nil {
 		return nil, err
@@ -68,11 +73,15 @@ func (s *artifactService) ListArtifactFiles(ctx context.Context, req *runicornv1
 	if err != nil {
 		return nil, err
 	}
+	files.Files, files.NextPageToken, err = pageInOrder(req, files.GetFiles(), (*runicornapiv1.ArtifactFile).GetPath)
+	if err != nil {
+		return nil, err
+	}
 	return checkSize(files)
 }
 
 // GetArtifactLineage reads who made and used a version.
-func (s *artifactService) GetArtifactLineage(ctx context.Context, req *runicornv1.GetArtifactLineageRequest) (*runicornv1.GetArtifactLineageResponse, error) {
+func (s *artifactService) GetArtifactLineage(ctx context.Context, req *runicornapiv1.GetArtifactLineageRequest) (*runicornapiv1.GetArtifactLineageResponse, error) {
 	v, err := s.resolve(ctx, req)
 	if err != nil {
 		return nil, err
@@ -85,7 +94,7 @@ func (s *artifactService) GetArtifactLineage(ctx context.Context, req *runicornv
 }
 
 // ListExperimentArtifacts lists what an experiment made and used.
-func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runicornv1.ListExperimentArtifactsRequest) (*runicornv1.ListExperimentArtifactsResponse, error) {
+func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runicornapiv1.ListExperimentArtifactsRequest) (*runicornapiv1.ListExperimentArtifactsResponse, error) {
 	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
@@ -94,11 +103,17 @@ func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runi
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(&runicornv1.ListExperimentArtifactsResponse{Artifacts: related(all, req.GetRelation())})
+	page, next, err := pageInOrder(req, related(all, req.GetRelation()), func(a *runicornapiv1.ExperimentArtifact) string {
+		return fmt.Sprint(a.GetRelation(), a.GetType(), "/", a.GetName(), ":", a.GetVersion(), a.GetAssetId())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListExperimentArtifactsResponse{Artifacts: page, NextPageToken: next}, nil
 }
 
 // GetArtifactStats counts the artifacts of a Viewer.
-func (s *artifactService) GetArtifactStats(ctx context.Context, req *runicornv1.GetArtifactStatsRequest) (*runicornv1.GetArtifactStatsResponse, error) {
+func (s *artifactService) GetArtifactStats(ctx context.Context, req *runicornapiv1.GetArtifactStatsRequest) (*runicornapiv1.GetArtifactStatsResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -111,7 +126,7 @@ func (s *artifactService) GetArtifactStats(ctx context.Context, req *runicornv1.
 }
 
 // PromoteArtifact moves a version to another stage.
-func (s *artifactService) PromoteArtifact(ctx context.Context, req *runicornv1.PromoteArtifactRequest) (*runicornv1.PromoteArtifactResponse, error) {
+func (s *artifactService) PromoteArtifact(ctx context.Context, req *runicornapiv1.PromoteArtifactRequest) (*runicornapiv1.PromoteArtifactResponse, error) {
 	v, err := s.exactly(ctx, req)
 	if err != nil {
 		return nil, err
@@ -120,13 +135,13 @@ func (s *artifactService) PromoteArtifact(ctx context.Context, req *runicornv1.P
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.PromoteArtifactResponse{
+	return &runicornapiv1.PromoteArtifactResponse{
 		ArtifactId: v.id(), FromStage: stageOf(moved.FromStage), ToStage: stageOf(moved.ToStage),
 	}, nil
 }
 
 // DeleteArtifact marks a version as deleted, or removes it.
-func (s *artifactService) DeleteArtifact(ctx context.Context, req *runicornv1.DeleteArtifactRequest) (*runicornv1.DeleteArtifactResponse, error) {
+func (s *artifactService) DeleteArtifact(ctx context.Context, req *runicornapiv1.DeleteArtifactRequest) (*runicornapiv1.DeleteArtifactResponse, error) {
 	v, err := s.exactly(ctx, req)
 	if err != nil {
 		return nil, err
@@ -139,11 +154,11 @@ func (s *artifactService) DeleteArtifact(ctx context.Context, req *runicornv1.De
 	if err := v.Client.DeleteVersion(ctx, v.VersionRef, req.GetPermanent()); err != nil {
 		return nil, err
 	}
-	return &runicornv1.DeleteArtifactResponse{ArtifactId: v.id(), StillReadable: !req.GetPermanent()}, nil
+	return &runicornapiv1.DeleteArtifactResponse{ArtifactId: v.id(), StillReadable: !req.GetPermanent()}, nil
 }
 
 // ListAssets lists what an experiment keeps, its own files included.
-func (s *artifactService) ListAssets(ctx context.Context, req *runicornv1.ListAssetsRequest) (*runicornv1.ListAssetsResponse, error) {
+func (s *artifactService) ListAssets(ctx context.Context, req *runicornapiv1.ListAssetsRequest) (*runicornapiv1.ListAssetsResponse, error) {
 	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
@@ -152,11 +167,15 @@ func (s *artifactService) ListAssets(ctx context.Context, req *runicornv1.ListAs
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(&runicornv1.ListAssetsResponse{Assets: assets})
+	page, next, err := pageInOrder(req, assets, (*runicornapiv1.Asset).GetAssetId)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListAssetsResponse{Assets: page, NextPageToken: next}, nil
 }
 
 // ListImages pages the images of an experiment.
-func (s *artifactService) ListImages(ctx context.Context, req *runicornv1.ListImagesRequest) (*runicornv1.ListImagesResponse, error) {
+func (s *artifactService) ListImages(ctx context.Context, req *runicornapiv1.ListImagesRequest) (*runicornapiv1.ListImagesResponse, error) {
 	paging, err := newPager(req)
 	if err != nil {
 		return nil, err
@@ -170,11 +189,11 @@ func (s *artifactService) ListImages(ctx context.Context, req *runicornv1.ListIm
 		return nil, err
 	}
 	page, next := cut(paging, images, false)
-	return checkSize(&runicornv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
+	return checkSize(&runicornapiv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
 }
 
 // DownloadAsset sends the content of an asset, an image or a file of the run.
-func (s *artifactService) DownloadAsset(req *runicornv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]) error {
+func (s *artifactService) DownloadAsset(req *runicornapiv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) error {
 	t, err := s.target(stream.Context(), req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return err

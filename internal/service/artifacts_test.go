@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -32,15 +32,15 @@ func TestGetArtifact_ByEveryForm(t *testing.T) {
 	two := int32(2)
 	for _, tt := range []struct {
 		name string
-		req  *runicornv1.GetArtifactRequest
+		req  *runicornapiv1.GetArtifactRequest
 		want string
 	}{
-		{"name is the latest", &runicornv1.GetArtifactRequest{Name: "resnet-model"}, "resnet-model:v3"},
-		{"name:vN", &runicornv1.GetArtifactRequest{Name: "resnet-model:v1"}, "resnet-model:v1"},
-		{"name:N", &runicornv1.GetArtifactRequest{Name: "resnet-model:2"}, "resnet-model:v2"},
-		{"name:alias", &runicornv1.GetArtifactRequest{Name: "resnet-model:latest"}, "resnet-model:v3"},
-		{"a version", &runicornv1.GetArtifactRequest{Name: "resnet-model", Version: &two}, "resnet-model:v2"},
-		{"an alias", &runicornv1.GetArtifactRequest{Name: "resnet-model", Alias: "latest", Type: "model"}, "resnet-model:v3"},
+		{"name is the latest", &runicornapiv1.GetArtifactRequest{Name: "resnet-model"}, "resnet-model:v3"},
+		{"name:vN", &runicornapiv1.GetArtifactRequest{Name: "resnet-model:v1"}, "resnet-model:v1"},
+		{"name:N", &runicornapiv1.GetArtifactRequest{Name: "resnet-model:2"}, "resnet-model:v2"},
+		{"name:alias", &runicornapiv1.GetArtifactRequest{Name: "resnet-model:latest"}, "resnet-model:v3"},
+		{"a version", &runicornapiv1.GetArtifactRequest{Name: "resnet-model", Version: &two}, "resnet-model:v2"},
+		{"an alias", &runicornapiv1.GetArtifactRequest{Name: "resnet-model", Alias: "latest", Type: "model"}, "resnet-model:v3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			resp, err := h.artifacts.GetArtifact(t.Context(), tt.req)
@@ -61,7 +61,7 @@ func TestGetArtifact_ByEveryForm(t *testing.T) {
 
 func TestGetArtifact_WhatThereIsNot(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	for _, req := range []*runicornv1.GetArtifactRequest{
+	for _, req := range []*runicornapiv1.GetArtifactRequest{
 		{Name: "nothing"},
 		{Name: "nothing:v1"},
 		{Name: "resnet-model:v99"},
@@ -71,7 +71,7 @@ func TestGetArtifact_WhatThereIsNot(t *testing.T) {
 	} {
 		_, err := h.artifacts.GetArtifact(t.Context(), req)
 		wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
-		_, err = h.artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{
+		_, err = h.artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{
 			Name: req.GetName(), Alias: req.GetAlias(), Type: req.GetType(),
 		})
 		wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
@@ -83,20 +83,20 @@ func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
 	asked := h.upstreams[0].counted("/")
 	one := int32(1)
 	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2fb", "/etc", "a/b", ":v1", "m\x00"} {
-		_, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: name})
+		_, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: name})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: name, Version: &one})
+		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: name, Version: &one})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	zero := int32(0)
-	_, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "m", Version: &zero})
+	_, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "m", Version: &zero})
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-	_, err = h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "m:v1", Version: &one})
+	_, err = h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "m:v1", Version: &one})
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	for _, name := range []string{"m", "m:latest"} {
-		_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: name, ToStage: stages["staging"]})
+		_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: name, ToStage: stages["staging"]})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: name})
+		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: name})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	if n := asked.Load(); n != 0 {
@@ -107,14 +107,14 @@ func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
 func TestListArtifacts_PagesOverViewers(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen05, demoviewer.Gen06)
 	var got []string
-	req := &runicornv1.ListArtifactsRequest{Viewer: "-", PageSize: 1}
+	req := &runicornapiv1.ListArtifactsRequest{Viewer: "-", PageSize: 1}
 	for {
 		page, err := h.artifacts.ListArtifacts(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// A Viewer without artifacts is named, so nobody takes the count for all.
-		if page.TotalSize != nil || len(page.GetUnreachable()) != 1 || codes.Code(page.GetUnreachable()[0].GetStatus().GetCode()) != codes.Unimplemented { //nolint:gosec // a code
+		if page.TotalSize != nil || len(page.GetUnreachable()) != 1 || codes.Code(page.GetUnreachable()[0].GetError().GetCode()) != codes.Unimplemented { //nolint:gosec // a code
 			t.Fatalf("total %v, unreachable %v", page.TotalSize, page.GetUnreachable())
 		}
 		for _, a := range page.GetArtifacts() {
@@ -128,11 +128,11 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	page, err := h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Type: "dataset"})
+	page, err := h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Type: "dataset"})
 	if err != nil || len(page.GetArtifacts()) != 1 || page.GetTotalSize() != 1 {
 		t.Errorf("of a type: %v, %v", page, err)
 	}
-	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "v060"})
+	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "v060"})
 	if info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); info.GetMetadata()["instead"] == "" {
 		t.Errorf("metadata %v", info.GetMetadata())
 	}
@@ -140,11 +140,11 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 
 func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
-	_, err := h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "-"})
+	_, err := h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
 	wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 	h = newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
 	h.upstreams[1].down()
-	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornv1.ListArtifactsRequest{Viewer: "-"})
+	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
 	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 }
 
@@ -152,15 +152,15 @@ func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
 // of a version that it has promoted itself.
 func TestPromotedVersion(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	moved, err := h.artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: "resnet-model:v2", ToStage: stages["staging"], Notes: "good"})
+	moved, err := h.artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: "resnet-model:v2", ToStage: stages["staging"], Notes: "good"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &runicornv1.PromoteArtifactResponse{ArtifactId: "resnet-model:v2", FromStage: stages["experimental"], ToStage: stages["staging"]}
+	want := &runicornapiv1.PromoteArtifactResponse{ArtifactId: "resnet-model:v2", FromStage: stages["experimental"], ToStage: stages["staging"]}
 	if diff := cmp.Diff(want, moved, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
-	resp, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "resnet-model:v2"})
+	resp, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "resnet-model:v2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,35 +175,35 @@ func TestPromotedVersion(t *testing.T) {
 	if got := strings.Join(lost, " "); got != "update_time created_by_user reference_count metadata tags manifest_digest" {
 		t.Errorf("missing %s", got)
 	}
-	_, err = h.artifacts.ListArtifactFiles(t.Context(), &runicornv1.ListArtifactFilesRequest{Name: "resnet-model:v2"})
+	_, err = h.artifacts.ListArtifactFiles(t.Context(), &runicornapiv1.ListArtifactFilesRequest{Name: "resnet-model:v2"})
 	wantError(t, err, codes.FailedPrecondition, "STATE_CONFLICT")
-	if _, err := h.artifacts.ListArtifactFiles(t.Context(), &runicornv1.ListArtifactFilesRequest{Name: "resnet-model:v1"}); err != nil {
+	if _, err := h.artifacts.ListArtifactFiles(t.Context(), &runicornapiv1.ListArtifactFilesRequest{Name: "resnet-model:v1"}); err != nil {
 		t.Errorf("files of another version: %v", err)
 	}
-	_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornv1.PromoteArtifactRequest{Name: "resnet-model:1", ToStage: stages["production"]})
+	_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: "resnet-model:1", ToStage: stages["production"]})
 	wantError(t, err, codes.InvalidArgument, "VIEWER_REFUSED_REQUEST")
 }
 
 func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
 	for range 2 { // the mark changes nothing, so that it can be set again
-		resp, err := h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "resnet-model:v2"})
+		resp, err := h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "resnet-model:v2"})
 		if err != nil || !resp.GetStillReadable() {
 			t.Fatalf("marked: %v, %v", resp, err)
 		}
 	}
-	if _, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "resnet-model:v2"}); err != nil {
+	if _, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "resnet-model:v2"}); err != nil {
 		t.Errorf("a marked version: %v", err)
 	}
-	resp, err := h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
+	resp, err := h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
 	if err != nil || resp.GetStillReadable() || resp.GetArtifactId() != "resnet-model:v2" {
 		t.Fatalf("removed: %v, %v", resp, err)
 	}
-	_, err = h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "resnet-model:v2"})
+	_, err = h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "resnet-model:v2"})
 	wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
-	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
+	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
 	wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
-	versions, err := h.artifacts.ListArtifactVersions(t.Context(), &runicornv1.ListArtifactVersionsRequest{Name: "resnet-model"})
+	versions, err := h.artifacts.ListArtifactVersions(t.Context(), &runicornapiv1.ListArtifactVersionsRequest{Name: "resnet-model"})
 	if err != nil || len(versions.GetArtifactVersions()) != 2 || versions.GetArtifactVersions()[0].GetVersion() != 3 {
 		t.Errorf("left: %v, %v", versions, err)
 	}
@@ -219,15 +219,15 @@ func TestArtifacts_OfOneNameAndSeveralTypes(t *testing.T) {
 		_, _ = fmt.Fprint(w, `[{"name":"x","type":"model","latest_version":1},{"name":"x","type":"dataset","latest_version":2}]`)
 		return true
 	})
-	_, err := h.artifacts.GetArtifact(t.Context(), &runicornv1.GetArtifactRequest{Name: "x"})
+	_, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "x"})
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornv1.DeleteArtifactRequest{Name: "x:1", Permanent: true})
+	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "x:1", Permanent: true})
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 func TestArtifactLineageAndStats(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	graph, err := h.artifacts.GetArtifactLineage(t.Context(), &runicornv1.GetArtifactLineageRequest{Name: "resnet-model:3"})
+	graph, err := h.artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{Name: "resnet-model:3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,10 +235,10 @@ func TestArtifactLineageAndStats(t *testing.T) {
 		t.Fatalf("graph %v", graph)
 	}
 	maker, edge := graph.GetNodes()[1], graph.GetEdges()[0]
-	if maker.GetRunId() == "" || edge.GetSource() != maker.GetNodeId() || edge.GetTarget() != "resnet-model:v3" || edge.GetType() != "produces" {
+	if maker.GetRunId() == "" || edge.GetSource() != maker.GetNodeId() || edge.GetTarget() != "resnet-model:v3" || edge.GetType() != runicornapiv1.LineageEdgeType_LINEAGE_EDGE_TYPE_PRODUCES {
 		t.Errorf("maker %v, edge %v", maker, edge)
 	}
-	stats, err := h.artifacts.GetArtifactStats(t.Context(), &runicornv1.GetArtifactStatsRequest{})
+	stats, err := h.artifacts.GetArtifactStats(t.Context(), &runicornapiv1.GetArtifactStatsRequest{})
 	if err != nil || stats.GetVersionCount() != 4 || len(stats.GetTypes()) != 2 || stats.GetTypes()[1].GetType() != "model" {
 		t.Errorf("stats %v, %v", stats, err)
 	}

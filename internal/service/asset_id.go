@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -94,10 +94,10 @@ var runFiles = []runFile{
 }
 
 // assetTypes are the contract's words for the kinds of assets.
-var assetTypes = map[restclient.AssetKind]runicornv1.AssetType{
-	restclient.AssetCode:       runicornv1.AssetType_ASSET_TYPE_CODE,
-	restclient.AssetConfig:     runicornv1.AssetType_ASSET_TYPE_CONFIG,
-	restclient.AssetDataset:    runicornv1.AssetType_ASSET_TYPE_DATASET,
-	restclient.AssetPretrained: runicornv1.AssetType_ASSET_TYPE_PRETRAINED,
-	restclient.AssetOutput:     runicornv1.AssetType_ASSET_TYPE_OUTPUT,
+var assetTypes = map[restclient.AssetKind]runicornapiv1.AssetType{
+	restclient.AssetCode:       runicornapiv1.AssetType_ASSET_TYPE_CODE,
+	restclient.AssetConfig:     runicornapiv1.AssetType_ASSET_TYPE_CONFIG,
+	restclient.AssetDataset:    runicornapiv1.AssetType_ASSET_TYPE_DATASET,
+	restclient.AssetPretrained: runicornapiv1.AssetType_ASSET_TYPE_PRETRAINED,
+	restclient.AssetOutput:     runicornapiv1.AssetType_ASSET_TYPE_OUTPUT,
 }

@@ -8,28 +8,28 @@ import (
 	"io"
 	"path"
 	"strings"
-	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // listImages lists the images of a run in the order of logging. All of it is
 // in the event file, captions and times too, which the image list of 0.7.2
 // leaves out; that list says only which files are still there.
-func listImages(ctx context.Context, t target, key string) ([]placed[*runicornv1.Image], error) {
+func listImages(ctx context.Context, t target, key string) ([]placed[*runicornapiv1.Image], error) {
 	kept, err := keptImages(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	var out []placed[*runicornv1.Image]
+	var out []placed[*runicornapiv1.Image]
 	err = readMedia(ctx, t, func(m *eventlog.Media) error {
 		file, err := restclient.MediaFile(m.Path)
 		isServed := err == nil && (kept == nil || kept[file]) // a path that leaves the run's folder is no image of it
 		if isServed && (key == "" || validText(m.Key) == key) {
-			at := position{key: numberKey(float64(m.Position))}
-			out = append(out, placed[*runicornv1.Image]{position: at, item: imageOf(t.runID, m)})
+			at := keyedBy(filter.IntValue(m.Position), "", "")
+			out = append(out, placed[*runicornapiv1.Image]{position: at, item: imageOf(t.runID, m)})
 		}
 		return nil
 	})
@@ -55,16 +55,16 @@ func keptImages(ctx context.Context, t target) (map[restclient.RunFile]bool, err
 }
 
 // imageOf converts an image event.
-func imageOf(runID string, m *eventlog.Media) *runicornv1.Image {
-	out := &runicornv1.Image{
+func imageOf(runID string, m *eventlog.Media) *runicornapiv1.Image {
+	out := &runicornapiv1.Image{
 		AssetId: imageID(runID, m.Position, m.Path), Key: validText(m.Key),
 		Caption: validText(m.Caption), FileName: validText(path.Base(m.Path)),
 	}
 	if m.HasStep {
 		out.Step = &m.Step
 	}
-	if m.HasTime && m.Time > 0 && m.Time <= maxSeconds {
-		out.LogTime = timeOf(time.UnixMicro(int64(m.Time * 1e6)))
+	if m.HasTime && m.Time > 0 {
+		out.LogTime = unixTime(m.Time)
 	}
 	return out
 }

@@ -7,14 +7,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-const anyAsset = runicornv1.AssetType_ASSET_TYPE_UNSPECIFIED
+const anyAsset = runicornapiv1.AssetType_ASSET_TYPE_UNSPECIFIED
 
 // listAssets lists what a run keeps, then its own files.
-func listAssets(ctx context.Context, t target, only runicornv1.AssetType) ([]*runicornv1.Asset, error) {
+func listAssets(ctx context.Context, t target, only runicornapiv1.AssetType) ([]*runicornapiv1.Asset, error) {
 	assets, err := t.Client.Assets(ctx, t.runID)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func listAssets(ctx context.Context, t target, only runicornv1.AssetType) ([]*ru
 		refs, err = readRefs(ctx, t)
 		return err
 	})
-	files := make([]*runicornv1.Asset, len(runFiles))
+	files := make([]*runicornapiv1.Asset, len(runFiles))
 	for i, f := range runFiles {
 		reads.Go(func() (err error) {
 			files[i], err = statRunFile(ctx, t, f)
@@ -35,19 +35,19 @@ func listAssets(ctx context.Context, t target, only runicornv1.AssetType) ([]*ru
 	if err := reads.Wait(); err != nil {
 		return nil, err
 	}
-	var out []*runicornv1.Asset
+	var out []*runicornapiv1.Asset
 	for i := range assets.Assets {
 		out = append(out, assetOf(t, &assets.Assets[i], refs))
 	}
 	out = append(out, files...)
-	return slices.DeleteFunc(out, func(a *runicornv1.Asset) bool {
+	return slices.DeleteFunc(out, func(a *runicornapiv1.Asset) bool {
 		return a == nil || only != anyAsset && a.GetType() != only
 	}), nil
 }
 
 // assetOf converts one asset.
-func assetOf(t target, a *restclient.Asset, refs assetRefs) *runicornv1.Asset {
-	out := &runicornv1.Asset{
+func assetOf(t target, a *restclient.Asset, refs assetRefs) *runicornapiv1.Asset {
+	out := &runicornapiv1.Asset{
 		AssetId: assetIDOf(assetKind, t.runID, a.ID), Type: assetTypes[a.Kind], Name: validText(a.Name.Value),
 		Context: validText(a.Context.Value), Source: validText(string(a.Source)), Description: validText(a.Description.Value),
 		Saved: a.Saved, Fingerprint: validText(a.Fingerprint), FingerprintKind: validText(a.FingerprintKind.Value),
@@ -55,9 +55,9 @@ func assetOf(t target, a *restclient.Asset, refs assetRefs) *runicornv1.Asset {
 	}
 	if a.SourceType.Known {
 		if out.Metadata == nil {
-			out.Metadata = make(map[string]*runicornv1.Value, 1)
+			out.Metadata = make(map[string]*runicornapiv1.Value, 1)
 		}
-		out.Metadata["source_type"] = &runicornv1.Value{Kind: &runicornv1.Value_Text{Text: validText(a.SourceType.Value)}}
+		out.Metadata["source_type"] = &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: validText(a.SourceType.Value)}}
 	}
 	if ref, ok := refs[refKey{string(a.Kind), a.Fingerprint}]; ok && a.Fingerprint != "" {
 		out.ReferenceCount = int32Of(ref.RefCount)
@@ -98,7 +98,7 @@ func readRefs(ctx context.Context, t target) (assetRefs, error) {
 }
 
 // statRunFile looks at a file of the run; nil if there is none.
-func statRunFile(ctx context.Context, t target, f runFile) (*runicornv1.Asset, error) {
+func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset, error) {
 	part, err := t.Client.ReadFile(ctx, t.runID, f.file, 0, 1) // the size comes with any byte
 	if err != nil {
 		return nil, err
@@ -112,8 +112,8 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornv1.Asset, e
 	case restclient.FileGone:
 		return nil, runGone(t)
 	}
-	out := &runicornv1.Asset{
-		AssetId: assetIDOf(fileKind, t.runID, f.id), Type: runicornv1.AssetType_ASSET_TYPE_RUN_FILE,
+	out := &runicornapiv1.Asset{
+		AssetId: assetIDOf(fileKind, t.runID, f.id), Type: runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE,
 		Name: string(f.file), Saved: true, FileCount: new(int32(1)),
 	}
 	if part.Size >= 0 {

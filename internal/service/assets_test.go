@@ -7,16 +7,14 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 // sampleRun finds the sample run that has most: images, assets, artifacts.
 func sampleRun(t *testing.T, h *harness, viewer string) string {
 	t.Helper()
-	list, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{
-		Viewer: viewer, PathPrefix: "vision/resnet", OrderBy: "create_time",
-	})
+	list, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: viewer, OrderBy: "create_time", Filter: `path:"vision/resnet"`})
 	if err != nil || len(list.GetExperiments()) == 0 {
 		t.Fatalf("find the sample run: %v, %v", list, err)
 	}
@@ -27,7 +25,7 @@ func TestListAssets_OfEveryKind(t *testing.T) {
 	h := newHarness(t)
 	for _, viewer := range []string{"v060", "v072"} {
 		t.Run(viewer, func(t *testing.T) {
-			req := &runicornv1.ListAssetsRequest{Viewer: viewer, RunId: sampleRun(t, h, viewer)}
+			req := &runicornapiv1.ListAssetsRequest{Viewer: viewer, RunId: sampleRun(t, h, viewer)}
 			resp, err := h.artifacts.ListAssets(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
@@ -48,15 +46,15 @@ func TestListAssets_OfEveryKind(t *testing.T) {
 			if strings.Contains(resp.String(), demoRoot) {
 				t.Errorf("a path of the Viewer's machine is shown: %v", resp)
 			}
-			req.Type = runicornv1.AssetType_ASSET_TYPE_PRETRAINED
+			req.Type = runicornapiv1.AssetType_ASSET_TYPE_PRETRAINED
 			if resp, err = h.artifacts.ListAssets(t.Context(), req); err != nil || len(resp.GetAssets()) != 1 {
 				t.Errorf("of a type: %v, %v", resp, err)
 			}
 		})
 	}
-	_, err := h.artifacts.ListAssets(t.Context(), &runicornv1.ListAssetsRequest{Viewer: "v053", RunId: sampleRun(t, h, "v053")})
+	_, err := h.artifacts.ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: "v053", RunId: sampleRun(t, h, "v053")})
 	wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
-	_, err = h.artifacts.ListAssets(t.Context(), &runicornv1.ListAssetsRequest{Viewer: "v072", RunId: "20200101_000000_abcdef"})
+	_, err = h.artifacts.ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: "v072", RunId: "20200101_000000_abcdef"})
 	wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 }
 
@@ -67,7 +65,7 @@ func TestListExperimentArtifacts_MadeAndUsed(t *testing.T) {
 	h := newHarness(t)
 	for _, tt := range []struct {
 		viewer   string
-		relation runicornv1.ArtifactRelation
+		relation runicornapiv1.ArtifactRelation
 		want     string
 	}{
 		{"v053", 0, "resnet-model:1 resnet-model:2 resnet-model:3"},
@@ -77,7 +75,7 @@ func TestListExperimentArtifacts_MadeAndUsed(t *testing.T) {
 		{"v072", used, "cifar-mini:0 imagenet:0 resnet50:0"},
 		{"v072", created, ""},
 	} {
-		resp, err := h.artifacts.ListExperimentArtifacts(t.Context(), &runicornv1.ListExperimentArtifactsRequest{
+		resp, err := h.artifacts.ListExperimentArtifacts(t.Context(), &runicornapiv1.ListExperimentArtifactsRequest{
 			Viewer: tt.viewer, RunId: sampleRun(t, h, tt.viewer), Relation: tt.relation,
 		})
 		if err != nil {
@@ -102,7 +100,7 @@ func TestListExperimentArtifacts_MadeAndUsed(t *testing.T) {
 func TestListImages_WithCaptionsAndPages(t *testing.T) {
 	h := newHarness(t)
 	for _, viewer := range []string{"v060", "v072"} {
-		req := &runicornv1.ListImagesRequest{Viewer: viewer, RunId: sampleRun(t, h, viewer), PageSize: 1, Key: "samples"}
+		req := &runicornapiv1.ListImagesRequest{Viewer: viewer, RunId: sampleRun(t, h, viewer), PageSize: 1, Key: "samples"}
 		var steps []int64
 		for {
 			page, err := h.artifacts.ListImages(t.Context(), req)
@@ -130,7 +128,7 @@ func TestListImages_WithCaptionsAndPages(t *testing.T) {
 			t.Errorf("%s: of an unknown key: %v, %v", viewer, page, err)
 		}
 	}
-	_, err := h.artifacts.ListImages(t.Context(), &runicornv1.ListImagesRequest{Viewer: "v053", RunId: sampleRun(t, h, "v053")})
+	_, err := h.artifacts.ListImages(t.Context(), &runicornapiv1.ListImagesRequest{Viewer: "v053", RunId: sampleRun(t, h, "v053")})
 	info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 	if !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("instead: %q", info.GetMetadata()["instead"])
@@ -146,7 +144,7 @@ garbage
 {"type":"image","data":{"path":"media/x/ü.png","step":null,"caption":7}}
 {"ts":1,"type":"metrics","data":{"loss":1,"global_step":1}}
 {"ts":2,"type":"image","data":{"path":"media/last.png","caption":"no newline"}}`)
-	resp, err := h.artifacts.ListImages(t.Context(), &runicornv1.ListImagesRequest{RunId: run})
+	resp, err := h.artifacts.ListImages(t.Context(), &runicornapiv1.ListImagesRequest{RunId: run})
 	if err != nil {
 		t.Fatal(err)
 	}

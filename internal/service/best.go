@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -24,14 +24,14 @@ type judge struct {
 	points    []*judged // by experiment, nil without a finite value; each is written by one reader
 }
 
-func newJudge(req *runicornv1.FindBestExperimentRequest, runs int) *judge {
+func newJudge(req *runicornapiv1.FindBestExperimentRequest, runs int) *judge {
 	j := &judge{
 		selection: eventlog.Selection{Names: []string{req.GetMetricName()}},
-		byLast:    req.GetJudgedPoint() == runicornv1.JudgedPoint_JUDGED_POINT_LAST,
+		byLast:    req.GetRanking() == runicornapiv1.Ranking_RANKING_LAST,
 		sign:      1,
 		points:    make([]*judged, runs),
 	}
-	if req.GetGoal() == runicornv1.Goal_GOAL_MINIMIZE {
+	if req.GetGoal() == runicornapiv1.Goal_GOAL_MINIMIZE {
 		j.sign = -1
 	}
 	return j
@@ -71,14 +71,14 @@ func (j *judge) point(s *eventlog.Series) *judged {
 
 // verdict finds the best experiment: among equals the one of the earliest step,
 // then the oldest.
-func (j *judge) verdict(entries []entry) *runicornv1.FindBestExperimentResponse {
+func (j *judge) verdict(entries []entry) *runicornapiv1.FindBestExperimentResponse {
 	var candidates []int
 	for i, point := range j.points {
 		if point != nil {
 			candidates = append(candidates, i)
 		}
 	}
-	resp := &runicornv1.FindBestExperimentResponse{CandidateCount: clamp32(int64(len(candidates)))}
+	resp := &runicornapiv1.FindBestExperimentResponse{CandidateCount: clamp32(int64(len(candidates)))}
 	if len(candidates) == 0 {
 		return resp
 	}
@@ -89,7 +89,7 @@ func (j *judge) verdict(entries []entry) *runicornv1.FindBestExperimentResponse 
 	point := j.points[best]
 	resp.Experiment, resp.Value, resp.Step = entries[best].experiment(), &point.value, &point.step
 	if point.time != 0 {
-		resp.Time = &point.time
+		resp.Time = unixTime(point.time)
 	}
 	return resp
 }

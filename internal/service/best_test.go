@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -27,23 +27,23 @@ func TestBest_OverAllViewers(t *testing.T) {
 	h.upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_nothin", Project: "mine", Name: "none", Events: []byte(metricsLine(1, `"loss": NaN, "other": 99`))})
 	h.upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_diverg", Project: "mine", Name: "nan", Events: append(
 		pointsAt(1000, [3]float64{1, 0.3, 1}), []byte(metricsLine(2, `"loss": Infinity`))...)})
-	mine := &runicornv1.ExperimentFilter{Project: "mine"}
+	mine := "project = mine"
 	tests := []struct {
 		name   string
-		req    *runicornv1.FindBestExperimentRequest
+		req    *runicornapiv1.FindBestExperimentRequest
 		runID  string
 		value  float64
 		step   int64
-		time   float64
+		time   int64
 		judged int32
 	}{
-		{"the greatest value of any", &runicornv1.FindBestExperimentRequest{Viewer: "-", Filter: mine}, "spike1", 0.9, 1, 1001, 5},
-		{"the least value", &runicornv1.FindBestExperimentRequest{Viewer: "-", Filter: mine, Goal: runicornv1.Goal_GOAL_MINIMIZE}, "older1", -5, 9, 1009, 5},
-		{"the greatest last value: the earliest step, as equals do", &runicornv1.FindBestExperimentRequest{
-			Viewer: "-", Filter: mine, JudgedPoint: runicornv1.JudgedPoint_JUDGED_POINT_LAST,
+		{"the greatest value of any", &runicornapiv1.FindBestExperimentRequest{Viewer: "-", Filter: mine}, "spike1", 0.9, 1, 1001, 5},
+		{"the least value", &runicornapiv1.FindBestExperimentRequest{Viewer: "-", Filter: mine, Goal: runicornapiv1.Goal_GOAL_MINIMIZE}, "older1", -5, 9, 1009, 5},
+		{"the greatest last value: the earliest step, as equals do", &runicornapiv1.FindBestExperimentRequest{
+			Viewer: "-", Filter: mine, Ranking: runicornapiv1.Ranking_RANKING_LAST,
 		}, "steady", 0.8, 3, 1003, 5},
-		{"the oldest of equals at one step", &runicornv1.FindBestExperimentRequest{Viewer: "v072", Filter: mine}, "older1", 0.8, 2, 1007, 3},
-		{"among named ones", &runicornv1.FindBestExperimentRequest{RunIds: []string{
+		{"the oldest of equals at one step", &runicornapiv1.FindBestExperimentRequest{Viewer: "v072", Filter: mine}, "older1", 0.8, 2, 1007, 3},
+		{"among named ones", &runicornapiv1.FindBestExperimentRequest{RunIds: []string{
 			"viewers/v072/experiments/20260101_000000_diverg", "viewers/v072/experiments/20260101_000000_nothin",
 		}}, "diverg", 0.3, 1, 1001, 1},
 	}
@@ -55,22 +55,22 @@ func TestBest_OverAllViewers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := resp.GetExperiment(); got.GetRunId() != "20260101_000000_"+tt.runID || got.GetProject() != "mine" ||
-				got.GetView() != runicornv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
+				got.GetView() != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
 				t.Errorf("got experiment %v", got)
 			}
-			if resp.GetValue() != tt.value || resp.GetStep() != tt.step || resp.GetTime() != tt.time || resp.GetCandidateCount() != tt.judged || !resp.GetComplete() {
+			if resp.GetValue() != tt.value || resp.GetStep() != tt.step || resp.GetTime().AsTime().Unix() != tt.time || resp.GetCandidateCount() != tt.judged || !resp.GetComplete() {
 				t.Errorf("got %v", resp)
 			}
 		})
 	}
 	t.Run("nobody has the metric", func(t *testing.T) {
-		resp, err := h.metrics.FindBestExperiment(t.Context(), &runicornv1.FindBestExperimentRequest{Filter: mine, MetricName: "none"})
+		resp, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: mine, MetricName: "none"})
 		if err != nil || resp.Experiment != nil || resp.Value != nil || resp.Step != nil || resp.GetExaminedCount() != 1 || resp.GetCandidateCount() != 0 {
 			t.Errorf("%v, %v", resp, err)
 		}
 	})
 	t.Run("all experiments of a Viewer, where nothing is said", func(t *testing.T) {
-		resp, err := h.metrics.FindBestExperiment(t.Context(), &runicornv1.FindBestExperimentRequest{Viewer: "v060", MetricName: "loss"})
+		resp, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Viewer: "v060", MetricName: "loss"})
 		if err != nil || resp.GetExaminedCount() < 2 {
 			t.Errorf("%v, %v", resp, err)
 		}
@@ -79,8 +79,8 @@ func TestBest_OverAllViewers(t *testing.T) {
 		for _, u := range h.upstreams {
 			u.down()
 		}
-		_, err := h.metrics.FindBestExperiment(t.Context(), &runicornv1.FindBestExperimentRequest{
-			Viewer: "-", Filter: &runicornv1.ExperimentFilter{Project: "other"}, MetricName: "loss",
+		_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{
+			Viewer: "-", Filter: "project = other", MetricName: "loss",
 		})
 		if err != nil { // the lists may still be fresh
 			wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // defaultStreamBytes is the budget where Deps has none.
@@ -27,7 +27,7 @@ func (b *budget) take(bytes int64) error {
 	b.used.Add(-bytes)
 	return &failure{
 		code:   codes.ResourceExhausted,
-		reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 		message: fmt.Sprintf("histories that are merged or thinned take more than the %d MiB that this server has for them; "+
 			"select fewer metrics or steps, or take the history as it was logged", b.max>>20),
 		metadata: map[string]string{"limit": "--stream-bytes"},

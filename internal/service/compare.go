@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -29,7 +29,7 @@ type curve struct {
 	seconds  []float64 // the axis when aligned on time, since the run's first point
 	values   []float64
 	total    int64
-	fidelity runicornv1.Fidelity
+	fidelity runicornapiv1.Fidelity
 }
 
 // comparison is one CompareExperiments.
@@ -41,10 +41,10 @@ type comparison struct {
 	points    atomic.Int64
 }
 
-func newComparison(req *runicornv1.CompareExperimentsRequest, runs int) *comparison {
+func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comparison {
 	c := &comparison{
 		selection: metricSelection(req),
-		byTime:    req.GetAlignment() == runicornv1.Alignment_ALIGNMENT_RELATIVE_TIME,
+		byTime:    req.GetAlignment() == runicornapiv1.Alignment_ALIGNMENT_RELATIVE_TIME,
 		maxPoints: int(req.GetDownsample().GetMaxPoints()),
 		curves:    make([][]curve, runs),
 	}
@@ -117,7 +117,7 @@ func (c *comparison) hold(points int) error {
 	switch {
 	case byGrid && held > maxHeldPoints:
 		return &failure{
-			code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			message:  "the experiments have too many points to be laid over one grid: compare fewer of them",
 			metadata: map[string]string{"limit": "points held by one comparison"},
 		}
@@ -128,7 +128,7 @@ func (c *comparison) hold(points int) error {
 }
 
 // comparisons aligns the curves, metric by metric.
-func (c *comparison) comparisons(entries []entry) []*runicornv1.MetricComparison {
+func (c *comparison) comparisons(entries []entry) []*runicornapiv1.MetricComparison {
 	type member struct {
 		run   *entry
 		curve *curve
@@ -140,10 +140,10 @@ func (c *comparison) comparisons(entries []entry) []*runicornv1.MetricComparison
 			metrics[cv.name] = append(metrics[cv.name], member{&entries[i], cv})
 		}
 	}
-	out := make([]*runicornv1.MetricComparison, 0, len(metrics))
+	out := make([]*runicornapiv1.MetricComparison, 0, len(metrics))
 	for name, members := range metrics {
 		curves := make([]*curve, 0, len(members))
-		m := &runicornv1.MetricComparison{MetricName: validText(name)}
+		m := &runicornapiv1.MetricComparison{MetricName: validText(name)}
 		for _, member := range members {
 			curves = append(curves, member.curve)
 			m.Series = append(m.Series, comparedSeries(member.run, member.curve))
@@ -151,19 +151,21 @@ func (c *comparison) comparisons(entries []entry) []*runicornv1.MetricComparison
 		c.align(m, curves)
 		out = append(out, m)
 	}
-	slices.SortFunc(out, func(a, b *runicornv1.MetricComparison) int { return cmp.Compare(a.GetMetricName(), b.GetMetricName()) })
+	slices.SortFunc(out, func(a, b *runicornapiv1.MetricComparison) int {
+		return cmp.Compare(a.GetMetricName(), b.GetMetricName())
+	})
 	return out
 }
 
-func comparedSeries(e *entry, cv *curve) *runicornv1.ComparedSeries {
-	return &runicornv1.ComparedSeries{
+func comparedSeries(e *entry, cv *curve) *runicornapiv1.ComparedSeries {
+	return &runicornapiv1.ComparedSeries{
 		Viewer: e.viewer.Name, RunId: validText(e.run.ID), ResourceName: validText(e.target().name()),
-		Values: cv.values, Fidelity: cv.fidelity, Total: cv.total,
+		Values: cv.values, Fidelity: cv.fidelity, TotalCount: cv.total,
 	}
 }
 
 // align fills in the axis, and each series' rows.
-func (c *comparison) align(m *runicornv1.MetricComparison, curves []*curve) {
+func (c *comparison) align(m *runicornapiv1.MetricComparison, curves []*curve) {
 	switch {
 	case c.byTime && c.maxPoints > 0:
 		m.Seconds = grid(curves, c.maxPoints)

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -27,13 +27,13 @@ func pointsAt(start int, points ...[3]float64) []byte {
 }
 
 // compared is a series of a comparison without what its run explains.
-func compared(u *upstream, id string, total int64, rows []uint32, values []float64) *runicornv1.ComparedSeries {
-	fidelity := runicornv1.Fidelity_FIDELITY_EVENT_LOG
+func compared(u *upstream, id string, total int64, rows []uint32, values []float64) *runicornapiv1.ComparedSeries {
+	fidelity := runicornapiv1.Fidelity_FIDELITY_EVENT_LOG
 	if u.name == "v053" {
-		fidelity = runicornv1.Fidelity_FIDELITY_MERGED_TABLE
+		fidelity = runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE
 	}
-	return &runicornv1.ComparedSeries{
-		Viewer: u.name, RunId: id, ResourceName: resourceName(u.name, id), Rows: rows, Values: values, Fidelity: fidelity, Total: total,
+	return &runicornapiv1.ComparedSeries{
+		Viewer: u.name, RunId: id, ResourceName: resourceName(u.name, id), Rows: rows, Values: values, Fidelity: fidelity, TotalCount: total,
 	}
 }
 
@@ -46,36 +46,36 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 	ids := []string{resourceName("v053", a), resourceName("v060", b)}
 	tests := []struct {
 		name string
-		req  *runicornv1.CompareExperimentsRequest
-		want *runicornv1.MetricComparison
+		req  *runicornapiv1.CompareExperimentsRequest
+		want *runicornapiv1.MetricComparison
 	}{
-		{"on steps", &runicornv1.CompareExperimentsRequest{}, &runicornv1.MetricComparison{
+		{"on steps", &runicornapiv1.CompareExperimentsRequest{}, &runicornapiv1.MetricComparison{
 			Steps: []int64{0, 5, 10, 30},
-			Series: []*runicornv1.ComparedSeries{
+			Series: []*runicornapiv1.ComparedSeries{
 				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{1, 2, 3}, []float64{9, 8, 7}),
 			},
 		}},
-		{"on some steps", &runicornv1.CompareExperimentsRequest{MinStep: new(int64(10)), MaxStep: new(int64(20))}, &runicornv1.MetricComparison{
+		{"on some steps", &runicornapiv1.CompareExperimentsRequest{MinStep: new(int64(10)), MaxStep: new(int64(20))}, &runicornapiv1.MetricComparison{
 			Steps:  []int64{10},
-			Series: []*runicornv1.ComparedSeries{compared(old, a, 1, []uint32{0}, []float64{4}), compared(middle, b, 1, []uint32{0}, []float64{8})},
+			Series: []*runicornapiv1.ComparedSeries{compared(old, a, 1, []uint32{0}, []float64{4}), compared(middle, b, 1, []uint32{0}, []float64{8})},
 		}},
-		{"on thinned steps", &runicornv1.CompareExperimentsRequest{Downsample: &runicornv1.Downsample{MaxPoints: 2}}, &runicornv1.MetricComparison{
+		{"on thinned steps", &runicornapiv1.CompareExperimentsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 2}}, &runicornapiv1.MetricComparison{
 			Steps: []int64{0, 5, 10, 30},
-			Series: []*runicornv1.ComparedSeries{
+			Series: []*runicornapiv1.ComparedSeries{
 				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{1, 3}, []float64{9, 7}),
 			},
 		}},
-		{"on time since each run's first point", &runicornv1.CompareExperimentsRequest{Alignment: runicornv1.Alignment_ALIGNMENT_RELATIVE_TIME}, &runicornv1.MetricComparison{
+		{"on time since each run's first point", &runicornapiv1.CompareExperimentsRequest{Alignment: runicornapiv1.Alignment_ALIGNMENT_RELATIVE_TIME}, &runicornapiv1.MetricComparison{
 			Seconds: []float64{0, 2, 10, 40},
-			Series: []*runicornv1.ComparedSeries{
+			Series: []*runicornapiv1.ComparedSeries{
 				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{0, 1, 3}, []float64{9, 8, 7}),
 			},
 		}},
-		{"on an even grid of time", &runicornv1.CompareExperimentsRequest{
-			Alignment: runicornv1.Alignment_ALIGNMENT_RELATIVE_TIME, Downsample: &runicornv1.Downsample{MaxPoints: 5},
-		}, &runicornv1.MetricComparison{
+		{"on an even grid of time", &runicornapiv1.CompareExperimentsRequest{
+			Alignment: runicornapiv1.Alignment_ALIGNMENT_RELATIVE_TIME, Downsample: &runicornapiv1.Downsample{MaxPoints: 5},
+		}, &runicornapiv1.MetricComparison{
 			Seconds: []float64{0, 10, 20, 30, 40},
-			Series: []*runicornv1.ComparedSeries{
+			Series: []*runicornapiv1.ComparedSeries{
 				compared(old, a, 2, []uint32{0, 1}, []float64{5, 4}), compared(middle, b, 3, []uint32{0, 1, 2, 3, 4}, []float64{9, 8, 8, 8, 7}),
 			},
 		}},
@@ -87,14 +87,14 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := &runicornv1.CompareExperimentsResponse{Comparisons: []*runicornv1.MetricComparison{tt.want}, Complete: true}
+			want := &runicornapiv1.CompareExperimentsResponse{Comparisons: []*runicornapiv1.MetricComparison{tt.want}, Complete: true}
 			if diff := cmp.Diff(want, resp, protocmp.Transform()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 	t.Run("a metric that one of them has is compared alone", func(t *testing.T) {
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
 		if err != nil || len(resp.GetComparisons()) != 2 {
 			t.Fatalf("%v, %v", resp, err)
 		}
@@ -103,7 +103,7 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 		}
 	})
 	t.Run("a run that is named twice is compared once", func(t *testing.T) {
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: []string{a, ids[0]}, MetricNames: []string{"loss"}})
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{a, ids[0]}, MetricNames: []string{"loss"}})
 		if err != nil || len(resp.GetComparisons()[0].GetSeries()) != 1 {
 			t.Errorf("%v, %v", resp, err)
 		}
@@ -111,10 +111,10 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 }
 
 // reasons are why runs were not read, by run id.
-func reasons(notRead []*runicornv1.NotReadExperiment) map[string]codes.Code {
+func reasons(notRead []*runicornapiv1.ExperimentResult) map[string]codes.Code {
 	out := map[string]codes.Code{}
 	for _, n := range notRead {
-		out[n.GetRunId()] = codes.Code(n.GetStatus().GetCode()) //nolint:gosec // a gRPC code
+		out[n.GetRunId()] = codes.Code(n.GetError().GetCode()) //nolint:gosec // a gRPC code
 	}
 	return out
 }
@@ -130,11 +130,11 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		}
 		return ids
 	}
-	mine := &runicornv1.ExperimentFilter{Project: "mine"}
+	mine := "project = mine"
 	t.Run("the newest are read, and the rest is named", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen07)
 		ids := newRuns(h.upstreams[0], 4)
-		for _, req := range []*runicornv1.CompareExperimentsRequest{{Filter: mine}, {RunIds: ids}} {
+		for _, req := range []*runicornapiv1.CompareExperimentsRequest{{Filter: mine}, {RunIds: ids}} {
 			req.MetricNames, req.MaxRuns = []string{"loss"}, 2
 			resp, err := h.metrics.CompareExperiments(t.Context(), req)
 			if err != nil {
@@ -152,7 +152,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 	t.Run("an unknown run is named", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen07)
 		ids := newRuns(h.upstreams[0], 1)
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: []string{"none", ids[0]}, MetricNames: []string{"loss"}})
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{"none", ids[0]}, MetricNames: []string{"loss"}})
 		if err != nil || resp.GetComplete() || reasons(resp.GetNotRead())["none"] != codes.NotFound || len(resp.GetComparisons()) != 1 {
 			t.Errorf("%v, %v", resp, err)
 		}
@@ -161,7 +161,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
 		newRuns(h.upstreams[0], 2)
 		h.upstreams[1].down()
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{Viewer: "-", Filter: mine, MetricNames: []string{"loss"}})
+		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Viewer: "-", Filter: mine, MetricNames: []string{"loss"}})
 		if err != nil || len(resp.GetNotRead()) != 1 || resp.GetNotRead()[0].GetViewer() != "v072" || len(resp.GetComparisons()[0].GetSeries()) != 2 {
 			t.Errorf("%v, %v", resp, err)
 		}
@@ -178,7 +178,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		resp, err := h.metrics.CompareExperiments(ctx, &runicornv1.CompareExperimentsRequest{RunIds: ids, MetricNames: []string{"loss"}})
+		resp, err := h.metrics.CompareExperiments(ctx, &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricNames: []string{"loss"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +192,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		for range 2 {
 			ids = append(ids, h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
 		}
-		_, err := h.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
+		_, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
 		wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // Gate turns away whole calls that this server does not take: those of
@@ -24,7 +24,7 @@ type Gate struct {
 // errDraining turns a call away that came after the server began to drain.
 var errDraining = &failure{
 	code:    codes.Unavailable,
-	reason:  runicornv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+	reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
 	message: "this server is shutting down; another one, or this one after its restart, will take the call",
 }
 
@@ -38,7 +38,7 @@ func (g Gate) admit(fullMethod string) error {
 		return errDraining
 	default:
 	}
-	remote := "/" + runicornv1.RemoteService_ServiceDesc.ServiceName + "/"
+	remote := "/" + runicornapiv1.RemoteService_ServiceDesc.ServiceName + "/"
 	if g.DisableRemote && strings.HasPrefix(fullMethod, remote) {
 		return disabled("RemoteService", "--enable-remote")
 	}

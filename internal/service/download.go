@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 const (
@@ -49,7 +49,7 @@ type content struct {
 }
 
 // downloadStream is where a content goes.
-type downloadStream = grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]
+type downloadStream = grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
 
 // sendTo sends header, chunks and trailer, and no trailer unless all is well.
 // A client that leaves a message unread for longer than stall loses the
@@ -66,8 +66,8 @@ func (c *content) sendTo(stream downloadStream, stall time.Duration) (err error)
 	if err := c.body.Close(); err != nil { // nobody has to wait until the client has read the end
 		return err
 	}
-	return stream.Send(&runicornv1.DownloadAssetResponse{Part: &runicornv1.DownloadAssetResponse_Trailer{
-		Trailer: &runicornv1.FileTrailer{SizeBytes: c.offset + c.sent, Sha256: hex.EncodeToString(sum.Sum(nil))},
+	return stream.Send(&runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Trailer{
+		Trailer: &runicornapiv1.FileTrailer{SizeBytes: c.offset + c.sent, Sha256: hex.EncodeToString(sum.Sum(nil))},
 	}})
 }
 
@@ -80,8 +80,8 @@ func (c *content) sendChunks(stream downloadStream, sum hash.Hash, stall time.Du
 		if n > 0 {
 			_, _ = sum.Write(chunk[:n]) // never fails, says hash.Hash
 			c.zip.add(chunk[:n])
-			part := &runicornv1.DownloadAssetResponse_Chunk{Chunk: chunk[:n]}
-			if err := c.send(stream, &runicornv1.DownloadAssetResponse{Part: part}, stall); err != nil {
+			part := &runicornapiv1.DownloadAssetResponse_Chunk{Chunk: chunk[:n]}
+			if err := c.send(stream, &runicornapiv1.DownloadAssetResponse{Part: part}, stall); err != nil {
 				return err
 			}
 			c.sent += int64(n)
@@ -96,21 +96,21 @@ func (c *content) sendChunks(stream downloadStream, sum hash.Hash, stall time.Du
 }
 
 // header is the first message.
-func (c *content) header() *runicornv1.DownloadAssetResponse {
-	h := &runicornv1.FileHeader{
+func (c *content) header() *runicornapiv1.DownloadAssetResponse {
+	h := &runicornapiv1.FileHeader{
 		FileName: safeFileName(c.name), ContentType: safeMediaType(c.mediaType),
 		Etag: c.etag, Offset: c.offset, Limitations: c.limitations,
 	}
 	if c.total >= 0 {
 		h.SizeBytes = &c.total
 	}
-	return &runicornv1.DownloadAssetResponse{Part: &runicornv1.DownloadAssetResponse_Header{Header: h}}
+	return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Header{Header: h}}
 }
 
 // send sends one message. While the client does not read, Send waits; after
 // the limit the Viewer's stream is closed under it, so that it is free for
 // others, and the call fails once the client reads on.
-func (c *content) send(stream downloadStream, message *runicornv1.DownloadAssetResponse, stall time.Duration) error {
+func (c *content) send(stream downloadStream, message *runicornapiv1.DownloadAssetResponse, stall time.Duration) error {
 	closed := make(chan error, 1)
 	timer := time.AfterFunc(stall, func() { closed <- c.body.Close() })
 	err := stream.Send(message)
@@ -131,7 +131,7 @@ func (c *content) stalled(stall time.Duration) error {
 		how = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.offset+c.sent)
 	}
 	return &failure{
-		code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 		message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", stall, how),
 		metadata: map[string]string{"limit": "download_stall", "viewer": c.Name},
 	}
@@ -141,7 +141,7 @@ func (c *content) stalled(stall time.Duration) error {
 func (c *content) complete() error {
 	if end := c.offset + c.sent; c.total >= 0 && end != c.total {
 		return &failure{
-			code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_STREAM_CUT,
+			code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_STREAM_CUT,
 			message: fmt.Sprintf("viewer %s: the content ends after %d of %d bytes", c.Name, end, c.total),
 			metadata: map[string]string{
 				"viewer": c.Name, "bytes_delivered": strconv.FormatInt(c.sent, 10),

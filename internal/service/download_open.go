@@ -13,13 +13,13 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // openContent opens what an asset id of a run stands for, by looking it up
 // again in what the run has, from the asked offset on.
-func openContent(ctx context.Context, t target, req *runicornv1.DownloadAssetRequest) (*content, error) {
+func openContent(ctx context.Context, t target, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	id, err := readAssetID(t, req.GetAssetId())
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func openContent(ctx context.Context, t target, req *runicornv1.DownloadAssetReq
 }
 
 // openAsset opens an asset out of the run's own list.
-func openAsset(ctx context.Context, t target, id string, req *runicornv1.DownloadAssetRequest) (*content, error) {
+func openAsset(ctx context.Context, t target, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	assets, err := t.Client.Assets(ctx, t.runID)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func openAsset(ctx context.Context, t target, id string, req *runicornv1.Downloa
 	switch {
 	case asset == nil:
 		return nil, noAsset(t, req.GetAssetId(), "")
-	case asset.Zipped && req.GetIfMatch() != "":
+	case asset.Zipped && (req.GetOffset() > 0 || req.GetIfMatch() != "" && req.GetIfMatch() != anyFile):
 		return nil, invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
 	}
 	opened, err := t.Client.OpenAsset(ctx, t.runID, asset, req.GetOffset())
@@ -93,7 +93,7 @@ func withAssetID(err error, id string) error {
 }
 
 // openNamedFile opens one of the files that every run may have.
-func openNamedFile(ctx context.Context, t target, id string, req *runicornv1.DownloadAssetRequest) (*content, error) {
+func openNamedFile(ctx context.Context, t target, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	for _, f := range runFiles {
 		if f.id == id {
 			return openRunFile(ctx, t, f.file, req)
@@ -105,7 +105,7 @@ func openNamedFile(ctx context.Context, t target, id string, req *runicornv1.Dow
 // openRunFile opens a file of the run's own folder. One byte more than asked
 // for is read: at the end of the file that still is a range, which has an
 // ETag, while the answer for an empty range has none.
-func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *runicornv1.DownloadAssetRequest) (*content, error) {
+func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	part, err := t.Client.ReadFile(ctx, t.runID, file, max(req.GetOffset()-1, 0), 0)
 	if err != nil {
 		return nil, noRunFiles(err)
@@ -147,7 +147,7 @@ func contentETag(c *content, upstream string) string {
 
 // match refuses to go on with another content than the caller has begun with.
 func (c *content) match(etag string) error {
-	if etag == "" || etag == c.etag {
+	if etag == "" || etag == c.etag || etag == anyFile && (c.etag != "" || c.offset == 0) {
 		return nil
 	}
 	return otherContent(nil)
@@ -164,7 +164,7 @@ func resumeError(err error) error {
 // otherContent is the error of a resumed file that is not the same any more.
 func otherContent(cause error) error {
 	return &failure{
-		code: codes.Aborted, reason: runicornv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
+		code: codes.Aborted, reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
 		message: "if_match is not the etag of the content as it is now: begin again without an offset", cause: cause,
 	}
 }

@@ -14,20 +14,20 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
 // downloaded is what a download has brought.
 type downloaded struct {
-	header  *runicornv1.FileHeader
-	trailer *runicornv1.FileTrailer
+	header  *runicornapiv1.FileHeader
+	trailer *runicornapiv1.FileTrailer
 	body    []byte
 }
 
 // fetch downloads to the end, and checks what every good download keeps.
-func fetch(t *testing.T, h *harness, req *runicornv1.DownloadAssetRequest) (*downloaded, error) {
+func fetch(t *testing.T, h *harness, req *runicornapiv1.DownloadAssetRequest) (*downloaded, error) {
 	t.Helper()
 	stream, err := h.artifacts.DownloadAsset(t.Context(), req)
 	if err != nil {
@@ -43,14 +43,14 @@ func fetch(t *testing.T, h *harness, req *runicornv1.DownloadAssetRequest) (*dow
 			return d, err
 		}
 		switch part := msg.GetPart().(type) {
-		case *runicornv1.DownloadAssetResponse_Header:
+		case *runicornapiv1.DownloadAssetResponse_Header:
 			d.header = part.Header
-		case *runicornv1.DownloadAssetResponse_Chunk:
+		case *runicornapiv1.DownloadAssetResponse_Chunk:
 			if len(part.Chunk) > 256<<10 || d.header == nil {
 				t.Errorf("a chunk of %d bytes behind header %v", len(part.Chunk), d.header)
 			}
 			d.body = append(d.body, part.Chunk...)
-		case *runicornv1.DownloadAssetResponse_Trailer:
+		case *runicornapiv1.DownloadAssetResponse_Trailer:
 			d.trailer = part.Trailer
 		}
 	}
@@ -64,7 +64,7 @@ func fetch(t *testing.T, h *harness, req *runicornv1.DownloadAssetRequest) (*dow
 // assetNamed finds the id of an asset of a run.
 func assetNamed(t *testing.T, h *harness, viewer, run, name string) string {
 	t.Helper()
-	resp, err := h.artifacts.ListAssets(t.Context(), &runicornv1.ListAssetsRequest{Viewer: viewer, RunId: run})
+	resp, err := h.artifacts.ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: viewer, RunId: run})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,14 +104,14 @@ func TestDownloadAsset_OfEveryKind(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
 	for _, viewer := range []string{"v060", "v072"} {
 		run := sampleRun(t, h, viewer)
-		log, err := fetch(t, h, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run, AssetId: assetNamed(t, h, viewer, run, "events.jsonl")})
+		log, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run, AssetId: assetNamed(t, h, viewer, run, "events.jsonl")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if log.header.GetSizeBytes() != int64(len(log.body)) || log.header.GetContentType() != "application/x-ndjson" || log.header.GetEtag() == "" {
 			t.Errorf("event file: %v", log.header)
 		}
-		set, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: resourceName(viewer, run), AssetId: assetNamed(t, h, viewer, run, "cifar-mini")})
+		set, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: resourceName(viewer, run), AssetId: assetNamed(t, h, viewer, run, "cifar-mini")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,12 +121,12 @@ func TestDownloadAsset_OfEveryKind(t *testing.T) {
 		if files, err := zip.NewReader(bytes.NewReader(set.body), int64(len(set.body))); err != nil || len(files.File) != 2 {
 			t.Errorf("zip: %v", err)
 		}
-		images, err := h.artifacts.ListImages(t.Context(), &runicornv1.ListImagesRequest{Viewer: viewer, RunId: run})
+		images, err := h.artifacts.ListImages(t.Context(), &runicornapiv1.ListImagesRequest{Viewer: viewer, RunId: run})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, i := range images.GetImages() {
-			image, err := fetch(t, h, &runicornv1.DownloadAssetRequest{Viewer: viewer, RunId: run, AssetId: i.GetAssetId()})
+			image, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run, AssetId: i.GetAssetId()})
 			if err != nil || !bytes.HasPrefix(image.body, []byte("\x89PNG")) || image.header.GetContentType() != "image/png" || image.header.GetFileName() != i.GetFileName() {
 				t.Errorf("image %v: %v, %v", i, image.header, err)
 			}
@@ -137,7 +137,7 @@ func TestDownloadAsset_OfEveryKind(t *testing.T) {
 func TestDownloadAsset_ResumesTheSameFileOnly(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	run := sampleRun(t, h, "")
-	req := &runicornv1.DownloadAssetRequest{RunId: run, AssetId: assetNamed(t, h, "", run, "summary.json")}
+	req := &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: assetNamed(t, h, "", run, "summary.json")}
 	whole, err := fetch(t, h, req)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestDownloadAsset_ResumesTheSameFileOnly(t *testing.T) {
 	_, err = fetch(t, h, req)
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 
-	req = &runicornv1.DownloadAssetRequest{RunId: run, AssetId: assetNamed(t, h, "", run, "cifar-mini"), Offset: 3, IfMatch: "x"}
+	req = &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: assetNamed(t, h, "", run, "cifar-mini"), Offset: 3, IfMatch: "x"}
 	_, err = fetch(t, h, req)
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
@@ -177,7 +177,7 @@ func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
 		assetNamed(t, h, "", other, "events.jsonl"), imageID(other, 0, "media/x.png"), assetIDOf(assetKind, other, strings.Repeat("0", 32)),
 	} {
 		asked.Store(0)
-		_, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 		wantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 		if n := asked.Load(); n != 0 {
 			t.Errorf("%s: %d requests upstream", id, n)
@@ -188,22 +188,22 @@ func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
 		"..", "../../x", "%2e%2e%2fx", "/etc/passwd", demoRoot + "/x", `C:\x`, "events.jsonl", log + "/..", log + "%2f..", "file:///etc", "\x00",
 		strings.ToUpper(log), assetIDOf(imageKind, run, "x"), assetIDOf(imageKind, run, "-5-abc"), strings.Replace(image, "i", "x", 1),
 	} {
-		_, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
-	_, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: "../" + run, AssetId: log})
+	_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: "../" + run, AssetId: log})
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	if n := asked.Load(); n != 0 {
 		t.Errorf("%d requests upstream", n)
 	}
 	for _, id := range []string{image, assetIDOf(assetKind, run, strings.Repeat("0", 32)), assetIDOf(fileKind, run, "meta"), imageID(run, 1<<40, "media/x.png")} {
-		_, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 		wantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 	}
 	// The log is written by programs of users: an image beyond the run's
 	// folder is none, whatever its id.
 	h.upstreams[0].serveEvents(`{"type":"image","data":{"path":"../other/status.json"}}` + "\n")
-	_, err = fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: imageID(run, 0, "../other/status.json")})
+	_, err = fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: imageID(run, 0, "../other/status.json")})
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -30,7 +30,7 @@ func TestDownloadAsset_AZipWithoutSomeFilesIsDataLoss(t *testing.T) {
 			w.Header().Set("Content-Type", "application/zip")
 			_, _ = w.Write(zipOf(t, files))
 		})
-		d, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		d, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 		info := wantError(t, err, codes.DataLoss, "FILES_MISSING")
 		if d.trailer != nil || info.GetMetadata()["want"] != "2" || info.GetMetadata()["files"] != strconv.Itoa(files) {
 			t.Errorf("trailer %v, %v", d.trailer, info)
@@ -94,7 +94,7 @@ func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 			_, _ = w.Write(content[:cut])
 			panic(http.ErrAbortHandler)
 		})
-		d, err := fetch(t, h, &runicornv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		d, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 		if err == nil || d.trailer != nil {
 			t.Fatalf("cut at %d: %v with %d bytes", cut, err, len(d.body))
 		}
@@ -110,11 +110,11 @@ func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 // stuck is a stream whose client reads nothing behind the header until the
 // test lets it.
 type stuck struct {
-	grpc.ServerStreamingServer[runicornv1.DownloadAssetResponse]
+	grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
 	wait time.Duration
 }
 
-func (s *stuck) Send(m *runicornv1.DownloadAssetResponse) error {
+func (s *stuck) Send(m *runicornapiv1.DownloadAssetResponse) error {
 	if m.GetChunk() != nil {
 		<-time.After(s.wait) // the clock of synctest
 	}

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // zipCount counts the files of a zip that passes by. Viewers 0.6.0 and 0.7.2
@@ -79,7 +79,7 @@ func (z *zipCount) check(t target, id string) error {
 		message = fmt.Sprintf("the zip holds %d of %d files; the viewer has lost the content of the others, and does not say which they are", n, z.want)
 	}
 	return &failure{
-		code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_FILES_MISSING,
+		code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
 		message: fmt.Sprintf("viewer %s: %s", t.Name, message),
 		metadata: map[string]string{
 			"viewer": t.Name, "run_id": t.runID, "asset_id": id,

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -14,7 +14,7 @@ import (
 // errStreamDrained ends the streams of a server that shuts down.
 var errStreamDrained = &failure{
 	code:    codes.Unavailable,
-	reason:  runicornv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+	reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
 	message: "this server is shutting down; call another one, or this one after its restart, with the last resume_token where the stream has one",
 }
 

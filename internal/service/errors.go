@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -27,47 +27,47 @@ import (
 // row is what one kind of a Viewer's failure becomes.
 type row struct {
 	code   codes.Code
-	reason runicornv1.ErrorReason
+	reason runicornapiv1.ErrorReason
 	text   string // what the caller reads before the Viewer's own words
 }
 
 // table is the error table: one row per kind of failure that restclient
 // tells apart. The reasons are explained in error_reason.proto.
 var table = map[restclient.Kind]row{
-	restclient.KindUnreachable:     {codes.Unavailable, runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, "the viewer cannot be reached"},
-	restclient.KindTimeout:         {codes.DeadlineExceeded, runicornv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT, "the viewer was too slow"},
-	restclient.KindOutcomeUnknown:  {codes.Unknown, runicornv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "the change was sent but its answer never came, so it may have happened"},
-	restclient.KindNotFound:        {codes.NotFound, runicornv1.ErrorReason_ERROR_REASON_RESOURCE_NOT_FOUND, "not found"},
-	restclient.KindBadRequest:      {codes.InvalidArgument, runicornv1.ErrorReason_ERROR_REASON_VIEWER_REFUSED_REQUEST, "the viewer refused the request"},
-	restclient.KindAuth:            {codes.Unauthenticated, runicornv1.ErrorReason_ERROR_REASON_VIEWER_AUTH, "the viewer demands a login"},
-	restclient.KindForbidden:       {codes.PermissionDenied, runicornv1.ErrorReason_ERROR_REASON_VIEWER_FORBIDDEN, "the viewer forbids it"},
-	restclient.KindHostKey:         {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_HOST_KEY_UNKNOWN, "the SSH server's host key is not accepted yet"},
-	restclient.KindConflict:        {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_STATE_CONFLICT, "the viewer's state does not allow it"},
-	restclient.KindTooLarge:        {codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_VIEWER_ANSWER_TOO_LARGE, "the viewer's answer is too large"},
-	restclient.KindRateLimited:     {codes.ResourceExhausted, runicornv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED, "the viewer limits its callers"},
-	restclient.KindUnsupported:     {codes.Unimplemented, runicornv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY, "this viewer cannot do it"},
-	restclient.KindServer:          {codes.Internal, runicornv1.ErrorReason_ERROR_REASON_VIEWER_ERROR, "the viewer failed"},
-	restclient.KindMalformed:       {codes.Internal, runicornv1.ErrorReason_ERROR_REASON_VIEWER_MALFORMED_ANSWER, "the viewer's answer is malformed"},
-	restclient.KindCutOff:          {codes.DataLoss, runicornv1.ErrorReason_ERROR_REASON_STREAM_CUT, "the viewer's answer was cut off"},
-	restclient.KindSSHAuth:         {codes.Unauthenticated, runicornv1.ErrorReason_ERROR_REASON_SSH_AUTH_FAILED, "the SSH server refused the login"},
-	restclient.KindSSHUnreachable:  {codes.Unavailable, runicornv1.ErrorReason_ERROR_REASON_SSH_UNREACHABLE, "the SSH server cannot be reached"},
-	restclient.KindSSHTimeout:      {codes.DeadlineExceeded, runicornv1.ErrorReason_ERROR_REASON_SSH_TIMEOUT, "the SSH server was too slow"},
-	restclient.KindSSHPrecondition: {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_REMOTE_VIEWER_FAILED, "the remote machine is not prepared"},
-	restclient.KindSSHKey:          {codes.InvalidArgument, runicornv1.ErrorReason_ERROR_REASON_SSH_KEY_INVALID, "the SSH key or its passphrase cannot be used"},
-	restclient.KindRemoteRunicorn:  {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_REMOTE_RUNICORN_MISSING, "the remote machine lacks the runicorn package"},
-	restclient.KindPortTaken:       {codes.FailedPrecondition, runicornv1.ErrorReason_ERROR_REASON_REMOTE_PORT_TAKEN, "a port that the remote viewer needs is taken"},
+	restclient.KindUnreachable:     {codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, "the viewer cannot be reached"},
+	restclient.KindTimeout:         {codes.DeadlineExceeded, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT, "the viewer was too slow"},
+	restclient.KindOutcomeUnknown:  {codes.Unknown, runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "the change was sent but its answer never came, so it may have happened"},
+	restclient.KindNotFound:        {codes.NotFound, runicornapiv1.ErrorReason_ERROR_REASON_RESOURCE_NOT_FOUND, "not found"},
+	restclient.KindBadRequest:      {codes.InvalidArgument, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_REFUSED_REQUEST, "the viewer refused the request"},
+	restclient.KindAuth:            {codes.Unauthenticated, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_AUTH, "the viewer demands a login"},
+	restclient.KindForbidden:       {codes.PermissionDenied, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_FORBIDDEN, "the viewer forbids it"},
+	restclient.KindHostKey:         {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_HOST_KEY_UNKNOWN, "the SSH server's host key is not accepted yet"},
+	restclient.KindConflict:        {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT, "the viewer's state does not allow it"},
+	restclient.KindTooLarge:        {codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_ANSWER_TOO_LARGE, "the viewer's answer is too large"},
+	restclient.KindRateLimited:     {codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED, "the viewer limits its callers"},
+	restclient.KindUnsupported:     {codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY, "this viewer cannot do it"},
+	restclient.KindServer:          {codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_ERROR, "the viewer failed"},
+	restclient.KindMalformed:       {codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_MALFORMED_ANSWER, "the viewer's answer is malformed"},
+	restclient.KindCutOff:          {codes.DataLoss, runicornapiv1.ErrorReason_ERROR_REASON_STREAM_CUT, "the viewer's answer was cut off"},
+	restclient.KindSSHAuth:         {codes.Unauthenticated, runicornapiv1.ErrorReason_ERROR_REASON_SSH_AUTH_FAILED, "the SSH server refused the login"},
+	restclient.KindSSHUnreachable:  {codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_SSH_UNREACHABLE, "the SSH server cannot be reached"},
+	restclient.KindSSHTimeout:      {codes.DeadlineExceeded, runicornapiv1.ErrorReason_ERROR_REASON_SSH_TIMEOUT, "the SSH server was too slow"},
+	restclient.KindSSHPrecondition: {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_REMOTE_VIEWER_FAILED, "the remote machine is not prepared"},
+	restclient.KindSSHKey:          {codes.InvalidArgument, runicornapiv1.ErrorReason_ERROR_REASON_SSH_KEY_INVALID, "the SSH key or its passphrase cannot be used"},
+	restclient.KindRemoteRunicorn:  {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_REMOTE_RUNICORN_MISSING, "the remote machine lacks the runicorn package"},
+	restclient.KindPortTaken:       {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_REMOTE_PORT_TAKEN, "a port that the remote viewer needs is taken"},
 }
 
 // minRetry is the RetryInfo of a failure that names no time itself.
 const minRetry = time.Second
 
 // notFoundReasons makes the reason of a 404 from the noun that it is about.
-var notFoundReasons = map[string]runicornv1.ErrorReason{
-	"run":            runicornv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
-	"artifact":       runicornv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND,
-	"asset":          runicornv1.ErrorReason_ERROR_REASON_ASSET_NOT_FOUND,
-	"connection":     runicornv1.ErrorReason_ERROR_REASON_CONNECTION_NOT_FOUND,
-	"viewer session": runicornv1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND,
+var notFoundReasons = map[string]runicornapiv1.ErrorReason{
+	"run":            runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
+	"artifact":       runicornapiv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND,
+	"asset":          runicornapiv1.ErrorReason_ERROR_REASON_ASSET_NOT_FOUND,
+	"connection":     runicornapiv1.ErrorReason_ERROR_REASON_CONNECTION_NOT_FOUND,
+	"viewer session": runicornapiv1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND,
 }
 
 // toFailure maps any error of a method to what the caller gets. What it does
@@ -84,21 +84,21 @@ func toFailure(ctx context.Context, err error) *failure {
 	}
 	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
 		return &failure{
-			code: codes.NotFound, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND, message: e.Error(),
+			code: codes.NotFound, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND, message: e.Error(),
 			metadata: map[string]string{"viewer": e.Name, "known": strings.Join(e.Known, ",")},
 			details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: validText(e.Name)}},
 		}
 	}
 	if e, ok := errors.AsType[*fleet.EndedError](err); ok {
 		return &failure{
-			code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: e.Error(),
+			code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: e.Error(),
 			metadata: map[string]string{"viewer": e.Name},
 			details:  []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
 		}
 	}
 	if e, ok := errors.AsType[*eventlog.LineTooLongError](err); ok {
 		return &failure{
-			code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, message: e.Error(),
+			code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, message: e.Error(),
 			metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
 		}
 	}
@@ -111,19 +111,19 @@ func contextFailure(ctx context.Context, err error) *failure {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &failure{
-			code: codes.DeadlineExceeded, reason: runicornv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
+			code: codes.DeadlineExceeded, reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
 			message: "the caller's deadline has passed", cause: err,
 		}
 	case errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled):
 		return &failure{
-			code: codes.Canceled, reason: runicornv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED,
+			code: codes.Canceled, reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED,
 			message: "the caller gave up", cause: err,
 		}
 	}
 	incident := newIncident()
 	return &failure{
-		code: codes.Internal, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT,
-		message:  "a defect of this server; its log has incident " + incident,
+		code: codes.Internal, reason: runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
+		message:  "an internal error of this server; its log has incident " + incident,
 		metadata: map[string]string{"incident": incident}, cause: err,
 	}
 }
@@ -199,7 +199,7 @@ func (f *failure) hostKey(e *restclient.Error) {
 		return
 	}
 	if k.Reason == "changed" {
-		f.reason = runicornv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
+		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
 		f.message = "the SSH server presents another host key than the accepted one"
 	}
 	f.details = append(f.details, hostKeyOf(k))
@@ -241,7 +241,7 @@ func finish(ctx context.Context, logger *slog.Logger, method string, err error) 
 		}
 	}
 	f := toFailure(ctx, err)
-	if f.reason == runicornv1.ErrorReason_ERROR_REASON_SERVER_DEFECT {
+	if f.reason == runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR {
 		logger.ErrorContext(ctx, "defect", slog.String("method", method),
 			slog.String("incident", f.metadata["incident"]), slog.Any("error", err))
 	}
@@ -257,13 +257,13 @@ func fromLibrary(st *status.Status) error {
 	f := &failure{code: st.Code(), message: st.Message()}
 	switch st.Code() {
 	case codes.Unimplemented:
-		f.reason = runicornv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED
+		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED
 	case codes.Canceled:
-		f.reason = runicornv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED
+		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED
 	case codes.DeadlineExceeded:
-		f.reason = runicornv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE
+		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE
 	case codes.ResourceExhausted:
-		f.reason = runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
+		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
 	default:
 		return st.Err()
 	}

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -112,7 +112,7 @@ func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
 			continue
 		}
 		script.reply = says(s, "application/json", `{"detail":"it is so"}`)
-		_, err := h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: someRun})
+		_, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 		code, reason := wantOfStatus(s)
 		info := wantError(t, err, code, reason)
 		if info.GetMetadata()["viewer"] != "v072" {
@@ -185,10 +185,10 @@ func TestEveryFailureHasItsError(t *testing.T) {
 			})
 			script.reply = tt.reply
 			ctx := t.Context()
-			if _, err := h.viewers.GetViewer(ctx, &runicornv1.GetViewerRequest{}); err != nil {
+			if _, err := h.viewers.GetViewer(ctx, &runicornapiv1.GetViewerRequest{}); err != nil {
 				t.Fatalf("a failing Viewer is an answer of GetViewer, got %v", err)
 			}
-			_, err := h.experiments.GetEnvironment(ctx, &runicornv1.GetEnvironmentRequest{RunId: someRun})
+			_, err := h.experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 			wantError(t, err, tt.code, tt.reason)
 			st := status.Convert(err)
 			retry, has := detailOf[*errdetails.RetryInfo](st)
@@ -241,7 +241,7 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 				asked++
 				return reply(req)
 			}
-			_, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
+			_, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
 			info := wantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
 			if info.GetMetadata()["check"] == "" || asked != 1 {
 				t.Errorf("got metadata %v after %d requests, want what to check, and one request", info.GetMetadata(), asked)
@@ -263,11 +263,11 @@ func TestEveryKindHasARow(t *testing.T) {
 
 func TestACallThatNobodyServesSaysSo(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	err := h.conn.Invoke(t.Context(), "/runicorn.v1.ViewerService/Fly", &runicornv1.GetViewerRequest{}, &runicornv1.GetViewerResponse{})
+	err := h.conn.Invoke(t.Context(), "/runicorn.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
 		t.Errorf("got %v, want Unimplemented", err)
 	}
-	_, err = runicornv1.UnimplementedViewerServiceServer{}.GetGpu(t.Context(), nil)
+	_, err = runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(t.Context(), nil)
 	wantError(t, finish(t.Context(), slog.New(slog.DiscardHandler), "/x/Y", err), codes.Unimplemented, "METHOD_NOT_SERVED")
 }
 
@@ -277,7 +277,7 @@ func TestADefectIsLoggedAndNotShown(t *testing.T) {
 	_, err := intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(context.Context, any) (any, error) {
 		return nil, errors.New("the secret place")
 	})
-	info := wantError(t, err, codes.Internal, "SERVER_DEFECT")
+	info := wantError(t, err, codes.Internal, "INTERNAL_ERROR")
 	incident := info.GetMetadata()["incident"]
 	if incident == "" || !strings.Contains(logged.String(), incident) || !strings.Contains(logged.String(), "the secret place") {
 		t.Errorf("got incident %q and log %q", incident, &logged)
@@ -289,7 +289,7 @@ func TestADefectIsLoggedAndNotShown(t *testing.T) {
 
 func TestUnknownViewersAreNamed(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen07)
-	_, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: "nobody"})
+	_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
 	info := wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 	if got := info.GetMetadata(); got["viewer"] != "nobody" || got["known"] != "v053,v072" {
 		t.Errorf("got metadata %v, want the asked and the known names", got)
@@ -299,7 +299,7 @@ func TestUnknownViewersAreNamed(t *testing.T) {
 func TestRefusedIDsReachNoViewer(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	for _, id := range []string{"..", "a/b", "a%2fb", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
-		_, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: id})
+		_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "run_id" {

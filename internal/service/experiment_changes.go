@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -103,7 +103,7 @@ func runIDs(group []*change) []string {
 type batchCall func(*restclient.Client, context.Context, []string) (*restclient.BatchResult, error)
 
 // moveAll moves experiments into the bin, or out of it.
-func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornv1.ExperimentResult, error) {
+func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornapiv1.ExperimentResult, error) {
 	changes, err := d.changes(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
@@ -127,13 +127,23 @@ func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call ba
 	if err != nil {
 		return nil, err
 	}
-	results := make([]*runicornv1.ExperimentResult, 0, len(changes))
+	results := make([]*runicornapiv1.ExperimentResult, 0, len(changes))
 	for _, c := range changes {
-		results = append(results, &runicornv1.ExperimentResult{
-			RunId: validText(c.asked), Status: statusOf(ctx, c.err).Proto(),
-		})
+		results = append(results, resultOf(ctx, c))
 	}
 	return results, nil
+}
+
+// resultOf is the result of one experiment.
+func resultOf(ctx context.Context, c *change) *runicornapiv1.ExperimentResult {
+	out := &runicornapiv1.ExperimentResult{RunId: validText(c.asked)}
+	if c.Viewer != nil {
+		out.Viewer = c.Viewer.Name
+	}
+	if c.err != nil {
+		out.Error = statusOf(ctx, c.err).Proto()
+	}
+	return out
 }
 
 // noOutcome is the error of a run that a batch's answer does not mention.

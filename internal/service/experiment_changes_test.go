@@ -1,6 +1,7 @@
 package service
 
 import (
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"net/http"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -30,12 +31,9 @@ func outcome(st *rpcstatus.Status) string {
 }
 
 // outcomes are those of several results, in their order.
-func outcomes[T interface {
-	GetRunId() string
-	GetStatus() *rpcstatus.Status
-}](results []T) (out []string) {
+func outcomes(results []*runicornapiv1.ExperimentResult) (out []string) {
 	for _, r := range results {
-		out = append(out, r.GetRunId()+" "+outcome(r.GetStatus()))
+		out = append(out, r.GetRunId()+" "+outcome(r.GetError()))
 	}
 	return out
 }
@@ -46,7 +44,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
 			u := h.upstreams[0]
 			addSix(u)
-			deleted, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{
+			deleted, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{
 				RunIds: []string{six[0], "my-run", someRun, resourceName(u.name, six[1]), resourceName("gone", six[2]), resourceName(u.name, six[0])},
 			})
 			if err != nil {
@@ -59,7 +57,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			if diff := cmp.Diff(want, outcomes(deleted.GetResults())); diff != "" {
 				t.Errorf("results of delete (-want +got):\n%s", diff)
 			}
-			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornv1.ListDeletedExperimentsRequest{Viewer: "-", PageSize: 1})
+			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{Viewer: "-", PageSize: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +68,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			if first.GetDeleteReason() != "user_deleted" || first.GetDeleteTime() == nil || first.GetExperiment().GetProject() != "" && first.GetExperiment().GetProject() != "vision" {
 				t.Errorf("got %v", first)
 			}
-			restored, err := h.experiments.RestoreExperiments(t.Context(), &runicornv1.RestoreExperimentsRequest{RunIds: []string{six[0], six[5], someRun}})
+			restored, err := h.experiments.RestoreExperiments(t.Context(), &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{six[0], six[5], someRun}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +76,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			if diff := cmp.Diff(want, outcomes(restored.GetResults())); diff != "" {
 				t.Errorf("results of restore (-want +got):\n%s", diff)
 			}
-			left, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: "run_id"})
+			left, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: "run_id"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,16 +94,16 @@ func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
 	}
 	h.upstreams[1].fail(http.StatusForbidden)
 	ids := []string{resourceName("v072", six[0]), resourceName("v060", six[0])}
-	resp, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: ids})
+	resp, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: ids})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{ids[0] + " VIEWER_FORBIDDEN", ids[1] + " OK"}, outcomes(resp.GetResults())); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
-	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: six[1:2]})
+	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: six[1:2]})
 	wantError(t, err, codes.PermissionDenied, "VIEWER_FORBIDDEN")
-	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{Viewer: "gone", RunIds: six[1:2]})
+	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "gone", RunIds: six[1:2]})
 	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
@@ -114,22 +112,22 @@ func TestPurgeOfSingleRuns(t *testing.T) {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
 			addSix(h.upstreams[0])
-			req := &runicornv1.PurgeExperimentsRequest{RunIds: []string{six[0], someRun, "odd"}, DryRun: true}
+			req := &runicornapiv1.PurgeExperimentsRequest{RunIds: []string{six[0], someRun, "odd"}, ValidateOnly: true}
 			want := []string{six[0] + " OK", someRun + " RUN_NOT_FOUND", "odd INVALID_REQUEST"}
 			for _, dryRun := range []bool{true, false} {
-				req.DryRun = dryRun
+				req.ValidateOnly = dryRun
 				resp, err := h.experiments.PurgeExperiments(t.Context(), req)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(want, outcomes(resp.GetResults())); diff != "" || resp.GetDryRun() != dryRun {
-					t.Errorf("dry run %t: results (-want +got):\n%s", resp.GetDryRun(), diff)
+				if diff := cmp.Diff(want, outcomes(resp.GetResults())); diff != "" || resp.GetValidateOnly() != dryRun {
+					t.Errorf("dry run %t: results (-want +got):\n%s", resp.GetValidateOnly(), diff)
 				}
-				if r := resp.GetResults(); r[0].BytesFreed == nil || r[0].BlobsDeleted == nil || r[1].BytesFreed != nil {
+				if r := resp.GetResults(); r[0].FreedBytes == nil || r[0].DeletedBlobCount == nil || r[1].FreedBytes != nil {
 					t.Errorf("got %v", r)
 				}
 			}
-			resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{})
+			resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{})
 			if err != nil || resp.GetTotalSize() != 5 {
 				t.Errorf("got %d left and error %v, want 5", resp.GetTotalSize(), err)
 			}
@@ -142,18 +140,18 @@ func TestPurgeOfAllDeleted(t *testing.T) {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
 			addSix(h.upstreams[0])
-			if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
+			if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
 				t.Fatal(err)
 			}
 			for _, dryRun := range []bool{true, false} {
-				resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornv1.PurgeExperimentsRequest{AllDeleted: true, DryRun: dryRun})
+				resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true, ValidateOnly: dryRun})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(resp.GetResults()) != 2 || outcome(resp.GetResults()[0].GetStatus()) != "OK" {
+				if len(resp.GetResults()) != 2 || outcome(resp.GetResults()[0].GetError()) != "OK" {
 					t.Errorf("dry run %t: got %v, want both OK", dryRun, resp.GetResults())
 				}
-				bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornv1.ListDeletedExperimentsRequest{})
+				bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{})
 				if err != nil || (bin.GetTotalSize() == 2) != dryRun {
 					t.Errorf("dry run %t: got %d in the bin and error %v", dryRun, bin.GetTotalSize(), err)
 				}
@@ -165,7 +163,7 @@ func TestPurgeOfAllDeleted(t *testing.T) {
 func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen05)
 	addSix(h.upstreams[0])
-	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
+	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -181,14 +179,14 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 		{"exactly the bin", []string{six[1], six[0]}, false, []string{six[1] + " OK", six[0] + " OK"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornv1.PurgeExperimentsRequest{RunIds: tt.ids, DryRun: tt.dryRun})
+			resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{RunIds: tt.ids, ValidateOnly: tt.dryRun})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, outcomes(resp.GetResults())); diff != "" {
 				t.Errorf("results (-want +got):\n%s", diff)
 			}
-			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornv1.ListDeletedExperimentsRequest{})
+			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{})
 			if err != nil || bin.GetTotalSize() != tt.inBin {
 				t.Errorf("got %d in the bin and error %v, want %d", bin.GetTotalSize(), err, tt.inBin)
 			}
@@ -198,48 +196,54 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 
 func TestPurgeCanBeTurnedOff(t *testing.T) {
 	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.DisablePurge = true }}, demoviewer.Gen07)
-	_, err := h.experiments.PurgeExperiments(t.Context(), &runicornv1.PurgeExperimentsRequest{AllDeleted: true})
+	_, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
 	info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
 	if info.GetMetadata()["flag"] != "--enable-purge" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
-	for _, req := range []*runicornv1.PurgeExperimentsRequest{{}, {AllDeleted: true, RunIds: six[:1]}} {
+	for _, req := range []*runicornapiv1.PurgeExperimentsRequest{{}, {AllDeleted: true, RunIds: six[:1]}} {
 		_, err := h.experiments.PurgeExperiments(t.Context(), req)
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 }
 
 func TestUpdateExperiment(t *testing.T) {
-	tags := func(tags ...string) *runicornv1.TagList { return &runicornv1.TagList{Tags: tags} }
+	type experiment = runicornapiv1.Experiment
+	mask := func(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
 	for _, tt := range []struct {
 		name       string
 		generation demoviewer.Generation
-		req        *runicornv1.UpdateExperimentRequest
+		experiment *experiment
+		mask       *fieldmaskpb.FieldMask
 		code       codes.Code
 		reason     string
 		want       string // alias, tags and path
 	}{
-		{"alias and tags on 0.6", demoviewer.Gen06, &runicornv1.UpdateExperimentRequest{Alias: new(" new "), Tags: tags("a")}, 0, "", `{"alias":"new","tags":["a"],"path":"vision/resnet"}`},
-		{"an empty alias and list remove", demoviewer.Gen06, &runicornv1.UpdateExperimentRequest{Alias: new(""), Tags: tags()}, 0, "", `{"path":"vision/resnet"}`},
-		{"what is not set stays", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Tags: tags("a")}, 0, "", `{"alias":"Baseline","tags":["a"],"path":"vision/resnet"}`},
-		{"a path on 0.7", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Path: new("moved/here"), Alias: new("x")}, 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
-		{"a path on 0.6 changes nothing", demoviewer.Gen06, &runicornv1.UpdateExperimentRequest{Path: new("moved/here"), Alias: new("x")}, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
-		{"an alias on 0.5", demoviewer.Gen05, &runicornv1.UpdateExperimentRequest{Alias: new("x")}, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
-		{"a path that leaves the root", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Path: new("a/../b"), Alias: new("x")}, codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"nothing to change", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{}, codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"a run that there is not", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{RunId: someRun, Alias: new("x")}, codes.NotFound, "RUN_NOT_FOUND", ""},
-		{"a path of a run that there is not", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{RunId: someRun, Path: new("x")}, codes.NotFound, "RUN_NOT_FOUND", ""},
-		{"an id of another form", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{RunId: "mine", Alias: new("x")}, codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"an old etag", demoviewer.Gen07, &runicornv1.UpdateExperimentRequest{Alias: new("x"), Etag: "old"}, codes.Aborted, "ETAG_MISMATCH", ""},
+		{"alias and tags on 0.6", demoviewer.Gen06, &experiment{Alias: new(" new "), Tags: []string{"a"}}, mask("alias", "tags"), 0, "", `{"alias":"new","tags":["a"],"path":"vision/resnet"}`},
+		{"an empty alias and list remove", demoviewer.Gen06, &experiment{Alias: new("")}, mask("alias", "tags"), 0, "", `{"path":"vision/resnet"}`},
+		{"what is not set stays", demoviewer.Gen07, &experiment{Tags: []string{"a"}}, mask("tags"), 0, "", `{"alias":"Baseline","tags":["a"],"path":"vision/resnet"}`},
+		{"a path on 0.7", demoviewer.Gen07, &experiment{Path: "moved/here", Alias: new("x")}, mask("alias", "path"), 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
+		{"a path on 0.6 changes nothing", demoviewer.Gen06, &experiment{Path: "moved/here", Alias: new("x")}, mask("alias", "path"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
+		{"an alias on 0.5", demoviewer.Gen05, &experiment{Alias: new("x")}, mask("alias"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
+		{"a path that leaves the root", demoviewer.Gen07, &experiment{Path: "a/../b", Alias: new("x")}, mask("alias", "path"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"nothing to change", demoviewer.Gen07, &experiment{}, mask(), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"a run that there is not", demoviewer.Gen07, &experiment{RunId: someRun, Alias: new("x")}, mask("alias"), codes.NotFound, "RUN_NOT_FOUND", ""},
+		{"a path of a run that there is not", demoviewer.Gen07, &experiment{RunId: someRun, Path: "x"}, mask("path"), codes.NotFound, "RUN_NOT_FOUND", ""},
+		{"an id of another form", demoviewer.Gen07, &experiment{RunId: "mine", Alias: new("x")}, mask("alias"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"without a mask, what is set", demoviewer.Gen07, &experiment{Alias: new("x"), Path: "moved/here"}, nil, 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
+		{"a mask of all", demoviewer.Gen07, &experiment{Path: "moved/here"}, mask("*"), 0, "", `{"path":"moved/here"}`},
+		{"a mask of all without a path", demoviewer.Gen07, &experiment{Alias: new("x")}, mask("*"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"a field that cannot be changed", demoviewer.Gen07, &experiment{Alias: new("x")}, mask("alias", "status"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"an old etag", demoviewer.Gen07, &experiment{Alias: new("x"), Etag: "old"}, mask("alias"), codes.Aborted, "ETAG_MISMATCH", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, tt.generation)
 			addSix(h.upstreams[0])
-			if tt.req.RunId == "" {
-				tt.req.RunId = six[0]
+			if tt.experiment.GetRunId() == "" {
+				tt.experiment.RunId = six[0]
 			}
 			before := get(t, h, six[0], 1)
-			resp, err := h.experiments.UpdateExperiment(t.Context(), tt.req)
+			resp, err := h.experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{Experiment: tt.experiment, UpdateMask: tt.mask})
 			if tt.code != codes.OK {
 				wantError(t, err, tt.code, tt.reason)
 				h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
@@ -252,7 +256,7 @@ func TestUpdateExperiment(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := resp.GetExperiment()
-			wantJSON(t, &runicornv1.Experiment{Alias: e.Alias, Tags: e.GetTags(), Path: e.GetPath()}, tt.want)
+			wantJSON(t, &runicornapiv1.Experiment{Alias: e.Alias, Tags: e.GetTags(), Path: e.GetPath()}, tt.want)
 			if e.GetEtag() == before.GetEtag() {
 				t.Error("the etag has not changed")
 			}
@@ -263,7 +267,9 @@ func TestUpdateExperiment(t *testing.T) {
 func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
 	addSix(h.upstreams[0])
-	req := &runicornv1.UpdateExperimentRequest{RunId: six[0], Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()}
+	req := &runicornapiv1.UpdateExperimentRequest{
+		Experiment: &runicornapiv1.Experiment{ResourceName: resourceName(h.upstreams[0].name, six[0]), Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()},
+	}
 	if _, err := h.experiments.UpdateExperiment(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
@@ -273,19 +279,19 @@ func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
 
 func TestGetEnvironment(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	e := find(t, h, &runicornv1.ListExperimentsRequest{Query: "odd values"})
-	resp, err := h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: e.GetResourceName()})
+	e := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"odd values"`})
+	resp, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetResourceName()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !resp.GetAvailable() || len(resp.GetEnvironment()) == 0 || resp.GetViewer() != "v072" || resp.GetRunId() != e.GetRunId() {
 		t.Errorf("got %v", resp)
 	}
-	e = find(t, h, &runicornv1.ListExperimentsRequest{Query: "baseline"})
-	resp, err = h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: e.GetRunId()})
+	e = find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
+	resp, err = h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetRunId()})
 	if err != nil || resp.GetAvailable() || len(resp.GetEnvironment()) > 0 {
 		t.Errorf("got %v and error %v, want none captured", resp, err)
 	}
-	_, err = h.experiments.GetEnvironment(t.Context(), &runicornv1.GetEnvironmentRequest{RunId: someRun})
+	_, err = h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 	wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 }

@@ -8,28 +8,28 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // statuses are the Viewer's words for where a run stands. The bin of 0.5.3
 // says "unknown" of a run whose status it lost.
-var statuses = map[string]runicornv1.ExperimentStatus{
-	"":            runicornv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
-	"unknown":     runicornv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
-	"running":     runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING,
-	"finished":    runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED,
-	"failed":      runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED,
-	"interrupted": runicornv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED,
+var statuses = map[string]runicornapiv1.ExperimentStatus{
+	"":            runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
+	"unknown":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
+	"running":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING,
+	"finished":    runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED,
+	"failed":      runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED,
+	"interrupted": runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED,
 }
 
 // experimentStatus converts a Viewer's word; one that a training script made
 // up is OTHER.
-func experimentStatus(text string) runicornv1.ExperimentStatus {
+func experimentStatus(text string) runicornapiv1.ExperimentStatus {
 	if s, ok := statuses[text]; ok {
 		return s
 	}
-	return runicornv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
+	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
 }
 
 // place is where a run is, in the words of every generation.
@@ -51,25 +51,25 @@ func placeOf(run *restclient.Run) place {
 
 // basicExperiment converts what the list has of a run. Lossy says whether the
 // answer that it came in had bytes that were not UTF-8.
-func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornv1.Experiment {
+func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornapiv1.Experiment {
 	p := placeOf(run)
-	e := &runicornv1.Experiment{
-		Viewer:                viewer,
-		RunId:                 validText(run.ID),
-		ResourceName:          validText(resourceName(viewer, run.ID)),
-		Project:               validText(p.project),
-		Name:                  validText(p.name),
-		Path:                  validText(p.path),
-		Status:                experimentStatus(run.Status.Value),
-		ViewerStatus:          validText(run.Status.Value),
-		CreateTime:            timeOf(run.CreatedTime.Time),
-		UpdateTime:            timeOf(run.CreatedTime.Time),
-		BestMetric:            bestMetric(run),
-		ProcessId:             int64Of(run.PID),
-		ArtifactsCreatedCount: int32Of(run.ArtifactsCreated),
-		ArtifactsUsedCount:    int32Of(run.ArtifactsUsed),
-		AssetsCount:           int32Of(run.Assets),
-		View:                  runicornv1.ExperimentView_EXPERIMENT_VIEW_BASIC,
+	e := &runicornapiv1.Experiment{
+		Viewer:               viewer,
+		RunId:                validText(run.ID),
+		ResourceName:         validText(resourceName(viewer, run.ID)),
+		Project:              validText(p.project),
+		Name:                 validText(p.name),
+		Path:                 validText(p.path),
+		Status:               experimentStatus(run.Status.Value),
+		ViewerStatus:         validText(run.Status.Value),
+		CreateTime:           timeOf(run.CreatedTime.Time),
+		UpdateTime:           timeOf(run.CreatedTime.Time),
+		BestMetric:           bestMetric(run),
+		ProcessId:            int64Of(run.PID),
+		CreatedArtifactCount: int32Of(run.ArtifactsCreated),
+		UsedArtifactCount:    int32Of(run.ArtifactsUsed),
+		AssetCount:           int32Of(run.Assets),
+		View:                 runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC,
 	}
 	if run.Alias.Value != "" {
 		e.Alias = new(validText(run.Alias.Value))
@@ -84,11 +84,11 @@ func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornv1
 
 // bestMetric converts the best metric of the list, which is null where the
 // best value is not finite.
-func bestMetric(run *restclient.Run) *runicornv1.BestMetric {
+func bestMetric(run *restclient.Run) *runicornapiv1.BestMetric {
 	if !run.BestMetricName.Known {
 		return nil
 	}
-	best := &runicornv1.BestMetric{MetricName: validText(run.BestMetricName.Value)}
+	best := &runicornapiv1.BestMetric{MetricName: validText(run.BestMetricName.Value)}
 	if run.BestMetricValue.Known {
 		best.Value = finite(restclient.Value{Kind: restclient.ValueNumber, Number: run.BestMetricValue.Value})
 	}
@@ -97,7 +97,7 @@ func bestMetric(run *restclient.Run) *runicornv1.BestMetric {
 
 // etagOf hashes the fields of a BASIC experiment. Every replica of one build
 // makes the same; after an upgrade an etag may differ without a change.
-func etagOf(e *runicornv1.Experiment) string {
+func etagOf(e *runicornapiv1.Experiment) string {
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
 	if err != nil {
 		return "" // only text that is not UTF-8, which none of it is
@@ -107,8 +107,8 @@ func etagOf(e *runicornv1.Experiment) string {
 }
 
 // deletedExperiment converts a run of the recycle bin.
-func deletedExperiment(viewer string, run *restclient.DeletedRun) *runicornv1.DeletedExperiment {
-	return &runicornv1.DeletedExperiment{
+func deletedExperiment(viewer string, run *restclient.DeletedRun) *runicornapiv1.DeletedExperiment {
+	return &runicornapiv1.DeletedExperiment{
 		Experiment: basicExperiment(viewer, &restclient.Run{
 			ID: run.ID, Project: run.Project, Name: run.Name, Path: run.Path, Alias: run.Alias,
 			CreatedTime: run.CreatedTime, Status: run.OriginalStatus,

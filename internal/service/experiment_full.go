@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -20,7 +20,7 @@ const maxFull = 8
 
 // basic reads what the list has of a run. One that the list lacks, as Viewer
 // 0.7.2 does of runs written while its index was locked, is found by its id.
-func (d *Deps) basic(ctx context.Context, t target) (*runicornv1.Experiment, error) {
+func (d *Deps) basic(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
 	list, err := t.Client.Runs(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (d *Deps) basic(ctx context.Context, t target) (*runicornv1.Experiment, err
 
 // full reads all that there is of a run. Only the detail must be had: what
 // else fails is named in the answer.
-func (d *Deps) full(ctx context.Context, t target) (*runicornv1.Experiment, error) {
+func (d *Deps) full(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
 	early, cancel := inTime(ctx)
 	defer cancel()
 	var list read[restclient.RunList]
@@ -48,7 +48,7 @@ func (d *Deps) full(ctx context.Context, t target) (*runicornv1.Experiment, erro
 	if r.detail.err != nil {
 		return nil, tooSlow(ctx, t.Name, r.detail.err)
 	}
-	var e *runicornv1.Experiment
+	var e *runicornapiv1.Experiment
 	if list.err == nil && list.value.Find(t.runID) != nil {
 		e = basicExperiment(t.Name, list.value.Find(t.runID), list.value.Lossy)
 	} else {
@@ -61,12 +61,12 @@ func (d *Deps) full(ctx context.Context, t target) (*runicornv1.Experiment, erro
 
 // complete converts a page of entries, each in full if that is asked for. The
 // page comes in the caller's time: what is too slow is named as missing.
-func (d *Deps) complete(ctx context.Context, entries []*entry, view runicornv1.ExperimentView) ([]*runicornv1.Experiment, error) {
-	out := make([]*runicornv1.Experiment, len(entries))
+func (d *Deps) complete(ctx context.Context, entries []*entry, view runicornapiv1.ExperimentView) ([]*runicornapiv1.Experiment, error) {
+	out := make([]*runicornapiv1.Experiment, len(entries))
 	for i, e := range entries {
 		out[i] = e.experiment()
 	}
-	if view != runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL {
+	if view != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
 		return out, nil
 	}
 	early, cancel := inTime(ctx)
@@ -132,8 +132,8 @@ func (r *runReads) settle(ctx context.Context) {
 
 // fill completes an experiment that has its BASIC fields. It does not touch
 // the etag, which is that of the list.
-func (r *runReads) fill(ctx context.Context, e *runicornv1.Experiment, now time.Time) {
-	e.View = runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL
+func (r *runReads) fill(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
+	e.View = runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL
 	e.LossyText = e.GetLossyText() || r.lossy()
 	r.fillState(ctx, e, now)
 	r.fillSummary(ctx, e)
@@ -152,7 +152,7 @@ func (r *runReads) lossy() bool {
 
 // fillState fills in what status.json says, which is the truth about a run,
 // and what 0.7 says of it in the detail.
-func (r *runReads) fillState(ctx context.Context, e *runicornv1.Experiment, now time.Time) {
+func (r *runReads) fillState(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
 	var detail restclient.RunDetail
 	if r.detail.value != nil {
 		detail = *r.detail.value
@@ -177,7 +177,7 @@ func (r *runReads) fillState(ctx context.Context, e *runicornv1.Experiment, now 
 			start = said.StartTime.Time
 		}
 	}
-	if e.GetStatus() == runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
+	if e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
 		end = time.Time{}
 	}
 	e.StartTime, e.EndTime = timeOf(start), timeOf(end)
@@ -186,15 +186,15 @@ func (r *runReads) fillState(ctx context.Context, e *runicornv1.Experiment, now 
 }
 
 // setStatus sets the status to a Viewer's word, if it said one.
-func setStatus(e *runicornv1.Experiment, text string) {
+func setStatus(e *runicornapiv1.Experiment, text string) {
 	if text != "" {
 		e.Status, e.ViewerStatus = experimentStatus(text), validText(text)
 	}
 }
 
 // duration is how long a run lasted, or has lasted by now.
-func duration(e *runicornv1.Experiment, detail *restclient.RunDetail, now time.Time) *durationpb.Duration {
-	running := e.GetStatus() == runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
+func duration(e *runicornapiv1.Experiment, detail *restclient.RunDetail, now time.Time) *durationpb.Duration {
+	running := e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
 	switch {
 	case e.GetStartTime() == nil:
 		return nil
@@ -221,7 +221,7 @@ func asTime(t *timestamppb.Timestamp) time.Time {
 
 // fillSummary takes the summary from the file, which has NaN, and else from
 // the detail of 0.7, where it is null.
-func (r *runReads) fillSummary(ctx context.Context, e *runicornv1.Experiment) {
+func (r *runReads) fillSummary(ctx context.Context, e *runicornapiv1.Experiment) {
 	var summary restclient.Values
 	known, err := document(r.target, r.summary)
 	switch {
@@ -237,13 +237,13 @@ func (r *runReads) fillSummary(ctx context.Context, e *runicornv1.Experiment) {
 }
 
 // fillBest adds what only the summary says of the best metric.
-func fillBest(e *runicornv1.Experiment, summary restclient.Values) {
+func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
 	name := summary["best_metric_name"]
 	if name.Kind != restclient.ValueText {
 		return
 	}
 	if e.GetBestMetric() == nil {
-		e.BestMetric = &runicornv1.BestMetric{MetricName: validText(name.Text), Value: finite(summary["best_metric_value"])}
+		e.BestMetric = &runicornapiv1.BestMetric{MetricName: validText(name.Text), Value: finite(summary["best_metric_value"])}
 	}
 	if e.GetBestMetric().GetMetricName() != validText(name.Text) {
 		return
@@ -252,7 +252,7 @@ func fillBest(e *runicornv1.Experiment, summary restclient.Values) {
 		e.BestMetric.Step = &step.Integer
 	}
 	if mode := summary["best_metric_mode"]; mode.Kind == restclient.ValueText {
-		e.BestMetric.Mode = validText(mode.Text)
+		e.BestMetric.Goal = goals[mode.Text]
 	}
 }
 
@@ -274,9 +274,15 @@ func document[T any](t target, r read[restclient.Document[T]]) (*T, error) {
 }
 
 // missing names fields of an experiment that could not be got.
-func missing(ctx context.Context, e *runicornv1.Experiment, err error, fields ...string) {
+func missing(ctx context.Context, e *runicornapiv1.Experiment, err error, fields ...string) {
 	st := statusOf(ctx, err).Proto()
 	for _, field := range fields {
-		e.Missing = append(e.Missing, &runicornv1.MissingPart{Field: field, Status: st})
+		e.Missing = append(e.Missing, &runicornapiv1.MissingPart{Field: field, Error: st})
 	}
+}
+
+// goals are the Viewer's words for which values of a primary metric are better.
+var goals = map[string]runicornapiv1.Goal{
+	"max": runicornapiv1.Goal_GOAL_MAXIMIZE,
+	"min": runicornapiv1.Goal_GOAL_MINIMIZE,
 }

@@ -14,13 +14,13 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // find returns the first experiment of a Viewer that a filter selects.
-func find(t *testing.T, h *harness, req *runicornv1.ListExperimentsRequest) *runicornv1.Experiment {
+func find(t *testing.T, h *harness, req *runicornapiv1.ListExperimentsRequest) *runicornapiv1.Experiment {
 	t.Helper()
 	resp, err := h.experiments.ListExperiments(t.Context(), req)
 	if err != nil {
@@ -33,9 +33,9 @@ func find(t *testing.T, h *harness, req *runicornv1.ListExperimentsRequest) *run
 }
 
 // get reads one experiment.
-func get(t *testing.T, h *harness, name string, view runicornv1.ExperimentView) *runicornv1.Experiment {
+func get(t *testing.T, h *harness, name string, view runicornapiv1.ExperimentView) *runicornapiv1.Experiment {
 	t.Helper()
-	resp, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: name, View: view})
+	resp, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: name, View: view})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +46,9 @@ func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 	h := newHarness(t)
 	for _, u := range h.upstreams {
 		t.Run(u.name, func(t *testing.T) {
-			basic := find(t, h, &runicornv1.ListExperimentsRequest{Viewer: u.name, Project: "vision", Statuses: []runicornv1.ExperimentStatus{finished}})
+			basic := find(t, h, &runicornapiv1.ListExperimentsRequest{Viewer: u.name, Filter: "project = vision AND status = FINISHED"})
 			e := get(t, h, basic.GetResourceName(), 0)
-			if e.GetView() != runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL || e.GetEtag() != basic.GetEtag() || e.GetEtag() == "" {
+			if e.GetView() != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL || e.GetEtag() != basic.GetEtag() || e.GetEtag() == "" {
 				t.Errorf("got view %v and etag %q, want FULL and %q", e.GetView(), e.GetEtag(), basic.GetEtag())
 			}
 			if e.GetProject() != "vision" || e.GetName() != "resnet" || e.GetPath() != "vision/resnet" || e.GetCreateTime() == nil ||
@@ -60,14 +60,14 @@ func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 				return
 			}
 			wantMissing(t, e, codes.OK)
-			if e.GetAlias() != "baseline" || e.AssetsCount == nil {
-				t.Errorf("got alias %q, assets %v", e.GetAlias(), e.AssetsCount)
+			if e.GetAlias() != "baseline" || e.AssetCount == nil {
+				t.Errorf("got alias %q, assets %v", e.GetAlias(), e.AssetCount)
 			}
 			if !math.IsNaN(e.GetSummary()["worst"].GetNumber()) || e.GetSummary()["params"].GetInteger() != 25557032 ||
-				!e.GetSummary()["deterministic"].GetFlag() || !strings.Contains(e.GetSummary()["layers"].GetJson(), "6") {
+				!e.GetSummary()["deterministic"].GetBoolean() || !strings.Contains(e.GetSummary()["layers"].GetJson(), "6") {
 				t.Errorf("got summary %v", e.GetSummary())
 			}
-			if e.GetBestMetric().GetStep() != 60 || e.GetBestMetric().GetMode() != "max" {
+			if e.GetBestMetric().GetStep() != 60 || e.GetBestMetric().GetGoal() != runicornapiv1.Goal_GOAL_MAXIMIZE {
 				t.Errorf("got best metric %v", e.GetBestMetric())
 			}
 			if e.GetEndTime().AsTime().Before(e.GetStartTime().AsTime()) || e.GetDuration().AsDuration() <= 0 ||
@@ -85,13 +85,13 @@ func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 }
 
 // wantMissing checks which fields are said to be missing, and why.
-func wantMissing(t *testing.T, e *runicornv1.Experiment, code codes.Code, fields ...string) {
+func wantMissing(t *testing.T, e *runicornapiv1.Experiment, code codes.Code, fields ...string) {
 	t.Helper()
 	var got []string
 	for _, part := range e.GetMissing() {
 		got = append(got, part.GetField())
-		if codes.Code(part.GetStatus().GetCode()) != code || len(part.GetStatus().GetDetails()) == 0 { //nolint:gosec // a code
-			t.Errorf("%s is missing because of %v, want %v", part.GetField(), part.GetStatus(), code)
+		if codes.Code(part.GetError().GetCode()) != code || len(part.GetError().GetDetails()) == 0 { //nolint:gosec // a code
+			t.Errorf("%s is missing because of %v, want %v", part.GetField(), part.GetError(), code)
 		}
 	}
 	if diff := cmp.Diff(fields, got); diff != "" {
@@ -102,9 +102,9 @@ func wantMissing(t *testing.T, e *runicornv1.Experiment, code codes.Code, fields
 func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	u := h.upstreams[0]
-	e := find(t, h, &runicornv1.ListExperimentsRequest{})
+	e := find(t, h, &runicornapiv1.ListExperimentsRequest{})
 	before := u.AllRequests()
-	basic := get(t, h, e.GetRunId(), runicornv1.ExperimentView_EXPERIMENT_VIEW_BASIC)
+	basic := get(t, h, e.GetRunId(), runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC)
 	if diff := cmp.Diff(before, u.AllRequests()); diff != "" {
 		t.Errorf("the Viewer was asked:\n%s", diff)
 	}
@@ -116,7 +116,7 @@ func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	u := h.upstreams[0]
-	want := find(t, h, &runicornv1.ListExperimentsRequest{Query: "baseline"})
+	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
 	u.replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/api/runs" {
 			return false
@@ -126,7 +126,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 		return true
 	})
 	h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
-	for _, view := range []runicornv1.ExperimentView{1, 2} {
+	for _, view := range []runicornapiv1.ExperimentView{1, 2} {
 		e := get(t, h, want.GetRunId(), view)
 		if e.GetPath() != want.GetPath() || e.GetAlias() != "baseline" {
 			t.Errorf("view %v: got %v", view, e)
@@ -135,7 +135,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 			t.Errorf("got create time %v, best metric %v, missing %v", e.GetCreateTime(), e.GetBestMetric(), e.GetMissing())
 		}
 	}
-	_, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: someRun})
+	_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: someRun})
 	info := wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 	if info.GetMetadata()["run_id"] != someRun || info.GetMetadata()["viewer"] != "v072" {
 		t.Errorf("got metadata %v", info.GetMetadata())
@@ -144,7 +144,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 
 func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	want := find(t, h, &runicornv1.ListExperimentsRequest{Query: "baseline"})
+	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
 	h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/assets/download"):
@@ -160,7 +160,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 	e := get(t, h, want.GetRunId(), 0)
 	fields := map[string]codes.Code{}
 	for _, part := range e.GetMissing() {
-		fields[part.GetField()] = codes.Code(part.GetStatus().GetCode()) //nolint:gosec // a code
+		fields[part.GetField()] = codes.Code(part.GetError().GetCode()) //nolint:gosec // a code
 	}
 	wantFields := map[string]codes.Code{
 		"create_time": codes.PermissionDenied, "tags": codes.PermissionDenied, "best_metric": codes.PermissionDenied,
@@ -185,7 +185,7 @@ func TestFullListsComeInTheCallersTime(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	resp, err := h.experiments.ListExperiments(ctx, &runicornv1.ListExperimentsRequest{View: runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL})
+	resp, err := h.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{View: runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,13 +207,13 @@ func TestExperimentsOfEveryShapeAreConverted(t *testing.T) {
 			`{"id":"a","project":"edge","name":"empty","status":"running","pid":7,"created_time":1795446662.5,"artifacts_created_count":3}`,
 			`{"viewer":"v","run_id":"a","resource_name":"viewers/v/experiments/a","project":"edge","name":"empty","path":"edge/empty",
 			"status":"EXPERIMENT_STATUS_RUNNING","viewer_status":"running","create_time":"2026-11-23T15:11:02.500Z","update_time":"2026-11-23T15:11:02.500Z",
-			"process_id":"7","artifacts_created_count":3}`,
+			"process_id":"7","created_artifact_count":3}`,
 		},
 		{
 			"0.6: project and name are made of the path; a best value of NaN is a name without a value",
 			`{"id":"b","path":"a/b/c","alias":"x","tags":["t","u"],"status":"completed","best_metric_name":"loss","best_metric_value":null,"assets_count":0}`,
 			`{"viewer":"v","run_id":"b","resource_name":"viewers/v/experiments/b","project":"a","name":"b/c","path":"a/b/c","alias":"x","tags":["t","u"],
-			"status":"EXPERIMENT_STATUS_OTHER","viewer_status":"completed","best_metric":{"metric_name":"loss"},"assets_count":0}`,
+			"status":"EXPERIMENT_STATUS_OTHER","viewer_status":"completed","best_metric":{"metric_name":"loss"},"asset_count":0}`,
 		},
 		{
 			"a path of one segment is a project, and a best value of zero is a value",

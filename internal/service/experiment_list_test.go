@@ -12,16 +12,15 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 const (
-	running  = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
-	finished = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED
-	failed   = runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED
+	running  = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
+	finished = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED
+	failed   = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED
 )
 
 // day is the n-th day of a month of 2026.
@@ -45,7 +44,7 @@ func addSix(u *upstream) {
 }
 
 // short names runs by the last digits of their ids, in their order.
-func short(experiments []*runicornv1.Experiment) string {
+func short(experiments []*runicornapiv1.Experiment) string {
 	var out []byte
 	for _, e := range experiments {
 		out = append(out, e.GetRunId()[len(e.GetRunId())-1])
@@ -58,26 +57,26 @@ func TestListExperimentsFilters(t *testing.T) {
 	addSix(h.upstreams[0])
 	for _, tt := range []struct {
 		name string
-		req  *runicornv1.ListExperimentsRequest
+		req  *runicornapiv1.ListExperimentsRequest
 		want string
 	}{
-		{"nothing set: all, the newest first, ties by id", &runicornv1.ListExperimentsRequest{}, "564321"},
-		{"project", &runicornv1.ListExperimentsRequest{Project: "vision"}, "321"},
-		{"name", &runicornv1.ListExperimentsRequest{Name: "bert/large"}, "56"},
-		{"project and name", &runicornv1.ListExperimentsRequest{Project: "vision", Name: "resnet"}, "21"},
-		{"a path prefix is whole segments", &runicornv1.ListExperimentsRequest{PathPrefix: "vision"}, "321"},
-		{"a path prefix may end in a slash", &runicornv1.ListExperimentsRequest{PathPrefix: "nlp/bert/"}, "56"},
-		{"any of the statuses", &runicornv1.ListExperimentsRequest{Statuses: []runicornv1.ExperimentStatus{running, failed}}, "32"},
-		{"a status of its own", &runicornv1.ListExperimentsRequest{Statuses: []runicornv1.ExperimentStatus{5}}, "4"},
-		{"all of the tags", &runicornv1.ListExperimentsRequest{Tags: []string{"gpu", "big"}}, "1"},
-		{"a text in an alias, whatever its case", &runicornv1.ListExperimentsRequest{Query: "АЛЬФА"}, "5"},
-		{"a text in a path", &runicornv1.ListExperimentsRequest{Query: "resn"}, "21"},
-		{"a text in a tag", &runicornv1.ListExperimentsRequest{Query: "gp"}, "1"},
-		{"a text in an id", &runicornv1.ListExperimentsRequest{Query: "20260304"}, "4"},
-		{"created at or after", &runicornv1.ListExperimentsRequest{CreatedAfter: timestamppb.New(day(4))}, "564"},
-		{"created before", &runicornv1.ListExperimentsRequest{CreatedBefore: timestamppb.New(day(2))}, "1"},
-		{"all filters must hold", &runicornv1.ListExperimentsRequest{Project: "vision", Tags: []string{"big"}, Query: "base"}, "1"},
-		{"none matches", &runicornv1.ListExperimentsRequest{Project: "none"}, ""},
+		{"nothing set: all, the newest first, ties by id", &runicornapiv1.ListExperimentsRequest{}, "564321"},
+		{"project", &runicornapiv1.ListExperimentsRequest{Filter: "project = vision"}, "321"},
+		{"name", &runicornapiv1.ListExperimentsRequest{Filter: `name = "bert/large"`}, "56"},
+		{"project and name", &runicornapiv1.ListExperimentsRequest{Filter: `project = vision AND name = "resnet"`}, "21"},
+		{"a path prefix is whole segments", &runicornapiv1.ListExperimentsRequest{Filter: `path:"vision"`}, "321"},
+		{"a path prefix may end in a slash", &runicornapiv1.ListExperimentsRequest{Filter: `path:"nlp/bert/"`}, "56"},
+		{"any of the statuses", &runicornapiv1.ListExperimentsRequest{Filter: "(status = RUNNING OR status = FAILED)"}, "32"},
+		{"a status of its own", &runicornapiv1.ListExperimentsRequest{Filter: "status = OTHER"}, "4"},
+		{"all of the tags", &runicornapiv1.ListExperimentsRequest{Filter: "tags:gpu AND tags:big"}, "1"},
+		{"a text in an alias, whatever its case", &runicornapiv1.ListExperimentsRequest{Filter: `"АЛЬФА"`}, "5"},
+		{"a text in a path", &runicornapiv1.ListExperimentsRequest{Filter: `"resn"`}, "21"},
+		{"a text in a tag", &runicornapiv1.ListExperimentsRequest{Filter: `"gp"`}, "1"},
+		{"a text in an id", &runicornapiv1.ListExperimentsRequest{Filter: `"20260304"`}, "4"},
+		{"created at or after", &runicornapiv1.ListExperimentsRequest{Filter: "create_time >= 2026-03-04"}, "564"},
+		{"created before", &runicornapiv1.ListExperimentsRequest{Filter: "create_time < 2026-03-02"}, "1"},
+		{"all filters must hold", &runicornapiv1.ListExperimentsRequest{Filter: `project = vision AND tags:big AND "base"`}, "1"},
+		{"none matches", &runicornapiv1.ListExperimentsRequest{Filter: "project = none"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			resp, err := h.experiments.ListExperiments(t.Context(), tt.req)
@@ -101,22 +100,25 @@ func TestListExperimentsOrders(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
 	addSix(h.upstreams[0])
 	for order, want := range map[string]string{
-		"":                 "564321",
-		"create_time":      "123456",
-		"create_time desc": "564321",
-		"run_id desc":      "654321",
-		"path":             "563124",
-		"project":          "561234",
-		"name":             "564123", // r3 has none
-		"name desc":        "124563", // and is last again
-		"alias":            "152346",
-		"alias desc":       "512346",
-		"status":           "315624",
-		"status desc":      "421563",
-		"best_metric":      "123456",
+		"":                          "564321",
+		"create_time":               "123456",
+		"create_time desc":          "564321",
+		"run_id desc":               "654321",
+		"path":                      "563124",
+		"project":                   "561234",
+		"name":                      "564123", // r3 has none
+		"name desc":                 "124563", // and is last again
+		"alias":                     "152346",
+		"alias desc":                "512346",
+		"status":                    "315624",
+		"status desc":               "421563",
+		"best_metric":               "123456",
+		"name asc":                  "564123",
+		"status, name":              "356124",
+		"project desc, create_time": "412356",
 	} {
 		t.Run("by "+order, func(t *testing.T) {
-			resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: order})
+			resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,8 +127,8 @@ func TestListExperimentsOrders(t *testing.T) {
 			}
 		})
 	}
-	for _, order := range []string{"size", "name asc", "name desc desc", "NAME", "name,path"} {
-		_, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{OrderBy: order})
+	for _, order := range []string{"size", "name up", "name desc desc", "NAME", "name,", "tags", "start_time", "summary.acc", "a,b,c,d,e"} {
+		_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "order_by" {
@@ -137,11 +139,11 @@ func TestListExperimentsOrders(t *testing.T) {
 
 func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 	h := newHarness(t)
-	all, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
+	all, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := func(experiments []*runicornv1.Experiment) []string {
+	names := func(experiments []*runicornapiv1.Experiment) []string {
 		var out []string
 		for _, e := range experiments {
 			out = append(out, e.GetResourceName())
@@ -153,7 +155,7 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 		t.Fatalf("got %d experiments of %d", len(want), all.GetTotalSize())
 	}
 	var got []string
-	req := &runicornv1.ListExperimentsRequest{Viewer: "-", PageSize: 4}
+	req := &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 4}
 	for page := 0; page == 0 || req.GetPageToken() != ""; page++ {
 		resp, err := h.experiments.ListExperiments(t.Context(), req)
 		if err != nil {
@@ -175,8 +177,8 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 
 func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	h := newHarness(t)
-	list := func(viewer string) (*runicornv1.ListExperimentsResponse, error) {
-		return h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{Viewer: viewer, PageSize: 2})
+	list := func(viewer string) (*runicornapiv1.ListExperimentsResponse, error) {
+		return h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: viewer, PageSize: 2})
 	}
 	first, err := list("-")
 	if err != nil {
@@ -184,18 +186,18 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	}
 	h.upstreams[1].fail(http.StatusInternalServerError)
 	h.deps.Fleet.Configured()[1].Client.InvalidateRuns()
-	resp, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{
+	resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 		Viewer: "-", PageSize: 1000, PageToken: first.GetNextPageToken(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if resp.TotalSize != nil || len(resp.GetUnreachable()) != 1 || resp.GetUnreachable()[0].GetViewer() != "v060" ||
-		codes.Code(resp.GetUnreachable()[0].GetStatus().GetCode()) != codes.Internal { //nolint:gosec // a code
+		codes.Code(resp.GetUnreachable()[0].GetError().GetCode()) != codes.Internal { //nolint:gosec // a code
 		t.Errorf("got total %v and unreachable %v, want v060 with INTERNAL", resp.TotalSize, resp.GetUnreachable())
 	}
 	for _, e := range resp.GetExperiments() {
-		if e.GetViewer() == "v060" || slices.ContainsFunc(first.GetExperiments(), func(o *runicornv1.Experiment) bool {
+		if e.GetViewer() == "v060" || slices.ContainsFunc(first.GetExperiments(), func(o *runicornapiv1.Experiment) bool {
 			return o.GetResourceName() == e.GetResourceName()
 		}) {
 			t.Errorf("%s is on the page", e.GetResourceName())
@@ -216,7 +218,7 @@ func TestListProjects(t *testing.T) {
 	addSix(h.upstreams[0])
 	h.upstreams[1].AddRun(demoviewer.Run{Project: "vision", Name: "old", Status: "running", Created: day(9)})
 	var got []string
-	req := &runicornv1.ListProjectsRequest{Viewer: "-", PageSize: 2}
+	req := &runicornapiv1.ListProjectsRequest{Viewer: "-", PageSize: 2}
 	for page := 0; page == 0 || req.GetPageToken() != ""; page++ {
 		resp, err := h.experiments.ListProjects(t.Context(), req)
 		if err != nil {
@@ -248,8 +250,8 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 			ID: fmt.Sprintf("20260301_120000_00000%d", n), Path: "large", Status: "finished", Created: day(n), Summary: summary(1 << 20),
 		})
 	}
-	req := &runicornv1.ListExperimentsRequest{View: runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL, OrderBy: "create_time", PageSize: 5}
-	var got []*runicornv1.Experiment
+	req := &runicornapiv1.ListExperimentsRequest{View: runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL, OrderBy: "create_time", PageSize: 5}
+	var got []*runicornapiv1.Experiment
 	pages := 0
 	for {
 		resp, err := h.experiments.ListExperiments(t.Context(), req)
@@ -269,7 +271,7 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 		t.Errorf("%d pages with %s", pages, short(got))
 	}
 	h.upstreams[0].AddRun(demoviewer.Run{ID: "20260301_120000_000008", Path: "larger", Status: "finished", Created: day(8), Summary: summary(5 << 20)})
-	_, err := h.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
+	_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
 	if info := wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); info.GetMetadata()["instead"] == "" {
 		t.Errorf("nothing is said to do instead: %v", info)
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/go-json-experiment/json"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // beyondList completes a run that the list lacks: meta.json has what
 // otherwise only the list has. ListErr is why there was no list.
-func (r *runReads) beyondList(ctx context.Context, e *runicornv1.Experiment, listErr error) {
+func (r *runReads) beyondList(ctx context.Context, e *runicornapiv1.Experiment, listErr error) {
 	known, err := document(r.target, r.meta)
 	if known != nil {
 		if seconds := finite((*known)["created_at"]); seconds != nil && *seconds > 0 && *seconds < maxSeconds {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"slices"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -20,23 +21,20 @@ func (d *Deps) bins(ctx context.Context, viewer string) (*gathered[[]restclient.
 }
 
 // binned converts bins; the order is by the time of deletion.
-func binned(bins *gathered[[]restclient.DeletedRun]) []placed[*runicornv1.DeletedExperiment] {
-	var out []placed[*runicornv1.DeletedExperiment]
+func binned(bins *gathered[[]restclient.DeletedRun]) []placed[*runicornapiv1.DeletedExperiment] {
+	var out []placed[*runicornapiv1.DeletedExperiment]
 	for _, a := range bins.answers {
 		for i := range a.value {
 			run := &a.value[i]
-			at := position{viewer: a.viewer.Name, id: clip(run.ID)}
-			if !run.DeletedTime.IsZero() {
-				at.key = numberKey(float64(run.DeletedTime.UnixMicro()))
-			}
-			out = append(out, placed[*runicornv1.DeletedExperiment]{at, deletedExperiment(a.viewer.Name, run)})
+			at := keyedBy(filter.TimeValue(run.DeletedTime.Time), a.viewer.Name, run.ID)
+			out = append(out, placed[*runicornapiv1.DeletedExperiment]{at, deletedExperiment(a.viewer.Name, run)})
 		}
 	}
 	return out
 }
 
 // purge removes experiments for good, or says what would be removed.
-func (d *Deps) purge(ctx context.Context, req *runicornv1.PurgeExperimentsRequest) ([]*runicornv1.PurgeResult, error) {
+func (d *Deps) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) ([]*runicornapiv1.ExperimentResult, error) {
 	read := d.changes
 	if req.GetAllDeleted() {
 		read = func(ctx context.Context, viewer string, _ []string) ([]*change, error) {
@@ -47,15 +45,15 @@ func (d *Deps) purge(ctx context.Context, req *runicornv1.PurgeExperimentsReques
 	if err != nil {
 		return nil, err
 	}
-	p := purger{all: req.GetAllDeleted(), dryRun: req.GetDryRun()}
+	p := purger{all: req.GetAllDeleted(), validateOnly: req.GetValidateOnly()}
 	if err := perViewer(ctx, changes, p.apply); err != nil {
 		return nil, err
 	}
-	results := make([]*runicornv1.PurgeResult, 0, len(changes))
+	results := make([]*runicornapiv1.ExperimentResult, 0, len(changes))
 	for _, c := range changes {
-		result := &runicornv1.PurgeResult{RunId: validText(c.asked), Status: statusOf(ctx, c.err).Proto()}
+		result := resultOf(ctx, c)
 		if c.freed != nil {
-			result.BytesFreed, result.BlobsDeleted = int64Of(c.freed.BytesFreed), int32Of(c.freed.BlobsDeleted)
+			result.FreedBytes, result.DeletedBlobCount = int64Of(c.freed.BytesFreed), int32Of(c.freed.BlobsDeleted)
 		}
 		results = append(results, result)
 	}
@@ -81,7 +79,7 @@ func (d *Deps) allDeleted(ctx context.Context, viewer string) ([]*change, error)
 
 // purger is a purge, understood.
 type purger struct {
-	all, dryRun bool
+	all, validateOnly bool
 }
 
 // apply purges runs of one Viewer: singly, or by emptying its bin where that
@@ -100,7 +98,7 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 	if err := p.singly(ctx, v, single); err != nil {
 		return err
 	}
-	if len(odd) > 0 && !p.dryRun {
+	if len(odd) > 0 && !p.validateOnly {
 		if err := emptyBin(ctx, v, odd); err != nil {
 			setAll(odd, err)
 		}
@@ -113,7 +111,7 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 func (p purger) singly(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	for ids := range slices.Chunk(runIDs(group), restclient.MaxPurge) {
 		of := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.runID) })
-		outcomes, err := v.Client.PurgeBatch(ctx, ids, p.dryRun)
+		outcomes, err := v.Client.PurgeBatch(ctx, ids, p.validateOnly)
 		if err != nil && len(ids) == len(runIDs(group)) {
 			return err
 		}
@@ -159,7 +157,7 @@ func (p purger) wholeBin(ctx context.Context, v *fleet.Viewer, group []*change, 
 			return nil
 		}
 	}
-	if p.dryRun {
+	if p.validateOnly {
 		return nil
 	}
 	return emptyBin(ctx, v, group)

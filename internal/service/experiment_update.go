@@ -7,34 +7,94 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
+// experimentUpdate is an update that was understood: what is nil stays.
+type experimentUpdate struct {
+	alias *string
+	tags  *[]string
+	path  *string
+	etag  string
+}
+
+// newUpdate reads an update: the fields of the mask, or without one those that
+// are not empty. Fields that say which experiment is meant, and the etag, may be
+// in the mask: a client that sends back what it read, and HTTP, name them.
+func newUpdate(req *runicornapiv1.UpdateExperimentRequest) (*experimentUpdate, error) {
+	e := req.GetExperiment()
+	u := &experimentUpdate{etag: e.GetEtag()}
+	paths := req.GetUpdateMask().GetPaths()
+	if len(paths) == 0 {
+		paths = setFields(e)
+	}
+	for _, field := range paths {
+		switch field {
+		case "*":
+			u.setAlias(e)
+			u.setTags(e)
+			u.setPath(e)
+		case "alias":
+			u.setAlias(e)
+		case "tags":
+			u.setTags(e)
+		case "path":
+			u.setPath(e)
+		case "viewer", "run_id", "resource_name", "etag":
+		default:
+			return nil, invalid("update_mask", "must name alias, tags or path: %q cannot be changed", field)
+		}
+	}
+	if u.alias == nil && u.tags == nil && u.path == nil {
+		return nil, invalid("update_mask", "must name alias, tags or path: there is nothing to change")
+	}
+	return u, nil
+}
+
+// setFields are the fields of an experiment that an update without a mask
+// changes.
+func setFields(e *runicornapiv1.Experiment) (fields []string) {
+	if e.Alias != nil {
+		fields = append(fields, "alias")
+	}
+	if len(e.GetTags()) > 0 {
+		fields = append(fields, "tags")
+	}
+	if e.GetPath() != "" {
+		fields = append(fields, "path")
+	}
+	return fields
+}
+
+func (u *experimentUpdate) setAlias(e *runicornapiv1.Experiment) { u.alias = new(e.GetAlias()) }
+
+func (u *experimentUpdate) setTags(e *runicornapiv1.Experiment) {
+	u.tags = new(append([]string{}, e.GetTags()...))
+}
+
+func (u *experimentUpdate) setPath(e *runicornapiv1.Experiment) { u.path = new(e.GetPath()) }
+
 // mayUpdate refuses an update before anything is changed: what cannot be done
 // in full is not begun.
-func (d *Deps) mayUpdate(ctx context.Context, t target, req *runicornv1.UpdateExperimentRequest) error {
-	attributes := req.Alias != nil || req.GetTags() != nil
-	if !attributes && req.Path == nil {
-		return invalid("alias", "or tags or path must be set: there is nothing to change")
-	}
-	if err := checkSDKForm("run_id", t.runID); err != nil {
+func (d *Deps) mayUpdate(ctx context.Context, t target, u *experimentUpdate) error {
+	if err := checkSDKForm("experiment.run_id", t.runID); err != nil {
 		return err
 	}
-	if req.Path != nil {
-		if err := checkNewPath(req.GetPath()); err != nil {
+	if u.path != nil {
+		if err := checkNewPath(*u.path); err != nil {
 			return err
 		}
 		if err := t.need(ctx, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
 			return err
 		}
 	}
-	if attributes {
+	if u.alias != nil || u.tags != nil {
 		if err := t.need(ctx, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
 			return err
 		}
 	}
-	return d.checkEtag(ctx, t, req.GetEtag())
+	return d.checkEtag(ctx, t, u.etag)
 }
 
 // need refuses what the target's Viewer is known to lack.
@@ -58,10 +118,12 @@ func lacks(viewer string, caps *restclient.Capabilities, name restclient.Capabil
 // another path than it says.
 func checkNewPath(path string) error {
 	switch {
+	case path == "":
+		return invalid("experiment.path", "must not be empty")
 	case strings.TrimSpace(path) != path || strings.Trim(path, "/") != path:
-		return invalid("path", "must not begin or end with a slash or a space")
+		return invalid("experiment.path", "must not begin or end with a slash or a space")
 	case strings.Contains(path, "..") || strings.Contains(path, "//") || strings.ContainsAny(path, "\\:<>|*?"):
-		return invalid("path", "must not hold \"..\", an empty segment or any of \\ : < > | * ?")
+		return invalid("experiment.path", "must not hold \"..\", an empty segment or any of \\ : < > | * ?")
 	}
 	return nil
 }
@@ -80,7 +142,7 @@ func (d *Deps) checkEtag(ctx context.Context, t target, etag string) error {
 		return nil
 	}
 	return &failure{
-		code: codes.Aborted, reason: runicornv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
+		code: codes.Aborted, reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
 		message:  "the experiment has changed since it was read: read it again, and decide anew",
 		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "etag": now.GetEtag()},
 	}
@@ -88,22 +150,17 @@ func (d *Deps) checkEtag(ctx context.Context, t target, etag string) error {
 
 // update changes what is set. The move comes first because it is what a
 // Viewer may still refuse.
-func update(ctx context.Context, t target, req *runicornv1.UpdateExperimentRequest) error {
-	if req.Path != nil {
-		if err := move(ctx, t, req.GetPath()); err != nil {
+func update(ctx context.Context, t target, u *experimentUpdate) error {
+	if u.path != nil {
+		if err := move(ctx, t, *u.path); err != nil {
 			return err
 		}
 	}
-	if req.Alias == nil && req.GetTags() == nil {
+	if u.alias == nil && u.tags == nil {
 		return nil
 	}
-	patch := restclient.RunPatch{Alias: req.Alias}
-	if req.GetTags() != nil {
-		tags := append([]string{}, req.GetTags().GetTags()...)
-		patch.Tags = &tags
-	}
-	_, err := t.Client.PatchRun(ctx, t.runID, patch)
-	if e, ok := errors.AsType[*restclient.Error](err); ok && req.Path != nil {
+	_, err := t.Client.PatchRun(ctx, t.runID, restclient.RunPatch{Alias: u.alias, Tags: u.tags})
+	if e, ok := errors.AsType[*restclient.Error](err); ok && u.path != nil {
 		said := *e
 		said.Detail = strings.TrimSpace("the path was changed already; " + e.Detail)
 		return &said

@@ -9,7 +9,8 @@ import (
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
 const (
@@ -25,8 +26,8 @@ const (
 // watch is one call of WatchExperiments.
 type watch struct {
 	*roster
-	stream   grpc.ServerStreamingServer[runicornv1.WatchExperimentsResponse]
-	matches  *matcher
+	stream   grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]
+	matches  *filter.Filter[*entry]
 	every    time.Duration // between heartbeats
 	due      time.Time     // of the next one
 	isSynced bool
@@ -34,9 +35,12 @@ type watch struct {
 }
 
 // WatchExperiments sends the experiments that match, and then what changes.
-func (s *experimentService) WatchExperiments(req *runicornv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornv1.WatchExperimentsResponse]) error {
+func (s *experimentService) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
 	ctx, stop := s.draining.watch(stream.Context())
 	defer stop()
+	if err := refuseUnsupported(req.GetMetricNames(), false); err != nil {
+		return err
+	}
 	matches, err := newMatcher(req.GetFilter())
 	if err != nil {
 		return err
@@ -124,9 +128,9 @@ func (w *watch) member(m *member) error {
 
 // snapshot sends the first list of a Viewer.
 func (w *watch) snapshot(m *member, l *listing) error {
-	var experiments []*runicornv1.Experiment
+	var experiments []*runicornapiv1.Experiment
 	for _, run := range inOrder(l) {
-		if w.matches.entry(&run.entry) {
+		if w.matches.Match(&run.entry) {
 			m.known[run.run.ID] = run
 			experiments = append(experiments, run.experiment)
 		}
@@ -135,8 +139,8 @@ func (w *watch) snapshot(m *member, l *listing) error {
 		n := fitting(experiments[:min(snapshotSize, len(experiments))], snapshotBytes)
 		part := experiments[:n]
 		experiments = experiments[n:]
-		if err := w.send(&runicornv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornv1.WatchExperimentsResponse_Snapshot{
-			Snapshot: &runicornv1.ExperimentSnapshot{Experiments: part},
+		if err := w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Snapshot{
+			Snapshot: &runicornapiv1.ExperimentSnapshot{Experiments: part},
 		}}); err != nil {
 			return err
 		}
@@ -160,7 +164,7 @@ func inOrder(l *listing) []*listed {
 func (w *watch) difference(m *member, l *listing) error {
 	var changed []*listed
 	for id, run := range l.runs {
-		if known := m.known[id]; known != run && w.matches.entry(&run.entry) {
+		if known := m.known[id]; known != run && w.matches.Match(&run.entry) {
 			changed = append(changed, run)
 		}
 	}
@@ -173,7 +177,7 @@ func (w *watch) difference(m *member, l *listing) error {
 		}
 	}
 	for id := range m.known {
-		if run := l.runs[id]; run == nil || !w.matches.entry(&run.entry) {
+		if run := l.runs[id]; run == nil || !w.matches.Match(&run.entry) {
 			if err := w.remove(m, id); err != nil {
 				return err
 			}
@@ -186,12 +190,12 @@ func (w *watch) difference(m *member, l *listing) error {
 func (w *watch) change(m *member, run *listed) error {
 	known := m.known[run.run.ID]
 	m.known[run.run.ID] = run
-	out := &runicornv1.WatchExperimentsResponse{Viewer: m.viewer.Name}
+	out := &runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name}
 	switch {
 	case known == nil:
-		out.Event = &runicornv1.WatchExperimentsResponse_Created{Created: run.experiment}
+		out.Event = &runicornapiv1.WatchExperimentsResponse_Created{Created: run.experiment}
 	case known.experiment.GetEtag() != run.experiment.GetEtag():
-		out.Event = &runicornv1.WatchExperimentsResponse_Updated{Updated: run.experiment}
+		out.Event = &runicornapiv1.WatchExperimentsResponse_Updated{Updated: run.experiment}
 	default:
 		return nil
 	}
@@ -201,8 +205,8 @@ func (w *watch) change(m *member, run *listed) error {
 // remove says that an experiment is gone, or no longer matches.
 func (w *watch) remove(m *member, runID string) error {
 	delete(m.known, runID)
-	return w.send(&runicornv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornv1.WatchExperimentsResponse_Deleted{
-		Deleted: &runicornv1.DeletedReference{
+	return w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Deleted{
+		Deleted: &runicornapiv1.DeletedReference{
 			Viewer: m.viewer.Name, RunId: validText(runID), ResourceName: validText(resourceName(m.viewer.Name, runID)),
 		},
 	}})
@@ -230,7 +234,7 @@ func (w *watch) replace(ctx context.Context) error {
 func (w *watch) sync(ctx context.Context) error {
 	isLate := !time.Now().Before(w.deadline)
 	var errs []error
-	synced := &runicornv1.Synced{}
+	synced := &runicornapiv1.Synced{}
 	for _, m := range w.members {
 		err := m.failed
 		if !m.isSynced && err == nil {
@@ -241,8 +245,8 @@ func (w *watch) sync(ctx context.Context) error {
 		}
 		if !m.isSynced {
 			errs = append(errs, err)
-			synced.Unreachable = append(synced.Unreachable, &runicornv1.UnreachableViewer{
-				Viewer: m.viewer.Name, Status: statusOf(ctx, err).Proto(),
+			synced.Unreachable = append(synced.Unreachable, &runicornapiv1.UnreachableViewer{
+				Viewer: m.viewer.Name, Error: statusOf(ctx, err).Proto(),
 			})
 		}
 		synced.ExperimentCount += clamp32(int64(len(m.known)))
@@ -254,7 +258,7 @@ func (w *watch) sync(ctx context.Context) error {
 		return noneAnswered(ctx, errs)
 	}
 	w.isSynced = true
-	return w.send(&runicornv1.WatchExperimentsResponse{Event: &runicornv1.WatchExperimentsResponse_Synced{Synced: synced}})
+	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Synced{Synced: synced}})
 }
 
 // heartbeat says how fresh the watch is.
@@ -267,12 +271,16 @@ func (w *watch) heartbeat(ctx context.Context) error {
 		known += len(m.known)
 	}
 	h := p.message(ctx)
-	h.BehindBytes, h.FollowedRuns = nil, clamp32(int64(known))
-	return w.send(&runicornv1.WatchExperimentsResponse{Event: &runicornv1.WatchExperimentsResponse_Heartbeat{Heartbeat: h}})
+	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Heartbeat{
+		Heartbeat: &runicornapiv1.WatchHeartbeat{
+			LastSuccessTime: h.GetLastSuccessTime(), UpstreamState: h.GetUpstreamState(), LastError: h.GetLastError(),
+			PollInterval: h.GetPollInterval(), ExperimentCount: clamp32(int64(known)),
+		},
+	}})
 }
 
 // send sends a message, and notes that the stream was not silent.
-func (w *watch) send(m *runicornv1.WatchExperimentsResponse) error {
+func (w *watch) send(m *runicornapiv1.WatchExperimentsResponse) error {
 	w.due = time.Now().Add(w.every)
 	return w.stream.Send(m)
 }

@@ -12,20 +12,20 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 // watcher is a client of WatchExperiments.
 type watcher struct {
 	t      *testing.T
-	stream grpc.ServerStreamingClient[runicornv1.WatchExperimentsResponse]
-	synced *runicornv1.Synced
+	stream grpc.ServerStreamingClient[runicornapiv1.WatchExperimentsResponse]
+	synced *runicornapiv1.Synced
 	known  map[string]string // run ids to etags
 	events []string
 }
 
-func (h *harness) watch(t *testing.T, req *runicornv1.WatchExperimentsRequest) *watcher {
+func (h *harness) watch(t *testing.T, req *runicornapiv1.WatchExperimentsRequest) *watcher {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), tailTimeout)
 	t.Cleanup(cancel)
@@ -37,7 +37,7 @@ func (h *harness) watch(t *testing.T, req *runicornv1.WatchExperimentsRequest) *
 }
 
 // next receives the next message but heartbeats.
-func (w *watcher) next() *runicornv1.WatchExperimentsResponse {
+func (w *watcher) next() *runicornapiv1.WatchExperimentsResponse {
 	w.t.Helper()
 	for {
 		m, err := w.stream.Recv()
@@ -45,22 +45,22 @@ func (w *watcher) next() *runicornv1.WatchExperimentsResponse {
 			w.t.Fatalf("the watch ended by %v after %q", err, w.events)
 		}
 		switch e := m.GetEvent().(type) {
-		case *runicornv1.WatchExperimentsResponse_Snapshot:
+		case *runicornapiv1.WatchExperimentsResponse_Snapshot:
 			for _, x := range e.Snapshot.GetExperiments() {
 				w.known[x.GetRunId()] = x.GetEtag()
 			}
-		case *runicornv1.WatchExperimentsResponse_Synced:
+		case *runicornapiv1.WatchExperimentsResponse_Synced:
 			w.synced = e.Synced
-		case *runicornv1.WatchExperimentsResponse_Created:
+		case *runicornapiv1.WatchExperimentsResponse_Created:
 			w.known[e.Created.GetRunId()] = e.Created.GetEtag()
 			w.events = append(w.events, "created "+e.Created.GetRunId())
-		case *runicornv1.WatchExperimentsResponse_Updated:
+		case *runicornapiv1.WatchExperimentsResponse_Updated:
 			w.known[e.Updated.GetRunId()] = e.Updated.GetEtag()
 			w.events = append(w.events, "updated "+e.Updated.GetRunId())
-		case *runicornv1.WatchExperimentsResponse_Deleted:
+		case *runicornapiv1.WatchExperimentsResponse_Deleted:
 			delete(w.known, e.Deleted.GetRunId())
 			w.events = append(w.events, "deleted "+e.Deleted.GetRunId())
-		case *runicornv1.WatchExperimentsResponse_Heartbeat:
+		case *runicornapiv1.WatchExperimentsResponse_Heartbeat:
 			continue
 		}
 		return m
@@ -80,7 +80,7 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 	h := newTailHarness(t)
 	u := h.upstreams[2]
 	u.AddRuns(600)
-	w := h.watch(t, &runicornv1.WatchExperimentsRequest{Viewer: "v072", Filter: &runicornv1.ExperimentFilter{Project: "bulk"}})
+	w := h.watch(t, &runicornapiv1.WatchExperimentsRequest{Viewer: "v072", Filter: "project = bulk"})
 	w.sync()
 	if len(w.known) != 600 || w.synced.GetExperimentCount() != 600 || len(w.synced.GetUnreachable()) > 0 {
 		t.Fatalf("a snapshot of %d, synced %v", len(w.known), w.synced)
@@ -90,7 +90,7 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 	w.next()
 	endWith(t, u, id, "failed")
 	w.next()
-	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: []string{id}}); err != nil {
+	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
 	w.next()
@@ -107,7 +107,7 @@ func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
 	for range runs {
 		h.upstreams[0].AddRun(demoviewer.Run{Path: "large", Status: "finished", Tags: []string{strings.Repeat("t", 40<<10)}})
 	}
-	w := h.watch(t, &runicornv1.WatchExperimentsRequest{Filter: &runicornv1.ExperimentFilter{PathPrefix: "large"}})
+	w := h.watch(t, &runicornapiv1.WatchExperimentsRequest{Filter: `path:"large"`})
 	w.sync()
 	if len(w.known) != runs || w.synced.GetExperimentCount() != runs {
 		t.Errorf("a snapshot of %d, synced %v", len(w.known), w.synced)
@@ -120,7 +120,7 @@ func TestWatch_AllViewers(t *testing.T) {
 	h := newTailHarness(t)
 	down := h.upstreams[0]
 	down.fail(http.StatusInternalServerError)
-	w := h.watch(t, &runicornv1.WatchExperimentsRequest{Viewer: "-"})
+	w := h.watch(t, &runicornapiv1.WatchExperimentsRequest{Viewer: "-"})
 	w.sync()
 	if n := len(w.synced.GetUnreachable()); n != 1 || w.synced.GetUnreachable()[0].GetViewer() != "v053" || len(w.known) == 0 {
 		t.Errorf("synced %v", w.synced)
@@ -136,7 +136,7 @@ func TestWatch_Failures(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	begins := make(chan struct{})
 	drained := h.replica(t, func(d *Deps) { d.Draining = begins })
-	w := drained.watch(t, &runicornv1.WatchExperimentsRequest{HeartbeatInterval: durationpb.New(time.Second)})
+	w := drained.watch(t, &runicornapiv1.WatchExperimentsRequest{HeartbeatInterval: durationpb.New(time.Second)})
 	w.sync()
 	u := h.upstreams[0]
 	u.fail(http.StatusInternalServerError)
@@ -145,11 +145,11 @@ func TestWatch_Failures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.GetHeartbeat().GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING {
+		if m.GetHeartbeat().GetUpstreamState() == runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING {
 			break
 		}
 	}
-	late := h.watch(t, &runicornv1.WatchExperimentsRequest{})
+	late := h.watch(t, &runicornapiv1.WatchExperimentsRequest{})
 	var err error
 	for err == nil {
 		_, err = late.stream.Recv()
@@ -169,7 +169,7 @@ func TestWatch_SharesOnePoller(t *testing.T) {
 	u := h.upstreams[0]
 	watchers := make([]*watcher, 50)
 	for i := range watchers {
-		watchers[i] = h.watch(t, &runicornv1.WatchExperimentsRequest{})
+		watchers[i] = h.watch(t, &runicornapiv1.WatchExperimentsRequest{})
 	}
 	for _, w := range watchers {
 		w.sync()

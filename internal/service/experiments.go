@@ -1,21 +1,24 @@
 package service
 
 import (
+	"cmp"
 	"context"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // experimentService serves ExperimentService.
 type experimentService struct {
-	runicornv1.UnimplementedExperimentServiceServer
+	runicornapiv1.UnimplementedExperimentServiceServer
 	Deps
 	exports exportSlots
+	kept    *keptFiles
+	space   *tempSpace
 }
 
 // ListExperiments filters, orders and pages the shared lists.
-func (s *experimentService) ListExperiments(ctx context.Context, req *runicornv1.ListExperimentsRequest) (*runicornv1.ListExperimentsResponse, error) {
+func (s *experimentService) ListExperiments(ctx context.Context, req *runicornapiv1.ListExperimentsRequest) (*runicornapiv1.ListExperimentsResponse, error) {
 	query, err := newListQuery(req)
 	if err != nil {
 		return nil, err
@@ -32,31 +35,32 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornv1
 	if n := fitting(experiments, maxAnswer); n < len(experiments) {
 		experiments, next = experiments[:n], query.behind(page[n-1])
 	}
-	return &runicornv1.ListExperimentsResponse{
+	return &runicornapiv1.ListExperimentsResponse{
 		Experiments: experiments, NextPageToken: next, Unreachable: selected.unreachable,
 		TotalSize: totalSize(len(selected.entries), selected.unreachable), ReadTime: timeOf(selected.readTime),
+		Complete: len(selected.unreachable) == 0,
 	}, nil
 }
 
 // GetExperiment reads one experiment.
-func (s *experimentService) GetExperiment(ctx context.Context, req *runicornv1.GetExperimentRequest) (*runicornv1.GetExperimentResponse, error) {
+func (s *experimentService) GetExperiment(ctx context.Context, req *runicornapiv1.GetExperimentRequest) (*runicornapiv1.GetExperimentResponse, error) {
 	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
 	get := s.full
-	if req.GetView() == runicornv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
+	if req.GetView() == runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
 		get = s.basic
 	}
 	experiment, err := get(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetExperimentResponse{Experiment: experiment}, nil
+	return &runicornapiv1.GetExperimentResponse{Experiment: experiment}, nil
 }
 
 // ListProjects counts the shared lists by project.
-func (s *experimentService) ListProjects(ctx context.Context, req *runicornv1.ListProjectsRequest) (*runicornv1.ListProjectsResponse, error) {
+func (s *experimentService) ListProjects(ctx context.Context, req *runicornapiv1.ListProjectsRequest) (*runicornapiv1.ListProjectsResponse, error) {
 	paging, err := newPager(req)
 	if err != nil {
 		return nil, err
@@ -67,42 +71,50 @@ func (s *experimentService) ListProjects(ctx context.Context, req *runicornv1.Li
 	}
 	projects := projectsOf(selected.entries)
 	page, next := cut(paging, projects, false)
-	return &runicornv1.ListProjectsResponse{
+	return &runicornapiv1.ListProjectsResponse{
 		Projects: page, NextPageToken: next, Unreachable: selected.unreachable,
 		TotalSize: totalSize(len(projects), selected.unreachable),
 	}, nil
 }
 
 // UpdateExperiment changes alias, tags and path, all or none of them.
-func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicornv1.UpdateExperimentRequest) (*runicornv1.UpdateExperimentResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicornapiv1.UpdateExperimentRequest) (*runicornapiv1.UpdateExperimentResponse, error) {
+	change, err := newUpdate(req)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayUpdate(ctx, t, req); err != nil {
+	id, field := cmp.Or(req.GetExperiment().GetRunId(), req.GetExperiment().GetResourceName()), "experiment.run_id"
+	if id == "" {
+		return nil, invalid(field, "must be set, or resource_name")
+	}
+	t, err := s.target(ctx, req.GetExperiment().GetViewer(), field, id)
+	if err != nil {
 		return nil, err
 	}
-	if err := update(ctx, t, req); err != nil {
+	if err := s.mayUpdate(ctx, t, change); err != nil {
+		return nil, err
+	}
+	if err := update(ctx, t, change); err != nil {
 		return nil, err
 	}
 	experiment, err := s.basic(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.UpdateExperimentResponse{Experiment: experiment}, nil
+	return &runicornapiv1.UpdateExperimentResponse{Experiment: experiment}, nil
 }
 
 // DeleteExperiments moves experiments to the bin.
-func (s *experimentService) DeleteExperiments(ctx context.Context, req *runicornv1.DeleteExperimentsRequest) (*runicornv1.DeleteExperimentsResponse, error) {
+func (s *experimentService) DeleteExperiments(ctx context.Context, req *runicornapiv1.DeleteExperimentsRequest) (*runicornapiv1.DeleteExperimentsResponse, error) {
 	results, err := s.moveAll(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).SoftDelete)
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.DeleteExperimentsResponse{Results: results}, nil
+	return &runicornapiv1.DeleteExperimentsResponse{Results: results}, nil
 }
 
 // ListDeletedExperiments lists the bins.
-func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *runicornv1.ListDeletedExperimentsRequest) (*runicornv1.ListDeletedExperimentsResponse, error) {
+func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *runicornapiv1.ListDeletedExperimentsRequest) (*runicornapiv1.ListDeletedExperimentsResponse, error) {
 	paging, err := newPager(req)
 	if err != nil {
 		return nil, err
@@ -113,23 +125,23 @@ func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *run
 	}
 	deleted := binned(bins)
 	page, next := cut(paging, deleted, true)
-	return &runicornv1.ListDeletedExperimentsResponse{
+	return &runicornapiv1.ListDeletedExperimentsResponse{
 		DeletedExperiments: page, NextPageToken: next, Unreachable: bins.unreachable,
 		TotalSize: totalSize(len(deleted), bins.unreachable),
 	}, nil
 }
 
 // RestoreExperiments takes experiments out of the bin.
-func (s *experimentService) RestoreExperiments(ctx context.Context, req *runicornv1.RestoreExperimentsRequest) (*runicornv1.RestoreExperimentsResponse, error) {
+func (s *experimentService) RestoreExperiments(ctx context.Context, req *runicornapiv1.RestoreExperimentsRequest) (*runicornapiv1.RestoreExperimentsResponse, error) {
 	results, err := s.moveAll(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).Restore)
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.RestoreExperimentsResponse{Results: results}, nil
+	return &runicornapiv1.RestoreExperimentsResponse{Results: results}, nil
 }
 
 // PurgeExperiments removes experiments for good.
-func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicornv1.PurgeExperimentsRequest) (*runicornv1.PurgeExperimentsResponse, error) {
+func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) (*runicornapiv1.PurgeExperimentsResponse, error) {
 	if s.DisablePurge {
 		return nil, disabled("purging", "--enable-purge")
 	}
@@ -137,11 +149,11 @@ func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicornv
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.PurgeExperimentsResponse{Results: results, DryRun: req.GetDryRun()}, nil
+	return &runicornapiv1.PurgeExperimentsResponse{Results: results, ValidateOnly: req.GetValidateOnly()}, nil
 }
 
 // GetEnvironment reads what was captured of an experiment's machine.
-func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornv1.GetEnvironmentRequest) (*runicornv1.GetEnvironmentResponse, error) {
+func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornapiv1.GetEnvironmentRequest) (*runicornapiv1.GetEnvironmentResponse, error) {
 	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
@@ -150,7 +162,7 @@ func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornv1.
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetEnvironmentResponse{
+	return &runicornapiv1.GetEnvironmentResponse{
 		Available: environment.Available, Environment: valuesOf(environment.Values),
 		Viewer: t.Name, RunId: validText(t.runID),
 	}, nil

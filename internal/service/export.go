@@ -3,20 +3,25 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // exportStream is where an export goes.
-type exportStream = grpc.ServerStreamingServer[runicornv1.ExportExperimentResponse]
+type exportStream = grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]
 
 // ExportExperiment sends experiments as one file.
-func (s *experimentService) ExportExperiment(req *runicornv1.ExportExperimentRequest, stream exportStream) error {
+func (s *experimentService) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
 	ctx := processor.With(stream.Context(), s.gate)
 	j, err := s.newExport(ctx, req)
 	if err != nil {
@@ -26,20 +31,25 @@ func (s *experimentService) ExportExperiment(req *runicornv1.ExportExperimentReq
 		return err
 	}
 	to := newExportSender(stream, j.turn)
+	if req.GetIfMatch() != "" || j.isMadeFirst() {
+		if sent, err := j.sendKept(ctx, req, to); sent {
+			return err
+		}
+	}
 	return j.turn.Do(func() error { return j.send(ctx, to) })
 }
 
 // exportFormats are the formats of the contract.
-var exportFormats = map[runicornv1.ExportFormat]export.Format{
-	runicornv1.ExportFormat_EXPORT_FORMAT_UNSPECIFIED: export.JSON,
-	runicornv1.ExportFormat_EXPORT_FORMAT_JSON:        export.JSON,
-	runicornv1.ExportFormat_EXPORT_FORMAT_CSV:         export.CSV,
-	runicornv1.ExportFormat_EXPORT_FORMAT_JSONL:       export.JSONLines,
-	runicornv1.ExportFormat_EXPORT_FORMAT_ARROW:       export.Arrow,
-	runicornv1.ExportFormat_EXPORT_FORMAT_PARQUET:     export.Parquet,
-	runicornv1.ExportFormat_EXPORT_FORMAT_ZIP:         export.ZIP,
-	runicornv1.ExportFormat_EXPORT_FORMAT_MARKDOWN:    export.Markdown,
-	runicornv1.ExportFormat_EXPORT_FORMAT_HTML:        export.HTML,
+var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_UNSPECIFIED: export.JSON,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON:        export.JSON,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV:         export.CSV,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL:       export.JSONLines,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW:       export.Arrow,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET:     export.Parquet,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP:         export.ZIP,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN:    export.Markdown,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML:        export.HTML,
 }
 
 // exporter is one export. It belongs to the goroutine of its call.
@@ -56,15 +66,18 @@ type exporter struct {
 	// its runs come from a merged table.
 	isMerged bool
 	missing  []string // files that the Viewers lost
+	// modified is when the newest of the runs changed, where that is known, else
+	// the time of the call.
+	modified time.Time
 }
 
 // newExport reads the request. A run that is named twice is exported once.
-func (s *experimentService) newExport(ctx context.Context, req *runicornv1.ExportExperimentRequest) (*exporter, error) {
+func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
 		experimentService: s, turn: processor.TurnOf(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
 		selection: metricSelection(req), withMedia: req.GetIncludeMedia(),
 	}
-	if req.GetLayout() == runicornv1.ExportLayout_EXPORT_LAYOUT_LONG {
+	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {
 		j.layout = export.Long
 	}
 	var named []target
@@ -76,6 +89,9 @@ func (s *experimentService) newExport(ctx context.Context, req *runicornv1.Expor
 		named = append(named, t)
 	}
 	more, err := s.targets(ctx, req.GetViewer(), req.GetRunIds())
+	if err == nil && req.GetFilter() != "" {
+		more, err = s.matching(ctx, req)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -89,10 +105,44 @@ func (s *experimentService) newExport(ctx context.Context, req *runicornv1.Expor
 	return j, nil
 }
 
+// maxExported is how many experiments one file holds; request messages have the
+// same limit.
+const maxExported = 100
+
+// matching finds the experiments of a filter, the newest first. A Viewer that
+// does not answer fails the export: a file says nothing of what it lacks.
+func (s *experimentService) matching(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) ([]target, error) {
+	matches, err := newMatcher(req.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.selectRuns(ctx, req.GetViewer(), matches)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found.unreachable) > 0:
+		return nil, status.FromProto(found.unreachable[0].GetError()).Err()
+	case len(found.entries) == 0:
+		return nil, invalid("filter", "matches no experiment")
+	case len(found.entries) > maxExported:
+		return nil, &failure{
+			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			message:  fmt.Sprintf("the filter matches %d experiments, and one file holds at most %d: narrow it", len(found.entries), maxExported),
+			metadata: map[string]string{"limit": "experiments of one export"},
+		}
+	}
+	slices.SortStableFunc(found.entries, newestFirst)
+	targets := make([]target, 0, len(found.entries))
+	for i := range found.entries {
+		targets = append(targets, found.entries[i].target())
+	}
+	return targets, nil
+}
+
 // send makes the file in the way of its format. What is merged is written into
 // a spool first: a run's table is locked while it is read, and must not wait
 // for a slow client. What is read as it was logged is sent as it comes.
-func (j *exporter) send(ctx context.Context, to *exportSender) error {
+func (j *exporter) send(ctx context.Context, to fileSink) error {
 	switch {
 	case j.format == export.ZIP:
 		return j.sendZip(ctx, to)
@@ -109,8 +159,8 @@ func (j *exporter) send(ctx context.Context, to *exportSender) error {
 }
 
 // header describes the file. The schema is that of a wide table, else nil.
-func (j *exporter) header(schema *export.Schema) *runicornv1.FileHeader {
-	h := &runicornv1.FileHeader{
+func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
+	h := &runicornapiv1.FileHeader{
 		FileName: validText(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
 		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
 	}
@@ -121,7 +171,7 @@ func (j *exporter) header(schema *export.Schema) *runicornv1.FileHeader {
 }
 
 // sendPoints streams points or events in the order of logging.
-func (j *exporter) sendPoints(ctx context.Context, to *exportSender) error {
+func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 	to.begin(j.header(nil))
 	points, err := export.NewPoints(j.format, to, len(j.runs) > 1, j.selection)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -23,7 +23,7 @@ import (
 // that they are there.
 func (j *exporter) describe(ctx context.Context) error {
 	j.runs = make([]*export.Run, len(j.targets))
-	isMerged := make([]bool, len(j.targets))
+	isMerged, updated := make([]bool, len(j.targets)), make([]time.Time, len(j.targets))
 	describing, within := errgroup.WithContext(ctx)
 	describing.SetLimit(maxFull)
 	for i, t := range j.targets {
@@ -33,11 +33,14 @@ func (j *exporter) describe(ctx context.Context) error {
 				return err
 			}
 			isMerged[i] = !caps.Has(restclient.CapFiles)
-			j.runs[i], err = j.describeRun(within, t)
+			j.runs[i], updated[i], err = j.describeRun(within, t)
 			return err
 		})
 	}
 	err := describing.Wait()
+	if j.modified = newest(updated...); j.modified.IsZero() {
+		j.modified = j.Now()
+	}
 	j.isMerged = slices.Contains(isMerged, true)
 	for i, merged := range isMerged {
 		if j.runs[i] != nil {
@@ -48,7 +51,7 @@ func (j *exporter) describe(ctx context.Context) error {
 }
 
 // describeRun reads the experiment, in full for the formats that show it.
-func (j *exporter) describeRun(ctx context.Context, t target) (*export.Run, error) {
+func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, updated time.Time, _ error) {
 	get, isFull := j.basic, false
 	switch j.format {
 	case export.JSON, export.HTML, export.Markdown:
@@ -56,26 +59,27 @@ func (j *exporter) describeRun(ctx context.Context, t target) (*export.Run, erro
 	}
 	e, err := get(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, updated, err
 	}
+	updated = asTime(e.GetUpdateTime())
 	run := &export.Run{Viewer: t.Name, ID: t.runID, Project: e.GetProject(), Name: e.GetName()}
 	if !isFull {
-		return run, nil
+		return run, updated, nil
 	}
 	environment, err := t.Client.GetEnvironment(ctx, t.runID)
 	if err != nil {
-		return nil, err
+		return nil, updated, err
 	}
-	captured := &runicornv1.GetEnvironmentResponse{
+	captured := &runicornapiv1.GetEnvironmentResponse{
 		Available: environment.Available, Environment: valuesOf(environment.Values),
 		Viewer: t.Name, RunId: validText(t.runID),
 	}
 	run.Facts, run.Summary, run.Captured = facts(e), valueFacts(e.GetSummary()), valueFacts(captured.GetEnvironment())
 	if run.Experiment, err = messageJSON(e); err != nil {
-		return nil, err
+		return nil, updated, err
 	}
 	run.Environment, err = messageJSON(captured)
-	return run, err
+	return run, updated, err
 }
 
 // messageJSON is a message as the REST side writes it. protojson puts in spaces
@@ -86,7 +90,7 @@ func messageJSON(m proto.Message) ([]byte, error) {
 }
 
 // facts are what a report says of an experiment.
-func facts(e *runicornv1.Experiment) []export.Fact {
+func facts(e *runicornapiv1.Experiment) []export.Fact {
 	status := strings.ToLower(strings.TrimPrefix(e.GetStatus().String(), "EXPERIMENT_STATUS_"))
 	all := []export.Fact{
 		{Label: "Project", Value: e.GetProject()},
@@ -126,7 +130,7 @@ func moment(t *timestamppb.Timestamp) string {
 }
 
 // valueFacts are free-form values for people, by name.
-func valueFacts(values map[string]*runicornv1.Value) []export.Fact {
+func valueFacts(values map[string]*runicornapiv1.Value) []export.Fact {
 	out := make([]export.Fact, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		out = append(out, export.Fact{Label: name, Value: valueText(values[name])})
@@ -135,17 +139,17 @@ func valueFacts(values map[string]*runicornv1.Value) []export.Fact {
 }
 
 // valueText is a value for people.
-func valueText(v *runicornv1.Value) string {
+func valueText(v *runicornapiv1.Value) string {
 	switch k := v.GetKind().(type) {
-	case *runicornv1.Value_Number:
+	case *runicornapiv1.Value_Number:
 		return strconv.FormatFloat(k.Number, 'g', -1, 64)
-	case *runicornv1.Value_Integer:
+	case *runicornapiv1.Value_Integer:
 		return strconv.FormatInt(k.Integer, 10)
-	case *runicornv1.Value_Flag:
-		return strconv.FormatBool(k.Flag)
-	case *runicornv1.Value_Text:
+	case *runicornapiv1.Value_Boolean:
+		return strconv.FormatBool(k.Boolean)
+	case *runicornapiv1.Value_Text:
 		return k.Text
-	case *runicornv1.Value_Json:
+	case *runicornapiv1.Value_Json:
 		return k.Json
 	}
 	return ""

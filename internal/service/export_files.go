@@ -23,9 +23,9 @@ const maxImages = 100_000
 var errManyImages = invalid("include_media", "the run has more than %d images", maxImages)
 
 // sendZip packs the runs' own files as they come.
-func (j *exporter) sendZip(ctx context.Context, to *exportSender) error {
+func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	to.begin(j.header(nil))
-	archive := export.NewArchive(to, j.Now(), j.runs)
+	archive := export.NewArchive(to, j.modified, j.runs)
 	for i, t := range j.targets {
 		for _, file := range ownFiles {
 			err := j.pack(ctx, archive, j.runs[i], t, file)

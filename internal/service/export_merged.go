@@ -109,7 +109,7 @@ func (j *exporter) useRun(ctx context.Context, t target, use func(*runlog.View) 
 
 // sendReport takes thinned copies of all runs, and writes them with no run
 // held.
-func (j *exporter) sendReport(ctx context.Context, to *exportSender) error {
+func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	release, err := j.exports.take()
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -142,7 +142,7 @@ func (r *partReader) take(part *restclient.FilePart, skipped int) error {
 // replaced is the error of a file that is another one than before.
 func (r *partReader) replaced() error {
 	return &failure{
-		code: codes.FailedPrecondition, reason: runicornv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		code: codes.FailedPrecondition, reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
 		message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.name(), r.file),
 		metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.runID},
 	}

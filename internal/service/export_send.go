@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"hash"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
@@ -14,8 +14,8 @@ import (
 // begun file. It belongs to one goroutine.
 type exportSender struct {
 	stream exportStream
-	turn   *processor.Turn        // of the export
-	header *runicornv1.FileHeader // until it is sent
+	turn   *processor.Turn           // of the export
+	header *runicornapiv1.FileHeader // until it is sent
 	chunk  []byte
 	size   int64
 	sum    hash.Hash
@@ -27,7 +27,7 @@ func newExportSender(stream exportStream, turn *processor.Turn) *exportSender {
 }
 
 // begin says what file follows.
-func (s *exportSender) begin(header *runicornv1.FileHeader) { s.header = header }
+func (s *exportSender) begin(header *runicornapiv1.FileHeader) { s.header = header }
 
 // Write collects bytes and sends full chunks.
 func (s *exportSender) Write(b []byte) (int, error) {
@@ -52,7 +52,7 @@ func (s *exportSender) Write(b []byte) (int, error) {
 // flush sends what was collected, after the header.
 func (s *exportSender) flush() {
 	if s.header != nil {
-		s.send(&runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Header{Header: s.header}})
+		s.send(&runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Header{Header: s.header}})
 		s.header = nil
 	}
 	if len(s.chunk) == 0 {
@@ -60,11 +60,11 @@ func (s *exportSender) flush() {
 	}
 	_, _ = s.sum.Write(s.chunk) // never fails, says hash.Hash
 	s.size += int64(len(s.chunk))
-	s.send(&runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Chunk{Chunk: s.chunk}})
+	s.send(&runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Chunk{Chunk: s.chunk}})
 	s.chunk = nil
 }
 
-func (s *exportSender) send(message *runicornv1.ExportExperimentResponse) {
+func (s *exportSender) send(message *runicornapiv1.ExportExperimentResponse) {
 	if s.err == nil {
 		s.err = s.turn.Outside(func() error { return s.stream.Send(message) })
 	}
@@ -74,8 +74,8 @@ func (s *exportSender) send(message *runicornv1.ExportExperimentResponse) {
 // complete, and only then.
 func (s *exportSender) finish(missing []string) error {
 	s.flush()
-	s.send(&runicornv1.ExportExperimentResponse{Part: &runicornv1.ExportExperimentResponse_Trailer{
-		Trailer: &runicornv1.FileTrailer{
+	s.send(&runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Trailer{
+		Trailer: &runicornapiv1.FileTrailer{
 			SizeBytes: s.size, Sha256: hex.EncodeToString(s.sum.Sum(nil)), MissingFiles: missing,
 		},
 	}})

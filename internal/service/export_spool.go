@@ -12,7 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
@@ -33,7 +33,7 @@ func (s *exportSlots) take() (release func(), err error) {
 	if s.held.Add(1) > maxMergedExports {
 		s.held.Add(-1)
 		return nil, &failure{
-			code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			message: fmt.Sprintf("%d exports of merged tables are being made or read already; try again later, "+
 				"or take the long layout or JSON Lines, which are not bounded", maxMergedExports),
 			metadata: map[string]string{"limit": "merged exports"},
@@ -44,13 +44,18 @@ func (s *exportSlots) take() (release func(), err error) {
 
 // sendSpooled makes a file in a spool, and sends it when it is complete. The
 // schema is that of a wide table, else nil.
-func (j *exporter) sendSpooled(ctx context.Context, to *exportSender, write func(context.Context, *spool) (*export.Schema, error)) (err error) {
+func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(context.Context, *spool) (*export.Schema, error)) (err error) {
 	release, err := j.exports.take()
 	if err != nil {
 		return err
 	}
 	defer release()
-	out := &spool{turn: j.turn}
+	if kept, ok := to.(*keptSink); ok {
+		schema, err := write(ctx, kept.spool)
+		kept.begin(j.header(schema))
+		return errors.Join(err, kept.finish(j.missing))
+	}
+	out := &spool{turn: j.turn, space: j.space}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	schema, err := write(ctx, out)
 	if err != nil {
@@ -73,9 +78,11 @@ const maxSpooledMemory = 4 << 20
 // maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
 type spool struct {
 	turn   *processor.Turn // of the export, which passes it on with each piece that is written
+	space  *tempSpace      // what the file takes is counted here; nil if nobody counts
 	memory bytes.Buffer
 	file   *os.File
 	size   int64
+	onFile int64 // what was reserved of space
 }
 
 // Write adds to the file.
@@ -92,13 +99,38 @@ func (s *spool) Write(b []byte) (int, error) {
 	if s.file == nil {
 		return s.memory.Write(b)
 	}
+	if err := s.reserve(len(b)); err != nil {
+		return 0, err
+	}
 	n, err := s.file.Write(b)
 	return n, noSpace(err)
+}
+
+// reserve counts what goes to the file.
+func (s *spool) reserve(bytes int) error {
+	if err := s.space.reserve(int64(bytes)); err != nil {
+		return err
+	}
+	s.onFile += int64(bytes)
+	return nil
+}
+
+func (s *spool) onDisk() bool { return s.file != nil }
+
+// from reads the file from an offset on; several may do so at once.
+func (s *spool) from(offset int64) io.Reader {
+	if s.file == nil {
+		return bytes.NewReader(s.memory.Bytes()[offset:])
+	}
+	return io.NewSectionReader(s.file, offset, s.size-offset)
 }
 
 // spill goes on in a file, which is taken off the directory at once where the
 // system allows it, so that a killed process leaves nothing behind.
 func (s *spool) spill() error {
+	if err := s.reserve(s.memory.Len()); err != nil {
+		return err
+	}
 	file, err := os.CreateTemp("", "runicorn-grpc-export-")
 	if err != nil {
 		return noSpace(err)
@@ -117,9 +149,9 @@ func noSpace(err error) error {
 		return nil
 	}
 	return &failure{
-		code: codes.ResourceExhausted, reason: runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, cause: err,
-		message:  "this server has no room for the temporary file of an export of this size; take the long layout or JSON Lines, which need none",
-		metadata: map[string]string{"limit": "temporary files"},
+		code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, cause: err,
+		message:  "this server has no temporary space for an export of this size (--temp-bytes); take the long layout or JSON Lines, which need none",
+		metadata: map[string]string{"limit": "--temp-bytes"},
 	}
 }
 
@@ -130,6 +162,8 @@ func (s *spool) reset() error {
 	if s.file == nil {
 		return nil
 	}
+	s.space.release(s.onFile)
+	s.onFile = 0
 	_, err := s.file.Seek(0, io.SeekStart)
 	return errors.Join(err, s.file.Truncate(0))
 }
@@ -155,6 +189,8 @@ type onlyReader struct{ io.Reader }
 
 // Close forgets the file.
 func (s *spool) Close() error {
+	s.space.release(s.onFile)
+	s.onFile = 0
 	if s.file == nil {
 		return nil
 	}

@@ -13,20 +13,20 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 // received is an exported file, as far as it came.
 type received struct {
-	header  *runicornv1.FileHeader
-	trailer *runicornv1.FileTrailer
+	header  *runicornapiv1.FileHeader
+	trailer *runicornapiv1.FileTrailer
 	content []byte
 }
 
 // receiveExport reads an export to its end. A stream that ends OK must have a
 // trailer that is right.
-func receiveExport(ctx context.Context, t *testing.T, h *harness, req *runicornv1.ExportExperimentRequest) (*received, error) {
+func receiveExport(ctx context.Context, t *testing.T, h *harness, req *runicornapiv1.ExportExperimentRequest) (*received, error) {
 	t.Helper()
 	stream, err := h.experiments.ExportExperiment(ctx, req)
 	if err != nil {
@@ -46,21 +46,21 @@ func receiveExport(ctx context.Context, t *testing.T, h *harness, req *runicornv
 			return out, err
 		}
 		switch part := message.GetPart().(type) {
-		case *runicornv1.ExportExperimentResponse_Header:
+		case *runicornapiv1.ExportExperimentResponse_Header:
 			out.header = part.Header
-		case *runicornv1.ExportExperimentResponse_Chunk:
+		case *runicornapiv1.ExportExperimentResponse_Chunk:
 			out.content = append(out.content, part.Chunk...)
-		case *runicornv1.ExportExperimentResponse_Trailer:
+		case *runicornapiv1.ExportExperimentResponse_Trailer:
 			out.trailer = part.Trailer
 		}
 	}
 }
 
 // formats are all formats but the zip, which 0.5 cannot give.
-func formats() []runicornv1.ExportFormat {
-	var out []runicornv1.ExportFormat
-	for format := range runicornv1.ExportFormat_name {
-		if f := runicornv1.ExportFormat(format); f != runicornv1.ExportFormat_EXPORT_FORMAT_ZIP {
+func formats() []runicornapiv1.ExportFormat {
+	var out []runicornapiv1.ExportFormat
+	for format := range runicornapiv1.ExportFormat_name {
+		if f := runicornapiv1.ExportFormat(format); f != runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP {
 			out = append(out, f)
 		}
 	}
@@ -83,9 +83,9 @@ func TestExportExperiment_SelectsMetrics(t *testing.T) {
 		{"nothing", []string{"c"}, nil, "step\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			file, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{
 				RunId: id, RunIds: []string{"viewers/v072/experiments/" + id}, // the same one: once is enough
-				Format: runicornv1.ExportFormat_EXPORT_FORMAT_CSV, MetricNames: test.names, MetricPrefixes: test.prefixes,
+				Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, MetricNames: test.names, MetricPrefixes: test.prefixes,
 			})
 			if err != nil || string(file.content) != test.want {
 				t.Errorf("%v, %q, want %q", err, file.content, test.want)
@@ -109,7 +109,7 @@ func TestExportExperiment_RefusesWithoutABegunFile(t *testing.T) {
 			"a path":            {"../x", codes.InvalidArgument, "INVALID_REQUEST"},
 			"an unknown viewer": {"viewers/nobody/experiments/x", codes.NotFound, "VIEWER_NOT_FOUND"},
 		} {
-			file, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{RunId: test.runID, Format: format})
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: test.runID, Format: format})
 			if wantError(t, err, test.code, test.reason); file.header != nil {
 				t.Errorf("%v of %s begins a file", format, name)
 			}
@@ -120,7 +120,7 @@ func TestExportExperiment_RefusesWithoutABegunFile(t *testing.T) {
 func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
-	_, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{RunId: id, Format: runicornv1.ExportFormat_EXPORT_FORMAT_ZIP})
+	_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
 	if info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("metadata %v does not say what to do", info.GetMetadata())
 	}
@@ -143,8 +143,8 @@ func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 			return true
 		})
 		for _, format := range formats() {
-			for _, layout := range []runicornv1.ExportLayout{runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornv1.ExportLayout_EXPORT_LAYOUT_LONG} {
-				file, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{RunId: id, Format: format, Layout: layout})
+			for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
+				file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format, Layout: layout})
 				if err == nil || file.trailer != nil {
 					t.Errorf("%v %v cut at %d: %v, trailer %v", format, layout, cut, err, file.trailer)
 				}
@@ -162,7 +162,7 @@ func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
 	var files [2][]byte
 	for i := range files {
-		file, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{RunId: id, Format: runicornv1.ExportFormat_EXPORT_FORMAT_JSONL})
+		file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL})
 		if err != nil {
 			t.Fatal(err)
 		}

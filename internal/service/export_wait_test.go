@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
@@ -16,14 +16,14 @@ import (
 func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 	t.Parallel()
 	type begin func(ctx context.Context, h *harness, id string) (recv func() error, err error)
-	export := func(format runicornv1.ExportFormat) begin {
+	export := func(format runicornapiv1.ExportFormat) begin {
 		return func(ctx context.Context, h *harness, id string) (func() error, error) {
-			stream, err := h.experiments.ExportExperiment(ctx, &runicornv1.ExportExperimentRequest{Viewer: "v060", RunId: id, Format: format})
+			stream, err := h.experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{Viewer: "v060", RunId: id, Format: format})
 			return func() error { _, err := stream.Recv(); return err }, err
 		}
 	}
 	history := func(ctx context.Context, h *harness, id string) (func() error, error) {
-		stream, err := h.metrics.StreamMetrics(ctx, &runicornv1.StreamMetricsRequest{Viewer: "v060", RunIds: []string{id}})
+		stream, err := h.metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{Viewer: "v060", RunIds: []string{id}})
 		return func() error { _, err := stream.Recv(); return err }, err
 	}
 	tests := []struct {
@@ -33,11 +33,11 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 		begin   begin
 		isStuck bool // the Viewer v060 hangs
 	}{
-		{"for clients that do not read an export", export(runicornv1.ExportFormat_EXPORT_FORMAT_JSONL), false},
-		{"for clients that do not read a zip", export(runicornv1.ExportFormat_EXPORT_FORMAT_ZIP), false},
+		{"for clients that do not read an export", export(runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL), false},
+		{"for clients that do not read a zip", export(runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP), false},
 		{"for clients that do not read a history", history, false},
-		{"for a file of a viewer that hangs", export(runicornv1.ExportFormat_EXPORT_FORMAT_JSONL), true},
-		{"for a run of a viewer that hangs", export(runicornv1.ExportFormat_EXPORT_FORMAT_HTML), true},
+		{"for a file of a viewer that hangs", export(runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL), true},
+		{"for a run of a viewer that hangs", export(runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 			if tt.isStuck {
 				<-asked
 			}
-			for _, format := range []runicornv1.ExportFormat{runicornv1.ExportFormat_EXPORT_FORMAT_CSV, runicornv1.ExportFormat_EXPORT_FORMAT_JSONL} {
-				if _, err := receiveExport(t.Context(), t, h, &runicornv1.ExportExperimentRequest{Viewer: "v072", RunId: id, Format: format}); err != nil {
+			for _, format := range []runicornapiv1.ExportFormat{runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL} {
+				if _, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{Viewer: "v072", RunId: id, Format: format}); err != nil {
 					t.Errorf("%v: %v", format, err)
 				}
 			}

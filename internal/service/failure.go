@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // domain is the ErrorInfo domain of all our errors.
@@ -21,7 +21,7 @@ const domain = "runicorn-grpc"
 // know.
 type failure struct {
 	code     codes.Code
-	reason   runicornv1.ErrorReason
+	reason   runicornapiv1.ErrorReason
 	message  string
 	metadata map[string]string
 	details  []proto.Message
@@ -55,7 +55,7 @@ func (f *failure) GRPCStatus() *status.Status {
 }
 
 // reasonName returns a reason as ErrorInfo has it, without the enum's prefix.
-func reasonName(r runicornv1.ErrorReason) string {
+func reasonName(r runicornapiv1.ErrorReason) string {
 	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
 }
 
@@ -87,7 +87,7 @@ func invalidFields(violations ...*errdetails.BadRequest_FieldViolation) *failure
 	}
 	return &failure{
 		code:    codes.InvalidArgument,
-		reason:  runicornv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+		reason:  runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
 		message: "invalid request: " + strings.Join(texts, "; "),
 		details: []proto.Message{&errdetails.BadRequest{FieldViolations: violations}},
 	}
@@ -96,7 +96,7 @@ func invalidFields(violations ...*errdetails.BadRequest_FieldViolation) *failure
 // errNoToken refuses a call without a known token.
 var errNoToken = &failure{
 	code:    codes.Unauthenticated,
-	reason:  runicornv1.ErrorReason_ERROR_REASON_GATEWAY_TOKEN_INVALID,
+	reason:  runicornapiv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
 	message: "this server demands a token: send the metadata authorization: Bearer TOKEN",
 }
 
@@ -104,7 +104,7 @@ var errNoToken = &failure{
 func roleRequired(need Role) *failure {
 	return &failure{
 		code:     codes.PermissionDenied,
-		reason:   runicornv1.ErrorReason_ERROR_REASON_ROLE_REQUIRED,
+		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ROLE_REQUIRED,
 		message:  fmt.Sprintf("this call needs a token of role %s", need),
 		metadata: map[string]string{"role": need.String()},
 	}
@@ -114,7 +114,7 @@ func roleRequired(need Role) *failure {
 func disabled(what, flag string) *failure {
 	return &failure{
 		code:     codes.PermissionDenied,
-		reason:   runicornv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
+		reason:   runicornapiv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
 		message:  fmt.Sprintf("%s is turned off; the server's operator can allow it with %s", what, flag),
 		metadata: map[string]string{"flag": flag},
 	}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
@@ -30,12 +30,12 @@ type answered[T any] struct {
 // gathered is what several Viewers said, in their order, and who did not.
 type gathered[T any] struct {
 	answers     []answered[T]
-	unreachable []*runicornv1.UnreachableViewer
+	unreachable []*runicornapiv1.UnreachableViewer
 }
 
 // totalSize is the number of items over all pages; it is not known where a
 // Viewer did not answer.
-func totalSize(n int, unreachable []*runicornv1.UnreachableViewer) *int32 {
+func totalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 	if len(unreachable) > 0 {
 		return nil
 	}
@@ -64,8 +64,8 @@ func gather[T any](ctx context.Context, d *Deps, viewer string, ask func(context
 			g.answers = append(g.answers, answered[T]{v, values[i]})
 			continue
 		}
-		g.unreachable = append(g.unreachable, &runicornv1.UnreachableViewer{
-			Viewer: v.Name, Status: statusOf(ctx, errs[i]).Proto(),
+		g.unreachable = append(g.unreachable, &runicornapiv1.UnreachableViewer{
+			Viewer: v.Name, Error: statusOf(ctx, errs[i]).Proto(),
 		})
 	}
 	if len(g.answers) == 0 {
@@ -107,7 +107,7 @@ func tooSlow(ctx context.Context, viewer string, err error) error {
 		return err
 	}
 	return &failure{
-		code: codes.DeadlineExceeded, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT,
+		code: codes.DeadlineExceeded, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT,
 		message:  fmt.Sprintf("viewer %s: no answer in time", viewer),
 		metadata: map[string]string{"viewer": viewer}, cause: err,
 	}
@@ -124,7 +124,7 @@ func noneAnswered(ctx context.Context, errs []error) error {
 		said = append(said, toFailure(ctx, err).message)
 	}
 	return &failure{
-		code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: strings.Join(said, "; "),
+		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: strings.Join(said, "; "),
 		metadata: map[string]string{"viewer": allViewers}, cause: errors.Join(errs...),
 		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
 	}

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -29,11 +29,11 @@ import (
 // with its interceptors in their order behind an in-memory connection, and
 // behind it one demo Viewer per generation, each over real HTTP.
 type harness struct {
-	experiments runicornv1.ExperimentServiceClient
-	metrics     runicornv1.MetricServiceClient
-	artifacts   runicornv1.ArtifactServiceClient
-	remote      runicornv1.RemoteServiceClient
-	viewers     runicornv1.ViewerServiceClient
+	experiments runicornapiv1.ExperimentServiceClient
+	metrics     runicornapiv1.MetricServiceClient
+	artifacts   runicornapiv1.ArtifactServiceClient
+	remote      runicornapiv1.RemoteServiceClient
+	viewers     runicornapiv1.ViewerServiceClient
 
 	conn *grpc.ClientConn
 	deps Deps
@@ -187,11 +187,11 @@ func (h *harness) serve(tb testing.TB, auth *Authorizer) {
 		}
 	})
 	h.conn = conn
-	h.experiments = runicornv1.NewExperimentServiceClient(conn)
-	h.metrics = runicornv1.NewMetricServiceClient(conn)
-	h.artifacts = runicornv1.NewArtifactServiceClient(conn)
-	h.remote = runicornv1.NewRemoteServiceClient(conn)
-	h.viewers = runicornv1.NewViewerServiceClient(conn)
+	h.experiments = runicornapiv1.NewExperimentServiceClient(conn)
+	h.metrics = runicornapiv1.NewMetricServiceClient(conn)
+	h.artifacts = runicornapiv1.NewArtifactServiceClient(conn)
+	h.remote = runicornapiv1.NewRemoteServiceClient(conn)
+	h.viewers = runicornapiv1.NewViewerServiceClient(conn)
 }
 
 // wantError checks the code and reason of an error and returns its ErrorInfo.

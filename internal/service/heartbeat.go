@@ -2,13 +2,11 @@ package service
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -57,11 +55,11 @@ func (b *beat) isDue() bool {
 }
 
 // upstreamStates are the contract's words, and severity which of two is worse.
-var upstreamStates = map[runlog.UpstreamState]runicornv1.UpstreamState{
-	runlog.UpstreamUnknown:     runicornv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
-	runlog.UpstreamOK:          runicornv1.UpstreamState_UPSTREAM_STATE_OK,
-	runlog.UpstreamFailing:     runicornv1.UpstreamState_UPSTREAM_STATE_FAILING,
-	runlog.UpstreamRateLimited: runicornv1.UpstreamState_UPSTREAM_STATE_RATE_LIMITED,
+var upstreamStates = map[runlog.UpstreamState]runicornapiv1.UpstreamState{
+	runlog.UpstreamUnknown:     runicornapiv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
+	runlog.UpstreamOK:          runicornapiv1.UpstreamState_UPSTREAM_STATE_OK,
+	runlog.UpstreamFailing:     runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING,
+	runlog.UpstreamRateLimited: runicornapiv1.UpstreamState_UPSTREAM_STATE_RATE_LIMITED,
 }
 
 var severity = map[runlog.UpstreamState]int{
@@ -105,12 +103,12 @@ func (p *pulse) take(h *runlog.Health) {
 }
 
 // message is the heartbeat.
-func (p *pulse) message(ctx context.Context) *runicornv1.Heartbeat {
-	out := &runicornv1.Heartbeat{
-		LastSuccessTime: timeOf(p.worst.LastSuccess),
-		UpstreamState:   upstreamStates[p.worst.State],
-		MalformedLines:  int64(p.broken),   //nolint:gosec // fewer than the file has bytes
-		UnplacedPoints:  int64(p.unplaced), //nolint:gosec // as above
+func (p *pulse) message(ctx context.Context) *runicornapiv1.Heartbeat {
+	out := &runicornapiv1.Heartbeat{
+		LastSuccessTime:       timeOf(p.worst.LastSuccess),
+		UpstreamState:         upstreamStates[p.worst.State],
+		MalformedLineCount:    int64(p.broken),   //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(p.unplaced), //nolint:gosec // as above
 	}
 	if p.worst.LastError != nil {
 		_ = apart(func() error { // which has no error to tell
@@ -124,9 +122,8 @@ func (p *pulse) message(ctx context.Context) *runicornv1.Heartbeat {
 	if p.interval > 0 {
 		out.PollInterval = durationpb.New(p.interval)
 	}
-	if p.newest > 0 && p.newest < maxSeconds {
-		seconds, fraction := math.Modf(p.newest)
-		out.NewestPointTime = &timestamppb.Timestamp{Seconds: int64(seconds), Nanos: int32(fraction * 1e9)}
+	if p.newest > 0 {
+		out.NewestPointTime = unixTime(p.newest)
 	}
 	return out
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -40,7 +40,7 @@ type listing struct {
 // have the same one.
 type listed struct {
 	entry
-	experiment *runicornv1.Experiment
+	experiment *runicornapiv1.Experiment
 }
 
 // listPoll is the poller of one Viewer's list, and what it has found.

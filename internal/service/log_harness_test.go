@@ -9,23 +9,23 @@ import (
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // logReader is a client that keeps lines and token together.
 type logReader struct {
 	tb     testing.TB
-	req    *runicornv1.TailLogsRequest
-	stream grpc.ServerStreamingClient[runicornv1.TailLogsResponse]
+	req    *runicornapiv1.TailLogsRequest
+	stream grpc.ServerStreamingClient[runicornapiv1.TailLogsResponse]
 	cancel context.CancelFunc
 
 	token  string
-	lines  []*runicornv1.LogLine
+	lines  []*runicornapiv1.LogLine
 	events []string // what came besides lines and heartbeats, and where
 }
 
 // tailLogs connects a new client.
-func (h *harness) tailLogs(tb testing.TB, req *runicornv1.TailLogsRequest) *logReader {
+func (h *harness) tailLogs(tb testing.TB, req *runicornapiv1.TailLogsRequest) *logReader {
 	tb.Helper()
 	c := &logReader{tb: tb, req: req}
 	c.connect(h)
@@ -40,7 +40,7 @@ func (c *logReader) connect(h *harness) {
 	}
 	req := c.req
 	if c.token != "" {
-		req = &runicornv1.TailLogsRequest{Viewer: req.GetViewer(), RunId: req.GetRunId(), ResumeToken: c.token, Until: req.GetUntil()}
+		req = &runicornapiv1.TailLogsRequest{Viewer: req.GetViewer(), RunId: req.GetRunId(), ResumeToken: c.token, Until: req.GetUntil()}
 	}
 	ctx, cancel := context.WithTimeout(c.tb.Context(), tailTimeout)
 	c.tb.Cleanup(cancel)
@@ -53,7 +53,7 @@ func (c *logReader) connect(h *harness) {
 }
 
 // recv receives one message and stores what it says.
-func (c *logReader) recv() (*runicornv1.TailLogsResponse, error) {
+func (c *logReader) recv() (*runicornapiv1.TailLogsResponse, error) {
 	m, err := c.stream.Recv()
 	if err != nil {
 		return nil, err
@@ -61,17 +61,17 @@ func (c *logReader) recv() (*runicornv1.TailLogsResponse, error) {
 	c.token = m.GetResumeToken()
 	var event string
 	switch e := m.GetEvent().(type) {
-	case *runicornv1.TailLogsResponse_Batch:
+	case *runicornapiv1.TailLogsResponse_Batch:
 		c.lines = append(c.lines, e.Batch.GetLines()...)
 		return m, nil
-	case *runicornv1.TailLogsResponse_Reset_:
+	case *runicornapiv1.TailLogsResponse_LogReset:
 		c.lines = nil
-		event = "reset " + strings.TrimPrefix(e.Reset_.GetReason().String(), "RESET_REASON_")
-	case *runicornv1.TailLogsResponse_State:
-		event = "state " + e.State.GetViewerStatus()
-	case *runicornv1.TailLogsResponse_End:
+		event = "reset " + strings.TrimPrefix(e.LogReset.GetReason().String(), "LOG_RESET_REASON_")
+	case *runicornapiv1.TailLogsResponse_StatusChange:
+		event = "state " + e.StatusChange.GetViewerStatus()
+	case *runicornapiv1.TailLogsResponse_End:
 		event = "end " + strings.TrimPrefix(e.End.GetReason().String(), "END_REASON_")
-	case *runicornv1.TailLogsResponse_CaughtUp:
+	case *runicornapiv1.TailLogsResponse_CaughtUp:
 		event = "caught_up"
 	default:
 		return m, nil

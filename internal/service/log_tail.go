@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -15,12 +15,12 @@ import (
 type logTail struct {
 	*Deps
 	*tailedRun
-	stream grpc.ServerStreamingServer[runicornv1.TailLogsResponse]
+	stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]
 	beat   beat
 }
 
 // TailLogs sends the lines that a run logs.
-func (s *experimentService) TailLogs(req *runicornv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornv1.TailLogsResponse]) error {
+func (s *experimentService) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
 	ctx, stop := s.draining.watch(stream.Context())
 	defer stop()
 	run, err := s.logStart(ctx, req)
@@ -45,7 +45,7 @@ func (s *experimentService) TailLogs(req *runicornv1.TailLogsRequest, stream grp
 var errOtherRun = errors.New("it is of another run than run_id")
 
 // logStart finds the run of a request and where to begin.
-func (d *Deps) logStart(ctx context.Context, req *runicornv1.TailLogsRequest) (*tailedRun, error) {
+func (d *Deps) logStart(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
 	if req.GetResumeToken() != "" {
 		return d.logResume(ctx, req)
 	}
@@ -57,14 +57,14 @@ func (d *Deps) logStart(ctx context.Context, req *runicornv1.TailLogsRequest) (*
 	switch {
 	case req.LastLines != nil:
 		run.at = runlog.LastLines(int64(req.GetLastLines()))
-	case req.GetStart() == runicornv1.TailStart_TAIL_START_NOW:
+	case req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW:
 		run.at = runlog.Now()
 	}
 	return run, nil
 }
 
 // logResume goes on with the run of a token.
-func (d *Deps) logResume(ctx context.Context, req *runicornv1.TailLogsRequest) (*tailedRun, error) {
+func (d *Deps) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
 	token, err := readLogToken(req.GetResumeToken())
 	if err != nil {
 		return nil, invalidResumeToken(err)
@@ -132,17 +132,17 @@ func (t *logTail) take(item *runlog.Item) error {
 	case runlog.ItemBatch:
 		return t.batch(item.Batch)
 	case runlog.ItemCaughtUp:
-		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornv1.CaughtUp{}}})
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 	case runlog.ItemReset:
-		reset := &runicornv1.Reset{Reason: resetReasons[item.Reset]}
-		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_Reset_{Reset_: reset}})
+		reset := &runicornapiv1.LogReset{Reason: resetReasons[item.Reset]}
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_LogReset{LogReset: reset}})
 	case runlog.ItemState:
-		state := stateMessage(item.Status).GetState()
-		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_State{State: state}})
+		state := stateMessage(item.Status).GetStatusChange()
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_StatusChange{StatusChange: state}})
 	case runlog.ItemEnd:
 		t.isDone, t.marks = true, markEnded
 		end := endMessage(endReason(item), item.Status.Text).GetEnd()
-		return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_End{End: end}})
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_End{End: end}})
 	}
 	return nil
 }
@@ -153,8 +153,8 @@ func (t *logTail) heartbeat(ctx context.Context) error {
 	health := t.cursor.Health()
 	p.take(&health)
 	h := p.message(ctx)
-	h.FollowedRuns = 1
-	return t.send(&runicornv1.TailLogsResponse{Event: &runicornv1.TailLogsResponse_Heartbeat{Heartbeat: h}})
+	h.FollowedRunCount = 1
+	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Heartbeat{Heartbeat: h}})
 }
 
 // batch sends lines. All streams share their wire form.
@@ -167,17 +167,17 @@ func (t *logTail) batch(batch *runlog.Batch) error {
 // encode makes the wire form of a batch, but for the token.
 func (t *logTail) encode(batch *runlog.Batch) []byte {
 	hasOffsets := batch.Origin() == runlog.FromLogFile
-	lines := make([]*runicornv1.LogLine, 0, len(batch.Lines()))
+	lines := make([]*runicornapiv1.LogLine, 0, len(batch.Lines()))
 	for _, line := range batch.Lines() {
-		out := &runicornv1.LogLine{Text: line.Text, Lossy: line.Lossy}
+		out := &runicornapiv1.LogLine{Text: line.Text, Lossy: line.Lossy}
 		if hasOffsets {
 			out.Offset = &line.Offset
 		}
 		lines = append(lines, out)
 	}
-	bytes, err := proto.Marshal(&runicornv1.TailLogsResponse{
+	bytes, err := proto.Marshal(&runicornapiv1.TailLogsResponse{
 		Viewer: t.Name, RunId: validText(t.runID),
-		Event: &runicornv1.TailLogsResponse_Batch{Batch: &runicornv1.LogBatch{Lines: lines}},
+		Event: &runicornapiv1.TailLogsResponse_Batch{Batch: &runicornapiv1.LogBatch{Lines: lines}},
 	})
 	if err != nil {
 		return nil // only of text that is not UTF-8, which none of it is
@@ -186,7 +186,7 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 }
 
 // send sends a message about the run.
-func (t *logTail) send(m *runicornv1.TailLogsResponse) error {
+func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
 	m.Viewer, m.RunId, m.ResumeToken = t.Name, validText(t.runID), t.token().String()
 	t.beat.sent()
 	return sendApart(t.stream, m)

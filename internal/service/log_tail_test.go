@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -43,7 +43,7 @@ func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{Logs: []byte(oddLog)})
-			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 			want := []string{"12:00:00 | one", "", "епоха ü", "step\r50%\r100%", "bad\uFFFDend (lossy)"}
 			if u.name == "v053" { // the WebSocket drops blank lines and bytes, and cuts at \r
 				want = []string{"12:00:00 | one", "епоха ü", "step", "50%", "100%", "badend"}
@@ -82,18 +82,18 @@ func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 
 func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 	h := newHarness(t)
-	now := runicornv1.TailStart_TAIL_START_NOW
+	now := runicornapiv1.TailStart_TAIL_START_NOW
 	lastLines := func(n int32) *int32 { return &n }
 	for _, u := range h.upstreams {
 		for _, tt := range []struct {
 			name string
-			req  *runicornv1.TailLogsRequest
+			req  *runicornapiv1.TailLogsRequest
 			want []string
 		}{
-			{"from now", &runicornv1.TailLogsRequest{Start: now}, []string{"live"}},
-			{"the last two lines", &runicornv1.TailLogsRequest{LastLines: lastLines(2)}, []string{"two", "three", "live"}},
-			{"no line of the past", &runicornv1.TailLogsRequest{LastLines: lastLines(0)}, []string{"live"}},
-			{"more lines than there are", &runicornv1.TailLogsRequest{LastLines: lastLines(100)}, []string{"one", "two", "three", "live"}},
+			{"from now", &runicornapiv1.TailLogsRequest{Start: now}, []string{"live"}},
+			{"the last two lines", &runicornapiv1.TailLogsRequest{LastLines: lastLines(2)}, []string{"two", "three", "live"}},
+			{"no line of the past", &runicornapiv1.TailLogsRequest{LastLines: lastLines(0)}, []string{"live"}},
+			{"more lines than there are", &runicornapiv1.TailLogsRequest{LastLines: lastLines(100)}, []string{"one", "two", "three", "live"}},
 		} {
 			t.Run(u.name+": "+tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -118,7 +118,7 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{Logs: []byte("line 0\n")})
-			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 			want := []string{"line 0"}
 			for n := 1; n <= 6; n++ {
 				c.take(n)
@@ -144,12 +144,12 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{})
-			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 			c.until(has(c, "caught_up"))
 			mustAppend(t, u, id, "first\n")
 			c.take(1)
 			silent := u.AddRun(demoviewer.Run{Status: "finished", ID: "silent"})
-			c = h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: silent})
+			c = h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: silent})
 			if err := c.finish(); !errors.Is(err, io.EOF) || !has(c, "end FINISHED after 0")() {
 				t.Errorf("the stream ended by %v after %q", err, c.events)
 			}
@@ -165,7 +165,7 @@ func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
-			c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 			if err := c.finish(); !errors.Is(err, io.EOF) {
 				t.Errorf("the stream ended by %v", err)
 			}
@@ -182,7 +182,7 @@ func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 	u := h.upstreams[0]
 	for n := range 20 {
 		id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 2000)), Status: "finished"})
-		c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id, LastLines: new(int32(n % 2))})
+		c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id, LastLines: new(int32(n % 2))})
 		if err := c.finish(); !errors.Is(err, io.EOF) || len(c.lines) != n%2 {
 			t.Errorf("%d lines, want %d; ended by %v", len(c.lines), n%2, err)
 		}
@@ -196,7 +196,7 @@ func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 	id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\n")})
 	readers := make([]*logReader, 50)
 	for i := range readers {
-		readers[i] = h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id})
+		readers[i] = h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 	}
 	all := func(n int) {
 		var wait sync.WaitGroup
@@ -231,7 +231,7 @@ func TestTailLogs_TellsWhatItCannotGive(t *testing.T) {
 	}
 	long := strings.Repeat("ü", 1<<19) // 1 MiB
 	id := h.upstreams[0].AddRun(demoviewer.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
-	c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: "v053", RunId: id})
+	c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: "v053", RunId: id})
 	c.take(10_005)
 	texts := c.texts()
 	if texts[9_999] != "l10000" || texts[10_000] != "\uFFFD (lossy)" || texts[10_001] != "l10002" || texts[10_004] != "next" {
@@ -241,7 +241,7 @@ func TestTailLogs_TellsWhatItCannotGive(t *testing.T) {
 		t.Errorf("a long line came with %d bytes, lossy %t", len(cut.GetText()), cut.GetLossy())
 	}
 	for _, u := range h.upstreams {
-		err := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: "missing"}).finish()
+		err := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: "missing"}).finish()
 		wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 	}
 }
@@ -251,29 +251,29 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{ID: "a-run", Logs: []byte("one\n")})
 	u.AddRun(demoviewer.Run{ID: "b-run"})
-	c := h.tailLogs(t, &runicornv1.TailLogsRequest{RunId: id})
+	c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{RunId: id})
 	c.take(1)
-	points := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	points := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	if _, err := points.recv(); err != nil {
 		t.Fatal(err)
 	}
-	now := runicornv1.TailStart_TAIL_START_NOW
+	now := runicornapiv1.TailStart_TAIL_START_NOW
 	for _, tt := range []struct {
 		name, reason string
-		req          *runicornv1.TailLogsRequest
+		req          *runicornapiv1.TailLogsRequest
 	}{
-		{"a token of another run", "RESUME_TOKEN_INVALID", &runicornv1.TailLogsRequest{RunId: "b-run", ResumeToken: c.token}},
-		{"a token of points", "RESUME_TOKEN_INVALID", &runicornv1.TailLogsRequest{RunId: id, ResumeToken: points.token}},
-		{"a damaged token", "RESUME_TOKEN_INVALID", &runicornv1.TailLogsRequest{RunId: id, ResumeToken: c.token[1:]}},
-		{"two starts", "INVALID_REQUEST", &runicornv1.TailLogsRequest{RunId: id, Start: now, ResumeToken: c.token}},
-		{"a refused id", "INVALID_REQUEST", &runicornv1.TailLogsRequest{RunId: "../etc"}},
-		{"a heartbeat in no time", "INVALID_REQUEST", &runicornv1.TailLogsRequest{RunId: id, HeartbeatInterval: durationpb.New(1)}},
+		{"a token of another run", "RESUME_TOKEN_INVALID", &runicornapiv1.TailLogsRequest{RunId: "b-run", ResumeToken: c.token}},
+		{"a token of points", "RESUME_TOKEN_INVALID", &runicornapiv1.TailLogsRequest{RunId: id, ResumeToken: points.token}},
+		{"a damaged token", "RESUME_TOKEN_INVALID", &runicornapiv1.TailLogsRequest{RunId: id, ResumeToken: c.token[1:]}},
+		{"two starts", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: id, Start: now, ResumeToken: c.token}},
+		{"a refused id", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: "../etc"}},
+		{"a heartbeat in no time", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: id, HeartbeatInterval: durationpb.New(1)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wantError(t, h.tailLogs(t, tt.req).finish(), codes.InvalidArgument, tt.reason)
 		})
 	}
-	stream, err := h.metrics.TailMetrics(t.Context(), &runicornv1.TailMetricsRequest{ResumeToken: c.token})
+	stream, err := h.metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestTailLogs_TroubleAndDrain(t *testing.T) {
 	var readers []*logReader
 	for _, u := range h.upstreams {
 		id := u.AddRun(demoviewer.Run{Logs: []byte("one\n")})
-		c := h.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: u.name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
+		c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
 		c.take(1)
 		u.fail(502)
 		u.CloseLogs()
@@ -297,7 +297,7 @@ func TestTailLogs_TroubleAndDrain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			isFailing = m.GetHeartbeat().GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING
+			isFailing = m.GetHeartbeat().GetUpstreamState() == runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING
 			return isFailing
 		})
 		u.restored()

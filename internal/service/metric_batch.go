@@ -3,7 +3,7 @@ package service
 import (
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -24,11 +24,11 @@ type batchSelection struct {
 	key string
 }
 
-func newBatchSelection(req *runicornv1.TailMetricsRequest) batchSelection {
+func newBatchSelection(req *runicornapiv1.TailMetricsRequest) batchSelection {
 	s := batchSelection{Selection: metricSelection(req), hasPositions: req.GetPositions()}
 	s.MinStep, s.MaxStep = req.MinStep, req.MaxStep
 	// As a request of these fields only, which is marshalled in one way.
-	key, err := proto.MarshalOptions{Deterministic: true}.Marshal(&runicornv1.TailMetricsRequest{
+	key, err := proto.MarshalOptions{Deterministic: true}.Marshal(&runicornapiv1.TailMetricsRequest{
 		MetricNames: req.GetMetricNames(), MetricPrefixes: req.GetMetricPrefixes(),
 		MinStep: req.MinStep, MaxStep: req.MaxStep, Positions: req.GetPositions(),
 	})
@@ -50,11 +50,11 @@ func (s *batchSelection) of(b *runlog.Batch) []eventlog.Series {
 }
 
 // batchMessage converts selected points; nil if there are none.
-func batchMessage(series []eventlog.Series, origin runlog.Origin) *runicornv1.MetricBatch {
+func batchMessage(series []eventlog.Series, origin runlog.Origin) *runicornapiv1.MetricBatch {
 	if len(series) == 0 {
 		return nil
 	}
-	out := &runicornv1.MetricBatch{Fidelity: fidelities[origin], Series: make([]*runicornv1.MetricSeries, 0, len(series))}
+	out := &runicornapiv1.MetricBatch{Fidelity: fidelities[origin], Series: make([]*runicornapiv1.MetricSeries, 0, len(series))}
 	for i := range series {
 		out.Series = append(out.Series, metricSeries(&series[i]))
 	}
@@ -62,7 +62,7 @@ func batchMessage(series []eventlog.Series, origin runlog.Origin) *runicornv1.Me
 }
 
 // newestTime is the newest time of a batch, 0 if it has none.
-func newestTime(m *runicornv1.MetricBatch) (newest float64) {
+func newestTime(m *runicornapiv1.MetricBatch) (newest float64) {
 	for _, s := range m.GetSeries() {
 		for _, at := range s.GetTimes() {
 			newest = max(newest, at)
@@ -159,8 +159,8 @@ func seriesBytes(s *eventlog.Series) int64 {
 }
 
 // messages thins the held series, and cuts them into messages.
-func (h *heldHistory) messages(maxPoints int) []*runicornv1.MetricBatch {
-	var out []*runicornv1.MetricBatch
+func (h *heldHistory) messages(maxPoints int) []*runicornapiv1.MetricBatch {
+	var out []*runicornapiv1.MetricBatch
 	room := 0
 	for _, s := range h.order {
 		total := s.Len()
@@ -168,7 +168,7 @@ func (h *heldHistory) messages(maxPoints int) []*runicornv1.MetricBatch {
 		for _, part := range cutSeries(s, total) {
 			n := len(part.GetSteps())
 			if n > room || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
-				out, room = append(out, &runicornv1.MetricBatch{Fidelity: fidelities[h.origin]}), maxBatchPoints
+				out, room = append(out, &runicornapiv1.MetricBatch{Fidelity: fidelities[h.origin]}), maxBatchPoints
 			}
 			last := out[len(out)-1]
 			last.Series = append(last.Series, part)
@@ -180,8 +180,8 @@ func (h *heldHistory) messages(maxPoints int) []*runicornv1.MetricBatch {
 
 // cutSeries converts a series in parts of at most maxBatchPoints, and says in
 // each how many of the total were kept, if not all were.
-func cutSeries(s *eventlog.Series, total int) []*runicornv1.MetricSeries {
-	var parts []*runicornv1.MetricSeries
+func cutSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
+	var parts []*runicornapiv1.MetricSeries
 	kept := s.Len()
 	for from := 0; from < kept; {
 		to := cutAt(s, from)
@@ -196,7 +196,7 @@ func cutSeries(s *eventlog.Series, total int) []*runicornv1.MetricSeries {
 		}
 		message := metricSeries(&part)
 		if kept < total {
-			message.Kept, message.Total = new(int64(kept)), new(int64(total))
+			message.ReturnedCount, message.TotalCount = new(int64(kept)), new(int64(total))
 		}
 		parts = append(parts, message)
 		from = to

@@ -3,7 +3,7 @@ package service
 import (
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -16,11 +16,11 @@ func BenchmarkGetMetrics(b *testing.B) {
 	}))})
 	for _, bench := range []struct {
 		name string
-		req  *runicornv1.GetMetricsRequest
+		req  *runicornapiv1.GetMetricsRequest
 	}{
-		{"10000 points", &runicornv1.GetMetricsRequest{RunId: id}},
-		{"the last point", &runicornv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}},
-		{"thinned to 500", &runicornv1.GetMetricsRequest{RunId: id, Downsample: &runicornv1.Downsample{MaxPoints: 500}}},
+		{"10000 points", &runicornapiv1.GetMetricsRequest{RunId: id}},
+		{"the last point", &runicornapiv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}},
+		{"thinned to 500", &runicornapiv1.GetMetricsRequest{RunId: id, Downsample: &runicornapiv1.Downsample{MaxPoints: 500}}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -28,8 +28,9 @@ const (
 type chooser interface {
 	GetViewer() string
 	GetRunIds() []string
-	GetFilter() *runicornv1.ExperimentFilter
+	GetFilter() string
 	GetMaxRuns() int32
+	GetAllowPartial() bool
 }
 
 // chosen are the experiments that one call reads.
@@ -38,13 +39,16 @@ type chosen struct {
 	// read counts those that were read; the others are in notRead, with those
 	// beyond max_runs and the Viewers whose list could not be had.
 	read    int
-	notRead []*runicornv1.NotReadExperiment
+	notRead []*runicornapiv1.ExperimentResult
 }
 
 // choose finds the experiments of a request: those that it names, in its order,
 // or those that its filter selects, the newest first. Of more than max_runs the
 // newest are taken.
 func (d *Deps) choose(ctx context.Context, req chooser) (*chosen, error) {
+	if err := refuseUnsupported(nil, req.GetAllowPartial()); err != nil {
+		return nil, err
+	}
 	c := &chosen{}
 	var err error
 	if len(req.GetRunIds()) > 0 {
@@ -62,12 +66,16 @@ func (d *Deps) choose(ctx context.Context, req chooser) (*chosen, error) {
 // filter selects from the shared lists. A Viewer that does not answer is not
 // read, as a whole.
 func (c *chosen) filter(ctx context.Context, d *Deps, req chooser) error {
-	s, err := d.selectRuns(ctx, req.GetViewer(), req.GetFilter())
+	matches, err := newMatcher(req.GetFilter())
+	if err != nil {
+		return err
+	}
+	s, err := d.selectRuns(ctx, req.GetViewer(), matches)
 	if err != nil {
 		return err
 	}
 	for _, u := range s.unreachable {
-		c.notRead = append(c.notRead, &runicornv1.NotReadExperiment{Viewer: u.GetViewer(), Status: u.GetStatus()})
+		c.notRead = append(c.notRead, &runicornapiv1.ExperimentResult{Viewer: u.GetViewer(), Error: u.GetError()})
 	}
 	slices.SortStableFunc(s.entries, newestFirst)
 	c.entries = s.entries
@@ -130,7 +138,7 @@ func (c *chosen) limit(maxRuns int) {
 	for _, e := range c.entries[maxRuns:] {
 		c.addNotRead(context.Background(), &e, &failure{
 			code:     codes.ResourceExhausted,
-			reason:   runicornv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			reason:   runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			message:  fmt.Sprintf("one of the experiments beyond max_runs, of which the newest %d are read", maxRuns),
 			metadata: map[string]string{"limit": "max_runs " + strconv.Itoa(maxRuns)},
 		})
@@ -139,8 +147,8 @@ func (c *chosen) limit(maxRuns int) {
 }
 
 func (c *chosen) addNotRead(ctx context.Context, e *entry, err error) {
-	c.notRead = append(c.notRead, &runicornv1.NotReadExperiment{
-		Viewer: e.viewer.Name, RunId: validText(e.run.ID), Status: statusOf(ctx, err).Proto(),
+	c.notRead = append(c.notRead, &runicornapiv1.ExperimentResult{
+		Viewer: e.viewer.Name, RunId: validText(e.run.ID), Error: statusOf(ctx, err).Proto(),
 	})
 }
 

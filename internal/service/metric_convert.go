@@ -2,11 +2,12 @@ package service
 
 import (
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -14,17 +15,17 @@ import (
 // metricKinds are the kinds of cells. KindNone is a metric of which only nulls
 // are known, on Viewers that cannot say what they were: a number that was not
 // finite is the only thing that a null can hide.
-var metricKinds = map[eventlog.Kind]runicornv1.MetricKind{
-	eventlog.KindNone:    runicornv1.MetricKind_METRIC_KIND_NUMBER,
-	eventlog.KindNumber:  runicornv1.MetricKind_METRIC_KIND_NUMBER,
-	eventlog.KindBoolean: runicornv1.MetricKind_METRIC_KIND_BOOLEAN,
-	eventlog.KindText:    runicornv1.MetricKind_METRIC_KIND_TEXT,
+var metricKinds = map[eventlog.Kind]runicornapiv1.MetricKind{
+	eventlog.KindNone:    runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
+	eventlog.KindNumber:  runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
+	eventlog.KindBoolean: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN,
+	eventlog.KindText:    runicornapiv1.MetricKind_METRIC_KIND_TEXT,
 }
 
 // fidelities are what the origins of a run promise.
-var fidelities = map[runlog.Origin]runicornv1.Fidelity{
-	runlog.FromEventLog:    runicornv1.Fidelity_FIDELITY_EVENT_LOG,
-	runlog.FromMergedTable: runicornv1.Fidelity_FIDELITY_MERGED_TABLE,
+var fidelities = map[runlog.Origin]runicornapiv1.Fidelity{
+	runlog.FromEventLog:    runicornapiv1.Fidelity_FIDELITY_EVENT_LOG,
+	runlog.FromMergedTable: runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE,
 }
 
 // selector is the part of a request that selects points.
@@ -39,8 +40,8 @@ func metricSelection(req selector) eventlog.Selection {
 }
 
 // metricSeries converts a series. The message shares its columns.
-func metricSeries(s *eventlog.Series) *runicornv1.MetricSeries {
-	out := &runicornv1.MetricSeries{
+func metricSeries(s *eventlog.Series) *runicornapiv1.MetricSeries {
+	out := &runicornapiv1.MetricSeries{
 		MetricName: validText(s.Name),
 		Kind:       metricKinds[s.Kind],
 		Steps:      s.Steps,
@@ -50,7 +51,7 @@ func metricSeries(s *eventlog.Series) *runicornv1.MetricSeries {
 		Positions:  s.Positions,
 	}
 	for _, e := range s.Exact {
-		out.Exact = append(out.Exact, &runicornv1.ExactInteger{
+		out.Exact = append(out.Exact, &runicornapiv1.ExactInteger{
 			Index: uint32(e.Index), Decimal: validText(e.Text), //nolint:gosec // a place in a message
 		})
 	}
@@ -71,8 +72,8 @@ func validTexts(texts []string) []string {
 }
 
 // metricInfo converts what one metric and kind amounts to.
-func metricInfo(s *eventlog.Stat, origin runlog.Origin) *runicornv1.MetricInfo {
-	out := &runicornv1.MetricInfo{
+func metricInfo(s *eventlog.Stat, origin runlog.Origin) *runicornapiv1.MetricInfo {
+	out := &runicornapiv1.MetricInfo{
 		MetricName: validText(s.Name),
 		Kind:       metricKinds[s.Kind],
 		Count:      int64(s.Count),
@@ -81,59 +82,69 @@ func metricInfo(s *eventlog.Stat, origin runlog.Origin) *runicornv1.MetricInfo {
 		LastValue:  lastValue(&s.Last),
 	}
 	if s.LastTime != 0 {
-		out.LastTime = &s.LastTime
+		out.LastTime = unixTime(s.LastTime)
 	}
 	if s.Kind == eventlog.KindNumber && s.HasRange {
 		out.MinValue, out.MaxValue = &s.Min, &s.Max
 	}
 	switch {
 	case origin == runlog.FromMergedTable:
-		out.IndeterminateCells = new(int64(s.Indeterminate))
+		out.IndeterminateCellCount = new(int64(s.Indeterminate))
 	case s.Kind == eventlog.KindNumber:
 		out.NonFiniteCount = new(int64(s.NonFinite))
 	}
 	return out
 }
 
-// lastValue converts a cell; there is none of a metric without points.
-func lastValue(c *eventlog.Cell) *runicornv1.LastValue {
-	out := &runicornv1.LastValue{Exact: validText(c.Exact)}
+// lastValue converts a cell; there is none of a metric without points. A number
+// that a double rounds is an integer.
+func lastValue(c *eventlog.Cell) *runicornapiv1.Value {
 	switch c.Kind {
 	case eventlog.KindNumber:
-		out.Kind = &runicornv1.LastValue_Number{Number: c.Number}
+		if c.Exact != "" {
+			return integerValue(c.Exact)
+		}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Number{Number: c.Number}}
 	case eventlog.KindBoolean:
-		out.Kind = &runicornv1.LastValue_Flag{Flag: c.Number != 0}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Boolean{Boolean: c.Number != 0}}
 	case eventlog.KindText:
-		out.Kind = &runicornv1.LastValue_Text{Text: validText(c.Text)}
-	default:
-		return nil
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: validText(c.Text)}}
 	}
-	return out
+	return nil
+}
+
+// integerValue converts the decimal digits of an integer, which may have more
+// than 64 bits.
+func integerValue(digits string) *runicornapiv1.Value {
+	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: n}}
+	}
+	return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: validText(digits)}}
 }
 
 // metricsAnswer is the answer with a run's points.
-func metricsAnswer(t target, v *runlog.View, series []*runicornv1.MetricSeries) *runicornv1.GetMetricsResponse {
-	return &runicornv1.GetMetricsResponse{
-		Series:         series,
-		Fidelity:       fidelities[v.Origin],
-		Viewer:         t.Name,
-		RunId:          t.runID,
-		MalformedLines: int64(v.MalformedLines), //nolint:gosec // fewer than the file has bytes
-		UnplacedPoints: int64(v.UnplacedPoints), //nolint:gosec // as above
-		ReadTime:       timestamppb.New(v.ReadTime),
+func metricsAnswer(t target, v *runlog.View, series []*runicornapiv1.MetricSeries) *runicornapiv1.GetMetricsResponse {
+	return &runicornapiv1.GetMetricsResponse{
+		Series:                series,
+		Fidelity:              fidelities[v.Origin],
+		Viewer:                t.Name,
+		RunId:                 t.runID,
+		MalformedLineCount:    int64(v.MalformedLines), //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(v.UnplacedPoints), //nolint:gosec // as above
+		ReadTime:              timestamppb.New(v.ReadTime),
 	}
 }
 
 // metricListAnswer is the answer about which metrics a run has.
-func metricListAnswer(t target, v *runlog.View, selection eventlog.Selection) *runicornv1.ListMetricsResponse {
-	out := &runicornv1.ListMetricsResponse{
-		Fidelity:       fidelities[v.Origin],
-		Viewer:         t.Name,
-		RunId:          t.runID,
-		StepCount:      int64(v.Table.Rows()),
-		MalformedLines: int64(v.MalformedLines), //nolint:gosec // fewer than the file has bytes
-		UnplacedPoints: int64(v.UnplacedPoints), //nolint:gosec // as above
-		ReadTime:       timestamppb.New(v.ReadTime),
+func metricListAnswer(t target, v *runlog.View, selection eventlog.Selection) *runicornapiv1.ListMetricsResponse {
+	out := &runicornapiv1.ListMetricsResponse{
+		Fidelity:              fidelities[v.Origin],
+		Viewer:                t.Name,
+		RunId:                 t.runID,
+		StepCount:             int64(v.Table.Rows()),
+		MalformedLineCount:    int64(v.MalformedLines), //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(v.UnplacedPoints), //nolint:gosec // as above
+		ReadTime:              timestamppb.New(v.ReadTime),
 	}
 	stats := v.Table.Stats(selection)
 	for i := range stats {

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -81,16 +81,16 @@ func FuzzAnyMetricBytesMarshal(f *testing.F) {
 		}
 		run := target{Viewer: &fleet.Viewer{Name: "v"}, runID: "r"}
 		for _, v := range views {
-			series, err := newPicker(&runicornv1.GetMetricsRequest{}).series(v)
+			series, err := newPicker(&runicornapiv1.GetMetricsRequest{}).series(v)
 			if err != nil {
 				continue // too large
 			}
 			mustMarshal(t, metricsAnswer(run, v, series))
 			mustMarshal(t, metricListAnswer(run, v, eventlog.Selection{}))
-			c := newComparison(&runicornv1.CompareExperimentsRequest{MetricPrefixes: []string{""}}, 1)
+			c := newComparison(&runicornapiv1.CompareExperimentsRequest{MetricPrefixes: []string{""}}, 1)
 			if err := c.read(0, v); err == nil {
 				entries := []entry{{viewer: run.Viewer, run: &restclient.Run{ID: "r"}}}
-				mustMarshal(t, &runicornv1.CompareExperimentsResponse{Comparisons: c.comparisons(entries)})
+				mustMarshal(t, &runicornapiv1.CompareExperimentsResponse{Comparisons: c.comparisons(entries)})
 			}
 		}
 	})
@@ -105,7 +105,7 @@ func mustMarshal(t *testing.T, m proto.Message) {
 	if _, err := protojson.Marshal(m); err != nil {
 		t.Errorf("JSON: %v", err)
 	}
-	resp, ok := m.(*runicornv1.GetMetricsResponse)
+	resp, ok := m.(*runicornapiv1.GetMetricsResponse)
 	if !ok {
 		return
 	}

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -29,7 +29,7 @@ type picker struct {
 	maxPoints int // of a thinned series; not thinned if 0
 }
 
-func newPicker(req *runicornv1.GetMetricsRequest) *picker {
+func newPicker(req *runicornapiv1.GetMetricsRequest) *picker {
 	p := &picker{
 		selection: metricSelection(req),
 		limit:     int(req.GetLimit()),
@@ -42,8 +42,8 @@ func newPicker(req *runicornv1.GetMetricsRequest) *picker {
 
 // series picks metric by metric, so that no more than one of them is copied
 // beyond what the answer can carry.
-func (p *picker) series(v *runlog.View) ([]*runicornv1.MetricSeries, error) {
-	var out []*runicornv1.MetricSeries
+func (p *picker) series(v *runlog.View) ([]*runicornapiv1.MetricSeries, error) {
+	var out []*runicornapiv1.MetricSeries
 	room := maxAnswer
 	for _, name := range v.Table.Names(p.selection) {
 		picked, err := p.metric(v, name, room)
@@ -63,7 +63,7 @@ func (p *picker) series(v *runlog.View) ([]*runicornv1.MetricSeries, error) {
 
 // metric picks the points of one metric, one series per kind. More than room
 // bytes are refused, if possible before anything is copied.
-func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornv1.MetricSeries, error) {
+func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornapiv1.MetricSeries, error) {
 	one := p.selection
 	one.Names, one.Prefixes = []string{name}, nil
 	var counts [eventlog.KindText + 1]int
@@ -75,7 +75,7 @@ func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornv1.Me
 	if p.leastSize(counts[:]) > room {
 		return nil, answerTooLarge()
 	}
-	var out []*runicornv1.MetricSeries
+	var out []*runicornapiv1.MetricSeries
 	series := p.cut(v.Table, one)
 	for i := range series {
 		s := &series[i]
@@ -83,7 +83,7 @@ func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornv1.Me
 		thin(s, p.maxPoints)
 		out = append(out, metricSeries(s))
 		if s.Len() < total {
-			out[i].Kept, out[i].Total = new(int64(s.Len())), new(int64(total))
+			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(total))
 		}
 	}
 	if v.Origin == runlog.FromMergedTable {
@@ -125,12 +125,12 @@ func (p *picker) cut(t *eventlog.Table, selection eventlog.Selection) []eventlog
 
 // withIndeterminate says how many cells of a metric may have been NaN or ±Inf;
 // a metric that has no other cells is a series without points.
-func withIndeterminate(series []*runicornv1.MetricSeries, name string, cells int) []*runicornv1.MetricSeries {
+func withIndeterminate(series []*runicornapiv1.MetricSeries, name string, cells int) []*runicornapiv1.MetricSeries {
 	if len(series) == 0 && cells > 0 {
 		series = append(series, metricSeries(&eventlog.Series{Name: name, Kind: eventlog.KindNumber}))
 	}
 	for _, s := range series {
-		s.IndeterminateCells = new(int64(cells))
+		s.IndeterminateCellCount = new(int64(cells))
 	}
 	return series
 }
@@ -172,7 +172,7 @@ func checkMessage(resp any) error {
 	const instead = "view EXPERIMENT_VIEW_BASIC, or a smaller page_size"
 	return &failure{
 		code:     codes.ResourceExhausted,
-		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
 		message:  "the answer would be larger than 4 MiB; instead, use " + instead,
 		metadata: map[string]string{"instead": instead},
 	}
@@ -180,7 +180,7 @@ func checkMessage(resp any) error {
 
 // checkTexts refuses points that no message can hold, which only the texts of one
 // line can be: it names the metric to leave out.
-func checkTexts(t target, m *runicornv1.MetricBatch) error {
+func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
 	const room = 64 << 10 // for all that is no text
 	all, longest, name := 0, 0, ""
 	for _, s := range m.GetSeries() {
@@ -197,7 +197,7 @@ func checkTexts(t target, m *runicornv1.MetricBatch) error {
 	const instead = "metric_names or metric_prefixes without it"
 	return &failure{
 		code:     codes.ResourceExhausted,
-		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
 		message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.name(), name, longest, instead),
 		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
 	}
@@ -208,7 +208,7 @@ func answerTooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
 	return &failure{
 		code:     codes.ResourceExhausted,
-		reason:   runicornv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
 		message:  "the answer would be larger than 3 MiB; instead, use " + instead,
 		metadata: map[string]string{"instead": instead},
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -79,7 +79,7 @@ func viewerCells(t *testing.T, base, runID string) cells {
 // ourCells are the cells of an answer. The Viewer says null for what is not
 // finite, so that is left out unless it is wanted. A row's time is that of the
 // line that wrote to the step last, whatever it wrote.
-func ourCells(resp *runicornv1.GetMetricsResponse, nonFinite bool) cells {
+func ourCells(resp *runicornapiv1.GetMetricsResponse, nonFinite bool) cells {
 	out := cells{}
 	for _, s := range resp.GetSeries() {
 		exact := map[int]string{}
@@ -88,9 +88,9 @@ func ourCells(resp *runicornv1.GetMetricsResponse, nonFinite bool) cells {
 		}
 		for i, step := range s.GetSteps() {
 			switch s.GetKind() {
-			case runicornv1.MetricKind_METRIC_KIND_TEXT:
+			case runicornapiv1.MetricKind_METRIC_KIND_TEXT:
 				out.put(s.GetMetricName(), step, "'"+s.GetTexts()[i])
-			case runicornv1.MetricKind_METRIC_KIND_BOOLEAN:
+			case runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
 				out.put(s.GetMetricName(), step, strconv.FormatBool(s.GetValues()[i] != 0))
 			default:
 				x := s.GetValues()[i]
@@ -211,7 +211,7 @@ func TestMetrics_ParityWithRealViewers(t *testing.T) {
 					continue // they may grow between the two reads
 				}
 				run := seeded.Manifest.Runs[key]
-				resp, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{RunId: run.RunID})
+				resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: run.RunID})
 				if err != nil {
 					t.Errorf("%s: %v", key, err)
 					continue
@@ -239,7 +239,7 @@ func TestMetrics_ParityWithRealViewers(t *testing.T) {
 
 // checkTimes: no value is younger than its row, and each row's time is that of
 // one of its values, if it has any.
-func checkTimes(t *testing.T, key string, times map[string]string, resp *runicornv1.GetMetricsResponse) {
+func checkTimes(t *testing.T, key string, times map[string]string, resp *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
 	newest := map[string]float64{}
 	for _, s := range resp.GetSeries() {
@@ -259,7 +259,7 @@ func checkTimes(t *testing.T, key string, times map[string]string, resp *runicor
 
 // checkLog compares an answer with the event file itself, NaN and ±Inf
 // included.
-func checkLog(t *testing.T, key string, run realviewer.Run, resp *runicornv1.GetMetricsResponse) {
+func checkLog(t *testing.T, key string, run realviewer.Run, resp *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
 	if _, err := os.Stat(run.EventFile); err != nil {
 		return // nothing was logged, or the Viewer has moved it
@@ -272,8 +272,8 @@ func checkLog(t *testing.T, key string, run realviewer.Run, resp *runicornv1.Get
 	if differences, _ := unlike(plain(logCells(logged)), plain(ourCells(resp, true))); len(differences) > 0 {
 		t.Errorf("%s and its event file differ:\n%s", key, strings.Join(differences, "\n"))
 	}
-	if resp.GetMalformedLines() != int64(logged.Malformed) || resp.GetUnplacedPoints() != int64(logged.Unplaced) {
+	if resp.GetMalformedLineCount() != int64(logged.Malformed) || resp.GetLinesWithoutStepCount() != int64(logged.Unplaced) {
 		t.Errorf("%s: %d malformed and %d unplaced, want %d and %d", key,
-			resp.GetMalformedLines(), resp.GetUnplacedPoints(), logged.Malformed, logged.Unplaced)
+			resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), logged.Malformed, logged.Unplaced)
 	}
 }

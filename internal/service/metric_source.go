@@ -10,7 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -36,7 +36,7 @@ func lineTooLong(t target, err error) error {
 		return err
 	}
 	return &failure{
-		code: codes.DataLoss, reason: runicornv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, cause: err,
+		code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, cause: err,
 		message: fmt.Sprintf("%s: %v", t.name(), e),
 		metadata: map[string]string{
 			"viewer": t.Name, "run_id": t.runID, "offset": strconv.FormatInt(e.Offset, 10),

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -17,7 +17,7 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 	events := curveLines(n, func(step int) float64 { return float64(step) })
 	count := func(t *testing.T, h *harness, id string) (int, error) {
 		t.Helper()
-		resp, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{RunId: id})
+		resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
 		if err != nil {
 			return 0, err
 		}
@@ -98,7 +98,7 @@ func TestMetrics_AppendedBytesOnly(t *testing.T) {
 		u.Viewer.ServeHTTP(&countingWriter{ResponseWriter: w, n: &sent}, r)
 		return true
 	})
-	req := &runicornv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}
+	req := &runicornapiv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}
 	if _, err := h.metrics.GetMetrics(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}

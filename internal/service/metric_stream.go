@@ -6,29 +6,29 @@ import (
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
 // historyStream is where the messages of a history go.
-type historyStream = grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]
+type historyStream = grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]
 
 // history is one call of StreamMetrics.
 type history struct {
 	*Deps
-	req       *runicornv1.StreamMetricsRequest
+	req       *runicornapiv1.StreamMetricsRequest
 	stream    historyStream
 	selection eventlog.Selection
 	maxPoints int // of a thinned series; not thinned if 0
-	trailer   runicornv1.StreamTrailer
+	trailer   runicornapiv1.StreamTrailer
 }
 
 // StreamMetrics sends the history of runs, one after the other. It ends OK
 // behind its trailer only.
-func (s *metricService) StreamMetrics(req *runicornv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.StreamMetricsResponse]) error {
-	isMerged := req.GetOrder() == runicornv1.StreamOrder_STREAM_ORDER_MERGED
+func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
+	isMerged := req.GetOrder() == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED
 	if isMerged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
@@ -54,9 +54,9 @@ func (s *metricService) StreamMetrics(req *runicornv1.StreamMetricsRequest, stre
 		if err := send(ctx, t); err != nil {
 			return h.verdict(ctx, t, err)
 		}
-		h.trailer.Runs++
+		h.trailer.RunCount++
 	}
-	return stream.Send(&runicornv1.StreamMetricsResponse{Event: &runicornv1.StreamMetricsResponse_Trailer{Trailer: &h.trailer}})
+	return stream.Send(&runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamMetricsResponse_Trailer{Trailer: &h.trailer}})
 }
 
 // verdict makes the error of the call.
@@ -71,7 +71,7 @@ func (h *history) verdict(ctx context.Context, t target, err error) error {
 func (h *history) logged(ctx context.Context, t target) error {
 	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
 		message := batchMessage(h.withPositions(series), originOf(series))
-		h.trailer.TotalPoints += points(message)
+		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
 	})
 	h.count(done.MalformedLines, done.UnplacedPoints)
@@ -135,7 +135,7 @@ func (h *history) merged(ctx context.Context, t target) error {
 
 // sendHeld thins what is held, if that is wanted, and sends it.
 func (h *history) sendHeld(t target, held *heldHistory) error {
-	h.trailer.TotalPoints += held.points
+	h.trailer.TotalPointCount += held.points
 	for _, message := range held.messages(h.maxPoints) {
 		if err := h.send(t, message); err != nil {
 			return err
@@ -146,25 +146,25 @@ func (h *history) sendHeld(t target, held *heldHistory) error {
 
 // count adds what was left out of a run.
 func (h *history) count(malformed, unplaced uint64) {
-	h.trailer.MalformedLines += int64(malformed) //nolint:gosec // fewer than the file has bytes
-	h.trailer.UnplacedPoints += int64(unplaced)  //nolint:gosec // as above
+	h.trailer.MalformedLineCount += int64(malformed)   //nolint:gosec // fewer than the file has bytes
+	h.trailer.LinesWithoutStepCount += int64(unplaced) //nolint:gosec // as above
 }
 
 // send sends one batch.
-func (h *history) send(t target, message *runicornv1.MetricBatch) error {
-	h.trailer.Batches++
-	h.trailer.Points += points(message)
+func (h *history) send(t target, message *runicornapiv1.MetricBatch) error {
+	h.trailer.BatchCount++
+	h.trailer.PointCount += points(message)
 	if err := checkTexts(t, message); err != nil {
 		return err
 	}
-	return h.stream.Send(&runicornv1.StreamMetricsResponse{
+	return h.stream.Send(&runicornapiv1.StreamMetricsResponse{
 		Viewer: t.Name, RunId: validText(t.runID),
-		Event: &runicornv1.StreamMetricsResponse_Batch{Batch: message},
+		Event: &runicornapiv1.StreamMetricsResponse_Batch{Batch: message},
 	})
 }
 
 // points counts the points of a batch.
-func points(m *runicornv1.MetricBatch) (n int64) {
+func points(m *runicornapiv1.MetricBatch) (n int64) {
 	for _, s := range m.GetSeries() {
 		n += int64(len(s.GetSteps()))
 	}

@@ -11,12 +11,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 // streamed reads a history to its end.
-func streamed(t *testing.T, h *harness, req *runicornv1.StreamMetricsRequest) (points []string, trailer *runicornv1.StreamTrailer, err error) {
+func streamed(t *testing.T, h *harness, req *runicornapiv1.StreamMetricsRequest) (points []string, trailer *runicornapiv1.StreamTrailer, err error) {
 	t.Helper()
 	stream, err := h.metrics.StreamMetrics(t.Context(), req)
 	if err != nil {
@@ -44,31 +44,31 @@ func TestStream_Orders(t *testing.T) {
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 		isTable := u == h.upstreams[0]
 		for name, tt := range map[string]struct {
-			req   *runicornv1.StreamMetricsRequest
+			req   *runicornapiv1.StreamMetricsRequest
 			want  []string // of loss
 			table []string // what 0.5.3 knows of it
 			total int64
 		}{
 			"as logged": {
-				&runicornv1.StreamMetricsRequest{},
+				&runicornapiv1.StreamMetricsRequest{},
 				[]string{"loss 1 1.5 at 1001.5", "loss 2 NaN at 1002.5", "loss 3 -Inf at 1003.5", "loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
 				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
 				5,
 			},
 			"merged": {
-				&runicornv1.StreamMetricsRequest{Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED},
+				&runicornapiv1.StreamMetricsRequest{Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED},
 				[]string{"loss 1 2.5 at 1001.5", "loss 2 NaN at 1002.5", "loss 3 -Inf at 1003.5", "loss 4 4 at 1004.5"},
 				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
 				4,
 			},
 			"thinned": {
-				&runicornv1.StreamMetricsRequest{Downsample: &runicornv1.Downsample{MaxPoints: 2}},
+				&runicornapiv1.StreamMetricsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 2}},
 				[]string{"loss 1 1.5 at 1001.5", "loss 4 4 at 1004.5"},
 				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
 				5,
 			},
 			"a range of steps": {
-				&runicornv1.StreamMetricsRequest{MinStep: new(int64(2)), MaxStep: new(int64(4))},
+				&runicornapiv1.StreamMetricsRequest{MinStep: new(int64(2)), MaxStep: new(int64(4))},
 				[]string{"loss 2 NaN at 1002.5", "loss 3 -Inf at 1003.5", "loss 4 4 at 1004.5"},
 				[]string{"loss 4 4 at 1004.5"},
 				3,
@@ -85,10 +85,10 @@ func TestStream_Orders(t *testing.T) {
 				if err != nil || !slices.Equal(points, want) {
 					t.Errorf("%v, points %q, want %q", err, points, want)
 				}
-				if trailer.GetPoints() != int64(len(want)) || trailer.GetTotalPoints() != total || trailer.GetRuns() != 1 {
+				if trailer.GetPointCount() != int64(len(want)) || trailer.GetTotalPointCount() != total || trailer.GetRunCount() != 1 {
 					t.Errorf("trailer %v", trailer)
 				}
-				if !isTable && (trailer.GetMalformedLines() != 1 || trailer.GetUnplacedPoints() != 1) {
+				if !isTable && (trailer.GetMalformedLineCount() != 1 || trailer.GetLinesWithoutStepCount() != 1) {
 					t.Errorf("trailer %v", trailer)
 				}
 			})
@@ -102,8 +102,8 @@ func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 	u := h.upstreams[0]
 	big := u.AddBigRun(8_000)
 	small := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-	points, trailer, err := streamed(t, h, &runicornv1.StreamMetricsRequest{RunIds: []string{big, small, resourceName("v060", big)}, Positions: true})
-	if err != nil || trailer.GetRuns() != 2 || int64(len(points)) != trailer.GetPoints() || trailer.GetBatches() < 8 || !strings.Contains(points[0], " in 0") {
+	points, trailer, err := streamed(t, h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{big, small, resourceName("v060", big)}, Positions: true})
+	if err != nil || trailer.GetRunCount() != 2 || int64(len(points)) != trailer.GetPointCount() || trailer.GetBatchCount() < 8 || !strings.Contains(points[0], " in 0") {
 		t.Errorf("%v, %d points, trailer %v", err, len(points), trailer)
 	}
 }
@@ -121,9 +121,9 @@ func TestStream_IsNeverSilentlyShort(t *testing.T) {
 		u.Viewer.ServeHTTP(&cutWriter{ResponseWriter: w, left: 1 << 20}, r)
 		return true
 	})
-	for _, order := range []runicornv1.StreamOrder{runicornv1.StreamOrder_STREAM_ORDER_LOG, runicornv1.StreamOrder_STREAM_ORDER_MERGED} {
-		points, trailer, err := streamed(t, h, &runicornv1.StreamMetricsRequest{RunIds: []string{id}, Order: order})
-		if order == runicornv1.StreamOrder_STREAM_ORDER_MERGED && err == nil { // it reads on where it was cut
+	for _, order := range []runicornapiv1.StreamOrder{runicornapiv1.StreamOrder_STREAM_ORDER_LOG, runicornapiv1.StreamOrder_STREAM_ORDER_MERGED} {
+		points, trailer, err := streamed(t, h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{id}, Order: order})
+		if order == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED && err == nil { // it reads on where it was cut
 			if len(points) != 20_000 {
 				t.Errorf("%d points", len(points))
 			}
@@ -144,14 +144,14 @@ func TestStream_Refusals(t *testing.T) {
 	ids := []string{id}
 	for name, tt := range map[string]struct {
 		h      *harness
-		req    *runicornv1.StreamMetricsRequest
+		req    *runicornapiv1.StreamMetricsRequest
 		code   codes.Code
 		reason string
 	}{
-		"an unknown run":           {h, &runicornv1.StreamMetricsRequest{RunIds: []string{"20200101_000000_abcdef"}}, codes.NotFound, "RUN_NOT_FOUND"},
-		"positions of what is not": {h, &runicornv1.StreamMetricsRequest{RunIds: ids, Positions: true, Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED}, codes.InvalidArgument, "INVALID_REQUEST"},
-		"merged beyond the budget": {small, &runicornv1.StreamMetricsRequest{RunIds: ids, Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED}, codes.ResourceExhausted, "SERVER_LIMIT"},
-		"thinned beyond it":        {small, &runicornv1.StreamMetricsRequest{RunIds: ids, Downsample: &runicornv1.Downsample{MaxPoints: 9}}, codes.ResourceExhausted, "SERVER_LIMIT"},
+		"an unknown run":           {h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{"20200101_000000_abcdef"}}, codes.NotFound, "RUN_NOT_FOUND"},
+		"positions of what is not": {h, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Positions: true, Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED}, codes.InvalidArgument, "INVALID_REQUEST"},
+		"merged beyond the budget": {small, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED}, codes.ResourceExhausted, "SERVER_LIMIT"},
+		"thinned beyond it":        {small, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Downsample: &runicornapiv1.Downsample{MaxPoints: 9}}, codes.ResourceExhausted, "SERVER_LIMIT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, trailer, err := streamed(t, tt.h, tt.req)
@@ -161,9 +161,9 @@ func TestStream_Refusals(t *testing.T) {
 			}
 		})
 	}
-	c := small.tail(t, &runicornv1.TailMetricsRequest{RunIds: ids, HistoryDownsample: &runicornv1.Downsample{MaxPoints: 9}})
+	c := small.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: ids, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9}})
 	wantError(t, c.rest(), codes.ResourceExhausted, "SERVER_LIMIT")
-	if _, _, err := streamed(t, small, &runicornv1.StreamMetricsRequest{RunIds: ids}); err != nil {
+	if _, _, err := streamed(t, small, &runicornapiv1.StreamMetricsRequest{RunIds: ids}); err != nil {
 		t.Errorf("as logged it needs no budget: %v", err)
 	}
 }

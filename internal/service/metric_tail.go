@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -19,13 +19,13 @@ import (
 const firstPatience = 250 * time.Millisecond
 
 // tailStream is where the messages of a tail go.
-type tailStream = grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]
+type tailStream = grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]
 
 // tail is one call of TailMetrics. Its runs are merged into one stream; all of
 // it but the pumps belongs to the goroutine of the call.
 type tail struct {
 	*Deps
-	req    *runicornv1.TailMetricsRequest
+	req    *runicornapiv1.TailMetricsRequest
 	stream tailStream
 	picked batchSelection
 	until  runlog.Until
@@ -53,7 +53,7 @@ type tailItem struct {
 }
 
 // TailMetrics sends the points of runs as they are logged.
-func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornv1.TailMetricsResponse]) error {
+func (s *metricService) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
 	ctx, stop := s.draining.watch(stream.Context())
 	defer stop()
 	t := newTail(&s.Deps, req, stream)
@@ -66,7 +66,7 @@ func (s *metricService) TailMetrics(req *runicornv1.TailMetricsRequest, stream g
 	return t.run(ctx)
 }
 
-func newTail(d *Deps, req *runicornv1.TailMetricsRequest, stream tailStream) *tail {
+func newTail(d *Deps, req *runicornapiv1.TailMetricsRequest, stream tailStream) *tail {
 	return &tail{
 		Deps: d, req: req, stream: stream, picked: newBatchSelection(req),
 		beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())},
@@ -233,7 +233,7 @@ func (t *tail) heartbeat(ctx context.Context) error {
 
 // health is what a heartbeat says. It is put together before it is sent, so that
 // the stack does not hold both at once; see apart.
-func (t *tail) health(ctx context.Context) *runicornv1.TailMetricsResponse {
+func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 	var p pulse
 	followed := int32(0)
 	for _, r := range t.runs {
@@ -254,12 +254,12 @@ func (t *tail) health(ctx context.Context) *runicornv1.TailMetricsResponse {
 		notFollowed = t.filter.notFollowed
 	}
 	h := p.message(ctx)
-	h.FollowedRuns, h.NotFollowedRuns = followed, notFollowed
-	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
+	h.FollowedRunCount, h.NotFollowedRunCount = followed, notFollowed
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
 }
 
 // send sends a message about a run, or about the stream where that is nil.
-func (t *tail) send(r *tailedRun, m *runicornv1.TailMetricsResponse) error {
+func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
 	if r != nil {
 		if err := t.tellMissing(); err != nil {
 			return err
@@ -285,7 +285,7 @@ func (t *tail) tellMissing() error {
 	missing := t.missing
 	t.missing = nil
 	for _, r := range missing {
-		if err := t.send(r, endMessage(runicornv1.EndReason_END_REASON_NOT_FOUND, "")); err != nil {
+		if err := t.send(r, endMessage(runicornapiv1.EndReason_END_REASON_NOT_FOUND, "")); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -23,7 +23,7 @@ func (t *tail) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	isByFilter := token.hasFilter || t.req.GetFilter() != nil
+	isByFilter := t.req.GetFilter() != ""
 	t.until = untilOf(t.req.GetUntil(), isByFilter)
 	switch {
 	case isByFilter:
@@ -35,10 +35,10 @@ func (t *tail) begin(ctx context.Context) error {
 }
 
 // untilOf is when the runs of a tail end.
-func untilOf(until runicornv1.TailUntil, isByFilter bool) runlog.Until {
+func untilOf(until runicornapiv1.TailUntil, isByFilter bool) runlog.Until {
 	switch {
-	case until == runicornv1.TailUntil_TAIL_UNTIL_FOREVER,
-		until == runicornv1.TailUntil_TAIL_UNTIL_UNSPECIFIED && isByFilter:
+	case until == runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER,
+		until == runicornapiv1.TailUntil_TAIL_UNTIL_UNSPECIFIED && isByFilter:
 		return runlog.Forever
 	}
 	return runlog.UntilEnded
@@ -47,16 +47,18 @@ func untilOf(until runicornv1.TailUntil, isByFilter bool) runlog.Until {
 var (
 	errOtherRuns   = errors.New("it is of other runs than run_ids")
 	errOtherFilter = errors.New("it is of another filter")
+	errNoFilter    = errors.New("it is of a stream by filter: send the same filter with it")
 )
 
 // agrees refuses a token beside which the request names other runs, or another
 // filter: going on with either would be wrong. The names of sessions that one
 // Viewer holds are alike, and need not be there any more.
 func (t *tail) agrees(ctx context.Context, token *tailToken) error {
-	if f := t.req.GetFilter(); f != nil {
-		if raw, err := filterBytes(f); err != nil || !token.hasFilter || string(raw) != string(token.filter) {
-			return invalidResumeToken(errOtherFilter)
-		}
+	switch text := t.req.GetFilter(); {
+	case text == "" && token.hasFilter && len(t.req.GetRunIds()) == 0:
+		return invalidResumeToken(errNoFilter)
+	case text != "" && (!token.hasFilter || filterHash(text) != token.filter):
+		return invalidResumeToken(errOtherFilter)
 	}
 	if len(t.req.GetRunIds()) == 0 {
 		return nil
@@ -112,7 +114,7 @@ func (t *tail) beginRuns(ctx context.Context) error {
 }
 
 // isNow says whether the request wants what comes from now on.
-func (t *tail) isNow() bool { return t.req.GetStart() == runicornv1.TailStart_TAIL_START_NOW }
+func (t *tail) isNow() bool { return t.req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW }
 
 // resume goes on with the runs of a token. One that waits for its session does
 // not hold up a tail by filter of all Viewers, nor does one that has ended.

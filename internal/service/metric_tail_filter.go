@@ -3,13 +3,12 @@ package service
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -24,8 +23,8 @@ import (
 // been delivered, so that it begins with a reset.
 type tailFilter struct {
 	*roster
-	matches *matcher
-	raw     []byte // the filter in wire form, as the token has it
+	matches *filter.Filter[*entry]
+	hash    string // of the filter, as the token has it
 	isNow   bool
 	began   map[string]int64 // of each Viewer, when its newest run of then was created
 	forgot  int64
@@ -34,26 +33,20 @@ type tailFilter struct {
 	isWaiting   bool // one of them runs
 }
 
-// filterBytes is the wire form of a filter, the same for equal ones.
-func filterBytes(f *runicornv1.ExperimentFilter) ([]byte, error) {
-	return proto.MarshalOptions{Deterministic: true}.Marshal(f)
+// filterHash stands for a filter in a token.
+func filterHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return string(sum[:8])
 }
 
 // beginFilter begins a tail by filter, or resumes one.
 func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
-	f := &tailFilter{raw: token.filter, isNow: token.isNow, began: token.began, forgot: token.forgot}
-	viewer, wanted := token.viewer, &runicornv1.ExperimentFilter{}
-	if token.hasFilter {
-		if err := proto.Unmarshal(token.filter, wanted); err != nil {
-			return invalidResumeToken(errDamagedToken)
-		}
-	} else {
-		viewer, wanted, f.isNow = t.req.GetViewer(), t.req.GetFilter(), t.isNow()
-		if f.raw, err = filterBytes(wanted); err != nil {
-			return invalid("filter", "must be valid UTF-8")
-		}
+	f := &tailFilter{hash: filterHash(t.req.GetFilter()), isNow: token.isNow, began: token.began, forgot: token.forgot}
+	viewer := token.viewer
+	if !token.hasFilter {
+		viewer, f.isNow = t.req.GetViewer(), t.isNow()
 	}
-	if f.matches, err = newMatcher(wanted); err != nil {
+	if f.matches, err = newMatcher(t.req.GetFilter()); err != nil {
 		return err
 	}
 	if fleet.SameHolder(token.viewer, token.viewer) {
@@ -66,9 +59,6 @@ func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
 	}
 	f.roster = newRoster(t.Deps, viewer)
 	t.filter = f
-	if !t.token().fits() {
-		return invalid("filter", "is so long that no resume_token can hold it")
-	}
 	if len(token.runs) > 0 {
 		if err := t.resume(ctx, token); err != nil {
 			return err
@@ -99,7 +89,7 @@ func (f *tailFilter) others() <-chan struct{} {
 
 // describe adds what a token must know of the filter.
 func (f *tailFilter) describe(token *tailToken) {
-	token.hasFilter, token.filter, token.viewer = true, f.raw, f.viewer
+	token.hasFilter, token.filter, token.viewer = true, f.hash, f.viewer
 	token.isNow, token.forgot = f.isNow, f.forgot
 	if f.isNow {
 		token.began = f.began
@@ -136,7 +126,7 @@ func (f *tailFilter) choose(t *tail) {
 		m.isSynced = true
 		f.note(m.viewer.Name, last)
 		for _, run := range last.runs {
-			if f.matches.entry(&run.entry) && !t.isTailed(run, last.at) {
+			if f.matches.Match(&run.entry) && !t.isTailed(run, last.at) {
 				wanted = append(wanted, run)
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -28,7 +28,7 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	}
 	first := add("later", "1")
 	add("other", "9")
-	req := &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "later"}}
+	req := &runicornapiv1.TailMetricsRequest{Filter: "project = later"}
 	c := h.tail(t, req)
 	c.untilPoints(first, 1)
 	second := add("later", "2")
@@ -59,7 +59,7 @@ func TestTailFilter_FromNow(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]
 	first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
-	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "now"}, Start: runicornv1.TailStart_TAIL_START_NOW})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
 	c.untilEvent("caught_up")
 	second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(metricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
 	c.untilPoints(second, 1)
@@ -76,7 +76,7 @@ func TestTailFilter_UntilFinished(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "done"}, Until: runicornv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
 	c.untilEvent("caught_up")
 	endWith(t, u, id, "failed")
 	if err := c.rest(); err != nil || !slices.Contains(c.events, "end FAILED") {
@@ -100,14 +100,14 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	for i := range 70 {
 		add(i, "finished")
 	}
-	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "many"}, HeartbeatInterval: durationpb.New(time.Second)})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second)})
 	for len(c.points) < maxTailRuns {
-		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
 	}
-	m := c.until(func(m *runicornv1.TailMetricsResponse) bool {
+	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
 		return m.GetHeartbeat() != nil && countOf(c.events, "end FINISHED") == maxTailRuns
 	})
-	if n := m.GetHeartbeat().GetNotFollowedRuns(); n != 6 {
+	if n := m.GetHeartbeat().GetNotFollowedRunCount(); n != 6 {
 		t.Errorf("%d runs are not followed, want 6", n)
 	}
 	late := add(100, "running")
@@ -116,7 +116,7 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 		t.Errorf("a token of %d bytes", len(c.token))
 	}
 	c.connect(h.replica(t, nil))
-	c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRuns() == 7 })
+	c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRunCount() == 7 })
 	if n := len(c.points[late]); n != 1 || len(c.points) != maxTailRuns+1 {
 		t.Errorf("%d points of the last run, and points of %d runs", n, len(c.points))
 	}
@@ -166,7 +166,7 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	}
 	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
 	isThere(true)
-	c := h.tail(t, &runicornv1.TailMetricsRequest{Viewer: "-", Filter: &runicornv1.ExperimentFilter{Project: "tunnel"}})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: "-", Filter: "project = tunnel"})
 	c.untilPoints(here, 1)
 	c.untilPoints(there, 1)
 	c.drop()
@@ -195,8 +195,8 @@ func TestTailFilter_ATokenOfOtherViewersIsForeign(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
 	for _, viewer := range []string{"other", "other.abcd1234"} {
-		token := &tailToken{hasFilter: true, viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
-		c := h.tail(t, &runicornv1.TailMetricsRequest{ResumeToken: token.String()})
+		token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
+		c := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
 		wantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 	}
 }
@@ -205,15 +205,15 @@ func TestTailFilter_ATokenOfOtherViewersIsForeign(t *testing.T) {
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "none"}})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
 	if _, err := c.recv(); err != nil {
 		t.Fatal(err)
 	}
-	other := h.tail(t, &runicornv1.TailMetricsRequest{ResumeToken: c.token, Filter: &runicornv1.ExperimentFilter{Project: "p"}})
+	other := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
 	wantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
-	long := make([]string, 60)
-	for i := range long {
-		long[i] = fmt.Sprintf("%0100d", i)
+	without := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
+	wantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	for _, text := range []string{"project = ", "name = a OR name = b AND name = c", "metrics.loss.last < 1", "none = 1", strings.Repeat("a", 2049)} {
+		wantError(t, h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
 	}
-	wantError(t, h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Tags: long}}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -48,7 +48,7 @@ func (r *tailedRun) open(t *tail) (err error) {
 	}
 	if r.mustVoid {
 		r.marks, r.mustVoid = 0, false
-		if err := t.send(r, resetMessage(runicornv1.ResetReason_RESET_REASON_SOURCE_CHANGED)); err != nil {
+		if err := t.send(r, resetMessage(runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED)); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (r *tailedRun) failed(err error) error {
 	switch {
 	case errors.Is(err, runlog.ErrUnreachable):
 		return &failure{
-			code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
+			code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
 			message:  fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name),
 			metadata: map[string]string{"viewer": r.Name}, cause: err,
 			details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
@@ -188,9 +188,9 @@ func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
 			t.ObserveLag(float64(t.Now().UnixMicro())/1e6 - newest)
 		}
 	}
-	whole := &runicornv1.TailMetricsResponse{
+	whole := &runicornapiv1.TailMetricsResponse{
 		Viewer: r.Name, RunId: validText(r.runID),
-		Event: &runicornv1.TailMetricsResponse_Batch{Batch: message},
+		Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message},
 	}
 	if t.isSingle() {
 		whole.ResumeToken = t.token().String()
@@ -207,7 +207,7 @@ func (t *tail) caughtUp(r *tailedRun, at runlog.Position) error {
 	if r.held != nil {
 		r.marks |= markPartial
 		for _, message := range r.held.messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
-			if err := t.send(r, &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
+			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
 				return err
 			}
 		}
@@ -215,7 +215,7 @@ func (t *tail) caughtUp(r *tailedRun, at runlog.Position) error {
 		r.held = nil
 	}
 	r.at, r.marks = at, r.marks&^markPartial|markLive
-	return t.send(r, &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornv1.CaughtUp{}}})
+	return t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 }
 
 // reset tells that all of the run is sent again, its history included.
@@ -250,41 +250,41 @@ func (t *tail) end(r *tailedRun, item *runlog.Item) error {
 }
 
 // resetReasons are the contract's words.
-var resetReasons = map[runlog.ResetReason]runicornv1.ResetReason{
-	runlog.LogTruncated:  runicornv1.ResetReason_RESET_REASON_LOG_TRUNCATED,
-	runlog.LogReplaced:   runicornv1.ResetReason_RESET_REASON_LOG_REPLACED,
-	runlog.SourceChanged: runicornv1.ResetReason_RESET_REASON_SOURCE_CHANGED,
+var resetReasons = map[runlog.ResetReason]runicornapiv1.LogResetReason{
+	runlog.LogTruncated:  runicornapiv1.LogResetReason_LOG_RESET_REASON_TRUNCATED,
+	runlog.LogReplaced:   runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED,
+	runlog.SourceChanged: runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED,
 }
 
 // endReason is the contract's word for an end. A run that was there and is not
 // found was deleted.
-func endReason(item *runlog.Item) runicornv1.EndReason {
+func endReason(item *runlog.Item) runicornapiv1.EndReason {
 	if item.End != runlog.EndTerminal {
-		return runicornv1.EndReason_END_REASON_DELETED
+		return runicornapiv1.EndReason_END_REASON_DELETED
 	}
 	switch experimentStatus(item.Status.Text) {
-	case runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:
-		return runicornv1.EndReason_END_REASON_FINISHED
-	case runicornv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:
-		return runicornv1.EndReason_END_REASON_FAILED
-	case runicornv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED:
-		return runicornv1.EndReason_END_REASON_INTERRUPTED
+	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:
+		return runicornapiv1.EndReason_END_REASON_FINISHED
+	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:
+		return runicornapiv1.EndReason_END_REASON_FAILED
+	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED:
+		return runicornapiv1.EndReason_END_REASON_INTERRUPTED
 	}
-	return runicornv1.EndReason_END_REASON_OTHER
+	return runicornapiv1.EndReason_END_REASON_OTHER
 }
 
-func resetMessage(reason runicornv1.ResetReason) *runicornv1.TailMetricsResponse {
-	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_Reset_{Reset_: &runicornv1.Reset{Reason: reason}}}
+func resetMessage(reason runicornapiv1.LogResetReason) *runicornapiv1.TailMetricsResponse {
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_LogReset{LogReset: &runicornapiv1.LogReset{Reason: reason}}}
 }
 
-func stateMessage(status runlog.Status) *runicornv1.TailMetricsResponse {
-	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_State{State: &runicornv1.StateChange{
+func stateMessage(status runlog.Status) *runicornapiv1.TailMetricsResponse {
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_StatusChange{StatusChange: &runicornapiv1.StatusChange{
 		Status: experimentStatus(status.Text), ViewerStatus: validText(status.Text),
 	}}}
 }
 
-func endMessage(reason runicornv1.EndReason, viewerStatus string) *runicornv1.TailMetricsResponse {
-	return &runicornv1.TailMetricsResponse{Event: &runicornv1.TailMetricsResponse_End{End: &runicornv1.TailEnd{
+func endMessage(reason runicornapiv1.EndReason, viewerStatus string) *runicornapiv1.TailMetricsResponse {
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_End{End: &runicornapiv1.TailEnd{
 		Reason: reason, ViewerStatus: validText(viewerStatus),
 	}}}
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -40,7 +40,7 @@ func TestTail_EveryPointOnce(t *testing.T) {
 			var clients sync.WaitGroup
 			got := make([]*tailClient, 24)
 			for i := range got {
-				got[i] = newTailClient(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
+				got[i] = newTailClient(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
 				clients.Go(func() { endure(t, got[i], gateways, uint64(i)) })
 			}
 			ticker := time.NewTicker(5 * time.Millisecond)
@@ -102,7 +102,7 @@ func TestTail_TableGetsEachChange(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen05)
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`) + metricsLine(2, `"loss": 2`))})
-	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
 	c.untilEvent("caught_up")
 	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
 	for _, line := range []string{metricsLine(3, `"loss": 3`), metricsLine(1, `"loss": 9`), metricsLine(4, `"loss": 4, "acc": 1`)} {
@@ -130,18 +130,18 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 	t.Parallel()
 	first := metricsLine(1, `"loss": 1`) + metricsLine(2, `"loss": 2`) + metricsLine(3, `"loss": 3`)
 	for name, tt := range map[string]struct{ log, reset string }{
-		"a shorter log":                              {metricsLine(1, `"loss": 1`), "reset LOG_TRUNCATED"},
-		"another one of the same size":               {strings.ReplaceAll(first, `"loss": 3`, `"loss": 8`), "reset LOG_REPLACED"},
-		"a larger one":                               {strings.Repeat(metricsLine(5, `"loss": 5`), 9), "reset LOG_REPLACED"},
-		"one of the same size with the same end":     {strings.ReplaceAll(first, `"loss": 1`, `"loss": 8`), "reset LOG_REPLACED"},
-		"a longer one with the same line at its end": {metricsLine(8, `"loss": 8`) + first, "reset LOG_REPLACED"},
+		"a shorter log":                              {metricsLine(1, `"loss": 1`), "reset TRUNCATED"},
+		"another one of the same size":               {strings.ReplaceAll(first, `"loss": 3`, `"loss": 8`), "reset REPLACED"},
+		"a larger one":                               {strings.Repeat(metricsLine(5, `"loss": 5`), 9), "reset REPLACED"},
+		"one of the same size with the same end":     {strings.ReplaceAll(first, `"loss": 1`, `"loss": 8`), "reset REPLACED"},
+		"a longer one with the same line at its end": {metricsLine(8, `"loss": 8`) + first, "reset REPLACED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newTailHarness(t, demoviewer.Gen06)
 			u := h.upstreams[0]
 			id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(first), Created: time.Now()})
-			c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 			c.untilEvent("caught_up")
 			late := newTailClient(t, c.req)
 			late.token, late.points[id] = c.token, slices.Clone(c.points[id])
@@ -174,7 +174,7 @@ func TestTail_Ends(t *testing.T) {
 	}
 	t.Run("a run that has ended", func(t *testing.T) {
 		for status, reason := range map[string]string{"finished": "FINISHED", "failed": "FAILED", "interrupted": "INTERRUPTED", "completed": "OTHER"} {
-			c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{add(status)}})
+			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{add(status)}})
 			if err := c.rest(); err != nil {
 				t.Fatal(err)
 			}
@@ -184,22 +184,22 @@ func TestTail_Ends(t *testing.T) {
 		}
 	})
 	t.Run("an unknown run among others ends alone", func(t *testing.T) {
-		c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{"20200101_000000_abcdef", add("finished")}})
+		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{"20200101_000000_abcdef", add("finished")}})
 		if err := c.rest(); err != nil || !slices.Contains(c.events, "end NOT_FOUND") || !slices.Contains(c.events, "end FINISHED") {
 			t.Errorf("%v after %q", err, c.events)
 		}
 	})
 	t.Run("with no run left the call is NOT_FOUND", func(t *testing.T) {
 		for _, ids := range [][]string{{"20200101_000000_abcdef"}, {"20200101_000000_abcdef", "20200101_000000_abcde0"}} {
-			c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: ids})
+			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: ids})
 			wantError(t, c.rest(), codes.NotFound, "RUN_NOT_FOUND")
 		}
 	})
 	t.Run("a run that is opened again goes on", func(t *testing.T) {
 		id := add("finished")
-		c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, Until: runicornv1.TailUntil_TAIL_UNTIL_FOREVER})
+		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Until: runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER})
 		c.untilEvent("state finished")
-		ended := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+		ended := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		if err := ended.rest(); err != nil {
 			t.Fatal(err)
 		}
@@ -213,9 +213,9 @@ func TestTail_Ends(t *testing.T) {
 	})
 	t.Run("a run that is deleted", func(t *testing.T) {
 		id := add("running")
-		c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		c.untilEvent("caught_up")
-		if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornv1.DeleteExperimentsRequest{RunIds: []string{id}}); err != nil {
+		if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{id}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.rest(); err != nil || !slices.Contains(c.events, "end DELETED") {
@@ -223,7 +223,7 @@ func TestTail_Ends(t *testing.T) {
 		}
 	})
 	t.Run("behind the end there is nothing but ends", func(t *testing.T) {
-		c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{add("finished"), add("failed")}})
+		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{add("finished"), add("failed")}})
 		if err := c.rest(); err != nil {
 			t.Fatal(err)
 		}
@@ -248,16 +248,16 @@ func TestTail_WithoutAViewer(t *testing.T) {
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	u.fail(http.StatusInternalServerError)
-	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, HeartbeatInterval: durationpb.New(time.Second)})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HeartbeatInterval: durationpb.New(time.Second)})
 	begin := time.Now()
 	m, err := c.recv()
 	if err != nil || m.GetHeartbeat() == nil || m.GetResumeToken() == "" || time.Since(begin) > 5*time.Second {
 		t.Fatalf("the first message is %v, %v", m, err)
 	}
-	failing := c.until(func(m *runicornv1.TailMetricsResponse) bool {
-		return m.GetHeartbeat().GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING
+	failing := c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
+		return m.GetHeartbeat().GetUpstreamState() == runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING
 	}).GetHeartbeat()
-	if codes.Code(failing.GetLastError().GetCode()) != codes.Internal || failing.GetFollowedRuns() != 1 { //nolint:gosec // a code
+	if codes.Code(failing.GetLastError().GetCode()) != codes.Internal || failing.GetFollowedRunCount() != 1 { //nolint:gosec // a code
 		t.Errorf("heartbeat %v", failing)
 	}
 	u.restored()
@@ -272,7 +272,7 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	impatient := h.replica(t, func(d *Deps) { d.Hub = impatientHub(t) })
-	c := impatient.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	c := impatient.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	c.untilEvent("caught_up")
 	u.fail(http.StatusInternalServerError)
 	err := c.rest()
@@ -286,11 +286,11 @@ func TestTail_ThinnedHistoryIsAtomic(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(30_000, func(step int) float64 { return float64(step % 100) }))})
-	req := &runicornv1.TailMetricsRequest{RunIds: []string{id}, HistoryDownsample: &runicornv1.Downsample{MaxPoints: 9000}}
+	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9000}}
 	c := h.tail(t, req)
-	m := c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
-	if s := m.GetBatch().GetSeries()[0]; s.GetTotal() != 30_000 || s.GetKept() > 9000 || len(s.GetSteps()) > 4096 {
-		t.Errorf("kept %d of %d, %d of them in a message", s.GetKept(), s.GetTotal(), len(s.GetSteps()))
+	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+	if s := m.GetBatch().GetSeries()[0]; s.GetTotalCount() != 30_000 || s.GetReturnedCount() > 9000 || len(s.GetSteps()) > 4096 {
+		t.Errorf("kept %d of %d, %d of them in a message", s.GetReturnedCount(), s.GetTotalCount(), len(s.GetSteps()))
 	}
 	c.connect(h.replica(t, nil)) // in the middle of it
 	c.untilEvent("caught_up")

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -24,14 +24,14 @@ func TestTail_Selections(t *testing.T) {
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 	for name, tt := range map[string]struct {
-		req  *runicornv1.TailMetricsRequest
+		req  *runicornapiv1.TailMetricsRequest
 		want []string
 	}{
-		"by name":     {&runicornv1.TailMetricsRequest{MetricNames: []string{"stage"}}, []string{"stage 2 warmup at 1002.5", "stage 4 main at 1004.5"}},
-		"by prefix":   {&runicornv1.TailMetricsRequest{MetricPrefixes: []string{"val/"}}, []string{"val/loss 3 7 at 1003.5"}},
-		"by steps":    {&runicornv1.TailMetricsRequest{MinStep: new(int64(3)), MaxStep: new(int64(3))}, []string{"loss 3 -Inf at 1003.5", "ok 3 0 at 1003.5", "val/loss 3 7 at 1003.5"}},
-		"of nothing":  {&runicornv1.TailMetricsRequest{MetricNames: []string{"none"}}, nil},
-		"with places": {&runicornv1.TailMetricsRequest{MetricNames: []string{"ok"}, Positions: true}, []string{"ok 1 1 at 1001.5 in 0", fmt.Sprintf("ok 3 0 at 1003.5 in %d", strings.Index(sampleEvents, `{"ts": 1003`))}},
+		"by name":     {&runicornapiv1.TailMetricsRequest{MetricNames: []string{"stage"}}, []string{"stage 2 warmup at 1002.5", "stage 4 main at 1004.5"}},
+		"by prefix":   {&runicornapiv1.TailMetricsRequest{MetricPrefixes: []string{"val/"}}, []string{"val/loss 3 7 at 1003.5"}},
+		"by steps":    {&runicornapiv1.TailMetricsRequest{MinStep: new(int64(3)), MaxStep: new(int64(3))}, []string{"loss 3 -Inf at 1003.5", "ok 3 0 at 1003.5", "val/loss 3 7 at 1003.5"}},
+		"of nothing":  {&runicornapiv1.TailMetricsRequest{MetricNames: []string{"none"}}, nil},
+		"with places": {&runicornapiv1.TailMetricsRequest{MetricNames: []string{"ok"}, Positions: true}, []string{"ok 1 1 at 1001.5 in 0", fmt.Sprintf("ok 3 0 at 1003.5 in %d", strings.Index(sampleEvents, `{"ts": 1003`))}},
 	} {
 		for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
 			t.Run(name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestTail_FromNow(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, Start: runicornv1.TailStart_TAIL_START_NOW})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Start: runicornapiv1.TailStart_TAIL_START_NOW})
 	c.untilEvent("caught_up")
 	if err := u.AppendEvents(id, []byte(metricsLine(2, `"loss": 2`))); err != nil {
 		t.Fatal(err)
@@ -70,9 +70,9 @@ func TestTail_Drain(t *testing.T) {
 	drained := h.replica(t, func(d *Deps) { d.Draining = begins })
 	clients := make([]*tailClient, 150)
 	for i := range clients {
-		req := &runicornv1.TailMetricsRequest{RunIds: []string{id}}
+		req := &runicornapiv1.TailMetricsRequest{RunIds: []string{id}}
 		if i%3 == 0 {
-			req = &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Project: "p"}}
+			req = &runicornapiv1.TailMetricsRequest{Filter: "project = p"}
 		}
 		clients[i] = drained.tail(t, req)
 	}
@@ -102,29 +102,29 @@ func TestTail_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	c.untilEvent("caught_up")
 	var long []string
 	for i := range 64 {
 		long = append(long, fmt.Sprintf("%02d%s", i, strings.Repeat("x", 100)))
 	}
 	for name, tt := range map[string]struct {
-		req    *runicornv1.TailMetricsRequest
+		req    *runicornapiv1.TailMetricsRequest
 		reason string
 	}{
-		"neither runs nor filter": {&runicornv1.TailMetricsRequest{}, "INVALID_REQUEST"},
-		"an id that is none":      {&runicornv1.TailMetricsRequest{RunIds: []string{"a/../b"}}, "INVALID_REQUEST"},
-		"ids beyond any token":    {&runicornv1.TailMetricsRequest{RunIds: long}, "INVALID_REQUEST"},
-		"a damaged token":         {&runicornv1.TailMetricsRequest{ResumeToken: c.token[:len(c.token)-2]}, "RESUME_TOKEN_INVALID"},
-		"a page token":            {&runicornv1.TailMetricsRequest{ResumeToken: "AQIDBAUGBwg"}, "RESUME_TOKEN_INVALID"},
-		"a token of other runs":   {&runicornv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{"20200101_000000_abcdef"}}, "RESUME_TOKEN_INVALID"},
-		"a token without filter":  {&runicornv1.TailMetricsRequest{ResumeToken: c.token, Filter: &runicornv1.ExperimentFilter{Project: "p"}}, "RESUME_TOKEN_INVALID"},
+		"neither runs nor filter": {&runicornapiv1.TailMetricsRequest{}, "INVALID_REQUEST"},
+		"an id that is none":      {&runicornapiv1.TailMetricsRequest{RunIds: []string{"a/../b"}}, "INVALID_REQUEST"},
+		"ids beyond any token":    {&runicornapiv1.TailMetricsRequest{RunIds: long}, "INVALID_REQUEST"},
+		"a damaged token":         {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token[:len(c.token)-2]}, "RESUME_TOKEN_INVALID"},
+		"a page token":            {&runicornapiv1.TailMetricsRequest{ResumeToken: "AQIDBAUGBwg"}, "RESUME_TOKEN_INVALID"},
+		"a token of other runs":   {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{"20200101_000000_abcdef"}}, "RESUME_TOKEN_INVALID"},
+		"a token without filter":  {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"}, "RESUME_TOKEN_INVALID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantError(t, h.tail(t, tt.req).rest(), codes.InvalidArgument, tt.reason)
 		})
 	}
-	if again := h.tail(t, &runicornv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{resourceName("v060", id)}}); again != nil {
+	if again := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{resourceName("v060", id)}}); again != nil {
 		again.untilEvent("caught_up")
 	}
 }
@@ -138,7 +138,7 @@ func TestTail_OneStalledClient(t *testing.T) {
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(0, `"loss": 0`))})
 	clients := make([]*tailClient, 10)
 	for i := range clients {
-		clients[i] = h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+		clients[i] = h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		clients[i].untilPoints(id, 1)
 	}
 	const n, text = 400, 10_000 // 4 MB, more than the windows of a connection
@@ -165,7 +165,7 @@ func TestTail_TheRunThatKeepsTraining(t *testing.T) {
 		viewer: func(c *demoviewer.Config) { c.Clock, c.Live = clock, true },
 	}, demoviewer.Gen07)
 	id := h.upstreams[0].LiveRun()
-	c := h.tail(t, &runicornv1.TailMetricsRequest{Filter: &runicornv1.ExperimentFilter{Query: "live"}, Start: runicornv1.TailStart_TAIL_START_NOW, MetricNames: []string{"lr"}})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: `"live"`, Start: runicornapiv1.TailStart_TAIL_START_NOW, MetricNames: []string{"lr"}})
 	c.untilEvent("caught_up")
 	ahead.Store(int64(time.Minute)) // 150 lines
 	c.untilPoints(id, 140)
@@ -180,14 +180,14 @@ func TestTail_ATextThatNoMessageHolds(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	log := metricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", MaxMessage)+`"`) + metricsLine(2, `"loss": 2`)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
-	c := h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}})
+	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	wantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")
-	c = h.tail(t, &runicornv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
+	c = h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
 	if err := c.rest(); err != nil {
 		t.Fatal(err)
 	}
 	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
-	stream, err := h.metrics.StreamMetrics(t.Context(), &runicornv1.StreamMetricsRequest{RunIds: []string{id}})
+	stream, err := h.metrics.StreamMetrics(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}

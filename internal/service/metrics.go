@@ -3,23 +3,23 @@ package service
 import (
 	"context"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
 // metricService serves MetricService.
 type metricService struct {
-	runicornv1.UnimplementedMetricServiceServer
+	runicornapiv1.UnimplementedMetricServiceServer
 	Deps
 }
 
 // ListMetrics says which metrics an experiment has.
-func (s *metricService) ListMetrics(ctx context.Context, req *runicornv1.ListMetricsRequest) (*runicornv1.ListMetricsResponse, error) {
+func (s *metricService) ListMetrics(ctx context.Context, req *runicornapiv1.ListMetricsRequest) (*runicornapiv1.ListMetricsResponse, error) {
 	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
-	var resp *runicornv1.ListMetricsResponse
+	var resp *runicornapiv1.ListMetricsResponse
 	err = s.readRun(ctx, t, func(v *runlog.View) error {
 		resp = metricListAnswer(t, v, metricSelection(req))
 		return nil
@@ -27,16 +27,19 @@ func (s *metricService) ListMetrics(ctx context.Context, req *runicornv1.ListMet
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(resp)
+	resp.Metrics, resp.NextPageToken, err = pageInOrder(req, resp.GetMetrics(), func(m *runicornapiv1.MetricInfo) string {
+		return m.GetKind().String() + m.GetMetricName()
+	})
+	return resp, err
 }
 
 // GetMetrics gets the merged view of an experiment's metrics.
-func (s *metricService) GetMetrics(ctx context.Context, req *runicornv1.GetMetricsRequest) (*runicornv1.GetMetricsResponse, error) {
+func (s *metricService) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsRequest) (*runicornapiv1.GetMetricsResponse, error) {
 	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
-	var resp *runicornv1.GetMetricsResponse
+	var resp *runicornapiv1.GetMetricsResponse
 	err = s.readRun(ctx, t, func(v *runlog.View) error {
 		series, err := newPicker(req).series(v)
 		resp = metricsAnswer(t, v, series)
@@ -49,7 +52,7 @@ func (s *metricService) GetMetrics(ctx context.Context, req *runicornv1.GetMetri
 }
 
 // CompareExperiments lays metrics of several experiments side by side.
-func (s *metricService) CompareExperiments(ctx context.Context, req *runicornv1.CompareExperimentsRequest) (*runicornv1.CompareExperimentsResponse, error) {
+func (s *metricService) CompareExperiments(ctx context.Context, req *runicornapiv1.CompareExperimentsRequest) (*runicornapiv1.CompareExperimentsResponse, error) {
 	chosen, err := s.choose(ctx, req)
 	if err != nil {
 		return nil, err
@@ -58,7 +61,7 @@ func (s *metricService) CompareExperiments(ctx context.Context, req *runicornv1.
 	if err := s.readEach(ctx, chosen, c.read); err != nil {
 		return nil, err
 	}
-	return checkSize(&runicornv1.CompareExperimentsResponse{
+	return checkSize(&runicornapiv1.CompareExperimentsResponse{
 		Comparisons: c.comparisons(chosen.entries),
 		NotRead:     chosen.notRead,
 		Complete:    len(chosen.notRead) == 0,
@@ -66,7 +69,7 @@ func (s *metricService) CompareExperiments(ctx context.Context, req *runicornv1.
 }
 
 // FindBestExperiment finds the experiment with the best value of a metric.
-func (s *metricService) FindBestExperiment(ctx context.Context, req *runicornv1.FindBestExperimentRequest) (*runicornv1.FindBestExperimentResponse, error) {
+func (s *metricService) FindBestExperiment(ctx context.Context, req *runicornapiv1.FindBestExperimentRequest) (*runicornapiv1.FindBestExperimentResponse, error) {
 	chosen, err := s.choose(ctx, req)
 	if err != nil {
 		return nil, err

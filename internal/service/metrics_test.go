@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -54,30 +54,30 @@ func TestMetrics_GetMetrics(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 	nan, inf := math.NaN(), math.Inf(-1)
-	loss := &runicornv1.MetricSeries{
-		MetricName: "loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER,
+	loss := &runicornapiv1.MetricSeries{
+		MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
 		Steps: []int64{1, 2, 3, 4}, Times: []float64{1001.5, 1002.5, 1003.5, 1004.5}, Values: []float64{2.5, nan, inf, 4},
 	}
-	ok := &runicornv1.MetricSeries{
-		MetricName: "ok", Kind: runicornv1.MetricKind_METRIC_KIND_BOOLEAN,
+	ok := &runicornapiv1.MetricSeries{
+		MetricName: "ok", Kind: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN,
 		Steps: []int64{1, 3}, Times: []float64{1001.5, 1003.5}, Values: []float64{1, 0},
 	}
-	seed := &runicornv1.MetricSeries{
-		MetricName: "seed", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER,
+	seed := &runicornapiv1.MetricSeries{
+		MetricName: "seed", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
 		Steps: []int64{1}, Times: []float64{1001.5}, Values: []float64{1 << 60},
-		Exact: []*runicornv1.ExactInteger{{Index: 0, Decimal: "1152921504606846977"}},
+		Exact: []*runicornapiv1.ExactInteger{{Index: 0, Decimal: "1152921504606846977"}},
 	}
-	stage := &runicornv1.MetricSeries{
-		MetricName: "stage", Kind: runicornv1.MetricKind_METRIC_KIND_TEXT,
+	stage := &runicornapiv1.MetricSeries{
+		MetricName: "stage", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT,
 		Steps: []int64{2, 4}, Times: []float64{1002.5, 1004.5}, Texts: []string{"warmup", "main"},
 	}
-	val := &runicornv1.MetricSeries{
-		MetricName: "val/loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER,
+	val := &runicornapiv1.MetricSeries{
+		MetricName: "val/loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
 		Steps: []int64{3}, Times: []float64{1003.5}, Values: []float64{7},
 	}
-	cut := func(s *runicornv1.MetricSeries, from, to int) *runicornv1.MetricSeries {
+	cut := func(s *runicornapiv1.MetricSeries, from, to int) *runicornapiv1.MetricSeries {
 		s = proto.CloneOf(s)
-		s.Kept, s.Total = new(int64(to-from)), new(int64(len(s.Steps)))
+		s.ReturnedCount, s.TotalCount = new(int64(to-from)), new(int64(len(s.Steps)))
 		s.Steps, s.Times = s.Steps[from:to], s.Times[from:to]
 		if len(s.Values) > 0 {
 			s.Values = s.Values[from:to]
@@ -86,23 +86,23 @@ func TestMetrics_GetMetrics(t *testing.T) {
 		}
 		return s
 	}
-	steps := func(s *runicornv1.MetricSeries, from, to int) *runicornv1.MetricSeries {
+	steps := func(s *runicornapiv1.MetricSeries, from, to int) *runicornapiv1.MetricSeries {
 		s = cut(s, from, to)
-		s.Kept, s.Total = nil, nil
+		s.ReturnedCount, s.TotalCount = nil, nil
 		return s
 	}
 	tests := []struct {
 		name string
-		req  *runicornv1.GetMetricsRequest
-		want []*runicornv1.MetricSeries
+		req  *runicornapiv1.GetMetricsRequest
+		want []*runicornapiv1.MetricSeries
 	}{
-		{"everything", &runicornv1.GetMetricsRequest{}, []*runicornv1.MetricSeries{loss, ok, seed, stage, val}},
-		{"by name and by prefix", &runicornv1.GetMetricsRequest{MetricNames: []string{"seed", "none"}, MetricPrefixes: []string{"val/"}}, []*runicornv1.MetricSeries{seed, val}},
-		{"a range of steps is no cut", &runicornv1.GetMetricsRequest{MinStep: new(int64(2)), MaxStep: new(int64(3)), MetricNames: []string{"loss", "stage"}}, []*runicornv1.MetricSeries{steps(loss, 1, 3), steps(stage, 0, 1)}},
-		{"the first points of each", &runicornv1.GetMetricsRequest{Limit: new(int32(1))}, []*runicornv1.MetricSeries{cut(loss, 0, 1), cut(ok, 0, 1), seed, cut(stage, 0, 1), val}},
-		{"the newest points of each", &runicornv1.GetMetricsRequest{Last: new(int32(1))}, []*runicornv1.MetricSeries{cut(loss, 3, 4), cut(ok, 1, 2), seed, cut(stage, 1, 2), val}},
-		{"a limit that is not reached cuts nothing", &runicornv1.GetMetricsRequest{Limit: new(int32(9))}, []*runicornv1.MetricSeries{loss, ok, seed, stage, val}},
-		{"no points in the range", &runicornv1.GetMetricsRequest{MinStep: new(int64(100))}, nil},
+		{"everything", &runicornapiv1.GetMetricsRequest{}, []*runicornapiv1.MetricSeries{loss, ok, seed, stage, val}},
+		{"by name and by prefix", &runicornapiv1.GetMetricsRequest{MetricNames: []string{"seed", "none"}, MetricPrefixes: []string{"val/"}}, []*runicornapiv1.MetricSeries{seed, val}},
+		{"a range of steps is no cut", &runicornapiv1.GetMetricsRequest{MinStep: new(int64(2)), MaxStep: new(int64(3)), MetricNames: []string{"loss", "stage"}}, []*runicornapiv1.MetricSeries{steps(loss, 1, 3), steps(stage, 0, 1)}},
+		{"the first points of each", &runicornapiv1.GetMetricsRequest{Limit: new(int32(1))}, []*runicornapiv1.MetricSeries{cut(loss, 0, 1), cut(ok, 0, 1), seed, cut(stage, 0, 1), val}},
+		{"the newest points of each", &runicornapiv1.GetMetricsRequest{Last: new(int32(1))}, []*runicornapiv1.MetricSeries{cut(loss, 3, 4), cut(ok, 1, 2), seed, cut(stage, 1, 2), val}},
+		{"a limit that is not reached cuts nothing", &runicornapiv1.GetMetricsRequest{Limit: new(int32(9))}, []*runicornapiv1.MetricSeries{loss, ok, seed, stage, val}},
+		{"no points in the range", &runicornapiv1.GetMetricsRequest{MinStep: new(int64(100))}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,9 +111,9 @@ func TestMetrics_GetMetrics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := &runicornv1.GetMetricsResponse{
-				Series: tt.want, Fidelity: runicornv1.Fidelity_FIDELITY_EVENT_LOG, Viewer: "v060", RunId: id,
-				MalformedLines: 1, UnplacedPoints: 1, ReadTime: resp.GetReadTime(),
+			want := &runicornapiv1.GetMetricsResponse{
+				Series: tt.want, Fidelity: runicornapiv1.Fidelity_FIDELITY_EVENT_LOG, Viewer: "v060", RunId: id,
+				MalformedLineCount: 1, LinesWithoutStepCount: 1, ReadTime: resp.GetReadTime(),
 			}
 			if diff := cmp.Diff(want, resp, protocmp.Transform(), cmpopts.EquateNaNs()); diff != "" || resp.GetReadTime() == nil {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -123,46 +123,45 @@ func TestMetrics_GetMetrics(t *testing.T) {
 }
 
 func TestMetrics_ListMetrics(t *testing.T) {
-	number := func(x float64) *runicornv1.LastValue {
-		return &runicornv1.LastValue{Kind: &runicornv1.LastValue_Number{Number: x}}
+	number := func(x float64) *runicornapiv1.Value {
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Number{Number: x}}
 	}
-	exact := number(1 << 60)
-	exact.Exact = "1152921504606846977"
-	want := []*runicornv1.MetricInfo{
+	exact := &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: 1<<60 + 1}}
+	want := []*runicornapiv1.MetricInfo{
 		{
-			MetricName: "loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER, Count: 4, FirstStep: 1, LastStep: 4, LastTime: new(1004.5),
+			MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 4, FirstStep: 1, LastStep: 4, LastTime: unixTime(1004.5),
 			LastValue: number(4), MinValue: new(2.5), MaxValue: new(4.0), NonFiniteCount: new(int64(2)),
 		},
 		{
-			MetricName: "ok", Kind: runicornv1.MetricKind_METRIC_KIND_BOOLEAN, Count: 2, FirstStep: 1, LastStep: 3, LastTime: new(1003.5),
-			LastValue: &runicornv1.LastValue{Kind: &runicornv1.LastValue_Flag{}},
+			MetricName: "ok", Kind: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN, Count: 2, FirstStep: 1, LastStep: 3, LastTime: unixTime(1003.5),
+			LastValue: &runicornapiv1.Value{Kind: &runicornapiv1.Value_Boolean{}},
 		},
 		{
-			MetricName: "seed", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 1, LastStep: 1, LastTime: new(1001.5),
+			MetricName: "seed", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 1, LastStep: 1, LastTime: unixTime(1001.5),
 			LastValue: exact, MinValue: new(float64(1 << 60)), MaxValue: new(float64(1 << 60)), NonFiniteCount: new(int64(0)),
 		},
 		{
-			MetricName: "stage", Kind: runicornv1.MetricKind_METRIC_KIND_TEXT, Count: 2, FirstStep: 2, LastStep: 4, LastTime: new(1004.5),
-			LastValue: &runicornv1.LastValue{Kind: &runicornv1.LastValue_Text{Text: "main"}},
+			MetricName: "stage", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT, Count: 2, FirstStep: 2, LastStep: 4, LastTime: unixTime(1004.5),
+			LastValue: &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: "main"}},
 		},
 		{
-			MetricName: "val/loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 3, LastStep: 3, LastTime: new(1003.5),
+			MetricName: "val/loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 3, LastStep: 3, LastTime: unixTime(1003.5),
 			LastValue: number(7), MinValue: new(7.0), MaxValue: new(7.0), NonFiniteCount: new(int64(0)),
 		},
 	}
 	h := newHarness(t, demoviewer.Gen07)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-	resp, err := h.metrics.ListMetrics(t.Context(), &runicornv1.ListMetricsRequest{RunId: id})
+	resp, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, resp.GetMetrics(), protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if resp.GetStepCount() != 4 || resp.GetMalformedLines() != 1 || resp.GetUnplacedPoints() != 1 {
+	if resp.GetStepCount() != 4 || resp.GetMalformedLineCount() != 1 || resp.GetLinesWithoutStepCount() != 1 {
 		t.Errorf("counts of %v", resp)
 	}
-	resp, err = h.metrics.ListMetrics(t.Context(), &runicornv1.ListMetricsRequest{RunId: id, MetricPrefixes: []string{"val"}})
+	resp, err = h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id, MetricPrefixes: []string{"val"}})
 	if err != nil || len(resp.GetMetrics()) != 1 {
 		t.Errorf("by prefix: %v, %v", resp, err)
 	}
@@ -172,25 +171,25 @@ func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
 		metricsLine(1, `"loss": 1, "bad": NaN`) + metricsLine(2, `"loss": NaN, "bad": NaN`) + metricsLine(3, `"loss": 3`))})
-	resp, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{RunId: id})
+	resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []*runicornv1.MetricSeries{
-		{MetricName: "bad", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER, IndeterminateCells: new(int64(3))},
+	want := []*runicornapiv1.MetricSeries{
+		{MetricName: "bad", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, IndeterminateCellCount: new(int64(3))},
 		{
-			MetricName: "loss", Kind: runicornv1.MetricKind_METRIC_KIND_NUMBER, IndeterminateCells: new(int64(1)),
+			MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, IndeterminateCellCount: new(int64(1)),
 			Steps: []int64{1, 3}, Times: []float64{1001.5, 1003.5}, Values: []float64{1, 3},
 		},
 	}
-	if diff := cmp.Diff(want, resp.GetSeries(), protocmp.Transform()); diff != "" || resp.GetFidelity() != runicornv1.Fidelity_FIDELITY_MERGED_TABLE {
+	if diff := cmp.Diff(want, resp.GetSeries(), protocmp.Transform()); diff != "" || resp.GetFidelity() != runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE {
 		t.Errorf("%v (-want +got):\n%s", resp.GetFidelity(), diff)
 	}
-	list, err := h.metrics.ListMetrics(t.Context(), &runicornv1.ListMetricsRequest{RunId: id})
+	list, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
 	if err != nil || len(list.GetMetrics()) != 2 {
 		t.Fatalf("%v, %v", list, err)
 	}
-	if bad := list.GetMetrics()[0]; bad.GetCount() != 0 || bad.GetIndeterminateCells() != 3 || bad.NonFiniteCount != nil || bad.GetLastValue() != nil {
+	if bad := list.GetMetrics()[0]; bad.GetCount() != 0 || bad.GetIndeterminateCellCount() != 3 || bad.NonFiniteCount != nil || bad.GetLastValue() != nil {
 		t.Errorf("bad is %v", bad)
 	}
 }
@@ -203,7 +202,7 @@ func TestMetrics_Thinned(t *testing.T) {
 		}
 		return math.Sin(float64(step) / 50)
 	}))})
-	get := func(req *runicornv1.GetMetricsRequest) *runicornv1.MetricSeries {
+	get := func(req *runicornapiv1.GetMetricsRequest) *runicornapiv1.MetricSeries {
 		t.Helper()
 		req.RunId = id
 		resp, err := h.metrics.GetMetrics(t.Context(), req)
@@ -212,20 +211,20 @@ func TestMetrics_Thinned(t *testing.T) {
 		}
 		return resp.GetSeries()[0]
 	}
-	s := get(&runicornv1.GetMetricsRequest{Downsample: &runicornv1.Downsample{MaxPoints: 40}})
-	if len(s.GetSteps()) > 40 || s.GetKept() != int64(len(s.GetSteps())) || s.GetTotal() != 1000 {
-		t.Errorf("%d points, kept %d of %d", len(s.GetSteps()), s.GetKept(), s.GetTotal())
+	s := get(&runicornapiv1.GetMetricsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 40}})
+	if len(s.GetSteps()) > 40 || s.GetReturnedCount() != int64(len(s.GetSteps())) || s.GetTotalCount() != 1000 {
+		t.Errorf("%d points, kept %d of %d", len(s.GetSteps()), s.GetReturnedCount(), s.GetTotalCount())
 	}
 	if greatest := slices.Max(s.GetValues()); greatest != 99 {
 		t.Errorf("the spike is gone: greatest value %v", greatest)
 	}
-	s = get(&runicornv1.GetMetricsRequest{Last: new(int32(100)), Downsample: &runicornv1.Downsample{MaxPoints: 10}})
-	if s.GetSteps()[0] != 900 || s.GetKept() > 10 || s.GetTotal() != 1000 {
+	s = get(&runicornapiv1.GetMetricsRequest{Last: new(int32(100)), Downsample: &runicornapiv1.Downsample{MaxPoints: 10}})
+	if s.GetSteps()[0] != 900 || s.GetReturnedCount() > 10 || s.GetTotalCount() != 1000 {
 		t.Errorf("the last hundred, thinned: %v", s)
 	}
-	s = get(&runicornv1.GetMetricsRequest{Downsample: &runicornv1.Downsample{MaxPoints: 1000}})
-	if len(s.GetSteps()) != 1000 || s.Kept != nil || s.Total != nil {
-		t.Errorf("what fits is not thinned: %d points, kept %v", len(s.GetSteps()), s.Kept)
+	s = get(&runicornapiv1.GetMetricsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 1000}})
+	if len(s.GetSteps()) != 1000 || s.ReturnedCount != nil || s.TotalCount != nil {
+		t.Errorf("what fits is not thinned: %d points, kept %v", len(s.GetSteps()), s.ReturnedCount)
 	}
 }
 
@@ -239,24 +238,24 @@ func TestMetrics_Refusals(t *testing.T) {
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "large", Events: []byte(long.String())})
 		empty := u.AddRun(demoviewer.Run{Project: "p", Name: "empty"})
 		t.Run(u.name+": an answer that is too large says what to use instead", func(t *testing.T) {
-			_, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: u.name, RunId: id})
+			_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: id})
 			if info := wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); !strings.Contains(info.GetMetadata()["instead"], "StreamMetrics") {
 				t.Errorf("metadata %v", info.GetMetadata())
 			}
-			resp, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: u.name, RunId: id, Last: new(int32(2000))})
-			if err != nil || resp.GetSeries()[0].GetKept() != 2000 || resp.GetSeries()[0].GetTotal() != 3200 {
+			resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: id, Last: new(int32(2000))})
+			if err != nil || resp.GetSeries()[0].GetReturnedCount() != 2000 || resp.GetSeries()[0].GetTotalCount() != 3200 {
 				t.Errorf("with last: %v, %v", resp.GetSeries(), err)
 			}
 		})
 		t.Run(u.name+": a run that logged nothing is empty", func(t *testing.T) {
-			resp, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: u.name, RunId: empty})
+			resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: empty})
 			if err != nil || len(resp.GetSeries()) != 0 || resp.GetFidelity() == 0 {
 				t.Errorf("%v, %v", resp, err)
 			}
 		})
 		t.Run(u.name+": an unknown run is not found", func(t *testing.T) {
 			for _, runID := range []string{"20200101_000000_abcdef", resourceName(u.name, "20200101_000000_abcdef")} {
-				_, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: u.name, RunId: runID})
+				_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: runID})
 				if info := wantError(t, err, codes.NotFound, "RUN_NOT_FOUND"); info.GetMetadata()["viewer"] != u.name {
 					t.Errorf("metadata %v", info.GetMetadata())
 				}
@@ -264,7 +263,7 @@ func TestMetrics_Refusals(t *testing.T) {
 		})
 		t.Run(u.name+": a bad id reaches no Viewer", func(t *testing.T) {
 			before := u.AllRequests()
-			_, err := h.metrics.ListMetrics(t.Context(), &runicornv1.ListMetricsRequest{Viewer: u.name, RunId: "a/../b"})
+			_, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{Viewer: u.name, RunId: "a/../b"})
 			wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 			if diff := cmp.Diff(before, u.AllRequests()); diff != "" {
 				t.Errorf("requests (-before +after):\n%s", diff)
@@ -273,12 +272,12 @@ func TestMetrics_Refusals(t *testing.T) {
 	}
 	t.Run("far too many points are refused before they are copied", func(t *testing.T) {
 		id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "wide", Events: wideEvents(20_000)})
-		_, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: "v060", RunId: id})
+		_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
 		wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
 	t.Run("a line that is too long names its run and offset", func(t *testing.T) {
 		id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "long", Events: []byte(strings.Repeat("x", 16<<20+2))})
-		_, err := h.metrics.GetMetrics(t.Context(), &runicornv1.GetMetricsRequest{Viewer: "v060", RunId: id})
+		_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
 		info := wantError(t, err, codes.DataLoss, "LINE_TOO_LONG")
 		if diff := cmp.Diff(map[string]string{"viewer": "v060", "run_id": id, "offset": "0"}, info.GetMetadata()); diff != "" {
 			t.Errorf("metadata (-want +got):\n%s", diff)

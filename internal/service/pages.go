@@ -16,7 +16,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
 const (
@@ -24,23 +25,10 @@ const (
 	maxPageSize     = 1000
 	// maxKeyText is how much of a text, in bytes, counts for order and
 	// tokens, so that a token always fits into the 4096 bytes of its field.
-	maxKeyText = 1024
+	maxKeyText = 512
 	// tokenVersion is the first byte of a token.
-	tokenVersion = 1
+	tokenVersion = 2
 )
-
-// sortKey is what one item is ordered by: a number, then a text. An item
-// without a key comes last in both directions.
-type sortKey struct {
-	known  bool
-	number float64
-	text   string
-}
-
-// numberKey and textKey make keys; NaN and the empty text are no key.
-func numberKey(n float64) sortKey { return sortKey{known: !math.IsNaN(n), number: n} }
-
-func textKey(text string) sortKey { return sortKey{known: text != "", text: clip(text)} }
 
 // clip cuts a text to what counts of it.
 func clip(text string) string { return text[:min(len(text), maxKeyText)] }
@@ -48,24 +36,27 @@ func clip(text string) string { return text[:min(len(text), maxKeyText)] }
 // position is an item's place in its order: a keyset, so that items that come
 // or go elsewhere shift nothing.
 type position struct {
-	key        sortKey
+	keys       []filter.Value // at most filter.MaxOrderKeys
 	viewer, id string
 }
 
-// compare orders positions; desc turns the keys around, and neither those
-// without a key nor the ties.
-func (p *position) compare(other *position, desc bool) int {
-	if p.key.known != other.key.known {
-		if p.key.known {
-			return -1
+// keyed is the position of an item with one key.
+func keyedBy(key filter.Value, viewer, id string) position {
+	return position{keys: []filter.Value{key.Truncate(maxKeyText)}, viewer: viewer, id: clip(id)}
+}
+
+// compare orders positions; desc says which keys are descending, and turns
+// around neither items without a key nor the ties.
+func (p *position) compare(other *position, desc []bool) int {
+	for i, key := range p.keys {
+		if i == len(other.keys) {
+			break
 		}
-		return 1
+		if order := key.Order(other.keys[i], i < len(desc) && desc[i]); order != 0 {
+			return order
+		}
 	}
-	byKey := cmp.Or(cmp.Compare(p.key.number, other.key.number), strings.Compare(p.key.text, other.key.text))
-	if desc {
-		byKey = -byKey
-	}
-	return cmp.Or(byKey, strings.Compare(p.viewer, other.viewer), strings.Compare(p.id, other.id))
+	return cmp.Or(strings.Compare(p.viewer, other.viewer), strings.Compare(p.id, other.id))
 }
 
 // pageRequest is a request of a list.
@@ -73,8 +64,10 @@ type pageRequest interface {
 	proto.Message
 	GetPageSize() int32
 	GetPageToken() string
-	GetSkip() int32
 }
+
+// skipRequest is a request of a list whose pages can begin later.
+type skipRequest interface{ GetSkip() int32 }
 
 // pager cuts one page.
 type pager struct {
@@ -85,11 +78,15 @@ type pager struct {
 
 // newPager reads what a request says about its page.
 func newPager(req pageRequest) (*pager, error) {
-	p := &pager{query: hashQuery(req), size: int(req.GetPageSize()), skip: int(req.GetSkip())}
-	if p.size == 0 {
-		p.size = defaultPageSize
+	return newSizedPager(req, defaultPageSize)
+}
+
+// newSizedPager is newPager with the page size of requests that have none.
+func newSizedPager(req pageRequest, size int) (*pager, error) {
+	p := &pager{query: hashQuery(req), size: min(cmp.Or(int(req.GetPageSize()), size), maxPageSize)}
+	if r, ok := req.(skipRequest); ok {
+		p.skip = int(r.GetSkip())
 	}
-	p.size = min(p.size, maxPageSize)
 	if token := req.GetPageToken(); token != "" {
 		after, err := readToken(token, p.query)
 		if err != nil {
@@ -108,7 +105,7 @@ type placed[T any] struct {
 
 // cut orders items in place and returns the page of them with the token of
 // the next one, which is empty on the last page.
-func cut[T any](p *pager, items []placed[T], desc bool) (page []T, next string) {
+func cut[T any](p *pager, items []placed[T], desc ...bool) (page []T, next string) {
 	slices.SortFunc(items, func(a, b placed[T]) int { return a.compare(&b.position, desc) })
 	if p.after != nil {
 		behind, found := slices.BinarySearchFunc(items, p.after, func(item placed[T], after *position) int {
@@ -131,6 +128,51 @@ func cut[T any](p *pager, items []placed[T], desc bool) (page []T, next string) 
 	return page, next
 }
 
+// pageInOrder returns the page of a list that has an order of its own, and the
+// token of the next one. Without a page_size a page has all that fits. A page
+// starts after the last item of the one before, wherever that is now; if it is
+// gone, where it was.
+func pageInOrder[M proto.Message](req pageRequest, items []M, id func(M) string) (page []M, next string, err error) {
+	p, err := newSizedPager(req, maxPageSize)
+	if err != nil {
+		return nil, "", err
+	}
+	start := 0
+	if p.after != nil {
+		index, ok := p.after.index()
+		if !ok {
+			return nil, "", invalidPageToken(errDamagedToken)
+		}
+		start = min(index, len(items))
+		if at := slices.IndexFunc(items, func(item M) bool { return itemHash(id(item)) == p.after.id }); at >= 0 {
+			start = at + 1
+		}
+	}
+	page = items[start:]
+	page = page[:min(p.size, len(page))]
+	page = page[:fitting(page, maxAnswer)]
+	if end := start + len(page); end < len(items) {
+		last := keyedBy(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))
+		next = writeToken(p.query, &last)
+	}
+	return page, next, nil
+}
+
+// index is the key of a position in a list that has an order of its own.
+func (p *position) index() (int, bool) {
+	if len(p.keys) != 1 {
+		return 0, false
+	}
+	n, ok := p.keys[0].Int()
+	return int(n), ok && n >= 0 && n <= math.MaxInt32
+}
+
+// itemHash stands for an item's id in a token, whatever the length of the id.
+func itemHash(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:8])
+}
+
 // fitting is how many of the items fit into a message of so many bytes, and one
 // at least: a page may have fewer than were asked for, but it cannot be empty and
 // have another one behind it.
@@ -151,7 +193,9 @@ type queryHash [8]byte
 func hashQuery(req pageRequest) queryHash {
 	query := proto.Clone(req).ProtoReflect()
 	for _, paging := range [...]protoreflect.Name{"page_size", "page_token", "skip"} {
-		query.Clear(query.Descriptor().Fields().ByName(paging))
+		if field := query.Descriptor().Fields().ByName(paging); field != nil {
+			query.Clear(field)
+		}
 	}
 	// Deterministic within one build: after an upgrade an old token may be
 	// refused, and its list begins anew.
@@ -163,20 +207,15 @@ func hashQuery(req pageRequest) queryHash {
 	return queryHash(sum[:8])
 }
 
-// writeToken packs: version, query, whether the key is known, its number,
-// three texts with their lengths, and a sum against damage.
+// writeToken packs: version, query, the number of keys, the keys, two texts with
+// their lengths, and a sum against damage.
 func writeToken(query queryHash, p *position) string {
 	b := append([]byte{tokenVersion}, query[:]...)
-	known := byte(0)
-	if p.key.known {
-		known = 1
+	b = append(b, byte(len(p.keys)))
+	for _, key := range p.keys {
+		b = key.Append(b)
 	}
-	b = append(b, known)
-	b = binary.BigEndian.AppendUint64(b, math.Float64bits(p.key.number))
-	for _, text := range [...]string{p.key.text, p.viewer, p.id} {
-		b = binary.AppendUvarint(b, uint64(len(text)))
-		b = append(b, text...)
-	}
+	b = appendText(appendText(b, p.viewer), p.id)
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
@@ -189,7 +228,7 @@ var (
 // readToken reads the position behind which a page begins.
 func readToken(token string, query queryHash) (*position, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	const head = 1 + len(query) + 1 + 8
+	const head = 1 + len(query) + 1
 	if err != nil || len(b) < head+4 || b[0] != tokenVersion {
 		return nil, errDamagedToken
 	}
@@ -200,19 +239,17 @@ func readToken(token string, query queryHash) (*position, error) {
 	if queryHash(body[1:1+len(query)]) != query {
 		return nil, errForeignToken
 	}
-	p := &position{key: sortKey{
-		known:  body[1+len(query)] == 1,
-		number: math.Float64frombits(binary.BigEndian.Uint64(body[2+len(query):])),
-	}}
+	p := &position{keys: make([]filter.Value, 0, filter.MaxOrderKeys)}
 	rest := body[head:]
-	for _, text := range [...]*string{&p.key.text, &p.viewer, &p.id} {
-		n, used := binary.Uvarint(rest)
-		if used <= 0 || n > uint64(len(rest)-used) {
+	for range body[head-1] {
+		key, behind, ok := filter.ReadValue(rest)
+		if !ok || len(p.keys) == filter.MaxOrderKeys {
 			return nil, errDamagedToken
 		}
-		*text, rest = string(rest[used:used+int(n)]), rest[used+int(n):] //nolint:gosec // at most len(rest)
+		p.keys, rest = append(p.keys, key), behind
 	}
-	if len(rest) > 0 || math.IsNaN(p.key.number) {
+	d := &tokenReader{b: rest}
+	if p.viewer, p.id = d.text(), d.text(); d.isBad || len(d.b) > 0 {
 		return nil, errDamagedToken
 	}
 	return p, nil
@@ -221,7 +258,7 @@ func readToken(token string, query queryHash) (*position, error) {
 // invalidPageToken refuses a token.
 func invalidPageToken(why error) *failure {
 	f := invalid("page_token", "cannot be used: %v", why)
-	f.reason = runicornv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID
+	f.reason = runicornapiv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID
 	f.code, f.cause = codes.InvalidArgument, fmt.Errorf("read the page token: %w", why)
 	return f
 }

@@ -5,22 +5,24 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
 // numbered makes items whose place is their number; a negative one has no key.
 func numbered(ids ...int) []placed[int] {
 	items := make([]placed[int], 0, len(ids))
 	for _, id := range ids {
-		at := position{viewer: "v", id: fmt.Sprintf("%04d", id)}
+		at := keyedBy(filter.Value{}, "v", fmt.Sprintf("%04d", id))
 		if id >= 0 {
-			at.key = numberKey(float64(id / 2)) // pairs are ties
+			at.keys[0] = filter.NumberValue(float64(id / 2)) // pairs are ties
 		}
 		items = append(items, placed[int]{at, id})
 	}
@@ -35,7 +37,7 @@ func TestPagesGoThroughAllItemsOnceInOrder(t *testing.T) {
 		}
 		for size := int32(1); size <= 9; size++ {
 			var got []int
-			req := &runicornv1.ListProjectsRequest{PageSize: size}
+			req := &runicornapiv1.ListProjectsRequest{PageSize: size}
 			for range len(want) + 1 {
 				items := numbered(0, 1, 2, 3, 4, 5, 6, -1)
 				rand.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
@@ -57,7 +59,7 @@ func TestPagesGoThroughAllItemsOnceInOrder(t *testing.T) {
 }
 
 func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
-	req := &runicornv1.ListProjectsRequest{PageSize: 2}
+	req := &runicornapiv1.ListProjectsRequest{PageSize: 2}
 	p, err := newPager(req)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +78,7 @@ func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
 		{"all items are gone", nil, []int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := newPager(&runicornv1.ListProjectsRequest{PageSize: 2, PageToken: token})
+			p, err := newPager(&runicornapiv1.ListProjectsRequest{PageSize: 2, PageToken: token})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +106,7 @@ func TestPageSizeAndSkip(t *testing.T) {
 		{"skip beyond the end leaves nothing", 10, 5000, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := newPager(&runicornv1.ListProjectsRequest{PageSize: tt.size, Skip: tt.skip})
+			p, err := newPager(&runicornapiv1.ListProjectsRequest{PageSize: tt.size, Skip: tt.skip})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,19 +120,22 @@ func TestPageSizeAndSkip(t *testing.T) {
 
 func TestATokenFitsItsFieldWhateverTheTexts(t *testing.T) {
 	long := strings.Repeat("ж", 3000)
-	p := &position{key: textKey(long), viewer: strings.Repeat("v", 63), id: clip(long)}
+	p := &position{viewer: strings.Repeat("v", 256), id: clip(long)}
+	for range filter.MaxOrderKeys {
+		p.keys = append(p.keys, filter.TextValue(long).Truncate(maxKeyText))
+	}
 	token := writeToken(queryHash{1}, p)
 	if len(token) > 4096 {
 		t.Errorf("token of %d bytes, want at most 4096", len(token))
 	}
 	got, err := readToken(token, queryHash{1})
-	if err != nil || *got != *p {
+	if err != nil || !reflect.DeepEqual(got, p) {
 		t.Errorf("got %v and error %v, want %v", got, err, p)
 	}
 }
 
 func TestTokensOfOtherQueriesAreRefused(t *testing.T) {
-	req := &runicornv1.ListExperimentsRequest{Project: "vision", PageSize: 1}
+	req := &runicornapiv1.ListExperimentsRequest{PageSize: 1, Filter: "project = vision"}
 	p, err := newPager(req)
 	if err != nil {
 		t.Fatal(err)
@@ -143,13 +148,13 @@ func TestTokensOfOtherQueriesAreRefused(t *testing.T) {
 		req  pageRequest
 		ok   bool
 	}{
-		{"another size and skip are fine", &runicornv1.ListExperimentsRequest{Project: "vision", PageSize: 7, Skip: 1, PageToken: token}, true},
-		{"another filter", &runicornv1.ListExperimentsRequest{Project: "nlp", PageToken: token}, false},
-		{"another order", &runicornv1.ListExperimentsRequest{Project: "vision", OrderBy: "name", PageToken: token}, false},
-		{"another method", &runicornv1.ListProjectsRequest{PageToken: token}, false},
-		{"damaged", &runicornv1.ListExperimentsRequest{Project: "vision", PageToken: string(damaged)}, false},
-		{"cut", &runicornv1.ListExperimentsRequest{Project: "vision", PageToken: token[:len(token)-4]}, false},
-		{"no base64", &runicornv1.ListExperimentsRequest{Project: "vision", PageToken: "%%%"}, false},
+		{"another size and skip are fine", &runicornapiv1.ListExperimentsRequest{PageSize: 7, Skip: 1, PageToken: token, Filter: "project = vision"}, true},
+		{"another filter", &runicornapiv1.ListExperimentsRequest{PageToken: token, Filter: "project = nlp"}, false},
+		{"another order", &runicornapiv1.ListExperimentsRequest{OrderBy: "name", PageToken: token, Filter: "project = vision"}, false},
+		{"another method", &runicornapiv1.ListProjectsRequest{PageToken: token}, false},
+		{"damaged", &runicornapiv1.ListExperimentsRequest{PageToken: string(damaged), Filter: "project = vision"}, false},
+		{"cut", &runicornapiv1.ListExperimentsRequest{PageToken: token[:len(token)-4], Filter: "project = vision"}, false},
+		{"no base64", &runicornapiv1.ListExperimentsRequest{PageToken: "%%%", Filter: "project = vision"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := newPager(tt.req)
@@ -168,8 +173,8 @@ func FuzzPageToken(f *testing.F) {
 	query := queryHash{1, 2, 3}
 	for _, p := range []position{
 		{},
-		{key: numberKey(math.Inf(-1)), viewer: "default", id: "20260101_000000_abcdef"},
-		{key: textKey("проект/имя"), viewer: "lab.abc", id: "x"},
+		keyedBy(filter.NumberValue(math.Inf(-1)), "default", "20260101_000000_abcdef"),
+		keyedBy(filter.TextValue("проект/имя"), "lab.abc", "x"),
 	} {
 		f.Add(writeToken(query, &p))
 	}
@@ -195,10 +200,67 @@ func FuzzPageTokenRoundTrip(f *testing.F) {
 		if math.IsNaN(number) {
 			return
 		}
-		want := position{key: sortKey{known: known, number: number, text: text}, viewer: viewer, id: id}
+		want := position{keys: []filter.Value{filter.NumberValue(number), filter.TextValue(text)}, viewer: viewer, id: id}
+		if !known {
+			want.keys[0] = filter.Value{}
+		}
 		got, err := readToken(writeToken(queryHash{}, &want), queryHash{})
-		if err != nil || *got != want {
+		if err != nil || !reflect.DeepEqual(*got, want) {
 			t.Fatalf("got %+v and error %v, want %+v", got, err, want)
 		}
 	})
+}
+
+// TestPagesOfListsWithAnOrderOfTheirOwn: a page goes on after the last item of
+// the one before, wherever it is now, and where it was if it is gone.
+func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
+	list := func(names ...string) (out []*runicornapiv1.DirectoryEntry) {
+		for _, name := range names {
+			out = append(out, &runicornapiv1.DirectoryEntry{Name: name})
+		}
+		return out
+	}
+	page := func(token string, size int32, items []*runicornapiv1.DirectoryEntry) (string, string) {
+		got, next, err := pageInOrder(&runicornapiv1.ListDirectoryRequest{ConnectionId: "c", PageSize: size, PageToken: token}, items, (*runicornapiv1.DirectoryEntry).GetName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range got {
+			names = append(names, e.GetName())
+		}
+		return strings.Join(names, " "), next
+	}
+	long := strings.Repeat("long", 2000)
+	for _, size := range []int32{1, 2, 3, 0} {
+		var all []string
+		for token, more := "", true; more; more = token != "" {
+			var names string
+			names, token = page(token, size, list("b", "a", long, "c"))
+			all = append(all, names)
+		}
+		if got := strings.Join(all, " "); got != "b a "+long+" c" {
+			t.Errorf("pages of %d: %.40q", size, got)
+		}
+	}
+	_, token := page("", 2, list("b", "a", "d", "c"))
+	for want, items := range map[string][]*runicornapiv1.DirectoryEntry{
+		"d c":   list("new", "b", "a", "d", "c"),
+		"b d c": list("a", "b", "d", "c"),
+		"c":     list("b", "d", "c"),
+		"":      nil,
+	} {
+		if got, _ := page(token, 5, items); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	many := make([]string, 1200)
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
+	if names, next := page("", 0, list(many...)); strings.Count(names, " ") != 999 || next == "" {
+		t.Errorf("%d items without a page size, token %q", strings.Count(names, " ")+1, next)
+	}
+	_, err := newPager(&runicornapiv1.ListDirectoryRequest{ConnectionId: "other", PageToken: token})
+	wantError(t, toFailure(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
 }

@@ -2,21 +2,22 @@ package service
 
 import (
 	"context"
+	"fmt"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // remoteService serves RemoteService. That at most one call over SSH runs on a
 // Viewer, with a deadline and without retries, is restclient's doing.
 type remoteService struct {
-	runicornv1.UnimplementedRemoteServiceServer
+	runicornapiv1.UnimplementedRemoteServiceServer
 	Deps
 	turns turns
 }
 
-// Connect opens a connection, and tells whether it stood already.
-func (s *remoteService) Connect(ctx context.Context, req *runicornv1.ConnectRequest) (*runicornv1.ConnectResponse, error) {
+// OpenConnection opens a connection, and tells whether it stood already.
+func (s *remoteService) OpenConnection(ctx context.Context, req *runicornapiv1.OpenConnectionRequest) (*runicornapiv1.OpenConnectionResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -29,11 +30,11 @@ func (s *remoteService) Connect(ctx context.Context, req *runicornv1.ConnectRequ
 	if err != nil {
 		return nil, inField("target", err)
 	}
-	return &runicornv1.ConnectResponse{Connection: connectionOf(v, connection), AlreadyConnected: stood}, nil
+	return &runicornapiv1.OpenConnectionResponse{Connection: connectionOf(v, connection), AlreadyConnected: stood}, nil
 }
 
-// Disconnect stops the remote Viewers over a connection, and closes it.
-func (s *remoteService) Disconnect(ctx context.Context, req *runicornv1.DisconnectRequest) (*runicornv1.DisconnectResponse, error) {
+// CloseConnection stops the remote Viewers over a connection, and closes it.
+func (s *remoteService) CloseConnection(ctx context.Context, req *runicornapiv1.CloseConnectionRequest) (*runicornapiv1.CloseConnectionResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -42,11 +43,11 @@ func (s *remoteService) Disconnect(ctx context.Context, req *runicornv1.Disconne
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.DisconnectResponse{ConnectionId: validText(id), StoppedSessionIds: stopped}, nil
+	return &runicornapiv1.CloseConnectionResponse{ConnectionId: validText(id), StoppedSessionIds: stopped}, nil
 }
 
 // ListConnections lists what a Viewer holds, broken ones too.
-func (s *remoteService) ListConnections(ctx context.Context, req *runicornv1.ListConnectionsRequest) (*runicornv1.ListConnectionsResponse, error) {
+func (s *remoteService) ListConnections(ctx context.Context, req *runicornapiv1.ListConnectionsRequest) (*runicornapiv1.ListConnectionsResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -55,11 +56,15 @@ func (s *remoteService) ListConnections(ctx context.Context, req *runicornv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.ListConnectionsResponse{Connections: connectionsOf(v, connections)}, nil
+	page, next, err := pageInOrder(req, connectionsOf(v, connections), (*runicornapiv1.Connection).GetConnectionId)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListConnectionsResponse{Connections: page, NextPageToken: next}, nil
 }
 
 // StartViewer starts a remote Viewer, which is a named one at once.
-func (s *remoteService) StartViewer(ctx context.Context, req *runicornv1.StartViewerRequest) (*runicornv1.StartViewerResponse, error) {
+func (s *remoteService) StartViewer(ctx context.Context, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.StartViewerResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -68,11 +73,11 @@ func (s *remoteService) StartViewer(ctx context.Context, req *runicornv1.StartVi
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.StartViewerResponse{Session: session}, nil
+	return &runicornapiv1.StartViewerResponse{Session: session}, nil
 }
 
 // StopViewer ends a remote Viewer, which leaves the list of viewers at once.
-func (s *remoteService) StopViewer(ctx context.Context, req *runicornv1.StopViewerRequest) (*runicornv1.StopViewerResponse, error) {
+func (s *remoteService) StopViewer(ctx context.Context, req *runicornapiv1.StopViewerRequest) (*runicornapiv1.StopViewerResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -80,11 +85,11 @@ func (s *remoteService) StopViewer(ctx context.Context, req *runicornv1.StopView
 	if err := s.stop(ctx, v, req.GetSessionId()); err != nil {
 		return nil, err
 	}
-	return &runicornv1.StopViewerResponse{SessionId: req.GetSessionId()}, nil
+	return &runicornapiv1.StopViewerResponse{SessionId: req.GetSessionId()}, nil
 }
 
 // ListViewerSessions lists the remote Viewers of a Viewer.
-func (s *remoteService) ListViewerSessions(ctx context.Context, req *runicornv1.ListViewerSessionsRequest) (*runicornv1.ListViewerSessionsResponse, error) {
+func (s *remoteService) ListViewerSessions(ctx context.Context, req *runicornapiv1.ListViewerSessionsRequest) (*runicornapiv1.ListViewerSessionsResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -93,11 +98,15 @@ func (s *remoteService) ListViewerSessions(ctx context.Context, req *runicornv1.
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.ListViewerSessionsResponse{Sessions: s.sessionsOf(v, sessions)}, nil
+	page, next, err := pageInOrder(req, s.sessionsOf(v, sessions), (*runicornapiv1.ViewerSession).GetSessionId)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListViewerSessionsResponse{Sessions: page, NextPageToken: next}, nil
 }
 
 // GetViewerSession gets one remote Viewer of a Viewer.
-func (s *remoteService) GetViewerSession(ctx context.Context, req *runicornv1.GetViewerSessionRequest) (*runicornv1.GetViewerSessionResponse, error) {
+func (s *remoteService) GetViewerSession(ctx context.Context, req *runicornapiv1.GetViewerSessionRequest) (*runicornapiv1.GetViewerSessionResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -106,11 +115,11 @@ func (s *remoteService) GetViewerSession(ctx context.Context, req *runicornv1.Ge
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetViewerSessionResponse{Session: s.sessionOf(v, session)}, nil
+	return &runicornapiv1.GetViewerSessionResponse{Session: s.sessionOf(v, session)}, nil
 }
 
 // ListDirectory lists a folder of a connected machine.
-func (s *remoteService) ListDirectory(ctx context.Context, req *runicornv1.ListDirectoryRequest) (*runicornv1.ListDirectoryResponse, error) {
+func (s *remoteService) ListDirectory(ctx context.Context, req *runicornapiv1.ListDirectoryRequest) (*runicornapiv1.ListDirectoryResponse, error) {
 	v, id, err := s.over(ctx, req)
 	if err != nil {
 		return nil, err
@@ -123,11 +132,13 @@ func (s *remoteService) ListDirectory(ctx context.Context, req *runicornv1.ListD
 	if err != nil {
 		return nil, err
 	}
-	return directoryAnswer(directory), nil
+	out := directoryAnswer(directory)
+	out.Entries, out.NextPageToken, err = pageInOrder(req, out.GetEntries(), (*runicornapiv1.DirectoryEntry).GetName)
+	return out, err
 }
 
 // CheckPath says what a path of a connected machine is.
-func (s *remoteService) CheckPath(ctx context.Context, req *runicornv1.CheckPathRequest) (*runicornv1.CheckPathResponse, error) {
+func (s *remoteService) CheckPath(ctx context.Context, req *runicornapiv1.CheckPathRequest) (*runicornapiv1.CheckPathResponse, error) {
 	v, id, err := s.over(ctx, req)
 	if err != nil {
 		return nil, err
@@ -136,13 +147,13 @@ func (s *remoteService) CheckPath(ctx context.Context, req *runicornv1.CheckPath
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.CheckPathResponse{
+	return &runicornapiv1.CheckPathResponse{
 		Path: validText(info.Path.Value), Exists: info.Exists, IsDirectory: info.IsDir,
 	}, nil
 }
 
 // ListPythonEnvironments lists the Pythons of a connected machine.
-func (s *remoteService) ListPythonEnvironments(ctx context.Context, req *runicornv1.ListPythonEnvironmentsRequest) (*runicornv1.ListPythonEnvironmentsResponse, error) {
+func (s *remoteService) ListPythonEnvironments(ctx context.Context, req *runicornapiv1.ListPythonEnvironmentsRequest) (*runicornapiv1.ListPythonEnvironmentsResponse, error) {
 	v, id, err := s.over(ctx, req)
 	if err != nil {
 		return nil, err
@@ -151,11 +162,17 @@ func (s *remoteService) ListPythonEnvironments(ctx context.Context, req *runicor
 	if err != nil {
 		return nil, err
 	}
-	return environmentsAnswer(environments), nil
+	page, next, err := pageInOrder(req, environmentsOf(environments), func(e *runicornapiv1.PythonEnvironment) string {
+		return e.GetName() + " " + e.GetPath()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListPythonEnvironmentsResponse{Environments: page, NextPageToken: next}, nil
 }
 
 // GetRemoteConfig says what a Python of a connected machine has.
-func (s *remoteService) GetRemoteConfig(ctx context.Context, req *runicornv1.GetRemoteConfigRequest) (*runicornv1.GetRemoteConfigResponse, error) {
+func (s *remoteService) GetRemoteConfig(ctx context.Context, req *runicornapiv1.GetRemoteConfigRequest) (*runicornapiv1.GetRemoteConfigResponse, error) {
 	v, id, err := s.over(ctx, req)
 	if err != nil {
 		return nil, err
@@ -168,7 +185,7 @@ func (s *remoteService) GetRemoteConfig(ctx context.Context, req *runicornv1.Get
 }
 
 // GetRemoteStatus gets connections and sessions of a Viewer in one call.
-func (s *remoteService) GetRemoteStatus(ctx context.Context, req *runicornv1.GetRemoteStatusRequest) (*runicornv1.GetRemoteStatusResponse, error) {
+func (s *remoteService) GetRemoteStatus(ctx context.Context, req *runicornapiv1.GetRemoteStatusRequest) (*runicornapiv1.GetRemoteStatusResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -177,13 +194,13 @@ func (s *remoteService) GetRemoteStatus(ctx context.Context, req *runicornv1.Get
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetRemoteStatusResponse{
+	return &runicornapiv1.GetRemoteStatusResponse{
 		Connections: connectionsOf(v, status.Connections), Sessions: s.sessionsOf(v, status.Sessions),
 	}, nil
 }
 
 // AcceptHostKey makes a key known.
-func (s *remoteService) AcceptHostKey(ctx context.Context, req *runicornv1.AcceptHostKeyRequest) (*runicornv1.AcceptHostKeyResponse, error) {
+func (s *remoteService) AcceptHostKey(ctx context.Context, req *runicornapiv1.AcceptHostKeyRequest) (*runicornapiv1.AcceptHostKeyResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -191,11 +208,11 @@ func (s *remoteService) AcceptHostKey(ctx context.Context, req *runicornv1.Accep
 	if err := v.Client.AcceptHostKey(ctx, keyIn(req.GetHostKey())); err != nil {
 		return nil, inField("host_key", err)
 	}
-	return &runicornv1.AcceptHostKeyResponse{HostKey: req.GetHostKey()}, nil
+	return &runicornapiv1.AcceptHostKeyResponse{HostKey: req.GetHostKey()}, nil
 }
 
 // ListHostKeys lists the known keys.
-func (s *remoteService) ListHostKeys(ctx context.Context, req *runicornv1.ListHostKeysRequest) (*runicornv1.ListHostKeysResponse, error) {
+func (s *remoteService) ListHostKeys(ctx context.Context, req *runicornapiv1.ListHostKeysRequest) (*runicornapiv1.ListHostKeysResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -204,15 +221,18 @@ func (s *remoteService) ListHostKeys(ctx context.Context, req *runicornv1.ListHo
 	if err != nil {
 		return nil, err
 	}
-	out := &runicornv1.ListHostKeysResponse{}
+	out := &runicornapiv1.ListHostKeysResponse{}
 	for i := range keys {
 		out.HostKeys = append(out.HostKeys, hostKeyOf(&keys[i]))
 	}
-	return out, nil
+	out.HostKeys, out.NextPageToken, err = pageInOrder(req, out.GetHostKeys(), func(k *runicornapiv1.HostKey) string {
+		return fmt.Sprint(k.GetHost(), " ", k.GetPort(), " ", k.GetKeyType())
+	})
+	return out, err
 }
 
 // RemoveHostKey forgets a key.
-func (s *remoteService) RemoveHostKey(ctx context.Context, req *runicornv1.RemoveHostKeyRequest) (*runicornv1.RemoveHostKeyResponse, error) {
+func (s *remoteService) RemoveHostKey(ctx context.Context, req *runicornapiv1.RemoveHostKeyRequest) (*runicornapiv1.RemoveHostKeyResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -221,11 +241,11 @@ func (s *remoteService) RemoveHostKey(ctx context.Context, req *runicornv1.Remov
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.RemoveHostKeyResponse{Removed: removed}, nil
+	return &runicornapiv1.RemoveHostKeyResponse{Removed: removed}, nil
 }
 
 // ListSavedConnections lists what a Viewer remembers.
-func (s *remoteService) ListSavedConnections(ctx context.Context, req *runicornv1.ListSavedConnectionsRequest) (*runicornv1.ListSavedConnectionsResponse, error) {
+func (s *remoteService) ListSavedConnections(ctx context.Context, req *runicornapiv1.ListSavedConnectionsRequest) (*runicornapiv1.ListSavedConnectionsResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -234,15 +254,16 @@ func (s *remoteService) ListSavedConnections(ctx context.Context, req *runicornv
 	if err != nil {
 		return nil, err
 	}
-	out := &runicornv1.ListSavedConnectionsResponse{}
+	out := &runicornapiv1.ListSavedConnectionsResponse{}
 	for _, one := range saved {
 		out.SavedConnections = append(out.SavedConnections, savedOf(one))
 	}
-	return out, nil
+	out.SavedConnections, out.NextPageToken, err = pageInOrder(req, out.GetSavedConnections(), (*runicornapiv1.SavedConnection).GetSavedConnectionId)
+	return out, err
 }
 
 // SaveConnection has a Viewer remember a connection.
-func (s *remoteService) SaveConnection(ctx context.Context, req *runicornv1.SaveConnectionRequest) (*runicornv1.SaveConnectionResponse, error) {
+func (s *remoteService) SaveConnection(ctx context.Context, req *runicornapiv1.SaveConnectionRequest) (*runicornapiv1.SaveConnectionResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -257,11 +278,11 @@ func (s *remoteService) SaveConnection(ctx context.Context, req *runicornv1.Save
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.SaveConnectionResponse{SavedConnection: saved}, nil
+	return &runicornapiv1.SaveConnectionResponse{SavedConnection: saved}, nil
 }
 
 // DeleteSavedConnection has a Viewer forget a connection.
-func (s *remoteService) DeleteSavedConnection(ctx context.Context, req *runicornv1.DeleteSavedConnectionRequest) (*runicornv1.DeleteSavedConnectionResponse, error) {
+func (s *remoteService) DeleteSavedConnection(ctx context.Context, req *runicornapiv1.DeleteSavedConnectionRequest) (*runicornapiv1.DeleteSavedConnectionResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -272,5 +293,5 @@ func (s *remoteService) DeleteSavedConnection(ctx context.Context, req *runicorn
 	if err := v.Client.DeleteSaved(ctx, req.GetSavedConnectionId()); err != nil {
 		return nil, inField("saved_connection_id", err)
 	}
-	return &runicornv1.DeleteSavedConnectionResponse{SavedConnectionId: req.GetSavedConnectionId()}, nil
+	return &runicornapiv1.DeleteSavedConnectionResponse{SavedConnectionId: req.GetSavedConnectionId()}, nil
 }

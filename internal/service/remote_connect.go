@@ -9,7 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -122,7 +122,7 @@ func ambiguous(found []*restclient.Connection) error {
 func conflict(format string, args ...any) *failure {
 	return &failure{
 		code:    codes.FailedPrecondition,
-		reason:  runicornv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		reason:  runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
 		message: fmt.Sprintf(format, args...),
 	}
 }

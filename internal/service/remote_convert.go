@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -14,8 +14,8 @@ import (
 const home = "~"
 
 // connectionOf converts a connection.
-func connectionOf(v *fleet.Viewer, c *restclient.Connection) *runicornv1.Connection {
-	return &runicornv1.Connection{
+func connectionOf(v *fleet.Viewer, c *restclient.Connection) *runicornapiv1.Connection {
+	return &runicornapiv1.Connection{
 		ConnectionId: validText(c.ID.Value),
 		Host:         validText(c.Host.Value),
 		Port:         clamp32(c.Port.Value),
@@ -25,8 +25,8 @@ func connectionOf(v *fleet.Viewer, c *restclient.Connection) *runicornv1.Connect
 	}
 }
 
-func connectionsOf(v *fleet.Viewer, connections []restclient.Connection) []*runicornv1.Connection {
-	out := make([]*runicornv1.Connection, 0, len(connections))
+func connectionsOf(v *fleet.Viewer, connections []restclient.Connection) []*runicornapiv1.Connection {
+	out := make([]*runicornapiv1.Connection, 0, len(connections))
 	for i := range connections {
 		out = append(out, connectionOf(v, &connections[i]))
 	}
@@ -34,19 +34,19 @@ func connectionsOf(v *fleet.Viewer, connections []restclient.Connection) []*runi
 }
 
 // sessionStates are the Viewers' words for how a session stands.
-var sessionStates = map[string]runicornv1.ViewerSessionState{
-	"connecting":   runicornv1.ViewerSessionState_VIEWER_SESSION_STATE_CONNECTING,
-	"running":      runicornv1.ViewerSessionState_VIEWER_SESSION_STATE_RUNNING,
-	"reconnecting": runicornv1.ViewerSessionState_VIEWER_SESSION_STATE_RECONNECTING,
-	"degraded":     runicornv1.ViewerSessionState_VIEWER_SESSION_STATE_DEGRADED,
-	"disconnected": runicornv1.ViewerSessionState_VIEWER_SESSION_STATE_DISCONNECTED,
-	"stopped":      runicornv1.ViewerSessionState_VIEWER_SESSION_STATE_STOPPED,
+var sessionStates = map[string]runicornapiv1.ViewerSessionState{
+	"connecting":   runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_CONNECTING,
+	"running":      runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_RUNNING,
+	"reconnecting": runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_RECONNECTING,
+	"degraded":     runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_DEGRADED,
+	"disconnected": runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_DISCONNECTED,
+	"stopped":      runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_STOPPED,
 }
 
 // sessionOf converts a session, and says by which name its remote Viewer can
 // be called, or why it cannot.
-func (d *Deps) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicornv1.ViewerSession {
-	out := &runicornv1.ViewerSession{
+func (d *Deps) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicornapiv1.ViewerSession {
+	out := &runicornapiv1.ViewerSession{
 		SessionId:       validText(s.ID),
 		ParentViewer:    parent.Name,
 		Host:            validText(s.Host.Value),
@@ -69,8 +69,8 @@ func (d *Deps) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicornv
 	return out
 }
 
-func (d *Deps) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) []*runicornv1.ViewerSession {
-	out := make([]*runicornv1.ViewerSession, 0, len(sessions))
+func (d *Deps) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) []*runicornapiv1.ViewerSession {
+	out := make([]*runicornapiv1.ViewerSession, 0, len(sessions))
 	for i := range sessions {
 		out = append(out, d.sessionOf(parent, &sessions[i]))
 	}
@@ -78,22 +78,27 @@ func (d *Deps) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) [
 }
 
 // directoryAnswer converts a folder.
-func directoryAnswer(d *restclient.Directory) *runicornv1.ListDirectoryResponse {
-	out := &runicornv1.ListDirectoryResponse{Path: validText(d.Path.Value)}
+func directoryAnswer(d *restclient.Directory) *runicornapiv1.ListDirectoryResponse {
+	out := &runicornapiv1.ListDirectoryResponse{Path: validText(d.Path.Value)}
 	for _, e := range d.Entries {
-		out.Entries = append(out.Entries, &runicornv1.DirectoryEntry{
+		out.Entries = append(out.Entries, &runicornapiv1.DirectoryEntry{
 			Name: validText(e.Name.Value), IsDirectory: e.IsDir, SizeBytes: e.Size.Value, ModifyTime: timeOf(e.ModifiedTime.Time),
 		})
 	}
 	return out
 }
 
-// environmentsAnswer converts Pythons.
-func environmentsAnswer(environments []restclient.PythonEnvironment) *runicornv1.ListPythonEnvironmentsResponse {
-	out := &runicornv1.ListPythonEnvironmentsResponse{}
+// environmentTypes are the Viewer's words for what provides a Python.
+var environmentTypes = map[string]runicornapiv1.PythonEnvironmentType{
+	"conda":  runicornapiv1.PythonEnvironmentType_PYTHON_ENVIRONMENT_TYPE_CONDA,
+	"system": runicornapiv1.PythonEnvironmentType_PYTHON_ENVIRONMENT_TYPE_SYSTEM,
+}
+
+// environmentsOf converts Pythons.
+func environmentsOf(environments []restclient.PythonEnvironment) (out []*runicornapiv1.PythonEnvironment) {
 	for _, e := range environments {
-		out.Environments = append(out.Environments, &runicornv1.PythonEnvironment{
-			Name: validText(e.Name.Value), Type: validText(e.Type.Value), PythonVersion: validText(e.Version.Value),
+		out = append(out, &runicornapiv1.PythonEnvironment{
+			Name: validText(e.Name.Value), Type: environmentTypes[e.Type.Value], PythonVersion: validText(e.Version.Value),
 			Path: validText(e.Path.Value), IsDefault: e.IsDefault,
 		})
 	}
@@ -101,8 +106,8 @@ func environmentsAnswer(environments []restclient.PythonEnvironment) *runicornv1
 }
 
 // remoteConfigAnswer converts what a Python has.
-func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runicornv1.GetRemoteConfigResponse {
-	return &runicornv1.GetRemoteConfigResponse{
+func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runicornapiv1.GetRemoteConfigResponse {
+	return &runicornapiv1.GetRemoteConfigResponse{
 		ConnectionId:        validText(connectionID),
 		CondaEnv:            validText(c.CondaEnv.Value),
 		PythonVersion:       validText(c.PythonVersion.Value),
@@ -115,8 +120,8 @@ func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runico
 }
 
 // hostKeyOf converts a key of an SSH server.
-func hostKeyOf(k *restclient.HostKey) *runicornv1.HostKey {
-	return &runicornv1.HostKey{
+func hostKeyOf(k *restclient.HostKey) *runicornapiv1.HostKey {
+	return &runicornapiv1.HostKey{
 		Host: validText(k.Host), Port: clamp32(int64(k.Port)), KeyType: validText(k.KeyType),
 		PublicKey: validText(k.PublicKey), FingerprintSha256: validText(k.Fingerprint),
 		KnownHostsHost: validText(k.KnownHostsHost), ExpectedFingerprintSha256: validText(k.ExpectedFingerprint),
@@ -124,22 +129,29 @@ func hostKeyOf(k *restclient.HostKey) *runicornv1.HostKey {
 }
 
 // keyIn converts a key to be accepted.
-func keyIn(k *runicornv1.HostKey) restclient.HostKey {
+func keyIn(k *runicornapiv1.HostKey) restclient.HostKey {
 	return restclient.HostKey{
 		Host: k.GetHost(), Port: int(k.GetPort()), KeyType: k.GetKeyType(),
 		PublicKey: k.GetPublicKey(), Fingerprint: k.GetFingerprintSha256(),
 	}
 }
 
+// authMethods are the Viewer's words for how a saved connection logs in.
+var authMethods = map[string]runicornapiv1.AuthMethod{
+	"password": runicornapiv1.AuthMethod_AUTH_METHOD_PASSWORD,
+	"key":      runicornapiv1.AuthMethod_AUTH_METHOD_KEY,
+	"agent":    runicornapiv1.AuthMethod_AUTH_METHOD_AGENT,
+}
+
 // savedOf converts a remembered connection.
-func savedOf(s restclient.SavedConnection) *runicornv1.SavedConnection {
-	return &runicornv1.SavedConnection{
+func savedOf(s restclient.SavedConnection) *runicornapiv1.SavedConnection {
+	return &runicornapiv1.SavedConnection{
 		SavedConnectionId:  validText(s.ID.Value),
 		DisplayName:        validText(s.Name.Value),
 		Host:               validText(s.Host.Value),
 		Port:               clamp32(s.Port.Value),
 		Username:           validText(s.Username.Value),
-		AuthMethod:         validText(s.AuthMethod.Value),
+		AuthMethod:         authMethods[s.AuthMethod.Value],
 		HasSavedPassword:   s.HasPassword,
 		HasSavedPrivateKey: s.HasPrivateKey,
 		HasSavedPassphrase: s.HasPassphrase,

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -34,7 +34,7 @@ func (p RemotePolicy) allows(host string) error {
 }
 
 // login converts an SSH server and a login on it, if they are allowed.
-func (p RemotePolicy) login(target *runicornv1.SshTarget) (restclient.Login, error) {
+func (p RemotePolicy) login(target *runicornapiv1.SshTarget) (restclient.Login, error) {
 	if err := p.allows(target.GetHost()); err != nil {
 		return restclient.Login{}, err
 	}
@@ -86,7 +86,7 @@ func inField(message string, err error) error {
 }
 
 // save has a Viewer remember a connection, and reads what it remembers.
-func save(ctx context.Context, v *fleet.Viewer, req restclient.SaveRequest) (*runicornv1.SavedConnection, error) {
+func save(ctx context.Context, v *fleet.Viewer, req restclient.SaveRequest) (*runicornapiv1.SavedConnection, error) {
 	if err := v.Client.SaveConnection(ctx, req); err != nil {
 		return nil, inField("target", err)
 	}

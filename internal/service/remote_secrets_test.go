@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -40,7 +40,7 @@ func (b *lockedBuffer) String() string {
 // answers, errors and the log.
 func TestRemote_NothingThatIsSaidHasASecret(t *testing.T) {
 	t.Parallel()
-	secret := func() *runicornv1.SshTarget {
+	secret := func() *runicornapiv1.SshTarget {
 		target := gpu()
 		target.Password, target.Passphrase = "canary-\"pass'word\\", "canary-phrase\tü"
 		target.PrivateKey = "-----BEGIN KEY-----\ncanary-key-line-1\ncanary-key-line-2\n-----END KEY-----\n"
@@ -82,11 +82,11 @@ func TestRemote_NothingThatIsSaidHasASecret(t *testing.T) {
 					t.Errorf("says …%s…", text[max(0, i-120):min(len(text), i+60)])
 				}
 			}
-			said(h.remote.Connect(t.Context(), &runicornv1.ConnectRequest{Target: secret()}))
-			said(h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: secret(), RemoteRoot: "/r"}))
-			said(h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: secret(), RemoteRoot: "/r", CondaEnv: "base"}))
-			said(h.remote.SaveConnection(t.Context(), &runicornv1.SaveConnectionRequest{Target: secret(), RememberSecrets: true}))
-			said(h.remote.SaveConnection(t.Context(), &runicornv1.SaveConnectionRequest{Target: secret()}))
+			said(h.remote.OpenConnection(t.Context(), &runicornapiv1.OpenConnectionRequest{Target: secret()}))
+			said(h.remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: secret(), RemoteRoot: "/r"}))
+			said(h.remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: secret(), RemoteRoot: "/r", CondaEnv: "base"}))
+			said(h.remote.SaveConnection(t.Context(), &runicornapiv1.SaveConnectionRequest{Target: secret(), RememberSecrets: true}))
+			said(h.remote.SaveConnection(t.Context(), &runicornapiv1.SaveConnectionRequest{Target: secret()}))
 		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -23,7 +23,7 @@ const (
 
 // start starts a remote Viewer and looks whether it is the one that was asked
 // for.
-func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicornv1.StartViewerRequest) (*runicornv1.ViewerSession, error) {
+func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.ViewerSession, error) {
 	login, err := s.startLogin(req)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicor
 }
 
 // startLogin is the login of a request that has one.
-func (s *remoteService) startLogin(req *runicornv1.StartViewerRequest) (restclient.Login, error) {
+func (s *remoteService) startLogin(req *runicornapiv1.StartViewerRequest) (restclient.Login, error) {
 	if req.GetTarget() == nil {
 		return restclient.Login{}, nil
 	}
@@ -152,7 +152,7 @@ func checkEnvironment(ctx context.Context, v *fleet.Viewer, connectionID, name s
 // Viewer that started it says "running" of a tunnel that leads nowhere, and of
 // one that leads to another Viewer, which had the port before. The answer has
 // the root that is served: links in the one that was asked for are resolved.
-func (s *remoteService) welcome(ctx context.Context, v *fleet.Viewer, session *restclient.Session, start restclient.StartRequest) (*runicornv1.ViewerSession, error) {
+func (s *remoteService) welcome(ctx context.Context, v *fleet.Viewer, session *restclient.Session, start restclient.StartRequest) (*runicornapiv1.ViewerSession, error) {
 	out := s.sessionOf(v, session)
 	if out.GetViewer() == "" {
 		return out, nil

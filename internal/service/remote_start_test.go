@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -46,7 +46,7 @@ func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(far.Close)
-	got, err := h.replica(t, func(d *Deps) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
+	got, err := h.replica(t, func(d *Deps) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestStartViewer_WaitsForItsTunnel(t *testing.T) {
 		fmt.Fprintf(w, `{"ok": true, "session": %s}`, session)
 		return true
 	})
-	_, err = h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r", RemotePort: new(int32(9999))})
+	_, err = h.remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r", RemotePort: new(int32(9999))})
 	wantError(t, err, codes.FailedPrecondition, "REMOTE_PORT_TAKEN")
 	if calls := fake.changed(); !slices.Contains(calls, "viewer/stop") {
 		t.Errorf("calls %q: the session of the other Viewer was not stopped", calls)

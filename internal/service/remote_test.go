@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/prototext"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -84,28 +84,28 @@ func newRemote(t *testing.T, f *sshFake, policy RemotePolicy, generation demovie
 	return h
 }
 
-func gpu() *runicornv1.SshTarget { return &runicornv1.SshTarget{Host: "gpu", Username: "u"} }
+func gpu() *runicornapiv1.SshTarget { return &runicornapiv1.SshTarget{Host: "gpu", Username: "u"} }
 
 func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		policy RemotePolicy
-		change func(*runicornv1.SshTarget)
+		change func(*runicornapiv1.SshTarget)
 		code   codes.Code
 		reason string
 		named  string // in the metadata or the message
 	}{
 		{"a host that is not on the list", RemotePolicy{Hosts: []string{"other"}}, nil, codes.PermissionDenied, "FEATURE_DISABLED", "--remote-hosts"},
 		{"a host that is on the list", RemotePolicy{Hosts: []string{"other", "GPU"}}, nil, codes.OK, "", ""},
-		{"a key file", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.PrivateKeyPath = "/key" }, codes.PermissionDenied, "FEATURE_DISABLED", "--allow-key-paths"},
-		{"a key file that is allowed", RemotePolicy{AllowKeyPaths: true}, func(s *runicornv1.SshTarget) { s.PrivateKeyPath = "/key" }, codes.OK, "", ""},
-		{"port 0", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.Port = new(int32(0)) }, codes.InvalidArgument, "INVALID_REQUEST", "target.port"},
-		{"port 65536", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.Port = new(int32(65536)) }, codes.InvalidArgument, "INVALID_REQUEST", "target.port"},
-		{"no user", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.Username = "" }, codes.InvalidArgument, "INVALID_REQUEST", "target.username"},
-		{"a line break in the user", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.Username = "u\nv" }, codes.InvalidArgument, "INVALID_REQUEST", "target.username"},
-		{"an option for a host", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.Host = "-oProxyCommand=x" }, codes.InvalidArgument, "INVALID_REQUEST", "target.host"},
-		{"a quote in the host", RemotePolicy{}, func(s *runicornv1.SshTarget) { s.Host = "a'b" }, codes.InvalidArgument, "INVALID_REQUEST", "target.host"},
+		{"a key file", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.PrivateKeyPath = "/key" }, codes.PermissionDenied, "FEATURE_DISABLED", "--allow-key-paths"},
+		{"a key file that is allowed", RemotePolicy{AllowKeyPaths: true}, func(s *runicornapiv1.SshTarget) { s.PrivateKeyPath = "/key" }, codes.OK, "", ""},
+		{"port 0", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.Port = new(int32(0)) }, codes.InvalidArgument, "INVALID_REQUEST", "target.port"},
+		{"port 65536", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.Port = new(int32(65536)) }, codes.InvalidArgument, "INVALID_REQUEST", "target.port"},
+		{"no user", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.Username = "" }, codes.InvalidArgument, "INVALID_REQUEST", "target.username"},
+		{"a line break in the user", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.Username = "u\nv" }, codes.InvalidArgument, "INVALID_REQUEST", "target.username"},
+		{"an option for a host", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.Host = "-oProxyCommand=x" }, codes.InvalidArgument, "INVALID_REQUEST", "target.host"},
+		{"a quote in the host", RemotePolicy{}, func(s *runicornapiv1.SshTarget) { s.Host = "a'b" }, codes.InvalidArgument, "INVALID_REQUEST", "target.host"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,8 +115,8 @@ func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
 			if tt.change != nil {
 				tt.change(target)
 			}
-			_, err := h.remote.Connect(t.Context(), &runicornv1.ConnectRequest{Target: target})
-			_, startErr := h.remote.StartViewer(t.Context(), &runicornv1.StartViewerRequest{Target: target, RemoteRoot: "/r", CondaEnv: "none"})
+			_, err := h.remote.OpenConnection(t.Context(), &runicornapiv1.OpenConnectionRequest{Target: target})
+			_, startErr := h.remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: target, RemoteRoot: "/r", CondaEnv: "none"})
 			if tt.code == codes.OK {
 				if err != nil || len(f.changed()) == 0 {
 					t.Errorf("got %v after %q", err, f.changed())
@@ -141,7 +141,7 @@ func TestConnect_SaysWhetherCredentialsWereChecked(t *testing.T) {
 	f := &sshFake{}
 	h := newRemote(t, f, RemotePolicy{}, demoviewer.Gen07)
 	for _, stood := range []bool{false, true} {
-		got, err := h.remote.Connect(t.Context(), &runicornv1.ConnectRequest{Target: gpu()})
+		got, err := h.remote.OpenConnection(t.Context(), &runicornapiv1.OpenConnectionRequest{Target: gpu()})
 		if err != nil || got.GetAlreadyConnected() != stood || got.GetConnection().GetConnectionId() != "u@gpu:22" {
 			t.Errorf("stood %v: %v, %v", stood, got, err)
 		}
@@ -170,13 +170,13 @@ func TestRemote_ABareHostIsAConnectionWhereOnlyOneMatches(t *testing.T) {
 			t.Parallel()
 			f := &sshFake{connections: tt.connections}
 			h := newRemote(t, f, RemotePolicy{}, demoviewer.Gen07)
-			got, err := h.remote.Disconnect(t.Context(), &runicornv1.DisconnectRequest{ConnectionId: tt.id})
+			got, err := h.remote.CloseConnection(t.Context(), &runicornapiv1.CloseConnectionRequest{ConnectionId: tt.id})
 			if tt.code != codes.OK {
 				wantError(t, err, tt.code, tt.reason)
 			} else if err != nil || got.GetConnectionId() != "u@gpu:22" {
 				t.Errorf("got %v, %v", got, err)
 			}
-			_, err = h.remote.ListPythonEnvironments(t.Context(), &runicornv1.ListPythonEnvironmentsRequest{ConnectionId: tt.id})
+			_, err = h.remote.ListPythonEnvironments(t.Context(), &runicornapiv1.ListPythonEnvironmentsRequest{ConnectionId: tt.id})
 			if status.Code(err) != tt.code {
 				t.Errorf("reading: %v, want %v", err, tt.code)
 			}
@@ -224,7 +224,7 @@ func TestDisconnect_StopsItsSessionsFirstAndNoOthers(t *testing.T) {
 			t.Parallel()
 			f := &sshFake{connections: tt.connections, sessions: tt.sessions}
 			h := newRemote(t, f, RemotePolicy{}, tt.generation)
-			_, err := h.remote.Disconnect(t.Context(), &runicornv1.DisconnectRequest{ConnectionId: "gpu"})
+			_, err := h.remote.CloseConnection(t.Context(), &runicornapiv1.CloseConnectionRequest{ConnectionId: "gpu"})
 			if status.Code(err) != tt.code {
 				t.Errorf("got %v, want %v", err, tt.code)
 			}
@@ -240,23 +240,23 @@ func TestStartViewer_RefusesWhatTheViewerWouldGetWrong(t *testing.T) {
 	other := `{"sessionId":"a","host":"gpu","sshPort":22,"username":"u","localPort":8081,"remotePort":9090,"isActive":true}`
 	for _, tt := range []struct {
 		name   string
-		change func(*runicornv1.StartViewerRequest)
+		change func(*runicornapiv1.StartViewerRequest)
 		code   codes.Code
 		reason string
 	}{
-		{"an unknown environment", func(r *runicornv1.StartViewerRequest) { r.CondaEnv = "none" }, codes.InvalidArgument, "INVALID_REQUEST"},
-		{"a local port of another session", func(r *runicornv1.StartViewerRequest) { r.LocalPort = new(int32(8081)) }, codes.FailedPrecondition, "REMOTE_PORT_TAKEN"},
-		{"a remote port of another session", func(r *runicornv1.StartViewerRequest) { r.RemotePort = new(int32(9090)) }, codes.FailedPrecondition, "REMOTE_PORT_TAKEN"},
-		{"a connection that is not there", func(r *runicornv1.StartViewerRequest) { r.ConnectionId = "v@gpu:22" }, codes.NotFound, "CONNECTION_NOT_FOUND"},
-		{"a root with a quote", func(r *runicornv1.StartViewerRequest) { r.RemoteRoot = "/r'; x" }, codes.InvalidArgument, "INVALID_REQUEST"},
-		{"neither connection nor target", func(r *runicornv1.StartViewerRequest) { r.ConnectionId = "" }, codes.InvalidArgument, "INVALID_REQUEST"},
-		{"both", func(r *runicornv1.StartViewerRequest) { r.Target = gpu() }, codes.InvalidArgument, "INVALID_REQUEST"},
+		{"an unknown environment", func(r *runicornapiv1.StartViewerRequest) { r.CondaEnv = "none" }, codes.InvalidArgument, "INVALID_REQUEST"},
+		{"a local port of another session", func(r *runicornapiv1.StartViewerRequest) { r.LocalPort = new(int32(8081)) }, codes.FailedPrecondition, "REMOTE_PORT_TAKEN"},
+		{"a remote port of another session", func(r *runicornapiv1.StartViewerRequest) { r.RemotePort = new(int32(9090)) }, codes.FailedPrecondition, "REMOTE_PORT_TAKEN"},
+		{"a connection that is not there", func(r *runicornapiv1.StartViewerRequest) { r.ConnectionId = "v@gpu:22" }, codes.NotFound, "CONNECTION_NOT_FOUND"},
+		{"a root with a quote", func(r *runicornapiv1.StartViewerRequest) { r.RemoteRoot = "/r'; x" }, codes.InvalidArgument, "INVALID_REQUEST"},
+		{"neither connection nor target", func(r *runicornapiv1.StartViewerRequest) { r.ConnectionId = "" }, codes.InvalidArgument, "INVALID_REQUEST"},
+		{"both", func(r *runicornapiv1.StartViewerRequest) { r.Target = gpu() }, codes.InvalidArgument, "INVALID_REQUEST"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := &sshFake{connections: []string{"u@gpu:22"}, sessions: []string{other}}
 			h := newRemote(t, f, RemotePolicy{}, demoviewer.Gen07)
-			req := &runicornv1.StartViewerRequest{ConnectionId: "gpu", RemoteRoot: "/r"}
+			req := &runicornapiv1.StartViewerRequest{ConnectionId: "gpu", RemoteRoot: "/r"}
 			tt.change(req)
 			_, err := h.remote.StartViewer(t.Context(), req)
 			wantError(t, err, tt.code, tt.reason)

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // Role is what a caller may do; a greater one includes the lesser.
@@ -42,14 +42,14 @@ func ParseRole(name string) (Role, bool) {
 // that is not here needs read, reflection included; all of RemoteService needs
 // admin.
 var changes = map[string]Role{
-	runicornv1.ExperimentService_UpdateExperiment_FullMethodName:   RoleWrite,
-	runicornv1.ExperimentService_DeleteExperiments_FullMethodName:  RoleWrite,
-	runicornv1.ExperimentService_RestoreExperiments_FullMethodName: RoleWrite,
-	runicornv1.ExperimentService_PurgeExperiments_FullMethodName:   RoleAdmin,
-	runicornv1.ArtifactService_PromoteArtifact_FullMethodName:      RoleWrite,
-	runicornv1.ArtifactService_DeleteArtifact_FullMethodName:       RoleWrite,
-	runicornv1.ViewerService_UpdateConfig_FullMethodName:           RoleAdmin,
-	runicornv1.ViewerService_CheckStatuses_FullMethodName:          RoleWrite,
+	runicornapiv1.ExperimentService_UpdateExperiment_FullMethodName:   RoleWrite,
+	runicornapiv1.ExperimentService_DeleteExperiments_FullMethodName:  RoleWrite,
+	runicornapiv1.ExperimentService_RestoreExperiments_FullMethodName: RoleWrite,
+	runicornapiv1.ExperimentService_PurgeExperiments_FullMethodName:   RoleAdmin,
+	runicornapiv1.ArtifactService_PromoteArtifact_FullMethodName:      RoleWrite,
+	runicornapiv1.ArtifactService_DeleteArtifact_FullMethodName:       RoleWrite,
+	runicornapiv1.ViewerService_UpdateConfig_FullMethodName:           RoleAdmin,
+	runicornapiv1.ViewerService_CheckStatuses_FullMethodName:          RoleWrite,
 }
 
 // RoleOf returns the role that a method needs.
@@ -57,7 +57,7 @@ func RoleOf(fullMethod string) Role {
 	switch {
 	case strings.HasPrefix(fullMethod, "/grpc.health."):
 		return RoleNone
-	case strings.HasPrefix(fullMethod, "/"+runicornv1.RemoteService_ServiceDesc.ServiceName+"/"):
+	case strings.HasPrefix(fullMethod, "/"+runicornapiv1.RemoteService_ServiceDesc.ServiceName+"/"):
 		return RoleAdmin
 	}
 	if role, ok := changes[fullMethod]; ok {
@@ -124,7 +124,7 @@ func bearer(ctx context.Context) string {
 // Unary is the interceptor for unary calls.
 func (a *Authorizer) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	need := RoleOf(info.FullMethod)
-	if r, ok := req.(*runicornv1.DeleteArtifactRequest); ok && r.GetPermanent() {
+	if r, ok := req.(*runicornapiv1.DeleteArtifactRequest); ok && r.GetPermanent() {
 		need = RoleAdmin
 	}
 	if err := a.authorize(ctx, need); err != nil {

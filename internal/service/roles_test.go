@@ -12,18 +12,18 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 // contract is every file of the contract that defines messages or services.
 var contract = []protoreflect.FileDescriptor{
-	runicornv1.File_runicorn_v1_artifact_proto, runicornv1.File_runicorn_v1_artifact_service_proto,
-	runicornv1.File_runicorn_v1_experiment_proto, runicornv1.File_runicorn_v1_experiment_service_proto,
-	runicornv1.File_runicorn_v1_file_proto, runicornv1.File_runicorn_v1_metric_proto,
-	runicornv1.File_runicorn_v1_metric_service_proto, runicornv1.File_runicorn_v1_remote_proto,
-	runicornv1.File_runicorn_v1_remote_service_proto, runicornv1.File_runicorn_v1_value_proto,
-	runicornv1.File_runicorn_v1_viewer_proto, runicornv1.File_runicorn_v1_viewer_service_proto,
+	runicornapiv1.File_runicornapi_v1_artifact_proto, runicornapiv1.File_runicornapi_v1_artifact_service_proto,
+	runicornapiv1.File_runicornapi_v1_experiment_proto, runicornapiv1.File_runicornapi_v1_experiment_service_proto,
+	runicornapiv1.File_runicornapi_v1_file_proto, runicornapiv1.File_runicornapi_v1_metric_proto,
+	runicornapiv1.File_runicornapi_v1_metric_service_proto, runicornapiv1.File_runicornapi_v1_remote_proto,
+	runicornapiv1.File_runicornapi_v1_remote_service_proto, runicornapiv1.File_runicornapi_v1_value_proto,
+	runicornapiv1.File_runicornapi_v1_viewer_proto, runicornapiv1.File_runicornapi_v1_viewer_service_proto,
 }
 
 // statedRole finds the end of an rpc's comment, which states its role, and
@@ -32,7 +32,7 @@ var statedRole = regexp.MustCompile(`(?s)Role:\s*(?://\s*)?(\w+)((?:[^\n]*\n\s*/
 
 func TestEveryRPCStatesTheRoleThatItNeeds(t *testing.T) {
 	stated := map[string]string{}
-	files, err := filepath.Glob("../../proto/runicorn/v1/*_service.proto")
+	files, err := filepath.Glob("../../proto/runicornapi/v1/*_service.proto")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("find the contract: %v files, error %v", len(files), err)
 	}
@@ -115,13 +115,13 @@ func TestTokensAndRoles(t *testing.T) {
 	const missing = "20200101_000000_abcdef"
 	list := func(authorization string) error {
 		_, err := h.experiments.ListExperiments(
-			metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization), &runicornv1.ListExperimentsRequest{})
+			metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization), &runicornapiv1.ListExperimentsRequest{})
 		return err
 	}
 	purge := func(authorization string) error {
 		_, err := h.experiments.PurgeExperiments(
 			metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization),
-			&runicornv1.PurgeExperimentsRequest{RunIds: []string{missing}, DryRun: true})
+			&runicornapiv1.PurgeExperimentsRequest{RunIds: []string{missing}, ValidateOnly: true})
 		return err
 	}
 	for _, tt := range []struct {
@@ -130,9 +130,9 @@ func TestTokensAndRoles(t *testing.T) {
 		code   codes.Code
 		reason string
 	}{
-		{"no token", list(""), codes.Unauthenticated, "GATEWAY_TOKEN_INVALID"},
-		{"a wrong token", list("Bearer guess"), codes.Unauthenticated, "GATEWAY_TOKEN_INVALID"},
-		{"a token of another scheme", list("Basic reader"), codes.Unauthenticated, "GATEWAY_TOKEN_INVALID"},
+		{"no token", list(""), codes.Unauthenticated, "TOKEN_INVALID"},
+		{"a wrong token", list("Bearer guess"), codes.Unauthenticated, "TOKEN_INVALID"},
+		{"a token of another scheme", list("Basic reader"), codes.Unauthenticated, "TOKEN_INVALID"},
 		{"read is enough to list", list("bearer reader"), codes.OK, ""},
 		{"admin includes read", list("Bearer boss"), codes.OK, ""},
 		{"write is not enough to purge", purge("Bearer writer"), codes.PermissionDenied, "ROLE_REQUIRED"},

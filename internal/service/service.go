@@ -21,7 +21,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -38,6 +38,8 @@ type Deps struct {
 	// StreamBytes bounds the memory of histories that are held to be merged or
 	// thinned, over all streams; 256 MiB if 0.
 	StreamBytes int64
+	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
+	TempBytes int64
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
@@ -76,22 +78,26 @@ func Register(r grpc.ServiceRegistrar, d Deps) {
 	}
 	d.lists, d.draining = &lists{}, newDraining(d.Draining)
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
-	runicornv1.RegisterExperimentServiceServer(r, &experimentService{Deps: d})
-	runicornv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
-	runicornv1.RegisterArtifactServiceServer(r, &artifactService{Deps: d})
-	runicornv1.RegisterRemoteServiceServer(r, &remoteService{Deps: d})
-	runicornv1.RegisterViewerServiceServer(r, &viewerService{Deps: d})
+	kept := newKeptFiles(d.Now)
+	runicornapiv1.RegisterExperimentServiceServer(r, &experimentService{
+		Deps: d, kept: kept,
+		space: &tempSpace{max: cmp.Or(d.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
+	})
+	runicornapiv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
+	runicornapiv1.RegisterArtifactServiceServer(r, &artifactService{Deps: d})
+	runicornapiv1.RegisterRemoteServiceServer(r, &remoteService{Deps: d})
+	runicornapiv1.RegisterViewerServiceServer(r, &viewerService{Deps: d})
 }
 
 // requests returns an empty message of every request of the contract.
 func requests() []proto.Message {
 	var out []proto.Message
 	for _, file := range []protoreflect.FileDescriptor{
-		runicornv1.File_runicorn_v1_experiment_service_proto,
-		runicornv1.File_runicorn_v1_metric_service_proto,
-		runicornv1.File_runicorn_v1_artifact_service_proto,
-		runicornv1.File_runicorn_v1_remote_service_proto,
-		runicornv1.File_runicorn_v1_viewer_service_proto,
+		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
+		runicornapiv1.File_runicornapi_v1_metric_service_proto,
+		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
+		runicornapiv1.File_runicornapi_v1_remote_service_proto,
+		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
 	} {
 		methods := file.Services().Get(0).Methods()
 		for i := range methods.Len() {

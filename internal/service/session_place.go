@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -46,7 +46,7 @@ func endingWith(parent context.Context, viewers ...*fleet.Viewer) (ctx context.C
 // sessionEnded is the end of a stream whose remote Viewer has none any more.
 func sessionEnded(viewer string, cause error) *failure {
 	return &failure{
-		code: codes.Unavailable, reason: runicornv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
+		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
 		message:  fmt.Sprintf("the session of viewer %s has ended; the last resume token goes on when a session of the same Viewer has the run", viewer),
 		metadata: map[string]string{"viewer": viewer}, cause: cause,
 		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -61,11 +61,11 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		resume func(*tunnelled, *runicornv1.TailMetricsRequest)
+		resume func(*tunnelled, *runicornapiv1.TailMetricsRequest)
 	}{
-		{"by the token alone", func(_ *tunnelled, req *runicornv1.TailMetricsRequest) { req.Viewer, req.RunIds = "", nil }},
-		{"by the token beside the first request", func(*tunnelled, *runicornv1.TailMetricsRequest) {}},
-		{"by the token beside the new name", func(s *tunnelled, req *runicornv1.TailMetricsRequest) { req.Viewer = s.name("second") }},
+		{"by the token alone", func(_ *tunnelled, req *runicornapiv1.TailMetricsRequest) { req.Viewer, req.RunIds = "", nil }},
+		{"by the token beside the first request", func(*tunnelled, *runicornapiv1.TailMetricsRequest) {}},
+		{"by the token beside the new name", func(s *tunnelled, req *runicornapiv1.TailMetricsRequest) { req.Viewer = s.name("second") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -74,13 +74,13 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 			both := []*harness{s.harness, other}
 			s.sessions(t, both, "first")
 			run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-			req := &runicornv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}}
+			req := &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}}
 			c := s.tail(t, req)
 			c.untilPoints(run, 1)
 
 			s.sessions(t, both)
 			wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
-			again := &runicornv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: c.token}
+			again := &runicornapiv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: c.token}
 			tt.resume(s, again)
 			if tt.name != "by the token beside the new name" {
 				for _, h := range both {
@@ -96,14 +96,16 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 			s.sessions(t, both, "second")
 			for _, h := range both {
 				resumed := newTailClientOf(t, h, again)
-				m := resumed.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+				m := resumed.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
 				if m.GetViewer() != s.name("second") {
 					t.Errorf("points of %s", m.GetViewer())
 				}
 				resumed.want(run, []string{"loss 2 2 at 1002.5"})
 				// The first request stays good beside a token of the second session.
-				third := newTailClientOf(t, h, &runicornv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: resumed.token})
-				third.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat() != nil || m.GetCaughtUp() != nil })
+				third := newTailClientOf(t, h, &runicornapiv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: resumed.token})
+				third.until(func(m *runicornapiv1.TailMetricsResponse) bool {
+					return m.GetHeartbeat() != nil || m.GetCaughtUp() != nil
+				})
 				if len(third.points) > 0 {
 					t.Errorf("delivered twice: %v", third.points)
 				}
@@ -113,7 +115,7 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 }
 
 // newTailClientOf connects with exactly this request.
-func newTailClientOf(t *testing.T, h *harness, req *runicornv1.TailMetricsRequest) *tailClient {
+func newTailClientOf(t *testing.T, h *harness, req *runicornapiv1.TailMetricsRequest) *tailClient {
 	t.Helper()
 	c := newTailClient(t, req)
 	c.connect(h)
@@ -126,9 +128,9 @@ func TestTail_OfASessionNeverTakesAnotherViewersWordForIt(t *testing.T) {
 	s.sessions(t, []*harness{s.harness}, "first")
 	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	kept := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := s.tail(t, &runicornv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}})
+	c := s.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}})
 	c.untilPoints(run, 1)
-	logs := s.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: s.name("first"), RunId: kept})
+	logs := s.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: kept})
 	if _, err := logs.recv(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,13 +170,13 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 		}
 	}
 	log("one\n")
-	c := s.tailLogs(t, &runicornv1.TailLogsRequest{Viewer: s.name("first"), RunId: run})
+	c := s.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: run})
 	for len(c.lines) < 1 {
 		if _, err := c.recv(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	watch, err := s.experiments.WatchExperiments(t.Context(), &runicornv1.WatchExperimentsRequest{Viewer: s.name("first")})
+	watch, err := s.experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Viewer: s.name("first")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +208,7 @@ func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
 	both := []*harness{s.harness, s.replica(t, nil)}
 	s.sessions(t, both, "first")
 	run := s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := s.tail(t, &runicornv1.TailMetricsRequest{Viewer: s.name("first"), Filter: &runicornv1.ExperimentFilter{Project: "gpu"}})
+	c := s.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), Filter: "project = gpu"})
 	c.untilPoints(run, 1)
 	s.sessions(t, both)
 	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
@@ -234,8 +236,8 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	}
 	run, ended := add(), add()
 	endWith(t, s.gpu, ended, "finished")
-	req := &runicornv1.TailMetricsRequest{
-		Viewer: allViewers, Filter: &runicornv1.ExperimentFilter{Project: "gpu"}, HeartbeatInterval: durationpb.New(time.Second),
+	req := &runicornapiv1.TailMetricsRequest{
+		Viewer: allViewers, Filter: "project = gpu", HeartbeatInterval: durationpb.New(time.Second),
 	}
 	stays, resumes := s.tail(t, req), s.tail(t, req)
 	for _, c := range []*tailClient{stays, resumes} {
@@ -246,9 +248,9 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	s.sessions(t, both)
 	resumes.connect(both[1])
 	for _, c := range []*tailClient{stays, resumes} {
-		c.until(func(m *runicornv1.TailMetricsResponse) bool {
+		c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
 			h := m.GetHeartbeat()
-			return h.GetUpstreamState() == runicornv1.UpstreamState_UPSTREAM_STATE_FAILING && h.GetLastError() != nil && h.GetFollowedRuns() == 1
+			return h.GetUpstreamState() == runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING && h.GetLastError() != nil && h.GetFollowedRunCount() == 1
 		})
 	}
 	if err := s.gpu.AppendEvents(run, []byte(metricsLine(2, `"loss": 2`))); err != nil {
@@ -258,7 +260,7 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	for _, c := range []*tailClient{stays, resumes} {
 		c.untilPoints(run, 2)
 		c.want(run, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
-		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetHeartbeat() != nil })
+		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetHeartbeat() != nil })
 		c.want(ended, []string{"loss 1 1 at 1001.5"})
 	}
 }

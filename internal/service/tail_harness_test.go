@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -71,22 +71,22 @@ func (h *harness) replica(tb testing.TB, change func(*Deps)) *harness {
 // asks for: a token stands for what came before it.
 type tailClient struct {
 	tb     testing.TB
-	stream grpc.ServerStreamingClient[runicornv1.TailMetricsResponse]
+	stream grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse]
 	cancel context.CancelFunc
-	req    *runicornv1.TailMetricsRequest
+	req    *runicornapiv1.TailMetricsRequest
 
 	token  string
 	points map[string][]string // by run, in the order of delivery
 	events []string            // what came besides batches and heartbeats
 }
 
-func newTailClient(tb testing.TB, req *runicornv1.TailMetricsRequest) *tailClient {
+func newTailClient(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *tailClient {
 	tb.Helper()
 	return &tailClient{tb: tb, req: req, points: map[string][]string{}}
 }
 
 // tail connects a new client.
-func (h *harness) tail(tb testing.TB, req *runicornv1.TailMetricsRequest) *tailClient {
+func (h *harness) tail(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *tailClient {
 	tb.Helper()
 	c := newTailClient(tb, req)
 	c.connect(h)
@@ -99,8 +99,8 @@ func (c *tailClient) connect(h *harness, options ...grpc.CallOption) {
 	c.drop()
 	req := c.req
 	if c.token != "" {
-		req = &runicornv1.TailMetricsRequest{
-			ResumeToken: c.token, MetricNames: c.req.GetMetricNames(), Positions: c.req.GetPositions(),
+		req = &runicornapiv1.TailMetricsRequest{
+			ResumeToken: c.token, Filter: c.req.GetFilter(), MetricNames: c.req.GetMetricNames(), Positions: c.req.GetPositions(),
 			HistoryDownsample: c.req.GetHistoryDownsample(), Until: c.req.GetUntil(), HeartbeatInterval: c.req.GetHeartbeatInterval(),
 		}
 	}
@@ -122,31 +122,31 @@ func (c *tailClient) drop() {
 }
 
 // recv receives one message and stores what it says.
-func (c *tailClient) recv() (*runicornv1.TailMetricsResponse, error) {
+func (c *tailClient) recv() (*runicornapiv1.TailMetricsResponse, error) {
 	m, err := c.stream.Recv()
 	if err != nil {
 		return nil, err
 	}
 	c.token = m.GetResumeToken()
 	switch e := m.GetEvent().(type) {
-	case *runicornv1.TailMetricsResponse_Batch:
+	case *runicornapiv1.TailMetricsResponse_Batch:
 		c.points[m.GetRunId()] = append(c.points[m.GetRunId()], pointTexts(e.Batch)...)
-	case *runicornv1.TailMetricsResponse_Heartbeat:
-	case *runicornv1.TailMetricsResponse_Reset_:
+	case *runicornapiv1.TailMetricsResponse_Heartbeat:
+	case *runicornapiv1.TailMetricsResponse_LogReset:
 		delete(c.points, m.GetRunId())
-		c.events = append(c.events, "reset "+strings.TrimPrefix(e.Reset_.GetReason().String(), "RESET_REASON_"))
-	case *runicornv1.TailMetricsResponse_State:
-		c.events = append(c.events, "state "+e.State.GetViewerStatus())
-	case *runicornv1.TailMetricsResponse_End:
+		c.events = append(c.events, "reset "+strings.TrimPrefix(e.LogReset.GetReason().String(), "LOG_RESET_REASON_"))
+	case *runicornapiv1.TailMetricsResponse_StatusChange:
+		c.events = append(c.events, "state "+e.StatusChange.GetViewerStatus())
+	case *runicornapiv1.TailMetricsResponse_End:
 		c.events = append(c.events, "end "+strings.TrimPrefix(e.End.GetReason().String(), "END_REASON_"))
-	case *runicornv1.TailMetricsResponse_CaughtUp:
+	case *runicornapiv1.TailMetricsResponse_CaughtUp:
 		c.events = append(c.events, "caught_up")
 	}
 	return m, nil
 }
 
 // until receives up to the first message for which isIt holds.
-func (c *tailClient) until(isIt func(*runicornv1.TailMetricsResponse) bool) *runicornv1.TailMetricsResponse {
+func (c *tailClient) until(isIt func(*runicornapiv1.TailMetricsResponse) bool) *runicornapiv1.TailMetricsResponse {
 	c.tb.Helper()
 	for {
 		m, err := c.recv()
@@ -163,14 +163,14 @@ func (c *tailClient) until(isIt func(*runicornv1.TailMetricsResponse) bool) *run
 func (c *tailClient) untilEvent(name string) {
 	c.tb.Helper()
 	n := len(c.events)
-	c.until(func(*runicornv1.TailMetricsResponse) bool { return slices.Contains(c.events[n:], name) })
+	c.until(func(*runicornapiv1.TailMetricsResponse) bool { return slices.Contains(c.events[n:], name) })
 }
 
 // untilPoints receives until a run has so many points.
 func (c *tailClient) untilPoints(runID string, n int) {
 	c.tb.Helper()
 	for len(c.points[runID]) < n {
-		c.until(func(m *runicornv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
 	}
 }
 
@@ -206,7 +206,7 @@ func bySeries(points []string) map[string][]string {
 }
 
 // pointTexts spells the points of a batch: metric, step, value, time, position.
-func pointTexts(b *runicornv1.MetricBatch) (texts []string) {
+func pointTexts(b *runicornapiv1.MetricBatch) (texts []string) {
 	for _, s := range b.GetSeries() {
 		for i, step := range s.GetSteps() {
 			var value any

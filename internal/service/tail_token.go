@@ -13,11 +13,11 @@ import (
 )
 
 // The resume token of a live stream holds all that another server needs to go
-// on with it: the runs, how far each was sent, and, of a stream by filter, the
-// filter. It must fit into the 4096 bytes of its field with 64 runs in it.
+// on with it: the runs, how far each was sent, and, of a stream by filter, a hash
+// of the filter. It must fit into the 4096 bytes of its field with 64 runs in it.
 const (
 	maxTailToken     = 4096
-	tailTokenVersion = 1
+	tailTokenVersion = 2
 	// maxTailRuns is how many runs one stream follows.
 	maxTailRuns = 64
 	// positionRoom is the most that a position takes in any log that can be.
@@ -49,10 +49,10 @@ type tailRun struct {
 // tailToken is a token that was understood.
 type tailToken struct {
 	runs []tailRun
-	// hasFilter says that the runs are those of the filter, which is kept in its
-	// wire form, on the Viewers that viewer means.
+	// hasFilter says that the runs are those of a filter, of which filter is the
+	// hash, on the Viewers that viewer means.
 	hasFilter bool
-	filter    []byte
+	filter    string
 	viewer    string
 	// isNow says that a run that was there when the stream began is followed from
 	// then on only; began says for each Viewer when its newest one was created, in
@@ -89,7 +89,7 @@ func (t *tailToken) bytes() []byte {
 	}
 	b := append(make([]byte, 0, 128+len(t.runs)*(positionRoom+16)), tailTokenVersion, flags)
 	if t.hasFilter {
-		b = appendText(b, string(t.filter))
+		b = appendText(b, t.filter)
 		b = appendText(b, t.viewer)
 		b = binary.AppendUvarint(b, uint64(t.forgot)) //nolint:gosec // not negative
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // readTailToken reads a token of points.
@@ -60,7 +60,7 @@ var errOtherVersion = errors.New("it is from another version of this server")
 // read reads what is behind the flags.
 func (t *tailToken) read(d *tokenReader) {
 	if t.hasFilter {
-		t.filter, t.viewer, t.forgot = []byte(d.text()), d.text(), d.number()
+		t.filter, t.viewer, t.forgot = d.text(), d.text(), d.number()
 	}
 	viewers := make([]string, d.count())
 	for i := range viewers {
@@ -136,7 +136,7 @@ func (d *tokenReader) runID() string {
 // invalidResumeToken refuses a token.
 func invalidResumeToken(why error) *failure {
 	f := invalid("resume_token", "cannot be used: %v", why)
-	f.reason = runicornv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID
+	f.reason = runicornapiv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID
 	f.cause = fmt.Errorf("read the resume token: %w", why)
 	return f
 }

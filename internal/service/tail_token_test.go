@@ -37,7 +37,7 @@ func farPosition(tb testing.TB) runlog.Position {
 
 func someTokens(tb testing.TB) map[string]*tailToken {
 	tb.Helper()
-	full := &tailToken{hasFilter: true, filter: []byte("\n\x06vision"), viewer: "-", isNow: true, began: map[string]int64{"lab": 1_800_000_000_000_000}, forgot: 1_700_000_000_000_000}
+	full := &tailToken{hasFilter: true, filter: filterHash("vision"), viewer: "-", isNow: true, began: map[string]int64{"lab": 1_800_000_000_000_000}, forgot: 1_700_000_000_000_000}
 	for i := range maxTailRuns {
 		full.runs = append(full.runs, tailRun{viewer: "lab", runID: fmt.Sprintf("20250131_120000_%06x", i), at: farPosition(tb), marks: markLive})
 	}
@@ -47,7 +47,7 @@ func someTokens(tb testing.TB) map[string]*tailToken {
 		"a log":       {isLog: true, runs: []tailRun{{viewer: "a", runID: "20250131_120000_abc123", marks: markEnded}}},
 		"odd ids":     {runs: []tailRun{{viewer: "a", runID: "my run"}, {viewer: "b", runID: "20250131_120000_ABC123", marks: markEnded | markLive}, {viewer: "a", runID: "2025013112000012345678"}}},
 		"from now":    {runs: []tailRun{{viewer: "a", runID: "r", at: runlog.Now(), marks: markPartial}}},
-		"a filter":    {hasFilter: true, viewer: "", filter: nil},
+		"a filter":    {hasFilter: true, viewer: ""},
 		"64 far runs": full,
 	}
 }

@@ -8,26 +8,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // valueOf converts one free-form value. A null is JSON text, so that its key
 // is not lost.
-func valueOf(v restclient.Value) *runicornv1.Value {
+func valueOf(v restclient.Value) *runicornapiv1.Value {
 	switch v.Kind {
 	case restclient.ValueNumber:
-		return &runicornv1.Value{Kind: &runicornv1.Value_Number{Number: v.Number}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Number{Number: v.Number}}
 	case restclient.ValueInteger:
-		return &runicornv1.Value{Kind: &runicornv1.Value_Integer{Integer: v.Integer}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: v.Integer}}
 	case restclient.ValueBool:
-		return &runicornv1.Value{Kind: &runicornv1.Value_Flag{Flag: v.Bool}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Boolean{Boolean: v.Bool}}
 	case restclient.ValueText:
-		return &runicornv1.Value{Kind: &runicornv1.Value_Text{Text: validText(v.Text)}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: validText(v.Text)}}
 	case restclient.ValueDecimal, restclient.ValueJSON:
-		return &runicornv1.Value{Kind: &runicornv1.Value_Json{Json: compact(validText(v.Text))}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: compact(validText(v.Text))}}
 	}
-	return &runicornv1.Value{Kind: &runicornv1.Value_Json{Json: "null"}}
+	return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: "null"}}
 }
 
 // compact leaves the spaces out of JSON: the SDK indents its files.
@@ -40,11 +40,11 @@ func compact(text string) string {
 }
 
 // valuesOf converts a free-form map.
-func valuesOf(values restclient.Values) map[string]*runicornv1.Value {
+func valuesOf(values restclient.Values) map[string]*runicornapiv1.Value {
 	if len(values) == 0 {
 		return nil
 	}
-	out := make(map[string]*runicornv1.Value, len(values))
+	out := make(map[string]*runicornapiv1.Value, len(values))
 	for key, v := range values {
 		out[validText(key)] = valueOf(v)
 	}
@@ -73,6 +73,16 @@ func timeOf(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
+}
+
+// unixTime converts a time in unix seconds; one that a Timestamp cannot hold is
+// absent.
+func unixTime(seconds float64) *timestamppb.Timestamp {
+	whole := math.Floor(seconds)
+	if !(whole >= -62135596800 && whole <= 253402300799) { // NaN too
+		return nil
+	}
+	return &timestamppb.Timestamp{Seconds: int64(whole), Nanos: int32((seconds - whole) * 1e9)}
 }
 
 // newest returns the latest of times, the zero one if none is known.

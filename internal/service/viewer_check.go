@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -28,23 +28,23 @@ const (
 // concurrent use; its zero value knows nothing.
 type checkups struct {
 	mu    sync.Mutex
-	known map[string]*runicornv1.Viewer
+	known map[string]*runicornapiv1.Viewer
 }
 
 // last returns a copy of what is known of a Viewer.
-func (c *checkups) last(v *fleet.Viewer) *runicornv1.Viewer {
+func (c *checkups) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known := c.known[v.Name]; known != nil {
 		return proto.CloneOf(known)
 	}
-	out := &runicornv1.Viewer{
+	out := &runicornapiv1.Viewer{
 		Viewer: v.Name, Url: v.Client.BaseURL(), IsDefault: v.Default,
-		Origin: runicornv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED,
-		Health: &runicornv1.ViewerHealth{},
+		Origin: runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED,
+		Health: &runicornapiv1.ViewerHealth{},
 	}
 	if v.Parent != nil {
-		out.Origin = runicornv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELLED
+		out.Origin = runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELED
 	}
 	return out
 }
@@ -53,26 +53,26 @@ func (c *checkups) last(v *fleet.Viewer) *runicornv1.Viewer {
 func (c *checkups) forgetOthers(viewers []*fleet.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.known, func(name string, _ *runicornv1.Viewer) bool {
+	maps.DeleteFunc(c.known, func(name string, _ *runicornapiv1.Viewer) bool {
 		return !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Name == name })
 	})
 }
 
 // keep remembers a check.
-func (c *checkups) keep(viewer *runicornv1.Viewer) {
+func (c *checkups) keep(viewer *runicornapiv1.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
-		c.known = make(map[string]*runicornv1.Viewer)
+		c.known = make(map[string]*runicornapiv1.Viewer)
 	}
 	c.known[viewer.GetViewer()] = proto.CloneOf(viewer)
 }
 
 // checkAll looks at all Viewers side by side.
-func (s *viewerService) checkAll(ctx context.Context) []*runicornv1.Viewer {
+func (s *viewerService) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 	viewers := s.Fleet.All(ctx)
 	s.checks.forgetOthers(viewers)
-	out := make([]*runicornv1.Viewer, len(viewers))
+	out := make([]*runicornapiv1.Viewer, len(viewers))
 	var checking sync.WaitGroup
 	for i, v := range viewers {
 		checking.Go(func() { out[i] = s.check(ctx, v, maxLook) })
@@ -83,7 +83,7 @@ func (s *viewerService) checkAll(ctx context.Context) []*runicornv1.Viewer {
 
 // check asks a Viewer how it is and what it can do, for at most patience. What
 // it does not say now is what it said last.
-func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience time.Duration) *runicornv1.Viewer {
+func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience time.Duration) *runicornapiv1.Viewer {
 	early, cancel := inTime(ctx)
 	defer cancel()
 	busy := v.Client.Busy() // over SSH: it may answer nobody for a minute
@@ -106,7 +106,7 @@ func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience tim
 	h := viewer.GetHealth()
 	h.State, h.CheckTime = stateOf(err), timestamppb.New(s.Now())
 	if err != nil && (busy || v.Client.Busy()) {
-		h.State = runicornv1.ViewerState_VIEWER_STATE_BUSY
+		h.State = runicornapiv1.ViewerState_VIEWER_STATE_BUSY
 	}
 	h.LastError = nil
 	if err != nil {
@@ -134,17 +134,17 @@ func capabilityNames(caps *restclient.Capabilities) []string {
 
 // stateOf judges a check: whoever takes the call but does not answer it is
 // occupied, not down.
-func stateOf(err error) runicornv1.ViewerState {
+func stateOf(err error) runicornapiv1.ViewerState {
 	if err == nil {
-		return runicornv1.ViewerState_VIEWER_STATE_UP
+		return runicornapiv1.ViewerState_VIEWER_STATE_UP
 	}
 	if e, ok := errors.AsType[*restclient.Error](err); ok {
 		switch e.Kind {
 		case restclient.KindTimeout, restclient.KindCanceled, restclient.KindRateLimited:
-			return runicornv1.ViewerState_VIEWER_STATE_BUSY
+			return runicornapiv1.ViewerState_VIEWER_STATE_BUSY
 		}
 	}
-	return runicornv1.ViewerState_VIEWER_STATE_DOWN
+	return runicornapiv1.ViewerState_VIEWER_STATE_DOWN
 }
 
 // switchRoot makes a Viewer use another storage root, and reads its whole
@@ -153,11 +153,11 @@ func stateOf(err error) runicornv1.ViewerState {
 // empty, which they take for their working directory.
 func switchRoot(ctx context.Context, client *restclient.Client, root string) (*restclient.ViewerConfig, error) {
 	if !absolutePath(root) {
-		return nil, invalid("storage_root", "must be an absolute path on the Viewer's machine")
+		return nil, invalid("config.storage_root", "must be an absolute path on the Viewer's machine")
 	}
 	switched, err := client.SwitchRoot(ctx, root)
 	if refused, ok := errors.AsType[*restclient.IDError](err); ok {
-		return nil, invalid("storage_root", "%s", refused.Reason)
+		return nil, invalid("config.storage_root", "%s", refused.Reason)
 	}
 	if err != nil {
 		return nil, err

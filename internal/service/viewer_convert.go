@@ -1,13 +1,13 @@
 package service
 
 import (
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // viewerConfig converts a Viewer's configuration.
-func viewerConfig(viewer string, c *restclient.ViewerConfig) *runicornv1.ViewerConfig {
-	return &runicornv1.ViewerConfig{
+func viewerConfig(viewer string, c *restclient.ViewerConfig) *runicornapiv1.ViewerConfig {
+	return &runicornapiv1.ViewerConfig{
 		Viewer:         viewer,
 		StorageRoot:    validText(c.UserRootDir.Value),
 		Storage:        validText(c.Storage.Value),
@@ -26,12 +26,12 @@ func backendLabel(b *restclient.StorageBackend) string {
 }
 
 // gpuAnswer converts the telemetry of graphics processors.
-func gpuAnswer(g *restclient.GPUs) *runicornv1.GetGpuResponse {
-	out := &runicornv1.GetGpuResponse{
+func gpuAnswer(g *restclient.GPUs) *runicornapiv1.GetGpuResponse {
+	out := &runicornapiv1.GetGpuResponse{
 		Available: g.Available, Reason: validText(g.Reason.Value), ReadTime: timeOf(g.Time.Time),
 	}
 	for _, gpu := range g.GPUs {
-		out.Gpus = append(out.Gpus, &runicornv1.Gpu{
+		out.Gpus = append(out.Gpus, &runicornapiv1.Gpu{
 			Index:                    clamp32(gpu.Index.Value),
 			Name:                     validText(gpu.Name.Value),
 			UtilizationPercent:       floatOf(gpu.UtilizationPercent),
@@ -52,27 +52,27 @@ func gpuAnswer(g *restclient.GPUs) *runicornv1.GetGpuResponse {
 
 // systemAnswer converts the load of a machine. One that cannot be measured
 // has no parts.
-func systemAnswer(s *restclient.System) *runicornv1.GetSystemResponse {
-	out := &runicornv1.GetSystemResponse{
+func systemAnswer(s *restclient.System) *runicornapiv1.GetSystemResponse {
+	out := &runicornapiv1.GetSystemResponse{
 		Available: s.Available, Reason: validText(s.Reason.Value), ReadTime: timeOf(s.Time.Time),
 	}
 	if !s.Available {
 		return out
 	}
-	out.Cpu = &runicornv1.Cpu{
+	out.Cpu = &runicornapiv1.Cpu{
 		Percent: s.CPU.Percent.Value, Count: clamp32(s.CPU.Count.Value), LogicalCount: clamp32(s.CPU.LogicalCount.Value),
 		PerCorePercent: floatsOf(s.CPU.PerCore), LoadAverage: floatsOf(s.CPU.LoadAverage),
 		FrequencyMhz: floatOf(s.CPU.Frequency.CurrentMHz),
 	}
-	out.Memory = &runicornv1.Memory{
+	out.Memory = &runicornapiv1.Memory{
 		TotalBytes: s.Memory.Total.Value, AvailableBytes: s.Memory.Available.Value, UsedBytes: s.Memory.Used.Value,
 		Percent: s.Memory.Percent.Value, SwapTotalBytes: s.Memory.SwapTotal.Value, SwapUsedBytes: s.Memory.SwapUsed.Value,
 	}
-	out.Disk = &runicornv1.Disk{
+	out.Disk = &runicornapiv1.Disk{
 		TotalBytes: s.Disk.Total.Value, UsedBytes: s.Disk.Used.Value,
 		FreeBytes: s.Disk.Free.Value, Percent: s.Disk.Percent.Value,
 	}
-	out.Platform = &runicornv1.Platform{
+	out.Platform = &runicornapiv1.Platform{
 		System: validText(s.Platform.System.Value), Release: validText(s.Platform.Release.Value),
 		Machine: validText(s.Platform.Machine.Value),
 	}
@@ -91,9 +91,9 @@ func floatsOf(numbers []restclient.Float) []float64 {
 
 // storageAnswer converts what a storage takes. Parts that a Viewer does not
 // measure are left out.
-func storageAnswer(s *restclient.StorageStats) *runicornv1.GetStorageStatsResponse {
-	out := &runicornv1.GetStorageStatsResponse{
-		StorageRoot: validText(s.Root.Value), RunsCount: int64Of(s.Runs.Count),
+func storageAnswer(s *restclient.StorageStats) *runicornapiv1.GetStorageStatsResponse {
+	out := &runicornapiv1.GetStorageStatsResponse{
+		StorageRoot: validText(s.Root.Value), RunCount: int64Of(s.Runs.Count),
 	}
 	for _, part := range []struct {
 		name string
@@ -108,7 +108,7 @@ func storageAnswer(s *restclient.StorageStats) *runicornv1.GetStorageStatsRespon
 		{"index", s.Index},
 	} {
 		if part.size.Bytes.Known {
-			out.Parts = append(out.Parts, &runicornv1.StorageUse{
+			out.Parts = append(out.Parts, &runicornapiv1.StorageUse{
 				Part: part.name, SizeBytes: part.size.Bytes.Value, FileCount: int64Of(part.size.Files),
 			})
 		}

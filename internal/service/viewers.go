@@ -3,32 +3,36 @@ package service
 import (
 	"context"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
 // viewerService serves ViewerService.
 type viewerService struct {
-	runicornv1.UnimplementedViewerServiceServer
+	runicornapiv1.UnimplementedViewerServiceServer
 	Deps
 	checks checkups
 }
 
 // ListViewers tells what is known of all Viewers, after a short look at them.
-func (s *viewerService) ListViewers(ctx context.Context, _ *runicornv1.ListViewersRequest) (*runicornv1.ListViewersResponse, error) {
-	return &runicornv1.ListViewersResponse{Viewers: s.checkAll(ctx)}, ctx.Err()
+func (s *viewerService) ListViewers(ctx context.Context, req *runicornapiv1.ListViewersRequest) (*runicornapiv1.ListViewersResponse, error) {
+	page, next, err := pageInOrder(req, s.checkAll(ctx), (*runicornapiv1.Viewer).GetViewer)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListViewersResponse{Viewers: page, NextPageToken: next}, ctx.Err()
 }
 
 // GetViewer checks one Viewer now.
-func (s *viewerService) GetViewer(ctx context.Context, req *runicornv1.GetViewerRequest) (*runicornv1.GetViewerResponse, error) {
+func (s *viewerService) GetViewer(ctx context.Context, req *runicornapiv1.GetViewerRequest) (*runicornapiv1.GetViewerResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetViewerResponse{Viewer: s.check(ctx, v, maxCheck)}, ctx.Err()
+	return &runicornapiv1.GetViewerResponse{Viewer: s.check(ctx, v, maxCheck)}, ctx.Err()
 }
 
 // GetConfig reads where a Viewer keeps its data.
-func (s *viewerService) GetConfig(ctx context.Context, req *runicornv1.GetConfigRequest) (*runicornv1.GetConfigResponse, error) {
+func (s *viewerService) GetConfig(ctx context.Context, req *runicornapiv1.GetConfigRequest) (*runicornapiv1.GetConfigResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -37,27 +41,32 @@ func (s *viewerService) GetConfig(ctx context.Context, req *runicornv1.GetConfig
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.GetConfigResponse{Config: viewerConfig(v.Name, config)}, nil
+	return &runicornapiv1.GetConfigResponse{Config: viewerConfig(v.Name, config)}, nil
 }
 
 // UpdateConfig switches a Viewer's storage root, if this server may.
-func (s *viewerService) UpdateConfig(ctx context.Context, req *runicornv1.UpdateConfigRequest) (*runicornv1.UpdateConfigResponse, error) {
+func (s *viewerService) UpdateConfig(ctx context.Context, req *runicornapiv1.UpdateConfigRequest) (*runicornapiv1.UpdateConfigResponse, error) {
 	if !s.AllowConfigWrites {
 		return nil, disabled("changing a viewer's configuration", "--allow-config-writes")
 	}
-	v, err := s.Fleet.Get(ctx, req.GetViewer())
+	for _, field := range req.GetUpdateMask().GetPaths() {
+		if field != "storage_root" && field != "viewer" && field != "*" {
+			return nil, invalid("update_mask", "must be storage_root: %q cannot be changed", field)
+		}
+	}
+	v, err := s.Fleet.Get(ctx, req.GetConfig().GetViewer())
 	if err != nil {
 		return nil, err
 	}
-	config, err := switchRoot(ctx, v.Client, req.GetStorageRoot())
+	config, err := switchRoot(ctx, v.Client, req.GetConfig().GetStorageRoot())
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.UpdateConfigResponse{Config: viewerConfig(v.Name, config)}, nil
+	return &runicornapiv1.UpdateConfigResponse{Config: viewerConfig(v.Name, config)}, nil
 }
 
 // GetGpu reads the graphics processors of a Viewer's machine.
-func (s *viewerService) GetGpu(ctx context.Context, req *runicornv1.GetGpuRequest) (*runicornv1.GetGpuResponse, error) {
+func (s *viewerService) GetGpu(ctx context.Context, req *runicornapiv1.GetGpuRequest) (*runicornapiv1.GetGpuResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -70,7 +79,7 @@ func (s *viewerService) GetGpu(ctx context.Context, req *runicornv1.GetGpuReques
 }
 
 // GetSystem measures a Viewer's machine.
-func (s *viewerService) GetSystem(ctx context.Context, req *runicornv1.GetSystemRequest) (*runicornv1.GetSystemResponse, error) {
+func (s *viewerService) GetSystem(ctx context.Context, req *runicornapiv1.GetSystemRequest) (*runicornapiv1.GetSystemResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -83,7 +92,7 @@ func (s *viewerService) GetSystem(ctx context.Context, req *runicornv1.GetSystem
 }
 
 // GetStorageStats measures a Viewer's storage.
-func (s *viewerService) GetStorageStats(ctx context.Context, req *runicornv1.GetStorageStatsRequest) (*runicornv1.GetStorageStatsResponse, error) {
+func (s *viewerService) GetStorageStats(ctx context.Context, req *runicornapiv1.GetStorageStatsRequest) (*runicornapiv1.GetStorageStatsResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -96,7 +105,7 @@ func (s *viewerService) GetStorageStats(ctx context.Context, req *runicornv1.Get
 }
 
 // CheckStatuses has a Viewer look for dead processes.
-func (s *viewerService) CheckStatuses(ctx context.Context, req *runicornv1.CheckStatusesRequest) (*runicornv1.CheckStatusesResponse, error) {
+func (s *viewerService) CheckStatuses(ctx context.Context, req *runicornapiv1.CheckStatusesRequest) (*runicornapiv1.CheckStatusesResponse, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, err
@@ -105,7 +114,7 @@ func (s *viewerService) CheckStatuses(ctx context.Context, req *runicornv1.Check
 	if err != nil {
 		return nil, err
 	}
-	return &runicornv1.CheckStatusesResponse{
+	return &runicornapiv1.CheckStatusesResponse{
 		CheckedCount: clamp32(found.Checked.Value), UpdatedCount: clamp32(found.Updated.Value),
 		Message: validText(found.Message.Value),
 	}, nil

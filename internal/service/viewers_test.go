@@ -7,13 +7,13 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 func TestListViewersTellsGenerationsApart(t *testing.T) {
 	h := newHarness(t)
-	resp, err := h.viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{})
+	resp, err := h.viewers.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,14 +28,14 @@ func TestListViewersTellsGenerationsApart(t *testing.T) {
 		v := resp.GetViewers()[i]
 		if v.GetViewer() != want.name || v.GetVersion() != want.version || v.GetGeneration() != want.generation ||
 			v.GetIsDefault() != (i == 0) || v.GetUrl() != h.upstreams[i].server.URL ||
-			v.GetOrigin() != runicornv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED {
+			v.GetOrigin() != runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED {
 			t.Errorf("got %v, want %+v", v, want)
 		}
 		if slices.Contains(v.GetCapabilities(), "experiments.patch") != want.canUpdate ||
 			slices.Contains(v.GetCapabilities(), "artifacts.list") != want.hasArtifacts {
 			t.Errorf("%s: got capabilities %v", want.name, v.GetCapabilities())
 		}
-		if hl := v.GetHealth(); hl.GetState() != runicornv1.ViewerState_VIEWER_STATE_UP || hl.GetLatency().AsDuration() <= 0 ||
+		if hl := v.GetHealth(); hl.GetState() != runicornapiv1.ViewerState_VIEWER_STATE_UP || hl.GetLatency().AsDuration() <= 0 ||
 			hl.GetLastSuccessTime() == nil || (hl.GetStorageBackend() != "") != (want.generation == "0.7") {
 			t.Errorf("%s: got health %v", want.name, hl)
 		}
@@ -44,9 +44,9 @@ func TestListViewersTellsGenerationsApart(t *testing.T) {
 
 func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07, demoviewer.Gen06)
-	state := func() *runicornv1.Viewer {
+	state := func() *runicornapiv1.Viewer {
 		t.Helper()
-		resp, err := h.viewers.GetViewer(t.Context(), &runicornv1.GetViewerRequest{Viewer: "v072"})
+		resp, err := h.viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{Viewer: "v072"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,21 +54,21 @@ func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
 	}
 	up := state()
 	h.upstreams[0].fail(http.StatusForbidden)
-	if got := state().GetHealth(); got.GetState() != runicornv1.ViewerState_VIEWER_STATE_DOWN || got.GetLastError().GetCode() != int32(codes.PermissionDenied) {
+	if got := state().GetHealth(); got.GetState() != runicornapiv1.ViewerState_VIEWER_STATE_DOWN || got.GetLastError().GetCode() != int32(codes.PermissionDenied) {
 		t.Errorf("got health %v, want DOWN with its error", got)
 	}
 	h.upstreams[0].restored()
-	if got := state().GetHealth(); got.GetState() != runicornv1.ViewerState_VIEWER_STATE_UP || got.GetLastError() != nil {
+	if got := state().GetHealth(); got.GetState() != runicornapiv1.ViewerState_VIEWER_STATE_UP || got.GetLastError() != nil {
 		t.Errorf("got health %v, want UP again", got)
 	}
 	h.upstreams[0].down()
 	down := state()
-	if down.GetHealth().GetState() != runicornv1.ViewerState_VIEWER_STATE_DOWN || down.GetGeneration() != "0.7" ||
+	if down.GetHealth().GetState() != runicornapiv1.ViewerState_VIEWER_STATE_DOWN || down.GetGeneration() != "0.7" ||
 		down.GetVersion() != up.GetVersion() || len(down.GetCapabilities()) == 0 ||
 		down.GetHealth().GetLastSuccessTime().AsTime().Before(up.GetHealth().GetLastSuccessTime().AsTime()) {
 		t.Errorf("got %v, want DOWN and what is remembered", down)
 	}
-	_, err := h.viewers.GetViewer(t.Context(), &runicornv1.GetViewerRequest{Viewer: "gone"})
+	_, err := h.viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{Viewer: "gone"})
 	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
@@ -78,12 +78,12 @@ func TestAViewerThatHoldsIsBusyAndDelaysNobody(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	})
-	resp, err := h.viewers.ListViewers(t.Context(), &runicornv1.ListViewersRequest{})
+	resp, err := h.viewers.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	busy, up := resp.GetViewers()[0].GetHealth(), resp.GetViewers()[1].GetHealth()
-	if busy.GetState() != runicornv1.ViewerState_VIEWER_STATE_BUSY || up.GetState() != runicornv1.ViewerState_VIEWER_STATE_UP ||
+	if busy.GetState() != runicornapiv1.ViewerState_VIEWER_STATE_BUSY || up.GetState() != runicornapiv1.ViewerState_VIEWER_STATE_UP ||
 		busy.GetLastError().GetCode() != int32(codes.DeadlineExceeded) {
 		t.Errorf("got %v and %v, want BUSY and UP", busy, up)
 	}
@@ -91,30 +91,30 @@ func TestAViewerThatHoldsIsBusyAndDelaysNobody(t *testing.T) {
 
 func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	config, err := h.viewers.GetConfig(t.Context(), &runicornv1.GetConfigRequest{})
+	config, err := h.viewers.GetConfig(t.Context(), &runicornapiv1.GetConfigRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c := config.GetConfig(); c.GetViewer() != "v072" || c.GetStorage() == "" || c.GetConfigFile() == "" || c.GetHomeDirectory() == "" {
 		t.Errorf("got %v", c)
 	}
-	_, err = h.viewers.UpdateConfig(t.Context(), &runicornv1.UpdateConfigRequest{StorageRoot: "/other"})
+	_, err = h.viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: "/other"}})
 	if info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED"); info.GetMetadata()["flag"] != "--allow-config-writes" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
 	h = newHarnessWith(t, setup{deps: func(d *Deps) { d.AllowConfigWrites = true }}, demoviewer.Gen07)
 	for _, root := range []string{"", " ", ".", "relative", "$EMPTY", "/with\nnewline"} {
-		_, err = h.viewers.UpdateConfig(t.Context(), &runicornv1.UpdateConfigRequest{StorageRoot: root})
+		_, err = h.viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: root}})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	if got := h.upstreams[0].Requests("POST /api/config/user_root_dir"); got != 0 {
 		t.Errorf("the Viewer was asked %d times to switch to a refused root", got)
 	}
-	updated, err := h.viewers.UpdateConfig(t.Context(), &runicornv1.UpdateConfigRequest{StorageRoot: "/other"})
+	updated, err := h.viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: "/other"}})
 	if err != nil || updated.GetConfig().GetStorageRoot() != "/other" || updated.GetConfig().GetConfigFile() == "" {
 		t.Errorf("got %v and error %v", updated, err)
 	}
-	list, err := h.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{})
+	list, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{})
 	if err != nil || len(list.GetExperiments()) != 0 {
 		t.Errorf("got %d experiments and error %v, want those of the new root", len(list.GetExperiments()), err)
 	}
@@ -124,20 +124,20 @@ func TestMachineAndStorage(t *testing.T) {
 	h := newHarness(t)
 	for _, u := range h.upstreams {
 		t.Run(u.name, func(t *testing.T) {
-			gpu, err := h.viewers.GetGpu(t.Context(), &runicornv1.GetGpuRequest{Viewer: u.name})
+			gpu, err := h.viewers.GetGpu(t.Context(), &runicornapiv1.GetGpuRequest{Viewer: u.name})
 			if err != nil || gpu.GetAvailable() || gpu.GetReason() == "" {
 				t.Errorf("got GPUs %v and error %v, want none and why", gpu, err)
 			}
-			system, err := h.viewers.GetSystem(t.Context(), &runicornv1.GetSystemRequest{Viewer: u.name})
+			system, err := h.viewers.GetSystem(t.Context(), &runicornapiv1.GetSystemRequest{Viewer: u.name})
 			if err != nil || !system.GetAvailable() || system.GetCpu().GetLogicalCount() == 0 || system.GetMemory().GetTotalBytes() == 0 ||
 				system.GetDisk().GetTotalBytes() == 0 || system.GetPlatform().GetSystem() == "" || system.GetReadTime() == nil {
 				t.Errorf("got system %v and error %v", system, err)
 			}
-			checked, err := h.viewers.CheckStatuses(t.Context(), &runicornv1.CheckStatusesRequest{Viewer: u.name})
+			checked, err := h.viewers.CheckStatuses(t.Context(), &runicornapiv1.CheckStatusesRequest{Viewer: u.name})
 			if err != nil || checked.GetMessage() == "" {
 				t.Errorf("got check %v and error %v", checked, err)
 			}
-			stats, err := h.viewers.GetStorageStats(t.Context(), &runicornv1.GetStorageStatsRequest{Viewer: u.name})
+			stats, err := h.viewers.GetStorageStats(t.Context(), &runicornapiv1.GetStorageStatsRequest{Viewer: u.name})
 			if u.name == "v053" {
 				info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 				if info.GetMetadata()["capability"] != "viewer.storage_stats" {
@@ -145,7 +145,7 @@ func TestMachineAndStorage(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || len(stats.GetParts()) != 7 || stats.GetParts()[0].GetPart() != "total" || stats.RunsCount == nil {
+			if err != nil || len(stats.GetParts()) != 7 || stats.GetParts()[0].GetPart() != "total" || stats.RunCount == nil {
 				t.Errorf("got stats %v and error %v", stats, err)
 			}
 		})

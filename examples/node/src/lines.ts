@@ -1,5 +1,5 @@
 // One JSON object per point and line.
-import { type MetricBatch, MetricKind } from "../gen/runicorn/v1/metric_pb.js";
+import { type MetricBatch, MetricKind } from "../gen/runicornapi/v1/metric_pb.js";
 
 export interface Point {
   metric: string;

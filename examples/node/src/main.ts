@@ -6,10 +6,10 @@ import { Code, ConnectError, createClient, type Transport } from "@connectrpc/co
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
 import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
-import { ExperimentStatusSchema } from "../gen/runicorn/v1/experiment_pb.js";
-import { ExperimentService } from "../gen/runicorn/v1/experiment_service_pb.js";
-import { ResetReasonSchema } from "../gen/runicorn/v1/metric_pb.js";
-import { MetricService } from "../gen/runicorn/v1/metric_service_pb.js";
+import { ExperimentStatusSchema } from "../gen/runicornapi/v1/experiment_pb.js";
+import { ExperimentService } from "../gen/runicornapi/v1/experiment_service_pb.js";
+import { MetricService } from "../gen/runicornapi/v1/metric_service_pb.js";
+import { LogResetReasonSchema } from "../gen/runicornapi/v1/tail_pb.js";
 import { line, points } from "./lines.js";
 import { follow } from "./tail.js";
 
@@ -45,9 +45,9 @@ async function history(transport: Transport, run: string) {
 async function tail(baseUrl: string, run: string, cutAfter: number, limit: number) {
   let count = 0;
   for await (const { event } of follow(baseUrl, run, cutAfter)) {
-    if (event.case === "reset") {
+    if (event.case === "logReset") {
       // What was printed of this run no longer holds; it comes again.
-      show(JSON.stringify({ reset: ResetReasonSchema.value[event.value.reason]?.name }));
+      show(JSON.stringify({ log_reset: LogResetReasonSchema.value[event.value.reason]?.name }));
     }
     if (event.case !== "batch") continue;
     for (const point of points(event.value)) {

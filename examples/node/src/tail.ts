@@ -4,7 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
-import { MetricService, type TailMetricsResponse } from "../gen/runicorn/v1/metric_service_pb.js";
+import { MetricService, type TailMetricsResponse } from "../gen/runicornapi/v1/metric_service_pb.js";
 
 // follow yields the messages of a tail until the run has ended. However often
 // the connection breaks, no point comes twice and none is lost: the stream

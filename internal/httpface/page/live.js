@@ -30,7 +30,7 @@ async function failure(resp) {
   const text = await resp.text();
   try {
     const { error } = JSON.parse(text);
-    const hint = error.reason === "GATEWAY_TOKEN_INVALID" ? "This server demands a token. Enter yours above. " : "";
+    const hint = error.reason === "TOKEN_INVALID" ? "This server demands a token. Enter yours above. " : "";
     return Object.assign(new Error(`${hint}${error.reason}: ${error.message}`), { httpStatus: resp.status });
   } catch {
     return new Error(`${resp.status} ${resp.statusText}`);
@@ -124,7 +124,7 @@ async function tail(run, token, keep) {
 }
 
 function take(message) {
-  if (message.reset) clear();
+  if (message.log_reset) clear();
   if (message.batch) message.batch.series.forEach(add);
   if (message.caught_up) live = true;
   if (message.caught_up || message.batch) state(live ? "live" : "reading the history…");

@@ -2,9 +2,9 @@ package example;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
-import runicorn.v1.Metric.MetricBatch;
-import runicorn.v1.Metric.MetricKind;
-import runicorn.v1.Metric.MetricSeries;
+import runicornapi.v1.MetricBatch;
+import runicornapi.v1.MetricKind;
+import runicornapi.v1.MetricSeries;
 
 /** Prints one JSON object per line. */
 final class Lines {

@@ -12,14 +12,14 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.util.ArrayList;
 import java.util.List;
-import runicorn.v1.ExperimentOuterClass.Experiment;
-import runicorn.v1.ExperimentServiceGrpc;
-import runicorn.v1.ExperimentServiceOuterClass.GetExperimentRequest;
-import runicorn.v1.ExperimentServiceOuterClass.ListExperimentsRequest;
-import runicorn.v1.ExperimentServiceOuterClass.ListExperimentsResponse;
-import runicorn.v1.MetricServiceGrpc;
-import runicorn.v1.MetricServiceOuterClass.StreamMetricsRequest;
-import runicorn.v1.MetricServiceOuterClass.StreamMetricsResponse;
+import runicornapi.v1.Experiment;
+import runicornapi.v1.ExperimentServiceGrpc;
+import runicornapi.v1.GetExperimentRequest;
+import runicornapi.v1.ListExperimentsRequest;
+import runicornapi.v1.ListExperimentsResponse;
+import runicornapi.v1.MetricServiceGrpc;
+import runicornapi.v1.StreamMetricsRequest;
+import runicornapi.v1.StreamMetricsResponse;
 
 /**
  * Uses a runicorn-grpc server: lists experiments, reads a history, follows a run that is training,

@@ -5,9 +5,9 @@ import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.util.Iterator;
-import runicorn.v1.MetricServiceGrpc;
-import runicorn.v1.MetricServiceOuterClass.TailMetricsRequest;
-import runicorn.v1.MetricServiceOuterClass.TailMetricsResponse;
+import runicornapi.v1.MetricServiceGrpc;
+import runicornapi.v1.TailMetricsRequest;
+import runicornapi.v1.TailMetricsResponse;
 
 /**
  * Prints the points of a run as they are logged, until it ends. However often the connection
@@ -53,10 +53,10 @@ final class Tail {
     Iterator<TailMetricsResponse> stream = MetricServiceGrpc.newBlockingStub(channel).tailMetrics(request);
     while (stream.hasNext()) {
       TailMetricsResponse message = stream.next();
-      if (message.hasReset()) {
+      if (message.hasLogReset()) {
         // What was printed of this run no longer holds; it comes again.
         JsonObject line = new JsonObject();
-        line.addProperty("reset", message.getReset().getReason().name());
+        line.addProperty("log_reset", message.getLogReset().getReason().name());
         out.print(line);
       }
       if (!out.print(message.getBatch())) {

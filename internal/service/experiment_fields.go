@@ -1,0 +1,116 @@
+package service
+
+import (
+	"errors"
+	"slices"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// statusPrefix begins the names of statuses in the contract.
+const statusPrefix = "EXPERIMENT_STATUS_"
+
+// statusWords are the statuses as filters have them, in the order in which they
+// sort.
+var statusWords = []string{"RUNNING", "FINISHED", "FAILED", "INTERRUPTED", "OTHER"}
+
+// notYet is a field that the contract has and that needs more than the list.
+func notYet(kind filter.Kind) filter.Field[*entry] {
+	return filter.Field[*entry]{Kind: kind, NotSupported: true, Sortable: true}
+}
+
+// entryFields are the fields that filters and orders of experiments have, read
+// from a Viewer's list.
+var entryFields = &filter.Schema[*entry]{
+	Fields: map[string]filter.Field[*entry]{
+		"viewer":      textField(filter.Text, func(e *entry) string { return e.viewer.Name }),
+		"run_id":      textField(filter.Text, func(e *entry) string { return e.run.ID }),
+		"project":     textField(filter.Text, func(e *entry) string { return e.project }),
+		"name":        textField(filter.Text, func(e *entry) string { return e.name }),
+		"path":        textField(filter.Path, func(e *entry) string { return e.path }),
+		"alias":       textField(filter.Text, func(e *entry) string { return e.run.Alias.Value }),
+		"tags":        {Kind: filter.TextSet, Any: anyTag},
+		"status":      {Kind: filter.Enum, Words: statusWords, LongPrefix: statusPrefix, Value: statusValue, Sortable: true},
+		"create_time": {Kind: filter.Time, Value: func(e *entry) filter.Value { return filter.TimeValue(e.run.CreatedTime.Time) }, Sortable: true},
+		"start_time":  notYet(filter.Time),
+		"end_time":    notYet(filter.Time),
+		"duration":    notYet(filter.Duration),
+		"best_metric": {Kind: filter.Number, Value: bestValue, Sortable: true, OrderOnly: true},
+	},
+	Families: map[string]filter.Family[*entry]{
+		"summary": {Kind: filter.Dynamic, NotSupported: true, Sortable: true},
+		"config":  {Kind: filter.Dynamic, NotSupported: true, Sortable: true},
+		"metrics": {Kind: filter.Number, Parts: []string{"last", "min", "max", "count", "first_step", "last_step"}, NotSupported: true, Sortable: true},
+	},
+	Search: func(e *entry, contains func(string) bool) bool {
+		return contains(e.path) || contains(e.name) || contains(e.run.Alias.Value) || contains(e.run.ID) || anyTag(e, contains)
+	},
+}
+
+// textField is a field of the list; an empty text is a missing one.
+func textField(kind filter.Kind, text func(*entry) string) filter.Field[*entry] {
+	return filter.Field[*entry]{Kind: kind, Sortable: true, Value: func(e *entry) filter.Value { return filter.OptionalText(text(e)) }}
+}
+
+func anyTag(e *entry, matches func(string) bool) bool {
+	return slices.ContainsFunc(e.run.Tags, func(tag restclient.Text) bool { return matches(tag.Value) })
+}
+
+// statusValue is the word of a run's status; a status that is not known is
+// missing.
+func statusValue(e *entry) filter.Value {
+	if s := experimentStatus(e.run.Status.Value); s != runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED {
+		return filter.TextValue(statusWords[s-1])
+	}
+	return filter.Value{}
+}
+
+func bestValue(e *entry) filter.Value {
+	if !e.run.BestMetricValue.Known {
+		return filter.Value{}
+	}
+	return filter.NumberValue(e.run.BestMetricValue.Value)
+}
+
+// newMatcher compiles the filter of a request; an empty one selects every run.
+func newMatcher(text string) (*filter.Filter[*entry], error) {
+	f, err := filter.Compile(text, entryFields)
+	if err != nil {
+		return nil, invalidText("filter", err)
+	}
+	return f, nil
+}
+
+// newOrder compiles the order_by of a request; empty means the newest first.
+func newOrder(text string) (*filter.Order[*entry], error) {
+	o, err := filter.ParseOrder(text, entryFields)
+	if err == nil && len(o.Keys) == 0 {
+		o, err = filter.ParseOrder("create_time desc", entryFields)
+	}
+	if err != nil {
+		return nil, invalidText("order_by", err)
+	}
+	return o, nil
+}
+
+// invalidText refuses a filter or an order with the position of its mistake.
+func invalidText(field string, err error) error {
+	if mistake, ok := errors.AsType[*filter.Error](err); ok {
+		return invalid(field, "%s", mistake.Error())
+	}
+	return invalid(field, "%v", err)
+}
+
+// refuseUnsupported refuses what the contract has and is not served yet: it must
+// not be passed over in silence.
+func refuseUnsupported(metricNames []string, allowPartial bool) error {
+	switch {
+	case len(metricNames) > 0:
+		return invalid("metric_names", "is not supported yet in lists: read metrics by ListMetrics or GetMetrics")
+	case allowPartial:
+		return invalid("allow_partial", "is not supported yet")
+	}
+	return nil
+}
