@@ -26,6 +26,7 @@ type line struct {
 	global     stepValue // data.global_step
 	step       stepValue // data.step
 	row        Row
+	stepCell   int  // the index of the cell of step plus 1, 0 if there is none
 	hasDropped bool // some of the row's cells are kindDropped
 }
 
@@ -113,7 +114,7 @@ func eventOf(v *value) event {
 func (p *Parser) lineData(b []byte, i int) int {
 	l := &p.line
 	l.time, l.global, l.step = value{}, stepValue{}, stepValue{}
-	l.row.Cells, l.hasDropped = l.row.Cells[:0], false
+	l.row.Cells, l.stepCell, l.hasDropped = l.row.Cells[:0], 0, false
 	i = skipSpace(b, i)
 	if l.hasData = i < len(b) && b[i] == '{'; !l.hasData {
 		return p.skip(b, i)
@@ -152,26 +153,37 @@ func (p *Parser) take(n *name, v *value) {
 		l.global = v.step()
 	case roleStep:
 		l.step = v.step()
+		l.stepCell = p.addCell(n, v) + 1 // a metric, if global_step is given
 	case roleTime:
 		l.time = *v
-	case roleEpoch: // the Viewer makes no column of it
 	case roleMetric:
-		at := p.names.cellOf(n, len(l.row.Cells))
-		if at == len(l.row.Cells) {
-			l.row.Cells = append(l.row.Cells, Cell{})
-		}
-		l.row.Cells[at] = p.cell(n.name, v)
-		l.hasDropped = l.hasDropped || v.kind == isNested
+		p.addCell(n, v)
 	}
+}
+
+// addCell makes the value a cell of the row, and returns its index.
+func (p *Parser) addCell(n *name, v *value) int {
+	l := &p.line
+	at := p.names.cellOf(n, len(l.row.Cells))
+	if at == len(l.row.Cells) {
+		l.row.Cells = append(l.row.Cells, Cell{})
+	}
+	l.row.Cells[at] = p.cell(n.name, v)
+	l.hasDropped = l.hasDropped || v.kind == isNested
+	return at
 }
 
 // place gives the row its step and time, and says whether there is a step: the
 // Viewer takes global_step unless that is absent or null, and looks no further
-// if it is no number.
+// if it is no number. What did not give the step is a metric.
 func (l *line) place() bool {
 	step := l.global
 	if !step.isGiven {
 		step = l.step
+		if l.stepCell > 0 {
+			l.row.Cells[l.stepCell-1].Kind = kindDropped
+			l.hasDropped = true
+		}
 	}
 	if !l.hasData || !step.isOK {
 		return false

@@ -19,7 +19,6 @@ const (
 	roleMetric role = iota
 	roleGlobalStep
 	roleStep
-	roleEpoch
 	roleTime
 )
 
@@ -107,8 +106,6 @@ func roleOf(name string) role {
 		return roleGlobalStep
 	case "step":
 		return roleStep
-	case "epoch":
-		return roleEpoch
 	case "time":
 		return roleTime
 	default:

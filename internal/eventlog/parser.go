@@ -10,7 +10,9 @@
 // Series, and a Selection says which metrics and steps are wanted.
 //
 // What a line means is the Viewer's decision, not ours: testdata holds event
-// files of the three releases beside what their Viewers answered.
+// files of the three releases beside what their Viewers answered. One thing is
+// ours: every key of a logged line is a metric, except time and what gave the
+// step. The Viewer's table leaves out epoch, and step beside global_step.
 package eventlog
 
 import (

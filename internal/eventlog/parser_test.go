@@ -94,6 +94,31 @@ func TestParse_Row(t *testing.T) {
 			Row{Step: 1, Cells: []Cell{number("e", 1)}},
 		},
 		{
+			"every key is a metric, epoch too, except time and the step",
+			`{"type":"metrics","data":{"epoch":2,"global_step":10,"time":1.5,"a":1}}`,
+			Row{Step: 10, Time: 1.5, HasTime: true, Cells: []Cell{number("epoch", 2), number("a", 1)}},
+		},
+		{
+			"step is a metric where global_step gives the step, in its place",
+			`{"type":"metrics","data":{"a":1,"step":7,"global_step":10,"b":2}}`,
+			Row{Step: 10, Cells: []Cell{number("a", 1), number("step", 7), number("b", 2)}},
+		},
+		{
+			"a step that is no number is a metric all the same",
+			`{"type":"metrics","data":{"global_step":10,"step":"late"}}`,
+			Row{Step: 10, Cells: []Cell{{Name: "step", Kind: KindText, Text: "late"}}},
+		},
+		{
+			"step gives the step where global_step is absent, and is no metric",
+			`{"type":"metrics","data":{"step":7,"a":1,"epoch":1}}`,
+			Row{Step: 7, Cells: []Cell{number("a", 1), number("epoch", 1)}},
+		},
+		{
+			"step gives the step where global_step is null, and neither is a metric",
+			`{"type":"metrics","data":{"a":1,"step":6,"global_step":null,"step":7}}`,
+			Row{Step: 7, Cells: []Cell{number("a", 1)}},
+		},
+		{
 			"null is a cell of no kind, which takes back",
 			`{"type":"metrics","data":{"a":null,"global_step":1}}`,
 			Row{Step: 1, Cells: []Cell{{Name: "a"}}},

@@ -92,10 +92,11 @@ func (r *recorded) add(event any, position int64) {
 	}
 	switch fields["type"] {
 	case "metrics":
-		stepValue := data["global_step"]
-		if stepValue == nil {
-			stepValue = data["step"]
+		stepKey := "global_step"
+		if data[stepKey] == nil {
+			stepKey = "step"
 		}
+		stepValue := data[stepKey]
 		step, ok := pythonInt(stepValue)
 		if !ok {
 			r.Counts.UnplacedPoints++
@@ -104,6 +105,9 @@ func (r *recorded) add(event any, position int64) {
 		row := Row{Position: position, Step: step}
 		row.Time, row.HasTime = pythonTime(data["time"], fields["ts"])
 		for key, value := range data {
+			if key == "global_step" || key == "time" || key == stepKey {
+				continue
+			}
 			if c, ok := pythonCell(key, value); ok {
 				row.Cells = append(row.Cells, c)
 			}
@@ -124,9 +128,6 @@ func (r *recorded) add(event any, position int64) {
 }
 
 func pythonCell(key string, v any) (Cell, bool) {
-	if slices.Contains([]string{"global_step", "step", "epoch", "time"}, key) {
-		return Cell{}, false
-	}
 	switch v := v.(type) {
 	case nil:
 		return Cell{Name: key}, true

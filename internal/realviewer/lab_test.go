@@ -55,17 +55,18 @@ func readTable(t *testing.T, seeded *Seeded, runID string) (rows int, cells map[
 	}
 	cells = make(map[tableCell]json.RawMessage)
 	for _, row := range table.Rows {
-		var step int64
-		if err := json.Unmarshal(row["global_step"], &step); err != nil {
-			t.Fatal(err)
+		step, err := strconv.ParseInt(string(row["global_step"]), 10, 64)
+		if err != nil {
+			continue // beyond an int64: no step of ours
 		}
+		rows++
 		for name, text := range row {
 			if name != "global_step" && name != "time" && string(text) != "null" {
 				cells[tableCell{step, name}] = text
 			}
 		}
 	}
-	return len(table.Rows), cells
+	return rows, cells
 }
 
 func TestOracle_AgreesWithTheViewersOwnTable(t *testing.T) {
@@ -89,6 +90,9 @@ func TestOracle_AgreesWithTheViewersOwnTable(t *testing.T) {
 				}
 				for _, row := range merged {
 					for name, cell := range row.Cells {
+						if !InTable(name) {
+							continue
+						}
 						at := tableCell{row.Step, name}
 						if got, want := string(table[at]), tableText(t, cell.Value); got != want {
 							t.Errorf("%s: step %d, %q: the Viewer says %s, the oracle %s", key, row.Step, name, got, want)

@@ -58,6 +58,7 @@ const (
 	KeyCells        = "cells"           // booleans, text, null, a metric of mixed kinds, nested values, a numeric stage
 	KeyBigInts      = "bigints"         // 2^60+1 and the like, a step beyond 2^53, the extreme doubles
 	KeyHugeInts     = "hugeints"        // integers beyond 64 bits; 0.5 and 0.6 only
+	KeyEpochs       = "epochs"          // epoch as a metric, which no Viewer's table has
 	KeyEmpty        = "empty"           // nothing logged
 	KeyFailed       = "failed"          // finished as failed
 	KeyInterrupted  = "interrupted"     // finished as interrupted
@@ -68,6 +69,7 @@ const (
 	KeyUnterminated = "unterminated"    // the last line is whole, but without a newline
 	KeyMalformed    = "malformed"       // two malformed lines in the middle
 	KeyOddLines     = "odd_lines"       // lines that are JSON, but not as the SDK writes them
+	KeyFarSteps     = "far_steps"       // two lines whose step is beyond an int64
 	KeySummary      = "summary"         // nested, non-finite and large values in the summary; a Unicode alias
 	KeyDeep         = "deep"            // a path of four segments; 0.6 and later
 	KeyOneSegment   = "one_segment"     // a path of one segment; 0.6 and later

@@ -43,10 +43,13 @@ type LoggedLine struct {
 	Step int64
 	// Time is data.time, else ts, in unix seconds; NaN where neither is a number.
 	Time float64
-	// Cells are the metrics, stage among them, without the names of steps, epoch
-	// and time, and without lists and objects.
+	// Cells are the metrics: every key, stage and epoch among them, except time
+	// and what gave the step, and except lists and objects.
 	Cells map[string]Value
 }
+
+// InTable says whether the Viewer's table has a metric at all.
+func InTable(name string) bool { return name != "epoch" && name != "step" }
 
 // Log is what an event file says.
 type Log struct {
@@ -233,8 +236,8 @@ func timeOf(candidates ...any) float64 {
 func cellsOf(data map[string]any) map[string]Value {
 	cells := make(map[string]Value, len(data))
 	for name, cell := range data {
-		switch name {
-		case "global_step", "step", "epoch", "time":
+		switch {
+		case name == "global_step", name == "time", name == "step" && data["global_step"] == nil:
 			continue
 		}
 		if value, ok := valueOf(cell); ok {

@@ -53,6 +53,14 @@ func TestParseLog_ReadsWhatPythonWrites(t *testing.T) {
 			}},
 		},
 		{
+			"every key but time and what gave the step is a cell",
+			metrics(`{"epoch": 2, "step": 3, "global_step": 30, "time": 1}`) + metrics(`{"epoch": 2, "step": 3, "global_step": null}`),
+			Log{Lines: []LoggedLine{
+				{Step: 30, Time: 1, Cells: map[string]Value{"epoch": number(2, "2"), "step": number(3, "3")}},
+				{Offset: 94, Step: 3, Time: 5.5, Cells: map[string]Value{"epoch": number(2, "2")}},
+			}},
+		},
+		{
 			"no usable step", metrics(`{"a": 1}`) + metrics(`{"global_step": "x"}`) + metrics(`{"global_step": NaN}`) + metrics(`{"global_step": 1e300}`),
 			Log{Unplaced: 4},
 		},

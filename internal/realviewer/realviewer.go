@@ -1,6 +1,6 @@
 // Package realviewer runs the real Viewers that the tests and benchmarks of
-// this project are measured against: releases 0.5.3, 0.6.0 and 0.7.2, installed
-// from PyPI, started on free ports of 127.0.0.1 with a home directory and a
+// this project are measured against: all releases from 0.5.0 on, installed from
+// PyPI, started on free ports of 127.0.0.1 with a home directory and a
 // storage of their own, and filled by each release's own SDK.
 //
 // The way of a call: Require (or a Lab, which shares one running Viewer per
@@ -19,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,19 +29,33 @@ import (
 // Version is a release of Runicorn.
 type Version string
 
-// The releases that tests run, one of each generation.
+// The releases that all tests run on, one of each generation.
 const (
 	V053 Version = "0.5.3"
 	V060 Version = "0.6.0"
 	V072 Version = "0.7.2"
 )
 
-// Versions returns the releases that tests run, oldest first.
+// Versions returns the releases that all tests run on, oldest first.
 func Versions() []Version { return []Version{V053, V060, V072} }
+
+// Releases returns every release on PyPI from 0.5.0 on, oldest first. Each has a
+// file of requirements; tools/releases.sh says which are missing.
+func Releases() []Version {
+	return []Version{"0.5.0", "0.5.1", "0.5.2", V053, V060, "0.7.0", V072}
+}
+
+// OtherReleases returns the Releases that are not among the Versions.
+func OtherReleases() []Version {
+	return slices.DeleteFunc(Releases(), func(v Version) bool { return slices.Contains(Versions(), v) })
+}
+
+// Generation returns the release's first two numbers, such as "0.5".
+func (v Version) Generation() string { return string(v[:strings.LastIndexByte(string(v), '.')]) }
 
 // HasPaths says whether the release groups runs by path, alias and tags, as
 // 0.6 and later do, and not by project and name.
-func (v Version) HasPaths() bool { return v != V053 }
+func (v Version) HasPaths() bool { return v.Generation() != "0.5" }
 
 // ModeVariable is the environment variable that says what a missing Python or
 // PyPI means.
@@ -81,11 +97,13 @@ const installLimit = 5 * time.Minute
 
 // installs holds one installation per release and process. They outlive every
 // test, hence the context of their own.
-var installs = map[Version]func() (*Install, error){
-	V053: sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, V053) }),
-	V060: sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, V060) }),
-	V072: sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, V072) }),
-}
+var installs = func() map[Version]func() (*Install, error) {
+	all := make(map[Version]func() (*Install, error))
+	for _, version := range Releases() {
+		all[version] = sync.OnceValues(func() (*Install, error) { return ensureWithin(installLimit, version) })
+	}
+	return all
+}()
 
 func ensureWithin(limit time.Duration, version Version) (*Install, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -70,6 +72,29 @@ func TestEnsure_SaysThatPythonIsMissing(t *testing.T) {
 func TestEnsure_RefusesAnUnknownRelease(t *testing.T) {
 	if _, err := Ensure(t.Context(), "0.4.0"); err == nil || errors.Is(err, ErrUnavailable) {
 		t.Errorf("the error is %v, want a failure that is never skipped", err)
+	}
+}
+
+// tools/releases.sh takes the files of requirements for the list of releases.
+func TestReleases_AreThoseWithRequirements(t *testing.T) {
+	files, err := requirementFiles.ReadDir("requirements")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pinned []Version
+	for _, file := range files {
+		version := Version(strings.TrimSuffix(file.Name(), ".txt"))
+		pinned = append(pinned, version)
+		text, err := requirementFiles.ReadFile("requirements/" + file.Name())
+		if err != nil || !strings.Contains(string(text), "\nrunicorn=="+string(version)+"\n") {
+			t.Errorf("%s does not pin its release: %v", file.Name(), err)
+		}
+	}
+	if !slices.Equal(pinned, Releases()) {
+		t.Errorf("there are requirements for %v, and the releases are %v", pinned, Releases())
+	}
+	if got := OtherReleases(); len(got)+len(Versions()) != len(pinned) {
+		t.Errorf("%v and %v are not all releases", got, Versions())
 	}
 }
 

@@ -18,7 +18,11 @@ type TableInfo struct {
 	Columns []string
 	// Total is the number of distinct steps of the run.
 	Total int64
-	// LastStep is the largest step; it counts only if Total is not 0.
+	// UnplacedRows is the number of rows that were left out, because their step
+	// does not fit an int64. Total has them; of a sample, it is no count.
+	UnplacedRows int64
+	// LastStep is the largest step of the rows that have one; it counts only if
+	// there are any.
 	LastStep int64
 }
 
@@ -83,7 +87,13 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 		}
 		return nil, TableInfo{}, x.malformed(fmt.Errorf("decode the table: %w", err))
 	}
-	return t, TableInfo{Columns: t.names, Total: t.total, TextQuality: TextQuality{Lossy: body.lossy}}, nil
+	if t.total < 0 {
+		// A Viewer that says no total samples nothing: 0.5.0 to 0.5.2.
+		t.total = t.rows
+	}
+	return t, TableInfo{
+		Columns: t.names, Total: t.total, UnplacedRows: t.unplaced, TextQuality: TextQuality{Lossy: body.lossy},
+	}, nil
 }
 
 // probeRows is the smallest downsampling that the Viewer takes.
@@ -92,6 +102,7 @@ const probeRows = 100
 // ProbeTable asks how large the table of a run is, without reading it. It
 // still costs the Viewer a third of a whole table, of which it computes all.
 // Writes to old steps and new columns of old rows change Columns at most.
+// Releases 0.5.0 to 0.5.2 cannot sample: they send the whole table.
 // It is the same operation as Table.
 func (c *Client) ProbeTable(ctx context.Context, runID string) (TableInfo, error) {
 	query := url.Values{"downsample": {strconv.Itoa(probeRows)}}

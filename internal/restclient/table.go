@@ -51,8 +51,11 @@ type tableDecoder struct {
 	order   []int          // the columns of the row before, in its order
 	rows    int64
 	last    int64
-	total   int64 // -1 until the total member came
-	hasRows bool
+	total   int64 // -1 until the total member came; 0.5.0 to 0.5.2 send none
+	// unplaced is the number of rows whose step does not fit an int64.
+	unplaced int64
+	nulled   []int // the columns of which the row at hand has a null
+	hasRows  bool
 }
 
 // rowGuard fails a row that is longer than maxRow. The decoder reads ahead, so
@@ -153,10 +156,11 @@ func (t *tableDecoder) readTotal() error {
 	if err != nil {
 		return err
 	}
-	t.total, err = strconv.ParseInt(string(raw), 10, 64)
+	total, err := strconv.ParseUint(string(raw), 10, 63)
 	if err != nil {
 		return fmt.Errorf("read the total: %w", err)
 	}
+	t.total = int64(total) //nolint:gosec // it has 63 bits
 	return nil
 }
 
@@ -167,54 +171,68 @@ func (t *tableDecoder) readRows() error {
 	}
 	for t.dec.PeekKind() != ']' {
 		t.guard.left = maxRow
-		if err := t.readRow(); err != nil {
+		isPlaced, err := t.readRow()
+		if err != nil {
 			return err
+		}
+		t.rows++
+		if !isPlaced {
+			t.unplaced++
+			continue
 		}
 		if err := t.sink(&t.row); err != nil {
 			return sinkError{err}
 		}
-		t.rows++
 		t.last = t.row.Step
 	}
 	_, err := t.dec.ReadToken()
 	return err
 }
 
-// readRow fills t.row.
-func (t *tableDecoder) readRow() error {
+// readRow fills t.row, and says whether its step fits an int64. The Viewer's
+// steps have no bound: one beyond makes the row unusable, as it makes a line of
+// the event file, and not the table.
+func (t *tableDecoder) readRow() (isPlaced bool, err error) {
 	if err := t.enter('{'); err != nil {
-		return err
+		return false, err
 	}
+	t.nulled = t.nulled[:0]
 	t.row = eventlog.Row{Position: -1, Cells: t.row.Cells[:0]}
 	hasStep := false
 	for place := 0; t.dec.PeekKind() != '}'; place++ {
 		raw, err := t.dec.ReadValue()
 		if err != nil {
-			return err
+			return false, err
 		}
 		col, err := t.column(place, raw)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if raw, err = t.dec.ReadValue(); err != nil {
-			return err
+			return false, err
 		}
-		switch c := &t.columns[col]; c.name {
+		switch t.columns[col].name {
 		case "global_step":
-			t.row.Step, hasStep = stepOf(raw)
+			hasStep = raw.Kind() == '0'
+			t.row.Step, isPlaced = stepOf(raw)
 		case "time":
 			if raw.Kind() == '0' {
 				t.row.Time, t.row.HasTime = floatOf(raw), true
 			}
 		default:
-			t.addCell(c, raw)
+			t.addCell(col, raw)
 		}
 	}
 	if !hasStep {
-		return fmt.Errorf("%w at byte %d", errStepless, t.dec.InputOffset())
+		return false, fmt.Errorf("%w at byte %d", errStepless, t.dec.InputOffset())
 	}
-	_, err := t.dec.ReadToken()
-	return err
+	if isPlaced {
+		for _, col := range t.nulled {
+			t.columns[col].nulls++
+		}
+	}
+	_, err = t.dec.ReadToken()
+	return isPlaced, err
 }
 
 // column returns the column of a raw name at a place in the row.
@@ -245,11 +263,12 @@ func (t *tableDecoder) column(place int, raw []byte) (int, error) {
 
 // addCell adds what a cell says. A list or an object is none: the Viewer
 // drops them, as the event log's reader does.
-func (t *tableDecoder) addCell(c *column, raw jsontext.Value) {
+func (t *tableDecoder) addCell(col int, raw jsontext.Value) {
+	c := &t.columns[col]
 	cell := eventlog.Cell{Name: c.name}
 	switch raw.Kind() {
 	case 'n':
-		c.nulls++
+		t.nulled = append(t.nulled, col)
 		return
 	case '0':
 		cell.Kind, cell.Number = eventlog.KindNumber, floatOf(raw)

@@ -238,7 +238,7 @@ func (c *Cursor) Health() Health {
 	h := Health{
 		LastSuccess: j.lastSuccess, State: j.upstream, LastError: j.lastErr, BehindBytes: -1,
 		PollInterval: j.interval, NewestTime: j.newest, HasNewest: j.hasNewest,
-		MalformedLines: c.counts.MalformedLines, UnplacedPoints: c.counts.UnplacedPoints,
+		MalformedLines: c.counts.MalformedLines, UnplacedPoints: c.counts.UnplacedPoints + j.unplaced,
 		Status: j.effective(),
 	}
 	if _, isFile := j.high.Offset(); isFile && j.isOpened && c.isPlaced && j.size >= 0 {

@@ -97,6 +97,25 @@ func TestFollow_SendsTheDifferencesOfATable(t *testing.T) {
 	})
 }
 
+func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newTableSource(rowOf(1, 1))
+		h := newTestHub(t, HubConfig{})
+		c := follow(t, h, src, Beginning(), UntilEnded)
+		c.wait(3 * time.Second)
+		src.set(func() { src.unplaced = 2 })
+		c.wait(6 * time.Second)
+		late := follow(t, h, src, Beginning(), UntilEnded)
+		late.wait(3 * time.Second)
+		for i, c := range []*client{c, late} {
+			if got := c.cursor.Health().UnplacedPoints; got != 2 {
+				t.Errorf("client %d: %d rows are counted, want 2", i, got)
+			}
+			c.check([]point{{Name: "a", Step: 1, Value: 1}}, "caught up")
+		}
+	})
+}
+
 func TestFollow_ReadsATableAgainAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newTableSource()

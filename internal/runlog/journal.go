@@ -61,7 +61,8 @@ type journal struct {
 	// The window: batches from low to high without a gap.
 	low, high Position
 	window    []*Batch
-	grid      *grid // of a merged table
+	grid      *grid  // of a merged table
+	unplaced  uint64 // rows of that table whose step is unusable
 	// isAtEnd says that high was the end of the log when the poller last looked.
 	isAtEnd bool
 	size    int64 // of the file, half a line at its end included; -1 if unknown

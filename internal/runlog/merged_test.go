@@ -75,6 +75,23 @@ func TestCache_MergedTable(t *testing.T) {
 func (s *fileSource) grow()     { s.set(func() { s.table = tableOf(len(s.table) + 1) }) }
 func (s *fileSource) backfill() { s.rewrite(3, -1) }
 
+func TestCache_CountsRowsWithoutAUsableStep(t *testing.T) {
+	src := &fileSource{lacking: true, table: tableOf(3), unplaced: 2, file: []byte(lines(0, 7)), clock: newClock()}
+	c := newTestCache(t, Config{Now: src.clock.Now})
+	if got, view := read(t, c, src); len(got) != 3 || view.UnplacedPoints != 2 {
+		t.Errorf("%d steps of %+v", len(got), view)
+	}
+	done, err := Stream(t.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error { return nil })
+	if err != nil || done.Points != 3 || done.UnplacedPoints != 2 {
+		t.Errorf("streamed %+v, %v", done, err)
+	}
+	src.set(func() { src.lacking = false })
+	src.clock.advance(2 * time.Second)
+	if got, view := read(t, c, src); len(got) != 7 || view.UnplacedPoints != 0 {
+		t.Errorf("then from the event file: %d steps of %+v", len(got), view)
+	}
+}
+
 func TestCache_ViewerChangesGeneration(t *testing.T) {
 	src := &fileSource{lacking: true, table: tableOf(3), nulls: map[string]int{"loss": 2}, file: []byte(lines(0, 7)), clock: newClock()}
 	c := newTestCache(t, Config{Now: src.clock.Now})

@@ -25,8 +25,9 @@ type View struct {
 	Table *eventlog.Table
 	// Origin is what it was read from.
 	Origin Origin
-	// MalformedLineCount and LinesWithoutStepCount count what the event file has besides
-	// usable lines; see eventlog.Counts.
+	// MalformedLines and UnplacedPoints count what the event file has besides
+	// usable lines; see eventlog.Counts. Of a merged table, UnplacedPoints counts
+	// the rows.
 	MalformedLines uint64
 	UnplacedPoints uint64
 	// FirstTime is the earliest time of any line, rewritten ones included, in
@@ -80,7 +81,8 @@ func (r *run) show(asked time.Time) {
 func (r *run) settle() {
 	r.view.Table.Settle()
 	counts := r.parser.Counts()
-	r.view.MalformedLines, r.view.UnplacedPoints = counts.MalformedLines, counts.UnplacedPoints
+	r.view.MalformedLines = counts.MalformedLines
+	r.view.UnplacedPoints = counts.UnplacedPoints + uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
 }
 
 // bytes estimates the run's memory. It may be called by the flight only.

@@ -64,6 +64,9 @@ type TableInfo struct {
 	// Total is the number of steps, and LastStep the greatest.
 	Total    int64
 	LastStep int64
+	// UnplacedRows is the number of rows whose step is unusable; what ProbeTable
+	// says of it does not count.
+	UnplacedRows int64
 }
 
 // PartState says what a read of the event file found.

@@ -34,6 +34,7 @@ type fileSource struct {
 
 	table     []eventlog.Row
 	nulls     map[string]int
+	unplaced  int64
 	tableCost time.Duration
 	clock     *clock
 
@@ -201,7 +202,7 @@ func (s *fileSource) ProbeTable(context.Context) (TableInfo, error) {
 }
 
 func (s *fileSource) info() TableInfo {
-	info := TableInfo{Total: int64(len(s.table))}
+	info := TableInfo{Total: int64(len(s.table)) + s.unplaced, UnplacedRows: s.unplaced}
 	if n := len(s.table); n > 0 {
 		info.LastStep = s.table[n-1].Step
 	}

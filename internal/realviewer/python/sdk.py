@@ -8,10 +8,10 @@ import time
 import runicorn
 
 VERSION = sys.argv[1]
-HAS_PATHS = VERSION != "0.5.3"
+GENERATION = VERSION.rpartition(".")[0]
+HAS_PATHS = GENERATION != "0.5"
 HAS_ASSETS = HAS_PATHS
-HAS_ARTIFACTS = VERSION == "0.5.3"
-HAS_DATABASE = VERSION == "0.7.2"
+HAS_ARTIFACTS = GENERATION == "0.5"
 
 
 def hurry():

@@ -49,7 +49,7 @@ def main():
     sdk.hurry()
     manifest = {"crashed": crash()}
     for key, script in runs.SCRIPTS.items():
-        if sdk.VERSION in script.versions:
+        if sdk.GENERATION in script.generations:
             manifest[key] = script.play()
     manifest.update(assets.seed(sys.argv[2]))
     manifest["reopened"] = reopen()
