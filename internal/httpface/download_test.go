@@ -237,14 +237,3 @@ func TestDisposition_IsSafe(t *testing.T) {
 		}
 	}
 }
-
-func TestOpenAPI_ADownloadIsAFile(t *testing.T) {
-	for ref, want := range map[string]bool{
-		"#/definitions/v1DownloadAssetResponse": true, "#/definitions/v1ExportExperimentResponse": true,
-		"#/definitions/v1TailMetricsResponse": false, "#/definitions/v1Nothing": false,
-	} {
-		if got := describesFile([]byte(`{"$ref":"` + ref + `"}`)); got != want {
-			t.Errorf("%s: %v", ref, got)
-		}
-	}
-}
