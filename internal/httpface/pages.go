@@ -60,6 +60,10 @@ func artifact(name string, content []byte) http.HandlerFunc {
 	}
 }
 
+// zipTime is the time of every file in a zip: embedded files have none, and
+// the oldest that the format can hold makes no build tool think of the future.
+var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // zipOf packs a tree of files; nil for none.
 func zipOf(files fs.FS) ([]byte, error) {
 	if files == nil {
@@ -67,7 +71,22 @@ func zipOf(files fs.FS) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
-	if err := errors.Join(archive.AddFS(files), archive.Close()); err != nil {
+	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(files, path)
+		if err != nil {
+			return err
+		}
+		w, err := archive.CreateHeader(&zip.FileHeader{Name: path, Method: zip.Deflate, Modified: zipTime})
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(text)
+		return err
+	})
+	if err := errors.Join(err, archive.Close()); err != nil {
 		return nil, fmt.Errorf("pack the protos: %w", err)
 	}
 	return out.Bytes(), nil
