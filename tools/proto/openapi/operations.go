@@ -2,145 +2,123 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
 )
+
+// errorStatuses are the HTTP statuses of errors, with the gRPC codes that they
+// stand for.
+var errorStatuses = map[string]string{
+	"400": "INVALID_ARGUMENT, FAILED_PRECONDITION or OUT_OF_RANGE.", "401": "UNAUTHENTICATED.", "403": "PERMISSION_DENIED.",
+	"404": "NOT_FOUND.", "409": "ALREADY_EXISTS or ABORTED.", "413": "RESOURCE_EXHAUSTED: the body is too large.",
+	"416": "OUT_OF_RANGE: the range begins at the end of the file.", "429": "RESOURCE_EXHAUSTED.",
+	"500": "INTERNAL, UNKNOWN or DATA_LOSS.", "501": "UNIMPLEMENTED.", "503": "UNAVAILABLE.", "504": "DEADLINE_EXCEEDED.",
+	"default": "Any error.",
+}
+
+func errorResponses() object {
+	out, content := object{}, object{"application/json": object{"schema": object{"$ref": schemaPath + "ErrorResponse"}}}
+	for status, codes := range errorStatuses {
+		out["Error_"+status] = object{"description": codes, "content": content}
+	}
+	return out
+}
+
+// binding is one HTTP form of a method.
+type binding struct {
+	verb, path, body string
+	params           []string // fields in the path
+}
 
 var (
 	pathParam = regexp.MustCompile(`\{([a-z0-9_.]+)(?:=[^}]*)?\}`)
-	codeName  = regexp.MustCompile(`\b[A-Z]+(?:_[A-Z]+)*\b`)
 	mediaType = regexp.MustCompile(`\b(?:application|image|text)/[a-z0-9.+-]*[a-z0-9]`)
 )
 
-// httpStatuses are what the gateway makes of each gRPC code.
-var httpStatuses = map[string]int{
-	"INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403,
-	"NOT_FOUND": 404, "ALREADY_EXISTS": 409, "ABORTED": 409, "RESOURCE_EXHAUSTED": 429, "CANCELLED": 499, "UNKNOWN": 500,
-	"INTERNAL": 500, "DATA_LOSS": 500, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504,
+func bindings(m *protogen.Method) (all []binding) {
+	rule, _ := proto.GetExtension(m.Desc.Options(), annotations.E_Http).(*annotations.HttpRule)
+	for _, rule := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
+		r := rule.ProtoReflect()
+		if f := r.WhichOneof(r.Descriptor().Oneofs().ByName("pattern")); f != nil {
+			template := r.Get(f).String()
+			b := binding{verb: string(f.Name()), path: pathParam.ReplaceAllString(template, "{$1}"), body: rule.GetBody()}
+			for _, match := range pathParam.FindAllStringSubmatch(template, -1) {
+				b.params = append(b.params, match[1])
+			}
+			all = append(all, b)
+		}
+	}
+	return all
 }
 
-// addMethod adds an operation for each HTTP binding of a method.
+// addMethod adds an operation for each HTTP form of a method.
 func (g *generator) addMethod(s *protogen.Service, m *protogen.Method) {
-	rule, _ := proto.GetExtension(m.Desc.Options(), annotations.E_Http).(*annotations.HttpRule)
-	if rule == nil {
-		return
-	}
-	for i, binding := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
-		verb, template := "", ""
-		switch p := binding.GetPattern().(type) {
-		case *annotations.HttpRule_Get:
-			verb, template = "get", p.Get
-		case *annotations.HttpRule_Put:
-			verb, template = "put", p.Put
-		case *annotations.HttpRule_Post:
-			verb, template = "post", p.Post
-		case *annotations.HttpRule_Patch:
-			verb, template = "patch", p.Patch
-		case *annotations.HttpRule_Delete:
-			verb, template = "delete", p.Delete
-		default:
-			g.fail(fmt.Errorf("%s has an HTTP binding of an unknown kind", m.Desc.FullName()))
-			return
-		}
-		id := s.GoName + "_" + m.GoName
+	for i, b := range bindings(m) {
+		op := g.operation(s, m, b)
+		op["operationId"], op["tags"] = s.GoName+"_"+m.GoName, []string{s.GoName}
 		if i > 0 {
-			id += "_" + strconv.Itoa(i+1)
+			op["operationId"] = fmt.Sprintf("%s_%s_%d", s.GoName, m.GoName, i+1)
 		}
-		op := g.operation(s, m, binding, template)
-		op["operationId"], op["tags"] = id, []string{s.GoName}
-		path := pathParam.ReplaceAllString(template, "{$1}")
-		at := slices.IndexFunc(g.paths, func(p member) bool { return p.key == path })
+		at := slices.IndexFunc(g.paths, func(p member) bool { return p.key == b.path })
 		if at < 0 {
-			at, g.paths = len(g.paths), append(g.paths, member{path, object{}})
+			at, g.paths = len(g.paths), append(g.paths, member{b.path, object{}})
 		}
 		item := g.paths[at].value.(object)
-		if item[verb] != nil {
-			g.fail(fmt.Errorf("%s: %s %s has a method already", m.Desc.FullName(), verb, path))
+		if item[b.verb] != nil {
+			g.err = fmt.Errorf("%s: another method has %s %s", m.Desc.FullName(), b.verb, b.path)
 		}
-		item[verb] = op
+		item[b.verb] = op
 	}
 }
 
-// operation describes one binding, without its id.
-func (g *generator) operation(s *protogen.Service, m *protogen.Method, binding *annotations.HttpRule, template string) object {
-	text := comment(m.Comments)
-	summary, _, _ := strings.Cut(text, ". ")
-	op := object{
-		"summary":     strings.TrimSuffix(summary, "."),
-		"description": join(text, stringOr(g.celTexts(m.Input.Desc.Options()), "The request must obey:\n")),
-		"responses":   g.responses(s, m, binding.GetBody() != ""),
-	}
-	params, inPath := []object{}, []string{}
-	for _, match := range pathParam.FindAllStringSubmatch(template, -1) {
-		inPath = append(inPath, match[1])
-		field := findField(m.Input, match[1])
-		if field == nil {
-			g.fail(fmt.Errorf("%s: the path names the unknown field %s", m.Desc.FullName(), match[1]))
-			return op
+func (g *generator) operation(s *protogen.Service, m *protogen.Method, b binding) object {
+	summary, _, _ := strings.Cut(text(m.Comments), ". ")
+	op := object{"summary": strings.TrimSuffix(summary, "."), "responses": g.responses(s, m, b.body != "")}
+	describe(op, m.Desc.Options(), text(m.Comments), celRules(m.Input))
+	params := []object{}
+	for _, name := range b.params {
+		if f := findField(m.Input, name); f != nil {
+			params = append(params, g.parameter("path", name, f))
 		}
-		params = append(params, g.parameter("path", match[1], field))
 	}
-	body := func(schema object) {
-		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": schema}}}
-	}
-	switch name := binding.GetBody(); name {
-	case "*":
-		body(g.ref(m.Input.Desc))
-		g.addMessage(m.Input)
-	default:
-		if field := findField(m.Input, name); field != nil {
-			body(g.field(field))
+	var body object
+	if b.body == "*" {
+		body = g.message(m.Input)
+	} else {
+		if f := findField(m.Input, b.body); f != nil {
+			body = g.field(f)
 		}
-		params = append(params, g.queryOf(m.Input, "", append(inPath, name), nil)...)
+		params = append(params, g.queryOf(m.Input, "", append(b.params, b.body), nil)...)
+	}
+	if body != nil {
+		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": body}}}
 	}
 	if isFile(m) {
-		for name, text := range map[string]string{
-			"Range":    "bytes=OFFSET- for the rest of a file of which a part has arrived; needs If-Range.",
-			"If-Range": "The ETag of that part. If the file is another one now, all of it is sent.",
-		} {
-			params = append(params, object{"in": "header", "name": name, "description": text, "schema": object{"type": "string"}})
-		}
-		slices.SortStableFunc(params[len(params)-2:], func(a, b object) int { return strings.Compare(a["name"].(string), b["name"].(string)) })
+		params = append(params,
+			object{"in": "header", "name": "Range", "schema": object{"type": "string"}, "description": "bytes=OFFSET- for the rest of a file of which a part has arrived; needs If-Range."},
+			object{"in": "header", "name": "If-Range", "schema": object{"type": "string"}, "description": "The ETag of that part. If the file is another one now, all of it is sent."})
 	}
-	if len(params) > 0 {
-		op["parameters"] = params
-	}
-	if o, ok := m.Desc.Options().(*descriptorpb.MethodOptions); ok && o.GetDeprecated() {
-		op["deprecated"] = true
-	}
+	op["parameters"] = params
 	return op
-}
-
-func stringOr(text, before string) string {
-	if text == "" {
-		return ""
-	}
-	return before + text
 }
 
 // findField returns the field of a dotted name, or nil.
 func findField(in *protogen.Message, path string) *protogen.Field {
 	name, rest, nested := strings.Cut(path, ".")
-	for _, f := range in.Fields {
-		switch {
-		case string(f.Desc.Name()) != name:
-		case !nested:
-			return f
-		case f.Message != nil:
-			return findField(f.Message, rest)
-		}
+	i := slices.IndexFunc(in.Fields, func(f *protogen.Field) bool { return string(f.Desc.Name()) == name })
+	switch {
+	case i < 0:
+		return nil
+	case nested && in.Fields[i].Message != nil:
+		return findField(in.Fields[i].Message, rest)
 	}
-	return nil
+	return in.Fields[i]
 }
 
 // queryOf makes a parameter of each field that a query can hold: no map, no
@@ -163,100 +141,73 @@ func (g *generator) queryOf(in *protogen.Message, prefix string, except []string
 func (g *generator) parameter(in, name string, f *protogen.Field) object {
 	schema := g.field(f)
 	p := object{"in": in, "name": name, "schema": schema}
-	for _, key := range []string{"description", "deprecated"} {
-		if schema[key] != nil {
-			p[key] = schema[key]
-			delete(schema, key)
-		}
+	description, _ := schema["description"].(string)
+	describe(p, f.Desc.Options(), description)
+	for _, key := range []string{"description", "deprecated", "readOnly", "writeOnly"} {
+		delete(schema, key)
 	}
-	delete(schema, "writeOnly")
 	if in == "path" || isRequired(f) && !strings.Contains(name, ".") {
 		p["required"] = true
 	}
 	return p
 }
 
-// responses are those of success, of each error that the comments of service,
-// method and request name, and of those that any call can end with.
+// isFile tells whether a method sends a file: a stream of a header, chunks of
+// bytes and a trailer, of which HTTP makes the file itself.
+func isFile(m *protogen.Method) bool {
+	fields := m.Output.Desc.Fields()
+	header, chunk, trailer := fields.ByName("header"), fields.ByName("chunk"), fields.ByName("trailer")
+	return m.Desc.IsStreamingServer() && fields.Len() == 3 && header != nil && trailer != nil &&
+		chunk != nil && chunk.Kind() == protoreflect.BytesKind && chunk.ContainingOneof() != nil
+}
+
+// responses are the answers of a method. What not every method can answer is
+// there if the comments of its service, itself or its request name the code.
 func (g *generator) responses(s *protogen.Service, m *protogen.Method, body bool) object {
-	texts := []string{"INVALID_ARGUMENT UNAUTHENTICATED PERMISSION_DENIED RESOURCE_EXHAUSTED INTERNAL UNAVAILABLE DEADLINE_EXCEEDED",
-		comment(s.Comments), comment(m.Comments), comment(m.Input.Comments)}
+	comments := text(s.Comments) + text(m.Comments) + text(m.Input.Comments)
 	for _, f := range m.Input.Fields {
-		texts = append(texts, comment(f.Comments))
+		comments += text(f.Comments)
 	}
-	out := object{"default": g.errorResponse(0)}
-	for _, name := range codeName.FindAllString(strings.Join(texts, " "), -1) {
-		if status := httpStatuses[name]; status != 0 {
-			out[strconv.Itoa(status)] = g.errorResponse(status)
+	special := map[string]bool{
+		"409": strings.Contains(comments, "ALREADY_EXISTS") || strings.Contains(comments, "ABORTED"),
+		"413": body, "416": isFile(m), "501": strings.Contains(comments, "UNIMPLEMENTED"),
+	}
+	out := object{}
+	for status := range errorStatuses {
+		if answers, isSpecial := special[status]; answers || !isSpecial {
+			out[status] = object{"$ref": "#/components/responses/Error_" + status}
 		}
 	}
-	if body {
-		out["413"] = g.errorResponse(http.StatusRequestEntityTooLarge)
-	}
-	ok := object{"description": "The answer.", "content": object{"application/json": object{"schema": g.ref(m.Output.Desc)}}}
 	switch {
 	case isFile(m):
-		ok = g.fileResponse(m)
-		out["206"] = object{"description": "The part of the file that Range and If-Range ask for.", "content": ok["content"]}
-		out["416"] = g.errorResponse(http.StatusRequestedRangeNotSatisfiable)
+		out["200"] = object{"content": fileContent(m), "description": `The file itself, with its own media type in Content-Type and its name in Content-Disposition. ` +
+			`A transfer that fails is aborted, so a body that ends well is whole. With "Accept-Ranges: bytes", Range and If-Range with its ETag ` +
+			`resume it; without, it has no ranges and may have no Content-Length. HEAD answers the headers only.`}
+		out["206"] = object{"description": "The part of the file that Range and If-Range ask for.", "content": fileContent(m)}
 	case m.Desc.IsStreamingServer():
-		g.addMessage(m.Output)
-		item := object{"schema": object{"type": "string"}, "x-item-schema": g.ref(m.Output.Desc)}
-		ok = object{
+		item := object{"schema": object{"type": "string"}, "x-item-schema": g.message(m.Output)}
+		out["200"] = object{
 			"description": fmt.Sprintf("A stream of JSON objects, each a %s: one per line, or one per event.", g.schemaName(m.Output.Desc)),
 			"content":     object{"application/x-ndjson": item, "text/event-stream": item},
 		}
 	default:
-		g.addMessage(m.Output)
+		out["200"] = object{"description": "The answer.", "content": object{"application/json": object{"schema": g.message(m.Output)}}}
 	}
-	out["200"] = ok
 	return out
 }
 
-// fileResponse describes a file. Its media types are those that the comments
-// of the request's enum values name, besides the one of any bytes.
-func (g *generator) fileResponse(m *protogen.Method) object {
-	binary := object{"schema": object{"type": "string", "format": "binary"}}
-	content := list{{"application/octet-stream", binary}}
+// fileContent has the media types that the comments of the request's enums
+// name, behind the one of any bytes.
+func fileContent(m *protogen.Method) (content list) {
+	names := []string{}
 	for _, f := range m.Input.Fields {
-		if f.Enum == nil {
-			continue
-		}
-		for _, v := range f.Enum.Values {
-			for _, name := range mediaType.FindAllString(comment(v.Comments), -1) {
-				if !slices.ContainsFunc(content, func(c member) bool { return c.key == name }) {
-					content = append(content, member{name, binary})
-				}
-			}
+		if f.Enum != nil {
+			names = append(names, mediaType.FindAllString(valueList(f.Enum, ""), -1)...)
 		}
 	}
-	text := `The file itself, with its own media type in Content-Type and its name in Content-Disposition. ` +
-		`A transfer that fails is aborted, so a body that ends well is whole. With "Accept-Ranges: bytes", ` +
-		`Range and If-Range with its ETag resume it; without, it has no ranges and may have no Content-Length. HEAD answers the headers only.`
-	return object{"description": text, "content": content}
-}
-
-// errorResponse refers to the error of an HTTP status; 0 is any.
-func (g *generator) errorResponse(status int) object {
-	name, text := "AnyError", "Any error."
-	if status != 0 {
-		name = strings.ReplaceAll(http.StatusText(status), " ", "")
-		var from []string
-		for _, c := range slices.Sorted(maps.Keys(httpStatuses)) {
-			if httpStatuses[c] == status {
-				from = append(from, c)
-			}
-		}
-		switch status {
-		case http.StatusRequestEntityTooLarge:
-			from = []string{"RESOURCE_EXHAUSTED: the body is too large"}
-		case http.StatusRequestedRangeNotSatisfiable:
-			from = []string{"OUT_OF_RANGE: the range begins at the end of the file"}
-		case 499: // net/http has no name for it
-			name = "ClientClosedRequest"
-		}
-		text = strings.Join(from, " or ") + "."
+	slices.Sort(names)
+	for _, name := range append([]string{"application/octet-stream"}, slices.Compact(names)...) {
+		content = append(content, member{name, object{"schema": object{"type": "string", "format": "binary"}}})
 	}
-	g.statuses[name] = object{"description": text, "content": object{"application/json": object{"schema": object{"$ref": schemaPath + "ErrorResponse"}}}}
-	return object{"$ref": "#/components/responses/" + name}
+	return content
 }

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -19,86 +18,47 @@ const (
 	wellKnown  = protoreflect.FullName("google.protobuf")
 )
 
-// addErrors adds the schemas that every document has.
-func (g *generator) addErrors() {
-	text := func(description string) object { return object{"type": "string", "description": description} }
-	g.schemas["DoubleValue"] = object{
-		"description": "A number. JSON has no form for those that are not finite: they are strings.",
-		"oneOf":       []object{{"type": "number", "format": "double"}, {"$ref": schemaPath + "NonFinite"}},
-	}
-	g.schemas["NonFinite"] = object{"type": "string", "enum": []string{"NaN", "Infinity", "-Infinity"}, "description": "A number that is not finite."}
-	g.schemas["ProtobufAny"] = object{
-		"type": "object", "description": "A message of any type: its own fields beside the name of its type.",
-		"properties": object{"@type": text("Its type, such as type.googleapis.com/google.rpc.ErrorInfo.")}, "additionalProperties": true,
-	}
-	g.schemas["ErrorResponse"] = object{
-		"type": "object", "description": "The shape of every error.", "required": []string{"error"},
-		"properties": object{"error": object{"$ref": schemaPath + "ErrorStatus"}},
-	}
-	g.schemas["ErrorStatus"] = object{
-		"type": "object", "description": "An error.", "required": []string{"code", "status", "reason", "message", "details"},
-		"properties": list{
-			{"code", object{"type": "integer", "format": "int32", "description": "The gRPC code."}},
-			{"status", text("Its name, such as NOT_FOUND.")},
-			{"reason", text(g.reasons)},
-			{"message", text("What is wrong, for people.")},
-			{"details", object{
-				"type": "array", "items": object{"$ref": schemaPath + "ProtobufAny"},
-				"description": "google.rpc.ErrorInfo, and what else fits: BadRequest names fields, RetryInfo says when to try again.",
-			}},
-		},
-	}
-	for name := range g.schemas {
-		g.owners[name] = wellKnown
-	}
-}
-
-// schemaName is the name of a message or enum, without dots: its own name in
-// the contract, with the last part of the package elsewhere.
+// schemaName is the name of a message or enum without dots: its own in the
+// contract, with the last part of its package elsewhere.
 func (g *generator) schemaName(d protoreflect.Descriptor) string {
 	pkg := d.ParentFile().Package()
 	name := strings.ReplaceAll(strings.TrimPrefix(string(d.FullName()), string(pkg)+"."), ".", "_")
-	if pkg != g.files[0].Desc.Package() {
+	if pkg != g.pkg {
 		last := string(pkg.Name())
 		name = strings.ToUpper(last[:1]) + last[1:] + name
 	}
-	if owner, ok := g.owners[name]; ok && owner != d.FullName() && owner != wellKnown+".Any" {
-		g.fail(fmt.Errorf("%s and %s have the same schema name %s", owner, d.FullName(), name))
+	owner, taken := g.owners[name]
+	if taken && owner != d.FullName() || !taken && g.schemas[name] != nil {
+		g.err = fmt.Errorf("%s: the schema name %s is taken", d.FullName(), name)
 	}
 	g.owners[name] = d.FullName()
 	return name
 }
 
-func (g *generator) ref(d protoreflect.Descriptor) object {
-	return object{"$ref": schemaPath + g.schemaName(d)}
-}
-
-// addMessage adds the schema of a message, and those of all that it holds.
-func (g *generator) addMessage(m *protogen.Message) {
+// message refers to the schema of a message, and adds it if it is new.
+func (g *generator) message(m *protogen.Message) object {
 	name := g.schemaName(m.Desc)
+	ref := object{"$ref": schemaPath + name}
 	if g.schemas[name] != nil {
-		return
+		return ref
 	}
 	schema := object{"type": "object"}
-	g.schemas[name] = schema
-	texts := []string{comment(m.Comments)}
+	g.schemas[name] = schema // before the fields, which may hold it again
+	texts := []string{text(m.Comments)}
 	for _, o := range m.Oneofs {
-		if o.Desc.IsSynthetic() {
-			continue
-		}
 		names := []string{}
 		for _, f := range o.Fields {
 			names = append(names, string(f.Desc.Name()))
 		}
-		texts = append(texts, "At most one of these fields is there: "+strings.Join(names, ", ")+".")
+		if !o.Desc.IsSynthetic() {
+			texts = append(texts, "At most one of these fields is there: "+strings.Join(names, ", ")+".")
+		}
 	}
-	if text := join(append(texts, stringOr(g.celTexts(m.Desc.Options()), "It must obey:\n"))...); text != "" {
-		schema["description"] = text
-	}
+	describe(schema, m.Desc.Options(), append(texts, celRules(m))...)
 	properties, required := list{}, []string{}
 	for _, f := range m.Fields {
 		properties = append(properties, member{string(f.Desc.Name()), g.field(f)})
-		if g.isAlwaysThere(m, f) {
+		if g.isAlwaysThere(f) {
 			required = append(required, string(f.Desc.Name()))
 		}
 	}
@@ -108,49 +68,44 @@ func (g *generator) addMessage(m *protogen.Message) {
 	if len(required) > 0 {
 		schema["required"] = required
 	}
-	if o, ok := m.Desc.Options().(*descriptorpb.MessageOptions); ok && o.GetDeprecated() {
-		schema["deprecated"] = true
-	}
+	return ref
 }
 
 // isAlwaysThere tells whether a field is required: in an answer each without
 // presence, in a request what must be set and cannot come in the path. Of a
-// message that both have, nothing is.
-func (g *generator) isAlwaysThere(m *protogen.Message, f *protogen.Field) bool {
-	request, answer := g.requests[m.Desc.FullName()], g.answers[m.Desc.FullName()]
-	if request {
-		return !answer && isRequired(f) && !g.inPath(m, string(f.Desc.Name()))
+// message that both have, none is.
+func (g *generator) isAlwaysThere(f *protogen.Field) bool {
+	in := f.Parent.Desc.FullName()
+	if g.requests[in] {
+		return !g.answers[in] && isRequired(f) && !g.inPath[f.Desc.FullName()]
 	}
 	return !f.Desc.HasPresence()
 }
 
-// inPath tells whether a path of a method with this request has the field.
-func (g *generator) inPath(m *protogen.Message, name string) bool {
-	for _, file := range g.files {
-		for _, s := range file.Services {
-			for _, method := range s.Methods {
-				rule, _ := proto.GetExtension(method.Desc.Options(), annotations.E_Http).(*annotations.HttpRule)
-				if method.Input == m && strings.Contains(rule.String(), "{"+name+"}") {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-func hasBehavior(f *protogen.Field, b annotations.FieldBehavior) bool {
+func behaves(f *protogen.Field, b annotations.FieldBehavior) bool {
 	all, _ := proto.GetExtension(f.Desc.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
 	return slices.Contains(all, b)
-}
-
-func isRequired(f *protogen.Field) bool {
-	return hasBehavior(f, annotations.FieldBehavior_REQUIRED) || rulesOf(f).GetRequired()
 }
 
 func rulesOf(f *protogen.Field) *validate.FieldRules {
 	rules, _ := proto.GetExtension(f.Desc.Options(), validate.E_Field).(*validate.FieldRules)
 	return rules
+}
+
+func isRequired(f *protogen.Field) bool {
+	return behaves(f, annotations.FieldBehavior_REQUIRED) || rulesOf(f).GetRequired()
+}
+
+// celRules lists the rules of a whole message.
+func celRules(m *protogen.Message) (out string) {
+	rules, _ := proto.GetExtension(m.Desc.Options(), validate.E_Message).(*validate.MessageRules)
+	for _, c := range rules.GetCel() {
+		out += "\n- " + c.GetMessage()
+	}
+	if out == "" {
+		return ""
+	}
+	return "Rules of the request:" + out
 }
 
 // field is the schema of a field with its description and limits.
@@ -163,24 +118,19 @@ func (g *generator) field(f *protogen.Field) object {
 		schema = object{"type": "array", "items": schema}
 	}
 	// Limits hold for requests; what Viewers send may be beyond them.
-	texts := g.limit(schema, rulesOf(f), !g.answers[f.Parent.Desc.FullName()])
+	rules := limit(schema, rulesOf(f), !g.answers[f.Parent.Desc.FullName()])
 	for _, c := range rulesOf(f).GetCel() {
-		texts = append(texts, c.GetMessage())
+		rules = append(rules, c.GetMessage())
 	}
-	rules := ""
-	if len(texts) > 0 {
-		rules = "In a request: " + strings.Join(texts, ", ") + "."
+	texts := []string{text(f.Comments)}
+	if len(rules) > 0 {
+		texts = append(texts, "In a request: "+strings.Join(rules, ", ")+".")
 	}
-	if text := join(comment(f.Comments), rules); text != "" {
-		schema["description"] = text
+	describe(schema, f.Desc.Options(), texts...)
+	if behaves(f, annotations.FieldBehavior_OUTPUT_ONLY) && g.requests[f.Parent.Desc.FullName()] {
+		schema["readOnly"] = true // elsewhere no request could have it
 	}
-	if o, ok := f.Desc.Options().(*descriptorpb.FieldOptions); ok && o.GetDeprecated() {
-		schema["deprecated"] = true
-	}
-	if hasBehavior(f, annotations.FieldBehavior_OUTPUT_ONLY) && g.requests[f.Parent.Desc.FullName()] {
-		schema["readOnly"] = true // elsewhere it says nothing: no request has the message
-	}
-	if hasBehavior(f, annotations.FieldBehavior_INPUT_ONLY) {
+	if behaves(f, annotations.FieldBehavior_INPUT_ONLY) {
 		schema["writeOnly"] = true
 	}
 	return schema
@@ -188,65 +138,56 @@ func (g *generator) field(f *protogen.Field) object {
 
 // single is the schema of one value of a field.
 func (g *generator) single(f *protogen.Field) object {
-	switch {
-	case f.Enum != nil:
-		name := g.schemaName(f.Enum.Desc)
-		if g.schemas[name] == nil {
-			values := []string{}
-			for _, v := range f.Enum.Values {
-				values = append(values, string(v.Desc.Name()))
-			}
-			g.schemas[name] = object{"type": "string", "enum": values, "description": join(comment(f.Enum.Comments), strings.TrimSpace(g.valueList(f.Enum, "")))}
+	if f.Enum != nil {
+		name, values := g.schemaName(f.Enum.Desc), []string{}
+		for _, v := range f.Enum.Values {
+			values = append(values, string(v.Desc.Name()))
 		}
-		return g.ref(f.Enum.Desc)
-	case f.Message == nil:
-		return scalar(f.Desc.Kind())
-	case f.Desc.IsMap():
-		return nil
+		schema := object{"type": "string", "enum": values}
+		describe(schema, f.Enum.Desc.Options(), text(f.Enum.Comments), valueList(f.Enum, ""))
+		g.schemas[name] = schema
+		return object{"$ref": schemaPath + name}
 	}
-	if schema := scalarMessage(f.Message.Desc); schema != nil {
+	if f.Message == nil {
+		return scalar(f.Desc.Kind())
+	}
+	if schema := scalarMessage(f.Message.Desc); schema != nil || f.Desc.IsMap() {
 		return schema
 	}
-	if f.Message.Desc.ParentFile().Package() == wellKnown {
-		switch f.Message.Desc.Name() {
-		case "Any":
-			return object{"$ref": schemaPath + "ProtobufAny"}
-		case "Struct":
-			return object{"type": "object", "additionalProperties": true}
-		case "ListValue":
-			return object{"type": "array", "items": object{}}
-		case "Value":
-			return object{}
-		}
+	switch f.Message.Desc.FullName() {
+	case wellKnown + ".Any":
+		return object{"$ref": schemaPath + "ProtobufAny"}
+	case wellKnown + ".Struct":
+		return object{"type": "object", "additionalProperties": true}
+	case wellKnown + ".ListValue":
+		return object{"type": "array", "items": object{}}
+	case wellKnown + ".Value":
+		return object{}
 	}
-	g.addMessage(f.Message)
-	return g.ref(f.Message.Desc)
+	return g.message(f.Message)
 }
 
-// valueList is a list of the values of an enum.
-func (g *generator) valueList(e *protogen.Enum, prefix string) string {
-	var out strings.Builder
+// valueList lists the values of an enum with their comments.
+func valueList(e *protogen.Enum, prefix string) (out string) {
 	for _, v := range e.Values {
-		fmt.Fprintf(&out, "\n- %s: %s", strings.TrimPrefix(string(v.Desc.Name()), prefix), comment(v.Comments))
+		out += fmt.Sprintf("\n- %s: %s", strings.TrimPrefix(string(v.Desc.Name()), prefix), text(v.Comments))
 	}
-	return out.String()
+	return strings.TrimSpace(out)
 }
 
-// scalarMessage is the schema of a well-known message that JSON has a scalar
-// for; nil for every other one.
+// scalarMessage is the schema of a well-known message for which JSON has a
+// scalar; nil for every other message.
 func scalarMessage(m protoreflect.MessageDescriptor) object {
-	if m.ParentFile().Package() != wellKnown {
-		return nil
-	}
-	switch m.Name() {
-	case "Timestamp":
+	switch m.FullName() {
+	case wellKnown + ".Timestamp":
 		return object{"type": "string", "format": "date-time"}
-	case "Duration":
+	case wellKnown + ".Duration":
 		return object{"type": "string", "pattern": `^-?[0-9]+(\.[0-9]{1,9})?s$`}
-	case "FieldMask":
+	case wellKnown + ".FieldMask":
 		return object{"type": "string"}
 	}
-	if f := m.Fields().ByName("value"); f != nil && m.Fields().Len() == 1 && f.Message() == nil {
+	f := m.Fields().ByName("value")
+	if m.ParentFile().Package() == wellKnown && m.Fields().Len() == 1 && f != nil && f.Message() == nil {
 		return scalar(f.Kind()) // a wrapper, such as StringValue
 	}
 	return nil
@@ -272,75 +213,45 @@ func scalar(kind protoreflect.Kind) object {
 	return object{"type": "string"}
 }
 
-// keywords are what JSON Schema calls the rules of protovalidate.
-var keywords = map[protoreflect.Name]string{
-	"min_len": "minLength", "max_len": "maxLength", "pattern": "pattern", "const": "const",
-	"gt": "exclusiveMinimum", "gte": "minimum", "lt": "exclusiveMaximum", "lte": "maximum",
-	"min_items": "minItems", "max_items": "maxItems", "unique": "uniqueItems", "min_pairs": "minProperties", "max_pairs": "maxProperties",
+// keywords are the rules of protovalidate in JSON Schema, and in a text.
+var keywords = map[protoreflect.Name][2]string{
+	"min_len": {"minLength", "minimum length"}, "max_len": {"maxLength", "maximum length"}, "pattern": {"pattern", "pattern"},
+	"gt": {"exclusiveMinimum", "more than"}, "gte": {"minimum", "at least"}, "lt": {"exclusiveMaximum", "less than"}, "lte": {"maximum", "at most"},
+	"min_items": {"minItems", "minimum count"}, "max_items": {"maxItems", "maximum count"}, "unique": {"uniqueItems", "unique"},
+	"min_pairs": {"minProperties", "minimum count"}, "max_pairs": {"maxProperties", "maximum count"}, "const": {"const", "always"},
 }
 
 // limit adds rules to a schema, and returns as texts those that it cannot say.
-func (g *generator) limit(schema object, rules *validate.FieldRules, asKeywords bool) (texts []string) {
-	of := rules.ProtoReflect().WhichOneof(rules.ProtoReflect().Descriptor().Oneofs().ByName("type"))
-	if of == nil {
+func limit(schema object, rules *validate.FieldRules, asKeywords bool) (texts []string) {
+	r := rules.ProtoReflect()
+	kind := r.WhichOneof(r.Descriptor().Oneofs().ByName("type"))
+	if kind == nil {
 		return nil
 	}
-	inner := rules.ProtoReflect().Get(of).Message()
-	fields := inner.Descriptor().Fields()
-	for i := range fields.Len() {
-		rule := fields.Get(i)
-		if !inner.Has(rule) || rule.Name() == "defined_only" {
-			continue
-		}
-		value := inner.Get(rule)
-		isNumber := strings.HasPrefix(string(of.Name()), "int32") || strings.HasPrefix(string(of.Name()), "uint32") || of.Name() == "sint32"
+	asKeywords = asKeywords && slices.Contains([]protoreflect.Name{"string", "repeated", "map", "int32", "sint32", "sfixed32", "uint32", "fixed32"}, kind.Name())
+	inner := r.Get(kind).Message()
+	for i := range inner.Descriptor().Fields().Len() {
+		rule := inner.Descriptor().Fields().Get(i)
 		keyword, known := keywords[rule.Name()]
-		switch {
-		case rule.Message() != nil && rule.Message().FullName() == rules.ProtoReflect().Descriptor().FullName():
-			each, ok := schema["items"].(object)
-			if !ok {
-				each, _ = schema["additionalProperties"].(object)
+		if !known {
+			keyword[1] = strings.ReplaceAll(string(rule.Name()), "_", " ")
+		}
+		switch value := inner.Get(rule); {
+		case !inner.Has(rule), rule.Name() == "defined_only":
+		case kind.Name() == "enum" && rule.Name() == "not_in":
+			texts = append(texts, "not unspecified")
+		case rule.Message() == r.Descriptor(): // of items, keys or values
+			each, ok := schema[map[protoreflect.Name]string{"items": "items", "values": "additionalProperties"}[rule.Name()]].(object)
+			for _, t := range limit(each, value.Message().Interface().(*validate.FieldRules), asKeywords && ok) {
+				texts = append(texts, string(rule.Name())+" "+t)
 			}
-			if rule.Name() == "keys" || each == nil {
-				each = object{}
-			}
-			for _, t := range g.limit(each, value.Message().Interface().(*validate.FieldRules), asKeywords) {
-				texts = append(texts, "each "+t)
-			}
-		case asKeywords && known && (isNumber || of.Name() == "string" || of.Name() == "repeated" || of.Name() == "map"):
-			schema[keyword] = value.Interface()
+		case asKeywords && known:
+			schema[keyword[0]] = value.Interface()
 		case rule.Message() != nil && rule.Message().FullName() == wellKnown+".Duration":
-			d, _ := value.Message().Interface().(*durationpb.Duration)
-			texts = append(texts, fmt.Sprintf("%s %s", words[rule.Name()], d.AsDuration()))
-		case rule.Enum() == nil && rule.IsList() && rule.Kind() != protoreflect.MessageKind:
-			var all []string
-			for i := range value.List().Len() {
-				all = append(all, value.List().Get(i).String())
-			}
-			texts = append(texts, fmt.Sprintf("%s %s", strings.ReplaceAll(string(rule.Name()), "_", " "), strings.Join(all, ", ")))
+			texts = append(texts, fmt.Sprint(keyword[1], " ", value.Message().Interface().(*durationpb.Duration).AsDuration()))
 		default:
-			word := words[rule.Name()]
-			if word == "" {
-				word = strings.ReplaceAll(string(rule.Name()), "_", " ")
-			}
-			texts = append(texts, fmt.Sprintf("%s %v", word, value.Interface()))
+			texts = append(texts, keyword[1]+" "+value.String())
 		}
 	}
 	return texts
-}
-
-// words say a limit in a text.
-var words = map[protoreflect.Name]string{
-	"gt": "more than", "gte": "at least", "lt": "less than", "lte": "at most",
-	"min_len": "not shorter than", "max_len": "not longer than",
-}
-
-// celTexts are the messages of a message's rules, one line each.
-func (g *generator) celTexts(options protoreflect.ProtoMessage) string {
-	var out strings.Builder
-	rules, _ := proto.GetExtension(options, validate.E_Message).(*validate.MessageRules)
-	for _, c := range rules.GetCel() {
-		out.WriteString("\n- " + c.GetMessage())
-	}
-	return out.String()
 }
