@@ -64,7 +64,7 @@ func TestProtosHaveNoCustomOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range strings.Split(string(text), "\n") {
+		for line := range strings.SplitSeq(string(text), "\n") {
 			code, _, _ := strings.Cut(line, "//")
 			for _, unwanted := range []string{"buf/validate", "google/api/", "openapiv2", "debug_redact", "option (", "[(", "extend "} {
 				if strings.Contains(code, unwanted) {
