@@ -1,10 +1,26 @@
 package runicorngrpc
 
-import _ "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
-// OpenAPI is the OpenAPI 2.0 document of the contract as it was generated.
-// It is embedded here because gen/ is emptied by every generation and so can
-// hold no Go file of ours.
+// OpenAPI is the OpenAPI 3.1 document of the contract. What is generated is
+// embedded here because every generation empties gen/, so gen/ cannot hold a
+// Go file of ours.
 //
-//go:embed gen/openapi/runicorn.swagger.json
+//go:embed gen/openapi/runicorn.openapi.json
 var OpenAPI []byte
+
+//go:embed gen/protos
+var protos embed.FS
+
+// Protos returns the protos in the form for the code generators of other
+// languages, with all that they import.
+func Protos() fs.FS {
+	sub, err := fs.Sub(protos, "gen/protos")
+	if err != nil {
+		panic(err) // only if the name above is no valid path
+	}
+	return sub
+}

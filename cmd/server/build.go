@@ -144,7 +144,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
 		Metrics:      metrics.handler(),
 		Compat:       compat.New(compat.Config{Conn: s.conn, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
-		Version:      buildVersion(),
+		Protos:       runicorngrpc.Protos(),
 		Limits:       httpface.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
 		Log:          s.log,
 	})

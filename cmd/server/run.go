@@ -26,7 +26,12 @@ const (
 // run is the whole process but for its signals: it serves until ctx ends and
 // returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	err := serve(ctx, args, getenv, stdout, stderr)
+	var err error
+	if len(args) > 0 && args[0] == "protos" {
+		err = writeProtos(args[1:], stdout)
+	} else {
+		err = serve(ctx, args, getenv, stdout, stderr)
+	}
 	if err == nil || errors.Is(err, errShown) {
 		return exitOK
 	}

@@ -113,8 +113,8 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 							resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), log.Malformed, log.Unplaced)
 					}
 				}
-				if key == realviewer.KeyFarSteps && resp.GetUnplacedPoints() != 2 {
-					t.Errorf("%d unplaced, want 2", resp.GetUnplacedPoints())
+				if key == realviewer.KeyFarSteps && resp.GetLinesWithoutStepCount() != 2 {
+					t.Errorf("%d unplaced, want 2", resp.GetLinesWithoutStepCount())
 				}
 				if resp.GetFidelity() != fidelity {
 					t.Errorf("fidelity = %v, want %v", resp.GetFidelity(), fidelity)

@@ -19,7 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	runicornv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicorn/v1"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
@@ -75,7 +75,7 @@ func (r *release) ended(do func(key string, run realviewer.Run)) {
 }
 
 func (r *release) generation(t *testing.T) {
-	resp, err := r.s.viewers.GetViewer(t.Context(), &runicornv1.GetViewerRequest{})
+	resp, err := r.s.viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,8 @@ func (r *release) metrics(t *testing.T) {
 				t.Errorf("%s: the event file and GetMetrics (-file +ours):\n%.2000s", key, cmp.Diff(want, ours))
 			}
 		}
-		if key == realviewer.KeyFarSteps && resp.GetUnplacedPoints() != 2 {
-			t.Errorf("%d lines with steps beyond an int64, want 2", resp.GetUnplacedPoints())
+		if key == realviewer.KeyFarSteps && resp.GetLinesWithoutStepCount() != 2 {
+			t.Errorf("%d lines with steps beyond an int64, want 2", resp.GetLinesWithoutStepCount())
 		}
 		maps.DeleteFunc(ours, func(at place, c cell) bool {
 			return !realviewer.InTable(at.Name) || c.Kind == "number" && (math.IsNaN(c.Value) || math.IsInf(c.Value, 0))
@@ -135,9 +135,9 @@ func (r *release) metrics(t *testing.T) {
 }
 
 // wantListed compares ListMetrics with the series of GetMetrics.
-func (r *release) wantListed(t *testing.T, key string, run realviewer.Run, resp *runicornv1.GetMetricsResponse) {
+func (r *release) wantListed(t *testing.T, key string, run realviewer.Run, resp *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
-	list, err := r.s.metrics.ListMetrics(t.Context(), &runicornv1.ListMetricsRequest{RunId: run.RunID})
+	list, err := r.s.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: run.RunID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,13 +160,13 @@ func (r *release) wantListed(t *testing.T, key string, run realviewer.Run, resp 
 // stream reads histories: the last value of each cell is that of GetMetrics.
 func (r *release) stream(t *testing.T) {
 	r.ended(func(key string, run realviewer.Run) {
-		stream, err := r.s.metrics.StreamMetrics(t.Context(), &runicornv1.StreamMetricsRequest{
-			RunIds: []string{run.RunID}, Order: runicornv1.StreamOrder_STREAM_ORDER_MERGED,
+		stream, err := r.s.metrics.StreamMetrics(t.Context(), &runicornapiv1.StreamMetricsRequest{
+			RunIds: []string{run.RunID}, Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, trailer := map[place]cell{}, (*runicornv1.StreamTrailer)(nil)
+		got, trailer := map[place]cell{}, (*runicornapiv1.StreamTrailer)(nil)
 		for {
 			m, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
@@ -180,21 +180,21 @@ func (r *release) stream(t *testing.T) {
 				addCells(got, s)
 			}
 		}
-		if trailer.GetPoints() != int64(len(got)) || !maps.EqualFunc(r.cells[key], got, cell.isSame) {
+		if trailer.GetPointCount() != int64(len(got)) || !maps.EqualFunc(r.cells[key], got, cell.isSame) {
 			t.Errorf("%s: GetMetrics and StreamMetrics, trailer %v (-get +stream):\n%.2000s", key, trailer, cmp.Diff(r.cells[key], got))
 		}
 	})
 }
 
 // addCells adds the points of a series.
-func addCells(cells map[place]cell, s *runicornv1.MetricSeries) {
+func addCells(cells map[place]cell, s *runicornapiv1.MetricSeries) {
 	digits := make(map[uint32]string)
 	for _, e := range s.GetExact() {
 		digits[e.GetIndex()] = e.GetDecimal()
 	}
 	for i, step := range s.GetSteps() {
 		c := cell{Text: digits[uint32(i)]} //nolint:gosec // an index
-		if s.GetKind() == runicornv1.MetricKind_METRIC_KIND_TEXT {
+		if s.GetKind() == runicornapiv1.MetricKind_METRIC_KIND_TEXT {
 			c = tailedCell(s.GetKind(), s.GetTexts()[i], math.NaN())
 		} else {
 			c.Kind, c.Value = tailedCell(s.GetKind(), "", 0).Kind, s.GetValues()[i]
@@ -257,7 +257,7 @@ func (r *release) runIDs(keys []string) (ids []string) {
 }
 
 func (r *release) compare(t *testing.T) {
-	resp, err := r.s.metrics.CompareExperiments(t.Context(), &runicornv1.CompareExperimentsRequest{
+	resp, err := r.s.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{
 		RunIds: r.runIDs(compared), MetricNames: []string{"accuracy"},
 	})
 	if err != nil {
@@ -291,7 +291,7 @@ func (r *release) compare(t *testing.T) {
 }
 
 func (r *release) best(t *testing.T) {
-	resp, err := r.s.metrics.FindBestExperiment(t.Context(), &runicornv1.FindBestExperimentRequest{
+	resp, err := r.s.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{
 		RunIds: r.runIDs(compared), MetricName: "accuracy",
 	})
 	if err != nil {
@@ -317,8 +317,8 @@ func (r *release) best(t *testing.T) {
 
 // experiments lists all runs, in full, and gets each.
 func (r *release) experiments(t *testing.T) {
-	page, err := r.s.experiments.ListExperiments(t.Context(), &runicornv1.ListExperimentsRequest{
-		PageSize: 1000, View: runicornv1.ExperimentView_EXPERIMENT_VIEW_FULL,
+	page, err := r.s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
+		PageSize: 1000, View: runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -326,17 +326,17 @@ func (r *release) experiments(t *testing.T) {
 	if got, want := len(page.GetExperiments()), len(r.seeded.Manifest.Runs); got != want {
 		t.Errorf("%d experiments, want %d", got, want)
 	}
-	listed := map[string]*runicornv1.Experiment{}
+	listed := map[string]*runicornapiv1.Experiment{}
 	for _, e := range page.GetExperiments() {
 		listed[e.GetRunId()] = e
 	}
 	r.ended(func(key string, run realviewer.Run) {
-		resp, err := r.s.experiments.GetExperiment(t.Context(), &runicornv1.GetExperimentRequest{RunId: run.RunID})
+		resp, err := r.s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: run.RunID})
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 			return
 		}
-		for _, e := range []*runicornv1.Experiment{listed[run.RunID], resp.GetExperiment()} {
+		for _, e := range []*runicornapiv1.Experiment{listed[run.RunID], resp.GetExperiment()} {
 			checkListed(t, key, "default", run, e)
 			switch {
 			case !r.seeded.Version().HasPaths():
@@ -355,9 +355,9 @@ func (r *release) experiments(t *testing.T) {
 // export compares a table as CSV, and a document as JSON, with GetMetrics.
 func (r *release) export(t *testing.T) {
 	for _, key := range []string{realviewer.KeyBasic, realviewer.KeyFarSteps} {
-		req := &runicornv1.ExportExperimentRequest{
-			RunId: r.seeded.Manifest.Runs[key].RunID, Format: runicornv1.ExportFormat_EXPORT_FORMAT_CSV,
-			Layout: runicornv1.ExportLayout_EXPORT_LAYOUT_WIDE,
+		req := &runicornapiv1.ExportExperimentRequest{
+			RunId: r.seeded.Manifest.Runs[key].RunID, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV,
+			Layout: runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE,
 		}
 		file, err := export(t, r.s, req)
 		if err != nil {
@@ -367,7 +367,7 @@ func (r *release) export(t *testing.T) {
 		if !maps.EqualFunc(r.cells[key], got, cell.isSame) {
 			t.Errorf("%s: GetMetrics and CSV (-get +csv):\n%.2000s", key, cmp.Diff(r.cells[key], got))
 		}
-		req.Format, req.Layout = runicornv1.ExportFormat_EXPORT_FORMAT_JSON, 0
+		req.Format, req.Layout = runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, 0
 		if file, err = export(t, r.s, req); err != nil {
 			t.Fatalf("%s: %v", key, err)
 		}

@@ -49,9 +49,9 @@ type Handler struct {
 
 // Counts says what a Parser had to leave out.
 type Counts struct {
-	// MalformedLineCount is the number of complete lines that are no JSON.
+	// MalformedLines is the number of complete lines that are no JSON.
 	MalformedLines uint64
-	// LinesWithoutStepCount is the number of metrics lines without a usable step.
+	// UnplacedPoints is the number of metrics lines without a usable step.
 	UnplacedPoints uint64
 }
 

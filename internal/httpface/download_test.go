@@ -249,17 +249,6 @@ func TestDisposition_IsSafe(t *testing.T) {
 	}
 }
 
-func TestOpenAPI_ADownloadIsAFile(t *testing.T) {
-	for ref, want := range map[string]bool{
-		"#/definitions/v1DownloadAssetResponse": true, "#/definitions/v1ExportExperimentResponse": true,
-		"#/definitions/v1TailMetricsResponse": false, "#/definitions/v1Nothing": false,
-	} {
-		if got := describesFile([]byte(`{"$ref":"` + ref + `"}`)); got != want {
-			t.Errorf("%s: %v", ref, got)
-		}
-	}
-}
-
 // TestDownload_HEAD has the headers of GET and no body; a file without size and
 // etag says that it has no ranges.
 func TestDownload_HEAD(t *testing.T) {

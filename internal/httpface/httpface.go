@@ -18,7 +18,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -42,10 +42,11 @@ type Config struct {
 	// Compat answers /api/, the paths of the documented Python client;
 	// without it there are none.
 	Compat http.Handler
-	// OpenAPI is the generated OpenAPI 2.0 document.
+	// OpenAPI is the OpenAPI 3.1 document, served as it is.
 	OpenAPI []byte
-	// Version is the server's version, for the OpenAPI document.
-	Version string
+	// Protos are the protos for other languages, served as /protos.zip;
+	// without them there is no such file.
+	Protos fs.FS
 	// Limits bound what callers can make the server do.
 	Limits Limits
 	// Log takes refused requests and our own defects; nil discards them.
@@ -85,15 +86,15 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	cfg.Limits.UnaryTimeout = cmp.Or(cfg.Limits.UnaryTimeout, defaultUnaryTimeout)
 	cfg.Limits.MaxStreams = cmp.Or(cfg.Limits.MaxStreams, defaultMaxStreams)
 
-	document, err := openAPIDocument(cfg.OpenAPI, cfg.Version)
+	protos, err := zipOf(cfg.Protos)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the OpenAPI document: %w", err)
+		return nil, err
 	}
 	api, err := newAPI(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	f := &face{api: api, compat: cfg.Compat, pages: newPages(cfg, document), log: cfg.Log}
+	f := &face{api: api, compat: cfg.Compat, pages: newPages(cfg, protos), log: cfg.Log}
 	return newGuard(cfg, f)
 }
 

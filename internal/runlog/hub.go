@@ -91,7 +91,7 @@ type HubStats struct {
 	Runs, Cursors int
 	// Bytes is retained of them, and HistoryBytes is the shared history.
 	Bytes, HistoryBytes int64
-	// Resets and MalformedLineCount have been met since the Hub was made.
+	// Resets and MalformedLines have been met since the Hub was made.
 	Resets, MalformedLines uint64
 }
 

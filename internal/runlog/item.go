@@ -130,7 +130,7 @@ type Health struct {
 	// it counts only if HasNewest.
 	NewestTime float64
 	HasNewest  bool
-	// MalformedLineCount and LinesWithoutStepCount count what this cursor has passed besides
+	// MalformedLines and UnplacedPoints count what this cursor has passed besides
 	// usable lines.
 	MalformedLines uint64
 	UnplacedPoints uint64

@@ -19,7 +19,7 @@ type Streamed struct {
 	Origin Origin
 	// Points and Batches were given out.
 	Points, Batches int64
-	// MalformedLineCount and LinesWithoutStepCount were left out; see eventlog.Counts.
+	// MalformedLines and UnplacedPoints were left out; see eventlog.Counts.
 	eventlog.Counts
 }
 

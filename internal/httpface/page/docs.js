@@ -8,11 +8,14 @@ const make = (tag, props = {}, ...children) => {
   return node;
 };
 const byId = (id) => document.getElementById(id);
-const typeOf = (s) => (s.$ref ? s.$ref.split("/").pop() : s.type === "array" ? `${typeOf(s.items)}[]` : s.format || s.type || "any");
+const last = (path) => path.split("/").pop();
+const typeOf = (s) => (s.$ref ? last(s.$ref) : s.type === "array" ? `${typeOf(s.items)}[]` : s.format || s.type || "any");
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 let doc;
 
-const resolve = (schema) => (schema.$ref ? doc.definitions[schema.$ref.split("/").pop()] || {} : schema);
+const resolve = (schema) => (schema.$ref ? doc.components.schemas[last(schema.$ref)] || {} : schema);
+// contentOf returns the first content of a body or an answer.
+const contentOf = (body) => Object.values(body?.content || {})[0];
 
 // schemaList shows the fields of a schema; nested ones open on demand, so
 // messages that hold each other do no harm.
@@ -21,7 +24,7 @@ function schemaList(schema) {
   const list = make("ul", { className: "schema" });
   if (target.enum) list.append(make("li", {}, target.enum.join(" · ")));
   for (const [name, field] of Object.entries(target.properties || {})) {
-    const item = make("li", {}, make("code", {}, name), " ", make("span", { className: "type" }, typeOf(field)), " ", field.description || field.title || "");
+    const item = make("li", {}, make("code", {}, name), " ", make("span", { className: "type" }, typeOf(field)), " ", field.description || "");
     const inner = resolve(field.type === "array" ? field.items : field);
     if (inner.properties || inner.enum) {
       const more = make("details", {}, make("summary", { className: "type" }, typeOf(field)));
@@ -48,14 +51,16 @@ function example(schema) {
 
 // field makes the input of a parameter.
 function field(param) {
-  const choices = param.enum || param.items?.enum || (param.type === "boolean" ? ["true", "false"] : null);
-  if (!choices) return make("input", { placeholder: param.type === "array" ? "several: one, two" : "" });
-  return make("select", { multiple: param.type === "array" }, ...(param.type === "array" ? [] : [make("option", { value: "" }, "")]), ...choices.map((c) => make("option", { value: c }, c)));
+  const several = param.schema.type === "array";
+  const type = resolve(several ? param.schema.items : param.schema);
+  const choices = type.enum || (type.type === "boolean" ? ["true", "false"] : null);
+  if (!choices) return make("input", { placeholder: several ? "several: one, two" : "" });
+  return make("select", { multiple: several }, ...(several ? [] : [make("option", { value: "" }, "")]), ...choices.map((c) => make("option", { value: c }, c)));
 }
 
 function valuesOf(input, param) {
   if (input.multiple) return [...input.selectedOptions].map((o) => o.value);
-  if (param.type === "array") return input.value.split(",").map((v) => v.trim()).filter(Boolean);
+  if (param.schema.type === "array") return input.value.split(",").map((v) => v.trim()).filter(Boolean);
   return input.value === "" ? [] : [input.value];
 }
 
@@ -66,9 +71,10 @@ function request(call, inputs, body) {
   for (const [param, input] of inputs) {
     const values = valuesOf(input, param);
     if (param.in === "path") path = path.replace(`{${param.name}}`, encodeURIComponent(values[0] || ""));
-    else for (const v of values) query.append(param.name, v);
+    else if (param.in === "query") for (const v of values) query.append(param.name, v);
   }
   const headers = {};
+  for (const [param, input] of inputs) if (param.in === "header" && input.value) headers[param.name] = input.value;
   const token = byId("token").value.trim();
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body) headers["Content-Type"] = "application/json";
@@ -80,6 +86,7 @@ function curl({ url, options }, stream) {
   if (stream) parts.push("-N");
   if (options.method !== "GET") parts.push("-X", options.method);
   if (options.headers.Authorization) parts.push("-H", '"Authorization: Bearer $TOKEN"');
+  for (const name of ["Range", "If-Range"]) if (options.headers[name]) parts.push("-H", shell(`${name}: ${options.headers[name]}`));
   if (options.body !== undefined) parts.push("-H", shell("Content-Type: application/json"), "-d", shell(options.body));
   return [...parts, shell(location.origin + url)].join(" ");
 }
@@ -112,7 +119,7 @@ async function send(req, answer, signal) {
 
 // tryIt makes the form that calls.
 function tryIt(call, inputs, body) {
-  const stream = (call.produces || []).includes("text/event-stream");
+  const stream = "text/event-stream" in (call.responses["200"].content || {});
   const line = make("pre");
   const answer = make("pre", { className: "answer", hidden: true });
   const go = make("button", { type: "button" }, "Send");
@@ -135,37 +142,40 @@ function tryIt(call, inputs, body) {
 
 // fill makes the inside of a call when it is opened first.
 function fill(box, call) {
-  const params = (call.parameters || []).filter((p) => p.in !== "body");
-  const bodyParam = (call.parameters || []).find((p) => p.in === "body");
+  const params = call.parameters || [];
+  const bodySchema = contentOf(call.requestBody)?.schema;
   const inputs = new Map(params.map((p) => [p, field(p)]));
-  box.append(make("p", {}, call.summary || ""));
+  box.append(make("p", {}, call.description || ""));
   if (params.length) {
     const rows = params.map((p) => make("tr", {},
-      make("td", {}, make("code", {}, p.name), p.required ? " (required)" : "", make("br"), make("span", { className: "type" }, p.in + " " + typeOf(p))),
+      make("td", {}, make("code", {}, p.name), p.required ? " (required)" : "", make("br"), make("span", { className: "type" }, p.in + " " + typeOf(p.schema))),
       make("td", {}, inputs.get(p)), make("td", {}, p.description || "")));
     box.append(make("h3", {}, "Parameters"), make("table", {}, ...rows));
   }
   let body;
-  if (bodyParam) {
-    body = make("textarea", { value: example(bodyParam.schema), spellcheck: false });
-    box.append(make("h3", {}, "Body"), schemaList(bodyParam.schema), body);
+  if (bodySchema) {
+    body = make("textarea", { value: example(bodySchema), spellcheck: false });
+    box.append(make("h3", {}, "Body"), schemaList(bodySchema), body);
   }
   const ok = call.responses["200"];
-  box.append(make("h3", {}, "Answer ", make("span", { className: "type" }, typeOf(ok.schema))), make("p", {}, ok.description), schemaList(ok.schema));
+  const answer = contentOf(ok)["x-item-schema"] || contentOf(ok).schema;
+  const errors = Object.keys(call.responses).filter((status) => status >= 400).join(", ");
+  box.append(make("h3", {}, "Answer ", make("span", { className: "type" }, typeOf(answer))), make("p", {}, ok.description), schemaList(answer));
+  box.append(make("h3", {}, "Errors ", make("span", { className: "type" }, errors)), schemaList({ $ref: "#/components/schemas/ErrorResponse" }));
   box.append(...tryIt(call, inputs, body));
 }
 
 function callBox(call) {
-  const brief = (call.summary || "").split(/[.:]\s/)[0].replaceAll("\n", " ");
+  const brief = call.summary.split(/:\s/)[0];
   const box = make("details", { className: "call", id: call.operationId },
     make("summary", {}, make("span", { className: "method" }, call.method.toUpperCase()), make("span", { className: "path" }, call.path), make("span", { className: "brief" }, brief)));
-  box.dataset.text = `${call.path} ${call.operationId} ${call.summary}`.toLowerCase();
+  box.dataset.text = `${call.path} ${call.operationId} ${call.description}`.toLowerCase();
   box.addEventListener("toggle", () => { if (box.open && box.childElementCount === 1) fill(box, call); });
   return box;
 }
 
 function render() {
-  byId("about").textContent = `${doc.info.description}\n\nVersion ${doc.info.version || "unknown"}.`;
+  byId("about").textContent = `${doc.info.description}\n\nVersion ${doc.info.version}.`;
   const calls = Object.entries(doc.paths).flatMap(([path, ops]) => Object.entries(ops).map(([method, op]) => ({ ...op, path, method })));
   for (const tag of doc.tags) {
     const mine = calls.filter((c) => c.tags.includes(tag.name));
