@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
@@ -22,7 +20,7 @@ func TestChanges_OverHTTP(t *testing.T) {
 	run := list.GetExperiments()[0]
 	at := "http://" + s.httpAddr + "/v1/experiments/" + run.GetRunId()
 	saved, err := s.remote.SaveConnection(t.Context(), &runicornapiv1.SaveConnectionRequest{
-		Target: &runicornapiv1.SshTarget{Host: "gpu", Username: "me", UseAgent: proto.Bool(true)},
+		Target: &runicornapiv1.SshTarget{Host: "gpu", Username: "me", UseAgent: new(true)},
 	})
 	if err != nil {
 		t.Fatal(err)

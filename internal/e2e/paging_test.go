@@ -127,7 +127,7 @@ func fillLists(t *testing.T, s *server) {
 		}
 		_, err = s.remote.SaveConnection(t.Context(), &runicornapiv1.SaveConnectionRequest{
 			Viewer: "demo", DisplayName: fmt.Sprintf("gpu %d", i),
-			Target: &runicornapiv1.SshTarget{Host: fmt.Sprintf("gpu%d", i), Username: "me", UseAgent: proto.Bool(true)},
+			Target: &runicornapiv1.SshTarget{Host: fmt.Sprintf("gpu%d", i), Username: "me", UseAgent: new(true)},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 //	  "experiment": {...},             as GetExperiment answers, FULL
 //	  "environment": {...},            as GetEnvironment answers
 //	  "source": "event_log",           or "merged_table", on Viewers of 0.5
-//	  "malformed_lines": 0, "unplaced_points": 0,
+//	  "malformed_line_count": 0, "lines_without_step_count": 0,
 //	  "series": [{"metric": "loss", "kind": "number",
 //	              "steps": [...], "times": [...], "values": [...]}],
 //	  "images": [...]                  if they were asked for
@@ -88,8 +88,8 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 	if run.Merged {
 		source = "merged_table"
 	}
-	d.write(`,"source":"`, source, `","malformed_lines":`, strconv.FormatUint(counts.MalformedLines, 10),
-		`,"unplaced_points":`, strconv.FormatUint(counts.UnplacedPoints, 10), `,"series":[`)
+	d.write(`,"source":"`, source, `","malformed_line_count":`, strconv.FormatUint(counts.MalformedLines, 10),
+		`,"lines_without_step_count":`, strconv.FormatUint(counts.UnplacedPoints, 10), `,"series":[`)
 	isFollowing := false
 	for _, name := range t.Names(sel) {
 		one := eventlog.Selection{Names: []string{name}}

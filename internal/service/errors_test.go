@@ -263,7 +263,7 @@ func TestEveryKindHasARow(t *testing.T) {
 
 func TestACallThatNobodyServesSaysSo(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	err := h.conn.Invoke(t.Context(), "/runicorn.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
+	err := h.conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
 		t.Errorf("got %v, want Unimplemented", err)
 	}

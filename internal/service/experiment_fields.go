@@ -78,7 +78,7 @@ func bestValue(e *entry) filter.Value {
 func newMatcher(text string) (*filter.Filter[*entry], error) {
 	f, err := filter.Compile(text, entryFields)
 	if err != nil {
-		return nil, invalidText("filter", err)
+		return nil, invalidExpression("filter", err)
 	}
 	return f, nil
 }
@@ -90,13 +90,13 @@ func newOrder(text string) (*filter.Order[*entry], error) {
 		o, err = filter.ParseOrder("create_time desc", entryFields)
 	}
 	if err != nil {
-		return nil, invalidText("order_by", err)
+		return nil, invalidExpression("order_by", err)
 	}
 	return o, nil
 }
 
-// invalidText refuses a filter or an order with the position of its mistake.
-func invalidText(field string, err error) error {
+// invalidExpression refuses a filter or an order with the position of its mistake.
+func invalidExpression(field string, err error) error {
 	if mistake, ok := errors.AsType[*filter.Error](err); ok {
 		return invalid(field, "%s", mistake.Error())
 	}
