@@ -70,14 +70,14 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.listen, err = listen(ctx, cfg, cert); err != nil {
 		return s, err
 	}
-	s.grpc = newGRPCServer(cfg, service.Deps{
+	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Log: log, Draining: ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeOff(),
 		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
 		metrics: metrics.calls, panics: metrics.panics, log: log, deadline: cfg.DefaultDeadline,
-		auth: auth, gate: service.Gate{DisableRemote: cfg.remoteOff(), Draining: ctx.Done()}, validator: validator,
+		auth: auth, gate: service.Admission{DisableRemote: cfg.remoteOff(), Draining: ctx.Done()}, validator: validator,
 	}, s.tracing, s.health)
 	return s, s.buildHTTP(ctx, metrics)
 }
@@ -123,7 +123,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 func (cfg *Config) hub() runlog.HubConfig {
 	hub := runlog.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
-		EndGrace: cfg.EndGrace, Unreachable: cfg.TailUnreachableAfter, Judge: service.Judge,
+		EndGrace: cfg.EndGrace, Unreachable: cfg.TailUnreachableAfter, Judge: service.ClassifyError,
 	}
 	if hub.Unreachable == 0 {
 		hub.Unreachable = -1 // never, and not the default

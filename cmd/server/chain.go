@@ -31,7 +31,7 @@ type chainParts struct {
 	log       *slog.Logger
 	deadline  time.Duration // of unary calls that bring none
 	auth      *service.Authorizer
-	gate      service.Gate
+	gate      service.Admission
 	validator *service.Validator
 }
 

@@ -30,7 +30,7 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 
 // newGRPCServer returns the server with all services, reflection (v1 and
 // v1alpha) and health.
-func newGRPCServer(cfg *Config, deps service.Deps, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
+func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(service.NewCodec()),
 		grpc.MaxRecvMsgSize(maxReceive),

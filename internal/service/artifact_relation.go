@@ -13,13 +13,13 @@ const (
 	used    = runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_USED
 )
 
-// madeAndUsed lists what a run made, then what it used: artifact versions on
+// runArtifacts lists what a run made, then what it used: artifact versions on
 // 0.5, assets on Viewers that have those instead.
-func madeAndUsed(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
+func runArtifacts(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
 	artifacts, err := t.Client.RunArtifacts(ctx, t.runID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case ok && e.Kind == restclient.KindUnsupported:
-		return assetsMadeAndUsed(ctx, t)
+		return runAssets(ctx, t)
 	case err != nil:
 		return nil, err
 	case len(artifacts.Created)+len(artifacts.Used) == 0:
@@ -54,14 +54,14 @@ func runArtifactOf(relation runicornapiv1.ArtifactRelation, a *restclient.RunArt
 	return out
 }
 
-// assetsMadeAndUsed lists the assets of a run that were made or used by it.
+// runAssets lists the assets of a run that were made or used by it.
 // Code and config are neither.
-func assetsMadeAndUsed(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
+func runAssets(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
 	assets, err := t.Client.Assets(ctx, t.runID)
 	if err != nil {
 		return nil, err
 	}
-	var made, taken []*runicornapiv1.ExperimentArtifact
+	var createdAssets, usedAssets []*runicornapiv1.ExperimentArtifact
 	for i := range assets.Assets {
 		a := &assets.Assets[i]
 		out := &runicornapiv1.ExperimentArtifact{
@@ -71,17 +71,17 @@ func assetsMadeAndUsed(ctx context.Context, t target) ([]*runicornapiv1.Experime
 		switch a.Kind {
 		case restclient.AssetOutput:
 			out.Relation = created
-			made = append(made, out)
+			createdAssets = append(createdAssets, out)
 		case restclient.AssetDataset, restclient.AssetPretrained:
 			out.Relation = used
-			taken = append(taken, out)
+			usedAssets = append(usedAssets, out)
 		}
 	}
-	return append(made, taken...), nil
+	return append(createdAssets, usedAssets...), nil
 }
 
-// related keeps what has a relation; UNSPECIFIED keeps all.
-func related(all []*runicornapiv1.ExperimentArtifact, relation runicornapiv1.ArtifactRelation) []*runicornapiv1.ExperimentArtifact {
+// withRelation keeps what has a relation; UNSPECIFIED keeps all.
+func withRelation(all []*runicornapiv1.ExperimentArtifact, relation runicornapiv1.ArtifactRelation) []*runicornapiv1.ExperimentArtifact {
 	if relation == runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED {
 		return all
 	}

@@ -53,8 +53,8 @@ type versionRequest interface {
 	GetVersion() int32
 }
 
-// looseRequest is one that may also name the version by an alias.
-type looseRequest interface {
+// aliasRequest is one that may also name the version by an alias.
+type aliasRequest interface {
 	versionRequest
 	GetAlias() string
 	GetType() string
@@ -93,8 +93,8 @@ func parseArtifactID(id string) (artifactID, error) {
 	return artifactID{name: name, number: n}, nil
 }
 
-// identify joins what the id of a request says with its other fields.
-func identify(req versionRequest, alias string) (artifactID, error) {
+// requestedID joins what the id of a request says with its other fields.
+func requestedID(req versionRequest, alias string) (artifactID, error) {
 	id, err := parseArtifactID(req.GetName())
 	if err != nil {
 		return artifactID{}, err
@@ -110,8 +110,8 @@ func identify(req versionRequest, alias string) (artifactID, error) {
 }
 
 // resolve finds the version that a request means.
-func (d *Deps) resolve(ctx context.Context, req looseRequest) (artifactVersion, error) {
-	id, err := identify(req, req.GetAlias())
+func (d *Config) resolve(ctx context.Context, req aliasRequest) (artifactVersion, error) {
+	id, err := requestedID(req, req.GetAlias())
 	if err != nil {
 		return artifactVersion{}, err
 	}
@@ -123,7 +123,7 @@ func (d *Deps) resolve(ctx context.Context, req looseRequest) (artifactVersion, 
 	switch {
 	case id.alias != "":
 		if v.number = a.Aliases[id.alias].Value; v.number < 1 {
-			return artifactVersion{}, a.noAlias(id.alias)
+			return artifactVersion{}, a.aliasNotFound(id.alias)
 		}
 	case v.number == 0:
 		v.number = a.LatestVersion.Value
@@ -141,9 +141,9 @@ type exactVersion struct {
 // id is the documented id of the version.
 func (v exactVersion) id() string { return versionID(v.VersionRef.Name, v.Version) }
 
-// exactly reads which version a change is about.
-func (d *Deps) exactly(ctx context.Context, req versionRequest) (exactVersion, error) {
-	id, err := identify(req, "")
+// resolveExact reads which version a change is about.
+func (d *Config) resolveExact(ctx context.Context, req versionRequest) (exactVersion, error) {
+	id, err := requestedID(req, "")
 	if err != nil {
 		return exactVersion{}, err
 	}
@@ -162,7 +162,7 @@ func (d *Deps) exactly(ctx context.Context, req versionRequest) (exactVersion, e
 
 // findArtifact finds an artifact of a Viewer's list by its name, and by its
 // type where several share the name.
-func (d *Deps) findArtifact(ctx context.Context, viewer, name, artifactType string) (artifact, error) {
+func (d *Config) findArtifact(ctx context.Context, viewer, name, artifactType string) (artifact, error) {
 	if err := restclient.CheckID("name", name); err != nil {
 		return artifact{}, err
 	}
@@ -184,7 +184,7 @@ func (d *Deps) findArtifact(ctx context.Context, viewer, name, artifactType stri
 	}
 	switch len(types) {
 	case 0:
-		return artifact{}, noArtifact(v, name, "")
+		return artifact{}, artifactNotFound(v, name, "")
 	case 1:
 		return found, nil
 	}
@@ -192,17 +192,17 @@ func (d *Deps) findArtifact(ctx context.Context, viewer, name, artifactType stri
 	return artifact{}, invalid("type", "must be set, since several artifacts have this name: %s", strings.Join(types, ", "))
 }
 
-// noArtifact is the error of an artifact that a Viewer does not have.
-func noArtifact(v *fleet.Viewer, name, detail string) error {
+// artifactNotFound is the error of an artifact that a Viewer does not have.
+func artifactNotFound(v *fleet.Viewer, name, detail string) error {
 	return &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: v.Name, Resource: "artifact", ResourceID: name, Detail: detail,
 	}
 }
 
-// noAlias names the aliases that there are.
-func (a artifact) noAlias(alias string) error {
+// aliasNotFound names the aliases that there are.
+func (a artifact) aliasNotFound(alias string) error {
 	known := slices.Sorted(maps.Keys(a.Aliases))
-	return noArtifact(a.Viewer, a.Artifact.Name.Value+":"+alias, "its aliases are "+strings.Join(known, ", "))
+	return artifactNotFound(a.Viewer, a.Artifact.Name.Value+":"+alias, "its aliases are "+strings.Join(known, ", "))
 }
 
 // aliasesOf lists the aliases that name a version now.
@@ -218,17 +218,17 @@ func (a artifact) aliasesOf(number int64) []string {
 }
 
 // listArtifacts asks the Viewers that a request means for their lists.
-func (d *Deps) listArtifacts(ctx context.Context, viewer, artifactType string) (*gathered[[]restclient.Artifact], error) {
-	lists, err := gather(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.Artifact, error) {
+func (d *Config) listArtifacts(ctx context.Context, viewer, artifactType string) (*results[[]restclient.Artifact], error) {
+	lists, err := fanOut(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.Artifact, error) {
 		all, _, err := v.Client.Artifacts(ctx, artifactType)
 		return all, err
 	})
-	return lists, allLack(err)
+	return lists, unsupportedByAll(err)
 }
 
-// allLack makes UNIMPLEMENTED of "no Viewer answered" where all of them have
+// unsupportedByAll makes UNIMPLEMENTED of "no Viewer answered" where all of them have
 // answered, that they cannot do it.
-func allLack(err error) error {
+func unsupportedByAll(err error) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok || f.code != codes.Unavailable {
 		return err
@@ -250,13 +250,13 @@ func allLack(err error) error {
 	return first
 }
 
-// placedArtifacts orders artifacts by name.
-func placedArtifacts(lists *gathered[[]restclient.Artifact]) []placed[*runicornapiv1.Artifact] {
-	var out []placed[*runicornapiv1.Artifact]
-	for _, a := range lists.answers {
+// keyedArtifacts orders artifacts by name.
+func keyedArtifacts(lists *results[[]restclient.Artifact]) []keyed[*runicornapiv1.Artifact] {
+	var out []keyed[*runicornapiv1.Artifact]
+	for _, a := range lists.succeeded {
 		for i := range a.value {
 			item := &a.value[i]
-			out = append(out, placed[*runicornapiv1.Artifact]{
+			out = append(out, keyed[*runicornapiv1.Artifact]{
 				position: keyedBy(filter.OptionalText(item.Name.Value), a.viewer.Name, item.Type.Value+"/"+item.Name.Value),
 				item:     artifactOf(a.viewer.Name, item),
 			})

@@ -45,7 +45,7 @@ func (v artifactVersion) files(ctx context.Context) (*runicornapiv1.ListArtifact
 	files, err := v.Client.ArtifactFiles(ctx, v.ref())
 	switch {
 	case isPromoted(err):
-		return nil, unreadable(v, err)
+		return nil, unreadableError(v, err)
 	case err != nil:
 		return nil, err
 	}
@@ -61,8 +61,8 @@ func isPromoted(err error) bool {
 	return ok && e.Kind == restclient.KindServer && strings.Contains(e.Detail, "unexpected keyword argument")
 }
 
-// unreadable says what cannot be had of a promoted version, and why.
-func unreadable(v artifactVersion, cause error) error {
+// unreadableError says what cannot be had of a promoted version, and why.
+func unreadableError(v artifactVersion, cause error) error {
 	return &failure{
 		code: codes.FailedPrecondition, reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
 		message: "viewer " + v.Viewer.Name + ": " + v.id() +
@@ -81,28 +81,28 @@ func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornap
 	}
 	i := slices.IndexFunc(all, func(other *runicornapiv1.ArtifactVersion) bool { return int64(other.GetVersion()) == v.number })
 	if i < 0 {
-		return nil, noArtifact(v.Viewer, v.id(), "")
+		return nil, artifactNotFound(v.Viewer, v.id(), "")
 	}
 	out := all[i]
-	lost := []string{"update_time", "created_by_user", "reference_count", "metadata", "tags", "manifest_digest"}
-	made, err := v.asMade(ctx, out.GetCreatedByRunId())
+	missing := []string{"update_time", "created_by_user", "reference_count", "metadata", "tags", "manifest_digest"}
+	runArtifact, err := v.runArtifact(ctx, out.GetCreatedByRunId())
 	switch {
 	case err == nil:
-		out.LifecycleStage, out.Description = stageOf(made.Stage), validText(made.Description.Value)
+		out.LifecycleStage, out.Description = stageOf(runArtifact.Stage), validText(runArtifact.Description.Value)
 	case ctx.Err() != nil:
 		return nil, err
 	default:
-		lost = append(lost, "description", "lifecycle_stage")
+		missing = append(missing, "description", "lifecycle_stage")
 	}
-	st := statusOf(ctx, unreadable(v, cause)).Proto()
-	for _, field := range lost {
+	st := statusOf(ctx, unreadableError(v, cause)).Proto()
+	for _, field := range missing {
 		out.Missing = append(out.Missing, &runicornapiv1.MissingPart{Field: field, Error: proto.CloneOf(st)})
 	}
 	return out, nil
 }
 
-// asMade finds the version among what its run made.
-func (v artifactVersion) asMade(ctx context.Context, runID string) (*restclient.RunArtifact, error) {
+// runArtifact finds the version among what its run made.
+func (v artifactVersion) runArtifact(ctx context.Context, runID string) (*restclient.RunArtifact, error) {
 	all, err := v.Client.RunArtifacts(ctx, runID)
 	if err != nil {
 		return nil, err
@@ -112,5 +112,5 @@ func (v artifactVersion) asMade(ctx context.Context, runID string) (*restclient.
 			return made, nil
 		}
 	}
-	return nil, noArtifact(v.Viewer, v.id(), "")
+	return nil, artifactNotFound(v.Viewer, v.id(), "")
 }

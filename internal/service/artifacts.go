@@ -12,7 +12,7 @@ import (
 // artifactService serves ArtifactService.
 type artifactService struct {
 	runicornapiv1.UnimplementedArtifactServiceServer
-	Deps
+	Config
 }
 
 // ListArtifacts pages the artifacts of the Viewers.
@@ -21,15 +21,15 @@ func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornapiv1.
 	if err != nil {
 		return nil, err
 	}
-	listed, err := s.listArtifacts(ctx, req.GetViewer(), req.GetType())
+	lists, err := s.listArtifacts(ctx, req.GetViewer(), req.GetType())
 	if err != nil {
 		return nil, err
 	}
-	artifacts := placedArtifacts(listed)
-	page, next := cut(paging, artifacts, false)
+	artifacts := keyedArtifacts(lists)
+	page, next := paginate(paging, artifacts, false)
 	return &runicornapiv1.ListArtifactsResponse{
-		Artifacts: page, NextPageToken: next, Unreachable: listed.unreachable,
-		TotalSize: totalSize(len(artifacts), listed.unreachable),
+		Artifacts: page, NextPageToken: next, Unreachable: lists.unreachable,
+		TotalSize: totalSize(len(artifacts), lists.unreachable),
 	}, nil
 }
 
@@ -99,11 +99,11 @@ func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runi
 	if err != nil {
 		return nil, err
 	}
-	all, err := madeAndUsed(ctx, t)
+	all, err := runArtifacts(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, related(all, req.GetRelation()), func(a *runicornapiv1.ExperimentArtifact) string {
+	page, next, err := pageInOrder(req, withRelation(all, req.GetRelation()), func(a *runicornapiv1.ExperimentArtifact) string {
 		return fmt.Sprint(a.GetRelation(), a.GetType(), "/", a.GetName(), ":", a.GetVersion(), a.GetAssetId())
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *artifactService) GetArtifactStats(ctx context.Context, req *runicornapi
 
 // PromoteArtifact moves a version to another stage.
 func (s *artifactService) PromoteArtifact(ctx context.Context, req *runicornapiv1.PromoteArtifactRequest) (*runicornapiv1.PromoteArtifactResponse, error) {
-	v, err := s.exactly(ctx, req)
+	v, err := s.resolveExact(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (s *artifactService) PromoteArtifact(ctx context.Context, req *runicornapiv
 
 // DeleteArtifact marks a version as deleted, or removes it.
 func (s *artifactService) DeleteArtifact(ctx context.Context, req *runicornapiv1.DeleteArtifactRequest) (*runicornapiv1.DeleteArtifactResponse, error) {
-	v, err := s.exactly(ctx, req)
+	v, err := s.resolveExact(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (s *artifactService) ListImages(ctx context.Context, req *runicornapiv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	page, next := cut(paging, images, false)
+	page, next := paginate(paging, images, false)
 	return checkSize(&runicornapiv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
 }
 
@@ -202,5 +202,5 @@ func (s *artifactService) DownloadAsset(req *runicornapiv1.DownloadAssetRequest,
 	if err != nil {
 		return err
 	}
-	return content.sendTo(stream, stallLimit)
+	return content.sendTo(stream, stallTimeout)
 }

@@ -59,7 +59,7 @@ func TestGetArtifact_ByEveryForm(t *testing.T) {
 	}
 }
 
-func TestGetArtifact_WhatThereIsNot(t *testing.T) {
+func TestGetArtifact_NotFound(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
 	for _, req := range []*runicornapiv1.GetArtifactRequest{
 		{Name: "nothing"},

@@ -15,7 +15,7 @@ import (
 //
 //	a<run>-<id>               an asset, by restclient's id
 //	f<run>-<name>             a file that every run may have
-//	i<run>-<position>-<sum>   an image, by the place of its line in the event
+//	i<run>-<position>-<sum>   an image, by the offset of its line in the event
 //	                          file and a sum of what the line must name
 //
 // <run> is a sum of the run id, so that an id of another run is refused before
@@ -53,13 +53,13 @@ func readAssetID(t target, id string) (assetID, error) {
 	case parts == nil:
 		return assetID{}, invalid("asset_id", "is none that this server gave: ListAssets and ListImages give them")
 	case parts[2] != shortSum(t.runID, 4):
-		return assetID{}, noAsset(t, id, "it is of another experiment")
+		return assetID{}, assetNotFound(t, id, "it is of another experiment")
 	}
 	return assetID{kind: parts[1][0], rest: parts[3]}, nil
 }
 
-// noAsset is the error of a thing that a run does not have.
-func noAsset(t target, id, detail string) error {
+// assetNotFound is the error of a thing that a run does not have.
+func assetNotFound(t target, id, detail string) error {
 	return &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "asset", ResourceID: id, Detail: detail,
 	}
@@ -70,8 +70,8 @@ func imageID(runID string, position int64, path string) string {
 	return assetIDOf(imageKind, runID, strconv.FormatInt(position, 36)+"-"+shortSum(path, 6))
 }
 
-// imagePlace reads the rest of an image's id.
-func imagePlace(rest string) (position int64, sum string, ok bool) {
+// parseImageRef reads the rest of an image's id.
+func parseImageRef(rest string) (position int64, sum string, ok bool) {
 	text, sum, found := strings.Cut(rest, "-")
 	position, err := strconv.ParseInt(text, 36, 64)
 	return position, sum, found && err == nil && position >= 0
@@ -93,7 +93,7 @@ var runFiles = []runFile{
 	{"summary", restclient.FileSummary},
 }
 
-// assetTypes are the contract's words for the kinds of assets.
+// assetTypes are the contract's values for the kinds of assets.
 var assetTypes = map[restclient.AssetKind]runicornapiv1.AssetType{
 	restclient.AssetCode:       runicornapiv1.AssetType_ASSET_TYPE_CODE,
 	restclient.AssetConfig:     runicornapiv1.AssetType_ASSET_TYPE_CONFIG,

@@ -18,28 +18,28 @@ import (
 // listImages lists the images of a run in the order of logging. All of it is
 // in the event file, captions and times too, which the image list of 0.7.2
 // leaves out; that list says only which files are still there.
-func listImages(ctx context.Context, t target, key string) ([]placed[*runicornapiv1.Image], error) {
-	kept, err := keptImages(ctx, t)
+func listImages(ctx context.Context, t target, key string) ([]keyed[*runicornapiv1.Image], error) {
+	served, err := servedImages(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	var out []placed[*runicornapiv1.Image]
+	var out []keyed[*runicornapiv1.Image]
 	err = readMedia(ctx, t, func(m *eventlog.Media) error {
 		file, err := restclient.MediaFile(m.Path)
-		isServed := err == nil && (kept == nil || kept[file]) // a path that leaves the run's folder is no image of it
-		if isServed && (key == "" || validText(m.Key) == key) {
+		ok := err == nil && (served == nil || served[file]) // a path that leaves the run's folder is no image of it
+		if ok && (key == "" || validText(m.Key) == key) {
 			at := keyedBy(filter.IntValue(m.Position), "", "")
-			out = append(out, placed[*runicornapiv1.Image]{position: at, item: imageOf(t.runID, m)})
+			out = append(out, keyed[*runicornapiv1.Image]{position: at, item: imageOf(t.runID, m)})
 		}
 		return nil
 	})
 	return out, err
 }
 
-// keptImages asks a Viewer that has an image list which files there are; nil
+// servedImages asks a Viewer that has an image list which files there are; nil
 // if it has none. It is asked before the event file is read, so that an image
 // logged in between is left out rather than listed without its file.
-func keptImages(ctx context.Context, t target) (map[restclient.RunFile]bool, error) {
+func servedImages(ctx context.Context, t target) (map[restclient.RunFile]bool, error) {
 	list, err := t.Client.Images(ctx, t.runID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case ok && e.Kind == restclient.KindUnsupported:
@@ -47,11 +47,11 @@ func keptImages(ctx context.Context, t target) (map[restclient.RunFile]bool, err
 	case err != nil:
 		return nil, err
 	}
-	kept := make(map[restclient.RunFile]bool, len(list.Images))
+	served := make(map[restclient.RunFile]bool, len(list.Images))
 	for i := range list.Images {
-		kept[list.Images[i].File] = true
+		served[list.Images[i].File] = true
 	}
-	return kept, nil
+	return served, nil
 }
 
 // imageOf converts an image event.
@@ -73,10 +73,10 @@ func imageOf(runID string, m *eventlog.Media) *runicornapiv1.Image {
 func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) error {
 	part, err := t.Client.EventFile(ctx, t.runID, 0)
 	if err != nil {
-		return noRunFiles(err)
+		return filesUnsupported(err)
 	}
 	if part.State == restclient.FileGone {
-		err = runGone(t)
+		err = runGoneError(t)
 	} else {
 		err = lineTooLong(t, scanMedia(part, put))
 	}
@@ -88,23 +88,23 @@ func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) e
 func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	var parser eventlog.Parser
 	handler := eventlog.Handler{Media: put}
-	buf, held, base := make([]byte, 256<<10), 0, int64(0)
+	buf, buffered, base := make([]byte, 256<<10), 0, int64(0)
 	for {
-		n, readErr := r.Read(buf[held:])
-		held += n
-		used, err := parser.Parse(buf[:held], base, handler)
+		n, readErr := r.Read(buf[buffered:])
+		buffered += n
+		used, err := parser.Parse(buf[:buffered], base, handler)
 		if err != nil {
 			return err
 		}
-		copy(buf, buf[used:held])
-		held, base = held-used, base+int64(used)
+		copy(buf, buf[used:buffered])
+		buffered, base = buffered-used, base+int64(used)
 		switch {
 		case readErr == io.EOF:
-			_, err := parser.Finish(buf[:held], base, handler)
+			_, err := parser.Finish(buf[:buffered], base, handler)
 			return err
 		case readErr != nil:
 			return readErr
-		case held == len(buf):
+		case buffered == len(buf):
 			buf = append(buf, make([]byte, len(buf))...)
 		}
 	}
@@ -117,23 +117,23 @@ const maxImageLine = 1 << 20
 // findImage finds the file that an image's id stands for, by reading its line
 // again.
 func findImage(ctx context.Context, t target, id, rest string) (restclient.RunFile, error) {
-	position, sum, ok := imagePlace(rest)
+	position, sum, ok := parseImageRef(rest)
 	if !ok {
 		return "", invalid("asset_id", "is damaged")
 	}
 	part, err := t.Client.ReadFile(ctx, t.runID, restclient.FileEvents, position, maxImageLine)
 	if err != nil {
-		return "", noRunFiles(err)
+		return "", filesUnsupported(err)
 	}
 	if part.State == restclient.FileGone {
-		return "", errors.Join(runGone(t), part.Close())
+		return "", errors.Join(runGoneError(t), part.Close())
 	}
 	file, err := imageAt(part, position, sum)
 	if err = errors.Join(err, part.Close()); err != nil {
 		return "", err
 	}
 	if file == "" {
-		return "", noAsset(t, id, "the event file has no such image there")
+		return "", assetNotFound(t, id, "the event file has no such image there")
 	}
 	return file, nil
 }
@@ -162,16 +162,16 @@ func imageAt(part *restclient.FilePart, position int64, sum string) (file restcl
 	return file, err
 }
 
-// noRunFiles is the error of a Viewer that serves no files of runs: 0.5. What
+// filesUnsupported is the error of a Viewer that serves no files of runs: 0.5. What
 // restclient says to use instead stands for metrics only.
-func noRunFiles(err error) error {
+func filesUnsupported(err error) error {
 	e, ok := errors.AsType[*restclient.Error](err)
 	if !ok || e.Kind != restclient.KindUnsupported {
 		return err
 	}
-	lacking := *e
-	lacking.Instead = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
-	return &lacking
+	unsupported := *e
+	unsupported.Instead = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
+	return &unsupported
 }
 
 // mediaTypes are those of a run's own files, which the Viewer would guess by
@@ -194,5 +194,5 @@ func mediaTypeOf(name string) string {
 	if t, ok := mediaTypes[strings.ToLower(path.Ext(name))]; ok {
 		return t
 	}
-	return unknownMedia
+	return defaultMediaType
 }

@@ -19,20 +19,20 @@ func listAssets(ctx context.Context, t target, only runicornapiv1.AssetType) ([]
 	if err != nil {
 		return nil, err
 	}
-	reads, ctx := errgroup.WithContext(ctx)
+	g, ctx := errgroup.WithContext(ctx)
 	var refs assetRefs
-	reads.Go(func() (err error) {
+	g.Go(func() (err error) {
 		refs, err = readRefs(ctx, t)
 		return err
 	})
 	files := make([]*runicornapiv1.Asset, len(runFiles))
 	for i, f := range runFiles {
-		reads.Go(func() (err error) {
+		g.Go(func() (err error) {
 			files[i], err = statRunFile(ctx, t, f)
 			return err
 		})
 	}
-	if err := reads.Wait(); err != nil {
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	var out []*runicornapiv1.Asset
@@ -110,7 +110,7 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset
 	case restclient.FileNotYet:
 		return nil, nil //nolint:nilnil // the run may yet get one
 	case restclient.FileGone:
-		return nil, runGone(t)
+		return nil, runGoneError(t)
 	}
 	out := &runicornapiv1.Asset{
 		AssetId: assetIDOf(fileKind, t.runID, f.id), Type: runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE,
@@ -122,7 +122,7 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset
 	return out, nil
 }
 
-// runGone is the error of a run that went away.
-func runGone(t target) error {
+// runGoneError is the error of a run that went away.
+func runGoneError(t target) error {
 	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
 }

@@ -9,84 +9,84 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-// judged is the point that stands for an experiment.
-type judged struct {
+// candidate is the point that stands for an experiment.
+type candidate struct {
 	value float64
 	step  int64
 	time  float64 // unix seconds, 0 if unknown
 }
 
-// judge is one FindBestExperiment.
-type judge struct {
-	selection eventlog.Selection
-	byLast    bool
-	sign      float64   // what makes the greater value the better one
-	points    []*judged // by experiment, nil without a finite value; each is written by one reader
+// bestFinder is one FindBestExperiment.
+type bestFinder struct {
+	selection  eventlog.Selection
+	byLast     bool
+	sign       float64      // what makes the greater value the better one
+	candidates []*candidate // by experiment, nil without a finite value; each is written by one reader
 }
 
-func newJudge(req *runicornapiv1.FindBestExperimentRequest, runs int) *judge {
-	j := &judge{
-		selection: eventlog.Selection{Names: []string{req.GetMetricName()}},
-		byLast:    req.GetRanking() == runicornapiv1.Ranking_RANKING_LAST,
-		sign:      1,
-		points:    make([]*judged, runs),
+func newBestFinder(req *runicornapiv1.FindBestExperimentRequest, runs int) *bestFinder {
+	f := &bestFinder{
+		selection:  eventlog.Selection{Names: []string{req.GetMetricName()}},
+		byLast:     req.GetRanking() == runicornapiv1.Ranking_RANKING_LAST,
+		sign:       1,
+		candidates: make([]*candidate, runs),
 	}
 	if req.GetGoal() == runicornapiv1.Goal_GOAL_MINIMIZE {
-		j.sign = -1
+		f.sign = -1
 	}
-	return j
+	return f
 }
 
 // read finds the point that stands for one experiment. Values that are not
 // finite do not count, not even as the last one: on 0.5.3 nobody can tell them
 // from values that were never logged, and an experiment must not be judged by
 // the Viewer that it is on.
-func (j *judge) read(i int, v *runlog.View) error {
-	for _, s := range v.Table.Series(j.selection) {
+func (f *bestFinder) read(i int, v *runlog.View) error {
+	for _, s := range v.Table.Series(f.selection) {
 		if s.Kind == eventlog.KindNumber {
 			keepFinite(&s)
-			j.points[i] = j.point(&s)
+			f.candidates[i] = f.candidateOf(&s)
 		}
 	}
 	return nil
 }
 
-// point is the last point of a series, or its best one: among equals the
+// candidateOf is the last point of a series, or its best one: among equals the
 // earliest.
-func (j *judge) point(s *eventlog.Series) *judged {
+func (f *bestFinder) candidateOf(s *eventlog.Series) *candidate {
 	if s.Len() == 0 {
 		return nil
 	}
 	at := s.Len() - 1
-	if !j.byLast {
+	if !f.byLast {
 		at = 0
 		for i, value := range s.Values {
-			if j.sign*value > j.sign*s.Values[at] {
+			if f.sign*value > f.sign*s.Values[at] {
 				at = i
 			}
 		}
 	}
-	return &judged{value: s.Values[at], step: s.Steps[at], time: s.Times[at]}
+	return &candidate{value: s.Values[at], step: s.Steps[at], time: s.Times[at]}
 }
 
-// verdict finds the best experiment: among equals the one of the earliest step,
+// result finds the best experiment: among equals the one of the earliest step,
 // then the oldest.
-func (j *judge) verdict(entries []entry) *runicornapiv1.FindBestExperimentResponse {
-	var candidates []int
-	for i, point := range j.points {
+func (f *bestFinder) result(entries []entry) *runicornapiv1.FindBestExperimentResponse {
+	var found []int
+	for i, point := range f.candidates {
 		if point != nil {
-			candidates = append(candidates, i)
+			found = append(found, i)
 		}
 	}
-	resp := &runicornapiv1.FindBestExperimentResponse{CandidateCount: clamp32(int64(len(candidates)))}
-	if len(candidates) == 0 {
+	resp := &runicornapiv1.FindBestExperimentResponse{CandidateCount: clamp32(int64(len(found)))}
+	if len(found) == 0 {
 		return resp
 	}
-	best := slices.MinFunc(candidates, func(a, b int) int {
-		p, q := j.points[a], j.points[b]
-		return cmp.Or(cmp.Compare(j.sign*q.value, j.sign*p.value), cmp.Compare(p.step, q.step), oldestFirst(&entries[a], &entries[b]))
+	best := slices.MinFunc(found, func(a, b int) int {
+		p, q := f.candidates[a], f.candidates[b]
+		return cmp.Or(cmp.Compare(f.sign*q.value, f.sign*p.value), cmp.Compare(p.step, q.step), oldestFirst(&entries[a], &entries[b]))
 	})
-	point := j.points[best]
+	point := f.candidates[best]
 	resp.Experiment, resp.Value, resp.Step = entries[best].experiment(), &point.value, &point.step
 	if point.time != 0 {
 		resp.Time = unixTime(point.time)

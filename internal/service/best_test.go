@@ -29,13 +29,13 @@ func TestBest_OverAllViewers(t *testing.T) {
 		pointsAt(1000, [3]float64{1, 0.3, 1}), []byte(metricsLine(2, `"loss": Infinity`))...)})
 	mine := "project = mine"
 	tests := []struct {
-		name   string
-		req    *runicornapiv1.FindBestExperimentRequest
-		runID  string
-		value  float64
-		step   int64
-		time   int64
-		judged int32
+		name       string
+		req        *runicornapiv1.FindBestExperimentRequest
+		runID      string
+		value      float64
+		step       int64
+		time       int64
+		candidates int32
 	}{
 		{"the greatest value of any", &runicornapiv1.FindBestExperimentRequest{Viewer: "-", Filter: mine}, "spike1", 0.9, 1, 1001, 5},
 		{"the least value", &runicornapiv1.FindBestExperimentRequest{Viewer: "-", Filter: mine, Goal: runicornapiv1.Goal_GOAL_MINIMIZE}, "older1", -5, 9, 1009, 5},
@@ -58,7 +58,7 @@ func TestBest_OverAllViewers(t *testing.T) {
 				got.GetView() != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
 				t.Errorf("got experiment %v", got)
 			}
-			if resp.GetValue() != tt.value || resp.GetStep() != tt.step || resp.GetTime().AsTime().Unix() != tt.time || resp.GetCandidateCount() != tt.judged || !resp.GetComplete() {
+			if resp.GetValue() != tt.value || resp.GetStep() != tt.step || resp.GetTime().AsTime().Unix() != tt.time || resp.GetCandidateCount() != tt.candidates || !resp.GetComplete() {
 				t.Errorf("got %v", resp)
 			}
 		})

@@ -9,7 +9,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// defaultStreamBytes is the budget where Deps has none.
+// defaultStreamBytes is the budget where Config has none.
 const defaultStreamBytes = 256 << 20
 
 // budget bounds the memory of what streams must hold as a whole before they can
@@ -19,8 +19,8 @@ type budget struct {
 	used atomic.Int64
 }
 
-// take books bytes, or refuses them. Whoever took them gives them back.
-func (b *budget) take(bytes int64) error {
+// reserve reserves bytes, or refuses them. The caller releases them.
+func (b *budget) reserve(bytes int64) error {
 	if b.used.Add(bytes) <= b.max {
 		return nil
 	}
@@ -28,29 +28,29 @@ func (b *budget) take(bytes int64) error {
 	return &failure{
 		code:   codes.ResourceExhausted,
 		reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-		message: fmt.Sprintf("histories that are merged or thinned take more than the %d MiB that this server has for them; "+
+		message: fmt.Sprintf("histories that are merged or downsampled take more than the %d MiB that this server has for them; "+
 			"select fewer metrics or steps, or take the history as it was logged", b.max>>20),
 		metadata: map[string]string{"limit": "--stream-bytes"},
 	}
 }
 
-func (b *budget) give(bytes int64) { b.used.Add(-bytes) }
+func (b *budget) release(bytes int64) { b.used.Add(-bytes) }
 
-// holding is what one stream has booked.
-type holding struct {
+// reservation is what one stream has reserved.
+type reservation struct {
 	*budget
 	bytes int64
 }
 
-func (h *holding) add(bytes int64) error {
-	if err := h.take(bytes); err != nil {
+func (r *reservation) grow(bytes int64) error {
+	if err := r.reserve(bytes); err != nil {
 		return err
 	}
-	h.bytes += bytes
+	r.bytes += bytes
 	return nil
 }
 
-func (h *holding) release() {
-	h.give(h.bytes)
-	h.bytes = 0
+func (r *reservation) releaseAll() {
+	r.release(r.bytes)
+	r.bytes = 0
 }

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// comparedPoint is the least that a compared point takes in the answer: its
-	// place and its value.
-	comparedPoint = 9
-	// maxHeldPoints bounds the points that are held for an even grid, which
+	// minComparedPointSize is the minimum size of a compared point in the answer, in bytes: its
+	// row and its value.
+	minComparedPointSize = 9
+	// maxBufferedPoints bounds the points that are buffered for an even grid, which
 	// cannot be laid before the longest run is known: 256 MiB.
-	maxHeldPoints = 16 << 20
+	maxBufferedPoints = 16 << 20
 )
 
 // curve is one metric of one experiment on the way into a comparison.
@@ -55,9 +55,9 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 // read takes the curves of one experiment.
 func (c *comparison) read(i int, v *runlog.View) error {
 	for _, name := range v.Table.Names(c.selection) {
-		one := c.selection
-		one.Names, one.Prefixes = []string{name}, nil
-		for _, s := range v.Table.Series(one) {
+		single := c.selection
+		single.Names, single.Prefixes = []string{name}, nil
+		for _, s := range v.Table.Series(single) {
 			if s.Kind != eventlog.KindNumber {
 				continue
 			}
@@ -66,7 +66,7 @@ func (c *comparison) read(i int, v *runlog.View) error {
 			}
 			cv := c.curve(&s, v)
 			c.curves[i] = append(c.curves[i], cv)
-			if err := c.hold(len(cv.values)); err != nil {
+			if err := c.countPoints(len(cv.values)); err != nil {
 				return err
 			}
 		}
@@ -91,7 +91,7 @@ func (c *comparison) curve(s *eventlog.Series, v *runlog.View) curve {
 
 // relative puts points in the order of their time, in seconds since the first
 // one. Of points of one time the one at the greatest step counts, and a point
-// whose time is not known has no place.
+// whose time is not known is left out.
 func relative(s *eventlog.Series, first float64) (seconds, values []float64) {
 	order := make([]int, 0, s.Len())
 	for i, at := range s.Times {
@@ -111,17 +111,17 @@ func relative(s *eventlog.Series, first float64) (seconds, values []float64) {
 	return seconds, values
 }
 
-// hold counts points, and ends the call when they are more than it can answer.
-func (c *comparison) hold(points int) error {
-	held, byGrid := c.points.Add(int64(points)), c.byTime && c.maxPoints > 0
+// countPoints counts points, and ends the call when they are more than it can answer.
+func (c *comparison) countPoints(points int) error {
+	total, byGrid := c.points.Add(int64(points)), c.byTime && c.maxPoints > 0
 	switch {
-	case byGrid && held > maxHeldPoints:
+	case byGrid && total > maxBufferedPoints:
 		return &failure{
 			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			message:  "the experiments have too many points to be laid over one grid: compare fewer of them",
 			metadata: map[string]string{"limit": "points held by one comparison"},
 		}
-	case !byGrid && held > maxAnswer/comparedPoint:
+	case !byGrid && total > maxAnswer/minComparedPointSize:
 		return answerTooLarge()
 	}
 	return nil
@@ -129,24 +129,24 @@ func (c *comparison) hold(points int) error {
 
 // comparisons aligns the curves, metric by metric.
 func (c *comparison) comparisons(entries []entry) []*runicornapiv1.MetricComparison {
-	type member struct {
+	type runCurve struct {
 		run   *entry
 		curve *curve
 	}
-	metrics := make(map[string][]member)
+	metrics := make(map[string][]runCurve)
 	for i := range c.curves {
 		for j := range c.curves[i] {
 			cv := &c.curves[i][j]
-			metrics[cv.name] = append(metrics[cv.name], member{&entries[i], cv})
+			metrics[cv.name] = append(metrics[cv.name], runCurve{&entries[i], cv})
 		}
 	}
 	out := make([]*runicornapiv1.MetricComparison, 0, len(metrics))
 	for name, members := range metrics {
 		curves := make([]*curve, 0, len(members))
 		m := &runicornapiv1.MetricComparison{MetricName: validText(name)}
-		for _, member := range members {
-			curves = append(curves, member.curve)
-			m.Series = append(m.Series, comparedSeries(member.run, member.curve))
+		for _, rc := range members {
+			curves = append(curves, rc.curve)
+			m.Series = append(m.Series, comparedSeries(rc.run, rc.curve))
 		}
 		c.align(m, curves)
 		out = append(out, m)
@@ -159,7 +159,7 @@ func (c *comparison) comparisons(entries []entry) []*runicornapiv1.MetricCompari
 
 func comparedSeries(e *entry, cv *curve) *runicornapiv1.ComparedSeries {
 	return &runicornapiv1.ComparedSeries{
-		Viewer: e.viewer.Name, RunId: validText(e.run.ID), ResourceName: validText(e.target().name()),
+		Viewer: e.viewer.Name, RunId: validText(e.run.ID), ResourceName: validText(e.target().resourceName()),
 		Values: cv.values, Fidelity: cv.fidelity, TotalCount: cv.total,
 	}
 }
@@ -170,7 +170,7 @@ func (c *comparison) align(m *runicornapiv1.MetricComparison, curves []*curve) {
 	case c.byTime && c.maxPoints > 0:
 		m.Seconds = grid(curves, c.maxPoints)
 		for i, cv := range curves {
-			m.Series[i].Rows, m.Series[i].Values = sampled(cv, m.Seconds)
+			m.Series[i].Rows, m.Series[i].Values = resampled(cv, m.Seconds)
 		}
 	case c.byTime:
 		m.Seconds = union(curves, func(cv *curve) []float64 { return cv.seconds })
@@ -185,30 +185,30 @@ func (c *comparison) align(m *runicornapiv1.MetricComparison, curves []*curve) {
 	}
 }
 
-// union is every place that any of the curves has, ascending.
-func union[T cmp.Ordered](curves []*curve, places func(*curve) []T) []T {
+// union is every coordinate that any of the curves has, ascending.
+func union[T cmp.Ordered](curves []*curve, coordsOf func(*curve) []T) []T {
 	var all []T
 	for _, cv := range curves {
-		all = append(all, places(cv)...)
+		all = append(all, coordsOf(cv)...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
 
-// rowsOf says where on the axis the places stand; both ascend.
-func rowsOf[T cmp.Ordered](places, axis []T) []uint32 {
-	rows := make([]uint32, 0, len(places))
+// rowsOf returns the indexes of the coordinates on the axis; both ascend.
+func rowsOf[T cmp.Ordered](coords, axis []T) []uint32 {
+	rows := make([]uint32, 0, len(coords))
 	row := 0
-	for _, at := range places {
+	for _, at := range coords {
 		for axis[row] != at {
 			row++
 		}
-		rows = append(rows, uint32(row)) //nolint:gosec // a place in a message
+		rows = append(rows, uint32(row)) //nolint:gosec // an index in a message
 	}
 	return rows
 }
 
-// grid is n places from 0 to the end of the longest curve, evenly spread.
+// grid is n coordinates from 0 to the end of the longest curve, evenly spread.
 func grid(curves []*curve, n int) []float64 {
 	end := 0.0
 	for _, cv := range curves {
@@ -219,23 +219,23 @@ func grid(curves []*curve, n int) []float64 {
 	if end == 0 || n == 1 {
 		return []float64{end}
 	}
-	places := make([]float64, n)
-	for i := range places {
-		places[i] = end * float64(i) / float64(n-1)
+	coords := make([]float64, n)
+	for i := range coords {
+		coords[i] = end * float64(i) / float64(n-1)
 	}
-	places[n-1] = end // whatever the division rounded
-	return places
+	coords[n-1] = end // whatever the division rounded
+	return coords
 }
 
-// sampled is a curve's last value at or before each place, up to its own end.
-func sampled(cv *curve, places []float64) (rows []uint32, values []float64) {
+// resampled is a curve's last value at or before each coordinate, up to its own end.
+func resampled(cv *curve, coords []float64) (rows []uint32, values []float64) {
 	next := 0
-	for row, at := range places {
+	for row, at := range coords {
 		for next < len(cv.seconds) && cv.seconds[next] <= at {
 			next++
 		}
 		if next > 0 && at <= cv.seconds[len(cv.seconds)-1] {
-			rows = append(rows, uint32(row)) //nolint:gosec // a place in a message
+			rows = append(rows, uint32(row)) //nolint:gosec // an index in a message
 			values = append(values, cv.values[next-1])
 		}
 	}

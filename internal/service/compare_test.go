@@ -59,7 +59,7 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 			Steps:  []int64{10},
 			Series: []*runicornapiv1.ComparedSeries{compared(old, a, 1, []uint32{0}, []float64{4}), compared(middle, b, 1, []uint32{0}, []float64{8})},
 		}},
-		{"on thinned steps", &runicornapiv1.CompareExperimentsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 2}}, &runicornapiv1.MetricComparison{
+		{"on downsampled steps", &runicornapiv1.CompareExperimentsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 2}}, &runicornapiv1.MetricComparison{
 			Steps: []int64{0, 5, 10, 30},
 			Series: []*runicornapiv1.ComparedSeries{
 				compared(old, a, 2, []uint32{0, 2}, []float64{5, 4}), compared(middle, b, 3, []uint32{1, 3}, []float64{9, 7}),

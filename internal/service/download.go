@@ -23,12 +23,12 @@ const (
 	// of the memory at the same speed. What one download holds is a small
 	// multiple of it, whatever the size of the file.
 	chunkSize = 32<<10 - 64
-	// stallLimit is how long a client may leave one chunk unread before the
+	// stallTimeout is how long a client may leave one chunk unread before the
 	// Viewer's stream is given up: streams are few (8 for each Viewer), and
 	// other callers wait for them.
-	stallLimit = time.Minute
-	// unknownMedia is the media type of bytes that nobody knows more about.
-	unknownMedia = "application/octet-stream"
+	stallTimeout = time.Minute
+	// defaultMediaType is the media type of bytes that nobody knows more about.
+	defaultMediaType = "application/octet-stream"
 )
 
 // content is the content of one thing on its way to a client. It belongs to
@@ -54,13 +54,13 @@ type downloadStream = grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResp
 // sendTo sends header, chunks and trailer, and no trailer unless all is well.
 // A client that leaves a message unread for longer than stall loses the
 // Viewer's stream.
-func (c *content) sendTo(stream downloadStream, stall time.Duration) (err error) {
+func (c *content) sendTo(stream downloadStream, timeout time.Duration) (err error) {
 	defer func() { err = errors.Join(err, c.body.Close()) }()
-	if err := c.send(stream, c.header(), stall); err != nil {
+	if err := c.send(stream, c.header(), timeout); err != nil {
 		return err
 	}
 	sum := sha256.New()
-	if err := c.sendChunks(stream, sum, stall); err != nil {
+	if err := c.sendChunks(stream, sum, timeout); err != nil {
 		return err
 	}
 	if err := c.body.Close(); err != nil { // nobody has to wait until the client has read the end
@@ -72,7 +72,7 @@ func (c *content) sendTo(stream downloadStream, stall time.Duration) (err error)
 }
 
 // sendChunks sends the content to its end, and adds it to the sum.
-func (c *content) sendChunks(stream downloadStream, sum hash.Hash, stall time.Duration) error {
+func (c *content) sendChunks(stream downloadStream, sum hash.Hash, timeout time.Duration) error {
 	for {
 		// Each message has bytes of its own: grpc-go may look at it after Send.
 		chunk := make([]byte, chunkSize)
@@ -81,14 +81,14 @@ func (c *content) sendChunks(stream downloadStream, sum hash.Hash, stall time.Du
 			_, _ = sum.Write(chunk[:n]) // never fails, says hash.Hash
 			c.zip.add(chunk[:n])
 			part := &runicornapiv1.DownloadAssetResponse_Chunk{Chunk: chunk[:n]}
-			if err := c.send(stream, &runicornapiv1.DownloadAssetResponse{Part: part}, stall); err != nil {
+			if err := c.send(stream, &runicornapiv1.DownloadAssetResponse{Part: part}, timeout); err != nil {
 				return err
 			}
 			c.sent += int64(n)
 		}
 		switch {
 		case errors.Is(readErr, io.EOF), errors.Is(readErr, io.ErrUnexpectedEOF):
-			return c.complete()
+			return c.checkLength()
 		case readErr != nil:
 			return readErr
 		}
@@ -110,35 +110,35 @@ func (c *content) header() *runicornapiv1.DownloadAssetResponse {
 // send sends one message. While the client does not read, Send waits; after
 // the limit the Viewer's stream is closed under it, so that it is free for
 // others, and the call fails once the client reads on.
-func (c *content) send(stream downloadStream, message *runicornapiv1.DownloadAssetResponse, stall time.Duration) error {
+func (c *content) send(stream downloadStream, message *runicornapiv1.DownloadAssetResponse, timeout time.Duration) error {
 	closed := make(chan error, 1)
-	timer := time.AfterFunc(stall, func() { closed <- c.body.Close() })
+	timer := time.AfterFunc(timeout, func() { closed <- c.body.Close() })
 	err := stream.Send(message)
 	if timer.Stop() {
 		return err
 	}
 	closeErr := <-closed // the body belongs to this goroutine again
 	if err == nil {
-		err = c.stalled(stall)
+		err = c.stallError(timeout)
 	}
 	return errors.Join(err, closeErr)
 }
 
-// stalled is the error of a client that stopped reading.
-func (c *content) stalled(stall time.Duration) error {
-	how := "begin again"
+// stallError is the error of a client that stopped reading.
+func (c *content) stallError(timeout time.Duration) error {
+	hint := "begin again"
 	if c.etag != "" {
-		how = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.offset+c.sent)
+		hint = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.offset+c.sent)
 	}
 	return &failure{
 		code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-		message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", stall, how),
+		message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint),
 		metadata: map[string]string{"limit": "download_stall", "viewer": c.Name},
 	}
 }
 
-// complete checks what has come against what was announced.
-func (c *content) complete() error {
+// checkLength checks what has come against what was announced.
+func (c *content) checkLength() error {
 	if end := c.offset + c.sent; c.total >= 0 && end != c.total {
 		return &failure{
 			code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_STREAM_CUT,

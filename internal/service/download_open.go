@@ -39,7 +39,7 @@ func openContent(ctx context.Context, t target, req *runicornapiv1.DownloadAsset
 	if err != nil {
 		return nil, err
 	}
-	if err := c.match(req.GetIfMatch()); err != nil {
+	if err := c.checkETag(req.GetIfMatch()); err != nil {
 		return nil, errors.Join(err, c.body.Close())
 	}
 	return c, nil
@@ -54,7 +54,7 @@ func openAsset(ctx context.Context, t target, id string, req *runicornapiv1.Down
 	asset := assets.Find(id)
 	switch {
 	case asset == nil:
-		return nil, noAsset(t, req.GetAssetId(), "")
+		return nil, assetNotFound(t, req.GetAssetId(), "")
 	case asset.Zipped && (req.GetOffset() > 0 || req.GetIfMatch() != "" && req.GetIfMatch() != anyFile):
 		return nil, invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
 	}
@@ -75,7 +75,7 @@ func openAsset(ctx context.Context, t target, id string, req *runicornapiv1.Down
 	}
 	c.name, c.mediaType = strings.TrimSuffix(c.name, ".zip")+".zip", "application/zip"
 	if asset.Files.Known {
-		c.zip = &zipCount{want: asset.Files.Value}
+		c.zip = &zipCount{wantFiles: asset.Files.Value}
 	} else {
 		c.limitations = []string{"The viewer does not say how many files there are, so nobody can tell whether the zip lacks some."}
 	}
@@ -99,7 +99,7 @@ func openNamedFile(ctx context.Context, t target, id string, req *runicornapiv1.
 			return openRunFile(ctx, t, f.file, req)
 		}
 	}
-	return nil, noAsset(t, req.GetAssetId(), "")
+	return nil, assetNotFound(t, req.GetAssetId(), "")
 }
 
 // openRunFile opens a file of the run's own folder. One byte more than asked
@@ -108,7 +108,7 @@ func openNamedFile(ctx context.Context, t target, id string, req *runicornapiv1.
 func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	part, err := t.Client.ReadFile(ctx, t.runID, file, max(req.GetOffset()-1, 0), 0)
 	if err != nil {
-		return nil, noRunFiles(err)
+		return nil, filesUnsupported(err)
 	}
 	c := &content{
 		target: t, id: req.GetAssetId(), name: path.Base(string(file)), mediaType: mediaTypeOf(string(file)),
@@ -122,9 +122,9 @@ func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *ru
 			err = restclient.ErrShorter
 		}
 	case restclient.FileNotYet:
-		err = noAsset(t, req.GetAssetId(), "the file is not there")
+		err = assetNotFound(t, req.GetAssetId(), "the file is not there")
 	case restclient.FileGone:
-		err = runGone(t)
+		err = runGoneError(t)
 	default: // the file ends where the range begins
 		if c.offset > 0 {
 			err = restclient.ErrShorter
@@ -145,24 +145,24 @@ func contentETag(c *content, upstream string) string {
 	return shortSum(fmt.Sprintf("%s\n%s\n%d", c.id, upstream, c.total), 16)
 }
 
-// match refuses to go on with another content than the caller has begun with.
-func (c *content) match(etag string) error {
+// checkETag refuses to go on with another content than the caller has begun with.
+func (c *content) checkETag(etag string) error {
 	if etag == "" || etag == c.etag || etag == anyFile && (c.etag != "" || c.offset == 0) {
 		return nil
 	}
-	return otherContent(nil)
+	return contentChangedError(nil)
 }
 
 // resumeError makes ABORTED of a file that ends before the offset.
 func resumeError(err error) error {
 	if errors.Is(err, restclient.ErrShorter) {
-		return otherContent(err)
+		return contentChangedError(err)
 	}
 	return err
 }
 
-// otherContent is the error of a resumed file that is not the same any more.
-func otherContent(cause error) error {
+// contentChangedError is the error of a resumed file that is not the same any more.
+func contentChangedError(cause error) error {
 	return &failure{
 		code: codes.Aborted, reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
 		message: "if_match is not the etag of the content as it is now: begin again without an offset", cause: cause,
@@ -189,7 +189,7 @@ func safeFileName(name string) string {
 // safeMediaType passes on what is a media type.
 func safeMediaType(text string) string {
 	if _, _, err := mime.ParseMediaType(text); err != nil {
-		return unknownMedia
+		return defaultMediaType
 	}
 	return text
 }

@@ -232,7 +232,7 @@ func FuzzReadAssetID(f *testing.F) {
 		if text != assetIDOf(id.kind, t0.runID, id.rest) || strings.ContainsAny(id.rest, `/\.%`) {
 			t.Errorf("%q became %v", text, id)
 		}
-		if position, _, ok := imagePlace(id.rest); ok && position < 0 {
+		if position, _, ok := parseImageRef(id.rest); ok && position < 0 {
 			t.Errorf("%q stands at %d", text, position)
 		}
 	})

@@ -16,8 +16,8 @@ import (
 // the content of; they serve the manifest itself to nobody, but the run says
 // how many files it had. A zip says at its end how many it holds.
 type zipCount struct {
-	want int64
-	end  []byte // the last bytes seen, at most zipEnd
+	wantFiles int64
+	end       []byte // the last bytes seen, at most zipEnd
 }
 
 // A zip ends with a record of 22 bytes, as Python's zipfile writes it without
@@ -71,19 +71,19 @@ func (z *zipCount) check(t target, id string) error {
 		return nil
 	}
 	n, ok := z.files()
-	if ok && n == uint64(max(z.want, 0)) {
+	if ok && n == uint64(max(z.wantFiles, 0)) {
 		return nil
 	}
 	message := "the zip has an end that cannot be understood, so nobody can tell whether it is complete"
 	if ok {
-		message = fmt.Sprintf("the zip holds %d of %d files; the viewer has lost the content of the others, and does not say which they are", n, z.want)
+		message = fmt.Sprintf("the zip holds %d of %d files; the viewer has lost the content of the others, and does not say which they are", n, z.wantFiles)
 	}
 	return &failure{
 		code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
 		message: fmt.Sprintf("viewer %s: %s", t.Name, message),
 		metadata: map[string]string{
 			"viewer": t.Name, "run_id": t.runID, "asset_id": id,
-			"want": strconv.FormatInt(z.want, 10), "files": strconv.FormatUint(n, 10),
+			"want": strconv.FormatInt(z.wantFiles, 10), "files": strconv.FormatUint(n, 10),
 		},
 	}
 }

@@ -18,40 +18,40 @@ var errStreamDrained = &failure{
 	message: "this server is shutting down; call another one, or this one after its restart, with the last resume_token where the stream has one",
 }
 
-// draining tells all streams that the server shuts down, without a goroutine for
+// drainSignal tells all streams that the server shuts down, without a goroutine for
 // each of them.
-type draining struct {
+type drainSignal struct {
 	ctx context.Context //nolint:containedctx // it is over when the drain begins, and carries nothing
 }
 
-// newDraining watches the channel that is closed when the drain begins; nil means
+// newDrainSignal watches the channel that is closed when the drain begins; nil means
 // never. Its one goroutine ends with that.
-func newDraining(begins <-chan struct{}) *draining {
+func newDrainSignal(begins <-chan struct{}) *drainSignal {
 	if begins == nil {
-		return &draining{ctx: context.Background()}
+		return &drainSignal{ctx: context.Background()}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		<-begins
 		cancel(errDraining)
 	}()
-	return &draining{ctx: ctx}
+	return &drainSignal{ctx: ctx}
 }
 
-// watch returns a context of a stream that also ends, by errDraining, with the
+// withDrain returns a context of a stream that also ends, by errDraining, with the
 // drain. The caller calls stop.
-func (d *draining) watch(parent context.Context) (ctx context.Context, stop func()) {
+func (d *drainSignal) withDrain(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	forget := context.AfterFunc(d.ctx, func() { cancel(errDraining) })
+	unregister := context.AfterFunc(d.ctx, func() { cancel(errDraining) })
 	return ctx, func() {
-		forget()
+		unregister()
 		cancel(nil)
 	}
 }
 
-// streamVerdict makes the error of a stream from that of its work: what its end
+// streamError makes the error of a stream from that of its work: what its end
 // has brought about counts, and not what that has broken.
-func streamVerdict(ctx context.Context, err error) error {
+func streamError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errDraining), errors.Is(err, runlog.ErrHubClosed):
 		return errStreamDrained
@@ -59,7 +59,7 @@ func streamVerdict(ctx context.Context, err error) error {
 		return err
 	}
 	if e, ok := errors.AsType[*fleet.EndedError](context.Cause(ctx)); ok {
-		return sessionEnded(e.Name, e)
+		return sessionEndedError(e.Name, e)
 	}
 	return ctx.Err()
 }

@@ -24,16 +24,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// row is what one kind of a Viewer's failure becomes.
-type row struct {
+// errorMapping is the status that one kind of a Viewer's failure becomes.
+type errorMapping struct {
 	code   codes.Code
 	reason runicornapiv1.ErrorReason
 	text   string // what the caller reads before the Viewer's own words
 }
 
-// table is the error table: one row per kind of failure that restclient
+// errorMappings is the error table: one entry per kind of failure that restclient
 // tells apart. The reasons are explained in error_reason.proto.
-var table = map[restclient.Kind]row{
+var errorMappings = map[restclient.Kind]errorMapping{
 	restclient.KindUnreachable:     {codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, "the viewer cannot be reached"},
 	restclient.KindTimeout:         {codes.DeadlineExceeded, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT, "the viewer was too slow"},
 	restclient.KindOutcomeUnknown:  {codes.Unknown, runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "the change was sent but its answer never came, so it may have happened"},
@@ -71,7 +71,7 @@ var notFoundReasons = map[string]runicornapiv1.ErrorReason{
 }
 
 // toFailure maps any error of a method to what the caller gets. What it does
-// not know is a defect of ours.
+// not know is an internal error.
 func toFailure(ctx context.Context, err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
@@ -105,8 +105,8 @@ func toFailure(ctx context.Context, err error) *failure {
 	return contextFailure(ctx, err)
 }
 
-// contextFailure maps the end of the caller's own patience, and calls all the
-// rest a defect.
+// contextFailure maps the caller's own deadline or cancellation, and calls all the
+// rest an internal error.
 func contextFailure(ctx context.Context, err error) *failure {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -130,9 +130,9 @@ func contextFailure(ctx context.Context, err error) *failure {
 
 // viewerFailure applies the table.
 func viewerFailure(e *restclient.Error) *failure {
-	r, ok := table[e.Kind]
+	r, ok := errorMappings[e.Kind]
 	if !ok {
-		r = table[restclient.KindServer]
+		r = errorMappings[restclient.KindServer]
 	}
 	f := &failure{code: r.code, reason: r.reason, message: viewerMessage(e, r.text), cause: e}
 	f.metadata = map[string]string{"viewer": e.Viewer}
@@ -205,17 +205,17 @@ func (f *failure) hostKey(e *restclient.Error) {
 	f.details = append(f.details, hostKeyOf(k))
 }
 
-// badRequest names the fields that the Viewer complained about: its places
+// badRequest names the fields that the Viewer complained about: its locations
 // begin with where the value was, such as body, which is no field of ours.
 func badRequest(e *restclient.Error) *errdetails.BadRequest {
 	out := &errdetails.BadRequest{}
 	for _, v := range e.Violations {
-		place := v.Loc
-		if len(place) > 1 {
-			place = place[1:]
+		loc := v.Loc
+		if len(loc) > 1 {
+			loc = loc[1:]
 		}
 		out.FieldViolations = append(out.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: validText(strings.Join(place, ".")), Description: validText(v.Message),
+			Field: validText(strings.Join(loc, ".")), Description: validText(v.Message),
 		})
 	}
 	return out
@@ -229,28 +229,28 @@ func statusOf(ctx context.Context, err error) *status.Status {
 	return toFailure(ctx, err).GRPCStatus()
 }
 
-// finish is the last station of every call: it makes the status, and logs
+// toStatusError is the last step of every call: it makes the status, and logs
 // what the caller must not see.
-func finish(ctx context.Context, logger *slog.Logger, method string, err error) error {
+func toStatusError(ctx context.Context, logger *slog.Logger, method string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if st, ok := status.FromError(err); ok {
 		if _, ours := errors.AsType[*failure](err); !ours {
-			return fromLibrary(st)
+			return fromLibraryStatus(st)
 		}
 	}
 	f := toFailure(ctx, err)
 	if f.reason == runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR {
-		logger.ErrorContext(ctx, "defect", slog.String("method", method),
+		logger.ErrorContext(ctx, "internal error", slog.String("method", method),
 			slog.String("incident", f.metadata["incident"]), slog.Any("error", err))
 	}
 	return f.GRPCStatus().Err()
 }
 
-// fromLibrary gives a status that a library of ours made (an unknown method,
+// fromLibraryStatus gives a status that a library of ours made (an unknown method,
 // a message over the limit) the reason that every error has.
-func fromLibrary(st *status.Status) error {
+func fromLibraryStatus(st *status.Status) error {
 	if len(st.Details()) > 0 {
 		return st.Err()
 	}
@@ -270,7 +270,7 @@ func fromLibrary(st *status.Status) error {
 	return f.GRPCStatus().Err()
 }
 
-// newIncident names a defect, to be found in the log.
+// newIncident names an internal error, to be found in the log.
 func newIncident() string {
 	var b [6]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -286,13 +286,13 @@ func UnaryErrors(logger *slog.Logger) grpc.UnaryServerInterceptor {
 		if err == nil {
 			err = checkMessage(resp)
 		}
-		return resp, finish(ctx, logger, info.FullMethod, err)
+		return resp, toStatusError(ctx, logger, info.FullMethod, err)
 	}
 }
 
 // StreamErrors is the interceptor that applies the table to streams.
 func StreamErrors(logger *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		return finish(ss.Context(), logger, info.FullMethod, handler(srv, ss))
+		return toStatusError(ss.Context(), logger, info.FullMethod, handler(srv, ss))
 	}
 }

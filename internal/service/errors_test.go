@@ -63,8 +63,8 @@ func newScripted(t *testing.T, change func(*restclient.Config)) (*harness, *scri
 	}}, demoviewer.Gen07), script
 }
 
-// says makes an answer.
-func says(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
+// respondWith makes an answer.
+func respondWith(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		return &http.Response{
 			StatusCode: status, Request: req, Body: io.NopCloser(strings.NewReader(body)),
@@ -111,7 +111,7 @@ func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
 		if s == http.StatusOK {
 			continue
 		}
-		script.reply = says(s, "application/json", `{"detail":"it is so"}`)
+		script.reply = respondWith(s, "application/json", `{"detail":"it is so"}`)
 		_, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 		code, reason := wantOfStatus(s)
 		info := wantError(t, err, code, reason)
@@ -129,44 +129,44 @@ var failures = []struct {
 	reason string
 	retry  time.Duration // RetryInfo, at least
 }{
-	{"the connection is refused", lost(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
-	{"the connection is reset", lost(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
-	{"the name does not resolve", lost(&net.DNSError{Err: "no such host", Name: "viewer.invalid"}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
-	{"the connection ends before the answer", lost(io.EOF), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
-	{"a proxy says 503", says(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the connection is refused", failWith(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the connection is reset", failWith(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the name does not resolve", failWith(&net.DNSError{Err: "no such host", Name: "viewer.invalid"}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"the connection ends before the answer", failWith(io.EOF), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"a proxy says 503", respondWith(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the Viewer limits its callers", limited, codes.ResourceExhausted, "VIEWER_RATE_LIMITED", 7 * time.Second},
-	{"the Viewer is slower than our limit", silent, codes.DeadlineExceeded, "VIEWER_TIMEOUT", 0},
-	{"the answer is a web page", says(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
-	{"the route is missing", says(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
-	{"the answer is no JSON", says(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the JSON is malformed", says(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the JSON has another shape", says(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the answer is over our limit", says(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
+	{"the Viewer is slower than our limit", neverRespond, codes.DeadlineExceeded, "VIEWER_TIMEOUT", 0},
+	{"the answer is a web page", respondWith(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the route is missing", respondWith(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the answer is no JSON", respondWith(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON is malformed", respondWith(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON has another shape", respondWith(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the answer is over our limit", respondWith(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
 	{"the answer is cut", cutOff, codes.DataLoss, "STREAM_CUT", 0},
-	{"a 422 names its field", says(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
+	{"a 422 names its field", respondWith(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
 }
 
-// lost fails before an answer.
-func lost(err error) func(*http.Request) (*http.Response, error) {
+// failWith fails before an answer.
+func failWith(err error) func(*http.Request) (*http.Response, error) {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// silent never answers.
-func silent(req *http.Request) (*http.Response, error) {
+// neverRespond never answers.
+func neverRespond(req *http.Request) (*http.Response, error) {
 	<-req.Context().Done()
 	return nil, context.Cause(req.Context())
 }
 
 // limited is a 429 that says when to come again.
 func limited(req *http.Request) (*http.Response, error) {
-	resp, err := says(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
+	resp, err := respondWith(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
 	resp.Header.Set("Retry-After", "7")
 	return resp, err
 }
 
 // cutOff is an answer that ends in its middle.
 func cutOff(req *http.Request) (*http.Response, error) {
-	resp, err := says(200, "application/json", "")(req)
+	resp, err := respondWith(200, "application/json", "")(req)
 	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"available":true`), errReader{}))
 	return resp, err
 }
@@ -205,7 +205,7 @@ func TestEveryFailureHasItsError(t *testing.T) {
 	}
 }
 
-func TestTheEndOfTheCallersPatience(t *testing.T) {
+func TestTheCallersDeadlineAndCancellationAreReported(t *testing.T) {
 	// Over a connection gRPC's client would see its own deadline first.
 	passed, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
@@ -232,8 +232,8 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 	h, script := newScripted(t, nil)
 	asked := 0
 	for name, reply := range map[string]func(*http.Request) (*http.Response, error){
-		"the connection is reset": lost(syscall.ECONNRESET),
-		"a proxy says 504":        says(504, "text/html", ""),
+		"the connection is reset": failWith(syscall.ECONNRESET),
+		"a proxy says 504":        respondWith(504, "text/html", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked = 0
@@ -253,9 +253,9 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestEveryKindHasARow(t *testing.T) {
+func TestEveryKindHasAMapping(t *testing.T) {
 	for kind := restclient.Kind(1); !strings.HasPrefix(kind.String(), "kind "); kind++ {
-		if _, ok := table[kind]; !ok && kind != restclient.KindCanceled {
+		if _, ok := errorMappings[kind]; !ok && kind != restclient.KindCanceled {
 			t.Errorf("no row for %v", kind)
 		}
 	}
@@ -268,10 +268,10 @@ func TestACallThatNobodyServesSaysSo(t *testing.T) {
 		t.Errorf("got %v, want Unimplemented", err)
 	}
 	_, err = runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(t.Context(), nil)
-	wantError(t, finish(t.Context(), slog.New(slog.DiscardHandler), "/x/Y", err), codes.Unimplemented, "METHOD_NOT_SERVED")
+	wantError(t, toStatusError(t.Context(), slog.New(slog.DiscardHandler), "/x/Y", err), codes.Unimplemented, "METHOD_NOT_SERVED")
 }
 
-func TestADefectIsLoggedAndNotShown(t *testing.T) {
+func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 	var logged bytes.Buffer
 	intercept := UnaryErrors(slog.New(slog.NewTextHandler(&logged, nil)))
 	_, err := intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(context.Context, any) (any, error) {

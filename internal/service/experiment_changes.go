@@ -28,18 +28,18 @@ func checkSDKForm(field, id string) error {
 // change is one experiment in a change of several.
 type change struct {
 	target
-	asked string            // the id as the request has it
-	err   error             // why it was not changed
-	freed *restclient.Purge // what a purge says of it
+	requestedID string            // the id as the request has it
+	err         error             // why it was not changed
+	purged      *restclient.Purge // what a purge says of it
 }
 
-// changes reads the ids of a request. An id that cannot be used fails alone;
+// parseChanges reads the ids of a request. An id that cannot be used fails alone;
 // only an unknown viewer of the request itself is the call's error.
-func (d *Deps) changes(ctx context.Context, viewer string, ids []string) ([]*change, error) {
+func (d *Config) parseChanges(ctx context.Context, viewer string, ids []string) ([]*change, error) {
 	out := make([]*change, 0, len(ids))
 	for i, id := range ids {
 		field := fmt.Sprintf("run_ids[%d]", i)
-		c := &change{asked: id}
+		c := &change{requestedID: id}
 		c.target, c.err = d.target(ctx, viewer, field, id)
 		if _, unknown := errors.AsType[*fleet.UnknownError](c.err); unknown && !isResourceName(id) {
 			return nil, c.err
@@ -52,10 +52,10 @@ func (d *Deps) changes(ctx context.Context, viewer string, ids []string) ([]*cha
 	return out, nil
 }
 
-// perViewer applies a change to the runs of each Viewer, side by side. Apply
+// applyPerViewer applies a change to the runs of each Viewer, side by side. Apply
 // sets the outcome of each; an error is that of all its runs, and is the
 // call's where no Viewer answered.
-func perViewer(ctx context.Context, changes []*change, apply func(context.Context, *fleet.Viewer, []*change) error) error {
+func applyPerViewer(ctx context.Context, changes []*change, apply func(context.Context, *fleet.Viewer, []*change) error) error {
 	groups := make(map[*fleet.Viewer][]*change)
 	for _, c := range changes {
 		if c.err == nil {
@@ -63,9 +63,9 @@ func perViewer(ctx context.Context, changes []*change, apply func(context.Contex
 		}
 	}
 	errs := make(chan error, len(groups))
-	var applying sync.WaitGroup
+	var wg sync.WaitGroup
 	for v, group := range groups {
-		applying.Go(func() {
+		wg.Go(func() {
 			err := apply(ctx, v, group)
 			for _, c := range group {
 				if err != nil {
@@ -75,7 +75,7 @@ func perViewer(ctx context.Context, changes []*change, apply func(context.Contex
 			errs <- err
 		})
 	}
-	applying.Wait()
+	wg.Wait()
 	close(errs)
 	var first error
 	for err := range errs {
@@ -102,13 +102,13 @@ func runIDs(group []*change) []string {
 // batchCall is a change that the client makes of several runs at once.
 type batchCall func(*restclient.Client, context.Context, []string) (*restclient.BatchResult, error)
 
-// moveAll moves experiments into the bin, or out of it.
-func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornapiv1.ExperimentResult, error) {
-	changes, err := d.changes(ctx, viewer, ids)
+// applyBatch moves experiments into the bin, or out of it.
+func (d *Config) applyBatch(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornapiv1.ExperimentResult, error) {
+	changes, err := d.parseChanges(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
 	}
-	err = perViewer(ctx, changes, func(ctx context.Context, v *fleet.Viewer, group []*change) error {
+	err = applyPerViewer(ctx, changes, func(ctx context.Context, v *fleet.Viewer, group []*change) error {
 		result, err := call(v.Client, ctx, runIDs(group))
 		if err != nil {
 			return err
@@ -117,7 +117,7 @@ func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call ba
 			item, answered := result.Results[c.runID]
 			switch {
 			case !answered:
-				c.err = noOutcome(v.Name)
+				c.err = missingOutcome(v.Name)
 			case !item.Success:
 				c.err = v.Client.ItemError(c.runID, item.Error.Value)
 			}
@@ -136,7 +136,7 @@ func (d *Deps) moveAll(ctx context.Context, viewer string, ids []string, call ba
 
 // resultOf is the result of one experiment.
 func resultOf(ctx context.Context, c *change) *runicornapiv1.ExperimentResult {
-	out := &runicornapiv1.ExperimentResult{RunId: validText(c.asked)}
+	out := &runicornapiv1.ExperimentResult{RunId: validText(c.requestedID)}
 	if c.Viewer != nil {
 		out.Viewer = c.Viewer.Name
 	}
@@ -146,7 +146,7 @@ func resultOf(ctx context.Context, c *change) *runicornapiv1.ExperimentResult {
 	return out
 }
 
-// noOutcome is the error of a run that a batch's answer does not mention.
-func noOutcome(viewer string) error {
+// missingOutcome is the error of a run that a batch's answer does not mention.
+func missingOutcome(viewer string) error {
 	return &restclient.Error{Kind: restclient.KindMalformed, Viewer: viewer, Detail: "the answer does not say what became of the run"}
 }

@@ -195,7 +195,7 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 }
 
 func TestPurgeCanBeTurnedOff(t *testing.T) {
-	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.DisablePurge = true }}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.DisablePurge = true }}, demoviewer.Gen07)
 	_, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
 	info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
 	if info.GetMetadata()["flag"] != "--enable-purge" {
@@ -246,7 +246,7 @@ func TestUpdateExperiment(t *testing.T) {
 			resp, err := h.experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{Experiment: tt.experiment, UpdateMask: tt.mask})
 			if tt.code != codes.OK {
 				wantError(t, err, tt.code, tt.reason)
-				h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
+				h.config.Fleet.Configured()[0].Client.InvalidateRuns()
 				if after := get(t, h, six[0], 1); after.GetEtag() != before.GetEtag() {
 					t.Errorf("something was changed: %v, before %v", after, before)
 				}

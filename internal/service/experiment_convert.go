@@ -32,19 +32,19 @@ func experimentStatus(text string) runicornapiv1.ExperimentStatus {
 	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
 }
 
-// place is where a run is, in the words of every generation.
-type place struct {
+// runPath is where a run is, as project, name and path, for every generation of Viewers.
+type runPath struct {
 	project, name, path string
 }
 
-// placeOf makes project and name (0.5) of a path (0.6 and later), or the path
+// runPathOf makes project and name (0.5) of a path (0.6 and later), or the path
 // of them.
-func placeOf(run *restclient.Run) place {
+func runPathOf(run *restclient.Run) runPath {
 	if run.Path.Known {
 		project, name, _ := strings.Cut(run.Path.Value, "/")
-		return place{project: project, name: name, path: run.Path.Value}
+		return runPath{project: project, name: name, path: run.Path.Value}
 	}
-	p := place{project: run.Project.Value, name: run.Name.Value}
+	p := runPath{project: run.Project.Value, name: run.Name.Value}
 	p.path = strings.Trim(p.project+"/"+p.name, "/")
 	return p
 }
@@ -52,7 +52,7 @@ func placeOf(run *restclient.Run) place {
 // basicExperiment converts what the list has of a run. Lossy says whether the
 // answer that it came in had bytes that were not UTF-8.
 func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornapiv1.Experiment {
-	p := placeOf(run)
+	p := runPathOf(run)
 	e := &runicornapiv1.Experiment{
 		Viewer:               viewer,
 		RunId:                validText(run.ID),
@@ -77,7 +77,7 @@ func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornap
 	for _, tag := range run.Tags {
 		e.Tags = append(e.Tags, validText(tag.Value))
 	}
-	e.LossyText = lossy && replaced(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags)...)
+	e.LossyText = lossy && hasReplacementChar(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags)...)
 	e.Etag = etagOf(e)
 	return e
 }

@@ -54,8 +54,8 @@ func textField(kind filter.Kind, text func(*entry) string) filter.Field[*entry] 
 	return filter.Field[*entry]{Kind: kind, Sortable: true, Value: func(e *entry) filter.Value { return filter.OptionalText(text(e)) }}
 }
 
-func anyTag(e *entry, matches func(string) bool) bool {
-	return slices.ContainsFunc(e.run.Tags, func(tag restclient.Text) bool { return matches(tag.Value) })
+func anyTag(e *entry, matcher func(string) bool) bool {
+	return slices.ContainsFunc(e.run.Tags, func(tag restclient.Text) bool { return matcher(tag.Value) })
 }
 
 // statusValue is the word of a run's status; a status that is not known is

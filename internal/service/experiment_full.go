@@ -20,7 +20,7 @@ const maxFull = 8
 
 // basic reads what the list has of a run. One that the list lacks, as Viewer
 // 0.7.2 does of runs written while its index was locked, is found by its id.
-func (d *Deps) basic(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
+func (d *Config) basic(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
 	list, err := t.Client.Runs(ctx)
 	if err != nil {
 		return nil, err
@@ -37,23 +37,23 @@ func (d *Deps) basic(ctx context.Context, t target) (*runicornapiv1.Experiment, 
 
 // full reads all that there is of a run. Only the detail must be had: what
 // else fails is named in the answer.
-func (d *Deps) full(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
-	early, cancel := inTime(ctx)
+func (d *Config) full(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
+	early, cancel := withMargin(ctx)
 	defer cancel()
-	var list read[restclient.RunList]
-	var listing sync.WaitGroup
-	listing.Go(func() { list.set(t.Client.Runs(early)) })
-	r := readRun(early, t, true)
-	listing.Wait()
+	var list partResult[restclient.RunList]
+	var wg sync.WaitGroup
+	wg.Go(func() { list.set(t.Client.Runs(early)) })
+	r := readFull(early, t, true)
+	wg.Wait()
 	if r.detail.err != nil {
-		return nil, tooSlow(ctx, t.Name, r.detail.err)
+		return nil, timeoutError(ctx, t.Name, r.detail.err)
 	}
 	var e *runicornapiv1.Experiment
 	if list.err == nil && list.value.Find(t.runID) != nil {
 		e = basicExperiment(t.Name, list.value.Find(t.runID), list.value.Lossy)
 	} else {
 		e = basicExperiment(t.Name, &r.detail.value.Run, r.detail.value.Lossy)
-		r.beyondList(ctx, e, list.err)
+		r.fillFromMeta(ctx, e, list.err)
 	}
 	r.fill(ctx, e, d.Now())
 	return e, ctx.Err()
@@ -61,7 +61,7 @@ func (d *Deps) full(ctx context.Context, t target) (*runicornapiv1.Experiment, e
 
 // complete converts a page of entries, each in full if that is asked for. The
 // page comes in the caller's time: what is too slow is named as missing.
-func (d *Deps) complete(ctx context.Context, entries []*entry, view runicornapiv1.ExperimentView) ([]*runicornapiv1.Experiment, error) {
+func (d *Config) complete(ctx context.Context, entries []*entry, view runicornapiv1.ExperimentView) ([]*runicornapiv1.Experiment, error) {
 	out := make([]*runicornapiv1.Experiment, len(entries))
 	for i, e := range entries {
 		out[i] = e.experiment()
@@ -69,57 +69,57 @@ func (d *Deps) complete(ctx context.Context, entries []*entry, view runicornapiv
 	if view != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
 		return out, nil
 	}
-	early, cancel := inTime(ctx)
+	early, cancel := withMargin(ctx)
 	defer cancel()
-	var reading errgroup.Group
-	reading.SetLimit(maxFull)
+	var g errgroup.Group
+	g.SetLimit(maxFull)
 	for i, e := range entries {
-		reading.Go(func() error {
+		g.Go(func() error {
 			// Where there are no files the detail adds nothing to the list.
 			caps, err := e.viewer.Client.Capabilities(early)
-			readRun(early, e.target(), err != nil || caps.Has(restclient.CapFiles)).fill(ctx, out[i], d.Now())
+			readFull(early, e.target(), err != nil || caps.Has(restclient.CapFiles)).fill(ctx, out[i], d.Now())
 			return ctx.Err()
 		})
 	}
-	return out, reading.Wait()
+	return out, g.Wait()
 }
 
-// read is the outcome of one read.
-type read[T any] struct {
+// partResult is the outcome of one read.
+type partResult[T any] struct {
 	value *T
 	err   error
 }
 
-func (r *read[T]) set(value *T, err error) { r.value, r.err = value, err }
+func (r *partResult[T]) set(value *T, err error) { r.value, r.err = value, err }
 
-// runReads is what a FULL experiment is made of, besides the list.
-type runReads struct {
+// fullRead is what a FULL experiment is made of, besides the list.
+type fullRead struct {
 	target  target
-	detail  read[restclient.RunDetail]
-	status  read[restclient.Document[restclient.StatusDocument]]
-	summary read[restclient.Document[restclient.Values]]
-	meta    read[restclient.Document[restclient.Values]]
+	detail  partResult[restclient.RunDetail]
+	status  partResult[restclient.Document[restclient.StatusDocument]]
+	summary partResult[restclient.Document[restclient.Values]]
+	meta    partResult[restclient.Document[restclient.Values]]
 }
 
-// readRun reads the parts of a run side by side.
-func readRun(ctx context.Context, t target, withDetail bool) *runReads {
-	r := &runReads{target: t}
-	var reading sync.WaitGroup
+// readFull reads the parts of a run side by side.
+func readFull(ctx context.Context, t target, withDetail bool) *fullRead {
+	r := &fullRead{target: t}
+	var wg sync.WaitGroup
 	if withDetail {
-		reading.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.runID)) })
+		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.runID)) })
 	}
-	reading.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.runID)) })
-	reading.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.runID)) })
-	reading.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.runID)) })
-	reading.Wait()
-	r.settle(ctx)
+	wg.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.runID)) })
+	wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.runID)) })
+	wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.runID)) })
+	wg.Wait()
+	r.recheckStatus(ctx)
 	return r
 }
 
-// settle reads the status once more where it contradicts the detail: asking
+// recheckStatus reads the status once more where it contradicts the detail: asking
 // for the detail may just have made the Viewer find the process dead. What
 // contradicts it for good is a run reopened on 0.7.2, and the file is right.
-func (r *runReads) settle(ctx context.Context) {
+func (r *fullRead) recheckStatus(ctx context.Context) {
 	if r.detail.value == nil || r.status.value == nil || r.status.value.State != restclient.FileWhole {
 		return
 	}
@@ -132,49 +132,49 @@ func (r *runReads) settle(ctx context.Context) {
 
 // fill completes an experiment that has its BASIC fields. It does not touch
 // the etag, which is that of the list.
-func (r *runReads) fill(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
+func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
 	e.View = runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL
 	e.LossyText = e.GetLossyText() || r.lossy()
 	r.fillState(ctx, e, now)
 	r.fillSummary(ctx, e)
 	if known, err := document(r.target, r.meta); err != nil {
-		missing(ctx, e, tooSlow(ctx, e.GetViewer(), err), "metadata")
+		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), "metadata")
 	} else if known != nil {
-		e.Metadata = valuesOf(withoutPlaces(*known))
+		e.Metadata = valuesOf(dropServerPaths(*known))
 	}
 }
 
 // lossy reports whether a part had bytes that were not UTF-8.
-func (r *runReads) lossy() bool {
+func (r *fullRead) lossy() bool {
 	return (r.detail.value != nil && r.detail.value.Lossy) || (r.status.value != nil && r.status.value.Lossy) ||
 		(r.summary.value != nil && r.summary.value.Lossy) || (r.meta.value != nil && r.meta.value.Lossy)
 }
 
 // fillState fills in what status.json says, which is the truth about a run,
 // and what 0.7 says of it in the detail.
-func (r *runReads) fillState(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
+func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
 	var detail restclient.RunDetail
 	if r.detail.value != nil {
 		detail = *r.detail.value
 		setStatus(e, detail.Status.Value)
 	}
 	start, end := detail.StartTime.Time, time.Time{}
-	said, err := document(r.target, r.status)
+	file, err := document(r.target, r.status)
 	switch {
 	case err != nil:
 		fields := []string{"end_time"}
 		if start.IsZero() {
 			fields = []string{"start_time", "end_time"}
 		}
-		missing(ctx, e, tooSlow(ctx, e.GetViewer(), err), fields...)
-	case said != nil:
-		if _, known := statuses[said.Status.Value]; known {
-			setStatus(e, said.Status.Value)
+		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), fields...)
+	case file != nil:
+		if _, known := statuses[file.Status.Value]; known {
+			setStatus(e, file.Status.Value)
 		}
-		e.ExitReason = validText(said.ExitReason.Value)
-		end = said.EndTime.Time
-		if !said.StartTime.IsZero() {
-			start = said.StartTime.Time
+		e.ExitReason = validText(file.ExitReason.Value)
+		end = file.EndTime.Time
+		if !file.StartTime.IsZero() {
+			start = file.StartTime.Time
 		}
 	}
 	if e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
@@ -221,7 +221,7 @@ func asTime(t *timestamppb.Timestamp) time.Time {
 
 // fillSummary takes the summary from the file, which has NaN, and else from
 // the detail of 0.7, where it is null.
-func (r *runReads) fillSummary(ctx context.Context, e *runicornapiv1.Experiment) {
+func (r *fullRead) fillSummary(ctx context.Context, e *runicornapiv1.Experiment) {
 	var summary restclient.Values
 	known, err := document(r.target, r.summary)
 	switch {
@@ -230,7 +230,7 @@ func (r *runReads) fillSummary(ctx context.Context, e *runicornapiv1.Experiment)
 	case r.detail.value != nil && r.detail.value.Summary != nil:
 		summary = r.detail.value.Summary
 	case err != nil:
-		missing(ctx, e, tooSlow(ctx, e.GetViewer(), err), "summary")
+		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), "summary")
 	}
 	e.Summary = valuesOf(summary)
 	fillBest(e, summary)
@@ -257,12 +257,12 @@ func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
 }
 
 // document returns the content of a small file, nil if the run has none.
-func document[T any](t target, r read[restclient.Document[T]]) (*T, error) {
+func document[T any](t target, r partResult[restclient.Document[T]]) (*T, error) {
 	switch e, ok := errors.AsType[*restclient.Error](r.err); {
 	case ok && e.Kind == restclient.KindUnsupported:
-		lacking := *e
-		lacking.Instead = "" // what serves in place of metrics does not in place of this
-		return nil, &lacking
+		unsupported := *e
+		unsupported.Instead = "" // what serves in place of metrics does not in place of this
+		return nil, &unsupported
 	case r.err != nil:
 		return nil, r.err
 	case r.value.State == restclient.FileGone:
@@ -273,8 +273,8 @@ func document[T any](t target, r read[restclient.Document[T]]) (*T, error) {
 	return &r.value.Value, nil
 }
 
-// missing names fields of an experiment that could not be got.
-func missing(ctx context.Context, e *runicornapiv1.Experiment, err error, fields ...string) {
+// addMissing names fields of an experiment that could not be got.
+func addMissing(ctx context.Context, e *runicornapiv1.Experiment, err error, fields ...string) {
 	st := statusOf(ctx, err).Proto()
 	for _, field := range fields {
 		e.Missing = append(e.Missing, &runicornapiv1.MissingPart{Field: field, Error: st})

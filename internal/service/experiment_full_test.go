@@ -125,7 +125,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 		_, _ = w.Write([]byte("[]"))
 		return true
 	})
-	h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
+	h.config.Fleet.Configured()[0].Client.InvalidateRuns()
 	for _, view := range []runicornapiv1.ExperimentView{1, 2} {
 		e := get(t, h, want.GetRunId(), view)
 		if e.GetPath() != want.GetPath() || e.GetAlias() != "baseline" {
@@ -156,7 +156,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 		}
 		return true
 	})
-	h.deps.Fleet.Configured()[0].Client.InvalidateRuns()
+	h.config.Fleet.Configured()[0].Client.InvalidateRuns()
 	e := get(t, h, want.GetRunId(), 0)
 	fields := map[string]codes.Code{}
 	for _, part := range e.GetMissing() {
@@ -174,7 +174,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 	}
 }
 
-func TestFullListsComeInTheCallersTime(t *testing.T) {
+func TestFullListsRespectTheCallersDeadline(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
 	h.upstreams[0].replace(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/assets/download") {
@@ -229,8 +229,8 @@ func TestExperimentsOfEveryShapeAreConverted(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, script := newScripted(t, nil)
-			script.reply = says(http.StatusOK, "application/json", "["+tt.list+"]")
-			list, err := h.deps.Fleet.Configured()[0].Client.Runs(t.Context())
+			script.reply = respondWith(http.StatusOK, "application/json", "["+tt.list+"]")
+			list, err := h.config.Fleet.Configured()[0].Client.Runs(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 // entry is one run of a Viewer's list with what filters and orders look at.
 // It is made for each call from the shared list, so it is small.
 type entry struct {
-	place
+	runPath
 	viewer *fleet.Viewer
 	run    *restclient.Run
 	lossy  bool
@@ -27,33 +27,33 @@ func (e *entry) experiment() *runicornapiv1.Experiment {
 // target names the entry's run for further reads.
 func (e *entry) target() target { return target{Viewer: e.viewer, runID: e.run.ID} }
 
-// selection is the runs that a filter selects, on one Viewer or on all.
-type selection struct {
+// filteredRuns is the runs that a filter selects, on one Viewer or on all.
+type filteredRuns struct {
 	entries     []entry
 	unreachable []*runicornapiv1.UnreachableViewer
 	// readTime is when the oldest of the lists was read.
 	readTime time.Time
 }
 
-// selectRuns applies a filter to the shared lists of the Viewers that a
+// filterRuns applies a filter to the shared lists of the Viewers that a
 // request means: while they are fresh this costs the Viewers nothing. The
 // entries are in no order; without a filter they are all.
-func (d *Deps) selectRuns(ctx context.Context, viewer string, matches *filter.Filter[*entry]) (*selection, error) {
-	lists, err := gather(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
+func (d *Config) filterRuns(ctx context.Context, viewer string, matcher *filter.Filter[*entry]) (*filteredRuns, error) {
+	lists, err := fanOut(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 		return v.Client.Runs(ctx)
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &selection{unreachable: lists.unreachable}
-	for _, a := range lists.answers {
+	s := &filteredRuns{unreachable: lists.unreachable}
+	for _, a := range lists.succeeded {
 		if s.readTime.IsZero() || a.value.At.Before(s.readTime) {
 			s.readTime = a.value.At
 		}
 		for i := range a.value.Runs {
 			run := &a.value.Runs[i]
-			e := entry{place: placeOf(run), viewer: a.viewer, run: run, lossy: a.value.Lossy}
-			if matches == nil || matches.Match(&e) {
+			e := entry{runPath: runPathOf(run), viewer: a.viewer, run: run, lossy: a.value.Lossy}
+			if matcher == nil || matcher.Match(&e) {
 				s.entries = append(s.entries, e)
 			}
 		}
@@ -67,7 +67,7 @@ func positionIn(o *filter.Order[*entry], e *entry) position {
 	for i := range o.Keys {
 		keys[i] = o.Keys[i].Value(e).Truncate(maxKeyText)
 	}
-	return position{keys, e.viewer.Name, clip(e.run.ID)}
+	return position{keys, e.viewer.Name, truncate(e.run.ID)}
 }
 
 // listQuery is a list request that was understood.
@@ -98,15 +98,15 @@ func (q listQuery) page(entries []entry) (page []*entry, next string) {
 	for i := range q.order.Keys {
 		desc[i] = q.order.Keys[i].Desc
 	}
-	items := make([]placed[*entry], len(entries))
+	items := make([]keyed[*entry], len(entries))
 	for i := range entries {
-		items[i] = placed[*entry]{positionIn(q.order, &entries[i]), &entries[i]}
+		items[i] = keyed[*entry]{positionIn(q.order, &entries[i]), &entries[i]}
 	}
-	return cut(q.paging, items, desc...)
+	return paginate(q.paging, items, desc...)
 }
 
-// behind is the token of the page that begins behind an entry.
-func (q listQuery) behind(e *entry) string {
+// tokenAfter is the token of the page that begins behind an entry.
+func (q listQuery) tokenAfter(e *entry) string {
 	last := positionIn(q.order, e)
 	return writeToken(q.paging.query, &last)
 }

@@ -165,7 +165,7 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 		req.PageToken = resp.GetNextPageToken()
 		if page == 0 { // newer than all: it belongs before the first page
 			h.upstreams[2].AddRun(demoviewer.Run{Path: "new/run", Created: time.Now()})
-			for _, v := range h.deps.Fleet.Configured() {
+			for _, v := range h.config.Fleet.Configured() {
 				v.Client.InvalidateRuns()
 			}
 		}
@@ -185,7 +185,7 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.upstreams[1].fail(http.StatusInternalServerError)
-	h.deps.Fleet.Configured()[1].Client.InvalidateRuns()
+	h.config.Fleet.Configured()[1].Client.InvalidateRuns()
 	resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 		Viewer: "-", PageSize: 1000, PageToken: first.GetNextPageToken(),
 	})
@@ -207,7 +207,7 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	wantError(t, err, codes.Internal, "VIEWER_ERROR")
 	for i, u := range h.upstreams {
 		u.fail(http.StatusServiceUnavailable)
-		h.deps.Fleet.Configured()[i].Client.InvalidateRuns()
+		h.config.Fleet.Configured()[i].Client.InvalidateRuns()
 	}
 	_, err = list("-")
 	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")

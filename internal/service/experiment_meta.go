@@ -14,9 +14,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// beyondList completes a run that the list lacks: meta.json has what
+// fillFromMeta completes a run that the list lacks: meta.json has what
 // otherwise only the list has. ListErr is why there was no list.
-func (r *runReads) beyondList(ctx context.Context, e *runicornapiv1.Experiment, listErr error) {
+func (r *fullRead) fillFromMeta(ctx context.Context, e *runicornapiv1.Experiment, listErr error) {
 	known, err := document(r.target, r.meta)
 	if known != nil {
 		if seconds := finite((*known)["created_at"]); seconds != nil && *seconds > 0 && *seconds < maxSeconds {
@@ -27,7 +27,7 @@ func (r *runReads) beyondList(ctx context.Context, e *runicornapiv1.Experiment, 
 		listErr = err
 	}
 	if listErr != nil {
-		missing(ctx, e, tooSlow(ctx, e.GetViewer(), listErr), "create_time", "tags", "best_metric")
+		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), listErr), "create_time", "tags", "best_metric")
 	}
 }
 
@@ -44,12 +44,12 @@ func tagsOf(v restclient.Value) []string {
 // they are current, here they are those of the start.
 var ownFields = []string{"id", "project", "name", "path", "alias", "tags", "created_at", "pid"}
 
-// withoutPlaces leaves out of the metadata what says where things are on the
+// dropServerPaths leaves out of the metadata what says where things are on the
 // Viewer's machine, and what the experiment itself says.
-func withoutPlaces(meta restclient.Values) restclient.Values {
+func dropServerPaths(meta restclient.Values) restclient.Values {
 	out := make(restclient.Values, len(meta))
 	for key, v := range meta {
-		if slices.Contains(ownFields, key) || isPlace(key) || holdsPath(v) {
+		if slices.Contains(ownFields, key) || isPathKey(key) || containsPath(v) {
 			continue
 		}
 		out[key] = v
@@ -57,14 +57,14 @@ func withoutPlaces(meta restclient.Values) restclient.Values {
 	return out
 }
 
-// isPlace reports whether a key names a place, such as storage_dir or
+// isPathKey reports whether a key names a path, such as storage_dir or
 // workspace_root.
-func isPlace(key string) bool {
+func isPathKey(key string) bool {
 	return strings.HasSuffix(key, "_dir") || strings.HasSuffix(key, "_root") || strings.HasSuffix(key, "_path")
 }
 
-// holdsPath reports whether a text, or a text within JSON, is an absolute path.
-func holdsPath(v restclient.Value) bool {
+// containsPath reports whether a text, or a text within JSON, is an absolute path.
+func containsPath(v restclient.Value) bool {
 	switch v.Kind {
 	case restclient.ValueText:
 		return absolutePath(v.Text)

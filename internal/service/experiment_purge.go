@@ -10,32 +10,32 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// onlyWholeBin says what a Viewer of 0.5 can do in place of a single purge.
-const onlyWholeBin = "purge all_deleted, or exactly the runs that are in the recycle bin"
+// purgeBinHint says what a Viewer of 0.5 can do in place of a single purge.
+const purgeBinHint = "purge all_deleted, or exactly the runs that are in the recycle bin"
 
 // bins reads the recycle bins of what a request means by viewer.
-func (d *Deps) bins(ctx context.Context, viewer string) (*gathered[[]restclient.DeletedRun], error) {
-	return gather(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
+func (d *Config) bins(ctx context.Context, viewer string) (*results[[]restclient.DeletedRun], error) {
+	return fanOut(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
 		return v.Client.RecycleBin(ctx)
 	})
 }
 
-// binned converts bins; the order is by the time of deletion.
-func binned(bins *gathered[[]restclient.DeletedRun]) []placed[*runicornapiv1.DeletedExperiment] {
-	var out []placed[*runicornapiv1.DeletedExperiment]
-	for _, a := range bins.answers {
+// keyedDeletedRuns converts bins; the order is by the time of deletion.
+func keyedDeletedRuns(bins *results[[]restclient.DeletedRun]) []keyed[*runicornapiv1.DeletedExperiment] {
+	var out []keyed[*runicornapiv1.DeletedExperiment]
+	for _, a := range bins.succeeded {
 		for i := range a.value {
 			run := &a.value[i]
 			at := keyedBy(filter.TimeValue(run.DeletedTime.Time), a.viewer.Name, run.ID)
-			out = append(out, placed[*runicornapiv1.DeletedExperiment]{at, deletedExperiment(a.viewer.Name, run)})
+			out = append(out, keyed[*runicornapiv1.DeletedExperiment]{at, deletedExperiment(a.viewer.Name, run)})
 		}
 	}
 	return out
 }
 
 // purge removes experiments for good, or says what would be removed.
-func (d *Deps) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) ([]*runicornapiv1.ExperimentResult, error) {
-	read := d.changes
+func (d *Config) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) ([]*runicornapiv1.ExperimentResult, error) {
+	read := d.parseChanges
 	if req.GetAllDeleted() {
 		read = func(ctx context.Context, viewer string, _ []string) ([]*change, error) {
 			return d.allDeleted(ctx, viewer)
@@ -46,14 +46,14 @@ func (d *Deps) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsReq
 		return nil, err
 	}
 	p := purger{all: req.GetAllDeleted(), validateOnly: req.GetValidateOnly()}
-	if err := perViewer(ctx, changes, p.apply); err != nil {
+	if err := applyPerViewer(ctx, changes, p.apply); err != nil {
 		return nil, err
 	}
 	results := make([]*runicornapiv1.ExperimentResult, 0, len(changes))
 	for _, c := range changes {
 		result := resultOf(ctx, c)
-		if c.freed != nil {
-			result.FreedBytes, result.DeletedBlobCount = int64Of(c.freed.BytesFreed), int32Of(c.freed.BlobsDeleted)
+		if c.purged != nil {
+			result.FreedBytes, result.DeletedBlobCount = int64Of(c.purged.BytesFreed), int32Of(c.purged.BlobsDeleted)
 		}
 		results = append(results, result)
 	}
@@ -61,7 +61,7 @@ func (d *Deps) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsReq
 }
 
 // allDeleted makes a change of each run in one Viewer's bin.
-func (d *Deps) allDeleted(ctx context.Context, viewer string) ([]*change, error) {
+func (d *Config) allDeleted(ctx context.Context, viewer string) ([]*change, error) {
 	v, err := d.Fleet.Get(ctx, viewer)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (d *Deps) allDeleted(ctx context.Context, viewer string) ([]*change, error)
 	}
 	out := make([]*change, 0, len(bin))
 	for _, run := range bin {
-		out = append(out, &change{target: target{Viewer: v, runID: run.ID}, asked: run.ID})
+		out = append(out, &change{target: target{Viewer: v, runID: run.ID}, requestedID: run.ID})
 	}
 	return out, nil
 }
@@ -90,42 +90,42 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 		return err
 	}
 	if !caps.Has(restclient.CapPurgeBatch) {
-		return p.wholeBin(ctx, v, group, caps)
+		return p.purgeBin(ctx, v, group, caps)
 	}
 	// Only whole folders can bring runs with ids of another form into a bin.
 	odd := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return sdkForm.MatchString(c.runID) })
 	single := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !sdkForm.MatchString(c.runID) })
-	if err := p.singly(ctx, v, single); err != nil {
+	if err := p.purgeEach(ctx, v, single); err != nil {
 		return err
 	}
 	if len(odd) > 0 && !p.validateOnly {
 		if err := emptyBin(ctx, v, odd); err != nil {
-			setAll(odd, err)
+			setErrors(odd, err)
 		}
 	}
 	return nil
 }
 
-// singly purges runs one by one, in batches that the Viewer takes. What an
+// purgeEach purges runs one by one, in batches that the Viewer takes. What an
 // earlier batch did stays known when a later one fails.
-func (p purger) singly(ctx context.Context, v *fleet.Viewer, group []*change) error {
+func (p purger) purgeEach(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	for ids := range slices.Chunk(runIDs(group), restclient.MaxPurge) {
-		of := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.runID) })
+		chunk := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.runID) })
 		outcomes, err := v.Client.PurgeBatch(ctx, ids, p.validateOnly)
 		if err != nil && len(ids) == len(runIDs(group)) {
 			return err
 		}
-		for _, c := range of {
+		for _, c := range chunk {
 			outcome, answered := outcomes[c.runID]
 			switch {
 			case err != nil:
 				c.err = err
 			case !answered:
-				c.err = noOutcome(v.Name)
+				c.err = missingOutcome(v.Name)
 			case !outcome.Success:
 				c.err = v.Client.ItemError(c.runID, firstOf(outcome.Errors, outcome.PartialFailures))
 			default:
-				c.freed = &outcome
+				c.purged = &outcome
 			}
 		}
 	}
@@ -142,18 +142,18 @@ func firstOf(lists ...restclient.Texts) string {
 	return ""
 }
 
-// wholeBin empties the bin of a Viewer that cannot purge singly, if the runs
+// purgeBin empties the bin of a Viewer that cannot purge singly, if the runs
 // are exactly what is in it: nobody may lose a run that was not named. What is
-// deleted between the look and the emptying is lost all the same; the Viewer
+// deleted between the check and the emptying is lost all the same; the Viewer
 // gives no means against that.
-func (p purger) wholeBin(ctx context.Context, v *fleet.Viewer, group []*change, caps *restclient.Capabilities) error {
+func (p purger) purgeBin(ctx context.Context, v *fleet.Viewer, group []*change, caps *restclient.Capabilities) error {
 	if !p.all {
 		bin, err := v.Client.RecycleBin(ctx)
 		if err != nil {
 			return err
 		}
 		if !sameRuns(bin, runIDs(group)) {
-			setAll(group, lacks(v.Name, caps, restclient.CapPurgeBatch, onlyWholeBin))
+			setErrors(group, unsupportedError(v.Name, caps, restclient.CapPurgeBatch, purgeBinHint))
 			return nil
 		}
 	}
@@ -173,15 +173,15 @@ func sameRuns(bin []restclient.DeletedRun, ids []string) bool {
 	return slices.Equal(slices.Compact(inBin), slices.Sorted(slices.Values(ids)))
 }
 
-// setAll gives the runs of a group one error, each as its own: the call
+// setErrors gives the runs of a group one error, each as its own: the call
 // itself is OK.
-func setAll(group []*change, err error) {
+func setErrors(group []*change, err error) {
 	for _, c := range group {
 		c.err = err
 	}
 }
 
-// emptyBin empties a bin, and looks what is left in it if it was not all: the
+// emptyBin empties a bin, and checks what is left in it if it was not all: the
 // Viewer only says how many runs it deleted.
 func emptyBin(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	deleted, err := v.Client.EmptyBin(ctx)

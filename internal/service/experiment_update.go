@@ -77,7 +77,7 @@ func (u *experimentUpdate) setPath(e *runicornapiv1.Experiment) { u.path = new(e
 
 // mayUpdate refuses an update before anything is changed: what cannot be done
 // in full is not begun.
-func (d *Deps) mayUpdate(ctx context.Context, t target, u *experimentUpdate) error {
+func (d *Config) mayUpdate(ctx context.Context, t target, u *experimentUpdate) error {
 	if err := checkSDKForm("experiment.run_id", t.runID); err != nil {
 		return err
 	}
@@ -85,29 +85,29 @@ func (d *Deps) mayUpdate(ctx context.Context, t target, u *experimentUpdate) err
 		if err := checkNewPath(*u.path); err != nil {
 			return err
 		}
-		if err := t.need(ctx, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
+		if err := t.requireCapability(ctx, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
 			return err
 		}
 	}
 	if u.alias != nil || u.tags != nil {
-		if err := t.need(ctx, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
+		if err := t.requireCapability(ctx, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
 			return err
 		}
 	}
 	return d.checkEtag(ctx, t, u.etag)
 }
 
-// need refuses what the target's Viewer is known to lack.
-func (t target) need(ctx context.Context, name restclient.Capability, instead string) error {
+// requireCapability refuses what the target's Viewer is known to lack.
+func (t target) requireCapability(ctx context.Context, name restclient.Capability, instead string) error {
 	caps, err := t.Client.Capabilities(ctx)
 	if err != nil || caps.Has(name) {
 		return err
 	}
-	return lacks(t.Name, caps, name, instead)
+	return unsupportedError(t.Name, caps, name, instead)
 }
 
-// lacks is the error for what a Viewer cannot do.
-func lacks(viewer string, caps *restclient.Capabilities, name restclient.Capability, instead string) error {
+// unsupportedError is the error for what a Viewer cannot do.
+func unsupportedError(viewer string, caps *restclient.Capabilities, name restclient.Capability, instead string) error {
 	return &restclient.Error{
 		Kind: restclient.KindUnsupported, Viewer: viewer, Capability: name,
 		ViewerVersion: caps.Version, Instead: instead,
@@ -129,22 +129,22 @@ func checkNewPath(path string) error {
 }
 
 // checkEtag compares an etag of the request with that of the moment.
-func (d *Deps) checkEtag(ctx context.Context, t target, etag string) error {
+func (d *Config) checkEtag(ctx context.Context, t target, etag string) error {
 	if etag == "" {
 		return nil
 	}
 	t.Client.InvalidateRuns() // a shared list may be older than the change that counts
-	now, err := d.basic(ctx, t)
+	current, err := d.basic(ctx, t)
 	if err != nil {
 		return err
 	}
-	if now.GetEtag() == etag {
+	if current.GetEtag() == etag {
 		return nil
 	}
 	return &failure{
 		code: codes.Aborted, reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
 		message:  "the experiment has changed since it was read: read it again, and decide anew",
-		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "etag": now.GetEtag()},
+		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "etag": current.GetEtag()},
 	}
 }
 
@@ -161,9 +161,9 @@ func update(ctx context.Context, t target, u *experimentUpdate) error {
 	}
 	_, err := t.Client.PatchRun(ctx, t.runID, restclient.RunPatch{Alias: u.alias, Tags: u.tags})
 	if e, ok := errors.AsType[*restclient.Error](err); ok && u.path != nil {
-		said := *e
-		said.Detail = strings.TrimSpace("the path was changed already; " + e.Detail)
-		return &said
+		withDetail := *e
+		withDetail.Detail = strings.TrimSpace("the path was changed already; " + e.Detail)
+		return &withDetail
 	}
 	return err
 }

@@ -14,52 +14,52 @@ import (
 )
 
 const (
-	// snapshotSize is how many experiments a part of the snapshot has at most, and
-	// snapshotBytes how large it is, unless it has one only.
-	snapshotSize  = 500
-	snapshotBytes = 1 << 20
-	// syncPatience is how long a watch waits for Viewers that do not answer before
+	// maxSnapshotRuns is how many experiments a part of the snapshot has at most, and
+	// maxSnapshotBytes how large it is, unless it has one only.
+	maxSnapshotRuns  = 500
+	maxSnapshotBytes = 1 << 20
+	// syncTimeout is how long a watch waits for Viewers that do not answer before
 	// it says that its snapshot is complete without them.
-	syncPatience = 5 * time.Second
+	syncTimeout = 5 * time.Second
 )
 
 // watch is one call of WatchExperiments.
 type watch struct {
-	*roster
+	*subscription
 	stream   grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]
-	matches  *filter.Filter[*entry]
-	every    time.Duration // between heartbeats
+	matcher  *filter.Filter[*entry]
+	interval time.Duration // between heartbeats
 	due      time.Time     // of the next one
-	isSynced bool
+	synced   bool
 	deadline time.Time // of the snapshot
 }
 
 // WatchExperiments sends the experiments that match, and then what changes.
 func (s *experimentService) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
-	ctx, stop := s.draining.watch(stream.Context())
+	ctx, stop := s.drain.withDrain(stream.Context())
 	defer stop()
 	if err := refuseUnsupported(req.GetMetricNames(), false); err != nil {
 		return err
 	}
-	matches, err := newMatcher(req.GetFilter())
+	matcher, err := newMatcher(req.GetFilter())
 	if err != nil {
 		return err
 	}
-	every := heartbeatInterval(req.GetHeartbeatInterval())
+	interval := heartbeatInterval(req.GetHeartbeatInterval())
 	w := &watch{
-		roster: newRoster(&s.Deps, req.GetViewer()), stream: stream, matches: matches, every: every,
-		due: time.Now().Add(min(every, firstPatience)), deadline: time.Now().Add(syncPatience),
+		subscription: newSubscription(&s.Config, req.GetViewer()), stream: stream, matcher: matcher, interval: interval,
+		due: time.Now().Add(min(interval, firstMessageTimeout)), deadline: time.Now().Add(syncTimeout),
 	}
 	defer w.close()
-	if _, err := w.enroll(ctx); err != nil {
+	if _, err := w.sync(ctx); err != nil {
 		return err
 	}
 	if w.viewer != allViewers {
-		var forget func()
-		ctx, forget = endingWith(ctx, w.members[0].viewer)
-		defer forget()
+		var stopSession func()
+		ctx, stopSession = withSessionCancel(ctx, w.subs[0].viewer)
+		defer stopSession()
 	}
-	return streamVerdict(ctx, w.run(ctx))
+	return streamError(ctx, w.run(ctx))
 }
 
 // run sends what is new until the call ends.
@@ -67,11 +67,11 @@ func (w *watch) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if err := w.tell(ctx); err != nil {
+		if err := w.sendUpdates(ctx); err != nil {
 			return err
 		}
 		next := w.due
-		if !w.isSynced && w.deadline.Before(next) {
+		if !w.synced && w.deadline.Before(next) {
 			next = w.deadline
 		}
 		timer.Reset(time.Until(next))
@@ -80,7 +80,7 @@ func (w *watch) run(ctx context.Context) error {
 			return ctx.Err()
 		case <-w.wake:
 		case <-w.changed:
-			if err := w.replace(ctx); err != nil {
+			if err := w.syncViewers(ctx); err != nil {
 				return err
 			}
 		case <-timer.C:
@@ -88,55 +88,55 @@ func (w *watch) run(ctx context.Context) error {
 	}
 }
 
-// tell sends what is new, and a heartbeat if one is due.
-func (w *watch) tell(ctx context.Context) error {
-	for _, m := range w.members {
-		if err := w.member(m); err != nil {
+// sendUpdates sends what is new, and a heartbeat if one is due.
+func (w *watch) sendUpdates(ctx context.Context) error {
+	for _, m := range w.subs {
+		if err := w.sendViewerUpdates(m); err != nil {
 			return err
 		}
 	}
-	if !w.isSynced {
-		if err := w.sync(ctx); err != nil {
+	if !w.synced {
+		if err := w.finishSnapshot(ctx); err != nil {
 			return err
 		}
 	}
 	if time.Now().Before(w.due) {
 		return nil
 	}
-	if w.viewer == allViewers { // nobody else may ask for tunnelled Viewers
-		if err := w.replace(ctx); err != nil {
+	if w.viewer == allViewers { // there may be no other call that refreshes the list of tunnelled Viewers
+		if err := w.syncViewers(ctx); err != nil {
 			return err
 		}
 	}
-	return w.heartbeat(ctx)
+	return w.sendHeartbeat(ctx)
 }
 
-// member sends what is new of one Viewer.
-func (w *watch) member(m *member) error {
+// sendViewerUpdates sends what is new of one Viewer.
+func (w *watch) sendViewerUpdates(m *viewerSubscription) error {
 	last, err := m.state()
-	m.failed = err
+	m.syncErr = err
 	switch {
-	case last == nil: // a failure is told by sync, and by heartbeats
+	case last == nil: // a failure is reported by finishSnapshot, and by heartbeats
 		return nil
-	case !m.isSynced && !w.isSynced:
-		m.isSynced = true
-		return w.snapshot(m, last)
+	case !m.synced && !w.synced:
+		m.synced = true
+		return w.sendSnapshot(m, last)
 	}
-	m.isSynced = true
-	return w.difference(m, last)
+	m.synced = true
+	return w.sendChanges(m, last)
 }
 
-// snapshot sends the first list of a Viewer.
-func (w *watch) snapshot(m *member, l *listing) error {
+// sendSnapshot sends the first list of a Viewer.
+func (w *watch) sendSnapshot(m *viewerSubscription, l *listSnapshot) error {
 	var experiments []*runicornapiv1.Experiment
-	for _, run := range inOrder(l) {
-		if w.matches.Match(&run.entry) {
-			m.known[run.run.ID] = run
+	for _, run := range newestRuns(l) {
+		if w.matcher.Match(&run.entry) {
+			m.sent[run.run.ID] = run
 			experiments = append(experiments, run.experiment)
 		}
 	}
 	for len(experiments) > 0 {
-		n := fitting(experiments[:min(snapshotSize, len(experiments))], snapshotBytes)
+		n := countFitting(experiments[:min(maxSnapshotRuns, len(experiments))], maxSnapshotBytes)
 		part := experiments[:n]
 		experiments = experiments[n:]
 		if err := w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Snapshot{
@@ -148,37 +148,37 @@ func (w *watch) snapshot(m *member, l *listing) error {
 	return nil
 }
 
-// inOrder is the runs of a list, the newest first.
-func inOrder(l *listing) []*listed {
-	runs := make([]*listed, 0, len(l.runs))
+// newestRuns is the runs of a list, the newest first.
+func newestRuns(l *listSnapshot) []*listedRun {
+	runs := make([]*listedRun, 0, len(l.runs))
 	for _, run := range l.runs {
 		runs = append(runs, run)
 	}
-	slices.SortFunc(runs, func(a, b *listed) int {
-		return cmp.Or(cmp.Compare(b.created(), a.created()), strings.Compare(a.run.ID, b.run.ID))
+	slices.SortFunc(runs, func(a, b *listedRun) int {
+		return cmp.Or(cmp.Compare(b.createdMicros(), a.createdMicros()), strings.Compare(a.run.ID, b.run.ID))
 	})
 	return runs
 }
 
-// difference sends what another list has that the client does not know.
-func (w *watch) difference(m *member, l *listing) error {
-	var changed []*listed
+// sendChanges sends what another list has that the client does not know.
+func (w *watch) sendChanges(m *viewerSubscription, l *listSnapshot) error {
+	var changed []*listedRun
 	for id, run := range l.runs {
-		if known := m.known[id]; known != run && w.matches.Match(&run.entry) {
+		if old := m.sent[id]; old != run && w.matcher.Match(&run.entry) {
 			changed = append(changed, run)
 		}
 	}
-	slices.SortFunc(changed, func(a, b *listed) int {
-		return cmp.Or(cmp.Compare(a.created(), b.created()), strings.Compare(a.run.ID, b.run.ID))
+	slices.SortFunc(changed, func(a, b *listedRun) int {
+		return cmp.Or(cmp.Compare(a.createdMicros(), b.createdMicros()), strings.Compare(a.run.ID, b.run.ID))
 	})
 	for _, run := range changed {
-		if err := w.change(m, run); err != nil {
+		if err := w.sendChange(m, run); err != nil {
 			return err
 		}
 	}
-	for id := range m.known {
-		if run := l.runs[id]; run == nil || !w.matches.Match(&run.entry) {
-			if err := w.remove(m, id); err != nil {
+	for id := range m.sent {
+		if run := l.runs[id]; run == nil || !w.matcher.Match(&run.entry) {
+			if err := w.sendDeleted(m, id); err != nil {
 				return err
 			}
 		}
@@ -186,15 +186,15 @@ func (w *watch) difference(m *member, l *listing) error {
 	return nil
 }
 
-// change sends one experiment that is new or another.
-func (w *watch) change(m *member, run *listed) error {
-	known := m.known[run.run.ID]
-	m.known[run.run.ID] = run
+// sendChange sends one experiment that is new or another.
+func (w *watch) sendChange(m *viewerSubscription, run *listedRun) error {
+	old := m.sent[run.run.ID]
+	m.sent[run.run.ID] = run
 	out := &runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name}
 	switch {
-	case known == nil:
+	case old == nil:
 		out.Event = &runicornapiv1.WatchExperimentsResponse_Created{Created: run.experiment}
-	case known.experiment.GetEtag() != run.experiment.GetEtag():
+	case old.experiment.GetEtag() != run.experiment.GetEtag():
 		out.Event = &runicornapiv1.WatchExperimentsResponse_Updated{Updated: run.experiment}
 	default:
 		return nil
@@ -202,9 +202,9 @@ func (w *watch) change(m *member, run *listed) error {
 	return w.send(out)
 }
 
-// remove says that an experiment is gone, or no longer matches.
-func (w *watch) remove(m *member, runID string) error {
-	delete(m.known, runID)
+// sendDeleted says that an experiment is gone, or no longer matches.
+func (w *watch) sendDeleted(m *viewerSubscription, runID string) error {
+	delete(m.sent, runID)
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Deleted{
 		Deleted: &runicornapiv1.DeletedReference{
 			Viewer: m.viewer.Name, RunId: validText(runID), ResourceName: validText(resourceName(m.viewer.Name, runID)),
@@ -212,16 +212,16 @@ func (w *watch) remove(m *member, runID string) error {
 	}})
 }
 
-// replace takes in the Viewers that are new, and removes the experiments of
+// syncViewers takes in the Viewers that are new, and removes the experiments of
 // those that are gone.
-func (w *watch) replace(ctx context.Context) error {
-	gone, err := w.enroll(ctx)
+func (w *watch) syncViewers(ctx context.Context) error {
+	gone, err := w.sync(ctx)
 	if err != nil {
 		return err
 	}
 	for _, m := range gone {
-		for id := range m.known {
-			if err := w.remove(m, id); err != nil {
+		for id := range m.sent {
+			if err := w.sendDeleted(m, id); err != nil {
 				return err
 			}
 		}
@@ -229,58 +229,58 @@ func (w *watch) replace(ctx context.Context) error {
 	return nil
 }
 
-// sync ends the snapshot when all Viewers have answered, or have had their time.
-// Who watches one Viewer, or all of which none answers, gets the error.
-func (w *watch) sync(ctx context.Context) error {
-	isLate := !time.Now().Before(w.deadline)
+// finishSnapshot ends the snapshot when all Viewers have answered, or at the deadline.
+// With a single Viewer, or if every Viewer fails, the call returns the error.
+func (w *watch) finishSnapshot(ctx context.Context) error {
+	expired := !time.Now().Before(w.deadline)
 	var errs []error
 	synced := &runicornapiv1.Synced{}
-	for _, m := range w.members {
-		err := m.failed
-		if !m.isSynced && err == nil {
-			if !isLate {
+	for _, m := range w.subs {
+		err := m.syncErr
+		if !m.synced && err == nil {
+			if !expired {
 				return nil
 			}
-			err = tooSlow(ctx, m.viewer.Name, context.DeadlineExceeded)
+			err = timeoutError(ctx, m.viewer.Name, context.DeadlineExceeded)
 		}
-		if !m.isSynced {
+		if !m.synced {
 			errs = append(errs, err)
 			synced.Unreachable = append(synced.Unreachable, &runicornapiv1.UnreachableViewer{
 				Viewer: m.viewer.Name, Error: statusOf(ctx, err).Proto(),
 			})
 		}
-		synced.ExperimentCount += clamp32(int64(len(m.known)))
+		synced.ExperimentCount += clamp32(int64(len(m.sent)))
 	}
 	switch {
 	case len(errs) > 0 && w.viewer != allViewers:
 		return errs[0]
-	case len(errs) > 0 && len(errs) == len(w.members):
-		return noneAnswered(ctx, errs)
+	case len(errs) > 0 && len(errs) == len(w.subs):
+		return allViewersFailed(ctx, errs)
 	}
-	w.isSynced = true
+	w.synced = true
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Synced{Synced: synced}})
 }
 
-// heartbeat says how fresh the watch is.
-func (w *watch) heartbeat(ctx context.Context) error {
-	var p pulse
-	known := 0
-	for _, m := range w.members {
+// sendHeartbeat says how fresh the watch is.
+func (w *watch) sendHeartbeat(ctx context.Context) error {
+	var summary healthSummary
+	sentCount := 0
+	for _, m := range w.subs {
 		h := m.health()
-		p.take(&h)
-		known += len(m.known)
+		summary.add(&h)
+		sentCount += len(m.sent)
 	}
-	h := p.message(ctx)
+	h := summary.message(ctx)
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Heartbeat{
 		Heartbeat: &runicornapiv1.WatchHeartbeat{
 			LastSuccessTime: h.GetLastSuccessTime(), UpstreamState: h.GetUpstreamState(), LastError: h.GetLastError(),
-			PollInterval: h.GetPollInterval(), ExperimentCount: clamp32(int64(known)),
+			PollInterval: h.GetPollInterval(), ExperimentCount: clamp32(int64(sentCount)),
 		},
 	}})
 }
 
 // send sends a message, and notes that the stream was not silent.
 func (w *watch) send(m *runicornapiv1.WatchExperimentsResponse) error {
-	w.due = time.Now().Add(w.every)
+	w.due = time.Now().Add(w.interval)
 	return w.stream.Send(m)
 }

@@ -135,7 +135,7 @@ func TestWatch_Failures(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	begins := make(chan struct{})
-	drained := h.replica(t, func(d *Deps) { d.Draining = begins })
+	drained := h.replica(t, func(d *Config) { d.Draining = begins })
 	w := drained.watch(t, &runicornapiv1.WatchExperimentsRequest{HeartbeatInterval: durationpb.New(time.Second)})
 	w.sync()
 	u := h.upstreams[0]

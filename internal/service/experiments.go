@@ -11,10 +11,10 @@ import (
 // experimentService serves ExperimentService.
 type experimentService struct {
 	runicornapiv1.UnimplementedExperimentServiceServer
-	Deps
-	exports exportSlots
-	kept    *keptFiles
-	space   *tempSpace
+	Config
+	exportLimiter exportLimiter
+	kept          *keptFiles
+	space         *tempSpace
 }
 
 // ListExperiments filters, orders and pages the shared lists.
@@ -23,7 +23,7 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornap
 	if err != nil {
 		return nil, err
 	}
-	selected, err := s.selectRuns(ctx, req.GetViewer(), query.filter)
+	selected, err := s.filterRuns(ctx, req.GetViewer(), query.filter)
 	if err != nil {
 		return nil, err
 	}
@@ -32,8 +32,8 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornap
 	if err != nil {
 		return nil, err
 	}
-	if n := fitting(experiments, maxAnswer); n < len(experiments) {
-		experiments, next = experiments[:n], query.behind(page[n-1])
+	if n := countFitting(experiments, maxAnswer); n < len(experiments) {
+		experiments, next = experiments[:n], query.tokenAfter(page[n-1])
 	}
 	return &runicornapiv1.ListExperimentsResponse{
 		Experiments: experiments, NextPageToken: next, Unreachable: selected.unreachable,
@@ -65,12 +65,12 @@ func (s *experimentService) ListProjects(ctx context.Context, req *runicornapiv1
 	if err != nil {
 		return nil, err
 	}
-	selected, err := s.selectRuns(ctx, req.GetViewer(), nil)
+	selected, err := s.filterRuns(ctx, req.GetViewer(), nil)
 	if err != nil {
 		return nil, err
 	}
 	projects := projectsOf(selected.entries)
-	page, next := cut(paging, projects, false)
+	page, next := paginate(paging, projects, false)
 	return &runicornapiv1.ListProjectsResponse{
 		Projects: page, NextPageToken: next, Unreachable: selected.unreachable,
 		TotalSize: totalSize(len(projects), selected.unreachable),
@@ -106,7 +106,7 @@ func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicorna
 
 // DeleteExperiments moves experiments to the bin.
 func (s *experimentService) DeleteExperiments(ctx context.Context, req *runicornapiv1.DeleteExperimentsRequest) (*runicornapiv1.DeleteExperimentsResponse, error) {
-	results, err := s.moveAll(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).SoftDelete)
+	results, err := s.applyBatch(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).SoftDelete)
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +123,8 @@ func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *run
 	if err != nil {
 		return nil, err
 	}
-	deleted := binned(bins)
-	page, next := cut(paging, deleted, true)
+	deleted := keyedDeletedRuns(bins)
+	page, next := paginate(paging, deleted, true)
 	return &runicornapiv1.ListDeletedExperimentsResponse{
 		DeletedExperiments: page, NextPageToken: next, Unreachable: bins.unreachable,
 		TotalSize: totalSize(len(deleted), bins.unreachable),
@@ -133,7 +133,7 @@ func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *run
 
 // RestoreExperiments takes experiments out of the bin.
 func (s *experimentService) RestoreExperiments(ctx context.Context, req *runicornapiv1.RestoreExperimentsRequest) (*runicornapiv1.RestoreExperimentsResponse, error) {
-	results, err := s.moveAll(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).Restore)
+	results, err := s.applyBatch(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).Restore)
 	if err != nil {
 		return nil, err
 	}

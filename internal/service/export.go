@@ -22,7 +22,7 @@ type exportStream = grpc.ServerStreamingServer[runicornapiv1.ExportExperimentRes
 
 // ExportExperiment sends experiments as one file.
 func (s *experimentService) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
-	ctx := processor.With(stream.Context(), s.gate)
+	ctx := processor.With(stream.Context(), s.cpuGate)
 	j, err := s.newExport(ctx, req)
 	if err != nil {
 		return err
@@ -30,13 +30,13 @@ func (s *experimentService) ExportExperiment(req *runicornapiv1.ExportExperiment
 	if err := j.describe(ctx); err != nil {
 		return err
 	}
-	to := newExportSender(stream, j.turn)
+	to := newExportSender(stream, j.cpuSlot)
 	if req.GetIfMatch() != "" || j.isMadeFirst() {
 		if sent, err := j.sendKept(ctx, req, to); sent {
 			return err
 		}
 	}
-	return j.turn.Do(func() error { return j.send(ctx, to) })
+	return j.cpuSlot.Do(func() error { return j.send(ctx, to) })
 }
 
 // exportFormats are the formats of the contract.
@@ -55,17 +55,17 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 // exporter is one export. It belongs to the goroutine of its call.
 type exporter struct {
 	*experimentService
-	turn      *processor.Turn // held while the export is made, and given back for all that waits
+	cpuSlot   *processor.Turn // held while the export is made, and given back for all that waits
 	targets   []target
 	runs      []*export.Run // of the targets, in their order
 	format    export.Format
 	layout    export.Layout
 	selection eventlog.Selection
 	withMedia bool
-	// isMerged says that a Viewer serves no event files, so that the points of
+	// merged says that a Viewer serves no event files, so that the points of
 	// its runs come from a merged table.
-	isMerged bool
-	missing  []string // files that the Viewers lost
+	merged  bool
+	missing []string // files that the Viewers lost
 	// modified is when the newest of the runs changed, where that is known, else
 	// the time of the call.
 	modified time.Time
@@ -74,19 +74,19 @@ type exporter struct {
 // newExport reads the request. A run that is named twice is exported once.
 func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
-		experimentService: s, turn: processor.TurnOf(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
+		experimentService: s, cpuSlot: processor.TurnOf(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
 		selection: metricSelection(req), withMedia: req.GetIncludeMedia(),
 	}
 	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {
 		j.layout = export.Long
 	}
-	var named []target
+	var requested []target
 	if req.GetRunId() != "" {
 		t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 		if err != nil {
 			return nil, err
 		}
-		named = append(named, t)
+		requested = append(requested, t)
 	}
 	more, err := s.targets(ctx, req.GetViewer(), req.GetRunIds())
 	if err == nil && req.GetFilter() != "" {
@@ -96,9 +96,9 @@ func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.Ex
 		return nil, err
 	}
 	known := make(map[string]bool)
-	for _, t := range append(named, more...) {
-		if !known[t.name()] {
-			known[t.name()] = true
+	for _, t := range append(requested, more...) {
+		if !known[t.resourceName()] {
+			known[t.resourceName()] = true
 			j.targets = append(j.targets, t)
 		}
 	}
@@ -112,11 +112,11 @@ const maxExported = 100
 // matching finds the experiments of a filter, the newest first. A Viewer that
 // does not answer fails the export: a file says nothing of what it lacks.
 func (s *experimentService) matching(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) ([]target, error) {
-	matches, err := newMatcher(req.GetFilter())
+	matcher, err := newMatcher(req.GetFilter())
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.selectRuns(ctx, req.GetViewer(), matches)
+	found, err := s.filterRuns(ctx, req.GetViewer(), matcher)
 	switch {
 	case err != nil:
 		return nil, err
@@ -152,7 +152,7 @@ func (j *exporter) send(ctx context.Context, to fileSink) error {
 		return j.sendSpooled(ctx, to, j.writeDocument)
 	case j.format != export.JSONLines && j.layout == export.Wide:
 		return j.sendSpooled(ctx, to, j.writeWide)
-	case j.isMerged:
+	case j.merged:
 		return j.sendSpooled(ctx, to, j.writeMergedPoints)
 	}
 	return j.sendPoints(ctx, to)
@@ -164,7 +164,7 @@ func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 		FileName: validText(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
 		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
 	}
-	if j.withMedia && j.isMerged {
+	if j.withMedia && j.merged {
 		h.Limitations = append(h.Limitations, "A Viewer of 0.5 serves no images.")
 	}
 	return h

@@ -23,28 +23,28 @@ import (
 // that they are there.
 func (j *exporter) describe(ctx context.Context) error {
 	j.runs = make([]*export.Run, len(j.targets))
-	isMerged, updated := make([]bool, len(j.targets)), make([]time.Time, len(j.targets))
-	describing, within := errgroup.WithContext(ctx)
-	describing.SetLimit(maxFull)
+	merged, updated := make([]bool, len(j.targets)), make([]time.Time, len(j.targets))
+	g, groupCtx := errgroup.WithContext(ctx)
+	g.SetLimit(maxFull)
 	for i, t := range j.targets {
-		describing.Go(func() error {
-			caps, err := t.Client.Capabilities(within)
+		g.Go(func() error {
+			caps, err := t.Client.Capabilities(groupCtx)
 			if err != nil {
 				return err
 			}
-			isMerged[i] = !caps.Has(restclient.CapFiles)
-			j.runs[i], updated[i], err = j.describeRun(within, t)
+			merged[i] = !caps.Has(restclient.CapFiles)
+			j.runs[i], updated[i], err = j.describeRun(groupCtx, t)
 			return err
 		})
 	}
-	err := describing.Wait()
+	err := g.Wait()
 	if j.modified = newest(updated...); j.modified.IsZero() {
 		j.modified = j.Now()
 	}
-	j.isMerged = slices.Contains(isMerged, true)
-	for i, merged := range isMerged {
+	j.merged = slices.Contains(merged, true)
+	for i, isMerged := range merged {
 		if j.runs[i] != nil {
-			j.runs[i].Merged = merged
+			j.runs[i].Merged = isMerged
 		}
 	}
 	return err
@@ -52,10 +52,10 @@ func (j *exporter) describe(ctx context.Context) error {
 
 // describeRun reads the experiment, in full for the formats that show it.
 func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, updated time.Time, _ error) {
-	get, isFull := j.basic, false
+	get, full := j.basic, false
 	switch j.format {
 	case export.JSON, export.HTML, export.Markdown:
-		get, isFull = j.full, true
+		get, full = j.full, true
 	}
 	e, err := get(ctx, t)
 	if err != nil {
@@ -63,7 +63,7 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 	}
 	updated = asTime(e.GetUpdateTime())
 	run := &export.Run{Viewer: t.Name, ID: t.runID, Project: e.GetProject(), Name: e.GetName()}
-	if !isFull {
+	if !full {
 		return run, updated, nil
 	}
 	environment, err := t.Client.GetEnvironment(ctx, t.runID)
@@ -74,7 +74,7 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 		Available: environment.Available, Environment: valuesOf(environment.Values),
 		Viewer: t.Name, RunId: validText(t.runID),
 	}
-	run.Facts, run.Summary, run.Captured = facts(e), valueFacts(e.GetSummary()), valueFacts(captured.GetEnvironment())
+	run.Facts, run.Summary, run.Captured = reportFields(e), valueFields(e.GetSummary()), valueFields(captured.GetEnvironment())
 	if run.Experiment, err = messageJSON(e); err != nil {
 		return nil, updated, err
 	}
@@ -89,8 +89,8 @@ func messageJSON(m proto.Message) ([]byte, error) {
 	return []byte(compact(string(text))), err
 }
 
-// facts are what a report says of an experiment.
-func facts(e *runicornapiv1.Experiment) []export.Fact {
+// reportFields are what a report says of an experiment.
+func reportFields(e *runicornapiv1.Experiment) []export.Fact {
 	status := strings.ToLower(strings.TrimPrefix(e.GetStatus().String(), "EXPERIMENT_STATUS_"))
 	all := []export.Fact{
 		{Label: "Project", Value: e.GetProject()},
@@ -99,9 +99,9 @@ func facts(e *runicornapiv1.Experiment) []export.Fact {
 		{Label: "Alias", Value: e.GetAlias()},
 		{Label: "Tags", Value: strings.Join(e.GetTags(), ", ")},
 		{Label: "Status", Value: cmp.Or(e.GetViewerStatus(), status)},
-		{Label: "Created", Value: moment(e.GetCreateTime())},
-		{Label: "Started", Value: moment(e.GetStartTime())},
-		{Label: "Ended", Value: moment(e.GetEndTime())},
+		{Label: "Created", Value: timeText(e.GetCreateTime())},
+		{Label: "Started", Value: timeText(e.GetStartTime())},
+		{Label: "Ended", Value: timeText(e.GetEndTime())},
 		{Label: "Viewer", Value: e.GetViewer()},
 	}
 	if e.GetDuration() != nil {
@@ -121,16 +121,16 @@ func facts(e *runicornapiv1.Experiment) []export.Fact {
 	return slices.DeleteFunc(all, func(f export.Fact) bool { return f.Value == "" })
 }
 
-// moment is a time for people.
-func moment(t *timestamppb.Timestamp) string {
+// timeText is a time for people.
+func timeText(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
 	}
 	return t.AsTime().Format("2006-01-02 15:04:05 UTC")
 }
 
-// valueFacts are free-form values for people, by name.
-func valueFacts(values map[string]*runicornapiv1.Value) []export.Fact {
+// valueFields are free-form values for people, by name.
+func valueFields(values map[string]*runicornapiv1.Value) []export.Fact {
 	out := make([]export.Fact, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		out = append(out, export.Fact{Label: name, Value: valueText(values[name])})

@@ -19,8 +19,8 @@ var ownFiles = []restclient.RunFile{
 // maxImages bounds the images of one run in an export, for memory.
 const maxImages = 100_000
 
-// errManyImages refuses what nobody could open.
-var errManyImages = invalid("include_media", "the run has more than %d images", maxImages)
+// errTooManyImages refuses what nobody could open.
+var errTooManyImages = invalid("include_media", "the run has more than %d images", maxImages)
 
 // sendZip packs the runs' own files as they come.
 func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
@@ -28,10 +28,10 @@ func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	archive := export.NewArchive(to, j.modified, j.runs)
 	for i, t := range j.targets {
 		for _, file := range ownFiles {
-			err := j.pack(ctx, archive, j.runs[i], t, file)
+			err := j.packFile(ctx, archive, j.runs[i], t, file)
 			switch {
-			case errors.Is(err, errWithheld):
-				j.lose(t, string(file))
+			case errors.Is(err, errNotServed):
+				j.recordMissing(t, string(file))
 			case err != nil && !errors.Is(err, errNoFile):
 				return err
 			}
@@ -46,12 +46,12 @@ func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	return to.finish(j.missing)
 }
 
-// pack adds one file of a run; errNoFile says that the run has none such, and
+// packFile adds one file of a run; errNoFile says that the run has none such, and
 // then nothing was added.
-func (j *exporter) pack(ctx context.Context, archive *export.Archive, run *export.Run, t target, file restclient.RunFile) (err error) {
+func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *export.Run, t target, file restclient.RunFile) (err error) {
 	body, err := j.openFile(ctx, t, file)
 	if err != nil {
-		return noRunFiles(err)
+		return filesUnsupported(err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	return archive.Add(archive.Name(run, string(file)), body)
@@ -67,15 +67,15 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 	for _, m := range images {
 		file, err := restclient.MediaFile(m.Path)
 		if err != nil {
-			j.lose(t, m.Path) // it lies outside of the run, so it is no file of it
+			j.recordMissing(t, m.Path) // it lies outside of the run, so it is no file of it
 			continue
 		}
 		if archive.Has(archive.Name(run, string(file))) {
 			continue
 		}
-		err = j.pack(ctx, archive, run, t, file)
-		if errors.Is(err, errNoFile) || errors.Is(err, errWithheld) {
-			j.lose(t, m.Path)
+		err = j.packFile(ctx, archive, run, t, file)
+		if errors.Is(err, errNoFile) || errors.Is(err, errNotServed) {
+			j.recordMissing(t, m.Path)
 		} else if err != nil {
 			return err
 		}
@@ -83,8 +83,8 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 	return nil
 }
 
-// lose notes a file that the Viewer does not have any more, or does not serve.
-func (j *exporter) lose(t target, path string) {
+// recordMissing records a file that the Viewer does not have any more, or does not serve.
+func (j *exporter) recordMissing(t target, path string) {
 	j.missing = append(j.missing, validText(t.runID+"/"+path))
 }
 
@@ -95,14 +95,14 @@ func (j *exporter) media(ctx context.Context, t target) ([]eventlog.Media, error
 		return nil, nil
 	}
 	var caps *restclient.Capabilities
-	err := j.turn.Outside(func() (err error) { caps, err = t.Client.Capabilities(ctx); return err })
+	err := j.cpuSlot.Outside(func() (err error) { caps, err = t.Client.Capabilities(ctx); return err })
 	if err != nil || !caps.Has(restclient.CapFiles) {
 		return nil, err
 	}
 	images := []eventlog.Media{}
 	err = j.readEvents(ctx, t, eventlog.Handler{Media: func(m *eventlog.Media) error {
 		if len(images) == maxImages {
-			return errManyImages
+			return errTooManyImages
 		}
 		images = append(images, *m)
 		return nil
@@ -126,10 +126,10 @@ func (j *exporter) images(ctx context.Context, t target) ([]export.Image, error)
 					return body, nil
 				}
 			}
-			if _, refused := errors.AsType[*restclient.IDError](err); !refused && !errors.Is(err, errNoFile) && !errors.Is(err, errWithheld) {
+			if _, refused := errors.AsType[*restclient.IDError](err); !refused && !errors.Is(err, errNoFile) && !errors.Is(err, errNotServed) {
 				return nil, err
 			}
-			j.lose(t, m.Path)
+			j.recordMissing(t, m.Path)
 			return nil, nil
 		}})
 	}

@@ -190,7 +190,7 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 		return true, err
 	}
 	if want := req.GetIfMatch(); want != etag && want != "" && want != anyFile {
-		return true, otherContent(nil)
+		return true, contentChangedError(nil)
 	}
 	if etag == "" {
 		return false, nil
@@ -201,7 +201,7 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	}
 	defer func() { _ = j.kept.release(f) }()
 	if req.GetOffset() > f.content.size {
-		return true, otherContent(restclient.ErrShorter)
+		return true, contentChangedError(restclient.ErrShorter)
 	}
 	header := proto.CloneOf(f.header)
 	header.SizeBytes, header.Etag, header.Offset = &f.content.size, etag, req.GetOffset()
@@ -215,11 +215,11 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 
 // buildKept makes the file.
 func (j *exporter) buildKept(ctx context.Context, f *keptFile) error {
-	sink := &keptSink{spool: &spool{turn: j.turn, space: j.space}, file: f}
-	if err := j.turn.Do(func() error { return j.send(ctx, sink) }); err != nil {
+	sink := &keptSink{spool: &spool{cpuSlot: j.cpuSlot, space: j.space}, file: f}
+	if err := j.cpuSlot.Do(func() error { return j.send(ctx, sink) }); err != nil {
 		return errors.Join(err, sink.Close())
 	}
-	sink.turn = nil
+	sink.cpuSlot = nil
 	f.content = sink.spool
 	return nil
 }
@@ -252,7 +252,7 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 		if state == nil {
 			return "", nil
 		}
-		for _, part := range [][]byte{[]byte(j.targets[i].name()), state, j.runs[i].Experiment, j.runs[i].Environment} {
+		for _, part := range [][]byte{[]byte(j.targets[i].resourceName()), state, j.runs[i].Experiment, j.runs[i].Environment} {
 			_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
 			_, _ = sum.Write(part)
 		}
@@ -277,7 +277,7 @@ func (j *exporter) runState(ctx context.Context, t target) ([]byte, error) {
 	}
 	part, err := t.Client.ReadFile(ctx, t.runID, restclient.FileEvents, 0, 1)
 	if err != nil {
-		return nil, noRunFiles(err)
+		return nil, filesUnsupported(err)
 	}
 	state = binary.AppendVarint(append(state, part.ETag...), part.Size)
 	return state, part.Close()
@@ -286,7 +286,7 @@ func (j *exporter) runState(ctx context.Context, t target) ([]byte, error) {
 // isMadeFirst reports whether the file is made as a whole before it is sent, so
 // that keeping it costs nothing.
 func (j *exporter) isMadeFirst() bool {
-	return j.format == export.JSON || j.isMerged && j.format != export.HTML && j.format != export.Markdown ||
+	return j.format == export.JSON || j.merged && j.format != export.HTML && j.format != export.Markdown ||
 		j.layout == export.Wide && slices.Contains([]export.Format{export.CSV, export.Arrow, export.Parquet}, j.format)
 }
 
@@ -315,7 +315,7 @@ func (t *tempSpace) reserve(bytes int64) error {
 			return nil
 		}
 		if t.makeRoom == nil || !t.makeRoom() {
-			return noSpace(errTempSpace)
+			return spoolError(errTempSpace)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 			return nil, err
 		}
 		err = doc.WriteRun(run, func(doc *export.Document) error {
-			return j.useRun(ctx, t, func(v *runlog.View) error {
+			return j.withRun(ctx, t, func(v *runlog.View) error {
 				run.Merged = v.Origin == runlog.FromMergedTable
 				counts := export.Counts{MalformedLines: v.MalformedLines, UnplacedPoints: v.UnplacedPoints}
 				return doc.WriteSeries(run, v.Table, counts, j.selection)
@@ -86,7 +86,7 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 // eachRun reads the runs one after the other.
 func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runlog.View) error) error {
 	for i, t := range j.targets {
-		err := j.useRun(ctx, t, func(v *runlog.View) error {
+		err := j.withRun(ctx, t, func(v *runlog.View) error {
 			j.runs[i].Merged = v.Origin == runlog.FromMergedTable
 			return use(j.runs[i], v)
 		})
@@ -97,20 +97,20 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runlog.Vi
 	return nil
 }
 
-// useRun reads a run and uses it. It is waited for outside of the turn, its lock
+// withRun reads a run and uses it. It is waited for without the CPU slot, its lock
 // as well.
-func (j *exporter) useRun(ctx context.Context, t target, use func(*runlog.View) error) error {
-	return j.turn.Outside(func() error {
+func (j *exporter) withRun(ctx context.Context, t target, use func(*runlog.View) error) error {
+	return j.cpuSlot.Outside(func() error {
 		return j.readRun(ctx, t, func(v *runlog.View) error {
-			return j.turn.Do(func() error { return use(v) })
+			return j.cpuSlot.Do(func() error { return use(v) })
 		})
 	})
 }
 
-// sendReport takes thinned copies of all runs, and writes them with no run
-// held.
+// sendReport takes downsampled copies of all runs, and writes them with no run
+// locked.
 func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
-	release, err := j.exports.take()
+	release, err := j.exportLimiter.acquire()
 	if err != nil {
 		return err
 	}

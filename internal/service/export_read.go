@@ -15,11 +15,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// errNoFile says that a run has no such file, and errWithheld that its Viewer
-// would send another thing in its place.
+// errNoFile says that a run has no such file, and errNotServed that its Viewer
+// would send something else.
 var (
-	errNoFile   = errors.New("the run has no such file")
-	errWithheld = errors.New("the viewer does not serve the file")
+	errNoFile    = errors.New("the run has no such file")
+	errNotServed = errors.New("the viewer does not serve the file")
 )
 
 const (
@@ -35,23 +35,23 @@ const (
 // partReader reads a file of a run part by part, up to the size that it had
 // when it was opened: what a live run adds meanwhile is not in it.
 type partReader struct {
-	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
-	turn *processor.Turn // given back while the Viewer is waited for
-	t    target
-	file restclient.RunFile
+	ctx     context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
+	cpuSlot *processor.Turn // given back while the Viewer is waited for
+	t       target
+	file    restclient.RunFile
 
-	part []byte    // what was read, and not taken yet
-	tail []byte    // the end of what was taken
-	next int64     // where the next part begins
-	end  int64     // the size of the file when it was opened
-	rest io.Closer // a body that ignores ranges and is read as it comes, nil if there is none
-	body io.Reader
+	part   []byte    // what was read, and not taken yet
+	tail   []byte    // the end of what was taken
+	next   int64     // where the next part begins
+	end    int64     // the size of the file when it was opened
+	closer io.Closer // a body that ignores ranges and is read as it comes, nil if there is none
+	body   io.Reader
 }
 
 // openFile opens a file of a run. errNoFile says that it has none such.
 func (j *exporter) openFile(ctx context.Context, t target, file restclient.RunFile) (*partReader, error) {
-	r := &partReader{ctx: ctx, turn: j.turn, t: t, file: file, end: -1}
-	return r, j.turn.Outside(r.open)
+	r := &partReader{ctx: ctx, cpuSlot: j.cpuSlot, t: t, file: file, end: -1}
+	return r, j.cpuSlot.Outside(r.open)
 }
 
 // open reads the first part.
@@ -62,19 +62,19 @@ func (r *partReader) open() error {
 	}
 	switch part.State {
 	case restclient.FileWhole:
-		r.body, r.rest = part, part
+		r.body, r.closer = part, part
 		return nil
 	case restclient.FileRanged:
 		r.end = part.Size
-		err = r.take(part, 0)
+		err = r.fill(part, 0)
 	case restclient.FileUnchanged: // it is empty
 		r.end = 0
 	case restclient.FileNotYet:
 		if err = errNoFile; part.Withheld {
-			err = errWithheld
+			err = errNotServed
 		}
 	default:
-		err = runSource{r.t}.gone()
+		err = runSource{r.t}.goneError()
 	}
 	return errors.Join(err, part.Close())
 }
@@ -82,14 +82,14 @@ func (r *partReader) open() error {
 // Read reads what is there of the part at hand, or the next one.
 func (r *partReader) Read(b []byte) (n int, err error) {
 	if r.body != nil {
-		err = r.turn.Outside(func() (err error) { n, err = r.body.Read(b); return err })
+		err = r.cpuSlot.Outside(func() (err error) { n, err = r.body.Read(b); return err })
 		return n, err
 	}
 	for len(r.part) == 0 {
 		if r.next >= r.end {
 			return 0, io.EOF
 		}
-		if err := r.turn.Outside(r.fetch); err != nil {
+		if err := r.cpuSlot.Outside(r.fetch); err != nil {
 			return 0, err
 		}
 	}
@@ -108,23 +108,23 @@ func (r *partReader) fetch() (err error) {
 	defer func() { err = errors.Join(err, part.Close()) }()
 	switch part.State {
 	case restclient.FileGone:
-		return runSource{r.t}.gone()
+		return runSource{r.t}.goneError()
 	case restclient.FileRanged:
 	default: // shorter than it was, or gone, or suddenly without ranges
-		return r.replaced()
+		return r.replacedError()
 	}
 	tail := make([]byte, len(r.tail))
 	if _, err := io.ReadFull(part, tail); err != nil {
 		return err
 	}
 	if !bytes.Equal(tail, r.tail) {
-		return r.replaced()
+		return r.replacedError()
 	}
-	return r.take(part, len(tail))
+	return r.fill(part, len(tail))
 }
 
-// take holds a part of the file, of which so many bytes have been read.
-func (r *partReader) take(part *restclient.FilePart, skipped int) error {
+// fill holds a part of the file, of which so many bytes have been read.
+func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 	want := min(partSize-int64(skipped), r.end-r.next)
 	if int64(cap(r.part)) < want {
 		r.part = make([]byte, want)
@@ -139,21 +139,21 @@ func (r *partReader) take(part *restclient.FilePart, skipped int) error {
 	return nil
 }
 
-// replaced is the error of a file that is another one than before.
-func (r *partReader) replaced() error {
+// replacedError is the error of a file that is another one than before.
+func (r *partReader) replacedError() error {
 	return &failure{
 		code: codes.FailedPrecondition, reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
-		message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.name(), r.file),
+		message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.resourceName(), r.file),
 		metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.runID},
 	}
 }
 
 // Close gives a connection back that may be held.
 func (r *partReader) Close() error {
-	if r.rest == nil {
+	if r.closer == nil {
 		return nil
 	}
-	return r.rest.Close()
+	return r.closer.Close()
 }
 
 // readEvents reads a run's event file from its beginning, in constant memory.
@@ -164,43 +164,43 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 		return nil
 	}
 	if err != nil {
-		return noRunFiles(err)
+		return filesUnsupported(err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var parser eventlog.Parser
-	buf, held, base := make([]byte, 256<<10), 0, int64(0)
+	buf, buffered, base := make([]byte, 256<<10), 0, int64(0)
 	for {
-		n, readErr := file.Read(buf[held:])
-		held += n
-		used, err := parser.Parse(buf[:held], base, h)
+		n, readErr := file.Read(buf[buffered:])
+		buffered += n
+		used, err := parser.Parse(buf[:buffered], base, h)
 		if err != nil {
 			return lineTooLong(t, err)
 		}
-		copy(buf, buf[used:held])
-		held, base = held-used, base+int64(used)
+		copy(buf, buf[used:buffered])
+		buffered, base = buffered-used, base+int64(used)
 		switch {
 		case readErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
-			return j.lastLine(ctx, t, &parser, buf[:held], base, h)
+			return j.finishLastLine(ctx, t, &parser, buf[:buffered], base, h)
 		case readErr != nil:
 			return readErr
-		case held == len(buf):
+		case buffered == len(buf):
 			buf = append(buf, make([]byte, len(buf))...)
 		}
 	}
 }
 
-// lastLine takes what stands behind the last newline: it counts if it is
+// finishLastLine takes what stands behind the last newline: it counts if it is
 // complete and nothing will follow.
-func (j *exporter) lastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
+func (j *exporter) finishLastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
 	if len(rest) == 0 {
 		return nil
 	}
-	var judge eventlog.Parser
-	if isWhole, err := judge.Finish(rest, base, eventlog.Handler{}); err != nil || !isWhole {
+	var dryRun eventlog.Parser
+	if complete, err := dryRun.Finish(rest, base, eventlog.Handler{}); err != nil || !complete {
 		return lineTooLong(t, err)
 	}
 	hasEnded := false
-	err := j.turn.Outside(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
+	err := j.cpuSlot.Outside(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
 	if err != nil || !hasEnded {
 		return err
 	}

@@ -13,17 +13,17 @@ import (
 // with the first full chunk, so that what fails before it is an error and no
 // begun file. It belongs to one goroutine.
 type exportSender struct {
-	stream exportStream
-	turn   *processor.Turn           // of the export
-	header *runicornapiv1.FileHeader // until it is sent
-	chunk  []byte
-	size   int64
-	sum    hash.Hash
-	err    error // the first failure: nothing is sent after it
+	stream  exportStream
+	cpuSlot *processor.Turn           // of the export
+	header  *runicornapiv1.FileHeader // until it is sent
+	chunk   []byte
+	size    int64
+	sum     hash.Hash
+	err     error // the first failure: nothing is sent after it
 }
 
-func newExportSender(stream exportStream, turn *processor.Turn) *exportSender {
-	return &exportSender{stream: stream, turn: turn, sum: sha256.New()}
+func newExportSender(stream exportStream, cpuSlot *processor.Turn) *exportSender {
+	return &exportSender{stream: stream, cpuSlot: cpuSlot, sum: sha256.New()}
 }
 
 // begin says what file follows.
@@ -66,7 +66,7 @@ func (s *exportSender) flush() {
 
 func (s *exportSender) send(message *runicornapiv1.ExportExperimentResponse) {
 	if s.err == nil {
-		s.err = s.turn.Outside(func() error { return s.stream.Send(message) })
+		s.err = s.cpuSlot.Outside(func() error { return s.stream.Send(message) })
 	}
 }
 

@@ -23,15 +23,15 @@ import (
 // read it.
 const maxMergedExports = 4
 
-// exportSlots counts the merged exports of the process. Its zero value is
+// exportLimiter counts the merged exports of the process. Its zero value is
 // ready, and it is safe for concurrent use.
-type exportSlots struct{ held atomic.Int32 }
+type exportLimiter struct{ inUse atomic.Int32 }
 
-// take takes a slot, or says that there is none: an export may last as long as
+// acquire takes a slot, or says that there is none: an export may last as long as
 // its client likes, so that waiting for one has no end.
-func (s *exportSlots) take() (release func(), err error) {
-	if s.held.Add(1) > maxMergedExports {
-		s.held.Add(-1)
+func (l *exportLimiter) acquire() (release func(), err error) {
+	if l.inUse.Add(1) > maxMergedExports {
+		l.inUse.Add(-1)
 		return nil, &failure{
 			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			message: fmt.Sprintf("%d exports of merged tables are being made or read already; try again later, "+
@@ -39,13 +39,13 @@ func (s *exportSlots) take() (release func(), err error) {
 			metadata: map[string]string{"limit": "merged exports"},
 		}
 	}
-	return func() { s.held.Add(-1) }, nil
+	return func() { l.inUse.Add(-1) }, nil
 }
 
 // sendSpooled makes a file in a spool, and sends it when it is complete. The
 // schema is that of a wide table, else nil.
 func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(context.Context, *spool) (*export.Schema, error)) (err error) {
-	release, err := j.exports.take()
+	release, err := j.exportLimiter.acquire()
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(cont
 		kept.begin(j.header(schema))
 		return errors.Join(err, kept.finish(j.missing))
 	}
-	out := &spool{turn: j.turn, space: j.space}
+	out := &spool{cpuSlot: j.cpuSlot, space: j.space}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	schema, err := write(ctx, out)
 	if err != nil {
@@ -77,12 +77,12 @@ const maxSpooledMemory = 4 << 20
 // spool holds a file while it is made: in memory, and in a temporary file from
 // maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
 type spool struct {
-	turn   *processor.Turn // of the export, which passes it on with each piece that is written
-	space  *tempSpace      // what the file takes is counted here; nil if nobody counts
-	memory bytes.Buffer
-	file   *os.File
-	size   int64
-	onFile int64 // what was reserved of space
+	cpuSlot *processor.Turn // of the export, which passes it on with each piece that is written
+	space   *tempSpace      // what the file takes is counted here; nil if nobody counts
+	memory  bytes.Buffer
+	file    *os.File
+	size    int64
+	onFile  int64 // what was reserved of space
 }
 
 // Write adds to the file.
@@ -92,7 +92,7 @@ func (s *spool) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if err := s.turn.Pass(); err != nil {
+	if err := s.cpuSlot.Pass(); err != nil {
 		return 0, err
 	}
 	s.size += int64(len(b))
@@ -103,7 +103,7 @@ func (s *spool) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.file.Write(b)
-	return n, noSpace(err)
+	return n, spoolError(err)
 }
 
 // reserve counts what goes to the file.
@@ -133,18 +133,18 @@ func (s *spool) spill() error {
 	}
 	file, err := os.CreateTemp("", "runicorn-grpc-export-")
 	if err != nil {
-		return noSpace(err)
+		return spoolError(err)
 	}
 	s.file = file
 	_ = os.Remove(file.Name()) // Windows keeps open files: Close removes it there
 	_, err = s.memory.WriteTo(file)
 	s.memory = bytes.Buffer{}
-	return noSpace(err)
+	return spoolError(err)
 }
 
-// noSpace is the error of a temporary file that cannot be written, without its
-// place.
-func noSpace(err error) error {
+// spoolError is the error of a temporary file that cannot be written, without its
+// path.
+func spoolError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -195,8 +195,8 @@ func (s *spool) Close() error {
 		return nil
 	}
 	err := s.file.Close()
-	if gone := os.Remove(s.file.Name()); !errors.Is(gone, fs.ErrNotExist) {
-		err = errors.Join(err, gone)
+	if removeErr := os.Remove(s.file.Name()); !errors.Is(removeErr, fs.ErrNotExist) {
+		err = errors.Join(err, removeErr)
 	}
 	return err
 }

@@ -97,7 +97,7 @@ func TestExportExperiment_SelectsMetrics(t *testing.T) {
 	}
 }
 
-func TestExportExperiment_RefusesWithoutABegunFile(t *testing.T) {
+func TestExportExperiment_RefusesBeforeTheFileBegins(t *testing.T) {
 	h := newHarness(t)
 	for _, format := range formats() {
 		for name, test := range map[string]struct {
@@ -177,27 +177,27 @@ func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
 	}
 }
 
-func TestExportSlots_AreBoundedAndComeBack(t *testing.T) {
-	var slots exportSlots
+func TestExportLimiter_IsBoundedAndReleases(t *testing.T) {
+	var limiter exportLimiter
 	var releases []func()
 	for range maxMergedExports {
-		release, err := slots.take()
+		release, err := limiter.acquire()
 		if err != nil {
 			t.Fatal(err)
 		}
 		releases = append(releases, release)
 	}
-	_, err := slots.take()
+	_, err := limiter.acquire()
 	if f, ok := errors.AsType[*failure](err); !ok || f.code != codes.ResourceExhausted || f.metadata["limit"] == "" {
 		t.Errorf("one too many: %v", err)
 	}
 	releases[0]()
-	if _, err := slots.take(); err != nil {
+	if _, err := limiter.acquire(); err != nil {
 		t.Errorf("after a release: %v", err)
 	}
 }
 
-func TestSpool_GivesBackWhatWasWritten(t *testing.T) {
+func TestSpool_ReturnsWhatWasWritten(t *testing.T) {
 	for _, size := range []int{0, 1, maxSpooledMemory, maxSpooledMemory + 1, 3 * maxSpooledMemory} {
 		want := bytes.Repeat([]byte("0123456789abcde"), size/15+1)[:size]
 		var s spool

@@ -30,8 +30,8 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 		name string
 		// begin begins a call for a large run of the Viewer v060, which waits soon
 		// after its first message; if the Viewer hangs it gets none.
-		begin   begin
-		isStuck bool // the Viewer v060 hangs
+		begin begin
+		stuck bool // the Viewer v060 hangs
 	}{
 		{"for clients that do not read an export", export(runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL), false},
 		{"for clients that do not read a zip", export(runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP), false},
@@ -42,11 +42,11 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarnessWith(t, setup{deps: func(d *Deps) { d.gate = processor.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
+			h := newHarnessWith(t, setup{config: func(d *Config) { d.cpuGate = processor.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
 			large := h.upstreams[0].AddBigRun(200_000)
 			id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 			asked := make(chan struct{}, 100)
-			if tt.isStuck {
+			if tt.stuck {
 				h.upstreams[0].replace(func(_ http.ResponseWriter, r *http.Request) bool {
 					if !strings.Contains(r.URL.RawQuery, "events.jsonl") {
 						return false
@@ -63,13 +63,13 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !tt.isStuck {
+				if !tt.stuck {
 					if err := recv(); err != nil {
 						t.Fatal(err)
 					}
 				}
 			}
-			if tt.isStuck {
+			if tt.stuck {
 				<-asked
 			}
 			for _, format := range []runicornapiv1.ExportFormat{runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL} {

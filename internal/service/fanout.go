@@ -21,15 +21,15 @@ import (
 // answer without the Viewers that were too slow.
 const maxMargin = time.Second
 
-// answered is what one Viewer said.
-type answered[T any] struct {
+// result is the answer of one Viewer.
+type result[T any] struct {
 	viewer *fleet.Viewer
 	value  T
 }
 
-// gathered is what several Viewers said, in their order, and who did not.
-type gathered[T any] struct {
-	answers     []answered[T]
+// results is the answers of several Viewers, in their order, and the Viewers that failed.
+type results[T any] struct {
+	succeeded   []result[T]
 	unreachable []*runicornapiv1.UnreachableViewer
 }
 
@@ -42,10 +42,10 @@ func totalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 	return new(clamp32(int64(n)))
 }
 
-// gather asks what a list means by viewer. One Viewer's failure is the call's;
+// fanOut asks what a list means by viewer. One Viewer's failure is the call's;
 // of all Viewers those that fail are unreachable, and only if none answers the
 // call fails. The Viewers are asked side by side.
-func gather[T any](ctx context.Context, d *Deps, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*gathered[T], error) {
+func fanOut[T any](ctx context.Context, d *Config, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*results[T], error) {
 	viewers, err := d.viewers(ctx, viewer)
 	if err != nil {
 		return nil, err
@@ -55,44 +55,44 @@ func gather[T any](ctx context.Context, d *Deps, viewer string, ask func(context
 		if err != nil {
 			return nil, err
 		}
-		return &gathered[T]{answers: []answered[T]{{viewers[0], value}}}, nil
+		return &results[T]{succeeded: []result[T]{{viewers[0], value}}}, nil
 	}
-	values, errs := askEach(ctx, viewers, ask)
-	g := &gathered[T]{}
+	values, errs := forEachViewer(ctx, viewers, ask)
+	g := &results[T]{}
 	for i, v := range viewers {
 		if errs[i] == nil {
-			g.answers = append(g.answers, answered[T]{v, values[i]})
+			g.succeeded = append(g.succeeded, result[T]{v, values[i]})
 			continue
 		}
 		g.unreachable = append(g.unreachable, &runicornapiv1.UnreachableViewer{
 			Viewer: v.Name, Error: statusOf(ctx, errs[i]).Proto(),
 		})
 	}
-	if len(g.answers) == 0 {
-		return nil, noneAnswered(ctx, errs)
+	if len(g.succeeded) == 0 {
+		return nil, allViewersFailed(ctx, errs)
 	}
 	return g, nil
 }
 
-// askEach asks Viewers side by side, and gives up on slow ones in time to
+// forEachViewer asks Viewers side by side, and gives up on slow ones in time to
 // answer without them.
-func askEach[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
+func forEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
 	values, errs := make([]T, len(viewers)), make([]error, len(viewers))
-	early, cancel := inTime(ctx)
+	timed, cancel := withMargin(ctx)
 	defer cancel()
-	var asking sync.WaitGroup
+	var wg sync.WaitGroup
 	for i, v := range viewers {
-		asking.Go(func() {
-			values[i], errs[i] = ask(early, v)
-			errs[i] = tooSlow(ctx, v.Name, errs[i])
+		wg.Go(func() {
+			values[i], errs[i] = ask(timed, v)
+			errs[i] = timeoutError(ctx, v.Name, errs[i])
 		})
 	}
-	asking.Wait()
+	wg.Wait()
 	return values, errs
 }
 
-// inTime returns a context that ends a little before the caller's deadline.
-func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+// withMargin returns a context that ends a little before the caller's deadline.
+func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
@@ -101,8 +101,8 @@ func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// tooSlow names the Viewer for an error of our own early deadline.
-func tooSlow(ctx context.Context, viewer string, err error) error {
+// timeoutError names the Viewer for an error of our own early deadline.
+func timeoutError(ctx context.Context, viewer string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
@@ -113,18 +113,18 @@ func tooSlow(ctx context.Context, viewer string, err error) error {
 	}
 }
 
-// noneAnswered is the error of a list over all Viewers that nobody answered:
-// the caller's own end of patience, or UNAVAILABLE with each one's error.
-func noneAnswered(ctx context.Context, errs []error) error {
+// allViewersFailed is the error of a list over all Viewers that nobody answered:
+// the caller's own deadline, or UNAVAILABLE with each Viewer's error.
+func allViewersFailed(ctx context.Context, errs []error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	said := []string{"no viewer answered"}
+	messages := []string{"no viewer answered"}
 	for _, err := range errs {
-		said = append(said, toFailure(ctx, err).message)
+		messages = append(messages, toFailure(ctx, err).message)
 	}
 	return &failure{
-		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: strings.Join(said, "; "),
+		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: strings.Join(messages, "; "),
 		metadata: map[string]string{"viewer": allViewers}, cause: errors.Join(errs...),
 		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
 	}

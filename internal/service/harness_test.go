@@ -35,8 +35,8 @@ type harness struct {
 	remote      runicornapiv1.RemoteServiceClient
 	viewers     runicornapiv1.ViewerServiceClient
 
-	conn *grpc.ClientConn
-	deps Deps
+	conn   *grpc.ClientConn
+	config Config
 	// upstreams are in the order of the generations; the first is the default.
 	upstreams []*upstream
 }
@@ -80,7 +80,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // setup is what a test may change of a harness.
 type setup struct {
-	deps   func(*Deps)
+	config func(*Config)
 	client func(*restclient.Config)
 	viewer func(*demoviewer.Config)
 	auth   Authorizer
@@ -121,9 +121,9 @@ func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation
 	tb.Cleanup(viewers.Close)
 	cache := runlog.New(runlog.Config{})
 	tb.Cleanup(cache.Close)
-	h.deps = Deps{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
-	if s.deps != nil {
-		s.deps(&h.deps)
+	h.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
+	if s.config != nil {
+		s.config(&h.config)
 	}
 	h.serve(tb, &s.auth)
 	return h
@@ -160,20 +160,20 @@ func (h *harness) serve(tb testing.TB, auth *Authorizer) {
 	}
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(NewCodec()),
-		grpc.ChainUnaryInterceptor(UnaryErrors(h.deps.Log), auth.Unary, rules.Unary),
-		grpc.ChainStreamInterceptor(StreamErrors(h.deps.Log), auth.Stream, rules.Stream),
+		grpc.ChainUnaryInterceptor(UnaryErrors(h.config.Log), auth.Unary, rules.Unary),
+		grpc.ChainStreamInterceptor(StreamErrors(h.config.Log), auth.Stream, rules.Stream),
 	)
-	Register(server, h.deps)
+	Register(server, h.config)
 	listener := bufconn.Listen(1 << 20)
-	var serving sync.WaitGroup
-	serving.Go(func() {
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		if err := server.Serve(listener); err != nil {
 			tb.Errorf("serve: %v", err)
 		}
 	})
 	tb.Cleanup(func() {
 		server.Stop()
-		serving.Wait()
+		wg.Wait()
 	})
 	conn, err := grpc.NewClient("passthrough:///harness",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),

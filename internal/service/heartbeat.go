@@ -22,39 +22,39 @@ func heartbeatInterval(d *durationpb.Duration) time.Duration {
 	return d.AsDuration()
 }
 
-// beat says when the next heartbeat of a stream is due. What is sent only moves
+// heartbeatTimer says when the next heartbeat of a stream is due. Sending a message only moves
 // the time: the timer finds out when it fires, so that messages cost none.
-type beat struct {
-	every time.Duration
-	due   time.Time
-	timer *time.Timer
+type heartbeatTimer struct {
+	interval time.Duration
+	due      time.Time
+	timer    *time.Timer
 }
 
 // start sets the first one. It must be stopped.
-func (b *beat) start(first time.Duration) {
-	b.due, b.timer = time.Now().Add(first), time.NewTimer(first)
+func (t *heartbeatTimer) start(first time.Duration) {
+	t.due, t.timer = time.Now().Add(first), time.NewTimer(first)
 }
 
-func (b *beat) stop() {
-	if b.timer != nil {
-		b.timer.Stop()
+func (t *heartbeatTimer) stop() {
+	if t.timer != nil {
+		t.timer.Stop()
 	}
 }
 
-// sent notes that the stream was not silent.
-func (b *beat) sent() { b.due = time.Now().Add(b.every) }
+// messageSent moves the next heartbeat: the stream was not silent.
+func (t *heartbeatTimer) messageSent() { t.due = time.Now().Add(t.interval) }
 
 // isDue says, when the timer has fired, whether the stream was silent until now.
-func (b *beat) isDue() bool {
-	if wait := time.Until(b.due); wait > 0 {
-		b.timer.Reset(wait)
+func (t *heartbeatTimer) isDue() bool {
+	if wait := time.Until(t.due); wait > 0 {
+		t.timer.Reset(wait)
 		return false
 	}
-	b.timer.Reset(b.every)
+	t.timer.Reset(t.interval)
 	return true
 }
 
-// upstreamStates are the contract's words, and severity which of two is worse.
+// upstreamStates are the contract's values, and severity which of two is worse.
 var upstreamStates = map[runlog.UpstreamState]runicornapiv1.UpstreamState{
 	runlog.UpstreamUnknown:     runicornapiv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
 	runlog.UpstreamOK:          runicornapiv1.UpstreamState_UPSTREAM_STATE_OK,
@@ -66,64 +66,64 @@ var severity = map[runlog.UpstreamState]int{
 	runlog.UpstreamOK: 0, runlog.UpstreamUnknown: 1, runlog.UpstreamRateLimited: 2, runlog.UpstreamFailing: 3,
 }
 
-// pulse puts the health of several runs together: the state of the worst, the
+// healthSummary puts the health of several runs together: the state of the worst, the
 // oldest success, and the sum of what is countable.
-type pulse struct {
-	worst    runlog.Health
-	isTaken  bool
-	behind   int64
-	newest   float64
-	interval time.Duration
-	broken   uint64 // malformed lines
-	unplaced uint64
+type healthSummary struct {
+	worst       runlog.Health
+	nonEmpty    bool
+	behindBytes int64
+	newest      float64
+	interval    time.Duration
+	malformed   uint64 // malformed lines
+	withoutStep uint64
 }
 
-// take adds one.
-func (p *pulse) take(h *runlog.Health) {
+// add adds one.
+func (s *healthSummary) add(h *runlog.Health) {
 	oldest := h.LastSuccess
-	if p.isTaken && p.worst.LastSuccess.Before(oldest) {
-		oldest = p.worst.LastSuccess
+	if s.nonEmpty && s.worst.LastSuccess.Before(oldest) {
+		oldest = s.worst.LastSuccess
 	}
-	if !p.isTaken || severity[h.State] > severity[p.worst.State] {
-		p.worst = *h
+	if !s.nonEmpty || severity[h.State] > severity[s.worst.State] {
+		s.worst = *h
 	}
-	p.worst.LastSuccess = oldest
-	if p.behind < 0 || h.BehindBytes < 0 {
-		p.behind = -1
+	s.worst.LastSuccess = oldest
+	if s.behindBytes < 0 || h.BehindBytes < 0 {
+		s.behindBytes = -1
 	} else {
-		p.behind += h.BehindBytes
+		s.behindBytes += h.BehindBytes
 	}
 	if h.HasNewest {
-		p.newest = max(p.newest, h.NewestTime)
+		s.newest = max(s.newest, h.NewestTime)
 	}
-	p.interval = max(p.interval, h.PollInterval)
-	p.broken += h.MalformedLines
-	p.unplaced += h.UnplacedPoints
-	p.isTaken = true
+	s.interval = max(s.interval, h.PollInterval)
+	s.malformed += h.MalformedLines
+	s.withoutStep += h.UnplacedPoints
+	s.nonEmpty = true
 }
 
 // message is the heartbeat.
-func (p *pulse) message(ctx context.Context) *runicornapiv1.Heartbeat {
+func (s *healthSummary) message(ctx context.Context) *runicornapiv1.Heartbeat {
 	out := &runicornapiv1.Heartbeat{
-		LastSuccessTime:       timeOf(p.worst.LastSuccess),
-		UpstreamState:         upstreamStates[p.worst.State],
-		MalformedLineCount:    int64(p.broken),   //nolint:gosec // fewer than the file has bytes
-		LinesWithoutStepCount: int64(p.unplaced), //nolint:gosec // as above
+		LastSuccessTime:       timeOf(s.worst.LastSuccess),
+		UpstreamState:         upstreamStates[s.worst.State],
+		MalformedLineCount:    int64(s.malformed),   //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(s.withoutStep), //nolint:gosec // as above
 	}
-	if p.worst.LastError != nil {
-		_ = apart(func() error { // which has no error to tell
-			out.LastError = statusOf(ctx, p.worst.LastError).Proto()
+	if s.worst.LastError != nil {
+		_ = onFreshStack(func() error { // returns no error
+			out.LastError = statusOf(ctx, s.worst.LastError).Proto()
 			return nil
 		})
 	}
-	if p.isTaken && p.behind >= 0 {
-		out.BehindBytes = &p.behind
+	if s.nonEmpty && s.behindBytes >= 0 {
+		out.BehindBytes = &s.behindBytes
 	}
-	if p.interval > 0 {
-		out.PollInterval = durationpb.New(p.interval)
+	if s.interval > 0 {
+		out.PollInterval = durationpb.New(s.interval)
 	}
-	if p.newest > 0 {
-		out.NewestPointTime = unixTime(p.newest)
+	if s.newest > 0 {
+		out.NewestPointTime = unixTime(s.newest)
 	}
 	return out
 }

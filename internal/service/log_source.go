@@ -20,8 +20,8 @@ func (s runSource) ReadLog(ctx context.Context, offset, length int64) (*runlog.P
 // What stands for a line that the Viewer does not show, and what makes a line too
 // long that was cut there: followed logs mark both as lossy.
 const (
-	notText = "\xff"
-	cutMark = "…"
+	invalidText    = "\xff"
+	truncationMark = "…"
 )
 
 // StreamLog reads the text log over the WebSocket, which is all that 0.5.3 has.
@@ -29,9 +29,9 @@ func (s runSource) StreamLog(ctx context.Context, yield func(line string) error,
 	err := s.Client.StreamLog(ctx, s.runID, func(line restclient.LogLine) error {
 		switch {
 		case line.IsLost:
-			return yield(notText)
+			return yield(invalidText)
 		case line.IsCut:
-			return yield(line.Text + cutMark)
+			return yield(line.Text + truncationMark)
 		}
 		return yield(line.Text)
 	}, atRest)
@@ -48,7 +48,7 @@ func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, err
 	}
 	state, ok := partStates[file.State]
 	if !ok {
-		return nil, errors.Join(s.gone(), file.Close())
+		return nil, errors.Join(s.goneError(), file.Close())
 	}
 	return &runlog.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
 }

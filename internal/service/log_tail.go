@@ -13,47 +13,47 @@ import (
 
 // logTail is one call of TailLogs. It belongs to the goroutine of the call.
 type logTail struct {
-	*Deps
+	*Config
 	*tailedRun
-	stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]
-	beat   beat
+	stream    grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]
+	heartbeat heartbeatTimer
 }
 
 // TailLogs sends the lines that a run logs.
 func (s *experimentService) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
-	ctx, stop := s.draining.watch(stream.Context())
+	ctx, stop := s.drain.withDrain(stream.Context())
 	defer stop()
 	run, err := s.logStart(ctx, req)
 	switch {
-	case isLost(err) && run != nil && run.isEnded():
-		return nil // its end was told
+	case viewerGone(err) && run != nil && run.isEnded():
+		return nil // its end was sent before
 	case err != nil:
 		return err
 	}
-	ctx, forget := endingWith(ctx, run.Viewer)
-	defer forget()
+	ctx, stopSession := withSessionCancel(ctx, run.Viewer)
+	defer stopSession()
 	until := untilOf(req.GetUntil(), false)
 	key := runlog.Key{Viewer: run.Name, RunID: run.runID}
 	if run.cursor, err = s.Hub.FollowLog(key, runSource{run.target}, run.Client, run.at, until); err != nil {
-		return streamVerdict(ctx, err)
+		return streamError(ctx, err)
 	}
 	defer run.close()
-	t := &logTail{Deps: &s.Deps, tailedRun: run, stream: stream, beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())}}
+	t := &logTail{Config: &s.Config, tailedRun: run, stream: stream, heartbeat: heartbeatTimer{interval: heartbeatInterval(req.GetHeartbeatInterval())}}
 	return t.run(ctx)
 }
 
 var errOtherRun = errors.New("it is of another run than run_id")
 
 // logStart finds the run of a request and where to begin.
-func (d *Deps) logStart(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
+func (d *Config) logStart(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
 	if req.GetResumeToken() != "" {
 		return d.logResume(ctx, req)
 	}
-	named, err := d.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	requested, err := d.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
-	run := &tailedRun{target: named, at: runlog.Beginning()}
+	run := &tailedRun{target: requested, at: runlog.Beginning()}
 	switch {
 	case req.LastLines != nil:
 		run.at = runlog.LastLines(int64(req.GetLastLines()))
@@ -64,7 +64,7 @@ func (d *Deps) logStart(ctx context.Context, req *runicornapiv1.TailLogsRequest)
 }
 
 // logResume goes on with the run of a token.
-func (d *Deps) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
+func (d *Config) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
 	token, err := readLogToken(req.GetResumeToken())
 	if err != nil {
 		return nil, invalidResumeToken(err)
@@ -77,22 +77,22 @@ func (d *Deps) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequest
 	if !isSameViewer(saved.viewer, viewer) || saved.runID != runID {
 		return nil, invalidResumeToken(errOtherRun)
 	}
-	found, err := d.place(ctx, viewer, saved)
-	return &tailedRun{target: found, at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0}, err
+	found, err := d.resolveSavedRun(ctx, viewer, saved)
+	return &tailedRun{target: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}, err
 }
 
 // run sends what comes until the run has ended. A browser that reconnects behind
 // the end is told by a stream of nothing but the end that all is over.
 func (t *logTail) run(ctx context.Context) error {
-	first := min(firstPatience, t.beat.every)
+	first := min(firstMessageTimeout, t.heartbeat.interval)
 	if t.isEnded() {
-		first = t.beat.every
+		first = t.heartbeat.interval
 	}
-	t.beat.start(first)
-	defer t.beat.stop()
-	for !t.isDone {
+	t.heartbeat.start(first)
+	defer t.heartbeat.stop()
+	for !t.done {
 		if err := t.step(ctx); err != nil {
-			return streamVerdict(ctx, err)
+			return streamError(ctx, err)
 		}
 	}
 	return nil
@@ -100,37 +100,37 @@ func (t *logTail) run(ctx context.Context) error {
 
 // step waits for one item, until the next heartbeat.
 func (t *logTail) step(ctx context.Context) error {
-	item, err := t.cursor.NextBefore(ctx, t.beat.timer.C)
+	item, err := t.cursor.NextBefore(ctx, t.heartbeat.timer.C)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return t.failed(err)
-	case isGone(item):
-		if err := t.confirmGone(ctx, t.tailedRun.target); err != nil {
+		return t.cursorError(err)
+	case isRunGone(item):
+		if err := t.verifyGone(ctx, t.tailedRun.target); err != nil {
 			return err
 		}
-		return t.take(item)
+		return t.handleItem(item)
 	case item != nil:
-		return t.take(item)
-	case t.beat.isDue():
-		return t.heartbeat(ctx)
+		return t.handleItem(item)
+	case t.heartbeat.isDue():
+		return t.sendHeartbeat(ctx)
 	}
 	return nil
 }
 
-// take sends what one item says.
-func (t *logTail) take(item *runlog.Item) error {
-	if item.Kind == runlog.ItemEnd && item.End == runlog.EndNotFound && !t.wasThere {
-		return runSource{t.tailedRun.target}.gone()
+// handleItem sends what one item says.
+func (t *logTail) handleItem(item *runlog.Item) error {
+	if item.Kind == runlog.ItemEnd && item.End == runlog.EndNotFound && !t.seen {
+		return runSource{t.tailedRun.target}.goneError()
 	}
 	if item.Kind == runlog.ItemCaughtUp && t.isEnded() {
-		return nil // nothing has come since its end, before which this was told
+		return nil // nothing has come since its end, before which this was sent
 	}
-	t.at, t.wasThere, t.marks = item.Position, true, 0
+	t.at, t.seen, t.marks = item.Position, true, 0
 	switch item.Kind {
 	case runlog.ItemBatch:
-		return t.batch(item.Batch)
+		return t.sendBatch(item.Batch)
 	case runlog.ItemCaughtUp:
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 	case runlog.ItemReset:
@@ -140,27 +140,27 @@ func (t *logTail) take(item *runlog.Item) error {
 		state := stateMessage(item.Status).GetStatusChange()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_StatusChange{StatusChange: state}})
 	case runlog.ItemEnd:
-		t.isDone, t.marks = true, markEnded
+		t.done, t.marks = true, markEnded
 		end := endMessage(endReason(item), item.Status.Text).GetEnd()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_End{End: end}})
 	}
 	return nil
 }
 
-// heartbeat says how fresh the tail is.
-func (t *logTail) heartbeat(ctx context.Context) error {
-	var p pulse
+// sendHeartbeat says how fresh the tail is.
+func (t *logTail) sendHeartbeat(ctx context.Context) error {
+	var summary healthSummary
 	health := t.cursor.Health()
-	p.take(&health)
-	h := p.message(ctx)
+	summary.add(&health)
+	h := summary.message(ctx)
 	h.FollowedRunCount = 1
 	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Heartbeat{Heartbeat: h}})
 }
 
-// batch sends lines. All streams share their wire form.
-func (t *logTail) batch(batch *runlog.Batch) error {
+// sendBatch sends lines. All streams share their wire form.
+func (t *logTail) sendBatch(batch *runlog.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
-	t.beat.sent()
+	t.heartbeat.messageSent()
 	return t.stream.SendMsg(withToken(shared, t.token()))
 }
 
@@ -188,11 +188,11 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 // send sends a message about the run.
 func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
 	m.Viewer, m.RunId, m.ResumeToken = t.Name, validText(t.runID), t.token().String()
-	t.beat.sent()
-	return sendApart(t.stream, m)
+	t.heartbeat.messageSent()
+	return sendOnFreshStack(t.stream, m)
 }
 
 // token is the token behind everything that was sent.
 func (t *logTail) token() *tailToken {
-	return &tailToken{isLog: true, runs: []tailRun{{viewer: t.Name, runID: t.runID, marks: t.marks, at: t.at}}}
+	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.runID, marks: t.marks, at: t.at}}}
 }

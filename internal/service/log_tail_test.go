@@ -176,7 +176,7 @@ func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 	}
 }
 
-// TestTailLogs_LastLinesOfAStream: nobody is placed before what was read.
+// TestTailLogs_LastLinesOfAStream: no client starts before what was read.
 func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
 	u := h.upstreams[0]
@@ -223,7 +223,7 @@ func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 	}
 }
 
-func TestTailLogs_TellsWhatItCannotGive(t *testing.T) {
+func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 	h := newHarness(t)
 	var many strings.Builder
 	for n := range 10_003 {
@@ -281,9 +281,9 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 	wantError(t, err, codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 }
 
-func TestTailLogs_TroubleAndDrain(t *testing.T) {
+func TestTailLogs_FailuresAndDrain(t *testing.T) {
 	draining := make(chan struct{})
-	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.Draining = draining }})
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.Draining = draining }})
 	var readers []*logReader
 	for _, u := range h.upstreams {
 		id := u.AddRun(demoviewer.Run{Logs: []byte("one\n")})

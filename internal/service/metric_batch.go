@@ -71,9 +71,9 @@ func newestTime(m *runicornapiv1.MetricBatch) (newest float64) {
 	return newest
 }
 
-// thin leaves at most maxPoints of a series, whose columns are the caller's own;
+// downsampleSeries leaves at most maxPoints of a series, whose columns are the caller's own;
 // none are left out where that is 0.
-func thin(s *eventlog.Series, maxPoints int) {
+func downsampleSeries(s *eventlog.Series, maxPoints int) {
 	if maxPoints == 0 || s.Len() <= maxPoints {
 		return
 	}
@@ -87,10 +87,10 @@ func thin(s *eventlog.Series, maxPoints int) {
 	}
 }
 
-// heldHistory is the selected points of a history that is to be thinned as a
+// historyBuffer is the selected points of a history that is to be downsampled as a
 // whole: all of one run, within the budget.
-type heldHistory struct {
-	holding
+type historyBuffer struct {
+	reservation
 	order  []*eventlog.Series
 	series map[seriesKey]*eventlog.Series
 	origin runlog.Origin
@@ -102,16 +102,16 @@ type seriesKey struct {
 	kind eventlog.Kind
 }
 
-func newHeldHistory(b *budget) *heldHistory {
-	return &heldHistory{holding: holding{budget: b}, series: make(map[seriesKey]*eventlog.Series)}
+func newHistoryBuffer(b *budget) *historyBuffer {
+	return &historyBuffer{reservation: reservation{budget: b}, series: make(map[seriesKey]*eventlog.Series)}
 }
 
-// hold copies points behind those that are held.
-func (h *heldHistory) hold(series []eventlog.Series, origin runlog.Origin) error {
+// append copies points behind those that are buffered.
+func (h *historyBuffer) append(series []eventlog.Series, origin runlog.Origin) error {
 	h.origin = origin
 	for i := range series {
 		from := &series[i]
-		if err := h.add(seriesBytes(from)); err != nil {
+		if err := h.grow(seriesBytes(from)); err != nil {
 			return err
 		}
 		key := seriesKey{from.Name, from.Kind}
@@ -134,12 +134,12 @@ func (h *heldHistory) hold(series []eventlog.Series, origin runlog.Origin) error
 	return nil
 }
 
-// keep takes series whose columns are the caller's own, as a whole.
-func (h *heldHistory) keep(series []eventlog.Series, origin runlog.Origin) error {
+// add takes series whose columns are the caller's own, as a whole.
+func (h *historyBuffer) add(series []eventlog.Series, origin runlog.Origin) error {
 	h.origin = origin
 	for i := range series {
 		s := &series[i]
-		if err := h.add(seriesBytes(s)); err != nil {
+		if err := h.grow(seriesBytes(s)); err != nil {
 			return err
 		}
 		h.order = append(h.order, s)
@@ -158,36 +158,36 @@ func seriesBytes(s *eventlog.Series) int64 {
 	return int64(n) * 5 / 4
 }
 
-// messages thins the held series, and cuts them into messages.
-func (h *heldHistory) messages(maxPoints int) []*runicornapiv1.MetricBatch {
+// messages downsamples the buffered series, and splits them into messages.
+func (h *historyBuffer) messages(maxPoints int) []*runicornapiv1.MetricBatch {
 	var out []*runicornapiv1.MetricBatch
-	room := 0
+	remaining := 0
 	for _, s := range h.order {
 		total := s.Len()
-		thin(s, maxPoints)
-		for _, part := range cutSeries(s, total) {
+		downsampleSeries(s, maxPoints)
+		for _, part := range splitSeries(s, total) {
 			n := len(part.GetSteps())
-			if n > room || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
-				out, room = append(out, &runicornapiv1.MetricBatch{Fidelity: fidelities[h.origin]}), maxBatchPoints
+			if n > remaining || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
+				out, remaining = append(out, &runicornapiv1.MetricBatch{Fidelity: fidelities[h.origin]}), maxBatchPoints
 			}
 			last := out[len(out)-1]
 			last.Series = append(last.Series, part)
-			room -= n
+			remaining -= n
 		}
 	}
 	return out
 }
 
-// cutSeries converts a series in parts of at most maxBatchPoints, and says in
+// splitSeries converts a series in parts of at most maxBatchPoints, and says in
 // each how many of the total were kept, if not all were.
-func cutSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
+func splitSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
 	var parts []*runicornapiv1.MetricSeries
-	kept := s.Len()
-	for from := 0; from < kept; {
-		to := cutAt(s, from)
+	returned := s.Len()
+	for from := 0; from < returned; {
+		to := splitIndex(s, from)
 		part := eventlog.Series{
 			Name: s.Name, Kind: s.Kind, Steps: s.Steps[from:to], Times: s.Times[from:to],
-			Values: cutColumn(s.Values, from, to), Texts: cutColumn(s.Texts, from, to), Positions: cutColumn(s.Positions, from, to),
+			Values: sliceColumn(s.Values, from, to), Texts: sliceColumn(s.Texts, from, to), Positions: sliceColumn(s.Positions, from, to),
 		}
 		for _, e := range s.Exact {
 			if e.Index >= from && e.Index < to {
@@ -195,8 +195,8 @@ func cutSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
 			}
 		}
 		message := metricSeries(&part)
-		if kept < total {
-			message.ReturnedCount, message.TotalCount = new(int64(kept)), new(int64(total))
+		if returned < total {
+			message.ReturnedCount, message.TotalCount = new(int64(returned)), new(int64(total))
 		}
 		parts = append(parts, message)
 		from = to
@@ -204,8 +204,8 @@ func cutSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
 	return parts
 }
 
-// cutAt is where the part of a series ends that begins at a point.
-func cutAt(s *eventlog.Series, from int) int {
+// splitIndex is where the part of a series ends that begins at a point.
+func splitIndex(s *eventlog.Series, from int) int {
 	to := min(from+maxBatchPoints, s.Len())
 	if s.Kind != eventlog.KindText {
 		return to
@@ -219,7 +219,7 @@ func cutAt(s *eventlog.Series, from int) int {
 	return to
 }
 
-func cutColumn[T any](column []T, from, to int) []T {
+func sliceColumn[T any](column []T, from, to int) []T {
 	if len(column) == 0 {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // BenchmarkGetMetrics asks for a run at rest that is in the cache: all of it,
-// and a thinned part of it.
+// and a downsampled part of it.
 func BenchmarkGetMetrics(b *testing.B) {
 	h := newHarness(b, demoviewer.Gen06)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(10_000, func(step int) float64 {
@@ -20,7 +20,7 @@ func BenchmarkGetMetrics(b *testing.B) {
 	}{
 		{"10000 points", &runicornapiv1.GetMetricsRequest{RunId: id}},
 		{"the last point", &runicornapiv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}},
-		{"thinned to 500", &runicornapiv1.GetMetricsRequest{RunId: id, Downsample: &runicornapiv1.Downsample{MaxPoints: 500}}},
+		{"downsampled to 500", &runicornapiv1.GetMetricsRequest{RunId: id, Downsample: &runicornapiv1.Downsample{MaxPoints: 500}}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -28,14 +28,14 @@ var fidelities = map[runlog.Origin]runicornapiv1.Fidelity{
 	runlog.FromMergedTable: runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE,
 }
 
-// selector is the part of a request that selects points.
-type selector interface {
+// metricSelector is the part of a request that selects points.
+type metricSelector interface {
 	GetMetricNames() []string
 	GetMetricPrefixes() []string
 }
 
 // metricSelection converts what a request selects, over all steps.
-func metricSelection(req selector) eventlog.Selection {
+func metricSelection(req metricSelector) eventlog.Selection {
 	return eventlog.Selection{Names: req.GetMetricNames(), Prefixes: req.GetMetricPrefixes()}
 }
 
@@ -52,7 +52,7 @@ func metricSeries(s *eventlog.Series) *runicornapiv1.MetricSeries {
 	}
 	for _, e := range s.Exact {
 		out.Exact = append(out.Exact, &runicornapiv1.ExactInteger{
-			Index: uint32(e.Index), Decimal: validText(e.Text), //nolint:gosec // a place in a message
+			Index: uint32(e.Index), Decimal: validText(e.Text), //nolint:gosec // an index in a message
 		})
 	}
 	return out
@@ -60,8 +60,8 @@ func metricSeries(s *eventlog.Series) *runicornapiv1.MetricSeries {
 
 // validTexts makes texts marshal. The column may be shared, so it is not changed.
 func validTexts(texts []string) []string {
-	isBad := func(text string) bool { return !utf8.ValidString(text) }
-	if !slices.ContainsFunc(texts, isBad) {
+	malformed := func(text string) bool { return !utf8.ValidString(text) }
+	if !slices.ContainsFunc(texts, malformed) {
 		return texts
 	}
 	texts = slices.Clone(texts)

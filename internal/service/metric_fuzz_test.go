@@ -81,7 +81,7 @@ func FuzzAnyMetricBytesMarshal(f *testing.F) {
 		}
 		run := target{Viewer: &fleet.Viewer{Name: "v"}, runID: "r"}
 		for _, v := range views {
-			series, err := newPicker(&runicornapiv1.GetMetricsRequest{}).series(v)
+			series, err := newSeriesReader(&runicornapiv1.GetMetricsRequest{}).read(v)
 			if err != nil {
 				continue // too large
 			}

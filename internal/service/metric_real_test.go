@@ -155,8 +155,8 @@ func plain(c cells) cells {
 	return out
 }
 
-// unlike are the cells that differ, at most ten of them.
-func unlike(want, got cells) (differences []string, compared int) {
+// diffCells are the cells that differ, at most ten of them.
+func diffCells(want, got cells) (differences []string, compared int) {
 	note := func(name, step, want, got string) {
 		if want != got && len(differences) < 10 {
 			differences = append(differences, fmt.Sprintf("%q at step %s: want %s, got %s", name, step, want, got))
@@ -186,7 +186,7 @@ func newHarnessBefore(t *testing.T, url string) *harness {
 	t.Cleanup(viewers.Close)
 	cache := runlog.New(runlog.Config{})
 	t.Cleanup(cache.Close)
-	h := &harness{deps: Deps{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}}
+	h := &harness{config: Config{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}}
 	h.serve(t, &Authorizer{})
 	return h
 }
@@ -222,7 +222,7 @@ func TestMetrics_ParityWithRealViewers(t *testing.T) {
 				delete(want, "time")
 				ours := ourCells(resp, false)
 				maps.DeleteFunc(ours, func(name string, _ map[string]string) bool { return !realviewer.InTable(name) })
-				differences, compared := unlike(plain(want), plain(ours))
+				differences, compared := diffCells(plain(want), plain(ours))
 				if len(differences) > 0 {
 					t.Errorf("%s and metrics_step differ:\n%s", key, strings.Join(differences, "\n"))
 				}
@@ -272,7 +272,7 @@ func checkLog(t *testing.T, key string, run realviewer.Run, resp *runicornapiv1.
 		t.Fatal(err)
 	}
 	logged = logged.Ended()
-	if differences, _ := unlike(plain(logCells(logged)), plain(ourCells(resp, true))); len(differences) > 0 {
+	if differences, _ := diffCells(plain(logCells(logged)), plain(ourCells(resp, true))); len(differences) > 0 {
 		t.Errorf("%s and its event file differ:\n%s", key, strings.Join(differences, "\n"))
 	}
 	if resp.GetMalformedLineCount() != int64(logged.Malformed) || resp.GetLinesWithoutStepCount() != int64(logged.Unplaced) {

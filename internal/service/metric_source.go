@@ -22,11 +22,11 @@ type runSource struct{ target }
 
 var _ runlog.MetricSource = runSource{}
 
-// readRun gives the run's parsed view to use, which must neither change nor
+// readFull gives the run's parsed view to use, which must neither change nor
 // keep it.
-func (d *Deps) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
+func (d *Config) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
 	key := runlog.Key{Viewer: t.Name, RunID: t.runID}
-	return lineTooLong(t, d.Cache.Read(processor.With(ctx, d.gate), key, runSource{t}, use))
+	return lineTooLong(t, d.Cache.Read(processor.With(ctx, d.cpuGate), key, runSource{t}, use))
 }
 
 // lineTooLong says of which run a line is too long.
@@ -37,7 +37,7 @@ func lineTooLong(t target, err error) error {
 	}
 	return &failure{
 		code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, cause: err,
-		message: fmt.Sprintf("%s: %v", t.name(), e),
+		message: fmt.Sprintf("%s: %v", t.resourceName(), e),
 		metadata: map[string]string{
 			"viewer": t.Name, "run_id": t.runID, "offset": strconv.FormatInt(e.Offset, 10),
 		},
@@ -97,7 +97,7 @@ func (s runSource) Status(ctx context.Context) (status runlog.Status, seen time.
 	case err != nil:
 		return runlog.Status{}, seen, markGone(err)
 	case doc.State == restclient.FileGone:
-		return runlog.Status{}, seen, s.gone()
+		return runlog.Status{}, seen, s.goneError()
 	}
 	return statusText(doc.Value.Status), seen, nil
 }
@@ -137,8 +137,8 @@ func markGone(err error) error {
 	return err
 }
 
-// gone is the error of a run that is not there any more.
-func (s runSource) gone() error {
+// goneError is the error of a run that is not there any more.
+func (s runSource) goneError() error {
 	return fmt.Errorf("%w: %w", runlog.ErrGone, &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: s.Name, Resource: "run", ResourceID: s.runID,
 	})

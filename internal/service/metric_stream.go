@@ -17,25 +17,25 @@ type historyStream = grpc.ServerStreamingServer[runicornapiv1.StreamMetricsRespo
 
 // history is one call of StreamMetrics.
 type history struct {
-	*Deps
+	*Config
 	req       *runicornapiv1.StreamMetricsRequest
 	stream    historyStream
 	selection eventlog.Selection
-	maxPoints int // of a thinned series; not thinned if 0
+	maxPoints int // of a downsampled series; all points if 0
 	trailer   runicornapiv1.StreamTrailer
 }
 
 // StreamMetrics sends the history of runs, one after the other. It ends OK
 // behind its trailer only.
 func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
-	isMerged := req.GetOrder() == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED
-	if isMerged && req.GetPositions() {
+	merged := req.GetOrder() == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED
+	if merged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
-	ctx, stop := s.draining.watch(processor.With(stream.Context(), s.gate))
+	ctx, stop := s.drain.withDrain(processor.With(stream.Context(), s.cpuGate))
 	defer stop()
 	h := &history{
-		Deps: &s.Deps, req: req, stream: stream,
+		Config: &s.Config, req: req, stream: stream,
 		selection: metricSelection(req), maxPoints: int(req.GetDownsample().GetMaxPoints()),
 	}
 	h.selection.MinStep, h.selection.MaxStep = req.MinStep, req.MaxStep
@@ -43,38 +43,38 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	if err != nil {
 		return err
 	}
-	send := h.logged
+	send := h.sendLogged
 	switch {
-	case isMerged:
-		send = h.merged
+	case merged:
+		send = h.sendMerged
 	case h.maxPoints > 0:
-		send = h.thinned
+		send = h.sendDownsampled
 	}
 	for _, t := range uniqueTargets(targets) {
 		if err := send(ctx, t); err != nil {
-			return h.verdict(ctx, t, err)
+			return h.streamError(ctx, t, err)
 		}
 		h.trailer.RunCount++
 	}
 	return stream.Send(&runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamMetricsResponse_Trailer{Trailer: &h.trailer}})
 }
 
-// verdict makes the error of the call.
-func (h *history) verdict(ctx context.Context, t target, err error) error {
+// streamError makes the error of the call.
+func (h *history) streamError(ctx context.Context, t target, err error) error {
 	if errors.Is(context.Cause(ctx), errDraining) {
 		return errStreamDrained
 	}
 	return lineTooLong(t, err)
 }
 
-// logged sends a run in the order of its log, as it is read.
-func (h *history) logged(ctx context.Context, t target) error {
+// sendLogged sends a run in the order of its log, as it is read.
+func (h *history) sendLogged(ctx context.Context, t target) error {
 	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
 		message := batchMessage(h.withPositions(series), originOf(series))
 		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
 	})
-	h.count(done.MalformedLines, done.UnplacedPoints)
+	h.addCounts(done.MalformedLines, done.UnplacedPoints)
 	return err
 }
 
@@ -96,32 +96,32 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 	return series
 }
 
-// thinned holds the selected points of a run, and sends what is left of them.
-func (h *history) thinned(ctx context.Context, t target) error {
-	held := newHeldHistory(h.streamBytes)
-	defer held.release()
+// sendDownsampled buffers the selected points of a run, and sends them downsampled.
+func (h *history) sendDownsampled(ctx context.Context, t target) error {
+	buffered := newHistoryBuffer(h.streamBytes)
+	defer buffered.releaseAll()
 	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
 		origin := originOf(series)
-		return held.hold(h.withPositions(series), origin)
+		return buffered.append(h.withPositions(series), origin)
 	})
 	if err != nil {
 		return err
 	}
-	h.count(done.MalformedLines, done.UnplacedPoints)
-	return h.sendHeld(t, held)
+	h.addCounts(done.MalformedLines, done.UnplacedPoints)
+	return h.sendBuffered(t, buffered)
 }
 
-// merged copies the selected points of a run's merged view, and sends them when
-// it no longer holds up others who read the run.
-func (h *history) merged(ctx context.Context, t target) error {
-	held := newHeldHistory(h.streamBytes)
-	defer held.release()
+// sendMerged copies the selected points of a run's merged view, and sends them when
+// it no longer blocks other readers of the run.
+func (h *history) sendMerged(ctx context.Context, t target) error {
+	buffered := newHistoryBuffer(h.streamBytes)
+	defer buffered.releaseAll()
 	err := h.readRun(ctx, t, func(v *runlog.View) error {
-		h.count(v.MalformedLines, v.UnplacedPoints)
-		one := h.selection
+		h.addCounts(v.MalformedLines, v.UnplacedPoints)
+		single := h.selection
 		for _, name := range v.Table.Names(h.selection) {
-			one.Names, one.Prefixes = []string{name}, nil
-			if err := held.keep(v.Table.Series(one), v.Origin); err != nil {
+			single.Names, single.Prefixes = []string{name}, nil
+			if err := buffered.add(v.Table.Series(single), v.Origin); err != nil {
 				return err
 			}
 		}
@@ -130,13 +130,13 @@ func (h *history) merged(ctx context.Context, t target) error {
 	if err != nil {
 		return err
 	}
-	return h.sendHeld(t, held)
+	return h.sendBuffered(t, buffered)
 }
 
-// sendHeld thins what is held, if that is wanted, and sends it.
-func (h *history) sendHeld(t target, held *heldHistory) error {
-	h.trailer.TotalPointCount += held.points
-	for _, message := range held.messages(h.maxPoints) {
+// sendBuffered sends what is buffered, downsampled if the request asks for that.
+func (h *history) sendBuffered(t target, buffered *historyBuffer) error {
+	h.trailer.TotalPointCount += buffered.points
+	for _, message := range buffered.messages(h.maxPoints) {
 		if err := h.send(t, message); err != nil {
 			return err
 		}
@@ -144,10 +144,10 @@ func (h *history) sendHeld(t target, held *heldHistory) error {
 	return nil
 }
 
-// count adds what was left out of a run.
-func (h *history) count(malformed, unplaced uint64) {
-	h.trailer.MalformedLineCount += int64(malformed)   //nolint:gosec // fewer than the file has bytes
-	h.trailer.LinesWithoutStepCount += int64(unplaced) //nolint:gosec // as above
+// addCounts adds what was left out of a run.
+func (h *history) addCounts(malformed, withoutStep uint64) {
+	h.trailer.MalformedLineCount += int64(malformed)      //nolint:gosec // fewer than the file has bytes
+	h.trailer.LinesWithoutStepCount += int64(withoutStep) //nolint:gosec // as above
 }
 
 // send sends one batch.

@@ -61,7 +61,7 @@ func TestStream_Orders(t *testing.T) {
 				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
 				4,
 			},
-			"thinned": {
+			"downsampled": {
 				&runicornapiv1.StreamMetricsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 2}},
 				[]string{"loss 1 1.5 at 1001.5", "loss 4 4 at 1004.5"},
 				[]string{"loss 1 2.5 at 1001.5", "loss 4 4 at 1004.5"},
@@ -139,7 +139,7 @@ func TestStream_IsNeverSilentlyShort(t *testing.T) {
 func TestStream_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	small := h.replica(t, func(d *Deps) { d.StreamBytes = 1 << 10 })
+	small := h.replica(t, func(d *Config) { d.StreamBytes = 1 << 10 })
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(int) float64 { return 1 }))})
 	ids := []string{id}
 	for name, tt := range map[string]struct {
@@ -151,7 +151,7 @@ func TestStream_Refusals(t *testing.T) {
 		"an unknown run":           {h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{"20200101_000000_abcdef"}}, codes.NotFound, "RUN_NOT_FOUND"},
 		"positions of what is not": {h, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Positions: true, Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED}, codes.InvalidArgument, "INVALID_REQUEST"},
 		"merged beyond the budget": {small, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED}, codes.ResourceExhausted, "SERVER_LIMIT"},
-		"thinned beyond it":        {small, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Downsample: &runicornapiv1.Downsample{MaxPoints: 9}}, codes.ResourceExhausted, "SERVER_LIMIT"},
+		"downsampled beyond it":    {small, &runicornapiv1.StreamMetricsRequest{RunIds: ids, Downsample: &runicornapiv1.Downsample{MaxPoints: 9}}, codes.ResourceExhausted, "SERVER_LIMIT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, trailer, err := streamed(t, tt.h, tt.req)

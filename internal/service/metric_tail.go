@@ -14,34 +14,34 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-// firstPatience is how long a tail waits for its first news before it says that
-// it lives: most Viewers answer within it, and then the news comes first.
-const firstPatience = 250 * time.Millisecond
+// firstMessageTimeout is how long a tail waits for its first message before it sends
+// a heartbeat: most Viewers answer within it, and then data comes first.
+const firstMessageTimeout = 250 * time.Millisecond
 
 // tailStream is where the messages of a tail go.
 type tailStream = grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]
 
 // tail is one call of TailMetrics. Its runs are merged into one stream; all of
-// it but the pumps belongs to the goroutine of the call.
+// it but the forwarders belongs to the goroutine of the call.
 type tail struct {
-	*Deps
-	req    *runicornapiv1.TailMetricsRequest
-	stream tailStream
-	picked batchSelection
-	until  runlog.Until
-	beat   beat
+	*Config
+	req       *runicornapiv1.TailMetricsRequest
+	stream    tailStream
+	selection batchSelection
+	until     runlog.Until
+	heartbeat heartbeatTimer
 	// key is that of shared messages, for the marks that the run has.
 	key      string
 	keyMarks runMarks
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
-	// missing are the runs that do not exist, and of which that was not told yet:
+	// notFound are the runs that do not exist, and that were not reported yet:
 	// if there is no other, the call fails instead.
-	missing []*tailedRun
+	notFound []*tailedRun
 
-	items chan tailItem // of the pumps, where there are several runs
-	pumps sync.WaitGroup
+	items      chan tailItem // of the forwarders, where there are several runs
+	forwarders sync.WaitGroup
 }
 
 // tailItem is what the cursor of a run has delivered.
@@ -54,30 +54,30 @@ type tailItem struct {
 
 // TailMetrics sends the points of runs as they are logged.
 func (s *metricService) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
-	ctx, stop := s.draining.watch(stream.Context())
+	ctx, stop := s.drain.withDrain(stream.Context())
 	defer stop()
-	t := newTail(&s.Deps, req, stream)
+	t := newTail(&s.Config, req, stream)
 	defer t.close(stop)
-	if err := t.begin(ctx); err != nil {
+	if err := t.start(ctx); err != nil {
 		return err
 	}
-	ctx, forget := endingWith(ctx, t.needed()...)
-	defer forget()
+	ctx, stopSession := withSessionCancel(ctx, t.requiredViewers()...)
+	defer stopSession()
 	return t.run(ctx)
 }
 
-func newTail(d *Deps, req *runicornapiv1.TailMetricsRequest, stream tailStream) *tail {
+func newTail(d *Config, req *runicornapiv1.TailMetricsRequest, stream tailStream) *tail {
 	return &tail{
-		Deps: d, req: req, stream: stream, picked: newBatchSelection(req),
-		beat: beat{every: heartbeatInterval(req.GetHeartbeatInterval())},
+		Config: d, req: req, stream: stream, selection: newBatchSelection(req),
+		heartbeat: heartbeatTimer{interval: heartbeatInterval(req.GetHeartbeatInterval())},
 	}
 }
 
-// close ends what the tail has begun. The pumps end with the context.
+// close ends what the tail has begun. The forwarders end with the context.
 func (t *tail) close(stop func()) {
 	stop()
-	t.beat.stop()
-	t.pumps.Wait()
+	t.heartbeat.stop()
+	t.forwarders.Wait()
 	for _, r := range t.runs {
 		r.close()
 	}
@@ -88,32 +88,32 @@ func (t *tail) close(stop func()) {
 
 // run sends what comes until every run has ended.
 func (t *tail) run(ctx context.Context) error {
-	t.beat.start(t.firstWait())
+	t.heartbeat.start(t.firstHeartbeat())
 	for {
-		if err := t.fill(ctx); err != nil {
+		if err := t.startForwarding(ctx); err != nil {
 			return err
 		}
-		if t.isOver() {
-			return t.conclude()
+		if t.isFinished() {
+			return t.finish()
 		}
 		if err := t.step(ctx); err != nil {
-			return streamVerdict(ctx, err)
+			return streamError(ctx, err)
 		}
 	}
 }
 
-// firstWait is how long the first message may take. A browser that reconnects
+// firstHeartbeat is how long the first message may take. A browser that reconnects
 // behind the end is told by a stream of nothing but ends that all is over.
-func (t *tail) firstWait() time.Duration {
+func (t *tail) firstHeartbeat() time.Duration {
 	for _, r := range t.runs {
 		if !r.isEnded() {
-			return firstPatience
+			return firstMessageTimeout
 		}
 	}
 	if len(t.runs) == 0 {
-		return firstPatience
+		return firstMessageTimeout
 	}
-	return t.beat.every
+	return t.heartbeat.interval
 }
 
 // step waits for one thing and does it. A tail of one run, as most are, reads its
@@ -121,27 +121,27 @@ func (t *tail) firstWait() time.Duration {
 func (t *tail) step(ctx context.Context) error {
 	if t.isSingle() {
 		r := t.runs[0]
-		item, err := r.cursor.NextBefore(ctx, t.beat.timer.C)
+		item, err := r.cursor.NextBefore(ctx, t.heartbeat.timer.C)
 		if item == nil && err == nil {
-			return t.pulse(ctx)
+			return t.sendHeartbeatIfDue(ctx)
 		}
-		return t.receive(ctx, tailItem{run: r, cursor: r.cursor, item: item, err: err})
+		return t.handleNext(ctx, tailItem{run: r, cursor: r.cursor, item: item, err: err})
 	}
-	return t.stepOfMany(ctx)
+	return t.stepMany(ctx)
 }
 
-// stepOfMany is step of a tail of several runs, or by filter.
-func (t *tail) stepOfMany(ctx context.Context) error {
+// stepMany is step of a tail of several runs, or by filter.
+func (t *tail) stepMany(ctx context.Context) error {
 	select {
 	case next := <-t.items:
-		return t.receive(ctx, next)
-	case <-t.filter.looked():
-		t.filter.choose(t)
+		return t.handleNext(ctx, next)
+	case <-t.filter.listChanged():
+		t.filter.followNewRuns(t)
 		return nil
-	case <-t.filter.others():
-		return t.refresh(ctx)
-	case <-t.beat.timer.C:
-		return t.pulse(ctx)
+	case <-t.filter.viewersChanged():
+		return t.syncViewers(ctx)
+	case <-t.heartbeat.timer.C:
+		return t.sendHeartbeatIfDue(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -150,33 +150,33 @@ func (t *tail) stepOfMany(ctx context.Context) error {
 // isSingle says whether the tail is of one run for good.
 func (t *tail) isSingle() bool { return t.filter == nil && len(t.runs) == 1 }
 
-// receive takes what a cursor has delivered.
-func (t *tail) receive(ctx context.Context, next tailItem) error {
+// handleNext takes what a cursor has delivered.
+func (t *tail) handleNext(ctx context.Context, next tailItem) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case next.cursor != next.run.cursor: // the session of its Viewer has ended meanwhile
 		return nil
 	case next.err != nil:
-		return next.run.failed(next.err)
-	case isGone(next.item):
-		if err := t.confirmGone(ctx, next.run.target); err != nil {
-			return t.lose(ctx, next.run, err)
+		return next.run.cursorError(next.err)
+	case isRunGone(next.item):
+		if err := t.verifyGone(ctx, next.run.target); err != nil {
+			return t.detachOrFail(ctx, next.run, err)
 		}
 	}
-	return t.take(next.run, next.item)
+	return t.handleItem(next.run, next.item)
 }
 
-// pulse sends a heartbeat if the stream was silent.
-func (t *tail) pulse(ctx context.Context) error {
-	if !t.beat.isDue() {
+// sendHeartbeatIfDue sends a heartbeat if the stream was silent.
+func (t *tail) sendHeartbeatIfDue(ctx context.Context) error {
+	if !t.heartbeat.isDue() {
 		return nil
 	}
-	return t.heartbeat(ctx)
+	return t.sendHeartbeat(ctx)
 }
 
-// fill starts the pump of each run that needs one.
-func (t *tail) fill(ctx context.Context) error {
+// startForwarding starts a goroutine for each run that needs one to forward its items.
+func (t *tail) startForwarding(ctx context.Context) error {
 	if t.isSingle() {
 		return t.runs[0].open(t)
 	}
@@ -184,76 +184,76 @@ func (t *tail) fill(ctx context.Context) error {
 		t.items = make(chan tailItem)
 	}
 	for _, r := range t.runs {
-		if r.cursor != nil || r.isDone || r.isAway {
+		if r.cursor != nil || r.done || r.detached {
 			continue
 		}
 		if err := r.open(t); err != nil {
 			return err
 		}
-		own, stop := context.WithCancel(ctx)
-		cursor, pumped := r.cursor, make(chan struct{})
-		r.stopPump = func() { stop(); <-pumped }
-		t.pumps.Go(func() {
-			defer close(pumped)
-			r.pump(own, cursor, t.items)
+		forwardCtx, stop := context.WithCancel(ctx)
+		cursor, exited := r.cursor, make(chan struct{})
+		r.stopForwarding = func() { stop(); <-exited }
+		t.forwarders.Go(func() {
+			defer close(exited)
+			r.forward(forwardCtx, cursor, t.items)
 		})
 	}
 	return nil
 }
 
-// isOver says that nothing more can come.
-func (t *tail) isOver() bool {
-	if t.filter != nil && !t.filter.isOver(t) {
+// isFinished says that nothing more can come.
+func (t *tail) isFinished() bool {
+	if t.filter != nil && !t.filter.isFinished(t) {
 		return false
 	}
 	for _, r := range t.runs {
-		if !r.isDone {
+		if !r.done {
 			return false
 		}
 	}
 	return true
 }
 
-// conclude is the end of a tail all of whose runs have ended.
-func (t *tail) conclude() error {
-	isThere := func(r *tailedRun) bool { return !r.isLost }
-	if t.filter == nil && !slices.ContainsFunc(t.runs, isThere) {
-		return runSource{t.runs[0].target}.gone()
+// finish is the end of a tail all of whose runs have ended.
+func (t *tail) finish() error {
+	found := func(r *tailedRun) bool { return !r.notFound }
+	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
+		return runSource{t.runs[0].target}.goneError()
 	}
-	return t.tellMissing()
+	return t.sendNotFound()
 }
 
-// heartbeat says how fresh the tail is.
-func (t *tail) heartbeat(ctx context.Context) error {
-	if err := errors.Join(t.tellMissing(), t.refresh(ctx)); err != nil { // nobody else may ask for tunnelled Viewers
+// sendHeartbeat says how fresh the tail is.
+func (t *tail) sendHeartbeat(ctx context.Context) error {
+	if err := errors.Join(t.sendNotFound(), t.syncViewers(ctx)); err != nil { // there may be no other call that refreshes the list of tunnelled Viewers
 		return err
 	}
 	return t.send(nil, t.health(ctx))
 }
 
 // health is what a heartbeat says. It is put together before it is sent, so that
-// the stack does not hold both at once; see apart.
+// the stack does not hold both at once; see onFreshStack.
 func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
-	var p pulse
+	var summary healthSummary
 	followed := int32(0)
 	for _, r := range t.runs {
 		switch {
-		case r.isDone:
-		case r.isAway:
-			p.take(&runlog.Health{State: runlog.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
+		case r.done:
+		case r.detached:
+			summary.add(&runlog.Health{State: runlog.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
 			followed++
 		case r.cursor != nil:
 			h := r.cursor.Health()
-			p.take(&h)
+			summary.add(&h)
 			followed++
 		}
 	}
 	notFollowed := int32(0)
 	if t.filter != nil {
-		t.filter.pulse(&p, followed == 0)
+		t.filter.addHealth(&summary, followed == 0)
 		notFollowed = t.filter.notFollowed
 	}
-	h := p.message(ctx)
+	h := summary.message(ctx)
 	h.FollowedRunCount, h.NotFollowedRunCount = followed, notFollowed
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
 }
@@ -261,30 +261,30 @@ func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 // send sends a message about a run, or about the stream where that is nil.
 func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
 	if r != nil {
-		if err := t.tellMissing(); err != nil {
+		if err := t.sendNotFound(); err != nil {
 			return err
 		}
 		m.Viewer, m.RunId = r.Name, validText(r.runID)
 	}
 	m.ResumeToken = t.token().String()
-	t.beat.sent()
-	return sendApart(t.stream, m)
+	t.heartbeat.messageSent()
+	return sendOnFreshStack(t.stream, m)
 }
 
 // sendEncoded sends a message that is shared with other streams.
 func (t *tail) sendEncoded(e *Encoded) error {
-	if err := t.tellMissing(); err != nil {
+	if err := t.sendNotFound(); err != nil {
 		return err
 	}
-	t.beat.sent()
+	t.heartbeat.messageSent()
 	return t.stream.SendMsg(e)
 }
 
-// tellMissing tells of the runs that do not exist.
-func (t *tail) tellMissing() error {
-	missing := t.missing
-	t.missing = nil
-	for _, r := range missing {
+// sendNotFound sends the end of each run that does not exist.
+func (t *tail) sendNotFound() error {
+	notFound := t.notFound
+	t.notFound = nil
+	for _, r := range notFound {
 		if err := t.send(r, endMessage(runicornapiv1.EndReason_END_REASON_NOT_FOUND, "")); err != nil {
 			return err
 		}
@@ -299,7 +299,7 @@ func (t *tail) token() *tailToken {
 		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.runID, marks: r.marks, at: r.at})
 	}
 	if t.filter != nil {
-		t.filter.describe(token)
+		t.filter.fillToken(token)
 	}
 	return token
 }

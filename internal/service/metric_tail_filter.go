@@ -16,21 +16,21 @@ import (
 // tailFilter chooses the runs of a tail by filter. At most maxTailRuns are
 // followed, those that run before those that have ended, and newer ones first.
 //
-// A run that has ended keeps its place, and so stays in the token: it is not
-// sent again when the stream is resumed. Only if a running one finds no place,
-// the oldest that has ended goes. Of those that went, the token remembers when
+// A run that has ended stays in the stream and in the token: it is not
+// sent again when the stream is resumed. Only if a running one finds no room,
+// the oldest that has ended is evicted. Of those evicted, the token remembers when
 // the newest was created: if a run that is as old runs again, its points may have
 // been delivered, so that it begins with a reset.
 type tailFilter struct {
-	*roster
-	matches *filter.Filter[*entry]
-	hash    string // of the filter, as the token has it
-	isNow   bool
-	began   map[string]int64 // of each Viewer, when its newest run of then was created
-	forgot  int64
-	// notFollowed counts the runs that match and have no place.
-	notFollowed int32
-	isWaiting   bool // one of them runs
+	*subscription
+	matcher        *filter.Filter[*entry]
+	hash           string // of the filter, as the token has it
+	fromNow        bool
+	baseline       map[string]int64 // of each Viewer, when its newest run of then was created
+	evictedThrough int64
+	// notFollowed counts the runs that match and are not followed.
+	notFollowed        int32
+	runningNotFollowed bool // one of them runs
 }
 
 // filterHash stands for a filter in a token.
@@ -39,25 +39,25 @@ func filterHash(text string) string {
 	return string(sum[:8])
 }
 
-// beginFilter begins a tail by filter, or resumes one.
-func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
-	f := &tailFilter{hash: filterHash(t.req.GetFilter()), isNow: token.isNow, began: token.began, forgot: token.forgot}
+// startFilter begins a tail by filter, or resumes one.
+func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
+	f := &tailFilter{hash: filterHash(t.req.GetFilter()), fromNow: token.fromNow, baseline: token.baseline, evictedThrough: token.evictedThrough}
 	viewer := token.viewer
 	if !token.hasFilter {
-		viewer, f.isNow = t.req.GetViewer(), t.isNow()
+		viewer, f.fromNow = t.req.GetViewer(), t.fromNow()
 	}
-	if f.matches, err = newMatcher(t.req.GetFilter()); err != nil {
+	if f.matcher, err = newMatcher(t.req.GetFilter()); err != nil {
 		return err
 	}
 	if fleet.SameHolder(token.viewer, token.viewer) {
-		if viewer, err = t.resumeOn(ctx, token); err != nil {
+		if viewer, err = t.resolveSavedViewer(ctx, token); err != nil {
 			return err
 		}
-		if began, ok := f.began[token.viewer]; ok {
-			f.began[viewer] = began
+		if baseline, ok := f.baseline[token.viewer]; ok {
+			f.baseline[viewer] = baseline
 		}
 	}
-	f.roster = newRoster(t.Deps, viewer)
+	f.subscription = newSubscription(t.Config, viewer)
 	t.filter = f
 	if len(token.runs) > 0 {
 		if err := t.resume(ctx, token); err != nil {
@@ -65,158 +65,158 @@ func (t *tail) beginFilter(ctx context.Context, token *tailToken) (err error) {
 		}
 	}
 	for _, r := range t.runs { // they go on when a list says that they run again
-		r.isDone = r.isEnded()
+		r.done = r.isEnded()
 	}
-	_, err = f.enroll(ctx)
+	_, err = f.sync(ctx)
 	return err
 }
 
-// looked is woken when a list was looked at.
-func (f *tailFilter) looked() <-chan struct{} {
+// listChanged is signalled when a list was polled.
+func (f *tailFilter) listChanged() <-chan struct{} {
 	if f == nil {
 		return nil
 	}
 	return f.wake
 }
 
-// others is closed when there are other Viewers.
-func (f *tailFilter) others() <-chan struct{} {
+// viewersChanged is closed when the set of Viewers changes.
+func (f *tailFilter) viewersChanged() <-chan struct{} {
 	if f == nil {
 		return nil
 	}
 	return f.changed
 }
 
-// describe adds what a token must know of the filter.
-func (f *tailFilter) describe(token *tailToken) {
+// fillToken adds what a token must know of the filter.
+func (f *tailFilter) fillToken(token *tailToken) {
 	token.hasFilter, token.filter, token.viewer = true, f.hash, f.viewer
-	token.isNow, token.forgot = f.isNow, f.forgot
-	if f.isNow {
-		token.began = f.began
+	token.fromNow, token.evictedThrough = f.fromNow, f.evictedThrough
+	if f.fromNow {
+		token.baseline = f.baseline
 	}
 }
 
-// pulse adds the health of the lists: where no run is followed it is all there
+// addHealth adds the health of the lists: where no run is followed it is all there
 // is, else what is wrong counts.
-func (f *tailFilter) pulse(p *pulse, isAll bool) {
-	for _, m := range f.members {
+func (f *tailFilter) addHealth(summary *healthSummary, isAll bool) {
+	for _, m := range f.subs {
 		if h := m.health(); isAll || h.State == runlog.UpstreamFailing || h.State == runlog.UpstreamRateLimited {
 			h.BehindBytes = 0
-			p.take(&h)
+			summary.add(&h)
 		}
 	}
 }
 
-// isOver says that no further run is to be followed.
-func (f *tailFilter) isOver(t *tail) bool {
-	if t.until == runlog.Forever || f.isWaiting {
+// isFinished says that no further run is to be followed.
+func (f *tailFilter) isFinished(t *tail) bool {
+	if t.until == runlog.Forever || f.runningNotFollowed {
 		return false
 	}
-	return !slices.ContainsFunc(f.members, func(m *member) bool { return !m.isSynced })
+	return !slices.ContainsFunc(f.subs, func(m *viewerSubscription) bool { return !m.synced })
 }
 
-// choose looks at the lists and follows what is new in them.
-func (f *tailFilter) choose(t *tail) {
-	var wanted []*listed
-	for _, m := range f.members {
+// followNewRuns reads the list snapshots and follows the runs that are new in them.
+func (f *tailFilter) followNewRuns(t *tail) {
+	var wanted []*listedRun
+	for _, m := range f.subs {
 		last, _ := m.state()
 		if last == nil {
 			continue
 		}
-		m.isSynced = true
-		f.note(m.viewer.Name, last)
+		m.synced = true
+		f.recordBaseline(m.viewer.Name, last)
 		for _, run := range last.runs {
-			if f.matches.Match(&run.entry) && !t.isTailed(run, last.at) {
+			if f.matcher.Match(&run.entry) && !t.resumeTailed(run, last.at) {
 				wanted = append(wanted, run)
 			}
 		}
 	}
-	slices.SortFunc(wanted, byUrgency)
-	f.notFollowed, f.isWaiting = 0, false
+	slices.SortFunc(wanted, byPriority)
+	f.notFollowed, f.runningNotFollowed = 0, false
 	for _, run := range wanted {
 		if !f.follow(t, run) {
 			f.notFollowed++
-			f.isWaiting = f.isWaiting || run.isRunning()
+			f.runningNotFollowed = f.runningNotFollowed || run.isRunning()
 		}
 	}
 }
 
-// note remembers how new the newest run is when a Viewer's list is seen first.
-func (f *tailFilter) note(viewer string, l *listing) {
-	if _, ok := f.began[viewer]; ok || !f.isNow {
+// recordBaseline remembers how new the newest run is when a Viewer's list is seen first.
+func (f *tailFilter) recordBaseline(viewer string, l *listSnapshot) {
+	if _, ok := f.baseline[viewer]; ok || !f.fromNow {
 		return
 	}
 	var newest int64
 	for _, run := range l.runs {
-		newest = max(newest, run.created())
+		newest = max(newest, run.createdMicros())
 	}
-	if f.began == nil {
-		f.began = map[string]int64{}
+	if f.baseline == nil {
+		f.baseline = map[string]int64{}
 	}
-	f.began[viewer] = newest
+	f.baseline[viewer] = newest
 }
 
-// created is when the run was created, in microseconds; 0 if that is unknown.
-func (l *listed) created() int64 {
+// createdMicros is when the run was created, in microseconds; 0 if that is unknown.
+func (l *listedRun) createdMicros() int64 {
 	if l.run.CreatedTime.IsZero() {
 		return 0
 	}
 	return max(l.run.CreatedTime.UnixMicro(), 0)
 }
 
-func (l *listed) isRunning() bool { return !isTerminal(l.run.Status) }
+func (l *listedRun) isRunning() bool { return !isTerminal(l.run.Status) }
 
-// byUrgency orders those that run before the others, and newer ones first.
-func byUrgency(a, b *listed) int {
+// byPriority orders those that run before the others, and newer ones first.
+func byPriority(a, b *listedRun) int {
 	if a.isRunning() != b.isRunning() {
 		if a.isRunning() {
 			return -1
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(b.created(), a.created()), strings.Compare(a.run.ID, b.run.ID))
+	return cmp.Or(cmp.Compare(b.createdMicros(), a.createdMicros()), strings.Compare(a.run.ID, b.run.ID))
 }
 
-// isTailed says whether a run has its place. One that has ended is opened again
+// resumeTailed reports whether a run is one of the stream. One that has ended is opened again
 // where it was left, if a list that is newer than its end says that it runs.
-func (t *tail) isTailed(run *listed, seen time.Time) bool {
-	r := t.placed(run)
+func (t *tail) resumeTailed(run *listedRun, listedAt time.Time) bool {
+	r := t.findTailed(run)
 	if r == nil {
 		return false
 	}
-	r.created = run.created()
-	if r.isAway {
-		r.target, r.isAway = run.target(), false
+	r.createdMicros = run.createdMicros()
+	if r.detached {
+		r.target, r.detached = run.target(), false
 	}
-	if r.isDone && run.isRunning() && seen.After(r.doneAt) {
-		r.isDone, r.isLost, r.marks = false, false, r.marks&^markEnded
+	if r.done && run.isRunning() && listedAt.After(r.doneAt) {
+		r.done, r.notFound, r.marks = false, false, r.marks&^markEnded
 	}
 	return true
 }
 
-// placed is the run of a list in the stream; nil if it has no place. One whose
+// findTailed is the run of a list in the stream; nil if it is not followed. One whose
 // session has ended goes on in another session of the same Viewer.
-func (t *tail) placed(run *listed) (away *tailedRun) {
+func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 	for _, r := range t.runs {
 		switch {
 		case r.runID != run.run.ID:
 		case r.Name == run.viewer.Name:
 			return r
-		case r.isAway && away == nil && fleet.SameHolder(r.Name, run.viewer.Name):
-			away = r
+		case r.detached && detached == nil && fleet.SameHolder(r.Name, run.viewer.Name):
+			detached = r
 		}
 	}
-	return away
+	return detached
 }
 
-// follow gives a run a place, if there is one for it.
-func (f *tailFilter) follow(t *tail, run *listed) bool {
-	isOld := run.created() <= f.forgot && f.forgot > 0
-	if isOld && !run.isRunning() {
+// follow adds a run to the stream, if there is room for it.
+func (f *tailFilter) follow(t *tail, run *listedRun) bool {
+	maybeSent := run.createdMicros() <= f.evictedThrough && f.evictedThrough > 0
+	if maybeSent && !run.isRunning() {
 		return false
 	}
-	r := &tailedRun{target: run.target(), at: f.start(run), created: run.created(), mustVoid: isOld}
-	for !t.hasRoom(r) {
+	r := &tailedRun{target: run.target(), at: f.startPosition(run), createdMicros: run.createdMicros(), needsReset: maybeSent}
+	for !t.canFollow(r) {
 		if !run.isRunning() || !f.evict(t) {
 			return false
 		}
@@ -225,17 +225,17 @@ func (f *tailFilter) follow(t *tail, run *listed) bool {
 	return true
 }
 
-// start is where a run is followed from: of a stream that wants what comes from
+// startPosition is where a run is followed from: of a stream that wants what comes from
 // now on, a run that began later is wanted as a whole.
-func (f *tailFilter) start(run *listed) runlog.Position {
-	if f.isNow && run.created() <= f.began[run.viewer.Name] {
+func (f *tailFilter) startPosition(run *listedRun) runlog.Position {
+	if f.fromNow && run.createdMicros() <= f.baseline[run.viewer.Name] {
 		return runlog.Now()
 	}
 	return runlog.Beginning()
 }
 
-// hasRoom says whether one more run fits into the stream and its token.
-func (t *tail) hasRoom(r *tailedRun) bool {
+// canFollow says whether one more run fits into the stream and its token.
+func (t *tail) canFollow(r *tailedRun) bool {
 	if len(t.runs) >= maxTailRuns {
 		return false
 	}
@@ -244,18 +244,18 @@ func (t *tail) hasRoom(r *tailedRun) bool {
 	return token.fits()
 }
 
-// evict gives the place of the oldest run that has ended to another one.
+// evict removes the oldest run that has ended to make room for another one.
 func (f *tailFilter) evict(t *tail) bool {
 	oldest := -1
 	for i, r := range t.runs {
-		if r.isDone && (oldest < 0 || r.created < t.runs[oldest].created) {
+		if r.done && (oldest < 0 || r.createdMicros < t.runs[oldest].createdMicros) {
 			oldest = i
 		}
 	}
 	if oldest < 0 {
 		return false
 	}
-	f.forgot = max(f.forgot, t.runs[oldest].created)
+	f.evictedThrough = max(f.evictedThrough, t.runs[oldest].createdMicros)
 	t.runs = slices.Delete(t.runs, oldest, oldest+1)
 	return true
 }

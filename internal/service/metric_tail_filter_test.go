@@ -17,7 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// TestTailFilter_FollowsRunsThatStartLater, on this gateway and, by token, on
+// TestTailFilter_FollowsRunsThatStartLater, on this server and, by token, on
 // another one, each point once.
 func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	t.Parallel()
@@ -190,8 +190,8 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	}
 }
 
-// TestTailFilter_ATokenOfOtherViewersIsForeign: it is not known here, and never was.
-func TestTailFilter_ATokenOfOtherViewersIsForeign(t *testing.T) {
+// TestTailFilter_RefusesATokenOfOtherViewers: it is not known here, and never was.
+func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
 	for _, viewer := range []string{"other", "other.abcd1234"} {

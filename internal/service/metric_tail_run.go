@@ -20,44 +20,44 @@ import (
 type tailedRun struct {
 	target
 	cursor *runlog.Cursor // nil before it is opened, and after its end
-	// at is the place behind what was sent, and marks what else a token must
+	// at is the position after what was sent, and marks what else a token must
 	// know.
 	at    runlog.Position
 	marks runMarks
-	// wasThere says that the run was seen, in this call or before the token.
-	wasThere bool
-	isDone   bool      // its end was sent, or is among the missing
-	isLost   bool      // there is no such run
-	doneAt   time.Time // when
-	created  int64     // of a run by filter, in microseconds
-	held     *heldHistory
-	mustVoid bool // what the client has of it must be announced as void first
-	isAway   bool // the session of its Viewer has ended, and no other has it yet
-	stopPump func()
+	// seen says that the run was seen, in this call or before the token.
+	seen           bool
+	done           bool      // its end was sent, or it is in tail.notFound
+	notFound       bool      // there is no such run
+	doneAt         time.Time // when
+	createdMicros  int64     // of a run by filter, in microseconds
+	buffered       *historyBuffer
+	needsReset     bool // what the client has of it must be announced as void first
+	detached       bool // the session of its Viewer has ended, and no other has it yet
+	stopForwarding func()
 }
 
 func (r *tailedRun) isEnded() bool { return r.marks&markEnded != 0 }
 
 // open places a cursor where the run was left.
 func (r *tailedRun) open(t *tail) (err error) {
-	if r.cursor != nil || r.isDone {
+	if r.cursor != nil || r.done {
 		return nil
 	}
 	if r.marks&markPartial != 0 {
-		r.at, r.mustVoid = runlog.Beginning(), true
+		r.at, r.needsReset = runlog.Beginning(), true
 	}
-	if r.mustVoid {
-		r.marks, r.mustVoid = 0, false
+	if r.needsReset {
+		r.marks, r.needsReset = 0, false
 		if err := t.send(r, resetMessage(runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED)); err != nil {
 			return err
 		}
 	}
 	if t.req.GetHistoryDownsample() != nil && r.marks&markLive == 0 {
-		r.held = newHeldHistory(t.streamBytes)
+		r.buffered = newHistoryBuffer(t.streamBytes)
 	}
 	until := t.until
 	if t.filter != nil {
-		until = runlog.UntilEnded // its place is for another run then
+		until = runlog.UntilEnded // a run that has ended makes room for another one
 	}
 	r.cursor, err = t.Hub.Follow(runlog.Key{Viewer: r.Name, RunID: r.runID}, runSource{r.target}, r.Client, r.at, until)
 	return err
@@ -65,23 +65,23 @@ func (r *tailedRun) open(t *tail) (err error) {
 
 // close gives up what the run holds.
 func (r *tailedRun) close() {
-	if r.stopPump != nil {
-		r.stopPump()
-		r.stopPump = nil
+	if r.stopForwarding != nil {
+		r.stopForwarding()
+		r.stopForwarding = nil
 	}
 	if r.cursor != nil {
 		r.cursor.Close()
 		r.cursor = nil
 	}
-	if r.held != nil {
-		r.held.release()
-		r.held = nil
+	if r.buffered != nil {
+		r.buffered.releaseAll()
+		r.buffered = nil
 	}
 }
 
-// pump hands on what the cursor delivers, until the end or an error. It waits
+// forward passes on what the cursor delivers, until the end or an error. It waits
 // for the stream, and so does a slow client make its own cursor wait only.
-func (r *tailedRun) pump(ctx context.Context, cursor *runlog.Cursor, items chan<- tailItem) {
+func (r *tailedRun) forward(ctx context.Context, cursor *runlog.Cursor, items chan<- tailItem) {
 	for {
 		item, err := cursor.Next(ctx)
 		if ctx.Err() != nil {
@@ -98,8 +98,8 @@ func (r *tailedRun) pump(ctx context.Context, cursor *runlog.Cursor, items chan<
 	}
 }
 
-// failed makes the error of the call from that of a cursor.
-func (r *tailedRun) failed(err error) error {
+// cursorError makes the error of the call from that of a cursor.
+func (r *tailedRun) cursorError(err error) error {
 	switch {
 	case errors.Is(err, runlog.ErrUnreachable):
 		return &failure{
@@ -109,43 +109,43 @@ func (r *tailedRun) failed(err error) error {
 			details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
 		}
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the run %s was read beyond its end: %w", r.name(), err)
+		return fmt.Errorf("the run %s was read beyond its end: %w", r.resourceName(), err)
 	}
 	return lineTooLong(r.target, err)
 }
 
-// take sends what one item says.
-func (t *tail) take(r *tailedRun, item *runlog.Item) error {
+// handleItem sends what one item says.
+func (t *tail) handleItem(r *tailedRun, item *runlog.Item) error {
 	if item.Kind != runlog.ItemEnd || item.End != runlog.EndNotFound {
-		r.wasThere = true
+		r.seen = true
 	}
 	switch item.Kind {
 	case runlog.ItemBatch:
 		r.marks &^= markEnded
-		return t.batch(r, item)
+		return t.sendBatch(r, item)
 	case runlog.ItemCaughtUp:
-		if r.isEnded() && r.held == nil {
-			return nil // nothing has come since its end, before which this was told
+		if r.isEnded() && r.buffered == nil {
+			return nil // nothing has come since its end, before which this was sent
 		}
-		return t.caughtUp(r, item.Position)
+		return t.sendCaughtUp(r, item.Position)
 	case runlog.ItemReset:
-		return t.reset(r, item)
+		return t.sendReset(r, item)
 	case runlog.ItemState:
 		r.marks &^= markEnded
-		if r.held == nil { // a history that is held begins where it began
+		if r.buffered == nil { // a buffered history resumes from its beginning
 			r.at = item.Position
 		}
 		return t.send(r, stateMessage(item.Status))
 	case runlog.ItemEnd:
-		return t.end(r, item)
+		return t.sendEnd(r, item)
 	}
 	return nil
 }
 
-// batch sends points, or holds them of a history that is to be thinned.
-func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
-	if r.held != nil {
-		return r.held.hold(t.picked.of(item.Batch), item.Batch.Origin())
+// sendBatch sends points, or buffers those of a history that is to be downsampled.
+func (t *tail) sendBatch(r *tailedRun, item *runlog.Item) error {
+	if r.buffered != nil {
+		return r.buffered.append(t.selection.of(item.Batch), item.Batch.Origin())
 	}
 	r.at = item.Position
 	shared := item.Batch.Encoded(t.sharedKey(r), func() []byte { return t.encode(r, item.Batch) })
@@ -153,7 +153,7 @@ func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
 		return nil
 	}
 	if len(shared) > MaxMessage-maxTailToken {
-		if err := checkTexts(r.target, batchMessage(t.picked.of(item.Batch), item.Batch.Origin())); err != nil {
+		if err := checkTexts(r.target, batchMessage(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
 			return err
 		}
 	}
@@ -168,10 +168,10 @@ func (t *tail) batch(r *tailedRun, item *runlog.Item) error {
 // token in common too, those to which the same has happened.
 func (t *tail) sharedKey(r *tailedRun) string {
 	if !t.isSingle() {
-		return t.picked.key
+		return t.selection.key
 	}
 	if t.key == "" || t.keyMarks != r.marks {
-		t.key, t.keyMarks = "single "+string(rune(r.marks))+t.picked.key, r.marks
+		t.key, t.keyMarks = "single "+string(rune(r.marks))+t.selection.key, r.marks
 	}
 	return t.key
 }
@@ -179,7 +179,7 @@ func (t *tail) sharedKey(r *tailedRun) string {
 // encode makes the wire form of a batch: all of it of a tail of one run, else all
 // but the token. It is called once for all streams with the same key.
 func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
-	message := batchMessage(t.picked.of(batch), batch.Origin())
+	message := batchMessage(t.selection.of(batch), batch.Origin())
 	if message == nil {
 		return nil
 	}
@@ -202,61 +202,61 @@ func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
 	return bytes
 }
 
-// caughtUp ends a history: a thinned one is sent now.
-func (t *tail) caughtUp(r *tailedRun, at runlog.Position) error {
-	if r.held != nil {
+// sendCaughtUp ends a history: a downsampled one is sent now.
+func (t *tail) sendCaughtUp(r *tailedRun, at runlog.Position) error {
+	if r.buffered != nil {
 		r.marks |= markPartial
-		for _, message := range r.held.messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+		for _, message := range r.buffered.messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
 			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
 				return err
 			}
 		}
-		r.held.release()
-		r.held = nil
+		r.buffered.releaseAll()
+		r.buffered = nil
 	}
 	r.at, r.marks = at, r.marks&^markPartial|markLive
 	return t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 }
 
-// reset tells that all of the run is sent again, its history included.
-func (t *tail) reset(r *tailedRun, item *runlog.Item) error {
+// sendReset announces that all of the run is sent again, its history included.
+func (t *tail) sendReset(r *tailedRun, item *runlog.Item) error {
 	r.at, r.marks = item.Position, 0
-	if r.held != nil {
-		r.held.release()
-		r.held = nil
+	if r.buffered != nil {
+		r.buffered.releaseAll()
+		r.buffered = nil
 	}
 	if t.req.GetHistoryDownsample() != nil {
-		r.held = newHeldHistory(t.streamBytes)
+		r.buffered = newHistoryBuffer(t.streamBytes)
 	}
 	return t.send(r, resetMessage(resetReasons[item.Reset]))
 }
 
-// end tells that nothing more comes of the run.
-func (t *tail) end(r *tailedRun, item *runlog.Item) error {
-	if r.held != nil && item.End == runlog.EndTerminal { // its history was never said to be complete
-		if err := t.caughtUp(r, item.Position); err != nil {
+// sendEnd announces that nothing more of the run follows.
+func (t *tail) sendEnd(r *tailedRun, item *runlog.Item) error {
+	if r.buffered != nil && item.End == runlog.EndTerminal { // its history was never said to be complete
+		if err := t.sendCaughtUp(r, item.Position); err != nil {
 			return err
 		}
 	}
 	r.close()
-	r.isDone, r.doneAt = true, time.Now()
+	r.done, r.doneAt = true, time.Now()
 	r.at, r.marks = item.Position, r.marks|markEnded
-	if item.End == runlog.EndNotFound && !r.wasThere {
-		r.isLost = true
-		t.missing = append(t.missing, r)
+	if item.End == runlog.EndNotFound && !r.seen {
+		r.notFound = true
+		t.notFound = append(t.notFound, r)
 		return nil
 	}
 	return t.send(r, endMessage(endReason(item), item.Status.Text))
 }
 
-// resetReasons are the contract's words.
+// resetReasons are the contract's values.
 var resetReasons = map[runlog.ResetReason]runicornapiv1.LogResetReason{
 	runlog.LogTruncated:  runicornapiv1.LogResetReason_LOG_RESET_REASON_TRUNCATED,
 	runlog.LogReplaced:   runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED,
 	runlog.SourceChanged: runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED,
 }
 
-// endReason is the contract's word for an end. A run that was there and is not
+// endReason is the contract's value for an end. A run that was there and is not
 // found was deleted.
 func endReason(item *runlog.Item) runicornapiv1.EndReason {
 	if item.End != runlog.EndTerminal {

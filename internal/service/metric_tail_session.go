@@ -6,78 +6,78 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// isOfAll says that the tail is of all Viewers there are, whichever come and go.
+// followsAllViewers says that the tail is of all Viewers there are, whichever come and go.
 // A session that ends does not end it: its runs wait for another one.
-func (t *tail) isOfAll() bool { return t.filter != nil && t.filter.viewer == allViewers }
+func (t *tail) followsAllViewers() bool { return t.filter != nil && t.filter.viewer == allViewers }
 
-// needed are the Viewers without which the tail cannot go on.
-func (t *tail) needed() (viewers []*fleet.Viewer) {
-	if t.isOfAll() {
+// requiredViewers are the Viewers without which the tail cannot go on.
+func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {
+	if t.followsAllViewers() {
 		return nil
 	}
 	for _, r := range t.runs {
-		if !r.isDone && !r.isEnded() {
+		if !r.done && !r.isEnded() {
 			viewers = append(viewers, r.Viewer)
 		}
 	}
 	if t.filter != nil {
-		for _, m := range t.filter.members {
+		for _, m := range t.filter.subs {
 			viewers = append(viewers, m.viewer)
 		}
 	}
 	return viewers
 }
 
-// refresh joins Viewers that are new, and leaves those that are gone.
-func (t *tail) refresh(ctx context.Context) error {
-	if !t.isOfAll() {
+// syncViewers joins Viewers that are new, and leaves those that are gone.
+func (t *tail) syncViewers(ctx context.Context) error {
+	if !t.followsAllViewers() {
 		return nil
 	}
-	gone, err := t.filter.enroll(ctx)
+	gone, err := t.filter.sync(ctx)
 	for _, m := range gone {
 		for _, r := range t.runs {
 			if r.Viewer == m.viewer {
-				r.leave()
+				r.detach()
 			}
 		}
 	}
 	return err
 }
 
-// leave has a run wait for another session.
-func (r *tailedRun) leave() {
+// detach makes a run wait for another session.
+func (r *tailedRun) detach() {
 	r.close()
-	r.isAway = true
+	r.detached = true
 }
 
-// lose is what becomes of a run whose Viewer is not the one that was asked.
-func (t *tail) lose(ctx context.Context, r *tailedRun, why error) error {
-	if !t.isOfAll() {
-		return why
+// detachOrFail handles a run whose Viewer is no longer the one that was polled.
+func (t *tail) detachOrFail(ctx context.Context, r *tailedRun, cause error) error {
+	if !t.followsAllViewers() {
+		return cause
 	}
-	r.leave()
-	return t.refresh(ctx)
+	r.detach()
+	return t.syncViewers(ctx)
 }
 
-// resumeOn finds the Viewer that a token's filter means by a session's name:
+// resolveSavedViewer finds the Viewer that a token's filter means by a session's name:
 // where its runs are, if that session has ended.
-func (t *tail) resumeOn(ctx context.Context, token *tailToken) (string, error) {
-	if named := t.req.GetViewer(); fleet.SameHolder(named, token.viewer) {
-		if _, err := t.Fleet.Get(ctx, named); err == nil || !isLost(err) {
-			return named, err
+func (t *tail) resolveSavedViewer(ctx context.Context, token *tailToken) (string, error) {
+	if requested := t.req.GetViewer(); fleet.SameHolder(requested, token.viewer) {
+		if _, err := t.Fleet.Get(ctx, requested); err == nil || !viewerGone(err) {
+			return requested, err
 		}
 	}
 	_, err := t.Fleet.Get(ctx, token.viewer)
-	if err == nil || !isLost(err) {
+	if err == nil || !viewerGone(err) {
 		return token.viewer, err
 	}
 	if _, ok := t.Fleet.Siblings(token.viewer); !ok {
-		return "", lostViewer(err)
+		return "", unknownViewerError(err)
 	}
 	for i := range token.runs {
-		if found, err := t.place(ctx, "", &token.runs[i]); err == nil {
+		if found, err := t.resolveSavedRun(ctx, "", &token.runs[i]); err == nil {
 			return found.Name, nil
 		}
 	}
-	return "", sessionEnded(token.viewer, err)
+	return "", sessionEndedError(token.viewer, err)
 }

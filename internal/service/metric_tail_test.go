@@ -25,7 +25,7 @@ func endWith(tb testing.TB, u *upstream, runID, status string) {
 }
 
 // TestTail_EveryPointOnce: a wild log is written while the Viewer fails now and
-// then; of many tails half drop at random and go on by token on this gateway or on
+// then; of many tails half drop at random and go on by token on this server or on
 // another one. Every one ends with exactly what was logged.
 func TestTail_EveryPointOnce(t *testing.T) {
 	t.Parallel()
@@ -33,7 +33,7 @@ func TestTail_EveryPointOnce(t *testing.T) {
 		t.Run(string(generation), func(t *testing.T) {
 			t.Parallel()
 			h := newTailHarness(t, generation)
-			gateways := []*harness{h, h.replica(t, nil)}
+			servers := []*harness{h, h.replica(t, nil)}
 			u := h.upstreams[0]
 			id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte{}})
 			w := newTrainer(7)
@@ -41,7 +41,7 @@ func TestTail_EveryPointOnce(t *testing.T) {
 			got := make([]*tailClient, 24)
 			for i := range got {
 				got[i] = newTailClient(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
-				clients.Go(func() { endure(t, got[i], gateways, uint64(i)) })
+				clients.Go(func() { tailWithReconnects(t, got[i], servers, uint64(i)) })
 			}
 			ticker := time.NewTicker(5 * time.Millisecond)
 			defer ticker.Stop()
@@ -72,11 +72,11 @@ func TestTail_EveryPointOnce(t *testing.T) {
 	}
 }
 
-// endure tails to the end; every second client drops now and then.
-func endure(t *testing.T, c *tailClient, gateways []*harness, seed uint64) {
+// tailWithReconnects tails to the end; every second client reconnects now and then.
+func tailWithReconnects(t *testing.T, c *tailClient, servers []*harness, seed uint64) {
 	t.Helper()
 	random := newTrainer(seed).random
-	c.connect(gateways[seed%2])
+	c.connect(servers[seed%2])
 	for {
 		m, err := c.recv()
 		if err != nil {
@@ -90,7 +90,7 @@ func endure(t *testing.T, c *tailClient, gateways []*harness, seed uint64) {
 			return
 		}
 		if seed%2 == 1 && random.IntN(4) == 0 {
-			c.connect(gateways[random.IntN(len(gateways))])
+			c.connect(servers[random.IntN(len(servers))])
 		}
 	}
 }
@@ -271,8 +271,8 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	impatient := h.replica(t, func(d *Deps) { d.Hub = impatientHub(t) })
-	c := impatient.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+	shortTimeout := h.replica(t, func(d *Config) { d.Hub = shortTimeoutHub(t) })
+	c := shortTimeout.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	c.untilEvent("caught_up")
 	u.fail(http.StatusInternalServerError)
 	err := c.rest()
@@ -280,8 +280,8 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 	wantRetry(t, err)
 }
 
-// TestTail_ThinnedHistoryIsAtomic: until its caught_up a token restarts it.
-func TestTail_ThinnedHistoryIsAtomic(t *testing.T) {
+// TestTail_DownsampledHistoryIsAtomic: until its caught_up a token restarts it.
+func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]

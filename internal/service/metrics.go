@@ -10,7 +10,7 @@ import (
 // metricService serves MetricService.
 type metricService struct {
 	runicornapiv1.UnimplementedMetricServiceServer
-	Deps
+	Config
 }
 
 // ListMetrics says which metrics an experiment has.
@@ -41,7 +41,7 @@ func (s *metricService) GetMetrics(ctx context.Context, req *runicornapiv1.GetMe
 	}
 	var resp *runicornapiv1.GetMetricsResponse
 	err = s.readRun(ctx, t, func(v *runlog.View) error {
-		series, err := newPicker(req).series(v)
+		series, err := newSeriesReader(req).read(v)
 		resp = metricsAnswer(t, v, series)
 		return err
 	})
@@ -53,33 +53,33 @@ func (s *metricService) GetMetrics(ctx context.Context, req *runicornapiv1.GetMe
 
 // CompareExperiments lays metrics of several experiments side by side.
 func (s *metricService) CompareExperiments(ctx context.Context, req *runicornapiv1.CompareExperimentsRequest) (*runicornapiv1.CompareExperimentsResponse, error) {
-	chosen, err := s.choose(ctx, req)
+	runs, err := s.selectRuns(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	c := newComparison(req, len(chosen.entries))
-	if err := s.readEach(ctx, chosen, c.read); err != nil {
+	c := newComparison(req, len(runs.entries))
+	if err := s.readEach(ctx, runs, c.read); err != nil {
 		return nil, err
 	}
 	return checkSize(&runicornapiv1.CompareExperimentsResponse{
-		Comparisons: c.comparisons(chosen.entries),
-		NotRead:     chosen.notRead,
-		Complete:    len(chosen.notRead) == 0,
+		Comparisons: c.comparisons(runs.entries),
+		NotRead:     runs.notRead,
+		Complete:    len(runs.notRead) == 0,
 	})
 }
 
 // FindBestExperiment finds the experiment with the best value of a metric.
 func (s *metricService) FindBestExperiment(ctx context.Context, req *runicornapiv1.FindBestExperimentRequest) (*runicornapiv1.FindBestExperimentResponse, error) {
-	chosen, err := s.choose(ctx, req)
+	runs, err := s.selectRuns(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	j := newJudge(req, len(chosen.entries))
-	if err := s.readEach(ctx, chosen, j.read); err != nil {
+	finder := newBestFinder(req, len(runs.entries))
+	if err := s.readEach(ctx, runs, finder.read); err != nil {
 		return nil, err
 	}
-	resp := j.verdict(chosen.entries)
-	resp.ExaminedCount = clamp32(int64(chosen.read))
-	resp.NotRead, resp.Complete = chosen.notRead, len(chosen.notRead) == 0
+	resp := finder.result(runs.entries)
+	resp.ExaminedCount = clamp32(int64(runs.read))
+	resp.NotRead, resp.Complete = runs.notRead, len(runs.notRead) == 0
 	return checkSize(resp)
 }

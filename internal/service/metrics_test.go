@@ -194,7 +194,7 @@ func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
 	}
 }
 
-func TestMetrics_Thinned(t *testing.T) {
+func TestMetrics_Downsampled(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(step int) float64 {
 		if step == 777 {
@@ -220,11 +220,11 @@ func TestMetrics_Thinned(t *testing.T) {
 	}
 	s = get(&runicornapiv1.GetMetricsRequest{Last: new(int32(100)), Downsample: &runicornapiv1.Downsample{MaxPoints: 10}})
 	if s.GetSteps()[0] != 900 || s.GetReturnedCount() > 10 || s.GetTotalCount() != 1000 {
-		t.Errorf("the last hundred, thinned: %v", s)
+		t.Errorf("the last hundred, downsampled: %v", s)
 	}
 	s = get(&runicornapiv1.GetMetricsRequest{Downsample: &runicornapiv1.Downsample{MaxPoints: 1000}})
 	if len(s.GetSteps()) != 1000 || s.ReturnedCount != nil || s.TotalCount != nil {
-		t.Errorf("what fits is not thinned: %d points, kept %v", len(s.GetSteps()), s.ReturnedCount)
+		t.Errorf("what fits is not downsampled: %d points, kept %v", len(s.GetSteps()), s.ReturnedCount)
 	}
 }
 

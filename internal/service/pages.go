@@ -30,10 +30,10 @@ const (
 	tokenVersion = 2
 )
 
-// clip cuts a text to what counts of it.
-func clip(text string) string { return text[:min(len(text), maxKeyText)] }
+// truncate cuts a text to what counts of it.
+func truncate(text string) string { return text[:min(len(text), maxKeyText)] }
 
-// position is an item's place in its order: a keyset, so that items that come
+// position is an item's position in its order: a keyset, so that items that come
 // or go elsewhere shift nothing.
 type position struct {
 	keys       []filter.Value // at most filter.MaxOrderKeys
@@ -42,7 +42,7 @@ type position struct {
 
 // keyed is the position of an item with one key.
 func keyedBy(key filter.Value, viewer, id string) position {
-	return position{keys: []filter.Value{key.Truncate(maxKeyText)}, viewer: viewer, id: clip(id)}
+	return position{keys: []filter.Value{key.Truncate(maxKeyText)}, viewer: viewer, id: truncate(id)}
 }
 
 // compare orders positions; desc says which keys are descending, and turns
@@ -97,24 +97,24 @@ func newSizedPager(req pageRequest, size int) (*pager, error) {
 	return p, nil
 }
 
-// placed is an item with its place.
-type placed[T any] struct {
+// keyed is an item with its position.
+type keyed[T any] struct {
 	position
 	item T
 }
 
-// cut orders items in place and returns the page of them with the token of
+// paginate orders items in place and returns the page of them with the token of
 // the next one, which is empty on the last page.
-func cut[T any](p *pager, items []placed[T], desc ...bool) (page []T, next string) {
-	slices.SortFunc(items, func(a, b placed[T]) int { return a.compare(&b.position, desc) })
+func paginate[T any](p *pager, items []keyed[T], desc ...bool) (page []T, next string) {
+	slices.SortFunc(items, func(a, b keyed[T]) int { return a.compare(&b.position, desc) })
 	if p.after != nil {
-		behind, found := slices.BinarySearchFunc(items, p.after, func(item placed[T], after *position) int {
+		start, found := slices.BinarySearchFunc(items, p.after, func(item keyed[T], after *position) int {
 			return item.compare(after, desc)
 		})
 		if found {
-			behind++
+			start++
 		}
-		items = items[behind:]
+		items = items[start:]
 	}
 	items = items[min(p.skip, len(items)):]
 	if len(items) > p.size {
@@ -150,7 +150,7 @@ func pageInOrder[M proto.Message](req pageRequest, items []M, id func(M) string)
 	}
 	page = items[start:]
 	page = page[:min(p.size, len(page))]
-	page = page[:fitting(page, maxAnswer)]
+	page = page[:countFitting(page, maxAnswer)]
 	if end := start + len(page); end < len(items) {
 		last := keyedBy(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))
 		next = writeToken(p.query, &last)
@@ -173,13 +173,13 @@ func itemHash(id string) string {
 	return string(sum[:8])
 }
 
-// fitting is how many of the items fit into a message of so many bytes, and one
+// countFitting is how many of the items fit into a message of so many bytes, and one
 // at least: a page may have fewer than were asked for, but it cannot be empty and
 // have another one behind it.
-func fitting[M proto.Message](items []M, room int) int {
+func countFitting[M proto.Message](items []M, maxBytes int) int {
 	const framing = 6 // the tag and the length of an item
 	for i, item := range items {
-		if room -= proto.Size(item) + framing; room < 0 && i > 0 {
+		if maxBytes -= proto.Size(item) + framing; maxBytes < 0 && i > 0 {
 			return i
 		}
 	}
@@ -222,7 +222,7 @@ func writeToken(query queryHash, p *position) string {
 
 var (
 	errDamagedToken = errors.New("it is damaged")
-	errForeignToken = errors.New("it belongs to another query")
+	errOtherQuery   = errors.New("it belongs to another query")
 )
 
 // readToken reads the position behind which a page begins.
@@ -237,7 +237,7 @@ func readToken(token string, query queryHash) (*position, error) {
 		return nil, errDamagedToken
 	}
 	if queryHash(body[1:1+len(query)]) != query {
-		return nil, errForeignToken
+		return nil, errOtherQuery
 	}
 	p := &position{keys: make([]filter.Value, 0, filter.MaxOrderKeys)}
 	rest := body[head:]
@@ -249,7 +249,7 @@ func readToken(token string, query queryHash) (*position, error) {
 		p.keys, rest = append(p.keys, key), behind
 	}
 	d := &tokenReader{b: rest}
-	if p.viewer, p.id = d.text(), d.text(); d.isBad || len(d.b) > 0 {
+	if p.viewer, p.id = d.text(), d.text(); d.invalid || len(d.b) > 0 {
 		return nil, errDamagedToken
 	}
 	return p, nil

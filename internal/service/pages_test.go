@@ -16,15 +16,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
-// numbered makes items whose place is their number; a negative one has no key.
-func numbered(ids ...int) []placed[int] {
-	items := make([]placed[int], 0, len(ids))
+// numbered makes items whose position is their number; a negative one has no key.
+func numbered(ids ...int) []keyed[int] {
+	items := make([]keyed[int], 0, len(ids))
 	for _, id := range ids {
 		at := keyedBy(filter.Value{}, "v", fmt.Sprintf("%04d", id))
 		if id >= 0 {
 			at.keys[0] = filter.NumberValue(float64(id / 2)) // pairs are ties
 		}
-		items = append(items, placed[int]{at, id})
+		items = append(items, keyed[int]{at, id})
 	}
 	return items
 }
@@ -45,7 +45,7 @@ func TestPagesGoThroughAllItemsOnceInOrder(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				page, next := cut(p, items, desc)
+				page, next := paginate(p, items, desc)
 				got = append(got, page...)
 				if req.PageToken = next; next == "" {
 					break
@@ -64,7 +64,7 @@ func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, token := cut(p, numbered(10, 20, 30, 40), false)
+	_, token := paginate(p, numbered(10, 20, 30, 40), false)
 	for _, tt := range []struct {
 		name  string
 		items []int
@@ -82,7 +82,7 @@ func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if page, _ := cut(p, numbered(tt.items...), false); !slices.Equal(page, tt.want) {
+			if page, _ := paginate(p, numbered(tt.items...), false); !slices.Equal(page, tt.want) {
 				t.Errorf("got %v, want %v", page, tt.want)
 			}
 		})
@@ -110,7 +110,7 @@ func TestPageSizeAndSkip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			page, next := cut(p, numbered(many...), false)
+			page, next := paginate(p, numbered(many...), false)
 			if len(page) != tt.want || (next != "") != tt.more {
 				t.Errorf("got %d items and token %q, want %d and more: %t", len(page), next, tt.want, tt.more)
 			}
@@ -120,7 +120,7 @@ func TestPageSizeAndSkip(t *testing.T) {
 
 func TestATokenFitsItsFieldWhateverTheTexts(t *testing.T) {
 	long := strings.Repeat("ж", 3000)
-	p := &position{viewer: strings.Repeat("v", 256), id: clip(long)}
+	p := &position{viewer: strings.Repeat("v", 256), id: truncate(long)}
 	for range filter.MaxOrderKeys {
 		p.keys = append(p.keys, filter.TextValue(long).Truncate(maxKeyText))
 	}
@@ -140,7 +140,7 @@ func TestTokensOfOtherQueriesAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, token := cut(p, numbered(1, 2), false)
+	_, token := paginate(p, numbered(1, 2), false)
 	damaged := []byte(token)
 	damaged[len(damaged)/2] ^= 1
 	for _, tt := range []struct {

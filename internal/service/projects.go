@@ -5,10 +5,10 @@ import (
 )
 
 // projectsOf counts entries by viewer and project, in no order.
-func projectsOf(entries []entry) []placed[*runicornapiv1.Project] {
+func projectsOf(entries []entry) []keyed[*runicornapiv1.Project] {
 	type key struct{ viewer, project string }
 	byKey := make(map[key]*runicornapiv1.Project)
-	var out []placed[*runicornapiv1.Project]
+	var out []keyed[*runicornapiv1.Project]
 	for i := range entries {
 		e := &entries[i]
 		k := key{e.viewer.Name, e.project}
@@ -17,7 +17,7 @@ func projectsOf(entries []entry) []placed[*runicornapiv1.Project] {
 			p = &runicornapiv1.Project{Viewer: e.viewer.Name, Project: validText(e.project)}
 			byKey[k] = p
 			// All keys are alike, so viewer and project make the order.
-			out = append(out, placed[*runicornapiv1.Project]{position{viewer: k.viewer, id: clip(k.project)}, p})
+			out = append(out, keyed[*runicornapiv1.Project]{position{viewer: k.viewer, id: truncate(k.project)}, p})
 		}
 		p.ExperimentCount++
 		if experimentStatus(e.run.Status.Value) == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {

@@ -12,8 +12,8 @@ import (
 // Viewer, with a deadline and without retries, is restclient's doing.
 type remoteService struct {
 	runicornapiv1.UnimplementedRemoteServiceServer
-	Deps
-	turns turns
+	Config
+	locks viewerMutex
 }
 
 // OpenConnection opens a connection, and tells whether it stood already.
@@ -26,11 +26,11 @@ func (s *remoteService) OpenConnection(ctx context.Context, req *runicornapiv1.O
 	if err != nil {
 		return nil, err
 	}
-	connection, stood, err := s.connect(ctx, v, login)
+	connection, alreadyConnected, err := s.connect(ctx, v, login)
 	if err != nil {
-		return nil, inField("target", err)
+		return nil, prefixField("target", err)
 	}
-	return &runicornapiv1.OpenConnectionResponse{Connection: connectionOf(v, connection), AlreadyConnected: stood}, nil
+	return &runicornapiv1.OpenConnectionResponse{Connection: connectionOf(v, connection), AlreadyConnected: alreadyConnected}, nil
 }
 
 // CloseConnection stops the remote Viewers over a connection, and closes it.
@@ -120,7 +120,7 @@ func (s *remoteService) GetViewerSession(ctx context.Context, req *runicornapiv1
 
 // ListDirectory lists a folder of a connected machine.
 func (s *remoteService) ListDirectory(ctx context.Context, req *runicornapiv1.ListDirectoryRequest) (*runicornapiv1.ListDirectoryResponse, error) {
-	v, id, err := s.over(ctx, req)
+	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (s *remoteService) ListDirectory(ctx context.Context, req *runicornapiv1.Li
 
 // CheckPath says what a path of a connected machine is.
 func (s *remoteService) CheckPath(ctx context.Context, req *runicornapiv1.CheckPathRequest) (*runicornapiv1.CheckPathResponse, error) {
-	v, id, err := s.over(ctx, req)
+	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (s *remoteService) CheckPath(ctx context.Context, req *runicornapiv1.CheckP
 
 // ListPythonEnvironments lists the Pythons of a connected machine.
 func (s *remoteService) ListPythonEnvironments(ctx context.Context, req *runicornapiv1.ListPythonEnvironmentsRequest) (*runicornapiv1.ListPythonEnvironmentsResponse, error) {
-	v, id, err := s.over(ctx, req)
+	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (s *remoteService) ListPythonEnvironments(ctx context.Context, req *runicor
 
 // GetRemoteConfig says what a Python of a connected machine has.
 func (s *remoteService) GetRemoteConfig(ctx context.Context, req *runicornapiv1.GetRemoteConfigRequest) (*runicornapiv1.GetRemoteConfigResponse, error) {
-	v, id, err := s.over(ctx, req)
+	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -205,8 +205,8 @@ func (s *remoteService) AcceptHostKey(ctx context.Context, req *runicornapiv1.Ac
 	if err != nil {
 		return nil, err
 	}
-	if err := v.Client.AcceptHostKey(ctx, keyIn(req.GetHostKey())); err != nil {
-		return nil, inField("host_key", err)
+	if err := v.Client.AcceptHostKey(ctx, hostKeyFromProto(req.GetHostKey())); err != nil {
+		return nil, prefixField("host_key", err)
 	}
 	return &runicornapiv1.AcceptHostKeyResponse{HostKey: req.GetHostKey()}, nil
 }
@@ -237,7 +237,7 @@ func (s *remoteService) RemoveHostKey(ctx context.Context, req *runicornapiv1.Re
 	if err != nil {
 		return nil, err
 	}
-	removed, err := v.Client.RemoveHostKey(ctx, req.GetHost(), portOr22(req.Port), req.GetKeyType())
+	removed, err := v.Client.RemoveHostKey(ctx, req.GetHost(), portOrDefault(req.Port), req.GetKeyType())
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +255,8 @@ func (s *remoteService) ListSavedConnections(ctx context.Context, req *runicorna
 		return nil, err
 	}
 	out := &runicornapiv1.ListSavedConnectionsResponse{}
-	for _, one := range saved {
-		out.SavedConnections = append(out.SavedConnections, savedOf(one))
+	for _, connection := range saved {
+		out.SavedConnections = append(out.SavedConnections, savedOf(connection))
 	}
 	out.SavedConnections, out.NextPageToken, err = pageInOrder(req, out.GetSavedConnections(), (*runicornapiv1.SavedConnection).GetSavedConnectionId)
 	return out, err
@@ -291,7 +291,7 @@ func (s *remoteService) DeleteSavedConnection(ctx context.Context, req *runicorn
 		return nil, err
 	}
 	if err := v.Client.DeleteSaved(ctx, req.GetSavedConnectionId()); err != nil {
-		return nil, inField("saved_connection_id", err)
+		return nil, prefixField("saved_connection_id", err)
 	}
 	return &runicornapiv1.DeleteSavedConnectionResponse{SavedConnectionId: req.GetSavedConnectionId()}, nil
 }

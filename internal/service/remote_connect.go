@@ -14,30 +14,30 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// connect opens a connection, and tells whether it stood already, in which case
+// connect opens a connection, and tells whether it was open already, in which case
 // the Viewer has checked no credentials. Viewers do not say so: they are asked
 // before, and no other call of this server comes between. What others do with
 // the same Viewer at that moment cannot be known.
-func (s *remoteService) connect(ctx context.Context, v *fleet.Viewer, login restclient.Login) (c *restclient.Connection, stood bool, err error) {
-	done, err := s.turns.take(ctx, v.Name)
+func (s *remoteService) connect(ctx context.Context, v *fleet.Viewer, login restclient.Login) (c *restclient.Connection, alreadyConnected bool, err error) {
+	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
 		return nil, false, err
 	}
-	defer done()
-	return connectInTurn(ctx, v, login)
+	defer unlock()
+	return connectLocked(ctx, v, login)
 }
 
-// connectInTurn is connect for whoever has the turn.
-func connectInTurn(ctx context.Context, v *fleet.Viewer, login restclient.Login) (c *restclient.Connection, stood bool, err error) {
+// connectLocked is connect for a caller that holds the lock of the Viewer.
+func connectLocked(ctx context.Context, v *fleet.Viewer, login restclient.Login) (c *restclient.Connection, alreadyConnected bool, err error) {
 	before, err := v.Client.Connections(ctx)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, c := range before {
-		stood = stood || (c.Connected && c.ID.Value == login.ID())
+		alreadyConnected = alreadyConnected || (c.Connected && c.ID.Value == login.ID())
 	}
 	c, err = v.Client.Connect(ctx, login)
-	return c, stood, err
+	return c, alreadyConnected, err
 }
 
 // connectionRequest is a request about a standing connection.
@@ -46,9 +46,9 @@ type connectionRequest interface {
 	GetConnectionId() string
 }
 
-// over finds the Viewer and the connection that a request is about. Whether a
+// resolveConnection finds the Viewer and the connection that a request is about. Whether a
 // whole id stands for a connection is for the Viewer to say.
-func (s *remoteService) over(ctx context.Context, req connectionRequest) (*fleet.Viewer, string, error) {
+func (s *remoteService) resolveConnection(ctx context.Context, req connectionRequest) (*fleet.Viewer, string, error) {
 	v, err := s.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
 		return nil, "", err
@@ -63,13 +63,13 @@ func (s *remoteService) over(ctx context.Context, req connectionRequest) (*fleet
 	}
 	endpoint, err := restclient.ParseConnectionID(id)
 	if err != nil {
-		return nil, "", onConnection(err)
+		return nil, "", connectionIDError(err)
 	}
 	return v, id, s.Remote.allows(endpoint.Host)
 }
 
-// onConnection blames connection_id for a refused part of it.
-func onConnection(err error) error {
+// connectionIDError blames connection_id for a refused part of it.
+func connectionIDError(err error) error {
 	refused, ok := errors.AsType[*restclient.IDError](err)
 	if !ok || refused.Field == "connection_id" {
 		return err
@@ -82,35 +82,35 @@ func onConnection(err error) error {
 func findConnection(ctx context.Context, v *fleet.Viewer, id string) (*restclient.Connection, error) {
 	if strings.Contains(id, "@") {
 		if _, err := restclient.ParseConnectionID(id); err != nil {
-			return nil, onConnection(err)
+			return nil, connectionIDError(err)
 		}
 	}
 	all, err := v.Client.Connections(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found, standing []*restclient.Connection
+	var found, connected []*restclient.Connection
 	for i := range all {
 		if c := &all[i]; c.ID.Value == id || strings.EqualFold(c.Host.Value, id) {
 			found = append(found, c)
 			if c.Connected {
-				standing = append(standing, c)
+				connected = append(connected, c)
 			}
 		}
 	}
 	switch {
 	case len(found) == 0:
-		return nil, notHeld(v, "connection", id)
+		return nil, notFoundError(v, "connection", id)
 	case len(found) == 1:
 		return found[0], nil
-	case len(standing) == 1:
-		return standing[0], nil
+	case len(connected) == 1:
+		return connected[0], nil
 	}
-	return nil, ambiguous(found)
+	return nil, ambiguousHost(found)
 }
 
-// ambiguous refuses a bare host that several connections match.
-func ambiguous(found []*restclient.Connection) error {
+// ambiguousHost refuses a bare host that several connections match.
+func ambiguousHost(found []*restclient.Connection) error {
 	ids := make([]string, 0, len(found))
 	for _, c := range found {
 		ids = append(ids, c.ID.Value)
@@ -127,43 +127,43 @@ func conflict(format string, args ...any) *failure {
 	}
 }
 
-// turns gives callers their turns, one at a time per Viewer: whoever asks a
+// viewerMutex admits one caller at a time per Viewer: a caller that asks a
 // Viewer for its state and then changes that must not be interrupted by another
-// who does. The zero value is ready.
-type turns struct {
-	mu  sync.Mutex
-	now map[string]*turn
+// that does the same. The zero value is ready.
+type viewerMutex struct {
+	mu      sync.Mutex
+	entries map[string]*mutexEntry
 }
 
-type turn struct {
-	free  chan struct{} // holds one token while nobody has the turn
+type mutexEntry struct {
+	sem   chan struct{} // holds one token while the mutex is free
 	users int
 }
 
-// take waits for the turn and returns how to end it.
-func (t *turns) take(ctx context.Context, viewer string) (done func(), err error) {
-	t.mu.Lock()
-	if t.now == nil {
-		t.now = make(map[string]*turn)
+// lock waits for the mutex and returns the function that unlocks it.
+func (m *viewerMutex) lock(ctx context.Context, viewer string) (unlock func(), err error) {
+	m.mu.Lock()
+	if m.entries == nil {
+		m.entries = make(map[string]*mutexEntry)
 	}
-	mine, ok := t.now[viewer]
+	entry, ok := m.entries[viewer]
 	if !ok {
-		mine = &turn{free: make(chan struct{}, 1)}
-		mine.free <- struct{}{}
-		t.now[viewer] = mine
+		entry = &mutexEntry{sem: make(chan struct{}, 1)}
+		entry.sem <- struct{}{}
+		m.entries[viewer] = entry
 	}
-	mine.users++
-	t.mu.Unlock()
+	entry.users++
+	m.mu.Unlock()
 	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if mine.users--; mine.users == 0 {
-			delete(t.now, viewer)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if entry.users--; entry.users == 0 {
+			delete(m.entries, viewer)
 		}
 	}
 	select {
-	case <-mine.free:
-		return func() { mine.free <- struct{}{}; leave() }, nil
+	case <-entry.sem:
+		return func() { entry.sem <- struct{}{}; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()

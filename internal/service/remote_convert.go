@@ -45,7 +45,7 @@ var sessionStates = map[string]runicornapiv1.ViewerSessionState{
 
 // sessionOf converts a session, and says by which name its remote Viewer can
 // be called, or why it cannot.
-func (d *Deps) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicornapiv1.ViewerSession {
+func (d *Config) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicornapiv1.ViewerSession {
 	out := &runicornapiv1.ViewerSession{
 		SessionId:       validText(s.ID),
 		ParentViewer:    parent.Name,
@@ -69,7 +69,7 @@ func (d *Deps) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicorna
 	return out
 }
 
-func (d *Deps) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) []*runicornapiv1.ViewerSession {
+func (d *Config) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) []*runicornapiv1.ViewerSession {
 	out := make([]*runicornapiv1.ViewerSession, 0, len(sessions))
 	for i := range sessions {
 		out = append(out, d.sessionOf(parent, &sessions[i]))
@@ -128,8 +128,8 @@ func hostKeyOf(k *restclient.HostKey) *runicornapiv1.HostKey {
 	}
 }
 
-// keyIn converts a key to be accepted.
-func keyIn(k *runicornapiv1.HostKey) restclient.HostKey {
+// hostKeyFromProto converts a key to be accepted.
+func hostKeyFromProto(k *runicornapiv1.HostKey) restclient.HostKey {
 	return restclient.HostKey{
 		Host: k.GetHost(), Port: int(k.GetPort()), KeyType: k.GetKeyType(),
 		PublicKey: k.GetPublicKey(), Fingerprint: k.GetFingerprintSha256(),

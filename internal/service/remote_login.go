@@ -42,7 +42,7 @@ func (p RemotePolicy) login(target *runicornapiv1.SshTarget) (restclient.Login, 
 		return restclient.Login{}, disabled("naming a private key file on the viewer's machine", "--allow-key-paths")
 	}
 	return restclient.Login{
-		Endpoint:       restclient.Endpoint{Host: target.GetHost(), Port: portOr22(target.Port), Username: target.GetUsername()},
+		Endpoint:       restclient.Endpoint{Host: target.GetHost(), Port: portOrDefault(target.Port), Username: target.GetUsername()},
 		Password:       restclient.Secret(target.GetPassword()),
 		PrivateKey:     restclient.Secret(target.GetPrivateKey()),
 		PrivateKeyPath: restclient.Secret(target.GetPrivateKeyPath()),
@@ -51,8 +51,8 @@ func (p RemotePolicy) login(target *runicornapiv1.SshTarget) (restclient.Login, 
 	}, nil
 }
 
-// portOr22 is the port of SSH where none is given.
-func portOr22(port *int32) int {
+// portOrDefault is the port of SSH where none is given.
+func portOrDefault(port *int32) int {
 	if port == nil {
 		return 22
 	}
@@ -70,9 +70,9 @@ func authMethod(l restclient.Login) string {
 	return "agent"
 }
 
-// inField completes the name of a refused field with that of the message that
+// prefixField completes the name of a refused field with that of the message that
 // holds it.
-func inField(message string, err error) error {
+func prefixField(message string, err error) error {
 	refused, ok := errors.AsType[*restclient.IDError](err)
 	switch {
 	case !ok:
@@ -88,7 +88,7 @@ func inField(message string, err error) error {
 // save has a Viewer remember a connection, and reads what it remembers.
 func save(ctx context.Context, v *fleet.Viewer, req restclient.SaveRequest) (*runicornapiv1.SavedConnection, error) {
 	if err := v.Client.SaveConnection(ctx, req); err != nil {
-		return nil, inField("target", err)
+		return nil, prefixField("target", err)
 	}
 	saved, err := findSaved(ctx, v, req.SavedID())
 	if err != nil {
@@ -109,10 +109,10 @@ func findSaved(ctx context.Context, v *fleet.Viewer, id string) (*restclient.Sav
 			return &saved[i], nil
 		}
 	}
-	return nil, notHeld(v, "saved connection", id)
+	return nil, notFoundError(v, "saved connection", id)
 }
 
-// notHeld says that a Viewer holds no such thing.
-func notHeld(v *fleet.Viewer, noun, id string) error {
+// notFoundError says that a Viewer holds no such thing.
+func notFoundError(v *fleet.Viewer, noun, id string) error {
 	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: v.Name, Resource: noun, ResourceID: id}
 }

@@ -35,10 +35,10 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// TestRemote_NothingThatIsSaidHasASecret has a Viewer repeat every request in
+// TestRemote_NoResponseOrLogContainsASecret has a Viewer repeat every request in
 // its errors, in every way in which it may fail, and looks for the secrets in
 // answers, errors and the log.
-func TestRemote_NothingThatIsSaidHasASecret(t *testing.T) {
+func TestRemote_NoResponseOrLogContainsASecret(t *testing.T) {
 	t.Parallel()
 	secret := func() *runicornapiv1.SshTarget {
 		target := gpu()
@@ -70,7 +70,7 @@ func TestRemote_NothingThatIsSaidHasASecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log := &lockedBuffer{}
-			h := newHarnessWith(t, setup{deps: func(d *Deps) {
+			h := newHarnessWith(t, setup{config: func(d *Config) {
 				d.Remote = RemotePolicy{AllowKeyPaths: true}
 				d.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			}}, demoviewer.Gen07)

@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	// tunnelPatience is how long a new remote Viewer is given to answer through its
+	// tunnelTimeout is how long a new remote Viewer is given to answer through its
 	// tunnel; the Viewer that started it has waited for it on the other side.
-	tunnelPatience = 10 * time.Second
-	// tunnelPause is the time between two questions meanwhile.
-	tunnelPause = 200 * time.Millisecond
+	tunnelTimeout = 10 * time.Second
+	// tunnelPollInterval is the time between two attempts meanwhile.
+	tunnelPollInterval = 200 * time.Millisecond
 )
 
-// start starts a remote Viewer and looks whether it is the one that was asked
+// start starts a remote Viewer and checks whether it is the one that was asked
 // for.
 func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.ViewerSession, error) {
 	login, err := s.startLogin(req)
 	if err != nil {
 		return nil, err
 	}
-	done, err := s.turns.take(ctx, v.Name)
+	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer unlock()
 	start := restclient.StartRequest{
 		Login: login, RemoteRoot: req.GetRemoteRoot(), CondaEnv: req.GetCondaEnv(),
 		LocalPort: int(req.GetLocalPort()), RemotePort: int(req.GetRemotePort()),
@@ -42,10 +42,10 @@ func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicor
 	}
 	session, err := v.Client.StartViewer(ctx, start)
 	if err != nil {
-		return nil, inStart(err)
+		return nil, prefixStartField(err)
 	}
 	s.Fleet.Adopt(v, *session)
-	return s.welcome(ctx, v, session, start)
+	return s.verifyStarted(ctx, v, session, start)
 }
 
 // startLogin is the login of a request that has one.
@@ -56,8 +56,8 @@ func (s *remoteService) startLogin(req *runicornapiv1.StartViewerRequest) (restc
 	return s.Remote.login(req.GetTarget())
 }
 
-// inStart names a refused field of a login as the request does.
-func inStart(err error) error {
+// prefixStartField names a refused field of a login as the request does.
+func prefixStartField(err error) error {
 	refused, ok := errors.AsType[*restclient.IDError](err)
 	if !ok {
 		return err
@@ -66,7 +66,7 @@ func inStart(err error) error {
 	case "remote_root", "conda_env", "local_port", "remote_port":
 		return err
 	}
-	return inField("target", err)
+	return prefixField("target", err)
 }
 
 // prepare finds the connection of an id, and refuses what the Viewer would get
@@ -81,7 +81,7 @@ func (s *remoteService) prepare(ctx context.Context, v *fleet.Viewer, connection
 			return conflict("connection %s is broken: connect again", c.ID.Value)
 		}
 		if start.Endpoint, err = restclient.ParseConnectionID(c.ID.Value); err != nil {
-			return onConnection(err)
+			return connectionIDError(err)
 		}
 		if err := s.Remote.allows(start.Host); err != nil {
 			return err
@@ -95,8 +95,8 @@ func (s *remoteService) prepare(ctx context.Context, v *fleet.Viewer, connection
 	}
 	if connectionID == "" {
 		// Environments are those of a connection; starting would make it as well.
-		if _, _, err := connectInTurn(ctx, v, start.Login); err != nil {
-			return inField("target", err)
+		if _, _, err := connectLocked(ctx, v, start.Login); err != nil {
+			return prefixField("target", err)
 		}
 	}
 	return checkEnvironment(ctx, v, start.ID(), start.CondaEnv)
@@ -116,10 +116,10 @@ func (s *remoteService) checkPorts(ctx context.Context, v *fleet.Viewer, start *
 	if err != nil {
 		return err
 	}
-	exact := tellsHosts(ctx, v)
+	exact := reportsHosts(ctx, v)
 	for _, other := range sessions {
 		local := start.LocalPort != 0 && other.LocalPort.Value == int64(start.LocalPort)
-		remote := start.RemotePort != 0 && other.RemotePort.Value == int64(start.RemotePort) && mayUse(other, start.Endpoint, exact)
+		remote := start.RemotePort != 0 && other.RemotePort.Value == int64(start.RemotePort) && mayUseEndpoint(other, start.Endpoint, exact)
 		if local || remote {
 			return portTaken(v, "session "+other.ID+" has it")
 		}
@@ -148,37 +148,37 @@ func checkEnvironment(ctx context.Context, v *fleet.Viewer, connectionID, name s
 	return invalid("conda_env", "is not on the remote machine, which has %s", strings.Join(names, ", "))
 }
 
-// welcome asks the new Viewer through its tunnel, because nobody else has: the
+// verifyStarted asks the new Viewer through its tunnel, because nothing else checks it: the
 // Viewer that started it says "running" of a tunnel that leads nowhere, and of
 // one that leads to another Viewer, which had the port before. The answer has
 // the root that is served: links in the one that was asked for are resolved.
-func (s *remoteService) welcome(ctx context.Context, v *fleet.Viewer, session *restclient.Session, start restclient.StartRequest) (*runicornapiv1.ViewerSession, error) {
+func (s *remoteService) verifyStarted(ctx context.Context, v *fleet.Viewer, session *restclient.Session, start restclient.StartRequest) (*runicornapiv1.ViewerSession, error) {
 	out := s.sessionOf(v, session)
 	if out.GetViewer() == "" {
 		return out, nil
 	}
-	remote, gone := s.Fleet.Get(ctx, out.GetViewer())
-	if gone != nil {
+	remote, getErr := s.Fleet.Get(ctx, out.GetViewer())
+	if getErr != nil {
 		return out, nil //nolint:nilerr // it was started, and has ended already; its session tells
 	}
-	health, err := greet(ctx, remote)
+	health, err := waitForTunnel(ctx, remote)
 	switch {
 	case err != nil:
 		out.UnreachableReason = fmt.Sprintf("it was started, but nothing answers for it at %s on this machine", remote.Client.BaseURL())
 		out.Viewer = ""
-	case start.RemotePort != 0 && otherRoot(health.Storage.Value, start.RemoteRoot):
+	case start.RemotePort != 0 && differentRoot(health.Storage.Value, start.RemoteRoot):
 		return nil, errors.Join(portTaken(v, "the Viewer that answers at remote_port serves another root, or the one that remote_root is a link to; leave remote_port out"),
-			s.stopInTurn(ctx, v, session.ID))
+			s.stopLocked(ctx, v, session.ID))
 	case health.Storage.Known:
 		out.RemoteRoot = validText(health.Storage.Value)
 	}
 	return out, nil
 }
 
-// greet waits until a Viewer answers through its tunnel: one that OpenSSH makes
+// waitForTunnel waits until a Viewer answers through its tunnel: one that OpenSSH makes
 // is called running before it listens.
-func greet(ctx context.Context, remote *fleet.Viewer) (*restclient.Health, error) {
-	ctx, cancel := context.WithTimeout(ctx, tunnelPatience)
+func waitForTunnel(ctx context.Context, remote *fleet.Viewer) (*restclient.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, tunnelTimeout)
 	defer cancel()
 	for {
 		health, err := remote.Client.Health(ctx)
@@ -186,15 +186,15 @@ func greet(ctx context.Context, remote *fleet.Viewer) (*restclient.Health, error
 			return health, err
 		}
 		select {
-		case <-time.After(tunnelPause):
+		case <-time.After(tunnelPollInterval):
 		case <-ctx.Done():
 			return nil, err
 		}
 	}
 }
 
-// otherRoot reports whether a Viewer serves another root than it was asked to,
+// differentRoot reports whether a Viewer serves another root than it was asked to,
 // as far as absolute paths can tell.
-func otherRoot(serves, asked string) bool {
-	return path.IsAbs(serves) && path.IsAbs(asked) && path.Clean(serves) != path.Clean(asked)
+func differentRoot(serves, requested string) bool {
+	return path.IsAbs(serves) && path.IsAbs(requested) && path.Clean(serves) != path.Clean(requested)
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// elsewhere has requests to any machine reach one server.
-type elsewhere struct {
+// otherMachine has requests to any machine reach one server.
+type otherMachine struct {
 	http.Transport
 	host string
 }
 
-func (e *elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e *otherMachine) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.Host = e.host
 	return e.Transport.RoundTrip(r)
@@ -41,12 +41,12 @@ func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
 		return true
 	})
 	far, err := fleet.New([]fleet.Entry{{Name: "far", URL: "http://workstation.example.org:23300"}},
-		restclient.Config{Transport: &elsewhere{host: strings.TrimPrefix(h.upstreams[0].server.URL, "http://")}})
+		restclient.Config{Transport: &otherMachine{host: strings.TrimPrefix(h.upstreams[0].server.URL, "http://")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(far.Close)
-	got, err := h.replica(t, func(d *Deps) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
+	got, err := h.replica(t, func(d *Config) { d.Fleet = far }).remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,13 +55,13 @@ func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
 	}
 }
 
-// shyListener hangs up on its first callers, as a tunnel does that leads nowhere yet.
-type shyListener struct {
+// delayedListener hangs up on its first callers, as a tunnel does that leads nowhere yet.
+type delayedListener struct {
 	net.Listener
 	shy int
 }
 
-func (l *shyListener) Accept() (net.Conn, error) {
+func (l *delayedListener) Accept() (net.Conn, error) {
 	for ; l.shy > 0; l.shy-- {
 		conn, err := l.Listener.Accept()
 		if err != nil {
@@ -88,8 +88,8 @@ func TestStartViewer_WaitsForItsTunnel(t *testing.T) {
 		fmt.Fprint(w, `{"status": "ok", "version": "0.7.2", "storage": "/of/another"}`)
 	}))
 
-	defer remote.Listener.Close()               // the one that it was made with
-	remote.Listener = &shyListener{listener, 8} // more than one question tries
+	defer remote.Listener.Close()                   // the one that it was made with
+	remote.Listener = &delayedListener{listener, 8} // more than one question tries
 	remote.Start()
 	t.Cleanup(remote.Close)
 	session := fmt.Sprintf(`{"sessionId": "abcd1234", "localPort": %d, "status": "running", "isActive": true}`, listener.Addr().(*net.TCPAddr).Port)

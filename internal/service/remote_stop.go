@@ -11,17 +11,17 @@ import (
 
 // stop ends a remote Viewer.
 func (s *remoteService) stop(ctx context.Context, v *fleet.Viewer, sessionID string) error {
-	done, err := s.turns.take(ctx, v.Name)
+	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
 		return err
 	}
-	defer done()
-	return s.stopInTurn(ctx, v, sessionID)
+	defer unlock()
+	return s.stopLocked(ctx, v, sessionID)
 }
 
-// stopInTurn is stop for whoever has the turn. A session that is not there any
+// stopLocked is stop for a caller that holds the lock of the Viewer. A session that is not there any
 // more is forgotten as well, and an error.
-func (s *remoteService) stopInTurn(ctx context.Context, v *fleet.Viewer, sessionID string) error {
+func (s *remoteService) stopLocked(ctx context.Context, v *fleet.Viewer, sessionID string) error {
 	err := v.Client.StopViewer(ctx, sessionID)
 	if err == nil || isNotFound(err) {
 		s.Fleet.Forget(v, sessionID)
@@ -38,11 +38,11 @@ func isNotFound(err error) bool {
 // disconnect stops the remote Viewers that use a connection, and closes it.
 // After a failure it stays, so that what it left running can still be stopped.
 func (s *remoteService) disconnect(ctx context.Context, v *fleet.Viewer, id string) (connectionID string, stopped []string, err error) {
-	done, err := s.turns.take(ctx, v.Name)
+	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
 		return "", nil, err
 	}
-	defer done()
+	defer unlock()
 	status, err := v.Client.RemoteStatus(ctx)
 	if err != nil {
 		return "", nil, err
@@ -53,14 +53,14 @@ func (s *remoteService) disconnect(ctx context.Context, v *fleet.Viewer, id stri
 	}
 	endpoint, err := restclient.ParseConnectionID(c.ID.Value)
 	if err != nil {
-		return "", nil, onConnection(err)
+		return "", nil, connectionIDError(err)
 	}
-	sessions, err := sessionsOver(endpoint, status, tellsHosts(ctx, v))
+	sessions, err := sessionsOn(endpoint, status, reportsHosts(ctx, v))
 	if err != nil {
 		return "", nil, err
 	}
 	for _, sessionID := range sessions {
-		if err := s.stopInTurn(ctx, v, sessionID); err != nil && !isNotFound(err) {
+		if err := s.stopLocked(ctx, v, sessionID); err != nil && !isNotFound(err) {
 			return "", nil, err
 		}
 		stopped = append(stopped, sessionID)
@@ -72,38 +72,38 @@ func (s *remoteService) disconnect(ctx context.Context, v *fleet.Viewer, id stri
 	return c.ID.Value, stopped, err
 }
 
-// sessionsOver returns the sessions that use a connection. Where the Viewer does
+// sessionsOn returns the sessions that use a connection. Where the Viewer does
 // not say which of two connections one uses, neither can be closed: the wrong
 // remote Viewer would be stopped, or one be left running for ever.
-func sessionsOver(e restclient.Endpoint, status *restclient.RemoteStatus, exact bool) ([]string, error) {
-	var over []string
+func sessionsOn(e restclient.Endpoint, status *restclient.RemoteStatus, exact bool) ([]string, error) {
+	var using []string
 	for _, session := range status.Sessions {
-		if mayUse(session, e, exact) {
-			over = append(over, session.ID)
+		if mayUseEndpoint(session, e, exact) {
+			using = append(using, session.ID)
 		}
 	}
-	rivals := 0
+	matching := 0
 	for _, c := range status.Connections {
 		if c.Port.Value == int64(e.Port) && c.Username.Value == e.Username {
-			rivals++
+			matching++
 		}
 	}
-	if len(over) > 0 && rivals > 1 && !exact {
+	if len(using) > 0 && matching > 1 && !exact {
 		return nil, conflict("the viewer does not say which connection sessions %s use: stop those that use this one first",
-			strings.Join(over, ", "))
+			strings.Join(using, ", "))
 	}
-	return over, nil
+	return using, nil
 }
 
-// tellsHosts reports whether a Viewer says to which host its sessions lead:
+// reportsHosts reports whether a Viewer says to which host its sessions lead:
 // 0.5.3 and 0.6.0 call every one 127.0.0.1.
-func tellsHosts(ctx context.Context, v *fleet.Viewer) bool {
+func reportsHosts(ctx context.Context, v *fleet.Viewer) bool {
 	caps, err := v.Client.Capabilities(ctx)
 	return err == nil && caps.Generation != restclient.Generation05 && caps.Generation != restclient.Generation06
 }
 
-// mayUse reports whether a session may run over a connection to an endpoint.
-func mayUse(session restclient.Session, e restclient.Endpoint, exact bool) bool {
+// mayUseEndpoint reports whether a session may run over a connection to an endpoint.
+func mayUseEndpoint(session restclient.Session, e restclient.Endpoint, exact bool) bool {
 	sameLogin := session.SSHPort.Value == int64(e.Port) && session.Username.Value == e.Username
 	return sameLogin && (!exact || strings.EqualFold(session.Host.Value, e.Host))
 }

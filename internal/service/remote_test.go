@@ -79,7 +79,7 @@ func (f *sshFake) changed() []string {
 // newRemote is a server before one Viewer with a fake SSH side.
 func newRemote(t *testing.T, f *sshFake, policy RemotePolicy, generation demoviewer.Generation) *harness {
 	t.Helper()
-	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.Remote = policy }}, generation)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.Remote = policy }}, generation)
 	h.upstreams[0].replace(f.serve)
 	return h
 }
@@ -140,10 +140,10 @@ func TestConnect_SaysWhetherCredentialsWereChecked(t *testing.T) {
 	t.Parallel()
 	f := &sshFake{}
 	h := newRemote(t, f, RemotePolicy{}, demoviewer.Gen07)
-	for _, stood := range []bool{false, true} {
+	for _, alreadyConnected := range []bool{false, true} {
 		got, err := h.remote.OpenConnection(t.Context(), &runicornapiv1.OpenConnectionRequest{Target: gpu()})
-		if err != nil || got.GetAlreadyConnected() != stood || got.GetConnection().GetConnectionId() != "u@gpu:22" {
-			t.Errorf("stood %v: %v, %v", stood, got, err)
+		if err != nil || got.GetAlreadyConnected() != alreadyConnected || got.GetConnection().GetConnectionId() != "u@gpu:22" {
+			t.Errorf("already connected %v: %v, %v", alreadyConnected, got, err)
 		}
 		f.mu.Lock()
 		f.connections = []string{"u@gpu:22"}
@@ -267,34 +267,34 @@ func TestStartViewer_RefusesWhatTheViewerWouldGetWrong(t *testing.T) {
 	}
 }
 
-func TestTurns_OneAtATime(t *testing.T) {
+func TestViewerMutex_AdmitsOneCallerAtATime(t *testing.T) {
 	t.Parallel()
-	var all turns
+	var locks viewerMutex
 	inside := 0
-	var going sync.WaitGroup
+	var wg sync.WaitGroup
 	for range 50 {
-		going.Go(func() {
-			done, err := all.take(t.Context(), "lab")
+		wg.Go(func() {
+			unlock, err := locks.lock(t.Context(), "lab")
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			defer done()
+			defer unlock()
 			inside++ // the race detector watches it
 		})
 	}
-	going.Wait()
-	done, err := all.take(t.Context(), "lab")
+	wg.Wait()
+	unlock, err := locks.lock(t.Context(), "lab")
 	if err != nil || inside != 50 {
 		t.Fatalf("%d were inside, %v", inside, err)
 	}
-	gone, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := all.take(gone, "lab"); err == nil {
-		t.Error("who has gone gets a turn")
+	if _, err := locks.lock(canceled, "lab"); err == nil {
+		t.Error("a cancelled caller gets the lock")
 	}
-	done()
-	if len(all.now) != 0 {
-		t.Errorf("%d turns are left", len(all.now))
+	unlock()
+	if len(locks.entries) != 0 {
+		t.Errorf("%d entries are left", len(locks.entries))
 	}
 }

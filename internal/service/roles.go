@@ -38,10 +38,10 @@ func ParseRole(name string) (Role, bool) {
 	return RoleNone, false
 }
 
-// changes is the table of roles: methods that need more than read. A method
+// methodRoles is the table of roles: methods that need more than read. A method
 // that is not here needs read, reflection included; all of RemoteService needs
 // admin.
-var changes = map[string]Role{
+var methodRoles = map[string]Role{
 	runicornapiv1.ExperimentService_UpdateExperiment_FullMethodName:   RoleWrite,
 	runicornapiv1.ExperimentService_DeleteExperiments_FullMethodName:  RoleWrite,
 	runicornapiv1.ExperimentService_RestoreExperiments_FullMethodName: RoleWrite,
@@ -60,7 +60,7 @@ func RoleOf(fullMethod string) Role {
 	case strings.HasPrefix(fullMethod, "/"+runicornapiv1.RemoteService_ServiceDesc.ServiceName+"/"):
 		return RoleAdmin
 	}
-	if role, ok := changes[fullMethod]; ok {
+	if role, ok := methodRoles[fullMethod]; ok {
 		return role
 	}
 	return RoleRead

@@ -61,9 +61,9 @@ func TestEveryRPCStatesTheRoleThatItNeeds(t *testing.T) {
 
 // noSecrets are fields that are named like secrets and are none, and why.
 var noSecrets = map[string]string{
-	"page_token":      "names a place in a list",
-	"next_page_token": "names a place in a list",
-	"resume_token":    "names a place in a run's log",
+	"page_token":      "names a position in a list",
+	"next_page_token": "names a position in a list",
+	"resume_token":    "names a position in a run's log",
 	"host_key":        "a public key",
 	"host_keys":       "public keys",
 	"key_type":        "the name of an algorithm",

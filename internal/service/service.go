@@ -27,23 +27,23 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-// Deps is what the services work with. Fleet, Cache and Hub are required.
-type Deps struct {
+// Config is what the services work with. Fleet, Cache and Hub are required.
+type Config struct {
 	// Fleet is the Viewers.
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runlog.Cache
-	// Hub follows runs for live streams. Its HubConfig.Judge should be Judge.
+	// Hub follows runs for live streams. Its HubConfig.Judge should be ClassifyError.
 	Hub *runlog.Hub
-	// StreamBytes bounds the memory of histories that are held to be merged or
-	// thinned, over all streams; 256 MiB if 0.
+	// StreamBytes bounds the memory of histories that are buffered to be merged or
+	// downsampled, over all streams; 256 MiB if 0.
 	StreamBytes int64
 	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
 	TempBytes int64
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
-	// Log takes what callers must not see, such as the causes of defects.
+	// Log takes what callers must not see, such as the causes of internal errors.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
@@ -58,35 +58,35 @@ type Deps struct {
 	Draining <-chan struct{}
 
 	// What live streams share; Register makes it.
-	lists       *lists
+	listPollers *listPollers
 	streamBytes *budget
-	draining    *draining
-	gate        *processor.Gate // of exports and histories; tests bring a narrow one
+	drain       *drainSignal
+	cpuGate     *processor.Gate // of exports and histories; tests bring a narrow one
 }
 
 // Register adds the five services to a server. Their errors are plain until
 // the interceptors of Chain have seen them.
-func Register(r grpc.ServiceRegistrar, d Deps) {
+func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	if d.gate == nil {
-		d.gate = processor.NewGate(runtime.GOMAXPROCS(0))
+	if d.cpuGate == nil {
+		d.cpuGate = processor.NewGate(runtime.GOMAXPROCS(0))
 	}
-	d.lists, d.draining = &lists{}, newDraining(d.Draining)
+	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
 	kept := newKeptFiles(d.Now)
 	runicornapiv1.RegisterExperimentServiceServer(r, &experimentService{
-		Deps: d, kept: kept,
+		Config: d, kept: kept,
 		space: &tempSpace{max: cmp.Or(d.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
 	})
-	runicornapiv1.RegisterMetricServiceServer(r, &metricService{Deps: d})
-	runicornapiv1.RegisterArtifactServiceServer(r, &artifactService{Deps: d})
-	runicornapiv1.RegisterRemoteServiceServer(r, &remoteService{Deps: d})
-	runicornapiv1.RegisterViewerServiceServer(r, &viewerService{Deps: d})
+	runicornapiv1.RegisterMetricServiceServer(r, &metricService{Config: d})
+	runicornapiv1.RegisterArtifactServiceServer(r, &artifactService{Config: d})
+	runicornapiv1.RegisterRemoteServiceServer(r, &remoteService{Config: d})
+	runicornapiv1.RegisterViewerServiceServer(r, &viewerService{Config: d})
 }
 
 // requests returns an empty message of every request of the contract.

@@ -32,7 +32,7 @@ func tailHub(tb testing.TB) *runlog.Hub {
 	tb.Helper()
 	hub := runlog.NewHub(runlog.HubConfig{
 		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
-		Unreachable: time.Minute, Judge: Judge,
+		Unreachable: time.Minute, Judge: ClassifyError,
 	})
 	tb.Cleanup(hub.Close)
 	return hub
@@ -44,8 +44,8 @@ func newTailHarness(tb testing.TB, generations ...demoviewer.Generation) *harnes
 	return newHarnessWith(tb, setup{client: func(c *restclient.Config) { c.Share = 1 }}, generations...)
 }
 
-// replica is another gateway in front of the same Viewers.
-func (h *harness) replica(tb testing.TB, change func(*Deps)) *harness {
+// replica is another server in front of the same Viewers.
+func (h *harness) replica(tb testing.TB, change func(*Config)) *harness {
 	tb.Helper()
 	other := &harness{upstreams: h.upstreams}
 	var entries []fleet.Entry
@@ -59,9 +59,9 @@ func (h *harness) replica(tb testing.TB, change func(*Deps)) *harness {
 	tb.Cleanup(viewers.Close)
 	cache := runlog.New(runlog.Config{})
 	tb.Cleanup(cache.Close)
-	other.deps = Deps{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
+	other.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
-		change(&other.deps)
+		change(&other.config)
 	}
 	other.serve(tb, &Authorizer{})
 	return other
@@ -282,10 +282,10 @@ func (w *trainer) write(tb testing.TB, u *upstream, runID string, isHalf bool) {
 	w.written = to
 }
 
-// impatientHub gives a Viewer up soon.
-func impatientHub(tb testing.TB) *runlog.Hub {
+// shortTimeoutHub gives up on a Viewer soon.
+func shortTimeoutHub(tb testing.TB) *runlog.Hub {
 	tb.Helper()
-	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, Unreachable: 200 * time.Millisecond, Judge: Judge})
+	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, Unreachable: 200 * time.Millisecond, Judge: ClassifyError})
 	tb.Cleanup(hub.Close)
 	return hub
 }

@@ -20,10 +20,10 @@ const (
 	tailTokenVersion = 2
 	// maxTailRuns is how many runs one stream follows.
 	maxTailRuns = 64
-	// positionRoom is the most that a position takes in any log that can be.
-	positionRoom = 32
-	// sumSize is the sum against damage at the end.
-	sumSize = 4
+	// maxPositionSize is the most that a position takes in any log that can be.
+	maxPositionSize = 32
+	// checksumSize is the sum against damage at the end.
+	checksumSize = 4
 )
 
 // runMarks are what a token says of a run besides its position.
@@ -32,9 +32,9 @@ type runMarks uint8
 const (
 	// markEnded: its end was sent.
 	markEnded runMarks = 1 << iota
-	// markLive: its history was sent, so nothing more is thinned.
+	// markLive: its history was sent, so nothing more is downsampled.
 	markLive
-	// markPartial: a thinned history was sent in part, and must start again.
+	// markPartial: a downsampled history was sent in part, and must start again.
 	markPartial
 	allMarks = markEnded | markLive | markPartial
 )
@@ -54,22 +54,22 @@ type tailToken struct {
 	hasFilter bool
 	filter    string
 	viewer    string
-	// isNow says that a run that was there when the stream began is followed from
-	// then on only; began says for each Viewer when its newest one was created, in
+	// fromNow says that a run that was there when the stream began is followed from
+	// then on only; baseline says for each Viewer when its newest one was created, in
 	// microseconds.
-	isNow bool
-	began map[string]int64
-	// isLog says that it is the token of a text log, which has one run.
-	isLog bool
-	// forgot is when the newest of the runs was created, in microseconds, that had
-	// to give their place to others; 0 if there was none.
-	forgot int64
+	fromNow  bool
+	baseline map[string]int64
+	// textLog says that it is the token of a text log, which has one run.
+	textLog bool
+	// evictedThrough is when the newest of the runs was created, in microseconds, that had
+	// to make room for others; 0 if there was none.
+	evictedThrough int64
 }
 
 const (
 	tokenHasFilter = 1 << iota
-	tokenIsNow
-	tokenIsLog
+	tokenFromNow
+	tokenTextLog
 )
 
 // String returns the token as clients get it.
@@ -81,23 +81,23 @@ func (t *tailToken) bytes() []byte {
 	if t.hasFilter {
 		flags |= tokenHasFilter
 	}
-	if t.isNow {
-		flags |= tokenIsNow
+	if t.fromNow {
+		flags |= tokenFromNow
 	}
-	if t.isLog {
-		flags |= tokenIsLog
+	if t.textLog {
+		flags |= tokenTextLog
 	}
-	b := append(make([]byte, 0, 128+len(t.runs)*(positionRoom+16)), tailTokenVersion, flags)
+	b := append(make([]byte, 0, 128+len(t.runs)*(maxPositionSize+16)), tailTokenVersion, flags)
 	if t.hasFilter {
 		b = appendText(b, t.filter)
 		b = appendText(b, t.viewer)
-		b = binary.AppendUvarint(b, uint64(t.forgot)) //nolint:gosec // not negative
+		b = binary.AppendUvarint(b, uint64(t.evictedThrough)) //nolint:gosec // not negative
 	}
 	viewers := t.viewers()
 	b = binary.AppendUvarint(b, uint64(len(viewers)))
 	for _, name := range viewers {
 		b = appendText(b, name)
-		b = binary.AppendUvarint(b, uint64(t.began[name])) //nolint:gosec // not negative
+		b = binary.AppendUvarint(b, uint64(t.baseline[name])) //nolint:gosec // not negative
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.runs)))
 	for i := range t.runs {
@@ -122,8 +122,8 @@ func (t *tailToken) viewers() []string {
 	for i := range t.runs {
 		add(t.runs[i].viewer)
 	}
-	others := make([]string, 0, len(t.began))
-	for name := range t.began {
+	others := make([]string, 0, len(t.baseline))
+	for name := range t.baseline {
 		others = append(others, name)
 	}
 	slices.Sort(others)
@@ -138,7 +138,7 @@ func (t *tailToken) fits() bool {
 	size := len(t.bytes())
 	for i := range t.runs {
 		at, _ := t.runs[i].at.MarshalBinary() // does not fail
-		size += max(positionRoom-len(at), 0)
+		size += max(maxPositionSize-len(at), 0)
 	}
 	return base64.RawURLEncoding.EncodedLen(size) <= maxTailToken
 }

@@ -13,8 +13,8 @@ import (
 // readTailToken reads a token of points.
 func readTailToken(text string) (*tailToken, error) {
 	t, err := parseTailToken(text)
-	if err == nil && t.isLog {
-		return nil, errOtherStream
+	if err == nil && t.textLog {
+		return nil, errWrongTokenKind
 	}
 	return t, err
 }
@@ -22,20 +22,20 @@ func readTailToken(text string) (*tailToken, error) {
 // parseTailToken reads a token, and nothing but what String writes.
 func parseTailToken(text string) (*tailToken, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) < sumSize+2 || len(text) > maxTailToken {
+	if err != nil || len(b) < checksumSize+2 || len(text) > maxTailToken {
 		return nil, errDamagedToken
 	}
-	body := b[:len(b)-sumSize]
+	body := b[:len(b)-checksumSize]
 	if crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(b[len(body):]) {
 		return nil, errDamagedToken
 	}
 	if body[0] != tailTokenVersion {
-		return nil, errOtherVersion
+		return nil, errTokenVersion
 	}
-	t := &tailToken{hasFilter: body[1]&tokenHasFilter != 0, isNow: body[1]&tokenIsNow != 0, isLog: body[1]&tokenIsLog != 0}
+	t := &tailToken{hasFilter: body[1]&tokenHasFilter != 0, fromNow: body[1]&tokenFromNow != 0, textLog: body[1]&tokenTextLog != 0}
 	d := &tokenReader{b: body[2:]}
 	t.read(d)
-	if d.isBad || len(d.b) > 0 || string(t.bytes()) != string(b) {
+	if d.invalid || len(d.b) > 0 || string(t.bytes()) != string(b) {
 		return nil, errDamagedToken
 	}
 	return t, nil
@@ -47,41 +47,41 @@ func readLogToken(text string) (*tailToken, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !t.isLog || t.hasFilter || len(t.runs) != 1:
-		return nil, errOtherStream
+	case !t.textLog || t.hasFilter || len(t.runs) != 1:
+		return nil, errWrongTokenKind
 	}
 	return t, nil
 }
 
-var errOtherStream = errors.New("it is of a stream of another kind")
+var errWrongTokenKind = errors.New("it is of a stream of another kind")
 
-var errOtherVersion = errors.New("it is from another version of this server")
+var errTokenVersion = errors.New("it is from another version of this server")
 
 // read reads what is behind the flags.
 func (t *tailToken) read(d *tokenReader) {
 	if t.hasFilter {
-		t.filter, t.viewer, t.forgot = d.text(), d.text(), d.number()
+		t.filter, t.viewer, t.evictedThrough = d.text(), d.text(), d.number()
 	}
-	viewers := make([]string, d.count())
+	viewers := make([]string, d.length())
 	for i := range viewers {
 		viewers[i] = d.text()
-		if began := d.number(); t.isNow && t.hasFilter {
-			if t.began == nil {
-				t.began = map[string]int64{}
+		if baseline := d.number(); t.fromNow && t.hasFilter {
+			if t.baseline == nil {
+				t.baseline = map[string]int64{}
 			}
-			t.began[viewers[i]] = began
+			t.baseline[viewers[i]] = baseline
 		}
 	}
-	t.runs = make([]tailRun, d.count())
+	t.runs = make([]tailRun, d.length())
 	for i := range t.runs {
 		at := d.number()
-		if d.isBad || at >= int64(len(viewers)) {
-			d.isBad = true
+		if d.invalid || at >= int64(len(viewers)) {
+			d.invalid = true
 			return
 		}
-		t.runs[i] = tailRun{viewer: viewers[at], runID: d.runID(), marks: runMarks(d.cut(1)[0])}
-		if t.runs[i].at.UnmarshalBinary(d.cut(int(d.cut(1)[0]))) != nil || t.runs[i].marks&^allMarks != 0 {
-			d.isBad = true
+		t.runs[i] = tailRun{viewer: viewers[at], runID: d.runID(), marks: runMarks(d.next(1)[0])}
+		if t.runs[i].at.UnmarshalBinary(d.next(int(d.next(1)[0]))) != nil || t.runs[i].marks&^allMarks != 0 {
+			d.invalid = true
 			return
 		}
 	}
@@ -89,14 +89,14 @@ func (t *tailToken) read(d *tokenReader) {
 
 // tokenReader reads from the front of b; once bad, it gives zeros.
 type tokenReader struct {
-	b     []byte
-	isBad bool
+	b       []byte
+	invalid bool
 }
 
-// cut returns the next n bytes.
-func (d *tokenReader) cut(n int) []byte {
-	if d.isBad || n > len(d.b) {
-		d.isBad, d.b = true, nil
+// next returns the next n bytes.
+func (d *tokenReader) next(n int) []byte {
+	if d.invalid || n > len(d.b) {
+		d.invalid, d.b = true, nil
 		return make([]byte, max(n, 1))
 	}
 	head := d.b[:n]
@@ -107,30 +107,30 @@ func (d *tokenReader) cut(n int) []byte {
 func (d *tokenReader) number() int64 {
 	n, used := binary.Uvarint(d.b)
 	if used <= 0 || n > 1<<62 {
-		d.isBad = true
+		d.invalid = true
 		return 0
 	}
-	d.cut(used)
+	d.next(used)
 	return int64(n) //nolint:gosec // within the bound
 }
 
-// count reads how many parts follow, each of at least one byte.
-func (d *tokenReader) count() int {
+// length reads how many parts follow, each of at least one byte.
+func (d *tokenReader) length() int {
 	n := d.number()
 	if n > int64(len(d.b)) {
-		d.isBad = true
+		d.invalid = true
 		return 0
 	}
 	return int(n)
 }
 
-func (d *tokenReader) text() string { return string(d.cut(d.count())) }
+func (d *tokenReader) text() string { return string(d.next(d.length())) }
 
 func (d *tokenReader) runID() string {
-	if n := d.count(); n > 0 || d.isBad {
-		return string(d.cut(n))
+	if n := d.length(); n > 0 || d.invalid {
+		return string(d.next(n))
 	}
-	return unpackRunID(d.cut(packedDigits + packedRest))
+	return unpackRunID(d.next(packedDigits + packedRest))
 }
 
 // invalidResumeToken refuses a token.

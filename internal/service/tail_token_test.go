@@ -13,8 +13,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-// aPosition reads a position from its binary form.
-func aPosition(tb testing.TB, raw ...byte) runlog.Position {
+// mustPosition reads a position from its binary form.
+func mustPosition(tb testing.TB, raw ...byte) runlog.Position {
 	tb.Helper()
 	var p runlog.Position
 	if err := p.UnmarshalBinary(raw); err != nil {
@@ -23,10 +23,10 @@ func aPosition(tb testing.TB, raw ...byte) runlog.Position {
 	return p
 }
 
-// farPosition is one of a log of terabytes with long lines.
-func farPosition(tb testing.TB) runlog.Position {
+// maxPosition is one of a log of terabytes with long lines.
+func maxPosition(tb testing.TB) runlog.Position {
 	tb.Helper()
-	return aPosition(tb,
+	return mustPosition(tb,
 		byte(runlog.FromEventLog)|0x40|0x80,
 		0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, // 2^42
 		0x80, 0x80, 0x01, // cell 2^14
@@ -35,16 +35,16 @@ func farPosition(tb testing.TB) runlog.Position {
 	)
 }
 
-func someTokens(tb testing.TB) map[string]*tailToken {
+func sampleTokens(tb testing.TB) map[string]*tailToken {
 	tb.Helper()
-	full := &tailToken{hasFilter: true, filter: filterHash("vision"), viewer: "-", isNow: true, began: map[string]int64{"lab": 1_800_000_000_000_000}, forgot: 1_700_000_000_000_000}
+	full := &tailToken{hasFilter: true, filter: filterHash("vision"), viewer: "-", fromNow: true, baseline: map[string]int64{"lab": 1_800_000_000_000_000}, evictedThrough: 1_700_000_000_000_000}
 	for i := range maxTailRuns {
-		full.runs = append(full.runs, tailRun{viewer: "lab", runID: fmt.Sprintf("20250131_120000_%06x", i), at: farPosition(tb), marks: markLive})
+		full.runs = append(full.runs, tailRun{viewer: "lab", runID: fmt.Sprintf("20250131_120000_%06x", i), at: maxPosition(tb), marks: markLive})
 	}
 	return map[string]*tailToken{
 		"empty":       {},
 		"one run":     {runs: []tailRun{{viewer: "default", runID: "20250131_120000_abc123", at: runlog.Beginning()}}},
-		"a log":       {isLog: true, runs: []tailRun{{viewer: "a", runID: "20250131_120000_abc123", marks: markEnded}}},
+		"a log":       {textLog: true, runs: []tailRun{{viewer: "a", runID: "20250131_120000_abc123", marks: markEnded}}},
 		"odd ids":     {runs: []tailRun{{viewer: "a", runID: "my run"}, {viewer: "b", runID: "20250131_120000_ABC123", marks: markEnded | markLive}, {viewer: "a", runID: "2025013112000012345678"}}},
 		"from now":    {runs: []tailRun{{viewer: "a", runID: "r", at: runlog.Now(), marks: markPartial}}},
 		"a filter":    {hasFilter: true, viewer: ""},
@@ -53,7 +53,7 @@ func someTokens(tb testing.TB) map[string]*tailToken {
 }
 
 func TestTailToken_RoundTrip(t *testing.T) {
-	for name, token := range someTokens(t) {
+	for name, token := range sampleTokens(t) {
 		t.Run(name, func(t *testing.T) {
 			text := token.String()
 			got, err := parseTailToken(text)
@@ -71,16 +71,16 @@ func TestTailToken_RoundTrip(t *testing.T) {
 					t.Errorf("run %d is %v, want %v", i, got.runs[i], r)
 				}
 			}
-			if diff := cmp.Diff(token.began, got.began); diff != "" {
+			if diff := cmp.Diff(token.baseline, got.baseline); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// TestTailToken_Damaged flips every bit and cuts at every place.
+// TestTailToken_Damaged flips every bit and cuts at every offset.
 func TestTailToken_Damaged(t *testing.T) {
-	raw := someTokens(t)["odd ids"].bytes()
+	raw := sampleTokens(t)["odd ids"].bytes()
 	for i := range raw {
 		for bit := range 8 {
 			bad := []byte(string(raw))
@@ -106,7 +106,7 @@ func TestTailToken_TooLong(t *testing.T) {
 }
 
 func FuzzTailToken(f *testing.F) {
-	for _, token := range someTokens(f) {
+	for _, token := range sampleTokens(f) {
 		f.Add(token.bytes())
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -121,6 +121,6 @@ func FuzzTailToken(f *testing.F) {
 
 // withSum puts the right sum at the end.
 func withSum(raw []byte) []byte {
-	body := raw[:max(len(raw)-sumSize, 0)]
+	body := raw[:max(len(raw)-checksumSize, 0)]
 	return binary.BigEndian.AppendUint32([]byte(string(body)), crc32.ChecksumIEEE(body))
 }

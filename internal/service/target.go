@@ -23,13 +23,13 @@ func resourceName(viewer, runID string) string {
 	return "viewers/" + viewer + "/experiments/" + runID
 }
 
-// name returns the target's resource name.
-func (t target) name() string { return resourceName(t.Name, t.runID) }
+// resourceName returns the target's resource name.
+func (t target) resourceName() string { return resourceName(t.Name, t.runID) }
 
 // target finds what a request means by viewer and a run id or resource name,
 // which wins. Field is the request's name for the id. A refused id reaches no
 // Viewer.
-func (d *Deps) target(ctx context.Context, viewer, field, id string) (target, error) {
+func (d *Config) target(ctx context.Context, viewer, field, id string) (target, error) {
 	viewer, id, err := splitRun(viewer, field, id)
 	if err != nil {
 		return target{}, err
@@ -42,7 +42,7 @@ func (d *Deps) target(ctx context.Context, viewer, field, id string) (target, er
 }
 
 // viewerOf is target for a session's Viewer that may not be there any more.
-func (d *Deps) viewerOf(ctx context.Context, viewer, field, id string) (name, runID string, err error) {
+func (d *Config) viewerOf(ctx context.Context, viewer, field, id string) (name, runID string, err error) {
 	viewer, id, err = splitRun(viewer, field, id)
 	if err != nil {
 		return "", "", err
@@ -69,7 +69,7 @@ func splitRun(viewer, field, id string) (name, runID string, err error) {
 }
 
 // targets finds the run_ids of a request. The field of a refused id has its index.
-func (d *Deps) targets(ctx context.Context, viewer string, ids []string) ([]target, error) {
+func (d *Config) targets(ctx context.Context, viewer string, ids []string) ([]target, error) {
 	out := make([]target, 0, len(ids))
 	for i, id := range ids {
 		t, err := d.target(ctx, viewer, fmt.Sprintf("run_ids[%d]", i), id)
@@ -82,7 +82,7 @@ func (d *Deps) targets(ctx context.Context, viewer string, ids []string) ([]targ
 }
 
 // viewers finds what a list means by viewer: all of them, or one.
-func (d *Deps) viewers(ctx context.Context, viewer string) ([]*fleet.Viewer, error) {
+func (d *Config) viewers(ctx context.Context, viewer string) ([]*fleet.Viewer, error) {
 	if viewer == allViewers {
 		return d.Fleet.All(ctx), nil
 	}

@@ -70,7 +70,7 @@ type checkedStream struct {
 
 // RecvMsg receives and checks one message.
 func (s *checkedStream) RecvMsg(msg any) error {
-	return apart(func() error {
+	return onFreshStack(func() error {
 		if err := s.ServerStream.RecvMsg(msg); err != nil {
 			return err
 		}

@@ -124,8 +124,8 @@ func clamp32(n int64) int32 {
 	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // it is within the bounds
 }
 
-// replaced reports whether a text has the mark of bytes that were not UTF-8.
-func replaced(texts ...string) bool {
+// hasReplacementChar reports whether a text has the mark of bytes that were not UTF-8.
+func hasReplacementChar(texts ...string) bool {
 	for _, text := range texts {
 		if strings.ContainsRune(text, '\uFFFD') {
 			return true

@@ -18,21 +18,21 @@ import (
 )
 
 const (
-	// maxCheck is how long GetViewer waits before it calls a Viewer busy.
-	maxCheck = 5 * time.Second
-	// maxLook is how long ListViewers waits for all of them.
-	maxLook = time.Second
+	// checkTimeout is how long GetViewer waits before it calls a Viewer busy.
+	checkTimeout = 5 * time.Second
+	// listCheckTimeout is how long ListViewers waits for all of them.
+	listCheckTimeout = time.Second
 )
 
-// checkups is the memory of the last check of each Viewer. It is safe for
+// healthCache keeps the last check of each Viewer. It is safe for
 // concurrent use; its zero value knows nothing.
-type checkups struct {
+type healthCache struct {
 	mu    sync.Mutex
 	known map[string]*runicornapiv1.Viewer
 }
 
 // last returns a copy of what is known of a Viewer.
-func (c *checkups) last(v *fleet.Viewer) *runicornapiv1.Viewer {
+func (c *healthCache) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known := c.known[v.Name]; known != nil {
@@ -49,8 +49,8 @@ func (c *checkups) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 	return out
 }
 
-// forgetOthers drops what is known of Viewers that are not there any more.
-func (c *checkups) forgetOthers(viewers []*fleet.Viewer) {
+// retain drops what is known of Viewers that are not there any more.
+func (c *healthCache) retain(viewers []*fleet.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.known, func(name string, _ *runicornapiv1.Viewer) bool {
@@ -58,8 +58,8 @@ func (c *checkups) forgetOthers(viewers []*fleet.Viewer) {
 	})
 }
 
-// keep remembers a check.
-func (c *checkups) keep(viewer *runicornapiv1.Viewer) {
+// store remembers a check.
+func (c *healthCache) store(viewer *runicornapiv1.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
@@ -68,33 +68,33 @@ func (c *checkups) keep(viewer *runicornapiv1.Viewer) {
 	c.known[viewer.GetViewer()] = proto.CloneOf(viewer)
 }
 
-// checkAll looks at all Viewers side by side.
+// checkAll checks all Viewers in parallel.
 func (s *viewerService) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 	viewers := s.Fleet.All(ctx)
-	s.checks.forgetOthers(viewers)
+	s.healthCache.retain(viewers)
 	out := make([]*runicornapiv1.Viewer, len(viewers))
-	var checking sync.WaitGroup
+	var wg sync.WaitGroup
 	for i, v := range viewers {
-		checking.Go(func() { out[i] = s.check(ctx, v, maxLook) })
+		wg.Go(func() { out[i] = s.check(ctx, v, listCheckTimeout) })
 	}
-	checking.Wait()
+	wg.Wait()
 	return out
 }
 
-// check asks a Viewer how it is and what it can do, for at most patience. What
+// check asks a Viewer how it is and what it can do, for at most timeout. What
 // it does not say now is what it said last.
-func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience time.Duration) *runicornapiv1.Viewer {
-	early, cancel := inTime(ctx)
+func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, timeout time.Duration) *runicornapiv1.Viewer {
+	early, cancel := withMargin(ctx)
 	defer cancel()
 	busy := v.Client.Busy() // over SSH: it may answer nobody for a minute
 	if busy {
-		patience = min(patience, maxLook)
+		timeout = min(timeout, listCheckTimeout)
 	}
-	early, stop := context.WithTimeout(early, patience)
+	early, stop := context.WithTimeout(early, timeout)
 	defer stop()
-	viewer := s.checks.last(v)
+	viewer := s.healthCache.last(v)
 	start := time.Now()
-	said, err := v.Client.Health(early)
+	health, err := v.Client.Health(early)
 	latency := time.Since(start)
 	var caps *restclient.Capabilities
 	if err == nil {
@@ -110,16 +110,16 @@ func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, patience tim
 	}
 	h.LastError = nil
 	if err != nil {
-		h.LastError = statusOf(ctx, tooSlow(ctx, v.Name, err)).Proto()
+		h.LastError = statusOf(ctx, timeoutError(ctx, v.Name, err)).Proto()
 	}
-	if said != nil {
-		viewer.Version, h.StorageBackend = validText(said.Version.Value), backendLabel(said.Backend)
+	if health != nil {
+		viewer.Version, h.StorageBackend = validText(health.Version.Value), backendLabel(health.Backend)
 		h.LastSuccessTime, h.Latency = h.GetCheckTime(), durationpb.New(latency)
 	}
 	if caps != nil {
 		viewer.Generation, viewer.Capabilities = caps.Generation, capabilityNames(caps)
 	}
-	s.checks.keep(viewer)
+	s.healthCache.store(viewer)
 	return viewer
 }
 
@@ -132,7 +132,7 @@ func capabilityNames(caps *restclient.Capabilities) []string {
 	return names
 }
 
-// stateOf judges a check: whoever takes the call but does not answer it is
+// stateOf classifies a check: a Viewer that accepts the call but does not answer it is
 // occupied, not down.
 func stateOf(err error) runicornapiv1.ViewerState {
 	if err == nil {

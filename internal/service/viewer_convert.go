@@ -17,7 +17,7 @@ func viewerConfig(viewer string, c *restclient.ViewerConfig) *runicornapiv1.View
 	}
 }
 
-// backendLabel is how a Viewer calls the place of its index.
+// backendLabel is how a Viewer calls the location of its index.
 func backendLabel(b *restclient.StorageBackend) string {
 	if b == nil {
 		return ""

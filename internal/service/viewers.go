@@ -9,11 +9,11 @@ import (
 // viewerService serves ViewerService.
 type viewerService struct {
 	runicornapiv1.UnimplementedViewerServiceServer
-	Deps
-	checks checkups
+	Config
+	healthCache healthCache
 }
 
-// ListViewers tells what is known of all Viewers, after a short look at them.
+// ListViewers tells what is known of all Viewers, after a short check of each.
 func (s *viewerService) ListViewers(ctx context.Context, req *runicornapiv1.ListViewersRequest) (*runicornapiv1.ListViewersResponse, error) {
 	page, next, err := pageInOrder(req, s.checkAll(ctx), (*runicornapiv1.Viewer).GetViewer)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *viewerService) GetViewer(ctx context.Context, req *runicornapiv1.GetVie
 	if err != nil {
 		return nil, err
 	}
-	return &runicornapiv1.GetViewerResponse{Viewer: s.check(ctx, v, maxCheck)}, ctx.Err()
+	return &runicornapiv1.GetViewerResponse{Viewer: s.check(ctx, v, checkTimeout)}, ctx.Err()
 }
 
 // GetConfig reads where a Viewer keeps its data.

@@ -72,7 +72,7 @@ func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
 	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
-func TestAViewerThatHoldsIsBusyAndDelaysNobody(t *testing.T) {
+func TestAViewerThatHangsIsBusyAndDelaysNobody(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07, demoviewer.Gen06)
 	h.upstreams[0].replace(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
@@ -102,7 +102,7 @@ func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
 	if info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED"); info.GetMetadata()["flag"] != "--allow-config-writes" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
-	h = newHarnessWith(t, setup{deps: func(d *Deps) { d.AllowConfigWrites = true }}, demoviewer.Gen07)
+	h = newHarnessWith(t, setup{config: func(d *Config) { d.AllowConfigWrites = true }}, demoviewer.Gen07)
 	for _, root := range []string{"", " ", ".", "relative", "$EMPTY", "/with\nnewline"} {
 		_, err = h.viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: root}})
 		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")

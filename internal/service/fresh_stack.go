@@ -7,16 +7,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 )
 
-// apart runs work on a stack of its own, and waits for it.
+// onFreshStack runs work on the stack of a new goroutine, and waits for it.
 //
 // A goroutine keeps the largest stack that it ever needed, unless it comes to use
 // less than a quarter of it, and that of a stream uses half of the 8 KiB that are
 // enough for a tail in gRPC's and the interceptors' frames alone. Checking rules,
 // reading or making a message, and making a status need more for a moment: twice as
 // much for as long as the stream lives, which with ten thousand tails is 80 MiB. So
-// they are done elsewhere, where they are rare. A panic comes back to the caller,
-// with the place where it was.
-func apart(work func() error) (err error) {
+// they are done on another stack, where they are rare. A panic comes back to the caller,
+// with the stack trace of its origin.
+func onFreshStack(work func() error) (err error) {
 	var thrown *panics.MovedError
 	done := make(chan struct{})
 	go func() {
@@ -35,10 +35,10 @@ func apart(work func() error) (err error) {
 	return err
 }
 
-// sendApart sends a message that is encoded on a stack of its own.
-func sendApart(stream grpc.ServerStream, m proto.Message) error {
+// sendOnFreshStack sends a message that is encoded on the stack of a new goroutine.
+func sendOnFreshStack(stream grpc.ServerStream, m proto.Message) error {
 	var e Encoded
-	err := apart(func() (err error) {
+	err := onFreshStack(func() (err error) {
 		e.own, err = proto.Marshal(m)
 		return err
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// TestTail_Selections: streams with different wishes share one poller, and
+// TestTail_Selections: streams with different options share one poller, and
 // compression is each one's own.
 func TestTail_Selections(t *testing.T) {
 	t.Parallel()
@@ -60,14 +60,14 @@ func TestTail_FromNow(t *testing.T) {
 	c.want(id, []string{"loss 2 2 at 1002.5"})
 }
 
-// TestTail_Drain: all streams are told, and go on elsewhere with their tokens.
+// TestTail_Drain: all streams are told, and resume on another server with their tokens.
 func TestTail_Drain(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	begins := make(chan struct{})
-	drained := h.replica(t, func(d *Deps) { d.Draining = begins })
+	drained := h.replica(t, func(d *Config) { d.Draining = begins })
 	clients := make([]*tailClient, 150)
 	for i := range clients {
 		req := &runicornapiv1.TailMetricsRequest{RunIds: []string{id}}
@@ -154,9 +154,9 @@ func TestTail_OneStalledClient(t *testing.T) {
 	clients[0].want(id, clients[1].points[id])
 }
 
-// TestTail_TheRunThatKeepsTraining follows the demo's live run, which grows with
+// TestTail_FollowsARunThatKeepsTraining follows the demo's live run, which grows with
 // the clock.
-func TestTail_TheRunThatKeepsTraining(t *testing.T) {
+func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
 	clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }

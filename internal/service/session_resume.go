@@ -21,10 +21,10 @@ import (
 // and its token goes on at the next session over the same Viewer that has the
 // run: whether the log there is the same is for the token to tell.
 
-// endingWith returns a context that also ends with the session of any of the
-// Viewers; streamVerdict knows it. The caller calls stop. Most streams are of
+// withSessionCancel returns a context that is also cancelled at the end of the session of any of the
+// Viewers; streamError recognizes that cause. The caller calls stop. Most streams are of
 // Viewers without an end, and need none.
-func endingWith(parent context.Context, viewers ...*fleet.Viewer) (ctx context.Context, stop func()) {
+func withSessionCancel(parent context.Context, viewers ...*fleet.Viewer) (ctx context.Context, stop func()) {
 	if !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Parent != nil }) {
 		return parent, func() {}
 	}
@@ -43,8 +43,8 @@ func endingWith(parent context.Context, viewers ...*fleet.Viewer) (ctx context.C
 	}
 }
 
-// sessionEnded is the end of a stream whose remote Viewer has none any more.
-func sessionEnded(viewer string, cause error) *failure {
+// sessionEndedError is the end of a stream whose remote Viewer has none any more.
+func sessionEndedError(viewer string, cause error) *failure {
 	return &failure{
 		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
 		message:  fmt.Sprintf("the session of viewer %s has ended; the last resume token goes on when a session of the same Viewer has the run", viewer),
@@ -53,8 +53,8 @@ func sessionEnded(viewer string, cause error) *failure {
 	}
 }
 
-// isLost reports whether an error says that there is no such Viewer now.
-func isLost(err error) bool {
+// viewerGone reports whether an error says that there is no such Viewer now.
+func viewerGone(err error) bool {
 	_, isUnknown := errors.AsType[*fleet.UnknownError](err)
 	_, hasEnded := errors.AsType[*fleet.EndedError](err)
 	return isUnknown || hasEnded
@@ -64,23 +64,23 @@ func isLost(err error) bool {
 // one, which a token does not tell apart.
 func isSameViewer(a, b string) bool { return a == b || fleet.SameHolder(a, b) }
 
-// place finds where to go on with a run of a token: on the Viewer that the
+// resolveSavedRun finds where to go on with a run of a token: on the Viewer that the
 // request names, if that is another session of the same Viewer, on the token's,
 // or on any other session that has the run. The run is checked like one of a
 // request, since a client may have made the token itself.
-func (d *Deps) place(ctx context.Context, named string, saved *tailRun) (target, error) {
-	if named != saved.viewer && fleet.SameHolder(named, saved.viewer) {
-		if found, err := d.target(ctx, named, "resume_token", saved.runID); err == nil || !isLost(err) {
+func (d *Config) resolveSavedRun(ctx context.Context, requested string, saved *tailRun) (target, error) {
+	if requested != saved.viewer && fleet.SameHolder(requested, saved.viewer) {
+		if found, err := d.target(ctx, requested, "resume_token", saved.runID); err == nil || !viewerGone(err) {
 			return found, err
 		}
 	}
 	found, err := d.target(ctx, saved.viewer, "resume_token", saved.runID)
-	if err == nil || !isLost(err) {
+	if err == nil || !viewerGone(err) {
 		return found, err
 	}
 	siblings, ok := d.Fleet.Siblings(saved.viewer)
 	if !ok {
-		return target{}, lostViewer(err)
+		return target{}, unknownViewerError(err)
 	}
 	for _, v := range siblings {
 		list, listErr := v.Client.Runs(ctx)
@@ -89,29 +89,29 @@ func (d *Deps) place(ctx context.Context, named string, saved *tailRun) (target,
 		}
 		err = errors.Join(err, listErr)
 	}
-	return target{}, sessionEnded(saved.viewer, err)
+	return target{}, sessionEndedError(saved.viewer, err)
 }
 
-// lostViewer says of a token that its Viewer is not configured here.
-func lostViewer(err error) error {
+// unknownViewerError says of a token that its Viewer is not configured here.
+func unknownViewerError(err error) error {
 	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
 		return invalidResumeToken(fmt.Errorf("this server has no viewer %q, only %s", e.Name, strings.Join(e.Known, ", ")))
 	}
 	return err
 }
 
-// isGone says of an item of a cursor that it is the end of a run that is not
+// isRunGone says of an item of a cursor that it is the end of a run that is not
 // there.
-func isGone(item *runlog.Item) bool {
+func isRunGone(item *runlog.Item) bool {
 	return item != nil && item.Kind == runlog.ItemEnd && item.End != runlog.EndTerminal
 }
 
-// confirmGone looks whether a tunnelled Viewer that has no such run is still the
+// verifyGone checks whether a tunnelled Viewer that has no such run is still the
 // one that was asked: the port of a session that has ended is soon another's.
-func (d *Deps) confirmGone(ctx context.Context, t target) error {
+func (d *Config) verifyGone(ctx context.Context, t target) error {
 	err := d.Fleet.Stands(ctx, t.Viewer)
-	if isLost(err) {
-		return sessionEnded(t.Name, err)
+	if viewerGone(err) {
+		return sessionEndedError(t.Name, err)
 	}
 	return err
 }

@@ -16,71 +16,71 @@ const (
 	// maxAnswer bounds a unary answer with points. Clients refuse messages beyond
 	// 4 MiB by default, and JSON makes points three times as large.
 	maxAnswer = 3 << 20
-	// minPoint is the least that a point takes in a message: a step, a time and
+	// minPointSize is the minimum size of a point in a message, in bytes: a step, a time and
 	// a short text.
-	minPoint = 11
+	minPointSize = 11
 )
 
-// picker picks the points of one GetMetrics.
-type picker struct {
+// seriesReader reads the points of one GetMetrics.
+type seriesReader struct {
 	selection eventlog.Selection
 	limit     int // of the first points of each series; none if 0
 	last      int // of the newest ones; none if 0
-	maxPoints int // of a thinned series; not thinned if 0
+	maxPoints int // of a downsampled series; all points if 0
 }
 
-func newPicker(req *runicornapiv1.GetMetricsRequest) *picker {
-	p := &picker{
+func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
+	r := &seriesReader{
 		selection: metricSelection(req),
 		limit:     int(req.GetLimit()),
 		last:      int(req.GetLast()),
 		maxPoints: int(req.GetDownsample().GetMaxPoints()),
 	}
-	p.selection.MinStep, p.selection.MaxStep = req.MinStep, req.MaxStep
-	return p
+	r.selection.MinStep, r.selection.MaxStep = req.MinStep, req.MaxStep
+	return r
 }
 
-// series picks metric by metric, so that no more than one of them is copied
+// read reads metric by metric, so that no more than one of them is copied
 // beyond what the answer can carry.
-func (p *picker) series(v *runlog.View) ([]*runicornapiv1.MetricSeries, error) {
+func (r *seriesReader) read(v *runlog.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
-	room := maxAnswer
-	for _, name := range v.Table.Names(p.selection) {
-		picked, err := p.metric(v, name, room)
+	remaining := maxAnswer
+	for _, name := range v.Table.Names(r.selection) {
+		series, err := r.readMetric(v, name, remaining)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range picked {
-			room -= proto.Size(s)
+		for _, s := range series {
+			remaining -= proto.Size(s)
 		}
-		if room < 0 {
+		if remaining < 0 {
 			return nil, answerTooLarge()
 		}
-		out = append(out, picked...)
+		out = append(out, series...)
 	}
 	return out, nil
 }
 
-// metric picks the points of one metric, one series per kind. More than room
+// readMetric reads the points of one metric, one series per kind. More than maxBytes
 // bytes are refused, if possible before anything is copied.
-func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornapiv1.MetricSeries, error) {
-	one := p.selection
-	one.Names, one.Prefixes = []string{name}, nil
+func (r *seriesReader) readMetric(v *runlog.View, name string, maxBytes int) ([]*runicornapiv1.MetricSeries, error) {
+	single := r.selection
+	single.Names, single.Prefixes = []string{name}, nil
 	var counts [eventlog.KindText + 1]int
-	if p.mustCount(v.Table, room) {
-		for _, s := range v.Table.Stats(one) {
+	if r.needsCount(v.Table, maxBytes) {
+		for _, s := range v.Table.Stats(single) {
 			counts[s.Kind] = s.Count
 		}
 	}
-	if p.leastSize(counts[:]) > room {
+	if r.minSize(counts[:]) > maxBytes {
 		return nil, answerTooLarge()
 	}
 	var out []*runicornapiv1.MetricSeries
-	series := p.cut(v.Table, one)
+	series := r.copySeries(v.Table, single)
 	for i := range series {
 		s := &series[i]
 		total := max(counts[s.Kind], s.Len())
-		thin(s, p.maxPoints)
+		downsampleSeries(s, r.maxPoints)
 		out = append(out, metricSeries(s))
 		if s.Len() < total {
 			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(total))
@@ -92,33 +92,33 @@ func (p *picker) metric(v *runlog.View, name string, room int) ([]*runicornapiv1
 	return out, nil
 }
 
-// mustCount says whether the points have to be counted first: to say how many
-// there were before a cut, or because there may be far too many.
-func (p *picker) mustCount(t *eventlog.Table, room int) bool {
-	return p.limit > 0 || p.last > 0 || t.Cells() > room/minPoint
+// needsCount says whether the points have to be counted first: to say how many
+// there were before the limit, or because there may be far too many.
+func (r *seriesReader) needsCount(t *eventlog.Table, maxBytes int) bool {
+	return r.limit > 0 || r.last > 0 || t.Cells() > maxBytes/minPointSize
 }
 
-// leastSize is the least size of the series with as many points.
-func (p *picker) leastSize(counts []int) int {
+// minSize is the least size of the series with as many points.
+func (r *seriesReader) minSize(counts []int) int {
 	size := 0
 	for _, n := range counts {
-		for _, bound := range []int{p.limit, p.last, p.maxPoints} {
+		for _, bound := range []int{r.limit, r.last, r.maxPoints} {
 			if bound > 0 {
 				n = min(n, bound)
 			}
 		}
-		size += n * minPoint
+		size += n * minPointSize
 	}
 	return size
 }
 
-// cut copies the selected points, or the first or newest of each series.
-func (p *picker) cut(t *eventlog.Table, selection eventlog.Selection) []eventlog.Series {
+// copySeries copies the selected points, or the first or newest of each series.
+func (r *seriesReader) copySeries(t *eventlog.Table, selection eventlog.Selection) []eventlog.Series {
 	switch {
-	case p.limit > 0:
-		return t.First(selection, p.limit)
-	case p.last > 0:
-		return t.Last(selection, p.last)
+	case r.limit > 0:
+		return t.First(selection, r.limit)
+	case r.last > 0:
+		return t.Last(selection, r.last)
 	}
 	return t.Series(selection)
 }
@@ -181,7 +181,7 @@ func checkMessage(resp any) error {
 // checkTexts refuses points that no message can hold, which only the texts of one
 // line can be: it names the metric to leave out.
 func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
-	const room = 64 << 10 // for all that is no text
+	const overhead = 64 << 10 // for all that is no text
 	all, longest, name := 0, 0, ""
 	for _, s := range m.GetSeries() {
 		for _, text := range s.GetTexts() {
@@ -191,19 +191,19 @@ func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
 			}
 		}
 	}
-	if all+room <= MaxMessage {
+	if all+overhead <= MaxMessage {
 		return nil
 	}
 	const instead = "metric_names or metric_prefixes without it"
 	return &failure{
 		code:     codes.ResourceExhausted,
 		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.name(), name, longest, instead),
+		message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.resourceName(), name, longest, instead),
 		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
 	}
 }
 
-// answerTooLarge refuses to cut an answer in silence.
+// answerTooLarge is the error of an answer that would have to be truncated.
 func answerTooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
 	return &failure{

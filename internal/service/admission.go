@@ -10,11 +10,11 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// Gate turns away whole calls that this server does not take: those of
+// Admission turns away whole calls that this server does not take: those of
 // RemoteService where the operator has not allowed them, and every new one
 // while the server drains. Health checks always pass: whoever asks during the
 // drain is told NOT_SERVING.
-type Gate struct {
+type Admission struct {
 	// DisableRemote turns RemoteService off; it is so beyond loopback.
 	DisableRemote bool
 	// Draining is closed when the server begins to shut down; nil means never.
@@ -29,33 +29,33 @@ var errDraining = &failure{
 }
 
 // admit decides about one call.
-func (g Gate) admit(fullMethod string) error {
+func (a Admission) admit(fullMethod string) error {
 	if RoleOf(fullMethod) == RoleNone {
 		return nil
 	}
 	select {
-	case <-g.Draining:
+	case <-a.Draining:
 		return errDraining
 	default:
 	}
 	remote := "/" + runicornapiv1.RemoteService_ServiceDesc.ServiceName + "/"
-	if g.DisableRemote && strings.HasPrefix(fullMethod, remote) {
+	if a.DisableRemote && strings.HasPrefix(fullMethod, remote) {
 		return disabled("RemoteService", "--enable-remote")
 	}
 	return nil
 }
 
 // Unary is the interceptor for unary calls.
-func (g Gate) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if err := g.admit(info.FullMethod); err != nil {
+func (a Admission) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err := a.admit(info.FullMethod); err != nil {
 		return nil, err
 	}
 	return handler(ctx, req)
 }
 
 // Stream is the interceptor for streams.
-func (g Gate) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if err := g.admit(info.FullMethod); err != nil {
+func (a Admission) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if err := a.admit(info.FullMethod); err != nil {
 		return err
 	}
 	return handler(srv, ss)

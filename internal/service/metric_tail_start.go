@@ -11,34 +11,34 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-// begin finds the runs of the request, or of its token.
-func (t *tail) begin(ctx context.Context) error {
+// start finds the runs of the request, or of its token.
+func (t *tail) start(ctx context.Context) error {
 	token := &tailToken{}
 	if text := t.req.GetResumeToken(); text != "" {
 		var err error
 		if token, err = readTailToken(text); err != nil {
 			return invalidResumeToken(err)
 		}
-		if err := t.agrees(ctx, token); err != nil {
+		if err := t.checkToken(ctx, token); err != nil {
 			return err
 		}
 	}
-	isByFilter := t.req.GetFilter() != ""
-	t.until = untilOf(t.req.GetUntil(), isByFilter)
+	byFilter := t.req.GetFilter() != ""
+	t.until = untilOf(t.req.GetUntil(), byFilter)
 	switch {
-	case isByFilter:
-		return t.beginFilter(ctx, token)
+	case byFilter:
+		return t.startFilter(ctx, token)
 	case t.req.GetResumeToken() == "":
-		return t.beginRuns(ctx)
+		return t.startRuns(ctx)
 	}
 	return t.resume(ctx, token)
 }
 
 // untilOf is when the runs of a tail end.
-func untilOf(until runicornapiv1.TailUntil, isByFilter bool) runlog.Until {
+func untilOf(until runicornapiv1.TailUntil, byFilter bool) runlog.Until {
 	switch {
 	case until == runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER,
-		until == runicornapiv1.TailUntil_TAIL_UNTIL_UNSPECIFIED && isByFilter:
+		until == runicornapiv1.TailUntil_TAIL_UNTIL_UNSPECIFIED && byFilter:
 		return runlog.Forever
 	}
 	return runlog.UntilEnded
@@ -50,10 +50,10 @@ var (
 	errNoFilter    = errors.New("it is of a stream by filter: send the same filter with it")
 )
 
-// agrees refuses a token beside which the request names other runs, or another
+// checkToken refuses a token beside which the request names other runs, or another
 // filter: going on with either would be wrong. The names of sessions that one
 // Viewer holds are alike, and need not be there any more.
-func (t *tail) agrees(ctx context.Context, token *tailToken) error {
+func (t *tail) checkToken(ctx context.Context, token *tailToken) error {
 	switch text := t.req.GetFilter(); {
 	case text == "" && token.hasFilter && len(t.req.GetRunIds()) == 0:
 		return invalidResumeToken(errNoFilter)
@@ -63,7 +63,7 @@ func (t *tail) agrees(ctx context.Context, token *tailToken) error {
 	if len(t.req.GetRunIds()) == 0 {
 		return nil
 	}
-	var named []string
+	var requested []string
 	for i, id := range t.req.GetRunIds() {
 		viewer, runID, err := t.viewerOf(ctx, t.req.GetViewer(), fmt.Sprintf("run_ids[%d]", i), id)
 		if err != nil {
@@ -72,11 +72,11 @@ func (t *tail) agrees(ctx context.Context, token *tailToken) error {
 		if !slices.ContainsFunc(token.runs, func(r tailRun) bool { return isSameViewer(r.viewer, viewer) && r.runID == runID }) {
 			return invalidResumeToken(errOtherRuns)
 		}
-		if name := resourceName(viewer, runID); !slices.Contains(named, name) {
-			named = append(named, name)
+		if name := resourceName(viewer, runID); !slices.Contains(requested, name) {
+			requested = append(requested, name)
 		}
 	}
-	if token.hasFilter || len(named) != len(token.runs) {
+	if token.hasFilter || len(requested) != len(token.runs) {
 		return invalidResumeToken(errOtherRuns)
 	}
 	return nil
@@ -87,24 +87,24 @@ func (t *tail) agrees(ctx context.Context, token *tailToken) error {
 func uniqueTargets(targets []target) []target {
 	var unique []target
 	for _, t := range targets {
-		if !slices.ContainsFunc(unique, func(u target) bool { return u.name() == t.name() }) {
+		if !slices.ContainsFunc(unique, func(u target) bool { return u.resourceName() == t.resourceName() }) {
 			unique = append(unique, t)
 		}
 	}
 	return unique
 }
 
-// beginRuns follows the runs that the request names.
-func (t *tail) beginRuns(ctx context.Context) error {
-	named, err := t.targets(ctx, t.req.GetViewer(), t.req.GetRunIds())
+// startRuns follows the runs that the request names.
+func (t *tail) startRuns(ctx context.Context) error {
+	requested, err := t.targets(ctx, t.req.GetViewer(), t.req.GetRunIds())
 	if err != nil {
 		return err
 	}
 	start := runlog.Beginning()
-	if t.isNow() {
+	if t.fromNow() {
 		start = runlog.Now()
 	}
-	for _, n := range uniqueTargets(named) {
+	for _, n := range uniqueTargets(requested) {
 		t.runs = append(t.runs, &tailedRun{target: n, at: start})
 	}
 	if !t.token().fits() {
@@ -113,8 +113,8 @@ func (t *tail) beginRuns(ctx context.Context) error {
 	return nil
 }
 
-// isNow says whether the request wants what comes from now on.
-func (t *tail) isNow() bool { return t.req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW }
+// fromNow says whether the request wants what comes from now on.
+func (t *tail) fromNow() bool { return t.req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW }
 
 // resume goes on with the runs of a token. One that waits for its session does
 // not hold up a tail by filter of all Viewers, nor does one that has ended.
@@ -124,17 +124,17 @@ func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	}
 	for i := range token.runs {
 		saved := &token.runs[i]
-		run := &tailedRun{at: saved.at, marks: saved.marks, wasThere: saved.at.Origin() != 0}
+		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}
 		var err error
-		run.target, err = t.place(ctx, t.req.GetViewer(), saved)
-		if isLost(err) && (t.isOfAll() || run.isEnded()) {
+		run.target, err = t.resolveSavedRun(ctx, t.req.GetViewer(), saved)
+		if viewerGone(err) && (t.followsAllViewers() || run.isEnded()) {
 			run.target = target{Viewer: &fleet.Viewer{Name: saved.viewer}, runID: saved.runID}
-			run.isAway, run.isDone, err = true, run.isEnded(), nil
+			run.detached, run.done, err = true, run.isEnded(), nil
 		}
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(t.runs, func(r *tailedRun) bool { return r.name() == run.name() }) {
+		if !slices.ContainsFunc(t.runs, func(r *tailedRun) bool { return r.resourceName() == run.resourceName() }) {
 			t.runs = append(t.runs, run)
 		}
 	}

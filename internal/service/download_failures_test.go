@@ -61,7 +61,7 @@ func TestZipCount_OfManyFilesAndOfNone(t *testing.T) {
 	large = append(large, strings.Repeat("\x00", 16)+"PK\x06\x07"+strings.Repeat("\x00", 16)...)
 	large = append(large, "PK\x05\x06\xff\xff\xff\xff\xff\xff\xff\xff"+strings.Repeat("\xff", 8)+"\x00\x00"...)
 	for _, size := range []int{1, 7, 97, 98, 99, 1 << 20} {
-		z := &zipCount{want: 70_000}
+		z := &zipCount{wantFiles: 70_000}
 		for rest := large; len(rest) > 0; {
 			n := min(size, len(rest))
 			z.add(rest[:n])
@@ -107,14 +107,14 @@ func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 	}
 }
 
-// stuck is a stream whose client reads nothing behind the header until the
+// stalledStream is a stream whose client reads nothing behind the header until the
 // test lets it.
-type stuck struct {
+type stalledStream struct {
 	grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
 	wait time.Duration
 }
 
-func (s *stuck) Send(m *runicornapiv1.DownloadAssetResponse) error {
+func (s *stalledStream) Send(m *runicornapiv1.DownloadAssetResponse) error {
 	if m.GetChunk() != nil {
 		<-time.After(s.wait) // the clock of synctest
 	}
@@ -146,7 +146,7 @@ func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &body{Reader: bytes.NewReader(make([]byte, chunkSize+1)), start: time.Now()}
 			c := &content{target: target{Viewer: namedViewer("v")}, total: chunkSize + 1, body: b, etag: "e"}
-			err := c.sendTo(&stuck{wait: tt.wait}, time.Minute)
+			err := c.sendTo(&stalledStream{wait: tt.wait}, time.Minute)
 			if b.closed != tt.closed {
 				t.Errorf("the Viewer's stream was free after %v, want %v", b.closed, tt.closed)
 			}

@@ -24,8 +24,8 @@ const (
 	parallelReads = 8
 )
 
-// chooser is the part of a request that says which experiments it is about.
-type chooser interface {
+// runSelector is the part of a request that says which experiments it is about.
+type runSelector interface {
 	GetViewer() string
 	GetRunIds() []string
 	GetFilter() string
@@ -33,8 +33,8 @@ type chooser interface {
 	GetAllowPartial() bool
 }
 
-// chosen are the experiments that one call reads.
-type chosen struct {
+// runSelection is the experiments that one call reads.
+type runSelection struct {
 	entries []entry
 	// read counts those that were read; the others are in notRead, with those
 	// beyond max_runs and the Viewers whose list could not be had.
@@ -42,19 +42,19 @@ type chosen struct {
 	notRead []*runicornapiv1.ExperimentResult
 }
 
-// choose finds the experiments of a request: those that it names, in its order,
+// selectRuns finds the experiments of a request: those that it names, in its order,
 // or those that its filter selects, the newest first. Of more than max_runs the
 // newest are taken.
-func (d *Deps) choose(ctx context.Context, req chooser) (*chosen, error) {
+func (d *Config) selectRuns(ctx context.Context, req runSelector) (*runSelection, error) {
 	if err := refuseUnsupported(nil, req.GetAllowPartial()); err != nil {
 		return nil, err
 	}
-	c := &chosen{}
+	c := &runSelection{}
 	var err error
 	if len(req.GetRunIds()) > 0 {
-		c.entries, err = d.named(ctx, req.GetViewer(), req.GetRunIds())
+		c.entries, err = d.byIDs(ctx, req.GetViewer(), req.GetRunIds())
 	} else {
-		err = c.filter(ctx, d, req)
+		err = c.applyFilter(ctx, d, req)
 	}
 	if err != nil {
 		return nil, err
@@ -63,14 +63,14 @@ func (d *Deps) choose(ctx context.Context, req chooser) (*chosen, error) {
 	return c, nil
 }
 
-// filter selects from the shared lists. A Viewer that does not answer is not
+// applyFilter selects from the shared lists. A Viewer that does not answer is not
 // read, as a whole.
-func (c *chosen) filter(ctx context.Context, d *Deps, req chooser) error {
-	matches, err := newMatcher(req.GetFilter())
+func (c *runSelection) applyFilter(ctx context.Context, d *Config, req runSelector) error {
+	matcher, err := newMatcher(req.GetFilter())
 	if err != nil {
 		return err
 	}
-	s, err := d.selectRuns(ctx, req.GetViewer(), matches)
+	s, err := d.filterRuns(ctx, req.GetViewer(), matcher)
 	if err != nil {
 		return err
 	}
@@ -82,10 +82,10 @@ func (c *chosen) filter(ctx context.Context, d *Deps, req chooser) error {
 	return nil
 }
 
-// named finds named experiments in the shared lists. One that is in none, or
+// byIDs finds named experiments in the shared lists. One that is in none, or
 // whose list cannot be had, is an entry of nothing but its id: reading it will
 // say what is the matter.
-func (d *Deps) named(ctx context.Context, viewer string, ids []string) ([]entry, error) {
+func (d *Config) byIDs(ctx context.Context, viewer string, ids []string) ([]entry, error) {
 	targets, err := d.targets(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (d *Deps) named(ctx context.Context, viewer string, ids []string) ([]entry,
 			viewers = append(viewers, t.Viewer)
 		}
 	}
-	lists, errs := askEach(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
+	lists, errs := forEachViewer(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 		return v.Client.Runs(ctx)
 	})
 	entries := make([]entry, 0, len(targets))
@@ -118,7 +118,7 @@ func (d *Deps) named(ctx context.Context, viewer string, ids []string) ([]entry,
 func uniqueEntries(entries []entry) []entry {
 	seen := make(map[string]bool, len(entries))
 	return slices.DeleteFunc(entries, func(e entry) bool {
-		name := e.target().name()
+		name := e.target().resourceName()
 		defer func() { seen[name] = true }()
 		return seen[name]
 	})
@@ -130,7 +130,7 @@ func newestFirst(a, b entry) int {
 }
 
 // limit leaves the newest experiments, and says which are not read for that.
-func (c *chosen) limit(maxRuns int) {
+func (c *runSelection) limit(maxRuns int) {
 	if len(c.entries) <= maxRuns {
 		return
 	}
@@ -146,38 +146,38 @@ func (c *chosen) limit(maxRuns int) {
 	c.entries = c.entries[:maxRuns]
 }
 
-func (c *chosen) addNotRead(ctx context.Context, e *entry, err error) {
+func (c *runSelection) addNotRead(ctx context.Context, e *entry, err error) {
 	c.notRead = append(c.notRead, &runicornapiv1.ExperimentResult{
 		Viewer: e.viewer.Name, RunId: validText(e.run.ID), Error: statusOf(ctx, err).Proto(),
 	})
 }
 
-// readEach gives the chosen experiments to use, by their place in entries and
+// readEach passes the selected experiments to use, by their index in entries and
 // several at a time, until shortly before the caller's deadline. What was not
 // read by then, or failed, is in notRead. An error of use ends the call.
-func (d *Deps) readEach(ctx context.Context, c *chosen, use func(i int, v *runlog.View) error) error {
-	timed, stop := inTime(ctx)
+func (d *Config) readEach(ctx context.Context, c *runSelection, use func(i int, v *runlog.View) error) error {
+	timed, stop := withMargin(ctx)
 	defer stop()
-	reading, early := errgroup.WithContext(timed)
-	reading.SetLimit(parallelReads)
+	g, groupCtx := errgroup.WithContext(timed)
+	g.SetLimit(parallelReads)
 	errs := make([]error, len(c.entries))
 	for i := range c.entries {
-		reading.Go(func() (fatal error) {
-			errs[i] = d.readRun(early, c.entries[i].target(), func(v *runlog.View) error {
+		g.Go(func() (fatal error) {
+			errs[i] = d.readRun(groupCtx, c.entries[i].target(), func(v *runlog.View) error {
 				fatal = use(i, v)
 				return fatal
 			})
 			return fatal
 		})
 	}
-	if err := cmp.Or(reading.Wait(), ctx.Err()); err != nil {
+	if err := cmp.Or(g.Wait(), ctx.Err()); err != nil {
 		return err
 	}
 	for i, err := range errs {
 		if err == nil {
 			c.read++
 		} else {
-			c.addNotRead(ctx, &c.entries[i], tooSlow(ctx, c.entries[i].viewer.Name, err))
+			c.addNotRead(ctx, &c.entries[i], timeoutError(ctx, c.entries[i].viewer.Name, err))
 		}
 	}
 	return nil

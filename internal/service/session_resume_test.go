@@ -25,7 +25,7 @@ type tunnelled struct {
 
 func newTunnelled(t *testing.T) *tunnelled {
 	t.Helper()
-	h := newHarnessWith(t, setup{deps: func(d *Deps) { d.Hub = tailHub(t) }}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = tailHub(t) }}, demoviewer.Gen07)
 	s := &tunnelled{
 		harness: h, fake: &sshFake{}, holder: h.upstreams[0].name,
 		gpu: newUpstream(t, setup{}, demoviewer.Gen06, nil),
@@ -35,7 +35,7 @@ func newTunnelled(t *testing.T) *tunnelled {
 }
 
 // sessions makes these the sessions of the Viewer, each with a tunnel to the GPU
-// server, and has every replica look.
+// server, and makes every replica poll.
 func (s *tunnelled) sessions(t *testing.T, replicas []*harness, ids ...string) {
 	t.Helper()
 	at, err := url.Parse(s.gpu.server.URL)
@@ -50,7 +50,7 @@ func (s *tunnelled) sessions(t *testing.T, replicas []*harness, ids ...string) {
 	s.fake.sessions = texts
 	s.fake.mu.Unlock()
 	for _, r := range replicas { // a name that nobody has is asked for at once
-		_, _ = r.deps.Fleet.Get(t.Context(), s.holder+".nobody")
+		_, _ = r.config.Fleet.Get(t.Context(), s.holder+".nobody")
 	}
 }
 
@@ -122,7 +122,7 @@ func newTailClientOf(t *testing.T, h *harness, req *runicornapiv1.TailMetricsReq
 	return c
 }
 
-func TestTail_OfASessionNeverTakesAnotherViewersWordForIt(t *testing.T) {
+func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
 	s.sessions(t, []*harness{s.harness}, "first")
@@ -135,7 +135,7 @@ func TestTail_OfASessionNeverTakesAnotherViewersWordForIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The session has ended, and its port leads to a Viewer without the run:
-	// nobody has looked yet.
+	// no server has polled yet.
 	s.fake.mu.Lock()
 	s.fake.sessions = nil
 	s.fake.mu.Unlock()
