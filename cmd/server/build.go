@@ -95,7 +95,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
-	s.cache = runlog.New(runlog.Config{MaxBytes: int64(s.cfg.CacheBytes)})
+	s.cache = runlog.NewCache(runlog.CacheConfig{MaxBytes: int64(s.cfg.CacheBytes)})
 	metrics.addCache(s.cache)
 	s.hub = runlog.NewHub(s.cfg.hub())
 	metrics.addHub(s.hub)
@@ -123,10 +123,10 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 func (cfg *Config) hub() runlog.HubConfig {
 	hub := runlog.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
-		EndGrace: cfg.EndGrace, Unreachable: cfg.TailUnreachableAfter, Judge: service.ClassifyError,
+		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError,
 	}
-	if hub.Unreachable == 0 {
-		hub.Unreachable = -1 // never, and not the default
+	if hub.UnreachableAfter == 0 {
+		hub.UnreachableAfter = -1 // never, and not the default
 	}
 	return hub
 }

@@ -1,4 +1,4 @@
-// Package downsample thins a series: it chooses the points that show its shape
+// Package downsample reduces a series: it chooses the points that show its shape
 // and says their indices. It is pure, and knows neither Runicorn nor the form
 // in which a series is stored.
 //
@@ -23,7 +23,7 @@ import (
 // stretch of NaN and infinities are among them; when maxPoints is too small for
 // that, they go in this order, of the ends as many as fit, evenly spread.
 func Pick(steps []int64, values []float64, maxPoints int) []int {
-	if all, ok := whole(len(values), maxPoints); ok {
+	if all, ok := pickTrivial(len(values), maxPoints); ok {
 		return all
 	}
 	picked := anchors(values, maxPoints)
@@ -38,7 +38,7 @@ func Pick(steps []int64, values []float64, maxPoints int) []int {
 // where the value changes, then those just before, then others; of each, if not
 // all fit, an evenly spread part.
 func PickChanges[T comparable](values []T, maxPoints int) []int {
-	if all, ok := whole(len(values), maxPoints); ok {
+	if all, ok := pickTrivial(len(values), maxPoints); ok {
 		return all
 	}
 	picked := newPicks(maxPoints, len(values))
@@ -60,8 +60,8 @@ func PickChanges[T comparable](values []T, maxPoints int) []int {
 	return picked.indices
 }
 
-// whole answers the cases in which there is nothing to choose.
-func whole(n, maxPoints int) ([]int, bool) {
+// pickTrivial answers the cases in which there is nothing to choose.
+func pickTrivial(n, maxPoints int) ([]int, bool) {
 	if maxPoints <= 0 || n == 0 {
 		return nil, true
 	}
@@ -90,7 +90,7 @@ func newPicks(limit, n int) *picks {
 	return p
 }
 
-func (p *picks) room() int { return p.limit - len(p.indices) }
+func (p *picks) remaining() int { return p.limit - len(p.indices) }
 
 func (p *picks) has(index int) bool {
 	_, ok := p.seen[index]
@@ -98,7 +98,7 @@ func (p *picks) has(index int) bool {
 }
 
 func (p *picks) add(index int) {
-	if p.room() > 0 && !p.has(index) {
+	if p.remaining() > 0 && !p.has(index) {
 		p.seen[index] = struct{}{}
 		p.indices = append(p.indices, index)
 	}
@@ -108,7 +108,7 @@ func (p *picks) add(index int) {
 // spread.
 func (p *picks) addSpread(indices []int) {
 	indices = slices.DeleteFunc(indices, p.has)
-	n := min(p.room(), len(indices))
+	n := min(p.remaining(), len(indices))
 	for i := range n {
 		p.add(indices[i*len(indices)/n])
 	}

@@ -73,7 +73,7 @@ func TestPickChanges(t *testing.T) {
 	}
 }
 
-func TestPick_UsesTheRoomItHas(t *testing.T) {
+func TestPick_ReturnsMaxPoints(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	steps, values := make([]int64, 10_000), make([]float64, 10_000)
 	for i := range values {
@@ -89,7 +89,7 @@ func TestPick_UsesTheRoomItHas(t *testing.T) {
 	}
 }
 
-func TestPick_TakesAnyDouble(t *testing.T) {
+func TestPick_AcceptsAnyFloat64(t *testing.T) {
 	values := make([]float64, 1000)
 	steps := make([]int64, len(values))
 	for i := range values {

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// ratio is how many candidates per wanted point the first stage leaves. Four is
+// candidateRatio is how many candidates per wanted point the first stage leaves. Four is
 // what the authors of MinMaxLTTB found to be enough.
-const ratio = 4
+const candidateRatio = 4
 
 // candidates are the finite points that are not taken yet: all, or if there are
 // far more than wanted, the extremes of small buckets.
@@ -16,7 +16,7 @@ func candidates(values []float64, taken []int, wanted int) []int {
 		return nil
 	}
 	taken = slices.Sorted(slices.Values(taken))
-	free := func(yield func(i int) bool) {
+	available := func(yield func(i int) bool) {
 		next := 0
 		for i, v := range values {
 			if next < len(taken) && taken[next] == i {
@@ -27,23 +27,23 @@ func candidates(values []float64, taken []int, wanted int) []int {
 		}
 	}
 	n := 0
-	for range free {
+	for range available {
 		n++
 	}
-	buckets := wanted * ratio / 2
+	buckets := wanted * candidateRatio / 2
 	if n <= 2*buckets {
-		return slices.AppendSeq(make([]int, 0, n), free)
+		return slices.AppendSeq(make([]int, 0, n), available)
 	}
 	chosen := make([]int, 0, 2*buckets)
 	low, high, bucket, seen := -1, -1, 0, 0
-	for i := range free {
+	for i := range available {
 		if low < 0 || values[i] < values[low] {
 			low = i
 		}
 		if high < 0 || values[i] > values[high] {
 			high = i
 		}
-		if seen++; seen == bound(bucket+1, buckets, n) {
+		if seen++; seen == bucketStart(bucket+1, buckets, n) {
 			chosen = appendBoth(chosen, low, high)
 			low, high = -1, -1
 			bucket++
@@ -52,8 +52,8 @@ func candidates(values []float64, taken []int, wanted int) []int {
 	return chosen
 }
 
-// bound is where the i-th of so many buckets begins among n points.
-func bound(i, buckets, n int) int { return int(int64(i) * int64(n) / int64(buckets)) }
+// bucketStart is where the i-th of so many buckets begins among n points.
+func bucketStart(i, buckets, n int) int { return int(int64(i) * int64(n) / int64(buckets)) }
 
 func appendBoth(indices []int, a, b int) []int {
 	switch {
@@ -77,10 +77,10 @@ func triangles(steps []int64, values []float64, candidates []int, wanted int) []
 	chosen := make([]int, 0, wanted)
 	before := plane.at(candidates[0])
 	for bucket := range wanted {
-		from, to := bound(bucket, wanted, len(candidates)), bound(bucket+1, wanted, len(candidates))
+		from, to := bucketStart(bucket, wanted, len(candidates)), bucketStart(bucket+1, wanted, len(candidates))
 		after := plane.at(candidates[len(candidates)-1])
 		if bucket+1 < wanted {
-			after = plane.mean(candidates[to:bound(bucket+2, wanted, len(candidates))])
+			after = plane.mean(candidates[to:bucketStart(bucket+2, wanted, len(candidates))])
 		}
 		best, area := candidates[from], -1.0
 		for _, i := range candidates[from:to] {
@@ -94,12 +94,12 @@ func triangles(steps []int64, values []float64, candidates []int, wanted int) []
 	return chosen
 }
 
-// position is a point with both coordinates in [-1, 1], so that no area
+// point is a point with both coordinates in [-1, 1], so that no area
 // overflows: values may be as large as doubles are.
-type position struct{ x, y float64 }
+type point struct{ x, y float64 }
 
 // area is twice the area of the triangle.
-func (a position) area(b, c position) float64 {
+func (a point) area(b, c point) float64 {
 	return math.Abs((a.x-c.x)*(b.y-a.y) - (a.x-b.x)*(c.y-a.y))
 }
 
@@ -119,8 +119,8 @@ func newPlane(steps []int64, values []float64, candidates []int) plane {
 	return p
 }
 
-func (p plane) at(i int) position {
-	return position{scale(float64(p.steps[i]), p.scaleX), scale(p.values[i], p.scaleY)}
+func (p plane) at(i int) point {
+	return point{scale(float64(p.steps[i]), p.scaleX), scale(p.values[i], p.scaleY)}
 }
 
 func scale(v, by float64) float64 {
@@ -130,13 +130,13 @@ func scale(v, by float64) float64 {
 	return v / by
 }
 
-func (p plane) mean(indices []int) position {
-	var sum position
+func (p plane) mean(indices []int) point {
+	var sum point
 	for _, i := range indices {
 		at := p.at(i)
 		sum.x += at.x
 		sum.y += at.y
 	}
 	n := float64(len(indices))
-	return position{sum.x / n, sum.y / n}
+	return point{sum.x / n, sum.y / n}
 }

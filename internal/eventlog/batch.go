@@ -9,7 +9,7 @@ type Batch struct {
 	points    int
 	free      []*Series         // emptied series, for reuse
 	slots     map[slotKey]*slot // what becomes of the cells of a name and kind
-	order     []*slot           // the slots of the last row, in its order
+	prevSlots []*slot           // the slots of the last row, in its order
 }
 
 type slotKey struct {
@@ -20,7 +20,7 @@ type slotKey struct {
 // slot remembers the decision about a name and kind.
 type slot struct {
 	slotKey
-	isWanted bool
+	selected bool
 	series   *Series // nil until this batch has a point of it
 }
 
@@ -41,7 +41,7 @@ func (b *Batch) Append(row *Row) {
 		if c.Kind == KindNone {
 			continue
 		}
-		if s := b.slot(i, slotKey{c.Name, c.Kind}); s.isWanted {
+		if s := b.slot(i, slotKey{c.Name, c.Kind}); s.selected {
 			if s.series == nil {
 				s.series = b.add(s.slotKey)
 			}
@@ -54,18 +54,18 @@ func (b *Batch) Append(row *Row) {
 // slot looks up the i-th cell's slot; rows resemble each other, so that the
 // last row's is tried first.
 func (b *Batch) slot(i int, k slotKey) *slot {
-	if i < len(b.order) && b.order[i] != nil && b.order[i].slotKey == k {
-		return b.order[i]
+	if i < len(b.prevSlots) && b.prevSlots[i] != nil && b.prevSlots[i].slotKey == k {
+		return b.prevSlots[i]
 	}
 	s, ok := b.slots[k]
 	if !ok {
-		s = &slot{slotKey: k, isWanted: b.selection.HasName(k.name)}
+		s = &slot{slotKey: k, selected: b.selection.HasName(k.name)}
 		b.slots[k] = s
 	}
-	for len(b.order) <= i {
-		b.order = append(b.order, nil)
+	for len(b.prevSlots) <= i {
+		b.prevSlots = append(b.prevSlots, nil)
 	}
-	b.order[i] = s
+	b.prevSlots[i] = s
 	return s
 }
 
@@ -136,9 +136,9 @@ func (b *Batch) Reset() {
 	}
 	b.free = append(b.free, b.series...)
 	b.series, b.points = b.series[:0], 0
-	if len(b.slots) > maxKnown {
+	if len(b.slots) > maxNames {
 		clear(b.slots)
-		clear(b.order)
+		clear(b.prevSlots)
 	}
 	for _, s := range b.slots {
 		s.series = nil

@@ -47,7 +47,7 @@ func TestBatch_KeepsLogOrder(t *testing.T) {
 	}
 }
 
-func TestBatch_TakesWhatIsSelected(t *testing.T) {
+func TestBatch_FiltersBySelection(t *testing.T) {
 	two, four := int64(2), int64(4)
 	for _, test := range []struct {
 		name      string
@@ -68,7 +68,7 @@ func TestBatch_TakesWhatIsSelected(t *testing.T) {
 				batch.Append(row)
 				table.Put(row)
 			}
-			table.Settle()
+			table.Compact()
 			for what, series := range map[string][]Series{"Batch": batch.Series(), "Table": table.Series(test.selection)} {
 				var parts []string
 				for _, s := range series {

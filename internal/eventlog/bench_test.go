@@ -95,7 +95,7 @@ func fillTable(rows int) *Table {
 		row.Step, row.Time = int64(step), float64(step)
 		t.Put(row)
 	}
-	t.Settle()
+	t.Compact()
 	return t
 }
 
@@ -131,7 +131,7 @@ func BenchmarkTableAppend(b *testing.B) {
 					row.Step = step
 					t.Put(row)
 				}
-				t.Settle()
+				t.Compact()
 			}
 		})
 	}

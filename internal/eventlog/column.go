@@ -139,9 +139,9 @@ func (c *column) countIn(from, to int) int {
 	return n
 }
 
-// cut removes the rows from the given one on and returns them as a column
+// detach removes the rows from the given one on and returns them as a column
 // whose first row is at base.
-func (c *column) cut(row int) (old column, base int) {
+func (c *column) detach(row int) (old column, base int) {
 	if row == 0 {
 		old = *c
 		c.values, c.present, c.kinds, c.times, c.count = nil, nil, nil, nil, 0
@@ -186,7 +186,7 @@ func extend[T any](g *group, s []T, n, rows int) []T {
 		return s
 	}
 	if n > cap(s) {
-		grown := make([]T, len(s), max(n, g.room(n*rows)/rows))
+		grown := make([]T, len(s), max(n, g.capacityFor(n*rows)/rows))
 		copy(grown, s)
 		s = grown
 	}

@@ -96,7 +96,7 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-func TestTable_IsNaiveWhenLong(t *testing.T) {
+func TestTable_MatchesNaiveTableWhenLong(t *testing.T) {
 	var b []byte
 	for i := range 9_000 { // past the checks for sparse columns and full tails
 		jump := byte(221)
@@ -121,10 +121,10 @@ func checkTable(t *testing.T, b []byte) {
 		table.Put(row)
 		want.put(row)
 		if n%97 == 96 && n < 5_000 {
-			table.Settle()
+			table.Compact()
 		}
 	}
-	table.Settle()
+	table.Compact()
 	rows := len(want)
 	for step, cells := range want {
 		if len(cells) == 0 {

@@ -64,7 +64,7 @@ func FuzzNumber(f *testing.F) {
 			return
 		}
 		want, _ := strconv.ParseFloat(text, 64)
-		if v.kind == isInt && want == 0 {
+		if v.kind == jsonInt && want == 0 {
 			want = 0 // an integer has no negative zero
 		}
 		if math.Float64bits(v.num) != math.Float64bits(want) {
@@ -73,7 +73,7 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
-func TestNumber_IsReadAsStrconvDoes(t *testing.T) {
+func TestNumber_MatchesStrconv(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50_000 {
 		f := math.Float64frombits(random.Uint64())

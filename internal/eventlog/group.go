@@ -8,29 +8,29 @@ import (
 // group is metrics that were first logged together: they share steps and times.
 //
 // Its rows ascend by step up to sorted. Steps that come late are rows behind
-// that, the tail, in the order of the log; they are merged in once, by settle,
+// that, the tail, in the order of the log; they are merged in once, by compact,
 // since inserting them one by one would move all columns each time. A step is
 // in one of the two only; in the tail it may be several times.
 type group struct {
-	columns []*column
-	steps   []int64
-	times   []float64
-	sorted  int
-	row     int    // the row of the Put at hand
-	put     uint64 // and its number
-	whole   uint64 // how many there will be, as far as is known; else 0
-	check   int    // the length at which sparse columns are looked for
+	columns         []*column
+	steps           []int64
+	times           []float64
+	sorted          int
+	row             int    // the row of the Put at hand
+	put             uint64 // and its number
+	expectedRows    uint64 // how many there will be, as far as is known; else 0
+	nextSparseCheck int    // the length at which sparse columns are looked for
 }
 
 // The bounds of housekeeping.
 const (
-	minTail     = 4096 // a tail is merged when it exceeds this and a quarter of the rows
-	firstCheck  = 1024 // rows before a column can be called sparse
-	sparseShare = 4    // it is, if less than one in so many cells is present
+	minTail        = 4096 // a tail is merged when it exceeds this and a quarter of the rows
+	minSparseCheck = 1024 // rows before a column can be called sparse
+	sparseShare    = 4    // it is, if less than one in so many cells is present
 )
 
-// place finds or makes the row of a step and gives it the time.
-func (g *group) place(step int64, time float64) {
+// ensureRow finds or makes the row of a step and gives it the time.
+func (g *group) ensureRow(step int64, time float64) {
 	row, ok := g.find(step)
 	if !ok {
 		row = len(g.steps)
@@ -50,23 +50,23 @@ func (g *group) place(step int64, time float64) {
 // smallRows is up to which length columns grow by doubling.
 const smallRows = 4096
 
-// room is for how many rows a column is made that must hold n. All columns of a
+// capacityFor is for how many rows a column is made that must hold n. All columns of a
 // group grow at the same row, and what they leave behind is garbage as large as
 // the table: so they grow to what is expected, where that is known. What turns
 // out too much has hardly touched memory, and is given back by trim. Else they
 // grow by an eighth: by append's quarter, a million rows would cost 15 MiB more.
-func (g *group) room(n int) int {
-	const most, margin = 256, 1.03
+func (g *group) capacityFor(n int) int {
+	const maxFactor, margin = 256, 1.03
 	if n <= smallRows {
 		return 2 * n
 	}
-	if g.whole > g.put {
-		return int(float64(n) * min(most, margin*float64(g.whole)/float64(g.put)))
+	if g.expectedRows > g.put {
+		return int(float64(n) * min(maxFactor, margin*float64(g.expectedRows)/float64(g.put)))
 	}
 	return n + n/8
 }
 
-// trim gives back what room has made too much of.
+// trim gives back what capacityFor has made too much of.
 func (g *group) trim() {
 	g.steps, g.times = trim(g.steps), trim(g.times)
 	for _, c := range g.columns {
@@ -92,7 +92,7 @@ func (g *group) find(step int64) (row int, ok bool) {
 		return last, true
 	}
 	if len(g.steps)-g.sorted > minTail+g.sorted/4 {
-		g.settle()
+		g.compact()
 	}
 	return slices.BinarySearch(g.steps[:g.sorted], step)
 }
@@ -108,8 +108,8 @@ func (g *group) isRewritten(row int) bool {
 	return true
 }
 
-// settle merges the tail.
-func (g *group) settle() {
+// compact merges the tail.
+func (g *group) compact() {
 	if g.sorted == len(g.steps) {
 		return
 	}
@@ -119,27 +119,27 @@ func (g *group) settle() {
 	}
 	slices.SortStableFunc(tail, func(a, b int) int { return cmp.Compare(g.steps[a], g.steps[b]) })
 	first, _ := slices.BinarySearch(g.steps[:g.sorted], g.steps[tail[0]])
-	m := newMove(g, first)
+	r := newReorder(g, first)
 	for row := first; row < g.sorted; row++ {
 		for len(tail) > 0 && g.steps[tail[0]] < g.steps[row] {
-			m.add(tail[0])
+			r.add(tail[0])
 			tail = tail[1:]
 		}
-		m.add(row)
+		r.add(row)
 	}
 	for _, row := range tail {
-		m.add(row)
+		r.add(row)
 	}
-	g.steps = append(g.steps[:first], m.steps...)
-	g.times = append(g.times[:first], m.newTimes...)
+	g.steps = append(g.steps[:first], r.steps...)
+	g.times = append(g.times[:first], r.newTimes...)
 	g.sorted = len(g.steps)
 	for _, c := range g.columns {
-		m.apply(c, g)
+		r.apply(c, g)
 	}
 }
 
-// move is a new order of rows, those from first on.
-type move struct {
+// reorder is a new order of rows, those from first on.
+type reorder struct {
 	first    int
 	from     *group
 	steps    []int64
@@ -148,9 +148,9 @@ type move struct {
 	to       []int // per old row, its place in steps
 }
 
-func newMove(from *group, first int) *move {
+func newReorder(from *group, first int) *reorder {
 	n := len(from.steps) - first
-	return &move{
+	return &reorder{
 		first:    first,
 		from:     from,
 		steps:    make([]int64, 0, n),
@@ -161,31 +161,31 @@ func newMove(from *group, first int) *move {
 }
 
 // add puts an old row next, or onto the one before if that has its step.
-func (m *move) add(row int) {
-	step, time := m.from.steps[row], m.from.times[row]
-	last := len(m.steps) - 1
-	if last >= 0 && m.steps[last] == step {
-		m.newTimes[last] = time
+func (r *reorder) add(row int) {
+	step, time := r.from.steps[row], r.from.times[row]
+	last := len(r.steps) - 1
+	if last >= 0 && r.steps[last] == step {
+		r.newTimes[last] = time
 	} else {
-		m.steps, m.newTimes = append(m.steps, step), append(m.newTimes, time)
+		r.steps, r.newTimes = append(r.steps, step), append(r.newTimes, time)
 		last++
 	}
-	m.to[row-m.first] = last
+	r.to[row-r.first] = last
 }
 
 // apply moves the cells of a column into the group, whose steps and times are
 // the new ones. It goes in the old order, which is that of the log, so that the
 // last write wins.
-func (m *move) apply(c *column, into *group) {
-	old, base := c.cut(m.first)
+func (r *reorder) apply(c *column, into *group) {
+	old, base := c.detach(r.first)
 	c.group = into
 	for i := range old.rows(0, len(old.values)) {
 		row := base + i
-		time := m.oldTimes[row-m.first]
+		time := r.oldTimes[row-r.first]
 		if old.times != nil {
 			time = old.times[i]
 		}
-		to := m.first + m.to[row-m.first]
+		to := r.first + r.to[row-r.first]
 		if kind := old.kind(i); kind == kindErased {
 			c.erase(to)
 		} else {
@@ -195,9 +195,9 @@ func (m *move) apply(c *column, into *group) {
 }
 
 // split moves the columns that have turned out sparse into groups of their own,
-// those with the same rows together. It needs a settled group.
+// those with the same rows together. It needs a compacted group.
 func (g *group) split() (groups []*group) {
-	g.check = 2 * len(g.steps)
+	g.nextSparseCheck = 2 * len(g.steps)
 	isSparse := func(c *column) bool { return c.count*sparseShare < len(g.steps) }
 	sparse := slices.Collect(func(yield func(*column) bool) {
 		for _, c := range g.columns {
@@ -210,16 +210,16 @@ func (g *group) split() (groups []*group) {
 	for len(sparse) > 0 {
 		first := sparse[0]
 		present := slices.Clone(first.present)
-		m, into := newMove(g, 0), &group{check: firstCheck}
+		r, into := newReorder(g, 0), &group{nextSparseCheck: minSparseCheck}
 		for row := range first.rows(0, len(first.values)) {
-			m.add(row)
+			r.add(row)
 		}
-		into.steps, into.times, into.sorted = slices.Clip(m.steps), slices.Clip(m.newTimes), len(m.steps)
+		into.steps, into.times, into.sorted = slices.Clip(r.steps), slices.Clip(r.newTimes), len(r.steps)
 		sparse = slices.DeleteFunc(sparse, func(c *column) bool {
 			if !slices.Equal(c.present, present) {
 				return false
 			}
-			m.apply(c, into)
+			r.apply(c, into)
 			into.columns = append(into.columns, c)
 			return true
 		})

@@ -17,7 +17,7 @@ const (
 // line is one line as far as it has been read. Everything in it is decided by
 // the last of several equal keys, as in Python.
 type line struct {
-	isObject   bool
+	object     bool
 	event      event
 	ts         value
 	hasData    bool   // the line's data is an object
@@ -39,7 +39,7 @@ func (p *Parser) read(b []byte) bool {
 	case i == len(b):
 		return false
 	case b[i] == '{':
-		p.line.isObject = true
+		p.line.object = true
 		i = p.members(b, i+1)
 	default:
 		i = p.skip(b, i)
@@ -99,9 +99,9 @@ func keyName(key []byte) string {
 
 func eventOf(v *value) event {
 	switch {
-	case v.kind == isText && v.text == "metrics":
+	case v.kind == jsonString && v.text == "metrics":
 		return eventMetrics
-	case v.kind == isText && v.text == "image":
+	case v.kind == jsonString && v.text == "image":
 		return eventImage
 	default:
 		return eventOther
@@ -139,14 +139,14 @@ func (p *Parser) metrics(b []byte, i int) int {
 		if i = p.value(b, at, &p.scratch); i < 0 {
 			return -1
 		}
-		p.take(n, &p.scratch)
+		p.addMetric(n, &p.scratch)
 		i, more = next(b, i, '}')
 	}
 	return i
 }
 
-// take files a value of a metrics line under its name.
-func (p *Parser) take(n *name, v *value) {
+// addMetric files a value of a metrics line under its name.
+func (p *Parser) addMetric(n *name, v *value) {
 	l := &p.line
 	switch n.role {
 	case roleGlobalStep:
@@ -169,23 +169,23 @@ func (p *Parser) addCell(n *name, v *value) int {
 		l.row.Cells = append(l.row.Cells, Cell{})
 	}
 	l.row.Cells[at] = p.cell(n.name, v)
-	l.hasDropped = l.hasDropped || v.kind == isNested
+	l.hasDropped = l.hasDropped || v.kind == jsonNested
 	return at
 }
 
-// place gives the row its step and time, and says whether there is a step: the
+// resolveStep gives the row its step and time, and says whether there is a step: the
 // Viewer takes global_step unless that is absent or null, and looks no further
 // if it is no number. What did not give the step is a metric.
-func (l *line) place() bool {
+func (l *line) resolveStep() bool {
 	step := l.global
-	if !step.isGiven {
+	if !step.given {
 		step = l.step
 		if l.stepCell > 0 {
 			l.row.Cells[l.stepCell-1].Kind = kindDropped
 			l.hasDropped = true
 		}
 	}
-	if !l.hasData || !step.isOK {
+	if !l.hasData || !step.valid {
 		return false
 	}
 	l.row.Step = step.n

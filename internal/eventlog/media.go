@@ -29,7 +29,7 @@ func (p *Parser) media(data []byte) Media {
 	for more {
 		at := scanKey(data, i)
 		end := p.value(data, at, &v)
-		media.take(keyName(data[i:at]), &v)
+		media.setMember(keyName(data[i:at]), &v)
 		i, more = next(data, end, '}')
 	}
 	if media.Key == "" {
@@ -38,10 +38,10 @@ func (p *Parser) media(data []byte) Media {
 	return media
 }
 
-// take files one member of the line's data; of equal ones the last counts.
-func (m *Media) take(key string, v *value) {
+// setMember files one member of the line's data; of equal ones the last counts.
+func (m *Media) setMember(key string, v *value) {
 	text := ""
-	if v.kind == isText {
+	if v.kind == jsonString {
 		text = v.text
 	}
 	switch key {
@@ -53,6 +53,6 @@ func (m *Media) take(key string, v *value) {
 		m.Caption = text
 	case "step":
 		step := v.step()
-		m.Step, m.HasStep = step.n, step.isOK
+		m.Step, m.HasStep = step.n, step.valid
 	}
 }

@@ -6,10 +6,10 @@ import "bytes"
 // forgets everything and starts again: files in which every line has new names
 // cost allocations, but no memory.
 const (
-	maxKnown      = 1 << 16 // names
-	maxKnownBytes = 8 << 20
-	maxTexts      = 1 << 12
-	maxTextBytes  = 1 << 8 // longer texts are not remembered
+	maxNames     = 1 << 16 // names
+	maxNameBytes = 8 << 20
+	maxTexts     = 1 << 12
+	maxTextBytes = 1 << 8 // longer texts are not remembered
 )
 
 // role says what a key of a metrics line is for.
@@ -50,7 +50,7 @@ type nameTable struct {
 
 // nextRow begins a line.
 func (t *nameTable) nextRow() {
-	if t.names == nil || len(t.keys) >= maxKnown || t.bytes >= maxKnownBytes {
+	if t.names == nil || len(t.keys) >= maxNames || t.bytes >= maxNameBytes {
 		t.names, t.keys, t.bytes = map[string]*name{}, map[string]*key{}, 0
 		t.first.next = nil
 	}
@@ -93,9 +93,9 @@ func (t *nameTable) add(raw []byte) *key {
 
 // cellOf is the index of the name's cell in the row at hand: that of an earlier
 // equal name, or the new one, fresh.
-func (t *nameTable) cellOf(n *name, fresh int) int {
+func (t *nameTable) cellOf(n *name, next int) int {
 	if n.row != t.row {
-		n.row, n.cell = t.row, fresh
+		n.row, n.cell = t.row, next
 	}
 	return n.cell
 }
@@ -119,8 +119,8 @@ type textTable struct {
 }
 
 // intern decodes a string that scanString has passed.
-func (t *textTable) intern(quoted []byte, isPlain bool) string {
-	if !isPlain {
+func (t *textTable) intern(quoted []byte, plain bool) string {
+	if !plain {
 		return t.keep(unquote(quoted))
 	}
 	return t.keep(quoted[1 : len(quoted)-1])

@@ -14,13 +14,13 @@ const maxIntDigits = 4300
 // are numbers, 1e400 is an infinity, an integer is one without '.' and 'e'.
 func (v *value) number(b []byte, i int) int {
 	start := i
-	isNegative := b[i] == '-'
-	if isNegative {
+	negative := b[i] == '-'
+	if negative {
 		i++
 	}
 	if i < len(b) && b[i] == 'I' {
-		v.kind, v.num = isFloat, math.Inf(1)
-		if isNegative {
+		v.kind, v.num = jsonFloat, math.Inf(1)
+		if negative {
 			v.num = math.Inf(-1)
 		}
 		return scanWord(b, i, "Infinity")
@@ -35,15 +35,15 @@ func (v *value) number(b []byte, i int) int {
 		if whole > maxIntDigits {
 			return -1
 		}
-		v.setInt(b[start:i], mantissa, whole, isNegative)
+		v.setInt(b[start:i], mantissa, whole, negative)
 		return i
 	}
 	mantissa, exponent, i := scanFraction(b, i, mantissa)
 	if i < 0 {
 		return -1
 	}
-	v.kind = isFloat
-	if v.num = toFloat(b[first:i], mantissa, exponent); isNegative {
+	v.kind = jsonFloat
+	if v.num = toFloat(b[first:i], mantissa, exponent); negative {
 		v.num = -v.num
 	}
 	return i
@@ -51,16 +51,16 @@ func (v *value) number(b []byte, i int) int {
 
 // setInt makes v the integer of the text, whose digits give the mantissa if
 // that has not overflowed.
-func (v *value) setInt(text []byte, mantissa uint64, digits int, isNegative bool) {
+func (v *value) setInt(text []byte, mantissa uint64, digits int, negative bool) {
 	const limit = 1 << 63
-	v.kind, v.raw = isInt, text
+	v.kind, v.raw = jsonInt, text
 	if digits > maxDigits {
-		v.num, v.fits = parseFloat(text), false
+		v.num, v.fitsInt64 = parseFloat(text), false
 		return
 	}
-	v.num, v.whole, v.fits = float64(mantissa), int64(mantissa), mantissa < limit
-	if isNegative {
-		v.whole, v.fits = -v.whole, mantissa <= limit
+	v.num, v.integer, v.fitsInt64 = float64(mantissa), int64(mantissa), mantissa < limit
+	if negative {
+		v.integer, v.fitsInt64 = -v.integer, mantissa <= limit
 		v.num = 0 - v.num // an integer has no negative zero
 	}
 }
@@ -92,7 +92,7 @@ func scanFraction(b []byte, i int, mantissa uint64) (_ uint64, exponent, end int
 		return mantissa, exponent, i
 	}
 	i++
-	isNegative := i < len(b) && b[i] == '-'
+	negative := i < len(b) && b[i] == '-'
 	if i < len(b) && (b[i] == '-' || b[i] == '+') {
 		i++
 	}
@@ -103,7 +103,7 @@ func scanFraction(b []byte, i int, mantissa uint64) (_ uint64, exponent, end int
 		return 0, 0, -1
 	case digits > 4: // far beyond any double: parseFloat will see
 		return mantissa, math.MaxInt16, i
-	case isNegative:
+	case negative:
 		return mantissa, exponent - int(power), i
 	default:
 		return mantissa, exponent + int(power), i
@@ -118,9 +118,9 @@ const maxDigits = 19
 // Python writes for a double (at most 17 digits) nearly always takes the short
 // way, which is several times as fast as strconv.
 func toFloat(text []byte, mantissa uint64, exponent int) float64 {
-	isShort := len(text) <= maxDigits+1 || significant(text) <= maxDigits
+	short := len(text) <= maxDigits+1 || significant(text) <= maxDigits
 	switch {
-	case !isShort:
+	case !short:
 		return parseFloat(text)
 	case exponent == 0 || mantissa == 0:
 		return float64(mantissa)

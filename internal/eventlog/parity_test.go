@@ -24,7 +24,7 @@ type viewerTable struct {
 	Total int              `json:"total"`
 }
 
-func TestTable_IsWhatTheViewerAnswers(t *testing.T) {
+func TestTable_MatchesTheViewer(t *testing.T) {
 	files, err := filepath.Glob("testdata/*/*.events.jsonl")
 	if err != nil || len(files) != 9 {
 		t.Fatalf("%d event files in testdata, want 9 (%v)", len(files), err)
@@ -39,7 +39,7 @@ func TestTable_IsWhatTheViewerAnswers(t *testing.T) {
 			table := NewTable()
 			var p Parser
 			feed(t, &p, content, 777, Handler{Row: func(row *Row) error { table.Put(row); return nil }})
-			table.Settle()
+			table.Compact()
 			compareTables(t, want, table)
 		})
 	}

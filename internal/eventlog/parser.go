@@ -51,8 +51,8 @@ type Handler struct {
 type Counts struct {
 	// MalformedLines is the number of complete lines that are no JSON.
 	MalformedLines uint64
-	// UnplacedPoints is the number of metrics lines without a usable step.
-	UnplacedPoints uint64
+	// LinesWithoutStep is the number of metrics lines without a usable step.
+	LinesWithoutStep uint64
 }
 
 // Parser reads event files. The zero Parser is ready for use; it keeps names
@@ -90,7 +90,7 @@ func (p *Parser) Parse(chunk []byte, base int64, h Handler) (consumed int, err e
 			return consumed, nil
 		}
 		if p.read(rest[:n]) {
-			if err := p.deliver(base+int64(consumed), h); err != nil {
+			if err := p.emit(base+int64(consumed), h); err != nil {
 				return consumed, err
 			}
 		} else if !isBlank(rest[:n]) {
@@ -107,19 +107,19 @@ func (p *Parser) Finish(rest []byte, base int64, h Handler) (complete bool, err 
 	if len(rest) > MaxLine {
 		return false, &LineTooLongError{Offset: base}
 	}
-	if !p.read(rest) || !p.line.isObject {
+	if !p.read(rest) || !p.line.object {
 		return false, nil
 	}
-	return true, p.deliver(base, h)
+	return true, p.emit(base, h)
 }
 
-// deliver hands out the line that was read, which begins at position.
-func (p *Parser) deliver(position int64, h Handler) error {
+// emit hands out the line that was read, which begins at position.
+func (p *Parser) emit(position int64, h Handler) error {
 	l := &p.line
 	switch l.event {
 	case eventMetrics:
-		if !l.place() {
-			p.counts.UnplacedPoints++
+		if !l.resolveStep() {
+			p.counts.LinesWithoutStep++
 			return nil
 		}
 		if h.Row == nil {

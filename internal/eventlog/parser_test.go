@@ -178,7 +178,7 @@ func TestParse_Counts(t *testing.T) {
 			`{"type":"metrics","data":{"global_step":"x","step":1}}`, `{"type":"metrics","data":{"global_step":[1],"step":1}}`,
 			`{"type":"metrics","data":{"global_step":NaN}}`, `{"type":"metrics","data":{"global_step":9223372036854775808}}`,
 			`{"type":"metrics","data":{"global_step":1},"data":null}`,
-		}, Counts{UnplacedPoints: 8}},
+		}, Counts{LinesWithoutStep: 8}},
 		{"other JSON is neither", []string{
 			``, `  `, "\x0c\u00a0", `[1]`, `12`, `null`, `{}`, `{"type":"log","data":{"a":1}}`, `{"type":7}`, `{"data":{"global_step":1}}`,
 			`{"a":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`,
@@ -193,7 +193,7 @@ func TestParse_Counts(t *testing.T) {
 	}
 }
 
-func TestParse_TakesOnlyCompleteLines(t *testing.T) {
+func TestParse_ConsumesOnlyCompleteLines(t *testing.T) {
 	const first, second = `{"type":"metrics","data":{"global_step":1}}` + "\n", `{"type":"metrics","data":{"global_step":2}}`
 	var p Parser
 	var got recorded

@@ -11,43 +11,43 @@ import (
 // Series returns the selected points, each series by ascending step, the series
 // by name and kind. The columns are the caller's own.
 func (t *Table) Series(selection Selection) []Series {
-	return t.series(selection, cutting{limit: math.MaxInt})
+	return t.series(selection, readOptions{limit: math.MaxInt})
 }
 
 // First is Series with at most the first n points of each series.
 func (t *Table) First(selection Selection, n int) []Series {
-	return t.series(selection, cutting{limit: n})
+	return t.series(selection, readOptions{limit: n})
 }
 
 // Window is First without copies where that is possible: the columns may be the
 // table's own. They must not be changed, and are valid until the table changes.
 func (t *Table) Window(selection Selection, n int) []Series {
-	return t.series(selection, cutting{limit: n, isShared: true})
+	return t.series(selection, readOptions{limit: n, shared: true})
 }
 
 // Last is Series with at most the last n points of each series.
 func (t *Table) Last(selection Selection, n int) []Series {
-	return t.series(selection, cutting{limit: n, isNewest: true})
+	return t.series(selection, readOptions{limit: n, newest: true})
 }
 
-// cutting says how many points of a series are read, and from which end.
-type cutting struct {
-	limit    int
-	isNewest bool
-	isShared bool
+// readOptions says how many points of a series are read, and from which end.
+type readOptions struct {
+	limit  int
+	newest bool
+	shared bool
 }
 
-func (t *Table) series(selection Selection, cut cutting) []Series {
+func (t *Table) series(selection Selection, opts readOptions) []Series {
 	var series []Series
-	if cut.limit <= 0 {
+	if opts.limit <= 0 {
 		return series
 	}
 	for c := range t.selected(selection) {
 		from, to := c.bounds(selection)
 		if c.isPlain(from, to) {
-			series = append(series, c.copyAll(from, to, cut)...)
+			series = append(series, c.copyAll(from, to, opts)...)
 		} else {
-			series = append(series, t.copyPresent(c, from, to, cut)...)
+			series = append(series, t.copyPresent(c, from, to, opts)...)
 		}
 	}
 	return series
@@ -94,15 +94,15 @@ func (c *column) isPlain(from, to int) bool {
 }
 
 // copyAll copies rows that are plain, or shares them.
-func (c *column) copyAll(from, to int, cut cutting) []Series {
+func (c *column) copyAll(from, to int, opts readOptions) []Series {
 	switch {
 	case from == to:
 		return nil
-	case to-from <= cut.limit:
-	case cut.isNewest:
-		from = to - cut.limit
+	case to-from <= opts.limit:
+	case opts.newest:
+		from = to - opts.limit
 	default:
-		to = from + cut.limit
+		to = from + opts.limit
 	}
 	times := c.times
 	if times == nil {
@@ -112,26 +112,26 @@ func (c *column) copyAll(from, to int, cut cutting) []Series {
 		Name: c.name, Kind: KindNumber,
 		Steps: c.group.steps[from:to:to], Times: times[from:to:to], Values: c.values[from:to:to],
 	}
-	if !cut.isShared {
+	if !opts.shared {
 		s.Steps, s.Times, s.Values = slices.Clone(s.Steps), slices.Clone(s.Times), slices.Clone(s.Values)
 	}
 	return []Series{s}
 }
 
 // copyPresent copies cell by cell, one series per kind.
-func (t *Table) copyPresent(c *column, from, to int, cut cutting) []Series {
+func (t *Table) copyPresent(c *column, from, to int, opts readOptions) []Series {
 	rows := c.rows(from, to)
-	if cut.isNewest {
+	if opts.newest {
 		rows = c.backward(from, to)
 	}
 	var byKind [KindText + 1]Series
 	if c.kinds == nil { // else the kinds would have to be counted
-		byKind[KindNumber].grow(min(c.countIn(from, to), cut.limit))
+		byKind[KindNumber].grow(min(c.countIn(from, to), opts.limit))
 	}
 	for row := range rows {
 		kind := c.kind(row)
 		s := &byKind[publicKind(kind)]
-		if s.Len() < cut.limit {
+		if s.Len() < opts.limit {
 			s.Steps = append(s.Steps, c.group.steps[row])
 			s.Times = append(s.Times, c.time(row))
 			t.appendValue(s, kind, c.values[row])
@@ -146,7 +146,7 @@ func (t *Table) copyPresent(c *column, from, to int, cut cutting) []Series {
 			continue
 		}
 		s.Name, s.Kind = c.name, Kind(kind)
-		if cut.isNewest {
+		if opts.newest {
 			s.reverse()
 		}
 		series = append(series, *s)

@@ -99,7 +99,7 @@ func (r *recorded) add(event any, position int64) {
 		stepValue := data[stepKey]
 		step, ok := pythonInt(stepValue)
 		if !ok {
-			r.Counts.UnplacedPoints++
+			r.Counts.LinesWithoutStep++
 			return
 		}
 		row := Row{Position: position, Step: step}

@@ -88,17 +88,17 @@ func scanKey(b []byte, i int) int {
 
 // scanString passes the string at i, quotes included. It is plain if its bytes
 // are its text: ASCII without escapes.
-func scanString(b []byte, i int) (end int, isPlain bool) {
+func scanString(b []byte, i int) (end int, plain bool) {
 	if i == len(b) || b[i] != '"' {
 		return -1, false
 	}
-	isPlain = true
+	plain = true
 	for i++; i < len(b); i++ {
 		switch c := b[i]; {
 		case c == '"':
-			return i + 1, isPlain
+			return i + 1, plain
 		case c == '\\':
-			isPlain = false
+			plain = false
 			size := escapeSize(b[i+1:])
 			if size == 0 {
 				return -1, false
@@ -107,7 +107,7 @@ func scanString(b []byte, i int) (end int, isPlain bool) {
 		case c < ' ':
 			return -1, false
 		case c >= utf8.RuneSelf:
-			isPlain = false
+			plain = false
 		}
 	}
 	return -1, false
@@ -128,8 +128,8 @@ func escapeSize(b []byte) int {
 			return 0
 		}
 		for _, c := range b[1 : 1+digits] {
-			isHex := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
-			if !isHex {
+			hex := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
+			if !hex {
 				return 0
 			}
 		}

@@ -8,25 +8,25 @@ import (
 
 // stepValue is a step as a line gives it.
 type stepValue struct {
-	isGiven bool // neither absent nor null
-	isOK    bool // and n is it
-	n       int64
+	given bool // neither absent nor null
+	valid bool // and n is it
+	n     int64
 }
 
 // step is what Python's int() makes of the value, which is how the Viewer
 // reads a step. Steps beyond an int64 are none for us.
 func (v *value) step() stepValue {
-	s := stepValue{isGiven: v.kind != isNull}
+	s := stepValue{given: v.kind != jsonNull}
 	switch v.kind {
-	case isBool:
-		s.n, s.isOK = int64(v.num), true
-	case isInt:
-		s.n, s.isOK = v.whole, v.fits
-	case isFloat:
-		s.n, s.isOK = truncate(v.num)
-	case isText:
-		s.n, s.isOK = parseInt(v.text)
-	case isNull, isNested:
+	case jsonBool:
+		s.n, s.valid = int64(v.num), true
+	case jsonInt:
+		s.n, s.valid = v.integer, v.fitsInt64
+	case jsonFloat:
+		s.n, s.valid = truncate(v.num)
+	case jsonString:
+		s.n, s.valid = parseInt(v.text)
+	case jsonNull, jsonNested:
 	}
 	return s
 }
@@ -45,8 +45,8 @@ func truncate(f float64) (int64, bool) {
 // script.
 func parseInt(text string) (int64, bool) {
 	text = strings.TrimSpace(text)
-	isNegative := strings.HasPrefix(text, "-")
-	if isNegative || strings.HasPrefix(text, "+") {
+	negative := strings.HasPrefix(text, "-")
+	if negative || strings.HasPrefix(text, "+") {
 		text = text[1:]
 	}
 	var n uint64
@@ -65,10 +65,10 @@ func parseInt(text string) (int64, bool) {
 	switch {
 	case !wasDigit:
 		return 0, false
-	case isNegative && n <= -math.MinInt64:
+	case negative && n <= -math.MinInt64:
 		return -int64(n), true
 	default:
-		return int64(n), !isNegative && n <= math.MaxInt64
+		return int64(n), !negative && n <= math.MaxInt64
 	}
 }
 

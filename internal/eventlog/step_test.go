@@ -7,7 +7,7 @@ import (
 )
 
 // The texts and answers are those of Python 3.11.
-func TestParseInt_IsPythonsInt(t *testing.T) {
+func TestParseInt_MatchesPython(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		text string

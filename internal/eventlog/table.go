@@ -7,25 +7,25 @@ import "slices"
 // except that here NaN and the infinities are values.
 //
 // A million rows of six metrics take some 65 MiB. Ascending steps are appended,
-// old ones are rewritten in place, and late ones wait for the next Settle.
+// old ones are rewritten in place, and late ones wait for the next Compact.
 //
-// Put, AddIndeterminate and Settle change the table and need the caller's
+// Put, AddIndeterminate and Compact change the table and need the caller's
 // exclusive lock; all other methods only read, may run side by side, and need
-// that Settle came after the last Put.
+// that Compact came after the last Put.
 type Table struct {
 	columns       map[string]*column
 	groups        []*group
-	bare          *group // the steps of rows without a cell, nil if there is none
+	emptyRows     *group // the steps of rows without a cell, nil if there is none
 	texts         dictionary
 	indeterminate map[string]int
 	rows          int
-	isChanged     bool // rows is to be counted again
+	dirty         bool // rows is to be counted again
 
-	puts    uint64
-	whole   uint64    // how many rows there will be, as Expect says; else 0
-	line    []*column // the columns of the row at hand, nil where there is none
-	order   []*column // those of the row before, which is likely to be alike
-	touched []*group
+	puts         uint64
+	expectedRows uint64    // how many rows there will be, as ExpectSize says; else 0
+	rowColumns   []*column // the columns of the row at hand, nil where there is none
+	prevColumns  []*column // those of the row before, which is likely to be alike
+	touched      []*group
 }
 
 // NewTable returns an empty table.
@@ -36,84 +36,84 @@ func NewTable() *Table {
 // Put merges a row, and copies what it keeps. A cell without a kind (null)
 // erases what was said of that metric at that step.
 func (t *Table) Put(row *Row) {
-	t.isChanged = true
+	t.dirty = true
 	t.puts++
 	t.resolve(row.Cells)
 	time := row.seconds()
 	for _, g := range t.touched {
-		g.place(row.Step, time)
+		g.ensureRow(row.Step, time)
 	}
-	for i, c := range t.line {
+	for i, c := range t.rowColumns {
 		if c != nil {
 			t.store(c, &row.Cells[i], time)
 		}
 	}
 	for _, g := range t.touched {
-		if g.sorted == len(g.steps) && g.sorted >= g.check {
+		if g.sorted == len(g.steps) && g.sorted >= g.nextSparseCheck {
 			t.groups = append(t.groups, g.split()...)
 		}
 	}
 }
 
-// Expect says that what was put so far stood in the first bytes, read, of a log
+// ExpectSize says that what was put so far stood in the first bytes, read, of a log
 // of whole bytes. It is a guess at how many rows are to come, for which room is
 // then made at once.
-func (t *Table) Expect(read, whole int64) {
-	if t.whole = 0; read > 0 && whole > read {
-		t.whole = uint64(float64(t.puts) * (float64(whole) / float64(read)))
+func (t *Table) ExpectSize(read, total int64) {
+	if t.expectedRows = 0; read > 0 && total > read {
+		t.expectedRows = uint64(float64(t.puts) * (float64(total) / float64(read)))
 	}
 }
 
 // resolve finds the column of each cell, making those that are new, and the
 // groups that the row touches.
 func (t *Table) resolve(cells []Cell) {
-	t.order, t.line, t.touched = t.line, t.order[:0], t.touched[:0]
-	var fresh *group
+	t.prevColumns, t.rowColumns, t.touched = t.rowColumns, t.prevColumns[:0], t.touched[:0]
+	var newGroup *group
 	for i := range cells {
 		c := t.column(i, cells[i].Name)
 		if c == nil && cells[i].Kind != KindNone {
-			if fresh == nil {
-				fresh = t.addGroup()
+			if newGroup == nil {
+				newGroup = t.addGroup()
 			}
-			c = &column{name: cells[i].Name, group: fresh}
-			fresh.columns = append(fresh.columns, c)
+			c = &column{name: cells[i].Name, group: newGroup}
+			newGroup.columns = append(newGroup.columns, c)
 			t.columns[c.name] = c
 		}
-		if t.line = append(t.line, c); c != nil {
+		if t.rowColumns = append(t.rowColumns, c); c != nil {
 			c.put = t.puts
 			t.touch(c.group)
 		}
 	}
 	if len(t.touched) == 0 {
-		if t.bare == nil {
-			t.bare = t.addGroup()
+		if t.emptyRows == nil {
+			t.emptyRows = t.addGroup()
 		}
-		t.touch(t.bare)
+		t.touch(t.emptyRows)
 	}
 }
 
 // column finds the column of a row's i-th cell, or nil.
 func (t *Table) column(i int, name string) *column {
-	if i < len(t.order) && t.order[i] != nil && t.order[i].name == name {
-		return t.order[i]
+	if i < len(t.prevColumns) && t.prevColumns[i] != nil && t.prevColumns[i].name == name {
+		return t.prevColumns[i]
 	}
 	return t.columns[name]
 }
 
 func (t *Table) addGroup() *group {
-	g := &group{check: firstCheck}
+	g := &group{nextSparseCheck: minSparseCheck}
 	t.groups = append(t.groups, g)
 	return g
 }
 
 func (t *Table) touch(g *group) {
 	if g.put != t.puts {
-		g.put, g.whole = t.puts, t.whole
+		g.put, g.expectedRows = t.puts, t.expectedRows
 		t.touched = append(t.touched, g)
 	}
 }
 
-// store writes a cell into the row that its group has placed.
+// store writes a cell into the row that its group has chosen.
 func (t *Table) store(c *column, cell *Cell, time float64) {
 	row := c.group.row
 	switch {
@@ -135,18 +135,18 @@ func (t *Table) store(c *column, cell *Cell, time float64) {
 // and for one that was NaN or infinite.
 func (t *Table) AddIndeterminate(name string, cells int) { t.indeterminate[name] += cells }
 
-// Settle merges what came late. Readers need it after the last Put; it costs
+// Compact merges what came late. Readers need it after the last Put; it costs
 // nothing if steps have only ascended in a table of one group.
-func (t *Table) Settle() {
-	if !t.isChanged {
+func (t *Table) Compact() {
+	if !t.dirty {
 		return
 	}
 	for _, g := range t.groups {
-		g.settle()
+		g.compact()
 		g.trim()
 	}
 	t.rows = t.countRows()
-	t.isChanged = false
+	t.dirty = false
 }
 
 // countRows counts the distinct steps. The longest group is nearly all of them:
@@ -198,7 +198,7 @@ func (t *Table) Cells() int {
 // Indeterminate is what AddIndeterminate has counted for the metric.
 func (t *Table) Indeterminate(name string) int { return t.indeterminate[name] }
 
-// Bytes estimates the memory of the table. It may be asked before Settle.
+// Bytes estimates the memory of the table. It may be asked before Compact.
 func (t *Table) Bytes() int {
 	const overhead = 512
 	n := overhead + t.texts.size

@@ -77,7 +77,7 @@ func TestTable_Series(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			table := NewTable()
 			test.fill(table)
-			table.Settle()
+			table.Compact()
 			if diff := gocmp.Diff(test.want, table.Series(Selection{}), cmpopts.EquateNaNs(), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -93,7 +93,7 @@ func TestTable_FirstAndLast(t *testing.T) {
 			put(table, step, 1, text("some", "x"), Cell{Name: "some2", Kind: KindNumber, Number: 1, Exact: "9007199254740993"})
 		}
 	}
-	table.Settle()
+	table.Compact()
 	low, high := int64(10), int64(150)
 	selection := Selection{Names: []string{"all", "some2"}, MinStep: &low, MaxStep: &high}
 	first, last := table.First(selection, 2), table.Last(selection, 2)
@@ -125,7 +125,7 @@ func TestTable_Stats(t *testing.T) {
 	put(table, 4, 40, number("a", math.NaN()))
 	table.AddIndeterminate("a", 2)
 	table.AddIndeterminate("lost", 3)
-	table.Settle()
+	table.Compact()
 	want := []Stat{
 		{
 			Name: "a", Kind: KindNumber, Count: 4, FirstStep: 4, LastStep: 7, Last: number("a", -3), LastTime: 70,
@@ -156,7 +156,7 @@ func TestTable_SparseMetricsDoNotPayForDenseOnes(t *testing.T) {
 		}
 		put(table, step, float64(step), cells...)
 	}
-	table.Settle()
+	table.Compact()
 	if len(table.groups) != 2 || table.Rows() != rows {
 		t.Errorf("%d groups and %d rows, want 2 and %d", len(table.groups), table.Rows(), rows)
 	}
@@ -177,15 +177,15 @@ func TestTable_RowsWithoutCellsCount(t *testing.T) {
 	put(table, 2, 3)
 	put(table, 3, 3, Cell{Name: "null"})
 	put(table, 0, 3)
-	table.Settle()
+	table.Compact()
 	if table.Rows() != 4 {
 		t.Errorf("Rows = %d, want 4", table.Rows())
 	}
 }
 
-// TestTable_RoomThatIsExpected reads a log of a known size: the table is made
+// TestTable_AllocatesForExpectedRows reads a log of a known size: the table is made
 // for it once, and what was expected in vain is given back.
-func TestTable_RoomThatIsExpected(t *testing.T) {
+func TestTable_AllocatesForExpectedRows(t *testing.T) {
 	const rows, line = 200_000, 100
 	for name, test := range map[string]struct {
 		whole int64
@@ -201,10 +201,10 @@ func TestTable_RoomThatIsExpected(t *testing.T) {
 			for step := range int64(rows) {
 				put(table, step, float64(step), number("a", float64(step)), number("b", 1))
 				if step%1000 == 0 {
-					table.Expect(step*line, test.whole)
+					table.ExpectSize(step*line, test.whole)
 				}
 			}
-			table.Settle()
+			table.Compact()
 			for _, s := range table.Series(Selection{}) {
 				for i, step := range s.Steps {
 					if s.Len() != rows || step != int64(i) || s.Times[i] != float64(i) || s.Name == "a" && s.Values[i] != float64(i) {

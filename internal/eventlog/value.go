@@ -18,12 +18,12 @@ const kindDropped Kind = math.MaxUint8
 type valueKind uint8
 
 const (
-	isNull valueKind = iota
-	isBool
-	isInt
-	isFloat
-	isText
-	isNested
+	jsonNull valueKind = iota
+	jsonBool
+	jsonInt
+	jsonFloat
+	jsonString
+	jsonNested
 )
 
 // value is one JSON value.
@@ -31,9 +31,9 @@ type value struct {
 	kind valueKind
 	// num is the number, rounded if need be; 0 or 1 for a boolean.
 	num float64
-	// whole is an integer, if fits says that an int64 can hold it.
-	whole int64
-	fits  bool
+	// integer is an integer, if fitsInt64 says that an int64 can hold it.
+	integer   int64
+	fitsInt64 bool
 	// raw is the text of an integer.
 	raw []byte
 	// text is the decoded string of isText.
@@ -43,19 +43,19 @@ type value struct {
 // cell makes a cell of the value.
 func (p *Parser) cell(name string, v *value) Cell {
 	switch v.kind {
-	case isInt:
+	case jsonInt:
 		c := Cell{Name: name, Kind: KindNumber, Number: v.num}
 		if v.isRounded() {
 			c.Exact = p.texts.keep(v.raw)
 		}
 		return c
-	case isFloat:
+	case jsonFloat:
 		return Cell{Name: name, Kind: KindNumber, Number: v.num}
-	case isBool:
+	case jsonBool:
 		return Cell{Name: name, Kind: KindBoolean, Number: v.num}
-	case isText:
+	case jsonString:
 		return Cell{Name: name, Kind: KindText, Text: v.text}
-	case isNested:
+	case jsonNested:
 		return Cell{Name: name, Kind: kindDropped}
 	default:
 		return Cell{Name: name}
@@ -66,10 +66,10 @@ func (p *Parser) cell(name string, v *value) Cell {
 func (v *value) isRounded() bool {
 	const allExact = 1 << 53 // up to here a double holds every integer
 	switch {
-	case v.fits && -allExact <= v.whole && v.whole <= allExact:
+	case v.fitsInt64 && -allExact <= v.integer && v.integer <= allExact:
 		return false
-	case v.fits:
-		return v.num >= math.MaxInt64 || int64(v.num) != v.whole
+	case v.fitsInt64:
+		return v.num >= math.MaxInt64 || int64(v.num) != v.integer
 	default:
 		return strconv.FormatFloat(v.num, 'f', 0, 64) != string(v.raw)
 	}
@@ -77,8 +77,8 @@ func (v *value) isRounded() bool {
 
 // seconds is the value as a time. Only finite numbers are times.
 func (v *value) seconds() (float64, bool) {
-	isNumber := v.kind == isInt || v.kind == isFloat
-	if !isNumber || math.IsNaN(v.num) || math.IsInf(v.num, 0) {
+	numeric := v.kind == jsonInt || v.kind == jsonFloat
+	if !numeric || math.IsNaN(v.num) || math.IsInf(v.num, 0) {
 		return 0, false
 	}
 	return v.num, true
@@ -91,25 +91,25 @@ func (p *Parser) value(b []byte, i int, v *value) int {
 	}
 	switch c := b[i]; c {
 	case '"':
-		end, isPlain := scanString(b, i)
+		end, plain := scanString(b, i)
 		if end >= 0 {
-			v.kind, v.text = isText, p.texts.intern(b[i:end], isPlain)
+			v.kind, v.text = jsonString, p.texts.intern(b[i:end], plain)
 		}
 		return end
 	case '{', '[':
-		v.kind = isNested
+		v.kind = jsonNested
 		return p.skip(b, i)
 	case 't':
-		v.kind, v.num = isBool, 1
+		v.kind, v.num = jsonBool, 1
 		return scanWord(b, i, "true")
 	case 'f':
-		v.kind, v.num = isBool, 0
+		v.kind, v.num = jsonBool, 0
 		return scanWord(b, i, "false")
 	case 'n':
-		v.kind = isNull
+		v.kind = jsonNull
 		return scanWord(b, i, "null")
 	case 'N':
-		v.kind, v.num = isFloat, math.NaN()
+		v.kind, v.num = jsonFloat, math.NaN()
 		return scanWord(b, i, "NaN")
 	default:
 		return v.number(b, i)

@@ -12,7 +12,7 @@ import (
 // like its id. It is written as it is read: nothing is held.
 type Archive struct {
 	zip   *zip.Writer
-	known map[string]bool
+	added map[string]bool
 	at    time.Time
 	// byViewer says that the runs are of several Viewers, which may have the
 	// same ids: folders then begin with the Viewer.
@@ -21,7 +21,7 @@ type Archive struct {
 
 // NewArchive begins a zip of the runs, whose files are dated at.
 func NewArchive(out io.Writer, at time.Time, runs []*Run) *Archive {
-	a := &Archive{zip: zip.NewWriter(out), known: map[string]bool{}, at: at}
+	a := &Archive{zip: zip.NewWriter(out), added: map[string]bool{}, at: at}
 	for _, r := range runs {
 		a.byViewer = a.byViewer || r.Viewer != runs[0].Viewer
 	}
@@ -38,13 +38,13 @@ func (a *Archive) Name(run *Run, file string) string {
 }
 
 // Has says whether a file of that place was begun.
-func (a *Archive) Has(name string) bool { return a.known[name] }
+func (a *Archive) Has(name string) bool { return a.added[name] }
 
 // Add reads a file into the zip. Images are packed already.
 func (a *Archive) Add(name string, body io.Reader) error {
-	a.known[name] = true
+	a.added[name] = true
 	header := &zip.FileHeader{Name: name, Modified: a.at, Method: zip.Deflate}
-	if _, isImage := imageTypes[path.Ext(name)]; isImage {
+	if _, image := imageTypes[path.Ext(name)]; image {
 		header.Method = zip.Store
 	}
 	w, err := a.zip.CreateHeader(header)

@@ -27,11 +27,11 @@ import (
 // seconds, 0 if unknown.
 type Document struct {
 	*bufio.Writer
-	isFollowing bool // a run stands before
+	needsComma bool // a run stands before
 }
 
 // Counts says what was read beside a run's table.
-type Counts struct{ MalformedLines, UnplacedPoints uint64 }
+type Counts struct{ MalformedLines, LinesWithoutStep uint64 }
 
 // NewDocument begins a document.
 func NewDocument(out io.Writer) (*Document, error) {
@@ -43,10 +43,10 @@ func NewDocument(out io.Writer) (*Document, error) {
 // WriteRun adds a run: its table, which must not change meanwhile, is for
 // series to write, and its images are for images, which may be nil.
 func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Image) error {
-	if d.isFollowing {
+	if d.needsComma {
 		d.write(",")
 	}
-	d.isFollowing = true
+	d.needsComma = true
 	d.write(`{"experiment":`, orNull(run.Experiment), `,"environment":`, orNull(run.Environment))
 	if err := series(d); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Ima
 			if i > 0 {
 				d.write(",")
 			}
-			if err := d.image(&images[i]); err != nil {
+			if err := d.writeImage(&images[i]); err != nil {
 				return err
 			}
 		}
@@ -89,23 +89,23 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 		source = "merged_table"
 	}
 	d.write(`,"source":"`, source, `","malformed_line_count":`, strconv.FormatUint(counts.MalformedLines, 10),
-		`,"lines_without_step_count":`, strconv.FormatUint(counts.UnplacedPoints, 10), `,"series":[`)
-	isFollowing := false
+		`,"lines_without_step_count":`, strconv.FormatUint(counts.LinesWithoutStep, 10), `,"series":[`)
+	needsComma := false
 	for _, name := range t.Names(sel) {
 		one := eventlog.Selection{Names: []string{name}}
 		for _, s := range t.Series(one) {
-			if isFollowing {
+			if needsComma {
 				d.write(",")
 			}
-			isFollowing = true
-			d.one(&s)
+			needsComma = true
+			d.writeOne(&s)
 		}
 		if cells := t.Indeterminate(name); cells > 0 && len(t.First(one, 1)) == 0 {
-			if isFollowing {
+			if needsComma {
 				d.write(",")
 			}
-			isFollowing = true
-			d.one(&eventlog.Series{Name: name, Kind: eventlog.KindNumber})
+			needsComma = true
+			d.writeOne(&eventlog.Series{Name: name, Kind: eventlog.KindNumber})
 		}
 	}
 	if _, err := d.WriteString("]"); err != nil {
@@ -114,15 +114,15 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 	return nil
 }
 
-// one writes a series as columns.
-func (d *Document) one(s *eventlog.Series) {
+// writeOne writes a series as columns.
+func (d *Document) writeOne(s *eventlog.Series) {
 	d.write(`{"metric":`, string(appendText(nil, s.Name)), `,"kind":"`, kindNames[s.Kind], `","steps":[`)
-	d.column(s.Len(), func(b []byte, i int) []byte { return strconv.AppendInt(b, s.Steps[i], 10) })
+	d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendInt(b, s.Steps[i], 10) })
 	d.write(`],"times":[`)
-	d.column(s.Len(), func(b []byte, i int) []byte { return strconv.AppendFloat(b, s.Times[i], 'f', -1, 64) })
+	d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendFloat(b, s.Times[i], 'f', -1, 64) })
 	d.write(`],"values":[`)
 	c := cursor{s: s}
-	d.column(s.Len(), func(b []byte, _ int) []byte {
+	d.writeArray(s.Len(), func(b []byte, _ int) []byte {
 		cell := c.cell()
 		c.next()
 		return appendValue(b, &cell)
@@ -130,8 +130,8 @@ func (d *Document) one(s *eventlog.Series) {
 	d.write("]}")
 }
 
-// column writes n elements, each appended by element.
-func (d *Document) column(n int, element func(b []byte, i int) []byte) {
+// writeArray writes n elements, each appended by element.
+func (d *Document) writeArray(n int, element func(b []byte, i int) []byte) {
 	for i := range n {
 		b := d.AvailableBuffer()
 		if i > 0 {

@@ -9,7 +9,7 @@
 // row into Points and costs no memory that grows with the run. What is merged
 // is read from an eventlog.Table: a Schema takes in the columns, then Wide
 // writes them window by window, so that no copy of the table is ever made. A
-// Report keeps thinned copies only. Every writer has a Close that completes
+// Report keeps downsampled copies only. Every writer has a Close that completes
 // the file; a file without it is no file.
 package export
 
@@ -75,12 +75,12 @@ type Run struct {
 	// Experiment and Environment are JSON objects for a JSON file; an empty
 	// one is null there.
 	Experiment, Environment []byte
-	// Facts, Summary and Captured (the environment) are for reports.
-	Facts, Summary, Captured []Fact
+	// Fields, Summary and EnvironmentFields are for reports.
+	Fields, Summary, EnvironmentFields []Field
 }
 
-// Fact is one line of a report's tables.
-type Fact struct{ Label, Value string }
+// Field is one line of a report's tables.
+type Field struct{ Label, Value string }
 
 // label is what a report calls the run.
 func (r *Run) label() string {
@@ -100,15 +100,15 @@ func (f Format) FileName(runs []*Run) string {
 	name := "runicorn-" + strconv.Itoa(len(runs)) + "-experiments"
 	if len(runs) == 1 {
 		r := runs[0]
-		parts := slices.DeleteFunc([]string{safe(r.Project), safe(r.Name)}, func(s string) bool { return s == "" })
-		name = clip(strings.Join(append(parts, ""), "-"), maxFileName-len(r.ID)) + safe(r.ID)
+		parts := slices.DeleteFunc([]string{sanitize(r.Project), sanitize(r.Name)}, func(s string) bool { return s == "" })
+		name = truncate(strings.Join(append(parts, ""), "-"), maxFileName-len(r.ID)) + sanitize(r.ID)
 	}
 	return name + "." + kinds[f].extension
 }
 
-// safe leaves letters, digits, dots, underscores and single dashes, and no dot
+// sanitize leaves letters, digits, dots, underscores and single dashes, and no dot
 // or dash at either end: neither a hidden file nor an option of a command.
-func safe(text string) string {
+func sanitize(text string) string {
 	var b strings.Builder
 	dash := false
 	for _, r := range text {
@@ -125,8 +125,8 @@ func safe(text string) string {
 	return strings.Trim(b.String(), ".-")
 }
 
-// clip shortens a text to at most n bytes, at the end of a rune.
-func clip(text string, n int) string {
+// truncate shortens a text to at most n bytes, at the end of a rune.
+func truncate(text string, n int) string {
 	n = max(0, n)
 	if len(text) <= n {
 		return text

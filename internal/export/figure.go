@@ -21,14 +21,14 @@ type figure struct {
 	lines  []curve
 }
 
-// curve is what a run says of the metric, thinned.
+// curve is what a run says of the metric, downsampled.
 type curve struct {
-	run    *Run
-	number int // of the run in the report: its colour
-	steps  []int64
-	values []float64
-	isStep bool        // a boolean: it holds until it changes
-	trend  plotter.XYs // of a noisy curve, else nil
+	run     *Run
+	number  int // of the run in the report: its colour
+	steps   []int64
+	values  []float64
+	stepped bool        // a boolean: it holds until it changes
+	trend   plotter.XYs // of a noisy curve, else nil
 }
 
 // The size of a plot. The legend stands below it, a line per run.
@@ -63,34 +63,34 @@ func style(number int) draw.LineStyle {
 
 // name is what the legend calls the curve.
 func (c *curve) name() string {
-	if c.isStep {
+	if c.stepped {
 		return c.run.label() + " (boolean: 0 false, 1 true)"
 	}
 	return c.run.label()
 }
 
-// maxDrawn is the greatest value that is drawn. Beyond it the difference of two
+// maxPlotted is the maximum value that is drawn. Beyond it the difference of two
 // values is no double any more, and axes cannot be laid.
-const maxDrawn = math.MaxFloat64 / 8
+const maxPlotted = math.MaxFloat64 / 8
 
-func isDrawn(v float64) bool { return math.Abs(v) <= maxDrawn }
+func isPlottable(v float64) bool { return math.Abs(v) <= maxPlotted }
 
 // svg draws the figure, and returns nil if there is nothing to be drawn.
 func (f *figure) svg() ([]byte, error) {
 	p, legend := plot.New(), plot.NewLegend()
 	p.X.Label.Text, p.Y.Label.Text = "step", label(f.metric)+" (as logged)"
-	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{isWhole: true}, ticks{isWhole: f.isSwitch()}
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{integers: true}, ticks{integers: f.isBoolean()}
 	p.Add(&plotter.Grid{Vertical: gridStyle, Horizontal: gridStyle})
 	legend.Left, legend.Top = true, true
 	legend.TextStyle.Font.Size, legend.Padding = vg.Points(9), vg.Points(3)
 	for _, style := range []*text.Style{&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &legend.TextStyle} {
 		style.Font.Variant = "Sans"
 	}
-	isEmpty, err := f.add(p, &legend)
+	empty, err := f.add(p, &legend)
 	if err != nil {
 		return nil, fmt.Errorf("draw %s: %w", f.metric, err)
 	}
-	if isEmpty {
+	if empty {
 		return nil, nil
 	}
 	widen(&p.X)
@@ -108,9 +108,9 @@ func (f *figure) svg() ([]byte, error) {
 }
 
 // add draws the curves, and over them the trends of those that have one.
-func (f *figure) add(p *plot.Plot, legend *plot.Legend) (isEmpty bool, err error) {
+func (f *figure) add(p *plot.Plot, legend *plot.Legend) (empty bool, err error) {
 	var trends []plot.Plotter
-	isEmpty = true
+	empty = true
 	for i := range f.lines {
 		c := &f.lines[i]
 		thumb, err := c.add(p)
@@ -125,12 +125,12 @@ func (f *figure) add(p *plot.Plot, legend *plot.Legend) (isEmpty bool, err error
 			thumb, trends = line, append(trends, line)
 		}
 		if thumb != nil {
-			isEmpty = false
+			empty = false
 			legend.Add(label(c.name()), thumb)
 		}
 	}
 	p.Add(trends...)
-	return isEmpty, nil
+	return empty, nil
 }
 
 var gridStyle = draw.LineStyle{Color: color.Gray{Y: 225}, Width: vg.Points(0.5)}
@@ -143,9 +143,9 @@ func withoutProlog(svg []byte) []byte {
 	return svg
 }
 
-// isSwitch says that there is nothing but booleans.
-func (f *figure) isSwitch() bool {
-	return !slices.ContainsFunc(f.lines, func(c curve) bool { return !c.isStep })
+// isBoolean says that there is nothing but booleans.
+func (f *figure) isBoolean() bool {
+	return !slices.ContainsFunc(f.lines, func(c curve) bool { return !c.stepped })
 }
 
 // add draws the stretches of values that can be drawn. A point alone in its
@@ -154,14 +154,14 @@ func (c *curve) add(p *plot.Plot) (plot.Thumbnailer, error) {
 	var thumb plot.Thumbnailer
 	for from := 0; from < len(c.values); {
 		to := from
-		for to < len(c.values) && isDrawn(c.values[to]) {
+		for to < len(c.values) && isPlottable(c.values[to]) {
 			to++
 		}
 		if to == from {
 			from++
 			continue
 		}
-		drawn, err := c.stretch(from, to)
+		drawn, err := c.segment(from, to)
 		if err != nil {
 			return nil, err
 		}
@@ -176,8 +176,8 @@ type drawing interface {
 	plot.Thumbnailer
 }
 
-// stretch is the points from one to before the other.
-func (c *curve) stretch(from, to int) (drawing, error) {
+// segment is the points from one to before the other.
+func (c *curve) segment(from, to int) (drawing, error) {
 	points := make(plotter.XYs, to-from)
 	for i := range points {
 		points[i].X, points[i].Y = float64(c.steps[from+i]), c.values[from+i]
@@ -186,7 +186,7 @@ func (c *curve) stretch(from, to int) (drawing, error) {
 }
 
 // draw makes the line of some points, or a dot of one.
-func (c *curve) draw(points plotter.XYs, isFaint bool) (drawing, error) {
+func (c *curve) draw(points plotter.XYs, dimmed bool) (drawing, error) {
 	if len(points) == 1 {
 		dots, err := plotter.NewScatter(points)
 		if err != nil {
@@ -200,10 +200,10 @@ func (c *curve) draw(points plotter.XYs, isFaint bool) (drawing, error) {
 		return nil, err
 	}
 	line.LineStyle = style(c.number)
-	if isFaint {
-		line.Color, line.Width, line.Dashes = faint(palette[c.number%len(palette)]), vg.Points(faintWidth), nil
+	if dimmed {
+		line.Color, line.Width, line.Dashes = dim(palette[c.number%len(palette)]), vg.Points(dimWidth), nil
 	}
-	if c.isStep {
+	if c.stepped {
 		line.StepStyle = plotter.PostStep
 	}
 	return line, nil
@@ -212,24 +212,24 @@ func (c *curve) draw(points plotter.XYs, isFaint bool) (drawing, error) {
 // widen gives an axis a length that ticks can be laid on: one that is nothing
 // beside its values, or beside the least doubles, would be none at all.
 func widen(a *plot.Axis) {
-	const least, nothing = 1e-9, 1e-290
+	const minRelative, minAbsolute = 1e-9, 1e-290
 	size := max(math.Abs(a.Min), math.Abs(a.Max))
-	if a.Max-a.Min > max(size*least, nothing) {
+	if a.Max-a.Min > max(size*minRelative, minAbsolute) {
 		return
 	}
-	room := max(size*least, 1)
-	if size > nothing && size < 1 {
-		room = size / 2
+	margin := max(size*minRelative, 1)
+	if size > minAbsolute && size < 1 {
+		margin = size / 2
 	}
-	a.Min, a.Max = a.Min-room, a.Max+room
+	a.Min, a.Max = a.Min-margin, a.Max+margin
 }
 
 // label makes a text fit for a plot: one line, not too long.
 func label(line string) string {
-	const longest = 80
-	out := make([]rune, 0, longest)
+	const maxRunes = 80
+	out := make([]rune, 0, maxRunes)
 	for _, r := range line {
-		if len(out) == longest {
+		if len(out) == maxRunes {
 			return string(out) + "…"
 		}
 		if r < ' ' || r == 0x7f {

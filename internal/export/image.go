@@ -35,14 +35,14 @@ func (m *Image) contentType() string {
 }
 
 // embed writes an image with its content in base64 between two texts, or what
-// lost says if there is no content.
-func (m *Image) embed(out io.Writer, before, after, lost string) (err error) {
+// missing says if there is no content.
+func (m *Image) embed(out io.Writer, before, after, missing string) (err error) {
 	body, err := m.Open()
 	if err != nil {
 		return fmt.Errorf("open image %s: %w", m.Path, err)
 	}
 	if body == nil {
-		_, err := io.WriteString(out, lost)
+		_, err := io.WriteString(out, missing)
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
@@ -60,9 +60,9 @@ func (m *Image) embed(out io.Writer, before, after, lost string) (err error) {
 	return err
 }
 
-// image writes an image into the document: its event, and its content as
+// writeImage writes an image into the document: its event, and its content as
 // base64 in "data", which is null if the content is lost.
-func (d *Document) image(m *Image) error {
+func (d *Document) writeImage(m *Image) error {
 	d.write(`{"key":`, string(appendText(nil, m.Key)), `,"path":`, string(appendText(nil, m.Path)),
 		`,"caption":`, string(appendText(nil, m.Caption)))
 	if m.HasStep {

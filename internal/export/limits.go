@@ -4,15 +4,15 @@ import "github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 
 // What the formats cannot hold, one sentence each.
 const (
-	mergedSource = "A Viewer of 0.5 tells one value per step and metric only: what was rewritten is lost, and NaN and ±Inf look like values that were never logged."
-	wideLayout   = "The wide layout has one value per step and metric, the last one written, and no times; the long layout has every point with its time."
-	csvKinds     = "CSV does not say the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
-	jsonlNested  = "Lists and objects that were logged as values are left out, as the Viewer leaves them out."
-	jsonMerged   = "Series are merged: one value per step and metric, the last one written; JSON Lines have every point."
-	reportThin   = "Curves are thinned to what a plot can show, extremes kept; CSV, Arrow, Parquet and JSON have all values."
-	longExact    = "Integers that a 64-bit float rounds are in full in the column \"exact\"."
-	wideExact    = "Integers that a 64-bit float rounds are in full in the columns that end in \"#exact\"."
-	wideKinds    = "Metrics of several kinds have a column for each; those that are not numbers end in \"#boolean\" or \"#text\"."
+	mergedSource      = "A Viewer of 0.5 tells one value per step and metric only: what was rewritten is lost, and NaN and ±Inf look like values that were never logged."
+	wideLayout        = "The wide layout has one value per step and metric, the last one written, and no times; the long layout has every point with its time."
+	csvKinds          = "CSV does not say the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
+	jsonlNested       = "Lists and objects that were logged as values are left out, as the Viewer leaves them out."
+	jsonMerged        = "Series are merged: one value per step and metric, the last one written; JSON Lines have every point."
+	reportDownsampled = "Curves are thinned to what a plot can show, extremes kept; CSV, Arrow, Parquet and JSON have all values."
+	longExact         = "Integers that a 64-bit float rounds are in full in the column \"exact\"."
+	wideExact         = "Integers that a 64-bit float rounds are in full in the columns that end in \"#exact\"."
+	wideKinds         = "Metrics of several kinds have a column for each; those that are not numbers end in \"#boolean\" or \"#text\"."
 )
 
 // Limitations says what a file of the runs cannot hold. The schema is that of
@@ -31,7 +31,7 @@ func Limitations(f Format, l Layout, runs []*Run, schema *Schema) []string {
 	case JSONLines:
 		return append(out, jsonlNested)
 	case Markdown, HTML:
-		return append(out, reportThin)
+		return append(out, reportDownsampled)
 	case ZIP:
 		return out
 	}

@@ -11,8 +11,8 @@ import (
 // Parquet, or events as lines of JSON. Its memory does not grow with them.
 type Points struct {
 	selection eventlog.Selection
-	wanted    map[string]bool // what the selection says of the names so far
-	to        pointWriter
+	selected  map[string]bool // what the selection says of the names so far
+	writer    pointWriter
 }
 
 // pointWriter is a format of points. A row has the selected cells only, nulls
@@ -25,16 +25,16 @@ type pointWriter interface {
 
 // NewPoints begins a file of the selected points in CSV, Arrow, Parquet or
 // JSONLines. In a file of several runs every row says whose it is.
-func NewPoints(f Format, out io.Writer, several bool, sel eventlog.Selection) (*Points, error) {
-	p := &Points{selection: sel, wanted: map[string]bool{}}
+func NewPoints(f Format, out io.Writer, multiRun bool, sel eventlog.Selection) (*Points, error) {
+	p := &Points{selection: sel, selected: map[string]bool{}}
 	var err error
 	switch f {
 	case CSV:
-		p.to, err = newLongCSV(out, several)
+		p.writer, err = newLongCSV(out, multiRun)
 	case JSONLines:
-		p.to = newLines(out, several)
+		p.writer = newJSONLines(out, multiRun)
 	default:
-		p.to, err = newLongRecords(f, out, several)
+		p.writer, err = newLongRecords(f, out, multiRun)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("begin a table of points: %w", err)
@@ -42,27 +42,27 @@ func NewPoints(f Format, out io.Writer, several bool, sel eventlog.Selection) (*
 	return p, nil
 }
 
-// maxWanted bounds the memory of decided names.
-const maxWanted = 1 << 16
+// maxCachedNames bounds the memory of decided names.
+const maxCachedNames = 1 << 16
 
 // WriteRow adds a row of the event file. It changes the row.
 func (p *Points) WriteRow(run *Run, row *eventlog.Row) error {
 	kept := row.Cells[:0]
 	for _, c := range row.Cells {
-		wanted, known := p.wanted[c.Name]
+		selected, known := p.selected[c.Name]
 		if !known {
-			if len(p.wanted) >= maxWanted {
-				clear(p.wanted)
+			if len(p.selected) >= maxCachedNames {
+				clear(p.selected)
 			}
-			wanted = p.selection.HasName(c.Name)
-			p.wanted[c.Name] = wanted
+			selected = p.selection.HasName(c.Name)
+			p.selected[c.Name] = selected
 		}
-		if wanted {
+		if selected {
 			kept = append(kept, c)
 		}
 	}
 	row.Cells = kept
-	if err := p.to.row(run, row); err != nil {
+	if err := p.writer.row(run, row); err != nil {
 		return fmt.Errorf("write points: %w", err)
 	}
 	return nil
@@ -70,7 +70,7 @@ func (p *Points) WriteRow(run *Run, row *eventlog.Row) error {
 
 // WriteMedia adds an image of the event file, which only JSONLines can hold.
 func (p *Points) WriteMedia(run *Run, m *eventlog.Media) error {
-	if err := p.to.media(run, m); err != nil {
+	if err := p.writer.media(run, m); err != nil {
 		return fmt.Errorf("write an image event: %w", err)
 	}
 	return nil
@@ -92,7 +92,7 @@ func (p *Points) WriteTable(run *Run, t *eventlog.Table) error {
 					c.next()
 				}
 			}
-			if err := p.to.row(run, row); err != nil {
+			if err := p.writer.row(run, row); err != nil {
 				return fmt.Errorf("write points: %w", err)
 			}
 		}
@@ -101,4 +101,4 @@ func (p *Points) WriteTable(run *Run, t *eventlog.Table) error {
 }
 
 // Close completes the file.
-func (p *Points) Close() error { return p.to.Close() }
+func (p *Points) Close() error { return p.writer.Close() }

@@ -71,9 +71,9 @@ var types = map[eventlog.Kind]arrow.DataType{
 }
 
 // identityFields are the columns before the metrics.
-func identityFields(several bool) []arrow.Field {
+func identityFields(multiRun bool) []arrow.Field {
 	step := arrow.Field{Name: titleStep, Type: arrow.PrimitiveTypes.Int64}
-	if !several {
+	if !multiRun {
 		return []arrow.Field{step}
 	}
 	return []arrow.Field{
@@ -88,13 +88,13 @@ type wideRecords struct {
 	file     recordFile
 	schema   *arrow.Schema
 	builders []array.Builder // of the fields
-	several  bool
+	multiRun bool
 	columns  []column
 }
 
 func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, error) {
-	x := &wideRecords{several: schema.several, columns: schema.columns()}
-	fields := identityFields(schema.several)
+	x := &wideRecords{multiRun: schema.multiRun, columns: schema.columns()}
+	fields := identityFields(schema.multiRun)
 	for _, c := range x.columns {
 		field := arrow.Field{Name: c.title, Type: types[c.kind], Nullable: true}
 		if c.exact {
@@ -103,7 +103,7 @@ func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, erro
 		fields = append(fields, field)
 	}
 	x.schema = arrow.NewSchema(fields, nil)
-	mem := &recycler{}
+	mem := &poolAllocator{}
 	for _, field := range fields {
 		x.builders = append(x.builders, array.NewBuilder(mem, field.Type))
 	}
@@ -114,7 +114,7 @@ func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, erro
 
 func (x *wideRecords) write(run *Run, w *window) error {
 	columns := make([]arrow.Array, 0, len(x.builders))
-	if x.several {
+	if x.multiRun {
 		for range w.steps {
 			appendString(x.builders[0], run.Viewer)
 			appendString(x.builders[1], run.ID)

@@ -14,11 +14,11 @@ import (
 // The number of points of a curve in a report: what a plot's width can show,
 // and less where many runs share one.
 const (
-	mostPoints  = 1000
-	leastPoints = 50
+	maxCurvePoints = 1000
+	minCurvePoints = 50
 )
 
-// Report collects thinned curves and the figures beside them, and then writes
+// Report collects downsampled curves and the figures beside them, and then writes
 // them as HTML or Markdown.
 type Report struct {
 	runs    []*Run
@@ -38,7 +38,7 @@ type stat struct {
 // NewReport begins a report of that many runs.
 func NewReport(runs int) *Report {
 	return &Report{
-		points:  max(leastPoints, mostPoints/max(1, runs/4)),
+		points:  max(minCurvePoints, maxCurvePoints/max(1, runs/4)),
 		figures: map[string]*figure{}, stats: map[string][]stat{}, images: map[*Run][]Image{},
 	}
 }
@@ -56,8 +56,8 @@ func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 			if s.Kind == eventlog.KindText {
 				continue
 			}
-			c := curve{run: run, number: number, isStep: s.Kind == eventlog.KindBoolean}
-			if c.isStep {
+			c := curve{run: run, number: number, stepped: s.Kind == eventlog.KindBoolean}
+			if c.stepped {
 				s.Keep(downsample.PickChanges(s.Values, r.points))
 			} else {
 				kept := downsample.Pick(s.Steps, s.Values, r.points)
@@ -89,8 +89,8 @@ func (r *Report) title() string {
 // metrics are the names of all metrics, sorted.
 func (r *Report) metrics() []string { return slices.Sorted(maps.Keys(r.stats)) }
 
-// statTitles head the table of a metric.
-var statTitles = []string{"experiment", "kind", "points", "first step", "last step", "last value", "least", "greatest", "NaN or ±Inf"}
+// statHeader head the table of a metric.
+var statHeader = []string{"experiment", "kind", "points", "first step", "last step", "last value", "least", "greatest", "NaN or ±Inf"}
 
 // rows are the table of a metric.
 func (r *Report) rows(metric string) [][]string {
@@ -127,22 +127,22 @@ func lastValue(c *eventlog.Cell) string {
 }
 
 // note says why a metric has no plot, or what its plot leaves out.
-func (r *Report) note(metric string, isDrawnAtAll bool) string {
-	beyond, hasTrend := 0, false
+func (r *Report) note(metric string, plotted bool) string {
+	outOfRange, hasTrend := 0, false
 	if f := r.figures[metric]; f != nil {
 		for _, c := range f.lines {
 			hasTrend = hasTrend || c.trend != nil
 			for _, v := range c.values {
-				if !isDrawn(v) && !math.IsNaN(v) && !math.IsInf(v, 0) {
-					beyond++
+				if !isPlottable(v) && !math.IsNaN(v) && !math.IsInf(v, 0) {
+					outOfRange++
 				}
 			}
 		}
 	}
 	switch {
-	case !isDrawnAtAll && r.figures[metric] != nil:
+	case !plotted && r.figures[metric] != nil:
 		return "No value can be drawn."
-	case beyond > 0:
+	case outOfRange > 0:
 		return "Values beyond what axes can hold are left out of the plot."
 	case hasTrend:
 		return "Curves that go up and down all the time are drawn faint; the strong lines are their means, each over a part of the steps."

@@ -65,7 +65,7 @@ func (r *Report) htmlMetric(w io.Writer, metric string) error {
 	}
 	section := htmlSection{
 		Metric: metric, SVG: template.HTML(svg), //nolint:gosec // drawn by us, its texts escaped
-		Note: r.note(metric, svg != nil), Titles: statTitles, Rows: r.rows(metric),
+		Note: r.note(metric, svg != nil), Titles: statHeader, Rows: r.rows(metric),
 	}
 	if err := htmlTemplates.ExecuteTemplate(w, "metric", section); err != nil {
 		return fmt.Errorf("write %s: %w", metric, err)
@@ -77,16 +77,16 @@ func (r *Report) htmlMetric(w io.Writer, metric string) error {
 // what stands before and after the content, which is streamed.
 func htmlImageOf(w *bufio.Writer, run *Run, m *Image) error {
 	data := htmlImage{Source: template.URL("data:" + m.contentType() + contentMark), Caption: imageCaption(run, m)} //nolint:gosec // from our table
-	var there, lost strings.Builder
-	if err := htmlTemplates.ExecuteTemplate(&there, "image", data); err != nil {
+	var page, missing strings.Builder
+	if err := htmlTemplates.ExecuteTemplate(&page, "image", data); err != nil {
 		return fmt.Errorf("write an image: %w", err)
 	}
-	if err := htmlTemplates.ExecuteTemplate(&lost, "lost", data); err != nil {
+	if err := htmlTemplates.ExecuteTemplate(&missing, "lost", data); err != nil {
 		return fmt.Errorf("write an image: %w", err)
 	}
 	// A quote in the caption is escaped, so that the mark is found once.
-	before, after, _ := strings.Cut(there.String(), contentMark+`"`)
-	return m.embed(w, before+contentMark, `"`+after, lost.String())
+	before, after, _ := strings.Cut(page.String(), contentMark+`"`)
+	return m.embed(w, before+contentMark, `"`+after, missing.String())
 }
 
 // contentMark is what stands before the content of an image.

@@ -16,9 +16,9 @@ func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
 	w.write("# ", markdownText(r.title()), "\n")
 	for _, run := range r.runs {
 		w.write("\n## ", markdownText(run.ID), "\n")
-		w.facts("", run.Facts)
-		w.facts("Summary", run.Summary)
-		w.facts("Environment", run.Captured)
+		w.fields("", run.Fields)
+		w.fields("Summary", run.Summary)
+		w.fields("Environment", run.EnvironmentFields)
 	}
 	for i, limitation := range limitations {
 		if i == 0 {
@@ -51,15 +51,15 @@ func (w *markdown) write(parts ...string) {
 	}
 }
 
-func (w *markdown) facts(title string, facts []Fact) {
-	if len(facts) == 0 {
+func (w *markdown) fields(title string, fields []Field) {
+	if len(fields) == 0 {
 		return
 	}
 	if title != "" {
 		w.write("\n### ", title, "\n")
 	}
 	w.table([]string{"", ""}, func(row func(...string)) {
-		for _, f := range facts {
+		for _, f := range fields {
 			row(f.Label, f.Value)
 		}
 	})
@@ -92,7 +92,7 @@ func (r *Report) markdownMetric(w *markdown, metric string) error {
 	if note := r.note(metric, svg != nil); note != "" {
 		w.write("\n", note, "\n")
 	}
-	w.table(statTitles, func(row func(...string)) {
+	w.table(statHeader, func(row func(...string)) {
 		for _, cells := range r.rows(metric) {
 			row(cells...)
 		}
@@ -118,12 +118,14 @@ func imageCaption(run *Run, m *Image) string {
 	return text + " (" + run.label() + ")"
 }
 
-// special are the characters that mean something to Markdown, and what they
+// markdownEscaper are the characters that mean something to Markdown, and what they
 // are written as. Lines end a table's row.
-var special = strings.NewReplacer(
+var markdownEscaper = strings.NewReplacer(
 	"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "|", "\\|", "#", "\\#", "!", "\\!",
 	"~", "\\~", "$", "\\$", "<", "&lt;", ">", "&gt;", "&", "&amp;", "\r\n", " ", "\n", " ", "\r", " ",
 )
 
 // markdownText makes a text stand for itself.
-func markdownText(text string) string { return special.Replace(strings.ToValidUTF8(text, "\uFFFD")) }
+func markdownText(text string) string {
+	return markdownEscaper.Replace(strings.ToValidUTF8(text, "\uFFFD"))
+}

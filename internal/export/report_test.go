@@ -19,9 +19,9 @@ func sampleReport(t *testing.T) *Report {
 	r.AddRun(run, sampleTable(t), eventlog.Selection{})
 	there := Image{Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("pixels")), nil }}
 	there.Key, there.Path, there.Caption = "sample", "media/1.png", "a <cat>"
-	lost := Image{Open: func() (io.ReadCloser, error) { return nil, nil }}
-	lost.Key, lost.Path = "gone", "media/2.png"
-	r.AddImages(run, []Image{there, lost})
+	missing := Image{Open: func() (io.ReadCloser, error) { return nil, nil }}
+	missing.Key, missing.Path = "gone", "media/2.png"
+	r.AddImages(run, []Image{there, missing})
 	return r
 }
 
@@ -57,12 +57,12 @@ type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
-// TestFigure_DrawsAnyDoubles wants an end, and no NaN in what is drawn.
-func TestFigure_DrawsAnyDoubles(t *testing.T) {
+// TestFigure_PlotsAnyFloat64 wants an end, and no NaN in what is drawn.
+func TestFigure_PlotsAnyFloat64(t *testing.T) {
 	tiny, huge := math.SmallestNonzeroFloat64, math.MaxFloat64
 	for name, values := range map[string][]float64{
 		"one point": {1}, "all equal": {3, 3, 3}, "zeros": {0, 0}, "tiny": {tiny, 0, -tiny}, "huge": {huge, -huge, 1},
-		"near the bound": {maxDrawn, -maxDrawn}, "a hair apart": {1e18, math.Nextafter(1e18, 2e18)},
+		"near the bound": {maxPlotted, -maxPlotted}, "a hair apart": {1e18, math.Nextafter(1e18, 2e18)},
 		"gaps": {1, math.NaN(), 2, 3, math.Inf(1), 4}, "1e16": {1e16, 1e16 + 2},
 	} {
 		for _, step := range []int64{0, 1 << 53, math.MaxInt64 - 10, math.MinInt64} {
@@ -88,7 +88,7 @@ func FuzzTicks(f *testing.F) {
 	f.Add(-1e300, 1e300)
 	f.Add(1e18, 1e18+256)
 	f.Fuzz(func(t *testing.T, low, high float64) {
-		if !(low < high) || !isDrawn(low) || !isDrawn(high) {
+		if !(low < high) || !isPlottable(low) || !isPlottable(high) {
 			t.Skip()
 		}
 		all := ticks{}.Ticks(low, high)

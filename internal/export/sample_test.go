@@ -34,8 +34,8 @@ func sampleRun() *Run {
 	return &Run{
 		Viewer: "local", ID: "20260101_000000_abcdef", Project: "vision", Name: "res/net <50>",
 		Experiment: []byte(`{"run_id":"20260101_000000_abcdef"}`), Environment: []byte(`{"available":false}`),
-		Facts:   []Fact{{"Status", "finished"}, {"Tags", "a|b, <i>c</i>"}},
-		Summary: []Fact{{"best", "0.25"}}, Captured: []Fact{{"python", "3.11"}},
+		Fields:  []Field{{"Status", "finished"}, {"Tags", "a|b, <i>c</i>"}},
+		Summary: []Field{{"best", "0.25"}}, EnvironmentFields: []Field{{"python", "3.11"}},
 	}
 }
 
@@ -56,7 +56,7 @@ func sampleTable(tb testing.TB) *eventlog.Table {
 		t.Put(row)
 		return nil
 	}})
-	t.Settle()
+	t.Compact()
 	return t
 }
 
@@ -166,7 +166,7 @@ func TestFileName_IsSafe(t *testing.T) {
 	}
 }
 
-func TestArchive_KeepsRunsApart(t *testing.T) {
+func TestArchive_SeparatesRuns(t *testing.T) {
 	runs := []*Run{{Viewer: "a", ID: "r"}, {Viewer: "b", ID: "r"}}
 	var out strings.Builder
 	archive := NewArchive(&out, time.Unix(0, 0), runs)
@@ -176,11 +176,11 @@ func TestArchive_KeepsRunsApart(t *testing.T) {
 		}
 	}
 	if !archive.Has("a/r/events.jsonl") || !archive.Has("b/r/events.jsonl") || archive.Has("r/events.jsonl") {
-		t.Errorf("the archive has %v", archive.known)
+		t.Errorf("the archive has %v", archive.added)
 	}
 }
 
-func TestNumbers_ReadBackAsTheSameDouble(t *testing.T) {
+func TestNumbers_RoundTrip(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "0", math.Copysign(0, -1): "-0.0", 0.1: "0.1", 1e21: "1e+21", math.NaN(): "NaN", math.Inf(-1): "-Infinity",
 		math.MaxFloat64: "1.7976931348623157e+308", math.SmallestNonzeroFloat64: "5e-324",

@@ -9,9 +9,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// ErrChanged says that a run has grown a column since the Schema took it in:
+// ErrSchemaChanged says that a run has grown a column since the Schema took it in:
 // begin again, with a new Schema.
-var ErrChanged = errors.New("the run has metrics that were not there a moment ago")
+var ErrSchemaChanged = errors.New("the run has metrics that were not there a moment ago")
 
 // The columns that are not metrics. The last two are there if a file holds
 // several runs.
@@ -23,8 +23,8 @@ const (
 
 // Schema is the columns of a wide table: those of all runs that were added.
 type Schema struct {
-	several bool
-	metrics map[string]*metric
+	multiRun bool
+	metrics  map[string]*metric
 }
 
 // metric is what the columns of one name have to hold.
@@ -45,8 +45,8 @@ func (m *metric) kinds() int {
 
 // NewSchema returns a schema without metrics. In a file of several runs every
 // row says whose it is.
-func NewSchema(several bool) *Schema {
-	return &Schema{several: several, metrics: map[string]*metric{}}
+func NewSchema(multiRun bool) *Schema {
+	return &Schema{multiRun: multiRun, metrics: map[string]*metric{}}
 }
 
 // Add takes in the columns of a run. A metric of which a merged table knows
@@ -71,7 +71,7 @@ func (s *Schema) check(w *window) error {
 	for i := range w.series {
 		m := s.metrics[w.series[i].Name]
 		if m == nil || !m.has[w.series[i].Kind] || len(w.series[i].Exact) > 0 && !m.exact {
-			return ErrChanged
+			return ErrSchemaChanged
 		}
 	}
 	return nil
@@ -87,7 +87,7 @@ type column struct {
 
 // identity are the titles of the columns before the metrics.
 func (s *Schema) identity() []string {
-	if s.several {
+	if s.multiRun {
 		return []string{titleViewer, titleRun, titleStep}
 	}
 	return []string{titleStep}
@@ -96,24 +96,24 @@ func (s *Schema) identity() []string {
 // names are the metrics in the order of their columns.
 func (s *Schema) names() []string { return slices.Sorted(maps.Keys(s.metrics)) }
 
-// titled are the names with titles that are valid and unlike each other and
+// uniqueTitles are the names with titles that are valid and unlike each other and
 // the titles of other columns.
-func (s *Schema) titled() (titles map[string]string, taken map[string]bool) {
-	titles, taken = map[string]string{}, map[string]bool{}
+func (s *Schema) uniqueTitles() (titles map[string]string, used map[string]bool) {
+	titles, used = map[string]string{}, map[string]bool{}
 	for _, title := range s.identity() {
-		taken[title] = true
+		used[title] = true
 	}
 	for _, name := range s.names() {
-		titles[name] = untaken(taken, strings.ToValidUTF8(name, "\uFFFD"))
+		titles[name] = unique(used, strings.ToValidUTF8(name, "\uFFFD"))
 	}
-	return titles, taken
+	return titles, used
 }
 
-func untaken(taken map[string]bool, title string) string {
-	for taken[title] {
+func unique(used map[string]bool, title string) string {
+	for used[title] {
 		title += "#"
 	}
-	taken[title] = true
+	used[title] = true
 	return title
 }
 
@@ -121,23 +121,23 @@ func untaken(taken map[string]bool, title string) string {
 // is, or for its numbers if it is of several; what else it has stands beside it
 // under a name with a suffix.
 func (s *Schema) columns() []column {
-	titles, taken := s.titled()
+	titles, used := s.uniqueTitles()
 	var out []column
 	for _, name := range s.names() {
 		m := s.metrics[name]
-		isNamed := false
+		named := false
 		for kind := eventlog.KindNumber; kind <= eventlog.KindText; kind++ {
 			switch {
 			case !m.has[kind] && (m.kinds() > 0 || kind != eventlog.KindNumber):
 				continue
-			case !isNamed:
+			case !named:
 				out = append(out, column{title: titles[name], name: name, kind: kind})
-				isNamed = true
+				named = true
 			default:
-				out = append(out, column{title: untaken(taken, titles[name]+"#"+kindNames[kind]), name: name, kind: kind})
+				out = append(out, column{title: unique(used, titles[name]+"#"+kindNames[kind]), name: name, kind: kind})
 			}
 			if kind == eventlog.KindNumber && m.exact {
-				out = append(out, column{title: untaken(taken, titles[name]+"#exact"), name: name, kind: kind, exact: true})
+				out = append(out, column{title: unique(used, titles[name]+"#exact"), name: name, kind: kind, exact: true})
 			}
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // of ten. gonum's own search for nice ticks does not end well on the extremes
 // of doubles, which runs do log.
 type ticks struct {
-	isWhole bool // only integers, as steps are
+	integers bool // only integers, as steps are
 }
 
 const wantedTicks = 6
@@ -22,7 +22,7 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 		return []plot.Tick{{Value: low, Label: tickLabel(low, 0)}}
 	}
 	step := niceStep((high - low) / wantedTicks)
-	if t.isWhole {
+	if t.integers {
 		step = max(step, 1)
 	}
 	first := math.Ceil(low / step)
@@ -40,14 +40,14 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 	return out
 }
 
-// niceStep is the least 1, 2 or 5 times a power of ten that is not below.
-func niceStep(least float64) float64 {
-	power := math.Pow(10, math.Floor(math.Log10(least)))
+// niceStep is the smallest 1, 2 or 5 times a power of ten that is not below.
+func niceStep(minStep float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(minStep)))
 	if power == 0 {
-		return least // among the smallest doubles there is no power of ten
+		return minStep // among the smallest doubles there is no power of ten
 	}
 	for _, factor := range []float64{1, 2, 5} {
-		if factor*power >= least {
+		if factor*power >= minStep {
 			return factor * power
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // trendParts is into how many parts of equal length the steps are cut.
 const trendParts = 150
 
-// noisy is how many times its range a curve goes up and down to count as one.
-const noisy = 12
+// noiseRatio is how many times its range a curve goes up and down to count as one.
+const noiseRatio = 12
 
 // trendOf takes the means of the finite values of each part, at the middle of
 // their steps. A part without any breaks the line: its mean is NaN. It is nil
@@ -29,7 +29,7 @@ func trendOf(steps []int64, values []float64, kept []int) plotter.XYs {
 	trend := make(plotter.XYs, trendParts)
 	counts := make([]float64, trendParts)
 	for i, v := range values {
-		if !isDrawn(v) {
+		if !isPlottable(v) {
 			continue
 		}
 		x := float64(steps[i])
@@ -49,23 +49,23 @@ func trendOf(steps []int64, values []float64, kept []int) plotter.XYs {
 
 // isNoisy says whether a curve goes up and down many times its range.
 func isNoisy(values []float64, kept []int) bool {
-	low, high, way, before := math.Inf(1), math.Inf(-1), 0.0, math.NaN()
+	low, high, travel, before := math.Inf(1), math.Inf(-1), 0.0, math.NaN()
 	for _, i := range kept {
 		v := values[i]
-		if !isDrawn(v) {
+		if !isPlottable(v) {
 			continue
 		}
 		low, high = min(low, v), max(high, v)
 		if step := math.Abs(v - before); step >= 0 { // not NaN
-			way += step
+			travel += step
 		}
 		before = v
 	}
-	return high > low && way/noisy > high-low
+	return high > low && travel/noiseRatio > high-low
 }
 
-// faint is the colour of a curve below its trend.
-func faint(c color.RGBA) color.Color {
+// dim is the colour of a curve below its trend.
+func dim(c color.RGBA) color.Color {
 	const opacity = 70
 	return color.NRGBA{R: c.R, G: c.G, B: c.B, A: opacity}
 }
@@ -73,12 +73,12 @@ func faint(c color.RGBA) color.Color {
 // The widths of a curve, and of one that has a trend.
 const (
 	lineWidth  = 1.2
-	faintWidth = 0.6
+	dimWidth   = 0.6
 	trendWidth = 1.6
 )
 
-// pieces are the parts of a trend that have no break.
-func pieces(trend plotter.XYs) []plotter.XYs {
+// segments are the parts of a trend that have no break.
+func segments(trend plotter.XYs) []plotter.XYs {
 	var out []plotter.XYs
 	from := 0
 	for i := range len(trend) + 1 {
@@ -96,8 +96,8 @@ func pieces(trend plotter.XYs) []plotter.XYs {
 // trendLines draws the trend.
 func (c *curve) trendLines() ([]drawing, error) {
 	var out []drawing
-	for _, piece := range pieces(c.trend) {
-		drawn, err := c.draw(piece, false)
+	for _, segment := range segments(c.trend) {
+		drawn, err := c.draw(segment, false)
 		if err != nil {
 			return nil, err
 		}

@@ -23,11 +23,11 @@ func waves(rows int) *eventlog.Table {
 			{Name: "wave", Kind: eventlog.KindNumber, Number: wave}, {Name: "line", Kind: eventlog.KindNumber, Number: middle},
 		}})
 	}
-	table.Settle()
+	table.Compact()
 	return table
 }
 
-func TestReport_TheTrendOfANoisyCurve(t *testing.T) {
+func TestReport_DrawsTheTrendOfANoisyCurve(t *testing.T) {
 	const rows = 60_000
 	report := NewReport(1)
 	report.AddRun(&Run{ID: "r"}, waves(rows), eventlog.Selection{})
@@ -35,8 +35,8 @@ func TestReport_TheTrendOfANoisyCurve(t *testing.T) {
 		t.Error("a curve that only rises has a trend")
 	}
 	trend := report.figures["wave"].lines[0].trend
-	if len(trend) != trendParts || len(pieces(trend)) != 2 {
-		t.Fatalf("%d parts in %d pieces", len(trend), len(pieces(trend)))
+	if len(trend) != trendParts || len(segments(trend)) != 2 {
+		t.Fatalf("%d parts in %d pieces", len(trend), len(segments(trend)))
 	}
 	for i, at := range trend {
 		if want := 10 * at.X / rows; !math.IsNaN(at.Y) && math.Abs(at.Y-want) > 0.01 {

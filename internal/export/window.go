@@ -31,7 +31,7 @@ func windows(t *eventlog.Table, sel eventlog.Selection) iter.Seq[*window] {
 			if uint64(last)-uint64(low) >= span { //nolint:gosec // the distance of two int64 fits, whatever their signs
 				high = low + int64(span-1) //nolint:gosec // below last
 			}
-			w := cutWindow(t, sel, low, &high)
+			w := readWindow(t, sel, low, &high)
 			if len(w.steps) > 0 && !yield(w) || high == last {
 				return
 			}
@@ -55,9 +55,9 @@ func bounds(t *eventlog.Table, sel eventlog.Selection) (first, last int64, ok bo
 	return first, last, ok
 }
 
-// cutWindow reads the points from low to high, and lowers high where there are
+// readWindow reads the points from low to high, and lowers high where there are
 // too many.
-func cutWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64) *window {
+func readWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64) *window {
 	to := *high
 	sel.MinStep, sel.MaxStep = &low, &to
 	w := &window{series: t.Window(sel, windowRows)}
@@ -68,7 +68,7 @@ func cutWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64
 	}
 	kept := w.series[:0]
 	for _, s := range w.series {
-		if cutSeries(&s, *high); s.Len() > 0 {
+		if truncateSeries(&s, *high); s.Len() > 0 {
 			kept = append(kept, s)
 			w.steps = union(w.steps, s.Steps)
 		}
@@ -77,8 +77,8 @@ func cutWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64
 	return w
 }
 
-// cutSeries leaves the points up to a step.
-func cutSeries(s *eventlog.Series, high int64) {
+// truncateSeries leaves the points up to a step.
+func truncateSeries(s *eventlog.Series, high int64) {
 	n := sort.Search(s.Len(), func(i int) bool { return s.Steps[i] > high })
 	if n == s.Len() {
 		return

@@ -11,8 +11,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// TestWindows_AreTheWholeTable puts the windows together again.
-func TestWindows_AreTheWholeTable(t *testing.T) {
+// TestWindows_CoverTheWholeTable puts the windows together again.
+func TestWindows_CoverTheWholeTable(t *testing.T) {
 	for name, steps := range map[string]func(i int) int64{
 		"dense":     func(i int) int64 { return int64(i) },
 		"far apart": func(i int) int64 { return int64(i) * 1_000_003 },
@@ -79,7 +79,7 @@ func randomTable(rows int, step func(int) int64) *eventlog.Table {
 		row.Cells = append(row.Cells, mixed)
 		table.Put(row)
 	}
-	table.Settle()
+	table.Compact()
 	return table
 }
 
@@ -100,7 +100,7 @@ func join(all []eventlog.Series, places map[string]int, s *eventlog.Series) []ev
 	return all
 }
 
-func TestSchema_NoticesWhatItHasNotSeen(t *testing.T) {
+func TestSchema_DetectsChanges(t *testing.T) {
 	table := randomTable(10, func(i int) int64 { return int64(i) })
 	schema := NewSchema(false)
 	schema.Add(table, eventlog.Selection{})
@@ -109,8 +109,8 @@ func TestSchema_NoticesWhatItHasNotSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	table.Put(&eventlog.Row{Step: 11, Cells: []eventlog.Cell{{Name: "new", Kind: eventlog.KindNumber}}})
-	table.Settle()
-	if err := wide.WriteRun(&Run{}, table, eventlog.Selection{}); err != ErrChanged { //nolint:errorlint // it is returned as it is
+	table.Compact()
+	if err := wide.WriteRun(&Run{}, table, eventlog.Selection{}); err != ErrSchemaChanged { //nolint:errorlint // it is returned as it is
 		t.Errorf("WriteRun = %v, want ErrChanged", err)
 	}
 }
@@ -119,7 +119,7 @@ type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
-func TestSchema_TitlesAreUnlike(t *testing.T) {
+func TestSchema_TitlesAreUnique(t *testing.T) {
 	table := eventlog.NewTable()
 	table.Put(&eventlog.Row{Step: 1, Cells: []eventlog.Cell{
 		{Name: "a", Kind: eventlog.KindNumber, Exact: "1152921504606846977"},
@@ -128,7 +128,7 @@ func TestSchema_TitlesAreUnlike(t *testing.T) {
 	}})
 	table.Put(&eventlog.Row{Step: 2, Cells: []eventlog.Cell{{Name: "a", Kind: eventlog.KindText, Text: "x"}}})
 	table.AddIndeterminate("never", 2)
-	table.Settle()
+	table.Compact()
 	schema := NewSchema(true)
 	schema.Add(table, eventlog.Selection{})
 	var got []string

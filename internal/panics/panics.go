@@ -15,8 +15,8 @@ import (
 // itself, such as an index out of range, are told in their own words: these are
 // made of types and numbers.
 func Error(value any) error {
-	if moved, ok := value.(*MovedError); ok {
-		return moved
+	if captured, ok := value.(*CapturedError); ok {
+		return captured
 	}
 	if err, ok := value.(runtime.Error); ok {
 		return fmt.Errorf("panic: %w", err)
@@ -24,16 +24,18 @@ func Error(value any) error {
 	return fmt.Errorf("panic with a value of type %T", value)
 }
 
-// MovedError is a panic that goes on in another goroutine than the one it came up in,
+// CapturedError is a panic that goes on in another goroutine than the one it came up in,
 // and remembers where that was.
-type MovedError struct {
+type CapturedError struct {
 	err   error
 	stack []byte
 }
 
-// Move makes one of what recover returned, in the goroutine that panicked. The
+// Capture makes one of what recover returned, in the goroutine that panicked. The
 // other one panics with it.
-func Move(value any) *MovedError { return &MovedError{err: Error(value), stack: debug.Stack()} }
+func Capture(value any) *CapturedError {
+	return &CapturedError{err: Error(value), stack: debug.Stack()}
+}
 
 // Error has nothing of the value either.
-func (m *MovedError) Error() string { return fmt.Sprintf("%v, at\n%s", m.err, m.stack) }
+func (e *CapturedError) Error() string { return fmt.Sprintf("%v, at\n%s", e.err, e.stack) }

@@ -11,7 +11,7 @@ type request struct{ password string }
 
 func (r *request) String() string { return r.password }
 
-func TestError_HasNothingOfTheValue(t *testing.T) {
+func TestError_OmitsTheValue(t *testing.T) {
 	t.Parallel()
 	r := &request{password: "canary"}
 	var none map[string]string
@@ -40,11 +40,11 @@ func TestError_HasNothingOfTheValue(t *testing.T) {
 	}
 }
 
-func TestMovedError_TellsWhereItWas(t *testing.T) {
+func TestCapturedError_ReportsItsOrigin(t *testing.T) {
 	t.Parallel()
-	var moved *MovedError
+	var captured *CapturedError
 	func() {
-		defer func() { moved = Move(recover()) }()
+		defer func() { captured = Capture(recover()) }()
 		panicsHere("canary")
 	}()
 	defer func() {
@@ -53,7 +53,7 @@ func TestMovedError_TellsWhereItWas(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}()
-	panic(moved)
+	panic(captured)
 }
 
 func panicsHere(value string) { panic(value) }

@@ -21,35 +21,35 @@ func pause() error {
 	return nil
 }
 
-func TestGate_LeavesAProcessorFree(t *testing.T) {
-	for processors, places := range map[int]int{1: 1, 2: 1, 3: 2, 16: 15} {
+func TestGate_LeavesOneProcessorFree(t *testing.T) {
+	for processors, slots := range map[int]int{1: 1, 2: 1, 3: 2, 16: 15} {
 		g := NewGate(processors)
-		for range places {
-			if !g.places.TryAcquire(1) {
+		for range slots {
+			if !g.slots.TryAcquire(1) {
 				t.Fatalf("of %d processors fewer are used than can be spared", processors)
 			}
 		}
-		if g.places.TryAcquire(1) {
-			t.Errorf("of %d processors more than %d are used", processors, places)
+		if g.slots.TryAcquire(1) {
+			t.Errorf("of %d processors more than %d are used", processors, slots)
 		}
 	}
 }
 
-func TestTurn_GoesRoundInTheOrderOfAsking(t *testing.T) {
+func TestSlot_IsGrantedInRequestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := With(t.Context(), NewGate(2))
+		ctx := WithGate(t.Context(), NewGate(2))
 		var mu sync.Mutex
 		var order []int
 		var all sync.WaitGroup
 		for i := range 3 {
 			all.Go(func() {
-				turn := TurnOf(ctx)
-				err := turn.Do(func() error {
+				slot := SlotFrom(ctx)
+				err := slot.Do(func() error {
 					for range 2 {
 						mu.Lock()
 						order = append(order, i)
 						mu.Unlock()
-						if err := errors.Join(pause(), turn.Pass()); err != nil {
+						if err := errors.Join(pause(), slot.Yield()); err != nil {
 							return err
 						}
 					}
@@ -72,17 +72,17 @@ func TestTurn_GoesRoundInTheOrderOfAsking(t *testing.T) {
 	})
 }
 
-func TestTurn_IsGivenBackWhileItWaits(t *testing.T) {
+func TestSlot_IsReleasedWhileUnlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx := With(t.Context(), NewGate(2))
+		ctx := WithGate(t.Context(), NewGate(2))
 		var all sync.WaitGroup
 		start := time.Now()
 		for range 5 {
-			turn := TurnOf(ctx)
+			slot := SlotFrom(ctx)
 			all.Go(func() {
-				err := turn.Do(func() error {
-					return turn.Outside(func() error {
-						return errors.Join(pause(), turn.Do(func() error { return turn.Do(func() error { return nil }) }))
+				err := slot.Do(func() error {
+					return slot.Unlocked(func() error {
+						return errors.Join(pause(), slot.Do(func() error { return slot.Do(func() error { return nil }) }))
 					})
 				})
 				if err != nil {
@@ -97,45 +97,45 @@ func TestTurn_IsGivenBackWhileItWaits(t *testing.T) {
 	})
 }
 
-func TestTurn_OfACallThatHasEnded(t *testing.T) {
+func TestSlot_OfACanceledCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := NewGate(2)
-		ctx, cancel := context.WithCancel(With(t.Context(), gate))
-		turn, other := TurnOf(ctx), TurnOf(With(t.Context(), gate))
+		ctx, cancel := context.WithCancel(WithGate(t.Context(), gate))
+		slot, other := SlotFrom(ctx), SlotFrom(WithGate(t.Context(), gate))
 		wrong := errors.New("wrong")
-		err := turn.Do(func() error {
-			err := turn.Outside(func() error {
+		err := slot.Do(func() error {
+			err := slot.Unlocked(func() error {
 				go func() { _ = other.Do(pause) }()
 				synctest.Wait()
 				cancel()
 				return wrong
 			})
-			if turn.isHeld {
-				t.Error("a turn that could not be taken again is held")
+			if slot.held {
+				t.Error("a slot that could not be acquired again is held")
 			}
-			return errors.Join(err, turn.Outside(func() error { return nil }))
+			return errors.Join(err, slot.Unlocked(func() error { return nil }))
 		})
 		if !errors.Is(err, wrong) || !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want both errors", err)
 		}
-		if err := turn.Do(func() error { t.Error("it works although its call has ended"); return nil }); !errors.Is(err, context.Canceled) {
+		if err := slot.Do(func() error { t.Error("it works although its call has ended"); return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		if err := pause(); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait() // the other one has given its turn back
-		if !gate.places.TryAcquire(1) || gate.places.TryAcquire(1) {
+		synctest.Wait() // the other one has released its slot
+		if !gate.slots.TryAcquire(1) || gate.slots.TryAcquire(1) {
 			t.Error("the gate is not as it was")
 		}
 	})
 }
 
-func TestTurn_HandsErrorsOnAsTheyAre(t *testing.T) {
-	turn := TurnOf(With(t.Context(), NewGate(2)))
+func TestSlot_ReturnsErrorsUnwrapped(t *testing.T) {
+	slot := SlotFrom(WithGate(t.Context(), NewGate(2)))
 	fail := func() error { return io.EOF }
 	for name, got := range map[string]error{
-		"of work": turn.Do(fail), "of what is waited for": turn.Do(func() error { return turn.Outside(fail) }),
+		"of work": slot.Do(fail), "of what is waited for": slot.Do(func() error { return slot.Unlocked(fail) }),
 	} {
 		if got != io.EOF { //nolint:errorlint // readers compare
 			t.Errorf("%s: %v", name, got)
@@ -143,12 +143,12 @@ func TestTurn_HandsErrorsOnAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestTurn_WithoutAGateNeverWaits(t *testing.T) {
-	for name, turn := range map[string]*Turn{"of a plain context": TurnOf(t.Context()), "nil": nil} {
+func TestSlot_WithoutAGateNeverWaits(t *testing.T) {
+	for name, slot := range map[string]*Slot{"of a plain context": SlotFrom(t.Context()), "nil": nil} {
 		done := 0
-		err := turn.Do(func() error {
+		err := slot.Do(func() error {
 			done++
-			return errors.Join(turn.Pass(), turn.Outside(func() error { done++; return nil }))
+			return errors.Join(slot.Yield(), slot.Unlocked(func() error { done++; return nil }))
 		})
 		if err != nil || done != 2 {
 			t.Errorf("%s: %v, %d of 2 done", name, err, done)

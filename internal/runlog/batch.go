@@ -33,30 +33,30 @@ type LogLine struct {
 // It is shared by all cursors and immutable, except for the encodings that it
 // keeps for them; it is safe for concurrent use.
 type Batch struct {
-	// from and to are the places before and behind it.
+	// from and to are the positions before and behind it.
 	from, to Position
 	series   []eventlog.Series
 	lines    []LogLine
 	points   int
-	// marks are the lines it was made of, by which tokens are known again.
-	marks  []lineMark
-	counts eventlog.Counts
-	newest float64 // the newest time in it, if hasNewest
+	// lineEntries are the lines it was made of, by which tokens are verified.
+	lineEntries []lineEntry
+	counts      eventlog.Counts
+	newest      float64 // the newest time in it, if hasNewest
 	// hasNewest says that any of its points has a time.
 	hasNewest bool
 	size      int64 // an estimate of its memory without encodings
 
-	mu       sync.Mutex // guards what follows
-	encoded  map[string][]byte
-	budget   *atomic.Int64 // that of the hub while the batch is retained, else nil
-	extra    int64         // the memory of the encodings
-	retained *atomic.Int64 // that of the journal, in the same way
+	mu           sync.Mutex // guards what follows
+	encoded      map[string][]byte
+	budget       *atomic.Int64 // that of the hub while the batch is retained, else nil
+	encodedBytes int64         // the memory of the encodings
+	retained     *atomic.Int64 // that of the journal, in the same way
 }
 
-// lineMark is where a line begins, and what it is known by.
-type lineMark struct {
-	offset int64
-	sum    lineSum
+// lineEntry is where a line begins, and what it is known by.
+type lineEntry struct {
+	offset      int64
+	fingerprint lineFingerprint
 }
 
 // Series returns the points by series, in the order of their first point, with
@@ -81,7 +81,7 @@ func (b *Batch) Select(selection eventlog.Selection) []eventlog.Series {
 		if !selection.HasName(s.Name) {
 			continue
 		}
-		wanted := where(s, func(at int) bool { return selection.HasStep(s.Steps[at]) })
+		wanted := filterSeries(s, func(at int) bool { return selection.HasStep(s.Steps[at]) })
 		if wanted.Len() > 0 {
 			selected = append(selected, wanted)
 		}
@@ -111,13 +111,13 @@ func (b *Batch) Encoded(key string, encode func() []byte) []byte {
 	}
 	b.encoded[key] = bytes
 	const overhead = 64
-	b.grow(int64(len(bytes) + len(key) + overhead))
+	b.addEncodedBytes(int64(len(bytes) + len(key) + overhead))
 	return bytes
 }
 
-// grow notes more memory; called with mu held, while the batch is retained.
-func (b *Batch) grow(bytes int64) {
-	b.extra += bytes
+// addEncodedBytes notes more memory; called with mu held, while the batch is retained.
+func (b *Batch) addEncodedBytes(bytes int64) {
+	b.encodedBytes += bytes
 	b.budget.Add(bytes)
 	b.retained.Add(bytes)
 }
@@ -139,13 +139,13 @@ func (b *Batch) release() {
 	if b.budget == nil {
 		return
 	}
-	b.budget.Add(-b.size - b.extra)
-	b.retained.Add(-b.size - b.extra)
-	b.budget, b.retained, b.encoded, b.extra = nil, nil, nil, 0
+	b.budget.Add(-b.size - b.encodedBytes)
+	b.retained.Add(-b.size - b.encodedBytes)
+	b.budget, b.retained, b.encoded, b.encodedBytes = nil, nil, nil, 0
 }
 
-// after is the part of a batch behind a place in it, the caller's own; it shares
-// nothing but what it says. False means that the place is none where a batch can
+// after is the part of a batch behind a position in it, the caller's own; it shares
+// nothing but what it says. False means that the position is none where a batch can
 // end: it is from another log.
 func (b *Batch) after(at Position) (*Batch, bool) {
 	if at == b.from || at.offset == b.from.offset && at.index == b.from.index {
@@ -155,10 +155,10 @@ func (b *Batch) after(at Position) (*Batch, bool) {
 	if at.index > 0 {
 		return part, b.skipPoints(at, part)
 	}
-	part.marks = b.marks[b.mark(at.offset):]
+	part.lineEntries = b.lineEntries[b.entryIndex(at.offset):]
 	for i := range b.series {
 		s := &b.series[i]
-		tail := where(s, func(i int) bool { return s.Positions[i] >= at.offset })
+		tail := filterSeries(s, func(i int) bool { return s.Positions[i] >= at.offset })
 		if tail.Len() > 0 {
 			part.series = append(part.series, tail)
 			part.points += tail.Len()
@@ -168,12 +168,12 @@ func (b *Batch) after(at Position) (*Batch, bool) {
 	return part, true
 }
 
-// skipPoints makes part what follows a place within a line. Such a line has
+// skipPoints makes part what follows a position within a line. Such a line has
 // batches of its own, in which every point is a series; of a text it has been
 // delivered, as much as is kept.
 func (b *Batch) skipPoints(at Position, part *Batch) bool {
 	if len(b.lines) > 0 {
-		part.marks = b.marks[b.mark(at.offset):]
+		part.lineEntries = b.lineEntries[b.entryIndex(at.offset):]
 		part.lines = b.linesFrom(at.offset + 1)
 		return true
 	}
@@ -183,7 +183,7 @@ func (b *Batch) skipPoints(at Position, part *Batch) bool {
 	}
 	part.series = b.series[skip:]
 	part.points = len(part.series)
-	part.marks = b.marks
+	part.lineEntries = b.lineEntries
 	return true
 }
 
@@ -193,41 +193,41 @@ func (b *Batch) linesFrom(offset int64) []LogLine {
 	return b.lines[first:]
 }
 
-// mark is the first of the batch's lines that begins at an offset or later.
-func (b *Batch) mark(offset int64) int {
-	at, _ := slices.BinarySearchFunc(b.marks, offset, func(m lineMark, offset int64) int { return cmp.Compare(m.offset, offset) })
+// entryIndex is the first of the batch's lines that begins at an offset or later.
+func (b *Batch) entryIndex(offset int64) int {
+	at, _ := slices.BinarySearchFunc(b.lineEntries, offset, func(m lineEntry, offset int64) int { return cmp.Compare(m.offset, offset) })
 	return at
 }
 
 // isEmpty says that there is nothing in it to deliver.
 func (b *Batch) isEmpty() bool { return b.points == 0 && len(b.lines) == 0 }
 
-// follows says whether a place in the batch comes behind the line that it
-// remembers. A place within a line is told by the line before that.
+// follows says whether a position in the batch comes behind the line that it
+// remembers. A position within a line is told by the line before that.
 func (b *Batch) follows(at Position) bool {
-	if at.last == (lineSum{}) {
+	if at.prevLine == (lineFingerprint{}) {
 		return true
 	}
-	i := b.mark(at.offset)
+	i := b.entryIndex(at.offset)
 	if i == 0 {
-		return b.from.offset == at.offset && (b.from.last == at.last || b.from.last == lineSum{})
+		return b.from.offset == at.offset && (b.from.prevLine == at.prevLine || b.from.prevLine == lineFingerprint{})
 	}
-	m, end := b.marks[i-1], at.offset
+	m, end := b.lineEntries[i-1], at.offset
 	switch {
 	case at.origin == FromLogStream: // offsets are numbers of lines
-		return m.sum == at.last && m.offset+1 == end
-	case at.isOpen:
+		return m.fingerprint == at.prevLine && m.offset+1 == end
+	case at.unterminated:
 		end++
 	}
-	return m.sum == at.last && m.offset+int64(m.sum.size) == end
+	return m.fingerprint == at.prevLine && m.offset+int64(m.fingerprint.size) == end
 }
 
-// where is the points of a series for which isWanted holds; all of them share
+// filterSeries is the points of a series for which keep holds; all of them share
 // the columns of s.
-func where(s *eventlog.Series, isWanted func(at int) bool) eventlog.Series {
+func filterSeries(s *eventlog.Series, keep func(at int) bool) eventlog.Series {
 	var kept []int
 	for at := range s.Steps {
-		if isWanted(at) {
+		if keep(at) {
 			kept = append(kept, at)
 		}
 	}
@@ -235,8 +235,8 @@ func where(s *eventlog.Series, isWanted func(at int) bool) eventlog.Series {
 		return *s
 	}
 	part := eventlog.Series{
-		Name: s.Name, Kind: s.Kind, Steps: pick(s.Steps, kept), Times: pick(s.Times, kept),
-		Values: pick(s.Values, kept), Texts: pick(s.Texts, kept), Positions: pick(s.Positions, kept),
+		Name: s.Name, Kind: s.Kind, Steps: selectIndices(s.Steps, kept), Times: selectIndices(s.Times, kept),
+		Values: selectIndices(s.Values, kept), Texts: selectIndices(s.Texts, kept), Positions: selectIndices(s.Positions, kept),
 	}
 	for _, e := range s.Exact {
 		if at, ok := slices.BinarySearch(kept, e.Index); ok {
@@ -246,7 +246,7 @@ func where(s *eventlog.Series, isWanted func(at int) bool) eventlog.Series {
 	return part
 }
 
-func pick[T any](column []T, at []int) []T {
+func selectIndices[T any](column []T, at []int) []T {
 	if len(column) == 0 {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 func BenchmarkExtend(b *testing.B) {
 	const rows, more = 1_000_000, 10
 	src := &fileSource{file: []byte(lines(0, rows))}
-	c := newTestCache(b, Config{MaxBytes: 1 << 30})
+	c := newTestCache(b, CacheConfig{MaxBytes: 1 << 30})
 	use := func(v *View) error {
 		if v.Table.Rows() < rows {
 			return fmt.Errorf("%d rows", v.Table.Rows())
@@ -36,10 +36,10 @@ func BenchmarkExtend(b *testing.B) {
 	b.ReportMetric(float64(served-int64(appended))/float64(b.N), "extraB/op")
 }
 
-// BenchmarkWarm asks for a run at rest.
+// BenchmarkWarm asks for an idle run.
 func BenchmarkWarm(b *testing.B) {
 	src := &fileSource{file: []byte(lines(0, 10_000))}
-	c := newTestCache(b, Config{})
+	c := newTestCache(b, CacheConfig{})
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := c.Read(b.Context(), theRun, src, func(*View) error { return nil }); err != nil {

@@ -23,8 +23,8 @@ func (s *fileSource) holdNext() (held <-chan struct{}, release func()) {
 	}
 }
 
-// callers is how many callers the run's update has.
-func callers(c *Cache, key Key) int {
+// waiters is how many callers the run's update has.
+func waiters(c *Cache, key Key) int {
 	c.mu.Lock()
 	e := c.entries[key]
 	c.mu.Unlock()
@@ -36,13 +36,13 @@ func callers(c *Cache, key Key) int {
 	if e.flight == nil {
 		return 0
 	}
-	return e.flight.callers
+	return e.flight.waiters
 }
 
-func TestCache_ManyReadersAreOneRead(t *testing.T) {
+func TestCache_ConcurrentReadersShareOneRead(t *testing.T) {
 	const readers = 1000
 	src := &fileSource{file: []byte(lines(0, 100))}
-	c := newTestCache(t, Config{})
+	c := newTestCache(t, CacheConfig{})
 	_, release := src.holdNext()
 	var reading sync.WaitGroup
 	var wrong atomic.Int64
@@ -53,7 +53,7 @@ func TestCache_ManyReadersAreOneRead(t *testing.T) {
 			}
 		})
 	}
-	for callers(c, theRun) < readers { // all of them have come
+	for waiters(c, theRun) < readers { // all of them have come
 		runtime.Gosched()
 	}
 	release()
@@ -67,7 +67,7 @@ func TestCache_ManyReadersAreOneRead(t *testing.T) {
 func TestCache_Cancellation(t *testing.T) {
 	t.Run("one caller's end does not end the read of the others", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, 10))}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		held, release := src.holdNext()
 		ctx, cancel := context.WithCancel(t.Context())
 		var reading sync.WaitGroup
@@ -82,11 +82,11 @@ func TestCache_Cancellation(t *testing.T) {
 				t.Errorf("the one that stayed got %d steps, %v", len(got), err)
 			}
 		})
-		for callers(c, theRun) < 2 {
+		for waiters(c, theRun) < 2 {
 			runtime.Gosched()
 		}
 		cancel()
-		for callers(c, theRun) > 1 {
+		for waiters(c, theRun) > 1 {
 			runtime.Gosched()
 		}
 		release()
@@ -94,7 +94,7 @@ func TestCache_Cancellation(t *testing.T) {
 	})
 	t.Run("the last one out ends the read, and the next one starts anew", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, 10))}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		held, release := src.holdNext()
 		ctx, cancel := context.WithCancel(t.Context())
 		var reading sync.WaitGroup
@@ -113,7 +113,7 @@ func TestCache_Cancellation(t *testing.T) {
 	})
 	t.Run("Close ends what is in flight", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, 10))}
-		c := New(Config{})
+		c := NewCache(CacheConfig{})
 		held, _ := src.holdNext()
 		var reading sync.WaitGroup
 		reading.Go(func() {
@@ -124,7 +124,7 @@ func TestCache_Cancellation(t *testing.T) {
 		<-held
 		c.Close()
 		reading.Wait()
-		if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrClosed) {
+		if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrCacheClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
@@ -132,11 +132,11 @@ func TestCache_Cancellation(t *testing.T) {
 		src := &fileSource{}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		if _, _, err := tryRead(ctx, c, theRun, src); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if requests, _ := src.counts(); requests != 0 || c.Stats() != (Stats{}) {
+		if requests, _ := src.counts(); requests != 0 || c.Stats() != (CacheStats{}) {
 			t.Errorf("%d requests, %+v", requests, c.Stats())
 		}
 	})
@@ -151,13 +151,13 @@ func TestCache_Eviction(t *testing.T) {
 		}
 	}
 	small, large := &fileSource{file: []byte(lines(0, 100))}, &fileSource{file: []byte(lines(0, 8000))}
-	one := New(Config{})
+	one := NewCache(CacheConfig{})
 	get(t, one, 0, small)
 	size := one.Stats().Bytes
 	one.Close()
 
 	t.Run("the run that was not read for the longest time goes first", func(t *testing.T) {
-		c := newTestCache(t, Config{MaxBytes: 3*size + size/2})
+		c := newTestCache(t, CacheConfig{MaxBytes: 3*size + size/2})
 		for _, i := range []int{0, 1, 2, 0, 3} {
 			get(t, c, i, small)
 		}
@@ -171,7 +171,7 @@ func TestCache_Eviction(t *testing.T) {
 		}
 	})
 	t.Run("a run above the bound is answered, dropped, and pushes out no other", func(t *testing.T) {
-		c := newTestCache(t, Config{MaxBytes: 2 * size})
+		c := newTestCache(t, CacheConfig{MaxBytes: 2 * size})
 		get(t, c, 0, small)
 		got, _, err := tryRead(t.Context(), c, key(1), large)
 		if err != nil || len(got) != 8000 {
@@ -182,7 +182,7 @@ func TestCache_Eviction(t *testing.T) {
 		}
 	})
 	t.Run("a run in use is not dropped under its reader", func(t *testing.T) {
-		c := newTestCache(t, Config{MaxBytes: 1})
+		c := newTestCache(t, CacheConfig{MaxBytes: 1})
 		err := c.Read(t.Context(), key(0), small, func(v *View) error {
 			get(t, c, 1, small)
 			if v.Table.Rows() != 100 || c.Stats().Runs != 1 {
@@ -190,18 +190,18 @@ func TestCache_Eviction(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || c.Stats() != (Stats{}) {
+		if err != nil || c.Stats() != (CacheStats{}) {
 			t.Errorf("at last %+v, %v", c.Stats(), err)
 		}
 	})
 	t.Run("runs that do not exist leave nothing behind", func(t *testing.T) {
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		for i := range 10 {
-			if _, _, err := tryRead(t.Context(), c, key(i), &fileSource{gone: true}); !errors.Is(err, ErrGone) {
+			if _, _, err := tryRead(t.Context(), c, key(i), &fileSource{deleted: true}); !errors.Is(err, ErrRunNotFound) {
 				t.Fatal(err)
 			}
 		}
-		if got := c.Stats(); got != (Stats{}) {
+		if got := c.Stats(); got != (CacheStats{}) {
 			t.Errorf("stats %+v", got)
 		}
 	})
@@ -211,7 +211,7 @@ func TestCache_Eviction(t *testing.T) {
 // must see a beginning of the log, without a gap.
 func TestCache_Race(t *testing.T) {
 	const runs, readers, reads = 3, 8, 60
-	c := newTestCache(t, Config{MaxBytes: 60 << 10})
+	c := newTestCache(t, CacheConfig{MaxBytes: 60 << 10})
 	var sources [runs]*fileSource
 	for i := range sources {
 		sources[i] = &fileSource{}

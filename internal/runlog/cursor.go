@@ -9,33 +9,33 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// Cursor is one reader of a followed log. It holds a place in the log and no
+// Cursor is one reader of a followed log. It holds a position in the log and no
 // batch, so that it costs nothing while its client is slow. Next is for one
 // goroutine; Health, Position and Close may be called from others.
 type Cursor struct {
 	j     *journal
 	until Until
 
-	mu       sync.Mutex // guards what follows
-	at       Position
-	epoch    int
-	isPlaced bool // at is a place of the journal's log
-	hasRead  bool // something was delivered, or the start was a token
-	isCaught bool // ItemCaughtUp was delivered
-	told     *Status
-	scan     *scan // over a merged table, while at is before its window
-	back     back  // of a start that is so many lines before the end
-	joined   time.Time
-	isLost   bool // the last fetch has failed
-	aboard   *aboard
-	counts   eventlog.Counts
-	isOver   bool
-	isClosed bool
+	mu            sync.Mutex // guards what follows
+	at            Position
+	epoch         int
+	positioned    bool // at is a position of the journal's log
+	delivered     bool // something was delivered, or the start was a token
+	caughtUpSent  bool // ItemCaughtUp was delivered
+	lastStatus    *Status
+	replay        *replay // over a merged table, while at is before its window
+	rewind        rewind  // of a start that is so many lines before the end
+	joinedAt      time.Time
+	historyFailed bool // the last fetch has failed
+	pending       *pendingRead
+	counts        eventlog.Counts
+	ended         bool
+	closed        bool
 }
 
 func newCursor(j *journal, start Position, until Until) *Cursor {
-	c := &Cursor{j: j, until: until, at: start, hasRead: start.origin != 0, joined: time.Now()}
-	if !j.key.isText {
+	c := &Cursor{j: j, until: until, at: start, delivered: start.origin != 0, joinedAt: time.Now()}
+	if !j.key.textLog {
 		c.at.lines = 0
 	}
 	return c
@@ -45,16 +45,16 @@ func newCursor(j *journal, start Position, until Until) *Cursor {
 // not wake a Next that waits: its context does.
 func (c *Cursor) Close() {
 	c.mu.Lock()
-	isFirst := !c.isClosed
-	c.isClosed = true
-	c.disembark()
+	first := !c.closed
+	c.closed = true
+	c.cancelPending()
 	c.mu.Unlock()
-	if isFirst {
+	if first {
 		c.j.hub.leave(c.j)
 	}
 }
 
-// Position is the place behind what was delivered.
+// Position is the position behind what was delivered.
 func (c *Cursor) Position() Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,7 +80,7 @@ func (c *Cursor) NextBefore(ctx context.Context, alarm <-chan time.Time) (*Item,
 			s = c.fetch(ctx, alarm, s.fetch)
 		}
 		switch {
-		case s.err != nil, s.item != nil, s.isLate:
+		case s.err != nil, s.item != nil, s.alarmed:
 			return s.item, s.err
 		case s.changed == nil:
 			continue
@@ -102,7 +102,7 @@ type step struct {
 	err     error
 	fetch   *fetch
 	changed <-chan struct{}
-	isLate  bool // the alarm came first
+	alarmed bool // the alarm came first
 }
 
 // next decides about the next step, under the locks of the cursor and the journal,
@@ -114,51 +114,51 @@ func (c *Cursor) next() step {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	switch {
-	case c.isOver:
+	case c.ended:
 		return step{err: io.EOF}
-	case j.hub.ctx.Err() != nil || c.isClosed:
+	case j.hub.ctx.Err() != nil || c.closed:
 		return step{err: ErrHubClosed}
 	case c.epoch != j.epoch:
 		return c.reset(j.epoch, j.reset)
-	case !j.isOpened:
-		return c.idle()
-	case !c.isPlaced:
-		return c.place()
-	case c.scan != nil || c.at.before(j.low):
-		return c.past()
+	case !j.opened:
+		return c.stateStep()
+	case !c.positioned:
+		return c.resolveStart()
+	case c.replay != nil || c.at.before(j.low):
+		return c.readHistory()
 	}
 	if b := j.find(c.at); b != nil {
 		return c.deliver(b)
 	}
-	if c.isAstray() {
-		return c.void(LogReplaced)
+	if c.diverged() {
+		return c.invalidate(LogReplaced)
 	}
-	return c.idle()
+	return c.stateStep()
 }
 
 // reset begins again with another log. Who has delivered nothing says nothing.
 func (c *Cursor) reset(epoch int, reason ResetReason) step {
-	hadRead := c.hasRead && c.isPlaced
+	hadDelivered := c.delivered && c.positioned
 	c.epoch = epoch
-	if !c.isPlaced {
+	if !c.positioned {
 		return step{} // a token is judged by the log that is there now
 	}
-	c.at, c.isPlaced, c.isCaught, c.scan = Position{}, false, false, nil
-	if !hadRead {
+	c.at, c.positioned, c.caughtUpSent, c.replay = Position{}, false, false, nil
+	if !hadDelivered {
 		return step{}
 	}
-	return c.item(Item{Kind: ItemReset, Reset: reason})
+	return c.itemStep(Item{Kind: ItemReset, Reset: reason})
 }
 
-// void is a reset of this cursor alone: its token is not of this log.
-func (c *Cursor) void(reason ResetReason) step {
-	c.isPlaced = true
-	c.hasRead = true
+// invalidate is a reset of this cursor alone: its token is not of this log.
+func (c *Cursor) invalidate(reason ResetReason) step {
+	c.positioned = true
+	c.delivered = true
 	return c.reset(c.epoch, reason)
 }
 
-// item completes an item.
-func (c *Cursor) item(i Item) step {
+// itemStep completes an item.
+func (c *Cursor) itemStep(i Item) step {
 	i.Position = c.at
 	return step{item: &i}
 }
@@ -166,66 +166,66 @@ func (c *Cursor) item(i Item) step {
 // deliver delivers what a batch has behind the cursor.
 func (c *Cursor) deliver(b *Batch) step {
 	if !b.follows(c.at) {
-		return c.void(LogReplaced)
+		return c.invalidate(LogReplaced)
 	}
 	part, ok := b.after(c.at)
 	if !ok {
-		return c.void(LogReplaced)
+		return c.invalidate(LogReplaced)
 	}
 	c.at = b.to
 	c.counts.MalformedLines += b.counts.MalformedLines
-	c.counts.UnplacedPoints += b.counts.UnplacedPoints
+	c.counts.LinesWithoutStep += b.counts.LinesWithoutStep
 	if part.isEmpty() {
 		return step{}
 	}
-	c.hasRead = true
-	return c.item(Item{Kind: ItemBatch, Batch: part})
+	c.delivered = true
+	return c.itemStep(Item{Kind: ItemBatch, Batch: part})
 }
 
-// idle tells what has changed besides the log, or waits.
-func (c *Cursor) idle() step {
+// stateStep tells what has changed besides the log, or waits.
+func (c *Cursor) stateStep() step {
 	j := c.j
-	isAtEnd := j.isOpened && c.isPlaced && j.isAtEnd
-	if isAtEnd && !c.isCaught {
-		c.isCaught = true
-		return c.item(Item{Kind: ItemCaughtUp})
+	atEnd := j.opened && c.positioned && j.atEnd
+	if atEnd && !c.caughtUpSent {
+		c.caughtUpSent = true
+		return c.itemStep(Item{Kind: ItemCaughtUp})
 	}
-	if s, ok := c.state(); ok {
+	if s, ok := c.statusStep(); ok {
 		return s
 	}
-	if isAtEnd && j.hasEnded && c.until == UntilEnded {
-		return c.over(EndTerminal)
+	if atEnd && j.ended && c.until == UntilEnded {
+		return c.endStep(EndTerminal)
 	}
 	switch {
 	case j.end != 0:
-		return c.over(j.end)
+		return c.endStep(j.end)
 	case j.err != nil:
 		return step{err: j.err}
 	}
 	return step{changed: j.changed}
 }
 
-// state tells of another status. The first one that is known is no change; who
+// statusStep tells of another status. The first one that is known is no change; who
 // does not end with the run is told that it has ended.
-func (c *Cursor) state() (step, bool) {
-	status := c.j.effective()
-	if status == (Status{}) || c.told != nil && *c.told == status {
+func (c *Cursor) statusStep() (step, bool) {
+	status := c.j.effectiveStatus()
+	if status == (Status{}) || c.lastStatus != nil && *c.lastStatus == status {
 		return step{}, false
 	}
-	isNews := c.told != nil || status.HasEnded && c.until == Forever
-	if status.HasEnded && c.until == UntilEnded && c.j.hasEnded {
-		isNews = false // the end says it
+	report := c.lastStatus != nil || status.Terminal && c.until == Forever
+	if status.Terminal && c.until == UntilEnded && c.j.ended {
+		report = false // the end says it
 	}
-	c.told = &status
-	if !isNews {
+	c.lastStatus = &status
+	if !report {
 		return step{}, false
 	}
-	return c.item(Item{Kind: ItemState, Status: status}), true
+	return c.itemStep(Item{Kind: ItemStatus, Status: status}), true
 }
 
-func (c *Cursor) over(reason EndReason) step {
-	c.isOver = true
-	return c.item(Item{Kind: ItemEnd, End: reason, Status: c.j.status})
+func (c *Cursor) endStep(reason EndReason) step {
+	c.ended = true
+	return c.itemStep(Item{Kind: ItemEnd, End: reason, Status: c.j.status})
 }
 
 // Health says how fresh the cursor is.
@@ -238,10 +238,10 @@ func (c *Cursor) Health() Health {
 	h := Health{
 		LastSuccess: j.lastSuccess, State: j.upstream, LastError: j.lastErr, BehindBytes: -1,
 		PollInterval: j.interval, NewestTime: j.newest, HasNewest: j.hasNewest,
-		MalformedLines: c.counts.MalformedLines, UnplacedPoints: c.counts.UnplacedPoints + j.unplaced,
-		Status: j.effective(),
+		MalformedLines: c.counts.MalformedLines, LinesWithoutStep: c.counts.LinesWithoutStep + j.unplaced,
+		Status: j.effectiveStatus(),
 	}
-	if _, isFile := j.high.Offset(); isFile && j.isOpened && c.isPlaced && j.size >= 0 {
+	if _, isFile := j.high.Offset(); isFile && j.opened && c.positioned && j.size >= 0 {
 		h.BehindBytes = max(j.size-c.at.offset, 0)
 	}
 	return h

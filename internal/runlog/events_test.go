@@ -12,8 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-func TestCache_ReadsWhatTheLogSays(t *testing.T) {
-	const long = 2000 // lines, more than both ends of the mark
+func TestCache_ReadsTheWholeLog(t *testing.T) {
+	const long = 2000 // lines, more than both ends of the checkpoint
 	same := func(want map[int64]float64) func(map[int64]float64) map[int64]float64 {
 		return func(map[int64]float64) map[int64]float64 { return want }
 	}
@@ -74,7 +74,7 @@ func TestCache_ReadsWhatTheLogSays(t *testing.T) {
 					t.Skip("nothing but the ETag shows that")
 				}
 				src := &fileSource{file: []byte(tt.before), whole: ranges == "no ranges", noETag: ranges == "no etag", clock: newClock()}
-				c := newTestCache(t, Config{Now: src.clock.Now})
+				c := newTestCache(t, CacheConfig{Now: src.clock.Now})
 				before, _ := read(t, c, src)
 				tt.change(src)
 				want := tt.want(maps.Clone(before))
@@ -92,7 +92,7 @@ func TestCache_ReadsWhatTheLogSays(t *testing.T) {
 	}
 }
 
-func TestCache_AsksOnlyForWhatWasAppended(t *testing.T) {
+func TestCache_RequestsOnlyAppendedBytes(t *testing.T) {
 	const long = 5000
 	tests := []struct {
 		name     string
@@ -107,14 +107,14 @@ func TestCache_AsksOnlyForWhatWasAppended(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			src := &fileSource{file: []byte(lines(0, long))}
-			c := newTestCache(t, Config{})
+			c := newTestCache(t, CacheConfig{})
 			read(t, c, src)
 			src.counts()
 			tt.change(src)
 			read(t, c, src)
 			requests, served := src.counts()
-			if requests != tt.requests || served > tt.appended+2*markBytes {
-				t.Errorf("%d requests with %d bytes, want %d with at most %d", requests, served, tt.requests, tt.appended+2*markBytes)
+			if requests != tt.requests || served > tt.appended+2*checkpointBytes {
+				t.Errorf("%d requests with %d bytes, want %d with at most %d", requests, served, tt.requests, tt.appended+2*checkpointBytes)
 			}
 		})
 	}
@@ -141,7 +141,7 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			src := &fileSource{file: []byte(lines(0, 3) + tt.rest), ended: tt.ended}
-			c := newTestCache(t, Config{})
+			c := newTestCache(t, CacheConfig{})
 			if got, _ := read(t, c, src); len(got) != tt.want {
 				t.Errorf("%d steps, want %d", len(got), tt.want)
 			}
@@ -150,19 +150,19 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 			if len(got) != tt.after || view.MalformedLines != tt.bad {
 				t.Errorf("then %d steps and %d malformed lines, want %d and %d", len(got), view.MalformedLines, tt.after, tt.bad)
 			}
-			if isHalf := strings.HasPrefix(tt.name, "does not count when"); isHalf && src.asked > 0 {
-				t.Errorf("the status was asked for %d times, which a half line does not need", src.asked)
+			if isHalf := strings.HasPrefix(tt.name, "does not count when"); isHalf && src.endedCalls > 0 {
+				t.Errorf("the status was asked for %d times, which a half line does not need", src.endedCalls)
 			}
 		})
 	}
 	t.Run("counts as soon as the run has ended, without a new byte", func(t *testing.T) {
-		for _, isWhole := range []bool{false, true} {
-			src := &fileSource{file: []byte(lines(0, 3) + whole), whole: isWhole, clock: newClock()}
-			c := newTestCache(t, Config{Now: src.clock.Now})
+		for _, complete := range []bool{false, true} {
+			src := &fileSource{file: []byte(lines(0, 3) + whole), whole: complete, clock: newClock()}
+			c := newTestCache(t, CacheConfig{Now: src.clock.Now})
 			read(t, c, src)
 			src.set(func() { src.ended = true })
 			if got, _ := read(t, c, src); len(got) != 4 {
-				t.Errorf("%d steps, want 4 (ranges ignored: %t)", len(got), isWhole)
+				t.Errorf("%d steps, want 4 (ranges ignored: %t)", len(got), complete)
 			}
 		}
 	})
@@ -172,17 +172,17 @@ func TestCache_Failures(t *testing.T) {
 	const n = 15_000
 	t.Run("a body that is cut is resumed where it ended", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, n)), cuts: []int{1 << 20}}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		if got, _ := read(t, c, src); len(got) != n {
 			t.Errorf("%d steps, want %d", len(got), n)
 		}
-		if _, served := src.counts(); served > int64(len(src.file))+4*markBytes+200 {
+		if _, served := src.counts(); served > int64(len(src.file))+4*checkpointBytes+200 {
 			t.Errorf("%d bytes for a file of %d", served, len(src.file))
 		}
 	})
 	t.Run("one that is cut without progress is an error, and the next read goes on", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, n)), cuts: []int{1 << 20, 30}}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, errCut) {
 			t.Fatalf("got error %v, want %v", err, errCut)
 		}
@@ -190,29 +190,29 @@ func TestCache_Failures(t *testing.T) {
 		if got, _ := read(t, c, src); len(got) != n {
 			t.Errorf("%d steps, want %d", len(got), n)
 		}
-		if _, served := src.counts(); served > int64(len(src.file))-1<<20+2*markBytes+200 {
+		if _, served := src.counts(); served > int64(len(src.file))-1<<20+2*checkpointBytes+200 {
 			t.Errorf("%d bytes, although a MiB was there", served)
 		}
 	})
 	t.Run("a run that is gone is dropped, and may come back", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, 5))}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		read(t, c, src)
-		src.set(func() { src.gone = true })
-		if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrGone) {
-			t.Fatalf("got error %v, want %v", err, ErrGone)
+		src.set(func() { src.deleted = true })
+		if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrRunNotFound) {
+			t.Fatalf("got error %v, want %v", err, ErrRunNotFound)
 		}
-		if got := c.Stats(); got != (Stats{}) {
+		if got := c.Stats(); got != (CacheStats{}) {
 			t.Errorf("the cache still holds %+v", got)
 		}
-		src.set(func() { src.gone = false })
+		src.set(func() { src.deleted = false })
 		if got, _ := read(t, c, src); len(got) != 5 {
 			t.Errorf("%d steps, want 5", len(got))
 		}
 	})
 	t.Run("a line that is too long names its offset and is tried once", func(t *testing.T) {
 		src := &fileSource{file: []byte(lines(0, 2) + strings.Repeat("x", eventlog.MaxLine+2))}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		_, _, err := tryRead(t.Context(), c, theRun, src)
 		if e, ok := errors.AsType[*eventlog.LineTooLongError](err); !ok || e.Offset != int64(len(lines(0, 2))) {
 			t.Errorf("got error %v", err)
@@ -223,7 +223,7 @@ func TestCache_Failures(t *testing.T) {
 	})
 	t.Run("a run without an event file is empty until there is one", func(t *testing.T) {
 		src := &fileSource{absent: true}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		if got, view := read(t, c, src); len(got) != 0 || view.Origin != FromEventLog || view.ReadTime.IsZero() {
 			t.Errorf("got %v of %+v", got, view)
 		}
@@ -234,8 +234,8 @@ func TestCache_Failures(t *testing.T) {
 	})
 	t.Run("counts and the first time come with the view", func(t *testing.T) {
 		src := &fileSource{file: []byte(line(3, "1") + "oops\n" + `{"type":"metrics","data":{"loss":1}}` + "\n" + line(1, "1"))}
-		_, view := read(t, newTestCache(t, Config{}), src)
-		if view.MalformedLines != 1 || view.UnplacedPoints != 1 || view.FirstTime != 1_800_000_001.25 || !view.HasTime {
+		_, view := read(t, newTestCache(t, CacheConfig{}), src)
+		if view.MalformedLines != 1 || view.LinesWithoutStep != 1 || view.FirstTime != 1_800_000_001.25 || !view.HasTime {
 			t.Errorf("view %+v", view)
 		}
 	})
@@ -249,12 +249,12 @@ func FuzzExtension(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte, at uint16) {
 		cut := min(int(at), len(file))
 		src := &fileSource{file: file[:cut:cut]}
-		c := newTestCache(t, Config{})
+		c := newTestCache(t, CacheConfig{})
 		read(t, c, src)
 		src.append(string(file[cut:]))
 		got, view := read(t, c, src)
-		want, once := read(t, newTestCache(t, Config{}), &fileSource{file: file})
-		if fmt.Sprint(got) != fmt.Sprint(want) || view.MalformedLines != once.MalformedLines || view.UnplacedPoints != once.UnplacedPoints {
+		want, once := read(t, newTestCache(t, CacheConfig{}), &fileSource{file: file})
+		if fmt.Sprint(got) != fmt.Sprint(want) || view.MalformedLines != once.MalformedLines || view.LinesWithoutStep != once.LinesWithoutStep {
 			t.Errorf("in two pieces %v %+v, at once %v %+v", got, view, want, once)
 		}
 	})

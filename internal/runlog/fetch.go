@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// retryHistory is how long a cursor waits after a read of history has failed, if
+// historyRetryDelay is how long a cursor waits after a read of history has failed, if
 // nothing happens before.
-const retryHistory = time.Second
+const historyRetryDelay = time.Second
 
 // fetch is a piece of history that a cursor needs.
 type fetch struct {
@@ -18,8 +18,8 @@ type fetch struct {
 	changed       <-chan struct{}
 }
 
-// aboard is a read of history that a cursor has not waited for to the end.
-type aboard struct {
+// pendingRead is a read of history that a cursor has not waited for to the end.
+type pendingRead struct {
 	key    chunkKey
 	flight *chunkFlight
 }
@@ -27,47 +27,47 @@ type aboard struct {
 // fetch gets a piece of history and goes on with it. A failure ends the cursor
 // only if no other try can help; else the poller will find out what is wrong.
 func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) step {
-	flight := c.board(f)
+	flight := c.joinRead(f)
 	select {
-	case <-flight.landed:
+	case <-flight.done:
 	case <-alarm:
-		c.stayAboard(f.key, flight)
-		return step{isLate: true}
+		c.keepPending(f.key, flight)
+		return step{alarmed: true}
 	case <-ctx.Done():
 		c.j.hub.history.leave(f.key, flight)
 		return step{err: ctx.Err()}
 	}
 	if flight.err == nil {
-		return c.use(f, flight.chunk)
+		return c.useChunk(f, flight.chunk)
 	}
 	switch {
-	case isTooLong(flight.err):
+	case isLineTooLong(flight.err):
 		return step{err: flight.err}
-	case errors.Is(flight.err, errOtherLog), errors.Is(flight.err, ErrGone):
-		c.j.wake()
+	case errors.Is(flight.err, errLogReplaced), errors.Is(flight.err, ErrRunNotFound):
+		c.j.requestVerifiedPoll()
 	}
 	c.mu.Lock()
-	c.isLost = true
+	c.historyFailed = true
 	c.mu.Unlock()
-	return c.linger(ctx, alarm, f.changed)
+	return c.waitRetry(ctx, alarm, f.changed)
 }
 
-// use goes on with a chunk, unless the log has become another one meanwhile.
-func (c *Cursor) use(f *fetch, chunk *chunk) step {
+// useChunk goes on with a chunk, unless the log has become another one meanwhile.
+func (c *Cursor) useChunk(f *fetch, chunk *chunk) step {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.j.mu.RLock()
 	defer c.j.mu.RUnlock()
-	c.isLost = false
-	if c.isClosed || f.key.epoch != c.j.epoch {
+	c.historyFailed = false
+	if c.closed || f.key.epoch != c.j.epoch {
 		return step{} // Next looks again
 	}
 	return f.use(chunk)
 }
 
-// linger waits for a change, but not long.
-func (c *Cursor) linger(ctx context.Context, alarm <-chan time.Time, changed <-chan struct{}) step {
-	timer := time.NewTimer(retryHistory)
+// waitRetry waits for a change, but not long.
+func (c *Cursor) waitRetry(ctx context.Context, alarm <-chan time.Time, changed <-chan struct{}) step {
+	timer := time.NewTimer(historyRetryDelay)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -75,39 +75,39 @@ func (c *Cursor) linger(ctx context.Context, alarm <-chan time.Time, changed <-c
 	case <-changed:
 	case <-c.j.hub.ctx.Done():
 	case <-alarm:
-		return step{isLate: true}
+		return step{alarmed: true}
 	}
 	return step{}
 }
 
-// board joins the read of a piece of history, or goes on waiting for it.
-func (c *Cursor) board(f *fetch) *chunkFlight {
+// joinRead joins the read of a piece of history, or goes on waiting for it.
+func (c *Cursor) joinRead(f *fetch) *chunkFlight {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.aboard != nil && c.aboard.key == f.key {
-		flight := c.aboard.flight
-		c.aboard = nil
+	if c.pending != nil && c.pending.key == f.key {
+		flight := c.pending.flight
+		c.pending = nil
 		return flight
 	}
-	c.disembark()
+	c.cancelPending()
 	return c.j.hub.history.join(f.key, f.offset, f.limit)
 }
 
-// stayAboard keeps the read alive: were it given up whenever a heartbeat is due,
+// keepPending keeps the read alive: were it given up whenever a heartbeat is due,
 // a Viewer that is slower than that would never get it done.
-func (c *Cursor) stayAboard(key chunkKey, flight *chunkFlight) {
+func (c *Cursor) keepPending(key chunkKey, flight *chunkFlight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.aboard = &aboard{key: key, flight: flight}
-	if c.isClosed {
-		c.disembark()
+	c.pending = &pendingRead{key: key, flight: flight}
+	if c.closed {
+		c.cancelPending()
 	}
 }
 
-// disembark gives up the read that the cursor is aboard of; called with mu held.
-func (c *Cursor) disembark() {
-	if c.aboard != nil {
-		c.j.hub.history.leave(c.aboard.key, c.aboard.flight)
-		c.aboard = nil
+// cancelPending gives up the read that the cursor waits for; called with mu held.
+func (c *Cursor) cancelPending() {
+	if c.pending != nil {
+		c.j.hub.history.leave(c.pending.key, c.pending.flight)
+		c.pending = nil
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // A heartbeat that is due while a slow Viewer is still sending a piece of history
 // must not make it send that again.
-func TestCursor_AnAlarmDoesNotEndAReadOfHistory(t *testing.T) {
+func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 30_000 // more than is retained from the beginning
 		src := newLiveSource(lines(0, n))
@@ -16,7 +16,7 @@ func TestCursor_AnAlarmDoesNotEndAReadOfHistory(t *testing.T) {
 		first := follow(t, h, src, Now(), UntilEnded)
 		first.wait(3 * time.Second) // the log is open, its status known
 		hold, held := make(chan struct{}), make(chan struct{})
-		src.set(func() { src.begun, src.hold, src.held = 0, hold, held })
+		src.set(func() { src.started, src.hold, src.held = 0, hold, held })
 		c := follow(t, h, src, Beginning(), UntilEnded)
 		alarm := make(chan time.Time)
 		go func() {
@@ -43,13 +43,13 @@ func TestCursor_AnAlarmDoesNotEndAReadOfHistory(t *testing.T) {
 		src.mu.Lock()
 		defer src.mu.Unlock()
 		// Each piece is one request; the poller, held too, makes one.
-		if pieces := len(lines(0, n))/chunkBytes + 1; alarms != 10 || src.begun > pieces+2 {
-			t.Errorf("%d alarms, %d requests for %d pieces", alarms, src.begun, pieces)
+		if pieces := len(lines(0, n))/chunkBytes + 1; alarms != 10 || src.started > pieces+2 {
+			t.Errorf("%d alarms, %d requests for %d pieces", alarms, src.started, pieces)
 		}
 	})
 }
 
-func TestCursor_CloseEndsAReadThatAnAlarmHasLeft(t *testing.T) {
+func TestCursor_CloseCancelsPendingHistoryRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newLiveSource(lines(0, 30_000))
 		h := newTestHub(t, HubConfig{})

@@ -8,8 +8,8 @@ import (
 // flight is one update of a run, shared by all who ask for the run meanwhile.
 type flight struct {
 	cancel  context.CancelFunc
-	callers int           // guarded by entry.mu
-	landed  chan struct{} // closed when run and err are set
+	waiters int           // guarded by entry.mu
+	done    chan struct{} // closed when run and err are set
 	run     *run
 	err     error
 }
@@ -24,15 +24,15 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src Source) (*run, error)
 	f := e.flight
 	if f == nil {
 		var err error
-		if f, err = c.launch(ctx, e, src); err != nil {
+		if f, err = c.start(ctx, e, src); err != nil {
 			e.mu.Unlock()
 			return nil, err
 		}
 	}
-	f.callers++
+	f.waiters++
 	e.mu.Unlock()
 	select {
-	case <-f.landed:
+	case <-f.done:
 		return f.run, f.err
 	case <-ctx.Done():
 		e.leave(f)
@@ -40,30 +40,30 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src Source) (*run, error)
 	}
 }
 
-// launch starts an update; called with e.mu held. It keeps the values of the
+// start starts an update; called with e.mu held. It keeps the values of the
 // first caller's context, such as the mark of background work, but not its end.
 // An update that all callers have left may still be dying: the next one waits
 // for it, since both change the same run.
-func (c *Cache) launch(ctx context.Context, e *entry, src Source) (*flight, error) {
+func (c *Cache) start(ctx context.Context, e *entry, src Source) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.isClosed {
-		return nil, ErrClosed
+	if c.closed {
+		return nil, ErrCacheClosed
 	}
 	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{cancel: cancel, landed: make(chan struct{})}
+	f := &flight{cancel: cancel, done: make(chan struct{})}
 	before := e.last
 	e.flight, e.last = f, f
-	e.users++
-	c.flying.Go(func() {
+	e.refs++
+	c.inFlight.Go(func() {
 		defer cancel()
 		defer context.AfterFunc(c.ctx, cancel)()
 		if before != nil {
-			<-before.landed
+			<-before.done
 		}
 		f.run, f.err = c.update(detached, e, src)
-		c.release(e) // before it lands: the callers are the last to go
-		e.land(f)
+		c.release(e) // before it is done: the callers are the last to go
+		e.finish(f)
 	})
 	return f, nil
 }
@@ -73,8 +73,8 @@ func (c *Cache) launch(ctx context.Context, e *entry, src Source) (*flight, erro
 func (e *entry) leave(f *flight) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f.callers--
-	if f.callers > 0 {
+	f.waiters--
+	if f.waiters > 0 {
 		return
 	}
 	f.cancel()
@@ -83,14 +83,14 @@ func (e *entry) leave(f *flight) {
 	}
 }
 
-// land publishes the result. Later callers start an update of their own.
-func (e *entry) land(f *flight) {
+// finish publishes the result. Later callers start an update of their own.
+func (e *entry) finish(f *flight) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.flight == f {
 		e.flight = nil
 	}
-	close(f.landed)
+	close(f.done)
 }
 
 // update brings the entry's run up to date. It runs in one flight at a time.
@@ -100,17 +100,17 @@ func (c *Cache) update(ctx context.Context, e *entry, src Source) (*run, error) 
 	}
 	u := &updater{src: src, now: c.now, run: e.run}
 	err := u.readEvents(ctx)
-	if errors.Is(err, ErrNoEvents) {
+	if errors.Is(err, ErrNotServed) {
 		err = u.readMerged(ctx)
 	}
-	if e.run = u.run; errors.Is(err, ErrGone) {
+	if e.run = u.run; errors.Is(err, ErrRunNotFound) {
 		e.run = nil
 	}
 	if e.run == nil {
-		c.account(e, 0)
+		c.setSize(e, 0)
 		return nil, err
 	}
-	c.account(e, e.run.bytes())
+	c.setSize(e, e.run.bytes())
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func BenchmarkFanOut(b *testing.B) {
 					}
 					item.Batch.Encoded("all", func() []byte { return bytes })
 					c.mu.Lock()
-					c.at, c.isCaught = Position{origin: FromEventLog}, false // once more
+					c.at, c.caughtUpSent = Position{origin: FromEventLog}, false // once more
 					c.mu.Unlock()
 				}
 			}
@@ -41,7 +41,7 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkPoll is one look at a log of a million lines that has grown by one.
+// BenchmarkPoll is one poll of a log of a million lines that has grown by one.
 func BenchmarkPoll(b *testing.B) {
 	src := newLiveSource(lines(0, 1_000_000))
 	src.file = append(make([]byte, 0, 2*len(src.file)), src.file...)
@@ -63,12 +63,12 @@ func BenchmarkPoll(b *testing.B) {
 		src.file, src.touched = append(src.file, text...), src.touched+1
 		src.mu.Unlock()
 		step++
-		for isDone := false; !isDone; {
+		for done := false; !done; {
 			item, err := cursor.Next(b.Context())
 			if err != nil {
 				b.Fatal(err)
 			}
-			isDone = item.Kind == ItemBatch
+			done = item.Kind == ItemBatch
 		}
 	}
 	requests, served := src.counts()
@@ -87,14 +87,14 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// BenchmarkCut makes batches of a log, as a poller and the history do.
-func BenchmarkCut(b *testing.B) {
+// BenchmarkBatcher makes batches of a log, as a poller and the history do.
+func BenchmarkBatcher(b *testing.B) {
 	file := []byte(lines(0, 100_000))
 	b.SetBytes(int64(len(file)))
 	b.ReportAllocs()
 	for b.Loop() {
-		c := newCutter(false, Position{origin: FromEventLog}, func(*Batch) {})
-		if _, err := c.feed(file); err != nil {
+		c := newBatcher(false, Position{origin: FromEventLog}, func(*Batch) {})
+		if _, err := c.addChunk(file); err != nil {
 			b.Fatal(err)
 		}
 	}

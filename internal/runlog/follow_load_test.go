@@ -11,8 +11,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-func TestFollow_CostsTheViewerWhatOneCosts(t *testing.T) {
-	const looks = 40
+func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
+	const polls = 40
 	var alone int
 	for _, n := range []int{1, 100, 2000} {
 		synctest.Test(t, func(t *testing.T) {
@@ -36,40 +36,40 @@ func TestFollow_CostsTheViewerWhatOneCosts(t *testing.T) {
 							points += item.Batch.Points()
 						}
 					}
-					if points != 1000+looks {
+					if points != 1000+polls {
 						t.Errorf("%d points", points)
 					}
 				})
 			}
-			for i := range looks {
+			for i := range polls {
 				src.append(lines(1000+i, 1))
 				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 			}
 			requests, served := src.counts()
-			// Forty intervals have forty-one ends; and a look that compared the
+			// Forty intervals have forty-one ends; and a poll that compared the
 			// head as well, by a second request, may have come just now, so that
 			// the doubled interval that pays for it is still to come.
-			const most = looks + 2
-			if requests > most {
-				t.Errorf("%d cursors: %d requests in %d intervals", n, requests, looks)
+			const maxRequests = polls + 2
+			if requests > maxRequests {
+				t.Errorf("%d cursors: %d requests in %d intervals", n, requests, polls)
 			}
-			if limit := 2*int64(len(lines(0, 1000+looks))) + looks*2*markBytes; served > limit {
+			if limit := 2*int64(len(lines(0, 1000+polls))) + polls*2*checkpointBytes; served > limit {
 				t.Errorf("%d cursors: %d bytes, want at most %d", n, served, limit)
 			}
 			if n == 1 {
 				alone = requests
-			} else if requests > max(alone+1, most) {
+			} else if requests > max(alone+1, maxRequests) {
 				t.Errorf("%d cursors: %d requests, one alone %d", n, requests, alone)
 			}
-			src.say("finished")
+			src.setStatus("finished")
 			all.Wait()
 		})
 	}
 }
 
-func TestFollow_PointsAreLateByATenthOfThePauseBeforeThem(t *testing.T) {
+func TestFollow_DelayIsAtMostATenthOfIdleTime(t *testing.T) {
 	tests := []struct {
-		pause, late time.Duration
+		idle, delay time.Duration
 		requests    int // in the pause, those for the status included
 	}{
 		{500 * time.Millisecond, 200 * time.Millisecond, 3},
@@ -79,24 +79,24 @@ func TestFollow_PointsAreLateByATenthOfThePauseBeforeThem(t *testing.T) {
 		{5 * time.Minute, 5 * time.Second, 95},
 	}
 	for _, tt := range tests {
-		t.Run(tt.pause.String(), func(t *testing.T) {
+		t.Run(tt.idle.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newLiveSource(lines(0, 10))
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
-				c.spend(time.Second)
+				c.waitFor(time.Second)
 				for n := 10; n < 20; n++ {
 					src.append(lines(n, 1))
 					written := time.Now()
 					for len(c.points) == n {
-						c.takeNext(tt.pause)
+						c.takeNext(tt.idle)
 					}
-					if late := time.Since(written); n > 10 && late > tt.late {
-						t.Errorf("%v after a pause of %v, want %v at most", late, tt.pause, tt.late)
+					if delay := time.Since(written); n > 10 && delay > tt.delay {
+						t.Errorf("%v after a pause of %v, want %v at most", delay, tt.idle, tt.delay)
 					}
 					src.counts()
-					c.spend(tt.pause - time.Since(written))
+					c.waitFor(tt.idle - time.Since(written))
 					if requests, _ := src.counts(); requests > tt.requests {
-						t.Errorf("%d requests in a pause of %v, want %d at most", requests, tt.pause, tt.requests)
+						t.Errorf("%d requests in a pause of %v, want %d at most", requests, tt.idle, tt.requests)
 					}
 				}
 			})
@@ -104,7 +104,7 @@ func TestFollow_PointsAreLateByATenthOfThePauseBeforeThem(t *testing.T) {
 	}
 }
 
-func TestFollow_LateComersShareTheHistory(t *testing.T) {
+func TestFollow_LateCursorsShareHistory(t *testing.T) {
 	const n, clients = 40_000, 50
 	synctest.Test(t, func(t *testing.T) {
 		src := newLiveSource(lines(0, n))
@@ -124,8 +124,8 @@ func TestFollow_LateComersShareTheHistory(t *testing.T) {
 		all.Wait()
 		size := len(lines(0, n))
 		requests, served := src.counts()
-		if most := size/chunkBytes + 4; requests > most || served > int64(size)*5/4 {
-			t.Errorf("%d requests with %d bytes for %d clients, want at most %d requests; the log has %d bytes", requests, served, clients, most, size)
+		if maxRequests := size/chunkBytes + 4; requests > maxRequests || served > int64(size)*5/4 {
+			t.Errorf("%d requests with %d bytes for %d clients, want at most %d requests; the log has %d bytes", requests, served, clients, maxRequests, size)
 		}
 		if s := h.Stats(); s.HistoryBytes == 0 || s.Cursors != clients+1 || s.Runs != 1 {
 			t.Errorf("stats %+v", s)
@@ -133,7 +133,7 @@ func TestFollow_LateComersShareTheHistory(t *testing.T) {
 	})
 }
 
-func TestFollow_StalledClientsCostNothing(t *testing.T) {
+func TestFollow_StalledCursorsUseNoMemory(t *testing.T) {
 	const stalled = 1000
 	synctest.Test(t, func(t *testing.T) {
 		src := newLiveSource("")
@@ -213,8 +213,8 @@ func TestFollow_SharesEncodings(t *testing.T) {
 
 func TestBatch_Select(t *testing.T) {
 	var b *Batch
-	c := newCutter(false, Position{origin: FromEventLog}, func(made *Batch) { b = made })
-	if _, err := c.feed([]byte(`{"type":"metrics","data":{"a":1,"b/c":2,"global_step":1}}` + "\n" + `{"type":"metrics","data":{"a":3,"b/c":9007199254740993,"global_step":2}}` + "\n")); err != nil {
+	c := newBatcher(false, Position{origin: FromEventLog}, func(made *Batch) { b = made })
+	if _, err := c.addChunk([]byte(`{"type":"metrics","data":{"a":1,"b/c":2,"global_step":1}}` + "\n" + `{"type":"metrics","data":{"a":3,"b/c":9007199254740993,"global_step":2}}` + "\n")); err != nil {
 		t.Fatal(err)
 	}
 	c.flush()
@@ -228,13 +228,13 @@ func TestBatch_Select(t *testing.T) {
 	}
 }
 
-// countingPacer notes what it lets pass.
-type countingPacer struct {
+// countingThrottle notes what it lets pass.
+type countingThrottle struct {
 	mu   sync.Mutex
 	keys map[string]int
 }
 
-func (p *countingPacer) Background(ctx context.Context, key string, work func(context.Context) error) error {
+func (p *countingThrottle) Background(ctx context.Context, key string, work func(context.Context) error) error {
 	p.mu.Lock()
 	if p.keys == nil {
 		p.keys = map[string]int{}
@@ -245,30 +245,30 @@ func (p *countingPacer) Background(ctx context.Context, key string, work func(co
 	return work(ctx)
 }
 
-func (p *countingPacer) Cost(string) time.Duration { return 10 * time.Millisecond }
+func (p *countingThrottle) Cost(string) time.Duration { return 10 * time.Millisecond }
 
-func TestFollow_IsFairToAllRunsOfAViewer(t *testing.T) {
+func TestFollow_PollsAllRunsOfAViewerEqually(t *testing.T) {
 	const runs = 64
 	synctest.Test(t, func(t *testing.T) {
-		h, pacer := newTestHub(t, HubConfig{}), &countingPacer{}
+		h, throttle := newTestHub(t, HubConfig{}), &countingThrottle{}
 		for i := range runs {
 			key := Key{Viewer: "v", RunID: string(rune('A' + i))}
-			cursor, err := h.Follow(key, newLiveSource(lines(0, 3)), pacer, Beginning(), UntilEnded)
+			cursor, err := h.Follow(key, newLiveSource(lines(0, 3)), throttle, Beginning(), UntilEnded)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer cursor.Close()
 		}
 		time.Sleep(5 * time.Minute) //nolint:forbidigo // the bubble's clock
-		pacer.mu.Lock()
-		defer pacer.mu.Unlock()
-		least, most := 1<<30, 0
+		throttle.mu.Lock()
+		defer throttle.mu.Unlock()
+		fewest, most := 1<<30, 0
 		for i := range runs {
-			n := pacer.keys["follow "+string(rune('A'+i))]
-			least, most = min(least, n), max(most, n)
+			n := throttle.keys["follow "+string(rune('A'+i))]
+			fewest, most = min(fewest, n), max(most, n)
 		}
-		if least < 20 || most > least+2 {
-			t.Errorf("between %d and %d looks at each of %d runs", least, most, runs)
+		if fewest < 20 || most > fewest+2 {
+			t.Errorf("between %d and %d polls of each of %d runs", fewest, most, runs)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func newTextSource(text string) *textSource {
 	return &textSource{liveSource: newLiveSource(text), drop: make(chan struct{})}
 }
 
-func (s *textSource) StreamLog(ctx context.Context, yield func(string) error, atRest func()) error {
+func (s *textSource) StreamLog(ctx context.Context, yield func(string) error, replayDone func()) error {
 	s.mu.Lock()
 	s.connections++
 	drop := s.drop
@@ -44,7 +44,7 @@ func (s *textSource) StreamLog(ctx context.Context, yield func(string) error, at
 			}
 			sent += len(line)
 		}
-		atRest()
+		replayDone()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -65,7 +65,7 @@ func followLog(t *testing.T, h *Hub, src LogSource, start Position) *client {
 	return &client{t: t, cursor: cursor}
 }
 
-// texts are the lines without their places.
+// texts are the lines without their positions.
 func (c *client) texts() []string {
 	var texts []string
 	for _, l := range c.lines {
@@ -101,13 +101,13 @@ func TestFollowLog_Starts(t *testing.T) {
 		{"the last lines of a large log", n, LastLines(last), n - last},
 		{"all lines of a large log", n, LastLines(n), 0},
 	}
-	for _, isStream := range []bool{false, true} {
+	for _, stream := range []bool{false, true} {
 		for _, tt := range tests {
-			t.Run(fmt.Sprintf("%s, stream %t", tt.name, isStream), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, stream %t", tt.name, stream), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					_, file := numbered(0, tt.lines)
 					src := newTextSource(file)
-					src.lacking = isStream
+					src.notServed = stream
 					h := newTestHub(t, HubConfig{MaxRunBytes: 256 << 10})
 					follower := followLog(t, h, src, Beginning())
 					follower.wait(4 * time.Second)
@@ -140,7 +140,7 @@ func TestFollowLog_Lines(t *testing.T) {
 		c.wait(2 * time.Second)
 		src.append(long + "\nlast, without a newline")
 		c.wait(2 * time.Second)
-		src.say("finished")
+		src.setStatus("finished")
 		c.wait(time.Minute)
 		var got []string
 		for _, l := range c.lines {
@@ -151,8 +151,8 @@ func TestFollowLog_Lines(t *testing.T) {
 			fmt.Sprintf("%.24q true true", long), `"windows" false false`, fmt.Sprintf("%.24q true true", long),
 			`"last, without a newline" false false`,
 		}
-		if diff := cmp.Diff(want, got); diff != "" || !c.isOver {
-			t.Errorf("over: %t, lines (-want +got):\n%s", c.isOver, diff)
+		if diff := cmp.Diff(want, got); diff != "" || !c.ended {
+			t.Errorf("over: %t, lines (-want +got):\n%s", c.ended, diff)
 		}
 	})
 }
@@ -161,7 +161,7 @@ func TestFollowLog_StreamIsSharedAndResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, file := numbered(0, 10)
 		src := newTextSource(file)
-		src.lacking = true
+		src.notServed = true
 		h := newTestHub(t, HubConfig{})
 		var all sync.WaitGroup
 		clients := make([]*client, 20)

@@ -17,18 +17,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestFollow_IsExact is the model: a writer and a Viewer that do whatever may
+// TestFollow_DeliversExactlyTheLog is the model: a writer and a Viewer that do whatever may
 // happen, clients that drop and resume by token on either of two hubs, and the
 // file as the oracle.
-func TestFollow_IsExact(t *testing.T) {
+func TestFollow_DeliversExactlyTheLog(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { playExact(t, rand.New(rand.NewPCG(seed, 1))) })
+			synctest.Test(t, func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
 		})
 	}
 }
 
-func playExact(t *testing.T, r *rand.Rand) {
+func runModel(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	src := newLiveSource("")
 	src.absent = true
@@ -64,8 +64,8 @@ func playExact(t *testing.T, r *rand.Rand) {
 	var got [8]*client
 	for i := range got {
 		got[i] = &client{t: t}
-		dice := rand.New(rand.NewPCG(r.Uint64(), 2))
-		clients.Go(func() { got[i].roam(hubs, src, dice) })
+		rng := rand.New(rand.NewPCG(r.Uint64(), 2))
+		clients.Go(func() { got[i].followAtRandom(hubs, src, rng) })
 	}
 	for range 40 {
 		write()
@@ -78,7 +78,7 @@ func playExact(t *testing.T, r *rand.Rand) {
 			src.set(func() { src.cuts = []int{r.IntN(2000), r.IntN(2000)} })
 		}
 	}
-	src.say("finished")
+	src.setStatus("finished")
 	clients.Wait()
 	for i, c := range got {
 		if diff := cmp.Diff(truth, c.points); diff != "" {
@@ -87,10 +87,10 @@ func playExact(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// roam follows the run until it has ended, dropping now and then and going on
+// followAtRandom follows the run until it has ended, dropping now and then and going on
 // from the last position on any hub.
-func (c *client) roam(hubs []*Hub, src MetricSource, r *rand.Rand) {
-	for !c.isOver {
+func (c *client) followAtRandom(hubs []*Hub, src MetricSource, r *rand.Rand) {
+	for !c.ended {
 		cursor, err := hubs[r.IntN(len(hubs))].Follow(theRun, src, nil, c.at, UntilEnded)
 		if err != nil {
 			c.t.Error(err)
@@ -101,7 +101,7 @@ func (c *client) roam(hubs []*Hub, src MetricSource, r *rand.Rand) {
 			item, err := cursor.Next(ctx)
 			cancel()
 			if errors.Is(err, io.EOF) || err == nil && item.Kind == ItemEnd {
-				c.isOver = true
+				c.ended = true
 				break
 			}
 			if err != nil {
@@ -119,9 +119,9 @@ func (c *client) roam(hubs []*Hub, src MetricSource, r *rand.Rand) {
 	}
 }
 
-// TestFollow_NobodyIsLeftInSilence joins and leaves at random around the end and
+// TestFollow_EveryCursorIsNotifiedOfTheEnd joins and leaves at random around the end and
 // the failure of a poller.
-func TestFollow_NobodyIsLeftInSilence(t *testing.T) {
+func TestFollow_EveryCursorIsNotifiedOfTheEnd(t *testing.T) {
 	const rounds, clients = 65, 40 // 10,400 joins over the four
 	for _, how := range []string{"end", "failure", "deletion", "close"} {
 		t.Run(how, func(t *testing.T) {
@@ -130,13 +130,13 @@ func TestFollow_NobodyIsLeftInSilence(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := rand.New(rand.NewPCG(round, 3))
 					src := newLiveSource(lines(0, 5))
-					h := newTestHub(t, HubConfig{EndGrace: time.Second, Unreachable: time.Second})
+					h := newTestHub(t, HubConfig{EndGrace: time.Second, UnreachableAfter: time.Second})
 					var all sync.WaitGroup
 					for range clients {
-						joins := time.Duration(r.IntN(4000)) * time.Millisecond
-						stays := time.Duration(1+r.IntN(40)) * time.Second
+						joinAfter := time.Duration(r.IntN(4000)) * time.Millisecond
+						stayFor := time.Duration(1+r.IntN(40)) * time.Second
 						all.Go(func() {
-							time.Sleep(joins) //nolint:forbidigo // the bubble's clock
+							time.Sleep(joinAfter) //nolint:forbidigo // the bubble's clock
 							cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
 							if err != nil {
 								if !errors.Is(err, ErrHubClosed) {
@@ -145,14 +145,14 @@ func TestFollow_NobodyIsLeftInSilence(t *testing.T) {
 								return
 							}
 							defer cursor.Close()
-							ctx, cancel := context.WithTimeout(t.Context(), stays)
+							ctx, cancel := context.WithTimeout(t.Context(), stayFor)
 							defer cancel()
 							next := 0
 							for {
 								item, err := cursor.Next(ctx)
 								switch {
 								case errors.Is(err, context.DeadlineExceeded):
-									if stays > 30*time.Second {
+									if stayFor > 30*time.Second {
 										silent.Add(1)
 									}
 									return
@@ -175,11 +175,11 @@ func TestFollow_NobodyIsLeftInSilence(t *testing.T) {
 					time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 					switch how {
 					case "end":
-						src.say("finished")
+						src.setStatus("finished")
 					case "failure":
 						src.set(func() { src.down = errors.New("refused") })
 					case "deletion":
-						src.set(func() { src.gone = true })
+						src.set(func() { src.deleted = true })
 					case "close":
 						h.Close()
 					}

@@ -22,16 +22,16 @@ func wantShifted(n int) []point {
 	return points
 }
 
-func TestFollow_NeverMixesTwoHistories(t *testing.T) {
+func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 	const n, large = 50, 30_000
 	last := lines(n-1, 1)
 	tests := []struct {
-		name   string
-		before string
-		after  string
-		want   []point
-		reset  string
-		isLate bool // nothing but the next look at the head shows it
+		name          string
+		before        string
+		after         string
+		want          []point
+		reset         string
+		onlyHeadShows bool // nothing but the next check of the head shows it
 	}{
 		{"cut short", lines(0, n), lines(0, 3), want(0, 3, 0), "reset 1", false},
 		{"emptied", lines(0, n), "", nil, "reset 1", false},
@@ -51,7 +51,7 @@ func TestFollow_NeverMixesTwoHistories(t *testing.T) {
 				c.wait(3 * time.Second)
 				src.replace(tt.after)
 				c.wait(6 * time.Second)
-				if tt.isLate { // the head is compared when the log grows, every 10 s
+				if tt.onlyHeadShows { // the head is compared when the log grows, every 10 s
 					src.append("\n")
 					c.wait(20 * time.Second)
 					src.append("\n")
@@ -90,7 +90,7 @@ func TestFollow_NeverMixesTwoHistories(t *testing.T) {
 	}
 }
 
-func TestFollow_GoesOnWithTheSameLog(t *testing.T) {
+func TestFollow_ContinuesWithTheSameLog(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*liveSource, *client)
@@ -103,12 +103,12 @@ func TestFollow_GoesOnWithTheSameLog(t *testing.T) {
 		}},
 		{"after a body was cut in the middle", func(s *liveSource, _ *client) {
 			s.append(lines(10, 5))
-			s.set(func() { s.cuts = []int{markBytes + 70, 10, markBytes} })
+			s.set(func() { s.cuts = []int{checkpointBytes + 70, 10, checkpointBytes} })
 		}},
 		{"after its ETag changed an instant before its size", func(s *liveSource, c *client) {
 			s.set(func() { s.touched++ })
 			c.wait(400 * time.Millisecond)
-			c.cursor.j.nudge()
+			c.cursor.j.requestPoll()
 			c.wait(10 * time.Millisecond)
 			s.append(lines(10, 5))
 		}},
@@ -118,11 +118,11 @@ func TestFollow_GoesOnWithTheSameLog(t *testing.T) {
 			s.append(lines(10, 5))
 		}},
 		{"after the run was not there for a moment", func(s *liveSource, c *client) {
-			s.set(func() { s.gone = true })
+			s.set(func() { s.deleted = true })
 			c.wait(200 * time.Millisecond)
-			c.cursor.j.nudge()
+			c.cursor.j.requestPoll()
 			c.wait(350 * time.Millisecond)
-			s.set(func() { s.gone = false })
+			s.set(func() { s.deleted = false })
 			s.append(lines(10, 5))
 		}},
 	}
@@ -143,46 +143,46 @@ func TestFollow_GoesOnWithTheSameLog(t *testing.T) {
 func TestFollow_Ends(t *testing.T) {
 	whole := strings.TrimSuffix(line(3, "3.125"), "\n")
 	tests := []struct {
-		name  string
-		until Until
-		play  func(*liveSource, *client)
-		want  []point
-		trace []string
+		name   string
+		until  Until
+		change func(*liveSource, *client)
+		want   []point
+		trace  []string
 	}{
 		{"with an unterminated line that is complete", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
 			s.append(whole)
-			s.say("failed")
+			s.setStatus("failed")
 		}, want(0, 4, 0), []string{"caught up", "state failed", "end 1 failed"}},
 		{"without one that is torn", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
 			s.append(whole[:40])
-			s.say("failed")
+			s.setStatus("failed")
 		}, want(0, 3, 0), []string{"caught up", "state failed", "end 1 failed"}},
 		{"not while the log grows, though the viewer says so", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
-			s.say("failed")
+			s.setStatus("failed")
 			for step := 3; step < 40; step++ {
 				s.append(lines(step, 1))
-				c.spend(3 * time.Second)
+				c.waitFor(3 * time.Second)
 			}
-			if c.isOver {
+			if c.ended {
 				c.t.Error("over too early")
 			}
 		}, want(0, 40, 0), []string{"caught up", "state failed", "state running", "end 1 failed"}},
 		{"and tells that it goes on when it has grown after its end", Forever, func(s *liveSource, c *client) {
-			s.say("finished")
+			s.setStatus("finished")
 			c.wait(10 * time.Second)
 			s.append(whole + "\n")
 			c.wait(3 * time.Second)
 		}, want(0, 4, 0), []string{"caught up", "state finished", "state running", "state finished"}},
 		{"when the run was deleted", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
-			s.set(func() { s.gone = true })
+			s.set(func() { s.deleted = true })
 		}, want(0, 3, 0), []string{"caught up", "end 2 running"}},
 		{"when the run was deleted, for those as well who follow forever", Forever, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
-			s.set(func() { s.gone = true })
+			s.set(func() { s.deleted = true })
 		}, want(0, 3, 0), []string{"caught up", "end 2 running"}},
 		{"with an error when the viewer is away for too long", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
@@ -196,7 +196,7 @@ func TestFollow_Ends(t *testing.T) {
 				src := newLiveSource(lines(0, 3))
 				h := newTestHub(t, HubConfig{})
 				c := follow(t, h, src, Beginning(), tt.until)
-				tt.play(src, c)
+				tt.change(src, c)
 				c.wait(2 * time.Minute)
 				c.check(tt.want, tt.trace...)
 			})
@@ -205,7 +205,7 @@ func TestFollow_Ends(t *testing.T) {
 	t.Run("when there is no such run", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			src := newLiveSource("")
-			src.gone = true
+			src.deleted = true
 			c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 			c.wait(2 * time.Minute)
 			c.check(nil, "end 3 ")
@@ -215,10 +215,10 @@ func TestFollow_Ends(t *testing.T) {
 		for _, rest := range []string{"", whole} {
 			synctest.Test(t, func(t *testing.T) {
 				src := newLiveSource(lines(0, 3) + rest)
-				src.say("finished")
+				src.setStatus("finished")
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.wait(time.Minute)
-				src.say("running")
+				src.setStatus("running")
 				next := 3
 				if rest != "" {
 					src.append("\n")
@@ -234,7 +234,7 @@ func TestFollow_Ends(t *testing.T) {
 	t.Run("and is void if the last line went on", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			src := newLiveSource(lines(0, 3) + whole)
-			src.say("finished")
+			src.setStatus("finished")
 			c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 			forever := follow(t, c.cursor.j.hub, src, Beginning(), Forever)
 			c.wait(time.Minute)

@@ -17,7 +17,7 @@ import (
 
 // newTableSource is a run of a Viewer without event files.
 func newTableSource(rows ...eventlog.Row) *liveSource {
-	return &liveSource{fileSource: &fileSource{lacking: true, table: rows}, text: "running"}
+	return &liveSource{fileSource: &fileSource{notServed: true, table: rows}, text: "running"}
 }
 
 // rowOf is a row of the merged table.
@@ -38,8 +38,8 @@ func (c *client) cells() map[string]float64 {
 	return last
 }
 
-// looks is how often the table was read and probed.
-func (s *liveSource) looks() (reads, probes int) {
+// tableCalls is how often the table was read and probed.
+func (s *liveSource) tableCalls() (reads, probes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reads, s.probes
@@ -60,7 +60,7 @@ func (s *liveSource) truth() map[string]float64 {
 	return last
 }
 
-func TestFollow_SendsTheDifferencesOfATable(t *testing.T) {
+func TestFollow_SendsTableDifferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newTableSource(rowOf(1, 1), rowOf(3, 3))
 		h := newTestHub(t, HubConfig{})
@@ -73,13 +73,13 @@ func TestFollow_SendsTheDifferencesOfATable(t *testing.T) {
 		c.points = nil
 		c.wait(6 * time.Second)
 		now.wait(time.Second)
-		news := []point{
+		updates := []point{
 			{Name: "b", Step: 1, Value: 10}, {Name: "a", Step: 2, Value: 2}, {Name: "a", Step: 3, Value: 4}, {Name: "a", Step: 4, Value: 4},
 		}
 		slices.SortStableFunc(c.points, func(a, b point) int { return int(a.Step - b.Step) })
 		slices.SortStableFunc(now.points, func(a, b point) int { return int(a.Step - b.Step) })
-		c.check(news, "caught up")
-		now.check(news, "caught up")
+		c.check(updates, "caught up")
+		now.check(updates, "caught up")
 
 		same := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 		same.wait(3 * time.Second)
@@ -91,7 +91,7 @@ func TestFollow_SendsTheDifferencesOfATable(t *testing.T) {
 		src.set(func() { src.table = src.table[:2] })
 		c.wait(8 * time.Second)
 		c.check([]point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 2, Value: 2}, {Name: "b", Step: 1, Value: 10}}, "caught up", "reset 1", "caught up")
-		src.say("finished")
+		src.setStatus("finished")
 		c.wait(time.Minute)
 		c.check(c.points, "caught up", "reset 1", "caught up", "state finished", "end 1 finished")
 	})
@@ -108,7 +108,7 @@ func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 		late := follow(t, h, src, Beginning(), UntilEnded)
 		late.wait(3 * time.Second)
 		for i, c := range []*client{c, late} {
-			if got := c.cursor.Health().UnplacedPoints; got != 2 {
+			if got := c.cursor.Health().LinesWithoutStep; got != 2 {
 				t.Errorf("client %d: %d rows are counted, want 2", i, got)
 			}
 			c.check([]point{{Name: "a", Step: 1, Value: 1}}, "caught up")
@@ -116,7 +116,7 @@ func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 	})
 }
 
-func TestFollow_ReadsATableAgainAtTheEnd(t *testing.T) {
+func TestFollow_RereadsTheTableAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newTableSource()
 		for step := range int64(smallTable + 10) {
@@ -126,19 +126,19 @@ func TestFollow_ReadsATableAgainAtTheEnd(t *testing.T) {
 		c.wait(3 * time.Second)
 		src.set(func() { src.table[7] = rowOf(7, 99) }) // which a probe does not show
 		c.wait(time.Minute)
-		if reads, probes := src.looks(); reads != 1 || probes < 5 {
+		if reads, probes := src.tableCalls(); reads != 1 || probes < 5 {
 			t.Errorf("%d reads and %d probes", reads, probes)
 		}
-		src.say("finished")
+		src.setStatus("finished")
 		c.wait(time.Minute)
-		reads, _ := src.looks()
-		if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.isOver || reads > 3 {
-			t.Errorf("over: %t after %d reads, cells (-want +got):\n%s", c.isOver, reads, diff)
+		reads, _ := src.tableCalls()
+		if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.ended || reads > 3 {
+			t.Errorf("over: %t after %d reads, cells (-want +got):\n%s", c.ended, reads, diff)
 		}
 	})
 }
 
-func TestFollow_ChangesItsSource(t *testing.T) {
+func TestFollow_SwitchesSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newLiveSource(lines(0, 3))
 		src.table = []eventlog.Row{rowOf(1, 1)}
@@ -159,9 +159,9 @@ func TestFollow_ChangesItsSource(t *testing.T) {
 	})
 }
 
-// TestFollow_ConnectedClientsOfATableGetEachChangeOnce: the last value of each
+// TestFollow_SendsEachTableChangeOnce: the last value of each
 // cell is the table's, however slow the client is and however small the window.
-func TestFollow_ConnectedClientsOfATableGetEachChangeOnce(t *testing.T) {
+func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 5))
@@ -169,7 +169,7 @@ func TestFollow_ConnectedClientsOfATableGetEachChangeOnce(t *testing.T) {
 			h := newTestHub(t, HubConfig{MaxRunBytes: 4 << 10})
 			other := newTestHub(t, HubConfig{})
 			fast, slow := follow(t, h, src, Beginning(), UntilEnded), follow(t, h, src, Beginning(), UntilEnded)
-			roaming := &client{t: t}
+			resuming := &client{t: t}
 			table := map[int64]eventlog.Row{}
 			for range 30 {
 				for range r.IntN(200) {
@@ -201,17 +201,17 @@ func TestFollow_ConnectedClientsOfATableGetEachChangeOnce(t *testing.T) {
 					slow.take(item)
 				}
 				if r.IntN(2) == 0 {
-					roaming.cursor, _ = []*Hub{h, other}[r.IntN(2)].Follow(theRun, src, nil, roaming.at, UntilEnded)
-					roaming.wait(time.Duration(1+r.IntN(3)) * time.Second)
-					roaming.cursor.Close()
+					resuming.cursor, _ = []*Hub{h, other}[r.IntN(2)].Follow(theRun, src, nil, resuming.at, UntilEnded)
+					resuming.wait(time.Duration(1+r.IntN(3)) * time.Second)
+					resuming.cursor.Close()
 				}
 			}
-			src.say("finished")
-			roaming.cursor, _ = h.Follow(theRun, src, nil, roaming.at, UntilEnded)
-			for i, c := range []*client{fast, slow, roaming} {
+			src.setStatus("finished")
+			resuming.cursor, _ = h.Follow(theRun, src, nil, resuming.at, UntilEnded)
+			for i, c := range []*client{fast, slow, resuming} {
 				c.wait(time.Minute)
-				if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.isOver {
-					t.Fatalf("client %d, over: %t, cells (-want +got):\n%.800s", i, c.isOver, diff)
+				if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.ended {
+					t.Fatalf("client %d, over: %t, cells (-want +got):\n%.800s", i, c.ended, diff)
 				}
 				for _, event := range c.trace {
 					if event[:5] == "reset" {
@@ -219,7 +219,7 @@ func TestFollow_ConnectedClientsOfATableGetEachChangeOnce(t *testing.T) {
 					}
 				}
 			}
-			roaming.cursor.Close()
+			resuming.cursor.Close()
 			seen := map[point]bool{}
 			for _, p := range slow.points {
 				if seen[p] {

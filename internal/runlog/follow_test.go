@@ -19,9 +19,9 @@ import (
 // also be out of reach.
 type liveSource struct {
 	*fileSource
-	text string // the status
-	down error
-	asks int // for the status
+	text        string // the status
+	down        error
+	statusCalls int // for the status
 }
 
 func newLiveSource(file string) *liveSource {
@@ -29,7 +29,7 @@ func newLiveSource(file string) *liveSource {
 }
 
 func (s *liveSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
-	if err := s.isDown(); err != nil {
+	if err := s.downError(); err != nil {
 		return nil, err
 	}
 	return s.fileSource.ReadEvents(ctx, offset, length)
@@ -40,13 +40,13 @@ func (s *liveSource) ReadLog(ctx context.Context, offset, length int64) (*Part, 
 }
 
 func (s *liveSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (TableInfo, error) {
-	if err := s.isDown(); err != nil {
+	if err := s.downError(); err != nil {
 		return TableInfo{}, err
 	}
 	return s.fileSource.ReadTable(ctx, put, nulls)
 }
 
-func (s *liveSource) isDown() error {
+func (s *liveSource) downError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down != nil {
@@ -58,17 +58,17 @@ func (s *liveSource) isDown() error {
 func (s *liveSource) Status(context.Context) (Status, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asks++
+	s.statusCalls++
 	switch {
 	case s.down != nil:
 		return Status{}, time.Time{}, s.down
-	case s.gone:
-		return Status{}, time.Time{}, fmt.Errorf("status: %w", ErrGone)
+	case s.deleted:
+		return Status{}, time.Time{}, fmt.Errorf("status: %w", ErrRunNotFound)
 	}
-	return Status{Text: s.text, HasEnded: s.text != "running"}, time.Now(), nil
+	return Status{Text: s.text, Terminal: s.text != "running"}, time.Now(), nil
 }
 
-func (s *liveSource) say(text string) { s.set(func() { s.text = text }) }
+func (s *liveSource) setStatus(text string) { s.set(func() { s.text = text }) }
 
 // client collects what a cursor delivers, as a program would that keeps points
 // and position together.
@@ -80,7 +80,7 @@ type client struct {
 	trace   []string // what came besides batches
 	batches int
 	at      Position
-	isOver  bool
+	ended   bool
 }
 
 // point is one delivered value.
@@ -98,8 +98,8 @@ func (c *client) wait(quiet time.Duration) {
 	}
 }
 
-// spend takes what comes for a time, however much that is.
-func (c *client) spend(d time.Duration) {
+// waitFor takes what comes for a time, however much that is.
+func (c *client) waitFor(d time.Duration) {
 	c.t.Helper()
 	for end := time.Now().Add(d); c.takeNext(time.Until(end)); {
 	}
@@ -118,7 +118,7 @@ func (c *client) takeNext(within time.Duration) bool {
 		return true
 	case errors.Is(err, context.DeadlineExceeded):
 	case errors.Is(err, io.EOF):
-		c.isOver = true
+		c.ended = true
 	default:
 		c.trace = append(c.trace, "error: "+err.Error())
 	}
@@ -148,7 +148,7 @@ func (c *client) take(item *Item) {
 	case ItemReset:
 		c.points, c.lines = nil, nil
 		c.trace = append(c.trace, fmt.Sprintf("reset %d", item.Reset))
-	case ItemState:
+	case ItemStatus:
 		c.trace = append(c.trace, "state "+item.Status.Text)
 	case ItemEnd:
 		c.trace = append(c.trace, fmt.Sprintf("end %d %s", item.End, item.Status.Text))
@@ -208,19 +208,19 @@ func TestFollow_DeliversEveryPointOnceAndEnds(t *testing.T) {
 		c.wait(3 * time.Second)
 		c.check(want(0, 101, 0), "caught up")
 		src.append(strings.TrimSuffix(line(101, "101.125"), "\n"))
-		src.say("finished")
+		src.setStatus("finished")
 		began := time.Now()
 		c.wait(time.Minute)
 		c.check(want(0, 102, 0), "caught up", "state finished", "end 1 finished")
-		if !c.isOver || time.Since(began) > 20*time.Second {
-			t.Errorf("over: %t, after %v", c.isOver, time.Since(began))
+		if !c.ended || time.Since(began) > 20*time.Second {
+			t.Errorf("over: %t, after %v", c.ended, time.Since(began))
 		}
 	})
 }
 
-// TestFollow_BelievesAnEndThatIsSaidTwice: 0.5.3 calls a run finished while the SDK
+// TestFollow_EndsOnlyAfterAConfirmedStatus: 0.5.3 calls a run finished while the SDK
 // writes its status.json, in the beginning and in the end.
-func TestFollow_BelievesAnEndThatIsSaidTwice(t *testing.T) {
+func TestFollow_EndsOnlyAfterAConfirmedStatus(t *testing.T) {
 	for _, tt := range []struct {
 		then  string
 		trace []string
@@ -233,12 +233,12 @@ func TestFollow_BelievesAnEndThatIsSaidTwice(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newLiveSource(lines(0, 3))
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
-				c.spend(time.Minute) // at rest for longer than the grace
-				src.say("finished")
+				c.waitFor(time.Minute) // at rest for longer than the grace
+				src.setStatus("finished")
 				for len(c.trace) < 2 && c.takeNext(time.Minute) {
 				}
-				src.say(tt.then)
-				c.spend(time.Minute)
+				src.setStatus(tt.then)
+				c.waitFor(time.Minute)
 				c.check(want(0, 3, 0), tt.trace...)
 			})
 		})
@@ -280,16 +280,16 @@ func TestFollow_Starts(t *testing.T) {
 				c.check(tt.want, "caught up")
 				late := follow(t, h, src, early, UntilEnded)
 				late.wait(5 * time.Second)
-				elsewhere := follow(t, newTestHub(t, HubConfig{}), src, early, UntilEnded)
-				elsewhere.wait(5 * time.Second)
+				otherHub := follow(t, newTestHub(t, HubConfig{}), src, early, UntilEnded)
+				otherHub.wait(5 * time.Second)
 				if tt.start == Beginning() {
-					for _, c := range []*client{late, elsewhere} {
+					for _, c := range []*client{late, otherHub} {
 						c.check(tt.want[len(tt.want)-3:], "caught up")
 					}
 					return
 				}
 				late.check(tt.want, "caught up")
-				elsewhere.check(tt.want, "caught up")
+				otherHub.check(tt.want, "caught up")
 			})
 		})
 	}

@@ -14,10 +14,10 @@ const (
 	// chunkBytes is how much of a log one chunk of history has: large, since
 	// each costs the Viewer a request.
 	chunkBytes = 1 << 20
-	// chunkLead is read before a chunk, to know the line before it by, and
-	// chunkRest behind it, for the end of its last line.
-	chunkLead = 4 << 10
-	chunkRest = 64 << 10
+	// chunkLookBehind is read before a chunk, to know the line before it by, and
+	// chunkLookAhead behind it, for the end of its last line.
+	chunkLookBehind = 4 << 10
+	chunkLookAhead  = 64 << 10
 	// chunkLines is the size of a chunk of a log that is no file: it can be read
 	// from its beginning only.
 	chunkLines = 1 << 16
@@ -43,8 +43,8 @@ type chunk struct {
 // in bytes, and one read of a chunk for all who want it. It is safe for concurrent
 // use.
 type history struct {
-	max   int64
-	bytes atomic.Int64
+	maxBytes int64
+	bytes    atomic.Int64
 
 	mu      sync.Mutex // guards what follows; no journal's is taken while it is held
 	chunks  map[chunkKey]*list.Element
@@ -55,60 +55,60 @@ type history struct {
 // chunkFlight is one read of a chunk, shared by all who wait for it. The last one
 // who leaves ends it.
 type chunkFlight struct {
-	cancel context.CancelFunc
-	users  int // guarded by history.mu
-	landed chan struct{}
-	chunk  *chunk
-	err    error
+	cancel  context.CancelFunc
+	waiters int // guarded by history.mu
+	done    chan struct{}
+	chunk   *chunk
+	err     error
 }
 
 func newHistory(limit int64) *history {
 	return &history{
-		max: limit, chunks: make(map[chunkKey]*list.Element), recent: list.New(),
+		maxBytes: limit, chunks: make(map[chunkKey]*list.Element), recent: list.New(),
 		flights: make(map[chunkKey]*chunkFlight),
 	}
 }
 
-// join takes a place in the read of a chunk, which has landed already if the chunk
+// join shares the read of a chunk, which is done already if the chunk
 // is there and reaches beyond an offset; else it is read as far as limit, which is
-// the end of a line. Whoever does not wait for the landing leaves.
+// the end of a line. Whoever does not wait for the read leaves.
 func (h *history) join(key chunkKey, offset, limit int64) *chunkFlight {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e, ok := h.chunks[key]; ok {
 		if c := e.Value.(*chunk); c.to > offset { //nolint:errcheck // the list holds nothing else
 			h.recent.MoveToFront(e)
-			return landedWith(c)
+			return finishedFlight(c)
 		}
 	}
 	f, ok := h.flights[key]
 	if !ok {
-		f = h.launch(key, limit)
+		f = h.start(key, limit)
 	}
-	f.users++
+	f.waiters++
 	return f
 }
 
-// landedWith is a flight that is over.
-func landedWith(c *chunk) *chunkFlight {
-	f := &chunkFlight{cancel: func() {}, landed: make(chan struct{}), chunk: c}
-	close(f.landed)
+// finishedFlight is a flight that is over.
+func finishedFlight(c *chunk) *chunkFlight {
+	f := &chunkFlight{cancel: func() {}, done: make(chan struct{}), chunk: c}
+	close(f.done)
 	return f
 }
 
-// launch starts the read of a chunk; called with mu held.
-func (h *history) launch(key chunkKey, limit int64) *chunkFlight {
+// start starts the read of a chunk; called with mu held.
+func (h *history) start(key chunkKey, limit int64) *chunkFlight {
 	ctx, cancel := context.WithTimeout(key.journal.ctx, pollTimeout)
-	f := &chunkFlight{cancel: cancel, landed: make(chan struct{})}
-	isSpawned := key.journal.hub.spawn(func() {
+	f := &chunkFlight{cancel: cancel, done: make(chan struct{})}
+	spawned := key.journal.hub.spawn(func() {
 		defer cancel()
 		f.chunk, f.err = key.journal.readChunk(ctx, key, limit)
-		h.land(f, key)
+		h.finish(f, key)
 	})
-	if !isSpawned {
+	if !spawned {
 		cancel()
 		f.err = ErrHubClosed
-		close(f.landed)
+		close(f.done)
 		return f
 	}
 	h.flights[key] = f
@@ -118,7 +118,7 @@ func (h *history) launch(key chunkKey, limit int64) *chunkFlight {
 func (h *history) leave(key chunkKey, f *chunkFlight) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f.users--; f.users > 0 {
+	if f.waiters--; f.waiters > 0 {
 		return
 	}
 	f.cancel()
@@ -127,11 +127,11 @@ func (h *history) leave(key chunkKey, f *chunkFlight) {
 	}
 }
 
-// land publishes a chunk, and drops those that were not used for the longest time.
-func (h *history) land(f *chunkFlight, key chunkKey) {
+// finish publishes a chunk, and drops those that were not used for the longest time.
+func (h *history) finish(f *chunkFlight, key chunkKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	defer close(f.landed)
+	defer close(f.done)
 	if h.flights[key] == f {
 		delete(h.flights, key)
 	}
@@ -145,7 +145,7 @@ func (h *history) land(f *chunkFlight, key chunkKey) {
 	for _, b := range f.chunk.batches {
 		b.retain(&h.bytes, &f.chunk.bytes)
 	}
-	for h.bytes.Load() > h.max && h.recent.Len() > 1 {
+	for h.bytes.Load() > h.maxBytes && h.recent.Len() > 1 {
 		h.drop(h.recent.Back())
 	}
 }
@@ -178,7 +178,7 @@ func (h *history) purge(j *journal) {
 func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*chunk, error) {
 	c := &chunk{key: key}
 	j.mu.RLock()
-	at := Position{origin: j.origin, first: j.high.first}
+	at := Position{origin: j.origin, firstLine: j.high.firstLine}
 	j.mu.RUnlock()
 	emit := func(b *Batch) { c.batches = append(c.batches, b) }
 	if at.origin == FromLogStream {
@@ -186,7 +186,7 @@ func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*ch
 	}
 	begin := key.index * chunkBytes
 	r := &chunkReader{
-		read: j.feed.read, at: max(0, begin-chunkLead), end: min(begin+chunkBytes, limit), limit: limit,
+		read: j.source.read, at: max(0, begin-chunkLookBehind), end: min(begin+chunkBytes, limit), limit: limit,
 	}
 	at.offset = begin
 	if begin > 0 {
@@ -194,29 +194,29 @@ func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*ch
 		if err != nil {
 			return nil, err
 		}
-		at.offset, at.last = offset, last
+		at.offset, at.prevLine = offset, last
 	}
-	cutter := newCutter(j.key.isText, at, emit)
-	cutter.until = r.end
-	err := r.feed(ctx, cutter)
-	c.to = cutter.at.offset
+	batcher := newBatcher(j.key.textLog, at, emit)
+	batcher.end = r.end
+	err := r.readInto(ctx, batcher)
+	c.to = batcher.at.offset
 	return c, err
 }
 
 // chunkReader reads a log piece by piece.
 type chunkReader struct {
-	read  readPart
+	read  readPartFunc
 	at    int64 // where the next piece begins
 	end   int64 // lines that begin here or later are not wanted
 	limit int64 // there is nothing to read beyond
 	rest  []byte
 }
 
-// more reads the next piece behind what is left of the last.
-func (r *chunkReader) more(ctx context.Context) (err error) {
-	size := min(max(r.end+chunkRest-r.at, chunkBytes), r.limit-r.at)
+// readMore reads the next piece behind what is left of the last.
+func (r *chunkReader) readMore(ctx context.Context) (err error) {
+	size := min(max(r.end+chunkLookAhead-r.at, chunkBytes), r.limit-r.at)
 	if size <= 0 {
-		return errOtherLog // the poller has seen the end of a line there
+		return errLogReplaced // the poller has seen the end of a line there
 	}
 	part, err := r.read(ctx, r.at, size)
 	if err != nil {
@@ -224,7 +224,7 @@ func (r *chunkReader) more(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, part.Body.Close()) }()
 	if part.State != PartRanged || part.Size >= 0 && part.Size < r.limit {
-		return errOtherLog
+		return errLogReplaced
 	}
 	n := len(r.rest)
 	r.rest = append(r.rest, make([]byte, size)...)
@@ -237,21 +237,21 @@ func (r *chunkReader) more(ctx context.Context) (err error) {
 
 // seek finds the first line that begins at an offset or later, and the sum of the
 // line before if that was read.
-func (r *chunkReader) seek(ctx context.Context, begin int64) (offset int64, last lineSum, err error) {
+func (r *chunkReader) seek(ctx context.Context, begin int64) (offset int64, last lineFingerprint, err error) {
 	skip := begin - 1 - r.at
-	isWhole := r.at == 0
+	fromStart := r.at == 0
 	for {
-		if err := r.more(ctx); err != nil {
+		if err := r.readMore(ctx); err != nil {
 			return 0, last, err
 		}
 		n := bytes.IndexByte(r.rest[skip:], '\n')
 		if n < 0 { // the line is longer than a chunk
-			r.rest, skip, isWhole = r.rest[:0], 0, false
+			r.rest, skip, fromStart = r.rest[:0], 0, false
 			continue
 		}
 		end := int(skip) + n
-		if before := bytes.LastIndexByte(r.rest[:end], '\n'); before >= 0 || isWhole {
-			last = sumLine(r.rest[before+1 : end])
+		if before := bytes.LastIndexByte(r.rest[:end], '\n'); before >= 0 || fromStart {
+			last = fingerprintLine(r.rest[before+1 : end])
 		}
 		offset = r.at - int64(len(r.rest)) + int64(end) + 1
 		r.rest = r.rest[end+1:]
@@ -259,22 +259,22 @@ func (r *chunkReader) seek(ctx context.Context, begin int64) (offset int64, last
 	}
 }
 
-// feed gives the wanted lines to the cutter.
-func (r *chunkReader) feed(ctx context.Context, c *cutter) error {
+// readInto gives the wanted lines to the batcher.
+func (r *chunkReader) readInto(ctx context.Context, b *batcher) error {
 	for {
-		taken, err := c.feed(r.rest)
-		r.rest = r.rest[taken:]
+		consumed, err := b.addChunk(r.rest)
+		r.rest = r.rest[consumed:]
 		if err != nil {
 			return err
 		}
-		if c.at.offset >= r.end && !c.isLong {
-			c.flush()
+		if b.at.offset >= r.end && !b.overlong {
+			b.flush()
 			return nil
 		}
 		if r.at < r.limit {
-			err = r.more(ctx)
-		} else if isWhole, finishErr := c.finish(r.rest); finishErr != nil || !isWhole {
-			err = errors.Join(errOtherLog, finishErr) // the poller took it for a line
+			err = r.readMore(ctx)
+		} else if complete, finishErr := b.addLastLine(r.rest); finishErr != nil || !complete {
+			err = errors.Join(errLogReplaced, finishErr) // the poller took it for a line
 		}
 		if err != nil {
 			return err

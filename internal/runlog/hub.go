@@ -22,17 +22,17 @@ type HubConfig struct {
 	// EndGrace is how long a log must be at rest before its run has ended: 5 s
 	// if 0.
 	EndGrace time.Duration
-	// Unreachable is how long a Viewer may fail before its cursors do: 10 min if
+	// UnreachableAfter is how long a Viewer may fail before its cursors do: 10 min if
 	// 0, and never if negative.
-	Unreachable time.Duration
-	// Judge says how an error of a Source is told to clients, and how long the
+	UnreachableAfter time.Duration
+	// ClassifyError says how an error of a Source is told to clients, and how long the
 	// Viewer wants to be left alone; if nil, every error is UpstreamFailing.
-	Judge func(error) (state UpstreamState, retryAfter time.Duration)
+	ClassifyError func(error) (state UpstreamState, retryAfter time.Duration)
 }
 
-// Pacer admits background work to a Viewer within its share. A *restclient.Client
+// Throttle admits background work to a Viewer within its share. A *restclient.Client
 // is one.
-type Pacer interface {
+type Throttle interface {
 	// Background runs work when the share allows it. Key names a kind of work
 	// whose cost is alike from call to call.
 	Background(ctx context.Context, key string, work func(context.Context) error) error
@@ -49,19 +49,19 @@ type MetricSource interface {
 	Status(ctx context.Context) (status Status, seen time.Time, err error)
 }
 
-// LogSource reads the text log and the status of one run. Errors wrap ErrGone
-// and ErrNoEvents as those of a Source do.
+// LogSource reads the text log and the status of one run. Errors wrap ErrRunNotFound
+// and ErrNotServed as those of a Source do.
 type LogSource interface {
 	// ReadLog reads the log file as Source.ReadEvents reads the event file.
 	ReadLog(ctx context.Context, offset, length int64) (*Part, error)
 	// StreamLog gives all lines of the log to yield, from the first one on, and
 	// then those that come, until yield or the connection fails. It is used
-	// where ReadLog says ErrNoEvents. Lines have no newlines, and control texts
+	// where ReadLog says ErrNotServed. Lines have no newlines, and control texts
 	// of the Viewer are not among them.
 	//
 	// AtRest is called once, when the lines that the log had have been given and
 	// there is nothing more to say: a stream does not tell old lines from new ones.
-	StreamLog(ctx context.Context, yield func(line string) error, atRest func()) error
+	StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error
 	// Status is as in MetricSource.
 	Status(ctx context.Context) (status Status, seen time.Time, err error)
 }
@@ -70,19 +70,19 @@ type LogSource interface {
 // which the newest part of its log is retained, and one poller that fills it.
 // It is safe for concurrent use. Make it with NewHub and end it with Close.
 type Hub struct {
-	cfg     HubConfig
-	ctx     context.Context //nolint:containedctx // ends with Close, and all pollers with it
-	cancel  context.CancelFunc
-	flying  sync.WaitGroup
-	history *history
-	bytes   atomic.Int64 // retained in all windows
+	cfg      HubConfig
+	ctx      context.Context //nolint:containedctx // ends with Close, and all pollers with it
+	cancel   context.CancelFunc
+	inFlight sync.WaitGroup
+	history  *history
+	bytes    atomic.Int64 // retained in all windows
 
 	resets, malformed atomic.Uint64 // since the hub was made
 
 	mu       sync.Mutex // guards what follows; never taken while a journal's is
-	isClosed bool
+	closed   bool
 	journals map[journalKey]*journal
-	lanes    map[string]*lane // by Viewer
+	limiters map[string]*limiter // by Viewer
 }
 
 // HubStats is what a Hub holds.
@@ -102,12 +102,12 @@ func NewHub(cfg HubConfig) *Hub {
 	cfg.MinInterval = cmp.Or(cfg.MinInterval, time.Second/5)
 	cfg.MaxInterval = max(cmp.Or(cfg.MaxInterval, 5*time.Second), cfg.MinInterval)
 	cfg.EndGrace = cmp.Or(cfg.EndGrace, 5*time.Second)
-	cfg.Unreachable = cmp.Or(cfg.Unreachable, 10*time.Minute)
-	if cfg.Judge == nil {
-		cfg.Judge = func(error) (UpstreamState, time.Duration) { return UpstreamFailing, 0 }
+	cfg.UnreachableAfter = cmp.Or(cfg.UnreachableAfter, 10*time.Minute)
+	if cfg.ClassifyError == nil {
+		cfg.ClassifyError = func(error) (UpstreamState, time.Duration) { return UpstreamFailing, 0 }
 	}
 	h := &Hub{
-		cfg: cfg, journals: make(map[journalKey]*journal), lanes: make(map[string]*lane),
+		cfg: cfg, journals: make(map[journalKey]*journal), limiters: make(map[string]*limiter),
 		history: newHistory(cmp.Or(cfg.HistoryBytes, 64<<20)),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -115,17 +115,17 @@ func NewHub(cfg HubConfig) *Hub {
 }
 
 // Follow returns a cursor over the metrics of a run. It returns at once: whether
-// there is such a run, and whether the start is a place of it, the cursor tells.
-// The pacer may be nil; source and pacer are those of the first cursor of a run
+// there is such a run, and whether the start is a position of it, the cursor tells.
+// The throttle may be nil; source and throttle are those of the first cursor of a run
 // for as long as it has any. The error is ErrHubClosed.
-func (h *Hub) Follow(key Key, source MetricSource, pacer Pacer, start Position, until Until) (*Cursor, error) {
-	return h.join(journalKey{Key: key}, feedOfMetrics(source), pacer, start, until)
+func (h *Hub) Follow(key Key, source MetricSource, throttle Throttle, start Position, until Until) (*Cursor, error) {
+	return h.join(journalKey{Key: key}, newMetricLogSource(source), throttle, start, until)
 }
 
 // FollowLog returns a cursor over the text log of a run, as Follow does over its
 // metrics.
-func (h *Hub) FollowLog(key Key, source LogSource, pacer Pacer, start Position, until Until) (*Cursor, error) {
-	return h.join(journalKey{Key: key, isText: true}, feedOfLog(source), pacer, start, until)
+func (h *Hub) FollowLog(key Key, source LogSource, throttle Throttle, start Position, until Until) (*Cursor, error) {
+	return h.join(journalKey{Key: key, textLog: true}, newTextLogSource(source), throttle, start, until)
 }
 
 // Stats says what the hub holds.
@@ -137,7 +137,7 @@ func (h *Hub) Stats() HubStats {
 		Resets: h.resets.Load(), MalformedLines: h.malformed.Load(),
 	}
 	for _, j := range h.journals {
-		stats.Cursors += j.users
+		stats.Cursors += j.cursors
 	}
 	return stats
 }
@@ -145,10 +145,10 @@ func (h *Hub) Stats() HubStats {
 // Close ends all pollers and waits for them. Cursors return ErrHubClosed.
 func (h *Hub) Close() {
 	h.mu.Lock()
-	h.isClosed = true
+	h.closed = true
 	h.mu.Unlock()
 	h.cancel()
-	h.flying.Wait()
+	h.inFlight.Wait()
 }
 
 // spawn runs work in a goroutine that Close waits for; false says that it was
@@ -156,43 +156,43 @@ func (h *Hub) Close() {
 func (h *Hub) spawn(work func()) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.isClosed {
-		h.flying.Go(work)
+	if !h.closed {
+		h.inFlight.Go(work)
 	}
-	return !h.isClosed
+	return !h.closed
 }
 
 // join finds or makes the journal of a log and returns a cursor over it.
-func (h *Hub) join(key journalKey, f feed, pacer Pacer, start Position, until Until) (*Cursor, error) {
+func (h *Hub) join(key journalKey, source logSource, throttle Throttle, start Position, until Until) (*Cursor, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.isClosed {
+	if h.closed {
 		return nil, ErrHubClosed
 	}
 	j, ok := h.journals[key]
 	if !ok {
-		j = h.launch(key, f, pacer)
+		j = h.startJournal(key, source, throttle)
 	}
-	j.users++
+	j.cursors++
 	return newCursor(j, start, until), nil
 }
 
-// launch makes a journal and starts its poller; called with mu held.
-func (h *Hub) launch(key journalKey, f feed, pacer Pacer) *journal {
-	l, ok := h.lanes[key.Viewer]
+// startJournal makes a journal and starts its poller; called with mu held.
+func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) *journal {
+	l, ok := h.limiters[key.Viewer]
 	if !ok {
-		l = newLane(pacer)
-		h.lanes[key.Viewer] = l
+		l = newLimiter(throttle)
+		h.limiters[key.Viewer] = l
 	}
-	l.users++
+	l.journals++
 	j := &journal{
-		hub: h, key: key, feed: f, lane: l, size: -1, interval: h.cfg.MinInterval,
-		kick: make(chan bool, 1), changed: make(chan struct{}),
+		hub: h, key: key, source: source, limiter: l, size: -1, interval: h.cfg.MinInterval,
+		wake: make(chan bool, 1), changed: make(chan struct{}),
 	}
 	j.ctx, j.stop = context.WithCancel(h.ctx)
 	h.journals[key] = j
-	h.flying.Go(func() {
-		defer j.retire()
+	h.inFlight.Go(func() {
+		defer j.shutdown()
 		newPoller(j).run()
 	})
 	return j
@@ -202,7 +202,7 @@ func (h *Hub) launch(key journalKey, f feed, pacer Pacer) *journal {
 func (h *Hub) leave(j *journal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if j.users--; j.users > 0 {
+	if j.cursors--; j.cursors > 0 {
 		return
 	}
 	j.stop()
@@ -211,8 +211,8 @@ func (h *Hub) leave(j *journal) {
 	}
 }
 
-// forget takes a journal out of the hub: whoever comes from now on gets another.
-func (h *Hub) forget(j *journal) {
+// remove takes a journal out of the hub: whoever comes from now on gets another.
+func (h *Hub) remove(j *journal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.journals[j.key] == j {
@@ -220,25 +220,25 @@ func (h *Hub) forget(j *journal) {
 	}
 }
 
-// retire is the end of a journal's poller.
-func (j *journal) retire() {
+// shutdown is the end of a journal's poller.
+func (j *journal) shutdown() {
 	h := j.hub
 	h.mu.Lock()
-	if j.lane.users--; j.lane.users == 0 && h.lanes[j.key.Viewer] == j.lane {
-		delete(h.lanes, j.key.Viewer)
+	if j.limiter.journals--; j.limiter.journals == 0 && h.limiters[j.key.Viewer] == j.limiter {
+		delete(h.limiters, j.key.Viewer)
 	}
 	h.mu.Unlock()
 	<-j.ctx.Done() // a journal that has ended keeps what its cursors have still to read
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.clear()
-	j.grid = nil
+	j.dropWindow()
+	j.snapshot = nil
 	h.history.purge(j)
 }
 
-// enforce keeps the bound of all windows together, at the cost of the largest.
+// evict keeps the bound of all windows together, at the cost of the largest.
 // Called by a poller that has appended, with no lock held.
-func (h *Hub) enforce() {
+func (h *Hub) evict() {
 	for h.bytes.Load() > h.cfg.MaxBytes {
 		h.mu.Lock()
 		var largest *journal
@@ -248,14 +248,14 @@ func (h *Hub) enforce() {
 			}
 		}
 		h.mu.Unlock()
-		if largest == nil || !largest.halve() {
+		if largest == nil || !largest.evictHalf() {
 			return
 		}
 	}
 }
 
-// halve drops the older half of the window, and says whether there was one.
-func (j *journal) halve() bool {
+// evictHalf drops the older half of the window, and says whether there was one.
+func (j *journal) evictHalf() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	before := len(j.window)

@@ -25,8 +25,8 @@ const (
 	// ItemReset: what was delivered no longer holds, for the reason in Reset;
 	// all of it follows again from the start.
 	ItemReset
-	// ItemState: the run's status is another one, in Status.
-	ItemState
+	// ItemStatus: the run's status is another one, in Status.
+	ItemStatus
 	// ItemEnd: nothing more comes, for the reason in End; Status is the last one
 	// that was known.
 	ItemEnd
@@ -40,11 +40,11 @@ type Item struct {
 	Batch *Batch
 	// Reset is why an ItemReset came.
 	Reset ResetReason
-	// Status is the run's, of an ItemState or ItemEnd.
+	// Status is the run's, of an ItemStatus or ItemEnd.
 	Status Status
 	// End is why an ItemEnd came.
 	End EndReason
-	// Position is the place behind this item: a cursor that starts there goes on
+	// Position is the position behind this item: a cursor that starts there goes on
 	// with what follows.
 	Position Position
 }
@@ -79,14 +79,14 @@ const (
 type Status struct {
 	// Text is the Viewer's own word; empty if unknown.
 	Text string
-	// HasEnded says that the word means that nothing more will be logged.
-	HasEnded bool
+	// Terminal says that the word means that nothing more will be logged.
+	Terminal bool
 }
 
-// running is the status of a run whose log grows, whatever its Viewer says:
+// statusRunning is the status of a run whose log grows, whatever its Viewer says:
 // 0.7.2 goes on saying finished of a run that was opened again, and calls runs
 // failed whose process lives on another host.
-var running = Status{Text: "running"}
+var statusRunning = Status{Text: "running"}
 
 // Until says when a Cursor ends.
 type Until uint8
@@ -94,7 +94,7 @@ type Until uint8
 const (
 	// UntilEnded ends the cursor with the run.
 	UntilEnded Until = iota
-	// Forever tells of the end of the run as an ItemState and goes on: the run
+	// Forever tells of the end of the run as an ItemStatus and goes on: the run
 	// may be opened again. Only the run's deletion ends such a cursor.
 	Forever
 )
@@ -104,7 +104,7 @@ type UpstreamState uint8
 
 // The states of the upstream.
 const (
-	// UpstreamUnknown: nobody has looked yet.
+	// UpstreamUnknown: not polled yet.
 	UpstreamUnknown UpstreamState = iota
 	// UpstreamOK: it answered.
 	UpstreamOK
@@ -117,7 +117,7 @@ const (
 // Health is how fresh a Cursor is: what heartbeats tell.
 type Health struct {
 	// LastSuccess is when the Viewer last answered for this run, and State how
-	// the last look went; LastError is why it failed, if it did.
+	// the last poll went; LastError is why it failed, if it did.
 	LastSuccess time.Time
 	State       UpstreamState
 	LastError   error
@@ -130,10 +130,10 @@ type Health struct {
 	// it counts only if HasNewest.
 	NewestTime float64
 	HasNewest  bool
-	// MalformedLines and UnplacedPoints count what this cursor has passed besides
+	// MalformedLines and LinesWithoutStep count what this cursor has passed besides
 	// usable lines.
-	MalformedLines uint64
-	UnplacedPoints uint64
+	MalformedLines   uint64
+	LinesWithoutStep uint64
 	// Status is the run's, empty if it is not known yet.
 	Status Status
 }

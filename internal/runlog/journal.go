@@ -11,23 +11,23 @@ import (
 // journalKey names a followed log.
 type journalKey struct {
 	Key
-	isText bool
+	textLog bool
 }
 
-// feed is where a journal reads from.
-type feed struct {
-	read   readPart
+// logSource is where a journal reads from.
+type logSource struct {
+	read   readPartFunc
 	status func(ctx context.Context) (Status, time.Time, error)
 	table  Source    // of metrics that are no file
 	stream LogSource // of a text log that is no file
 }
 
-func feedOfMetrics(src MetricSource) feed {
-	return feed{read: src.ReadEvents, status: src.Status, table: src}
+func newMetricLogSource(src MetricSource) logSource {
+	return logSource{read: src.ReadEvents, status: src.Status, table: src}
 }
 
-func feedOfLog(src LogSource) feed {
-	return feed{read: src.ReadLog, status: src.Status, stream: src}
+func newTextLogSource(src LogSource) logSource {
+	return logSource{read: src.ReadLog, status: src.Status, stream: src}
 }
 
 // journal is one followed log: what is retained of it, and what is known of its
@@ -39,14 +39,14 @@ func feedOfLog(src LogSource) feed {
 // one, those included who join while the poller is ending, and a slow cursor
 // costs no memory.
 type journal struct {
-	hub   *Hub
-	key   journalKey
-	feed  feed
-	lane  *lane
-	users int             // cursors; guarded by Hub.mu
-	ctx   context.Context //nolint:containedctx // ends with the last cursor, and all requests with it
-	stop  context.CancelFunc
-	kick  chan bool // wakes the poller; true says that something is wrong with the log
+	hub     *Hub
+	key     journalKey
+	source  logSource
+	limiter *limiter
+	cursors int             // cursors; guarded by Hub.mu
+	ctx     context.Context //nolint:containedctx // ends with the last cursor, and all requests with it
+	stop    context.CancelFunc
+	wake    chan bool // wakes the poller; true says that something is wrong with the log
 
 	bytes atomic.Int64 // retained in the window
 
@@ -54,49 +54,49 @@ type journal struct {
 	changed chan struct{} // closed and replaced when anything below changes
 	epoch   int           // how often what was delivered became void
 	reset   ResetReason   // of the last time
-	origin  Origin        // 0 until isOpened
-	// isOpened says that the log has been seen; low, high and what follows hold
+	origin  Origin        // 0 until opened
+	// opened says that the log has been seen; low, high and what follows hold
 	// only then.
-	isOpened bool
+	opened bool
 	// The window: batches from low to high without a gap.
 	low, high Position
 	window    []*Batch
-	grid      *grid  // of a merged table
-	unplaced  uint64 // rows of that table whose step is unusable
-	// isAtEnd says that high was the end of the log when the poller last looked.
-	isAtEnd bool
-	size    int64 // of the file, half a line at its end included; -1 if unknown
+	snapshot  *snapshot // of a merged table
+	unplaced  uint64    // rows of that table whose step is unusable
+	// atEnd says that high was the end of the log of the last poll.
+	atEnd bool
+	size  int64 // of the file, half a line at its end included; -1 if unknown
 
-	status       Status // of the run; the zero Status until it is known
-	isDistrusted bool   // the log has grown although the status is terminal
-	hasEnded     bool
-	end          EndReason // set once and for all, with the poller's end
-	err          error     // likewise
+	status           Status // of the run; the zero Status until it is known
+	statusOverridden bool   // the log has grown although the status is terminal
+	ended            bool
+	end              EndReason // set once and for all, with the poller's end
+	err              error     // likewise
 
-	upstream    UpstreamState
-	lastErr     error
-	lastSuccess time.Time
-	lookedAt    time.Time   // when the last look that succeeded began
-	isAwaited   atomic.Bool // a cursor waits for the next look, whatever it finds
-	interval    time.Duration
-	newest      float64
-	hasNewest   bool
+	upstream      UpstreamState
+	lastErr       error
+	lastSuccess   time.Time
+	polledAt      time.Time   // when the last poll that succeeded began
+	pollRequested atomic.Bool // a cursor waits for the next poll, whatever it finds
+	interval      time.Duration
+	newest        float64
+	hasNewest     bool
 }
 
-// announce wakes the cursors; called with mu held.
-func (j *journal) announce() {
+// notify wakes the cursors; called with mu held.
+func (j *journal) notify() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
 
 // open notes what was seen of the log first: the window is empty and stands at a
-// place.
+// position.
 func (j *journal) open(at Position, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.isOpened, j.isAtEnd = true, false
+	j.opened, j.atEnd = true, false
 	j.origin, j.low, j.high, j.size = at.origin, at, at, size
-	j.announce()
+	j.notify()
 }
 
 // append adds a batch at the end of the window, and drops the oldest ones beyond
@@ -115,16 +115,16 @@ func (j *journal) append(b *Batch) {
 		j.newest, j.hasNewest = b.newest, true
 	}
 	j.trim(j.hub.cfg.MaxRunBytes)
-	j.announce()
+	j.notify()
 }
 
-// arrive notes that the window reaches to the end of a log of a size.
-func (j *journal) arrive(isAtEnd bool, size int64) {
+// setEnd notes that the window reaches to the end of a log of a size.
+func (j *journal) setEnd(atEnd bool, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.isAtEnd != isAtEnd || j.size != size {
-		j.isAtEnd, j.size = isAtEnd, size
-		j.announce()
+	if j.atEnd != atEnd || j.size != size {
+		j.atEnd, j.size = atEnd, size
+		j.notify()
 	}
 }
 
@@ -142,64 +142,64 @@ func (j *journal) trim(limit int64) {
 	}
 }
 
-// void makes everything that was delivered void. The poller begins again.
-func (j *journal) void(reason ResetReason) {
+// invalidate makes everything that was delivered void. The poller begins again.
+func (j *journal) invalidate(reason ResetReason) {
 	j.mu.Lock()
-	j.clear()
-	if j.isOpened {
+	j.dropWindow()
+	if j.opened {
 		j.epoch++
 		j.reset = reason
 		j.hub.resets.Add(1)
 	}
-	j.isOpened, j.isAtEnd, j.hasEnded, j.hasNewest = false, false, false, false
-	j.origin, j.low, j.high, j.grid, j.size = 0, Position{}, Position{}, nil, -1
-	j.announce()
+	j.opened, j.atEnd, j.ended, j.hasNewest = false, false, false, false
+	j.origin, j.low, j.high, j.snapshot, j.size = 0, Position{}, Position{}, nil, -1
+	j.notify()
 	j.mu.Unlock()
 	j.hub.history.purge(j)
 }
 
-// clear drops the window; called with mu held.
-func (j *journal) clear() {
+// dropWindow drops the window; called with mu held.
+func (j *journal) dropWindow() {
 	for _, b := range j.window {
 		b.release()
 	}
 	j.window = nil
 }
 
-// grow notes that the log has grown: whatever the status says, the run goes on.
-func (j *journal) grow() {
+// markGrown notes that the log has grown: whatever the status says, the run goes on.
+func (j *journal) markGrown() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.isDistrusted = j.isDistrusted || j.status.HasEnded
-	j.hasEnded = false
-	j.announce()
+	j.statusOverridden = j.statusOverridden || j.status.Terminal
+	j.ended = false
+	j.notify()
 }
 
-// say notes the status that was read.
-func (j *journal) say(status Status) {
+// setStatus notes the status that was read.
+func (j *journal) setStatus(status Status) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.status != status {
-		j.status, j.isDistrusted = status, false
-		j.hasEnded = j.hasEnded && status.HasEnded
-		j.announce()
+		j.status, j.statusOverridden = status, false
+		j.ended = j.ended && status.Terminal
+		j.notify()
 	}
 }
 
-// settle notes that the run has ended. Whoever has read everything is told so.
-func (j *journal) settle() {
+// markEnded notes that the run has ended. Whoever has read everything is told so.
+func (j *journal) markEnded() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.hasEnded {
-		j.hasEnded = true
-		j.announce()
+	if !j.ended {
+		j.ended = true
+		j.notify()
 	}
 }
 
-// effective is the status that cursors tell; called with mu held.
-func (j *journal) effective() Status {
-	if j.status.HasEnded && j.isDistrusted && !j.hasEnded {
-		return running
+// effectiveStatus is the status that cursors tell; called with mu held.
+func (j *journal) effectiveStatus() Status {
+	if j.status.Terminal && j.statusOverridden && !j.ended {
+		return statusRunning
 	}
 	return j.status
 }
@@ -207,51 +207,51 @@ func (j *journal) effective() Status {
 // finish ends the journal for all cursors, and those who join at this moment: the
 // hub forgets it under the same lock under which they join.
 func (j *journal) finish(end EndReason, err error) {
-	j.hub.forget(j)
+	j.hub.remove(j)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.end, j.err = end, err
-	j.announce()
+	j.notify()
 }
 
-// succeed and fail note how a look at the Viewer went.
-func (j *journal) succeed(asked time.Time) {
+// recordSuccess and recordFailure note the result of a poll.
+func (j *journal) recordSuccess(pollStart time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.upstream, j.lastErr, j.lastSuccess, j.lookedAt = UpstreamOK, nil, time.Now(), asked
-	if j.isAwaited.Swap(false) {
-		j.announce()
+	j.upstream, j.lastErr, j.lastSuccess, j.polledAt = UpstreamOK, nil, time.Now(), pollStart
+	if j.pollRequested.Swap(false) {
+		j.notify()
 	}
 }
 
-func (j *journal) fail(state UpstreamState, err error) {
+func (j *journal) recordFailure(state UpstreamState, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.upstream, j.lastErr = state, err
 }
 
-// pace notes the interval that is kept.
-func (j *journal) pace(interval time.Duration) {
+// setInterval notes the interval that is kept.
+func (j *journal) setInterval(interval time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.interval = interval
 }
 
-// wake makes the poller look, head included, as soon as its interval allows.
-func (j *journal) wake() { j.poke(true) }
+// requestVerifiedPoll makes the poller poll, head included, as soon as its interval allows.
+func (j *journal) requestVerifiedPoll() { j.sendWake(true) }
 
-// nudge makes the poller look as soon as its interval allows.
-func (j *journal) nudge() { j.poke(false) }
+// requestPoll makes the poller poll as soon as its interval allows.
+func (j *journal) requestPoll() { j.sendWake(false) }
 
-func (j *journal) poke(isSuspect bool) {
+func (j *journal) sendWake(needsVerify bool) {
 	select {
-	case j.kick <- isSuspect:
+	case j.wake <- needsVerify:
 	default:
 	}
 }
 
-// find returns the batch of the window that has what follows a place, nil if the
-// place is the end; called with mu held, and only if the place is not before low.
+// find returns the batch of the window that has what follows a position, nil if the
+// position is the end; called with mu held, and only if the position is not before low.
 func (j *journal) find(at Position) *Batch {
 	i, _ := slices.BinarySearchFunc(j.window, at, func(b *Batch, at Position) int {
 		if at.before(b.to) {

@@ -56,8 +56,8 @@ func TestCache_MergedTable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run("a table "+tt.name, func(t *testing.T) {
-			src := &fileSource{lacking: true, table: tableOf(tt.steps), ended: tt.ended, tableCost: tt.cost, clock: newClock()}
-			c := newTestCache(t, Config{Now: src.clock.Now})
+			src := &fileSource{notServed: true, table: tableOf(tt.steps), ended: tt.ended, tableCost: tt.cost, clock: newClock()}
+			c := newTestCache(t, CacheConfig{Now: src.clock.Now})
 			before, view := read(t, c, src)
 			if len(before) != tt.steps || view.Origin != FromMergedTable {
 				t.Fatalf("first %d steps of %+v", len(before), view)
@@ -76,34 +76,34 @@ func (s *fileSource) grow()     { s.set(func() { s.table = tableOf(len(s.table) 
 func (s *fileSource) backfill() { s.rewrite(3, -1) }
 
 func TestCache_CountsRowsWithoutAUsableStep(t *testing.T) {
-	src := &fileSource{lacking: true, table: tableOf(3), unplaced: 2, file: []byte(lines(0, 7)), clock: newClock()}
-	c := newTestCache(t, Config{Now: src.clock.Now})
-	if got, view := read(t, c, src); len(got) != 3 || view.UnplacedPoints != 2 {
+	src := &fileSource{notServed: true, table: tableOf(3), unplaced: 2, file: []byte(lines(0, 7)), clock: newClock()}
+	c := newTestCache(t, CacheConfig{Now: src.clock.Now})
+	if got, view := read(t, c, src); len(got) != 3 || view.LinesWithoutStep != 2 {
 		t.Errorf("%d steps of %+v", len(got), view)
 	}
 	done, err := Stream(t.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error { return nil })
-	if err != nil || done.Points != 3 || done.UnplacedPoints != 2 {
+	if err != nil || done.Points != 3 || done.LinesWithoutStep != 2 {
 		t.Errorf("streamed %+v, %v", done, err)
 	}
-	src.set(func() { src.lacking = false })
+	src.set(func() { src.notServed = false })
 	src.clock.advance(2 * time.Second)
-	if got, view := read(t, c, src); len(got) != 7 || view.UnplacedPoints != 0 {
+	if got, view := read(t, c, src); len(got) != 7 || view.LinesWithoutStep != 0 {
 		t.Errorf("then from the event file: %d steps of %+v", len(got), view)
 	}
 }
 
 func TestCache_ViewerChangesGeneration(t *testing.T) {
-	src := &fileSource{lacking: true, table: tableOf(3), nulls: map[string]int{"loss": 2}, file: []byte(lines(0, 7)), clock: newClock()}
-	c := newTestCache(t, Config{Now: src.clock.Now})
+	src := &fileSource{notServed: true, table: tableOf(3), nulls: map[string]int{"loss": 2}, file: []byte(lines(0, 7)), clock: newClock()}
+	c := newTestCache(t, CacheConfig{Now: src.clock.Now})
 	if got, view := read(t, c, src); len(got) != 3 || view.Origin != FromMergedTable {
 		t.Errorf("0.5: %d steps of %+v", len(got), view)
 	}
-	src.set(func() { src.lacking = false })
+	src.set(func() { src.notServed = false })
 	src.clock.advance(2 * time.Second)
 	if got, view := read(t, c, src); len(got) != 7 || view.Origin != FromEventLog {
 		t.Errorf("then 0.6: %d steps of %+v", len(got), view)
 	}
-	src.set(func() { src.lacking = true })
+	src.set(func() { src.notServed = true })
 	err := c.Read(t.Context(), theRun, src, func(v *View) error {
 		if v.Table.Rows() != 3 || v.Table.Indeterminate("loss") != 2 {
 			t.Errorf("then 0.5 again: %d rows, %d nulls", v.Table.Rows(), v.Table.Indeterminate("loss"))
@@ -113,12 +113,12 @@ func TestCache_ViewerChangesGeneration(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	src.set(func() { src.gone = true })
+	src.set(func() { src.deleted = true })
 	src.clock.advance(2 * time.Second)
-	if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrGone) {
+	if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrRunNotFound) {
 		t.Errorf("then no run: %v", err)
 	}
-	if c.Stats() != (Stats{}) {
+	if c.Stats() != (CacheStats{}) {
 		t.Errorf("the cache still holds %+v", c.Stats())
 	}
 }

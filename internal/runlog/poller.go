@@ -8,133 +8,134 @@ import (
 )
 
 const (
-	// pollTimeout ends a look at a Viewer that hangs, so that its place in the
-	// lane is free again. A Viewer needs half a minute for the largest tables.
+	// pollTimeout ends a poll of a Viewer that hangs, so that its slot in the
+	// limiter is free again. A Viewer needs half a minute for the largest tables.
 	pollTimeout = 2 * time.Minute
-	// headAge is how often the head of a growing log is compared. It is a second
-	// request, for which a look is left out, so that there is no more than one
+	// headRecheckInterval is how often the head of a growing log is compared. It is a second
+	// request, for which a poll is left out, so that there is no more than one
 	// for each interval.
-	headAge = 10 * time.Second
-	// A status is asked for when the log is at rest, every statusAge, and of a
-	// growing log every statusLate; never at more than a part of its time.
-	statusAge   = 2 * time.Second
-	statusLate  = 15 * time.Second
-	statusCosts = 20
-	// quietPart is the part of a log's quiet time after which it is looked at
+	headRecheckInterval = 10 * time.Second
+	// A status is asked for when the log is idle, every statusInterval, and of a
+	// growing log every statusIntervalWhileGrowing; never at more than a part of its time.
+	statusInterval             = 2 * time.Second
+	statusIntervalWhileGrowing = 15 * time.Second
+	statusCostFactor           = 20
+	// idleDivisor is the part of a log's quiet time after which it is polled
 	// again: what comes after a pause is late by a tenth of that at most.
-	quietPart = 10
-	// moment is how long a Viewer may need from one state of a log to the next: it
+	idleDivisor = 10
+	// settleDelay is how long a Viewer may need from one state of a log to the next: it
 	// moves folders, and a file is written to, while it answers. What is seen in
-	// between is looked at again after it.
-	moment = time.Second / 2
-	// patience is how often a run must not be there to be gone.
-	patience = 2
+	// between is read again after it.
+	settleDelay = time.Second / 2
+	// maxNotFound is the number of consecutive polls without the run after which it
+	// is reported as deleted.
+	maxNotFound = 2
 )
 
-// errLater asks for another look in a moment: what was seen may have been
+// errUnsettled asks for another poll after the settle delay: what was seen may have been
 // between two states of the file.
-var errLater = errors.New("the log is to be looked at again")
+var errUnsettled = errors.New("the log has not settled yet")
 
 // poller fills one journal. It belongs to the journal's goroutine.
 type poller struct {
-	j     *journal
-	cfg   *HubConfig
-	file  file  // of a log that is read by ranges
-	table table // of one that is a merged table
-	pump  *pump // of a text log that is a stream
+	j          *journal
+	cfg        *HubConfig
+	file       fileState   // of a log that is read by ranges
+	table      tableState  // of one that is a merged table
+	lineReader *lineReader // of a text log that is a stream
 
-	asked    time.Time     // when the last look began
-	beganAt  time.Time     // when the poller began
-	grewAt   time.Time     // when the log was last seen to have grown
-	statusAt time.Time     // when the status was asked for last
-	firstAt  time.Time     // when the Viewer first said the status that is known
-	saidAt   time.Time     // when it said that last
-	lastGood time.Time     // when a look last succeeded, or the poller began
-	failures int           // looks that have failed since
-	gone     int           // of which so many said that there is no such run
-	least    time.Duration // between the last look and the next, even if a cursor has cause to ask
-	isReplay bool          // what the last look has read was in the log before
-	wasThere bool
-	// extra is how many requests the last look made beyond the one it may.
-	extra int
+	pollStart     time.Time     // when the last poll began
+	startedAt     time.Time     // when the poller began
+	lastGrowth    time.Time     // when the log was last seen to have grown
+	statusReadAt  time.Time     // when the status was asked for last
+	statusSince   time.Time     // when the Viewer first said the status that is known
+	statusSeenAt  time.Time     // when it said that last
+	lastSuccess   time.Time     // when a poll last succeeded, or the poller began
+	failures      int           // polls that have failed since
+	notFoundPolls int           // of which so many found no such run
+	minDelay      time.Duration // between the last poll and the next, even if a cursor has cause to ask
+	replaying     bool          // what the last poll has read was in the log before
+	seen          bool
+	// extraRequests is how many requests the last poll made beyond the one it may.
+	extraRequests int
 }
 
 func newPoller(j *journal) *poller {
 	return &poller{j: j, cfg: &j.hub.cfg}
 }
 
-// run looks at the run until the journal has no cursor, the run is gone, or the
+// run polls the run until the journal has no cursor, the run is gone, or the
 // Viewer has been unreachable for too long.
 func (p *poller) run() {
-	p.beganAt = time.Now()
-	p.lastGood = p.beganAt
+	p.startedAt = time.Now()
+	p.lastSuccess = p.startedAt
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-p.j.ctx.Done():
 			return
-		case isSuspect := <-p.j.kick:
-			p.file.isSuspect = p.file.isSuspect || isSuspect
-			p.table.isSuspect = p.table.isSuspect || isSuspect
-			if wait := p.least - time.Since(p.asked); wait > 0 {
+		case needsVerify := <-p.j.wake:
+			p.file.needsVerify = p.file.needsVerify || needsVerify
+			p.table.needsVerify = p.table.needsVerify || needsVerify
+			if wait := p.minDelay - time.Since(p.pollStart); wait > 0 {
 				timer.Reset(wait)
 				continue
 			}
 		case <-timer.C:
 		}
-		wait, isOver := p.look()
-		if isOver || p.j.ctx.Err() != nil {
+		wait, done := p.poll()
+		if done || p.j.ctx.Err() != nil {
 			return
 		}
 		timer.Reset(wait)
 	}
 }
 
-// look looks at the run once and says when to do so again.
-func (p *poller) look() (wait time.Duration, isOver bool) {
-	p.least = p.cfg.MinInterval
-	hasGrown, err := p.ask()
+// poll polls the run once and says when to do so again.
+func (p *poller) poll() (wait time.Duration, done bool) {
+	p.minDelay = p.cfg.MinInterval
+	grown, err := p.pollOnce()
 	switch {
 	case p.j.ctx.Err() != nil:
 		return 0, true
-	case errors.Is(err, ErrGone):
-		return p.miss()
+	case errors.Is(err, ErrRunNotFound):
+		return p.onRunNotFound()
 	case err != nil:
-		return p.suffer(err)
+		return p.onPollError(err)
 	}
-	p.lastGood, p.failures, p.gone, p.wasThere = time.Now(), 0, 0, true
-	p.j.succeed(p.asked)
-	p.j.hub.enforce()
-	return p.rest(hasGrown), false
+	p.lastSuccess, p.failures, p.notFoundPolls, p.seen = time.Now(), 0, 0, true
+	p.j.recordSuccess(p.pollStart)
+	p.j.hub.evict()
+	return p.nextInterval(grown), false
 }
 
-// ask reads what is new of the log, and of the status if that is due.
-func (p *poller) ask() (hasGrown bool, err error) {
+// pollOnce reads what is new of the log, and of the status if that is due.
+func (p *poller) pollOnce() (grown bool, err error) {
 	err = p.do("follow", func(ctx context.Context) (err error) {
-		p.asked, p.extra, p.isReplay = time.Now(), 0, false
-		hasGrown, err = p.read(ctx)
+		p.pollStart, p.extraRequests, p.replaying = time.Now(), 0, false
+		grown, err = p.read(ctx)
 		return err
 	})
-	if hasGrown {
-		p.grewAt = time.Now()
-		if !p.isReplay {
-			p.j.grow()
+	if grown {
+		p.lastGrowth = time.Now()
+		if !p.replaying {
+			p.j.markGrown()
 		}
 	}
 	if err != nil {
-		return hasGrown, err
+		return grown, err
 	}
-	if err := p.conclude(); err != nil || !p.isStatusDue() {
-		return hasGrown, err
+	if err := p.finishIfTerminal(); err != nil || !p.isStatusDue() {
+		return grown, err
 	}
-	return hasGrown, p.do("status", p.readStatus)
+	return grown, p.do("status", p.readStatus)
 }
 
 // do runs one piece of work when the Viewer's share allows it.
 func (p *poller) do(kind string, work func(context.Context) error) error {
 	key := kind + " " + p.j.key.RunID
-	return p.j.lane.do(p.j.ctx, key, func(ctx context.Context) error {
+	return p.j.limiter.do(p.j.ctx, key, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 		defer cancel()
 		return work(ctx)
@@ -143,130 +144,130 @@ func (p *poller) do(kind string, work func(context.Context) error) error {
 
 // cost is what a kind of work cost the Viewer last.
 func (p *poller) cost(kind string) time.Duration {
-	if p.j.lane.pacer == nil {
+	if p.j.limiter.throttle == nil {
 		return 0
 	}
-	return p.j.lane.pacer.Cost(kind + " " + p.j.key.RunID)
+	return p.j.limiter.throttle.Cost(kind + " " + p.j.key.RunID)
 }
 
 // isStatusDue says whether to ask for the status.
 func (p *poller) isStatusDue() bool {
-	age := time.Since(p.statusAt)
+	age := time.Since(p.statusReadAt)
 	switch {
-	case p.statusAt.IsZero():
+	case p.statusReadAt.IsZero():
 		return true
-	case age < statusCosts*p.cost("status"):
+	case age < statusCostFactor*p.cost("status"):
 		return false
-	case p.j.hasEnded: // if it is opened again, the log tells
-		return age >= statusLate
-	case p.j.status.HasEnded && !p.isConfirmed():
-		return age >= moment
-	case p.grewAt.After(p.statusAt) && time.Since(p.grewAt) < statusAge:
-		return age >= statusLate
+	case p.j.ended: // if it is opened again, the log tells
+		return age >= statusIntervalWhileGrowing
+	case p.j.status.Terminal && !p.isStatusConfirmed():
+		return age >= settleDelay
+	case p.lastGrowth.After(p.statusReadAt) && time.Since(p.lastGrowth) < statusInterval:
+		return age >= statusIntervalWhileGrowing
 	}
-	return age >= statusAge
+	return age >= statusInterval
 }
 
 // readStatus asks for the status.
 func (p *poller) readStatus(ctx context.Context) error {
-	asked := time.Now()
-	status, said, err := p.j.feed.status(ctx)
+	start := time.Now()
+	status, seenAt, err := p.j.source.status(ctx)
 	if err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
 	if status != p.j.status {
-		p.firstAt = said
+		p.statusSince = seenAt
 	}
-	p.statusAt, p.saidAt = asked, said
-	p.j.say(status)
+	p.statusReadAt, p.statusSeenAt = start, seenAt
+	p.j.setStatus(status)
 	return nil
 }
 
-// isConfirmed says whether the Viewer has said twice what is known of the status:
+// isStatusConfirmed says whether the Viewer has said twice what is known of the status:
 // while the SDK writes status.json, 0.5.3 calls any run finished.
-func (p *poller) isConfirmed() bool { return p.saidAt.Sub(p.firstAt) >= moment }
+func (p *poller) isStatusConfirmed() bool { return p.statusSeenAt.Sub(p.statusSince) >= settleDelay }
 
-// conclude ends the run if its status was terminal before this look, nothing has
-// come since the Viewer said so, and the log has been at rest for the grace.
-func (p *poller) conclude() error {
+// finishIfTerminal ends the run if its status was terminal before this poll, nothing has
+// come since the Viewer said so, and the log has been idle for the grace period.
+func (p *poller) finishIfTerminal() error {
 	j := p.j
 	j.mu.RLock()
-	isAtRest := j.status.HasEnded && j.isAtEnd && !j.hasEnded
+	mayEnd := j.status.Terminal && j.atEnd && !j.ended
 	j.mu.RUnlock()
-	if !isAtRest || !p.isConfirmed() || p.saidAt.Before(p.grewAt) || !p.asked.After(p.saidAt) || p.asked.Sub(p.grewAt) < p.cfg.EndGrace {
+	if !mayEnd || !p.isStatusConfirmed() || p.statusSeenAt.Before(p.lastGrowth) || !p.pollStart.After(p.statusSeenAt) || p.pollStart.Sub(p.lastGrowth) < p.cfg.EndGrace {
 		return nil
 	}
 	if err := p.do("follow", p.readLast); err != nil {
 		return err
 	}
-	j.settle()
+	j.markEnded()
 	return nil
 }
 
-// rest is how long to wait after a look that went well: short while the log
-// grows, longer the longer it is at rest, and no longer than the grace has still
+// nextInterval is how long to wait after a poll that went well: short while the log
+// grows, longer the longer it is idle, and no longer than the grace has still
 // to run.
-func (p *poller) rest(hasGrown bool) time.Duration {
-	quiet := min(time.Since(p.grewAt), time.Since(p.beganAt))
-	interval := min(max(quiet/quietPart, p.cfg.MinInterval), p.cfg.MaxInterval)
+func (p *poller) nextInterval(grown bool) time.Duration {
+	idle := min(time.Since(p.lastGrowth), time.Since(p.startedAt))
+	interval := min(max(idle/idleDivisor, p.cfg.MinInterval), p.cfg.MaxInterval)
 	interval = max(interval, p.table.interval())
 	p.j.mu.RLock()
-	isEnding := p.j.status.HasEnded && !p.j.hasEnded && !p.grewAt.After(p.saidAt)
-	isBehind := hasGrown && !p.j.isAtEnd
+	ending := p.j.status.Terminal && !p.j.ended && !p.lastGrowth.After(p.statusSeenAt)
+	behind := grown && !p.j.atEnd
 	p.j.mu.RUnlock()
 	wait := interval
 	switch {
-	case isBehind:
+	case behind:
 		wait = 0
-	case isEnding:
-		wait = min(wait, max(p.cfg.EndGrace-time.Since(p.grewAt), p.cfg.MinInterval))
+	case ending:
+		wait = min(wait, max(p.cfg.EndGrace-time.Since(p.lastGrowth), p.cfg.MinInterval))
 	}
-	wait += time.Duration(p.extra) * wait
-	p.j.pace(max(wait, interval))
+	wait += time.Duration(p.extraRequests) * wait
+	p.j.setInterval(max(wait, interval))
 	return wait
 }
 
-// suffer decides what becomes of a look that has failed.
-func (p *poller) suffer(err error) (wait time.Duration, isOver bool) {
-	if errors.Is(err, errLater) {
-		return p.hesitate(), false
+// onPollError decides what becomes of a poll that has failed.
+func (p *poller) onPollError(err error) (wait time.Duration, done bool) {
+	if errors.Is(err, errUnsettled) {
+		return p.waitToSettle(), false
 	}
-	p.file.isSuspect, p.table.isSuspect = true, true
-	if isTooLong(err) {
+	p.file.needsVerify, p.table.needsVerify = true, true
+	if isLineTooLong(err) {
 		p.j.finish(0, err)
 		return 0, true
 	}
-	state, retryAfter := p.cfg.Judge(err)
-	p.j.fail(state, err)
-	if p.cfg.Unreachable > 0 && time.Since(p.lastGood) >= p.cfg.Unreachable {
+	state, retryAfter := p.cfg.ClassifyError(err)
+	p.j.recordFailure(state, err)
+	if p.cfg.UnreachableAfter > 0 && time.Since(p.lastSuccess) >= p.cfg.UnreachableAfter {
 		p.j.finish(0, fmt.Errorf("%w: %w", ErrUnreachable, err))
 		return 0, true
 	}
-	const steep = 6
+	const maxShift = 6
 	p.failures++
-	wait = min(p.cfg.MinInterval<<min(p.failures-1, steep), p.cfg.MaxInterval)
+	wait = min(p.cfg.MinInterval<<min(p.failures-1, maxShift), p.cfg.MaxInterval)
 	wait = max(wait, retryAfter)
-	p.j.pace(wait)
+	p.j.setInterval(wait)
 	return wait, false
 }
 
-// miss decides what becomes of a run that is not there.
-func (p *poller) miss() (wait time.Duration, isOver bool) {
-	p.file.isSuspect, p.table.isSuspect = true, true
-	p.gone++
+// onRunNotFound decides what becomes of a run that is not there.
+func (p *poller) onRunNotFound() (wait time.Duration, done bool) {
+	p.file.needsVerify, p.table.needsVerify = true, true
+	p.notFoundPolls++
 	switch {
-	case !p.wasThere:
+	case !p.seen:
 		p.j.finish(EndNotFound, nil)
 		return 0, true
-	case p.gone >= patience:
+	case p.notFoundPolls >= maxNotFound:
 		p.j.finish(EndDeleted, nil)
 		return 0, true
 	}
-	return p.hesitate(), false
+	return p.waitToSettle(), false
 }
 
-// hesitate is how long to wait after a look that may have come between two states.
-func (p *poller) hesitate() time.Duration {
-	p.least = max(p.least, moment)
-	return p.least
+// waitToSettle is how long to wait after a poll that may have come between two states.
+func (p *poller) waitToSettle() time.Duration {
+	p.minDelay = max(p.minDelay, settleDelay)
+	return p.minDelay
 }

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// Position is a place in a run's log from which a Cursor goes on: behind what
+// Position is a position in a run's log from which a Cursor goes on: behind what
 // was delivered. It is a value, comparable, and short in its binary form (some
 // 20 bytes), so that a client can carry the positions of many runs. It belongs
 // to no Hub: any process resumes it.
@@ -21,23 +21,23 @@ type Position struct {
 
 	// Of a line file; of a table, offset is the number of its changes, which
 	// means something to one journal only and is not part of the binary form.
-	offset int64
-	index  int64 // cells that were delivered of the line at offset
-	first  lineSum
-	last   lineSum
-	// isOpen: the line before had no newline, because its run had ended.
-	isOpen bool
-	// isLoose: offset is a size of the file, the place is the first line that
+	offset    int64
+	index     int64 // cells that were delivered of the line at offset
+	firstLine lineFingerprint
+	prevLine  lineFingerprint
+	// unterminated: the line before had no newline, because its run had ended.
+	unterminated bool
+	// unaligned: offset is a size of the file, the position is the first line that
 	// begins there or later.
-	isLoose bool
+	unaligned bool
 
 	// Of a merged table.
 	step   int64
 	digest uint64
 
 	// What was asked for, while no log has been seen.
-	isNow bool
-	lines int64 // the last lines of a text log
+	fromEnd bool
+	lines   int64 // the last lines of a text log
 }
 
 // Beginning is where a log begins.
@@ -45,43 +45,43 @@ func Beginning() Position { return Position{} }
 
 // Now is the first line that starts at or after the size that the log has when
 // the Hub looks first.
-func Now() Position { return Position{isNow: true} }
+func Now() Position { return Position{fromEnd: true} }
 
-// LastLines is n lines before the end that a text log has when the Hub looks
-// first. Metrics have no such place: there it is Now.
-func LastLines(n int64) Position { return Position{isNow: true, lines: max(n, 0)} }
+// LastLines is n lines before the end that a text log has when the Hub polls
+// first. Metrics have no such position: there it is Now.
+func LastLines(n int64) Position { return Position{fromEnd: true, lines: max(n, 0)} }
 
 // Origin says what kind of log the position belongs to, and 0 that no log has
 // been seen yet.
 func (p Position) Origin() Origin { return p.origin }
 
-// Offset is the place in bytes, for logs that are files.
+// Offset is the position in bytes, for logs that are files.
 func (p Position) Offset() (offset int64, ok bool) {
 	return p.offset, p.origin == FromEventLog || p.origin == FromLogFile
 }
 
-// before orders places of one log.
+// before orders positions of one log.
 func (p Position) before(q Position) bool {
 	return p.offset < q.offset || p.offset == q.offset && p.index < q.index
 }
 
 // isStart says that nothing was consumed.
-func (p Position) isStart() bool { return p.offset == 0 && p.index == 0 && !p.isLoose }
+func (p Position) isStart() bool { return p.offset == 0 && p.index == 0 && !p.unaligned }
 
-// lineSum is what a line is known by: its size, a newline included whether it has
-// one or not, and the checksum of what is before the newline. The zero lineSum is
+// lineFingerprint is what a line is known by: its size, a newline included whether it has
+// one or not, and the checksum of what is before the newline. The zero lineFingerprint is
 // no line.
-type lineSum struct {
+type lineFingerprint struct {
 	size uint32
-	sum  uint32
+	crc  uint32
 }
 
 // castagnoli is the polynomial that processors compute themselves.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sumLine is the sum of a line that was given without its newline.
-func sumLine(line []byte) lineSum {
-	return lineSum{size: uint32(min(int64(len(line))+1, math.MaxUint32)), sum: crc32.Checksum(line, castagnoli)}
+// fingerprintLine is the sum of a line that was given without its newline.
+func fingerprintLine(line []byte) lineFingerprint {
+	return lineFingerprint{size: uint32(min(int64(len(line))+1, math.MaxUint32)), crc: crc32.Checksum(line, castagnoli)}
 }
 
 // ErrPosition says that bytes are no Position.
@@ -89,31 +89,31 @@ var ErrPosition = errors.New("not a position")
 
 // The flags in the first byte of the binary form; the origin is in its low bits.
 const (
-	originBits   = 0x07
-	flagOpen     = 0x08
-	flagLoose    = 0x10
-	flagNow      = 0x20
-	flagFirst    = 0x40
-	flagLast     = 0x80
-	sumBytes     = 4
-	digestBytes  = 8
-	maxMarshaled = 64
+	originBits       = 0x07
+	flagUnterminated = 0x08
+	flagUnaligned    = 0x10
+	flagFromEnd      = 0x20
+	flagFirstLine    = 0x40
+	flagPrevLine     = 0x80
+	crcBytes         = 4
+	digestBytes      = 8
+	maxMarshaled     = 64
 )
 
 // AppendBinary appends the binary form to b. It does not fail.
 func (p Position) AppendBinary(b []byte) ([]byte, error) {
 	flags := byte(p.origin) & originBits
 	for _, f := range []struct {
-		isSet bool
-		flag  byte
+		set  bool
+		flag byte
 	}{
-		{p.isOpen, flagOpen},
-		{p.isLoose, flagLoose},
-		{p.isNow, flagNow},
-		{p.first != lineSum{}, flagFirst},
-		{p.last != lineSum{}, flagLast},
+		{p.unterminated, flagUnterminated},
+		{p.unaligned, flagUnaligned},
+		{p.fromEnd, flagFromEnd},
+		{p.firstLine != lineFingerprint{}, flagFirstLine},
+		{p.prevLine != lineFingerprint{}, flagPrevLine},
 	} {
-		if f.isSet {
+		if f.set {
 			flags |= f.flag
 		}
 	}
@@ -127,10 +127,10 @@ func (p Position) AppendBinary(b []byte) ([]byte, error) {
 	}
 	b = binary.AppendUvarint(b, uint64(p.offset))
 	b = binary.AppendUvarint(b, uint64(p.index))
-	for _, s := range []lineSum{p.first, p.last} {
-		if s != (lineSum{}) {
+	for _, s := range []lineFingerprint{p.firstLine, p.prevLine} {
+		if s != (lineFingerprint{}) {
 			b = binary.AppendUvarint(b, uint64(s.size))
-			b = binary.LittleEndian.AppendUint32(b, s.sum)
+			b = binary.LittleEndian.AppendUint32(b, s.crc)
 		}
 	}
 	return b, nil
@@ -146,10 +146,10 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 		return ErrPosition
 	}
 	flags := b[0]
-	d := decoder{b: b[1:], isGood: true}
+	d := decoder{b: b[1:], ok: true}
 	q := Position{
-		origin: Origin(flags & originBits), isOpen: flags&flagOpen != 0,
-		isLoose: flags&flagLoose != 0, isNow: flags&flagNow != 0,
+		origin: Origin(flags & originBits), unterminated: flags&flagUnterminated != 0,
+		unaligned: flags&flagUnaligned != 0, fromEnd: flags&flagFromEnd != 0,
 	}
 	switch q.origin {
 	case FromMergedTable:
@@ -158,50 +158,50 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 		q.lines = d.uvarint()
 	case FromEventLog, FromLogFile, FromLogStream:
 		q.offset, q.index = d.uvarint(), d.uvarint()
-		q.first = d.sum(flags&flagFirst != 0)
-		q.last = d.sum(flags&flagLast != 0)
+		q.firstLine = d.fingerprint(flags&flagFirstLine != 0)
+		q.prevLine = d.fingerprint(flags&flagPrevLine != 0)
 	default:
 		return ErrPosition
 	}
-	// One form for each place: sizes, flags and padding that nothing writes are
+	// One form for each position: sizes, flags and padding that nothing writes are
 	// refused by writing it again.
-	again, _ := q.AppendBinary(make([]byte, 0, maxMarshaled)) // does not fail
-	if !d.isGood || len(d.b) > 0 || string(again) != string(b) || !q.isPossible() {
+	reencoded, _ := q.AppendBinary(make([]byte, 0, maxMarshaled)) // does not fail
+	if !d.ok || len(d.b) > 0 || string(reencoded) != string(b) || !q.isValid() {
 		return ErrPosition
 	}
 	*p = q
 	return nil
 }
 
-// isPossible says whether such a position can come out of a journal.
-func (p Position) isPossible() bool {
+// isValid says whether such a position can come out of a journal.
+func (p Position) isValid() bool {
 	switch p.origin {
 	case 0:
-		return !p.isOpen && !p.isLoose && (p.isNow || p.lines == 0)
+		return !p.unterminated && !p.unaligned && (p.fromEnd || p.lines == 0)
 	case FromMergedTable:
-		return !p.isOpen && !p.isLoose && !p.isNow
+		return !p.unterminated && !p.unaligned && !p.fromEnd
 	}
 	end := p.offset
-	if p.isOpen {
+	if p.unterminated {
 		end++
 	}
-	isAtLine := p.last == (lineSum{}) || int64(p.last.size) <= end
+	prevLineOK := p.prevLine == (lineFingerprint{}) || int64(p.prevLine.size) <= end
 	if p.origin == FromLogStream { // offset is a number of lines
-		isAtLine = p.last == (lineSum{}) || end > 0
+		prevLineOK = p.prevLine == (lineFingerprint{}) || end > 0
 	}
-	isLoose := !p.isLoose || p.index == 0 && !p.isOpen && p.last == (lineSum{})
-	return !p.isNow && isAtLine && isLoose && (!p.isOpen || p.last != lineSum{})
+	unalignedOK := !p.unaligned || p.index == 0 && !p.unterminated && p.prevLine == (lineFingerprint{})
+	return !p.fromEnd && prevLineOK && unalignedOK && (!p.unterminated || p.prevLine != lineFingerprint{})
 }
 
 // decoder reads numbers from the front of b until one is bad.
 type decoder struct {
-	b      []byte
-	isGood bool
+	b  []byte
+	ok bool
 }
 
-func (d *decoder) cut(n int) []byte {
+func (d *decoder) next(n int) []byte {
 	if n <= 0 || n > len(d.b) {
-		d.isGood = false
+		d.ok = false
 		return nil
 	}
 	head := d.b[:n]
@@ -215,38 +215,38 @@ const maxOffset = 1 << 56
 func (d *decoder) uvarint() int64 {
 	v, n := binary.Uvarint(d.b)
 	if v > maxOffset {
-		d.isGood = false
+		d.ok = false
 		return 0
 	}
-	d.cut(n)
+	d.next(n)
 	return int64(v)
 }
 
 func (d *decoder) varint() int64 {
 	v, n := binary.Varint(d.b)
-	d.cut(n)
+	d.next(n)
 	return v
 }
 
 func (d *decoder) uint64() uint64 {
-	if b := d.cut(digestBytes); b != nil {
+	if b := d.next(digestBytes); b != nil {
 		return binary.LittleEndian.Uint64(b)
 	}
 	return 0
 }
 
-func (d *decoder) sum(isThere bool) (s lineSum) {
-	if !isThere {
+func (d *decoder) fingerprint(present bool) (s lineFingerprint) {
+	if !present {
 		return s
 	}
 	size := d.uvarint()
 	if size == 0 || size > math.MaxUint32 {
-		d.isGood = false
+		d.ok = false
 		return s
 	}
 	s.size = uint32(size)
-	if b := d.cut(sumBytes); b != nil {
-		s.sum = binary.LittleEndian.Uint32(b)
+	if b := d.next(crcBytes); b != nil {
+		s.crc = binary.LittleEndian.Uint32(b)
 	}
 	return s
 }

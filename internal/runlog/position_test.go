@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-func TestPosition_SurvivesItsBinaryForm(t *testing.T) {
-	sum := lineSum{size: 120, sum: 0xdeadbeef}
+func TestPosition_BinaryRoundTrip(t *testing.T) {
+	sum := lineFingerprint{size: 120, crc: 0xdeadbeef}
 	tests := []struct {
 		name string
 		p    Position
@@ -16,11 +16,11 @@ func TestPosition_SurvivesItsBinaryForm(t *testing.T) {
 		{"now", Now(), 2},
 		{"the last lines", LastLines(1_000_000), 4},
 		{"the beginning of a log that was seen", Position{origin: FromEventLog}, 3},
-		{"behind a line", Position{origin: FromEventLog, offset: 300 << 20, first: sum, last: sum}, 20},
-		{"within a line", Position{origin: FromEventLog, offset: 300 << 20, index: 4096, first: sum, last: sum}, 21},
-		{"behind a line without newline", Position{origin: FromLogFile, offset: 119, first: sum, last: sum, isOpen: true}, 20},
-		{"at a size", Position{origin: FromEventLog, offset: 100, isLoose: true, first: sum}, 20},
-		{"of a stream, whose offsets are numbers of lines", Position{origin: FromLogStream, offset: 3, first: sum, last: sum}, 20},
+		{"behind a line", Position{origin: FromEventLog, offset: 300 << 20, firstLine: sum, prevLine: sum}, 20},
+		{"within a line", Position{origin: FromEventLog, offset: 300 << 20, index: 4096, firstLine: sum, prevLine: sum}, 21},
+		{"behind a line without newline", Position{origin: FromLogFile, offset: 119, firstLine: sum, prevLine: sum, unterminated: true}, 20},
+		{"at a size", Position{origin: FromEventLog, offset: 100, unaligned: true, firstLine: sum}, 20},
+		{"of a stream, whose offsets are numbers of lines", Position{origin: FromLogStream, offset: 3, firstLine: sum, prevLine: sum}, 20},
 		{"of a table", Position{origin: FromMergedTable, step: -7, digest: 1 << 63}, 12},
 	}
 	for _, tt := range tests {
@@ -47,12 +47,12 @@ func TestPosition_SurvivesItsBinaryForm(t *testing.T) {
 
 // FuzzPosition: nothing makes it panic, and what it accepts has one form.
 func FuzzPosition(f *testing.F) {
-	sum := lineSum{size: 120, sum: 0xdeadbeef}
+	sum := lineFingerprint{size: 120, crc: 0xdeadbeef}
 	for _, p := range []Position{
 		{},
 		Now(), LastLines(9),
-		{origin: FromEventLog, offset: 300 << 20, index: 3, first: sum, last: sum},
-		{origin: FromLogFile, offset: 119, first: sum, last: sum, isOpen: true},
+		{origin: FromEventLog, offset: 300 << 20, index: 3, firstLine: sum, prevLine: sum},
+		{origin: FromLogFile, offset: 119, firstLine: sum, prevLine: sum, unterminated: true},
 		{origin: FromMergedTable, step: -7, digest: 1 << 63},
 	} {
 		b, err := p.MarshalBinary()

@@ -25,11 +25,11 @@ type View struct {
 	Table *eventlog.Table
 	// Origin is what it was read from.
 	Origin Origin
-	// MalformedLines and UnplacedPoints count what the event file has besides
-	// usable lines; see eventlog.Counts. Of a merged table, UnplacedPoints counts
+	// MalformedLines and LinesWithoutStep count what the event file has besides
+	// usable lines; see eventlog.Counts. Of a merged table, LinesWithoutStep counts
 	// the rows.
-	MalformedLines uint64
-	UnplacedPoints uint64
+	MalformedLines   uint64
+	LinesWithoutStep uint64
 	// FirstTime is the earliest time of any line, rewritten ones included, in
 	// unix seconds; it counts only if HasTime.
 	FirstTime float64
@@ -44,22 +44,22 @@ type run struct {
 	mu   sync.RWMutex
 	view View
 
-	// isShown says that readers may have it: from then on its table is settled
+	// published says that readers may have it: from then on its table is settled
 	// whenever mu is free.
-	isShown bool
-	// freshUntil is until when the run is believed without asking.
+	published bool
+	// freshUntil is until when the run is valid without asking.
 	freshUntil time.Time
 
-	parser eventlog.Parser // of the event log
-	mark   mark
-	merged mergedState // of the merged table
+	parser     eventlog.Parser // of the event log
+	checkpoint checkpoint
+	merged     mergedState // of the merged table
 }
 
 func newRun(origin Origin) *run {
 	return &run{view: View{Table: eventlog.NewTable(), Origin: origin}}
 }
 
-// put merges a row. Called with mu held, or before the run is shown.
+// put merges a row. Called with mu held, or before the run is published.
 func (r *run) put(row *eventlog.Row) error {
 	r.view.Table.Put(row)
 	if row.HasTime && (!r.view.HasTime || row.Time < r.view.FirstTime) {
@@ -68,26 +68,26 @@ func (r *run) put(row *eventlog.Row) error {
 	return nil
 }
 
-// show lets readers have the run as it was at a time.
-func (r *run) show(asked time.Time) {
+// publish lets readers have the run as it was at a time.
+func (r *run) publish(readTime time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.isShown = true
-	r.view.ReadTime = asked
-	r.settle()
+	r.published = true
+	r.view.ReadTime = readTime
+	r.refreshView()
 }
 
-// settle makes the view right for readers. Called with mu held.
-func (r *run) settle() {
-	r.view.Table.Settle()
+// refreshView makes the view right for readers. Called with mu held.
+func (r *run) refreshView() {
+	r.view.Table.Compact()
 	counts := r.parser.Counts()
 	r.view.MalformedLines = counts.MalformedLines
-	r.view.UnplacedPoints = counts.UnplacedPoints + uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
+	r.view.LinesWithoutStep = counts.LinesWithoutStep + uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
 }
 
 // bytes estimates the run's memory. It may be called by the flight only.
 func (r *run) bytes() int64 {
-	const overhead = 16 << 10 // the parser's names and buffers, the mark
+	const overhead = 16 << 10 // the parser's names and buffers, the checkpoint
 	return int64(r.view.Table.Bytes()) + overhead
 }
 
@@ -98,8 +98,8 @@ type updater struct {
 	run *run // the run as it is so far; nil if there is none
 }
 
-// begin returns the run to go on with, if it has this origin, or a new one.
-func (u *updater) begin(origin Origin) *run {
+// ensureRun returns the run to go on with, if it has this origin, or a new one.
+func (u *updater) ensureRun(origin Origin) *run {
 	if u.run == nil || u.run.view.Origin != origin {
 		u.run = newRun(origin)
 	}

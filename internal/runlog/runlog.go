@@ -10,16 +10,17 @@
 // has no event file says so, and is then read by its merged table.
 //
 // The way of a call: Read finds the run's entry, joins the one update that is
-// in flight for it or starts it, and then looks at the table under a read lock.
+// in flight for it or starts it, and then reads the table under a read lock.
 // The update belongs to the Cache, not to a caller: it ends when it is done, when
 // all its callers have left, or with Close.
 //
-// The way of a point: the poller of a run (poller.go, read.go) waits for its turn
-// in the Viewer's lane, reads what was appended (file.go) or the table's
-// difference (table.go), has it cut into batches (cutter.go) and appends them to
-// the journal (journal.go). A Cursor (cursor.go, place.go) is a place in the log:
-// it takes the batch that follows from the journal, or from the history that late
-// cursors share (history.go), and tells what has become of the run.
+// The path of a point: the poller of a run (poller.go, poller_read.go) waits for a
+// slot in the limiter of the Viewer (limiter.go), reads what was appended
+// (poller_file.go, line_reader.go) or the difference of the merged table
+// (poller_table.go, snapshot.go), groups it into batches (batcher.go) and appends
+// them to the journal (journal.go). A Cursor (cursor.go, cursor_resolve.go) is a
+// position in the log: it takes the next batch from the journal, or from the history
+// that late cursors share (history.go), and reports the state of the run.
 package runlog
 
 import (
@@ -31,13 +32,13 @@ import (
 )
 
 var (
-	// ErrNoEvents is what a Source's error wraps when its Viewer serves no
+	// ErrNotServed is what a Source's error wraps when its Viewer serves no
 	// event files, so that the merged table is all there is.
-	ErrNoEvents = errors.New("the viewer serves no event files")
-	// ErrGone is what a Source's error wraps when there is no such run.
-	ErrGone = errors.New("the run is gone")
-	// ErrClosed says that the Cache was closed.
-	ErrClosed = errors.New("the run cache is closed")
+	ErrNotServed = errors.New("the viewer serves no event files")
+	// ErrRunNotFound is what a Source's error wraps when there is no such run.
+	ErrRunNotFound = errors.New("the run is gone")
+	// ErrCacheClosed says that the Cache was closed.
+	ErrCacheClosed = errors.New("the run cache is closed")
 )
 
 // Source reads one run from its Viewer. It must be safe for concurrent use and
@@ -52,7 +53,7 @@ type Source interface {
 	ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(name string, n int)) (TableInfo, error)
 	// ProbeTable asks what ReadTable would return, at a part of its cost.
 	ProbeTable(ctx context.Context) (TableInfo, error)
-	// HasEnded says whether the run's status is terminal.
+	// Terminal says whether the run's status is terminal.
 	HasEnded(ctx context.Context) (bool, error)
 }
 
@@ -83,8 +84,8 @@ const (
 	PartUnchanged
 	// PartShrunk: the file ends before the asked offset; there is no body.
 	PartShrunk
-	// PartNotYet: the run has no event file so far; there is no body.
-	PartNotYet
+	// PartAbsent: the run has no event file so far; there is no body.
+	PartAbsent
 )
 
 // Part is a piece of the event file. Body is never nil, and ends in io.EOF only
@@ -92,7 +93,7 @@ const (
 type Part struct {
 	// State says what Body is.
 	State PartState
-	// Size is the size of the whole file when the Viewer looked, -1 if unknown.
+	// Size is the size of the whole file when the Viewer answered, -1 if unknown.
 	Size int64
 	// ETag changes with the file's time and size; empty if unknown.
 	ETag string

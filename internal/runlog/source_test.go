@@ -21,16 +21,16 @@ var errCut = errors.New("the connection is gone")
 // fileSource is a run in memory with the manners of the Viewer's file route:
 // ranges, an ETag of time and size, 416 at the end.
 type fileSource struct {
-	mu      sync.Mutex
-	file    []byte
-	touched int  // the file's time
-	absent  bool // no event file yet
-	whole   bool // ranges are ignored
-	ended   bool
-	gone    bool
-	lacking bool // no file route
-	noETag  bool
-	cuts    []int // the next bodies end after so many bytes
+	mu        sync.Mutex
+	file      []byte
+	touched   int  // the file's time
+	absent    bool // no event file yet
+	whole     bool // ranges are ignored
+	ended     bool
+	deleted   bool
+	notServed bool // no file route
+	noETag    bool
+	cuts      []int // the next bodies end after so many bytes
 
 	table     []eventlog.Row
 	nulls     map[string]int
@@ -38,10 +38,10 @@ type fileSource struct {
 	tableCost time.Duration
 	clock     *clock
 
-	begun         int // requests, those included that were given up
+	started       int // requests, those included that were given up
 	requests      int
 	served        int64
-	asked         int // for the status
+	endedCalls    int // for the status
 	probes, reads int // of the table
 	hold          chan struct{}
 	held          chan struct{} // closed when a request has come to hold
@@ -91,7 +91,7 @@ func (s *fileSource) counts() (requests int, served int64) {
 }
 
 func (s *fileSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
-	s.set(func() { s.begun++ })
+	s.set(func() { s.started++ })
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
@@ -99,12 +99,12 @@ func (s *fileSource) ReadEvents(ctx context.Context, offset, length int64) (*Par
 	defer s.mu.Unlock()
 	s.requests++
 	switch {
-	case s.lacking:
-		return nil, fmt.Errorf("read: %w", ErrNoEvents)
-	case s.gone:
-		return nil, fmt.Errorf("read: %w", ErrGone)
+	case s.notServed:
+		return nil, fmt.Errorf("read: %w", ErrNotServed)
+	case s.deleted:
+		return nil, fmt.Errorf("read: %w", ErrRunNotFound)
 	case s.absent:
-		return s.part(PartNotYet, -1, nil), nil
+		return s.part(PartAbsent, -1, nil), nil
 	}
 	size := int64(len(s.file))
 	switch {
@@ -177,8 +177,8 @@ func (s *fileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
-	if s.gone {
-		return TableInfo{}, fmt.Errorf("read the table: %w", ErrGone)
+	if s.deleted {
+		return TableInfo{}, fmt.Errorf("read the table: %w", ErrRunNotFound)
 	}
 	if s.clock != nil {
 		s.clock.advance(s.tableCost)
@@ -212,7 +212,7 @@ func (s *fileSource) info() TableInfo {
 func (s *fileSource) HasEnded(context.Context) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked++
+	s.endedCalls++
 	return s.ended, nil
 }
 
@@ -232,9 +232,9 @@ func lines(first, n int) string {
 }
 
 // newTestCache returns a cache that ends with the test.
-func newTestCache(tb testing.TB, cfg Config) *Cache {
+func newTestCache(tb testing.TB, cfg CacheConfig) *Cache {
 	tb.Helper()
-	c := New(cfg)
+	c := NewCache(cfg)
 	tb.Cleanup(c.Close)
 	return c
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
-// errCutShort says that a log ended before the size that it had at the start.
-var errCutShort = errors.New("the log ended before its size")
+// errUnexpectedEnd says that a log ended before the size that it had at the start.
+var errUnexpectedEnd = errors.New("the log ended before its size")
 
-// Streamed is what a Stream has read.
-type Streamed struct {
+// StreamResult is what a Stream has read.
+type StreamResult struct {
 	// Origin is what the run was read from.
 	Origin Origin
 	// Points and Batches were given out.
 	Points, Batches int64
-	// MalformedLines and UnplacedPoints were left out; see eventlog.Counts.
+	// MalformedLines and LinesWithoutStep were left out; see eventlog.Counts.
 	eventlog.Counts
 }
 
@@ -29,31 +29,31 @@ type Streamed struct {
 // never held: memory does not depend on its length. A run without an event file
 // is read by its merged table. An error, that of put included, means that points
 // are missing; there is no other sign and no other reason.
-func Stream(ctx context.Context, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (Streamed, error) {
-	s := &streamer{turn: processor.TurnOf(ctx), src: src, batch: eventlog.NewBatch(selection), put: put}
-	s.done.Origin = FromEventLog
+func Stream(ctx context.Context, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
+	s := &streamer{slot: processor.SlotFrom(ctx), src: src, batch: eventlog.NewBatch(selection), put: put}
+	s.result.Origin = FromEventLog
 	err := s.readEvents(ctx)
-	if errors.Is(err, ErrNoEvents) && s.done.Batches == 0 {
-		s.done.Origin = FromMergedTable
+	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
+		s.result.Origin = FromMergedTable
 		var info TableInfo
-		info, err = src.ReadTable(ctx, s.row, func(string, int) {})
-		s.done.Counts = eventlog.Counts{UnplacedPoints: uint64(info.UnplacedRows)} //nolint:gosec // a count
+		info, err = src.ReadTable(ctx, s.addRow, func(string, int) {})
+		s.result.Counts = eventlog.Counts{LinesWithoutStep: uint64(info.UnplacedRows)} //nolint:gosec // a count
 	}
 	if err == nil {
 		err = s.flush()
 	}
-	return s.done, err
+	return s.result, err
 }
 
 // streamer is one Stream.
 type streamer struct {
-	turn   *processor.Turn
+	slot   *processor.Slot
 	src    Source
 	parser eventlog.Parser
 	batch  *eventlog.Batch
 	bytes  int
 	put    func([]eventlog.Series) error
-	done   Streamed
+	result StreamResult
 }
 
 // readEvents reads the event file.
@@ -62,65 +62,65 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	rest, offset, err := s.follow(part)
+	rest, offset, err := s.readPart(part)
 	if err = errors.Join(err, part.Body.Close()); err != nil || len(rest) == 0 {
 		return err
 	}
-	return s.finish(ctx, rest, offset)
+	return s.addLastLine(ctx, rest, offset)
 }
 
-// follow parses the body and returns what is behind its last newline, and where
+// readPart parses the body and returns what is behind its last newline, and where
 // that begins.
-func (s *streamer) follow(part *Part) (rest []byte, offset int64, err error) {
+func (s *streamer) readPart(part *Part) (rest []byte, offset int64, err error) {
 	body := io.Reader(part.Body)
 	if part.Size >= 0 {
 		body = io.LimitReader(body, part.Size)
 	}
-	chunk, read := make([]byte, 0, firstChunk), int64(0)
+	chunk, read := make([]byte, 0, minChunk), int64(0)
 	for {
 		before := len(chunk)
-		n, fillErr := fill(body, chunk)
+		n, fillErr := readFull(body, chunk)
 		chunk = chunk[:n]
 		read += int64(n - before)
-		var taken int
-		err := inTurn(s.turn, len(chunk), func() (err error) {
-			taken, err = s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.row})
+		var consumed int
+		err := inSlot(s.slot, len(chunk), func() (err error) {
+			consumed, err = s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.addRow})
 			return err
 		})
-		offset += int64(taken)
-		s.done.Counts = s.parser.Counts()
+		offset += int64(consumed)
+		s.result.Counts = s.parser.Counts()
 		switch {
 		case err != nil:
 			return nil, 0, err
 		case fillErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
 			if part.Size > read && part.State != PartUnchanged {
-				return nil, 0, fmt.Errorf("%w: %d of %d bytes", errCutShort, read, part.Size)
+				return nil, 0, fmt.Errorf("%w: %d of %d bytes", errUnexpectedEnd, read, part.Size)
 			}
-			return chunk[taken:], offset, nil
+			return chunk[consumed:], offset, nil
 		case fillErr != nil:
 			return nil, 0, fillErr
 		}
-		chunk = room(chunk, chunk[taken:])
+		chunk = growBuffer(chunk, chunk[consumed:])
 	}
 }
 
-// finish decides about the last line, which has no newline: it counts if it is
+// addLastLine decides about the last line, which has no newline: it counts if it is
 // complete and the run has ended.
-func (s *streamer) finish(ctx context.Context, rest []byte, offset int64) error {
-	var judge eventlog.Parser
-	if isWhole, err := judge.Finish(rest, offset, eventlog.Handler{}); err != nil || !isWhole {
+func (s *streamer) addLastLine(ctx context.Context, rest []byte, offset int64) error {
+	var probe eventlog.Parser
+	if complete, err := probe.Finish(rest, offset, eventlog.Handler{}); err != nil || !complete {
 		return err
 	}
-	if hasEnded, err := s.src.HasEnded(ctx); err != nil || !hasEnded {
+	if ended, err := s.src.HasEnded(ctx); err != nil || !ended {
 		return err
 	}
-	_, err := s.parser.Finish(rest, offset, eventlog.Handler{Row: s.row})
-	s.done.Counts = s.parser.Counts()
+	_, err := s.parser.Finish(rest, offset, eventlog.Handler{Row: s.addRow})
+	s.result.Counts = s.parser.Counts()
 	return err
 }
 
-// row adds a row, and gives the batch out when it is large enough.
-func (s *streamer) row(row *eventlog.Row) error {
+// addRow adds a row, and gives the batch out when it is large enough.
+func (s *streamer) addRow(row *eventlog.Row) error {
 	piece, cells := *row, row.Cells
 	for len(cells) > 0 {
 		n := min(len(cells), batchPoints)
@@ -137,7 +137,7 @@ func (s *streamer) row(row *eventlog.Row) error {
 				s.bytes += len(piece.Cells[i].Text) + len(piece.Cells[i].Exact)
 			}
 		}
-		if s.bytes+pointWeight*s.batch.Points() >= batchBytes {
+		if s.bytes+pointWireBytes*s.batch.Points() >= batchBytes {
 			if err := s.flush(); err != nil {
 				return err
 			}
@@ -152,9 +152,9 @@ func (s *streamer) flush() error {
 	if n == 0 {
 		return nil
 	}
-	s.done.Points += int64(n)
-	s.done.Batches++
-	err := s.turn.Outside(func() error { return s.put(s.batch.Series()) })
+	s.result.Points += int64(n)
+	s.result.Batches++
+	err := s.slot.Unlocked(func() error { return s.put(s.batch.Series()) })
 	s.batch.Reset()
 	s.bytes = 0
 	return err

@@ -15,7 +15,7 @@ import (
 )
 
 // streamed is what a Stream gives out.
-func streamed(tb testing.TB, src Source, selection eventlog.Selection) ([]point, Streamed, error) {
+func streamed(tb testing.TB, src Source, selection eventlog.Selection) ([]point, StreamResult, error) {
 	tb.Helper()
 	var points []point
 	done, err := Stream(tb.Context(), src, selection, func(series []eventlog.Series) error {
@@ -59,7 +59,7 @@ func TestStream(t *testing.T) {
 		{"an empty log", &fileSource{}, eventlog.Selection{}, nil, FromEventLog},
 		{"a last line without newline of a run that goes on", &fileSource{file: []byte(lines(0, 3) + whole)}, eventlog.Selection{}, want(0, 3, 0), FromEventLog},
 		{"the same of a run that has ended", &fileSource{file: []byte(lines(0, 3) + whole), ended: true}, eventlog.Selection{}, want(0, 4, 0), FromEventLog},
-		{"a table", &fileSource{lacking: true, table: []eventlog.Row{rowOf(1, 5), rowOf(2, 6)}}, eventlog.Selection{}, []point{{Name: "a", Step: 1, Value: 5}, {Name: "a", Step: 2, Value: 6}}, FromMergedTable},
+		{"a table", &fileSource{notServed: true, table: []eventlog.Row{rowOf(1, 5), rowOf(2, 6)}}, eventlog.Selection{}, []point{{Name: "a", Step: 1, Value: 5}, {Name: "a", Step: 2, Value: 6}}, FromMergedTable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,40 +74,40 @@ func TestStream(t *testing.T) {
 	}
 }
 
-func TestStream_IsNeverSilentlyShort(t *testing.T) {
+func TestStream_ReportsTruncatedInput(t *testing.T) {
 	file := lines(0, 60)
 	for cut := range len(file) {
 		if _, _, err := streamed(t, &fileSource{file: []byte(file), cuts: []int{cut}}, eventlog.Selection{}); !errors.Is(err, errCut) {
 			t.Fatalf("cut after %d of %d bytes: error %v", cut, len(file), err)
 		}
 	}
-	enough := errors.New("enough")
-	_, err := Stream(t.Context(), &fileSource{file: []byte(lines(0, 20_000))}, eventlog.Selection{}, func([]eventlog.Series) error { return enough })
-	if !errors.Is(err, enough) {
+	errStop := errors.New("enough")
+	_, err := Stream(t.Context(), &fileSource{file: []byte(lines(0, 20_000))}, eventlog.Selection{}, func([]eventlog.Series) error { return errStop })
+	if !errors.Is(err, errStop) {
 		t.Errorf("got error %v, want that of put", err)
 	}
 }
 
-func TestStream_NeedsConstantMemory(t *testing.T) {
+func TestStream_UsesConstantMemory(t *testing.T) {
 	measure := func(n int) int64 {
 		src := &fileSource{file: []byte(lines(0, n))}
-		before, most, batches := heap(), int64(0), 0
+		before, peak, batches := heap(), int64(0), 0
 		if _, err := Stream(t.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error {
 			if batches++; batches%10 == 0 {
-				most = max(most, heap()-before)
+				peak = max(peak, heap()-before)
 			}
 			return nil
 		}); err != nil {
 			t.Fatal(err)
 		}
-		return most
+		return peak
 	}
 	if small, large := measure(20_000), measure(80_000); large > small+2<<20 || large > 4<<20 {
 		t.Errorf("%d KiB for 20,000 rows, %d KiB for 80,000", small>>10, large>>10)
 	}
 }
 
-// TestFollow_LineLargerThanABatch resumes within it, at every place where a
+// TestFollow_LineLargerThanABatch resumes within it, at every position where a
 // batch ends.
 func TestFollow_LineLargerThanABatch(t *testing.T) {
 	const cells = 3*batchPoints + 17
@@ -122,7 +122,7 @@ func TestFollow_LineLargerThanABatch(t *testing.T) {
 			src := newLiveSource(lines(0, 3) + b.String() + lines(3, around))
 			h := newTestHub(t, HubConfig{})
 			all := follow(t, h, src, Beginning(), UntilEnded)
-			var places []Position
+			var positions []Position
 			var counts []int
 			for len(all.trace) == 0 {
 				item, err := all.cursor.Next(t.Context())
@@ -130,12 +130,12 @@ func TestFollow_LineLargerThanABatch(t *testing.T) {
 					t.Fatal(err)
 				}
 				all.take(item)
-				places, counts = append(places, item.Position), append(counts, len(all.points))
+				positions, counts = append(positions, item.Position), append(counts, len(all.points))
 			}
-			if len(all.points) != 3+cells+around || len(places) < 4 {
+			if len(all.points) != 3+cells+around || len(positions) < 4 {
 				t.Fatalf("%d points in %d batches", len(all.points), all.batches)
 			}
-			for i, at := range places[1:min(5, len(places))] {
+			for i, at := range positions[1:min(5, len(positions))] {
 				late := follow(t, newTestHub(t, HubConfig{}), src, at, UntilEnded)
 				late.wait(3 * time.Second)
 				if !slices.Equal(all.points[counts[i+1]:], late.points) {

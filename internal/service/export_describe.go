@@ -74,7 +74,7 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 		Available: environment.Available, Environment: valuesOf(environment.Values),
 		Viewer: t.Name, RunId: validText(t.runID),
 	}
-	run.Facts, run.Summary, run.Captured = reportFields(e), valueFields(e.GetSummary()), valueFields(captured.GetEnvironment())
+	run.Fields, run.Summary, run.EnvironmentFields = reportFields(e), valueFields(e.GetSummary()), valueFields(captured.GetEnvironment())
 	if run.Experiment, err = messageJSON(e); err != nil {
 		return nil, updated, err
 	}
@@ -90,9 +90,9 @@ func messageJSON(m proto.Message) ([]byte, error) {
 }
 
 // reportFields are what a report says of an experiment.
-func reportFields(e *runicornapiv1.Experiment) []export.Fact {
+func reportFields(e *runicornapiv1.Experiment) []export.Field {
 	status := strings.ToLower(strings.TrimPrefix(e.GetStatus().String(), "EXPERIMENT_STATUS_"))
-	all := []export.Fact{
+	all := []export.Field{
 		{Label: "Project", Value: e.GetProject()},
 		{Label: "Name", Value: e.GetName()},
 		{Label: "Path", Value: e.GetPath()},
@@ -106,7 +106,7 @@ func reportFields(e *runicornapiv1.Experiment) []export.Fact {
 	}
 	if e.GetDuration() != nil {
 		lasted := e.GetDuration().AsDuration().Round(time.Millisecond)
-		all = append(all, export.Fact{Label: "Duration", Value: lasted.String()})
+		all = append(all, export.Field{Label: "Duration", Value: lasted.String()})
 	}
 	if best := e.GetBestMetric(); best.GetMetricName() != "" {
 		text := best.GetMetricName()
@@ -116,9 +116,9 @@ func reportFields(e *runicornapiv1.Experiment) []export.Fact {
 		if best.Step != nil {
 			text += " at step " + strconv.FormatInt(best.GetStep(), 10)
 		}
-		all = append(all, export.Fact{Label: "Best", Value: text})
+		all = append(all, export.Field{Label: "Best", Value: text})
 	}
-	return slices.DeleteFunc(all, func(f export.Fact) bool { return f.Value == "" })
+	return slices.DeleteFunc(all, func(f export.Field) bool { return f.Value == "" })
 }
 
 // timeText is a time for people.
@@ -130,10 +130,10 @@ func timeText(t *timestamppb.Timestamp) string {
 }
 
 // valueFields are free-form values for people, by name.
-func valueFields(values map[string]*runicornapiv1.Value) []export.Fact {
-	out := make([]export.Fact, 0, len(values))
+func valueFields(values map[string]*runicornapiv1.Value) []export.Field {
+	out := make([]export.Field, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		out = append(out, export.Fact{Label: name, Value: valueText(values[name])})
+		out = append(out, export.Field{Label: name, Value: valueText(values[name])})
 	}
 	return out
 }

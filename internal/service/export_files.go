@@ -95,7 +95,7 @@ func (j *exporter) media(ctx context.Context, t target) ([]eventlog.Media, error
 		return nil, nil
 	}
 	var caps *restclient.Capabilities
-	err := j.cpuSlot.Outside(func() (err error) { caps, err = t.Client.Capabilities(ctx); return err })
+	err := j.cpuSlot.Unlocked(func() (err error) { caps, err = t.Client.Capabilities(ctx); return err })
 	if err != nil || !caps.Has(restclient.CapFiles) {
 		return nil, err
 	}

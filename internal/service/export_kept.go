@@ -138,7 +138,7 @@ func (k *keptFiles) forget(f *keptFile) error {
 	return f.content.Close()
 }
 
-// makeRoom forgets the file that was not used for the longest time, and reports
+// flushIfFull forgets the file that was not used for the longest time, and reports
 // whether there was one.
 func (k *keptFiles) makeRoom() bool {
 	k.mu.Lock()
@@ -295,7 +295,7 @@ func (j *exporter) isMadeFirst() bool {
 type tempSpace struct {
 	mu        sync.Mutex
 	used, max int64
-	// makeRoom closes a file that is not needed, if there is one.
+	// flushIfFull closes a file that is not needed, if there is one.
 	makeRoom func() bool
 }
 

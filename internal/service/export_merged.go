@@ -16,7 +16,7 @@ const maxWideAttempts = 3
 func (j *exporter) writeWide(ctx context.Context, out *spool) (*export.Schema, error) {
 	for attempt := 1; ; attempt++ {
 		schema, err := j.tryWide(ctx, out)
-		if !errors.Is(err, export.ErrChanged) || attempt == maxWideAttempts {
+		if !errors.Is(err, export.ErrSchemaChanged) || attempt == maxWideAttempts {
 			return schema, err
 		}
 		if err := out.reset(); err != nil {
@@ -72,7 +72,7 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 		err = doc.WriteRun(run, func(doc *export.Document) error {
 			return j.withRun(ctx, t, func(v *runlog.View) error {
 				run.Merged = v.Origin == runlog.FromMergedTable
-				counts := export.Counts{MalformedLines: v.MalformedLines, UnplacedPoints: v.UnplacedPoints}
+				counts := export.Counts{MalformedLines: v.MalformedLines, LinesWithoutStep: v.LinesWithoutStep}
 				return doc.WriteSeries(run, v.Table, counts, j.selection)
 			})
 		}, images)
@@ -100,7 +100,7 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runlog.Vi
 // withRun reads a run and uses it. It is waited for without the CPU slot, its lock
 // as well.
 func (j *exporter) withRun(ctx context.Context, t target, use func(*runlog.View) error) error {
-	return j.cpuSlot.Outside(func() error {
+	return j.cpuSlot.Unlocked(func() error {
 		return j.readRun(ctx, t, func(v *runlog.View) error {
 			return j.cpuSlot.Do(func() error { return use(v) })
 		})

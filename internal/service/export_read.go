@@ -36,7 +36,7 @@ const (
 // when it was opened: what a live run adds meanwhile is not in it.
 type partReader struct {
 	ctx     context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
-	cpuSlot *processor.Turn // given back while the Viewer is waited for
+	cpuSlot *processor.Slot // given back while the Viewer is waited for
 	t       target
 	file    restclient.RunFile
 
@@ -51,7 +51,7 @@ type partReader struct {
 // openFile opens a file of a run. errNoFile says that it has none such.
 func (j *exporter) openFile(ctx context.Context, t target, file restclient.RunFile) (*partReader, error) {
 	r := &partReader{ctx: ctx, cpuSlot: j.cpuSlot, t: t, file: file, end: -1}
-	return r, j.cpuSlot.Outside(r.open)
+	return r, j.cpuSlot.Unlocked(r.open)
 }
 
 // open reads the first part.
@@ -82,14 +82,14 @@ func (r *partReader) open() error {
 // Read reads what is there of the part at hand, or the next one.
 func (r *partReader) Read(b []byte) (n int, err error) {
 	if r.body != nil {
-		err = r.cpuSlot.Outside(func() (err error) { n, err = r.body.Read(b); return err })
+		err = r.cpuSlot.Unlocked(func() (err error) { n, err = r.body.Read(b); return err })
 		return n, err
 	}
 	for len(r.part) == 0 {
 		if r.next >= r.end {
 			return 0, io.EOF
 		}
-		if err := r.cpuSlot.Outside(r.fetch); err != nil {
+		if err := r.cpuSlot.Unlocked(r.fetch); err != nil {
 			return 0, err
 		}
 	}
@@ -200,7 +200,7 @@ func (j *exporter) finishLastLine(ctx context.Context, t target, parser *eventlo
 		return lineTooLong(t, err)
 	}
 	hasEnded := false
-	err := j.cpuSlot.Outside(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
+	err := j.cpuSlot.Unlocked(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
 	if err != nil || !hasEnded {
 		return err
 	}

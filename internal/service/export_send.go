@@ -14,7 +14,7 @@ import (
 // begun file. It belongs to one goroutine.
 type exportSender struct {
 	stream  exportStream
-	cpuSlot *processor.Turn           // of the export
+	cpuSlot *processor.Slot           // of the export
 	header  *runicornapiv1.FileHeader // until it is sent
 	chunk   []byte
 	size    int64
@@ -22,7 +22,7 @@ type exportSender struct {
 	err     error // the first failure: nothing is sent after it
 }
 
-func newExportSender(stream exportStream, cpuSlot *processor.Turn) *exportSender {
+func newExportSender(stream exportStream, cpuSlot *processor.Slot) *exportSender {
 	return &exportSender{stream: stream, cpuSlot: cpuSlot, sum: sha256.New()}
 }
 
@@ -66,7 +66,7 @@ func (s *exportSender) flush() {
 
 func (s *exportSender) send(message *runicornapiv1.ExportExperimentResponse) {
 	if s.err == nil {
-		s.err = s.cpuSlot.Outside(func() error { return s.stream.Send(message) })
+		s.err = s.cpuSlot.Unlocked(func() error { return s.stream.Send(message) })
 	}
 }
 

@@ -77,7 +77,7 @@ const maxSpooledMemory = 4 << 20
 // spool holds a file while it is made: in memory, and in a temporary file from
 // maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
 type spool struct {
-	cpuSlot *processor.Turn // of the export, which passes it on with each piece that is written
+	cpuSlot *processor.Slot // of the export, which passes it on with each piece that is written
 	space   *tempSpace      // what the file takes is counted here; nil if nobody counts
 	memory  bytes.Buffer
 	file    *os.File
@@ -92,7 +92,7 @@ func (s *spool) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if err := s.cpuSlot.Pass(); err != nil {
+	if err := s.cpuSlot.Yield(); err != nil {
 		return 0, err
 	}
 	s.size += int64(len(b))

@@ -17,13 +17,13 @@ import (
 // they are done on another stack, where they are rare. A panic comes back to the caller,
 // with the stack trace of its origin.
 func onFreshStack(work func() error) (err error) {
-	var thrown *panics.MovedError
+	var thrown *panics.CapturedError
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				thrown = panics.Move(p)
+				thrown = panics.Capture(p)
 			}
 		}()
 		err = work()

@@ -98,7 +98,7 @@ func (s *healthSummary) add(h *runlog.Health) {
 	}
 	s.interval = max(s.interval, h.PollInterval)
 	s.malformed += h.MalformedLines
-	s.withoutStep += h.UnplacedPoints
+	s.withoutStep += h.LinesWithoutStep
 	s.nonEmpty = true
 }
 

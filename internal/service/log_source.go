@@ -41,7 +41,7 @@ func (s runSource) StreamLog(ctx context.Context, yield func(line string) error,
 // part makes runlog's answer of a ranged read.
 func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, error) {
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
-		return nil, fmt.Errorf("%w: %w", runlog.ErrNoEvents, err)
+		return nil, fmt.Errorf("%w: %w", runlog.ErrNotServed, err)
 	}
 	if err != nil {
 		return nil, markGone(err)

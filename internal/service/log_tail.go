@@ -136,7 +136,7 @@ func (t *logTail) handleItem(item *runlog.Item) error {
 	case runlog.ItemReset:
 		reset := &runicornapiv1.LogReset{Reason: resetReasons[item.Reset]}
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_LogReset{LogReset: reset}})
-	case runlog.ItemState:
+	case runlog.ItemStatus:
 		state := stateMessage(item.Status).GetStatusChange()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_StatusChange{StatusChange: state}})
 	case runlog.ItemEnd:

@@ -129,8 +129,8 @@ func metricsAnswer(t target, v *runlog.View, series []*runicornapiv1.MetricSerie
 		Fidelity:              fidelities[v.Origin],
 		Viewer:                t.Name,
 		RunId:                 t.runID,
-		MalformedLineCount:    int64(v.MalformedLines), //nolint:gosec // fewer than the file has bytes
-		LinesWithoutStepCount: int64(v.UnplacedPoints), //nolint:gosec // as above
+		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
 	}
 }
@@ -142,8 +142,8 @@ func metricListAnswer(t target, v *runlog.View, selection eventlog.Selection) *r
 		Viewer:                t.Name,
 		RunId:                 t.runID,
 		StepCount:             int64(v.Table.Rows()),
-		MalformedLineCount:    int64(v.MalformedLines), //nolint:gosec // fewer than the file has bytes
-		LinesWithoutStepCount: int64(v.UnplacedPoints), //nolint:gosec // as above
+		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
 	}
 	stats := v.Table.Stats(selection)

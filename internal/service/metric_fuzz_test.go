@@ -48,7 +48,7 @@ func tableView(t *testing.T, body []byte) (*runlog.View, error) {
 		return nil
 	}
 	_, err = src.ReadTable(context.Background(), put, v.Table.AddIndeterminate)
-	v.Table.Settle()
+	v.Table.Compact()
 	return v, err
 }
 
@@ -63,7 +63,7 @@ func eventView(file []byte) *runlog.View {
 	if n, err := parser.Parse(file, 0, handler); err == nil {
 		_, _ = parser.Finish(file[n:], int64(n), handler) // fails only for what is far longer
 	}
-	v.Table.Settle()
+	v.Table.Compact()
 	return v
 }
 

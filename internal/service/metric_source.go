@@ -26,7 +26,7 @@ var _ runlog.MetricSource = runSource{}
 // keep it.
 func (d *Config) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
 	key := runlog.Key{Viewer: t.Name, RunID: t.runID}
-	return lineTooLong(t, d.Cache.Read(processor.With(ctx, d.cpuGate), key, runSource{t}, use))
+	return lineTooLong(t, d.Cache.Read(processor.WithGate(ctx, d.cpuGate), key, runSource{t}, use))
 }
 
 // lineTooLong says of which run a line is too long.
@@ -50,7 +50,7 @@ var partStates = map[restclient.FileState]runlog.PartState{
 	restclient.FileWhole:     runlog.PartWhole,
 	restclient.FileUnchanged: runlog.PartUnchanged,
 	restclient.FileShrunk:    runlog.PartShrunk,
-	restclient.FileNotYet:    runlog.PartNotYet,
+	restclient.FileNotYet:    runlog.PartAbsent,
 }
 
 // ReadEvents reads the event file, from 0.6 on.
@@ -78,7 +78,7 @@ func tableInfo(info *restclient.TableInfo) runlog.TableInfo {
 // HasEnded says whether the run's status is terminal.
 func (s runSource) HasEnded(ctx context.Context) (bool, error) {
 	status, _, err := s.Status(ctx)
-	return status.HasEnded, err
+	return status.Terminal, err
 }
 
 // Status reads the run's status file, which is the truth, and the list where
@@ -120,7 +120,7 @@ func (s runSource) listedStatus(ctx context.Context) (status runlog.Status, seen
 }
 
 func statusText(text restclient.Text) runlog.Status {
-	return runlog.Status{Text: text.Value, HasEnded: isTerminal(text)}
+	return runlog.Status{Text: text.Value, Terminal: isTerminal(text)}
 }
 
 // isTerminal says whether a status means that nothing more will be logged. An
@@ -132,14 +132,14 @@ func isTerminal(status restclient.Text) bool {
 // markGone marks the error of a run that does not exist.
 func markGone(err error) error {
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindNotFound {
-		return fmt.Errorf("%w: %w", runlog.ErrGone, err)
+		return fmt.Errorf("%w: %w", runlog.ErrRunNotFound, err)
 	}
 	return err
 }
 
 // goneError is the error of a run that is not there any more.
 func (s runSource) goneError() error {
-	return fmt.Errorf("%w: %w", runlog.ErrGone, &restclient.Error{
+	return fmt.Errorf("%w: %w", runlog.ErrRunNotFound, &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: s.Name, Resource: "run", ResourceID: s.runID,
 	})
 }

@@ -32,7 +32,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	if merged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
-	ctx, stop := s.drain.withDrain(processor.With(stream.Context(), s.cpuGate))
+	ctx, stop := s.drain.withDrain(processor.WithGate(stream.Context(), s.cpuGate))
 	defer stop()
 	h := &history{
 		Config: &s.Config, req: req, stream: stream,
@@ -74,7 +74,7 @@ func (h *history) sendLogged(ctx context.Context, t target) error {
 		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
 	})
-	h.addCounts(done.MalformedLines, done.UnplacedPoints)
+	h.addCounts(done.MalformedLines, done.LinesWithoutStep)
 	return err
 }
 
@@ -107,7 +107,7 @@ func (h *history) sendDownsampled(ctx context.Context, t target) error {
 	if err != nil {
 		return err
 	}
-	h.addCounts(done.MalformedLines, done.UnplacedPoints)
+	h.addCounts(done.MalformedLines, done.LinesWithoutStep)
 	return h.sendBuffered(t, buffered)
 }
 
@@ -117,7 +117,7 @@ func (h *history) sendMerged(ctx context.Context, t target) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
 	err := h.readRun(ctx, t, func(v *runlog.View) error {
-		h.addCounts(v.MalformedLines, v.UnplacedPoints)
+		h.addCounts(v.MalformedLines, v.LinesWithoutStep)
 		single := h.selection
 		for _, name := range v.Table.Names(h.selection) {
 			single.Names, single.Prefixes = []string{name}, nil

@@ -24,7 +24,7 @@ type tailedRun struct {
 	// know.
 	at    runlog.Position
 	marks runMarks
-	// seen says that the run was seen, in this call or before the token.
+	// wasThere says that the run was seen, in this call or before the token.
 	seen           bool
 	done           bool      // its end was sent, or it is in tail.notFound
 	notFound       bool      // there is no such run
@@ -130,7 +130,7 @@ func (t *tail) handleItem(r *tailedRun, item *runlog.Item) error {
 		return t.sendCaughtUp(r, item.Position)
 	case runlog.ItemReset:
 		return t.sendReset(r, item)
-	case runlog.ItemState:
+	case runlog.ItemStatus:
 		r.marks &^= markEnded
 		if r.buffered == nil { // a buffered history resumes from its beginning
 			r.at = item.Position

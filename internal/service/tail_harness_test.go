@@ -32,7 +32,7 @@ func tailHub(tb testing.TB) *runlog.Hub {
 	tb.Helper()
 	hub := runlog.NewHub(runlog.HubConfig{
 		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
-		Unreachable: time.Minute, Judge: ClassifyError,
+		UnreachableAfter: time.Minute, ClassifyError: ClassifyError,
 	})
 	tb.Cleanup(hub.Close)
 	return hub
@@ -57,7 +57,7 @@ func (h *harness) replica(tb testing.TB, change func(*Config)) *harness {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(viewers.Close)
-	cache := runlog.New(runlog.Config{})
+	cache := runlog.NewCache(runlog.CacheConfig{})
 	tb.Cleanup(cache.Close)
 	other.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
@@ -285,7 +285,7 @@ func (w *trainer) write(tb testing.TB, u *upstream, runID string, isHalf bool) {
 // shortTimeoutHub gives up on a Viewer soon.
 func shortTimeoutHub(tb testing.TB) *runlog.Hub {
 	tb.Helper()
-	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, Unreachable: 200 * time.Millisecond, Judge: ClassifyError})
+	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, UnreachableAfter: 200 * time.Millisecond, ClassifyError: ClassifyError})
 	tb.Cleanup(hub.Close)
 	return hub
 }

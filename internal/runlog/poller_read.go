@@ -6,51 +6,51 @@ import (
 )
 
 // read reads what is new of the log, from wherever it is to be had.
-func (p *poller) read(ctx context.Context) (hasGrown bool, err error) {
+func (p *poller) read(ctx context.Context) (grown bool, err error) {
 	switch p.j.origin { // the poller is the only one who writes it
 	case FromMergedTable:
-		isStill, err := p.isStillTable(ctx)
+		stillTable, err := p.verifyTableSource(ctx)
 		if err != nil {
 			return false, err
 		}
-		if isStill {
+		if stillTable {
 			return p.readTable(ctx)
 		}
 	case FromLogStream:
 		return p.readStream(ctx)
 	}
-	hasGrown, err = p.readFile(ctx)
-	if !errors.Is(err, ErrNoEvents) {
-		return hasGrown, err
+	grown, err = p.readFile(ctx)
+	if !errors.Is(err, ErrNotServed) {
+		return grown, err
 	}
-	p.file = file{}
-	if p.j.isOpened {
-		p.j.void(SourceChanged)
+	p.file = fileState{}
+	if p.j.opened {
+		p.j.invalidate(SourceChanged)
 	}
-	if p.j.feed.table == nil {
+	if p.j.source.table == nil {
 		return p.readStream(ctx)
 	}
 	return p.readTable(ctx)
 }
 
-// isStillTable says whether the run is still to be read by its table. After
+// verifyTableSource says whether the run is still to be read by its table. After
 // trouble another generation of the Viewer may be there.
-func (p *poller) isStillTable(ctx context.Context) (bool, error) {
-	if !p.table.isSuspect {
+func (p *poller) verifyTableSource(ctx context.Context) (bool, error) {
+	if !p.table.needsVerify {
 		return true, nil
 	}
-	part, err := p.j.feed.read(ctx, 0, 1)
+	part, err := p.j.source.read(ctx, 0, 1)
 	switch {
-	case errors.Is(err, ErrNoEvents):
-		p.table.isSuspect = false
+	case errors.Is(err, ErrNotServed):
+		p.table.needsVerify = false
 		return true, nil
 	case err != nil:
 		return false, err
 	}
-	p.table.isSuspect = false
+	p.table.needsVerify = false
 	if part.State != PartWhole {
-		p.table = table{}
-		p.j.void(SourceChanged)
+		p.table = tableState{}
+		p.j.invalidate(SourceChanged)
 	}
 	return part.State == PartWhole, part.Body.Close()
 }

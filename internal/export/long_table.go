@@ -25,14 +25,14 @@ const (
 // longCSV is step,metric,value,time. A time is unix seconds, empty if unknown.
 type longCSV struct {
 	*bufio.Writer
-	several bool
-	names   map[string]string // metrics as fields
+	multiRun bool
+	names    map[string]string // metrics as fields
 }
 
-func newLongCSV(out io.Writer, several bool) (*longCSV, error) {
-	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), several: several, names: map[string]string{}}
+func newLongCSV(out io.Writer, multiRun bool) (*longCSV, error) {
+	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun, names: map[string]string{}}
 	header := titleStep + "," + titleMetric + "," + titleValue + "," + titleTime + "\n"
-	if several {
+	if multiRun {
 		header = titleViewer + "," + titleRun + "," + header
 	}
 	_, err := x.WriteString(header)
@@ -46,7 +46,7 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 			continue
 		}
 		line := x.AvailableBuffer()
-		if x.several {
+		if x.multiRun {
 			line = append(appendField(line, run.Viewer), ',')
 			line = append(appendField(line, run.ID), ',')
 		}
@@ -67,7 +67,7 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 func (x *longCSV) name(name string) string {
 	field, ok := x.names[name]
 	if !ok {
-		if len(x.names) >= maxWanted {
+		if len(x.names) >= maxCachedNames {
 			clear(x.names)
 		}
 		field = string(appendField(nil, name))
@@ -84,15 +84,15 @@ func (x *longCSV) Close() error { return x.Flush() }
 // longRecords is the long layout as record batches. Its columns are the same
 // for all runs, since the first batch goes out before the last row is known.
 type longRecords struct {
-	file    recordFile
-	builder *array.RecordBuilder
-	several bool
-	rows    int
+	file     recordFile
+	builder  *array.RecordBuilder
+	multiRun bool
+	rows     int
 }
 
-func newLongRecords(f Format, out io.Writer, several bool) (*longRecords, error) {
+func newLongRecords(f Format, out io.Writer, multiRun bool) (*longRecords, error) {
 	double, text := arrow.PrimitiveTypes.Float64, arrow.BinaryTypes.String
-	fields := append(identityFields(several),
+	fields := append(identityFields(multiRun),
 		arrow.Field{Name: titleMetric, Type: text},
 		arrow.Field{Name: titleValue, Type: double, Nullable: true},
 		arrow.Field{Name: titleTime, Type: double, Nullable: true},
@@ -101,8 +101,8 @@ func newLongRecords(f Format, out io.Writer, several bool) (*longRecords, error)
 		arrow.Field{Name: titleExact, Type: text, Nullable: true},
 	)
 	schema := arrow.NewSchema(fields, nil)
-	mem := &recycler{}
-	x := &longRecords{several: several, builder: array.NewRecordBuilder(mem, schema)}
+	mem := &poolAllocator{}
+	x := &longRecords{multiRun: multiRun, builder: array.NewRecordBuilder(mem, schema)}
 	var err error
 	x.file, err = newRecordFile(f, out, schema, mem)
 	return x, err
@@ -124,7 +124,7 @@ func (x *longRecords) row(run *Run, row *eventlog.Row) error {
 func (x *longRecords) point(run *Run, row *eventlog.Row, c *eventlog.Cell) {
 	x.rows++
 	at := 0
-	if x.several {
+	if x.multiRun {
 		at = 2
 		appendString(x.builder.Field(0), run.Viewer)
 		appendString(x.builder.Field(1), run.ID)
@@ -139,8 +139,8 @@ func (x *longRecords) point(run *Run, row *eventlog.Row, c *eventlog.Cell) {
 }
 
 // appendIf adds a cell, or a null.
-func appendIf(field array.Builder, c *eventlog.Cell, isThere bool) {
-	if isThere {
+func appendIf(field array.Builder, c *eventlog.Cell, present bool) {
+	if present {
 		appendTyped(field, c)
 	} else {
 		field.AppendNull()

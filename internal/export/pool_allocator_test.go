@@ -17,8 +17,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-func TestRecycler_GivesZeroesAndNothingTwice(t *testing.T) {
-	var r recycler
+func TestPoolAllocator_ReturnsZeroedUnsharedBuffers(t *testing.T) {
+	var r poolAllocator
 	for _, size := range []int{0, 1, 63, 64, 65, 1000, 1 << 20, 1<<maxClass + 1} {
 		a := r.Allocate(size)
 		if len(a) != size {
@@ -71,7 +71,7 @@ func TestRecordFormats_ManyGroupsReadBack(t *testing.T) {
 	for step := range manyRows {
 		table.Put(&eventlog.Row{Step: int64(step), Cells: manyCells(step)})
 	}
-	table.Settle()
+	table.Compact()
 	for _, f := range []Format{Arrow, Parquet} {
 		var out bytes.Buffer
 		schema := NewSchema(false)

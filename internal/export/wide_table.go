@@ -14,7 +14,7 @@ import (
 // at which no selected metric has a value make no row.
 type WideFile struct {
 	schema *Schema
-	to     wideWriter
+	writer wideWriter
 }
 
 // wideWriter is a format of wide tables.
@@ -29,9 +29,9 @@ func NewWide(f Format, out io.Writer, schema *Schema) (*WideFile, error) {
 	x := &WideFile{schema: schema}
 	var err error
 	if f == CSV {
-		x.to, err = newWideCSV(out, schema)
+		x.writer, err = newWideCSV(out, schema)
 	} else {
-		x.to, err = newWideRecords(f, out, schema)
+		x.writer, err = newWideRecords(f, out, schema)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("begin a wide table: %w", err)
@@ -46,7 +46,7 @@ func (x *WideFile) WriteRun(run *Run, t *eventlog.Table, sel eventlog.Selection)
 		if err := x.schema.check(w); err != nil {
 			return err
 		}
-		if err := x.to.write(run, w); err != nil {
+		if err := x.writer.write(run, w); err != nil {
 			return fmt.Errorf("write a wide table: %w", err)
 		}
 	}
@@ -54,25 +54,25 @@ func (x *WideFile) WriteRun(run *Run, t *eventlog.Table, sel eventlog.Selection)
 }
 
 // Close completes the file.
-func (x *WideFile) Close() error { return x.to.Close() }
+func (x *WideFile) Close() error { return x.writer.Close() }
 
 // wideCSV is a wide table in CSV. One column holds all kinds of a metric: a
 // cell of the merged view has one.
 type wideCSV struct {
 	*bufio.Writer
-	several bool
-	places  map[string]int // of the metrics' columns
+	multiRun    bool
+	columnIndex map[string]int // of the metrics' columns
 }
 
 func newWideCSV(out io.Writer, schema *Schema) (*wideCSV, error) {
-	x := &wideCSV{Writer: bufio.NewWriterSize(out, bufferSize), several: schema.several, places: map[string]int{}}
+	x := &wideCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: schema.multiRun, columnIndex: map[string]int{}}
 	var line []byte
 	for _, title := range schema.identity() {
 		line = append(appendField(line, title), ',')
 	}
-	titles, _ := schema.titled()
+	titles, _ := schema.uniqueTitles()
 	for i, name := range schema.names() {
-		x.places[name] = i
+		x.columnIndex[name] = i
 		line = append(appendField(line, titles[name]), ',')
 	}
 	line[len(line)-1] = '\n'
@@ -81,14 +81,14 @@ func newWideCSV(out io.Writer, schema *Schema) (*wideCSV, error) {
 }
 
 func (x *wideCSV) write(run *Run, w *window) error {
-	columns := make([][]*cursor, len(x.places))
+	columns := make([][]*cursor, len(x.columnIndex))
 	cursors := w.cursors()
 	for i := range cursors {
-		at := x.places[cursors[i].s.Name]
+		at := x.columnIndex[cursors[i].s.Name]
 		columns[at] = append(columns[at], &cursors[i])
 	}
 	var first []byte
-	if x.several {
+	if x.multiRun {
 		first = append(appendField(first, run.Viewer), ',')
 		first = append(appendField(first, run.ID), ',')
 	}

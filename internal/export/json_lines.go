@@ -8,7 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// lines is events as JSON, one object per line, in the order of logging:
+// jsonLines is events as JSON, one object per line, in the order of logging:
 //
 //	{"type":"metrics","step":3,"time":1795446718.5,"metrics":{"loss":0.5,"acc":"NaN"},"nonfinite":["acc"]}
 //	{"type":"image","step":3,"time":1795446718.5,"key":"sample","path":"media/1.png","caption":"a cat"}
@@ -19,28 +19,28 @@ import (
 // what an earlier line said of the metric at that step, as it does in a Viewer.
 // A run of a merged table has a line per step. In a file of several runs every
 // line has "viewer" and "run_id".
-type lines struct {
+type jsonLines struct {
 	*bufio.Writer
-	several bool
+	multiRun bool
 }
 
-func newLines(out io.Writer, several bool) *lines {
-	return &lines{Writer: bufio.NewWriterSize(out, bufferSize), several: several}
+func newJSONLines(out io.Writer, multiRun bool) *jsonLines {
+	return &jsonLines{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun}
 }
 
-// begin writes what all lines begin with.
-func (x *lines) begin(kind string, run *Run) []byte {
+// appendHeader writes what all lines begin with.
+func (x *jsonLines) appendHeader(kind string, run *Run) []byte {
 	line := append(x.AvailableBuffer(), `{"type":"`...)
 	line = append(append(line, kind...), '"')
-	if x.several {
+	if x.multiRun {
 		line = appendText(append(line, `,"viewer":`...), run.Viewer)
 		line = appendText(append(line, `,"run_id":`...), run.ID)
 	}
 	return line
 }
 
-func (x *lines) row(run *Run, row *eventlog.Row) error {
-	line := append(x.begin("metrics", run), `,"step":`...)
+func (x *jsonLines) row(run *Run, row *eventlog.Row) error {
+	line := append(x.appendHeader("metrics", run), `,"step":`...)
 	line = strconv.AppendInt(line, row.Step, 10)
 	if row.HasTime {
 		line = strconv.AppendFloat(append(line, `,"time":`...), row.Time, 'f', -1, 64)
@@ -72,22 +72,22 @@ func isNonFinite(c *eventlog.Cell) bool {
 
 func appendNonFinite(line []byte, cells []eventlog.Cell) []byte {
 	line = append(line, `,"nonfinite":[`...)
-	isFirst := true
+	first := true
 	for i := range cells {
 		if !isNonFinite(&cells[i]) {
 			continue
 		}
-		if !isFirst {
+		if !first {
 			line = append(line, ',')
 		}
-		isFirst = false
+		first = false
 		line = appendText(line, cells[i].Name)
 	}
 	return append(line, ']')
 }
 
-func (x *lines) media(run *Run, m *eventlog.Media) error {
-	line := x.begin("image", run)
+func (x *jsonLines) media(run *Run, m *eventlog.Media) error {
+	line := x.appendHeader("image", run)
 	if m.HasStep {
 		line = strconv.AppendInt(append(line, `,"step":`...), m.Step, 10)
 	}
@@ -104,4 +104,4 @@ func (x *lines) media(run *Run, m *eventlog.Media) error {
 }
 
 // Close completes the file.
-func (x *lines) Close() error { return x.Flush() }
+func (x *jsonLines) Close() error { return x.Flush() }

@@ -1,0 +1,267 @@
+package runlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+const (
+	// initialReadBytes is what is asked of a log first: a smaller one is retained from
+	// its beginning, of a larger one only what comes.
+	initialReadBytes = 1 << 20
+	// tailReadBytes is where the last newline of a large log is searched first.
+	tailReadBytes = 64 << 10
+	// maxReadBytes bounds one read of what is new.
+	maxReadBytes = 4 << 20
+)
+
+// fileState is how far a poller has read a log by ranges. Its checkpoint is where the last
+// read ended, half lines included; those wait in rest for what completes them.
+type fileState struct {
+	checkpoint    checkpoint
+	rest          []byte
+	batcher       *batcher
+	headCheckedAt time.Time // when the head was last compared
+	// needsVerify asks for the head to be compared with the next read.
+	needsVerify bool
+	// pendingETag is an ETag that had changed although the size had not.
+	pendingETag string
+	// missing says that the last poll found no file.
+	missing bool
+}
+
+// readFile reads what was appended since the last poll.
+func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
+	if p.file.batcher == nil {
+		return true, p.openFile(ctx)
+	}
+	before := p.file.checkpoint.offset
+	part, err := p.j.source.read(ctx, p.file.checkpoint.readOffset(), maxReadBytes)
+	if err != nil {
+		return false, err
+	}
+	err = p.readPart(ctx, part)
+	err = errors.Join(err, part.Body.Close())
+	grown = p.file.checkpoint.offset > before
+	if errors.Is(err, errLogReplaced) {
+		return true, p.restart(ctx, part)
+	}
+	return grown, err
+}
+
+// restart begins with a log that is another one.
+func (p *poller) restart(ctx context.Context, part *Part) error {
+	reason := LogReplaced
+	absent := part.State == PartShrunk || part.State == PartAbsent || part.State == PartUnchanged
+	if absent || part.Size >= 0 && part.Size < p.file.checkpoint.offset {
+		reason = LogTruncated
+	}
+	p.file = fileState{}
+	p.j.invalidate(reason)
+	p.extraRequests++
+	return p.openFile(ctx)
+}
+
+// readPart reads a part that begins at the tail of what was read.
+func (p *poller) readPart(ctx context.Context, part *Part) error {
+	f := &p.file
+	switch part.State {
+	case PartWhole:
+		return ErrNotServed
+	case PartShrunk:
+		return errLogReplaced
+	case PartAbsent, PartUnchanged:
+		switch {
+		case f.checkpoint.offset == 0:
+			p.j.setEnd(true, 0)
+			return nil
+		case f.missing: // a part that begins at the tail has at least the tail
+			return errLogReplaced
+		}
+		f.missing = true // 0.7.2 may be moving the folder at this moment
+		return errUnsettled
+	}
+	f.missing = false
+	if err := p.verifyIdentity(ctx, part); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(part.Body)
+	if err := p.consume(data); err != nil { // before the other: what came is good
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	p.updateEnd(part)
+	return nil
+}
+
+// verifyIdentity compares what is known of the log. Its head costs a request, which
+// is made when there was trouble, and now and then while it grows.
+func (p *poller) verifyIdentity(ctx context.Context, part *Part) error {
+	f := &p.file
+	if part.Size >= 0 && part.Size < max(f.checkpoint.offset, f.checkpoint.size) {
+		return errLogReplaced
+	}
+	if err := compareBytes(part.Body, f.checkpoint.tail); err != nil {
+		return err
+	}
+	etagChanged := part.Size == f.checkpoint.size && f.checkpoint.etag != "" && part.ETag != f.checkpoint.etag
+	growing := part.Size != f.checkpoint.offset && time.Since(f.headCheckedAt) >= headRecheckInterval
+	if f.checkpoint.readOffset() > 0 && (f.needsVerify || etagChanged || growing) {
+		p.extraRequests++
+		if err := f.checkpoint.verifyHead(ctx, p.j.source.read); err != nil {
+			return err
+		}
+		f.headCheckedAt = time.Now()
+	}
+	f.needsVerify = false
+	return f.checkETag(part, etagChanged)
+}
+
+// checkETag decides about an ETag that has changed although the size has not. An
+// append changes the time of a file an instant before its size, so this may be
+// such an instant; if the next poll sees the same, the log was written over.
+func (f *fileState) checkETag(part *Part, etagChanged bool) error {
+	switch {
+	case !etagChanged:
+		f.pendingETag = ""
+		return nil
+	case f.pendingETag == part.ETag:
+		return errLogReplaced
+	}
+	f.pendingETag = part.ETag
+	return errUnsettled
+}
+
+// consume takes bytes that follow what was read.
+func (p *poller) consume(data []byte) error {
+	f := &p.file
+	if len(data) == 0 {
+		return nil
+	}
+	f.checkpoint.invalidateEnd()
+	f.checkpoint.advance(data)
+	if len(f.rest) > 0 {
+		data = append(f.rest, data...)
+	}
+	consumed, err := f.batcher.addChunk(data)
+	f.batcher.flush()
+	f.rest = bytes.Clone(data[consumed:])
+	return err
+}
+
+// updateEnd notes how far a part went.
+func (p *poller) updateEnd(part *Part) {
+	f := &p.file
+	atEnd := part.Size < 0 || f.checkpoint.offset >= part.Size
+	if atEnd {
+		f.checkpoint.setEnd(part)
+	}
+	p.j.setEnd(atEnd, max(part.Size, f.checkpoint.offset))
+}
+
+// openFile reads a log for the first time.
+func (p *poller) openFile(ctx context.Context) (err error) {
+	part, err := p.j.source.read(ctx, 0, initialReadBytes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, part.Body.Close()) }()
+	origin := FromEventLog
+	if p.j.key.textLog {
+		origin = FromLogFile
+	}
+	switch part.State {
+	case PartWhole:
+		return ErrNotServed
+	case PartRanged:
+	default:
+		p.openJournal(Position{origin: origin}, 0, checkpoint{})
+		p.j.setEnd(true, 0)
+		return nil
+	}
+	data, err := io.ReadAll(part.Body)
+	if err != nil {
+		return err
+	}
+	if part.Size <= int64(len(data)) {
+		p.openJournal(Position{origin: origin}, part.Size, checkpoint{})
+		err := p.consume(data)
+		p.updateEnd(part)
+		return err
+	}
+	p.extraRequests++
+	return p.openAtTail(ctx, origin, data, part.Size)
+}
+
+// openJournal opens the journal at a position, from which the file is read on.
+func (p *poller) openJournal(at Position, size int64, c checkpoint) {
+	p.file = fileState{checkpoint: c, batcher: newBatcher(p.j.key.textLog, at, p.j.append), headCheckedAt: time.Now()}
+	p.j.open(at, size)
+}
+
+// openAtTail opens a log at its last newline. What is before that is history.
+func (p *poller) openAtTail(ctx context.Context, origin Origin, head []byte, size int64) error {
+	first := head[:min(len(head), fingerprintBytes)]
+	if n := bytes.IndexByte(first, '\n'); n >= 0 {
+		first = first[:n]
+	}
+	for distance := int64(tailReadBytes); ; distance *= 4 {
+		from := max(size-distance, 0)
+		part, err := p.j.source.read(ctx, from, 0)
+		if err != nil {
+			return err
+		}
+		tail, err := io.ReadAll(io.LimitReader(part.Body, distance+maxReadBytes))
+		if err = errors.Join(err, part.Body.Close()); err != nil {
+			return err
+		}
+		if part.State != PartRanged || int64(len(tail)) < min(distance, checkpointBytes) {
+			return errUnsettled // it has changed since the other read
+		}
+		end := bytes.LastIndexByte(tail, '\n') + 1
+		if end == 0 && distance > eventlog.MaxLine {
+			return &eventlog.LineTooLongError{Offset: from}
+		}
+		if end == 0 {
+			continue
+		}
+		at := Position{origin: origin, offset: from + int64(end), firstLine: fingerprintLine(first)}
+		if begin := bytes.LastIndexByte(tail[:end-1], '\n'); begin >= 0 {
+			at.prevLine = fingerprintLine(tail[begin+1 : end-1])
+		}
+		p.openJournal(at, size, checkpoint{
+			offset: from + int64(len(tail)), head: bytes.Clone(head[:checkpointBytes]),
+			tail: bytes.Clone(tail[max(0, len(tail)-checkpointBytes):]),
+		})
+		p.file.rest, p.file.needsVerify = bytes.Clone(tail[end:]), true
+		p.updateEnd(part)
+		return nil
+	}
+}
+
+// readLastLine compares the head of the log once more, and takes what stands
+// behind its last newline.
+func (p *poller) readLastLine(ctx context.Context) error {
+	f := &p.file
+	if f.checkpoint.readOffset() > 0 {
+		if err := f.checkpoint.verifyHead(ctx, p.j.source.read); err != nil {
+			f.needsVerify = true // the next poll finds the same, and begins again
+			return errUnsettled
+		}
+	}
+	if len(f.rest) == 0 {
+		return nil
+	}
+	complete, err := f.batcher.addLastLine(f.rest)
+	if complete {
+		f.rest = nil
+	}
+	return err
+}
