@@ -4,7 +4,7 @@
 // clients print with the event file of the run. The live page, a client in a
 // browser, is tested here as well.
 //
-// It must not know the inside of any other room: what it runs are programs,
+// It must not know the inside of any other package: what it runs are programs,
 // and what they have to print comes from event files.
 package examples
 

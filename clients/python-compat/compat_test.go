@@ -74,7 +74,7 @@ func TestTheDocumentedClientWorks(t *testing.T) {
 		report := filepath.Join(dir, generation+".json")
 		running.Go(func() {
 			t.Run(generation, func(t *testing.T) {
-				env := append(gateway(t, generation), "RUNICORN_COMPAT_GENERATION="+generation, "RUNICORN_COMPAT_REPORT="+report)
+				env := append(startForGeneration(t, generation), "RUNICORN_COMPAT_GENERATION="+generation, "RUNICORN_COMPAT_REPORT="+report)
 				pytest(t, python, env)
 			})
 		})
@@ -86,9 +86,9 @@ func TestTheDocumentedClientWorks(t *testing.T) {
 	compareTable(t, tableOf(reports))
 }
 
-// gateway starts what the client is pointed at, and returns the environment
+// startForGeneration starts what the client is pointed at, and returns the environment
 // that says where it is.
-func gateway(t *testing.T, generation string) []string {
+func startForGeneration(t *testing.T, generation string) []string {
 	t.Helper()
 	if generation == "demo" {
 		return append(demanding(t, "--demo"), "RUNICORN_COMPAT_URL="+startServer(t, "--demo"))

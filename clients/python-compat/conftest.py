@@ -1,8 +1,8 @@
-"""What the tests share: the gateway's URL, the seeded runs, a count of HTTP
+"""What the tests share: the server's URL, the seeded runs, a count of HTTP
 attempts, and the report from which compat_test.go makes the table of README.md.
 
 The environment says where to go:
-  RUNICORN_COMPAT_URL         the gateway's HTTP address
+  RUNICORN_COMPAT_URL         the server's HTTP address
   RUNICORN_COMPAT_GENERATION  0.5.3, 0.6.0, 0.7.2, or demo
   RUNICORN_COMPAT_RUNS        a JSON file of the seeded runs by key (not in demo)
   RUNICORN_COMPAT_REPORT      where the report goes

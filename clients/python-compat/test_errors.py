@@ -17,7 +17,7 @@ from conftest import DEMO
 
 UNKNOWN = "20200101_000000_abcdef"
 
-# The real gateways have two Viewers more, reached by resource names.
+# The real servers have two Viewers more, reached by resource names.
 with_faults = pytest.mark.skipif(DEMO, reason="the demo's Viewers do not fail")
 GONE = f"viewers/gone/experiments/{UNKNOWN}"  # nothing listens at its port
 FAILING = f"viewers/failing/experiments/{UNKNOWN}"  # answers 500
@@ -33,7 +33,7 @@ def test_the_client_never_raises_authentication_error():
         assert "AuthenticationError" not in inspect.getsource(module)
 
 
-def test_no_gateway_is_a_connection_error():
+def test_no_server_is_a_connection_error():
     with pytest.raises(ConnectionError, match="Failed to connect"):
         api.connect("http://127.0.0.1:1", max_retries=0)
 
@@ -109,7 +109,7 @@ def answering():
     ],
 )
 def test_what_the_client_does_with_each_status(answering, attempts, verb, status, error, tries):
-    """Why the gateway answers 424 and 520: the last four rows are sent four
+    """Why the server answers 424 and 520: the last four rows are sent four
     times, POST too, and then called ConnectionError."""
     with pytest.raises(error):
         getattr(answering, verb)(f"/api/{status}")

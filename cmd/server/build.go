@@ -13,7 +13,7 @@ import (
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
@@ -43,7 +43,7 @@ type server struct {
 func build(ctx context.Context, cfg *Config, getenv func(string) string, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, health: newHealthServer()}
 	for _, text := range cfg.warnings() {
-		log.Warn("open to the network", slog.String("what", text))
+		log.Warn("insecure listener", slog.String("what", text))
 	}
 	auth, err := newAuthorizer(cfg, log)
 	if err != nil {
@@ -73,11 +73,11 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Log: log, Draining: ctx.Done(),
-		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeOff(),
+		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
 		metrics: metrics.calls, panics: metrics.panics, log: log, deadline: cfg.DefaultDeadline,
-		auth: auth, gate: service.Admission{DisableRemote: cfg.remoteOff(), Draining: ctx.Done()}, validator: validator,
+		auth: auth, admission: service.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()}, validator: validator,
 	}, s.tracing, s.health)
 	return s, s.buildHTTP(ctx, metrics)
 }
@@ -99,21 +99,21 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	metrics.addCache(s.cache)
 	s.hub = runlog.NewHub(s.cfg.hub())
 	metrics.addHub(s.hub)
-	watch := func(viewer *fleet.Viewer) *watcher {
+	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
-			every: s.cfg.HealthInterval, log: s.log,
+			interval: s.cfg.HealthInterval, log: s.log,
 		}
 	}
 	for _, viewer := range s.fleet.Configured() {
 		s.health.SetServingStatus(viewerHealth(viewer.Name), healthpb.HealthCheckResponse_NOT_SERVING)
-		s.watchers = append(s.watchers, watch(viewer))
+		s.watchers = append(s.watchers, newWatcher(viewer))
 	}
 	s.tunnels = &tunnelWatcher{
-		fleet: s.fleet, health: s.health, watch: watch, every: s.cfg.HealthInterval,
-		forget: func(viewer string) { metrics.viewerUp.DeleteLabelValues(viewer) },
+		fleet: s.fleet, health: s.health, newWatcher: newWatcher, interval: s.cfg.HealthInterval,
+		dropMetrics: func(viewer string) { metrics.viewerUp.DeleteLabelValues(viewer) },
 	}
-	if s.cfg.remoteOff() {
+	if s.cfg.remoteDisabled() {
 		s.fleet.IgnoreTunnels()
 	}
 	return nil
@@ -137,7 +137,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
 		return err
 	}
 	// The handlers must outlive the signal that ends the process: it drains.
-	handler, err := httpface.New(context.WithoutCancel(ctx), httpface.Config{
+	handler, err := httpapi.New(context.WithoutCancel(ctx), httpapi.Config{
 		Conn:         s.conn,
 		AllowedHosts: s.cfg.AllowedHosts,
 		CORSOrigins:  s.cfg.CORSOrigins,
@@ -145,7 +145,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
 		Compat:       compat.New(compat.Config{Conn: s.conn, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Protos:       runicorngrpc.Protos(),
-		Limits:       httpface.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
+		Limits:       httpapi.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
 		Log:          s.log,
 	})
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 )
 
-// link is one interceptor in its two forms.
-type link struct {
+// interceptor is one interceptor in its two forms.
+type interceptor struct {
 	name   string
 	unary  grpc.UnaryServerInterceptor
 	stream grpc.StreamServerInterceptor
@@ -31,14 +31,14 @@ type chainParts struct {
 	log       *slog.Logger
 	deadline  time.Duration // of unary calls that bring none
 	auth      *service.Authorizer
-	gate      service.Admission
+	admission service.Admission
 	validator *service.Validator
 }
 
 // chain is the list of interceptors, outermost first. Metrics and log see the
 // code that the caller sees; recovery catches a panic in the error table too;
 // whoever has no right learns nothing of what the request lacks.
-func chain(p chainParts) []link {
+func chain(p chainParts) []interceptor {
 	lines := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
 		p.log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
 	})
@@ -47,24 +47,24 @@ func chain(p chainParts) []link {
 		logging.WithLevels(logLevel),
 		logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey, "grpc.start_time"),
 	}
-	rescue := recovery.WithRecoveryHandlerContext(recovered(p.log, p.panics))
-	return []link{
+	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.log, p.panics))
+	return []interceptor{
 		{"metrics", p.metrics.UnaryServerInterceptor(), p.metrics.StreamServerInterceptor()},
 		{"log", logging.UnaryServerInterceptor(lines, logged...), logging.StreamServerInterceptor(lines, logged...)},
-		{"recovery", recovery.UnaryServerInterceptor(rescue), recovery.StreamServerInterceptor(rescue)},
+		{"recovery", recovery.UnaryServerInterceptor(handlePanic), recovery.StreamServerInterceptor(handlePanic)},
 		{"errors", service.UnaryErrors(p.log), service.StreamErrors(p.log)},
 		{"deadline", withDeadline(p.deadline), withoutDeadline},
 		{"authority", p.auth.Unary, p.auth.Stream},
-		{"gate", p.gate.Unary, p.gate.Stream},
+		{"admission", p.admission.Unary, p.admission.Stream},
 		{"validation", p.validator.Unary, p.validator.Stream},
 	}
 }
 
-// chained makes the options of a server from the one list.
-func chained(links []link) []grpc.ServerOption {
+// serverOptions makes the options of a server from the one list.
+func serverOptions(interceptors []interceptor) []grpc.ServerOption {
 	var unary []grpc.UnaryServerInterceptor
 	var stream []grpc.StreamServerInterceptor
-	for _, l := range links {
+	for _, l := range interceptors {
 		unary = append(unary, l.unary)
 		stream = append(stream, l.stream)
 	}
@@ -88,9 +88,9 @@ func withoutDeadline(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, ha
 	return handler(srv, ss)
 }
 
-// recovered makes a panic a defect like any other, by the same table. Its value
+// onPanic makes a panic an internal error like any other, by the same table. Its value
 // may be the request, with its secrets, and goes nowhere.
-func recovered(log *slog.Logger, count prometheus.Counter) recovery.RecoveryHandlerFuncContext {
+func onPanic(log *slog.Logger, count prometheus.Counter) recovery.RecoveryHandlerFuncContext {
 	table := service.UnaryErrors(log)
 	return func(ctx context.Context, p any) error {
 		count.Inc()

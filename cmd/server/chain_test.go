@@ -18,7 +18,7 @@ import (
 )
 
 // testChain returns the list of interceptors, its metrics and its log.
-func testChain(t *testing.T) ([]link, *metrics, *output) {
+func testChain(t *testing.T) ([]interceptor, *metrics, *output) {
 	t.Helper()
 	validator, err := service.NewValidator()
 	if err != nil {
@@ -41,17 +41,17 @@ func TestEveryInterceptorHasItsTwinAndItsPlace(t *testing.T) {
 			t.Errorf("%s lacks a twin", l.name)
 		}
 	}
-	want := []string{"metrics", "log", "recovery", "errors", "deadline", "authority", "gate", "validation"}
+	want := []string{"metrics", "log", "recovery", "errors", "deadline", "authority", "admission", "validation"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v", names)
 	}
-	if got := len(chained(links)); got != 2 {
+	if got := len(serverOptions(links)); got != 2 {
 		t.Errorf("%d options, want one for unary calls and one for streams", got)
 	}
 }
 
 // callUnary passes a call through all interceptors to a method.
-func callUnary(ctx context.Context, links []link, method grpc.UnaryHandler) error {
+func callUnary(ctx context.Context, links []interceptor, method grpc.UnaryHandler) error {
 	for _, l := range slices.Backward(links) {
 		next := method
 		method = func(ctx context.Context, req any) (any, error) {
@@ -63,7 +63,7 @@ func callUnary(ctx context.Context, links []link, method grpc.UnaryHandler) erro
 }
 
 // callStream does so for streams.
-func callStream(ctx context.Context, links []link, method grpc.StreamHandler) error {
+func callStream(ctx context.Context, links []interceptor, method grpc.StreamHandler) error {
 	for _, l := range slices.Backward(links) {
 		next := method
 		method = func(srv any, ss grpc.ServerStream) error {

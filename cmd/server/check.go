@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 )
 
 // check refuses what the flags cannot mean together. The errors name a flag.
@@ -95,7 +95,7 @@ func (cfg *Config) checkAddresses() error {
 		return badFlag("tls-cert", "is missing, but --tls-key is given")
 	}
 	protected := cfg.TLSCert != "" && cfg.AuthTokenFile != ""
-	if flag, beyond := cfg.beyondLoopback(); beyond && !protected && !cfg.InsecureListen {
+	if flag, exposed := cfg.nonLoopback(); exposed && !protected && !cfg.InsecureListen {
 		return badFlag(flag, "is beyond loopback, which needs --tls-cert, --tls-key and --auth-token-file, "+
 			"or --insecure-listen to let anyone on the network in")
 	}
@@ -113,12 +113,12 @@ func (cfg *Config) checkAuthority() error {
 // checkWeb refuses hosts and origins that no browser would ever send.
 func (cfg *Config) checkWeb() error {
 	for _, host := range cfg.AllowedHosts {
-		if err := httpface.CheckAllowedHost(host); err != nil {
+		if err := httpapi.CheckAllowedHost(host); err != nil {
 			return badFlag("allowed-hosts", "%w", err)
 		}
 	}
 	for _, origin := range cfg.CORSOrigins {
-		if err := httpface.CheckCORSOrigin(origin); err != nil {
+		if err := httpapi.CheckCORSOrigin(origin); err != nil {
 			return badFlag("cors-origins", "%w", err)
 		}
 	}
@@ -132,9 +132,9 @@ func (cfg *Config) addresses() []address {
 	return []address{{"grpc-addr", cfg.GRPCAddr}, {"http-addr", cfg.HTTPAddr}}
 }
 
-// beyondLoopback reports whether anything but this machine can reach a port,
+// nonLoopback reports whether anything but this machine can reach a port,
 // and the first flag to blame for it.
-func (cfg *Config) beyondLoopback() (flag string, beyond bool) {
+func (cfg *Config) nonLoopback() (flag string, exposed bool) {
 	i := slices.IndexFunc(cfg.addresses(), func(a address) bool { return !isLoopback(a.value) })
 	if i < 0 {
 		return "", false
@@ -156,25 +156,25 @@ func isLoopback(hostPort string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// remoteOff and purgeOff say what is turned off: beyond loopback everything
+// remoteDisabled and purgeDisabled say what is turned off: beyond loopback everything
 // that has not been enabled.
-func (cfg *Config) remoteOff() bool {
-	_, beyond := cfg.beyondLoopback()
-	return cfg.DisableRemote || (beyond && !cfg.EnableRemote)
+func (cfg *Config) remoteDisabled() bool {
+	_, exposed := cfg.nonLoopback()
+	return cfg.DisableRemote || (exposed && !cfg.EnableRemote)
 }
 
-func (cfg *Config) purgeOff() bool {
-	_, beyond := cfg.beyondLoopback()
-	return beyond && !cfg.EnablePurge
+func (cfg *Config) purgeDisabled() bool {
+	_, exposed := cfg.nonLoopback()
+	return exposed && !cfg.EnablePurge
 }
 
 // warnings says what the operator has left open, perhaps unawares.
 func (cfg *Config) warnings() (out []string) {
-	_, beyond := cfg.beyondLoopback()
-	if beyond && cfg.AuthTokenFile == "" {
+	_, exposed := cfg.nonLoopback()
+	if exposed && cfg.AuthTokenFile == "" {
 		out = append(out, "no tokens are asked for, so anyone on the network has full access")
 	}
-	if beyond && cfg.TLSCert == "" {
+	if exposed && cfg.TLSCert == "" {
 		out = append(out, "without TLS anyone on the way can read and change what is sent, tokens too")
 	}
 	if !isLoopback(cfg.HTTPAddr) && len(cfg.AllowedHosts) == 0 {

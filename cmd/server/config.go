@@ -29,14 +29,14 @@ type Config struct {
 	Viewer          []viewerFlag  `group:"Viewers" sep:" " placeholder:"[NAME=]URL" help:"A Viewer to serve; may repeat (in the variable, separate by spaces). The first one answers calls that name none. Default: http://127.0.0.1:23300, unless --demo is given."`
 	Demo            bool          `group:"Viewers" help:"Start two built-in Viewers with sample data, 'demo' (0.7) and 'legacy' (0.5.3), after those that --viewer gives."`
 	ViewerShare     float64       `group:"Viewers" default:"0.2" help:"Part of a Viewer's time that background work (lists, polls, health) may take, above 0 and at most 1."`
-	UpstreamTimeout time.Duration `group:"Viewers" default:"30s" help:"Longest light call to a Viewer."`
-	HeavyTimeout    time.Duration `group:"Viewers" default:"2m" help:"Longest heavy call to a Viewer: metric tables, archives."`
-	StallTimeout    time.Duration `group:"Viewers" default:"30s" help:"Longest silence of a Viewer in the middle of a download."`
-	HealthInterval  time.Duration `group:"Viewers" default:"15s" help:"Time between two checks of a Viewer's health."`
+	UpstreamTimeout time.Duration `group:"Viewers" default:"30s" help:"Timeout of lightweight requests to a Viewer."`
+	HeavyTimeout    time.Duration `group:"Viewers" default:"2m" help:"Timeout of heavy requests to a Viewer: metric tables, archives."`
+	StallTimeout    time.Duration `group:"Viewers" default:"30s" help:"Timeout for the next bytes of a download from a Viewer."`
+	HealthInterval  time.Duration `group:"Viewers" default:"15s" help:"Interval of the health checks of each Viewer."`
 
 	GRPCAddr       string   `group:"Listening" name:"grpc-addr" default:"127.0.0.1:23310" help:"Where gRPC is served."`
 	HTTPAddr       string   `group:"Listening" name:"http-addr" default:"127.0.0.1:23311" help:"Where REST, its pages and the metrics are served."`
-	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Files that change are read again without a restart."`
+	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Changed files are reloaded without a restart."`
 	TLSKey         string   `group:"Listening" placeholder:"FILE" help:"Private key (PEM) of --tls-cert."`
 	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
 	InsecureListen bool     `group:"Listening" help:"Listen beyond loopback even without TLS and tokens: anyone on the network is then let in."`
@@ -52,14 +52,14 @@ type Config struct {
 	AllowKeyPaths     bool     `group:"Authority" help:"Allow RemoteService to name private key files on a Viewer's machine."`
 	StopRemoteOnDrain bool     `group:"Authority" help:"Stop the remote Viewers that this server has started when it ends, within 5s after its calls."`
 
-	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a run whose status is terminal must be at rest before its tail ends."`
-	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Least time between two looks at a followed run."`
-	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest time between two looks at a followed run. One at rest is looked at again after a tenth of the time for which it has been."`
+	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a finished run must stay unchanged before its tail ends."`
+	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Minimum poll interval per followed run."`
+	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Maximum poll interval per followed run. An idle run is polled again after a tenth of the time since it last changed."`
 	TailUnreachableAfter time.Duration `group:"Live streams" default:"10m" help:"How long a Viewer may fail before its tails end with UNAVAILABLE. 0 is never."`
 	TailBytes            byteSize      `group:"Live streams" default:"128MiB" help:"Memory for the newest parts of followed logs; clients that fall behind them are served from the Viewer again."`
-	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are held to be merged or thinned; beyond it such calls are refused."`
+	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are buffered to be merged or downsampled; calls beyond it are refused."`
 
-	DefaultDeadline   time.Duration `group:"Limits" default:"150s" help:"Deadline of a unary call that brings none."`
+	DefaultDeadline   time.Duration `group:"Limits" default:"150s" help:"Deadline of a unary call that has none."`
 	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`
 	MaxConnections    int           `group:"Limits" default:"8192" help:"Connections per port; more wait until one closes."`
 	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams go on to their end. 0 is never."`
@@ -67,10 +67,10 @@ type Config struct {
 	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection, so this must be below --max-streams."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
 	TempBytes         byteSize      `group:"Limits" default:"2GiB" help:"Temporary disk space for the files of exports; beyond it exports that need some are refused."`
-	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Longest time in which an HTTP client may send its headers."`
+	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Timeout for reading the headers of an HTTP request."`
 	HTTPIdleTimeout   time.Duration `group:"Limits" name:"http-idle-timeout" default:"2m" help:"How long an idle HTTP connection is kept."`
 
-	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug (every call), info, warn or error."`
+	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"Minimum level that is logged: debug (every call), info, warn or error."`
 	LogFormat string `group:"Logging" enum:"text,json" default:"text" help:"Form of the log on standard error: text or json."`
 }
 
@@ -91,7 +91,7 @@ Beyond loopback the server refuses to start without --tls-cert, --tls-key and --
 OpenTelemetry tracing is on when OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, and obeys ` +
 	`the other standard OTEL_ variables.`
 
-// usageError is a fault in the configuration; its one line names the flag.
+// usageError is an error in the configuration; its one line names the flag.
 type usageError struct{ error }
 
 // Unwrap returns the cause.
@@ -102,11 +102,11 @@ func badFlag(flag, format string, args ...any) error {
 	return &usageError{fmt.Errorf("--"+flag+": "+format, args...)}
 }
 
-// errShown ends the process after --help and --version have been answered.
-var errShown = errors.New("answered")
+// errHelpPrinted ends the process after --help and --version have been answered.
+var errHelpPrinted = errors.New("answered")
 
 // parse reads the configuration from flags, variables and the file, in this
-// order of precedence. The errors are errShown or a *usageError.
+// order of precedence. The errors are errHelpPrinted or a *usageError.
 func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config, error) {
 	cfg := &Config{}
 	from := &settings{getenv: getenv}
@@ -123,8 +123,8 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config
 	if err != nil {
 		return nil, fmt.Errorf("define the flags: %w", err)
 	}
-	if _, err := parser.Parse(args); errors.Is(err, errShown) {
-		return nil, errShown
+	if _, err := parser.Parse(args); errors.Is(err, errHelpPrinted) {
+		return nil, errHelpPrinted
 	} else if err != nil {
 		return nil, &usageError{err}
 	}
@@ -166,7 +166,7 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	if err := ctx.PrintUsage(false); err != nil {
 		return err
 	}
-	return errShown
+	return errHelpPrinted
 }
 
 // versionFlag prints the version.
@@ -177,5 +177,5 @@ func (versionFlag) BeforeReset(app *kong.Kong) error {
 	if _, err := fmt.Fprintln(app.Stdout, program, buildVersion(), goVersion()); err != nil {
 		return err
 	}
-	return errShown
+	return errHelpPrinted
 }

@@ -208,8 +208,8 @@ func TestBeyondLoopbackRemoteAndPurgeAreOffUnlessEnabled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cfg.remoteOff() != tc.remoteOff || cfg.purgeOff() == tc.purges {
-			t.Errorf("%q: remote off %v, purge off %v", tc.args, cfg.remoteOff(), cfg.purgeOff())
+		if cfg.remoteDisabled() != tc.remoteOff || cfg.purgeDisabled() == tc.purges {
+			t.Errorf("%q: remote off %v, purge off %v", tc.args, cfg.remoteDisabled(), cfg.purgeDisabled())
 		}
 	}
 }

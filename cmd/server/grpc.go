@@ -45,7 +45,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *
 			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
 		}),
 	}
-	options = append(options, chained(chain(parts))...)
+	options = append(options, serverOptions(chain(parts))...)
 	options = append(options, tracing.options()...)
 	server := grpc.NewServer(options...)
 	service.Register(server, deps)

@@ -22,8 +22,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+// testTimeout is how long a test waits for what must come.
+const testTimeout = 20 * time.Second
 
 // output is a writer that can be read at any time, and says when something
 // was written first.
@@ -88,7 +88,7 @@ func startWith(t *testing.T, getenv func(string) string, args ...string) *proces
 	case <-p.stdout.first:
 	case <-p.done:
 		t.Fatalf("the server ended at once with code %d:\n%s", p.code, p.stderr)
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the server did not start")
 	}
 	found := greeting.FindStringSubmatch(p.stdout.String())
@@ -105,7 +105,7 @@ func (p *process) wait(t *testing.T) int {
 	select {
 	case <-p.done:
 		return p.code
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatalf("the server did not end; log:\n%s", p.stderr)
 		return -1
 	}
@@ -156,7 +156,7 @@ func plainClient(t *testing.T) *http.Client {
 // awaitHealth waits until a health service has a status.
 func awaitHealth(t *testing.T, conn *grpc.ClientConn, service string, want healthpb.HealthCheckResponse_ServingStatus) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	stream, err := healthpb.NewHealthClient(conn).Watch(ctx, &healthpb.HealthCheckRequest{Service: service})
 	if err != nil {

@@ -15,21 +15,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// lastWord is how long watchers of the health are kept on a drain, so that
+// watchGrace is how long watchers of the health are kept on a drain, so that
 // they hear of it before their streams end.
-const lastWord = 200 * time.Millisecond
+const watchGrace = 200 * time.Millisecond
 
-// healthServer says whether the gateway serves ("" and each service), which
+// healthServer says whether the server serves ("" and each service), which
 // fails on a drain only, and whether each Viewer does ("viewer/NAME").
 type healthServer struct {
 	*health.Server
-	ended context.Context //nolint:containedctx // the life of the watches, which no single call has
-	end   context.CancelFunc
+	watchCtx      context.Context //nolint:containedctx // the life of the watches, which no single call has
+	cancelWatches context.CancelFunc
 }
 
 func newHealthServer() *healthServer {
 	h := &healthServer{Server: health.NewServer()}
-	h.ended, h.end = context.WithCancel(context.Background())
+	h.watchCtx, h.cancelWatches = context.WithCancel(context.Background())
 	return h
 }
 
@@ -43,19 +43,19 @@ func (h *healthServer) register(server *grpc.Server) {
 }
 
 // drain tells everybody that this server is going, and ends the watches: they
-// would outlast any patience.
+// would not end by themselves.
 func (h *healthServer) drain() {
 	h.Shutdown()
-	time.AfterFunc(lastWord, h.end)
+	time.AfterFunc(watchGrace, h.cancelWatches)
 }
 
 // Watch streams a status until the client goes or the server does.
 func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
-	defer context.AfterFunc(h.ended, cancel)()
+	defer context.AfterFunc(h.watchCtx, cancel)()
 	err := h.Server.Watch(req, &boundStream{stream, ctx})
-	if h.ended.Err() != nil {
+	if h.watchCtx.Err() != nil {
 		return status.Error(codes.Unavailable, "this server is shutting down")
 	}
 	return err
@@ -73,11 +73,11 @@ func (s *boundStream) Context() context.Context { return s.ctx }
 // watcher keeps the health of one Viewer known. It asks in the Viewer's
 // background share, so that a busy Viewer is asked less often.
 type watcher struct {
-	viewer *fleet.Viewer
-	health *healthServer
-	up     prometheus.Gauge
-	every  time.Duration
-	log    *slog.Logger
+	viewer   *fleet.Viewer
+	health   *healthServer
+	up       prometheus.Gauge
+	interval time.Duration
+	log      *slog.Logger
 }
 
 // run asks until the context ends.
@@ -91,21 +91,21 @@ func (w *watcher) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		now, err := w.ask(ctx, serving)
+		now, err := w.probe(ctx, serving)
 		if ctx.Err() != nil {
 			return
 		}
 		if now != serving {
 			serving = now
-			w.tell(now, err)
+			w.publish(now, err)
 		}
-		timer.Reset(w.every)
+		timer.Reset(w.interval)
 	}
 }
 
-// ask makes one health check. A Viewer that is at work over SSH answers nobody
+// probe makes one health check. A Viewer that is at work over SSH answers nobody
 // for up to two minutes, and is what it was before.
-func (w *watcher) ask(ctx context.Context, was healthpb.HealthCheckResponse_ServingStatus) (healthpb.HealthCheckResponse_ServingStatus, error) {
+func (w *watcher) probe(ctx context.Context, was healthpb.HealthCheckResponse_ServingStatus) (healthpb.HealthCheckResponse_ServingStatus, error) {
 	busy := w.viewer.Client.Busy()
 	err := w.viewer.Client.Background(ctx, "health", func(ctx context.Context) error {
 		_, err := w.viewer.Client.Health(ctx)
@@ -120,9 +120,9 @@ func (w *watcher) ask(ctx context.Context, was healthpb.HealthCheckResponse_Serv
 	return healthpb.HealthCheckResponse_NOT_SERVING, err
 }
 
-// tell makes a change known. After the drain began the health server ignores
+// publish makes a change known. After the drain began the health server ignores
 // it.
-func (w *watcher) tell(now healthpb.HealthCheckResponse_ServingStatus, err error) {
+func (w *watcher) publish(now healthpb.HealthCheckResponse_ServingStatus, err error) {
 	w.health.SetServingStatus(viewerHealth(w.viewer.Name), now)
 	if now == healthpb.HealthCheckResponse_SERVING {
 		w.up.Set(1)

@@ -1,5 +1,5 @@
 // Command server is the process: it reads the flags, opens the listeners,
-// wires the rooms together, serves, and drains.
+// wires the packages together, serves, and drains.
 //
 // It must not know what Runicorn's calls mean; that is internal/service's. A
 // call comes in through a listener of listen.go, over gRPC directly or over

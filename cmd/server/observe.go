@@ -19,7 +19,7 @@ import (
 )
 
 // namespace begins the name of every metric of our own.
-const namespace = "runicorn_gateway"
+const namespace = "runicorn_grpc"
 
 // callBuckets are seconds: from an answer out of memory to a heavy table.
 var callBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}

@@ -32,7 +32,7 @@ func writeProtos(args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("define the arguments: %w", err)
 	}
-	if _, err := parser.Parse(args); errors.Is(err, errShown) {
+	if _, err := parser.Parse(args); errors.Is(err, errHelpPrinted) {
 		return err
 	} else if err != nil {
 		return &usageError{err}

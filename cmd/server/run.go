@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	} else {
 		err = serve(ctx, args, getenv, stdout, stderr)
 	}
-	if err == nil || errors.Is(err, errShown) {
+	if err == nil || errors.Is(err, errHelpPrinted) {
 		return exitOK
 	}
 	line := strings.Join(strings.Fields(err.Error()), " ") // some libraries say it in several
@@ -69,7 +69,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	if err != nil {
 		return err
 	}
-	if err := s.greet(stdout); err != nil {
+	if err := s.printBanner(stdout); err != nil {
 		return err
 	}
 	for i := range s.demo.servers {
@@ -90,7 +90,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 }
 
 // drain ends the process in order, within the drain timeout: health says so at
-// once, the gate refuses new calls, streams end because their methods see the
+// once, admission refuses new calls, streams end because their methods see the
 // same context, the rest may finish. The demo goes last, for calls need it.
 func (s *server) drain(ctx context.Context) error {
 	s.log.Info("draining", slog.Duration("at_most", s.cfg.DrainTimeout))
@@ -142,8 +142,8 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// greet tells people where to go: the log is for machines.
-func (s *server) greet(w io.Writer) error {
+// printBanner tells people where to go: the log is for machines.
+func (s *server) printBanner(w io.Writer) error {
 	grpcAddr, httpAddr := s.listen.grpc.Addr().String(), s.listen.http.Addr().String()
 	scheme, plain := "https", ""
 	if s.cfg.TLSCert == "" {

@@ -17,7 +17,7 @@ import (
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/httpface"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 )
 
@@ -71,7 +71,7 @@ func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *
 	}
 	log = newOutput()
 	logger, m := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), newMetrics()
-	server := grpc.NewServer(chained(chain(chainParts{
+	server := grpc.NewServer(serverOptions(chain(chainParts{
 		metrics: m.calls, panics: m.panics, log: logger, deadline: time.Minute, auth: &service.Authorizer{}, validator: validator,
 	}))...)
 	runicornapiv1.RegisterRemoteServiceServer(server, remote)
@@ -88,7 +88,7 @@ func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shut(t, conn) })
-	face, err := httpface.New(t.Context(), httpface.Config{Conn: conn, OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
+	face, err := httpapi.New(t.Context(), httpapi.Config{Conn: conn, OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (h *heard) want(t *testing.T, words ...string) {
 	}
 }
 
-// call makes every call that has secrets, over gRPC, the gateway, and the paths
+// call makes every call that has secrets, over gRPC, HTTP, and the paths
 // of the documented client.
 func (h *heard) call(t *testing.T, conn grpc.ClientConnInterface, httpURL string) {
 	t.Helper()

@@ -23,7 +23,7 @@ import (
 func spawn(t *testing.T, args ...string) (cmd *exec.Cmd, grpcAddr string) {
 	t.Helper()
 	args = append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, args...)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	cmd = exec.CommandContext(ctx, os.Args[0], args...) //nolint:gosec // this very binary
 	cmd.Env = append(os.Environ(), beMain+"=1")

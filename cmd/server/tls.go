@@ -15,9 +15,9 @@ type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
-	mu     sync.Mutex
-	stamp  [2]time.Time // of the files when they were last read
-	loaded *tls.Certificate
+	mu       sync.Mutex
+	modTimes [2]time.Time // of the files when they were last read
+	loaded   *tls.Certificate
 }
 
 // newCertificate loads the pair of the flags, or returns nil without them.
@@ -48,11 +48,11 @@ func (c *certificate) config(protocols ...string) *tls.Config {
 func (c *certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if stamp := c.stamps(); stamp != c.stamp {
+	if modTimes := c.statModTimes(); modTimes != c.modTimes {
 		if err := c.load(); err != nil {
 			c.log.Warn("the changed certificate cannot be used, the old one stays", slog.Any("error", err))
 		} else {
-			c.log.Info("certificate read again", slog.String("file", c.certFile))
+			c.log.Info("certificate reloaded", slog.String("file", c.certFile))
 		}
 	}
 	return c.loaded
@@ -60,7 +60,7 @@ func (c *certificate) current() *tls.Certificate {
 
 // load reads the files. It is called with mu held, or before c is shared.
 func (c *certificate) load() error {
-	c.stamp = c.stamps()
+	c.modTimes = c.statModTimes()
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return fmt.Errorf("read the certificate and its key: %w", err)
@@ -69,12 +69,12 @@ func (c *certificate) load() error {
 	return nil
 }
 
-// stamps returns when the files were last written; a missing one has no time.
-func (c *certificate) stamps() (stamp [2]time.Time) {
+// statModTimes returns when the files were last written; a missing one has no time.
+func (c *certificate) statModTimes() (modTimes [2]time.Time) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(name); err == nil {
-			stamp[i] = info.ModTime()
+			modTimes[i] = info.ModTime()
 		}
 	}
-	return stamp
+	return modTimes
 }

@@ -14,11 +14,11 @@ import (
 // are there. It looks for new ones as often as the health of others is checked,
 // and at once when this server hears of one.
 type tunnelWatcher struct {
-	fleet  *fleet.Fleet
-	health *healthServer
-	watch  func(*fleet.Viewer) *watcher
-	forget func(viewer string) // drops what is measured of one that has gone
-	every  time.Duration
+	fleet       *fleet.Fleet
+	health      *healthServer
+	newWatcher  func(*fleet.Viewer) *watcher
+	dropMetrics func(viewer string) // drops what is measured of one that has gone
+	interval    time.Duration
 
 	watching sync.WaitGroup
 	known    map[*fleet.Viewer]context.CancelFunc
@@ -28,11 +28,11 @@ type tunnelWatcher struct {
 func (t *tunnelWatcher) run(ctx context.Context) {
 	defer t.watching.Wait()
 	t.known = make(map[*fleet.Viewer]context.CancelFunc)
-	ticker := time.NewTicker(t.every)
+	ticker := time.NewTicker(t.interval)
 	defer ticker.Stop()
 	for {
 		changed := t.fleet.Changed()
-		t.compare(ctx, t.fleet.All(ctx))
+		t.reconcile(ctx, t.fleet.All(ctx))
 		select {
 		case <-ctx.Done():
 			return
@@ -42,25 +42,25 @@ func (t *tunnelWatcher) run(ctx context.Context) {
 	}
 }
 
-// compare begins to watch those that have come, and ends it for those that have
+// reconcile begins to watch those that have come, and ends it for those that have
 // gone.
-func (t *tunnelWatcher) compare(ctx context.Context, viewers []*fleet.Viewer) {
-	here := make(map[*fleet.Viewer]bool, len(viewers))
+func (t *tunnelWatcher) reconcile(ctx context.Context, viewers []*fleet.Viewer) {
+	current := make(map[*fleet.Viewer]bool, len(viewers))
 	for _, v := range viewers {
-		here[v] = true
+		current[v] = true
 		if v.Parent == nil || t.known[v] != nil {
 			continue
 		}
 		own, end := context.WithCancel(ctx)
 		t.known[v] = end
 		t.watching.Go(func() {
-			t.watch(v).run(own)
+			t.newWatcher(v).run(own)
 			t.health.SetServingStatus(viewerHealth(v.Name), healthpb.HealthCheckResponse_SERVICE_UNKNOWN)
-			t.forget(v.Name)
+			t.dropMetrics(v.Name)
 		})
 	}
 	for v, end := range t.known {
-		if !here[v] {
+		if !current[v] {
 			end()
 			delete(t.known, v)
 		}

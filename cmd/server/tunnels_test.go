@@ -105,7 +105,7 @@ func awaitServing(t *testing.T, health healthpb.HealthClient, service string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for begun := time.Now(); time.Since(begun) < patience; <-tick.C {
+	for begun := time.Now(); time.Since(begun) < testTimeout; <-tick.C {
 		got, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
 		if err == nil && got.GetStatus() == healthpb.HealthCheckResponse_SERVING {
 			return

@@ -49,13 +49,13 @@ func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := cut(win, all, func(size int32, token string) ([]*runicornapiv1.Artifact, string, error) {
+	found, err := readWindow(win, all, func(size int32, token string) ([]*runicornapiv1.Artifact, string, error) {
 		resp, err := c.artifacts.ListArtifacts(ctx, &runicornapiv1.ListArtifactsRequest{
 			Type: in.query.Get("type"), PageSize: size, PageToken: token,
 		})
 		return resp.GetArtifacts(), resp.GetNextPageToken(), err
 	})
-	if err != nil && !hasReason(err, reasonLacks) {
+	if err != nil && !hasReason(err, reasonViewerLacksCapability) {
 		return nil, err
 	}
 	out := make([]artifact, 0, len(found))
@@ -77,7 +77,7 @@ func (c *compat) getArtifact(ctx context.Context, in *input) (answer, error) {
 // listVersions lists the versions of an artifact, the newest first, as the
 // documentation's third example has it.
 func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
-	versions, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.ArtifactVersion, string, error) {
+	versions, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.ArtifactVersion, string, error) {
 		resp, err := c.artifacts.ListArtifactVersions(ctx, &runicornapiv1.ListArtifactVersionsRequest{Name: in.id, PageSize: size, PageToken: token})
 		return resp.GetArtifactVersions(), resp.GetNextPageToken(), err
 	})
@@ -109,7 +109,7 @@ func (c *compat) lineage(ctx context.Context, in *input) (answer, error) {
 	}
 	edges := make([]map[string]any, 0, len(resp.GetEdges()))
 	for _, e := range resp.GetEdges() {
-		edges = append(edges, map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": enumWord(e.GetType().String(), "LINEAGE_EDGE_TYPE_")})
+		edges = append(edges, map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": enumName(e.GetType().String(), "LINEAGE_EDGE_TYPE_")})
 	}
 	return document{map[string]any{"root_artifact": resp.GetRootNodeId(), "nodes": nodes, "edges": edges}}, nil
 }
@@ -128,7 +128,7 @@ func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, er
 	if !ok {
 		return nil, invalid("relation must be created or used")
 	}
-	artifacts, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.ExperimentArtifact, string, error) {
+	artifacts, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.ExperimentArtifact, string, error) {
 		resp, err := c.artifacts.ListExperimentArtifacts(ctx, &runicornapiv1.ListExperimentArtifactsRequest{
 			RunId: in.id, Relation: relation, PageSize: size, PageToken: token,
 		})
@@ -140,10 +140,10 @@ func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, er
 	out := make([]map[string]any, 0, len(artifacts))
 	for _, a := range artifacts {
 		out = append(out, map[string]any{
-			"relation": enumWord(a.GetRelation().String(), "ARTIFACT_RELATION_"), "name": a.GetName(), "type": a.GetType(),
+			"relation": enumName(a.GetRelation().String(), "ARTIFACT_RELATION_"), "name": a.GetName(), "type": a.GetType(),
 			"version": a.Version, "size_bytes": a.SizeBytes, "created_at": seconds(a.GetCreateTime()),
 			"description": a.GetDescription(), "aliases": texts(a.GetAliases()),
-			"lifecycle_stage": enumWord(a.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"), "asset_id": a.GetAssetId(),
+			"lifecycle_stage": enumName(a.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"), "asset_id": a.GetAssetId(),
 		})
 	}
 	return document{map[string]any{"artifacts": out}}, nil
@@ -152,11 +152,11 @@ func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, er
 // noArtifacts makes "not found" of "this generation has none": so it is for
 // someone who asks for one by its name.
 func noArtifacts(err error) error {
-	if !hasReason(err, reasonLacks) {
+	if !hasReason(err, reasonViewerLacksCapability) {
 		return err
 	}
 	return &problem{
-		status: http.StatusNotFound, Reason: reasonLacks,
+		status: http.StatusNotFound, Reason: reasonViewerLacksCapability,
 		Detail: "this Viewer's generation has no artifacts; GET /api/experiments/{run_id}/artifacts lists what an experiment made and used",
 	}
 }
@@ -184,7 +184,7 @@ func versionOf(v *runicornapiv1.ArtifactVersion) artifact {
 			CreatedByRun: v.GetCreatedByRunId(), CreatedByUser: v.GetCreatedByUser(),
 			Files: v.GetFileCount(), References: v.GetReferenceCount(), Status: v.GetStatus(),
 			Description: v.GetDescription(), Tags: texts(v.GetTags()), ManifestDigest: v.GetManifestDigest(),
-			Stage: enumWord(v.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"),
+			Stage: enumName(v.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"),
 		},
 	}
 	for _, part := range v.GetMissing() {
@@ -196,9 +196,9 @@ func versionOf(v *runicornapiv1.ArtifactVersion) artifact {
 // artifactID is the documented id.
 func artifactID(name string, version int32) string { return fmt.Sprintf("%s:v%d", name, version) }
 
-// enumWord spells a value of an enum as a Viewer would; the first one, which
+// enumName spells a value of an enum as a Viewer would; the first one, which
 // is not known, is empty.
-func enumWord(name, prefix string) string {
+func enumName(name, prefix string) string {
 	word := strings.ToLower(strings.TrimPrefix(name, prefix))
 	if word == "unspecified" {
 		return ""

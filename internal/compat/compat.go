@@ -10,8 +10,8 @@
 //
 // The client shapes two more things. It sends whatever fails with 500, 502, 503
 // or 504 four times, POST too, so these are never answered. And after 30 s of
-// silence it sends a POST again, so a caller who waits is told that it was heard
-// (patience.go): one wrong SSH password must stay one login attempt.
+// silence it sends a POST again, so a waiting caller gets "100 Continue"
+// (keepalive.go): one wrong SSH password must stay one login attempt.
 package compat
 
 import (
@@ -41,12 +41,12 @@ const maxBody = 1 << 20
 type Config struct {
 	// Conn is a connection to our own gRPC server, with its interceptors.
 	Conn grpc.ClientConnInterface
-	// Log takes our own defects; nil discards them.
+	// Log takes internal errors; nil discards them.
 	Log *slog.Logger
 }
 
 // New returns the handler of /api/, safe for concurrent use. The guard against
-// web pages stands before it, in httpface.
+// web pages stands before it, in httpapi.
 func New(cfg Config) http.Handler {
 	c := &compat{
 		experiments: runicornapiv1.NewExperimentServiceClient(cfg.Conn),
@@ -84,7 +84,7 @@ func (c *compat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(outgoing(r))
 	defer cancel() // a call that streams ends with the request
 	w.Header().Set("Cache-Control", "no-store")
-	found, err := c.find(ctx, w, r)
+	found, err := c.respond(ctx, w, r)
 	if err != nil {
 		found = c.problemOf(ctx, err)
 	}
@@ -94,9 +94,9 @@ func (c *compat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find makes the answer of a request. A panic becomes a defect like any other:
+// respond makes the answer of a request. A panic becomes an internal error like any other:
 // net/http would close the connection, and then the client repeats its POST.
-func (c *compat) find(ctx context.Context, w http.ResponseWriter, r *http.Request) (found answer, err error) {
+func (c *compat) respond(ctx context.Context, w http.ResponseWriter, r *http.Request) (found answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			found, err = nil, panics.Error(p)
@@ -109,7 +109,7 @@ func (c *compat) find(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	if in.body, err = readBody(w, r); err != nil {
 		return nil, err
 	}
-	release := holdOn(w, r)
+	release := sendContinue(w, r)
 	defer release()
 	return rt.handle(c, ctx, in)
 }

@@ -59,14 +59,14 @@ func (c *compat) listExperiments(ctx context.Context, in *input) (answer, error)
 		terms = append(terms, "project = "+filter.Quote(project))
 	}
 	if wanted != "" {
-		terms = append(terms, "status = "+statusNamed(wanted).String())
+		terms = append(terms, "status = "+parseStatus(wanted).String())
 	}
 	req := &runicornapiv1.ListExperimentsRequest{Filter: filter.And(terms...)}
 	keep := func(e *runicornapiv1.Experiment) bool {
-		return (name == "" || e.GetName() == name || dashed(e.GetName()) == name) &&
-			(wanted == "" || statusWord(e) == wanted)
+		return (name == "" || e.GetName() == name || replaceSlashes(e.GetName()) == name) &&
+			(wanted == "" || statusName(e) == wanted)
 	}
-	found, err := cut(win, keep, func(size int32, token string) ([]*runicornapiv1.Experiment, string, error) {
+	found, err := readWindow(win, keep, func(size int32, token string) ([]*runicornapiv1.Experiment, string, error) {
 		req.PageSize, req.PageToken = size, token
 		resp, err := c.experiments.ListExperiments(ctx, req)
 		return resp.GetExperiments(), resp.GetNextPageToken(), err
@@ -103,7 +103,7 @@ func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
 
 // listProjects lists the projects as records; a Viewer lists bare names.
 func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
-	found, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.Project, string, error) {
+	found, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.Project, string, error) {
 		resp, err := c.experiments.ListProjects(ctx, &runicornapiv1.ListProjectsRequest{PageSize: size, PageToken: token})
 		return resp.GetProjects(), resp.GetNextPageToken(), err
 	})
@@ -124,8 +124,8 @@ func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
 func experimentOf(e *runicornapiv1.Experiment) experiment {
 	out := experiment{
 		ID: e.GetRunId(), Viewer: e.GetViewer(), ResourceName: e.GetResourceName(),
-		Project: e.GetProject(), Name: dashed(e.GetName()), Path: e.GetPath(), Alias: e.Alias, Tags: texts(e.GetTags()),
-		Status: statusWord(e), CreatedAt: seconds(e.GetCreateTime()), UpdatedAt: seconds(e.GetUpdateTime()),
+		Project: e.GetProject(), Name: replaceSlashes(e.GetName()), Path: e.GetPath(), Alias: e.Alias, Tags: texts(e.GetTags()),
+		Status: statusName(e), CreatedAt: seconds(e.GetCreateTime()), UpdatedAt: seconds(e.GetUpdateTime()),
 		PID: e.ProcessId, Created: e.CreatedArtifactCount, Used: e.UsedArtifactCount, Assets: e.AssetCount,
 	}
 	if best := e.GetBestMetric(); best != nil {
@@ -134,21 +134,21 @@ func experimentOf(e *runicornapiv1.Experiment) experiment {
 	return out
 }
 
-// dashed is the name of an experiment without slashes.
-func dashed(name string) string { return strings.ReplaceAll(name, "/", "-") }
+// replaceSlashes replaces the slashes in the name of an experiment.
+func replaceSlashes(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
-// statusWords are the documented statuses, and what is none of them.
-var statusWords = map[runicornapiv1.ExperimentStatus]string{
+// statusNames are the documented statuses, and what is none of them.
+var statusNames = map[runicornapiv1.ExperimentStatus]string{
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     "running",
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:    "finished",
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:      "failed",
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: "interrupted",
 }
 
-// statusWord is the word for where an experiment stands: for a status of a
+// statusName is the word for where an experiment stands: for a status of a
 // script's own, that one.
-func statusWord(e *runicornapiv1.Experiment) string {
-	if word, ok := statusWords[e.GetStatus()]; ok {
+func statusName(e *runicornapiv1.Experiment) string {
+	if word, ok := statusNames[e.GetStatus()]; ok {
 		return word
 	}
 	if e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER {
@@ -157,10 +157,10 @@ func statusWord(e *runicornapiv1.Experiment) string {
 	return "unknown"
 }
 
-// statusNamed is the status that a word of a filter means. A word that is not
+// parseStatus is the status that a word of a filter means. A word that is not
 // documented may be one that a script made up.
-func statusNamed(wanted string) runicornapiv1.ExperimentStatus {
-	for status, word := range statusWords {
+func parseStatus(wanted string) runicornapiv1.ExperimentStatus {
+	for status, word := range statusNames {
 		if word == wanted {
 			return status
 		}

@@ -54,7 +54,7 @@ type file struct {
 	part   *runicornapiv1.ExportExperimentResponse // what follows
 }
 
-// next receives one part. OK without a trailer would be a defect.
+// next receives one part. OK without a trailer would be a bug.
 func (f *file) next() (*runicornapiv1.ExportExperimentResponse, error) {
 	part, err := f.stream.Recv()
 	if errors.Is(err, io.EOF) {

@@ -105,7 +105,7 @@ func (l *statusLog) WriteHeader(status int) {
 	l.statuses = append(l.statuses, status)
 }
 
-func TestWhoeverWaitsIsToldThatTheRequestWasHeard(t *testing.T) {
+func TestWaitingCallersGetContinueResponses(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		proto string
@@ -122,7 +122,7 @@ func TestWhoeverWaitsIsToldThatTheRequestWasHeard(t *testing.T) {
 				r.Proto = tt.proto
 				r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(tt.proto)
 				log := &statusLog{}
-				release := holdOn(log, r)
+				release := sendContinue(log, r)
 				<-time.After(tt.wait)
 				release()
 				<-time.After(time.Minute) // nothing may come after the release

@@ -17,8 +17,8 @@ import (
 // 300 MiB as JSON. The client holds all of it in memory, many times that large.
 const maxPoints = 4 << 20
 
-// errTooMany refuses an answer that would have more.
-var errTooMany = &problem{
+// errTooManyPoints refuses an answer that would have more.
+var errTooManyPoints = &problem{
 	status: http.StatusRequestEntityTooLarge, Reason: reasonTooLarge,
 	Detail: "the metrics have more than 4194304 points; ask for some metrics only, or set a limit",
 }
@@ -111,7 +111,7 @@ func (t *table) add(series []*runicornapiv1.MetricSeries) error {
 			t.metrics[s.GetMetricName()] = p
 		}
 		if t.size > maxPoints {
-			return errTooMany
+			return errTooManyPoints
 		}
 	}
 	return nil

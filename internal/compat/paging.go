@@ -10,9 +10,9 @@ type window struct{ offset, limit int }
 // pageOf asks for one page of a list.
 type pageOf[T any] func(size int32, token string) (items []T, next string, err error)
 
-// cut reads as many pages as the window needs of a list, counting only what
+// readWindow reads as many pages as the window needs of a list, counting only what
 // keep keeps.
-func cut[T any](win window, keep func(T) bool, page pageOf[T]) ([]T, error) {
+func readWindow[T any](win window, keep func(T) bool, page pageOf[T]) ([]T, error) {
 	size, token, seen := int32(maxPage), "", 0
 	if wanted := win.offset + win.limit; win.limit > 0 && wanted < maxPage {
 		size = int32(wanted) //nolint:gosec // below maxPage

@@ -22,14 +22,14 @@ import (
 // 500 and above, and ConnectionError of every other failure. It has no way to
 // raise its AuthenticationError.
 const (
-	// statusViewerAway stands for a Viewer, or an SSH server behind it, that
+	// statusViewerUnavailable stands for a Viewer, or an SSH server behind it, that
 	// cannot be reached: 503 would be repeated.
-	statusViewerAway = http.StatusFailedDependency
+	statusViewerUnavailable = http.StatusFailedDependency
 	// statusServerError stands for a failure of the Viewer or of ours: 500 would
 	// be repeated, and then be called a ConnectionError.
 	statusServerError = 520
-	// statusCallerGone is read by nobody but logs.
-	statusCallerGone = 499
+	// statusClientClosedRequest is read by nobody but logs.
+	statusClientClosedRequest = 499
 )
 
 // statuses is the table of what the code of a call becomes. What is not in it
@@ -45,21 +45,21 @@ var statuses = map[codes.Code]int{
 	codes.PermissionDenied:   http.StatusForbidden,
 	codes.ResourceExhausted:  http.StatusTooManyRequests,
 	codes.Unimplemented:      http.StatusNotImplemented,
-	codes.Unavailable:        statusViewerAway,
-	codes.DeadlineExceeded:   statusViewerAway,
-	codes.Canceled:           statusCallerGone,
+	codes.Unavailable:        statusViewerUnavailable,
+	codes.DeadlineExceeded:   statusViewerUnavailable,
+	codes.Canceled:           statusClientClosedRequest,
 }
 
 // The reasons that this package gives or looks for.
 var (
-	reasonInvalid  = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
-	reasonNoRoute  = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)
-	reasonDefect   = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR)
-	reasonTooLarge = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
-	reasonLacks    = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
-	// reasonUnsure is a change whose answer never came: to the client a
+	reasonInvalid               = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
+	reasonNoRoute               = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)
+	reasonInternalError         = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR)
+	reasonTooLarge              = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
+	reasonViewerLacksCapability = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
+	// reasonOutcomeUnknown is a change whose answer never came: to the client a
 	// connection that failed, and never one to be repeated by itself.
-	reasonUnsure = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
+	reasonOutcomeUnknown = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
 )
 
 // problem is an error as the client gets it. Its text is what BadRequestError
@@ -94,7 +94,7 @@ func invalid(detail string) *problem {
 }
 
 // problemOf makes the answer of any error. What is neither a problem nor the
-// status of a call is a defect of ours, whose text only the log gets.
+// status of a call is an internal error, whose text only the log gets.
 func (c *compat) problemOf(ctx context.Context, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -103,9 +103,9 @@ func (c *compat) problemOf(ctx context.Context, err error) *problem {
 		return problemOfStatus(st)
 	}
 	incident := newIncident()
-	c.log.ErrorContext(ctx, "defect", slog.String("incident", incident), slog.Any("error", err))
+	c.log.ErrorContext(ctx, "internal error", slog.String("incident", incident), slog.Any("error", err))
 	return &problem{
-		status: statusServerError, Reason: reasonDefect,
+		status: statusServerError, Reason: reasonInternalError,
 		Detail: "an internal error of this server; its log has incident " + incident,
 	}
 }
@@ -117,8 +117,8 @@ func problemOfStatus(st *status.Status) *problem {
 	if p.status, known = statuses[st.Code()]; !known {
 		p.status = statusServerError
 	}
-	if p.Reason == reasonUnsure {
-		p.status = statusViewerAway
+	if p.Reason == reasonOutcomeUnknown {
+		p.status = statusViewerUnavailable
 	}
 	for _, d := range st.Proto().GetDetails() {
 		if text, err := marshalDetail(d); err == nil {
@@ -161,7 +161,7 @@ func reasonName(r runicornapiv1.ErrorReason) string {
 	return r.String()[len("ERROR_REASON_"):]
 }
 
-// newIncident names a defect, to be found in the log.
+// newIncident names an internal error, to be found in the log.
 func newIncident() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails, says crypto/rand

@@ -132,7 +132,7 @@ func TestGenerationsWithoutArtifactsHaveNoneRatherThanFail(t *testing.T) {
 	}
 }
 
-func TestADefectIsAnAnswerAndTellsNothing(t *testing.T) {
+func TestAnInternalErrorIsAnAnswerWithoutDetails(t *testing.T) {
 	t.Parallel()
 	// A request without a connection to call over panics in the handler.
 	got := mustSend(t, "POST", serveHandler(t, New(Config{}))+"/api/remote/connect", `{"host": "gpu", "password": "271828"}`)

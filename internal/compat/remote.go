@@ -52,7 +52,7 @@ func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 
 // listConnections lists connections, which the client calls sessions.
 func (c *compat) listConnections(ctx context.Context, _ *input) (answer, error) {
-	connections, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.Connection, string, error) {
+	connections, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.Connection, string, error) {
 		resp, err := c.remote.ListConnections(ctx, &runicornapiv1.ListConnectionsRequest{PageSize: size, PageToken: token})
 		return resp.GetConnections(), resp.GetNextPageToken(), err
 	})
@@ -92,7 +92,7 @@ func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := sessionOf(resp.GetSession(), startedOver(resp.GetSession(), body.ConnectionID))
+	out := sessionOf(resp.GetSession(), requestedConnection(resp.GetSession(), body.ConnectionID))
 	out["ok"] = true
 	return document{out}, nil
 }
@@ -126,7 +126,7 @@ func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
 // listDirectory lists a folder of a connected machine.
 func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
 	path := ""
-	found, err := cut(window{}, all, func(size int32, token string) ([]*runicornapiv1.DirectoryEntry, string, error) {
+	found, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.DirectoryEntry, string, error) {
 		resp, err := c.remote.ListDirectory(ctx, &runicornapiv1.ListDirectoryRequest{
 			ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"), PageSize: size, PageToken: token,
 		})

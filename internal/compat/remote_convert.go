@@ -39,7 +39,7 @@ func sessionOf(s *runicornapiv1.ViewerSession, connectionID string) map[string]a
 		"remote_host": host, "remote_port": s.GetRemotePort(), "remote_root": s.GetRemoteRoot(),
 		"local_port": s.GetLocalPort(), "local_url": fmt.Sprintf("http://localhost:%d", s.GetLocalPort()),
 		"ssh_port": s.GetSshPort(), "username": s.GetUsername(), "remote_pid": s.RemoteProcessId,
-		"status": sessionWord(s), "is_active": s.GetActive(),
+		"status": sessionStatus(s), "is_active": s.GetActive(),
 		"created_at": seconds(s.GetStartTime()), "uptime_seconds": uptime,
 		"viewer": s.GetViewer(), "unreachable_reason": s.GetUnreachableReason(),
 	}
@@ -49,43 +49,43 @@ func sessionOf(s *runicornapiv1.ViewerSession, connectionID string) map[string]a
 func sessionsOf(status *runicornapiv1.GetRemoteStatusResponse) []map[string]any {
 	out := make([]map[string]any, 0, len(status.GetSessions()))
 	for _, s := range status.GetSessions() {
-		out = append(out, sessionOf(s, connectionOver(s, status.GetConnections())))
+		out = append(out, sessionOf(s, sessionConnection(s, status.GetConnections())))
 	}
 	return out
 }
 
-// sessionWord is the word for how a session stands.
-func sessionWord(s *runicornapiv1.ViewerSession) string {
+// sessionStatus is the word for how a session stands.
+func sessionStatus(s *runicornapiv1.ViewerSession) string {
 	if s.GetViewerStatus() != "" {
 		return s.GetViewerStatus()
 	}
-	return enumWord(s.GetState().String(), "VIEWER_SESSION_STATE_")
+	return enumName(s.GetState().String(), "VIEWER_SESSION_STATE_")
 }
 
-// connectionOver finds the connection that a session runs over. Viewers 0.5.3
+// sessionConnection finds the connection that a session runs over. Viewers 0.5.3
 // and 0.6.0 call the host of every session 127.0.0.1, so there the one
 // connection of the same user and port is the one.
-func connectionOver(s *runicornapiv1.ViewerSession, connections []*runicornapiv1.Connection) string {
-	said := idOf(s, s.GetHost())
+func sessionConnection(s *runicornapiv1.ViewerSession, connections []*runicornapiv1.Connection) string {
+	id := idOf(s, s.GetHost())
 	var candidates []string
 	for _, c := range connections {
 		if c.GetUsername() != s.GetUsername() || c.GetPort() != s.GetSshPort() {
 			continue
 		}
-		if c.GetConnectionId() == said {
-			return said
+		if c.GetConnectionId() == id {
+			return id
 		}
 		candidates = append(candidates, c.GetConnectionId())
 	}
 	if len(candidates) == 1 {
 		return candidates[0]
 	}
-	return said
+	return id
 }
 
-// startedOver is the id of the connection that a session was asked for by: an
+// requestedConnection is the id of the connection that a session was asked for by: an
 // id, or a bare host.
-func startedOver(s *runicornapiv1.ViewerSession, asked string) string {
+func requestedConnection(s *runicornapiv1.ViewerSession, asked string) string {
 	if strings.Contains(asked, "@") {
 		return asked
 	}

@@ -19,12 +19,12 @@ type document struct{ value any }
 // write writes the value.
 func (d document) write(w http.ResponseWriter) error { return writeJSON(w, http.StatusOK, d.value) }
 
-// writeJSON writes a whole answer. What cannot be marshalled is a defect, and
+// writeJSON writes a whole answer. What cannot be marshalled is an internal error, and
 // still an answer: without one the client would repeat its POST.
 func writeJSON(w http.ResponseWriter, status int, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
-		status, body = statusServerError, []byte(`{"detail":"this answer cannot be told","reason":"`+reasonDefect+`"}`)
+		status, body = statusServerError, []byte(`{"detail":"this answer cannot be told","reason":"`+reasonInternalError+`"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

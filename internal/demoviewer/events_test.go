@@ -50,7 +50,7 @@ func TestMergingFollowsTheViewersRules(t *testing.T) {
 	}
 }
 
-func TestTextInTheThinnedColumnIsAPlain500(t *testing.T) {
+func TestTextInTheDownsampledColumnIsAPlain500(t *testing.T) {
 	b := newBed(t, Config{Empty: true})
 	var lines strings.Builder
 	for step := range 200 {
@@ -58,9 +58,9 @@ func TestTextInTheThinnedColumnIsAPlain500(t *testing.T) {
 	}
 	lines.WriteString(`{"type":"metrics","data":{"a":"text","global_step":999999}}` + "\n")
 	id := b.AddRun(Run{Path: "a/b", Events: []byte(lines.String())})
-	thinned := b.ask("GET", "/api/runs/"+id+"/metrics_step?downsample=100", "")
-	if thinned.status != 500 || string(thinned.body) != "Internal Server Error" {
-		t.Errorf("%d %s", thinned.status, thinned.body)
+	downsampled := b.ask("GET", "/api/runs/"+id+"/metrics_step?downsample=100", "")
+	if downsampled.status != 500 || string(downsampled.body) != "Internal Server Error" {
+		t.Errorf("%d %s", downsampled.status, downsampled.body)
 	}
 	if got := b.ask("GET", "/api/runs/"+id+"/metrics_step", "").status; got != 200 {
 		t.Errorf("without downsample: %d", got)

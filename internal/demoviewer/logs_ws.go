@@ -13,7 +13,7 @@ import (
 // What the Viewer says between the lines of a log, and when.
 const (
 	logReplay     = 10_000 // lines that it replays, in its own opinion
-	logLooks      = 6      // how often 0.7 looks for a missing file
+	maxFileChecks = 6      // how often 0.7 looks for a missing file
 	logWaiting    = "[info] No logs available yet. Waiting for logs to be created..."
 	logAvailable  = "[info] Logs are now available, streaming..."
 	logNone       = "[info] No logs available for this run"
@@ -32,7 +32,7 @@ func isSocket(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upg
 func (v *Viewer) LogSockets() (open, most int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.sockets.open, v.sockets.most
+	return v.sockets.open, v.sockets.maxOpen
 }
 
 // CloseLogs cuts all log WebSockets, as a Viewer that is killed does.
@@ -45,19 +45,19 @@ func (v *Viewer) CloseLogs() {
 
 // sockets is what the Viewer knows of its log WebSockets.
 type sockets struct {
-	open, most int
-	cut        chan struct{} // closed to end all of them
-	wrote      chan struct{} // closed and replaced when a log was written to
+	open, maxOpen int
+	cut           chan struct{} // closed to end all of them
+	changed       chan struct{} // closed and replaced when a log was written to
 }
 
 func newSockets() sockets {
-	return sockets{cut: make(chan struct{}), wrote: make(chan struct{})}
+	return sockets{cut: make(chan struct{}), changed: make(chan struct{})}
 }
 
 // notify wakes the log WebSockets. Called with mu held.
 func (v *Viewer) notify() {
-	close(v.sockets.wrote)
-	v.sockets.wrote = make(chan struct{})
+	close(v.sockets.changed)
+	v.sockets.changed = make(chan struct{})
 }
 
 // serveSocket serves a handshake. Every other path than that of a log is 403, as uvicorn has it.
@@ -84,7 +84,7 @@ func (v *Viewer) serveSocket(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	s := &logSocket{v: v, conn: conn, id: id}
-	if s.talk(ctx) {
+	if s.serve(ctx) {
 		<-ctx.Done() // 0.5 and 0.6 keep a connection open that they have forgotten
 	}
 	if ctx.Err() != nil {
@@ -99,7 +99,7 @@ func (v *Viewer) openSocket() (cut <-chan struct{}) {
 	defer v.mu.Unlock()
 	v.counts[socketName]++
 	v.sockets.open++
-	v.sockets.most = max(v.sockets.most, v.sockets.open)
+	v.sockets.maxOpen = max(v.sockets.maxOpen, v.sockets.open)
 	return v.sockets.cut
 }
 
@@ -119,61 +119,61 @@ type logSocket struct {
 	afterCR bool
 }
 
-// look returns the log of the run as it is now, what tells of changes, and how the run is.
-func (s *logSocket) look() (log []byte, wrote <-chan struct{}, hasEnded, exists bool) {
+// snapshot returns the log of the run as it is now, what tells of changes, and how the run is.
+func (s *logSocket) snapshot() (log []byte, changed <-chan struct{}, ended, exists bool) {
 	s.v.mu.Lock()
 	defer s.v.mu.Unlock()
 	r := s.v.store().visible(s.id)
 	if r == nil {
-		return nil, s.v.sockets.wrote, false, false
+		return nil, s.v.sockets.changed, false, false
 	}
 	status, _ := r.state(s.v.clock())
-	return r.log(s.v.clock()), s.v.sockets.wrote, status != "running", true
+	return r.log(s.v.clock()), s.v.sockets.changed, status != "running", true
 }
 
-// talk says everything; false means that the Viewer closes the connection then.
-func (s *logSocket) talk(ctx context.Context) (isForgotten bool) {
-	log, _, hasEnded, exists := s.look()
+// serve says everything; false means that the Viewer closes the connection then.
+func (s *logSocket) serve(ctx context.Context) (abandoned bool) {
+	log, _, ended, exists := s.snapshot()
 	if !exists {
-		s.say(ctx, logRunMissing)
+		s.send(ctx, logRunMissing)
 		return false
 	}
 	if log == nil {
-		if s.v.generation().sqlite && hasEnded {
-			s.say(ctx, logNone)
+		if s.v.generation().sqlite && ended {
+			s.send(ctx, logNone)
 			return false
 		}
-		var isThere bool
-		if isThere, isForgotten = s.await(ctx); !isThere {
-			return isForgotten
+		var found bool
+		if found, abandoned = s.waitForFile(ctx); !found {
+			return abandoned
 		}
-		log, _, _, _ = s.look()
+		log, _, _, _ = s.snapshot()
 	}
 	s.replay(ctx, log)
 	s.follow(ctx)
 	return false
 }
 
-// await waits for the file: 0.5 and 0.6 look once, and then fail in silence.
-func (s *logSocket) await(ctx context.Context) (isThere, isForgotten bool) {
-	s.say(ctx, logWaiting)
-	isPatient := s.v.generation().sqlite
-	for look := 0; ; look++ {
-		if look == logLooks {
-			s.say(ctx, logNoneYet)
+// waitForFile waits for the file: 0.5 and 0.6 look once, and then fail in silence.
+func (s *logSocket) waitForFile(ctx context.Context) (found, abandoned bool) {
+	s.send(ctx, logWaiting)
+	keepsChecking := s.v.generation().sqlite
+	for check := 0; ; check++ {
+		if check == maxFileChecks {
+			s.send(ctx, logNoneYet)
 			return false, false
 		}
-		if !pause(ctx, s.v.logWait, nil) {
+		if !sleepUntil(ctx, s.v.logWait, nil) {
 			return false, false
 		}
-		if log, _, _, exists := s.look(); exists && log != nil {
-			s.say(ctx, logAvailable)
+		if log, _, _, exists := s.snapshot(); exists && log != nil {
+			s.send(ctx, logAvailable)
 			return true, false
 		}
-		if !isPatient {
+		if !keepsChecking {
 			return false, true
 		}
-		s.say(ctx, "")
+		s.send(ctx, "")
 	}
 }
 
@@ -186,18 +186,18 @@ func (s *logSocket) replay(ctx context.Context, log []byte) {
 			s.line(ctx, line)
 		}
 		if len(lines) > logReplay {
-			s.say(ctx, logShortened)
+			s.send(ctx, logShortened)
 		}
 		return
 	}
-	said := 0
+	sent := 0
 	for _, line := range lines {
 		switch {
-		case said == logReplay:
-			s.say(ctx, logShortened)
-			said++
+		case sent == logReplay:
+			s.send(ctx, logShortened)
+			sent++
 		case s.line(ctx, line):
-			said++
+			sent++
 		}
 	}
 }
@@ -206,7 +206,7 @@ func (s *logSocket) replay(ctx context.Context, log []byte) {
 func (s *logSocket) follow(ctx context.Context) {
 	const poll = 200 * time.Millisecond // for logs that a clock writes
 	for {
-		log, wrote, _, _ := s.look()
+		log, wrote, _, _ := s.snapshot()
 		if len(log) < s.sent {
 			s.sent = len(log) // no real Viewer reads a file again that was cut
 		}
@@ -221,7 +221,7 @@ func (s *logSocket) follow(ctx context.Context) {
 		for _, line := range splitLines(fresh) {
 			s.line(ctx, line)
 		}
-		if !pause(ctx, poll, wrote) {
+		if !sleepUntil(ctx, poll, wrote) {
 			return
 		}
 	}
@@ -232,12 +232,12 @@ func (s *logSocket) line(ctx context.Context, line string) bool {
 	if strings.TrimSpace(line) == "" {
 		return false
 	}
-	s.say(ctx, line)
+	s.send(ctx, line)
 	return true
 }
 
-// say sends a text. A failing write means that the client has gone, which ctx says too.
-func (s *logSocket) say(ctx context.Context, text string) {
+// send sends a text. A failing write means that the client has gone, which ctx says too.
+func (s *logSocket) send(ctx context.Context, text string) {
 	_ = s.conn.Write(ctx, websocket.MessageText, []byte(text))
 }
 
@@ -251,8 +251,8 @@ func splitLines(raw []byte) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// pause waits for a time or a sign; false means that the connection has ended.
-func pause(ctx context.Context, d time.Duration, sign <-chan struct{}) bool {
+// sleepUntil waits for a time or a sign; false means that the connection has ended.
+func sleepUntil(ctx context.Context, d time.Duration, sign <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

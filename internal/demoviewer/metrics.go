@@ -59,8 +59,8 @@ func metricTable(v *Viewer, c *call) answer {
 		v.cache.ask(r.id, size)
 	}
 	t := r.events.table(now)
-	picked, err := thin(t, points)
-	if err != nil { // text in the column that the thinning looks at
+	picked, err := downsampleRows(t, points)
+	if err != nil { // text in the column that downsampling uses
 		return answer{
 			status: http.StatusInternalServerError, contentType: "text/plain; charset=utf-8",
 			text: []byte("Internal Server Error"),

@@ -1,6 +1,6 @@
 // Package demoviewer is a small Runicorn Viewer as an [http.Handler]: sample projects, one run that keeps training,
 // and the answers, statuses, headers and quirks of the real releases 0.5.3, 0.6.0 and 0.7.2. The server's --demo and the
-// fast tests of the other rooms use it instead of Python.
+// fast tests of the other packages use it instead of Python.
 //
 // Its sample runs and every answer that no change affects were captured from the real Viewers (testdata/capture.py makes
 // data/), and its tests replay those captures. Deleting, restoring, editing, purging and switching the storage root take

@@ -27,7 +27,7 @@ var generations = map[realviewer.Version]demoviewer.Generation{
 
 // TestDemo_AnswersAsTheRealViewersDo fills real Viewers with the demo's own
 // sample, sends the same requests to both, and compares status, media type and
-// the shape of the JSON: the demo is what the fast tests of every room rely on.
+// the shape of the JSON: the demo is what the fast tests of every package rely on.
 func TestDemo_AnswersAsTheRealViewersDo(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {
@@ -97,7 +97,7 @@ func TestOperations_AreThoseOfTheRealViewers(t *testing.T) {
 			for _, route := range report.Vanished {
 				t.Errorf("restclient calls %s, which this Viewer lacks", route)
 			}
-			for _, route := range report.Unclaimed {
+			for _, route := range report.Undeclared {
 				t.Errorf("this Viewer has %s, which restclient says it lacks", route)
 			}
 			for _, route := range report.Missing {

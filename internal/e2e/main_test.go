@@ -2,7 +2,7 @@
 // three generations, and in demo mode, and uses it as its users do: by gRPC,
 // by HTTP and by the README's commands.
 //
-// It must not know the inside of any other room: it builds cmd/server, starts
+// It must not know the inside of any other package: it builds cmd/server, starts
 // it as a process and talks to its ports. What the answers have to be comes
 // from the Viewers themselves and from the event files on their disks.
 package e2e

@@ -108,9 +108,9 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 				if exact {
 					fidelity = runicornapiv1.Fidelity_FIDELITY_EVENT_LOG
 					compareTimes(t, log, resp)
-					if int(resp.GetMalformedLineCount()) != log.Malformed || int(resp.GetLinesWithoutStepCount()) != log.Unplaced {
+					if int(resp.GetMalformedLineCount()) != log.Malformed || int(resp.GetLinesWithoutStepCount()) != log.LinesWithoutStep {
 						t.Errorf("malformed, unplaced = %d, %d; the file has %d, %d",
-							resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), log.Malformed, log.Unplaced)
+							resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), log.Malformed, log.LinesWithoutStep)
 					}
 				}
 				if key == realviewer.KeyFarSteps && resp.GetLinesWithoutStepCount() != 2 {

@@ -11,23 +11,23 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// drainAnother has a third gateway start a Viewer and end: what it has started
+// drainAnother has a third server start a Viewer and end: what it has started
 // ends with it, and what another one has stays.
 func (s *remoteStory) drainAnother(ctx context.Context, t *testing.T, stays *runicornapiv1.ViewerSession) {
-	gateway, err := startServer(ctx, "--stop-remote-on-drain", fmt.Sprintf("--viewer=%s=%s", s.name, s.viewer.URL()))
+	drained, err := startServer(ctx, "--stop-remote-on-drain", fmt.Sprintf("--viewer=%s=%s", s.name, s.viewer.URL()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req := s.startRequest(t)
 	req.ConnectionId = s.id()
-	answer, err := gateway.remote.StartViewer(ctx, req)
-	if err := errors.Join(err, gateway.stop()); err != nil {
-		t.Fatalf("start a Viewer and end: %v\n%s", err, gateway.output())
+	answer, err := drained.remote.StartViewer(ctx, req)
+	if err := errors.Join(err, drained.stop()); err != nil {
+		t.Fatalf("start a Viewer and end: %v\n%s", err, drained.output())
 	}
-	s.want(t, "the gateway that started it drains: get the session", "NotFound SESSION_NOT_FOUND", func() error {
+	s.want(t, "the server that started it drains: get the session", "NotFound SESSION_NOT_FOUND", func() error {
 		return s.getSession(ctx, answer.GetSession())
 	})
-	s.want(t, "another gateway drains: get the session", "OK", func() error { return s.getSession(ctx, stays) })
+	s.want(t, "another server drains: get the session", "OK", func() error { return s.getSession(ctx, stays) })
 	awaitNoProcess(ctx, t, int(answer.GetSession().GetRemoteProcessId()))
 }
 

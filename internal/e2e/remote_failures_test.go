@@ -15,7 +15,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// What no gateway may ever repeat, besides the servers' own secrets.
+// What no server may ever repeat, besides the servers' own secrets.
 const (
 	wrongPassword   = "canary-wrong-password"
 	wrongPassphrase = "canary-wrong-passphrase"
@@ -177,13 +177,13 @@ func (s *remoteStory) loseTheServer(t *testing.T) {
 	})
 }
 
-// wantNoSecrets looks for the secrets of all calls in the logs of the gateways,
+// wantNoSecrets looks for the secrets of all calls in the logs of the servers,
 // in what clients were told, in the metrics, and in what HTTP answers to bad
 // bodies.
-func wantNoSecrets(t *testing.T, labs []*remoteLab, out *outcomes, gateways ...*server) {
+func wantNoSecrets(t *testing.T, labs []*remoteLab, out *outcomes, servers ...*server) {
 	t.Helper()
 	said := map[string]string{"the answers": out.told.String()}
-	for i, g := range gateways {
+	for i, g := range servers {
 		log, err := os.ReadFile(g.log)
 		if err != nil {
 			t.Fatal(err)
@@ -199,7 +199,7 @@ func wantNoSecrets(t *testing.T, labs []*remoteLab, out *outcomes, gateways ...*
 		`{"viewer":"%s","target":{"password":"canary-http"}}`,
 		`{"viewer":"%s","target":{"host":"h","username":"u","password":"canary-http`,
 	} {
-		at := "http://" + gateways[0].httpAddr + "/v1/remote/connections"
+		at := "http://" + servers[0].httpAddr + "/v1/remote/connections"
 		said[fmt.Sprintf("HTTP answer %d", i)] = visit(t, http.MethodPost, at, fmt.Sprintf(body, labs[0].name))
 	}
 	secrets := []string{"canary"}

@@ -28,7 +28,7 @@ import (
 )
 
 // remoteLab is one Viewer and the "GPU server" that it reaches over SSH, with a
-// growing run on it. Behind the gateways it has the name of the lab.
+// growing run on it. Behind the servers it has the name of the lab.
 type remoteLab struct {
 	name    string // of the viewer, and the column of the table
 	version realviewer.Version
@@ -43,7 +43,7 @@ type remoteLab struct {
 	unsaid  [][]byte // lines of the tailed run that are not written yet
 }
 
-// otherViewer is a Viewer behind the gateways that never does anything over SSH.
+// otherViewer is a Viewer behind the servers that never does anything over SSH.
 const otherViewer = "quiet"
 
 // remoteLabs are all generations with the ssh program and without: 0.6.0 and
@@ -59,7 +59,7 @@ func remoteLabs() []*remoteLab {
 	return labs
 }
 
-// startRemote starts the labs side by side, and two gateways in front of all of
+// startRemote starts the labs side by side, and two servers in front of all of
 // them, which write everything to their logs.
 func startRemote(t *testing.T) (labs []*remoteLab, a, b *server) {
 	t.Helper()

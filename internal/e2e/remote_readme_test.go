@@ -21,8 +21,8 @@ func (s *remoteStory) followTheReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway := mustStart(t, "--viewer="+s.viewer.URL())
-	names := strings.NewReplacer("127.0.0.1:23311", gateway.httpAddr, "127.0.0.1:23310", gateway.grpcAddr, "gpu.example.org", "127.0.0.1",
+	srv := mustStart(t, "--viewer="+s.viewer.URL())
+	names := strings.NewReplacer("127.0.0.1:23311", srv.httpAddr, "127.0.0.1:23310", srv.grpcAddr, "gpu.example.org", "127.0.0.1",
 		`"port": 22`, fmt.Sprintf(`"port": %d`, s.sshd.Port), `"me"`, `"`+s.sshd.User+`"`,
 		"my-password", s.sshd.Password, "/home/me/runs", s.root)
 	var commands strings.Builder

@@ -36,8 +36,8 @@ func (s *remoteStory) tailThroughSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.want(t, "sshd killed: the tail", "Unavailable VIEWER_UNREACHABLE", c.rest)
-	for _, gateway := range []*server{s.a, s.b} {
-		s.wantListed(ctx, t, gateway, session.GetViewer(), false)
+	for _, srv := range []*server{s.a, s.b} {
+		s.wantListed(ctx, t, srv, session.GetViewer(), false)
 	}
 	s.want(t, "sshd killed: resume the tail by its token", "Unavailable VIEWER_UNREACHABLE", func() error {
 		return c.open(ctx, s.a, &runicornapiv1.TailMetricsRequest{}, 1000)
@@ -110,12 +110,12 @@ func (l *remoteLab) finish() error {
 }
 
 // wantListed waits until a viewer is listed, or is not.
-func (s *remoteStory) wantListed(ctx context.Context, t *testing.T, gateway *server, viewer string, want bool) {
+func (s *remoteStory) wantListed(ctx context.Context, t *testing.T, srv *server, viewer string, want bool) {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		answer, err := gateway.viewers.ListViewers(ctx, &runicornapiv1.ListViewersRequest{})
+		answer, err := srv.viewers.ListViewers(ctx, &runicornapiv1.ListViewersRequest{})
 		if err != nil {
 			t.Fatalf("list viewers: %v", err)
 		}

@@ -20,7 +20,7 @@ import (
 
 // TestRemote_OverARealSSHServer goes through everything that RemoteService
 // does, on each generation with the ssh program and without, and at the end
-// looks for the secrets of all calls in everything that the gateways said.
+// looks for the secrets of all calls in everything that the servers said.
 func TestRemote_OverARealSSHServer(t *testing.T) {
 	t.Parallel()
 	labs, a, b := startRemote(t)
@@ -44,7 +44,7 @@ func TestRemote_OverARealSSHServer(t *testing.T) {
 }
 
 // remoteStory is what happens in one lab: a and b are two replicas of the
-// gateway.
+// server.
 type remoteStory struct {
 	*remoteLab
 	a, b *server

@@ -28,8 +28,8 @@ var (
 	tailDrop    = flag.Duration("tail-drop", time.Second, "how long the tails that drop stay, on average")
 )
 
-// tailPatience is enough for all that tails wait for at one life of a Viewer.
-const tailPatience = 20 * time.Second
+// tailTimeout is enough for all that tails wait for at one life of a Viewer.
+const tailTimeout = 20 * time.Second
 
 // quickTails are flags with which tests need not wait for intervals.
 var quickTails = []string{"--poll-min=50ms", "--poll-max=300ms", "--end-grace=1500ms", "--viewer-share=1"}
@@ -48,7 +48,7 @@ func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
 			servers := []*server{mustStart(t, flags...), mustStart(t, flags...)}
 			run := seeded.Manifest.Runs[realviewer.KeyHeld]
 			lives := *tailKills + 1
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(lives)*(*tailPause+tailPatience))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(lives)*(*tailPause+tailTimeout))
 			defer cancel()
 			var working sync.WaitGroup
 			clients := make([]*tailer, *tailClients)
@@ -217,7 +217,7 @@ func TestTailMetrics_AsServerSentEvents(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)
 	run := lab.Viewer(t, realviewer.V060).Manifest.Runs[realviewer.KeyBasic]
-	ctx, cancel := context.WithTimeout(t.Context(), 4*tailPatience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*tailTimeout)
 	defer cancel()
 	ask := func(lastID string) *http.Response {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.httpAddr+"/v1/metrics:tail?viewer=v06&run_ids="+run.RunID, http.NoBody)

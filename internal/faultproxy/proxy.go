@@ -69,7 +69,7 @@ func (s *server) close() error {
 // New starts a proxy on a free loopback port in front of target.
 func New(target string) (*Proxy, error) {
 	p := &Proxy{addr: "127.0.0.1:0", counts: map[string]int{}, closed: make(chan struct{})}
-	if err := p.Swap(target); err != nil {
+	if err := p.SetTarget(target); err != nil {
 		return nil, err
 	}
 	if err := p.Up(); err != nil {
@@ -81,8 +81,8 @@ func New(target string) (*Proxy, error) {
 // URL is where the proxy listens. It stays the same over Down and Up.
 func (p *Proxy) URL() string { return "http://" + p.addr }
 
-// Swap puts something else behind the proxy, as a restart of the server does; calls under way stay where they are.
-func (p *Proxy) Swap(target string) error {
+// SetTarget puts something else behind the proxy, as a restart of the server does; calls under way stay where they are.
+func (p *Proxy) SetTarget(target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
 		return fmt.Errorf("parse the target: %w", err)
@@ -126,7 +126,7 @@ func (p *Proxy) Up() error {
 	p.addr = listener.Addr().String()
 	s := &server{transport: &http.Transport{DisableCompression: true}, done: make(chan struct{}), upgraded: map[net.Conn]struct{}{}}
 	s.http = &http.Server{
-		Handler:   &front{proxy: p, forward: p.reverse(s.transport)},
+		Handler:   &handler{proxy: p, upstream: p.reverse(s.transport)},
 		ConnState: s.watch,
 		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // aborted answers are what this proxy is for
 	}
@@ -180,22 +180,22 @@ func (p *Proxy) Total() int {
 	return p.total
 }
 
-// take counts a call and finds its rule; nil means that the call passes untouched.
-func (p *Proxy) take(r *http.Request) *Rule {
+// match counts a call and finds its rule; nil means that the call passes untouched.
+func (p *Proxy) match(r *http.Request) *Rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts[r.Method+" "+r.URL.Path]++
 	p.total++
 	for _, rule := range p.rules {
-		if rule.take(r) {
+		if rule.use(r) {
 			return rule
 		}
 	}
 	return nil
 }
 
-// behind is what stands behind the proxy now.
-func (p *Proxy) behind() *url.URL {
+// currentTarget is what stands behind the proxy now.
+func (p *Proxy) currentTarget() *url.URL {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.target
@@ -206,7 +206,7 @@ func (p *Proxy) reverse(transport http.RoundTripper) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			target := p.behind()
+			target := p.currentTarget()
 			r.SetURL(target)
 			r.Out.Host = target.Host
 			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // ReverseProxy drops what came in

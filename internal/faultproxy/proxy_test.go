@@ -112,7 +112,7 @@ func TestSlowAnswersTakeTheirTime(t *testing.T) {
 
 func TestHeldCallsGoOnWhenReleased(t *testing.T) {
 	b := newBed(t, text("fine"))
-	gate := NewGate()
+	gate := NewBarrier()
 	b.Add(&Rule{Hold: gate})
 	done := make(chan string, 2)
 	for range 2 {
@@ -121,7 +121,7 @@ func TestHeldCallsGoOnWhenReleased(t *testing.T) {
 			done <- fmt.Sprint(body, err)
 		}()
 	}
-	if !gate.Wait(t.Context().Done(), 2) || gate.Held() != 2 {
+	if !gate.Wait(t.Context().Done(), 2) || gate.Arrived() != 2 {
 		t.Fatal("the calls did not come")
 	}
 	select {
@@ -139,7 +139,7 @@ func TestHeldCallsGoOnWhenReleased(t *testing.T) {
 
 func TestAHeldCallEndsWithItsCallerOrTheProxy(t *testing.T) {
 	b := newBed(t, text("fine"))
-	gate := NewGate()
+	gate := NewBarrier()
 	b.Add(&Rule{Hold: gate})
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.URL(), http.NoBody)
@@ -182,16 +182,16 @@ func TestADownProxyRefusesAndComesBackWhereItWas(t *testing.T) {
 	}
 }
 
-func TestWhatIsBehindCanBeSwapped(t *testing.T) {
+func TestTheTargetCanBeReplaced(t *testing.T) {
 	b := newBed(t, text("old"))
-	if err := b.Swap(serve(t, text("new"))); err != nil {
+	if err := b.SetTarget(serve(t, text("new"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, body, _ := b.ask("/"); body != "new" {
 		t.Errorf("got %q", body)
 	}
 	for _, bad := range []string{"", "no-host", "http://[::1"} {
-		if err := b.Swap(bad); err == nil {
+		if err := b.SetTarget(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}
@@ -199,7 +199,7 @@ func TestWhatIsBehindCanBeSwapped(t *testing.T) {
 
 func TestADeadServerBehindLooksLikeADroppedConnection(t *testing.T) {
 	b := newBed(t, text("fine"))
-	if err := b.Swap("http://127.0.0.1:1"); err != nil {
+	if err := b.SetTarget("http://127.0.0.1:1"); err != nil {
 		t.Fatal(err)
 	}
 	if status, _, _, err := b.ask("/"); err == nil {

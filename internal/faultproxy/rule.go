@@ -39,7 +39,7 @@ type Rule struct {
 	// ContentLength announces this length whatever the body's is; 0 leaves it alone.
 	ContentLength int
 	// Hold keeps the call until Release is called, the caller goes, or the proxy is closed. Faults follow after it.
-	Hold *Gate
+	Hold *Barrier
 
 	used int // guarded by the proxy's lock
 }
@@ -56,8 +56,8 @@ const (
 	CutShort
 )
 
-// take tells whether the rule applies, and uses it up by one. Called with the proxy's lock held.
-func (r *Rule) take(req *http.Request) bool {
+// use tells whether the rule applies, and uses it up by one. Called with the proxy's lock held.
+func (r *Rule) use(req *http.Request) bool {
 	if r.Method != "" && r.Method != req.Method || !r.matches(req.URL.Path) {
 		return false
 	}
@@ -76,35 +76,35 @@ func (r *Rule) matches(path string) bool {
 	return r.Path == "" || r.Path == path
 }
 
-// Gate holds calls until it is released.
-type Gate struct {
-	once    sync.Once
-	open    chan struct{}
-	mu      sync.Mutex
-	waiting int
-	arrived chan struct{} // replaced when a call arrives
+// Barrier holds calls until it is released.
+type Barrier struct {
+	once     sync.Once
+	open     chan struct{}
+	mu       sync.Mutex
+	arrivals int
+	arrived  chan struct{} // replaced when a call arrives
 }
 
-// NewGate makes a closed gate.
-func NewGate() *Gate { return &Gate{open: make(chan struct{}), arrived: make(chan struct{})} }
+// NewBarrier makes a closed barrier.
+func NewBarrier() *Barrier { return &Barrier{open: make(chan struct{}), arrived: make(chan struct{})} }
 
 // Release lets every held call go on, and all later ones.
-func (g *Gate) Release() { g.once.Do(func() { close(g.open) }) }
+func (g *Barrier) Release() { g.once.Do(func() { close(g.open) }) }
 
-// Held tells how many calls have come to the gate so far.
-func (g *Gate) Held() int {
+// Arrived tells how many calls have come to the barrier so far.
+func (g *Barrier) Arrived() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.waiting
+	return g.arrivals
 }
 
-// Wait returns when n calls have come to the gate, or done is closed; it tells whether they came.
-func (g *Gate) Wait(done <-chan struct{}, n int) bool {
+// Wait returns when n calls have come to the barrier, or done is closed; it tells whether they came.
+func (g *Barrier) Wait(done <-chan struct{}, n int) bool {
 	for {
 		g.mu.Lock()
-		waiting, arrived := g.waiting, g.arrived
+		arrivals, arrived := g.arrivals, g.arrived
 		g.mu.Unlock()
-		if waiting >= n {
+		if arrivals >= n {
 			return true
 		}
 		select {
@@ -115,10 +115,10 @@ func (g *Gate) Wait(done <-chan struct{}, n int) bool {
 	}
 }
 
-// pass waits for the release; it tells whether it came before one of the other ends.
-func (g *Gate) pass(gone, closed <-chan struct{}) bool {
+// wait waits for the release; it tells whether it came before one of the other ends.
+func (g *Barrier) wait(gone, closed <-chan struct{}) bool {
 	g.mu.Lock()
-	g.waiting++
+	g.arrivals++
 	close(g.arrived)
 	g.arrived = make(chan struct{})
 	g.mu.Unlock()

@@ -19,7 +19,7 @@ func (f *Fleet) Changed() <-chan struct{} {
 	return f.changes.next
 }
 
-func (c *changes) tell() {
+func (c *changes) notify() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.next != nil {

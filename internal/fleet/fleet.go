@@ -33,7 +33,7 @@ type Viewer struct {
 	// configured.
 	Parent *Viewer
 
-	life *life // nil if this one was configured
+	session *session // nil if this one was configured
 }
 
 // Entry names a Viewer to be configured.
@@ -48,7 +48,7 @@ type Entry struct {
 type Fleet struct {
 	configured []*Viewer
 	tunnels    map[string]*tunnels // by the name of the configured Viewer
-	asking     sync.WaitGroup      // the questions that go on without a caller
+	queries    sync.WaitGroup      // the queries that go on without a caller
 	stop       context.CancelFunc  // ends them
 	changes    changes
 	started    started
@@ -84,12 +84,12 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 	if len(entries) == 0 {
 		return nil, errors.New("no viewer is configured")
 	}
-	life, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
 	f := &Fleet{stop: stop, tunnels: make(map[string]*tunnels)}
 	for i, entry := range entries {
 		name := entry.Name
 		if name == "" {
-			name = madeUpName(i)
+			name = defaultName(i)
 		}
 		if !validName.MatchString(name) {
 			return nil, fmt.Errorf("viewer name %q: want letters, digits, - and _, at most 63", name)
@@ -105,13 +105,13 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 		}
 		viewer := &Viewer{Name: name, Client: client, Default: i == 0}
 		f.configured = append(f.configured, viewer)
-		f.tunnels[name] = newTunnels(life, f, viewer, base)
+		f.tunnels[name] = newTunnels(ctx, f, viewer, base)
 	}
 	return f, nil
 }
 
-// madeUpName names the i-th Viewer of those without a name.
-func madeUpName(i int) string {
+// defaultName names the i-th Viewer of those without a name.
+func defaultName(i int) string {
 	if i == 0 {
 		return "default"
 	}
@@ -125,7 +125,7 @@ func (f *Fleet) IgnoreTunnels() { clear(f.tunnels) }
 // Get returns the Viewer of a name; the empty name means the default one. For
 // the name of a tunnelled one it may ask the Viewer that holds the tunnel, and
 // wait for it as long as ctx allows and 10 s at most. The errors are an
-// *UnknownError, an *EndedError, or that of the question.
+// *UnknownError, an *EndedError, or that of the query.
 func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
 	for _, v := range f.configured {
 		if v.Name == name || (name == "" && v.Default) {
@@ -144,15 +144,15 @@ func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
 // It asks the Viewers for their tunnels, not more often than every 3 s, and
 // goes without those of a Viewer that does not answer within half a second.
 func (f *Fleet) All(ctx context.Context) []*Viewer {
-	var asking sync.WaitGroup
+	var refreshes sync.WaitGroup
 	for _, t := range f.tunnels {
-		asking.Go(func() { t.look(ctx) })
+		refreshes.Go(func() { t.refreshIfStale(ctx) })
 	}
-	asking.Wait()
+	refreshes.Wait()
 	all := f.Configured()
 	for _, v := range f.configured {
 		if t := f.tunnels[v.Name]; t != nil {
-			all = append(all, t.working()...)
+			all = append(all, t.reachable()...)
 		}
 	}
 	return all
@@ -176,7 +176,7 @@ func (f *Fleet) unknown(name, reason string) error {
 	known := f.Names()
 	for _, v := range f.configured {
 		if t := f.tunnels[v.Name]; t != nil {
-			for _, tunnelled := range t.working() {
+			for _, tunnelled := range t.reachable() {
 				known = append(known, tunnelled.Name)
 			}
 		}
@@ -187,7 +187,7 @@ func (f *Fleet) unknown(name, reason string) error {
 // Close ends what is being asked and gives up idle connections.
 func (f *Fleet) Close() {
 	f.stop()
-	f.asking.Wait()
+	f.queries.Wait()
 	for _, v := range f.configured {
 		v.Client.Close()
 	}

@@ -14,8 +14,8 @@ import (
 // name is what the Viewer behind a session is called.
 func (t *tunnels) name(sessionID string) string { return t.parent.Name + "." + sessionID }
 
-// keep makes the list of sessions the known one. Called with mu held.
-func (t *tunnels) keep(sessions []restclient.Session) {
+// store makes the list of sessions the known one. Called with mu held.
+func (t *tunnels) store(sessions []restclient.Session) {
 	known := make(map[string]tunnel, len(sessions))
 	for _, s := range sessions {
 		if validSession.MatchString(s.ID) {
@@ -24,13 +24,13 @@ func (t *tunnels) keep(sessions []restclient.Session) {
 	}
 	for id, old := range t.known {
 		if now := known[id]; now.viewer != old.viewer {
-			old.leave(now.status)
+			old.end(now.status)
 		}
 	}
 	changed := !maps.EqualFunc(t.known, known, func(a, b tunnel) bool { return a.viewer == b.viewer && a.active == b.active })
 	t.known = known
 	if changed {
-		t.fleet.changes.tell()
+		t.fleet.changes.notify()
 	}
 }
 
@@ -44,7 +44,7 @@ func (t *tunnels) tunnel(s restclient.Session) tunnel {
 		now.viewer = old.viewer
 		return now
 	}
-	if t.elsewhere != "" || port < 1 || port > 65535 {
+	if t.unreachableReason != "" || port < 1 || port > 65535 {
 		return now
 	}
 	cfg := t.base
@@ -54,7 +54,7 @@ func (t *tunnels) tunnel(s restclient.Session) tunnel {
 	if err != nil {
 		return now // the configuration was good for the parent, and so is this URL
 	}
-	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, life: newLife()}
+	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, session: newSession()}
 	return now
 }
 
@@ -63,7 +63,7 @@ func (t *tunnels) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, found := range t.known {
-		found.leave("")
+		found.end("")
 	}
 }
 
@@ -74,8 +74,8 @@ func (f *Fleet) Reach(parent *Viewer, s restclient.Session) (name, unreachable s
 	switch {
 	case t == nil:
 		return "", "a remote viewer cannot be asked for others, and this server may have been told to ignore tunnels"
-	case t.elsewhere != "":
-		return "", t.elsewhere
+	case t.unreachableReason != "":
+		return "", t.unreachableReason
 	case !validSession.MatchString(s.ID) || s.LocalPort.Value < 1 || s.LocalPort.Value > 65535:
 		return "", "the viewer that holds the session does not say where the tunnel listens"
 	case !s.Active:
@@ -87,7 +87,7 @@ func (f *Fleet) Reach(parent *Viewer, s restclient.Session) (name, unreachable s
 // PortTaken reports whether something on this machine listens where a tunnel of
 // the Viewer is to listen. Of a Viewer on another machine it knows nothing.
 func (f *Fleet) PortTaken(ctx context.Context, parent *Viewer, port int) bool {
-	if t := f.tunnels[parent.Name]; t == nil || t.elsewhere != "" {
+	if t := f.tunnels[parent.Name]; t == nil || t.unreachableReason != "" {
 		return false
 	}
 	var config net.ListenConfig
@@ -99,36 +99,36 @@ func (f *Fleet) PortTaken(ctx context.Context, parent *Viewer, port int) bool {
 	return false
 }
 
-// Adopt makes a session known that this server has just started, without
-// another question. It is stopped by StopStarted unless it is forgotten.
-func (f *Fleet) Adopt(parent *Viewer, s restclient.Session) {
+// Add makes a session known that this server has just started, without
+// another query. It is stopped by StopStarted unless it is forgotten.
+func (f *Fleet) Add(parent *Viewer, s restclient.Session) {
 	f.started.add(parent, s.ID)
 	if t := f.tunnels[parent.Name]; t != nil && validSession.MatchString(s.ID) {
-		t.edit(func() {
+		t.update(func() {
 			old, now := t.known[s.ID], t.tunnel(s)
 			if t.known[s.ID] = now; now.viewer != old.viewer {
-				old.leave(now.status)
+				old.end(now.status)
 			}
 		})
 	}
 }
 
-// Forget takes a session off the list that this server has just stopped.
-func (f *Fleet) Forget(parent *Viewer, sessionID string) {
-	f.started.drop(parent, sessionID)
+// Remove takes a session off the list that this server has just stopped.
+func (f *Fleet) Remove(parent *Viewer, sessionID string) {
+	f.started.remove(parent, sessionID)
 	if t := f.tunnels[parent.Name]; t != nil {
-		t.edit(func() {
-			t.known[sessionID].leave("stopped")
+		t.update(func() {
+			t.known[sessionID].end("stopped")
 			delete(t.known, sessionID)
 		})
 	}
 }
 
-// edit changes what is known, and has answers that are on their way ignored.
-func (t *tunnels) edit(change func()) {
+// update changes what is known, and has answers that are on their way ignored.
+func (t *tunnels) update(change func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	change()
-	t.edits++
-	t.fleet.changes.tell()
+	t.version++
+	t.fleet.changes.notify()
 }

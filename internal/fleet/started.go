@@ -27,7 +27,7 @@ func (s *started) add(parent *Viewer, id string) {
 	s.sessions = append(s.sessions, startedSession{parent, id})
 }
 
-func (s *started) drop(parent *Viewer, id string) {
+func (s *started) remove(parent *Viewer, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions = slices.DeleteFunc(s.sessions, func(other startedSession) bool { return other == startedSession{parent, id} })
@@ -51,7 +51,7 @@ func (f *Fleet) StopStarted(ctx context.Context) error {
 				errs[i] = fmt.Errorf("stop the remote viewer %s.%s: %w", s.parent.Name, s.id, err)
 				return
 			}
-			f.Forget(s.parent, s.id)
+			f.Remove(s.parent, s.id)
 		})
 	}
 	stopping.Wait()

@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// getAge is how old the list of tunnels may be for a call to one of them:
+	// getMaxAge is how old the list of tunnels may be for a call to one of them:
 	// a port may get another owner as soon as its session has ended.
-	getAge = 2 * time.Second
-	// busyAge is how old it may be while the Viewer is at work over SSH, and
+	getMaxAge = 2 * time.Second
+	// busyMaxAge is how old it may be while the Viewer is at work over SSH, and
 	// can say nothing.
-	busyAge = 2 * time.Minute
-	// lookAge is how old it may be for a list of all Viewers.
-	lookAge = 3 * time.Second
-	// askGap is the least time between two questions, whoever asks for what.
-	askGap = 250 * time.Millisecond
-	// getPatience and lookPatience are how long a caller waits for an answer.
-	getPatience  = 10 * time.Second
-	lookPatience = 500 * time.Millisecond
+	busyMaxAge = 2 * time.Minute
+	// listMaxAge is how old it may be for a list of all Viewers.
+	listMaxAge = 3 * time.Second
+	// minInterval is the minimum time between two queries.
+	minInterval = 250 * time.Millisecond
+	// getTimeout and listTimeout are how long a caller waits for an answer.
+	getTimeout  = 10 * time.Second
+	listTimeout = 500 * time.Millisecond
 )
 
 // validSession is what a session can be called: the Viewers make up eight
@@ -56,20 +56,20 @@ type tunnels struct {
 	fleet  *Fleet
 	parent *Viewer
 	base   restclient.Config
-	life   context.Context //nolint:containedctx // of the questions, which outlive who asked
-	// elsewhere says why no tunnel can be reached from here; empty if they can.
-	elsewhere string
+	ctx    context.Context //nolint:containedctx // of the queries, which outlive their callers
+	// unreachableReason says why no tunnel can be reached from here; empty if they can.
+	unreachableReason string
 
 	mu    sync.Mutex
 	known map[string]tunnel // by session
-	// asked is when the last question was put that has an answer, err the
+	// queriedAt is when the last query was sent that has an answer, err the
 	// answer if it was none.
-	asked time.Time
-	err   error
-	// edits counts Adopt and Forget: an answer to a question that was put
+	queriedAt time.Time
+	err       error
+	// version counts Add and Remove: an answer to a query that was sent
 	// before one of them is out of date.
-	edits  int
-	flight *question
+	version  int
+	inFlight *query
 }
 
 // tunnel is one session and the Viewer behind it, which is nil if it cannot be
@@ -81,16 +81,16 @@ type tunnel struct {
 	status string
 }
 
-// question is one that is being asked.
-type question struct {
+// query is a query in flight.
+type query struct {
 	since time.Time
 	done  chan struct{}
 }
 
-func newTunnels(life context.Context, f *Fleet, parent *Viewer, base restclient.Config) *tunnels {
-	t := &tunnels{fleet: f, parent: parent, base: base, life: life, known: make(map[string]tunnel)}
+func newTunnels(ctx context.Context, f *Fleet, parent *Viewer, base restclient.Config) *tunnels {
+	t := &tunnels{fleet: f, parent: parent, base: base, ctx: ctx, known: make(map[string]tunnel)}
 	if !onLoopback(parent.Client.BaseURL()) {
-		t.elsewhere = fmt.Sprintf("the tunnel listens on the loopback of the machine of viewer %s, which is another one", parent.Name)
+		t.unreachableReason = fmt.Sprintf("the tunnel listens on the loopback of the machine of viewer %s, which is another one", parent.Name)
 	}
 	return t
 }
@@ -109,15 +109,15 @@ func onLoopback(base string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// get returns one tunnelled Viewer, after a question if need be.
+// get returns one tunnelled Viewer, after a query if need be.
 func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
-	if t.elsewhere != "" {
-		return nil, t.fleet.unknown(t.name(sessionID), t.elsewhere)
+	if t.unreachableReason != "" {
+		return nil, t.fleet.unknown(t.name(sessionID), t.unreachableReason)
 	}
 	found, age := t.find(sessionID)
-	if found.viewer == nil || age > getAge {
-		err := t.ask(ctx, time.Now(), getPatience)
-		if busy := t.parent.Client.Busy() && age <= busyAge; err != nil && (found.viewer == nil || !busy) {
+	if found.viewer == nil || age > getMaxAge {
+		err := t.refresh(ctx, time.Now(), getTimeout)
+		if busy := t.parent.Client.Busy() && age <= busyMaxAge; err != nil && (found.viewer == nil || !busy) {
 			return nil, fmt.Errorf("ask viewer %s for its remote viewers: %w", t.parent.Name, err)
 		}
 		found, _ = t.find(sessionID)
@@ -135,19 +135,19 @@ func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
 func (t *tunnels) find(sessionID string) (tunnel, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.known[sessionID], time.Since(t.asked)
+	return t.known[sessionID], time.Since(t.queriedAt)
 }
 
-// look brings the list up to date, if that is to be had soon.
-func (t *tunnels) look(ctx context.Context) {
-	if t.elsewhere == "" {
-		_ = t.ask(ctx, time.Now().Add(-lookAge), lookPatience) // without an answer, what is known has to do
+// refreshIfStale brings the list up to date, if that is to be had soon.
+func (t *tunnels) refreshIfStale(ctx context.Context) {
+	if t.unreachableReason == "" {
+		_ = t.refresh(ctx, time.Now().Add(-listMaxAge), listTimeout) // without an answer, what is known has to do
 	}
 }
 
-// working returns the Viewers that can be called now, in the order of their
+// reachable returns the Viewers that can be called now, in the order of their
 // names.
-func (t *tunnels) working() []*Viewer {
+func (t *tunnels) reachable() []*Viewer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []*Viewer
@@ -160,39 +160,39 @@ func (t *tunnels) working() []*Viewer {
 	return out
 }
 
-// ask waits for the answer to a question that was put at or after since. One
+// refresh waits for the answer to a query that was sent at or after since. One
 // that is being asked is shared, goes on when its callers have left, and is
-// waited for as long as patience, counted from when it was put: who comes late
+// waited for as long as timeout, counted from when it was sent: who comes late
 // to a Viewer that says nothing is not held up as well.
-func (t *tunnels) ask(ctx context.Context, since time.Time, patience time.Duration) error {
+func (t *tunnels) refresh(ctx context.Context, since time.Time, timeout time.Duration) error {
 	for {
 		t.mu.Lock()
-		if !t.asked.Before(since) {
+		if !t.queriedAt.Before(since) {
 			defer t.mu.Unlock()
 			return t.err
 		}
-		if t.flight == nil {
-			t.launch()
+		if t.inFlight == nil {
+			t.start()
 		}
-		q := t.flight
+		q := t.inFlight
 		t.mu.Unlock()
-		if err := q.wait(ctx, patience); err != nil {
+		if err := q.wait(ctx, timeout); err != nil {
 			return t.explain(err)
 		}
-		if t.life.Err() != nil {
+		if t.ctx.Err() != nil {
 			return errClosed
 		}
 	}
 }
 
 var (
-	errClosed = errors.New("the fleet is closed")
-	errSilent = errors.New("it has not said in time which remote viewers it holds")
+	errClosed   = errors.New("the fleet is closed")
+	errNoAnswer = errors.New("it has not said in time which remote viewers it holds")
 )
 
 // explain names the Viewer that said nothing.
 func (t *tunnels) explain(err error) error {
-	if !errors.Is(err, errSilent) {
+	if !errors.Is(err, errNoAnswer) {
 		return err
 	}
 	return &restclient.Error{
@@ -201,60 +201,60 @@ func (t *tunnels) explain(err error) error {
 }
 
 // wait waits for an answer.
-func (q *question) wait(ctx context.Context, patience time.Duration) error {
-	timer := time.NewTimer(time.Until(q.since.Add(patience)))
+func (q *query) wait(ctx context.Context, timeout time.Duration) error {
+	timer := time.NewTimer(time.Until(q.since.Add(timeout)))
 	defer timer.Stop()
 	select {
 	case <-q.done:
 		return nil
 	case <-timer.C:
-		return errSilent
+		return errNoAnswer
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// launch puts a question, at the earliest askGap after the last one. Called
-// with mu held; the goroutine ends with the question, or with the fleet.
-func (t *tunnels) launch() {
-	q := &question{since: time.Now(), done: make(chan struct{})}
-	t.flight = q
-	pause := time.Until(t.asked.Add(askGap))
-	t.fleet.asking.Go(func() {
+// start sends a query, at the earliest minInterval after the last one. Called
+// with mu held; the goroutine ends with the query, or with the fleet.
+func (t *tunnels) start() {
+	q := &query{since: time.Now(), done: make(chan struct{})}
+	t.inFlight = q
+	delay := time.Until(t.queriedAt.Add(minInterval))
+	t.fleet.queries.Go(func() {
 		defer close(q.done)
-		t.question(pause)
+		t.runQuery(delay)
 	})
 }
 
-// question asks, and keeps the answer.
-func (t *tunnels) question(pause time.Duration) {
-	timer := time.NewTimer(pause)
+// runQuery queries, and stores the answer.
+func (t *tunnels) runQuery(delay time.Duration) {
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-t.life.Done():
+	case <-t.ctx.Done():
 	}
 	t.mu.Lock()
-	put, edits := time.Now(), t.edits
+	started, version := time.Now(), t.version
 	t.mu.Unlock()
-	sessions, err := t.parent.Client.Sessions(t.life)
+	sessions, err := t.parent.Client.Sessions(t.ctx)
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
 		sessions, err = nil, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.flight = nil
-	if edits != t.edits && t.life.Err() == nil {
+	t.inFlight = nil
+	if version != t.version && t.ctx.Err() == nil {
 		return // whoever waits asks again
 	}
-	t.asked, t.err = put, err
-	if err == nil || gone(err) {
-		t.keep(sessions)
+	t.queriedAt, t.err = started, err
+	if err == nil || isUnreachable(err) {
+		t.store(sessions)
 	}
 }
 
-// gone reports whether a Viewer is not there any more, and its tunnels with it.
-func gone(err error) bool {
+// isUnreachable reports whether a Viewer is not there any more, and its tunnels with it.
+func isUnreachable(err error) bool {
 	e, ok := errors.AsType[*restclient.Error](err)
 	return ok && e.Kind == restclient.KindUnreachable
 }

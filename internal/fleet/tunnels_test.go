@@ -84,7 +84,7 @@ func (v *viewerFake) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func session(id string, port int, active bool) map[string]any {
+func fakeSession(id string, port int, active bool) map[string]any {
 	return map[string]any{"sessionId": id, "localPort": port, "status": "running", "isActive": active}
 }
 
@@ -111,14 +111,14 @@ func names(viewers []*Viewer) (out []string) {
 	return out
 }
 
-func TestGet_FindsATunnelledViewerAtOnceAndLosesItWithItsSession(t *testing.T) {
+func TestGet_FindsATunnelledViewerAtOnceAndDropsItWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{}
 		f := newFleet(t, fake)
 		if _, err := f.Get(t.Context(), "lab.abc"); err == nil {
 			t.Fatal("a session that is not there is a viewer")
 		}
-		fake.set(session("abc", 8081, true))
+		fake.set(fakeSession("abc", 8081, true))
 		time.Sleep(time.Millisecond)            //nolint:forbidigo // fake time
 		v, err := f.Get(t.Context(), "lab.abc") // as another replica, which has heard of nothing
 		if err != nil || v.Name != "lab.abc" || v.Client.BaseURL() != "http://127.0.0.1:8081" || v.Parent.Name != "lab" {
@@ -130,14 +130,14 @@ func TestGet_FindsATunnelledViewerAtOnceAndLosesItWithItsSession(t *testing.T) {
 		if got := names(f.All(t.Context())); !slices.Equal(got, []string{"lab", "lab.abc"}) {
 			t.Errorf("all are %q", got)
 		}
-		fake.set(session("abc", 8081, false))
-		time.Sleep(getAge + time.Millisecond) //nolint:forbidigo // fake time
+		fake.set(fakeSession("abc", 8081, false))
+		time.Sleep(getMaxAge + time.Millisecond) //nolint:forbidigo // fake time
 		_, err = f.Get(t.Context(), "lab.abc")
 		if ended, ok := errors.AsType[*EndedError](err); !ok || ended.Status != "running" {
 			t.Errorf("a session that does not work: %v", err)
 		}
 		fake.set()
-		time.Sleep(lookAge + time.Millisecond) //nolint:forbidigo // fake time
+		time.Sleep(listMaxAge + time.Millisecond) //nolint:forbidigo // fake time
 		if got := names(f.All(t.Context())); !slices.Equal(got, []string{"lab"}) {
 			t.Errorf("after the end all are %q", got)
 		}
@@ -169,7 +169,7 @@ func TestGet_AsksTheViewerRarelyHoweverManyAsk(t *testing.T) {
 			f.All(t.Context())
 			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // fake time
 		}
-		if n, most := fake.count()-before, int(time.Since(begun)/lookAge)+1; n > most {
+		if n, most := fake.count()-before, int(time.Since(begun)/listMaxAge)+1; n > most {
 			t.Errorf("lists asked %d times, want at most %d", n, most)
 		}
 		for _, name := range []string{"lab.", "lab.a/b", "lab.a.b", "other.abc", "."} {
@@ -180,7 +180,7 @@ func TestGet_AsksTheViewerRarelyHoweverManyAsk(t *testing.T) {
 	})
 }
 
-func TestAll_GoesWithoutAViewerThatSaysNothing(t *testing.T) {
+func TestAll_OmitsAViewerThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{delay: 20 * time.Second}
 		f := newFleet(t, fake)
@@ -188,7 +188,7 @@ func TestAll_GoesWithoutAViewerThatSaysNothing(t *testing.T) {
 		if got := names(f.All(t.Context())); !slices.Equal(got, []string{"lab"}) {
 			t.Errorf("all are %q", got)
 		}
-		if took := time.Since(begun); took > lookPatience {
+		if took := time.Since(begun); took > listTimeout {
 			t.Errorf("took %v", took)
 		}
 		begun = time.Now()
@@ -203,7 +203,7 @@ func TestAll_GoesWithoutAViewerThatSaysNothing(t *testing.T) {
 	})
 }
 
-func TestAdopt_IsKnownWithoutAQuestion(t *testing.T) {
+func TestAdd_IsKnownWithoutAQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{}
 		f := newFleet(t, fake)
@@ -211,11 +211,11 @@ func TestAdopt_IsKnownWithoutAQuestion(t *testing.T) {
 		var s restclient.Session
 		s.ID, s.Active, s.LocalPort = "new", true, restclient.Int{Value: 8082, Known: true}
 		f.All(t.Context())
-		f.Adopt(f.Configured()[0], s)
+		f.Add(f.Configured()[0], s)
 		<-changed
 		asked := fake.count()
 		if _, err := f.Get(t.Context(), "lab.new"); err != nil || fake.count() != asked {
-			t.Errorf("%v, after %d questions", err, fake.count()-asked)
+			t.Errorf("%v, after %d queries", err, fake.count()-asked)
 		}
 		if err := f.StopStarted(t.Context()); err != nil || !slices.Equal(fake.stopped, []string{"new"}) {
 			t.Errorf("stopped %q, %v", fake.stopped, err)
@@ -237,7 +237,7 @@ func TestReach_SaysWhyATunnelCannotBeReached(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			fake := &viewerFake{sessions: []map[string]any{session("abc", 8081, true)}}
+			fake := &viewerFake{sessions: []map[string]any{fakeSession("abc", 8081, true)}}
 			f := newFleetAt(t, fake, tt.at)
 			var s restclient.Session
 			s.ID, s.Active, s.LocalPort = "abc", true, restclient.Int{Value: 8081, Known: true}

@@ -2,7 +2,7 @@
 // and never the value. Code that panics may do so with a request in hand, and a
 // request may hold passwords. Where it was, the stack tells, which has no values.
 //
-// It knows nothing of who recovers, and of the other rooms.
+// It knows nothing of who recovers, and of the other packages.
 package panics
 
 import (

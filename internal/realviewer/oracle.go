@@ -57,13 +57,13 @@ type Log struct {
 	Lines []LoggedLine
 	// Malformed counts complete lines that are not JSON, blank ones excepted.
 	Malformed int
-	// Unplaced counts lines of metrics without a usable step.
-	Unplaced int
+	// LinesWithoutStep counts lines of metrics without a usable step.
+	LinesWithoutStep int
 	// Other counts lines that are JSON, but not metrics: images, for instance.
 	Other int
-	// Rest is what follows the last newline, and starts at RestOffset.
-	Rest       []byte
-	RestOffset int64
+	// Unterminated is what follows the last newline, and starts at UnterminatedOffset.
+	Unterminated       []byte
+	UnterminatedOffset int64
 }
 
 // LoggedPoint is one value of one metric.
@@ -93,7 +93,7 @@ func ParseLog(text []byte) *Log {
 	for offset := 0; ; {
 		end := bytes.IndexByte(text[offset:], '\n')
 		if end < 0 {
-			logged.Rest, logged.RestOffset = text[offset:], int64(offset)
+			logged.Unterminated, logged.UnterminatedOffset = text[offset:], int64(offset)
 			return logged
 		}
 		logged.addLine(int64(offset), text[offset:offset+end])
@@ -104,13 +104,13 @@ func ParseLog(text []byte) *Log {
 // Ended is the Log of a run that has ended, where an unterminated last line
 // counts if it is complete JSON. What is no JSON stays the Rest.
 func (l *Log) Ended() *Log {
-	if !json.Valid(quoteNonFinite(l.Rest)) {
+	if !json.Valid(quoteNonFinite(l.Unterminated)) {
 		return l
 	}
 	ended := *l
 	ended.Lines = slices.Clone(l.Lines)
-	ended.Rest, ended.RestOffset = nil, l.RestOffset+int64(len(l.Rest))
-	ended.addLine(l.RestOffset, l.Rest)
+	ended.Unterminated, ended.UnterminatedOffset = nil, l.UnterminatedOffset+int64(len(l.Unterminated))
+	ended.addLine(l.UnterminatedOffset, l.Unterminated)
 	return &ended
 }
 
@@ -130,12 +130,12 @@ func (l *Log) addLine(offset int64, line []byte) {
 		return
 	}
 	if !isObject {
-		l.Unplaced++
+		l.LinesWithoutStep++
 		return
 	}
 	step, ok := stepOf(data)
 	if !ok {
-		l.Unplaced++
+		l.LinesWithoutStep++
 		return
 	}
 	l.Lines = append(l.Lines, LoggedLine{

@@ -62,17 +62,17 @@ func TestParseLog_ReadsWhatPythonWrites(t *testing.T) {
 		},
 		{
 			"no usable step", metrics(`{"a": 1}`) + metrics(`{"global_step": "x"}`) + metrics(`{"global_step": NaN}`) + metrics(`{"global_step": 1e300}`),
-			Log{Unplaced: 4},
+			Log{LinesWithoutStep: 4},
 		},
 		{"malformed lines are counted", "{\"ts\": 1\nnonsense\n{} {}\n", Log{Malformed: 3}},
-		{"other lines are counted", "[1]\n\"x\"\n{\"type\": \"image\"}\n{\"type\": \"metrics\", \"data\": 1}\n", Log{Unplaced: 1, Other: 3}},
-		{"a line without its newline is the rest", "[1]\n{\"a\"", Log{Other: 1, Rest: []byte(`{"a"`), RestOffset: 4}},
+		{"other lines are counted", "[1]\n\"x\"\n{\"type\": \"image\"}\n{\"type\": \"metrics\", \"data\": 1}\n", Log{LinesWithoutStep: 1, Other: 3}},
+		{"a line without its newline is the rest", "[1]\n{\"a\"", Log{Other: 1, Unterminated: []byte(`{"a"`), UnterminatedOffset: 4}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			opts := cmp.Options{cmpopts.EquateNaNs(), cmpopts.EquateEmpty()}
 			want := row.want
-			if want.Rest == nil {
-				want.RestOffset = int64(len(row.text))
+			if want.Unterminated == nil {
+				want.UnterminatedOffset = int64(len(row.text))
 			}
 			if diff := cmp.Diff(&want, ParseLog([]byte(row.text)), opts); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)

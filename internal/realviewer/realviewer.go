@@ -10,7 +10,7 @@
 // keeps runs alive; Start runs a Viewer on that storage. ReadLog is the slow and
 // plain reader of an event file that our own parser is compared with.
 //
-// It knows nothing of gRPC and of the other rooms, ReadLog above all: an oracle
+// It knows nothing of gRPC and of the other packages, ReadLog above all: an oracle
 // that shares code with what it judges is none. Only tests import it.
 package realviewer
 

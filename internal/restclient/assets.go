@@ -47,7 +47,7 @@ type Asset struct {
 	// Values are those of the config.
 	Values Values
 
-	place *place
+	location *copyLocation
 }
 
 // RunAssets is what a run keeps.

@@ -13,17 +13,17 @@ import (
 // SDK, or whoever, wrote it.
 type assetsAnswer struct {
 	TextQuality
-	Assets soft[assetsFile] `json:"assets"`
+	Assets optional[assetsFile] `json:"assets"`
 }
 
 type assetsFile struct {
 	Code struct {
-		Snapshot soft[*assetEntry] `json:"snapshot"`
+		Snapshot optional[*assetEntry] `json:"snapshot"`
 	} `json:"code"`
-	Config     soft[configEntry]    `json:"config"`
-	Datasets   softList[assetEntry] `json:"datasets"`
-	Pretrained softList[assetEntry] `json:"pretrained"`
-	Outputs    softList[assetEntry] `json:"outputs"`
+	Config     optional[configEntry]    `json:"config"`
+	Datasets   optionalList[assetEntry] `json:"datasets"`
+	Pretrained optionalList[assetEntry] `json:"pretrained"`
+	Outputs    optionalList[assetEntry] `json:"outputs"`
 }
 
 // assetEntry has the fields of all kinds.
@@ -49,9 +49,9 @@ type assetEntry struct {
 
 // configEntry is the configuration of a run.
 type configEntry struct {
-	Args  soft[Values] `json:"args"`
-	Extra soft[Values] `json:"extra"`
-	Files []Source     `json:"config_files"`
+	Args  optional[Values] `json:"args"`
+	Extra optional[Values] `json:"extra"`
+	Files []Source         `json:"config_files"`
 }
 
 // manifestKind is the fingerprint of a folder, whose copy is a manifest or a
@@ -92,14 +92,14 @@ func (a *RunAssets) add(runID string, kind AssetKind, e *assetEntry) {
 		StoredTime: e.ArchivedTime,
 	}
 	if e.Saved {
-		asset.place = placeOf(runID, e.ArchivePath)
-		asset.Saved = asset.place != nil
+		asset.location = parseCopyLocation(runID, e.ArchivePath)
+		asset.Saved = asset.location != nil
 	}
 	if asset.StoredTime.IsZero() {
 		asset.StoredTime = e.CreatedTime
 	}
 	asset.readFingerprint(e.Fingerprint)
-	asset.Zipped = asset.Saved && (e.FingerprintKind.Value == manifestKind || asset.place.isManifest())
+	asset.Zipped = asset.Saved && (e.FingerprintKind.Value == manifestKind || asset.location.isManifest())
 	asset.ID = asset.id(e.Key)
 	a.Assets = append(a.Assets, asset)
 }
@@ -127,8 +127,8 @@ func (a *Asset) readFingerprint(v Value) {
 // path in it cannot be read out of it.
 func (a *Asset) id(key string) string {
 	path := ""
-	if a.place != nil {
-		path = a.place.path
+	if a.location != nil {
+		path = a.location.path
 	}
 	h := sha256.New()
 	for _, part := range []string{

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// ErrShorter says that a file ends before the offset at which it was to be
+// ErrFileTruncated says that a file ends before the offset at which it was to be
 // resumed, so it is not the file it was.
-var ErrShorter = errors.New("the file is shorter than the offset")
+var ErrFileTruncated = errors.New("the file is shorter than the offset")
 
 // AssetContent is the content of an asset as it arrives.
 type AssetContent struct {
@@ -38,10 +38,10 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 		return nil, &IDError{Field: "offset", Reason: "must not be negative"}
 	case offset > 0 && asset.Zipped:
 		return nil, &IDError{Field: "offset", Reason: "must be 0: a zip is packed anew each time"}
-	case asset.place == nil:
+	case asset.location == nil:
 		return nil, c.noCopy(asset, "the Viewer keeps no copy of it")
 	}
-	path, err := c.locate(ctx, runID, asset)
+	path, err := c.absolutePath(ctx, runID, asset)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (x *exchange) content(offset int64) (*AssetContent, error) {
 	switch part.State {
 	case FileRanged:
 	case FileUnchanged, FileShrunk:
-		return nil, ErrShorter
+		return nil, ErrFileTruncated
 	default:
 		return nil, x.malformed(errRange)
 	}

@@ -44,7 +44,7 @@ func TestAssets_AreReadAsRecorded(t *testing.T) {
 				if len(got[i].ID) != 32 || strings.Contains(fmt.Sprintf("%+v %#v", got[i], got[i]), "/srv") {
 					t.Errorf("asset %d: %+v", i, got[i])
 				}
-				got[i].ID, got[i].place = "", nil
+				got[i].ID, got[i].location = "", nil
 			}
 			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Asset{})); diff != "" {
 				t.Error(diff)
@@ -182,8 +182,8 @@ func TestOpenAsset_FromAnOffset(t *testing.T) {
 		{"from its beginning", serveFile(content), 0, "0123456789", nil},
 		{"from the middle", serveFile(content), 4, "456789", nil},
 		{"from its end", serveFile(content), 10, "", nil},
-		{"from behind its end", serveFile(content), 11, "", ErrShorter},
-		{"from far behind its end", serveFile(content), 99, "", ErrShorter},
+		{"from behind its end", serveFile(content), 11, "", ErrFileTruncated},
+		{"from far behind its end", serveFile(content), 99, "", ErrFileTruncated},
 		{"of a server without ranges", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/octet-stream")
 			_, _ = w.Write(content)

@@ -9,7 +9,7 @@ import (
 
 const (
 	breakerThreshold = 5           // refused connections in a row
-	breakerPause     = time.Second // then nobody asks for so long
+	breakerCooldown  = time.Second // then nobody asks for so long
 )
 
 var errBreakerOpen = errors.New("the viewer refused its last connections, and is asked again soon")
@@ -36,7 +36,7 @@ func (b *breaker) blocked() time.Duration {
 	}
 	// Half open: this call is the probe. Others wait for it, or for its
 	// pause to pass should it never report.
-	b.until = now.Add(breakerPause)
+	b.until = now.Add(breakerCooldown)
 	return 0
 }
 
@@ -50,7 +50,7 @@ func (b *breaker) record(err error) {
 	}
 	b.refused++
 	if b.refused >= breakerThreshold {
-		b.until = time.Now().Add(breakerPause)
+		b.until = time.Now().Add(breakerCooldown)
 	}
 }
 

@@ -17,12 +17,12 @@ import (
 // maxOpenAPI bounds the description, which has 30 to 100 KB.
 const maxOpenAPI = 16 << 20
 
-// probePause is the least time between probes, so that a route that always
+// minProbeInterval is the minimum time between probes, so that a route that always
 // fails does not double the load.
-const probePause = time.Second
+const minProbeInterval = time.Second
 
-// recheck is how old a probe may be when it is the reason to refuse a call.
-const recheck = 5 * time.Second
+// recheckAfter is how old a probe may be when it is the reason to refuse a call.
+const recheckAfter = 5 * time.Second
 
 // The names of the generations, derived from what a Viewer can do.
 const (
@@ -70,8 +70,8 @@ func capabilitiesOf(doc *openAPI, now time.Time) *Capabilities {
 	caps := &Capabilities{Version: doc.Info.Version, ProbedAt: now, has: make(map[Capability]bool)}
 	for name, r := range routes {
 		listed := r
-		if r.neighbour != "" {
-			listed = routes[r.neighbour]
+		if r.impliedBy != "" {
+			listed = routes[r.impliedBy]
 		}
 		if offered[operation(listed.method, listed.path)] {
 			caps.has[name] = true
@@ -108,7 +108,7 @@ var errNoPaths = errors.New("/openapi.json describes no routes")
 // fresh. The Viewer is asked again after it was unreachable or surprised us,
 // because another generation may have been started in its place.
 func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
-	if caps, ok := c.caps.get(c.cfg.CapabilityAge); ok {
+	if caps, ok := c.caps.get(c.cfg.CapabilityTTL); ok {
 		return caps, nil
 	}
 	return c.probe(ctx)
@@ -118,7 +118,7 @@ func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 //
 //viewer:operation GET /openapi.json 0.5 0.6 0.7
 func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
-	seen := c.caps.doubts()
+	epoch := c.caps.currentEpoch()
 	doc, err := readJSON[openAPI](ctx, c, call{cap: CapOpenAPI, limit: maxOpenAPI})
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: CapOpenAPI, Err: errNoPaths}
 	}
 	caps := capabilitiesOf(doc, time.Now())
-	c.caps.put(caps, seen)
+	c.caps.put(caps, epoch)
 	return caps, nil
 }
 
@@ -143,16 +143,16 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if name == CapOpenAPI || name == CapHealth {
 		return r, nil
 	}
-	if c.caps.isHidden(c.cfg.CapabilityAge) {
+	if c.caps.isUndescribed(c.cfg.CapabilityTTL) {
 		return r, nil
 	}
 	caps, err := c.Capabilities(ctx)
-	if err == nil && !caps.Has(name) && time.Since(caps.ProbedAt) > recheck {
+	if err == nil && !caps.Has(name) && time.Since(caps.ProbedAt) > recheckAfter {
 		caps, err = c.probe(ctx)
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && (e.Kind == KindUnsupported || e.Kind == KindMalformed || e.Kind == KindForbidden) {
-			c.caps.hide()
+			c.caps.markUndescribed()
 			return r, nil
 		}
 		return route{}, err
@@ -160,77 +160,76 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if !caps.Has(name) {
 		return route{}, &Error{
 			Kind: KindUnsupported, Viewer: c.cfg.Name, Method: r.method, Route: r.path,
-			Capability: name, Instead: r.instead, ViewerVersion: caps.Version,
+			Capability: name, Alternative: r.alternative, ViewerVersion: caps.Version,
 		}
 	}
 	return r, nil
 }
 
-// noteFailure doubts the known capabilities after a failure that a restart as
+// noteFailure invalidates the known capabilities after a failure that a restart as
 // another generation would explain.
 func (c *Client) noteFailure(err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || errors.Is(err, errBreakerOpen) {
 		return
 	}
-	surprise := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
-	if e.Kind == KindUnreachable || surprise {
-		c.caps.doubt()
+	mismatch := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
+	if e.Kind == KindUnreachable || mismatch {
+		c.caps.invalidate()
 	}
 }
 
 // capabilityCache holds the last probe.
 type capabilityCache struct {
-	mu     sync.Mutex
-	last   *Capabilities
-	raised int
-	stale  bool
-	hidden time.Time // when the Viewer last refused to describe itself
+	mu            sync.Mutex
+	last          *Capabilities
+	epoch         int
+	stale         bool
+	undescribedAt time.Time // when the Viewer last refused to describe itself
 }
 
-func (k *capabilityCache) hide() {
+func (k *capabilityCache) markUndescribed() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.hidden = time.Now()
+	k.undescribedAt = time.Now()
 }
 
-func (k *capabilityCache) isHidden(age time.Duration) bool {
+func (k *capabilityCache) isUndescribed(ttl time.Duration) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.hidden.IsZero() && time.Since(k.hidden) < age
+	return !k.undescribedAt.IsZero() && time.Since(k.undescribedAt) < ttl
 }
 
-func (k *capabilityCache) get(age time.Duration) (*Capabilities, bool) {
+func (k *capabilityCache) get(ttl time.Duration) (*Capabilities, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.last == nil {
 		return nil, false
 	}
-	if old := time.Since(k.last.ProbedAt); old > age || (k.stale && old > probePause) {
+	if old := time.Since(k.last.ProbedAt); old > ttl || (k.stale && old > minProbeInterval) {
 		return nil, false
 	}
 	return k.last, true
 }
 
-// put stores a probe that was begun when seen doubts were known; a doubt that
-// came up meanwhile remains.
-func (k *capabilityCache) put(caps *Capabilities, seen int) {
+// put stores a probe that was begun at epoch; an invalidation since then remains.
+func (k *capabilityCache) put(caps *Capabilities, epoch int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.last, k.stale, k.hidden = caps, k.raised != seen, time.Time{}
+	k.last, k.stale, k.undescribedAt = caps, k.epoch != epoch, time.Time{}
 }
 
-func (k *capabilityCache) doubt() {
+func (k *capabilityCache) invalidate() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.raised++
-	k.stale, k.hidden = true, time.Time{}
+	k.epoch++
+	k.stale, k.undescribedAt = true, time.Time{}
 }
 
-func (k *capabilityCache) doubts() int {
+func (k *capabilityCache) currentEpoch() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.raised
+	return k.epoch
 }
 
 // generation is the last known one, and may be that of the Viewer before.

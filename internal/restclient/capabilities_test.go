@@ -64,7 +64,7 @@ func TestClient_AMissingRouteIsKnownBeforeItIsCalled(t *testing.T) {
 	c := v.client(t)
 	_, err := c.Purge(t.Context(), "20261123_151105_e4a55c", false)
 	e := typed(t, err, KindUnsupported)
-	if e.Capability != CapPurge || e.Instead != noPurge || e.ViewerVersion != "0.5.2" || e.Status != 0 {
+	if e.Capability != CapPurge || e.Alternative != noPurge || e.ViewerVersion != "0.5.2" || e.Status != 0 {
 		t.Errorf("got %+v", e)
 	}
 	if _, err := c.EventFile(t.Context(), "x", 0); !isKind(err, KindUnsupported) {
@@ -95,7 +95,7 @@ func TestCapabilities_FollowAViewerThatIsReplaced(t *testing.T) {
 			if _, err := c.StorageStats(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			c.caps.last.ProbedAt = time.Now().Add(-2 * probePause)
+			c.caps.last.ProbedAt = time.Now().Add(-2 * minProbeInterval)
 			v.on("GET /openapi.json", answer(200, "application/json", fixture(t, "0.5.3", "openapi")))
 			v.on("GET /api/storage/stats", tt.surprise)
 			if _, err := c.StorageStats(t.Context()); err == nil {
@@ -129,7 +129,7 @@ func TestCapabilities_AreAskedForAgain(t *testing.T) {
 			t.Errorf("%d probes for two refusals at once", probes)
 		}
 		version = "0.6.0" // upgraded while nobody looked
-		pass(t, recheck+time.Second)
+		pass(t, recheckAfter+time.Second)
 		if err := stats(); err != nil {
 			t.Errorf("an upgrade goes unnoticed: %v", err)
 		}

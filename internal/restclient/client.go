@@ -3,9 +3,9 @@
 // routes: which generation has which, what their answers look like, what
 // their errors mean, and what a call costs them.
 //
-// It must not know gRPC, protobuf or the gateway's own contract.
+// It must not know gRPC, protobuf or the contract of this server.
 //
-// A call takes four stations. A method of a resource file names a capability
+// A call has four stages. A method of a resource file names a capability
 // and hands its ids, query and body to do (or to readJSON, where identical
 // reads in flight share one request). newRequest builds the request from the
 // one table of routes and refuses ids that could change the URL. send waits
@@ -68,9 +68,9 @@ type Config struct {
 	// MaxBody bounds a JSON body in bytes where the route has no bound of
 	// its own; 64 MiB when zero. Streams are not bounded.
 	MaxBody int64
-	// CapabilityAge is how long a probed set of routes is believed; 5 min
+	// CapabilityTTL is how long a probed set of routes is trusted; 5 min
 	// when zero.
-	CapabilityAge time.Duration
+	CapabilityTTL time.Duration
 }
 
 // Observer is told about requests, for metrics. It must be quick and safe for
@@ -101,11 +101,11 @@ type Client struct {
 	cfg       Config
 	base      *url.URL
 	transport http.RoundTripper
-	gate      *gate
+	slots     *slotLimiter
 	breaker   *breaker
 	budget    *retryBudget
-	ledger    *ledger
-	reads     *flights
+	limiter   *shareLimiter
+	reads     *flightGroup
 	caps      capabilityCache
 	runs      runCache
 	dirs      dirCache
@@ -128,7 +128,7 @@ func New(cfg Config) (*Client, error) {
 	cfg.StreamSlots = cmp.Or(cfg.StreamSlots, 8)
 	cfg.Share = cmp.Or(cfg.Share, 0.2)
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, 64<<20)
-	cfg.CapabilityAge = cmp.Or(cfg.CapabilityAge, 5*time.Minute)
+	cfg.CapabilityTTL = cmp.Or(cfg.CapabilityTTL, 5*time.Minute)
 	if cfg.Slots < 0 || cfg.HeavySlots < 0 || cfg.StreamSlots < 0 {
 		return nil, errors.New("slots must not be negative")
 	}
@@ -143,11 +143,11 @@ func New(cfg Config) (*Client, error) {
 		cfg:       cfg,
 		base:      base,
 		transport: transport,
-		gate:      newGate(cfg.Slots, cfg.HeavySlots, cfg.StreamSlots),
+		slots:     newSlotLimiter(cfg.Slots, cfg.HeavySlots, cfg.StreamSlots),
 		breaker:   &breaker{},
 		budget:    newRetryBudget(),
-		ledger:    newLedger(cfg.Share),
-		reads:     newFlights(),
+		limiter:   newShareLimiter(cfg.Share),
+		reads:     newFlightGroup(),
 		logs:      newLogStreams(),
 	}, nil
 }
@@ -256,7 +256,7 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		x.abandon()
 		return nil, err
 	}
-	if err := x.enter(); err != nil {
+	if err := x.acquireSlot(); err != nil {
 		return nil, err
 	}
 	if wait := c.breaker.blocked(); wait > 0 {
@@ -267,7 +267,7 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 	if err != nil {
 		return nil, x.fail(err)
 	}
-	x.answered(resp)
+	x.onHeaders(resp)
 	if err := x.check(); err != nil {
 		return nil, x.fail(err)
 	}

@@ -29,7 +29,7 @@ func readJSON[T any](ctx context.Context, c *Client, q call) (*T, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Background reads fly alone: a foreground one must not wait behind them.
+	// Background reads are not shared with foreground ones: a foreground one must not wait behind them.
 	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
 	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
 	return v, canceled(ctx, r, q.cap, err)
@@ -62,8 +62,8 @@ func doJSON[T any](ctx context.Context, c *Client, q call) (_ *T, err error) {
 	if err := json.UnmarshalRead(body, v, lenient()); err != nil {
 		return nil, x.malformed(fmt.Errorf("decode the answer: %w", err))
 	}
-	if l, ok := any(v).(lossyNoter); ok && body.lossy {
-		l.noteLossy()
+	if l, ok := any(v).(lossyMarker); ok && body.lossy {
+		l.markLossy()
 	}
 	return v, nil
 }
@@ -84,9 +84,9 @@ type TextQuality struct {
 	Lossy bool `json:"-"`
 }
 
-type lossyNoter interface{ noteLossy() }
+type lossyMarker interface{ markLossy() }
 
-func (q *TextQuality) noteLossy() { q.Lossy = true }
+func (q *TextQuality) markLossy() { q.Lossy = true }
 
 // textReader notes whether the bytes that pass are valid UTF-8, without
 // holding them.
@@ -100,7 +100,7 @@ type textReader struct {
 func (t *textReader) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
 	if !t.lossy {
-		t.look(p[:n])
+		t.check(p[:n])
 		if err != nil && len(t.rest) > 0 {
 			t.lossy = true
 		}
@@ -108,7 +108,7 @@ func (t *textReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (t *textReader) look(p []byte) {
+func (t *textReader) check(p []byte) {
 	for len(t.rest) > 0 && len(p) > 0 && !utf8.FullRune(t.rest) {
 		t.rest, p = append(t.rest, p[0]), p[1:]
 	}

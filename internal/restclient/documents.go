@@ -24,7 +24,7 @@ type StatusDocument struct {
 // shared and must not be changed.
 type Document[T any] struct {
 	TextQuality
-	// State is FileWhole, FileNotYet or FileGone.
+	// State is FileWhole, FileAbsent or RunGone.
 	State FileState
 	// Value counts only if State is FileWhole.
 	Value T
@@ -69,7 +69,7 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 	switch part.State {
 	case FileRanged, FileWhole:
 	case FileUnchanged: // 416: the file is empty, the SDK is about to write it
-		return &Document[T]{State: FileNotYet}, nil
+		return &Document[T]{State: FileAbsent}, nil
 	default:
 		return &Document[T]{State: part.State}, nil
 	}
@@ -82,7 +82,7 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 		return nil, part.x.failure(errOverLimit)
 	}
 	if len(raw) == 0 {
-		return &Document[T]{State: FileNotYet}, nil
+		return &Document[T]{State: FileAbsent}, nil
 	}
 	doc := &Document[T]{State: FileWhole}
 	if err := json.Unmarshal(quoteNonFinite(raw), &doc.Value, lenient()); err != nil {

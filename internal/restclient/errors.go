@@ -106,8 +106,8 @@ type Error struct {
 	Method, Route string
 	// Capability is what was asked for.
 	Capability Capability
-	// Instead says what to do where the capability is missing.
-	Instead string
+	// Alternative says what to do where the capability is missing.
+	Alternative string
 	// ViewerVersion is what the Viewer calls itself, as far as known. 0.5.3
 	// says 0.5.2.
 	ViewerVersion string

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	errTooSlow   = errors.New("the viewer was slower than the limit")
+	errTimeout   = errors.New("the viewer was slower than the limit")
 	errOverLimit = errors.New("the answer is larger than the limit")
 )
 
@@ -20,23 +20,23 @@ var (
 // counts, keeps the limits of size and time, and gives the slot back when it
 // is closed. It belongs to one goroutine.
 type exchange struct {
-	c      *Client
-	r      route
-	q      call
-	caller context.Context //nolint:containedctx // an exchange is one call in flight
-	ctx    context.Context //nolint:containedctx // the caller's, with our limit of time
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	leave  func()
-	built  func() // gives the heavy slot of an archive back
-	start  time.Time
-	resp   *http.Response
-	sent   atomic.Bool // set by the transport once the headers are written
-	read   int64
-	limit  int64
-	broken error // what ended the reading
-	kind   Kind
-	done   bool
+	c            *Client
+	r            route
+	q            call
+	caller       context.Context //nolint:containedctx // an exchange is one call in flight
+	ctx          context.Context //nolint:containedctx // the caller's, with our limit of time
+	cancel       context.CancelCauseFunc
+	timer        *time.Timer
+	release      func()
+	releaseHeavy func() // gives the heavy slot of an archive back
+	start        time.Time
+	resp         *http.Response
+	sent         atomic.Bool // set by the transport once the headers are written
+	read         int64
+	limit        int64
+	readErr      error // what ended the reading
+	kind         Kind
+	done         bool
 }
 
 func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
@@ -48,22 +48,22 @@ func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
 	return x
 }
 
-// enter waits for a slot and starts the clock: waiting for other calls of
+// acquireSlot waits for a slot and starts the clock: waiting for other calls of
 // ours is not the Viewer's time.
-func (x *exchange) enter() error {
+func (x *exchange) acquireSlot() error {
 	background := isBackground(x.caller)
-	leave, err := x.c.gate.enter(x.caller, x.r.class, background)
+	release, err := x.c.slots.acquire(x.caller, x.r.class, background)
 	if err == nil && x.r.class == archive {
-		if x.built, err = x.c.gate.enter(x.caller, heavy, background); err != nil {
-			leave()
+		if x.releaseHeavy, err = x.c.slots.acquire(x.caller, heavy, background); err != nil {
+			release()
 		}
 	}
 	if err != nil {
 		x.abandon()
 		return x.wrap(&Error{Kind: KindCanceled, Err: err})
 	}
-	x.leave, x.start = leave, time.Now()
-	x.timer = time.AfterFunc(x.timeout(), func() { x.cancel(errTooSlow) })
+	x.release, x.start = release, time.Now()
+	x.timer = time.AfterFunc(x.timeout(), func() { x.cancel(errTimeout) })
 	return nil
 }
 
@@ -82,12 +82,12 @@ func (x *exchange) timeout() time.Duration {
 	return x.c.cfg.HeavyTimeout
 }
 
-// answered notes that the headers have come: an archive is packed then, and
+// onHeaders notes that the headers have come: an archive is packed then, and
 // a stream has until its next byte.
-func (x *exchange) answered(resp *http.Response) {
+func (x *exchange) onHeaders(resp *http.Response) {
 	x.resp = resp
-	if x.built != nil {
-		x.built()
+	if x.releaseHeavy != nil {
+		x.releaseHeavy()
 	}
 	if x.streams() {
 		x.timer.Stop()
@@ -107,8 +107,8 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.resp == nil {
 		return 0, io.EOF
 	}
-	if x.broken != nil {
-		return 0, x.broken
+	if x.readErr != nil {
+		return 0, x.readErr
 	}
 	if x.streams() {
 		x.timer.Reset(x.c.cfg.StallTimeout)
@@ -118,13 +118,13 @@ func (x *exchange) Read(p []byte) (int, error) {
 	x.read += int64(n)
 	switch {
 	case x.limit > 0 && x.read > x.limit:
-		x.broken = x.failure(errOverLimit)
+		x.readErr = x.failure(errOverLimit)
 	case err == io.EOF:
-		x.broken = err
+		x.readErr = err
 	case err != nil:
-		x.broken = x.failure(err)
+		x.readErr = x.failure(err)
 	}
-	return n, x.broken
+	return n, x.readErr
 }
 
 // Close ends the exchange: connection, clock, slot, metrics. An unread rest of
@@ -144,10 +144,10 @@ func (x *exchange) Close() error {
 	}
 	x.timer.Stop()
 	x.cancel(nil)
-	if x.built != nil {
-		x.built()
+	if x.releaseHeavy != nil {
+		x.releaseHeavy()
 	}
-	x.leave()
+	x.release()
 	spent := time.Since(x.start)
 	charge(x.caller, spent)
 	if x.c.cfg.Observer != nil {
@@ -190,8 +190,8 @@ func (x *exchange) failure(err error) error {
 		return x.wrap(&Error{Kind: KindTooLarge, Status: x.status(), BytesDelivered: x.read, Err: err})
 	case x.caller.Err() != nil:
 		return x.wrap(&Error{Kind: either(lost, KindOutcomeUnknown, KindCanceled), Err: x.caller.Err()})
-	case errors.Is(context.Cause(x.ctx), errTooSlow):
-		return x.wrap(&Error{Kind: either(lost, KindOutcomeUnknown, KindTimeout), BytesDelivered: x.read, Err: errTooSlow})
+	case errors.Is(context.Cause(x.ctx), errTimeout):
+		return x.wrap(&Error{Kind: either(lost, KindOutcomeUnknown, KindTimeout), BytesDelivered: x.read, Err: errTimeout})
 	case lost:
 		return x.wrap(&Error{Kind: KindOutcomeUnknown, Err: err})
 	case x.resp != nil:
@@ -204,7 +204,7 @@ func (x *exchange) failure(err error) error {
 func (x *exchange) wrap(e *Error) *Error {
 	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
 	if e.Kind == KindUnsupported {
-		e.Instead, e.ViewerVersion = x.r.instead, x.c.caps.version()
+		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.caps.version()
 	}
 	x.kind = e.Kind
 	return e

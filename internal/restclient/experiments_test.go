@@ -214,8 +214,8 @@ func TestArchives_AreStreamed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if c.gate.heavy != 2 || c.gate.streams != 8 {
-		t.Errorf("slots were lost: %d, %d", c.gate.heavy, c.gate.streams)
+	if c.slots.heavy != 2 || c.slots.streams != 8 {
+		t.Errorf("slots were lost: %d, %d", c.slots.heavy, c.slots.streams)
 	}
 }
 

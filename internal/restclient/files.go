@@ -37,10 +37,10 @@ const (
 	FileUnchanged
 	// FileShrunk: the file ends before the asked offset; it is another one now.
 	FileShrunk
-	// FileNotYet: the run has no such file so far.
-	FileNotYet
-	// FileGone: there is no such run any more, or it is in the recycle bin.
-	FileGone
+	// FileAbsent: the run has no such file so far.
+	FileAbsent
+	// RunGone: there is no such run any more, or it is in the recycle bin.
+	RunGone
 )
 
 // FilePart is the answer to a ranged read. Its body is read like any other,
@@ -54,9 +54,9 @@ type FilePart struct {
 	Size int64
 	// ETag changes with the file's time and size.
 	ETag string
-	// Withheld says of a file that is not there that it may be, but that the
+	// NotServed says of a file that is not there that it may be, but that the
 	// Viewer would send another thing in its place.
-	Withheld bool
+	NotServed bool
 
 	x *exchange
 }
@@ -68,13 +68,13 @@ func (p *FilePart) Read(b []byte) (int, error) { return p.x.Read(b) }
 // Close gives the connection and the slot back.
 func (p *FilePart) Close() error { return p.x.Close() }
 
-// smallRead is how much a bounded read may ask for to count as a light call,
+// maxLightRead is how much a bounded read may ask for to count as a light call,
 // which takes no slot of the streams.
-const smallRead = 4 << 20
+const maxLightRead = 4 << 20
 
-// fileAge is how long a file's place is believed when it is not there: 0.7.2
+// dirTTL is how long a remembered run folder is trusted when a file is missing: 0.7.2
 // moves the folders of runs.
-const fileAge = 10 * time.Second
+const dirTTL = 10 * time.Second
 
 // ReadFile reads a file of a run from offset, at most length bytes, or to the
 // end where length is 0. The state of the answer, not an error, tells what
@@ -91,11 +91,11 @@ func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offse
 	}
 	dir, err := c.dir(ctx, runID)
 	if err != nil {
-		return gone(err)
+		return runGonePart(err)
 	}
 	part, err := c.readAt(ctx, runID, dir.path(file), offset, length)
-	if err != nil || (part.State == FileNotYet && time.Since(dir.at) > fileAge) {
-		moved, again := c.moved(ctx, runID, dir, err)
+	if err != nil || (part.State == FileAbsent && time.Since(dir.at) > dirTTL) {
+		relocated, again := c.relocated(ctx, runID, dir, err)
 		if !again {
 			return part, err
 		}
@@ -103,7 +103,7 @@ func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offse
 			err = part.Close()
 		}
 		if err == nil || isKind(err, KindForbidden) {
-			return c.readAt(ctx, runID, moved.path(file), offset, length)
+			return c.readAt(ctx, runID, relocated.path(file), offset, length)
 		}
 	}
 	return part, err
@@ -117,8 +117,8 @@ func (c *Client) EventFile(ctx context.Context, runID string, offset int64) (*Fi
 // readAt makes one ranged read of a path on the Viewer's machine. What the
 // Viewer would not serve as it is counts as not there.
 func (c *Client) readAt(ctx context.Context, runID, path string, offset, length int64) (*FilePart, error) {
-	if isTakenForManifest(path) {
-		return &FilePart{State: FileNotYet, Size: -1, Withheld: true, x: noExchange}, nil
+	if treatedAsManifest(path) {
+		return &FilePart{State: FileAbsent, Size: -1, NotServed: true, x: emptyBody}, nil
 	}
 	q := call{
 		cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {path}},
@@ -126,7 +126,7 @@ func (c *Client) readAt(ctx context.Context, runID, path string, offset, length 
 	}
 	if length > 0 {
 		q.bytes += strconv.FormatInt(offset+length-1, 10)
-		if length <= smallRead {
+		if length <= maxLightRead {
 			q.class = light
 		}
 	}
@@ -137,29 +137,29 @@ func (c *Client) readAt(ctx context.Context, runID, path string, offset, length 
 		case !ok || e.Kind != KindNotFound:
 			return nil, err
 		case strings.HasPrefix(e.Detail, "File"):
-			return &FilePart{State: FileNotYet, Size: -1, x: noExchange}, nil
+			return &FilePart{State: FileAbsent, Size: -1, x: emptyBody}, nil
 		}
 		c.dirs.forget(runID)
-		return &FilePart{State: FileGone, Size: -1, x: noExchange}, nil
+		return &FilePart{State: RunGone, Size: -1, x: emptyBody}, nil
 	}
 	part, err := x.filePart(offset)
 	if err != nil {
 		return nil, x.closeWith(err)
 	}
 	if part.State == FileUnchanged || part.State == FileShrunk {
-		part.x = noExchange
+		part.x = emptyBody
 		return part, x.Close()
 	}
 	return part, nil
 }
 
-// noExchange is the body of answers without one.
-var noExchange = &exchange{done: true}
+// emptyBody is the body of answers without one.
+var emptyBody = &exchange{done: true}
 
-// gone makes an answer of the detail's 404.
-func gone(err error) (*FilePart, error) {
+// runGonePart makes an answer of the detail's 404.
+func runGonePart(err error) (*FilePart, error) {
 	if isKind(err, KindNotFound) {
-		return &FilePart{State: FileGone, Size: -1, x: noExchange}, nil
+		return &FilePart{State: RunGone, Size: -1, x: emptyBody}, nil
 	}
 	return nil, err
 }
@@ -233,9 +233,9 @@ func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 
 var errNoDir = errors.New("the run has no run_dir")
 
-// moved asks again where a run lives after a read of it failed as it does
+// relocated asks again where a run lives after a read of it failed as it does
 // when the folder has moved, and reports whether it has.
-func (c *Client) moved(ctx context.Context, runID string, old runDir, err error) (runDir, bool) {
+func (c *Client) relocated(ctx context.Context, runID string, old runDir, err error) (runDir, bool) {
 	if err != nil && !isKind(err, KindForbidden) {
 		return runDir{}, false
 	}

@@ -55,8 +55,8 @@ func TestReadFile_TellsWhatThereIs(t *testing.T) {
 			w.Header().Set("Content-Type", "application/octet-stream")
 			_, _ = w.Write(content)
 		}, 100, 0, FilePart{State: FileWhole, Size: size}, content},
-		{"no file so far", notFound("File not found"), 0, 0, FilePart{State: FileNotYet, Size: -1}, nil},
-		{"no such run", notFound("Run not found"), 0, 0, FilePart{State: FileGone, Size: -1}, nil},
+		{"no file so far", notFound("File not found"), 0, 0, FilePart{State: FileAbsent, Size: -1}, nil},
+		{"no such run", notFound("Run not found"), 0, 0, FilePart{State: RunGone, Size: -1}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newViewer(t, "0.6.0")
@@ -186,7 +186,7 @@ func TestReadFile_ARunThatIsNotThereIsGone(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on(detailRoute, answer(404, "application/json", fixture(t, "0.6.0", "run_404")))
 	part, err := v.client(t).EventFile(t.Context(), "x", 0)
-	if err != nil || part.State != FileGone {
+	if err != nil || part.State != RunGone {
 		t.Errorf("%+v, %v", part, err)
 	}
 	v.on(detailRoute, jsonAnswer(`{"id":"x"}`))
@@ -253,11 +253,11 @@ func TestDocuments_KeepWhatJSONCannotHold(t *testing.T) {
 	_, err = c.MetaFile(t.Context(), "x")
 	wantKind(t, err, KindMalformed) // it is just being written
 	delete(files, "/s/runs/x/meta.json")
-	if meta, err := c.MetaFile(t.Context(), "x"); err != nil || meta.State != FileNotYet {
+	if meta, err := c.MetaFile(t.Context(), "x"); err != nil || meta.State != FileAbsent {
 		t.Errorf("%+v, %v", meta, err)
 	}
 	files["/s/runs/x/meta.json"] = ""
-	if meta, err := c.MetaFile(t.Context(), "x"); err != nil || meta.State != FileNotYet {
+	if meta, err := c.MetaFile(t.Context(), "x"); err != nil || meta.State != FileAbsent {
 		t.Errorf("an empty file: %+v, %v", meta, err)
 	}
 }

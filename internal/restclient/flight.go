@@ -6,49 +6,49 @@ import (
 	"sync"
 )
 
-// flights lets identical reads share one upstream call. The call belongs to
+// flightGroup lets identical reads share one upstream call. The call belongs to
 // no single caller: it is cancelled only when the last of them has left,
 // because a Viewer goes on with what a cancelled request asked for and the
 // next identical one would be paid for again.
-type flights struct {
-	mu     sync.Mutex
-	flying map[string]*flight
+type flightGroup struct {
+	mu       sync.Mutex
+	inFlight map[string]*flight
 }
 
 type flight struct {
 	cancel  context.CancelFunc
 	callers int
-	landed  chan struct{} // closed when value and err are set
+	done    chan struct{} // closed when value and err are set
 	value   any
 	err     error
 }
 
-func newFlights() *flights { return &flights{flying: make(map[string]*flight)} }
+func newFlightGroup() *flightGroup { return &flightGroup{inFlight: make(map[string]*flight)} }
 
 // do returns what read returns for key, calling it unless it is in flight.
 // The value is shared and must not be changed.
-func (f *flights) do(ctx context.Context, key string, read func(context.Context) (any, error)) (any, error) {
+func (f *flightGroup) do(ctx context.Context, key string, read func(context.Context) (any, error)) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
-	fl, ok := f.flying[key]
+	fl, ok := f.inFlight[key]
 	if !ok {
-		fl = f.launch(ctx, key, read)
+		fl = f.start(ctx, key, read)
 	}
 	fl.callers++
 	f.mu.Unlock()
 	select {
-	case <-fl.landed:
+	case <-fl.done:
 		return fl.value, fl.err
 	case <-ctx.Done():
-		f.leave(key, fl)
+		f.leaveCall(key, fl)
 		return nil, ctx.Err()
 	}
 }
 
 // shareRead is do for a type. All reads under one key must have the same.
-func shareRead[T any](ctx context.Context, f *flights, key string, read func(context.Context) (*T, error)) (*T, error) {
+func shareRead[T any](ctx context.Context, f *flightGroup, key string, read func(context.Context) (*T, error)) (*T, error) {
 	v, err := f.do(ctx, key, func(ctx context.Context) (any, error) { return read(ctx) })
 	if err != nil {
 		return nil, err
@@ -56,20 +56,20 @@ func shareRead[T any](ctx context.Context, f *flights, key string, read func(con
 	return v.(*T), nil //nolint:forcetypeassert,errcheck // the key determines the type
 }
 
-// launch starts the call; called with mu held. Its goroutine ends with the
+// start starts a call; called with mu held. Its goroutine ends with the
 // call, which ends at the latest when all callers have left.
-func (f *flights) launch(ctx context.Context, key string, read func(context.Context) (any, error)) *flight {
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	fl := &flight{cancel: cancel, landed: make(chan struct{})}
-	f.flying[key] = fl
+func (f *flightGroup) start(ctx context.Context, key string, read func(context.Context) (any, error)) *flight {
+	callCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	fl := &flight{cancel: cancel, done: make(chan struct{})}
+	f.inFlight[key] = fl
 	go func() {
 		defer cancel()
 		fl.value, fl.err = nil, errPanicked
 		defer func() {
-			f.drop(key, fl)
-			close(fl.landed)
+			f.forget(key, fl)
+			close(fl.done)
 		}()
-		fl.value, fl.err = read(detached)
+		fl.value, fl.err = read(callCtx)
 	}()
 	return fl
 }
@@ -77,7 +77,7 @@ func (f *flights) launch(ctx context.Context, key string, read func(context.Cont
 // errPanicked is seen only by those who wait while the process goes down.
 var errPanicked = errors.New("the shared read panicked")
 
-func (f *flights) leave(key string, fl *flight) {
+func (f *flightGroup) leaveCall(key string, fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl.callers--
@@ -85,16 +85,16 @@ func (f *flights) leave(key string, fl *flight) {
 		return
 	}
 	fl.cancel()
-	if f.flying[key] == fl {
-		delete(f.flying, key) // a newcomer must not join a call that is dying
+	if f.inFlight[key] == fl {
+		delete(f.inFlight, key) // a new caller must not join a canceled call
 	}
 }
 
-// drop takes a landed flight off the board; later callers read anew.
-func (f *flights) drop(key string, fl *flight) {
+// forget removes a finished call; later callers read again.
+func (f *flightGroup) forget(key string, fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.flying[key] == fl {
-		delete(f.flying, key)
+	if f.inFlight[key] == fl {
+		delete(f.inFlight, key)
 	}
 }

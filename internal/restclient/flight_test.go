@@ -71,7 +71,7 @@ func TestClient_ASharedReadEndsWithItsLastCaller(t *testing.T) {
 	})
 }
 
-func TestClient_ANewcomerDoesNotJoinADyingRead(t *testing.T) {
+func TestClient_ANewCallerDoesNotJoinACanceledRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
 		c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
@@ -95,8 +95,8 @@ func TestClient_ANewcomerDoesNotJoinADyingRead(t *testing.T) {
 	})
 }
 
-func TestFlights_ManyComingAndGoing(t *testing.T) {
-	f := newFlights()
+func TestFlightGroup_ManyCallersComeAndGo(t *testing.T) {
+	f := newFlightGroup()
 	var wg sync.WaitGroup
 	for i := range 300 {
 		wg.Go(func() {

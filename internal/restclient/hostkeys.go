@@ -15,21 +15,21 @@ import (
 //
 //viewer:operation POST /api/remote/known-hosts/accept 0.6 0.7
 func (c *Client) AcceptHostKey(ctx context.Context, key HostKey) error {
-	if err := checkKeyPlace(key.Host, key.Port, key.KeyType); err != nil {
+	if err := checkHostKeyID(key.Host, key.Port, key.KeyType); err != nil {
 		return err
 	}
-	if err := checkWord("fingerprint_sha256", key.Fingerprint); err != nil {
+	if err := checkNoSpaces("fingerprint_sha256", key.Fingerprint); err != nil {
 		return err
 	}
 	if err := checkText("public_key", key.PublicKey); err != nil {
 		return err
 	}
 	q := call{cap: CapAcceptHostKey, body: struct {
-		keyPlace
+		hostKeyID
 		PublicKey   string `json:"public_key"`
 		Fingerprint string `json:"fingerprint_sha256"`
-	}{keyPlace{key.Host, key.Port, key.KeyType}, key.PublicKey, key.Fingerprint}}
-	answer, err := doJSON[verdict](ctx, c, q)
+	}{hostKeyID{key.Host, key.Port, key.KeyType}, key.PublicKey, key.Fingerprint}}
+	answer, err := doJSON[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
 		return c.refused(q, KindServer, answer.Message.Value)
 	}
@@ -62,12 +62,12 @@ func (c *Client) HostKeys(ctx context.Context) ([]HostKey, error) {
 //
 //viewer:operation POST /api/remote/known-hosts/remove 0.6 0.7
 func (c *Client) RemoveHostKey(ctx context.Context, host string, port int, keyType string) (removed bool, err error) {
-	if err := checkKeyPlace(host, port, keyType); err != nil {
+	if err := checkHostKeyID(host, port, keyType); err != nil {
 		return false, err
 	}
-	q := call{cap: CapRemoveHostKey, body: keyPlace{host, port, keyType}}
+	q := call{cap: CapRemoveHostKey, body: hostKeyID{host, port, keyType}}
 	answer, err := doJSON[struct {
-		verdict
+		acknowledgement
 		Changed bool `json:"changed"`
 	}](ctx, c, q)
 	switch {
@@ -79,25 +79,25 @@ func (c *Client) RemoveHostKey(ctx context.Context, host string, port int, keyTy
 	return answer.Changed, nil
 }
 
-// keyPlace is what a known key is found by.
-type keyPlace struct {
+// hostKeyID is what a known key is found by.
+type hostKeyID struct {
 	Host    string `json:"host"`
 	Port    int    `json:"port"`
 	KeyType string `json:"key_type"`
 }
 
-func checkKeyPlace(host string, port int, keyType string) error {
-	if err := checkWord("host", host); err != nil {
+func checkHostKeyID(host string, port int, keyType string) error {
+	if err := checkNoSpaces("host", host); err != nil {
 		return err
 	}
 	if port < 1 || port > 65535 {
 		return &IDError{Field: "port", Reason: "must be from 1 to 65535"}
 	}
-	return checkWord("key_type", keyType)
+	return checkNoSpaces("key_type", keyType)
 }
 
-// checkWord refuses what would become two words in the file of known hosts.
-func checkWord(field, text string) error {
+// checkNoSpaces refuses what would become two words in the file of known hosts.
+func checkNoSpaces(field, text string) error {
 	if err := checkText(field, text); err != nil {
 		return err
 	}

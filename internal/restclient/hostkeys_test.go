@@ -86,7 +86,7 @@ func TestHostKeys_Failures(t *testing.T) {
 		func(ctx context.Context, c *Client) error { return c.AcceptHostKey(ctx, someKey) },
 		func(ctx context.Context, c *Client) error { _, err := c.HostKeys(ctx); return err },
 	} {
-		if e := typed(t, call(t.Context(), old.client(t)), KindUnsupported); !strings.Contains(e.Instead, "any host key") {
+		if e := typed(t, call(t.Context(), old.client(t)), KindUnsupported); !strings.Contains(e.Alternative, "any host key") {
 			t.Errorf("%+v", e)
 		}
 	}

@@ -48,9 +48,9 @@ func newLogViewer(t *testing.T, version string, f talk) *logViewer {
 func (v *logViewer) logClient(t *testing.T, change ...func(*Config)) *Client {
 	t.Helper()
 	c := v.client(t, change...)
-	c.logs.patience = logPatience{
-		control: 50 * time.Millisecond, file: 50 * time.Millisecond, first: 50 * time.Millisecond, silence: 20 * time.Millisecond,
-		redial: time.Millisecond, maxRedial: 5 * time.Millisecond, goodbye: time.Second,
+	c.logs.timeouts = logTimeouts{
+		lastMessage: 50 * time.Millisecond, file: 50 * time.Millisecond, first: 50 * time.Millisecond, silence: 20 * time.Millisecond,
+		reconnectDelay: time.Millisecond, maxReconnectDelay: 5 * time.Millisecond, closeTimeout: time.Second,
 	}
 	return c
 }

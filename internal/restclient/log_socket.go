@@ -12,16 +12,16 @@ import (
 
 // logSocket is one open WebSocket. Its reader ends with close.
 type logSocket struct {
-	x      *exchange
-	conn   *websocket.Conn
-	frames chan frame // closed by the reader, after failed is set
-	failed error
-	pong   chan struct{}
-	left   chan struct{}   // closed when nobody takes frames any more
-	ctx    context.Context //nolint:containedctx // that of the connection
-	abort  context.CancelFunc
-	pings  sync.WaitGroup
-	bye    time.Duration
+	x            *exchange
+	conn         *websocket.Conn
+	frames       chan frame // closed by the reader, after failed is set
+	readErr      error
+	pong         chan struct{}
+	consumerDone chan struct{}   // closed when nobody takes frames any more
+	ctx          context.Context //nolint:containedctx // that of the connection
+	abort        context.CancelFunc
+	pings        sync.WaitGroup
+	closeTimeout time.Duration
 }
 
 // openLogSocket shakes hands. From then on the connection takes no slot, for it
@@ -39,7 +39,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 		x.abandon()
 		return nil, err
 	}
-	if err := x.enter(); err != nil {
+	if err := x.acquireSlot(); err != nil {
 		return nil, err
 	}
 	if wait := c.breaker.blocked(); wait > 0 {
@@ -53,20 +53,20 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 	c.breaker.record(err)
 	switch {
 	case err != nil && resp != nil:
-		x.answered(resp)
-		return nil, x.fail(x.refused(err))
+		x.onHeaders(resp)
+		return nil, x.fail(x.handshakeError(err))
 	case err != nil:
 		return nil, x.fail(err)
 	}
-	x.answered(&http.Response{StatusCode: http.StatusSwitchingProtocols, Body: http.NoBody})
-	return newLogSocket(x, conn, c.logs.patience.goodbye), nil
+	x.onHeaders(&http.Response{StatusCode: http.StatusSwitchingProtocols, Body: http.NoBody})
+	return newLogSocket(x, conn, c.logs.timeouts.closeTimeout), nil
 }
 
 // refuseRedirect keeps a client from following redirects.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// refused makes an error of an answer that is no handshake.
-func (x *exchange) refused(err error) error {
+// handshakeError makes an error of an answer that is no handshake.
+func (x *exchange) handshakeError(err error) error {
 	if checked := x.check(); checked != nil {
 		return checked
 	}
@@ -74,13 +74,13 @@ func (x *exchange) refused(err error) error {
 }
 
 // newLogSocket starts the reader of a connection. The context of reads is not the
-// caller's: its end would tear the connection down without a goodbye, and such a
+// caller's: its end would tear the connection down without a close frame, and such a
 // Viewer goes on waiting for an answer to its pings.
-func newLogSocket(x *exchange, conn *websocket.Conn, bye time.Duration) *logSocket {
+func newLogSocket(x *exchange, conn *websocket.Conn, closeTimeout time.Duration) *logSocket {
 	ctx, abort := context.WithCancel(context.Background())
 	s := &logSocket{
-		x: x, conn: conn, frames: make(chan frame), pong: make(chan struct{}), left: make(chan struct{}),
-		ctx: ctx, abort: abort, bye: bye,
+		x: x, conn: conn, frames: make(chan frame), pong: make(chan struct{}), consumerDone: make(chan struct{}),
+		ctx: ctx, abort: abort, closeTimeout: closeTimeout,
 	}
 	conn.SetReadLimit(-1) // read keeps to MaxLogLine itself: a long line is no reason to end
 	go s.readAll()
@@ -88,18 +88,18 @@ func newLogSocket(x *exchange, conn *websocket.Conn, bye time.Duration) *logSock
 }
 
 // readAll reads until the connection ends; frames that nobody takes any more are
-// dropped, so that the Viewer's goodbye is heard.
+// dropped, so that the Viewer's close frame is read.
 func (s *logSocket) readAll() {
 	defer close(s.frames)
 	for {
 		f, err := s.read()
 		if err != nil {
-			s.failed = err
+			s.readErr = err
 			return
 		}
 		select {
 		case s.frames <- f:
-		case <-s.left:
+		case <-s.consumerDone:
 		}
 	}
 }
@@ -112,16 +112,16 @@ func (s *logSocket) ping() {
 		}
 		select {
 		case s.pong <- struct{}{}:
-		case <-s.left:
+		case <-s.consumerDone:
 		}
 	})
 }
 
 // frame is one text of the Viewer, as far as it is kept.
 type frame struct {
-	text  string
-	isCut bool
-	size  int64
+	text      string
+	truncated bool
+	size      int64
 }
 
 func (s *logSocket) read() (frame, error) {
@@ -137,13 +137,13 @@ func (s *logSocket) read() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	return frame{text: string(kept), isCut: rest > 0, size: int64(len(kept)) + rest}, nil
+	return frame{text: string(kept), truncated: rest > 0, size: int64(len(kept)) + rest}, nil
 }
 
-// close says goodbye, waits for the reader, and ends the exchange after err.
+// close sends a close frame, waits for the reader, and ends the exchange after err.
 func (s *logSocket) close(err error) error {
-	close(s.left)
-	timer := time.AfterFunc(s.bye, s.abort)
+	close(s.consumerDone)
+	timer := time.AfterFunc(s.closeTimeout, s.abort)
 	defer timer.Stop()
 	_ = s.conn.Close(websocket.StatusNormalClosure, "") // what matters has been said, or the Viewer is gone
 	s.abort()

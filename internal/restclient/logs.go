@@ -15,11 +15,11 @@ const MaxLogLine = 1 << 20
 // descriptors there, and those of idle logs stay for up to an hour after we left.
 const maxLogStreams = 128
 
-// logPatience is the time that talk with a log WebSocket may take.
-type logPatience struct {
-	// control is how long a text that may be the Viewer's last word waits for
+// logTimeouts are the timeouts of a log WebSocket.
+type logTimeouts struct {
+	// lastMessage is how long a text that may be the Viewer's last message waits for
 	// the end of the connection. It follows at once, unless the Viewer is busy.
-	control time.Duration
+	lastMessage time.Duration
 	// file is how long a Viewer that waits for the log's file may be silent.
 	// All look every 2 s: 0.7 sends an empty text then, 0.5 and 0.6 fall silent
 	// for good.
@@ -29,11 +29,11 @@ type logPatience struct {
 	// silence is how long a replay may pause. It must be well below logPoll, for
 	// a log that always grows is never silent for longer than that.
 	silence time.Duration
-	// redial is the first pause before the file is waited for again, and
-	// maxRedial the longest.
-	redial, maxRedial time.Duration
-	// goodbye is how long the Viewer may take to close.
-	goodbye time.Duration
+	// reconnectDelay is the first pause before the file is waited for again, and
+	// maxReconnectDelay the longest.
+	reconnectDelay, maxReconnectDelay time.Duration
+	// closeTimeout is how long the Viewer may take to close.
+	closeTimeout time.Duration
 }
 
 // logPoll is how often Viewers look for new lines of a log that grows: behind the
@@ -41,10 +41,10 @@ type logPatience struct {
 // looks.
 const logPoll = 200 * time.Millisecond
 
-func defaultLogPatience() logPatience {
-	return logPatience{
-		control: time.Second, file: 3 * time.Second, first: time.Second, silence: 3 * logPoll / 4,
-		redial: time.Second, maxRedial: 10 * time.Second, goodbye: time.Second,
+func defaultLogTimeouts() logTimeouts {
+	return logTimeouts{
+		lastMessage: time.Second, file: 3 * time.Second, first: time.Second, silence: 3 * logPoll / 4,
+		reconnectDelay: time.Second, maxReconnectDelay: 10 * time.Second, closeTimeout: time.Second,
 	}
 }
 
@@ -69,7 +69,7 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 //     part of a progress line that was written with \r is a line.
 //   - A line that was half written when the Viewer looked comes as two.
 //   - 0.5 and 0.6 lose the 10,001st line of a log that is longer when the stream
-//     begins: they read it and send a notice instead. It comes as IsLost.
+//     begins: they read it and send a notice instead. It comes as Lost.
 //   - 0.7 leaves out all but the last 10,000; the stream then fails with
 //     KindUnsupported, because its lines cannot be counted.
 //   - A user's line that is word by word what the Viewer says itself, in the
@@ -80,54 +80,54 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 // the test of the operations has it as a socket.
 //
 //viewer:socket /api/runs/{run_id}/logs/ws 0.5 0.6 0.7
-func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, atRest func()) error {
-	leave, err := c.logs.enter(ctx, runID)
+func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) error {
+	release, err := c.logs.acquire(ctx, runID)
 	if err != nil {
 		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
 	}
-	defer leave()
-	atRest = sync.OnceFunc(atRest)
-	for pause := c.logs.patience.redial; ; pause = min(2*pause, c.logs.patience.maxRedial) {
-		err := c.streamLogOnce(ctx, runID, yield, atRest)
+	defer release()
+	onReplayDone = sync.OnceFunc(onReplayDone)
+	for delay := c.logs.timeouts.reconnectDelay; ; delay = min(2*delay, c.logs.timeouts.maxReconnectDelay) {
+		err := c.streamLogOnce(ctx, runID, yield, onReplayDone)
 		if !errors.Is(err, errNoLogFile) {
 			return err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, delay); err != nil {
 			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
 		}
 	}
 }
 
 // streamLogOnce holds one connection.
-func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(LogLine) error, atRest func()) (err error) {
+func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) (err error) {
 	s, err := c.openLogSocket(ctx, runID)
 	if err != nil {
 		c.noteFailure(err)
 		return err
 	}
 	defer func() { err = s.close(err) }()
-	talk := &logTalk{patience: c.logs.patience, isTailOnly: c.caps.generation() == Generation07, atRest: atRest}
+	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.caps.generation() == Generation07, onReplayDone: onReplayDone}
 	for {
 		var expired <-chan time.Time
-		if wait := talk.wait(); wait > 0 {
+		if wait := protocol.timeout(); wait > 0 {
 			expired = time.After(wait)
 		}
 		select {
 		case <-ctx.Done():
 			return s.x.failure(ctx.Err())
 		case <-expired:
-			err = talk.expire(s.ping, yield)
+			err = protocol.onTimeout(s.ping, yield)
 		case <-s.pong:
-			talk.pong()
-		case said, isOpen := <-s.frames:
+			protocol.onPong()
+		case received, isOpen := <-s.frames:
 			if !isOpen {
-				return talk.end(s, runID)
+				return protocol.endError(s, runID)
 			}
-			s.x.read += said.size
-			err = talk.hear(said, yield)
+			s.x.read += received.size
+			err = protocol.handleFrame(received, yield)
 		}
 		if errors.Is(err, errShortened) {
-			err = s.x.wrap(&Error{Kind: KindUnsupported, Status: s.x.status(), Instead: "read the log file", Err: err})
+			err = s.x.wrap(&Error{Kind: KindUnsupported, Status: s.x.status(), Alternative: "read the log file", Err: err})
 		}
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ const runLogStreams = 2
 
 // logStreams bounds the streams of one Viewer, and those of each run.
 type logStreams struct {
-	patience logPatience
+	timeouts logTimeouts
 	slots    chan struct{}
 
 	mu   sync.Mutex
@@ -155,14 +155,14 @@ type runStreams struct {
 
 func newLogStreams() *logStreams {
 	return &logStreams{
-		patience: defaultLogPatience(), slots: make(chan struct{}, maxLogStreams),
+		timeouts: defaultLogTimeouts(), slots: make(chan struct{}, maxLogStreams),
 		open: make(map[string]*runStreams),
 	}
 }
 
-// enter waits until there is room for another stream of the run.
-func (l *logStreams) enter(ctx context.Context, runID string) (leave func(), err error) {
-	run := l.join(runID)
+// acquire waits until there is room for another stream of the run.
+func (l *logStreams) acquire(ctx context.Context, runID string) (release func(), err error) {
+	run := l.addUser(runID)
 	for _, slots := range []chan struct{}{run.slots, l.slots} {
 		select {
 		case slots <- struct{}{}:
@@ -170,18 +170,18 @@ func (l *logStreams) enter(ctx context.Context, runID string) (leave func(), err
 			if slots == l.slots {
 				<-run.slots
 			}
-			l.part(runID, run)
+			l.removeUser(runID, run)
 			return nil, fmt.Errorf("wait for another stream of a log to end: %w", ctx.Err())
 		}
 	}
 	return func() {
 		<-l.slots
 		<-run.slots
-		l.part(runID, run)
+		l.removeUser(runID, run)
 	}, nil
 }
 
-func (l *logStreams) join(runID string) *runStreams {
+func (l *logStreams) addUser(runID string) *runStreams {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	run, ok := l.open[runID]
@@ -193,7 +193,7 @@ func (l *logStreams) join(runID string) *runStreams {
 	return run
 }
 
-func (l *logStreams) part(runID string, run *runStreams) {
+func (l *logStreams) removeUser(runID string, run *runStreams) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if run.users--; run.users == 0 {

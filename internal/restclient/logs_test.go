@@ -26,37 +26,37 @@ func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
 		{"the parts of a line that was half written are lines", "0.5.3", stays("partial-", "rest"), lines("partial-", "rest"), 0},
 		{
 			"a line that looks like a control text is a line where the Viewer has none", "0.5.3",
-			stays("one", sayWaiting, sayAvailable, sayShortened, "[info] epoch 1"),
-			lines("one", sayWaiting, sayAvailable, sayShortened, "[info] epoch 1"), 0,
+			stays("one", msgWaiting, msgAvailable, msgShortened, "[info] epoch 1"),
+			lines("one", msgWaiting, msgAvailable, msgShortened, "[info] epoch 1"), 0,
 		},
 		{
 			"a line of an error is a line when the connection goes on, at once or later", "0.5.3",
 			stays("[error] out of memory", "[error] giving up"), lines("[error] out of memory", "[error] giving up"), 0,
 		},
-		{"empty frames are signs of life", "0.7.2", stays("", sayWaiting, "", "", sayAvailable, "", "one"), lines("one"), 0},
+		{"empty frames are signs of life", "0.7.2", stays("", msgWaiting, "", "", msgAvailable, "", "one"), lines("one"), 0},
 		{
 			"an announcement that nobody waits for is a line", "0.5.3",
-			stays(sayAvailable, "one"), lines(sayAvailable, "one"), 0,
+			stays(msgAvailable, "one"), lines(msgAvailable, "one"), 0,
 		},
 		{
 			"the line that 0.5 replaces by a notice is lost, in its place", "0.5.3",
-			stays(slices.Concat(numbered(1, 10000), []string{sayShortened}, numbered(10002, 10004))...),
-			slices.Concat(lines(numbered(1, 10000)...), []LogLine{{IsLost: true}}, lines(numbered(10002, 10004)...)), 0,
+			stays(slices.Concat(numbered(1, 10000), []string{msgShortened}, numbered(10002, 10004))...),
+			slices.Concat(lines(numbered(1, 10000)...), []LogLine{{Lost: true}}, lines(numbered(10002, 10004)...)), 0,
 		},
 		{
 			"0.7 shows the last lines only, which cannot be counted", "0.7.2",
-			stays(append(numbered(6, 10005), sayShortened)...), lines(numbered(6, 10005)...), KindUnsupported,
+			stays(append(numbered(6, 10005), msgShortened)...), lines(numbered(6, 10005)...), KindUnsupported,
 		},
 		{
 			"a line beyond the bound is cut and does not end the stream", "0.5.3", stays(long+"tail", long, "next"),
-			[]LogLine{{Text: long, IsCut: true}, {Text: long}, {Text: "next"}},
+			[]LogLine{{Text: long, Truncated: true}, {Text: long}, {Text: "next"}},
 			0,
 		},
-		{"no such run", "0.5.3", says(sayNoRun), nil, KindNotFound},
+		{"no such run", "0.5.3", says(msgNoRun), nil, KindNotFound},
 		{"a connection that ends was cut off", "0.5.3", says("one"), lines("one"), KindCutOff},
-		{"a connection that ends after an hour was cut off", "0.5.3", says("one", sayTimeout), lines("one"), KindCutOff},
+		{"a connection that ends after an hour was cut off", "0.5.3", says("one", msgTimeout), lines("one"), KindCutOff},
 		{"an error of the Viewer", "0.5.3", says("one", "[error] cannot open /home/ann/logs.txt"), lines("one"), KindServer},
-		{"no such run among lines is a failure", "0.5.3", says("one", sayNoRun), lines("one"), KindServer},
+		{"no such run among lines is a failure", "0.5.3", says("one", msgNoRun), lines("one"), KindServer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -84,15 +84,15 @@ func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
 
 // The first connections come before the file exists: 0.5 falls silent, 0.7 gives
 // up, and either may be restarted meanwhile.
-func TestStreamLog_ComesAgainUntilThereIsALog(t *testing.T) {
+func TestStreamLog_ReconnectsUntilThereIsALog(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		early talk
 	}{
-		{"0.5 falls silent", stays(sayWaiting)},
-		{"0.7 gives up", says(sayWaiting, "", "", sayNoneYet)},
-		{"0.7 does not begin for a run that has ended", says(sayNone)},
-		{"the connection ends while it waits", says(sayWaiting)},
+		{"0.5 falls silent", stays(msgWaiting)},
+		{"0.7 gives up", says(msgWaiting, "", "", msgNoneYet)},
+		{"0.7 does not begin for a run that has ended", says(msgNone)},
+		{"the connection ends while it waits", says(msgWaiting)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -163,14 +163,14 @@ func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
 			stays("three")(ctx, conn, 0)
 		}, []string{"one", "two", "at rest", "three"}},
 		{"at once where there is no log", func(ctx context.Context, conn *websocket.Conn, _ int64) {
-			send(ctx, conn, sayWaiting)
+			send(ctx, conn, msgWaiting)
 			<-next
-			stays(sayAvailable, "three")(ctx, conn, 0)
+			stays(msgAvailable, "three")(ctx, conn, 0)
 		}, []string{"at rest", "three"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newLogViewer(t, "0.5.3", tt.talk).logClient(t)
-			c.logs.patience.file = time.Minute
+			c.logs.timeouts.file = time.Minute
 			var got []string
 			err := c.StreamLog(t.Context(), "a-run", func(line LogLine) error {
 				if got = append(got, line.Text); line.Text == "three" {
@@ -187,7 +187,7 @@ func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
 
 // A Viewer looks for new lines every 200 ms, and a busy script has written some by
 // then, every time.
-func TestStreamLog_TellsWhereTheReplayEndsOfALogThatNeverRests(t *testing.T) {
+func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
 	rested := make(chan struct{})
 	c := newLogViewer(t, "0.5.3", func(ctx context.Context, conn *websocket.Conn, _ int64) {
 		send(ctx, conn, numbered(1, 500)...)
@@ -206,7 +206,7 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatNeverRests(t *testing.T) {
 			}
 		}
 	}).logClient(t)
-	c.logs.patience = defaultLogPatience()
+	c.logs.timeouts = defaultLogTimeouts()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	before := 0
@@ -228,39 +228,39 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatNeverRests(t *testing.T) {
 
 // A pause in the middle of the replay is no rest: something has held up the Viewer,
 // or its disk.
-func TestLogTalk_OnePauseIsNoRest(t *testing.T) {
+func TestLogProtocol_OneQuietPingDoesNotEndTheReplay(t *testing.T) {
 	rests, pings := 0, 0
-	talk := &logTalk{patience: defaultLogPatience(), atRest: func() { rests++ }}
+	talk := &logProtocol{timeouts: defaultLogTimeouts(), onReplayDone: func() { rests++ }}
 	hear := func(text string) {
-		if err := talk.hear(frame{text: text}, func(LogLine) error { return nil }); err != nil {
+		if err := talk.handleFrame(frame{text: text}, func(LogLine) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	silence := func(patience time.Duration) {
-		if talk.wait() != patience {
-			t.Fatalf("waits %v for the next line, want %v", talk.wait(), patience)
+	silence := func(timeout time.Duration) {
+		if talk.timeout() != timeout {
+			t.Fatalf("waits %v for the next line, want %v", talk.timeout(), timeout)
 		}
-		if err := talk.expire(func() { pings++ }, nil); err != nil {
+		if err := talk.onTimeout(func() { pings++ }, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	silence(talk.patience.first)
+	silence(talk.timeouts.first)
 	hear("one") // before the Viewer has answered
-	talk.pong()
-	silence(talk.patience.silence)
-	talk.pong()
+	talk.onPong()
+	silence(talk.timeouts.silence)
+	talk.onPong()
 	hear("two")
 	if rests != 0 || pings != 2 {
 		t.Fatalf("%d pings, at rest %d times in the middle of the replay", pings, rests)
 	}
-	silence(talk.patience.silence)
-	talk.pong()
-	if rests != 1 || pings != 3 || talk.wait() != 0 {
-		t.Errorf("%d pings, at rest %d times, waits %v", pings, rests, talk.wait())
+	silence(talk.timeouts.silence)
+	talk.onPong()
+	if rests != 1 || pings != 3 || talk.timeout() != 0 {
+		t.Errorf("%d pings, at rest %d times, waits %v", pings, rests, talk.timeout())
 	}
 }
 
-func TestStreamLog_SaysGoodbyeWhenItsCallerLeaves(t *testing.T) {
+func TestStreamLog_ClosesTheConnectionWhenItsCallerLeaves(t *testing.T) {
 	code := make(chan websocket.StatusCode, 1)
 	v := newLogViewer(t, "0.5.3", func(context.Context, *websocket.Conn, int64) {})
 	v.on(logRoute, func(w http.ResponseWriter, r *http.Request) {

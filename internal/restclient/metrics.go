@@ -26,7 +26,7 @@ type TableInfo struct {
 	LastStep int64
 }
 
-var errShort = errors.New("the table has another number of rows than it says")
+var errRowCount = errors.New("the table has another number of rows than it says")
 
 // Table reads the merged metrics table of a run, row by row as it arrives:
 // one value per step and metric, sorted by step, NaN and ±Inf indistinguishable
@@ -59,7 +59,7 @@ func (x *exchange) readTable(sink func(*eventlog.Row) error, nulls func(string, 
 		return TableInfo{}, err
 	}
 	if t.rows != t.total {
-		return TableInfo{}, x.malformed(fmt.Errorf("%w: %d of %d", errShort, t.rows, t.total))
+		return TableInfo{}, x.malformed(fmt.Errorf("%w: %d of %d", errRowCount, t.rows, t.total))
 	}
 	info.LastStep = t.last
 	if nulls != nil {
@@ -124,7 +124,7 @@ func (c *Client) probeTable(ctx context.Context, q call) (TableInfo, error) {
 	if err == nil {
 		info.LastStep = t.last // the last row is always in the sample
 		if t.rows > t.total {
-			err = x.malformed(fmt.Errorf("%w: %d of %d", errShort, t.rows, t.total))
+			err = x.malformed(fmt.Errorf("%w: %d of %d", errRowCount, t.rows, t.total))
 		}
 	}
 	return info, x.closeWith(err)

@@ -161,9 +161,9 @@ func (c *Client) PurgeBatch(ctx context.Context, runIDs []string, dryRun bool) (
 
 // checkIDs checks the ids of a batch, which become part of a path on the
 // Viewer's side.
-func checkIDs(ids []string, most int) error {
-	if len(ids) == 0 || len(ids) > most {
-		return &IDError{Field: "run_ids", Reason: fmt.Sprintf("must hold 1 to %d ids", most)}
+func checkIDs(ids []string, limit int) error {
+	if len(ids) == 0 || len(ids) > limit {
+		return &IDError{Field: "run_ids", Reason: fmt.Sprintf("must hold 1 to %d ids", limit)}
 	}
 	for _, id := range ids {
 		if err := CheckID("run_ids", id); err != nil {

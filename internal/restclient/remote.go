@@ -43,7 +43,7 @@ func (c *Client) Connect(ctx context.Context, login Login) (*Connection, error) 
 	case err != nil:
 		return nil, err
 	case !answer.OK || !answer.Connected:
-		return nil, c.denied(q, KindSSHUnreachable, answer.Message.Value)
+		return nil, c.rejected(q, KindSSHUnreachable, answer.Message.Value)
 	case answer.ConnectionID.Value == "":
 		return nil, c.malformed(q, errNoID)
 	}
@@ -66,15 +66,15 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 		Username string `json:"username"`
 	}{e.Host, e.Port, e.Username}
 	q := sshCall{call: call{cap: CapDisconnect, body: body}, connection: e.ID()}
-	answer, err := doSSH[verdict](ctx, c, q)
+	answer, err := doSSH[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
-		return c.denied(q, KindNotFound, answer.Message.Value)
+		return c.rejected(q, KindNotFound, answer.Message.Value)
 	}
 	return err
 }
 
-// verdict is an answer that says only whether it was done.
-type verdict struct {
+// acknowledgement is an answer that says only whether it was done.
+type acknowledgement struct {
 	OK      bool `json:"ok"`
 	Message Text `json:"message"`
 }
@@ -205,14 +205,14 @@ func (c *Client) StartViewer(ctx context.Context, s StartRequest) (*Session, err
 		connection: s.ID(), environment: s.CondaEnv,
 	}
 	answer, err := doSSH[struct {
-		verdict
+		acknowledgement
 		Session Session `json:"session"`
 	}](ctx, c, q)
 	switch {
 	case err != nil:
 		return nil, err
 	case !answer.OK:
-		return nil, c.denied(q, KindSSHPrecondition, answer.Message.Value)
+		return nil, c.rejected(q, KindSSHPrecondition, answer.Message.Value)
 	case answer.Session.ID == "":
 		return nil, c.malformed(q, errNoID)
 	}
@@ -228,9 +228,9 @@ func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
 		return err
 	}
 	q := sshCall{call: call{cap: CapStopViewer, body: map[string]string{"session_id": sessionID}}, session: sessionID}
-	answer, err := doSSH[verdict](ctx, c, q)
+	answer, err := doSSH[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
-		return c.denied(q, KindServer, answer.Message.Value)
+		return c.rejected(q, KindServer, answer.Message.Value)
 	}
 	return err
 }

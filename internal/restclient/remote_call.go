@@ -16,9 +16,9 @@ import (
 // Busy reports whether the Viewer is at work on a call over SSH of this
 // client. It answers nobody else meanwhile: who gets no answer then should call
 // it busy, not down.
-func (c *Client) Busy() bool { return c.gate.sshBusy() }
+func (c *Client) Busy() bool { return c.slots.sshBusy() }
 
-func (g *gate) sshBusy() bool {
+func (g *slotLimiter) sshBusy() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.ssh == 0
@@ -30,8 +30,8 @@ type sshCall struct {
 	connection, session, path, environment string
 }
 
-// answered is what a call came to.
-type answered[T any] struct {
+// callResult is what a call came to.
+type callResult[T any] struct {
 	value *T
 	err   error
 }
@@ -46,33 +46,33 @@ func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, c.gaveUp(r, q, KindCanceled, err)
+		return nil, c.abandonedError(r, q, KindCanceled, err)
 	}
 	var sent atomic.Pointer[time.Time]
 	own, withdraw := context.WithCancel(httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{
 		WroteHeaders: func() { now := time.Now(); sent.Store(&now) },
 	}))
-	landed := make(chan answered[T], 1)
+	done := make(chan callResult[T], 1)
 	go func() {
 		defer withdraw()
 		value, err := doJSON[T](own, c, q.call)
-		landed <- answered[T]{value, err}
+		done <- callResult[T]{value, err}
 	}()
 	select {
-	case a := <-landed:
+	case a := <-done:
 		return a.value, q.explain(a.err, since(sent.Load()))
 	case <-ctx.Done():
 	}
 	if sent.Load() != nil {
-		return nil, c.gaveUp(r, q, either(r.changes(), KindOutcomeUnknown, KindCanceled), ctx.Err())
+		return nil, c.abandonedError(r, q, either(r.changes(), KindOutcomeUnknown, KindCanceled), ctx.Err())
 	}
 	withdraw()
-	if a := <-landed; a.err == nil {
+	if a := <-done; a.err == nil {
 		return a.value, nil // it had just come
 	} else if isKind(a.err, KindOutcomeUnknown) {
-		return nil, c.gaveUp(r, q, KindOutcomeUnknown, ctx.Err())
+		return nil, c.abandonedError(r, q, KindOutcomeUnknown, ctx.Err())
 	}
-	return nil, c.gaveUp(r, q, KindCanceled, ctx.Err())
+	return nil, c.abandonedError(r, q, KindCanceled, ctx.Err())
 }
 
 // readSSH makes a GET over SSH, which all who ask the same at this moment
@@ -88,8 +88,8 @@ func readSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 	return v, canceled(ctx, r, q.cap, err)
 }
 
-// gaveUp makes the error of a caller that has left.
-func (c *Client) gaveUp(r route, q sshCall, kind Kind, err error) error {
+// abandonedError makes the error of a caller that has left.
+func (c *Client) abandonedError(r route, q sshCall, kind Kind, err error) error {
 	return &Error{Kind: kind, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: q.cap, Err: err}
 }
 
@@ -100,9 +100,9 @@ func since(t *time.Time) time.Duration {
 	return time.Since(*t)
 }
 
-// denied makes the error of a 200 that says no. The Viewer's text may tell
+// rejected makes the error of a 200 that says no. The Viewer's text may tell
 // more than the kind that such an answer has by itself.
-func (c *Client) denied(q sshCall, kind Kind, text string) error {
+func (c *Client) rejected(q sshCall, kind Kind, text string) error {
 	if finer, ok := sshFailure(500, text); ok {
 		kind = finer
 	}

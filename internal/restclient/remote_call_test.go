@@ -14,10 +14,10 @@ import (
 
 // sshPeer is a Viewer in a bubble that needs a while for calls over SSH.
 type sshPeer struct {
-	mu       sync.Mutex
-	sent     []string // method and path
-	at, most int
-	answer   func(*http.Request) (*http.Response, error)
+	mu                sync.Mutex
+	sent              []string // method and path
+	active, maxActive int
+	answer            func(*http.Request) (*http.Response, error)
 }
 
 func (p *sshPeer) round(req *http.Request) (*http.Response, error) {
@@ -26,12 +26,12 @@ func (p *sshPeer) round(req *http.Request) (*http.Response, error) {
 	}
 	p.mu.Lock()
 	p.sent = append(p.sent, req.Method+" "+req.URL.Path)
-	p.at++
-	p.most = max(p.most, p.at)
+	p.active++
+	p.maxActive = max(p.maxActive, p.active)
 	p.mu.Unlock()
 	defer func() {
 		p.mu.Lock()
-		p.at--
+		p.active--
 		p.mu.Unlock()
 	}()
 	return p.answer(req)
@@ -115,8 +115,8 @@ func TestSSH_OneCallAtATimeAndOthersGoOn(t *testing.T) {
 			t.Errorf("health: %v, busy: %t, after %v", err, c.Busy(), time.Since(begin))
 		}
 		wg.Wait()
-		if took := time.Since(begin); took != 30*time.Second || peer.most != 1 || c.Busy() {
-			t.Errorf("took %v, %d at once, busy: %t", took, peer.most, c.Busy())
+		if took := time.Since(begin); took != 30*time.Second || peer.maxActive != 1 || c.Busy() {
+			t.Errorf("took %v, %d at once, busy: %t", took, peer.maxActive, c.Busy())
 		}
 	})
 }

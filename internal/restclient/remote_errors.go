@@ -15,16 +15,16 @@ import (
 // of the three generations, whose libraries differ: paramiko before 0.7, the
 // ssh program of the machine where there is one in 0.7.2.
 
-// saying is a kind of failure and what the Viewer says then, in lower case.
-type saying struct {
+// failurePattern is a kind of failure and what the Viewer says then, in lower case.
+type failurePattern struct {
 	kind  Kind
 	texts []string
 }
 
-// sayings are asked in this order. "Permission denied" has several meanings:
+// failurePatterns are asked in this order. "Permission denied" has several meanings:
 // those that are no failed login come first. So do the failures of the network,
 // which ssh tells after its warnings.
-var sayings = []saying{
+var failurePatterns = []failurePattern{
 	// 0.7.2 keeps its sessions in a folder of /tmp that the first user owns.
 	{KindSSHPrecondition, []string{"mkdir:"}},
 	{KindRemoteRunicorn, []string{"runicorn not installed"}},
@@ -72,7 +72,7 @@ func sshFailure(status int, detail string) (Kind, bool) {
 	case strings.HasPrefix(inner, "404:"):
 		return KindNotFound, true
 	}
-	for _, s := range sayings {
+	for _, s := range failurePatterns {
 		for _, part := range s.texts {
 			if strings.Contains(text, part) {
 				return s.kind, true
@@ -93,10 +93,10 @@ func pathFailure(status int, detail string) (Kind, bool) {
 	return sshFailure(status, detail)
 }
 
-// silentPeer is how long a peer that says nothing is waited for, at least:
+// silentPeerTimeout is how long a peer that says nothing is waited for, at least:
 // 0.5.3 and 0.6.0 give up after 15 s. Their text is that of a peer that hung
 // up at once.
-const silentPeer = 10 * time.Second
+const silentPeerTimeout = 10 * time.Second
 
 // explain completes the error of a call over SSH.
 func (q sshCall) explain(err error, took time.Duration) error {
@@ -107,11 +107,11 @@ func (q sshCall) explain(err error, took time.Duration) error {
 	switch {
 	case e.Kind == KindNotFound:
 		e.Resource, e.ResourceID = q.subject(e.Detail)
-	case e.Kind == KindSSHUnreachable && took >= silentPeer && strings.Contains(e.Detail, "protocol banner"):
+	case e.Kind == KindSSHUnreachable && took >= silentPeerTimeout && strings.Contains(e.Detail, "protocol banner"):
 		e.Kind = KindSSHTimeout
 	}
 	if len(q.secrets) > 0 {
-		e.Err = presentable(e.Err)
+		e.Err = safeCause(e.Err)
 		return e // alone: what it was joined with is not checked
 	}
 	return err
@@ -131,27 +131,27 @@ func (q sshCall) subject(detail string) (noun, id string) {
 }
 
 var (
-	errUnshown   = errors.New("the cause is not shown, because it may repeat a secret")
-	presentables = []error{
+	errHiddenCause = errors.New("the cause is not shown, because it may repeat a secret")
+	safeCauses     = []error{
 		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF,
-		errTooSlow, errOverLimit, errNotJSON, errEncoded, errBreakerOpen,
+		errTimeout, errOverLimit, errNotJSON, errEncoded, errBreakerOpen,
 	}
 )
 
-// presentable keeps a cause that cannot hold anything that was sent. Others
+// safeCause keeps a cause that cannot hold anything that was sent. Others
 // can: net/http and the JSON decoder quote what they do not understand, which
 // may be our own request, come back.
-func presentable(err error) error {
+func safeCause(err error) error {
 	if err == nil {
 		return nil
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op
 	}
-	for _, known := range presentables {
+	for _, known := range safeCauses {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
-	return errUnshown
+	return errHiddenCause
 }

@@ -64,7 +64,7 @@ var failures = []struct {
 	{"something new", "Connection failed: the moon is full", KindServer},
 }
 
-func says500(t *testing.T, detail string) []byte {
+func detailBody500(t *testing.T, detail string) []byte {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"detail": detail})
 	if err != nil {
@@ -77,7 +77,7 @@ func TestRemote_TellsThe500sApart(t *testing.T) {
 	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newViewer(t, "0.6.0")
-			v.on("POST /api/remote/viewer/start", answer(500, "application/json", says500(t, tt.detail)))
+			v.on("POST /api/remote/viewer/start", answer(500, "application/json", detailBody500(t, tt.detail)))
 			_, err := v.client(t).StartViewer(t.Context(), StartRequest{Login: someLogin, RemoteRoot: "/r"})
 			if e := typed(t, err, tt.want); e.Status != 500 || e.Detail == "" {
 				t.Errorf("%+v", e)
@@ -160,7 +160,7 @@ func TestRemote_TheWebPageIsNoAnswer(t *testing.T) {
 	wantKind(t, err, KindUnsupported)
 	v = newViewer(t, "0.7.2")
 	_, err = v.client(t).CheckPath(t.Context(), connectionID, "/")
-	if e := typed(t, err, KindUnsupported); !strings.Contains(e.Instead, "ssh") || len(v.requests()) != 0 {
+	if e := typed(t, err, KindUnsupported); !strings.Contains(e.Alternative, "ssh") || len(v.requests()) != 0 {
 		t.Errorf("%+v", e)
 	}
 }

@@ -113,14 +113,14 @@ func (c *Client) PythonEnvironments(ctx context.Context, connectionID string) ([
 		return nil, err
 	}
 	answer, err := readSSH[struct {
-		verdict
+		acknowledgement
 		Environments []PythonEnvironment `json:"envs"`
 	}](ctx, c, q)
 	switch {
 	case err != nil:
 		return nil, err
 	case !answer.OK:
-		return nil, c.denied(q, KindServer, answer.Message.Value)
+		return nil, c.rejected(q, KindServer, answer.Message.Value)
 	}
 	return answer.Environments, nil
 }
@@ -158,14 +158,14 @@ func (c *Client) RemoteConfig(ctx context.Context, connectionID, condaEnv string
 		q.query.Set("conda_env", condaEnv)
 	}
 	answer, err := readSSH[struct {
-		verdict
+		acknowledgement
 		RemoteConfig
 	}](ctx, c, q)
 	switch {
 	case err != nil:
 		return nil, err
 	case !answer.OK:
-		return nil, c.denied(q, KindServer, answer.Message.Value)
+		return nil, c.rejected(q, KindServer, answer.Message.Value)
 	}
 	return &answer.RemoteConfig, nil
 }

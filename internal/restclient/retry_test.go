@@ -146,14 +146,14 @@ func TestBreaker_OpensOnRefusalsAndProbesOnce(t *testing.T) {
 		if sent != breakerThreshold || !errors.Is(e, errBreakerOpen) || e.RetryAfter <= 0 {
 			t.Fatalf("open: sent %d, %+v", sent, e)
 		}
-		pass(t, breakerPause)
+		pass(t, breakerCooldown)
 		wantKind(t, ask(), KindUnreachable) // the probe
 		wantKind(t, ask(), KindUnreachable) // not another one
 		if sent != breakerThreshold+1 {
 			t.Fatalf("half open: sent %d", sent)
 		}
 		err = nil
-		pass(t, breakerPause)
+		pass(t, breakerCooldown)
 		for range 3 {
 			if err := ask(); err != nil {
 				t.Fatalf("after recovery: %v", err)

@@ -87,17 +87,17 @@ type route struct {
 	class        class
 	// noun is what the first id names; a 404 is then about such a thing.
 	noun string
-	// instead tells the user of a Viewer without the route what to do.
-	instead string
+	// alternative tells the user of a Viewer without the route what to do.
+	alternative string
 	// refine may give a failure a better kind than its status has, from the
 	// Viewer's unscrubbed text: many a 500 there means something else.
 	refine func(status int, detail string) (Kind, bool)
 	// deadline replaces the limit of time that the class has; 0 keeps it.
 	deadline time.Duration
-	// neighbour vouches for a route that no /openapi.json lists, which is so of
+	// impliedBy vouches for a route that no /openapi.json lists, which is so of
 	// WebSockets: in every release both are in one router of the Viewer. The
 	// handshake has the last word.
-	neighbour Capability
+	impliedBy Capability
 }
 
 // changes reports whether the route's method may change something: then it is
@@ -122,13 +122,13 @@ func overSSH(method, path string) route {
 	return route{method: method, path: path, class: ssh, deadline: sshDeadline, refine: sshFailure}
 }
 
-func (r route) within(deadline time.Duration) route { r.deadline = deadline; return r }
+func (r route) withDeadline(deadline time.Duration) route { r.deadline = deadline; return r }
 
-func (r route) beside(neighbour Capability) route { r.neighbour = neighbour; return r }
+func (r route) withImpliedBy(impliedBy Capability) route { r.impliedBy = impliedBy; return r }
 
-func (r route) or(instead string) route { r.instead = instead; return r }
+func (r route) withAlternative(alternative string) route { r.alternative = alternative; return r }
 
-func (r route) refined(f func(int, string) (Kind, bool)) route { r.refine = f; return r }
+func (r route) withRefine(f func(int, string) (Kind, bool)) route { r.refine = f; return r }
 
 // The names of what a 404 can be about.
 const (
@@ -167,50 +167,50 @@ var routes = map[Capability]route{
 	CapListRuns:     get("/api/runs", "", light),
 	CapGetRun:       get("/api/runs/{run_id}", nounRun, light),
 	CapEnvironment:  get("/api/environment/{run_id}", nounRun, light),
-	CapPatchRun:     verb(http.MethodPatch, "/api/runs/{run_id}", nounRun).or("set tags and alias when the run is started"),
+	CapPatchRun:     verb(http.MethodPatch, "/api/runs/{run_id}", nounRun).withAlternative("set tags and alias when the run is started"),
 	CapSoftDelete:   post("/api/runs/soft-delete", "", light),
 	CapRecycleBin:   get("/api/recycle-bin", "", light),
 	CapRestore:      post("/api/recycle-bin/restore", "", light),
 	CapEmptyBin:     post("/api/recycle-bin/empty", "", heavy),
-	CapPurge:        verb(http.MethodDelete, "/api/runs/{run_id}/permanent", nounRun).or(noPurge).refined(missingRun),
-	CapPurgeBatch:   post("/api/runs/permanent-delete", "", heavy).or(noPurge),
+	CapPurge:        verb(http.MethodDelete, "/api/runs/{run_id}/permanent", nounRun).withAlternative(noPurge).withRefine(missingRun),
+	CapPurgeBatch:   post("/api/runs/permanent-delete", "", heavy).withAlternative(noPurge),
 	CapMoveRuns:     post("/api/runs/move", "", light),
-	CapExportRuns:   post("/api/runs/export", "", archive).or("export by path, or read metrics and files one by one"),
-	CapExportPath:   get("/api/paths/export", "", heavy).or("read metrics one by one"),
+	CapExportRuns:   post("/api/runs/export", "", archive).withAlternative("export by path, or read metrics and files one by one"),
+	CapExportPath:   get("/api/paths/export", "", heavy).withAlternative("read metrics one by one"),
 	CapMetricsTable: get("/api/runs/{run_id}/metrics_step", nounRun, heavy),
-	CapLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).beside(CapMetricsTable).refined(unknownSocket),
-	CapFiles:        get("/api/runs/{run_id}/assets/download", nounRun, stream).or("read the merged metrics table"),
+	CapLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).withImpliedBy(CapMetricsTable).withRefine(unknownSocket),
+	CapFiles:        get("/api/runs/{run_id}/assets/download", nounRun, stream).withAlternative("read the merged metrics table"),
 
-	CapArtifacts:     get("/api/artifacts", "", light).or("list the assets of an experiment"),
-	CapArtifactStats: get("/api/artifacts/stats", "", heavy).or("read the storage statistics"),
-	CapVersions:      get("/api/artifacts/{artifact}/versions", nounArtifact, light).or("list the assets of an experiment"),
-	CapVersion:       get("/api/artifacts/{artifact}/v{version}", nounArtifact, light).or("list the assets of an experiment"),
-	CapVersionFiles:  get("/api/artifacts/{artifact}/v{version}/files", nounArtifact, light).or("list the assets of an experiment"),
-	CapLineage:       get("/api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light).or("list the assets of an experiment"),
-	CapRunArtifacts:  get("/api/runs/{run_id}/artifacts", nounRun, light).or("list the assets of the experiment"),
+	CapArtifacts:     get("/api/artifacts", "", light).withAlternative("list the assets of an experiment"),
+	CapArtifactStats: get("/api/artifacts/stats", "", heavy).withAlternative("read the storage statistics"),
+	CapVersions:      get("/api/artifacts/{artifact}/versions", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	CapVersion:       get("/api/artifacts/{artifact}/v{version}", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	CapVersionFiles:  get("/api/artifacts/{artifact}/v{version}/files", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	CapLineage:       get("/api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	CapRunArtifacts:  get("/api/runs/{run_id}/artifacts", nounRun, light).withAlternative("list the assets of the experiment"),
 	CapPromote:       post("/api/artifacts/{artifact}/v{version}/promote", nounArtifact, light),
 	CapDeleteVersion: verb(http.MethodDelete, "/api/artifacts/{artifact}/v{version}", nounArtifact),
-	CapAssets:        get("/api/runs/{run_id}/assets", nounRun, light).or("list the artifacts of the experiment"),
+	CapAssets:        get("/api/runs/{run_id}/assets", nounRun, light).withAlternative("list the artifacts of the experiment"),
 	CapAssetRefs:     get("/api/runs/{run_id}/assets/refs", nounRun, light),
-	CapImages:        get("/api/runs/{run_id}/images", nounRun, heavy).or("read the image events of the event log"), // re-reads the whole event file
+	CapImages:        get("/api/runs/{run_id}/images", nounRun, heavy).withAlternative("read the image events of the event log"), // re-reads the whole event file
 
 	// One SSH call stops the whole Viewer. On 0.7.2 even a list looks over SSH
 	// whether connections that it has not asked for 5 s still stand.
-	CapConnect:        overSSH(http.MethodPost, "/api/remote/connect").within(45 * time.Second),
+	CapConnect:        overSSH(http.MethodPost, "/api/remote/connect").withDeadline(45 * time.Second),
 	CapDisconnect:     overSSH(http.MethodPost, "/api/remote/disconnect"),
 	CapConnections:    overSSH(http.MethodGet, "/api/remote/sessions"),
 	CapRemoteStatus:   overSSH(http.MethodGet, "/api/remote/status"),
-	CapStartViewer:    overSSH(http.MethodPost, "/api/remote/viewer/start").within(120 * time.Second),
+	CapStartViewer:    overSSH(http.MethodPost, "/api/remote/viewer/start").withDeadline(120 * time.Second),
 	CapStopViewer:     overSSH(http.MethodPost, "/api/remote/viewer/stop"),
 	CapSessions:       overSSH(http.MethodGet, "/api/remote/viewer/sessions"),
 	CapSession:        overSSH(http.MethodGet, "/api/remote/viewer/status/{session_id}"),
-	CapListDirectory:  overSSH(http.MethodGet, "/api/remote/fs/list").or(noFiles).refined(pathFailure),
-	CapCheckPath:      overSSH(http.MethodGet, "/api/remote/fs/exists").or(noFiles).refined(pathFailure),
+	CapListDirectory:  overSSH(http.MethodGet, "/api/remote/fs/list").withAlternative(noFiles).withRefine(pathFailure),
+	CapCheckPath:      overSSH(http.MethodGet, "/api/remote/fs/exists").withAlternative(noFiles).withRefine(pathFailure),
 	CapEnvironments:   overSSH(http.MethodGet, "/api/remote/conda-envs"),
 	CapRemoteConfig:   overSSH(http.MethodGet, "/api/remote/config"),
-	CapAcceptHostKey:  post("/api/remote/known-hosts/accept", "", light).or(noHostKeys),
-	CapHostKeys:       get("/api/remote/known-hosts/list", "", light).or(noHostKeys),
-	CapRemoveHostKey:  post("/api/remote/known-hosts/remove", "", light).or(noHostKeys),
+	CapAcceptHostKey:  post("/api/remote/known-hosts/accept", "", light).withAlternative(noHostKeys),
+	CapHostKeys:       get("/api/remote/known-hosts/list", "", light).withAlternative(noHostKeys),
+	CapRemoveHostKey:  post("/api/remote/known-hosts/remove", "", light).withAlternative(noHostKeys),
 	CapSavedList:      get("/api/config/ssh_connections", "", light),
 	CapSaveConnection: post("/api/config/ssh_connections", "", light),
 	CapDeleteSaved:    verb(http.MethodDelete, "/api/config/ssh_connections/{key}", ""),

@@ -13,11 +13,11 @@ import (
 const (
 	// maxRunList bounds the list's body: 300 bytes a run, so 800,000 runs.
 	maxRunList = 256 << 20
-	// runListAge is the least time for which a list is believed.
-	runListAge = time.Second
-	// runListCosts is how many times its cost a list is believed: a Viewer
+	// runListTTL is the minimum time for which a list is reused.
+	runListTTL = time.Second
+	// runListTTLCostFactor is how many times its cost a list is reused: a Viewer
 	// of many runs needs seconds of its one thread for it.
-	runListCosts = 10
+	runListTTLCostFactor = 10
 )
 
 // RunList is the list of all runs at one moment. It is immutable and shared.
@@ -65,19 +65,19 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 	if list := c.runs.get(); list != nil {
 		return list, nil
 	}
-	changes := c.runs.changes()
-	key := fmt.Sprintf("runs %t %d", isBackground(ctx), changes)
+	epoch := c.runs.currentEpoch()
+	key := fmt.Sprintf("runs %t %d", isBackground(ctx), epoch)
 	list, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*RunList, error) {
-		// Who comes here just after another's list has landed takes that one.
+		// Who comes here just after another caller's list has arrived uses that one.
 		if list := c.runs.get(); list != nil {
 			return list, nil
 		}
-		return c.readRuns(ctx, changes)
+		return c.readRuns(ctx, epoch)
 	})
 	return list, canceled(ctx, routes[CapListRuns], CapListRuns, err)
 }
 
-func (c *Client) readRuns(ctx context.Context, changes int) (*RunList, error) {
+func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
 	// Capabilities first, so that their probe is no part of the cost.
 	if _, err := c.require(ctx, CapListRuns); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (c *Client) readRuns(ctx context.Context, changes int) (*RunList, error) {
 	for i := range list.Runs {
 		list.byID[list.Runs[i].ID] = i
 	}
-	c.runs.put(list, changes)
+	c.runs.put(list, epoch)
 	return list, nil
 }
 
@@ -104,32 +104,32 @@ func (c *Client) InvalidateRuns() { c.runs.invalidate() }
 
 // runCache holds the last list.
 type runCache struct {
-	mu      sync.Mutex
-	list    *RunList
-	changed int // how often the list was made invalid
+	mu    sync.Mutex
+	list  *RunList
+	epoch int // how often the list was made invalid
 }
 
 func (k *runCache) get() *RunList {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.list == nil || k.list.Age() > k.list.Cost+max(runListAge, runListCosts*k.list.Cost) {
+	if k.list == nil || k.list.Age() > k.list.Cost+max(runListTTL, runListTTLCostFactor*k.list.Cost) {
 		return nil
 	}
 	return k.list
 }
 
-func (k *runCache) changes() int {
+func (k *runCache) currentEpoch() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.changed
+	return k.epoch
 }
 
-// put stores a list that was asked for when changed stood at seen; one that
+// put stores a list that was asked for at the epoch of changes; one that
 // may lack a change of ours is not kept.
-func (k *runCache) put(list *RunList, seen int) {
+func (k *runCache) put(list *RunList, changes int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.changed == seen {
+	if k.epoch == changes {
 		k.list = list
 	}
 }
@@ -137,6 +137,6 @@ func (k *runCache) put(list *RunList, seen int) {
 func (k *runCache) invalidate() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.changed++
+	k.epoch++
 	k.list = nil
 }

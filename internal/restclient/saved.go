@@ -42,7 +42,7 @@ func (c *Client) SavedConnections(ctx context.Context) ([]SavedConnection, error
 		Connections []savedEntry `json:"connections"`
 	}](ctx, c, call{cap: CapSavedList})
 	if err != nil {
-		return nil, unshown(err)
+		return nil, withSafeCause(err)
 	}
 	saved := make([]SavedConnection, 0, len(answer.Connections))
 	for _, e := range answer.Connections {
@@ -89,11 +89,11 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 		AuthMethod string `json:"auth_method"`
 		Remember   bool   `json:"remember_password"`
 	}{login, s.Name, cmp.Or(s.AuthMethod, "password"), s.Remember}}
-	answer, err := doJSON[verdict](ctx, c, q)
+	answer, err := doJSON[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
 		err = c.refused(q, KindServer, answer.Message.Value)
 	}
-	return unshown(err)
+	return withSafeCause(err)
 }
 
 // DeleteSaved has the Viewer forget a saved connection. It answers the same
@@ -102,20 +102,20 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 //viewer:operation DELETE /api/config/ssh_connections/{key} 0.5 0.6 0.7
 func (c *Client) DeleteSaved(ctx context.Context, id string) error {
 	q := call{cap: CapDeleteSaved, ids: []string{id}}
-	answer, err := doJSON[verdict](ctx, c, q)
+	answer, err := doJSON[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
 		return c.refused(q, KindServer, answer.Message.Value)
 	}
 	return err
 }
 
-// unshown hides a cause that may quote a secret.
-func unshown(err error) error {
+// withSafeCause hides a cause that may quote a secret.
+func withSafeCause(err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return err
 	}
 	own := *e // others may hold the same one
-	own.Err = presentable(e.Err)
+	own.Err = safeCause(e.Err)
 	return &own
 }

@@ -16,8 +16,8 @@ var (
 	secretPair = regexp.MustCompile(`(?i)([\w-]*(?:password|passphrase|passwd|private_key|secret|token|authorization)\w*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|(?:bearer |basic )?[^\s,;&}]+)`)
 	// userInfo is the credentials part of a URL.
 	userInfo = regexp.MustCompile(`://[^\s/@]+@`)
-	// absolutePath is a path of the Viewer's machine, of either system.
-	absolutePath = regexp.MustCompile(`(^|[\s"'(\[=:,<])((?:[A-Za-z]:\\|\\\\|~?/[^\s/])[^\s"')\],;<>]*)`)
+	// absolutePathPattern is a path of the Viewer's machine, of either system.
+	absolutePathPattern = regexp.MustCompile(`(^|[\s"'(\[=:,<])((?:[A-Za-z]:\\|\\\\|~?/[^\s/])[^\s"')\],;<>]*)`)
 )
 
 // scrub makes the Viewer's text fit to be shown: no secret (those that were
@@ -35,7 +35,7 @@ func scrub(text string, secrets []string) string {
 	text = pemBlock.ReplaceAllString(text, "<hidden>")
 	text = secretPair.ReplaceAllString(text, "${1}<hidden>")
 	text = userInfo.ReplaceAllString(text, "://<hidden>@")
-	text = absolutePath.ReplaceAllString(text, "${1}<path>")
+	text = absolutePathPattern.ReplaceAllString(text, "${1}<path>")
 	text = strings.Join(strings.FieldsFunc(text, isControl), " ")
 	if len(text) <= maxDetail {
 		return text

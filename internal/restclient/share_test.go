@@ -27,7 +27,7 @@ func TestBackground_TakesItsShareOfTheViewer(t *testing.T) {
 			c := bubbleClient(t, slowViewer(cost), func(cfg *Config) { cfg.Share = share })
 			var spent time.Duration
 			start := time.Now()
-			c.ledger.next = start // nothing is kept
+			c.limiter.next = start // nothing is kept
 			for _, key := range []string{"a", "b", "a", "c", "a", "b", "d", "a", "b", "c", "a", "a"} {
 				if err := c.Background(t.Context(), key, func(ctx context.Context) error {
 					spent += cost
@@ -58,7 +58,7 @@ func TestBackground_ManyAtOnceTakeTheSameShare(t *testing.T) {
 			t.Errorf("cost %v, want %v", got, cost)
 		}
 		start := time.Now()
-		c.ledger.next = start.Add(4 * cost) // as if nothing had been kept before the first one
+		c.limiter.next = start.Add(4 * cost) // as if nothing had been kept before the first one
 		var wg sync.WaitGroup
 		for range calls {
 			wg.Go(func() {
@@ -74,7 +74,7 @@ func TestBackground_ManyAtOnceTakeTheSameShare(t *testing.T) {
 	})
 }
 
-func TestBackground_TheShareIsKeptForAMoment(t *testing.T) {
+func TestBackground_UnusedShareAllowsABurst(t *testing.T) {
 	tests := []struct {
 		name  string
 		quiet time.Duration
@@ -89,7 +89,7 @@ func TestBackground_TheShareIsKeptForAMoment(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := bubbleClient(t, slowViewer(100*time.Millisecond))
 				if tt.quiet > 0 {
-					c.ledger.next = time.Now()
+					c.limiter.next = time.Now()
 				}
 				time.Sleep(tt.quiet) //nolint:forbidigo // the bubble's clock
 				calls := 0

@@ -26,7 +26,7 @@ func (s *Source) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		*s = Source(publicSource(v.Text))
 	default:
 		text := userInfo.ReplaceAllString(v.String(), "://<hidden>@")
-		*s = Source(absolutePath.ReplaceAllString(text, "${1}<path>"))
+		*s = Source(absolutePathPattern.ReplaceAllString(text, "${1}<path>"))
 	}
 	return nil
 }
@@ -57,12 +57,12 @@ func lastElement(path string) string {
 	return path[strings.LastIndexAny(path, `/\`)+1:]
 }
 
-// soft is a value that counts as absent where it has another shape: assets.json
+// optional is a value that counts as absent where it has another shape: assets.json
 // is written by programs of users, and read by the Viewer as it is.
-type soft[T any] struct{ value T }
+type optional[T any] struct{ value T }
 
 // UnmarshalJSONFrom reads the value if it fits.
-func (s *soft[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+func (s *optional[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	raw, err := dec.ReadValue()
 	if err != nil {
 		return err
@@ -74,12 +74,12 @@ func (s *soft[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// softList is a list without the elements that do not fit.
-type softList[T any] []T
+// optionalList is a list without the elements that do not fit.
+type optionalList[T any] []T
 
 // UnmarshalJSONFrom reads the elements that fit.
-func (l *softList[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	var raw soft[[]jsontext.Value]
+func (l *optionalList[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var raw optional[[]jsontext.Value]
 	if err := raw.UnmarshalJSONFrom(dec); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func kindOf(status int) Kind {
 	return KindMalformed // 1xx, 3xx and odd 2xx: redirects are not followed
 }
 
-// check is the third station: it lets successful answers pass and makes an
+// check is the third stage: it lets successful answers pass and makes an
 // error of everything else.
 func (x *exchange) check() error {
 	status, header := x.resp.StatusCode, x.resp.Header

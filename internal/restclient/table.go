@@ -18,10 +18,10 @@ import (
 const maxRow = 16 << 20
 
 var (
-	errStepless   = errors.New("a row has no usable global_step")
-	errGarbage    = errors.New("something follows the table")
-	errNoRows     = errors.New("the table has no rows member")
-	errRowTooLong = fmt.Errorf("a row is longer than %d bytes: %w", maxRow, errOverLimit)
+	errNoStep       = errors.New("a row has no usable global_step")
+	errTrailingData = errors.New("something follows the table")
+	errNoRows       = errors.New("the table has no rows member")
+	errRowTooLong   = fmt.Errorf("a row is longer than %d bytes: %w", maxRow, errOverLimit)
 )
 
 // sinkError carries an error of the sink through the decoder untouched.
@@ -85,7 +85,7 @@ func newTableDecoder(r io.Reader, sink func(*eventlog.Row) error) *tableDecoder 
 
 // decode reads the whole body, up to its very end.
 func (t *tableDecoder) decode() error {
-	if err := t.enter('{'); err != nil {
+	if err := t.readOpen('{'); err != nil {
 		return err
 	}
 	for t.dec.PeekKind() != '}' {
@@ -112,17 +112,17 @@ func (t *tableDecoder) decode() error {
 	}
 	switch _, err := t.dec.ReadToken(); {
 	case err == nil:
-		return errGarbage
+		return errTrailingData
 	case err != io.EOF: //nolint:errorlint // the decoder returns io.EOF itself
-		return fmt.Errorf("%w: %w", errGarbage, err)
+		return fmt.Errorf("%w: %w", errTrailingData, err)
 	case !t.hasRows:
 		return errNoRows
 	}
 	return nil
 }
 
-// enter reads the token that opens an object or a list.
-func (t *tableDecoder) enter(kind jsontext.Kind) error {
+// readOpen reads the token that opens an object or a list.
+func (t *tableDecoder) readOpen(kind jsontext.Kind) error {
 	token, err := t.dec.ReadToken()
 	if err != nil {
 		return unexpectedEnd(err)
@@ -134,7 +134,7 @@ func (t *tableDecoder) enter(kind jsontext.Kind) error {
 }
 
 func (t *tableDecoder) readColumns() error {
-	if err := t.enter('['); err != nil {
+	if err := t.readOpen('['); err != nil {
 		return err
 	}
 	for t.dec.PeekKind() != ']' {
@@ -166,7 +166,7 @@ func (t *tableDecoder) readTotal() error {
 
 func (t *tableDecoder) readRows() error {
 	t.hasRows = true
-	if err := t.enter('['); err != nil {
+	if err := t.readOpen('['); err != nil {
 		return err
 	}
 	for t.dec.PeekKind() != ']' {
@@ -193,18 +193,18 @@ func (t *tableDecoder) readRows() error {
 // steps have no bound: one beyond makes the row unusable, as it makes a line of
 // the event file, and not the table.
 func (t *tableDecoder) readRow() (isPlaced bool, err error) {
-	if err := t.enter('{'); err != nil {
+	if err := t.readOpen('{'); err != nil {
 		return false, err
 	}
 	t.nulled = t.nulled[:0]
 	t.row = eventlog.Row{Position: -1, Cells: t.row.Cells[:0]}
 	hasStep := false
-	for place := 0; t.dec.PeekKind() != '}'; place++ {
+	for i := 0; t.dec.PeekKind() != '}'; i++ {
 		raw, err := t.dec.ReadValue()
 		if err != nil {
 			return false, err
 		}
-		col, err := t.column(place, raw)
+		col, err := t.column(i, raw)
 		if err != nil {
 			return false, err
 		}
@@ -224,7 +224,7 @@ func (t *tableDecoder) readRow() (isPlaced bool, err error) {
 		}
 	}
 	if !hasStep {
-		return false, fmt.Errorf("%w at byte %d", errStepless, t.dec.InputOffset())
+		return false, fmt.Errorf("%w at byte %d", errNoStep, t.dec.InputOffset())
 	}
 	if isPlaced {
 		for _, col := range t.nulled {
@@ -236,9 +236,9 @@ func (t *tableDecoder) readRow() (isPlaced bool, err error) {
 }
 
 // column returns the column of a raw name at a place in the row.
-func (t *tableDecoder) column(place int, raw []byte) (int, error) {
-	if place < len(t.order) {
-		if guess := t.order[place]; bytes.Equal(t.columns[guess].raw, raw) {
+func (t *tableDecoder) column(i int, raw []byte) (int, error) {
+	if i < len(t.order) {
+		if guess := t.order[i]; bytes.Equal(t.columns[guess].raw, raw) {
 			return guess, nil
 		}
 	}
@@ -253,8 +253,8 @@ func (t *tableDecoder) column(place int, raw []byte) (int, error) {
 		t.columns = append(t.columns, column{raw: own, name: name})
 		t.index[string(own)] = col
 	}
-	if place < len(t.order) {
-		t.order[place] = col
+	if i < len(t.order) {
+		t.order[i] = col
 	} else {
 		t.order = append(t.order, col)
 	}

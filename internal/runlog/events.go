@@ -6,8 +6,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 const (
@@ -98,7 +98,7 @@ func (u *updater) readPart(ctx context.Context, part *Part) (rest []byte, err er
 			return nil, err
 		}
 	}
-	return u.run.parseBody(processor.SlotFrom(ctx), part.Body, part.Size-u.run.checkpoint.offset)
+	return u.run.parseBody(cpugate.SlotFrom(ctx), part.Body, part.Size-u.run.checkpoint.offset)
 }
 
 // complete publishes the run once the end of its file was reached.
@@ -115,7 +115,7 @@ func (u *updater) complete(part *Part, start time.Time) {
 // parseBody puts what comes into the run, chunk by chunk, and returns what stands
 // behind the last newline. About so many bytes are expected, fewer than none if
 // nobody knows.
-func (r *run) parseBody(slot *processor.Slot, body io.Reader, expected int64) (rest []byte, err error) {
+func (r *run) parseBody(slot *cpugate.Slot, body io.Reader, expected int64) (rest []byte, err error) {
 	r.checkpoint.invalidateEnd()
 	const slack = 512 // room for the end to show, and for what was not expected
 	chunk, totalSize := make([]byte, 0, slack+max(0, min(expected, minChunk))), r.checkpoint.offset+expected
@@ -161,7 +161,7 @@ func growBuffer(chunk, rest []byte) []byte {
 // parseLines parses the complete lines of a chunk of a file of about so many bytes,
 // and says how many bytes they had.
 // The lock is held for the parsing only, never while bytes are awaited.
-func (r *run) parseLines(slot *processor.Slot, chunk []byte, totalSize int64) (consumed int, err error) {
+func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (consumed int, err error) {
 	if r.checkpoint.unterminated && len(chunk) > 0 {
 		if chunk[0] != '\n' {
 			return 0, errLogReplaced // the line goes on: it is not what it was taken for
@@ -183,7 +183,7 @@ func (r *run) parseLines(slot *processor.Slot, chunk []byte, totalSize int64) (c
 }
 
 // inSlot does long work in its slot: the parsing of a few lines does not.
-func inSlot(slot *processor.Slot, bytes int, work func() error) error {
+func inSlot(slot *cpugate.Slot, bytes int, work func() error) error {
 	if bytes < 4*minChunk {
 		return work()
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // errUnexpectedEnd says that a log ended before the size that it had at the start.
@@ -30,7 +30,7 @@ type StreamResult struct {
 // is read by its merged table. An error, that of put included, means that points
 // are missing; there is no other sign and no other reason.
 func Stream(ctx context.Context, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
-	s := &streamer{slot: processor.SlotFrom(ctx), src: src, batch: eventlog.NewBatch(selection), put: put}
+	s := &streamer{slot: cpugate.SlotFrom(ctx), src: src, batch: eventlog.NewBatch(selection), put: put}
 	s.result.Origin = FromEventLog
 	err := s.readEvents(ctx)
 	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
@@ -47,7 +47,7 @@ func Stream(ctx context.Context, src Source, selection eventlog.Selection, put f
 
 // streamer is one Stream.
 type streamer struct {
-	slot   *processor.Slot
+	slot   *cpugate.Slot
 	src    Source
 	parser eventlog.Parser
 	batch  *eventlog.Batch

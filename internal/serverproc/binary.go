@@ -3,7 +3,7 @@
 // and its signals. The binary has the race detector where the program that
 // builds it has it.
 //
-// It must not know the inside of any other room, nor what is said to the
+// It must not know the inside of any other package, nor what is said to the
 // ports: its users bring their own clients.
 package serverproc
 

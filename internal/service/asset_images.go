@@ -75,7 +75,7 @@ func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) e
 	if err != nil {
 		return filesUnsupported(err)
 	}
-	if part.State == restclient.FileGone {
+	if part.State == restclient.RunGone {
 		err = runGoneError(t)
 	} else {
 		err = lineTooLong(t, scanMedia(part, put))
@@ -125,7 +125,7 @@ func findImage(ctx context.Context, t target, id, rest string) (restclient.RunFi
 	if err != nil {
 		return "", filesUnsupported(err)
 	}
-	if part.State == restclient.FileGone {
+	if part.State == restclient.RunGone {
 		return "", errors.Join(runGoneError(t), part.Close())
 	}
 	file, err := imageAt(part, position, sum)
@@ -170,7 +170,7 @@ func filesUnsupported(err error) error {
 		return err
 	}
 	unsupported := *e
-	unsupported.Instead = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
+	unsupported.Alternative = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
 	return &unsupported
 }
 

@@ -107,9 +107,9 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset
 		return nil, err
 	}
 	switch part.State {
-	case restclient.FileNotYet:
+	case restclient.FileAbsent:
 		return nil, nil //nolint:nilnil // the run may yet get one
-	case restclient.FileGone:
+	case restclient.RunGone:
 		return nil, runGoneError(t)
 	}
 	out := &runicornapiv1.Asset{

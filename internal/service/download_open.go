@@ -119,15 +119,15 @@ func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *ru
 		c.etag = contentETag(c, part.ETag)
 		_, err = io.CopyN(io.Discard, part, c.offset-part.Offset)
 		if errors.Is(err, io.EOF) {
-			err = restclient.ErrShorter
+			err = restclient.ErrFileTruncated
 		}
-	case restclient.FileNotYet:
+	case restclient.FileAbsent:
 		err = assetNotFound(t, req.GetAssetId(), "the file is not there")
-	case restclient.FileGone:
+	case restclient.RunGone:
 		err = runGoneError(t)
 	default: // the file ends where the range begins
 		if c.offset > 0 {
-			err = restclient.ErrShorter
+			err = restclient.ErrFileTruncated
 		}
 	}
 	if err != nil {
@@ -155,7 +155,7 @@ func (c *content) checkETag(etag string) error {
 
 // resumeError makes ABORTED of a file that ends before the offset.
 func resumeError(err error) error {
-	if errors.Is(err, restclient.ErrShorter) {
+	if errors.Is(err, restclient.ErrFileTruncated) {
 		return contentChangedError(err)
 	}
 	return err

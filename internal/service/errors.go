@@ -150,7 +150,7 @@ func viewerFailure(e *restclient.Error) *failure {
 	case restclient.KindUnsupported:
 		f.metadata["capability"] = string(e.Capability)
 		f.metadata["viewer_version"] = e.ViewerVersion
-		f.metadata["instead"] = e.Instead
+		f.metadata["instead"] = e.Alternative
 	case restclient.KindRemoteRunicorn:
 		f.metadata["command"] = "pip install runicorn"
 	case restclient.KindCutOff:
@@ -173,8 +173,8 @@ func viewerMessage(e *restclient.Error, text string) string {
 	if e.Detail != "" {
 		b.WriteString(": " + e.Detail)
 	}
-	if e.Kind == restclient.KindUnsupported && e.Instead != "" {
-		b.WriteString("; instead, " + e.Instead)
+	if e.Kind == restclient.KindUnsupported && e.Alternative != "" {
+		b.WriteString("; instead, " + e.Alternative)
 	}
 	return b.String()
 }

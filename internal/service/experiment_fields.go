@@ -12,7 +12,7 @@ import (
 // statusPrefix begins the names of statuses in the contract.
 const statusPrefix = "EXPERIMENT_STATUS_"
 
-// statusWords are the statuses as filters have them, in the order in which they
+// statusNames are the statuses as filters have them, in the order in which they
 // sort.
 var statusWords = []string{"RUNNING", "FINISHED", "FAILED", "INTERRUPTED", "OTHER"}
 

@@ -261,11 +261,11 @@ func document[T any](t target, r partResult[restclient.Document[T]]) (*T, error)
 	switch e, ok := errors.AsType[*restclient.Error](r.err); {
 	case ok && e.Kind == restclient.KindUnsupported:
 		unsupported := *e
-		unsupported.Instead = "" // what serves in place of metrics does not in place of this
+		unsupported.Alternative = "" // what serves in place of metrics does not in place of this
 		return nil, &unsupported
 	case r.err != nil:
 		return nil, r.err
-	case r.value.State == restclient.FileGone:
+	case r.value.State == restclient.RunGone:
 		return nil, &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
 	case r.value.State != restclient.FileWhole:
 		return nil, nil //nolint:nilnil // no such file is no error, and the run has nothing in it

@@ -110,7 +110,7 @@ func (t target) requireCapability(ctx context.Context, name restclient.Capabilit
 func unsupportedError(viewer string, caps *restclient.Capabilities, name restclient.Capability, instead string) error {
 	return &restclient.Error{
 		Kind: restclient.KindUnsupported, Viewer: viewer, Capability: name,
-		ViewerVersion: caps.Version, Instead: instead,
+		ViewerVersion: caps.Version, Alternative: instead,
 	}
 }
 

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // exportStream is where an export goes.
@@ -22,7 +22,7 @@ type exportStream = grpc.ServerStreamingServer[runicornapiv1.ExportExperimentRes
 
 // ExportExperiment sends experiments as one file.
 func (s *experimentService) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
-	ctx := processor.WithGate(stream.Context(), s.cpuGate)
+	ctx := cpugate.WithGate(stream.Context(), s.cpuGate)
 	j, err := s.newExport(ctx, req)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 // exporter is one export. It belongs to the goroutine of its call.
 type exporter struct {
 	*experimentService
-	cpuSlot   *processor.Slot // held while the export is made, and given back for all that waits
+	cpuSlot   *cpugate.Slot // held while the export is made, and given back for all that waits
 	targets   []target
 	runs      []*export.Run // of the targets, in their order
 	format    export.Format
@@ -74,7 +74,7 @@ type exporter struct {
 // newExport reads the request. A run that is named twice is exported once.
 func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
-		experimentService: s, cpuSlot: processor.SlotFrom(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
+		experimentService: s, cpuSlot: cpugate.SlotFrom(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
 		selection: metricSelection(req), withMedia: req.GetIncludeMedia(),
 	}
 	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {

@@ -201,7 +201,7 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	}
 	defer func() { _ = j.kept.release(f) }()
 	if req.GetOffset() > f.content.size {
-		return true, contentChangedError(restclient.ErrShorter)
+		return true, contentChangedError(restclient.ErrFileTruncated)
 	}
 	header := proto.CloneOf(f.header)
 	header.SizeBytes, header.Etag, header.Offset = &f.content.size, etag, req.GetOffset()

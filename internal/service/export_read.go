@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -36,7 +36,7 @@ const (
 // when it was opened: what a live run adds meanwhile is not in it.
 type partReader struct {
 	ctx     context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
-	cpuSlot *processor.Slot // given back while the Viewer is waited for
+	cpuSlot *cpugate.Slot   // given back while the Viewer is waited for
 	t       target
 	file    restclient.RunFile
 
@@ -69,8 +69,8 @@ func (r *partReader) open() error {
 		err = r.fill(part, 0)
 	case restclient.FileUnchanged: // it is empty
 		r.end = 0
-	case restclient.FileNotYet:
-		if err = errNoFile; part.Withheld {
+	case restclient.FileAbsent:
+		if err = errNoFile; part.NotServed {
 			err = errNotServed
 		}
 	default:
@@ -107,7 +107,7 @@ func (r *partReader) fetch() (err error) {
 	}
 	defer func() { err = errors.Join(err, part.Close()) }()
 	switch part.State {
-	case restclient.FileGone:
+	case restclient.RunGone:
 		return runSource{r.t}.goneError()
 	case restclient.FileRanged:
 	default: // shorter than it was, or gone, or suddenly without ranges

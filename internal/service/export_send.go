@@ -6,7 +6,7 @@ import (
 	"hash"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 )
 
 // exportSender sends a file as header, chunks and trailer. The header goes out
@@ -14,7 +14,7 @@ import (
 // begun file. It belongs to one goroutine.
 type exportSender struct {
 	stream  exportStream
-	cpuSlot *processor.Slot           // of the export
+	cpuSlot *cpugate.Slot             // of the export
 	header  *runicornapiv1.FileHeader // until it is sent
 	chunk   []byte
 	size    int64
@@ -22,7 +22,7 @@ type exportSender struct {
 	err     error // the first failure: nothing is sent after it
 }
 
-func newExportSender(stream exportStream, cpuSlot *processor.Slot) *exportSender {
+func newExportSender(stream exportStream, cpuSlot *cpugate.Slot) *exportSender {
 	return &exportSender{stream: stream, cpuSlot: cpuSlot, sum: sha256.New()}
 }
 

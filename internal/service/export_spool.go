@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // maxMergedExports is how many exports of merged tables a process makes at
@@ -77,8 +77,8 @@ const maxSpooledMemory = 4 << 20
 // spool holds a file while it is made: in memory, and in a temporary file from
 // maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
 type spool struct {
-	cpuSlot *processor.Slot // of the export, which passes it on with each piece that is written
-	space   *tempSpace      // what the file takes is counted here; nil if nobody counts
+	cpuSlot *cpugate.Slot // of the export, which passes it on with each piece that is written
+	space   *tempSpace    // what the file takes is counted here; nil if nobody counts
 	memory  bytes.Buffer
 	file    *os.File
 	size    int64

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 )
 
 // TestExportExperiment_OthersGoOnWhileSomeWait: what is not computing takes up
@@ -42,7 +42,7 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarnessWith(t, setup{config: func(d *Config) { d.cpuGate = processor.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
+			h := newHarnessWith(t, setup{config: func(d *Config) { d.cpuGate = cpugate.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
 			large := h.upstreams[0].AddBigRun(200_000)
 			id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 			asked := make(chan struct{}, 100)

@@ -28,9 +28,9 @@ const (
 func (s runSource) StreamLog(ctx context.Context, yield func(line string) error, atRest func()) error {
 	err := s.Client.StreamLog(ctx, s.runID, func(line restclient.LogLine) error {
 		switch {
-		case line.IsLost:
+		case line.Lost:
 			return yield(invalidText)
-		case line.IsCut:
+		case line.Truncated:
 			return yield(line.Text + truncationMark)
 		}
 		return yield(line.Text)

@@ -275,8 +275,8 @@ func checkLog(t *testing.T, key string, run realviewer.Run, resp *runicornapiv1.
 	if differences, _ := diffCells(plain(logCells(logged)), plain(ourCells(resp, true))); len(differences) > 0 {
 		t.Errorf("%s and its event file differ:\n%s", key, strings.Join(differences, "\n"))
 	}
-	if resp.GetMalformedLineCount() != int64(logged.Malformed) || resp.GetLinesWithoutStepCount() != int64(logged.Unplaced) {
+	if resp.GetMalformedLineCount() != int64(logged.Malformed) || resp.GetLinesWithoutStepCount() != int64(logged.LinesWithoutStep) {
 		t.Errorf("%s: %d malformed and %d unplaced, want %d and %d", key,
-			resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), logged.Malformed, logged.Unplaced)
+			resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), logged.Malformed, logged.LinesWithoutStep)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -26,7 +26,7 @@ var _ runlog.MetricSource = runSource{}
 // keep it.
 func (d *Config) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
 	key := runlog.Key{Viewer: t.Name, RunID: t.runID}
-	return lineTooLong(t, d.Cache.Read(processor.WithGate(ctx, d.cpuGate), key, runSource{t}, use))
+	return lineTooLong(t, d.Cache.Read(cpugate.WithGate(ctx, d.cpuGate), key, runSource{t}, use))
 }
 
 // lineTooLong says of which run a line is too long.
@@ -50,7 +50,7 @@ var partStates = map[restclient.FileState]runlog.PartState{
 	restclient.FileWhole:     runlog.PartWhole,
 	restclient.FileUnchanged: runlog.PartUnchanged,
 	restclient.FileShrunk:    runlog.PartShrunk,
-	restclient.FileNotYet:    runlog.PartAbsent,
+	restclient.FileAbsent:    runlog.PartAbsent,
 }
 
 // ReadEvents reads the event file, from 0.6 on.
@@ -90,13 +90,13 @@ func (s runSource) Status(ctx context.Context) (status runlog.Status, seen time.
 	doc, err := s.Client.StatusFile(ctx, s.runID)
 	e, _ := errors.AsType[*restclient.Error](err)
 	switch {
-	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileNotYet:
+	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileAbsent:
 		return s.listedStatus(ctx)
 	case e != nil && e.Kind == restclient.KindMalformed:
 		return runlog.Status{Text: "running"}, seen, nil // the SDK is writing it at this moment, so the run lives
 	case err != nil:
 		return runlog.Status{}, seen, markGone(err)
-	case doc.State == restclient.FileGone:
+	case doc.State == restclient.RunGone:
 		return runlog.Status{}, seen, s.goneError()
 	}
 	return statusText(doc.Value.Status), seen, nil

@@ -7,8 +7,8 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -32,7 +32,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	if merged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
-	ctx, stop := s.drain.withDrain(processor.WithGate(stream.Context(), s.cpuGate))
+	ctx, stop := s.drain.withDrain(cpugate.WithGate(stream.Context(), s.cpuGate))
 	defer stop()
 	h := &history{
 		Config: &s.Config, req: req, stream: stream,

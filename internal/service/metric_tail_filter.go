@@ -49,7 +49,7 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 	if f.matcher, err = newMatcher(t.req.GetFilter()); err != nil {
 		return err
 	}
-	if fleet.SameHolder(token.viewer, token.viewer) {
+	if fleet.SameParent(token.viewer, token.viewer) {
 		if viewer, err = t.resolveSavedViewer(ctx, token); err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 		case r.runID != run.run.ID:
 		case r.Name == run.viewer.Name:
 			return r
-		case r.detached && detached == nil && fleet.SameHolder(r.Name, run.viewer.Name):
+		case r.detached && detached == nil && fleet.SameParent(r.Name, run.viewer.Name):
 			detached = r
 		}
 	}

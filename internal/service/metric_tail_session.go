@@ -62,7 +62,7 @@ func (t *tail) detachOrFail(ctx context.Context, r *tailedRun, cause error) erro
 // resolveSavedViewer finds the Viewer that a token's filter means by a session's name:
 // where its runs are, if that session has ended.
 func (t *tail) resolveSavedViewer(ctx context.Context, token *tailToken) (string, error) {
-	if requested := t.req.GetViewer(); fleet.SameHolder(requested, token.viewer) {
+	if requested := t.req.GetViewer(); fleet.SameParent(requested, token.viewer) {
 		if _, err := t.Fleet.Get(ctx, requested); err == nil || !viewerGone(err) {
 			return requested, err
 		}

@@ -44,7 +44,7 @@ func (s *remoteService) start(ctx context.Context, v *fleet.Viewer, req *runicor
 	if err != nil {
 		return nil, prefixStartField(err)
 	}
-	s.Fleet.Adopt(v, *session)
+	s.Fleet.Add(v, *session)
 	return s.verifyStarted(ctx, v, session, start)
 }
 

@@ -24,7 +24,7 @@ func (s *remoteService) stop(ctx context.Context, v *fleet.Viewer, sessionID str
 func (s *remoteService) stopLocked(ctx context.Context, v *fleet.Viewer, sessionID string) error {
 	err := v.Client.StopViewer(ctx, sessionID)
 	if err == nil || isNotFound(err) {
-		s.Fleet.Forget(v, sessionID)
+		s.Fleet.Remove(v, sessionID)
 	}
 	return err
 }

@@ -22,8 +22,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/processor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -61,7 +61,7 @@ type Config struct {
 	listPollers *listPollers
 	streamBytes *budget
 	drain       *drainSignal
-	cpuGate     *processor.Gate // of exports and histories; tests bring a narrow one
+	cpuGate     *cpugate.Gate // of exports and histories; tests bring a narrow one
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -74,7 +74,7 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	if d.cpuGate == nil {
-		d.cpuGate = processor.NewGate(runtime.GOMAXPROCS(0))
+		d.cpuGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
 	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}

@@ -32,7 +32,7 @@ func withSessionCancel(parent context.Context, viewers ...*fleet.Viewer) (ctx co
 	stops := make([]func(), 0, len(viewers))
 	for i, v := range viewers {
 		if !slices.Contains(viewers[:i], v) {
-			stops = append(stops, v.WhenEnded(end))
+			stops = append(stops, v.OnEnd(end))
 		}
 	}
 	return ctx, func() {
@@ -62,14 +62,14 @@ func viewerGone(err error) bool {
 
 // isSameViewer reports whether two names are of one Viewer, or of sessions of
 // one, which a token does not tell apart.
-func isSameViewer(a, b string) bool { return a == b || fleet.SameHolder(a, b) }
+func isSameViewer(a, b string) bool { return a == b || fleet.SameParent(a, b) }
 
 // resolveSavedRun finds where to go on with a run of a token: on the Viewer that the
 // request names, if that is another session of the same Viewer, on the token's,
 // or on any other session that has the run. The run is checked like one of a
 // request, since a client may have made the token itself.
 func (d *Config) resolveSavedRun(ctx context.Context, requested string, saved *tailRun) (target, error) {
-	if requested != saved.viewer && fleet.SameHolder(requested, saved.viewer) {
+	if requested != saved.viewer && fleet.SameParent(requested, saved.viewer) {
 		if found, err := d.target(ctx, requested, "resume_token", saved.runID); err == nil || !viewerGone(err) {
 			return found, err
 		}
@@ -109,7 +109,7 @@ func isRunGone(item *runlog.Item) bool {
 // verifyGone checks whether a tunnelled Viewer that has no such run is still the
 // one that was asked: the port of a session that has ended is soon another's.
 func (d *Config) verifyGone(ctx context.Context, t target) error {
-	err := d.Fleet.Stands(ctx, t.Viewer)
+	err := d.Fleet.CheckAlive(ctx, t.Viewer)
 	if viewerGone(err) {
 		return sessionEndedError(t.Name, err)
 	}

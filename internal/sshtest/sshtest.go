@@ -9,7 +9,7 @@
 // Restart are an outage; RefusedPasswords counts what sshd has logged. An Agent
 // (agent.go) holds keys for whoever logs in.
 //
-// It knows nothing of Viewers and of the other rooms. Only tests import it.
+// It knows nothing of Viewers and of the other packages. Only tests import it.
 package sshtest
 
 import (

@@ -1,6 +1,6 @@
 // Package operations compares the routes that the comments of restclient name
 // with those that a Viewer describes in its /openapi.json: what is covered,
-// what is missing on purpose, and what has vanished.
+// what is intentionally unused, and what has vanished.
 //
 // A method of restclient that makes a call carries a line of the fixed form
 //
@@ -83,16 +83,16 @@ func Read(folder fs.FS) ([]Operation, error) {
 type Report struct {
 	// Covered routes are described by the Viewer and named by a comment.
 	Covered []string
-	// OnPurpose routes are described, not named, and listed with a reason.
-	OnPurpose []string
+	// Unused routes are described, not named, and listed with a reason.
+	Unused []string
 	// Missing routes are described, but neither named nor listed.
 	Missing []string
 	// Vanished routes are named for the generation, but not described.
 	Vanished []string
 	// Sockets are named for the generation; no document describes them.
 	Sockets []string
-	// Unclaimed routes are described and named, but not for this generation.
-	Unclaimed []string
+	// Undeclared routes are described and named, but not for this generation.
+	Undeclared []string
 }
 
 var placeholder = regexp.MustCompile(`\{[^}]*\}`)
@@ -117,27 +117,27 @@ func Compare(ops []Operation, document []byte, generation string) (Report, error
 			described[key(method, path)] = true
 		}
 	}
-	named, claimed := make(map[string]bool), make(map[string]bool)
+	named, declared := make(map[string]bool), make(map[string]bool)
 	for _, op := range ops {
 		named[key(op.Method, op.Path)] = true
 		if slices.Contains(op.Generations, generation) {
-			claimed[key(op.Method, op.Path)] = true
+			declared[key(op.Method, op.Path)] = true
 		}
 	}
 	var r Report
 	for _, k := range slices.Sorted(maps.Keys(described)) {
 		switch {
-		case claimed[k]:
+		case declared[k]:
 			r.Covered = append(r.Covered, k)
 		case named[k]:
-			r.Unclaimed = append(r.Unclaimed, k)
+			r.Undeclared = append(r.Undeclared, k)
 		case Reason(k) != "":
-			r.OnPurpose = append(r.OnPurpose, k)
+			r.Unused = append(r.Unused, k)
 		default:
 			r.Missing = append(r.Missing, k)
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(claimed)) {
+	for _, k := range slices.Sorted(maps.Keys(declared)) {
 		switch {
 		case strings.HasPrefix(k, Socket+" "):
 			r.Sockets = append(r.Sockets, k)

@@ -31,18 +31,18 @@ func TestCompare_AgainstTheRecordedViewers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(report.Missing) > 0 || len(report.Vanished) > 0 || len(report.Unclaimed) > 0 {
-				t.Errorf("missing %q\nvanished %q\nunclaimed %q", report.Missing, report.Vanished, report.Unclaimed)
+			if len(report.Missing) > 0 || len(report.Vanished) > 0 || len(report.Undeclared) > 0 {
+				t.Errorf("missing %q\nvanished %q\nundeclared %q", report.Missing, report.Vanished, report.Undeclared)
 			}
 			if want := []string{operations.Socket + " /api/runs/{}/logs/ws"}; !slices.Equal(report.Sockets, want) {
 				t.Errorf("sockets %q, want %q", report.Sockets, want)
 			}
-			t.Logf("%d covered, %d left out on purpose", len(report.Covered), len(report.OnPurpose))
+			t.Logf("%d covered, %d intentionally unused", len(report.Covered), len(report.Unused))
 		})
 	}
 }
 
-func TestCompare_SortsEveryRouteIntoOnePlace(t *testing.T) {
+func TestCompare_SortsEveryRouteIntoOneList(t *testing.T) {
 	ops := []operations.Operation{
 		{Method: "GET", Path: "/api/a/{id}", Generations: []string{"0.5"}},
 		{Method: "GET", Path: "/api/b", Generations: []string{"0.6"}},
@@ -56,12 +56,12 @@ func TestCompare_SortsEveryRouteIntoOnePlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := operations.Report{
-		Covered:   []string{"GET /api/a/{}"},
-		OnPurpose: []string{"GET /api/v2/all"},
-		Missing:   []string{"GET /openapi.json", "PUT /api/new"},
-		Vanished:  []string{"POST /api/gone"},
-		Sockets:   []string{"SOCKET /api/a/{}/ws"},
-		Unclaimed: []string{"GET /api/b"},
+		Covered:    []string{"GET /api/a/{}"},
+		Unused:     []string{"GET /api/v2/all"},
+		Missing:    []string{"GET /openapi.json", "PUT /api/new"},
+		Vanished:   []string{"POST /api/gone"},
+		Sockets:    []string{"SOCKET /api/a/{}/ws"},
+		Undeclared: []string{"GET /api/b"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

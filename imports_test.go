@@ -1,0 +1,119 @@
+package runicorngrpc
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const module = "github.com/runicorn-grpc/runicorn-grpc/"
+
+// allowed says which packages a package may import; docs/architecture.md describes
+// them. A package that is missing here fails the test: say what it may know.
+var allowed = map[string][]string{
+	"clients/python-compat":          {},
+	"cmd/server":                     {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
+	"gen/runicornapi/v1":             {},
+	"internal/compat":                {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
+	"internal/filter":                {},
+	"internal/demoviewer":            {},
+	"internal/downsample":            {},
+	"internal/e2e":                   {},
+	"internal/eventlog":              {},
+	"internal/export":                {"internal/downsample", "internal/eventlog"},
+	"internal/faultproxy":            {},
+	"internal/fleet":                 {"internal/restclient"},
+	"internal/httpapi":               {"gen/runicornapi/v1", "internal/panics"},
+	"internal/panics":                {},
+	"internal/cpugate":               {},
+	"internal/realviewer":            {},
+	"internal/restclient":            {"internal/eventlog"},
+	"internal/restclient/operations": {},
+	"internal/runlog":                {"internal/eventlog", "internal/cpugate"},
+	"internal/service":               {"gen/runicornapi/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/panics", "internal/cpugate", "internal/restclient", "internal/runlog"},
+	"internal/serverproc":            {},
+	"internal/sshtest":               {},
+}
+
+// forbidden are packages that a package must not import.
+var forbidden = map[string][]string{
+	"internal/downsample": {"net", "os", "time"},
+	"internal/eventlog":   {"net", "os", "time"},
+	"internal/filter":     {"net", "os"},
+	"internal/export":     {"google.golang.org/grpc", "net", "net/http", "os"},
+	"internal/runlog":     {"net/http"},
+	"internal/service":    {"net/http", "net/url"},
+}
+
+// forbiddenModules are modules that a package must not depend on, not even through others.
+var forbiddenModules = map[string][]string{
+	"internal/demoviewer": {"google.golang.org/grpc", "google.golang.org/protobuf"},
+	"internal/fleet":      {"google.golang.org/grpc", "google.golang.org/protobuf"},
+	"internal/restclient": {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
+	"internal/runlog":     {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
+}
+
+// unchecked are folders without import rules: measurements, clients and examples.
+var unchecked = []string{"bench", "clients", "examples"}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+// TestPackagesImportOnlyWhatIsAllowed checks the import rules.
+func TestPackagesImportOnlyWhatIsAllowed(t *testing.T) {
+	for _, p := range listPackages(t) {
+		pkg, inside := strings.CutPrefix(p.ImportPath, module)
+		if !inside || slices.Contains(unchecked, strings.Split(pkg, "/")[0]) {
+			continue // the root, and what has no import rules
+		}
+		imports, known := allowed[pkg]
+		if !known {
+			t.Errorf("package %s has no import rules: add it to allowed and to docs/architecture.md", pkg)
+		}
+		for _, path := range p.Imports {
+			to, ours := strings.CutPrefix(path+"/", module)
+			if ours && !slices.Contains(imports, strings.TrimSuffix(to, "/")) {
+				t.Errorf("%s imports %s, which is not allowed", pkg, path)
+			}
+			if slices.Contains(forbidden[pkg], path) {
+				t.Errorf("%s imports %s, which it must not know", pkg, path)
+			}
+		}
+		for _, path := range p.Deps {
+			for _, mod := range forbiddenModules[pkg] {
+				if path == mod || strings.HasPrefix(path, mod+"/") {
+					t.Errorf("%s depends on %s, which it must not know", pkg, path)
+				}
+			}
+		}
+	}
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("read go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}

@@ -1,0 +1,75 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// session is the lifetime of a tunnelled Viewer: as long as its session works.
+type session struct {
+	ctx    context.Context //nolint:containedctx // it is over when the session has ended, and carries nothing
+	cancel context.CancelCauseFunc
+}
+
+func newSession() *session {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &session{ctx, cancel}
+}
+
+// OnEnd has f called, in a goroutine of its own, when the session of a
+// tunnelled Viewer has ended, at once if it has; a configured one has no end. The
+// error is an *EndedError. Stop takes that back.
+func (v *Viewer) OnEnd(f func(error)) (stop func()) {
+	if v.session == nil {
+		return func() {}
+	}
+	cancel := context.AfterFunc(v.session.ctx, func() { f(context.Cause(v.session.ctx)) })
+	return func() { cancel() }
+}
+
+// CheckAlive asks whether a tunnelled Viewer is there at this moment; a configured
+// one always is. The errors are an *EndedError, and that of the query.
+func (f *Fleet) CheckAlive(ctx context.Context, v *Viewer) error {
+	if v.session == nil {
+		return nil
+	}
+	t := f.tunnels[v.Parent.Name]
+	if err := t.refresh(ctx, time.Now(), getTimeout); err != nil {
+		return fmt.Errorf("ask viewer %s for its remote viewers: %w", v.Parent.Name, err)
+	}
+	if v.session.ctx.Err() != nil {
+		return context.Cause(v.session.ctx)
+	}
+	return nil
+}
+
+// end ends the session of a Viewer, and gives up its
+// idle connections.
+func (t tunnel) end(status string) {
+	if t.viewer == nil {
+		return
+	}
+	t.viewer.session.cancel(&EndedError{Name: t.viewer.Name, Status: status})
+	t.viewer.Client.Close()
+}
+
+// SameParent reports whether two names are of sessions that one Viewer holds.
+func SameParent(a, b string) bool {
+	parentA, _, isSessionA := strings.Cut(a, ".")
+	parentB, _, isSessionB := strings.Cut(b, ".")
+	return isSessionA && isSessionB && parentA == parentB
+}
+
+// Siblings returns the tunnelled Viewers, as known now, of the Viewer that holds
+// or held the session of a name. It is false for names of all else, and of
+// sessions that cannot be reached from here.
+func (f *Fleet) Siblings(name string) ([]*Viewer, bool) {
+	parent, sessionID, isSession := strings.Cut(name, ".")
+	t := f.tunnels[parent]
+	if !isSession || t == nil || t.unreachableReason != "" || !validSession.MatchString(sessionID) {
+		return nil, false
+	}
+	return t.reachable(), true
+}

@@ -1,0 +1,242 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// streamRetry is when to try again after the bound of streams was met.
+const streamRetry = 5 * time.Second
+
+// api is what surrounds grpc-gateway's mux: the check of each request and the
+// form of each error.
+type api struct {
+	routes  routeTable
+	limits  Limits
+	streams chan struct{} // holds an element for each open stream
+	log     *slog.Logger
+	mux     *runtime.ServeMux
+	conn    grpc.ClientConnInterface
+}
+
+// newAPI returns the handler of /v1/.
+func newAPI(ctx context.Context, cfg Config) (http.Handler, error) {
+	routes, err := newRouteTable()
+	if err != nil {
+		return nil, fmt.Errorf("read the routes of the contract: %w", err)
+	}
+	a := &api{routes: routes, limits: cfg.Limits, streams: make(chan struct{}, cfg.Limits.MaxStreams), log: cfg.Log, conn: cfg.Conn}
+	a.mux = a.newMux()
+	mux, conn := a.mux, a.conn
+	err = errors.Join(
+		runicornapiv1.RegisterExperimentServiceHandlerClient(ctx, mux, runicornapiv1.NewExperimentServiceClient(conn)),
+		runicornapiv1.RegisterMetricServiceHandlerClient(ctx, mux, runicornapiv1.NewMetricServiceClient(conn)),
+		runicornapiv1.RegisterArtifactServiceHandlerClient(ctx, mux, runicornapiv1.NewArtifactServiceClient(conn)),
+		runicornapiv1.RegisterRemoteServiceHandlerClient(ctx, mux, runicornapiv1.NewRemoteServiceClient(conn)),
+		runicornapiv1.RegisterViewerServiceHandlerClient(ctx, mux, runicornapiv1.NewViewerServiceClient(conn)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("register the services with grpc-gateway: %w", err)
+	}
+	return withHead(mux), nil
+}
+
+type headKey struct{}
+
+// withHead routes HEAD as GET. net/http leaves the body out; what is costly to
+// answer without one asks isHead.
+func withHead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.WithContext(context.WithValue(r.Context(), headKey{}, true))
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isHead(r *http.Request) bool { return r.Context().Value(headKey{}) != nil }
+
+func (a *api) newMux() *runtime.ServeMux {
+	lines := newNDJSONMarshaler()
+	return runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines),
+		runtime.WithMarshalerOption(mediaEvents, &sseMarshaler{ndjsonMarshaler: *lines}),
+		// The default mode makes a slash of %2F before it looks for the route,
+		// and so another route of an id.
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
+		// A form POST must not become a GET, nor a POST a DELETE.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		// net/http chunks by itself, and HTTP/2 forbids the header.
+		runtime.WithDisableChunkedEncoding(),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
+		runtime.WithOutgoingHeaderMatcher(outgoingHeader),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithMiddlewares(a.withRoute),
+		runtime.WithForwardResponseOption(beforeMessage),
+		runtime.WithErrorHandler(a.handleError),
+		runtime.WithStreamErrorHandler(a.handleStreamError),
+		runtime.WithRoutingErrorHandler(a.handleRoutingError),
+	)
+}
+
+// incomingHeader says which headers become metadata. Authorization does
+// without being asked about, and Grpc-Timeout becomes the call's deadline.
+func incomingHeader(key string) (string, bool) {
+	return strings.ToLower(key), slices.Contains(metadataHeaders, key)
+}
+
+// outgoingHeader says which metadata become headers: none, for the server's
+// content-type and the like are not for HTTP.
+func outgoingHeader(string) (string, bool) { return "", false }
+
+// withRoute is the step between grpc-gateway's mux and its handlers: here a
+// request has its route, and no call was made yet. Whatever is to answer some
+// routes in grpc-gateway's place belongs here.
+func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
+		w.Header().Set("Cache-Control", "no-store")
+		rt, ok := a.routes.lookup(r)
+		if !ok {
+			writeError(w, a.toAPIError(r.Context(), fmt.Errorf("no route for %s %s", r.Method, r.URL.Path)))
+			return
+		}
+		req, err := rt.prepare(w, r, params, a.limits.MaxBody)
+		if err != nil {
+			writeError(w, a.toAPIError(r.Context(), err))
+			return
+		}
+		switch {
+		case isHead(r) && rt.stream && rt.output == nil:
+			w.Header().Set("Content-Type", contentTypeOf(wantsEvents(r.Header.Values("Accept")))) // and nothing is opened
+		case rt.output != nil:
+			a.withStreamSlot(w, func() { a.download(w, r, req, rt, params) })
+		case rt.stream:
+			a.withStreamSlot(w, func() { a.stream(next, w, r, req, params) })
+		default:
+			a.unary(next, w, req, params)
+		}
+	}
+}
+
+// unary makes a call with a deadline.
+func (a *api) unary(next runtime.HandlerFunc, w http.ResponseWriter, req *http.Request, params map[string]string) {
+	if req.Header.Get("Grpc-Timeout") == "" {
+		ctx, cancel := context.WithTimeout(req.Context(), a.limits.UnaryTimeout)
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
+	next(w, req, params)
+}
+
+// withStreamSlot answers within the bound of open streams, or refuses.
+func (a *api) withStreamSlot(w http.ResponseWriter, answer func()) {
+	select {
+	case a.streams <- struct{}{}:
+		defer func() { <-a.streams }()
+		answer()
+	default:
+		writeError(w, newAPIError(http.StatusTooManyRequests, codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			fmt.Sprintf("%d streams are open over HTTP, which is the most; a stream over gRPC costs less", cap(a.streams)),
+			map[string]string{"limit": "http_streams"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(streamRetry)}))
+	}
+}
+
+// stream makes a call without a deadline.
+func (a *api) stream(next runtime.HandlerFunc, w http.ResponseWriter, r, req *http.Request, params map[string]string) {
+	asEvents := wantsEvents(r.Header.Values("Accept"))
+	if asEvents {
+		req.Header.Set("Accept", mediaEvents) // what the mux chooses the marshaler by
+	}
+	w.Header().Set("Content-Type", contentTypeOf(asEvents)) // also of a stream without a message
+	w.Header().Set("X-Accel-Buffering", "no")               // a proxy must pass each message on at once
+	s := &streamWriter{ResponseWriter: w, buffering: asEvents && r.Header.Get("Last-Event-ID") != ""}
+	next(s, req.WithContext(withStream(req.Context(), s)), params)
+	s.finish()
+}
+
+// handleError answers an error before anything was written.
+func (a *api) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	f := a.toAPIError(ctx, err)
+	if s, ok := w.(*streamWriter); ok {
+		s.writeError(f)
+		return
+	}
+	writeError(w, f)
+}
+
+// handleStreamError returns the status that the marshaler writes as the last
+// line or event of a stream; before the first message it answers itself.
+func (a *api) handleStreamError(ctx context.Context, err error) *status.Status {
+	f := a.toAPIError(ctx, err)
+	s := streamOf(ctx)
+	switch {
+	case s == nil:
+	case !s.started:
+		s.writeError(f)
+	default:
+		if err := s.flushBuffered(); err != nil {
+			a.log.DebugContext(ctx, "client disconnected", slog.Any("error", err))
+		}
+	}
+	return f.st
+}
+
+// handleRoutingError answers a path or a method that the API does not have.
+func (a *api) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	if httpStatus == http.StatusMethodNotAllowed {
+		writeNoMethod(w, r, a.routes.allowed(r.URL.Path))
+		return
+	}
+	writeNoRoute(w, r)
+}
+
+// toAPIError makes an apiError of any error; what is neither that nor a status is
+// an internal error, whose text only the log gets.
+func (a *api) toAPIError(ctx context.Context, err error) *apiError {
+	if f, ok := fromError(err); ok {
+		return f
+	}
+	incident := newIncident()
+	a.log.ErrorContext(ctx, "internal error", slog.String("incident", incident), slog.Any("error", err))
+	return newAPIError(http.StatusInternalServerError, codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
+		"an internal error of this server; its log has incident "+incident, map[string]string{"incident": incident})
+}
+
+// newIncident names an internal error, to be found in the log.
+func newIncident() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// writeNoRoute answers a path that there is not.
+func writeNoRoute(w http.ResponseWriter, r *http.Request) {
+	writeError(w, newAPIError(http.StatusNotFound, codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
+		fmt.Sprintf("there is no %s; /docs lists what there is", r.URL.Path), nil))
+}
+
+// writeNoMethod answers a method that a path does not have.
+func writeNoMethod(w http.ResponseWriter, r *http.Request, allowed []string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeError(w, newAPIError(http.StatusMethodNotAllowed, codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
+		fmt.Sprintf("%s has no %s, but %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")), nil))
+}

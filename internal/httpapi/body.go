@@ -1,0 +1,128 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// bodyTimeout is how long a body may take to arrive. The server itself has no
+// ReadTimeout, which would end streams.
+const bodyTimeout = 30 * time.Second
+
+// readBody reads the whole body: it is small, and only when it has been read
+// does net/http notice that the client went away.
+func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	control := http.NewResponseController(w)
+	timed := control.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if timed && err == nil {
+		err = control.SetReadDeadline(time.Time{})
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, newAPIError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
+			runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			"the body must not be larger than "+strconv.FormatInt(maxBody, 10)+" bytes", map[string]string{"limit": "body_size"})
+	}
+	if err != nil {
+		return nil, invalid(violation("", "the body ends too early, or comes too slowly"))
+	}
+	return raw, nil
+}
+
+// checkBody refuses a body that is not the JSON of the request, and returns
+// the body that grpc-gateway is to decode. It has the resume token of a
+// Last-Event-ID.
+func (rt *route) checkBody(raw []byte, params map[string]string, lastID string) ([]byte, violations) {
+	blank := len(bytes.TrimSpace(raw)) == 0
+	switch {
+	case rt.content == nil && blank:
+		return nil, nil
+	case rt.content == nil:
+		return nil, violations{violation("", "this call takes no body: its fields are parameters of the path and the query")}
+	case blank && lastID == "":
+		return nil, nil
+	case blank:
+		raw = []byte("{}")
+	}
+	msg := rt.content.New()
+	if err := protojson.Unmarshal(raw, msg.Interface()); err != nil {
+		return nil, violations{bodyViolation(err)}
+	}
+	var bad violations
+	for _, name := range rt.params {
+		if f := msg.Descriptor().Fields().ByName(protoreflect.Name(lastName(name))); msg.Has(f) && msg.Get(f).String() != params[name] {
+			bad = append(bad, violation(lastName(name), "is another one in the path"))
+		}
+	}
+	if lastID == "" || bad != nil {
+		return raw, bad
+	}
+	return rt.resumeBody(msg, lastID)
+}
+
+// The texts of protojson that name a field; it varies the spaces between its
+// words on purpose. A text may go on with the refused value, so only these
+// parts of it are told.
+var (
+	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)
+	duplicateField = regexp.MustCompile(`duplicate field "([^"]+)"`)
+	invalidField   = regexp.MustCompile(`invalid value for (\S+) (?:type|field) ([A-Za-z0-9_.]+)`)
+	syntaxPosition = regexp.MustCompile(`line (\d+):(\d+)`)
+)
+
+// bodyViolation says what is wrong with a body.
+func bodyViolation(err error) *errdetails.BadRequest_FieldViolation {
+	text := err.Error()
+	position := ""
+	if m := syntaxPosition.FindStringSubmatch(text); m != nil {
+		position = " (line " + m[1] + ", column " + m[2] + ")"
+	}
+	if m := unknownField.FindStringSubmatch(text); m != nil {
+		return violation(m[1], "is no field of this call's body%s", position)
+	}
+	if m := duplicateField.FindStringSubmatch(text); m != nil {
+		return violation(m[1], "is there twice%s", position)
+	}
+	if m := invalidField.FindStringSubmatch(text); m != nil {
+		return violation(protoFieldName(m[2]), "must be of type %s%s", m[1], position)
+	}
+	return violation("", "the body is not the JSON of this call%s", position)
+}
+
+// protoFieldName makes page_size of pageSize, which protojson says.
+func protoFieldName(jsonName string) string {
+	return strings.ToLower(capital.ReplaceAllString(jsonName, "_$0"))
+}
+
+var capital = regexp.MustCompile(`[A-Z]`)
+
+// resumeBody is resumeQuery for clients that POST.
+func (rt *route) resumeBody(msg protoreflect.Message, id string) ([]byte, violations) {
+	for _, name := range startFields {
+		if f := msg.Descriptor().Fields().ByName(name); f != nil {
+			msg.Clear(f)
+		}
+	}
+	msg.Set(rt.token, protoreflect.ValueOfString(id))
+	raw, err := protojson.Marshal(msg.Interface())
+	if err != nil {
+		return nil, violations{violation("Last-Event-ID", "must be valid UTF-8")}
+	}
+	return raw, nil
+}

@@ -1,0 +1,328 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// writeStall is how long a client may leave what was written unread before
+// its download is given up. It holds a stream of the server, and behind that
+// one of a Viewer's few.
+const writeStall = 2 * time.Minute
+
+// download answers a call whose stream is a file (header, chunks, trailer)
+// with the file itself, in grpc-gateway's place: its marshalers could only make
+// lines of JSON of it. An error before the first byte is answered as always;
+// one after it aborts the transfer, since a body that merely ends looks whole.
+func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, params map[string]string) {
+	message, err := rt.message(req, params)
+	if err != nil {
+		writeError(w, a.toAPIError(r.Context(), err))
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel() // the call ends with the handler, however that ends
+	ctx, err = runtime.AnnotateContext(ctx, a.mux, req, rt.rpc)
+	if err != nil {
+		writeError(w, a.toAPIError(ctx, err))
+		return
+	}
+	f, err := a.openFile(ctx, rt, message, r)
+	if err != nil {
+		writeError(w, a.toAPIError(ctx, err))
+		return
+	}
+	if err := f.writeHead(w); err != nil {
+		writeError(w, a.toAPIError(ctx, err))
+		return
+	}
+	if isHead(r) {
+		return
+	}
+	if err := f.writeBody(w); err != nil {
+		a.log.DebugContext(ctx, "download aborted", slog.String("rpc", rt.rpc), slog.Any("error", err))
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// message makes the request of the call, as grpc-gateway's own handlers do.
+func (rt *route) message(req *http.Request, params map[string]string) (protoreflect.Message, error) {
+	msg := rt.input.New()
+	if rt.content != nil {
+		raw, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		if len(raw) > 0 {
+			if err := protojson.Unmarshal(raw, msg.Interface()); err != nil {
+				return nil, invalid(bodyViolation(err))
+			}
+		}
+	}
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	if err := runtime.PopulateQueryParameters(msg.Interface(), query, noFilter); err != nil {
+		return nil, err
+	}
+	for _, name := range rt.params {
+		if err := runtime.PopulateFieldFromPath(msg.Interface(), name, params[name]); err != nil {
+			return nil, err
+		}
+	}
+	return msg, nil
+}
+
+// anyETag is the if_match of a file in any state, whose header has its size and
+// etag.
+const anyETag = "*"
+
+// openFile makes the call and reads as far as the first bytes, or the end. HEAD
+// asks for the file with its size and etag, and so does a range without
+// If-Range. A range of a file that is another one now, or that has neither size
+// nor etag, becomes the whole file.
+func (a *api) openFile(ctx context.Context, rt *route, message protoreflect.Message, r *http.Request) (*file, error) {
+	fields, ok := resumeFieldsOf(message)
+	wanted, isRange := rangeOf(r.Header)
+	switch {
+	case ok && isHead(r):
+		fields.set(message, 0, anyETag)
+	case ok && isRange:
+		return a.openRange(ctx, rt, message, fields, wanted)
+	}
+	return a.openStream(ctx, rt, message)
+}
+
+// openRange opens a part of a file.
+func (a *api) openRange(ctx context.Context, rt *route, message protoreflect.Message, fields resumeFields, wanted byteRange) (*file, error) {
+	etag := cmp.Or(wanted.etag, anyETag)
+	fields.set(message, wanted.start, etag)
+	f, err := a.openStream(ctx, rt, message)
+	if isETagMismatch(err) { // another one, or shorter, or not to be resumed
+		fields.set(message, 0, anyETag)
+		if f, err = a.openStream(ctx, rt, message); err == nil && wanted.etag != "" && f.header.GetEtag() != wanted.etag {
+			return f, nil
+		}
+	}
+	if err != nil || f.header.GetEtag() == "" || f.header.SizeBytes == nil {
+		return f, err
+	}
+	f.isRange = true
+	start, end := wanted.of(f.header.GetSizeBytes())
+	if f.limit = end; start == f.header.GetOffset() || start >= end {
+		f.first = start
+		return f, nil
+	}
+	fields.set(message, start, f.header.GetEtag())
+	f.cancel()
+	again, err := a.openStream(ctx, rt, message)
+	if err != nil {
+		return nil, err
+	}
+	again.isRange, again.first, again.limit = true, start, end
+	return again, nil
+}
+
+// openStream makes the call once. The file's cancel ends it; the request's context
+// does at the latest.
+func (a *api) openStream(ctx context.Context, rt *route, message protoreflect.Message) (_ *file, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	stream, err := a.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, rt.rpc)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(stream.SendMsg(message.Interface()), stream.CloseSend()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	f := &file{stream: stream, output: rt.output, cancel: cancel}
+	first, err := f.next()
+	if err != nil {
+		return nil, err
+	}
+	header, ok := first.(*runicornapiv1.FileHeader)
+	if !ok {
+		return nil, errors.New("the stream of a file begins without a header")
+	}
+	f.header = header
+	f.part, err = f.next()
+	return f, err
+}
+
+// file is a file as it arrives.
+type file struct {
+	cancel context.CancelFunc // ends the call
+	stream grpc.ClientStream
+	output protoreflect.MessageType
+	header *runicornapiv1.FileHeader
+	// part is what follows: bytes, or the trailer.
+	part any
+	// isRange says that only the bytes from first to before limit are wanted.
+	isRange      bool
+	first, limit int64
+}
+
+// next receives one message: a header, bytes or a trailer. OK without a
+// trailer would be a bug of the server, and is an error here.
+func (f *file) next() (any, error) {
+	msg := f.output.New()
+	if err := f.stream.RecvMsg(msg.Interface()); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("the stream of a file ends without a trailer")
+		}
+		return nil, err
+	}
+	field := msg.WhichOneof(msg.Descriptor().Oneofs().ByName("part"))
+	if field == nil {
+		return nil, errors.New("the stream of a file has an empty message")
+	}
+	if field.Kind() == protoreflect.BytesKind {
+		return msg.Get(field).Bytes(), nil
+	}
+	return msg.Get(field).Message().Interface(), nil
+}
+
+// writeHead writes the headers of the answer. Nothing is on the wire yet when
+// it fails.
+func (f *file) writeHead(w http.ResponseWriter) error {
+	h, size := w.Header(), f.header.GetSizeBytes()
+	status := http.StatusOK
+	if !f.isRange {
+		f.first, f.limit = f.header.GetOffset(), size
+	}
+	if f.isRange || f.first > 0 {
+		switch {
+		case f.header.SizeBytes == nil:
+			return errors.New("a file of unknown size was resumed")
+		case f.first >= f.limit:
+			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+			return newAPIError(http.StatusRequestedRangeNotSatisfiable, codes.OutOfRange, runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+				fmt.Sprintf("the range begins behind the last byte of the file, which has %d", size), nil)
+		}
+		status = http.StatusPartialContent
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", f.first, f.limit-1, size))
+	}
+	if f.header.SizeBytes != nil {
+		h.Set("Content-Length", strconv.FormatInt(f.limit-f.first, 10))
+	}
+	h.Set("Accept-Ranges", "none")
+	if etag := f.header.GetEtag(); etag != "" {
+		h.Set("ETag", quoteETag(etag))
+		h.Set("Accept-Ranges", "bytes")
+	}
+	for _, text := range f.header.GetLimitations() {
+		h.Add("Runicorn-Limitation", headerText(text))
+	}
+	h.Set("Content-Type", f.header.GetContentType())
+	h.Set("Content-Disposition", disposition(f.header.GetFileName()))
+	// A run may hold a page of HTML with scripts in it, which must not run as
+	// a page of this server.
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox")
+	w.WriteHeader(status)
+	return nil
+}
+
+// writeBody writes all bytes. Whatever is wrong with the file is an error,
+// also what the trailer says.
+func (f *file) writeBody(w http.ResponseWriter) (err error) {
+	control := http.NewResponseController(w)
+	written := f.header.GetOffset()
+	for {
+		switch part := f.part.(type) {
+		case []byte:
+			if err := ignoreUnsupported(control.SetWriteDeadline(time.Now().Add(writeStall))); err != nil {
+				return err
+			}
+			isLast := f.isRange && written+int64(len(part)) >= f.limit
+			if isLast {
+				part = part[:f.limit-written]
+			}
+			n, err := w.Write(part)
+			written += int64(n)
+			if err != nil {
+				return err
+			}
+			if isLast {
+				return ignoreUnsupported(control.SetWriteDeadline(time.Time{}))
+			}
+		case *runicornapiv1.FileTrailer:
+			return errors.Join(checkTrailer(part, written), ignoreUnsupported(control.SetWriteDeadline(time.Time{})), f.end())
+		default:
+			return fmt.Errorf("the stream of a file has a %T after its header", part)
+		}
+		if f.part, err = f.next(); err != nil {
+			return err
+		}
+	}
+}
+
+// end wants the stream to end well after its trailer.
+func (f *file) end() error {
+	err := f.stream.RecvMsg(f.output.New().Interface())
+	switch {
+	case err == nil:
+		return errors.New("the stream of a file continues after its trailer")
+	case errors.Is(err, io.EOF):
+		return nil
+	}
+	return err
+}
+
+// checkTrailer refuses a file that is not whole. What it lacks cannot be told
+// to a client that has a status already, so it must not look complete.
+func checkTrailer(trailer *runicornapiv1.FileTrailer, written int64) error {
+	switch {
+	case trailer.GetSizeBytes() != written:
+		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
+	case len(trailer.GetMissingFiles()) > 0:
+		return fmt.Errorf("%d files are missing", len(trailer.GetMissingFiles()))
+	}
+	return nil
+}
+
+// ignoreUnsupported forgives a writer without deadlines, as tests have.
+func ignoreUnsupported(err error) error {
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// isETagMismatch recognises the refusal of an if_match.
+func isETagMismatch(err error) bool {
+	if err == nil {
+		return false
+	}
+	f, ok := fromError(err)
+	return ok && errorInfo(f.st.Proto()).GetReason() == "ETAG_MISMATCH"
+}
+
+// isFileStream tells whether the messages of a stream are the parts of a file.
+func isFileStream(output protoreflect.MessageDescriptor) bool {
+	header := output.Fields().ByName("header")
+	var want proto.Message = (*runicornapiv1.FileHeader)(nil)
+	return header != nil && header.Message() != nil && header.Message().FullName() == want.ProtoReflect().Descriptor().FullName()
+}

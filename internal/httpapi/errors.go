@@ -1,0 +1,221 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// domain is the ErrorInfo domain of all our errors, on gRPC and here.
+const domain = "runicorn-grpc"
+
+// apiError is an error that is ready to be an answer. The gRPC server makes most
+// of them; those that this package finds before any call look the same.
+type apiError struct {
+	httpStatus int
+	st         *status.Status
+}
+
+// Error returns the message.
+func (e *apiError) Error() string { return e.st.Message() }
+
+// newAPIError makes an apiError with its ErrorInfo, which is always the first detail.
+func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string, details ...proto.Message) *apiError {
+	all := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
+		Reason:   strings.TrimPrefix(reason.String(), "ERROR_REASON_"),
+		Domain:   domain,
+		Metadata: metadata,
+	})}
+	for _, d := range details {
+		all = append(all, protoadapt.MessageV1Of(d))
+	}
+	st := status.New(c, strings.ToValidUTF8(message, "\uFFFD"))
+	if with, err := st.WithDetails(all...); err == nil {
+		st = with
+	}
+	return &apiError{httpStatus: httpStatus, st: st}
+}
+
+// violation names a part of the request that was refused.
+func violation(field, format string, args ...any) *errdetails.BadRequest_FieldViolation {
+	return &errdetails.BadRequest_FieldViolation{
+		Field:       strings.ToValidUTF8(field, "\uFFFD"),
+		Description: fmt.Sprintf(format, args...),
+	}
+}
+
+// invalid refuses parts of a request, as the gRPC server refuses them.
+func invalid(violations ...*errdetails.BadRequest_FieldViolation) *apiError {
+	texts := make([]string, 0, len(violations))
+	for _, v := range violations {
+		texts = append(texts, strings.TrimSpace(v.GetField()+" "+v.GetDescription()))
+	}
+	return newAPIError(http.StatusBadRequest, codes.InvalidArgument, runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+		"invalid request: "+strings.Join(texts, "; "), nil, &errdetails.BadRequest{FieldViolations: violations})
+}
+
+// fromStatus makes an apiError of a status. One without ErrorInfo was made by a
+// library, ours or grpc-gateway's, and gets the reason that every error has.
+func fromStatus(st *status.Status) *apiError {
+	httpStatus := runtime.HTTPStatusFromCode(st.Code())
+	if errorInfo(st.Proto()) != nil {
+		return &apiError{httpStatus: httpStatus, st: st}
+	}
+	switch st.Code() {
+	case codes.InvalidArgument:
+		return invalid(violation("", "%s", st.Message()))
+	case codes.Canceled:
+		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED, st.Message(), nil)
+	case codes.DeadlineExceeded:
+		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
+			"the deadline has passed: the one in Grpc-Timeout, or this server's own", nil)
+	case codes.Unimplemented:
+		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED, st.Message(), nil)
+	case codes.ResourceExhausted:
+		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, st.Message(),
+			map[string]string{"limit": "message_size"})
+	case codes.Unavailable:
+		// Our own server is in the same process: it is away only while both stop.
+		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+			"this server is shutting down", nil)
+	default:
+		return &apiError{httpStatus: httpStatus, st: st}
+	}
+}
+
+// fromError makes an apiError of any error; ok is false if it is
+// neither an apiError nor a status, and so an internal error.
+func fromError(err error) (f *apiError, ok bool) {
+	if f, ok := errors.AsType[*apiError](err); ok {
+		return f, true
+	}
+	if e, ok := errors.AsType[*runtime.HTTPStatusError](err); ok && e.HTTPStatus == http.StatusBadRequest {
+		return invalid(violation("", "the path is not properly escaped")), true
+	}
+	if st, ok := status.FromError(err); ok {
+		return fromStatus(st), true
+	}
+	return nil, false
+}
+
+// errorInfo returns the ErrorInfo of a status, or nil.
+func errorInfo(st *spb.Status) *errdetails.ErrorInfo { return detail[*errdetails.ErrorInfo](st) }
+
+// detail returns the first detail of a type, or its zero value.
+func detail[M proto.Message](st *spb.Status) (none M) {
+	for _, d := range st.GetDetails() {
+		if m, err := d.UnmarshalNew(); err == nil {
+			if found, ok := m.(M); ok {
+				return found
+			}
+		}
+	}
+	return none
+}
+
+// retryAfter returns how long to wait before trying again; 0 if a status does
+// not say.
+func retryAfter(st *spb.Status) time.Duration {
+	return detail[*errdetails.RetryInfo](st).GetRetryDelay().AsDuration()
+}
+
+// errorBody is the one shape of every error: of the API, of the guard, and of
+// the last line or event of a stream.
+type errorBody struct {
+	Error errorJSON `json:"error"`
+}
+
+// errorJSON says the same thing at several depths: code and status for
+// programs that know gRPC, reason for those that know this API, message for
+// people, details for all the rest.
+type errorJSON struct {
+	Code    int32             `json:"code"`
+	Status  string            `json:"status"`
+	Reason  string            `json:"reason"`
+	Message string            `json:"message"`
+	Details []json.RawMessage `json:"details"`
+}
+
+// marshalError makes the JSON of an error, without a newline.
+func marshalError(st *spb.Status) ([]byte, error) {
+	body := errorBody{Error: errorJSON{
+		Code:    st.GetCode(),
+		Status:  statusName(st.GetCode()),
+		Reason:  errorInfo(st).GetReason(),
+		Message: st.GetMessage(),
+		Details: make([]json.RawMessage, 0, len(st.GetDetails())),
+	}}
+	for _, d := range st.GetDetails() {
+		text, err := marshalDetail(d)
+		if err != nil {
+			return nil, fmt.Errorf("marshal a detail of an error: %w", err)
+		}
+		body.Error.Details = append(body.Error.Details, text)
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(body); err != nil {
+		return nil, fmt.Errorf("marshal an error: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// marshalDetail makes the JSON of one detail. One that this binary does not
+// know is passed on as bytes: an error must not get lost because of it.
+func marshalDetail(d *anypb.Any) (json.RawMessage, error) {
+	if text, err := marshalOptions.Marshal(d); err == nil {
+		return text, nil
+	}
+	return json.Marshal(map[string]string{
+		"@type": d.GetTypeUrl(),
+		"value": base64.StdEncoding.EncodeToString(d.GetValue()),
+	})
+}
+
+// statusName spells a code as google.rpc.Code does, such as NOT_FOUND.
+func statusName(c int32) string {
+	if name, ok := code.Code_name[c]; ok {
+		return name
+	}
+	return "UNKNOWN"
+}
+
+// writeError answers a request with an apiError.
+func writeError(w http.ResponseWriter, f *apiError) {
+	body, err := marshalError(f.st.Proto())
+	if err != nil { // no detail of ours can cause it; the answer must still be one
+		body = []byte(`{"error":{"code":13,"status":"INTERNAL","reason":"INTERNAL_ERROR","message":"this error cannot be told","details":[]}}`)
+		f = &apiError{httpStatus: http.StatusInternalServerError, st: f.st}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if wait := retryAfter(f.st.Proto()); wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+	if f.httpStatus == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="`+domain+`"`)
+	}
+	w.WriteHeader(f.httpStatus)
+	_, _ = w.Write(append(body, '\n')) // the client is gone if it fails, and nobody is left to tell
+}

@@ -1,0 +1,213 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// Headers that a foreign page may send and read, and methods that it may use,
+// once its origin is allowed.
+const (
+	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
+	corsHeaders = "Authorization, Content-Type, Grpc-Timeout, If-Range, Last-Event-ID, Range, Traceparent, Tracestate"
+	corsExposed = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After"
+)
+
+// guard stands before everything else. On loopback there are no tokens, so
+// without it any page in the user's browser could purge runs or open SSH
+// connections: by a form, by fetch, or by a name of its own that it points at
+// 127.0.0.1 (DNS rebinding).
+type guard struct {
+	hosts   map[string]bool // "name" or "name:port", in lower case
+	origins map[string]bool // in canonical form
+	log     *slog.Logger
+	next    http.Handler
+}
+
+func newGuard(cfg Config, next http.Handler) (*guard, error) {
+	g := &guard{hosts: map[string]bool{}, origins: map[string]bool{}, log: cfg.Log, next: next}
+	for _, entry := range cfg.AllowedHosts {
+		a, err := parseAllowedHost(entry)
+		if err != nil {
+			return nil, err
+		}
+		g.hosts[a.String()] = true
+	}
+	for _, entry := range cfg.CORSOrigins {
+		o, err := parseCORSOrigin(entry)
+		if err != nil {
+			return nil, err
+		}
+		g.origins[o.String()] = true
+	}
+	return g, nil
+}
+
+// CheckAllowedHost says what is wrong with an entry of Config.AllowedHosts.
+func CheckAllowedHost(entry string) error {
+	_, err := parseAllowedHost(entry)
+	return err
+}
+
+// CheckCORSOrigin says what is wrong with an entry of Config.CORSOrigins.
+func CheckCORSOrigin(entry string) error {
+	_, err := parseCORSOrigin(entry)
+	return err
+}
+
+func parseAllowedHost(entry string) (authority, error) {
+	a, ok := parseAuthority(entry)
+	if !ok || strings.Contains(a.host, "*") {
+		return a, fmt.Errorf("allowed host %q: must be NAME or NAME:PORT", entry)
+	}
+	return a, nil
+}
+
+func parseCORSOrigin(entry string) (webOrigin, error) {
+	o, ok := parseOrigin(entry)
+	if !ok || defaultPorts[o.scheme] == "" || strings.Contains(o.host, "*") {
+		return o, fmt.Errorf("CORS origin %q: must be SCHEME://NAME or SCHEME://NAME:PORT, such as https://example.org", entry)
+	}
+	return o, nil
+}
+
+// ServeHTTP refuses, answers a preflight, or lets pass.
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Add("Vary", "Origin")
+
+	cors, f := g.check(r)
+	if f != nil {
+		g.log.InfoContext(r.Context(), "request refused",
+			slog.Int("status", f.httpStatus), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.String("host", r.Host), slog.String("origin", r.Header.Get("Origin")))
+		writeError(w, f)
+		return
+	}
+	if cors != "" {
+		h.Set("Access-Control-Allow-Origin", cors)
+		h.Set("Access-Control-Expose-Headers", corsExposed)
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			preflight(w, r)
+			return
+		}
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// check returns the foreign origin that is allowed to read the answer, empty
+// for all other callers, or why the request is refused.
+func (g *guard) check(r *http.Request) (cors string, f *apiError) {
+	if !g.hostAllowed(r.Host) {
+		return "", refusal(http.StatusMisdirectedRequest, "--allowed-hosts",
+			fmt.Sprintf("host %q is not a name of this server; the server's operator can add it with --allowed-hosts", r.Host))
+	}
+	origin, known, f := g.origin(r)
+	if f != nil {
+		return "", f
+	}
+	if !known && fromOtherSite(r) {
+		return "", refusal(http.StatusForbidden, "--cors-origins",
+			"a web page of another site must not call this server; the server's operator can allow its origin with --cors-origins")
+	}
+	return origin, checkContentType(r)
+}
+
+// hostAllowed tells whether the caller meant us: loopback, or an allowed name.
+func (g *guard) hostAllowed(host string) bool {
+	a, ok := parseAuthority(host)
+	return ok && (a.isLoopback() || g.hosts[a.host] || g.hosts[a.String()])
+}
+
+// origin returns the request's origin if it is a foreign one that is allowed.
+// Known is true then.
+func (g *guard) origin(r *http.Request) (origin string, known bool, f *apiError) {
+	values := r.Header.Values("Origin")
+	if len(values) == 0 {
+		return "", false, nil
+	}
+	o, ok := parseOrigin(values[0]) // "null" is none
+	switch {
+	case len(values) > 1 || !ok:
+	case o.isSameOrigin(r):
+		return "", false, nil
+	case g.origins[o.String()]:
+		return values[0], true, nil
+	}
+	return "", false, refusal(http.StatusForbidden, "--cors-origins",
+		fmt.Sprintf("origin %q must not call this server; the server's operator can allow it with --cors-origins", strings.Join(values, ", ")))
+}
+
+// fromOtherSite tells whether a browser says that another site caused the
+// request; same-site is another port of this very host, such as a notebook's.
+// Reads are refused as well, for some cost a Viewer much and some open SSH
+// connections. Only a link that a user follows to a page or a download passes.
+func fromOtherSite(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+	default:
+		return false
+	}
+	link := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	return !link || (r.Method != http.MethodGet && r.Method != http.MethodHead)
+}
+
+// checkContentType refuses bodies that are not JSON. Other types are those
+// that a page can send without asking (forms, text/plain), so an unsafe method
+// must not even name one with an empty body.
+func checkContentType(r *http.Request) *apiError {
+	contentType := r.Header.Get("Content-Type")
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
+	if r.ContentLength == 0 && (safe || contentType == "") {
+		return nil
+	}
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	charset, hasCharset := params["charset"]
+	encoding := r.Header.Get("Content-Encoding")
+	switch {
+	case err != nil || mediaType != "application/json":
+		return unsupported(violation("Content-Type", "must be application/json"))
+	case hasCharset && !strings.EqualFold(charset, "utf-8"):
+		return unsupported(violation("Content-Type", "must have no charset but utf-8"))
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		return unsupported(violation("Content-Encoding", "is not supported"))
+	}
+	return nil
+}
+
+// preflight answers a browser's question before a call of an allowed origin.
+func preflight(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", corsMethods)
+	h.Set("Access-Control-Allow-Headers", corsHeaders)
+	h.Set("Access-Control-Max-Age", "600")
+	if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
+		h.Set("Access-Control-Allow-Private-Network", "true")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// refusal is what the guard answers to a caller that the operator could allow.
+func refusal(httpStatus int, flag, message string) *apiError {
+	return newAPIError(httpStatus, codes.PermissionDenied, runicornapiv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
+		message, map[string]string{"flag": flag})
+}
+
+// unsupported refuses a body of another type than JSON.
+func unsupported(v *errdetails.BadRequest_FieldViolation) *apiError {
+	f := invalid(v)
+	f.httpStatus = http.StatusUnsupportedMediaType
+	return f
+}

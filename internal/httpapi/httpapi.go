@@ -1,0 +1,121 @@
+// Package httpapi is the HTTP side of the server: REST and JSON under /v1/,
+// streams as lines of JSON or as server-sent events, health, and a few pages
+// for people.
+//
+// It must not know the Viewers nor how they are spoken to: all it knows is the
+// contract, and a connection to our own gRPC server. A request passes the
+// guard (which keeps web pages of others out), then goes to a page or to the
+// API: there grpc-gateway's mux finds its route, the route's own check refuses
+// what it does not know, and grpc-gateway makes it a gRPC call, so that HTTP
+// callers meet the same interceptors as gRPC callers. Every error on the way,
+// whoever found it, leaves as the one JSON shape of errors.go.
+//
+// The http.Server around it must have no WriteTimeout: streams are answers
+// without an end.
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// Config is what the HTTP side works with. Conn and OpenAPI are required.
+type Config struct {
+	// Conn is a connection to our own gRPC server, with its interceptors.
+	Conn grpc.ClientConnInterface
+	// AllowedHosts are the names besides loopback under which the server may
+	// be called: "name" for any port, or "name:port".
+	AllowedHosts []string
+	// CORSOrigins are the foreign web pages that may call: "https://name" or
+	// "https://name:port".
+	CORSOrigins []string
+	// Metrics answers /metrics; without it there is no such page.
+	Metrics http.Handler
+	// Compat answers /api/, the paths of the documented Python client;
+	// without it there are none.
+	Compat http.Handler
+	// OpenAPI is the OpenAPI 3.1 document, served as it is.
+	OpenAPI []byte
+	// Protos are the protos for other languages, served as /protos.zip;
+	// without them there is no such file.
+	Protos fs.FS
+	// Limits bound what callers can make the server do.
+	Limits Limits
+	// Log takes refused requests and internal errors; nil discards them.
+	Log *slog.Logger
+}
+
+// Limits bound what callers can make the server do. A zero means the default.
+type Limits struct {
+	// MaxBody is the largest body of a request in bytes; 1 MiB by default.
+	MaxBody int64
+	// UnaryTimeout is the deadline of a call that is no stream and has no
+	// Grpc-Timeout header; a minute by default.
+	UnaryTimeout time.Duration
+	// MaxStreams is how many streams may be open over HTTP at a time; 1000 by
+	// default. One costs about eight times a stream over gRPC (measured: 70
+	// to 95 KiB, and JSON that is encoded for each subscriber anew), so they
+	// have a bound of their own.
+	MaxStreams int
+}
+
+const (
+	defaultMaxBody      = 1 << 20
+	defaultUnaryTimeout = time.Minute
+	defaultMaxStreams   = 1000
+)
+
+// New returns the whole HTTP side as one handler, safe for concurrent use. It
+// fails on a configuration that it cannot keep, naming the entry.
+func New(ctx context.Context, cfg Config) (http.Handler, error) {
+	if cfg.Conn == nil {
+		return nil, errors.New("httpapi: Conn is required")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Limits.MaxBody = cmp.Or(cfg.Limits.MaxBody, defaultMaxBody)
+	cfg.Limits.UnaryTimeout = cmp.Or(cfg.Limits.UnaryTimeout, defaultUnaryTimeout)
+	cfg.Limits.MaxStreams = cmp.Or(cfg.Limits.MaxStreams, defaultMaxStreams)
+
+	protos, err := zipOf(cfg.Protos)
+	if err != nil {
+		return nil, err
+	}
+	api, err := newAPI(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &handler{api: api, compat: cfg.Compat, pages: newPages(cfg, protos), log: cfg.Log}
+	return newGuard(cfg, h)
+}
+
+// handler sends a request that the guard let pass to the one that answers it.
+type handler struct {
+	api    http.Handler
+	compat http.Handler // may be nil
+	pages  http.Handler
+	log    *slog.Logger
+}
+
+// ServeHTTP chooses by prefix before any http.ServeMux sees the path: that
+// would answer an id of ".." by a redirect instead of refusing it.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer h.recoverPanic(r)
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/"):
+		h.api.ServeHTTP(w, r)
+	case h.compat != nil && strings.HasPrefix(r.URL.Path, "/api/"):
+		h.compat.ServeHTTP(w, r)
+	default:
+		h.pages.ServeHTTP(w, r)
+	}
+}

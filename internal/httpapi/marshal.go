@@ -1,0 +1,136 @@
+package httpapi
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// marshalOptions make the JSON of all answers: the names of the contract, and
+// fields that have no presence always there. So people with curl and jq find
+// an empty list as [] and a count as 0 (`jq '.experiments[]'` fails on an
+// absent list), while what is absent is exactly what the contract calls
+// absent: a message, or an optional field, that is not known. Emitting those
+// as null too would say the same thing twice.
+//
+// 64-bit integers are strings, and NaN, Infinity and -Infinity are strings
+// within arrays of numbers: that is protobuf's JSON, and JSON has no numbers
+// for either.
+var marshalOptions = protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}
+
+// ndjsonMarshaler marshals unary answers, and streams as one line of JSON for each
+// message. grpc-gateway gives a marshaler three shapes: a map with "result"
+// (a message of a stream), a map with "error" (its end), or anything else (a
+// unary answer).
+type ndjsonMarshaler struct {
+	runtime.JSONPb
+}
+
+func newNDJSONMarshaler() *ndjsonMarshaler {
+	return &ndjsonMarshaler{JSONPb: runtime.JSONPb{MarshalOptions: marshalOptions}}
+}
+
+// Marshal makes one line without its newline, or a unary answer with one,
+// which a terminal likes better.
+func (m *ndjsonMarshaler) Marshal(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case map[string]any:
+		return m.JSONPb.Marshal(v["result"])
+	case map[string]proto.Message:
+		return marshalError(streamError(v))
+	}
+	text, err := m.JSONPb.Marshal(v)
+	return append(text, '\n'), err
+}
+
+// StreamContentType is the media type of a stream.
+func (*ndjsonMarshaler) StreamContentType(any) string { return mediaLines }
+
+// sseMarshaler marshals a stream as server-sent events. Each message is an event:
+// its id is the resume token, which a browser sends back as Last-Event-ID; its
+// name is that of the message's case, such as batch, heartbeat or end. The
+// error that ends a stream is the event "status", because EventSource fires
+// "error" itself whenever the connection drops.
+type sseMarshaler struct {
+	ndjsonMarshaler
+}
+
+// resumable is a message that a stream can be resumed behind.
+type resumable interface{ GetResumeToken() string }
+
+// Marshal makes one event without the empty line that ends it.
+func (m *sseMarshaler) Marshal(v any) ([]byte, error) {
+	text, err := m.ndjsonMarshaler.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	switch v := v.(type) {
+	case map[string]any:
+		writeEventHead(&out, v["result"])
+	case map[string]proto.Message:
+		out.WriteString("event: status\n")
+		if wait := retryAfter(streamError(v)); wait > 0 {
+			fmt.Fprintf(&out, "retry: %d\n", wait.Milliseconds())
+		}
+	default:
+		return text, nil
+	}
+	out.WriteString("data: ")
+	out.Write(text)
+	return out.Bytes(), nil
+}
+
+// writeEventHead writes id and name. A message without a token leaves the
+// browser's last id as it is.
+func writeEventHead(out *bytes.Buffer, v any) {
+	if r, ok := v.(resumable); ok {
+		if token := r.GetResumeToken(); token != "" && !strings.ContainsAny(token, "\r\n\x00") {
+			out.WriteString("id: " + token + "\n")
+		}
+	}
+	if m, ok := v.(proto.Message); ok {
+		if name := eventName(m); name != "" {
+			out.WriteString("event: " + name + "\n")
+		}
+	}
+}
+
+// StreamContentType is the media type of a stream.
+func (*sseMarshaler) StreamContentType(any) string { return mediaEvents }
+
+// Delimiter ends an event.
+func (*sseMarshaler) Delimiter() []byte { return []byte("\n\n") }
+
+// eventName returns which case of its oneof a message holds; empty if none.
+func eventName(m proto.Message) string {
+	r := m.ProtoReflect()
+	oneofs := r.Descriptor().Oneofs()
+	for i := range oneofs.Len() {
+		if o := oneofs.Get(i); !o.IsSynthetic() {
+			if f := r.WhichOneof(o); f != nil {
+				return string(f.Name())
+			}
+		}
+	}
+	return ""
+}
+
+// streamError returns the status in grpc-gateway's shape of a stream's error.
+func streamError(v map[string]proto.Message) *spb.Status {
+	st, _ := v["error"].(*spb.Status)
+	return st
+}
+
+// contentTypeOf returns the media type of a stream by its form.
+func contentTypeOf(asEvents bool) string {
+	if asEvents {
+		return mediaEvents
+	}
+	return mediaLines
+}

@@ -1,0 +1,127 @@
+package restclient
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// slotLimiter admits calls. Light and heavy calls share slots, of which heavy ones
+// may take only some and background ones all but one; streams have slots of
+// their own, because their readers may be slow, and so has SSH: one. WebSockets
+// pass. Whoever waits in the
+// foreground goes first, and among equals who came first.
+type slotLimiter struct {
+	mu                   sync.Mutex
+	free, heavy, streams int
+	ssh                  int
+	background           int // slots that background calls may still take
+	foreQueue, backQueue []*waiter
+}
+
+type waiter struct {
+	class      class
+	background bool
+	admitted   chan struct{} // closed with the slot taken
+}
+
+func newSlotLimiter(slots, heavySlots, streamSlots int) *slotLimiter {
+	return &slotLimiter{free: slots, heavy: min(heavySlots, slots), streams: streamSlots, ssh: 1, background: max(slots-1, 1)}
+}
+
+// acquire waits for a slot and returns the function that gives it back, once.
+func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w := &waiter{class: c, background: background, admitted: make(chan struct{})}
+	g.mu.Lock()
+	if background {
+		g.backQueue = append(g.backQueue, w)
+	} else {
+		g.foreQueue = append(g.foreQueue, w)
+	}
+	g.admit()
+	g.mu.Unlock()
+	select {
+	case <-w.admitted:
+	case <-ctx.Done():
+		if g.cancelWait(w) {
+			return nil, ctx.Err()
+		}
+	}
+	return sync.OnceFunc(func() { g.release(w) }), nil
+}
+
+// cancelWait takes a waiter out of its queue; false says it was just admitted.
+func (g *slotLimiter) cancelWait(w *waiter) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, queue := range []*[]*waiter{&g.foreQueue, &g.backQueue} {
+		if i := slices.Index(*queue, w); i >= 0 {
+			*queue = slices.Delete(*queue, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+func (g *slotLimiter) release(w *waiter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.count(w, -1)
+	g.admit()
+}
+
+// admit lets in whoever fits; called with mu held. One who does not fit does
+// not hold up a later one of another class.
+func (g *slotLimiter) admit() {
+	for _, queue := range []*[]*waiter{&g.foreQueue, &g.backQueue} {
+		*queue = slices.DeleteFunc(*queue, func(w *waiter) bool {
+			if !g.canAdmit(w) {
+				return false
+			}
+			g.count(w, 1)
+			close(w.admitted)
+			return true
+		})
+	}
+}
+
+func (g *slotLimiter) canAdmit(w *waiter) bool {
+	switch {
+	case w.class == socket:
+		return true
+	case w.class == stream, w.class == archive:
+		return g.streams > 0
+	case w.class == ssh:
+		return g.ssh > 0
+	case w.class == heavy && g.heavy <= 0:
+		return false
+	case w.background && g.background <= 0:
+		return false
+	}
+	return g.free > 0
+}
+
+// count takes n slots of the waiter's class, or gives them back; called with
+// mu held.
+func (g *slotLimiter) count(w *waiter, n int) {
+	switch w.class {
+	case socket:
+		return
+	case stream, archive:
+		g.streams -= n
+		return
+	case ssh:
+		g.ssh -= n
+		return
+	}
+	g.free -= n
+	if w.class == heavy {
+		g.heavy -= n
+	}
+	if w.background {
+		g.background -= n
+	}
+}
