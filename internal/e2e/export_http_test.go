@@ -73,3 +73,43 @@ func TestExportExperiment_OverHTTPAbortsVisibly(t *testing.T) {
 		t.Errorf("%s, %d bytes: it ended as a whole file does", resp.Status, len(body))
 	}
 }
+
+// TestExportExperiment_OverHTTPInParts reads the file of a run that has ended as
+// libraries do: HEAD, then ranges in any order. Of a run that grows HEAD promises
+// nothing.
+func TestExportExperiment_OverHTTPInParts(t *testing.T) {
+	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
+		url := "http://" + s.httpAddr + "/v1/viewers/" + viewer + "/experiments/" + seeded.Manifest.Runs[realviewer.KeyNaN].RunID + ":export?format="
+		for _, format := range []string{"parquet", "csv", "csv&layout=long", "jsonl", "json"} {
+			head := headOf(t, url+format)
+			etag, size := head.Header.Get("ETag"), head.ContentLength
+			if head.StatusCode != http.StatusOK || etag == "" || size < 10 || head.Header.Get("Accept-Ranges") != "bytes" {
+				t.Errorf("%s: HEAD %s, %v", format, head.Status, head.Header)
+				continue
+			}
+			_, whole := getFile(t, url+format, nil)
+			for rng, want := range map[string][]byte{
+				"bytes=-8": whole[len(whole)-8:], "bytes=0-0": whole[:1], "bytes=5-": whole[5:], "bytes=3-7": whole[3:8],
+			} {
+				resp, part := getFile(t, url+format, map[string]string{"Range": rng})
+				if resp.StatusCode != http.StatusPartialContent || !bytes.Equal(part, want) || resp.Header.Get("ETag") != etag || int64(len(whole)) != size {
+					t.Errorf("%s %s: %s, %q, want %q", format, rng, resp.Status, part, want)
+				}
+			}
+		}
+	})
+}
+
+func headOf(t *testing.T, url string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp
+}
