@@ -49,7 +49,7 @@ type Item struct {
 	Position Position
 }
 
-// LogResetReason is why what was delivered no longer holds.
+// ResetReason is why what was delivered no longer holds.
 type ResetReason uint8
 
 // The reasons of a reset.

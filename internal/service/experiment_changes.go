@@ -138,7 +138,7 @@ func (d *Config) applyBatch(ctx context.Context, viewer string, ids []string, ca
 func resultOf(ctx context.Context, c *change) *runicornapiv1.ExperimentResult {
 	out := &runicornapiv1.ExperimentResult{RunId: validText(c.requestedID)}
 	if c.Viewer != nil {
-		out.Viewer = c.Viewer.Name
+		out.Viewer = c.Name
 	}
 	if c.err != nil {
 		out.Error = statusOf(ctx, c.err).Proto()

@@ -1,9 +1,10 @@
 package service
 
 import (
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"net/http"
 	"testing"
+
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"

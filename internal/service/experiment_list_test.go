@@ -17,12 +17,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-const (
-	running  = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
-	finished = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED
-	failed   = runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED
-)
-
 // day is the n-th day of a month of 2026.
 func day(n int) time.Time { return time.Date(2026, 3, n, 12, 0, 0, 0, time.UTC) }
 

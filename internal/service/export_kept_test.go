@@ -113,9 +113,9 @@ func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeptFiles(time.Now)
 		var made atomic.Int32
-		build := func(f *keptFile) error {
+		build := func(f *keptFile) error { //nolint:unparam // as open wants it
 			made.Add(1)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			f.content = &spool{}
 			return nil
 		}
@@ -132,11 +132,11 @@ func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {
 		if err := g.Wait(); err != nil || made.Load() != 1 {
 			t.Fatalf("made %d times, %v", made.Load(), err)
 		}
-		time.Sleep(keptFor / 2)
+		<-time.After(keptFor / 2)
 		if f, err := k.open(t.Context(), "a", build); err != nil || made.Load() != 1 || k.release(f) != nil {
 			t.Fatalf("made %d times, %v", made.Load(), err)
 		}
-		time.Sleep(keptFor)
+		<-time.After(keptFor)
 		synctest.Wait()
 		if len(k.files) != 0 {
 			t.Errorf("%d files are kept", len(k.files))
@@ -152,7 +152,7 @@ func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
 		g.Go(func() error {
 			_, err := k.open(ctx, "a", func(*keptFile) error { <-ctx.Done(); return ctx.Err() })
 			if !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("the maker got %v", err)
+				return fmt.Errorf("the maker got %w", err)
 			}
 			return nil
 		})
@@ -169,7 +169,7 @@ func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
 		if err := g.Wait(); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(2 * keptFor)
+		<-time.After(2 * keptFor)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -256,7 +257,7 @@ func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
 	}
 	many := make([]string, 1200)
 	for i := range many {
-		many[i] = fmt.Sprint(i)
+		many[i] = strconv.Itoa(i)
 	}
 	if names, next := page("", 0, list(many...)); strings.Count(names, " ") != 999 || next == "" {
 		t.Errorf("%d items without a page size, token %q", strings.Count(names, " ")+1, next)
