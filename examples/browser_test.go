@@ -24,8 +24,8 @@ type browser struct {
 	urls    []string // all that the tab has asked for
 }
 
-// patience is how long a page may take to become as it should.
-const patience = time.Minute
+// timeout is how long a page may take to become as it should.
+const timeout = time.Minute
 
 // openBrowser starts a browser that ends with the test.
 func openBrowser(t *testing.T, flags ...string) *browser {
@@ -41,12 +41,12 @@ func openBrowser(t *testing.T, flags ...string) *browser {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(commands.Close(), answers.Close(), from.SetReadDeadline(time.Now().Add(2*patience))); err != nil {
+	if err := errors.Join(commands.Close(), answers.Close(), from.SetReadDeadline(time.Now().Add(2*timeout))); err != nil {
 		t.Fatal(err)
 	}
 	b := &browser{t: t, to: to, from: bufio.NewReader(from)}
 	t.Cleanup(func() {
-		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		timer := time.AfterFunc(timeout, func() { _ = cmd.Process.Kill() })
 		defer timer.Stop()
 		b.session = ""
 		b.call("Browser.close", nil, nil)
@@ -167,7 +167,7 @@ func (b *browser) until(condition string) {
 			clearInterval(timer);
 			done(holds);
 		}, 50);
-	})`, condition, patience.Milliseconds()))
+	})`, condition, timeout.Milliseconds()))
 	if held != "true" {
 		b.t.Fatalf("the page never has %s:\n%s", condition, b.eval("document.body.innerText"))
 	}

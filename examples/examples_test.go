@@ -79,7 +79,7 @@ func tailHeld(t *testing.T, srv server, all []client, seeded *realviewer.Seeded)
 	}
 	for range 6 {
 		for _, r := range tails {
-			r.take(total)
+			r.record(total)
 		}
 		total = log(5)
 	}

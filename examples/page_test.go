@@ -68,13 +68,13 @@ func TestPage_SendsTheToken(t *testing.T) {
 	}
 
 	for _, secret := range []string{token, wrong} {
-		for place, text := range map[string]string{
+		for position, text := range map[string]string{
 			"a URL":   strings.Join(b.urls, "\n"),
 			"storage": b.eval("JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie"),
 			"the log": string(readFile(t, srv.log)),
 		} {
 			if strings.Contains(text, secret) {
-				t.Errorf("the token is in %s:\n%s", place, text)
+				t.Errorf("the token is in %s:\n%s", position, text)
 			}
 		}
 	}

@@ -129,8 +129,8 @@ func (c client) start(t *testing.T, srv server, args ...string) *running {
 	return r
 }
 
-// take reads points until there are so many. The test's own limit bounds it.
-func (r *running) take(total int) {
+// record reads points until there are so many. The test's own limit bounds it.
+func (r *running) record(total int) {
 	r.t.Helper()
 	for r.got.count() < total {
 		l, ok := <-r.lines

@@ -57,13 +57,13 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 	}
 	idle := front.IdleHealth(ctx)
 	watch := front.WatchHealth(ctx)
-	began := time.Now()
+	started := time.Now()
 	var exports errgroup.Group
 	for i, id := range ids {
 		exports.Go(func() error { return crowdExport(ctx, &front, i, id) })
 	}
 	err = exports.Wait()
-	took, health := time.Since(began), watch()
+	took, health := time.Since(started), watch()
 	if err != nil {
 		return err
 	}

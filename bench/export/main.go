@@ -72,12 +72,12 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 	if err := viewer.AwaitRuns(ctx, long.RunID); err != nil {
 		return err
 	}
-	began := time.Now()
+	started := time.Now()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if err := rig.Get(ctx, client, viewer.URL()+"/api/runs/"+long.RunID+"/metrics_step"); err != nil {
 		return err
 	}
-	table := time.Since(began)
+	table := time.Since(started)
 	fmt.Fprintf(out, "Viewer %s, %d rows, %d metrics; metrics_step takes %.1f s\n", version, rows, len(metrics), table.Seconds())
 	for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
 		for _, format := range []runicornapiv1.ExportFormat{
@@ -107,12 +107,12 @@ func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	started := time.Now()
 	size, err := receive(ctx, &front, req)
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
+	took := time.Since(started)
 	peak, err := front.PeakRSS()
 	if err != nil {
 		return err

@@ -42,9 +42,9 @@ type arrival struct {
 	count       int
 }
 
-// gather opens tails of a run on some connections to a server and waits until all
+// collect opens tails of a run on some connections to a server and waits until all
 // of them have caught up. When it drains they go on at the next one.
-func gather(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
+func collect(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
 	c := &crowd{tails: tails, live: make(chan struct{}, tails), steps: make(map[int64]*arrival)}
 	ctx, c.cancel = context.WithCancel(ctx)
 	clients := make([][]runicornapiv1.MetricServiceClient, conns)
@@ -109,7 +109,7 @@ func (c *crowd) connect(ctx context.Context, client runicornapiv1.MetricServiceC
 			isLive()
 		}
 		for _, s := range resp.GetBatch().GetSeries() {
-			c.arrive(s)
+			c.record(s)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func isDraining(err error) bool {
 	return false
 }
 
-func (c *crowd) arrive(s *runicornapiv1.MetricSeries) {
+func (c *crowd) record(s *runicornapiv1.MetricSeries) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()

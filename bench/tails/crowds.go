@@ -32,7 +32,7 @@ func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, other.Close()) }()
-	c, err := gather(ctx, []string{r.Addr, other.Addr}, run.RunID, tails, conns)
+	c, err := collect(ctx, []string{r.Addr, other.Addr}, run.RunID, tails, conns)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	start := time.Now()
 	err = r.Stop() // an error unless it exits with 0
 	took := time.Since(start)
-	if err := errors.Join(err, <-writing, settle(c, first, lines), c.close()); err != nil {
+	if err := errors.Join(err, <-writing, waitQuiet(c, first, lines), c.close()); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "  SIGTERM with %d tails: exit after %v (goal: within --drain-timeout, 8s), %d sent away with SERVER_DRAINING and resumed elsewhere, every step once at each\n",
@@ -66,7 +66,7 @@ func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	reader, err := gather(ctx, []string{r.Addr}, run.RunID, 1, 1)
+	reader, err := collect(ctx, []string{r.Addr}, run.RunID, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		}
 	}
 	peak, err := r.PeakRSS()
-	if err := errors.Join(err, settle(reader, 2, step-2), reader.close()); err != nil {
+	if err := errors.Join(err, waitQuiet(reader, 2, step-2), reader.close()); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "  %d stalled clients for %v, %d lines logged and all read by the client beside them: server RSS +%d MiB (goal: 64)\n",

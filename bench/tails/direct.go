@@ -77,14 +77,14 @@ func tailing(ctx context.Context, b *rig.Bed) (cpu float64, age time.Duration, e
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	c, err := gather(ctx, []string{r.Addr}, run.RunID, directClients, conns)
+	c, err := collect(ctx, []string{r.Addr}, run.RunID, directClients, conns)
 	if err != nil {
 		return 0, 0, err
 	}
 	start := time.Now()
 	_, theirs, err := r.Costs(func() error { return write(ctx, run.EventFile, directRows+1, directLines) })
 	took := time.Since(start)
-	if err := errors.Join(err, settle(c, directRows+1, directLines), c.close()); err != nil {
+	if err := errors.Join(err, waitQuiet(c, directRows+1, directLines), c.close()); err != nil {
 		return 0, 0, err
 	}
 	_, ages := c.spreads()

@@ -86,7 +86,7 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	c, err := gather(ctx, []string{r.Addr}, run.RunID, n, min(n, conns))
+	c, err := collect(ctx, []string{r.Addr}, run.RunID, n, min(n, conns))
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +98,7 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	}
 	took, asked := time.Since(start), r.Proxy.Requests(http.MethodGet, path)-before
 	peak, err := r.PeakRSS()
-	if err := errors.Join(err, settle(c, first, lines), c.close()); err != nil {
+	if err := errors.Join(err, waitQuiet(c, first, lines), c.close()); err != nil {
 		return 0, err
 	}
 	spreads, ages := c.spreads()
@@ -110,9 +110,9 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	return theirs.Seconds() / took.Seconds(), nil
 }
 
-// settle waits until the last step has come to every tail. Where the share of a
+// waitQuiet waits until the last step has come to every tail. Where the share of a
 // Viewer is too small for all of its runs, their turns are half a minute apart.
-func settle(c *crowd, first, n int) error {
+func waitQuiet(c *crowd, first, n int) error {
 	var err error
 	for range 900 {
 		if err = c.check(first, n); err == nil {
@@ -140,7 +140,7 @@ func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := gather(ctx, []string{r.Addr}, run.RunID, 1, 1)
+	c, err := collect(ctx, []string{r.Addr}, run.RunID, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	before := r.Proxy.Requests(http.MethodGet, path)
 	_, cost, err := r.Costs(func() error { return write(ctx, run.EventFile, *bigRows+1, lines) })
 	asked := max(r.Proxy.Requests(http.MethodGet, path)-before, 1)
-	if err := errors.Join(err, settle(c, *bigRows+1, lines), c.close()); err != nil {
+	if err := errors.Join(err, waitQuiet(c, *bigRows+1, lines), c.close()); err != nil {
 		return err
 	}
 	each := cost / time.Duration(asked)
@@ -189,7 +189,7 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	tails, errs := make([]*crowd, followed), make([]error, followed)
 	var joining sync.WaitGroup
 	for i, run := range runs {
-		joining.Go(func() { tails[i], errs[i] = gather(ctx, []string{r.Addr}, run.RunID, 1, 1) })
+		joining.Go(func() { tails[i], errs[i] = collect(ctx, []string{r.Addr}, run.RunID, 1, 1) })
 	}
 	joining.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -217,7 +217,7 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	}
 	busy, err := reads(ctx, r, runs, 40)
 	for _, c := range tails {
-		err = errors.Join(err, settle(c, 101, lines), c.close())
+		err = errors.Join(err, waitQuiet(c, 101, lines), c.close())
 	}
 	if err != nil {
 		return err

@@ -39,14 +39,14 @@ var parts = []struct {
 var bigRows = flag.Int("rows", 1_000_000, "rows of the large run")
 
 func main() {
-	chosen := flag.String("part", "", "parts to measure, separated by commas; empty for all")
+	selected := flag.String("part", "", "parts to measure, separated by commas; empty for all")
 	flag.Parse()
-	rig.Main("tails", func(ctx context.Context, out io.Writer, b *rig.Bed) error { return run(ctx, out, b, *chosen) })
+	rig.Main("tails", func(ctx context.Context, out io.Writer, b *rig.Bed) error { return run(ctx, out, b, *selected) })
 }
 
-func run(ctx context.Context, out io.Writer, b *rig.Bed, chosen string) error {
+func run(ctx context.Context, out io.Writer, b *rig.Bed, selected string) error {
 	for _, p := range parts {
-		if chosen != "" && !strings.Contains(","+chosen+",", ","+p.name+",") {
+		if selected != "" && !strings.Contains(","+selected+",", ","+p.name+",") {
 			continue
 		}
 		fmt.Fprintf(out, "%s\n", p.name)

@@ -88,11 +88,11 @@ func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shut(t, conn) })
-	face, err := httpapi.New(t.Context(), httpapi.Config{Conn: conn, OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
+	handler, err := httpapi.New(t.Context(), httpapi.Config{Conn: conn, OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(face)
+	web := httptest.NewServer(handler)
 	web.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	t.Cleanup(web.Close)
 	return conn, web.URL, log

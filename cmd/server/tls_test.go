@@ -50,8 +50,8 @@ func writePair(t *testing.T, dir string, serial int64) (certFile, keyFile string
 			t.Fatal(err)
 		}
 		// The time tells that a file is another one; make it differ for sure.
-		stamp := time.Unix(1_700_000_000+serial, 0)
-		if err := os.Chtimes(name, stamp, stamp); err != nil {
+		setModTime := time.Unix(1_700_000_000+serial, 0)
+		if err := os.Chtimes(name, setModTime, setModTime); err != nil {
 			t.Fatal(err)
 		}
 	}

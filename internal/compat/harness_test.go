@@ -89,16 +89,16 @@ func (b *backend) serve(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	face := httptest.NewServer(New(Config{Conn: conn}))
+	handler := httptest.NewServer(New(Config{Conn: conn}))
 	tb.Cleanup(func() {
-		face.Close()
+		handler.Close()
 		if err := conn.Close(); err != nil {
 			tb.Errorf("close: %v", err)
 		}
 		srv.Stop()
 		done.Wait()
 	})
-	return face.URL
+	return handler.URL
 }
 
 // reply is an answer with its body read.

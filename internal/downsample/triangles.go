@@ -34,7 +34,7 @@ func candidates(values []float64, taken []int, wanted int) []int {
 	if n <= 2*buckets {
 		return slices.AppendSeq(make([]int, 0, n), available)
 	}
-	chosen := make([]int, 0, 2*buckets)
+	selected := make([]int, 0, 2*buckets)
 	low, high, bucket, seen := -1, -1, 0, 0
 	for i := range available {
 		if low < 0 || values[i] < values[low] {
@@ -44,12 +44,12 @@ func candidates(values []float64, taken []int, wanted int) []int {
 			high = i
 		}
 		if seen++; seen == bucketStart(bucket+1, buckets, n) {
-			chosen = appendBoth(chosen, low, high)
+			selected = appendBoth(selected, low, high)
 			low, high = -1, -1
 			bucket++
 		}
 	}
-	return chosen
+	return selected
 }
 
 // bucketStart is where the i-th of so many buckets begins among n points.
@@ -74,7 +74,7 @@ func triangles(steps []int64, values []float64, candidates []int, wanted int) []
 		return candidates
 	}
 	plane := newPlane(steps, values, candidates)
-	chosen := make([]int, 0, wanted)
+	selected := make([]int, 0, wanted)
 	before := plane.at(candidates[0])
 	for bucket := range wanted {
 		from, to := bucketStart(bucket, wanted, len(candidates)), bucketStart(bucket+1, wanted, len(candidates))
@@ -88,10 +88,10 @@ func triangles(steps []int64, values []float64, candidates []int, wanted int) []
 				best, area = i, a
 			}
 		}
-		chosen = append(chosen, best)
+		selected = append(selected, best)
 		before = plane.at(best)
 	}
-	return chosen
+	return selected
 }
 
 // point is a point with both coordinates in [-1, 1], so that no area

@@ -97,7 +97,7 @@ func (l *trainLab) resumesExactly(t *testing.T) {
 			}
 		}
 		c.connect(l.servers[n%2], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
-		c.take(3*n + 1 + n%3)
+		c.record(3*n + 1 + n%3)
 		c.cancel()
 	}
 	c.connect(l.servers[0], &runicornapiv1.TailLogsRequest{RunId: run.RunID})
@@ -125,7 +125,7 @@ func (l *trainLab) manyAreOne(t *testing.T) {
 	all := func(n int) {
 		var wait sync.WaitGroup
 		for _, c := range tails {
-			wait.Go(func() { c.take(n) })
+			wait.Go(func() { c.record(n) })
 		}
 		wait.Wait()
 	}

@@ -32,8 +32,8 @@ func (c cell) isSame(other cell) bool {
 	return c == other || math.IsNaN(c.Value) && math.IsNaN(other.Value) && c.Kind == other.Kind && c.Text == other.Text
 }
 
-// place is where a cell stands.
-type place struct {
+// position is where a cell stands.
+type position struct {
 	Name string
 	Step int64
 }
@@ -89,14 +89,14 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 				log := logOf(t, run)
 				exact := seeded.Version().HasPaths()
 				got, resp := getCells(t, s, viewer, run.RunID)
-				want := make(map[place]cell)
+				want := make(map[position]cell)
 				for _, row := range log.Merged() {
 					for name, c := range row.Cells {
 						if !exact && !realviewer.InTable(name) {
 							continue
 						}
 						if w, ok := cellOf(c.Value); ok && (exact || w.Kind != "number" || !(math.IsNaN(w.Value) || math.IsInf(w.Value, 0))) {
-							want[place{name, row.Step}] = w
+							want[position{name, row.Step}] = w
 						}
 					}
 				}
@@ -127,15 +127,15 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 // compareTimes compares the time of each value with that of its line.
 func compareTimes(t *testing.T, log *realviewer.Log, resp *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
-	want := make(map[place]float64)
+	want := make(map[position]float64)
 	for _, row := range log.Merged() {
 		for name, c := range row.Cells {
-			want[place{name, row.Step}] = c.Time
+			want[position{name, row.Step}] = c.Time
 		}
 	}
 	for _, series := range resp.GetSeries() {
 		for i, step := range series.GetSteps() {
-			at := place{series.GetMetricName(), step}
+			at := position{series.GetMetricName(), step}
 			if w := want[at]; !math.IsNaN(w) && w != series.GetTimes()[i] {
 				t.Errorf("%v: time %v, the line has %v", at, series.GetTimes()[i], w)
 			}
@@ -144,13 +144,13 @@ func compareTimes(t *testing.T, log *realviewer.Log, resp *runicornapiv1.GetMetr
 }
 
 // getCells reads the merged view through the server and checks its shape.
-func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *runicornapiv1.GetMetricsResponse) {
+func getCells(t *testing.T, s *server, viewer, runID string) (map[position]cell, *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
 	resp, err := s.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: viewer, RunId: runID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cells := make(map[place]cell)
+	cells := make(map[position]cell)
 	for _, series := range resp.GetSeries() {
 		digits := make(map[uint32]string)
 		for _, e := range series.GetExact() {
@@ -160,7 +160,7 @@ func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *r
 			t.Fatalf("%s: columns of unequal length", series.GetMetricName())
 		}
 		for i, step := range series.GetSteps() {
-			at := place{series.GetMetricName(), step}
+			at := position{series.GetMetricName(), step}
 			if _, twice := cells[at]; twice {
 				t.Errorf("%v twice", at)
 			}
@@ -178,13 +178,13 @@ func getCells(t *testing.T, s *server, viewer, runID string) (map[place]cell, *r
 }
 
 // tableOf reads the Viewer's own table, without its nulls.
-func tableOf(t *testing.T, url, runID string) map[place]cell {
+func tableOf(t *testing.T, url, runID string) map[position]cell {
 	t.Helper()
 	var table struct {
 		Rows []map[string]any `json:"rows"`
 	}
 	getJSON(t, url+"/api/runs/"+runID+"/metrics_step", &table)
-	cells := make(map[place]cell)
+	cells := make(map[position]cell)
 	for _, row := range table.Rows {
 		step, err := row["global_step"].(json.Number).Int64()
 		if err != nil {
@@ -194,7 +194,7 @@ func tableOf(t *testing.T, url, runID string) map[place]cell {
 			if name == "global_step" || name == "time" || value == nil {
 				continue
 			}
-			cells[place{name, step}] = jsonCell(t, value)
+			cells[position{name, step}] = jsonCell(t, value)
 		}
 	}
 	return cells

@@ -43,7 +43,7 @@ func TestOtherReleases(t *testing.T) {
 			})
 			r := &release{
 				s:      mustStart(t, append([]string{"--viewer=" + seeded.URL()}, quickTails...)...),
-				seeded: seeded, cells: map[string]map[place]cell{},
+				seeded: seeded, cells: map[string]map[position]cell{},
 			}
 			t.Run("generation", r.generation)
 			t.Run("metrics", r.metrics)
@@ -62,7 +62,7 @@ func TestOtherReleases(t *testing.T) {
 type release struct {
 	s      *server
 	seeded *realviewer.Seeded
-	cells  map[string]map[place]cell // by key, as GetMetrics answers
+	cells  map[string]map[position]cell // by key, as GetMetrics answers
 }
 
 // ended calls do for the runs that do not grow meanwhile.
@@ -101,11 +101,11 @@ func (r *release) metrics(t *testing.T) {
 		r.cells[key] = maps.Clone(ours)
 		r.wantListed(t, key, run, resp)
 		if r.seeded.Version().HasPaths() {
-			want := map[place]cell{}
+			want := map[position]cell{}
 			for _, row := range logOf(t, run).Merged() {
 				for name, c := range row.Cells {
 					if w, ok := cellOf(c.Value); ok {
-						want[place{name, row.Step}] = w
+						want[position{name, row.Step}] = w
 					}
 				}
 			}
@@ -116,7 +116,7 @@ func (r *release) metrics(t *testing.T) {
 		if key == realviewer.KeyFarSteps && resp.GetLinesWithoutStepCount() != 2 {
 			t.Errorf("%d lines with steps beyond an int64, want 2", resp.GetLinesWithoutStepCount())
 		}
-		maps.DeleteFunc(ours, func(at place, c cell) bool {
+		maps.DeleteFunc(ours, func(at position, c cell) bool {
 			return !realviewer.InTable(at.Name) || c.Kind == "number" && (math.IsNaN(c.Value) || math.IsInf(c.Value, 0))
 		})
 		if theirs := tableOf(t, r.seeded.URL(), run.RunID); !maps.EqualFunc(theirs, ours, cell.isSame) {
@@ -166,7 +166,7 @@ func (r *release) stream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, trailer := map[place]cell{}, (*runicornapiv1.StreamTrailer)(nil)
+		got, trailer := map[position]cell{}, (*runicornapiv1.StreamTrailer)(nil)
 		for {
 			m, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
@@ -187,7 +187,7 @@ func (r *release) stream(t *testing.T) {
 }
 
 // addCells adds the points of a series.
-func addCells(cells map[place]cell, s *runicornapiv1.MetricSeries) {
+func addCells(cells map[position]cell, s *runicornapiv1.MetricSeries) {
 	digits := make(map[uint32]string)
 	for _, e := range s.GetExact() {
 		digits[e.GetIndex()] = e.GetDecimal()
@@ -199,7 +199,7 @@ func addCells(cells map[place]cell, s *runicornapiv1.MetricSeries) {
 		} else {
 			c.Kind, c.Value = tailedCell(s.GetKind(), "", 0).Kind, s.GetValues()[i]
 		}
-		cells[place{s.GetMetricName(), step}] = c
+		cells[position{s.GetMetricName(), step}] = c
 	}
 }
 
@@ -282,7 +282,7 @@ func (r *release) compare(t *testing.T) {
 				t.Errorf("%s: %d values, want %d", key, len(s.GetRows()), n)
 			}
 			for i, row := range s.GetRows() {
-				if want := r.cells[key][place{"accuracy", axis[row]}].Value; s.GetValues()[i] != want {
+				if want := r.cells[key][position{"accuracy", axis[row]}].Value; s.GetValues()[i] != want {
 					t.Errorf("%s: step %d is %v, want %v", key, axis[row], s.GetValues()[i], want)
 				}
 			}
@@ -379,20 +379,20 @@ func (r *release) export(t *testing.T) {
 
 // csvCells reads a wide CSV file, in which a cell is of the kind that it should
 // be of.
-func csvCells(t *testing.T, content []byte, want map[place]cell) map[place]cell {
+func csvCells(t *testing.T, content []byte, want map[position]cell) map[position]cell {
 	t.Helper()
 	rows, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
 	if err != nil || len(rows) == 0 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	cells := map[place]cell{}
+	cells := map[position]cell{}
 	for _, row := range rows[1:] {
 		step, err := strconv.ParseInt(row[0], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, text := range row {
-			at := place{rows[0][i], step}
+			at := position{rows[0][i], step}
 			switch {
 			case i == 0 || text == "":
 			case want[at].Kind == "text":
@@ -408,7 +408,7 @@ func csvCells(t *testing.T, content []byte, want map[place]cell) map[place]cell 
 }
 
 // documentCells reads the series of a JSON export.
-func documentCells(t *testing.T, content []byte) map[place]cell {
+func documentCells(t *testing.T, content []byte) map[position]cell {
 	t.Helper()
 	var document struct {
 		Experiments []struct {
@@ -424,10 +424,10 @@ func documentCells(t *testing.T, content []byte) map[place]cell {
 	if err := decoder.Decode(&document); err != nil || len(document.Experiments) != 1 {
 		t.Fatalf("%d experiments, %v", len(document.Experiments), err)
 	}
-	cells := map[place]cell{}
+	cells := map[position]cell{}
 	for _, s := range document.Experiments[0].Series {
 		for i, step := range s.Steps {
-			cells[place{s.Metric, step}] = jsonCell(t, s.Values[i])
+			cells[position{s.Metric, step}] = jsonCell(t, s.Values[i])
 		}
 	}
 	return cells

@@ -115,7 +115,7 @@ func (s *remoteStory) keepConnections(t *testing.T) {
 	if err != nil || len(listed.GetSavedConnections()) != 1 || listed.GetSavedConnections()[0].GetSavedConnectionId() != id {
 		t.Errorf("saved connections: %v, %v", listed, err)
 	}
-	s.out.hear(fmt.Sprint(listed))
+	s.out.recvMessage(fmt.Sprint(listed))
 	remove := func() error {
 		_, err := s.a.remote.DeleteSavedConnection(ctx, &runicornapiv1.DeleteSavedConnectionRequest{Viewer: s.name, SavedConnectionId: id})
 		return err
@@ -182,7 +182,7 @@ func (s *remoteStory) loseTheServer(t *testing.T) {
 // bodies.
 func wantNoSecrets(t *testing.T, labs []*remoteLab, out *outcomes, servers ...*server) {
 	t.Helper()
-	said := map[string]string{"the answers": out.told.String()}
+	said := map[string]string{"the answers": out.reported.String()}
 	for i, g := range servers {
 		log, err := os.ReadFile(g.log)
 		if err != nil {

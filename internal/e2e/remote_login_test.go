@@ -34,7 +34,7 @@ func (s *remoteStory) countLogins(t *testing.T) {
 		body := fmt.Sprintf(`{"viewer": %q, "target": {"host": "127.0.0.1", "port": %d, "username": %q, "password": %q, "use_agent": false}}`,
 			s.name, s.sshd.Port, s.sshd.User, wrongPassword)
 		answer := visit(t, http.MethodPost, "http://"+s.a.httpAddr+"/v1/remote/connections", body)
-		if s.out.hear(answer); !strings.Contains(answer, "SSH_AUTH_FAILED") {
+		if s.out.recvMessage(answer); !strings.Contains(answer, "SSH_AUTH_FAILED") {
 			t.Errorf("answered %s", answer)
 		}
 	})

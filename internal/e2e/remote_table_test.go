@@ -21,7 +21,7 @@ type outcomes struct {
 	mu    sync.Mutex
 	cases []string
 	cells map[string]map[string]string
-	told  strings.Builder
+	reported  strings.Builder
 }
 
 // note enters what a call came to, and returns it.
@@ -40,18 +40,18 @@ func (o *outcomes) note(name string, l *remoteLab, begun time.Time, err error) s
 		o.cases = append(o.cases, name)
 	}
 	o.cells[name][l.name] = fmt.Sprintf("%s (%.1f s)", what, time.Since(begun).Seconds())
-	fmt.Fprintf(&o.told, "%v\n%s\n", err, prototext.Format(status.Convert(err).Proto()))
+	fmt.Fprintf(&o.reported, "%v\n%s\n", err, prototext.Format(status.Convert(err).Proto()))
 	for _, d := range status.Convert(err).Details() {
-		fmt.Fprintf(&o.told, "%v\n", d)
+		fmt.Fprintf(&o.reported, "%v\n", d)
 	}
 	return what
 }
 
-// hear keeps what a client was told.
-func (o *outcomes) hear(text string) {
+// recvMessage keeps what a client was told.
+func (o *outcomes) recvMessage(text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.told.WriteString(text + "\n")
+	o.reported.WriteString(text + "\n")
 }
 
 // want makes a call, enters its outcome and compares it: "OK", or code and

@@ -144,7 +144,7 @@ type remoteTail struct {
 }
 
 func newRemoteTail(runID string, isExact bool) *remoteTail {
-	c := &remoteTail{tailer: &tailer{runID: runID, cells: map[place]cell{}}}
+	c := &remoteTail{tailer: &tailer{runID: runID, cells: map[position]cell{}}}
 	if isExact {
 		c.log = &tailer{runID: runID, isExact: true, points: pointTexts{}}
 	}
@@ -203,7 +203,7 @@ func (c *remoteTail) recv() (*runicornapiv1.TailMetricsResponse, error) {
 		c.delivered += len(series.GetSteps())
 	}
 	if c.log != nil {
-		err = c.log.take(m)
+		err = c.log.record(m)
 	}
-	return m, errors.Join(err, c.take(m))
+	return m, errors.Join(err, c.record(m))
 }

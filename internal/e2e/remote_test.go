@@ -34,7 +34,7 @@ func TestRemote_OverARealSSHServer(t *testing.T) {
 						t.Logf("the Viewer wrote:\n%s\nsshd wrote:\n%s", l.viewer.Output(), log[max(0, len(log)-8<<10):])
 					}
 				})
-				(&remoteStory{remoteLab: l, a: a, b: b, out: out}).tell(t)
+				(&remoteStory{remoteLab: l, a: a, b: b, out: out}).report(t)
 			})
 		})
 	}
@@ -51,8 +51,8 @@ type remoteStory struct {
 	out  *outcomes
 }
 
-// tell tells it from the beginning to the end.
-func (s *remoteStory) tell(t *testing.T) {
+// report tells it from the beginning to the end.
+func (s *remoteStory) report(t *testing.T) {
 	if s.version == realviewer.V072 && !s.ssh {
 		s.followTheReadme(t)
 	}

@@ -223,7 +223,7 @@ func (l *trainLab) tearsALine(t *testing.T) {
 	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	c.untilPoints(run.RunID, 1)
 	inTable := func(step int64) bool {
-		_, ok := tableOf(t, l.viewer.URL(), run.RunID)[place{"loss", step}]
+		_, ok := tableOf(t, l.viewer.URL(), run.RunID)[position{"loss", step}]
 		return ok
 	}
 	line := stepLines(2)

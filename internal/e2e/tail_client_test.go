@@ -32,7 +32,7 @@ type tailer struct {
 	token   string
 	resumes int
 	points  pointTexts
-	cells   map[place]cell
+	cells   map[position]cell
 	end     string
 }
 
@@ -55,7 +55,7 @@ func (p pointTexts) texts() map[string][]string {
 
 // follow tails to the end, on any of the servers.
 func (c *tailer) follow(ctx context.Context, servers []*server) error {
-	c.points, c.cells = pointTexts{}, map[place]cell{}
+	c.points, c.cells = pointTexts{}, map[position]cell{}
 	for {
 		again, err := c.connect(ctx, servers[c.random.IntN(len(servers))])
 		if err != nil || !again {
@@ -86,7 +86,7 @@ func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error)
 		if err != nil {
 			return false, err
 		}
-		if err := c.take(m); err != nil {
+		if err := c.record(m); err != nil {
 			return false, err
 		}
 		if c.drops && c.end == "" && time.Now().After(leaveAt) {
@@ -95,8 +95,8 @@ func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error)
 	}
 }
 
-// take stores what a message says, with its token.
-func (c *tailer) take(m *runicornapiv1.TailMetricsResponse) error {
+// record stores what a message says, with its token.
+func (c *tailer) record(m *runicornapiv1.TailMetricsResponse) error {
 	c.token = m.GetResumeToken()
 	switch e := m.GetEvent().(type) {
 	case *runicornapiv1.TailMetricsResponse_End:
@@ -116,7 +116,7 @@ func (c *tailer) take(m *runicornapiv1.TailMetricsResponse) error {
 			if c.isExact {
 				c.points.add(key, pointText(s.GetPositions()[i], step, s.GetTimes()[i], text, value))
 			} else {
-				c.cells[place{s.GetMetricName(), step}] = tailedCell(s.GetKind(), text, value)
+				c.cells[position{s.GetMetricName(), step}] = tailedCell(s.GetKind(), text, value)
 			}
 		}
 	}

@@ -139,7 +139,7 @@ func (c *logTail) until(isIt func() bool) {
 	}
 }
 
-func (c *logTail) take(n int) {
+func (c *logTail) record(n int) {
 	c.t.Helper()
 	c.until(func() bool { return len(c.lines) >= n })
 }

@@ -26,17 +26,17 @@ func (w *watcher) recv() {
 	if err != nil {
 		w.t.Fatalf("after %q: %v", w.events, err)
 	}
-	say := func(what string, e *runicornapiv1.Experiment) {
+	report := func(what string, e *runicornapiv1.Experiment) {
 		w.events = append(w.events, what+" "+e.GetRunId()+" "+strings.TrimPrefix(e.GetStatus().String(), "EXPERIMENT_STATUS_"))
 	}
 	for _, e := range m.GetSnapshot().GetExperiments() {
-		say("snapshot", e)
+		report("snapshot", e)
 	}
 	if e := m.GetCreated(); e != nil {
-		say("created", e)
+		report("created", e)
 	}
 	if e := m.GetUpdated(); e != nil {
-		say("updated", e)
+		report("updated", e)
 	}
 	if d := m.GetDeleted(); d != nil {
 		w.events = append(w.events, "deleted "+d.GetRunId())

@@ -17,8 +17,8 @@ func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := make(chan error, 4)
-		v.OnEnd(func(err error) { told <- err })
+		reported := make(chan error, 4)
+		v.OnEnd(func(err error) { reported <- err })
 		v.OnEnd(func(error) { t.Error("told though it was taken back") })()
 		f.Configured()[0].OnEnd(func(error) { t.Error("a configured viewer has ended") })()
 		if err := f.CheckAlive(t.Context(), v); err != nil {
@@ -30,10 +30,10 @@ func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
 			t.Error("it stands after its end")
 		}
 		synctest.Wait()
-		if len(told) != 1 {
-			t.Fatalf("told %d times", len(told))
+		if len(reported) != 1 {
+			t.Fatalf("told %d times", len(reported))
 		}
-		err = <-told
+		err = <-reported
 		if ended, ok := errors.AsType[*EndedError](err); !ok || ended.Name != "lab.abc" {
 			t.Errorf("told %v", err)
 		}
@@ -48,11 +48,11 @@ func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
 			t.Fatalf("back again is %v, %v", again, err)
 		}
 		f.Remove(f.Configured()[0], "abc")
-		v.OnEnd(func(err error) { told <- err })
-		again.OnEnd(func(err error) { told <- err })
+		v.OnEnd(func(err error) { reported <- err })
+		again.OnEnd(func(err error) { reported <- err })
 		synctest.Wait()
-		if len(told) != 2 {
-			t.Errorf("told %d times", len(told))
+		if len(reported) != 2 {
+			t.Errorf("told %d times", len(reported))
 		}
 		for _, name := range []string{"lab", "other.abc", "lab.a.b", ""} {
 			if _, ok := f.Siblings(name); ok {

@@ -160,8 +160,8 @@ func fromOtherSite(r *http.Request) bool {
 	default:
 		return false
 	}
-	link := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
-	return !link || (r.Method != http.MethodGet && r.Method != http.MethodHead)
+	isLink := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	return !isLink || (r.Method != http.MethodGet && r.Method != http.MethodHead)
 }
 
 // checkContentType refuses bodies that are not JSON. Other types are those

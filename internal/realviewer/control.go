@@ -44,7 +44,7 @@ func (v *Viewer) Restart(ctx context.Context) error {
 	if err := v.proc.stop(stopGrace); err != nil {
 		return fmt.Errorf("restart Viewer %s: %w", v.install.Version, err)
 	}
-	return v.launch(ctx)
+	return v.start(ctx)
 }
 
 // Close stops the Viewer and removes its files, the storage among them if Start

@@ -165,18 +165,18 @@ func giveUp(tb testing.TB, err error) {
 	}
 }
 
-// verdict is what becomes of a test without a Viewer.
-type verdict string
+// result is what becomes of a test without a Viewer.
+type result string
 
 const (
-	skipQuietly verdict = "skip quietly"
-	skipLoudly  verdict = "skip loudly"
-	fail        verdict = "fail"
+	skipQuietly result = "skip quietly"
+	skipLoudly  result = "skip loudly"
+	fail        result = "fail"
 )
 
 // verdictOf skips what was turned off, and what cannot be had where that is
 // allowed; all else is a failure.
-func verdictOf(mode Mode, err error) verdict {
+func verdictOf(mode Mode, err error) result {
 	switch {
 	case errors.Is(err, ErrOff):
 		return skipQuietly

@@ -53,7 +53,7 @@ func StartTrainer(ctx context.Context, install *Install, storage string) (*Train
 		return nil, fmt.Errorf("start trainer: %w", err)
 	}
 	t := &Trainer{dir: dir}
-	if err := t.launch(ctx, install, storage); err != nil {
+	if err := t.start(ctx, install, storage); err != nil {
 		return nil, errors.Join(fmt.Errorf("start trainer of %s: %w", install.Version, err), os.RemoveAll(dir))
 	}
 	answer, err := t.read(ctx)
@@ -64,7 +64,7 @@ func StartTrainer(ctx context.Context, install *Install, storage string) (*Train
 	return t, nil
 }
 
-func (t *Trainer) launch(ctx context.Context, install *Install, storage string) error {
+func (t *Trainer) start(ctx context.Context, install *Install, storage string) error {
 	seconds := strconv.FormatFloat(TickInterval.Seconds(), 'f', -1, 64)
 	cmd, err := scriptCommand(ctx, install, t.dir, storage, "trainer.py", string(install.Version), seconds)
 	if err != nil {
@@ -98,11 +98,11 @@ func (t *Trainer) Open(ctx context.Context, key string) (Run, error) {
 // Reopen continues a run that has ended, under its id and in its place, as a
 // training that is resumed does. The SDK counts steps from 1 again.
 func (t *Trainer) Reopen(ctx context.Context, key string, run Run) (Run, error) {
-	place := map[string]string{"run_id": run.RunID, "path": run.Path}
+	position := map[string]string{"run_id": run.RunID, "path": run.Path}
 	if run.Path == "" {
-		place = map[string]string{"run_id": run.RunID, "project": run.Project, "name": run.Name}
+		position = map[string]string{"run_id": run.RunID, "project": run.Project, "name": run.Name}
 	}
-	where, err := json.Marshal(place)
+	where, err := json.Marshal(position)
 	if err != nil {
 		return Run{}, err
 	}

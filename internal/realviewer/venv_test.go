@@ -39,7 +39,7 @@ func TestVerdict_OnlyWhatCannotBeHadIsSkipped(t *testing.T) {
 	for _, row := range []struct {
 		mode Mode
 		err  error
-		want verdict
+		want result
 	}{
 		{ModeAuto, unavailable, skipLoudly},
 		{ModeRequired, unavailable, fail},

@@ -134,7 +134,7 @@ func (v *Viewer) launchOnFreePort(ctx context.Context, port int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.options.Port = port
-	return v.launch(ctx)
+	return v.start(ctx)
 }
 
 var (
@@ -142,8 +142,8 @@ var (
 	errPortTaken = errors.New("its port was taken")
 )
 
-// launch starts the process and waits until it is healthy. Called with mu held.
-func (v *Viewer) launch(ctx context.Context) error {
+// start starts the process and waits until it is healthy. Called with mu held.
+func (v *Viewer) start(ctx context.Context) error {
 	env, err := environment(filepath.Join(v.dir, "home"), v.options.Storage)
 	if err != nil {
 		return fmt.Errorf("start Viewer %s: %w", v.install.Version, err)

@@ -81,7 +81,7 @@ func TestClient_AMissingRouteIsKnownBeforeItIsCalled(t *testing.T) {
 func TestCapabilities_FollowAViewerThatIsReplaced(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		surprise http.HandlerFunc
+		mismatch http.HandlerFunc
 	}{
 		{"noticed by a missing route", answer(404, "application/json", []byte(`{"detail":"Not Found"}`))},
 		{"noticed by a wrong method", answer(405, "application/json", []byte(`{"detail":"Method Not Allowed"}`))},
@@ -97,7 +97,7 @@ func TestCapabilities_FollowAViewerThatIsReplaced(t *testing.T) {
 			}
 			c.caps.last.ProbedAt = time.Now().Add(-2 * minProbeInterval)
 			v.on("GET /openapi.json", answer(200, "application/json", fixture(t, "0.5.3", "openapi")))
-			v.on("GET /api/storage/stats", tt.surprise)
+			v.on("GET /api/storage/stats", tt.mismatch)
 			if _, err := c.StorageStats(t.Context()); err == nil {
 				t.Fatal("no error")
 			}

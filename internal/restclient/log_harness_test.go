@@ -91,7 +91,7 @@ func numbered(from, to int) []string {
 	return all
 }
 
-var errEnough = errors.New("enough")
+var errStop = errors.New("enough")
 
 // collect streams a log until it has so many lines.
 func collect(t *testing.T, c *Client, n int) ([]LogLine, error) {
@@ -102,7 +102,7 @@ func collect(t *testing.T, c *Client, n int) ([]LogLine, error) {
 	err := c.StreamLog(ctx, "a-run", func(line LogLine) error {
 		got = append(got, line)
 		if len(got) == n {
-			return errEnough
+			return errStop
 		}
 		return nil
 	}, func() {})

@@ -119,8 +119,8 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 			err = protocol.onTimeout(s.ping, yield)
 		case <-s.pong:
 			protocol.onPong()
-		case received, isOpen := <-s.frames:
-			if !isOpen {
+		case received, ok := <-s.frames:
+			if !ok {
 				return protocol.endError(s, runID)
 			}
 			s.x.read += received.size

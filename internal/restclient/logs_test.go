@@ -69,7 +69,7 @@ func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
 				t.Errorf("lines (-want +got):\n%s", diff)
 			}
 			if tt.kind == 0 {
-				if !errors.Is(err, errEnough) {
+				if !errors.Is(err, errStop) {
 					t.Errorf("the stream ended with %v", err)
 				}
 				return
@@ -104,7 +104,7 @@ func TestStreamLog_ReconnectsUntilThereIsALog(t *testing.T) {
 				stays("first", "second")(ctx, conn, n)
 			})
 			got, err := collect(t, v.logClient(t), 2)
-			if diff := cmp.Diff(lines("first", "second"), got); diff != "" || !errors.Is(err, errEnough) {
+			if diff := cmp.Diff(lines("first", "second"), got); diff != "" || !errors.Is(err, errStop) {
 				t.Errorf("%v, %s", err, diff)
 			}
 			if v.dials.Load() != 3 {
@@ -117,16 +117,16 @@ func TestStreamLog_ReconnectsUntilThereIsALog(t *testing.T) {
 func TestStreamLog_HoldsTwoConnectionsPerRun(t *testing.T) {
 	v := newLogViewer(t, "0.5.3", stays("one"))
 	c := v.logClient(t)
-	arrived, hold := make(chan struct{}), make(chan struct{})
+	arrived, holdFrames := make(chan struct{}), make(chan struct{})
 	stay := func(LogLine) error {
 		arrived <- struct{}{}
-		<-hold
-		return errEnough
+		<-holdFrames
+		return errStop
 	}
 	var clients sync.WaitGroup
 	for range runLogStreams {
 		clients.Go(func() {
-			if err := c.StreamLog(t.Context(), "a-run", stay, func() {}); !errors.Is(err, errEnough) {
+			if err := c.StreamLog(t.Context(), "a-run", stay, func() {}); !errors.Is(err, errStop) {
 				t.Error(err)
 			}
 		})
@@ -140,9 +140,9 @@ func TestStreamLog_HoldsTwoConnectionsPerRun(t *testing.T) {
 	if v.dials.Load() != runLogStreams {
 		t.Errorf("%d connections while %d are held", v.dials.Load(), runLogStreams)
 	}
-	close(hold)
+	close(holdFrames)
 	clients.Wait()
-	if _, err := collect(t, c, 1); !errors.Is(err, errEnough) {
+	if _, err := collect(t, c, 1); !errors.Is(err, errStop) {
 		t.Errorf("when the others have left: %v", err)
 	}
 	if len(c.logs.open) != 0 || len(c.logs.slots) != 0 {
@@ -174,11 +174,11 @@ func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
 			var got []string
 			err := c.StreamLog(t.Context(), "a-run", func(line LogLine) error {
 				if got = append(got, line.Text); line.Text == "three" {
-					return errEnough
+					return errStop
 				}
 				return nil
 			}, func() { got = append(got, "at rest"); next <- struct{}{} })
-			if diff := cmp.Diff(tt.want, got); diff != "" || !errors.Is(err, errEnough) {
+			if diff := cmp.Diff(tt.want, got); diff != "" || !errors.Is(err, errStop) {
 				t.Errorf("%v\n%s", err, diff)
 			}
 		})
@@ -188,7 +188,7 @@ func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
 // A Viewer looks for new lines every 200 ms, and a busy script has written some by
 // then, every time.
 func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
-	rested := make(chan struct{})
+	replayDone := make(chan struct{})
 	c := newLogViewer(t, "0.5.3", func(ctx context.Context, conn *websocket.Conn, _ int64) {
 		send(ctx, conn, numbered(1, 500)...)
 		polls := time.NewTicker(logPoll)
@@ -197,7 +197,7 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-rested:
+			case <-replayDone:
 				send(ctx, conn, "the last one")
 				<-ctx.Done()
 				return
@@ -212,16 +212,16 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
 	before := 0
 	err := c.StreamLog(ctx, "a-run", func(line LogLine) error {
 		if before++; line.Text == "the last one" {
-			return errEnough
+			return errStop
 		}
 		return nil
 	}, func() {
 		if before < 500 {
 			t.Errorf("at rest behind %d lines", before)
 		}
-		close(rested)
+		close(replayDone)
 	})
-	if !errors.Is(err, errEnough) {
+	if !errors.Is(err, errStop) {
 		t.Errorf("behind %d lines: %v", before, err)
 	}
 }
@@ -231,7 +231,7 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
 func TestLogProtocol_OneQuietPingDoesNotEndTheReplay(t *testing.T) {
 	rests, pings := 0, 0
 	talk := &logProtocol{timeouts: defaultLogTimeouts(), onReplayDone: func() { rests++ }}
-	hear := func(text string) {
+	recvMessage := func(text string) {
 		if err := talk.handleFrame(frame{text: text}, func(LogLine) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -245,11 +245,11 @@ func TestLogProtocol_OneQuietPingDoesNotEndTheReplay(t *testing.T) {
 		}
 	}
 	silence(talk.timeouts.first)
-	hear("one") // before the Viewer has answered
+	recvMessage("one") // before the Viewer has answered
 	talk.onPong()
 	silence(talk.timeouts.silence)
 	talk.onPong()
-	hear("two")
+	recvMessage("two")
 	if rests != 0 || pings != 2 {
 		t.Fatalf("%d pings, at rest %d times in the middle of the replay", pings, rests)
 	}
@@ -310,9 +310,9 @@ func TestStreamLog_IsNotPaidFor(t *testing.T) {
 		<-ctx.Done()
 	}).logClient(t)
 	err := c.Background(t.Context(), "log", func(ctx context.Context) error {
-		return c.StreamLog(ctx, "a-run", func(LogLine) error { return errEnough }, func() {})
+		return c.StreamLog(ctx, "a-run", func(LogLine) error { return errStop }, func() {})
 	})
-	if cost := c.Cost("log"); !errors.Is(err, errEnough) || cost > pause/2 {
+	if cost := c.Cost("log"); !errors.Is(err, errStop) || cost > pause/2 {
 		t.Errorf("%v, cost %v of a stream that waits %v", err, cost, pause)
 	}
 }

@@ -171,12 +171,12 @@ func (t *tableDecoder) readRows() error {
 	}
 	for t.dec.PeekKind() != ']' {
 		t.guard.left = maxRow
-		isPlaced, err := t.readRow()
+		usable, err := t.readRow()
 		if err != nil {
 			return err
 		}
 		t.rows++
-		if !isPlaced {
+		if !usable {
 			t.unplaced++
 			continue
 		}
@@ -192,7 +192,7 @@ func (t *tableDecoder) readRows() error {
 // readRow fills t.row, and says whether its step fits an int64. The Viewer's
 // steps have no bound: one beyond makes the row unusable, as it makes a line of
 // the event file, and not the table.
-func (t *tableDecoder) readRow() (isPlaced bool, err error) {
+func (t *tableDecoder) readRow() (usable bool, err error) {
 	if err := t.readOpen('{'); err != nil {
 		return false, err
 	}
@@ -214,7 +214,7 @@ func (t *tableDecoder) readRow() (isPlaced bool, err error) {
 		switch t.columns[col].name {
 		case "global_step":
 			hasStep = raw.Kind() == '0'
-			t.row.Step, isPlaced = stepOf(raw)
+			t.row.Step, usable = stepOf(raw)
 		case "time":
 			if raw.Kind() == '0' {
 				t.row.Time, t.row.HasTime = floatOf(raw), true
@@ -226,13 +226,13 @@ func (t *tableDecoder) readRow() (isPlaced bool, err error) {
 	if !hasStep {
 		return false, fmt.Errorf("%w at byte %d", errNoStep, t.dec.InputOffset())
 	}
-	if isPlaced {
+	if usable {
 		for _, col := range t.nulled {
 			t.columns[col].nulls++
 		}
 	}
 	_, err = t.dec.ReadToken()
-	return isPlaced, err
+	return usable, err
 }
 
 // column returns the column of a raw name at a place in the row.

@@ -36,7 +36,7 @@ func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 			case item == nil:
 				alarms++
 			default:
-				c.take(item)
+				c.record(item)
 			}
 		}
 		c.check(want(0, n, 0))
@@ -66,17 +66,17 @@ func TestCursor_CloseCancelsPendingHistoryRead(t *testing.T) {
 		if item, err := c.cursor.NextBefore(t.Context(), alarm); item != nil || err != nil {
 			t.Fatalf("got %+v, error %v", item, err)
 		}
-		flights := func() int {
+		inFlight := func() int {
 			h.history.mu.Lock()
 			defer h.history.mu.Unlock()
-			return len(h.history.flights)
+			return len(h.history.inFlight)
 		}
-		if flights() != 1 {
-			t.Errorf("%d reads under way, want 1", flights())
+		if inFlight() != 1 {
+			t.Errorf("%d reads under way, want 1", inFlight())
 		}
 		c.cursor.Close()
-		if flights() != 0 {
-			t.Errorf("%d reads under way after the only reader left", flights())
+		if inFlight() != 0 {
+			t.Errorf("%d reads under way after the only reader left", inFlight())
 		}
 		src.set(func() { src.hold = nil })
 		close(hold)

@@ -110,7 +110,7 @@ func (c *client) followAtRandom(hubs []*Hub, src MetricSource, r *rand.Rand) {
 			if item.Kind == ItemReset {
 				c.t.Errorf("reset %d at %+v", item.Reset, c.at)
 			}
-			c.take(item)
+			c.record(item)
 			if r.IntN(4) == 0 { // slow
 				time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond) //nolint:forbidigo // the bubble's clock
 			}

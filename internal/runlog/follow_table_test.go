@@ -198,7 +198,7 @@ func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					slow.take(item)
+					slow.record(item)
 				}
 				if r.IntN(2) == 0 {
 					resuming.cursor, _ = []*Hub{h, other}[r.IntN(2)].Follow(theRun, src, nil, resuming.at, UntilEnded)

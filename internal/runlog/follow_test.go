@@ -114,7 +114,7 @@ func (c *client) takeNext(within time.Duration) bool {
 	item, err := c.cursor.Next(ctx)
 	switch {
 	case err == nil:
-		c.take(item)
+		c.record(item)
 		return true
 	case errors.Is(err, context.DeadlineExceeded):
 	case errors.Is(err, io.EOF):
@@ -125,7 +125,7 @@ func (c *client) takeNext(within time.Duration) bool {
 	return false
 }
 
-func (c *client) take(item *Item) {
+func (c *client) record(item *Item) {
 	c.at = item.Position
 	switch item.Kind {
 	case ItemBatch:

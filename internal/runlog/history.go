@@ -49,7 +49,7 @@ type history struct {
 	mu      sync.Mutex // guards what follows; no journal's is taken while it is held
 	chunks  map[chunkKey]*list.Element
 	recent  *list.List // of *chunk, the most recently used in front
-	flights map[chunkKey]*chunkFlight
+	inFlight map[chunkKey]*chunkFlight
 }
 
 // chunkFlight is one read of a chunk, shared by all who wait for it. The last one
@@ -65,7 +65,7 @@ type chunkFlight struct {
 func newHistory(limit int64) *history {
 	return &history{
 		maxBytes: limit, chunks: make(map[chunkKey]*list.Element), recent: list.New(),
-		flights: make(map[chunkKey]*chunkFlight),
+		inFlight: make(map[chunkKey]*chunkFlight),
 	}
 }
 
@@ -81,7 +81,7 @@ func (h *history) join(key chunkKey, offset, limit int64) *chunkFlight {
 			return finishedFlight(c)
 		}
 	}
-	f, ok := h.flights[key]
+	f, ok := h.inFlight[key]
 	if !ok {
 		f = h.start(key, limit)
 	}
@@ -111,7 +111,7 @@ func (h *history) start(key chunkKey, limit int64) *chunkFlight {
 		close(f.done)
 		return f
 	}
-	h.flights[key] = f
+	h.inFlight[key] = f
 	return f
 }
 
@@ -122,8 +122,8 @@ func (h *history) leave(key chunkKey, f *chunkFlight) {
 		return
 	}
 	f.cancel()
-	if h.flights[key] == f {
-		delete(h.flights, key) // a newcomer must not join a read that is dying
+	if h.inFlight[key] == f {
+		delete(h.inFlight, key) // a newcomer must not join a read that is dying
 	}
 }
 
@@ -132,8 +132,8 @@ func (h *history) finish(f *chunkFlight, key chunkKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer close(f.done)
-	if h.flights[key] == f {
-		delete(h.flights, key)
+	if h.inFlight[key] == f {
+		delete(h.inFlight, key)
 	}
 	if f.err != nil || key.journal.ctx.Err() != nil {
 		return

@@ -129,7 +129,7 @@ func TestFollow_LineLargerThanABatch(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				all.take(item)
+				all.record(item)
 				positions, counts = append(positions, item.Position), append(counts, len(all.points))
 			}
 			if len(all.points) != 3+cells+around || len(positions) < 4 {

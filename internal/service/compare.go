@@ -168,7 +168,7 @@ func comparedSeries(e *entry, cv *curve) *runicornapiv1.ComparedSeries {
 func (c *comparison) align(m *runicornapiv1.MetricComparison, curves []*curve) {
 	switch {
 	case c.byTime && c.maxPoints > 0:
-		m.Seconds = grid(curves, c.maxPoints)
+		m.Seconds = axis(curves, c.maxPoints)
 		for i, cv := range curves {
 			m.Series[i].Rows, m.Series[i].Values = resampled(cv, m.Seconds)
 		}
@@ -208,8 +208,8 @@ func rowsOf[T cmp.Ordered](coords, axis []T) []uint32 {
 	return rows
 }
 
-// grid is n coordinates from 0 to the end of the longest curve, evenly spread.
-func grid(curves []*curve, n int) []float64 {
+// axis is n coordinates from 0 to the end of the longest curve, evenly spread.
+func axis(curves []*curve, n int) []float64 {
 	end := 0.0
 	for _, cv := range curves {
 		if len(cv.seconds) > 0 {

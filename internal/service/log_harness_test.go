@@ -90,8 +90,8 @@ func (c *logReader) until(isIt func() bool) {
 	}
 }
 
-// take receives until there are n lines in all.
-func (c *logReader) take(n int) {
+// record receives until there are n lines in all.
+func (c *logReader) record(n int) {
 	c.tb.Helper()
 	c.until(func() bool { return len(c.lines) >= n })
 }

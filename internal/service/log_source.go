@@ -25,7 +25,7 @@ const (
 )
 
 // StreamLog reads the text log over the WebSocket, which is all that 0.5.3 has.
-func (s runSource) StreamLog(ctx context.Context, yield func(line string) error, atRest func()) error {
+func (s runSource) StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error {
 	err := s.Client.StreamLog(ctx, s.runID, func(line restclient.LogLine) error {
 		switch {
 		case line.Lost:
@@ -34,7 +34,7 @@ func (s runSource) StreamLog(ctx context.Context, yield func(line string) error,
 			return yield(line.Text + truncationMark)
 		}
 		return yield(line.Text)
-	}, atRest)
+	}, replayDone)
 	return markGone(err)
 }
 

@@ -51,7 +51,7 @@ func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 			history := len(want)
 			c.until(has(c, "caught_up"))
 			mustAppend(t, u, id, "live\n")
-			c.take(history + 1)
+			c.record(history + 1)
 			mustAppend(t, u, id, "last")
 			mustSet(t, u, id, "finished")
 			if err := c.finish(); !errors.Is(err, io.EOF) {
@@ -102,7 +102,7 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 				c := h.tailLogs(t, tt.req)
 				c.until(has(c, "caught_up"))
 				mustAppend(t, u, id, "live\n")
-				c.take(len(tt.want))
+				c.record(len(tt.want))
 				if diff := cmp.Diff(tt.want, c.texts()); diff != "" {
 					t.Error(diff)
 				}
@@ -121,7 +121,7 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 			want := []string{"line 0"}
 			for n := 1; n <= 6; n++ {
-				c.take(n)
+				c.record(n)
 				c.cancel()
 				want = append(want, fmt.Sprintf("line %d", n))
 				mustAppend(t, u, id, want[n]+"\n")
@@ -147,7 +147,7 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
 			c.until(has(c, "caught_up"))
 			mustAppend(t, u, id, "first\n")
-			c.take(1)
+			c.record(1)
 			silent := u.AddRun(demoviewer.Run{Status: "finished", ID: "silent"})
 			c = h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: silent})
 			if err := c.finish(); !errors.Is(err, io.EOF) || !has(c, "end FINISHED after 0")() {
@@ -201,7 +201,7 @@ func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 	all := func(n int) {
 		var wait sync.WaitGroup
 		for _, c := range readers {
-			wait.Go(func() { c.take(n) })
+			wait.Go(func() { c.record(n) })
 		}
 		wait.Wait()
 	}
@@ -232,7 +232,7 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 	long := strings.Repeat("ü", 1<<19) // 1 MiB
 	id := h.upstreams[0].AddRun(demoviewer.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
 	c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: "v053", RunId: id})
-	c.take(10_005)
+	c.record(10_005)
 	texts := c.texts()
 	if texts[9_999] != "l10000" || texts[10_000] != "\uFFFD (lossy)" || texts[10_001] != "l10002" || texts[10_004] != "next" {
 		t.Errorf("around the line that 0.5.3 loses: %q", texts[9_999:10_003])
@@ -252,7 +252,7 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 	id := u.AddRun(demoviewer.Run{ID: "a-run", Logs: []byte("one\n")})
 	u.AddRun(demoviewer.Run{ID: "b-run"})
 	c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{RunId: id})
-	c.take(1)
+	c.record(1)
 	points := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	if _, err := points.recv(); err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 	for _, u := range h.upstreams {
 		id := u.AddRun(demoviewer.Run{Logs: []byte("one\n")})
 		c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
-		c.take(1)
+		c.record(1)
 		u.fail(502)
 		u.CloseLogs()
 		isFailing := false
@@ -302,7 +302,7 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 		})
 		u.restored()
 		mustAppend(t, u, id, "two\n")
-		c.take(2)
+		c.record(2)
 		readers = append(readers, c)
 	}
 	close(draining)

@@ -67,12 +67,12 @@ func (a *Agent) await(ctx context.Context) error {
 }
 
 // Add gives the agent a key that is not encrypted.
-func (a *Agent) Add(ctx context.Context, key string) error { return a.tell(ctx, "-q", key) }
+func (a *Agent) Add(ctx context.Context, key string) error { return a.report(ctx, "-q", key) }
 
 // Clear takes all keys away from it.
-func (a *Agent) Clear(ctx context.Context) error { return a.tell(ctx, "-q", "-D") }
+func (a *Agent) Clear(ctx context.Context) error { return a.report(ctx, "-q", "-D") }
 
-func (a *Agent) tell(ctx context.Context, args ...string) error {
+func (a *Agent) report(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "ssh-add", args...)
 	cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK="+a.Socket)
 	if out, err := cmd.CombinedOutput(); err != nil {
