@@ -49,7 +49,13 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 		writeError(w, a.toAPIError(ctx, err))
 		return
 	}
-	if err := f.writeHead(w); err != nil {
+	if !isHead(r) {
+		f.part, err = f.next()
+	}
+	if err == nil {
+		err = f.writeHead(w)
+	}
+	if err != nil {
 		writeError(w, a.toAPIError(ctx, err))
 		return
 	}
@@ -95,10 +101,9 @@ func (rt *route) message(req *http.Request, params map[string]string) (protorefl
 // etag.
 const anyETag = "*"
 
-// openFile makes the call and reads as far as the first bytes, or the end. HEAD
-// asks for the file with its size and etag, and so does a range without
-// If-Range. A range of a file that is another one now, or that has neither size
-// nor etag, becomes the whole file.
+// openFile makes the call and reads the header. HEAD asks for the file with its
+// size and etag, and so does a range without If-Range. A range of a file that is
+// another one now, or that has neither size nor etag, becomes the whole file.
 func (a *api) openFile(ctx context.Context, rt *route, message protoreflect.Message, r *http.Request) (*file, error) {
 	fields, ok := resumeFieldsOf(message)
 	wanted, isRange := rangeOf(r.Header)
@@ -122,8 +127,13 @@ func (a *api) openRange(ctx context.Context, rt *route, message protoreflect.Mes
 			return f, nil
 		}
 	}
-	if err != nil || f.header.GetEtag() == "" || f.header.SizeBytes == nil {
-		return f, err
+	if err != nil {
+		return nil, err
+	}
+	if f.header.GetEtag() == "" || f.header.SizeBytes == nil {
+		f.cancel()
+		fields.set(message, 0, "")
+		return a.openStream(ctx, rt, message)
 	}
 	f.isRange = true
 	start, end := wanted.of(f.header.GetSizeBytes())
@@ -167,8 +177,7 @@ func (a *api) openStream(ctx context.Context, rt *route, message protoreflect.Me
 		return nil, errors.New("the stream of a file begins without a header")
 	}
 	f.header = header
-	f.part, err = f.next()
-	return f, err
+	return f, nil
 }
 
 // file is a file as it arrives.

@@ -182,7 +182,7 @@ func (s *keptSink) finish(missing []string) error {
 }
 
 // sendKept sends the file of runs that have ended from an offset on. It reports
-// false, and sends nothing, if they have not: the file of a run that grows has
+// false, and sends no bytes, if they have not: the file of a run that grows has
 // neither size nor etag.
 func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *exportSender) (bool, error) {
 	etag, err := j.fingerprint(ctx, req)
@@ -193,6 +193,10 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 		return true, contentChangedError(nil)
 	}
 	if etag == "" {
+		if req.GetIfMatch() == anyFile { // who wants to know only whether there are ranges need not wait for the file
+			to.begin(j.header(nil))
+			to.flush()
+		}
 		return false, nil
 	}
 	f, err := j.kept.open(ctx, etag, func(f *keptFile) error { return j.buildKept(ctx, f) })

@@ -89,6 +89,9 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	if err != nil || file.header.GetEtag() != "" {
 		t.Fatalf("header %v, %v", file.header, err)
 	}
+	if file.header.SizeBytes != nil || len(file.content) < 10 {
+		t.Errorf("the header %v promises a size, or the file is missing: %d bytes", file.header, len(file.content))
+	}
 	endWith(t, u, id, "finished")
 	file, err = receiveExport(t.Context(), t, h, req)
 	if err != nil || file.header.GetEtag() == "" {

@@ -16,6 +16,7 @@ type exportSender struct {
 	stream  exportStream
 	cpuSlot *cpugate.Slot             // of the export
 	header  *runicornapiv1.FileHeader // until it is sent
+	begun   bool                      // the header was sent
 	chunk   []byte
 	size    int64
 	sum     hash.Hash
@@ -26,8 +27,12 @@ func newExportSender(stream exportStream, cpuSlot *cpugate.Slot) *exportSender {
 	return &exportSender{stream: stream, cpuSlot: cpuSlot, sum: sha256.New()}
 }
 
-// begin says what file follows.
-func (s *exportSender) begin(header *runicornapiv1.FileHeader) { s.header = header }
+// begin says what file follows, unless that was sent already.
+func (s *exportSender) begin(header *runicornapiv1.FileHeader) {
+	if !s.begun {
+		s.header = header
+	}
+}
 
 // Write collects bytes and sends full chunks.
 func (s *exportSender) Write(b []byte) (int, error) {
@@ -53,7 +58,7 @@ func (s *exportSender) Write(b []byte) (int, error) {
 func (s *exportSender) flush() {
 	if s.header != nil {
 		s.send(&runicornapiv1.ExportExperimentResponse{Part: &runicornapiv1.ExportExperimentResponse_Header{Header: s.header}})
-		s.header = nil
+		s.header, s.begun = nil, true
 	}
 	if len(s.chunk) == 0 {
 		return
