@@ -44,7 +44,7 @@ func Limitations(f Format, l Layout, runs []*Run, schema *Schema) []string {
 	case f == CSV:
 	case l == Long:
 		out = append(out, longExact)
-	default:
+	case schema != nil:
 		out = append(out, schema.notes()...)
 	}
 	return out

@@ -52,8 +52,11 @@ func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(cont
 	defer release()
 	if kept, ok := to.(*keptSink); ok {
 		schema, err := write(ctx, kept.spool)
+		if err != nil {
+			return err
+		}
 		kept.begin(j.header(schema))
-		return errors.Join(err, kept.finish(j.missing))
+		return kept.finish(j.missing)
 	}
 	out := &spool{cpuSlot: j.cpuSlot, space: j.space}
 	defer func() { err = errors.Join(err, out.Close()) }()
