@@ -46,9 +46,9 @@ type history struct {
 	maxBytes int64
 	bytes    atomic.Int64
 
-	mu      sync.Mutex // guards what follows; no journal's is taken while it is held
-	chunks  map[chunkKey]*list.Element
-	recent  *list.List // of *chunk, the most recently used in front
+	mu       sync.Mutex // guards what follows; no journal's is taken while it is held
+	chunks   map[chunkKey]*list.Element
+	recent   *list.List // of *chunk, the most recently used in front
 	inFlight map[chunkKey]*chunkFlight
 }
 
