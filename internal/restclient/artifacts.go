@@ -32,8 +32,6 @@ type Artifact struct {
 // out what is marked with "detail".
 type ArtifactVersion struct {
 	TextQuality
-	Name           Text   `json:"name"` // detail
-	Type           Text   `json:"type"` // detail
 	Version        Int    `json:"version"`
 	CreatedTime    Time   `json:"created_at"`
 	UpdatedTime    Time   `json:"updated_at"` // detail
@@ -47,8 +45,6 @@ type ArtifactVersion struct {
 	Description    Text   `json:"description"`     // detail
 	Tags           Texts  `json:"tags"`            // detail
 	ManifestDigest Text   `json:"manifest_digest"` // detail
-	// StaleAliases are those that the version was given; see Artifact.Aliases.
-	StaleAliases Texts `json:"aliases"`
 }
 
 // VersionRef names one version of an artifact.

@@ -89,11 +89,7 @@ type AssetRefs struct {
 
 // AssetRef is an asset as the Viewer's index has it.
 type AssetRef struct {
-	// ID is the index's own, not that of an Asset.
-	ID   Text `json:"asset_id"`
 	Type Text `json:"asset_type"`
-	Role Text `json:"role"`
-	Name Text `json:"name"`
 	// Fingerprint is as in Asset, or size and time as JSON.
 	Fingerprint Text `json:"fingerprint"`
 	RefCount    Int  `json:"ref_count"`

@@ -11,8 +11,8 @@ import (
 func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
 	only := map[string][]Capability{
 		"0.5.3": {CapArtifacts, CapRunArtifacts, CapPromote, CapDeleteVersion, CapLineage, CapListDirectory},
-		"0.6.0": {CapPatchRun, CapPurge, CapFiles, CapAssets, CapHostKeys, CapListDirectory, CapExportPath},
-		"0.7.2": {CapPatchRun, CapPurge, CapFiles, CapAssets, CapHostKeys, CapImages, CapExportRuns, CapMoveRuns, CapExportPath},
+		"0.6.0": {CapPatchRun, CapPurgeBatch, CapFiles, CapAssets, CapHostKeys, CapListDirectory},
+		"0.7.2": {CapPatchRun, CapPurgeBatch, CapFiles, CapAssets, CapHostKeys, CapImages, CapMoveRuns},
 	}
 	common := []Capability{CapHealth, CapConfig, CapListRuns, CapGetRun, CapMetricsTable, CapSoftDelete, CapRestore, CapConnect, CapGPU, CapSavedList}
 	all := slices.Concat(only["0.5.3"], only["0.6.0"], only["0.7.2"])
@@ -62,9 +62,9 @@ func TestRoutes_EveryCapabilityExistsSomewhere(t *testing.T) {
 func TestClient_AMissingRouteIsKnownBeforeItIsCalled(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	c := v.client(t)
-	_, err := c.Purge(t.Context(), "20261123_151105_e4a55c", false)
+	_, err := c.PurgeBatch(t.Context(), []string{"20261123_151105_e4a55c"}, false)
 	e := typed(t, err, KindUnsupported)
-	if e.Capability != CapPurge || e.Alternative != noPurge || e.ViewerVersion != "0.5.2" || e.Status != 0 {
+	if e.Capability != CapPurgeBatch || e.Alternative != noPurge || e.ViewerVersion != "0.5.2" || e.Status != 0 {
 		t.Errorf("got %+v", e)
 	}
 	if _, err := c.EventFile(t.Context(), "x", 0); !isKind(err, KindUnsupported) {

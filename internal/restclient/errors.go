@@ -133,8 +133,6 @@ type Error struct {
 type Violation struct {
 	// Loc is the place, such as body, run_ids, 0.
 	Loc []string
-	// Type is pydantic's name of the rule.
-	Type string
 	// Message is for people.
 	Message string
 }
@@ -149,10 +147,9 @@ type HostKey struct {
 	PublicKey      string `json:"public_key"`
 	// Reason is unknown or changed.
 	Reason string `json:"reason"`
-	// ExpectedFingerprint and ExpectedPublicKey are given for most changed
-	// keys; 0.7.2 leaves them out when the key's type is new.
+	// ExpectedFingerprint is given for most changed keys; 0.7.2 leaves it out
+	// when the key's type is new.
 	ExpectedFingerprint string `json:"expected_fingerprint_sha256"`
-	ExpectedPublicKey   string `json:"expected_public_key"`
 }
 
 // Error describes the failure in one line.

@@ -1,9 +1,6 @@
 package restclient
 
-import (
-	"context"
-	"net/url"
-)
+import "context"
 
 // Run is one experiment as the list of any generation has it. Fields that a
 // generation does not send are unknown or empty.
@@ -97,29 +94,4 @@ func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
 //viewer:operation GET /api/environment/{run_id} 0.5 0.6 0.7
 func (c *Client) GetEnvironment(ctx context.Context, runID string) (*Environment, error) {
 	return readJSON[Environment](ctx, c, call{cap: CapEnvironment, ids: []string{runID}})
-}
-
-// PathExport is what the Viewer knows of the runs below a path, with their
-// summaries, in which NaN is null.
-type PathExport struct {
-	TextQuality
-	Runs []struct {
-		ID          string `json:"run_id"`
-		CreatedTime Time   `json:"created_time"`
-		Status      Text   `json:"status"`
-		Summary     Values `json:"summary"`
-		Meta        Values `json:"meta"`
-	} `json:"runs"`
-}
-
-// ExportPath reads the summaries and metadata of all runs at exactly a path,
-// in one call.
-//
-//viewer:operation GET /api/paths/export 0.6 0.7
-func (c *Client) ExportPath(ctx context.Context, path string) (*PathExport, error) {
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	query := url.Values{"path": {path}, "exact": {"true"}, "format": {"json"}}
-	return readJSON[PathExport](ctx, c, call{cap: CapExportPath, query: query, limit: maxRunList})
 }

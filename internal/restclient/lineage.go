@@ -111,13 +111,12 @@ type RunArtifacts struct {
 // RunArtifact is a version of an artifact as its run has it. Of one that is
 // deleted only name, type and version are known.
 type RunArtifact struct {
-	Name         Text  `json:"name"`
-	Type         Text  `json:"type"`
-	Version      Int   `json:"version"`
-	Size         Int   `json:"size_bytes"`
-	CreatedTime  Time  `json:"created_at"`
-	Description  Text  `json:"description"`
-	StaleAliases Texts `json:"aliases"`
+	Name        Text `json:"name"`
+	Type        Text `json:"type"`
+	Version     Int  `json:"version"`
+	Size        Int  `json:"size_bytes"`
+	CreatedTime Time `json:"created_at"`
+	Description Text `json:"description"`
 	// Stage is experimental, staging, production or archived.
 	Stage Text `json:"lifecycle_stage"`
 }

@@ -3,7 +3,6 @@ package restclient
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -45,16 +44,11 @@ type ItemResult struct {
 // Purge is what a permanent delete removed, or would remove.
 type Purge struct {
 	TextQuality
-	Success          bool  `json:"success"`
-	RunDirDeleted    bool  `json:"run_dir_deleted"`
-	OrphanedAssets   Texts `json:"orphaned_assets"`
-	KeptAssets       Texts `json:"kept_assets"`
-	BlobsDeleted     Int   `json:"blobs_deleted"`
-	ManifestsDeleted Int   `json:"manifests_deleted"`
-	OutputsDeleted   Int   `json:"outputs_deleted"`
-	BytesFreed       Int   `json:"bytes_freed"`
-	Errors           Texts `json:"errors"`
-	PartialFailures  Texts `json:"partial_failures"`
+	Success         bool  `json:"success"`
+	BlobsDeleted    Int   `json:"blobs_deleted"`
+	BytesFreed      Int   `json:"bytes_freed"`
+	Errors          Texts `json:"errors"`
+	PartialFailures Texts `json:"partial_failures"`
 }
 
 // idList is the body of every batch.
@@ -114,26 +108,6 @@ func (c *Client) EmptyBin(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	return answer.Deleted.Value, nil
-}
-
-// Purge deletes one run for ever. A dry run says what would go; it reports
-// RunDirDeleted all the same. A missing run is KindNotFound, although the
-// Viewer answers it with 500.
-//
-//viewer:operation DELETE /api/runs/{run_id}/permanent 0.6 0.7
-func (c *Client) Purge(ctx context.Context, runID string, dryRun bool) (*Purge, error) {
-	q := call{cap: CapPurge, ids: []string{runID}}
-	if dryRun {
-		q.query = url.Values{"dry_run": {"true"}}
-	} else {
-		defer c.forget(runID)
-	}
-	purge, err := doJSON[Purge](ctx, c, q)
-	if err != nil {
-		return nil, err
-	}
-	purge.Errors, purge.PartialFailures = purge.Errors.scrubbed(), purge.PartialFailures.scrubbed()
-	return purge, nil
 }
 
 // PurgeBatch deletes runs for ever, or says what would go, run by run.

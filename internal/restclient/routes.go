@@ -29,11 +29,8 @@ const (
 	CapRecycleBin     Capability = "experiments.recycle_bin"
 	CapRestore        Capability = "experiments.restore"
 	CapEmptyBin       Capability = "experiments.empty_bin"
-	CapPurge          Capability = "experiments.purge"
 	CapPurgeBatch     Capability = "experiments.purge_batch"
 	CapMoveRuns       Capability = "experiments.move"
-	CapExportRuns     Capability = "experiments.export"
-	CapExportPath     Capability = "experiments.export_path"
 	CapMetricsTable   Capability = "metrics.table"
 	CapLogStream      Capability = "logs.stream"
 	CapFiles          Capability = "files.ranges"
@@ -172,11 +169,8 @@ var routes = map[Capability]route{
 	CapRecycleBin:   get("/api/recycle-bin", "", light),
 	CapRestore:      post("/api/recycle-bin/restore", "", light),
 	CapEmptyBin:     post("/api/recycle-bin/empty", "", heavy),
-	CapPurge:        verb(http.MethodDelete, "/api/runs/{run_id}/permanent", nounRun).withAlternative(noPurge).withRefine(missingRun),
 	CapPurgeBatch:   post("/api/runs/permanent-delete", "", heavy).withAlternative(noPurge),
 	CapMoveRuns:     post("/api/runs/move", "", light),
-	CapExportRuns:   post("/api/runs/export", "", archive).withAlternative("export by path, or read metrics and files one by one"),
-	CapExportPath:   get("/api/paths/export", "", heavy).withAlternative("read metrics one by one"),
 	CapMetricsTable: get("/api/runs/{run_id}/metrics_step", nounRun, heavy),
 	CapLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).withImpliedBy(CapMetricsTable).withRefine(unknownSocket),
 	CapFiles:        get("/api/runs/{run_id}/assets/download", nounRun, stream).withAlternative("read the merged metrics table"),
@@ -245,9 +239,4 @@ func (c *Client) url(r route, q call) (string, error) {
 		target += "?" + q.query.Encode()
 	}
 	return target, nil
-}
-
-// missingRun tells the 500 of a permanent delete of a missing run from others.
-func missingRun(status int, detail string) (Kind, bool) {
-	return KindNotFound, status == 500 && strings.Contains(strings.ToLower(detail), "not found")
 }

@@ -154,13 +154,12 @@ func (p *problem) readDetail(detail json.RawMessage) {
 		return
 	}
 	var complaints []struct {
-		Type string `json:"type"`
-		Loc  []any  `json:"loc"`
-		Msg  string `json:"msg"`
+		Loc []any  `json:"loc"`
+		Msg string `json:"msg"`
 	}
 	if json.Unmarshal(detail, &complaints) == nil {
 		for _, c := range complaints {
-			v := Violation{Type: c.Type, Message: c.Msg}
+			v := Violation{Message: c.Msg}
 			for _, step := range c.Loc {
 				v.Loc = append(v.Loc, fmt.Sprint(step))
 			}

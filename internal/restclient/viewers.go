@@ -9,7 +9,6 @@ import (
 // documented client waits for "healthy".
 type Health struct {
 	TextQuality
-	Status  Text `json:"status"`
 	Version Text `json:"version"`
 	// Storage is the storage root, a path on the Viewer's machine.
 	Storage Text `json:"storage"`
@@ -19,9 +18,7 @@ type Health struct {
 
 // StorageBackend says how a 0.7 Viewer finds its runs.
 type StorageBackend struct {
-	Mode      Text `json:"mode"`
-	Label     Text `json:"label"`
-	Available bool `json:"available"`
+	Label Text `json:"label"`
 }
 
 // Health asks the Viewer how it is. A busy Viewer may take ten seconds and
@@ -82,7 +79,6 @@ type GPU struct {
 	MemoryUtilPercent  Float `json:"util_mem"`
 	MemoryTotalMiB     Float `json:"mem_total_mib"`
 	MemoryUsedMiB      Float `json:"mem_used_mib"`
-	MemoryUsedPercent  Float `json:"mem_used_pct"`
 	TemperatureCelsius Float `json:"temp_c"`
 	PowerWatts         Float `json:"power_w"`
 	PowerLimitWatts    Float `json:"power_limit_w"`
@@ -116,16 +112,14 @@ type System struct {
 		} `json:"frequency"`
 	} `json:"cpu"`
 	Memory struct {
-		Total       Int   `json:"total"`
-		Available   Int   `json:"available"`
-		Used        Int   `json:"used"`
-		Percent     Float `json:"percent"`
-		SwapTotal   Int   `json:"swap_total"`
-		SwapUsed    Int   `json:"swap_used"`
-		SwapPercent Float `json:"swap_percent"`
+		Total     Int   `json:"total"`
+		Available Int   `json:"available"`
+		Used      Int   `json:"used"`
+		Percent   Float `json:"percent"`
+		SwapTotal Int   `json:"swap_total"`
+		SwapUsed  Int   `json:"swap_used"`
 	} `json:"memory"`
 	Disk struct {
-		Path    Text  `json:"path"`
 		Total   Int   `json:"total"`
 		Used    Int   `json:"used"`
 		Free    Int   `json:"free"`
@@ -161,10 +155,6 @@ type StorageStats struct {
 	Runs struct {
 		Size
 		Count Int `json:"runs_count"`
-		// Projects and Experiments are those of 0.6, Paths that of 0.7.
-		Projects    Int `json:"projects_count"`
-		Experiments Int `json:"experiments_count"`
-		Paths       Int `json:"paths_count"`
 	} `json:"runs"`
 	Index Size `json:"index"`
 }
