@@ -104,7 +104,7 @@ func (c *Client) Artifacts(ctx context.Context, artifactType string) (items []Ar
 	if err != nil {
 		return nil, false, err
 	}
-	return readList[Artifact](ctx, c, call{cap: CapArtifacts, query: query})
+	return readList[Artifact](ctx, c, call{cap: capArtifacts, query: query})
 }
 
 // ArtifactVersions lists the versions of an artifact, the oldest first, and
@@ -116,7 +116,7 @@ func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string
 	if err != nil {
 		return nil, false, err
 	}
-	return readList[ArtifactVersion](ctx, c, call{cap: CapVersions, ids: []string{name}, query: query})
+	return readList[ArtifactVersion](ctx, c, call{cap: capVersions, ids: []string{name}, query: query})
 }
 
 // ArtifactVersion reads one version. The answer is shared and must not be
@@ -124,7 +124,7 @@ func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*ArtifactVersion, error) {
-	q, err := ref.call(CapVersion)
+	q, err := ref.call(capVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ type ArtifactStats struct {
 //
 //viewer:operation GET /api/artifacts/stats 0.5
 func (c *Client) ArtifactStats(ctx context.Context) (*ArtifactStats, error) {
-	return readJSON[ArtifactStats](ctx, c, call{cap: CapArtifactStats})
+	return readJSON[ArtifactStats](ctx, c, call{cap: capArtifactStats})
 }
 
 // Promotion moves a version to another stage of its life.
@@ -179,7 +179,7 @@ type Promoted struct {
 //
 //viewer:operation POST /api/artifacts/{artifact}/v{version}/promote 0.5
 func (c *Client) PromoteVersion(ctx context.Context, ref VersionRef, p Promotion) (*Promoted, error) {
-	q, err := VersionRef{Name: ref.Name, Version: ref.Version}.call(CapPromote)
+	q, err := VersionRef{Name: ref.Name, Version: ref.Version}.call(capPromote)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func (c *Client) PromoteVersion(ctx context.Context, ref VersionRef, p Promotion
 //
 //viewer:operation DELETE /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) DeleteVersion(ctx context.Context, ref VersionRef, permanent bool) error {
-	q, err := ref.call(CapDeleteVersion)
+	q, err := ref.call(capDeleteVersion)
 	if err != nil {
 		return err
 	}

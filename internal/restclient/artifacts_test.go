@@ -186,7 +186,7 @@ func TestArtifacts_AreUnknownToLaterGenerations(t *testing.T) {
 	for _, version := range []string{"0.6.0", "0.7.2"} {
 		v := newViewer(t, version)
 		_, _, err := v.client(t).Artifacts(t.Context(), "")
-		if e := typed(t, err, KindUnsupported); e.Alternative == "" || e.Capability != CapArtifacts || len(v.requests()) != 0 {
+		if e := typed(t, err, KindUnsupported); e.Alternative == "" || e.Capability != capArtifacts || len(v.requests()) != 0 {
 			t.Errorf("%s: %+v", version, e)
 		}
 	}

@@ -72,7 +72,7 @@ func (a *RunAssets) Find(id string) *Asset {
 //
 //viewer:operation GET /api/runs/{run_id}/assets 0.6 0.7
 func (c *Client) Assets(ctx context.Context, runID string) (*RunAssets, error) {
-	answer, err := readJSON[assetsAnswer](ctx, c, call{cap: CapAssets, ids: []string{runID}})
+	answer, err := readJSON[assetsAnswer](ctx, c, call{cap: capAssets, ids: []string{runID}})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ type AssetRef struct {
 //
 //viewer:operation GET /api/runs/{run_id}/assets/refs 0.6 0.7
 func (c *Client) AssetRefs(ctx context.Context, runID string) (*AssetRefs, error) {
-	return readJSON[AssetRefs](ctx, c, call{cap: CapAssetRefs, ids: []string{runID}})
+	return readJSON[AssetRefs](ctx, c, call{cap: capAssetRefs, ids: []string{runID}})
 }
 
 // Image is an image that a run logged. 0.7.2 leaves out its caption and time,
@@ -135,7 +135,7 @@ func (c *Client) Images(ctx context.Context, runID string) (*RunImages, error) {
 			Key  Text   `json:"key"`
 			Path string `json:"path"`
 		} `json:"images"`
-	}](ctx, c, call{cap: CapImages, ids: []string{runID}})
+	}](ctx, c, call{cap: capImages, ids: []string{runID}})
 	if err != nil {
 		return nil, err
 	}

@@ -119,13 +119,13 @@ func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 //viewer:operation GET /openapi.json 0.5 0.6 0.7
 func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 	epoch := c.caps.currentEpoch()
-	doc, err := readJSON[openAPI](ctx, c, call{cap: CapOpenAPI, limit: maxOpenAPI})
+	doc, err := readJSON[openAPI](ctx, c, call{cap: capOpenAPI, limit: maxOpenAPI})
 	if err != nil {
 		return nil, err
 	}
 	if len(doc.Paths) == 0 {
-		r := routes[CapOpenAPI]
-		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: CapOpenAPI, Err: errNoPaths}
+		r := routes[capOpenAPI]
+		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: capOpenAPI, Err: errNoPaths}
 	}
 	caps := capabilitiesOf(doc, time.Now())
 	c.caps.put(caps, epoch)
@@ -140,7 +140,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if !ok {
 		return route{}, &Error{Kind: KindUnsupported, Viewer: c.cfg.Name, Capability: name}
 	}
-	if name == CapOpenAPI || name == CapHealth {
+	if name == capOpenAPI || name == capHealth {
 		return r, nil
 	}
 	if c.caps.isUndescribed(c.cfg.CapabilityTTL) {

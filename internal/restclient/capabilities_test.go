@@ -10,11 +10,11 @@ import (
 
 func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
 	only := map[string][]Capability{
-		"0.5.3": {CapArtifacts, CapRunArtifacts, CapPromote, CapDeleteVersion, CapLineage, CapListDirectory},
-		"0.6.0": {CapPatchRun, CapPurgeBatch, CapFiles, CapAssets, CapHostKeys, CapListDirectory},
-		"0.7.2": {CapPatchRun, CapPurgeBatch, CapFiles, CapAssets, CapHostKeys, CapImages, CapMoveRuns},
+		"0.5.3": {capArtifacts, capRunArtifacts, capPromote, capDeleteVersion, capLineage, capListDirectory},
+		"0.6.0": {CapPatchRun, CapPurgeBatch, CapFiles, capAssets, capHostKeys, capListDirectory},
+		"0.7.2": {CapPatchRun, CapPurgeBatch, CapFiles, capAssets, capHostKeys, capImages, CapMoveRuns},
 	}
-	common := []Capability{CapHealth, CapConfig, CapListRuns, CapGetRun, CapMetricsTable, CapSoftDelete, CapRestore, CapConnect, CapGPU, CapSavedList}
+	common := []Capability{capHealth, capConfig, capListRuns, capGetRun, capMetricsTable, capSoftDelete, capRestore, capConnect, capGPU, capSavedList}
 	all := slices.Concat(only["0.5.3"], only["0.6.0"], only["0.7.2"])
 	for _, tt := range versions {
 		t.Run(tt.version, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
 					t.Errorf("%s: %t, want %t", name, !want, want)
 				}
 			}
-			if !slices.IsSorted(caps.List()) || !slices.Contains(caps.List(), CapListRuns) {
+			if !slices.IsSorted(caps.List()) || !slices.Contains(caps.List(), capListRuns) {
 				t.Errorf("list: %v", caps.List())
 			}
 		})

@@ -49,7 +49,7 @@ func TestClient_EveryStatusIsATypedError(t *testing.T) {
 		c.budget.tokens = 0 // no retries: they would only take time
 		_, err := c.Config(t.Context())
 		e, ok := errors.AsType[*Error](err)
-		if !ok || e.Status != status || e.Method != "GET" || e.Route != "/api/config" || e.Capability != CapConfig {
+		if !ok || e.Status != status || e.Method != "GET" || e.Route != "/api/config" || e.Capability != capConfig {
 			t.Fatalf("status %d: got %v", status, err)
 		}
 	}
@@ -146,7 +146,7 @@ func TestClient_Errors(t *testing.T) {
 			_, err := c.GetRun(t.Context(), "x")
 			got := typed(t, err, tt.want.Kind)
 			want := tt.want
-			want.Status, want.Method, want.Route, want.Capability = tt.status, "GET", "/api/runs/{run_id}", CapGetRun
+			want.Status, want.Method, want.Route, want.Capability = tt.status, "GET", "/api/runs/{run_id}", capGetRun
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -73,7 +73,7 @@ type DeletedRun struct {
 //
 //viewer:operation GET /api/runs 0.5 0.6 0.7
 func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
-	return doJSON[runAnswer](ctx, c, call{cap: CapListRuns, limit: maxRunList})
+	return doJSON[runAnswer](ctx, c, call{cap: capListRuns, limit: maxRunList})
 }
 
 // GetRun reads the detail of a run. A soft-deleted run is not found. The
@@ -81,7 +81,7 @@ func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
 //
 //viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
 func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
-	detail, err := readJSON[RunDetail](ctx, c, call{cap: CapGetRun, ids: []string{runID}})
+	detail, err := readJSON[RunDetail](ctx, c, call{cap: capGetRun, ids: []string{runID}})
 	if err == nil {
 		c.dirs.put(runID, detail)
 	}
@@ -93,5 +93,5 @@ func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
 //
 //viewer:operation GET /api/environment/{run_id} 0.5 0.6 0.7
 func (c *Client) GetEnvironment(ctx context.Context, runID string) (*Environment, error) {
-	return readJSON[Environment](ctx, c, call{cap: CapEnvironment, ids: []string{runID}})
+	return readJSON[Environment](ctx, c, call{cap: capEnvironment, ids: []string{runID}})
 }

@@ -28,11 +28,11 @@ type logSocket struct {
 // lasts as long as somebody reads, and costs the Viewer little: it is neither
 // background work nor paid for as such.
 func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, error) {
-	r, err := c.require(ctx, CapLogStream)
+	r, err := c.require(ctx, capLogStream)
 	if err != nil {
 		return nil, err
 	}
-	q := call{cap: CapLogStream, ids: []string{runID}}
+	q := call{cap: capLogStream, ids: []string{runID}}
 	x := newExchange(context.WithValue(ctx, backgroundKey{}, nil), c, r, q)
 	req, err := c.newRequest(x.ctx, r, q)
 	if err != nil {

@@ -83,7 +83,7 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) error {
 	release, err := c.logs.acquire(ctx, runID)
 	if err != nil {
-		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
+		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: capLogStream, Err: err}
 	}
 	defer release()
 	onReplayDone = sync.OnceFunc(onReplayDone)
@@ -93,7 +93,7 @@ func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine
 			return err
 		}
 		if err := sleep(ctx, delay); err != nil {
-			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
+			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: capLogStream, Err: err}
 		}
 	}
 }

@@ -70,14 +70,14 @@ func (c *Client) PatchRun(ctx context.Context, runID string, patch RunPatch) (*P
 //
 //viewer:operation POST /api/runs/soft-delete 0.5 0.6 0.7
 func (c *Client) SoftDelete(ctx context.Context, runIDs []string) (*BatchResult, error) {
-	return c.batch(ctx, CapSoftDelete, runIDs)
+	return c.batch(ctx, capSoftDelete, runIDs)
 }
 
 // RecycleBin lists the runs in the recycle bin.
 //
 //viewer:operation GET /api/recycle-bin 0.5 0.6 0.7
 func (c *Client) RecycleBin(ctx context.Context) ([]DeletedRun, error) {
-	bin, err := readJSON[recycleBin](ctx, c, call{cap: CapRecycleBin, limit: maxRunList})
+	bin, err := readJSON[recycleBin](ctx, c, call{cap: capRecycleBin, limit: maxRunList})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ type recycleBin struct {
 //
 //viewer:operation POST /api/recycle-bin/restore 0.5 0.6 0.7
 func (c *Client) Restore(ctx context.Context, runIDs []string) (*BatchResult, error) {
-	return c.batch(ctx, CapRestore, runIDs)
+	return c.batch(ctx, capRestore, runIDs)
 }
 
 // EmptyBin deletes everything in the recycle bin for ever, and returns how
@@ -103,7 +103,7 @@ func (c *Client) EmptyBin(ctx context.Context) (int64, error) {
 	defer c.runs.invalidate()
 	answer, err := doJSON[struct {
 		Deleted Int `json:"permanently_deleted"`
-	}](ctx, c, call{cap: CapEmptyBin, body: map[string]bool{"confirm": true}})
+	}](ctx, c, call{cap: capEmptyBin, body: map[string]bool{"confirm": true}})
 	if err != nil {
 		return 0, err
 	}

@@ -105,7 +105,7 @@ func TestClient_DoesNotRetryPastTheDeadline(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		x, err := c.do(ctx, call{cap: CapConfig})
+		x, err := c.do(ctx, call{cap: capConfig})
 		if x != nil || sent != 1 {
 			t.Errorf("sent %d times", sent)
 		}

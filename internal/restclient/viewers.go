@@ -26,7 +26,7 @@ type StorageBackend struct {
 //
 //viewer:operation GET /api/health 0.5 0.6 0.7
 func (c *Client) Health(ctx context.Context) (*Health, error) {
-	return readJSON[Health](ctx, c, call{cap: CapHealth})
+	return readJSON[Health](ctx, c, call{cap: capHealth})
 }
 
 // ViewerConfig is where the Viewer keeps its data: paths on its machine.
@@ -44,7 +44,7 @@ type ViewerConfig struct {
 //
 //viewer:operation GET /api/config 0.5 0.6 0.7
 func (c *Client) Config(ctx context.Context) (*ViewerConfig, error) {
-	return readJSON[ViewerConfig](ctx, c, call{cap: CapConfig})
+	return readJSON[ViewerConfig](ctx, c, call{cap: capConfig})
 }
 
 // SwitchRoot makes the Viewer use another storage root, at once and after
@@ -58,7 +58,7 @@ func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, er
 	}
 	defer c.runs.invalidate()
 	defer c.dirs.clear()
-	return doJSON[ViewerConfig](ctx, c, call{cap: CapSwitchRoot, body: map[string]string{"path": path}})
+	return doJSON[ViewerConfig](ctx, c, call{cap: capSwitchRoot, body: map[string]string{"path": path}})
 }
 
 // GPUs is the telemetry of the Viewer's machine.
@@ -92,7 +92,7 @@ type GPU struct {
 //
 //viewer:operation GET /api/gpu/telemetry 0.5 0.6 0.7
 func (c *Client) GPU(ctx context.Context) (*GPUs, error) {
-	return readJSON[GPUs](ctx, c, call{cap: CapGPU})
+	return readJSON[GPUs](ctx, c, call{cap: capGPU})
 }
 
 // System is the load of the Viewer's machine.
@@ -137,7 +137,7 @@ type System struct {
 //
 //viewer:operation GET /api/system/monitor 0.5 0.6 0.7
 func (c *Client) System(ctx context.Context) (*System, error) {
-	return readJSON[System](ctx, c, call{cap: CapSystem})
+	return readJSON[System](ctx, c, call{cap: capSystem})
 }
 
 // StorageStats is how much the Viewer stores, in bytes.
@@ -169,7 +169,7 @@ type Size struct {
 //
 //viewer:operation GET /api/storage/stats 0.6 0.7
 func (c *Client) StorageStats(ctx context.Context) (*StorageStats, error) {
-	return readJSON[StorageStats](ctx, c, call{cap: CapStorageStats})
+	return readJSON[StorageStats](ctx, c, call{cap: capStorageStats})
 }
 
 // StatusCheck is what a sweep over the running experiments found.
@@ -188,5 +188,5 @@ type StatusCheck struct {
 //viewer:operation POST /api/status/check 0.5 0.6 0.7
 func (c *Client) CheckStatuses(ctx context.Context) (*StatusCheck, error) {
 	defer c.runs.invalidate()
-	return doJSON[StatusCheck](ctx, c, call{cap: CapCheckStatuses})
+	return doJSON[StatusCheck](ctx, c, call{cap: capCheckStatuses})
 }
