@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -120,7 +121,7 @@ func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string
 }
 
 // ArtifactVersion reads one version. The answer is shared and must not be
-// changed.
+// changed. Of a version that was promoted the error is Promoted.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*ArtifactVersion, error) {
@@ -129,6 +130,14 @@ func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*Artifact
 		return nil, err
 	}
 	return readJSON[ArtifactVersion](ctx, c, q)
+}
+
+// isPromotedText recognises how 0.5.3 answers for a version that was promoted:
+// 500, "ArtifactMetadata.__init__() got an unexpected keyword argument
+// 'lifecycle_stage'". Promoting writes a field into the version's file that its
+// own reader does not know.
+func isPromotedText(text string) bool {
+	return strings.Contains(text, "unexpected keyword argument")
 }
 
 // ArtifactStats counts all artifacts and what they take.

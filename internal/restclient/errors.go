@@ -121,6 +121,9 @@ type Error struct {
 	Resource, ResourceID string
 	// HostKey is the key to confirm, of KindHostKey.
 	HostKey *HostKey
+	// Promoted says, of KindServer, that the artifact version was promoted:
+	// 0.5.3 cannot read the details and files of such a version any more.
+	Promoted bool
 	// BytesDelivered is how much of the body had arrived, of KindCutOff.
 	BytesDelivered int64
 	// Err is the cause: a transport or decoding error, or the caller's own

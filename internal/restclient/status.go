@@ -103,6 +103,7 @@ func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 	if x.r.changes() && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) {
 		e.Kind = KindOutcomeUnknown // a proxy lost the answer, not the request
 	}
+	e.Promoted = e.Kind == KindServer && x.r.noun == nounArtifact && isPromotedText(p.text)
 	e.Detail = scrub(p.text, x.q.secrets)
 	for i, v := range e.Violations {
 		e.Violations[i].Message = scrub(v.Message, x.q.secrets)
