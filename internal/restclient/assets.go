@@ -168,7 +168,7 @@ func MediaFile(path string) (RunFile, error) {
 	if err := checkText("path", path); err != nil {
 		return "", err
 	}
-	if isAbsolute(path) || strings.Contains(path, `\`) {
+	if IsServerPath(path) || strings.HasPrefix(path, "~") || strings.Contains(path, `\`) {
 		return "", &IDError{Field: "path", Reason: "must be relative to the run, with forward slashes"}
 	}
 	for step := range strings.SplitSeq(path, "/") {

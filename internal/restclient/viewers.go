@@ -48,11 +48,15 @@ func (c *Client) Config(ctx context.Context) (*ViewerConfig, error) {
 }
 
 // SwitchRoot makes the Viewer use another storage root, at once and after
-// every restart. An empty path is refused here: every release takes it, and
-// makes its own working directory the root.
+// every restart. A path that is not absolute is refused here: Viewers expand
+// variables in it, so it might become empty, which every release takes for its
+// own working directory.
 //
 //viewer:operation POST /api/config/user_root_dir 0.5 0.6 0.7
 func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, error) {
+	if !absolutePrefix.MatchString(path) {
+		return nil, &IDError{Field: "path", Reason: "must be an absolute path on the Viewer's machine"}
+	}
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
