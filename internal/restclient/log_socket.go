@@ -50,7 +50,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 		HTTPHeader: http.Header{"User-Agent": req.Header["User-Agent"]},
 		HTTPClient: &http.Client{Transport: c.transport, CheckRedirect: refuseRedirect},
 	})
-	c.breaker.record(err)
+	c.recordRoundTrip(err)
 	switch {
 	case err != nil && resp != nil:
 		x.onHeaders(resp)
@@ -59,6 +59,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 		return nil, x.fail(err)
 	}
 	x.onHeaders(&http.Response{StatusCode: http.StatusSwitchingProtocols, Body: http.NoBody})
+	c.connLog.onAnswer()
 	return newLogSocket(x, conn, c.logs.timeouts.closeTimeout), nil
 }
 

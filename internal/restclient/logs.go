@@ -105,7 +105,10 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 		c.noteFailure(err)
 		return err
 	}
-	defer func() { err = s.close(err) }()
+	defer func() {
+		err = s.close(err)
+		c.connLog.onLogStreamEnd(runID, err)
+	}()
 	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.caps.generation() == Generation07, onReplayDone: onReplayDone}
 	for {
 		var expired <-chan time.Time
