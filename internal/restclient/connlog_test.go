@@ -195,7 +195,7 @@ func TestLog_ALostLogStreamIsNamed(t *testing.T) {
 func TestLog_HoldsNoSecret(t *testing.T) {
 	const password = "hunter2-hunter2"
 	h := newLogRecorder()
-	c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
+	c := bubbleClient(t, func(_ *http.Request) (*http.Response, error) {
 		return nil, &netError{syscall.ECONNRESET}
 	}, withLog(h))
 	err := c.SaveConnection(t.Context(), SaveRequest{

@@ -60,8 +60,24 @@ func TestValueIsServerPath_LooksIntoJSON(t *testing.T) {
 func TestHideServerPaths(t *testing.T) {
 	// Whatever may stand around a path, the path is hidden and the rest stays.
 	around := [][2]string{
-		{"", ""}, {"open ", " failed"}, {"'", "'"}, {`"`, `"`}, {`\"`, `\"`}, {"`", "`"}, {"(", ")"}, {"[", "]"}, {"{", "}"},
-		{"<", ">"}, {"a>", " b"}, {"a|", "|b"}, {"path=", ","}, {"in:", ";"}, {"a;", " b"}, {"@", ""}, {"«", " »"}, {"\n", "\n"},
+		{"", ""},
+		{"open ", " failed"},
+		{"'", "'"},
+		{`"`, `"`},
+		{`\"`, `\"`},
+		{"`", "`"},
+		{"(", ")"},
+		{"[", "]"},
+		{"{", "}"},
+		{"<", ">"},
+		{"a>", " b"},
+		{"a|", "|b"},
+		{"path=", ","},
+		{"in:", ";"},
+		{"a;", " b"},
+		{"@", ""},
+		{"«", " »"},
+		{"\n", "\n"},
 	}
 	for _, path := range serverPaths {
 		for _, a := range around {
