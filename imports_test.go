@@ -20,7 +20,7 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
 	"clients/python-compat":          {},
-	"cmd/server":                     {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
+	"cmd/server":                     {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
 	"gen/runicornapi/v1":             {},
 	"internal/compat":                {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
 	"internal/filter":                {},
@@ -30,8 +30,9 @@ var allowed = map[string][]string{
 	"internal/eventlog":              {},
 	"internal/export":                {"internal/downsample", "internal/eventlog"},
 	"internal/faultproxy":            {},
-	"internal/fleet":                 {"internal/restclient"},
-	"internal/httpapi":               {"gen/runicornapi/v1", "internal/panics"},
+	"internal/fleet":                 {"internal/netaddr", "internal/restclient"},
+	"internal/httpapi":               {"gen/runicornapi/v1", "internal/netaddr", "internal/panics"},
+	"internal/netaddr":               {},
 	"internal/panics":                {},
 	"internal/cpugate":               {},
 	"internal/realviewer":            {},

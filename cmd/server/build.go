@@ -87,6 +87,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	s.fleet, err = fleet.New(s.cfg.viewers(s.demo.entries), restclient.Config{
 		UserAgent:    program + "/" + buildVersion(),
 		Observer:     metrics,
+		Log:          s.log,
 		LightTimeout: s.cfg.UpstreamTimeout,
 		HeavyTimeout: s.cfg.HeavyTimeout,
 		StallTimeout: s.cfg.StallTimeout,

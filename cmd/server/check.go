@@ -3,13 +3,13 @@ package main
 import (
 	"cmp"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/netaddr"
 )
 
 // check refuses what the flags cannot mean together. The errors name a flag.
@@ -142,18 +142,10 @@ func (cfg *Config) nonLoopback() (flag string, exposed bool) {
 	return cfg.addresses()[i].flag, true
 }
 
-// isLoopback reports whether an address is on loopback for sure: a name other
-// than localhost may become anything, and no host means all of them.
+// isLoopback reports whether an address is on loopback for sure.
 func isLoopback(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		return false
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return err == nil && netaddr.IsLoopback(host)
 }
 
 // remoteDisabled and purgeDisabled say what is turned off: beyond loopback everything

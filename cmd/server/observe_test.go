@@ -72,6 +72,20 @@ func TestTheLogHasTheFormAndTheLevelOfTheFlags(t *testing.T) {
 	}
 }
 
+func TestAViewerThatCannotBeReachedIsLogged(t *testing.T) {
+	t.Parallel()
+	viewer := httptest.NewServer(http.NotFoundHandler())
+	viewer.Close()
+	p := start(t, "--viewer=lab="+viewer.URL)
+	viewers := runicornapiv1.NewViewerServiceClient(p.dial(t))
+	if _, err := viewers.GetConfig(t.Context(), &runicornapiv1.GetConfigRequest{}); err == nil {
+		t.Fatal("no error")
+	}
+	if log := p.stderr.String(); strings.Count(log, "msg=\"viewer unreachable\" viewer=lab") != 1 {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
 func TestTracingIsOffUnlessTheStandardVariablesAskForIt(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -85,7 +85,7 @@ func (r *release) generation(t *testing.T) {
 	}
 	for capability, want := range map[string]bool{
 		"artifacts.list": generation == "0.5", "files.ranges": generation != "0.5",
-		"experiments.purge": generation != "0.5", "experiments.move": generation == "0.7",
+		"experiments.purge_batch": generation != "0.5", "experiments.move": generation == "0.7",
 	} {
 		if got := slices.Contains(resp.GetViewer().GetCapabilities(), capability); got != want {
 			t.Errorf("capability %s: %t, want %t", capability, got, want)

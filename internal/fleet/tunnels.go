@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/netaddr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -102,11 +101,7 @@ func onLoopback(base string) bool {
 	if err != nil {
 		return false
 	}
-	if strings.EqualFold(u.Hostname(), "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && ip.Unmap().IsLoopback()
+	return netaddr.IsLoopback(u.Hostname())
 }
 
 // get returns one tunnelled Viewer, after a query if need be.

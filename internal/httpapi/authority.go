@@ -63,17 +63,6 @@ func (a authority) String() string {
 	return host + ":" + a.port
 }
 
-// isLoopback tells whether only this machine can be meant: the name localhost,
-// or an address of 127.0.0.0/8 or ::1. A name that merely resolves to one is
-// how rebinding works.
-func (a authority) isLoopback() bool {
-	if a.host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(a.host)
-	return err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback()
-}
-
 // webOrigin is where a web page comes from.
 type webOrigin struct {
 	scheme string

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/netaddr"
 )
 
 // Headers that a foreign page may send and read, and methods that it may use,
@@ -128,7 +129,7 @@ func (g *guard) check(r *http.Request) (cors string, f *apiError) {
 // hostAllowed tells whether the caller meant us: loopback, or an allowed name.
 func (g *guard) hostAllowed(host string) bool {
 	a, ok := parseAuthority(host)
-	return ok && (a.isLoopback() || g.hosts[a.host] || g.hosts[a.String()])
+	return ok && (netaddr.IsLoopback(a.host) || g.hosts[a.host] || g.hosts[a.String()])
 }
 
 // origin returns the request's origin if it is a foreign one that is allowed.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/netaddr"
 )
 
 // purge is the request that no web page may make.
@@ -195,7 +196,7 @@ func FuzzParseAuthority(f *testing.F) {
 		if !ok || again != a {
 			t.Fatalf("%q is %+v, which reads back as %+v %v", text, a, again, ok)
 		}
-		if a.isLoopback() && a.host != "localhost" && !strings.HasPrefix(a.host, "127.") && a.host != "::1" && !strings.HasPrefix(a.host, "::ffff:") {
+		if netaddr.IsLoopback(a.host) && a.host != "localhost" && !strings.HasPrefix(a.host, "127.") && a.host != "::1" && !strings.HasPrefix(a.host, "::ffff:") {
 			t.Fatalf("%q passes for loopback", text)
 		}
 	})

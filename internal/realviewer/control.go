@@ -27,9 +27,6 @@ func (v *Viewer) Output() string { return v.process().output() }
 // steps of 10 ms. Linux only.
 func (v *Viewer) CPUTime() (time.Duration, error) { return cpuTime(v.PID()) }
 
-// RSS returns how many bytes of the current process are in memory. Linux only.
-func (v *Viewer) RSS() (int64, error) { return residentBytes(v.PID()) }
-
 // Stop asks the Viewer to end and waits; after five seconds it is killed.
 func (v *Viewer) Stop() error { return v.process().stop(stopGrace) }
 

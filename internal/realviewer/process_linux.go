@@ -44,20 +44,3 @@ func cpuTime(pid int) (time.Duration, error) {
 	}
 	return total, nil
 }
-
-// residentBytes returns how much of a process is in memory.
-func residentBytes(pid int) (int64, error) {
-	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0, fmt.Errorf("read resident memory: %w", err)
-	}
-	fields := bytes.Fields(statm)
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("read resident memory: %q", statm)
-	}
-	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read resident memory: %w", err)
-	}
-	return pages * int64(os.Getpagesize()), nil
-}

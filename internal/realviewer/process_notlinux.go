@@ -16,7 +16,3 @@ func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgi
 func cpuTime(pid int) (time.Duration, error) {
 	return 0, fmt.Errorf("processor time of %d: %w", pid, errors.ErrUnsupported)
 }
-
-func residentBytes(pid int) (int64, error) {
-	return 0, fmt.Errorf("resident memory of %d: %w", pid, errors.ErrUnsupported)
-}

@@ -30,7 +30,3 @@ func tryLock(*os.File) error { return errors.ErrUnsupported }
 func cpuTime(pid int) (time.Duration, error) {
 	return 0, fmt.Errorf("processor time of %d: %w", pid, errors.ErrUnsupported)
 }
-
-func residentBytes(pid int) (int64, error) {
-	return 0, fmt.Errorf("resident memory of %d: %w", pid, errors.ErrUnsupported)
-}

@@ -177,10 +177,6 @@ func (t *Trainer) read(ctx context.Context) (trainerAnswer, error) {
 	return answer, nil
 }
 
-// Kill ends the process at once. Its runs stay marked as running until a Viewer
-// finds their process dead.
-func (t *Trainer) Kill() error { return t.proc.kill() }
-
 // Close ends the process, its runs unfinished, and removes its files.
 func (t *Trainer) Close() error {
 	inErr := t.in.Close()

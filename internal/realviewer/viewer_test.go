@@ -90,10 +90,6 @@ func TestViewer_TellsItsCost(t *testing.T) {
 	if err != nil || cpu <= 0 || cpu > time.Hour {
 		t.Errorf("processor time is %v, %v", cpu, err)
 	}
-	rss, err := v.RSS()
-	if err != nil || rss < 10<<20 || rss > 4<<30 {
-		t.Errorf("resident memory is %d bytes, %v", rss, err)
-	}
 }
 
 func TestStart_ShowsWhyAViewerEnded(t *testing.T) {

@@ -118,6 +118,35 @@ func TestArtifacts_AMissingVersionIsNotFound(t *testing.T) {
 	}
 }
 
+func TestArtifacts_APromotedVersionIsRecognised(t *testing.T) {
+	const defect = `{"detail":"ArtifactMetadata.__init__() got an unexpected keyword argument 'lifecycle_stage'"}`
+	v := artifactViewer(t)
+	c := v.client(t)
+	for _, tt := range []struct {
+		name   string
+		status int
+		detail string
+		want   bool
+	}{
+		{"a version that was promoted", 500, defect, true},
+		{"another failure", 500, `{"detail":"disk full"}`, false},
+		{"another status", 400, defect, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, path := range []string{"", "/files"} {
+				v.on("GET /api/artifacts/my-model/v1"+path, answer(tt.status, "application/json", []byte(tt.detail)))
+			}
+			_, detailErr := c.ArtifactVersion(t.Context(), modelV1)
+			_, filesErr := c.ArtifactFiles(t.Context(), modelV1)
+			for _, err := range []error{detailErr, filesErr} {
+				if e, ok := errors.AsType[*Error](err); !ok || e.Promoted != tt.want {
+					t.Errorf("got %+v, want promoted %t", e, tt.want)
+				}
+			}
+		})
+	}
+}
+
 func TestArtifacts_BadReferencesAreNotSent(t *testing.T) {
 	v := artifactViewer(t)
 	c := v.client(t)
@@ -186,7 +215,7 @@ func TestArtifacts_AreUnknownToLaterGenerations(t *testing.T) {
 	for _, version := range []string{"0.6.0", "0.7.2"} {
 		v := newViewer(t, version)
 		_, _, err := v.client(t).Artifacts(t.Context(), "")
-		if e := typed(t, err, KindUnsupported); e.Alternative == "" || e.Capability != CapArtifacts || len(v.requests()) != 0 {
+		if e := typed(t, err, KindUnsupported); e.Alternative == "" || e.Capability != capArtifacts || len(v.requests()) != 0 {
 			t.Errorf("%s: %+v", version, e)
 		}
 	}

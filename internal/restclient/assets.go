@@ -72,7 +72,7 @@ func (a *RunAssets) Find(id string) *Asset {
 //
 //viewer:operation GET /api/runs/{run_id}/assets 0.6 0.7
 func (c *Client) Assets(ctx context.Context, runID string) (*RunAssets, error) {
-	answer, err := readJSON[assetsAnswer](ctx, c, call{cap: CapAssets, ids: []string{runID}})
+	answer, err := readJSON[assetsAnswer](ctx, c, call{cap: capAssets, ids: []string{runID}})
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +89,7 @@ type AssetRefs struct {
 
 // AssetRef is an asset as the Viewer's index has it.
 type AssetRef struct {
-	// ID is the index's own, not that of an Asset.
-	ID   Text `json:"asset_id"`
 	Type Text `json:"asset_type"`
-	Role Text `json:"role"`
-	Name Text `json:"name"`
 	// Fingerprint is as in Asset, or size and time as JSON.
 	Fingerprint Text `json:"fingerprint"`
 	RefCount    Int  `json:"ref_count"`
@@ -107,7 +103,7 @@ type AssetRef struct {
 //
 //viewer:operation GET /api/runs/{run_id}/assets/refs 0.6 0.7
 func (c *Client) AssetRefs(ctx context.Context, runID string) (*AssetRefs, error) {
-	return readJSON[AssetRefs](ctx, c, call{cap: CapAssetRefs, ids: []string{runID}})
+	return readJSON[AssetRefs](ctx, c, call{cap: capAssetRefs, ids: []string{runID}})
 }
 
 // Image is an image that a run logged. 0.7.2 leaves out its caption and time,
@@ -139,7 +135,7 @@ func (c *Client) Images(ctx context.Context, runID string) (*RunImages, error) {
 			Key  Text   `json:"key"`
 			Path string `json:"path"`
 		} `json:"images"`
-	}](ctx, c, call{cap: CapImages, ids: []string{runID}})
+	}](ctx, c, call{cap: capImages, ids: []string{runID}})
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +168,7 @@ func MediaFile(path string) (RunFile, error) {
 	if err := checkText("path", path); err != nil {
 		return "", err
 	}
-	if isAbsolute(path) || strings.Contains(path, `\`) {
+	if IsServerPath(path) || strings.HasPrefix(path, "~") || strings.Contains(path, `\`) {
 		return "", &IDError{Field: "path", Reason: "must be relative to the run, with forward slashes"}
 	}
 	for step := range strings.SplitSeq(path, "/") {

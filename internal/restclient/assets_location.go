@@ -103,7 +103,7 @@ func (c *Client) storageRoot(ctx context.Context, runID string, p *copyLocation)
 		return "", err
 	}
 	if health.Storage.Value == "" {
-		return "", c.refused(call{cap: CapHealth}, KindMalformed, "the Viewer does not say where its storage is")
+		return "", c.refused(call{cap: capHealth}, KindMalformed, "the Viewer does not say where its storage is")
 	}
 	return joinPath(health.Storage.Value, "archive"), nil
 }

@@ -126,7 +126,7 @@ func TestAssetRefs_AsRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(refs.Orphaned) != 3 || refs.Orphaned[0].Name.Known || refs.Shared[0].RefCount.Value != 2 ||
+	if len(refs.Orphaned) != 3 || refs.Shared[0].RefCount.Value != 2 ||
 		refs.Shared[0].OtherRuns[0] != "20261123_151105_dfb080" {
 		t.Errorf("refs: %+v", refs)
 	}
@@ -209,6 +209,31 @@ func TestOpenAsset_FromAnOffset(t *testing.T) {
 	}
 	if got := v.requests()[2].Query; got != "filename=m.pt&path=%2Fsrv%2Fstore%2Farchive%2Foutputs%2Frolling%2Fx%2F0a_m.pt" {
 		t.Errorf("query %q", got)
+	}
+}
+
+func TestOpenAsset_AZipIsStreamed(t *testing.T) {
+	zip := bytes.Repeat([]byte("PK"), 1<<18)
+	v := newViewer(t, "0.6.0")
+	zipped := &assetsOf(t, v, fixture(t, "0.6.0", "run_assets")).Assets[1]
+	v.on(downloadRoute, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Disposition", `attachment; filename="../../etc/export.zip"`)
+		answer(200, "application/zip", zip)(w, r)
+	})
+	c := v.client(t, func(cfg *Config) { cfg.MaxBody = 1 << 10 }) // streams are not bounded
+	got, err := c.OpenAsset(t.Context(), "x", zipped, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(got)
+	if err != nil || !bytes.Equal(body, zip) || got.Filename != "export.zip" || got.ContentType != "application/zip" {
+		t.Errorf("%d bytes of %q, %v", len(body), got.Filename, err)
+	}
+	if err := got.Close(); err != nil {
+		t.Error(err)
+	}
+	if c.slots.heavy != 2 || c.slots.streams != 8 {
+		t.Errorf("slots were lost: %d, %d", c.slots.heavy, c.slots.streams)
 	}
 }
 

@@ -40,18 +40,22 @@ func (b *breaker) blocked() time.Duration {
 	return 0
 }
 
-// record learns from the outcome of a round trip.
-func (b *breaker) record(err error) {
+// record learns from the outcome of a round trip, and says whether the breaker is
+// open now, and was not before or the other way round.
+func (b *breaker) record(err error) (open, changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	wasOpen := b.refused >= breakerThreshold
 	if !isRefused(err) {
 		b.refused = 0
-		return
+		return false, wasOpen
 	}
 	b.refused++
-	if b.refused >= breakerThreshold {
+	open = b.refused >= breakerThreshold
+	if open {
 		b.until = time.Now().Add(breakerCooldown)
 	}
+	return open, open != wasOpen
 }
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -119,16 +119,16 @@ func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 //viewer:operation GET /openapi.json 0.5 0.6 0.7
 func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 	epoch := c.caps.currentEpoch()
-	doc, err := readJSON[openAPI](ctx, c, call{cap: CapOpenAPI, limit: maxOpenAPI})
+	doc, err := readJSON[openAPI](ctx, c, call{cap: capOpenAPI, limit: maxOpenAPI})
 	if err != nil {
 		return nil, err
 	}
 	if len(doc.Paths) == 0 {
-		r := routes[CapOpenAPI]
-		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: CapOpenAPI, Err: errNoPaths}
+		r := routes[capOpenAPI]
+		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: capOpenAPI, Err: errNoPaths}
 	}
 	caps := capabilitiesOf(doc, time.Now())
-	c.caps.put(caps, epoch)
+	c.connLog.onRelease(c.caps.put(caps, epoch), caps)
 	return caps, nil
 }
 
@@ -140,7 +140,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if !ok {
 		return route{}, &Error{Kind: KindUnsupported, Viewer: c.cfg.Name, Capability: name}
 	}
-	if name == CapOpenAPI || name == CapHealth {
+	if name == capOpenAPI || name == capHealth {
 		return r, nil
 	}
 	if c.caps.isUndescribed(c.cfg.CapabilityTTL) {
@@ -166,13 +166,14 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	return r, nil
 }
 
-// noteFailure invalidates the known capabilities after a failure that a restart as
-// another generation would explain.
+// noteFailure logs a failure that changes the connection, and invalidates the known
+// capabilities after one that a restart as another generation would explain.
 func (c *Client) noteFailure(err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || errors.Is(err, errBreakerOpen) {
 		return
 	}
+	c.connLog.onFailure(e)
 	mismatch := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
 	if e.Kind == KindUnreachable || mismatch {
 		c.caps.invalidate()
@@ -212,11 +213,14 @@ func (k *capabilityCache) get(ttl time.Duration) (*Capabilities, bool) {
 	return k.last, true
 }
 
-// put stores a probe that was begun at epoch; an invalidation since then remains.
-func (k *capabilityCache) put(caps *Capabilities, epoch int) {
+// put stores a probe that was begun at epoch, and returns the one before; an
+// invalidation since then remains.
+func (k *capabilityCache) put(caps *Capabilities, epoch int) (previous *Capabilities) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	previous = k.last
 	k.last, k.stale, k.undescribedAt = caps, k.epoch != epoch, time.Time{}
+	return previous
 }
 
 func (k *capabilityCache) invalidate() {

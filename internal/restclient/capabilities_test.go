@@ -10,11 +10,11 @@ import (
 
 func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
 	only := map[string][]Capability{
-		"0.5.3": {CapArtifacts, CapRunArtifacts, CapPromote, CapDeleteVersion, CapLineage, CapListDirectory},
-		"0.6.0": {CapPatchRun, CapPurge, CapFiles, CapAssets, CapHostKeys, CapListDirectory, CapExportPath},
-		"0.7.2": {CapPatchRun, CapPurge, CapFiles, CapAssets, CapHostKeys, CapImages, CapExportRuns, CapMoveRuns, CapExportPath},
+		"0.5.3": {capArtifacts, capRunArtifacts, capPromote, capDeleteVersion, capLineage, capListDirectory},
+		"0.6.0": {CapPatchRun, CapPurgeBatch, CapFiles, capAssets, capHostKeys, capListDirectory},
+		"0.7.2": {CapPatchRun, CapPurgeBatch, CapFiles, capAssets, capHostKeys, capImages, CapMoveRuns},
 	}
-	common := []Capability{CapHealth, CapConfig, CapListRuns, CapGetRun, CapMetricsTable, CapSoftDelete, CapRestore, CapConnect, CapGPU, CapSavedList}
+	common := []Capability{capHealth, capConfig, capListRuns, capGetRun, capMetricsTable, capSoftDelete, capRestore, capConnect, capGPU, capSavedList}
 	all := slices.Concat(only["0.5.3"], only["0.6.0"], only["0.7.2"])
 	for _, tt := range versions {
 		t.Run(tt.version, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
 					t.Errorf("%s: %t, want %t", name, !want, want)
 				}
 			}
-			if !slices.IsSorted(caps.List()) || !slices.Contains(caps.List(), CapListRuns) {
+			if !slices.IsSorted(caps.List()) || !slices.Contains(caps.List(), capListRuns) {
 				t.Errorf("list: %v", caps.List())
 			}
 		})
@@ -62,9 +62,9 @@ func TestRoutes_EveryCapabilityExistsSomewhere(t *testing.T) {
 func TestClient_AMissingRouteIsKnownBeforeItIsCalled(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	c := v.client(t)
-	_, err := c.Purge(t.Context(), "20261123_151105_e4a55c", false)
+	_, err := c.PurgeBatch(t.Context(), []string{"20261123_151105_e4a55c"}, false)
 	e := typed(t, err, KindUnsupported)
-	if e.Capability != CapPurge || e.Alternative != noPurge || e.ViewerVersion != "0.5.2" || e.Status != 0 {
+	if e.Capability != CapPurgeBatch || e.Alternative != noPurge || e.ViewerVersion != "0.5.2" || e.Status != 0 {
 		t.Errorf("got %+v", e)
 	}
 	if _, err := c.EventFile(t.Context(), "x", 0); !isKind(err, KindUnsupported) {

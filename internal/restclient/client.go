@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -43,6 +44,9 @@ type Config struct {
 	Transport http.RoundTripper
 	// Observer hears of every request that went upstream; nil is allowed.
 	Observer Observer
+	// Log gets a line when the Viewer goes, comes back, or is another release, and
+	// when its breaker opens or closes; nothing is logged when nil.
+	Log *slog.Logger
 
 	// LightTimeout bounds a light call from its slot to the last byte of
 	// its body; 30 s when zero.
@@ -110,6 +114,7 @@ type Client struct {
 	runs      runCache
 	dirs      dirCache
 	logs      *logStreams
+	connLog   *connLog
 }
 
 // New returns a client of the Viewer at cfg.BaseURL. It sends nothing: the
@@ -149,6 +154,7 @@ func New(cfg Config) (*Client, error) {
 		limiter:   newShareLimiter(cfg.Share),
 		reads:     newFlightGroup(),
 		logs:      newLogStreams(),
+		connLog:   newConnLog(cfg.Log, cfg.Name),
 	}, nil
 }
 
@@ -236,6 +242,7 @@ func (c *Client) do(ctx context.Context, q call) (*exchange, error) {
 	for attempt := 1; ; attempt++ {
 		x, err := c.send(ctx, r, q)
 		if err == nil {
+			c.connLog.onAnswer()
 			return x, nil
 		}
 		if !c.shouldRetry(ctx, r, err, attempt) {
@@ -263,7 +270,7 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
 	}
 	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // the exchange closes it
-	c.breaker.record(err)
+	c.recordRoundTrip(err)
 	if err != nil {
 		return nil, x.fail(err)
 	}
@@ -272,6 +279,13 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		return nil, x.fail(err)
 	}
 	return x, nil
+}
+
+// recordRoundTrip tells the breaker how a round trip ended.
+func (c *Client) recordRoundTrip(err error) {
+	if open, changed := c.breaker.record(err); changed {
+		c.connLog.onBreaker(open)
+	}
 }
 
 // parseBase checks a base URL. The value is not repeated in the error where

@@ -121,6 +121,9 @@ type Error struct {
 	Resource, ResourceID string
 	// HostKey is the key to confirm, of KindHostKey.
 	HostKey *HostKey
+	// Promoted says, of KindServer, that the artifact version was promoted:
+	// 0.5.3 cannot read the details and files of such a version any more.
+	Promoted bool
 	// BytesDelivered is how much of the body had arrived, of KindCutOff.
 	BytesDelivered int64
 	// Err is the cause: a transport or decoding error, or the caller's own
@@ -133,8 +136,6 @@ type Error struct {
 type Violation struct {
 	// Loc is the place, such as body, run_ids, 0.
 	Loc []string
-	// Type is pydantic's name of the rule.
-	Type string
 	// Message is for people.
 	Message string
 }
@@ -149,10 +150,9 @@ type HostKey struct {
 	PublicKey      string `json:"public_key"`
 	// Reason is unknown or changed.
 	Reason string `json:"reason"`
-	// ExpectedFingerprint and ExpectedPublicKey are given for most changed
-	// keys; 0.7.2 leaves them out when the key's type is new.
+	// ExpectedFingerprint is given for most changed keys; 0.7.2 leaves it out
+	// when the key's type is new.
 	ExpectedFingerprint string `json:"expected_fingerprint_sha256"`
-	ExpectedPublicKey   string `json:"expected_public_key"`
 }
 
 // Error describes the failure in one line.

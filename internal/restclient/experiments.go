@@ -1,9 +1,6 @@
 package restclient
 
-import (
-	"context"
-	"net/url"
-)
+import "context"
 
 // Run is one experiment as the list of any generation has it. Fields that a
 // generation does not send are unknown or empty.
@@ -76,7 +73,7 @@ type DeletedRun struct {
 //
 //viewer:operation GET /api/runs 0.5 0.6 0.7
 func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
-	return doJSON[runAnswer](ctx, c, call{cap: CapListRuns, limit: maxRunList})
+	return doJSON[runAnswer](ctx, c, call{cap: capListRuns, limit: maxRunList})
 }
 
 // GetRun reads the detail of a run. A soft-deleted run is not found. The
@@ -84,7 +81,7 @@ func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
 //
 //viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
 func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
-	detail, err := readJSON[RunDetail](ctx, c, call{cap: CapGetRun, ids: []string{runID}})
+	detail, err := readJSON[RunDetail](ctx, c, call{cap: capGetRun, ids: []string{runID}})
 	if err == nil {
 		c.dirs.put(runID, detail)
 	}
@@ -96,30 +93,5 @@ func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
 //
 //viewer:operation GET /api/environment/{run_id} 0.5 0.6 0.7
 func (c *Client) GetEnvironment(ctx context.Context, runID string) (*Environment, error) {
-	return readJSON[Environment](ctx, c, call{cap: CapEnvironment, ids: []string{runID}})
-}
-
-// PathExport is what the Viewer knows of the runs below a path, with their
-// summaries, in which NaN is null.
-type PathExport struct {
-	TextQuality
-	Runs []struct {
-		ID          string `json:"run_id"`
-		CreatedTime Time   `json:"created_time"`
-		Status      Text   `json:"status"`
-		Summary     Values `json:"summary"`
-		Meta        Values `json:"meta"`
-	} `json:"runs"`
-}
-
-// ExportPath reads the summaries and metadata of all runs at exactly a path,
-// in one call.
-//
-//viewer:operation GET /api/paths/export 0.6 0.7
-func (c *Client) ExportPath(ctx context.Context, path string) (*PathExport, error) {
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	query := url.Values{"path": {path}, "exact": {"true"}, "format": {"json"}}
-	return readJSON[PathExport](ctx, c, call{cap: CapExportPath, query: query, limit: maxRunList})
+	return readJSON[Environment](ctx, c, call{cap: capEnvironment, ids: []string{runID}})
 }

@@ -1,11 +1,8 @@
 package restclient
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,7 +58,6 @@ func TestExperiments_Reads(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/environment/"+runID, jsonAnswer(`{"available":true,"environment":{"cpu":8,"gpu":null,"os":{"name":"linux"}}}`))
 	v.on("GET /api/recycle-bin", answer(200, "application/json", fixture(t, "0.6.0", "recycle_bin")))
-	v.on("GET /api/paths/export", answer(200, "application/json", fixture(t, "0.6.0", "paths_export_json")))
 	c := v.client(t)
 	env, err := c.GetEnvironment(t.Context(), runID)
 	if err != nil {
@@ -74,19 +70,6 @@ func TestExperiments_Reads(t *testing.T) {
 	bin, err := c.RecycleBin(t.Context())
 	if err != nil || len(bin) != 2 || bin[0].Path.Value != "edge/empty" || bin[0].DeletedTime.IsZero() || bin[1].DeleteReason.Value != "user_deleted" {
 		t.Errorf("%+v, %v", bin, err)
-	}
-	export, err := c.ExportPath(t.Context(), "edge/nan & more")
-	if err != nil || len(export.Runs) != 1 || export.Runs[0].Summary["best_metric_step"].Integer != 1 {
-		t.Errorf("%+v, %v", export, err)
-	}
-	if got, want := v.requests()[2].Query, "exact=true&format=json&path=edge%2Fnan+%26+more"; got != want {
-		t.Errorf("query %q, want %q", got, want)
-	}
-	for _, path := range []string{"", "a\x00b", "a\r\nb", string(make([]byte, 5000))} {
-		_, err := c.ExportPath(t.Context(), path)
-		if e, ok := errors.AsType[*IDError](err); !ok || e.Field != "path" {
-			t.Errorf("%.10q: %v", path, err)
-		}
 	}
 }
 
@@ -124,16 +107,12 @@ func TestExperiments_Changes(t *testing.T) {
 			func(ctx context.Context, c *Client) (any, error) { return c.EmptyBin(ctx) }, int64(3),
 		},
 		{
-			"a purge", "DELETE /api/runs/" + runID + "/permanent", `{"success":true,"run_dir_deleted":true,"bytes_freed":9,"errors":["kept /a/b"]}`, "", "",
-			func(ctx context.Context, c *Client) (any, error) { return c.Purge(ctx, runID, false) },
-			&Purge{Success: true, RunDirDeleted: true, BytesFreed: Int{9, true}, Errors: Texts{"kept <path>"}},
+			"a purge", "POST /api/runs/permanent-delete", `{"results":{"` + runID + `":{"success":true,"bytes_freed":9,"errors":["kept /a/b"]}}}`, `{"run_ids":["` + runID + `"]}`, "",
+			func(ctx context.Context, c *Client) (any, error) { return c.PurgeBatch(ctx, []string{runID}, false) },
+			map[string]Purge{runID: {Success: true, BytesFreed: Int{9, true}, Errors: Texts{"kept <path>"}}},
 		},
 		{
-			"a dry purge", "DELETE /api/runs/" + runID + "/permanent", `{"success":true}`, "", "dry_run=true",
-			func(ctx context.Context, c *Client) (any, error) { return c.Purge(ctx, runID, true) }, &Purge{Success: true},
-		},
-		{
-			"a dry batch purge", "POST /api/runs/permanent-delete", `{"results":{"` + runID + `":{"success":false,"errors":["x"]}}}`, `{"run_ids":["` + runID + `"],"dry_run":true}`, "",
+			"a dry purge", "POST /api/runs/permanent-delete", `{"results":{"` + runID + `":{"success":false,"errors":["x"]}}}`, `{"run_ids":["` + runID + `"],"dry_run":true}`, "",
 			func(ctx context.Context, c *Client) (any, error) { return c.PurgeBatch(ctx, []string{runID}, true) },
 			map[string]Purge{runID: {Errors: Texts{"x"}}},
 		},
@@ -152,16 +131,6 @@ func TestExperiments_Changes(t *testing.T) {
 				t.Errorf("body %s, query %s", r.Body, r.Query)
 			}
 		})
-	}
-}
-
-func TestPurge_AMissingRunIsNotFound(t *testing.T) {
-	v := newViewer(t, "0.7.2")
-	const detail = `{"detail":{"message":"Run not found: x","errors":["Run not found: x"],"partial_failures":[{"path":"/a"}]}}`
-	v.on("DELETE /api/runs/"+runID+"/permanent", answer(500, "application/json", []byte(detail)))
-	_, err := v.client(t).Purge(t.Context(), runID, false)
-	if e := typed(t, err, KindNotFound); e.ResourceID != runID || e.Resource != "run" {
-		t.Errorf("got %+v", e)
 	}
 }
 
@@ -185,37 +154,6 @@ func TestBatches_RefuseWhatTheViewerWould(t *testing.T) {
 	}
 	if len(v.seen) > 0 {
 		t.Errorf("sent %v", v.seen)
-	}
-}
-
-func TestArchives_AreStreamed(t *testing.T) {
-	zip := bytes.Repeat([]byte("PK"), 1<<18)
-	v := newViewer(t, "0.7.2")
-	serve := func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Disposition", `attachment; filename="../../etc/export.zip"`)
-		answer(200, "application/zip", zip)(w, r)
-	}
-	v.on("POST /api/runs/export", serve)
-	v.on("GET /api/paths/export", serve)
-	c := v.client(t, func(cfg *Config) { cfg.MaxBody = 1 << 10 }) // streams are not bounded
-	for name, f := range map[string]func() (*Download, error){
-		"by id":   func() (*Download, error) { return c.ExportRuns(t.Context(), []string{runID}) },
-		"by path": func() (*Download, error) { return c.ExportPathArchive(t.Context(), "a/b") },
-	} {
-		d, err := f()
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		body, err := io.ReadAll(d)
-		if err != nil || !bytes.Equal(body, zip) || d.Filename != "export.zip" || d.ContentType != "application/zip" {
-			t.Errorf("%s: %d bytes of %q, %v", name, len(body), d.Filename, err)
-		}
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if c.slots.heavy != 2 || c.slots.streams != 8 {
-		t.Errorf("slots were lost: %d, %d", c.slots.heavy, c.slots.streams)
 	}
 }
 

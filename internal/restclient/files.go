@@ -225,8 +225,8 @@ func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	}
 	d, ok := c.dirs.get(runID)
 	if !ok || d.dir == "" {
-		r := routes[CapGetRun]
-		return runDir{}, &Error{Kind: KindMalformed, Method: r.method, Route: r.path, Capability: CapGetRun, Err: errNoDir}
+		r := routes[capGetRun]
+		return runDir{}, &Error{Kind: KindMalformed, Method: r.method, Route: r.path, Capability: capGetRun, Err: errNoDir}
 	}
 	return d, nil
 }

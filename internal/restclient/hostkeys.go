@@ -24,7 +24,7 @@ func (c *Client) AcceptHostKey(ctx context.Context, key HostKey) error {
 	if err := checkText("public_key", key.PublicKey); err != nil {
 		return err
 	}
-	q := call{cap: CapAcceptHostKey, body: struct {
+	q := call{cap: capAcceptHostKey, body: struct {
 		hostKeyID
 		PublicKey   string `json:"public_key"`
 		Fingerprint string `json:"fingerprint_sha256"`
@@ -45,7 +45,7 @@ func (c *Client) HostKeys(ctx context.Context) ([]HostKey, error) {
 			HostKey
 			Key string `json:"key_base64"`
 		} `json:"entries"`
-	}](ctx, c, call{cap: CapHostKeys})
+	}](ctx, c, call{cap: capHostKeys})
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (c *Client) RemoveHostKey(ctx context.Context, host string, port int, keyTy
 	if err := checkHostKeyID(host, port, keyType); err != nil {
 		return false, err
 	}
-	q := call{cap: CapRemoveHostKey, body: hostKeyID{host, port, keyType}}
+	q := call{cap: capRemoveHostKey, body: hostKeyID{host, port, keyType}}
 	answer, err := doJSON[struct {
 		acknowledgement
 		Changed bool `json:"changed"`

@@ -72,7 +72,7 @@ func FuzzID(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	r := routes[CapVersionFiles]
+	r := routes[capVersionFiles]
 	f.Fuzz(func(t *testing.T, id string) {
 		target, err := c.url(r, call{ids: []string{id, "1"}, query: url.Values{"path": {id}}})
 		if err != nil {

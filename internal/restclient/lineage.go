@@ -38,7 +38,7 @@ type ArtifactReference struct {
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version}/files 0.5
 func (c *Client) ArtifactFiles(ctx context.Context, ref VersionRef) (*ArtifactFiles, error) {
-	q, err := ref.call(CapVersionFiles)
+	q, err := ref.call(capVersionFiles)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ var errNoNodes = errors.New("the lineage has no nodes")
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version}/lineage 0.5
 func (c *Client) Lineage(ctx context.Context, ref VersionRef, maxDepth int) (*Lineage, error) {
-	q, err := ref.call(CapLineage)
+	q, err := ref.call(capLineage)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,12 @@ type RunArtifacts struct {
 // RunArtifact is a version of an artifact as its run has it. Of one that is
 // deleted only name, type and version are known.
 type RunArtifact struct {
-	Name         Text  `json:"name"`
-	Type         Text  `json:"type"`
-	Version      Int   `json:"version"`
-	Size         Int   `json:"size_bytes"`
-	CreatedTime  Time  `json:"created_at"`
-	Description  Text  `json:"description"`
-	StaleAliases Texts `json:"aliases"`
+	Name        Text `json:"name"`
+	Type        Text `json:"type"`
+	Version     Int  `json:"version"`
+	Size        Int  `json:"size_bytes"`
+	CreatedTime Time `json:"created_at"`
+	Description Text `json:"description"`
 	// Stage is experimental, staging, production or archived.
 	Stage Text `json:"lifecycle_stage"`
 }
@@ -127,7 +126,7 @@ type RunArtifact struct {
 //
 //viewer:operation GET /api/runs/{run_id}/artifacts 0.5
 func (c *Client) RunArtifacts(ctx context.Context, runID string) (*RunArtifacts, error) {
-	return readJSON[RunArtifacts](ctx, c, call{cap: CapRunArtifacts, ids: []string{runID}})
+	return readJSON[RunArtifacts](ctx, c, call{cap: capRunArtifacts, ids: []string{runID}})
 }
 
 // refused makes the error of an answer whose status says success and whose

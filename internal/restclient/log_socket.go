@@ -28,11 +28,11 @@ type logSocket struct {
 // lasts as long as somebody reads, and costs the Viewer little: it is neither
 // background work nor paid for as such.
 func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, error) {
-	r, err := c.require(ctx, CapLogStream)
+	r, err := c.require(ctx, capLogStream)
 	if err != nil {
 		return nil, err
 	}
-	q := call{cap: CapLogStream, ids: []string{runID}}
+	q := call{cap: capLogStream, ids: []string{runID}}
 	x := newExchange(context.WithValue(ctx, backgroundKey{}, nil), c, r, q)
 	req, err := c.newRequest(x.ctx, r, q)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 		HTTPHeader: http.Header{"User-Agent": req.Header["User-Agent"]},
 		HTTPClient: &http.Client{Transport: c.transport, CheckRedirect: refuseRedirect},
 	})
-	c.breaker.record(err)
+	c.recordRoundTrip(err)
 	switch {
 	case err != nil && resp != nil:
 		x.onHeaders(resp)
@@ -59,6 +59,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 		return nil, x.fail(err)
 	}
 	x.onHeaders(&http.Response{StatusCode: http.StatusSwitchingProtocols, Body: http.NoBody})
+	c.connLog.onAnswer()
 	return newLogSocket(x, conn, c.logs.timeouts.closeTimeout), nil
 }
 

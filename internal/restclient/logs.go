@@ -83,7 +83,7 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) error {
 	release, err := c.logs.acquire(ctx, runID)
 	if err != nil {
-		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
+		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: capLogStream, Err: err}
 	}
 	defer release()
 	onReplayDone = sync.OnceFunc(onReplayDone)
@@ -93,7 +93,7 @@ func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine
 			return err
 		}
 		if err := sleep(ctx, delay); err != nil {
-			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: CapLogStream, Err: err}
+			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: capLogStream, Err: err}
 		}
 	}
 }
@@ -105,7 +105,10 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 		c.noteFailure(err)
 		return err
 	}
-	defer func() { err = s.close(err) }()
+	defer func() {
+		err = s.close(err)
+		c.connLog.onLogStreamEnd(runID, err)
+	}()
 	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.caps.generation() == Generation07, onReplayDone: onReplayDone}
 	for {
 		var expired <-chan time.Time

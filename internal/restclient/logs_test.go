@@ -75,7 +75,7 @@ func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
 				return
 			}
 			e := typed(t, err, tt.kind)
-			if e.Route != "/api/runs/{run_id}/logs/ws" || e.Capability != CapLogStream || strings.Contains(e.Error(), "/home/") {
+			if e.Route != "/api/runs/{run_id}/logs/ws" || e.Capability != capLogStream || strings.Contains(e.Error(), "/home/") {
 				t.Errorf("error %+v", e)
 			}
 		})

@@ -44,7 +44,7 @@ var errRowCount = errors.New("the table has another number of rows than it says"
 //
 //viewer:operation GET /api/runs/{run_id}/metrics_step 0.5 0.6 0.7
 func (c *Client) Table(ctx context.Context, runID string, sink func(*eventlog.Row) error, nulls func(name string, n int)) (TableInfo, error) {
-	x, err := c.do(ctx, call{cap: CapMetricsTable, ids: []string{runID}, limit: -1})
+	x, err := c.do(ctx, call{cap: capMetricsTable, ids: []string{runID}, limit: -1})
 	if err != nil {
 		return TableInfo{}, err
 	}
@@ -106,7 +106,7 @@ const probeRows = 100
 // It is the same operation as Table.
 func (c *Client) ProbeTable(ctx context.Context, runID string) (TableInfo, error) {
 	query := url.Values{"downsample": {strconv.Itoa(probeRows)}}
-	info, err := c.probeTable(ctx, call{cap: CapMetricsTable, ids: []string{runID}, query: query, limit: -1})
+	info, err := c.probeTable(ctx, call{cap: capMetricsTable, ids: []string{runID}, query: query, limit: -1})
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusInternalServerError {
 		// A string in the column that the Viewer picks for its sampling is
 		// an uncaught error there; the whole table is fine.

@@ -2,15 +2,10 @@ package restclient
 
 import "context"
 
-// Moves is what a move did: the ids of the runs that it moved, and why it did
-// not move the others.
+// Moves is what a move did: why it did not move some of the runs.
 type Moves struct {
 	TextQuality
-	Moved []struct {
-		ID string `json:"run_id"`
-	} `json:"moved"`
 	Failed []struct {
-		ID string `json:"run_id"`
 		// Error is the Viewer's text, such as "run not found", scrubbed.
 		Error Text `json:"error"`
 	} `json:"failed"`

@@ -3,7 +3,6 @@ package restclient
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -45,16 +44,11 @@ type ItemResult struct {
 // Purge is what a permanent delete removed, or would remove.
 type Purge struct {
 	TextQuality
-	Success          bool  `json:"success"`
-	RunDirDeleted    bool  `json:"run_dir_deleted"`
-	OrphanedAssets   Texts `json:"orphaned_assets"`
-	KeptAssets       Texts `json:"kept_assets"`
-	BlobsDeleted     Int   `json:"blobs_deleted"`
-	ManifestsDeleted Int   `json:"manifests_deleted"`
-	OutputsDeleted   Int   `json:"outputs_deleted"`
-	BytesFreed       Int   `json:"bytes_freed"`
-	Errors           Texts `json:"errors"`
-	PartialFailures  Texts `json:"partial_failures"`
+	Success         bool  `json:"success"`
+	BlobsDeleted    Int   `json:"blobs_deleted"`
+	BytesFreed      Int   `json:"bytes_freed"`
+	Errors          Texts `json:"errors"`
+	PartialFailures Texts `json:"partial_failures"`
 }
 
 // idList is the body of every batch.
@@ -76,14 +70,14 @@ func (c *Client) PatchRun(ctx context.Context, runID string, patch RunPatch) (*P
 //
 //viewer:operation POST /api/runs/soft-delete 0.5 0.6 0.7
 func (c *Client) SoftDelete(ctx context.Context, runIDs []string) (*BatchResult, error) {
-	return c.batch(ctx, CapSoftDelete, runIDs)
+	return c.batch(ctx, capSoftDelete, runIDs)
 }
 
 // RecycleBin lists the runs in the recycle bin.
 //
 //viewer:operation GET /api/recycle-bin 0.5 0.6 0.7
 func (c *Client) RecycleBin(ctx context.Context) ([]DeletedRun, error) {
-	bin, err := readJSON[recycleBin](ctx, c, call{cap: CapRecycleBin, limit: maxRunList})
+	bin, err := readJSON[recycleBin](ctx, c, call{cap: capRecycleBin, limit: maxRunList})
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +92,7 @@ type recycleBin struct {
 //
 //viewer:operation POST /api/recycle-bin/restore 0.5 0.6 0.7
 func (c *Client) Restore(ctx context.Context, runIDs []string) (*BatchResult, error) {
-	return c.batch(ctx, CapRestore, runIDs)
+	return c.batch(ctx, capRestore, runIDs)
 }
 
 // EmptyBin deletes everything in the recycle bin for ever, and returns how
@@ -109,31 +103,11 @@ func (c *Client) EmptyBin(ctx context.Context) (int64, error) {
 	defer c.runs.invalidate()
 	answer, err := doJSON[struct {
 		Deleted Int `json:"permanently_deleted"`
-	}](ctx, c, call{cap: CapEmptyBin, body: map[string]bool{"confirm": true}})
+	}](ctx, c, call{cap: capEmptyBin, body: map[string]bool{"confirm": true}})
 	if err != nil {
 		return 0, err
 	}
 	return answer.Deleted.Value, nil
-}
-
-// Purge deletes one run for ever. A dry run says what would go; it reports
-// RunDirDeleted all the same. A missing run is KindNotFound, although the
-// Viewer answers it with 500.
-//
-//viewer:operation DELETE /api/runs/{run_id}/permanent 0.6 0.7
-func (c *Client) Purge(ctx context.Context, runID string, dryRun bool) (*Purge, error) {
-	q := call{cap: CapPurge, ids: []string{runID}}
-	if dryRun {
-		q.query = url.Values{"dry_run": {"true"}}
-	} else {
-		defer c.forget(runID)
-	}
-	purge, err := doJSON[Purge](ctx, c, q)
-	if err != nil {
-		return nil, err
-	}
-	purge.Errors, purge.PartialFailures = purge.Errors.scrubbed(), purge.PartialFailures.scrubbed()
-	return purge, nil
 }
 
 // PurgeBatch deletes runs for ever, or says what would go, run by run.

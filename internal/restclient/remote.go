@@ -32,7 +32,7 @@ func (c *Client) Connect(ctx context.Context, login Login) (*Connection, error) 
 	if err := login.check(); err != nil {
 		return nil, err
 	}
-	q := sshCall{call: call{cap: CapConnect, body: login.body(), secrets: login.secrets()}, connection: login.ID()}
+	q := sshCall{call: call{cap: capConnect, body: login.body(), secrets: login.secrets()}, connection: login.ID()}
 	answer, err := doSSH[struct {
 		Connection
 		OK           bool `json:"ok"`
@@ -65,7 +65,7 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 		Port     int    `json:"port"`
 		Username string `json:"username"`
 	}{e.Host, e.Port, e.Username}
-	q := sshCall{call: call{cap: CapDisconnect, body: body}, connection: e.ID()}
+	q := sshCall{call: call{cap: capDisconnect, body: body}, connection: e.ID()}
 	answer, err := doSSH[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
 		return c.rejected(q, KindNotFound, answer.Message.Value)
@@ -86,7 +86,7 @@ type acknowledgement struct {
 func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
 	answer, err := readSSH[struct {
 		Connections []Connection `json:"sessions"`
-	}](ctx, c, sshCall{call: call{cap: CapConnections}})
+	}](ctx, c, sshCall{call: call{cap: capConnections}})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ type RemoteStatus struct {
 //
 //viewer:operation GET /api/remote/status 0.5 0.6 0.7
 func (c *Client) RemoteStatus(ctx context.Context) (*RemoteStatus, error) {
-	return readSSH[RemoteStatus](ctx, c, sshCall{call: call{cap: CapRemoteStatus}})
+	return readSSH[RemoteStatus](ctx, c, sshCall{call: call{cap: capRemoteStatus}})
 }
 
 // Session is a remote Viewer that the Viewer has started, and the tunnel to it.
@@ -201,7 +201,7 @@ func (c *Client) StartViewer(ctx context.Context, s StartRequest) (*Session, err
 		CondaEnv   string `json:"conda_env,omitempty"`
 	}{s.body(), s.RemoteRoot, s.LocalPort, s.RemotePort, s.CondaEnv}
 	q := sshCall{
-		call:       call{cap: CapStartViewer, body: body, secrets: s.secrets()},
+		call:       call{cap: capStartViewer, body: body, secrets: s.secrets()},
 		connection: s.ID(), environment: s.CondaEnv,
 	}
 	answer, err := doSSH[struct {
@@ -227,7 +227,7 @@ func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
 	if err := CheckID("session_id", sessionID); err != nil {
 		return err
 	}
-	q := sshCall{call: call{cap: CapStopViewer, body: map[string]string{"session_id": sessionID}}, session: sessionID}
+	q := sshCall{call: call{cap: capStopViewer, body: map[string]string{"session_id": sessionID}}, session: sessionID}
 	answer, err := doSSH[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
 		return c.rejected(q, KindServer, answer.Message.Value)
@@ -253,7 +253,7 @@ func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
 //
 //viewer:operation GET /api/remote/viewer/status/{session_id} 0.5 0.6 0.7
 func (c *Client) Session(ctx context.Context, sessionID string) (*Session, error) {
-	return readSSH[Session](ctx, c, sshCall{call: call{cap: CapSession, ids: []string{sessionID}}, session: sessionID})
+	return readSSH[Session](ctx, c, sshCall{call: call{cap: capSession, ids: []string{sessionID}}, session: sessionID})
 }
 
 // malformed makes the error of a 200 that lacks what it is for.

@@ -64,7 +64,7 @@ type DirectoryEntry struct {
 //
 //viewer:operation GET /api/remote/fs/list 0.5 0.6
 func (c *Client) ListDirectory(ctx context.Context, connectionID, path string) (*Directory, error) {
-	q, err := overPath(CapListDirectory, connectionID, path)
+	q, err := overPath(capListDirectory, connectionID, path)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ type PathInfo struct {
 //
 //viewer:operation GET /api/remote/fs/exists 0.5 0.6
 func (c *Client) CheckPath(ctx context.Context, connectionID, path string) (*PathInfo, error) {
-	q, err := overPath(CapCheckPath, connectionID, path)
+	q, err := overPath(capCheckPath, connectionID, path)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ type PythonEnvironment struct {
 //
 //viewer:operation GET /api/remote/conda-envs 0.5 0.6 0.7
 func (c *Client) PythonEnvironments(ctx context.Context, connectionID string) ([]PythonEnvironment, error) {
-	q, err := overConnection(CapEnvironments, connectionID)
+	q, err := overConnection(capEnvironments, connectionID)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ type RemoteConfig struct {
 //
 //viewer:operation GET /api/remote/config 0.5 0.6 0.7
 func (c *Client) RemoteConfig(ctx context.Context, connectionID, condaEnv string) (*RemoteConfig, error) {
-	q, err := overConnection(CapRemoteConfig, connectionID)
+	q, err := overConnection(capRemoteConfig, connectionID)
 	if err != nil {
 		return nil, err
 	}

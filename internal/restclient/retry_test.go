@@ -30,13 +30,16 @@ func TestClient_RetriesOnlyLightReadsAndOnlyTransientFailures(t *testing.T) {
 		_, err := c.Table(ctx, "x", func(*eventlog.Row) error { return nil }, nil)
 		return err
 	}
-	zip := func(ctx context.Context, c *Client) error { _, err := c.ExportPathArchive(ctx, "a"); return err }
+	zip := func(ctx context.Context, c *Client) error {
+		_, err := c.do(ctx, call{cap: CapFiles, ids: []string{"x"}, class: archive})
+		return err
+	}
 	change := func(ctx context.Context, c *Client) error { _, err := c.CheckStatuses(ctx); return err }
 	patch := func(ctx context.Context, c *Client) error {
 		_, err := c.PatchRun(ctx, "x", RunPatch{})
 		return err
 	}
-	purge := func(ctx context.Context, c *Client) error { _, err := c.Purge(ctx, "x", false); return err }
+	remove := func(ctx context.Context, c *Client) error { return c.DeleteSaved(ctx, "x") }
 	for _, tt := range []struct {
 		name   string
 		call   func(context.Context, *Client) error
@@ -58,7 +61,7 @@ func TestClient_RetriesOnlyLightReadsAndOnlyTransientFailures(t *testing.T) {
 		{"a POST", change, 0, reset, 1},
 		{"a POST with 502", change, 502, nil, 1},
 		{"a PATCH", patch, 0, reset, 1},
-		{"a DELETE", purge, 0, reset, 1},
+		{"a DELETE", remove, 0, reset, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -102,7 +105,7 @@ func TestClient_DoesNotRetryPastTheDeadline(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		x, err := c.do(ctx, call{cap: CapConfig})
+		x, err := c.do(ctx, call{cap: capConfig})
 		if x != nil || sent != 1 {
 			t.Errorf("sent %d times", sent)
 		}

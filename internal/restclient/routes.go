@@ -11,62 +11,63 @@ import (
 // table below is the only place that says which route means which capability.
 type Capability string
 
-// The capabilities of the three generations.
+// The capabilities that callers ask for before they call.
 const (
-	CapOpenAPI        Capability = "viewer.openapi"
-	CapHealth         Capability = "viewer.health"
-	CapConfig         Capability = "viewer.config"
-	CapSwitchRoot     Capability = "viewer.switch_root"
-	CapGPU            Capability = "viewer.gpu"
-	CapSystem         Capability = "viewer.system"
-	CapStorageStats   Capability = "viewer.storage_stats"
-	CapCheckStatuses  Capability = "viewer.check_statuses"
-	CapListRuns       Capability = "experiments.list"
-	CapGetRun         Capability = "experiments.get"
-	CapEnvironment    Capability = "experiments.environment"
-	CapPatchRun       Capability = "experiments.patch"
-	CapSoftDelete     Capability = "experiments.soft_delete"
-	CapRecycleBin     Capability = "experiments.recycle_bin"
-	CapRestore        Capability = "experiments.restore"
-	CapEmptyBin       Capability = "experiments.empty_bin"
-	CapPurge          Capability = "experiments.purge"
-	CapPurgeBatch     Capability = "experiments.purge_batch"
-	CapMoveRuns       Capability = "experiments.move"
-	CapExportRuns     Capability = "experiments.export"
-	CapExportPath     Capability = "experiments.export_path"
-	CapMetricsTable   Capability = "metrics.table"
-	CapLogStream      Capability = "logs.stream"
-	CapFiles          Capability = "files.ranges"
-	CapArtifacts      Capability = "artifacts.list"
-	CapArtifactStats  Capability = "artifacts.stats"
-	CapVersions       Capability = "artifacts.versions"
-	CapVersion        Capability = "artifacts.version"
-	CapVersionFiles   Capability = "artifacts.files"
-	CapLineage        Capability = "artifacts.lineage"
-	CapRunArtifacts   Capability = "artifacts.of_experiment"
-	CapPromote        Capability = "artifacts.promote"
-	CapDeleteVersion  Capability = "artifacts.delete"
-	CapAssets         Capability = "assets.list"
-	CapAssetRefs      Capability = "assets.refs"
-	CapImages         Capability = "assets.images"
-	CapConnect        Capability = "remote.connect"
-	CapDisconnect     Capability = "remote.disconnect"
-	CapConnections    Capability = "remote.connections"
-	CapRemoteStatus   Capability = "remote.status"
-	CapStartViewer    Capability = "remote.start_viewer"
-	CapStopViewer     Capability = "remote.stop_viewer"
-	CapSessions       Capability = "remote.sessions"
-	CapSession        Capability = "remote.session"
-	CapListDirectory  Capability = "remote.list_directory"
-	CapCheckPath      Capability = "remote.check_path"
-	CapEnvironments   Capability = "remote.python_environments"
-	CapRemoteConfig   Capability = "remote.config"
-	CapAcceptHostKey  Capability = "remote.accept_host_key"
-	CapHostKeys       Capability = "remote.host_keys"
-	CapRemoveHostKey  Capability = "remote.remove_host_key"
-	CapSavedList      Capability = "remote.saved_connections"
-	CapSaveConnection Capability = "remote.save_connection"
-	CapDeleteSaved    Capability = "remote.delete_saved_connection"
+	CapPatchRun   Capability = "experiments.patch"
+	CapPurgeBatch Capability = "experiments.purge_batch"
+	CapMoveRuns   Capability = "experiments.move"
+	CapFiles      Capability = "files.ranges"
+	CapSessions   Capability = "remote.sessions"
+)
+
+// The other capabilities of the three generations.
+const (
+	capOpenAPI        Capability = "viewer.openapi"
+	capHealth         Capability = "viewer.health"
+	capConfig         Capability = "viewer.config"
+	capSwitchRoot     Capability = "viewer.switch_root"
+	capGPU            Capability = "viewer.gpu"
+	capSystem         Capability = "viewer.system"
+	capStorageStats   Capability = "viewer.storage_stats"
+	capCheckStatuses  Capability = "viewer.check_statuses"
+	capListRuns       Capability = "experiments.list"
+	capGetRun         Capability = "experiments.get"
+	capEnvironment    Capability = "experiments.environment"
+	capSoftDelete     Capability = "experiments.soft_delete"
+	capRecycleBin     Capability = "experiments.recycle_bin"
+	capRestore        Capability = "experiments.restore"
+	capEmptyBin       Capability = "experiments.empty_bin"
+	capMetricsTable   Capability = "metrics.table"
+	capLogStream      Capability = "logs.stream"
+	capArtifacts      Capability = "artifacts.list"
+	capArtifactStats  Capability = "artifacts.stats"
+	capVersions       Capability = "artifacts.versions"
+	capVersion        Capability = "artifacts.version"
+	capVersionFiles   Capability = "artifacts.files"
+	capLineage        Capability = "artifacts.lineage"
+	capRunArtifacts   Capability = "artifacts.of_experiment"
+	capPromote        Capability = "artifacts.promote"
+	capDeleteVersion  Capability = "artifacts.delete"
+	capAssets         Capability = "assets.list"
+	capAssetRefs      Capability = "assets.refs"
+	capImages         Capability = "assets.images"
+	capConnect        Capability = "remote.connect"
+	capDisconnect     Capability = "remote.disconnect"
+	capConnections    Capability = "remote.connections"
+	capRemoteStatus   Capability = "remote.status"
+	capStartViewer    Capability = "remote.start_viewer"
+	capStopViewer     Capability = "remote.stop_viewer"
+	capSession        Capability = "remote.session"
+	capListDirectory  Capability = "remote.list_directory"
+	capCheckPath      Capability = "remote.check_path"
+	capEnvironments   Capability = "remote.python_environments"
+	capRemoteConfig   Capability = "remote.config"
+	capAcceptHostKey  Capability = "remote.accept_host_key"
+	capHostKeys       Capability = "remote.host_keys"
+	capRemoveHostKey  Capability = "remote.remove_host_key"
+	capSavedList      Capability = "remote.saved_connections"
+	capSaveConnection Capability = "remote.save_connection"
+	capDeleteSaved    Capability = "remote.delete_saved_connection"
 )
 
 // class says what a call costs the Viewer and which slots it takes.
@@ -155,65 +156,62 @@ const noPurge = "move the runs to the recycle bin and empty it"
 // routes is the table. Whether a call is heavy was measured, or read in the
 // Viewer's source: it has one event loop, so one heavy call stops all others.
 var routes = map[Capability]route{
-	CapOpenAPI:       get("/openapi.json", "", light),
-	CapHealth:        get("/api/health", "", light),
-	CapConfig:        get("/api/config", "", light),
-	CapSwitchRoot:    post("/api/config/user_root_dir", "", light),
-	CapGPU:           get("/api/gpu/telemetry", "", light),
-	CapSystem:        get("/api/system/monitor", "", heavy), // sleeps 1.5 s on the event loop
-	CapStorageStats:  get("/api/storage/stats", "", heavy),  // walks the whole tree
-	CapCheckStatuses: post("/api/status/check", "", heavy),  // reads every run's status
+	capOpenAPI:       get("/openapi.json", "", light),
+	capHealth:        get("/api/health", "", light),
+	capConfig:        get("/api/config", "", light),
+	capSwitchRoot:    post("/api/config/user_root_dir", "", light),
+	capGPU:           get("/api/gpu/telemetry", "", light),
+	capSystem:        get("/api/system/monitor", "", heavy), // sleeps 1.5 s on the event loop
+	capStorageStats:  get("/api/storage/stats", "", heavy),  // walks the whole tree
+	capCheckStatuses: post("/api/status/check", "", heavy),  // reads every run's status
 
-	CapListRuns:     get("/api/runs", "", light),
-	CapGetRun:       get("/api/runs/{run_id}", nounRun, light),
-	CapEnvironment:  get("/api/environment/{run_id}", nounRun, light),
+	capListRuns:     get("/api/runs", "", light),
+	capGetRun:       get("/api/runs/{run_id}", nounRun, light),
+	capEnvironment:  get("/api/environment/{run_id}", nounRun, light),
 	CapPatchRun:     verb(http.MethodPatch, "/api/runs/{run_id}", nounRun).withAlternative("set tags and alias when the run is started"),
-	CapSoftDelete:   post("/api/runs/soft-delete", "", light),
-	CapRecycleBin:   get("/api/recycle-bin", "", light),
-	CapRestore:      post("/api/recycle-bin/restore", "", light),
-	CapEmptyBin:     post("/api/recycle-bin/empty", "", heavy),
-	CapPurge:        verb(http.MethodDelete, "/api/runs/{run_id}/permanent", nounRun).withAlternative(noPurge).withRefine(missingRun),
+	capSoftDelete:   post("/api/runs/soft-delete", "", light),
+	capRecycleBin:   get("/api/recycle-bin", "", light),
+	capRestore:      post("/api/recycle-bin/restore", "", light),
+	capEmptyBin:     post("/api/recycle-bin/empty", "", heavy),
 	CapPurgeBatch:   post("/api/runs/permanent-delete", "", heavy).withAlternative(noPurge),
 	CapMoveRuns:     post("/api/runs/move", "", light),
-	CapExportRuns:   post("/api/runs/export", "", archive).withAlternative("export by path, or read metrics and files one by one"),
-	CapExportPath:   get("/api/paths/export", "", heavy).withAlternative("read metrics one by one"),
-	CapMetricsTable: get("/api/runs/{run_id}/metrics_step", nounRun, heavy),
-	CapLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).withImpliedBy(CapMetricsTable).withRefine(unknownSocket),
+	capMetricsTable: get("/api/runs/{run_id}/metrics_step", nounRun, heavy),
+	capLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).withImpliedBy(capMetricsTable).withRefine(unknownSocket),
 	CapFiles:        get("/api/runs/{run_id}/assets/download", nounRun, stream).withAlternative("read the merged metrics table"),
 
-	CapArtifacts:     get("/api/artifacts", "", light).withAlternative("list the assets of an experiment"),
-	CapArtifactStats: get("/api/artifacts/stats", "", heavy).withAlternative("read the storage statistics"),
-	CapVersions:      get("/api/artifacts/{artifact}/versions", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	CapVersion:       get("/api/artifacts/{artifact}/v{version}", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	CapVersionFiles:  get("/api/artifacts/{artifact}/v{version}/files", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	CapLineage:       get("/api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	CapRunArtifacts:  get("/api/runs/{run_id}/artifacts", nounRun, light).withAlternative("list the assets of the experiment"),
-	CapPromote:       post("/api/artifacts/{artifact}/v{version}/promote", nounArtifact, light),
-	CapDeleteVersion: verb(http.MethodDelete, "/api/artifacts/{artifact}/v{version}", nounArtifact),
-	CapAssets:        get("/api/runs/{run_id}/assets", nounRun, light).withAlternative("list the artifacts of the experiment"),
-	CapAssetRefs:     get("/api/runs/{run_id}/assets/refs", nounRun, light),
-	CapImages:        get("/api/runs/{run_id}/images", nounRun, heavy).withAlternative("read the image events of the event log"), // re-reads the whole event file
+	capArtifacts:     get("/api/artifacts", "", light).withAlternative("list the assets of an experiment"),
+	capArtifactStats: get("/api/artifacts/stats", "", heavy).withAlternative("read the storage statistics"),
+	capVersions:      get("/api/artifacts/{artifact}/versions", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	capVersion:       get("/api/artifacts/{artifact}/v{version}", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	capVersionFiles:  get("/api/artifacts/{artifact}/v{version}/files", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	capLineage:       get("/api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light).withAlternative("list the assets of an experiment"),
+	capRunArtifacts:  get("/api/runs/{run_id}/artifacts", nounRun, light).withAlternative("list the assets of the experiment"),
+	capPromote:       post("/api/artifacts/{artifact}/v{version}/promote", nounArtifact, light),
+	capDeleteVersion: verb(http.MethodDelete, "/api/artifacts/{artifact}/v{version}", nounArtifact),
+	capAssets:        get("/api/runs/{run_id}/assets", nounRun, light).withAlternative("list the artifacts of the experiment"),
+	capAssetRefs:     get("/api/runs/{run_id}/assets/refs", nounRun, light),
+	capImages:        get("/api/runs/{run_id}/images", nounRun, heavy).withAlternative("read the image events of the event log"), // re-reads the whole event file
 
 	// One SSH call stops the whole Viewer. On 0.7.2 even a list looks over SSH
 	// whether connections that it has not asked for 5 s still stand.
-	CapConnect:        overSSH(http.MethodPost, "/api/remote/connect").withDeadline(45 * time.Second),
-	CapDisconnect:     overSSH(http.MethodPost, "/api/remote/disconnect"),
-	CapConnections:    overSSH(http.MethodGet, "/api/remote/sessions"),
-	CapRemoteStatus:   overSSH(http.MethodGet, "/api/remote/status"),
-	CapStartViewer:    overSSH(http.MethodPost, "/api/remote/viewer/start").withDeadline(120 * time.Second),
-	CapStopViewer:     overSSH(http.MethodPost, "/api/remote/viewer/stop"),
+	capConnect:        overSSH(http.MethodPost, "/api/remote/connect").withDeadline(45 * time.Second),
+	capDisconnect:     overSSH(http.MethodPost, "/api/remote/disconnect"),
+	capConnections:    overSSH(http.MethodGet, "/api/remote/sessions"),
+	capRemoteStatus:   overSSH(http.MethodGet, "/api/remote/status"),
+	capStartViewer:    overSSH(http.MethodPost, "/api/remote/viewer/start").withDeadline(120 * time.Second),
+	capStopViewer:     overSSH(http.MethodPost, "/api/remote/viewer/stop"),
 	CapSessions:       overSSH(http.MethodGet, "/api/remote/viewer/sessions"),
-	CapSession:        overSSH(http.MethodGet, "/api/remote/viewer/status/{session_id}"),
-	CapListDirectory:  overSSH(http.MethodGet, "/api/remote/fs/list").withAlternative(noFiles).withRefine(pathFailure),
-	CapCheckPath:      overSSH(http.MethodGet, "/api/remote/fs/exists").withAlternative(noFiles).withRefine(pathFailure),
-	CapEnvironments:   overSSH(http.MethodGet, "/api/remote/conda-envs"),
-	CapRemoteConfig:   overSSH(http.MethodGet, "/api/remote/config"),
-	CapAcceptHostKey:  post("/api/remote/known-hosts/accept", "", light).withAlternative(noHostKeys),
-	CapHostKeys:       get("/api/remote/known-hosts/list", "", light).withAlternative(noHostKeys),
-	CapRemoveHostKey:  post("/api/remote/known-hosts/remove", "", light).withAlternative(noHostKeys),
-	CapSavedList:      get("/api/config/ssh_connections", "", light),
-	CapSaveConnection: post("/api/config/ssh_connections", "", light),
-	CapDeleteSaved:    verb(http.MethodDelete, "/api/config/ssh_connections/{key}", ""),
+	capSession:        overSSH(http.MethodGet, "/api/remote/viewer/status/{session_id}"),
+	capListDirectory:  overSSH(http.MethodGet, "/api/remote/fs/list").withAlternative(noFiles).withRefine(pathFailure),
+	capCheckPath:      overSSH(http.MethodGet, "/api/remote/fs/exists").withAlternative(noFiles).withRefine(pathFailure),
+	capEnvironments:   overSSH(http.MethodGet, "/api/remote/conda-envs"),
+	capRemoteConfig:   overSSH(http.MethodGet, "/api/remote/config"),
+	capAcceptHostKey:  post("/api/remote/known-hosts/accept", "", light).withAlternative(noHostKeys),
+	capHostKeys:       get("/api/remote/known-hosts/list", "", light).withAlternative(noHostKeys),
+	capRemoveHostKey:  post("/api/remote/known-hosts/remove", "", light).withAlternative(noHostKeys),
+	capSavedList:      get("/api/config/ssh_connections", "", light),
+	capSaveConnection: post("/api/config/ssh_connections", "", light),
+	capDeleteSaved:    verb(http.MethodDelete, "/api/config/ssh_connections/{key}", ""),
 }
 
 // url builds the URL of a call: the base, the route's fixed text, ids that
@@ -245,9 +243,4 @@ func (c *Client) url(r route, q call) (string, error) {
 		target += "?" + q.query.Encode()
 	}
 	return target, nil
-}
-
-// missingRun tells the 500 of a permanent delete of a missing run from others.
-func missingRun(status int, detail string) (Kind, bool) {
-	return KindNotFound, status == 500 && strings.Contains(strings.ToLower(detail), "not found")
 }

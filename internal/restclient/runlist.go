@@ -74,12 +74,12 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 		}
 		return c.readRuns(ctx, epoch)
 	})
-	return list, canceled(ctx, routes[CapListRuns], CapListRuns, err)
+	return list, canceled(ctx, routes[capListRuns], capListRuns, err)
 }
 
 func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
 	// Capabilities first, so that their probe is no part of the cost.
-	if _, err := c.require(ctx, CapListRuns); err != nil {
+	if _, err := c.require(ctx, capListRuns); err != nil {
 		return nil, err
 	}
 	start := time.Now()

@@ -92,15 +92,17 @@ func TestRuns_OurOwnChangesAreSeenAtOnce(t *testing.T) {
 		{"soft delete", func(ctx context.Context, c *Client) error { _, err := c.SoftDelete(ctx, []string{id}); return err }, true},
 		{"restore", func(ctx context.Context, c *Client) error { _, err := c.Restore(ctx, []string{id}); return err }, true},
 		{"patch", func(ctx context.Context, c *Client) error { _, err := c.PatchRun(ctx, id, RunPatch{}); return err }, true},
-		{"purge", func(ctx context.Context, c *Client) error { _, err := c.Purge(ctx, id, false); return err }, true},
-		{"batch purge", func(ctx context.Context, c *Client) error {
+		{"purge", func(ctx context.Context, c *Client) error {
 			_, err := c.PurgeBatch(ctx, []string{id}, false)
 			return err
 		}, true},
 		{"empty bin", func(ctx context.Context, c *Client) error { _, err := c.EmptyBin(ctx); return err }, true},
 		{"status check", func(ctx context.Context, c *Client) error { _, err := c.CheckStatuses(ctx); return err }, true},
 		{"switch of the root", func(ctx context.Context, c *Client) error { _, err := c.SwitchRoot(ctx, "/x"); return err }, true},
-		{"dry purge", func(ctx context.Context, c *Client) error { _, err := c.Purge(ctx, id, true); return err }, false},
+		{"dry purge", func(ctx context.Context, c *Client) error {
+			_, err := c.PurgeBatch(ctx, []string{id}, true)
+			return err
+		}, false},
 		{"detail", func(ctx context.Context, c *Client) error { _, err := c.GetRun(ctx, id); return err }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -40,7 +40,7 @@ type savedEntry struct {
 func (c *Client) SavedConnections(ctx context.Context) ([]SavedConnection, error) {
 	answer, err := readJSON[struct {
 		Connections []savedEntry `json:"connections"`
-	}](ctx, c, call{cap: CapSavedList})
+	}](ctx, c, call{cap: capSavedList})
 	if err != nil {
 		return nil, withSafeCause(err)
 	}
@@ -83,7 +83,7 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 	if !s.Remember {
 		login.Password, login.PrivateKey, login.Passphrase = "", "", ""
 	}
-	q := call{cap: CapSaveConnection, secrets: s.secrets(), body: struct {
+	q := call{cap: capSaveConnection, secrets: s.secrets(), body: struct {
 		loginBody
 		Name       string `json:"name"`
 		AuthMethod string `json:"auth_method"`
@@ -101,7 +101,7 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 //
 //viewer:operation DELETE /api/config/ssh_connections/{key} 0.5 0.6 0.7
 func (c *Client) DeleteSaved(ctx context.Context, id string) error {
-	q := call{cap: CapDeleteSaved, ids: []string{id}}
+	q := call{cap: capDeleteSaved, ids: []string{id}}
 	answer, err := doJSON[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
 		return c.refused(q, KindServer, answer.Message.Value)

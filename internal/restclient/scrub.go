@@ -16,12 +16,10 @@ var (
 	secretPair = regexp.MustCompile(`(?i)([\w-]*(?:password|passphrase|passwd|private_key|secret|token|authorization)\w*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|(?:bearer |basic )?[^\s,;&}]+)`)
 	// userInfo is the credentials part of a URL.
 	userInfo = regexp.MustCompile(`://[^\s/@]+@`)
-	// absolutePathPattern is a path of the Viewer's machine, of either system.
-	absolutePathPattern = regexp.MustCompile(`(^|[\s"'(\[=:,<])((?:[A-Za-z]:\\|\\\\|~?/[^\s/])[^\s"')\],;<>]*)`)
 )
 
 // scrub makes the Viewer's text fit to be shown: no secret (those that were
-// sent are known by value), no absolute path, valid UTF-8, one line, cut.
+// sent are known by value), no path of its machine, valid UTF-8, one line, cut.
 func scrub(text string, secrets []string) string {
 	for _, s := range secrets {
 		if s != "" {
@@ -35,7 +33,7 @@ func scrub(text string, secrets []string) string {
 	text = pemBlock.ReplaceAllString(text, "<hidden>")
 	text = secretPair.ReplaceAllString(text, "${1}<hidden>")
 	text = userInfo.ReplaceAllString(text, "://<hidden>@")
-	text = absolutePathPattern.ReplaceAllString(text, "${1}<path>")
+	text = hideServerPaths(text)
 	text = strings.Join(strings.FieldsFunc(text, isControl), " ")
 	if len(text) <= maxDetail {
 		return text

@@ -65,20 +65,6 @@ func (c *Client) Cost(key string) time.Duration {
 	return c.limiter.costs[key]
 }
 
-// EarliestStart returns when background work asked for now would start.
-func (c *Client) EarliestStart() time.Time {
-	c.limiter.mu.Lock()
-	defer c.limiter.mu.Unlock()
-	return c.limiter.earliest(time.Now())
-}
-
-// ForgetCost drops what is known about a key, such as a run that ended.
-func (c *Client) ForgetCost(key string) {
-	c.limiter.mu.Lock()
-	defer c.limiter.mu.Unlock()
-	delete(c.limiter.costs, key)
-}
-
 // shareLimiter is the account of background time.
 type shareLimiter struct {
 	share float64

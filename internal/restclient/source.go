@@ -9,7 +9,7 @@ import (
 )
 
 // Source is where a thing came from, in the words of its maker: a URI, without
-// credentials, or the last element of a local path. Absolute paths are cut
+// credentials, or the last element of a local path. Paths of the machine are cut
 // while they are decoded, because a program can write any text there.
 type Source string
 
@@ -25,8 +25,7 @@ func (s *Source) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	case ValueText:
 		*s = Source(publicSource(v.Text))
 	default:
-		text := userInfo.ReplaceAllString(v.String(), "://<hidden>@")
-		*s = Source(absolutePathPattern.ReplaceAllString(text, "${1}<path>"))
+		*s = Source(hideServerPaths(userInfo.ReplaceAllString(v.String(), "://<hidden>@")))
 	}
 	return nil
 }
@@ -38,17 +37,11 @@ var collapsed = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):/([^/])`)
 // publicSource takes a text for a URI or a path.
 func publicSource(text string) string {
 	local, isFile := strings.CutPrefix(text, "file:")
-	if isFile || isAbsolute(text) {
+	if isFile || IsServerPath(text) {
 		return lastElement(local)
 	}
 	text = collapsed.ReplaceAllString(text, "$1://$2")
-	return userInfo.ReplaceAllString(text, "://<hidden>@")
-}
-
-// isAbsolute knows the absolute paths of either system, and those of a home.
-func isAbsolute(path string) bool {
-	drive := len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/')
-	return drive || strings.HasPrefix(path, "/") || strings.HasPrefix(path, `\`) || strings.HasPrefix(path, "~")
+	return hideServerPaths(userInfo.ReplaceAllString(text, "://<hidden>@"))
 }
 
 // lastElement is the last element of a path of either system.

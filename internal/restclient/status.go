@@ -103,6 +103,7 @@ func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 	if x.r.changes() && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) {
 		e.Kind = KindOutcomeUnknown // a proxy lost the answer, not the request
 	}
+	e.Promoted = e.Kind == KindServer && x.r.noun == nounArtifact && isPromotedText(p.text)
 	e.Detail = scrub(p.text, x.q.secrets)
 	for i, v := range e.Violations {
 		e.Violations[i].Message = scrub(v.Message, x.q.secrets)
@@ -154,13 +155,12 @@ func (p *problem) readDetail(detail json.RawMessage) {
 		return
 	}
 	var complaints []struct {
-		Type string `json:"type"`
-		Loc  []any  `json:"loc"`
-		Msg  string `json:"msg"`
+		Loc []any  `json:"loc"`
+		Msg string `json:"msg"`
 	}
 	if json.Unmarshal(detail, &complaints) == nil {
 		for _, c := range complaints {
-			v := Violation{Type: c.Type, Message: c.Msg}
+			v := Violation{Message: c.Msg}
 			for _, step := range c.Loc {
 				v.Loc = append(v.Loc, fmt.Sprint(step))
 			}

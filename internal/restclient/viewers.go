@@ -9,7 +9,6 @@ import (
 // documented client waits for "healthy".
 type Health struct {
 	TextQuality
-	Status  Text `json:"status"`
 	Version Text `json:"version"`
 	// Storage is the storage root, a path on the Viewer's machine.
 	Storage Text `json:"storage"`
@@ -19,9 +18,7 @@ type Health struct {
 
 // StorageBackend says how a 0.7 Viewer finds its runs.
 type StorageBackend struct {
-	Mode      Text `json:"mode"`
-	Label     Text `json:"label"`
-	Available bool `json:"available"`
+	Label Text `json:"label"`
 }
 
 // Health asks the Viewer how it is. A busy Viewer may take ten seconds and
@@ -29,7 +26,7 @@ type StorageBackend struct {
 //
 //viewer:operation GET /api/health 0.5 0.6 0.7
 func (c *Client) Health(ctx context.Context) (*Health, error) {
-	return readJSON[Health](ctx, c, call{cap: CapHealth})
+	return readJSON[Health](ctx, c, call{cap: capHealth})
 }
 
 // ViewerConfig is where the Viewer keeps its data: paths on its machine.
@@ -47,21 +44,25 @@ type ViewerConfig struct {
 //
 //viewer:operation GET /api/config 0.5 0.6 0.7
 func (c *Client) Config(ctx context.Context) (*ViewerConfig, error) {
-	return readJSON[ViewerConfig](ctx, c, call{cap: CapConfig})
+	return readJSON[ViewerConfig](ctx, c, call{cap: capConfig})
 }
 
 // SwitchRoot makes the Viewer use another storage root, at once and after
-// every restart. An empty path is refused here: every release takes it, and
-// makes its own working directory the root.
+// every restart. A path that is not absolute is refused here: Viewers expand
+// variables in it, so it might become empty, which every release takes for its
+// own working directory.
 //
 //viewer:operation POST /api/config/user_root_dir 0.5 0.6 0.7
 func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, error) {
+	if !absolutePrefix.MatchString(path) {
+		return nil, &IDError{Field: "path", Reason: "must be an absolute path on the Viewer's machine"}
+	}
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
 	defer c.runs.invalidate()
 	defer c.dirs.clear()
-	return doJSON[ViewerConfig](ctx, c, call{cap: CapSwitchRoot, body: map[string]string{"path": path}})
+	return doJSON[ViewerConfig](ctx, c, call{cap: capSwitchRoot, body: map[string]string{"path": path}})
 }
 
 // GPUs is the telemetry of the Viewer's machine.
@@ -82,7 +83,6 @@ type GPU struct {
 	MemoryUtilPercent  Float `json:"util_mem"`
 	MemoryTotalMiB     Float `json:"mem_total_mib"`
 	MemoryUsedMiB      Float `json:"mem_used_mib"`
-	MemoryUsedPercent  Float `json:"mem_used_pct"`
 	TemperatureCelsius Float `json:"temp_c"`
 	PowerWatts         Float `json:"power_w"`
 	PowerLimitWatts    Float `json:"power_limit_w"`
@@ -96,7 +96,7 @@ type GPU struct {
 //
 //viewer:operation GET /api/gpu/telemetry 0.5 0.6 0.7
 func (c *Client) GPU(ctx context.Context) (*GPUs, error) {
-	return readJSON[GPUs](ctx, c, call{cap: CapGPU})
+	return readJSON[GPUs](ctx, c, call{cap: capGPU})
 }
 
 // System is the load of the Viewer's machine.
@@ -116,16 +116,14 @@ type System struct {
 		} `json:"frequency"`
 	} `json:"cpu"`
 	Memory struct {
-		Total       Int   `json:"total"`
-		Available   Int   `json:"available"`
-		Used        Int   `json:"used"`
-		Percent     Float `json:"percent"`
-		SwapTotal   Int   `json:"swap_total"`
-		SwapUsed    Int   `json:"swap_used"`
-		SwapPercent Float `json:"swap_percent"`
+		Total     Int   `json:"total"`
+		Available Int   `json:"available"`
+		Used      Int   `json:"used"`
+		Percent   Float `json:"percent"`
+		SwapTotal Int   `json:"swap_total"`
+		SwapUsed  Int   `json:"swap_used"`
 	} `json:"memory"`
 	Disk struct {
-		Path    Text  `json:"path"`
 		Total   Int   `json:"total"`
 		Used    Int   `json:"used"`
 		Free    Int   `json:"free"`
@@ -143,7 +141,7 @@ type System struct {
 //
 //viewer:operation GET /api/system/monitor 0.5 0.6 0.7
 func (c *Client) System(ctx context.Context) (*System, error) {
-	return readJSON[System](ctx, c, call{cap: CapSystem})
+	return readJSON[System](ctx, c, call{cap: capSystem})
 }
 
 // StorageStats is how much the Viewer stores, in bytes.
@@ -161,10 +159,6 @@ type StorageStats struct {
 	Runs struct {
 		Size
 		Count Int `json:"runs_count"`
-		// Projects and Experiments are those of 0.6, Paths that of 0.7.
-		Projects    Int `json:"projects_count"`
-		Experiments Int `json:"experiments_count"`
-		Paths       Int `json:"paths_count"`
 	} `json:"runs"`
 	Index Size `json:"index"`
 }
@@ -179,7 +173,7 @@ type Size struct {
 //
 //viewer:operation GET /api/storage/stats 0.6 0.7
 func (c *Client) StorageStats(ctx context.Context) (*StorageStats, error) {
-	return readJSON[StorageStats](ctx, c, call{cap: CapStorageStats})
+	return readJSON[StorageStats](ctx, c, call{cap: capStorageStats})
 }
 
 // StatusCheck is what a sweep over the running experiments found.
@@ -198,5 +192,5 @@ type StatusCheck struct {
 //viewer:operation POST /api/status/check 0.5 0.6 0.7
 func (c *Client) CheckStatuses(ctx context.Context) (*StatusCheck, error) {
 	defer c.runs.invalidate()
-	return doJSON[StatusCheck](ctx, c, call{cap: CapCheckStatuses})
+	return doJSON[StatusCheck](ctx, c, call{cap: capCheckStatuses})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
@@ -52,13 +51,10 @@ func (v artifactVersion) files(ctx context.Context) (*runicornapiv1.ListArtifact
 	return filesOf(v.id(), files), nil
 }
 
-// isPromoted recognises how Viewer 0.5.3 answers for a version that was
-// promoted: 500, "ArtifactMetadata.__init__() got an unexpected keyword
-// argument 'lifecycle_stage'". Promoting writes a field into the version's file
-// that its own reader does not know.
+// isPromoted reports whether a version cannot be read because it was promoted.
 func isPromoted(err error) bool {
 	e, ok := errors.AsType[*restclient.Error](err)
-	return ok && e.Kind == restclient.KindServer && strings.Contains(e.Detail, "unexpected keyword argument")
+	return ok && e.Promoted
 }
 
 // unreadableError says what cannot be had of a promoted version, and why.

@@ -49,7 +49,7 @@ var ownFields = []string{"id", "project", "name", "path", "alias", "tags", "crea
 func dropServerPaths(meta restclient.Values) restclient.Values {
 	out := make(restclient.Values, len(meta))
 	for key, v := range meta {
-		if slices.Contains(ownFields, key) || isPathKey(key) || containsPath(v) {
+		if slices.Contains(ownFields, key) || isPathKey(key) || v.IsServerPath() {
 			continue
 		}
 		out[key] = v
@@ -61,24 +61,4 @@ func dropServerPaths(meta restclient.Values) restclient.Values {
 // workspace_root.
 func isPathKey(key string) bool {
 	return strings.HasSuffix(key, "_dir") || strings.HasSuffix(key, "_root") || strings.HasSuffix(key, "_path")
-}
-
-// containsPath reports whether a text, or a text within JSON, is an absolute path.
-func containsPath(v restclient.Value) bool {
-	switch v.Kind {
-	case restclient.ValueText:
-		return absolutePath(v.Text)
-	case restclient.ValueJSON:
-		quoted := strings.Split(v.Text, `"`)
-		return slices.ContainsFunc(quoted, absolutePath)
-	}
-	return false
-}
-
-// absolutePath reports whether a text is an absolute path of either system.
-func absolutePath(text string) bool {
-	if len(text) > 2 && text[1] == ':' && (text[2] == '\\' || text[2] == '/') {
-		return true
-	}
-	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, `\\`) || strings.HasPrefix(text, "~/")
 }

@@ -148,13 +148,8 @@ func stateOf(err error) runicornapiv1.ViewerState {
 }
 
 // switchRoot makes a Viewer use another storage root, and reads its whole
-// configuration, of which the Viewer's answer has only a part. Viewers expand
-// variables, so a path that does not begin as an absolute one might become
-// empty, which they take for their working directory.
+// configuration, of which the Viewer's answer has only a part.
 func switchRoot(ctx context.Context, client *restclient.Client, root string) (*restclient.ViewerConfig, error) {
-	if !absolutePath(root) {
-		return nil, invalid("config.storage_root", "must be an absolute path on the Viewer's machine")
-	}
 	switched, err := client.SwitchRoot(ctx, root)
 	if refused, ok := errors.AsType[*restclient.IDError](err); ok {
 		return nil, invalid("config.storage_root", "%s", refused.Reason)

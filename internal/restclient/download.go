@@ -1,10 +1,7 @@
 package restclient
 
 import (
-	"context"
-	"fmt"
 	"mime"
-	"net/url"
 	"strings"
 )
 
@@ -60,39 +57,4 @@ func filename(disposition string) string {
 		return ""
 	}
 	return name
-}
-
-// maxExport is our own bound: the Viewer has none.
-const maxExport = 1000
-
-// ExportRuns makes the Viewer pack runs into a zip, which it does in full,
-// while it answers nobody else, before the first byte comes.
-//
-//viewer:operation POST /api/runs/export 0.7
-func (c *Client) ExportRuns(ctx context.Context, runIDs []string) (*Download, error) {
-	if err := checkIDs(runIDs, maxExport); err != nil {
-		return nil, err
-	}
-	return c.download(ctx, call{cap: CapExportRuns, body: idList{RunIDs: runIDs}})
-}
-
-// ExportPathArchive makes the Viewer pack the runs at exactly a path into a
-// zip. A path without runs is not found.
-//
-//viewer:operation GET /api/paths/export 0.6 0.7
-func (c *Client) ExportPathArchive(ctx context.Context, path string) (*Download, error) {
-	if err := checkPath(path); err != nil {
-		return nil, err
-	}
-	query := url.Values{"path": {path}, "exact": {"true"}, "format": {"zip"}}
-	return c.download(ctx, call{cap: CapExportPath, query: query, class: archive})
-}
-
-// download makes a call whose answer is passed on as it comes.
-func (c *Client) download(ctx context.Context, q call) (*Download, error) {
-	x, err := c.do(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("download: %w", err)
-	}
-	return newDownload(x), nil
 }
