@@ -1,4 +1,4 @@
-package demoviewer
+package demotest
 
 import (
 	"encoding/json"
@@ -150,7 +150,7 @@ func (s *shape) compare(other *shape, at string, out *[]string) {
 		*out = append(*out, fmt.Sprintf("%s: want %s, got %s", at, a, b))
 		return
 	}
-	for _, key := range sortedKeys(s.members) {
+	for _, key := range slices.Sorted(maps.Keys(s.members)) {
 		if other.members[key] == nil {
 			if len(other.members) > 0 {
 				*out = append(*out, fmt.Sprintf("%s.%s: missing", at, key))
@@ -159,7 +159,7 @@ func (s *shape) compare(other *shape, at string, out *[]string) {
 		}
 		s.members[key].compare(other.members[key], at+"."+key, out)
 	}
-	for _, key := range sortedKeys(other.members) {
+	for _, key := range slices.Sorted(maps.Keys(other.members)) {
 		if s.members[key] == nil && len(s.members) > 0 {
 			*out = append(*out, fmt.Sprintf("%s.%s: unexpected", at, key))
 		}
