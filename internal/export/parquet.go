@@ -22,7 +22,7 @@ const (
 
 // parquetFile writes batches into row groups of groupRows.
 type parquetFile struct {
-	out      *parquet.Writer
+	out      *parquet.GenericWriter[any]
 	nullable []bool // by column
 	groupLen int    // rows of the current group
 	values   []parquet.Value
@@ -46,7 +46,7 @@ func newParquetFile(out io.Writer, fields []field) (*parquetFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure a Parquet file: %w", err)
 	}
-	x.out = parquet.NewWriter(out, config)
+	x.out = parquet.NewGenericWriter[any](out, config)
 	return x, nil
 }
 

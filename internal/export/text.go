@@ -45,10 +45,10 @@ func appendLogged(b []byte, c *eventlog.Cell) []byte {
 
 // appendCell writes a value as CSV has it.
 func appendCell(b []byte, c *eventlog.Cell) []byte {
-	switch {
-	case c.Kind == eventlog.KindText:
+	switch c.Kind {
+	case eventlog.KindText:
 		return appendField(b, c.Text)
-	case c.Kind == eventlog.KindBoolean:
+	case eventlog.KindBoolean:
 		return strconv.AppendBool(b, c.Number != 0)
 	}
 	return appendLogged(b, c)
