@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 // volatile are the fields of captured answers that depend on the moment of the request.
@@ -72,7 +74,7 @@ func compareReply(want captured, got reply) string {
 	}
 	for _, part := range byShape {
 		if strings.Contains(want.Path, part) {
-			return CompareShapes(want.Body, got.body)
+			return demotest.CompareShapes(want.Body, got.body)
 		}
 	}
 	var a, b any

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient/operations"
 )
@@ -40,7 +41,7 @@ func TestDemo_AnswersAsTheRealViewersDo(t *testing.T) {
 			}
 			front := httptest.NewServer(demo)
 			t.Cleanup(front.Close)
-			routes, err := demoviewer.ContractRoutes(generations[version])
+			routes, err := demotest.ContractRoutes(ask(t, demotest.ContractRoute{}, front.URL+"/openapi.json").body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +51,7 @@ func TestDemo_AnswersAsTheRealViewersDo(t *testing.T) {
 				got := ask(t, route, front.URL+route.Expand(ours))
 				if got.status != want.status || got.mediaType != want.mediaType {
 					t.Errorf("%s %s: %d %s, the real Viewer says %d %s", route.Method, route.Path, got.status, got.mediaType, want.status, want.mediaType)
-				} else if diff := demoviewer.CompareShapes(want.body, got.body, route.Free...); diff != "" && want.mediaType == "application/json" {
+				} else if diff := demotest.CompareShapes(want.body, got.body, route.Free...); diff != "" && want.mediaType == "application/json" {
 					t.Errorf("%s %s: the shape differs from the real Viewer's:\n%s", route.Method, route.Path, diff)
 				}
 			}
@@ -89,7 +90,7 @@ func TestOperations_AreThoseOfTheRealViewers(t *testing.T) {
 	}
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
-			document := ask(t, demoviewer.ContractRoute{Method: http.MethodGet}, lab.Viewer(t, version).URL()+"/openapi.json").body
+			document := ask(t, demotest.ContractRoute{}, lab.Viewer(t, version).URL()+"/openapi.json").body
 			report, err := operations.Compare(ops, document, string(version)[:3])
 			if err != nil {
 				t.Fatal(err)
@@ -114,7 +115,7 @@ type answered struct {
 	body      []byte
 }
 
-func ask(t *testing.T, route demoviewer.ContractRoute, target string) answered {
+func ask(t *testing.T, route demotest.ContractRoute, target string) answered {
 	t.Helper()
 	method := route.Method
 	if method == "" {

@@ -5,9 +5,6 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
@@ -81,30 +78,27 @@ func (x *longCSV) media(*Run, *eventlog.Media) error { return nil }
 // Close completes the file.
 func (x *longCSV) Close() error { return x.Flush() }
 
-// longRecords is the long layout as record batches. Its columns are the same
-// for all runs, since the first batch goes out before the last row is known.
+// longRecords is the long layout as batches. Its columns are the same for all
+// runs, since the first batch goes out before the last row is known.
 type longRecords struct {
 	file     recordFile
-	builder  *array.RecordBuilder
+	vectors  []*vector
 	multiRun bool
 	rows     int
 }
 
 func newLongRecords(f Format, out io.Writer, multiRun bool) (*longRecords, error) {
-	double, text := arrow.PrimitiveTypes.Float64, arrow.BinaryTypes.String
 	fields := append(identityFields(multiRun),
-		arrow.Field{Name: titleMetric, Type: text},
-		arrow.Field{Name: titleValue, Type: double, Nullable: true},
-		arrow.Field{Name: titleTime, Type: double, Nullable: true},
-		arrow.Field{Name: titleBoolean, Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
-		arrow.Field{Name: titleText, Type: text, Nullable: true},
-		arrow.Field{Name: titleExact, Type: text, Nullable: true},
+		field{name: titleMetric, kind: typeText},
+		field{name: titleValue, kind: typeDouble, nullable: true},
+		field{name: titleTime, kind: typeDouble, nullable: true},
+		field{name: titleBoolean, kind: typeBoolean, nullable: true},
+		field{name: titleText, kind: typeText, nullable: true},
+		field{name: titleExact, kind: typeText, nullable: true},
 	)
-	schema := arrow.NewSchema(fields, nil)
-	mem := &poolAllocator{}
-	x := &longRecords{multiRun: multiRun, builder: array.NewRecordBuilder(mem, schema)}
+	x := &longRecords{multiRun: multiRun, vectors: newVectors(fields)}
 	var err error
-	x.file, err = newRecordFile(f, out, schema, mem)
+	x.file, err = newRecordFile(f, out, fields)
 	return x, err
 }
 
@@ -117,43 +111,42 @@ func (x *longRecords) row(run *Run, row *eventlog.Row) error {
 	if x.rows < windowRows {
 		return nil
 	}
-	x.rows = 0
-	return writeBatch(x.file, x.builder)
+	return x.flush()
 }
 
 func (x *longRecords) point(run *Run, row *eventlog.Row, c *eventlog.Cell) {
 	x.rows++
-	at := 0
+	columns := x.vectors
 	if x.multiRun {
-		at = 2
-		appendString(x.builder.Field(0), run.Viewer)
-		appendString(x.builder.Field(1), run.ID)
+		columns[0].appendText(run.Viewer)
+		columns[1].appendText(run.ID)
+		columns = columns[2:]
 	}
-	appendStep(x.builder.Field(at), row.Step)
-	appendString(x.builder.Field(at+1), c.Name)
-	appendIf(x.builder.Field(at+2), c, c.Kind == eventlog.KindNumber)
-	appendIf(x.builder.Field(at+3), &eventlog.Cell{Number: row.Time}, row.HasTime)
-	appendIf(x.builder.Field(at+4), c, c.Kind == eventlog.KindBoolean)
-	appendIf(x.builder.Field(at+5), c, c.Kind == eventlog.KindText)
-	appendIf(x.builder.Field(at+6), &eventlog.Cell{Text: c.Exact}, c.Exact != "")
+	columns[0].appendInteger(row.Step)
+	columns[1].appendText(c.Name)
+	columns[2].appendIf(c, c.Kind == eventlog.KindNumber)
+	columns[3].appendIf(&eventlog.Cell{Number: row.Time}, row.HasTime)
+	columns[4].appendIf(c, c.Kind == eventlog.KindBoolean)
+	columns[5].appendIf(c, c.Kind == eventlog.KindText)
+	columns[6].appendIf(&eventlog.Cell{Text: c.Exact}, c.Exact != "")
 }
 
-// appendIf adds a cell, or a null.
-func appendIf(field array.Builder, c *eventlog.Cell, present bool) {
-	if present {
-		appendTyped(field, c)
-	} else {
-		field.AppendNull()
+// flush writes the rows so far as a batch.
+func (x *longRecords) flush() error {
+	err := x.file.write(x.rows, x.vectors)
+	for _, v := range x.vectors {
+		v.reset()
 	}
+	x.rows = 0
+	return err
 }
 
 func (x *longRecords) media(*Run, *eventlog.Media) error { return nil }
 
 // Close completes the file.
 func (x *longRecords) Close() error {
-	defer x.builder.Release()
 	if x.rows > 0 {
-		if err := writeBatch(x.file, x.builder); err != nil {
+		if err := x.flush(); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +188,39 @@ func TestNumbers_RoundTrip(t *testing.T) {
 	} {
 		if got := string(appendNumber(nil, v)); got != want {
 			t.Errorf("%v is written %q, want %q", v, got, want)
+		}
+	}
+}
+
+// TestNumbers_KeepTheDigitsOfIntegers writes what was logged as CSV, JSON and
+// lines of JSON have it.
+func TestNumbers_KeepTheDigitsOfIntegers(t *testing.T) {
+	for logged, want := range map[string]string{
+		"0": "0", "-0": "0", "1": "1", "-7": "-7", "100000": "100000", "1000000": "1000000", "-1000000": "-1000000",
+		"1234567": "1234567", "123456789012": "123456789012",
+		"9007199254740991": "9007199254740991", "-9007199254740991": "-9007199254740991", // 2^53-1
+		"9007199254740992": "9007199254740992", "9007199254740993": "9007199254740993",
+		"1152921504606846976": "1152921504606846976", // 2^60, which a double holds
+		"1152921504606846977": "1152921504606846977",
+		"9223372036854775807": "9223372036854775807", "-9223372036854775808": "-9223372036854775808",
+		"123456789012345678901234567890": "123456789012345678901234567890",
+		"1e6":                            "1000000", "1.5": "1.5", "0.1": "0.1", "1234567.5": "1.2345675e+06", "1e-7": "1e-07", "1e300": "1e+300",
+		"-0.0": "-0.0", "0.30000000000000004": "0.30000000000000004",
+	} {
+		var cells []eventlog.Cell
+		line := `{"ts": 1, "type": "metrics", "data": {"x": ` + logged + `, "global_step": 1}}` + "\n"
+		var p eventlog.Parser
+		if _, err := p.Parse([]byte(line), 0, eventlog.Handler{Row: func(row *eventlog.Row) error {
+			cells = slices.Clone(row.Cells)
+			return nil
+		}}); err != nil || len(cells) != 1 {
+			t.Fatalf("%s: %v, %d cells", logged, err, len(cells))
+		}
+		if got := string(appendCell(nil, &cells[0])); got != want {
+			t.Errorf("%s is %q in CSV, want %q", logged, got, want)
+		}
+		if got := string(appendValue(nil, &cells[0])); got != want {
+			t.Errorf("%s is %q in JSON, want %q", logged, got, want)
 		}
 	}
 }

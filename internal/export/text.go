@@ -10,8 +10,10 @@ import (
 )
 
 // appendNumber writes a double so that reading it gives the same one, in the
-// notation of JSON, and the others as Python's json module does. A negative
-// zero keeps its point: without it, it reads as the integer 0.
+// notation of JSON, and the others as Python's json module does. Integers to
+// 2^53, up to which a double holds each of them, have all their digits: 1e+06
+// reads as a float. A negative zero keeps its point: without it, it reads as the
+// integer 0.
 func appendNumber(b []byte, v float64) []byte {
 	switch {
 	case math.IsNaN(v):
@@ -22,21 +24,34 @@ func appendNumber(b []byte, v float64) []byte {
 		return append(b, "-Infinity"...)
 	case v == 0 && math.Signbit(v):
 		return append(b, "-0.0"...)
+	case v == math.Trunc(v) && math.Abs(v) <= 1<<53:
+		return strconv.AppendInt(b, int64(v), 10)
 	}
 	return strconv.AppendFloat(b, v, 'g', -1, 64)
 }
 
-// appendCell writes a value as CSV has it.
-func appendCell(b []byte, c *eventlog.Cell) []byte {
+// appendLogged writes the number of a cell. An integer of 64 bits has all its
+// digits: those in Exact, or those of the double if it holds the integer.
+func appendLogged(b []byte, c *eventlog.Cell) []byte {
+	v := c.Number
 	switch {
-	case c.Kind == eventlog.KindText:
-		return appendField(b, c.Text)
-	case c.Kind == eventlog.KindBoolean:
-		return strconv.AppendBool(b, c.Number != 0)
 	case c.Exact != "":
 		return append(b, c.Exact...)
+	case v == math.Trunc(v) && -1<<63 <= v && v < 1<<63 && v != 0:
+		return strconv.AppendInt(b, int64(v), 10)
 	}
-	return appendNumber(b, c.Number)
+	return appendNumber(b, v)
+}
+
+// appendCell writes a value as CSV has it.
+func appendCell(b []byte, c *eventlog.Cell) []byte {
+	switch c.Kind {
+	case eventlog.KindText:
+		return appendField(b, c.Text)
+	case eventlog.KindBoolean:
+		return strconv.AppendBool(b, c.Number != 0)
+	}
+	return appendLogged(b, c)
 }
 
 // appendField writes a text as a field of CSV (RFC 4180), in quotes if need
@@ -69,14 +84,12 @@ func appendValue(b []byte, c *eventlog.Cell) []byte {
 		return strconv.AppendBool(b, c.Number != 0)
 	case c.Kind != eventlog.KindNumber:
 		return append(b, "null"...)
-	case c.Exact != "":
-		return append(b, c.Exact...)
-	case !isFinite(c.Number):
+	case c.Exact == "" && !isFinite(c.Number):
 		b = append(b, '"')
 		b = appendNumber(b, c.Number)
 		return append(b, '"')
 	}
-	return appendNumber(b, c.Number)
+	return appendLogged(b, c)
 }
 
 func isFinite(v float64) bool { return v-v == 0 }

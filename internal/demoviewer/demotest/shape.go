@@ -1,4 +1,4 @@
-package demoviewer
+package demotest
 
 import (
 	"encoding/json"
@@ -8,19 +8,10 @@ import (
 	"strings"
 )
 
-// Shape describes the keys and types of a JSON body without its values: two answers of one route that differ in data only
-// have equal shapes. The elements of an array are merged into one. Objects below a key in free have keys that are data
-// (a summary, counts by path), and are merged like the elements of an array. What is no JSON has the shape "not JSON".
-func Shape(body []byte, free ...string) string {
-	s := shapeOf(body, free)
-	if s == nil {
-		return "not JSON"
-	}
-	return s.String()
-}
-
-// CompareShapes lists where the shapes of two bodies differ, one line each, and is empty when they agree. A null agrees
-// with anything and an empty array or free object with any other, because they say nothing about the type.
+// CompareShapes lists where the shapes of two JSON bodies differ, one line each, and is empty when they agree. A shape is
+// the keys and types without the values. The elements of an array are merged into one. Objects below a key in free have
+// keys that are data (a summary, counts by path), and are merged like the elements of an array. A null agrees with
+// anything and an empty array or free object with any other, because they say nothing about the type.
 func CompareShapes(want, got []byte, free ...string) string {
 	a, b := shapeOf(want, free), shapeOf(got, free)
 	if a == nil || b == nil {
@@ -38,8 +29,6 @@ func CompareShapes(want, got []byte, free ...string) string {
 type shape struct {
 	kinds   map[string]struct{} // null, boolean, number, string, array, object, map
 	members map[string]*shape
-	seen    map[string]int // how many of the merged objects had the member
-	objects int
 	element *shape
 }
 
@@ -81,15 +70,13 @@ func (s *shape) add(value any, free []string, isFree bool) {
 			return
 		}
 		s.kind("object")
-		s.objects++
 		for key, item := range x {
 			if s.members == nil {
-				s.members, s.seen = map[string]*shape{}, map[string]int{}
+				s.members = map[string]*shape{}
 			}
 			if s.members[key] == nil {
 				s.members[key] = &shape{}
 			}
-			s.seen[key]++
 			s.members[key].add(item, free, slices.Contains(free, key))
 		}
 	}
@@ -111,35 +98,6 @@ func (s *shape) elem() *shape {
 	return s.element
 }
 
-// String writes a shape: number, string|null, [..], {key:..}, {*:..}; members that not every object has end in "?".
-func (s *shape) String() string {
-	if s == nil {
-		return ""
-	}
-	var parts []string
-	for _, kind := range slices.Sorted(maps.Keys(s.kinds)) {
-		switch kind {
-		case "array":
-			parts = append(parts, "["+s.element.String()+"]")
-		case "map":
-			parts = append(parts, "{*:"+s.element.String()+"}")
-		case "object":
-			var members []string
-			for _, key := range slices.Sorted(maps.Keys(s.members)) {
-				mark := ""
-				if s.seen[key] < s.objects {
-					mark = "?"
-				}
-				members = append(members, fmt.Sprintf("%q%s:%s", key, mark, s.members[key]))
-			}
-			parts = append(parts, "{"+strings.Join(members, ",")+"}")
-		default:
-			parts = append(parts, kind)
-		}
-	}
-	return strings.Join(parts, "|")
-}
-
 // compare notes differences at a place.
 func (s *shape) compare(other *shape, at string, out *[]string) {
 	if s == nil || other == nil {
@@ -150,7 +108,7 @@ func (s *shape) compare(other *shape, at string, out *[]string) {
 		*out = append(*out, fmt.Sprintf("%s: want %s, got %s", at, a, b))
 		return
 	}
-	for _, key := range sortedKeys(s.members) {
+	for _, key := range slices.Sorted(maps.Keys(s.members)) {
 		if other.members[key] == nil {
 			if len(other.members) > 0 {
 				*out = append(*out, fmt.Sprintf("%s.%s: missing", at, key))
@@ -159,7 +117,7 @@ func (s *shape) compare(other *shape, at string, out *[]string) {
 		}
 		s.members[key].compare(other.members[key], at+"."+key, out)
 	}
-	for _, key := range sortedKeys(other.members) {
+	for _, key := range slices.Sorted(maps.Keys(other.members)) {
 		if s.members[key] == nil && len(s.members) > 0 {
 			*out = append(*out, fmt.Sprintf("%s.%s: unexpected", at, key))
 		}

@@ -2,9 +2,13 @@ package export
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -16,35 +20,6 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
-
-func TestPoolAllocator_ReturnsZeroedUnsharedBuffers(t *testing.T) {
-	var r poolAllocator
-	for _, size := range []int{0, 1, 63, 64, 65, 1000, 1 << 20, 1<<maxClass + 1} {
-		a := r.Allocate(size)
-		if len(a) != size {
-			t.Fatalf("%d bytes of %d", len(a), size)
-		}
-		for i := range a {
-			a[i] = 1
-		}
-		r.Free(a)
-		b, c := r.Allocate(size), r.Allocate(size)
-		for i := range b {
-			b[i]++
-			if b[i] != 1 || c[i] != 0 {
-				t.Fatalf("byte %d of %d is not its own, or not zero", i, size)
-			}
-		}
-		longer := r.Reallocate(2*size+1, b)
-		if len(longer) != 2*size+1 || !bytes.Equal(longer[:size], bytes.Repeat([]byte{1}, size)) || bytes.Count(longer[size:], []byte{0}) != size+1 {
-			t.Fatalf("%d bytes did not become longer", size)
-		}
-		shorter := r.Reallocate(size/2, longer)
-		if again := r.Reallocate(size, shorter); bytes.Count(again[size/2:], []byte{0}) != size-size/2 {
-			t.Fatalf("what is new of %d bytes is not zero", size)
-		}
-	}
-}
 
 // manyRows are enough for several row groups: a metric at each step, one with
 // gaps and all kinds of numbers, one of texts and one of large integers.
@@ -154,4 +129,118 @@ func describeWanted(step int) string {
 		}
 	}
 	return fmt.Sprint(values)
+}
+
+// TestRecordFormats_KeepColumnNames has names that are sorted, split, or joined
+// into one by readers and writers that expect the names of Go or SQL.
+func TestRecordFormats_KeepColumnNames(t *testing.T) {
+	names := []string{"", " ", ".", "A", "a", "a.b", "a.b.c", "a/b", "b", "list.element", "z", "Ω"}
+	for _, rows := range []int{0, 1, 7, 8, 9} {
+		table := eventlog.NewTable()
+		for step := range rows {
+			row := &eventlog.Row{Step: int64(step)}
+			for i, name := range names {
+				c := eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: float64(i)}
+				switch {
+				case (step+i)%5 == 0:
+					continue
+				case name == "b":
+					c.Kind, c.Number = eventlog.KindBoolean, float64(step%2)
+				case name == "z":
+					c.Kind, c.Text = eventlog.KindText, strings.Repeat("z", step)
+				}
+				row.Cells = append(row.Cells, c)
+			}
+			table.Put(row)
+		}
+		table.Compact()
+		for _, f := range []Format{Arrow, Parquet} {
+			var out bytes.Buffer
+			schema := NewSchema(false)
+			schema.Add(table, eventlog.Selection{})
+			file, err := NewWide(f, &out, schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(file.WriteRun(&Run{}, table, eventlog.Selection{}), file.Close()); err != nil {
+				t.Fatal(err)
+			}
+			step := 0
+			eachBatch(t, f, out.Bytes(), func(batch arrow.RecordBatch) {
+				if rows > 1 {
+					checkNames(t, batch, append([]string{"step"}, names...))
+				}
+				for row := range int(batch.NumRows()) {
+					for i, name := range names {
+						checkNamed(t, batch, name, row, step, i)
+					}
+					step++
+				}
+			})
+			if step != rows {
+				t.Errorf("format %d: %d rows, want %d", f, step, rows)
+			}
+		}
+	}
+}
+
+func checkNames(t *testing.T, batch arrow.RecordBatch, want []string) {
+	t.Helper()
+	var got []string
+	for _, f := range batch.Schema().Fields() {
+		got = append(got, f.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("the columns are %q, want %q", got, want)
+	}
+}
+
+// checkNamed checks one cell of the table of odd names.
+func checkNamed(t *testing.T, batch arrow.RecordBatch, name string, row, step, i int) {
+	t.Helper()
+	want := strconv.Itoa(i)
+	switch {
+	case (step+i)%5 == 0:
+		want = "(null)"
+	case name == "b":
+		want = strconv.FormatBool(step%2 == 1)
+	case name == "z":
+		want = strings.Repeat("z", step)
+	}
+	indices := batch.Schema().FieldIndices(name)
+	if len(indices) == 0 && want == "(null)" {
+		return
+	}
+	if got := batch.Column(indices[0]).ValueStr(row); got != want {
+		t.Errorf("%q at step %d: %q, want %q", name, step, got, want)
+	}
+}
+
+func TestParquet_RejectsTooManyColumns(t *testing.T) {
+	if _, err := newParquetFile(io.Discard, make([]field, 1<<16)); !errors.Is(err, errTooManyColumns) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkRecordFormats(b *testing.B) {
+	for name, f := range map[string]Format{"arrow": Arrow, "parquet": Parquet} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				points, err := NewPoints(f, io.Discard, false, eventlog.Selection{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for step := range 50_000 {
+					row := &eventlog.Row{Step: int64(step), Time: float64(step), HasTime: true, Cells: manyCells(step)}
+					if err := points.WriteRow(&Run{}, row); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := points.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

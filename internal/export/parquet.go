@@ -1,0 +1,162 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// groupRows is the number of rows of a Parquet row group. A group is held in
+// memory until it is complete, compressed.
+const groupRows = 8 * windowRows
+
+const (
+	// pageBytes is the size of a page of a Parquet column before it is compressed.
+	pageBytes = 64 << 10
+	// dictionaryBytes is the size of a dictionary of texts from which on the
+	// texts of the group are written as they are.
+	dictionaryBytes = 1 << 20
+)
+
+// parquetFile writes batches into row groups of groupRows.
+type parquetFile struct {
+	out      *parquet.GenericWriter[any]
+	nullable []bool // by column
+	groupLen int    // rows of the current group
+	values   []parquet.Value
+}
+
+// newParquetFile begins a Parquet file.
+func newParquetFile(out io.Writer, fields []field) (*parquetFile, error) {
+	if len(fields) > parquet.MaxColumnIndex {
+		return nil, fmt.Errorf("%w: %d, at most %d", errTooManyColumns, len(fields), parquet.MaxColumnIndex)
+	}
+	x := &parquetFile{}
+	root := &orderedGroup{}
+	for _, f := range fields {
+		x.nullable = append(x.nullable, f.nullable)
+		root.fields = append(root.fields, &parquetField{Node: parquetNode(f), name: f.name})
+	}
+	config, err := parquet.NewWriterConfig(
+		parquet.NewSchema("schema", root), parquet.Compression(&parquet.Snappy), parquet.DataPageVersion(1),
+		parquet.PageBufferSize(pageBytes), parquet.WriteBufferSize(bufferSize), parquet.DictionaryMaxBytes(dictionaryBytes),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("configure a Parquet file: %w", err)
+	}
+	x.out = parquet.NewGenericWriter[any](out, config)
+	return x, nil
+}
+
+// orderedGroup is a group whose columns stay in their order; a parquet.Group
+// sorts them.
+type orderedGroup struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+// Fields are the columns.
+func (g *orderedGroup) Fields() []parquet.Field { return g.fields }
+
+// parquetField is a column of an orderedGroup.
+type parquetField struct {
+	parquet.Node
+	name string
+}
+
+// Name is the name of the column.
+func (f *parquetField) Name() string { return f.name }
+
+// Value is for rows that are Go structs, which are not used here.
+func (f *parquetField) Value(reflect.Value) reflect.Value {
+	panic("a column is written without structs")
+}
+
+// parquetNode is the type of a column. Doubles hardly repeat, texts mostly do.
+func parquetNode(f field) parquet.Node {
+	var node parquet.Node
+	switch f.kind {
+	case typeInteger:
+		node = parquet.Leaf(parquet.Int64Type)
+	case typeDouble:
+		node = parquet.Leaf(parquet.DoubleType)
+	case typeBoolean:
+		node = parquet.Leaf(parquet.BooleanType)
+	default:
+		node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
+	}
+	if f.nullable {
+		return parquet.Optional(node)
+	}
+	return parquet.Required(node)
+}
+
+// write adds a batch.
+func (x *parquetFile) write(rows int, columns []*vector) error {
+	for _, v := range columns {
+		if v.isTooLong() {
+			return errBatchTooLong
+		}
+	}
+	for from := 0; from < rows; {
+		to := min(rows, from+groupRows-x.groupLen)
+		for i, column := range x.out.ColumnWriters() {
+			if err := x.writeColumn(column, i, columns[i], from, to); err != nil {
+				return err
+			}
+		}
+		x.groupLen += to - from
+		from = to
+		if x.groupLen < groupRows {
+			continue
+		}
+		if err := x.out.Flush(); err != nil {
+			return fmt.Errorf("write a Parquet row group: %w", err)
+		}
+		x.groupLen = 0
+	}
+	return nil
+}
+
+// writeColumn adds a part of a vector to a column of the current group.
+func (x *parquetFile) writeColumn(column *parquet.ColumnWriter, index int, v *vector, from, to int) error {
+	level := 0
+	if x.nullable[index] {
+		level = 1
+	}
+	for from < to {
+		end := min(to, from+scratchValues)
+		x.values = x.values[:0]
+		for i := from; i < end; i++ {
+			if v.isValid(i) {
+				x.values = append(x.values, v.parquetValue(i).Level(0, level, index))
+			} else {
+				x.values = append(x.values, parquet.NullValue().Level(0, 0, index))
+			}
+		}
+		if _, err := column.WriteRowValues(x.values); err != nil {
+			return fmt.Errorf("write a Parquet column: %w", err)
+		}
+		from = end
+	}
+	return nil
+}
+
+// parquetValue is the value of a cell, which refers to the vector's memory.
+func (v *vector) parquetValue(i int) parquet.Value {
+	switch v.kind {
+	case typeInteger:
+		return parquet.Int64Value(v.integers[i])
+	case typeDouble:
+		return parquet.DoubleValue(v.doubles[i])
+	case typeBoolean:
+		return parquet.BooleanValue(v.boolean(i))
+	default:
+		return parquet.ByteArrayValue(v.textAt(i))
+	}
+}
+
+// Close completes the file.
+func (x *parquetFile) Close() error { return x.out.Close() }
