@@ -8,6 +8,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
+// scratchValues is how many values are encoded at once.
+const scratchValues = 2048
+
 // groupRows is the number of rows of a Parquet row group. A group is held in
 // memory until it is complete, compressed.
 const groupRows = 8 * windowRows

@@ -22,7 +22,7 @@ type recordFile interface {
 // newRecordFile begins an Arrow stream or a Parquet file.
 func newRecordFile(f Format, out io.Writer, fields []field) (recordFile, error) {
 	if f == Arrow {
-		return newArrowStream(out, fields)
+		return newArrowStream(out, fields), nil
 	}
 	return newParquetFile(out, fields)
 }
