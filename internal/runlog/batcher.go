@@ -2,7 +2,6 @@ package runlog
 
 import (
 	"bytes"
-	"hash/crc32"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -38,6 +37,12 @@ func newBatcher(textLog bool, at Position, emit func(*Batch)) *batcher {
 		textLog: textLog, emit: emit, at: at, end: math.MaxInt64,
 		cells: eventlog.NewBatch(eventlog.Selection{}), batch: &Batch{from: at},
 	}
+}
+
+// start begins at another offset, that of a line behind one with a fingerprint.
+func (b *batcher) start(offset int64, prevLine lineFingerprint) {
+	b.at.offset, b.at.prevLine = offset, prevLine
+	b.batch.from = b.at
 }
 
 // addChunk takes the lines that chunk completes, and says how many bytes they took:
@@ -92,6 +97,13 @@ func (b *batcher) addLine(line []byte) error {
 	return nil
 }
 
+// addNumberedLine takes a line of a log whose offsets are the numbers of lines.
+func (b *batcher) addNumberedLine(line []byte) {
+	b.beginLine(line)
+	b.addText(line)
+	b.commitLine(fingerprintLine(line), 1, false)
+}
+
 // addLinePart takes a part of a line of text that is too long: what is kept of it is
 // sent at once, and the rest is passed over.
 func (b *batcher) addLinePart(part []byte) {
@@ -103,8 +115,7 @@ func (b *batcher) addLinePart(part []byte) {
 		b.flush()
 	}
 	b.overlongBytes += int64(len(part))
-	b.overlongLine.size = uint32(min(b.overlongBytes+1, math.MaxUint32))
-	b.overlongLine.crc = crc32.Update(b.overlongLine.crc, castagnoli, part)
+	b.overlongLine = b.overlongLine.extend(b.overlongBytes, part)
 }
 
 // addLastLine takes what a run that has ended has left behind the last newline, and

@@ -68,6 +68,13 @@ func (c *checkpoint) advance(consumed []byte) {
 	}
 }
 
+// Write is advance by bytes of a file whose end is not known any more.
+func (c *checkpoint) Write(consumed []byte) (int, error) {
+	c.invalidateEnd()
+	c.advance(consumed)
+	return len(consumed), nil
+}
+
 // invalidateEnd forgets the end of the file before it is read further: if that
 // fails, nothing is known about it.
 func (c *checkpoint) invalidateEnd() { c.size, c.etag = 0, "" }

@@ -11,11 +11,6 @@ import (
 )
 
 const (
-	// minChunk and maxChunk are how much of the event file is held at once:
-	// little for what was appended since, and enough for fast parsing of a long
-	// history. A longer line makes it grow up to eventlog.MaxLine.
-	minChunk = 16 << 10
-	maxChunk = 1 << 20
 	// maxAttempts bounds the requests of one update: a log may turn out to be
 	// another one, and a body that was cut off is resumed where it ended.
 	maxAttempts = 4
@@ -112,50 +107,12 @@ func (u *updater) complete(part *Part, start time.Time) {
 	u.run.publish(start)
 }
 
-// parseBody puts what comes into the run, chunk by chunk, and returns what stands
-// behind the last newline. About so many bytes are expected, fewer than none if
-// nobody knows.
+// parseBody puts what comes into the run and returns what stands behind the last
+// newline. About so many bytes are expected, fewer than none if nobody knows.
 func (r *run) parseBody(slot *cpugate.Slot, body io.Reader, expected int64) (rest []byte, err error) {
 	r.checkpoint.invalidateEnd()
-	const slack = 512 // room for the end to show, and for what was not expected
-	chunk, totalSize := make([]byte, 0, slack+max(0, min(expected, minChunk))), r.checkpoint.offset+expected
-	for {
-		n, err := readFull(body, chunk)
-		chunk = chunk[:n]
-		consumed, parseErr := r.parseLines(slot, chunk, totalSize)
-		switch {
-		case parseErr != nil:
-			return nil, parseErr
-		case err == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
-			return chunk[consumed:], nil
-		case err != nil:
-			return nil, err
-		}
-		chunk = growBuffer(chunk, chunk[consumed:])
-	}
-}
-
-// readFull reads behind what is in chunk until it is full or the body ends.
-func readFull(body io.Reader, chunk []byte) (int, error) {
-	n := len(chunk)
-	for n < cap(chunk) {
-		more, err := body.Read(chunk[n:cap(chunk)])
-		n += more
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
-// growBuffer is a chunk that begins with rest and has room for more.
-func growBuffer(chunk, rest []byte) []byte {
-	if cap(chunk) >= maxChunk && len(rest) <= cap(chunk)/2 {
-		return chunk[:copy(chunk, rest)]
-	}
-	larger := make([]byte, len(rest), max(min(4*cap(chunk), maxChunk), 2*len(rest)))
-	copy(larger, rest)
-	return larger
+	totalSize := r.checkpoint.offset + expected
+	return ReadLines(body, expected, func(chunk []byte) (int, error) { return r.parseLines(slot, chunk, totalSize) })
 }
 
 // parseLines parses the complete lines of a chunk of a file of about so many bytes,
@@ -170,7 +127,7 @@ func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (con
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err = inSlot(slot, len(chunk), func() error {
+	err = InSlot(slot, len(chunk), func() error {
 		consumed, err = r.parser.Parse(chunk, r.checkpoint.offset, eventlog.Handler{Row: r.put})
 		r.checkpoint.advance(chunk[:consumed])
 		r.view.Table.ExpectSize(r.checkpoint.offset, totalSize)
@@ -182,26 +139,10 @@ func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (con
 	return consumed, err
 }
 
-// inSlot does long work in its slot: the parsing of a few lines does not.
-func inSlot(slot *cpugate.Slot, bytes int, work func() error) error {
-	if bytes < 4*minChunk {
-		return work()
-	}
-	return slot.Do(work)
-}
-
-// addLastLine decides about what stands behind the last newline: it counts if it is
-// complete and nothing will follow. A half line costs no question.
+// addLastLine decides about what stands behind the last newline.
 func (u *updater) addLastLine(ctx context.Context, rest []byte) error {
-	if len(rest) == 0 {
-		return nil
-	}
 	r := u.run
-	var probe eventlog.Parser
-	if complete, err := probe.Finish(rest, r.checkpoint.offset, eventlog.Handler{}); err != nil || !complete {
-		return err
-	}
-	if ended, err := u.src.HasEnded(ctx); err != nil || !ended {
+	if counts, err := LastLineCounts(ctx, u.src, rest, r.checkpoint.offset); err != nil || !counts {
 		return err
 	}
 	r.mu.Lock()

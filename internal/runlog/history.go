@@ -46,9 +46,9 @@ type history struct {
 	maxBytes int64
 	bytes    atomic.Int64
 
-	mu      sync.Mutex // guards what follows; no journal's is taken while it is held
-	chunks  map[chunkKey]*list.Element
-	recent  *list.List // of *chunk, the most recently used in front
+	mu       sync.Mutex // guards what follows; no journal's is taken while it is held
+	chunks   map[chunkKey]*list.Element
+	recent   *list.List // of *chunk, the most recently used in front
 	inFlight map[chunkKey]*chunkFlight
 }
 
@@ -180,104 +180,108 @@ func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*ch
 	j.mu.RLock()
 	at := Position{origin: j.origin, firstLine: j.high.firstLine}
 	j.mu.RUnlock()
-	emit := func(b *Batch) { c.batches = append(c.batches, b) }
+	batcher := newBatcher(j.key.textLog, at, func(b *Batch) { c.batches = append(c.batches, b) })
 	if at.origin == FromLogStream {
-		return c, j.readLines(ctx, c, at, limit, emit)
+		return c, j.readLines(ctx, c, batcher, limit)
 	}
 	begin := key.index * chunkBytes
-	r := &chunkReader{
-		read: j.source.read, at: max(0, begin-chunkLookBehind), end: min(begin+chunkBytes, limit), limit: limit,
+	batcher.end = min(begin+chunkBytes, limit)
+	r := &rangeReader{
+		read: j.source.read, at: max(0, begin-chunkLookBehind), ahead: batcher.end + chunkLookAhead, limit: limit,
 	}
-	at.offset = begin
-	if begin > 0 {
-		offset, last, err := r.seek(ctx, begin)
-		if err != nil {
-			return nil, err
+	base, positioned := r.at, begin == 0
+	err := r.readLines(ctx, func(chunk []byte) (consumed int, err error) {
+		if !positioned {
+			var prevLine lineFingerprint
+			consumed, prevLine, positioned = seekLine(chunk, base, begin)
+			base += int64(consumed)
+			if !positioned {
+				return consumed, nil
+			}
+			batcher.start(base, prevLine)
 		}
-		at.offset, at.prevLine = offset, last
+		n, err := batcher.addChunk(chunk[consumed:])
+		if err == nil && batcher.at.offset >= batcher.end && !batcher.overlong {
+			err = errStop
+		}
+		return consumed + n, err
+	}, func(rest []byte) error {
+		if !positioned {
+			return errLogReplaced // the poller has seen the end of a line there
+		}
+		complete, err := batcher.addLastLine(rest)
+		if err != nil || !complete {
+			return errors.Join(errLogReplaced, err) // the poller took it for a line
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return nil, err
 	}
-	batcher := newBatcher(j.key.textLog, at, emit)
-	batcher.end = r.end
-	err := r.readInto(ctx, batcher)
+	batcher.flush()
 	c.to = batcher.at.offset
-	return c, err
+	return c, nil
 }
 
-// chunkReader reads a log piece by piece.
-type chunkReader struct {
+// seekLine finds the first line of a chunk that begins at an offset or later, and the
+// fingerprint of the line before if that is in the chunk. If the line is longer than
+// a chunk, what was read of it is passed over.
+func seekLine(chunk []byte, base, begin int64) (at int, prevLine lineFingerprint, found bool) {
+	skip := int(max(begin-1-base, 0))
+	n := -1
+	if skip < len(chunk) {
+		n = bytes.IndexByte(chunk[skip:], '\n')
+	}
+	if n < 0 {
+		if len(chunk) >= chunkBytes {
+			at = len(chunk)
+		}
+		return at, prevLine, false
+	}
+	end := skip + n
+	if before := bytes.LastIndexByte(chunk[:end], '\n'); before >= 0 || base == 0 {
+		prevLine = fingerprintLine(chunk[before+1 : end])
+	}
+	return end + 1, prevLine, true
+}
+
+// rangeReader reads a log by ranges, as far as a limit.
+type rangeReader struct {
 	read  readPartFunc
 	at    int64 // where the next piece begins
-	end   int64 // lines that begin here or later are not wanted
+	ahead int64 // what is read up to here is probably wanted
 	limit int64 // there is nothing to read beyond
-	rest  []byte
 }
 
-// readMore reads the next piece behind what is left of the last.
-func (r *chunkReader) readMore(ctx context.Context) (err error) {
-	size := min(max(r.end+chunkLookAhead-r.at, chunkBytes), r.limit-r.at)
-	if size <= 0 {
-		return errLogReplaced // the poller has seen the end of a line there
+// readLines gives the log to parse, until parse fails, and what is left at the limit to
+// parseLast. It reads no piece before the last one was parsed.
+func (r *rangeReader) readLines(ctx context.Context, parse func(chunk []byte) (int, error), parseLast func(rest []byte) error) error {
+	var rest []byte
+	for r.at < r.limit {
+		piece, err := r.readPiece(ctx)
+		if err != nil {
+			return err
+		}
+		all := io.MultiReader(bytes.NewReader(rest), bytes.NewReader(piece))
+		if rest, err = ReadLines(all, int64(len(piece)), parse); err != nil {
+			return err
+		}
 	}
-	part, err := r.read(ctx, r.at, size)
+	return parseLast(rest)
+}
+
+// readPiece reads the next piece.
+func (r *rangeReader) readPiece(ctx context.Context) (piece []byte, err error) {
+	piece = make([]byte, min(max(r.ahead-r.at, chunkBytes), r.limit-r.at))
+	part, err := r.read(ctx, r.at, int64(len(piece)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, part.Body.Close()) }()
 	if part.State != PartRanged || part.Size >= 0 && part.Size < r.limit {
-		return errLogReplaced
+		return nil, errLogReplaced
 	}
-	n := len(r.rest)
-	r.rest = append(r.rest, make([]byte, size)...)
-	if _, err := io.ReadFull(part.Body, r.rest[n:]); err != nil {
-		return err
-	}
-	r.at += size
-	return nil
-}
-
-// seek finds the first line that begins at an offset or later, and the sum of the
-// line before if that was read.
-func (r *chunkReader) seek(ctx context.Context, begin int64) (offset int64, last lineFingerprint, err error) {
-	skip := begin - 1 - r.at
-	fromStart := r.at == 0
-	for {
-		if err := r.readMore(ctx); err != nil {
-			return 0, last, err
-		}
-		n := bytes.IndexByte(r.rest[skip:], '\n')
-		if n < 0 { // the line is longer than a chunk
-			r.rest, skip, fromStart = r.rest[:0], 0, false
-			continue
-		}
-		end := int(skip) + n
-		if before := bytes.LastIndexByte(r.rest[:end], '\n'); before >= 0 || fromStart {
-			last = fingerprintLine(r.rest[before+1 : end])
-		}
-		offset = r.at - int64(len(r.rest)) + int64(end) + 1
-		r.rest = r.rest[end+1:]
-		return offset, last, nil
-	}
-}
-
-// readInto gives the wanted lines to the batcher.
-func (r *chunkReader) readInto(ctx context.Context, b *batcher) error {
-	for {
-		consumed, err := b.addChunk(r.rest)
-		r.rest = r.rest[consumed:]
-		if err != nil {
-			return err
-		}
-		if b.at.offset >= r.end && !b.overlong {
-			b.flush()
-			return nil
-		}
-		if r.at < r.limit {
-			err = r.readMore(ctx)
-		} else if complete, finishErr := b.addLastLine(r.rest); finishErr != nil || !complete {
-			err = errors.Join(errLogReplaced, finishErr) // the poller took it for a line
-		}
-		if err != nil {
-			return err
-		}
-	}
+	r.at += int64(len(piece))
+	_, err = io.ReadFull(part.Body, piece)
+	return piece, err
 }

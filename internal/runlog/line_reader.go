@@ -60,13 +60,6 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 	return grown, err
 }
 
-// addNumberedLine takes a line of a log whose offsets are the numbers of lines.
-func (b *batcher) addNumberedLine(line []byte) {
-	b.beginLine(line)
-	b.addText(line)
-	b.commitLine(fingerprintLine(line), 1, false)
-}
-
 // startLineReader starts to read the stream. It ends with the journal, or when it finds
 // that the log is another one.
 func (j *journal) startLineReader() *lineReader {
@@ -142,23 +135,22 @@ func (r *lineReader) isReplayDone() bool {
 }
 
 // readLines reads a chunk of a log that is no file.
-func (j *journal) readLines(ctx context.Context, c *chunk, at Position, limit int64, emit func(*Batch)) error {
+func (j *journal) readLines(ctx context.Context, c *chunk, batcher *batcher, limit int64) error {
 	begin := c.key.index * chunkLines
 	end := min(begin+chunkLines, limit)
-	var batcher *batcher
+	var prevLine lineFingerprint
 	n := int64(0)
 	err := j.source.stream.StreamLog(ctx, func(line string) error {
 		switch {
 		case n >= end:
 			return errStop
 		case n == begin:
-			at.offset = n
-			batcher = newBatcher(true, at, emit)
+			batcher.start(n, prevLine)
 			fallthrough
 		case n > begin:
 			batcher.addNumberedLine([]byte(line))
 		default:
-			at.prevLine = fingerprintLine([]byte(line))
+			prevLine = fingerprintLine([]byte(line))
 		}
 		n++
 		if n == end {

@@ -90,11 +90,7 @@ func (p *poller) readPart(ctx context.Context, part *Part) error {
 	if err := p.verifyIdentity(ctx, part); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(part.Body)
-	if err := p.consume(data); err != nil { // before the other: what came is good
-		return err
-	}
-	if err != nil {
+	if err := p.consume(part.Body, part.Size-f.checkpoint.offset); err != nil {
 		return err
 	}
 	p.updateEnd(part)
@@ -139,20 +135,14 @@ func (f *fileState) checkETag(part *Part, etagChanged bool) error {
 	return errUnsettled
 }
 
-// consume takes bytes that follow what was read.
-func (p *poller) consume(data []byte) error {
+// consume takes what follows what was read, about so many bytes. When the body is cut,
+// what came before counts.
+func (p *poller) consume(body io.Reader, expected int64) error {
 	f := &p.file
-	if len(data) == 0 {
-		return nil
-	}
-	f.checkpoint.invalidateEnd()
-	f.checkpoint.advance(data)
-	if len(f.rest) > 0 {
-		data = append(f.rest, data...)
-	}
-	consumed, err := f.batcher.addChunk(data)
+	body = io.MultiReader(bytes.NewReader(f.rest), io.TeeReader(body, &f.checkpoint))
+	rest, err := ReadLines(body, expected, f.batcher.addChunk)
 	f.batcher.flush()
-	f.rest = bytes.Clone(data[consumed:])
+	f.rest = bytes.Clone(rest)
 	return err
 }
 
@@ -192,7 +182,7 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 	}
 	if part.Size <= int64(len(data)) {
 		p.openJournal(Position{origin: origin}, part.Size, checkpoint{})
-		err := p.consume(data)
+		err := p.consume(bytes.NewReader(data), part.Size)
 		p.updateEnd(part)
 		return err
 	}

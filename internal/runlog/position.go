@@ -84,6 +84,12 @@ func fingerprintLine(line []byte) lineFingerprint {
 	return lineFingerprint{size: uint32(min(int64(len(line))+1, math.MaxUint32)), crc: crc32.Checksum(line, castagnoli)}
 }
 
+// extend is the fingerprint of a longer line, of which so many bytes were added in
+// all, these last.
+func (s lineFingerprint) extend(total int64, part []byte) lineFingerprint {
+	return lineFingerprint{size: uint32(min(total+1, math.MaxUint32)), crc: crc32.Update(s.crc, castagnoli, part)}
+}
+
 // ErrPosition says that bytes are no Position.
 var ErrPosition = errors.New("not a position")
 

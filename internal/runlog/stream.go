@@ -63,10 +63,15 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 		return err
 	}
 	rest, offset, err := s.readPart(part)
-	if err = errors.Join(err, part.Body.Close()); err != nil || len(rest) == 0 {
+	if err = errors.Join(err, part.Body.Close()); err != nil {
 		return err
 	}
-	return s.addLastLine(ctx, rest, offset)
+	if counts, err := LastLineCounts(ctx, s.src, rest, offset); err != nil || !counts {
+		return err
+	}
+	_, err = s.parser.Finish(rest, offset, eventlog.Handler{Row: s.addRow})
+	s.result.Counts = s.parser.Counts()
+	return err
 }
 
 // readPart parses the body and returns what is behind its last newline, and where
@@ -76,47 +81,19 @@ func (s *streamer) readPart(part *Part) (rest []byte, offset int64, err error) {
 	if part.Size >= 0 {
 		body = io.LimitReader(body, part.Size)
 	}
-	chunk, read := make([]byte, 0, minChunk), int64(0)
-	for {
-		before := len(chunk)
-		n, fillErr := readFull(body, chunk)
-		chunk = chunk[:n]
-		read += int64(n - before)
-		var consumed int
-		err := inSlot(s.slot, len(chunk), func() (err error) {
+	rest, err = ReadLines(body, minChunk, func(chunk []byte) (consumed int, err error) {
+		err = InSlot(s.slot, len(chunk), func() (err error) {
 			consumed, err = s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.addRow})
 			return err
 		})
 		offset += int64(consumed)
 		s.result.Counts = s.parser.Counts()
-		switch {
-		case err != nil:
-			return nil, 0, err
-		case fillErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
-			if part.Size > read && part.State != PartUnchanged {
-				return nil, 0, fmt.Errorf("%w: %d of %d bytes", errUnexpectedEnd, read, part.Size)
-			}
-			return chunk[consumed:], offset, nil
-		case fillErr != nil:
-			return nil, 0, fillErr
-		}
-		chunk = growBuffer(chunk, chunk[consumed:])
+		return consumed, err
+	})
+	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != PartUnchanged {
+		err = fmt.Errorf("%w: %d of %d bytes", errUnexpectedEnd, read, part.Size)
 	}
-}
-
-// addLastLine decides about the last line, which has no newline: it counts if it is
-// complete and the run has ended.
-func (s *streamer) addLastLine(ctx context.Context, rest []byte, offset int64) error {
-	var probe eventlog.Parser
-	if complete, err := probe.Finish(rest, offset, eventlog.Handler{}); err != nil || !complete {
-		return err
-	}
-	if ended, err := s.src.HasEnded(ctx); err != nil || !ended {
-		return err
-	}
-	_, err := s.parser.Finish(rest, offset, eventlog.Handler{Row: s.addRow})
-	s.result.Counts = s.parser.Counts()
-	return err
+	return rest, offset, err
 }
 
 // addRow adds a row, and gives the batch out when it is large enough.
