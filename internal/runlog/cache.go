@@ -2,10 +2,13 @@ package runlog
 
 import (
 	"cmp"
-	"container/list"
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/flight"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/lru"
 )
 
 // defaultBytes is the bound of a Cache that was given none.
@@ -27,32 +30,28 @@ type Key struct {
 	Viewer, RunID string
 }
 
-// Cache keeps parsed runs. It is safe for concurrent use. Make it with New and
+// Cache keeps parsed runs. It is safe for concurrent use. Make it with NewCache and
 // end it with Close.
 type Cache struct {
 	now      func() time.Time
 	maxBytes int64
-	ctx      context.Context //nolint:containedctx // ends with Close, and all flights with it
-	cancel   context.CancelFunc
-	inFlight sync.WaitGroup
+	updates  flight.Group[*entry, *run]
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
-	entries map[Key]*entry
-	recent  *list.List // of *entry, the most recently used in front
+	entries lru.Cache[Key, *entry]
 	bytes   int64
 }
 
 // entry is one run of the cache.
 type entry struct {
-	key     Key
-	element *list.Element // guarded by Cache.mu, as are the next two
-	refs    int           // readers and flights; what is in use is not dropped
-	bytes   int64
-	mu      sync.Mutex // guards flight and last
-	flight  *flight    // the one that callers may join, nil if there is none
-	last    *flight    // the one that was started last
-	run     *run       // belongs to the flight in flight
+	key   Key
+	refs  int   // readers and updates; what is in use is not dropped; guarded by Cache.mu
+	bytes int64 // likewise
+	// updating is held by the one update that may change run: one that all callers
+	// have left may still be dying when the next one starts.
+	updating sync.Mutex
+	run      *run
 }
 
 // CacheStats is what a Cache holds.
@@ -64,14 +63,10 @@ type CacheStats struct {
 
 // NewCache returns an empty cache.
 func NewCache(cfg CacheConfig) *Cache {
-	c := &Cache{
-		now: cfg.Now, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes),
-		entries: make(map[Key]*entry), recent: list.New(),
-	}
+	c := &Cache{now: cfg.Now, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes)}
 	if c.now == nil {
 		c.now = time.Now
 	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
@@ -101,7 +96,7 @@ func (c *Cache) Read(ctx context.Context, key Key, src Source, use func(*View) e
 func (c *Cache) Stats() CacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return CacheStats{Runs: len(c.entries), Bytes: c.bytes}
+	return CacheStats{Runs: c.entries.Len(), Bytes: c.bytes}
 }
 
 // Close ends the updates in flight and waits for them. Read returns ErrCacheClosed
@@ -110,8 +105,7 @@ func (c *Cache) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.cancel()
-	c.inFlight.Wait()
+	c.updates.Close()
 }
 
 // acquire finds or makes the entry of a run and keeps it from being dropped.
@@ -121,13 +115,11 @@ func (c *Cache) acquire(key Key) (*entry, error) {
 	if c.closed {
 		return nil, ErrCacheClosed
 	}
-	e, ok := c.entries[key]
+	e, ok := c.entries.Get(key)
 	if !ok {
 		e = &entry{key: key}
-		e.element = c.recent.PushFront(e)
-		c.entries[key] = e
+		c.entries.Put(key, e)
 	}
-	c.recent.MoveToFront(e.element)
 	e.refs++
 	return e, nil
 }
@@ -146,6 +138,60 @@ func (c *Cache) release(e *entry) {
 	c.evict()
 }
 
+// retain keeps an entry that is in use already from being dropped.
+func (c *Cache) retain(e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.refs++
+}
+
+// refresh returns the run as an update that was in flight or starts now leaves it.
+func (c *Cache) refresh(ctx context.Context, e *entry, src Source) (*run, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c.retain(e) // for the update
+	call, started := c.updates.Join(ctx, e, func(ctx context.Context) (*run, error) {
+		defer c.release(e) // before it is done: the callers are the last to go
+		e.updating.Lock()
+		defer e.updating.Unlock()
+		return c.update(ctx, e, src)
+	})
+	if !started {
+		c.release(e)
+	}
+	r, err := call.Wait(ctx)
+	if errors.Is(err, flight.ErrClosed) {
+		err = ErrCacheClosed
+	}
+	return r, err
+}
+
+// update brings the entry's run up to date, one update at a time. What was read of a run
+// when it is canceled is kept.
+func (c *Cache) update(ctx context.Context, e *entry, src Source) (*run, error) {
+	if e.run != nil && c.now().Before(e.run.freshUntil) {
+		return e.run, nil
+	}
+	u := &updater{src: src, now: c.now, run: e.run}
+	err := u.readEvents(ctx)
+	if errors.Is(err, ErrNotServed) {
+		err = u.readMerged(ctx)
+	}
+	if e.run = u.run; errors.Is(err, ErrRunNotFound) {
+		e.run = nil
+	}
+	if e.run == nil {
+		c.setSize(e, 0)
+		return nil, err
+	}
+	c.setSize(e, e.run.bytes())
+	if err != nil {
+		return nil, err
+	}
+	return e.run, nil
+}
+
 // setSize notes the size of a run after an update.
 func (c *Cache) setSize(e *entry, bytes int64) {
 	c.mu.Lock()
@@ -161,9 +207,10 @@ func (c *Cache) evict() {
 	isOversized := func(e *entry) bool { return e.bytes > c.maxBytes }
 	isAny := func(*entry) bool { return true }
 	for _, mayEvict := range []func(*entry) bool{isOversized, isAny} {
-		for at := c.recent.Back(); at != nil && c.bytes > c.maxBytes; {
-			e := at.Value.(*entry) //nolint:errcheck // the list holds nothing else
-			at = at.Prev()
+		for _, e := range c.entries.Oldest {
+			if c.bytes <= c.maxBytes {
+				return
+			}
 			if e.refs == 0 && mayEvict(e) {
 				c.drop(e)
 			}
@@ -173,7 +220,6 @@ func (c *Cache) evict() {
 
 // drop forgets a run. Called with mu held.
 func (c *Cache) drop(e *entry) {
-	c.recent.Remove(e.element)
-	delete(c.entries, e.key)
+	c.entries.Remove(e.key)
 	c.bytes -= e.bytes
 }

@@ -26,17 +26,9 @@ func (s *fileSource) holdNext() (held <-chan struct{}, release func()) {
 // waiters is how many callers the run's update has.
 func waiters(c *Cache, key Key) int {
 	c.mu.Lock()
-	e := c.entries[key]
+	e, _ := c.entries.Get(key)
 	c.mu.Unlock()
-	if e == nil {
-		return 0
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.flight == nil {
-		return 0
-	}
-	return e.flight.waiters
+	return c.updates.Callers(e)
 }
 
 func TestCache_ConcurrentReadersShareOneRead(t *testing.T) {
@@ -162,7 +154,7 @@ func TestCache_Eviction(t *testing.T) {
 			get(t, c, i, small)
 		}
 		for i, isHeld := range []bool{true, false, true, true} {
-			if _, ok := c.entries[key(i)]; ok != isHeld {
+			if _, ok := c.entries.Get(key(i)); ok != isHeld {
 				t.Errorf("run %d is held: %t", i, ok)
 			}
 		}
@@ -177,7 +169,8 @@ func TestCache_Eviction(t *testing.T) {
 		if err != nil || len(got) != 8000 {
 			t.Fatalf("%d steps, %v", len(got), err)
 		}
-		if got := c.Stats(); got.Runs != 1 || got.Bytes != size || c.entries[key(0)] == nil {
+		_, isHeld := c.entries.Get(key(0))
+		if got := c.Stats(); got.Runs != 1 || got.Bytes != size || !isHeld {
 			t.Errorf("stats %+v, want the small run alone", got)
 		}
 	})

@@ -26,8 +26,8 @@ type Cursor struct {
 	replay        *replay // over a merged table, while at is before its window
 	rewind        rewind  // of a start that is so many lines before the end
 	joinedAt      time.Time
-	historyFailed bool // the last fetch has failed
-	pending       *pendingRead
+	historyFailed bool       // the last fetch has failed
+	pending       *chunkRead // that it has not waited for to the end
 	counts        eventlog.Counts
 	ended         bool
 	closed        bool

@@ -18,32 +18,26 @@ type fetch struct {
 	changed       <-chan struct{}
 }
 
-// pendingRead is a read of history that a cursor has not waited for to the end.
-type pendingRead struct {
-	key    chunkKey
-	flight *chunkFlight
-}
-
 // fetch gets a piece of history and goes on with it. A failure ends the cursor
 // only if no other try can help; else the poller will find out what is wrong.
 func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) step {
-	flight := c.joinRead(f)
+	read := c.joinRead(f)
 	select {
-	case <-flight.done:
+	case <-read.Done():
 	case <-alarm:
-		c.keepPending(f.key, flight)
+		c.keepPending(read)
 		return step{alarmed: true}
 	case <-ctx.Done():
-		c.j.hub.history.leave(f.key, flight)
+		read.Leave()
 		return step{err: ctx.Err()}
 	}
-	if flight.err == nil {
-		return c.useChunk(f, flight.chunk)
-	}
+	chunk, err := read.Result()
 	switch {
-	case isLineTooLong(flight.err):
-		return step{err: flight.err}
-	case errors.Is(flight.err, errLogReplaced), errors.Is(flight.err, ErrRunNotFound):
+	case err == nil:
+		return c.useChunk(f, chunk)
+	case isLineTooLong(err):
+		return step{err: err}
+	case errors.Is(err, errLogReplaced), errors.Is(err, ErrRunNotFound):
 		c.j.requestVerifiedPoll()
 	}
 	c.mu.Lock()
@@ -81,13 +75,12 @@ func (c *Cursor) waitRetry(ctx context.Context, alarm <-chan time.Time, changed 
 }
 
 // joinRead joins the read of a piece of history, or goes on waiting for it.
-func (c *Cursor) joinRead(f *fetch) *chunkFlight {
+func (c *Cursor) joinRead(f *fetch) *chunkRead {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending != nil && c.pending.key == f.key {
-		flight := c.pending.flight
+	if read := c.pending; read != nil && read.Key() == f.key {
 		c.pending = nil
-		return flight
+		return read
 	}
 	c.cancelPending()
 	return c.j.hub.history.join(f.key, f.offset, f.limit)
@@ -95,10 +88,10 @@ func (c *Cursor) joinRead(f *fetch) *chunkFlight {
 
 // keepPending keeps the read alive: were it given up whenever a heartbeat is due,
 // a Viewer that is slower than that would never get it done.
-func (c *Cursor) keepPending(key chunkKey, flight *chunkFlight) {
+func (c *Cursor) keepPending(read *chunkRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending = &pendingRead{key: key, flight: flight}
+	c.pending = read
 	if c.closed {
 		c.cancelPending()
 	}
@@ -107,7 +100,7 @@ func (c *Cursor) keepPending(key chunkKey, flight *chunkFlight) {
 // cancelPending gives up the read that the cursor waits for; called with mu held.
 func (c *Cursor) cancelPending() {
 	if c.pending != nil {
-		c.j.hub.history.leave(c.pending.key, c.pending.flight)
+		c.pending.Leave()
 		c.pending = nil
 	}
 }

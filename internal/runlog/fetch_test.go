@@ -66,11 +66,8 @@ func TestCursor_CloseCancelsPendingHistoryRead(t *testing.T) {
 		if item, err := c.cursor.NextBefore(t.Context(), alarm); item != nil || err != nil {
 			t.Fatalf("got %+v, error %v", item, err)
 		}
-		inFlight := func() int {
-			h.history.mu.Lock()
-			defer h.history.mu.Unlock()
-			return len(h.history.inFlight)
-		}
+		key := c.cursor.pending.Key()
+		inFlight := func() int { return h.history.reads.Callers(key) }
 		if inFlight() != 1 {
 			t.Errorf("%d reads under way, want 1", inFlight())
 		}

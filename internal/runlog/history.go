@@ -2,12 +2,14 @@ package runlog
 
 import (
 	"bytes"
-	"container/list"
 	"context"
 	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/flight"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/lru"
 )
 
 const (
@@ -39,122 +41,68 @@ type chunk struct {
 	bytes   atomic.Int64
 }
 
+// chunkRead is a read of a chunk that is shared by all who wait for it.
+type chunkRead = flight.Call[chunkKey, *chunk]
+
 // history shares what late cursors read: the chunks that were read last, bounded
 // in bytes, and one read of a chunk for all who want it. It is safe for concurrent
 // use.
 type history struct {
 	maxBytes int64
 	bytes    atomic.Int64
+	reads    flight.Group[chunkKey, *chunk]
 
-	mu       sync.Mutex // guards what follows; no journal's is taken while it is held
-	chunks   map[chunkKey]*list.Element
-	recent   *list.List // of *chunk, the most recently used in front
-	inFlight map[chunkKey]*chunkFlight
-}
-
-// chunkFlight is one read of a chunk, shared by all who wait for it. The last one
-// who leaves ends it.
-type chunkFlight struct {
-	cancel  context.CancelFunc
-	waiters int // guarded by history.mu
-	done    chan struct{}
-	chunk   *chunk
-	err     error
-}
-
-func newHistory(limit int64) *history {
-	return &history{
-		maxBytes: limit, chunks: make(map[chunkKey]*list.Element), recent: list.New(),
-		inFlight: make(map[chunkKey]*chunkFlight),
-	}
+	mu     sync.Mutex // guards what follows; no journal's is taken while it is held
+	chunks lru.Cache[chunkKey, *chunk]
 }
 
 // join shares the read of a chunk, which is done already if the chunk
 // is there and reaches beyond an offset; else it is read as far as limit, which is
 // the end of a line. Whoever does not wait for the read leaves.
-func (h *history) join(key chunkKey, offset, limit int64) *chunkFlight {
+func (h *history) join(key chunkKey, offset, limit int64) *chunkRead {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if e, ok := h.chunks[key]; ok {
-		if c := e.Value.(*chunk); c.to > offset { //nolint:errcheck // the list holds nothing else
-			h.recent.MoveToFront(e)
-			return finishedFlight(c)
-		}
+	if c, ok := h.chunks.Get(key); ok && c.to > offset {
+		return flight.Done(key, c, nil)
 	}
-	f, ok := h.inFlight[key]
-	if !ok {
-		f = h.start(key, limit)
-	}
-	f.waiters++
-	return f
-}
-
-// finishedFlight is a flight that is over.
-func finishedFlight(c *chunk) *chunkFlight {
-	f := &chunkFlight{cancel: func() {}, done: make(chan struct{}), chunk: c}
-	close(f.done)
-	return f
-}
-
-// start starts the read of a chunk; called with mu held.
-func (h *history) start(key chunkKey, limit int64) *chunkFlight {
-	ctx, cancel := context.WithTimeout(key.journal.ctx, pollTimeout)
-	f := &chunkFlight{cancel: cancel, done: make(chan struct{})}
-	spawned := key.journal.hub.spawn(func() {
+	read, _ := h.reads.Join(key.journal.ctx, key, func(ctx context.Context) (*chunk, error) {
+		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 		defer cancel()
-		f.chunk, f.err = key.journal.readChunk(ctx, key, limit)
-		h.finish(f, key)
+		defer context.AfterFunc(key.journal.ctx, cancel)()
+		c, err := key.journal.readChunk(ctx, key, limit)
+		if err == nil {
+			h.keep(c)
+		}
+		return c, err
 	})
-	if !spawned {
-		cancel()
-		f.err = ErrHubClosed
-		close(f.done)
-		return f
-	}
-	h.inFlight[key] = f
-	return f
+	return read
 }
 
-func (h *history) leave(key chunkKey, f *chunkFlight) {
+// keep keeps a chunk, and drops those that were not used for the longest time.
+func (h *history) keep(c *chunk) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f.waiters--; f.waiters > 0 {
+	if c.key.journal.ctx.Err() != nil {
 		return
 	}
-	f.cancel()
-	if h.inFlight[key] == f {
-		delete(h.inFlight, key) // a newcomer must not join a read that is dying
-	}
-}
-
-// finish publishes a chunk, and drops those that were not used for the longest time.
-func (h *history) finish(f *chunkFlight, key chunkKey) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer close(f.done)
-	if h.inFlight[key] == f {
-		delete(h.inFlight, key)
-	}
-	if f.err != nil || key.journal.ctx.Err() != nil {
-		return
-	}
-	if old, ok := h.chunks[key]; ok {
+	if old, ok := h.chunks.Get(c.key); ok {
 		h.drop(old)
 	}
-	h.chunks[key] = h.recent.PushFront(f.chunk)
-	for _, b := range f.chunk.batches {
-		b.retain(&h.bytes, &f.chunk.bytes)
+	h.chunks.Put(c.key, c)
+	for _, b := range c.batches {
+		b.retain(&h.bytes, &c.bytes)
 	}
-	for h.bytes.Load() > h.maxBytes && h.recent.Len() > 1 {
-		h.drop(h.recent.Back())
+	for _, oldest := range h.chunks.Oldest {
+		if h.bytes.Load() <= h.maxBytes || h.chunks.Len() == 1 {
+			return
+		}
+		h.drop(oldest)
 	}
 }
 
 // drop forgets a chunk; called with mu held.
-func (h *history) drop(e *list.Element) {
-	c := e.Value.(*chunk) //nolint:errcheck // the list holds nothing else
-	h.recent.Remove(e)
-	delete(h.chunks, c.key)
+func (h *history) drop(c *chunk) {
+	h.chunks.Remove(c.key)
 	for _, b := range c.batches {
 		b.release()
 	}
@@ -164,12 +112,10 @@ func (h *history) drop(e *list.Element) {
 func (h *history) purge(j *journal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for e := h.recent.Front(); e != nil; {
-		after := e.Next()
-		if e.Value.(*chunk).key.journal == j { //nolint:errcheck // the list holds nothing else
-			h.drop(e)
+	for key, c := range h.chunks.Oldest {
+		if key.journal == j {
+			h.drop(c)
 		}
-		e = after
 	}
 }
 

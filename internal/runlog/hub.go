@@ -74,7 +74,7 @@ type Hub struct {
 	ctx      context.Context //nolint:containedctx // ends with Close, and all pollers with it
 	cancel   context.CancelFunc
 	inFlight sync.WaitGroup
-	history  *history
+	history  history
 	bytes    atomic.Int64 // retained in all windows
 
 	resets, malformed atomic.Uint64 // since the hub was made
@@ -108,7 +108,7 @@ func NewHub(cfg HubConfig) *Hub {
 	}
 	h := &Hub{
 		cfg: cfg, journals: make(map[journalKey]*journal), limiters: make(map[string]*limiter),
-		history: newHistory(cmp.Or(cfg.HistoryBytes, 64<<20)),
+		history: history{maxBytes: cmp.Or(cfg.HistoryBytes, 64<<20)},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
@@ -149,17 +149,7 @@ func (h *Hub) Close() {
 	h.mu.Unlock()
 	h.cancel()
 	h.inFlight.Wait()
-}
-
-// spawn runs work in a goroutine that Close waits for; false says that it was
-// called before.
-func (h *Hub) spawn(work func()) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.closed {
-		h.inFlight.Go(work)
-	}
-	return !h.closed
+	h.history.reads.Close()
 }
 
 // join finds or makes the journal of a log and returns a cursor over it.
