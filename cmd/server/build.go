@@ -95,7 +95,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
-	s.cache = runlog.NewCache(runlog.CacheConfig{MaxBytes: int64(s.cfg.CacheBytes)})
+	s.cache = runlog.New(runlog.Config{MaxBytes: int64(s.cfg.CacheBytes)})
 	metrics.addCache(s.cache)
 	s.hub = runlog.NewHub(s.cfg.hub())
 	metrics.addHub(s.hub)

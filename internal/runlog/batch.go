@@ -9,13 +9,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// The size of a batch: large enough to cost little for each point, and small
-// enough to be sent at once. A single line or value may be larger.
-const (
-	batchPoints = 4096
-	batchBytes  = 32 << 10
-)
-
 // LogLine is one line of a text log.
 type LogLine struct {
 	// Text is the line without its newline; progress that was written with \r is
@@ -33,17 +26,17 @@ type LogLine struct {
 // It is shared by all cursors and immutable, except for the encodings that it
 // keeps for them; it is safe for concurrent use.
 type Batch struct {
-	// from and to are the positions before and behind it.
-	from, to Position
+	// From and to are the positions before and behind it.
+	From, To Position
 	series   []eventlog.Series
 	lines    []LogLine
-	points   int
-	// lineEntries are the lines it was made of, by which tokens are verified.
-	lineEntries []lineEntry
-	counts      eventlog.Counts
-	newest      float64 // the newest time in it, if hasNewest
-	// hasNewest says that any of its points has a time.
-	hasNewest bool
+	Points   int // the number of points
+	// LineEntries are the lines it was made of, by which tokens are verified.
+	LineEntries []LineEntry
+	Counts      eventlog.Counts
+	Newest      float64 // the newest time in it, if HasNewest
+	// HasNewest says that any of its points has a time.
+	HasNewest bool
 	size      int64 // an estimate of its memory without encodings
 
 	mu           sync.Mutex // guards what follows
@@ -53,10 +46,10 @@ type Batch struct {
 	retained     *atomic.Int64 // that of the journal, in the same way
 }
 
-// lineEntry is where a line begins, and what it is known by.
-type lineEntry struct {
-	offset      int64
-	fingerprint lineFingerprint
+// LineEntry is where a line begins, and what it is known by.
+type LineEntry struct {
+	Offset      int64
+	fingerprint LineFingerprint
 }
 
 // Series returns the points by series, in the order of their first point, with
@@ -66,11 +59,8 @@ func (b *Batch) Series() []eventlog.Series { return b.series }
 // Lines returns the lines of a text log. They may be read only.
 func (b *Batch) Lines() []LogLine { return b.lines }
 
-// Points is the number of points.
-func (b *Batch) Points() int { return b.points }
-
 // Origin is what the batch was read from.
-func (b *Batch) Origin() Origin { return b.to.origin }
+func (b *Batch) Origin() Origin { return b.To.Origin }
 
 // Select returns the selected points. Series that are wanted as a whole share
 // their columns with the batch: they may be read only.
@@ -122,8 +112,8 @@ func (b *Batch) addEncodedBytes(bytes int64) {
 	b.retained.Add(bytes)
 }
 
-// retain counts the batch against two budgets until it is released.
-func (b *Batch) retain(budget, retained *atomic.Int64) {
+// Retain counts the batch against two budgets until it is released.
+func (b *Batch) Retain(budget, retained *atomic.Int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.budget, b.retained = budget, retained
@@ -131,9 +121,9 @@ func (b *Batch) retain(budget, retained *atomic.Int64) {
 	retained.Add(b.size)
 }
 
-// release takes the batch out of the budgets. Cursors that hold it may go on
+// Release takes the batch out of the budgets. Cursors that hold it may go on
 // using it; its encodings go.
-func (b *Batch) release() {
+func (b *Batch) Release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.budget == nil {
@@ -144,27 +134,27 @@ func (b *Batch) release() {
 	b.budget, b.retained, b.encoded, b.encodedBytes = nil, nil, nil, 0
 }
 
-// after is the part of a batch behind a position in it, the caller's own; it shares
+// After is the part of a batch behind a position in it, the caller's own; it shares
 // nothing but what it says. False means that the position is none where a batch can
 // end: it is from another log.
-func (b *Batch) after(at Position) (*Batch, bool) {
-	if at == b.from || at.offset == b.from.offset && at.index == b.from.index {
+func (b *Batch) After(at Position) (*Batch, bool) {
+	if at == b.From || at.Offset == b.From.Offset && at.Index == b.From.Index {
 		return b, true
 	}
-	part := &Batch{from: at, to: b.to, newest: b.newest, hasNewest: b.hasNewest}
-	if at.index > 0 {
+	part := &Batch{From: at, To: b.To, Newest: b.Newest, HasNewest: b.HasNewest}
+	if at.Index > 0 {
 		return part, b.skipPoints(at, part)
 	}
-	part.lineEntries = b.lineEntries[b.entryIndex(at.offset):]
+	part.LineEntries = b.LineEntries[b.entryIndex(at.Offset):]
 	for i := range b.series {
 		s := &b.series[i]
-		tail := filterSeries(s, func(i int) bool { return s.Positions[i] >= at.offset })
+		tail := filterSeries(s, func(i int) bool { return s.Positions[i] >= at.Offset })
 		if tail.Len() > 0 {
 			part.series = append(part.series, tail)
-			part.points += tail.Len()
+			part.Points += tail.Len()
 		}
 	}
-	part.lines = b.linesFrom(at.offset)
+	part.lines = b.linesFrom(at.Offset)
 	return part, true
 }
 
@@ -173,17 +163,17 @@ func (b *Batch) after(at Position) (*Batch, bool) {
 // delivered, as much as is kept.
 func (b *Batch) skipPoints(at Position, part *Batch) bool {
 	if len(b.lines) > 0 {
-		part.lineEntries = b.lineEntries[b.entryIndex(at.offset):]
-		part.lines = b.linesFrom(at.offset + 1)
+		part.LineEntries = b.LineEntries[b.entryIndex(at.Offset):]
+		part.lines = b.linesFrom(at.Offset + 1)
 		return true
 	}
-	skip := at.index - b.from.index
-	if at.offset != b.from.offset || skip < 0 || skip >= int64(len(b.series)) || len(b.series) != b.points {
+	skip := at.Index - b.From.Index
+	if at.Offset != b.From.Offset || skip < 0 || skip >= int64(len(b.series)) || len(b.series) != b.Points {
 		return false
 	}
 	part.series = b.series[skip:]
-	part.points = len(part.series)
-	part.lineEntries = b.lineEntries
+	part.Points = len(part.series)
+	part.LineEntries = b.LineEntries
 	return true
 }
 
@@ -195,31 +185,31 @@ func (b *Batch) linesFrom(offset int64) []LogLine {
 
 // entryIndex is the first of the batch's lines that begins at an offset or later.
 func (b *Batch) entryIndex(offset int64) int {
-	at, _ := slices.BinarySearchFunc(b.lineEntries, offset, func(m lineEntry, offset int64) int { return cmp.Compare(m.offset, offset) })
+	at, _ := slices.BinarySearchFunc(b.LineEntries, offset, func(m LineEntry, offset int64) int { return cmp.Compare(m.Offset, offset) })
 	return at
 }
 
-// isEmpty says that there is nothing in it to deliver.
-func (b *Batch) isEmpty() bool { return b.points == 0 && len(b.lines) == 0 }
+// IsEmpty says that there is nothing in it to deliver.
+func (b *Batch) IsEmpty() bool { return b.Points == 0 && len(b.lines) == 0 }
 
-// follows says whether a position in the batch comes behind the line that it
+// Follows says whether a position in the batch comes behind the line that it
 // remembers. A position within a line is told by the line before that.
-func (b *Batch) follows(at Position) bool {
-	if at.prevLine == (lineFingerprint{}) {
+func (b *Batch) Follows(at Position) bool {
+	if at.PrevLine == (LineFingerprint{}) {
 		return true
 	}
-	i := b.entryIndex(at.offset)
+	i := b.entryIndex(at.Offset)
 	if i == 0 {
-		return b.from.offset == at.offset && (b.from.prevLine == at.prevLine || b.from.prevLine == lineFingerprint{})
+		return b.From.Offset == at.Offset && (b.From.PrevLine == at.PrevLine || b.From.PrevLine == LineFingerprint{})
 	}
-	m, end := b.lineEntries[i-1], at.offset
+	m, end := b.LineEntries[i-1], at.Offset
 	switch {
-	case at.origin == FromLogStream: // offsets are numbers of lines
-		return m.fingerprint == at.prevLine && m.offset+1 == end
-	case at.unterminated:
+	case at.Origin == FromLogStream: // offsets are numbers of lines
+		return m.fingerprint == at.PrevLine && m.Offset+1 == end
+	case at.Unterminated:
 		end++
 	}
-	return m.fingerprint == at.prevLine && m.offset+int64(m.fingerprint.size) == end
+	return m.fingerprint == at.PrevLine && m.Offset+int64(m.fingerprint.Size) == end
 }
 
 // filterSeries is the points of a series for which keep holds; all of them share
@@ -255,4 +245,30 @@ func selectIndices[T any](column []T, at []int) []T {
 		picked[i] = column[at]
 	}
 	return picked
+}
+
+// NewTableBatch makes a batch of points of a merged table. Newest is their newest time, if
+// hasNewest.
+func NewTableBatch(from, to Position, series []eventlog.Series, points int, newest float64, hasNewest bool) *Batch {
+	b := &Batch{From: from, To: to, series: series, Points: points, Newest: newest, HasNewest: hasNewest}
+	b.size = b.estimateSize()
+	return b
+}
+
+// estimateSize estimates the memory of the batch.
+func (b *Batch) estimateSize() int64 {
+	const overhead, perSeries, perLine, perText, word = 512, 200, 40, 16, 8
+	n := overhead + perText*cap(b.LineEntries) + perLine*cap(b.lines)
+	for i := range b.lines {
+		n += len(b.lines[i].Text)
+	}
+	for i := range b.series {
+		s := &b.series[i]
+		n += perSeries + len(s.Name) + word*(cap(s.Steps)+cap(s.Times)+cap(s.Values)+cap(s.Positions))
+		n += perText*cap(s.Texts) + 3*word*cap(s.Exact)
+		for _, text := range s.Texts {
+			n += len(text)
+		}
+	}
+	return int64(n)
 }

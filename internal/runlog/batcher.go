@@ -12,12 +12,12 @@ import (
 // maxLogLine is where a line of a text log is cut.
 const maxLogLine = 1 << 20
 
-// batcher makes batches of lines. It is not safe for concurrent use.
-type batcher struct {
+// Batcher makes batches of lines. It is not safe for concurrent use.
+type Batcher struct {
 	textLog   bool
 	emit      func(*Batch)
-	at        Position // behind the lines that were taken
-	end       int64    // lines that begin here or later are not taken
+	At        Position // behind the lines that were taken
+	End       int64    // lines that begin here or later are not taken
 	parser    eventlog.Parser
 	counts    eventlog.Counts // of the batches that were emitted
 	cells     *eventlog.Batch
@@ -27,28 +27,28 @@ type batcher struct {
 	// Of a line that is too long, as far as it has been seen.
 	overlong      bool
 	overlongBytes int64
-	overlongLine  lineFingerprint
+	overlongLine  LineFingerprint
 }
 
-// newBatcher returns a batcher for the lines behind a position, which is the
+// NewBatcher returns a batcher for the lines behind a position, which is the
 // beginning of one. Batches go to emit.
-func newBatcher(textLog bool, at Position, emit func(*Batch)) *batcher {
-	return &batcher{
-		textLog: textLog, emit: emit, at: at, end: math.MaxInt64,
-		cells: eventlog.NewBatch(eventlog.Selection{}), batch: &Batch{from: at},
+func NewBatcher(textLog bool, at Position, emit func(*Batch)) *Batcher {
+	return &Batcher{
+		textLog: textLog, emit: emit, At: at, End: math.MaxInt64,
+		cells: eventlog.NewBatch(eventlog.Selection{}), batch: &Batch{From: at},
 	}
 }
 
-// start begins at another offset, that of a line behind one with a fingerprint.
-func (b *batcher) start(offset int64, prevLine lineFingerprint) {
-	b.at.offset, b.at.prevLine = offset, prevLine
-	b.batch.from = b.at
+// Start begins at another offset, that of a line behind one with a fingerprint.
+func (b *Batcher) Start(offset int64, prevLine LineFingerprint) {
+	b.At.Offset, b.At.PrevLine = offset, prevLine
+	b.batch.From = b.At
 }
 
-// addChunk takes the lines that chunk completes, and says how many bytes they took:
+// AddChunk takes the lines that chunk completes, and says how many bytes they took:
 // what is left comes again, in front of what follows.
-func (b *batcher) addChunk(chunk []byte) (consumed int, err error) {
-	for b.at.offset < b.end {
+func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
+	for b.At.Offset < b.End {
 		rest := chunk[consumed:]
 		n := bytes.IndexByte(rest, '\n')
 		switch {
@@ -58,7 +58,7 @@ func (b *batcher) addChunk(chunk []byte) (consumed int, err error) {
 			b.addLinePart(rest)
 			return len(chunk), nil
 		case len(rest) > eventlog.MaxLine:
-			return consumed, &eventlog.LineTooLongError{Offset: b.at.offset}
+			return consumed, &eventlog.LineTooLongError{Offset: b.At.Offset}
 		default:
 			return consumed, nil
 		}
@@ -71,15 +71,15 @@ func (b *batcher) addChunk(chunk []byte) (consumed int, err error) {
 }
 
 // addLine takes the next line of the file, newline included.
-func (b *batcher) addLine(line []byte) error {
+func (b *Batcher) addLine(line []byte) error {
 	text := line[:len(line)-1]
 	switch {
-	case b.at.unterminated && len(text) > 0:
-		return errLogReplaced // the line goes on: it is not what it was taken for
-	case b.at.unterminated: // its newline has come
-		b.at.unterminated = false
-		b.at.offset++
-		b.recordLine(lineEntry{offset: b.at.offset - int64(b.at.prevLine.size), fingerprint: b.at.prevLine})
+	case b.At.Unterminated && len(text) > 0:
+		return ErrLogReplaced // the line goes on: it is not what it was taken for
+	case b.At.Unterminated: // its newline has come
+		b.At.Unterminated = false
+		b.At.Offset++
+		b.recordLine(LineEntry{Offset: b.At.Offset - int64(b.At.PrevLine.Size), fingerprint: b.At.PrevLine})
 		return nil
 	case b.overlong:
 		b.addLinePart(text)
@@ -90,87 +90,80 @@ func (b *batcher) addLine(line []byte) error {
 	b.beginLine(text)
 	if b.textLog {
 		b.addText(text)
-	} else if _, err := b.parser.Parse(line, b.lineStart.offset, eventlog.Handler{Row: b.addRow}); err != nil {
+	} else if _, err := b.parser.Parse(line, b.lineStart.Offset, eventlog.Handler{Row: b.addRow}); err != nil {
 		return err
 	}
-	b.commitLine(fingerprintLine(text), int64(len(line)), false)
+	b.commitLine(FingerprintLine(text), int64(len(line)), false)
 	return nil
 }
 
-// addNumberedLine takes a line of a log whose offsets are the numbers of lines.
-func (b *batcher) addNumberedLine(line []byte) {
+// AddNumberedLine takes a line of a log whose offsets are the numbers of lines.
+func (b *Batcher) AddNumberedLine(line []byte) {
 	b.beginLine(line)
 	b.addText(line)
-	b.commitLine(fingerprintLine(line), 1, false)
+	b.commitLine(FingerprintLine(line), 1, false)
 }
 
 // addLinePart takes a part of a line of text that is too long: what is kept of it is
 // sent at once, and the rest is passed over.
-func (b *batcher) addLinePart(part []byte) {
+func (b *Batcher) addLinePart(part []byte) {
 	if !b.overlong {
 		b.beginLine(part)
 		b.addText(part)
-		b.overlong, b.overlongBytes, b.overlongLine = true, 0, lineFingerprint{size: 1}
-		b.at.index = 1
-		b.flush()
+		b.overlong, b.overlongBytes, b.overlongLine = true, 0, LineFingerprint{Size: 1}
+		b.At.Index = 1
+		b.Flush()
 	}
 	b.overlongBytes += int64(len(part))
-	b.overlongLine = b.overlongLine.extend(b.overlongBytes, part)
+	b.overlongLine = b.overlongLine.Extend(b.overlongBytes, part)
 }
 
-// addLastLine takes what a run that has ended has left behind the last newline, and
+// AddLastLine takes what a run that has ended has left behind the last newline, and
 // says whether it counts: a text does, an event if it is complete.
-func (b *batcher) addLastLine(rest []byte) (bool, error) {
-	if len(rest) == 0 || b.at.unterminated || b.overlong {
+func (b *Batcher) AddLastLine(rest []byte) (bool, error) {
+	if len(rest) == 0 || b.At.Unterminated || b.overlong {
 		return false, nil
 	}
-	before := b.at
+	before := b.At
 	b.beginLine(rest)
 	if b.textLog {
 		b.addText(rest)
-	} else if complete, err := b.parser.Finish(rest, b.lineStart.offset, eventlog.Handler{Row: b.addRow}); err != nil || !complete {
-		b.at = before
+	} else if complete, err := b.parser.Finish(rest, b.lineStart.Offset, eventlog.Handler{Row: b.addRow}); err != nil || !complete {
+		b.At = before
 		return false, err
 	}
-	b.commitLine(fingerprintLine(rest), int64(len(rest)), true)
-	b.flush()
+	b.commitLine(FingerprintLine(rest), int64(len(rest)), true)
+	b.Flush()
 	return true, nil
 }
 
 // beginLine notes where the line at hand begins. The first one is what the log is
 // known by.
-func (b *batcher) beginLine(line []byte) {
-	if b.at.offset == 0 {
-		b.at.firstLine = fingerprintFirstLine(line)
+func (b *Batcher) beginLine(line []byte) {
+	if b.At.Offset == 0 {
+		b.At.FirstLine = FingerprintFirstLine(line)
 	}
-	b.lineStart = b.at
-}
-
-// fingerprintBytes is how much of a log's first line it is known by.
-const fingerprintBytes = 64 << 10
-
-func fingerprintFirstLine(line []byte) lineFingerprint {
-	return fingerprintLine(line[:min(len(line), fingerprintBytes)])
+	b.lineStart = b.At
 }
 
 // commitLine moves behind a line that was read, which took so many bytes.
-func (b *batcher) commitLine(sum lineFingerprint, bytes int64, unterminated bool) {
-	large := b.at.index > 0
-	b.recordLine(lineEntry{offset: b.lineStart.offset, fingerprint: sum})
-	b.at = Position{
-		origin: b.lineStart.origin, offset: b.lineStart.offset + bytes, unterminated: unterminated,
-		firstLine: b.lineStart.firstLine, prevLine: sum,
+func (b *Batcher) commitLine(sum LineFingerprint, bytes int64, unterminated bool) {
+	large := b.At.Index > 0
+	b.recordLine(LineEntry{Offset: b.lineStart.Offset, fingerprint: sum})
+	b.At = Position{
+		Origin: b.lineStart.Origin, Offset: b.lineStart.Offset + bytes, Unterminated: unterminated,
+		FirstLine: b.lineStart.FirstLine, PrevLine: sum,
 	}
-	if large || b.bytes >= batchBytes || b.batch.points >= batchPoints || len(b.batch.lineEntries) >= batchPoints {
-		b.flush()
+	if large || b.bytes >= BatchBytes || b.batch.Points >= BatchPoints || len(b.batch.LineEntries) >= BatchPoints {
+		b.Flush()
 	}
 }
 
-func (b *batcher) recordLine(e lineEntry) { b.batch.lineEntries = append(b.batch.lineEntries, e) }
+func (b *Batcher) recordLine(e LineEntry) { b.batch.LineEntries = append(b.batch.LineEntries, e) }
 
 // addText adds a line of a text log.
-func (b *batcher) addText(line []byte) {
-	l := LogLine{Offset: b.lineStart.offset}
+func (b *Batcher) addText(line []byte) {
+	l := LogLine{Offset: b.lineStart.Offset}
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) > maxLogLine {
 		line, l.Lossy = line[:maxLogLine], true
@@ -188,26 +181,24 @@ func (b *batcher) addText(line []byte) {
 	b.bytes += len(l.Text) + lineWireBytes
 }
 
-// What a point and a line take on the wire besides texts, in bytes.
-const (
-	pointWireBytes = 20
-	lineWireBytes  = 10
-)
+// lineWireBytes is what a line takes on the wire besides its text.
+const lineWireBytes = 10
 
-func cellWireBytes(cell *eventlog.Cell) int { return pointWireBytes + len(cell.Text) + len(cell.Exact) }
+// CellWireBytes is about what a point takes on the wire.
+func CellWireBytes(cell *eventlog.Cell) int { return PointWireBytes + len(cell.Text) + len(cell.Exact) }
 
-// addRow adds a metrics line. One that is larger than a batch gets batches of its
+// AddRow adds a metrics line. One that is larger than a batch gets batches of its
 // own.
-func (b *batcher) addRow(row *eventlog.Row) error {
+func (b *Batcher) addRow(row *eventlog.Row) error {
 	points, bytes := 0, 0
 	for i := range row.Cells {
 		if row.Cells[i].Kind != eventlog.KindNone {
 			points++
-			bytes += cellWireBytes(&row.Cells[i])
+			bytes += CellWireBytes(&row.Cells[i])
 		}
 	}
 	b.flushIfFull(points, bytes)
-	if points <= batchPoints && bytes <= batchBytes {
+	if points <= BatchPoints && bytes <= BatchBytes {
 		b.addCells(row, points, bytes)
 		return nil
 	}
@@ -215,69 +206,54 @@ func (b *batcher) addRow(row *eventlog.Row) error {
 	for len(cells) > 0 {
 		n := 0
 		points, bytes = 0, 0
-		for ; n < len(cells) && points < batchPoints && (points == 0 || bytes < batchBytes); n++ {
+		for ; n < len(cells) && points < BatchPoints && (points == 0 || bytes < BatchBytes); n++ {
 			if cells[n].Kind != eventlog.KindNone {
 				points++
-				bytes += cellWireBytes(&cells[n])
+				bytes += CellWireBytes(&cells[n])
 			}
 		}
 		piece.Cells, cells = cells[:n], cells[n:]
 		b.addCells(&piece, points, bytes)
-		b.at.index += int64(points)
+		b.At.Index += int64(points)
 		if len(cells) > 0 {
-			b.flush()
+			b.Flush()
 		}
 	}
 	return nil
 }
 
-func (b *batcher) addCells(row *eventlog.Row, points, bytes int) {
+func (b *Batcher) addCells(row *eventlog.Row, points, bytes int) {
 	b.cells.Append(row)
-	if row.HasTime && (!b.batch.hasNewest || row.Time > b.batch.newest) {
-		b.batch.newest, b.batch.hasNewest = row.Time, true
+	if row.HasTime && (!b.batch.HasNewest || row.Time > b.batch.Newest) {
+		b.batch.Newest, b.batch.HasNewest = row.Time, true
 	}
-	b.batch.points += points
+	b.batch.Points += points
 	b.bytes += bytes
 }
 
 // flushIfFull ends the batch before the line at hand if that does not fit.
-func (b *batcher) flushIfFull(points, bytes int) {
-	if b.bytes > 0 && (b.bytes+bytes > batchBytes || b.batch.points+points > batchPoints) {
-		b.flush()
+func (b *Batcher) flushIfFull(points, bytes int) {
+	if b.bytes > 0 && (b.bytes+bytes > BatchBytes || b.batch.Points+points > BatchPoints) {
+		b.Flush()
 	}
 }
 
-// flush ends the batch.
-func (b *batcher) flush() {
+// Flush ends the batch.
+func (b *Batcher) Flush() {
 	counts := b.parser.Counts()
-	if b.at == b.batch.from && b.batch.points == 0 {
+	if b.At == b.batch.From && b.batch.Points == 0 {
 		return
 	}
 	batch := b.batch
-	batch.to, batch.series = b.at, b.cells.Take()
-	batch.counts = eventlog.Counts{
+	batch.To, batch.series = b.At, b.cells.Take()
+	batch.Counts = eventlog.Counts{
 		MalformedLines:   counts.MalformedLines - b.counts.MalformedLines,
 		LinesWithoutStep: counts.LinesWithoutStep - b.counts.LinesWithoutStep,
 	}
 	batch.size = batch.estimateSize()
-	b.counts, b.bytes, b.batch = counts, 0, &Batch{from: b.at}
+	b.counts, b.bytes, b.batch = counts, 0, &Batch{From: b.At}
 	b.emit(batch)
 }
 
-// estimateSize estimates the memory of the batch.
-func (b *Batch) estimateSize() int64 {
-	const overhead, perSeries, perLine, perText, word = 512, 200, 40, 16, 8
-	n := overhead + perText*cap(b.lineEntries) + perLine*cap(b.lines)
-	for i := range b.lines {
-		n += len(b.lines[i].Text)
-	}
-	for i := range b.series {
-		s := &b.series[i]
-		n += perSeries + len(s.Name) + word*(cap(s.Steps)+cap(s.Times)+cap(s.Values)+cap(s.Positions))
-		n += perText*cap(s.Texts) + 3*word*cap(s.Exact)
-		for _, text := range s.Texts {
-			n += len(text)
-		}
-	}
-	return int64(n)
-}
+// IsDone says that the lines up to End were taken.
+func (b *Batcher) IsDone() bool { return b.At.Offset >= b.End && !b.overlong }

@@ -14,8 +14,8 @@ import (
 // defaultBytes is the bound of a Cache that was given none.
 const defaultBytes = 256 << 20
 
-// CacheConfig is what a Cache may be told. The zero CacheConfig is fine.
-type CacheConfig struct {
+// Config is what a Cache may be told. The zero Config is fine.
+type Config struct {
 	// MaxBytes bounds the memory of all parsed runs together: 256 MiB if 0. A
 	// run that is being read is never dropped: with many or large ones at once
 	// the bound is exceeded until they have been answered.
@@ -24,13 +24,7 @@ type CacheConfig struct {
 	Now func() time.Time
 }
 
-// Key names a run of a Viewer.
-type Key struct {
-	// Viewer is the name of the Viewer, and RunID the run's id there.
-	Viewer, RunID string
-}
-
-// Cache keeps parsed runs. It is safe for concurrent use. Make it with NewCache and
+// Cache keeps parsed runs. It is safe for concurrent use. Make it with New and
 // end it with Close.
 type Cache struct {
 	now      func() time.Time
@@ -54,15 +48,15 @@ type entry struct {
 	run      *run
 }
 
-// CacheStats is what a Cache holds.
-type CacheStats struct {
+// Stats is what a Cache holds.
+type Stats struct {
 	// Runs is the number of runs, and Bytes an estimate of their memory.
 	Runs  int
 	Bytes int64
 }
 
-// NewCache returns an empty cache.
-func NewCache(cfg CacheConfig) *Cache {
+// New returns an empty cache.
+func New(cfg Config) *Cache {
 	c := &Cache{now: cfg.Now, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes)}
 	if c.now == nil {
 		c.now = time.Now
@@ -76,7 +70,7 @@ func NewCache(cfg CacheConfig) *Cache {
 // its own, or the run cannot be extended.
 //
 // Errors are those of the Source, an *eventlog.LineTooLongError, the context's,
-// ErrCacheClosed, and those of use.
+// ErrClosed, and those of use.
 func (c *Cache) Read(ctx context.Context, key Key, src Source, use func(*View) error) error {
 	e, err := c.acquire(key)
 	if err != nil {
@@ -93,13 +87,13 @@ func (c *Cache) Read(ctx context.Context, key Key, src Source, use func(*View) e
 }
 
 // Stats says what the cache holds.
-func (c *Cache) Stats() CacheStats {
+func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return CacheStats{Runs: c.entries.Len(), Bytes: c.bytes}
+	return Stats{Runs: c.entries.Len(), Bytes: c.bytes}
 }
 
-// Close ends the updates in flight and waits for them. Read returns ErrCacheClosed
+// Close ends the updates in flight and waits for them. Read returns ErrClosed
 // from then on.
 func (c *Cache) Close() {
 	c.mu.Lock()
@@ -113,7 +107,7 @@ func (c *Cache) acquire(key Key) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, ErrCacheClosed
+		return nil, ErrClosed
 	}
 	e, ok := c.entries.Get(key)
 	if !ok {
@@ -162,7 +156,7 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src Source) (*run, error)
 	}
 	r, err := call.Wait(ctx)
 	if errors.Is(err, flight.ErrClosed) {
-		err = ErrCacheClosed
+		err = ErrClosed
 	}
 	return r, err
 }
@@ -223,3 +217,6 @@ func (c *Cache) drop(e *entry) {
 	c.entries.Remove(e.key)
 	c.bytes -= e.bytes
 }
+
+// ErrClosed says that the Cache was closed.
+var ErrClosed = errors.New("the run cache is closed")

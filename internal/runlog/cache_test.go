@@ -12,17 +12,6 @@ import (
 	"testing"
 )
 
-// holdNext makes requests of a source wait. The channel that is returned is
-// closed when the first has come; release lets all go on.
-func (s *fileSource) holdNext() (held <-chan struct{}, release func()) {
-	hold, came := make(chan struct{}), make(chan struct{})
-	s.set(func() { s.hold, s.held = hold, came })
-	return came, func() {
-		s.set(func() { s.hold = nil })
-		close(hold)
-	}
-}
-
 // waiters is how many callers the run's update has.
 func waiters(c *Cache, key Key) int {
 	c.mu.Lock()
@@ -33,24 +22,24 @@ func waiters(c *Cache, key Key) int {
 
 func TestCache_ConcurrentReadersShareOneRead(t *testing.T) {
 	const readers = 1000
-	src := &fileSource{file: []byte(lines(0, 100))}
-	c := newTestCache(t, CacheConfig{})
-	_, release := src.holdNext()
+	src := &FileSource{File: []byte(Lines(0, 100))}
+	c := newTestCache(t, Config{})
+	_, release := src.HoldNext()
 	var reading sync.WaitGroup
 	var wrong atomic.Int64
 	for range readers {
 		reading.Go(func() {
-			if got, _, err := tryRead(t.Context(), c, theRun, src); err != nil || len(got) != 100 {
+			if got, _, err := tryRead(t.Context(), c, TheRun, src); err != nil || len(got) != 100 {
 				wrong.Add(1)
 			}
 		})
 	}
-	for waiters(c, theRun) < readers { // all of them have come
+	for waiters(c, TheRun) < readers { // all of them have come
 		runtime.Gosched()
 	}
 	release()
 	reading.Wait()
-	requests, _ := src.counts()
+	requests, _ := src.Counts()
 	if wrong.Load() > 0 || requests != 1 {
 		t.Errorf("%d readers failed, %d requests; want 0 and 1", wrong.Load(), requests)
 	}
@@ -58,40 +47,40 @@ func TestCache_ConcurrentReadersShareOneRead(t *testing.T) {
 
 func TestCache_Cancellation(t *testing.T) {
 	t.Run("one caller's end does not end the read of the others", func(t *testing.T) {
-		src := &fileSource{file: []byte(lines(0, 10))}
-		c := newTestCache(t, CacheConfig{})
-		held, release := src.holdNext()
+		src := &FileSource{File: []byte(Lines(0, 10))}
+		c := newTestCache(t, Config{})
+		held, release := src.HoldNext()
 		ctx, cancel := context.WithCancel(t.Context())
 		var reading sync.WaitGroup
 		reading.Go(func() {
-			if _, _, err := tryRead(ctx, c, theRun, src); !errors.Is(err, context.Canceled) {
+			if _, _, err := tryRead(ctx, c, TheRun, src); !errors.Is(err, context.Canceled) {
 				t.Errorf("the one that left got %v", err)
 			}
 		})
 		<-held // it has launched the read
 		reading.Go(func() {
-			if got, _, err := tryRead(t.Context(), c, theRun, src); err != nil || len(got) != 10 {
+			if got, _, err := tryRead(t.Context(), c, TheRun, src); err != nil || len(got) != 10 {
 				t.Errorf("the one that stayed got %d steps, %v", len(got), err)
 			}
 		})
-		for waiters(c, theRun) < 2 {
+		for waiters(c, TheRun) < 2 {
 			runtime.Gosched()
 		}
 		cancel()
-		for waiters(c, theRun) > 1 {
+		for waiters(c, TheRun) > 1 {
 			runtime.Gosched()
 		}
 		release()
 		reading.Wait()
 	})
 	t.Run("the last one out ends the read, and the next one starts anew", func(t *testing.T) {
-		src := &fileSource{file: []byte(lines(0, 10))}
-		c := newTestCache(t, CacheConfig{})
-		held, release := src.holdNext()
+		src := &FileSource{File: []byte(Lines(0, 10))}
+		c := newTestCache(t, Config{})
+		held, release := src.HoldNext()
 		ctx, cancel := context.WithCancel(t.Context())
 		var reading sync.WaitGroup
 		reading.Go(func() {
-			if _, _, err := tryRead(ctx, c, theRun, src); !errors.Is(err, context.Canceled) {
+			if _, _, err := tryRead(ctx, c, TheRun, src); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -104,31 +93,31 @@ func TestCache_Cancellation(t *testing.T) {
 		}
 	})
 	t.Run("Close ends what is in flight", func(t *testing.T) {
-		src := &fileSource{file: []byte(lines(0, 10))}
-		c := NewCache(CacheConfig{})
-		held, _ := src.holdNext()
+		src := &FileSource{File: []byte(Lines(0, 10))}
+		c := New(Config{})
+		held, _ := src.HoldNext()
 		var reading sync.WaitGroup
 		reading.Go(func() {
-			if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, context.Canceled) {
+			if _, _, err := tryRead(t.Context(), c, TheRun, src); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		})
 		<-held
 		c.Close()
 		reading.Wait()
-		if _, _, err := tryRead(t.Context(), c, theRun, src); !errors.Is(err, ErrCacheClosed) {
+		if _, _, err := tryRead(t.Context(), c, TheRun, src); !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
 	t.Run("a caller that has ended asks for nothing", func(t *testing.T) {
-		src := &fileSource{}
+		src := &FileSource{}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		c := newTestCache(t, CacheConfig{})
-		if _, _, err := tryRead(ctx, c, theRun, src); !errors.Is(err, context.Canceled) {
+		c := newTestCache(t, Config{})
+		if _, _, err := tryRead(ctx, c, TheRun, src); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if requests, _ := src.counts(); requests != 0 || c.Stats() != (CacheStats{}) {
+		if requests, _ := src.Counts(); requests != 0 || c.Stats() != (Stats{}) {
 			t.Errorf("%d requests, %+v", requests, c.Stats())
 		}
 	})
@@ -142,14 +131,14 @@ func TestCache_Eviction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	small, large := &fileSource{file: []byte(lines(0, 100))}, &fileSource{file: []byte(lines(0, 8000))}
-	one := NewCache(CacheConfig{})
+	small, large := &FileSource{File: []byte(Lines(0, 100))}, &FileSource{File: []byte(Lines(0, 8000))}
+	one := New(Config{})
 	get(t, one, 0, small)
 	size := one.Stats().Bytes
 	one.Close()
 
 	t.Run("the run that was not read for the longest time goes first", func(t *testing.T) {
-		c := newTestCache(t, CacheConfig{MaxBytes: 3*size + size/2})
+		c := newTestCache(t, Config{MaxBytes: 3*size + size/2})
 		for _, i := range []int{0, 1, 2, 0, 3} {
 			get(t, c, i, small)
 		}
@@ -163,7 +152,7 @@ func TestCache_Eviction(t *testing.T) {
 		}
 	})
 	t.Run("a run above the bound is answered, dropped, and pushes out no other", func(t *testing.T) {
-		c := newTestCache(t, CacheConfig{MaxBytes: 2 * size})
+		c := newTestCache(t, Config{MaxBytes: 2 * size})
 		get(t, c, 0, small)
 		got, _, err := tryRead(t.Context(), c, key(1), large)
 		if err != nil || len(got) != 8000 {
@@ -175,7 +164,7 @@ func TestCache_Eviction(t *testing.T) {
 		}
 	})
 	t.Run("a run in use is not dropped under its reader", func(t *testing.T) {
-		c := newTestCache(t, CacheConfig{MaxBytes: 1})
+		c := newTestCache(t, Config{MaxBytes: 1})
 		err := c.Read(t.Context(), key(0), small, func(v *View) error {
 			get(t, c, 1, small)
 			if v.Table.Rows() != 100 || c.Stats().Runs != 1 {
@@ -183,18 +172,18 @@ func TestCache_Eviction(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || c.Stats() != (CacheStats{}) {
+		if err != nil || c.Stats() != (Stats{}) {
 			t.Errorf("at last %+v, %v", c.Stats(), err)
 		}
 	})
 	t.Run("runs that do not exist leave nothing behind", func(t *testing.T) {
-		c := newTestCache(t, CacheConfig{})
+		c := newTestCache(t, Config{})
 		for i := range 10 {
-			if _, _, err := tryRead(t.Context(), c, key(i), &fileSource{deleted: true}); !errors.Is(err, ErrRunNotFound) {
+			if _, _, err := tryRead(t.Context(), c, key(i), &FileSource{Deleted: true}); !errors.Is(err, ErrRunNotFound) {
 				t.Fatal(err)
 			}
 		}
-		if got := c.Stats(); got != (CacheStats{}) {
+		if got := c.Stats(); got != (Stats{}) {
 			t.Errorf("stats %+v", got)
 		}
 	})
@@ -204,16 +193,16 @@ func TestCache_Eviction(t *testing.T) {
 // must see a beginning of the log, without a gap.
 func TestCache_Race(t *testing.T) {
 	const runs, readers, reads = 3, 8, 60
-	c := newTestCache(t, CacheConfig{MaxBytes: 60 << 10})
-	var sources [runs]*fileSource
+	c := newTestCache(t, Config{MaxBytes: 60 << 10})
+	var sources [runs]*FileSource
 	for i := range sources {
-		sources[i] = &fileSource{}
+		sources[i] = &FileSource{}
 	}
 	var busy sync.WaitGroup
 	for _, src := range sources {
 		busy.Go(func() {
 			for step := range 300 {
-				src.append(lines(step, 1))
+				src.Append(Lines(step, 1))
 			}
 		})
 	}

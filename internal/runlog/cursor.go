@@ -23,7 +23,7 @@ type Cursor struct {
 	delivered     bool // something was delivered, or the start was a token
 	caughtUpSent  bool // ItemCaughtUp was delivered
 	lastStatus    *Status
-	replay        *replay // over a merged table, while at is before its window
+	replay        *Replay // over a merged table, while at is before its window
 	rewind        rewind  // of a start that is so many lines before the end
 	joinedAt      time.Time
 	historyFailed bool       // the last fetch has failed
@@ -34,9 +34,9 @@ type Cursor struct {
 }
 
 func newCursor(j *journal, start Position, until Until) *Cursor {
-	c := &Cursor{j: j, until: until, at: start, delivered: start.origin != 0, joinedAt: time.Now()}
+	c := &Cursor{j: j, until: until, at: start, delivered: start.Origin != 0, joinedAt: time.Now()}
 	if !j.key.textLog {
-		c.at.lines = 0
+		c.at.Lines = 0
 	}
 	return c
 }
@@ -124,7 +124,7 @@ func (c *Cursor) next() step {
 		return c.stateStep()
 	case !c.positioned:
 		return c.resolveStart()
-	case c.replay != nil || c.at.before(j.low):
+	case c.replay != nil || c.at.Before(j.low):
 		return c.readHistory()
 	}
 	if b := j.find(c.at); b != nil {
@@ -165,17 +165,17 @@ func (c *Cursor) itemStep(i Item) step {
 
 // deliver delivers what a batch has behind the cursor.
 func (c *Cursor) deliver(b *Batch) step {
-	if !b.follows(c.at) {
+	if !b.Follows(c.at) {
 		return c.invalidate(LogReplaced)
 	}
-	part, ok := b.after(c.at)
+	part, ok := b.After(c.at)
 	if !ok {
 		return c.invalidate(LogReplaced)
 	}
-	c.at = b.to
-	c.counts.MalformedLines += b.counts.MalformedLines
-	c.counts.LinesWithoutStep += b.counts.LinesWithoutStep
-	if part.isEmpty() {
+	c.at = b.To
+	c.counts.MalformedLines += b.Counts.MalformedLines
+	c.counts.LinesWithoutStep += b.Counts.LinesWithoutStep
+	if part.IsEmpty() {
 		return step{}
 	}
 	c.delivered = true
@@ -241,8 +241,8 @@ func (c *Cursor) Health() Health {
 		MalformedLines: c.counts.MalformedLines, LinesWithoutStep: c.counts.LinesWithoutStep + j.unplaced,
 		Status: j.effectiveStatus(),
 	}
-	if _, isFile := j.high.Offset(); isFile && j.opened && c.positioned && j.size >= 0 {
-		h.BehindBytes = max(j.size-c.at.offset, 0)
+	if _, isFile := j.high.FileOffset(); isFile && j.opened && c.positioned && j.size >= 0 {
+		h.BehindBytes = max(j.size-c.at.Offset, 0)
 	}
 	return h
 }

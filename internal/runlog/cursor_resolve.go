@@ -10,17 +10,17 @@ import (
 func (c *Cursor) resolveStart() step {
 	j := c.j
 	switch {
-	case c.at.fromEnd:
+	case c.at.FromEnd:
 		return c.resolveNow()
-	case c.at.origin == 0:
-		return c.setPosition(Position{origin: j.origin})
-	case c.at.origin != j.origin:
+	case c.at.Origin == 0:
+		return c.setPosition(Position{Origin: j.origin})
+	case c.at.Origin != j.origin:
 		return c.invalidate(SourceChanged)
 	case j.origin == FromMergedTable:
 		return c.resolveInTable()
-	case c.at.isStart():
+	case c.at.IsStart():
 		return c.setPosition(c.at)
-	case j.origin == FromLogStream && j.high.before(c.at):
+	case j.origin == FromLogStream && j.high.Before(c.at):
 		if j.ended { // a stream does not say how much there is
 			return c.invalidate(LogTruncated)
 		}
@@ -30,10 +30,10 @@ func (c *Cursor) resolveStart() step {
 		j.pollRequested.Store(true)
 		j.requestVerifiedPoll()
 		return step{changed: j.changed}
-	case c.at.firstLine == lineFingerprint{} && c.at.unaligned:
-	case c.at.firstLine != j.high.firstLine && j.high.firstLine != lineFingerprint{}:
+	case c.at.FirstLine == LineFingerprint{} && c.at.Unaligned:
+	case c.at.FirstLine != j.high.FirstLine && j.high.FirstLine != LineFingerprint{}:
 		return c.invalidate(LogReplaced)
-	case c.at.firstLine != j.high.firstLine || j.high.before(c.at) && c.at.offset > j.size:
+	case c.at.FirstLine != j.high.FirstLine || j.high.Before(c.at) && c.at.Offset > j.size:
 		return c.invalidate(LogTruncated)
 	}
 	// The line before is compared with the batch that follows.
@@ -48,7 +48,7 @@ func (c *Cursor) setPosition(at Position) step {
 // aheadOfPoll says that the cursor may be further than the last poll.
 func (c *Cursor) aheadOfPoll() bool {
 	j := c.j
-	return j.high.before(c.at) && (!j.atEnd || j.polledAt.Before(c.joinedAt))
+	return j.high.Before(c.at) && (!j.atEnd || j.polledAt.Before(c.joinedAt))
 }
 
 // diverged says that the cursor stands where the log has no end of a line, or
@@ -56,26 +56,26 @@ func (c *Cursor) aheadOfPoll() bool {
 func (c *Cursor) diverged() bool {
 	j, at := c.j, c.at
 	switch {
-	case at.unaligned || j.origin == FromMergedTable || !j.atEnd:
+	case at.Unaligned || j.origin == FromMergedTable || !j.atEnd:
 		return false
-	case j.high.before(at): // its line had no newline, and may be taken here yet
-		return !at.unterminated || j.ended
+	case j.high.Before(at): // its line had no newline, and may be taken here yet
+		return !at.Unterminated || j.ended
 	}
-	return at.prevLine != j.high.prevLine && at.prevLine != lineFingerprint{} && j.high.prevLine != lineFingerprint{}
+	return at.PrevLine != j.high.PrevLine && at.PrevLine != LineFingerprint{} && j.high.PrevLine != LineFingerprint{}
 }
 
 // resolveNow positions the cursor behind everything that the poller has seen.
 func (c *Cursor) resolveNow() step {
 	j := c.j
 	switch {
-	case c.at.lines > 0:
+	case c.at.Lines > 0:
 		return c.resolveLastLines()
 	case (j.origin == FromMergedTable || j.origin == FromLogStream) && !j.atEnd:
 		return step{changed: j.changed}
-	case j.origin == FromMergedTable || j.high.offset >= j.size:
+	case j.origin == FromMergedTable || j.high.Offset >= j.size:
 		return c.setPosition(j.high)
 	}
-	return c.setPosition(Position{origin: j.origin, offset: j.size, firstLine: j.high.firstLine, unaligned: true})
+	return c.setPosition(Position{Origin: j.origin, Offset: j.size, FirstLine: j.high.FirstLine, Unaligned: true})
 }
 
 // rewind is a walk back over the lines of a log.
@@ -92,16 +92,16 @@ func (c *Cursor) resolveLastLines() step {
 	case !j.atEnd && !c.rewind.active:
 		return step{changed: j.changed}
 	case !c.rewind.active:
-		c.rewind = rewind{active: true, remaining: c.at.lines, offset: j.high.offset}
+		c.rewind = rewind{active: true, remaining: c.at.Lines, offset: j.high.Offset}
 		for _, b := range slices.Backward(j.window) {
 			if c.rewindOver(b) {
 				return step{}
 			}
 		}
-		c.rewind.offset = min(c.rewind.offset, j.low.offset)
+		c.rewind.offset = min(c.rewind.offset, j.low.Offset)
 	}
 	if c.rewind.offset <= 0 {
-		return c.setPosition(Position{origin: j.origin})
+		return c.setPosition(Position{Origin: j.origin})
 	}
 	f := c.fetchAt(c.rewind.offset - 1)
 	f.use = func(chunk *chunk) step {
@@ -118,13 +118,13 @@ func (c *Cursor) resolveLastLines() step {
 
 // rewindOver walks back over a batch, and says whether the position is in it.
 func (c *Cursor) rewindOver(b *Batch) bool {
-	for _, m := range slices.Backward(b.lineEntries) {
-		if m.offset >= c.rewind.offset {
+	for _, m := range slices.Backward(b.LineEntries) {
+		if m.Offset >= c.rewind.offset {
 			continue
 		}
-		c.rewind.offset = m.offset
+		c.rewind.offset = m.Offset
 		if c.rewind.remaining--; c.rewind.remaining == 0 {
-			c.setPosition(Position{origin: c.j.origin, offset: m.offset, firstLine: c.j.high.firstLine, unaligned: m.offset > 0})
+			c.setPosition(Position{Origin: c.j.origin, Offset: m.Offset, FirstLine: c.j.high.FirstLine, Unaligned: m.Offset > 0})
 			return true
 		}
 	}
@@ -144,7 +144,7 @@ func (c *Cursor) fetchAt(offset int64) *fetch {
 	j := c.j
 	return &fetch{
 		key:    chunkKey{journal: j, epoch: j.epoch, index: offset / j.chunkSize()},
-		offset: offset, limit: j.high.offset, changed: j.changed,
+		offset: offset, limit: j.high.Offset, changed: j.changed,
 	}
 }
 
@@ -159,10 +159,10 @@ func (c *Cursor) readHistory() step {
 	case j.origin == FromMergedTable:
 		return c.replayTable()
 	}
-	f := c.fetchAt(c.at.offset)
+	f := c.fetchAt(c.at.Offset)
 	f.use = func(chunk *chunk) step {
 		for _, b := range chunk.batches {
-			if c.at.before(b.to) {
+			if c.at.Before(b.To) {
 				return c.deliver(b)
 			}
 		}
@@ -180,40 +180,40 @@ func (c *Cursor) resolveInTable() step {
 		return step{changed: j.changed}
 	}
 	at := c.at
-	c.replay = &replay{target: j.snapshot.completeVersion, to: j.tableEnd(), from: math.MinInt64, maxStep: math.MinInt64, exact: true}
-	if at.digest != 0 && j.snapshot.digestUpTo(at.step) == at.digest && at.step < math.MaxInt64 {
-		c.replay.from, c.replay.maxStep, c.replay.digest = at.step+1, at.step, at.digest
+	c.replay = &Replay{Target: j.snapshot.CompleteVersion, To: j.tableEnd(), From: math.MinInt64, MaxStep: math.MinInt64, Exact: true}
+	if at.Digest != 0 && j.snapshot.DigestUpTo(at.Step) == at.Digest && at.Step < math.MaxInt64 {
+		c.replay.From, c.replay.MaxStep, c.replay.Digest = at.Step+1, at.Step, at.Digest
 	} else {
-		at = Position{origin: FromMergedTable}
+		at = Position{Origin: FromMergedTable}
 	}
-	at.offset = 0
+	at.Offset = 0
 	return c.setPosition(at)
 }
 
 // tableEnd is the position behind the version up to which the snapshot is complete.
 func (j *journal) tableEnd() Position {
-	if j.snapshot.completeVersion == j.high.offset {
+	if j.snapshot.CompleteVersion == j.high.Offset {
 		return j.high
 	}
-	return Position{origin: FromMergedTable, offset: j.snapshot.completeVersion, step: j.snapshot.maxStep}
+	return Position{Origin: FromMergedTable, Offset: j.snapshot.CompleteVersion, Step: j.snapshot.MaxStep}
 }
 
 // replayTable delivers what has changed since the cursor's position.
 func (c *Cursor) replayTable() step {
 	j := c.j
 	if c.replay == nil {
-		if j.snapshot.completeVersion <= c.at.offset {
+		if j.snapshot.CompleteVersion <= c.at.Offset {
 			return step{changed: j.changed} // a table that is being read
 		}
-		c.replay = &replay{
-			since: c.at.offset, target: j.snapshot.completeVersion, to: j.tableEnd(),
-			from: math.MinInt64, maxStep: math.MinInt64, exact: c.at.offset == 0,
+		c.replay = &Replay{
+			Since: c.at.Offset, Target: j.snapshot.CompleteVersion, To: j.tableEnd(),
+			From: math.MinInt64, MaxStep: math.MinInt64, Exact: c.at.Offset == 0,
 		}
 	}
-	if b := j.snapshot.nextBatch(c.replay); b != nil {
-		c.at, c.delivered = b.to, true
+	if b := j.snapshot.NextBatch(c.replay); b != nil {
+		c.at, c.delivered = b.To, true
 		return c.itemStep(Item{Kind: ItemBatch, Batch: b})
 	}
-	c.at, c.replay = c.replay.to, nil
+	c.at, c.replay = c.replay.To, nil
 	return step{}
 }

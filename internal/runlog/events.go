@@ -28,9 +28,9 @@ func (u *updater) readEvents(ctx context.Context) error {
 		switch {
 		case err == nil || ctx.Err() != nil || attempt == maxAttempts:
 			return err
-		case errors.Is(err, errLogReplaced):
+		case errors.Is(err, ErrLogReplaced):
 			u.run = nil
-		case u.consumedOffset() <= before || isLineTooLong(err):
+		case u.consumedOffset() <= before || IsLineTooLong(err):
 			return err // no line further than before: trying again is of no use
 		}
 	}
@@ -41,12 +41,7 @@ func (u *updater) consumedOffset() int64 {
 	if u.run == nil {
 		return 0
 	}
-	return u.run.checkpoint.offset
-}
-
-func isLineTooLong(err error) bool {
-	_, ok := errors.AsType[*eventlog.LineTooLongError](err)
-	return ok
+	return u.run.checkpoint.Offset
 }
 
 // readEventsOnce makes one request and follows it to its end. The body is closed
@@ -55,7 +50,7 @@ func isLineTooLong(err error) bool {
 func (u *updater) readEventsOnce(ctx context.Context) error {
 	start, from := u.now(), int64(0)
 	if u.run != nil && u.run.view.Origin == FromEventLog {
-		from = u.run.checkpoint.readOffset()
+		from = u.run.checkpoint.ReadOffset()
 	}
 	part, err := u.src.ReadEvents(ctx, from, 0)
 	if err != nil {
@@ -77,28 +72,28 @@ func (u *updater) readPart(ctx context.Context, part *Part) (rest []byte, err er
 	r := u.ensureRun(FromEventLog)
 	switch part.State {
 	case PartShrunk:
-		return nil, errLogReplaced
+		return nil, ErrLogReplaced
 	case PartAbsent, PartUnchanged:
-		if r.checkpoint.offset > 0 { // a part that begins at the tail has at least the tail
-			return nil, errLogReplaced
+		if r.checkpoint.Offset > 0 { // a part that begins at the tail has at least the tail
+			return nil, ErrLogReplaced
 		}
 		return nil, nil
 	case PartWhole:
-		if r.checkpoint.isUnchanged(part) && r.checkpoint.offset == part.Size {
+		if r.checkpoint.IsUnchanged(part) && r.checkpoint.Offset == part.Size {
 			return nil, nil
 		}
 		u.run = newRun(FromEventLog)
 	default:
-		if err := r.checkpoint.verify(ctx, u.src, part); err != nil {
+		if err := r.checkpoint.Verify(ctx, u.src, part); err != nil {
 			return nil, err
 		}
 	}
-	return u.run.parseBody(cpugate.SlotFrom(ctx), part.Body, part.Size-u.run.checkpoint.offset)
+	return u.run.parseBody(cpugate.SlotFrom(ctx), part.Body, part.Size-u.run.checkpoint.Offset)
 }
 
 // complete publishes the run once the end of its file was reached.
 func (u *updater) complete(part *Part, start time.Time) {
-	u.run.checkpoint.setEnd(part)
+	u.run.checkpoint.SetEnd(part)
 	if part.State == PartWhole {
 		u.run.freshUntil = u.now().Add(wholeFileCostFactor * u.now().Sub(start))
 	} else {
@@ -110,8 +105,8 @@ func (u *updater) complete(part *Part, start time.Time) {
 // parseBody puts what comes into the run and returns what stands behind the last
 // newline. About so many bytes are expected, fewer than none if nobody knows.
 func (r *run) parseBody(slot *cpugate.Slot, body io.Reader, expected int64) (rest []byte, err error) {
-	r.checkpoint.invalidateEnd()
-	totalSize := r.checkpoint.offset + expected
+	r.checkpoint.InvalidateEnd()
+	totalSize := r.checkpoint.Offset + expected
 	return ReadLines(body, expected, func(chunk []byte) (int, error) { return r.parseLines(slot, chunk, totalSize) })
 }
 
@@ -119,18 +114,18 @@ func (r *run) parseBody(slot *cpugate.Slot, body io.Reader, expected int64) (res
 // and says how many bytes they had.
 // The lock is held for the parsing only, never while bytes are awaited.
 func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (consumed int, err error) {
-	if r.checkpoint.unterminated && len(chunk) > 0 {
+	if r.checkpoint.Unterminated && len(chunk) > 0 {
 		if chunk[0] != '\n' {
-			return 0, errLogReplaced // the line goes on: it is not what it was taken for
+			return 0, ErrLogReplaced // the line goes on: it is not what it was taken for
 		}
-		r.checkpoint.unterminated = false
+		r.checkpoint.Unterminated = false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err = InSlot(slot, len(chunk), func() error {
-		consumed, err = r.parser.Parse(chunk, r.checkpoint.offset, eventlog.Handler{Row: r.put})
-		r.checkpoint.advance(chunk[:consumed])
-		r.view.Table.ExpectSize(r.checkpoint.offset, totalSize)
+		consumed, err = r.parser.Parse(chunk, r.checkpoint.Offset, eventlog.Handler{Row: r.put})
+		r.checkpoint.Advance(chunk[:consumed])
+		r.view.Table.ExpectSize(r.checkpoint.Offset, totalSize)
 		if r.published {
 			r.refreshView()
 		}
@@ -139,18 +134,18 @@ func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (con
 	return consumed, err
 }
 
-// addLastLine decides about what stands behind the last newline.
+// AddLastLine decides about what stands behind the last newline.
 func (u *updater) addLastLine(ctx context.Context, rest []byte) error {
 	r := u.run
-	if counts, err := LastLineCounts(ctx, u.src, rest, r.checkpoint.offset); err != nil || !counts {
+	if counts, err := LastLineCounts(ctx, u.src, rest, r.checkpoint.Offset); err != nil || !counts {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.parser.Finish(rest, r.checkpoint.offset, eventlog.Handler{Row: r.put}); err != nil {
+	if _, err := r.parser.Finish(rest, r.checkpoint.Offset, eventlog.Handler{Row: r.put}); err != nil {
 		return err
 	}
-	r.checkpoint.advance(rest)
-	r.checkpoint.unterminated = true
+	r.checkpoint.Advance(rest)
+	r.checkpoint.Unterminated = true
 	return nil
 }

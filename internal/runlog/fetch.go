@@ -35,9 +35,9 @@ func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) st
 	switch {
 	case err == nil:
 		return c.useChunk(f, chunk)
-	case isLineTooLong(err):
+	case IsLineTooLong(err):
 		return step{err: err}
-	case errors.Is(err, errLogReplaced), errors.Is(err, ErrRunNotFound):
+	case errors.Is(err, ErrLogReplaced), errors.Is(err, ErrRunNotFound):
 		c.j.requestVerifiedPoll()
 	}
 	c.mu.Lock()

@@ -11,12 +11,12 @@ import (
 func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 30_000 // more than is retained from the beginning
-		src := newLiveSource(lines(0, n))
+		src := newLiveSource(Lines(0, n))
 		h := newTestHub(t, HubConfig{})
 		first := follow(t, h, src, Now(), UntilEnded)
 		first.wait(3 * time.Second) // the log is open, its status known
 		hold, held := make(chan struct{}), make(chan struct{})
-		src.set(func() { src.started, src.hold, src.held = 0, hold, held })
+		src.Set(func() { src.Started, src.Hold, src.Held = 0, hold, held })
 		c := follow(t, h, src, Beginning(), UntilEnded)
 		alarm := make(chan time.Time)
 		go func() {
@@ -24,7 +24,7 @@ func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 			for range 10 {
 				alarm <- time.Now()
 			}
-			src.set(func() { src.hold = nil })
+			src.Set(func() { src.Hold = nil })
 			close(hold)
 		}()
 		alarms := 0
@@ -39,24 +39,24 @@ func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 				c.record(item)
 			}
 		}
-		c.check(want(0, n, 0))
-		src.mu.Lock()
-		defer src.mu.Unlock()
+		c.check(Points(0, n, 0))
+		src.Mu.Lock()
+		defer src.Mu.Unlock()
 		// Each piece is one request; the poller, held too, makes one.
-		if pieces := len(lines(0, n))/chunkBytes + 1; alarms != 10 || src.started > pieces+2 {
-			t.Errorf("%d alarms, %d requests for %d pieces", alarms, src.started, pieces)
+		if pieces := len(Lines(0, n))/chunkBytes + 1; alarms != 10 || src.Started > pieces+2 {
+			t.Errorf("%d alarms, %d requests for %d pieces", alarms, src.Started, pieces)
 		}
 	})
 }
 
 func TestCursor_CloseCancelsPendingHistoryRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newLiveSource(lines(0, 30_000))
+		src := newLiveSource(Lines(0, 30_000))
 		h := newTestHub(t, HubConfig{})
 		first := follow(t, h, src, Now(), UntilEnded)
 		first.wait(3 * time.Second)
 		hold, held := make(chan struct{}), make(chan struct{})
-		src.set(func() { src.hold, src.held = hold, held })
+		src.Set(func() { src.Hold, src.Held = hold, held })
 		c := follow(t, h, src, Beginning(), UntilEnded)
 		alarm := make(chan time.Time)
 		go func() {
@@ -75,7 +75,7 @@ func TestCursor_CloseCancelsPendingHistoryRead(t *testing.T) {
 		if inFlight() != 0 {
 			t.Errorf("%d reads under way after the only reader left", inFlight())
 		}
-		src.set(func() { src.hold = nil })
+		src.Set(func() { src.Hold = nil })
 		close(hold)
 	})
 }

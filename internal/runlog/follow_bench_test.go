@@ -3,8 +3,6 @@ package runlog
 import (
 	"fmt"
 	"testing"
-
-	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
 // BenchmarkFanOut delivers one batch to a cursor, encoding shared.
@@ -12,10 +10,10 @@ func BenchmarkFanOut(b *testing.B) {
 	for _, cursors := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("%d cursors", cursors), func(b *testing.B) {
 			h := newTestHub(b, HubConfig{})
-			src := newLiveSource(lines(0, 10))
+			src := newLiveSource(Lines(0, 10))
 			all := make([]*Cursor, cursors)
 			for i := range all {
-				cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
+				cursor, err := h.Follow(TheRun, src, nil, Beginning(), UntilEnded)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -32,7 +30,7 @@ func BenchmarkFanOut(b *testing.B) {
 					}
 					item.Batch.Encoded("all", func() []byte { return bytes })
 					c.mu.Lock()
-					c.at, c.caughtUpSent = Position{origin: FromEventLog}, false // once more
+					c.at, c.caughtUpSent = Position{Origin: FromEventLog}, false // once more
 					c.mu.Unlock()
 				}
 			}
@@ -43,10 +41,10 @@ func BenchmarkFanOut(b *testing.B) {
 
 // BenchmarkPoll is one poll of a log of a million lines that has grown by one.
 func BenchmarkPoll(b *testing.B) {
-	src := newLiveSource(lines(0, 1_000_000))
-	src.file = append(make([]byte, 0, 2*len(src.file)), src.file...)
+	src := newLiveSource(Lines(0, 1_000_000))
+	src.File = append(make([]byte, 0, 2*len(src.File)), src.File...)
 	h := newTestHub(b, HubConfig{MinInterval: 1, MaxInterval: 1 << 40})
-	cursor, err := h.Follow(theRun, src, nil, Now(), UntilEnded)
+	cursor, err := h.Follow(TheRun, src, nil, Now(), UntilEnded)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -54,14 +52,14 @@ func BenchmarkPoll(b *testing.B) {
 	if _, err := cursor.Next(b.Context()); err != nil { // caught up
 		b.Fatal(err)
 	}
-	src.counts()
+	src.Counts()
 	step := 1_000_000
 	b.ReportAllocs()
 	for b.Loop() {
-		text := line(step, "1.5")
-		src.mu.Lock()
-		src.file, src.touched = append(src.file, text...), src.touched+1
-		src.mu.Unlock()
+		text := Line(step, "1.5")
+		src.Mu.Lock()
+		src.File, src.Touched = append(src.File, text...), src.Touched+1
+		src.Mu.Unlock()
 		step++
 		for done := false; !done; {
 			item, err := cursor.Next(b.Context())
@@ -71,31 +69,6 @@ func BenchmarkPoll(b *testing.B) {
 			done = item.Kind == ItemBatch
 		}
 	}
-	requests, served := src.counts()
+	requests, served := src.Counts()
 	b.ReportMetric(float64(served)/float64(requests), "B/request")
-}
-
-// BenchmarkStream reads a history of a million rows.
-func BenchmarkStream(b *testing.B) {
-	src := &fileSource{file: []byte(lines(0, 1_000_000))}
-	b.SetBytes(int64(len(src.file)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Stream(b.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error { return nil }); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkBatcher makes batches of a log, as a poller and the history do.
-func BenchmarkBatcher(b *testing.B) {
-	file := []byte(lines(0, 100_000))
-	b.SetBytes(int64(len(file)))
-	b.ReportAllocs()
-	for b.Loop() {
-		c := newBatcher(false, Position{origin: FromEventLog}, func(*Batch) {})
-		if _, err := c.addChunk(file); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

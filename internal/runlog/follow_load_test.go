@@ -2,13 +2,10 @@ package runlog
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
 func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
@@ -16,11 +13,11 @@ func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
 	var alone int
 	for _, n := range []int{1, 100, 2000} {
 		synctest.Test(t, func(t *testing.T) {
-			src := newLiveSource(lines(0, 1000))
+			src := newLiveSource(Lines(0, 1000))
 			h := newTestHub(t, HubConfig{MinInterval: time.Second, MaxInterval: time.Second})
 			var all sync.WaitGroup
 			for range n {
-				cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
+				cursor, err := h.Follow(TheRun, src, nil, Beginning(), UntilEnded)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -33,7 +30,7 @@ func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
 							break
 						}
 						if item.Kind == ItemBatch {
-							points += item.Batch.Points()
+							points += item.Batch.Points
 						}
 					}
 					if points != 1000+polls {
@@ -42,10 +39,10 @@ func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
 				})
 			}
 			for i := range polls {
-				src.append(lines(1000+i, 1))
+				src.Append(Lines(1000+i, 1))
 				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 			}
-			requests, served := src.counts()
+			requests, served := src.Counts()
 			// Forty intervals have forty-one ends; and a poll that compared the
 			// head as well, by a second request, may have come just now, so that
 			// the doubled interval that pays for it is still to come.
@@ -53,7 +50,7 @@ func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
 			if requests > maxRequests {
 				t.Errorf("%d cursors: %d requests in %d intervals", n, requests, polls)
 			}
-			if limit := 2*int64(len(lines(0, 1000+polls))) + polls*2*checkpointBytes; served > limit {
+			if limit := 2*int64(len(Lines(0, 1000+polls))) + polls*2*CheckpointBytes; served > limit {
 				t.Errorf("%d cursors: %d bytes, want at most %d", n, served, limit)
 			}
 			if n == 1 {
@@ -81,11 +78,11 @@ func TestFollow_DelayIsAtMostATenthOfIdleTime(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.idle.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				src := newLiveSource(lines(0, 10))
+				src := newLiveSource(Lines(0, 10))
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.waitFor(time.Second)
 				for n := 10; n < 20; n++ {
-					src.append(lines(n, 1))
+					src.Append(Lines(n, 1))
 					written := time.Now()
 					for len(c.points) == n {
 						c.takeNext(tt.idle)
@@ -93,9 +90,9 @@ func TestFollow_DelayIsAtMostATenthOfIdleTime(t *testing.T) {
 					if delay := time.Since(written); n > 10 && delay > tt.delay {
 						t.Errorf("%v after a pause of %v, want %v at most", delay, tt.idle, tt.delay)
 					}
-					src.counts()
+					src.Counts()
 					c.waitFor(tt.idle - time.Since(written))
-					if requests, _ := src.counts(); requests > tt.requests {
+					if requests, _ := src.Counts(); requests > tt.requests {
 						t.Errorf("%d requests in a pause of %v, want %d at most", requests, tt.idle, tt.requests)
 					}
 				}
@@ -107,10 +104,10 @@ func TestFollow_DelayIsAtMostATenthOfIdleTime(t *testing.T) {
 func TestFollow_LateCursorsShareHistory(t *testing.T) {
 	const n, clients = 40_000, 50
 	synctest.Test(t, func(t *testing.T) {
-		src := newLiveSource(lines(0, n))
+		src := newLiveSource(Lines(0, n))
 		h := newTestHub(t, HubConfig{})
 		follow(t, h, src, Now(), UntilEnded).wait(time.Second)
-		src.counts()
+		src.Counts()
 		var all sync.WaitGroup
 		for range clients {
 			c := follow(t, h, src, Beginning(), UntilEnded)
@@ -122,8 +119,8 @@ func TestFollow_LateCursorsShareHistory(t *testing.T) {
 			})
 		}
 		all.Wait()
-		size := len(lines(0, n))
-		requests, served := src.counts()
+		size := len(Lines(0, n))
+		requests, served := src.Counts()
 		if maxRequests := size/chunkBytes + 4; requests > maxRequests || served > int64(size)*5/4 {
 			t.Errorf("%d requests with %d bytes for %d clients, want at most %d requests; the log has %d bytes", requests, served, clients, maxRequests, size)
 		}
@@ -137,28 +134,28 @@ func TestFollow_StalledCursorsUseNoMemory(t *testing.T) {
 	const stalled = 1000
 	synctest.Test(t, func(t *testing.T) {
 		src := newLiveSource("")
-		src.absent = true
+		src.Absent = true
 		h := newTestHub(t, HubConfig{MaxBytes: 4 << 20, MaxRunBytes: 2 << 20, HistoryBytes: 2 << 20})
 		fast := follow(t, h, src, Beginning(), UntilEnded)
 		clients := make([]*client, stalled)
 		for i := range clients {
 			clients[i] = follow(t, h, src, Beginning(), UntilEnded)
 		}
-		before := heap()
+		before := Heap()
 		n := 0
 		for range 60 {
-			src.append(lines(n, 1000))
+			src.Append(Lines(n, 1000))
 			n += 1000
 			fast.wait(time.Second)
 			if len(fast.points) != n {
 				t.Fatalf("%d points, want %d", len(fast.points), n)
 			}
 		}
-		own := int64(cap(fast.points))*int64(len("loss")+64) + int64(len(src.file))
+		own := int64(cap(fast.points))*int64(len("loss")+64) + int64(len(src.File))
 		if s := h.Stats(); s.Bytes > 2<<20+128<<10 || s.HistoryBytes > 2<<20 {
 			t.Errorf("retained beyond the bound: %+v", s)
 		}
-		if grown := heap() - before - own; grown > 16<<20 {
+		if grown := Heap() - before - own; grown > 16<<20 {
 			t.Errorf("%d stalled clients: the heap has grown by %d MiB", stalled, grown>>20)
 		}
 		slow := clients[0]
@@ -169,20 +166,13 @@ func TestFollow_StalledCursorsUseNoMemory(t *testing.T) {
 	})
 }
 
-func heap() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
 func TestFollow_SharesEncodings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newLiveSource(lines(0, 100))
+		src := newLiveSource(Lines(0, 100))
 		h := newTestHub(t, HubConfig{})
 		made := 0
 		for range 10 {
-			cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
+			cursor, err := h.Follow(TheRun, src, nil, Beginning(), UntilEnded)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,23 +201,6 @@ func TestFollow_SharesEncodings(t *testing.T) {
 	})
 }
 
-func TestBatch_Select(t *testing.T) {
-	var b *Batch
-	c := newBatcher(false, Position{origin: FromEventLog}, func(made *Batch) { b = made })
-	if _, err := c.addChunk([]byte(`{"type":"metrics","data":{"a":1,"b/c":2,"global_step":1}}` + "\n" + `{"type":"metrics","data":{"a":3,"b/c":9007199254740993,"global_step":2}}` + "\n")); err != nil {
-		t.Fatal(err)
-	}
-	c.flush()
-	two := int64(2)
-	got := b.Select(eventlog.Selection{Prefixes: []string{"b/"}, MinStep: &two})
-	if len(got) != 1 || got[0].Name != "b/c" || len(got[0].Steps) != 1 || got[0].Steps[0] != 2 || len(got[0].Exact) != 1 || got[0].Exact[0].Index != 0 {
-		t.Errorf("selected %+v", got)
-	}
-	if len(b.Select(eventlog.Selection{})) != 2 || len(b.Select(eventlog.Selection{Names: []string{"x"}})) != 0 {
-		t.Error("all is two series, and a name that is not there is none")
-	}
-}
-
 // countingThrottle notes what it lets pass.
 type countingThrottle struct {
 	mu   sync.Mutex
@@ -253,7 +226,7 @@ func TestFollow_PollsAllRunsOfAViewerEqually(t *testing.T) {
 		h, throttle := newTestHub(t, HubConfig{}), &countingThrottle{}
 		for i := range runs {
 			key := Key{Viewer: "v", RunID: string(rune('A' + i))}
-			cursor, err := h.Follow(key, newLiveSource(lines(0, 3)), throttle, Beginning(), UntilEnded)
+			cursor, err := h.Follow(key, newLiveSource(Lines(0, 3)), throttle, Beginning(), UntilEnded)
 			if err != nil {
 				t.Fatal(err)
 			}

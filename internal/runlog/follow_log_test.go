@@ -25,16 +25,16 @@ func newTextSource(text string) *textSource {
 }
 
 func (s *textSource) StreamLog(ctx context.Context, yield func(string) error, replayDone func()) error {
-	s.mu.Lock()
+	s.Mu.Lock()
 	s.connections++
 	drop := s.drop
-	s.mu.Unlock()
+	s.Mu.Unlock()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for sent := 0; ; {
-		s.mu.Lock()
-		text := string(s.file[min(sent, len(s.file)):])
-		s.mu.Unlock()
+		s.Mu.Lock()
+		text := string(s.File[min(sent, len(s.File)):])
+		s.Mu.Unlock()
 		for line := range strings.Lines(text) {
 			if !strings.HasSuffix(line, "\n") {
 				break
@@ -57,7 +57,7 @@ func (s *textSource) StreamLog(ctx context.Context, yield func(string) error, re
 
 func followLog(t *testing.T, h *Hub, src LogSource, start Position) *client {
 	t.Helper()
-	cursor, err := h.FollowLog(theRun, src, nil, start, UntilEnded)
+	cursor, err := h.FollowLog(TheRun, src, nil, start, UntilEnded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,21 +107,21 @@ func TestFollowLog_Starts(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					_, file := numbered(0, tt.lines)
 					src := newTextSource(file)
-					src.notServed = stream
+					src.NotServed = stream
 					h := newTestHub(t, HubConfig{MaxRunBytes: 256 << 10})
 					follower := followLog(t, h, src, Beginning())
 					follower.wait(4 * time.Second)
 					c := followLog(t, h, src, tt.start)
 					c.wait(4 * time.Second)
 					_, more := numbered(tt.lines, tt.lines+5)
-					src.append(more)
+					src.Append(more)
 					c.wait(7 * time.Second)
 					want, _ := numbered(tt.first, tt.lines+5)
 					if diff := cmp.Diff(want, c.texts()); diff != "" || len(c.trace) != 1 {
 						t.Errorf("%v, lines (-want +got):\n%.600s", c.trace, diff)
 					}
 					late := followLog(t, newTestHub(t, HubConfig{}), src, c.at)
-					src.append("the end\n")
+					src.Append("the end\n")
 					late.wait(8 * time.Second)
 					if diff := cmp.Diff([]string{"the end"}, late.texts()); diff != "" {
 						t.Errorf("resumed elsewhere (-want +got):\n%.600s", diff)
@@ -138,7 +138,7 @@ func TestFollowLog_Lines(t *testing.T) {
 		src := newTextSource("10%\r20%\r100%\nbad \xff byte\n\n" + long + "\nwindows\r\n" + long[:maxLogLine+10])
 		c := followLog(t, newTestHub(t, HubConfig{}), src, Beginning())
 		c.wait(2 * time.Second)
-		src.append(long + "\nlast, without a newline")
+		src.Append(long + "\nlast, without a newline")
 		c.wait(2 * time.Second)
 		src.setStatus("finished")
 		c.wait(time.Minute)
@@ -161,7 +161,7 @@ func TestFollowLog_StreamIsSharedAndResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, file := numbered(0, 10)
 		src := newTextSource(file)
-		src.notServed = true
+		src.NotServed = true
 		h := newTestHub(t, HubConfig{})
 		var all sync.WaitGroup
 		clients := make([]*client, 20)
@@ -170,17 +170,17 @@ func TestFollowLog_StreamIsSharedAndResumed(t *testing.T) {
 			all.Go(func() { clients[i].wait(40 * time.Second) })
 		}
 		time.Sleep(5 * time.Second) //nolint:forbidigo // the bubble's clock
-		src.set(func() {
+		src.Set(func() {
 			close(src.drop)
 			src.drop = make(chan struct{})
 		})
 		_, more := numbered(10, 20)
-		src.append(more)
+		src.Append(more)
 		time.Sleep(15 * time.Second) //nolint:forbidigo // the bubble's clock
 		want, _ := numbered(0, 20)
-		src.mu.Lock()
+		src.Mu.Lock()
 		connections := src.connections
-		src.mu.Unlock()
+		src.Mu.Unlock()
 		if connections != 2 {
 			t.Errorf("%d connections, want 2", connections)
 		}
@@ -190,8 +190,8 @@ func TestFollowLog_StreamIsSharedAndResumed(t *testing.T) {
 				t.Fatalf("lines (-want +got):\n%s", diff)
 			}
 		}
-		src.set(func() {
-			src.file = []byte("another\n" + file + more)
+		src.Set(func() {
+			src.File = []byte("another\n" + file + more)
 			close(src.drop)
 			src.drop = make(chan struct{})
 		})

@@ -31,10 +31,10 @@ func TestFollow_DeliversExactlyTheLog(t *testing.T) {
 func runModel(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	src := newLiveSource("")
-	src.absent = true
+	src.Absent = true
 	small := HubConfig{MaxRunBytes: 8 << 10, HistoryBytes: 64 << 10}
 	hubs := []*Hub{newTestHub(t, HubConfig{}), newTestHub(t, small)}
-	var truth []point
+	var truth []Point
 	var written strings.Builder
 	write := func() {
 		var burst strings.Builder
@@ -42,11 +42,11 @@ func runModel(t *testing.T, r *rand.Rand) {
 			n := len(truth)
 			offset := written.Len()
 			step := r.IntN(50) // late, repeated and rewritten steps alike
-			text := line(step, strconv.Itoa(n))
+			text := Line(step, strconv.Itoa(n))
 			if r.IntN(20) == 0 {
 				text = strings.Repeat("x", r.IntN(200)) + "\n"
 			} else {
-				truth = append(truth, point{"loss", int64(step), float64(n), int64(offset)})
+				truth = append(truth, Point{"loss", int64(step), float64(n), int64(offset)})
 			}
 			written.WriteString(text)
 			burst.WriteString(text)
@@ -56,9 +56,9 @@ func runModel(t *testing.T, r *rand.Rand) {
 			return
 		}
 		cut := 1 + r.IntN(len(text)-1)
-		src.append(text[:cut])
+		src.Append(text[:cut])
 		time.Sleep(time.Duration(r.IntN(1500)) * time.Millisecond) //nolint:forbidigo // the bubble's clock
-		src.append(text[cut:])
+		src.Append(text[cut:])
 	}
 	var clients sync.WaitGroup
 	var got [8]*client
@@ -71,11 +71,11 @@ func runModel(t *testing.T, r *rand.Rand) {
 		write()
 		switch r.IntN(6) {
 		case 0:
-			src.set(func() { src.down = errors.New("killed") })
+			src.Set(func() { src.down = errors.New("killed") })
 			time.Sleep(time.Duration(r.IntN(8000)) * time.Millisecond) //nolint:forbidigo // the bubble's clock
-			src.set(func() { src.down = nil })
+			src.Set(func() { src.down = nil })
 		case 1:
-			src.set(func() { src.cuts = []int{r.IntN(2000), r.IntN(2000)} })
+			src.Set(func() { src.Cuts = []int{r.IntN(2000), r.IntN(2000)} })
 		}
 	}
 	src.setStatus("finished")
@@ -91,7 +91,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 // from the last position on any hub.
 func (c *client) followAtRandom(hubs []*Hub, src MetricSource, r *rand.Rand) {
 	for !c.ended {
-		cursor, err := hubs[r.IntN(len(hubs))].Follow(theRun, src, nil, c.at, UntilEnded)
+		cursor, err := hubs[r.IntN(len(hubs))].Follow(TheRun, src, nil, c.at, UntilEnded)
 		if err != nil {
 			c.t.Error(err)
 			return
@@ -129,7 +129,7 @@ func TestFollow_EveryCursorIsNotifiedOfTheEnd(t *testing.T) {
 			for round := range uint64(rounds) {
 				synctest.Test(t, func(t *testing.T) {
 					r := rand.New(rand.NewPCG(round, 3))
-					src := newLiveSource(lines(0, 5))
+					src := newLiveSource(Lines(0, 5))
 					h := newTestHub(t, HubConfig{EndGrace: time.Second, UnreachableAfter: time.Second})
 					var all sync.WaitGroup
 					for range clients {
@@ -137,7 +137,7 @@ func TestFollow_EveryCursorIsNotifiedOfTheEnd(t *testing.T) {
 						stayFor := time.Duration(1+r.IntN(40)) * time.Second
 						all.Go(func() {
 							time.Sleep(joinAfter) //nolint:forbidigo // the bubble's clock
-							cursor, err := h.Follow(theRun, src, nil, Beginning(), UntilEnded)
+							cursor, err := h.Follow(TheRun, src, nil, Beginning(), UntilEnded)
 							if err != nil {
 								if !errors.Is(err, ErrHubClosed) {
 									t.Error(err)
@@ -171,22 +171,22 @@ func TestFollow_EveryCursorIsNotifiedOfTheEnd(t *testing.T) {
 						})
 					}
 					time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
-					src.append(lines(5, 3))
+					src.Append(Lines(5, 3))
 					time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 					switch how {
 					case "end":
 						src.setStatus("finished")
 					case "failure":
-						src.set(func() { src.down = errors.New("refused") })
+						src.Set(func() { src.down = errors.New("refused") })
 					case "deletion":
-						src.set(func() { src.deleted = true })
+						src.Set(func() { src.Deleted = true })
 					case "close":
 						h.Close()
 					}
 					all.Wait()
-					before, _ := src.counts()
+					before, _ := src.Counts()
 					time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's clock
-					if after, _ := src.counts(); after > 0 {
+					if after, _ := src.Counts(); after > 0 {
 						t.Errorf("%d requests after the last cursor had left (%d before)", after, before)
 					}
 					if s := h.Stats(); s.Runs != 0 || s.Cursors != 0 || s.Bytes != 0 {

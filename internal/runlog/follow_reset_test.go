@@ -10,12 +10,12 @@ import (
 
 // shifted are n lines that are as long as those of lines and say something else.
 func shifted(n int) string {
-	return strings.ReplaceAll(lines(0, n), ".125,", ".375,")
+	return strings.ReplaceAll(Lines(0, n), ".125,", ".375,")
 }
 
 // wantShifted is what shifted lines say.
-func wantShifted(n int) []point {
-	points := want(0, n, 0)
+func wantShifted(n int) []Point {
+	points := Points(0, n, 0)
 	for i := range points {
 		points[i].Value += 0.25
 	}
@@ -24,24 +24,24 @@ func wantShifted(n int) []point {
 
 func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 	const n, large = 50, 30_000
-	last := lines(n-1, 1)
+	last := Lines(n-1, 1)
 	tests := []struct {
 		name          string
 		before        string
 		after         string
-		want          []point
+		want          []Point
 		reset         string
 		onlyHeadShows bool // nothing but the next check of the head shows it
 	}{
-		{"cut short", lines(0, n), lines(0, 3), want(0, 3, 0), "reset 1", false},
-		{"emptied", lines(0, n), "", nil, "reset 1", false},
-		{"replaced by a log of equal size", lines(0, n), shifted(n), wantShifted(n), "reset 2", false},
-		{"replaced by one of equal size with the same last line", lines(0, n), shifted(n-1) + last, append(wantShifted(n-1), want(n-1, n, len(lines(0, n-1)))...), "reset 2", false},
-		{"replaced by a longer one", lines(0, n), shifted(2 * n), wantShifted(2 * n), "reset 2", false},
-		{"replaced by a longer one with the same end", lines(0, n), shifted(1) + lines(1, n+1), append(wantShifted(1), want(1, n+2, len(lines(0, 1)))...), "reset 2", true},
-		{"replaced while its last line was torn", lines(0, n) + line(n, "1")[:20], shifted(2 * n), wantShifted(2 * n), "reset 2", false},
-		{"large and cut short", lines(0, large), lines(0, 3), want(0, 3, 0), "reset 1", false},
-		{"large and replaced by a longer one with the same end", lines(0, large), shifted(1) + lines(1, large+1), append(wantShifted(1), want(1, large+2, len(lines(0, 1)))...), "reset 2", true},
+		{"cut short", Lines(0, n), Lines(0, 3), Points(0, 3, 0), "reset 1", false},
+		{"emptied", Lines(0, n), "", nil, "reset 1", false},
+		{"replaced by a log of equal size", Lines(0, n), shifted(n), wantShifted(n), "reset 2", false},
+		{"replaced by one of equal size with the same last line", Lines(0, n), shifted(n-1) + last, append(wantShifted(n-1), Points(n-1, n, len(Lines(0, n-1)))...), "reset 2", false},
+		{"replaced by a longer one", Lines(0, n), shifted(2 * n), wantShifted(2 * n), "reset 2", false},
+		{"replaced by a longer one with the same end", Lines(0, n), shifted(1) + Lines(1, n+1), append(wantShifted(1), Points(1, n+2, len(Lines(0, 1)))...), "reset 2", true},
+		{"replaced while its last line was torn", Lines(0, n) + Line(n, "1")[:20], shifted(2 * n), wantShifted(2 * n), "reset 2", false},
+		{"large and cut short", Lines(0, large), Lines(0, 3), Points(0, 3, 0), "reset 1", false},
+		{"large and replaced by a longer one with the same end", Lines(0, large), shifted(1) + Lines(1, large+1), append(wantShifted(1), Points(1, large+2, len(Lines(0, 1)))...), "reset 2", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name+", live", func(t *testing.T) {
@@ -49,12 +49,12 @@ func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 				src := newLiveSource(tt.before)
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.wait(3 * time.Second)
-				src.replace(tt.after)
+				src.Replace(tt.after)
 				c.wait(6 * time.Second)
 				if tt.onlyHeadShows { // the head is compared when the log grows, every 10 s
-					src.append("\n")
+					src.Append("\n")
 					c.wait(20 * time.Second)
-					src.append("\n")
+					src.Append("\n")
 					c.wait(20 * time.Second)
 				}
 				c.check(tt.want, "caught up", tt.reset, "caught up")
@@ -65,7 +65,7 @@ func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 				src := newLiveSource(tt.before)
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.wait(3 * time.Second)
-				src.replace(tt.after)
+				src.Replace(tt.after)
 				late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 				late.wait(6 * time.Second)
 				late.check(tt.want, tt.reset, "caught up")
@@ -76,13 +76,13 @@ func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 				src := newLiveSource(tt.before)
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.wait(3 * time.Second)
-				src.set(func() { src.down = errors.New("refused") })
+				src.Set(func() { src.down = errors.New("refused") })
 				c.wait(6 * time.Second)
 				if h := c.cursor.Health(); h.State != UpstreamFailing || h.LastError == nil || time.Since(h.LastSuccess) < 5*time.Second {
 					t.Errorf("health while the viewer is away: %+v", h)
 				}
-				src.replace(tt.after)
-				src.set(func() { src.down = nil })
+				src.Replace(tt.after)
+				src.Set(func() { src.down = nil })
 				c.wait(12 * time.Second)
 				c.check(tt.want, "caught up", tt.reset, "caught up")
 			})
@@ -96,104 +96,104 @@ func TestFollow_ContinuesWithTheSameLog(t *testing.T) {
 		change func(*liveSource, *client)
 	}{
 		{"after the viewer was away", func(s *liveSource, c *client) {
-			s.set(func() { s.down = errors.New("refused") })
-			s.append(lines(10, 5))
+			s.Set(func() { s.down = errors.New("refused") })
+			s.Append(Lines(10, 5))
 			c.wait(20 * time.Second)
-			s.set(func() { s.down = nil })
+			s.Set(func() { s.down = nil })
 		}},
 		{"after a body was cut in the middle", func(s *liveSource, _ *client) {
-			s.append(lines(10, 5))
-			s.set(func() { s.cuts = []int{checkpointBytes + 70, 10, checkpointBytes} })
+			s.Append(Lines(10, 5))
+			s.Set(func() { s.Cuts = []int{CheckpointBytes + 70, 10, CheckpointBytes} })
 		}},
 		{"after its ETag changed an instant before its size", func(s *liveSource, c *client) {
-			s.set(func() { s.touched++ })
+			s.Set(func() { s.Touched++ })
 			c.wait(400 * time.Millisecond)
 			c.cursor.j.requestPoll()
 			c.wait(10 * time.Millisecond)
-			s.append(lines(10, 5))
+			s.Append(Lines(10, 5))
 		}},
 		{"after its file was not there for a moment", func(s *liveSource, c *client) {
-			s.set(func() { s.absent = true })
+			s.Set(func() { s.Absent = true })
 			c.wait(400 * time.Millisecond)
-			s.append(lines(10, 5))
+			s.Append(Lines(10, 5))
 		}},
 		{"after the run was not there for a moment", func(s *liveSource, c *client) {
-			s.set(func() { s.deleted = true })
+			s.Set(func() { s.Deleted = true })
 			c.wait(200 * time.Millisecond)
 			c.cursor.j.requestPoll()
 			c.wait(350 * time.Millisecond)
-			s.set(func() { s.deleted = false })
-			s.append(lines(10, 5))
+			s.Set(func() { s.Deleted = false })
+			s.Append(Lines(10, 5))
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				src := newLiveSource(lines(0, 10))
+				src := newLiveSource(Lines(0, 10))
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.wait(300 * time.Millisecond)
 				tt.change(src, c)
 				c.wait(12 * time.Second)
-				c.check(want(0, 15, 0), "caught up")
+				c.check(Points(0, 15, 0), "caught up")
 			})
 		})
 	}
 }
 
 func TestFollow_Ends(t *testing.T) {
-	whole := strings.TrimSuffix(line(3, "3.125"), "\n")
+	whole := strings.TrimSuffix(Line(3, "3.125"), "\n")
 	tests := []struct {
 		name   string
 		until  Until
 		change func(*liveSource, *client)
-		want   []point
+		want   []Point
 		trace  []string
 	}{
 		{"with an unterminated line that is complete", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
-			s.append(whole)
+			s.Append(whole)
 			s.setStatus("failed")
-		}, want(0, 4, 0), []string{"caught up", "state failed", "end 1 failed"}},
+		}, Points(0, 4, 0), []string{"caught up", "state failed", "end 1 failed"}},
 		{"without one that is torn", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
-			s.append(whole[:40])
+			s.Append(whole[:40])
 			s.setStatus("failed")
-		}, want(0, 3, 0), []string{"caught up", "state failed", "end 1 failed"}},
+		}, Points(0, 3, 0), []string{"caught up", "state failed", "end 1 failed"}},
 		{"not while the log grows, though the viewer says so", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
 			s.setStatus("failed")
 			for step := 3; step < 40; step++ {
-				s.append(lines(step, 1))
+				s.Append(Lines(step, 1))
 				c.waitFor(3 * time.Second)
 			}
 			if c.ended {
 				c.t.Error("over too early")
 			}
-		}, want(0, 40, 0), []string{"caught up", "state failed", "state running", "end 1 failed"}},
+		}, Points(0, 40, 0), []string{"caught up", "state failed", "state running", "end 1 failed"}},
 		{"and tells that it goes on when it has grown after its end", Forever, func(s *liveSource, c *client) {
 			s.setStatus("finished")
 			c.wait(10 * time.Second)
-			s.append(whole + "\n")
+			s.Append(whole + "\n")
 			c.wait(3 * time.Second)
-		}, want(0, 4, 0), []string{"caught up", "state finished", "state running", "state finished"}},
+		}, Points(0, 4, 0), []string{"caught up", "state finished", "state running", "state finished"}},
 		{"when the run was deleted", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
-			s.set(func() { s.deleted = true })
-		}, want(0, 3, 0), []string{"caught up", "end 2 running"}},
+			s.Set(func() { s.Deleted = true })
+		}, Points(0, 3, 0), []string{"caught up", "end 2 running"}},
 		{"when the run was deleted, for those as well who follow forever", Forever, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
-			s.set(func() { s.deleted = true })
-		}, want(0, 3, 0), []string{"caught up", "end 2 running"}},
+			s.Set(func() { s.Deleted = true })
+		}, Points(0, 3, 0), []string{"caught up", "end 2 running"}},
 		{"with an error when the viewer is away for too long", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
-			s.set(func() { s.down = errors.New("refused") })
+			s.Set(func() { s.down = errors.New("refused") })
 			c.wait(9 * time.Minute)
-		}, want(0, 3, 0), []string{"caught up", "error: the viewer has not answered for too long: refused"}},
+		}, Points(0, 3, 0), []string{"caught up", "error: the viewer has not answered for too long: refused"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				src := newLiveSource(lines(0, 3))
+				src := newLiveSource(Lines(0, 3))
 				h := newTestHub(t, HubConfig{})
 				c := follow(t, h, src, Beginning(), tt.until)
 				tt.change(src, c)
@@ -205,7 +205,7 @@ func TestFollow_Ends(t *testing.T) {
 	t.Run("when there is no such run", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			src := newLiveSource("")
-			src.deleted = true
+			src.Deleted = true
 			c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 			c.wait(2 * time.Minute)
 			c.check(nil, "end 3 ")
@@ -214,35 +214,35 @@ func TestFollow_Ends(t *testing.T) {
 	t.Run("and its last position goes on when the run is opened again", func(t *testing.T) {
 		for _, rest := range []string{"", whole} {
 			synctest.Test(t, func(t *testing.T) {
-				src := newLiveSource(lines(0, 3) + rest)
+				src := newLiveSource(Lines(0, 3) + rest)
 				src.setStatus("finished")
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.wait(time.Minute)
 				src.setStatus("running")
 				next := 3
 				if rest != "" {
-					src.append("\n")
+					src.Append("\n")
 					next = 4
 				}
-				src.append(lines(next, 2))
+				src.Append(Lines(next, 2))
 				late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 				late.wait(3 * time.Second)
-				late.check(want(next, next+2, len(lines(0, next))), "caught up")
+				late.check(Points(next, next+2, len(Lines(0, next))), "caught up")
 			})
 		}
 	})
 	t.Run("and is void if the last line went on", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			src := newLiveSource(lines(0, 3) + whole)
+			src := newLiveSource(Lines(0, 3) + whole)
 			src.setStatus("finished")
 			c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 			forever := follow(t, c.cursor.j.hub, src, Beginning(), Forever)
 			c.wait(time.Minute)
 			forever.wait(time.Second)
-			src.append(whole + "\n" + lines(4, 1))
+			src.Append(whole + "\n" + Lines(4, 1))
 			late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 			late.wait(3 * time.Second)
-			all := append(want(0, 3, 0), want(4, 5, len(lines(0, 3)+whole+whole)+1)...)
+			all := append(Points(0, 3, 0), Points(4, 5, len(Lines(0, 3)+whole+whole)+1)...)
 			late.check(all, "reset 2", "caught up")
 			forever.wait(8 * time.Second)
 			if forever.trace[2] != "reset 2" {

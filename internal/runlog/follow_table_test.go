@@ -17,16 +17,7 @@ import (
 
 // newTableSource is a run of a Viewer without event files.
 func newTableSource(rows ...eventlog.Row) *liveSource {
-	return &liveSource{fileSource: &fileSource{notServed: true, table: rows}, text: "running"}
-}
-
-// rowOf is a row of the merged table.
-func rowOf(step int64, values ...float64) eventlog.Row {
-	r := eventlog.Row{Position: -1, Step: step, Time: float64(step), HasTime: true}
-	for i, v := range values {
-		r.Cells = append(r.Cells, eventlog.Cell{Name: string(rune('a' + i)), Kind: eventlog.KindNumber, Number: v})
-	}
-	return r
+	return &liveSource{FileSource: &FileSource{NotServed: true, Table: rows}, text: "running"}
 }
 
 // cells is the last value of each cell that a client was sent.
@@ -40,17 +31,17 @@ func (c *client) cells() map[string]float64 {
 
 // tableCalls is how often the table was read and probed.
 func (s *liveSource) tableCalls() (reads, probes int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reads, s.probes
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	return s.Reads, s.Probes
 }
 
 // truth is the same of a table.
 func (s *liveSource) truth() map[string]float64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	last := map[string]float64{}
-	for _, row := range s.table {
+	for _, row := range s.Table {
 		for _, c := range row.Cells {
 			if c.Kind != eventlog.KindNone {
 				last[fmt.Sprint(row.Step, " ", c.Name)] = c.Number
@@ -62,35 +53,35 @@ func (s *liveSource) truth() map[string]float64 {
 
 func TestFollow_SendsTableDifferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newTableSource(rowOf(1, 1), rowOf(3, 3))
+		src := newTableSource(RowOf(1, 1), RowOf(3, 3))
 		h := newTestHub(t, HubConfig{})
 		c := follow(t, h, src, Beginning(), UntilEnded)
 		now := follow(t, h, src, Now(), UntilEnded)
 		c.wait(3 * time.Second)
 		now.wait(time.Second)
-		c.check([]point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 3, Value: 3}}, "caught up")
-		src.set(func() { src.table = []eventlog.Row{rowOf(1, 1, 10), rowOf(2, 2), rowOf(3, 4), rowOf(4, 4)} })
+		c.check([]Point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 3, Value: 3}}, "caught up")
+		src.Set(func() { src.Table = []eventlog.Row{RowOf(1, 1, 10), RowOf(2, 2), RowOf(3, 4), RowOf(4, 4)} })
 		c.points = nil
 		c.wait(6 * time.Second)
 		now.wait(time.Second)
-		updates := []point{
+		updates := []Point{
 			{Name: "b", Step: 1, Value: 10}, {Name: "a", Step: 2, Value: 2}, {Name: "a", Step: 3, Value: 4}, {Name: "a", Step: 4, Value: 4},
 		}
-		slices.SortStableFunc(c.points, func(a, b point) int { return int(a.Step - b.Step) })
-		slices.SortStableFunc(now.points, func(a, b point) int { return int(a.Step - b.Step) })
+		slices.SortStableFunc(c.points, func(a, b Point) int { return int(a.Step - b.Step) })
+		slices.SortStableFunc(now.points, func(a, b Point) int { return int(a.Step - b.Step) })
 		c.check(updates, "caught up")
 		now.check(updates, "caught up")
 
 		same := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 		same.wait(3 * time.Second)
 		same.check(nil, "caught up")
-		src.set(func() { src.table = append(src.table, rowOf(5, 5)) })
+		src.Set(func() { src.Table = append(src.Table, RowOf(5, 5)) })
 		same.wait(8 * time.Second)
-		same.check([]point{{Name: "a", Step: 5, Value: 5}}, "caught up")
+		same.check([]Point{{Name: "a", Step: 5, Value: 5}}, "caught up")
 
-		src.set(func() { src.table = src.table[:2] })
+		src.Set(func() { src.Table = src.Table[:2] })
 		c.wait(8 * time.Second)
-		c.check([]point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 2, Value: 2}, {Name: "b", Step: 1, Value: 10}}, "caught up", "reset 1", "caught up")
+		c.check([]Point{{Name: "a", Step: 1, Value: 1}, {Name: "a", Step: 2, Value: 2}, {Name: "b", Step: 1, Value: 10}}, "caught up", "reset 1", "caught up")
 		src.setStatus("finished")
 		c.wait(time.Minute)
 		c.check(c.points, "caught up", "reset 1", "caught up", "state finished", "end 1 finished")
@@ -99,11 +90,11 @@ func TestFollow_SendsTableDifferences(t *testing.T) {
 
 func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newTableSource(rowOf(1, 1))
+		src := newTableSource(RowOf(1, 1))
 		h := newTestHub(t, HubConfig{})
 		c := follow(t, h, src, Beginning(), UntilEnded)
 		c.wait(3 * time.Second)
-		src.set(func() { src.unplaced = 2 })
+		src.Set(func() { src.Unplaced = 2 })
 		c.wait(6 * time.Second)
 		late := follow(t, h, src, Beginning(), UntilEnded)
 		late.wait(3 * time.Second)
@@ -111,7 +102,7 @@ func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 			if got := c.cursor.Health().LinesWithoutStep; got != 2 {
 				t.Errorf("client %d: %d rows are counted, want 2", i, got)
 			}
-			c.check([]point{{Name: "a", Step: 1, Value: 1}}, "caught up")
+			c.check([]Point{{Name: "a", Step: 1, Value: 1}}, "caught up")
 		}
 	})
 }
@@ -119,12 +110,12 @@ func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 func TestFollow_RereadsTheTableAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newTableSource()
-		for step := range int64(smallTable + 10) {
-			src.table = append(src.table, rowOf(step, float64(step)))
+		for step := range int64(SmallTable + 10) {
+			src.Table = append(src.Table, RowOf(step, float64(step)))
 		}
 		c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 		c.wait(3 * time.Second)
-		src.set(func() { src.table[7] = rowOf(7, 99) }) // which a probe does not show
+		src.Set(func() { src.Table[7] = RowOf(7, 99) }) // which a probe does not show
 		c.wait(time.Minute)
 		if reads, probes := src.tableCalls(); reads != 1 || probes < 5 {
 			t.Errorf("%d reads and %d probes", reads, probes)
@@ -140,22 +131,22 @@ func TestFollow_RereadsTheTableAtTheEnd(t *testing.T) {
 
 func TestFollow_SwitchesSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newLiveSource(lines(0, 3))
-		src.table = []eventlog.Row{rowOf(1, 1)}
+		src := newLiveSource(Lines(0, 3))
+		src.Table = []eventlog.Row{RowOf(1, 1)}
 		c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 		c.wait(2 * time.Second)
-		src.set(func() { src.whole = true })
+		src.Set(func() { src.Whole = true })
 		c.wait(8 * time.Second)
-		c.check([]point{{Name: "a", Step: 1, Value: 1}}, "caught up", "reset 3", "caught up")
-		src.set(func() { src.whole, src.down = false, errors.New("exchanged") })
+		c.check([]Point{{Name: "a", Step: 1, Value: 1}}, "caught up", "reset 3", "caught up")
+		src.Set(func() { src.Whole, src.down = false, errors.New("exchanged") })
 		c.wait(8 * time.Second)
-		src.set(func() { src.down = nil })
+		src.Set(func() { src.down = nil })
 		c.wait(8 * time.Second)
-		c.check(want(0, 3, 0), "caught up", "reset 3", "caught up", "reset 3", "caught up")
-		src.set(func() { src.whole = true })
+		c.check(Points(0, 3, 0), "caught up", "reset 3", "caught up", "reset 3", "caught up")
+		src.Set(func() { src.Whole = true })
 		late := follow(t, newTestHub(t, HubConfig{}), src, c.at, UntilEnded)
 		late.wait(2 * time.Second)
-		late.check([]point{{Name: "a", Step: 1, Value: 1}}, "reset 3", "caught up")
+		late.check([]Point{{Name: "a", Step: 1, Value: 1}}, "reset 3", "caught up")
 	})
 }
 
@@ -178,7 +169,7 @@ func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 					for i := range values {
 						values[i] = r.Float64()
 					}
-					row := rowOf(step, values...)
+					row := RowOf(step, values...)
 					for i, c := range table[step].Cells {
 						if i >= len(row.Cells) {
 							row.Cells = append(row.Cells, c)
@@ -186,10 +177,10 @@ func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 					}
 					table[step] = row
 				}
-				src.set(func() {
-					src.table = nil
+				src.Set(func() {
+					src.Table = nil
 					for _, step := range slices.Sorted(maps.Keys(table)) {
-						src.table = append(src.table, table[step])
+						src.Table = append(src.Table, table[step])
 					}
 				})
 				fast.wait(3 * time.Second)
@@ -201,13 +192,13 @@ func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 					slow.record(item)
 				}
 				if r.IntN(2) == 0 {
-					resuming.cursor, _ = []*Hub{h, other}[r.IntN(2)].Follow(theRun, src, nil, resuming.at, UntilEnded)
+					resuming.cursor, _ = []*Hub{h, other}[r.IntN(2)].Follow(TheRun, src, nil, resuming.at, UntilEnded)
 					resuming.wait(time.Duration(1+r.IntN(3)) * time.Second)
 					resuming.cursor.Close()
 				}
 			}
 			src.setStatus("finished")
-			resuming.cursor, _ = h.Follow(theRun, src, nil, resuming.at, UntilEnded)
+			resuming.cursor, _ = h.Follow(TheRun, src, nil, resuming.at, UntilEnded)
 			for i, c := range []*client{fast, slow, resuming} {
 				c.wait(time.Minute)
 				if diff := cmp.Diff(src.truth(), c.cells()); diff != "" || !c.ended {
@@ -220,7 +211,7 @@ func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 				}
 			}
 			resuming.cursor.Close()
-			seen := map[point]bool{}
+			seen := map[Point]bool{}
 			for _, p := range slow.points {
 				if seen[p] {
 					t.Fatalf("sent twice: %+v", p)

@@ -18,21 +18,21 @@ import (
 // liveSource is a run that is followed: a file source with a status, which can
 // also be out of reach.
 type liveSource struct {
-	*fileSource
+	*FileSource
 	text        string // the status
 	down        error
 	statusCalls int // for the status
 }
 
 func newLiveSource(file string) *liveSource {
-	return &liveSource{fileSource: &fileSource{file: []byte(file)}, text: "running"}
+	return &liveSource{FileSource: &FileSource{File: []byte(file)}, text: "running"}
 }
 
 func (s *liveSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
 	if err := s.downError(); err != nil {
 		return nil, err
 	}
-	return s.fileSource.ReadEvents(ctx, offset, length)
+	return s.FileSource.ReadEvents(ctx, offset, length)
 }
 
 func (s *liveSource) ReadLog(ctx context.Context, offset, length int64) (*Part, error) {
@@ -43,52 +43,44 @@ func (s *liveSource) ReadTable(ctx context.Context, put func(*eventlog.Row) erro
 	if err := s.downError(); err != nil {
 		return TableInfo{}, err
 	}
-	return s.fileSource.ReadTable(ctx, put, nulls)
+	return s.FileSource.ReadTable(ctx, put, nulls)
 }
 
 func (s *liveSource) downError() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	if s.down != nil {
-		s.requests++
+		s.Requests++
 	}
 	return s.down
 }
 
 func (s *liveSource) Status(context.Context) (Status, time.Time, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	s.statusCalls++
 	switch {
 	case s.down != nil:
 		return Status{}, time.Time{}, s.down
-	case s.deleted:
+	case s.Deleted:
 		return Status{}, time.Time{}, fmt.Errorf("status: %w", ErrRunNotFound)
 	}
 	return Status{Text: s.text, Terminal: s.text != "running"}, time.Now(), nil
 }
 
-func (s *liveSource) setStatus(text string) { s.set(func() { s.text = text }) }
+func (s *liveSource) setStatus(text string) { s.Set(func() { s.text = text }) }
 
 // client collects what a cursor delivers, as a program would that keeps points
 // and position together.
 type client struct {
 	t       testing.TB
 	cursor  *Cursor
-	points  []point
+	points  []Point
 	lines   []LogLine
 	trace   []string // what came besides batches
 	batches int
 	at      Position
 	ended   bool
-}
-
-// point is one delivered value.
-type point struct {
-	Name     string
-	Step     int64
-	Value    float64
-	Position int64
 }
 
 // wait takes what comes until nothing has come for a while.
@@ -133,7 +125,7 @@ func (c *client) record(item *Item) {
 		c.lines = append(c.lines, item.Batch.Lines()...)
 		for _, s := range item.Batch.Series() {
 			for i := range s.Steps {
-				p := point{Name: s.Name, Step: s.Steps[i]}
+				p := Point{Name: s.Name, Step: s.Steps[i]}
 				if len(s.Values) > 0 {
 					p.Value = s.Values[i]
 				}
@@ -166,7 +158,7 @@ func newTestHub(tb testing.TB, cfg HubConfig) *Hub {
 // follow returns a client of the run.
 func follow(tb testing.TB, h *Hub, src MetricSource, start Position, until Until) *client {
 	tb.Helper()
-	cursor, err := h.Follow(theRun, src, nil, start, until)
+	cursor, err := h.Follow(TheRun, src, nil, start, until)
 	if err != nil {
 		tb.Fatalf("follow: %v", err)
 	}
@@ -174,18 +166,7 @@ func follow(tb testing.TB, h *Hub, src MetricSource, start Position, until Until
 	return &client{t: tb, cursor: cursor}
 }
 
-// want is what lines of steps in [from, to) say, their first line being at an
-// offset.
-func want(from, to int, offset int) []point {
-	var points []point
-	for step := from; step < to; step++ {
-		points = append(points, point{Name: "loss", Step: int64(step), Value: float64(step) + 0.125, Position: int64(offset)})
-		offset += len(lines(step, 1))
-	}
-	return points
-}
-
-func (c *client) check(points []point, trace ...string) {
+func (c *client) check(points []Point, trace ...string) {
 	c.t.Helper()
 	if diff := cmp.Diff(points, c.points); diff != "" {
 		c.t.Fatalf("points (-want +got):\n%.2000s", diff)
@@ -197,21 +178,21 @@ func (c *client) check(points []point, trace ...string) {
 
 func TestFollow_DeliversEveryPointOnceAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := newLiveSource(lines(0, 100))
+		src := newLiveSource(Lines(0, 100))
 		c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 		c.wait(3 * time.Second)
-		c.check(want(0, 100, 0), "caught up")
-		half := line(100, "100.125")
-		src.append(half[:30])
+		c.check(Points(0, 100, 0), "caught up")
+		half := Line(100, "100.125")
+		src.Append(half[:30])
 		c.wait(3 * time.Second)
-		src.append(half[30:])
+		src.Append(half[30:])
 		c.wait(3 * time.Second)
-		c.check(want(0, 101, 0), "caught up")
-		src.append(strings.TrimSuffix(line(101, "101.125"), "\n"))
+		c.check(Points(0, 101, 0), "caught up")
+		src.Append(strings.TrimSuffix(Line(101, "101.125"), "\n"))
 		src.setStatus("finished")
 		began := time.Now()
 		c.wait(time.Minute)
-		c.check(want(0, 102, 0), "caught up", "state finished", "end 1 finished")
+		c.check(Points(0, 102, 0), "caught up", "state finished", "end 1 finished")
 		if !c.ended || time.Since(began) > 20*time.Second {
 			t.Errorf("over: %t, after %v", c.ended, time.Since(began))
 		}
@@ -231,7 +212,7 @@ func TestFollow_EndsOnlyAfterAConfirmedStatus(t *testing.T) {
 	} {
 		t.Run("then "+tt.then, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				src := newLiveSource(lines(0, 3))
+				src := newLiveSource(Lines(0, 3))
 				c := follow(t, newTestHub(t, HubConfig{}), src, Beginning(), UntilEnded)
 				c.waitFor(time.Minute) // at rest for longer than the grace
 				src.setStatus("finished")
@@ -239,7 +220,7 @@ func TestFollow_EndsOnlyAfterAConfirmedStatus(t *testing.T) {
 				}
 				src.setStatus(tt.then)
 				c.waitFor(time.Minute)
-				c.check(want(0, 3, 0), tt.trace...)
+				c.check(Points(0, 3, 0), tt.trace...)
 			})
 		})
 	}
@@ -252,30 +233,30 @@ func TestFollow_Starts(t *testing.T) {
 		file  string
 		start Position
 		then  string
-		want  []point
+		want  []Point
 	}{
-		{"the beginning of an empty log", "", Beginning(), lines(0, 3), want(0, 3, 0)},
-		{"the beginning of a small log", lines(0, 3), Beginning(), lines(3, 3), want(0, 6, 0)},
-		{"the beginning of a large log", lines(0, n), Beginning(), lines(n, 3), want(0, n+3, 0)},
-		{"now, in an empty log", "", Now(), lines(0, 3), want(0, 3, 0)},
-		{"now, in a small log", lines(0, 3), Now(), lines(3, 3), want(3, 6, len(lines(0, 3)))},
-		{"now, in a large log", lines(0, n), Now(), lines(n, 3), want(n, n+3, len(lines(0, n)))},
-		{"now, in the middle of a line", lines(0, 3) + line(3, "3.125")[:9], Now(), line(3, "3.125")[9:] + lines(4, 2), want(4, 6, len(lines(0, 4)))},
-		{"now, in the middle of the first line", line(0, "0.125")[:9], Now(), line(0, "0.125")[9:] + lines(1, 2), want(1, 3, len(lines(0, 1)))},
-		{"now, in the middle of a line of a large log", lines(0, n) + line(n, "3.125")[:9], Now(), line(n, "3.125")[9:] + lines(n+1, 2), want(n+1, n+3, len(lines(0, n)+line(n, "3.125")))},
+		{"the beginning of an empty log", "", Beginning(), Lines(0, 3), Points(0, 3, 0)},
+		{"the beginning of a small log", Lines(0, 3), Beginning(), Lines(3, 3), Points(0, 6, 0)},
+		{"the beginning of a large log", Lines(0, n), Beginning(), Lines(n, 3), Points(0, n+3, 0)},
+		{"now, in an empty log", "", Now(), Lines(0, 3), Points(0, 3, 0)},
+		{"now, in a small log", Lines(0, 3), Now(), Lines(3, 3), Points(3, 6, len(Lines(0, 3)))},
+		{"now, in a large log", Lines(0, n), Now(), Lines(n, 3), Points(n, n+3, len(Lines(0, n)))},
+		{"now, in the middle of a line", Lines(0, 3) + Line(3, "3.125")[:9], Now(), Line(3, "3.125")[9:] + Lines(4, 2), Points(4, 6, len(Lines(0, 4)))},
+		{"now, in the middle of the first line", Line(0, "0.125")[:9], Now(), Line(0, "0.125")[9:] + Lines(1, 2), Points(1, 3, len(Lines(0, 1)))},
+		{"now, in the middle of a line of a large log", Lines(0, n) + Line(n, "3.125")[:9], Now(), Line(n, "3.125")[9:] + Lines(n+1, 2), Points(n+1, n+3, len(Lines(0, n)+Line(n, "3.125")))},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newLiveSource(tt.file)
 				if tt.file == "" {
-					src.absent = true
+					src.Absent = true
 				}
 				h := newTestHub(t, HubConfig{})
 				c := follow(t, h, src, tt.start, UntilEnded)
 				c.wait(time.Second)
 				early := c.at
-				src.append(tt.then)
+				src.Append(tt.then)
 				c.wait(5 * time.Second)
 				c.check(tt.want, "caught up")
 				late := follow(t, h, src, early, UntilEnded)

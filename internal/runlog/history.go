@@ -90,7 +90,7 @@ func (h *history) keep(c *chunk) {
 	}
 	h.chunks.Put(c.key, c)
 	for _, b := range c.batches {
-		b.retain(&h.bytes, &c.bytes)
+		b.Retain(&h.bytes, &c.bytes)
 	}
 	for _, oldest := range h.chunks.Oldest {
 		if h.bytes.Load() <= h.maxBytes || h.chunks.Len() == 1 {
@@ -104,7 +104,7 @@ func (h *history) keep(c *chunk) {
 func (h *history) drop(c *chunk) {
 	h.chunks.Remove(c.key)
 	for _, b := range c.batches {
-		b.release()
+		b.Release()
 	}
 }
 
@@ -124,55 +124,55 @@ func (h *history) purge(j *journal) {
 func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*chunk, error) {
 	c := &chunk{key: key}
 	j.mu.RLock()
-	at := Position{origin: j.origin, firstLine: j.high.firstLine}
+	at := Position{Origin: j.origin, FirstLine: j.high.FirstLine}
 	j.mu.RUnlock()
-	batcher := newBatcher(j.key.textLog, at, func(b *Batch) { c.batches = append(c.batches, b) })
-	if at.origin == FromLogStream {
+	batcher := NewBatcher(j.key.textLog, at, func(b *Batch) { c.batches = append(c.batches, b) })
+	if at.Origin == FromLogStream {
 		return c, j.readLines(ctx, c, batcher, limit)
 	}
 	begin := key.index * chunkBytes
-	batcher.end = min(begin+chunkBytes, limit)
+	batcher.End = min(begin+chunkBytes, limit)
 	r := &rangeReader{
-		read: j.source.read, at: max(0, begin-chunkLookBehind), ahead: batcher.end + chunkLookAhead, limit: limit,
+		read: j.source.read, at: max(0, begin-chunkLookBehind), ahead: batcher.End + chunkLookAhead, limit: limit,
 	}
 	base, positioned := r.at, begin == 0
 	err := r.readLines(ctx, func(chunk []byte) (consumed int, err error) {
 		if !positioned {
-			var prevLine lineFingerprint
+			var prevLine LineFingerprint
 			consumed, prevLine, positioned = seekLine(chunk, base, begin)
 			base += int64(consumed)
 			if !positioned {
 				return consumed, nil
 			}
-			batcher.start(base, prevLine)
+			batcher.Start(base, prevLine)
 		}
-		n, err := batcher.addChunk(chunk[consumed:])
-		if err == nil && batcher.at.offset >= batcher.end && !batcher.overlong {
+		n, err := batcher.AddChunk(chunk[consumed:])
+		if err == nil && batcher.IsDone() {
 			err = errStop
 		}
 		return consumed + n, err
 	}, func(rest []byte) error {
 		if !positioned {
-			return errLogReplaced // the poller has seen the end of a line there
+			return ErrLogReplaced // the poller has seen the end of a line there
 		}
-		complete, err := batcher.addLastLine(rest)
+		complete, err := batcher.AddLastLine(rest)
 		if err != nil || !complete {
-			return errors.Join(errLogReplaced, err) // the poller took it for a line
+			return errors.Join(ErrLogReplaced, err) // the poller took it for a line
 		}
 		return nil
 	})
 	if err != nil && !errors.Is(err, errStop) {
 		return nil, err
 	}
-	batcher.flush()
-	c.to = batcher.at.offset
+	batcher.Flush()
+	c.to = batcher.At.Offset
 	return c, nil
 }
 
 // seekLine finds the first line of a chunk that begins at an offset or later, and the
 // fingerprint of the line before if that is in the chunk. If the line is longer than
 // a chunk, what was read of it is passed over.
-func seekLine(chunk []byte, base, begin int64) (at int, prevLine lineFingerprint, found bool) {
+func seekLine(chunk []byte, base, begin int64) (at int, prevLine LineFingerprint, found bool) {
 	skip := int(max(begin-1-base, 0))
 	n := -1
 	if skip < len(chunk) {
@@ -186,14 +186,14 @@ func seekLine(chunk []byte, base, begin int64) (at int, prevLine lineFingerprint
 	}
 	end := skip + n
 	if before := bytes.LastIndexByte(chunk[:end], '\n'); before >= 0 || base == 0 {
-		prevLine = fingerprintLine(chunk[before+1 : end])
+		prevLine = FingerprintLine(chunk[before+1 : end])
 	}
 	return end + 1, prevLine, true
 }
 
 // rangeReader reads a log by ranges, as far as a limit.
 type rangeReader struct {
-	read  readPartFunc
+	read  ReadFunc
 	at    int64 // where the next piece begins
 	ahead int64 // what is read up to here is probably wanted
 	limit int64 // there is nothing to read beyond
@@ -225,7 +225,7 @@ func (r *rangeReader) readPiece(ctx context.Context) (piece []byte, err error) {
 	}
 	defer func() { err = errors.Join(err, part.Body.Close()) }()
 	if part.State != PartRanged || part.Size >= 0 && part.Size < r.limit {
-		return nil, errLogReplaced
+		return nil, ErrLogReplaced
 	}
 	r.at += int64(len(piece))
 	_, err = io.ReadFull(part.Body, piece)

@@ -40,32 +40,6 @@ type Throttle interface {
 	Cost(key string) time.Duration
 }
 
-// MetricSource reads the metrics and the status of one run. Besides what is said
-// of a Source, it is used until the last cursor of the run has been closed.
-type MetricSource interface {
-	Source
-	// Status reads the run's status: from its status.json where there is one. Seen
-	// is when the Viewer said so, which in a shared list may be some time ago.
-	Status(ctx context.Context) (status Status, seen time.Time, err error)
-}
-
-// LogSource reads the text log and the status of one run. Errors wrap ErrRunNotFound
-// and ErrNotServed as those of a Source do.
-type LogSource interface {
-	// ReadLog reads the log file as Source.ReadEvents reads the event file.
-	ReadLog(ctx context.Context, offset, length int64) (*Part, error)
-	// StreamLog gives all lines of the log to yield, from the first one on, and
-	// then those that come, until yield or the connection fails. It is used
-	// where ReadLog says ErrNotServed. Lines have no newlines, and control texts
-	// of the Viewer are not among them.
-	//
-	// AtRest is called once, when the lines that the log had have been given and
-	// there is nothing more to say: a stream does not tell old lines from new ones.
-	StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error
-	// Status is as in MetricSource.
-	Status(ctx context.Context) (status Status, seen time.Time, err error)
-}
-
 // Hub follows runs: it keeps one journal for each run that anybody follows, in
 // which the newest part of its log is retained, and one poller that fills it.
 // It is safe for concurrent use. Make it with NewHub and end it with Close.

@@ -5,14 +5,6 @@ import (
 	"time"
 )
 
-// The origins of text logs, beside those of metrics.
-const (
-	// FromLogFile is the file of the log.
-	FromLogFile Origin = iota + FromMergedTable + 1
-	// FromLogStream is the lines that a Viewer sends which serves no files.
-	FromLogStream
-)
-
 // ItemKind says what an Item is.
 type ItemKind uint8
 
@@ -74,14 +66,6 @@ const (
 	// EndNotFound: the run was not there when the Hub looked first.
 	EndNotFound
 )
-
-// Status is a run's status as its Viewer says it.
-type Status struct {
-	// Text is the Viewer's own word; empty if unknown.
-	Text string
-	// Terminal says that the word means that nothing more will be logged.
-	Terminal bool
-}
 
 // statusRunning is the status of a run whose log grows, whatever its Viewer says:
 // 0.7.2 goes on saying finished of a run that was opened again, and calls runs

@@ -16,7 +16,7 @@ type journalKey struct {
 
 // logSource is where a journal reads from.
 type logSource struct {
-	read   readPartFunc
+	read   ReadFunc
 	status func(ctx context.Context) (Status, time.Time, error)
 	table  Source    // of metrics that are no file
 	stream LogSource // of a text log that is no file
@@ -61,7 +61,7 @@ type journal struct {
 	// The window: batches from low to high without a gap.
 	low, high Position
 	window    []*Batch
-	snapshot  *snapshot // of a merged table
+	snapshot  *Snapshot // of a merged table
 	unplaced  uint64    // rows of that table whose step is unusable
 	// atEnd says that high was the end of the log of the last poll.
 	atEnd bool
@@ -95,30 +95,30 @@ func (j *journal) open(at Position, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.opened, j.atEnd = true, false
-	j.origin, j.low, j.high, j.size = at.origin, at, at, size
+	j.origin, j.low, j.high, j.size = at.Origin, at, at, size
 	j.notify()
 }
 
 // append adds a batch at the end of the window, and drops the oldest ones beyond
 // the bound of a run.
 func (j *journal) append(b *Batch) {
-	b.retain(&j.hub.bytes, &j.bytes)
-	j.hub.malformed.Add(b.counts.MalformedLines)
+	b.Retain(&j.hub.bytes, &j.bytes)
+	j.hub.malformed.Add(b.Counts.MalformedLines)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.window = append(j.window, b)
-	j.high = b.to
+	j.high = b.To
 	if j.size >= 0 { // the read that it came with may fail before its end
-		j.size = max(j.size, b.to.offset)
+		j.size = max(j.size, b.To.Offset)
 	}
-	if b.hasNewest && (!j.hasNewest || b.newest > j.newest) {
-		j.newest, j.hasNewest = b.newest, true
+	if b.HasNewest && (!j.hasNewest || b.Newest > j.newest) {
+		j.newest, j.hasNewest = b.Newest, true
 	}
 	j.trim(j.hub.cfg.MaxRunBytes)
 	j.notify()
 }
 
-// setEnd notes that the window reaches to the end of a log of a size.
+// SetEnd notes that the window reaches to the end of a log of a size.
 func (j *journal) setEnd(atEnd bool, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -133,11 +133,11 @@ func (j *journal) setEnd(atEnd bool, size int64) {
 func (j *journal) trim(limit int64) {
 	n := 0
 	for n < len(j.window)-1 && j.bytes.Load() > limit {
-		j.window[n].release()
+		j.window[n].Release()
 		n++
 	}
 	if n > 0 {
-		j.low = j.window[n].from
+		j.low = j.window[n].From
 		j.window = slices.Delete(j.window, 0, n)
 	}
 }
@@ -161,7 +161,7 @@ func (j *journal) invalidate(reason ResetReason) {
 // dropWindow drops the window; called with mu held.
 func (j *journal) dropWindow() {
 	for _, b := range j.window {
-		b.release()
+		b.Release()
 	}
 	j.window = nil
 }
@@ -254,7 +254,7 @@ func (j *journal) sendWake(needsVerify bool) {
 // position is the end; called with mu held, and only if the position is not before low.
 func (j *journal) find(at Position) *Batch {
 	i, _ := slices.BinarySearchFunc(j.window, at, func(b *Batch, at Position) int {
-		if at.before(b.to) {
+		if at.Before(b.To) {
 			return 1
 		}
 		return -1

@@ -15,7 +15,7 @@ const lineReaderBuffer = 4096
 // before are counted, and compared as a whole.
 type lineReader struct {
 	lines chan string
-	errs  chan error // why the last connection ended, errLogReplaced included
+	errs  chan error // why the last connection ended, ErrLogReplaced included
 	count int64
 	sum   uint64
 	// replayDone is closed when the lines that the log had have been given.
@@ -29,8 +29,8 @@ type lineReader struct {
 func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 	if p.lineReader == nil {
 		p.lineReader = p.j.startLineReader()
-		at := Position{origin: FromLogStream}
-		p.file = fileState{batcher: newBatcher(true, at, p.j.append)}
+		at := Position{Origin: FromLogStream}
+		p.file = fileState{batcher: NewBatcher(true, at, p.j.append)}
 		p.j.open(at, -1)
 	}
 	replayDone := p.lineReader.isReplayDone() // before the lines are taken: then all are there
@@ -38,21 +38,21 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 	for n := 0; ; n++ {
 		select {
 		case line := <-p.lineReader.lines:
-			p.file.batcher.addNumberedLine([]byte(line))
+			p.file.batcher.AddNumberedLine([]byte(line))
 			grown = true
 			continue
 		case err = <-p.lineReader.errs:
 		case <-ctx.Done():
 			err = ctx.Err()
 		default:
-			p.file.batcher.flush() // before the end is told: who waits for it is positioned there
+			p.file.batcher.Flush() // before the end is told: who waits for it is positioned there
 			p.lineReader.replayed = p.lineReader.replayed || replayDone
 			p.j.setEnd(replayDone && n < lineReaderBuffer, -1)
 		}
 		break
 	}
-	p.file.batcher.flush()
-	if errors.Is(err, errLogReplaced) {
+	p.file.batcher.Flush()
+	if errors.Is(err, ErrLogReplaced) {
 		p.lineReader, p.file = nil, fileState{}
 		p.j.invalidate(LogReplaced)
 		return p.readStream(ctx)
@@ -75,7 +75,7 @@ func (j *journal) startLineReader() *lineReader {
 			case r.errs <- err:
 			case <-j.ctx.Done():
 			}
-			if errors.Is(err, errLogReplaced) {
+			if errors.Is(err, ErrLogReplaced) {
 				return
 			}
 			j.waitReconnect()
@@ -99,15 +99,15 @@ func (r *lineReader) connect(j *journal) error {
 	n, sum, known := int64(0), uint64(0), r.sum
 	return j.source.stream.StreamLog(j.ctx, func(line string) error {
 		n++
-		s := fingerprintLine([]byte(line))
+		s := FingerprintLine([]byte(line))
 		const prime = 1099511628211 // FNV's: the order of the lines counts
-		sum = (sum ^ uint64(s.crc)<<32 ^ uint64(s.size)) * prime
+		sum = (sum ^ uint64(s.CRC)<<32 ^ uint64(s.Size)) * prime
 		switch {
 		case n < r.count:
 			return nil
 		case n == r.count:
 			if sum != known {
-				return errLogReplaced
+				return ErrLogReplaced
 			}
 			return nil
 		}
@@ -135,22 +135,22 @@ func (r *lineReader) isReplayDone() bool {
 }
 
 // readLines reads a chunk of a log that is no file.
-func (j *journal) readLines(ctx context.Context, c *chunk, batcher *batcher, limit int64) error {
+func (j *journal) readLines(ctx context.Context, c *chunk, batcher *Batcher, limit int64) error {
 	begin := c.key.index * chunkLines
 	end := min(begin+chunkLines, limit)
-	var prevLine lineFingerprint
+	var prevLine LineFingerprint
 	n := int64(0)
 	err := j.source.stream.StreamLog(ctx, func(line string) error {
 		switch {
 		case n >= end:
 			return errStop
 		case n == begin:
-			batcher.start(n, prevLine)
+			batcher.Start(n, prevLine)
 			fallthrough
 		case n > begin:
-			batcher.addNumberedLine([]byte(line))
+			batcher.AddNumberedLine([]byte(line))
 		default:
-			prevLine = fingerprintLine([]byte(line))
+			prevLine = FingerprintLine([]byte(line))
 		}
 		n++
 		if n == end {
@@ -161,8 +161,8 @@ func (j *journal) readLines(ctx context.Context, c *chunk, batcher *batcher, lim
 	if n < end {
 		return errors.Join(errStreamTooShort, err)
 	}
-	batcher.flush()
-	c.to = batcher.at.offset
+	batcher.Flush()
+	c.to = batcher.At.Offset
 	return nil
 }
 

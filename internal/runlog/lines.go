@@ -2,6 +2,7 @@ package runlog
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
@@ -84,4 +85,10 @@ func InSlot(slot *cpugate.Slot, bytes int, work func() error) error {
 		return work()
 	}
 	return slot.Do(work)
+}
+
+// IsLineTooLong says that a log cannot be read beyond one of its lines.
+func IsLineTooLong(err error) bool {
+	_, ok := errors.AsType[*eventlog.LineTooLongError](err)
+	return ok
 }

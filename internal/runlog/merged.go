@@ -2,7 +2,6 @@ package runlog
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -20,9 +19,6 @@ const (
 	ttlCostFactor   = 5
 	maxStale        = 10 * time.Second
 	staleCostFactor = 20
-	// smallTable is the number of steps up to which reading a table costs the
-	// Viewer hardly more than probing it.
-	smallTable = 2000
 )
 
 // mergedState is what is known of a table that was read.
@@ -68,14 +64,14 @@ func (u *updater) isTableUnchanged(ctx context.Context) (bool, error) {
 	}
 	m := &u.run.merged
 	stale := !m.final && u.now().Sub(m.readStart) > max(maxStale, staleCostFactor*m.cost)
-	if stale || m.info.Total <= smallTable {
+	if stale || m.info.Total <= SmallTable {
 		return false, nil
 	}
 	info, err := u.src.ProbeTable(ctx)
 	if err != nil {
 		return false, err
 	}
-	return info.Total == m.info.Total && info.LastStep == m.info.LastStep && slices.Equal(info.Columns, m.info.Columns), nil
+	return IsSameTable(&info, &m.info), nil
 }
 
 // ttl is how long the table is valid without asking.

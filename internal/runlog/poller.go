@@ -233,7 +233,7 @@ func (p *poller) onPollError(err error) (wait time.Duration, done bool) {
 		return p.waitToSettle(), false
 	}
 	p.file.needsVerify, p.table.needsVerify = true, true
-	if isLineTooLong(err) {
+	if IsLineTooLong(err) {
 		p.j.finish(0, err)
 		return 0, true
 	}

@@ -23,9 +23,9 @@ const (
 // fileState is how far a poller has read a log by ranges. Its checkpoint is where the last
 // read ended, half lines included; those wait in rest for what completes them.
 type fileState struct {
-	checkpoint    checkpoint
+	checkpoint    Checkpoint
 	rest          []byte
-	batcher       *batcher
+	batcher       *Batcher
 	headCheckedAt time.Time // when the head was last compared
 	// needsVerify asks for the head to be compared with the next read.
 	needsVerify bool
@@ -40,15 +40,15 @@ func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
 	if p.file.batcher == nil {
 		return true, p.openFile(ctx)
 	}
-	before := p.file.checkpoint.offset
-	part, err := p.j.source.read(ctx, p.file.checkpoint.readOffset(), maxReadBytes)
+	before := p.file.checkpoint.Offset
+	part, err := p.j.source.read(ctx, p.file.checkpoint.ReadOffset(), maxReadBytes)
 	if err != nil {
 		return false, err
 	}
 	err = p.readPart(ctx, part)
 	err = errors.Join(err, part.Body.Close())
-	grown = p.file.checkpoint.offset > before
-	if errors.Is(err, errLogReplaced) {
+	grown = p.file.checkpoint.Offset > before
+	if errors.Is(err, ErrLogReplaced) {
 		return true, p.restart(ctx, part)
 	}
 	return grown, err
@@ -58,7 +58,7 @@ func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
 func (p *poller) restart(ctx context.Context, part *Part) error {
 	reason := LogReplaced
 	absent := part.State == PartShrunk || part.State == PartAbsent || part.State == PartUnchanged
-	if absent || part.Size >= 0 && part.Size < p.file.checkpoint.offset {
+	if absent || part.Size >= 0 && part.Size < p.file.checkpoint.Offset {
 		reason = LogTruncated
 	}
 	p.file = fileState{}
@@ -74,14 +74,14 @@ func (p *poller) readPart(ctx context.Context, part *Part) error {
 	case PartWhole:
 		return ErrNotServed
 	case PartShrunk:
-		return errLogReplaced
+		return ErrLogReplaced
 	case PartAbsent, PartUnchanged:
 		switch {
-		case f.checkpoint.offset == 0:
+		case f.checkpoint.Offset == 0:
 			p.j.setEnd(true, 0)
 			return nil
 		case f.missing: // a part that begins at the tail has at least the tail
-			return errLogReplaced
+			return ErrLogReplaced
 		}
 		f.missing = true // 0.7.2 may be moving the folder at this moment
 		return errUnsettled
@@ -90,7 +90,7 @@ func (p *poller) readPart(ctx context.Context, part *Part) error {
 	if err := p.verifyIdentity(ctx, part); err != nil {
 		return err
 	}
-	if err := p.consume(part.Body, part.Size-f.checkpoint.offset); err != nil {
+	if err := p.consume(part.Body, part.Size-f.checkpoint.Offset); err != nil {
 		return err
 	}
 	p.updateEnd(part)
@@ -101,17 +101,17 @@ func (p *poller) readPart(ctx context.Context, part *Part) error {
 // is made when there was trouble, and now and then while it grows.
 func (p *poller) verifyIdentity(ctx context.Context, part *Part) error {
 	f := &p.file
-	if part.Size >= 0 && part.Size < max(f.checkpoint.offset, f.checkpoint.size) {
-		return errLogReplaced
+	if part.Size >= 0 && part.Size < max(f.checkpoint.Offset, f.checkpoint.Size) {
+		return ErrLogReplaced
 	}
-	if err := compareBytes(part.Body, f.checkpoint.tail); err != nil {
+	if err := CompareBytes(part.Body, f.checkpoint.Tail); err != nil {
 		return err
 	}
-	etagChanged := part.Size == f.checkpoint.size && f.checkpoint.etag != "" && part.ETag != f.checkpoint.etag
-	growing := part.Size != f.checkpoint.offset && time.Since(f.headCheckedAt) >= headRecheckInterval
-	if f.checkpoint.readOffset() > 0 && (f.needsVerify || etagChanged || growing) {
+	etagChanged := part.Size == f.checkpoint.Size && f.checkpoint.ETag != "" && part.ETag != f.checkpoint.ETag
+	growing := part.Size != f.checkpoint.Offset && time.Since(f.headCheckedAt) >= headRecheckInterval
+	if f.checkpoint.ReadOffset() > 0 && (f.needsVerify || etagChanged || growing) {
 		p.extraRequests++
-		if err := f.checkpoint.verifyHead(ctx, p.j.source.read); err != nil {
+		if err := f.checkpoint.VerifyHead(ctx, p.j.source.read); err != nil {
 			return err
 		}
 		f.headCheckedAt = time.Now()
@@ -129,7 +129,7 @@ func (f *fileState) checkETag(part *Part, etagChanged bool) error {
 		f.pendingETag = ""
 		return nil
 	case f.pendingETag == part.ETag:
-		return errLogReplaced
+		return ErrLogReplaced
 	}
 	f.pendingETag = part.ETag
 	return errUnsettled
@@ -140,8 +140,8 @@ func (f *fileState) checkETag(part *Part, etagChanged bool) error {
 func (p *poller) consume(body io.Reader, expected int64) error {
 	f := &p.file
 	body = io.MultiReader(bytes.NewReader(f.rest), io.TeeReader(body, &f.checkpoint))
-	rest, err := ReadLines(body, expected, f.batcher.addChunk)
-	f.batcher.flush()
+	rest, err := ReadLines(body, expected, f.batcher.AddChunk)
+	f.batcher.Flush()
 	f.rest = bytes.Clone(rest)
 	return err
 }
@@ -149,11 +149,11 @@ func (p *poller) consume(body io.Reader, expected int64) error {
 // updateEnd notes how far a part went.
 func (p *poller) updateEnd(part *Part) {
 	f := &p.file
-	atEnd := part.Size < 0 || f.checkpoint.offset >= part.Size
+	atEnd := part.Size < 0 || f.checkpoint.Offset >= part.Size
 	if atEnd {
-		f.checkpoint.setEnd(part)
+		f.checkpoint.SetEnd(part)
 	}
-	p.j.setEnd(atEnd, max(part.Size, f.checkpoint.offset))
+	p.j.setEnd(atEnd, max(part.Size, f.checkpoint.Offset))
 }
 
 // openFile reads a log for the first time.
@@ -172,7 +172,7 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 		return ErrNotServed
 	case PartRanged:
 	default:
-		p.openJournal(Position{origin: origin}, 0, checkpoint{})
+		p.openJournal(Position{Origin: origin}, 0, Checkpoint{})
 		p.j.setEnd(true, 0)
 		return nil
 	}
@@ -181,7 +181,7 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 		return err
 	}
 	if part.Size <= int64(len(data)) {
-		p.openJournal(Position{origin: origin}, part.Size, checkpoint{})
+		p.openJournal(Position{Origin: origin}, part.Size, Checkpoint{})
 		err := p.consume(bytes.NewReader(data), part.Size)
 		p.updateEnd(part)
 		return err
@@ -191,17 +191,14 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 }
 
 // openJournal opens the journal at a position, from which the file is read on.
-func (p *poller) openJournal(at Position, size int64, c checkpoint) {
-	p.file = fileState{checkpoint: c, batcher: newBatcher(p.j.key.textLog, at, p.j.append), headCheckedAt: time.Now()}
+func (p *poller) openJournal(at Position, size int64, c Checkpoint) {
+	p.file = fileState{checkpoint: c, batcher: NewBatcher(p.j.key.textLog, at, p.j.append), headCheckedAt: time.Now()}
 	p.j.open(at, size)
 }
 
 // openAtTail opens a log at its last newline. What is before that is history.
 func (p *poller) openAtTail(ctx context.Context, origin Origin, head []byte, size int64) error {
-	first := head[:min(len(head), fingerprintBytes)]
-	if n := bytes.IndexByte(first, '\n'); n >= 0 {
-		first = first[:n]
-	}
+	first, _, _ := bytes.Cut(head, []byte("\n"))
 	for distance := int64(tailReadBytes); ; distance *= 4 {
 		from := max(size-distance, 0)
 		part, err := p.j.source.read(ctx, from, 0)
@@ -212,7 +209,7 @@ func (p *poller) openAtTail(ctx context.Context, origin Origin, head []byte, siz
 		if err = errors.Join(err, part.Body.Close()); err != nil {
 			return err
 		}
-		if part.State != PartRanged || int64(len(tail)) < min(distance, checkpointBytes) {
+		if part.State != PartRanged || int64(len(tail)) < min(distance, CheckpointBytes) {
 			return errUnsettled // it has changed since the other read
 		}
 		end := bytes.LastIndexByte(tail, '\n') + 1
@@ -222,13 +219,13 @@ func (p *poller) openAtTail(ctx context.Context, origin Origin, head []byte, siz
 		if end == 0 {
 			continue
 		}
-		at := Position{origin: origin, offset: from + int64(end), firstLine: fingerprintLine(first)}
+		at := Position{Origin: origin, Offset: from + int64(end), FirstLine: FingerprintFirstLine(first)}
 		if begin := bytes.LastIndexByte(tail[:end-1], '\n'); begin >= 0 {
-			at.prevLine = fingerprintLine(tail[begin+1 : end-1])
+			at.PrevLine = FingerprintLine(tail[begin+1 : end-1])
 		}
-		p.openJournal(at, size, checkpoint{
-			offset: from + int64(len(tail)), head: bytes.Clone(head[:checkpointBytes]),
-			tail: bytes.Clone(tail[max(0, len(tail)-checkpointBytes):]),
+		p.openJournal(at, size, Checkpoint{
+			Offset: from + int64(len(tail)), Head: bytes.Clone(head[:CheckpointBytes]),
+			Tail: bytes.Clone(tail[max(0, len(tail)-CheckpointBytes):]),
 		})
 		p.file.rest, p.file.needsVerify = bytes.Clone(tail[end:]), true
 		p.updateEnd(part)
@@ -240,8 +237,8 @@ func (p *poller) openAtTail(ctx context.Context, origin Origin, head []byte, siz
 // behind its last newline.
 func (p *poller) readLastLine(ctx context.Context) error {
 	f := &p.file
-	if f.checkpoint.readOffset() > 0 {
-		if err := f.checkpoint.verifyHead(ctx, p.j.source.read); err != nil {
+	if f.checkpoint.ReadOffset() > 0 {
+		if err := f.checkpoint.VerifyHead(ctx, p.j.source.read); err != nil {
 			f.needsVerify = true // the next poll finds the same, and begins again
 			return errUnsettled
 		}
@@ -249,7 +246,7 @@ func (p *poller) readLastLine(ctx context.Context) error {
 	if len(f.rest) == 0 {
 		return nil
 	}
-	complete, err := f.batcher.addLastLine(f.rest)
+	complete, err := f.batcher.AddLastLine(f.rest)
 	if complete {
 		f.rest = nil
 	}

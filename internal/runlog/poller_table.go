@@ -3,7 +3,6 @@ package runlog
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
@@ -34,14 +33,14 @@ func (t *tableState) interval() time.Duration { return t.minInterval }
 // readTable reads the table if it may have changed, and appends the difference.
 func (p *poller) readTable(ctx context.Context) (grown bool, err error) {
 	t := &p.table
-	if t.loaded && t.info.Total > smallTable {
+	if t.loaded && t.info.Total > SmallTable {
 		start := time.Now()
 		info, err := p.j.source.table.ProbeTable(ctx)
 		if err != nil {
 			return false, err
 		}
 		t.minInterval = probeCostFactor * time.Since(start)
-		if info.Total == t.info.Total && info.LastStep == t.info.LastStep && slices.Equal(info.Columns, t.info.Columns) {
+		if IsSameTable(&info, &t.info) {
 			return false, nil
 		}
 	}
@@ -74,17 +73,17 @@ func (p *poller) readLastTable(ctx context.Context) error {
 // the rest.
 func (p *poller) readDiff(ctx context.Context) (grown bool, err error) {
 	if !p.j.opened {
-		p.j.open(Position{origin: FromMergedTable}, -1)
-		p.j.setSnapshot(newSnapshot())
+		p.j.open(Position{Origin: FromMergedTable}, -1)
+		p.j.setSnapshot(NewSnapshot())
 	}
 	start := time.Now()
-	d := &diffBatcher{j: p.j, diff: p.j.snapshot.startDiff(), cells: eventlog.NewBatch(eventlog.Selection{})}
+	d := &diffBatcher{j: p.j, diff: p.j.snapshot.StartDiff(), cells: eventlog.NewBatch(eventlog.Selection{})}
 	info, err := p.j.source.table.ReadTable(ctx, d.addRow, func(string, int) {})
 	grown = d.finish()
 	if err != nil {
 		return grown, err
 	}
-	if d.diff.missingRows() > 0 {
+	if d.diff.MissingRows() > 0 {
 		return grown, errTableShrunk
 	}
 	p.j.setUnplaced(info.UnplacedRows)
@@ -94,7 +93,7 @@ func (p *poller) readDiff(ctx context.Context) (grown bool, err error) {
 	return grown, nil
 }
 
-func (j *journal) setSnapshot(s *snapshot) {
+func (j *journal) setSnapshot(s *Snapshot) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.snapshot = s
@@ -109,7 +108,7 @@ func (j *journal) setUnplaced(rows int64) {
 // diffBatcher makes batches of the cells that have changed.
 type diffBatcher struct {
 	j       *journal
-	diff    *diff
+	diff    *Diff
 	cells   *eventlog.Batch
 	points  int
 	bytes   int
@@ -118,10 +117,10 @@ type diffBatcher struct {
 	grown   bool
 }
 
-// addRow takes the next row of the table.
+// AddRow takes the next row of the table.
 func (d *diffBatcher) addRow(row *eventlog.Row) error {
 	d.j.mu.Lock()
-	changed, err := d.diff.addRow(row, d.j.high.offset+1)
+	changed, err := d.diff.AddRow(row, d.j.high.Offset+1)
 	d.j.mu.Unlock()
 	if err != nil || len(changed) == 0 {
 		return err
@@ -131,12 +130,12 @@ func (d *diffBatcher) addRow(row *eventlog.Row) error {
 	d.cells.Append(&part)
 	d.points += len(changed)
 	for i := range changed {
-		d.bytes += cellWireBytes(&changed[i])
+		d.bytes += CellWireBytes(&changed[i])
 	}
 	if row.HasTime && (!d.hasTime || row.Time > d.newest) {
 		d.newest, d.hasTime = row.Time, true
 	}
-	if d.points >= batchPoints || d.bytes >= batchBytes {
+	if d.points >= BatchPoints || d.bytes >= BatchBytes {
 		d.flush()
 	}
 	return nil
@@ -148,11 +147,8 @@ func (d *diffBatcher) flush() {
 		return
 	}
 	s, from := d.j.snapshot, d.j.high
-	b := &Batch{
-		from: from, series: d.cells.Take(), points: d.points, newest: d.newest, hasNewest: d.hasTime,
-		to: Position{origin: FromMergedTable, offset: from.offset + 1, step: s.maxStep, digest: s.digest},
-	}
-	b.size = b.estimateSize()
+	to := Position{Origin: FromMergedTable, Offset: from.Offset + 1, Step: s.MaxStep, Digest: s.Digest}
+	b := NewTableBatch(from, to, d.cells.Take(), d.points, d.newest, d.hasTime)
 	d.points, d.bytes, d.grown = 0, 0, true
 	d.j.append(b)
 }
@@ -162,7 +158,7 @@ func (d *diffBatcher) finish() bool {
 	d.flush()
 	d.j.mu.Lock()
 	defer d.j.mu.Unlock()
-	d.diff.finish(d.j.high.offset)
+	d.diff.Finish(d.j.high.Offset)
 	d.j.notify()
 	return d.grown
 }

@@ -17,27 +17,27 @@ import (
 // line and of the line before the position. One of a merged table holds the
 // greatest step that was sent and a digest of all cells that were.
 type Position struct {
-	origin Origin // 0: no log has been seen, the start is the one that was asked for
+	Origin Origin // 0: no log has been seen, the start is the one that was asked for
 
 	// Of a line file; of a table, offset is the number of its changes, which
 	// means something to one journal only and is not part of the binary form.
-	offset    int64
-	index     int64 // cells that were delivered of the line at offset
-	firstLine lineFingerprint
-	prevLine  lineFingerprint
-	// unterminated: the line before had no newline, because its run had ended.
-	unterminated bool
-	// unaligned: offset is a size of the file, the position is the first line that
+	Offset    int64
+	Index     int64 // cells that were delivered of the line at offset
+	FirstLine LineFingerprint
+	PrevLine  LineFingerprint
+	// Unterminated: the line before had no newline, because its run had ended.
+	Unterminated bool
+	// Unaligned: offset is a size of the file, the position is the first line that
 	// begins there or later.
-	unaligned bool
+	Unaligned bool
 
 	// Of a merged table.
-	step   int64
-	digest uint64
+	Step   int64
+	Digest uint64
 
 	// What was asked for, while no log has been seen.
-	fromEnd bool
-	lines   int64 // the last lines of a text log
+	FromEnd bool
+	Lines   int64 // the last lines of a text log
 }
 
 // Beginning is where a log begins.
@@ -45,49 +45,49 @@ func Beginning() Position { return Position{} }
 
 // Now is the first line that starts at or after the size that the log has when
 // the Hub looks first.
-func Now() Position { return Position{fromEnd: true} }
+func Now() Position { return Position{FromEnd: true} }
 
 // LastLines is n lines before the end that a text log has when the Hub polls
 // first. Metrics have no such position: there it is Now.
-func LastLines(n int64) Position { return Position{fromEnd: true, lines: max(n, 0)} }
+func LastLines(n int64) Position { return Position{FromEnd: true, Lines: max(n, 0)} }
 
-// Origin says what kind of log the position belongs to, and 0 that no log has
+// LogOrigin says what kind of log the position belongs to, and 0 that no log has
 // been seen yet.
-func (p Position) Origin() Origin { return p.origin }
+func (p Position) LogOrigin() Origin { return p.Origin }
 
-// Offset is the position in bytes, for logs that are files.
-func (p Position) Offset() (offset int64, ok bool) {
-	return p.offset, p.origin == FromEventLog || p.origin == FromLogFile
+// FileOffset is the position in bytes, for logs that are files.
+func (p Position) FileOffset() (offset int64, ok bool) {
+	return p.Offset, p.Origin == FromEventLog || p.Origin == FromLogFile
 }
 
-// before orders positions of one log.
-func (p Position) before(q Position) bool {
-	return p.offset < q.offset || p.offset == q.offset && p.index < q.index
+// Before orders positions of one log.
+func (p Position) Before(q Position) bool {
+	return p.Offset < q.Offset || p.Offset == q.Offset && p.Index < q.Index
 }
 
-// isStart says that nothing was consumed.
-func (p Position) isStart() bool { return p.offset == 0 && p.index == 0 && !p.unaligned }
+// IsStart says that nothing was consumed.
+func (p Position) IsStart() bool { return p.Offset == 0 && p.Index == 0 && !p.Unaligned }
 
-// lineFingerprint is what a line is known by: its size, a newline included whether it has
-// one or not, and the checksum of what is before the newline. The zero lineFingerprint is
+// LineFingerprint is what a line is known by: its size, a newline included whether it has
+// one or not, and the checksum of what is before the newline. The zero LineFingerprint is
 // no line.
-type lineFingerprint struct {
-	size uint32
-	crc  uint32
+type LineFingerprint struct {
+	Size uint32
+	CRC  uint32
 }
 
 // castagnoli is the polynomial that processors compute themselves.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// fingerprintLine is the sum of a line that was given without its newline.
-func fingerprintLine(line []byte) lineFingerprint {
-	return lineFingerprint{size: uint32(min(int64(len(line))+1, math.MaxUint32)), crc: crc32.Checksum(line, castagnoli)}
+// FingerprintLine is the sum of a line that was given without its newline.
+func FingerprintLine(line []byte) LineFingerprint {
+	return LineFingerprint{Size: uint32(min(int64(len(line))+1, math.MaxUint32)), CRC: crc32.Checksum(line, castagnoli)}
 }
 
-// extend is the fingerprint of a longer line, of which so many bytes were added in
+// Extend is the fingerprint of a longer line, of which so many bytes were added in
 // all, these last.
-func (s lineFingerprint) extend(total int64, part []byte) lineFingerprint {
-	return lineFingerprint{size: uint32(min(total+1, math.MaxUint32)), crc: crc32.Update(s.crc, castagnoli, part)}
+func (s LineFingerprint) Extend(total int64, part []byte) LineFingerprint {
+	return LineFingerprint{Size: uint32(min(total+1, math.MaxUint32)), CRC: crc32.Update(s.CRC, castagnoli, part)}
 }
 
 // ErrPosition says that bytes are no Position.
@@ -108,35 +108,35 @@ const (
 
 // AppendBinary appends the binary form to b. It does not fail.
 func (p Position) AppendBinary(b []byte) ([]byte, error) {
-	flags := byte(p.origin) & originBits
+	flags := byte(p.Origin) & originBits
 	for _, f := range []struct {
 		set  bool
 		flag byte
 	}{
-		{p.unterminated, flagUnterminated},
-		{p.unaligned, flagUnaligned},
-		{p.fromEnd, flagFromEnd},
-		{p.firstLine != lineFingerprint{}, flagFirstLine},
-		{p.prevLine != lineFingerprint{}, flagPrevLine},
+		{p.Unterminated, flagUnterminated},
+		{p.Unaligned, flagUnaligned},
+		{p.FromEnd, flagFromEnd},
+		{p.FirstLine != LineFingerprint{}, flagFirstLine},
+		{p.PrevLine != LineFingerprint{}, flagPrevLine},
 	} {
 		if f.set {
 			flags |= f.flag
 		}
 	}
 	b = append(b, flags)
-	switch p.origin {
+	switch p.Origin {
 	case FromMergedTable:
-		b = binary.AppendVarint(b, p.step)
-		return binary.LittleEndian.AppendUint64(b, p.digest), nil
+		b = binary.AppendVarint(b, p.Step)
+		return binary.LittleEndian.AppendUint64(b, p.Digest), nil
 	case 0:
-		return binary.AppendUvarint(b, uint64(p.lines)), nil
+		return binary.AppendUvarint(b, uint64(p.Lines)), nil
 	}
-	b = binary.AppendUvarint(b, uint64(p.offset))
-	b = binary.AppendUvarint(b, uint64(p.index))
-	for _, s := range []lineFingerprint{p.firstLine, p.prevLine} {
-		if s != (lineFingerprint{}) {
-			b = binary.AppendUvarint(b, uint64(s.size))
-			b = binary.LittleEndian.AppendUint32(b, s.crc)
+	b = binary.AppendUvarint(b, uint64(p.Offset))
+	b = binary.AppendUvarint(b, uint64(p.Index))
+	for _, s := range []LineFingerprint{p.FirstLine, p.PrevLine} {
+		if s != (LineFingerprint{}) {
+			b = binary.AppendUvarint(b, uint64(s.Size))
+			b = binary.LittleEndian.AppendUint32(b, s.CRC)
 		}
 	}
 	return b, nil
@@ -154,18 +154,18 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	flags := b[0]
 	d := decoder{b: b[1:], ok: true}
 	q := Position{
-		origin: Origin(flags & originBits), unterminated: flags&flagUnterminated != 0,
-		unaligned: flags&flagUnaligned != 0, fromEnd: flags&flagFromEnd != 0,
+		Origin: Origin(flags & originBits), Unterminated: flags&flagUnterminated != 0,
+		Unaligned: flags&flagUnaligned != 0, FromEnd: flags&flagFromEnd != 0,
 	}
-	switch q.origin {
+	switch q.Origin {
 	case FromMergedTable:
-		q.step, q.digest = d.varint(), d.uint64()
+		q.Step, q.Digest = d.varint(), d.uint64()
 	case 0:
-		q.lines = d.uvarint()
+		q.Lines = d.uvarint()
 	case FromEventLog, FromLogFile, FromLogStream:
-		q.offset, q.index = d.uvarint(), d.uvarint()
-		q.firstLine = d.fingerprint(flags&flagFirstLine != 0)
-		q.prevLine = d.fingerprint(flags&flagPrevLine != 0)
+		q.Offset, q.Index = d.uvarint(), d.uvarint()
+		q.FirstLine = d.fingerprint(flags&flagFirstLine != 0)
+		q.PrevLine = d.fingerprint(flags&flagPrevLine != 0)
 	default:
 		return ErrPosition
 	}
@@ -181,22 +181,22 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 
 // isValid says whether such a position can come out of a journal.
 func (p Position) isValid() bool {
-	switch p.origin {
+	switch p.Origin {
 	case 0:
-		return !p.unterminated && !p.unaligned && (p.fromEnd || p.lines == 0)
+		return !p.Unterminated && !p.Unaligned && (p.FromEnd || p.Lines == 0)
 	case FromMergedTable:
-		return !p.unterminated && !p.unaligned && !p.fromEnd
+		return !p.Unterminated && !p.Unaligned && !p.FromEnd
 	}
-	end := p.offset
-	if p.unterminated {
+	end := p.Offset
+	if p.Unterminated {
 		end++
 	}
-	prevLineOK := p.prevLine == (lineFingerprint{}) || int64(p.prevLine.size) <= end
-	if p.origin == FromLogStream { // offset is a number of lines
-		prevLineOK = p.prevLine == (lineFingerprint{}) || end > 0
+	prevLineOK := p.PrevLine == (LineFingerprint{}) || int64(p.PrevLine.Size) <= end
+	if p.Origin == FromLogStream { // offset is a number of lines
+		prevLineOK = p.PrevLine == (LineFingerprint{}) || end > 0
 	}
-	unalignedOK := !p.unaligned || p.index == 0 && !p.unterminated && p.prevLine == (lineFingerprint{})
-	return !p.fromEnd && prevLineOK && unalignedOK && (!p.unterminated || p.prevLine != lineFingerprint{})
+	unalignedOK := !p.Unaligned || p.Index == 0 && !p.Unterminated && p.PrevLine == (LineFingerprint{})
+	return !p.FromEnd && prevLineOK && unalignedOK && (!p.Unterminated || p.PrevLine != LineFingerprint{})
 }
 
 // decoder reads numbers from the front of b until one is bad.
@@ -241,7 +241,7 @@ func (d *decoder) uint64() uint64 {
 	return 0
 }
 
-func (d *decoder) fingerprint(present bool) (s lineFingerprint) {
+func (d *decoder) fingerprint(present bool) (s LineFingerprint) {
 	if !present {
 		return s
 	}
@@ -250,9 +250,17 @@ func (d *decoder) fingerprint(present bool) (s lineFingerprint) {
 		d.ok = false
 		return s
 	}
-	s.size = uint32(size)
+	s.Size = uint32(size)
 	if b := d.next(crcBytes); b != nil {
-		s.crc = binary.LittleEndian.Uint32(b)
+		s.CRC = binary.LittleEndian.Uint32(b)
 	}
 	return s
+}
+
+// fingerprintBytes is how much of a log's first line it is known by.
+const fingerprintBytes = 64 << 10
+
+// FingerprintFirstLine is the fingerprint of the first line of a log.
+func FingerprintFirstLine(line []byte) LineFingerprint {
+	return FingerprintLine(line[:min(len(line), fingerprintBytes)])
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestPosition_BinaryRoundTrip(t *testing.T) {
-	sum := lineFingerprint{size: 120, crc: 0xdeadbeef}
+	sum := LineFingerprint{Size: 120, CRC: 0xdeadbeef}
 	tests := []struct {
 		name string
 		p    Position
@@ -15,13 +15,13 @@ func TestPosition_BinaryRoundTrip(t *testing.T) {
 		{"the beginning", Beginning(), 2},
 		{"now", Now(), 2},
 		{"the last lines", LastLines(1_000_000), 4},
-		{"the beginning of a log that was seen", Position{origin: FromEventLog}, 3},
-		{"behind a line", Position{origin: FromEventLog, offset: 300 << 20, firstLine: sum, prevLine: sum}, 20},
-		{"within a line", Position{origin: FromEventLog, offset: 300 << 20, index: 4096, firstLine: sum, prevLine: sum}, 21},
-		{"behind a line without newline", Position{origin: FromLogFile, offset: 119, firstLine: sum, prevLine: sum, unterminated: true}, 20},
-		{"at a size", Position{origin: FromEventLog, offset: 100, unaligned: true, firstLine: sum}, 20},
-		{"of a stream, whose offsets are numbers of lines", Position{origin: FromLogStream, offset: 3, firstLine: sum, prevLine: sum}, 20},
-		{"of a table", Position{origin: FromMergedTable, step: -7, digest: 1 << 63}, 12},
+		{"the beginning of a log that was seen", Position{Origin: FromEventLog}, 3},
+		{"behind a line", Position{Origin: FromEventLog, Offset: 300 << 20, FirstLine: sum, PrevLine: sum}, 20},
+		{"within a line", Position{Origin: FromEventLog, Offset: 300 << 20, Index: 4096, FirstLine: sum, PrevLine: sum}, 21},
+		{"behind a line without newline", Position{Origin: FromLogFile, Offset: 119, FirstLine: sum, PrevLine: sum, Unterminated: true}, 20},
+		{"at a size", Position{Origin: FromEventLog, Offset: 100, Unaligned: true, FirstLine: sum}, 20},
+		{"of a stream, whose offsets are numbers of lines", Position{Origin: FromLogStream, Offset: 3, FirstLine: sum, PrevLine: sum}, 20},
+		{"of a table", Position{Origin: FromMergedTable, Step: -7, Digest: 1 << 63}, 12},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,13 +47,13 @@ func TestPosition_BinaryRoundTrip(t *testing.T) {
 
 // FuzzPosition: nothing makes it panic, and what it accepts has one form.
 func FuzzPosition(f *testing.F) {
-	sum := lineFingerprint{size: 120, crc: 0xdeadbeef}
+	sum := LineFingerprint{Size: 120, CRC: 0xdeadbeef}
 	for _, p := range []Position{
 		{},
 		Now(), LastLines(9),
-		{origin: FromEventLog, offset: 300 << 20, index: 3, firstLine: sum, prevLine: sum},
-		{origin: FromLogFile, offset: 119, firstLine: sum, prevLine: sum, unterminated: true},
-		{origin: FromMergedTable, step: -7, digest: 1 << 63},
+		{Origin: FromEventLog, Offset: 300 << 20, Index: 3, FirstLine: sum, PrevLine: sum},
+		{Origin: FromLogFile, Offset: 119, FirstLine: sum, PrevLine: sum, Unterminated: true},
+		{Origin: FromMergedTable, Step: -7, Digest: 1 << 63},
 	} {
 		b, err := p.MarshalBinary()
 		if err != nil {

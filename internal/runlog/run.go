@@ -7,18 +7,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// Origin is what a run was read from.
-type Origin uint8
-
-// The origins.
-const (
-	// FromEventLog: the event file, with everything that was logged.
-	FromEventLog Origin = iota + 1
-	// FromMergedTable: the Viewer's merged table, in which a null is a value
-	// that was never logged, or one that was not finite.
-	FromMergedTable
-)
-
 // View is a parsed run as a reader of the Cache sees it.
 type View struct {
 	// Table is the merged view, settled. It may be read only.
@@ -51,7 +39,7 @@ type run struct {
 	freshUntil time.Time
 
 	parser     eventlog.Parser // of the event log
-	checkpoint checkpoint
+	checkpoint Checkpoint
 	merged     mergedState // of the merged table
 }
 

@@ -11,23 +11,23 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// snapshot is the last state of a merged table that is followed, each cell with the
+// Snapshot is the last state of a merged table that is followed, each cell with the
 // number of the batch in which it was last sent: so a cursor that lost sight of
 // the window is sent exactly what has changed since. It is guarded by the
 // journal's lock. A row of six metrics takes some 200 bytes.
-type snapshot struct {
+type Snapshot struct {
 	columns map[string]int
 	names   []string
 	rows    []*snapshotRow // by step
-	// maxStep is the greatest step, and digest that of all cells.
-	maxStep int64
-	digest  uint64
-	// completeVersion is the version up to which rows has everything: new rows come
+	// MaxStep is the greatest step, and digest that of all cells.
+	MaxStep int64
+	Digest  uint64
+	// CompleteVersion is the version up to which rows has everything: new rows come
 	// into it with the end of a diff.
-	completeVersion int64
+	CompleteVersion int64
 }
 
-func newSnapshot() *snapshot { return &snapshot{columns: make(map[string]int), maxStep: math.MinInt64} }
+func NewSnapshot() *Snapshot { return &Snapshot{columns: make(map[string]int), MaxStep: math.MinInt64} }
 
 type snapshotRow struct {
 	step    int64
@@ -47,21 +47,21 @@ type snapshotCell struct {
 // errUnordered says that the steps of a table do not ascend.
 var errUnordered = errors.New("the steps of the merged table do not ascend")
 
-// diff is one reading of the table: its rows are laid over those of the snapshot.
-type diff struct {
-	snapshot *snapshot
+// Diff is one reading of the table: its rows are laid over those of the snapshot.
+type Diff struct {
+	snapshot *Snapshot
 	rows     []*snapshotRow // the snapshot's rows as they will be
 	next     int            // the first of the snapshot's rows that was not met
 	missing  int
 }
 
-func (s *snapshot) startDiff() *diff {
-	return &diff{snapshot: s, rows: make([]*snapshotRow, 0, len(s.rows))}
+func (s *Snapshot) StartDiff() *Diff {
+	return &Diff{snapshot: s, rows: make([]*snapshotRow, 0, len(s.rows))}
 }
 
-// addRow takes the next row and returns the cells that are new. They have the given
+// AddRow takes the next row and returns the cells that are new. They have the given
 // version.
-func (d *diff) addRow(row *eventlog.Row, version int64) ([]eventlog.Cell, error) {
+func (d *Diff) AddRow(row *eventlog.Row, version int64) ([]eventlog.Cell, error) {
 	if n := len(d.rows); n > 0 && row.Step <= d.rows[n-1].step {
 		return nil, errUnordered
 	}
@@ -81,19 +81,19 @@ func (d *diff) addRow(row *eventlog.Row, version int64) ([]eventlog.Cell, error)
 	return d.snapshot.merge(known, row.Cells, version), nil
 }
 
-// missingRows is how many rows of the snapshot the table did not have, once it was read.
-func (d *diff) missingRows() int { return d.missing }
+// MissingRows is how many rows of the snapshot the table did not have, once it was read.
+func (d *Diff) MissingRows() int { return d.missing }
 
-// finish makes the rows those of the snapshot, which is then complete up to a version.
+// Finish makes the rows those of the snapshot, which is then complete up to a version.
 // Rows that were not met stay.
-func (d *diff) finish(version int64) {
+func (d *Diff) Finish(version int64) {
 	d.missing += len(d.snapshot.rows) - d.next
 	d.snapshot.rows = append(d.rows, d.snapshot.rows[d.next:]...)
-	d.snapshot.completeVersion = version
+	d.snapshot.CompleteVersion = version
 }
 
 // merge lays the cells of a row over what is known of it.
-func (s *snapshot) merge(row *snapshotRow, cells []eventlog.Cell, version int64) (changed []eventlog.Cell) {
+func (s *Snapshot) merge(row *snapshotRow, cells []eventlog.Cell, version int64) (changed []eventlog.Cell) {
 	for i := range cells {
 		c := &cells[i]
 		at := s.column(c.Name)
@@ -104,15 +104,15 @@ func (s *snapshot) merge(row *snapshotRow, cells []eventlog.Cell, version int64)
 		if isSameCell(old, c) {
 			continue
 		}
-		s.digest -= old.hash(row.step, c.Name)
+		s.Digest -= old.hash(row.step, c.Name)
 		// A value that has become null was not finite when it was written again, or
 		// taken back: the table does not say, so nothing is said.
 		*old = snapshotCell{number: c.Number, text: c.Text + c.Exact, version: version, kind: c.Kind}
-		s.digest += old.hash(row.step, c.Name)
+		s.Digest += old.hash(row.step, c.Name)
 		if c.Kind == eventlog.KindNone {
 			continue
 		}
-		s.maxStep = max(s.maxStep, row.step)
+		s.MaxStep = max(s.MaxStep, row.step)
 		changed = append(changed, *c)
 	}
 	return changed
@@ -125,7 +125,7 @@ func isSameCell(old *snapshotCell, c *eventlog.Cell) bool {
 	return old.kind == c.Kind && old.text == c.Text+c.Exact && math.Float64bits(old.number) == math.Float64bits(c.Number)
 }
 
-func (s *snapshot) column(name string) int {
+func (s *Snapshot) column(name string) int {
 	at, ok := s.columns[name]
 	if !ok {
 		at = len(s.names)
@@ -152,10 +152,10 @@ func (c *snapshotCell) hash(step int64, name string) uint64 {
 	return h.Sum64()
 }
 
-// digestUpTo is the digest of the cells up to a step.
-func (s *snapshot) digestUpTo(step int64) uint64 {
-	if step >= s.maxStep {
-		return s.digest
+// DigestUpTo is the digest of the cells up to a step.
+func (s *Snapshot) DigestUpTo(step int64) uint64 {
+	if step >= s.MaxStep {
+		return s.Digest
 	}
 	var digest uint64
 	for _, row := range s.rows {
@@ -169,50 +169,50 @@ func (s *snapshot) digestUpTo(step int64) uint64 {
 	return digest
 }
 
-// replay is a walk of one cursor over the cells that are newer than a version.
+// Replay is a walk of one cursor over the cells that are newer than a version.
 // What changes meanwhile has a version beyond the target, and comes later.
-type replay struct {
-	since, target int64
-	to            Position // behind the target
-	from          int64    // the next step
-	// maxStep and digest are those of what the cursor has; the digest holds only
+type Replay struct {
+	Since, Target int64
+	To            Position // behind the target
+	From          int64    // the next step
+	// MaxStep and digest are those of what the cursor has; the digest holds only
 	// for a cursor that had nothing newer than the beginning of the replay.
-	maxStep int64
-	digest  uint64
-	exact   bool
+	MaxStep int64
+	Digest  uint64
+	Exact   bool
 }
 
-// nextBatch makes a batch of the next cells of a replay; nil is its end.
-func (s *snapshot) nextBatch(r *replay) *Batch {
-	at, _ := slices.BinarySearchFunc(s.rows, r.from, func(row *snapshotRow, step int64) int { return cmp.Compare(row.step, step) })
+// NextBatch makes a batch of the next cells of a replay; nil is its end.
+func (s *Snapshot) NextBatch(r *Replay) *Batch {
+	at, _ := slices.BinarySearchFunc(s.rows, r.From, func(row *snapshotRow, step int64) int { return cmp.Compare(row.step, step) })
 	cells := eventlog.NewBatch(eventlog.Selection{})
 	b, bytes := &Batch{}, 0
-	for ; at < len(s.rows) && b.points < batchPoints && bytes < batchBytes; at++ {
+	for ; at < len(s.rows) && b.Points < BatchPoints && bytes < BatchBytes; at++ {
 		row := s.rows[at]
 		part := eventlog.Row{Position: -1, Step: row.step, Time: row.time, HasTime: row.hasTime}
 		for i := range row.cells {
 			c := &row.cells[i]
-			if c.kind == eventlog.KindNone || c.version <= r.since || c.version > r.target {
+			if c.kind == eventlog.KindNone || c.version <= r.Since || c.version > r.Target {
 				continue
 			}
 			part.Cells = append(part.Cells, c.cell(s.names[i]))
-			r.digest += c.hash(row.step, s.names[i])
-			bytes += pointWireBytes + len(c.text)
+			r.Digest += c.hash(row.step, s.names[i])
+			bytes += PointWireBytes + len(c.text)
 		}
 		cells.Append(&part)
-		b.points += len(part.Cells)
+		b.Points += len(part.Cells)
 		if len(part.Cells) > 0 {
-			r.maxStep = max(r.maxStep, row.step)
+			r.MaxStep = max(r.MaxStep, row.step)
 		}
-		r.from = row.step + 1
+		r.From = row.step + 1
 	}
-	if b.points == 0 {
+	if b.Points == 0 {
 		return nil
 	}
 	b.series = cells.Take()
-	b.to = Position{origin: FromMergedTable, offset: r.since, step: r.maxStep}
-	if r.exact {
-		b.to.digest = r.digest
+	b.To = Position{Origin: FromMergedTable, Offset: r.Since, Step: r.MaxStep}
+	if r.Exact {
+		b.To.Digest = r.Digest
 	}
 	return b
 }

@@ -6,126 +6,126 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// errCut is how the body of a file source ends when it is cut.
-var errCut = errors.New("the connection is gone")
+// ErrCut is how the body of a file source ends when it is cut.
+var ErrCut = errors.New("the connection is gone")
 
-// fileSource is a run in memory with the manners of the Viewer's file route:
+// FileSource is a run in memory with the manners of the Viewer's file route:
 // ranges, an ETag of time and size, 416 at the end.
-type fileSource struct {
-	mu        sync.Mutex
-	file      []byte
-	touched   int  // the file's time
-	absent    bool // no event file yet
-	whole     bool // ranges are ignored
-	ended     bool
-	deleted   bool
-	notServed bool // no file route
-	noETag    bool
-	cuts      []int // the next bodies end after so many bytes
+type FileSource struct {
+	Mu        sync.Mutex
+	File      []byte
+	Touched   int  // the file's time
+	Absent    bool // no event file yet
+	Whole     bool // ranges are ignored
+	Ended     bool
+	Deleted   bool
+	NotServed bool // no file route
+	NoETag    bool
+	Cuts      []int // the next bodies end after so many bytes
 
-	table     []eventlog.Row
-	nulls     map[string]int
-	unplaced  int64
-	tableCost time.Duration
-	clock     *clock
+	Table     []eventlog.Row
+	Nulls     map[string]int
+	Unplaced  int64
+	TableCost time.Duration
+	Clock     *Clock
 
-	started       int // requests, those included that were given up
-	requests      int
-	served        int64
-	endedCalls    int // for the status
-	probes, reads int // of the table
-	hold          chan struct{}
-	held          chan struct{} // closed when a request has come to hold
+	Started       int // requests, those included that were given up
+	Requests      int
+	Served        int64
+	EndedCalls    int // for the status
+	Probes, Reads int // of the table
+	Hold          chan struct{}
+	Held          chan struct{} // closed when a request has come to hold
 }
 
-// clock is a clock that a test moves.
-type clock struct {
+// Clock is a clock that a test moves.
+type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func newClock() *clock { return &clock{now: time.Unix(1_800_000_000, 0)} }
+func NewClock() *Clock { return &Clock{now: time.Unix(1_800_000_000, 0)} }
 
-func (c *clock) Now() time.Time {
+func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) advance(d time.Duration) {
+func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// set changes the source between two reads.
-func (s *fileSource) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// Set changes the source between two reads.
+func (s *FileSource) Set(change func()) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	change()
 }
 
-func (s *fileSource) append(text string) {
-	s.set(func() { s.file, s.touched, s.absent = append(slices.Clip(s.file), text...), s.touched+1, false })
+func (s *FileSource) Append(text string) {
+	s.Set(func() { s.File, s.Touched, s.Absent = append(slices.Clip(s.File), text...), s.Touched+1, false })
 }
 
-func (s *fileSource) replace(text string) {
-	s.set(func() { s.file, s.touched = []byte(text), s.touched+1 })
+func (s *FileSource) Replace(text string) {
+	s.Set(func() { s.File, s.Touched = []byte(text), s.Touched+1 })
 }
 
-// counts returns what was asked since the last call.
-func (s *fileSource) counts() (requests int, served int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer func() { s.requests, s.served = 0, 0 }()
-	return s.requests, s.served
+// Counts returns what was asked since the last call.
+func (s *FileSource) Counts() (requests int, served int64) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	defer func() { s.Requests, s.Served = 0, 0 }()
+	return s.Requests, s.Served
 }
 
-func (s *fileSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
-	s.set(func() { s.started++ })
+func (s *FileSource) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
+	s.Set(func() { s.Started++ })
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests++
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.Requests++
 	switch {
-	case s.notServed:
+	case s.NotServed:
 		return nil, fmt.Errorf("read: %w", ErrNotServed)
-	case s.deleted:
+	case s.Deleted:
 		return nil, fmt.Errorf("read: %w", ErrRunNotFound)
-	case s.absent:
+	case s.Absent:
 		return s.part(PartAbsent, -1, nil), nil
 	}
-	size := int64(len(s.file))
+	size := int64(len(s.File))
 	switch {
-	case s.whole:
-		return s.part(PartWhole, size, s.file), nil
+	case s.Whole:
+		return s.part(PartWhole, size, s.File), nil
 	case offset == size:
 		return s.part(PartUnchanged, size, nil), nil
 	case offset > size:
 		return s.part(PartShrunk, size, nil), nil
 	case length > 0:
-		return s.part(PartRanged, size, s.file[offset:min(offset+length, size)]), nil
+		return s.part(PartRanged, size, s.File[offset:min(offset+length, size)]), nil
 	}
-	return s.part(PartRanged, size, s.file[offset:]), nil
+	return s.part(PartRanged, size, s.File[offset:]), nil
 }
 
 // wait holds a request, if the test wants that.
-func (s *fileSource) wait(ctx context.Context) error {
-	s.mu.Lock()
-	hold, held := s.hold, s.held
-	s.held = nil
-	s.mu.Unlock()
+func (s *FileSource) wait(ctx context.Context) error {
+	s.Mu.Lock()
+	hold, held := s.Hold, s.Held
+	s.Held = nil
+	s.Mu.Unlock()
 	if held != nil {
 		close(held)
 	}
@@ -140,15 +140,15 @@ func (s *fileSource) wait(ctx context.Context) error {
 	}
 }
 
-func (s *fileSource) part(state PartState, size int64, body []byte) *Part {
+func (s *FileSource) part(state PartState, size int64, body []byte) *Part {
 	p := &Part{State: state, Size: size}
-	if size >= 0 && !s.noETag {
-		p.ETag = fmt.Sprintf("%d-%d", s.touched, size)
+	if size >= 0 && !s.NoETag {
+		p.ETag = fmt.Sprintf("%d-%d", s.Touched, size)
 	}
 	r := io.Reader(&counted{r: bytes.NewReader(body), s: s})
-	if len(s.cuts) > 0 && len(body) > 0 {
-		r = io.MultiReader(io.LimitReader(r, int64(s.cuts[0])), failing{})
-		s.cuts = s.cuts[1:]
+	if len(s.Cuts) > 0 && len(body) > 0 {
+		r = io.MultiReader(io.LimitReader(r, int64(s.Cuts[0])), failing{})
+		s.Cuts = s.Cuts[1:]
 	}
 	p.Body = io.NopCloser(r)
 	return p
@@ -157,121 +157,149 @@ func (s *fileSource) part(state PartState, size int64, body []byte) *Part {
 // counted counts the bytes that are read.
 type counted struct {
 	r io.Reader
-	s *fileSource
+	s *FileSource
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.s.set(func() { c.s.served += int64(n) })
+	c.s.Set(func() { c.s.Served += int64(n) })
 	return n, err
 }
 
 type failing struct{}
 
-func (failing) Read([]byte) (int, error) { return 0, errCut }
+func (failing) Read([]byte) (int, error) { return 0, ErrCut }
 
-func (s *fileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (TableInfo, error) {
+func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (TableInfo, error) {
 	if err := s.wait(ctx); err != nil {
 		return TableInfo{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reads++
-	if s.deleted {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.Reads++
+	if s.Deleted {
 		return TableInfo{}, fmt.Errorf("read the table: %w", ErrRunNotFound)
 	}
-	if s.clock != nil {
-		s.clock.advance(s.tableCost)
+	if s.Clock != nil {
+		s.Clock.Advance(s.TableCost)
 	}
-	for i := range s.table {
-		if err := put(&s.table[i]); err != nil {
+	for i := range s.Table {
+		if err := put(&s.Table[i]); err != nil {
 			return TableInfo{}, err
 		}
 	}
-	for name, n := range s.nulls {
+	for name, n := range s.Nulls {
 		nulls(name, n)
 	}
 	return s.info(), nil
 }
 
-func (s *fileSource) ProbeTable(context.Context) (TableInfo, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.probes++
+func (s *FileSource) ProbeTable(context.Context) (TableInfo, error) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.Probes++
 	return s.info(), nil
 }
 
-func (s *fileSource) info() TableInfo {
-	info := TableInfo{Total: int64(len(s.table)) + s.unplaced, UnplacedRows: s.unplaced}
-	if n := len(s.table); n > 0 {
-		info.LastStep = s.table[n-1].Step
+func (s *FileSource) info() TableInfo {
+	info := TableInfo{Total: int64(len(s.Table)) + s.Unplaced, UnplacedRows: s.Unplaced}
+	if n := len(s.Table); n > 0 {
+		info.LastStep = s.Table[n-1].Step
 	}
 	return info
 }
 
-func (s *fileSource) HasEnded(context.Context) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.endedCalls++
-	return s.ended, nil
+func (s *FileSource) HasEnded(context.Context) (bool, error) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.EndedCalls++
+	return s.Ended, nil
 }
 
-// line is an event line of one metric.
-func line(step int, value string) string {
+// Line is an event line of one metric.
+func Line(step int, value string) string {
 	return fmt.Sprintf(`{"ts": %d.5, "type": "metrics", "data": {"loss": %s, "global_step": %d, "time": %d.25}}`+"\n",
 		1_800_000_000+step, value, step, 1_800_000_000+step)
 }
 
-// lines are n lines of steps from the first.
-func lines(first, n int) string {
+// Lines are n lines of steps from the first.
+func Lines(first, n int) string {
 	var b strings.Builder
 	for i := range n {
-		b.WriteString(line(first+i, fmt.Sprintf("%d.125", first+i)))
+		b.WriteString(Line(first+i, fmt.Sprintf("%d.125", first+i)))
 	}
 	return b.String()
 }
 
-// newTestCache returns a cache that ends with the test.
-func newTestCache(tb testing.TB, cfg CacheConfig) *Cache {
-	tb.Helper()
-	c := NewCache(cfg)
-	tb.Cleanup(c.Close)
-	return c
-}
+// TheRun is the key of tests that need one.
+var TheRun = Key{Viewer: "v", RunID: "r"}
 
-// theRun is the key of tests that need one.
-var theRun = Key{Viewer: "v", RunID: "r"}
-
-// read returns the values of loss by step, and the view without its table.
-func read(t *testing.T, c *Cache, src Source) (map[int64]float64, View) {
-	t.Helper()
-	values, view, err := tryRead(t.Context(), c, theRun, src)
-	if err != nil {
-		t.Fatalf("read the run: %v", err)
+// HoldNext makes requests of a source wait. The channel that is returned is
+// closed when the first has come; release lets all go on.
+func (s *FileSource) HoldNext() (held <-chan struct{}, release func()) {
+	hold, came := make(chan struct{}), make(chan struct{})
+	s.Set(func() { s.Hold, s.Held = hold, came })
+	return came, func() {
+		s.Set(func() { s.Hold = nil })
+		close(hold)
 	}
-	return values, view
 }
 
-func tryRead(ctx context.Context, c *Cache, key Key, src Source) (values map[int64]float64, view View, err error) {
-	values = map[int64]float64{}
-	err = c.Read(ctx, key, src, func(v *View) error {
-		view = *v
-		view.Table = nil
-		for _, s := range v.Table.Series(eventlog.Selection{Names: []string{"loss"}}) {
-			for i, step := range s.Steps {
-				values[step] = s.Values[i]
-			}
+// TableOf is a merged table of n steps.
+func TableOf(n int) []eventlog.Row {
+	rows := make([]eventlog.Row, n)
+	for i := range rows {
+		rows[i] = eventlog.Row{
+			Position: -1, Step: int64(i), Time: 1e9 + float64(i), HasTime: true,
+			Cells: []eventlog.Cell{{Name: "loss", Kind: eventlog.KindNumber, Number: float64(i) + 0.125}},
 		}
-		return nil
-	})
-	return values, view, err
+	}
+	return rows
 }
 
-// upTo is what lines of steps from 0 say.
-func upTo(n int) map[int64]float64 {
-	want := map[int64]float64{}
-	for i := range n {
-		want[int64(i)] = float64(i) + 0.125
+// Rewrite changes a value at an old step, which no probe shows.
+func (s *FileSource) Rewrite(step int, value float64) {
+	s.Set(func() {
+		row := s.Table[step]
+		row.Cells = []eventlog.Cell{{Name: "loss", Kind: eventlog.KindNumber, Number: value}}
+		s.Table[step] = row
+	})
+}
+
+func (s *FileSource) Grow()     { s.Set(func() { s.Table = TableOf(len(s.Table) + 1) }) }
+func (s *FileSource) Backfill() { s.Rewrite(3, -1) }
+
+// RowOf is a row of the merged table.
+func RowOf(step int64, values ...float64) eventlog.Row {
+	r := eventlog.Row{Position: -1, Step: step, Time: float64(step), HasTime: true}
+	for i, v := range values {
+		r.Cells = append(r.Cells, eventlog.Cell{Name: string(rune('a' + i)), Kind: eventlog.KindNumber, Number: v})
 	}
-	return want
+	return r
+}
+
+// Point is one delivered value.
+type Point struct {
+	Name     string
+	Step     int64
+	Value    float64
+	Position int64
+}
+
+// Points is what lines of steps in [from, to) say, their first line being at an
+// offset.
+func Points(from, to int, offset int) []Point {
+	var points []Point
+	for step := from; step < to; step++ {
+		points = append(points, Point{Name: "loss", Step: int64(step), Value: float64(step) + 0.125, Position: int64(offset)})
+		offset += len(Lines(step, 1))
+	}
+	return points
+}
+
+func Heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

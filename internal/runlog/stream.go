@@ -10,6 +10,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
+// The size of a batch: large enough to cost little for each point, and small
+// enough to be sent at once. A single line or value may be larger.
+const (
+	BatchPoints = 4096
+	BatchBytes  = 32 << 10
+	// PointWireBytes is what a point takes on the wire besides texts.
+	PointWireBytes = 20
+)
+
 // errUnexpectedEnd says that a log ended before the size that it had at the start.
 var errUnexpectedEnd = errors.New("the log ended before its size")
 
@@ -96,13 +105,13 @@ func (s *streamer) readPart(part *Part) (rest []byte, offset int64, err error) {
 	return rest, offset, err
 }
 
-// addRow adds a row, and gives the batch out when it is large enough.
+// AddRow adds a row, and gives the batch out when it is large enough.
 func (s *streamer) addRow(row *eventlog.Row) error {
 	piece, cells := *row, row.Cells
 	for len(cells) > 0 {
-		n := min(len(cells), batchPoints)
+		n := min(len(cells), BatchPoints)
 		piece.Cells, cells = cells[:n], cells[n:]
-		if s.batch.Points()+n > batchPoints {
+		if s.batch.Points()+n > BatchPoints {
 			if err := s.flush(); err != nil {
 				return err
 			}
@@ -114,7 +123,7 @@ func (s *streamer) addRow(row *eventlog.Row) error {
 				s.bytes += len(piece.Cells[i].Text) + len(piece.Cells[i].Exact)
 			}
 		}
-		if s.bytes+pointWireBytes*s.batch.Points() >= batchBytes {
+		if s.bytes+PointWireBytes*s.batch.Points() >= BatchBytes {
 			if err := s.flush(); err != nil {
 				return err
 			}

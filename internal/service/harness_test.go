@@ -119,7 +119,7 @@ func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation
 		tb.Fatalf("make the fleet: %v", err)
 	}
 	tb.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
+	cache := runlog.New(runlog.Config{})
 	tb.Cleanup(cache.Close)
 	h.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if s.config != nil {

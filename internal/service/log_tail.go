@@ -78,7 +78,7 @@ func (d *Config) logResume(ctx context.Context, req *runicornapiv1.TailLogsReque
 		return nil, invalidResumeToken(errOtherRun)
 	}
 	found, err := d.resolveSavedRun(ctx, viewer, saved)
-	return &tailedRun{target: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}, err
+	return &tailedRun{target: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}, err
 }
 
 // run sends what comes until the run has ended. A browser that reconnects behind

@@ -184,7 +184,7 @@ func newHarnessBefore(t *testing.T, url string) *harness {
 		t.Fatal(err)
 	}
 	t.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
+	cache := runlog.New(runlog.Config{})
 	t.Cleanup(cache.Close)
 	h := &harness{config: Config{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}}
 	h.serve(t, &Authorizer{})

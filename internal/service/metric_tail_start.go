@@ -124,7 +124,7 @@ func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	}
 	for i := range token.runs {
 		saved := &token.runs[i]
-		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}
+		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}
 		var err error
 		run.target, err = t.resolveSavedRun(ctx, t.req.GetViewer(), saved)
 		if viewerGone(err) && (t.followsAllViewers() || run.isEnded()) {

@@ -57,7 +57,7 @@ func (h *harness) replica(tb testing.TB, change func(*Config)) *harness {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
+	cache := runlog.New(runlog.Config{})
 	tb.Cleanup(cache.Close)
 	other.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if change != nil {

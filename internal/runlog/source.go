@@ -27,6 +27,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
@@ -37,8 +39,6 @@ var (
 	ErrNotServed = errors.New("the viewer serves no event files")
 	// ErrRunNotFound is what a Source's error wraps when there is no such run.
 	ErrRunNotFound = errors.New("the run is gone")
-	// ErrCacheClosed says that the Cache was closed.
-	ErrCacheClosed = errors.New("the run cache is closed")
 )
 
 // Source reads one run from its Viewer. It must be safe for concurrent use and
@@ -99,4 +99,70 @@ type Part struct {
 	ETag string
 	// Body is the bytes.
 	Body io.ReadCloser
+}
+
+// MetricSource reads the metrics and the status of one run. Besides what is said
+// of a Source, it is used until the last cursor of the run has been closed.
+type MetricSource interface {
+	Source
+	// Status reads the run's status: from its status.json where there is one. Seen
+	// is when the Viewer said so, which in a shared list may be some time ago.
+	Status(ctx context.Context) (status Status, seen time.Time, err error)
+}
+
+// LogSource reads the text log and the status of one run. Errors wrap ErrRunNotFound
+// and ErrNotServed as those of a Source do.
+type LogSource interface {
+	// ReadLog reads the log file as Source.ReadEvents reads the event file.
+	ReadLog(ctx context.Context, offset, length int64) (*Part, error)
+	// StreamLog gives all lines of the log to yield, from the first one on, and
+	// then those that come, until yield or the connection fails. It is used
+	// where ReadLog says ErrNotServed. Lines have no newlines, and control texts
+	// of the Viewer are not among them.
+	//
+	// AtRest is called once, when the lines that the log had have been given and
+	// there is nothing more to say: a stream does not tell old lines from new ones.
+	StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error
+	// Status is as in MetricSource.
+	Status(ctx context.Context) (status Status, seen time.Time, err error)
+}
+
+// Status is a run's status as its Viewer says it.
+type Status struct {
+	// Text is the Viewer's own word; empty if unknown.
+	Text string
+	// Terminal says that the word means that nothing more will be logged.
+	Terminal bool
+}
+
+// Key names a run of a Viewer.
+type Key struct {
+	// Viewer is the name of the Viewer, and RunID the run's id there.
+	Viewer, RunID string
+}
+
+// Origin is what a run was read from.
+type Origin uint8
+
+// The origins.
+const (
+	// FromEventLog: the event file, with everything that was logged.
+	FromEventLog Origin = iota + 1
+	// FromMergedTable: the Viewer's merged table, in which a null is a value
+	// that was never logged, or one that was not finite.
+	FromMergedTable
+	// FromLogFile: the file of the text log.
+	FromLogFile
+	// FromLogStream: the lines of a text log that a Viewer sends which serves no
+	// files.
+	FromLogStream
+)
+
+// SmallTable is the number of steps up to which reading a table costs the Viewer hardly
+// more than probing it.
+const SmallTable = 2000
+
+// IsSameTable says whether a probe shows no difference between two states of a table.
+func IsSameTable(a, b *TableInfo) bool {
+	return a.Total == b.Total && a.LastStep == b.LastStep && slices.Equal(a.Columns, b.Columns)
 }
