@@ -13,9 +13,10 @@ import (
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 )
 
@@ -27,8 +28,8 @@ type server struct {
 	listen   *listeners
 	demo     *demo
 	fleet    *fleet.Fleet
-	cache    *runlog.Cache
-	hub      *runlog.Hub
+	cache    *runcache.Cache
+	hub      *follow.Hub
 	tracing  *tracing
 	health   *healthServer
 	watchers []*watcher
@@ -95,9 +96,9 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
-	s.cache = runlog.New(runlog.Config{MaxBytes: int64(s.cfg.CacheBytes)})
+	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes)})
 	metrics.addCache(s.cache)
-	s.hub = runlog.NewHub(s.cfg.hub())
+	s.hub = follow.NewHub(s.cfg.hub())
 	metrics.addHub(s.hub)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
@@ -120,8 +121,8 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 }
 
 // hub is what the flags say of followed runs.
-func (cfg *Config) hub() runlog.HubConfig {
-	hub := runlog.HubConfig{
+func (cfg *Config) hub() follow.HubConfig {
+	hub := follow.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
 		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError,
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // listImages lists the images of a run in the order of logging. All of it is
@@ -89,7 +89,7 @@ func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) e
 func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	var parser eventlog.Parser
 	handler, offset := eventlog.Handler{Media: put}, int64(0)
-	rest, err := runlog.ReadLines(r, -1, func(chunk []byte) (int, error) {
+	rest, err := runsource.ReadLines(r, -1, func(chunk []byte) (int, error) {
 		consumed, err := parser.Parse(chunk, offset, handler)
 		offset += int64(consumed)
 		return consumed, err

@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // errNoFile says that a run has no such file, and errNotServed that its Viewer
@@ -170,7 +170,7 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var parser eventlog.Parser
 	offset := int64(0)
-	rest, err := runlog.ReadLines(file, -1, func(chunk []byte) (int, error) {
+	rest, err := runsource.ReadLines(file, -1, func(chunk []byte) (int, error) {
 		consumed, err := parser.Parse(chunk, offset, h)
 		offset += int64(consumed)
 		return consumed, lineTooLong(t, err)
@@ -180,7 +180,7 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 	}
 	counts := false
 	err = j.cpuSlot.Unlocked(func() (err error) {
-		counts, err = runlog.LastLineCounts(ctx, runSource{t}, rest, offset)
+		counts, err = runsource.LastLineCounts(ctx, runSource{t}, rest, offset)
 		return err
 	})
 	if err == nil && counts {

@@ -6,13 +6,13 @@ import (
 	"fmt"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-var _ runlog.LogSource = runSource{}
+var _ runsource.LogSource = runSource{}
 
 // ReadLog reads the text log, from 0.6 on.
-func (s runSource) ReadLog(ctx context.Context, offset, length int64) (*runlog.Part, error) {
+func (s runSource) ReadLog(ctx context.Context, offset, length int64) (*runsource.Part, error) {
 	file, err := s.Client.LogFile(ctx, s.runID, offset, length)
 	return s.part(file, err)
 }
@@ -39,9 +39,9 @@ func (s runSource) StreamLog(ctx context.Context, yield func(line string) error,
 }
 
 // part makes runlog's answer of a ranged read.
-func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, error) {
+func (s runSource) part(file *restclient.FilePart, err error) (*runsource.Part, error) {
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
-		return nil, fmt.Errorf("%w: %w", runlog.ErrNotServed, err)
+		return nil, fmt.Errorf("%w: %w", runsource.ErrNotServed, err)
 	}
 	if err != nil {
 		return nil, markGone(err)
@@ -50,5 +50,5 @@ func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, err
 	if !ok {
 		return nil, errors.Join(s.goneError(), file.Close())
 	}
-	return &runlog.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
+	return &runsource.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
 }

@@ -24,7 +24,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // Config is what the services work with. Fleet, Cache and Hub are required.
@@ -32,9 +33,9 @@ type Config struct {
 	// Fleet is the Viewers.
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
-	Cache *runlog.Cache
+	Cache *runcache.Cache
 	// Hub follows runs for live streams. Its HubConfig.Judge should be ClassifyError.
-	Hub *runlog.Hub
+	Hub *follow.Hub
 	// StreamBytes bounds the memory of histories that are buffered to be merged or
 	// downsampled, over all streams; 256 MiB if 0.
 	StreamBytes int64
