@@ -14,6 +14,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
@@ -42,9 +43,9 @@ func (s *liveSource) ReadLog(ctx context.Context, offset, length int64) (*runsou
 	return s.ReadEvents(ctx, offset, length)
 }
 
-func (s *liveSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (runsource.TableInfo, error) {
+func (s *liveSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (restclient.TableInfo, error) {
 	if err := s.downError(); err != nil {
-		return runsource.TableInfo{}, err
+		return restclient.TableInfo{}, err
 	}
 	return s.FileSource.ReadTable(ctx, put, nulls)
 }

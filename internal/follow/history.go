@@ -11,6 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/flight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/lru"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -226,7 +227,7 @@ func (r *rangeReader) readPiece(ctx context.Context) (piece []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, part.Body.Close()) }()
-	if part.State != runsource.PartRanged || part.Size >= 0 && part.Size < r.limit {
+	if part.State != restclient.FileRanged || part.Size >= 0 && part.Size < r.limit {
 		return nil, runsource.ErrLogReplaced
 	}
 	r.at += int64(len(piece))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -59,7 +60,7 @@ func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
 // restart begins with a log that is another one.
 func (p *poller) restart(ctx context.Context, part *runsource.Part) error {
 	reason := LogReplaced
-	absent := part.State == runsource.PartShrunk || part.State == runsource.PartAbsent || part.State == runsource.PartUnchanged
+	absent := part.State == restclient.FileShrunk || part.State == restclient.FileAbsent || part.State == restclient.FileUnchanged
 	if absent || part.Size >= 0 && part.Size < p.file.checkpoint.Offset {
 		reason = LogTruncated
 	}
@@ -73,11 +74,11 @@ func (p *poller) restart(ctx context.Context, part *runsource.Part) error {
 func (p *poller) readPart(ctx context.Context, part *runsource.Part) error {
 	f := &p.file
 	switch part.State {
-	case runsource.PartWhole:
+	case restclient.FileWhole:
 		return runsource.ErrNotServed
-	case runsource.PartShrunk:
+	case restclient.FileShrunk:
 		return runsource.ErrLogReplaced
-	case runsource.PartAbsent, runsource.PartUnchanged:
+	case restclient.FileAbsent, restclient.FileUnchanged:
 		switch {
 		case f.checkpoint.Offset == 0:
 			p.j.setEnd(true, 0)
@@ -170,9 +171,9 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 		origin = runsource.FromLogFile
 	}
 	switch part.State {
-	case runsource.PartWhole:
+	case restclient.FileWhole:
 		return runsource.ErrNotServed
-	case runsource.PartRanged:
+	case restclient.FileRanged:
 	default:
 		p.openJournal(runsource.Position{Origin: origin}, 0, runsource.Checkpoint{})
 		p.j.setEnd(true, 0)
@@ -211,7 +212,7 @@ func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head [
 		if err = errors.Join(err, part.Body.Close()); err != nil {
 			return err
 		}
-		if part.State != runsource.PartRanged || int64(len(tail)) < min(distance, runsource.CheckpointBytes) {
+		if part.State != restclient.FileRanged || int64(len(tail)) < min(distance, runsource.CheckpointBytes) {
 			return errUnsettled // it has changed since the other read
 		}
 		end := bytes.LastIndexByte(tail, '\n') + 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -50,11 +51,11 @@ func (p *poller) verifyTableSource(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	p.table.needsVerify = false
-	if part.State != runsource.PartWhole {
+	if part.State != restclient.FileWhole {
 		p.table = tableState{}
 		p.j.invalidate(SourceChanged)
 	}
-	return part.State == runsource.PartWhole, part.Body.Close()
+	return part.State == restclient.FileWhole, part.Body.Close()
 }
 
 // readLast reads what only the end of a run brings.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -22,7 +23,7 @@ var errTableShrunk = errors.New("the table has lost steps")
 
 // tableState is how far a poller has read a merged table.
 type tableState struct {
-	info        runsource.TableInfo
+	info        restclient.TableInfo
 	loaded      bool
 	minInterval time.Duration // that the Viewer may expect after the last poll
 	// needsVerify says that there was trouble: another Viewer may be there now.

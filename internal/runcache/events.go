@@ -8,6 +8,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -72,14 +73,14 @@ func (u *updater) readEventsOnce(ctx context.Context) error {
 func (u *updater) readPart(ctx context.Context, part *runsource.Part) (rest []byte, err error) {
 	r := u.ensureRun(runsource.FromEventLog)
 	switch part.State {
-	case runsource.PartShrunk:
+	case restclient.FileShrunk:
 		return nil, runsource.ErrLogReplaced
-	case runsource.PartAbsent, runsource.PartUnchanged:
+	case restclient.FileAbsent, restclient.FileUnchanged:
 		if r.checkpoint.Offset > 0 { // a part that begins at the tail has at least the tail
 			return nil, runsource.ErrLogReplaced
 		}
 		return nil, nil
-	case runsource.PartWhole:
+	case restclient.FileWhole:
 		if r.checkpoint.IsUnchanged(part) && r.checkpoint.Offset == part.Size {
 			return nil, nil
 		}
@@ -95,7 +96,7 @@ func (u *updater) readPart(ctx context.Context, part *runsource.Part) (rest []by
 // complete publishes the run once the end of its file was reached.
 func (u *updater) complete(part *runsource.Part, start time.Time) {
 	u.run.checkpoint.SetEnd(part)
-	if part.State == runsource.PartWhole {
+	if part.State == restclient.FileWhole {
 		u.run.freshUntil = u.now().Add(wholeFileCostFactor * u.now().Sub(start))
 	} else {
 		u.run.freshUntil = time.Time{}

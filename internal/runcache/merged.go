@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // mergedState is what is known of a table that was read.
 type mergedState struct {
-	info runsource.TableInfo
+	info restclient.TableInfo
 	// readStart is when its read began, and cost how long it took.
 	readStart time.Time
 	cost      time.Duration

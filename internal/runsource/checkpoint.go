@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // How a log is identified, and why.
@@ -115,7 +117,7 @@ func (c *Checkpoint) VerifyHead(ctx context.Context, read ReadFunc) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, part.Body.Close()) }()
-	if part.State != PartRanged && part.State != PartWhole {
+	if part.State != restclient.FileRanged && part.State != restclient.FileWhole {
 		return ErrLogReplaced
 	}
 	return CompareBytes(part.Body, c.Head)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 var (
@@ -32,49 +33,18 @@ type Source interface {
 	// ReadTable reads the merged table. Rows go to put, which copies what it
 	// keeps and whose error ends the call; after the last row, nulls gets the
 	// number of null cells of every column that has any.
-	ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(name string, n int)) (TableInfo, error)
+	ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(name string, n int)) (restclient.TableInfo, error)
 	// ProbeTable asks what ReadTable would return, at a part of its cost.
-	ProbeTable(ctx context.Context) (TableInfo, error)
-	// Terminal says whether the run's status is terminal.
+	ProbeTable(ctx context.Context) (restclient.TableInfo, error)
+	// HasEnded says whether the run's status is terminal.
 	HasEnded(ctx context.Context) (bool, error)
 }
 
-// TableInfo is what a merged table says about itself. Back-filled values and
-// rewrites change none of it.
-type TableInfo struct {
-	// Columns are the names of the columns.
-	Columns []string
-	// Total is the number of steps, and LastStep the greatest.
-	Total    int64
-	LastStep int64
-	// UnplacedRows is the number of rows whose step is unusable; what ProbeTable
-	// says of it does not count.
-	UnplacedRows int64
-}
-
-// PartState says what a read of the event file found.
-type PartState uint8
-
-// The outcomes of a read of the event file.
-const (
-	// PartRanged: the body begins at the asked offset.
-	PartRanged PartState = iota + 1
-	// PartWhole: the offset was ignored, the body is the file from its
-	// beginning.
-	PartWhole
-	// PartUnchanged: the file ends at the asked offset; there is no body.
-	PartUnchanged
-	// PartShrunk: the file ends before the asked offset; there is no body.
-	PartShrunk
-	// PartAbsent: the run has no event file so far; there is no body.
-	PartAbsent
-)
-
-// Part is a piece of the event file. Body is never nil, and ends in io.EOF only
-// where every byte was delivered.
+// Part is a piece of a file, as restclient.FilePart says; its state is not RunGone. Body
+// is never nil, and ends in io.EOF only where every byte was delivered.
 type Part struct {
 	// State says what Body is.
-	State PartState
+	State restclient.FileState
 	// Size is the size of the whole file when the Viewer answered, -1 if unknown.
 	Size int64
 	// ETag changes with the file's time and size; empty if unknown.
@@ -102,7 +72,7 @@ type LogSource interface {
 	// where ReadLog says ErrNotServed. Lines have no newlines, and control texts
 	// of the Viewer are not among them.
 	//
-	// AtRest is called once, when the lines that the log had have been given and
+	// ReplayDone is called once, when the lines that the log had have been given and
 	// there is nothing more to say: a stream does not tell old lines from new ones.
 	StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error
 	// Status is as in MetricSource.
@@ -145,6 +115,6 @@ const (
 const SmallTable = 2000
 
 // IsSameTable says whether a probe shows no difference between two states of a table.
-func IsSameTable(a, b *TableInfo) bool {
+func IsSameTable(a, b *restclient.TableInfo) bool {
 	return a.Total == b.Total && a.LastStep == b.LastStep && slices.Equal(a.Columns, b.Columns)
 }

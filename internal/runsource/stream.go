@@ -8,6 +8,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
 // The size of a batch: large enough to cost little for each point, and small
@@ -44,7 +45,7 @@ func Stream(ctx context.Context, src Source, selection eventlog.Selection, put f
 	err := s.readEvents(ctx)
 	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
 		s.result.Origin = FromMergedTable
-		var info TableInfo
+		var info restclient.TableInfo
 		info, err = src.ReadTable(ctx, s.addRow, func(string, int) {})
 		s.result.Counts = eventlog.Counts{LinesWithoutStep: uint64(info.UnplacedRows)} //nolint:gosec // a count
 	}
@@ -99,7 +100,7 @@ func (s *streamer) readPart(part *Part) (rest []byte, offset int64, err error) {
 		s.result.Counts = s.parser.Counts()
 		return consumed, err
 	})
-	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != PartUnchanged {
+	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != restclient.FileUnchanged {
 		err = fmt.Errorf("%w: %d of %d bytes", errUnexpectedEnd, read, part.Size)
 	}
 	return rest, offset, err

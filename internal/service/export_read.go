@@ -75,7 +75,7 @@ func (r *partReader) open() error {
 			err = errNotServed
 		}
 	default:
-		err = runSource{r.t}.goneError()
+		err = r.t.source().NotFoundError()
 	}
 	return errors.Join(err, part.Close())
 }
@@ -109,7 +109,7 @@ func (r *partReader) fetch() (err error) {
 	defer func() { err = errors.Join(err, part.Close()) }()
 	switch part.State {
 	case restclient.RunGone:
-		return runSource{r.t}.goneError()
+		return r.t.source().NotFoundError()
 	case restclient.FileRanged:
 	default: // shorter than it was, or gone, or suddenly without ranges
 		return r.replacedError()
@@ -180,7 +180,7 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 	}
 	counts := false
 	err = j.cpuSlot.Unlocked(func() (err error) {
-		counts, err = runsource.LastLineCounts(ctx, runSource{t}, rest, offset)
+		counts, err = runsource.LastLineCounts(ctx, t.source(), rest, offset)
 		return err
 	})
 	if err == nil && counts {

@@ -35,8 +35,8 @@ func (s *experimentService) TailLogs(req *runicornapiv1.TailLogsRequest, stream 
 	ctx, stopSession := withSessionCancel(ctx, run.Viewer)
 	defer stopSession()
 	until := untilOf(req.GetUntil(), false)
-	key := runsource.Key{Viewer: run.Name, RunID: run.runID}
-	if run.cursor, err = s.Hub.FollowLog(key, runSource{run.target}, run.Client, run.at, until); err != nil {
+	key := run.source().Key
+	if run.cursor, err = s.Hub.FollowLog(key, run.target.source(), run.Client, run.at, until); err != nil {
 		return streamError(ctx, err)
 	}
 	defer run.close()
@@ -124,7 +124,7 @@ func (t *logTail) step(ctx context.Context) error {
 // handleItem sends what one item says.
 func (t *logTail) handleItem(item *follow.Item) error {
 	if item.Kind == follow.ItemEnd && item.End == follow.EndNotFound && !t.seen {
-		return runSource{t.tailedRun.target}.goneError()
+		return t.tailedRun.target.source().NotFoundError()
 	}
 	if item.Kind == follow.ItemCaughtUp && t.isEnded() {
 		return nil // nothing has come since its end, before which this was sent

@@ -43,7 +43,7 @@ func tableView(t *testing.T, body []byte) (*runcache.View, error) {
 		t.Fatal(err)
 	}
 	v := &runcache.View{Table: eventlog.NewTable(), Origin: runsource.FromMergedTable}
-	src := runSource{target{Viewer: &fleet.Viewer{Name: "v", Client: client}, runID: "r"}}
+	src := target{Viewer: &fleet.Viewer{Name: "v", Client: client}, runID: "r"}.source()
 	put := func(row *eventlog.Row) error {
 		v.Table.Put(row)
 		return nil

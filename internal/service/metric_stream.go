@@ -70,7 +70,7 @@ func (h *history) streamError(ctx context.Context, t target, err error) error {
 
 // sendLogged sends a run in the order of its log, as it is read.
 func (h *history) sendLogged(ctx context.Context, t target) error {
-	done, err := runsource.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(ctx, t.source(), h.selection, func(series []eventlog.Series) error {
 		message := batchMessage(h.withPositions(series), originOf(series))
 		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
@@ -101,7 +101,7 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 func (h *history) sendDownsampled(ctx context.Context, t target) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
-	done, err := runsource.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(ctx, t.source(), h.selection, func(series []eventlog.Series) error {
 		origin := originOf(series)
 		return buffered.append(h.withPositions(series), origin)
 	})

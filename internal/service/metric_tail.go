@@ -218,7 +218,7 @@ func (t *tail) isFinished() bool {
 func (t *tail) finish() error {
 	found := func(r *tailedRun) bool { return !r.notFound }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
-		return runSource{t.runs[0].target}.goneError()
+		return t.runs[0].target.source().NotFoundError()
 	}
 	return t.sendNotFound()
 }

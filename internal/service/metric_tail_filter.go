@@ -165,7 +165,7 @@ func (l *listedRun) createdMicros() int64 {
 	return max(l.run.CreatedTime.UnixMicro(), 0)
 }
 
-func (l *listedRun) isRunning() bool { return !isTerminal(l.run.Status) }
+func (l *listedRun) isRunning() bool { return !runsource.IsTerminal(l.run.Status) }
 
 // byPriority orders those that run before the others, and newer ones first.
 func byPriority(a, b *listedRun) int {

@@ -61,7 +61,7 @@ func (r *tailedRun) open(t *tail) (err error) {
 	if t.filter != nil {
 		until = follow.UntilEnded // a run that has ended makes room for another one
 	}
-	r.cursor, err = t.Hub.Follow(runsource.Key{Viewer: r.Name, RunID: r.runID}, runSource{r.target}, r.Client, r.at, until)
+	r.cursor, err = t.Hub.Follow(r.source().Key, r.source(), r.Client, r.at, until)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -105,20 +106,20 @@ func (s *FileSource) ReadEvents(ctx context.Context, offset, length int64) (*run
 	case s.Deleted:
 		return nil, fmt.Errorf("read: %w", runsource.ErrRunNotFound)
 	case s.Absent:
-		return s.part(runsource.PartAbsent, -1, nil), nil
+		return s.part(restclient.FileAbsent, -1, nil), nil
 	}
 	size := int64(len(s.File))
 	switch {
 	case s.Whole:
-		return s.part(runsource.PartWhole, size, s.File), nil
+		return s.part(restclient.FileWhole, size, s.File), nil
 	case offset == size:
-		return s.part(runsource.PartUnchanged, size, nil), nil
+		return s.part(restclient.FileUnchanged, size, nil), nil
 	case offset > size:
-		return s.part(runsource.PartShrunk, size, nil), nil
+		return s.part(restclient.FileShrunk, size, nil), nil
 	case length > 0:
-		return s.part(runsource.PartRanged, size, s.File[offset:min(offset+length, size)]), nil
+		return s.part(restclient.FileRanged, size, s.File[offset:min(offset+length, size)]), nil
 	}
-	return s.part(runsource.PartRanged, size, s.File[offset:]), nil
+	return s.part(restclient.FileRanged, size, s.File[offset:]), nil
 }
 
 // wait holds a request, if the test wants that.
@@ -141,7 +142,7 @@ func (s *FileSource) wait(ctx context.Context) error {
 	}
 }
 
-func (s *FileSource) part(state runsource.PartState, size int64, body []byte) *runsource.Part {
+func (s *FileSource) part(state restclient.FileState, size int64, body []byte) *runsource.Part {
 	p := &runsource.Part{State: state, Size: size}
 	if size >= 0 && !s.NoETag {
 		p.ETag = fmt.Sprintf("%d-%d", s.Touched, size)
@@ -171,22 +172,22 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, ErrCut }
 
-func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (runsource.TableInfo, error) {
+func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (restclient.TableInfo, error) {
 	if err := s.wait(ctx); err != nil {
-		return runsource.TableInfo{}, err
+		return restclient.TableInfo{}, err
 	}
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.Reads++
 	if s.Deleted {
-		return runsource.TableInfo{}, fmt.Errorf("read the table: %w", runsource.ErrRunNotFound)
+		return restclient.TableInfo{}, fmt.Errorf("read the table: %w", runsource.ErrRunNotFound)
 	}
 	if s.Clock != nil {
 		s.Clock.Advance(s.TableCost)
 	}
 	for i := range s.Table {
 		if err := put(&s.Table[i]); err != nil {
-			return runsource.TableInfo{}, err
+			return restclient.TableInfo{}, err
 		}
 	}
 	for name, n := range s.Nulls {
@@ -195,15 +196,15 @@ func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) erro
 	return s.info(), nil
 }
 
-func (s *FileSource) ProbeTable(context.Context) (runsource.TableInfo, error) {
+func (s *FileSource) ProbeTable(context.Context) (restclient.TableInfo, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.Probes++
 	return s.info(), nil
 }
 
-func (s *FileSource) info() runsource.TableInfo {
-	info := runsource.TableInfo{Total: int64(len(s.Table)) + s.Unplaced, UnplacedRows: s.Unplaced}
+func (s *FileSource) info() restclient.TableInfo {
+	info := restclient.TableInfo{Total: int64(len(s.Table)) + s.Unplaced, UnplacedRows: s.Unplaced}
 	if n := len(s.Table); n > 0 {
 		info.LastStep = s.Table[n-1].Step
 	}
