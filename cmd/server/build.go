@@ -98,7 +98,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	}
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes)})
 	metrics.addCache(s.cache)
-	s.hub = follow.NewHub(s.cfg.hub())
+	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
@@ -121,10 +121,10 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 }
 
 // hub is what the flags say of followed runs.
-func (cfg *Config) hub() follow.HubConfig {
+func (cfg *Config) hub(log *slog.Logger) follow.HubConfig {
 	hub := follow.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
-		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError,
+		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError, Log: log,
 	}
 	if hub.UnreachableAfter == 0 {
 		hub.UnreachableAfter = -1 // never, and not the default

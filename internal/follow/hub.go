@@ -13,6 +13,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,9 @@ type HubConfig struct {
 	// ClassifyError says how an error of a Source is told to clients, and how long the
 	// Viewer wants to be left alone; if nil, every error is UpstreamFailing.
 	ClassifyError func(error) (state UpstreamState, retryAfter time.Duration)
+	// Log gets one line when a run fails to be read, is read again, or turns out to have
+	// another log; nothing is logged if nil.
+	Log *slog.Logger
 }
 
 // Throttle admits background work to a Viewer within its share. A *restclient.Client
@@ -91,6 +95,9 @@ func NewHub(cfg HubConfig) *Hub {
 	cfg.UnreachableAfter = cmp.Or(cfg.UnreachableAfter, 10*time.Minute)
 	if cfg.ClassifyError == nil {
 		cfg.ClassifyError = func(error) (UpstreamState, time.Duration) { return UpstreamFailing, 0 }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &Hub{
 		cfg: cfg, journals: make(map[journalKey]*journal), limiters: make(map[string]*limiter),
@@ -162,7 +169,7 @@ func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) 
 	}
 	l.journals++
 	j := &journal{
-		hub: h, key: key, source: source, limiter: l, size: -1, interval: h.cfg.MinInterval,
+		hub: h, key: key, source: source, limiter: l, log: h.cfg.Log.With(key.logAttrs()...), size: -1, interval: h.cfg.MinInterval,
 		wake: make(chan bool, 1), changed: make(chan struct{}),
 	}
 	j.ctx, j.stop = context.WithCancel(h.ctx)

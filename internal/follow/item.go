@@ -57,6 +57,19 @@ const (
 	SourceChanged
 )
 
+// String is the reason as logs have it.
+func (r ResetReason) String() string {
+	switch r {
+	case LogTruncated:
+		return "truncated"
+	case LogReplaced:
+		return "replaced"
+	case SourceChanged:
+		return "source changed"
+	}
+	return "unknown"
+}
+
 // EndReason is why nothing more comes.
 type EndReason uint8
 

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,15 @@ import (
 type journalKey struct {
 	runsource.Key
 	textLog bool
+}
+
+// logAttrs names the log in log lines.
+func (k journalKey) logAttrs() []any {
+	name := "metrics"
+	if k.textLog {
+		name = "text"
+	}
+	return []any{slog.String("viewer", k.Viewer), slog.String("run_id", k.RunID), slog.String("log", name)}
 }
 
 // logSource is where a journal reads from.
@@ -46,6 +56,7 @@ type journal struct {
 	key     journalKey
 	source  logSource
 	limiter *limiter
+	log     *slog.Logger
 	cursors int             // cursors; guarded by Hub.mu
 	ctx     context.Context //nolint:containedctx // ends with the last cursor, and all requests with it
 	stop    context.CancelFunc
@@ -153,6 +164,7 @@ func (j *journal) invalidate(reason ResetReason) {
 		j.epoch++
 		j.reset = reason
 		j.hub.resets.Add(1)
+		j.log.Info("followed log was reset", slog.String("reason", reason.String()))
 	}
 	j.opened, j.atEnd, j.ended, j.hasNewest = false, false, false, false
 	j.origin, j.low, j.high, j.snapshot, j.size = 0, runsource.Position{}, runsource.Position{}, nil, -1
@@ -221,6 +233,9 @@ func (j *journal) finish(end EndReason, err error) {
 func (j *journal) recordSuccess(pollStart time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.lastErr != nil {
+		j.log.Info("followed run is read again")
+	}
 	j.upstream, j.lastErr, j.lastSuccess, j.polledAt = UpstreamOK, nil, time.Now(), pollStart
 	if j.pollRequested.Swap(false) {
 		j.notify()
@@ -230,6 +245,9 @@ func (j *journal) recordSuccess(pollStart time.Time) {
 func (j *journal) recordFailure(state UpstreamState, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.upstream != state {
+		j.log.Warn("followed run cannot be read", slog.Any("error", err))
+	}
 	j.upstream, j.lastErr = state, err
 }
 
