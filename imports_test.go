@@ -20,7 +20,7 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
 	"clients/python-compat":            {},
-	"cmd/server":                       {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/follow", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runcache", "internal/service"},
+	"cmd/server":                       {"", "gen/runicornapi/v1", "internal/compat", "internal/cpugate", "internal/demoviewer", "internal/fleet", "internal/follow", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runcache", "internal/service"},
 	"gen/runicornapi/v1":               {},
 	"internal/compat":                  {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
 	"internal/filter":                  {},

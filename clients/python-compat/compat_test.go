@@ -210,7 +210,7 @@ func readReport(t *testing.T, path string) map[string]string {
 	return report
 }
 
-// TableOf makes the table, method by generation.
+// tableOf makes the table, method by generation.
 func tableOf(reports map[string]map[string]string) string {
 	methods := map[string]bool{}
 	for _, report := range reports {

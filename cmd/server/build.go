@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
@@ -30,6 +32,7 @@ type server struct {
 	fleet    *fleet.Fleet
 	cache    *runcache.Cache
 	hub      *follow.Hub
+	cpuGate  *cpugate.Gate
 	tracing  *tracing
 	health   *healthServer
 	watchers []*watcher
@@ -42,7 +45,7 @@ type server struct {
 // build wires the process. Draining is closed when it is to end. What was
 // built before an error is in the server too, so that close can end it.
 func build(ctx context.Context, cfg *Config, getenv func(string) string, log *slog.Logger) (*server, error) {
-	s := &server{cfg: cfg, log: log, health: newHealthServer()}
+	s := &server{cfg: cfg, log: log, health: newHealthServer(), cpuGate: cpugate.NewGate(runtime.GOMAXPROCS(0))}
 	for _, text := range cfg.warnings() {
 		log.Warn("insecure listener", slog.String("what", text))
 	}
@@ -72,7 +75,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		return s, err
 	}
 	s.grpc = newGRPCServer(cfg, service.Config{
-		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
+		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Log: log, Draining: ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
@@ -96,7 +99,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
-	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes)})
+	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)

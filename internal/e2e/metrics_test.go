@@ -177,7 +177,7 @@ func getCells(t *testing.T, s *server, viewer, runID string) (map[position]cell,
 	return cells, resp
 }
 
-// TableOf reads the Viewer's own table, without its nulls.
+// tableOf reads the Viewer's own table, without its nulls.
 func tableOf(t *testing.T, url, runID string) map[position]cell {
 	t.Helper()
 	var table struct {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrCut ends the copying of a body.
+// errCut ends the copying of a body.
 var errCut = errors.New("faultproxy: cut")
 
 // handler answers calls: by the rule that matches, or by what is behind.

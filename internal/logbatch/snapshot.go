@@ -28,6 +28,7 @@ type Snapshot struct {
 	CompleteVersion int64
 }
 
+// NewSnapshot returns the snapshot of an empty table.
 func NewSnapshot() *Snapshot { return &Snapshot{columns: make(map[string]int), MaxStep: math.MinInt64} }
 
 type snapshotRow struct {
@@ -56,6 +57,7 @@ type Diff struct {
 	missing  int
 }
 
+// StartDiff begins to read the table once more.
 func (s *Snapshot) StartDiff() *Diff {
 	return &Diff{snapshot: s, rows: make([]*snapshotRow, 0, len(s.rows))}
 }

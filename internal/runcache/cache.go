@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/flight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/lru"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -28,6 +29,8 @@ type Config struct {
 	// run that is being read is never dropped: with many or large ones at once
 	// the bound is exceeded until they have been answered.
 	MaxBytes int64
+	// Gate bounds parsing; nil does not.
+	Gate *cpugate.Gate
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
 }
@@ -36,6 +39,7 @@ type Config struct {
 // end it with Close.
 type Cache struct {
 	now      func() time.Time
+	gate     *cpugate.Gate
 	maxBytes int64
 	updates  flight.Group[*entry, *run]
 
@@ -65,7 +69,7 @@ type Stats struct {
 
 // New returns an empty cache.
 func New(cfg Config) *Cache {
-	c := &Cache{now: cfg.Now, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes)}
+	c := &Cache{now: cfg.Now, gate: cfg.Gate, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes)}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -175,7 +179,7 @@ func (c *Cache) update(ctx context.Context, e *entry, src runsource.Source) (*ru
 	if e.run != nil && c.now().Before(e.run.freshUntil) {
 		return e.run, nil
 	}
-	u := &updater{src: src, now: c.now, run: e.run}
+	u := &updater{gate: c.gate, src: src, now: c.now, run: e.run}
 	err := u.readEvents(ctx)
 	if errors.Is(err, runsource.ErrNotServed) {
 		err = u.readMerged(ctx)

@@ -90,7 +90,7 @@ func (u *updater) readPart(ctx context.Context, part *runsource.Part) (rest []by
 			return nil, err
 		}
 	}
-	return u.run.parseBody(cpugate.SlotFrom(ctx), part.Body, part.Size-u.run.checkpoint.Offset)
+	return u.run.parseBody(ctx, u.gate, part.Body, part.Size-u.run.checkpoint.Offset)
 }
 
 // complete publishes the run once the end of its file was reached.
@@ -106,16 +106,18 @@ func (u *updater) complete(part *runsource.Part, start time.Time) {
 
 // parseBody puts what comes into the run and returns what stands behind the last
 // newline. About so many bytes are expected, fewer than none if nobody knows.
-func (r *run) parseBody(slot *cpugate.Slot, body io.Reader, expected int64) (rest []byte, err error) {
+func (r *run) parseBody(ctx context.Context, gate *cpugate.Gate, body io.Reader, expected int64) (rest []byte, err error) {
 	r.checkpoint.InvalidateEnd()
 	totalSize := r.checkpoint.Offset + expected
-	return runsource.ReadLines(body, expected, func(chunk []byte) (int, error) { return r.parseLines(slot, chunk, totalSize) })
+	return runsource.ReadLines(body, expected, func(chunk []byte) (int, error) {
+		return r.parseLines(ctx, gate, chunk, totalSize)
+	})
 }
 
 // parseLines parses the complete lines of a chunk of a file of about so many bytes,
 // and says how many bytes they had.
 // The lock is held for the parsing only, never while bytes are awaited.
-func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (consumed int, err error) {
+func (r *run) parseLines(ctx context.Context, gate *cpugate.Gate, chunk []byte, totalSize int64) (consumed int, err error) {
 	if r.checkpoint.Unterminated && len(chunk) > 0 {
 		if chunk[0] != '\n' {
 			return 0, runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
@@ -124,7 +126,7 @@ func (r *run) parseLines(slot *cpugate.Slot, chunk []byte, totalSize int64) (con
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err = runsource.InSlot(slot, len(chunk), func() error {
+	err = runsource.Compute(ctx, gate, len(chunk), func() error {
 		consumed, err = r.parser.Parse(chunk, r.checkpoint.Offset, eventlog.Handler{Row: r.put})
 		r.checkpoint.Advance(chunk[:consumed])
 		r.view.Table.ExpectSize(r.checkpoint.Offset, totalSize)

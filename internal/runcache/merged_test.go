@@ -59,7 +59,7 @@ func TestCache_CountsRowsWithoutAUsableStep(t *testing.T) {
 	if got, view := read(t, c, src); len(got) != 3 || view.LinesWithoutStep != 2 {
 		t.Errorf("%d steps of %+v", len(got), view)
 	}
-	done, err := runsource.Stream(t.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error { return nil })
+	done, err := runsource.Stream(t.Context(), nil, src, eventlog.Selection{}, func([]eventlog.Series) error { return nil })
 	if err != nil || done.Points != 3 || done.LinesWithoutStep != 2 {
 		t.Errorf("streamed %+v, %v", done, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -82,9 +83,10 @@ func (r *run) bytes() int64 {
 
 // updater is one update of one run.
 type updater struct {
-	src runsource.Source
-	now func() time.Time
-	run *run // the run as it is so far; nil if there is none
+	gate *cpugate.Gate
+	src  runsource.Source
+	now  func() time.Time
+	run  *run // the run as it is so far; nil if there is none
 }
 
 // ensureRun returns the run to go on with, if it has this origin, or a new one.

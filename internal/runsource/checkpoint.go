@@ -31,6 +31,8 @@ import (
 //
 // Together both ends cost 1 KiB upstream, and the bytes after the last newline,
 // which are asked for again until their newline comes.
+
+// CheckpointBytes is how much a log is known by at each end.
 const CheckpointBytes = 512
 
 // ErrLogReplaced says that the log is not the one that was read before.

@@ -79,12 +79,13 @@ func LastLineCounts(ctx context.Context, src Source, rest []byte, offset int64) 
 	return src.HasEnded(ctx)
 }
 
-// InSlot does long work in its slot: the parsing of a few lines does not.
-func InSlot(slot *cpugate.Slot, bytes int, work func() error) error {
+// Compute does what is to be computed of so many bytes, long work when its turn at the
+// gate has come: the parsing of a few lines is not long. Work must wait for nothing.
+func Compute(ctx context.Context, gate *cpugate.Gate, bytes int, work func() error) error {
 	if bytes < 4*minChunk {
 		return work()
 	}
-	return slot.Do(work)
+	return gate.Do(ctx, work)
 }
 
 // IsLineTooLong says that a log cannot be read beyond one of its lines.

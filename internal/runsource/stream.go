@@ -38,15 +38,16 @@ type StreamResult struct {
 // returns. The log is read once, up to the size that it has at the start, and
 // never held: memory does not depend on its length. A run without an event file
 // is read by its merged table. An error, that of put included, means that points
-// are missing; there is no other sign and no other reason.
-func Stream(ctx context.Context, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
-	s := &streamer{slot: cpugate.SlotFrom(ctx), src: src, batch: eventlog.NewBatch(selection), put: put}
+// are missing; there is no other sign and no other reason. Parsing passes the gate, which
+// may be nil; put and the Viewer are waited for outside of it.
+func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
+	s := &streamer{gate: gate, src: src, batch: eventlog.NewBatch(selection), put: put}
 	s.result.Origin = FromEventLog
 	err := s.readEvents(ctx)
 	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
 		s.result.Origin = FromMergedTable
 		var info restclient.TableInfo
-		info, err = src.ReadTable(ctx, s.addRow, func(string, int) {})
+		info, err = src.ReadTable(ctx, s.putRow, func(string, int) {})
 		s.result.Counts = eventlog.Counts{LinesWithoutStep: uint64(info.UnplacedRows)} //nolint:gosec // a count
 	}
 	if err == nil {
@@ -57,11 +58,12 @@ func Stream(ctx context.Context, src Source, selection eventlog.Selection, put f
 
 // streamer is one Stream.
 type streamer struct {
-	slot   *cpugate.Slot
+	gate   *cpugate.Gate
 	src    Source
 	parser eventlog.Parser
 	batch  *eventlog.Batch
 	bytes  int
+	added  int // cells of the row at hand that are in batches already
 	put    func([]eventlog.Series) error
 	result StreamResult
 }
@@ -72,33 +74,41 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	rest, offset, err := s.readPart(part)
+	rest, offset, err := s.readPart(ctx, part)
 	if err = errors.Join(err, part.Body.Close()); err != nil {
 		return err
 	}
 	if counts, err := LastLineCounts(ctx, s.src, rest, offset); err != nil || !counts {
 		return err
 	}
-	_, err = s.parser.Finish(rest, offset, eventlog.Handler{Row: s.addRow})
+	_, err = s.parser.Finish(rest, offset, eventlog.Handler{Row: s.putRow})
 	s.result.Counts = s.parser.Counts()
 	return err
 }
 
 // readPart parses the body and returns what is behind its last newline, and where
 // that begins.
-func (s *streamer) readPart(part *Part) (rest []byte, offset int64, err error) {
+func (s *streamer) readPart(ctx context.Context, part *Part) (rest []byte, offset int64, err error) {
 	body := io.Reader(part.Body)
 	if part.Size >= 0 {
 		body = io.LimitReader(body, part.Size)
 	}
 	rest, err = ReadLines(body, minChunk, func(chunk []byte) (consumed int, err error) {
-		err = InSlot(s.slot, len(chunk), func() (err error) {
-			consumed, err = s.parser.Parse(chunk, offset, eventlog.Handler{Row: s.addRow})
-			return err
-		})
-		offset += int64(consumed)
-		s.result.Counts = s.parser.Counts()
-		return consumed, err
+		for {
+			n := 0
+			err = Compute(ctx, s.gate, len(chunk)-consumed, func() (err error) {
+				n, err = s.parser.Parse(chunk[consumed:], offset, eventlog.Handler{Row: s.addRow})
+				return err
+			})
+			consumed, offset = consumed+n, offset+int64(n)
+			s.result.Counts = s.parser.Counts()
+			if !errors.Is(err, errBatchFull) {
+				return consumed, err
+			}
+			if err := s.flush(); err != nil { // the line at hand comes again
+				return consumed, err
+			}
+		}
 	})
 	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != restclient.FileUnchanged {
 		err = fmt.Errorf("%w: %d of %d bytes", errUnexpectedEnd, read, part.Size)
@@ -106,16 +116,29 @@ func (s *streamer) readPart(part *Part) (rest []byte, offset int64, err error) {
 	return rest, offset, err
 }
 
-// AddRow adds a row, and gives the batch out when it is large enough.
+// errBatchFull says that a row does not fit into the batch.
+var errBatchFull = errors.New("the batch is full")
+
+// putRow adds a row, and gives batches out as they become full.
+func (s *streamer) putRow(row *eventlog.Row) error {
+	for {
+		if err := s.addRow(row); err == nil {
+			return nil
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// addRow adds a row, or as much of it as fits: errBatchFull says that it is to be given
+// once more after a flush.
 func (s *streamer) addRow(row *eventlog.Row) error {
-	piece, cells := *row, row.Cells
-	for len(cells) > 0 {
-		n := min(len(cells), BatchPoints)
-		piece.Cells, cells = cells[:n], cells[n:]
-		if s.batch.Points()+n > BatchPoints {
-			if err := s.flush(); err != nil {
-				return err
-			}
+	piece := *row
+	for s.added < len(row.Cells) {
+		piece.Cells = row.Cells[s.added:min(s.added+BatchPoints, len(row.Cells))]
+		if s.batch.Points()+len(piece.Cells) > BatchPoints || s.bytes+PointWireBytes*s.batch.Points() >= BatchBytes {
+			return errBatchFull
 		}
 		before := s.batch.Points()
 		s.batch.Append(&piece)
@@ -124,12 +147,9 @@ func (s *streamer) addRow(row *eventlog.Row) error {
 				s.bytes += len(piece.Cells[i].Text) + len(piece.Cells[i].Exact)
 			}
 		}
-		if s.bytes+PointWireBytes*s.batch.Points() >= BatchBytes {
-			if err := s.flush(); err != nil {
-				return err
-			}
-		}
+		s.added += len(piece.Cells)
 	}
+	s.added = 0
 	return nil
 }
 
@@ -141,7 +161,7 @@ func (s *streamer) flush() error {
 	}
 	s.result.Points += int64(n)
 	s.result.Batches++
-	err := s.slot.Unlocked(func() error { return s.put(s.batch.Series()) })
+	err := s.put(s.batch.Series())
 	s.batch.Reset()
 	s.bytes = 0
 	return err

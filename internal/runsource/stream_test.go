@@ -16,7 +16,7 @@ import (
 func streamed(tb testing.TB, src runsource.Source, selection eventlog.Selection) ([]runsourcetest.Point, runsource.StreamResult, error) {
 	tb.Helper()
 	var points []runsourcetest.Point
-	done, err := runsource.Stream(tb.Context(), src, selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(tb.Context(), nil, src, selection, func(series []eventlog.Series) error {
 		n := 0
 		for _, s := range series {
 			n += s.Len()
@@ -80,7 +80,7 @@ func TestStream_ReportsTruncatedInput(t *testing.T) {
 		}
 	}
 	errStop := errors.New("enough")
-	_, err := runsource.Stream(t.Context(), &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 20_000))}, eventlog.Selection{}, func([]eventlog.Series) error { return errStop })
+	_, err := runsource.Stream(t.Context(), nil, &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 20_000))}, eventlog.Selection{}, func([]eventlog.Series) error { return errStop })
 	if !errors.Is(err, errStop) {
 		t.Errorf("got error %v, want that of put", err)
 	}
@@ -90,7 +90,7 @@ func TestStream_UsesConstantMemory(t *testing.T) {
 	measure := func(n int) int64 {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, n))}
 		before, peak, batches := runsourcetest.Heap(), int64(0), 0
-		if _, err := runsource.Stream(t.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error {
+		if _, err := runsource.Stream(t.Context(), nil, src, eventlog.Selection{}, func([]eventlog.Series) error {
 			if batches++; batches%10 == 0 {
 				peak = max(peak, runsourcetest.Heap()-before)
 			}
@@ -111,7 +111,7 @@ func BenchmarkStream(b *testing.B) {
 	b.SetBytes(int64(len(src.File)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := runsource.Stream(b.Context(), src, eventlog.Selection{}, func([]eventlog.Series) error { return nil }); err != nil {
+		if _, err := runsource.Stream(b.Context(), nil, src, eventlog.Selection{}, func([]eventlog.Series) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

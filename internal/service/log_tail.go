@@ -36,7 +36,7 @@ func (s *experimentService) TailLogs(req *runicornapiv1.TailLogsRequest, stream 
 	defer stopSession()
 	until := untilOf(req.GetUntil(), false)
 	key := run.source().Key
-	if run.cursor, err = s.Hub.FollowLog(key, run.target.source(), run.Client, run.at, until); err != nil {
+	if run.cursor, err = s.Hub.FollowLog(key, run.source(), run.Client, run.at, until); err != nil {
 		return streamError(ctx, err)
 	}
 	defer run.close()

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -24,7 +23,7 @@ func (t target) source() runsource.Run {
 // keep it.
 func (d *Config) readRun(ctx context.Context, t target, use func(*runcache.View) error) error {
 	src := t.source()
-	return lineTooLong(t, d.Cache.Read(cpugate.WithGate(ctx, d.cpuGate), src.Key, src, use))
+	return lineTooLong(t, d.Cache.Read(ctx, src.Key, src, use))
 }
 
 // lineTooLong says of which run a line is too long.

@@ -7,7 +7,6 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -33,7 +32,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	if merged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
-	ctx, stop := s.drain.withDrain(cpugate.WithGate(stream.Context(), s.cpuGate))
+	ctx, stop := s.drain.withDrain(stream.Context())
 	defer stop()
 	h := &history{
 		Config: &s.Config, req: req, stream: stream,
@@ -70,7 +69,7 @@ func (h *history) streamError(ctx context.Context, t target, err error) error {
 
 // sendLogged sends a run in the order of its log, as it is read.
 func (h *history) sendLogged(ctx context.Context, t target) error {
-	done, err := runsource.Stream(ctx, t.source(), h.selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(ctx, h.CPUGate, t.source(), h.selection, func(series []eventlog.Series) error {
 		message := batchMessage(h.withPositions(series), originOf(series))
 		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
@@ -101,7 +100,7 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 func (h *history) sendDownsampled(ctx context.Context, t target) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
-	done, err := runsource.Stream(ctx, t.source(), h.selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(ctx, h.CPUGate, t.source(), h.selection, func(series []eventlog.Series) error {
 		origin := originOf(series)
 		return buffered.append(h.withPositions(series), origin)
 	})

@@ -46,6 +46,9 @@ type Config struct {
 	ObserveLag func(seconds float64)
 	// Log takes what callers must not see, such as the causes of internal errors.
 	Log *slog.Logger
+	// CPUGate bounds the computing of exports and histories; the Cache should have the same
+	// one. Nil stands for a gate of its own.
+	CPUGate *cpugate.Gate
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// AllowConfigWrites permits UpdateConfig.
@@ -62,7 +65,6 @@ type Config struct {
 	listPollers *listPollers
 	streamBytes *budget
 	drain       *drainSignal
-	cpuGate     *cpugate.Gate // of exports and histories; tests bring a narrow one
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -74,8 +76,8 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	if d.cpuGate == nil {
-		d.cpuGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
+	if d.CPUGate == nil {
+		d.CPUGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
 	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}

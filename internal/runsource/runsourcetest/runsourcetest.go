@@ -1,3 +1,4 @@
+// Package runsourcetest has a run in memory, for tests of what reads runs.
 package runsourcetest
 
 import (
@@ -55,14 +56,17 @@ type Clock struct {
 	now time.Time
 }
 
+// NewClock returns a clock that stands still.
 func NewClock() *Clock { return &Clock{now: time.Unix(1_800_000_000, 0)} }
 
+// Now is the time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
+// Advance moves the clock.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,10 +80,12 @@ func (s *FileSource) Set(change func()) {
 	change()
 }
 
+// Append appends to the event file.
 func (s *FileSource) Append(text string) {
 	s.Set(func() { s.File, s.Touched, s.Absent = append(slices.Clip(s.File), text...), s.Touched+1, false })
 }
 
+// Replace makes the event file another one.
 func (s *FileSource) Replace(text string) {
 	s.Set(func() { s.File, s.Touched = []byte(text), s.Touched+1 })
 }
@@ -92,6 +98,7 @@ func (s *FileSource) Counts() (requests int, served int64) {
 	return s.Requests, s.Served
 }
 
+// ReadEvents reads the event file.
 func (s *FileSource) ReadEvents(ctx context.Context, offset, length int64) (*runsource.Part, error) {
 	s.Set(func() { s.Started++ })
 	if err := s.wait(ctx); err != nil {
@@ -172,6 +179,7 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, ErrCut }
 
+// ReadTable reads the merged table.
 func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (restclient.TableInfo, error) {
 	if err := s.wait(ctx); err != nil {
 		return restclient.TableInfo{}, err
@@ -196,6 +204,7 @@ func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) erro
 	return s.info(), nil
 }
 
+// ProbeTable says what the merged table says of itself.
 func (s *FileSource) ProbeTable(context.Context) (restclient.TableInfo, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -211,6 +220,7 @@ func (s *FileSource) info() restclient.TableInfo {
 	return info
 }
 
+// HasEnded says whether the run has ended.
 func (s *FileSource) HasEnded(context.Context) (bool, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -268,7 +278,10 @@ func (s *FileSource) Rewrite(step int, value float64) {
 	})
 }
 
-func (s *FileSource) Grow()     { s.Set(func() { s.Table = TableOf(len(s.Table) + 1) }) }
+// Grow adds a step to the merged table.
+func (s *FileSource) Grow() { s.Set(func() { s.Table = TableOf(len(s.Table) + 1) }) }
+
+// Backfill changes a value at an old step.
 func (s *FileSource) Backfill() { s.Rewrite(3, -1) }
 
 // RowOf is a row of the merged table.
@@ -299,6 +312,7 @@ func Points(from, to int, offset int) []Point {
 	return points
 }
 
+// Heap is the memory in use, in bytes.
 func Heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
