@@ -34,7 +34,7 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
-	// Hub follows runs for live streams. Its HubConfig.Judge should be ClassifyError.
+	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be ClassifyError.
 	Hub *follow.Hub
 	// StreamBytes bounds the memory of histories that are buffered to be merged or
 	// downsampled, over all streams; 256 MiB if 0.
