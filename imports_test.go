@@ -19,30 +19,36 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // allowed says which packages a package may import; docs/architecture.md describes
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
-	"clients/python-compat":          {},
-	"cmd/server":                     {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
-	"gen/runicornapi/v1":             {},
-	"internal/compat":                {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
-	"internal/filter":                {},
-	"internal/demoviewer":            {},
-	"internal/demoviewer/demotest":   {}, // for tests: no package imports it
-	"internal/downsample":            {},
-	"internal/e2e":                   {},
-	"internal/eventlog":              {},
-	"internal/export":                {"internal/downsample", "internal/eventlog"},
-	"internal/faultproxy":            {},
-	"internal/fleet":                 {"internal/netaddr", "internal/restclient"},
-	"internal/httpapi":               {"gen/runicornapi/v1", "internal/netaddr", "internal/panics"},
-	"internal/netaddr":               {},
-	"internal/panics":                {},
-	"internal/cpugate":               {},
-	"internal/realviewer":            {},
-	"internal/restclient":            {"internal/eventlog"},
-	"internal/restclient/operations": {},
-	"internal/runlog":                {"internal/eventlog", "internal/cpugate"},
-	"internal/service":               {"gen/runicornapi/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/panics", "internal/cpugate", "internal/restclient", "internal/runlog"},
-	"internal/serverproc":            {},
-	"internal/sshtest":               {},
+	"clients/python-compat":            {},
+	"cmd/server":                       {"", "gen/runicornapi/v1", "internal/compat", "internal/cpugate", "internal/demoviewer", "internal/fleet", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service"},
+	"gen/runicornapi/v1":               {},
+	"internal/compat":                  {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
+	"internal/filter":                  {},
+	"internal/flight":                  {},
+	"internal/lru":                     {},
+	"internal/demoviewer":              {},
+	"internal/downsample":              {},
+	"internal/e2e":                     {},
+	"internal/eventlog":                {},
+	"internal/export":                  {"internal/downsample", "internal/eventlog"},
+	"internal/faultproxy":              {},
+	"internal/fleet":                   {"internal/netaddr", "internal/restclient"},
+	"internal/httpapi":                 {"gen/runicornapi/v1", "internal/netaddr", "internal/panics"},
+	"internal/netaddr":                 {},
+	"internal/demoviewer/demotest":     {}, // for tests: no package imports it
+	"internal/panics":                  {},
+	"internal/cpugate":                 {},
+	"internal/realviewer":              {},
+	"internal/restclient":              {"internal/eventlog"},
+	"internal/restclient/operations":   {},
+	"internal/follow":                  {"internal/eventlog", "internal/flight", "internal/logbatch", "internal/lru", "internal/restclient", "internal/runsource"},
+	"internal/logbatch":                {"internal/eventlog", "internal/runsource"},
+	"internal/runcache":                {"internal/cpugate", "internal/eventlog", "internal/flight", "internal/lru", "internal/restclient", "internal/runsource"},
+	"internal/runsource":               {"internal/cpugate", "internal/eventlog", "internal/restclient"},
+	"internal/runsource/runsourcetest": {"internal/eventlog", "internal/restclient", "internal/runsource"},
+	"internal/service":                 {"gen/runicornapi/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/follow", "internal/logbatch", "internal/panics", "internal/cpugate", "internal/restclient", "internal/runcache", "internal/runsource"},
+	"internal/serverproc":              {},
+	"internal/sshtest":                 {},
 }
 
 // forbidden are packages that a package must not import.
@@ -51,7 +57,9 @@ var forbidden = map[string][]string{
 	"internal/eventlog":   {"net", "os", "time"},
 	"internal/filter":     {"net", "os"},
 	"internal/export":     {"google.golang.org/grpc", "net", "net/http", "os"},
-	"internal/runlog":     {"net/http"},
+	"internal/follow":     {"net/http"},
+	"internal/runcache":   {"net/http"},
+	"internal/runsource":  {"net/http"},
 	"internal/service":    {"net/http", "net/url"},
 }
 
@@ -60,7 +68,8 @@ var forbiddenModules = map[string][]string{
 	"internal/demoviewer": {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/fleet":      {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/restclient": {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
-	"internal/runlog":     {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
+	"internal/follow":     {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
+	"internal/runcache":   {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
 }
 
 // unchecked are folders without import rules: measurements, clients and examples.

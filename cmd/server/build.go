@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 )
 
@@ -27,8 +30,9 @@ type server struct {
 	listen   *listeners
 	demo     *demo
 	fleet    *fleet.Fleet
-	cache    *runlog.Cache
-	hub      *runlog.Hub
+	cache    *runcache.Cache
+	hub      *follow.Hub
+	cpuGate  *cpugate.Gate
 	tracing  *tracing
 	health   *healthServer
 	watchers []*watcher
@@ -41,7 +45,7 @@ type server struct {
 // build wires the process. Draining is closed when it is to end. What was
 // built before an error is in the server too, so that close can end it.
 func build(ctx context.Context, cfg *Config, getenv func(string) string, log *slog.Logger) (*server, error) {
-	s := &server{cfg: cfg, log: log, health: newHealthServer()}
+	s := &server{cfg: cfg, log: log, health: newHealthServer(), cpuGate: cpugate.NewGate(runtime.GOMAXPROCS(0))}
 	for _, text := range cfg.warnings() {
 		log.Warn("insecure listener", slog.String("what", text))
 	}
@@ -71,7 +75,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		return s, err
 	}
 	s.grpc = newGRPCServer(cfg, service.Config{
-		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
+		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Log: log, Draining: ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
@@ -96,9 +100,9 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
-	s.cache = runlog.NewCache(runlog.CacheConfig{MaxBytes: int64(s.cfg.CacheBytes)})
+	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
-	s.hub = runlog.NewHub(s.cfg.hub())
+	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
@@ -121,10 +125,10 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 }
 
 // hub is what the flags say of followed runs.
-func (cfg *Config) hub() runlog.HubConfig {
-	hub := runlog.HubConfig{
+func (cfg *Config) hub(log *slog.Logger) follow.HubConfig {
+	hub := follow.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
-		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError,
+		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError, Log: log,
 	}
 	if hub.UnreachableAfter == 0 {
 		hub.UnreachableAfter = -1 // never, and not the default

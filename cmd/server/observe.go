@@ -14,8 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // namespace begins the name of every metric of our own.
@@ -87,7 +88,7 @@ func newMetrics() *metrics {
 }
 
 // addCache shows what the cache of parsed runs holds.
-func (m *metrics) addCache(cache *runlog.Cache) {
+func (m *metrics) addCache(cache *runcache.Cache) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "cache_bytes", Help: "Memory of parsed runs, estimated.",
@@ -99,23 +100,23 @@ func (m *metrics) addCache(cache *runlog.Cache) {
 }
 
 // addHub shows what followed runs amount to.
-func (m *metrics) addHub(hub *runlog.Hub) {
-	gauge := func(name, help string, read func(runlog.HubStats) float64) {
+func (m *metrics) addHub(hub *follow.Hub) {
+	gauge := func(name, help string, read func(follow.HubStats) float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: "tail", Name: name, Help: help,
 		}, func() float64 { return read(hub.Stats()) }))
 	}
-	counter := func(name, help string, read func(runlog.HubStats) float64) {
+	counter := func(name, help string, read func(follow.HubStats) float64) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: "tail", Name: name, Help: help,
 		}, func() float64 { return read(hub.Stats()) }))
 	}
-	gauge("followed_runs", "Logs that are followed.", func(s runlog.HubStats) float64 { return float64(s.Runs) })
-	gauge("subscribers", "Readers of followed logs; a stream has one for each of its runs.", func(s runlog.HubStats) float64 { return float64(s.Cursors) })
-	gauge("retained_bytes", "Memory of the newest parts of followed logs, estimated.", func(s runlog.HubStats) float64 { return float64(s.Bytes) })
-	gauge("history_bytes", "Memory of older parts that late readers share, estimated.", func(s runlog.HubStats) float64 { return float64(s.HistoryBytes) })
-	counter("resets_total", "Followed logs that turned out to be others.", func(s runlog.HubStats) float64 { return float64(s.Resets) })
-	counter("malformed_lines_total", "Complete lines of followed logs that were no JSON.", func(s runlog.HubStats) float64 { return float64(s.MalformedLines) })
+	gauge("followed_runs", "Logs that are followed.", func(s follow.HubStats) float64 { return float64(s.Runs) })
+	gauge("subscribers", "Readers of followed logs; a stream has one for each of its runs.", func(s follow.HubStats) float64 { return float64(s.Cursors) })
+	gauge("retained_bytes", "Memory of the newest parts of followed logs, estimated.", func(s follow.HubStats) float64 { return float64(s.Bytes) })
+	gauge("history_bytes", "Memory of older parts that late readers share, estimated.", func(s follow.HubStats) float64 { return float64(s.HistoryBytes) })
+	counter("resets_total", "Followed logs that turned out to be others.", func(s follow.HubStats) float64 { return float64(s.Resets) })
+	counter("malformed_lines_total", "Complete lines of followed logs that were no JSON.", func(s follow.HubStats) float64 { return float64(s.MalformedLines) })
 }
 
 // handler serves the metrics.

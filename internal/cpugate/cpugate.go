@@ -5,9 +5,10 @@
 // time than there are processors, in the order of asking, and release theirs for
 // as long as they wait for something and after each piece of work.
 //
-// The way of a call: WithGate puts the server's gate into its context, SlotFrom makes the
+// Gate.Do is for a piece of work that waits for nothing. A call that computes and waits by
+// turns uses a Slot: WithGate puts the server's gate into its context, SlotFrom makes the
 // call's slot, Do acquires it for a piece of work, and Unlocked releases it around
-// what waits. It knows nothing of what is computed.
+// what waits. The package knows nothing of what is computed.
 package cpugate
 
 import (
@@ -25,6 +26,18 @@ type Gate struct{ slots *semaphore.Weighted }
 // one at least.
 func NewGate(processors int) *Gate {
 	return &Gate{slots: semaphore.NewWeighted(int64(max(1, processors-1)))}
+}
+
+// Do does a piece of work that computes and waits for nothing, when its turn has come. A
+// nil Gate never waits. The error is the context's, or that of work.
+func (g *Gate) Do(ctx context.Context, work func() error) error {
+	if g != nil {
+		if err := g.slots.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer g.slots.Release(1)
+	}
+	return work()
 }
 
 type gateKey struct{}

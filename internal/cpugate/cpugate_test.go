@@ -155,3 +155,33 @@ func TestSlot_WithoutAGateNeverWaits(t *testing.T) {
 		}
 	}
 }
+
+func TestGate_DoBoundsWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := NewGate(2)
+		var all sync.WaitGroup
+		start := time.Now()
+		for range 3 {
+			all.Go(func() {
+				if err := gate.Do(t.Context(), pause); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("three pieces of a second took %v, want one after the other", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		all.Go(func() { _ = gate.Do(context.WithoutCancel(t.Context()), pause) })
+		synctest.Wait()
+		cancel()
+		if err := gate.Do(ctx, func() error { t.Error("it works although its call has ended"); return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if err := (*Gate)(nil).Do(ctx, func() error { return io.EOF }); err != io.EOF { //nolint:errorlint // as it is
+			t.Errorf("no gate: %v", err)
+		}
+		all.Wait()
+	})
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // listImages lists the images of a run in the order of logging. All of it is
@@ -87,27 +88,16 @@ func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) e
 // through a buffer that is as long as its longest line.
 func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	var parser eventlog.Parser
-	handler := eventlog.Handler{Media: put}
-	buf, buffered, base := make([]byte, 256<<10), 0, int64(0)
-	for {
-		n, readErr := r.Read(buf[buffered:])
-		buffered += n
-		used, err := parser.Parse(buf[:buffered], base, handler)
-		if err != nil {
-			return err
-		}
-		copy(buf, buf[used:buffered])
-		buffered, base = buffered-used, base+int64(used)
-		switch {
-		case readErr == io.EOF:
-			_, err := parser.Finish(buf[:buffered], base, handler)
-			return err
-		case readErr != nil:
-			return readErr
-		case buffered == len(buf):
-			buf = append(buf, make([]byte, len(buf))...)
-		}
+	handler, offset := eventlog.Handler{Media: put}, int64(0)
+	rest, err := runsource.ReadLines(r, -1, func(chunk []byte) (int, error) {
+		consumed, err := parser.Parse(chunk, offset, handler)
+		offset += int64(consumed)
+		return consumed, err
+	})
+	if err == nil {
+		_, err = parser.Finish(rest, offset, handler)
 	}
+	return err
 }
 
 // maxImageLine is how much of the event file is read to find one image's

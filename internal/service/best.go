@@ -6,7 +6,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // candidate is the point that stands for an experiment.
@@ -41,7 +41,7 @@ func newBestFinder(req *runicornapiv1.FindBestExperimentRequest, runs int) *best
 // finite do not count, not even as the last one: on 0.5.3 nobody can tell them
 // from values that were never logged, and an experiment must not be judged by
 // the Viewer that it is on.
-func (f *bestFinder) read(i int, v *runlog.View) error {
+func (f *bestFinder) read(i int, v *runcache.View) error {
 	for _, s := range v.Table.Series(f.selection) {
 		if s.Kind == eventlog.KindNumber {
 			keepFinite(&s)

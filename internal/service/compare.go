@@ -10,7 +10,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 const (
@@ -53,7 +53,7 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 }
 
 // read takes the curves of one experiment.
-func (c *comparison) read(i int, v *runlog.View) error {
+func (c *comparison) read(i int, v *runcache.View) error {
 	for _, name := range v.Table.Names(c.selection) {
 		single := c.selection
 		single.Names, single.Prefixes = []string{name}, nil
@@ -75,7 +75,7 @@ func (c *comparison) read(i int, v *runlog.View) error {
 }
 
 // curve makes a curve of the finite points of a series.
-func (c *comparison) curve(s *eventlog.Series, v *runlog.View) curve {
+func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
 	cv := curve{name: s.Name, total: int64(s.Len()), fidelity: fidelities[v.Origin]}
 	switch {
 	case c.byTime:

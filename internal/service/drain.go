@@ -8,7 +8,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 )
 
 // errStreamDrained ends the streams of a server that shuts down.
@@ -53,7 +53,7 @@ func (d *drainSignal) withDrain(parent context.Context) (ctx context.Context, st
 // has brought about counts, and not what that has broken.
 func streamError(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(context.Cause(ctx), errDraining), errors.Is(err, runlog.ErrHubClosed):
+	case errors.Is(context.Cause(ctx), errDraining), errors.Is(err, follow.ErrHubClosed):
 		return errStreamDrained
 	case ctx.Err() == nil:
 		return err

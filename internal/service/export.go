@@ -22,7 +22,7 @@ type exportStream = grpc.ServerStreamingServer[runicornapiv1.ExportExperimentRes
 
 // ExportExperiment sends experiments as one file.
 func (s *experimentService) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
-	ctx := cpugate.WithGate(stream.Context(), s.cpuGate)
+	ctx := cpugate.WithGate(stream.Context(), s.CPUGate)
 	j, err := s.newExport(ctx, req)
 	if err != nil {
 		return err

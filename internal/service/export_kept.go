@@ -266,7 +266,7 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 
 // runState identifies what a run that has ended logged; nil if it has not ended.
 func (j *exporter) runState(ctx context.Context, t target) ([]byte, error) {
-	ended, err := runSource{t}.HasEnded(ctx)
+	ended, err := t.source().HasEnded(ctx)
 	if err != nil || !ended {
 		return nil, err
 	}

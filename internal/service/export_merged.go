@@ -5,7 +5,8 @@ import (
 	"errors"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // maxWideAttempts is how often a wide table is begun because a live run has
@@ -27,7 +28,7 @@ func (j *exporter) writeWide(ctx context.Context, out *spool) (*export.Schema, e
 
 func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, error) {
 	schema := export.NewSchema(len(j.runs) > 1)
-	err := j.eachRun(ctx, func(_ *export.Run, v *runlog.View) error {
+	err := j.eachRun(ctx, func(_ *export.Run, v *runcache.View) error {
 		schema.Add(v.Table, j.selection)
 		return nil
 	})
@@ -38,7 +39,7 @@ func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, err
 	if err != nil {
 		return nil, err
 	}
-	err = j.eachRun(ctx, func(run *export.Run, v *runlog.View) error {
+	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
 		return file.WriteRun(run, v.Table, j.selection)
 	})
 	return schema, errors.Join(err, file.Close())
@@ -51,7 +52,7 @@ func (j *exporter) writeMergedPoints(ctx context.Context, out *spool) (*export.S
 	if err != nil {
 		return nil, err
 	}
-	err = j.eachRun(ctx, func(run *export.Run, v *runlog.View) error {
+	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
 		return points.WriteTable(run, v.Table)
 	})
 	return nil, errors.Join(err, points.Close())
@@ -70,8 +71,8 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 			return nil, err
 		}
 		err = doc.WriteRun(run, func(doc *export.Document) error {
-			return j.withRun(ctx, t, func(v *runlog.View) error {
-				run.Merged = v.Origin == runlog.FromMergedTable
+			return j.withRun(ctx, t, func(v *runcache.View) error {
+				run.Merged = v.Origin == runsource.FromMergedTable
 				counts := export.Counts{MalformedLines: v.MalformedLines, LinesWithoutStep: v.LinesWithoutStep}
 				return doc.WriteSeries(run, v.Table, counts, j.selection)
 			})
@@ -84,10 +85,10 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 }
 
 // eachRun reads the runs one after the other.
-func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runlog.View) error) error {
+func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runcache.View) error) error {
 	for i, t := range j.targets {
-		err := j.withRun(ctx, t, func(v *runlog.View) error {
-			j.runs[i].Merged = v.Origin == runlog.FromMergedTable
+		err := j.withRun(ctx, t, func(v *runcache.View) error {
+			j.runs[i].Merged = v.Origin == runsource.FromMergedTable
 			return use(j.runs[i], v)
 		})
 		if err != nil {
@@ -99,9 +100,9 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runlog.Vi
 
 // withRun reads a run and uses it. It is waited for without the CPU slot, its lock
 // as well.
-func (j *exporter) withRun(ctx context.Context, t target, use func(*runlog.View) error) error {
+func (j *exporter) withRun(ctx context.Context, t target, use func(*runcache.View) error) error {
 	return j.cpuSlot.Unlocked(func() error {
-		return j.readRun(ctx, t, func(v *runlog.View) error {
+		return j.readRun(ctx, t, func(v *runcache.View) error {
 			return j.cpuSlot.Do(func() error { return use(v) })
 		})
 	})
@@ -116,7 +117,7 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	}
 	defer release()
 	report := export.NewReport(len(j.runs))
-	err = j.eachRun(ctx, func(run *export.Run, v *runlog.View) error {
+	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
 		report.AddRun(run, v.Table, j.selection)
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // errNoFile says that a run has no such file, and errNotServed that its Viewer
@@ -74,7 +75,7 @@ func (r *partReader) open() error {
 			err = errNotServed
 		}
 	default:
-		err = runSource{r.t}.goneError()
+		err = r.t.source().NotFoundError()
 	}
 	return errors.Join(err, part.Close())
 }
@@ -108,7 +109,7 @@ func (r *partReader) fetch() (err error) {
 	defer func() { err = errors.Join(err, part.Close()) }()
 	switch part.State {
 	case restclient.RunGone:
-		return runSource{r.t}.goneError()
+		return r.t.source().NotFoundError()
 	case restclient.FileRanged:
 	default: // shorter than it was, or gone, or suddenly without ranges
 		return r.replacedError()
@@ -168,42 +169,22 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var parser eventlog.Parser
-	buf, buffered, base := make([]byte, 256<<10), 0, int64(0)
-	for {
-		n, readErr := file.Read(buf[buffered:])
-		buffered += n
-		used, err := parser.Parse(buf[:buffered], base, h)
-		if err != nil {
-			return lineTooLong(t, err)
-		}
-		copy(buf, buf[used:buffered])
-		buffered, base = buffered-used, base+int64(used)
-		switch {
-		case readErr == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
-			return j.finishLastLine(ctx, t, &parser, buf[:buffered], base, h)
-		case readErr != nil:
-			return readErr
-		case buffered == len(buf):
-			buf = append(buf, make([]byte, len(buf))...)
-		}
-	}
-}
-
-// finishLastLine takes what stands behind the last newline: it counts if it is
-// complete and nothing will follow.
-func (j *exporter) finishLastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
-	if len(rest) == 0 {
-		return nil
-	}
-	var dryRun eventlog.Parser
-	if complete, err := dryRun.Finish(rest, base, eventlog.Handler{}); err != nil || !complete {
-		return lineTooLong(t, err)
-	}
-	hasEnded := false
-	err := j.cpuSlot.Unlocked(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
-	if err != nil || !hasEnded {
+	offset := int64(0)
+	rest, err := runsource.ReadLines(file, -1, func(chunk []byte) (int, error) {
+		consumed, err := parser.Parse(chunk, offset, h)
+		offset += int64(consumed)
+		return consumed, lineTooLong(t, err)
+	})
+	if err != nil {
 		return err
 	}
-	_, err = parser.Finish(rest, base, h)
+	counts := false
+	err = j.cpuSlot.Unlocked(func() (err error) {
+		counts, err = runsource.LastLineCounts(ctx, t.source(), rest, offset)
+		return err
+	})
+	if err == nil && counts {
+		_, err = parser.Finish(rest, offset, h)
+	}
 	return lineTooLong(t, err)
 }

@@ -42,7 +42,7 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarnessWith(t, setup{config: func(d *Config) { d.cpuGate = cpugate.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
+			h := newHarnessWith(t, setup{config: func(d *Config) { d.CPUGate = cpugate.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
 			large := h.upstreams[0].AddBigRun(200_000)
 			id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 			asked := make(chan struct{}, 100)

@@ -22,7 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // harness is the whole way of a call: clients of every service, our server
@@ -119,7 +119,7 @@ func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation
 		tb.Fatalf("make the fleet: %v", err)
 	}
 	tb.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
+	cache := runcache.New(runcache.Config{})
 	tb.Cleanup(cache.Close)
 	h.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if s.config != nil {

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 )
 
 // defaultHeartbeat is how long a stream is silent at most where the request does
@@ -55,21 +55,21 @@ func (t *heartbeatTimer) isDue() bool {
 }
 
 // upstreamStates are the contract's values, and severity which of two is worse.
-var upstreamStates = map[runlog.UpstreamState]runicornapiv1.UpstreamState{
-	runlog.UpstreamUnknown:     runicornapiv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
-	runlog.UpstreamOK:          runicornapiv1.UpstreamState_UPSTREAM_STATE_OK,
-	runlog.UpstreamFailing:     runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING,
-	runlog.UpstreamRateLimited: runicornapiv1.UpstreamState_UPSTREAM_STATE_RATE_LIMITED,
+var upstreamStates = map[follow.UpstreamState]runicornapiv1.UpstreamState{
+	follow.UpstreamUnknown:     runicornapiv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
+	follow.UpstreamOK:          runicornapiv1.UpstreamState_UPSTREAM_STATE_OK,
+	follow.UpstreamFailing:     runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING,
+	follow.UpstreamRateLimited: runicornapiv1.UpstreamState_UPSTREAM_STATE_RATE_LIMITED,
 }
 
-var severity = map[runlog.UpstreamState]int{
-	runlog.UpstreamOK: 0, runlog.UpstreamUnknown: 1, runlog.UpstreamRateLimited: 2, runlog.UpstreamFailing: 3,
+var severity = map[follow.UpstreamState]int{
+	follow.UpstreamOK: 0, follow.UpstreamUnknown: 1, follow.UpstreamRateLimited: 2, follow.UpstreamFailing: 3,
 }
 
 // healthSummary puts the health of several runs together: the state of the worst, the
 // oldest success, and the sum of what is countable.
 type healthSummary struct {
-	worst       runlog.Health
+	worst       follow.Health
 	nonEmpty    bool
 	behindBytes int64
 	newest      float64
@@ -79,7 +79,7 @@ type healthSummary struct {
 }
 
 // add adds one.
-func (s *healthSummary) add(h *runlog.Health) {
+func (s *healthSummary) add(h *follow.Health) {
 	oldest := h.LastSuccess
 	if s.nonEmpty && s.worst.LastSuccess.Before(oldest) {
 		oldest = s.worst.LastSuccess

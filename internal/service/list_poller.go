@@ -9,8 +9,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
 const (
@@ -172,30 +172,30 @@ func (p *listPoller) state() (last *listSnapshot, err error) {
 }
 
 // health says how fresh the list is, as the health of a followed run.
-func (p *listPoller) health() runlog.Health {
+func (p *listPoller) health() follow.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := runlog.Health{LastSuccess: p.lastSuccess, LastError: p.err, PollInterval: p.interval, BehindBytes: -1}
+	h := follow.Health{LastSuccess: p.lastSuccess, LastError: p.err, PollInterval: p.interval, BehindBytes: -1}
 	switch {
 	case p.err != nil:
 		h.State, _ = ClassifyError(p.err)
 	case p.last != nil:
-		h.State = runlog.UpstreamOK
+		h.State = follow.UpstreamOK
 	}
 	return h
 }
 
 // ClassifyError returns the state that heartbeats report for a failure of a Viewer, and how long the
-// Viewer wants to be left alone. It is for runlog.HubConfig.
-func ClassifyError(err error) (runlog.UpstreamState, time.Duration) {
+// Viewer wants to be left alone. It is for follow.HubConfig.
+func ClassifyError(err error) (follow.UpstreamState, time.Duration) {
 	e, ok := errors.AsType[*restclient.Error](err)
 	if !ok {
-		return runlog.UpstreamFailing, 0
+		return follow.UpstreamFailing, 0
 	}
 	if e.Kind == restclient.KindRateLimited {
-		return runlog.UpstreamRateLimited, e.RetryAfter
+		return follow.UpstreamRateLimited, e.RetryAfter
 	}
-	return runlog.UpstreamFailing, e.RetryAfter
+	return follow.UpstreamFailing, e.RetryAfter
 }
 
 // subscription is the Viewers whose lists one stream watches. It is used by the

@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // logTail is one call of TailLogs. It belongs to the goroutine of the call.
@@ -33,8 +35,8 @@ func (s *experimentService) TailLogs(req *runicornapiv1.TailLogsRequest, stream 
 	ctx, stopSession := withSessionCancel(ctx, run.Viewer)
 	defer stopSession()
 	until := untilOf(req.GetUntil(), false)
-	key := runlog.Key{Viewer: run.Name, RunID: run.runID}
-	if run.cursor, err = s.Hub.FollowLog(key, runSource{run.target}, run.Client, run.at, until); err != nil {
+	key := run.source().Key
+	if run.cursor, err = s.Hub.FollowLog(key, run.source(), run.Client, run.at, until); err != nil {
 		return streamError(ctx, err)
 	}
 	defer run.close()
@@ -53,12 +55,12 @@ func (d *Config) logStart(ctx context.Context, req *runicornapiv1.TailLogsReques
 	if err != nil {
 		return nil, err
 	}
-	run := &tailedRun{target: requested, at: runlog.Beginning()}
+	run := &tailedRun{target: requested, at: runsource.Beginning()}
 	switch {
 	case req.LastLines != nil:
-		run.at = runlog.LastLines(int64(req.GetLastLines()))
+		run.at = runsource.LastLines(int64(req.GetLastLines()))
 	case req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW:
-		run.at = runlog.Now()
+		run.at = runsource.Now()
 	}
 	return run, nil
 }
@@ -78,7 +80,7 @@ func (d *Config) logResume(ctx context.Context, req *runicornapiv1.TailLogsReque
 		return nil, invalidResumeToken(errOtherRun)
 	}
 	found, err := d.resolveSavedRun(ctx, viewer, saved)
-	return &tailedRun{target: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}, err
+	return &tailedRun{target: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}, err
 }
 
 // run sends what comes until the run has ended. A browser that reconnects behind
@@ -120,26 +122,26 @@ func (t *logTail) step(ctx context.Context) error {
 }
 
 // handleItem sends what one item says.
-func (t *logTail) handleItem(item *runlog.Item) error {
-	if item.Kind == runlog.ItemEnd && item.End == runlog.EndNotFound && !t.seen {
-		return runSource{t.tailedRun.target}.goneError()
+func (t *logTail) handleItem(item *follow.Item) error {
+	if item.Kind == follow.ItemEnd && item.End == follow.EndNotFound && !t.seen {
+		return t.tailedRun.target.source().NotFoundError()
 	}
-	if item.Kind == runlog.ItemCaughtUp && t.isEnded() {
+	if item.Kind == follow.ItemCaughtUp && t.isEnded() {
 		return nil // nothing has come since its end, before which this was sent
 	}
 	t.at, t.seen, t.marks = item.Position, true, 0
 	switch item.Kind {
-	case runlog.ItemBatch:
+	case follow.ItemBatch:
 		return t.sendBatch(item.Batch)
-	case runlog.ItemCaughtUp:
+	case follow.ItemCaughtUp:
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
-	case runlog.ItemReset:
+	case follow.ItemReset:
 		reset := &runicornapiv1.LogReset{Reason: resetReasons[item.Reset]}
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_LogReset{LogReset: reset}})
-	case runlog.ItemStatus:
+	case follow.ItemStatus:
 		state := stateMessage(item.Status).GetStatusChange()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_StatusChange{StatusChange: state}})
-	case runlog.ItemEnd:
+	case follow.ItemEnd:
 		t.done, t.marks = true, markEnded
 		end := endMessage(endReason(item), item.Status.Text).GetEnd()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_End{End: end}})
@@ -158,15 +160,15 @@ func (t *logTail) sendHeartbeat(ctx context.Context) error {
 }
 
 // sendBatch sends lines. All streams share their wire form.
-func (t *logTail) sendBatch(batch *runlog.Batch) error {
+func (t *logTail) sendBatch(batch *logbatch.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
 	t.heartbeat.messageSent()
 	return t.stream.SendMsg(withToken(shared, t.token()))
 }
 
 // encode makes the wire form of a batch, but for the token.
-func (t *logTail) encode(batch *runlog.Batch) []byte {
-	hasOffsets := batch.Origin() == runlog.FromLogFile
+func (t *logTail) encode(batch *logbatch.Batch) []byte {
+	hasOffsets := batch.Origin() == runsource.FromLogFile
 	lines := make([]*runicornapiv1.LogLine, 0, len(batch.Lines()))
 	for _, line := range batch.Lines() {
 		out := &runicornapiv1.LogLine{Text: line.Text, Lossy: line.Lossy}

@@ -6,7 +6,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // maxBatchPoints is how many points a message has at most, and maxBatchText how
@@ -39,7 +40,7 @@ func newBatchSelection(req *runicornapiv1.TailMetricsRequest) batchSelection {
 }
 
 // of selects from a batch. The columns are shared with it and may be read only.
-func (s *batchSelection) of(b *runlog.Batch) []eventlog.Series {
+func (s *batchSelection) of(b *logbatch.Batch) []eventlog.Series {
 	series := b.Select(s.Selection)
 	if !s.hasPositions {
 		for i := range series {
@@ -50,7 +51,7 @@ func (s *batchSelection) of(b *runlog.Batch) []eventlog.Series {
 }
 
 // batchMessage converts selected points; nil if there are none.
-func batchMessage(series []eventlog.Series, origin runlog.Origin) *runicornapiv1.MetricBatch {
+func batchMessage(series []eventlog.Series, origin runsource.Origin) *runicornapiv1.MetricBatch {
 	if len(series) == 0 {
 		return nil
 	}
@@ -93,7 +94,7 @@ type historyBuffer struct {
 	reservation
 	order  []*eventlog.Series
 	series map[seriesKey]*eventlog.Series
-	origin runlog.Origin
+	origin runsource.Origin
 	points int64
 }
 
@@ -107,7 +108,7 @@ func newHistoryBuffer(b *budget) *historyBuffer {
 }
 
 // append copies points behind those that are buffered.
-func (h *historyBuffer) append(series []eventlog.Series, origin runlog.Origin) error {
+func (h *historyBuffer) append(series []eventlog.Series, origin runsource.Origin) error {
 	h.origin = origin
 	for i := range series {
 		from := &series[i]
@@ -135,7 +136,7 @@ func (h *historyBuffer) append(series []eventlog.Series, origin runlog.Origin) e
 }
 
 // add takes series whose columns are the caller's own, as a whole.
-func (h *historyBuffer) add(series []eventlog.Series, origin runlog.Origin) error {
+func (h *historyBuffer) add(series []eventlog.Series, origin runsource.Origin) error {
 	h.origin = origin
 	for i := range series {
 		s := &series[i]

@@ -9,7 +9,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // metricKinds are the kinds of cells. KindNone is a metric of which only nulls
@@ -23,9 +24,9 @@ var metricKinds = map[eventlog.Kind]runicornapiv1.MetricKind{
 }
 
 // fidelities are what the origins of a run promise.
-var fidelities = map[runlog.Origin]runicornapiv1.Fidelity{
-	runlog.FromEventLog:    runicornapiv1.Fidelity_FIDELITY_EVENT_LOG,
-	runlog.FromMergedTable: runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE,
+var fidelities = map[runsource.Origin]runicornapiv1.Fidelity{
+	runsource.FromEventLog:    runicornapiv1.Fidelity_FIDELITY_EVENT_LOG,
+	runsource.FromMergedTable: runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE,
 }
 
 // metricSelector is the part of a request that selects points.
@@ -72,7 +73,7 @@ func validTexts(texts []string) []string {
 }
 
 // metricInfo converts what one metric and kind amounts to.
-func metricInfo(s *eventlog.Stat, origin runlog.Origin) *runicornapiv1.MetricInfo {
+func metricInfo(s *eventlog.Stat, origin runsource.Origin) *runicornapiv1.MetricInfo {
 	out := &runicornapiv1.MetricInfo{
 		MetricName: validText(s.Name),
 		Kind:       metricKinds[s.Kind],
@@ -88,7 +89,7 @@ func metricInfo(s *eventlog.Stat, origin runlog.Origin) *runicornapiv1.MetricInf
 		out.MinValue, out.MaxValue = &s.Min, &s.Max
 	}
 	switch {
-	case origin == runlog.FromMergedTable:
+	case origin == runsource.FromMergedTable:
 		out.IndeterminateCellCount = new(int64(s.Indeterminate))
 	case s.Kind == eventlog.KindNumber:
 		out.NonFiniteCount = new(int64(s.NonFinite))
@@ -123,7 +124,7 @@ func integerValue(digits string) *runicornapiv1.Value {
 }
 
 // metricsAnswer is the answer with a run's points.
-func metricsAnswer(t target, v *runlog.View, series []*runicornapiv1.MetricSeries) *runicornapiv1.GetMetricsResponse {
+func metricsAnswer(t target, v *runcache.View, series []*runicornapiv1.MetricSeries) *runicornapiv1.GetMetricsResponse {
 	return &runicornapiv1.GetMetricsResponse{
 		Series:                series,
 		Fidelity:              fidelities[v.Origin],
@@ -136,7 +137,7 @@ func metricsAnswer(t target, v *runlog.View, series []*runicornapiv1.MetricSerie
 }
 
 // metricListAnswer is the answer about which metrics a run has.
-func metricListAnswer(t target, v *runlog.View, selection eventlog.Selection) *runicornapiv1.ListMetricsResponse {
+func metricListAnswer(t target, v *runcache.View, selection eventlog.Selection) *runicornapiv1.ListMetricsResponse {
 	out := &runicornapiv1.ListMetricsResponse{
 		Fidelity:              fidelities[v.Origin],
 		Viewer:                t.Name,

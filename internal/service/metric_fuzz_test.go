@@ -13,7 +13,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // handlerTransport answers requests by a handler, without a socket.
@@ -26,7 +27,7 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // tableView reads bytes as the body of a merged table, through the client.
-func tableView(t *testing.T, body []byte) (*runlog.View, error) {
+func tableView(t *testing.T, body []byte) (*runcache.View, error) {
 	t.Helper()
 	client, err := restclient.New(restclient.Config{Name: "v", BaseURL: "http://viewer", Transport: handlerTransport{
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,8 +42,8 @@ func tableView(t *testing.T, body []byte) (*runlog.View, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &runlog.View{Table: eventlog.NewTable(), Origin: runlog.FromMergedTable}
-	src := runSource{target{Viewer: &fleet.Viewer{Name: "v", Client: client}, runID: "r"}}
+	v := &runcache.View{Table: eventlog.NewTable(), Origin: runsource.FromMergedTable}
+	src := target{Viewer: &fleet.Viewer{Name: "v", Client: client}, runID: "r"}.source()
 	put := func(row *eventlog.Row) error {
 		v.Table.Put(row)
 		return nil
@@ -53,8 +54,8 @@ func tableView(t *testing.T, body []byte) (*runlog.View, error) {
 }
 
 // eventView reads bytes as an event file.
-func eventView(file []byte) *runlog.View {
-	v := &runlog.View{Table: eventlog.NewTable(), Origin: runlog.FromEventLog}
+func eventView(file []byte) *runcache.View {
+	v := &runcache.View{Table: eventlog.NewTable(), Origin: runsource.FromEventLog}
 	var parser eventlog.Parser
 	handler := eventlog.Handler{Row: func(row *eventlog.Row) error {
 		v.Table.Put(row)
@@ -75,7 +76,7 @@ func FuzzAnyMetricBytesMarshal(f *testing.F) {
 	f.Add([]byte("{\"columns\":[\"global_step\",\"\xff\"],\"rows\":[{\"global_step\":1,\"\xff\":\"\xfe\",\"b\":12345678901234567890}],\"total\":1}"))
 	f.Add([]byte(`{"columns":["global_step","a"],"rows":[{"global_step":1,"a":null},{"global_step":-2,"a":true,"time":1e400}],"total":2,"sampled":2}`))
 	f.Fuzz(func(t *testing.T, upstream []byte) {
-		views := []*runlog.View{eventView(upstream)}
+		views := []*runcache.View{eventView(upstream)}
 		if v, err := tableView(t, upstream); err == nil {
 			views = append(views, v)
 		}

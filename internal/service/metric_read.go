@@ -9,7 +9,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 const (
@@ -42,7 +43,7 @@ func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
 
 // read reads metric by metric, so that no more than one of them is copied
 // beyond what the answer can carry.
-func (r *seriesReader) read(v *runlog.View) ([]*runicornapiv1.MetricSeries, error) {
+func (r *seriesReader) read(v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
 	remaining := maxAnswer
 	for _, name := range v.Table.Names(r.selection) {
@@ -63,7 +64,7 @@ func (r *seriesReader) read(v *runlog.View) ([]*runicornapiv1.MetricSeries, erro
 
 // readMetric reads the points of one metric, one series per kind. More than maxBytes
 // bytes are refused, if possible before anything is copied.
-func (r *seriesReader) readMetric(v *runlog.View, name string, maxBytes int) ([]*runicornapiv1.MetricSeries, error) {
+func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) ([]*runicornapiv1.MetricSeries, error) {
 	single := r.selection
 	single.Names, single.Prefixes = []string{name}, nil
 	var counts [eventlog.KindText + 1]int
@@ -86,7 +87,7 @@ func (r *seriesReader) readMetric(v *runlog.View, name string, maxBytes int) ([]
 			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(total))
 		}
 	}
-	if v.Origin == runlog.FromMergedTable {
+	if v.Origin == runsource.FromMergedTable {
 		out = withIndeterminate(out, name, v.Table.Indeterminate(name))
 	}
 	return out, nil

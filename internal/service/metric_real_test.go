@@ -18,7 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // cells are what a table holds: by metric and step, the cell as text.
@@ -184,7 +184,7 @@ func newHarnessBefore(t *testing.T, url string) *harness {
 		t.Fatal(err)
 	}
 	t.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
+	cache := runcache.New(runcache.Config{})
 	t.Cleanup(cache.Close)
 	h := &harness{config: Config{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}}
 	h.serve(t, &Authorizer{})

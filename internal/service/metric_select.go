@@ -13,7 +13,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 const (
@@ -155,7 +155,7 @@ func (c *runSelection) addNotRead(ctx context.Context, e *entry, err error) {
 // readEach passes the selected experiments to use, by their index in entries and
 // several at a time, until shortly before the caller's deadline. What was not
 // read by then, or failed, is in notRead. An error of use ends the call.
-func (d *Config) readEach(ctx context.Context, c *runSelection, use func(i int, v *runlog.View) error) error {
+func (d *Config) readEach(ctx context.Context, c *runSelection, use func(i int, v *runcache.View) error) error {
 	timed, stop := withMargin(ctx)
 	defer stop()
 	g, groupCtx := errgroup.WithContext(timed)
@@ -163,7 +163,7 @@ func (d *Config) readEach(ctx context.Context, c *runSelection, use func(i int, 
 	errs := make([]error, len(c.entries))
 	for i := range c.entries {
 		g.Go(func() (fatal error) {
-			errs[i] = d.readRun(groupCtx, c.entries[i].target(), func(v *runlog.View) error {
+			errs[i] = d.readRun(groupCtx, c.entries[i].target(), func(v *runcache.View) error {
 				fatal = use(i, v)
 				return fatal
 			})

@@ -5,28 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// runSource is one run of a Viewer as runlog reads it.
-type runSource struct{ target }
+// source is the run as it is read from its Viewer.
+func (t target) source() runsource.Run {
+	return runsource.Run{Client: t.Client, Key: runsource.Key{Viewer: t.Name, RunID: t.runID}}
+}
 
-var _ runlog.MetricSource = runSource{}
-
-// readFull gives the run's parsed view to use, which must neither change nor
+// readRun gives the run's parsed view to use, which must neither change nor
 // keep it.
-func (d *Config) readRun(ctx context.Context, t target, use func(*runlog.View) error) error {
-	key := runlog.Key{Viewer: t.Name, RunID: t.runID}
-	return lineTooLong(t, d.Cache.Read(cpugate.WithGate(ctx, d.cpuGate), key, runSource{t}, use))
+func (d *Config) readRun(ctx context.Context, t target, use func(*runcache.View) error) error {
+	src := t.source()
+	return lineTooLong(t, d.Cache.Read(ctx, src.Key, src, use))
 }
 
 // lineTooLong says of which run a line is too long.
@@ -42,104 +39,4 @@ func lineTooLong(t target, err error) error {
 			"viewer": t.Name, "run_id": t.runID, "offset": strconv.FormatInt(e.Offset, 10),
 		},
 	}
-}
-
-// partStates are the states of a read that has an answer.
-var partStates = map[restclient.FileState]runlog.PartState{
-	restclient.FileRanged:    runlog.PartRanged,
-	restclient.FileWhole:     runlog.PartWhole,
-	restclient.FileUnchanged: runlog.PartUnchanged,
-	restclient.FileShrunk:    runlog.PartShrunk,
-	restclient.FileAbsent:    runlog.PartAbsent,
-}
-
-// ReadEvents reads the event file, from 0.6 on.
-func (s runSource) ReadEvents(ctx context.Context, offset, length int64) (*runlog.Part, error) {
-	file, err := s.Client.ReadFile(ctx, s.runID, restclient.FileEvents, offset, length)
-	return s.part(file, err)
-}
-
-// ReadTable reads the merged table.
-func (s runSource) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls func(string, int)) (runlog.TableInfo, error) {
-	info, err := s.Client.Table(ctx, s.runID, put, nulls)
-	return tableInfo(&info), markGone(err)
-}
-
-// ProbeTable asks how large the merged table is.
-func (s runSource) ProbeTable(ctx context.Context) (runlog.TableInfo, error) {
-	info, err := s.Client.ProbeTable(ctx, s.runID)
-	return tableInfo(&info), markGone(err)
-}
-
-func tableInfo(info *restclient.TableInfo) runlog.TableInfo {
-	return runlog.TableInfo{Columns: info.Columns, Total: info.Total, LastStep: info.LastStep, UnplacedRows: info.UnplacedRows}
-}
-
-// HasEnded says whether the run's status is terminal.
-func (s runSource) HasEnded(ctx context.Context) (bool, error) {
-	status, _, err := s.Status(ctx)
-	return status.Terminal, err
-}
-
-// Status reads the run's status file, which is the truth, and the list where
-// there is none: on 0.5.3, and of runs that were brought in without one. Where
-// there is a file the list is not asked: 0.7.2 goes on listing a run as finished
-// that was opened again.
-func (s runSource) Status(ctx context.Context) (status runlog.Status, seen time.Time, err error) {
-	seen = time.Now()
-	doc, err := s.Client.StatusFile(ctx, s.runID)
-	e, _ := errors.AsType[*restclient.Error](err)
-	switch {
-	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileAbsent:
-		return s.listedStatus(ctx)
-	case e != nil && e.Kind == restclient.KindMalformed:
-		return runlog.Status{Text: "running"}, seen, nil // the SDK is writing it at this moment, so the run lives
-	case err != nil:
-		return runlog.Status{}, seen, markGone(err)
-	case doc.State == restclient.RunGone:
-		return runlog.Status{}, seen, s.goneError()
-	}
-	return statusText(doc.Value.Status), seen, nil
-}
-
-// listedStatus asks the shared list, and the run itself where it is not in it.
-func (s runSource) listedStatus(ctx context.Context) (status runlog.Status, seen time.Time, err error) {
-	list, err := s.Client.Runs(ctx)
-	if err != nil {
-		return runlog.Status{}, seen, err
-	}
-	if run := list.Find(s.runID); run != nil {
-		return statusText(run.Status), list.At, nil
-	}
-	seen = time.Now()
-	run, err := s.Client.GetRun(ctx, s.runID)
-	if err != nil {
-		return runlog.Status{}, seen, markGone(err)
-	}
-	return statusText(run.Status), seen, nil
-}
-
-func statusText(text restclient.Text) runlog.Status {
-	return runlog.Status{Text: text.Value, Terminal: isTerminal(text)}
-}
-
-// isTerminal says whether a status means that nothing more will be logged. An
-// unknown one does not.
-func isTerminal(status restclient.Text) bool {
-	return status.Known && status.Value != "" && !strings.EqualFold(status.Value, "running")
-}
-
-// markGone marks the error of a run that does not exist.
-func markGone(err error) error {
-	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindNotFound {
-		return fmt.Errorf("%w: %w", runlog.ErrRunNotFound, err)
-	}
-	return err
-}
-
-// goneError is the error of a run that is not there any more.
-func (s runSource) goneError() error {
-	return fmt.Errorf("%w: %w", runlog.ErrRunNotFound, &restclient.Error{
-		Kind: restclient.KindNotFound, Viewer: s.Name, Resource: "run", ResourceID: s.runID,
-	})
 }

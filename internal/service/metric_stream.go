@@ -7,9 +7,9 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // historyStream is where the messages of a history go.
@@ -32,7 +32,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	if merged && req.GetPositions() {
 		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
-	ctx, stop := s.drain.withDrain(cpugate.WithGate(stream.Context(), s.cpuGate))
+	ctx, stop := s.drain.withDrain(stream.Context())
 	defer stop()
 	h := &history{
 		Config: &s.Config, req: req, stream: stream,
@@ -69,7 +69,7 @@ func (h *history) streamError(ctx context.Context, t target, err error) error {
 
 // sendLogged sends a run in the order of its log, as it is read.
 func (h *history) sendLogged(ctx context.Context, t target) error {
-	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(ctx, h.CPUGate, t.source(), h.selection, func(series []eventlog.Series) error {
 		message := batchMessage(h.withPositions(series), originOf(series))
 		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
@@ -79,11 +79,11 @@ func (h *history) sendLogged(ctx context.Context, t target) error {
 }
 
 // originOf is what points were read from: those of a table have no positions.
-func originOf(series []eventlog.Series) runlog.Origin {
+func originOf(series []eventlog.Series) runsource.Origin {
 	if len(series) > 0 && len(series[0].Positions) > 0 {
-		return runlog.FromEventLog
+		return runsource.FromEventLog
 	}
-	return runlog.FromMergedTable
+	return runsource.FromMergedTable
 }
 
 // withPositions leaves the positions out unless they are asked for.
@@ -100,7 +100,7 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 func (h *history) sendDownsampled(ctx context.Context, t target) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
-	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
+	done, err := runsource.Stream(ctx, h.CPUGate, t.source(), h.selection, func(series []eventlog.Series) error {
 		origin := originOf(series)
 		return buffered.append(h.withPositions(series), origin)
 	})
@@ -116,7 +116,7 @@ func (h *history) sendDownsampled(ctx context.Context, t target) error {
 func (h *history) sendMerged(ctx context.Context, t target) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
-	err := h.readRun(ctx, t, func(v *runlog.View) error {
+	err := h.readRun(ctx, t, func(v *runcache.View) error {
 		h.addCounts(v.MalformedLines, v.LinesWithoutStep)
 		single := h.selection
 		for _, name := range v.Table.Names(h.selection) {

@@ -11,7 +11,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 )
 
 // firstMessageTimeout is how long a tail waits for its first message before it sends
@@ -28,7 +28,7 @@ type tail struct {
 	req       *runicornapiv1.TailMetricsRequest
 	stream    tailStream
 	selection batchSelection
-	until     runlog.Until
+	until     follow.Until
 	heartbeat heartbeatTimer
 	// key is that of shared messages, for the marks that the run has.
 	key      string
@@ -47,8 +47,8 @@ type tail struct {
 // tailItem is what the cursor of a run has delivered.
 type tailItem struct {
 	run    *tailedRun
-	cursor *runlog.Cursor
-	item   *runlog.Item
+	cursor *follow.Cursor
+	item   *follow.Item
 	err    error
 }
 
@@ -218,7 +218,7 @@ func (t *tail) isFinished() bool {
 func (t *tail) finish() error {
 	found := func(r *tailedRun) bool { return !r.notFound }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
-		return runSource{t.runs[0].target}.goneError()
+		return t.runs[0].target.source().NotFoundError()
 	}
 	return t.sendNotFound()
 }
@@ -240,7 +240,7 @@ func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 		switch {
 		case r.done:
 		case r.detached:
-			summary.add(&runlog.Health{State: runlog.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
+			summary.add(&follow.Health{State: follow.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
 			followed++
 		case r.cursor != nil:
 			h := r.cursor.Health()

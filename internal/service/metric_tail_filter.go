@@ -10,7 +10,8 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // tailFilter chooses the runs of a tail by filter. At most maxTailRuns are
@@ -100,7 +101,7 @@ func (f *tailFilter) fillToken(token *tailToken) {
 // is, else what is wrong counts.
 func (f *tailFilter) addHealth(summary *healthSummary, isAll bool) {
 	for _, m := range f.subs {
-		if h := m.health(); isAll || h.State == runlog.UpstreamFailing || h.State == runlog.UpstreamRateLimited {
+		if h := m.health(); isAll || h.State == follow.UpstreamFailing || h.State == follow.UpstreamRateLimited {
 			h.BehindBytes = 0
 			summary.add(&h)
 		}
@@ -109,7 +110,7 @@ func (f *tailFilter) addHealth(summary *healthSummary, isAll bool) {
 
 // isFinished says that no further run is to be followed.
 func (f *tailFilter) isFinished(t *tail) bool {
-	if t.until == runlog.Forever || f.runningNotFollowed {
+	if t.until == follow.Forever || f.runningNotFollowed {
 		return false
 	}
 	return !slices.ContainsFunc(f.subs, func(m *viewerSubscription) bool { return !m.synced })
@@ -164,7 +165,7 @@ func (l *listedRun) createdMicros() int64 {
 	return max(l.run.CreatedTime.UnixMicro(), 0)
 }
 
-func (l *listedRun) isRunning() bool { return !isTerminal(l.run.Status) }
+func (l *listedRun) isRunning() bool { return !runsource.IsTerminal(l.run.Status) }
 
 // byPriority orders those that run before the others, and newer ones first.
 func byPriority(a, b *listedRun) int {
@@ -227,11 +228,11 @@ func (f *tailFilter) follow(t *tail, run *listedRun) bool {
 
 // startPosition is where a run is followed from: of a stream that wants what comes from
 // now on, a run that began later is wanted as a whole.
-func (f *tailFilter) startPosition(run *listedRun) runlog.Position {
+func (f *tailFilter) startPosition(run *listedRun) runsource.Position {
 	if f.fromNow && run.createdMicros() <= f.baseline[run.viewer.Name] {
-		return runlog.Now()
+		return runsource.Now()
 	}
-	return runlog.Beginning()
+	return runsource.Beginning()
 }
 
 // canFollow says whether one more run fits into the stream and its token.

@@ -13,16 +13,18 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // tailedRun is one run of a tail.
 type tailedRun struct {
 	target
-	cursor *runlog.Cursor // nil before it is opened, and after its end
+	cursor *follow.Cursor // nil before it is opened, and after its end
 	// at is the position after what was sent, and marks what else a token must
 	// know.
-	at    runlog.Position
+	at    runsource.Position
 	marks runMarks
 	// wasThere says that the run was seen, in this call or before the token.
 	seen           bool
@@ -44,7 +46,7 @@ func (r *tailedRun) open(t *tail) (err error) {
 		return nil
 	}
 	if r.marks&markPartial != 0 {
-		r.at, r.needsReset = runlog.Beginning(), true
+		r.at, r.needsReset = runsource.Beginning(), true
 	}
 	if r.needsReset {
 		r.marks, r.needsReset = 0, false
@@ -57,9 +59,9 @@ func (r *tailedRun) open(t *tail) (err error) {
 	}
 	until := t.until
 	if t.filter != nil {
-		until = runlog.UntilEnded // a run that has ended makes room for another one
+		until = follow.UntilEnded // a run that has ended makes room for another one
 	}
-	r.cursor, err = t.Hub.Follow(runlog.Key{Viewer: r.Name, RunID: r.runID}, runSource{r.target}, r.Client, r.at, until)
+	r.cursor, err = t.Hub.Follow(r.source().Key, r.source(), r.Client, r.at, until)
 	return err
 }
 
@@ -81,7 +83,7 @@ func (r *tailedRun) close() {
 
 // forward passes on what the cursor delivers, until the end or an error. It waits
 // for the stream, and so does a slow client make its own cursor wait only.
-func (r *tailedRun) forward(ctx context.Context, cursor *runlog.Cursor, items chan<- tailItem) {
+func (r *tailedRun) forward(ctx context.Context, cursor *follow.Cursor, items chan<- tailItem) {
 	for {
 		item, err := cursor.Next(ctx)
 		if ctx.Err() != nil {
@@ -92,7 +94,7 @@ func (r *tailedRun) forward(ctx context.Context, cursor *runlog.Cursor, items ch
 		case <-ctx.Done():
 			return
 		}
-		if err != nil || item.Kind == runlog.ItemEnd {
+		if err != nil || item.Kind == follow.ItemEnd {
 			return
 		}
 	}
@@ -101,7 +103,7 @@ func (r *tailedRun) forward(ctx context.Context, cursor *runlog.Cursor, items ch
 // cursorError makes the error of the call from that of a cursor.
 func (r *tailedRun) cursorError(err error) error {
 	switch {
-	case errors.Is(err, runlog.ErrUnreachable):
+	case errors.Is(err, follow.ErrUnreachable):
 		return &failure{
 			code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
 			message:  fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name),
@@ -115,35 +117,35 @@ func (r *tailedRun) cursorError(err error) error {
 }
 
 // handleItem sends what one item says.
-func (t *tail) handleItem(r *tailedRun, item *runlog.Item) error {
-	if item.Kind != runlog.ItemEnd || item.End != runlog.EndNotFound {
+func (t *tail) handleItem(r *tailedRun, item *follow.Item) error {
+	if item.Kind != follow.ItemEnd || item.End != follow.EndNotFound {
 		r.seen = true
 	}
 	switch item.Kind {
-	case runlog.ItemBatch:
+	case follow.ItemBatch:
 		r.marks &^= markEnded
 		return t.sendBatch(r, item)
-	case runlog.ItemCaughtUp:
+	case follow.ItemCaughtUp:
 		if r.isEnded() && r.buffered == nil {
 			return nil // nothing has come since its end, before which this was sent
 		}
 		return t.sendCaughtUp(r, item.Position)
-	case runlog.ItemReset:
+	case follow.ItemReset:
 		return t.sendReset(r, item)
-	case runlog.ItemStatus:
+	case follow.ItemStatus:
 		r.marks &^= markEnded
 		if r.buffered == nil { // a buffered history resumes from its beginning
 			r.at = item.Position
 		}
 		return t.send(r, stateMessage(item.Status))
-	case runlog.ItemEnd:
+	case follow.ItemEnd:
 		return t.sendEnd(r, item)
 	}
 	return nil
 }
 
 // sendBatch sends points, or buffers those of a history that is to be downsampled.
-func (t *tail) sendBatch(r *tailedRun, item *runlog.Item) error {
+func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
 	if r.buffered != nil {
 		return r.buffered.append(t.selection.of(item.Batch), item.Batch.Origin())
 	}
@@ -178,7 +180,7 @@ func (t *tail) sharedKey(r *tailedRun) string {
 
 // encode makes the wire form of a batch: all of it of a tail of one run, else all
 // but the token. It is called once for all streams with the same key.
-func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
+func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 	message := batchMessage(t.selection.of(batch), batch.Origin())
 	if message == nil {
 		return nil
@@ -203,7 +205,7 @@ func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
 }
 
 // sendCaughtUp ends a history: a downsampled one is sent now.
-func (t *tail) sendCaughtUp(r *tailedRun, at runlog.Position) error {
+func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
 		r.marks |= markPartial
 		for _, message := range r.buffered.messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
@@ -219,7 +221,7 @@ func (t *tail) sendCaughtUp(r *tailedRun, at runlog.Position) error {
 }
 
 // sendReset announces that all of the run is sent again, its history included.
-func (t *tail) sendReset(r *tailedRun, item *runlog.Item) error {
+func (t *tail) sendReset(r *tailedRun, item *follow.Item) error {
 	r.at, r.marks = item.Position, 0
 	if r.buffered != nil {
 		r.buffered.releaseAll()
@@ -232,8 +234,8 @@ func (t *tail) sendReset(r *tailedRun, item *runlog.Item) error {
 }
 
 // sendEnd announces that nothing more of the run follows.
-func (t *tail) sendEnd(r *tailedRun, item *runlog.Item) error {
-	if r.buffered != nil && item.End == runlog.EndTerminal { // its history was never said to be complete
+func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
+	if r.buffered != nil && item.End == follow.EndTerminal { // its history was never said to be complete
 		if err := t.sendCaughtUp(r, item.Position); err != nil {
 			return err
 		}
@@ -241,7 +243,7 @@ func (t *tail) sendEnd(r *tailedRun, item *runlog.Item) error {
 	r.close()
 	r.done, r.doneAt = true, time.Now()
 	r.at, r.marks = item.Position, r.marks|markEnded
-	if item.End == runlog.EndNotFound && !r.seen {
+	if item.End == follow.EndNotFound && !r.seen {
 		r.notFound = true
 		t.notFound = append(t.notFound, r)
 		return nil
@@ -250,16 +252,16 @@ func (t *tail) sendEnd(r *tailedRun, item *runlog.Item) error {
 }
 
 // resetReasons are the contract's values.
-var resetReasons = map[runlog.ResetReason]runicornapiv1.LogResetReason{
-	runlog.LogTruncated:  runicornapiv1.LogResetReason_LOG_RESET_REASON_TRUNCATED,
-	runlog.LogReplaced:   runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED,
-	runlog.SourceChanged: runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED,
+var resetReasons = map[follow.ResetReason]runicornapiv1.LogResetReason{
+	follow.LogTruncated:  runicornapiv1.LogResetReason_LOG_RESET_REASON_TRUNCATED,
+	follow.LogReplaced:   runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED,
+	follow.SourceChanged: runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED,
 }
 
 // endReason is the contract's value for an end. A run that was there and is not
 // found was deleted.
-func endReason(item *runlog.Item) runicornapiv1.EndReason {
-	if item.End != runlog.EndTerminal {
+func endReason(item *follow.Item) runicornapiv1.EndReason {
+	if item.End != follow.EndTerminal {
 		return runicornapiv1.EndReason_END_REASON_DELETED
 	}
 	switch experimentStatus(item.Status.Text) {
@@ -277,7 +279,7 @@ func resetMessage(reason runicornapiv1.LogResetReason) *runicornapiv1.TailMetric
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_LogReset{LogReset: &runicornapiv1.LogReset{Reason: reason}}}
 }
 
-func stateMessage(status runlog.Status) *runicornapiv1.TailMetricsResponse {
+func stateMessage(status runsource.Status) *runicornapiv1.TailMetricsResponse {
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_StatusChange{StatusChange: &runicornapiv1.StatusChange{
 		Status: experimentStatus(status.Text), ViewerStatus: validText(status.Text),
 	}}}

@@ -8,7 +8,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // start finds the runs of the request, or of its token.
@@ -35,13 +36,13 @@ func (t *tail) start(ctx context.Context) error {
 }
 
 // untilOf is when the runs of a tail end.
-func untilOf(until runicornapiv1.TailUntil, byFilter bool) runlog.Until {
+func untilOf(until runicornapiv1.TailUntil, byFilter bool) follow.Until {
 	switch {
 	case until == runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER,
 		until == runicornapiv1.TailUntil_TAIL_UNTIL_UNSPECIFIED && byFilter:
-		return runlog.Forever
+		return follow.Forever
 	}
-	return runlog.UntilEnded
+	return follow.UntilEnded
 }
 
 var (
@@ -100,9 +101,9 @@ func (t *tail) startRuns(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	start := runlog.Beginning()
+	start := runsource.Beginning()
 	if t.fromNow() {
-		start = runlog.Now()
+		start = runsource.Now()
 	}
 	for _, n := range uniqueTargets(requested) {
 		t.runs = append(t.runs, &tailedRun{target: n, at: start})
@@ -124,7 +125,7 @@ func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	}
 	for i := range token.runs {
 		saved := &token.runs[i]
-		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}
+		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}
 		var err error
 		run.target, err = t.resolveSavedRun(ctx, t.req.GetViewer(), saved)
 		if viewerGone(err) && (t.followsAllViewers() || run.isEnded()) {

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // metricService serves MetricService.
@@ -20,7 +20,7 @@ func (s *metricService) ListMetrics(ctx context.Context, req *runicornapiv1.List
 		return nil, err
 	}
 	var resp *runicornapiv1.ListMetricsResponse
-	err = s.readRun(ctx, t, func(v *runlog.View) error {
+	err = s.readRun(ctx, t, func(v *runcache.View) error {
 		resp = metricListAnswer(t, v, metricSelection(req))
 		return nil
 	})
@@ -40,7 +40,7 @@ func (s *metricService) GetMetrics(ctx context.Context, req *runicornapiv1.GetMe
 		return nil, err
 	}
 	var resp *runicornapiv1.GetMetricsResponse
-	err = s.readRun(ctx, t, func(v *runlog.View) error {
+	err = s.readRun(ctx, t, func(v *runcache.View) error {
 		series, err := newSeriesReader(req).read(v)
 		resp = metricsAnswer(t, v, series)
 		return err

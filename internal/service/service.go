@@ -24,7 +24,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // Config is what the services work with. Fleet, Cache and Hub are required.
@@ -32,9 +33,9 @@ type Config struct {
 	// Fleet is the Viewers.
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
-	Cache *runlog.Cache
-	// Hub follows runs for live streams. Its HubConfig.Judge should be ClassifyError.
-	Hub *runlog.Hub
+	Cache *runcache.Cache
+	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be ClassifyError.
+	Hub *follow.Hub
 	// StreamBytes bounds the memory of histories that are buffered to be merged or
 	// downsampled, over all streams; 256 MiB if 0.
 	StreamBytes int64
@@ -45,6 +46,9 @@ type Config struct {
 	ObserveLag func(seconds float64)
 	// Log takes what callers must not see, such as the causes of internal errors.
 	Log *slog.Logger
+	// CPUGate bounds the computing of exports and histories; the Cache should have the same
+	// one. Nil stands for a gate of its own.
+	CPUGate *cpugate.Gate
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// AllowConfigWrites permits UpdateConfig.
@@ -61,7 +65,6 @@ type Config struct {
 	listPollers *listPollers
 	streamBytes *budget
 	drain       *drainSignal
-	cpuGate     *cpugate.Gate // of exports and histories; tests bring a narrow one
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -73,8 +76,8 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	if d.cpuGate == nil {
-		d.cpuGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
+	if d.CPUGate == nil {
+		d.CPUGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
 	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}

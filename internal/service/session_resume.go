@@ -14,7 +14,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 )
 
 // A remote Viewer is there as long as its session. A stream of one ends with it,
@@ -102,8 +102,8 @@ func unknownViewerError(err error) error {
 
 // isRunGone says of an item of a cursor that it is the end of a run that is not
 // there.
-func isRunGone(item *runlog.Item) bool {
-	return item != nil && item.Kind == runlog.ItemEnd && item.End != runlog.EndTerminal
+func isRunGone(item *follow.Item) bool {
+	return item != nil && item.Kind == follow.ItemEnd && item.End != follow.EndTerminal
 }
 
 // verifyGone checks whether a tunnelled Viewer that has no such run is still the

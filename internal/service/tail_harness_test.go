@@ -20,17 +20,18 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
 // tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
 const tailTimeout = time.Minute
 
 // tailHub is a Hub whose intervals do not make tests wait.
-func tailHub(tb testing.TB) *runlog.Hub {
+func tailHub(tb testing.TB) *follow.Hub {
 	tb.Helper()
-	hub := runlog.NewHub(runlog.HubConfig{
+	hub := follow.NewHub(follow.HubConfig{
 		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
 		UnreachableAfter: time.Minute, ClassifyError: ClassifyError,
 	})
@@ -57,7 +58,7 @@ func (h *harness) replica(tb testing.TB, change func(*Config)) *harness {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
+	cache := runcache.New(runcache.Config{})
 	tb.Cleanup(cache.Close)
 	other.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
@@ -283,9 +284,9 @@ func (w *trainer) write(tb testing.TB, u *upstream, runID string, isHalf bool) {
 }
 
 // shortTimeoutHub gives up on a Viewer soon.
-func shortTimeoutHub(tb testing.TB) *runlog.Hub {
+func shortTimeoutHub(tb testing.TB) *follow.Hub {
 	tb.Helper()
-	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, UnreachableAfter: 200 * time.Millisecond, ClassifyError: ClassifyError})
+	hub := follow.NewHub(follow.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, UnreachableAfter: 200 * time.Millisecond, ClassifyError: ClassifyError})
 	tb.Cleanup(hub.Close)
 	return hub
 }

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // The resume token of a live stream holds all that another server needs to go
@@ -43,7 +43,7 @@ const (
 type tailRun struct {
 	viewer, runID string
 	marks         runMarks
-	at            runlog.Position
+	at            runsource.Position
 }
 
 // tailToken is a token that was understood.

@@ -10,13 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // mustPosition reads a position from its binary form.
-func mustPosition(tb testing.TB, raw ...byte) runlog.Position {
+func mustPosition(tb testing.TB, raw ...byte) runsource.Position {
 	tb.Helper()
-	var p runlog.Position
+	var p runsource.Position
 	if err := p.UnmarshalBinary(raw); err != nil {
 		tb.Fatal(err)
 	}
@@ -24,10 +24,10 @@ func mustPosition(tb testing.TB, raw ...byte) runlog.Position {
 }
 
 // maxPosition is one of a log of terabytes with long lines.
-func maxPosition(tb testing.TB) runlog.Position {
+func maxPosition(tb testing.TB) runsource.Position {
 	tb.Helper()
 	return mustPosition(tb,
-		byte(runlog.FromEventLog)|0x40|0x80,
+		byte(runsource.FromEventLog)|0x40|0x80,
 		0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, // 2^42
 		0x80, 0x80, 0x01, // cell 2^14
 		0x80, 0x80, 0x80, 0x04, 1, 2, 3, 4, // a first line of 8 MiB
@@ -43,10 +43,10 @@ func sampleTokens(tb testing.TB) map[string]*tailToken {
 	}
 	return map[string]*tailToken{
 		"empty":       {},
-		"one run":     {runs: []tailRun{{viewer: "default", runID: "20250131_120000_abc123", at: runlog.Beginning()}}},
+		"one run":     {runs: []tailRun{{viewer: "default", runID: "20250131_120000_abc123", at: runsource.Beginning()}}},
 		"a log":       {textLog: true, runs: []tailRun{{viewer: "a", runID: "20250131_120000_abc123", marks: markEnded}}},
 		"odd ids":     {runs: []tailRun{{viewer: "a", runID: "my run"}, {viewer: "b", runID: "20250131_120000_ABC123", marks: markEnded | markLive}, {viewer: "a", runID: "2025013112000012345678"}}},
-		"from now":    {runs: []tailRun{{viewer: "a", runID: "r", at: runlog.Now(), marks: markPartial}}},
+		"from now":    {runs: []tailRun{{viewer: "a", runID: "r", at: runsource.Now(), marks: markPartial}}},
 		"a filter":    {hasFilter: true, viewer: ""},
 		"64 far runs": full,
 	}

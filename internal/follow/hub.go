@@ -1,0 +1,247 @@
+// Package follow keeps what was appended last to the runs that clients follow, and polls
+// them: many readers cost a Viewer what one costs.
+//
+// The path of a point: the poller of a run (poller.go, poller_read.go) waits for a
+// slot in the limiter of the Viewer (limiter.go), reads what was appended
+// (poller_file.go, line_reader.go) or the difference of the merged table
+// (poller_table.go), which becomes batches, and appends them to the journal
+// (journal.go). A Cursor (cursor.go, cursor_resolve.go) is a position in the log: it
+// takes the next batch from the journal, or from the history that late cursors share
+// (history.go), and reports the state of the run.
+package follow
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+)
+
+// HubConfig is what a Hub may be told. The zero HubConfig is fine.
+type HubConfig struct {
+	// MaxBytes bounds what is retained of all followed runs together, encodings
+	// included (128 MiB if 0), and MaxRunBytes what is retained of one (16 MiB).
+	// The newest batch of a run is never dropped.
+	MaxBytes, MaxRunBytes int64
+	// HistoryBytes bounds the parsed history that late cursors share: 64 MiB if 0.
+	HistoryBytes int64
+	// MinInterval and MaxInterval bound the time between two looks at a run: 0.2 s
+	// and 5 s if 0.
+	MinInterval, MaxInterval time.Duration
+	// EndGrace is how long a log must be at rest before its run has ended: 5 s
+	// if 0.
+	EndGrace time.Duration
+	// UnreachableAfter is how long a Viewer may fail before its cursors do: 10 min if
+	// 0, and never if negative.
+	UnreachableAfter time.Duration
+	// ClassifyError says how an error of a Source is told to clients, and how long the
+	// Viewer wants to be left alone; if nil, every error is UpstreamFailing.
+	ClassifyError func(error) (state UpstreamState, retryAfter time.Duration)
+	// Log gets one line when a run fails to be read, is read again, or turns out to have
+	// another log; nothing is logged if nil.
+	Log *slog.Logger
+}
+
+// Throttle admits background work to a Viewer within its share. A *restclient.Client
+// is one.
+type Throttle interface {
+	// Background runs work when the share allows it. Key names a kind of work
+	// whose cost is alike from call to call.
+	Background(ctx context.Context, key string, work func(context.Context) error) error
+	// Cost is what the last work of a key cost the Viewer, 0 if unknown.
+	Cost(key string) time.Duration
+}
+
+// Hub follows runs: it keeps one journal for each run that anybody follows, in
+// which the newest part of its log is retained, and one poller that fills it.
+// It is safe for concurrent use. Make it with NewHub and end it with Close.
+type Hub struct {
+	cfg      HubConfig
+	ctx      context.Context //nolint:containedctx // ends with Close, and all pollers with it
+	cancel   context.CancelFunc
+	inFlight sync.WaitGroup
+	history  history
+	bytes    atomic.Int64 // retained in all windows
+
+	resets, malformed atomic.Uint64 // since the hub was made
+
+	mu       sync.Mutex // guards what follows; never taken while a journal's is
+	closed   bool
+	journals map[journalKey]*journal
+	limiters map[string]*limiter // by Viewer
+}
+
+// HubStats is what a Hub holds.
+type HubStats struct {
+	// Runs is the number of followed logs, and Cursors of those who follow them.
+	Runs, Cursors int
+	// Bytes is retained of them, and HistoryBytes is the shared history.
+	Bytes, HistoryBytes int64
+	// Resets and MalformedLines have been met since the Hub was made.
+	Resets, MalformedLines uint64
+}
+
+// NewHub returns a Hub that follows nothing.
+func NewHub(cfg HubConfig) *Hub {
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 128<<20)
+	cfg.MaxRunBytes = cmp.Or(cfg.MaxRunBytes, 16<<20)
+	cfg.MinInterval = cmp.Or(cfg.MinInterval, time.Second/5)
+	cfg.MaxInterval = max(cmp.Or(cfg.MaxInterval, 5*time.Second), cfg.MinInterval)
+	cfg.EndGrace = cmp.Or(cfg.EndGrace, 5*time.Second)
+	cfg.UnreachableAfter = cmp.Or(cfg.UnreachableAfter, 10*time.Minute)
+	if cfg.ClassifyError == nil {
+		cfg.ClassifyError = func(error) (UpstreamState, time.Duration) { return UpstreamFailing, 0 }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Hub{
+		cfg: cfg, journals: make(map[journalKey]*journal), limiters: make(map[string]*limiter),
+		history: history{maxBytes: cmp.Or(cfg.HistoryBytes, 64<<20)},
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
+}
+
+// Follow returns a cursor over the metrics of a run. It returns at once: whether
+// there is such a run, and whether the start is a position of it, the cursor tells.
+// The throttle may be nil; source and throttle are those of the first cursor of a run
+// for as long as it has any. The error is ErrHubClosed.
+func (h *Hub) Follow(key runsource.Key, source runsource.MetricSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
+	return h.join(journalKey{Key: key}, newMetricLogSource(source), throttle, start, until)
+}
+
+// FollowLog returns a cursor over the text log of a run, as Follow does over its
+// metrics.
+func (h *Hub) FollowLog(key runsource.Key, source runsource.LogSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
+	return h.join(journalKey{Key: key, textLog: true}, newTextLogSource(source), throttle, start, until)
+}
+
+// Stats says what the hub holds.
+func (h *Hub) Stats() HubStats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	stats := HubStats{
+		Runs: len(h.journals), Bytes: h.bytes.Load(), HistoryBytes: h.history.bytes.Load(),
+		Resets: h.resets.Load(), MalformedLines: h.malformed.Load(),
+	}
+	for _, j := range h.journals {
+		stats.Cursors += j.cursors
+	}
+	return stats
+}
+
+// Close ends all pollers and waits for them. Cursors return ErrHubClosed.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.cancel()
+	h.inFlight.Wait()
+	h.history.reads.Close()
+}
+
+// join finds or makes the journal of a log and returns a cursor over it.
+func (h *Hub) join(key journalKey, source logSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrHubClosed
+	}
+	j, ok := h.journals[key]
+	if !ok {
+		j = h.startJournal(key, source, throttle)
+	}
+	j.cursors++
+	return newCursor(j, start, until), nil
+}
+
+// startJournal makes a journal and starts its poller; called with mu held.
+func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) *journal {
+	l, ok := h.limiters[key.Viewer]
+	if !ok {
+		l = newLimiter(throttle)
+		h.limiters[key.Viewer] = l
+	}
+	l.journals++
+	j := &journal{
+		hub: h, key: key, source: source, limiter: l, log: h.cfg.Log.With(key.logAttrs()...), size: -1, interval: h.cfg.MinInterval,
+		wake: make(chan bool, 1), changed: make(chan struct{}),
+	}
+	j.ctx, j.stop = context.WithCancel(h.ctx)
+	h.journals[key] = j
+	h.inFlight.Go(func() {
+		defer j.shutdown()
+		newPoller(j).run()
+	})
+	return j
+}
+
+// leave takes a cursor off its journal. The last one out stops the poller.
+func (h *Hub) leave(j *journal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if j.cursors--; j.cursors > 0 {
+		return
+	}
+	j.stop()
+	if h.journals[j.key] == j {
+		delete(h.journals, j.key)
+	}
+}
+
+// remove takes a journal out of the hub: whoever comes from now on gets another.
+func (h *Hub) remove(j *journal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.journals[j.key] == j {
+		delete(h.journals, j.key)
+	}
+}
+
+// shutdown is the end of a journal's poller.
+func (j *journal) shutdown() {
+	h := j.hub
+	h.mu.Lock()
+	if j.limiter.journals--; j.limiter.journals == 0 && h.limiters[j.key.Viewer] == j.limiter {
+		delete(h.limiters, j.key.Viewer)
+	}
+	h.mu.Unlock()
+	<-j.ctx.Done() // a journal that has ended keeps what its cursors have still to read
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.dropWindow()
+	j.snapshot = nil
+	h.history.purge(j)
+}
+
+// evict keeps the bound of all windows together, at the cost of the largest.
+// Called by a poller that has appended, with no lock held.
+func (h *Hub) evict() {
+	for h.bytes.Load() > h.cfg.MaxBytes {
+		h.mu.Lock()
+		var largest *journal
+		for _, j := range h.journals {
+			if largest == nil || j.bytes.Load() > largest.bytes.Load() {
+				largest = j
+			}
+		}
+		h.mu.Unlock()
+		if largest == nil || !largest.evictHalf() {
+			return
+		}
+	}
+}
+
+// evictHalf drops the older half of the window, and says whether there was one.
+func (j *journal) evictHalf() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	before := len(j.window)
+	j.trim(j.bytes.Load() / 2)
+	return len(j.window) < before
+}

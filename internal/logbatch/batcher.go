@@ -1,0 +1,262 @@
+package logbatch
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+)
+
+// MaxLogLine is where a line of a text log is cut.
+const MaxLogLine = 1 << 20
+
+// Batcher makes batches of lines. It is not safe for concurrent use.
+type Batcher struct {
+	textLog   bool
+	emit      func(*Batch)
+	At        runsource.Position // behind the lines that were taken
+	End       int64              // lines that begin here or later are not taken
+	parser    eventlog.Parser
+	counts    eventlog.Counts // of the batches that were emitted
+	cells     *eventlog.Batch
+	batch     *Batch             // what is being collected
+	bytes     int                // about what it takes on the wire
+	lineStart runsource.Position // the beginning of the line at hand
+	// Of a line that is too long, as far as it has been seen.
+	overlong      bool
+	overlongBytes int64
+	overlongLine  runsource.LineFingerprint
+}
+
+// NewBatcher returns a batcher for the lines behind a position, which is the
+// beginning of one. Batches go to emit.
+func NewBatcher(textLog bool, at runsource.Position, emit func(*Batch)) *Batcher {
+	return &Batcher{
+		textLog: textLog, emit: emit, At: at, End: math.MaxInt64,
+		cells: eventlog.NewBatch(eventlog.Selection{}), batch: &Batch{From: at},
+	}
+}
+
+// Start begins at another offset, that of a line behind one with a fingerprint.
+func (b *Batcher) Start(offset int64, prevLine runsource.LineFingerprint) {
+	b.At.Offset, b.At.PrevLine = offset, prevLine
+	b.batch.From = b.At
+}
+
+// AddChunk takes the lines that chunk completes, and says how many bytes they took:
+// what is left comes again, in front of what follows.
+func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
+	for b.At.Offset < b.End {
+		rest := chunk[consumed:]
+		n := bytes.IndexByte(rest, '\n')
+		switch {
+		case n >= 0:
+			err = b.addLine(rest[:n+1])
+		case b.textLog && len(rest) > 0 && (b.overlong || len(rest) > MaxLogLine):
+			b.addLinePart(rest)
+			return len(chunk), nil
+		case len(rest) > eventlog.MaxLine:
+			return consumed, &eventlog.LineTooLongError{Offset: b.At.Offset}
+		default:
+			return consumed, nil
+		}
+		if err != nil {
+			return consumed, err
+		}
+		consumed += n + 1
+	}
+	return consumed, nil
+}
+
+// addLine takes the next line of the file, newline included.
+func (b *Batcher) addLine(line []byte) error {
+	text := line[:len(line)-1]
+	switch {
+	case b.At.Unterminated && len(text) > 0:
+		return runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
+	case b.At.Unterminated: // its newline has come
+		b.At.Unterminated = false
+		b.At.Offset++
+		b.recordLine(LineEntry{Offset: b.At.Offset - int64(b.At.PrevLine.Size), fingerprint: b.At.PrevLine})
+		return nil
+	case b.overlong:
+		b.addLinePart(text)
+		b.overlong = false
+		b.commitLine(b.overlongLine, b.overlongBytes+1, false)
+		return nil
+	}
+	b.beginLine(text)
+	if b.textLog {
+		b.addText(text)
+	} else if _, err := b.parser.Parse(line, b.lineStart.Offset, eventlog.Handler{Row: b.addRow}); err != nil {
+		return err
+	}
+	b.commitLine(runsource.FingerprintLine(text), int64(len(line)), false)
+	return nil
+}
+
+// AddNumberedLine takes a line of a log whose offsets are the numbers of lines.
+func (b *Batcher) AddNumberedLine(line []byte) {
+	b.beginLine(line)
+	b.addText(line)
+	b.commitLine(runsource.FingerprintLine(line), 1, false)
+}
+
+// addLinePart takes a part of a line of text that is too long: what is kept of it is
+// sent at once, and the rest is passed over.
+func (b *Batcher) addLinePart(part []byte) {
+	if !b.overlong {
+		b.beginLine(part)
+		b.addText(part)
+		b.overlong, b.overlongBytes, b.overlongLine = true, 0, runsource.LineFingerprint{Size: 1}
+		b.At.Index = 1
+		b.Flush()
+	}
+	b.overlongBytes += int64(len(part))
+	b.overlongLine = b.overlongLine.Extend(b.overlongBytes, part)
+}
+
+// AddLastLine takes what a run that has ended has left behind the last newline, and
+// says whether it counts: a text does, an event if it is complete.
+func (b *Batcher) AddLastLine(rest []byte) (bool, error) {
+	if len(rest) == 0 || b.At.Unterminated || b.overlong {
+		return false, nil
+	}
+	before := b.At
+	b.beginLine(rest)
+	if b.textLog {
+		b.addText(rest)
+	} else if complete, err := b.parser.Finish(rest, b.lineStart.Offset, eventlog.Handler{Row: b.addRow}); err != nil || !complete {
+		b.At = before
+		return false, err
+	}
+	b.commitLine(runsource.FingerprintLine(rest), int64(len(rest)), true)
+	b.Flush()
+	return true, nil
+}
+
+// beginLine notes where the line at hand begins. The first one is what the log is
+// known by.
+func (b *Batcher) beginLine(line []byte) {
+	if b.At.Offset == 0 {
+		b.At.FirstLine = runsource.FingerprintFirstLine(line)
+	}
+	b.lineStart = b.At
+}
+
+// commitLine moves behind a line that was read, which took so many bytes.
+func (b *Batcher) commitLine(sum runsource.LineFingerprint, bytes int64, unterminated bool) {
+	large := b.At.Index > 0
+	b.recordLine(LineEntry{Offset: b.lineStart.Offset, fingerprint: sum})
+	b.At = runsource.Position{
+		Origin: b.lineStart.Origin, Offset: b.lineStart.Offset + bytes, Unterminated: unterminated,
+		FirstLine: b.lineStart.FirstLine, PrevLine: sum,
+	}
+	if large || b.bytes >= runsource.BatchBytes || b.batch.Points >= runsource.BatchPoints || len(b.batch.LineEntries) >= runsource.BatchPoints {
+		b.Flush()
+	}
+}
+
+func (b *Batcher) recordLine(e LineEntry) { b.batch.LineEntries = append(b.batch.LineEntries, e) }
+
+// addText adds a line of a text log.
+func (b *Batcher) addText(line []byte) {
+	l := LogLine{Offset: b.lineStart.Offset}
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) > MaxLogLine {
+		line, l.Lossy = line[:MaxLogLine], true
+		for len(line) > 0 && !utf8.RuneStart(line[len(line)-1]) {
+			line = line[:len(line)-1]
+		}
+		line = line[:len(line)-1] // the character that may have been cut
+	}
+	l.Text = string(line)
+	if !utf8.ValidString(l.Text) {
+		l.Text, l.Lossy = strings.ToValidUTF8(l.Text, "\uFFFD"), true
+	}
+	b.flushIfFull(0, len(l.Text)+lineWireBytes)
+	b.batch.lines = append(b.batch.lines, l)
+	b.bytes += len(l.Text) + lineWireBytes
+}
+
+// lineWireBytes is what a line takes on the wire besides its text.
+const lineWireBytes = 10
+
+// CellWireBytes is about what a point takes on the wire.
+func CellWireBytes(cell *eventlog.Cell) int {
+	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact)
+}
+
+// AddRow adds a metrics line. One that is larger than a batch gets batches of its
+// own.
+func (b *Batcher) addRow(row *eventlog.Row) error {
+	points, bytes := 0, 0
+	for i := range row.Cells {
+		if row.Cells[i].Kind != eventlog.KindNone {
+			points++
+			bytes += CellWireBytes(&row.Cells[i])
+		}
+	}
+	b.flushIfFull(points, bytes)
+	if points <= runsource.BatchPoints && bytes <= runsource.BatchBytes {
+		b.addCells(row, points, bytes)
+		return nil
+	}
+	piece, cells := *row, row.Cells
+	for len(cells) > 0 {
+		n := 0
+		points, bytes = 0, 0
+		for ; n < len(cells) && points < runsource.BatchPoints && (points == 0 || bytes < runsource.BatchBytes); n++ {
+			if cells[n].Kind != eventlog.KindNone {
+				points++
+				bytes += CellWireBytes(&cells[n])
+			}
+		}
+		piece.Cells, cells = cells[:n], cells[n:]
+		b.addCells(&piece, points, bytes)
+		b.At.Index += int64(points)
+		if len(cells) > 0 {
+			b.Flush()
+		}
+	}
+	return nil
+}
+
+func (b *Batcher) addCells(row *eventlog.Row, points, bytes int) {
+	b.cells.Append(row)
+	if row.HasTime && (!b.batch.HasNewest || row.Time > b.batch.Newest) {
+		b.batch.Newest, b.batch.HasNewest = row.Time, true
+	}
+	b.batch.Points += points
+	b.bytes += bytes
+}
+
+// flushIfFull ends the batch before the line at hand if that does not fit.
+func (b *Batcher) flushIfFull(points, bytes int) {
+	if b.bytes > 0 && (b.bytes+bytes > runsource.BatchBytes || b.batch.Points+points > runsource.BatchPoints) {
+		b.Flush()
+	}
+}
+
+// Flush ends the batch.
+func (b *Batcher) Flush() {
+	counts := b.parser.Counts()
+	if b.At == b.batch.From && b.batch.Points == 0 {
+		return
+	}
+	batch := b.batch
+	batch.To, batch.series = b.At, b.cells.Take()
+	batch.Counts = eventlog.Counts{
+		MalformedLines:   counts.MalformedLines - b.counts.MalformedLines,
+		LinesWithoutStep: counts.LinesWithoutStep - b.counts.LinesWithoutStep,
+	}
+	batch.size = batch.estimateSize()
+	b.counts, b.bytes, b.batch = counts, 0, &Batch{From: b.At}
+	b.emit(batch)
+}
+
+// IsDone says that the lines up to End were taken.
+func (b *Batcher) IsDone() bool { return b.At.Offset >= b.End && !b.overlong }

@@ -1,0 +1,155 @@
+package runcache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+)
+
+const (
+	// maxAttempts bounds the requests of one update: a log may turn out to be
+	// another one, and a body that was cut off is resumed where it ended.
+	maxAttempts = 4
+	// wholeFileCostFactor is how many times the cost of reading a whole event file it is
+	// valid, where the Viewer, or a proxy before it, ignores ranges.
+	wholeFileCostFactor = 5
+)
+
+// readEvents brings the run up to the end of the event file. What it has read
+// of a run stays in u.run when it fails, to be gone on with.
+func (u *updater) readEvents(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		before := u.consumedOffset()
+		err := u.readEventsOnce(ctx)
+		switch {
+		case err == nil || ctx.Err() != nil || attempt == maxAttempts:
+			return err
+		case errors.Is(err, runsource.ErrLogReplaced):
+			u.run = nil
+		case u.consumedOffset() <= before || runsource.IsLineTooLong(err):
+			return err // no line further than before: trying again is of no use
+		}
+	}
+}
+
+// consumedOffset is how far the event file was read.
+func (u *updater) consumedOffset() int64 {
+	if u.run == nil {
+		return 0
+	}
+	return u.run.checkpoint.Offset
+}
+
+// readEventsOnce makes one request and follows it to its end. The body is closed
+// before the run's status is asked for: it may hold one of few connections, for
+// which all updates would wait together.
+func (u *updater) readEventsOnce(ctx context.Context) error {
+	start, from := u.now(), int64(0)
+	if u.run != nil && u.run.view.Origin == runsource.FromEventLog {
+		from = u.run.checkpoint.ReadOffset()
+	}
+	part, err := u.src.ReadEvents(ctx, from, 0)
+	if err != nil {
+		return err
+	}
+	rest, err := u.readPart(ctx, part)
+	if err := errors.Join(err, part.Body.Close()); err != nil {
+		return err
+	}
+	if err := u.addLastLine(ctx, rest); err != nil {
+		return err
+	}
+	u.complete(part, start)
+	return nil
+}
+
+// readPart reads a part and returns what stands behind its last newline.
+func (u *updater) readPart(ctx context.Context, part *runsource.Part) (rest []byte, err error) {
+	r := u.ensureRun(runsource.FromEventLog)
+	switch part.State {
+	case restclient.FileShrunk:
+		return nil, runsource.ErrLogReplaced
+	case restclient.FileAbsent, restclient.FileUnchanged:
+		if r.checkpoint.Offset > 0 { // a part that begins at the tail has at least the tail
+			return nil, runsource.ErrLogReplaced
+		}
+		return nil, nil
+	case restclient.FileWhole:
+		if r.checkpoint.IsUnchanged(part) && r.checkpoint.Offset == part.Size {
+			return nil, nil
+		}
+		u.run = newRun(runsource.FromEventLog)
+	default:
+		if err := r.checkpoint.Verify(ctx, u.src, part); err != nil {
+			return nil, err
+		}
+	}
+	return u.run.parseBody(ctx, u.gate, part.Body, part.Size-u.run.checkpoint.Offset)
+}
+
+// complete publishes the run once the end of its file was reached.
+func (u *updater) complete(part *runsource.Part, start time.Time) {
+	u.run.checkpoint.SetEnd(part)
+	if part.State == restclient.FileWhole {
+		u.run.freshUntil = u.now().Add(wholeFileCostFactor * u.now().Sub(start))
+	} else {
+		u.run.freshUntil = time.Time{}
+	}
+	u.run.publish(start)
+}
+
+// parseBody puts what comes into the run and returns what stands behind the last
+// newline. About so many bytes are expected, fewer than none if nobody knows.
+func (r *run) parseBody(ctx context.Context, gate *cpugate.Gate, body io.Reader, expected int64) (rest []byte, err error) {
+	r.checkpoint.InvalidateEnd()
+	totalSize := r.checkpoint.Offset + expected
+	return runsource.ReadLines(body, expected, func(chunk []byte) (int, error) {
+		return r.parseLines(ctx, gate, chunk, totalSize)
+	})
+}
+
+// parseLines parses the complete lines of a chunk of a file of about so many bytes,
+// and says how many bytes they had.
+// The lock is held for the parsing only, never while bytes are awaited.
+func (r *run) parseLines(ctx context.Context, gate *cpugate.Gate, chunk []byte, totalSize int64) (consumed int, err error) {
+	if r.checkpoint.Unterminated && len(chunk) > 0 {
+		if chunk[0] != '\n' {
+			return 0, runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
+		}
+		r.checkpoint.Unterminated = false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err = runsource.Compute(ctx, gate, len(chunk), func() error {
+		consumed, err = r.parser.Parse(chunk, r.checkpoint.Offset, eventlog.Handler{Row: r.put})
+		r.checkpoint.Advance(chunk[:consumed])
+		r.view.Table.ExpectSize(r.checkpoint.Offset, totalSize)
+		if r.published {
+			r.refreshView()
+		}
+		return err
+	})
+	return consumed, err
+}
+
+// AddLastLine decides about what stands behind the last newline.
+func (u *updater) addLastLine(ctx context.Context, rest []byte) error {
+	r := u.run
+	if counts, err := runsource.LastLineCounts(ctx, u.src, rest, r.checkpoint.Offset); err != nil || !counts {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := r.parser.Finish(rest, r.checkpoint.Offset, eventlog.Handler{Row: r.put}); err != nil {
+		return err
+	}
+	r.checkpoint.Advance(rest)
+	r.checkpoint.Unterminated = true
+	return nil
+}

@@ -1,0 +1,168 @@
+package runsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// The size of a batch: large enough to cost little for each point, and small
+// enough to be sent at once. A single line or value may be larger.
+const (
+	BatchPoints = 4096
+	BatchBytes  = 32 << 10
+	// PointWireBytes is what a point takes on the wire besides texts.
+	PointWireBytes = 20
+)
+
+// errUnexpectedEnd says that a log ended before the size that it had at the start.
+var errUnexpectedEnd = errors.New("the log ended before its size")
+
+// StreamResult is what a Stream has read.
+type StreamResult struct {
+	// Origin is what the run was read from.
+	Origin Origin
+	// Points and Batches were given out.
+	Points, Batches int64
+	// MalformedLines and LinesWithoutStep were left out; see eventlog.Counts.
+	eventlog.Counts
+}
+
+// Stream reads the history of a run as it is now, in the order of its log, and
+// gives the selected points to put in batches whose series are valid until put
+// returns. The log is read once, up to the size that it has at the start, and
+// never held: memory does not depend on its length. A run without an event file
+// is read by its merged table. An error, that of put included, means that points
+// are missing; there is no other sign and no other reason. Parsing passes the gate, which
+// may be nil; put and the Viewer are waited for outside of it.
+func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
+	s := &streamer{gate: gate, src: src, batch: eventlog.NewBatch(selection), put: put}
+	s.result.Origin = FromEventLog
+	err := s.readEvents(ctx)
+	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
+		s.result.Origin = FromMergedTable
+		var info restclient.TableInfo
+		info, err = src.ReadTable(ctx, s.putRow, func(string, int) {})
+		s.result.Counts = eventlog.Counts{LinesWithoutStep: uint64(info.UnplacedRows)} //nolint:gosec // a count
+	}
+	if err == nil {
+		err = s.flush()
+	}
+	return s.result, err
+}
+
+// streamer is one Stream.
+type streamer struct {
+	gate   *cpugate.Gate
+	src    Source
+	parser eventlog.Parser
+	batch  *eventlog.Batch
+	bytes  int
+	added  int // cells of the row at hand that are in batches already
+	put    func([]eventlog.Series) error
+	result StreamResult
+}
+
+// readEvents reads the event file.
+func (s *streamer) readEvents(ctx context.Context) (err error) {
+	part, err := s.src.ReadEvents(ctx, 0, 0)
+	if err != nil {
+		return err
+	}
+	rest, offset, err := s.readPart(ctx, part)
+	if err = errors.Join(err, part.Body.Close()); err != nil {
+		return err
+	}
+	if counts, err := LastLineCounts(ctx, s.src, rest, offset); err != nil || !counts {
+		return err
+	}
+	_, err = s.parser.Finish(rest, offset, eventlog.Handler{Row: s.putRow})
+	s.result.Counts = s.parser.Counts()
+	return err
+}
+
+// readPart parses the body and returns what is behind its last newline, and where
+// that begins.
+func (s *streamer) readPart(ctx context.Context, part *Part) (rest []byte, offset int64, err error) {
+	body := io.Reader(part.Body)
+	if part.Size >= 0 {
+		body = io.LimitReader(body, part.Size)
+	}
+	rest, err = ReadLines(body, minChunk, func(chunk []byte) (consumed int, err error) {
+		for {
+			n := 0
+			err = Compute(ctx, s.gate, len(chunk)-consumed, func() (err error) {
+				n, err = s.parser.Parse(chunk[consumed:], offset, eventlog.Handler{Row: s.addRow})
+				return err
+			})
+			consumed, offset = consumed+n, offset+int64(n)
+			s.result.Counts = s.parser.Counts()
+			if !errors.Is(err, errBatchFull) {
+				return consumed, err
+			}
+			if err := s.flush(); err != nil { // the line at hand comes again
+				return consumed, err
+			}
+		}
+	})
+	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != restclient.FileUnchanged {
+		err = fmt.Errorf("%w: %d of %d bytes", errUnexpectedEnd, read, part.Size)
+	}
+	return rest, offset, err
+}
+
+// errBatchFull says that a row does not fit into the batch.
+var errBatchFull = errors.New("the batch is full")
+
+// putRow adds a row, and gives batches out as they become full.
+func (s *streamer) putRow(row *eventlog.Row) error {
+	for {
+		if err := s.addRow(row); err == nil {
+			return nil
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// addRow adds a row, or as much of it as fits: errBatchFull says that it is to be given
+// once more after a flush.
+func (s *streamer) addRow(row *eventlog.Row) error {
+	piece := *row
+	for s.added < len(row.Cells) {
+		piece.Cells = row.Cells[s.added:min(s.added+BatchPoints, len(row.Cells))]
+		if s.batch.Points()+len(piece.Cells) > BatchPoints || s.bytes+PointWireBytes*s.batch.Points() >= BatchBytes {
+			return errBatchFull
+		}
+		before := s.batch.Points()
+		s.batch.Append(&piece)
+		if s.batch.Points() > before {
+			for i := range piece.Cells {
+				s.bytes += len(piece.Cells[i].Text) + len(piece.Cells[i].Exact)
+			}
+		}
+		s.added += len(piece.Cells)
+	}
+	s.added = 0
+	return nil
+}
+
+// flush gives the batch out.
+func (s *streamer) flush() error {
+	n := s.batch.Points()
+	if n == 0 {
+		return nil
+	}
+	s.result.Points += int64(n)
+	s.result.Batches++
+	err := s.put(s.batch.Series())
+	s.batch.Reset()
+	s.bytes = 0
+	return err
+}
