@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // Admission turns away whole calls that this server does not take: those of
@@ -22,10 +23,10 @@ type Admission struct {
 }
 
 // errDraining turns a call away that came after the server began to drain.
-var errDraining = &failure{
-	code:    codes.Unavailable,
-	reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
-	message: "this server is shutting down; another one, or this one after its restart, will take the call",
+var errDraining = &apierr.Error{
+	Code:    codes.Unavailable,
+	Reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+	Message: "this server is shutting down; another one, or this one after its restart, will take the call",
 }
 
 // admit decides about one call.
@@ -40,7 +41,7 @@ func (a Admission) admit(fullMethod string) error {
 	}
 	remote := "/" + runicornapiv1.RemoteService_ServiceDesc.ServiceName + "/"
 	if a.DisableRemote && strings.HasPrefix(fullMethod, remote) {
-		return disabled("RemoteService", "--enable-remote")
+		return apierr.Disabled("RemoteService", "--enable-remote")
 	}
 	return nil
 }

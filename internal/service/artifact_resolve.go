@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -81,14 +82,14 @@ func parseArtifactID(id string) (artifactID, error) {
 		return artifactID{name: name}, nil
 	}
 	if rest == "" {
-		return artifactID{}, invalid("name", "must not end with a colon")
+		return artifactID{}, apierr.Invalid("name", "must not end with a colon")
 	}
 	if !versionForm.MatchString(rest) {
 		return artifactID{name: name, alias: rest}, nil
 	}
 	n, err := strconv.ParseInt(strings.TrimPrefix(rest, "v"), 10, 32)
 	if err != nil || n < 1 {
-		return artifactID{}, invalid("name", "names a version, which must be from 1 to 2147483647")
+		return artifactID{}, apierr.Invalid("name", "names a version, which must be from 1 to 2147483647")
 	}
 	return artifactID{name: name, number: n}, nil
 }
@@ -101,7 +102,7 @@ func requestedID(req versionRequest, alias string) (artifactID, error) {
 	}
 	given := req.GetVersion() != 0 || alias != ""
 	if given && (id.number != 0 || id.alias != "") {
-		return artifactID{}, invalid("name", "names a version already, so version and alias must not be set")
+		return artifactID{}, apierr.Invalid("name", "names a version already, so version and alias must not be set")
 	}
 	if given {
 		id.number, id.alias = int64(req.GetVersion()), alias
@@ -149,9 +150,9 @@ func (d *Config) resolveExact(ctx context.Context, req versionRequest) (exactVer
 	}
 	switch {
 	case id.alias != "":
-		return exactVersion{}, invalid("name", "must be a name, name:vN or name:N: an alias may move on before the change is made")
+		return exactVersion{}, apierr.Invalid("name", "must be a name, name:vN or name:N: an alias may move on before the change is made")
 	case id.number == 0:
-		return exactVersion{}, invalid("version", "must be set, or be in the name as name:vN")
+		return exactVersion{}, apierr.Invalid("version", "must be set, or be in the name as name:vN")
 	}
 	v, err := d.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -189,7 +190,7 @@ func (d *Config) findArtifact(ctx context.Context, viewer, name, artifactType st
 		return found, nil
 	}
 	slices.Sort(types)
-	return artifact{}, invalid("type", "must be set, since several artifacts have this name: %s", strings.Join(types, ", "))
+	return artifact{}, apierr.Invalid("type", "must be set, since several artifacts have this name: %s", strings.Join(types, ", "))
 }
 
 // artifactNotFound is the error of an artifact that a Viewer does not have.
@@ -229,11 +230,11 @@ func (d *Config) listArtifacts(ctx context.Context, viewer, artifactType string)
 // unsupportedByAll makes UNIMPLEMENTED of "no Viewer answered" where all of them have
 // answered, that they cannot do it.
 func unsupportedByAll(err error) error {
-	f, ok := errors.AsType[*failure](err)
-	if !ok || f.code != codes.Unavailable {
+	f, ok := errors.AsType[*apierr.Error](err)
+	if !ok || f.Code != codes.Unavailable {
 		return err
 	}
-	joined, ok := f.cause.(interface{ Unwrap() []error })
+	joined, ok := f.Cause.(interface{ Unwrap() []error })
 	if !ok {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -63,11 +64,11 @@ func isPromoted(err error) bool {
 
 // unreadableError says what cannot be had of a promoted version, and why.
 func unreadableError(v artifactVersion, cause error) error {
-	return &failure{
-		code: codes.FailedPrecondition, reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
-		message: "viewer " + v.Viewer.Name + ": " + v.id() +
+	return &apierr.Error{
+		Code: codes.FailedPrecondition, Reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		Message: "viewer " + v.Viewer.Name + ": " + v.id() +
 			" was promoted, and this release cannot read the files and details of a promoted version any more (a defect of the release)",
-		metadata: map[string]string{"viewer": v.Viewer.Name, "artifact_id": v.id()}, cause: cause,
+		Metadata: map[string]string{"viewer": v.Viewer.Name, "artifact_id": v.id()}, Cause: cause,
 	}
 }
 

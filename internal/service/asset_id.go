@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -51,7 +52,7 @@ func readAssetID(t target, id string) (assetID, error) {
 	parts := assetIDForm.FindStringSubmatch(id)
 	switch {
 	case parts == nil:
-		return assetID{}, invalid("asset_id", "is none that this server gave: ListAssets and ListImages give them")
+		return assetID{}, apierr.Invalid("asset_id", "is none that this server gave: ListAssets and ListImages give them")
 	case parts[2] != shortSum(t.runID, 4):
 		return assetID{}, assetNotFound(t, id, "it is of another experiment")
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -76,7 +77,7 @@ func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) e
 		return filesUnsupported(err)
 	}
 	if part.State == restclient.RunGone {
-		err = runGoneError(t)
+		err = t.notFound()
 	} else {
 		err = lineTooLong(t, scanMedia(part, put))
 	}
@@ -119,14 +120,14 @@ const maxImageLine = 1 << 20
 func findImage(ctx context.Context, t target, id, rest string) (restclient.RunFile, error) {
 	position, sum, ok := parseImageRef(rest)
 	if !ok {
-		return "", invalid("asset_id", "is damaged")
+		return "", apierr.Invalid("asset_id", "is damaged")
 	}
 	part, err := t.Client.ReadFile(ctx, t.runID, restclient.FileEvents, position, maxImageLine)
 	if err != nil {
 		return "", filesUnsupported(err)
 	}
 	if part.State == restclient.RunGone {
-		return "", errors.Join(runGoneError(t), part.Close())
+		return "", errors.Join(t.notFound(), part.Close())
 	}
 	file, err := imageAt(part, position, sum)
 	if err = errors.Join(err, part.Close()); err != nil {

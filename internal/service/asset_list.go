@@ -110,7 +110,7 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset
 	case restclient.FileAbsent:
 		return nil, nil //nolint:nilnil // the run may yet get one
 	case restclient.RunGone:
-		return nil, runGoneError(t)
+		return nil, t.notFound()
 	}
 	out := &runicornapiv1.Asset{
 		AssetId: assetIDOf(fileKind, t.runID, f.id), Type: runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE,
@@ -120,9 +120,4 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset
 		out.SizeBytes = &part.Size
 	}
 	return out, nil
-}
-
-// runGoneError is the error of a run that went away.
-func runGoneError(t target) error {
-	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
 }

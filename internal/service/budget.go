@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // defaultStreamBytes is the budget where Config has none.
@@ -25,12 +26,12 @@ func (b *budget) reserve(bytes int64) error {
 		return nil
 	}
 	b.used.Add(-bytes)
-	return &failure{
-		code:   codes.ResourceExhausted,
-		reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-		message: fmt.Sprintf("histories that are merged or downsampled take more than the %d MiB that this server has for them; "+
+	return &apierr.Error{
+		Code:   codes.ResourceExhausted,
+		Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		Message: fmt.Sprintf("histories that are merged or downsampled take more than the %d MiB that this server has for them; "+
 			"select fewer metrics or steps, or take the history as it was logged", b.max>>20),
-		metadata: map[string]string{"limit": "--stream-bytes"},
+		Metadata: map[string]string{"limit": "--stream-bytes"},
 	}
 }
 

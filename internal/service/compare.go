@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -116,10 +117,10 @@ func (c *comparison) countPoints(points int) error {
 	total, byGrid := c.points.Add(int64(points)), c.byTime && c.maxPoints > 0
 	switch {
 	case byGrid && total > maxBufferedPoints:
-		return &failure{
-			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			message:  "the experiments have too many points to be laid over one grid: compare fewer of them",
-			metadata: map[string]string{"limit": "points held by one comparison"},
+		return &apierr.Error{
+			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			Message:  "the experiments have too many points to be laid over one grid: compare fewer of them",
+			Metadata: map[string]string{"limit": "points held by one comparison"},
 		}
 	case !byGrid && total > maxAnswer/minComparedPointSize:
 		return answerTooLarge()

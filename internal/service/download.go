@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 const (
@@ -130,20 +131,20 @@ func (c *content) stallError(timeout time.Duration) error {
 	if c.etag != "" {
 		hint = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.offset+c.sent)
 	}
-	return &failure{
-		code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-		message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint),
-		metadata: map[string]string{"limit": "download_stall", "viewer": c.Name},
+	return &apierr.Error{
+		Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		Message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint),
+		Metadata: map[string]string{"limit": "download_stall", "viewer": c.Name},
 	}
 }
 
 // checkLength checks what has come against what was announced.
 func (c *content) checkLength() error {
 	if end := c.offset + c.sent; c.total >= 0 && end != c.total {
-		return &failure{
-			code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_STREAM_CUT,
-			message: fmt.Sprintf("viewer %s: the content ends after %d of %d bytes", c.Name, end, c.total),
-			metadata: map[string]string{
+		return &apierr.Error{
+			Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_STREAM_CUT,
+			Message: fmt.Sprintf("viewer %s: the content ends after %d of %d bytes", c.Name, end, c.total),
+			Metadata: map[string]string{
 				"viewer": c.Name, "bytes_delivered": strconv.FormatInt(c.sent, 10),
 			},
 		}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -56,7 +57,7 @@ func openAsset(ctx context.Context, t target, id string, req *runicornapiv1.Down
 	case asset == nil:
 		return nil, assetNotFound(t, req.GetAssetId(), "")
 	case asset.Zipped && (req.GetOffset() > 0 || req.GetIfMatch() != "" && req.GetIfMatch() != anyFile):
-		return nil, invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
+		return nil, apierr.Invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
 	}
 	opened, err := t.Client.OpenAsset(ctx, t.runID, asset, req.GetOffset())
 	if err != nil {
@@ -124,7 +125,7 @@ func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *ru
 	case restclient.FileAbsent:
 		err = assetNotFound(t, req.GetAssetId(), "the file is not there")
 	case restclient.RunGone:
-		err = runGoneError(t)
+		err = t.notFound()
 	default: // the file ends where the range begins
 		if c.offset > 0 {
 			err = restclient.ErrFileTruncated
@@ -163,9 +164,9 @@ func resumeError(err error) error {
 
 // contentChangedError is the error of a resumed file that is not the same any more.
 func contentChangedError(cause error) error {
-	return &failure{
-		code: codes.Aborted, reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
-		message: "if_match is not the etag of the content as it is now: begin again without an offset", cause: cause,
+	return &apierr.Error{
+		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
+		Message: "if_match is not the etag of the content as it is now: begin again without an offset", Cause: cause,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // zipCount counts the files of a zip that passes by. Viewers 0.6.0 and 0.7.2
@@ -78,10 +79,10 @@ func (z *zipCount) check(t target, id string) error {
 	if ok {
 		message = fmt.Sprintf("the zip holds %d of %d files; the viewer has lost the content of the others, and does not say which they are", n, z.wantFiles)
 	}
-	return &failure{
-		code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
-		message: fmt.Sprintf("viewer %s: %s", t.Name, message),
-		metadata: map[string]string{
+	return &apierr.Error{
+		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
+		Message: fmt.Sprintf("viewer %s: %s", t.Name, message),
+		Metadata: map[string]string{
 			"viewer": t.Name, "run_id": t.runID, "asset_id": id,
 			"want": strconv.FormatInt(z.wantFiles, 10), "files": strconv.FormatUint(n, 10),
 		},

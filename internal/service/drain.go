@@ -7,15 +7,16 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
 // errStreamDrained ends the streams of a server that shuts down.
-var errStreamDrained = &failure{
-	code:    codes.Unavailable,
-	reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
-	message: "this server is shutting down; call another one, or this one after its restart, with the last resume_token where the stream has one",
+var errStreamDrained = &apierr.Error{
+	Code:    codes.Unavailable,
+	Reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
+	Message: "this server is shutting down; call another one, or this one after its restart, with the last resume_token where the stream has one",
 }
 
 // drainSignal tells all streams that the server shuts down, without a goroutine for

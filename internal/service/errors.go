@@ -2,23 +2,20 @@ package service
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -58,9 +55,6 @@ var errorMappings = map[restclient.Kind]errorMapping{
 	restclient.KindPortTaken:       {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_REMOTE_PORT_TAKEN, "a port that the remote viewer needs is taken"},
 }
 
-// minRetry is the RetryInfo of a failure that names no time itself.
-const minRetry = time.Second
-
 // notFoundReasons makes the reason of a 404 from the noun that it is about.
 var notFoundReasons = map[string]runicornapiv1.ErrorReason{
 	"run":            runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
@@ -72,34 +66,30 @@ var notFoundReasons = map[string]runicornapiv1.ErrorReason{
 
 // toFailure maps any error of a method to what the caller gets. What it does
 // not know is an internal error.
-func toFailure(ctx context.Context, err error) *failure {
-	if f, ok := errors.AsType[*failure](err); ok {
+func toFailure(ctx context.Context, err error) *apierr.Error {
+	if f, ok := errors.AsType[*apierr.Error](err); ok {
 		return f
 	}
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind != restclient.KindCanceled {
 		return viewerFailure(e)
 	}
 	if e, ok := errors.AsType[*restclient.IDError](err); ok {
-		return invalid(e.Field, "%s", e.Reason)
+		return apierr.Invalid(e.Field, "%s", e.Reason)
 	}
 	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
-		return &failure{
-			code: codes.NotFound, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND, message: e.Error(),
-			metadata: map[string]string{"viewer": e.Name, "known": strings.Join(e.Known, ",")},
-			details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: validText(e.Name)}},
+		return &apierr.Error{
+			Code: codes.NotFound, Reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND, Message: e.Error(),
+			Metadata: map[string]string{"viewer": e.Name, "known": strings.Join(e.Known, ",")},
+			Details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: validText(e.Name)}},
 		}
 	}
 	if e, ok := errors.AsType[*fleet.EndedError](err); ok {
-		return &failure{
-			code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: e.Error(),
-			metadata: map[string]string{"viewer": e.Name},
-			details:  []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
-		}
+		return apierr.Unreachable(e.Name, e.Error(), nil)
 	}
 	if e, ok := errors.AsType[*eventlog.LineTooLongError](err); ok {
-		return &failure{
-			code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, message: e.Error(),
-			metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
+		return &apierr.Error{
+			Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Message: e.Error(),
+			Metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
 		}
 	}
 	return contextFailure(ctx, err)
@@ -107,54 +97,49 @@ func toFailure(ctx context.Context, err error) *failure {
 
 // contextFailure maps the caller's own deadline or cancellation, and calls all the
 // rest an internal error.
-func contextFailure(ctx context.Context, err error) *failure {
+func contextFailure(ctx context.Context, err error) *apierr.Error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &failure{
-			code: codes.DeadlineExceeded, reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
-			message: "the caller's deadline has passed", cause: err,
+		return &apierr.Error{
+			Code: codes.DeadlineExceeded, Reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE,
+			Message: "the caller's deadline has passed", Cause: err,
 		}
 	case errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled):
-		return &failure{
-			code: codes.Canceled, reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED,
-			message: "the caller gave up", cause: err,
+		return &apierr.Error{
+			Code: codes.Canceled, Reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED,
+			Message: "the caller gave up", Cause: err,
 		}
 	}
-	incident := newIncident()
-	return &failure{
-		code: codes.Internal, reason: runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
-		message:  "an internal error of this server; its log has incident " + incident,
-		metadata: map[string]string{"incident": incident}, cause: err,
-	}
+	return apierr.Internal(err)
 }
 
 // viewerFailure applies the table.
-func viewerFailure(e *restclient.Error) *failure {
+func viewerFailure(e *restclient.Error) *apierr.Error {
 	r, ok := errorMappings[e.Kind]
 	if !ok {
 		r = errorMappings[restclient.KindServer]
 	}
-	f := &failure{code: r.code, reason: r.reason, message: viewerMessage(e, r.text), cause: e}
-	f.metadata = map[string]string{"viewer": e.Viewer}
+	f := &apierr.Error{Code: r.code, Reason: r.reason, Message: viewerMessage(e, r.text), Cause: e}
+	f.Metadata = map[string]string{"viewer": e.Viewer}
 	switch e.Kind {
 	case restclient.KindUnreachable, restclient.KindRateLimited, restclient.KindSSHUnreachable:
-		f.details = append(f.details, &errdetails.RetryInfo{RetryDelay: durationpb.New(max(e.RetryAfter, minRetry))})
+		f.Details = append(f.Details, apierr.RetryInfo(e.RetryAfter))
 	case restclient.KindOutcomeUnknown:
-		f.metadata["check"] = e.Method + " " + e.Route
+		f.Metadata["check"] = e.Method + " " + e.Route
 	case restclient.KindNotFound:
-		f.notFound(e)
+		addNotFound(f, e)
 	case restclient.KindBadRequest:
-		f.details = append(f.details, badRequest(e))
+		f.Details = append(f.Details, badRequest(e))
 	case restclient.KindHostKey:
-		f.hostKey(e)
+		addHostKey(f, e)
 	case restclient.KindUnsupported:
-		f.metadata["capability"] = string(e.Capability)
-		f.metadata["viewer_version"] = e.ViewerVersion
-		f.metadata["instead"] = e.Alternative
+		f.Metadata["capability"] = string(e.Capability)
+		f.Metadata["viewer_version"] = e.ViewerVersion
+		f.Metadata["instead"] = e.Alternative
 	case restclient.KindRemoteRunicorn:
-		f.metadata["command"] = "pip install runicorn"
+		f.Metadata["command"] = "pip install runicorn"
 	case restclient.KindCutOff:
-		f.metadata["bytes_delivered"] = strconv.FormatInt(e.BytesDelivered, 10)
+		f.Metadata["bytes_delivered"] = strconv.FormatInt(e.BytesDelivered, 10)
 	}
 	return f
 }
@@ -179,30 +164,32 @@ func viewerMessage(e *restclient.Error, text string) string {
 	return b.String()
 }
 
-func (f *failure) notFound(e *restclient.Error) {
+// addNotFound says what was not found.
+func addNotFound(f *apierr.Error, e *restclient.Error) {
 	if reason, ok := notFoundReasons[e.Resource]; ok {
-		f.reason = reason
+		f.Reason = reason
 	}
 	if e.Resource == "run" {
-		f.metadata["run_id"] = e.ResourceID
+		f.Metadata["run_id"] = e.ResourceID
 	}
-	f.details = append(f.details, &errdetails.ResourceInfo{
+	f.Details = append(f.Details, &errdetails.ResourceInfo{
 		ResourceType: validText(e.Resource),
 		ResourceName: validText(e.ResourceID),
 		Owner:        e.Viewer,
 	})
 }
 
-func (f *failure) hostKey(e *restclient.Error) {
+// addHostKey adds the key that is not accepted.
+func addHostKey(f *apierr.Error, e *restclient.Error) {
 	k := e.HostKey
 	if k == nil {
 		return
 	}
 	if k.Reason == "changed" {
-		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
-		f.message = "the SSH server presents another host key than the accepted one"
+		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
+		f.Message = "the SSH server presents another host key than the accepted one"
 	}
-	f.details = append(f.details, hostKeyOf(k))
+	f.Details = append(f.Details, hostKeyOf(k))
 }
 
 // badRequest names the fields that the Viewer complained about: its locations
@@ -236,14 +223,14 @@ func toStatusError(ctx context.Context, logger *slog.Logger, method string, err 
 		return nil
 	}
 	if st, ok := status.FromError(err); ok {
-		if _, ours := errors.AsType[*failure](err); !ours {
+		if _, ours := errors.AsType[*apierr.Error](err); !ours {
 			return fromLibraryStatus(st)
 		}
 	}
 	f := toFailure(ctx, err)
-	if f.reason == runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR {
+	if f.Reason == runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR {
 		logger.ErrorContext(ctx, "internal error", slog.String("method", method),
-			slog.String("incident", f.metadata["incident"]), slog.Any("error", err))
+			slog.String("incident", f.Incident()), slog.Any("error", err))
 	}
 	return f.GRPCStatus().Err()
 }
@@ -254,29 +241,20 @@ func fromLibraryStatus(st *status.Status) error {
 	if len(st.Details()) > 0 {
 		return st.Err()
 	}
-	f := &failure{code: st.Code(), message: st.Message()}
+	f := &apierr.Error{Code: st.Code(), Message: st.Message()}
 	switch st.Code() {
 	case codes.Unimplemented:
-		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED
+		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED
 	case codes.Canceled:
-		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED
+		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED
 	case codes.DeadlineExceeded:
-		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE
+		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE
 	case codes.ResourceExhausted:
-		f.reason = runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
+		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
 	default:
 		return st.Err()
 	}
 	return f.GRPCStatus().Err()
-}
-
-// newIncident names an internal error, to be found in the log.
-func newIncident() string {
-	var b [6]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "unnamed"
-	}
-	return hex.EncodeToString(b[:])
 }
 
 // UnaryErrors is the interceptor that applies the table to unary calls.

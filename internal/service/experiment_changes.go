@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -22,7 +23,7 @@ func checkSDKForm(field, id string) error {
 	if sdkForm.MatchString(id) {
 		return nil
 	}
-	return invalid(field, "must have the form of the SDK, YYYYMMDD_HHMMSS_xxxxxx: Viewers change no other runs")
+	return apierr.Invalid(field, "must have the form of the SDK, YYYYMMDD_HHMMSS_xxxxxx: Viewers change no other runs")
 }
 
 // change is one experiment in a change of several.

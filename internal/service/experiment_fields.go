@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -98,9 +99,9 @@ func newOrder(text string) (*filter.Order[*entry], error) {
 // invalidExpression refuses a filter or an order with the position of its mistake.
 func invalidExpression(field string, err error) error {
 	if mistake, ok := errors.AsType[*filter.Error](err); ok {
-		return invalid(field, "%s", mistake.Error())
+		return apierr.Invalid(field, "%s", mistake.Error())
 	}
-	return invalid(field, "%v", err)
+	return apierr.Invalid(field, "%v", err)
 }
 
 // refuseUnsupported refuses what the contract has and is not served yet: it must
@@ -108,9 +109,9 @@ func invalidExpression(field string, err error) error {
 func refuseUnsupported(metricNames []string, allowPartial bool) error {
 	switch {
 	case len(metricNames) > 0:
-		return invalid("metric_names", "is not supported yet in lists: read metrics by ListMetrics or GetMetrics")
+		return apierr.Invalid("metric_names", "is not supported yet in lists: read metrics by ListMetrics or GetMetrics")
 	case allowPartial:
-		return invalid("allow_partial", "is not supported yet")
+		return apierr.Invalid("allow_partial", "is not supported yet")
 	}
 	return nil
 }

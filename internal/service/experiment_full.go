@@ -266,7 +266,7 @@ func document[T any](t target, r partResult[restclient.Document[T]]) (*T, error)
 	case r.err != nil:
 		return nil, r.err
 	case r.value.State == restclient.RunGone:
-		return nil, &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
+		return nil, t.notFound()
 	case r.value.State != restclient.FileWhole:
 		return nil, nil //nolint:nilnil // no such file is no error, and the run has nothing in it
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -43,11 +44,11 @@ func newUpdate(req *runicornapiv1.UpdateExperimentRequest) (*experimentUpdate, e
 			u.setPath(e)
 		case "viewer", "run_id", "resource_name", "etag":
 		default:
-			return nil, invalid("update_mask", "must name alias, tags or path: %q cannot be changed", field)
+			return nil, apierr.Invalid("update_mask", "must name alias, tags or path: %q cannot be changed", field)
 		}
 	}
 	if u.alias == nil && u.tags == nil && u.path == nil {
-		return nil, invalid("update_mask", "must name alias, tags or path: there is nothing to change")
+		return nil, apierr.Invalid("update_mask", "must name alias, tags or path: there is nothing to change")
 	}
 	return u, nil
 }
@@ -119,11 +120,11 @@ func unsupportedError(viewer string, caps *restclient.Capabilities, name restcli
 func checkNewPath(path string) error {
 	switch {
 	case path == "":
-		return invalid("experiment.path", "must not be empty")
+		return apierr.Invalid("experiment.path", "must not be empty")
 	case strings.TrimSpace(path) != path || strings.Trim(path, "/") != path:
-		return invalid("experiment.path", "must not begin or end with a slash or a space")
+		return apierr.Invalid("experiment.path", "must not begin or end with a slash or a space")
 	case strings.Contains(path, "..") || strings.Contains(path, "//") || strings.ContainsAny(path, "\\:<>|*?"):
-		return invalid("experiment.path", "must not hold \"..\", an empty segment or any of \\ : < > | * ?")
+		return apierr.Invalid("experiment.path", "must not hold \"..\", an empty segment or any of \\ : < > | * ?")
 	}
 	return nil
 }
@@ -141,10 +142,10 @@ func (d *Config) checkEtag(ctx context.Context, t target, etag string) error {
 	if current.GetEtag() == etag {
 		return nil
 	}
-	return &failure{
-		code: codes.Aborted, reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
-		message:  "the experiment has changed since it was read: read it again, and decide anew",
-		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "etag": current.GetEtag()},
+	return &apierr.Error{
+		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
+		Message:  "the experiment has changed since it was read: read it again, and decide anew",
+		Metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "etag": current.GetEtag()},
 	}
 }
 

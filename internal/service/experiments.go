@@ -5,6 +5,7 @@ import (
 	"context"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -85,7 +86,7 @@ func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicorna
 	}
 	id, field := cmp.Or(req.GetExperiment().GetRunId(), req.GetExperiment().GetResourceName()), "experiment.run_id"
 	if id == "" {
-		return nil, invalid(field, "must be set, or resource_name")
+		return nil, apierr.Invalid(field, "must be set, or resource_name")
 	}
 	t, err := s.target(ctx, req.GetExperiment().GetViewer(), field, id)
 	if err != nil {
@@ -143,7 +144,7 @@ func (s *experimentService) RestoreExperiments(ctx context.Context, req *runicor
 // PurgeExperiments removes experiments for good.
 func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) (*runicornapiv1.PurgeExperimentsResponse, error) {
 	if s.DisablePurge {
-		return nil, disabled("purging", "--enable-purge")
+		return nil, apierr.Disabled("purging", "--enable-purge")
 	}
 	results, err := s.purge(ctx, req)
 	if err != nil {

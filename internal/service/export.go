@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
@@ -123,12 +124,12 @@ func (s *experimentService) matching(ctx context.Context, req *runicornapiv1.Exp
 	case len(found.unreachable) > 0:
 		return nil, status.FromProto(found.unreachable[0].GetError()).Err()
 	case len(found.entries) == 0:
-		return nil, invalid("filter", "matches no experiment")
+		return nil, apierr.Invalid("filter", "matches no experiment")
 	case len(found.entries) > maxExported:
-		return nil, &failure{
-			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			message:  fmt.Sprintf("the filter matches %d experiments, and one file holds at most %d: narrow it", len(found.entries), maxExported),
-			metadata: map[string]string{"limit": "experiments of one export"},
+		return nil, &apierr.Error{
+			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			Message:  fmt.Sprintf("the filter matches %d experiments, and one file holds at most %d: narrow it", len(found.entries), maxExported),
+			Metadata: map[string]string{"limit": "experiments of one export"},
 		}
 	}
 	slices.SortStableFunc(found.entries, newestFirst)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -20,7 +21,7 @@ var ownFiles = []restclient.RunFile{
 const maxImages = 100_000
 
 // errTooManyImages refuses what nobody could open.
-var errTooManyImages = invalid("include_media", "the run has more than %d images", maxImages)
+var errTooManyImages = apierr.Invalid("include_media", "the run has more than %d images", maxImages)
 
 // sendZip packs the runs' own files as they come.
 func (j *exporter) sendZip(ctx context.Context, to fileSink) error {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -141,10 +142,10 @@ func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 
 // replacedError is the error of a file that is another one than before.
 func (r *partReader) replacedError() error {
-	return &failure{
-		code: codes.FailedPrecondition, reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
-		message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.resourceName(), r.file),
-		metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.runID},
+	return &apierr.Error{
+		Code: codes.FailedPrecondition, Reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		Message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.resourceName(), r.file),
+		Metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.runID},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 )
@@ -32,11 +33,11 @@ type exportLimiter struct{ inUse atomic.Int32 }
 func (l *exportLimiter) acquire() (release func(), err error) {
 	if l.inUse.Add(1) > maxMergedExports {
 		l.inUse.Add(-1)
-		return nil, &failure{
-			code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			message: fmt.Sprintf("%d exports of merged tables are being made or read already; try again later, "+
+		return nil, &apierr.Error{
+			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			Message: fmt.Sprintf("%d exports of merged tables are being made or read already; try again later, "+
 				"or take the long layout or JSON Lines, which are not bounded", maxMergedExports),
-			metadata: map[string]string{"limit": "merged exports"},
+			Metadata: map[string]string{"limit": "merged exports"},
 		}
 	}
 	return func() { l.inUse.Add(-1) }, nil
@@ -148,10 +149,10 @@ func spoolError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{
-		code: codes.ResourceExhausted, reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, cause: err,
-		message:  "this server has no temporary space for an export of this size (--temp-bytes); take the long layout or JSON Lines, which need none",
-		metadata: map[string]string{"limit": "--temp-bytes"},
+	return &apierr.Error{
+		Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, Cause: err,
+		Message:  "this server has no temporary space for an export of this size (--temp-bytes); take the long layout or JSON Lines, which need none",
+		Metadata: map[string]string{"limit": "--temp-bytes"},
 	}
 }
 

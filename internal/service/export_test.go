@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -188,7 +189,7 @@ func TestExportLimiter_IsBoundedAndReleases(t *testing.T) {
 		releases = append(releases, release)
 	}
 	_, err := limiter.acquire()
-	if f, ok := errors.AsType[*failure](err); !ok || f.code != codes.ResourceExhausted || f.metadata["limit"] == "" {
+	if f, ok := errors.AsType[*apierr.Error](err); !ok || f.Code != codes.ResourceExhausted || f.Metadata["limit"] == "" {
 		t.Errorf("one too many: %v", err)
 	}
 	releases[0]()

@@ -8,12 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
@@ -106,10 +104,10 @@ func timeoutError(ctx context.Context, viewer string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
-	return &failure{
-		code: codes.DeadlineExceeded, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT,
-		message:  fmt.Sprintf("viewer %s: no answer in time", viewer),
-		metadata: map[string]string{"viewer": viewer}, cause: err,
+	return &apierr.Error{
+		Code: codes.DeadlineExceeded, Reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT,
+		Message:  fmt.Sprintf("viewer %s: no answer in time", viewer),
+		Metadata: map[string]string{"viewer": viewer}, Cause: err,
 	}
 }
 
@@ -121,11 +119,7 @@ func allViewersFailed(ctx context.Context, errs []error) error {
 	}
 	messages := []string{"no viewer answered"}
 	for _, err := range errs {
-		messages = append(messages, toFailure(ctx, err).message)
+		messages = append(messages, toFailure(ctx, err).Message)
 	}
-	return &failure{
-		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, message: strings.Join(messages, "; "),
-		metadata: map[string]string{"viewer": allViewers}, cause: errors.Join(errs...),
-		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
-	}
+	return apierr.Unreachable(allViewers, strings.Join(messages, "; "), errors.Join(errs...))
 }

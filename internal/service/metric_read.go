@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -170,11 +171,11 @@ func checkMessage(resp any) error {
 		return nil
 	}
 	const instead = "view EXPERIMENT_VIEW_BASIC, or a smaller page_size"
-	return &failure{
-		code:     codes.ResourceExhausted,
-		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		message:  "the answer would be larger than 4 MiB; instead, use " + instead,
-		metadata: map[string]string{"instead": instead},
+	return &apierr.Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		Message:  "the answer would be larger than 4 MiB; instead, use " + instead,
+		Metadata: map[string]string{"instead": instead},
 	}
 }
 
@@ -195,21 +196,21 @@ func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
 		return nil
 	}
 	const instead = "metric_names or metric_prefixes without it"
-	return &failure{
-		code:     codes.ResourceExhausted,
-		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.resourceName(), name, longest, instead),
-		metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
+	return &apierr.Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		Message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.resourceName(), name, longest, instead),
+		Metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
 	}
 }
 
 // answerTooLarge is the error of an answer that would have to be truncated.
 func answerTooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
-	return &failure{
-		code:     codes.ResourceExhausted,
-		reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		message:  "the answer would be larger than 3 MiB; instead, use " + instead,
-		metadata: map[string]string{"instead": instead},
+	return &apierr.Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		Message:  "the answer would be larger than 3 MiB; instead, use " + instead,
+		Metadata: map[string]string{"instead": instead},
 	}
 }

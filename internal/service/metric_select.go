@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -136,11 +137,11 @@ func (c *runSelection) limit(maxRuns int) {
 	}
 	slices.SortStableFunc(c.entries, newestFirst)
 	for _, e := range c.entries[maxRuns:] {
-		c.addNotRead(context.Background(), &e, &failure{
-			code:     codes.ResourceExhausted,
-			reason:   runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			message:  fmt.Sprintf("one of the experiments beyond max_runs, of which the newest %d are read", maxRuns),
-			metadata: map[string]string{"limit": "max_runs " + strconv.Itoa(maxRuns)},
+		c.addNotRead(context.Background(), &e, &apierr.Error{
+			Code:     codes.ResourceExhausted,
+			Reason:   runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			Message:  fmt.Sprintf("one of the experiments beyond max_runs, of which the newest %d are read", maxRuns),
+			Metadata: map[string]string{"limit": "max_runs " + strconv.Itoa(maxRuns)},
 		})
 	}
 	c.entries = c.entries[:maxRuns]

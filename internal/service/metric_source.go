@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -35,10 +36,10 @@ func lineTooLong(t target, err error) error {
 	if !ok {
 		return err
 	}
-	return &failure{
-		code: codes.DataLoss, reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, cause: err,
-		message: fmt.Sprintf("%s: %v", t.resourceName(), e),
-		metadata: map[string]string{
+	return &apierr.Error{
+		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Cause: err,
+		Message: fmt.Sprintf("%s: %v", t.resourceName(), e),
+		Metadata: map[string]string{
 			"viewer": t.Name, "run_id": t.runID, "offset": strconv.FormatInt(e.Offset, 10),
 		},
 	}
@@ -139,7 +140,5 @@ func markGone(err error) error {
 
 // goneError is the error of a run that is not there any more.
 func (s runSource) goneError() error {
-	return fmt.Errorf("%w: %w", runlog.ErrRunNotFound, &restclient.Error{
-		Kind: restclient.KindNotFound, Viewer: s.Name, Resource: "run", ResourceID: s.runID,
-	})
+	return fmt.Errorf("%w: %w", runlog.ErrRunNotFound, s.notFound())
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
@@ -30,7 +31,7 @@ type history struct {
 func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
 	merged := req.GetOrder() == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED
 	if merged && req.GetPositions() {
-		return invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
+		return apierr.Invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
 	}
 	ctx, stop := s.drain.withDrain(cpugate.WithGate(stream.Context(), s.cpuGate))
 	defer stop()

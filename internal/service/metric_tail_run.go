@@ -7,12 +7,10 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
@@ -102,12 +100,7 @@ func (r *tailedRun) forward(ctx context.Context, cursor *runlog.Cursor, items ch
 func (r *tailedRun) cursorError(err error) error {
 	switch {
 	case errors.Is(err, runlog.ErrUnreachable):
-		return &failure{
-			code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
-			message:  fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name),
-			metadata: map[string]string{"viewer": r.Name}, cause: err,
-			details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
-		}
+		return apierr.Unreachable(r.Name, fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name), err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the run %s was read beyond its end: %w", r.resourceName(), err)
 	}

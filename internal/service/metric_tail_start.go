@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -108,7 +109,7 @@ func (t *tail) startRuns(ctx context.Context) error {
 		t.runs = append(t.runs, &tailedRun{target: n, at: start})
 	}
 	if !t.token().fits() {
-		return invalid("run_ids", "are so long together that no resume_token can hold them; follow fewer in one stream")
+		return apierr.Invalid("run_ids", "are so long together that no resume_token can hold them; follow fewer in one stream")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
@@ -256,9 +257,9 @@ func readToken(token string, query queryHash) (*position, error) {
 }
 
 // invalidPageToken refuses a token.
-func invalidPageToken(why error) *failure {
-	f := invalid("page_token", "cannot be used: %v", why)
-	f.reason = runicornapiv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID
-	f.code, f.cause = codes.InvalidArgument, fmt.Errorf("read the page token: %w", why)
+func invalidPageToken(why error) *apierr.Error {
+	f := apierr.Invalid("page_token", "cannot be used: %v", why)
+	f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID
+	f.Code, f.Cause = codes.InvalidArgument, fmt.Errorf("read the page token: %w", why)
 	return f
 }

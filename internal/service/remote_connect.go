@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -119,11 +120,11 @@ func ambiguousHost(found []*restclient.Connection) error {
 }
 
 // conflict refuses what the state of a Viewer does not allow.
-func conflict(format string, args ...any) *failure {
-	return &failure{
-		code:    codes.FailedPrecondition,
-		reason:  runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
-		message: fmt.Sprintf(format, args...),
+func conflict(format string, args ...any) *apierr.Error {
+	return &apierr.Error{
+		Code:    codes.FailedPrecondition,
+		Reason:  runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
+		Message: fmt.Sprintf(format, args...),
 	}
 }
 

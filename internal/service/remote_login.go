@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -30,7 +31,7 @@ func (p RemotePolicy) allows(host string) error {
 			return nil
 		}
 	}
-	return disabled("SSH to this host", "--remote-hosts")
+	return apierr.Disabled("SSH to this host", "--remote-hosts")
 }
 
 // login converts an SSH server and a login on it, if they are allowed.
@@ -39,7 +40,7 @@ func (p RemotePolicy) login(target *runicornapiv1.SshTarget) (restclient.Login, 
 		return restclient.Login{}, err
 	}
 	if target.GetPrivateKeyPath() != "" && !p.AllowKeyPaths {
-		return restclient.Login{}, disabled("naming a private key file on the viewer's machine", "--allow-key-paths")
+		return restclient.Login{}, apierr.Disabled("naming a private key file on the viewer's machine", "--allow-key-paths")
 	}
 	return restclient.Login{
 		Endpoint:       restclient.Endpoint{Host: target.GetHost(), Port: portOrDefault(target.Port), Username: target.GetUsername()},

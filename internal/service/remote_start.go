@@ -9,6 +9,7 @@ import (
 	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -145,7 +146,7 @@ func checkEnvironment(ctx context.Context, v *fleet.Viewer, connectionID, name s
 		}
 		names = append(names, e.Name.Value)
 	}
-	return invalid("conda_env", "is not on the remote machine, which has %s", strings.Join(names, ", "))
+	return apierr.Invalid("conda_env", "is not on the remote machine, which has %s", strings.Join(names, ", "))
 }
 
 // verifyStarted asks the new Viewer through its tunnel, because nothing else checks it: the

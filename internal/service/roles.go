@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"fmt"
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // Role is what a caller may do; a greater one includes the lesser.
@@ -64,6 +67,23 @@ func RoleOf(fullMethod string) Role {
 		return role
 	}
 	return RoleRead
+}
+
+// errNoToken refuses a call without a known token.
+var errNoToken = &apierr.Error{
+	Code:    codes.Unauthenticated,
+	Reason:  runicornapiv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
+	Message: "this server demands a token: send the metadata authorization: Bearer TOKEN",
+}
+
+// roleRequired refuses a call whose token has too low a role.
+func roleRequired(need Role) *apierr.Error {
+	return &apierr.Error{
+		Code:     codes.PermissionDenied,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ROLE_REQUIRED,
+		Message:  fmt.Sprintf("this call needs a token of role %s", need),
+		Metadata: map[string]string{"role": need.String()},
+	}
 }
 
 // Authorizer checks the tokens of calls. Without any token it lets every call

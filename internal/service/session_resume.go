@@ -7,12 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
@@ -44,13 +39,9 @@ func withSessionCancel(parent context.Context, viewers ...*fleet.Viewer) (ctx co
 }
 
 // sessionEndedError is the end of a stream whose remote Viewer has none any more.
-func sessionEndedError(viewer string, cause error) *failure {
-	return &failure{
-		code: codes.Unavailable, reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
-		message:  fmt.Sprintf("the session of viewer %s has ended; the last resume token goes on when a session of the same Viewer has the run", viewer),
-		metadata: map[string]string{"viewer": viewer}, cause: cause,
-		details: []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(minRetry)}},
-	}
+func sessionEndedError(viewer string, cause error) *apierr.Error {
+	return apierr.Unreachable(viewer,
+		fmt.Sprintf("the session of viewer %s has ended; the last resume token goes on when a session of the same Viewer has the run", viewer), cause)
 }
 
 // viewerGone reports whether an error says that there is no such Viewer now.

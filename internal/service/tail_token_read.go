@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // readTailToken reads a token of points.
@@ -134,9 +135,9 @@ func (d *tokenReader) runID() string {
 }
 
 // invalidResumeToken refuses a token.
-func invalidResumeToken(why error) *failure {
-	f := invalid("resume_token", "cannot be used: %v", why)
-	f.reason = runicornapiv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID
-	f.cause = fmt.Errorf("read the resume token: %w", why)
+func invalidResumeToken(why error) *apierr.Error {
+	f := apierr.Invalid("resume_token", "cannot be used: %v", why)
+	f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID
+	f.Cause = fmt.Errorf("read the resume token: %w", why)
 	return f
 }

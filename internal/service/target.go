@@ -57,6 +57,11 @@ func (d *Config) viewerOf(ctx context.Context, viewer, field, id string) (name, 
 	return v.Name, id, nil
 }
 
+// notFound is the error of a run that is not there, or not any more.
+func (t target) notFound() error {
+	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.runID}
+}
+
 // splitRun reads a run id or resource name, and checks it.
 func splitRun(viewer, field, id string) (name, runID string, err error) {
 	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {

@@ -9,6 +9,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // Validator checks requests against the rules in the contract, before any
@@ -46,7 +48,7 @@ func (v *Validator) check(msg any) error {
 			Reason:      b.Proto.GetRuleId(),
 		})
 	}
-	return invalidFields(fields...)
+	return apierr.InvalidFields(fields...)
 }
 
 // Unary is the interceptor for unary calls.

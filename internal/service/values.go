@@ -133,3 +133,6 @@ func hasReplacementChar(texts ...string) bool {
 	}
 	return false
 }
+
+// validText makes any bytes marshal: a proto string must be UTF-8.
+func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

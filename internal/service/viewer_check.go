@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -153,11 +154,11 @@ func stateOf(err error) runicornapiv1.ViewerState {
 // empty, which they take for their working directory.
 func switchRoot(ctx context.Context, client *restclient.Client, root string) (*restclient.ViewerConfig, error) {
 	if !absolutePath(root) {
-		return nil, invalid("config.storage_root", "must be an absolute path on the Viewer's machine")
+		return nil, apierr.Invalid("config.storage_root", "must be an absolute path on the Viewer's machine")
 	}
 	switched, err := client.SwitchRoot(ctx, root)
 	if refused, ok := errors.AsType[*restclient.IDError](err); ok {
-		return nil, invalid("config.storage_root", "%s", refused.Reason)
+		return nil, apierr.Invalid("config.storage_root", "%s", refused.Reason)
 	}
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // viewerService serves ViewerService.
@@ -47,11 +48,11 @@ func (s *viewerService) GetConfig(ctx context.Context, req *runicornapiv1.GetCon
 // UpdateConfig switches a Viewer's storage root, if this server may.
 func (s *viewerService) UpdateConfig(ctx context.Context, req *runicornapiv1.UpdateConfigRequest) (*runicornapiv1.UpdateConfigResponse, error) {
 	if !s.AllowConfigWrites {
-		return nil, disabled("changing a viewer's configuration", "--allow-config-writes")
+		return nil, apierr.Disabled("changing a viewer's configuration", "--allow-config-writes")
 	}
 	for _, field := range req.GetUpdateMask().GetPaths() {
 		if field != "storage_root" && field != "viewer" && field != "*" {
-			return nil, invalid("update_mask", "must be storage_root: %q cannot be changed", field)
+			return nil, apierr.Invalid("update_mask", "must be storage_root: %q cannot be changed", field)
 		}
 	}
 	v, err := s.Fleet.Get(ctx, req.GetConfig().GetViewer())
