@@ -20,7 +20,7 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
 	"clients/python-compat":          {},
-	"cmd/server":                     {"", "gen/runicornapi/v1", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runlog", "internal/service"},
+	"cmd/server":                     {"", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runlog", "internal/service", "internal/service/answer", "internal/service/interceptor"},
 	"gen/runicornapi/v1":             {},
 	"internal/apierr":                {"gen/runicornapi/v1"},
 	"internal/compat":                {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/panics"},
@@ -39,7 +39,12 @@ var allowed = map[string][]string{
 	"internal/restclient":            {"internal/eventlog"},
 	"internal/restclient/operations": {},
 	"internal/runlog":                {"internal/eventlog", "internal/cpugate"},
-	"internal/service":               {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/panics", "internal/cpugate", "internal/restclient", "internal/runlog"},
+	"internal/service":               {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/restclient", "internal/runlog", "internal/service/answer", "internal/service/convert", "internal/service/errmap", "internal/service/freshstack"},
+	"internal/service/answer":        {"gen/runicornapi/v1", "internal/apierr"},
+	"internal/service/convert":       {"gen/runicornapi/v1", "internal/eventlog", "internal/restclient", "internal/runlog"},
+	"internal/service/errmap":        {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/service/convert"},
+	"internal/service/freshstack":    {"internal/panics"},
+	"internal/service/interceptor":   {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack"},
 	"internal/serverproc":            {},
 	"internal/sshtest":               {},
 }
@@ -52,7 +57,7 @@ var forbidden = map[string][]string{
 	"internal/apierr":     {"net", "net/http"},
 	"internal/export":     {"google.golang.org/grpc", "net", "net/http", "os"},
 	"internal/runlog":     {"net/http"},
-	"internal/service":    {"net/http", "net/url"},
+	"internal/service/":   {"net/http", "net/url"}, // and all packages below it
 }
 
 // forbiddenModules are modules that a package must not depend on, not even through others.
@@ -88,7 +93,7 @@ func TestPackagesImportOnlyWhatIsAllowed(t *testing.T) {
 			if ours && !slices.Contains(imports, strings.TrimSuffix(to, "/")) {
 				t.Errorf("%s imports %s, which is not allowed", pkg, path)
 			}
-			if slices.Contains(forbidden[pkg], path) {
+			if slices.Contains(forbiddenTo(pkg), path) {
 				t.Errorf("%s imports %s, which it must not know", pkg, path)
 			}
 		}
@@ -100,6 +105,18 @@ func TestPackagesImportOnlyWhatIsAllowed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// forbiddenTo returns what a package must not import: its own entry and those of
+// the folders above it, which end with a slash.
+func forbiddenTo(pkg string) []string {
+	paths := slices.Clone(forbidden[pkg])
+	for folder, more := range forbidden {
+		if strings.HasSuffix(folder, "/") && strings.HasPrefix(pkg+"/", folder) && pkg != "internal/service/servicetest" {
+			paths = append(paths, more...)
+		}
+	}
+	return paths
 }
 
 func listPackages(t *testing.T) []goPackage {

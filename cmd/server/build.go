@@ -17,6 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // server is everything that is wired to something else.
@@ -56,7 +57,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.tracing, err = newTracing(ctx, getenv); err != nil {
 		return s, err
 	}
-	validator, err := service.NewValidator()
+	validator, err := interceptor.NewValidator()
 	if err != nil {
 		return s, err
 	}
@@ -76,8 +77,11 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
-		metrics: metrics.calls, panics: metrics.panics, log: log, deadline: cfg.DefaultDeadline,
-		auth: auth, admission: service.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()}, validator: validator,
+		metrics: metrics.calls, panics: metrics.panics,
+		Config: interceptor.Config{
+			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator,
+			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
+		},
 	}, s.tracing, s.health)
 	return s, s.buildHTTP(ctx, metrics)
 }

@@ -7,18 +7,19 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // artifactOf converts one artifact of the list.
 func artifactOf(viewer string, a *restclient.Artifact) *runicornapiv1.Artifact {
 	out := &runicornapiv1.Artifact{
-		Viewer: viewer, Name: validText(a.Name.Value), Type: validText(a.Type.Value),
-		VersionCount: clamp32(a.Versions.Value), LatestVersion: clamp32(a.LatestVersion.Value), SizeBytes: a.Size.Value,
-		CreateTime: timeOf(a.CreatedTime.Time), UpdateTime: timeOf(a.UpdatedTime.Time),
+		Viewer: viewer, Name: convert.Text(a.Name.Value), Type: convert.Text(a.Type.Value),
+		VersionCount: convert.Clamp32(a.Versions.Value), LatestVersion: convert.Clamp32(a.LatestVersion.Value), SizeBytes: a.Size.Value,
+		CreateTime: convert.Time(a.CreatedTime.Time), UpdateTime: convert.Time(a.UpdatedTime.Time),
 		Aliases: make(map[string]int32, len(a.Aliases)),
 	}
 	for alias, version := range a.Aliases {
-		out.Aliases[validText(alias)] = clamp32(version.Value)
+		out.Aliases[convert.Text(alias)] = convert.Clamp32(version.Value)
 	}
 	return out
 }
@@ -28,16 +29,16 @@ func artifactOf(viewer string, a *restclient.Artifact) *runicornapiv1.Artifact {
 func versionOf(a artifact, v *restclient.ArtifactVersion) *runicornapiv1.ArtifactVersion {
 	name := a.Artifact.Name.Value
 	out := &runicornapiv1.ArtifactVersion{
-		Viewer: a.Viewer.Name, ArtifactId: versionID(name, v.Version.Value), Name: validText(name),
-		Type: validText(a.Type.Value), Version: clamp32(v.Version.Value),
-		CreateTime: timeOf(v.CreatedTime.Time), UpdateTime: timeOf(v.UpdatedTime.Time),
-		CreatedByRunId: validText(v.CreatedByRun.Value), CreatedByUser: validText(v.CreatedByUser.Value),
-		SizeBytes: v.Size.Value, FileCount: clamp32(v.Files.Value), ReferenceCount: clamp32(v.References.Value),
-		Status: validText(v.Status.Value), Metadata: valuesOf(v.Metadata), Description: validText(v.Description.Value),
-		Aliases: a.aliasesOf(v.Version.Value), ManifestDigest: validText(v.ManifestDigest.Value),
+		Viewer: a.Viewer.Name, ArtifactId: versionID(name, v.Version.Value), Name: convert.Text(name),
+		Type: convert.Text(a.Type.Value), Version: convert.Clamp32(v.Version.Value),
+		CreateTime: convert.Time(v.CreatedTime.Time), UpdateTime: convert.Time(v.UpdatedTime.Time),
+		CreatedByRunId: convert.Text(v.CreatedByRun.Value), CreatedByUser: convert.Text(v.CreatedByUser.Value),
+		SizeBytes: v.Size.Value, FileCount: convert.Clamp32(v.Files.Value), ReferenceCount: convert.Clamp32(v.References.Value),
+		Status: convert.Text(v.Status.Value), Metadata: convert.Values(v.Metadata), Description: convert.Text(v.Description.Value),
+		Aliases: a.aliasesOf(v.Version.Value), ManifestDigest: convert.Text(v.ManifestDigest.Value),
 	}
 	for _, tag := range v.Tags {
-		out.Tags = append(out.Tags, validText(tag))
+		out.Tags = append(out.Tags, convert.Text(tag))
 	}
 	return out
 }
@@ -48,15 +49,15 @@ func filesOf(id string, files *restclient.ArtifactFiles) *runicornapiv1.ListArti
 	for i := range files.Files {
 		f := &files.Files[i]
 		out.Files = append(out.Files, &runicornapiv1.ArtifactFile{
-			Path: validText(f.Path.Value), SizeBytes: f.Size.Value,
-			Digest: validText(f.Digest.Value), ModifyTime: timeOf(f.ModifiedTime.Time),
+			Path: convert.Text(f.Path.Value), SizeBytes: f.Size.Value,
+			Digest: convert.Text(f.Digest.Value), ModifyTime: convert.Time(f.ModifiedTime.Time),
 		})
 	}
 	for i := range files.References {
 		r := &files.References[i]
 		out.References = append(out.References, &runicornapiv1.ArtifactReference{
-			Uri: validText(string(r.URI)), Checksum: validText(r.Checksum.Value),
-			SizeBytes: int64Of(r.Size), Metadata: valuesOf(r.Metadata),
+			Uri: convert.Text(string(r.URI)), Checksum: convert.Text(r.Checksum.Value),
+			SizeBytes: convert.Int64(r.Size), Metadata: convert.Values(r.Metadata),
 		})
 	}
 	return out
@@ -70,11 +71,11 @@ var edgeTypes = map[string]runicornapiv1.LineageEdgeType{
 
 // lineageOf converts a graph.
 func lineageOf(graph *restclient.Lineage) *runicornapiv1.GetArtifactLineageResponse {
-	out := &runicornapiv1.GetArtifactLineageResponse{RootNodeId: validText(graph.Root.Value)}
+	out := &runicornapiv1.GetArtifactLineageResponse{RootNodeId: convert.Text(graph.Root.Value)}
 	for i := range graph.Nodes {
 		n := &graph.Nodes[i]
 		node := &runicornapiv1.LineageNode{
-			NodeId: validText(n.ID.Value), Label: validText(n.Label.Value), Metadata: valuesOf(n.Metadata),
+			NodeId: convert.Text(n.ID.Value), Label: convert.Text(n.Label.Value), Metadata: convert.Values(n.Metadata),
 		}
 		switch n.Type.Value {
 		case "artifact":
@@ -87,7 +88,7 @@ func lineageOf(graph *restclient.Lineage) *runicornapiv1.GetArtifactLineageRespo
 	}
 	for _, e := range graph.Edges {
 		out.Edges = append(out.Edges, &runicornapiv1.LineageEdge{
-			Source: validText(e.Source.Value), Target: validText(e.Target.Value), Type: edgeTypes[e.Type.Value],
+			Source: convert.Text(e.Source.Value), Target: convert.Text(e.Target.Value), Type: edgeTypes[e.Type.Value],
 		})
 	}
 	return out
@@ -96,15 +97,15 @@ func lineageOf(graph *restclient.Lineage) *runicornapiv1.GetArtifactLineageRespo
 // statsOf converts the totals, with the types by name.
 func statsOf(stats *restclient.ArtifactStats) *runicornapiv1.GetArtifactStatsResponse {
 	out := &runicornapiv1.GetArtifactStatsResponse{
-		ArtifactCount: clamp32(stats.Artifacts.Value), VersionCount: clamp32(stats.Versions.Value),
+		ArtifactCount: convert.Clamp32(stats.Artifacts.Value), VersionCount: convert.Clamp32(stats.Versions.Value),
 		SizeBytes: stats.Size.Value, FileCount: stats.Files.Value, Deduplicated: stats.Deduplicated,
 		DeduplicatedSizeBytes: stats.PoolSize.Value, SavedSizeBytes: stats.SavedSize.Value,
 	}
 	for _, name := range slices.Sorted(maps.Keys(stats.ByType)) {
 		t := stats.ByType[name]
 		out.Types = append(out.Types, &runicornapiv1.ArtifactTypeStats{
-			Type: validText(name), ArtifactCount: clamp32(t.Artifacts.Value),
-			VersionCount: clamp32(t.Versions.Value), SizeBytes: t.Size.Value,
+			Type: convert.Text(name), ArtifactCount: convert.Clamp32(t.Artifacts.Value),
+			VersionCount: convert.Clamp32(t.Versions.Value), SizeBytes: t.Size.Value,
 		})
 	}
 	return out

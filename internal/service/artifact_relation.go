@@ -6,6 +6,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 const (
@@ -42,9 +43,9 @@ func runArtifacts(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArt
 // runArtifactOf converts a version that a run made or used.
 func runArtifactOf(relation runicornapiv1.ArtifactRelation, a *restclient.RunArtifact, list []restclient.Artifact) *runicornapiv1.ExperimentArtifact {
 	out := &runicornapiv1.ExperimentArtifact{
-		Relation: relation, Name: validText(a.Name.Value), Type: validText(a.Type.Value),
-		Version: int32Of(a.Version), SizeBytes: int64Of(a.Size), CreateTime: timeOf(a.CreatedTime.Time),
-		Description: validText(a.Description.Value), LifecycleStage: stageOf(a.Stage),
+		Relation: relation, Name: convert.Text(a.Name.Value), Type: convert.Text(a.Type.Value),
+		Version: convert.Int32(a.Version), SizeBytes: convert.Int64(a.Size), CreateTime: convert.Time(a.CreatedTime.Time),
+		Description: convert.Text(a.Description.Value), LifecycleStage: stageOf(a.Stage),
 	}
 	for i := range list {
 		if list[i].Name.Value == a.Name.Value && list[i].Type.Value == a.Type.Value {
@@ -65,8 +66,8 @@ func runAssets(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifa
 	for i := range assets.Assets {
 		a := &assets.Assets[i]
 		out := &runicornapiv1.ExperimentArtifact{
-			Name: validText(a.Name.Value), Type: string(a.Kind), SizeBytes: int64Of(a.Size),
-			CreateTime: timeOf(a.StoredTime.Time), Description: validText(a.Description.Value), AssetId: assetIDOf(assetKind, t.runID, a.ID),
+			Name: convert.Text(a.Name.Value), Type: string(a.Kind), SizeBytes: convert.Int64(a.Size),
+			CreateTime: convert.Time(a.StoredTime.Time), Description: convert.Text(a.Description.Value), AssetId: assetIDOf(assetKind, t.runID, a.ID),
 		}
 		switch a.Kind {
 		case restclient.AssetOutput:

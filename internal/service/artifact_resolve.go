@@ -17,6 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // artifact is one artifact of a Viewer as its list has it: the list alone
@@ -40,7 +41,7 @@ func (v artifactVersion) ref() restclient.VersionRef {
 
 // versionID is the documented id of a version.
 func versionID(name string, number int64) string {
-	return fmt.Sprintf("%s:v%d", validText(name), number)
+	return fmt.Sprintf("%s:v%d", convert.Text(name), number)
 }
 
 // id is the documented id of the version.
@@ -180,7 +181,7 @@ func (d *Config) findArtifact(ctx context.Context, viewer, name, artifactType st
 	for i := range all {
 		if all[i].Name.Value == name {
 			found.Artifact = all[i]
-			types = append(types, validText(all[i].Type.Value))
+			types = append(types, convert.Text(all[i].Type.Value))
 		}
 	}
 	switch len(types) {
@@ -211,7 +212,7 @@ func (a artifact) aliasesOf(number int64) []string {
 	var out []string
 	for alias, n := range a.Aliases {
 		if n.Value == number {
-			out = append(out, validText(alias))
+			out = append(out, convert.Text(alias))
 		}
 	}
 	slices.Sort(out)

@@ -12,6 +12,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 // versions lists the versions of the artifact, the newest first.
@@ -89,13 +91,13 @@ func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornap
 	runArtifact, err := v.runArtifact(ctx, out.GetCreatedByRunId())
 	switch {
 	case err == nil:
-		out.LifecycleStage, out.Description = stageOf(runArtifact.Stage), validText(runArtifact.Description.Value)
+		out.LifecycleStage, out.Description = stageOf(runArtifact.Stage), convert.Text(runArtifact.Description.Value)
 	case ctx.Err() != nil:
 		return nil, err
 	default:
 		missing = append(missing, "description", "lifecycle_stage")
 	}
-	st := statusOf(ctx, unreadableError(v, cause)).Proto()
+	st := errmap.Status(ctx, unreadableError(v, cause)).Proto()
 	for _, field := range missing {
 		out.Missing = append(out.Missing, &runicornapiv1.MissingPart{Field: field, Error: proto.CloneOf(st)})
 	}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 )
 
 // artifactService serves ArtifactService.
@@ -77,7 +78,7 @@ func (s *artifactService) ListArtifactFiles(ctx context.Context, req *runicornap
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(files)
+	return answer.CheckSize(files)
 }
 
 // GetArtifactLineage reads who made and used a version.
@@ -90,7 +91,7 @@ func (s *artifactService) GetArtifactLineage(ctx context.Context, req *runicorna
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(lineageOf(graph))
+	return answer.CheckSize(lineageOf(graph))
 }
 
 // ListExperimentArtifacts lists what an experiment made and used.
@@ -189,7 +190,7 @@ func (s *artifactService) ListImages(ctx context.Context, req *runicornapiv1.Lis
 		return nil, err
 	}
 	page, next := paginate(paging, images, false)
-	return checkSize(&runicornapiv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
+	return answer.CheckSize(&runicornapiv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
 }
 
 // DownloadAsset sends the content of an asset, an image or a file of the run.

@@ -14,6 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // listImages lists the images of a run in the order of logging. All of it is
@@ -28,7 +29,7 @@ func listImages(ctx context.Context, t target, key string) ([]keyed[*runicornapi
 	err = readMedia(ctx, t, func(m *eventlog.Media) error {
 		file, err := restclient.MediaFile(m.Path)
 		ok := err == nil && (served == nil || served[file]) // a path that leaves the run's folder is no image of it
-		if ok && (key == "" || validText(m.Key) == key) {
+		if ok && (key == "" || convert.Text(m.Key) == key) {
 			at := keyedBy(filter.IntValue(m.Position), "", "")
 			out = append(out, keyed[*runicornapiv1.Image]{position: at, item: imageOf(t.runID, m)})
 		}
@@ -58,14 +59,14 @@ func servedImages(ctx context.Context, t target) (map[restclient.RunFile]bool, e
 // imageOf converts an image event.
 func imageOf(runID string, m *eventlog.Media) *runicornapiv1.Image {
 	out := &runicornapiv1.Image{
-		AssetId: imageID(runID, m.Position, m.Path), Key: validText(m.Key),
-		Caption: validText(m.Caption), FileName: validText(path.Base(m.Path)),
+		AssetId: imageID(runID, m.Position, m.Path), Key: convert.Text(m.Key),
+		Caption: convert.Text(m.Caption), FileName: convert.Text(path.Base(m.Path)),
 	}
 	if m.HasStep {
 		out.Step = &m.Step
 	}
 	if m.HasTime && m.Time > 0 {
-		out.LogTime = unixTime(m.Time)
+		out.LogTime = convert.UnixTime(m.Time)
 	}
 	return out
 }

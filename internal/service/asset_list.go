@@ -9,6 +9,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 const anyAsset = runicornapiv1.AssetType_ASSET_TYPE_UNSPECIFIED
@@ -48,21 +49,21 @@ func listAssets(ctx context.Context, t target, only runicornapiv1.AssetType) ([]
 // assetOf converts one asset.
 func assetOf(t target, a *restclient.Asset, refs assetRefs) *runicornapiv1.Asset {
 	out := &runicornapiv1.Asset{
-		AssetId: assetIDOf(assetKind, t.runID, a.ID), Type: assetTypes[a.Kind], Name: validText(a.Name.Value),
-		Context: validText(a.Context.Value), Source: validText(string(a.Source)), Description: validText(a.Description.Value),
-		Saved: a.Saved, Fingerprint: validText(a.Fingerprint), FingerprintKind: validText(a.FingerprintKind.Value),
-		SizeBytes: int64Of(a.Size), FileCount: int32Of(a.Files), Metadata: valuesOf(a.Values),
+		AssetId: assetIDOf(assetKind, t.runID, a.ID), Type: assetTypes[a.Kind], Name: convert.Text(a.Name.Value),
+		Context: convert.Text(a.Context.Value), Source: convert.Text(string(a.Source)), Description: convert.Text(a.Description.Value),
+		Saved: a.Saved, Fingerprint: convert.Text(a.Fingerprint), FingerprintKind: convert.Text(a.FingerprintKind.Value),
+		SizeBytes: convert.Int64(a.Size), FileCount: convert.Int32(a.Files), Metadata: convert.Values(a.Values),
 	}
 	if a.SourceType.Known {
 		if out.Metadata == nil {
 			out.Metadata = make(map[string]*runicornapiv1.Value, 1)
 		}
-		out.Metadata["source_type"] = &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: validText(a.SourceType.Value)}}
+		out.Metadata["source_type"] = &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: convert.Text(a.SourceType.Value)}}
 	}
 	if ref, ok := refs[refKey{string(a.Kind), a.Fingerprint}]; ok && a.Fingerprint != "" {
-		out.ReferenceCount = int32Of(ref.RefCount)
+		out.ReferenceCount = convert.Int32(ref.RefCount)
 		for _, runID := range ref.OtherRuns {
-			out.OtherRunIds = append(out.OtherRunIds, validText(runID))
+			out.OtherRunIds = append(out.OtherRunIds, convert.Text(runID))
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // candidate is the point that stands for an experiment.
@@ -78,7 +79,7 @@ func (f *bestFinder) result(entries []entry) *runicornapiv1.FindBestExperimentRe
 			found = append(found, i)
 		}
 	}
-	resp := &runicornapiv1.FindBestExperimentResponse{CandidateCount: clamp32(int64(len(found)))}
+	resp := &runicornapiv1.FindBestExperimentResponse{CandidateCount: convert.Clamp32(int64(len(found)))}
 	if len(found) == 0 {
 		return resp
 	}
@@ -89,7 +90,7 @@ func (f *bestFinder) result(entries []entry) *runicornapiv1.FindBestExperimentRe
 	point := f.candidates[best]
 	resp.Experiment, resp.Value, resp.Step = entries[best].experiment(), &point.value, &point.step
 	if point.time != 0 {
-		resp.Time = unixTime(point.time)
+		resp.Time = convert.UnixTime(point.time)
 	}
 	return resp
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 const (
@@ -44,7 +46,7 @@ type comparison struct {
 
 func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comparison {
 	c := &comparison{
-		selection: metricSelection(req),
+		selection: convert.Selection(req),
 		byTime:    req.GetAlignment() == runicornapiv1.Alignment_ALIGNMENT_RELATIVE_TIME,
 		maxPoints: int(req.GetDownsample().GetMaxPoints()),
 		curves:    make([][]curve, runs),
@@ -77,7 +79,7 @@ func (c *comparison) read(i int, v *runlog.View) error {
 
 // curve makes a curve of the finite points of a series.
 func (c *comparison) curve(s *eventlog.Series, v *runlog.View) curve {
-	cv := curve{name: s.Name, total: int64(s.Len()), fidelity: fidelities[v.Origin]}
+	cv := curve{name: s.Name, total: int64(s.Len()), fidelity: convert.Fidelity(v.Origin)}
 	switch {
 	case c.byTime:
 		cv.seconds, cv.values = relative(s, v.FirstTime)
@@ -122,8 +124,8 @@ func (c *comparison) countPoints(points int) error {
 			Message:  "the experiments have too many points to be laid over one grid: compare fewer of them",
 			Metadata: map[string]string{"limit": "points held by one comparison"},
 		}
-	case !byGrid && total > maxAnswer/minComparedPointSize:
-		return answerTooLarge()
+	case !byGrid && total > answer.MaxSize/minComparedPointSize:
+		return answer.TooLarge()
 	}
 	return nil
 }
@@ -144,7 +146,7 @@ func (c *comparison) comparisons(entries []entry) []*runicornapiv1.MetricCompari
 	out := make([]*runicornapiv1.MetricComparison, 0, len(metrics))
 	for name, members := range metrics {
 		curves := make([]*curve, 0, len(members))
-		m := &runicornapiv1.MetricComparison{MetricName: validText(name)}
+		m := &runicornapiv1.MetricComparison{MetricName: convert.Text(name)}
 		for _, rc := range members {
 			curves = append(curves, rc.curve)
 			m.Series = append(m.Series, comparedSeries(rc.run, rc.curve))
@@ -160,7 +162,7 @@ func (c *comparison) comparisons(entries []entry) []*runicornapiv1.MetricCompari
 
 func comparedSeries(e *entry, cv *curve) *runicornapiv1.ComparedSeries {
 	return &runicornapiv1.ComparedSeries{
-		Viewer: e.viewer.Name, RunId: validText(e.run.ID), ResourceName: validText(e.target().resourceName()),
+		Viewer: e.viewer.Name, RunId: convert.Text(e.run.ID), ResourceName: convert.Text(e.target().resourceName()),
 		Values: cv.values, Fidelity: cv.fidelity, TotalCount: cv.total,
 	}
 }

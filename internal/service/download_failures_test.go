@@ -19,6 +19,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 func TestDownloadAsset_AZipWithoutSomeFilesIsDataLoss(t *testing.T) {
@@ -156,7 +157,7 @@ func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
 				}
 				return
 			}
-			wantError(t, statusOf(context.Background(), err).Err(), codes.ResourceExhausted, tt.reason)
+			wantError(t, errmap.Status(context.Background(), err).Err(), codes.ResourceExhausted, tt.reason)
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // openContent opens what an asset id of a run stands for, by looking it up
@@ -173,7 +174,7 @@ func contentChangedError(cause error) error {
 // safeFileName makes a name to save a file under of any text: its last
 // element, without what a shell, a header or a file system would stumble over.
 func safeFileName(name string) string {
-	name = validText(name)
+	name = convert.Text(name)
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	name = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune(`<>:"|?*`, r) {

@@ -34,16 +34,16 @@ func newDrainSignal(begins <-chan struct{}) *drainSignal {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		<-begins
-		cancel(errDraining)
+		cancel(errStreamDrained)
 	}()
 	return &drainSignal{ctx: ctx}
 }
 
-// withDrain returns a context of a stream that also ends, by errDraining, with the
+// withDrain returns a context of a stream that also ends, by errStreamDrained, with the
 // drain. The caller calls stop.
 func (d *drainSignal) withDrain(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
-	unregister := context.AfterFunc(d.ctx, func() { cancel(errDraining) })
+	unregister := context.AfterFunc(d.ctx, func() { cancel(errStreamDrained) })
 	return ctx, func() {
 		unregister()
 		cancel(nil)
@@ -54,7 +54,7 @@ func (d *drainSignal) withDrain(parent context.Context) (ctx context.Context, st
 // has brought about counts, and not what that has broken.
 func streamError(ctx context.Context, err error) error {
 	switch {
-	case errors.Is(context.Cause(ctx), errDraining), errors.Is(err, runlog.ErrHubClosed):
+	case errors.Is(context.Cause(ctx), errStreamDrained), errors.Is(err, runlog.ErrHubClosed):
 		return errStreamDrained
 	case ctx.Err() == nil:
 		return err

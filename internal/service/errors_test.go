@@ -23,6 +23,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 const someRun = "20200101_000000_abcdef"
@@ -223,7 +225,7 @@ func TestTheCallersDeadlineAndCancellationAreReported(t *testing.T) {
 		{"its deadline, seen by ourselves", passed, passed.Err(), codes.DeadlineExceeded, "CALLER_DEADLINE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantError(t, toFailure(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
+			wantError(t, errmap.APIError(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
 		})
 	}
 }
@@ -253,27 +255,22 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestEveryKindHasAMapping(t *testing.T) {
-	for kind := restclient.Kind(1); !strings.HasPrefix(kind.String(), "kind "); kind++ {
-		if _, ok := errorMappings[kind]; !ok && kind != restclient.KindCanceled {
-			t.Errorf("no row for %v", kind)
-		}
-	}
-}
-
 func TestACallThatNobodyServesSaysSo(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	err := h.conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
 		t.Errorf("got %v, want Unimplemented", err)
 	}
-	_, err = runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(t.Context(), nil)
-	wantError(t, toStatusError(t.Context(), slog.New(slog.DiscardHandler), "/x/Y", err), codes.Unimplemented, "METHOD_NOT_SERVED")
+	intercept := interceptor.UnaryErrors(slog.New(slog.DiscardHandler))
+	_, err = intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(ctx context.Context, _ any) (any, error) {
+		return runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(ctx, nil)
+	})
+	wantError(t, err, codes.Unimplemented, "METHOD_NOT_SERVED")
 }
 
 func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 	var logged bytes.Buffer
-	intercept := UnaryErrors(slog.New(slog.NewTextHandler(&logged, nil)))
+	intercept := interceptor.UnaryErrors(slog.New(slog.NewTextHandler(&logged, nil)))
 	_, err := intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(context.Context, any) (any, error) {
 		return nil, errors.New("the secret place")
 	})

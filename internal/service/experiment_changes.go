@@ -12,6 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 // sdkForm is the form of ids that Viewers change runs by. They refuse a whole
@@ -137,12 +139,12 @@ func (d *Config) applyBatch(ctx context.Context, viewer string, ids []string, ca
 
 // resultOf is the result of one experiment.
 func resultOf(ctx context.Context, c *change) *runicornapiv1.ExperimentResult {
-	out := &runicornapiv1.ExperimentResult{RunId: validText(c.requestedID)}
+	out := &runicornapiv1.ExperimentResult{RunId: convert.Text(c.requestedID)}
 	if c.Viewer != nil {
 		out.Viewer = c.Name
 	}
 	if c.err != nil {
-		out.Error = statusOf(ctx, c.err).Proto()
+		out.Error = errmap.Status(ctx, c.err).Proto()
 	}
 	return out
 }

@@ -10,27 +10,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
-
-// statuses are the Viewer's words for where a run stands. The bin of 0.5.3
-// says "unknown" of a run whose status it lost.
-var statuses = map[string]runicornapiv1.ExperimentStatus{
-	"":            runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
-	"unknown":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
-	"running":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING,
-	"finished":    runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED,
-	"failed":      runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED,
-	"interrupted": runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED,
-}
-
-// experimentStatus converts a Viewer's word; one that a training script made
-// up is OTHER.
-func experimentStatus(text string) runicornapiv1.ExperimentStatus {
-	if s, ok := statuses[text]; ok {
-		return s
-	}
-	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
-}
 
 // runPath is where a run is, as project, name and path, for every generation of Viewers.
 type runPath struct {
@@ -55,29 +36,29 @@ func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornap
 	p := runPathOf(run)
 	e := &runicornapiv1.Experiment{
 		Viewer:               viewer,
-		RunId:                validText(run.ID),
-		ResourceName:         validText(resourceName(viewer, run.ID)),
-		Project:              validText(p.project),
-		Name:                 validText(p.name),
-		Path:                 validText(p.path),
-		Status:               experimentStatus(run.Status.Value),
-		ViewerStatus:         validText(run.Status.Value),
-		CreateTime:           timeOf(run.CreatedTime.Time),
-		UpdateTime:           timeOf(run.CreatedTime.Time),
+		RunId:                convert.Text(run.ID),
+		ResourceName:         convert.Text(resourceName(viewer, run.ID)),
+		Project:              convert.Text(p.project),
+		Name:                 convert.Text(p.name),
+		Path:                 convert.Text(p.path),
+		Status:               convert.Status(run.Status.Value),
+		ViewerStatus:         convert.Text(run.Status.Value),
+		CreateTime:           convert.Time(run.CreatedTime.Time),
+		UpdateTime:           convert.Time(run.CreatedTime.Time),
 		BestMetric:           bestMetric(run),
-		ProcessId:            int64Of(run.PID),
-		CreatedArtifactCount: int32Of(run.ArtifactsCreated),
-		UsedArtifactCount:    int32Of(run.ArtifactsUsed),
-		AssetCount:           int32Of(run.Assets),
+		ProcessId:            convert.Int64(run.PID),
+		CreatedArtifactCount: convert.Int32(run.ArtifactsCreated),
+		UsedArtifactCount:    convert.Int32(run.ArtifactsUsed),
+		AssetCount:           convert.Int32(run.Assets),
 		View:                 runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC,
 	}
 	if run.Alias.Value != "" {
-		e.Alias = new(validText(run.Alias.Value))
+		e.Alias = new(convert.Text(run.Alias.Value))
 	}
 	for _, tag := range run.Tags {
-		e.Tags = append(e.Tags, validText(tag.Value))
+		e.Tags = append(e.Tags, convert.Text(tag.Value))
 	}
-	e.LossyText = lossy && hasReplacementChar(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags)...)
+	e.LossyText = lossy && convert.HasReplacementChar(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags)...)
 	e.Etag = etagOf(e)
 	return e
 }
@@ -88,9 +69,9 @@ func bestMetric(run *restclient.Run) *runicornapiv1.BestMetric {
 	if !run.BestMetricName.Known {
 		return nil
 	}
-	best := &runicornapiv1.BestMetric{MetricName: validText(run.BestMetricName.Value)}
+	best := &runicornapiv1.BestMetric{MetricName: convert.Text(run.BestMetricName.Value)}
 	if run.BestMetricValue.Known {
-		best.Value = finite(restclient.Value{Kind: restclient.ValueNumber, Number: run.BestMetricValue.Value})
+		best.Value = convert.Finite(restclient.Value{Kind: restclient.ValueNumber, Number: run.BestMetricValue.Value})
 	}
 	return best
 }
@@ -113,7 +94,7 @@ func deletedExperiment(viewer string, run *restclient.DeletedRun) *runicornapiv1
 			ID: run.ID, Project: run.Project, Name: run.Name, Path: run.Path, Alias: run.Alias,
 			CreatedTime: run.CreatedTime, Status: run.OriginalStatus,
 		}, true), // the client does not say whether the bin's text was valid
-		DeleteTime:   timeOf(run.DeletedTime.Time),
-		DeleteReason: validText(run.DeleteReason.Value),
+		DeleteTime:   convert.Time(run.DeletedTime.Time),
+		DeleteReason: convert.Text(run.DeleteReason.Value),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // statusPrefix begins the names of statuses in the contract.
@@ -62,7 +63,7 @@ func anyTag(e *entry, matcher func(string) bool) bool {
 // statusValue is the word of a run's status; a status that is not known is
 // missing.
 func statusValue(e *entry) filter.Value {
-	if s := experimentStatus(e.run.Status.Value); s != runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED {
+	if s := convert.Status(e.run.Status.Value); s != runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED {
 		return filter.TextValue(statusWords[s-1])
 	}
 	return filter.Value{}

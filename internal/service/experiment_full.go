@@ -8,10 +8,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 // maxFull is how many experiments of a list are read at once. The client's own
@@ -140,7 +141,7 @@ func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now ti
 	if known, err := document(r.target, r.meta); err != nil {
 		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), "metadata")
 	} else if known != nil {
-		e.Metadata = valuesOf(dropServerPaths(*known))
+		e.Metadata = convert.Values(dropServerPaths(*known))
 	}
 }
 
@@ -168,10 +169,10 @@ func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, n
 		}
 		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), fields...)
 	case file != nil:
-		if _, known := statuses[file.Status.Value]; known {
+		if convert.IsKnownStatus(file.Status.Value) {
 			setStatus(e, file.Status.Value)
 		}
-		e.ExitReason = validText(file.ExitReason.Value)
+		e.ExitReason = convert.Text(file.ExitReason.Value)
 		end = file.EndTime.Time
 		if !file.StartTime.IsZero() {
 			start = file.StartTime.Time
@@ -180,15 +181,15 @@ func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, n
 	if e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
 		end = time.Time{}
 	}
-	e.StartTime, e.EndTime = timeOf(start), timeOf(end)
-	e.UpdateTime = timeOf(newest(asTime(e.GetCreateTime()), start, end))
+	e.StartTime, e.EndTime = convert.Time(start), convert.Time(end)
+	e.UpdateTime = convert.Time(convert.Newest(convert.AsTime(e.GetCreateTime()), start, end))
 	e.Duration = duration(e, &detail, now)
 }
 
 // setStatus sets the status to a Viewer's word, if it said one.
 func setStatus(e *runicornapiv1.Experiment, text string) {
 	if text != "" {
-		e.Status, e.ViewerStatus = experimentStatus(text), validText(text)
+		e.Status, e.ViewerStatus = convert.Status(text), convert.Text(text)
 	}
 }
 
@@ -199,9 +200,9 @@ func duration(e *runicornapiv1.Experiment, detail *restclient.RunDetail, now tim
 	case e.GetStartTime() == nil:
 		return nil
 	case e.GetEndTime() != nil:
-		return durationpb.New(max(0, asTime(e.GetEndTime()).Sub(asTime(e.GetStartTime()))))
+		return durationpb.New(max(0, convert.AsTime(e.GetEndTime()).Sub(convert.AsTime(e.GetStartTime()))))
 	case running:
-		return durationpb.New(max(0, now.Sub(asTime(e.GetStartTime()))))
+		return durationpb.New(max(0, now.Sub(convert.AsTime(e.GetStartTime()))))
 	case detail.Duration.Known && detail.Duration.Value >= 0 && detail.Duration.Value < maxSeconds:
 		return durationpb.New(time.Duration(detail.Duration.Value * float64(time.Second)))
 	}
@@ -210,14 +211,6 @@ func duration(e *runicornapiv1.Experiment, detail *restclient.RunDetail, now tim
 
 // maxSeconds bounds a Viewer's duration: what fits into a time.Duration.
 const maxSeconds = 9e9
-
-// asTime is the time of a timestamp, the zero one where it is absent.
-func asTime(t *timestamppb.Timestamp) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.AsTime()
-}
 
 // fillSummary takes the summary from the file, which has NaN, and else from
 // the detail of 0.7, where it is null.
@@ -232,7 +225,7 @@ func (r *fullRead) fillSummary(ctx context.Context, e *runicornapiv1.Experiment)
 	case err != nil:
 		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), "summary")
 	}
-	e.Summary = valuesOf(summary)
+	e.Summary = convert.Values(summary)
 	fillBest(e, summary)
 }
 
@@ -243,9 +236,9 @@ func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
 		return
 	}
 	if e.GetBestMetric() == nil {
-		e.BestMetric = &runicornapiv1.BestMetric{MetricName: validText(name.Text), Value: finite(summary["best_metric_value"])}
+		e.BestMetric = &runicornapiv1.BestMetric{MetricName: convert.Text(name.Text), Value: convert.Finite(summary["best_metric_value"])}
 	}
-	if e.GetBestMetric().GetMetricName() != validText(name.Text) {
+	if e.GetBestMetric().GetMetricName() != convert.Text(name.Text) {
 		return
 	}
 	if step := summary["best_metric_step"]; step.Kind == restclient.ValueInteger {
@@ -275,7 +268,7 @@ func document[T any](t target, r partResult[restclient.Document[T]]) (*T, error)
 
 // addMissing names fields of an experiment that could not be got.
 func addMissing(ctx context.Context, e *runicornapiv1.Experiment, err error, fields ...string) {
-	st := statusOf(ctx, err).Proto()
+	st := errmap.Status(ctx, err).Proto()
 	for _, field := range fields {
 		e.Missing = append(e.Missing, &runicornapiv1.MissingPart{Field: field, Error: st})
 	}

@@ -17,6 +17,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // find returns the first experiment of a Viewer that a filter selects.
@@ -298,7 +299,7 @@ func FuzzAnyUpstreamBytesMarshal(f *testing.F) {
 			BestMetricName: restclient.Text{Value: value, Known: true}, BestMetricValue: restclient.Float{Value: math.NaN(), Known: true},
 		}
 		e := basicExperiment("v", &run, true)
-		e.Summary = valuesOf(restclient.Values{value: {Kind: restclient.ValueJSON, Text: value}, id: {Kind: restclient.ValueText, Text: path}})
+		e.Summary = convert.Values(restclient.Values{value: {Kind: restclient.ValueJSON, Text: value}, id: {Kind: restclient.ValueText, Text: path}})
 		if _, err := proto.Marshal(e); err != nil {
 			t.Errorf("protobuf: %v", err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // fillFromMeta completes a run that the list lacks: meta.json has what
@@ -19,7 +20,7 @@ import (
 func (r *fullRead) fillFromMeta(ctx context.Context, e *runicornapiv1.Experiment, listErr error) {
 	known, err := document(r.target, r.meta)
 	if known != nil {
-		if seconds := finite((*known)["created_at"]); seconds != nil && *seconds > 0 && *seconds < maxSeconds {
+		if seconds := convert.Finite((*known)["created_at"]); seconds != nil && *seconds > 0 && *seconds < maxSeconds {
 			e.CreateTime = timestamppb.New(time.UnixMicro(int64(math.Round(*seconds * 1e6))))
 		}
 		e.Tags = tagsOf((*known)["tags"])

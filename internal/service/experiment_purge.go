@@ -8,6 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // purgeBinHint says what a Viewer of 0.5 can do in place of a single purge.
@@ -53,7 +54,7 @@ func (d *Config) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsR
 	for _, c := range changes {
 		result := resultOf(ctx, c)
 		if c.purged != nil {
-			result.FreedBytes, result.DeletedBlobCount = int64Of(c.purged.BytesFreed), int32Of(c.purged.BlobsDeleted)
+			result.FreedBytes, result.DeletedBlobCount = convert.Int64(c.purged.BytesFreed), convert.Int32(c.purged.BlobsDeleted)
 		}
 		results = append(results, result)
 	}

@@ -11,6 +11,9 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 const (
@@ -136,7 +139,7 @@ func (w *watch) sendSnapshot(m *viewerSubscription, l *listSnapshot) error {
 		}
 	}
 	for len(experiments) > 0 {
-		n := countFitting(experiments[:min(maxSnapshotRuns, len(experiments))], maxSnapshotBytes)
+		n := answer.CountFitting(experiments[:min(maxSnapshotRuns, len(experiments))], maxSnapshotBytes)
 		part := experiments[:n]
 		experiments = experiments[n:]
 		if err := w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Snapshot{
@@ -207,7 +210,7 @@ func (w *watch) sendDeleted(m *viewerSubscription, runID string) error {
 	delete(m.sent, runID)
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Deleted{
 		Deleted: &runicornapiv1.DeletedReference{
-			Viewer: m.viewer.Name, RunId: validText(runID), ResourceName: validText(resourceName(m.viewer.Name, runID)),
+			Viewer: m.viewer.Name, RunId: convert.Text(runID), ResourceName: convert.Text(resourceName(m.viewer.Name, runID)),
 		},
 	}})
 }
@@ -246,10 +249,10 @@ func (w *watch) finishSnapshot(ctx context.Context) error {
 		if !m.synced {
 			errs = append(errs, err)
 			synced.Unreachable = append(synced.Unreachable, &runicornapiv1.UnreachableViewer{
-				Viewer: m.viewer.Name, Error: statusOf(ctx, err).Proto(),
+				Viewer: m.viewer.Name, Error: errmap.Status(ctx, err).Proto(),
 			})
 		}
-		synced.ExperimentCount += clamp32(int64(len(m.sent)))
+		synced.ExperimentCount += convert.Clamp32(int64(len(m.sent)))
 	}
 	switch {
 	case len(errs) > 0 && w.viewer != allViewers:
@@ -274,7 +277,7 @@ func (w *watch) sendHeartbeat(ctx context.Context) error {
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Heartbeat{
 		Heartbeat: &runicornapiv1.WatchHeartbeat{
 			LastSuccessTime: h.GetLastSuccessTime(), UpstreamState: h.GetUpstreamState(), LastError: h.GetLastError(),
-			PollInterval: h.GetPollInterval(), ExperimentCount: clamp32(int64(sentCount)),
+			PollInterval: h.GetPollInterval(), ExperimentCount: convert.Clamp32(int64(sentCount)),
 		},
 	}})
 }

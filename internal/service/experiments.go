@@ -7,6 +7,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // experimentService serves ExperimentService.
@@ -33,12 +35,12 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornap
 	if err != nil {
 		return nil, err
 	}
-	if n := countFitting(experiments, maxAnswer); n < len(experiments) {
+	if n := answer.CountFitting(experiments, answer.MaxSize); n < len(experiments) {
 		experiments, next = experiments[:n], query.tokenAfter(page[n-1])
 	}
 	return &runicornapiv1.ListExperimentsResponse{
 		Experiments: experiments, NextPageToken: next, Unreachable: selected.unreachable,
-		TotalSize: totalSize(len(selected.entries), selected.unreachable), ReadTime: timeOf(selected.readTime),
+		TotalSize: totalSize(len(selected.entries), selected.unreachable), ReadTime: convert.Time(selected.readTime),
 		Complete: len(selected.unreachable) == 0,
 	}, nil
 }
@@ -164,7 +166,7 @@ func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornapi
 		return nil, err
 	}
 	return &runicornapiv1.GetEnvironmentResponse{
-		Available: environment.Available, Environment: valuesOf(environment.Values),
-		Viewer: t.Name, RunId: validText(t.runID),
+		Available: environment.Available, Environment: convert.Values(environment.Values),
+		Viewer: t.Name, RunId: convert.Text(t.runID),
 	}, nil
 }

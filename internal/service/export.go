@@ -16,6 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // exportStream is where an export goes.
@@ -76,7 +77,7 @@ type exporter struct {
 func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
 		experimentService: s, cpuSlot: cpugate.SlotFrom(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
-		selection: metricSelection(req), withMedia: req.GetIncludeMedia(),
+		selection: convert.Selection(req), withMedia: req.GetIncludeMedia(),
 	}
 	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {
 		j.layout = export.Long
@@ -162,7 +163,7 @@ func (j *exporter) send(ctx context.Context, to fileSink) error {
 // header describes the file. The schema is that of a wide table, else nil.
 func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
-		FileName: validText(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
+		FileName: convert.Text(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
 		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
 	}
 	if j.withMedia && j.merged {

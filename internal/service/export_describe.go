@@ -17,6 +17,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // describe finds out what the file says of its runs besides their metrics, and
@@ -38,7 +39,7 @@ func (j *exporter) describe(ctx context.Context) error {
 		})
 	}
 	err := g.Wait()
-	if j.modified = newest(updated...); j.modified.IsZero() {
+	if j.modified = convert.Newest(updated...); j.modified.IsZero() {
 		j.modified = j.Now()
 	}
 	j.merged = slices.Contains(merged, true)
@@ -61,7 +62,7 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 	if err != nil {
 		return nil, updated, err
 	}
-	updated = asTime(e.GetUpdateTime())
+	updated = convert.AsTime(e.GetUpdateTime())
 	run := &export.Run{Viewer: t.Name, ID: t.runID, Project: e.GetProject(), Name: e.GetName()}
 	if !full {
 		return run, updated, nil
@@ -71,8 +72,8 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 		return nil, updated, err
 	}
 	captured := &runicornapiv1.GetEnvironmentResponse{
-		Available: environment.Available, Environment: valuesOf(environment.Values),
-		Viewer: t.Name, RunId: validText(t.runID),
+		Available: environment.Available, Environment: convert.Values(environment.Values),
+		Viewer: t.Name, RunId: convert.Text(t.runID),
 	}
 	run.Fields, run.Summary, run.EnvironmentFields = reportFields(e), valueFields(e.GetSummary()), valueFields(captured.GetEnvironment())
 	if run.Experiment, err = messageJSON(e); err != nil {
@@ -86,7 +87,7 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 // at random, which are taken out.
 func messageJSON(m proto.Message) ([]byte, error) {
 	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	return []byte(compact(string(text))), err
+	return []byte(convert.CompactJSON(string(text))), err
 }
 
 // reportFields are what a report says of an experiment.

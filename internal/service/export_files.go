@@ -9,6 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // ownFiles are the files of a run that a zip holds. A run lacks those that it
@@ -86,7 +87,7 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 
 // recordMissing records a file that the Viewer does not have any more, or does not serve.
 func (j *exporter) recordMissing(t target, path string) {
-	j.missing = append(j.missing, validText(t.runID+"/"+path))
+	j.missing = append(j.missing, convert.Text(t.runID+"/"+path))
 }
 
 // media reads the image events of a run, if they are asked for and there are

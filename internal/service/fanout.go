@@ -13,6 +13,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 // maxMargin is the most of a caller's time that is kept back for sending an
@@ -37,7 +39,7 @@ func totalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 	if len(unreachable) > 0 {
 		return nil
 	}
-	return new(clamp32(int64(n)))
+	return new(convert.Clamp32(int64(n)))
 }
 
 // fanOut asks what a list means by viewer. One Viewer's failure is the call's;
@@ -63,7 +65,7 @@ func fanOut[T any](ctx context.Context, d *Config, viewer string, ask func(conte
 			continue
 		}
 		g.unreachable = append(g.unreachable, &runicornapiv1.UnreachableViewer{
-			Viewer: v.Name, Error: statusOf(ctx, errs[i]).Proto(),
+			Viewer: v.Name, Error: errmap.Status(ctx, errs[i]).Proto(),
 		})
 	}
 	if len(g.succeeded) == 0 {
@@ -119,7 +121,7 @@ func allViewersFailed(ctx context.Context, errs []error) error {
 	}
 	messages := []string{"no viewer answered"}
 	for _, err := range errs {
-		messages = append(messages, toFailure(ctx, err).Message)
+		messages = append(messages, errmap.APIError(ctx, err).Message)
 	}
 	return apierr.Unreachable(allViewers, strings.Join(messages, "; "), errors.Join(errs...))
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // harness is the whole way of a call: clients of every service, our server
@@ -83,11 +84,11 @@ type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
 	viewer func(*demoviewer.Config)
-	auth   Authorizer
+	auth   interceptor.Authorizer
 }
 
 // validator is compiled once: the rules never change.
-var validator = sync.OnceValues(NewValidator)
+var validator = sync.OnceValues(interceptor.NewValidator)
 
 // newHarness starts demo Viewers of the generations, one of each where none is
 // named, and our server before them. All of it ends with the test.
@@ -152,7 +153,7 @@ func newUpstream(tb testing.TB, s setup, generation demoviewer.Generation, other
 }
 
 // serve starts our server and connects the clients.
-func (h *harness) serve(tb testing.TB, auth *Authorizer) {
+func (h *harness) serve(tb testing.TB, auth *interceptor.Authorizer) {
 	tb.Helper()
 	rules, err := validator()
 	if err != nil {
@@ -160,8 +161,8 @@ func (h *harness) serve(tb testing.TB, auth *Authorizer) {
 	}
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(NewCodec()),
-		grpc.ChainUnaryInterceptor(UnaryErrors(h.config.Log), auth.Unary, rules.Unary),
-		grpc.ChainStreamInterceptor(StreamErrors(h.config.Log), auth.Stream, rules.Stream),
+		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.config.Log), auth.Unary, rules.Unary),
+		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.config.Log), auth.Stream, rules.Stream),
 	)
 	Register(server, h.config)
 	listener := bufconn.Listen(1 << 20)

@@ -8,6 +8,9 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
 )
 
 // defaultHeartbeat is how long a stream is silent at most where the request does
@@ -105,14 +108,14 @@ func (s *healthSummary) add(h *runlog.Health) {
 // message is the heartbeat.
 func (s *healthSummary) message(ctx context.Context) *runicornapiv1.Heartbeat {
 	out := &runicornapiv1.Heartbeat{
-		LastSuccessTime:       timeOf(s.worst.LastSuccess),
+		LastSuccessTime:       convert.Time(s.worst.LastSuccess),
 		UpstreamState:         upstreamStates[s.worst.State],
 		MalformedLineCount:    int64(s.malformed),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(s.withoutStep), //nolint:gosec // as above
 	}
 	if s.worst.LastError != nil {
-		_ = onFreshStack(func() error { // returns no error
-			out.LastError = statusOf(ctx, s.worst.LastError).Proto()
+		_ = freshstack.Run(func() error { // returns no error
+			out.LastError = errmap.Status(ctx, s.worst.LastError).Proto()
 			return nil
 		})
 	}
@@ -123,7 +126,7 @@ func (s *healthSummary) message(ctx context.Context) *runicornapiv1.Heartbeat {
 		out.PollInterval = durationpb.New(s.interval)
 	}
 	if s.newest > 0 {
-		out.NewestPointTime = unixTime(s.newest)
+		out.NewestPointTime = convert.UnixTime(s.newest)
 	}
 	return out
 }

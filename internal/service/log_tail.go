@@ -9,6 +9,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // logTail is one call of TailLogs. It belongs to the goroutine of the call.
@@ -176,7 +177,7 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 		lines = append(lines, out)
 	}
 	bytes, err := proto.Marshal(&runicornapiv1.TailLogsResponse{
-		Viewer: t.Name, RunId: validText(t.runID),
+		Viewer: t.Name, RunId: convert.Text(t.runID),
 		Event: &runicornapiv1.TailLogsResponse_Batch{Batch: &runicornapiv1.LogBatch{Lines: lines}},
 	})
 	if err != nil {
@@ -187,7 +188,7 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 
 // send sends a message about the run.
 func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
-	m.Viewer, m.RunId, m.ResumeToken = t.Name, validText(t.runID), t.token().String()
+	m.Viewer, m.RunId, m.ResumeToken = t.Name, convert.Text(t.runID), t.token().String()
 	t.heartbeat.messageSent()
 	return sendOnFreshStack(t.stream, m)
 }

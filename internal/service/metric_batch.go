@@ -7,6 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // maxBatchPoints is how many points a message has at most, and maxBatchText how
@@ -25,7 +26,7 @@ type batchSelection struct {
 }
 
 func newBatchSelection(req *runicornapiv1.TailMetricsRequest) batchSelection {
-	s := batchSelection{Selection: metricSelection(req), hasPositions: req.GetPositions()}
+	s := batchSelection{Selection: convert.Selection(req), hasPositions: req.GetPositions()}
 	s.MinStep, s.MaxStep = req.MinStep, req.MaxStep
 	// As a request of these fields only, which is marshalled in one way.
 	key, err := proto.MarshalOptions{Deterministic: true}.Marshal(&runicornapiv1.TailMetricsRequest{
@@ -54,9 +55,9 @@ func batchMessage(series []eventlog.Series, origin runlog.Origin) *runicornapiv1
 	if len(series) == 0 {
 		return nil
 	}
-	out := &runicornapiv1.MetricBatch{Fidelity: fidelities[origin], Series: make([]*runicornapiv1.MetricSeries, 0, len(series))}
+	out := &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(origin), Series: make([]*runicornapiv1.MetricSeries, 0, len(series))}
 	for i := range series {
-		out.Series = append(out.Series, metricSeries(&series[i]))
+		out.Series = append(out.Series, convert.Series(&series[i]))
 	}
 	return out
 }
@@ -168,7 +169,7 @@ func (h *historyBuffer) messages(maxPoints int) []*runicornapiv1.MetricBatch {
 		for _, part := range splitSeries(s, total) {
 			n := len(part.GetSteps())
 			if n > remaining || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
-				out, remaining = append(out, &runicornapiv1.MetricBatch{Fidelity: fidelities[h.origin]}), maxBatchPoints
+				out, remaining = append(out, &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(h.origin)}), maxBatchPoints
 			}
 			last := out[len(out)-1]
 			last.Series = append(last.Series, part)
@@ -194,7 +195,7 @@ func splitSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
 				part.Exact = append(part.Exact, eventlog.Exact{Index: e.Index - from, Text: e.Text})
 			}
 		}
-		message := metricSeries(&part)
+		message := convert.Series(&part)
 		if returned < total {
 			message.ReturnedCount, message.TotalCount = new(int64(returned)), new(int64(total))
 		}

@@ -11,16 +11,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-const (
-	// maxAnswer bounds a unary answer with points. Clients refuse messages beyond
-	// 4 MiB by default, and JSON makes points three times as large.
-	maxAnswer = 3 << 20
-	// minPointSize is the minimum size of a point in a message, in bytes: a step, a time and
-	// a short text.
-	minPointSize = 11
-)
+// minPointSize is the minimum size of a point in a message, in bytes: a step, a time and
+// a short text.
+const minPointSize = 11
 
 // seriesReader reads the points of one GetMetrics.
 type seriesReader struct {
@@ -32,7 +29,7 @@ type seriesReader struct {
 
 func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
 	r := &seriesReader{
-		selection: metricSelection(req),
+		selection: convert.Selection(req),
 		limit:     int(req.GetLimit()),
 		last:      int(req.GetLast()),
 		maxPoints: int(req.GetDownsample().GetMaxPoints()),
@@ -45,7 +42,7 @@ func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
 // beyond what the answer can carry.
 func (r *seriesReader) read(v *runlog.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
-	remaining := maxAnswer
+	remaining := answer.MaxSize
 	for _, name := range v.Table.Names(r.selection) {
 		series, err := r.readMetric(v, name, remaining)
 		if err != nil {
@@ -55,7 +52,7 @@ func (r *seriesReader) read(v *runlog.View) ([]*runicornapiv1.MetricSeries, erro
 			remaining -= proto.Size(s)
 		}
 		if remaining < 0 {
-			return nil, answerTooLarge()
+			return nil, answer.TooLarge()
 		}
 		out = append(out, series...)
 	}
@@ -74,7 +71,7 @@ func (r *seriesReader) readMetric(v *runlog.View, name string, maxBytes int) ([]
 		}
 	}
 	if r.minSize(counts[:]) > maxBytes {
-		return nil, answerTooLarge()
+		return nil, answer.TooLarge()
 	}
 	var out []*runicornapiv1.MetricSeries
 	series := r.copySeries(v.Table, single)
@@ -82,7 +79,7 @@ func (r *seriesReader) readMetric(v *runlog.View, name string, maxBytes int) ([]
 		s := &series[i]
 		total := max(counts[s.Kind], s.Len())
 		downsampleSeries(s, r.maxPoints)
-		out = append(out, metricSeries(s))
+		out = append(out, convert.Series(s))
 		if s.Len() < total {
 			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(total))
 		}
@@ -128,7 +125,7 @@ func (r *seriesReader) copySeries(t *eventlog.Table, selection eventlog.Selectio
 // a metric that has no other cells is a series without points.
 func withIndeterminate(series []*runicornapiv1.MetricSeries, name string, cells int) []*runicornapiv1.MetricSeries {
 	if len(series) == 0 && cells > 0 {
-		series = append(series, metricSeries(&eventlog.Series{Name: name, Kind: eventlog.KindNumber}))
+		series = append(series, convert.Series(&eventlog.Series{Name: name, Kind: eventlog.KindNumber}))
 	}
 	for _, s := range series {
 		s.IndeterminateCellCount = new(int64(cells))
@@ -149,36 +146,6 @@ func keepFinite(s *eventlog.Series) {
 	}
 }
 
-// checkSize refuses an answer that is too large after all.
-func checkSize[M proto.Message](m M) (M, error) {
-	if proto.Size(m) > maxAnswer {
-		var none M
-		return none, answerTooLarge()
-	}
-	return m, nil
-}
-
-// MaxMessage is the largest message that this server sends: what clients accept
-// by default.
-const MaxMessage = 4 << 20
-
-// checkMessage refuses an answer that could not be sent, before grpc-go does so
-// without saying what to do. It is for what has no bound of its own, such as a
-// summary.
-func checkMessage(resp any) error {
-	m, ok := resp.(proto.Message)
-	if !ok || proto.Size(m) <= MaxMessage {
-		return nil
-	}
-	const instead = "view EXPERIMENT_VIEW_BASIC, or a smaller page_size"
-	return &apierr.Error{
-		Code:     codes.ResourceExhausted,
-		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "the answer would be larger than 4 MiB; instead, use " + instead,
-		Metadata: map[string]string{"instead": instead},
-	}
-}
-
 // checkTexts refuses points that no message can hold, which only the texts of one
 // line can be: it names the metric to leave out.
 func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
@@ -192,7 +159,7 @@ func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
 			}
 		}
 	}
-	if all+overhead <= MaxMessage {
+	if all+overhead <= answer.MaxMessage {
 		return nil
 	}
 	const instead = "metric_names or metric_prefixes without it"
@@ -201,16 +168,5 @@ func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
 		Message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.resourceName(), name, longest, instead),
 		Metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
-	}
-}
-
-// answerTooLarge is the error of an answer that would have to be truncated.
-func answerTooLarge() error {
-	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
-	return &apierr.Error{
-		Code:     codes.ResourceExhausted,
-		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "the answer would be larger than 3 MiB; instead, use " + instead,
-		Metadata: map[string]string{"instead": instead},
 	}
 }

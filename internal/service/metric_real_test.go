@@ -19,6 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // cells are what a table holds: by metric and step, the cell as text.
@@ -187,7 +188,7 @@ func newHarnessBefore(t *testing.T, url string) *harness {
 	cache := runlog.NewCache(runlog.CacheConfig{})
 	t.Cleanup(cache.Close)
 	h := &harness{config: Config{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}}
-	h.serve(t, &Authorizer{})
+	h.serve(t, &interceptor.Authorizer{})
 	return h
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 const (
@@ -149,7 +151,7 @@ func (c *runSelection) limit(maxRuns int) {
 
 func (c *runSelection) addNotRead(ctx context.Context, e *entry, err error) {
 	c.notRead = append(c.notRead, &runicornapiv1.ExperimentResult{
-		Viewer: e.viewer.Name, RunId: validText(e.run.ID), Error: statusOf(ctx, err).Proto(),
+		Viewer: e.viewer.Name, RunId: convert.Text(e.run.ID), Error: errmap.Status(ctx, err).Proto(),
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // historyStream is where the messages of a history go.
@@ -37,7 +38,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	defer stop()
 	h := &history{
 		Config: &s.Config, req: req, stream: stream,
-		selection: metricSelection(req), maxPoints: int(req.GetDownsample().GetMaxPoints()),
+		selection: convert.Selection(req), maxPoints: int(req.GetDownsample().GetMaxPoints()),
 	}
 	h.selection.MinStep, h.selection.MaxStep = req.MinStep, req.MaxStep
 	targets, err := s.targets(ctx, req.GetViewer(), req.GetRunIds())
@@ -62,7 +63,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 
 // streamError makes the error of the call.
 func (h *history) streamError(ctx context.Context, t target, err error) error {
-	if errors.Is(context.Cause(ctx), errDraining) {
+	if errors.Is(context.Cause(ctx), errStreamDrained) {
 		return errStreamDrained
 	}
 	return lineTooLong(t, err)
@@ -159,7 +160,7 @@ func (h *history) send(t target, message *runicornapiv1.MetricBatch) error {
 		return err
 	}
 	return h.stream.Send(&runicornapiv1.StreamMetricsResponse{
-		Viewer: t.Name, RunId: validText(t.runID),
+		Viewer: t.Name, RunId: convert.Text(t.runID),
 		Event: &runicornapiv1.StreamMetricsResponse_Batch{Batch: message},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // firstMessageTimeout is how long a tail waits for its first message before it sends
@@ -232,7 +233,7 @@ func (t *tail) sendHeartbeat(ctx context.Context) error {
 }
 
 // health is what a heartbeat says. It is put together before it is sent, so that
-// the stack does not hold both at once; see onFreshStack.
+// the stack does not hold both at once; see Run.
 func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 	var summary healthSummary
 	followed := int32(0)
@@ -264,7 +265,7 @@ func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
 		if err := t.sendNotFound(); err != nil {
 			return err
 		}
-		m.Viewer, m.RunId = r.Name, validText(r.runID)
+		m.Viewer, m.RunId = r.Name, convert.Text(r.runID)
 	}
 	m.ResumeToken = t.token().String()
 	t.heartbeat.messageSent()

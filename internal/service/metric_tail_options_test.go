@@ -14,6 +14,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 )
 
 // TestTail_Selections: streams with different options share one poller, and
@@ -178,7 +179,7 @@ func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 func TestTail_ATextThatNoMessageHolds(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	log := metricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", MaxMessage)+`"`) + metricsLine(2, `"loss": 2`)
+	log := metricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", answer.MaxMessage)+`"`) + metricsLine(2, `"loss": 2`)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
 	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	wantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")

@@ -12,6 +12,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // tailedRun is one run of a tail.
@@ -145,7 +147,7 @@ func (t *tail) sendBatch(r *tailedRun, item *runlog.Item) error {
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
 	}
-	if len(shared) > MaxMessage-maxTailToken {
+	if len(shared) > answer.MaxMessage-maxTailToken {
 		if err := checkTexts(r.target, batchMessage(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
 			return err
 		}
@@ -182,7 +184,7 @@ func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
 		}
 	}
 	whole := &runicornapiv1.TailMetricsResponse{
-		Viewer: r.Name, RunId: validText(r.runID),
+		Viewer: r.Name, RunId: convert.Text(r.runID),
 		Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message},
 	}
 	if t.isSingle() {
@@ -255,7 +257,7 @@ func endReason(item *runlog.Item) runicornapiv1.EndReason {
 	if item.End != runlog.EndTerminal {
 		return runicornapiv1.EndReason_END_REASON_DELETED
 	}
-	switch experimentStatus(item.Status.Text) {
+	switch convert.Status(item.Status.Text) {
 	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:
 		return runicornapiv1.EndReason_END_REASON_FINISHED
 	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:
@@ -272,12 +274,12 @@ func resetMessage(reason runicornapiv1.LogResetReason) *runicornapiv1.TailMetric
 
 func stateMessage(status runlog.Status) *runicornapiv1.TailMetricsResponse {
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_StatusChange{StatusChange: &runicornapiv1.StatusChange{
-		Status: experimentStatus(status.Text), ViewerStatus: validText(status.Text),
+		Status: convert.Status(status.Text), ViewerStatus: convert.Text(status.Text),
 	}}}
 }
 
 func endMessage(reason runicornapiv1.EndReason, viewerStatus string) *runicornapiv1.TailMetricsResponse {
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_End{End: &runicornapiv1.TailEnd{
-		Reason: reason, ViewerStatus: validText(viewerStatus),
+		Reason: reason, ViewerStatus: convert.Text(viewerStatus),
 	}}}
 }

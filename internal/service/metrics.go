@@ -5,6 +5,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // metricService serves MetricService.
@@ -21,7 +23,7 @@ func (s *metricService) ListMetrics(ctx context.Context, req *runicornapiv1.List
 	}
 	var resp *runicornapiv1.ListMetricsResponse
 	err = s.readRun(ctx, t, func(v *runlog.View) error {
-		resp = metricListAnswer(t, v, metricSelection(req))
+		resp = metricListAnswer(t, v, convert.Selection(req))
 		return nil
 	})
 	if err != nil {
@@ -48,7 +50,7 @@ func (s *metricService) GetMetrics(ctx context.Context, req *runicornapiv1.GetMe
 	if err != nil {
 		return nil, err
 	}
-	return checkSize(resp)
+	return answer.CheckSize(resp)
 }
 
 // CompareExperiments lays metrics of several experiments side by side.
@@ -61,7 +63,7 @@ func (s *metricService) CompareExperiments(ctx context.Context, req *runicornapi
 	if err := s.readEach(ctx, runs, c.read); err != nil {
 		return nil, err
 	}
-	return checkSize(&runicornapiv1.CompareExperimentsResponse{
+	return answer.CheckSize(&runicornapiv1.CompareExperimentsResponse{
 		Comparisons: c.comparisons(runs.entries),
 		NotRead:     runs.notRead,
 		Complete:    len(runs.notRead) == 0,
@@ -79,7 +81,7 @@ func (s *metricService) FindBestExperiment(ctx context.Context, req *runicornapi
 		return nil, err
 	}
 	resp := finder.result(runs.entries)
-	resp.ExaminedCount = clamp32(int64(runs.read))
+	resp.ExaminedCount = convert.Clamp32(int64(runs.read))
 	resp.NotRead, resp.Complete = runs.notRead, len(runs.notRead) == 0
-	return checkSize(resp)
+	return answer.CheckSize(resp)
 }

@@ -15,6 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // metricsLine is an event line as the SDK writes it; data is its members.
@@ -129,23 +130,23 @@ func TestMetrics_ListMetrics(t *testing.T) {
 	exact := &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: 1<<60 + 1}}
 	want := []*runicornapiv1.MetricInfo{
 		{
-			MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 4, FirstStep: 1, LastStep: 4, LastTime: unixTime(1004.5),
+			MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 4, FirstStep: 1, LastStep: 4, LastTime: convert.UnixTime(1004.5),
 			LastValue: number(4), MinValue: new(2.5), MaxValue: new(4.0), NonFiniteCount: new(int64(2)),
 		},
 		{
-			MetricName: "ok", Kind: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN, Count: 2, FirstStep: 1, LastStep: 3, LastTime: unixTime(1003.5),
+			MetricName: "ok", Kind: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN, Count: 2, FirstStep: 1, LastStep: 3, LastTime: convert.UnixTime(1003.5),
 			LastValue: &runicornapiv1.Value{Kind: &runicornapiv1.Value_Boolean{}},
 		},
 		{
-			MetricName: "seed", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 1, LastStep: 1, LastTime: unixTime(1001.5),
+			MetricName: "seed", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 1, LastStep: 1, LastTime: convert.UnixTime(1001.5),
 			LastValue: exact, MinValue: new(float64(1 << 60)), MaxValue: new(float64(1 << 60)), NonFiniteCount: new(int64(0)),
 		},
 		{
-			MetricName: "stage", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT, Count: 2, FirstStep: 2, LastStep: 4, LastTime: unixTime(1004.5),
+			MetricName: "stage", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT, Count: 2, FirstStep: 2, LastStep: 4, LastTime: convert.UnixTime(1004.5),
 			LastValue: &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: "main"}},
 		},
 		{
-			MetricName: "val/loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 3, LastStep: 3, LastTime: unixTime(1003.5),
+			MetricName: "val/loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER, Count: 1, FirstStep: 3, LastStep: 3, LastTime: convert.UnixTime(1003.5),
 			LastValue: number(7), MinValue: new(7.0), MaxValue: new(7.0), NonFiniteCount: new(int64(0)),
 		},
 	}

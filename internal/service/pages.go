@@ -19,6 +19,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 )
 
 const (
@@ -151,7 +152,7 @@ func pageInOrder[M proto.Message](req pageRequest, items []M, id func(M) string)
 	}
 	page = items[start:]
 	page = page[:min(p.size, len(page))]
-	page = page[:countFitting(page, maxAnswer)]
+	page = page[:answer.CountFitting(page, answer.MaxSize)]
 	if end := start + len(page); end < len(items) {
 		last := keyedBy(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))
 		next = writeToken(p.query, &last)
@@ -172,19 +173,6 @@ func (p *position) index() (int, bool) {
 func itemHash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return string(sum[:8])
-}
-
-// countFitting is how many of the items fit into a message of so many bytes, and one
-// at least: a page may have fewer than were asked for, but it cannot be empty and
-// have another one behind it.
-func countFitting[M proto.Message](items []M, maxBytes int) int {
-	const framing = 6 // the tag and the length of an item
-	for i, item := range items {
-		if maxBytes -= proto.Size(item) + framing; maxBytes < 0 && i > 0 {
-			return i
-		}
-	}
-	return len(items)
 }
 
 // queryHash binds a token to the query that it goes on with.

@@ -15,6 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 // numbered makes items whose position is their number; a negative one has no key.
@@ -165,7 +166,7 @@ func TestTokensOfOtherQueriesAreRefused(t *testing.T) {
 				}
 				return
 			}
-			wantError(t, toFailure(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
+			wantError(t, errmap.APIError(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
 		})
 	}
 }
@@ -263,5 +264,5 @@ func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
 		t.Errorf("%d items without a page size, token %q", strings.Count(names, " ")+1, next)
 	}
 	_, err := newPager(&runicornapiv1.ListDirectoryRequest{ConnectionId: "other", PageToken: token})
-	wantError(t, toFailure(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
+	wantError(t, errmap.APIError(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // projectsOf counts entries by viewer and project, in no order.
@@ -14,17 +15,17 @@ func projectsOf(entries []entry) []keyed[*runicornapiv1.Project] {
 		k := key{e.viewer.Name, e.project}
 		p := byKey[k]
 		if p == nil {
-			p = &runicornapiv1.Project{Viewer: e.viewer.Name, Project: validText(e.project)}
+			p = &runicornapiv1.Project{Viewer: e.viewer.Name, Project: convert.Text(e.project)}
 			byKey[k] = p
 			// All keys are alike, so viewer and project make the order.
 			out = append(out, keyed[*runicornapiv1.Project]{position{viewer: k.viewer, id: truncate(k.project)}, p})
 		}
 		p.ExperimentCount++
-		if experimentStatus(e.run.Status.Value) == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
+		if convert.Status(e.run.Status.Value) == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
 			p.RunningCount++
 		}
-		if e.run.CreatedTime.After(asTime(p.GetUpdateTime())) {
-			p.UpdateTime = timeOf(e.run.CreatedTime.Time)
+		if e.run.CreatedTime.After(convert.AsTime(p.GetUpdateTime())) {
+			p.UpdateTime = convert.Time(e.run.CreatedTime.Time)
 		}
 	}
 	return out

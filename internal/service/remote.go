@@ -6,6 +6,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // remoteService serves RemoteService. That at most one call over SSH runs on a
@@ -43,7 +44,7 @@ func (s *remoteService) CloseConnection(ctx context.Context, req *runicornapiv1.
 	if err != nil {
 		return nil, err
 	}
-	return &runicornapiv1.CloseConnectionResponse{ConnectionId: validText(id), StoppedSessionIds: stopped}, nil
+	return &runicornapiv1.CloseConnectionResponse{ConnectionId: convert.Text(id), StoppedSessionIds: stopped}, nil
 }
 
 // ListConnections lists what a Viewer holds, broken ones too.
@@ -148,7 +149,7 @@ func (s *remoteService) CheckPath(ctx context.Context, req *runicornapiv1.CheckP
 		return nil, err
 	}
 	return &runicornapiv1.CheckPathResponse{
-		Path: validText(info.Path.Value), Exists: info.Exists, IsDirectory: info.IsDir,
+		Path: convert.Text(info.Path.Value), Exists: info.Exists, IsDirectory: info.IsDir,
 	}, nil
 }
 
@@ -223,7 +224,7 @@ func (s *remoteService) ListHostKeys(ctx context.Context, req *runicornapiv1.Lis
 	}
 	out := &runicornapiv1.ListHostKeysResponse{}
 	for i := range keys {
-		out.HostKeys = append(out.HostKeys, hostKeyOf(&keys[i]))
+		out.HostKeys = append(out.HostKeys, convert.HostKey(&keys[i]))
 	}
 	out.HostKeys, out.NextPageToken, err = pageInOrder(req, out.GetHostKeys(), func(k *runicornapiv1.HostKey) string {
 		return fmt.Sprint(k.GetHost(), " ", k.GetPort(), " ", k.GetKeyType())

@@ -8,6 +8,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // home is the folder of the user on a connected machine.
@@ -16,10 +17,10 @@ const home = "~"
 // connectionOf converts a connection.
 func connectionOf(v *fleet.Viewer, c *restclient.Connection) *runicornapiv1.Connection {
 	return &runicornapiv1.Connection{
-		ConnectionId: validText(c.ID.Value),
-		Host:         validText(c.Host.Value),
-		Port:         clamp32(c.Port.Value),
-		Username:     validText(c.Username.Value),
+		ConnectionId: convert.Text(c.ID.Value),
+		Host:         convert.Text(c.Host.Value),
+		Port:         convert.Clamp32(c.Port.Value),
+		Username:     convert.Text(c.Username.Value),
 		Connected:    c.Connected,
 		Viewer:       v.Name,
 	}
@@ -47,20 +48,20 @@ var sessionStates = map[string]runicornapiv1.ViewerSessionState{
 // be called, or why it cannot.
 func (d *Config) sessionOf(parent *fleet.Viewer, s *restclient.Session) *runicornapiv1.ViewerSession {
 	out := &runicornapiv1.ViewerSession{
-		SessionId:       validText(s.ID),
+		SessionId:       convert.Text(s.ID),
 		ParentViewer:    parent.Name,
-		Host:            validText(s.Host.Value),
-		SshPort:         clamp32(s.SSHPort.Value),
-		Username:        validText(s.Username.Value),
-		LocalPort:       clamp32(s.LocalPort.Value),
-		RemotePort:      clamp32(s.RemotePort.Value),
-		RemoteRoot:      validText(s.RemoteRoot.Value),
-		RemoteProcessId: int64Of(s.RemotePID),
+		Host:            convert.Text(s.Host.Value),
+		SshPort:         convert.Clamp32(s.SSHPort.Value),
+		Username:        convert.Text(s.Username.Value),
+		LocalPort:       convert.Clamp32(s.LocalPort.Value),
+		RemotePort:      convert.Clamp32(s.RemotePort.Value),
+		RemoteRoot:      convert.Text(s.RemoteRoot.Value),
+		RemoteProcessId: convert.Int64(s.RemotePID),
 		State:           sessionStates[s.Status.Value],
-		ViewerStatus:    validText(s.Status.Value),
+		ViewerStatus:    convert.Text(s.Status.Value),
 		Active:          s.Active,
-		StartTime:       timeOf(s.StartedTime.Time),
-		Url:             validText(s.URL.Value),
+		StartTime:       convert.Time(s.StartedTime.Time),
+		Url:             convert.Text(s.URL.Value),
 	}
 	if s.Uptime.Known {
 		out.Uptime = durationpb.New(time.Duration(s.Uptime.Value * float64(time.Second)))
@@ -79,10 +80,10 @@ func (d *Config) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session)
 
 // directoryAnswer converts a folder.
 func directoryAnswer(d *restclient.Directory) *runicornapiv1.ListDirectoryResponse {
-	out := &runicornapiv1.ListDirectoryResponse{Path: validText(d.Path.Value)}
+	out := &runicornapiv1.ListDirectoryResponse{Path: convert.Text(d.Path.Value)}
 	for _, e := range d.Entries {
 		out.Entries = append(out.Entries, &runicornapiv1.DirectoryEntry{
-			Name: validText(e.Name.Value), IsDirectory: e.IsDir, SizeBytes: e.Size.Value, ModifyTime: timeOf(e.ModifiedTime.Time),
+			Name: convert.Text(e.Name.Value), IsDirectory: e.IsDir, SizeBytes: e.Size.Value, ModifyTime: convert.Time(e.ModifiedTime.Time),
 		})
 	}
 	return out
@@ -98,8 +99,8 @@ var environmentTypes = map[string]runicornapiv1.PythonEnvironmentType{
 func environmentsOf(environments []restclient.PythonEnvironment) (out []*runicornapiv1.PythonEnvironment) {
 	for _, e := range environments {
 		out = append(out, &runicornapiv1.PythonEnvironment{
-			Name: validText(e.Name.Value), Type: environmentTypes[e.Type.Value], PythonVersion: validText(e.Version.Value),
-			Path: validText(e.Path.Value), IsDefault: e.IsDefault,
+			Name: convert.Text(e.Name.Value), Type: environmentTypes[e.Type.Value], PythonVersion: convert.Text(e.Version.Value),
+			Path: convert.Text(e.Path.Value), IsDefault: e.IsDefault,
 		})
 	}
 	return out
@@ -108,23 +109,14 @@ func environmentsOf(environments []restclient.PythonEnvironment) (out []*runicor
 // remoteConfigAnswer converts what a Python has.
 func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runicornapiv1.GetRemoteConfigResponse {
 	return &runicornapiv1.GetRemoteConfigResponse{
-		ConnectionId:        validText(connectionID),
-		CondaEnv:            validText(c.CondaEnv.Value),
-		PythonVersion:       validText(c.PythonVersion.Value),
-		RunicornVersion:     validText(c.RunicornVersion.Value),
-		DefaultStorageRoot:  validText(c.DefaultStorageRoot.Value),
+		ConnectionId:        convert.Text(connectionID),
+		CondaEnv:            convert.Text(c.CondaEnv.Value),
+		PythonVersion:       convert.Text(c.PythonVersion.Value),
+		RunicornVersion:     convert.Text(c.RunicornVersion.Value),
+		DefaultStorageRoot:  convert.Text(c.DefaultStorageRoot.Value),
 		StorageRootExists:   c.StorageRootExists,
-		SuggestedRemotePort: int32Of(c.SuggestedRemotePort),
-		HomeDirectory:       validText(c.HomeDirectory.Value),
-	}
-}
-
-// hostKeyOf converts a key of an SSH server.
-func hostKeyOf(k *restclient.HostKey) *runicornapiv1.HostKey {
-	return &runicornapiv1.HostKey{
-		Host: validText(k.Host), Port: clamp32(int64(k.Port)), KeyType: validText(k.KeyType),
-		PublicKey: validText(k.PublicKey), FingerprintSha256: validText(k.Fingerprint),
-		KnownHostsHost: validText(k.KnownHostsHost), ExpectedFingerprintSha256: validText(k.ExpectedFingerprint),
+		SuggestedRemotePort: convert.Int32(c.SuggestedRemotePort),
+		HomeDirectory:       convert.Text(c.HomeDirectory.Value),
 	}
 }
 
@@ -146,11 +138,11 @@ var authMethods = map[string]runicornapiv1.AuthMethod{
 // savedOf converts a remembered connection.
 func savedOf(s restclient.SavedConnection) *runicornapiv1.SavedConnection {
 	return &runicornapiv1.SavedConnection{
-		SavedConnectionId:  validText(s.ID.Value),
-		DisplayName:        validText(s.Name.Value),
-		Host:               validText(s.Host.Value),
-		Port:               clamp32(s.Port.Value),
-		Username:           validText(s.Username.Value),
+		SavedConnectionId:  convert.Text(s.ID.Value),
+		DisplayName:        convert.Text(s.Name.Value),
+		Host:               convert.Text(s.Host.Value),
+		Port:               convert.Clamp32(s.Port.Value),
+		Username:           convert.Text(s.Username.Value),
 		AuthMethod:         authMethods[s.AuthMethod.Value],
 		HasSavedPassword:   s.HasPassword,
 		HasSavedPrivateKey: s.HasPrivateKey,

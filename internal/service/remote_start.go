@@ -12,6 +12,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 const (
@@ -171,7 +172,7 @@ func (s *remoteService) verifyStarted(ctx context.Context, v *fleet.Viewer, sess
 		return nil, errors.Join(portTaken(v, "the Viewer that answers at remote_port serves another root, or the one that remote_root is a link to; leave remote_port out"),
 			s.stopLocked(ctx, v, session.ID))
 	case health.Storage.Known:
-		out.RemoteRoot = validText(health.Storage.Value)
+		out.RemoteRoot = convert.Text(health.Storage.Value)
 	}
 	return out, nil
 }

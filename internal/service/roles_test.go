@@ -14,6 +14,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // contract is every file of the contract that defines messages or services.
@@ -51,7 +52,7 @@ func TestEveryRPCStatesTheRoleThatItNeeds(t *testing.T) {
 			for j := range methods.Len() {
 				method := methods.Get(j)
 				full := "/" + string(method.Parent().FullName()) + "/" + string(method.Name())
-				if got, want := stated[string(method.Name())], RoleOf(full).String(); got != want {
+				if got, want := stated[string(method.Name())], interceptor.RoleOf(full).String(); got != want {
 					t.Errorf("%s: its comment states role %q, the table has %q", full, got, want)
 				}
 			}
@@ -107,10 +108,10 @@ func walkFields(messages protoreflect.MessageDescriptors, visit func(protoreflec
 }
 
 func TestTokensAndRoles(t *testing.T) {
-	var auth Authorizer
-	auth.Add("reader", RoleRead)
-	auth.Add("writer", RoleWrite)
-	auth.Add("boss", RoleAdmin)
+	var auth interceptor.Authorizer
+	auth.Add("reader", interceptor.RoleRead)
+	auth.Add("writer", interceptor.RoleWrite)
+	auth.Add("boss", interceptor.RoleAdmin)
 	h := newHarnessWith(t, setup{auth: auth}, demoviewer.Gen07)
 	const missing = "20200101_000000_abcdef"
 	list := func(authorization string) error {

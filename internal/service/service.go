@@ -1,12 +1,11 @@
 // Package service is the translation between the contract and the Viewers:
-// one file per gRPC service, and the one table of errors and the one table of
-// roles.
+// one file per gRPC service.
 //
 // It must not know net/http, URLs or status numbers of HTTP; those stay in
-// restclient. A call comes in through the interceptors that Chain lists,
-// reaches a method that asks a Viewer's client, converts and returns, and its
-// plain error is made a status with details by the table in errors.go on the
-// way out. Methods do no more than that: what they need besides has a file of
+// restclient. A call comes in through the interceptors that interceptor.Chain
+// lists, reaches a method that asks a Viewer's client, converts and returns, and
+// its plain error is made a status with details by the table of errmap on the way
+// out. Methods do no more than that: what they need besides has a file of
 // its own, named for what it does.
 package service
 
@@ -17,9 +16,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
@@ -65,7 +61,7 @@ type Config struct {
 }
 
 // Register adds the five services to a server. Their errors are plain until
-// the interceptors of Chain have seen them.
+// the interceptors of interceptor.Chain have seen them.
 func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.Now == nil {
 		d.Now = time.Now
@@ -87,24 +83,4 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	runicornapiv1.RegisterArtifactServiceServer(r, &artifactService{Config: d})
 	runicornapiv1.RegisterRemoteServiceServer(r, &remoteService{Config: d})
 	runicornapiv1.RegisterViewerServiceServer(r, &viewerService{Config: d})
-}
-
-// requests returns an empty message of every request of the contract.
-func requests() []proto.Message {
-	var out []proto.Message
-	for _, file := range []protoreflect.FileDescriptor{
-		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
-		runicornapiv1.File_runicornapi_v1_metric_service_proto,
-		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
-		runicornapiv1.File_runicornapi_v1_remote_service_proto,
-		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
-	} {
-		methods := file.Services().Get(0).Methods()
-		for i := range methods.Len() {
-			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
-				out = append(out, mt.Zero().Interface())
-			}
-		}
-	}
-	return out
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
@@ -63,7 +64,7 @@ func (h *harness) replica(tb testing.TB, change func(*Config)) *harness {
 	if change != nil {
 		change(&other.config)
 	}
-	other.serve(tb, &Authorizer{})
+	other.serve(tb, &interceptor.Authorizer{})
 	return other
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 const (
@@ -111,10 +113,10 @@ func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, timeout time
 	}
 	h.LastError = nil
 	if err != nil {
-		h.LastError = statusOf(ctx, timeoutError(ctx, v.Name, err)).Proto()
+		h.LastError = errmap.Status(ctx, timeoutError(ctx, v.Name, err)).Proto()
 	}
 	if health != nil {
-		viewer.Version, h.StorageBackend = validText(health.Version.Value), backendLabel(health.Backend)
+		viewer.Version, h.StorageBackend = convert.Text(health.Version.Value), backendLabel(health.Backend)
 		h.LastSuccessTime, h.Latency = h.GetCheckTime(), durationpb.New(latency)
 	}
 	if caps != nil {

@@ -3,16 +3,17 @@ package service
 import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // viewerConfig converts a Viewer's configuration.
 func viewerConfig(viewer string, c *restclient.ViewerConfig) *runicornapiv1.ViewerConfig {
 	return &runicornapiv1.ViewerConfig{
 		Viewer:         viewer,
-		StorageRoot:    validText(c.UserRootDir.Value),
-		Storage:        validText(c.Storage.Value),
-		ConfigFile:     validText(c.ConfigFile.Value),
-		HomeDirectory:  validText(c.HomeDirectory.Value),
+		StorageRoot:    convert.Text(c.UserRootDir.Value),
+		Storage:        convert.Text(c.Storage.Value),
+		ConfigFile:     convert.Text(c.ConfigFile.Value),
+		HomeDirectory:  convert.Text(c.HomeDirectory.Value),
 		StorageBackend: backendLabel(c.Backend),
 	}
 }
@@ -22,29 +23,29 @@ func backendLabel(b *restclient.StorageBackend) string {
 	if b == nil {
 		return ""
 	}
-	return validText(b.Label.Value)
+	return convert.Text(b.Label.Value)
 }
 
 // gpuAnswer converts the telemetry of graphics processors.
 func gpuAnswer(g *restclient.GPUs) *runicornapiv1.GetGpuResponse {
 	out := &runicornapiv1.GetGpuResponse{
-		Available: g.Available, Reason: validText(g.Reason.Value), ReadTime: timeOf(g.Time.Time),
+		Available: g.Available, Reason: convert.Text(g.Reason.Value), ReadTime: convert.Time(g.Time.Time),
 	}
 	for _, gpu := range g.GPUs {
 		out.Gpus = append(out.Gpus, &runicornapiv1.Gpu{
-			Index:                    clamp32(gpu.Index.Value),
-			Name:                     validText(gpu.Name.Value),
-			UtilizationPercent:       floatOf(gpu.UtilizationPercent),
-			MemoryUtilizationPercent: floatOf(gpu.MemoryUtilPercent),
-			MemoryTotalMib:           floatOf(gpu.MemoryTotalMiB),
-			MemoryUsedMib:            floatOf(gpu.MemoryUsedMiB),
-			TemperatureCelsius:       floatOf(gpu.TemperatureCelsius),
-			PowerWatts:               floatOf(gpu.PowerWatts),
-			PowerLimitWatts:          floatOf(gpu.PowerLimitWatts),
-			SmClockMhz:               floatOf(gpu.ClockSMMHz),
-			MemoryClockMhz:           floatOf(gpu.ClockMemoryMHz),
-			FanSpeedPercent:          floatOf(gpu.FanPercent),
-			PerformanceState:         validText(gpu.PerformanceState.Value),
+			Index:                    convert.Clamp32(gpu.Index.Value),
+			Name:                     convert.Text(gpu.Name.Value),
+			UtilizationPercent:       convert.Float(gpu.UtilizationPercent),
+			MemoryUtilizationPercent: convert.Float(gpu.MemoryUtilPercent),
+			MemoryTotalMib:           convert.Float(gpu.MemoryTotalMiB),
+			MemoryUsedMib:            convert.Float(gpu.MemoryUsedMiB),
+			TemperatureCelsius:       convert.Float(gpu.TemperatureCelsius),
+			PowerWatts:               convert.Float(gpu.PowerWatts),
+			PowerLimitWatts:          convert.Float(gpu.PowerLimitWatts),
+			SmClockMhz:               convert.Float(gpu.ClockSMMHz),
+			MemoryClockMhz:           convert.Float(gpu.ClockMemoryMHz),
+			FanSpeedPercent:          convert.Float(gpu.FanPercent),
+			PerformanceState:         convert.Text(gpu.PerformanceState.Value),
 		})
 	}
 	return out
@@ -54,15 +55,15 @@ func gpuAnswer(g *restclient.GPUs) *runicornapiv1.GetGpuResponse {
 // has no parts.
 func systemAnswer(s *restclient.System) *runicornapiv1.GetSystemResponse {
 	out := &runicornapiv1.GetSystemResponse{
-		Available: s.Available, Reason: validText(s.Reason.Value), ReadTime: timeOf(s.Time.Time),
+		Available: s.Available, Reason: convert.Text(s.Reason.Value), ReadTime: convert.Time(s.Time.Time),
 	}
 	if !s.Available {
 		return out
 	}
 	out.Cpu = &runicornapiv1.Cpu{
-		Percent: s.CPU.Percent.Value, Count: clamp32(s.CPU.Count.Value), LogicalCount: clamp32(s.CPU.LogicalCount.Value),
+		Percent: s.CPU.Percent.Value, Count: convert.Clamp32(s.CPU.Count.Value), LogicalCount: convert.Clamp32(s.CPU.LogicalCount.Value),
 		PerCorePercent: floatsOf(s.CPU.PerCore), LoadAverage: floatsOf(s.CPU.LoadAverage),
-		FrequencyMhz: floatOf(s.CPU.Frequency.CurrentMHz),
+		FrequencyMhz: convert.Float(s.CPU.Frequency.CurrentMHz),
 	}
 	out.Memory = &runicornapiv1.Memory{
 		TotalBytes: s.Memory.Total.Value, AvailableBytes: s.Memory.Available.Value, UsedBytes: s.Memory.Used.Value,
@@ -73,8 +74,8 @@ func systemAnswer(s *restclient.System) *runicornapiv1.GetSystemResponse {
 		FreeBytes: s.Disk.Free.Value, Percent: s.Disk.Percent.Value,
 	}
 	out.Platform = &runicornapiv1.Platform{
-		System: validText(s.Platform.System.Value), Release: validText(s.Platform.Release.Value),
-		Machine: validText(s.Platform.Machine.Value),
+		System: convert.Text(s.Platform.System.Value), Release: convert.Text(s.Platform.Release.Value),
+		Machine: convert.Text(s.Platform.Machine.Value),
 	}
 	return out
 }
@@ -93,7 +94,7 @@ func floatsOf(numbers []restclient.Float) []float64 {
 // measure are left out.
 func storageAnswer(s *restclient.StorageStats) *runicornapiv1.GetStorageStatsResponse {
 	out := &runicornapiv1.GetStorageStatsResponse{
-		StorageRoot: validText(s.Root.Value), RunCount: int64Of(s.Runs.Count),
+		StorageRoot: convert.Text(s.Root.Value), RunCount: convert.Int64(s.Runs.Count),
 	}
 	for _, part := range []struct {
 		name string
@@ -109,7 +110,7 @@ func storageAnswer(s *restclient.StorageStats) *runicornapiv1.GetStorageStatsRes
 	} {
 		if part.size.Bytes.Known {
 			out.Parts = append(out.Parts, &runicornapiv1.StorageUse{
-				Part: part.name, SizeBytes: part.size.Bytes.Value, FileCount: int64Of(part.size.Files),
+				Part: part.name, SizeBytes: part.size.Bytes.Value, FileCount: convert.Int64(part.size.Files),
 			})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // viewerService serves ViewerService.
@@ -116,7 +117,7 @@ func (s *viewerService) CheckStatuses(ctx context.Context, req *runicornapiv1.Ch
 		return nil, err
 	}
 	return &runicornapiv1.CheckStatusesResponse{
-		CheckedCount: clamp32(found.Checked.Value), UpdatedCount: clamp32(found.Updated.Value),
-		Message: validText(found.Message.Value),
+		CheckedCount: convert.Clamp32(found.Checked.Value), UpdatedCount: convert.Clamp32(found.Updated.Value),
+		Message: convert.Text(found.Message.Value),
 	}, nil
 }

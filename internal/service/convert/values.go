@@ -1,4 +1,6 @@
-package service
+// Package convert makes messages of what restclient, eventlog and runlog read: the
+// pure conversions that several services use.
+package convert
 
 import (
 	"math"
@@ -12,9 +14,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// valueOf converts one free-form value. A null is JSON text, so that its key
+// AsTime is the time of a timestamp, the zero one where it is absent.
+func AsTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// Value converts one free-form value. A null is JSON text, so that its key
 // is not lost.
-func valueOf(v restclient.Value) *runicornapiv1.Value {
+func Value(v restclient.Value) *runicornapiv1.Value {
 	switch v.Kind {
 	case restclient.ValueNumber:
 		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Number{Number: v.Number}}
@@ -23,15 +33,15 @@ func valueOf(v restclient.Value) *runicornapiv1.Value {
 	case restclient.ValueBool:
 		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Boolean{Boolean: v.Bool}}
 	case restclient.ValueText:
-		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: validText(v.Text)}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: Text(v.Text)}}
 	case restclient.ValueDecimal, restclient.ValueJSON:
-		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: compact(validText(v.Text))}}
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: CompactJSON(Text(v.Text))}}
 	}
 	return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: "null"}}
 }
 
-// compact leaves the spaces out of JSON: the SDK indents its files.
-func compact(text string) string {
+// CompactJSON leaves the spaces out of JSON: the SDK indents its files.
+func CompactJSON(text string) string {
 	raw := jsontext.Value(text)
 	if raw.Compact() != nil {
 		return text
@@ -39,20 +49,20 @@ func compact(text string) string {
 	return string(raw)
 }
 
-// valuesOf converts a free-form map.
-func valuesOf(values restclient.Values) map[string]*runicornapiv1.Value {
+// Values converts a free-form map.
+func Values(values restclient.Values) map[string]*runicornapiv1.Value {
 	if len(values) == 0 {
 		return nil
 	}
 	out := make(map[string]*runicornapiv1.Value, len(values))
 	for key, v := range values {
-		out[validText(key)] = valueOf(v)
+		out[Text(key)] = Value(v)
 	}
 	return out
 }
 
-// finite returns the number of a value if it is one and finite.
-func finite(v restclient.Value) *float64 {
+// Finite returns the number of a value if it is one and finite.
+func Finite(v restclient.Value) *float64 {
 	n := v.Number
 	switch v.Kind {
 	case restclient.ValueInteger:
@@ -67,17 +77,17 @@ func finite(v restclient.Value) *float64 {
 	return &n
 }
 
-// timeOf converts a time; an unknown one is absent.
-func timeOf(t time.Time) *timestamppb.Timestamp {
+// Time converts a time; an unknown one is absent.
+func Time(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil
 	}
 	return timestamppb.New(t)
 }
 
-// unixTime converts a time in unix seconds; one that a Timestamp cannot hold is
+// UnixTime converts a time in unix seconds; one that a Timestamp cannot hold is
 // absent.
-func unixTime(seconds float64) *timestamppb.Timestamp {
+func UnixTime(seconds float64) *timestamppb.Timestamp {
 	whole := math.Floor(seconds)
 	if !(whole >= -62135596800 && whole <= 253402300799) { // NaN too
 		return nil
@@ -85,8 +95,8 @@ func unixTime(seconds float64) *timestamppb.Timestamp {
 	return &timestamppb.Timestamp{Seconds: int64(whole), Nanos: int32((seconds - whole) * 1e9)}
 }
 
-// newest returns the latest of times, the zero one if none is known.
-func newest(times ...time.Time) time.Time {
+// Newest returns the latest of times, the zero one if none is known.
+func Newest(times ...time.Time) time.Time {
 	var last time.Time
 	for _, t := range times {
 		if t.After(last) {
@@ -96,36 +106,36 @@ func newest(times ...time.Time) time.Time {
 	return last
 }
 
-// int32Of and int64Of convert numbers that may be unknown.
-func int32Of(n restclient.Int) *int32 {
+// Int32 and int64Of convert numbers that may be unknown.
+func Int32(n restclient.Int) *int32 {
 	if !n.Known {
 		return nil
 	}
-	return new(clamp32(n.Value))
+	return new(Clamp32(n.Value))
 }
 
-func int64Of(n restclient.Int) *int64 {
-	if !n.Known {
-		return nil
-	}
-	return &n.Value
-}
-
-// floatOf converts a number that may be unknown.
-func floatOf(n restclient.Float) *float64 {
+func Int64(n restclient.Int) *int64 {
 	if !n.Known {
 		return nil
 	}
 	return &n.Value
 }
 
-// clamp32 fits a count into the contract's int32.
-func clamp32(n int64) int32 {
+// Float converts a number that may be unknown.
+func Float(n restclient.Float) *float64 {
+	if !n.Known {
+		return nil
+	}
+	return &n.Value
+}
+
+// Clamp32 fits a count into the contract's int32.
+func Clamp32(n int64) int32 {
 	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // it is within the bounds
 }
 
-// hasReplacementChar reports whether a text has the mark of bytes that were not UTF-8.
-func hasReplacementChar(texts ...string) bool {
+// HasReplacementChar reports whether a text has the mark of bytes that were not UTF-8.
+func HasReplacementChar(texts ...string) bool {
 	for _, text := range texts {
 		if strings.ContainsRune(text, '\uFFFD') {
 			return true
@@ -134,5 +144,5 @@ func hasReplacementChar(texts ...string) bool {
 	return false
 }
 
-// validText makes any bytes marshal: a proto string must be UTF-8.
-func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// Text makes any bytes marshal: a proto string must be UTF-8.
+func Text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

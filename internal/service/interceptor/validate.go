@@ -1,4 +1,4 @@
-package service
+package interceptor
 
 import (
 	"context"
@@ -9,9 +9,33 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
 )
+
+// requests returns an empty message of every request of the contract.
+func requests() []proto.Message {
+	var out []proto.Message
+	for _, file := range []protoreflect.FileDescriptor{
+		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
+		runicornapiv1.File_runicornapi_v1_metric_service_proto,
+		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
+		runicornapiv1.File_runicornapi_v1_remote_service_proto,
+		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
+	} {
+		methods := file.Services().Get(0).Methods()
+		for i := range methods.Len() {
+			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
+				out = append(out, mt.Zero().Interface())
+			}
+		}
+	}
+	return out
+}
 
 // Validator checks requests against the rules in the contract, before any
 // method sees them.
@@ -72,7 +96,7 @@ type checkedStream struct {
 
 // RecvMsg receives and checks one message.
 func (s *checkedStream) RecvMsg(msg any) error {
-	return onFreshStack(func() error {
+	return freshstack.Run(func() error {
 		if err := s.ServerStream.RecvMsg(msg); err != nil {
 			return err
 		}

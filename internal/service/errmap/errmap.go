@@ -1,15 +1,15 @@
-package service
+// Package errmap is the error table: it makes the error that the caller gets of
+// any error of a method, above all of the failures that restclient tells apart.
+package errmap
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -19,18 +19,19 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// errorMapping is the status that one kind of a Viewer's failure becomes.
-type errorMapping struct {
+// mapping is the status that one kind of a Viewer's failure becomes.
+type mapping struct {
 	code   codes.Code
 	reason runicornapiv1.ErrorReason
 	text   string // what the caller reads before the Viewer's own words
 }
 
-// errorMappings is the error table: one entry per kind of failure that restclient
+// mappings is the error table: one entry per kind of failure that restclient
 // tells apart. The reasons are explained in error_reason.proto.
-var errorMappings = map[restclient.Kind]errorMapping{
+var mappings = map[restclient.Kind]mapping{
 	restclient.KindUnreachable:     {codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, "the viewer cannot be reached"},
 	restclient.KindTimeout:         {codes.DeadlineExceeded, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT, "the viewer was too slow"},
 	restclient.KindOutcomeUnknown:  {codes.Unknown, runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "the change was sent but its answer never came, so it may have happened"},
@@ -64,14 +65,14 @@ var notFoundReasons = map[string]runicornapiv1.ErrorReason{
 	"viewer session": runicornapiv1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND,
 }
 
-// toFailure maps any error of a method to what the caller gets. What it does
+// APIError maps any error of a method to what the caller gets. What it does
 // not know is an internal error.
-func toFailure(ctx context.Context, err error) *apierr.Error {
+func APIError(ctx context.Context, err error) *apierr.Error {
 	if f, ok := errors.AsType[*apierr.Error](err); ok {
 		return f
 	}
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind != restclient.KindCanceled {
-		return viewerFailure(e)
+		return viewerError(e)
 	}
 	if e, ok := errors.AsType[*restclient.IDError](err); ok {
 		return apierr.Invalid(e.Field, "%s", e.Reason)
@@ -80,7 +81,7 @@ func toFailure(ctx context.Context, err error) *apierr.Error {
 		return &apierr.Error{
 			Code: codes.NotFound, Reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND, Message: e.Error(),
 			Metadata: map[string]string{"viewer": e.Name, "known": strings.Join(e.Known, ",")},
-			Details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: validText(e.Name)}},
+			Details:  []proto.Message{&errdetails.ResourceInfo{ResourceType: "viewer", ResourceName: convert.Text(e.Name)}},
 		}
 	}
 	if e, ok := errors.AsType[*fleet.EndedError](err); ok {
@@ -92,12 +93,12 @@ func toFailure(ctx context.Context, err error) *apierr.Error {
 			Metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
 		}
 	}
-	return contextFailure(ctx, err)
+	return contextError(ctx, err)
 }
 
-// contextFailure maps the caller's own deadline or cancellation, and calls all the
+// contextError maps the caller's own deadline or cancellation, and calls all the
 // rest an internal error.
-func contextFailure(ctx context.Context, err error) *apierr.Error {
+func contextError(ctx context.Context, err error) *apierr.Error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &apierr.Error{
@@ -113,11 +114,11 @@ func contextFailure(ctx context.Context, err error) *apierr.Error {
 	return apierr.Internal(err)
 }
 
-// viewerFailure applies the table.
-func viewerFailure(e *restclient.Error) *apierr.Error {
-	r, ok := errorMappings[e.Kind]
+// viewerError applies the table.
+func viewerError(e *restclient.Error) *apierr.Error {
+	r, ok := mappings[e.Kind]
 	if !ok {
-		r = errorMappings[restclient.KindServer]
+		r = mappings[restclient.KindServer]
 	}
 	f := &apierr.Error{Code: r.code, Reason: r.reason, Message: viewerMessage(e, r.text), Cause: e}
 	f.Metadata = map[string]string{"viewer": e.Viewer}
@@ -173,8 +174,8 @@ func addNotFound(f *apierr.Error, e *restclient.Error) {
 		f.Metadata["run_id"] = e.ResourceID
 	}
 	f.Details = append(f.Details, &errdetails.ResourceInfo{
-		ResourceType: validText(e.Resource),
-		ResourceName: validText(e.ResourceID),
+		ResourceType: convert.Text(e.Resource),
+		ResourceName: convert.Text(e.ResourceID),
 		Owner:        e.Viewer,
 	})
 }
@@ -189,7 +190,7 @@ func addHostKey(f *apierr.Error, e *restclient.Error) {
 		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_HOST_KEY_CHANGED
 		f.Message = "the SSH server presents another host key than the accepted one"
 	}
-	f.Details = append(f.Details, hostKeyOf(k))
+	f.Details = append(f.Details, convert.HostKey(k))
 }
 
 // badRequest names the fields that the Viewer complained about: its locations
@@ -202,75 +203,16 @@ func badRequest(e *restclient.Error) *errdetails.BadRequest {
 			loc = loc[1:]
 		}
 		out.FieldViolations = append(out.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: validText(strings.Join(loc, ".")), Description: validText(v.Message),
+			Field: convert.Text(strings.Join(loc, ".")), Description: convert.Text(v.Message),
 		})
 	}
 	return out
 }
 
-// statusOf returns the status of an error as details of batch answers hold it.
-func statusOf(ctx context.Context, err error) *status.Status {
+// Status returns the status of an error as details of batch answers hold it.
+func Status(ctx context.Context, err error) *status.Status {
 	if err == nil {
 		return status.New(codes.OK, "")
 	}
-	return toFailure(ctx, err).GRPCStatus()
-}
-
-// toStatusError is the last step of every call: it makes the status, and logs
-// what the caller must not see.
-func toStatusError(ctx context.Context, logger *slog.Logger, method string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if st, ok := status.FromError(err); ok {
-		if _, ours := errors.AsType[*apierr.Error](err); !ours {
-			return fromLibraryStatus(st)
-		}
-	}
-	f := toFailure(ctx, err)
-	if f.Reason == runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR {
-		logger.ErrorContext(ctx, "internal error", slog.String("method", method),
-			slog.String("incident", f.Incident()), slog.Any("error", err))
-	}
-	return f.GRPCStatus().Err()
-}
-
-// fromLibraryStatus gives a status that a library of ours made (an unknown method,
-// a message over the limit) the reason that every error has.
-func fromLibraryStatus(st *status.Status) error {
-	if len(st.Details()) > 0 {
-		return st.Err()
-	}
-	f := &apierr.Error{Code: st.Code(), Message: st.Message()}
-	switch st.Code() {
-	case codes.Unimplemented:
-		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED
-	case codes.Canceled:
-		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED
-	case codes.DeadlineExceeded:
-		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_CALLER_DEADLINE
-	case codes.ResourceExhausted:
-		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
-	default:
-		return st.Err()
-	}
-	return f.GRPCStatus().Err()
-}
-
-// UnaryErrors is the interceptor that applies the table to unary calls.
-func UnaryErrors(logger *slog.Logger) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		resp, err := handler(ctx, req)
-		if err == nil {
-			err = checkMessage(resp)
-		}
-		return resp, toStatusError(ctx, logger, info.FullMethod, err)
-	}
-}
-
-// StreamErrors is the interceptor that applies the table to streams.
-func StreamErrors(logger *slog.Logger) grpc.StreamServerInterceptor {
-	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		return toStatusError(ss.Context(), logger, info.FullMethod, handler(srv, ss))
-	}
+	return APIError(ctx, err).GRPCStatus()
 }
