@@ -20,9 +20,10 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
 	"clients/python-compat":          {},
-	"cmd/server":                     {"", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runlog", "internal/service", "internal/service/answer", "internal/service/interceptor"},
+	"cmd/server":                     {"", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/httpapi", "internal/panics", "internal/restclient", "internal/runlog", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/source"},
 	"gen/runicornapi/v1":             {},
 	"internal/apierr":                {"gen/runicornapi/v1"},
+	"internal/apierr/apierrtest":     {},
 	"internal/compat":                {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/panics"},
 	"internal/filter":                {},
 	"internal/demoviewer":            {},
@@ -39,12 +40,15 @@ var allowed = map[string][]string{
 	"internal/restclient":            {"internal/eventlog"},
 	"internal/restclient/operations": {},
 	"internal/runlog":                {"internal/eventlog", "internal/cpugate"},
-	"internal/service":               {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/restclient", "internal/runlog", "internal/service/answer", "internal/service/convert", "internal/service/errmap", "internal/service/freshstack"},
+	"internal/service":               {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/restclient", "internal/runlog", "internal/service/answer", "internal/service/convert", "internal/service/errmap", "internal/service/freshstack", "internal/service/page", "internal/service/source", "internal/service/target"},
 	"internal/service/answer":        {"gen/runicornapi/v1", "internal/apierr"},
 	"internal/service/convert":       {"gen/runicornapi/v1", "internal/eventlog", "internal/restclient", "internal/runlog"},
 	"internal/service/errmap":        {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/service/convert"},
 	"internal/service/freshstack":    {"internal/panics"},
 	"internal/service/interceptor":   {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack"},
+	"internal/service/page":          {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/service/answer"},
+	"internal/service/source":        {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/eventlog", "internal/restclient", "internal/runlog", "internal/service/target"},
+	"internal/service/target":        {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap"},
 	"internal/serverproc":            {},
 	"internal/sshtest":               {},
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // server is everything that is wired to something else.
@@ -127,7 +128,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 func (cfg *Config) hub() runlog.HubConfig {
 	hub := runlog.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
-		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError,
+		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: source.ClassifyError,
 	}
 	if hub.UnreachableAfter == 0 {
 		hub.UnreachableAfter = -1 // never, and not the default

@@ -7,6 +7,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -16,8 +17,8 @@ const (
 
 // runArtifacts lists what a run made, then what it used: artifact versions on
 // 0.5, assets on Viewers that have those instead.
-func runArtifacts(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
-	artifacts, err := t.Client.RunArtifacts(ctx, t.runID)
+func runArtifacts(ctx context.Context, t target.Run) ([]*runicornapiv1.ExperimentArtifact, error) {
+	artifacts, err := t.Client.RunArtifacts(ctx, t.RunID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case ok && e.Kind == restclient.KindUnsupported:
 		return runAssets(ctx, t)
@@ -57,8 +58,8 @@ func runArtifactOf(relation runicornapiv1.ArtifactRelation, a *restclient.RunArt
 
 // runAssets lists the assets of a run that were made or used by it.
 // Code and config are neither.
-func runAssets(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifact, error) {
-	assets, err := t.Client.Assets(ctx, t.runID)
+func runAssets(ctx context.Context, t target.Run) ([]*runicornapiv1.ExperimentArtifact, error) {
+	assets, err := t.Client.Assets(ctx, t.RunID)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func runAssets(ctx context.Context, t target) ([]*runicornapiv1.ExperimentArtifa
 		a := &assets.Assets[i]
 		out := &runicornapiv1.ExperimentArtifact{
 			Name: convert.Text(a.Name.Value), Type: string(a.Kind), SizeBytes: convert.Int64(a.Size),
-			CreateTime: convert.Time(a.StoredTime.Time), Description: convert.Text(a.Description.Value), AssetId: assetIDOf(assetKind, t.runID, a.ID),
+			CreateTime: convert.Time(a.StoredTime.Time), Description: convert.Text(a.Description.Value), AssetId: assetIDOf(assetKind, t.RunID, a.ID),
 		}
 		switch a.Kind {
 		case restclient.AssetOutput:

@@ -18,6 +18,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // artifact is one artifact of a Viewer as its list has it: the list alone
@@ -220,8 +222,8 @@ func (a artifact) aliasesOf(number int64) []string {
 }
 
 // listArtifacts asks the Viewers that a request means for their lists.
-func (d *Config) listArtifacts(ctx context.Context, viewer, artifactType string) (*results[[]restclient.Artifact], error) {
-	lists, err := fanOut(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.Artifact, error) {
+func (d *Config) listArtifacts(ctx context.Context, viewer, artifactType string) (*target.Results[[]restclient.Artifact], error) {
+	lists, err := target.FanOut(ctx, d.resolver, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.Artifact, error) {
 		all, _, err := v.Client.Artifacts(ctx, artifactType)
 		return all, err
 	})
@@ -253,14 +255,14 @@ func unsupportedByAll(err error) error {
 }
 
 // keyedArtifacts orders artifacts by name.
-func keyedArtifacts(lists *results[[]restclient.Artifact]) []keyed[*runicornapiv1.Artifact] {
-	var out []keyed[*runicornapiv1.Artifact]
-	for _, a := range lists.succeeded {
-		for i := range a.value {
-			item := &a.value[i]
-			out = append(out, keyed[*runicornapiv1.Artifact]{
-				position: keyedBy(filter.OptionalText(item.Name.Value), a.viewer.Name, item.Type.Value+"/"+item.Name.Value),
-				item:     artifactOf(a.viewer.Name, item),
+func keyedArtifacts(lists *target.Results[[]restclient.Artifact]) []page.Keyed[*runicornapiv1.Artifact] {
+	var out []page.Keyed[*runicornapiv1.Artifact]
+	for _, a := range lists.Succeeded {
+		for i := range a.Value {
+			item := &a.Value[i]
+			out = append(out, page.Keyed[*runicornapiv1.Artifact]{
+				Position: page.At(filter.OptionalText(item.Name.Value), a.Viewer.Name, item.Type.Value+"/"+item.Name.Value),
+				Item:     artifactOf(a.Viewer.Name, item),
 			})
 		}
 	}

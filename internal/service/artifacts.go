@@ -8,6 +8,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // artifactService serves ArtifactService.
@@ -18,7 +20,7 @@ type artifactService struct {
 
 // ListArtifacts pages the artifacts of the Viewers.
 func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornapiv1.ListArtifactsRequest) (*runicornapiv1.ListArtifactsResponse, error) {
-	paging, err := newPager(req)
+	paging, err := page.New(req)
 	if err != nil {
 		return nil, err
 	}
@@ -27,10 +29,10 @@ func (s *artifactService) ListArtifacts(ctx context.Context, req *runicornapiv1.
 		return nil, err
 	}
 	artifacts := keyedArtifacts(lists)
-	page, next := paginate(paging, artifacts, false)
+	page, next := page.Paginate(paging, artifacts, false)
 	return &runicornapiv1.ListArtifactsResponse{
-		Artifacts: page, NextPageToken: next, Unreachable: lists.unreachable,
-		TotalSize: totalSize(len(artifacts), lists.unreachable),
+		Artifacts: page, NextPageToken: next, Unreachable: lists.Unreachable,
+		TotalSize: target.TotalSize(len(artifacts), lists.Unreachable),
 	}, nil
 }
 
@@ -57,7 +59,7 @@ func (s *artifactService) ListArtifactVersions(ctx context.Context, req *runicor
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, versions, (*runicornapiv1.ArtifactVersion).GetArtifactId)
+	page, next, err := page.InOrder(req, versions, (*runicornapiv1.ArtifactVersion).GetArtifactId)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func (s *artifactService) ListArtifactFiles(ctx context.Context, req *runicornap
 	if err != nil {
 		return nil, err
 	}
-	files.Files, files.NextPageToken, err = pageInOrder(req, files.GetFiles(), (*runicornapiv1.ArtifactFile).GetPath)
+	files.Files, files.NextPageToken, err = page.InOrder(req, files.GetFiles(), (*runicornapiv1.ArtifactFile).GetPath)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +98,7 @@ func (s *artifactService) GetArtifactLineage(ctx context.Context, req *runicorna
 
 // ListExperimentArtifacts lists what an experiment made and used.
 func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runicornapiv1.ListExperimentArtifactsRequest) (*runicornapiv1.ListExperimentArtifactsResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func (s *artifactService) ListExperimentArtifacts(ctx context.Context, req *runi
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, withRelation(all, req.GetRelation()), func(a *runicornapiv1.ExperimentArtifact) string {
+	page, next, err := page.InOrder(req, withRelation(all, req.GetRelation()), func(a *runicornapiv1.ExperimentArtifact) string {
 		return fmt.Sprint(a.GetRelation(), a.GetType(), "/", a.GetName(), ":", a.GetVersion(), a.GetAssetId())
 	})
 	if err != nil {
@@ -160,7 +162,7 @@ func (s *artifactService) DeleteArtifact(ctx context.Context, req *runicornapiv1
 
 // ListAssets lists what an experiment keeps, its own files included.
 func (s *artifactService) ListAssets(ctx context.Context, req *runicornapiv1.ListAssetsRequest) (*runicornapiv1.ListAssetsResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +170,7 @@ func (s *artifactService) ListAssets(ctx context.Context, req *runicornapiv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, assets, (*runicornapiv1.Asset).GetAssetId)
+	page, next, err := page.InOrder(req, assets, (*runicornapiv1.Asset).GetAssetId)
 	if err != nil {
 		return nil, err
 	}
@@ -177,11 +179,11 @@ func (s *artifactService) ListAssets(ctx context.Context, req *runicornapiv1.Lis
 
 // ListImages pages the images of an experiment.
 func (s *artifactService) ListImages(ctx context.Context, req *runicornapiv1.ListImagesRequest) (*runicornapiv1.ListImagesResponse, error) {
-	paging, err := newPager(req)
+	paging, err := page.New(req)
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -189,13 +191,13 @@ func (s *artifactService) ListImages(ctx context.Context, req *runicornapiv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	page, next := paginate(paging, images, false)
-	return answer.CheckSize(&runicornapiv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: totalSize(len(images), nil)})
+	page, next := page.Paginate(paging, images, false)
+	return answer.CheckSize(&runicornapiv1.ListImagesResponse{Images: page, NextPageToken: next, TotalSize: target.TotalSize(len(images), nil)})
 }
 
 // DownloadAsset sends the content of an asset, an image or a file of the run.
 func (s *artifactService) DownloadAsset(req *runicornapiv1.DownloadAssetRequest, stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) error {
-	t, err := s.target(stream.Context(), req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(stream.Context(), req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return err
 	}

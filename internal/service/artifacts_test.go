@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -70,11 +71,11 @@ func TestGetArtifact_NotFound(t *testing.T) {
 		{Name: "resnet-model", Type: "dataset"},
 	} {
 		_, err := h.artifacts.GetArtifact(t.Context(), req)
-		wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+		apierrtest.WantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 		_, err = h.artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{
 			Name: req.GetName(), Alias: req.GetAlias(), Type: req.GetType(),
 		})
-		wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+		apierrtest.WantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 	}
 }
 
@@ -84,20 +85,20 @@ func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
 	one := int32(1)
 	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2fb", "/etc", "a/b", ":v1", "m\x00"} {
 		_, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: name})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: name, Version: &one})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	zero := int32(0)
 	_, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "m", Version: &zero})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	_, err = h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "m:v1", Version: &one})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	for _, name := range []string{"m", "m:latest"} {
 		_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: name, ToStage: stages["staging"]})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: name})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	if n := asked.Load(); n != 0 {
 		t.Errorf("%d requests upstream", n)
@@ -133,7 +134,7 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 		t.Errorf("of a type: %v, %v", page, err)
 	}
 	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "v060"})
-	if info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); info.GetMetadata()["instead"] == "" {
+	if info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); info.GetMetadata()["instead"] == "" {
 		t.Errorf("metadata %v", info.GetMetadata())
 	}
 }
@@ -141,11 +142,11 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
 	_, err := h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
-	wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
+	apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 	h = newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
 	h.upstreams[1].down()
 	_, err = h.artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
-	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 }
 
 // TestPromotedVersion: Viewer 0.5.3 answers 500 for the details and the files
@@ -176,12 +177,12 @@ func TestPromotedVersion(t *testing.T) {
 		t.Errorf("missing %s", got)
 	}
 	_, err = h.artifacts.ListArtifactFiles(t.Context(), &runicornapiv1.ListArtifactFilesRequest{Name: "resnet-model:v2"})
-	wantError(t, err, codes.FailedPrecondition, "STATE_CONFLICT")
+	apierrtest.WantError(t, err, codes.FailedPrecondition, "STATE_CONFLICT")
 	if _, err := h.artifacts.ListArtifactFiles(t.Context(), &runicornapiv1.ListArtifactFilesRequest{Name: "resnet-model:v1"}); err != nil {
 		t.Errorf("files of another version: %v", err)
 	}
 	_, err = h.artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: "resnet-model:1", ToStage: stages["production"]})
-	wantError(t, err, codes.InvalidArgument, "VIEWER_REFUSED_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "VIEWER_REFUSED_REQUEST")
 }
 
 func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
@@ -200,9 +201,9 @@ func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
 		t.Fatalf("removed: %v, %v", resp, err)
 	}
 	_, err = h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "resnet-model:v2"})
-	wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+	apierrtest.WantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "resnet-model:v2", Permanent: true})
-	wantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
+	apierrtest.WantError(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 	versions, err := h.artifacts.ListArtifactVersions(t.Context(), &runicornapiv1.ListArtifactVersionsRequest{Name: "resnet-model"})
 	if err != nil || len(versions.GetArtifactVersions()) != 2 || versions.GetArtifactVersions()[0].GetVersion() != 3 {
 		t.Errorf("left: %v, %v", versions, err)
@@ -220,9 +221,9 @@ func TestArtifacts_OfOneNameAndSeveralTypes(t *testing.T) {
 		return true
 	})
 	_, err := h.artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: "x"})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	_, err = h.artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "x:1", Permanent: true})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 func TestArtifactLineageAndStats(t *testing.T) {

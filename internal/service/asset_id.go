@@ -10,6 +10,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // An asset id says which thing of a run is meant and never where it lies:
@@ -48,19 +49,19 @@ func shortSum(text string, bytes int) string {
 }
 
 // readAssetID reads the id of a thing of a run.
-func readAssetID(t target, id string) (assetID, error) {
+func readAssetID(t target.Run, id string) (assetID, error) {
 	parts := assetIDForm.FindStringSubmatch(id)
 	switch {
 	case parts == nil:
 		return assetID{}, apierr.Invalid("asset_id", "is none that this server gave: ListAssets and ListImages give them")
-	case parts[2] != shortSum(t.runID, 4):
+	case parts[2] != shortSum(t.RunID, 4):
 		return assetID{}, assetNotFound(t, id, "it is of another experiment")
 	}
 	return assetID{kind: parts[1][0], rest: parts[3]}, nil
 }
 
 // assetNotFound is the error of a thing that a run does not have.
-func assetNotFound(t target, id, detail string) error {
+func assetNotFound(t target.Run, id, detail string) error {
 	return &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "asset", ResourceID: id, Detail: detail,
 	}

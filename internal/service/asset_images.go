@@ -15,23 +15,26 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // listImages lists the images of a run in the order of logging. All of it is
 // in the event file, captions and times too, which the image list of 0.7.2
 // leaves out; that list says only which files are still there.
-func listImages(ctx context.Context, t target, key string) ([]keyed[*runicornapiv1.Image], error) {
+func listImages(ctx context.Context, t target.Run, key string) ([]page.Keyed[*runicornapiv1.Image], error) {
 	served, err := servedImages(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	var out []keyed[*runicornapiv1.Image]
+	var out []page.Keyed[*runicornapiv1.Image]
 	err = readMedia(ctx, t, func(m *eventlog.Media) error {
 		file, err := restclient.MediaFile(m.Path)
 		ok := err == nil && (served == nil || served[file]) // a path that leaves the run's folder is no image of it
 		if ok && (key == "" || convert.Text(m.Key) == key) {
-			at := keyedBy(filter.IntValue(m.Position), "", "")
-			out = append(out, keyed[*runicornapiv1.Image]{position: at, item: imageOf(t.runID, m)})
+			at := page.At(filter.IntValue(m.Position), "", "")
+			out = append(out, page.Keyed[*runicornapiv1.Image]{Position: at, Item: imageOf(t.RunID, m)})
 		}
 		return nil
 	})
@@ -41,8 +44,8 @@ func listImages(ctx context.Context, t target, key string) ([]keyed[*runicornapi
 // servedImages asks a Viewer that has an image list which files there are; nil
 // if it has none. It is asked before the event file is read, so that an image
 // logged in between is left out rather than listed without its file.
-func servedImages(ctx context.Context, t target) (map[restclient.RunFile]bool, error) {
-	list, err := t.Client.Images(ctx, t.runID)
+func servedImages(ctx context.Context, t target.Run) (map[restclient.RunFile]bool, error) {
+	list, err := t.Client.Images(ctx, t.RunID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
 	case ok && e.Kind == restclient.KindUnsupported:
 		return nil, nil //nolint:nilnil // 0.6 has images, but no list of them
@@ -72,15 +75,15 @@ func imageOf(runID string, m *eventlog.Media) *runicornapiv1.Image {
 }
 
 // readMedia reads the image events of a run.
-func readMedia(ctx context.Context, t target, put func(*eventlog.Media) error) error {
-	part, err := t.Client.EventFile(ctx, t.runID, 0)
+func readMedia(ctx context.Context, t target.Run, put func(*eventlog.Media) error) error {
+	part, err := t.Client.EventFile(ctx, t.RunID, 0)
 	if err != nil {
-		return filesUnsupported(err)
+		return source.FilesUnsupported(err)
 	}
 	if part.State == restclient.RunGone {
-		err = t.notFound()
+		err = t.NotFound()
 	} else {
-		err = lineTooLong(t, scanMedia(part, put))
+		err = source.LineTooLong(t, scanMedia(part, put))
 	}
 	return errors.Join(err, part.Close())
 }
@@ -118,17 +121,17 @@ const maxImageLine = 1 << 20
 
 // findImage finds the file that an image's id stands for, by reading its line
 // again.
-func findImage(ctx context.Context, t target, id, rest string) (restclient.RunFile, error) {
+func findImage(ctx context.Context, t target.Run, id, rest string) (restclient.RunFile, error) {
 	position, sum, ok := parseImageRef(rest)
 	if !ok {
 		return "", apierr.Invalid("asset_id", "is damaged")
 	}
-	part, err := t.Client.ReadFile(ctx, t.runID, restclient.FileEvents, position, maxImageLine)
+	part, err := t.Client.ReadFile(ctx, t.RunID, restclient.FileEvents, position, maxImageLine)
 	if err != nil {
-		return "", filesUnsupported(err)
+		return "", source.FilesUnsupported(err)
 	}
 	if part.State == restclient.RunGone {
-		return "", errors.Join(t.notFound(), part.Close())
+		return "", errors.Join(t.NotFound(), part.Close())
 	}
 	file, err := imageAt(part, position, sum)
 	if err = errors.Join(err, part.Close()); err != nil {
@@ -162,18 +165,6 @@ func imageAt(part *restclient.FilePart, position int64, sum string) (file restcl
 		return err
 	}})
 	return file, err
-}
-
-// filesUnsupported is the error of a Viewer that serves no files of runs: 0.5. What
-// restclient says to use instead stands for metrics only.
-func filesUnsupported(err error) error {
-	e, ok := errors.AsType[*restclient.Error](err)
-	if !ok || e.Kind != restclient.KindUnsupported {
-		return err
-	}
-	unsupported := *e
-	unsupported.Alternative = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
-	return &unsupported
 }
 
 // mediaTypes are those of a run's own files, which the Viewer would guess by

@@ -10,13 +10,14 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const anyAsset = runicornapiv1.AssetType_ASSET_TYPE_UNSPECIFIED
 
 // listAssets lists what a run keeps, then its own files.
-func listAssets(ctx context.Context, t target, only runicornapiv1.AssetType) ([]*runicornapiv1.Asset, error) {
-	assets, err := t.Client.Assets(ctx, t.runID)
+func listAssets(ctx context.Context, t target.Run, only runicornapiv1.AssetType) ([]*runicornapiv1.Asset, error) {
+	assets, err := t.Client.Assets(ctx, t.RunID)
 	if err != nil {
 		return nil, err
 	}
@@ -47,9 +48,9 @@ func listAssets(ctx context.Context, t target, only runicornapiv1.AssetType) ([]
 }
 
 // assetOf converts one asset.
-func assetOf(t target, a *restclient.Asset, refs assetRefs) *runicornapiv1.Asset {
+func assetOf(t target.Run, a *restclient.Asset, refs assetRefs) *runicornapiv1.Asset {
 	out := &runicornapiv1.Asset{
-		AssetId: assetIDOf(assetKind, t.runID, a.ID), Type: assetTypes[a.Kind], Name: convert.Text(a.Name.Value),
+		AssetId: assetIDOf(assetKind, t.RunID, a.ID), Type: assetTypes[a.Kind], Name: convert.Text(a.Name.Value),
 		Context: convert.Text(a.Context.Value), Source: convert.Text(string(a.Source)), Description: convert.Text(a.Description.Value),
 		Saved: a.Saved, Fingerprint: convert.Text(a.Fingerprint), FingerprintKind: convert.Text(a.FingerprintKind.Value),
 		SizeBytes: convert.Int64(a.Size), FileCount: convert.Int32(a.Files), Metadata: convert.Values(a.Values),
@@ -78,8 +79,8 @@ type assetRefs map[refKey]*restclient.AssetRef
 
 // readRefs asks the index. It has nothing on a Viewer of 0.7 without one, of
 // runs with ids of their own, and of runs that it has not met.
-func readRefs(ctx context.Context, t target) (assetRefs, error) {
-	refs, err := t.Client.AssetRefs(ctx, t.runID)
+func readRefs(ctx context.Context, t target.Run) (assetRefs, error) {
+	refs, err := t.Client.AssetRefs(ctx, t.RunID)
 	if e, ok := errors.AsType[*restclient.Error](err); ok {
 		switch e.Kind {
 		case restclient.KindUnsupported, restclient.KindBadRequest, restclient.KindNotFound:
@@ -99,8 +100,8 @@ func readRefs(ctx context.Context, t target) (assetRefs, error) {
 }
 
 // statRunFile looks at a file of the run; nil if there is none.
-func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset, error) {
-	part, err := t.Client.ReadFile(ctx, t.runID, f.file, 0, 1) // the size comes with any byte
+func statRunFile(ctx context.Context, t target.Run, f runFile) (*runicornapiv1.Asset, error) {
+	part, err := t.Client.ReadFile(ctx, t.RunID, f.file, 0, 1) // the size comes with any byte
 	if err != nil {
 		return nil, err
 	}
@@ -111,10 +112,10 @@ func statRunFile(ctx context.Context, t target, f runFile) (*runicornapiv1.Asset
 	case restclient.FileAbsent:
 		return nil, nil //nolint:nilnil // the run may yet get one
 	case restclient.RunGone:
-		return nil, t.notFound()
+		return nil, t.NotFound()
 	}
 	out := &runicornapiv1.Asset{
-		AssetId: assetIDOf(fileKind, t.runID, f.id), Type: runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE,
+		AssetId: assetIDOf(fileKind, t.RunID, f.id), Type: runicornapiv1.AssetType_ASSET_TYPE_RUN_FILE,
 		Name: string(f.file), Saved: true, FileCount: new(int32(1)),
 	}
 	if part.Size >= 0 {

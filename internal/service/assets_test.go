@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -53,9 +54,9 @@ func TestListAssets_OfEveryKind(t *testing.T) {
 		})
 	}
 	_, err := h.artifacts.ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: "v053", RunId: sampleRun(t, h, "v053")})
-	wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
+	apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 	_, err = h.artifacts.ListAssets(t.Context(), &runicornapiv1.ListAssetsRequest{Viewer: "v072", RunId: "20200101_000000_abcdef"})
-	wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
+	apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 }
 
 // demoRoot is where the runs of demo Viewers seem to lie.
@@ -129,7 +130,7 @@ func TestListImages_WithCaptionsAndPages(t *testing.T) {
 		}
 	}
 	_, err := h.artifacts.ListImages(t.Context(), &runicornapiv1.ListImagesRequest{Viewer: "v053", RunId: sampleRun(t, h, "v053")})
-	info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
+	info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 	if !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("instead: %q", info.GetMetadata()["instead"])
 	}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -83,7 +84,7 @@ func TestBest_OverAllViewers(t *testing.T) {
 			Viewer: "-", Filter: "project = other", MetricName: "loss",
 		})
 		if err != nil { // the lists may still be fresh
-			wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+			apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 		}
 	})
 }

@@ -162,7 +162,7 @@ func (c *comparison) comparisons(entries []entry) []*runicornapiv1.MetricCompari
 
 func comparedSeries(e *entry, cv *curve) *runicornapiv1.ComparedSeries {
 	return &runicornapiv1.ComparedSeries{
-		Viewer: e.viewer.Name, RunId: convert.Text(e.run.ID), ResourceName: convert.Text(e.target().resourceName()),
+		Viewer: e.viewer.Name, RunId: convert.Text(e.run.ID), ResourceName: convert.Text(e.target().ResourceName()),
 		Values: cv.values, Fidelity: cv.fidelity, TotalCount: cv.total,
 	}
 }

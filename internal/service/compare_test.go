@@ -13,7 +13,9 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // pointsAt are lines of loss: steps, their values, and their times in seconds
@@ -33,7 +35,7 @@ func compared(u *upstream, id string, total int64, rows []uint32, values []float
 		fidelity = runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE
 	}
 	return &runicornapiv1.ComparedSeries{
-		Viewer: u.name, RunId: id, ResourceName: resourceName(u.name, id), Rows: rows, Values: values, Fidelity: fidelity, TotalCount: total,
+		Viewer: u.name, RunId: id, ResourceName: target.ResourceName(u.name, id), Rows: rows, Values: values, Fidelity: fidelity, TotalCount: total,
 	}
 }
 
@@ -43,7 +45,7 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 	a := old.AddRun(demoviewer.Run{Project: "p", Name: "a", Events: append(
 		pointsAt(100, [3]float64{0, 5, 0}, [3]float64{10, 4, 10}), []byte(metricsLine(20, `"loss": NaN, "only": 1`))...)})
 	b := middle.AddRun(demoviewer.Run{Project: "p", Name: "b", Events: pointsAt(5000, [3]float64{10, 8, 2}, [3]float64{5, 9, 0}, [3]float64{30, 7, 40})})
-	ids := []string{resourceName("v053", a), resourceName("v060", b)}
+	ids := []string{target.ResourceName("v053", a), target.ResourceName("v060", b)}
 	tests := []struct {
 		name string
 		req  *runicornapiv1.CompareExperimentsRequest
@@ -193,6 +195,6 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 			ids = append(ids, h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
 		}
 		_, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
-		wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
 }

@@ -15,6 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 // content is the content of one thing on its way to a client. It belongs to
 // one goroutine, and is closed by sendTo.
 type content struct {
-	target
+	target.Run
 	id        string
 	name      string
 	mediaType string
@@ -149,5 +150,5 @@ func (c *content) checkLength() error {
 			},
 		}
 	}
-	return c.zip.check(c.target, c.id)
+	return c.zip.check(c.Run, c.id)
 }

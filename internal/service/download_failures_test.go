@@ -18,8 +18,10 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 func TestDownloadAsset_AZipWithoutSomeFilesIsDataLoss(t *testing.T) {
@@ -32,7 +34,7 @@ func TestDownloadAsset_AZipWithoutSomeFilesIsDataLoss(t *testing.T) {
 			_, _ = w.Write(zipOf(t, files))
 		})
 		d, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
-		info := wantError(t, err, codes.DataLoss, "FILES_MISSING")
+		info := apierrtest.WantError(t, err, codes.DataLoss, "FILES_MISSING")
 		if d.trailer != nil || info.GetMetadata()["want"] != "2" || info.GetMetadata()["files"] != strconv.Itoa(files) {
 			t.Errorf("trailer %v, %v", d.trailer, info)
 		}
@@ -103,7 +105,7 @@ func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 			t.Errorf("cut at %d: other bytes", cut)
 		}
 		if len(d.body) > 0 {
-			wantError(t, err, codes.DataLoss, "STREAM_CUT")
+			apierrtest.WantError(t, err, codes.DataLoss, "STREAM_CUT")
 		}
 	}
 }
@@ -146,7 +148,7 @@ func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := &body{Reader: bytes.NewReader(make([]byte, chunkSize+1)), start: time.Now()}
-			c := &content{target: target{Viewer: namedViewer("v")}, total: chunkSize + 1, body: b, etag: "e"}
+			c := &content{Run: target.Run{Viewer: namedViewer("v")}, total: chunkSize + 1, body: b, etag: "e"}
 			err := c.sendTo(&stalledStream{wait: tt.wait}, time.Minute)
 			if b.closed != tt.closed {
 				t.Errorf("the Viewer's stream was free after %v, want %v", b.closed, tt.closed)
@@ -157,7 +159,7 @@ func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
 				}
 				return
 			}
-			wantError(t, errmap.Status(context.Background(), err).Err(), codes.ResourceExhausted, tt.reason)
+			apierrtest.WantError(t, errmap.Status(context.Background(), err).Err(), codes.ResourceExhausted, tt.reason)
 		})
 	}
 }

@@ -17,11 +17,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // openContent opens what an asset id of a run stands for, by looking it up
 // again in what the run has, from the asked offset on.
-func openContent(ctx context.Context, t target, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+func openContent(ctx context.Context, t target.Run, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	id, err := readAssetID(t, req.GetAssetId())
 	if err != nil {
 		return nil, err
@@ -48,8 +50,8 @@ func openContent(ctx context.Context, t target, req *runicornapiv1.DownloadAsset
 }
 
 // openAsset opens an asset out of the run's own list.
-func openAsset(ctx context.Context, t target, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
-	assets, err := t.Client.Assets(ctx, t.runID)
+func openAsset(ctx context.Context, t target.Run, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+	assets, err := t.Client.Assets(ctx, t.RunID)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +62,12 @@ func openAsset(ctx context.Context, t target, id string, req *runicornapiv1.Down
 	case asset.Zipped && (req.GetOffset() > 0 || req.GetIfMatch() != "" && req.GetIfMatch() != anyFile):
 		return nil, apierr.Invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
 	}
-	opened, err := t.Client.OpenAsset(ctx, t.runID, asset, req.GetOffset())
+	opened, err := t.Client.OpenAsset(ctx, t.RunID, asset, req.GetOffset())
 	if err != nil {
 		return nil, resumeError(withAssetID(err, req.GetAssetId()))
 	}
 	c := &content{
-		target: t, id: req.GetAssetId(), name: opened.Filename, mediaType: opened.ContentType,
+		Run: t, id: req.GetAssetId(), name: opened.Filename, mediaType: opened.ContentType,
 		offset: opened.Offset, total: opened.Total, body: opened,
 	}
 	if c.name == "" {
@@ -95,7 +97,7 @@ func withAssetID(err error, id string) error {
 }
 
 // openNamedFile opens one of the files that every run may have.
-func openNamedFile(ctx context.Context, t target, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+func openNamedFile(ctx context.Context, t target.Run, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	for _, f := range runFiles {
 		if f.id == id {
 			return openRunFile(ctx, t, f.file, req)
@@ -107,13 +109,13 @@ func openNamedFile(ctx context.Context, t target, id string, req *runicornapiv1.
 // openRunFile opens a file of the run's own folder. One byte more than asked
 // for is read: at the end of the file that still is a range, which has an
 // ETag, while the answer for an empty range has none.
-func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
-	part, err := t.Client.ReadFile(ctx, t.runID, file, max(req.GetOffset()-1, 0), 0)
+func openRunFile(ctx context.Context, t target.Run, file restclient.RunFile, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+	part, err := t.Client.ReadFile(ctx, t.RunID, file, max(req.GetOffset()-1, 0), 0)
 	if err != nil {
-		return nil, filesUnsupported(err)
+		return nil, source.FilesUnsupported(err)
 	}
 	c := &content{
-		target: t, id: req.GetAssetId(), name: path.Base(string(file)), mediaType: mediaTypeOf(string(file)),
+		Run: t, id: req.GetAssetId(), name: path.Base(string(file)), mediaType: mediaTypeOf(string(file)),
 		offset: req.GetOffset(), total: part.Size, body: part,
 	}
 	switch part.State {
@@ -126,7 +128,7 @@ func openRunFile(ctx context.Context, t target, file restclient.RunFile, req *ru
 	case restclient.FileAbsent:
 		err = assetNotFound(t, req.GetAssetId(), "the file is not there")
 	case restclient.RunGone:
-		err = t.notFound()
+		err = t.NotFound()
 	default: // the file ends where the range begins
 		if c.offset > 0 {
 			err = restclient.ErrFileTruncated

@@ -15,8 +15,10 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // downloaded is what a download has brought.
@@ -111,7 +113,7 @@ func TestDownloadAsset_OfEveryKind(t *testing.T) {
 		if log.header.GetSizeBytes() != int64(len(log.body)) || log.header.GetContentType() != "application/x-ndjson" || log.header.GetEtag() == "" {
 			t.Errorf("event file: %v", log.header)
 		}
-		set, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: resourceName(viewer, run), AssetId: assetNamed(t, h, viewer, run, "cifar-mini")})
+		set, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: target.ResourceName(viewer, run), AssetId: assetNamed(t, h, viewer, run, "cifar-mini")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,17 +154,17 @@ func TestDownloadAsset_ResumesTheSameFileOnly(t *testing.T) {
 	}
 	req.Offset++
 	_, err = fetch(t, h, req)
-	wantError(t, err, codes.Aborted, "ETAG_MISMATCH")
+	apierrtest.WantError(t, err, codes.Aborted, "ETAG_MISMATCH")
 	req.Offset, req.IfMatch = 3, "another"
 	_, err = fetch(t, h, req)
-	wantError(t, err, codes.Aborted, "ETAG_MISMATCH")
+	apierrtest.WantError(t, err, codes.Aborted, "ETAG_MISMATCH")
 	req.IfMatch = ""
 	_, err = fetch(t, h, req)
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 
 	req = &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: assetNamed(t, h, "", run, "cifar-mini"), Offset: 3, IfMatch: "x"}
 	_, err = fetch(t, h, req)
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 // TestDownloadAsset_ServesOnlyWhatIsTheRuns: whatever could name another file
@@ -178,7 +180,7 @@ func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
 	} {
 		asked.Store(0)
 		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
-		wantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
+		apierrtest.WantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 		if n := asked.Load(); n != 0 {
 			t.Errorf("%s: %d requests upstream", id, n)
 		}
@@ -189,22 +191,22 @@ func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
 		strings.ToUpper(log), assetIDOf(imageKind, run, "x"), assetIDOf(imageKind, run, "-5-abc"), strings.Replace(image, "i", "x", 1),
 	} {
 		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: "../" + run, AssetId: log})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	if n := asked.Load(); n != 0 {
 		t.Errorf("%d requests upstream", n)
 	}
 	for _, id := range []string{image, assetIDOf(assetKind, run, strings.Repeat("0", 32)), assetIDOf(fileKind, run, "meta"), imageID(run, 1<<40, "media/x.png")} {
 		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
-		wantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
+		apierrtest.WantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 	}
 	// The log is written by programs of users: an image beyond the run's
 	// folder is none, whatever its id.
 	h.upstreams[0].serveEvents(`{"type":"image","data":{"path":"../other/status.json"}}` + "\n")
 	_, err = fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: imageID(run, 0, "../other/status.json")})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 func TestSafeFileName(t *testing.T) {
@@ -220,16 +222,16 @@ func TestSafeFileName(t *testing.T) {
 }
 
 func FuzzReadAssetID(f *testing.F) {
-	t0 := target{Viewer: namedViewer("v"), runID: "20261123_172642_c61afd"}
-	f.Add(assetIDOf(fileKind, t0.runID, "events"))
-	f.Add(imageID(t0.runID, 1<<40, "media/ü.png"))
+	t0 := target.Run{Viewer: namedViewer("v"), RunID: "20261123_172642_c61afd"}
+	f.Add(assetIDOf(fileKind, t0.RunID, "events"))
+	f.Add(imageID(t0.RunID, 1<<40, "media/ü.png"))
 	f.Add("../x")
 	f.Fuzz(func(t *testing.T, text string) {
 		id, err := readAssetID(t0, text)
 		if err != nil {
 			return
 		}
-		if text != assetIDOf(id.kind, t0.runID, id.rest) || strings.ContainsAny(id.rest, `/\.%`) {
+		if text != assetIDOf(id.kind, t0.RunID, id.rest) || strings.ContainsAny(id.rest, `/\.%`) {
 			t.Errorf("%q became %v", text, id)
 		}
 		if position, _, ok := parseImageRef(id.rest); ok && position < 0 {

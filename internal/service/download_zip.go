@@ -10,6 +10,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // zipCount counts the files of a zip that passes by. Viewers 0.6.0 and 0.7.2
@@ -67,7 +68,7 @@ func (z *zipCount) files() (n uint64, ok bool) {
 }
 
 // check refuses a zip that lacks files, or whose end cannot be understood.
-func (z *zipCount) check(t target, id string) error {
+func (z *zipCount) check(t target.Run, id string) error {
 	if z == nil {
 		return nil
 	}
@@ -83,7 +84,7 @@ func (z *zipCount) check(t target, id string) error {
 		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
 		Message: fmt.Sprintf("viewer %s: %s", t.Name, message),
 		Metadata: map[string]string{
-			"viewer": t.Name, "run_id": t.runID, "asset_id": id,
+			"viewer": t.Name, "run_id": t.RunID, "asset_id": id,
 			"want": strconv.FormatInt(z.wantFiles, 10), "files": strconv.FormatUint(n, 10),
 		},
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
@@ -116,7 +117,7 @@ func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
 		script.reply = respondWith(s, "application/json", `{"detail":"it is so"}`)
 		_, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 		code, reason := wantOfStatus(s)
-		info := wantError(t, err, code, reason)
+		info := apierrtest.WantError(t, err, code, reason)
 		if info.GetMetadata()["viewer"] != "v072" {
 			t.Errorf("status %d: got metadata %v, want viewer v072", s, info.GetMetadata())
 		}
@@ -191,16 +192,16 @@ func TestEveryFailureHasItsError(t *testing.T) {
 				t.Fatalf("a failing Viewer is an answer of GetViewer, got %v", err)
 			}
 			_, err := h.experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
-			wantError(t, err, tt.code, tt.reason)
+			apierrtest.WantError(t, err, tt.code, tt.reason)
 			st := status.Convert(err)
-			retry, has := detailOf[*errdetails.RetryInfo](st)
+			retry, has := apierrtest.DetailOf[*errdetails.RetryInfo](st)
 			if has != (tt.retry > 0) || retry.GetRetryDelay().AsDuration() < tt.retry {
 				t.Errorf("got RetryInfo %v, want at least %v", retry, tt.retry)
 			}
 			if strings.Contains(st.String(), "hunter2") {
 				t.Error("the error repeats what was refused")
 			}
-			if bad, ok := detailOf[*errdetails.BadRequest](st); ok && (len(bad.GetFieldViolations()) != 1 || bad.GetFieldViolations()[0].GetField() != "run_ids.0") {
+			if bad, ok := apierrtest.DetailOf[*errdetails.BadRequest](st); ok && (len(bad.GetFieldViolations()) != 1 || bad.GetFieldViolations()[0].GetField() != "run_ids.0") {
 				t.Errorf("got violations %v, want run_ids.0", bad)
 			}
 		})
@@ -225,7 +226,7 @@ func TestTheCallersDeadlineAndCancellationAreReported(t *testing.T) {
 		{"its deadline, seen by ourselves", passed, passed.Err(), codes.DeadlineExceeded, "CALLER_DEADLINE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantError(t, errmap.APIError(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
+			apierrtest.WantError(t, errmap.APIError(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
 		})
 	}
 }
@@ -244,11 +245,11 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 				return reply(req)
 			}
 			_, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
-			info := wantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
+			info := apierrtest.WantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
 			if info.GetMetadata()["check"] == "" || asked != 1 {
 				t.Errorf("got metadata %v after %d requests, want what to check, and one request", info.GetMetadata(), asked)
 			}
-			if _, ok := detailOf[*errdetails.RetryInfo](status.Convert(err)); ok {
+			if _, ok := apierrtest.DetailOf[*errdetails.RetryInfo](status.Convert(err)); ok {
 				t.Error("an unknown outcome must not have RetryInfo")
 			}
 		})
@@ -265,7 +266,7 @@ func TestACallThatNobodyServesSaysSo(t *testing.T) {
 	_, err = intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(ctx context.Context, _ any) (any, error) {
 		return runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(ctx, nil)
 	})
-	wantError(t, err, codes.Unimplemented, "METHOD_NOT_SERVED")
+	apierrtest.WantError(t, err, codes.Unimplemented, "METHOD_NOT_SERVED")
 }
 
 func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
@@ -274,7 +275,7 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 	_, err := intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(context.Context, any) (any, error) {
 		return nil, errors.New("the secret place")
 	})
-	info := wantError(t, err, codes.Internal, "INTERNAL_ERROR")
+	info := apierrtest.WantError(t, err, codes.Internal, "INTERNAL_ERROR")
 	incident := info.GetMetadata()["incident"]
 	if incident == "" || !strings.Contains(logged.String(), incident) || !strings.Contains(logged.String(), "the secret place") {
 		t.Errorf("got incident %q and log %q", incident, &logged)
@@ -287,7 +288,7 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 func TestUnknownViewersAreNamed(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen07)
 	_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
-	info := wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+	info := apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 	if got := info.GetMetadata(); got["viewer"] != "nobody" || got["known"] != "v053,v072" {
 		t.Errorf("got metadata %v, want the asked and the known names", got)
 	}
@@ -297,8 +298,8 @@ func TestRefusedIDsReachNoViewer(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	for _, id := range []string{"..", "a/b", "a%2fb", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
 		_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "run_id" {
 			t.Errorf("id %q: got violations %v, want run_id", id, got)
 		}

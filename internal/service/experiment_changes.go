@@ -14,6 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // sdkForm is the form of ids that Viewers change runs by. They refuse a whole
@@ -30,7 +31,7 @@ func checkSDKForm(field, id string) error {
 
 // change is one experiment in a change of several.
 type change struct {
-	target
+	target.Run
 	requestedID string            // the id as the request has it
 	err         error             // why it was not changed
 	purged      *restclient.Purge // what a purge says of it
@@ -43,12 +44,12 @@ func (d *Config) parseChanges(ctx context.Context, viewer string, ids []string) 
 	for i, id := range ids {
 		field := fmt.Sprintf("run_ids[%d]", i)
 		c := &change{requestedID: id}
-		c.target, c.err = d.target(ctx, viewer, field, id)
-		if _, unknown := errors.AsType[*fleet.UnknownError](c.err); unknown && !isResourceName(id) {
+		c.Run, c.err = d.resolver.Run(ctx, viewer, field, id)
+		if _, unknown := errors.AsType[*fleet.UnknownError](c.err); unknown && !target.IsResourceName(id) {
 			return nil, c.err
 		}
 		if c.err == nil {
-			c.err = checkSDKForm(field, c.runID)
+			c.err = checkSDKForm(field, c.RunID)
 		}
 		out = append(out, c)
 	}
@@ -95,8 +96,8 @@ func applyPerViewer(ctx context.Context, changes []*change, apply func(context.C
 func runIDs(group []*change) []string {
 	ids := make([]string, 0, len(group))
 	for _, c := range group {
-		if !slices.Contains(ids, c.runID) {
-			ids = append(ids, c.runID)
+		if !slices.Contains(ids, c.RunID) {
+			ids = append(ids, c.RunID)
 		}
 	}
 	return ids
@@ -117,12 +118,12 @@ func (d *Config) applyBatch(ctx context.Context, viewer string, ids []string, ca
 			return err
 		}
 		for _, c := range group {
-			item, answered := result.Results[c.runID]
+			item, answered := result.Results[c.RunID]
 			switch {
 			case !answered:
 				c.err = missingOutcome(v.Name)
 			case !item.Success:
-				c.err = v.Client.ItemError(c.runID, item.Error.Value)
+				c.err = v.Client.ItemError(c.RunID, item.Error.Value)
 			}
 		}
 		return nil

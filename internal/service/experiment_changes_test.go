@@ -4,16 +4,17 @@ import (
 	"net/http"
 	"testing"
 
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
-
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // six are the ids of addSix.
@@ -27,7 +28,7 @@ func outcome(st *rpcstatus.Status) string {
 	if st.GetCode() == int32(codes.OK) {
 		return "OK"
 	}
-	info, _ := detailOf[*errdetails.ErrorInfo](status.FromProto(st))
+	info, _ := apierrtest.DetailOf[*errdetails.ErrorInfo](status.FromProto(st))
 	return info.GetReason()
 }
 
@@ -46,14 +47,14 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			u := h.upstreams[0]
 			addSix(u)
 			deleted, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{
-				RunIds: []string{six[0], "my-run", someRun, resourceName(u.name, six[1]), resourceName("gone", six[2]), resourceName(u.name, six[0])},
+				RunIds: []string{six[0], "my-run", someRun, target.ResourceName(u.name, six[1]), target.ResourceName("gone", six[2]), target.ResourceName(u.name, six[0])},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := []string{
-				six[0] + " OK", "my-run INVALID_REQUEST", someRun + " RUN_NOT_FOUND", resourceName(u.name, six[1]) + " OK",
-				resourceName("gone", six[2]) + " VIEWER_NOT_FOUND", resourceName(u.name, six[0]) + " OK",
+				six[0] + " OK", "my-run INVALID_REQUEST", someRun + " RUN_NOT_FOUND", target.ResourceName(u.name, six[1]) + " OK",
+				target.ResourceName("gone", six[2]) + " VIEWER_NOT_FOUND", target.ResourceName(u.name, six[0]) + " OK",
 			}
 			if diff := cmp.Diff(want, outcomes(deleted.GetResults())); diff != "" {
 				t.Errorf("results of delete (-want +got):\n%s", diff)
@@ -94,7 +95,7 @@ func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
 		addSix(u)
 	}
 	h.upstreams[1].fail(http.StatusForbidden)
-	ids := []string{resourceName("v072", six[0]), resourceName("v060", six[0])}
+	ids := []string{target.ResourceName("v072", six[0]), target.ResourceName("v060", six[0])}
 	resp, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: ids})
 	if err != nil {
 		t.Fatal(err)
@@ -103,9 +104,9 @@ func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
 	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: six[1:2]})
-	wantError(t, err, codes.PermissionDenied, "VIEWER_FORBIDDEN")
+	apierrtest.WantError(t, err, codes.PermissionDenied, "VIEWER_FORBIDDEN")
 	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "gone", RunIds: six[1:2]})
-	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+	apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
 func TestPurgeOfSingleRuns(t *testing.T) {
@@ -198,13 +199,13 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 func TestPurgeCanBeTurnedOff(t *testing.T) {
 	h := newHarnessWith(t, setup{config: func(d *Config) { d.DisablePurge = true }}, demoviewer.Gen07)
 	_, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
-	info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
+	info := apierrtest.WantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
 	if info.GetMetadata()["flag"] != "--enable-purge" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
 	for _, req := range []*runicornapiv1.PurgeExperimentsRequest{{}, {AllDeleted: true, RunIds: six[:1]}} {
 		_, err := h.experiments.PurgeExperiments(t.Context(), req)
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 }
 
@@ -246,7 +247,7 @@ func TestUpdateExperiment(t *testing.T) {
 			before := get(t, h, six[0], 1)
 			resp, err := h.experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{Experiment: tt.experiment, UpdateMask: tt.mask})
 			if tt.code != codes.OK {
-				wantError(t, err, tt.code, tt.reason)
+				apierrtest.WantError(t, err, tt.code, tt.reason)
 				h.config.Fleet.Configured()[0].Client.InvalidateRuns()
 				if after := get(t, h, six[0], 1); after.GetEtag() != before.GetEtag() {
 					t.Errorf("something was changed: %v, before %v", after, before)
@@ -269,13 +270,13 @@ func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
 	addSix(h.upstreams[0])
 	req := &runicornapiv1.UpdateExperimentRequest{
-		Experiment: &runicornapiv1.Experiment{ResourceName: resourceName(h.upstreams[0].name, six[0]), Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()},
+		Experiment: &runicornapiv1.Experiment{ResourceName: target.ResourceName(h.upstreams[0].name, six[0]), Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()},
 	}
 	if _, err := h.experiments.UpdateExperiment(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
 	_, err := h.experiments.UpdateExperiment(t.Context(), req)
-	wantError(t, err, codes.Aborted, "ETAG_MISMATCH")
+	apierrtest.WantError(t, err, codes.Aborted, "ETAG_MISMATCH")
 }
 
 func TestGetEnvironment(t *testing.T) {
@@ -294,5 +295,5 @@ func TestGetEnvironment(t *testing.T) {
 		t.Errorf("got %v and error %v, want none captured", resp, err)
 	}
 	_, err = h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
-	wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
+	apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 }

@@ -11,6 +11,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // runPath is where a run is, as project, name and path, for every generation of Viewers.
@@ -37,7 +38,7 @@ func basicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornap
 	e := &runicornapiv1.Experiment{
 		Viewer:               viewer,
 		RunId:                convert.Text(run.ID),
-		ResourceName:         convert.Text(resourceName(viewer, run.ID)),
+		ResourceName:         convert.Text(target.ResourceName(viewer, run.ID)),
 		Project:              convert.Text(p.project),
 		Name:                 convert.Text(p.name),
 		Path:                 convert.Text(p.path),

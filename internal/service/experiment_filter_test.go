@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -108,7 +109,7 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		for name, call := range calls {
 			t.Run(name+" "+tt.filter[:min(len(tt.filter), 30)], func(t *testing.T) {
 				err := call(tt.filter)
-				wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+				apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 				if text := status.Convert(err).Message(); !strings.Contains(text, tt.says) || !strings.Contains(text, "filter") || len(text) > 1024 {
 					t.Errorf("got %q, want it to say %q", text, tt.says)
 				}
@@ -127,11 +128,11 @@ func TestWhatListsDoNotServeYetIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := h.experiments.ListExperiments(t.Context(), req)
-			wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+			apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		})
 	}
 	_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 func TestExportExperiment_OfAFilter(t *testing.T) {
@@ -169,7 +170,7 @@ func TestExportExperiment_OfAFilter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := receiveExport(t.Context(), t, h, tt.req)
-			wantError(t, err, tt.code, tt.reason)
+			apierrtest.WantError(t, err, tt.code, tt.reason)
 		})
 	}
 }

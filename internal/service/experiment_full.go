@@ -13,6 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // maxFull is how many experiments of a list are read at once. The client's own
@@ -21,15 +22,15 @@ const maxFull = 8
 
 // basic reads what the list has of a run. One that the list lacks, as Viewer
 // 0.7.2 does of runs written while its index was locked, is found by its id.
-func (d *Config) basic(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
+func (d *Config) basic(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) {
 	list, err := t.Client.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if run := list.Find(t.runID); run != nil {
+	if run := list.Find(t.RunID); run != nil {
 		return basicExperiment(t.Name, run, list.Lossy), nil
 	}
-	detail, err := t.Client.GetRun(ctx, t.runID)
+	detail, err := t.Client.GetRun(ctx, t.RunID)
 	if err != nil {
 		return nil, err
 	}
@@ -38,8 +39,8 @@ func (d *Config) basic(ctx context.Context, t target) (*runicornapiv1.Experiment
 
 // full reads all that there is of a run. Only the detail must be had: what
 // else fails is named in the answer.
-func (d *Config) full(ctx context.Context, t target) (*runicornapiv1.Experiment, error) {
-	early, cancel := withMargin(ctx)
+func (d *Config) full(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) {
+	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	var list partResult[restclient.RunList]
 	var wg sync.WaitGroup
@@ -47,11 +48,11 @@ func (d *Config) full(ctx context.Context, t target) (*runicornapiv1.Experiment,
 	r := readFull(early, t, true)
 	wg.Wait()
 	if r.detail.err != nil {
-		return nil, timeoutError(ctx, t.Name, r.detail.err)
+		return nil, target.TimeoutError(ctx, t.Name, r.detail.err)
 	}
 	var e *runicornapiv1.Experiment
-	if list.err == nil && list.value.Find(t.runID) != nil {
-		e = basicExperiment(t.Name, list.value.Find(t.runID), list.value.Lossy)
+	if list.err == nil && list.value.Find(t.RunID) != nil {
+		e = basicExperiment(t.Name, list.value.Find(t.RunID), list.value.Lossy)
 	} else {
 		e = basicExperiment(t.Name, &r.detail.value.Run, r.detail.value.Lossy)
 		r.fillFromMeta(ctx, e, list.err)
@@ -70,7 +71,7 @@ func (d *Config) complete(ctx context.Context, entries []*entry, view runicornap
 	if view != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
 		return out, nil
 	}
-	early, cancel := withMargin(ctx)
+	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(maxFull)
@@ -95,7 +96,7 @@ func (r *partResult[T]) set(value *T, err error) { r.value, r.err = value, err }
 
 // fullRead is what a FULL experiment is made of, besides the list.
 type fullRead struct {
-	target  target
+	target  target.Run
 	detail  partResult[restclient.RunDetail]
 	status  partResult[restclient.Document[restclient.StatusDocument]]
 	summary partResult[restclient.Document[restclient.Values]]
@@ -103,15 +104,15 @@ type fullRead struct {
 }
 
 // readFull reads the parts of a run side by side.
-func readFull(ctx context.Context, t target, withDetail bool) *fullRead {
+func readFull(ctx context.Context, t target.Run, withDetail bool) *fullRead {
 	r := &fullRead{target: t}
 	var wg sync.WaitGroup
 	if withDetail {
-		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.runID)) })
+		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.RunID)) })
 	}
-	wg.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.runID)) })
-	wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.runID)) })
-	wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.runID)) })
+	wg.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.RunID)) })
+	wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.RunID)) })
+	wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.RunID)) })
 	wg.Wait()
 	r.recheckStatus(ctx)
 	return r
@@ -125,7 +126,7 @@ func (r *fullRead) recheckStatus(ctx context.Context) {
 		return
 	}
 	if r.detail.value.Status.Value != r.status.value.Value.Status.Value {
-		if again, err := r.target.Client.StatusFile(ctx, r.target.runID); err == nil {
+		if again, err := r.target.Client.StatusFile(ctx, r.target.RunID); err == nil {
 			r.status.value = again
 		}
 	}
@@ -139,7 +140,7 @@ func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now ti
 	r.fillState(ctx, e, now)
 	r.fillSummary(ctx, e)
 	if known, err := document(r.target, r.meta); err != nil {
-		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), "metadata")
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), err), "metadata")
 	} else if known != nil {
 		e.Metadata = convert.Values(dropServerPaths(*known))
 	}
@@ -167,7 +168,7 @@ func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, n
 		if start.IsZero() {
 			fields = []string{"start_time", "end_time"}
 		}
-		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), fields...)
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), err), fields...)
 	case file != nil:
 		if convert.IsKnownStatus(file.Status.Value) {
 			setStatus(e, file.Status.Value)
@@ -223,7 +224,7 @@ func (r *fullRead) fillSummary(ctx context.Context, e *runicornapiv1.Experiment)
 	case r.detail.value != nil && r.detail.value.Summary != nil:
 		summary = r.detail.value.Summary
 	case err != nil:
-		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), err), "summary")
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), err), "summary")
 	}
 	e.Summary = convert.Values(summary)
 	fillBest(e, summary)
@@ -250,7 +251,7 @@ func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
 }
 
 // document returns the content of a small file, nil if the run has none.
-func document[T any](t target, r partResult[restclient.Document[T]]) (*T, error) {
+func document[T any](t target.Run, r partResult[restclient.Document[T]]) (*T, error) {
 	switch e, ok := errors.AsType[*restclient.Error](r.err); {
 	case ok && e.Kind == restclient.KindUnsupported:
 		unsupported := *e
@@ -259,7 +260,7 @@ func document[T any](t target, r partResult[restclient.Document[T]]) (*T, error)
 	case r.err != nil:
 		return nil, r.err
 	case r.value.State == restclient.RunGone:
-		return nil, t.notFound()
+		return nil, t.NotFound()
 	case r.value.State != restclient.FileWhole:
 		return nil, nil //nolint:nilnil // no such file is no error, and the run has nothing in it
 	}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
@@ -137,7 +138,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 		}
 	}
 	_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: someRun})
-	info := wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
+	info := apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 	if info.GetMetadata()["run_id"] != someRun || info.GetMetadata()["viewer"] != "v072" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // entry is one run of a Viewer's list with what filters and orders look at.
@@ -25,7 +27,7 @@ func (e *entry) experiment() *runicornapiv1.Experiment {
 }
 
 // target names the entry's run for further reads.
-func (e *entry) target() target { return target{Viewer: e.viewer, runID: e.run.ID} }
+func (e *entry) target() target.Run { return target.Run{Viewer: e.viewer, RunID: e.run.ID} }
 
 // filteredRuns is the runs that a filter selects, on one Viewer or on all.
 type filteredRuns struct {
@@ -39,20 +41,20 @@ type filteredRuns struct {
 // request means: while they are fresh this costs the Viewers nothing. The
 // entries are in no order; without a filter they are all.
 func (d *Config) filterRuns(ctx context.Context, viewer string, matcher *filter.Filter[*entry]) (*filteredRuns, error) {
-	lists, err := fanOut(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
+	lists, err := target.FanOut(ctx, d.resolver, viewer, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 		return v.Client.Runs(ctx)
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &filteredRuns{unreachable: lists.unreachable}
-	for _, a := range lists.succeeded {
-		if s.readTime.IsZero() || a.value.At.Before(s.readTime) {
-			s.readTime = a.value.At
+	s := &filteredRuns{unreachable: lists.Unreachable}
+	for _, a := range lists.Succeeded {
+		if s.readTime.IsZero() || a.Value.At.Before(s.readTime) {
+			s.readTime = a.Value.At
 		}
-		for i := range a.value.Runs {
-			run := &a.value.Runs[i]
-			e := entry{runPath: runPathOf(run), viewer: a.viewer, run: run, lossy: a.value.Lossy}
+		for i := range a.Value.Runs {
+			run := &a.Value.Runs[i]
+			e := entry{runPath: runPathOf(run), viewer: a.Viewer, run: run, lossy: a.Value.Lossy}
 			if matcher == nil || matcher.Match(&e) {
 				s.entries = append(s.entries, e)
 			}
@@ -62,17 +64,17 @@ func (d *Config) filterRuns(ctx context.Context, viewer string, matcher *filter.
 }
 
 // positionIn is an entry's position in an order.
-func positionIn(o *filter.Order[*entry], e *entry) position {
+func positionIn(o *filter.Order[*entry], e *entry) page.Position {
 	keys := make([]filter.Value, len(o.Keys))
 	for i := range o.Keys {
-		keys[i] = o.Keys[i].Value(e).Truncate(maxKeyText)
+		keys[i] = o.Keys[i].Value(e).Truncate(page.MaxKeyText)
 	}
-	return position{keys, e.viewer.Name, truncate(e.run.ID)}
+	return page.Position{Keys: keys, Viewer: e.viewer.Name, ID: page.Truncate(e.run.ID)}
 }
 
 // listQuery is a list request that was understood.
 type listQuery struct {
-	paging *pager
+	paging *page.Pager
 	order  *filter.Order[*entry]
 	filter *filter.Filter[*entry]
 }
@@ -88,25 +90,25 @@ func newListQuery(req *runicornapiv1.ListExperimentsRequest) (q listQuery, err e
 	if q.order, err = newOrder(req.GetOrderBy()); err != nil {
 		return q, err
 	}
-	q.paging, err = newPager(req)
+	q.paging, err = page.New(req)
 	return q, err
 }
 
 // page cuts the request's page out of the selected entries.
-func (q listQuery) page(entries []entry) (page []*entry, next string) {
+func (q listQuery) page(entries []entry) (_ []*entry, next string) {
 	desc := make([]bool, len(q.order.Keys))
 	for i := range q.order.Keys {
 		desc[i] = q.order.Keys[i].Desc
 	}
-	items := make([]keyed[*entry], len(entries))
+	items := make([]page.Keyed[*entry], len(entries))
 	for i := range entries {
-		items[i] = keyed[*entry]{positionIn(q.order, &entries[i]), &entries[i]}
+		items[i] = page.Keyed[*entry]{Position: positionIn(q.order, &entries[i]), Item: &entries[i]}
 	}
-	return paginate(q.paging, items, desc...)
+	return page.Paginate(q.paging, items, desc...)
 }
 
-// tokenAfter is the token of the page that begins behind an entry.
+// TokenAfter is the token of the page that begins behind an entry.
 func (q listQuery) tokenAfter(e *entry) string {
 	last := positionIn(q.order, e)
-	return writeToken(q.paging.query, &last)
+	return q.paging.TokenAfter(&last)
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -123,8 +124,8 @@ func TestListExperimentsOrders(t *testing.T) {
 	}
 	for _, order := range []string{"size", "name up", "name desc desc", "NAME", "name,", "tags", "start_time", "summary.acc", "a,b,c,d,e"} {
 		_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "order_by" {
 			t.Errorf("order %q: got violations %v, want order_by", order, got)
 		}
@@ -198,13 +199,13 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 		}
 	}
 	_, err = list("v060")
-	wantError(t, err, codes.Internal, "VIEWER_ERROR")
+	apierrtest.WantError(t, err, codes.Internal, "VIEWER_ERROR")
 	for i, u := range h.upstreams {
 		u.fail(http.StatusServiceUnavailable)
 		h.config.Fleet.Configured()[i].Client.InvalidateRuns()
 	}
 	_, err = list("-")
-	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 }
 
 func TestListProjects(t *testing.T) {
@@ -266,7 +267,7 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 	}
 	h.upstreams[0].AddRun(demoviewer.Run{ID: "20260301_120000_000008", Path: "larger", Status: "finished", Created: day(8), Summary: summary(5 << 20)})
 	_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
-	if info := wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); info.GetMetadata()["instead"] == "" {
+	if info := apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); info.GetMetadata()["instead"] == "" {
 		t.Errorf("nothing is said to do instead: %v", info)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // fillFromMeta completes a run that the list lacks: meta.json has what
@@ -28,7 +29,7 @@ func (r *fullRead) fillFromMeta(ctx context.Context, e *runicornapiv1.Experiment
 		listErr = err
 	}
 	if listErr != nil {
-		addMissing(ctx, e, timeoutError(ctx, e.GetViewer(), listErr), "create_time", "tags", "best_metric")
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), listErr), "create_time", "tags", "best_metric")
 	}
 }
 

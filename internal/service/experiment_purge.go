@@ -9,26 +9,28 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // purgeBinHint says what a Viewer of 0.5 can do in place of a single purge.
 const purgeBinHint = "purge all_deleted, or exactly the runs that are in the recycle bin"
 
 // bins reads the recycle bins of what a request means by viewer.
-func (d *Config) bins(ctx context.Context, viewer string) (*results[[]restclient.DeletedRun], error) {
-	return fanOut(ctx, d, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
+func (d *Config) bins(ctx context.Context, viewer string) (*target.Results[[]restclient.DeletedRun], error) {
+	return target.FanOut(ctx, d.resolver, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
 		return v.Client.RecycleBin(ctx)
 	})
 }
 
 // keyedDeletedRuns converts bins; the order is by the time of deletion.
-func keyedDeletedRuns(bins *results[[]restclient.DeletedRun]) []keyed[*runicornapiv1.DeletedExperiment] {
-	var out []keyed[*runicornapiv1.DeletedExperiment]
-	for _, a := range bins.succeeded {
-		for i := range a.value {
-			run := &a.value[i]
-			at := keyedBy(filter.TimeValue(run.DeletedTime.Time), a.viewer.Name, run.ID)
-			out = append(out, keyed[*runicornapiv1.DeletedExperiment]{at, deletedExperiment(a.viewer.Name, run)})
+func keyedDeletedRuns(bins *target.Results[[]restclient.DeletedRun]) []page.Keyed[*runicornapiv1.DeletedExperiment] {
+	var out []page.Keyed[*runicornapiv1.DeletedExperiment]
+	for _, a := range bins.Succeeded {
+		for i := range a.Value {
+			run := &a.Value[i]
+			at := page.At(filter.TimeValue(run.DeletedTime.Time), a.Viewer.Name, run.ID)
+			out = append(out, page.Keyed[*runicornapiv1.DeletedExperiment]{Position: at, Item: deletedExperiment(a.Viewer.Name, run)})
 		}
 	}
 	return out
@@ -73,7 +75,7 @@ func (d *Config) allDeleted(ctx context.Context, viewer string) ([]*change, erro
 	}
 	out := make([]*change, 0, len(bin))
 	for _, run := range bin {
-		out = append(out, &change{target: target{Viewer: v, runID: run.ID}, requestedID: run.ID})
+		out = append(out, &change{Run: target.Run{Viewer: v, RunID: run.ID}, requestedID: run.ID})
 	}
 	return out, nil
 }
@@ -94,8 +96,8 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 		return p.purgeBin(ctx, v, group, caps)
 	}
 	// Only whole folders can bring runs with ids of another form into a bin.
-	odd := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return sdkForm.MatchString(c.runID) })
-	single := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !sdkForm.MatchString(c.runID) })
+	odd := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return sdkForm.MatchString(c.RunID) })
+	single := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !sdkForm.MatchString(c.RunID) })
 	if err := p.purgeEach(ctx, v, single); err != nil {
 		return err
 	}
@@ -111,20 +113,20 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 // earlier batch did stays known when a later one fails.
 func (p purger) purgeEach(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	for ids := range slices.Chunk(runIDs(group), restclient.MaxPurge) {
-		chunk := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.runID) })
+		chunk := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.RunID) })
 		outcomes, err := v.Client.PurgeBatch(ctx, ids, p.validateOnly)
 		if err != nil && len(ids) == len(runIDs(group)) {
 			return err
 		}
 		for _, c := range chunk {
-			outcome, answered := outcomes[c.runID]
+			outcome, answered := outcomes[c.RunID]
 			switch {
 			case err != nil:
 				c.err = err
 			case !answered:
 				c.err = missingOutcome(v.Name)
 			case !outcome.Success:
-				c.err = v.Client.ItemError(c.runID, firstOf(outcome.Errors, outcome.PartialFailures))
+				c.err = v.Client.ItemError(c.RunID, firstOf(outcome.Errors, outcome.PartialFailures))
 			default:
 				c.purged = &outcome
 			}
@@ -194,8 +196,8 @@ func emptyBin(ctx context.Context, v *fleet.Viewer, group []*change) error {
 		return err
 	}
 	for _, c := range group {
-		if slices.ContainsFunc(left, func(run restclient.DeletedRun) bool { return run.ID == c.runID }) {
-			c.err = v.Client.ItemError(c.runID, "the run is still in the recycle bin")
+		if slices.ContainsFunc(left, func(run restclient.DeletedRun) bool { return run.ID == c.RunID }) {
+			c.err = v.Client.ItemError(c.RunID, "the run is still in the recycle bin")
 		}
 	}
 	return nil

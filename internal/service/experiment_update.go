@@ -10,6 +10,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // experimentUpdate is an update that was understood: what is nil stays.
@@ -78,28 +79,28 @@ func (u *experimentUpdate) setPath(e *runicornapiv1.Experiment) { u.path = new(e
 
 // mayUpdate refuses an update before anything is changed: what cannot be done
 // in full is not begun.
-func (d *Config) mayUpdate(ctx context.Context, t target, u *experimentUpdate) error {
-	if err := checkSDKForm("experiment.run_id", t.runID); err != nil {
+func (d *Config) mayUpdate(ctx context.Context, t target.Run, u *experimentUpdate) error {
+	if err := checkSDKForm("experiment.run_id", t.RunID); err != nil {
 		return err
 	}
 	if u.path != nil {
 		if err := checkNewPath(*u.path); err != nil {
 			return err
 		}
-		if err := t.requireCapability(ctx, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
+		if err := requireCapability(ctx, t, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
 			return err
 		}
 	}
 	if u.alias != nil || u.tags != nil {
-		if err := t.requireCapability(ctx, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
+		if err := requireCapability(ctx, t, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
 			return err
 		}
 	}
 	return d.checkEtag(ctx, t, u.etag)
 }
 
-// requireCapability refuses what the target's Viewer is known to lack.
-func (t target) requireCapability(ctx context.Context, name restclient.Capability, instead string) error {
+// requireCapability refuses what a run's Viewer is known to lack.
+func requireCapability(ctx context.Context, t target.Run, name restclient.Capability, instead string) error {
 	caps, err := t.Client.Capabilities(ctx)
 	if err != nil || caps.Has(name) {
 		return err
@@ -130,7 +131,7 @@ func checkNewPath(path string) error {
 }
 
 // checkEtag compares an etag of the request with that of the moment.
-func (d *Config) checkEtag(ctx context.Context, t target, etag string) error {
+func (d *Config) checkEtag(ctx context.Context, t target.Run, etag string) error {
 	if etag == "" {
 		return nil
 	}
@@ -145,13 +146,13 @@ func (d *Config) checkEtag(ctx context.Context, t target, etag string) error {
 	return &apierr.Error{
 		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
 		Message:  "the experiment has changed since it was read: read it again, and decide anew",
-		Metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "etag": current.GetEtag()},
+		Metadata: map[string]string{"viewer": t.Name, "run_id": t.RunID, "etag": current.GetEtag()},
 	}
 }
 
 // update changes what is set. The move comes first because it is what a
 // Viewer may still refuse.
-func update(ctx context.Context, t target, u *experimentUpdate) error {
+func update(ctx context.Context, t target.Run, u *experimentUpdate) error {
 	if u.path != nil {
 		if err := move(ctx, t, *u.path); err != nil {
 			return err
@@ -160,7 +161,7 @@ func update(ctx context.Context, t target, u *experimentUpdate) error {
 	if u.alias == nil && u.tags == nil {
 		return nil
 	}
-	_, err := t.Client.PatchRun(ctx, t.runID, restclient.RunPatch{Alias: u.alias, Tags: u.tags})
+	_, err := t.Client.PatchRun(ctx, t.RunID, restclient.RunPatch{Alias: u.alias, Tags: u.tags})
 	if e, ok := errors.AsType[*restclient.Error](err); ok && u.path != nil {
 		withDetail := *e
 		withDetail.Detail = strings.TrimSpace("the path was changed already; " + e.Detail)
@@ -170,13 +171,13 @@ func update(ctx context.Context, t target, u *experimentUpdate) error {
 }
 
 // move moves one run to another path.
-func move(ctx context.Context, t target, path string) error {
-	moves, err := t.Client.MoveRuns(ctx, []string{t.runID}, path)
+func move(ctx context.Context, t target.Run, path string) error {
+	moves, err := t.Client.MoveRuns(ctx, []string{t.RunID}, path)
 	if err != nil {
 		return err
 	}
 	for _, failed := range moves.Failed {
-		return t.Client.ItemError(t.runID, failed.Error.Value)
+		return t.Client.ItemError(t.RunID, failed.Error.Value)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -57,7 +58,7 @@ func (s *experimentService) WatchExperiments(req *runicornapiv1.WatchExperiments
 	if _, err := w.sync(ctx); err != nil {
 		return err
 	}
-	if w.viewer != allViewers {
+	if w.viewer != target.AllViewers {
 		var stopSession func()
 		ctx, stopSession = withSessionCancel(ctx, w.subs[0].viewer)
 		defer stopSession()
@@ -106,7 +107,7 @@ func (w *watch) sendUpdates(ctx context.Context) error {
 	if time.Now().Before(w.due) {
 		return nil
 	}
-	if w.viewer == allViewers { // there may be no other call that refreshes the list of tunnelled Viewers
+	if w.viewer == target.AllViewers { // there may be no other call that refreshes the list of tunnelled Viewers
 		if err := w.syncViewers(ctx); err != nil {
 			return err
 		}
@@ -210,7 +211,7 @@ func (w *watch) sendDeleted(m *viewerSubscription, runID string) error {
 	delete(m.sent, runID)
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Deleted{
 		Deleted: &runicornapiv1.DeletedReference{
-			Viewer: m.viewer.Name, RunId: convert.Text(runID), ResourceName: convert.Text(resourceName(m.viewer.Name, runID)),
+			Viewer: m.viewer.Name, RunId: convert.Text(runID), ResourceName: convert.Text(target.ResourceName(m.viewer.Name, runID)),
 		},
 	}})
 }
@@ -244,7 +245,7 @@ func (w *watch) finishSnapshot(ctx context.Context) error {
 			if !expired {
 				return nil
 			}
-			err = timeoutError(ctx, m.viewer.Name, context.DeadlineExceeded)
+			err = target.TimeoutError(ctx, m.viewer.Name, context.DeadlineExceeded)
 		}
 		if !m.synced {
 			errs = append(errs, err)
@@ -255,10 +256,10 @@ func (w *watch) finishSnapshot(ctx context.Context) error {
 		synced.ExperimentCount += convert.Clamp32(int64(len(m.sent)))
 	}
 	switch {
-	case len(errs) > 0 && w.viewer != allViewers:
+	case len(errs) > 0 && w.viewer != target.AllViewers:
 		return errs[0]
 	case len(errs) > 0 && len(errs) == len(w.subs):
-		return allViewersFailed(ctx, errs)
+		return target.AllFailed(ctx, errs)
 	}
 	w.synced = true
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Synced{Synced: synced}})

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -154,12 +155,12 @@ func TestWatch_Failures(t *testing.T) {
 	for err == nil {
 		_, err = late.stream.Recv()
 	}
-	wantError(t, err, codes.Internal, "VIEWER_ERROR")
+	apierrtest.WantError(t, err, codes.Internal, "VIEWER_ERROR")
 	close(begins)
 	for err = nil; err == nil; {
 		_, err = w.stream.Recv()
 	}
-	wantError(t, err, codes.Unavailable, "SERVER_DRAINING")
+	apierrtest.WantError(t, err, codes.Unavailable, "SERVER_DRAINING")
 }
 
 // TestWatch_SharesOnePoller: many watchers cost the Viewer what one costs.

@@ -9,6 +9,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // experimentService serves ExperimentService.
@@ -40,14 +42,14 @@ func (s *experimentService) ListExperiments(ctx context.Context, req *runicornap
 	}
 	return &runicornapiv1.ListExperimentsResponse{
 		Experiments: experiments, NextPageToken: next, Unreachable: selected.unreachable,
-		TotalSize: totalSize(len(selected.entries), selected.unreachable), ReadTime: convert.Time(selected.readTime),
+		TotalSize: target.TotalSize(len(selected.entries), selected.unreachable), ReadTime: convert.Time(selected.readTime),
 		Complete: len(selected.unreachable) == 0,
 	}, nil
 }
 
 // GetExperiment reads one experiment.
 func (s *experimentService) GetExperiment(ctx context.Context, req *runicornapiv1.GetExperimentRequest) (*runicornapiv1.GetExperimentResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (s *experimentService) GetExperiment(ctx context.Context, req *runicornapiv
 
 // ListProjects counts the shared lists by project.
 func (s *experimentService) ListProjects(ctx context.Context, req *runicornapiv1.ListProjectsRequest) (*runicornapiv1.ListProjectsResponse, error) {
-	paging, err := newPager(req)
+	paging, err := page.New(req)
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +75,10 @@ func (s *experimentService) ListProjects(ctx context.Context, req *runicornapiv1
 		return nil, err
 	}
 	projects := projectsOf(selected.entries)
-	page, next := paginate(paging, projects, false)
+	page, next := page.Paginate(paging, projects, false)
 	return &runicornapiv1.ListProjectsResponse{
 		Projects: page, NextPageToken: next, Unreachable: selected.unreachable,
-		TotalSize: totalSize(len(projects), selected.unreachable),
+		TotalSize: target.TotalSize(len(projects), selected.unreachable),
 	}, nil
 }
 
@@ -90,7 +92,7 @@ func (s *experimentService) UpdateExperiment(ctx context.Context, req *runicorna
 	if id == "" {
 		return nil, apierr.Invalid(field, "must be set, or resource_name")
 	}
-	t, err := s.target(ctx, req.GetExperiment().GetViewer(), field, id)
+	t, err := s.resolver.Run(ctx, req.GetExperiment().GetViewer(), field, id)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,7 @@ func (s *experimentService) DeleteExperiments(ctx context.Context, req *runicorn
 
 // ListDeletedExperiments lists the bins.
 func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *runicornapiv1.ListDeletedExperimentsRequest) (*runicornapiv1.ListDeletedExperimentsResponse, error) {
-	paging, err := newPager(req)
+	paging, err := page.New(req)
 	if err != nil {
 		return nil, err
 	}
@@ -127,10 +129,10 @@ func (s *experimentService) ListDeletedExperiments(ctx context.Context, req *run
 		return nil, err
 	}
 	deleted := keyedDeletedRuns(bins)
-	page, next := paginate(paging, deleted, true)
+	page, next := page.Paginate(paging, deleted, true)
 	return &runicornapiv1.ListDeletedExperimentsResponse{
-		DeletedExperiments: page, NextPageToken: next, Unreachable: bins.unreachable,
-		TotalSize: totalSize(len(deleted), bins.unreachable),
+		DeletedExperiments: page, NextPageToken: next, Unreachable: bins.Unreachable,
+		TotalSize: target.TotalSize(len(deleted), bins.Unreachable),
 	}, nil
 }
 
@@ -157,16 +159,16 @@ func (s *experimentService) PurgeExperiments(ctx context.Context, req *runicorna
 
 // GetEnvironment reads what was captured of an experiment's machine.
 func (s *experimentService) GetEnvironment(ctx context.Context, req *runicornapiv1.GetEnvironmentRequest) (*runicornapiv1.GetEnvironmentResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
-	environment, err := t.Client.GetEnvironment(ctx, t.runID)
+	environment, err := t.Client.GetEnvironment(ctx, t.RunID)
 	if err != nil {
 		return nil, err
 	}
 	return &runicornapiv1.GetEnvironmentResponse{
 		Available: environment.Available, Environment: convert.Values(environment.Values),
-		Viewer: t.Name, RunId: convert.Text(t.runID),
+		Viewer: t.Name, RunId: convert.Text(t.RunID),
 	}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // exportStream is where an export goes.
@@ -58,7 +59,7 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 type exporter struct {
 	*experimentService
 	cpuSlot   *cpugate.Slot // held while the export is made, and given back for all that waits
-	targets   []target
+	targets   []target.Run
 	runs      []*export.Run // of the targets, in their order
 	format    export.Format
 	layout    export.Layout
@@ -82,15 +83,15 @@ func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.Ex
 	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {
 		j.layout = export.Long
 	}
-	var requested []target
+	var requested []target.Run
 	if req.GetRunId() != "" {
-		t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+		t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 		if err != nil {
 			return nil, err
 		}
 		requested = append(requested, t)
 	}
-	more, err := s.targets(ctx, req.GetViewer(), req.GetRunIds())
+	more, err := s.resolver.Runs(ctx, req.GetViewer(), req.GetRunIds())
 	if err == nil && req.GetFilter() != "" {
 		more, err = s.matching(ctx, req)
 	}
@@ -99,8 +100,8 @@ func (s *experimentService) newExport(ctx context.Context, req *runicornapiv1.Ex
 	}
 	known := make(map[string]bool)
 	for _, t := range append(requested, more...) {
-		if !known[t.resourceName()] {
-			known[t.resourceName()] = true
+		if !known[t.ResourceName()] {
+			known[t.ResourceName()] = true
 			j.targets = append(j.targets, t)
 		}
 	}
@@ -113,7 +114,7 @@ const maxExported = 100
 
 // matching finds the experiments of a filter, the newest first. A Viewer that
 // does not answer fails the export: a file says nothing of what it lacks.
-func (s *experimentService) matching(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) ([]target, error) {
+func (s *experimentService) matching(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) ([]target.Run, error) {
 	matcher, err := newMatcher(req.GetFilter())
 	if err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ func (s *experimentService) matching(ctx context.Context, req *runicornapiv1.Exp
 		}
 	}
 	slices.SortStableFunc(found.entries, newestFirst)
-	targets := make([]target, 0, len(found.entries))
+	targets := make([]target.Run, 0, len(found.entries))
 	for i := range found.entries {
 		targets = append(targets, found.entries[i].target())
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // describe finds out what the file says of its runs besides their metrics, and
@@ -52,7 +53,7 @@ func (j *exporter) describe(ctx context.Context) error {
 }
 
 // describeRun reads the experiment, in full for the formats that show it.
-func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, updated time.Time, _ error) {
+func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run, updated time.Time, _ error) {
 	get, full := j.basic, false
 	switch j.format {
 	case export.JSON, export.HTML, export.Markdown:
@@ -63,17 +64,17 @@ func (j *exporter) describeRun(ctx context.Context, t target) (_ *export.Run, up
 		return nil, updated, err
 	}
 	updated = convert.AsTime(e.GetUpdateTime())
-	run := &export.Run{Viewer: t.Name, ID: t.runID, Project: e.GetProject(), Name: e.GetName()}
+	run := &export.Run{Viewer: t.Name, ID: t.RunID, Project: e.GetProject(), Name: e.GetName()}
 	if !full {
 		return run, updated, nil
 	}
-	environment, err := t.Client.GetEnvironment(ctx, t.runID)
+	environment, err := t.Client.GetEnvironment(ctx, t.RunID)
 	if err != nil {
 		return nil, updated, err
 	}
 	captured := &runicornapiv1.GetEnvironmentResponse{
 		Available: environment.Available, Environment: convert.Values(environment.Values),
-		Viewer: t.Name, RunId: convert.Text(t.runID),
+		Viewer: t.Name, RunId: convert.Text(t.RunID),
 	}
 	run.Fields, run.Summary, run.EnvironmentFields = reportFields(e), valueFields(e.GetSummary()), valueFields(captured.GetEnvironment())
 	if run.Experiment, err = messageJSON(e); err != nil {

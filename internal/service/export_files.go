@@ -10,6 +10,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // ownFiles are the files of a run that a zip holds. A run lacks those that it
@@ -50,10 +52,10 @@ func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 
 // packFile adds one file of a run; errNoFile says that the run has none such, and
 // then nothing was added.
-func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *export.Run, t target, file restclient.RunFile) (err error) {
+func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *export.Run, t target.Run, file restclient.RunFile) (err error) {
 	body, err := j.openFile(ctx, t, file)
 	if err != nil {
-		return filesUnsupported(err)
+		return source.FilesUnsupported(err)
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	return archive.Add(archive.Name(run, string(file)), body)
@@ -61,7 +63,7 @@ func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *e
 
 // packImages adds the logged images, if they are asked for. Those whose file is
 // gone are named in the trailer.
-func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run *export.Run, t target) error {
+func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run *export.Run, t target.Run) error {
 	images, err := j.media(ctx, t)
 	if err != nil {
 		return err
@@ -86,13 +88,13 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 }
 
 // recordMissing records a file that the Viewer does not have any more, or does not serve.
-func (j *exporter) recordMissing(t target, path string) {
-	j.missing = append(j.missing, convert.Text(t.runID+"/"+path))
+func (j *exporter) recordMissing(t target.Run, path string) {
+	j.missing = append(j.missing, convert.Text(t.RunID+"/"+path))
 }
 
 // media reads the image events of a run, if they are asked for and there are
 // any to be had.
-func (j *exporter) media(ctx context.Context, t target) ([]eventlog.Media, error) {
+func (j *exporter) media(ctx context.Context, t target.Run) ([]eventlog.Media, error) {
 	if !j.withMedia {
 		return nil, nil
 	}
@@ -113,7 +115,7 @@ func (j *exporter) media(ctx context.Context, t target) ([]eventlog.Media, error
 }
 
 // images are the logged images with what opens them.
-func (j *exporter) images(ctx context.Context, t target) ([]export.Image, error) {
+func (j *exporter) images(ctx context.Context, t target.Run) ([]export.Image, error) {
 	media, err := j.media(ctx, t)
 	if err != nil || media == nil {
 		return nil, err

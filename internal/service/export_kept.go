@@ -17,6 +17,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -252,7 +254,7 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 		if state == nil {
 			return "", nil
 		}
-		for _, part := range [][]byte{[]byte(j.targets[i].resourceName()), state, j.runs[i].Experiment, j.runs[i].Environment} {
+		for _, part := range [][]byte{[]byte(j.targets[i].ResourceName()), state, j.runs[i].Experiment, j.runs[i].Environment} {
 			_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
 			_, _ = sum.Write(part)
 		}
@@ -261,8 +263,8 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 }
 
 // runState identifies what a run that has ended logged; nil if it has not ended.
-func (j *exporter) runState(ctx context.Context, t target) ([]byte, error) {
-	ended, err := runSource{t}.HasEnded(ctx)
+func (j *exporter) runState(ctx context.Context, t target.Run) ([]byte, error) {
+	ended, err := source.Of(t).HasEnded(ctx)
 	if err != nil || !ended {
 		return nil, err
 	}
@@ -275,9 +277,9 @@ func (j *exporter) runState(ctx context.Context, t target) ([]byte, error) {
 	if err != nil || !caps.Has(restclient.CapFiles) {
 		return state, err
 	}
-	part, err := t.Client.ReadFile(ctx, t.runID, restclient.FileEvents, 0, 1)
+	part, err := t.Client.ReadFile(ctx, t.RunID, restclient.FileEvents, 0, 1)
 	if err != nil {
-		return nil, filesUnsupported(err)
+		return nil, source.FilesUnsupported(err)
 	}
 	state = binary.AppendVarint(append(state, part.ETag...), part.Size)
 	return state, part.Close()

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -52,7 +53,7 @@ func TestExportExperiment_OfEndedRunsResumes(t *testing.T) {
 					}
 					req.Offset, req.IfMatch = 1, "another"
 					_, err = receivePart(t.Context(), h, req)
-					wantError(t, err, codes.Aborted, "ETAG_MISMATCH")
+					apierrtest.WantError(t, err, codes.Aborted, "ETAG_MISMATCH")
 				})
 			}
 		}
@@ -99,14 +100,14 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	}
 	req.Offset, req.IfMatch = 1, file.header.GetEtag()
 	_, err = receivePart(t.Context(), h, req)
-	wantError(t, err, codes.Aborted, "ETAG_MISMATCH")
+	apierrtest.WantError(t, err, codes.Aborted, "ETAG_MISMATCH")
 	req.Offset, req.IfMatch = 0, ""
 	again, err := receiveExport(t.Context(), t, h, req)
 	if err != nil || !strings.Contains(string(again.content), "\n9,") {
 		t.Errorf("the line that came later is not in the file: %q, %v", again.content, err)
 	}
 	_, err = receivePart(t.Context(), h, &runicornapiv1.ExportExperimentRequest{RunId: id, Offset: 1})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // maxWideAttempts is how often a wide table is begun because a live run has
@@ -99,9 +100,9 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runlog.Vi
 
 // withRun reads a run and uses it. It is waited for without the CPU slot, its lock
 // as well.
-func (j *exporter) withRun(ctx context.Context, t target, use func(*runlog.View) error) error {
+func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runlog.View) error) error {
 	return j.cpuSlot.Unlocked(func() error {
-		return j.readRun(ctx, t, func(v *runlog.View) error {
+		return j.reader.Read(ctx, t, func(v *runlog.View) error {
 			return j.cpuSlot.Do(func() error { return use(v) })
 		})
 	})

@@ -14,6 +14,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // errNoFile says that a run has no such file, and errNotServed that its Viewer
@@ -38,7 +40,7 @@ const (
 type partReader struct {
 	ctx     context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
 	cpuSlot *cpugate.Slot   // given back while the Viewer is waited for
-	t       target
+	t       target.Run
 	file    restclient.RunFile
 
 	part   []byte    // what was read, and not taken yet
@@ -50,14 +52,14 @@ type partReader struct {
 }
 
 // openFile opens a file of a run. errNoFile says that it has none such.
-func (j *exporter) openFile(ctx context.Context, t target, file restclient.RunFile) (*partReader, error) {
+func (j *exporter) openFile(ctx context.Context, t target.Run, file restclient.RunFile) (*partReader, error) {
 	r := &partReader{ctx: ctx, cpuSlot: j.cpuSlot, t: t, file: file, end: -1}
 	return r, j.cpuSlot.Unlocked(r.open)
 }
 
 // open reads the first part.
 func (r *partReader) open() error {
-	part, err := r.t.Client.ReadFile(r.ctx, r.t.runID, r.file, 0, partSize)
+	part, err := r.t.Client.ReadFile(r.ctx, r.t.RunID, r.file, 0, partSize)
 	if err != nil {
 		return err
 	}
@@ -75,7 +77,7 @@ func (r *partReader) open() error {
 			err = errNotServed
 		}
 	default:
-		err = runSource{r.t}.goneError()
+		err = source.Of(r.t).GoneError()
 	}
 	return errors.Join(err, part.Close())
 }
@@ -102,14 +104,14 @@ func (r *partReader) Read(b []byte) (n int, err error) {
 // fetch reads the next part, and compares where it overlaps with the last one.
 func (r *partReader) fetch() (err error) {
 	from := r.next - int64(len(r.tail))
-	part, err := r.t.Client.ReadFile(r.ctx, r.t.runID, r.file, from, min(partSize, r.end-from))
+	part, err := r.t.Client.ReadFile(r.ctx, r.t.RunID, r.file, from, min(partSize, r.end-from))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, part.Close()) }()
 	switch part.State {
 	case restclient.RunGone:
-		return runSource{r.t}.goneError()
+		return source.Of(r.t).GoneError()
 	case restclient.FileRanged:
 	default: // shorter than it was, or gone, or suddenly without ranges
 		return r.replacedError()
@@ -144,8 +146,8 @@ func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 func (r *partReader) replacedError() error {
 	return &apierr.Error{
 		Code: codes.FailedPrecondition, Reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
-		Message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.resourceName(), r.file),
-		Metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.runID},
+		Message:  fmt.Sprintf("%s: %s was replaced while it was read; begin again", r.t.ResourceName(), r.file),
+		Metadata: map[string]string{"viewer": r.t.Name, "run_id": r.t.RunID},
 	}
 }
 
@@ -159,13 +161,13 @@ func (r *partReader) Close() error {
 
 // readEvents reads a run's event file from its beginning, in constant memory.
 // A run that has none has logged nothing.
-func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler) (err error) {
+func (j *exporter) readEvents(ctx context.Context, t target.Run, h eventlog.Handler) (err error) {
 	file, err := j.openFile(ctx, t, restclient.FileEvents)
 	if errors.Is(err, errNoFile) {
 		return nil
 	}
 	if err != nil {
-		return filesUnsupported(err)
+		return source.FilesUnsupported(err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var parser eventlog.Parser
@@ -175,7 +177,7 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 		buffered += n
 		used, err := parser.Parse(buf[:buffered], base, h)
 		if err != nil {
-			return lineTooLong(t, err)
+			return source.LineTooLong(t, err)
 		}
 		copy(buf, buf[used:buffered])
 		buffered, base = buffered-used, base+int64(used)
@@ -192,19 +194,19 @@ func (j *exporter) readEvents(ctx context.Context, t target, h eventlog.Handler)
 
 // finishLastLine takes what stands behind the last newline: it counts if it is
 // complete and nothing will follow.
-func (j *exporter) finishLastLine(ctx context.Context, t target, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
+func (j *exporter) finishLastLine(ctx context.Context, t target.Run, parser *eventlog.Parser, rest []byte, base int64, h eventlog.Handler) error {
 	if len(rest) == 0 {
 		return nil
 	}
 	var dryRun eventlog.Parser
 	if complete, err := dryRun.Finish(rest, base, eventlog.Handler{}); err != nil || !complete {
-		return lineTooLong(t, err)
+		return source.LineTooLong(t, err)
 	}
 	hasEnded := false
-	err := j.cpuSlot.Unlocked(func() (err error) { hasEnded, err = runSource{t}.HasEnded(ctx); return err })
+	err := j.cpuSlot.Unlocked(func() (err error) { hasEnded, err = source.Of(t).HasEnded(ctx); return err })
 	if err != nil || !hasEnded {
 		return err
 	}
 	_, err = parser.Finish(rest, base, h)
-	return lineTooLong(t, err)
+	return source.LineTooLong(t, err)
 }

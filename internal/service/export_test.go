@@ -15,6 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -111,7 +112,7 @@ func TestExportExperiment_RefusesBeforeTheFileBegins(t *testing.T) {
 			"an unknown viewer": {"viewers/nobody/experiments/x", codes.NotFound, "VIEWER_NOT_FOUND"},
 		} {
 			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: test.runID, Format: format})
-			if wantError(t, err, test.code, test.reason); file.header != nil {
+			if apierrtest.WantError(t, err, test.code, test.reason); file.header != nil {
 				t.Errorf("%v of %s begins a file", format, name)
 			}
 		}
@@ -122,7 +123,7 @@ func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
 	_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
-	if info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
+	if info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("metadata %v does not say what to do", info.GetMetadata())
 	}
 }

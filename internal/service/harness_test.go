@@ -11,11 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -193,32 +190,4 @@ func (h *harness) serve(tb testing.TB, auth *interceptor.Authorizer) {
 	h.artifacts = runicornapiv1.NewArtifactServiceClient(conn)
 	h.remote = runicornapiv1.NewRemoteServiceClient(conn)
 	h.viewers = runicornapiv1.NewViewerServiceClient(conn)
-}
-
-// wantError checks the code and reason of an error and returns its ErrorInfo.
-func wantError(tb testing.TB, err error, code codes.Code, reason string) *errdetails.ErrorInfo {
-	tb.Helper()
-	st, ok := status.FromError(err)
-	if !ok || st.Code() != code {
-		tb.Fatalf("got error %v, want code %v", err, code)
-	}
-	info, ok := detailOf[*errdetails.ErrorInfo](st)
-	if !ok {
-		tb.Fatalf("status %v has no ErrorInfo", st)
-	}
-	if info.GetReason() != reason || info.GetDomain() != "runicorn-grpc" {
-		tb.Fatalf("got reason %q of domain %q, want %q: %v", info.GetReason(), info.GetDomain(), reason, st)
-	}
-	return info
-}
-
-// detailOf returns the first detail of a type.
-func detailOf[T any](st *status.Status) (T, bool) {
-	for _, d := range st.Details() {
-		if found, ok := d.(T); ok {
-			return found, true
-		}
-	}
-	var none T
-	return none, false
 }

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -129,7 +130,7 @@ func (p *listPoller) poll(ctx context.Context) time.Duration {
 	defer p.mu.Unlock()
 	p.err = err
 	if err != nil {
-		_, retryAfter := ClassifyError(err)
+		_, retryAfter := source.ClassifyError(err)
 		p.interval = max(min(2*p.interval, maxListBackoff), retryAfter)
 	} else {
 		p.interval = max(minListInterval, listCostFactor*list.Cost)
@@ -178,24 +179,11 @@ func (p *listPoller) health() runlog.Health {
 	h := runlog.Health{LastSuccess: p.lastSuccess, LastError: p.err, PollInterval: p.interval, BehindBytes: -1}
 	switch {
 	case p.err != nil:
-		h.State, _ = ClassifyError(p.err)
+		h.State, _ = source.ClassifyError(p.err)
 	case p.last != nil:
 		h.State = runlog.UpstreamOK
 	}
 	return h
-}
-
-// ClassifyError returns the state that heartbeats report for a failure of a Viewer, and how long the
-// Viewer wants to be left alone. It is for runlog.HubConfig.
-func ClassifyError(err error) (runlog.UpstreamState, time.Duration) {
-	e, ok := errors.AsType[*restclient.Error](err)
-	if !ok {
-		return runlog.UpstreamFailing, 0
-	}
-	if e.Kind == restclient.KindRateLimited {
-		return runlog.UpstreamRateLimited, e.RetryAfter
-	}
-	return runlog.UpstreamFailing, e.RetryAfter
 }
 
 // subscription is the Viewers whose lists one stream watches. It is used by the
@@ -224,10 +212,10 @@ func newSubscription(c *Config, viewer string) *subscription {
 
 // sync joins the Viewers that there are now, and returns those that are gone.
 func (s *subscription) sync(ctx context.Context) (gone []*viewerSubscription, err error) {
-	if s.viewer == allViewers {
+	if s.viewer == target.AllViewers {
 		s.changed = s.Fleet.Changed() // before the list is read, so that no change is missed
 	}
-	viewers, err := s.viewers(ctx, s.viewer)
+	viewers, err := s.resolver.Viewers(ctx, s.viewer)
 	if err != nil {
 		return nil, err
 	}

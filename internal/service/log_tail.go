@@ -10,6 +10,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // logTail is one call of TailLogs. It belongs to the goroutine of the call.
@@ -34,8 +35,8 @@ func (s *experimentService) TailLogs(req *runicornapiv1.TailLogsRequest, stream 
 	ctx, stopSession := withSessionCancel(ctx, run.Viewer)
 	defer stopSession()
 	until := untilOf(req.GetUntil(), false)
-	key := runlog.Key{Viewer: run.Name, RunID: run.runID}
-	if run.cursor, err = s.Hub.FollowLog(key, runSource{run.target}, run.Client, run.at, until); err != nil {
+	key := runlog.Key{Viewer: run.Name, RunID: run.RunID}
+	if run.cursor, err = s.Hub.FollowLog(key, source.Of(run.Run), run.Client, run.at, until); err != nil {
 		return streamError(ctx, err)
 	}
 	defer run.close()
@@ -50,11 +51,11 @@ func (d *Config) logStart(ctx context.Context, req *runicornapiv1.TailLogsReques
 	if req.GetResumeToken() != "" {
 		return d.logResume(ctx, req)
 	}
-	requested, err := d.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	requested, err := d.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
-	run := &tailedRun{target: requested, at: runlog.Beginning()}
+	run := &tailedRun{Run: requested, at: runlog.Beginning()}
 	switch {
 	case req.LastLines != nil:
 		run.at = runlog.LastLines(int64(req.GetLastLines()))
@@ -70,7 +71,7 @@ func (d *Config) logResume(ctx context.Context, req *runicornapiv1.TailLogsReque
 	if err != nil {
 		return nil, invalidResumeToken(err)
 	}
-	viewer, runID, err := d.viewerOf(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	viewer, runID, err := d.resolver.ViewerOf(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (d *Config) logResume(ctx context.Context, req *runicornapiv1.TailLogsReque
 		return nil, invalidResumeToken(errOtherRun)
 	}
 	found, err := d.resolveSavedRun(ctx, viewer, saved)
-	return &tailedRun{target: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}, err
+	return &tailedRun{Run: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}, err
 }
 
 // run sends what comes until the run has ended. A browser that reconnects behind
@@ -108,7 +109,7 @@ func (t *logTail) step(ctx context.Context) error {
 	case err != nil:
 		return t.cursorError(err)
 	case isRunGone(item):
-		if err := t.verifyGone(ctx, t.tailedRun.target); err != nil {
+		if err := t.verifyGone(ctx, t.tailedRun.Run); err != nil {
 			return err
 		}
 		return t.handleItem(item)
@@ -123,7 +124,7 @@ func (t *logTail) step(ctx context.Context) error {
 // handleItem sends what one item says.
 func (t *logTail) handleItem(item *runlog.Item) error {
 	if item.Kind == runlog.ItemEnd && item.End == runlog.EndNotFound && !t.seen {
-		return runSource{t.tailedRun.target}.goneError()
+		return source.Of(t.tailedRun.Run).GoneError()
 	}
 	if item.Kind == runlog.ItemCaughtUp && t.isEnded() {
 		return nil // nothing has come since its end, before which this was sent
@@ -177,7 +178,7 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 		lines = append(lines, out)
 	}
 	bytes, err := proto.Marshal(&runicornapiv1.TailLogsResponse{
-		Viewer: t.Name, RunId: convert.Text(t.runID),
+		Viewer: t.Name, RunId: convert.Text(t.RunID),
 		Event: &runicornapiv1.TailLogsResponse_Batch{Batch: &runicornapiv1.LogBatch{Lines: lines}},
 	})
 	if err != nil {
@@ -188,12 +189,12 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 
 // send sends a message about the run.
 func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
-	m.Viewer, m.RunId, m.ResumeToken = t.Name, convert.Text(t.runID), t.token().String()
+	m.Viewer, m.RunId, m.ResumeToken = t.Name, convert.Text(t.RunID), t.token().String()
 	t.heartbeat.messageSent()
 	return sendOnFreshStack(t.stream, m)
 }
 
 // token is the token behind everything that was sent.
 func (t *logTail) token() *tailToken {
-	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.runID, marks: t.marks, at: t.at}}}
+	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.RunID, marks: t.marks, at: t.at}}}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -242,7 +243,7 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 	}
 	for _, u := range h.upstreams {
 		err := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: "missing"}).finish()
-		wantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
+		apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 	}
 }
 
@@ -270,7 +271,7 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 		{"a heartbeat in no time", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: id, HeartbeatInterval: durationpb.New(1)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantError(t, h.tailLogs(t, tt.req).finish(), codes.InvalidArgument, tt.reason)
+			apierrtest.WantError(t, h.tailLogs(t, tt.req).finish(), codes.InvalidArgument, tt.reason)
 		})
 	}
 	stream, err := h.metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
@@ -278,7 +279,7 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = stream.Recv()
-	wantError(t, err, codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	apierrtest.WantError(t, err, codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 }
 
 func TestTailLogs_FailuresAndDrain(t *testing.T) {
@@ -307,6 +308,6 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 	}
 	close(draining)
 	for _, c := range readers {
-		wantError(t, c.finish(), codes.Unavailable, "SERVER_DRAINING")
+		apierrtest.WantError(t, c.finish(), codes.Unavailable, "SERVER_DRAINING")
 	}
 }

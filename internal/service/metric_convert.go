@@ -9,6 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // metricInfo converts what one metric and kind amounts to.
@@ -63,12 +64,12 @@ func integerValue(digits string) *runicornapiv1.Value {
 }
 
 // metricsAnswer is the answer with a run's points.
-func metricsAnswer(t target, v *runlog.View, series []*runicornapiv1.MetricSeries) *runicornapiv1.GetMetricsResponse {
+func metricsAnswer(t target.Run, v *runlog.View, series []*runicornapiv1.MetricSeries) *runicornapiv1.GetMetricsResponse {
 	return &runicornapiv1.GetMetricsResponse{
 		Series:                series,
 		Fidelity:              convert.Fidelity(v.Origin),
 		Viewer:                t.Name,
-		RunId:                 t.runID,
+		RunId:                 t.RunID,
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
@@ -76,11 +77,11 @@ func metricsAnswer(t target, v *runlog.View, series []*runicornapiv1.MetricSerie
 }
 
 // metricListAnswer is the answer about which metrics a run has.
-func metricListAnswer(t target, v *runlog.View, selection eventlog.Selection) *runicornapiv1.ListMetricsResponse {
+func metricListAnswer(t target.Run, v *runlog.View, selection eventlog.Selection) *runicornapiv1.ListMetricsResponse {
 	out := &runicornapiv1.ListMetricsResponse{
 		Fidelity:              convert.Fidelity(v.Origin),
 		Viewer:                t.Name,
-		RunId:                 t.runID,
+		RunId:                 t.RunID,
 		StepCount:             int64(v.Table.Rows()),
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above

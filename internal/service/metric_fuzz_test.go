@@ -14,6 +14,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // handlerTransport answers requests by a handler, without a socket.
@@ -42,7 +44,7 @@ func tableView(t *testing.T, body []byte) (*runlog.View, error) {
 		t.Fatal(err)
 	}
 	v := &runlog.View{Table: eventlog.NewTable(), Origin: runlog.FromMergedTable}
-	src := runSource{target{Viewer: &fleet.Viewer{Name: "v", Client: client}, runID: "r"}}
+	src := source.Of(target.Run{Viewer: &fleet.Viewer{Name: "v", Client: client}, RunID: "r"})
 	put := func(row *eventlog.Row) error {
 		v.Table.Put(row)
 		return nil
@@ -79,7 +81,7 @@ func FuzzAnyMetricBytesMarshal(f *testing.F) {
 		if v, err := tableView(t, upstream); err == nil {
 			views = append(views, v)
 		}
-		run := target{Viewer: &fleet.Viewer{Name: "v"}, runID: "r"}
+		run := target.Run{Viewer: &fleet.Viewer{Name: "v"}, RunID: "r"}
 		for _, v := range views {
 			series, err := newSeriesReader(&runicornapiv1.GetMetricsRequest{}).read(v)
 			if err != nil {

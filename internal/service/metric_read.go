@@ -13,6 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // minPointSize is the minimum size of a point in a message, in bytes: a step, a time and
@@ -148,7 +149,7 @@ func keepFinite(s *eventlog.Series) {
 
 // checkTexts refuses points that no message can hold, which only the texts of one
 // line can be: it names the metric to leave out.
-func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
+func checkTexts(t target.Run, m *runicornapiv1.MetricBatch) error {
 	const overhead = 64 << 10 // for all that is no text
 	all, longest, name := 0, 0, ""
 	for _, s := range m.GetSeries() {
@@ -166,7 +167,7 @@ func checkTexts(t target, m *runicornapiv1.MetricBatch) error {
 	return &apierr.Error{
 		Code:     codes.ResourceExhausted,
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.resourceName(), name, longest, instead),
-		Metadata: map[string]string{"viewer": t.Name, "run_id": t.runID, "metric_name": name, "instead": instead},
+		Message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.ResourceName(), name, longest, instead),
+		Metadata: map[string]string{"viewer": t.Name, "run_id": t.RunID, "metric_name": name, "instead": instead},
 	}
 }

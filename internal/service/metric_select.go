@@ -17,6 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -89,7 +90,7 @@ func (c *runSelection) applyFilter(ctx context.Context, d *Config, req runSelect
 // whose list cannot be had, is an entry of nothing but its id: reading it will
 // say what is the matter.
 func (d *Config) byIDs(ctx context.Context, viewer string, ids []string) ([]entry, error) {
-	targets, err := d.targets(ctx, viewer, ids)
+	targets, err := d.resolver.Runs(ctx, viewer, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +100,15 @@ func (d *Config) byIDs(ctx context.Context, viewer string, ids []string) ([]entr
 			viewers = append(viewers, t.Viewer)
 		}
 	}
-	lists, errs := forEachViewer(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
+	lists, errs := target.ForEachViewer(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 		return v.Client.Runs(ctx)
 	})
 	entries := make([]entry, 0, len(targets))
 	for _, t := range targets {
-		e := entry{viewer: t.Viewer, run: &restclient.Run{ID: t.runID}}
+		e := entry{viewer: t.Viewer, run: &restclient.Run{ID: t.RunID}}
 		i := slices.Index(viewers, t.Viewer)
 		if errs[i] == nil {
-			if run := lists[i].Find(t.runID); run != nil {
+			if run := lists[i].Find(t.RunID); run != nil {
 				e.run, e.lossy = run, lists[i].Lossy
 			}
 		}
@@ -121,7 +122,7 @@ func (d *Config) byIDs(ctx context.Context, viewer string, ids []string) ([]entr
 func uniqueEntries(entries []entry) []entry {
 	seen := make(map[string]bool, len(entries))
 	return slices.DeleteFunc(entries, func(e entry) bool {
-		name := e.target().resourceName()
+		name := e.target().ResourceName()
 		defer func() { seen[name] = true }()
 		return seen[name]
 	})
@@ -159,14 +160,14 @@ func (c *runSelection) addNotRead(ctx context.Context, e *entry, err error) {
 // several at a time, until shortly before the caller's deadline. What was not
 // read by then, or failed, is in notRead. An error of use ends the call.
 func (d *Config) readEach(ctx context.Context, c *runSelection, use func(i int, v *runlog.View) error) error {
-	timed, stop := withMargin(ctx)
+	timed, stop := target.WithMargin(ctx)
 	defer stop()
 	g, groupCtx := errgroup.WithContext(timed)
 	g.SetLimit(parallelReads)
 	errs := make([]error, len(c.entries))
 	for i := range c.entries {
 		g.Go(func() (fatal error) {
-			errs[i] = d.readRun(groupCtx, c.entries[i].target(), func(v *runlog.View) error {
+			errs[i] = d.reader.Read(groupCtx, c.entries[i].target(), func(v *runlog.View) error {
 				fatal = use(i, v)
 				return fatal
 			})
@@ -180,7 +181,7 @@ func (d *Config) readEach(ctx context.Context, c *runSelection, use func(i int, 
 		if err == nil {
 			c.read++
 		} else {
-			c.addNotRead(ctx, &c.entries[i], timeoutError(ctx, c.entries[i].viewer.Name, err))
+			c.addNotRead(ctx, &c.entries[i], target.TimeoutError(ctx, c.entries[i].viewer.Name, err))
 		}
 	}
 	return nil

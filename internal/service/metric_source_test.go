@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -61,7 +62,7 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 		}
 		u.fail(http.StatusInternalServerError)
 		_, err := count(t, h, id)
-		wantError(t, err, codes.Internal, "VIEWER_ERROR")
+		apierrtest.WantError(t, err, codes.Internal, "VIEWER_ERROR")
 		u.restored()
 		if err := u.AppendEvents(id, []byte(metricsLine(n, `"loss": 1`))); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // historyStream is where the messages of a history go.
@@ -41,7 +43,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 		selection: convert.Selection(req), maxPoints: int(req.GetDownsample().GetMaxPoints()),
 	}
 	h.selection.MinStep, h.selection.MaxStep = req.MinStep, req.MaxStep
-	targets, err := s.targets(ctx, req.GetViewer(), req.GetRunIds())
+	targets, err := s.resolver.Runs(ctx, req.GetViewer(), req.GetRunIds())
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	case h.maxPoints > 0:
 		send = h.sendDownsampled
 	}
-	for _, t := range uniqueTargets(targets) {
+	for _, t := range target.Unique(targets) {
 		if err := send(ctx, t); err != nil {
 			return h.streamError(ctx, t, err)
 		}
@@ -62,16 +64,16 @@ func (s *metricService) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 }
 
 // streamError makes the error of the call.
-func (h *history) streamError(ctx context.Context, t target, err error) error {
+func (h *history) streamError(ctx context.Context, t target.Run, err error) error {
 	if errors.Is(context.Cause(ctx), errStreamDrained) {
 		return errStreamDrained
 	}
-	return lineTooLong(t, err)
+	return source.LineTooLong(t, err)
 }
 
 // sendLogged sends a run in the order of its log, as it is read.
-func (h *history) sendLogged(ctx context.Context, t target) error {
-	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
+func (h *history) sendLogged(ctx context.Context, t target.Run) error {
+	done, err := runlog.Stream(ctx, source.Of(t), h.selection, func(series []eventlog.Series) error {
 		message := batchMessage(h.withPositions(series), originOf(series))
 		h.trailer.TotalPointCount += points(message)
 		return h.send(t, message)
@@ -99,10 +101,10 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 }
 
 // sendDownsampled buffers the selected points of a run, and sends them downsampled.
-func (h *history) sendDownsampled(ctx context.Context, t target) error {
+func (h *history) sendDownsampled(ctx context.Context, t target.Run) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
-	done, err := runlog.Stream(ctx, runSource{t}, h.selection, func(series []eventlog.Series) error {
+	done, err := runlog.Stream(ctx, source.Of(t), h.selection, func(series []eventlog.Series) error {
 		origin := originOf(series)
 		return buffered.append(h.withPositions(series), origin)
 	})
@@ -115,10 +117,10 @@ func (h *history) sendDownsampled(ctx context.Context, t target) error {
 
 // sendMerged copies the selected points of a run's merged view, and sends them when
 // it no longer blocks other readers of the run.
-func (h *history) sendMerged(ctx context.Context, t target) error {
+func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 	buffered := newHistoryBuffer(h.streamBytes)
 	defer buffered.releaseAll()
-	err := h.readRun(ctx, t, func(v *runlog.View) error {
+	err := h.reader.Read(ctx, t, func(v *runlog.View) error {
 		h.addCounts(v.MalformedLines, v.LinesWithoutStep)
 		single := h.selection
 		for _, name := range v.Table.Names(h.selection) {
@@ -136,7 +138,7 @@ func (h *history) sendMerged(ctx context.Context, t target) error {
 }
 
 // sendBuffered sends what is buffered, downsampled if the request asks for that.
-func (h *history) sendBuffered(t target, buffered *historyBuffer) error {
+func (h *history) sendBuffered(t target.Run, buffered *historyBuffer) error {
 	h.trailer.TotalPointCount += buffered.points
 	for _, message := range buffered.messages(h.maxPoints) {
 		if err := h.send(t, message); err != nil {
@@ -153,14 +155,14 @@ func (h *history) addCounts(malformed, withoutStep uint64) {
 }
 
 // send sends one batch.
-func (h *history) send(t target, message *runicornapiv1.MetricBatch) error {
+func (h *history) send(t target.Run, message *runicornapiv1.MetricBatch) error {
 	h.trailer.BatchCount++
 	h.trailer.PointCount += points(message)
 	if err := checkTexts(t, message); err != nil {
 		return err
 	}
 	return h.stream.Send(&runicornapiv1.StreamMetricsResponse{
-		Viewer: t.Name, RunId: convert.Text(t.runID),
+		Viewer: t.Name, RunId: convert.Text(t.RunID),
 		Event: &runicornapiv1.StreamMetricsResponse_Batch{Batch: message},
 	})
 }

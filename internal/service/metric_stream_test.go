@@ -12,7 +12,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // streamed reads a history to its end.
@@ -102,7 +104,7 @@ func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 	u := h.upstreams[0]
 	big := u.AddBigRun(8_000)
 	small := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-	points, trailer, err := streamed(t, h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{big, small, resourceName("v060", big)}, Positions: true})
+	points, trailer, err := streamed(t, h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{big, small, target.ResourceName("v060", big)}, Positions: true})
 	if err != nil || trailer.GetRunCount() != 2 || int64(len(points)) != trailer.GetPointCount() || trailer.GetBatchCount() < 8 || !strings.Contains(points[0], " in 0") {
 		t.Errorf("%v, %d points, trailer %v", err, len(points), trailer)
 	}
@@ -129,7 +131,7 @@ func TestStream_IsNeverSilentlyShort(t *testing.T) {
 			}
 			continue
 		}
-		wantError(t, err, codes.DataLoss, "STREAM_CUT")
+		apierrtest.WantError(t, err, codes.DataLoss, "STREAM_CUT")
 		if trailer != nil || len(points) == 0 || len(points) >= 20_000 {
 			t.Errorf("%d points, trailer %v", len(points), trailer)
 		}
@@ -155,14 +157,14 @@ func TestStream_Refusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, trailer, err := streamed(t, tt.h, tt.req)
-			wantError(t, err, tt.code, tt.reason)
+			apierrtest.WantError(t, err, tt.code, tt.reason)
 			if trailer != nil {
 				t.Error("there is a trailer")
 			}
 		})
 	}
 	c := small.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: ids, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9}})
-	wantError(t, c.rest(), codes.ResourceExhausted, "SERVER_LIMIT")
+	apierrtest.WantError(t, c.rest(), codes.ResourceExhausted, "SERVER_LIMIT")
 	if _, _, err := streamed(t, small, &runicornapiv1.StreamMetricsRequest{RunIds: ids}); err != nil {
 		t.Errorf("as logged it needs no budget: %v", err)
 	}

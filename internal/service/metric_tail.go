@@ -13,6 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // firstMessageTimeout is how long a tail waits for its first message before it sends
@@ -37,7 +38,7 @@ type tail struct {
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
-	// notFound are the runs that do not exist, and that were not reported yet:
+	// NotFound are the runs that do not exist, and that were not reported yet:
 	// if there is no other, the call fails instead.
 	notFound []*tailedRun
 
@@ -161,7 +162,7 @@ func (t *tail) handleNext(ctx context.Context, next tailItem) error {
 	case next.err != nil:
 		return next.run.cursorError(next.err)
 	case isRunGone(next.item):
-		if err := t.verifyGone(ctx, next.run.target); err != nil {
+		if err := t.verifyGone(ctx, next.run.Run); err != nil {
 			return t.detachOrFail(ctx, next.run, err)
 		}
 	}
@@ -219,7 +220,7 @@ func (t *tail) isFinished() bool {
 func (t *tail) finish() error {
 	found := func(r *tailedRun) bool { return !r.notFound }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
-		return runSource{t.runs[0].target}.goneError()
+		return source.Of(t.runs[0].Run).GoneError()
 	}
 	return t.sendNotFound()
 }
@@ -265,7 +266,7 @@ func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
 		if err := t.sendNotFound(); err != nil {
 			return err
 		}
-		m.Viewer, m.RunId = r.Name, convert.Text(r.runID)
+		m.Viewer, m.RunId = r.Name, convert.Text(r.RunID)
 	}
 	m.ResumeToken = t.token().String()
 	t.heartbeat.messageSent()
@@ -297,7 +298,7 @@ func (t *tail) sendNotFound() error {
 func (t *tail) token() *tailToken {
 	token := &tailToken{runs: make([]tailRun, 0, len(t.runs))}
 	for _, r := range t.runs {
-		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.runID, marks: r.marks, at: r.at})
+		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, marks: r.marks, at: r.at})
 	}
 	if t.filter != nil {
 		t.filter.fillToken(token)

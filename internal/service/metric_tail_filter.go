@@ -11,6 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // tailFilter chooses the runs of a tail by filter. At most maxTailRuns are
@@ -164,7 +165,7 @@ func (l *listedRun) createdMicros() int64 {
 	return max(l.run.CreatedTime.UnixMicro(), 0)
 }
 
-func (l *listedRun) isRunning() bool { return !isTerminal(l.run.Status) }
+func (l *listedRun) isRunning() bool { return !source.IsTerminal(l.run.Status) }
 
 // byPriority orders those that run before the others, and newer ones first.
 func byPriority(a, b *listedRun) int {
@@ -186,7 +187,7 @@ func (t *tail) resumeTailed(run *listedRun, listedAt time.Time) bool {
 	}
 	r.createdMicros = run.createdMicros()
 	if r.detached {
-		r.target, r.detached = run.target(), false
+		r.Run, r.detached = run.target(), false
 	}
 	if r.done && run.isRunning() && listedAt.After(r.doneAt) {
 		r.done, r.notFound, r.marks = false, false, r.marks&^markEnded
@@ -199,7 +200,7 @@ func (t *tail) resumeTailed(run *listedRun, listedAt time.Time) bool {
 func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 	for _, r := range t.runs {
 		switch {
-		case r.runID != run.run.ID:
+		case r.RunID != run.run.ID:
 		case r.Name == run.viewer.Name:
 			return r
 		case r.detached && detached == nil && fleet.SameParent(r.Name, run.viewer.Name):
@@ -215,7 +216,7 @@ func (f *tailFilter) follow(t *tail, run *listedRun) bool {
 	if maybeSent && !run.isRunning() {
 		return false
 	}
-	r := &tailedRun{target: run.target(), at: f.startPosition(run), createdMicros: run.createdMicros(), needsReset: maybeSent}
+	r := &tailedRun{Run: run.target(), at: f.startPosition(run), createdMicros: run.createdMicros(), needsReset: maybeSent}
 	for !t.canFollow(r) {
 		if !run.isRunning() || !f.evict(t) {
 			return false
@@ -240,7 +241,7 @@ func (t *tail) canFollow(r *tailedRun) bool {
 		return false
 	}
 	token := t.token()
-	token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.runID, at: r.at})
+	token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, at: r.at})
 	return token.fits()
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -197,7 +198,7 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	for _, viewer := range []string{"other", "other.abcd1234"} {
 		token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
 		c := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
-		wantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+		apierrtest.WantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 	}
 }
 
@@ -210,10 +211,10 @@ func TestTailFilter_Refusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
-	wantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	apierrtest.WantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 	without := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
-	wantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	apierrtest.WantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 	for _, text := range []string{"project = ", "name = a OR name = b AND name = c", "metrics.loss.last < 1", "none = 1", strings.Repeat("a", 2049)} {
-		wantError(t, h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
 	}
 }

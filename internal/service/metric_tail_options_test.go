@@ -12,9 +12,11 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // TestTail_Selections: streams with different options share one poller, and
@@ -83,7 +85,7 @@ func TestTail_Drain(t *testing.T) {
 	close(begins)
 	begin := time.Now()
 	for _, c := range clients {
-		wantError(t, c.rest(), codes.Unavailable, "SERVER_DRAINING")
+		apierrtest.WantError(t, c.rest(), codes.Unavailable, "SERVER_DRAINING")
 	}
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("it took %v", took)
@@ -122,10 +124,10 @@ func TestTail_Refusals(t *testing.T) {
 		"a token without filter":  {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"}, "RESUME_TOKEN_INVALID"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantError(t, h.tail(t, tt.req).rest(), codes.InvalidArgument, tt.reason)
+			apierrtest.WantError(t, h.tail(t, tt.req).rest(), codes.InvalidArgument, tt.reason)
 		})
 	}
-	if again := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{resourceName("v060", id)}}); again != nil {
+	if again := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{target.ResourceName("v060", id)}}); again != nil {
 		again.untilEvent("caught_up")
 	}
 }
@@ -182,7 +184,7 @@ func TestTail_ATextThatNoMessageHolds(t *testing.T) {
 	log := metricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", answer.MaxMessage)+`"`) + metricsLine(2, `"loss": 2`)
 	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
 	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
-	wantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+	apierrtest.WantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	c = h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
 	if err := c.rest(); err != nil {
 		t.Fatal(err)
@@ -195,5 +197,5 @@ func TestTail_ATextThatNoMessageHolds(t *testing.T) {
 	for err == nil {
 		_, err = stream.Recv()
 	}
-	wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+	apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 }

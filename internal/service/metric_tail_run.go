@@ -14,11 +14,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // tailedRun is one run of a tail.
 type tailedRun struct {
-	target
+	target.Run
 	cursor *runlog.Cursor // nil before it is opened, and after its end
 	// at is the position after what was sent, and marks what else a token must
 	// know.
@@ -26,7 +28,7 @@ type tailedRun struct {
 	marks runMarks
 	// wasThere says that the run was seen, in this call or before the token.
 	seen           bool
-	done           bool      // its end was sent, or it is in tail.notFound
+	done           bool      // its end was sent, or it is in tail.NotFound
 	notFound       bool      // there is no such run
 	doneAt         time.Time // when
 	createdMicros  int64     // of a run by filter, in microseconds
@@ -59,7 +61,7 @@ func (r *tailedRun) open(t *tail) (err error) {
 	if t.filter != nil {
 		until = runlog.UntilEnded // a run that has ended makes room for another one
 	}
-	r.cursor, err = t.Hub.Follow(runlog.Key{Viewer: r.Name, RunID: r.runID}, runSource{r.target}, r.Client, r.at, until)
+	r.cursor, err = t.Hub.Follow(runlog.Key{Viewer: r.Name, RunID: r.RunID}, source.Of(r.Run), r.Client, r.at, until)
 	return err
 }
 
@@ -104,9 +106,9 @@ func (r *tailedRun) cursorError(err error) error {
 	case errors.Is(err, runlog.ErrUnreachable):
 		return apierr.Unreachable(r.Name, fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name), err)
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the run %s was read beyond its end: %w", r.resourceName(), err)
+		return fmt.Errorf("the run %s was read beyond its end: %w", r.ResourceName(), err)
 	}
-	return lineTooLong(r.target, err)
+	return source.LineTooLong(r.Run, err)
 }
 
 // handleItem sends what one item says.
@@ -148,7 +150,7 @@ func (t *tail) sendBatch(r *tailedRun, item *runlog.Item) error {
 		return nil
 	}
 	if len(shared) > answer.MaxMessage-maxTailToken {
-		if err := checkTexts(r.target, batchMessage(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
+		if err := checkTexts(r.Run, batchMessage(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
 			return err
 		}
 	}
@@ -184,7 +186,7 @@ func (t *tail) encode(r *tailedRun, batch *runlog.Batch) []byte {
 		}
 	}
 	whole := &runicornapiv1.TailMetricsResponse{
-		Viewer: r.Name, RunId: convert.Text(r.runID),
+		Viewer: r.Name, RunId: convert.Text(r.RunID),
 		Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message},
 	}
 	if t.isSingle() {

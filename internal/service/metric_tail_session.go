@@ -4,11 +4,14 @@ import (
 	"context"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // followsAllViewers says that the tail is of all Viewers there are, whichever come and go.
 // A session that ends does not end it: its runs wait for another one.
-func (t *tail) followsAllViewers() bool { return t.filter != nil && t.filter.viewer == allViewers }
+func (t *tail) followsAllViewers() bool {
+	return t.filter != nil && t.filter.viewer == target.AllViewers
+}
 
 // requiredViewers are the Viewers without which the tail cannot go on.
 func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {

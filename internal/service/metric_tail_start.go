@@ -10,6 +10,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // start finds the runs of the request, or of its token.
@@ -66,14 +68,14 @@ func (t *tail) checkToken(ctx context.Context, token *tailToken) error {
 	}
 	var requested []string
 	for i, id := range t.req.GetRunIds() {
-		viewer, runID, err := t.viewerOf(ctx, t.req.GetViewer(), fmt.Sprintf("run_ids[%d]", i), id)
+		viewer, runID, err := t.resolver.ViewerOf(ctx, t.req.GetViewer(), fmt.Sprintf("run_ids[%d]", i), id)
 		if err != nil {
 			return err
 		}
 		if !slices.ContainsFunc(token.runs, func(r tailRun) bool { return isSameViewer(r.viewer, viewer) && r.runID == runID }) {
 			return invalidResumeToken(errOtherRuns)
 		}
-		if name := resourceName(viewer, runID); !slices.Contains(requested, name) {
+		if name := target.ResourceName(viewer, runID); !slices.Contains(requested, name) {
 			requested = append(requested, name)
 		}
 	}
@@ -83,21 +85,9 @@ func (t *tail) checkToken(ctx context.Context, token *tailToken) error {
 	return nil
 }
 
-// uniqueTargets leaves out a run that was named twice, by its id and by its
-// resource name.
-func uniqueTargets(targets []target) []target {
-	var unique []target
-	for _, t := range targets {
-		if !slices.ContainsFunc(unique, func(u target) bool { return u.resourceName() == t.resourceName() }) {
-			unique = append(unique, t)
-		}
-	}
-	return unique
-}
-
 // startRuns follows the runs that the request names.
 func (t *tail) startRuns(ctx context.Context) error {
-	requested, err := t.targets(ctx, t.req.GetViewer(), t.req.GetRunIds())
+	requested, err := t.resolver.Runs(ctx, t.req.GetViewer(), t.req.GetRunIds())
 	if err != nil {
 		return err
 	}
@@ -105,8 +95,8 @@ func (t *tail) startRuns(ctx context.Context) error {
 	if t.fromNow() {
 		start = runlog.Now()
 	}
-	for _, n := range uniqueTargets(requested) {
-		t.runs = append(t.runs, &tailedRun{target: n, at: start})
+	for _, n := range target.Unique(requested) {
+		t.runs = append(t.runs, &tailedRun{Run: n, at: start})
 	}
 	if !t.token().fits() {
 		return apierr.Invalid("run_ids", "are so long together that no resume_token can hold them; follow fewer in one stream")
@@ -121,21 +111,21 @@ func (t *tail) fromNow() bool { return t.req.GetStart() == runicornapiv1.TailSta
 // not hold up a tail by filter of all Viewers, nor does one that has ended.
 func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	if len(token.runs) == 0 || len(token.runs) > maxTailRuns {
-		return invalidResumeToken(errDamagedToken)
+		return invalidResumeToken(page.ErrDamaged)
 	}
 	for i := range token.runs {
 		saved := &token.runs[i]
 		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin() != 0}
 		var err error
-		run.target, err = t.resolveSavedRun(ctx, t.req.GetViewer(), saved)
+		run.Run, err = t.resolveSavedRun(ctx, t.req.GetViewer(), saved)
 		if viewerGone(err) && (t.followsAllViewers() || run.isEnded()) {
-			run.target = target{Viewer: &fleet.Viewer{Name: saved.viewer}, runID: saved.runID}
+			run.Run = target.Run{Viewer: &fleet.Viewer{Name: saved.viewer}, RunID: saved.runID}
 			run.detached, run.done, err = true, run.isEnded(), nil
 		}
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(t.runs, func(r *tailedRun) bool { return r.resourceName() == run.resourceName() }) {
+		if !slices.ContainsFunc(t.runs, func(r *tailedRun) bool { return r.ResourceName() == run.ResourceName() }) {
 			t.runs = append(t.runs, run)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -192,7 +193,7 @@ func TestTail_Ends(t *testing.T) {
 	t.Run("with no run left the call is NOT_FOUND", func(t *testing.T) {
 		for _, ids := range [][]string{{"20200101_000000_abcdef"}, {"20200101_000000_abcdef", "20200101_000000_abcde0"}} {
 			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: ids})
-			wantError(t, c.rest(), codes.NotFound, "RUN_NOT_FOUND")
+			apierrtest.WantError(t, c.rest(), codes.NotFound, "RUN_NOT_FOUND")
 		}
 	})
 	t.Run("a run that is opened again goes on", func(t *testing.T) {
@@ -276,7 +277,7 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 	c.untilEvent("caught_up")
 	u.fail(http.StatusInternalServerError)
 	err := c.rest()
-	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 	wantRetry(t, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // metricService serves MetricService.
@@ -17,19 +18,19 @@ type metricService struct {
 
 // ListMetrics says which metrics an experiment has.
 func (s *metricService) ListMetrics(ctx context.Context, req *runicornapiv1.ListMetricsRequest) (*runicornapiv1.ListMetricsResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
 	var resp *runicornapiv1.ListMetricsResponse
-	err = s.readRun(ctx, t, func(v *runlog.View) error {
+	err = s.reader.Read(ctx, t, func(v *runlog.View) error {
 		resp = metricListAnswer(t, v, convert.Selection(req))
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	resp.Metrics, resp.NextPageToken, err = pageInOrder(req, resp.GetMetrics(), func(m *runicornapiv1.MetricInfo) string {
+	resp.Metrics, resp.NextPageToken, err = page.InOrder(req, resp.GetMetrics(), func(m *runicornapiv1.MetricInfo) string {
 		return m.GetKind().String() + m.GetMetricName()
 	})
 	return resp, err
@@ -37,12 +38,12 @@ func (s *metricService) ListMetrics(ctx context.Context, req *runicornapiv1.List
 
 // GetMetrics gets the merged view of an experiment's metrics.
 func (s *metricService) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsRequest) (*runicornapiv1.GetMetricsResponse, error) {
-	t, err := s.target(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
 		return nil, err
 	}
 	var resp *runicornapiv1.GetMetricsResponse
-	err = s.readRun(ctx, t, func(v *runlog.View) error {
+	err = s.reader.Read(ctx, t, func(v *runlog.View) error {
 		series, err := newSeriesReader(req).read(v)
 		resp = metricsAnswer(t, v, series)
 		return err

@@ -14,8 +14,10 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // metricsLine is an event line as the SDK writes it; data is its members.
@@ -240,7 +242,7 @@ func TestMetrics_Refusals(t *testing.T) {
 		empty := u.AddRun(demoviewer.Run{Project: "p", Name: "empty"})
 		t.Run(u.name+": an answer that is too large says what to use instead", func(t *testing.T) {
 			_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: id})
-			if info := wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); !strings.Contains(info.GetMetadata()["instead"], "StreamMetrics") {
+			if info := apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); !strings.Contains(info.GetMetadata()["instead"], "StreamMetrics") {
 				t.Errorf("metadata %v", info.GetMetadata())
 			}
 			resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: id, Last: new(int32(2000))})
@@ -255,9 +257,9 @@ func TestMetrics_Refusals(t *testing.T) {
 			}
 		})
 		t.Run(u.name+": an unknown run is not found", func(t *testing.T) {
-			for _, runID := range []string{"20200101_000000_abcdef", resourceName(u.name, "20200101_000000_abcdef")} {
+			for _, runID := range []string{"20200101_000000_abcdef", target.ResourceName(u.name, "20200101_000000_abcdef")} {
 				_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: runID})
-				if info := wantError(t, err, codes.NotFound, "RUN_NOT_FOUND"); info.GetMetadata()["viewer"] != u.name {
+				if info := apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND"); info.GetMetadata()["viewer"] != u.name {
 					t.Errorf("metadata %v", info.GetMetadata())
 				}
 			}
@@ -265,7 +267,7 @@ func TestMetrics_Refusals(t *testing.T) {
 		t.Run(u.name+": a bad id reaches no Viewer", func(t *testing.T) {
 			before := u.AllRequests()
 			_, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{Viewer: u.name, RunId: "a/../b"})
-			wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+			apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 			if diff := cmp.Diff(before, u.AllRequests()); diff != "" {
 				t.Errorf("requests (-before +after):\n%s", diff)
 			}
@@ -274,12 +276,12 @@ func TestMetrics_Refusals(t *testing.T) {
 	t.Run("far too many points are refused before they are copied", func(t *testing.T) {
 		id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "wide", Events: wideEvents(20_000)})
 		_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
-		wantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
+		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
 	t.Run("a line that is too long names its run and offset", func(t *testing.T) {
 		id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "long", Events: []byte(strings.Repeat("x", 16<<20+2))})
 		_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
-		info := wantError(t, err, codes.DataLoss, "LINE_TOO_LONG")
+		info := apierrtest.WantError(t, err, codes.DataLoss, "LINE_TOO_LONG")
 		if diff := cmp.Diff(map[string]string{"viewer": "v060", "run_id": id, "offset": "0"}, info.GetMetadata()); diff != "" {
 			t.Errorf("metadata (-want +got):\n%s", diff)
 		}

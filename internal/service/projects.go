@@ -3,13 +3,14 @@ package service
 import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // projectsOf counts entries by viewer and project, in no order.
-func projectsOf(entries []entry) []keyed[*runicornapiv1.Project] {
+func projectsOf(entries []entry) []page.Keyed[*runicornapiv1.Project] {
 	type key struct{ viewer, project string }
 	byKey := make(map[key]*runicornapiv1.Project)
-	var out []keyed[*runicornapiv1.Project]
+	var out []page.Keyed[*runicornapiv1.Project]
 	for i := range entries {
 		e := &entries[i]
 		k := key{e.viewer.Name, e.project}
@@ -18,7 +19,7 @@ func projectsOf(entries []entry) []keyed[*runicornapiv1.Project] {
 			p = &runicornapiv1.Project{Viewer: e.viewer.Name, Project: convert.Text(e.project)}
 			byKey[k] = p
 			// All keys are alike, so viewer and project make the order.
-			out = append(out, keyed[*runicornapiv1.Project]{position{viewer: k.viewer, id: truncate(k.project)}, p})
+			out = append(out, page.Keyed[*runicornapiv1.Project]{Position: page.Position{Viewer: k.viewer, ID: page.Truncate(k.project)}, Item: p})
 		}
 		p.ExperimentCount++
 		if convert.Status(e.run.Status.Value) == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {

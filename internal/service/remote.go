@@ -7,6 +7,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // remoteService serves RemoteService. That at most one call over SSH runs on a
@@ -57,7 +58,7 @@ func (s *remoteService) ListConnections(ctx context.Context, req *runicornapiv1.
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, connectionsOf(v, connections), (*runicornapiv1.Connection).GetConnectionId)
+	page, next, err := page.InOrder(req, connectionsOf(v, connections), (*runicornapiv1.Connection).GetConnectionId)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (s *remoteService) ListViewerSessions(ctx context.Context, req *runicornapi
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, s.sessionsOf(v, sessions), (*runicornapiv1.ViewerSession).GetSessionId)
+	page, next, err := page.InOrder(req, s.sessionsOf(v, sessions), (*runicornapiv1.ViewerSession).GetSessionId)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +135,7 @@ func (s *remoteService) ListDirectory(ctx context.Context, req *runicornapiv1.Li
 		return nil, err
 	}
 	out := directoryAnswer(directory)
-	out.Entries, out.NextPageToken, err = pageInOrder(req, out.GetEntries(), (*runicornapiv1.DirectoryEntry).GetName)
+	out.Entries, out.NextPageToken, err = page.InOrder(req, out.GetEntries(), (*runicornapiv1.DirectoryEntry).GetName)
 	return out, err
 }
 
@@ -163,7 +164,7 @@ func (s *remoteService) ListPythonEnvironments(ctx context.Context, req *runicor
 	if err != nil {
 		return nil, err
 	}
-	page, next, err := pageInOrder(req, environmentsOf(environments), func(e *runicornapiv1.PythonEnvironment) string {
+	page, next, err := page.InOrder(req, environmentsOf(environments), func(e *runicornapiv1.PythonEnvironment) string {
 		return e.GetName() + " " + e.GetPath()
 	})
 	if err != nil {
@@ -226,7 +227,7 @@ func (s *remoteService) ListHostKeys(ctx context.Context, req *runicornapiv1.Lis
 	for i := range keys {
 		out.HostKeys = append(out.HostKeys, convert.HostKey(&keys[i]))
 	}
-	out.HostKeys, out.NextPageToken, err = pageInOrder(req, out.GetHostKeys(), func(k *runicornapiv1.HostKey) string {
+	out.HostKeys, out.NextPageToken, err = page.InOrder(req, out.GetHostKeys(), func(k *runicornapiv1.HostKey) string {
 		return fmt.Sprint(k.GetHost(), " ", k.GetPort(), " ", k.GetKeyType())
 	})
 	return out, err
@@ -259,7 +260,7 @@ func (s *remoteService) ListSavedConnections(ctx context.Context, req *runicorna
 	for _, connection := range saved {
 		out.SavedConnections = append(out.SavedConnections, savedOf(connection))
 	}
-	out.SavedConnections, out.NextPageToken, err = pageInOrder(req, out.GetSavedConnections(), (*runicornapiv1.SavedConnection).GetSavedConnectionId)
+	out.SavedConnections, out.NextPageToken, err = page.InOrder(req, out.GetSavedConnections(), (*runicornapiv1.SavedConnection).GetSavedConnectionId)
 	return out, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -106,7 +107,7 @@ func TestStartViewer_WaitsForItsTunnel(t *testing.T) {
 		return true
 	})
 	_, err = h.remote.StartViewer(t.Context(), &runicornapiv1.StartViewerRequest{Target: gpu(), RemoteRoot: "/r", RemotePort: new(int32(9999))})
-	wantError(t, err, codes.FailedPrecondition, "REMOTE_PORT_TAKEN")
+	apierrtest.WantError(t, err, codes.FailedPrecondition, "REMOTE_PORT_TAKEN")
 	if calls := fake.changed(); !slices.Contains(calls, "viewer/stop") {
 		t.Errorf("calls %q: the session of the other Viewer was not stopped", calls)
 	}

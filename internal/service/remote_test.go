@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -124,7 +125,7 @@ func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
 				return
 			}
 			for _, err := range []error{err, startErr} {
-				wantError(t, err, tt.code, tt.reason)
+				apierrtest.WantError(t, err, tt.code, tt.reason)
 				if text := prototext.Format(status.Convert(err).Proto()); !strings.Contains(text, tt.named) && !strings.Contains(fmt.Sprint(status.Convert(err).Details()...), tt.named) {
 					t.Errorf("the error does not name %s: %s", tt.named, text)
 				}
@@ -172,7 +173,7 @@ func TestRemote_ABareHostIsAConnectionWhereOnlyOneMatches(t *testing.T) {
 			h := newRemote(t, f, RemotePolicy{}, demoviewer.Gen07)
 			got, err := h.remote.CloseConnection(t.Context(), &runicornapiv1.CloseConnectionRequest{ConnectionId: tt.id})
 			if tt.code != codes.OK {
-				wantError(t, err, tt.code, tt.reason)
+				apierrtest.WantError(t, err, tt.code, tt.reason)
 			} else if err != nil || got.GetConnectionId() != "u@gpu:22" {
 				t.Errorf("got %v, %v", got, err)
 			}
@@ -259,7 +260,7 @@ func TestStartViewer_RefusesWhatTheViewerWouldGetWrong(t *testing.T) {
 			req := &runicornapiv1.StartViewerRequest{ConnectionId: "gpu", RemoteRoot: "/r"}
 			tt.change(req)
 			_, err := h.remote.StartViewer(t.Context(), req)
-			wantError(t, err, tt.code, tt.reason)
+			apierrtest.WantError(t, err, tt.code, tt.reason)
 			if calls := f.changed(); len(calls) > 0 {
 				t.Errorf("the Viewer was asked for %q", calls)
 			}

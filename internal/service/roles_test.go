@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
@@ -146,7 +147,7 @@ func TestTokensAndRoles(t *testing.T) {
 				}
 				return
 			}
-			info := wantError(t, tt.err, tt.code, tt.reason)
+			info := apierrtest.WantError(t, tt.err, tt.code, tt.reason)
 			if tt.code == codes.PermissionDenied && info.GetMetadata()["role"] != "admin" {
 				t.Errorf("got metadata %v, want role admin", info.GetMetadata())
 			}

@@ -21,6 +21,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // Config is what the services work with. Fleet, Cache and Hub are required.
@@ -53,7 +55,9 @@ type Config struct {
 	// end with SERVER_DRAINING. Nil means never.
 	Draining <-chan struct{}
 
-	// What live streams share; Register makes it.
+	// What Register makes of the above.
+	resolver    target.Resolver
+	reader      source.Reader
 	listPollers *listPollers
 	streamBytes *budget
 	drain       *drainSignal
@@ -72,6 +76,8 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.cpuGate == nil {
 		d.cpuGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
+	d.resolver = target.Resolver{Fleet: d.Fleet}
+	d.reader = source.Reader{Cache: d.Cache, Gate: d.cpuGate}
 	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
 	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
 	kept := newKeptFiles(d.Now)

@@ -10,6 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // A remote Viewer is there as long as its session. A stream of one ends with it,
@@ -59,28 +60,28 @@ func isSameViewer(a, b string) bool { return a == b || fleet.SameParent(a, b) }
 // request names, if that is another session of the same Viewer, on the token's,
 // or on any other session that has the run. The run is checked like one of a
 // request, since a client may have made the token itself.
-func (d *Config) resolveSavedRun(ctx context.Context, requested string, saved *tailRun) (target, error) {
+func (d *Config) resolveSavedRun(ctx context.Context, requested string, saved *tailRun) (target.Run, error) {
 	if requested != saved.viewer && fleet.SameParent(requested, saved.viewer) {
-		if found, err := d.target(ctx, requested, "resume_token", saved.runID); err == nil || !viewerGone(err) {
+		if found, err := d.resolver.Run(ctx, requested, "resume_token", saved.runID); err == nil || !viewerGone(err) {
 			return found, err
 		}
 	}
-	found, err := d.target(ctx, saved.viewer, "resume_token", saved.runID)
+	found, err := d.resolver.Run(ctx, saved.viewer, "resume_token", saved.runID)
 	if err == nil || !viewerGone(err) {
 		return found, err
 	}
 	siblings, ok := d.Fleet.Siblings(saved.viewer)
 	if !ok {
-		return target{}, unknownViewerError(err)
+		return target.Run{}, unknownViewerError(err)
 	}
 	for _, v := range siblings {
 		list, listErr := v.Client.Runs(ctx)
 		if listErr == nil && list.Find(saved.runID) != nil {
-			return target{Viewer: v, runID: saved.runID}, nil
+			return target.Run{Viewer: v, RunID: saved.runID}, nil
 		}
 		err = errors.Join(err, listErr)
 	}
-	return target{}, sessionEndedError(saved.viewer, err)
+	return target.Run{}, sessionEndedError(saved.viewer, err)
 }
 
 // unknownViewerError says of a token that its Viewer is not configured here.
@@ -99,7 +100,7 @@ func isRunGone(item *runlog.Item) bool {
 
 // verifyGone checks whether a tunnelled Viewer that has no such run is still the
 // one that was asked: the port of a session that has ended is soon another's.
-func (d *Config) verifyGone(ctx context.Context, t target) error {
+func (d *Config) verifyGone(ctx context.Context, t target.Run) error {
 	err := d.Fleet.CheckAlive(ctx, t.Viewer)
 	if viewerGone(err) {
 		return sessionEndedError(t.Name, err)

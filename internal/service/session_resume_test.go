@@ -11,7 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // tunnelled is a server before a Viewer with a fake SSH side, whose sessions
@@ -79,13 +81,13 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 			c.untilPoints(run, 1)
 
 			s.sessions(t, both)
-			wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+			apierrtest.WantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
 			again := &runicornapiv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: c.token}
 			tt.resume(s, again)
 			if tt.name != "by the token beside the new name" {
 				for _, h := range both {
 					err := newTailClientOf(t, h, again).rest()
-					wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+					apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 					wantRetry(t, err)
 				}
 			}
@@ -144,11 +146,11 @@ func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 		other.ServeHTTP(w, r)
 		return true
 	})
-	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
 	for {
 		m, err := logs.recv()
 		if err != nil {
-			wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+			apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 			return
 		}
 		if m.GetEnd() != nil {
@@ -184,11 +186,11 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 	for err == nil {
 		_, err = c.recv()
 	}
-	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 	for err = nil; err == nil; {
 		_, err = watch.Recv()
 	}
-	wantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 	log("two\n")
 	s.sessions(t, both, "second")
 	c.connect(s.harness)
@@ -211,9 +213,9 @@ func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
 	c := s.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), Filter: "project = gpu"})
 	c.untilPoints(run, 1)
 	s.sessions(t, both)
-	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
 	c.connect(both[1])
-	wantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
+	apierrtest.WantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
 	s.sessions(t, both, "second")
 	if err := s.gpu.AppendEvents(run, []byte(metricsLine(2, `"loss": 2`))); err != nil {
 		t.Fatal(err)
@@ -237,7 +239,7 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	run, ended := add(), add()
 	endWith(t, s.gpu, ended, "finished")
 	req := &runicornapiv1.TailMetricsRequest{
-		Viewer: allViewers, Filter: "project = gpu", HeartbeatInterval: durationpb.New(time.Second),
+		Viewer: target.AllViewers, Filter: "project = gpu", HeartbeatInterval: durationpb.New(time.Second),
 	}
 	stays, resumes := s.tail(t, req), s.tail(t, req)
 	for _, c := range []*tailClient{stays, resumes} {

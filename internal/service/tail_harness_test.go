@@ -18,11 +18,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
@@ -33,7 +35,7 @@ func tailHub(tb testing.TB) *runlog.Hub {
 	tb.Helper()
 	hub := runlog.NewHub(runlog.HubConfig{
 		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
-		UnreachableAfter: time.Minute, ClassifyError: ClassifyError,
+		UnreachableAfter: time.Minute, ClassifyError: source.ClassifyError,
 	})
 	tb.Cleanup(hub.Close)
 	return hub
@@ -286,7 +288,7 @@ func (w *trainer) write(tb testing.TB, u *upstream, runID string, isHalf bool) {
 // shortTimeoutHub gives up on a Viewer soon.
 func shortTimeoutHub(tb testing.TB) *runlog.Hub {
 	tb.Helper()
-	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, UnreachableAfter: 200 * time.Millisecond, ClassifyError: ClassifyError})
+	hub := runlog.NewHub(runlog.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, UnreachableAfter: 200 * time.Millisecond, ClassifyError: source.ClassifyError})
 	tb.Cleanup(hub.Close)
 	return hub
 }
@@ -294,7 +296,7 @@ func shortTimeoutHub(tb testing.TB) *runlog.Hub {
 // wantRetry wants an error that says when to try again.
 func wantRetry(tb testing.TB, err error) {
 	tb.Helper()
-	if _, ok := detailOf[*errdetails.RetryInfo](status.Convert(err)); !ok {
+	if _, ok := apierrtest.DetailOf[*errdetails.RetryInfo](status.Convert(err)); !ok {
 		tb.Errorf("no RetryInfo in %v", err)
 	}
 }

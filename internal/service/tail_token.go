@@ -1,15 +1,14 @@
 package service
 
 import (
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strconv"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // The resume token of a live stream holds all that another server needs to go
@@ -22,8 +21,6 @@ const (
 	maxTailRuns = 64
 	// maxPositionSize is the most that a position takes in any log that can be.
 	maxPositionSize = 32
-	// checksumSize is the sum against damage at the end.
-	checksumSize = 4
 )
 
 // runMarks are what a token says of a run besides its position.
@@ -73,7 +70,7 @@ const (
 )
 
 // String returns the token as clients get it.
-func (t *tailToken) String() string { return base64.RawURLEncoding.EncodeToString(t.bytes()) }
+func (t *tailToken) String() string { return page.EncodeToken(t.bytes()) }
 
 // bytes packs: version, flags, the filter, the Viewers, the runs, and a sum.
 func (t *tailToken) bytes() []byte {
@@ -89,14 +86,14 @@ func (t *tailToken) bytes() []byte {
 	}
 	b := append(make([]byte, 0, 128+len(t.runs)*(maxPositionSize+16)), tailTokenVersion, flags)
 	if t.hasFilter {
-		b = appendText(b, t.filter)
-		b = appendText(b, t.viewer)
+		b = page.AppendText(b, t.filter)
+		b = page.AppendText(b, t.viewer)
 		b = binary.AppendUvarint(b, uint64(t.evictedThrough)) //nolint:gosec // not negative
 	}
 	viewers := t.viewers()
 	b = binary.AppendUvarint(b, uint64(len(viewers)))
 	for _, name := range viewers {
-		b = appendText(b, name)
+		b = page.AppendText(b, name)
 		b = binary.AppendUvarint(b, uint64(t.baseline[name])) //nolint:gosec // not negative
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.runs)))
@@ -108,7 +105,7 @@ func (t *tailToken) bytes() []byte {
 		b = append(b, byte(r.marks), byte(len(at)))
 		b = append(b, at...)
 	}
-	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return page.AppendChecksum(b)
 }
 
 // viewers are the names of the Viewers in it, in the order of the runs.
@@ -140,12 +137,7 @@ func (t *tailToken) fits() bool {
 		at, _ := t.runs[i].at.MarshalBinary() // does not fail
 		size += max(maxPositionSize-len(at), 0)
 	}
-	return base64.RawURLEncoding.EncodedLen(size) <= maxTailToken
-}
-
-func appendText(b []byte, text string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(text)))
-	return append(b, text...)
+	return page.EncodedLen(size) <= maxTailToken
 }
 
 // A run id in the SDK's form, such as 20250131_120000_abc123, takes ten bytes: a
@@ -159,7 +151,7 @@ func appendRunID(b []byte, id string) []byte {
 	if packed, ok := packRunID(id); ok {
 		return append(append(b, 0), packed...)
 	}
-	return appendText(b, id)
+	return page.AppendText(b, id)
 }
 
 func packRunID(id string) ([]byte, bool) {

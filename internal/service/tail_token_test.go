@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // mustPosition reads a position from its binary form.
@@ -121,6 +122,6 @@ func FuzzTailToken(f *testing.F) {
 
 // withSum puts the right sum at the end.
 func withSum(raw []byte) []byte {
-	body := raw[:max(len(raw)-checksumSize, 0)]
+	body := raw[:max(len(raw)-page.ChecksumSize, 0)]
 	return binary.BigEndian.AppendUint32([]byte(string(body)), crc32.ChecksumIEEE(body))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -87,7 +88,7 @@ func (s *viewerService) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 // check asks a Viewer how it is and what it can do, for at most timeout. What
 // it does not say now is what it said last.
 func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, timeout time.Duration) *runicornapiv1.Viewer {
-	early, cancel := withMargin(ctx)
+	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	busy := v.Client.Busy() // over SSH: it may answer nobody for a minute
 	if busy {
@@ -113,7 +114,7 @@ func (s *viewerService) check(ctx context.Context, v *fleet.Viewer, timeout time
 	}
 	h.LastError = nil
 	if err != nil {
-		h.LastError = errmap.Status(ctx, timeoutError(ctx, v.Name, err)).Proto()
+		h.LastError = errmap.Status(ctx, target.TimeoutError(ctx, v.Name, err)).Proto()
 	}
 	if health != nil {
 		viewer.Version, h.StorageBackend = convert.Text(health.Version.Value), backendLabel(health.Backend)

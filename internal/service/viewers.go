@@ -6,6 +6,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // viewerService serves ViewerService.
@@ -17,7 +18,7 @@ type viewerService struct {
 
 // ListViewers tells what is known of all Viewers, after a short check of each.
 func (s *viewerService) ListViewers(ctx context.Context, req *runicornapiv1.ListViewersRequest) (*runicornapiv1.ListViewersResponse, error) {
-	page, next, err := pageInOrder(req, s.checkAll(ctx), (*runicornapiv1.Viewer).GetViewer)
+	page, next, err := page.InOrder(req, s.checkAll(ctx), (*runicornapiv1.Viewer).GetViewer)
 	if err != nil {
 		return nil, err
 	}

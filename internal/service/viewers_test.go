@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
@@ -69,7 +70,7 @@ func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
 		t.Errorf("got %v, want DOWN and what is remembered", down)
 	}
 	_, err := h.viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{Viewer: "gone"})
-	wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+	apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
 func TestAViewerThatHangsIsBusyAndDelaysNobody(t *testing.T) {
@@ -99,13 +100,13 @@ func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
 		t.Errorf("got %v", c)
 	}
 	_, err = h.viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: "/other"}})
-	if info := wantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED"); info.GetMetadata()["flag"] != "--allow-config-writes" {
+	if info := apierrtest.WantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED"); info.GetMetadata()["flag"] != "--allow-config-writes" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
 	h = newHarnessWith(t, setup{config: func(d *Config) { d.AllowConfigWrites = true }}, demoviewer.Gen07)
 	for _, root := range []string{"", " ", ".", "relative", "$EMPTY", "/with\nnewline"} {
 		_, err = h.viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: root}})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 	if got := h.upstreams[0].Requests("POST /api/config/user_root_dir"); got != 0 {
 		t.Errorf("the Viewer was asked %d times to switch to a refused root", got)
@@ -139,7 +140,7 @@ func TestMachineAndStorage(t *testing.T) {
 			}
 			stats, err := h.viewers.GetStorageStats(t.Context(), &runicornapiv1.GetStorageStatsRequest{Viewer: u.name})
 			if u.name == "v053" {
-				info := wantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
+				info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
 				if info.GetMetadata()["capability"] != "viewer.storage_stats" {
 					t.Errorf("got metadata %v", info.GetMetadata())
 				}

@@ -1,13 +1,12 @@
-package service
+// Package page cuts lists into pages: positions in an order, page tokens, and the
+// encoding that page tokens and resume tokens share.
+package page
 
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"slices"
 	"strings"
@@ -25,44 +24,44 @@ import (
 const (
 	defaultPageSize = 50
 	maxPageSize     = 1000
-	// maxKeyText is how much of a text, in bytes, counts for order and
+	// MaxKeyText is how much of a text, in bytes, counts for order and
 	// tokens, so that a token always fits into the 4096 bytes of its field.
-	maxKeyText = 512
+	MaxKeyText = 512
 	// tokenVersion is the first byte of a token.
 	tokenVersion = 2
 )
 
-// truncate cuts a text to what counts of it.
-func truncate(text string) string { return text[:min(len(text), maxKeyText)] }
+// Truncate cuts a text to what counts of it.
+func Truncate(text string) string { return text[:min(len(text), MaxKeyText)] }
 
-// position is an item's position in its order: a keyset, so that items that come
+// Position is an item's position in its order: a keyset, so that items that come
 // or go elsewhere shift nothing.
-type position struct {
-	keys       []filter.Value // at most filter.MaxOrderKeys
-	viewer, id string
+type Position struct {
+	Keys       []filter.Value // at most filter.MaxOrderKeys
+	Viewer, ID string
 }
 
 // keyed is the position of an item with one key.
-func keyedBy(key filter.Value, viewer, id string) position {
-	return position{keys: []filter.Value{key.Truncate(maxKeyText)}, viewer: viewer, id: truncate(id)}
+func At(key filter.Value, viewer, id string) Position {
+	return Position{Keys: []filter.Value{key.Truncate(MaxKeyText)}, Viewer: viewer, ID: Truncate(id)}
 }
 
 // compare orders positions; desc says which keys are descending, and turns
 // around neither items without a key nor the ties.
-func (p *position) compare(other *position, desc []bool) int {
-	for i, key := range p.keys {
-		if i == len(other.keys) {
+func (p *Position) compare(other *Position, desc []bool) int {
+	for i, key := range p.Keys {
+		if i == len(other.Keys) {
 			break
 		}
-		if order := key.Order(other.keys[i], i < len(desc) && desc[i]); order != 0 {
+		if order := key.Order(other.Keys[i], i < len(desc) && desc[i]); order != 0 {
 			return order
 		}
 	}
-	return cmp.Or(strings.Compare(p.viewer, other.viewer), strings.Compare(p.id, other.id))
+	return cmp.Or(strings.Compare(p.Viewer, other.Viewer), strings.Compare(p.ID, other.ID))
 }
 
-// pageRequest is a request of a list.
-type pageRequest interface {
+// Request is a request of a list.
+type Request interface {
 	proto.Message
 	GetPageSize() int32
 	GetPageToken() string
@@ -71,21 +70,21 @@ type pageRequest interface {
 // skipRequest is a request of a list whose pages can begin later.
 type skipRequest interface{ GetSkip() int32 }
 
-// pager cuts one page.
-type pager struct {
+// Pager cuts one page.
+type Pager struct {
 	query      queryHash
 	size, skip int
-	after      *position
+	after      *Position
 }
 
-// newPager reads what a request says about its page.
-func newPager(req pageRequest) (*pager, error) {
-	return newSizedPager(req, defaultPageSize)
+// New reads what a request says about its page.
+func New(req Request) (*Pager, error) {
+	return newSized(req, defaultPageSize)
 }
 
-// newSizedPager is newPager with the page size of requests that have none.
-func newSizedPager(req pageRequest, size int) (*pager, error) {
-	p := &pager{query: hashQuery(req), size: min(cmp.Or(int(req.GetPageSize()), size), maxPageSize)}
+// newSized is New with the page size of requests that have none.
+func newSized(req Request, size int) (*Pager, error) {
+	p := &Pager{query: hashQuery(req), size: min(cmp.Or(int(req.GetPageSize()), size), maxPageSize)}
 	if r, ok := req.(skipRequest); ok {
 		p.skip = int(r.GetSkip())
 	}
@@ -99,18 +98,21 @@ func newSizedPager(req pageRequest, size int) (*pager, error) {
 	return p, nil
 }
 
-// keyed is an item with its position.
-type keyed[T any] struct {
-	position
-	item T
+// TokenAfter is the token of the page that begins behind a position.
+func (p *Pager) TokenAfter(at *Position) string { return writeToken(p.query, at) }
+
+// Keyed is an item with its position.
+type Keyed[T any] struct {
+	Position
+	Item T
 }
 
-// paginate orders items in place and returns the page of them with the token of
+// Paginate orders items in place and returns the page of them with the token of
 // the next one, which is empty on the last page.
-func paginate[T any](p *pager, items []keyed[T], desc ...bool) (page []T, next string) {
-	slices.SortFunc(items, func(a, b keyed[T]) int { return a.compare(&b.position, desc) })
+func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next string) {
+	slices.SortFunc(items, func(a, b Keyed[T]) int { return a.compare(&b.Position, desc) })
 	if p.after != nil {
-		start, found := slices.BinarySearchFunc(items, p.after, func(item keyed[T], after *position) int {
+		start, found := slices.BinarySearchFunc(items, p.after, func(item Keyed[T], after *Position) int {
 			return item.compare(after, desc)
 		})
 		if found {
@@ -120,22 +122,22 @@ func paginate[T any](p *pager, items []keyed[T], desc ...bool) (page []T, next s
 	}
 	items = items[min(p.skip, len(items)):]
 	if len(items) > p.size {
-		next = writeToken(p.query, &items[p.size-1].position)
+		next = writeToken(p.query, &items[p.size-1].Position)
 		items = items[:p.size]
 	}
 	page = make([]T, 0, len(items))
 	for i := range items {
-		page = append(page, items[i].item)
+		page = append(page, items[i].Item)
 	}
 	return page, next
 }
 
-// pageInOrder returns the page of a list that has an order of its own, and the
+// InOrder returns the page of a list that has an order of its own, and the
 // token of the next one. Without a page_size a page has all that fits. A page
 // starts after the last item of the one before, wherever that is now; if it is
 // gone, where it was.
-func pageInOrder[M proto.Message](req pageRequest, items []M, id func(M) string) (page []M, next string, err error) {
-	p, err := newSizedPager(req, maxPageSize)
+func InOrder[M proto.Message](req Request, items []M, id func(M) string) (page []M, next string, err error) {
+	p, err := newSized(req, maxPageSize)
 	if err != nil {
 		return nil, "", err
 	}
@@ -143,10 +145,10 @@ func pageInOrder[M proto.Message](req pageRequest, items []M, id func(M) string)
 	if p.after != nil {
 		index, ok := p.after.index()
 		if !ok {
-			return nil, "", invalidPageToken(errDamagedToken)
+			return nil, "", invalidPageToken(ErrDamaged)
 		}
 		start = min(index, len(items))
-		if at := slices.IndexFunc(items, func(item M) bool { return itemHash(id(item)) == p.after.id }); at >= 0 {
+		if at := slices.IndexFunc(items, func(item M) bool { return itemHash(id(item)) == p.after.ID }); at >= 0 {
 			start = at + 1
 		}
 	}
@@ -154,18 +156,18 @@ func pageInOrder[M proto.Message](req pageRequest, items []M, id func(M) string)
 	page = page[:min(p.size, len(page))]
 	page = page[:answer.CountFitting(page, answer.MaxSize)]
 	if end := start + len(page); end < len(items) {
-		last := keyedBy(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))
+		last := At(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))
 		next = writeToken(p.query, &last)
 	}
 	return page, next, nil
 }
 
 // index is the key of a position in a list that has an order of its own.
-func (p *position) index() (int, bool) {
-	if len(p.keys) != 1 {
+func (p *Position) index() (int, bool) {
+	if len(p.Keys) != 1 {
 		return 0, false
 	}
-	n, ok := p.keys[0].Int()
+	n, ok := p.Keys[0].Int()
 	return int(n), ok && n >= 0 && n <= math.MaxInt32
 }
 
@@ -179,7 +181,7 @@ func itemHash(id string) string {
 type queryHash [8]byte
 
 // hashQuery hashes every field of a request that chooses or orders items.
-func hashQuery(req pageRequest) queryHash {
+func hashQuery(req Request) queryHash {
 	query := proto.Clone(req).ProtoReflect()
 	for _, paging := range [...]protoreflect.Name{"page_size", "page_token", "skip"} {
 		if field := query.Descriptor().Fields().ByName(paging); field != nil {
@@ -198,48 +200,42 @@ func hashQuery(req pageRequest) queryHash {
 
 // writeToken packs: version, query, the number of keys, the keys, two texts with
 // their lengths, and a sum against damage.
-func writeToken(query queryHash, p *position) string {
+func writeToken(query queryHash, p *Position) string {
 	b := append([]byte{tokenVersion}, query[:]...)
-	b = append(b, byte(len(p.keys)))
-	for _, key := range p.keys {
+	b = append(b, byte(len(p.Keys)))
+	for _, key := range p.Keys {
 		b = key.Append(b)
 	}
-	b = appendText(appendText(b, p.viewer), p.id)
-	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	return base64.RawURLEncoding.EncodeToString(b)
+	return seal(AppendText(AppendText(b, p.Viewer), p.ID))
 }
 
 var (
-	errDamagedToken = errors.New("it is damaged")
-	errOtherQuery   = errors.New("it belongs to another query")
+	ErrDamaged    = errors.New("it is damaged")
+	errOtherQuery = errors.New("it belongs to another query")
 )
 
 // readToken reads the position behind which a page begins.
-func readToken(token string, query queryHash) (*position, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+func readToken(token string, query queryHash) (*Position, error) {
+	body, ok := Unseal(token)
 	const head = 1 + len(query) + 1
-	if err != nil || len(b) < head+4 || b[0] != tokenVersion {
-		return nil, errDamagedToken
-	}
-	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	if crc32.ChecksumIEEE(body) != sum {
-		return nil, errDamagedToken
+	if !ok || len(body) < head || body[0] != tokenVersion {
+		return nil, ErrDamaged
 	}
 	if queryHash(body[1:1+len(query)]) != query {
 		return nil, errOtherQuery
 	}
-	p := &position{keys: make([]filter.Value, 0, filter.MaxOrderKeys)}
+	p := &Position{Keys: make([]filter.Value, 0, filter.MaxOrderKeys)}
 	rest := body[head:]
 	for range body[head-1] {
 		key, behind, ok := filter.ReadValue(rest)
-		if !ok || len(p.keys) == filter.MaxOrderKeys {
-			return nil, errDamagedToken
+		if !ok || len(p.Keys) == filter.MaxOrderKeys {
+			return nil, ErrDamaged
 		}
-		p.keys, rest = append(p.keys, key), behind
+		p.Keys, rest = append(p.Keys, key), behind
 	}
-	d := &tokenReader{b: rest}
-	if p.viewer, p.id = d.text(), d.text(); d.invalid || len(d.b) > 0 {
-		return nil, errDamagedToken
+	d := NewTokenReader(rest)
+	if p.Viewer, p.ID = d.Text(), d.Text(); !d.Done() {
+		return nil, ErrDamaged
 	}
 	return p, nil
 }

@@ -1,4 +1,4 @@
-package service
+package page
 
 import (
 	"encoding/base64"
@@ -14,19 +14,20 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
 // numbered makes items whose position is their number; a negative one has no key.
-func numbered(ids ...int) []keyed[int] {
-	items := make([]keyed[int], 0, len(ids))
+func numbered(ids ...int) []Keyed[int] {
+	items := make([]Keyed[int], 0, len(ids))
 	for _, id := range ids {
-		at := keyedBy(filter.Value{}, "v", fmt.Sprintf("%04d", id))
+		at := At(filter.Value{}, "v", fmt.Sprintf("%04d", id))
 		if id >= 0 {
-			at.keys[0] = filter.NumberValue(float64(id / 2)) // pairs are ties
+			at.Keys[0] = filter.NumberValue(float64(id / 2)) // pairs are ties
 		}
-		items = append(items, keyed[int]{at, id})
+		items = append(items, Keyed[int]{at, id})
 	}
 	return items
 }
@@ -43,11 +44,11 @@ func TestPagesGoThroughAllItemsOnceInOrder(t *testing.T) {
 			for range len(want) + 1 {
 				items := numbered(0, 1, 2, 3, 4, 5, 6, -1)
 				rand.Shuffle(len(items), func(i, j int) { items[i], items[j] = items[j], items[i] })
-				p, err := newPager(req)
+				p, err := New(req)
 				if err != nil {
 					t.Fatal(err)
 				}
-				page, next := paginate(p, items, desc)
+				page, next := Paginate(p, items, desc)
 				got = append(got, page...)
 				if req.PageToken = next; next == "" {
 					break
@@ -62,11 +63,11 @@ func TestPagesGoThroughAllItemsOnceInOrder(t *testing.T) {
 
 func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
 	req := &runicornapiv1.ListProjectsRequest{PageSize: 2}
-	p, err := newPager(req)
+	p, err := New(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, token := paginate(p, numbered(10, 20, 30, 40), false)
+	_, token := Paginate(p, numbered(10, 20, 30, 40), false)
 	for _, tt := range []struct {
 		name  string
 		items []int
@@ -80,11 +81,11 @@ func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
 		{"all items are gone", nil, []int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := newPager(&runicornapiv1.ListProjectsRequest{PageSize: 2, PageToken: token})
+			p, err := New(&runicornapiv1.ListProjectsRequest{PageSize: 2, PageToken: token})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if page, _ := paginate(p, numbered(tt.items...), false); !slices.Equal(page, tt.want) {
+			if page, _ := Paginate(p, numbered(tt.items...), false); !slices.Equal(page, tt.want) {
 				t.Errorf("got %v, want %v", page, tt.want)
 			}
 		})
@@ -108,11 +109,11 @@ func TestPageSizeAndSkip(t *testing.T) {
 		{"skip beyond the end leaves nothing", 10, 5000, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := newPager(&runicornapiv1.ListProjectsRequest{PageSize: tt.size, Skip: tt.skip})
+			p, err := New(&runicornapiv1.ListProjectsRequest{PageSize: tt.size, Skip: tt.skip})
 			if err != nil {
 				t.Fatal(err)
 			}
-			page, next := paginate(p, numbered(many...), false)
+			page, next := Paginate(p, numbered(many...), false)
 			if len(page) != tt.want || (next != "") != tt.more {
 				t.Errorf("got %d items and token %q, want %d and more: %t", len(page), next, tt.want, tt.more)
 			}
@@ -122,9 +123,9 @@ func TestPageSizeAndSkip(t *testing.T) {
 
 func TestATokenFitsItsFieldWhateverTheTexts(t *testing.T) {
 	long := strings.Repeat("ж", 3000)
-	p := &position{viewer: strings.Repeat("v", 256), id: truncate(long)}
+	p := &Position{Viewer: strings.Repeat("v", 256), ID: Truncate(long)}
 	for range filter.MaxOrderKeys {
-		p.keys = append(p.keys, filter.TextValue(long).Truncate(maxKeyText))
+		p.Keys = append(p.Keys, filter.TextValue(long).Truncate(MaxKeyText))
 	}
 	token := writeToken(queryHash{1}, p)
 	if len(token) > 4096 {
@@ -138,16 +139,16 @@ func TestATokenFitsItsFieldWhateverTheTexts(t *testing.T) {
 
 func TestTokensOfOtherQueriesAreRefused(t *testing.T) {
 	req := &runicornapiv1.ListExperimentsRequest{PageSize: 1, Filter: "project = vision"}
-	p, err := newPager(req)
+	p, err := New(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, token := paginate(p, numbered(1, 2), false)
+	_, token := Paginate(p, numbered(1, 2), false)
 	damaged := []byte(token)
 	damaged[len(damaged)/2] ^= 1
 	for _, tt := range []struct {
 		name string
-		req  pageRequest
+		req  Request
 		ok   bool
 	}{
 		{"another size and skip are fine", &runicornapiv1.ListExperimentsRequest{PageSize: 7, Skip: 1, PageToken: token, Filter: "project = vision"}, true},
@@ -159,24 +160,24 @@ func TestTokensOfOtherQueriesAreRefused(t *testing.T) {
 		{"no base64", &runicornapiv1.ListExperimentsRequest{PageToken: "%%%", Filter: "project = vision"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := newPager(tt.req)
+			_, err := New(tt.req)
 			if tt.ok {
 				if err != nil {
 					t.Fatalf("got error %v, want none", err)
 				}
 				return
 			}
-			wantError(t, errmap.APIError(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
+			apierrtest.WantError(t, errmap.APIError(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
 		})
 	}
 }
 
 func FuzzPageToken(f *testing.F) {
 	query := queryHash{1, 2, 3}
-	for _, p := range []position{
+	for _, p := range []Position{
 		{},
-		keyedBy(filter.NumberValue(math.Inf(-1)), "default", "20260101_000000_abcdef"),
-		keyedBy(filter.TextValue("проект/имя"), "lab.abc", "x"),
+		At(filter.NumberValue(math.Inf(-1)), "default", "20260101_000000_abcdef"),
+		At(filter.TextValue("проект/имя"), "lab.abc", "x"),
 	} {
 		f.Add(writeToken(query, &p))
 	}
@@ -202,9 +203,9 @@ func FuzzPageTokenRoundTrip(f *testing.F) {
 		if math.IsNaN(number) {
 			return
 		}
-		want := position{keys: []filter.Value{filter.NumberValue(number), filter.TextValue(text)}, viewer: viewer, id: id}
+		want := Position{Keys: []filter.Value{filter.NumberValue(number), filter.TextValue(text)}, Viewer: viewer, ID: id}
 		if !known {
-			want.keys[0] = filter.Value{}
+			want.Keys[0] = filter.Value{}
 		}
 		got, err := readToken(writeToken(queryHash{}, &want), queryHash{})
 		if err != nil || !reflect.DeepEqual(*got, want) {
@@ -223,7 +224,7 @@ func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
 		return out
 	}
 	page := func(token string, size int32, items []*runicornapiv1.DirectoryEntry) (string, string) {
-		got, next, err := pageInOrder(&runicornapiv1.ListDirectoryRequest{ConnectionId: "c", PageSize: size, PageToken: token}, items, (*runicornapiv1.DirectoryEntry).GetName)
+		got, next, err := InOrder(&runicornapiv1.ListDirectoryRequest{ConnectionId: "c", PageSize: size, PageToken: token}, items, (*runicornapiv1.DirectoryEntry).GetName)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,6 +264,6 @@ func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
 	if names, next := page("", 0, list(many...)); strings.Count(names, " ") != 999 || next == "" {
 		t.Errorf("%d items without a page size, token %q", strings.Count(names, " ")+1, next)
 	}
-	_, err := newPager(&runicornapiv1.ListDirectoryRequest{ConnectionId: "other", PageToken: token})
-	wantError(t, errmap.APIError(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
+	_, err := New(&runicornapiv1.ListDirectoryRequest{ConnectionId: "other", PageToken: token})
+	apierrtest.WantError(t, errmap.APIError(t.Context(), err).GRPCStatus().Err(), codes.InvalidArgument, "PAGE_TOKEN_INVALID")
 }

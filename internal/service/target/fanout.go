@@ -1,4 +1,4 @@
-package service
+package target
 
 import (
 	"context"
@@ -23,76 +23,76 @@ const maxMargin = time.Second
 
 // result is the answer of one Viewer.
 type result[T any] struct {
-	viewer *fleet.Viewer
-	value  T
+	Viewer *fleet.Viewer
+	Value  T
 }
 
-// results is the answers of several Viewers, in their order, and the Viewers that failed.
-type results[T any] struct {
-	succeeded   []result[T]
-	unreachable []*runicornapiv1.UnreachableViewer
+// Results is the answers of several Viewers, in their order, and the Viewers that failed.
+type Results[T any] struct {
+	Succeeded   []result[T]
+	Unreachable []*runicornapiv1.UnreachableViewer
 }
 
-// totalSize is the number of items over all pages; it is not known where a
+// TotalSize is the number of items over all pages; it is not known where a
 // Viewer did not answer.
-func totalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
+func TotalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 	if len(unreachable) > 0 {
 		return nil
 	}
 	return new(convert.Clamp32(int64(n)))
 }
 
-// fanOut asks what a list means by viewer. One Viewer's failure is the call's;
+// FanOut asks what a list means by viewer. One Viewer's failure is the call's;
 // of all Viewers those that fail are unreachable, and only if none answers the
 // call fails. The Viewers are asked side by side.
-func fanOut[T any](ctx context.Context, d *Config, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*results[T], error) {
-	viewers, err := d.viewers(ctx, viewer)
+func FanOut[T any](ctx context.Context, r Resolver, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*Results[T], error) {
+	viewers, err := r.Viewers(ctx, viewer)
 	if err != nil {
 		return nil, err
 	}
-	if viewer != allViewers {
+	if viewer != AllViewers {
 		value, err := ask(ctx, viewers[0])
 		if err != nil {
 			return nil, err
 		}
-		return &results[T]{succeeded: []result[T]{{viewers[0], value}}}, nil
+		return &Results[T]{Succeeded: []result[T]{{viewers[0], value}}}, nil
 	}
-	values, errs := forEachViewer(ctx, viewers, ask)
-	g := &results[T]{}
+	values, errs := ForEachViewer(ctx, viewers, ask)
+	g := &Results[T]{}
 	for i, v := range viewers {
 		if errs[i] == nil {
-			g.succeeded = append(g.succeeded, result[T]{v, values[i]})
+			g.Succeeded = append(g.Succeeded, result[T]{v, values[i]})
 			continue
 		}
-		g.unreachable = append(g.unreachable, &runicornapiv1.UnreachableViewer{
+		g.Unreachable = append(g.Unreachable, &runicornapiv1.UnreachableViewer{
 			Viewer: v.Name, Error: errmap.Status(ctx, errs[i]).Proto(),
 		})
 	}
-	if len(g.succeeded) == 0 {
-		return nil, allViewersFailed(ctx, errs)
+	if len(g.Succeeded) == 0 {
+		return nil, AllFailed(ctx, errs)
 	}
 	return g, nil
 }
 
-// forEachViewer asks Viewers side by side, and gives up on slow ones in time to
+// ForEachViewer asks Viewers side by side, and gives up on slow ones in time to
 // answer without them.
-func forEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
+func ForEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
 	values, errs := make([]T, len(viewers)), make([]error, len(viewers))
-	timed, cancel := withMargin(ctx)
+	timed, cancel := WithMargin(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i, v := range viewers {
 		wg.Go(func() {
 			values[i], errs[i] = ask(timed, v)
-			errs[i] = timeoutError(ctx, v.Name, errs[i])
+			errs[i] = TimeoutError(ctx, v.Name, errs[i])
 		})
 	}
 	wg.Wait()
 	return values, errs
 }
 
-// withMargin returns a context that ends a little before the caller's deadline.
-func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+// WithMargin returns a context that ends a little before the caller's deadline.
+func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
@@ -101,8 +101,8 @@ func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// timeoutError names the Viewer for an error of our own early deadline.
-func timeoutError(ctx context.Context, viewer string, err error) error {
+// TimeoutError names the Viewer for an error of our own early deadline.
+func TimeoutError(ctx context.Context, viewer string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
@@ -113,9 +113,9 @@ func timeoutError(ctx context.Context, viewer string, err error) error {
 	}
 }
 
-// allViewersFailed is the error of a list over all Viewers that nobody answered:
+// AllFailed is the error of a list over all Viewers that nobody answered:
 // the caller's own deadline, or UNAVAILABLE with each Viewer's error.
-func allViewersFailed(ctx context.Context, errs []error) error {
+func AllFailed(ctx context.Context, errs []error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -123,5 +123,5 @@ func allViewersFailed(ctx context.Context, errs []error) error {
 	for _, err := range errs {
 		messages = append(messages, errmap.APIError(ctx, err).Message)
 	}
-	return apierr.Unreachable(allViewers, strings.Join(messages, "; "), errors.Join(errs...))
+	return apierr.Unreachable(AllViewers, strings.Join(messages, "; "), errors.Join(errs...))
 }

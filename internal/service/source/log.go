@@ -1,4 +1,4 @@
-package service
+package source
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 )
 
-var _ runlog.LogSource = runSource{}
+var _ runlog.LogSource = Run{}
 
 // ReadLog reads the text log, from 0.6 on.
-func (s runSource) ReadLog(ctx context.Context, offset, length int64) (*runlog.Part, error) {
-	file, err := s.Client.LogFile(ctx, s.runID, offset, length)
+func (s Run) ReadLog(ctx context.Context, offset, length int64) (*runlog.Part, error) {
+	file, err := s.Client.LogFile(ctx, s.RunID, offset, length)
 	return s.part(file, err)
 }
 
@@ -25,8 +25,8 @@ const (
 )
 
 // StreamLog reads the text log over the WebSocket, which is all that 0.5.3 has.
-func (s runSource) StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error {
-	err := s.Client.StreamLog(ctx, s.runID, func(line restclient.LogLine) error {
+func (s Run) StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error {
+	err := s.Client.StreamLog(ctx, s.RunID, func(line restclient.LogLine) error {
 		switch {
 		case line.Lost:
 			return yield(invalidText)
@@ -39,7 +39,7 @@ func (s runSource) StreamLog(ctx context.Context, yield func(line string) error,
 }
 
 // part makes runlog's answer of a ranged read.
-func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, error) {
+func (s Run) part(file *restclient.FilePart, err error) (*runlog.Part, error) {
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
 		return nil, fmt.Errorf("%w: %w", runlog.ErrNotServed, err)
 	}
@@ -48,7 +48,7 @@ func (s runSource) part(file *restclient.FilePart, err error) (*runlog.Part, err
 	}
 	state, ok := partStates[file.State]
 	if !ok {
-		return nil, errors.Join(s.goneError(), file.Close())
+		return nil, errors.Join(s.GoneError(), file.Close())
 	}
 	return &runlog.Part{State: state, Size: file.Size, ETag: file.ETag, Body: file}, nil
 }
