@@ -18,6 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
@@ -76,7 +77,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Log: log, Draining: ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
-		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
+		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
 		metrics: metrics.calls, panics: metrics.panics,
 		Config: interceptor.Config{

@@ -16,6 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // Limits of the transport.
@@ -34,7 +35,7 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 // v1alpha) and health.
 func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
 	options := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(service.NewCodec()),
+		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxHeaderListSize(maxHeaders),

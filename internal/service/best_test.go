@@ -15,7 +15,7 @@ func TestBest_OverAllViewers(t *testing.T) {
 	h := newHarness(t)
 	created := time.Unix(1_700_000_000, 0)
 	add := func(viewer int, name string, age time.Duration, points ...[3]float64) {
-		h.upstreams[viewer].AddRun(demoviewer.Run{
+		h.Upstreams[viewer].AddRun(demoviewer.Run{
 			ID: "20260101_000000_" + name, Project: "mine", Name: name, Created: created.Add(-age), Events: pointsAt(1000, points...),
 		})
 	}
@@ -25,8 +25,8 @@ func TestBest_OverAllViewers(t *testing.T) {
 	add(1, "steady", 2*time.Hour, [3]float64{1, 0.2, 1}, [3]float64{2, 0.8, 2}, [3]float64{3, 0.8, 3})
 	add(2, "young1", 0, [3]float64{4, 0.8, 1}, [3]float64{2, 0.8, 2})
 	add(2, "older1", time.Hour, [3]float64{2, 0.8, 7}, [3]float64{9, -5, 9})
-	h.upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_nothin", Project: "mine", Name: "none", Events: []byte(metricsLine(1, `"loss": NaN, "other": 99`))})
-	h.upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_diverg", Project: "mine", Name: "nan", Events: append(
+	h.Upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_nothin", Project: "mine", Name: "none", Events: []byte(metricsLine(1, `"loss": NaN, "other": 99`))})
+	h.Upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_diverg", Project: "mine", Name: "nan", Events: append(
 		pointsAt(1000, [3]float64{1, 0.3, 1}), []byte(metricsLine(2, `"loss": Infinity`))...)})
 	mine := "project = mine"
 	tests := []struct {
@@ -51,7 +51,7 @@ func TestBest_OverAllViewers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.MetricName = "loss"
-			resp, err := h.metrics.FindBestExperiment(t.Context(), tt.req)
+			resp, err := h.Metrics.FindBestExperiment(t.Context(), tt.req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,22 +65,22 @@ func TestBest_OverAllViewers(t *testing.T) {
 		})
 	}
 	t.Run("nobody has the metric", func(t *testing.T) {
-		resp, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: mine, MetricName: "none"})
+		resp, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: mine, MetricName: "none"})
 		if err != nil || resp.Experiment != nil || resp.Value != nil || resp.Step != nil || resp.GetExaminedCount() != 1 || resp.GetCandidateCount() != 0 {
 			t.Errorf("%v, %v", resp, err)
 		}
 	})
 	t.Run("all experiments of a Viewer, where nothing is said", func(t *testing.T) {
-		resp, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Viewer: "v060", MetricName: "loss"})
+		resp, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Viewer: "v060", MetricName: "loss"})
 		if err != nil || resp.GetExaminedCount() < 2 {
 			t.Errorf("%v, %v", resp, err)
 		}
 	})
 	t.Run("no Viewer answers", func(t *testing.T) {
-		for _, u := range h.upstreams {
-			u.down()
+		for _, u := range h.Upstreams {
+			u.Down()
 		}
-		_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{
+		_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{
 			Viewer: "-", Filter: "project = other", MetricName: "loss",
 		})
 		if err != nil { // the lists may still be fresh

@@ -15,6 +15,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
@@ -29,19 +30,19 @@ func pointsAt(start int, points ...[3]float64) []byte {
 }
 
 // compared is a series of a comparison without what its run explains.
-func compared(u *upstream, id string, total int64, rows []uint32, values []float64) *runicornapiv1.ComparedSeries {
+func compared(u *servicetest.Upstream, id string, total int64, rows []uint32, values []float64) *runicornapiv1.ComparedSeries {
 	fidelity := runicornapiv1.Fidelity_FIDELITY_EVENT_LOG
-	if u.name == "v053" {
+	if u.Name == "v053" {
 		fidelity = runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE
 	}
 	return &runicornapiv1.ComparedSeries{
-		Viewer: u.name, RunId: id, ResourceName: target.ResourceName(u.name, id), Rows: rows, Values: values, Fidelity: fidelity, TotalCount: total,
+		Viewer: u.Name, RunId: id, ResourceName: target.ResourceName(u.Name, id), Rows: rows, Values: values, Fidelity: fidelity, TotalCount: total,
 	}
 }
 
 func TestCompare_AlignsAcrossViewers(t *testing.T) {
 	h := newHarness(t)
-	old, middle := h.upstreams[0], h.upstreams[1]
+	old, middle := h.Upstreams[0], h.Upstreams[1]
 	a := old.AddRun(demoviewer.Run{Project: "p", Name: "a", Events: append(
 		pointsAt(100, [3]float64{0, 5, 0}, [3]float64{10, 4, 10}), []byte(metricsLine(20, `"loss": NaN, "only": 1`))...)})
 	b := middle.AddRun(demoviewer.Run{Project: "p", Name: "b", Events: pointsAt(5000, [3]float64{10, 8, 2}, [3]float64{5, 9, 0}, [3]float64{30, 7, 40})})
@@ -85,7 +86,7 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.RunIds, tt.req.MetricNames, tt.want.MetricName = ids, []string{"loss"}, "loss"
-			resp, err := h.metrics.CompareExperiments(t.Context(), tt.req)
+			resp, err := h.Metrics.CompareExperiments(t.Context(), tt.req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +97,7 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 		})
 	}
 	t.Run("a metric that one of them has is compared alone", func(t *testing.T) {
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
+		resp, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
 		if err != nil || len(resp.GetComparisons()) != 2 {
 			t.Fatalf("%v, %v", resp, err)
 		}
@@ -105,7 +106,7 @@ func TestCompare_AlignsAcrossViewers(t *testing.T) {
 		}
 	})
 	t.Run("a run that is named twice is compared once", func(t *testing.T) {
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{a, ids[0]}, MetricNames: []string{"loss"}})
+		resp, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{a, ids[0]}, MetricNames: []string{"loss"}})
 		if err != nil || len(resp.GetComparisons()[0].GetSeries()) != 1 {
 			t.Errorf("%v, %v", resp, err)
 		}
@@ -123,7 +124,7 @@ func reasons(notRead []*runicornapiv1.ExperimentResult) map[string]codes.Code {
 
 func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
-	newRuns := func(u *upstream, n int) (ids []string) {
+	newRuns := func(u *servicetest.Upstream, n int) (ids []string) {
 		for i := range n {
 			ids = append(ids, u.AddRun(demoviewer.Run{
 				ID: fmt.Sprintf("20260101_00000%d_%06x", i, i), Project: "mine", Name: "n",
@@ -135,10 +136,10 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 	mine := "project = mine"
 	t.Run("the newest are read, and the rest is named", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen07)
-		ids := newRuns(h.upstreams[0], 4)
+		ids := newRuns(h.Upstreams[0], 4)
 		for _, req := range []*runicornapiv1.CompareExperimentsRequest{{Filter: mine}, {RunIds: ids}} {
 			req.MetricNames, req.MaxRuns = []string{"loss"}, 2
-			resp, err := h.metrics.CompareExperiments(t.Context(), req)
+			resp, err := h.Metrics.CompareExperiments(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,26 +154,26 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 	})
 	t.Run("an unknown run is named", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen07)
-		ids := newRuns(h.upstreams[0], 1)
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{"none", ids[0]}, MetricNames: []string{"loss"}})
+		ids := newRuns(h.Upstreams[0], 1)
+		resp, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{"none", ids[0]}, MetricNames: []string{"loss"}})
 		if err != nil || resp.GetComplete() || reasons(resp.GetNotRead())["none"] != codes.NotFound || len(resp.GetComparisons()) != 1 {
 			t.Errorf("%v, %v", resp, err)
 		}
 	})
 	t.Run("a Viewer that is down is named as a whole", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
-		newRuns(h.upstreams[0], 2)
-		h.upstreams[1].down()
-		resp, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Viewer: "-", Filter: mine, MetricNames: []string{"loss"}})
+		newRuns(h.Upstreams[0], 2)
+		h.Upstreams[1].Down()
+		resp, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Viewer: "-", Filter: mine, MetricNames: []string{"loss"}})
 		if err != nil || len(resp.GetNotRead()) != 1 || resp.GetNotRead()[0].GetViewer() != "v072" || len(resp.GetComparisons()[0].GetSeries()) != 2 {
 			t.Errorf("%v, %v", resp, err)
 		}
 	})
 	t.Run("what does not answer in time is named before the deadline", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen06)
-		u := h.upstreams[0]
+		u := h.Upstreams[0]
 		ids := newRuns(u, 3)
-		u.replace(func(_ http.ResponseWriter, r *http.Request) bool {
+		u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 			if strings.Contains(r.URL.Path, ids[1]) {
 				<-r.Context().Done()
 			}
@@ -180,7 +181,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		resp, err := h.metrics.CompareExperiments(ctx, &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricNames: []string{"loss"}})
+		resp, err := h.Metrics.CompareExperiments(ctx, &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricNames: []string{"loss"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,9 +193,9 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen06)
 		var ids []string
 		for range 2 {
-			ids = append(ids, h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
+			ids = append(ids, h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
 		}
-		_, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
+		_, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
 		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 const someRun = "20200101_000000_abcdef"
@@ -51,7 +52,7 @@ func (s *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // newScripted is a harness whose Viewer answers as script says.
-func newScripted(t *testing.T, change func(*restclient.Config)) (*harness, *scripted) {
+func newScripted(t *testing.T, change func(*restclient.Config)) (*servicetest.Harness, *scripted) {
 	t.Helper()
 	demo, err := demoviewer.New(demoviewer.Config{})
 	if err != nil {
@@ -115,7 +116,7 @@ func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
 			continue
 		}
 		script.reply = respondWith(s, "application/json", `{"detail":"it is so"}`)
-		_, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
+		_, err := h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 		code, reason := wantOfStatus(s)
 		info := apierrtest.WantError(t, err, code, reason)
 		if info.GetMetadata()["viewer"] != "v072" {
@@ -188,10 +189,10 @@ func TestEveryFailureHasItsError(t *testing.T) {
 			})
 			script.reply = tt.reply
 			ctx := t.Context()
-			if _, err := h.viewers.GetViewer(ctx, &runicornapiv1.GetViewerRequest{}); err != nil {
+			if _, err := h.Viewers.GetViewer(ctx, &runicornapiv1.GetViewerRequest{}); err != nil {
 				t.Fatalf("a failing Viewer is an answer of GetViewer, got %v", err)
 			}
-			_, err := h.experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
+			_, err := h.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 			apierrtest.WantError(t, err, tt.code, tt.reason)
 			st := status.Convert(err)
 			retry, has := apierrtest.DetailOf[*errdetails.RetryInfo](st)
@@ -244,7 +245,7 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 				asked++
 				return reply(req)
 			}
-			_, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
+			_, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
 			info := apierrtest.WantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
 			if info.GetMetadata()["check"] == "" || asked != 1 {
 				t.Errorf("got metadata %v after %d requests, want what to check, and one request", info.GetMetadata(), asked)
@@ -258,7 +259,7 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 
 func TestACallThatNobodyServesSaysSo(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	err := h.conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
+	err := h.Conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
 		t.Errorf("got %v, want Unimplemented", err)
 	}
@@ -287,7 +288,7 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 
 func TestUnknownViewersAreNamed(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen07)
-	_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
+	_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
 	info := apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 	if got := info.GetMetadata(); got["viewer"] != "nobody" || got["known"] != "v053,v072" {
 		t.Errorf("got metadata %v, want the asked and the known names", got)
@@ -297,14 +298,14 @@ func TestUnknownViewersAreNamed(t *testing.T) {
 func TestRefusedIDsReachNoViewer(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	for _, id := range []string{"..", "a/b", "a%2fb", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
-		_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
+		_, err := h.Experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "run_id" {
 			t.Errorf("id %q: got violations %v, want run_id", id, got)
 		}
 	}
-	if got := h.upstreams[0].AllRequests(); len(got) > 0 {
+	if got := h.Upstreams[0].AllRequests(); len(got) > 0 {
 		t.Errorf("the Viewer was asked: %v", got)
 	}
 }

@@ -44,22 +44,22 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 	for _, generation := range demoviewer.Generations() {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
-			u := h.upstreams[0]
+			u := h.Upstreams[0]
 			addSix(u)
-			deleted, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{
-				RunIds: []string{six[0], "my-run", someRun, target.ResourceName(u.name, six[1]), target.ResourceName("gone", six[2]), target.ResourceName(u.name, six[0])},
+			deleted, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{
+				RunIds: []string{six[0], "my-run", someRun, target.ResourceName(u.Name, six[1]), target.ResourceName("gone", six[2]), target.ResourceName(u.Name, six[0])},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := []string{
-				six[0] + " OK", "my-run INVALID_REQUEST", someRun + " RUN_NOT_FOUND", target.ResourceName(u.name, six[1]) + " OK",
-				target.ResourceName("gone", six[2]) + " VIEWER_NOT_FOUND", target.ResourceName(u.name, six[0]) + " OK",
+				six[0] + " OK", "my-run INVALID_REQUEST", someRun + " RUN_NOT_FOUND", target.ResourceName(u.Name, six[1]) + " OK",
+				target.ResourceName("gone", six[2]) + " VIEWER_NOT_FOUND", target.ResourceName(u.Name, six[0]) + " OK",
 			}
 			if diff := cmp.Diff(want, outcomes(deleted.GetResults())); diff != "" {
 				t.Errorf("results of delete (-want +got):\n%s", diff)
 			}
-			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{Viewer: "-", PageSize: 1})
+			bin, err := h.Experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{Viewer: "-", PageSize: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			if first.GetDeleteReason() != "user_deleted" || first.GetDeleteTime() == nil || first.GetExperiment().GetProject() != "" && first.GetExperiment().GetProject() != "vision" {
 				t.Errorf("got %v", first)
 			}
-			restored, err := h.experiments.RestoreExperiments(t.Context(), &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{six[0], six[5], someRun}})
+			restored, err := h.Experiments.RestoreExperiments(t.Context(), &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{six[0], six[5], someRun}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 			if diff := cmp.Diff(want, outcomes(restored.GetResults())); diff != "" {
 				t.Errorf("results of restore (-want +got):\n%s", diff)
 			}
-			left, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: "run_id"})
+			left, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: "run_id"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,21 +91,21 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 
 func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06, demoviewer.Gen07)
-	for _, u := range h.upstreams {
+	for _, u := range h.Upstreams {
 		addSix(u)
 	}
-	h.upstreams[1].fail(http.StatusForbidden)
+	h.Upstreams[1].Fail(http.StatusForbidden)
 	ids := []string{target.ResourceName("v072", six[0]), target.ResourceName("v060", six[0])}
-	resp, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: ids})
+	resp, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: ids})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{ids[0] + " VIEWER_FORBIDDEN", ids[1] + " OK"}, outcomes(resp.GetResults())); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
-	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: six[1:2]})
+	_, err = h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: six[1:2]})
 	apierrtest.WantError(t, err, codes.PermissionDenied, "VIEWER_FORBIDDEN")
-	_, err = h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "gone", RunIds: six[1:2]})
+	_, err = h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "gone", RunIds: six[1:2]})
 	apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
@@ -113,12 +113,12 @@ func TestPurgeOfSingleRuns(t *testing.T) {
 	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
-			addSix(h.upstreams[0])
+			addSix(h.Upstreams[0])
 			req := &runicornapiv1.PurgeExperimentsRequest{RunIds: []string{six[0], someRun, "odd"}, ValidateOnly: true}
 			want := []string{six[0] + " OK", someRun + " RUN_NOT_FOUND", "odd INVALID_REQUEST"}
 			for _, dryRun := range []bool{true, false} {
 				req.ValidateOnly = dryRun
-				resp, err := h.experiments.PurgeExperiments(t.Context(), req)
+				resp, err := h.Experiments.PurgeExperiments(t.Context(), req)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +129,7 @@ func TestPurgeOfSingleRuns(t *testing.T) {
 					t.Errorf("got %v", r)
 				}
 			}
-			resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{})
+			resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{})
 			if err != nil || resp.GetTotalSize() != 5 {
 				t.Errorf("got %d left and error %v, want 5", resp.GetTotalSize(), err)
 			}
@@ -141,19 +141,19 @@ func TestPurgeOfAllDeleted(t *testing.T) {
 	for _, generation := range demoviewer.Generations() {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, generation)
-			addSix(h.upstreams[0])
-			if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
+			addSix(h.Upstreams[0])
+			if _, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
 				t.Fatal(err)
 			}
 			for _, dryRun := range []bool{true, false} {
-				resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true, ValidateOnly: dryRun})
+				resp, err := h.Experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true, ValidateOnly: dryRun})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if len(resp.GetResults()) != 2 || outcome(resp.GetResults()[0].GetError()) != "OK" {
 					t.Errorf("dry run %t: got %v, want both OK", dryRun, resp.GetResults())
 				}
-				bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{})
+				bin, err := h.Experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{})
 				if err != nil || (bin.GetTotalSize() == 2) != dryRun {
 					t.Errorf("dry run %t: got %d in the bin and error %v", dryRun, bin.GetTotalSize(), err)
 				}
@@ -164,8 +164,8 @@ func TestPurgeOfAllDeleted(t *testing.T) {
 
 func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen05)
-	addSix(h.upstreams[0])
-	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
+	addSix(h.Upstreams[0])
+	if _, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: six[:2]}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -181,14 +181,14 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 		{"exactly the bin", []string{six[1], six[0]}, false, []string{six[1] + " OK", six[0] + " OK"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			resp, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{RunIds: tt.ids, ValidateOnly: tt.dryRun})
+			resp, err := h.Experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{RunIds: tt.ids, ValidateOnly: tt.dryRun})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, outcomes(resp.GetResults())); diff != "" {
 				t.Errorf("results (-want +got):\n%s", diff)
 			}
-			bin, err := h.experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{})
+			bin, err := h.Experiments.ListDeletedExperiments(t.Context(), &runicornapiv1.ListDeletedExperimentsRequest{})
 			if err != nil || bin.GetTotalSize() != tt.inBin {
 				t.Errorf("got %d in the bin and error %v, want %d", bin.GetTotalSize(), err, tt.inBin)
 			}
@@ -198,13 +198,13 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 
 func TestPurgeCanBeTurnedOff(t *testing.T) {
 	h := newHarnessWith(t, setup{config: func(d *Config) { d.DisablePurge = true }}, demoviewer.Gen07)
-	_, err := h.experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
+	_, err := h.Experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
 	info := apierrtest.WantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
 	if info.GetMetadata()["flag"] != "--enable-purge" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
 	for _, req := range []*runicornapiv1.PurgeExperimentsRequest{{}, {AllDeleted: true, RunIds: six[:1]}} {
-		_, err := h.experiments.PurgeExperiments(t.Context(), req)
+		_, err := h.Experiments.PurgeExperiments(t.Context(), req)
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 	}
 }
@@ -240,15 +240,15 @@ func TestUpdateExperiment(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: emptyViewers}, tt.generation)
-			addSix(h.upstreams[0])
+			addSix(h.Upstreams[0])
 			if tt.experiment.GetRunId() == "" {
 				tt.experiment.RunId = six[0]
 			}
 			before := get(t, h, six[0], 1)
-			resp, err := h.experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{Experiment: tt.experiment, UpdateMask: tt.mask})
+			resp, err := h.Experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{Experiment: tt.experiment, UpdateMask: tt.mask})
 			if tt.code != codes.OK {
 				apierrtest.WantError(t, err, tt.code, tt.reason)
-				h.config.Fleet.Configured()[0].Client.InvalidateRuns()
+				h.Deps.Fleet.Configured()[0].Client.InvalidateRuns()
 				if after := get(t, h, six[0], 1); after.GetEtag() != before.GetEtag() {
 					t.Errorf("something was changed: %v, before %v", after, before)
 				}
@@ -268,21 +268,21 @@ func TestUpdateExperiment(t *testing.T) {
 
 func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
-	addSix(h.upstreams[0])
+	addSix(h.Upstreams[0])
 	req := &runicornapiv1.UpdateExperimentRequest{
-		Experiment: &runicornapiv1.Experiment{ResourceName: target.ResourceName(h.upstreams[0].name, six[0]), Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()},
+		Experiment: &runicornapiv1.Experiment{ResourceName: target.ResourceName(h.Upstreams[0].Name, six[0]), Alias: new("x"), Etag: get(t, h, six[0], 2).GetEtag()},
 	}
-	if _, err := h.experiments.UpdateExperiment(t.Context(), req); err != nil {
+	if _, err := h.Experiments.UpdateExperiment(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
-	_, err := h.experiments.UpdateExperiment(t.Context(), req)
+	_, err := h.Experiments.UpdateExperiment(t.Context(), req)
 	apierrtest.WantError(t, err, codes.Aborted, "ETAG_MISMATCH")
 }
 
 func TestGetEnvironment(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	e := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"odd values"`})
-	resp, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetResourceName()})
+	resp, err := h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetResourceName()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,10 +290,10 @@ func TestGetEnvironment(t *testing.T) {
 		t.Errorf("got %v", resp)
 	}
 	e = find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
-	resp, err = h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetRunId()})
+	resp, err = h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetRunId()})
 	if err != nil || resp.GetAvailable() || len(resp.GetEnvironment()) > 0 {
 		t.Errorf("got %v and error %v, want none captured", resp, err)
 	}
-	_, err = h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
+	_, err = h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
 	apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 }

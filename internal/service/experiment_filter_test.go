@@ -18,7 +18,7 @@ import (
 // the rest of it.
 func TestFiltersOfExperiments(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
-	addSix(h.upstreams[0])
+	addSix(h.Upstreams[0])
 	for _, tt := range []struct{ filter, want string }{
 		{`path = "nlp/bert/large"`, "56"},
 		{`path = "vision*"`, "4321"},
@@ -44,7 +44,7 @@ func TestFiltersOfExperiments(t *testing.T) {
 		{`(project = nlp OR alias = Baseline) AND status = FINISHED`, "561"},
 	} {
 		t.Run(tt.filter, func(t *testing.T) {
-			resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: tt.filter})
+			resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: tt.filter})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,36 +59,36 @@ func TestFiltersOfExperiments(t *testing.T) {
 // is, before any Viewer is asked.
 func TestFiltersThatAreRefused(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	asked := h.upstreams[0].Requests("GET /api/runs")
+	asked := h.Upstreams[0].Requests("GET /api/runs")
 	calls := map[string]func(filter string) error{
 		"ListExperiments": func(filter string) error {
-			_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: filter})
+			_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: filter})
 			return err
 		},
 		"WatchExperiments": func(filter string) error {
-			stream, err := h.experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Filter: filter})
+			stream, err := h.Experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Filter: filter})
 			if err == nil {
 				_, err = stream.Recv()
 			}
 			return err
 		},
 		"TailMetrics": func(filter string) error {
-			stream, err := h.metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{Filter: filter})
+			stream, err := h.Metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{Filter: filter})
 			if err == nil {
 				_, err = stream.Recv()
 			}
 			return err
 		},
 		"CompareExperiments": func(filter string) error {
-			_, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Filter: filter, MetricNames: []string{"loss"}})
+			_, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Filter: filter, MetricNames: []string{"loss"}})
 			return err
 		},
 		"FindBestExperiment": func(filter string) error {
-			_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: filter, MetricName: "loss"})
+			_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: filter, MetricName: "loss"})
 			return err
 		},
 		"ExportExperiment": func(filter string) error {
-			stream, err := h.experiments.ExportExperiment(t.Context(), &runicornapiv1.ExportExperimentRequest{Filter: filter})
+			stream, err := h.Experiments.ExportExperiment(t.Context(), &runicornapiv1.ExportExperimentRequest{Filter: filter})
 			if err == nil {
 				_, err = stream.Recv()
 			}
@@ -116,7 +116,7 @@ func TestFiltersThatAreRefused(t *testing.T) {
 			})
 		}
 	}
-	if got := h.upstreams[0].Requests("GET /api/runs"); got != asked {
+	if got := h.Upstreams[0].Requests("GET /api/runs"); got != asked {
 		t.Errorf("%d requests reached the Viewer", got-asked)
 	}
 }
@@ -127,17 +127,17 @@ func TestWhatListsDoNotServeYetIsRefused(t *testing.T) {
 		"metrics": {MetricNames: []string{"loss"}}, "partial answers": {AllowPartial: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := h.experiments.ListExperiments(t.Context(), req)
+			_, err := h.Experiments.ListExperiments(t.Context(), req)
 			apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		})
 	}
-	_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
+	_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
 	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
 func TestExportExperiment_OfAFilter(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	for i := range 3 {
 		u.AddRun(demoviewer.Run{
 			ID: fmt.Sprintf("20260101_000000_00000%d", i), Path: "few", Created: day(1 + i), Events: pointsAt(1, [3]float64{1, float64(i), 1}),

@@ -19,12 +19,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // find returns the first experiment of a Viewer that a filter selects.
-func find(t *testing.T, h *harness, req *runicornapiv1.ListExperimentsRequest) *runicornapiv1.Experiment {
+func find(t *testing.T, h *servicetest.Harness, req *runicornapiv1.ListExperimentsRequest) *runicornapiv1.Experiment {
 	t.Helper()
-	resp, err := h.experiments.ListExperiments(t.Context(), req)
+	resp, err := h.Experiments.ListExperiments(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,9 +36,9 @@ func find(t *testing.T, h *harness, req *runicornapiv1.ListExperimentsRequest) *
 }
 
 // get reads one experiment.
-func get(t *testing.T, h *harness, name string, view runicornapiv1.ExperimentView) *runicornapiv1.Experiment {
+func get(t *testing.T, h *servicetest.Harness, name string, view runicornapiv1.ExperimentView) *runicornapiv1.Experiment {
 	t.Helper()
-	resp, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: name, View: view})
+	resp, err := h.Experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: name, View: view})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +47,9 @@ func get(t *testing.T, h *harness, name string, view runicornapiv1.ExperimentVie
 
 func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 	h := newHarness(t)
-	for _, u := range h.upstreams {
-		t.Run(u.name, func(t *testing.T) {
-			basic := find(t, h, &runicornapiv1.ListExperimentsRequest{Viewer: u.name, Filter: "project = vision AND status = FINISHED"})
+	for _, u := range h.Upstreams {
+		t.Run(u.Name, func(t *testing.T) {
+			basic := find(t, h, &runicornapiv1.ListExperimentsRequest{Viewer: u.Name, Filter: "project = vision AND status = FINISHED"})
 			e := get(t, h, basic.GetResourceName(), 0)
 			if e.GetView() != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL || e.GetEtag() != basic.GetEtag() || e.GetEtag() == "" {
 				t.Errorf("got view %v and etag %q, want FULL and %q", e.GetView(), e.GetEtag(), basic.GetEtag())
@@ -57,7 +58,7 @@ func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 				e.GetViewerStatus() != "finished" || e.GetBestMetric().GetMetricName() != "val/accuracy" || e.GetBestMetric().Value == nil {
 				t.Errorf("the list's fields are not all there: %v", e)
 			}
-			if u.name == "v053" {
+			if u.Name == "v053" {
 				wantMissing(t, e, codes.Unimplemented, "start_time", "end_time", "summary", "metadata")
 				return
 			}
@@ -103,7 +104,7 @@ func wantMissing(t *testing.T, e *runicornapiv1.Experiment, code codes.Code, fie
 
 func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	e := find(t, h, &runicornapiv1.ListExperimentsRequest{})
 	before := u.AllRequests()
 	basic := get(t, h, e.GetRunId(), runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC)
@@ -117,9 +118,9 @@ func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 
 func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
-	u.replace(func(w http.ResponseWriter, r *http.Request) bool {
+	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/api/runs" {
 			return false
 		}
@@ -127,7 +128,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 		_, _ = w.Write([]byte("[]"))
 		return true
 	})
-	h.config.Fleet.Configured()[0].Client.InvalidateRuns()
+	h.Deps.Fleet.Configured()[0].Client.InvalidateRuns()
 	for _, view := range []runicornapiv1.ExperimentView{1, 2} {
 		e := get(t, h, want.GetRunId(), view)
 		if e.GetPath() != want.GetPath() || e.GetAlias() != "baseline" {
@@ -137,7 +138,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 			t.Errorf("got create time %v, best metric %v, missing %v", e.GetCreateTime(), e.GetBestMetric(), e.GetMissing())
 		}
 	}
-	_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: someRun})
+	_, err := h.Experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: someRun})
 	info := apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 	if info.GetMetadata()["run_id"] != someRun || info.GetMetadata()["viewer"] != "v072" {
 		t.Errorf("got metadata %v", info.GetMetadata())
@@ -147,7 +148,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
-	h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
+	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/assets/download"):
 			w.WriteHeader(http.StatusInternalServerError)
@@ -158,7 +159,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 		}
 		return true
 	})
-	h.config.Fleet.Configured()[0].Client.InvalidateRuns()
+	h.Deps.Fleet.Configured()[0].Client.InvalidateRuns()
 	e := get(t, h, want.GetRunId(), 0)
 	fields := map[string]codes.Code{}
 	for _, part := range e.GetMissing() {
@@ -178,7 +179,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 
 func TestFullListsRespectTheCallersDeadline(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
-	h.upstreams[0].replace(func(_ http.ResponseWriter, r *http.Request) bool {
+	h.Upstreams[0].Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/assets/download") {
 			<-r.Context().Done() // for ever
 			return true
@@ -187,7 +188,7 @@ func TestFullListsRespectTheCallersDeadline(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	resp, err := h.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{View: runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL})
+	resp, err := h.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{View: runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestExperimentsOfEveryShapeAreConverted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h, script := newScripted(t, nil)
 			script.reply = respondWith(http.StatusOK, "application/json", "["+tt.list+"]")
-			list, err := h.config.Fleet.Configured()[0].Client.Runs(t.Context())
+			list, err := h.Deps.Fleet.Configured()[0].Client.Runs(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

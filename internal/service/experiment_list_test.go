@@ -16,6 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // day is the n-th day of a month of 2026.
@@ -25,7 +26,7 @@ func day(n int) time.Time { return time.Date(2026, 3, n, 12, 0, 0, 0, time.UTC) 
 func emptyViewers(cfg *demoviewer.Config) { cfg.Empty = true }
 
 // addSix adds six runs, called r1 to r6 by the last digit of their ids.
-func addSix(u *upstream) {
+func addSix(u *servicetest.Upstream) {
 	for _, run := range []demoviewer.Run{
 		{ID: "20260301_120000_000001", Path: "vision/resnet", Alias: "Baseline", Tags: []string{"big", "gpu"}, Status: "finished", Created: day(1)},
 		{ID: "20260302_120000_000002", Path: "vision/resnet", Tags: []string{"big"}, Status: "failed", Created: day(2)},
@@ -49,7 +50,7 @@ func short(experiments []*runicornapiv1.Experiment) string {
 
 func TestListExperimentsFilters(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
-	addSix(h.upstreams[0])
+	addSix(h.Upstreams[0])
 	for _, tt := range []struct {
 		name string
 		req  *runicornapiv1.ListExperimentsRequest
@@ -74,7 +75,7 @@ func TestListExperimentsFilters(t *testing.T) {
 		{"none matches", &runicornapiv1.ListExperimentsRequest{Filter: "project = none"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			resp, err := h.experiments.ListExperiments(t.Context(), tt.req)
+			resp, err := h.Experiments.ListExperiments(t.Context(), tt.req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,14 +87,14 @@ func TestListExperimentsFilters(t *testing.T) {
 			}
 		})
 	}
-	if got := h.upstreams[0].Requests("GET /api/runs"); got > 2 {
+	if got := h.Upstreams[0].Requests("GET /api/runs"); got > 2 {
 		t.Errorf("the list was read %d times, want the shared one", got)
 	}
 }
 
 func TestListExperimentsOrders(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
-	addSix(h.upstreams[0])
+	addSix(h.Upstreams[0])
 	for order, want := range map[string]string{
 		"":                          "564321",
 		"create_time":               "123456",
@@ -113,7 +114,7 @@ func TestListExperimentsOrders(t *testing.T) {
 		"project desc, create_time": "412356",
 	} {
 		t.Run("by "+order, func(t *testing.T) {
-			resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
+			resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +124,7 @@ func TestListExperimentsOrders(t *testing.T) {
 		})
 	}
 	for _, order := range []string{"size", "name up", "name desc desc", "NAME", "name,", "tags", "start_time", "summary.acc", "a,b,c,d,e"} {
-		_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
+		_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "order_by" {
@@ -134,7 +135,7 @@ func TestListExperimentsOrders(t *testing.T) {
 
 func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 	h := newHarness(t)
-	all, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
+	all, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,15 +153,15 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 	var got []string
 	req := &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 4}
 	for page := 0; page == 0 || req.GetPageToken() != ""; page++ {
-		resp, err := h.experiments.ListExperiments(t.Context(), req)
+		resp, err := h.Experiments.ListExperiments(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, names(resp.GetExperiments())...)
 		req.PageToken = resp.GetNextPageToken()
 		if page == 0 { // newer than all: it belongs before the first page
-			h.upstreams[2].AddRun(demoviewer.Run{Path: "new/run", Created: time.Now()})
-			for _, v := range h.config.Fleet.Configured() {
+			h.Upstreams[2].AddRun(demoviewer.Run{Path: "new/run", Created: time.Now()})
+			for _, v := range h.Deps.Fleet.Configured() {
 				v.Client.InvalidateRuns()
 			}
 		}
@@ -173,15 +174,15 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	h := newHarness(t)
 	list := func(viewer string) (*runicornapiv1.ListExperimentsResponse, error) {
-		return h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: viewer, PageSize: 2})
+		return h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: viewer, PageSize: 2})
 	}
 	first, err := list("-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.upstreams[1].fail(http.StatusInternalServerError)
-	h.config.Fleet.Configured()[1].Client.InvalidateRuns()
-	resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
+	h.Upstreams[1].Fail(http.StatusInternalServerError)
+	h.Deps.Fleet.Configured()[1].Client.InvalidateRuns()
+	resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 		Viewer: "-", PageSize: 1000, PageToken: first.GetNextPageToken(),
 	})
 	if err != nil {
@@ -200,9 +201,9 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	}
 	_, err = list("v060")
 	apierrtest.WantError(t, err, codes.Internal, "VIEWER_ERROR")
-	for i, u := range h.upstreams {
-		u.fail(http.StatusServiceUnavailable)
-		h.config.Fleet.Configured()[i].Client.InvalidateRuns()
+	for i, u := range h.Upstreams {
+		u.Fail(http.StatusServiceUnavailable)
+		h.Deps.Fleet.Configured()[i].Client.InvalidateRuns()
 	}
 	_, err = list("-")
 	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
@@ -210,12 +211,12 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 
 func TestListProjects(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07, demoviewer.Gen05)
-	addSix(h.upstreams[0])
-	h.upstreams[1].AddRun(demoviewer.Run{Project: "vision", Name: "old", Status: "running", Created: day(9)})
+	addSix(h.Upstreams[0])
+	h.Upstreams[1].AddRun(demoviewer.Run{Project: "vision", Name: "old", Status: "running", Created: day(9)})
 	var got []string
 	req := &runicornapiv1.ListProjectsRequest{Viewer: "-", PageSize: 2}
 	for page := 0; page == 0 || req.GetPageToken() != ""; page++ {
-		resp, err := h.experiments.ListProjects(t.Context(), req)
+		resp, err := h.Experiments.ListProjects(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +242,7 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 	summary := func(size int) []byte { return fmt.Appendf(nil, `{"notes": %q}`, strings.Repeat("n", size)) }
 	const runs = 7
 	for n := 1; n <= runs; n++ {
-		h.upstreams[0].AddRun(demoviewer.Run{
+		h.Upstreams[0].AddRun(demoviewer.Run{
 			ID: fmt.Sprintf("20260301_120000_00000%d", n), Path: "large", Status: "finished", Created: day(n), Summary: summary(1 << 20),
 		})
 	}
@@ -249,7 +250,7 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 	var got []*runicornapiv1.Experiment
 	pages := 0
 	for {
-		resp, err := h.experiments.ListExperiments(t.Context(), req)
+		resp, err := h.Experiments.ListExperiments(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,8 +266,8 @@ func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 	if short(got) != "1234567" || pages != 4 {
 		t.Errorf("%d pages with %s", pages, short(got))
 	}
-	h.upstreams[0].AddRun(demoviewer.Run{ID: "20260301_120000_000008", Path: "larger", Status: "finished", Created: day(8), Summary: summary(5 << 20)})
-	_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
+	h.Upstreams[0].AddRun(demoviewer.Run{ID: "20260301_120000_000008", Path: "larger", Status: "finished", Created: day(8), Summary: summary(5 << 20)})
+	_, err := h.Experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: "20260301_120000_000008"})
 	if info := apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); info.GetMetadata()["instead"] == "" {
 		t.Errorf("nothing is said to do instead: %v", info)
 	}

@@ -69,18 +69,10 @@ func isPathKey(key string) bool {
 func containsPath(v restclient.Value) bool {
 	switch v.Kind {
 	case restclient.ValueText:
-		return absolutePath(v.Text)
+		return convert.AbsolutePath(v.Text)
 	case restclient.ValueJSON:
 		quoted := strings.Split(v.Text, `"`)
-		return slices.ContainsFunc(quoted, absolutePath)
+		return slices.ContainsFunc(quoted, convert.AbsolutePath)
 	}
 	return false
-}
-
-// absolutePath reports whether a text is an absolute path of either system.
-func absolutePath(text string) bool {
-	if len(text) > 2 && text[1] == ':' && (text[2] == '\\' || text[2] == '/') {
-		return true
-	}
-	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, `\\`) || strings.HasPrefix(text, "~/")
 }

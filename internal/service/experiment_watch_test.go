@@ -15,6 +15,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // watcher is a client of WatchExperiments.
@@ -26,11 +27,12 @@ type watcher struct {
 	events []string
 }
 
-func (h *harness) watch(t *testing.T, req *runicornapiv1.WatchExperimentsRequest) *watcher {
+// startWatch connects a new client.
+func startWatch(t *testing.T, h *servicetest.Harness, req *runicornapiv1.WatchExperimentsRequest) *watcher {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), tailTimeout)
 	t.Cleanup(cancel)
-	stream, err := h.experiments.WatchExperiments(ctx, req)
+	stream, err := h.Experiments.WatchExperiments(ctx, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,9 +81,9 @@ func (w *watcher) sync() {
 func TestWatch_SnapshotAndChanges(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t)
-	u := h.upstreams[2]
+	u := h.Upstreams[2]
 	u.AddRuns(600)
-	w := h.watch(t, &runicornapiv1.WatchExperimentsRequest{Viewer: "v072", Filter: "project = bulk"})
+	w := startWatch(t, h, &runicornapiv1.WatchExperimentsRequest{Viewer: "v072", Filter: "project = bulk"})
 	w.sync()
 	if len(w.known) != 600 || w.synced.GetExperimentCount() != 600 || len(w.synced.GetUnreachable()) > 0 {
 		t.Fatalf("a snapshot of %d, synced %v", len(w.known), w.synced)
@@ -91,7 +93,7 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 	w.next()
 	endWith(t, u, id, "failed")
 	w.next()
-	if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: []string{id}}); err != nil {
+	if _, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{Viewer: "v072", RunIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
 	w.next()
@@ -106,9 +108,9 @@ func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen06)
 	const runs = 120
 	for range runs {
-		h.upstreams[0].AddRun(demoviewer.Run{Path: "large", Status: "finished", Tags: []string{strings.Repeat("t", 40<<10)}})
+		h.Upstreams[0].AddRun(demoviewer.Run{Path: "large", Status: "finished", Tags: []string{strings.Repeat("t", 40<<10)}})
 	}
-	w := h.watch(t, &runicornapiv1.WatchExperimentsRequest{Filter: `path:"large"`})
+	w := startWatch(t, h, &runicornapiv1.WatchExperimentsRequest{Filter: `path:"large"`})
 	w.sync()
 	if len(w.known) != runs || w.synced.GetExperimentCount() != runs {
 		t.Errorf("a snapshot of %d, synced %v", len(w.known), w.synced)
@@ -119,14 +121,14 @@ func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
 func TestWatch_AllViewers(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t)
-	down := h.upstreams[0]
-	down.fail(http.StatusInternalServerError)
-	w := h.watch(t, &runicornapiv1.WatchExperimentsRequest{Viewer: "-"})
+	down := h.Upstreams[0]
+	down.Fail(http.StatusInternalServerError)
+	w := startWatch(t, h, &runicornapiv1.WatchExperimentsRequest{Viewer: "-"})
 	w.sync()
 	if n := len(w.synced.GetUnreachable()); n != 1 || w.synced.GetUnreachable()[0].GetViewer() != "v053" || len(w.known) == 0 {
 		t.Errorf("synced %v", w.synced)
 	}
-	down.restored()
+	down.Restored()
 	if m := w.next(); m.GetCreated() == nil || m.GetViewer() != "v053" {
 		t.Errorf("got %v", m)
 	}
@@ -136,11 +138,11 @@ func TestWatch_Failures(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	begins := make(chan struct{})
-	drained := h.replica(t, func(d *Config) { d.Draining = begins })
-	w := drained.watch(t, &runicornapiv1.WatchExperimentsRequest{HeartbeatInterval: durationpb.New(time.Second)})
+	drained := replica(t, h, func(d *Config) { d.Draining = begins })
+	w := startWatch(t, drained, &runicornapiv1.WatchExperimentsRequest{HeartbeatInterval: durationpb.New(time.Second)})
 	w.sync()
-	u := h.upstreams[0]
-	u.fail(http.StatusInternalServerError)
+	u := h.Upstreams[0]
+	u.Fail(http.StatusInternalServerError)
 	for {
 		m, err := w.stream.Recv()
 		if err != nil {
@@ -150,7 +152,7 @@ func TestWatch_Failures(t *testing.T) {
 			break
 		}
 	}
-	late := h.watch(t, &runicornapiv1.WatchExperimentsRequest{})
+	late := startWatch(t, h, &runicornapiv1.WatchExperimentsRequest{})
 	var err error
 	for err == nil {
 		_, err = late.stream.Recv()
@@ -167,10 +169,10 @@ func TestWatch_Failures(t *testing.T) {
 func TestWatch_SharesOnePoller(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	watchers := make([]*watcher, 50)
 	for i := range watchers {
-		watchers[i] = h.watch(t, &runicornapiv1.WatchExperimentsRequest{})
+		watchers[i] = startWatch(t, h, &runicornapiv1.WatchExperimentsRequest{})
 	}
 	for _, w := range watchers {
 		w.sync()

@@ -175,7 +175,7 @@ func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 
 // sendPoints streams points or events in the order of logging.
 func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
-	to.begin(j.header(nil))
+	to.Begin(j.header(nil))
 	points, err := export.NewPoints(j.format, to, len(j.runs) > 1, j.selection)
 	if err != nil {
 		return err
@@ -190,5 +190,5 @@ func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 			return err
 		}
 	}
-	return errors.Join(points.Close(), to.finish(j.missing))
+	return errors.Join(points.Close(), to.Finish(j.missing))
 }

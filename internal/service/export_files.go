@@ -28,7 +28,7 @@ var errTooManyImages = apierr.Invalid("include_media", "the run has more than %d
 
 // sendZip packs the runs' own files as they come.
 func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
-	to.begin(j.header(nil))
+	to.Begin(j.header(nil))
 	archive := export.NewArchive(to, j.modified, j.runs)
 	for i, t := range j.targets {
 		for _, file := range ownFiles {
@@ -47,7 +47,7 @@ func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	if err := archive.Close(); err != nil {
 		return err
 	}
-	return to.finish(j.missing)
+	return to.Finish(j.missing)
 }
 
 // packFile adds one file of a run; errNoFile says that the run has none such, and

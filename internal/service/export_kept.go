@@ -17,14 +17,12 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
-	// anyFile is the if_match of a caller that takes the file in any state, but
-	// wants its size and etag.
-	anyFile = "*"
 	// keptFor is how long the file of an export is kept after its last use.
 	keptFor = 5 * time.Minute
 	// defaultTempBytes bounds the files of all exports that are not in memory.
@@ -166,8 +164,8 @@ func isCallersEnd(err error) bool {
 // fileSink is where the bytes of an export go: to a client or into a spool.
 type fileSink interface {
 	io.Writer
-	begin(header *runicornapiv1.FileHeader)
-	finish(missing []string) error
+	Begin(header *runicornapiv1.FileHeader)
+	Finish(missing []string) error
 }
 
 // keptSink makes a file to be kept.
@@ -176,9 +174,9 @@ type keptSink struct {
 	file *keptFile
 }
 
-func (s *keptSink) begin(header *runicornapiv1.FileHeader) { s.file.header = header }
+func (s *keptSink) Begin(header *runicornapiv1.FileHeader) { s.file.header = header }
 
-func (s *keptSink) finish(missing []string) error {
+func (s *keptSink) Finish(missing []string) error {
 	s.file.missing = missing
 	return nil
 }
@@ -186,13 +184,13 @@ func (s *keptSink) finish(missing []string) error {
 // sendKept sends the file of runs that have ended from an offset on. It reports
 // false, and sends nothing, if they have not: the file of a run that grows has
 // neither size nor etag.
-func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *exportSender) (bool, error) {
+func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (bool, error) {
 	etag, err := j.fingerprint(ctx, req)
 	if err != nil {
 		return true, err
 	}
-	if want := req.GetIfMatch(); want != etag && want != "" && want != anyFile {
-		return true, contentChangedError(nil)
+	if want := req.GetIfMatch(); want != etag && want != "" && want != filestream.AnyETag {
+		return true, filestream.ChangedError(nil)
 	}
 	if etag == "" {
 		return false, nil
@@ -203,16 +201,15 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	}
 	defer func() { _ = j.kept.release(f) }()
 	if req.GetOffset() > f.content.size {
-		return true, contentChangedError(restclient.ErrFileTruncated)
+		return true, filestream.ChangedError(restclient.ErrFileTruncated)
 	}
 	header := proto.CloneOf(f.header)
 	header.SizeBytes, header.Etag, header.Offset = &f.content.size, etag, req.GetOffset()
-	to.begin(header)
-	to.size = req.GetOffset()
-	if _, err := io.CopyBuffer(to, onlyReader{f.content.from(req.GetOffset())}, make([]byte, chunkSize)); err != nil {
+	to.Begin(header)
+	if err := to.SendAll(f.content.from(req.GetOffset())); err != nil {
 		return true, err
 	}
-	return true, to.finish(f.missing)
+	return true, to.Finish(f.missing)
 }
 
 // buildKept makes the file.

@@ -17,6 +17,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestExportExperiment_OfEndedRunsResumes: in every format a part from any
@@ -24,7 +25,7 @@ import (
 func TestExportExperiment_OfEndedRunsResumes(t *testing.T) {
 	for _, generation := range demoviewer.Generations() {
 		h := newHarness(t, generation)
-		u := h.upstreams[0]
+		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(sampleEvents)})
 		for format, name := range runicornapiv1.ExportFormat_name {
 			if generation == demoviewer.Gen05 && name == "EXPORT_FORMAT_ZIP" {
@@ -61,8 +62,8 @@ func TestExportExperiment_OfEndedRunsResumes(t *testing.T) {
 }
 
 // receivePart is receiveExport of a file from an offset on.
-func receivePart(ctx context.Context, h *harness, req *runicornapiv1.ExportExperimentRequest) (*received, error) {
-	stream, err := h.experiments.ExportExperiment(ctx, req)
+func receivePart(ctx context.Context, h *servicetest.Harness, req *runicornapiv1.ExportExperimentRequest) (*received, error) {
+	stream, err := h.Experiments.ExportExperiment(ctx, req)
 	out := &received{}
 	for err == nil {
 		var message *runicornapiv1.ExportExperimentResponse
@@ -83,7 +84,7 @@ func receivePart(ctx context.Context, h *harness, req *runicornapiv1.ExportExper
 
 func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 	req := &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, IfMatch: "*"}
 	file, err := receiveExport(t.Context(), t, h, req)

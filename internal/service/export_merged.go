@@ -132,7 +132,7 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 		report.AddImages(j.runs[i], images)
 	}
 	header := j.header(nil)
-	to.begin(header)
+	to.Begin(header)
 	write := report.WriteHTML
 	if j.format == export.Markdown {
 		write = report.WriteMarkdown
@@ -140,5 +140,5 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	if err := write(to, header.GetLimitations()); err != nil {
 		return err
 	}
-	return to.finish(j.missing)
+	return to.Finish(j.missing)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
 
 // maxMergedExports is how many exports of merged tables a process makes at
@@ -53,8 +54,8 @@ func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(cont
 	defer release()
 	if kept, ok := to.(*keptSink); ok {
 		schema, err := write(ctx, kept.spool)
-		kept.begin(j.header(schema))
-		return errors.Join(err, kept.finish(j.missing))
+		kept.Begin(j.header(schema))
+		return errors.Join(err, kept.Finish(j.missing))
 	}
 	out := &spool{cpuSlot: j.cpuSlot, space: j.space}
 	defer func() { err = errors.Join(err, out.Close()) }()
@@ -64,11 +65,11 @@ func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(cont
 	}
 	header := j.header(schema)
 	header.SizeBytes = &out.size
-	to.begin(header)
+	to.Begin(header)
 	if err := out.copyTo(to); err != nil {
 		return err
 	}
-	return to.finish(j.missing)
+	return to.Finish(j.missing)
 }
 
 // maxSpooledMemory is how much of a spool is held in memory: what is smaller
@@ -178,7 +179,7 @@ func (s *spool) copyTo(w io.Writer) error {
 	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read the export again: %w", err)
 	}
-	n, err := io.CopyBuffer(w, onlyReader{s.file}, make([]byte, chunkSize))
+	n, err := io.CopyBuffer(w, onlyReader{s.file}, make([]byte, filestream.ChunkSize))
 	if err == nil && n != s.size {
 		err = fmt.Errorf("read the export again: %w", io.ErrUnexpectedEOF)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // received is an exported file, as far as it came.
@@ -28,9 +29,9 @@ type received struct {
 
 // receiveExport reads an export to its end. A stream that ends OK must have a
 // trailer that is right.
-func receiveExport(ctx context.Context, t *testing.T, h *harness, req *runicornapiv1.ExportExperimentRequest) (*received, error) {
+func receiveExport(ctx context.Context, t *testing.T, h *servicetest.Harness, req *runicornapiv1.ExportExperimentRequest) (*received, error) {
 	t.Helper()
-	stream, err := h.experiments.ExportExperiment(ctx, req)
+	stream, err := h.Experiments.ExportExperiment(ctx, req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func formats() []runicornapiv1.ExportFormat {
 
 func TestExportExperiment_SelectsMetrics(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
 		`{"ts": 1, "type": "metrics", "data": {"a": 1, "b/x": 2, "b/y": 3, "global_step": 1}}` + "\n")})
 	for _, test := range []struct {
 		name            string
@@ -121,7 +122,7 @@ func TestExportExperiment_RefusesBeforeTheFileBegins(t *testing.T) {
 
 func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
 	_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
 	if info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("metadata %v does not say what to do", info.GetMetadata())
@@ -133,9 +134,9 @@ func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
 	line := `{"ts": 1, "type": "metrics", "data": {"a": 1, "global_step": 1}}` + "\n"
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
 	for _, cut := range []int{0, 1, len(line), 30_000, 1000*len(line) - 1} {
-		h.upstreams[0].replace(func(w http.ResponseWriter, r *http.Request) bool {
+		h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.RawQuery, "events.jsonl") {
 				return false
 			}
@@ -159,7 +160,7 @@ func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 // and the file is read as it comes.
 func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	events := curveLines(20_000, func(step int) float64 { return float64(step) })
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
 	var files [2][]byte
@@ -169,7 +170,7 @@ func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		files[i] = file.content
-		u.replace(func(_ http.ResponseWriter, r *http.Request) bool {
+		u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Range")
 			return false
 		})

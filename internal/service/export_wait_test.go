@@ -9,21 +9,22 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestExportExperiment_OthersGoOnWhileSomeWait: what is not computing takes up
 // no processor, so that any number of it holds up nobody.
 func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 	t.Parallel()
-	type begin func(ctx context.Context, h *harness, id string) (recv func() error, err error)
+	type begin func(ctx context.Context, h *servicetest.Harness, id string) (recv func() error, err error)
 	export := func(format runicornapiv1.ExportFormat) begin {
-		return func(ctx context.Context, h *harness, id string) (func() error, error) {
-			stream, err := h.experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{Viewer: "v060", RunId: id, Format: format})
+		return func(ctx context.Context, h *servicetest.Harness, id string) (func() error, error) {
+			stream, err := h.Experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{Viewer: "v060", RunId: id, Format: format})
 			return func() error { _, err := stream.Recv(); return err }, err
 		}
 	}
-	history := func(ctx context.Context, h *harness, id string) (func() error, error) {
-		stream, err := h.metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{Viewer: "v060", RunIds: []string{id}})
+	history := func(ctx context.Context, h *servicetest.Harness, id string) (func() error, error) {
+		stream, err := h.Metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{Viewer: "v060", RunIds: []string{id}})
 		return func() error { _, err := stream.Recv(); return err }, err
 	}
 	tests := []struct {
@@ -43,11 +44,11 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHarnessWith(t, setup{config: func(d *Config) { d.cpuGate = cpugate.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
-			large := h.upstreams[0].AddBigRun(200_000)
-			id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+			large := h.Upstreams[0].AddBigRun(200_000)
+			id := h.Upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 			asked := make(chan struct{}, 100)
 			if tt.stuck {
-				h.upstreams[0].replace(func(_ http.ResponseWriter, r *http.Request) bool {
+				h.Upstreams[0].Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 					if !strings.Contains(r.URL.RawQuery, "events.jsonl") {
 						return false
 					}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // logReader is a client that keeps lines and token together.
@@ -24,8 +25,8 @@ type logReader struct {
 	events []string // what came besides lines and heartbeats, and where
 }
 
-// tailLogs connects a new client.
-func (h *harness) tailLogs(tb testing.TB, req *runicornapiv1.TailLogsRequest) *logReader {
+// startTailLogs connects a new client.
+func startTailLogs(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.TailLogsRequest) *logReader {
 	tb.Helper()
 	c := &logReader{tb: tb, req: req}
 	c.connect(h)
@@ -33,7 +34,7 @@ func (h *harness) tailLogs(tb testing.TB, req *runicornapiv1.TailLogsRequest) *l
 }
 
 // connect begins, or goes on behind the last token.
-func (c *logReader) connect(h *harness) {
+func (c *logReader) connect(h *servicetest.Harness) {
 	c.tb.Helper()
 	if c.cancel != nil {
 		c.cancel()
@@ -45,7 +46,7 @@ func (c *logReader) connect(h *harness) {
 	ctx, cancel := context.WithTimeout(c.tb.Context(), tailTimeout)
 	c.tb.Cleanup(cancel)
 	c.cancel = cancel
-	stream, err := h.experiments.TailLogs(ctx, req)
+	stream, err := h.Experiments.TailLogs(ctx, req)
 	if err != nil {
 		c.tb.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // logTail is one call of TailLogs. It belongs to the goroutine of the call.
@@ -163,7 +164,7 @@ func (t *logTail) sendHeartbeat(ctx context.Context) error {
 func (t *logTail) sendBatch(batch *runlog.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
 	t.heartbeat.messageSent()
-	return t.stream.SendMsg(withToken(shared, t.token()))
+	return t.stream.SendMsg(wire.WithToken(shared, t.token().String()))
 }
 
 // encode makes the wire form of a batch, but for the token.
@@ -191,7 +192,7 @@ func (t *logTail) encode(batch *runlog.Batch) []byte {
 func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
 	m.Viewer, m.RunId, m.ResumeToken = t.Name, convert.Text(t.RunID), t.token().String()
 	t.heartbeat.messageSent()
-	return sendOnFreshStack(t.stream, m)
+	return wire.SendOnFreshStack(t.stream, m)
 }
 
 // token is the token behind everything that was sent.

@@ -17,19 +17,20 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // quickLogs makes the demo's WebSocket look for a missing file without a wait.
 var quickLogs = setup{viewer: func(c *demoviewer.Config) { c.LogWait = 1 }}
 
-func mustAppend(tb testing.TB, u *upstream, id, text string) {
+func mustAppend(tb testing.TB, u *servicetest.Upstream, id, text string) {
 	tb.Helper()
 	if err := u.AppendLogs(id, []byte(text)); err != nil {
 		tb.Fatal(err)
 	}
 }
 
-func mustSet(tb testing.TB, u *upstream, id, status string) {
+func mustSet(tb testing.TB, u *servicetest.Upstream, id, status string) {
 	tb.Helper()
 	if err := u.SetStatus(id, status); err != nil {
 		tb.Fatal(err)
@@ -40,13 +41,13 @@ const oddLog = "12:00:00 | one\n\nепоха ü\r\nstep\r50%\r100%\nbad\xff\xfee
 
 func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 	h := newHarness(t)
-	for _, u := range h.upstreams {
-		t.Run(u.name, func(t *testing.T) {
+	for _, u := range h.Upstreams {
+		t.Run(u.Name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{Logs: []byte(oddLog)})
-			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 			want := []string{"12:00:00 | one", "", "епоха ü", "step\r50%\r100%", "bad\uFFFDend (lossy)"}
-			if u.name == "v053" { // the WebSocket drops blank lines and bytes, and cuts at \r
+			if u.Name == "v053" { // the WebSocket drops blank lines and bytes, and cuts at \r
 				want = []string{"12:00:00 | one", "епоха ü", "step", "50%", "100%", "badend"}
 			}
 			history := len(want)
@@ -72,7 +73,7 @@ func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 				t.Errorf("behind its end the stream said %q and ended by %v", c.events, err)
 			}
 			for i, line := range c.lines {
-				isFile := u.name != "v053"
+				isFile := u.Name != "v053"
 				if (line.Offset != nil) != isFile || isFile && i == 2 && line.GetOffset() != int64(len("12:00:00 | one\n\n")) {
 					t.Errorf("line %d has offset %v", i, line.Offset) //nolint:protogetter // absent is not 0
 				}
@@ -85,7 +86,7 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 	h := newHarness(t)
 	now := runicornapiv1.TailStart_TAIL_START_NOW
 	lastLines := func(n int32) *int32 { return &n }
-	for _, u := range h.upstreams {
+	for _, u := range h.Upstreams {
 		for _, tt := range []struct {
 			name string
 			req  *runicornapiv1.TailLogsRequest
@@ -96,11 +97,11 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 			{"no line of the past", &runicornapiv1.TailLogsRequest{LastLines: lastLines(0)}, []string{"live"}},
 			{"more lines than there are", &runicornapiv1.TailLogsRequest{LastLines: lastLines(100)}, []string{"one", "two", "three", "live"}},
 		} {
-			t.Run(u.name+": "+tt.name, func(t *testing.T) {
+			t.Run(u.Name+": "+tt.name, func(t *testing.T) {
 				t.Parallel()
 				id := u.AddRun(demoviewer.Run{ID: strings.ReplaceAll(t.Name(), "/", "-"), Logs: []byte("one\ntwo\nthree\n")})
-				tt.req.Viewer, tt.req.RunId = u.name, id
-				c := h.tailLogs(t, tt.req)
+				tt.req.Viewer, tt.req.RunId = u.Name, id
+				c := startTailLogs(t, h, tt.req)
 				c.until(has(c, "caught_up"))
 				mustAppend(t, u, id, "live\n")
 				c.record(len(tt.want))
@@ -114,19 +115,19 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 
 func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 	h := newHarness(t)
-	other := h.replica(t, nil)
-	for _, u := range h.upstreams {
-		t.Run(u.name, func(t *testing.T) {
+	other := replica(t, h, nil)
+	for _, u := range h.Upstreams {
+		t.Run(u.Name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{Logs: []byte("line 0\n")})
-			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 			want := []string{"line 0"}
 			for n := 1; n <= 6; n++ {
 				c.record(n)
 				c.cancel()
 				want = append(want, fmt.Sprintf("line %d", n))
 				mustAppend(t, u, id, want[n]+"\n")
-				c.connect([]*harness{other, h}[n%2])
+				c.connect([]*servicetest.Harness{other, h}[n%2])
 			}
 			mustSet(t, u, id, "failed")
 			if err := c.finish(); !errors.Is(err, io.EOF) {
@@ -141,16 +142,16 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 
 func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 	h := newHarnessWith(t, quickLogs)
-	for _, u := range h.upstreams {
-		t.Run(u.name, func(t *testing.T) {
+	for _, u := range h.Upstreams {
+		t.Run(u.Name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{})
-			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 			c.until(has(c, "caught_up"))
 			mustAppend(t, u, id, "first\n")
 			c.record(1)
 			silent := u.AddRun(demoviewer.Run{Status: "finished", ID: "silent"})
-			c = h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: silent})
+			c = startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: silent})
 			if err := c.finish(); !errors.Is(err, io.EOF) || !has(c, "end FINISHED after 0")() {
 				t.Errorf("the stream ended by %v after %q", err, c.events)
 			}
@@ -162,11 +163,11 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 // never said to run.
 func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 	h := newHarness(t)
-	for _, u := range h.upstreams {
-		t.Run(u.name, func(t *testing.T) {
+	for _, u := range h.Upstreams {
+		t.Run(u.Name, func(t *testing.T) {
 			t.Parallel()
 			id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
-			c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
+			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 			if err := c.finish(); !errors.Is(err, io.EOF) {
 				t.Errorf("the stream ended by %v", err)
 			}
@@ -180,10 +181,10 @@ func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 // TestTailLogs_LastLinesOfAStream: no client starts before what was read.
 func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	for n := range 20 {
 		id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 2000)), Status: "finished"})
-		c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id, LastLines: new(int32(n % 2))})
+		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, LastLines: new(int32(n % 2))})
 		if err := c.finish(); !errors.Is(err, io.EOF) || len(c.lines) != n%2 {
 			t.Errorf("%d lines, want %d; ended by %v", len(c.lines), n%2, err)
 		}
@@ -193,11 +194,11 @@ func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 // A WebSocket that breaks sends everything again; clients see nothing of it.
 func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\n")})
 	readers := make([]*logReader, 50)
 	for i := range readers {
-		readers[i] = h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id})
+		readers[i] = startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 	}
 	all := func(n int) {
 		var wait sync.WaitGroup
@@ -231,8 +232,8 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 		fmt.Fprintf(&many, "l%d\n", n+1)
 	}
 	long := strings.Repeat("ü", 1<<19) // 1 MiB
-	id := h.upstreams[0].AddRun(demoviewer.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
-	c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: "v053", RunId: id})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
+	c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: "v053", RunId: id})
 	c.record(10_005)
 	texts := c.texts()
 	if texts[9_999] != "l10000" || texts[10_000] != "\uFFFD (lossy)" || texts[10_001] != "l10002" || texts[10_004] != "next" {
@@ -241,20 +242,20 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 	if cut := c.lines[10_003]; !cut.GetLossy() || !strings.HasPrefix(long, cut.GetText()) || len(cut.GetText()) < len(long)-8 {
 		t.Errorf("a long line came with %d bytes, lossy %t", len(cut.GetText()), cut.GetLossy())
 	}
-	for _, u := range h.upstreams {
-		err := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: "missing"}).finish()
+	for _, u := range h.Upstreams {
+		err := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: "missing"}).finish()
 		apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND")
 	}
 }
 
 func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{ID: "a-run", Logs: []byte("one\n")})
 	u.AddRun(demoviewer.Run{ID: "b-run"})
-	c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{RunId: id})
+	c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{RunId: id})
 	c.record(1)
-	points := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+	points := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	if _, err := points.recv(); err != nil {
 		t.Fatal(err)
 	}
@@ -271,10 +272,10 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 		{"a heartbeat in no time", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: id, HeartbeatInterval: durationpb.New(1)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			apierrtest.WantError(t, h.tailLogs(t, tt.req).finish(), codes.InvalidArgument, tt.reason)
+			apierrtest.WantError(t, startTailLogs(t, h, tt.req).finish(), codes.InvalidArgument, tt.reason)
 		})
 	}
-	stream, err := h.metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
+	stream, err := h.Metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,11 +287,11 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 	draining := make(chan struct{})
 	h := newHarnessWith(t, setup{config: func(d *Config) { d.Draining = draining }})
 	var readers []*logReader
-	for _, u := range h.upstreams {
+	for _, u := range h.Upstreams {
 		id := u.AddRun(demoviewer.Run{Logs: []byte("one\n")})
-		c := h.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: u.name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
+		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
 		c.record(1)
-		u.fail(502)
+		u.Fail(502)
 		u.CloseLogs()
 		isFailing := false
 		c.until(func() bool {
@@ -301,7 +302,7 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 			isFailing = m.GetHeartbeat().GetUpstreamState() == runicornapiv1.UpstreamState_UPSTREAM_STATE_FAILING
 			return isFailing
 		})
-		u.restored()
+		u.Restored()
 		mustAppend(t, u, id, "two\n")
 		c.record(2)
 		readers = append(readers, c)

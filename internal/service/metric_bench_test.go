@@ -11,7 +11,7 @@ import (
 // and a downsampled part of it.
 func BenchmarkGetMetrics(b *testing.B) {
 	h := newHarness(b, demoviewer.Gen06)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(10_000, func(step int) float64 {
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(10_000, func(step int) float64 {
 		return float64(step)
 	}))})
 	for _, bench := range []struct {
@@ -25,7 +25,7 @@ func BenchmarkGetMetrics(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := h.metrics.GetMetrics(b.Context(), bench.req); err != nil {
+				if _, err := h.Metrics.GetMetrics(b.Context(), bench.req); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -3,7 +3,6 @@ package service
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math"
 	"math/big"
@@ -18,8 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // cells are what a table holds: by metric and step, the cell as text.
@@ -178,18 +176,9 @@ func diffCells(want, got cells) (differences []string, compared int) {
 }
 
 // newHarnessBefore starts our server before a Viewer that runs already.
-func newHarnessBefore(t *testing.T, url string) *harness {
+func newHarnessBefore(t *testing.T, url string) *servicetest.Harness {
 	t.Helper()
-	viewers, err := fleet.New([]fleet.Entry{{Name: "real", URL: url}}, restclient.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
-	t.Cleanup(cache.Close)
-	h := &harness{config: Config{Fleet: viewers, Cache: cache, Log: slog.New(slog.DiscardHandler)}}
-	h.serve(t, &interceptor.Authorizer{})
-	return h
+	return servicetest.Serve(t, []fleet.Entry{{Name: "real", URL: url}}, restclient.Config{}, servicetest.Setup{Register: register(nil)})
 }
 
 func TestMetrics_ParityWithRealViewers(t *testing.T) {
@@ -213,7 +202,7 @@ func TestMetrics_ParityWithRealViewers(t *testing.T) {
 					continue // they may grow between the two reads
 				}
 				run := seeded.Manifest.Runs[key]
-				resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: run.RunID})
+				resp, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: run.RunID})
 				if err != nil {
 					t.Errorf("%s: %v", key, err)
 					continue

@@ -11,14 +11,15 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 func TestMetrics_AgainstABadConnection(t *testing.T) {
 	const n = 5000
 	events := curveLines(n, func(step int) float64 { return float64(step) })
-	count := func(t *testing.T, h *harness, id string) (int, error) {
+	count := func(t *testing.T, h *servicetest.Harness, id string) (int, error) {
 		t.Helper()
-		resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
+		resp, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
 		if err != nil {
 			return 0, err
 		}
@@ -27,10 +28,10 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 	isFile := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/assets/download") }
 	t.Run("a body that is cut is resumed", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen07)
-		u := h.upstreams[0]
+		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
 		var cuts atomic.Int32
-		u.replace(func(w http.ResponseWriter, r *http.Request) bool {
+		u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 			if !isFile(r) || cuts.Add(1) > 1 {
 				return false
 			}
@@ -43,9 +44,9 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 	})
 	t.Run("a Viewer that ignores ranges is read whole", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen06)
-		u := h.upstreams[0]
+		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
-		u.replace(func(_ http.ResponseWriter, r *http.Request) bool {
+		u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Range")
 			return false
 		})
@@ -55,15 +56,15 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 	})
 	t.Run("a Viewer that fails is an error, and right again afterwards", func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen06)
-		u := h.upstreams[0]
+		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
 		if _, err := count(t, h, id); err != nil {
 			t.Fatal(err)
 		}
-		u.fail(http.StatusInternalServerError)
+		u.Fail(http.StatusInternalServerError)
 		_, err := count(t, h, id)
 		apierrtest.WantError(t, err, codes.Internal, "VIEWER_ERROR")
-		u.restored()
+		u.Restored()
 		if err := u.AppendEvents(id, []byte(metricsLine(n, `"loss": 1`))); err != nil {
 			t.Fatal(err)
 		}
@@ -92,15 +93,15 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 
 func TestMetrics_AppendedBytesOnly(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(20_000, func(step int) float64 { return float64(step) }))})
 	var sent atomic.Int64
-	u.replace(func(w http.ResponseWriter, r *http.Request) bool {
+	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		u.Viewer.ServeHTTP(&countingWriter{ResponseWriter: w, n: &sent}, r)
 		return true
 	})
 	req := &runicornapiv1.GetMetricsRequest{RunId: id, Last: new(int32(1))}
-	if _, err := h.metrics.GetMetrics(t.Context(), req); err != nil {
+	if _, err := h.Metrics.GetMetrics(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
 	appended := strings.Repeat(metricsLine(20_000, `"loss": -1`), 10)
@@ -108,7 +109,7 @@ func TestMetrics_AppendedBytesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent.Store(0)
-	resp, err := h.metrics.GetMetrics(t.Context(), req)
+	resp, err := h.Metrics.GetMetrics(t.Context(), req)
 	if err != nil || resp.GetSeries()[0].GetValues()[0] != -1 {
 		t.Fatalf("%v, %v", resp, err)
 	}

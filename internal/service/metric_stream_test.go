@@ -14,13 +14,14 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // streamed reads a history to its end.
-func streamed(t *testing.T, h *harness, req *runicornapiv1.StreamMetricsRequest) (points []string, trailer *runicornapiv1.StreamTrailer, err error) {
+func streamed(t *testing.T, h *servicetest.Harness, req *runicornapiv1.StreamMetricsRequest) (points []string, trailer *runicornapiv1.StreamTrailer, err error) {
 	t.Helper()
-	stream, err := h.metrics.StreamMetrics(t.Context(), req)
+	stream, err := h.Metrics.StreamMetrics(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,9 +43,9 @@ func streamed(t *testing.T, h *harness, req *runicornapiv1.StreamMetricsRequest)
 func TestStream_Orders(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t)
-	for _, u := range h.upstreams {
+	for _, u := range h.Upstreams {
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-		isTable := u == h.upstreams[0]
+		isTable := u == h.Upstreams[0]
 		for name, tt := range map[string]struct {
 			req   *runicornapiv1.StreamMetricsRequest
 			want  []string // of loss
@@ -76,9 +77,9 @@ func TestStream_Orders(t *testing.T) {
 				3,
 			},
 		} {
-			t.Run(u.name+" "+name, func(t *testing.T) {
+			t.Run(u.Name+" "+name, func(t *testing.T) {
 				req := proto.CloneOf(tt.req)
-				req.Viewer, req.RunIds, req.MetricNames = u.name, []string{id}, []string{"loss"}
+				req.Viewer, req.RunIds, req.MetricNames = u.Name, []string{id}, []string{"loss"}
 				points, trailer, err := streamed(t, h, req)
 				want, total := tt.want, tt.total
 				if isTable {
@@ -101,7 +102,7 @@ func TestStream_Orders(t *testing.T) {
 func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	big := u.AddBigRun(8_000)
 	small := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 	points, trailer, err := streamed(t, h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{big, small, target.ResourceName("v060", big)}, Positions: true})
@@ -114,9 +115,9 @@ func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 func TestStream_IsNeverSilentlyShort(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(20_000, func(step int) float64 { return float64(step) }))})
-	u.replace(func(w http.ResponseWriter, r *http.Request) bool {
+	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/assets/download") {
 			return false
 		}
@@ -141,11 +142,11 @@ func TestStream_IsNeverSilentlyShort(t *testing.T) {
 func TestStream_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	small := h.replica(t, func(d *Config) { d.StreamBytes = 1 << 10 })
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(int) float64 { return 1 }))})
+	small := replica(t, h, func(d *Config) { d.StreamBytes = 1 << 10 })
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(int) float64 { return 1 }))})
 	ids := []string{id}
 	for name, tt := range map[string]struct {
-		h      *harness
+		h      *servicetest.Harness
 		req    *runicornapiv1.StreamMetricsRequest
 		code   codes.Code
 		reason string
@@ -163,7 +164,7 @@ func TestStream_Refusals(t *testing.T) {
 			}
 		})
 	}
-	c := small.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: ids, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9}})
+	c := startTail(t, small, &runicornapiv1.TailMetricsRequest{RunIds: ids, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9}})
 	apierrtest.WantError(t, c.rest(), codes.ResourceExhausted, "SERVER_LIMIT")
 	if _, _, err := streamed(t, small, &runicornapiv1.StreamMetricsRequest{RunIds: ids}); err != nil {
 		t.Errorf("as logged it needs no budget: %v", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // firstMessageTimeout is how long a tail waits for its first message before it sends
@@ -270,11 +271,11 @@ func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
 	}
 	m.ResumeToken = t.token().String()
 	t.heartbeat.messageSent()
-	return sendOnFreshStack(t.stream, m)
+	return wire.SendOnFreshStack(t.stream, m)
 }
 
 // sendEncoded sends a message that is shared with other streams.
-func (t *tail) sendEncoded(e *Encoded) error {
+func (t *tail) sendEncoded(e *wire.Encoded) error {
 	if err := t.sendNotFound(); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestTailFilter_FollowsRunsThatStartLater, on this server and, by token, on
@@ -23,14 +24,14 @@ import (
 func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	add := func(project, loss string) string {
 		return u.AddRun(demoviewer.Run{Project: project, Name: "n", Events: []byte(metricsLine(1, `"loss": `+loss))})
 	}
 	first := add("later", "1")
 	add("other", "9")
 	req := &runicornapiv1.TailMetricsRequest{Filter: "project = later"}
-	c := h.tail(t, req)
+	c := startTail(t, h, req)
 	c.untilPoints(first, 1)
 	second := add("later", "2")
 	c.untilPoints(second, 1)
@@ -42,7 +43,7 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	if err := u.AppendEvents(second, []byte(metricsLine(2, `"loss": 2.5`))); err != nil {
 		t.Fatal(err)
 	}
-	c.connect(h.replica(t, nil))
+	c.connect(replica(t, h, nil))
 	c.untilPoints(third, 1)
 	c.untilPoints(second, 2)
 	c.want(first, []string{"loss 1 1 at 1001.5"})
@@ -58,9 +59,9 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 func TestTailFilter_FromNow(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
 	c.untilEvent("caught_up")
 	second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(metricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
 	c.untilPoints(second, 1)
@@ -75,9 +76,9 @@ func TestTailFilter_FromNow(t *testing.T) {
 func TestTailFilter_UntilFinished(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
 	c.untilEvent("caught_up")
 	endWith(t, u, id, "failed")
 	if err := c.rest(); err != nil || !slices.Contains(c.events, "end FAILED") {
@@ -90,7 +91,7 @@ func TestTailFilter_UntilFinished(t *testing.T) {
 func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	created := time.Now().Add(-time.Hour)
 	add := func(i int, status string) string {
 		return u.AddRun(demoviewer.Run{
@@ -101,7 +102,7 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	for i := range 70 {
 		add(i, "finished")
 	}
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second)})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second)})
 	for len(c.points) < maxTailRuns {
 		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
 	}
@@ -116,7 +117,7 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	if len(c.token) > maxTailToken {
 		t.Errorf("a token of %d bytes", len(c.token))
 	}
-	c.connect(h.replica(t, nil))
+	c.connect(replica(t, h, nil))
 	c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRunCount() == 7 })
 	if n := len(c.points[late]); n != 1 || len(c.points) != maxTailRuns+1 {
 		t.Errorf("%d points of the last run, and points of %d runs", n, len(c.points))
@@ -138,8 +139,8 @@ func countOf(events []string, name string) (n int) {
 func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
-	near, far := h.upstreams[0], newUpstream(t, setup{}, demoviewer.Gen06, nil)
-	_, port, _ := strings.Cut(strings.TrimPrefix(far.server.URL, "http://"), ":")
+	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	_, port, _ := strings.Cut(strings.TrimPrefix(far.Server.URL, "http://"), ":")
 	sessions := atomic.Pointer[string]{}
 	isThere := func(is bool) {
 		list := `{"sessions":[]}`
@@ -148,7 +149,7 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 		}
 		sessions.Store(&list)
 	}
-	near.replace(func(w http.ResponseWriter, r *http.Request) bool {
+	near.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/api/remote/viewer/sessions" {
 			return false
 		}
@@ -156,31 +157,31 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 		_, _ = io.WriteString(w, *sessions.Load())
 		return true
 	})
-	grow := func(u *upstream, run string, step int) {
+	grow := func(u *servicetest.Upstream, run string, step int) {
 		t.Helper()
 		if err := u.AppendEvents(run, []byte(metricsLine(step, fmt.Sprintf(`"loss": %d`, step)))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	add := func(u *upstream, id string) string {
+	add := func(u *servicetest.Upstream, id string) string {
 		return u.AddRun(demoviewer.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	}
 	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
 	isThere(true)
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: "-", Filter: "project = tunnel"})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Viewer: "-", Filter: "project = tunnel"})
 	c.untilPoints(here, 1)
 	c.untilPoints(there, 1)
 	c.drop()
 
 	isThere(false)
 	grow(near, here, 2)
-	c.connect(h.replica(t, nil))
+	c.connect(replica(t, h, nil))
 	c.untilPoints(here, 2)
 	c.drop()
 
 	isThere(true)
 	grow(far, there, 2)
-	c.connect(h.replica(t, nil))
+	c.connect(replica(t, h, nil))
 	c.untilPoints(there, 2)
 	grow(near, here, 3)
 	c.untilPoints(here, 3)
@@ -197,7 +198,7 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	h := newTailHarness(t, demoviewer.Gen07)
 	for _, viewer := range []string{"other", "other.abcd1234"} {
 		token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
-		c := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
 		apierrtest.WantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 	}
 }
@@ -206,15 +207,15 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
 	if _, err := c.recv(); err != nil {
 		t.Fatal(err)
 	}
-	other := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
+	other := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
 	apierrtest.WantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
-	without := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
+	without := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
 	apierrtest.WantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
 	for _, text := range []string{"project = ", "name = a OR name = b AND name = c", "metrics.loss.last < 1", "none = 1", strings.Repeat("a", 2049)} {
-		apierrtest.WantError(t, h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
+		apierrtest.WantError(t, startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
 	}
 }

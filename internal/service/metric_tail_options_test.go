@@ -24,7 +24,7 @@ import (
 func TestTail_Selections(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 	for name, tt := range map[string]struct {
 		req  *runicornapiv1.TailMetricsRequest
@@ -52,9 +52,9 @@ func TestTail_Selections(t *testing.T) {
 func TestTail_FromNow(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Start: runicornapiv1.TailStart_TAIL_START_NOW})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Start: runicornapiv1.TailStart_TAIL_START_NOW})
 	c.untilEvent("caught_up")
 	if err := u.AppendEvents(id, []byte(metricsLine(2, `"loss": 2`))); err != nil {
 		t.Fatal(err)
@@ -67,17 +67,17 @@ func TestTail_FromNow(t *testing.T) {
 func TestTail_Drain(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	begins := make(chan struct{})
-	drained := h.replica(t, func(d *Config) { d.Draining = begins })
+	drained := replica(t, h, func(d *Config) { d.Draining = begins })
 	clients := make([]*tailClient, 150)
 	for i := range clients {
 		req := &runicornapiv1.TailMetricsRequest{RunIds: []string{id}}
 		if i%3 == 0 {
 			req = &runicornapiv1.TailMetricsRequest{Filter: "project = p"}
 		}
-		clients[i] = drained.tail(t, req)
+		clients[i] = startTail(t, drained, req)
 	}
 	for _, c := range clients {
 		c.untilEvent("caught_up")
@@ -104,8 +104,8 @@ func TestTail_Drain(t *testing.T) {
 func TestTail_Refusals(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	c.untilEvent("caught_up")
 	var long []string
 	for i := range 64 {
@@ -124,10 +124,10 @@ func TestTail_Refusals(t *testing.T) {
 		"a token without filter":  {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"}, "RESUME_TOKEN_INVALID"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			apierrtest.WantError(t, h.tail(t, tt.req).rest(), codes.InvalidArgument, tt.reason)
+			apierrtest.WantError(t, startTail(t, h, tt.req).rest(), codes.InvalidArgument, tt.reason)
 		})
 	}
-	if again := h.tail(t, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{target.ResourceName("v060", id)}}); again != nil {
+	if again := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{target.ResourceName("v060", id)}}); again != nil {
 		again.untilEvent("caught_up")
 	}
 }
@@ -137,11 +137,11 @@ func TestTail_Refusals(t *testing.T) {
 func TestTail_OneStalledClient(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(0, `"loss": 0`))})
 	clients := make([]*tailClient, 10)
 	for i := range clients {
-		clients[i] = h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+		clients[i] = startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		clients[i].untilPoints(id, 1)
 	}
 	const n, text = 400, 10_000 // 4 MB, more than the windows of a connection
@@ -167,12 +167,12 @@ func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 		client: func(c *restclient.Config) { c.Share = 1 },
 		viewer: func(c *demoviewer.Config) { c.Clock, c.Live = clock, true },
 	}, demoviewer.Gen07)
-	id := h.upstreams[0].LiveRun()
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{Filter: `"live"`, Start: runicornapiv1.TailStart_TAIL_START_NOW, MetricNames: []string{"lr"}})
+	id := h.Upstreams[0].LiveRun()
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: `"live"`, Start: runicornapiv1.TailStart_TAIL_START_NOW, MetricNames: []string{"lr"}})
 	c.untilEvent("caught_up")
 	ahead.Store(int64(time.Minute)) // 150 lines
 	c.untilPoints(id, 140)
-	endWith(t, h.upstreams[0], id, "interrupted")
+	endWith(t, h.Upstreams[0], id, "interrupted")
 	c.untilEvent("end INTERRUPTED")
 }
 
@@ -182,15 +182,15 @@ func TestTail_ATextThatNoMessageHolds(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	log := metricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", answer.MaxMessage)+`"`) + metricsLine(2, `"loss": 2`)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	apierrtest.WantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")
-	c = h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
+	c = startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
 	if err := c.rest(); err != nil {
 		t.Fatal(err)
 	}
 	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
-	stream, err := h.metrics.StreamMetrics(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{id}})
+	stream, err := h.Metrics.StreamMetrics(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{id}})
 	if err != nil {
 		t.Fatal(err)
 	}

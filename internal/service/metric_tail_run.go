@@ -16,6 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // tailedRun is one run of a tail.
@@ -155,9 +156,9 @@ func (t *tail) sendBatch(r *tailedRun, item *runlog.Item) error {
 		}
 	}
 	if t.isSingle() { // the token is in it
-		return t.sendEncoded(&Encoded{shared: shared})
+		return t.sendEncoded(wire.Whole(shared))
 	}
-	return t.sendEncoded(withToken(shared, t.token()))
+	return t.sendEncoded(wire.WithToken(shared, t.token().String()))
 }
 
 // sharedKey is the same for tails whose messages of a batch have the same bytes

@@ -15,10 +15,11 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // endWith sets a run's status.
-func endWith(tb testing.TB, u *upstream, runID, status string) {
+func endWith(tb testing.TB, u *servicetest.Upstream, runID, status string) {
 	tb.Helper()
 	if err := u.SetStatus(runID, status); err != nil {
 		tb.Fatal(err)
@@ -34,8 +35,8 @@ func TestTail_EveryPointOnce(t *testing.T) {
 		t.Run(string(generation), func(t *testing.T) {
 			t.Parallel()
 			h := newTailHarness(t, generation)
-			servers := []*harness{h, h.replica(t, nil)}
-			u := h.upstreams[0]
+			servers := []*servicetest.Harness{h, replica(t, h, nil)}
+			u := h.Upstreams[0]
 			id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte{}})
 			w := newTrainer(7)
 			var clients sync.WaitGroup
@@ -54,9 +55,9 @@ func TestTail_EveryPointOnce(t *testing.T) {
 				w.write(t, u, id, w.random.IntN(3) == 0)
 				switch i {
 				case 40, 90:
-					u.fail(http.StatusInternalServerError)
+					u.Fail(http.StatusInternalServerError)
 				case 50, 100:
-					u.restored()
+					u.Restored()
 				}
 			}
 			w.line()
@@ -74,7 +75,7 @@ func TestTail_EveryPointOnce(t *testing.T) {
 }
 
 // tailWithReconnects tails to the end; every second client reconnects now and then.
-func tailWithReconnects(t *testing.T, c *tailClient, servers []*harness, seed uint64) {
+func tailWithReconnects(t *testing.T, c *tailClient, servers []*servicetest.Harness, seed uint64) {
 	t.Helper()
 	random := newTrainer(seed).random
 	c.connect(servers[seed%2])
@@ -101,9 +102,9 @@ func tailWithReconnects(t *testing.T, c *tailClient, servers []*harness, seed ui
 func TestTail_TableGetsEachChange(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen05)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`) + metricsLine(2, `"loss": 2`))})
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
 	c.untilEvent("caught_up")
 	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
 	for _, line := range []string{metricsLine(3, `"loss": 3`), metricsLine(1, `"loss": 9`), metricsLine(4, `"loss": 4, "acc": 1`)} {
@@ -140,9 +141,9 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newTailHarness(t, demoviewer.Gen06)
-			u := h.upstreams[0]
+			u := h.Upstreams[0]
 			id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(first), Created: time.Now()})
-			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 			c.untilEvent("caught_up")
 			late := newTailClient(t, c.req)
 			late.token, late.points[id] = c.token, slices.Clone(c.points[id])
@@ -150,7 +151,7 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			endWith(t, u, id, "finished")
-			late.connect(h.replica(t, nil))
+			late.connect(replica(t, h, nil))
 			for _, c := range []*tailClient{c, late} {
 				if err := c.rest(); err != nil {
 					t.Fatal(err)
@@ -168,14 +169,14 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 func TestTail_Ends(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen07)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	line := []byte(metricsLine(1, `"loss": 1`))
 	add := func(status string) string {
 		return u.AddRun(demoviewer.Run{Project: "p", Name: "n", Status: status, Events: line})
 	}
 	t.Run("a run that has ended", func(t *testing.T) {
 		for status, reason := range map[string]string{"finished": "FINISHED", "failed": "FAILED", "interrupted": "INTERRUPTED", "completed": "OTHER"} {
-			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{add(status)}})
+			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{add(status)}})
 			if err := c.rest(); err != nil {
 				t.Fatal(err)
 			}
@@ -185,22 +186,22 @@ func TestTail_Ends(t *testing.T) {
 		}
 	})
 	t.Run("an unknown run among others ends alone", func(t *testing.T) {
-		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{"20200101_000000_abcdef", add("finished")}})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{"20200101_000000_abcdef", add("finished")}})
 		if err := c.rest(); err != nil || !slices.Contains(c.events, "end NOT_FOUND") || !slices.Contains(c.events, "end FINISHED") {
 			t.Errorf("%v after %q", err, c.events)
 		}
 	})
 	t.Run("with no run left the call is NOT_FOUND", func(t *testing.T) {
 		for _, ids := range [][]string{{"20200101_000000_abcdef"}, {"20200101_000000_abcdef", "20200101_000000_abcde0"}} {
-			c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: ids})
+			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: ids})
 			apierrtest.WantError(t, c.rest(), codes.NotFound, "RUN_NOT_FOUND")
 		}
 	})
 	t.Run("a run that is opened again goes on", func(t *testing.T) {
 		id := add("finished")
-		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Until: runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Until: runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER})
 		c.untilEvent("state finished")
-		ended := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+		ended := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		if err := ended.rest(); err != nil {
 			t.Fatal(err)
 		}
@@ -214,9 +215,9 @@ func TestTail_Ends(t *testing.T) {
 	})
 	t.Run("a run that is deleted", func(t *testing.T) {
 		id := add("running")
-		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		c.untilEvent("caught_up")
-		if _, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{id}}); err != nil {
+		if _, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{id}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.rest(); err != nil || !slices.Contains(c.events, "end DELETED") {
@@ -224,7 +225,7 @@ func TestTail_Ends(t *testing.T) {
 		}
 	})
 	t.Run("behind the end there is nothing but ends", func(t *testing.T) {
-		c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{add("finished"), add("failed")}})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{add("finished"), add("failed")}})
 		if err := c.rest(); err != nil {
 			t.Fatal(err)
 		}
@@ -246,10 +247,10 @@ func TestTail_Ends(t *testing.T) {
 func TestTail_WithoutAViewer(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	u.fail(http.StatusInternalServerError)
-	c := h.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HeartbeatInterval: durationpb.New(time.Second)})
+	u.Fail(http.StatusInternalServerError)
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HeartbeatInterval: durationpb.New(time.Second)})
 	begin := time.Now()
 	m, err := c.recv()
 	if err != nil || m.GetHeartbeat() == nil || m.GetResumeToken() == "" || time.Since(begin) > 5*time.Second {
@@ -261,8 +262,8 @@ func TestTail_WithoutAViewer(t *testing.T) {
 	if codes.Code(failing.GetLastError().GetCode()) != codes.Internal || failing.GetFollowedRunCount() != 1 { //nolint:gosec // a code
 		t.Errorf("heartbeat %v", failing)
 	}
-	u.restored()
-	c.connect(h.replica(t, nil))
+	u.Restored()
+	c.connect(replica(t, h, nil))
 	c.untilPoints(id, 1)
 }
 
@@ -270,12 +271,12 @@ func TestTail_WithoutAViewer(t *testing.T) {
 func TestTail_UnreachableForTooLong(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	shortTimeout := h.replica(t, func(d *Config) { d.Hub = shortTimeoutHub(t) })
-	c := shortTimeout.tail(t, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
+	shortTimeout := replica(t, h, func(d *Config) { d.Hub = shortTimeoutHub(t) })
+	c := startTail(t, shortTimeout, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	c.untilEvent("caught_up")
-	u.fail(http.StatusInternalServerError)
+	u.Fail(http.StatusInternalServerError)
 	err := c.rest()
 	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 	wantRetry(t, err)
@@ -285,15 +286,15 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.upstreams[0]
+	u := h.Upstreams[0]
 	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(30_000, func(step int) float64 { return float64(step % 100) }))})
 	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9000}}
-	c := h.tail(t, req)
+	c := startTail(t, h, req)
 	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
 	if s := m.GetBatch().GetSeries()[0]; s.GetTotalCount() != 30_000 || s.GetReturnedCount() > 9000 || len(s.GetSteps()) > 4096 {
 		t.Errorf("kept %d of %d, %d of them in a message", s.GetReturnedCount(), s.GetTotalCount(), len(s.GetSteps()))
 	}
-	c.connect(h.replica(t, nil)) // in the middle of it
+	c.connect(replica(t, h, nil)) // in the middle of it
 	c.untilEvent("caught_up")
 	if want := []string{"reset SOURCE_CHANGED", "caught_up"}; !slices.Equal(c.events, want) || len(c.points[id]) > 9000 || len(c.points[id]) < 8000 {
 		t.Errorf("events %q, want %q; %d points", c.events, want, len(c.points[id]))

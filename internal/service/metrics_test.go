@@ -55,7 +55,7 @@ var sampleEvents = metricsLine(1, `"loss": 1.5, "ok": true, "seed": 115292150460
 
 func TestMetrics_GetMetrics(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
 	nan, inf := math.NaN(), math.Inf(-1)
 	loss := &runicornapiv1.MetricSeries{
 		MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
@@ -110,7 +110,7 @@ func TestMetrics_GetMetrics(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.req.RunId = id
-			resp, err := h.metrics.GetMetrics(t.Context(), tt.req)
+			resp, err := h.Metrics.GetMetrics(t.Context(), tt.req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,8 +153,8 @@ func TestMetrics_ListMetrics(t *testing.T) {
 		},
 	}
 	h := newHarness(t, demoviewer.Gen07)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
-	resp, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(sampleEvents)})
+	resp, err := h.Metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestMetrics_ListMetrics(t *testing.T) {
 	if resp.GetStepCount() != 4 || resp.GetMalformedLineCount() != 1 || resp.GetLinesWithoutStepCount() != 1 {
 		t.Errorf("counts of %v", resp)
 	}
-	resp, err = h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id, MetricPrefixes: []string{"val"}})
+	resp, err = h.Metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id, MetricPrefixes: []string{"val"}})
 	if err != nil || len(resp.GetMetrics()) != 1 {
 		t.Errorf("by prefix: %v, %v", resp, err)
 	}
@@ -172,9 +172,9 @@ func TestMetrics_ListMetrics(t *testing.T) {
 
 func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
 		metricsLine(1, `"loss": 1, "bad": NaN`) + metricsLine(2, `"loss": NaN, "bad": NaN`) + metricsLine(3, `"loss": 3`))})
-	resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
+	resp, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
 	if diff := cmp.Diff(want, resp.GetSeries(), protocmp.Transform()); diff != "" || resp.GetFidelity() != runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE {
 		t.Errorf("%v (-want +got):\n%s", resp.GetFidelity(), diff)
 	}
-	list, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
+	list, err := h.Metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
 	if err != nil || len(list.GetMetrics()) != 2 {
 		t.Fatalf("%v, %v", list, err)
 	}
@@ -199,7 +199,7 @@ func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
 
 func TestMetrics_Downsampled(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen06)
-	id := h.upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(step int) float64 {
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(curveLines(1000, func(step int) float64 {
 		if step == 777 {
 			return 99
 		}
@@ -208,7 +208,7 @@ func TestMetrics_Downsampled(t *testing.T) {
 	get := func(req *runicornapiv1.GetMetricsRequest) *runicornapiv1.MetricSeries {
 		t.Helper()
 		req.RunId = id
-		resp, err := h.metrics.GetMetrics(t.Context(), req)
+		resp, err := h.Metrics.GetMetrics(t.Context(), req)
 		if err != nil || len(resp.GetSeries()) != 1 {
 			t.Fatalf("%v, %v", resp, err)
 		}
@@ -237,36 +237,36 @@ func TestMetrics_Refusals(t *testing.T) {
 	for step := range 3200 {
 		long.WriteString(metricsLine(step, fmt.Sprintf(`"note": "%01000d"`, step)))
 	}
-	for _, u := range h.upstreams {
+	for _, u := range h.Upstreams {
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "large", Events: []byte(long.String())})
 		empty := u.AddRun(demoviewer.Run{Project: "p", Name: "empty"})
-		t.Run(u.name+": an answer that is too large says what to use instead", func(t *testing.T) {
-			_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: id})
+		t.Run(u.Name+": an answer that is too large says what to use instead", func(t *testing.T) {
+			_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.Name, RunId: id})
 			if info := apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); !strings.Contains(info.GetMetadata()["instead"], "StreamMetrics") {
 				t.Errorf("metadata %v", info.GetMetadata())
 			}
-			resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: id, Last: new(int32(2000))})
+			resp, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.Name, RunId: id, Last: new(int32(2000))})
 			if err != nil || resp.GetSeries()[0].GetReturnedCount() != 2000 || resp.GetSeries()[0].GetTotalCount() != 3200 {
 				t.Errorf("with last: %v, %v", resp.GetSeries(), err)
 			}
 		})
-		t.Run(u.name+": a run that logged nothing is empty", func(t *testing.T) {
-			resp, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: empty})
+		t.Run(u.Name+": a run that logged nothing is empty", func(t *testing.T) {
+			resp, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.Name, RunId: empty})
 			if err != nil || len(resp.GetSeries()) != 0 || resp.GetFidelity() == 0 {
 				t.Errorf("%v, %v", resp, err)
 			}
 		})
-		t.Run(u.name+": an unknown run is not found", func(t *testing.T) {
-			for _, runID := range []string{"20200101_000000_abcdef", target.ResourceName(u.name, "20200101_000000_abcdef")} {
-				_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.name, RunId: runID})
-				if info := apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND"); info.GetMetadata()["viewer"] != u.name {
+		t.Run(u.Name+": an unknown run is not found", func(t *testing.T) {
+			for _, runID := range []string{"20200101_000000_abcdef", target.ResourceName(u.Name, "20200101_000000_abcdef")} {
+				_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.Name, RunId: runID})
+				if info := apierrtest.WantError(t, err, codes.NotFound, "RUN_NOT_FOUND"); info.GetMetadata()["viewer"] != u.Name {
 					t.Errorf("metadata %v", info.GetMetadata())
 				}
 			}
 		})
-		t.Run(u.name+": a bad id reaches no Viewer", func(t *testing.T) {
+		t.Run(u.Name+": a bad id reaches no Viewer", func(t *testing.T) {
 			before := u.AllRequests()
-			_, err := h.metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{Viewer: u.name, RunId: "a/../b"})
+			_, err := h.Metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{Viewer: u.Name, RunId: "a/../b"})
 			apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 			if diff := cmp.Diff(before, u.AllRequests()); diff != "" {
 				t.Errorf("requests (-before +after):\n%s", diff)
@@ -274,13 +274,13 @@ func TestMetrics_Refusals(t *testing.T) {
 		})
 	}
 	t.Run("far too many points are refused before they are copied", func(t *testing.T) {
-		id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "wide", Events: wideEvents(20_000)})
-		_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
+		id := h.Upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "wide", Events: wideEvents(20_000)})
+		_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
 		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
 	t.Run("a line that is too long names its run and offset", func(t *testing.T) {
-		id := h.upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "long", Events: []byte(strings.Repeat("x", 16<<20+2))})
-		_, err := h.metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
+		id := h.Upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "long", Events: []byte(strings.Repeat("x", 16<<20+2))})
+		_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
 		info := apierrtest.WantError(t, err, codes.DataLoss, "LINE_TOO_LONG")
 		if diff := cmp.Diff(map[string]string{"viewer": "v060", "run_id": id, "offset": "0"}, info.GetMetadata()); diff != "" {
 			t.Errorf("metadata (-want +got):\n%s", diff)

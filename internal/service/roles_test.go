@@ -116,12 +116,12 @@ func TestTokensAndRoles(t *testing.T) {
 	h := newHarnessWith(t, setup{auth: auth}, demoviewer.Gen07)
 	const missing = "20200101_000000_abcdef"
 	list := func(authorization string) error {
-		_, err := h.experiments.ListExperiments(
+		_, err := h.Experiments.ListExperiments(
 			metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization), &runicornapiv1.ListExperimentsRequest{})
 		return err
 	}
 	purge := func(authorization string) error {
-		_, err := h.experiments.PurgeExperiments(
+		_, err := h.Experiments.PurgeExperiments(
 			metadata.AppendToOutgoingContext(t.Context(), "authorization", authorization),
 			&runicornapiv1.PurgeExperimentsRequest{RunIds: []string{missing}, ValidateOnly: true})
 		return err

@@ -21,8 +21,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/artifacts"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/viewers"
 )
 
 // Config is what the services work with. Fleet, Cache and Hub are required.
@@ -50,7 +53,7 @@ type Config struct {
 	// DisablePurge turns PurgeExperiments off; it is so beyond loopback.
 	DisablePurge bool
 	// Remote is what callers may have Viewers do over SSH.
-	Remote RemotePolicy
+	Remote remote.Policy
 	// Draining is closed when the server begins to shut down: live streams then
 	// end with SERVER_DRAINING. Nil means never.
 	Draining <-chan struct{}
@@ -86,7 +89,7 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 		space: &tempSpace{max: cmp.Or(d.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
 	})
 	runicornapiv1.RegisterMetricServiceServer(r, &metricService{Config: d})
-	runicornapiv1.RegisterArtifactServiceServer(r, &artifactService{Config: d})
-	runicornapiv1.RegisterRemoteServiceServer(r, &remoteService{Config: d})
-	runicornapiv1.RegisterViewerServiceServer(r, &viewerService{Config: d})
+	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
+	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
+	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Now: d.Now, AllowConfigWrites: d.AllowConfigWrites}))
 }

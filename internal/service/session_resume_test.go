@@ -13,34 +13,35 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // tunnelled is a server before a Viewer with a fake SSH side, whose sessions
 // lead to the Viewer of a GPU server.
 type tunnelled struct {
-	*harness
-	fake   *sshFake
+	*servicetest.Harness
+	fake   *servicetest.SSHFake
 	holder string
-	gpu    *upstream
+	gpu    *servicetest.Upstream
 }
 
 func newTunnelled(t *testing.T) *tunnelled {
 	t.Helper()
-	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = tailHub(t) }}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = servicetest.NewHub(t) }}, demoviewer.Gen07)
 	s := &tunnelled{
-		harness: h, fake: &sshFake{}, holder: h.upstreams[0].name,
-		gpu: newUpstream(t, setup{}, demoviewer.Gen06, nil),
+		Harness: h, fake: &servicetest.SSHFake{}, holder: h.Upstreams[0].Name,
+		gpu: servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil),
 	}
-	h.upstreams[0].replace(s.fake.serve)
+	h.Upstreams[0].Replace(s.fake.Serve)
 	return s
 }
 
 // sessions makes these the sessions of the Viewer, each with a tunnel to the GPU
 // server, and makes every replica poll.
-func (s *tunnelled) sessions(t *testing.T, replicas []*harness, ids ...string) {
+func (s *tunnelled) sessions(t *testing.T, replicas []*servicetest.Harness, ids ...string) {
 	t.Helper()
-	at, err := url.Parse(s.gpu.server.URL)
+	at, err := url.Parse(s.gpu.Server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +49,9 @@ func (s *tunnelled) sessions(t *testing.T, replicas []*harness, ids ...string) {
 	for _, id := range ids {
 		texts = append(texts, fmt.Sprintf(`{"sessionId":%q,"localPort":%s,"status":"running","isActive":true}`, id, at.Port()))
 	}
-	s.fake.mu.Lock()
-	s.fake.sessions = texts
-	s.fake.mu.Unlock()
+	s.fake.SetSessions(texts)
 	for _, r := range replicas { // a name that nobody has is asked for at once
-		_, _ = r.config.Fleet.Get(t.Context(), s.holder+".nobody")
+		_, _ = r.Deps.Fleet.Get(t.Context(), s.holder+".nobody")
 	}
 }
 
@@ -72,12 +71,12 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newTunnelled(t)
-			other := s.replica(t, nil)
-			both := []*harness{s.harness, other}
+			other := replica(t, s.Harness, nil)
+			both := []*servicetest.Harness{s.Harness, other}
 			s.sessions(t, both, "first")
 			run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 			req := &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}}
-			c := s.tail(t, req)
+			c := startTail(t, s.Harness, req)
 			c.untilPoints(run, 1)
 
 			s.sessions(t, both)
@@ -117,7 +116,7 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 }
 
 // newTailClientOf connects with exactly this request.
-func newTailClientOf(t *testing.T, h *harness, req *runicornapiv1.TailMetricsRequest) *tailClient {
+func newTailClientOf(t *testing.T, h *servicetest.Harness, req *runicornapiv1.TailMetricsRequest) *tailClient {
 	t.Helper()
 	c := newTailClient(t, req)
 	c.connect(h)
@@ -127,22 +126,22 @@ func newTailClientOf(t *testing.T, h *harness, req *runicornapiv1.TailMetricsReq
 func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
-	s.sessions(t, []*harness{s.harness}, "first")
+	s.sessions(t, []*servicetest.Harness{s.Harness}, "first")
 	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
 	kept := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := s.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}})
+	c := startTail(t, s.Harness, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}})
 	c.untilPoints(run, 1)
-	logs := s.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: kept})
+	logs := startTailLogs(t, s.Harness, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: kept})
 	if _, err := logs.recv(); err != nil {
 		t.Fatal(err)
 	}
 	// The session has ended, and its port leads to a Viewer without the run:
 	// no server has polled yet.
-	s.fake.mu.Lock()
-	s.fake.sessions = nil
-	s.fake.mu.Unlock()
-	other := newUpstream(t, setup{}, demoviewer.Gen06, nil)
-	s.gpu.replace(func(w http.ResponseWriter, r *http.Request) bool {
+	s.fake.Mu.Lock()
+	s.fake.Sessions = nil
+	s.fake.Mu.Unlock()
+	other := servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	s.gpu.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		other.ServeHTTP(w, r)
 		return true
 	})
@@ -162,7 +161,7 @@ func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
-	both := []*harness{s.harness}
+	both := []*servicetest.Harness{s.Harness}
 	s.sessions(t, both, "first")
 	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n"})
 	log := func(text string) {
@@ -172,13 +171,13 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 		}
 	}
 	log("one\n")
-	c := s.tailLogs(t, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: run})
+	c := startTailLogs(t, s.Harness, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: run})
 	for len(c.lines) < 1 {
 		if _, err := c.recv(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	watch, err := s.experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Viewer: s.name("first")})
+	watch, err := s.Experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Viewer: s.name("first")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +192,7 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
 	log("two\n")
 	s.sessions(t, both, "second")
-	c.connect(s.harness)
+	c.connect(s.Harness)
 	for len(c.lines) < 2 {
 		if _, err := c.recv(); err != nil {
 			t.Fatal(err)
@@ -207,10 +206,10 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
-	both := []*harness{s.harness, s.replica(t, nil)}
+	both := []*servicetest.Harness{s.Harness, replica(t, s.Harness, nil)}
 	s.sessions(t, both, "first")
 	run := s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
-	c := s.tail(t, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), Filter: "project = gpu"})
+	c := startTail(t, s.Harness, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), Filter: "project = gpu"})
 	c.untilPoints(run, 1)
 	s.sessions(t, both)
 	apierrtest.WantError(t, c.rest(), codes.Unavailable, "VIEWER_UNREACHABLE")
@@ -231,7 +230,7 @@ func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
 func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
-	both := []*harness{s.harness, s.replica(t, nil)}
+	both := []*servicetest.Harness{s.Harness, replica(t, s.Harness, nil)}
 	s.sessions(t, both, "first")
 	add := func() string {
 		return s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(metricsLine(1, `"loss": 1`))})
@@ -241,7 +240,7 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	req := &runicornapiv1.TailMetricsRequest{
 		Viewer: target.AllViewers, Filter: "project = gpu", HeartbeatInterval: durationpb.New(time.Second),
 	}
-	stays, resumes := s.tail(t, req), s.tail(t, req)
+	stays, resumes := startTail(t, s.Harness, req), startTail(t, s.Harness, req)
 	for _, c := range []*tailClient{stays, resumes} {
 		c.untilPoints(run, 1)
 		c.untilPoints(ended, 1)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -19,56 +18,13 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
 const tailTimeout = time.Minute
-
-// tailHub is a Hub whose intervals do not make tests wait.
-func tailHub(tb testing.TB) *runlog.Hub {
-	tb.Helper()
-	hub := runlog.NewHub(runlog.HubConfig{
-		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
-		UnreachableAfter: time.Minute, ClassifyError: source.ClassifyError,
-	})
-	tb.Cleanup(hub.Close)
-	return hub
-}
-
-// newTailHarness is newHarness with Viewers whose share does not make tests wait.
-func newTailHarness(tb testing.TB, generations ...demoviewer.Generation) *harness {
-	tb.Helper()
-	return newHarnessWith(tb, setup{client: func(c *restclient.Config) { c.Share = 1 }}, generations...)
-}
-
-// replica is another server in front of the same Viewers.
-func (h *harness) replica(tb testing.TB, change func(*Config)) *harness {
-	tb.Helper()
-	other := &harness{upstreams: h.upstreams}
-	var entries []fleet.Entry
-	for _, u := range h.upstreams {
-		entries = append(entries, fleet.Entry{Name: u.name, URL: u.server.URL})
-	}
-	viewers, err := fleet.New(entries, restclient.Config{Share: 1})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(viewers.Close)
-	cache := runlog.NewCache(runlog.CacheConfig{})
-	tb.Cleanup(cache.Close)
-	other.config = Config{Fleet: viewers, Cache: cache, Hub: tailHub(tb), Log: slog.New(slog.DiscardHandler)}
-	if change != nil {
-		change(&other.config)
-	}
-	other.serve(tb, &interceptor.Authorizer{})
-	return other
-}
 
 // tailClient is a client that keeps points and token together, as the contract
 // asks for: a token stands for what came before it.
@@ -88,8 +44,8 @@ func newTailClient(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *tailCl
 	return &tailClient{tb: tb, req: req, points: map[string][]string{}}
 }
 
-// tail connects a new client.
-func (h *harness) tail(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *tailClient {
+// startTail connects a new client.
+func startTail(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.TailMetricsRequest) *tailClient {
 	tb.Helper()
 	c := newTailClient(tb, req)
 	c.connect(h)
@@ -97,7 +53,7 @@ func (h *harness) tail(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *ta
 }
 
 // connect begins, or goes on behind the last token.
-func (c *tailClient) connect(h *harness, options ...grpc.CallOption) {
+func (c *tailClient) connect(h *servicetest.Harness, options ...grpc.CallOption) {
 	c.tb.Helper()
 	c.drop()
 	req := c.req
@@ -110,7 +66,7 @@ func (c *tailClient) connect(h *harness, options ...grpc.CallOption) {
 	ctx, cancel := context.WithTimeout(c.tb.Context(), tailTimeout)
 	c.tb.Cleanup(cancel)
 	c.cancel = cancel
-	stream, err := h.metrics.TailMetrics(ctx, req, options...)
+	stream, err := h.Metrics.TailMetrics(ctx, req, options...)
 	if err != nil {
 		c.tb.Fatal(err)
 	}
@@ -273,7 +229,7 @@ func (w *trainer) line() {
 }
 
 // write appends what was added to a run, or a part that ends in half a line.
-func (w *trainer) write(tb testing.TB, u *upstream, runID string, isHalf bool) {
+func (w *trainer) write(tb testing.TB, u *servicetest.Upstream, runID string, isHalf bool) {
 	tb.Helper()
 	to := len(w.log)
 	if isHalf {
