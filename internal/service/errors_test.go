@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httptrace"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,54 +26,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
-
-const someRun = "20200101_000000_abcdef"
-
-// scripted is a transport that says what a test wants, and what the demo says
-// about the routes it has.
-type scripted struct {
-	demo  http.Handler
-	reply func(*http.Request) (*http.Response, error)
-}
-
-// RoundTrip answers one request.
-func (s *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Path == "/openapi.json" {
-		recorder := httptest.NewRecorder()
-		s.demo.ServeHTTP(recorder, req)
-		return recorder.Result(), nil
-	}
-	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	return s.reply(req)
-}
-
-// newScripted is a harness whose Viewer answers as script says.
-func newScripted(t *testing.T, change func(*restclient.Config)) (*servicetest.Harness, *scripted) {
-	t.Helper()
-	demo, err := demoviewer.New(demoviewer.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := &scripted{demo: demo}
-	return newHarnessWith(t, setup{client: func(c *restclient.Config) {
-		c.Transport = script
-		if change != nil {
-			change(c)
-		}
-	}}, demoviewer.Gen07), script
-}
-
-// respondWith makes an answer.
-func respondWith(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
-	return func(req *http.Request) (*http.Response, error) {
-		return &http.Response{
-			StatusCode: status, Request: req, Body: io.NopCloser(strings.NewReader(body)),
-			Header: http.Header{"Content-Type": {contentType}}, ContentLength: int64(len(body)),
-		}, nil
-	}
-}
 
 // wantOfStatus is the error table by the Viewer's status, for a read of a run
 // whose body has FastAPI's shape.
@@ -110,13 +60,13 @@ func wantOfStatus(s int) (codes.Code, string) {
 }
 
 func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
-	h, script := newScripted(t, nil)
+	h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, nil)
 	for s := 100; s <= 599; s++ {
 		if s == http.StatusOK {
 			continue
 		}
-		script.reply = respondWith(s, "application/json", `{"detail":"it is so"}`)
-		_, err := h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
+		script.Reply = servicetest.RespondWith(s, "application/json", `{"detail":"it is so"}`)
+		_, err := h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: servicetest.UnknownRun})
 		code, reason := wantOfStatus(s)
 		info := apierrtest.WantError(t, err, code, reason)
 		if info.GetMetadata()["viewer"] != "v072" {
@@ -137,17 +87,17 @@ var failures = []struct {
 	{"the connection is reset", failWith(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the name does not resolve", failWith(&net.DNSError{Err: "no such host", Name: "viewer.invalid"}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the connection ends before the answer", failWith(io.EOF), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
-	{"a proxy says 503", respondWith(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"a proxy says 503", servicetest.RespondWith(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the Viewer limits its callers", limited, codes.ResourceExhausted, "VIEWER_RATE_LIMITED", 7 * time.Second},
 	{"the Viewer is slower than our limit", neverRespond, codes.DeadlineExceeded, "VIEWER_TIMEOUT", 0},
-	{"the answer is a web page", respondWith(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
-	{"the route is missing", respondWith(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
-	{"the answer is no JSON", respondWith(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the JSON is malformed", respondWith(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the JSON has another shape", respondWith(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the answer is over our limit", respondWith(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
+	{"the answer is a web page", servicetest.RespondWith(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the route is missing", servicetest.RespondWith(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the answer is no JSON", servicetest.RespondWith(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON is malformed", servicetest.RespondWith(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON has another shape", servicetest.RespondWith(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the answer is over our limit", servicetest.RespondWith(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
 	{"the answer is cut", cutOff, codes.DataLoss, "STREAM_CUT", 0},
-	{"a 422 names its field", respondWith(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
+	{"a 422 names its field", servicetest.RespondWith(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
 }
 
 // failWith fails before an answer.
@@ -163,14 +113,14 @@ func neverRespond(req *http.Request) (*http.Response, error) {
 
 // limited is a 429 that says when to come again.
 func limited(req *http.Request) (*http.Response, error) {
-	resp, err := respondWith(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
+	resp, err := servicetest.RespondWith(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
 	resp.Header.Set("Retry-After", "7")
 	return resp, err
 }
 
 // cutOff is an answer that ends in its middle.
 func cutOff(req *http.Request) (*http.Response, error) {
-	resp, err := respondWith(200, "application/json", "")(req)
+	resp, err := servicetest.RespondWith(200, "application/json", "")(req)
 	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"available":true`), errReader{}))
 	return resp, err
 }
@@ -184,15 +134,15 @@ func TestEveryFailureHasItsError(t *testing.T) {
 	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h, script := newScripted(t, func(c *restclient.Config) {
+			h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, func(c *restclient.Config) {
 				c.LightTimeout, c.MaxBody = 200*time.Millisecond, 4096
 			})
-			script.reply = tt.reply
+			script.Reply = tt.reply
 			ctx := t.Context()
 			if _, err := h.Viewers.GetViewer(ctx, &runicornapiv1.GetViewerRequest{}); err != nil {
 				t.Fatalf("a failing Viewer is an answer of GetViewer, got %v", err)
 			}
-			_, err := h.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
+			_, err := h.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: servicetest.UnknownRun})
 			apierrtest.WantError(t, err, tt.code, tt.reason)
 			st := status.Convert(err)
 			retry, has := apierrtest.DetailOf[*errdetails.RetryInfo](st)
@@ -233,19 +183,19 @@ func TestTheCallersDeadlineAndCancellationAreReported(t *testing.T) {
 }
 
 func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
-	h, script := newScripted(t, nil)
+	h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, nil)
 	asked := 0
 	for name, reply := range map[string]func(*http.Request) (*http.Response, error){
 		"the connection is reset": failWith(syscall.ECONNRESET),
-		"a proxy says 504":        respondWith(504, "text/html", ""),
+		"a proxy says 504":        servicetest.RespondWith(504, "text/html", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked = 0
-			script.reply = func(req *http.Request) (*http.Response, error) {
+			script.Reply = func(req *http.Request) (*http.Response, error) {
 				asked++
 				return reply(req)
 			}
-			_, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
+			_, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{servicetest.UnknownRun}})
 			info := apierrtest.WantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
 			if info.GetMetadata()["check"] == "" || asked != 1 {
 				t.Errorf("got metadata %v after %d requests, want what to check, and one request", info.GetMetadata(), asked)

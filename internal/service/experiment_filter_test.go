@@ -1,8 +1,6 @@
 package service
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -12,13 +10,14 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestFiltersOfExperiments is the language over the six runs; package filter has
 // the rest of it.
 func TestFiltersOfExperiments(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
-	addSix(h.Upstreams[0])
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen06)
+	servicetest.AddSix(h.Upstreams[0])
 	for _, tt := range []struct{ filter, want string }{
 		{`path = "nlp/bert/large"`, "56"},
 		{`path = "vision*"`, "4321"},
@@ -48,7 +47,7 @@ func TestFiltersOfExperiments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := short(resp.GetExperiments()); got != tt.want || !resp.GetComplete() {
+			if got := servicetest.ShortIDs(resp.GetExperiments()); got != tt.want || !resp.GetComplete() {
 				t.Errorf("got %q, complete %t, want %q", got, resp.GetComplete(), tt.want)
 			}
 		})
@@ -133,44 +132,4 @@ func TestWhatListsDoNotServeYetIsRefused(t *testing.T) {
 	}
 	_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
 	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-}
-
-func TestExportExperiment_OfAFilter(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
-	u := h.Upstreams[0]
-	for i := range 3 {
-		u.AddRun(demoviewer.Run{
-			ID: fmt.Sprintf("20260101_000000_00000%d", i), Path: "few", Created: day(1 + i), Events: pointsAt(1, [3]float64{1, float64(i), 1}),
-		})
-	}
-	u.AddRuns(101)
-	csv := runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV
-	file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{Filter: "path:few", Format: csv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var runs []string
-	for line := range strings.Lines(string(file.content)) {
-		if id := strings.Split(line, ",")[1]; strings.HasPrefix(id, "2026") {
-			runs = append(runs, id[len(id)-1:])
-		}
-	}
-	if !slices.Equal(runs, []string{"2", "1", "0"}) {
-		t.Errorf("runs %v, want the newest first:\n%s", runs, file.content)
-	}
-	for name, tt := range map[string]struct {
-		req    *runicornapiv1.ExportExperimentRequest
-		code   codes.Code
-		reason string
-	}{
-		"nothing matches":         {&runicornapiv1.ExportExperimentRequest{Filter: "path:none"}, codes.InvalidArgument, "INVALID_REQUEST"},
-		"more than a file holds":  {&runicornapiv1.ExportExperimentRequest{Filter: "run_id:*"}, codes.ResourceExhausted, "SERVER_LIMIT"},
-		"a filter and a run":      {&runicornapiv1.ExportExperimentRequest{Filter: "path:few", RunId: six[0]}, codes.InvalidArgument, "INVALID_REQUEST"},
-		"neither runs nor filter": {&runicornapiv1.ExportExperimentRequest{}, codes.InvalidArgument, "INVALID_REQUEST"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := receiveExport(t.Context(), t, h, tt.req)
-			apierrtest.WantError(t, err, tt.code, tt.reason)
-		})
-	}
 }

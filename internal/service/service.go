@@ -1,17 +1,15 @@
 // Package service is the translation between the contract and the Viewers:
-// one file per gRPC service.
+// one package per gRPC service, and one each for live streams and exports.
 //
 // It must not know net/http, URLs or status numbers of HTTP; those stay in
 // restclient. A call comes in through the interceptors that interceptor.Chain
 // lists, reaches a method that asks a Viewer's client, converts and returns, and
 // its plain error is made a status with details by the table of errmap on the way
 // out. Methods do no more than that: what they need besides has a file of
-// its own, named for what it does.
+// its own, named for what it does, and what several services need a package.
 package service
 
 import (
-	"cmp"
-	"log/slog"
 	"runtime"
 	"time"
 
@@ -22,9 +20,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/artifacts"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/experiments"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/exports"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/metrics"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/tail"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/viewers"
 )
 
@@ -34,7 +36,7 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runlog.Cache
-	// Hub follows runs for live streams. Its HubConfig.Judge should be ClassifyError.
+	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be source.ClassifyError.
 	Hub *runlog.Hub
 	// StreamBytes bounds the memory of histories that are buffered to be merged or
 	// downsampled, over all streams; 256 MiB if 0.
@@ -44,8 +46,6 @@ type Config struct {
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
-	// Log takes what callers must not see, such as the causes of internal errors.
-	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// AllowConfigWrites permits UpdateConfig.
@@ -58,13 +58,9 @@ type Config struct {
 	// end with SERVER_DRAINING. Nil means never.
 	Draining <-chan struct{}
 
-	// What Register makes of the above.
-	resolver    target.Resolver
-	reader      source.Reader
-	listPollers *listPollers
-	streamBytes *budget
-	drain       *drainSignal
-	cpuGate     *cpugate.Gate // of exports and histories; tests bring a narrow one
+	// CPUGate bounds what exports and histories compute; nil means one for all
+	// processors.
+	CPUGate *cpugate.Gate
 }
 
 // Register adds the five services to a server. Their errors are plain until
@@ -73,23 +69,56 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	if d.Log == nil {
-		d.Log = slog.New(slog.DiscardHandler)
+	if d.CPUGate == nil {
+		d.CPUGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
-	if d.cpuGate == nil {
-		d.cpuGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
-	}
-	d.resolver = target.Resolver{Fleet: d.Fleet}
-	d.reader = source.Reader{Cache: d.Cache, Gate: d.cpuGate}
-	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
-	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
-	kept := newKeptFiles(d.Now)
-	runicornapiv1.RegisterExperimentServiceServer(r, &experimentService{
-		Config: d, kept: kept,
-		space: &tempSpace{max: cmp.Or(d.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
+	streamBudget, drains := points.NewBudget(d.StreamBytes), drain.New(d.Draining)
+	tails := tail.New(tail.Config{
+		Fleet: d.Fleet, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag, Now: d.Now,
 	})
-	runicornapiv1.RegisterMetricServiceServer(r, &metricService{Config: d})
+	runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
+		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Now: d.Now, DisablePurge: d.DisablePurge}),
+		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: d.CPUGate, TempBytes: d.TempBytes, Now: d.Now}),
+		tails:   tails,
+	})
+	runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
+		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
+		tails:   tails,
+	})
 	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
 	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
 	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Now: d.Now, AllowConfigWrites: d.AllowConfigWrites}))
+}
+
+// experimentServer is ExperimentService, whose streams are in packages of their own.
+type experimentServer struct {
+	*experiments.Service
+	exports *exports.Service
+	tails   *tail.Service
+}
+
+// WatchExperiments is served by tail.
+func (s *experimentServer) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
+	return s.tails.WatchExperiments(req, stream)
+}
+
+// TailLogs is served by tail.
+func (s *experimentServer) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
+	return s.tails.TailLogs(req, stream)
+}
+
+// ExportExperiment is served by exports.
+func (s *experimentServer) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]) error {
+	return s.exports.ExportExperiment(req, stream)
+}
+
+// metricServer is MetricService, whose live stream is in a package of its own.
+type metricServer struct {
+	*metrics.Service
+	tails *tail.Service
+}
+
+// TailMetrics is served by tail.
+func (s *metricServer) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
+	return s.tails.TailMetrics(req, stream)
 }

@@ -22,7 +22,7 @@ type setup struct {
 // register adds all services, with what a test changes of their Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
-		c := Config{Fleet: d.Fleet, Cache: d.Cache, Hub: d.Hub, Log: d.Log}
+		c := Config{Fleet: d.Fleet, Cache: d.Cache, Hub: d.Hub}
 		if change != nil {
 			change(&c)
 		}
@@ -39,16 +39,4 @@ func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetes
 func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
 	tb.Helper()
 	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Auth: &s.auth}, generations...)
-}
-
-// newTailHarness is newHarness with Viewers whose share does not make tests wait.
-func newTailHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
-	tb.Helper()
-	return newHarnessWith(tb, setup{client: func(c *restclient.Config) { c.Share = 1 }}, generations...)
-}
-
-// replica is another server in front of the same Viewers.
-func replica(tb testing.TB, h *servicetest.Harness, change func(*Config)) *servicetest.Harness {
-	tb.Helper()
-	return h.Replica(tb, register(change))
 }

@@ -106,7 +106,7 @@ func Newest(times ...time.Time) time.Time {
 	return last
 }
 
-// Int32 and int64Of convert numbers that may be unknown.
+// Int32 converts a count that may be unknown.
 func Int32(n restclient.Int) *int32 {
 	if !n.Known {
 		return nil
@@ -114,6 +114,7 @@ func Int32(n restclient.Int) *int32 {
 	return new(Clamp32(n.Value))
 }
 
+// Int64 converts a number that may be unknown.
 func Int64(n restclient.Int) *int64 {
 	if !n.Known {
 		return nil

@@ -41,7 +41,7 @@ type Position struct {
 	Viewer, ID string
 }
 
-// keyed is the position of an item with one key.
+// At is the position of an item with one key.
 func At(key filter.Value, viewer, id string) Position {
 	return Position{Keys: []filter.Value{key.Truncate(MaxKeyText)}, Viewer: viewer, ID: Truncate(id)}
 }
@@ -210,6 +210,7 @@ func writeToken(query queryHash, p *Position) string {
 }
 
 var (
+	// ErrDamaged says that a token is none of this server.
 	ErrDamaged    = errors.New("it is damaged")
 	errOtherQuery = errors.New("it belongs to another query")
 )

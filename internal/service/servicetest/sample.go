@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -34,3 +35,9 @@ func SampleRun(tb testing.TB, h *Harness, viewer string) string {
 	}
 	return oldest.ID
 }
+
+// UnknownRun is the id of a run that no Viewer has.
+const UnknownRun = "20200101_000000_abcdef"
+
+// EmptyViewers is a setup of demo Viewers without the sample runs.
+func EmptyViewers(cfg *demoviewer.Config) { cfg.Empty = true }

@@ -13,10 +13,9 @@ import (
 )
 
 // newHarness is our server with this service before demo Viewers.
-func newHarness(tb testing.TB, s servicetest.Setup, change func(*Config), generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, change func(*Config), generations ...demoviewer.Generation) *servicetest.Harness {
 	tb.Helper()
-	s.Register = register(change)
-	return servicetest.New(tb, s, generations...)
+	return servicetest.New(tb, servicetest.Setup{Register: register(change)}, generations...)
 }
 
 func register(change func(*Config)) servicetest.RegisterFunc {
