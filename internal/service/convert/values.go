@@ -61,6 +61,9 @@ func Values(values restclient.Values) map[string]*runicornapiv1.Value {
 	return out
 }
 
+// IsFinite reports whether a number is neither NaN nor ±Inf.
+func IsFinite(n float64) bool { return !math.IsNaN(n) && !math.IsInf(n, 0) }
+
 // Finite returns the number of a value if it is one and finite.
 func Finite(v restclient.Value) *float64 {
 	n := v.Number
@@ -71,7 +74,7 @@ func Finite(v restclient.Value) *float64 {
 	default:
 		return nil
 	}
-	if math.IsNaN(n) || math.IsInf(n, 0) {
+	if !IsFinite(n) {
 		return nil
 	}
 	return &n
@@ -147,3 +150,46 @@ func HasReplacementChar(texts ...string) bool {
 
 // Text makes any bytes marshal: a proto string must be UTF-8.
 func Text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// HostKey converts a key of an SSH server.
+func HostKey(k *restclient.HostKey) *runicornapiv1.HostKey {
+	return &runicornapiv1.HostKey{
+		Host: Text(k.Host), Port: Clamp32(int64(k.Port)), KeyType: Text(k.KeyType),
+		PublicKey: Text(k.PublicKey), FingerprintSha256: Text(k.Fingerprint),
+		KnownHostsHost: Text(k.KnownHostsHost), ExpectedFingerprintSha256: Text(k.ExpectedFingerprint),
+	}
+}
+
+// AbsolutePath reports whether a text is an absolute path of either system.
+func AbsolutePath(text string) bool {
+	if len(text) > 2 && text[1] == ':' && (text[2] == '\\' || text[2] == '/') {
+		return true
+	}
+	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, `\\`) || strings.HasPrefix(text, "~/")
+}
+
+// statuses are the Viewer's words for where a run stands. The bin of 0.5.3
+// says "unknown" of a run whose status it lost.
+var statuses = map[string]runicornapiv1.ExperimentStatus{
+	"":            runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
+	"unknown":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
+	"running":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING,
+	"finished":    runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED,
+	"failed":      runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED,
+	"interrupted": runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED,
+}
+
+// Status converts a Viewer's word; one that a training script made
+// up is OTHER.
+func Status(text string) runicornapiv1.ExperimentStatus {
+	if s, ok := statuses[text]; ok {
+		return s
+	}
+	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
+}
+
+// IsKnownStatus reports whether a Viewer's word is one of the SDK.
+func IsKnownStatus(text string) bool {
+	_, ok := statuses[text]
+	return ok
+}

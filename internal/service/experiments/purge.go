@@ -5,36 +5,14 @@ import (
 	"slices"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // purgeBinHint says what a Viewer of 0.5 can do in place of a single purge.
 const purgeBinHint = "purge all_deleted, or exactly the runs that are in the recycle bin"
-
-// bins reads the recycle bins of what a request means by viewer.
-func (s *Service) bins(ctx context.Context, viewer string) (*target.Results[[]restclient.DeletedRun], error) {
-	return target.FanOut(ctx, s.resolver, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
-		return v.Client.RecycleBin(ctx)
-	})
-}
-
-// keyedDeletedRuns converts bins; the order is by the time of deletion.
-func keyedDeletedRuns(bins *target.Results[[]restclient.DeletedRun]) []page.Keyed[*runicornapiv1.DeletedExperiment] {
-	var out []page.Keyed[*runicornapiv1.DeletedExperiment]
-	for _, a := range bins.Succeeded {
-		for i := range a.Value {
-			run := &a.Value[i]
-			at := page.At(filter.TimeValue(run.DeletedTime.Time), a.Viewer.Name, run.ID)
-			out = append(out, page.Keyed[*runicornapiv1.DeletedExperiment]{Position: at, Item: deletedExperiment(a.Viewer.Name, run)})
-		}
-	}
-	return out
-}
 
 // purge removes experiments for good, or says what would be removed.
 func (s *Service) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) ([]*runicornapiv1.ExperimentResult, error) {

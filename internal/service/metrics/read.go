@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"math"
-
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -135,7 +133,7 @@ func withIndeterminate(series []*runicornapiv1.MetricSeries, name string, cells 
 func keepFinite(s *eventlog.Series) {
 	kept := make([]int, 0, s.Len())
 	for i, v := range s.Values {
-		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+		if convert.IsFinite(v) {
 			kept = append(kept, i)
 		}
 	}

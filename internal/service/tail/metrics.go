@@ -47,14 +47,6 @@ type tail struct {
 	forwarders sync.WaitGroup
 }
 
-// tailItem is what the cursor of a run has delivered.
-type tailItem struct {
-	run    *tailedRun
-	cursor *runlog.Cursor
-	item   *runlog.Item
-	err    error
-}
-
 // TailMetrics sends the points of runs as they are logged.
 func (s *Service) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
 	ctx, stop := s.config.Drain.WithDrain(stream.Context())
@@ -176,32 +168,6 @@ func (t *tail) sendHeartbeatIfDue(ctx context.Context) error {
 		return nil
 	}
 	return t.sendHeartbeat(ctx)
-}
-
-// startForwarding starts a goroutine for each run that needs one to forward its items.
-func (t *tail) startForwarding(ctx context.Context) error {
-	if t.isSingle() {
-		return t.runs[0].open(t)
-	}
-	if t.items == nil {
-		t.items = make(chan tailItem)
-	}
-	for _, r := range t.runs {
-		if r.cursor != nil || r.done || r.detached {
-			continue
-		}
-		if err := r.open(t); err != nil {
-			return err
-		}
-		forwardCtx, stop := context.WithCancel(ctx)
-		cursor, exited := r.cursor, make(chan struct{})
-		r.stopForwarding = func() { stop(); <-exited }
-		t.forwarders.Go(func() {
-			defer close(exited)
-			r.forward(forwardCtx, cursor, t.items)
-		})
-	}
-	return nil
 }
 
 // isFinished says that nothing more can come.

@@ -1,7 +1,6 @@
 package tail
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -80,25 +79,6 @@ func (r *tailedRun) close() {
 	if r.buffered != nil {
 		r.buffered.ReleaseAll()
 		r.buffered = nil
-	}
-}
-
-// forward passes on what the cursor delivers, until the end or an error. It waits
-// for the stream, and so does a slow client make its own cursor wait only.
-func (r *tailedRun) forward(ctx context.Context, cursor *runlog.Cursor, items chan<- tailItem) {
-	for {
-		item, err := cursor.Next(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		select {
-		case items <- tailItem{run: r, cursor: cursor, item: item, err: err}:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil || item.Kind == runlog.ItemEnd {
-			return
-		}
 	}
 }
 
