@@ -20,12 +20,12 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
 	"clients/python-compat":            {},
-	"cmd/server":                       {"", "gen/runicornapi/v1", "internal/compat", "internal/cpugate", "internal/demoviewer", "internal/fleet", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service"},
+	"cmd/server":                       {"", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire"},
 	"gen/runicornapi/v1":               {},
-	"internal/compat":                  {"gen/runicornapi/v1", "internal/filter", "internal/panics"},
+	"internal/apierr":                  {"gen/runicornapi/v1"},
+	"internal/apierr/apierrtest":       {},
+	"internal/compat":                  {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/panics"},
 	"internal/filter":                  {},
-	"internal/flight":                  {},
-	"internal/lru":                     {},
 	"internal/demoviewer":              {},
 	"internal/downsample":              {},
 	"internal/e2e":                     {},
@@ -33,22 +33,45 @@ var allowed = map[string][]string{
 	"internal/export":                  {"internal/downsample", "internal/eventlog"},
 	"internal/faultproxy":              {},
 	"internal/fleet":                   {"internal/netaddr", "internal/restclient"},
-	"internal/httpapi":                 {"gen/runicornapi/v1", "internal/netaddr", "internal/panics"},
-	"internal/netaddr":                 {},
-	"internal/demoviewer/demotest":     {}, // for tests: no package imports it
+	"internal/httpapi":                 {"gen/runicornapi/v1", "internal/apierr", "internal/netaddr", "internal/panics"},
 	"internal/panics":                  {},
 	"internal/cpugate":                 {},
 	"internal/realviewer":              {},
 	"internal/restclient":              {"internal/eventlog"},
 	"internal/restclient/operations":   {},
+	"internal/service":                 {"gen/runicornapi/v1", "internal/cpugate", "internal/fleet", "internal/follow", "internal/runcache", "internal/service/artifacts", "internal/service/drain", "internal/service/experiments", "internal/service/exports", "internal/service/metrics", "internal/service/points", "internal/service/remote", "internal/service/tail", "internal/service/viewers"},
+	"internal/service/answer":          {"gen/runicornapi/v1", "internal/apierr"},
+	"internal/service/artifacts":       {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/filter", "internal/fleet", "internal/restclient", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/errmap", "internal/service/filestream", "internal/service/page", "internal/service/source", "internal/service/target"},
+	"internal/service/convert":         {"gen/runicornapi/v1", "internal/eventlog", "internal/restclient", "internal/runsource"},
+	"internal/service/drain":           {"gen/runicornapi/v1", "internal/apierr"},
+	"internal/service/errmap":          {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/service/convert"},
+	"internal/service/experiments":     {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/fleet", "internal/restclient", "internal/service/answer", "internal/service/convert", "internal/service/errmap", "internal/service/page", "internal/service/runs", "internal/service/target"},
+	"internal/service/exports":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/eventlog", "internal/export", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/convert", "internal/service/filestream", "internal/service/runs", "internal/service/source", "internal/service/target"},
+	"internal/service/filestream":      {"gen/runicornapi/v1", "internal/apierr"},
+	"internal/service/freshstack":      {"internal/panics"},
+	"internal/service/interceptor":     {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack"},
+	"internal/service/metrics":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target"},
+	"internal/service/page":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/service/answer"},
+	"internal/service/points":          {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/target"},
+	"internal/service/remote":          {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/page"},
+	"internal/service/runs":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap", "internal/service/target"},
+	"internal/service/servicetest":     {"gen/runicornapi/v1", "internal/demoviewer", "internal/fleet", "internal/follow", "internal/restclient", "internal/runcache", "internal/service/interceptor", "internal/service/source", "internal/service/wire"},
+	"internal/service/source":          {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/follow", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/target"},
+	"internal/service/tail":            {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/filter", "internal/fleet", "internal/follow", "internal/logbatch", "internal/restclient", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/freshstack", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target", "internal/service/wire"},
+	"internal/service/target":          {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap"},
+	"internal/service/viewers":         {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap", "internal/service/page", "internal/service/target"},
+	"internal/service/wire":            {"internal/service/freshstack"},
+	"internal/serverproc":              {},
+	"internal/sshtest":                 {},
+	"internal/flight":                  {},
+	"internal/lru":                     {},
+	"internal/netaddr":                 {},
+	"internal/demoviewer/demotest":     {}, // for tests: no package imports it
 	"internal/follow":                  {"internal/eventlog", "internal/flight", "internal/logbatch", "internal/lru", "internal/restclient", "internal/runsource"},
 	"internal/logbatch":                {"internal/eventlog", "internal/runsource"},
 	"internal/runcache":                {"internal/cpugate", "internal/eventlog", "internal/flight", "internal/lru", "internal/restclient", "internal/runsource"},
 	"internal/runsource":               {"internal/cpugate", "internal/eventlog", "internal/restclient"},
 	"internal/runsource/runsourcetest": {"internal/eventlog", "internal/restclient", "internal/runsource"},
-	"internal/service":                 {"gen/runicornapi/v1", "internal/downsample", "internal/eventlog", "internal/export", "internal/filter", "internal/fleet", "internal/follow", "internal/logbatch", "internal/panics", "internal/cpugate", "internal/restclient", "internal/runcache", "internal/runsource"},
-	"internal/serverproc":              {},
-	"internal/sshtest":                 {},
 }
 
 // forbidden are packages that a package must not import.
@@ -56,11 +79,12 @@ var forbidden = map[string][]string{
 	"internal/downsample": {"net", "os", "time"},
 	"internal/eventlog":   {"net", "os", "time"},
 	"internal/filter":     {"net", "os"},
+	"internal/apierr":     {"net", "net/http"},
 	"internal/export":     {"google.golang.org/grpc", "net", "net/http", "os"},
 	"internal/follow":     {"net/http"},
 	"internal/runcache":   {"net/http"},
 	"internal/runsource":  {"net/http"},
-	"internal/service":    {"net/http", "net/url"},
+	"internal/service/":   {"net/http", "net/url"}, // and all packages below it
 }
 
 // forbiddenModules are modules that a package must not depend on, not even through others.
@@ -97,7 +121,7 @@ func TestPackagesImportOnlyWhatIsAllowed(t *testing.T) {
 			if ours && !slices.Contains(imports, strings.TrimSuffix(to, "/")) {
 				t.Errorf("%s imports %s, which is not allowed", pkg, path)
 			}
-			if slices.Contains(forbidden[pkg], path) {
+			if slices.Contains(forbiddenTo(pkg), path) {
 				t.Errorf("%s imports %s, which it must not know", pkg, path)
 			}
 		}
@@ -109,6 +133,18 @@ func TestPackagesImportOnlyWhatIsAllowed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// forbiddenTo returns what a package must not import: its own entry and those of
+// the folders above it, which end with a slash.
+func forbiddenTo(pkg string) []string {
+	paths := slices.Clone(forbidden[pkg])
+	for folder, more := range forbidden {
+		if strings.HasSuffix(folder, "/") && strings.HasPrefix(pkg+"/", folder) && pkg != "internal/service/servicetest" {
+			paths = append(paths, more...)
+		}
+	}
+	return paths
 }
 
 func listPackages(t *testing.T) []goPackage {

@@ -10,19 +10,19 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // credential is one line of the token file.
 type credential struct {
-	role  service.Role
+	role  interceptor.Role
 	token string
 }
 
 // newAuthorizer reads the token file, once: changed tokens need a restart.
 // Without a file every call is let in.
-func newAuthorizer(cfg *Config, log *slog.Logger) (*service.Authorizer, error) {
-	auth := &service.Authorizer{}
+func newAuthorizer(cfg *Config, log *slog.Logger) (*interceptor.Authorizer, error) {
+	auth := &interceptor.Authorizer{}
 	if cfg.AuthTokenFile == "" {
 		return auth, nil
 	}
@@ -90,7 +90,7 @@ func readCredential(fields []string) (credential, error) {
 	if len(fields) != 2 {
 		return credential{}, errors.New("want a role and a token")
 	}
-	role, ok := service.ParseRole(fields[0])
+	role, ok := interceptor.ParseRole(fields[0])
 	if !ok {
 		return credential{}, errors.New("the role must be read, write or admin")
 	}

@@ -15,7 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
@@ -53,7 +53,7 @@ func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []credential{{service.RoleRead, "a#1"}, {service.RoleAdmin, "b=="}, {service.RoleWrite, "c"}}
+	want := []credential{{interceptor.RoleRead, "a#1"}, {interceptor.RoleAdmin, "b=="}, {interceptor.RoleWrite, "c"}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(credential{})); diff != "" {
 		t.Error(diff)
 	}
@@ -150,7 +150,7 @@ func FuzzReadTokens(f *testing.F) {
 			t.Fatalf("%v, %v", credentials, err)
 		}
 		for _, c := range credentials {
-			if c.role < service.RoleRead || c.role > service.RoleAdmin || c.token == "" || strings.TrimSpace(c.token) != c.token {
+			if c.role < interceptor.RoleRead || c.role > interceptor.RoleAdmin || c.token == "" || strings.TrimSpace(c.token) != c.token {
 				t.Errorf("%+v", c)
 			}
 		}

@@ -20,6 +20,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // server is everything that is wired to something else.
@@ -60,7 +63,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.tracing, err = newTracing(ctx, getenv); err != nil {
 		return s, err
 	}
-	validator, err := service.NewValidator()
+	validator, err := interceptor.NewValidator()
 	if err != nil {
 		return s, err
 	}
@@ -76,12 +79,15 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	}
 	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
-		Log: log, Draining: ctx.Done(),
+		Draining:          ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
-		Remote: service.RemotePolicy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
+		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
-		metrics: metrics.calls, panics: metrics.panics, log: log, deadline: cfg.DefaultDeadline,
-		auth: auth, admission: service.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()}, validator: validator,
+		metrics: metrics.calls, panics: metrics.panics,
+		Config: interceptor.Config{
+			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator,
+			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
+		},
 	}, s.tracing, s.health)
 	return s, s.buildHTTP(ctx, metrics)
 }
@@ -128,7 +134,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 func (cfg *Config) hub(log *slog.Logger) follow.HubConfig {
 	hub := follow.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
-		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: service.ClassifyError, Log: log,
+		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: source.ClassifyError, Log: log,
 	}
 	if hub.UnreachableAfter == 0 {
 		hub.UnreachableAfter = -1 // never, and not the default

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
@@ -14,84 +13,39 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
-
-// interceptor is one interceptor in its two forms.
-type interceptor struct {
-	name   string
-	unary  grpc.UnaryServerInterceptor
-	stream grpc.StreamServerInterceptor
-}
 
 // chainParts is what the interceptors work with.
 type chainParts struct {
-	metrics   *grpcprom.ServerMetrics
-	panics    prometheus.Counter
-	log       *slog.Logger
-	deadline  time.Duration // of unary calls that bring none
-	auth      *service.Authorizer
-	admission service.Admission
-	validator *service.Validator
+	metrics *grpcprom.ServerMetrics
+	panics  prometheus.Counter
+	interceptor.Config
 }
 
 // chain is the list of interceptors, outermost first. Metrics and log see the
-// code that the caller sees; recovery catches a panic in the error table too;
-// whoever has no right learns nothing of what the request lacks.
-func chain(p chainParts) []interceptor {
+// code that the caller sees; recovery catches a panic in the error table too.
+func chain(p chainParts) []interceptor.Interceptor {
 	lines := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		p.log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
+		p.Log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
 	})
 	logged := []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
 		logging.WithLevels(logLevel),
 		logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey, "grpc.start_time"),
 	}
-	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.log, p.panics))
-	return []interceptor{
-		{"metrics", p.metrics.UnaryServerInterceptor(), p.metrics.StreamServerInterceptor()},
-		{"log", logging.UnaryServerInterceptor(lines, logged...), logging.StreamServerInterceptor(lines, logged...)},
-		{"recovery", recovery.UnaryServerInterceptor(handlePanic), recovery.StreamServerInterceptor(handlePanic)},
-		{"errors", service.UnaryErrors(p.log), service.StreamErrors(p.log)},
-		{"deadline", withDeadline(p.deadline), withoutDeadline},
-		{"authority", p.auth.Unary, p.auth.Stream},
-		{"admission", p.admission.Unary, p.admission.Stream},
-		{"validation", p.validator.Unary, p.validator.Stream},
-	}
-}
-
-// serverOptions makes the options of a server from the one list.
-func serverOptions(interceptors []interceptor) []grpc.ServerOption {
-	var unary []grpc.UnaryServerInterceptor
-	var stream []grpc.StreamServerInterceptor
-	for _, l := range interceptors {
-		unary = append(unary, l.unary)
-		stream = append(stream, l.stream)
-	}
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
-}
-
-// withDeadline bounds unary calls whose caller is willing to wait for ever.
-func withDeadline(limit time.Duration) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if _, ok := ctx.Deadline(); !ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, limit)
-			defer cancel()
-		}
-		return handler(ctx, req)
-	}
-}
-
-// withoutDeadline is the twin for streams, which live as long as they like.
-func withoutDeadline(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return handler(srv, ss)
+	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
+	return append([]interceptor.Interceptor{
+		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
+		{Name: "log", Unary: logging.UnaryServerInterceptor(lines, logged...), Stream: logging.StreamServerInterceptor(lines, logged...)},
+		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
+	}, interceptor.Chain(p.Config)...)
 }
 
 // onPanic makes a panic an internal error like any other, by the same table. Its value
 // may be the request, with its secrets, and goes nowhere.
 func onPanic(log *slog.Logger, count prometheus.Counter) recovery.RecoveryHandlerFuncContext {
-	table := service.UnaryErrors(log)
+	table := interceptor.UnaryErrors(log)
 	return func(ctx context.Context, p any) error {
 		count.Inc()
 		method, _ := grpc.Method(ctx)

@@ -14,20 +14,22 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // testChain returns the list of interceptors, its metrics and its log.
-func testChain(t *testing.T) ([]interceptor, *metrics, *output) {
+func testChain(t *testing.T) ([]interceptor.Interceptor, *metrics, *output) {
 	t.Helper()
-	validator, err := service.NewValidator()
+	validator, err := interceptor.NewValidator()
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, log := newMetrics(), newOutput()
 	return chain(chainParts{
-		metrics: m.calls, panics: m.panics, log: slog.New(slog.NewTextHandler(log, nil)), deadline: time.Minute,
-		auth: &service.Authorizer{}, validator: validator,
+		metrics: m.calls, panics: m.panics,
+		Config: interceptor.Config{
+			Log: slog.New(slog.NewTextHandler(log, nil)), Deadline: time.Minute, Auth: &interceptor.Authorizer{}, Validator: validator,
+		},
 	}), m, log
 }
 
@@ -36,26 +38,26 @@ func TestEveryInterceptorHasItsTwinAndItsPlace(t *testing.T) {
 	links, _, _ := testChain(t)
 	var names []string
 	for _, l := range links {
-		names = append(names, l.name)
-		if l.unary == nil || l.stream == nil {
-			t.Errorf("%s lacks a twin", l.name)
+		names = append(names, l.Name)
+		if l.Unary == nil || l.Stream == nil {
+			t.Errorf("%s lacks a twin", l.Name)
 		}
 	}
 	want := []string{"metrics", "log", "recovery", "errors", "deadline", "authority", "admission", "validation"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v", names)
 	}
-	if got := len(serverOptions(links)); got != 2 {
+	if got := len(interceptor.ServerOptions(links)); got != 2 {
 		t.Errorf("%d options, want one for unary calls and one for streams", got)
 	}
 }
 
 // callUnary passes a call through all interceptors to a method.
-func callUnary(ctx context.Context, links []interceptor, method grpc.UnaryHandler) error {
+func callUnary(ctx context.Context, links []interceptor.Interceptor, method grpc.UnaryHandler) error {
 	for _, l := range slices.Backward(links) {
 		next := method
 		method = func(ctx context.Context, req any) (any, error) {
-			return l.unary(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/runicornapi.v1.ViewerService/GetConfig"}, next)
+			return l.Unary(ctx, req, &grpc.UnaryServerInfo{FullMethod: "/runicornapi.v1.ViewerService/GetConfig"}, next)
 		}
 	}
 	_, err := method(ctx, nil)
@@ -63,11 +65,11 @@ func callUnary(ctx context.Context, links []interceptor, method grpc.UnaryHandle
 }
 
 // callStream does so for streams.
-func callStream(ctx context.Context, links []interceptor, method grpc.StreamHandler) error {
+func callStream(ctx context.Context, links []interceptor.Interceptor, method grpc.StreamHandler) error {
 	for _, l := range slices.Backward(links) {
 		next := method
 		method = func(srv any, ss grpc.ServerStream) error {
-			return l.stream(srv, ss, &grpc.StreamServerInfo{FullMethod: "/runicornapi.v1.MetricService/TailMetrics", IsServerStream: true}, next)
+			return l.Stream(srv, ss, &grpc.StreamServerInfo{FullMethod: "/runicornapi.v1.MetricService/TailMetrics", IsServerStream: true}, next)
 		}
 	}
 	return method(nil, idleStream{ctx: ctx})

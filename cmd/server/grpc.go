@@ -14,12 +14,15 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // Limits of the transport.
 const (
 	maxReceive       = 1 << 20 // requests are tiny
-	maxSend          = service.MaxMessage
+	maxSend          = answer.MaxMessage
 	maxHeaders       = 64 << 10 // of a call
 	handshakeTimeout = 20 * time.Second
 )
@@ -32,7 +35,7 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 // v1alpha) and health.
 func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
 	options := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(service.NewCodec()),
+		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxHeaderListSize(maxHeaders),
@@ -45,7 +48,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *
 			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
 		}),
 	}
-	options = append(options, serverOptions(chain(parts))...)
+	options = append(options, interceptor.ServerOptions(chain(parts))...)
 	options = append(options, tracing.options()...)
 	server := grpc.NewServer(options...)
 	service.Register(server, deps)

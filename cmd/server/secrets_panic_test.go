@@ -18,7 +18,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // panicking is a RemoteService that panics with the request in its hands.
@@ -65,14 +65,15 @@ func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
 // servePanics serves a RemoteService behind all interceptors and the HTTP side.
 func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *grpc.ClientConn, httpURL string, log *output) {
 	t.Helper()
-	validator, err := service.NewValidator()
+	validator, err := interceptor.NewValidator()
 	if err != nil {
 		t.Fatal(err)
 	}
 	log = newOutput()
 	logger, m := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), newMetrics()
-	server := grpc.NewServer(serverOptions(chain(chainParts{
-		metrics: m.calls, panics: m.panics, log: logger, deadline: time.Minute, auth: &service.Authorizer{}, validator: validator,
+	server := grpc.NewServer(interceptor.ServerOptions(chain(chainParts{
+		metrics: m.calls, panics: m.panics,
+		Config: interceptor.Config{Log: logger, Deadline: time.Minute, Auth: &interceptor.Authorizer{}, Validator: validator},
 	}))...)
 	runicornapiv1.RegisterRemoteServiceServer(server, remote)
 	memory := bufconn.Listen(memoryBuffer)

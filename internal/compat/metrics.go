@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,7 +125,7 @@ func (p *points) add(s *runicornapiv1.MetricSeries, limit int) int {
 		if len(exact) > 0 && int(exact[0].GetIndex()) == i {
 			digits, exact = exact[0].GetDecimal(), exact[1:]
 		}
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+		if !isFinite(v) {
 			continue
 		}
 		if limit > 0 && len(p.values) == limit {

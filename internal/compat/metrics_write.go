@@ -55,7 +55,7 @@ func (p *points) write(out *bufio.Writer) {
 			line = appendNumber(line, p.values[i])
 		}
 		line = append(line, `,"timestamp":`...)
-		if i < len(p.times) && !math.IsNaN(p.times[i]) && !math.IsInf(p.times[i], 0) {
+		if i < len(p.times) && isFinite(p.times[i]) {
 			line = appendNumber(line, p.times[i])
 		} else {
 			line = append(line, "null"...)

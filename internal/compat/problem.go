@@ -2,8 +2,6 @@ package compat
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -16,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // The client makes NotFoundError of 404, BadRequestError of 400, ServerError of
@@ -52,14 +51,14 @@ var statuses = map[codes.Code]int{
 
 // The reasons that this package gives or looks for.
 var (
-	reasonInvalid               = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
-	reasonNoRoute               = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)
-	reasonInternalError         = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR)
-	reasonTooLarge              = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
-	reasonViewerLacksCapability = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
+	reasonInvalid               = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
+	reasonNoRoute               = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)
+	reasonInternalError         = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR)
+	reasonTooLarge              = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
+	reasonViewerLacksCapability = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
 	// reasonOutcomeUnknown is a change whose answer never came: to the client a
 	// connection that failed, and never one to be repeated by itself.
-	reasonOutcomeUnknown = reasonName(runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
+	reasonOutcomeUnknown = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
 )
 
 // problem is an error as the client gets it. Its text is what BadRequestError
@@ -102,12 +101,9 @@ func (c *compat) problemOf(ctx context.Context, err error) *problem {
 	if st, ok := status.FromError(err); ok {
 		return problemOfStatus(st)
 	}
-	incident := newIncident()
-	c.log.ErrorContext(ctx, "internal error", slog.String("incident", incident), slog.Any("error", err))
-	return &problem{
-		status: statusServerError, Reason: reasonInternalError,
-		Detail: "an internal error of this server; its log has incident " + incident,
-	}
+	internal := apierr.Internal(err)
+	c.log.ErrorContext(ctx, "internal error", slog.String("incident", internal.Incident()), slog.Any("error", err))
+	return &problem{status: statusServerError, Reason: reasonInternalError, Detail: internal.Message}
 }
 
 // problemOfStatus applies the table.
@@ -154,16 +150,4 @@ func hasReason(err error, reason string) bool {
 	}
 	st, ok := status.FromError(err)
 	return ok && reasonOf(st) == reason
-}
-
-// reasonName spells a reason as ErrorInfo does.
-func reasonName(r runicornapiv1.ErrorReason) string {
-	return r.String()[len("ERROR_REASON_"):]
-}
-
-// newIncident names an internal error, to be found in the log.
-func newIncident() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
-	return hex.EncodeToString(b[:])
 }

@@ -71,9 +71,12 @@ func seconds(t *timestamppb.Timestamp) *float64 {
 	return &s
 }
 
+// isFinite reports whether a number is neither NaN nor ±Inf.
+func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
 // finite is a number, or null: JSON has no NaN.
 func finite(v *float64) *float64 {
-	if v == nil || math.IsNaN(*v) || math.IsInf(*v, 0) {
+	if v == nil || !isFinite(*v) {
 		return nil
 	}
 	return v

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,13 +11,12 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // streamRetry is when to try again after the bound of streams was met.
@@ -156,7 +153,7 @@ func (a *api) withStreamSlot(w http.ResponseWriter, answer func()) {
 	default:
 		writeError(w, newAPIError(http.StatusTooManyRequests, codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			fmt.Sprintf("%d streams are open over HTTP, which is the most; a stream over gRPC costs less", cap(a.streams)),
-			map[string]string{"limit": "http_streams"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(streamRetry)}))
+			map[string]string{"limit": "http_streams"}, apierr.RetryInfo(streamRetry)))
 	}
 }
 
@@ -215,17 +212,9 @@ func (a *api) toAPIError(ctx context.Context, err error) *apiError {
 	if f, ok := fromError(err); ok {
 		return f
 	}
-	incident := newIncident()
-	a.log.ErrorContext(ctx, "internal error", slog.String("incident", incident), slog.Any("error", err))
-	return newAPIError(http.StatusInternalServerError, codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
-		"an internal error of this server; its log has incident "+incident, map[string]string{"incident": incident})
-}
-
-// newIncident names an internal error, to be found in the log.
-func newIncident() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
-	return hex.EncodeToString(b[:])
+	internal := apierr.Internal(err)
+	a.log.ErrorContext(ctx, "internal error", slog.String("incident", internal.Incident()), slog.Any("error", err))
+	return fromAPIErr(http.StatusInternalServerError, internal)
 }
 
 // writeNoRoute answers a path that there is not.

@@ -9,7 +9,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -19,14 +18,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
-
-// domain is the ErrorInfo domain of all our errors, on gRPC and here.
-const domain = "runicorn-grpc"
 
 // apiError is an error that is ready to be an answer. The gRPC server makes most
 // of them; those that this package finds before any call look the same.
@@ -40,37 +36,26 @@ func (e *apiError) Error() string { return e.st.Message() }
 
 // newAPIError makes an apiError with its ErrorInfo, which is always the first detail.
 func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string, details ...proto.Message) *apiError {
-	all := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
-		Reason:   strings.TrimPrefix(reason.String(), "ERROR_REASON_"),
-		Domain:   domain,
-		Metadata: metadata,
-	})}
-	for _, d := range details {
-		all = append(all, protoadapt.MessageV1Of(d))
-	}
-	st := status.New(c, strings.ToValidUTF8(message, "\uFFFD"))
-	if with, err := st.WithDetails(all...); err == nil {
-		st = with
-	}
-	return &apiError{httpStatus: httpStatus, st: st}
+	e := &apierr.Error{Code: c, Reason: reason, Message: message, Metadata: metadata, Details: details}
+	return fromAPIErr(httpStatus, e)
+}
+
+// fromAPIErr makes an apiError of an error of the API.
+func fromAPIErr(httpStatus int, e *apierr.Error) *apiError {
+	return &apiError{httpStatus: httpStatus, st: e.GRPCStatus()}
 }
 
 // violation names a part of the request that was refused.
 func violation(field, format string, args ...any) *errdetails.BadRequest_FieldViolation {
 	return &errdetails.BadRequest_FieldViolation{
-		Field:       strings.ToValidUTF8(field, "\uFFFD"),
+		Field:       field,
 		Description: fmt.Sprintf(format, args...),
 	}
 }
 
 // invalid refuses parts of a request, as the gRPC server refuses them.
 func invalid(violations ...*errdetails.BadRequest_FieldViolation) *apiError {
-	texts := make([]string, 0, len(violations))
-	for _, v := range violations {
-		texts = append(texts, strings.TrimSpace(v.GetField()+" "+v.GetDescription()))
-	}
-	return newAPIError(http.StatusBadRequest, codes.InvalidArgument, runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
-		"invalid request: "+strings.Join(texts, "; "), nil, &errdetails.BadRequest{FieldViolations: violations})
+	return fromAPIErr(http.StatusBadRequest, apierr.InvalidFields(violations...))
 }
 
 // fromStatus makes an apiError of a status. One without ErrorInfo was made by a
@@ -214,7 +199,7 @@ func writeError(w http.ResponseWriter, f *apiError) {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
 	if f.httpStatus == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="`+domain+`"`)
+		h.Set("WWW-Authenticate", `Bearer realm="`+apierr.Domain+`"`)
 	}
 	w.WriteHeader(f.httpStatus)
 	_, _ = w.Write(append(body, '\n')) // the client is gone if it fails, and nobody is left to tell

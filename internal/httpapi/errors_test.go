@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // statusRows is every gRPC code with an error that has it, and the HTTP status
@@ -52,7 +53,7 @@ var statusRows = []struct {
 func statusError(tb testing.TB, c codes.Code, reason string, details ...proto.Message) error {
 	tb.Helper()
 	all := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
-		Reason: reason, Domain: domain, Metadata: map[string]string{"viewer": "main"},
+		Reason: reason, Domain: apierr.Domain, Metadata: map[string]string{"viewer": "main"},
 	})}
 	for _, d := range details {
 		all = append(all, protoadapt.MessageV1Of(d))

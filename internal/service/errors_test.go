@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httptrace"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,57 +19,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
-
-const someRun = "20200101_000000_abcdef"
-
-// scripted is a transport that says what a test wants, and what the demo says
-// about the routes it has.
-type scripted struct {
-	demo  http.Handler
-	reply func(*http.Request) (*http.Response, error)
-}
-
-// RoundTrip answers one request.
-func (s *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Path == "/openapi.json" {
-		recorder := httptest.NewRecorder()
-		s.demo.ServeHTTP(recorder, req)
-		return recorder.Result(), nil
-	}
-	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	return s.reply(req)
-}
-
-// newScripted is a harness whose Viewer answers as script says.
-func newScripted(t *testing.T, change func(*restclient.Config)) (*harness, *scripted) {
-	t.Helper()
-	demo, err := demoviewer.New(demoviewer.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := &scripted{demo: demo}
-	return newHarnessWith(t, setup{client: func(c *restclient.Config) {
-		c.Transport = script
-		if change != nil {
-			change(c)
-		}
-	}}, demoviewer.Gen07), script
-}
-
-// respondWith makes an answer.
-func respondWith(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
-	return func(req *http.Request) (*http.Response, error) {
-		return &http.Response{
-			StatusCode: status, Request: req, Body: io.NopCloser(strings.NewReader(body)),
-			Header: http.Header{"Content-Type": {contentType}}, ContentLength: int64(len(body)),
-		}, nil
-	}
-}
 
 // wantOfStatus is the error table by the Viewer's status, for a read of a run
 // whose body has FastAPI's shape.
@@ -106,15 +60,15 @@ func wantOfStatus(s int) (codes.Code, string) {
 }
 
 func TestEveryStatusOfAViewerHasItsError(t *testing.T) {
-	h, script := newScripted(t, nil)
+	h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, nil)
 	for s := 100; s <= 599; s++ {
 		if s == http.StatusOK {
 			continue
 		}
-		script.reply = respondWith(s, "application/json", `{"detail":"it is so"}`)
-		_, err := h.experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
+		script.Reply = servicetest.RespondWith(s, "application/json", `{"detail":"it is so"}`)
+		_, err := h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: servicetest.UnknownRun})
 		code, reason := wantOfStatus(s)
-		info := wantError(t, err, code, reason)
+		info := apierrtest.WantError(t, err, code, reason)
 		if info.GetMetadata()["viewer"] != "v072" {
 			t.Errorf("status %d: got metadata %v, want viewer v072", s, info.GetMetadata())
 		}
@@ -133,17 +87,17 @@ var failures = []struct {
 	{"the connection is reset", failWith(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the name does not resolve", failWith(&net.DNSError{Err: "no such host", Name: "viewer.invalid"}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the connection ends before the answer", failWith(io.EOF), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
-	{"a proxy says 503", respondWith(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
+	{"a proxy says 503", servicetest.RespondWith(503, "text/html", "<h1>busy</h1>"), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the Viewer limits its callers", limited, codes.ResourceExhausted, "VIEWER_RATE_LIMITED", 7 * time.Second},
 	{"the Viewer is slower than our limit", neverRespond, codes.DeadlineExceeded, "VIEWER_TIMEOUT", 0},
-	{"the answer is a web page", respondWith(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
-	{"the route is missing", respondWith(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
-	{"the answer is no JSON", respondWith(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the JSON is malformed", respondWith(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the JSON has another shape", respondWith(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
-	{"the answer is over our limit", respondWith(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
+	{"the answer is a web page", servicetest.RespondWith(200, "text/html", "<html>"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the route is missing", servicetest.RespondWith(404, "application/json", `{"detail":"Not Found"}`), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 0},
+	{"the answer is no JSON", servicetest.RespondWith(200, "text/plain", "hello"), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON is malformed", servicetest.RespondWith(200, "application/json", `{"available":tru}`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the JSON has another shape", servicetest.RespondWith(200, "application/json", `[1,2]`), codes.Internal, "VIEWER_MALFORMED_ANSWER", 0},
+	{"the answer is over our limit", servicetest.RespondWith(200, "application/json", `{"x":"`+strings.Repeat("y", 5000)+`"}`), codes.ResourceExhausted, "VIEWER_ANSWER_TOO_LARGE", 0},
 	{"the answer is cut", cutOff, codes.DataLoss, "STREAM_CUT", 0},
-	{"a 422 names its field", respondWith(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
+	{"a 422 names its field", servicetest.RespondWith(422, "application/json", `{"detail":[{"type":"missing","loc":["body","run_ids",0],"msg":"Field required","input":"hunter2"}]}`), codes.InvalidArgument, "VIEWER_REFUSED_REQUEST", 0},
 }
 
 // failWith fails before an answer.
@@ -159,14 +113,14 @@ func neverRespond(req *http.Request) (*http.Response, error) {
 
 // limited is a 429 that says when to come again.
 func limited(req *http.Request) (*http.Response, error) {
-	resp, err := respondWith(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
+	resp, err := servicetest.RespondWith(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
 	resp.Header.Set("Retry-After", "7")
 	return resp, err
 }
 
 // cutOff is an answer that ends in its middle.
 func cutOff(req *http.Request) (*http.Response, error) {
-	resp, err := respondWith(200, "application/json", "")(req)
+	resp, err := servicetest.RespondWith(200, "application/json", "")(req)
 	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"available":true`), errReader{}))
 	return resp, err
 }
@@ -180,25 +134,25 @@ func TestEveryFailureHasItsError(t *testing.T) {
 	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h, script := newScripted(t, func(c *restclient.Config) {
+			h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, func(c *restclient.Config) {
 				c.LightTimeout, c.MaxBody = 200*time.Millisecond, 4096
 			})
-			script.reply = tt.reply
+			script.Reply = tt.reply
 			ctx := t.Context()
-			if _, err := h.viewers.GetViewer(ctx, &runicornapiv1.GetViewerRequest{}); err != nil {
+			if _, err := h.Viewers.GetViewer(ctx, &runicornapiv1.GetViewerRequest{}); err != nil {
 				t.Fatalf("a failing Viewer is an answer of GetViewer, got %v", err)
 			}
-			_, err := h.experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: someRun})
-			wantError(t, err, tt.code, tt.reason)
+			_, err := h.Experiments.GetEnvironment(ctx, &runicornapiv1.GetEnvironmentRequest{RunId: servicetest.UnknownRun})
+			apierrtest.WantError(t, err, tt.code, tt.reason)
 			st := status.Convert(err)
-			retry, has := detailOf[*errdetails.RetryInfo](st)
+			retry, has := apierrtest.DetailOf[*errdetails.RetryInfo](st)
 			if has != (tt.retry > 0) || retry.GetRetryDelay().AsDuration() < tt.retry {
 				t.Errorf("got RetryInfo %v, want at least %v", retry, tt.retry)
 			}
 			if strings.Contains(st.String(), "hunter2") {
 				t.Error("the error repeats what was refused")
 			}
-			if bad, ok := detailOf[*errdetails.BadRequest](st); ok && (len(bad.GetFieldViolations()) != 1 || bad.GetFieldViolations()[0].GetField() != "run_ids.0") {
+			if bad, ok := apierrtest.DetailOf[*errdetails.BadRequest](st); ok && (len(bad.GetFieldViolations()) != 1 || bad.GetFieldViolations()[0].GetField() != "run_ids.0") {
 				t.Errorf("got violations %v, want run_ids.0", bad)
 			}
 		})
@@ -223,61 +177,56 @@ func TestTheCallersDeadlineAndCancellationAreReported(t *testing.T) {
 		{"its deadline, seen by ourselves", passed, passed.Err(), codes.DeadlineExceeded, "CALLER_DEADLINE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantError(t, toFailure(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
+			apierrtest.WantError(t, errmap.APIError(tt.ctx, tt.err).GRPCStatus().Err(), tt.code, tt.reason)
 		})
 	}
 }
 
 func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
-	h, script := newScripted(t, nil)
+	h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, nil)
 	asked := 0
 	for name, reply := range map[string]func(*http.Request) (*http.Response, error){
 		"the connection is reset": failWith(syscall.ECONNRESET),
-		"a proxy says 504":        respondWith(504, "text/html", ""),
+		"a proxy says 504":        servicetest.RespondWith(504, "text/html", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked = 0
-			script.reply = func(req *http.Request) (*http.Response, error) {
+			script.Reply = func(req *http.Request) (*http.Response, error) {
 				asked++
 				return reply(req)
 			}
-			_, err := h.experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{someRun}})
-			info := wantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
+			_, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{servicetest.UnknownRun}})
+			info := apierrtest.WantError(t, err, codes.Unknown, "OUTCOME_UNKNOWN")
 			if info.GetMetadata()["check"] == "" || asked != 1 {
 				t.Errorf("got metadata %v after %d requests, want what to check, and one request", info.GetMetadata(), asked)
 			}
-			if _, ok := detailOf[*errdetails.RetryInfo](status.Convert(err)); ok {
+			if _, ok := apierrtest.DetailOf[*errdetails.RetryInfo](status.Convert(err)); ok {
 				t.Error("an unknown outcome must not have RetryInfo")
 			}
 		})
 	}
 }
 
-func TestEveryKindHasAMapping(t *testing.T) {
-	for kind := restclient.Kind(1); !strings.HasPrefix(kind.String(), "kind "); kind++ {
-		if _, ok := errorMappings[kind]; !ok && kind != restclient.KindCanceled {
-			t.Errorf("no row for %v", kind)
-		}
-	}
-}
-
 func TestACallThatNobodyServesSaysSo(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	err := h.conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
+	err := h.Conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
 		t.Errorf("got %v, want Unimplemented", err)
 	}
-	_, err = runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(t.Context(), nil)
-	wantError(t, toStatusError(t.Context(), slog.New(slog.DiscardHandler), "/x/Y", err), codes.Unimplemented, "METHOD_NOT_SERVED")
+	intercept := interceptor.UnaryErrors(slog.New(slog.DiscardHandler))
+	_, err = intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(ctx context.Context, _ any) (any, error) {
+		return runicornapiv1.UnimplementedViewerServiceServer{}.GetGpu(ctx, nil)
+	})
+	apierrtest.WantError(t, err, codes.Unimplemented, "METHOD_NOT_SERVED")
 }
 
 func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 	var logged bytes.Buffer
-	intercept := UnaryErrors(slog.New(slog.NewTextHandler(&logged, nil)))
+	intercept := interceptor.UnaryErrors(slog.New(slog.NewTextHandler(&logged, nil)))
 	_, err := intercept(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/x/Y"}, func(context.Context, any) (any, error) {
 		return nil, errors.New("the secret place")
 	})
-	info := wantError(t, err, codes.Internal, "INTERNAL_ERROR")
+	info := apierrtest.WantError(t, err, codes.Internal, "INTERNAL_ERROR")
 	incident := info.GetMetadata()["incident"]
 	if incident == "" || !strings.Contains(logged.String(), incident) || !strings.Contains(logged.String(), "the secret place") {
 		t.Errorf("got incident %q and log %q", incident, &logged)
@@ -289,8 +238,8 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 
 func TestUnknownViewersAreNamed(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen07)
-	_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
-	info := wantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
+	_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
+	info := apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 	if got := info.GetMetadata(); got["viewer"] != "nobody" || got["known"] != "v053,v072" {
 		t.Errorf("got metadata %v, want the asked and the known names", got)
 	}
@@ -299,14 +248,14 @@ func TestUnknownViewersAreNamed(t *testing.T) {
 func TestRefusedIDsReachNoViewer(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
 	for _, id := range []string{"..", "a/b", "a%2fb", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
-		_, err := h.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
-		wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		bad, _ := detailOf[*errdetails.BadRequest](status.Convert(err))
+		_, err := h.Experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
+		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))
 		if got := bad.GetFieldViolations(); len(got) != 1 || got[0].GetField() != "run_id" {
 			t.Errorf("id %q: got violations %v, want run_id", id, got)
 		}
 	}
-	if got := h.upstreams[0].AllRequests(); len(got) > 0 {
+	if got := h.Upstreams[0].AllRequests(); len(got) > 0 {
 		t.Errorf("the Viewer was asked: %v", got)
 	}
 }

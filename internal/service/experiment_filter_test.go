@@ -1,8 +1,6 @@
 package service
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -10,14 +8,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestFiltersOfExperiments is the language over the six runs; package filter has
 // the rest of it.
 func TestFiltersOfExperiments(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen06)
-	addSix(h.upstreams[0])
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen06)
+	servicetest.AddSix(h.Upstreams[0])
 	for _, tt := range []struct{ filter, want string }{
 		{`path = "nlp/bert/large"`, "56"},
 		{`path = "vision*"`, "4321"},
@@ -43,11 +43,11 @@ func TestFiltersOfExperiments(t *testing.T) {
 		{`(project = nlp OR alias = Baseline) AND status = FINISHED`, "561"},
 	} {
 		t.Run(tt.filter, func(t *testing.T) {
-			resp, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: tt.filter})
+			resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: tt.filter})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := short(resp.GetExperiments()); got != tt.want || !resp.GetComplete() {
+			if got := servicetest.ShortIDs(resp.GetExperiments()); got != tt.want || !resp.GetComplete() {
 				t.Errorf("got %q, complete %t, want %q", got, resp.GetComplete(), tt.want)
 			}
 		})
@@ -58,36 +58,36 @@ func TestFiltersOfExperiments(t *testing.T) {
 // is, before any Viewer is asked.
 func TestFiltersThatAreRefused(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
-	asked := h.upstreams[0].Requests("GET /api/runs")
+	asked := h.Upstreams[0].Requests("GET /api/runs")
 	calls := map[string]func(filter string) error{
 		"ListExperiments": func(filter string) error {
-			_, err := h.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: filter})
+			_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: filter})
 			return err
 		},
 		"WatchExperiments": func(filter string) error {
-			stream, err := h.experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Filter: filter})
+			stream, err := h.Experiments.WatchExperiments(t.Context(), &runicornapiv1.WatchExperimentsRequest{Filter: filter})
 			if err == nil {
 				_, err = stream.Recv()
 			}
 			return err
 		},
 		"TailMetrics": func(filter string) error {
-			stream, err := h.metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{Filter: filter})
+			stream, err := h.Metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{Filter: filter})
 			if err == nil {
 				_, err = stream.Recv()
 			}
 			return err
 		},
 		"CompareExperiments": func(filter string) error {
-			_, err := h.metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Filter: filter, MetricNames: []string{"loss"}})
+			_, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Filter: filter, MetricNames: []string{"loss"}})
 			return err
 		},
 		"FindBestExperiment": func(filter string) error {
-			_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: filter, MetricName: "loss"})
+			_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{Filter: filter, MetricName: "loss"})
 			return err
 		},
 		"ExportExperiment": func(filter string) error {
-			stream, err := h.experiments.ExportExperiment(t.Context(), &runicornapiv1.ExportExperimentRequest{Filter: filter})
+			stream, err := h.Experiments.ExportExperiment(t.Context(), &runicornapiv1.ExportExperimentRequest{Filter: filter})
 			if err == nil {
 				_, err = stream.Recv()
 			}
@@ -108,14 +108,14 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		for name, call := range calls {
 			t.Run(name+" "+tt.filter[:min(len(tt.filter), 30)], func(t *testing.T) {
 				err := call(tt.filter)
-				wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+				apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 				if text := status.Convert(err).Message(); !strings.Contains(text, tt.says) || !strings.Contains(text, "filter") || len(text) > 1024 {
 					t.Errorf("got %q, want it to say %q", text, tt.says)
 				}
 			})
 		}
 	}
-	if got := h.upstreams[0].Requests("GET /api/runs"); got != asked {
+	if got := h.Upstreams[0].Requests("GET /api/runs"); got != asked {
 		t.Errorf("%d requests reached the Viewer", got-asked)
 	}
 }
@@ -126,50 +126,10 @@ func TestWhatListsDoNotServeYetIsRefused(t *testing.T) {
 		"metrics": {MetricNames: []string{"loss"}}, "partial answers": {AllowPartial: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := h.experiments.ListExperiments(t.Context(), req)
-			wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+			_, err := h.Experiments.ListExperiments(t.Context(), req)
+			apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		})
 	}
-	_, err := h.metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
-	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-}
-
-func TestExportExperiment_OfAFilter(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: emptyViewers}, demoviewer.Gen07)
-	u := h.upstreams[0]
-	for i := range 3 {
-		u.AddRun(demoviewer.Run{
-			ID: fmt.Sprintf("20260101_000000_00000%d", i), Path: "few", Created: day(1 + i), Events: pointsAt(1, [3]float64{1, float64(i), 1}),
-		})
-	}
-	u.AddRuns(101)
-	csv := runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV
-	file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{Filter: "path:few", Format: csv})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var runs []string
-	for line := range strings.Lines(string(file.content)) {
-		if id := strings.Split(line, ",")[1]; strings.HasPrefix(id, "2026") {
-			runs = append(runs, id[len(id)-1:])
-		}
-	}
-	if !slices.Equal(runs, []string{"2", "1", "0"}) {
-		t.Errorf("runs %v, want the newest first:\n%s", runs, file.content)
-	}
-	for name, tt := range map[string]struct {
-		req    *runicornapiv1.ExportExperimentRequest
-		code   codes.Code
-		reason string
-	}{
-		"nothing matches":         {&runicornapiv1.ExportExperimentRequest{Filter: "path:none"}, codes.InvalidArgument, "INVALID_REQUEST"},
-		"more than a file holds":  {&runicornapiv1.ExportExperimentRequest{Filter: "run_id:*"}, codes.ResourceExhausted, "SERVER_LIMIT"},
-		"a filter and a run":      {&runicornapiv1.ExportExperimentRequest{Filter: "path:few", RunId: six[0]}, codes.InvalidArgument, "INVALID_REQUEST"},
-		"neither runs nor filter": {&runicornapiv1.ExportExperimentRequest{}, codes.InvalidArgument, "INVALID_REQUEST"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := receiveExport(t.Context(), t, h, tt.req)
-			wantError(t, err, tt.code, tt.reason)
-		})
-	}
+	_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
+	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }

@@ -1,31 +1,34 @@
 // Package service is the translation between the contract and the Viewers:
-// one file per gRPC service, and the one table of errors and the one table of
-// roles.
+// one package per gRPC service, and one each for live streams and exports.
 //
 // It must not know net/http, URLs or status numbers of HTTP; those stay in
-// restclient. A call comes in through the interceptors that Chain lists,
-// reaches a method that asks a Viewer's client, converts and returns, and its
-// plain error is made a status with details by the table in errors.go on the
-// way out. Methods do no more than that: what they need besides has a file of
-// its own, named for what it does.
+// restclient. A call comes in through the interceptors that interceptor.Chain
+// lists, reaches a method that asks a Viewer's client, converts and returns, and
+// its plain error is made a status with details by the table of errmap on the way
+// out. Methods do no more than that: what they need besides has a file of
+// its own, named for what it does, and what several services need a package.
 package service
 
 import (
-	"cmp"
-	"log/slog"
 	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/artifacts"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/experiments"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/exports"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/metrics"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/tail"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/viewers"
 )
 
 // Config is what the services work with. Fleet, Cache and Hub are required.
@@ -34,7 +37,7 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
-	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be ClassifyError.
+	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be source.ClassifyError.
 	Hub *follow.Hub
 	// StreamBytes bounds the memory of histories that are buffered to be merged or
 	// downsampled, over all streams; 256 MiB if 0.
@@ -44,11 +47,6 @@ type Config struct {
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
-	// Log takes what callers must not see, such as the causes of internal errors.
-	Log *slog.Logger
-	// CPUGate bounds the computing of exports and histories; the Cache should have the same
-	// one. Nil stands for a gate of its own.
-	CPUGate *cpugate.Gate
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 	// AllowConfigWrites permits UpdateConfig.
@@ -56,58 +54,72 @@ type Config struct {
 	// DisablePurge turns PurgeExperiments off; it is so beyond loopback.
 	DisablePurge bool
 	// Remote is what callers may have Viewers do over SSH.
-	Remote RemotePolicy
+	Remote remote.Policy
 	// Draining is closed when the server begins to shut down: live streams then
 	// end with SERVER_DRAINING. Nil means never.
 	Draining <-chan struct{}
 
-	// What live streams share; Register makes it.
-	listPollers *listPollers
-	streamBytes *budget
-	drain       *drainSignal
+	// CPUGate bounds what exports and histories compute; nil means one for all
+	// processors.
+	CPUGate *cpugate.Gate
 }
 
 // Register adds the five services to a server. Their errors are plain until
-// the interceptors of Chain have seen them.
+// the interceptors of interceptor.Chain have seen them.
 func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	if d.Log == nil {
-		d.Log = slog.New(slog.DiscardHandler)
-	}
 	if d.CPUGate == nil {
 		d.CPUGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
-	d.listPollers, d.drain = &listPollers{}, newDrainSignal(d.Draining)
-	d.streamBytes = &budget{max: cmp.Or(d.StreamBytes, defaultStreamBytes)}
-	kept := newKeptFiles(d.Now)
-	runicornapiv1.RegisterExperimentServiceServer(r, &experimentService{
-		Config: d, kept: kept,
-		space: &tempSpace{max: cmp.Or(d.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
+	streamBudget, drains := points.NewBudget(d.StreamBytes), drain.New(d.Draining)
+	tails := tail.New(tail.Config{
+		Fleet: d.Fleet, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag, Now: d.Now,
 	})
-	runicornapiv1.RegisterMetricServiceServer(r, &metricService{Config: d})
-	runicornapiv1.RegisterArtifactServiceServer(r, &artifactService{Config: d})
-	runicornapiv1.RegisterRemoteServiceServer(r, &remoteService{Config: d})
-	runicornapiv1.RegisterViewerServiceServer(r, &viewerService{Config: d})
+	runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
+		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Now: d.Now, DisablePurge: d.DisablePurge}),
+		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: d.CPUGate, TempBytes: d.TempBytes, Now: d.Now}),
+		tails:   tails,
+	})
+	runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
+		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
+		tails:   tails,
+	})
+	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
+	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
+	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Now: d.Now, AllowConfigWrites: d.AllowConfigWrites}))
 }
 
-// requests returns an empty message of every request of the contract.
-func requests() []proto.Message {
-	var out []proto.Message
-	for _, file := range []protoreflect.FileDescriptor{
-		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
-		runicornapiv1.File_runicornapi_v1_metric_service_proto,
-		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
-		runicornapiv1.File_runicornapi_v1_remote_service_proto,
-		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
-	} {
-		methods := file.Services().Get(0).Methods()
-		for i := range methods.Len() {
-			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
-				out = append(out, mt.Zero().Interface())
-			}
-		}
-	}
-	return out
+// experimentServer is ExperimentService, whose streams are in packages of their own.
+type experimentServer struct {
+	*experiments.Service
+	exports *exports.Service
+	tails   *tail.Service
+}
+
+// WatchExperiments is served by tail.
+func (s *experimentServer) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
+	return s.tails.WatchExperiments(req, stream)
+}
+
+// TailLogs is served by tail.
+func (s *experimentServer) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
+	return s.tails.TailLogs(req, stream)
+}
+
+// ExportExperiment is served by exports.
+func (s *experimentServer) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]) error {
+	return s.exports.ExportExperiment(req, stream)
+}
+
+// metricServer is MetricService, whose live stream is in a package of its own.
+type metricServer struct {
+	*metrics.Service
+	tails *tail.Service
+}
+
+// TailMetrics is served by tail.
+func (s *metricServer) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
+	return s.tails.TailMetrics(req, stream)
 }

@@ -1,0 +1,156 @@
+// Package apierr is the one error type of the API: a code, a reason of
+// error_reason.proto, a message and details, the same over gRPC, over HTTP and on
+// the paths of the documented Python client.
+package apierr
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// Domain is the ErrorInfo domain of all our errors.
+const Domain = "runicorn-grpc"
+
+// Error is an error that is ready to become a status. The error table makes one
+// of every other error, and methods return one for what only they can know.
+type Error struct {
+	Code     codes.Code
+	Reason   runicornapiv1.ErrorReason
+	Message  string
+	Metadata map[string]string
+	Details  []proto.Message
+	// Cause is logged and found by errors.Is, and never shown.
+	Cause error
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// GRPCStatus returns the error as a status with its details; ErrorInfo is
+// the first of them.
+func (e *Error) GRPCStatus() *status.Status {
+	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
+		Reason:   ReasonName(e.Reason),
+		Domain:   Domain,
+		Metadata: validMetadata(e.Metadata),
+	})}
+	for _, d := range e.Details {
+		details = append(details, protoadapt.MessageV1Of(d))
+	}
+	st := status.New(e.Code, valid(e.Message))
+	with, err := st.WithDetails(details...)
+	if err != nil {
+		return st // only a detail that cannot be marshalled, which valid prevents
+	}
+	return with
+}
+
+// ReasonName returns a reason as ErrorInfo has it, without the enum's prefix.
+func ReasonName(r runicornapiv1.ErrorReason) string {
+	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
+}
+
+// valid makes any bytes marshal: a proto string must be UTF-8.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// validMetadata leaves out empty values and makes the others marshal.
+func validMetadata(m map[string]string) map[string]string {
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		if v != "" {
+			out[k] = valid(v)
+		}
+	}
+	return out
+}
+
+// minRetry is the RetryInfo of an error that names no time itself.
+const minRetry = time.Second
+
+// RetryInfo is the detail that says when to try again: after wait, or after a
+// second if that is less.
+func RetryInfo(wait time.Duration) proto.Message {
+	return &errdetails.RetryInfo{RetryDelay: durationpb.New(max(wait, minRetry))}
+}
+
+// Unreachable is the error of a Viewer, or of all of them, that cannot be asked
+// now and may be asked again soon.
+func Unreachable(viewer, message string, cause error) *Error {
+	return &Error{
+		Code:     codes.Unavailable,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
+		Message:  message,
+		Metadata: map[string]string{"viewer": viewer},
+		Details:  []proto.Message{RetryInfo(minRetry)},
+		Cause:    cause,
+	}
+}
+
+// Internal is the error that the caller gets for one that is no business of
+// theirs. It has the name of an incident, under which the cause is to be logged.
+func Internal(cause error) *Error {
+	incident := newIncident()
+	return &Error{
+		Code:     codes.Internal,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
+		Message:  "an internal error of this server; its log has incident " + incident,
+		Metadata: map[string]string{"incident": incident},
+		Cause:    cause,
+	}
+}
+
+// Incident is the name of an internal error, to be found in the log; empty of
+// any other error.
+func (e *Error) Incident() string { return e.Metadata["incident"] }
+
+// newIncident names an internal error.
+func newIncident() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// Invalid refuses a field of the request, by its name in the request.
+func Invalid(field, format string, args ...any) *Error {
+	return InvalidFields(&errdetails.BadRequest_FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
+}
+
+// InvalidFields refuses several fields at once.
+func InvalidFields(violations ...*errdetails.BadRequest_FieldViolation) *Error {
+	texts := make([]string, 0, len(violations))
+	for _, v := range violations {
+		v.Field, v.Description = valid(v.GetField()), valid(v.GetDescription())
+		texts = append(texts, strings.TrimSpace(v.GetField()+" "+v.GetDescription()))
+	}
+	return &Error{
+		Code:    codes.InvalidArgument,
+		Reason:  runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
+		Message: "invalid request: " + strings.Join(texts, "; "),
+		Details: []proto.Message{&errdetails.BadRequest{FieldViolations: violations}},
+	}
+}
+
+// Disabled refuses what this server was not told to allow.
+func Disabled(what, flag string) *Error {
+	return &Error{
+		Code:     codes.PermissionDenied,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
+		Message:  fmt.Sprintf("%s is turned off; the server's operator can allow it with %s", what, flag),
+		Metadata: map[string]string{"flag": flag},
+	}
+}

@@ -1,0 +1,167 @@
+package artifacts
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+func TestDownloadAsset_AZipWithoutSomeFilesIsDataLoss(t *testing.T) {
+	for _, files := range []int{0, 1, 3} {
+		h := newHarness(t, demoviewer.Gen07)
+		run := servicetest.SampleRun(t, h, "")
+		id := assetNamed(t, h, "", run, "cifar-mini") // of two files
+		h.Upstreams[0].ServeDownload(".json", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/zip")
+			_, _ = w.Write(zipOf(t, files))
+		})
+		d, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		info := apierrtest.WantError(t, err, codes.DataLoss, "FILES_MISSING")
+		if d.trailer != nil || info.GetMetadata()["want"] != "2" || info.GetMetadata()["files"] != strconv.Itoa(files) {
+			t.Errorf("trailer %v, %v", d.trailer, info)
+		}
+	}
+}
+
+// zipOf packs some files.
+func zipOf(tb testing.TB, files int) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for i := range files {
+		if _, err := w.Create(fmt.Sprintf("f%d", i)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestZipCount_OfManyFilesAndOfNone(t *testing.T) {
+	// The end of a zip whose files 16 bits cannot count, as Python and Go write it.
+	large := append(make([]byte, 900), "PK\x06\x06"+strings.Repeat("\x00", 28)...)
+	large = binary.LittleEndian.AppendUint64(large, 70_000)
+	large = append(large, strings.Repeat("\x00", 16)+"PK\x06\x07"+strings.Repeat("\x00", 16)...)
+	large = append(large, "PK\x05\x06\xff\xff\xff\xff\xff\xff\xff\xff"+strings.Repeat("\xff", 8)+"\x00\x00"...)
+	for _, size := range []int{1, 7, 97, 98, 99, 1 << 20} {
+		z := &zipCount{wantFiles: 70_000}
+		for rest := large; len(rest) > 0; {
+			n := min(size, len(rest))
+			_, _ = z.Write(rest[:n])
+			rest = rest[n:]
+		}
+		if n, ok := z.files(); !ok || n != 70_000 {
+			t.Errorf("in pieces of %d: %d, %v", size, n, ok)
+		}
+	}
+	for _, text := range []string{"", "x", strings.Repeat("x", 200), "PK\x05\x06"} {
+		z := &zipCount{}
+		_, _ = z.Write([]byte(text))
+		if n, ok := z.files(); ok {
+			t.Errorf("%q holds %d files", text, n)
+		}
+	}
+}
+
+// TestDownloadAsset_ACutStreamIsNeverOK cuts the Viewer's answer at each of
+// many places.
+func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	run := servicetest.SampleRun(t, h, "")
+	id := assetNamed(t, h, "", run, "events.jsonl")
+	content := bytes.Repeat([]byte("0123456789"), 100_000)
+	for i := range 20 {
+		cut := i * len(content) / 20
+		h.Upstreams[0].ServeDownload("events.jsonl", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+			_, _ = w.Write(content[:cut])
+			panic(http.ErrAbortHandler)
+		})
+		d, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
+		if err == nil || d.trailer != nil {
+			t.Fatalf("cut at %d: %v with %d bytes", cut, err, len(d.body))
+		}
+		if !bytes.HasPrefix(content, d.body) {
+			t.Errorf("cut at %d: other bytes", cut)
+		}
+		if len(d.body) > 0 {
+			apierrtest.WantError(t, err, codes.DataLoss, "STREAM_CUT")
+		}
+	}
+}
+
+// stalledStream is a stream whose client reads nothing behind the header until the
+// test lets it.
+type stalledStream struct {
+	grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
+	wait time.Duration
+}
+
+func (s *stalledStream) Send(m *runicornapiv1.DownloadAssetResponse) error {
+	if m.GetChunk() != nil {
+		<-time.After(s.wait) // the clock of synctest
+	}
+	return nil
+}
+
+// body is a Viewer's answer that knows when it was closed.
+type body struct {
+	io.Reader
+	closed time.Duration
+	start  time.Time
+}
+
+func (b *body) Close() error {
+	if b.closed == 0 {
+		b.closed = time.Since(b.start)
+	}
+	return nil
+}
+
+func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
+	for _, tt := range []struct {
+		wait, closed time.Duration
+		reason       string
+	}{
+		{50 * time.Second, 100 * time.Second, ""},
+		{time.Hour, time.Minute, "SERVER_LIMIT"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &body{Reader: bytes.NewReader(make([]byte, filestream.ChunkSize+1)), start: time.Now()}
+			c := &content{Run: target.Run{Viewer: namedViewer("v")}, total: filestream.ChunkSize + 1, body: b, etag: "e"}
+			err := c.sendTo(&stalledStream{wait: tt.wait}, time.Minute)
+			if b.closed != tt.closed {
+				t.Errorf("the Viewer's stream was free after %v, want %v", b.closed, tt.closed)
+			}
+			if tt.reason == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			apierrtest.WantError(t, errmap.Status(context.Background(), err).Err(), codes.ResourceExhausted, tt.reason)
+		})
+	}
+}

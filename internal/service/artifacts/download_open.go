@@ -1,0 +1,190 @@
+package artifacts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"path"
+	"strings"
+	"unicode"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// openContent opens what an asset id of a run stands for, by looking it up
+// again in what the run has, from the asked offset on.
+func openContent(ctx context.Context, t target.Run, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+	id, err := readAssetID(t, req.GetAssetId())
+	if err != nil {
+		return nil, err
+	}
+	var c *content
+	switch id.kind {
+	case assetKind:
+		c, err = openAsset(ctx, t, id.rest, req)
+	case imageKind:
+		var file restclient.RunFile
+		if file, err = findImage(ctx, t, req.GetAssetId(), id.rest); err == nil {
+			c, err = openRunFile(ctx, t, file, req)
+		}
+	case fileKind:
+		c, err = openNamedFile(ctx, t, id.rest, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkETag(req.GetIfMatch()); err != nil {
+		return nil, errors.Join(err, c.body.Close())
+	}
+	return c, nil
+}
+
+// openAsset opens an asset out of the run's own list.
+func openAsset(ctx context.Context, t target.Run, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+	assets, err := t.Client.Assets(ctx, t.RunID)
+	if err != nil {
+		return nil, err
+	}
+	asset := assets.Find(id)
+	switch {
+	case asset == nil:
+		return nil, assetNotFound(t, req.GetAssetId(), "")
+	case asset.Zipped && (req.GetOffset() > 0 || req.GetIfMatch() != "" && req.GetIfMatch() != filestream.AnyETag):
+		return nil, apierr.Invalid("if_match", "must be empty: a folder is packed into a new zip each time, so it cannot be resumed")
+	}
+	opened, err := t.Client.OpenAsset(ctx, t.RunID, asset, req.GetOffset())
+	if err != nil {
+		return nil, resumeError(withAssetID(err, req.GetAssetId()))
+	}
+	c := &content{
+		Run: t, id: req.GetAssetId(), name: opened.Filename, mediaType: opened.ContentType,
+		offset: opened.Offset, total: opened.Total, body: opened,
+	}
+	if c.name == "" {
+		c.name = asset.Name.Value
+	}
+	if !asset.Zipped {
+		c.etag = contentETag(c, opened.ETag)
+		return c, nil
+	}
+	c.name, c.mediaType = strings.TrimSuffix(c.name, ".zip")+".zip", "application/zip"
+	if asset.Files.Known {
+		c.zip = &zipCount{wantFiles: asset.Files.Value}
+	} else {
+		c.limitations = []string{"The viewer does not say how many files there are, so nobody can tell whether the zip lacks some."}
+	}
+	return c, nil
+}
+
+// withAssetID puts our id of an asset in place of restclient's.
+func withAssetID(err error, id string) error {
+	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Resource == "asset" {
+		ours := *e
+		ours.ResourceID = id
+		return &ours
+	}
+	return err
+}
+
+// openNamedFile opens one of the files that every run may have.
+func openNamedFile(ctx context.Context, t target.Run, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+	for _, f := range runFiles {
+		if f.id == id {
+			return openRunFile(ctx, t, f.file, req)
+		}
+	}
+	return nil, assetNotFound(t, req.GetAssetId(), "")
+}
+
+// openRunFile opens a file of the run's own folder. One byte more than asked
+// for is read: at the end of the file that still is a range, which has an
+// ETag, while the answer for an empty range has none.
+func openRunFile(ctx context.Context, t target.Run, file restclient.RunFile, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
+	part, err := t.Client.ReadFile(ctx, t.RunID, file, max(req.GetOffset()-1, 0), 0)
+	if err != nil {
+		return nil, source.FilesUnsupported(err)
+	}
+	c := &content{
+		Run: t, id: req.GetAssetId(), name: path.Base(string(file)), mediaType: mediaTypeOf(string(file)),
+		offset: req.GetOffset(), total: part.Size, body: part,
+	}
+	switch part.State {
+	case restclient.FileRanged, restclient.FileWhole:
+		c.etag = contentETag(c, part.ETag)
+		_, err = io.CopyN(io.Discard, part, c.offset-part.Offset)
+		if errors.Is(err, io.EOF) {
+			err = restclient.ErrFileTruncated
+		}
+	case restclient.FileAbsent:
+		err = assetNotFound(t, req.GetAssetId(), "the file is not there")
+	case restclient.RunGone:
+		err = t.NotFound()
+	default: // the file ends where the range begins
+		if c.offset > 0 {
+			err = restclient.ErrFileTruncated
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(resumeError(err), part.Close())
+	}
+	return c, nil
+}
+
+// contentETag binds the Viewer's ETag, which is of time and size only, to the one
+// thing that it is of. A content without one cannot be resumed.
+func contentETag(c *content, upstream string) string {
+	if upstream == "" {
+		return ""
+	}
+	return shortSum(fmt.Sprintf("%s\n%s\n%d", c.id, upstream, c.total), 16)
+}
+
+// checkETag refuses to go on with another content than the caller has begun with.
+func (c *content) checkETag(etag string) error {
+	if etag == "" || etag == c.etag || etag == filestream.AnyETag && (c.etag != "" || c.offset == 0) {
+		return nil
+	}
+	return filestream.ChangedError(nil)
+}
+
+// resumeError makes ABORTED of a file that ends before the offset.
+func resumeError(err error) error {
+	if errors.Is(err, restclient.ErrFileTruncated) {
+		return filestream.ChangedError(err)
+	}
+	return err
+}
+
+// safeFileName makes a name to save a file under of any text: its last
+// element, without what a shell, a header or a file system would stumble over.
+func safeFileName(name string) string {
+	name = convert.Text(name)
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune(`<>:"|?*`, r) {
+			return '_'
+		}
+		return r
+	}, name)
+	if strings.Trim(name, ". ") == "" {
+		return "download"
+	}
+	return string(bytes.ToValidUTF8([]byte(name[:min(len(name), 255)]), nil))
+}
+
+// safeMediaType passes on what is a media type.
+func safeMediaType(text string) string {
+	if _, _, err := mime.ParseMediaType(text); err != nil {
+		return defaultMediaType
+	}
+	return text
+}

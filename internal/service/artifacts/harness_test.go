@@ -1,0 +1,22 @@
+package artifacts
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+)
+
+// newHarness is our server with this service before demo Viewers.
+func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+	tb.Helper()
+	return servicetest.New(tb, servicetest.Setup{Register: func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+		runicornapiv1.RegisterArtifactServiceServer(r, New(Config{Fleet: d.Fleet}))
+	}}, generations...)
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

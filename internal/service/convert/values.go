@@ -1,0 +1,187 @@
+// Package convert makes messages of what restclient, eventlog and the run packages read: the
+// pure conversions that several services use.
+package convert
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// AsTime is the time of a timestamp, the zero one where it is absent.
+func AsTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// Value converts one free-form value. A null is JSON text, so that its key
+// is not lost.
+func Value(v restclient.Value) *runicornapiv1.Value {
+	switch v.Kind {
+	case restclient.ValueNumber:
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Number{Number: v.Number}}
+	case restclient.ValueInteger:
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: v.Integer}}
+	case restclient.ValueBool:
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Boolean{Boolean: v.Bool}}
+	case restclient.ValueText:
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Text{Text: Text(v.Text)}}
+	case restclient.ValueDecimal, restclient.ValueJSON:
+		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: CompactJSON(Text(v.Text))}}
+	}
+	return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: "null"}}
+}
+
+// CompactJSON leaves the spaces out of JSON: the SDK indents its files.
+func CompactJSON(text string) string {
+	raw := jsontext.Value(text)
+	if raw.Compact() != nil {
+		return text
+	}
+	return string(raw)
+}
+
+// Values converts a free-form map.
+func Values(values restclient.Values) map[string]*runicornapiv1.Value {
+	if len(values) == 0 {
+		return nil
+	}
+	out := make(map[string]*runicornapiv1.Value, len(values))
+	for key, v := range values {
+		out[Text(key)] = Value(v)
+	}
+	return out
+}
+
+// IsFinite reports whether a number is neither NaN nor ±Inf.
+func IsFinite(n float64) bool { return !math.IsNaN(n) && !math.IsInf(n, 0) }
+
+// Finite returns the number of a value if it is one and finite.
+func Finite(v restclient.Value) *float64 {
+	n := v.Number
+	switch v.Kind {
+	case restclient.ValueInteger:
+		n = float64(v.Integer)
+	case restclient.ValueNumber, restclient.ValueDecimal:
+	default:
+		return nil
+	}
+	if !IsFinite(n) {
+		return nil
+	}
+	return &n
+}
+
+// Time converts a time; an unknown one is absent.
+func Time(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// UnixTime converts a time in unix seconds; one that a Timestamp cannot hold is
+// absent.
+func UnixTime(seconds float64) *timestamppb.Timestamp {
+	whole := math.Floor(seconds)
+	if !(whole >= -62135596800 && whole <= 253402300799) { // NaN too
+		return nil
+	}
+	return &timestamppb.Timestamp{Seconds: int64(whole), Nanos: int32((seconds - whole) * 1e9)}
+}
+
+// Newest returns the latest of times, the zero one if none is known.
+func Newest(times ...time.Time) time.Time {
+	var last time.Time
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}
+
+// Int32 converts a count that may be unknown.
+func Int32(n restclient.Int) *int32 {
+	if !n.Known {
+		return nil
+	}
+	return new(Clamp32(n.Value))
+}
+
+// Int64 converts a number that may be unknown.
+func Int64(n restclient.Int) *int64 {
+	if !n.Known {
+		return nil
+	}
+	return &n.Value
+}
+
+// Float converts a number that may be unknown.
+func Float(n restclient.Float) *float64 {
+	if !n.Known {
+		return nil
+	}
+	return &n.Value
+}
+
+// Clamp32 fits a count into the contract's int32.
+func Clamp32(n int64) int32 {
+	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // it is within the bounds
+}
+
+// HasReplacementChar reports whether a text has the mark of bytes that were not UTF-8.
+func HasReplacementChar(texts ...string) bool {
+	for _, text := range texts {
+		if strings.ContainsRune(text, '\uFFFD') {
+			return true
+		}
+	}
+	return false
+}
+
+// Text makes any bytes marshal: a proto string must be UTF-8.
+func Text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// HostKey converts a key of an SSH server.
+func HostKey(k *restclient.HostKey) *runicornapiv1.HostKey {
+	return &runicornapiv1.HostKey{
+		Host: Text(k.Host), Port: Clamp32(int64(k.Port)), KeyType: Text(k.KeyType),
+		PublicKey: Text(k.PublicKey), FingerprintSha256: Text(k.Fingerprint),
+		KnownHostsHost: Text(k.KnownHostsHost), ExpectedFingerprintSha256: Text(k.ExpectedFingerprint),
+	}
+}
+
+// statuses are the Viewer's words for where a run stands. The bin of 0.5.3
+// says "unknown" of a run whose status it lost.
+var statuses = map[string]runicornapiv1.ExperimentStatus{
+	"":            runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
+	"unknown":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
+	"running":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING,
+	"finished":    runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED,
+	"failed":      runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED,
+	"interrupted": runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED,
+}
+
+// Status converts a Viewer's word; one that a training script made
+// up is OTHER.
+func Status(text string) runicornapiv1.ExperimentStatus {
+	if s, ok := statuses[text]; ok {
+		return s
+	}
+	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
+}
+
+// IsKnownStatus reports whether a Viewer's word is one of the SDK.
+func IsKnownStatus(text string) bool {
+	_, ok := statuses[text]
+	return ok
+}

@@ -1,0 +1,45 @@
+package experiments
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+)
+
+// setup is what a test may change of a harness.
+type setup struct {
+	config func(*Config)
+	client func(*restclient.Config)
+	viewer func(*demoviewer.Config)
+}
+
+// register adds the service, with what a test changes of its Config.
+func register(change func(*Config)) servicetest.RegisterFunc {
+	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+		c := Config{Fleet: d.Fleet, Now: time.Now}
+		if change != nil {
+			change(&c)
+		}
+		runicornapiv1.RegisterExperimentServiceServer(r, New(c))
+	}
+}
+
+func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+	tb.Helper()
+	return newHarnessWith(tb, setup{}, generations...)
+}
+
+// newHarnessWith is newHarness with changes.
+func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+	tb.Helper()
+	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer}, generations...)
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,0 +1,58 @@
+package experiments
+
+import (
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
+)
+
+// positionIn is an entry's position in an order.
+func positionIn(o *filter.Order[*runs.Entry], e *runs.Entry) page.Position {
+	keys := make([]filter.Value, len(o.Keys))
+	for i := range o.Keys {
+		keys[i] = o.Keys[i].Value(e).Truncate(page.MaxKeyText)
+	}
+	return page.Position{Keys: keys, Viewer: e.Viewer.Name, ID: page.Truncate(e.Run.ID)}
+}
+
+// listQuery is a list request that was understood.
+type listQuery struct {
+	paging *page.Pager
+	order  *filter.Order[*runs.Entry]
+	filter *filter.Filter[*runs.Entry]
+}
+
+// newListQuery reads a list request.
+func newListQuery(req *runicornapiv1.ListExperimentsRequest) (q listQuery, err error) {
+	if err := runs.RefuseUnsupported(req.GetMetricNames(), req.GetAllowPartial()); err != nil {
+		return q, err
+	}
+	if q.filter, err = runs.NewMatcher(req.GetFilter()); err != nil {
+		return q, err
+	}
+	if q.order, err = runs.NewOrder(req.GetOrderBy()); err != nil {
+		return q, err
+	}
+	q.paging, err = page.New(req)
+	return q, err
+}
+
+// page cuts the request's page out of the selected entries.
+func (q listQuery) page(entries []runs.Entry) (_ []*runs.Entry, next string) {
+	desc := make([]bool, len(q.order.Keys))
+	for i := range q.order.Keys {
+		desc[i] = q.order.Keys[i].Desc
+	}
+	items := make([]page.Keyed[*runs.Entry], len(entries))
+	for i := range entries {
+		items[i] = page.Keyed[*runs.Entry]{Position: positionIn(q.order, &entries[i]), Item: &entries[i]}
+	}
+	return page.Paginate(q.paging, items, desc...)
+}
+
+// tokenAfter is the token of the page that begins behind an entry.
+func (q listQuery) tokenAfter(e *runs.Entry) string {
+	last := positionIn(q.order, e)
+	return q.paging.TokenAfter(&last)
+}

@@ -1,0 +1,184 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// experimentUpdate is an update that was understood: what is nil stays.
+type experimentUpdate struct {
+	alias *string
+	tags  *[]string
+	path  *string
+	etag  string
+}
+
+// newUpdate reads an update: the fields of the mask, or without one those that
+// are not empty. Fields that say which experiment is meant, and the etag, may be
+// in the mask: a client that sends back what it read, and HTTP, name them.
+func newUpdate(req *runicornapiv1.UpdateExperimentRequest) (*experimentUpdate, error) {
+	e := req.GetExperiment()
+	u := &experimentUpdate{etag: e.GetEtag()}
+	paths := req.GetUpdateMask().GetPaths()
+	if len(paths) == 0 {
+		paths = setFields(e)
+	}
+	for _, field := range paths {
+		switch field {
+		case "*":
+			u.setAlias(e)
+			u.setTags(e)
+			u.setPath(e)
+		case "alias":
+			u.setAlias(e)
+		case "tags":
+			u.setTags(e)
+		case "path":
+			u.setPath(e)
+		case "viewer", "run_id", "resource_name", "etag":
+		default:
+			return nil, apierr.Invalid("update_mask", "must name alias, tags or path: %q cannot be changed", field)
+		}
+	}
+	if u.alias == nil && u.tags == nil && u.path == nil {
+		return nil, apierr.Invalid("update_mask", "must name alias, tags or path: there is nothing to change")
+	}
+	return u, nil
+}
+
+// setFields are the fields of an experiment that an update without a mask
+// changes.
+func setFields(e *runicornapiv1.Experiment) (fields []string) {
+	if e.Alias != nil {
+		fields = append(fields, "alias")
+	}
+	if len(e.GetTags()) > 0 {
+		fields = append(fields, "tags")
+	}
+	if e.GetPath() != "" {
+		fields = append(fields, "path")
+	}
+	return fields
+}
+
+func (u *experimentUpdate) setAlias(e *runicornapiv1.Experiment) { u.alias = new(e.GetAlias()) }
+
+func (u *experimentUpdate) setTags(e *runicornapiv1.Experiment) {
+	u.tags = new(append([]string{}, e.GetTags()...))
+}
+
+func (u *experimentUpdate) setPath(e *runicornapiv1.Experiment) { u.path = new(e.GetPath()) }
+
+// mayUpdate refuses an update before anything is changed: what cannot be done
+// in full is not begun.
+func (s *Service) mayUpdate(ctx context.Context, t target.Run, u *experimentUpdate) error {
+	if err := checkSDKForm("experiment.run_id", t.RunID); err != nil {
+		return err
+	}
+	if u.path != nil {
+		if err := checkNewPath(*u.path); err != nil {
+			return err
+		}
+		if err := requireCapability(ctx, t, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
+			return err
+		}
+	}
+	if u.alias != nil || u.tags != nil {
+		if err := requireCapability(ctx, t, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
+			return err
+		}
+	}
+	return s.checkEtag(ctx, t, u.etag)
+}
+
+// requireCapability refuses what a run's Viewer is known to lack.
+func requireCapability(ctx context.Context, t target.Run, name restclient.Capability, instead string) error {
+	caps, err := t.Client.Capabilities(ctx)
+	if err != nil || caps.Has(name) {
+		return err
+	}
+	return unsupportedError(t.Name, caps, name, instead)
+}
+
+// unsupportedError is the error for what a Viewer cannot do.
+func unsupportedError(viewer string, caps *restclient.Capabilities, name restclient.Capability, instead string) error {
+	return &restclient.Error{
+		Kind: restclient.KindUnsupported, Viewer: viewer, Capability: name,
+		ViewerVersion: caps.Version, Alternative: instead,
+	}
+}
+
+// checkNewPath refuses what Viewer 0.7.2 refuses, and what it would take for
+// another path than it says.
+func checkNewPath(path string) error {
+	switch {
+	case path == "":
+		return apierr.Invalid("experiment.path", "must not be empty")
+	case strings.TrimSpace(path) != path || strings.Trim(path, "/") != path:
+		return apierr.Invalid("experiment.path", "must not begin or end with a slash or a space")
+	case strings.Contains(path, "..") || strings.Contains(path, "//") || strings.ContainsAny(path, "\\:<>|*?"):
+		return apierr.Invalid("experiment.path", "must not hold \"..\", an empty segment or any of \\ : < > | * ?")
+	}
+	return nil
+}
+
+// checkEtag compares an etag of the request with that of the moment.
+func (s *Service) checkEtag(ctx context.Context, t target.Run, etag string) error {
+	if etag == "" {
+		return nil
+	}
+	t.Client.InvalidateRuns() // a shared list may be older than the change that counts
+	current, err := runs.Basic(ctx, t)
+	if err != nil {
+		return err
+	}
+	if current.GetEtag() == etag {
+		return nil
+	}
+	return &apierr.Error{
+		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
+		Message:  "the experiment has changed since it was read: read it again, and decide anew",
+		Metadata: map[string]string{"viewer": t.Name, "run_id": t.RunID, "etag": current.GetEtag()},
+	}
+}
+
+// update changes what is set. The move comes first because it is what a
+// Viewer may still refuse.
+func update(ctx context.Context, t target.Run, u *experimentUpdate) error {
+	if u.path != nil {
+		if err := move(ctx, t, *u.path); err != nil {
+			return err
+		}
+	}
+	if u.alias == nil && u.tags == nil {
+		return nil
+	}
+	_, err := t.Client.PatchRun(ctx, t.RunID, restclient.RunPatch{Alias: u.alias, Tags: u.tags})
+	if e, ok := errors.AsType[*restclient.Error](err); ok && u.path != nil {
+		withDetail := *e
+		withDetail.Detail = strings.TrimSpace("the path was changed already; " + e.Detail)
+		return &withDetail
+	}
+	return err
+}
+
+// move moves one run to another path.
+func move(ctx context.Context, t target.Run, path string) error {
+	moves, err := t.Client.MoveRuns(ctx, []string{t.RunID}, path)
+	if err != nil {
+		return err
+	}
+	for _, failed := range moves.Failed {
+		return t.Client.ItemError(t.RunID, failed.Error.Value)
+	}
+	return nil
+}

@@ -1,0 +1,231 @@
+// Package exports makes files of experiments: ExportExperiment.
+package exports
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// exportStream is where an export goes.
+type exportStream = grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]
+
+// Config is what exports work with.
+type Config struct {
+	Fleet *fleet.Fleet
+	// Cache holds parsed runs.
+	Cache *runcache.Cache
+	// CPUGate bounds what exports and histories compute.
+	CPUGate *cpugate.Gate
+	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
+	TempBytes int64
+	Now       func() time.Time // the clock
+}
+
+// Service makes exports. It serves ExportExperiment.
+type Service struct {
+	config   Config
+	resolver target.Resolver
+	reader   source.Reader
+	limiter  limiter
+	kept     *keptFiles
+	space    *tempSpace
+}
+
+// New returns the service.
+func New(c Config) *Service {
+	kept := newKeptFiles(c.Now)
+	return &Service{
+		config: c, resolver: target.Resolver{Fleet: c.Fleet}, reader: source.Reader{Cache: c.Cache},
+		kept: kept, space: &tempSpace{max: cmp.Or(c.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
+	}
+}
+
+// ExportExperiment sends experiments as one file.
+func (s *Service) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
+	ctx := cpugate.WithGate(stream.Context(), s.config.CPUGate)
+	j, err := s.newExport(ctx, req)
+	if err != nil {
+		return err
+	}
+	if err := j.describe(ctx); err != nil {
+		return err
+	}
+	to := newExportSender(stream, j.cpuSlot)
+	if req.GetIfMatch() != "" || j.isMadeFirst() {
+		if sent, err := j.sendKept(ctx, req, to); sent {
+			return err
+		}
+	}
+	return j.cpuSlot.Do(func() error { return j.send(ctx, to) })
+}
+
+// exportFormats are the formats of the contract.
+var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_UNSPECIFIED: export.JSON,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON:        export.JSON,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV:         export.CSV,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL:       export.JSONLines,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW:       export.Arrow,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET:     export.Parquet,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP:         export.ZIP,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN:    export.Markdown,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML:        export.HTML,
+}
+
+// exporter is one export. It belongs to the goroutine of its call.
+type exporter struct {
+	service   *Service
+	cpuSlot   *cpugate.Slot // held while the export is made, and given back for all that waits
+	targets   []target.Run
+	runs      []*export.Run // of the targets, in their order
+	format    export.Format
+	layout    export.Layout
+	selection eventlog.Selection
+	withMedia bool
+	// merged says that a Viewer serves no event files, so that the points of
+	// its runs come from a merged table.
+	merged  bool
+	missing []string // files that the Viewers lost
+	// modified is when the newest of the runs changed, where that is known, else
+	// the time of the call.
+	modified time.Time
+}
+
+// newExport reads the request. A run that is named twice is exported once.
+func (s *Service) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
+	j := &exporter{
+		service: s, cpuSlot: cpugate.SlotFrom(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
+		selection: convert.Selection(req), withMedia: req.GetIncludeMedia(),
+	}
+	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {
+		j.layout = export.Long
+	}
+	var requested []target.Run
+	if req.GetRunId() != "" {
+		t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
+		if err != nil {
+			return nil, err
+		}
+		requested = append(requested, t)
+	}
+	more, err := s.resolver.Runs(ctx, req.GetViewer(), req.GetRunIds())
+	if err == nil && req.GetFilter() != "" {
+		more, err = s.matching(ctx, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool)
+	for _, t := range append(requested, more...) {
+		if !known[t.ResourceName()] {
+			known[t.ResourceName()] = true
+			j.targets = append(j.targets, t)
+		}
+	}
+	return j, nil
+}
+
+// maxExported is how many experiments one file holds; request messages have the
+// same limit.
+const maxExported = 100
+
+// matching finds the experiments of a filter, the newest first. A Viewer that
+// does not answer fails the export: a file says nothing of what it lacks.
+func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) ([]target.Run, error) {
+	matcher, err := runs.NewMatcher(req.GetFilter())
+	if err != nil {
+		return nil, err
+	}
+	found, err := runs.Filter(ctx, s.resolver, req.GetViewer(), matcher)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found.Unreachable) > 0:
+		return nil, status.FromProto(found.Unreachable[0].GetError()).Err()
+	case len(found.Entries) == 0:
+		return nil, apierr.Invalid("filter", "matches no experiment")
+	case len(found.Entries) > maxExported:
+		return nil, &apierr.Error{
+			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+			Message:  fmt.Sprintf("the filter matches %d experiments, and one file holds at most %d: narrow it", len(found.Entries), maxExported),
+			Metadata: map[string]string{"limit": "experiments of one export"},
+		}
+	}
+	slices.SortStableFunc(found.Entries, runs.NewestFirst)
+	targets := make([]target.Run, 0, len(found.Entries))
+	for i := range found.Entries {
+		targets = append(targets, found.Entries[i].Target())
+	}
+	return targets, nil
+}
+
+// send makes the file in the way of its format. What is merged is written into
+// a spool first: a run's table is locked while it is read, and must not wait
+// for a slow client. What is read as it was logged is sent as it comes.
+func (j *exporter) send(ctx context.Context, to fileSink) error {
+	switch {
+	case j.format == export.ZIP:
+		return j.sendZip(ctx, to)
+	case j.format == export.HTML || j.format == export.Markdown:
+		return j.sendReport(ctx, to)
+	case j.format == export.JSON:
+		return j.sendSpooled(ctx, to, j.writeDocument)
+	case j.format != export.JSONLines && j.layout == export.Wide:
+		return j.sendSpooled(ctx, to, j.writeWide)
+	case j.merged:
+		return j.sendSpooled(ctx, to, j.writeMergedPoints)
+	}
+	return j.sendPoints(ctx, to)
+}
+
+// header describes the file. The schema is that of a wide table, else nil.
+func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
+	h := &runicornapiv1.FileHeader{
+		FileName: convert.Text(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
+		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
+	}
+	if j.withMedia && j.merged {
+		h.Limitations = append(h.Limitations, "A Viewer of 0.5 serves no images.")
+	}
+	return h
+}
+
+// sendPoints streams points or events in the order of logging.
+func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
+	to.Begin(j.header(nil))
+	points, err := export.NewPoints(j.format, to, len(j.runs) > 1, j.selection)
+	if err != nil {
+		return err
+	}
+	for i, t := range j.targets {
+		run := j.runs[i]
+		err := j.readEvents(ctx, t, eventlog.Handler{
+			Row:   func(row *eventlog.Row) error { return points.WriteRow(run, row) },
+			Media: func(m *eventlog.Media) error { return points.WriteMedia(run, m) },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(points.Close(), to.Finish(j.missing))
+}

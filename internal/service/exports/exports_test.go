@@ -1,0 +1,225 @@
+package exports
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+)
+
+// received is an exported file, as far as it came.
+type received struct {
+	header  *runicornapiv1.FileHeader
+	trailer *runicornapiv1.FileTrailer
+	content []byte
+}
+
+// receiveExport reads an export to its end. A stream that ends OK must have a
+// trailer that is right.
+func receiveExport(ctx context.Context, t *testing.T, h *servicetest.Harness, req *runicornapiv1.ExportExperimentRequest) (*received, error) {
+	t.Helper()
+	stream, err := h.Experiments.ExportExperiment(ctx, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &received{}
+	for {
+		message, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			sum := sha256.Sum256(out.content)
+			if out.trailer.GetSha256() != hex.EncodeToString(sum[:]) || out.trailer.GetSizeBytes() != int64(len(out.content)) {
+				t.Errorf("OK with %d bytes and trailer %v", len(out.content), out.trailer)
+			}
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		switch part := message.GetPart().(type) {
+		case *runicornapiv1.ExportExperimentResponse_Header:
+			out.header = part.Header
+		case *runicornapiv1.ExportExperimentResponse_Chunk:
+			out.content = append(out.content, part.Chunk...)
+		case *runicornapiv1.ExportExperimentResponse_Trailer:
+			out.trailer = part.Trailer
+		}
+	}
+}
+
+// formats are all formats but the zip, which 0.5 cannot give.
+func formats() []runicornapiv1.ExportFormat {
+	var out []runicornapiv1.ExportFormat
+	for format := range runicornapiv1.ExportFormat_name {
+		if f := runicornapiv1.ExportFormat(format); f != runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func TestExportExperiment_SelectsMetrics(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
+		`{"ts": 1, "type": "metrics", "data": {"a": 1, "b/x": 2, "b/y": 3, "global_step": 1}}` + "\n")})
+	for _, test := range []struct {
+		name            string
+		names, prefixes []string
+		want            string
+	}{
+		{"all without a selection", nil, nil, "step,a,b/x,b/y\n1,1,2,3\n"},
+		{"by name", []string{"a", "b/"}, nil, "step,a\n1,1\n"},
+		{"by prefix", nil, []string{"b/"}, "step,b/x,b/y\n1,2,3\n"},
+		{"either is enough", []string{"a"}, []string{"b/y"}, "step,a,b/y\n1,1,3\n"},
+		{"nothing", []string{"c"}, nil, "step\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{
+				RunId: id, RunIds: []string{"viewers/v072/experiments/" + id}, // the same one: once is enough
+				Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, MetricNames: test.names, MetricPrefixes: test.prefixes,
+			})
+			if err != nil || string(file.content) != test.want {
+				t.Errorf("%v, %q, want %q", err, file.content, test.want)
+			}
+			if want := "p-n-" + id + ".csv"; file.header.GetFileName() != want || file.header.GetSizeBytes() != int64(len(test.want)) {
+				t.Errorf("header %v, want %s", file.header, want)
+			}
+		})
+	}
+}
+
+func TestExportExperiment_RefusesBeforeTheFileBegins(t *testing.T) {
+	h := newHarness(t)
+	for _, format := range formats() {
+		for name, test := range map[string]struct {
+			runID  string
+			code   codes.Code
+			reason string
+		}{
+			"an unknown run":    {"20200101_000000_abcdef", codes.NotFound, "RUN_NOT_FOUND"},
+			"a path":            {"../x", codes.InvalidArgument, "INVALID_REQUEST"},
+			"an unknown viewer": {"viewers/nobody/experiments/x", codes.NotFound, "VIEWER_NOT_FOUND"},
+		} {
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: test.runID, Format: format})
+			if apierrtest.WantError(t, err, test.code, test.reason); file.header != nil {
+				t.Errorf("%v of %s begins a file", format, name)
+			}
+		}
+	}
+}
+
+func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen05)
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
+	_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
+	if info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
+		t.Errorf("metadata %v does not say what to do", info.GetMetadata())
+	}
+}
+
+// TestExportExperiment_CutOffIsNoFile breaks the event file's stream at several
+// places; no export may end OK.
+func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen06)
+	line := `{"ts": 1, "type": "metrics", "data": {"a": 1, "global_step": 1}}` + "\n"
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
+	for _, cut := range []int{0, 1, len(line), 30_000, 1000*len(line) - 1} {
+		h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.RawQuery, "events.jsonl") {
+				return false
+			}
+			w.Header().Set("Content-Length", "65000")
+			w.WriteHeader(http.StatusOK)
+			_, _ = w.Write([]byte(strings.Repeat(line, 1000))[:cut])
+			return true
+		})
+		for _, format := range formats() {
+			for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
+				file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format, Layout: layout})
+				if err == nil || file.trailer != nil {
+					t.Errorf("%v %v cut at %d: %v, trailer %v", format, layout, cut, err, file.trailer)
+				}
+			}
+		}
+	}
+}
+
+// TestExportExperiment_OfAViewerThatIgnoresRanges: a proxy before it may do so,
+// and the file is read as it comes.
+func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen06)
+	u := h.Upstreams[0]
+	events := servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) })
+	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+	var files [2][]byte
+	for i := range files {
+		file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[i] = file.content
+		u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
+			r.Header.Del("Range")
+			return false
+		})
+	}
+	if len(files[0]) == 0 || !bytes.Equal(files[0], files[1]) {
+		t.Errorf("%d bytes with ranges, %d without", len(files[0]), len(files[1]))
+	}
+}
+
+func TestExportLimiter_IsBoundedAndReleases(t *testing.T) {
+	var limiter limiter
+	var releases []func()
+	for range maxMergedExports {
+		release, err := limiter.acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	_, err := limiter.acquire()
+	if f, ok := errors.AsType[*apierr.Error](err); !ok || f.Code != codes.ResourceExhausted || f.Metadata["limit"] == "" {
+		t.Errorf("one too many: %v", err)
+	}
+	releases[0]()
+	if _, err := limiter.acquire(); err != nil {
+		t.Errorf("after a release: %v", err)
+	}
+}
+
+func TestSpool_ReturnsWhatWasWritten(t *testing.T) {
+	for _, size := range []int{0, 1, maxSpooledMemory, maxSpooledMemory + 1, 3 * maxSpooledMemory} {
+		want := bytes.Repeat([]byte("0123456789abcde"), size/15+1)[:size]
+		var s spool
+		for range 2 { // the second time after a reset
+			if err := s.reset(); err != nil {
+				t.Fatal(err)
+			}
+			for part := range bytes.SplitSeq(want, []byte("e")) {
+				if _, err := s.Write(part); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got bytes.Buffer
+			if err := s.copyTo(&got); err != nil || !bytes.Equal(got.Bytes(), bytes.ReplaceAll(want, []byte("e"), nil)) {
+				t.Errorf("%d bytes: %d came back, %v", size, got.Len(), err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

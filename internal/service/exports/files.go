@@ -1,0 +1,141 @@
+package exports
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// ownFiles are the files of a run that a zip holds. A run lacks those that it
+// had no use for.
+var ownFiles = []restclient.RunFile{
+	restclient.FileEvents, restclient.FileLogs, restclient.FileStatus, restclient.FileSummary, restclient.FileMeta,
+}
+
+// maxImages bounds the images of one run in an export, for memory.
+const maxImages = 100_000
+
+// errTooManyImages refuses what nobody could open.
+var errTooManyImages = apierr.Invalid("include_media", "the run has more than %d images", maxImages)
+
+// sendZip packs the runs' own files as they come.
+func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
+	to.Begin(j.header(nil))
+	archive := export.NewArchive(to, j.modified, j.runs)
+	for i, t := range j.targets {
+		for _, file := range ownFiles {
+			err := j.packFile(ctx, archive, j.runs[i], t, file)
+			switch {
+			case errors.Is(err, errNotServed):
+				j.recordMissing(t, string(file))
+			case err != nil && !errors.Is(err, errNoFile):
+				return err
+			}
+		}
+		if err := j.packImages(ctx, archive, j.runs[i], t); err != nil {
+			return err
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return err
+	}
+	return to.Finish(j.missing)
+}
+
+// packFile adds one file of a run; errNoFile says that the run has none such, and
+// then nothing was added.
+func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *export.Run, t target.Run, file restclient.RunFile) (err error) {
+	body, err := j.openFile(ctx, t, file)
+	if err != nil {
+		return source.FilesUnsupported(err)
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	return archive.Add(archive.Name(run, string(file)), body)
+}
+
+// packImages adds the logged images, if they are asked for. Those whose file is
+// gone are named in the trailer.
+func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run *export.Run, t target.Run) error {
+	images, err := j.media(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, m := range images {
+		file, err := restclient.MediaFile(m.Path)
+		if err != nil {
+			j.recordMissing(t, m.Path) // it lies outside of the run, so it is no file of it
+			continue
+		}
+		if archive.Has(archive.Name(run, string(file))) {
+			continue
+		}
+		err = j.packFile(ctx, archive, run, t, file)
+		if errors.Is(err, errNoFile) || errors.Is(err, errNotServed) {
+			j.recordMissing(t, m.Path)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordMissing records a file that the Viewer does not have any more, or does not serve.
+func (j *exporter) recordMissing(t target.Run, path string) {
+	j.missing = append(j.missing, convert.Text(t.RunID+"/"+path))
+}
+
+// media reads the image events of a run, if they are asked for and there are
+// any to be had.
+func (j *exporter) media(ctx context.Context, t target.Run) ([]eventlog.Media, error) {
+	if !j.withMedia {
+		return nil, nil
+	}
+	var caps *restclient.Capabilities
+	err := j.cpuSlot.Unlocked(func() (err error) { caps, err = t.Client.Capabilities(ctx); return err })
+	if err != nil || !caps.Has(restclient.CapFiles) {
+		return nil, err
+	}
+	images := []eventlog.Media{}
+	err = j.readEvents(ctx, t, eventlog.Handler{Media: func(m *eventlog.Media) error {
+		if len(images) == maxImages {
+			return errTooManyImages
+		}
+		images = append(images, *m)
+		return nil
+	}})
+	return images, err
+}
+
+// images are the logged images with what opens them.
+func (j *exporter) images(ctx context.Context, t target.Run) ([]export.Image, error) {
+	media, err := j.media(ctx, t)
+	if err != nil || media == nil {
+		return nil, err
+	}
+	images := make([]export.Image, 0, len(media))
+	for _, m := range media {
+		images = append(images, export.Image{Media: m, Open: func() (io.ReadCloser, error) {
+			file, err := restclient.MediaFile(m.Path)
+			if err == nil {
+				var body io.ReadCloser
+				if body, err = j.openFile(ctx, t, file); err == nil {
+					return body, nil
+				}
+			}
+			if _, refused := errors.AsType[*restclient.IDError](err); !refused && !errors.Is(err, errNoFile) && !errors.Is(err, errNotServed) {
+				return nil, err
+			}
+			j.recordMissing(t, m.Path)
+			return nil, nil
+		}})
+	}
+	return images, nil
+}

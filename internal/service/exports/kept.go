@@ -1,0 +1,295 @@
+package exports
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+const (
+	// keptFor is how long the file of an export is kept after its last use.
+	keptFor = 5 * time.Minute
+	// defaultTempBytes bounds the files of all exports that are not in memory.
+	defaultTempBytes = 2 << 30
+	// fileVersion is part of every etag: it changes when the same runs make
+	// another file.
+	fileVersion = 1
+)
+
+// keptFile is the file of an export of runs that have ended. It is made once;
+// whoever asks for it meanwhile waits.
+type keptFile struct {
+	etag    string
+	made    chan struct{} // closed when it is made, or has failed
+	err     error
+	header  *runicornapiv1.FileHeader
+	missing []string
+	content *spool
+	users   int
+	used    time.Time // when the last user left
+}
+
+// keptFiles are the files of exports that are kept for ranges and repeated
+// requests. It is safe for concurrent use.
+type keptFiles struct {
+	mu    sync.Mutex
+	files map[string]*keptFile // by etag
+	now   func() time.Time
+}
+
+func newKeptFiles(now func() time.Time) *keptFiles {
+	return &keptFiles{files: map[string]*keptFile{}, now: now}
+}
+
+// open returns the file of an etag, which it makes if there is none. The file
+// must be released. A caller that waits for another one makes it itself if that
+// one leaves.
+func (k *keptFiles) open(ctx context.Context, etag string, build func(*keptFile) error) (*keptFile, error) {
+	for {
+		f, builds := k.join(etag)
+		if builds {
+			f.err = build(f)
+			close(f.made)
+		}
+		select {
+		case <-f.made:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), k.release(f))
+		}
+		if f.err == nil {
+			return f, nil
+		}
+		_ = k.release(f) // which forgets it
+		if builds || ctx.Err() != nil || !isCallersEnd(f.err) {
+			return nil, f.err
+		}
+	}
+}
+
+// join returns the file and whether the caller is to make it.
+func (k *keptFiles) join(etag string) (f *keptFile, builds bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f = k.files[etag]
+	if builds = f == nil; builds {
+		f = &keptFile{etag: etag, made: make(chan struct{})}
+		k.files[etag] = f
+	}
+	f.users++
+	return f, builds
+}
+
+// release gives a file back. It is forgotten when it was not used for a while,
+// and at once if it could not be made.
+func (k *keptFiles) release(f *keptFile) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f.users--; f.users > 0 {
+		return nil
+	}
+	if isMade(f) && f.err != nil {
+		return k.forget(f)
+	}
+	f.used = k.now()
+	time.AfterFunc(keptFor, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if f.users == 0 && k.now().Sub(f.used) >= keptFor {
+			_ = k.forget(f) // its place in the temporary folder is gone already
+		}
+	})
+	return nil
+}
+
+func isMade(f *keptFile) bool {
+	select {
+	case <-f.made:
+		return true
+	default:
+		return false
+	}
+}
+
+// forget closes a file that nobody uses. The lock is held.
+func (k *keptFiles) forget(f *keptFile) error {
+	if k.files[f.etag] != f {
+		return nil
+	}
+	delete(k.files, f.etag)
+	if f.content == nil {
+		return nil
+	}
+	return f.content.Close()
+}
+
+// flushIfFull forgets the file that was not used for the longest time, and reports
+// whether there was one.
+func (k *keptFiles) makeRoom() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var oldest *keptFile
+	for _, f := range k.files {
+		if f.users == 0 && isMade(f) && f.content.onDisk() && (oldest == nil || f.used.Before(oldest.used)) {
+			oldest = f
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	_ = k.forget(oldest) // as above
+	return true
+}
+
+// isCallersEnd reports whether a file was not made because its maker left.
+func isCallersEnd(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// fileSink is where the bytes of an export go: to a client or into a spool.
+type fileSink interface {
+	io.Writer
+	Begin(header *runicornapiv1.FileHeader)
+	Finish(missing []string) error
+}
+
+// keptSink makes a file to be kept.
+type keptSink struct {
+	*spool
+	file *keptFile
+}
+
+func (s *keptSink) Begin(header *runicornapiv1.FileHeader) { s.file.header = header }
+
+func (s *keptSink) Finish(missing []string) error {
+	s.file.missing = missing
+	return nil
+}
+
+// sendKept sends the file of runs that have ended from an offset on. It reports
+// false, and sends no bytes, if they have not: the file of a run that grows has
+// neither size nor etag.
+func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (bool, error) {
+	etag, err := j.fingerprint(ctx, req)
+	if err != nil {
+		return true, err
+	}
+	if want := req.GetIfMatch(); want != etag && want != "" && want != filestream.AnyETag {
+		return true, filestream.ChangedError(nil)
+	}
+	if etag == "" {
+		if req.GetIfMatch() == filestream.AnyETag { // who wants to know only whether there are ranges need not wait for the file
+			to.Begin(j.header(nil))
+			to.Flush()
+		}
+		return false, nil
+	}
+	f, err := j.service.kept.open(ctx, etag, func(f *keptFile) error { return j.buildKept(ctx, f) })
+	if err != nil {
+		return true, err
+	}
+	defer func() { _ = j.service.kept.release(f) }()
+	if req.GetOffset() > f.content.size {
+		return true, filestream.ChangedError(restclient.ErrFileTruncated)
+	}
+	header := proto.CloneOf(f.header)
+	header.SizeBytes, header.Etag, header.Offset = &f.content.size, etag, req.GetOffset()
+	to.Begin(header)
+	if err := to.SendAll(f.content.from(req.GetOffset())); err != nil {
+		return true, err
+	}
+	return true, to.Finish(f.missing)
+}
+
+// buildKept makes the file.
+func (j *exporter) buildKept(ctx context.Context, f *keptFile) error {
+	sink := &keptSink{spool: &spool{cpuSlot: j.cpuSlot, space: j.service.space}, file: f}
+	if err := j.cpuSlot.Do(func() error { return j.send(ctx, sink) }); err != nil {
+		return errors.Join(err, sink.Close())
+	}
+	sink.cpuSlot = nil
+	f.content = sink.spool
+	return nil
+}
+
+// fingerprint is the etag of the file that the request makes of its runs as they
+// are now: a hash of the request and of what the file is made of. It is empty if
+// a run has not ended.
+func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (string, error) {
+	states := make([][]byte, len(j.targets))
+	reads, within := errgroup.WithContext(ctx)
+	reads.SetLimit(runs.MaxFull)
+	for i, t := range j.targets {
+		reads.Go(func() (err error) {
+			states[i], err = j.runState(within, t)
+			return err
+		})
+	}
+	if err := reads.Wait(); err != nil {
+		return "", err
+	}
+	what := proto.CloneOf(req)
+	what.Offset, what.IfMatch = 0, ""
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(what)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	_, _ = sum.Write(append([]byte{fileVersion}, text...))
+	for i, state := range states {
+		if state == nil {
+			return "", nil
+		}
+		for _, part := range [][]byte{[]byte(j.targets[i].ResourceName()), state, j.runs[i].Experiment, j.runs[i].Environment} {
+			_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
+			_, _ = sum.Write(part)
+		}
+	}
+	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16]), nil
+}
+
+// runState identifies what a run that has ended logged; nil if it has not ended.
+func (j *exporter) runState(ctx context.Context, t target.Run) ([]byte, error) {
+	ended, err := source.Of(t).HasEnded(ctx)
+	if err != nil || !ended {
+		return nil, err
+	}
+	e, err := runs.Basic(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	state := []byte(e.GetEtag())
+	caps, err := t.Client.Capabilities(ctx)
+	if err != nil || !caps.Has(restclient.CapFiles) {
+		return state, err
+	}
+	part, err := t.Client.ReadFile(ctx, t.RunID, restclient.FileEvents, 0, 1)
+	if err != nil {
+		return nil, source.FilesUnsupported(err)
+	}
+	state = binary.AppendVarint(append(state, part.ETag...), part.Size)
+	return state, part.Close()
+}
+
+// isMadeFirst reports whether the file is made as a whole before it is sent, so
+// that keeping it costs nothing.
+func (j *exporter) isMadeFirst() bool {
+	return j.format == export.JSON || j.merged && j.format != export.HTML && j.format != export.Markdown ||
+		j.layout == export.Wide && slices.Contains([]export.Format{export.CSV, export.Arrow, export.Parquet}, j.format)
+}

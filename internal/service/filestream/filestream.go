@@ -1,0 +1,144 @@
+// Package filestream sends a file over a stream: a header, chunks and a trailer. It
+// is one for downloads and exports.
+package filestream
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+)
+
+// ChunkSize is the most that one message carries, in bytes. The contract
+// allows 256 KiB, but grpc-go takes its buffers from pools of 32 KiB and
+// then of 1 MiB: a message that just fits into the first costs a thirtieth
+// of the memory at the same speed. What one download holds is a small
+// multiple of it, whatever the size of the file.
+const ChunkSize = 32<<10 - 64
+
+// AnyETag is the if_match of a caller that takes the file in any state, but
+// wants its size and etag.
+const AnyETag = "*"
+
+// ChangedError is the error of a resumed file that is not the same any more.
+func ChangedError(cause error) error {
+	return &apierr.Error{
+		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
+		Message: "if_match is not the etag of the content as it is now: begin again without an offset", Cause: cause,
+	}
+}
+
+// Part is one message of a file: its header, a chunk or its trailer.
+type Part struct {
+	Header  *runicornapiv1.FileHeader
+	Chunk   []byte
+	Trailer *runicornapiv1.FileTrailer
+}
+
+// Sender sends a file as header, chunks and trailer. The header goes out with the
+// first full chunk, so that what fails before it is an error and no begun file.
+// It belongs to one goroutine.
+type Sender struct {
+	send   func(Part) error
+	header *runicornapiv1.FileHeader // until it is sent
+	begun  bool                      // the header was sent
+	chunk  []byte
+	end    int64 // what was sent ends here in the file
+	sum    hash.Hash
+	err    error // the first failure: nothing is sent after it
+}
+
+// New returns a sender that passes each part to send.
+func New(send func(Part) error) *Sender { return &Sender{send: send, sum: sha256.New()} }
+
+// Begin says what file follows, and from which offset, unless that was sent already.
+func (s *Sender) Begin(header *runicornapiv1.FileHeader) {
+	if !s.begun {
+		s.header, s.end = header, header.GetOffset()
+	}
+}
+
+// End is where in the file ends what was sent.
+func (s *Sender) End() int64 { return s.end }
+
+// Write collects bytes and sends full chunks.
+func (s *Sender) Write(b []byte) (int, error) {
+	written := len(b)
+	for len(b) > 0 && s.err == nil {
+		n := copy(s.space(), b)
+		s.chunk, b = s.chunk[:len(s.chunk)+n], b[n:]
+		if len(s.chunk) == ChunkSize {
+			s.Flush()
+		}
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	return written, nil
+}
+
+// SendAll sends what r has, to its end.
+func (s *Sender) SendAll(r io.Reader) error {
+	for {
+		n, err := io.ReadFull(r, s.space())
+		s.chunk = s.chunk[:len(s.chunk)+n]
+		if s.Flush(); s.err != nil {
+			return s.err
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// space is where the next bytes of the chunk go. Each message has bytes of its
+// own: grpc-go may look at it after Send.
+func (s *Sender) space() []byte {
+	if s.chunk == nil {
+		s.chunk = make([]byte, 0, ChunkSize)
+	}
+	return s.chunk[len(s.chunk):ChunkSize]
+}
+
+// Flush sends what was collected, after the header.
+func (s *Sender) Flush() {
+	if s.header != nil {
+		s.sendPart(Part{Header: s.header})
+		s.header, s.begun = nil, true
+	}
+	if len(s.chunk) == 0 {
+		return
+	}
+	_, _ = s.sum.Write(s.chunk) // never fails, says hash.Hash
+	s.sendPart(Part{Chunk: s.chunk})
+	s.end += int64(len(s.chunk))
+	s.chunk = nil
+}
+
+// Err is the first failure to send.
+func (s *Sender) Err() error { return s.err }
+
+func (s *Sender) sendPart(part Part) {
+	if s.err == nil {
+		s.err = s.send(part)
+	}
+}
+
+// Finish sends the rest and the trailer. It is called when the file is complete,
+// and only then.
+func (s *Sender) Finish(missing []string) error {
+	s.Flush()
+	s.sendPart(Part{Trailer: &runicornapiv1.FileTrailer{
+		SizeBytes: s.end, Sha256: hex.EncodeToString(s.sum.Sum(nil)), MissingFiles: missing,
+	}})
+	return s.err
+}

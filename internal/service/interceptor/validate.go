@@ -1,0 +1,105 @@
+package interceptor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
+)
+
+// requests returns an empty message of every request of the contract.
+func requests() []proto.Message {
+	var out []proto.Message
+	for _, file := range []protoreflect.FileDescriptor{
+		runicornapiv1.File_runicornapi_v1_experiment_service_proto,
+		runicornapiv1.File_runicornapi_v1_metric_service_proto,
+		runicornapiv1.File_runicornapi_v1_artifact_service_proto,
+		runicornapiv1.File_runicornapi_v1_remote_service_proto,
+		runicornapiv1.File_runicornapi_v1_viewer_service_proto,
+	} {
+		methods := file.Services().Get(0).Methods()
+		for i := range methods.Len() {
+			if mt, err := protoregistry.GlobalTypes.FindMessageByName(methods.Get(i).Input().FullName()); err == nil {
+				out = append(out, mt.Zero().Interface())
+			}
+		}
+	}
+	return out
+}
+
+// Validator checks requests against the rules in the contract, before any
+// method sees them.
+type Validator struct {
+	rules protovalidate.Validator
+}
+
+// NewValidator compiles the rules of all our requests, so that no first call
+// pays for it.
+func NewValidator() (*Validator, error) {
+	rules, err := protovalidate.New(protovalidate.WithMessages(requests()...))
+	if err != nil {
+		return nil, fmt.Errorf("compile the rules of the contract: %w", err)
+	}
+	return &Validator{rules: rules}, nil
+}
+
+// check makes field violations, in our field names, of broken rules.
+func (v *Validator) check(msg any) error {
+	m, ok := msg.(proto.Message)
+	if !ok {
+		return nil
+	}
+	err := v.rules.Validate(m)
+	broken, ok := errors.AsType[*protovalidate.ValidationError](err)
+	if !ok {
+		return err
+	}
+	fields := make([]*errdetails.BadRequest_FieldViolation, 0, len(broken.Violations))
+	for _, b := range broken.Violations {
+		fields = append(fields, &errdetails.BadRequest_FieldViolation{
+			Field:       protovalidate.FieldPathString(b.Proto.GetField()),
+			Description: b.Proto.GetMessage(),
+			Reason:      b.Proto.GetRuleId(),
+		})
+	}
+	return apierr.InvalidFields(fields...)
+}
+
+// Unary is the interceptor for unary calls.
+func (v *Validator) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err := v.check(req); err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+// Stream is the interceptor for streams: it checks what the client sends.
+func (v *Validator) Stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return handler(srv, &checkedStream{ServerStream: ss, v: v})
+}
+
+// checkedStream checks each message that it receives.
+type checkedStream struct {
+	grpc.ServerStream
+	v *Validator
+}
+
+// RecvMsg receives and checks one message.
+func (s *checkedStream) RecvMsg(msg any) error {
+	return freshstack.Run(func() error {
+		if err := s.ServerStream.RecvMsg(msg); err != nil {
+			return err
+		}
+		return s.v.check(msg)
+	})
+}

@@ -1,0 +1,178 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// historyStream is where the messages of a history go.
+type historyStream = grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]
+
+// history is one call of StreamMetrics.
+type history struct {
+	service   *Service
+	req       *runicornapiv1.StreamMetricsRequest
+	stream    historyStream
+	selection eventlog.Selection
+	maxPoints int // of a downsampled series; all points if 0
+	trailer   runicornapiv1.StreamTrailer
+}
+
+// StreamMetrics sends the history of runs, one after the other. It ends OK
+// behind its trailer only.
+func (s *Service) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
+	merged := req.GetOrder() == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED
+	if merged && req.GetPositions() {
+		return apierr.Invalid("positions", "must not be set with order STREAM_ORDER_MERGED: merged points have none")
+	}
+	ctx, stop := s.config.Drain.WithDrain(stream.Context())
+	defer stop()
+	h := &history{
+		service: s, req: req, stream: stream,
+		selection: convert.Selection(req), maxPoints: int(req.GetDownsample().GetMaxPoints()),
+	}
+	h.selection.MinStep, h.selection.MaxStep = req.MinStep, req.MaxStep
+	targets, err := s.resolver.Runs(ctx, req.GetViewer(), req.GetRunIds())
+	if err != nil {
+		return err
+	}
+	send := h.sendLogged
+	switch {
+	case merged:
+		send = h.sendMerged
+	case h.maxPoints > 0:
+		send = h.sendDownsampled
+	}
+	for _, t := range target.Unique(targets) {
+		if err := send(ctx, t); err != nil {
+			return h.streamError(ctx, t, err)
+		}
+		h.trailer.RunCount++
+	}
+	return stream.Send(&runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamMetricsResponse_Trailer{Trailer: &h.trailer}})
+}
+
+// streamError makes the error of the call.
+func (h *history) streamError(ctx context.Context, t target.Run, err error) error {
+	if errors.Is(context.Cause(ctx), drain.ErrDraining) {
+		return drain.ErrDraining
+	}
+	return source.LineTooLong(t, err)
+}
+
+// sendLogged sends a run in the order of its log, as it is read.
+func (h *history) sendLogged(ctx context.Context, t target.Run) error {
+	done, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(series []eventlog.Series) error {
+		message := points.Message(h.withPositions(series), originOf(series))
+		h.trailer.TotalPointCount += pointCount(message)
+		return h.send(t, message)
+	})
+	h.addCounts(done.MalformedLines, done.LinesWithoutStep)
+	return err
+}
+
+// originOf is what points were read from: those of a table have no positions.
+func originOf(series []eventlog.Series) runsource.Origin {
+	if len(series) > 0 && len(series[0].Positions) > 0 {
+		return runsource.FromEventLog
+	}
+	return runsource.FromMergedTable
+}
+
+// withPositions leaves the positions out unless they are asked for.
+func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
+	if !h.req.GetPositions() {
+		for i := range series {
+			series[i].Positions = nil
+		}
+	}
+	return series
+}
+
+// sendDownsampled buffers the selected points of a run, and sends them downsampled.
+func (h *history) sendDownsampled(ctx context.Context, t target.Run) error {
+	buffered := points.NewBuffer(h.service.config.Budget)
+	defer buffered.ReleaseAll()
+	done, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(series []eventlog.Series) error {
+		origin := originOf(series)
+		return buffered.Append(h.withPositions(series), origin)
+	})
+	if err != nil {
+		return err
+	}
+	h.addCounts(done.MalformedLines, done.LinesWithoutStep)
+	return h.sendBuffered(t, buffered)
+}
+
+// sendMerged copies the selected points of a run's merged view, and sends them when
+// it no longer blocks other readers of the run.
+func (h *history) sendMerged(ctx context.Context, t target.Run) error {
+	buffered := points.NewBuffer(h.service.config.Budget)
+	defer buffered.ReleaseAll()
+	err := h.service.reader.Read(ctx, t, func(v *runcache.View) error {
+		h.addCounts(v.MalformedLines, v.LinesWithoutStep)
+		single := h.selection
+		for _, name := range v.Table.Names(h.selection) {
+			single.Names, single.Prefixes = []string{name}, nil
+			if err := buffered.Add(v.Table.Series(single), v.Origin); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return h.sendBuffered(t, buffered)
+}
+
+// sendBuffered sends what is buffered, downsampled if the request asks for that.
+func (h *history) sendBuffered(t target.Run, buffered *points.Buffer) error {
+	h.trailer.TotalPointCount += buffered.Points
+	for _, message := range buffered.Messages(h.maxPoints) {
+		if err := h.send(t, message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addCounts adds what was left out of a run.
+func (h *history) addCounts(malformed, withoutStep uint64) {
+	h.trailer.MalformedLineCount += int64(malformed)      //nolint:gosec // fewer than the file has bytes
+	h.trailer.LinesWithoutStepCount += int64(withoutStep) //nolint:gosec // as above
+}
+
+// send sends one batch.
+func (h *history) send(t target.Run, message *runicornapiv1.MetricBatch) error {
+	h.trailer.BatchCount++
+	h.trailer.PointCount += pointCount(message)
+	if err := points.CheckTexts(t, message); err != nil {
+		return err
+	}
+	return h.stream.Send(&runicornapiv1.StreamMetricsResponse{
+		Viewer: t.Name, RunId: convert.Text(t.RunID),
+		Event: &runicornapiv1.StreamMetricsResponse_Batch{Batch: message},
+	})
+}
+
+// pointCount counts the points of a batch.
+func pointCount(m *runicornapiv1.MetricBatch) (n int64) {
+	for _, s := range m.GetSeries() {
+		n += int64(len(s.GetSteps()))
+	}
+	return n
+}

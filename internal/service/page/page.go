@@ -1,0 +1,250 @@
+// Package page cuts lists into pages: positions in an order, page tokens, and the
+// encoding that page tokens and resume tokens share.
+package page
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+)
+
+const (
+	defaultPageSize = 50
+	maxPageSize     = 1000
+	// MaxKeyText is how much of a text, in bytes, counts for order and
+	// tokens, so that a token always fits into the 4096 bytes of its field.
+	MaxKeyText = 512
+	// tokenVersion is the first byte of a token.
+	tokenVersion = 2
+)
+
+// Truncate cuts a text to what counts of it.
+func Truncate(text string) string { return text[:min(len(text), MaxKeyText)] }
+
+// Position is an item's position in its order: a keyset, so that items that come
+// or go elsewhere shift nothing.
+type Position struct {
+	Keys       []filter.Value // at most filter.MaxOrderKeys
+	Viewer, ID string
+}
+
+// At is the position of an item with one key.
+func At(key filter.Value, viewer, id string) Position {
+	return Position{Keys: []filter.Value{key.Truncate(MaxKeyText)}, Viewer: viewer, ID: Truncate(id)}
+}
+
+// compare orders positions; desc says which keys are descending, and turns
+// around neither items without a key nor the ties.
+func (p *Position) compare(other *Position, desc []bool) int {
+	for i, key := range p.Keys {
+		if i == len(other.Keys) {
+			break
+		}
+		if order := key.Order(other.Keys[i], i < len(desc) && desc[i]); order != 0 {
+			return order
+		}
+	}
+	return cmp.Or(strings.Compare(p.Viewer, other.Viewer), strings.Compare(p.ID, other.ID))
+}
+
+// Request is a request of a list.
+type Request interface {
+	proto.Message
+	GetPageSize() int32
+	GetPageToken() string
+}
+
+// skipRequest is a request of a list whose pages can begin later.
+type skipRequest interface{ GetSkip() int32 }
+
+// Pager cuts one page.
+type Pager struct {
+	query      queryHash
+	size, skip int
+	after      *Position
+}
+
+// New reads what a request says about its page.
+func New(req Request) (*Pager, error) {
+	return newSized(req, defaultPageSize)
+}
+
+// newSized is New with the page size of requests that have none.
+func newSized(req Request, size int) (*Pager, error) {
+	p := &Pager{query: hashQuery(req), size: min(cmp.Or(int(req.GetPageSize()), size), maxPageSize)}
+	if r, ok := req.(skipRequest); ok {
+		p.skip = int(r.GetSkip())
+	}
+	if token := req.GetPageToken(); token != "" {
+		after, err := readToken(token, p.query)
+		if err != nil {
+			return nil, invalidPageToken(err)
+		}
+		p.after = after
+	}
+	return p, nil
+}
+
+// TokenAfter is the token of the page that begins behind a position.
+func (p *Pager) TokenAfter(at *Position) string { return writeToken(p.query, at) }
+
+// Keyed is an item with its position.
+type Keyed[T any] struct {
+	Position
+	Item T
+}
+
+// Paginate orders items in place and returns the page of them with the token of
+// the next one, which is empty on the last page.
+func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next string) {
+	slices.SortFunc(items, func(a, b Keyed[T]) int { return a.compare(&b.Position, desc) })
+	if p.after != nil {
+		start, found := slices.BinarySearchFunc(items, p.after, func(item Keyed[T], after *Position) int {
+			return item.compare(after, desc)
+		})
+		if found {
+			start++
+		}
+		items = items[start:]
+	}
+	items = items[min(p.skip, len(items)):]
+	if len(items) > p.size {
+		next = writeToken(p.query, &items[p.size-1].Position)
+		items = items[:p.size]
+	}
+	page = make([]T, 0, len(items))
+	for i := range items {
+		page = append(page, items[i].Item)
+	}
+	return page, next
+}
+
+// InOrder returns the page of a list that has an order of its own, and the
+// token of the next one. Without a page_size a page has all that fits. A page
+// starts after the last item of the one before, wherever that is now; if it is
+// gone, where it was.
+func InOrder[M proto.Message](req Request, items []M, id func(M) string) (page []M, next string, err error) {
+	p, err := newSized(req, maxPageSize)
+	if err != nil {
+		return nil, "", err
+	}
+	start := 0
+	if p.after != nil {
+		index, ok := p.after.index()
+		if !ok {
+			return nil, "", invalidPageToken(ErrDamaged)
+		}
+		start = min(index, len(items))
+		if at := slices.IndexFunc(items, func(item M) bool { return itemHash(id(item)) == p.after.ID }); at >= 0 {
+			start = at + 1
+		}
+	}
+	page = items[start:]
+	page = page[:min(p.size, len(page))]
+	page = page[:answer.CountFitting(page, answer.MaxSize)]
+	if end := start + len(page); end < len(items) {
+		last := At(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))
+		next = writeToken(p.query, &last)
+	}
+	return page, next, nil
+}
+
+// index is the key of a position in a list that has an order of its own.
+func (p *Position) index() (int, bool) {
+	if len(p.Keys) != 1 {
+		return 0, false
+	}
+	n, ok := p.Keys[0].Int()
+	return int(n), ok && n >= 0 && n <= math.MaxInt32
+}
+
+// itemHash stands for an item's id in a token, whatever the length of the id.
+func itemHash(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:8])
+}
+
+// queryHash binds a token to the query that it goes on with.
+type queryHash [8]byte
+
+// hashQuery hashes every field of a request that chooses or orders items.
+func hashQuery(req Request) queryHash {
+	query := proto.Clone(req).ProtoReflect()
+	for _, paging := range [...]protoreflect.Name{"page_size", "page_token", "skip"} {
+		if field := query.Descriptor().Fields().ByName(paging); field != nil {
+			query.Clear(field)
+		}
+	}
+	// Deterministic within one build: after an upgrade an old token may be
+	// refused, and its list begins anew.
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(query.Interface())
+	if err != nil {
+		text = nil // a request that came over the wire always marshals
+	}
+	sum := sha256.Sum256(append([]byte(query.Descriptor().FullName()), text...))
+	return queryHash(sum[:8])
+}
+
+// writeToken packs: version, query, the number of keys, the keys, two texts with
+// their lengths, and a sum against damage.
+func writeToken(query queryHash, p *Position) string {
+	b := append([]byte{tokenVersion}, query[:]...)
+	b = append(b, byte(len(p.Keys)))
+	for _, key := range p.Keys {
+		b = key.Append(b)
+	}
+	return seal(AppendText(AppendText(b, p.Viewer), p.ID))
+}
+
+var (
+	// ErrDamaged says that a token is none of this server.
+	ErrDamaged    = errors.New("it is damaged")
+	errOtherQuery = errors.New("it belongs to another query")
+)
+
+// readToken reads the position behind which a page begins.
+func readToken(token string, query queryHash) (*Position, error) {
+	body, ok := Unseal(token)
+	const head = 1 + len(query) + 1
+	if !ok || len(body) < head || body[0] != tokenVersion {
+		return nil, ErrDamaged
+	}
+	if queryHash(body[1:1+len(query)]) != query {
+		return nil, errOtherQuery
+	}
+	p := &Position{Keys: make([]filter.Value, 0, filter.MaxOrderKeys)}
+	rest := body[head:]
+	for range body[head-1] {
+		key, behind, ok := filter.ReadValue(rest)
+		if !ok || len(p.Keys) == filter.MaxOrderKeys {
+			return nil, ErrDamaged
+		}
+		p.Keys, rest = append(p.Keys, key), behind
+	}
+	d := NewTokenReader(rest)
+	if p.Viewer, p.ID = d.Text(), d.Text(); !d.Done() {
+		return nil, ErrDamaged
+	}
+	return p, nil
+}
+
+// invalidPageToken refuses a token.
+func invalidPageToken(why error) *apierr.Error {
+	f := apierr.Invalid("page_token", "cannot be used: %v", why)
+	f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID
+	f.Code, f.Cause = codes.InvalidArgument, fmt.Errorf("read the page token: %w", why)
+	return f
+}

@@ -1,0 +1,61 @@
+package points
+
+import (
+	"cmp"
+	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+)
+
+// defaultStreamBytes is the budget where none is given.
+const defaultStreamBytes = 256 << 20
+
+// Budget bounds the memory of what streams must hold as a whole before they can
+// send it, over all streams of the process. It is safe for concurrent use.
+type Budget struct {
+	max  int64
+	used atomic.Int64
+}
+
+// NewBudget returns a budget of so many bytes; 256 MiB if 0.
+func NewBudget(bytes int64) *Budget { return &Budget{max: cmp.Or(bytes, defaultStreamBytes)} }
+
+// reserve reserves bytes, or refuses them. The caller releases them.
+func (b *Budget) reserve(bytes int64) error {
+	if b.used.Add(bytes) <= b.max {
+		return nil
+	}
+	b.used.Add(-bytes)
+	return &apierr.Error{
+		Code:   codes.ResourceExhausted,
+		Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		Message: fmt.Sprintf("histories that are merged or downsampled take more than the %d MiB that this server has for them; "+
+			"select fewer metrics or steps, or take the history as it was logged", b.max>>20),
+		Metadata: map[string]string{"limit": "--stream-bytes"},
+	}
+}
+
+func (b *Budget) release(bytes int64) { b.used.Add(-bytes) }
+
+// reservation is what one stream has reserved.
+type reservation struct {
+	*Budget
+	bytes int64
+}
+
+func (r *reservation) grow(bytes int64) error {
+	if err := r.reserve(bytes); err != nil {
+		return err
+	}
+	r.bytes += bytes
+	return nil
+}
+
+func (r *reservation) ReleaseAll() {
+	r.release(r.bytes)
+	r.bytes = 0
+}

@@ -1,0 +1,218 @@
+// Package points makes messages of points: it downsamples and splits series, and
+// bounds the histories that are held for that.
+package points
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// maxBatchPoints is how many points a message has at most, and maxBatchText how
+// many bytes of text, unless one text has more.
+const (
+	maxBatchPoints = 4096
+	maxBatchText   = 256 << 10
+)
+
+// Message converts selected points; nil if there are none.
+func Message(series []eventlog.Series, origin runsource.Origin) *runicornapiv1.MetricBatch {
+	if len(series) == 0 {
+		return nil
+	}
+	out := &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(origin), Series: make([]*runicornapiv1.MetricSeries, 0, len(series))}
+	for i := range series {
+		out.Series = append(out.Series, convert.Series(&series[i]))
+	}
+	return out
+}
+
+// Downsample leaves at most maxPoints of a series, whose columns are the caller's own;
+// none are left out where that is 0.
+func Downsample(s *eventlog.Series, maxPoints int) {
+	if maxPoints == 0 || s.Len() <= maxPoints {
+		return
+	}
+	switch s.Kind {
+	case eventlog.KindText:
+		s.Keep(downsample.PickChanges(s.Texts, maxPoints))
+	case eventlog.KindBoolean:
+		s.Keep(downsample.PickChanges(s.Values, maxPoints))
+	default:
+		s.Keep(downsample.Pick(s.Steps, s.Values, maxPoints))
+	}
+}
+
+// Buffer is the selected points of a history that is to be downsampled as a
+// whole: all of one run, within the budget.
+type Buffer struct {
+	reservation
+	order  []*eventlog.Series
+	series map[seriesKey]*eventlog.Series
+	origin runsource.Origin
+	Points int64
+}
+
+type seriesKey struct {
+	name string
+	kind eventlog.Kind
+}
+
+// NewBuffer returns an empty buffer within a budget.
+func NewBuffer(b *Budget) *Buffer {
+	return &Buffer{reservation: reservation{Budget: b}, series: make(map[seriesKey]*eventlog.Series)}
+}
+
+// Append copies points behind those that are buffered.
+func (h *Buffer) Append(series []eventlog.Series, origin runsource.Origin) error {
+	h.origin = origin
+	for i := range series {
+		from := &series[i]
+		if err := h.grow(seriesBytes(from)); err != nil {
+			return err
+		}
+		key := seriesKey{from.Name, from.Kind}
+		to := h.series[key]
+		if to == nil {
+			to = &eventlog.Series{Name: from.Name, Kind: from.Kind}
+			h.series[key] = to
+			h.order = append(h.order, to)
+		}
+		for _, e := range from.Exact {
+			to.Exact = append(to.Exact, eventlog.Exact{Index: to.Len() + e.Index, Text: e.Text})
+		}
+		to.Steps = append(to.Steps, from.Steps...)
+		to.Times = append(to.Times, from.Times...)
+		to.Values = append(to.Values, from.Values...)
+		to.Texts = append(to.Texts, from.Texts...)
+		to.Positions = append(to.Positions, from.Positions...)
+		h.Points += int64(from.Len())
+	}
+	return nil
+}
+
+// Add takes series whose columns are the caller's own, as a whole.
+func (h *Buffer) Add(series []eventlog.Series, origin runsource.Origin) error {
+	h.origin = origin
+	for i := range series {
+		s := &series[i]
+		if err := h.grow(seriesBytes(s)); err != nil {
+			return err
+		}
+		h.order = append(h.order, s)
+		h.Points += int64(s.Len())
+	}
+	return nil
+}
+
+// seriesBytes estimates the memory of a series that grows by appending.
+func seriesBytes(s *eventlog.Series) int64 {
+	const word, text = 8, 16
+	n := word*(len(s.Steps)+len(s.Times)+len(s.Values)+len(s.Positions)) + text*len(s.Texts)
+	for _, t := range s.Texts {
+		n += len(t)
+	}
+	return int64(n) * 5 / 4
+}
+
+// Messages downsamples the buffered series, and splits them into messages.
+func (h *Buffer) Messages(maxPoints int) []*runicornapiv1.MetricBatch {
+	var out []*runicornapiv1.MetricBatch
+	remaining := 0
+	for _, s := range h.order {
+		total := s.Len()
+		Downsample(s, maxPoints)
+		for _, part := range splitSeries(s, total) {
+			n := len(part.GetSteps())
+			if n > remaining || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
+				out, remaining = append(out, &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(h.origin)}), maxBatchPoints
+			}
+			last := out[len(out)-1]
+			last.Series = append(last.Series, part)
+			remaining -= n
+		}
+	}
+	return out
+}
+
+// splitSeries converts a series in parts of at most maxBatchPoints, and says in
+// each how many of the total were kept, if not all were.
+func splitSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
+	var parts []*runicornapiv1.MetricSeries
+	returned := s.Len()
+	for from := 0; from < returned; {
+		to := splitIndex(s, from)
+		part := eventlog.Series{
+			Name: s.Name, Kind: s.Kind, Steps: s.Steps[from:to], Times: s.Times[from:to],
+			Values: sliceColumn(s.Values, from, to), Texts: sliceColumn(s.Texts, from, to), Positions: sliceColumn(s.Positions, from, to),
+		}
+		for _, e := range s.Exact {
+			if e.Index >= from && e.Index < to {
+				part.Exact = append(part.Exact, eventlog.Exact{Index: e.Index - from, Text: e.Text})
+			}
+		}
+		message := convert.Series(&part)
+		if returned < total {
+			message.ReturnedCount, message.TotalCount = new(int64(returned)), new(int64(total))
+		}
+		parts = append(parts, message)
+		from = to
+	}
+	return parts
+}
+
+// splitIndex is where the part of a series ends that begins at a point.
+func splitIndex(s *eventlog.Series, from int) int {
+	to := min(from+maxBatchPoints, s.Len())
+	if s.Kind != eventlog.KindText {
+		return to
+	}
+	bytes := 0
+	for i := from; i < to; i++ {
+		if bytes += len(s.Texts[i]); bytes > maxBatchText && i > from {
+			return i
+		}
+	}
+	return to
+}
+
+func sliceColumn[T any](column []T, from, to int) []T {
+	if len(column) == 0 {
+		return nil
+	}
+	return column[from:to]
+}
+
+// CheckTexts refuses points that no message can hold, which only the texts of one
+// line can be: it names the metric to leave out.
+func CheckTexts(t target.Run, m *runicornapiv1.MetricBatch) error {
+	const overhead = 64 << 10 // for all that is no text
+	all, longest, name := 0, 0, ""
+	for _, s := range m.GetSeries() {
+		for _, text := range s.GetTexts() {
+			all += len(text)
+			if len(text) > longest {
+				longest, name = len(text), s.GetMetricName()
+			}
+		}
+	}
+	if all+overhead <= answer.MaxMessage {
+		return nil
+	}
+	const instead = "metric_names or metric_prefixes without it"
+	return &apierr.Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		Message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.ResourceName(), name, longest, instead),
+		Metadata: map[string]string{"viewer": t.Name, "run_id": t.RunID, "metric_name": name, "instead": instead},
+	}
+}

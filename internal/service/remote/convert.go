@@ -1,0 +1,151 @@
+package remote
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+)
+
+// home is the folder of the user on a connected machine.
+const home = "~"
+
+// connectionOf converts a connection.
+func connectionOf(v *fleet.Viewer, c *restclient.Connection) *runicornapiv1.Connection {
+	return &runicornapiv1.Connection{
+		ConnectionId: convert.Text(c.ID.Value),
+		Host:         convert.Text(c.Host.Value),
+		Port:         convert.Clamp32(c.Port.Value),
+		Username:     convert.Text(c.Username.Value),
+		Connected:    c.Connected,
+		Viewer:       v.Name,
+	}
+}
+
+func connectionsOf(v *fleet.Viewer, connections []restclient.Connection) []*runicornapiv1.Connection {
+	out := make([]*runicornapiv1.Connection, 0, len(connections))
+	for i := range connections {
+		out = append(out, connectionOf(v, &connections[i]))
+	}
+	return out
+}
+
+// sessionStates are the Viewers' words for how a session stands.
+var sessionStates = map[string]runicornapiv1.ViewerSessionState{
+	"connecting":   runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_CONNECTING,
+	"running":      runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_RUNNING,
+	"reconnecting": runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_RECONNECTING,
+	"degraded":     runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_DEGRADED,
+	"disconnected": runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_DISCONNECTED,
+	"stopped":      runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_STOPPED,
+}
+
+// sessionOf converts a session, and says by which name its remote Viewer can
+// be called, or why it cannot.
+func (s *Service) sessionOf(parent *fleet.Viewer, session *restclient.Session) *runicornapiv1.ViewerSession {
+	out := &runicornapiv1.ViewerSession{
+		SessionId:       convert.Text(session.ID),
+		ParentViewer:    parent.Name,
+		Host:            convert.Text(session.Host.Value),
+		SshPort:         convert.Clamp32(session.SSHPort.Value),
+		Username:        convert.Text(session.Username.Value),
+		LocalPort:       convert.Clamp32(session.LocalPort.Value),
+		RemotePort:      convert.Clamp32(session.RemotePort.Value),
+		RemoteRoot:      convert.Text(session.RemoteRoot.Value),
+		RemoteProcessId: convert.Int64(session.RemotePID),
+		State:           sessionStates[session.Status.Value],
+		ViewerStatus:    convert.Text(session.Status.Value),
+		Active:          session.Active,
+		StartTime:       convert.Time(session.StartedTime.Time),
+		Url:             convert.Text(session.URL.Value),
+	}
+	if session.Uptime.Known {
+		out.Uptime = durationpb.New(time.Duration(session.Uptime.Value * float64(time.Second)))
+	}
+	out.Viewer, out.UnreachableReason = s.config.Fleet.Reach(parent, *session)
+	return out
+}
+
+func (s *Service) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) []*runicornapiv1.ViewerSession {
+	out := make([]*runicornapiv1.ViewerSession, 0, len(sessions))
+	for i := range sessions {
+		out = append(out, s.sessionOf(parent, &sessions[i]))
+	}
+	return out
+}
+
+// directoryAnswer converts a folder.
+func directoryAnswer(d *restclient.Directory) *runicornapiv1.ListDirectoryResponse {
+	out := &runicornapiv1.ListDirectoryResponse{Path: convert.Text(d.Path.Value)}
+	for _, e := range d.Entries {
+		out.Entries = append(out.Entries, &runicornapiv1.DirectoryEntry{
+			Name: convert.Text(e.Name.Value), IsDirectory: e.IsDir, SizeBytes: e.Size.Value, ModifyTime: convert.Time(e.ModifiedTime.Time),
+		})
+	}
+	return out
+}
+
+// environmentTypes are the Viewer's words for what provides a Python.
+var environmentTypes = map[string]runicornapiv1.PythonEnvironmentType{
+	"conda":  runicornapiv1.PythonEnvironmentType_PYTHON_ENVIRONMENT_TYPE_CONDA,
+	"system": runicornapiv1.PythonEnvironmentType_PYTHON_ENVIRONMENT_TYPE_SYSTEM,
+}
+
+// environmentsOf converts Pythons.
+func environmentsOf(environments []restclient.PythonEnvironment) (out []*runicornapiv1.PythonEnvironment) {
+	for _, e := range environments {
+		out = append(out, &runicornapiv1.PythonEnvironment{
+			Name: convert.Text(e.Name.Value), Type: environmentTypes[e.Type.Value], PythonVersion: convert.Text(e.Version.Value),
+			Path: convert.Text(e.Path.Value), IsDefault: e.IsDefault,
+		})
+	}
+	return out
+}
+
+// remoteConfigAnswer converts what a Python has.
+func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runicornapiv1.GetRemoteConfigResponse {
+	return &runicornapiv1.GetRemoteConfigResponse{
+		ConnectionId:        convert.Text(connectionID),
+		CondaEnv:            convert.Text(c.CondaEnv.Value),
+		PythonVersion:       convert.Text(c.PythonVersion.Value),
+		RunicornVersion:     convert.Text(c.RunicornVersion.Value),
+		DefaultStorageRoot:  convert.Text(c.DefaultStorageRoot.Value),
+		StorageRootExists:   c.StorageRootExists,
+		SuggestedRemotePort: convert.Int32(c.SuggestedRemotePort),
+		HomeDirectory:       convert.Text(c.HomeDirectory.Value),
+	}
+}
+
+// hostKeyFromProto converts a key to be accepted.
+func hostKeyFromProto(k *runicornapiv1.HostKey) restclient.HostKey {
+	return restclient.HostKey{
+		Host: k.GetHost(), Port: int(k.GetPort()), KeyType: k.GetKeyType(),
+		PublicKey: k.GetPublicKey(), Fingerprint: k.GetFingerprintSha256(),
+	}
+}
+
+// authMethods are the Viewer's words for how a saved connection logs in.
+var authMethods = map[string]runicornapiv1.AuthMethod{
+	"password": runicornapiv1.AuthMethod_AUTH_METHOD_PASSWORD,
+	"key":      runicornapiv1.AuthMethod_AUTH_METHOD_KEY,
+	"agent":    runicornapiv1.AuthMethod_AUTH_METHOD_AGENT,
+}
+
+// savedOf converts a remembered connection.
+func savedOf(s restclient.SavedConnection) *runicornapiv1.SavedConnection {
+	return &runicornapiv1.SavedConnection{
+		SavedConnectionId:  convert.Text(s.ID.Value),
+		DisplayName:        convert.Text(s.Name.Value),
+		Host:               convert.Text(s.Host.Value),
+		Port:               convert.Clamp32(s.Port.Value),
+		Username:           convert.Text(s.Username.Value),
+		AuthMethod:         authMethods[s.AuthMethod.Value],
+		HasSavedPassword:   s.HasPassword,
+		HasSavedPrivateKey: s.HasPrivateKey,
+		HasSavedPassphrase: s.HasPassphrase,
+	}
+}

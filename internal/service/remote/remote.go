@@ -1,0 +1,265 @@
+// Package remote serves RemoteService: what a Viewer does over SSH.
+package remote
+
+import (
+	"context"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+)
+
+// Config is what the service works with.
+type Config struct {
+	Fleet *fleet.Fleet
+	// Policy is what callers may have Viewers do.
+	Policy Policy
+}
+
+// Service serves RemoteService. That at most one call over SSH runs on a
+// Viewer, with a deadline and without retries, is restclient's doing.
+type Service struct {
+	runicornapiv1.UnimplementedRemoteServiceServer
+	config Config
+	locks  viewerMutex
+}
+
+// New returns the service.
+func New(c Config) *Service { return &Service{config: c} }
+
+// OpenConnection opens a connection, and tells whether it stood already.
+func (s *Service) OpenConnection(ctx context.Context, req *runicornapiv1.OpenConnectionRequest) (*runicornapiv1.OpenConnectionResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	login, err := s.config.Policy.login(req.GetTarget())
+	if err != nil {
+		return nil, err
+	}
+	connection, alreadyConnected, err := s.connect(ctx, v, login)
+	if err != nil {
+		return nil, prefixField("target", err)
+	}
+	return &runicornapiv1.OpenConnectionResponse{Connection: connectionOf(v, connection), AlreadyConnected: alreadyConnected}, nil
+}
+
+// CloseConnection stops the remote Viewers over a connection, and closes it.
+func (s *Service) CloseConnection(ctx context.Context, req *runicornapiv1.CloseConnectionRequest) (*runicornapiv1.CloseConnectionResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	id, stopped, err := s.disconnect(ctx, v, req.GetConnectionId())
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.CloseConnectionResponse{ConnectionId: convert.Text(id), StoppedSessionIds: stopped}, nil
+}
+
+// ListConnections lists what a Viewer holds, broken ones too.
+func (s *Service) ListConnections(ctx context.Context, req *runicornapiv1.ListConnectionsRequest) (*runicornapiv1.ListConnectionsResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	connections, err := v.Client.Connections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := page.InOrder(req, connectionsOf(v, connections), (*runicornapiv1.Connection).GetConnectionId)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListConnectionsResponse{Connections: page, NextPageToken: next}, nil
+}
+
+// StartViewer starts a remote Viewer, which is a named one at once.
+func (s *Service) StartViewer(ctx context.Context, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.StartViewerResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	session, err := s.start(ctx, v, req)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.StartViewerResponse{Session: session}, nil
+}
+
+// StopViewer ends a remote Viewer, which leaves the list of viewers at once.
+func (s *Service) StopViewer(ctx context.Context, req *runicornapiv1.StopViewerRequest) (*runicornapiv1.StopViewerResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stop(ctx, v, req.GetSessionId()); err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.StopViewerResponse{SessionId: req.GetSessionId()}, nil
+}
+
+// ListViewerSessions lists the remote Viewers of a Viewer.
+func (s *Service) ListViewerSessions(ctx context.Context, req *runicornapiv1.ListViewerSessionsRequest) (*runicornapiv1.ListViewerSessionsResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := v.Client.Sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := page.InOrder(req, s.sessionsOf(v, sessions), (*runicornapiv1.ViewerSession).GetSessionId)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListViewerSessionsResponse{Sessions: page, NextPageToken: next}, nil
+}
+
+// GetViewerSession gets one remote Viewer of a Viewer.
+func (s *Service) GetViewerSession(ctx context.Context, req *runicornapiv1.GetViewerSessionRequest) (*runicornapiv1.GetViewerSessionResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	session, err := v.Client.Session(ctx, req.GetSessionId())
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.GetViewerSessionResponse{Session: s.sessionOf(v, session)}, nil
+}
+
+// ListDirectory lists a folder of a connected machine.
+func (s *Service) ListDirectory(ctx context.Context, req *runicornapiv1.ListDirectoryRequest) (*runicornapiv1.ListDirectoryResponse, error) {
+	v, id, err := s.resolveConnection(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	path := req.GetPath()
+	if path == "" {
+		path = home
+	}
+	directory, err := v.Client.ListDirectory(ctx, id, path)
+	if err != nil {
+		return nil, err
+	}
+	out := directoryAnswer(directory)
+	out.Entries, out.NextPageToken, err = page.InOrder(req, out.GetEntries(), (*runicornapiv1.DirectoryEntry).GetName)
+	return out, err
+}
+
+// CheckPath says what a path of a connected machine is.
+func (s *Service) CheckPath(ctx context.Context, req *runicornapiv1.CheckPathRequest) (*runicornapiv1.CheckPathResponse, error) {
+	v, id, err := s.resolveConnection(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	info, err := v.Client.CheckPath(ctx, id, req.GetPath())
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.CheckPathResponse{
+		Path: convert.Text(info.Path.Value), Exists: info.Exists, IsDirectory: info.IsDir,
+	}, nil
+}
+
+// ListPythonEnvironments lists the Pythons of a connected machine.
+func (s *Service) ListPythonEnvironments(ctx context.Context, req *runicornapiv1.ListPythonEnvironmentsRequest) (*runicornapiv1.ListPythonEnvironmentsResponse, error) {
+	v, id, err := s.resolveConnection(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	environments, err := v.Client.PythonEnvironments(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	page, next, err := page.InOrder(req, environmentsOf(environments), func(e *runicornapiv1.PythonEnvironment) string {
+		return e.GetName() + " " + e.GetPath()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.ListPythonEnvironmentsResponse{Environments: page, NextPageToken: next}, nil
+}
+
+// GetRemoteConfig says what a Python of a connected machine has.
+func (s *Service) GetRemoteConfig(ctx context.Context, req *runicornapiv1.GetRemoteConfigRequest) (*runicornapiv1.GetRemoteConfigResponse, error) {
+	v, id, err := s.resolveConnection(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	config, err := v.Client.RemoteConfig(ctx, id, req.GetCondaEnv())
+	if err != nil {
+		return nil, err
+	}
+	return remoteConfigAnswer(id, config), nil
+}
+
+// GetRemoteStatus gets connections and sessions of a Viewer in one call.
+func (s *Service) GetRemoteStatus(ctx context.Context, req *runicornapiv1.GetRemoteStatusRequest) (*runicornapiv1.GetRemoteStatusResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	status, err := v.Client.RemoteStatus(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.GetRemoteStatusResponse{
+		Connections: connectionsOf(v, status.Connections), Sessions: s.sessionsOf(v, status.Sessions),
+	}, nil
+}
+
+// ListSavedConnections lists what a Viewer remembers.
+func (s *Service) ListSavedConnections(ctx context.Context, req *runicornapiv1.ListSavedConnectionsRequest) (*runicornapiv1.ListSavedConnectionsResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	saved, err := v.Client.SavedConnections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &runicornapiv1.ListSavedConnectionsResponse{}
+	for _, connection := range saved {
+		out.SavedConnections = append(out.SavedConnections, savedOf(connection))
+	}
+	out.SavedConnections, out.NextPageToken, err = page.InOrder(req, out.GetSavedConnections(), (*runicornapiv1.SavedConnection).GetSavedConnectionId)
+	return out, err
+}
+
+// SaveConnection has a Viewer remember a connection.
+func (s *Service) SaveConnection(ctx context.Context, req *runicornapiv1.SaveConnectionRequest) (*runicornapiv1.SaveConnectionResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	login, err := s.config.Policy.login(req.GetTarget())
+	if err != nil {
+		return nil, err
+	}
+	saved, err := save(ctx, v, restclient.SaveRequest{
+		Login: login, Name: req.GetDisplayName(), AuthMethod: authMethod(login), Remember: req.GetRememberSecrets(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &runicornapiv1.SaveConnectionResponse{SavedConnection: saved}, nil
+}
+
+// DeleteSavedConnection has a Viewer forget a connection.
+func (s *Service) DeleteSavedConnection(ctx context.Context, req *runicornapiv1.DeleteSavedConnectionRequest) (*runicornapiv1.DeleteSavedConnectionResponse, error) {
+	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := findSaved(ctx, v, req.GetSavedConnectionId()); err != nil {
+		return nil, err
+	}
+	if err := v.Client.DeleteSaved(ctx, req.GetSavedConnectionId()); err != nil {
+		return nil, prefixField("saved_connection_id", err)
+	}
+	return &runicornapiv1.DeleteSavedConnectionResponse{SavedConnectionId: req.GetSavedConnectionId()}, nil
+}

@@ -1,0 +1,109 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// stop ends a remote Viewer.
+func (s *Service) stop(ctx context.Context, v *fleet.Viewer, sessionID string) error {
+	unlock, err := s.locks.lock(ctx, v.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.stopLocked(ctx, v, sessionID)
+}
+
+// stopLocked is stop for a caller that holds the lock of the Viewer. A session that is not there any
+// more is forgotten as well, and an error.
+func (s *Service) stopLocked(ctx context.Context, v *fleet.Viewer, sessionID string) error {
+	err := v.Client.StopViewer(ctx, sessionID)
+	if err == nil || isNotFound(err) {
+		s.config.Fleet.Remove(v, sessionID)
+	}
+	return err
+}
+
+// isNotFound reports whether a Viewer said that it has no such thing.
+func isNotFound(err error) bool {
+	e, ok := errors.AsType[*restclient.Error](err)
+	return ok && e.Kind == restclient.KindNotFound
+}
+
+// disconnect stops the remote Viewers that use a connection, and closes it.
+// After a failure it stays, so that what it left running can still be stopped.
+func (s *Service) disconnect(ctx context.Context, v *fleet.Viewer, id string) (connectionID string, stopped []string, err error) {
+	unlock, err := s.locks.lock(ctx, v.Name)
+	if err != nil {
+		return "", nil, err
+	}
+	defer unlock()
+	status, err := v.Client.RemoteStatus(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	c, err := findConnection(ctx, v, id)
+	if err != nil {
+		return "", nil, err
+	}
+	endpoint, err := restclient.ParseConnectionID(c.ID.Value)
+	if err != nil {
+		return "", nil, connectionIDError(err)
+	}
+	sessions, err := sessionsOn(endpoint, status, reportsHosts(ctx, v))
+	if err != nil {
+		return "", nil, err
+	}
+	for _, sessionID := range sessions {
+		if err := s.stopLocked(ctx, v, sessionID); err != nil && !isNotFound(err) {
+			return "", nil, err
+		}
+		stopped = append(stopped, sessionID)
+	}
+	err = v.Client.Disconnect(ctx, endpoint)
+	if len(stopped) > 0 && isNotFound(err) {
+		err = nil // 0.7.2 closes a connection with its last session
+	}
+	return c.ID.Value, stopped, err
+}
+
+// sessionsOn returns the sessions that use a connection. Where the Viewer does
+// not say which of two connections one uses, neither can be closed: the wrong
+// remote Viewer would be stopped, or one be left running for ever.
+func sessionsOn(e restclient.Endpoint, status *restclient.RemoteStatus, exact bool) ([]string, error) {
+	var using []string
+	for _, session := range status.Sessions {
+		if mayUseEndpoint(session, e, exact) {
+			using = append(using, session.ID)
+		}
+	}
+	matching := 0
+	for _, c := range status.Connections {
+		if c.Port.Value == int64(e.Port) && c.Username.Value == e.Username {
+			matching++
+		}
+	}
+	if len(using) > 0 && matching > 1 && !exact {
+		return nil, conflict("the viewer does not say which connection sessions %s use: stop those that use this one first",
+			strings.Join(using, ", "))
+	}
+	return using, nil
+}
+
+// reportsHosts reports whether a Viewer says to which host its sessions lead:
+// 0.5.3 and 0.6.0 call every one 127.0.0.1.
+func reportsHosts(ctx context.Context, v *fleet.Viewer) bool {
+	caps, err := v.Client.Capabilities(ctx)
+	return err == nil && caps.Generation != restclient.Generation05 && caps.Generation != restclient.Generation06
+}
+
+// mayUseEndpoint reports whether a session may run over a connection to an endpoint.
+func mayUseEndpoint(session restclient.Session, e restclient.Endpoint, exact bool) bool {
+	sameLogin := session.SSHPort.Value == int64(e.Port) && session.Username.Value == e.Username
+	return sameLogin && (!exact || strings.EqualFold(session.Host.Value, e.Host))
+}

@@ -1,0 +1,118 @@
+package runs
+
+import (
+	"errors"
+	"slices"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+)
+
+// statusPrefix begins the names of statuses in the contract.
+const statusPrefix = "EXPERIMENT_STATUS_"
+
+// statusNames are the statuses as filters have them, in the order in which they
+// sort.
+var statusWords = []string{"RUNNING", "FINISHED", "FAILED", "INTERRUPTED", "OTHER"}
+
+// notYet is a field that the contract has and that needs more than the list.
+func notYet(kind filter.Kind) filter.Field[*Entry] {
+	return filter.Field[*Entry]{Kind: kind, NotSupported: true, Sortable: true}
+}
+
+// entryFields are the fields that filters and orders of experiments have, read
+// from a Viewer's list.
+var entryFields = &filter.Schema[*Entry]{
+	Fields: map[string]filter.Field[*Entry]{
+		"viewer":      textField(filter.Text, func(e *Entry) string { return e.Viewer.Name }),
+		"run_id":      textField(filter.Text, func(e *Entry) string { return e.Run.ID }),
+		"project":     textField(filter.Text, func(e *Entry) string { return e.Project }),
+		"name":        textField(filter.Text, func(e *Entry) string { return e.Name }),
+		"path":        textField(filter.Path, func(e *Entry) string { return e.Path }),
+		"alias":       textField(filter.Text, func(e *Entry) string { return e.Run.Alias.Value }),
+		"tags":        {Kind: filter.TextSet, Any: anyTag},
+		"status":      {Kind: filter.Enum, Words: statusWords, LongPrefix: statusPrefix, Value: statusValue, Sortable: true},
+		"create_time": {Kind: filter.Time, Value: func(e *Entry) filter.Value { return filter.TimeValue(e.Run.CreatedTime.Time) }, Sortable: true},
+		"start_time":  notYet(filter.Time),
+		"end_time":    notYet(filter.Time),
+		"duration":    notYet(filter.Duration),
+		"best_metric": {Kind: filter.Number, Value: bestValue, Sortable: true, OrderOnly: true},
+	},
+	Families: map[string]filter.Family[*Entry]{
+		"summary": {Kind: filter.Dynamic, NotSupported: true, Sortable: true},
+		"config":  {Kind: filter.Dynamic, NotSupported: true, Sortable: true},
+		"metrics": {Kind: filter.Number, Parts: []string{"last", "min", "max", "count", "first_step", "last_step"}, NotSupported: true, Sortable: true},
+	},
+	Search: func(e *Entry, contains func(string) bool) bool {
+		return contains(e.Path) || contains(e.Name) || contains(e.Run.Alias.Value) || contains(e.Run.ID) || anyTag(e, contains)
+	},
+}
+
+// textField is a field of the list; an empty text is a missing one.
+func textField(kind filter.Kind, text func(*Entry) string) filter.Field[*Entry] {
+	return filter.Field[*Entry]{Kind: kind, Sortable: true, Value: func(e *Entry) filter.Value { return filter.OptionalText(text(e)) }}
+}
+
+func anyTag(e *Entry, matcher func(string) bool) bool {
+	return slices.ContainsFunc(e.Run.Tags, func(tag restclient.Text) bool { return matcher(tag.Value) })
+}
+
+// statusValue is the word of a run's status; a status that is not known is
+// missing.
+func statusValue(e *Entry) filter.Value {
+	if s := convert.Status(e.Run.Status.Value); s != runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED {
+		return filter.TextValue(statusWords[s-1])
+	}
+	return filter.Value{}
+}
+
+func bestValue(e *Entry) filter.Value {
+	if !e.Run.BestMetricValue.Known {
+		return filter.Value{}
+	}
+	return filter.NumberValue(e.Run.BestMetricValue.Value)
+}
+
+// NewMatcher compiles the filter of a request; an empty one selects every run.
+func NewMatcher(text string) (*filter.Filter[*Entry], error) {
+	f, err := filter.Compile(text, entryFields)
+	if err != nil {
+		return nil, invalidExpression("filter", err)
+	}
+	return f, nil
+}
+
+// NewOrder compiles the order_by of a request; empty means the newest first.
+func NewOrder(text string) (*filter.Order[*Entry], error) {
+	o, err := filter.ParseOrder(text, entryFields)
+	if err == nil && len(o.Keys) == 0 {
+		o, err = filter.ParseOrder("create_time desc", entryFields)
+	}
+	if err != nil {
+		return nil, invalidExpression("order_by", err)
+	}
+	return o, nil
+}
+
+// invalidExpression refuses a filter or an order with the position of its mistake.
+func invalidExpression(field string, err error) error {
+	if mistake, ok := errors.AsType[*filter.Error](err); ok {
+		return apierr.Invalid(field, "%s", mistake.Error())
+	}
+	return apierr.Invalid(field, "%v", err)
+}
+
+// RefuseUnsupported refuses what the contract has and is not served yet: it must
+// not be passed over in silence.
+func RefuseUnsupported(metricNames []string, allowPartial bool) error {
+	switch {
+	case len(metricNames) > 0:
+		return apierr.Invalid("metric_names", "is not supported yet in lists: read metrics by ListMetrics or GetMetrics")
+	case allowPartial:
+		return apierr.Invalid("allow_partial", "is not supported yet")
+	}
+	return nil
+}

@@ -1,0 +1,282 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// MaxFull is how many experiments of a list are read at once. The client's own
+// slots bound what really reaches the Viewer.
+const MaxFull = 8
+
+// Basic reads what the list has of a run. One that the list lacks, as Viewer
+// 0.7.2 does of runs written while its index was locked, is found by its id.
+func Basic(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) {
+	list, err := t.Client.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if run := list.Find(t.RunID); run != nil {
+		return BasicExperiment(t.Name, run, list.Lossy), nil
+	}
+	detail, err := t.Client.GetRun(ctx, t.RunID)
+	if err != nil {
+		return nil, err
+	}
+	return BasicExperiment(t.Name, &detail.Run, detail.Lossy), nil
+}
+
+// Full reads all that there is of a run. Only the detail must be had: what
+// else fails is named in the answer.
+func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapiv1.Experiment, error) {
+	early, cancel := target.WithMargin(ctx)
+	defer cancel()
+	var list partResult[restclient.RunList]
+	var wg sync.WaitGroup
+	wg.Go(func() { list.set(t.Client.Runs(early)) })
+	r := readFull(early, t, true)
+	wg.Wait()
+	if r.detail.err != nil {
+		return nil, target.TimeoutError(ctx, t.Name, r.detail.err)
+	}
+	var e *runicornapiv1.Experiment
+	if list.err == nil && list.value.Find(t.RunID) != nil {
+		e = BasicExperiment(t.Name, list.value.Find(t.RunID), list.value.Lossy)
+	} else {
+		e = BasicExperiment(t.Name, &r.detail.value.Run, r.detail.value.Lossy)
+		r.fillFromMeta(ctx, e, list.err)
+	}
+	r.fill(ctx, e, now())
+	return e, ctx.Err()
+}
+
+// Complete converts a page of entries, each in full if that is asked for. The
+// page comes in the caller's time: what is too slow is named as missing.
+func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, now func() time.Time) ([]*runicornapiv1.Experiment, error) {
+	out := make([]*runicornapiv1.Experiment, len(entries))
+	for i, e := range entries {
+		out[i] = e.Experiment()
+	}
+	if view != runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
+		return out, nil
+	}
+	early, cancel := target.WithMargin(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(MaxFull)
+	for i, e := range entries {
+		g.Go(func() error {
+			// Where there are no files the detail adds nothing to the list.
+			caps, err := e.Viewer.Client.Capabilities(early)
+			readFull(early, e.Target(), err != nil || caps.Has(restclient.CapFiles)).fill(ctx, out[i], now())
+			return ctx.Err()
+		})
+	}
+	return out, g.Wait()
+}
+
+// partResult is the outcome of one read.
+type partResult[T any] struct {
+	value *T
+	err   error
+}
+
+func (r *partResult[T]) set(value *T, err error) { r.value, r.err = value, err }
+
+// fullRead is what a FULL experiment is made of, besides the list.
+type fullRead struct {
+	target  target.Run
+	detail  partResult[restclient.RunDetail]
+	status  partResult[restclient.Document[restclient.StatusDocument]]
+	summary partResult[restclient.Document[restclient.Values]]
+	meta    partResult[restclient.Document[restclient.Values]]
+}
+
+// readFull reads the parts of a run side by side.
+func readFull(ctx context.Context, t target.Run, withDetail bool) *fullRead {
+	r := &fullRead{target: t}
+	var wg sync.WaitGroup
+	if withDetail {
+		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.RunID)) })
+	}
+	wg.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.RunID)) })
+	wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.RunID)) })
+	wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.RunID)) })
+	wg.Wait()
+	r.recheckStatus(ctx)
+	return r
+}
+
+// recheckStatus reads the status once more where it contradicts the detail: asking
+// for the detail may just have made the Viewer find the process dead. What
+// contradicts it for good is a run reopened on 0.7.2, and the file is right.
+func (r *fullRead) recheckStatus(ctx context.Context) {
+	if r.detail.value == nil || r.status.value == nil || r.status.value.State != restclient.FileWhole {
+		return
+	}
+	if r.detail.value.Status.Value != r.status.value.Value.Status.Value {
+		if again, err := r.target.Client.StatusFile(ctx, r.target.RunID); err == nil {
+			r.status.value = again
+		}
+	}
+}
+
+// fill completes an experiment that has its BASIC fields. It does not touch
+// the etag, which is that of the list.
+func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
+	e.View = runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL
+	e.LossyText = e.GetLossyText() || r.lossy()
+	r.fillState(ctx, e, now)
+	r.fillSummary(ctx, e)
+	if known, err := document(r.target, r.meta); err != nil {
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), err), "metadata")
+	} else if known != nil {
+		e.Metadata = convert.Values(dropServerPaths(*known))
+	}
+}
+
+// lossy reports whether a part had bytes that were not UTF-8.
+func (r *fullRead) lossy() bool {
+	return (r.detail.value != nil && r.detail.value.Lossy) || (r.status.value != nil && r.status.value.Lossy) ||
+		(r.summary.value != nil && r.summary.value.Lossy) || (r.meta.value != nil && r.meta.value.Lossy)
+}
+
+// fillState fills in what status.json says, which is the truth about a run,
+// and what 0.7 says of it in the detail.
+func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
+	var detail restclient.RunDetail
+	if r.detail.value != nil {
+		detail = *r.detail.value
+		setStatus(e, detail.Status.Value)
+	}
+	start, end := detail.StartTime.Time, time.Time{}
+	file, err := document(r.target, r.status)
+	switch {
+	case err != nil:
+		fields := []string{"end_time"}
+		if start.IsZero() {
+			fields = []string{"start_time", "end_time"}
+		}
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), err), fields...)
+	case file != nil:
+		if convert.IsKnownStatus(file.Status.Value) {
+			setStatus(e, file.Status.Value)
+		}
+		e.ExitReason = convert.Text(file.ExitReason.Value)
+		end = file.EndTime.Time
+		if !file.StartTime.IsZero() {
+			start = file.StartTime.Time
+		}
+	}
+	if e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING {
+		end = time.Time{}
+	}
+	e.StartTime, e.EndTime = convert.Time(start), convert.Time(end)
+	e.UpdateTime = convert.Time(convert.Newest(convert.AsTime(e.GetCreateTime()), start, end))
+	e.Duration = duration(e, &detail, now)
+}
+
+// setStatus sets the status to a Viewer's word, if it said one.
+func setStatus(e *runicornapiv1.Experiment, text string) {
+	if text != "" {
+		e.Status, e.ViewerStatus = convert.Status(text), convert.Text(text)
+	}
+}
+
+// duration is how long a run lasted, or has lasted by now.
+func duration(e *runicornapiv1.Experiment, detail *restclient.RunDetail, now time.Time) *durationpb.Duration {
+	running := e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
+	switch {
+	case e.GetStartTime() == nil:
+		return nil
+	case e.GetEndTime() != nil:
+		return durationpb.New(max(0, convert.AsTime(e.GetEndTime()).Sub(convert.AsTime(e.GetStartTime()))))
+	case running:
+		return durationpb.New(max(0, now.Sub(convert.AsTime(e.GetStartTime()))))
+	case detail.Duration.Known && detail.Duration.Value >= 0 && detail.Duration.Value < maxSeconds:
+		return durationpb.New(time.Duration(detail.Duration.Value * float64(time.Second)))
+	}
+	return nil
+}
+
+// maxSeconds bounds a Viewer's duration: what fits into a time.Duration.
+const maxSeconds = 9e9
+
+// fillSummary takes the summary from the file, which has NaN, and else from
+// the detail of 0.7, where it is null.
+func (r *fullRead) fillSummary(ctx context.Context, e *runicornapiv1.Experiment) {
+	var summary restclient.Values
+	known, err := document(r.target, r.summary)
+	switch {
+	case known != nil:
+		summary = *known
+	case r.detail.value != nil && r.detail.value.Summary != nil:
+		summary = r.detail.value.Summary
+	case err != nil:
+		addMissing(ctx, e, target.TimeoutError(ctx, e.GetViewer(), err), "summary")
+	}
+	e.Summary = convert.Values(summary)
+	fillBest(e, summary)
+}
+
+// fillBest adds what only the summary says of the best metric.
+func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
+	name := summary["best_metric_name"]
+	if name.Kind != restclient.ValueText {
+		return
+	}
+	if e.GetBestMetric() == nil {
+		e.BestMetric = &runicornapiv1.BestMetric{MetricName: convert.Text(name.Text), Value: convert.Finite(summary["best_metric_value"])}
+	}
+	if e.GetBestMetric().GetMetricName() != convert.Text(name.Text) {
+		return
+	}
+	if step := summary["best_metric_step"]; step.Kind == restclient.ValueInteger {
+		e.BestMetric.Step = &step.Integer
+	}
+	if mode := summary["best_metric_mode"]; mode.Kind == restclient.ValueText {
+		e.BestMetric.Goal = goals[mode.Text]
+	}
+}
+
+// document returns the content of a small file, nil if the run has none.
+func document[T any](t target.Run, r partResult[restclient.Document[T]]) (*T, error) {
+	switch e, ok := errors.AsType[*restclient.Error](r.err); {
+	case ok && e.Kind == restclient.KindUnsupported:
+		unsupported := *e
+		unsupported.Alternative = "" // what serves in place of metrics does not in place of this
+		return nil, &unsupported
+	case r.err != nil:
+		return nil, r.err
+	case r.value.State == restclient.RunGone:
+		return nil, t.NotFound()
+	case r.value.State != restclient.FileWhole:
+		return nil, nil //nolint:nilnil // no such file is no error, and the run has nothing in it
+	}
+	return &r.value.Value, nil
+}
+
+// addMissing names fields of an experiment that could not be got.
+func addMissing(ctx context.Context, e *runicornapiv1.Experiment, err error, fields ...string) {
+	st := errmap.Status(ctx, err).Proto()
+	for _, field := range fields {
+		e.Missing = append(e.Missing, &runicornapiv1.MissingPart{Field: field, Error: st})
+	}
+}
+
+// goals are the Viewer's words for which values of a primary metric are better.
+var goals = map[string]runicornapiv1.Goal{
+	"max": runicornapiv1.Goal_GOAL_MAXIMIZE,
+	"min": runicornapiv1.Goal_GOAL_MINIMIZE,
+}

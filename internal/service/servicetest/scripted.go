@@ -1,0 +1,60 @@
+package servicetest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// Scripted is a transport that says what a test wants, and what the demo says
+// about the routes it has.
+type Scripted struct {
+	demo  http.Handler
+	Reply func(*http.Request) (*http.Response, error)
+}
+
+// RoundTrip answers one request.
+func (s *Scripted) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Path == "/openapi.json" {
+		recorder := httptest.NewRecorder()
+		s.demo.ServeHTTP(recorder, req)
+		return recorder.Result(), nil
+	}
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	return s.Reply(req)
+}
+
+// NewScripted is a harness whose Viewer answers as Reply says.
+func NewScripted(tb testing.TB, s Setup, change func(*restclient.Config)) (*Harness, *Scripted) {
+	tb.Helper()
+	demo, err := demoviewer.New(demoviewer.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	script := &Scripted{demo: demo}
+	s.Client = func(c *restclient.Config) {
+		c.Transport = script
+		if change != nil {
+			change(c)
+		}
+	}
+	return New(tb, s, demoviewer.Gen07), script
+}
+
+// RespondWith makes an answer.
+func RespondWith(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
+	return func(req *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: status, Request: req, Body: io.NopCloser(strings.NewReader(body)),
+			Header: http.Header{"Content-Type": {contentType}}, ContentLength: int64(len(body)),
+		}, nil
+	}
+}

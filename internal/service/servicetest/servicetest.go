@@ -1,0 +1,242 @@
+// Package servicetest is what the tests of the services share: our server with its
+// interceptors before demo Viewers. It knows no service; tests register them.
+package servicetest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
+)
+
+// Harness is the whole way of a call: clients of every service, our server
+// with its interceptors in their order behind an in-memory connection, and
+// behind it one demo Viewer per generation, each over real HTTP.
+type Harness struct {
+	Experiments runicornapiv1.ExperimentServiceClient
+	Metrics     runicornapiv1.MetricServiceClient
+	Artifacts   runicornapiv1.ArtifactServiceClient
+	Remote      runicornapiv1.RemoteServiceClient
+	Viewers     runicornapiv1.ViewerServiceClient
+
+	Conn *grpc.ClientConn
+	// Deps is what the services were made of.
+	Deps Deps
+	// Upstreams are in the order of the generations; the first is the default.
+	Upstreams []*Upstream
+}
+
+// Upstream is one demo Viewer with a switch before it.
+type Upstream struct {
+	*demoviewer.Viewer
+	// Name is what requests call it: "v053", "v060", "v072"; a second one of
+	// a generation is "v072-2".
+	Name   string
+	Server *httptest.Server
+	// instead, where set, may answer in the Viewer's place; it returns false
+	// to let the request pass.
+	instead atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
+}
+
+// Replace makes f answer in the Viewer's place wherever it returns true.
+func (u *Upstream) Replace(f func(http.ResponseWriter, *http.Request) bool) { u.instead.Store(&f) }
+
+// Fail makes every request to the Viewer end with a status.
+func (u *Upstream) Fail(status int) {
+	u.Replace(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(status)
+		return true
+	})
+}
+
+// Down makes the Viewer refuse connections for good.
+func (u *Upstream) Down() { u.Server.Close() }
+
+// Restored lets all requests pass again.
+func (u *Upstream) Restored() { u.instead.Store(nil) }
+
+// ServeHTTP answers as the Viewer, or in its place.
+func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f := u.instead.Load(); f != nil && (*f)(w, r) {
+		return
+	}
+	u.Viewer.ServeHTTP(w, r)
+}
+
+// Deps is what the harness has for the services.
+type Deps struct {
+	Fleet *fleet.Fleet
+	Cache *runcache.Cache
+	Hub   *follow.Hub
+	Log   *slog.Logger
+}
+
+// RegisterFunc adds the services under test to a server.
+type RegisterFunc func(grpc.ServiceRegistrar, Deps)
+
+// Setup is what a test may change of a harness.
+type Setup struct {
+	// Register adds the services; it is required.
+	Register RegisterFunc
+	Client   func(*restclient.Config)
+	Viewer   func(*demoviewer.Config)
+	Auth     *interceptor.Authorizer
+	Log      *slog.Logger // of the interceptors, and in Deps
+}
+
+// validator is compiled once: the rules never change.
+var validator = sync.OnceValues(interceptor.NewValidator)
+
+// New starts demo Viewers of the generations, one of each where none is
+// named, and our server before them. All of it ends with the test.
+func New(tb testing.TB, s Setup, generations ...demoviewer.Generation) *Harness {
+	tb.Helper()
+	if len(generations) == 0 {
+		generations = demoviewer.Generations()
+	}
+	var upstreams []*Upstream
+	for _, generation := range generations {
+		upstreams = append(upstreams, NewUpstream(tb, s.Viewer, generation, upstreams))
+	}
+	var base restclient.Config
+	if s.Client != nil {
+		s.Client(&base)
+	}
+	return before(tb, upstreams, base, s)
+}
+
+// before starts our server before Viewers that run already.
+func before(tb testing.TB, upstreams []*Upstream, base restclient.Config, s Setup) *Harness {
+	tb.Helper()
+	entries := make([]fleet.Entry, 0, len(upstreams))
+	for _, u := range upstreams {
+		entries = append(entries, fleet.Entry{Name: u.Name, URL: u.Server.URL})
+	}
+	h := Serve(tb, entries, base, s)
+	h.Upstreams = upstreams
+	return h
+}
+
+// Replica is another server in front of the same Viewers.
+func (h *Harness) Replica(tb testing.TB, register RegisterFunc) *Harness {
+	tb.Helper()
+	return before(tb, h.Upstreams, restclient.Config{Share: 1}, Setup{Register: register})
+}
+
+// Serve starts our server before Viewers, and connects the clients.
+func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup) *Harness {
+	tb.Helper()
+	all, err := fleet.New(viewers, base)
+	if err != nil {
+		tb.Fatalf("make the fleet: %v", err)
+	}
+	tb.Cleanup(all.Close)
+	cache := runcache.New(runcache.Config{})
+	tb.Cleanup(cache.Close)
+	h := &Harness{Deps: Deps{Fleet: all, Cache: cache, Hub: NewHub(tb), Log: s.Log}}
+	if h.Deps.Log == nil {
+		h.Deps.Log = slog.New(slog.DiscardHandler)
+	}
+	auth := s.Auth
+	if auth == nil {
+		auth = &interceptor.Authorizer{}
+	}
+	h.serve(tb, auth, s.Register)
+	return h
+}
+
+// NewUpstream starts one demo Viewer.
+func NewUpstream(tb testing.TB, change func(*demoviewer.Config), generation demoviewer.Generation, others []*Upstream) *Upstream {
+	tb.Helper()
+	cfg := demoviewer.Config{Generation: generation}
+	if change != nil {
+		change(&cfg)
+	}
+	viewer, err := demoviewer.New(cfg)
+	if err != nil {
+		tb.Fatalf("make a demo Viewer: %v", err)
+	}
+	u := &Upstream{Viewer: viewer, Name: "v" + strings.ReplaceAll(string(generation), ".", "")}
+	for _, other := range others {
+		if other.Name == u.Name {
+			u.Name += "-2"
+		}
+	}
+	u.Server = httptest.NewServer(u)
+	tb.Cleanup(u.Server.Close)
+	return u
+}
+
+// serve starts our server and connects the clients.
+func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register RegisterFunc) {
+	tb.Helper()
+	rules, err := validator()
+	if err != nil {
+		tb.Fatalf("compile the rules: %v", err)
+	}
+	server := grpc.NewServer(
+		grpc.ForceServerCodecV2(wire.NewCodec()),
+		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.Deps.Log), auth.Unary, rules.Unary),
+		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.Deps.Log), auth.Stream, rules.Stream),
+	)
+	register(server, h.Deps)
+	listener := bufconn.Listen(1 << 20)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := server.Serve(listener); err != nil {
+			tb.Errorf("serve: %v", err)
+		}
+	})
+	tb.Cleanup(func() {
+		server.Stop()
+		wg.Wait()
+	})
+	conn, err := grpc.NewClient("passthrough:///harness",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		tb.Fatalf("connect: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			tb.Errorf("close the connection: %v", err)
+		}
+	})
+	h.Conn = conn
+	h.Experiments = runicornapiv1.NewExperimentServiceClient(conn)
+	h.Metrics = runicornapiv1.NewMetricServiceClient(conn)
+	h.Artifacts = runicornapiv1.NewArtifactServiceClient(conn)
+	h.Remote = runicornapiv1.NewRemoteServiceClient(conn)
+	h.Viewers = runicornapiv1.NewViewerServiceClient(conn)
+}
+
+// NewHub is a Hub whose intervals do not make tests wait.
+func NewHub(tb testing.TB) *follow.Hub {
+	tb.Helper()
+	hub := follow.NewHub(follow.HubConfig{
+		MinInterval: 10 * time.Millisecond, MaxInterval: 40 * time.Millisecond, EndGrace: 150 * time.Millisecond,
+		UnreachableAfter: time.Minute, ClassifyError: source.ClassifyError,
+	})
+	tb.Cleanup(hub.Close)
+	return hub
+}

@@ -1,0 +1,76 @@
+// Package source reads the runs that requests mean, parsed or as they are, and
+// makes the API's errors of what fails.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// FilesUnsupported is the error of a Viewer that serves no files of runs: 0.5. What
+// restclient says to use instead stands for metrics only.
+func FilesUnsupported(err error) error {
+	e, ok := errors.AsType[*restclient.Error](err)
+	if !ok || e.Kind != restclient.KindUnsupported {
+		return err
+	}
+	unsupported := *e
+	unsupported.Alternative = "use a Viewer of 0.6 or later: 0.5 serves no files of experiments"
+	return &unsupported
+}
+
+// ClassifyError returns the state that heartbeats report for a failure of a Viewer, and how long the
+// Viewer wants to be left alone. It is for follow.HubConfig.
+func ClassifyError(err error) (follow.UpstreamState, time.Duration) {
+	e, ok := errors.AsType[*restclient.Error](err)
+	if !ok {
+		return follow.UpstreamFailing, 0
+	}
+	if e.Kind == restclient.KindRateLimited {
+		return follow.UpstreamRateLimited, e.RetryAfter
+	}
+	return follow.UpstreamFailing, e.RetryAfter
+}
+
+// Of returns the run as it is read from its Viewer.
+func Of(t target.Run) runsource.Run {
+	return runsource.Run{Client: t.Client, Key: runsource.Key{Viewer: t.Name, RunID: t.RunID}}
+}
+
+// Reader reads parsed runs from the cache.
+type Reader struct{ Cache *runcache.Cache }
+
+// Read gives the run's parsed view to use, which must neither change nor keep it.
+func (r Reader) Read(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
+	src := Of(t)
+	return LineTooLong(t, r.Cache.Read(ctx, src.Key, src, use))
+}
+
+// LineTooLong says of which run a line is too long.
+func LineTooLong(t target.Run, err error) error {
+	e, ok := errors.AsType[*eventlog.LineTooLongError](err)
+	if !ok {
+		return err
+	}
+	return &apierr.Error{
+		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Cause: err,
+		Message: fmt.Sprintf("%s: %v", t.ResourceName(), e),
+		Metadata: map[string]string{
+			"viewer": t.Name, "run_id": t.RunID, "offset": strconv.FormatInt(e.Offset, 10),
+		},
+	}
+}

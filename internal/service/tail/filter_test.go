@@ -1,0 +1,221 @@
+package tail
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+)
+
+// TestTailFilter_FollowsRunsThatStartLater, on this server and, by token, on
+// another one, each point once.
+func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	u := h.Upstreams[0]
+	add := func(project, loss string) string {
+		return u.AddRun(demoviewer.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
+	}
+	first := add("later", "1")
+	add("other", "9")
+	req := &runicornapiv1.TailMetricsRequest{Filter: "project = later"}
+	c := startTail(t, h, req)
+	c.untilPoints(first, 1)
+	second := add("later", "2")
+	c.untilPoints(second, 1)
+	servicetest.SetStatus(t, u, first, "finished")
+	c.untilEvent("end FINISHED")
+	c.drop()
+
+	third := add("later", "3")
+	if err := u.AppendEvents(second, []byte(servicetest.MetricsLine(2, `"loss": 2.5`))); err != nil {
+		t.Fatal(err)
+	}
+	c.connect(replica(t, h, nil))
+	c.untilPoints(third, 1)
+	c.untilPoints(second, 2)
+	c.want(first, []string{"loss 1 1 at 1001.5"})
+	c.want(second, []string{"loss 1 2 at 1001.5", "loss 2 2.5 at 1002.5"})
+	c.want(third, []string{"loss 1 3 at 1001.5"})
+	if len(c.points) != 3 {
+		t.Errorf("points of %d runs", len(c.points))
+	}
+}
+
+// TestTailFilter_FromNow: of runs that were there only what comes, of later ones
+// all.
+func TestTailFilter_FromNow(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.Upstreams[0]
+	first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
+	c.untilEvent("caught_up")
+	second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
+	c.untilPoints(second, 1)
+	if err := u.AppendEvents(first, []byte(servicetest.MetricsLine(2, `"loss": 1.5`))); err != nil {
+		t.Fatal(err)
+	}
+	c.untilPoints(first, 1)
+	c.want(first, []string{"loss 2 1.5 at 1002.5"})
+}
+
+// TestTailFilter_UntilFinished ends when all that match have ended.
+func TestTailFilter_UntilFinished(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.Upstreams[0]
+	id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
+	c.untilEvent("caught_up")
+	servicetest.SetStatus(t, u, id, "failed")
+	if err := c.rest(); err != nil || !slices.Contains(c.events, "end FAILED") {
+		t.Errorf("%v after %q", err, c.events)
+	}
+}
+
+// TestTailFilter_MoreThanItFollows: the running ones have their places, and the
+// rest is counted; a running one takes the place of one that has ended.
+func TestTailFilter_MoreThanItFollows(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	u := h.Upstreams[0]
+	created := time.Now().Add(-time.Hour)
+	add := func(i int, status string) string {
+		return u.AddRun(demoviewer.Run{
+			ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: status,
+			Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
+		})
+	}
+	for i := range 70 {
+		add(i, "finished")
+	}
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second)})
+	for len(c.points) < maxTailRuns {
+		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+	}
+	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
+		return m.GetHeartbeat() != nil && countOf(c.events, "end FINISHED") == maxTailRuns
+	})
+	if n := m.GetHeartbeat().GetNotFollowedRunCount(); n != 6 {
+		t.Errorf("%d runs are not followed, want 6", n)
+	}
+	late := add(100, "running")
+	c.untilPoints(late, 1)
+	if len(c.token) > maxTailToken {
+		t.Errorf("a token of %d bytes", len(c.token))
+	}
+	c.connect(replica(t, h, nil))
+	c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRunCount() == 7 })
+	if n := len(c.points[late]); n != 1 || len(c.points) != maxTailRuns+1 {
+		t.Errorf("%d points of the last run, and points of %d runs", n, len(c.points))
+	}
+}
+
+func countOf(events []string, name string) (n int) {
+	for _, e := range events {
+		if e == name {
+			n++
+		}
+	}
+	return n
+}
+
+// TestTailFilter_ATunnelledViewerComesAndGoes: over all Viewers a token stays good
+// while the session of a tunnelled one is not there, and the runs of that go on
+// where they were when it is back.
+func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	_, port, _ := strings.Cut(strings.TrimPrefix(far.Server.URL, "http://"), ":")
+	sessions := atomic.Pointer[string]{}
+	isThere := func(is bool) {
+		list := `{"sessions":[]}`
+		if is {
+			list = `{"sessions":[{"sessionId":"abcd1234","localPort":` + port + `,"status":"running","isActive":true}]}`
+		}
+		sessions.Store(&list)
+	}
+	near.Replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/remote/viewer/sessions" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, *sessions.Load())
+		return true
+	})
+	grow := func(u *servicetest.Upstream, run string, step int) {
+		t.Helper()
+		if err := u.AppendEvents(run, []byte(servicetest.MetricsLine(step, fmt.Sprintf(`"loss": %d`, step)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(u *servicetest.Upstream, id string) string {
+		return u.AddRun(demoviewer.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	}
+	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
+	isThere(true)
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Viewer: "-", Filter: "project = tunnel"})
+	c.untilPoints(here, 1)
+	c.untilPoints(there, 1)
+	c.drop()
+
+	isThere(false)
+	grow(near, here, 2)
+	c.connect(replica(t, h, nil))
+	c.untilPoints(here, 2)
+	c.drop()
+
+	isThere(true)
+	grow(far, there, 2)
+	c.connect(replica(t, h, nil))
+	c.untilPoints(there, 2)
+	grow(near, here, 3)
+	c.untilPoints(here, 3)
+	c.want(here, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5", "loss 3 3 at 1003.5"})
+	c.want(there, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
+	if n := countOf(c.events, "reset SOURCE_CHANGED"); n > 0 {
+		t.Errorf("%d resets: %q", n, c.events)
+	}
+}
+
+// TestTailFilter_RefusesATokenOfOtherViewers: it is not known here, and never was.
+func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	for _, viewer := range []string{"other", "other.abcd1234"} {
+		token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
+		apierrtest.WantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	}
+}
+
+// TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
+func TestTailFilter_Refusals(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen06)
+	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
+	if _, err := c.recv(); err != nil {
+		t.Fatal(err)
+	}
+	other := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
+	apierrtest.WantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	without := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
+	apierrtest.WantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+	for _, text := range []string{"project = ", "name = a OR name = b AND name = c", "metrics.loss.last < 1", "none = 1", strings.Repeat("a", 2049)} {
+		apierrtest.WantError(t, startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
+	}
+}

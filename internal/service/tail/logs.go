@@ -1,0 +1,203 @@
+package tail
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
+)
+
+// logTail is one call of TailLogs. It belongs to the goroutine of the call.
+type logTail struct {
+	service *Service
+	*tailedRun
+	stream    grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]
+	heartbeat heartbeatTimer
+}
+
+// TailLogs sends the lines that a run logs.
+func (s *Service) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
+	ctx, stop := s.config.Drain.WithDrain(stream.Context())
+	defer stop()
+	run, err := s.logStart(ctx, req)
+	switch {
+	case viewerGone(err) && run != nil && run.isEnded():
+		return nil // its end was sent before
+	case err != nil:
+		return err
+	}
+	ctx, stopSession := withSessionCancel(ctx, run.Viewer)
+	defer stopSession()
+	until := untilOf(req.GetUntil(), false)
+	key := runsource.Key{Viewer: run.Name, RunID: run.RunID}
+	if run.cursor, err = s.config.Hub.FollowLog(key, source.Of(run.Run), run.Client, run.at, until); err != nil {
+		return streamError(ctx, err)
+	}
+	defer run.close()
+	t := &logTail{service: s, tailedRun: run, stream: stream, heartbeat: heartbeatTimer{interval: heartbeatInterval(req.GetHeartbeatInterval())}}
+	return t.run(ctx)
+}
+
+var errOtherRun = errors.New("it is of another run than run_id")
+
+// logStart finds the run of a request and where to begin.
+func (s *Service) logStart(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
+	if req.GetResumeToken() != "" {
+		return s.logResume(ctx, req)
+	}
+	requested, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	run := &tailedRun{Run: requested, at: runsource.Beginning()}
+	switch {
+	case req.LastLines != nil:
+		run.at = runsource.LastLines(int64(req.GetLastLines()))
+	case req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW:
+		run.at = runsource.Now()
+	}
+	return run, nil
+}
+
+// logResume goes on with the run of a token.
+func (s *Service) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
+	token, err := readLogToken(req.GetResumeToken())
+	if err != nil {
+		return nil, invalidResumeToken(err)
+	}
+	viewer, runID, err := s.resolver.ViewerOf(ctx, req.GetViewer(), "run_id", req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	saved := &token.runs[0]
+	if !isSameViewer(saved.viewer, viewer) || saved.runID != runID {
+		return nil, invalidResumeToken(errOtherRun)
+	}
+	found, err := s.resolveSavedRun(ctx, viewer, saved)
+	return &tailedRun{Run: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}, err
+}
+
+// run sends what comes until the run has ended. A browser that reconnects behind
+// the end is told by a stream of nothing but the end that all is over.
+func (t *logTail) run(ctx context.Context) error {
+	first := min(firstMessageTimeout, t.heartbeat.interval)
+	if t.isEnded() {
+		first = t.heartbeat.interval
+	}
+	t.heartbeat.start(first)
+	defer t.heartbeat.stop()
+	for !t.done {
+		if err := t.step(ctx); err != nil {
+			return streamError(ctx, err)
+		}
+	}
+	return nil
+}
+
+// step waits for one item, until the next heartbeat.
+func (t *logTail) step(ctx context.Context) error {
+	item, err := t.cursor.NextBefore(ctx, t.heartbeat.timer.C)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return t.cursorError(err)
+	case isRunGone(item):
+		if err := t.service.verifyGone(ctx, t.Run); err != nil {
+			return err
+		}
+		return t.handleItem(item)
+	case item != nil:
+		return t.handleItem(item)
+	case t.heartbeat.isDue():
+		return t.sendHeartbeat(ctx)
+	}
+	return nil
+}
+
+// handleItem sends what one item says.
+func (t *logTail) handleItem(item *follow.Item) error {
+	if item.Kind == follow.ItemEnd && item.End == follow.EndNotFound && !t.seen {
+		return source.Of(t.Run).NotFoundError()
+	}
+	if item.Kind == follow.ItemCaughtUp && t.isEnded() {
+		return nil // nothing has come since its end, before which this was sent
+	}
+	t.at, t.seen, t.marks = item.Position, true, 0
+	switch item.Kind {
+	case follow.ItemBatch:
+		return t.sendBatch(item.Batch)
+	case follow.ItemCaughtUp:
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
+	case follow.ItemReset:
+		reset := &runicornapiv1.LogReset{Reason: resetReasons[item.Reset]}
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_LogReset{LogReset: reset}})
+	case follow.ItemStatus:
+		state := stateMessage(item.Status).GetStatusChange()
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_StatusChange{StatusChange: state}})
+	case follow.ItemEnd:
+		t.done, t.marks = true, markEnded
+		end := endMessage(endReason(item), item.Status.Text).GetEnd()
+		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_End{End: end}})
+	}
+	return nil
+}
+
+// sendHeartbeat says how fresh the tail is.
+func (t *logTail) sendHeartbeat(ctx context.Context) error {
+	var summary healthSummary
+	health := t.cursor.Health()
+	summary.add(&health)
+	h := summary.message(ctx)
+	h.FollowedRunCount = 1
+	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Heartbeat{Heartbeat: h}})
+}
+
+// sendBatch sends lines. All streams share their wire form.
+func (t *logTail) sendBatch(batch *logbatch.Batch) error {
+	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
+	t.heartbeat.messageSent()
+	return t.stream.SendMsg(wire.WithToken(shared, t.token().String()))
+}
+
+// encode makes the wire form of a batch, but for the token.
+func (t *logTail) encode(batch *logbatch.Batch) []byte {
+	hasOffsets := batch.Origin() == runsource.FromLogFile
+	lines := make([]*runicornapiv1.LogLine, 0, len(batch.Lines()))
+	for _, line := range batch.Lines() {
+		out := &runicornapiv1.LogLine{Text: line.Text, Lossy: line.Lossy}
+		if hasOffsets {
+			out.Offset = &line.Offset
+		}
+		lines = append(lines, out)
+	}
+	bytes, err := proto.Marshal(&runicornapiv1.TailLogsResponse{
+		Viewer: t.Name, RunId: convert.Text(t.RunID),
+		Event: &runicornapiv1.TailLogsResponse_Batch{Batch: &runicornapiv1.LogBatch{Lines: lines}},
+	})
+	if err != nil {
+		return nil // only of text that is not UTF-8, which none of it is
+	}
+	return bytes
+}
+
+// send sends a message about the run.
+func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
+	m.Viewer, m.RunId, m.ResumeToken = t.Name, convert.Text(t.RunID), t.token().String()
+	t.heartbeat.messageSent()
+	return wire.SendOnFreshStack(t.stream, m)
+}
+
+// token is the token behind everything that was sent.
+func (t *logTail) token() *tailToken {
+	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.RunID, marks: t.marks, at: t.at}}}
+}

@@ -1,0 +1,274 @@
+package tail
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
+)
+
+// firstMessageTimeout is how long a tail waits for its first message before it sends
+// a heartbeat: most Viewers answer within it, and then data comes first.
+const firstMessageTimeout = 250 * time.Millisecond
+
+// tailStream is where the messages of a tail go.
+type tailStream = grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]
+
+// tail is one call of TailMetrics. Its runs are merged into one stream; all of
+// it but the forwarders belongs to the goroutine of the call.
+type tail struct {
+	service   *Service
+	req       *runicornapiv1.TailMetricsRequest
+	stream    tailStream
+	selection batchSelection
+	until     follow.Until
+	heartbeat heartbeatTimer
+	// key is that of shared messages, for the marks that the run has.
+	key      string
+	keyMarks runMarks
+
+	runs   []*tailedRun
+	filter *tailFilter // nil for a tail by ids
+	// notFound are the runs that do not exist, and that were not reported yet:
+	// if there is no other, the call fails instead.
+	notFound []*tailedRun
+
+	items      chan tailItem // of the forwarders, where there are several runs
+	forwarders sync.WaitGroup
+}
+
+// TailMetrics sends the points of runs as they are logged.
+func (s *Service) TailMetrics(req *runicornapiv1.TailMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]) error {
+	ctx, stop := s.config.Drain.WithDrain(stream.Context())
+	defer stop()
+	t := newTail(s, req, stream)
+	defer t.close(stop)
+	if err := t.start(ctx); err != nil {
+		return err
+	}
+	ctx, stopSession := withSessionCancel(ctx, t.requiredViewers()...)
+	defer stopSession()
+	return t.run(ctx)
+}
+
+func newTail(s *Service, req *runicornapiv1.TailMetricsRequest, stream tailStream) *tail {
+	return &tail{
+		service: s, req: req, stream: stream, selection: newBatchSelection(req),
+		heartbeat: heartbeatTimer{interval: heartbeatInterval(req.GetHeartbeatInterval())},
+	}
+}
+
+// close ends what the tail has begun. The forwarders end with the context.
+func (t *tail) close(stop func()) {
+	stop()
+	t.heartbeat.stop()
+	t.forwarders.Wait()
+	for _, r := range t.runs {
+		r.close()
+	}
+	if t.filter != nil {
+		t.filter.close()
+	}
+}
+
+// run sends what comes until every run has ended.
+func (t *tail) run(ctx context.Context) error {
+	t.heartbeat.start(t.firstHeartbeat())
+	for {
+		if err := t.startForwarding(ctx); err != nil {
+			return err
+		}
+		if t.isFinished() {
+			return t.finish()
+		}
+		if err := t.step(ctx); err != nil {
+			return streamError(ctx, err)
+		}
+	}
+}
+
+// firstHeartbeat is how long the first message may take. A browser that reconnects
+// behind the end is told by a stream of nothing but ends that all is over.
+func (t *tail) firstHeartbeat() time.Duration {
+	for _, r := range t.runs {
+		if !r.isEnded() {
+			return firstMessageTimeout
+		}
+	}
+	if len(t.runs) == 0 {
+		return firstMessageTimeout
+	}
+	return t.heartbeat.interval
+}
+
+// step waits for one thing and does it. A tail of one run, as most are, reads its
+// cursor itself, without a goroutine for it.
+func (t *tail) step(ctx context.Context) error {
+	if t.isSingle() {
+		r := t.runs[0]
+		item, err := r.cursor.NextBefore(ctx, t.heartbeat.timer.C)
+		if item == nil && err == nil {
+			return t.sendHeartbeatIfDue(ctx)
+		}
+		return t.handleNext(ctx, tailItem{run: r, cursor: r.cursor, item: item, err: err})
+	}
+	return t.stepMany(ctx)
+}
+
+// stepMany is step of a tail of several runs, or by filter.
+func (t *tail) stepMany(ctx context.Context) error {
+	select {
+	case next := <-t.items:
+		return t.handleNext(ctx, next)
+	case <-t.filter.listChanged():
+		t.filter.followNewRuns(t)
+		return nil
+	case <-t.filter.viewersChanged():
+		return t.syncViewers(ctx)
+	case <-t.heartbeat.timer.C:
+		return t.sendHeartbeatIfDue(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// isSingle says whether the tail is of one run for good.
+func (t *tail) isSingle() bool { return t.filter == nil && len(t.runs) == 1 }
+
+// handleNext takes what a cursor has delivered.
+func (t *tail) handleNext(ctx context.Context, next tailItem) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case next.cursor != next.run.cursor: // the session of its Viewer has ended meanwhile
+		return nil
+	case next.err != nil:
+		return next.run.cursorError(next.err)
+	case isRunGone(next.item):
+		if err := t.service.verifyGone(ctx, next.run.Run); err != nil {
+			return t.detachOrFail(ctx, next.run, err)
+		}
+	}
+	return t.handleItem(next.run, next.item)
+}
+
+// sendHeartbeatIfDue sends a heartbeat if the stream was silent.
+func (t *tail) sendHeartbeatIfDue(ctx context.Context) error {
+	if !t.heartbeat.isDue() {
+		return nil
+	}
+	return t.sendHeartbeat(ctx)
+}
+
+// isFinished says that nothing more can come.
+func (t *tail) isFinished() bool {
+	if t.filter != nil && !t.filter.isFinished(t) {
+		return false
+	}
+	for _, r := range t.runs {
+		if !r.done {
+			return false
+		}
+	}
+	return true
+}
+
+// finish is the end of a tail all of whose runs have ended.
+func (t *tail) finish() error {
+	found := func(r *tailedRun) bool { return !r.notFound }
+	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
+		return source.Of(t.runs[0].Run).NotFoundError()
+	}
+	return t.sendNotFound()
+}
+
+// sendHeartbeat says how fresh the tail is.
+func (t *tail) sendHeartbeat(ctx context.Context) error {
+	if err := errors.Join(t.sendNotFound(), t.syncViewers(ctx)); err != nil { // there may be no other call that refreshes the list of tunnelled Viewers
+		return err
+	}
+	return t.send(nil, t.health(ctx))
+}
+
+// health is what a heartbeat says. It is put together before it is sent, so that
+// the stack does not hold both at once; see freshstack.Run.
+func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
+	var summary healthSummary
+	followed := int32(0)
+	for _, r := range t.runs {
+		switch {
+		case r.done:
+		case r.detached:
+			summary.add(&follow.Health{State: follow.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
+			followed++
+		case r.cursor != nil:
+			h := r.cursor.Health()
+			summary.add(&h)
+			followed++
+		}
+	}
+	notFollowed := int32(0)
+	if t.filter != nil {
+		t.filter.addHealth(&summary, followed == 0)
+		notFollowed = t.filter.notFollowed
+	}
+	h := summary.message(ctx)
+	h.FollowedRunCount, h.NotFollowedRunCount = followed, notFollowed
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
+}
+
+// send sends a message about a run, or about the stream where that is nil.
+func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
+	if r != nil {
+		if err := t.sendNotFound(); err != nil {
+			return err
+		}
+		m.Viewer, m.RunId = r.Name, convert.Text(r.RunID)
+	}
+	m.ResumeToken = t.token().String()
+	t.heartbeat.messageSent()
+	return wire.SendOnFreshStack(t.stream, m)
+}
+
+// sendEncoded sends a message that is shared with other streams.
+func (t *tail) sendEncoded(e *wire.Encoded) error {
+	if err := t.sendNotFound(); err != nil {
+		return err
+	}
+	t.heartbeat.messageSent()
+	return t.stream.SendMsg(e)
+}
+
+// sendNotFound sends the end of each run that does not exist.
+func (t *tail) sendNotFound() error {
+	notFound := t.notFound
+	t.notFound = nil
+	for _, r := range notFound {
+		if err := t.send(r, endMessage(runicornapiv1.EndReason_END_REASON_NOT_FOUND, "")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// token is the token behind everything that was sent.
+func (t *tail) token() *tailToken {
+	token := &tailToken{runs: make([]tailRun, 0, len(t.runs))}
+	for _, r := range t.runs {
+		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, marks: r.marks, at: r.at})
+	}
+	if t.filter != nil {
+		t.filter.fillToken(token)
+	}
+	return token
+}

@@ -1,0 +1,271 @@
+package tail
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
+)
+
+// tailedRun is one run of a tail.
+type tailedRun struct {
+	target.Run
+	cursor *follow.Cursor // nil before it is opened, and after its end
+	// at is the position after what was sent, and marks what else a token must
+	// know.
+	at    runsource.Position
+	marks runMarks
+	// wasThere says that the run was seen, in this call or before the token.
+	seen           bool
+	done           bool      // its end was sent, or it is in tail.notFound
+	notFound       bool      // there is no such run
+	doneAt         time.Time // when
+	createdMicros  int64     // of a run by filter, in microseconds
+	buffered       *points.Buffer
+	needsReset     bool // what the client has of it must be announced as void first
+	detached       bool // the session of its Viewer has ended, and no other has it yet
+	stopForwarding func()
+}
+
+func (r *tailedRun) isEnded() bool { return r.marks&markEnded != 0 }
+
+// open places a cursor where the run was left.
+func (r *tailedRun) open(t *tail) (err error) {
+	if r.cursor != nil || r.done {
+		return nil
+	}
+	if r.marks&markPartial != 0 {
+		r.at, r.needsReset = runsource.Beginning(), true
+	}
+	if r.needsReset {
+		r.marks, r.needsReset = 0, false
+		if err := t.send(r, resetMessage(runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED)); err != nil {
+			return err
+		}
+	}
+	if t.req.GetHistoryDownsample() != nil && r.marks&markLive == 0 {
+		r.buffered = points.NewBuffer(t.service.config.Budget)
+	}
+	until := t.until
+	if t.filter != nil {
+		until = follow.UntilEnded // a run that has ended makes room for another one
+	}
+	r.cursor, err = t.service.config.Hub.Follow(runsource.Key{Viewer: r.Name, RunID: r.RunID}, source.Of(r.Run), r.Client, r.at, until)
+	return err
+}
+
+// close gives up what the run holds.
+func (r *tailedRun) close() {
+	if r.stopForwarding != nil {
+		r.stopForwarding()
+		r.stopForwarding = nil
+	}
+	if r.cursor != nil {
+		r.cursor.Close()
+		r.cursor = nil
+	}
+	if r.buffered != nil {
+		r.buffered.ReleaseAll()
+		r.buffered = nil
+	}
+}
+
+// cursorError makes the error of the call from that of a cursor.
+func (r *tailedRun) cursorError(err error) error {
+	switch {
+	case errors.Is(err, follow.ErrUnreachable):
+		return apierr.Unreachable(r.Name, fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name), err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the run %s was read beyond its end: %w", r.ResourceName(), err)
+	}
+	return source.LineTooLong(r.Run, err)
+}
+
+// handleItem sends what one item says.
+func (t *tail) handleItem(r *tailedRun, item *follow.Item) error {
+	if item.Kind != follow.ItemEnd || item.End != follow.EndNotFound {
+		r.seen = true
+	}
+	switch item.Kind {
+	case follow.ItemBatch:
+		r.marks &^= markEnded
+		return t.sendBatch(r, item)
+	case follow.ItemCaughtUp:
+		if r.isEnded() && r.buffered == nil {
+			return nil // nothing has come since its end, before which this was sent
+		}
+		return t.sendCaughtUp(r, item.Position)
+	case follow.ItemReset:
+		return t.sendReset(r, item)
+	case follow.ItemStatus:
+		r.marks &^= markEnded
+		if r.buffered == nil { // a buffered history resumes from its beginning
+			r.at = item.Position
+		}
+		return t.send(r, stateMessage(item.Status))
+	case follow.ItemEnd:
+		return t.sendEnd(r, item)
+	}
+	return nil
+}
+
+// sendBatch sends points, or buffers those of a history that is to be downsampled.
+func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
+	if r.buffered != nil {
+		return r.buffered.Append(t.selection.of(item.Batch), item.Batch.Origin())
+	}
+	r.at = item.Position
+	shared := item.Batch.Encoded(t.sharedKey(r), func() []byte { return t.encode(r, item.Batch) })
+	if len(shared) == 0 { // nothing of it was selected
+		return nil
+	}
+	if len(shared) > answer.MaxMessage-maxTailToken {
+		if err := points.CheckTexts(r.Run, points.Message(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
+			return err
+		}
+	}
+	if t.isSingle() { // the token is in it
+		return t.sendEncoded(wire.Whole(shared))
+	}
+	return t.sendEncoded(wire.WithToken(shared, t.token().String()))
+}
+
+// sharedKey is the same for tails whose messages of a batch have the same bytes
+// in common: those with the same selection, and of those of one run, which have the
+// token in common too, those to which the same has happened.
+func (t *tail) sharedKey(r *tailedRun) string {
+	if !t.isSingle() {
+		return t.selection.key
+	}
+	if t.key == "" || t.keyMarks != r.marks {
+		t.key, t.keyMarks = "single "+string(rune(r.marks))+t.selection.key, r.marks
+	}
+	return t.key
+}
+
+// encode makes the wire form of a batch: all of it of a tail of one run, else all
+// but the token. It is called once for all streams with the same key.
+func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
+	message := points.Message(t.selection.of(batch), batch.Origin())
+	if message == nil {
+		return nil
+	}
+	if r.marks&markLive != 0 && t.service.config.ObserveLag != nil {
+		if newest := newestTime(message); newest > 0 {
+			t.service.config.ObserveLag(float64(t.service.config.Now().UnixMicro())/1e6 - newest)
+		}
+	}
+	whole := &runicornapiv1.TailMetricsResponse{
+		Viewer: r.Name, RunId: convert.Text(r.RunID),
+		Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message},
+	}
+	if t.isSingle() {
+		whole.ResumeToken = t.token().String()
+	}
+	bytes, err := proto.Marshal(whole)
+	if err != nil {
+		return nil // only of text that is not UTF-8, which none of it is
+	}
+	return bytes
+}
+
+// sendCaughtUp ends a history: a downsampled one is sent now.
+func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
+	if r.buffered != nil {
+		r.marks |= markPartial
+		for _, message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
+				return err
+			}
+		}
+		r.buffered.ReleaseAll()
+		r.buffered = nil
+	}
+	r.at, r.marks = at, r.marks&^markPartial|markLive
+	return t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
+}
+
+// sendReset announces that all of the run is sent again, its history included.
+func (t *tail) sendReset(r *tailedRun, item *follow.Item) error {
+	r.at, r.marks = item.Position, 0
+	if r.buffered != nil {
+		r.buffered.ReleaseAll()
+		r.buffered = nil
+	}
+	if t.req.GetHistoryDownsample() != nil {
+		r.buffered = points.NewBuffer(t.service.config.Budget)
+	}
+	return t.send(r, resetMessage(resetReasons[item.Reset]))
+}
+
+// sendEnd announces that nothing more of the run follows.
+func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
+	if r.buffered != nil && item.End == follow.EndTerminal { // its history was never said to be complete
+		if err := t.sendCaughtUp(r, item.Position); err != nil {
+			return err
+		}
+	}
+	r.close()
+	r.done, r.doneAt = true, time.Now()
+	r.at, r.marks = item.Position, r.marks|markEnded
+	if item.End == follow.EndNotFound && !r.seen {
+		r.notFound = true
+		t.notFound = append(t.notFound, r)
+		return nil
+	}
+	return t.send(r, endMessage(endReason(item), item.Status.Text))
+}
+
+// resetReasons are the contract's values.
+var resetReasons = map[follow.ResetReason]runicornapiv1.LogResetReason{
+	follow.LogTruncated:  runicornapiv1.LogResetReason_LOG_RESET_REASON_TRUNCATED,
+	follow.LogReplaced:   runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED,
+	follow.SourceChanged: runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED,
+}
+
+// endReason is the contract's value for an end. A run that was there and is not
+// found was deleted.
+func endReason(item *follow.Item) runicornapiv1.EndReason {
+	if item.End != follow.EndTerminal {
+		return runicornapiv1.EndReason_END_REASON_DELETED
+	}
+	switch convert.Status(item.Status.Text) {
+	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:
+		return runicornapiv1.EndReason_END_REASON_FINISHED
+	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FAILED:
+		return runicornapiv1.EndReason_END_REASON_FAILED
+	case runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED:
+		return runicornapiv1.EndReason_END_REASON_INTERRUPTED
+	}
+	return runicornapiv1.EndReason_END_REASON_OTHER
+}
+
+func resetMessage(reason runicornapiv1.LogResetReason) *runicornapiv1.TailMetricsResponse {
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_LogReset{LogReset: &runicornapiv1.LogReset{Reason: reason}}}
+}
+
+func stateMessage(status runsource.Status) *runicornapiv1.TailMetricsResponse {
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_StatusChange{StatusChange: &runicornapiv1.StatusChange{
+		Status: convert.Status(status.Text), ViewerStatus: convert.Text(status.Text),
+	}}}
+}
+
+func endMessage(reason runicornapiv1.EndReason, viewerStatus string) *runicornapiv1.TailMetricsResponse {
+	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_End{End: &runicornapiv1.TailEnd{
+		Reason: reason, ViewerStatus: convert.Text(viewerStatus),
+	}}}
+}

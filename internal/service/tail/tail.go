@@ -1,0 +1,39 @@
+// Package tail serves the live streams: TailMetrics, TailLogs and WatchExperiments.
+package tail
+
+import (
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// Config is what live streams work with.
+type Config struct {
+	Fleet *fleet.Fleet
+	// Hub follows runs.
+	Hub *follow.Hub
+	// Budget bounds the histories that are held to be downsampled.
+	Budget *points.Budget
+	// Drain ends streams when the server shuts down.
+	Drain *drain.Signal
+	// ObserveLag hears how many seconds old the newest point of a live batch was
+	// when it was first encoded; nil is allowed. It must be quick.
+	ObserveLag func(seconds float64)
+	Now        func() time.Time // the clock
+}
+
+// Service serves the live streams: TailMetrics, TailLogs and WatchExperiments.
+type Service struct {
+	config      Config
+	resolver    target.Resolver
+	listPollers *listPollers
+}
+
+// New returns the service.
+func New(c Config) *Service {
+	return &Service{config: c, resolver: target.Resolver{Fleet: c.Fleet}, listPollers: &listPollers{}}
+}

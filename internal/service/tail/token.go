@@ -1,0 +1,178 @@
+package tail
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
+)
+
+// The resume token of a live stream holds all that another server needs to go
+// on with it: the runs, how far each was sent, and, of a stream by filter, a hash
+// of the filter. It must fit into the 4096 bytes of its field with 64 runs in it.
+const (
+	maxTailToken     = 4096
+	tailTokenVersion = 2
+	// maxTailRuns is how many runs one stream follows.
+	maxTailRuns = 64
+	// maxPositionSize is the most that a position takes in any log that can be.
+	maxPositionSize = 32
+)
+
+// runMarks are what a token says of a run besides its position.
+type runMarks uint8
+
+const (
+	// markEnded: its end was sent.
+	markEnded runMarks = 1 << iota
+	// markLive: its history was sent, so nothing more is downsampled.
+	markLive
+	// markPartial: a downsampled history was sent in part, and must start again.
+	markPartial
+	allMarks = markEnded | markLive | markPartial
+)
+
+// tailRun is one run of a token.
+type tailRun struct {
+	viewer, runID string
+	marks         runMarks
+	at            runsource.Position
+}
+
+// tailToken is a token that was understood.
+type tailToken struct {
+	runs []tailRun
+	// hasFilter says that the runs are those of a filter, of which filter is the
+	// hash, on the Viewers that viewer means.
+	hasFilter bool
+	filter    string
+	viewer    string
+	// fromNow says that a run that was there when the stream began is followed from
+	// then on only; baseline says for each Viewer when its newest one was created, in
+	// microseconds.
+	fromNow  bool
+	baseline map[string]int64
+	// textLog says that it is the token of a text log, which has one run.
+	textLog bool
+	// evictedThrough is when the newest of the runs was created, in microseconds, that had
+	// to make room for others; 0 if there was none.
+	evictedThrough int64
+}
+
+const (
+	tokenHasFilter = 1 << iota
+	tokenFromNow
+	tokenTextLog
+)
+
+// String returns the token as clients get it.
+func (t *tailToken) String() string { return page.EncodeToken(t.bytes()) }
+
+// bytes packs: version, flags, the filter, the Viewers, the runs, and a sum.
+func (t *tailToken) bytes() []byte {
+	var flags byte
+	if t.hasFilter {
+		flags |= tokenHasFilter
+	}
+	if t.fromNow {
+		flags |= tokenFromNow
+	}
+	if t.textLog {
+		flags |= tokenTextLog
+	}
+	b := append(make([]byte, 0, 128+len(t.runs)*(maxPositionSize+16)), tailTokenVersion, flags)
+	if t.hasFilter {
+		b = page.AppendText(b, t.filter)
+		b = page.AppendText(b, t.viewer)
+		b = binary.AppendUvarint(b, uint64(t.evictedThrough)) //nolint:gosec // not negative
+	}
+	viewers := t.viewers()
+	b = binary.AppendUvarint(b, uint64(len(viewers)))
+	for _, name := range viewers {
+		b = page.AppendText(b, name)
+		b = binary.AppendUvarint(b, uint64(t.baseline[name])) //nolint:gosec // not negative
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.runs)))
+	for i := range t.runs {
+		r := &t.runs[i]
+		b = binary.AppendUvarint(b, uint64(slices.Index(viewers, r.viewer))) //nolint:gosec // it is one of them
+		b = appendRunID(b, r.runID)
+		at, _ := r.at.MarshalBinary() // does not fail
+		b = append(b, byte(r.marks), byte(len(at)))
+		b = append(b, at...)
+	}
+	return page.AppendChecksum(b)
+}
+
+// viewers are the names of the Viewers in it, in the order of the runs.
+func (t *tailToken) viewers() []string {
+	names := make([]string, 0, 1)
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for i := range t.runs {
+		add(t.runs[i].viewer)
+	}
+	others := make([]string, 0, len(t.baseline))
+	for name := range t.baseline {
+		others = append(others, name)
+	}
+	slices.Sort(others)
+	for _, name := range others {
+		add(name)
+	}
+	return names
+}
+
+// fits reports whether the token can be sent whatever its positions become.
+func (t *tailToken) fits() bool {
+	size := len(t.bytes())
+	for i := range t.runs {
+		at, _ := t.runs[i].at.MarshalBinary() // does not fail
+		size += max(maxPositionSize-len(at), 0)
+	}
+	return page.EncodedLen(size) <= maxTailToken
+}
+
+// A run id in the SDK's form, such as 20250131_120000_abc123, takes ten bytes: a
+// zero where others have their length, the digits as a number, and the rest.
+const (
+	packedDigits = 6
+	packedRest   = 3
+)
+
+func appendRunID(b []byte, id string) []byte {
+	if packed, ok := packRunID(id); ok {
+		return append(append(b, 0), packed...)
+	}
+	return page.AppendText(b, id)
+}
+
+func packRunID(id string) ([]byte, bool) {
+	if len(id) != len("20250131_120000_abc123") || id[8] != '_' || id[15] != '_' {
+		return nil, false
+	}
+	digits, err := strconv.ParseUint(id[:8]+id[9:15], 10, 8*packedDigits)
+	rest, restErr := hex.DecodeString(id[16:])
+	if err != nil || restErr != nil {
+		return nil, false
+	}
+	packed := binary.BigEndian.AppendUint64(make([]byte, 0, 8+packedRest), digits)[8-packedDigits:]
+	packed = append(packed, rest...)
+	return packed, unpackRunID(packed) == id // not so for capital letters
+}
+
+func unpackRunID(b []byte) string {
+	digits := binary.BigEndian.Uint64(append(make([]byte, 8-packedDigits, 8), b[:packedDigits]...))
+	text := fmt.Sprintf("%014d", digits)
+	if len(text) < 14 {
+		return ""
+	}
+	return text[:8] + "_" + text[8:] + "_" + hex.EncodeToString(b[packedDigits:])
+}

@@ -1,0 +1,86 @@
+package tail
+
+import (
+	"context"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+// followsAllViewers says that the tail is of all Viewers there are, whichever come and go.
+// A session that ends does not end it: its runs wait for another one.
+func (t *tail) followsAllViewers() bool {
+	return t.filter != nil && t.filter.viewer == target.AllViewers
+}
+
+// requiredViewers are the Viewers without which the tail cannot go on.
+func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {
+	if t.followsAllViewers() {
+		return nil
+	}
+	for _, r := range t.runs {
+		if !r.done && !r.isEnded() {
+			viewers = append(viewers, r.Viewer)
+		}
+	}
+	if t.filter != nil {
+		for _, m := range t.filter.subs {
+			viewers = append(viewers, m.viewer)
+		}
+	}
+	return viewers
+}
+
+// syncViewers joins Viewers that are new, and leaves those that are gone.
+func (t *tail) syncViewers(ctx context.Context) error {
+	if !t.followsAllViewers() {
+		return nil
+	}
+	gone, err := t.filter.sync(ctx)
+	for _, m := range gone {
+		for _, r := range t.runs {
+			if r.Viewer == m.viewer {
+				r.detach()
+			}
+		}
+	}
+	return err
+}
+
+// detach makes a run wait for another session.
+func (r *tailedRun) detach() {
+	r.close()
+	r.detached = true
+}
+
+// detachOrFail handles a run whose Viewer is no longer the one that was polled.
+func (t *tail) detachOrFail(ctx context.Context, r *tailedRun, cause error) error {
+	if !t.followsAllViewers() {
+		return cause
+	}
+	r.detach()
+	return t.syncViewers(ctx)
+}
+
+// resolveSavedViewer finds the Viewer that a token's filter means by a session's name:
+// where its runs are, if that session has ended.
+func (t *tail) resolveSavedViewer(ctx context.Context, token *tailToken) (string, error) {
+	if requested := t.req.GetViewer(); fleet.SameParent(requested, token.viewer) {
+		if _, err := t.service.config.Fleet.Get(ctx, requested); err == nil || !viewerGone(err) {
+			return requested, err
+		}
+	}
+	_, err := t.service.config.Fleet.Get(ctx, token.viewer)
+	if err == nil || !viewerGone(err) {
+		return token.viewer, err
+	}
+	if _, ok := t.service.config.Fleet.Siblings(token.viewer); !ok {
+		return "", unknownViewerError(err)
+	}
+	for i := range token.runs {
+		if found, err := t.service.resolveSavedRun(ctx, "", &token.runs[i]); err == nil {
+			return found.Name, nil
+		}
+	}
+	return "", sessionEndedError(token.viewer, err)
+}

@@ -1,0 +1,127 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+)
+
+// maxMargin is the most of a caller's time that is kept back for sending an
+// answer without the Viewers that were too slow.
+const maxMargin = time.Second
+
+// result is the answer of one Viewer.
+type result[T any] struct {
+	Viewer *fleet.Viewer
+	Value  T
+}
+
+// Results is the answers of several Viewers, in their order, and the Viewers that failed.
+type Results[T any] struct {
+	Succeeded   []result[T]
+	Unreachable []*runicornapiv1.UnreachableViewer
+}
+
+// TotalSize is the number of items over all pages; it is not known where a
+// Viewer did not answer.
+func TotalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
+	if len(unreachable) > 0 {
+		return nil
+	}
+	return new(convert.Clamp32(int64(n)))
+}
+
+// FanOut asks what a list means by viewer. One Viewer's failure is the call's;
+// of all Viewers those that fail are unreachable, and only if none answers the
+// call fails. The Viewers are asked side by side.
+func FanOut[T any](ctx context.Context, r Resolver, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*Results[T], error) {
+	viewers, err := r.Viewers(ctx, viewer)
+	if err != nil {
+		return nil, err
+	}
+	if viewer != AllViewers {
+		value, err := ask(ctx, viewers[0])
+		if err != nil {
+			return nil, err
+		}
+		return &Results[T]{Succeeded: []result[T]{{viewers[0], value}}}, nil
+	}
+	values, errs := ForEachViewer(ctx, viewers, ask)
+	g := &Results[T]{}
+	for i, v := range viewers {
+		if errs[i] == nil {
+			g.Succeeded = append(g.Succeeded, result[T]{v, values[i]})
+			continue
+		}
+		g.Unreachable = append(g.Unreachable, &runicornapiv1.UnreachableViewer{
+			Viewer: v.Name, Error: errmap.Status(ctx, errs[i]).Proto(),
+		})
+	}
+	if len(g.Succeeded) == 0 {
+		return nil, AllFailed(ctx, errs)
+	}
+	return g, nil
+}
+
+// ForEachViewer asks Viewers side by side, and gives up on slow ones in time to
+// answer without them.
+func ForEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
+	values, errs := make([]T, len(viewers)), make([]error, len(viewers))
+	timed, cancel := WithMargin(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, v := range viewers {
+		wg.Go(func() {
+			values[i], errs[i] = ask(timed, v)
+			errs[i] = TimeoutError(ctx, v.Name, errs[i])
+		})
+	}
+	wg.Wait()
+	return values, errs
+}
+
+// WithMargin returns a context that ends a little before the caller's deadline.
+func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := min(time.Until(deadline)/10, maxMargin)
+	return context.WithDeadline(ctx, deadline.Add(-margin))
+}
+
+// TimeoutError names the Viewer for an error of our own early deadline.
+func TimeoutError(ctx context.Context, viewer string, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	return &apierr.Error{
+		Code: codes.DeadlineExceeded, Reason: runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT,
+		Message:  fmt.Sprintf("viewer %s: no answer in time", viewer),
+		Metadata: map[string]string{"viewer": viewer}, Cause: err,
+	}
+}
+
+// AllFailed is the error of a list over all Viewers that nobody answered:
+// the caller's own deadline, or UNAVAILABLE with each Viewer's error.
+func AllFailed(ctx context.Context, errs []error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	messages := []string{"no viewer answered"}
+	for _, err := range errs {
+		messages = append(messages, errmap.APIError(ctx, err).Message)
+	}
+	return apierr.Unreachable(AllViewers, strings.Join(messages, "; "), errors.Join(errs...))
+}

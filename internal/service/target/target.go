@@ -1,0 +1,120 @@
+// Package target finds which Viewers and runs a request means, and asks several
+// Viewers side by side.
+package target
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+// Unique leaves out a run that was named twice, by its id and by its
+// resource name.
+func Unique(targets []Run) []Run {
+	var unique []Run
+	for _, t := range targets {
+		if !slices.ContainsFunc(unique, func(u Run) bool { return u.ResourceName() == t.ResourceName() }) {
+			unique = append(unique, t)
+		}
+	}
+	return unique
+}
+
+// AllViewers is the viewer of a list that means every one.
+const AllViewers = "-"
+
+// Run is one experiment on one Viewer.
+type Run struct {
+	*fleet.Viewer
+	RunID string
+}
+
+// ResourceName returns the name of an experiment over all viewers.
+func ResourceName(viewer, runID string) string {
+	return "viewers/" + viewer + "/experiments/" + runID
+}
+
+// ResourceName returns the target's resource name.
+func (t Run) ResourceName() string { return ResourceName(t.Name, t.RunID) }
+
+// Resolver finds the Viewers and runs that a request means.
+type Resolver struct{ Fleet *fleet.Fleet }
+
+// Run finds what a request means by viewer and a run id or resource name,
+// which wins. Field is the request's name for the id. A refused id reaches no
+// Viewer.
+func (r Resolver) Run(ctx context.Context, viewer, field, id string) (Run, error) {
+	viewer, id, err := splitRun(viewer, field, id)
+	if err != nil {
+		return Run{}, err
+	}
+	v, err := r.Fleet.Get(ctx, viewer)
+	if err != nil {
+		return Run{}, err
+	}
+	return Run{Viewer: v, RunID: id}, nil
+}
+
+// ViewerOf is Run for a session's Viewer that may not be there any more.
+func (r Resolver) ViewerOf(ctx context.Context, viewer, field, id string) (name, runID string, err error) {
+	viewer, id, err = splitRun(viewer, field, id)
+	if err != nil {
+		return "", "", err
+	}
+	if _, isSession := r.Fleet.Siblings(viewer); isSession {
+		return viewer, id, nil
+	}
+	v, err := r.Fleet.Get(ctx, viewer)
+	if err != nil {
+		return "", "", err
+	}
+	return v.Name, id, nil
+}
+
+// NotFound is the error of a run that is not there, or not any more.
+func (t Run) NotFound() error {
+	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.RunID}
+}
+
+// splitRun reads a run id or resource name, and checks it.
+func splitRun(viewer, field, id string) (name, runID string, err error) {
+	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {
+		var found bool
+		if viewer, id, found = strings.Cut(rest, "/experiments/"); !found {
+			return "", "", &restclient.IDError{Field: field, Reason: "must be a run id or viewers/{viewer}/experiments/{run_id}"}
+		}
+	}
+	return viewer, id, restclient.CheckID(field, id)
+}
+
+// Runs finds the run_ids of a request. The field of a refused id has its index.
+func (r Resolver) Runs(ctx context.Context, viewer string, ids []string) ([]Run, error) {
+	out := make([]Run, 0, len(ids))
+	for i, id := range ids {
+		t, err := r.Run(ctx, viewer, fmt.Sprintf("run_ids[%d]", i), id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// Viewers finds what a list means by viewer: all of them, or one.
+func (r Resolver) Viewers(ctx context.Context, viewer string) ([]*fleet.Viewer, error) {
+	if viewer == AllViewers {
+		return r.Fleet.All(ctx), nil
+	}
+	v, err := r.Fleet.Get(ctx, viewer)
+	if err != nil {
+		return nil, err
+	}
+	return []*fleet.Viewer{v}, nil
+}
+
+// IsResourceName reports whether an id is a resource name.
+func IsResourceName(id string) bool { return strings.HasPrefix(id, "viewers/") }

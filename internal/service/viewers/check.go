@@ -1,0 +1,168 @@
+package viewers
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+const (
+	// checkTimeout is how long GetViewer waits before it calls a Viewer busy.
+	checkTimeout = 5 * time.Second
+	// listCheckTimeout is how long ListViewers waits for all of them.
+	listCheckTimeout = time.Second
+)
+
+// healthCache keeps the last check of each Viewer. It is safe for
+// concurrent use; its zero value knows nothing.
+type healthCache struct {
+	mu    sync.Mutex
+	known map[string]*runicornapiv1.Viewer
+}
+
+// last returns a copy of what is known of a Viewer.
+func (c *healthCache) last(v *fleet.Viewer) *runicornapiv1.Viewer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known := c.known[v.Name]; known != nil {
+		return proto.CloneOf(known)
+	}
+	out := &runicornapiv1.Viewer{
+		Viewer: v.Name, Url: v.Client.BaseURL(), IsDefault: v.Default,
+		Origin: runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED,
+		Health: &runicornapiv1.ViewerHealth{},
+	}
+	if v.Parent != nil {
+		out.Origin = runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_TUNNELED
+	}
+	return out
+}
+
+// retain drops what is known of Viewers that are not there any more.
+func (c *healthCache) retain(viewers []*fleet.Viewer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.known, func(name string, _ *runicornapiv1.Viewer) bool {
+		return !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Name == name })
+	})
+}
+
+// store remembers a check.
+func (c *healthCache) store(viewer *runicornapiv1.Viewer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = make(map[string]*runicornapiv1.Viewer)
+	}
+	c.known[viewer.GetViewer()] = proto.CloneOf(viewer)
+}
+
+// checkAll checks all Viewers in parallel.
+func (s *Service) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
+	viewers := s.config.Fleet.All(ctx)
+	s.healthCache.retain(viewers)
+	out := make([]*runicornapiv1.Viewer, len(viewers))
+	var wg sync.WaitGroup
+	for i, v := range viewers {
+		wg.Go(func() { out[i] = s.check(ctx, v, listCheckTimeout) })
+	}
+	wg.Wait()
+	return out
+}
+
+// check asks a Viewer how it is and what it can do, for at most timeout. What
+// it does not say now is what it said last.
+func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Duration) *runicornapiv1.Viewer {
+	early, cancel := target.WithMargin(ctx)
+	defer cancel()
+	busy := v.Client.Busy() // over SSH: it may answer nobody for a minute
+	if busy {
+		timeout = min(timeout, listCheckTimeout)
+	}
+	early, stop := context.WithTimeout(early, timeout)
+	defer stop()
+	viewer := s.healthCache.last(v)
+	start := time.Now()
+	health, err := v.Client.Health(early)
+	latency := time.Since(start)
+	var caps *restclient.Capabilities
+	if err == nil {
+		caps, err = v.Client.Capabilities(early)
+	}
+	if ctx.Err() != nil {
+		return viewer // the caller is gone, and the check says nothing
+	}
+	h := viewer.GetHealth()
+	h.State, h.CheckTime = stateOf(err), timestamppb.New(s.config.Now())
+	if err != nil && (busy || v.Client.Busy()) {
+		h.State = runicornapiv1.ViewerState_VIEWER_STATE_BUSY
+	}
+	h.LastError = nil
+	if err != nil {
+		h.LastError = errmap.Status(ctx, target.TimeoutError(ctx, v.Name, err)).Proto()
+	}
+	if health != nil {
+		viewer.Version, h.StorageBackend = convert.Text(health.Version.Value), backendLabel(health.Backend)
+		h.LastSuccessTime, h.Latency = h.GetCheckTime(), durationpb.New(latency)
+	}
+	if caps != nil {
+		viewer.Generation, viewer.Capabilities = caps.Generation, capabilityNames(caps)
+	}
+	s.healthCache.store(viewer)
+	return viewer
+}
+
+// capabilityNames are the words that errors use as well.
+func capabilityNames(caps *restclient.Capabilities) []string {
+	names := make([]string, 0, len(caps.List()))
+	for _, name := range caps.List() {
+		names = append(names, string(name))
+	}
+	return names
+}
+
+// stateOf classifies a check: a Viewer that accepts the call but does not answer it is
+// occupied, not down.
+func stateOf(err error) runicornapiv1.ViewerState {
+	if err == nil {
+		return runicornapiv1.ViewerState_VIEWER_STATE_UP
+	}
+	if e, ok := errors.AsType[*restclient.Error](err); ok {
+		switch e.Kind {
+		case restclient.KindTimeout, restclient.KindCanceled, restclient.KindRateLimited:
+			return runicornapiv1.ViewerState_VIEWER_STATE_BUSY
+		}
+	}
+	return runicornapiv1.ViewerState_VIEWER_STATE_DOWN
+}
+
+// switchRoot makes a Viewer use another storage root, and reads its whole
+// configuration, of which the Viewer's answer has only a part.
+func switchRoot(ctx context.Context, client *restclient.Client, root string) (*restclient.ViewerConfig, error) {
+	switched, err := client.SwitchRoot(ctx, root)
+	if refused, ok := errors.AsType[*restclient.IDError](err); ok {
+		return nil, apierr.Invalid("config.storage_root", "%s", refused.Reason)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if config, err := client.Config(ctx); err == nil {
+		return config, nil
+	}
+	return switched, nil // it was switched: that the rest is unknown is no failure
+}

@@ -1,0 +1,31 @@
+package viewers
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+)
+
+// newHarness is our server with this service before demo Viewers.
+func newHarness(tb testing.TB, change func(*Config), generations ...demoviewer.Generation) *servicetest.Harness {
+	tb.Helper()
+	return servicetest.New(tb, servicetest.Setup{Register: register(change)}, generations...)
+}
+
+func register(change func(*Config)) servicetest.RegisterFunc {
+	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+		c := Config{Fleet: d.Fleet, Now: time.Now}
+		if change != nil {
+			change(&c)
+		}
+		runicornapiv1.RegisterViewerServiceServer(r, New(c))
+	}
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
