@@ -145,6 +145,16 @@ func InvalidFields(violations ...*errdetails.BadRequest_FieldViolation) *Error {
 	}
 }
 
+// OverLimit refuses what is beyond a limit of this server, by the name of the limit.
+func OverLimit(limit, format string, args ...any) *Error {
+	return &Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
+		Message:  fmt.Sprintf(format, args...),
+		Metadata: map[string]string{"limit": limit},
+	}
+}
+
 // Disabled refuses what this server was not told to allow.
 func Disabled(what, flag string) *Error {
 	return &Error{

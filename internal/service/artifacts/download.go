@@ -126,11 +126,9 @@ func (c *content) stallError(timeout time.Duration) error {
 	if c.etag != "" {
 		hint = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.sender.End())
 	}
-	return &apierr.Error{
-		Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-		Message:  fmt.Sprintf("nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint),
-		Metadata: map[string]string{"limit": "download_stall", "viewer": c.Name},
-	}
+	e := apierr.OverLimit("download_stall", "nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint)
+	e.Metadata["viewer"] = c.Name
+	return e
 }
 
 // checkLength checks what has come against what was announced.

@@ -5,12 +5,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -165,11 +163,8 @@ func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperim
 	case len(found.Entries) == 0:
 		return nil, apierr.Invalid("filter", "matches no experiment")
 	case len(found.Entries) > maxExported:
-		return nil, &apierr.Error{
-			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			Message:  fmt.Sprintf("the filter matches %d experiments, and one file holds at most %d: narrow it", len(found.Entries), maxExported),
-			Metadata: map[string]string{"limit": "experiments of one export"},
-		}
+		return nil, apierr.OverLimit("experiments of one export",
+			"the filter matches %d experiments, and one file holds at most %d: narrow it", len(found.Entries), maxExported)
 	}
 	slices.SortStableFunc(found.Entries, runs.NewestFirst)
 	targets := make([]target.Run, 0, len(found.Entries))

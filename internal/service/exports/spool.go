@@ -10,9 +10,6 @@ import (
 	"os"
 	"sync/atomic"
 
-	"google.golang.org/grpc/codes"
-
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
@@ -34,12 +31,8 @@ type limiter struct{ inUse atomic.Int32 }
 func (l *limiter) acquire() (release func(), err error) {
 	if l.inUse.Add(1) > maxMergedExports {
 		l.inUse.Add(-1)
-		return nil, &apierr.Error{
-			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			Message: fmt.Sprintf("%d exports of merged tables are being made or read already; try again later, "+
-				"or take the long layout or JSON Lines, which are not bounded", maxMergedExports),
-			Metadata: map[string]string{"limit": "merged exports"},
-		}
+		return nil, apierr.OverLimit("merged exports", "%d exports of merged tables are being made or read already; try again later, "+
+			"or take the long layout or JSON Lines, which are not bounded", maxMergedExports)
 	}
 	return func() { l.inUse.Add(-1) }, nil
 }
@@ -153,11 +146,10 @@ func spoolError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &apierr.Error{
-		Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, Cause: err,
-		Message:  "this server has no temporary space for an export of this size (--temp-bytes); take the long layout or JSON Lines, which need none",
-		Metadata: map[string]string{"limit": "--temp-bytes"},
-	}
+	e := apierr.OverLimit("--temp-bytes",
+		"this server has no temporary space for an export of this size (--temp-bytes); take the long layout or JSON Lines, which need none")
+	e.Cause = err
+	return e
 }
 
 // reset makes the spool empty.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"google.golang.org/grpc/codes"
-
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
@@ -120,11 +118,8 @@ func (c *comparison) countPoints(points int) error {
 	total, byGrid := c.points.Add(int64(points)), c.byTime && c.maxPoints > 0
 	switch {
 	case byGrid && total > maxBufferedPoints:
-		return &apierr.Error{
-			Code: codes.ResourceExhausted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			Message:  "the experiments have too many points to be laid over one grid: compare fewer of them",
-			Metadata: map[string]string{"limit": "points held by one comparison"},
-		}
+		return apierr.OverLimit("points held by one comparison",
+			"the experiments have too many points to be laid over one grid: compare fewer of them")
 	case !byGrid && total > answer.MaxSize/minComparedPointSize:
 		return answer.TooLarge()
 	}

@@ -3,12 +3,10 @@ package metrics
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
@@ -136,12 +134,8 @@ func (c *runSelection) limit(maxRuns int) {
 	}
 	slices.SortStableFunc(c.entries, runs.NewestFirst)
 	for _, e := range c.entries[maxRuns:] {
-		c.addNotRead(context.Background(), &e, &apierr.Error{
-			Code:     codes.ResourceExhausted,
-			Reason:   runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			Message:  fmt.Sprintf("one of the experiments beyond max_runs, of which the newest %d are read", maxRuns),
-			Metadata: map[string]string{"limit": "max_runs " + strconv.Itoa(maxRuns)},
-		})
+		c.addNotRead(context.Background(), &e, apierr.OverLimit("max_runs "+strconv.Itoa(maxRuns),
+			"one of the experiments beyond max_runs, of which the newest %d are read", maxRuns))
 	}
 	c.entries = c.entries[:maxRuns]
 }

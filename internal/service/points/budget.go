@@ -2,12 +2,8 @@ package points
 
 import (
 	"cmp"
-	"fmt"
 	"sync/atomic"
 
-	"google.golang.org/grpc/codes"
-
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
@@ -30,13 +26,8 @@ func (b *Budget) reserve(bytes int64) error {
 		return nil
 	}
 	b.used.Add(-bytes)
-	return &apierr.Error{
-		Code:   codes.ResourceExhausted,
-		Reason: runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-		Message: fmt.Sprintf("histories that are merged or downsampled take more than the %d MiB that this server has for them; "+
-			"select fewer metrics or steps, or take the history as it was logged", b.max>>20),
-		Metadata: map[string]string{"limit": "--stream-bytes"},
-	}
+	return apierr.OverLimit("--stream-bytes", "histories that are merged or downsampled take more than the %d MiB that this server has for them; "+
+		"select fewer metrics or steps, or take the history as it was logged", b.max>>20)
 }
 
 func (b *Budget) release(bytes int64) { b.used.Add(-bytes) }
