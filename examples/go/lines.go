@@ -8,8 +8,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// errEnough says that as many points were printed as were asked for.
-var errEnough = errors.New("enough points")
+// errStop says that as many points were printed as were asked for.
+var errStop = errors.New("enough points")
 
 // lines prints one JSON object per line.
 type lines struct {
@@ -41,7 +41,7 @@ func (l *lines) points(batch *runicornapiv1.MetricBatch) error {
 				return err
 			}
 			if l.count++; l.count == l.limit {
-				return errEnough
+				return errStop
 			}
 		}
 	}

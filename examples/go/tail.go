@@ -34,7 +34,7 @@ func tail(ctx context.Context, address, run string, cutAfter int, out *lines) er
 	for {
 		err := follow(ctx, address, req, take)
 		switch {
-		case err == nil, errors.Is(err, errEnough):
+		case err == nil, errors.Is(err, errStop):
 			return nil
 		case errors.Is(err, errCut):
 		case status.Code(err) == codes.Unavailable:
