@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/panics":                  {},
 	"internal/cpugate":                 {},
 	"internal/realviewer":              {},
-	"internal/restclient":              {"internal/eventlog"},
+	"internal/restclient":              {"internal/eventlog", "internal/flight"},
 	"internal/restclient/operations":   {},
 	"internal/follow":                  {"internal/eventlog", "internal/flight", "internal/logbatch", "internal/lru", "internal/restclient", "internal/runsource"},
 	"internal/logbatch":                {"internal/eventlog", "internal/runsource"},

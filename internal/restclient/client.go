@@ -109,7 +109,7 @@ type Client struct {
 	breaker   *breaker
 	budget    *retryBudget
 	limiter   *shareLimiter
-	reads     *flightGroup
+	reads     sharedReads
 	caps      capabilityCache
 	runs      runCache
 	dirs      dirCache
@@ -152,7 +152,6 @@ func New(cfg Config) (*Client, error) {
 		breaker:   &breaker{},
 		budget:    newRetryBudget(),
 		limiter:   newShareLimiter(cfg.Share),
-		reads:     newFlightGroup(),
 		logs:      newLogStreams(),
 		connLog:   newConnLog(cfg.Log, cfg.Name),
 	}, nil

@@ -24,27 +24,7 @@ func lenient() json.Options {
 // readJSON makes a GET whose answer may be shared by all who ask the same at
 // this moment; it must therefore not be changed.
 func readJSON[T any](ctx context.Context, c *Client, q call) (*T, error) {
-	r := routes[q.cap]
-	target, err := c.url(r, q) // refuses bad ids before anything is shared
-	if err != nil {
-		return nil, err
-	}
-	// Background reads are not shared with foreground ones: a foreground one must not wait behind them.
-	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
-	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
-	return v, canceled(ctx, r, q.cap, err)
-}
-
-// canceled makes the typed error of a caller that left a shared read; all
-// other errors pass, and so does nil.
-func canceled(ctx context.Context, r route, name Capability, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, typed := errors.AsType[*Error](err); typed || ctx.Err() == nil {
-		return err
-	}
-	return &Error{Kind: KindCanceled, Method: r.method, Route: r.path, Capability: name, Err: ctx.Err()}
+	return shareGET(ctx, c, q, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
 }
 
 // doJSON makes a call and decodes its JSON answer.

@@ -52,11 +52,10 @@ func readDocument[T any](ctx context.Context, c *Client, runID string, file RunF
 	if err := CheckID("run_id", runID); err != nil {
 		return nil, err
 	}
-	key := fmt.Sprintf("%t %s of %s", isBackground(ctx), file, runID)
-	doc, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*Document[T], error) {
+	key := fmt.Sprintf("%s of %s", file, runID)
+	return shareRead(ctx, c, CapFiles, key, func(ctx context.Context) (*Document[T], error) {
 		return fetchDocument[T](ctx, c, runID, file)
 	})
-	return doc, canceled(ctx, routes[CapFiles], CapFiles, err)
 }
 
 func fetchDocument[T any](ctx context.Context, c *Client, runID string, file RunFile) (_ *Document[T], err error) {

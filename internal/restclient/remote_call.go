@@ -2,7 +2,6 @@ package restclient
 
 import (
 	"context"
-	"fmt"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
@@ -78,14 +77,7 @@ func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 // readSSH makes a GET over SSH, which all who ask the same at this moment
 // share; the answer must not be changed.
 func readSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
-	r := routes[q.cap]
-	target, err := c.url(r, q.call)
-	if err != nil {
-		return nil, err
-	}
-	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
-	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doSSH[T](ctx, c, q) })
-	return v, canceled(ctx, r, q.cap, err)
+	return shareGET(ctx, c, q.call, func(ctx context.Context) (*T, error) { return doSSH[T](ctx, c, q) })
 }
 
 // abandonedError makes the error of a caller that has left.

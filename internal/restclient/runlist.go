@@ -66,15 +66,13 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 		return list, nil
 	}
 	epoch := c.runs.currentEpoch()
-	key := fmt.Sprintf("runs %t %d", isBackground(ctx), epoch)
-	list, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*RunList, error) {
+	return shareRead(ctx, c, capListRuns, fmt.Sprintf("runs %d", epoch), func(ctx context.Context) (*RunList, error) {
 		// Who comes here just after another caller's list has arrived uses that one.
 		if list := c.runs.get(); list != nil {
 			return list, nil
 		}
 		return c.readRuns(ctx, epoch)
 	})
-	return list, canceled(ctx, routes[capListRuns], capListRuns, err)
 }
 
 func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
