@@ -5,9 +5,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Only 0.5 has artifacts: named, typed, versioned things that runs make and
@@ -74,26 +71,6 @@ func typeQuery(artifactType string) (url.Values, error) {
 		return url.Values{}, nil
 	}
 	return url.Values{"type": {artifactType}}, CheckID("type", artifactType)
-}
-
-// list is an answer that is a bare array.
-type list[T any] struct {
-	TextQuality
-	items []T
-}
-
-// UnmarshalJSONFrom reads the array.
-func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	return json.UnmarshalDecode(dec, &l.items, lenient())
-}
-
-// readList reads a bare array, which is shared and must not be changed.
-func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy bool, err error) {
-	l, err := readJSON[list[T]](ctx, c, q)
-	if err != nil {
-		return nil, false, err
-	}
-	return l.items, l.Lossy, nil
 }
 
 // Artifacts lists the artifacts of a type, all where it is empty, and says

@@ -257,16 +257,9 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 	traced := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { x.sent.Store(true) },
 	})
-	req, err := c.newRequest(traced, r, q)
+	req, err := x.prepare(traced)
 	if err != nil {
-		x.abandon()
 		return nil, err
-	}
-	if err := x.acquireSlot(); err != nil {
-		return nil, err
-	}
-	if wait := c.breaker.blocked(); wait > 0 {
-		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
 	}
 	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // the exchange closes it
 	c.recordRoundTrip(err)

@@ -48,6 +48,41 @@ func doJSON[T any](ctx context.Context, c *Client, q call) (_ *T, err error) {
 	return v, nil
 }
 
+// list is an answer that is a bare array.
+type list[T any] struct {
+	TextQuality
+	items []T
+}
+
+// UnmarshalJSONFrom reads the array.
+func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return json.UnmarshalDecode(dec, &l.items, lenient())
+}
+
+// readList reads a bare array, which is shared and must not be changed.
+func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy bool, err error) {
+	l, err := readJSON[list[T]](ctx, c, q)
+	if err != nil {
+		return nil, false, err
+	}
+	return l.items, l.Lossy, nil
+}
+
+// acknowledgement is an answer that says only whether it was done.
+type acknowledgement struct {
+	OK      bool `json:"ok"`
+	Message Text `json:"message"`
+}
+
+// acknowledge makes a call that is answered by an acknowledgement.
+func (c *Client) acknowledge(ctx context.Context, q call) error {
+	answer, err := doJSON[acknowledgement](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.refused(q, KindServer, answer.Message.Value)
+	}
+	return err
+}
+
 // wantJSON refuses an answer of another content type before it is decoded.
 func (x *exchange) wantJSON() error {
 	mediaType, _, err := mime.ParseMediaType(x.resp.Header.Get("Content-Type"))

@@ -72,8 +72,8 @@ type DeletedRun struct {
 // listRuns reads the whole list; Runs shares it.
 //
 //viewer:operation GET /api/runs 0.5 0.6 0.7
-func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
-	return doJSON[runAnswer](ctx, c, call{cap: capListRuns, limit: maxRunList})
+func (c *Client) listRuns(ctx context.Context) (*list[Run], error) {
+	return doJSON[list[Run]](ctx, c, call{cap: capListRuns, limit: maxRunList})
 }
 
 // GetRun reads the detail of a run. A soft-deleted run is not found. The

@@ -236,8 +236,7 @@ func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	}
 	d, ok := c.dirs.get(runID)
 	if !ok || d.dir == "" {
-		r := routes[capGetRun]
-		return runDir{}, &Error{Kind: KindMalformed, Method: r.method, Route: r.path, Capability: capGetRun, Err: errNoDir}
+		return runDir{}, c.newError(capGetRun, KindMalformed, errNoDir)
 	}
 	return d, nil
 }

@@ -128,13 +128,3 @@ type RunArtifact struct {
 func (c *Client) RunArtifacts(ctx context.Context, runID string) (*RunArtifacts, error) {
 	return readJSON[RunArtifacts](ctx, c, call{cap: capRunArtifacts, ids: []string{runID}})
 }
-
-// refused makes the error of an answer whose status says success and whose
-// body does not. The text is the Viewer's.
-func (c *Client) refused(q call, kind Kind, text string) *Error {
-	r := routes[q.cap]
-	return &Error{
-		Kind: kind, Viewer: c.cfg.Name, Status: 200, Method: r.method, Route: r.path,
-		Capability: q.cap, Detail: scrub(text, q.secrets),
-	}
-}

@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -66,17 +67,7 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 		Username string `json:"username"`
 	}{e.Host, e.Port, e.Username}
 	q := sshCall{call: call{cap: capDisconnect, body: body}, connection: e.ID()}
-	answer, err := doSSH[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		return c.rejected(q, KindNotFound, answer.Message.Value)
-	}
-	return err
-}
-
-// acknowledgement is an answer that says only whether it was done.
-type acknowledgement struct {
-	OK      bool `json:"ok"`
-	Message Text `json:"message"`
+	return c.acknowledgeSSH(ctx, q, KindNotFound)
 }
 
 // Connections lists the connections that the Viewer holds, broken ones too.
@@ -163,26 +154,13 @@ type StartRequest struct {
 }
 
 func (s StartRequest) check() error {
-	if err := s.Login.check(); err != nil {
-		return err
-	}
-	if err := checkShellText("remote_root", s.RemoteRoot); err != nil {
-		return err
-	}
-	if s.CondaEnv != "" {
-		if err := checkShellText("conda_env", s.CondaEnv); err != nil {
-			return err
-		}
-	}
-	for _, p := range []struct {
-		field string
-		port  int
-	}{{"local_port", s.LocalPort}, {"remote_port", s.RemotePort}} {
-		if p.port < 0 || p.port > 65535 {
-			return &IDError{Field: p.field, Reason: "must be from 1 to 65535"}
-		}
-	}
-	return nil
+	return cmp.Or(
+		s.Login.check(),
+		checkShellText("remote_root", s.RemoteRoot),
+		checkOptional("conda_env", s.CondaEnv, checkShellText),
+		checkOptional("local_port", s.LocalPort, checkPort),
+		checkOptional("remote_port", s.RemotePort, checkPort),
+	)
 }
 
 // StartViewer has the Viewer start a Viewer on a remote machine and a tunnel to
@@ -228,11 +206,7 @@ func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
 		return err
 	}
 	q := sshCall{call: call{cap: capStopViewer, body: map[string]string{"session_id": sessionID}}, session: sessionID}
-	answer, err := doSSH[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		return c.rejected(q, KindServer, answer.Message.Value)
-	}
-	return err
+	return c.acknowledgeSSH(ctx, q, KindServer)
 }
 
 // Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they

@@ -150,10 +150,10 @@ func (c *Client) RemoteConfig(ctx context.Context, connectionID, condaEnv string
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOptional("conda_env", condaEnv, checkShellText); err != nil {
+		return nil, err
+	}
 	if condaEnv != "" {
-		if err := checkShellText("conda_env", condaEnv); err != nil {
-			return nil, err
-		}
 		q.environment = condaEnv
 		q.query.Set("conda_env", condaEnv)
 	}

@@ -26,8 +26,7 @@ func shareRead[T any](ctx context.Context, c *Client, name Capability, key strin
 	if _, typed := errors.AsType[*Error](err); typed || ctx.Err() == nil {
 		return nil, err
 	}
-	r := routes[name]
-	return nil, &Error{Kind: KindCanceled, Method: r.method, Route: r.path, Capability: name, Err: ctx.Err()}
+	return nil, c.newError(name, KindCanceled, ctx.Err())
 }
 
 // shareGET shares a GET by its URL; ids that are not allowed in it are refused first.
