@@ -97,8 +97,8 @@ func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string
 	return readList[ArtifactVersion](ctx, c, call{cap: capVersions, ids: []string{name}, query: query})
 }
 
-// ArtifactVersion reads one version. The answer is shared and must not be
-// changed. Of a version that was promoted the error is Promoted.
+// ArtifactVersion reads one version. Of a version that was promoted the error is
+// Promoted.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*ArtifactVersion, error) {
@@ -136,7 +136,6 @@ type ArtifactStats struct {
 }
 
 // ArtifactStats reads the totals, for which the Viewer walks all artifacts.
-// The answer is shared and must not be changed.
 //
 //viewer:operation GET /api/artifacts/stats 0.5
 func (c *Client) ArtifactStats(ctx context.Context) (*ArtifactStats, error) {

@@ -3,6 +3,9 @@
 // routes: which generation has which, what their answers look like, what
 // their errors mean, and what a call costs them.
 //
+// What a reading method returns is shared by the callers that ask the same at the
+// same time, and must not be changed.
+//
 // It must not know gRPC, protobuf or the contract of this server.
 //
 // A call has four stages. A method of a resource file names a capability

@@ -71,7 +71,6 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 }
 
 // Connections lists the connections that the Viewer holds, broken ones too.
-// The answer is shared and must not be changed.
 //
 //viewer:operation GET /api/remote/sessions 0.5 0.6 0.7
 func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
@@ -91,8 +90,7 @@ type RemoteStatus struct {
 	Sessions    []Session    `json:"viewer_sessions"`
 }
 
-// RemoteStatus lists connections and remote Viewers in one call. The answer is
-// shared and must not be changed.
+// RemoteStatus lists connections and remote Viewers in one call.
 //
 //viewer:operation GET /api/remote/status 0.5 0.6 0.7
 func (c *Client) RemoteStatus(ctx context.Context) (*RemoteStatus, error) {
@@ -209,8 +207,7 @@ func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
 	return c.acknowledgeSSH(ctx, q, KindServer)
 }
 
-// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they
-// do. The answer is shared and must not be changed.
+// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they do.
 //
 //viewer:operation GET /api/remote/viewer/sessions 0.5 0.6 0.7
 func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
@@ -223,7 +220,7 @@ func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
 	return answer.Sessions, nil
 }
 
-// Session reads one remote Viewer. The answer is shared and must not be changed.
+// Session reads one remote Viewer.
 //
 //viewer:operation GET /api/remote/viewer/status/{session_id} 0.5 0.6 0.7
 func (c *Client) Session(ctx context.Context, sessionID string) (*Session, error) {
