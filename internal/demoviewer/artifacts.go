@@ -247,14 +247,7 @@ func deleteArtifact(v *Viewer, c *call) answer {
 }
 
 // promoteArtifact is POST /api/artifacts/{name}/v{version}/promote.
-func promoteArtifact(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad == nil {
-		bad = c.required(fields, "to_stage")
-	}
-	if bad != nil {
-		return *bad
-	}
+func promoteArtifact(v *Viewer, c *call, fields object) answer {
 	n, bad := intText(c.params["version"], "path", "version")
 	if bad != nil {
 		return *bad

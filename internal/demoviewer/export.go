@@ -48,11 +48,7 @@ func exportPath(v *Viewer, c *call) answer {
 }
 
 // exportRuns is POST /api/runs/export (0.7): the folders of some runs as one zip.
-func exportRuns(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad != nil {
-		return *bad
-	}
+func exportRuns(v *Viewer, _ *call, fields object) answer {
 	var ids []string
 	if err := json.Unmarshal(fields["run_ids"], &ids); err != nil || len(ids) == 0 {
 		return *badRequest("run_ids must not be empty")

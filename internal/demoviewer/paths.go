@@ -175,11 +175,7 @@ func runsOfPath(v *Viewer, c *call) answer {
 }
 
 // deletePath is POST /api/paths/soft-delete.
-func deletePath(v *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func deletePath(v *Viewer, _ *call, fields object) answer {
 	path := text(fields, "path")
 	if path == "" {
 		return *badRequest("path is required")
@@ -201,11 +197,7 @@ func deletePath(v *Viewer, c *call) answer {
 }
 
 // createPath is POST /api/paths/create (0.7).
-func createPath(v *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func createPath(v *Viewer, _ *call, fields object) answer {
 	path := strings.Trim(strings.TrimSpace(text(fields, "path")), "/")
 	switch {
 	case path == "":

@@ -90,11 +90,7 @@ func recycleBin(v *Viewer, _ *call) answer {
 }
 
 // emptyBin is POST /api/recycle-bin/empty.
-func emptyBin(v *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func emptyBin(v *Viewer, _ *call, fields object) answer {
 	if !flag(fields, "confirm") {
 		return *badRequest("Must set confirm=true to permanently delete")
 	}

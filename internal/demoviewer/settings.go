@@ -57,11 +57,7 @@ func (v *Viewer) repeat(c *call) map[string]any {
 }
 
 // setRoot is POST /api/config/user_root_dir. An empty path means the working directory, in every release.
-func setRoot(v *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func setRoot(v *Viewer, _ *call, fields object) answer {
 	root := strings.TrimRight(text(fields, "path"), "/")
 	if root == "" {
 		root = workDir
