@@ -15,7 +15,6 @@ var handlers = map[string]handler{
 	"GET /api/runs/{run_id}":           getRun,
 	"PATCH /api/runs/{run_id}":         withModel(patchRun),
 	"POST /api/runs/move":              withModel(moveRuns, "run_ids", "target_path"),
-	"POST /api/runs/export":            withModel(exportRuns),
 	"GET /api/runs/{run_id}/progress":  progress,
 	"GET /api/runs/{run_id}/metrics":   metricTable,
 	"GET /api/runs/{run_id}/images":    runImages,
@@ -26,23 +25,13 @@ var handlers = map[string]handler{
 	"GET /api/runs/{run_id}/assets/refs":     assetRefs,
 	"GET /api/runs/{run_id}/assets/download": downloadAsset,
 
+	"POST /api/paths/soft-delete":         withObject(deletePath),
 	"POST /api/runs/soft-delete":          softDelete,
 	"GET /api/recycle-bin":                recycleBin,
 	"POST /api/recycle-bin/restore":       restore,
 	"POST /api/recycle-bin/empty":         withObject(emptyBin),
 	"DELETE /api/runs/{run_id}/permanent": purgeRun,
 	"POST /api/runs/permanent-delete":     purgeRuns,
-
-	"GET /api/projects":                             listProjects,
-	"GET /api/projects/{project}/names":             listNames,
-	"GET /api/projects/{project}/names/{name}/runs": runsOfName,
-
-	"GET /api/paths":              listPaths,
-	"GET /api/paths/tree":         pathTree,
-	"GET /api/paths/runs":         runsOfPath,
-	"GET /api/paths/export":       exportPath,
-	"POST /api/paths/soft-delete": withObject(deletePath),
-	"POST /api/paths/create":      withObject(createPath),
 
 	"GET /api/artifacts":                                    listArtifacts,
 	"GET /api/artifacts/stats":                              artifactStats,

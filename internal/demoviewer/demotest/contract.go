@@ -11,8 +11,8 @@ import (
 // ContractRoute is a request that a demo and a real Viewer must answer alike: same status, same media type, same shape.
 type ContractRoute struct {
 	Method string
-	// Path has the placeholders {run_id}, {project}, {name}, {artifact} and {events} (the query-escaped path of the run's
-	// event file), see Expand.
+	// Path has the placeholders {run_id}, {artifact} and {events} (the query-escaped path of the run's event file), see
+	// Expand.
 	Path string
 	// Send is a JSON body, or empty.
 	Send string
@@ -57,17 +57,6 @@ var contract = []ContractRoute{
 	{Path: "/api/environment/{run_id}", Free: []string{"environment"}},
 	{Path: "/api/environment/nope", template: "/api/environment/{run_id}"},
 	{Path: "/api/metrics/cache/stats"},
-	{Path: "/api/projects"},
-	{Path: "/api/projects/{project}/names"},
-	{Path: "/api/projects/{project}/names/{name}/runs"},
-	{Path: "/api/projects/nope/names", template: "/api/projects/{project}/names"},
-	{Path: "/api/paths", Free: []string{"tree"}},
-	{Path: "/api/paths?include_stats=true", Free: []string{"tree", "stats"}},
-	{Path: "/api/paths/tree", Free: []string{"tree"}},
-	{Path: "/api/paths/runs?path={project}"},
-	{Path: "/api/paths/runs?path={project}&exact=maybe"},
-	{Path: "/api/paths/export?path={project}", Free: []string{"summary", "meta"}},
-	{Path: "/api/paths/export"},
 	{Path: "/api/recycle-bin"},
 	{Path: "/api/gpu/telemetry"},
 	{Path: "/api/system/monitor", Free: []string{"frequency", "disk"}},
