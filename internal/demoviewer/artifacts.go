@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // artifact is a named, versioned artifact of 0.5.
@@ -177,19 +176,6 @@ func artifactLineage(v *Viewer, c *call) answer {
 		return ok(version.lineage)
 	}
 	return ok(map[string]any{"root_artifact": fmt.Sprintf("%s:v%d", name, n), "nodes": []any{}, "edges": []any{}})
-}
-
-// artifactHistory is the captured answer of a route with {name}; missing names are 404.
-func artifactHistory(v *Viewer, c *call) answer {
-	name := c.params["name"]
-	if v.store().artifact(name) == nil {
-		return artifactNotFound(name)
-	}
-	found := v.gen.find(http.MethodGet, strings.ReplaceAll(c.route.template, "{name}", name))
-	if found.Status != http.StatusOK {
-		return notInDemo(v, c)
-	}
-	return ok(found.Body)
 }
 
 // artifactStats is GET /api/artifacts/stats.

@@ -99,15 +99,6 @@ func (c *call) object(wrongType string) (object, *answer) {
 	return fields, nil
 }
 
-// list reads a JSON array body.
-func (c *call) list() ([]json.RawMessage, *answer) {
-	var items []json.RawMessage
-	if err := json.Unmarshal(c.body, &items); err != nil || items == nil {
-		return nil, unprocessable(listType(c.body, "body"))
-	}
-	return items, nil
-}
-
 // required tells the first 422 for absent or null fields of a body.
 func (c *call) required(fields object, names ...string) *answer {
 	var problems []problem

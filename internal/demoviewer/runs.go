@@ -91,11 +91,6 @@ func (r *run) rewriteMeta() {
 	r.files["meta.json"] = raw
 }
 
-// progress is GET /api/runs/{run_id}/progress, a constant in every release, for missing runs too.
-func progress(*Viewer, *call) answer {
-	return ok(map[string]any{"available": false, "status": "unknown"})
-}
-
 // environment is GET /api/environment/{run_id}.
 func environment(v *Viewer, c *call) answer {
 	id := c.params["run_id"]

@@ -10,7 +10,7 @@ import (
 type storage struct {
 	root      string
 	runs      map[string]*run
-	order     []string            // ids as they were added, which keeps equal sort keys in a fixed order
+	order     []string // ids as they were added, which keeps equal sort keys in a fixed order
 	artifacts []*artifact
 	poolBytes int64 // size of the pool that 0.5's artifact statistics compare with; deleting never shrinks it
 }

@@ -56,7 +56,6 @@ var contract = []ContractRoute{
 	{Path: "/api/runs/{run_id}/assets/download"},
 	{Path: "/api/environment/{run_id}", Free: []string{"environment"}},
 	{Path: "/api/environment/nope", template: "/api/environment/{run_id}"},
-	{Path: "/api/metrics/cache/stats"},
 	{Path: "/api/recycle-bin"},
 	{Path: "/api/gpu/telemetry"},
 	{Path: "/api/system/monitor", Free: []string{"frequency", "disk"}},
@@ -81,7 +80,6 @@ var contract = []ContractRoute{
 	{Path: "/api/remote/viewer/sessions"},
 	{Path: "/api/remote/viewer/status/nope", template: "/api/remote/viewer/status/{session_id}"},
 	{Path: "/api/remote/known-hosts/list"},
-	{Path: "/api/remote/connections/saved"},
 	{Path: "/api/remote/fs/list?connection_id=u@h:22&path=/"},
 	{Path: "/api/remote/fs/exists?connection_id=bogus&path=/"},
 	{Path: "/api/remote/conda-envs"},
@@ -107,7 +105,6 @@ var contract = []ContractRoute{
 	{Method: "POST", Path: "/api/remote/disconnect", Send: `{"host":"h","username":"u"}`},
 	{Method: "POST", Path: "/api/remote/disconnect", Send: `{"host":"h"}`},
 	{Method: "POST", Path: "/api/remote/viewer/stop", Send: `{"session_id":"nope"}`},
-	{Method: "POST", Path: "/api/remote/connections/saved", Send: `{}`},
 }
 
 // ContractRoutes lists the requests that a Viewer must answer as the real one of
