@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/panics":                  {},
 	"internal/cpugate":                 {},
 	"internal/realviewer":              {},
-	"internal/restclient":              {"internal/eventlog"},
+	"internal/restclient":              {"internal/eventlog", "internal/flight"},
 	"internal/restclient/operations":   {},
 	"internal/service":                 {"gen/runicornapi/v1", "internal/cpugate", "internal/fleet", "internal/follow", "internal/runcache", "internal/service/artifacts", "internal/service/drain", "internal/service/experiments", "internal/service/exports", "internal/service/metrics", "internal/service/points", "internal/service/remote", "internal/service/tail", "internal/service/viewers"},
 	"internal/service/answer":          {"gen/runicornapi/v1", "internal/apierr"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // artifact is a named, versioned artifact of 0.5.
@@ -179,19 +178,6 @@ func artifactLineage(v *Viewer, c *call) answer {
 	return ok(map[string]any{"root_artifact": fmt.Sprintf("%s:v%d", name, n), "nodes": []any{}, "edges": []any{}})
 }
 
-// artifactHistory is the captured answer of a route with {name}; missing names are 404.
-func artifactHistory(v *Viewer, c *call) answer {
-	name := c.params["name"]
-	if v.store().artifact(name) == nil {
-		return artifactNotFound(name)
-	}
-	found := v.gen.find(http.MethodGet, strings.ReplaceAll(c.route.template, "{name}", name))
-	if found.Status != http.StatusOK {
-		return notInDemo(v, c)
-	}
-	return ok(found.Body)
-}
-
 // artifactStats is GET /api/artifacts/stats.
 func artifactStats(v *Viewer, _ *call) answer {
 	type kindStats struct {
@@ -247,14 +233,7 @@ func deleteArtifact(v *Viewer, c *call) answer {
 }
 
 // promoteArtifact is POST /api/artifacts/{name}/v{version}/promote.
-func promoteArtifact(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad == nil {
-		bad = c.required(fields, "to_stage")
-	}
-	if bad != nil {
-		return *bad
-	}
+func promoteArtifact(v *Viewer, c *call, fields object) answer {
 	n, bad := intText(c.params["version"], "path", "version")
 	if bad != nil {
 		return *bad

@@ -48,8 +48,34 @@ func badRequest(text string) *answer {
 	return &a
 }
 
+// object is a JSON object body.
+type object map[string]json.RawMessage
+
+// withObject makes a handler of one that takes a JSON object.
+func withObject(handle func(*Viewer, *call, object) answer) handler {
+	return withBody("dict_type", handle, nil)
+}
+
+// withModel makes a handler of one that takes a JSON object with required fields.
+func withModel(handle func(*Viewer, *call, object) answer, required ...string) handler {
+	return withBody("model_attributes_type", handle, required)
+}
+
+func withBody(wrongType string, handle func(*Viewer, *call, object) answer, required []string) handler {
+	return func(v *Viewer, c *call) answer {
+		body, bad := c.object(wrongType)
+		if bad == nil {
+			bad = c.required(body, required...)
+		}
+		if bad != nil {
+			return *bad
+		}
+		return handle(v, c, body)
+	}
+}
+
 // object reads a JSON object body. A wrong one is a 422; wrongType is how the route's model calls what is no object.
-func (c *call) object(wrongType string) (map[string]json.RawMessage, *answer) {
+func (c *call) object(wrongType string) (object, *answer) {
 	if len(bytes.TrimSpace(c.body)) == 0 {
 		return nil, unprocessable(missing(nil, "body"))
 	}
@@ -66,26 +92,15 @@ func (c *call) object(wrongType string) (map[string]json.RawMessage, *answer) {
 			Ctx: map[string]any{"error": "Expecting value"},
 		})
 	}
-	var fields map[string]json.RawMessage
+	var fields object
 	if err := json.Unmarshal(c.body, &fields); err != nil || fields == nil {
 		return nil, unprocessable(problem{Type: wrongType, Loc: []any{"body"}, Msg: message, Input: c.body})
 	}
 	return fields, nil
 }
 
-// list reads a JSON array body.
-func (c *call) list() ([]json.RawMessage, *answer) {
-	var items []json.RawMessage
-	if err := json.Unmarshal(c.body, &items); err != nil || items == nil {
-		return nil, unprocessable(problem{
-			Type: "list_type", Loc: []any{"body"}, Msg: "Input should be a valid list", Input: c.body,
-		})
-	}
-	return items, nil
-}
-
 // required tells the first 422 for absent or null fields of a body.
-func (c *call) required(fields map[string]json.RawMessage, names ...string) *answer {
+func (c *call) required(fields object, names ...string) *answer {
 	var problems []problem
 	for _, name := range names {
 		if raw, sent := fields[name]; !sent {
@@ -103,6 +118,11 @@ func (c *call) required(fields map[string]json.RawMessage, names ...string) *ans
 // stringType says that a field is no string.
 func stringType(input []byte, loc ...any) problem {
 	return problem{Type: "string_type", Loc: loc, Msg: "Input should be a valid string", Input: input}
+}
+
+// listType says that a field is no list.
+func listType(input []byte, loc ...any) problem {
+	return problem{Type: "list_type", Loc: loc, Msg: "Input should be a valid list", Input: input}
 }
 
 // runIDs reads and checks the run_ids of a batch; verb and limit are for the messages.
@@ -160,7 +180,7 @@ func intText(text string, loc ...any) (int, *answer) {
 }
 
 // text reads a string field, empty when it is absent or no string.
-func text(fields map[string]json.RawMessage, name string) string {
+func text(fields object, name string) string {
 	var s string
 	if err := json.Unmarshal(fields[name], &s); err != nil {
 		return ""
@@ -169,4 +189,4 @@ func text(fields map[string]json.RawMessage, name string) string {
 }
 
 // flag reads a boolean field, false when it is absent or no boolean.
-func flag(fields map[string]json.RawMessage, name string) bool { return string(fields[name]) == "true" }
+func flag(fields object, name string) bool { return string(fields[name]) == "true" }

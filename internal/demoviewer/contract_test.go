@@ -67,7 +67,6 @@ func (b *bed) contractValues() map[string]string {
 		}
 	}
 	return map[string]string{
-		"run_id": run.ID, "project": "vision", "name": "resnet", "artifact": "resnet-model",
-		"events": url.QueryEscape(run.Dir + "/events.jsonl"),
+		"run_id": run.ID, "artifact": "resnet-model", "events": url.QueryEscape(run.Dir + "/events.jsonl"),
 	}
 }

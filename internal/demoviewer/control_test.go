@@ -146,7 +146,7 @@ func TestTheViewerMayBeAskedAndChangedAtOnce(t *testing.T) {
 	id := b.AddRun(Run{Path: "a/b"})
 	file := "/api/runs/" + id + "/assets/download?path=" + get[struct{ Metrics string }](b, "/api/runs/"+id).Metrics
 	var group sync.WaitGroup
-	for _, path := range []string{"/api/runs", file, "/api/runs/" + id + "/metrics_step", "/api/paths?include_stats=true"} {
+	for _, path := range []string{"/api/runs", file, "/api/runs/" + id + "/metrics_step", "/api/storage/stats"} {
 		group.Go(func() {
 			for range 10 {
 				b.ask("GET", path, "")

@@ -29,19 +29,9 @@ func (c *tableCache) ask(id string, size int64) {
 	c.sizes[id] = size
 }
 
-// rates are the shares of hits and of incremental updates.
-func (c *tableCache) rates() (hit, update float64) {
-	total := float64(max(c.hits+c.misses+c.updates, 1))
-	return float64(c.hits) / total, float64(c.updates) / total
-}
-
-// cacheStats is GET /api/metrics/cache/stats.
-func cacheStats(v *Viewer, _ *call) answer {
-	hit, update := v.cache.rates()
-	return ok(map[string]any{
-		"size": len(v.cache.sizes), "max_size": 100, "hits": v.cache.hits, "misses": v.cache.misses,
-		"incremental_updates": v.cache.updates, "hit_rate": pyFloat(hit), "incremental_rate": pyFloat(update),
-	})
+// hitRate is the share of hits.
+func (c *tableCache) hitRate() float64 {
+	return float64(c.hits) / float64(max(c.hits+c.misses+c.updates, 1))
 }
 
 // metricTable is GET /api/runs/{run_id}/metrics and its twin metrics_step.

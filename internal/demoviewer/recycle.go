@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // result is the outcome of one run in a batch.
@@ -29,6 +30,30 @@ func softDelete(v *Viewer, c *call) answer {
 	return ok(map[string]any{
 		"deleted_count": done, "results": results,
 		"message": fmt.Sprintf("Soft deleted %d of %d runs", done, len(ids)),
+	})
+}
+
+// deletePath is POST /api/paths/soft-delete.
+func deletePath(v *Viewer, _ *call, fields object) answer {
+	path := text(fields, "path")
+	if path == "" {
+		return *badRequest("path is required")
+	}
+	runs, now := v.under(path, flag(fields, "exact")), v.now()
+	for _, r := range runs {
+		r.deletedAt, r.deleteReason = now, "path_batch_delete"
+	}
+	body := map[string]any{"path": path, "deleted_count": len(runs), "errors": nil}
+	if !v.gen.sqlite {
+		body["message"] = fmt.Sprintf("Moved %d runs to recycle bin", len(runs))
+	}
+	return ok(body)
+}
+
+// under lists the runs below a path, or exactly in it; an empty path means all.
+func (v *Viewer) under(path string, exact bool) []*run {
+	return slices.DeleteFunc(v.gen.list(v.store(), false), func(r *run) bool {
+		return path != "" && r.path != path && (exact || !below(r.path, path))
 	})
 }
 
@@ -90,11 +115,7 @@ func recycleBin(v *Viewer, _ *call) answer {
 }
 
 // emptyBin is POST /api/recycle-bin/empty.
-func emptyBin(v *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func emptyBin(v *Viewer, _ *call, fields object) answer {
 	if !flag(fields, "confirm") {
 		return *badRequest("Must set confirm=true to permanently delete")
 	}

@@ -86,11 +86,7 @@ func (v *Viewer) refused(host string, port int) string {
 }
 
 // disconnect is POST /api/remote/disconnect: an unknown connection is a 200 that says ok:false.
-func disconnect(_ *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func disconnect(_ *Viewer, _ *call, fields object) answer {
 	for _, name := range []string{"host", "username"} {
 		if fields[name] == nil {
 			return *unprocessable(missing(nil, "body", name))
@@ -100,11 +96,7 @@ func disconnect(_ *Viewer, c *call) answer {
 }
 
 // stopViewer is POST /api/remote/viewer/stop.
-func stopViewer(_ *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func stopViewer(_ *Viewer, _ *call, fields object) answer {
 	if fields["session_id"] == nil {
 		return *unprocessable(missing(nil, "body", "session_id"))
 	}
@@ -143,14 +135,7 @@ func listHostKeys(v *Viewer, _ *call) answer {
 }
 
 // acceptHostKey is POST /api/remote/known-hosts/accept: it replaces the entry of that host, port and type.
-func acceptHostKey(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad == nil {
-		bad = c.required(fields, "host", "port", "key_type", "public_key", "fingerprint_sha256")
-	}
-	if bad != nil {
-		return *bad
-	}
+func acceptHostKey(v *Viewer, _ *call, fields object) answer {
 	port, bad := portOf(fields["port"])
 	if bad != nil {
 		return *bad
@@ -185,14 +170,7 @@ func acceptHostKey(v *Viewer, c *call) answer {
 }
 
 // removeHostKey is POST /api/remote/known-hosts/remove.
-func removeHostKey(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad == nil {
-		bad = c.required(fields, "host", "port", "key_type")
-	}
-	if bad != nil {
-		return *bad
-	}
+func removeHostKey(v *Viewer, _ *call, fields object) answer {
 	port, bad := portOf(fields["port"])
 	if bad != nil {
 		return *bad

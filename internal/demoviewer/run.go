@@ -44,8 +44,8 @@ type artifactRef struct {
 	version int
 }
 
-// listItem is a run in a list of 0.6 and 0.7, in the real order of fields.
-type listItem struct {
+// commonItem is what lists of all releases show of a run, in the real order of fields.
+type commonItem struct {
 	ID        string   `json:"id"`
 	RunDir    string   `json:"run_dir"`
 	Created   pyFloat  `json:"created_time"`
@@ -53,25 +53,24 @@ type listItem struct {
 	PID       int      `json:"pid"`
 	BestValue *pyFloat `json:"best_metric_value"`
 	BestName  *string  `json:"best_metric_name"`
-	Path      string   `json:"path"`
-	Alias     *string  `json:"alias"`
-	Tags      []string `json:"tags"`
-	Assets    int      `json:"assets_count"`
+}
+
+// listItem is a run in a list of 0.6 and 0.7.
+type listItem struct {
+	commonItem
+	Path   string   `json:"path"`
+	Alias  *string  `json:"alias"`
+	Tags   []string `json:"tags"`
+	Assets int      `json:"assets_count"`
 }
 
 // oldListItem is a run in a list of 0.5.
 type oldListItem struct {
-	ID        string   `json:"id"`
-	RunDir    string   `json:"run_dir"`
-	Created   pyFloat  `json:"created_time"`
-	Status    string   `json:"status"`
-	PID       int      `json:"pid"`
-	BestValue *pyFloat `json:"best_metric_value"`
-	BestName  *string  `json:"best_metric_name"`
-	Project   string   `json:"project"`
-	Name      string   `json:"name"`
-	Made      int      `json:"artifacts_created_count"`
-	Used      int      `json:"artifacts_used_count"`
+	commonItem
+	Project string `json:"project"`
+	Name    string `json:"name"`
+	Made    int    `json:"artifacts_created_count"`
+	Used    int    `json:"artifacts_used_count"`
 }
 
 // dir is the folder of a run on the Viewer's machine.
@@ -95,18 +94,14 @@ func (g *generation) item(root string, r *run, now time.Time) any {
 	if status == "running" && !g.sqlite {
 		bestName, bestValue = nil, nil // 0.5 and 0.6 learn of it from summary.json, which finish() writes
 	}
-	if g.projects {
-		return oldListItem{
-			ID: r.id, RunDir: g.dir(root, r), Created: pyFloat(r.created), Status: status, PID: r.pid,
-			BestValue: floatPtr(bestValue), BestName: bestName, Project: r.project, Name: r.name,
-			Made: len(r.created05), Used: len(r.used05),
-		}
-	}
-	return listItem{
+	common := commonItem{
 		ID: r.id, RunDir: g.dir(root, r), Created: pyFloat(r.created), Status: status, PID: r.pid,
-		BestValue: floatPtr(bestValue), BestName: bestName, Path: r.path, Alias: r.alias,
-		Tags: g.shownTags(r.tags), Assets: r.assetsCount,
+		BestValue: floatPtr(bestValue), BestName: bestName,
 	}
+	if g.projects {
+		return oldListItem{common, r.project, r.name, len(r.created05), len(r.used05)}
+	}
+	return listItem{common, r.path, r.alias, g.shownTags(r.tags), r.assetsCount}
 }
 
 // detail is the answer of GET /api/runs/{run_id}.

@@ -25,11 +25,7 @@ func getRun(v *Viewer, c *call) answer {
 func runNotFound() answer { return detail(http.StatusNotFound, "Run not found") }
 
 // patchRun is PATCH /api/runs/{run_id}: alias and tags.
-func patchRun(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad != nil {
-		return *bad
-	}
+func patchRun(v *Viewer, c *call, fields object) answer {
 	var alias *string
 	if raw := fields["alias"]; raw != nil && json.Unmarshal(raw, &alias) != nil {
 		return *unprocessable(stringType(raw, "body", "alias"))
@@ -66,9 +62,7 @@ func readTags(raw json.RawMessage) ([]string, *answer) {
 	}
 	var items []json.RawMessage
 	if err := json.Unmarshal(raw, &items); err != nil {
-		return nil, unprocessable(problem{
-			Type: "list_type", Loc: []any{"body", "tags"}, Msg: "Input should be a valid list", Input: raw,
-		})
+		return nil, unprocessable(listType(raw, "body", "tags"))
 	}
 	tags := []string{}
 	for i, item := range items {
@@ -95,11 +89,6 @@ func (r *run) rewriteMeta() {
 		panic("demoviewer: meta.json: " + err.Error())
 	}
 	r.files["meta.json"] = raw
-}
-
-// progress is GET /api/runs/{run_id}/progress, a constant in every release, for missing runs too.
-func progress(*Viewer, *call) answer {
-	return ok(map[string]any{"available": false, "status": "unknown"})
 }
 
 // environment is GET /api/environment/{run_id}.
@@ -131,19 +120,10 @@ func checkStatuses(v *Viewer, _ *call) answer {
 }
 
 // moveRuns is POST /api/runs/move (0.7).
-func moveRuns(v *Viewer, c *call) answer {
-	fields, bad := c.object("model_attributes_type")
-	if bad == nil {
-		bad = c.required(fields, "run_ids", "target_path")
-	}
-	if bad != nil {
-		return *bad
-	}
+func moveRuns(v *Viewer, _ *call, fields object) answer {
 	var ids []string
 	if err := json.Unmarshal(fields["run_ids"], &ids); err != nil {
-		return *unprocessable(problem{
-			Type: "list_type", Loc: []any{"body", "run_ids"}, Msg: "Input should be a valid list", Input: fields["run_ids"],
-		})
+		return *unprocessable(listType(fields["run_ids"], "body", "run_ids"))
 	}
 	target := strings.Trim(strings.TrimSpace(text(fields, "target_path")), "/")
 	switch {

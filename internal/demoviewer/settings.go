@@ -13,7 +13,6 @@ import (
 type settings struct {
 	hostKeys []hostKey
 	ssh      []map[string]any // saved SSH connections
-	saved    []json.RawMessage
 }
 
 // dropHostKey removes a host key and tells whether there was one.
@@ -27,11 +26,10 @@ func (s *settings) dropHostKey(host string, port int, kind string) bool {
 
 // health is GET /api/health. 0.5.3 calls itself 0.5.2.
 func health(v *Viewer, c *call) answer {
-	hit, _ := v.cache.rates()
 	body := v.repeat(c)
 	body["storage"] = v.root
 	body["cache"] = map[string]any{
-		"enabled": true, "type": "incremental", "hit_rate": fmt.Sprintf("%.1f%%", hit*100), "hits": v.cache.hits,
+		"enabled": true, "type": "incremental", "hit_rate": fmt.Sprintf("%.1f%%", v.cache.hitRate()*100), "hits": v.cache.hits,
 		"misses": v.cache.misses, "incremental_updates": v.cache.updates, "size": len(v.cache.sizes), "max_size": 100,
 	}
 	return ok(body)
@@ -57,11 +55,7 @@ func (v *Viewer) repeat(c *call) map[string]any {
 }
 
 // setRoot is POST /api/config/user_root_dir. An empty path means the working directory, in every release.
-func setRoot(v *Viewer, c *call) answer {
-	fields, bad := c.object("dict_type")
-	if bad != nil {
-		return *bad
-	}
+func setRoot(v *Viewer, _ *call, fields object) answer {
 	root := strings.TrimRight(text(fields, "path"), "/")
 	if root == "" {
 		root = workDir
@@ -198,28 +192,4 @@ func deleteSSH(v *Viewer, c *call) answer {
 // refuseDetails stands for a route that on real Viewers returns secrets in clear; nothing may call it.
 func refuseDetails(*Viewer, *call) answer {
 	return detail(http.StatusNotFound, "Connection not found")
-}
-
-// listSaved is GET /api/remote/connections/saved. 0.7 shows only entries that have its own kind field.
-func listSaved(v *Viewer, _ *call) answer {
-	items := []json.RawMessage{}
-	for _, raw := range v.settings.saved {
-		var entry struct {
-			Kind string `json:"kind"`
-		}
-		if !v.gen.sqlite || json.Unmarshal(raw, &entry) == nil && entry.Kind != "" {
-			items = append(items, raw)
-		}
-	}
-	return ok(map[string]any{"ok": true, "connections": items})
-}
-
-// saveSaved is POST /api/remote/connections/saved: a bare list that replaces everything.
-func saveSaved(v *Viewer, c *call) answer {
-	items, bad := c.list()
-	if bad != nil {
-		return *bad
-	}
-	v.settings.saved = items
-	return ok(map[string]any{"ok": true, "message": "Connections saved successfully"})
 }

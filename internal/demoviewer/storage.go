@@ -10,15 +10,14 @@ import (
 type storage struct {
 	root      string
 	runs      map[string]*run
-	order     []string            // ids as they were added, which keeps equal sort keys in a fixed order
-	folders   map[string]struct{} // paths made without runs (0.7)
+	order     []string // ids as they were added, which keeps equal sort keys in a fixed order
 	artifacts []*artifact
 	poolBytes int64 // size of the pool that 0.5's artifact statistics compare with; deleting never shrinks it
 }
 
 // newStorage makes an empty storage.
 func newStorage(root string) *storage {
-	return &storage{root: root, runs: map[string]*run{}, folders: map[string]struct{}{}}
+	return &storage{root: root, runs: map[string]*run{}}
 }
 
 // add puts a run in.
@@ -84,6 +83,16 @@ func (v *Viewer) items(runs []*run) []any {
 // below tells whether a path is prefix or lies below it, segment by segment.
 func below(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+// sortedKeys lists a set in the order of code points; never nil, so that JSON has [].
+func sortedKeys[V any](set map[string]V) []string {
+	keys := make([]string, 0, len(set))
+	for key := range set {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // shownTags splits tags at commas in 0.7, which stores them joined.

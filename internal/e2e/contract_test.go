@@ -157,7 +157,7 @@ func samplePlaces(t *testing.T, base string) map[string]string {
 			}
 			getJSON(t, base+"/api/runs/"+run.ID, &detail)
 			return map[string]string{
-				"run_id": run.ID, "project": "vision", "name": "resnet",
+				"run_id":   run.ID,
 				"artifact": "resnet-model", "events": url.QueryEscape(detail.Metrics),
 			}
 		}

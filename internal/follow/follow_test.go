@@ -32,14 +32,14 @@ func newLiveSource(file string) *liveSource {
 	return &liveSource{FileSource: &runsourcetest.FileSource{File: []byte(file)}, text: "running"}
 }
 
-func (s *liveSource) ReadEvents(ctx context.Context, offset, length int64) (*runsource.Part, error) {
+func (s *liveSource) ReadEvents(ctx context.Context, offset, length int64) (*restclient.FilePart, error) {
 	if err := s.downError(); err != nil {
 		return nil, err
 	}
 	return s.FileSource.ReadEvents(ctx, offset, length)
 }
 
-func (s *liveSource) ReadLog(ctx context.Context, offset, length int64) (*runsource.Part, error) {
+func (s *liveSource) ReadLog(ctx context.Context, offset, length int64) (*restclient.FilePart, error) {
 	return s.ReadEvents(ctx, offset, length)
 }
 

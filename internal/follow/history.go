@@ -226,11 +226,11 @@ func (r *rangeReader) readPiece(ctx context.Context) (piece []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, part.Body.Close()) }()
+	defer func() { err = errors.Join(err, part.Close()) }()
 	if part.State != restclient.FileRanged || part.Size >= 0 && part.Size < r.limit {
 		return nil, runsource.ErrLogReplaced
 	}
 	r.at += int64(len(piece))
-	_, err = io.ReadFull(part.Body, piece)
+	_, err = io.ReadFull(part, piece)
 	return piece, err
 }

@@ -49,7 +49,7 @@ func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
 		return false, err
 	}
 	err = p.readPart(ctx, part)
-	err = errors.Join(err, part.Body.Close())
+	err = errors.Join(err, part.Close())
 	grown = p.file.checkpoint.Offset > before
 	if errors.Is(err, runsource.ErrLogReplaced) {
 		return true, p.restart(ctx, part)
@@ -58,7 +58,7 @@ func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
 }
 
 // restart begins with a log that is another one.
-func (p *poller) restart(ctx context.Context, part *runsource.Part) error {
+func (p *poller) restart(ctx context.Context, part *restclient.FilePart) error {
 	reason := LogReplaced
 	absent := part.State == restclient.FileShrunk || part.State == restclient.FileAbsent || part.State == restclient.FileUnchanged
 	if absent || part.Size >= 0 && part.Size < p.file.checkpoint.Offset {
@@ -71,7 +71,7 @@ func (p *poller) restart(ctx context.Context, part *runsource.Part) error {
 }
 
 // readPart reads a part that begins at the tail of what was read.
-func (p *poller) readPart(ctx context.Context, part *runsource.Part) error {
+func (p *poller) readPart(ctx context.Context, part *restclient.FilePart) error {
 	f := &p.file
 	switch part.State {
 	case restclient.FileWhole:
@@ -93,7 +93,7 @@ func (p *poller) readPart(ctx context.Context, part *runsource.Part) error {
 	if err := p.verifyIdentity(ctx, part); err != nil {
 		return err
 	}
-	if err := p.consume(part.Body, part.Size-f.checkpoint.Offset); err != nil {
+	if err := p.consume(part, part.Size-f.checkpoint.Offset); err != nil {
 		return err
 	}
 	p.updateEnd(part)
@@ -102,12 +102,12 @@ func (p *poller) readPart(ctx context.Context, part *runsource.Part) error {
 
 // verifyIdentity compares what is known of the log. Its head costs a request, which
 // is made when there was trouble, and now and then while it grows.
-func (p *poller) verifyIdentity(ctx context.Context, part *runsource.Part) error {
+func (p *poller) verifyIdentity(ctx context.Context, part *restclient.FilePart) error {
 	f := &p.file
 	if part.Size >= 0 && part.Size < max(f.checkpoint.Offset, f.checkpoint.Size) {
 		return runsource.ErrLogReplaced
 	}
-	if err := runsource.CompareBytes(part.Body, f.checkpoint.Tail); err != nil {
+	if err := runsource.CompareBytes(part, f.checkpoint.Tail); err != nil {
 		return err
 	}
 	etagChanged := part.Size == f.checkpoint.Size && f.checkpoint.ETag != "" && part.ETag != f.checkpoint.ETag
@@ -126,7 +126,7 @@ func (p *poller) verifyIdentity(ctx context.Context, part *runsource.Part) error
 // checkETag decides about an ETag that has changed although the size has not. An
 // append changes the time of a file an instant before its size, so this may be
 // such an instant; if the next poll sees the same, the log was written over.
-func (f *fileState) checkETag(part *runsource.Part, etagChanged bool) error {
+func (f *fileState) checkETag(part *restclient.FilePart, etagChanged bool) error {
 	switch {
 	case !etagChanged:
 		f.pendingETag = ""
@@ -150,7 +150,7 @@ func (p *poller) consume(body io.Reader, expected int64) error {
 }
 
 // updateEnd notes how far a part went.
-func (p *poller) updateEnd(part *runsource.Part) {
+func (p *poller) updateEnd(part *restclient.FilePart) {
 	f := &p.file
 	atEnd := part.Size < 0 || f.checkpoint.Offset >= part.Size
 	if atEnd {
@@ -165,7 +165,7 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, part.Body.Close()) }()
+	defer func() { err = errors.Join(err, part.Close()) }()
 	origin := runsource.FromEventLog
 	if p.j.key.textLog {
 		origin = runsource.FromLogFile
@@ -179,7 +179,7 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 		p.j.setEnd(true, 0)
 		return nil
 	}
-	data, err := io.ReadAll(part.Body)
+	data, err := io.ReadAll(part)
 	if err != nil {
 		return err
 	}
@@ -208,8 +208,8 @@ func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head [
 		if err != nil {
 			return err
 		}
-		tail, err := io.ReadAll(io.LimitReader(part.Body, distance+maxReadBytes))
-		if err = errors.Join(err, part.Body.Close()); err != nil {
+		tail, err := io.ReadAll(io.LimitReader(part, distance+maxReadBytes))
+		if err = errors.Join(err, part.Close()); err != nil {
 			return err
 		}
 		if part.State != restclient.FileRanged || int64(len(tail)) < min(distance, runsource.CheckpointBytes) {

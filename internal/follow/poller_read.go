@@ -55,7 +55,7 @@ func (p *poller) verifyTableSource(ctx context.Context) (bool, error) {
 		p.table = tableState{}
 		p.j.invalidate(SourceChanged)
 	}
-	return part.State == restclient.FileWhole, part.Body.Close()
+	return part.State == restclient.FileWhole, part.Close()
 }
 
 // readLast reads what only the end of a run brings.

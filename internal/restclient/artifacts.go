@@ -5,9 +5,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Only 0.5 has artifacts: named, typed, versioned things that runs make and
@@ -76,26 +73,6 @@ func typeQuery(artifactType string) (url.Values, error) {
 	return url.Values{"type": {artifactType}}, CheckID("type", artifactType)
 }
 
-// list is an answer that is a bare array.
-type list[T any] struct {
-	TextQuality
-	items []T
-}
-
-// UnmarshalJSONFrom reads the array.
-func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	return json.UnmarshalDecode(dec, &l.items, lenient())
-}
-
-// readList reads a bare array, which is shared and must not be changed.
-func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy bool, err error) {
-	l, err := readJSON[list[T]](ctx, c, q)
-	if err != nil {
-		return nil, false, err
-	}
-	return l.items, l.Lossy, nil
-}
-
 // Artifacts lists the artifacts of a type, all where it is empty, and says
 // whether text was lossy. An unknown type has none.
 //
@@ -120,8 +97,8 @@ func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string
 	return readList[ArtifactVersion](ctx, c, call{cap: capVersions, ids: []string{name}, query: query})
 }
 
-// ArtifactVersion reads one version. The answer is shared and must not be
-// changed. Of a version that was promoted the error is Promoted.
+// ArtifactVersion reads one version. Of a version that was promoted the error is
+// Promoted.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*ArtifactVersion, error) {
@@ -159,7 +136,6 @@ type ArtifactStats struct {
 }
 
 // ArtifactStats reads the totals, for which the Viewer walks all artifacts.
-// The answer is shared and must not be changed.
 //
 //viewer:operation GET /api/artifacts/stats 0.5
 func (c *Client) ArtifactStats(ctx context.Context) (*ArtifactStats, error) {

@@ -68,7 +68,7 @@ func (a *RunAssets) Find(id string) *Asset {
 	return nil
 }
 
-// Assets lists what a run keeps. The answer is shared and must not be changed.
+// Assets lists what a run keeps.
 //
 //viewer:operation GET /api/runs/{run_id}/assets 0.6 0.7
 func (c *Client) Assets(ctx context.Context, runID string) (*RunAssets, error) {
@@ -97,9 +97,8 @@ type AssetRef struct {
 	OtherRuns []string `json:"other_runs"`
 }
 
-// AssetRefs asks the Viewer's index who else uses what a run keeps. A 0.7
-// Viewer without an index answers 503, which is KindUnsupported. The answer is
-// shared and must not be changed.
+// AssetRefs asks the Viewer's index who else uses what a run keeps. A 0.7 Viewer
+// without an index answers 503, which is KindUnsupported.
 //
 //viewer:operation GET /api/runs/{run_id}/assets/refs 0.6 0.7
 func (c *Client) AssetRefs(ctx context.Context, runID string) (*AssetRefs, error) {

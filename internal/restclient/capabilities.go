@@ -124,8 +124,7 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 		return nil, err
 	}
 	if len(doc.Paths) == 0 {
-		r := routes[capOpenAPI]
-		return nil, &Error{Kind: KindMalformed, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: capOpenAPI, Err: errNoPaths}
+		return nil, c.newError(capOpenAPI, KindMalformed, errNoPaths)
 	}
 	caps := capabilitiesOf(doc, time.Now())
 	c.connLog.onRelease(c.caps.put(caps, epoch), caps)
@@ -138,7 +137,7 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	r, ok := routes[name]
 	if !ok {
-		return route{}, &Error{Kind: KindUnsupported, Viewer: c.cfg.Name, Capability: name}
+		return route{}, c.newError(name, KindUnsupported, nil)
 	}
 	if name == capOpenAPI || name == capHealth {
 		return r, nil
@@ -158,10 +157,9 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 		return route{}, err
 	}
 	if !caps.Has(name) {
-		return route{}, &Error{
-			Kind: KindUnsupported, Viewer: c.cfg.Name, Method: r.method, Route: r.path,
-			Capability: name, Alternative: r.alternative, ViewerVersion: caps.Version,
-		}
+		e := c.newError(name, KindUnsupported, nil)
+		e.Alternative, e.ViewerVersion = r.alternative, caps.Version
+		return route{}, e
 	}
 	return r, nil
 }
@@ -236,22 +234,13 @@ func (k *capabilityCache) currentEpoch() int {
 	return k.epoch
 }
 
-// generation is the last known one, and may be that of the Viewer before.
-func (k *capabilityCache) generation() string {
+// lastKnown is the last probe, which may be of the Viewer before, and is empty where
+// there was none.
+func (k *capabilityCache) lastKnown() Capabilities {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.last == nil {
-		return ""
+		return Capabilities{}
 	}
-	return k.last.Generation
-}
-
-// version is the last known one, and may be that of the Viewer before.
-func (k *capabilityCache) version() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.last == nil {
-		return ""
-	}
-	return k.last.Version
+	return *k.last
 }

@@ -3,6 +3,9 @@
 // routes: which generation has which, what their answers look like, what
 // their errors mean, and what a call costs them.
 //
+// What a reading method returns is shared by the callers that ask the same at the
+// same time, and must not be changed.
+//
 // It must not know gRPC, protobuf or the contract of this server.
 //
 // A call has four stages. A method of a resource file names a capability
@@ -109,7 +112,7 @@ type Client struct {
 	breaker   *breaker
 	budget    *retryBudget
 	limiter   *shareLimiter
-	reads     *flightGroup
+	reads     sharedReads
 	caps      capabilityCache
 	runs      runCache
 	dirs      dirCache
@@ -152,7 +155,6 @@ func New(cfg Config) (*Client, error) {
 		breaker:   &breaker{},
 		budget:    newRetryBudget(),
 		limiter:   newShareLimiter(cfg.Share),
-		reads:     newFlightGroup(),
 		logs:      newLogStreams(),
 		connLog:   newConnLog(cfg.Log, cfg.Name),
 	}, nil
@@ -258,16 +260,9 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 	traced := httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { x.sent.Store(true) },
 	})
-	req, err := c.newRequest(traced, r, q)
+	req, err := x.prepare(traced)
 	if err != nil {
-		x.abandon()
 		return nil, err
-	}
-	if err := x.acquireSlot(); err != nil {
-		return nil, err
-	}
-	if wait := c.breaker.blocked(); wait > 0 {
-		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
 	}
 	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // the exchange closes it
 	c.recordRoundTrip(err)

@@ -24,27 +24,7 @@ func lenient() json.Options {
 // readJSON makes a GET whose answer may be shared by all who ask the same at
 // this moment; it must therefore not be changed.
 func readJSON[T any](ctx context.Context, c *Client, q call) (*T, error) {
-	r := routes[q.cap]
-	target, err := c.url(r, q) // refuses bad ids before anything is shared
-	if err != nil {
-		return nil, err
-	}
-	// Background reads are not shared with foreground ones: a foreground one must not wait behind them.
-	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
-	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
-	return v, canceled(ctx, r, q.cap, err)
-}
-
-// canceled makes the typed error of a caller that left a shared read; all
-// other errors pass, and so does nil.
-func canceled(ctx context.Context, r route, name Capability, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, typed := errors.AsType[*Error](err); typed || ctx.Err() == nil {
-		return err
-	}
-	return &Error{Kind: KindCanceled, Method: r.method, Route: r.path, Capability: name, Err: ctx.Err()}
+	return shareGET(ctx, c, q, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
 }
 
 // doJSON makes a call and decodes its JSON answer.
@@ -66,6 +46,41 @@ func doJSON[T any](ctx context.Context, c *Client, q call) (_ *T, err error) {
 		l.markLossy()
 	}
 	return v, nil
+}
+
+// list is an answer that is a bare array.
+type list[T any] struct {
+	TextQuality
+	items []T
+}
+
+// UnmarshalJSONFrom reads the array.
+func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return json.UnmarshalDecode(dec, &l.items, lenient())
+}
+
+// readList reads a bare array, which is shared and must not be changed.
+func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy bool, err error) {
+	l, err := readJSON[list[T]](ctx, c, q)
+	if err != nil {
+		return nil, false, err
+	}
+	return l.items, l.Lossy, nil
+}
+
+// acknowledgement is an answer that says only whether it was done.
+type acknowledgement struct {
+	OK      bool `json:"ok"`
+	Message Text `json:"message"`
+}
+
+// acknowledge makes a call that is answered by an acknowledgement.
+func (c *Client) acknowledge(ctx context.Context, q call) error {
+	answer, err := doJSON[acknowledgement](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.refused(q, KindServer, answer.Message.Value)
+	}
+	return err
 }
 
 // wantJSON refuses an answer of another content type before it is decoded.

@@ -52,11 +52,10 @@ func readDocument[T any](ctx context.Context, c *Client, runID string, file RunF
 	if err := CheckID("run_id", runID); err != nil {
 		return nil, err
 	}
-	key := fmt.Sprintf("%t %s of %s", isBackground(ctx), file, runID)
-	doc, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*Document[T], error) {
+	key := fmt.Sprintf("%s of %s", file, runID)
+	return shareRead(ctx, c, CapFiles, key, func(ctx context.Context) (*Document[T], error) {
 		return fetchDocument[T](ctx, c, runID, file)
 	})
-	return doc, canceled(ctx, routes[CapFiles], CapFiles, err)
 }
 
 func fetchDocument[T any](ctx context.Context, c *Client, runID string, file RunFile) (_ *Document[T], err error) {
@@ -65,28 +64,28 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = part.x.closeWith(err) }()
-	switch part.State {
-	case FileRanged, FileWhole:
-	case FileUnchanged: // 416: the file is empty, the SDK is about to write it
+	x, hasBody := part.body.(*exchange)
+	switch {
+	case part.State == FileUnchanged: // 416: the file is empty, the SDK is about to write it
 		return &Document[T]{State: FileAbsent}, nil
-	default:
+	case !hasBody:
 		return &Document[T]{State: part.State}, nil
 	}
-	text := &textReader{r: part}
+	defer func() { err = x.closeWith(err) }()
+	text := &textReader{r: x}
 	raw, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
 	if len(raw) > maxDocument {
-		return nil, part.x.failure(errOverLimit)
+		return nil, x.failure(errOverLimit)
 	}
 	if len(raw) == 0 {
 		return &Document[T]{State: FileAbsent}, nil
 	}
 	doc := &Document[T]{State: FileWhole}
 	if err := json.Unmarshal(quoteNonFinite(raw), &doc.Value, lenient()); err != nil {
-		return nil, part.x.malformed(fmt.Errorf("decode %s: %w", file, err))
+		return nil, x.malformed(fmt.Errorf("decode %s: %w", file, err))
 	}
 	doc.Lossy = text.lossy
 	return doc, nil

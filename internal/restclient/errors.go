@@ -176,3 +176,17 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// newError makes an error of an operation.
+func (c *Client) newError(name Capability, kind Kind, err error) *Error {
+	r := routes[name]
+	return &Error{Kind: kind, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: name, Err: err}
+}
+
+// refused makes the error of an answer whose status says success and whose
+// body does not. The text is the Viewer's.
+func (c *Client) refused(q call, kind Kind, text string) *Error {
+	e := c.newError(q.cap, kind, nil)
+	e.Status, e.Detail = 200, scrub(text, q.secrets)
+	return e
+}

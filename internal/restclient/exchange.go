@@ -48,6 +48,23 @@ func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
 	return x
 }
 
+// prepare builds the request, takes a slot and asks the breaker. When it fails the
+// exchange has ended.
+func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
+	req, err := x.c.newRequest(ctx, x.r, x.q)
+	if err != nil {
+		x.abandon()
+		return nil, err
+	}
+	if err := x.acquireSlot(); err != nil {
+		return nil, err
+	}
+	if wait := x.c.breaker.blocked(); wait > 0 {
+		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
+	}
+	return req, nil
+}
+
 // acquireSlot waits for a slot and starts the clock: waiting for other calls of
 // ours is not the Viewer's time.
 func (x *exchange) acquireSlot() error {
@@ -204,7 +221,7 @@ func (x *exchange) failure(err error) error {
 func (x *exchange) wrap(e *Error) *Error {
 	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
 	if e.Kind == KindUnsupported {
-		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.caps.version()
+		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.caps.lastKnown().Version
 	}
 	x.kind = e.Kind
 	return e

@@ -72,12 +72,11 @@ type DeletedRun struct {
 // listRuns reads the whole list; Runs shares it.
 //
 //viewer:operation GET /api/runs 0.5 0.6 0.7
-func (c *Client) listRuns(ctx context.Context) (*runAnswer, error) {
-	return doJSON[runAnswer](ctx, c, call{cap: capListRuns, limit: maxRunList})
+func (c *Client) listRuns(ctx context.Context) (*list[Run], error) {
+	return doJSON[list[Run]](ctx, c, call{cap: capListRuns, limit: maxRunList})
 }
 
-// GetRun reads the detail of a run. A soft-deleted run is not found. The
-// answer is shared and must not be changed.
+// GetRun reads the detail of a run. A soft-deleted run is not found.
 //
 //viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
 func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
@@ -88,8 +87,7 @@ func (c *Client) GetRun(ctx context.Context, runID string) (*RunDetail, error) {
 	return detail, err
 }
 
-// GetEnvironment reads what was captured of a run's machine. The answer is
-// shared and must not be changed.
+// GetEnvironment reads what was captured of a run's machine.
 //
 //viewer:operation GET /api/environment/{run_id} 0.5 0.6 0.7
 func (c *Client) GetEnvironment(ctx context.Context, runID string) (*Environment, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -58,15 +59,23 @@ type FilePart struct {
 	// Viewer would send another thing in its place.
 	NotServed bool
 
-	x *exchange
+	body io.ReadCloser
+}
+
+// NewFilePart makes a part of a file; a nil body is an empty one.
+func NewFilePart(state FileState, offset, size int64, etag string, body io.ReadCloser) *FilePart {
+	if body == nil {
+		body = http.NoBody
+	}
+	return &FilePart{State: state, Offset: offset, Size: size, ETag: etag, body: body}
 }
 
 // Read reads the body. A body that ends early is an *Error of KindCutOff, so
 // io.EOF means that every byte was delivered.
-func (p *FilePart) Read(b []byte) (int, error) { return p.x.Read(b) }
+func (p *FilePart) Read(b []byte) (int, error) { return p.body.Read(b) }
 
 // Close gives the connection and the slot back.
-func (p *FilePart) Close() error { return p.x.Close() }
+func (p *FilePart) Close() error { return p.body.Close() }
 
 // maxLightRead is how much a bounded read may ask for to count as a light call,
 // which takes no slot of the streams.
@@ -118,7 +127,9 @@ func (c *Client) EventFile(ctx context.Context, runID string, offset int64) (*Fi
 // Viewer would not serve as it is counts as not there.
 func (c *Client) readAt(ctx context.Context, runID, path string, offset, length int64) (*FilePart, error) {
 	if treatedAsManifest(path) {
-		return &FilePart{State: FileAbsent, Size: -1, NotServed: true, x: emptyBody}, nil
+		part := missingPart(FileAbsent)
+		part.NotServed = true
+		return part, nil
 	}
 	q := call{
 		cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {path}},
@@ -137,29 +148,29 @@ func (c *Client) readAt(ctx context.Context, runID, path string, offset, length 
 		case !ok || e.Kind != KindNotFound:
 			return nil, err
 		case strings.HasPrefix(e.Detail, "File"):
-			return &FilePart{State: FileAbsent, Size: -1, x: emptyBody}, nil
+			return missingPart(FileAbsent), nil
 		}
 		c.dirs.forget(runID)
-		return &FilePart{State: RunGone, Size: -1, x: emptyBody}, nil
+		return missingPart(RunGone), nil
 	}
 	part, err := x.filePart(offset)
 	if err != nil {
 		return nil, x.closeWith(err)
 	}
 	if part.State == FileUnchanged || part.State == FileShrunk {
-		part.x = emptyBody
+		part.body = http.NoBody
 		return part, x.Close()
 	}
 	return part, nil
 }
 
-// emptyBody is the body of answers without one.
-var emptyBody = &exchange{done: true}
+// missingPart is the answer where there is no file.
+func missingPart(state FileState) *FilePart { return NewFilePart(state, 0, -1, "", nil) }
 
 // runGonePart makes an answer of the detail's 404.
 func runGonePart(err error) (*FilePart, error) {
 	if isKind(err, KindNotFound) {
-		return &FilePart{State: RunGone, Size: -1, x: emptyBody}, nil
+		return missingPart(RunGone), nil
 	}
 	return nil, err
 }
@@ -173,7 +184,7 @@ var errRange = errors.New("the Content-Range does not fit the asked range")
 
 // filePart makes the answer of a successful exchange.
 func (x *exchange) filePart(offset int64) (*FilePart, error) {
-	part := &FilePart{State: FileRanged, Offset: offset, ETag: x.resp.Header.Get("ETag"), x: x}
+	part := NewFilePart(FileRanged, offset, -1, x.resp.Header.Get("ETag"), x)
 	switch x.resp.StatusCode {
 	case http.StatusOK:
 		part.State, part.Offset, part.Size = FileWhole, 0, x.resp.ContentLength
@@ -225,8 +236,7 @@ func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	}
 	d, ok := c.dirs.get(runID)
 	if !ok || d.dir == "" {
-		r := routes[capGetRun]
-		return runDir{}, &Error{Kind: KindMalformed, Method: r.method, Route: r.path, Capability: capGetRun, Err: errNoDir}
+		return runDir{}, c.newError(capGetRun, KindMalformed, errNoDir)
 	}
 	return d, nil
 }

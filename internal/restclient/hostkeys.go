@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"unicode"
@@ -15,25 +16,19 @@ import (
 //
 //viewer:operation POST /api/remote/known-hosts/accept 0.6 0.7
 func (c *Client) AcceptHostKey(ctx context.Context, key HostKey) error {
-	if err := checkHostKeyID(key.Host, key.Port, key.KeyType); err != nil {
+	err := cmp.Or(
+		checkHostKeyID(key.Host, key.Port, key.KeyType),
+		checkNoSpaces("fingerprint_sha256", key.Fingerprint),
+		checkText("public_key", key.PublicKey),
+	)
+	if err != nil {
 		return err
 	}
-	if err := checkNoSpaces("fingerprint_sha256", key.Fingerprint); err != nil {
-		return err
-	}
-	if err := checkText("public_key", key.PublicKey); err != nil {
-		return err
-	}
-	q := call{cap: capAcceptHostKey, body: struct {
+	return c.acknowledge(ctx, call{cap: capAcceptHostKey, body: struct {
 		hostKeyID
 		PublicKey   string `json:"public_key"`
 		Fingerprint string `json:"fingerprint_sha256"`
-	}{hostKeyID{key.Host, key.Port, key.KeyType}, key.PublicKey, key.Fingerprint}}
-	answer, err := doJSON[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		return c.refused(q, KindServer, answer.Message.Value)
-	}
-	return err
+	}{hostKeyID{key.Host, key.Port, key.KeyType}, key.PublicKey, key.Fingerprint}})
 }
 
 // HostKeys lists the keys that are known. Their Reason is empty.
@@ -87,13 +82,7 @@ type hostKeyID struct {
 }
 
 func checkHostKeyID(host string, port int, keyType string) error {
-	if err := checkNoSpaces("host", host); err != nil {
-		return err
-	}
-	if port < 1 || port > 65535 {
-		return &IDError{Field: "port", Reason: "must be from 1 to 65535"}
-	}
-	return checkNoSpaces("key_type", keyType)
+	return cmp.Or(checkNoSpaces("host", host), checkPort("port", port), checkNoSpaces("key_type", keyType))
 }
 
 // checkNoSpaces refuses what would become two words in the file of known hosts.

@@ -78,6 +78,23 @@ func checkText(field, text string) error {
 	return nil
 }
 
+// checkOptional checks a value unless it is left out.
+func checkOptional[T comparable](field string, value T, check func(string, T) error) error {
+	var none T
+	if value == none {
+		return nil
+	}
+	return check(field, value)
+}
+
+// checkPort refuses a number that is no port.
+func checkPort(field string, port int) error {
+	if port < 1 || port > 65535 {
+		return &IDError{Field: field, Reason: "must be from 1 to 65535"}
+	}
+	return nil
+}
+
 // isControl covers the C0 and C1 controls, and the separators and marks that
 // reorder or hide text in logs.
 func isControl(r rune) bool {

@@ -33,8 +33,7 @@ type ArtifactReference struct {
 	Metadata Values `json:"metadata"`
 }
 
-// ArtifactFiles lists the files of a version. The answer is shared and must
-// not be changed.
+// ArtifactFiles lists the files of a version.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version}/files 0.5
 func (c *Client) ArtifactFiles(ctx context.Context, ref VersionRef) (*ArtifactFiles, error) {
@@ -75,10 +74,9 @@ type LineageEdge struct {
 
 var errNoNodes = errors.New("the lineage has no nodes")
 
-// Lineage reads the graph around a version, at most maxDepth edges away; 0 is
-// the Viewer's own 3. A missing version is KindNotFound, although the Viewer
-// answers 200 with an empty graph: that of a version holds at least itself.
-// The answer is shared and must not be changed.
+// Lineage reads the graph around a version, at most maxDepth edges away; 0 is the
+// Viewer's own 3. A missing version is KindNotFound, although the Viewer answers 200
+// with an empty graph: that of a version holds at least itself.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version}/lineage 0.5
 func (c *Client) Lineage(ctx context.Context, ref VersionRef, maxDepth int) (*Lineage, error) {
@@ -121,20 +119,9 @@ type RunArtifact struct {
 	Stage Text `json:"lifecycle_stage"`
 }
 
-// RunArtifacts lists what a run made and used. The answer is shared and must
-// not be changed.
+// RunArtifacts lists what a run made and used.
 //
 //viewer:operation GET /api/runs/{run_id}/artifacts 0.5
 func (c *Client) RunArtifacts(ctx context.Context, runID string) (*RunArtifacts, error) {
 	return readJSON[RunArtifacts](ctx, c, call{cap: capRunArtifacts, ids: []string{runID}})
-}
-
-// refused makes the error of an answer whose status says success and whose
-// body does not. The text is the Viewer's.
-func (c *Client) refused(q call, kind Kind, text string) *Error {
-	r := routes[q.cap]
-	return &Error{
-		Kind: kind, Viewer: c.cfg.Name, Status: 200, Method: r.method, Route: r.path,
-		Capability: q.cap, Detail: scrub(text, q.secrets),
-	}
 }

@@ -32,18 +32,10 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 	if err != nil {
 		return nil, err
 	}
-	q := call{cap: capLogStream, ids: []string{runID}}
-	x := newExchange(context.WithValue(ctx, backgroundKey{}, nil), c, r, q)
-	req, err := c.newRequest(x.ctx, r, q)
+	x := newExchange(context.WithValue(ctx, backgroundKey{}, nil), c, r, call{cap: capLogStream, ids: []string{runID}})
+	req, err := x.prepare(x.ctx)
 	if err != nil {
-		x.abandon()
 		return nil, err
-	}
-	if err := x.acquireSlot(); err != nil {
-		return nil, err
-	}
-	if wait := c.breaker.blocked(); wait > 0 {
-		return nil, x.fail(&Error{Kind: KindUnreachable, RetryAfter: wait, Err: errBreakerOpen})
 	}
 	//nolint:bodyclose // Dial has read and closed it
 	conn, resp, err := websocket.Dial(x.ctx, req.URL.String(), &websocket.DialOptions{

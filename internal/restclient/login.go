@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -100,16 +101,7 @@ func ParseConnectionID(id string) (Endpoint, error) {
 // check refuses what no SSH server is called. 0.7.2 hands host and user to the
 // ssh program, to which a leading dash would be an option of its own.
 func (e Endpoint) check() error {
-	if err := checkName("host", e.Host, "@,/"); err != nil {
-		return err
-	}
-	if err := checkName("username", e.Username, ","); err != nil {
-		return err
-	}
-	if e.Port < 1 || e.Port > 65535 {
-		return &IDError{Field: "port", Reason: "must be from 1 to 65535"}
-	}
-	return nil
+	return cmp.Or(checkName("host", e.Host, "@,/"), checkName("username", e.Username, ","), checkPort("port", e.Port))
 }
 
 // checkName refuses a host or user name that a program could take for
@@ -131,26 +123,17 @@ func checkName(field, name, not string) error {
 
 // check refuses a login that the Viewer would misunderstand.
 func (l Login) check() error {
-	if err := l.Endpoint.check(); err != nil {
-		return err
-	}
-	for _, s := range []struct {
-		field  string
-		secret Secret
-	}{
-		{"password", l.Password},
-		{"private_key", l.PrivateKey},
-		{"private_key_path", l.PrivateKeyPath},
-		{"passphrase", l.Passphrase},
-	} {
-		if err := s.secret.check(s.field); err != nil {
-			return err
-		}
-	}
-	if strings.ContainsFunc(string(l.PrivateKeyPath), isControl) {
+	err := cmp.Or(
+		l.Endpoint.check(),
+		l.Password.check("password"),
+		l.PrivateKey.check("private_key"),
+		l.PrivateKeyPath.check("private_key_path"),
+		l.Passphrase.check("passphrase"),
+	)
+	if err == nil && strings.ContainsFunc(string(l.PrivateKeyPath), isControl) {
 		return &IDError{Field: "private_key_path", Reason: "must not hold control characters"}
 	}
-	return nil
+	return err
 }
 
 // loginBody is a login on the wire.

@@ -48,11 +48,6 @@ func defaultLogTimeouts() logTimeouts {
 	}
 }
 
-// LogFile reads the text log of a run from offset, as ReadFile does.
-func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64) (*FilePart, error) {
-	return c.ReadFile(ctx, runID, FileLogs, offset, length)
-}
-
 // StreamLog gives yield the lines of a run's text log from the first one on, and
 // then those that come, until ctx or the connection ends, or yield fails, whose
 // error is returned as it is. It never returns nil: no Viewer says that a log has
@@ -83,7 +78,7 @@ func (c *Client) LogFile(ctx context.Context, runID string, offset, length int64
 func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) error {
 	release, err := c.logs.acquire(ctx, runID)
 	if err != nil {
-		return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: capLogStream, Err: err}
+		return c.newError(capLogStream, KindCanceled, err)
 	}
 	defer release()
 	onReplayDone = sync.OnceFunc(onReplayDone)
@@ -93,7 +88,7 @@ func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine
 			return err
 		}
 		if err := sleep(ctx, delay); err != nil {
-			return &Error{Kind: KindCanceled, Viewer: c.cfg.Name, Capability: capLogStream, Err: err}
+			return c.newError(capLogStream, KindCanceled, err)
 		}
 	}
 }
@@ -109,7 +104,7 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 		err = s.close(err)
 		c.connLog.onLogStreamEnd(runID, err)
 	}()
-	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.caps.generation() == Generation07, onReplayDone: onReplayDone}
+	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.caps.lastKnown().Generation == Generation07, onReplayDone: onReplayDone}
 	for {
 		var expired <-chan time.Time
 		if wait := protocol.timeout(); wait > 0 {

@@ -366,7 +366,7 @@ func TestLogFile_IsReadByRange(t *testing.T) {
 		w.Header().Set("Content-Range", "bytes 2-5/9")
 		answer(206, "text/plain", []byte("e\ntw"))(w, r)
 	})
-	part, err := v.client(t).LogFile(t.Context(), "a-run", 2, 4)
+	part, err := v.client(t).ReadFile(t.Context(), "a-run", FileLogs, 2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package restclient
 
-import "context"
+import (
+	"cmp"
+	"context"
+)
 
 // Moves is what a move did: why it did not move some of the runs.
 type Moves struct {
@@ -23,10 +26,7 @@ type moveBody struct {
 //
 //viewer:operation POST /api/runs/move 0.7
 func (c *Client) MoveRuns(ctx context.Context, runIDs []string, path string) (*Moves, error) {
-	if err := checkIDs(runIDs, MaxSoftDelete); err != nil {
-		return nil, err
-	}
-	if err := checkPath(path); err != nil {
+	if err := cmp.Or(checkIDs(runIDs, MaxSoftDelete), checkPath(path)); err != nil {
 		return nil, err
 	}
 	defer c.forget(runIDs...)

@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -66,21 +67,10 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 		Username string `json:"username"`
 	}{e.Host, e.Port, e.Username}
 	q := sshCall{call: call{cap: capDisconnect, body: body}, connection: e.ID()}
-	answer, err := doSSH[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		return c.rejected(q, KindNotFound, answer.Message.Value)
-	}
-	return err
-}
-
-// acknowledgement is an answer that says only whether it was done.
-type acknowledgement struct {
-	OK      bool `json:"ok"`
-	Message Text `json:"message"`
+	return c.acknowledgeSSH(ctx, q, KindNotFound)
 }
 
 // Connections lists the connections that the Viewer holds, broken ones too.
-// The answer is shared and must not be changed.
 //
 //viewer:operation GET /api/remote/sessions 0.5 0.6 0.7
 func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
@@ -100,8 +90,7 @@ type RemoteStatus struct {
 	Sessions    []Session    `json:"viewer_sessions"`
 }
 
-// RemoteStatus lists connections and remote Viewers in one call. The answer is
-// shared and must not be changed.
+// RemoteStatus lists connections and remote Viewers in one call.
 //
 //viewer:operation GET /api/remote/status 0.5 0.6 0.7
 func (c *Client) RemoteStatus(ctx context.Context) (*RemoteStatus, error) {
@@ -163,26 +152,13 @@ type StartRequest struct {
 }
 
 func (s StartRequest) check() error {
-	if err := s.Login.check(); err != nil {
-		return err
-	}
-	if err := checkShellText("remote_root", s.RemoteRoot); err != nil {
-		return err
-	}
-	if s.CondaEnv != "" {
-		if err := checkShellText("conda_env", s.CondaEnv); err != nil {
-			return err
-		}
-	}
-	for _, p := range []struct {
-		field string
-		port  int
-	}{{"local_port", s.LocalPort}, {"remote_port", s.RemotePort}} {
-		if p.port < 0 || p.port > 65535 {
-			return &IDError{Field: p.field, Reason: "must be from 1 to 65535"}
-		}
-	}
-	return nil
+	return cmp.Or(
+		s.Login.check(),
+		checkShellText("remote_root", s.RemoteRoot),
+		checkOptional("conda_env", s.CondaEnv, checkShellText),
+		checkOptional("local_port", s.LocalPort, checkPort),
+		checkOptional("remote_port", s.RemotePort, checkPort),
+	)
 }
 
 // StartViewer has the Viewer start a Viewer on a remote machine and a tunnel to
@@ -228,15 +204,10 @@ func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
 		return err
 	}
 	q := sshCall{call: call{cap: capStopViewer, body: map[string]string{"session_id": sessionID}}, session: sessionID}
-	answer, err := doSSH[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		return c.rejected(q, KindServer, answer.Message.Value)
-	}
-	return err
+	return c.acknowledgeSSH(ctx, q, KindServer)
 }
 
-// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they
-// do. The answer is shared and must not be changed.
+// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they do.
 //
 //viewer:operation GET /api/remote/viewer/sessions 0.5 0.6 0.7
 func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
@@ -249,7 +220,7 @@ func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
 	return answer.Sessions, nil
 }
 
-// Session reads one remote Viewer. The answer is shared and must not be changed.
+// Session reads one remote Viewer.
 //
 //viewer:operation GET /api/remote/viewer/status/{session_id} 0.5 0.6 0.7
 func (c *Client) Session(ctx context.Context, sessionID string) (*Session, error) {

@@ -2,7 +2,6 @@ package restclient
 
 import (
 	"context"
-	"fmt"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
@@ -46,7 +45,7 @@ func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, c.abandonedError(r, q, KindCanceled, err)
+		return nil, c.newError(q.cap, KindCanceled, err)
 	}
 	var sent atomic.Pointer[time.Time]
 	own, withdraw := context.WithCancel(httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{
@@ -64,33 +63,31 @@ func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 	case <-ctx.Done():
 	}
 	if sent.Load() != nil {
-		return nil, c.abandonedError(r, q, either(r.changes(), KindOutcomeUnknown, KindCanceled), ctx.Err())
+		return nil, c.newError(q.cap, either(r.changes(), KindOutcomeUnknown, KindCanceled), ctx.Err())
 	}
 	withdraw()
 	if a := <-done; a.err == nil {
 		return a.value, nil // it had just come
 	} else if isKind(a.err, KindOutcomeUnknown) {
-		return nil, c.abandonedError(r, q, KindOutcomeUnknown, ctx.Err())
+		return nil, c.newError(q.cap, KindOutcomeUnknown, ctx.Err())
 	}
-	return nil, c.abandonedError(r, q, KindCanceled, ctx.Err())
+	return nil, c.newError(q.cap, KindCanceled, ctx.Err())
 }
 
 // readSSH makes a GET over SSH, which all who ask the same at this moment
 // share; the answer must not be changed.
 func readSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
-	r := routes[q.cap]
-	target, err := c.url(r, q.call)
-	if err != nil {
-		return nil, err
-	}
-	key := fmt.Sprintf("%t %s", isBackground(ctx), target)
-	v, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*T, error) { return doSSH[T](ctx, c, q) })
-	return v, canceled(ctx, r, q.cap, err)
+	return shareGET(ctx, c, q.call, func(ctx context.Context) (*T, error) { return doSSH[T](ctx, c, q) })
 }
 
-// abandonedError makes the error of a caller that has left.
-func (c *Client) abandonedError(r route, q sshCall, kind Kind, err error) error {
-	return &Error{Kind: kind, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: q.cap, Err: err}
+// acknowledgeSSH makes a call over SSH that is answered by an acknowledgement. The
+// kind is that of a refusal.
+func (c *Client) acknowledgeSSH(ctx context.Context, q sshCall, refusal Kind) error {
+	answer, err := doSSH[acknowledgement](ctx, c, q)
+	if err == nil && !answer.OK {
+		return c.rejected(q, refusal, answer.Message.Value)
+	}
+	return err
 }
 
 func since(t *time.Time) time.Duration {

@@ -103,8 +103,8 @@ type PythonEnvironment struct {
 	IsDefault bool `json:"is_default"`
 }
 
-// PythonEnvironments lists the Pythons of a connected machine, which took 0.7.2
-// up to 9 s the first time. The answer is shared and must not be changed.
+// PythonEnvironments lists the Pythons of a connected machine, which took 0.7.2 up to
+// 9 s the first time.
 //
 //viewer:operation GET /api/remote/conda-envs 0.5 0.6 0.7
 func (c *Client) PythonEnvironments(ctx context.Context, connectionID string) ([]PythonEnvironment, error) {
@@ -140,9 +140,8 @@ type RemoteConfig struct {
 	HomeDirectory Text `json:"homeDirectory"`
 }
 
-// RemoteConfig says what a Python of a connected machine has; the one on the
-// PATH where condaEnv is empty. An unknown one is KindNotFound. The answer is
-// shared and must not be changed.
+// RemoteConfig says what a Python of a connected machine has; the one on the PATH
+// where condaEnv is empty. An unknown one is KindNotFound.
 //
 //viewer:operation GET /api/remote/config 0.5 0.6 0.7
 func (c *Client) RemoteConfig(ctx context.Context, connectionID, condaEnv string) (*RemoteConfig, error) {
@@ -150,10 +149,10 @@ func (c *Client) RemoteConfig(ctx context.Context, connectionID, condaEnv string
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOptional("conda_env", condaEnv, checkShellText); err != nil {
+		return nil, err
+	}
 	if condaEnv != "" {
-		if err := checkShellText("conda_env", condaEnv); err != nil {
-			return nil, err
-		}
 		q.environment = condaEnv
 		q.query.Set("conda_env", condaEnv)
 	}

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -46,17 +43,6 @@ func (l *RunList) Find(runID string) *Run {
 // Age is how old the list is.
 func (l *RunList) Age() time.Duration { return time.Since(l.At) }
 
-// runAnswer is the answer of the list route: a bare array.
-type runAnswer struct {
-	TextQuality
-	runs []Run
-}
-
-// UnmarshalJSONFrom reads the array.
-func (a *runAnswer) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	return json.UnmarshalDecode(dec, &a.runs, lenient())
-}
-
 // Runs returns the list of all runs. It is read at most once at a time, and
 // believed for max(1 s, ten times its cost), unless this client has changed
 // runs since: any number of callers cost the Viewer one call. The result is
@@ -66,15 +52,13 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 		return list, nil
 	}
 	epoch := c.runs.currentEpoch()
-	key := fmt.Sprintf("runs %t %d", isBackground(ctx), epoch)
-	list, err := shareRead(ctx, c.reads, key, func(ctx context.Context) (*RunList, error) {
+	return shareRead(ctx, c, capListRuns, fmt.Sprintf("runs %d", epoch), func(ctx context.Context) (*RunList, error) {
 		// Who comes here just after another caller's list has arrived uses that one.
 		if list := c.runs.get(); list != nil {
 			return list, nil
 		}
 		return c.readRuns(ctx, epoch)
 	})
-	return list, canceled(ctx, routes[capListRuns], capListRuns, err)
 }
 
 func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
@@ -88,8 +72,8 @@ func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
 		return nil, err
 	}
 	list := &RunList{
-		Runs: answer.runs, At: start, Cost: time.Since(start),
-		Lossy: answer.Lossy, byID: make(map[string]int, len(answer.runs)),
+		Runs: answer.items, At: start, Cost: time.Since(start),
+		Lossy: answer.Lossy, byID: make(map[string]int, len(answer.items)),
 	}
 	for i := range list.Runs {
 		list.byID[list.Runs[i].ID] = i

@@ -71,13 +71,8 @@ type SaveRequest struct {
 //
 //viewer:operation POST /api/config/ssh_connections 0.5 0.6 0.7
 func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
-	if err := s.check(); err != nil {
+	if err := cmp.Or(s.check(), checkOptional("name", s.Name, checkText)); err != nil {
 		return err
-	}
-	if s.Name != "" {
-		if err := checkText("name", s.Name); err != nil {
-			return err
-		}
 	}
 	login := s.body()
 	if !s.Remember {
@@ -89,11 +84,7 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 		AuthMethod string `json:"auth_method"`
 		Remember   bool   `json:"remember_password"`
 	}{login, s.Name, cmp.Or(s.AuthMethod, "password"), s.Remember}}
-	answer, err := doJSON[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		err = c.refused(q, KindServer, answer.Message.Value)
-	}
-	return withSafeCause(err)
+	return withSafeCause(c.acknowledge(ctx, q))
 }
 
 // DeleteSaved has the Viewer forget a saved connection. It answers the same
@@ -101,12 +92,7 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 //
 //viewer:operation DELETE /api/config/ssh_connections/{key} 0.5 0.6 0.7
 func (c *Client) DeleteSaved(ctx context.Context, id string) error {
-	q := call{cap: capDeleteSaved, ids: []string{id}}
-	answer, err := doJSON[acknowledgement](ctx, c, q)
-	if err == nil && !answer.OK {
-		return c.refused(q, KindServer, answer.Message.Value)
-	}
-	return err
+	return c.acknowledge(ctx, call{cap: capDeleteSaved, ids: []string{id}})
 }
 
 // withSafeCause hides a cause that may quote a secret.

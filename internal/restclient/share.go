@@ -90,8 +90,7 @@ func (l *shareLimiter) reserve(key string) (start time.Time, reserved time.Durat
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	start = l.earliest(now)
-	reserved = l.costs[key]
+	start, reserved = l.earliest(now), l.costs[key]
 	if oldest := now.Add(-burst); l.next.Before(oldest) {
 		l.next = oldest
 	}

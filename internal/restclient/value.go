@@ -51,11 +51,11 @@ func (v *Value) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	case '0':
 		*v = numberValue(string(raw))
 	case '"':
-		text, err := jsontext.AppendUnquote(nil, raw)
-		if err != nil && len(text) == 0 && len(raw) > 2 {
+		text, err := unquote(raw)
+		if err != nil {
 			return err
 		}
-		*v = textValue(string(text))
+		*v = textValue(text)
 	default:
 		*v = Value{Kind: ValueJSON, Text: string(plainNonFinite(bytes.ToValidUTF8(raw, []byte("\uFFFD"))))}
 	}

@@ -59,7 +59,7 @@ func (u *updater) readEventsOnce(ctx context.Context) error {
 		return err
 	}
 	rest, err := u.readPart(ctx, part)
-	if err := errors.Join(err, part.Body.Close()); err != nil {
+	if err := errors.Join(err, part.Close()); err != nil {
 		return err
 	}
 	if err := u.addLastLine(ctx, rest); err != nil {
@@ -70,7 +70,7 @@ func (u *updater) readEventsOnce(ctx context.Context) error {
 }
 
 // readPart reads a part and returns what stands behind its last newline.
-func (u *updater) readPart(ctx context.Context, part *runsource.Part) (rest []byte, err error) {
+func (u *updater) readPart(ctx context.Context, part *restclient.FilePart) (rest []byte, err error) {
 	r := u.ensureRun(runsource.FromEventLog)
 	switch part.State {
 	case restclient.FileShrunk:
@@ -90,11 +90,11 @@ func (u *updater) readPart(ctx context.Context, part *runsource.Part) (rest []by
 			return nil, err
 		}
 	}
-	return u.run.parseBody(ctx, u.gate, part.Body, part.Size-u.run.checkpoint.Offset)
+	return u.run.parseBody(ctx, u.gate, part, part.Size-u.run.checkpoint.Offset)
 }
 
 // complete publishes the run once the end of its file was reached.
-func (u *updater) complete(part *runsource.Part, start time.Time) {
+func (u *updater) complete(part *restclient.FilePart, start time.Time) {
 	u.run.checkpoint.SetEnd(part)
 	if part.State == restclient.FileWhole {
 		u.run.freshUntil = u.now().Add(wholeFileCostFactor * u.now().Sub(start))

@@ -84,23 +84,23 @@ func (c *Checkpoint) Write(consumed []byte) (int, error) {
 func (c *Checkpoint) InvalidateEnd() { c.Size, c.ETag = 0, "" }
 
 // SetEnd notes that the end of the file was reached.
-func (c *Checkpoint) SetEnd(part *Part) { c.Size, c.ETag = part.Size, part.ETag }
+func (c *Checkpoint) SetEnd(part *restclient.FilePart) { c.Size, c.ETag = part.Size, part.ETag }
 
 // IsUnchanged says that the file is as it was when its end was last reached.
-func (c *Checkpoint) IsUnchanged(part *Part) bool {
+func (c *Checkpoint) IsUnchanged(part *restclient.FilePart) bool {
 	return c.ETag != "" && part.ETag == c.ETag && part.Size == c.Size
 }
 
 // Verify reads the tail from a part that begins there and compares what is
 // known. ErrLogReplaced means that the log is another one.
-func (c *Checkpoint) Verify(ctx context.Context, src Source, part *Part) error {
+func (c *Checkpoint) Verify(ctx context.Context, src Source, part *restclient.FilePart) error {
 	if part.Size >= 0 && part.Size < max(c.Offset, c.Size) {
 		return ErrLogReplaced
 	}
 	if part.Size == c.Size && c.ETag != "" && part.ETag != "" && part.ETag != c.ETag {
 		return ErrLogReplaced
 	}
-	if err := CompareBytes(part.Body, c.Tail); err != nil {
+	if err := CompareBytes(part, c.Tail); err != nil {
 		return err
 	}
 	if c.ReadOffset() == 0 || c.IsUnchanged(part) {
@@ -110,7 +110,7 @@ func (c *Checkpoint) Verify(ctx context.Context, src Source, part *Part) error {
 }
 
 // ReadFunc reads a log as Source.ReadEvents does.
-type ReadFunc func(ctx context.Context, offset, length int64) (*Part, error)
+type ReadFunc func(ctx context.Context, offset, length int64) (*restclient.FilePart, error)
 
 // VerifyHead compares the first bytes of the log.
 func (c *Checkpoint) VerifyHead(ctx context.Context, read ReadFunc) (err error) {
@@ -118,11 +118,11 @@ func (c *Checkpoint) VerifyHead(ctx context.Context, read ReadFunc) (err error) 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, part.Body.Close()) }()
+	defer func() { err = errors.Join(err, part.Close()) }()
 	if part.State != restclient.FileRanged && part.State != restclient.FileWhole {
 		return ErrLogReplaced
 	}
-	return CompareBytes(part.Body, c.Head)
+	return CompareBytes(part, c.Head)
 }
 
 // CompareBytes reads as many bytes as there are in want.

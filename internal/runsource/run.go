@@ -23,16 +23,16 @@ var (
 )
 
 // ReadEvents reads the event file, from 0.6 on.
-func (r Run) ReadEvents(ctx context.Context, offset, length int64) (*Part, error) {
+func (r Run) ReadEvents(ctx context.Context, offset, length int64) (*restclient.FilePart, error) {
 	return r.readFile(ctx, restclient.FileEvents, offset, length)
 }
 
 // ReadLog reads the text log, from 0.6 on.
-func (r Run) ReadLog(ctx context.Context, offset, length int64) (*Part, error) {
+func (r Run) ReadLog(ctx context.Context, offset, length int64) (*restclient.FilePart, error) {
 	return r.readFile(ctx, restclient.FileLogs, offset, length)
 }
 
-func (r Run) readFile(ctx context.Context, name restclient.RunFile, offset, length int64) (*Part, error) {
+func (r Run) readFile(ctx context.Context, name restclient.RunFile, offset, length int64) (*restclient.FilePart, error) {
 	file, err := r.Client.ReadFile(ctx, r.RunID, name, offset, length)
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindUnsupported {
 		return nil, fmt.Errorf("%w: %w", ErrNotServed, err)
@@ -43,7 +43,7 @@ func (r Run) readFile(ctx context.Context, name restclient.RunFile, offset, leng
 	case file.State == restclient.RunGone:
 		return nil, errors.Join(r.NotFoundError(), file.Close())
 	}
-	return &Part{State: file.State, Size: file.Size, ETag: file.ETag, Body: file}, nil
+	return file, nil
 }
 
 // ReadTable reads the merged table.

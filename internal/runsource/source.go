@@ -8,7 +8,6 @@ package runsource
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"time"
 
@@ -28,8 +27,9 @@ var (
 // may be used after the call that brought it, until the Cache is closed.
 type Source interface {
 	// ReadEvents reads the event file from offset, at most length bytes, or to
-	// its end where length is 0. The caller closes the part in every state.
-	ReadEvents(ctx context.Context, offset, length int64) (*Part, error)
+	// its end where length is 0. The caller closes the part in every state, of which
+	// RunGone is none: that is ErrRunNotFound.
+	ReadEvents(ctx context.Context, offset, length int64) (*restclient.FilePart, error)
 	// ReadTable reads the merged table. Rows go to put, which copies what it
 	// keeps and whose error ends the call; after the last row, nulls gets the
 	// number of null cells of every column that has any.
@@ -38,19 +38,6 @@ type Source interface {
 	ProbeTable(ctx context.Context) (restclient.TableInfo, error)
 	// HasEnded says whether the run's status is terminal.
 	HasEnded(ctx context.Context) (bool, error)
-}
-
-// Part is a piece of a file, as restclient.FilePart says; its state is not RunGone. Body
-// is never nil, and ends in io.EOF only where every byte was delivered.
-type Part struct {
-	// State says what Body is.
-	State restclient.FileState
-	// Size is the size of the whole file when the Viewer answered, -1 if unknown.
-	Size int64
-	// ETag changes with the file's time and size; empty if unknown.
-	ETag string
-	// Body is the bytes.
-	Body io.ReadCloser
 }
 
 // MetricSource reads the metrics and the status of one run. Besides what is said
@@ -66,7 +53,7 @@ type MetricSource interface {
 // and ErrNotServed as those of a Source do.
 type LogSource interface {
 	// ReadLog reads the log file as Source.ReadEvents reads the event file.
-	ReadLog(ctx context.Context, offset, length int64) (*Part, error)
+	ReadLog(ctx context.Context, offset, length int64) (*restclient.FilePart, error)
 	// StreamLog gives all lines of the log to yield, from the first one on, and
 	// then those that come, until yield or the connection fails. It is used
 	// where ReadLog says ErrNotServed. Lines have no newlines, and control texts

@@ -75,7 +75,7 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 		return err
 	}
 	rest, offset, err := s.readPart(ctx, part)
-	if err = errors.Join(err, part.Body.Close()); err != nil {
+	if err = errors.Join(err, part.Close()); err != nil {
 		return err
 	}
 	if counts, err := LastLineCounts(ctx, s.src, rest, offset); err != nil || !counts {
@@ -88,8 +88,8 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 
 // readPart parses the body and returns what is behind its last newline, and where
 // that begins.
-func (s *streamer) readPart(ctx context.Context, part *Part) (rest []byte, offset int64, err error) {
-	body := io.Reader(part.Body)
+func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (rest []byte, offset int64, err error) {
+	body := io.Reader(part)
 	if part.Size >= 0 {
 		body = io.LimitReader(body, part.Size)
 	}

@@ -11,8 +11,8 @@ import (
 // ContractRoute is a request that a demo and a real Viewer must answer alike: same status, same media type, same shape.
 type ContractRoute struct {
 	Method string
-	// Path has the placeholders {run_id}, {project}, {name}, {artifact} and {events} (the query-escaped path of the run's
-	// event file), see Expand.
+	// Path has the placeholders {run_id}, {artifact} and {events} (the query-escaped path of the run's event file), see
+	// Expand.
 	Path string
 	// Send is a JSON body, or empty.
 	Send string
@@ -56,18 +56,6 @@ var contract = []ContractRoute{
 	{Path: "/api/runs/{run_id}/assets/download"},
 	{Path: "/api/environment/{run_id}", Free: []string{"environment"}},
 	{Path: "/api/environment/nope", template: "/api/environment/{run_id}"},
-	{Path: "/api/metrics/cache/stats"},
-	{Path: "/api/projects"},
-	{Path: "/api/projects/{project}/names"},
-	{Path: "/api/projects/{project}/names/{name}/runs"},
-	{Path: "/api/projects/nope/names", template: "/api/projects/{project}/names"},
-	{Path: "/api/paths", Free: []string{"tree"}},
-	{Path: "/api/paths?include_stats=true", Free: []string{"tree", "stats"}},
-	{Path: "/api/paths/tree", Free: []string{"tree"}},
-	{Path: "/api/paths/runs?path={project}"},
-	{Path: "/api/paths/runs?path={project}&exact=maybe"},
-	{Path: "/api/paths/export?path={project}", Free: []string{"summary", "meta"}},
-	{Path: "/api/paths/export"},
 	{Path: "/api/recycle-bin"},
 	{Path: "/api/gpu/telemetry"},
 	{Path: "/api/system/monitor", Free: []string{"frequency", "disk"}},
@@ -92,7 +80,6 @@ var contract = []ContractRoute{
 	{Path: "/api/remote/viewer/sessions"},
 	{Path: "/api/remote/viewer/status/nope", template: "/api/remote/viewer/status/{session_id}"},
 	{Path: "/api/remote/known-hosts/list"},
-	{Path: "/api/remote/connections/saved"},
 	{Path: "/api/remote/fs/list?connection_id=u@h:22&path=/"},
 	{Path: "/api/remote/fs/exists?connection_id=bogus&path=/"},
 	{Path: "/api/remote/conda-envs"},
@@ -118,7 +105,6 @@ var contract = []ContractRoute{
 	{Method: "POST", Path: "/api/remote/disconnect", Send: `{"host":"h","username":"u"}`},
 	{Method: "POST", Path: "/api/remote/disconnect", Send: `{"host":"h"}`},
 	{Method: "POST", Path: "/api/remote/viewer/stop", Send: `{"session_id":"nope"}`},
-	{Method: "POST", Path: "/api/remote/connections/saved", Send: `{}`},
 }
 
 // ContractRoutes lists the requests that a Viewer must answer as the real one of

@@ -99,7 +99,7 @@ func (s *FileSource) Counts() (requests int, served int64) {
 }
 
 // ReadEvents reads the event file.
-func (s *FileSource) ReadEvents(ctx context.Context, offset, length int64) (*runsource.Part, error) {
+func (s *FileSource) ReadEvents(ctx context.Context, offset, length int64) (*restclient.FilePart, error) {
 	s.Set(func() { s.Started++ })
 	if err := s.wait(ctx); err != nil {
 		return nil, err
@@ -149,18 +149,17 @@ func (s *FileSource) wait(ctx context.Context) error {
 	}
 }
 
-func (s *FileSource) part(state restclient.FileState, size int64, body []byte) *runsource.Part {
-	p := &runsource.Part{State: state, Size: size}
+func (s *FileSource) part(state restclient.FileState, size int64, body []byte) *restclient.FilePart {
+	etag := ""
 	if size >= 0 && !s.NoETag {
-		p.ETag = fmt.Sprintf("%d-%d", s.Touched, size)
+		etag = fmt.Sprintf("%d-%d", s.Touched, size)
 	}
 	r := io.Reader(&counted{r: bytes.NewReader(body), s: s})
 	if len(s.Cuts) > 0 && len(body) > 0 {
 		r = io.MultiReader(io.LimitReader(r, int64(s.Cuts[0])), failing{})
 		s.Cuts = s.Cuts[1:]
 	}
-	p.Body = io.NopCloser(r)
-	return p
+	return restclient.NewFilePart(state, 0, size, etag, io.NopCloser(r))
 }
 
 // counted counts the bytes that are read.

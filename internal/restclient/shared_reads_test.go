@@ -94,25 +94,3 @@ func TestClient_ANewCallerDoesNotJoinACanceledRead(t *testing.T) {
 		pass(t, 2*time.Second)
 	})
 }
-
-func TestFlightGroup_ManyCallersComeAndGo(t *testing.T) {
-	f := newFlightGroup()
-	var wg sync.WaitGroup
-	for i := range 300 {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%7)*100*time.Microsecond)
-			defer cancel()
-			v, err := f.do(ctx, "k", func(ctx context.Context) (any, error) {
-				return 42, sleep(ctx, 200*time.Microsecond)
-			})
-			if err == nil && v != 42 {
-				t.Errorf("got %v", v)
-			}
-			// A caller that still waits must not be handed another's end.
-			if errors.Is(err, context.Canceled) && ctx.Err() == nil {
-				t.Error("a waiting caller was cancelled")
-			}
-		})
-	}
-	wg.Wait()
-}
