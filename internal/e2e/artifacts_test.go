@@ -189,20 +189,3 @@ func TestArtifacts_OverHTTP(t *testing.T) {
 		}
 	}
 }
-
-// statusOfGet returns the status of an answer over plain HTTP.
-func statusOfGet(t *testing.T, url string) int {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := resp.Body.Close(); err != nil {
-		t.Error(err)
-	}
-	return resp.StatusCode
-}

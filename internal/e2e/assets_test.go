@@ -5,9 +5,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,38 +22,6 @@ import (
 // withAssets are the releases whose runs have assets.
 func withAssets() []realviewer.Version {
 	return []realviewer.Version{realviewer.V060, realviewer.V072}
-}
-
-// download reads a whole asset, and wants header and trailer to be right.
-func download(t *testing.T, s *server, req *runicornapiv1.DownloadAssetRequest) (*runicornapiv1.FileHeader, []byte, error) {
-	t.Helper()
-	stream, err := artifactsOf(s).DownloadAsset(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var header *runicornapiv1.FileHeader
-	var trailer *runicornapiv1.FileTrailer
-	var body []byte
-	for {
-		msg, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return header, body, err
-		}
-		body = append(body, msg.GetChunk()...)
-		if msg.GetHeader() != nil {
-			header = msg.GetHeader()
-		}
-		if msg.GetTrailer() != nil {
-			trailer = msg.GetTrailer()
-		}
-	}
-	if sum := sha256.Sum256(body); trailer.GetSha256() != hex.EncodeToString(sum[:]) || trailer.GetSizeBytes() != header.GetOffset()+int64(len(body)) {
-		t.Errorf("trailer %v for %d bytes", trailer, len(body))
-	}
-	return header, body, nil
 }
 
 // assetIDs returns the ids of a run's assets by their names.
@@ -217,7 +184,7 @@ func TestAssets_AZipWithALostBlobIsDataLoss(t *testing.T) {
 			wantReason(t, err, codes.DataLoss, "FILES_MISSING")
 
 			url := "http://" + s.httpAddr + "/v1/experiments/" + run + "/assets/" + id + ":download"
-			if resp, body, err := tryFile(t, url, nil); err == nil {
+			if resp, body, err := tryHTTP(t, http.MethodGet, url, "", nil); err == nil {
 				t.Errorf("over HTTP it looks whole: %s, %d bytes", resp.Status, len(body))
 			}
 		})

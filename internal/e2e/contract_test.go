@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"io"
 	"mime"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
@@ -121,23 +119,14 @@ func ask(t *testing.T, route demotest.ContractRoute, target string) answered {
 	if method == "" {
 		method = http.MethodGet
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(route.Send))
-	if err != nil {
-		t.Fatal(err)
-	}
+	header := map[string]string{}
 	if route.Send != "" {
-		req.Header.Set("Content-Type", "application/json")
+		header["Content-Type"] = "application/json"
 	}
 	if route.Range != "" {
-		req.Header.Set("Range", route.Range)
+		header["Range"] = route.Range
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	resp, body, err := tryHTTP(t, method, target, route.Send, header)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -95,33 +94,22 @@ type resumable struct {
 	trailer *runicornapiv1.FileTrailer
 }
 
-// goOn resumes where the last stream ended, until an error, the end, or stop
-// bytes are there; then it calls stopped and reads on.
-func (r *resumable) goOn(ctx context.Context, stop int64, stopped func()) error {
+// goOn resumes where the last stream ended, until an error or the end. It calls
+// stopped, where there is one, once stop bytes are there.
+func (r *resumable) goOn(t *testing.T, stop int64, stopped func()) error {
+	t.Helper()
 	r.req.Offset = r.have
-	stream, err := artifactsOf(r.s).DownloadAsset(ctx, r.req)
+	stream, err := artifactsOf(r.s).DownloadAsset(t.Context(), r.req)
 	if err != nil {
 		return err
 	}
-	for {
-		msg, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if h := msg.GetHeader(); h != nil {
-			r.req.IfMatch = h.GetEtag()
-		}
-		r.sum.Write(msg.GetChunk())
-		r.have += int64(len(msg.GetChunk()))
-		r.trailer = msg.GetTrailer()
-		if r.have >= stop && stopped != nil {
-			stopped()
-			stopped = nil
-		}
+	count := &offsetTrigger{size: r.have, offset: stop, reached: stopped}
+	header, trailer, err := receiveFile(t, stream, io.MultiWriter(r.sum, count))
+	if header != nil {
+		r.req.IfMatch = header.GetEtag()
 	}
+	r.have, r.trailer = count.size, trailer
+	return err
 }
 
 // TestDownload_SurvivesAViewerKilledAtRandomOffsets downloads a large file and
@@ -182,7 +170,7 @@ func newResumable(t *testing.T, s *server, v *sparse) *resumable {
 func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 	t.Helper()
 	from := r.have
-	err := r.goOn(t.Context(), stop, stopped)
+	err := r.goOn(t, stop, stopped)
 	if c := status.Code(err); r.trailer != nil || c != codes.DataLoss && c != codes.Unavailable {
 		t.Fatalf("cut at %d: ends after %d bytes with %v, trailer %v", stop, r.have, err, r.trailer)
 	}
@@ -192,7 +180,7 @@ func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 // finish reads the rest, and compares the whole with the file.
 func (r *resumable) finish(t *testing.T, v *sparse) {
 	t.Helper()
-	if err := r.goOn(t.Context(), v.size+1, nil); err != nil {
+	if err := r.goOn(t, v.size+1, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := hex.EncodeToString(r.sum.Sum(nil)); got != v.sum || r.have != v.size || r.trailer.GetSizeBytes() != v.size {
@@ -209,15 +197,15 @@ func TestDownload_OverHTTP(t *testing.T) {
 		url := base + assetIDs(t, s, viewer, run)["model.pt"].GetAssetId() + ":download"
 		want := bytes.Repeat([]byte("model"), 200)
 
-		whole, body := getFile(t, url, nil)
+		whole, body := getHTTP(t, url, nil)
 		if whole.StatusCode != http.StatusOK || !bytes.Equal(body, want) || whole.Header.Get("Content-Disposition") != `attachment; filename="model.pt"` {
 			t.Errorf("%s: %s %v, %d bytes", version, whole.Status, whole.Header, len(body))
 		}
-		rest, body := getFile(t, url, map[string]string{"Range": "bytes=300-", "If-Range": whole.Header.Get("ETag")})
+		rest, body := getHTTP(t, url, map[string]string{"Range": "bytes=300-", "If-Range": whole.Header.Get("ETag")})
 		if rest.StatusCode != http.StatusPartialContent || !bytes.Equal(body, want[300:]) || rest.Header.Get("Content-Range") != "bytes 300-999/1000" {
 			t.Errorf("%s: %s %v, %d bytes", version, rest.Status, rest.Header, len(body))
 		}
-		again, body := getFile(t, url, map[string]string{"Range": "bytes=300-", "If-Range": `"of another file"`})
+		again, body := getHTTP(t, url, map[string]string{"Range": "bytes=300-", "If-Range": `"of another file"`})
 		if again.StatusCode != http.StatusOK || !bytes.Equal(body, want) {
 			t.Errorf("%s: %s, %d bytes", version, again.Status, len(body))
 		}
@@ -256,33 +244,4 @@ func TestDownload_OverHTTPAbortsVisibly(t *testing.T) {
 	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
 		t.Errorf("it ended well after %d more bytes", n)
 	}
-}
-
-// getFile gets a file over plain HTTP.
-func getFile(t *testing.T, url string, header map[string]string) (*http.Response, []byte) {
-	t.Helper()
-	resp, body, err := tryFile(t, url, header)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, body
-}
-
-// tryFile gets a file over plain HTTP, and fails where a client notices that
-// it is not whole.
-func tryFile(t *testing.T, url string, header map[string]string) (*http.Response, []byte, error) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, value := range header {
-		req.Header.Set(key, value)
-	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	body, err := io.ReadAll(resp.Body)
-	return resp, body, errors.Join(err, resp.Body.Close())
 }

@@ -343,14 +343,8 @@ func TestREST_IsTheSameAPI(t *testing.T) {
 		if got.Experiment.RunID != run.RunID || !strings.HasSuffix(got.Experiment.ResourceName, run.RunID) {
 			t.Errorf("over HTTP: %+v", got)
 		}
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		resp, err := client.Get("http://" + s.httpAddr + "/v1/experiments/nope?viewer=" + viewer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusNotFound {
-			t.Errorf("a missing run over HTTP: %s", resp.Status)
+		if got := statusOfGet(t, "http://"+s.httpAddr+"/v1/experiments/nope?viewer="+viewer); got != http.StatusNotFound {
+			t.Errorf("a missing run over HTTP: %d", got)
 		}
 	})
 }

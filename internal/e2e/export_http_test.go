@@ -35,7 +35,7 @@ func TestExportExperiment_OverHTTP(t *testing.T) {
 		"json":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, "application/json", "json"},
 		"html":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML, "text/html; charset=utf-8", "html"},
 	} {
-		resp, body := getFile(t, "http://"+s.httpAddr+"/v1/experiments/"+run.RunID+":export?format="+name, nil)
+		resp, body := getHTTP(t, "http://"+s.httpAddr+"/v1/experiments/"+run.RunID+":export?format="+name, nil)
 		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != want.contentType || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %s %v: %.300s", name, resp.Status, resp.Header, body)
 		}
@@ -87,29 +87,15 @@ func TestExportExperiment_OverHTTPInParts(t *testing.T) {
 				t.Errorf("%s: HEAD %s, %v", format, head.Status, head.Header)
 				continue
 			}
-			_, whole := getFile(t, url+format, nil)
+			_, whole := getHTTP(t, url+format, nil)
 			for rng, want := range map[string][]byte{
 				"bytes=-8": whole[len(whole)-8:], "bytes=0-0": whole[:1], "bytes=5-": whole[5:], "bytes=3-7": whole[3:8],
 			} {
-				resp, part := getFile(t, url+format, map[string]string{"Range": rng})
+				resp, part := getHTTP(t, url+format, map[string]string{"Range": rng})
 				if resp.StatusCode != http.StatusPartialContent || !bytes.Equal(part, want) || resp.Header.Get("ETag") != etag || int64(len(whole)) != size {
 					t.Errorf("%s %s: %s, %q, want %q", format, rng, resp.Status, part, want)
 				}
 			}
 		}
 	})
-}
-
-func headOf(t *testing.T, url string) *http.Response {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, url, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	return resp
 }

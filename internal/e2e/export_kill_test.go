@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"errors"
-	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -80,29 +78,17 @@ func narrow(t *testing.T, s *server) runicornapiv1.ExperimentServiceClient {
 	return runicornapiv1.NewExperimentServiceClient(conn)
 }
 
-// receiveExport reads a file, calls reached once so many bytes are there, and
+// countExport receives an export, calls reached once so many bytes are there, and
 // returns how many came and how it ended.
-func receiveExport(t *testing.T, client runicornapiv1.ExperimentServiceClient, req *runicornapiv1.ExportExperimentRequest, stop int64, reached func()) (size int64, isWhole bool, err error) {
+func countExport(t *testing.T, client runicornapiv1.ExperimentServiceClient, req *runicornapiv1.ExportExperimentRequest, stop int64, reached func()) (size int64, isWhole bool, err error) {
 	t.Helper()
 	stream, err := client.ExportExperiment(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
-		message, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return size, isWhole, nil
-		}
-		if err != nil {
-			return size, isWhole, err
-		}
-		isWhole = isWhole || message.GetTrailer() != nil
-		size += int64(len(message.GetChunk()))
-		if size >= stop && reached != nil {
-			reached()
-			reached = nil
-		}
-	}
+	count := &offsetTrigger{offset: stop, reached: reached}
+	_, trailer, err := receiveFile(t, stream, count)
+	return count.size, trailer != nil, err
 }
 
 // wantCut fails the test unless an export has ended as one whose Viewer died.
@@ -132,13 +118,13 @@ func TestExportExperiment_ItsViewerIsKilledAtRandomOffsets(t *testing.T) {
 	client, random := narrow(t, s), seeded(t)
 	for _, req := range streamed {
 		req.RunId = runIDs[0]
-		whole, isWhole, err := receiveExport(t, client, req, 0, nil)
+		whole, isWhole, err := countExport(t, client, req, 0, nil)
 		if err != nil || !isWhole {
 			t.Fatalf("%v, undisturbed: %v", req.GetFormat(), err)
 		}
 		for range kills / len(streamed) {
 			stop, killed := random.Int64N(whole*2/5), false
-			got, isWhole, err := receiveExport(t, client, req, stop, func() {
+			got, isWhole, err := countExport(t, client, req, stop, func() {
 				killed = true
 				if err := v.Kill(); err != nil {
 					t.Error(err)
@@ -173,7 +159,7 @@ func TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile(t *testing.
 		awaitRun(t, s, runID)
 		front.live(t, 16<<10+random.Int64N(size))
 		req := &runicornapiv1.ExportExperimentRequest{RunId: runID, Format: format}
-		got, isWhole, err := receiveExport(t, s.experiments, req, 0, nil)
+		got, isWhole, err := countExport(t, s.experiments, req, 0, nil)
 		wantCut(t, format.String(), isWhole, err)
 		if !front.isDead() {
 			t.Fatalf("%v: it never read so far: %v", format, err)
@@ -184,7 +170,7 @@ func TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile(t *testing.
 	awaitRun(t, s, runIDs[0])
 	for format := 1; format < len(runicornapiv1.ExportFormat_name); format++ {
 		req := &runicornapiv1.ExportExperimentRequest{RunId: runIDs[format], Format: runicornapiv1.ExportFormat(format)}
-		if _, isWhole, err := receiveExport(t, s.experiments, req, 0, nil); err != nil || !isWhole {
+		if _, isWhole, err := countExport(t, s.experiments, req, 0, nil); err != nil || !isWhole {
 			t.Errorf("%v after all that: %v", req.GetFormat(), err)
 		}
 	}

@@ -3,11 +3,7 @@ package e2e
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -24,48 +20,6 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
-
-// exported is a file that ExportExperiment has sent.
-type exported struct {
-	header  *runicornapiv1.FileHeader
-	trailer *runicornapiv1.FileTrailer
-	content []byte
-}
-
-// export receives a file and checks it against its trailer.
-func export(t *testing.T, s *server, req *runicornapiv1.ExportExperimentRequest) (*exported, error) {
-	t.Helper()
-	stream, err := s.experiments.ExportExperiment(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := &exported{}
-	for {
-		message, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return out, err
-		}
-		switch part := message.GetPart().(type) {
-		case *runicornapiv1.ExportExperimentResponse_Header:
-			out.header = part.Header
-		case *runicornapiv1.ExportExperimentResponse_Chunk:
-			if len(part.Chunk) > 256<<10 || out.header == nil {
-				t.Fatalf("a chunk of %d bytes, header %v", len(part.Chunk), out.header)
-			}
-			out.content = append(out.content, part.Chunk...)
-		case *runicornapiv1.ExportExperimentResponse_Trailer:
-			out.trailer = part.Trailer
-		}
-	}
-	sum := sha256.Sum256(out.content)
-	if out.trailer.GetSizeBytes() != int64(len(out.content)) || out.trailer.GetSha256() != hex.EncodeToString(sum[:]) {
-		t.Fatalf("the stream ended OK with %d bytes and the trailer %v", len(out.content), out.trailer)
-	}
-	return out, nil
-}
 
 // tabular are the formats that are read back, and the forms of their data.
 var tabular = []struct {

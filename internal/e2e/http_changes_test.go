@@ -50,7 +50,7 @@ func TestChanges_OverHTTP(t *testing.T) {
 		{"a connection that is not there", "DELETE", "http://" + s.httpAddr + "/v1/remote/connections/me@gpu:22", ``, `"NOT_FOUND"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := strings.ReplaceAll(visit(t, tt.method, tt.at, tt.body), " ", ""); !strings.Contains(got, tt.want) {
+			if got := strings.ReplaceAll(sendJSON(t, tt.method, tt.at, tt.body), " ", ""); !strings.Contains(got, tt.want) {
 				t.Errorf("%s %s %s: %s, want %s in it", tt.method, tt.at, tt.body, got, tt.want)
 			}
 		})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -245,27 +244,4 @@ func number(text string) cell {
 		c.Text = text
 	}
 	return c
-}
-
-// getJSON reads a JSON answer over plain HTTP, numbers with all their digits.
-func getJSON(t *testing.T, url string, into any) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s", url, resp.Status)
-	}
-	dec := json.NewDecoder(resp.Body)
-	dec.UseNumber()
-	if err := dec.Decode(into); err != nil {
-		t.Fatalf("GET %s: %v", url, err)
-	}
 }

@@ -8,19 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"google.golang.org/grpc/health/grpc_health_v1"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
@@ -34,13 +28,14 @@ type remoteLab struct {
 	version realviewer.Version
 	ssh     bool // whether the Viewer has the ssh program on its PATH
 	sshd    *sshtest.Server
+	keyText string         // of the user's private key
 	agent   *sshtest.Agent // of the Viewer
 	viewer  *realviewer.Viewer
 	root    string // the storage on the server
 	run     realviewer.Run
 	lines   [][]byte // of the run, of which the last is not written yet
 	tailed  realviewer.Run
-	unsaid  [][]byte // lines of the tailed run that are not written yet
+	pending [][]byte // lines of the tailed run that are not written yet
 }
 
 // otherViewer is a Viewer behind the servers that never does anything over SSH.
@@ -51,17 +46,16 @@ const otherViewer = "quiet"
 func remoteLabs() []*remoteLab {
 	var labs []*remoteLab
 	for _, version := range realviewer.Versions() {
-		for _, ssh := range []bool{true, false} {
-			name := viewerName(version) + map[bool]string{true: "-ssh", false: "-bare"}[ssh]
-			labs = append(labs, &remoteLab{name: name, version: version, ssh: ssh})
-		}
+		labs = append(labs,
+			&remoteLab{name: viewerName(version) + "-ssh", version: version, ssh: true},
+			&remoteLab{name: viewerName(version) + "-bare", version: version})
 	}
 	return labs
 }
 
-// startRemote starts the labs side by side, and two servers in front of all of
+// startRemoteLabs starts the labs side by side, and two servers in front of all of
 // them, which write everything to their logs.
-func startRemote(t *testing.T) (labs []*remoteLab, a, b *server) {
+func startRemoteLabs(t *testing.T) (labs []*remoteLab, a, b *server) {
 	t.Helper()
 	sshtest.Require(t)
 	for _, version := range realviewer.Versions() {
@@ -104,6 +98,10 @@ func (l *remoteLab) start(ctx context.Context, empty string) error {
 	if l.sshd, err = sshtest.Start(ctx, sshtest.Options{Python: install.Python}); err != nil {
 		return err
 	}
+	key, err := os.ReadFile(l.sshd.Key)
+	if l.keyText = string(key); err != nil {
+		return err
+	}
 	if err := l.writeRun(); err != nil {
 		return err
 	}
@@ -135,9 +133,9 @@ func (l *remoteLab) prepareAgent(ctx context.Context) error {
 }
 
 // curveLines are the lines of a training.
-func curveLines(begun time.Time, n int) [][]byte {
+func curveLines(created time.Time, n int) [][]byte {
 	lines := make([][]byte, 0, n)
-	for line := range realviewer.Curve(begun, n, "loss") {
+	for line := range realviewer.Curve(created, n, "loss") {
 		lines = append(lines, slices.Clone(line))
 	}
 	return lines
@@ -147,21 +145,21 @@ func curveLines(begun time.Time, n int) [][]byte {
 // be followed.
 func (l *remoteLab) writeRun() (err error) {
 	l.root = filepath.Join(l.sshd.Home, "runs")
-	begun := time.Now()
-	l.lines = curveLines(begun, 10)
+	created := time.Now()
+	l.lines = curveLines(created, 10)
 	l.run, err = realviewer.WriteRun(l.root, l.version, realviewer.RunSpec{
-		Project: "gpu", Name: "live", Status: "running", PID: os.Getpid(), Created: begun,
+		Project: "gpu", Name: "live", Status: "running", PID: os.Getpid(), Created: created,
 		Lines: slices.Values(l.lines[:9]),
 	})
 	if err != nil {
 		return err
 	}
-	l.unsaid = curveLines(begun, 60)
+	l.pending = curveLines(created, 60)
 	l.tailed, err = realviewer.WriteRun(l.root, l.version, realviewer.RunSpec{
-		Project: "gpu", Name: "tailed", Status: "running", PID: os.Getpid(), Created: begun.Add(-time.Minute),
-		Lines: slices.Values(l.unsaid[:20]),
+		Project: "gpu", Name: "tailed", Status: "running", PID: os.Getpid(), Created: created.Add(-time.Minute),
+		Lines: slices.Values(l.pending[:20]),
 	})
-	l.unsaid = l.unsaid[20:]
+	l.pending = l.pending[20:]
 	if err != nil {
 		return err
 	}
@@ -179,9 +177,15 @@ func (l *remoteLab) grow() error { return appendLines(l.run.EventFile, l.lines[9
 
 // log writes the next ten lines of the tailed run.
 func (l *remoteLab) log() error {
-	lines := l.unsaid[:10]
-	l.unsaid = l.unsaid[10:]
+	lines := l.pending[:10]
+	l.pending = l.pending[10:]
 	return appendLines(l.tailed.EventFile, lines)
+}
+
+// finish gives the tailed run its end.
+func (l *remoteLab) finish() error {
+	text := fmt.Sprintf(`{"status": "finished", "started_at": 1, "ended_at": %d}`, time.Now().Unix())
+	return os.WriteFile(filepath.Join(l.tailed.Dir, "status.json"), []byte(text), 0o644)
 }
 
 func appendLines(path string, lines [][]byte) error {
@@ -211,7 +215,7 @@ func (l *remoteLab) id() string { return fmt.Sprintf("%s@127.0.0.1:%d", l.sshd.U
 
 // target is the server, for a login that the caller completes.
 func (l *remoteLab) target() *runicornapiv1.SshTarget {
-	return &runicornapiv1.SshTarget{Host: "127.0.0.1", Port: new(int32(l.sshd.Port)), Username: l.sshd.User, UseAgent: new(false)}
+	return &runicornapiv1.SshTarget{Host: loopback, Port: new(int32(l.sshd.Port)), Username: l.sshd.User, UseAgent: new(false)}
 }
 
 // login is a login that works: by password where there is one.
@@ -221,49 +225,6 @@ func (l *remoteLab) login() *runicornapiv1.SshTarget {
 		target.PrivateKeyPath = l.sshd.Key
 	}
 	return target
-}
-
-// startRequest asks for a Viewer of the run. Its ports are set, because here the
-// servers are one machine, and Viewers that look for free ports at the same
-// time find the same ones.
-func (l *remoteLab) startRequest(t *testing.T) *runicornapiv1.StartViewerRequest {
-	t.Helper()
-	local, remote := quietPort(t), quietPort(t)
-	return &runicornapiv1.StartViewerRequest{Viewer: l.name, RemoteRoot: l.root, LocalPort: &local, RemotePort: &remote}
-}
-
-// quietPort returns a free port that no outgoing connection is given: seconds go
-// by before a tunnel listens at it.
-func quietPort(t *testing.T) int32 {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.Int32N(10000)
-		if l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
-// awaitHealth waits for the health of a viewer.
-func awaitHealth(ctx context.Context, s *server, viewer string, want grpc_health_v1.HealthCheckResponse_ServingStatus) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		got, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "viewer/" + viewer})
-		if err == nil && got.GetStatus() == want {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("health of %s is %v (%w), want %v", viewer, got.GetStatus(), err, want)
-		}
-	}
 }
 
 // hostKey is the server's own key, with its fingerprint.
@@ -286,29 +247,7 @@ func (l *remoteLab) publicKey(t *testing.T, path string) *runicornapiv1.HostKey 
 	}
 	sum := sha256.Sum256(raw)
 	return &runicornapiv1.HostKey{
-		Host: "127.0.0.1", Port: int32(l.sshd.Port), KeyType: words[0], PublicKey: words[0] + " " + words[1],
+		Host: loopback, Port: int32(l.sshd.Port), KeyType: words[0], PublicKey: words[0] + " " + words[1],
 		FingerprintSha256: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
 	}
-}
-
-// portOf is the port of a URL.
-func portOf(t *testing.T, at string) int32 {
-	t.Helper()
-	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int32(port)
-}
-
-// either is a or b.
-func either[T any](first bool, a, b T) T {
-	if first {
-		return a
-	}
-	return b
 }

@@ -4,94 +4,89 @@ import (
 	"context"
 	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// waitForSilence connects to a server that never speaks. Meanwhile the Viewer is
+// silenceSteps connect to a server that never speaks. Meanwhile the Viewer is
 // busy and not down, gets no second call over SSH, and delays no other Viewer.
-func (s *remoteStory) waitForSilence(t *testing.T) {
-	silent := listenInSilence(t)
-	target := s.login()
-	target.Port = new(portOf(t, "http://"+silent.Addr().String()))
-	waiting, over := context.WithCancel(t.Context())
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		select {
-		case <-silent.called:
-			s.askMeanwhile(waiting, t, target)
-		case <-waiting.Done():
-			t.Error("the Viewer did not call the server")
-		}
-	})
-	s.want(t, "server accepts, but never speaks", "DeadlineExceeded SSH_TIMEOUT", func() error {
-		defer over()
-		_, err := s.connect(t, target)
-		return err
-	})
-	asking.Wait()
-	if n := silent.calls.Load(); n != 1 {
-		t.Errorf("the server was called %d times, want once", n)
+func (s *remoteStory) silenceSteps() []remoteStep {
+	silent, calls := listenInSilence(s.t)
+	target, returned := s.login(), make(chan error, 1)
+	target.Port = new(portOf(s.t, "tcp://"+silent))
+	return []remoteStep{
+		{name: "the Viewer connects to a silent server", call: func(t *testing.T) error {
+			go func() {
+				_, err := s.connect(s.t.Context(), target)
+				returned <- err
+			}()
+			select {
+			case <-calls:
+			case err := <-returned:
+				t.Fatalf("the Viewer did not call the server: %v", err)
+			}
+			return nil
+		}},
+		{name: "health of the Viewer meanwhile", want: "OK", call: func(t *testing.T) error {
+			got, err := s.a.viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{Viewer: s.name})
+			if state := got.GetViewer().GetHealth().GetState(); state != runicornapiv1.ViewerState_VIEWER_STATE_BUSY {
+				t.Errorf("health during a slow call over SSH: %v, want BUSY", state)
+			}
+			return err
+		}},
+		{name: "read of another Viewer meanwhile", want: "OK", call: func(t *testing.T) error {
+			_, err := listExperiments(t.Context(), s.a, otherViewer)
+			return err
+		}},
+		{
+			name: "second call over SSH meanwhile, with a deadline of a second",
+			want: "DeadlineExceeded without a reason or DeadlineExceeded CALLER_DEADLINE",
+			call: func(t *testing.T) error {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, err := s.connect(ctx, target)
+				return err
+			},
+		},
+		{name: "server accepts, but never speaks", want: "DeadlineExceeded SSH_TIMEOUT", call: func(t *testing.T) error {
+			if len(returned) > 0 {
+				t.Error("the slow call was over before the others")
+			}
+			err := <-returned
+			if n := len(calls); n > 0 {
+				t.Errorf("the server was called %d times more, want once", n)
+			}
+			return err
+		}},
 	}
 }
 
-// askMeanwhile asks while the Viewer waits for the silent server.
-func (s *remoteStory) askMeanwhile(waiting context.Context, t *testing.T, target *runicornapiv1.SshTarget) {
-	got, err := s.a.viewers.GetViewer(waiting, &runicornapiv1.GetViewerRequest{Viewer: s.name})
-	if state := got.GetViewer().GetHealth().GetState(); err != nil || state != runicornapiv1.ViewerState_VIEWER_STATE_BUSY {
-		t.Errorf("health during a slow call over SSH: %v, %v, want BUSY", state, err)
-	}
-	s.want(t, "read of another Viewer meanwhile", "OK", func() error {
-		_, err := s.a.experiments.ListExperiments(waiting, &runicornapiv1.ListExperimentsRequest{Viewer: otherViewer})
-		return err
-	})
-	s.want(t, "second call over SSH meanwhile, with a deadline of a second", "DeadlineExceeded without a reason or DeadlineExceeded CALLER_DEADLINE", func() error {
-		ctx, cancel := context.WithTimeout(waiting, time.Second)
-		defer cancel()
-		_, err := s.a.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Viewer: s.name, Target: target})
-		return err
-	})
-	if waiting.Err() != nil {
-		t.Error("the slow call was over before the others")
-	}
-}
-
-// silence is a server that accepts connections and says nothing.
-type silence struct {
-	net.Listener
-	called chan struct{} // closed by the first connection
-	calls  atomic.Int64
-}
-
-func listenInSilence(t *testing.T) *silence {
+// listenInSilence starts a server that accepts connections and says nothing, and
+// returns its address and what receives each call.
+func listenInSilence(t *testing.T) (addr string, calls chan struct{}) {
 	t.Helper()
 	var config net.ListenConfig
-	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := config.Listen(t.Context(), "tcp", loopback+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &silence{Listener: listener, called: make(chan struct{})}
+	calls = make(chan struct{}, 10)
 	var serving sync.WaitGroup
-	serving.Go(s.accept)
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			calls <- struct{}{}
+		}
+	})
 	t.Cleanup(func() {
 		_ = listener.Close() // its only error is that it is closed
 		serving.Wait()
 	})
-	return s
-}
-
-func (s *silence) accept() {
-	for {
-		conn, err := s.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		if s.calls.Add(1) == 1 {
-			close(s.called)
-		}
-	}
+	return listener.Addr().String(), calls
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -17,120 +15,94 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// tailThroughSessions follows a run on the server that keeps growing while its
-// sessions end in every way: sshd is killed, the remote Viewer is, and it is
-// stopped. Each time the tail says so, and goes on by its token alone, on the
-// other replica, in the session that is started next. At the end it has what the
-// event file has.
-func (s *remoteStory) tailThroughSessions(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	session := s.startSession(ctx, t)
+// tailSteps follow a run on the server that keeps growing while its sessions end
+// in every way: sshd is killed, the remote Viewer is, and it is stopped. Each
+// time the tail says so, and resumes by its token alone, on the other replica, in
+// the session that is started next. At the end it has what the event file has.
+func (s *remoteStory) tailSteps() []remoteStep {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
+	s.t.Cleanup(cancel)
+	var session *runicornapiv1.ViewerSession
 	c := newRemoteTail(s.tailed.RunID, s.version.HasPaths())
-	s.want(t, "tail a run of the new Viewer through another replica", "OK", func() error {
-		return c.open(ctx, s.b, &runicornapiv1.TailMetricsRequest{Viewer: session.GetViewer(), RunIds: []string{s.tailed.RunID}}, 20)
-	})
-	s.want(t, "live points of it", "OK", func() error { return errors.Join(s.log(), c.await(30)) })
-
-	if err := s.sshd.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	s.want(t, "sshd killed: the tail", "Unavailable VIEWER_UNREACHABLE", c.rest)
-	for _, srv := range []*server{s.a, s.b} {
-		s.wantListed(ctx, t, srv, session.GetViewer(), false)
-	}
-	s.want(t, "sshd killed: resume the tail by its token", "Unavailable VIEWER_UNREACHABLE", func() error {
-		return c.open(ctx, s.a, &runicornapiv1.TailMetricsRequest{}, 1000)
-	})
-	if err := errors.Join(s.log(), s.sshd.Restart(ctx)); err != nil {
-		t.Fatal(err)
-	}
-	s.disconnect(t)
-	session = s.startSession(ctx, t)
-	s.want(t, "sshd is back, another session: resume the tail by its token", "OK", func() error {
-		return c.open(ctx, s.a, &runicornapiv1.TailMetricsRequest{}, 40)
-	})
-	if c.viewer != session.GetViewer() {
-		t.Errorf("the tail goes on at %s, want %s", c.viewer, session.GetViewer())
-	}
-
-	if pid := session.GetRemoteProcessId(); pid < 2 || syscall.Kill(int(pid), syscall.SIGKILL) != nil {
-		t.Errorf("the remote Viewer has the process id %d", pid)
-	}
-	s.want(t, "remote Viewer killed: heartbeats of the tail say so", "OK", c.awaitTrouble)
-	s.want(t, "stop a Viewer whose process was killed", "OK", func() error {
-		_, err := s.b.remote.StopViewer(ctx, &runicornapiv1.StopViewerRequest{Viewer: s.name, SessionId: session.GetSessionId()})
+	start := func(t *testing.T) (err error) {
+		session, err = s.startViewer(ctx, s.startRequest(t, s.login()))
 		return err
-	})
-	s.want(t, "Viewer stopped by another replica: the tail", "Unavailable VIEWER_UNREACHABLE", c.rest)
-
-	if err := s.log(); err != nil {
-		t.Fatal(err)
 	}
-	session = s.startSession(ctx, t)
-	s.want(t, "Viewer started again: resume the tail by its token", "OK", func() error {
-		return c.open(ctx, s.b, &runicornapiv1.TailMetricsRequest{}, 50)
-	})
-	s.want(t, "the run ends: the tail", "OK", func() error {
-		if err := errors.Join(s.log(), c.await(60), s.finish()); err != nil {
+	resume := func(srv *server, steps int) func(*testing.T) error {
+		return func(*testing.T) error { return c.open(ctx, srv, &runicornapiv1.TailMetricsRequest{}, steps) }
+	}
+	rest := func(*testing.T) error { return c.rest() }
+	grow := func(*testing.T) error { return s.log() }
+	const unreachable = "Unavailable VIEWER_UNREACHABLE"
+	return []remoteStep{
+		{name: "a Viewer is started to be tailed", call: start},
+		{name: "tail a run of the new Viewer through another replica", want: "OK", call: func(*testing.T) error {
+			return c.open(ctx, s.b, &runicornapiv1.TailMetricsRequest{Viewer: session.GetViewer(), RunIds: []string{s.tailed.RunID}}, 20)
+		}},
+		{name: "live points of it", want: "OK", call: func(*testing.T) error { return errors.Join(s.log(), c.await(30)) }},
+
+		{name: "sshd is killed under the tail", call: func(*testing.T) error { return s.sshd.Kill() }},
+		{name: "sshd killed: the tail", want: unreachable, call: rest},
+		{name: "no replica lists the Viewer", call: func(t *testing.T) error {
+			return eventually(t, 2*time.Minute, func(ctx context.Context) error {
+				for _, srv := range []*server{s.a, s.b} {
+					if got, err := listedViewer(ctx, srv, session.GetViewer()); err != nil || got != nil {
+						return fmt.Errorf("viewer %s is listed: %v, %w", session.GetViewer(), got, err)
+					}
+				}
+				return nil
+			})
+		}},
+		{name: "sshd killed: resume the tail by its token", want: unreachable, call: resume(s.a, 1000)},
+		{name: "the run grows", call: grow},
+		{name: "sshd is restarted, and another session", call: func(t *testing.T) error {
+			if err := s.sshd.Restart(ctx); err != nil {
+				return err
+			}
+			s.disconnect(t)
+			return start(t)
+		}},
+		{name: "sshd is back, another session: resume the tail by its token", want: "OK", call: func(t *testing.T) error {
+			err := resume(s.a, 40)(t)
+			if c.viewer != session.GetViewer() {
+				t.Errorf("the tail goes on at %s, want %s", c.viewer, session.GetViewer())
+			}
 			return err
-		}
-		return c.rest()
-	})
-	if c.end != "END_REASON_FINISHED" {
-		t.Errorf("the end is %q", c.end)
-	}
-	if c.delivered != 60 {
-		t.Errorf("%d points of 60 were delivered", c.delivered)
-	}
-	if c.log != nil {
-		c.log.wantLog(t, s.tailed.EventFile)
-	}
-	c.wantTable(t, session.GetUrl())
-	s.drainAnother(ctx, t, session)
-	s.disconnect(t)
-}
+		}},
 
-// startSession connects and starts a Viewer.
-func (s *remoteStory) startSession(ctx context.Context, t *testing.T) *runicornapiv1.ViewerSession {
-	t.Helper()
-	req := s.startRequest(t)
-	req.Target = s.login()
-	answer, err := s.a.remote.StartViewer(ctx, req)
-	if err != nil {
-		t.Fatalf("start a Viewer: %v", err)
-	}
-	return answer.GetSession()
-}
+		{name: "kill the remote Viewer", want: "OK", call: func(*testing.T) error {
+			pid := session.GetRemoteProcessId()
+			if pid < 2 {
+				return fmt.Errorf("the remote Viewer has the process id %d", pid)
+			}
+			return syscall.Kill(int(pid), syscall.SIGKILL)
+		}},
+		{name: "remote Viewer killed: heartbeats of the tail say so", want: "OK", call: func(*testing.T) error { return c.awaitTrouble() }},
+		{name: "stop a Viewer whose process was killed", want: "OK", call: func(*testing.T) error { return s.stopViewer(ctx, s.b, session) }},
+		{name: "Viewer stopped by another replica: the tail", want: unreachable, call: rest},
 
-// finish gives the tailed run its end.
-func (l *remoteLab) finish() error {
-	text := fmt.Sprintf(`{"status": "finished", "started_at": 1, "ended_at": %d}`, time.Now().Unix())
-	return os.WriteFile(filepath.Join(l.tailed.Dir, "status.json"), []byte(text), 0o644)
-}
-
-// wantListed waits until a viewer is listed, or is not.
-func (s *remoteStory) wantListed(ctx context.Context, t *testing.T, srv *server, viewer string, want bool) {
-	t.Helper()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		answer, err := srv.viewers.ListViewers(ctx, &runicornapiv1.ListViewersRequest{})
-		if err != nil {
-			t.Fatalf("list viewers: %v", err)
-		}
-		got := false
-		for _, v := range answer.GetViewers() {
-			got = got || v.GetViewer() == viewer
-		}
-		if got == want {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("viewer %s is listed: %t, want %t", viewer, got, want)
-		}
+		{name: "the run grows again", call: grow},
+		{name: "a Viewer is started again", call: start},
+		{name: "Viewer started again: resume the tail by its token", want: "OK", call: resume(s.b, 50)},
+		{name: "the run ends: the tail", want: "OK", call: func(*testing.T) error {
+			if err := errors.Join(s.log(), c.await(60), s.finish()); err != nil {
+				return err
+			}
+			return c.rest()
+		}},
+		{name: "the tail has what the event file has", want: "OK", call: func(t *testing.T) error {
+			if c.end != "END_REASON_FINISHED" {
+				t.Errorf("the end is %q", c.end)
+			}
+			if c.delivered != 60 {
+				t.Errorf("%d points of 60 were delivered", c.delivered)
+			}
+			if c.log != nil {
+				c.log.wantLog(t, s.tailed.EventFile)
+			}
+			c.wantTable(t, session.GetUrl())
+			return nil
+		}},
 	}
 }
 
