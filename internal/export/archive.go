@@ -17,11 +17,13 @@ type Archive struct {
 	// byViewer says that the runs are of several Viewers, which may have the
 	// same ids: folders then begin with the Viewer.
 	byViewer bool
+	compute  Compute
+	piece    []byte
 }
 
 // NewArchive begins a zip of the runs, whose files are dated at.
-func NewArchive(out io.Writer, at time.Time, runs []*Run) *Archive {
-	a := &Archive{zip: zip.NewWriter(out), added: map[string]bool{}, at: at}
+func NewArchive(out io.Writer, at time.Time, runs []*Run, compute Compute) *Archive {
+	a := &Archive{zip: zip.NewWriter(out), added: map[string]bool{}, at: at, compute: compute}
 	for _, r := range runs {
 		a.byViewer = a.byViewer || r.Viewer != runs[0].Viewer
 	}
@@ -51,10 +53,40 @@ func (a *Archive) Add(name string, body io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("begin %s: %w", name, err)
 	}
-	if _, err := io.Copy(w, body); err != nil {
+	if err := a.pack(w, body); err != nil {
 		return fmt.Errorf("pack %s: %w", name, err)
 	}
 	return nil
+}
+
+// packedBytes is how much of a file is packed as one piece: a few milliseconds.
+const packedBytes = 256 << 10
+
+// pack reads the body and packs it piece by piece.
+func (a *Archive) pack(w io.Writer, body io.Reader) error {
+	if a.piece == nil {
+		a.piece = make([]byte, packedBytes)
+	}
+	for {
+		n, readErr := 0, error(nil)
+		for n < len(a.piece) && readErr == nil {
+			var more int
+			more, readErr = body.Read(a.piece[n:])
+			n += more
+		}
+		if n > 0 {
+			err := a.compute.do(func() error { _, err := w.Write(a.piece[:n]); return err })
+			if err != nil {
+				return err
+			}
+		}
+		switch {
+		case readErr == io.EOF: //nolint:errorlint // wrapped it is a body that was cut
+			return nil
+		case readErr != nil:
+			return readErr
+		}
+	}
 }
 
 // Close completes the zip.

@@ -28,14 +28,15 @@ import (
 type Document struct {
 	*bufio.Writer
 	needsComma bool // a run stands before
+	compute    Compute
 }
 
 // Counts says what was read beside a run's table.
 type Counts struct{ MalformedLines, LinesWithoutStep uint64 }
 
 // NewDocument begins a document.
-func NewDocument(out io.Writer) (*Document, error) {
-	d := &Document{Writer: bufio.NewWriterSize(out, bufferSize)}
+func NewDocument(out io.Writer, compute Compute) (*Document, error) {
+	d := &Document{Writer: bufio.NewWriterSize(out, bufferSize), compute: compute}
 	_, err := d.WriteString(`{"format":"runicorn-grpc/export","version":1,"experiments":[`)
 	return d, err
 }
@@ -93,19 +94,22 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 	needsComma := false
 	for _, name := range t.Names(sel) {
 		one := eventlog.Selection{Names: []string{name}}
-		for _, s := range t.Series(one) {
-			if needsComma {
-				d.write(",")
-			}
-			needsComma = true
-			d.writeOne(&s)
+		var series []eventlog.Series
+		err := d.compute.do(func() error { series = t.Series(one); return nil })
+		if err != nil {
+			return err
 		}
-		if cells := t.Indeterminate(name); cells > 0 && len(t.First(one, 1)) == 0 {
+		if len(series) == 0 && t.Indeterminate(name) > 0 {
+			series = append(series, eventlog.Series{Name: name, Kind: eventlog.KindNumber})
+		}
+		for i := range series {
 			if needsComma {
 				d.write(",")
 			}
 			needsComma = true
-			d.writeOne(&eventlog.Series{Name: name, Kind: eventlog.KindNumber})
+			if err := d.writeOne(&series[i]); err != nil {
+				return err
+			}
 		}
 	}
 	if _, err := d.WriteString("]"); err != nil {
@@ -115,30 +119,38 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 }
 
 // writeOne writes a series as columns.
-func (d *Document) writeOne(s *eventlog.Series) {
+func (d *Document) writeOne(s *eventlog.Series) error {
 	d.write(`{"metric":`, string(appendText(nil, s.Name)), `,"kind":"`, kindNames[s.Kind], `","steps":[`)
-	d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendInt(b, s.Steps[i], 10) })
+	err := d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendInt(b, s.Steps[i], 10) })
+	if err != nil {
+		return err
+	}
 	d.write(`],"times":[`)
-	d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendFloat(b, s.Times[i], 'f', -1, 64) })
+	err = d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendFloat(b, s.Times[i], 'f', -1, 64) })
+	if err != nil {
+		return err
+	}
 	d.write(`],"values":[`)
 	c := cursor{s: s}
-	d.writeArray(s.Len(), func(b []byte, _ int) []byte {
+	err = d.writeArray(s.Len(), func(b []byte, _ int) []byte {
 		cell := c.cell()
 		c.next()
 		return appendValue(b, &cell)
 	})
 	d.write("]}")
+	return err
 }
 
 // writeArray writes n elements, each appended by element.
-func (d *Document) writeArray(n int, element func(b []byte, i int) []byte) {
-	for i := range n {
+func (d *Document) writeArray(n int, element func(b []byte, i int) []byte) error {
+	return d.compute.rows(n, 1, func(i int) error {
 		b := d.AvailableBuffer()
 		if i > 0 {
 			b = append(b, ',')
 		}
-		_, _ = d.Write(element(b, i))
-	}
+		_, err := d.Write(element(b, i))
+		return err
+	})
 }
 
 // Close completes the document.

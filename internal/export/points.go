@@ -78,11 +78,12 @@ func (p *Points) WriteMedia(run *Run, m *eventlog.Media) error {
 
 // WriteTable adds a run of which there is a merged table only: a row per step,
 // ascending. Such a table has one time per step.
-func (p *Points) WriteTable(run *Run, t *eventlog.Table) error {
+func (p *Points) WriteTable(run *Run, t *eventlog.Table, compute Compute) error {
 	row := &eventlog.Row{Position: -1}
-	for w := range windows(t, p.selection) {
+	return compute.windows(t, p.selection, func(w *window) error {
 		cursors := w.cursors()
-		for _, step := range w.steps {
+		return compute.rows(len(w.steps), len(cursors), func(i int) error {
+			step := w.steps[i]
 			row.Step, row.Cells, row.HasTime = step, row.Cells[:0], false
 			for i := range cursors {
 				if c := &cursors[i]; c.has(step) {
@@ -95,9 +96,9 @@ func (p *Points) WriteTable(run *Run, t *eventlog.Table) error {
 			if err := p.writer.row(run, row); err != nil {
 				return fmt.Errorf("write points: %w", err)
 			}
-		}
-	}
-	return nil
+			return nil
+		})
+	})
 }
 
 // Close completes the file.

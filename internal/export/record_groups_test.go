@@ -51,7 +51,7 @@ func TestRecordFormats_ManyGroupsReadBack(t *testing.T) {
 		var out bytes.Buffer
 		schema := NewSchema(false)
 		schema.Add(table, eventlog.Selection{})
-		file, err := NewWide(f, &out, schema)
+		file, err := NewWide(f, &out, schema, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestRecordFormats_KeepColumnNames(t *testing.T) {
 			var out bytes.Buffer
 			schema := NewSchema(false)
 			schema.Add(table, eventlog.Selection{})
-			file, err := NewWide(f, &out, schema)
+			file, err := NewWide(f, &out, schema, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,10 +42,11 @@ type wideRecords struct {
 	vectors  []*vector // of the fields, empty between batches
 	multiRun bool
 	columns  []column
+	compute  Compute
 }
 
-func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, error) {
-	x := &wideRecords{multiRun: schema.multiRun, columns: schema.columns()}
+func newWideRecords(f Format, out io.Writer, schema *Schema, compute Compute) (*wideRecords, error) {
+	x := &wideRecords{multiRun: schema.multiRun, columns: schema.columns(), compute: compute}
 	fields := identityFields(schema.multiRun)
 	for _, c := range x.columns {
 		kind := kindTypes[c.kind]
@@ -61,6 +62,11 @@ func newWideRecords(f Format, out io.Writer, schema *Schema) (*wideRecords, erro
 }
 
 func (x *wideRecords) write(run *Run, w *window) error {
+	return x.compute.do(func() error { return x.writeBatch(run, w) })
+}
+
+// writeBatch writes the window as one batch.
+func (x *wideRecords) writeBatch(run *Run, w *window) error {
 	columns := make([]*vector, 0, len(x.vectors))
 	if x.multiRun {
 		for range w.steps {

@@ -26,6 +26,7 @@ type Report struct {
 	figures map[string]*figure
 	stats   map[string][]stat
 	images  map[*Run][]Image
+	compute Compute
 }
 
 // stat is a line in the table of a metric.
@@ -36,10 +37,10 @@ type stat struct {
 }
 
 // NewReport begins a report of that many runs.
-func NewReport(runs int) *Report {
+func NewReport(runs int, compute Compute) *Report {
 	return &Report{
 		points:  max(minCurvePoints, maxCurvePoints/max(1, runs/4)),
-		figures: map[string]*figure{}, stats: map[string][]stat{}, images: map[*Run][]Image{},
+		figures: map[string]*figure{}, stats: map[string][]stat{}, images: map[*Run][]Image{}, compute: compute,
 	}
 }
 

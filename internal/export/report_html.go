@@ -41,7 +41,7 @@ func (r *Report) WriteHTML(out io.Writer, limitations []string) error {
 		return fmt.Errorf("write a report: %w", err)
 	}
 	for _, metric := range r.metrics() {
-		if err := r.htmlMetric(w, metric); err != nil {
+		if err := r.compute.do(func() error { return r.htmlMetric(w, metric) }); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
 		w.write("> ", markdownText(limitation), "  \n")
 	}
 	for _, metric := range r.metrics() {
-		if err := r.markdownMetric(w, metric); err != nil {
+		if err := r.compute.do(func() error { return r.markdownMetric(w, metric) }); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // sampleReport is a report of the sample with an image, and one that is lost.
 func sampleReport(t *testing.T) *Report {
 	t.Helper()
-	r, run := NewReport(1), sampleRun()
+	r, run := NewReport(1, nil), sampleRun()
 	r.AddRun(run, sampleTable(t), eventlog.Selection{})
 	there := Image{Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("pixels")), nil }}
 	there.Key, there.Path, there.Caption = "sample", "media/1.png", "a <cat>"
@@ -43,7 +43,7 @@ func TestReports(t *testing.T) {
 }
 
 func TestReport_FailsWithItsImage(t *testing.T) {
-	r, run, cut := NewReport(1), sampleRun(), errors.New("cut")
+	r, run, cut := NewReport(1, nil), sampleRun(), errors.New("cut")
 	r.AddRun(run, eventlog.NewTable(), eventlog.Selection{})
 	r.AddImages(run, []Image{{Open: func() (io.ReadCloser, error) { return io.NopCloser(broken{cut}), nil }}})
 	for _, write := range []func(io.Writer, []string) error{r.WriteHTML, r.WriteMarkdown} {

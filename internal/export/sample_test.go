@@ -61,6 +61,20 @@ func sampleTable(tb testing.TB) *eventlog.Table {
 	return t
 }
 
+// onePiece fails a test whose pieces of computing are within one another.
+func onePiece(tb testing.TB) Compute {
+	tb.Helper()
+	computing := false
+	return func(work func() error) error {
+		if computing {
+			tb.Error("a piece of computing is within another one")
+		}
+		computing = true
+		defer func() { computing = false }()
+		return work()
+	}
+}
+
 // file writes a file of the sample, several times the same run if need be.
 func file(tb testing.TB, f Format, l Layout, runs int) []byte {
 	tb.Helper()
@@ -75,7 +89,7 @@ func file(tb testing.TB, f Format, l Layout, runs int) []byte {
 	table, run := sampleTable(tb), sampleRun()
 	switch {
 	case f == JSON:
-		doc, err := NewDocument(&out)
+		doc, err := NewDocument(&out, onePiece(tb))
 		check(err)
 		for range runs {
 			check(doc.WriteRun(run, func(d *Document) error {
@@ -96,7 +110,7 @@ func file(tb testing.TB, f Format, l Layout, runs int) []byte {
 	default:
 		schema := NewSchema(runs > 1)
 		schema.Add(table, all)
-		wide, err := NewWide(f, &out, schema)
+		wide, err := NewWide(f, &out, schema, onePiece(tb))
 		check(err)
 		for range runs {
 			check(wide.WriteRun(run, table, all))
@@ -170,7 +184,7 @@ func TestFileName_IsSafe(t *testing.T) {
 func TestArchive_SeparatesRuns(t *testing.T) {
 	runs := []*Run{{Viewer: "a", ID: "r"}, {Viewer: "b", ID: "r"}}
 	var out strings.Builder
-	archive := NewArchive(&out, time.Unix(0, 0), runs)
+	archive := NewArchive(&out, time.Unix(0, 0), runs, nil)
 	for _, run := range runs {
 		if err := archive.Add(archive.Name(run, "events.jsonl"), strings.NewReader(run.Viewer)); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,7 @@ func waves(rows int) *eventlog.Table {
 
 func TestReport_DrawsTheTrendOfANoisyCurve(t *testing.T) {
 	const rows = 60_000
-	report := NewReport(1)
+	report := NewReport(1, nil)
 	report.AddRun(&Run{ID: "r"}, waves(rows), eventlog.Selection{})
 	if report.figures["line"].lines[0].trend != nil || report.note("line", true) != "" {
 		t.Error("a curve that only rises has a trend")

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"runtime"
 	"strconv"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
@@ -13,11 +12,12 @@ import (
 // WideFile writes merged tables: one row per step, a column per metric. Steps
 // at which no selected metric has a value make no row.
 type WideFile struct {
-	schema *Schema
-	writer wideWriter
+	schema  *Schema
+	writer  wideWriter
+	compute Compute
 }
 
-// wideWriter is a format of wide tables.
+// wideWriter is a format of wide tables. Its write does the computing piece by piece.
 type wideWriter interface {
 	write(run *Run, w *window) error
 	Close() error
@@ -25,13 +25,13 @@ type wideWriter interface {
 
 // NewWide begins a wide file in CSV, Arrow or Parquet. All runs must be in the
 // schema, which must not change any more.
-func NewWide(f Format, out io.Writer, schema *Schema) (*WideFile, error) {
-	x := &WideFile{schema: schema}
+func NewWide(f Format, out io.Writer, schema *Schema, compute Compute) (*WideFile, error) {
+	x := &WideFile{schema: schema, compute: compute}
 	var err error
 	if f == CSV {
-		x.writer, err = newWideCSV(out, schema)
+		x.writer, err = newWideCSV(out, schema, compute)
 	} else {
-		x.writer, err = newWideRecords(f, out, schema)
+		x.writer, err = newWideRecords(f, out, schema, compute)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("begin a wide table: %w", err)
@@ -41,20 +41,19 @@ func NewWide(f Format, out io.Writer, schema *Schema) (*WideFile, error) {
 
 // WriteRun adds the rows of a run. The table must not change meanwhile.
 func (x *WideFile) WriteRun(run *Run, t *eventlog.Table, sel eventlog.Selection) error {
-	for w := range windows(t, sel) {
-		runtime.Gosched() // a window takes as long as a short call may: let those go first
+	return x.compute.windows(t, sel, func(w *window) error {
 		if err := x.schema.check(w); err != nil {
 			return err
 		}
 		if err := x.writer.write(run, w); err != nil {
 			return fmt.Errorf("write a wide table: %w", err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Close completes the file.
-func (x *WideFile) Close() error { return x.writer.Close() }
+func (x *WideFile) Close() error { return x.compute.do(x.writer.Close) }
 
 // wideCSV is a wide table in CSV. One column holds all kinds of a metric: a
 // cell of the merged view has one.
@@ -62,10 +61,13 @@ type wideCSV struct {
 	*bufio.Writer
 	multiRun    bool
 	columnIndex map[string]int // of the metrics' columns
+	compute     Compute
 }
 
-func newWideCSV(out io.Writer, schema *Schema) (*wideCSV, error) {
-	x := &wideCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: schema.multiRun, columnIndex: map[string]int{}}
+func newWideCSV(out io.Writer, schema *Schema, compute Compute) (*wideCSV, error) {
+	x := &wideCSV{
+		Writer: bufio.NewWriterSize(out, bufferSize), multiRun: schema.multiRun, columnIndex: map[string]int{}, compute: compute,
+	}
 	var line []byte
 	for _, title := range schema.identity() {
 		line = append(appendField(line, title), ',')
@@ -92,18 +94,17 @@ func (x *wideCSV) write(run *Run, w *window) error {
 		first = append(appendField(first, run.Viewer), ',')
 		first = append(appendField(first, run.ID), ',')
 	}
-	for _, step := range w.steps {
+	return x.compute.rows(len(w.steps), len(columns), func(i int) error {
+		step := w.steps[i]
 		line := append(x.AvailableBuffer(), first...)
 		line = strconv.AppendInt(line, step, 10)
 		for _, kinds := range columns {
 			line = append(line, ',')
 			line = appendCellAt(line, kinds, step)
 		}
-		if _, err := x.Write(append(line, '\n')); err != nil {
-			return err
-		}
-	}
-	return nil
+		_, err := x.Write(append(line, '\n'))
+		return err
+	})
 }
 
 // appendCellAt writes the cell of a metric, whichever kind it is of.

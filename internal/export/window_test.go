@@ -104,7 +104,7 @@ func TestSchema_DetectsChanges(t *testing.T) {
 	table := randomTable(10, func(i int) int64 { return int64(i) })
 	schema := NewSchema(false)
 	schema.Add(table, eventlog.Selection{})
-	wide, err := NewWide(CSV, discard{}, schema)
+	wide, err := NewWide(CSV, discard{}, schema, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func New(c Config) *Service {
 
 // ExportExperiment sends experiments as one file.
 func (s *Service) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
-	ctx := cpugate.WithGate(stream.Context(), s.config.CPUGate)
+	ctx := stream.Context()
 	j, err := s.newExport(ctx, req)
 	if err != nil {
 		return err
@@ -68,13 +68,13 @@ func (s *Service) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, s
 	if err := j.describe(ctx); err != nil {
 		return err
 	}
-	to := newExportSender(stream, j.cpuSlot)
+	to := newExportSender(stream)
 	if req.GetIfMatch() != "" || j.isMadeFirst() {
 		if sent, err := j.sendKept(ctx, req, to); sent {
 			return err
 		}
 	}
-	return j.cpuSlot.Do(func() error { return j.send(ctx, to) })
+	return j.send(ctx, to)
 }
 
 // exportFormats are the formats of the contract.
@@ -93,7 +93,6 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 // exporter is one export. It belongs to the goroutine of its call.
 type exporter struct {
 	service   *Service
-	cpuSlot   *cpugate.Slot // held while the export is made, and given back for all that waits
 	targets   []target.Run
 	runs      []*export.Run // of the targets, in their order
 	format    export.Format
@@ -112,7 +111,7 @@ type exporter struct {
 // newExport reads the request. A run that is named twice is exported once.
 func (s *Service) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
-		service: s, cpuSlot: cpugate.SlotFrom(ctx), format: exportFormats[req.GetFormat()], layout: export.Wide,
+		service: s, format: exportFormats[req.GetFormat()], layout: export.Wide,
 		selection: convert.Selection(req), withMedia: req.GetIncludeMedia(),
 	}
 	if req.GetLayout() == runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG {
@@ -193,6 +192,16 @@ func (j *exporter) send(ctx context.Context, to fileSink) error {
 	return j.sendPoints(ctx, to)
 }
 
+// compute returns what does pieces of computing that write to no client.
+func (j *exporter) compute(ctx context.Context) export.Compute {
+	return func(work func() error) error { return j.service.config.CPUGate.Do(ctx, work) }
+}
+
+// newOutbox returns the outbox of a file that is sent as it is made.
+func (j *exporter) newOutbox(ctx context.Context, to fileSink) *outbox {
+	return &outbox{ctx: ctx, gate: j.service.config.CPUGate, to: to}
+}
+
 // header describes the file. The schema is that of a wide table, else nil.
 func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
@@ -208,19 +217,30 @@ func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 // sendPoints streams points or events in the order of logging.
 func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 	to.Begin(j.header(nil))
-	points, err := export.NewPoints(j.format, to, len(j.runs) > 1, j.selection)
+	out := j.newOutbox(ctx, to)
+	points, err := export.NewPoints(j.format, out, len(j.runs) > 1, j.selection)
 	if err != nil {
 		return err
 	}
 	for i, t := range j.targets {
 		run := j.runs[i]
-		err := j.readEvents(ctx, t, eventlog.Handler{
-			Row:   func(row *eventlog.Row) error { return points.WriteRow(run, row) },
-			Media: func(m *eventlog.Media) error { return points.WriteMedia(run, m) },
+		err := j.readEvents(ctx, t, out.compute, eventlog.Handler{
+			Row: func(row *eventlog.Row) error {
+				if out.full() {
+					return errPieceDone
+				}
+				return points.WriteRow(run, row)
+			},
+			Media: func(m *eventlog.Media) error {
+				if out.full() {
+					return errPieceDone
+				}
+				return points.WriteMedia(run, m)
+			},
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return errors.Join(points.Close(), to.Finish(j.missing))
+	return errors.Join(out.compute(points.Close), to.Finish(j.missing))
 }

@@ -29,7 +29,8 @@ var errTooManyImages = apierr.Invalid("include_media", "the run has more than %d
 // sendZip packs the runs' own files as they come.
 func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	to.Begin(j.header(nil))
-	archive := export.NewArchive(to, j.modified, j.runs)
+	out := j.newOutbox(ctx, to)
+	archive := export.NewArchive(out, j.modified, j.runs, out.compute)
 	for i, t := range j.targets {
 		for _, file := range ownFiles {
 			err := j.packFile(ctx, archive, j.runs[i], t, file)
@@ -98,13 +99,12 @@ func (j *exporter) media(ctx context.Context, t target.Run) ([]eventlog.Media, e
 	if !j.withMedia {
 		return nil, nil
 	}
-	var caps *restclient.Capabilities
-	err := j.cpuSlot.Unlocked(func() (err error) { caps, err = t.Client.Capabilities(ctx); return err })
+	caps, err := t.Client.Capabilities(ctx)
 	if err != nil || !caps.Has(restclient.CapFiles) {
 		return nil, err
 	}
 	images := []eventlog.Media{}
-	err = j.readEvents(ctx, t, eventlog.Handler{Media: func(m *eventlog.Media) error {
+	err = j.readEvents(ctx, t, j.compute(ctx), eventlog.Handler{Media: func(m *eventlog.Media) error {
 		if len(images) == maxImages {
 			return errTooManyImages
 		}

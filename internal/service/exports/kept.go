@@ -219,11 +219,10 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 
 // buildKept makes the file.
 func (j *exporter) buildKept(ctx context.Context, f *keptFile) error {
-	sink := &keptSink{spool: &spool{cpuSlot: j.cpuSlot, space: j.service.space}, file: f}
-	if err := j.cpuSlot.Do(func() error { return j.send(ctx, sink) }); err != nil {
+	sink := &keptSink{spool: &spool{space: j.service.space}, file: f}
+	if err := j.send(ctx, sink); err != nil {
 		return errors.Join(err, sink.Close())
 	}
-	sink.cpuSlot = nil
 	f.content = sink.spool
 	return nil
 }

@@ -30,13 +30,15 @@ func (j *exporter) writeWide(ctx context.Context, out *spool) (*export.Schema, e
 func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, error) {
 	schema := export.NewSchema(len(j.runs) > 1)
 	err := j.eachRun(ctx, func(_ *export.Run, v *runcache.View) error {
-		schema.Add(v.Table, j.selection)
-		return nil
+		return j.compute(ctx)(func() error {
+			schema.Add(v.Table, j.selection)
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	file, err := export.NewWide(j.format, out, schema)
+	file, err := export.NewWide(j.format, out, schema, j.compute(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -54,14 +56,14 @@ func (j *exporter) writeMergedPoints(ctx context.Context, out *spool) (*export.S
 		return nil, err
 	}
 	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
-		return points.WriteTable(run, v.Table)
+		return points.WriteTable(run, v.Table, j.compute(ctx))
 	})
-	return nil, errors.Join(err, points.Close())
+	return nil, errors.Join(err, j.compute(ctx)(points.Close))
 }
 
 // writeDocument writes the JSON document.
 func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schema, error) {
-	doc, err := export.NewDocument(out)
+	doc, err := export.NewDocument(out, j.compute(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -99,14 +101,10 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runcache.
 	return nil
 }
 
-// withRun reads a run and uses it. It is waited for without the CPU slot, its lock
-// as well.
+// withRun reads a run and uses it. The run is locked meanwhile: use passes the gate
+// within the lock, and nobody waits for the lock within the gate.
 func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
-	return j.cpuSlot.Unlocked(func() error {
-		return j.service.reader.Read(ctx, t, func(v *runcache.View) error {
-			return j.cpuSlot.Do(func() error { return use(v) })
-		})
-	})
+	return j.service.reader.Read(ctx, t, use)
 }
 
 // sendReport takes downsampled copies of all runs, and writes them with no run
@@ -117,10 +115,13 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 		return err
 	}
 	defer release()
-	report := export.NewReport(len(j.runs))
+	out := j.newOutbox(ctx, to)
+	report := export.NewReport(len(j.runs), out.compute)
 	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
-		report.AddRun(run, v.Table, j.selection)
-		return nil
+		return j.compute(ctx)(func() error {
+			report.AddRun(run, v.Table, j.selection)
+			return nil
+		})
 	})
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	if j.format == export.Markdown {
 		write = report.WriteMarkdown
 	}
-	if err := write(to, header.GetLimitations()); err != nil {
+	if err := write(out, header.GetLimitations()); err != nil {
 		return err
 	}
 	return to.Finish(j.missing)

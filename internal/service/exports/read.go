@@ -11,8 +11,8 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
@@ -39,10 +39,9 @@ const (
 // partReader reads a file of a run part by part, up to the size that it had
 // when it was opened: what a live run adds meanwhile is not in it.
 type partReader struct {
-	ctx     context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
-	cpuSlot *cpugate.Slot   // given back while the Viewer is waited for
-	t       target.Run
-	file    restclient.RunFile
+	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
+	t    target.Run
+	file restclient.RunFile
 
 	part   []byte    // what was read, and not taken yet
 	tail   []byte    // the end of what was taken
@@ -52,10 +51,13 @@ type partReader struct {
 	body   io.Reader
 }
 
+// errPieceDone ends a piece of computing before the line at hand.
+var errPieceDone = errors.New("the piece of computing is done")
+
 // openFile opens a file of a run. errNoFile says that it has none such.
 func (j *exporter) openFile(ctx context.Context, t target.Run, file restclient.RunFile) (*partReader, error) {
-	r := &partReader{ctx: ctx, cpuSlot: j.cpuSlot, t: t, file: file, end: -1}
-	return r, j.cpuSlot.Unlocked(r.open)
+	r := &partReader{ctx: ctx, t: t, file: file, end: -1}
+	return r, r.open()
 }
 
 // open reads the first part.
@@ -86,14 +88,13 @@ func (r *partReader) open() error {
 // Read reads what is there of the part at hand, or the next one.
 func (r *partReader) Read(b []byte) (n int, err error) {
 	if r.body != nil {
-		err = r.cpuSlot.Unlocked(func() (err error) { n, err = r.body.Read(b); return err })
-		return n, err
+		return r.body.Read(b)
 	}
 	for len(r.part) == 0 {
 		if r.next >= r.end {
 			return 0, io.EOF
 		}
-		if err := r.cpuSlot.Unlocked(r.fetch); err != nil {
+		if err := r.fetch(); err != nil {
 			return 0, err
 		}
 	}
@@ -161,8 +162,10 @@ func (r *partReader) Close() error {
 }
 
 // readEvents reads a run's event file from its beginning, in constant memory.
-// A run that has none has logged nothing.
-func (j *exporter) readEvents(ctx context.Context, t target.Run, h eventlog.Handler) (err error) {
+// A run that has none has logged nothing. The parsing and the handler are done in
+// pieces of computing, which the handler ends with errPieceDone: the line at hand comes
+// again in the next one.
+func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.Compute, h eventlog.Handler) (err error) {
 	file, err := j.openFile(ctx, t, restclient.FileEvents)
 	if errors.Is(err, errNoFile) {
 		return nil
@@ -174,20 +177,24 @@ func (j *exporter) readEvents(ctx context.Context, t target.Run, h eventlog.Hand
 	var parser eventlog.Parser
 	offset := int64(0)
 	rest, err := runsource.ReadLines(file, -1, func(chunk []byte) (int, error) {
-		consumed, err := parser.Parse(chunk, offset, h)
-		offset += int64(consumed)
-		return consumed, source.LineTooLong(t, err)
+		consumed := 0
+		for {
+			err := compute(func() error {
+				n, err := parser.Parse(chunk[consumed:], offset, h)
+				consumed, offset = consumed+n, offset+int64(n)
+				return err
+			})
+			if !errors.Is(err, errPieceDone) {
+				return consumed, source.LineTooLong(t, err)
+			}
+		}
 	})
 	if err != nil {
 		return err
 	}
-	counts := false
-	err = j.cpuSlot.Unlocked(func() (err error) {
-		counts, err = runsource.LastLineCounts(ctx, source.Of(t), rest, offset)
-		return err
-	})
+	counts, err := runsource.LastLineCounts(ctx, source.Of(t), rest, offset)
 	if err == nil && counts {
-		_, err = parser.Finish(rest, offset, h)
+		err = compute(func() error { _, err := parser.Finish(rest, offset, h); return err })
 	}
 	return source.LineTooLong(t, err)
 }

@@ -2,17 +2,12 @@ package exports
 
 import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
 
-// newExportSender returns the sender of an export, which gives the CPU slot back
-// while the client is waited for.
-func newExportSender(stream exportStream, cpuSlot *cpugate.Slot) *filestream.Sender {
-	return filestream.New(func(part filestream.Part) error {
-		message := exportMessage(part)
-		return cpuSlot.Unlocked(func() error { return stream.Send(message) })
-	})
+// newExportSender returns the sender of an export.
+func newExportSender(stream exportStream) *filestream.Sender {
+	return filestream.New(func(part filestream.Part) error { return stream.Send(exportMessage(part)) })
 }
 
 // exportMessage makes the message of a part of the file.

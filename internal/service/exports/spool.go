@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
@@ -53,7 +52,7 @@ func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(cont
 		kept.Begin(j.header(schema))
 		return kept.Finish(j.missing)
 	}
-	out := &spool{cpuSlot: j.cpuSlot, space: j.service.space}
+	out := &spool{space: j.service.space}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	schema, err := write(ctx, out)
 	if err != nil {
@@ -75,12 +74,11 @@ const maxSpooledMemory = 4 << 20
 // spool holds a file while it is made: in memory, and in a temporary file from
 // maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
 type spool struct {
-	cpuSlot *cpugate.Slot // of the export, which passes it on with each piece that is written
-	space   *tempSpace    // what the file takes is counted here; nil if nobody counts
-	memory  bytes.Buffer
-	file    *os.File
-	size    int64
-	onFile  int64 // what was reserved of space
+	space  *tempSpace // what the file takes is counted here; nil if nobody counts
+	memory bytes.Buffer
+	file   *os.File
+	size   int64
+	onFile int64 // what was reserved of space
 }
 
 // Write adds to the file.
@@ -89,9 +87,6 @@ func (s *spool) Write(b []byte) (int, error) {
 		if err := s.spill(); err != nil {
 			return 0, err
 		}
-	}
-	if err := s.cpuSlot.Yield(); err != nil {
-		return 0, err
 	}
 	s.size += int64(len(b))
 	if s.file == nil {

@@ -97,9 +97,9 @@ func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Durat
 	early, stop := context.WithTimeout(early, timeout)
 	defer stop()
 	viewer := s.healthCache.last(v)
-	start := time.Now()
+	start := s.config.Now()
 	health, err := v.Client.Health(early)
-	latency := time.Since(start)
+	latency := s.config.Now().Sub(start)
 	var caps *restclient.Capabilities
 	if err == nil {
 		caps, err = v.Client.Capabilities(early)
