@@ -21,7 +21,7 @@ type setup struct {
 
 // register adds all services, with what a test changes of their Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Cache: d.Cache, Hub: d.Hub}
 		if change != nil {
 			change(&c)

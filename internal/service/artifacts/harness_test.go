@@ -14,7 +14,7 @@ import (
 // newHarness is our server with this service before demo Viewers.
 func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
 	tb.Helper()
-	return servicetest.New(tb, servicetest.Setup{Register: func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return servicetest.New(tb, servicetest.Setup{Register: func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		runicornapiv1.RegisterArtifactServiceServer(r, New(Config{Fleet: d.Fleet}))
 	}}, generations...)
 }

@@ -243,7 +243,7 @@ func TestUpdateExperiment(t *testing.T) {
 			resp, err := h.Experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{Experiment: tt.experiment, UpdateMask: tt.mask})
 			if tt.code != codes.OK {
 				apierrtest.WantError(t, err, tt.code, tt.reason)
-				h.Deps.Fleet.Configured()[0].Client.InvalidateRuns()
+				h.Config.Fleet.Configured()[0].Client.InvalidateRuns()
 				if after := get(t, h, servicetest.SixIDs[0], 1); after.GetEtag() != before.GetEtag() {
 					t.Errorf("something was changed: %v, before %v", after, before)
 				}

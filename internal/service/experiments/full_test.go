@@ -129,7 +129,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 		_, _ = w.Write([]byte("[]"))
 		return true
 	})
-	h.Deps.Fleet.Configured()[0].Client.InvalidateRuns()
+	h.Config.Fleet.Configured()[0].Client.InvalidateRuns()
 	for _, view := range []runicornapiv1.ExperimentView{1, 2} {
 		e := get(t, h, want.GetRunId(), view)
 		if e.GetPath() != want.GetPath() || e.GetAlias() != "baseline" {
@@ -160,7 +160,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 		}
 		return true
 	})
-	h.Deps.Fleet.Configured()[0].Client.InvalidateRuns()
+	h.Config.Fleet.Configured()[0].Client.InvalidateRuns()
 	e := get(t, h, want.GetRunId(), 0)
 	fields := map[string]codes.Code{}
 	for _, part := range e.GetMissing() {
@@ -234,7 +234,7 @@ func TestExperimentsOfEveryShapeAreConverted(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h, script := servicetest.NewScripted(t, servicetest.Setup{Register: register(nil)}, nil)
 			script.Reply = servicetest.RespondWith(http.StatusOK, "application/json", "["+tt.list+"]")
-			list, err := h.Deps.Fleet.Configured()[0].Client.Runs(t.Context())
+			list, err := h.Config.Fleet.Configured()[0].Client.Runs(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

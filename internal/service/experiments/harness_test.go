@@ -22,7 +22,7 @@ type setup struct {
 
 // register adds the service, with what a test changes of its Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Now: time.Now}
 		if change != nil {
 			change(&c)

@@ -132,7 +132,7 @@ func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
 		req.PageToken = resp.GetNextPageToken()
 		if page == 0 { // newer than all: it belongs before the first page
 			h.Upstreams[2].AddRun(demoviewer.Run{Path: "new/run", Created: time.Now()})
-			for _, v := range h.Deps.Fleet.Configured() {
+			for _, v := range h.Config.Fleet.Configured() {
 				v.Client.InvalidateRuns()
 			}
 		}
@@ -152,7 +152,7 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Upstreams[1].Fail(http.StatusInternalServerError)
-	h.Deps.Fleet.Configured()[1].Client.InvalidateRuns()
+	h.Config.Fleet.Configured()[1].Client.InvalidateRuns()
 	resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 		Viewer: "-", PageSize: 1000, PageToken: first.GetNextPageToken(),
 	})
@@ -174,7 +174,7 @@ func TestListExperimentsNamesViewersThatDoNotAnswer(t *testing.T) {
 	apierrtest.WantError(t, err, codes.Internal, "VIEWER_ERROR")
 	for i, u := range h.Upstreams {
 		u.Fail(http.StatusServiceUnavailable)
-		h.Deps.Fleet.Configured()[i].Client.InvalidateRuns()
+		h.Config.Fleet.Configured()[i].Client.InvalidateRuns()
 	}
 	_, err = list("-")
 	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")

@@ -27,7 +27,7 @@ type setup struct {
 
 // register adds the service, with what a test changes of its Config, and the histories that wait for the same gate.
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Now: time.Now}
 		if change != nil {
 			change(&c)

@@ -25,7 +25,7 @@ type setup struct {
 
 // register adds the service, with what a test changes of its Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: points.NewBudget(0), Drain: drain.New(nil)}
 		if change != nil {
 			change(&c)

@@ -19,7 +19,7 @@ func newHarness(tb testing.TB, s servicetest.Setup, change func(*Config), genera
 }
 
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet}
 		if change != nil {
 			change(&c)

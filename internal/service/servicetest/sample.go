@@ -11,7 +11,7 @@ import (
 // SampleRun finds the sample run that has most: images, assets, artifacts.
 func SampleRun(tb testing.TB, h *Harness, viewer string) string {
 	tb.Helper()
-	v, err := h.Deps.Fleet.Get(tb.Context(), viewer)
+	v, err := h.Config.Fleet.Get(tb.Context(), viewer)
 	if err != nil {
 		tb.Fatal(err)
 	}

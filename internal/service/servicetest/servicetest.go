@@ -40,8 +40,8 @@ type Harness struct {
 	Viewers     runicornapiv1.ViewerServiceClient
 
 	Conn *grpc.ClientConn
-	// Deps is what the services were made of.
-	Deps Deps
+	// Config is what the services were made of.
+	Config Config
 	// Upstreams are in the order of the generations; the first is the default.
 	Upstreams []*Upstream
 }
@@ -83,8 +83,8 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.Viewer.ServeHTTP(w, r)
 }
 
-// Deps is what the harness has for the services.
-type Deps struct {
+// Config is what the harness has for the services.
+type Config struct {
 	Fleet *fleet.Fleet
 	Cache *runcache.Cache
 	Hub   *follow.Hub
@@ -92,7 +92,7 @@ type Deps struct {
 }
 
 // RegisterFunc adds the services under test to a server.
-type RegisterFunc func(grpc.ServiceRegistrar, Deps)
+type RegisterFunc func(grpc.ServiceRegistrar, Config)
 
 // Setup is what a test may change of a harness.
 type Setup struct {
@@ -101,7 +101,7 @@ type Setup struct {
 	Client   func(*restclient.Config)
 	Viewer   func(*demoviewer.Config)
 	Auth     *interceptor.Authorizer
-	Log      *slog.Logger // of the interceptors, and in Deps
+	Log      *slog.Logger // of the interceptors, and in Config
 }
 
 // validator is compiled once: the rules never change.
@@ -153,9 +153,9 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 	tb.Cleanup(all.Close)
 	cache := runcache.New(runcache.Config{})
 	tb.Cleanup(cache.Close)
-	h := &Harness{Deps: Deps{Fleet: all, Cache: cache, Hub: NewHub(tb), Log: s.Log}}
-	if h.Deps.Log == nil {
-		h.Deps.Log = slog.New(slog.DiscardHandler)
+	h := &Harness{Config: Config{Fleet: all, Cache: cache, Hub: NewHub(tb), Log: s.Log}}
+	if h.Config.Log == nil {
+		h.Config.Log = slog.New(slog.DiscardHandler)
 	}
 	auth := s.Auth
 	if auth == nil {
@@ -196,10 +196,10 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 	}
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(wire.NewCodec()),
-		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.Deps.Log), auth.Unary, rules.Unary),
-		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.Deps.Log), auth.Stream, rules.Stream),
+		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.Config.Log), auth.Unary, rules.Unary),
+		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.Config.Log), auth.Stream, rules.Stream),
 	)
-	register(server, h.Deps)
+	register(server, h.Config)
 	listener := bufconn.Listen(1 << 20)
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -28,7 +28,7 @@ type setup struct {
 
 // register adds the service, with what a test changes of its Config, and the other methods of the same services.
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil), Now: time.Now}
 		if change != nil {
 			change(&c)

@@ -51,7 +51,7 @@ func (s *tunnelled) sessions(t *testing.T, replicas []*servicetest.Harness, ids 
 	}
 	s.fake.SetSessions(texts)
 	for _, r := range replicas { // a name that nobody has is asked for at once
-		_, _ = r.Deps.Fleet.Get(t.Context(), s.holder+".nobody")
+		_, _ = r.Config.Fleet.Get(t.Context(), s.holder+".nobody")
 	}
 }
 

@@ -19,7 +19,7 @@ func newHarness(tb testing.TB, change func(*Config), generations ...demoviewer.G
 }
 
 func register(change func(*Config)) servicetest.RegisterFunc {
-	return func(r grpc.ServiceRegistrar, d servicetest.Deps) {
+	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Now: time.Now}
 		if change != nil {
 			change(&c)

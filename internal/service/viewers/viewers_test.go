@@ -115,7 +115,7 @@ func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
 	if err != nil || updated.GetConfig().GetStorageRoot() != "/other" || updated.GetConfig().GetConfigFile() == "" {
 		t.Errorf("got %v and error %v", updated, err)
 	}
-	list, err := h.Deps.Fleet.Configured()[0].Client.Runs(t.Context())
+	list, err := h.Config.Fleet.Configured()[0].Client.Runs(t.Context())
 	if err != nil || len(list.Runs) != 0 {
 		t.Errorf("got %v and error %v, want the runs of the new root", list, err)
 	}
