@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -77,17 +78,26 @@ func (rt *route) find(path string) (id string, ok bool) {
 	return id, ok && id != ""
 }
 
-// match finds the route of a request and reads what it says, but for the body.
+// match finds the route of a request and reads what it says, but for the body. HEAD
+// is answered as GET, of which net/http leaves the body out.
 func match(r *http.Request) (*route, *input, error) {
-	var other []string
+	method, other := r.Method, []string(nil)
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
 	for i := range routes {
 		rt := &routes[i]
 		id, ok := rt.find(r.URL.Path)
 		if !ok {
 			continue
 		}
-		if rt.method != r.Method {
-			other = append(other, rt.method)
+		if rt.method != method {
+			if slices.Contains(other, rt.method) {
+				continue // an id may look like the end of another path
+			}
+			if other = append(other, rt.method); rt.method == http.MethodGet {
+				other = append(other, http.MethodHead)
+			}
 			continue
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
