@@ -8,7 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// ndjsonMarshaler is events as JSON, one object per line, in the order of logging:
+// jsonLines is events as JSON, one object per line, in the order of logging:
 //
 //	{"type":"metrics","step":3,"time":1795446718.5,"metrics":{"loss":0.5,"acc":"NaN"},"nonfinite":["acc"]}
 //	{"type":"image","step":3,"time":1795446718.5,"key":"sample","path":"media/1.png","caption":"a cat"}

@@ -138,7 +138,8 @@ func (c *Cursor) next() step {
 	return c.stateStep()
 }
 
-// reset begins again with another log. Who has delivered nothing says nothing.
+// reset begins again with another log. A cursor that has delivered nothing
+// reports nothing.
 func (c *Cursor) reset(epoch int, reason ResetReason) step {
 	hadDelivered := c.delivered && c.positioned
 	c.epoch = epoch

@@ -25,7 +25,7 @@ import (
 // describe finds out what the file says of its runs besides their metrics, and
 // that they are there.
 func (j *exporter) describe(ctx context.Context) error {
-	j.runs = make([]*export.Run, len(j.targets))
+	j.runs, j.etags = make([]*export.Run, len(j.targets)), make([]string, len(j.targets))
 	merged, updated := make([]bool, len(j.targets)), make([]time.Time, len(j.targets))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(runs.MaxFull)
@@ -36,7 +36,9 @@ func (j *exporter) describe(ctx context.Context) error {
 				return err
 			}
 			merged[i] = !caps.Has(restclient.CapFiles)
-			j.runs[i], updated[i], err = j.describeRun(groupCtx, t)
+			var e *runicornapiv1.Experiment
+			j.runs[i], e, err = j.describeRun(groupCtx, t)
+			updated[i], j.etags[i] = convert.AsTime(e.GetUpdateTime()), e.GetEtag()
 			return err
 		})
 	}
@@ -54,9 +56,7 @@ func (j *exporter) describe(ctx context.Context) error {
 }
 
 // describeRun reads the experiment, in full for the formats that show it.
-func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run, updated time.Time, _ error) {
-	var e *runicornapiv1.Experiment
-	var err error
+func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run, e *runicornapiv1.Experiment, err error) {
 	isFull := j.format == export.JSON || j.format == export.HTML || j.format == export.Markdown
 	if isFull {
 		e, err = runs.Full(ctx, t, j.service.config.Now)
@@ -64,16 +64,15 @@ func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run
 		e, err = runs.Basic(ctx, t)
 	}
 	if err != nil {
-		return nil, updated, err
+		return nil, nil, err
 	}
-	updated = convert.AsTime(e.GetUpdateTime())
 	run := &export.Run{Viewer: t.Name, ID: t.RunID, Project: e.GetProject(), Name: e.GetName()}
 	if !isFull {
-		return run, updated, nil
+		return run, e, nil
 	}
 	environment, err := t.Client.GetEnvironment(ctx, t.RunID)
 	if err != nil {
-		return nil, updated, err
+		return nil, nil, err
 	}
 	captured := &runicornapiv1.GetEnvironmentResponse{
 		Available: environment.Available, Environment: convert.Values(environment.Values),
@@ -81,10 +80,10 @@ func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run
 	}
 	run.Fields, run.Summary, run.EnvironmentFields = reportFields(e), valueFields(e.GetSummary()), valueFields(captured.GetEnvironment())
 	if run.Experiment, err = messageJSON(e); err != nil {
-		return nil, updated, err
+		return nil, nil, err
 	}
 	run.Environment, err = messageJSON(captured)
-	return run, updated, err
+	return run, e, err
 }
 
 // messageJSON is a message as the REST side writes it. protojson puts in spaces

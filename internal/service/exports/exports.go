@@ -95,6 +95,7 @@ type exporter struct {
 	service   *Service
 	targets   []target.Run
 	runs      []*export.Run // of the targets, in their order
+	etags     []string      // of their experiments
 	format    export.Format
 	layout    export.Layout
 	selection eventlog.Selection

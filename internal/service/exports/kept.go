@@ -20,7 +20,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
@@ -65,8 +64,7 @@ func (k *keptFiles) open(ctx context.Context, etag string, build func(*keptFile)
 	for {
 		f, builds := k.join(etag)
 		if builds {
-			f.err = build(f)
-			close(f.made)
+			k.make(f, build)
 		}
 		select {
 		case <-f.made:
@@ -82,6 +80,23 @@ func (k *keptFiles) open(ctx context.Context, etag string, build func(*keptFile)
 		}
 	}
 }
+
+// make builds the file. If that panics, those who wait get an error, and the next
+// caller builds it anew.
+func (k *keptFiles) make(f *keptFile, build func(*keptFile) error) {
+	returned := false
+	defer func() {
+		close(f.made)
+		if !returned {
+			_ = k.release(f) // which forgets it
+		}
+	}()
+	f.err = errNotMade
+	f.err = build(f)
+	returned = true
+}
+
+var errNotMade = errors.New("the file of the export was not made")
 
 // join returns the file and whether the caller is to make it.
 func (k *keptFiles) join(etag string) (f *keptFile, builds bool) {
@@ -139,7 +154,7 @@ func (k *keptFiles) forget(f *keptFile) error {
 	return f.content.Close()
 }
 
-// flushIfFull forgets the file that was not used for the longest time, and reports
+// makeRoom forgets the file that was not used for the longest time, and reports
 // whether there was one.
 func (k *keptFiles) makeRoom() bool {
 	k.mu.Lock()
@@ -234,9 +249,9 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 	states := make([][]byte, len(j.targets))
 	reads, within := errgroup.WithContext(ctx)
 	reads.SetLimit(runs.MaxFull)
-	for i, t := range j.targets {
+	for i := range j.targets {
 		reads.Go(func() (err error) {
-			states[i], err = j.runState(within, t)
+			states[i], err = j.runState(within, i)
 			return err
 		})
 	}
@@ -263,20 +278,17 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
-// runState identifies what a run that has ended logged; nil if it has not ended.
-func (j *exporter) runState(ctx context.Context, t target.Run) ([]byte, error) {
+// runState identifies what the i-th run, which has ended, logged; nil if it has not
+// ended.
+func (j *exporter) runState(ctx context.Context, i int) ([]byte, error) {
+	t := j.targets[i]
 	ended, err := source.Of(t).HasEnded(ctx)
 	if err != nil || !ended {
 		return nil, err
 	}
-	e, err := runs.Basic(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	state := []byte(e.GetEtag())
-	caps, err := t.Client.Capabilities(ctx)
-	if err != nil || !caps.Has(restclient.CapFiles) {
-		return state, err
+	state := []byte(j.etags[i])
+	if j.runs[i].Merged {
+		return state, nil
 	}
 	part, err := t.Client.ReadFile(ctx, t.RunID, restclient.FileEvents, 0, 1)
 	if err != nil {

@@ -183,6 +183,21 @@ func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
 	})
 }
 
+func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
+	k := newKeptFiles(time.Now)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = k.open(t.Context(), "a", func(*keptFile) error { panic("in the middle") })
+	}()
+	f, err := k.open(t.Context(), "a", func(f *keptFile) error { f.content = &spool{}; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.release(f); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
 	k := newKeptFiles(time.Now)
 	space := &tempSpace{max: 3 * maxSpooledMemory, makeRoom: k.makeRoom}

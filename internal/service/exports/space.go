@@ -10,7 +10,7 @@ import (
 type tempSpace struct {
 	mu        sync.Mutex
 	used, max int64
-	// flushIfFull closes a file that is not needed, if there is one.
+	// makeRoom closes a file that is not needed, if there is one.
 	makeRoom func() bool
 }
 

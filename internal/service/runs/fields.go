@@ -14,7 +14,7 @@ import (
 // statusPrefix begins the names of statuses in the contract.
 const statusPrefix = "EXPERIMENT_STATUS_"
 
-// statusNames are the statuses as filters have them, in the order in which they
+// statusWords are the statuses as filters have them, in the order in which they
 // sort.
 var statusWords = []string{"RUNNING", "FINISHED", "FAILED", "INTERRUPTED", "OTHER"}
 

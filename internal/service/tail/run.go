@@ -29,7 +29,7 @@ type tailedRun struct {
 	// know.
 	at    runsource.Position
 	marks runMarks
-	// wasThere says that the run was seen, in this call or before the token.
+	// seen says that the run was seen, in this call or before the token.
 	seen           bool
 	done           bool      // its end was sent, or it is in tail.notFound
 	notFound       bool      // there is no such run
