@@ -41,6 +41,9 @@ func (t *Table) Put(row *Row) {
 	t.resolve(row.Cells)
 	time := row.seconds()
 	for _, g := range t.touched {
+		if g.nextSparseCheck == 0 { // it has all its columns now
+			g.nextSparseCheck = min(minSparseCheck, max(minSparseRows, firstSparseCells/max(1, len(g.columns))))
+		}
 		g.ensureRow(row.Step, time)
 	}
 	for i, c := range t.rowColumns {
@@ -49,7 +52,8 @@ func (t *Table) Put(row *Row) {
 		}
 	}
 	for _, g := range t.touched {
-		if g.sorted == len(g.steps) && g.sorted >= g.nextSparseCheck {
+		if len(g.steps) >= g.nextSparseCheck {
+			g.compact()
 			t.groups = append(t.groups, g.split()...)
 		}
 	}
@@ -101,7 +105,7 @@ func (t *Table) column(i int, name string) *column {
 }
 
 func (t *Table) addGroup() *group {
-	g := &group{nextSparseCheck: minSparseCheck}
+	g := &group{}
 	t.groups = append(t.groups, g)
 	return g
 }

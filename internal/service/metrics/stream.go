@@ -126,6 +126,9 @@ func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 		h.addCounts(v.MalformedLines, v.LinesWithoutStep)
 		single := h.selection
 		for _, name := range v.Table.Names(h.selection) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			single.Names, single.Prefixes = []string{name}, nil
 			if err := buffered.Add(v.Table.Series(single), v.Origin); err != nil {
 				return err
@@ -142,7 +145,7 @@ func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 // sendBuffered sends what is buffered, downsampled if the request asks for that.
 func (h *history) sendBuffered(t target.Run, buffered *points.Buffer) error {
 	h.trailer.TotalPointCount += buffered.Points
-	for _, message := range buffered.Messages(h.maxPoints) {
+	for message := range buffered.Messages(h.maxPoints) {
 		if err := h.send(t, message); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package points
 
 import (
 	"fmt"
+	"iter"
 
 	"google.golang.org/grpc/codes"
 
@@ -124,24 +125,30 @@ func seriesBytes(s *eventlog.Series) int64 {
 	return int64(n) * 5 / 4
 }
 
-// Messages downsamples the buffered series, and splits them into messages.
-func (h *Buffer) Messages(maxPoints int) []*runicornapiv1.MetricBatch {
-	var out []*runicornapiv1.MetricBatch
-	remaining := 0
-	for _, s := range h.order {
-		total := s.Len()
-		Downsample(s, maxPoints)
-		for _, part := range splitSeries(s, total) {
-			n := len(part.GetSteps())
-			if n > remaining || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
-				out, remaining = append(out, &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(h.origin)}), maxBatchPoints
+// Messages downsamples the buffered series and splits them into messages, each made
+// when it is asked for.
+func (h *Buffer) Messages(maxPoints int) iter.Seq[*runicornapiv1.MetricBatch] {
+	return func(yield func(*runicornapiv1.MetricBatch) bool) {
+		batch, remaining := &runicornapiv1.MetricBatch{}, 0
+		for _, s := range h.order {
+			total := s.Len()
+			Downsample(s, maxPoints)
+			for _, part := range splitSeries(s, total) {
+				n := len(part.GetSteps())
+				if n > remaining || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
+					if len(batch.GetSeries()) > 0 && !yield(batch) {
+						return
+					}
+					batch, remaining = &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(h.origin)}, maxBatchPoints
+				}
+				batch.Series = append(batch.Series, part)
+				remaining -= n
 			}
-			last := out[len(out)-1]
-			last.Series = append(last.Series, part)
-			remaining -= n
+		}
+		if len(batch.GetSeries()) > 0 {
+			yield(batch)
 		}
 	}
-	return out
 }
 
 // splitSeries converts a series in parts of at most maxBatchPoints, and says in

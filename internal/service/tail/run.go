@@ -187,7 +187,7 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
 		r.marks |= markPartial
-		for _, message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+		for message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
 			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
 				return err
 			}
