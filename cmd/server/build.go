@@ -19,6 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
@@ -34,6 +35,7 @@ type server struct {
 	demo     *demo
 	fleet    *fleet.Fleet
 	cache    *runcache.Cache
+	index    *search.Index
 	hub      *follow.Hub
 	cpuGate  *cpugate.Gate
 	tracing  *tracing
@@ -78,7 +80,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		return s, err
 	}
 	s.grpc = newGRPCServer(cfg, service.Config{
-		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
+		Fleet: s.fleet, Cache: s.cache, Index: s.index, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Draining:          ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
@@ -108,6 +110,8 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	}
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
+	s.index = search.New(search.Config{Cache: s.cache, Gate: s.cpuGate, Log: s.log})
+	metrics.addIndex(s.index)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
@@ -184,6 +188,9 @@ func (s *server) close(ctx context.Context) error {
 	}
 	if s.hub != nil {
 		s.hub.Close()
+	}
+	if s.index != nil {
+		s.index.Close()
 	}
 	if s.cache != nil {
 		s.cache.Close()

@@ -26,6 +26,7 @@ import (
 type tailFilter struct {
 	*subscription
 	matcher        *filter.Filter[*runs.Entry]
+	late           *lateFields
 	hash           string // of the filter, as the token has it
 	fromNow        bool
 	baseline       map[string]int64 // of each Viewer, when its newest run of then was created
@@ -59,7 +60,7 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 			f.baseline[viewer] = baseline
 		}
 	}
-	f.subscription = newSubscription(t.service, viewer)
+	f.subscription, f.late = newSubscription(t.service, viewer), t.service.newLateFields(f.matcher, nil)
 	t.filter = f
 	if len(token.runs) > 0 {
 		if err := t.resume(ctx, token); err != nil {
@@ -118,7 +119,7 @@ func (f *tailFilter) isFinished(t *tail) bool {
 }
 
 // followNewRuns reads the list snapshots and follows the runs that are new in them.
-func (f *tailFilter) followNewRuns(t *tail) {
+func (f *tailFilter) followNewRuns(ctx context.Context, t *tail) error {
 	var wanted []*listedRun
 	for _, m := range f.subs {
 		last, _ := m.state()
@@ -127,6 +128,10 @@ func (f *tailFilter) followNewRuns(t *tail) {
 		}
 		m.synced = true
 		f.recordBaseline(m.viewer.Name, last)
+		last, err := f.late.add(ctx, m, last, false)
+		if err != nil {
+			return err
+		}
 		for _, run := range last.runs {
 			if f.matcher.Match(&run.Entry) && !t.resumeTailed(run, last.at) {
 				wanted = append(wanted, run)
@@ -141,6 +146,7 @@ func (f *tailFilter) followNewRuns(t *tail) {
 			f.runningNotFollowed = f.runningNotFollowed || run.isRunning()
 		}
 	}
+	return nil
 }
 
 // recordBaseline remembers how new the newest run is when a Viewer's list is seen first.

@@ -131,8 +131,7 @@ func (t *tail) stepMany(ctx context.Context) error {
 	case next := <-t.items:
 		return t.handleNext(ctx, next)
 	case <-t.filter.listChanged():
-		t.filter.followNewRuns(t)
-		return nil
+		return t.filter.followNewRuns(ctx, t)
 	case <-t.filter.viewersChanged():
 		return t.syncViewers(ctx)
 	case <-t.heartbeat.timer.C:
