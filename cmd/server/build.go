@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"google.golang.org/grpc"
@@ -110,7 +112,10 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	}
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
-	s.index = search.New(search.Config{Cache: s.cache, Gate: s.cpuGate, Log: s.log})
+	s.index = search.New(search.Config{
+		Cache: s.cache, Gate: s.cpuGate, Log: s.log, StateFile: s.cfg.stateFile(),
+		MaxBytes: int64(s.cfg.StateBytes), StateBytes: int64(s.cfg.StateBytes),
+	})
 	metrics.addIndex(s.index)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
@@ -132,6 +137,22 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 		s.fleet.IgnoreTunnels()
 	}
 	return nil
+}
+
+// stateFile is where the search index keeps what it knows; empty for nowhere. Where there
+// is no cache directory, it keeps nothing.
+func (cfg *Config) stateFile() string {
+	switch {
+	case cfg.Demo || cfg.StateDir == "":
+		return ""
+	case cfg.StateDir != "auto":
+		return filepath.Join(cfg.StateDir, "search.db")
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, program, "search.db")
 }
 
 // hub is what the flags say of followed runs.

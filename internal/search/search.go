@@ -45,11 +45,12 @@ type Config struct {
 	Cache *runcache.Cache
 	// Gate bounds parsing; nil does not.
 	Gate *cpugate.Gate
-	// MaxBytes bounds the memory of all records, and the file: 256 MiB if 0.
+	// MaxBytes bounds the memory of all records: 256 MiB if 0.
 	MaxBytes int64
 	// StateFile is where records are kept between two lives of the process; in memory
-	// only if it is empty.
-	StateFile string
+	// only if it is empty. StateBytes bounds what it holds: 256 MiB if 0.
+	StateFile  string
+	StateBytes int64
 	// Log hears why records are in memory only; nil is allowed.
 	Log *slog.Logger
 	// Now is the clock; time.Now if nil.
@@ -61,7 +62,6 @@ type Config struct {
 type Index struct {
 	cfg   Config
 	names interner
-	store *store
 
 	ctx  context.Context //nolint:containedctx // of all reads: they belong to the index, not to a call
 	stop context.CancelFunc
@@ -71,6 +71,10 @@ type Index struct {
 	closed  bool
 	viewers map[*restclient.Client]*viewer
 	bytes   int64
+	store   *store            // nil if records are in memory only
+	opened  bool              // the file was opened, or could not be
+	dirty   map[*entry]stored // what is to be written
+	flusher bool              // somebody writes it
 }
 
 // Run is a run of a Viewer's list.
@@ -113,7 +117,7 @@ func New(cfg Config) *Index {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, defaultBytes)
-	x := &Index{cfg: cfg, viewers: map[*restclient.Client]*viewer{}}
+	x := &Index{cfg: cfg, viewers: map[*restclient.Client]*viewer{}, dirty: map[*entry]stored{}}
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	return x
 }
@@ -125,6 +129,12 @@ func (x *Index) Close() {
 	x.mu.Unlock()
 	x.stop()
 	x.work.Wait()
+	x.flush()
+	if x.store != nil {
+		if err := x.store.close(); err != nil {
+			x.cfg.Log.Warn("close the search state", slog.Any("error", err))
+		}
+	}
 }
 
 // Result is the answer of a Lookup, in the order of its runs.

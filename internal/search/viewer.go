@@ -56,6 +56,7 @@ func (x *Index) viewer(v *fleet.Viewer) *viewer {
 	if !ok {
 		known = &viewer{index: x, fleet: v, entries: map[string]*entry{}}
 		x.viewers[v.Client] = known
+		x.load(known)
 	}
 	return known
 }
@@ -244,6 +245,8 @@ func (v *viewer) publish(j *job) func(*Record, error) {
 		j.entry.err, j.entry.errParts, j.entry.failedAt = err, j.parts, x.cfg.Now()
 		if err == nil {
 			v.set(j.entry, record)
+			x.markDirty(v, j.run.Listed.ID, j.entry)
+			x.evict()
 		}
 		close(j.done)
 		v.startWorkers() // another job may have waited for this one's run

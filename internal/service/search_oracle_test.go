@@ -22,6 +22,7 @@ import (
 type oracleRun struct {
 	id      string
 	log     *realviewer.Log
+	rows    []realviewer.MergedRow // of log, once they were asked for
 	isTable bool // read from the merged table of 0.5: what is not finite is not there
 	summary map[string]any
 	config  map[string]any
@@ -34,7 +35,10 @@ func (r *oracleRun) metric(name, part string) any {
 	var lastValue any
 	low, high := math.Inf(1), math.Inf(-1)
 	hasRange := false
-	for _, row := range r.log.Merged() {
+	if r.rows == nil {
+		r.rows = r.log.Merged()
+	}
+	for _, row := range r.rows {
 		cell, ok := row.Cells[name]
 		if !ok || cell.Value.Kind == realviewer.KindNull || r.isTable && !r.isInTable(name, cell.Value) {
 			continue
