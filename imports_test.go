@@ -63,6 +63,7 @@ var allowed = map[string][]string{
 	"internal/service/wire":            {"internal/service/freshstack"},
 	"internal/serverproc":              {},
 	"internal/search":                  {"internal/cpugate", "internal/eventlog", "internal/filter", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource"},
+	"internal/search/searchtest":       {"internal/filter", "internal/realviewer"},
 	"internal/sshtest":                 {},
 	"internal/flight":                  {},
 	"internal/lru":                     {},

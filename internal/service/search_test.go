@@ -12,25 +12,26 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // randomRuns adds runs to a Viewer, and returns what an independent reader says of them.
-func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []*oracleRun {
-	var runs []*oracleRun
+func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []*searchtest.Run {
+	var runs []*searchtest.Run
 	for i := range n {
-		events := randomLog(rng)
+		events := searchtest.RandomLog(rng)
 		spec := demoviewer.Run{
 			ID: fmt.Sprintf("20260301_1200%02d_%06x", i%60, i), Path: fmt.Sprintf("p/%d", i%3), Project: "p", Name: fmt.Sprint(i % 3),
 			Status: "finished", Created: servicetest.Day(1).Add(time.Duration(i) * time.Second), Events: events,
 		}
-		r := &oracleRun{id: spec.ID, log: realviewer.ParseLog(events).Ended(), isTable: isTable}
+		r := &searchtest.Run{ID: spec.ID, Log: realviewer.ParseLog(events).Ended(), IsTable: isTable}
 		if i%3 > 0 && !isTable {
 			k := rng.IntN(9)
 			spec.Summary = fmt.Appendf(nil, `{"best": %d.5, "note": "warmup", "ok": %t, "nan": NaN, "big": 1152921504606846977, "list": [1]}`, k, i%2 == 0)
-			r.summary = map[string]any{"best": float64(k) + 0.5, "note": "warmup", "ok": i%2 == 0, "nan": math.NaN(), "big": big.NewInt(1<<60 + 1)}
+			r.Summary = map[string]any{"best": float64(k) + 0.5, "note": "warmup", "ok": i%2 == 0, "nan": math.NaN(), "big": big.NewInt(1<<60 + 1)}
 			spec.Assets = fmt.Appendf(nil, `{"code": {}, "config": {"args": {"lr": %d, "model": {"depth": %d}}, "extra": {"name": "warmup", "lr": 99}}}`, k-3, k)
-			r.config = map[string]any{"lr": big.NewInt(int64(k - 3)), "model.depth": big.NewInt(int64(k)), "name": "warmup"}
+			r.Config = map[string]any{"lr": big.NewInt(int64(k - 3)), "model.depth": big.NewInt(int64(k)), "name": "warmup"}
 		}
 		u.AddRun(spec)
 		runs = append(runs, r)
@@ -55,14 +56,14 @@ func TestSearchAgreesWithASlowReader(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
 			runs := randomRuns(rng, h.Upstreams[0], 40, generation == demoviewer.Gen05)
 			for range 150 {
-				term := randomTerm(rng, oracleNames, 2)
-				order, compare := randomOrder(rng, oracleNames)
-				resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.text, OrderBy: order})
+				term := searchtest.RandomTerm(rng, searchtest.Names, 2)
+				order, compare := searchtest.RandomOrder(rng, searchtest.Names)
+				resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order})
 				if err != nil {
-					t.Fatalf("%s: %v", term.text, err)
+					t.Fatalf("%s: %v", term.Text, err)
 				}
-				if got, want := idsOf(resp.GetExperiments()), expect(runs, term.match, compare); !slices.Equal(got, want) {
-					t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.text, order, got, want)
+				if got, want := idsOf(resp.GetExperiments()), searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
+					t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
 				}
 				if !resp.GetComplete() || len(resp.GetNotRead()) > 0 {
 					t.Fatalf("not complete: %v", resp.GetNotRead())

@@ -1,4 +1,7 @@
-package service
+// Package searchtest is a slow and plain second reading of what filters and orders mean,
+// for tests: runs are read by realviewer's own reader of event files, values are Go values,
+// and nothing of the search index or of package filter is used but the quoting of names.
+package searchtest
 
 import (
 	"cmp"
@@ -14,39 +17,37 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// This file is a slow and plain second reading of what filters and orders mean: runs are
-// read by realviewer's own reader of event files, values are Go values, and nothing of
-// the search index or of package filter is used but the quoting of names.
+// Run is a run as its files have it.
+type Run struct {
+	ID  string
+	Log *realviewer.Log
+	// IsTable: it is read from the merged table of 0.5, where what is not finite is missing.
+	IsTable bool
+	// Summary and Config are their values by the names that filters give them.
+	Summary, Config map[string]any
 
-// oracleRun is a run as its files have it.
-type oracleRun struct {
-	id      string
-	log     *realviewer.Log
-	rows    []realviewer.MergedRow // of log, once they were asked for
-	isTable bool // read from the merged table of 0.5: what is not finite is not there
-	summary map[string]any
-	config  map[string]any
+	rows []realviewer.MergedRow // of Log, once they were asked for
 }
 
 // metric is a part of a metric: float64, *big.Int, string, bool or nil.
-func (r *oracleRun) metric(name, part string) any {
+func (r *Run) metric(name, part string) any {
 	var count int
 	var first, last int64
 	var lastValue any
 	low, high := math.Inf(1), math.Inf(-1)
 	hasRange := false
 	if r.rows == nil {
-		r.rows = r.log.Merged()
+		r.rows = r.Log.Merged()
 	}
 	for _, row := range r.rows {
 		cell, ok := row.Cells[name]
-		if !ok || cell.Value.Kind == realviewer.KindNull || r.isTable && !r.isInTable(name, cell.Value) {
+		if !ok || cell.Value.Kind == realviewer.KindNull || r.IsTable && !r.isInTable(name, cell.Value) {
 			continue
 		}
 		if count++; count == 1 {
 			first = row.Step
 		}
-		last, lastValue = row.Step, oracleValue(cell.Value)
+		last, lastValue = row.Step, valueOf(cell.Value)
 		if n := cell.Value.Number; cell.Value.Kind == realviewer.KindNumber && n-n == 0 {
 			low, high, hasRange = min(low, n), max(high, n), true
 		}
@@ -70,11 +71,11 @@ func (r *oracleRun) metric(name, part string) any {
 	return high
 }
 
-func (r *oracleRun) isInTable(name string, v realviewer.Value) bool {
+func (r *Run) isInTable(name string, v realviewer.Value) bool {
 	return realviewer.InTable(name) && (v.Kind != realviewer.KindNumber || v.Number-v.Number == 0)
 }
 
-func oracleValue(v realviewer.Value) any {
+func valueOf(v realviewer.Value) any {
 	switch v.Kind {
 	case realviewer.KindText:
 		return v.Text
@@ -87,8 +88,8 @@ func oracleValue(v realviewer.Value) any {
 	return v.Number
 }
 
-// oracleCompare orders two values; ok is false if they cannot be compared.
-func oracleCompare(a, b any) (order int, ok bool) {
+// compareValues orders two values; ok is false if they cannot be compared.
+func compareValues(a, b any) (order int, ok bool) {
 	switch a := a.(type) {
 	case string:
 		b, ok := b.(string)
@@ -103,16 +104,16 @@ func oracleCompare(a, b any) (order int, ok bool) {
 		}
 		return -1, ok
 	}
-	x, okA := oracleNumber(a)
-	y, okB := oracleNumber(b)
+	x, okA := numberOf(a)
+	y, okB := numberOf(b)
 	if !okA || !okB {
 		return 0, false
 	}
 	return x.Cmp(y), true
 }
 
-// oracleNumber is a number without rounding; NaN is none.
-func oracleNumber(v any) (*big.Float, bool) {
+// numberOf is a number without rounding; NaN is none.
+func numberOf(v any) (*big.Float, bool) {
 	switch v := v.(type) {
 	case *big.Int:
 		return new(big.Float).SetPrec(200).SetInt(v), true
@@ -125,16 +126,16 @@ func oracleNumber(v any) (*big.Float, bool) {
 	return nil, false
 }
 
-// oracleTerm is a filter as text and as a test.
-type oracleTerm struct {
-	text  string
-	match func(*oracleRun) bool
+// Term is a filter as text and as a test.
+type Term struct {
+	Text  string
+	Match func(*Run) bool
 }
 
 // fieldRef is a field as text and as a getter.
 type fieldRef struct {
 	text     string
-	get      func(*oracleRun) any
+	get      func(*Run) any
 	isNumber bool
 }
 
@@ -143,43 +144,43 @@ func randomField(rng *rand.Rand, names []string) fieldRef {
 	switch rng.IntN(8) {
 	case 0:
 		key := []string{"best", "note", "ok", "nan", "big", "nothing"}[rng.IntN(6)]
-		return fieldRef{"summary." + key, func(r *oracleRun) any { return r.summary[key] }, false}
+		return fieldRef{"summary." + key, func(r *Run) any { return r.Summary[key] }, false}
 	case 1:
 		key := []string{"lr", "model.depth", "name", "missing"}[rng.IntN(4)]
-		return fieldRef{"config." + key, func(r *oracleRun) any { return r.config[key] }, false}
+		return fieldRef{"config." + key, func(r *Run) any { return r.Config[key] }, false}
 	}
 	name := names[rng.IntN(len(names))]
 	part := []string{"last", "min", "max", "count", "first_step", "last_step"}[rng.IntN(6)]
 	return fieldRef{
 		"metrics." + filter.Quote(name) + "." + part,
-		func(r *oracleRun) any { return r.metric(name, part) }, part != "last",
+		func(r *Run) any { return r.metric(name, part) }, part != "last",
 	}
 }
 
-// randomTerm makes a filter of at most so many levels.
-func randomTerm(rng *rand.Rand, names []string, depth int) oracleTerm {
+// RandomTerm makes a filter of at most so many levels.
+func RandomTerm(rng *rand.Rand, names []string, depth int) Term {
 	switch n := rng.IntN(6); {
 	case depth > 0 && n == 0:
-		inner := randomTerm(rng, names, depth-1)
-		return oracleTerm{"NOT (" + inner.text + ")", func(r *oracleRun) bool { return !inner.match(r) }}
+		inner := RandomTerm(rng, names, depth-1)
+		return Term{"NOT (" + inner.Text + ")", func(r *Run) bool { return !inner.Match(r) }}
 	case depth > 0 && n <= 2:
-		a, b := randomTerm(rng, names, depth-1), randomTerm(rng, names, depth-1)
-		return oracleTerm{"(" + a.text + ") AND (" + b.text + ")", func(r *oracleRun) bool { return a.match(r) && b.match(r) }}
+		a, b := RandomTerm(rng, names, depth-1), RandomTerm(rng, names, depth-1)
+		return Term{"(" + a.Text + ") AND (" + b.Text + ")", func(r *Run) bool { return a.Match(r) && b.Match(r) }}
 	case depth > 0 && n <= 4:
-		a, b := randomTerm(rng, names, depth-1), randomTerm(rng, names, depth-1)
-		return oracleTerm{"(" + a.text + ") OR (" + b.text + ")", func(r *oracleRun) bool { return a.match(r) || b.match(r) }}
+		a, b := RandomTerm(rng, names, depth-1), RandomTerm(rng, names, depth-1)
+		return Term{"(" + a.Text + ") OR (" + b.Text + ")", func(r *Run) bool { return a.Match(r) || b.Match(r) }}
 	}
 	f := randomField(rng, names)
 	if rng.IntN(6) == 0 {
-		return oracleTerm{f.text + ":*", func(r *oracleRun) bool { return f.get(r) != nil }}
+		return Term{f.text + ":*", func(r *Run) bool { return f.get(r) != nil }}
 	}
 	op := []string{"=", "!=", "<", "<=", ">", ">="}[rng.IntN(6)]
 	text, want := randomLiteral(rng, f.isNumber)
 	if _, ok := want.(bool); ok {
 		op = []string{"=", "!="}[rng.IntN(2)]
 	}
-	return oracleTerm{f.text + " " + op + " " + text, func(r *oracleRun) bool {
-		order, ok := oracleCompare(f.get(r), want)
+	return Term{f.text + " " + op + " " + text, func(r *Run) bool {
+		order, ok := compareValues(f.get(r), want)
 		return ok && map[string]bool{"=": order == 0, "!=": order != 0, "<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[op]
 	}}
 }
@@ -202,8 +203,8 @@ func randomLiteral(rng *rand.Rand, isNumber bool) (text string, value any) {
 	return strconv.FormatFloat(f, 'g', -1, 64), f
 }
 
-// randomOrder is an order of one or two fields, as text and as a comparison.
-func randomOrder(rng *rand.Rand, names []string) (text string, compare func(a, b *oracleRun) int) {
+// RandomOrder is an order of one or two fields, as text and as a comparison.
+func RandomOrder(rng *rand.Rand, names []string) (text string, compare func(a, b *Run) int) {
 	type key struct {
 		fieldRef
 		desc bool
@@ -214,12 +215,12 @@ func randomOrder(rng *rand.Rand, names []string) (text string, compare func(a, b
 		keys[i] = key{randomField(rng, names), rng.IntN(2) == 0}
 		texts = append(texts, keys[i].text+map[bool]string{true: " desc", false: ""}[keys[i].desc])
 	}
-	return strings.Join(texts, ", "), func(a, b *oracleRun) int {
+	return strings.Join(texts, ", "), func(a, b *Run) int {
 		for _, k := range keys {
 			x, y := k.get(a), k.get(b)
-			order := cmp.Compare(oracleClass(x), oracleClass(y))
-			if oracleClass(x) < 9 && oracleClass(y) < 9 {
-				if o, ok := oracleCompare(x, y); ok {
+			order := cmp.Compare(classOf(x), classOf(y))
+			if classOf(x) < 9 && classOf(y) < 9 {
+				if o, ok := compareValues(x, y); ok {
 					order = o
 				}
 				if k.desc {
@@ -230,12 +231,12 @@ func randomOrder(rng *rand.Rand, names []string) (text string, compare func(a, b
 				return order
 			}
 		}
-		return strings.Compare(a.id, b.id)
+		return strings.Compare(a.ID, b.ID)
 	}
 }
 
-// oracleClass orders values of different kinds; those without a place come last.
-func oracleClass(v any) int {
+// classOf orders values of different kinds; those without a place come last.
+func classOf(v any) int {
 	switch v := v.(type) {
 	case float64:
 		if math.IsNaN(v) {
@@ -252,12 +253,12 @@ func oracleClass(v any) int {
 	return 9
 }
 
-// oracleNames are names of metrics that are hard to write.
-var oracleNames = []string{"loss", "train/loss", "val acc", "a.b.c", `say "x"`, "über", "stage", "epoch", "flag", "mixed", "never"}
+// Names are names of metrics that are hard to write.
+var Names = []string{"loss", "train/loss", "val acc", "a.b.c", `say "x"`, "über", "stage", "epoch", "flag", "mixed", "never"}
 
-// randomLog writes an event file as the SDKs do: mostly ascending, with rewritten and late
+// RandomLog writes an event file as the SDKs do: mostly ascending, with rewritten and late
 // steps, and with everything that a value can be.
-func randomLog(rng *rand.Rand) []byte {
+func RandomLog(rng *rand.Rand) []byte {
 	var b strings.Builder
 	rows, step := rng.IntN(60), 0
 	ordered := rng.IntN(3) > 0
@@ -266,7 +267,7 @@ func randomLog(rng *rand.Rand) []byte {
 			step = rng.IntN(step + 1)
 		}
 		fmt.Fprintf(&b, `{"ts": %d.5, "type": "metrics", "data": {"global_step": %d, "time": %d.25`, 1700000000+row, step, 1700000000+row)
-		for _, name := range oracleNames[:len(oracleNames)-1] {
+		for _, name := range Names[:len(Names)-1] {
 			if rng.IntN(3) > 0 {
 				fmt.Fprintf(&b, ", %q: %s", name, randomCell(rng, name))
 			}
@@ -302,14 +303,14 @@ func randomCell(rng *rand.Rand, name string) string {
 	return number
 }
 
-// expect returns the ids of the runs that a filter selects, in an order.
-func expect(runs []*oracleRun, match func(*oracleRun) bool, compare func(a, b *oracleRun) int) []string {
+// Expect returns the ids of the runs that a filter selects, in an order.
+func Expect(runs []*Run, match func(*Run) bool, compare func(a, b *Run) int) []string {
 	selected := slices.Clone(runs)
-	selected = slices.DeleteFunc(selected, func(r *oracleRun) bool { return !match(r) })
+	selected = slices.DeleteFunc(selected, func(r *Run) bool { return !match(r) })
 	slices.SortStableFunc(selected, compare)
 	ids := make([]string, len(selected))
 	for i, r := range selected {
-		ids[i] = r.id
+		ids[i] = r.ID
 	}
 	return ids
 }
