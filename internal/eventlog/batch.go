@@ -7,6 +7,7 @@ type Batch struct {
 	selection Selection
 	used      []*slot // those with a series, in the order of their first point
 	points    int
+	bytes     int               // of names, texts and digits
 	free      []*Series         // emptied series, for reuse
 	slots     map[slotKey]*slot // what becomes of the cells of a name and kind
 	prevSlots []*slot           // the slots of the last row, in its order
@@ -45,9 +46,11 @@ func (b *Batch) Append(row *Row) {
 			if s.series == nil {
 				s.series = b.newSeries(s.slotKey)
 				b.used = append(b.used, s)
+				b.bytes += len(s.name)
 			}
 			appendCell(s.series, row, c)
 			b.points++
+			b.bytes += len(c.Text) + len(c.Exact)
 		}
 	}
 }
@@ -108,6 +111,9 @@ func (r *Row) seconds() float64 {
 // Points is the number of points in all series.
 func (b *Batch) Points() int { return b.points }
 
+// Bytes is about what its names, texts and digits take on the wire.
+func (b *Batch) Bytes() int { return b.bytes }
+
 // Series returns the series in the order of their first point. Their columns
 // belong to the batch and are overwritten after a Reset.
 func (b *Batch) Series() []Series {
@@ -137,7 +143,7 @@ func (b *Batch) Reset() {
 		s.series = nil
 	}
 	clear(b.used)
-	b.used, b.points = b.used[:0], 0
+	b.used, b.points, b.bytes = b.used[:0], 0, 0
 	if len(b.slots) > maxNames {
 		clear(b.slots)
 		clear(b.prevSlots)

@@ -19,6 +19,7 @@ type Table struct {
 	texts         dictionary
 	indeterminate map[string]int
 	rows          int
+	excess        Excess
 	dirty         bool // rows is to be counted again
 
 	puts         uint64
@@ -75,7 +76,11 @@ func (t *Table) resolve(cells []Cell) {
 	var newGroup *group
 	for i := range cells {
 		c := t.column(i, cells[i].Name)
-		if c == nil && cells[i].Kind != KindNone {
+		switch {
+		case c != nil || cells[i].Kind == KindNone:
+		case len(t.columns) >= MaxMetrics:
+			t.excess.addMetric(manyMetrics, cells[i].Name)
+		default:
 			if newGroup == nil {
 				newGroup = t.addGroup()
 			}
@@ -137,7 +142,14 @@ func (t *Table) store(c *column, cell *Cell, time float64) {
 // AddIndeterminate counts cells of which the source does not say what they are:
 // the merged table of Viewer 0.5.3 has null for a value that was never logged
 // and for one that was NaN or infinite.
-func (t *Table) AddIndeterminate(name string, cells int) { t.indeterminate[name] += cells }
+func (t *Table) AddIndeterminate(name string, cells int) {
+	if len(name) <= MaxName && len(t.indeterminate) < MaxMetrics {
+		t.indeterminate[name] += cells
+	}
+}
+
+// Excess is what was too much for the table.
+func (t *Table) Excess() Excess { return t.excess }
 
 // Compact merges what came late. Readers need it after the last Put; it costs
 // nothing if steps have only ascended in a table of one group.

@@ -13,7 +13,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
@@ -132,11 +131,6 @@ func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
 	shared := item.Batch.Encoded(t.sharedKey(r), func() []byte { return t.encode(r, item.Batch) })
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
-	}
-	if len(shared) > answer.MaxMessage-maxTailToken {
-		if err := points.CheckTexts(r.Run, points.Message(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
-			return err
-		}
 	}
 	if t.isSingle() { // the token is in it
 		return t.sendEncoded(wire.Whole(shared))
