@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // minLossInterval is the minimum time between two lines about a lost connection,
@@ -103,7 +105,7 @@ func (l *connLog) onLogStreamEnd(runID string, err error) {
 // causeText tells why a call failed, without anything that was sent.
 func causeText(e *Error) string {
 	if cause := safeCause(e.Err); cause != nil && !errors.Is(cause, errHiddenCause) {
-		return scrub(cause.Error(), nil)
+		return scrub.Text(cause.Error(), nil)
 	}
 	return cmp.Or(e.Detail, e.Kind.String())
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // Kind classes a failure. The kinds are the error hierarchy of the documented
@@ -187,6 +189,6 @@ func (c *Client) newError(name Capability, kind Kind, err error) *Error {
 // body does not. The text is the Viewer's.
 func (c *Client) refused(q call, kind Kind, text string) *Error {
 	e := c.newError(q.cap, kind, nil)
-	e.Status, e.Detail = 200, scrub(text, q.secrets)
+	e.Status, e.Detail = 200, scrub.Text(text, q.secrets)
 	return e
 }

@@ -3,8 +3,9 @@ package restclient
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // maxID is the longest id in bytes. The Viewer's own have 22.
@@ -37,7 +38,7 @@ func CheckID(field, id string) error {
 		return refuse(fmt.Sprintf("must not be longer than %d bytes", maxID))
 	case !utf8.ValidString(id):
 		return refuse("must be valid UTF-8")
-	case strings.ContainsFunc(id, isControl):
+	case strings.ContainsFunc(id, scrub.IsControl):
 		return refuse("must not hold control characters")
 	}
 	for plain := id; ; {
@@ -51,7 +52,7 @@ func CheckID(field, id string) error {
 		if next == plain {
 			return nil
 		}
-		if strings.ContainsFunc(next, isControl) {
+		if strings.ContainsFunc(next, scrub.IsControl) {
 			return refuse("must not hold escaped control characters")
 		}
 		plain = next
@@ -72,7 +73,7 @@ func checkText(field, text string) error {
 		return &IDError{Field: field, Reason: fmt.Sprintf("must not be longer than %d bytes", maxPath)}
 	case !utf8.ValidString(text):
 		return &IDError{Field: field, Reason: "must be valid UTF-8"}
-	case strings.ContainsFunc(text, isControl):
+	case strings.ContainsFunc(text, scrub.IsControl):
 		return &IDError{Field: field, Reason: "must not hold control characters"}
 	}
 	return nil
@@ -93,12 +94,6 @@ func checkPort(field string, port int) error {
 		return &IDError{Field: field, Reason: "must be from 1 to 65535"}
 	}
 	return nil
-}
-
-// isControl covers the C0 and C1 controls, and the separators and marks that
-// reorder or hide text in logs.
-func isControl(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 // unescapeOnce decodes the valid percent escapes of s and leaves the others,

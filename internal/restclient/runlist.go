@@ -72,8 +72,8 @@ func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
 		return nil, err
 	}
 	list := &RunList{
-		Runs: answer.items, At: start, Cost: time.Since(start),
-		Lossy: answer.Lossy, byID: make(map[string]int, len(answer.items)),
+		Runs: answer.Items, At: start, Cost: time.Since(start),
+		Lossy: answer.Lossy, byID: make(map[string]int, len(answer.Items)),
 	}
 	for i := range list.Runs {
 		list.byID[list.Runs[i].ID] = i

@@ -7,10 +7,12 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
 // maxRow bounds one row of a table, in bytes: the only thing of a table that
@@ -56,6 +58,7 @@ type tableDecoder struct {
 	unplaced int64
 	nulled   []int // the columns of which the row at hand has a null
 	hasRows  bool
+	lossy    bool // a text had bytes that are not UTF-8
 }
 
 // rowGuard fails a row that is longer than maxRow. The decoder reads ahead, so
@@ -244,7 +247,7 @@ func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	}
 	col, ok := t.index[string(raw)]
 	if !ok {
-		name, err := unquote(raw)
+		name, err := t.unquote(raw)
 		if err != nil {
 			return 0, err
 		}
@@ -279,7 +282,7 @@ func (t *tableDecoder) addCell(col int, raw jsontext.Value) {
 		cell.Kind = eventlog.KindBoolean
 	case '"':
 		if plain := raw[1 : len(raw)-1]; string(plain) != c.text || bytes.IndexByte(plain, '\\') >= 0 {
-			text, err := unquote(raw)
+			text, err := t.unquote(raw)
 			if err != nil {
 				return // the decoder has already checked the string
 			}
@@ -313,7 +316,7 @@ func floatOf(raw []byte) float64 {
 // exactOf returns the decimal text of an integer that f rounds.
 func exactOf(raw []byte, f float64) string {
 	const always = 15 // digits that a double holds in any case
-	if len(raw) <= always || !isInteger(raw) {
+	if len(raw) <= always || !viewerjson.IsInteger(raw) {
 		return ""
 	}
 	if strconv.FormatFloat(f, 'f', 0, 64) == string(raw) {
@@ -322,13 +325,10 @@ func exactOf(raw []byte, f float64) string {
 	return string(raw)
 }
 
-// unquote reads a JSON string; what is not valid UTF-8 becomes U+FFFD.
-func unquote(raw []byte) (string, error) {
-	text, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil && len(text) == 0 && len(raw) > 2 {
-		return "", err
-	}
-	return string(text), nil
+// unquote reads a JSON string, and notes whether it had bytes that are not UTF-8.
+func (t *tableDecoder) unquote(raw []byte) (string, error) {
+	t.lossy = t.lossy || !utf8.Valid(raw)
+	return viewerjson.Unquote(raw)
 }
 
 func unexpectedEnd(err error) error {
