@@ -85,7 +85,7 @@ func TestExperiments_Changes(t *testing.T) {
 			func(ctx context.Context, c *Client) (any, error) {
 				return c.PatchRun(ctx, runID, RunPatch{&empty, &tags})
 			},
-			&PatchedRun{Tags: []Text{{"a", true}}},
+			&PatchedRun{Tags: []Text{{Value: "a", Known: true}}},
 		},
 		{
 			"an empty patch changes nothing", "PATCH /api/runs/" + runID, `{"ok":true,"alias":"x","tags":null}`, `{}`, "",
