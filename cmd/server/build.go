@@ -113,7 +113,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
-			interval: s.cfg.HealthInterval, log: s.log,
+			interval: s.cfg.HealthInterval,
 		}
 	}
 	for _, viewer := range s.fleet.Configured() {

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -108,8 +107,12 @@ var errNoPaths = errors.New("/openapi.json describes no routes")
 // fresh. The Viewer is asked again after it was unreachable or surprised us,
 // because another generation may have been started in its place.
 func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
-	if caps, ok := c.caps.get(c.cfg.CapabilityTTL); ok {
-		return caps, nil
+	caps, current := c.caps.get()
+	if caps != nil {
+		age := time.Since(caps.ProbedAt)
+		if age <= c.cfg.CapabilityTTL && (current || age <= minProbeInterval) {
+			return caps, nil
+		}
 	}
 	return c.probe(ctx)
 }
@@ -118,7 +121,7 @@ func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 //
 //viewer:operation GET /openapi.json 0.5 0.6 0.7
 func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
-	epoch := c.caps.currentEpoch()
+	epoch := c.caps.now()
 	doc, err := readJSON[openAPI](ctx, c, call{cap: capOpenAPI, limit: maxOpenAPI})
 	if err != nil {
 		return nil, err
@@ -127,6 +130,7 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 		return nil, c.newError(capOpenAPI, KindMalformed, errNoPaths)
 	}
 	caps := capabilitiesOf(doc, time.Now())
+	c.undescribed.Store(0)
 	c.connLog.onRelease(c.caps.put(caps, epoch), caps)
 	return caps, nil
 }
@@ -142,7 +146,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if name == capOpenAPI || name == capHealth {
 		return r, nil
 	}
-	if c.caps.isUndescribed(c.cfg.CapabilityTTL) {
+	if at := c.undescribed.Load(); at != 0 && time.Since(time.Unix(0, at)) < c.cfg.CapabilityTTL {
 		return r, nil
 	}
 	caps, err := c.Capabilities(ctx)
@@ -151,7 +155,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && (e.Kind == KindUnsupported || e.Kind == KindMalformed || e.Kind == KindForbidden) {
-			c.caps.markUndescribed()
+			c.undescribed.Store(time.Now().UnixNano())
 			return r, nil
 		}
 		return route{}, err
@@ -171,76 +175,21 @@ func (c *Client) noteFailure(err error) {
 	if !ok || errors.Is(err, errBreakerOpen) {
 		return
 	}
-	c.connLog.onFailure(e)
+	if e.Kind != KindTimeout || !c.Busy() { // over SSH it may answer nobody for minutes
+		c.connLog.onFailure(e)
+	}
 	mismatch := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
 	if e.Kind == KindUnreachable || mismatch {
 		c.caps.invalidate()
+		c.undescribed.Store(0)
 	}
 }
 
-// capabilityCache holds the last probe.
-type capabilityCache struct {
-	mu            sync.Mutex
-	last          *Capabilities
-	epoch         int
-	stale         bool
-	undescribedAt time.Time // when the Viewer last refused to describe itself
-}
-
-func (k *capabilityCache) markUndescribed() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.undescribedAt = time.Now()
-}
-
-func (k *capabilityCache) isUndescribed(ttl time.Duration) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return !k.undescribedAt.IsZero() && time.Since(k.undescribedAt) < ttl
-}
-
-func (k *capabilityCache) get(ttl time.Duration) (*Capabilities, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.last == nil {
-		return nil, false
+// lastCapabilities is what the Viewer said last, which may have been another one; it
+// is empty if there is nothing.
+func (c *Client) lastCapabilities() Capabilities {
+	if last, _ := c.caps.get(); last != nil {
+		return *last
 	}
-	if old := time.Since(k.last.ProbedAt); old > ttl || (k.stale && old > minProbeInterval) {
-		return nil, false
-	}
-	return k.last, true
-}
-
-// put stores a probe that was begun at epoch, and returns the one before; an
-// invalidation since then remains.
-func (k *capabilityCache) put(caps *Capabilities, epoch int) (previous *Capabilities) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	previous = k.last
-	k.last, k.stale, k.undescribedAt = caps, k.epoch != epoch, time.Time{}
-	return previous
-}
-
-func (k *capabilityCache) invalidate() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.epoch++
-	k.stale, k.undescribedAt = true, time.Time{}
-}
-
-func (k *capabilityCache) currentEpoch() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.epoch
-}
-
-// lastKnown is the last probe, which may be of the Viewer before, and is empty where
-// there was none.
-func (k *capabilityCache) lastKnown() Capabilities {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.last == nil {
-		return Capabilities{}
-	}
-	return *k.last
+	return Capabilities{}
 }

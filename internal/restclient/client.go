@@ -31,6 +31,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,8 +48,8 @@ type Config struct {
 	Transport http.RoundTripper
 	// Observer hears of every request that went upstream; nil is allowed.
 	Observer Observer
-	// Log gets a line when the Viewer goes, comes back, or is another release, and
-	// when its breaker opens or closes; nothing is logged when nil.
+	// Log gets a line when the Viewer goes, comes back, or is another release;
+	// nothing is logged when nil.
 	Log *slog.Logger
 
 	// LightTimeout bounds a light call from its slot to the last byte of
@@ -113,8 +114,11 @@ type Client struct {
 	budget    *retryBudget
 	limiter   *shareLimiter
 	reads     sharedReads
-	caps      capabilityCache
-	runs      runCache
+	caps      versioned[Capabilities]
+	runs      versioned[RunList]
+	// undescribed is when the Viewer last refused to describe its routes, in ns since
+	// 1970; 0 if it did not.
+	undescribed atomic.Int64
 	dirs      dirCache
 	logs      *logStreams
 	connLog   *connLog
@@ -265,7 +269,7 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		return nil, err
 	}
 	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // the exchange closes it
-	c.recordRoundTrip(err)
+	c.breaker.record(err)
 	if err != nil {
 		return nil, x.fail(err)
 	}
@@ -274,13 +278,6 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		return nil, x.fail(err)
 	}
 	return x, nil
-}
-
-// recordRoundTrip tells the breaker how a round trip ended.
-func (c *Client) recordRoundTrip(err error) {
-	if open, changed := c.breaker.record(err); changed {
-		c.connLog.onBreaker(open)
-	}
 }
 
 // parseBase checks a base URL. The value is not repeated in the error where

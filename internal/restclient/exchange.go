@@ -221,7 +221,7 @@ func (x *exchange) failure(err error) error {
 func (x *exchange) wrap(e *Error) *Error {
 	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
 	if e.Kind == KindUnsupported {
-		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.caps.lastKnown().Version
+		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.lastCapabilities().Version
 	}
 	x.kind = e.Kind
 	return e
