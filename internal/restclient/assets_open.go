@@ -81,7 +81,7 @@ func (x *exchange) content(offset int64) (*AssetContent, error) {
 	if offset == 0 {
 		return out, nil
 	}
-	part, err := x.filePart(offset - 1)
+	part, err := x.filePart(offset-1, 0)
 	if err != nil {
 		return nil, err
 	}

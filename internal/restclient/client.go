@@ -119,9 +119,9 @@ type Client struct {
 	// undescribed is when the Viewer last refused to describe its routes, in ns since
 	// 1970; 0 if it did not.
 	undescribed atomic.Int64
-	dirs      dirCache
-	logs      *logStreams
-	connLog   *connLog
+	dirs        dirCache
+	logs        *logStreams
+	connLog     *connLog
 }
 
 // New returns a client of the Viewer at cfg.BaseURL. It sends nothing: the

@@ -70,7 +70,11 @@ func (x *exchange) decode(v any, nonFinite bool) error {
 	if _, err := body.ReadFrom(x); err != nil {
 		return x.failure(err)
 	}
-	if err := viewerjson.Unmarshal(body.Bytes(), v, max(maxDecoded, x.q.limit), nonFinite); err != nil {
+	err := viewerjson.Unmarshal(body.Bytes(), v, max(maxDecoded, x.q.limit), nonFinite)
+	if _, tooLarge := errors.AsType[*viewerjson.TooLargeError](err); tooLarge {
+		return x.failure(fmt.Errorf("%w: %w", errOverLimit, err))
+	}
+	if err != nil {
 		return x.malformed(fmt.Errorf("decode the answer: %w", err))
 	}
 	return nil

@@ -34,9 +34,12 @@ type exchange struct {
 	sent         atomic.Bool // set by the transport once the headers are written
 	read         int64
 	limit        int64
-	readErr      error // what ended the reading
-	kind         Kind
-	done         bool
+	// end is where reading stops, in bytes of the body, and promised is what the Viewer
+	// said that would come; both are 0 where nothing is known.
+	end, promised int64
+	readErr       error // what ended the reading
+	kind          Kind
+	done          bool
 }
 
 func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
@@ -127,6 +130,12 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.readErr != nil {
 		return 0, x.readErr
 	}
+	if x.end > 0 {
+		p = p[:min(int64(len(p)), x.end-x.read)]
+		if len(p) == 0 { // whatever else there is was not asked for
+			return 0, io.EOF
+		}
+	}
 	if x.streams() {
 		x.timer.Reset(x.c.cfg.StallTimeout)
 		defer x.timer.Stop()
@@ -134,6 +143,8 @@ func (x *exchange) Read(p []byte) (int, error) {
 	n, err := x.resp.Body.Read(p)
 	x.read += int64(n)
 	switch {
+	case err == io.EOF && x.read < x.promised:
+		x.readErr = x.failure(io.ErrUnexpectedEOF)
 	case x.limit > 0 && x.read > x.limit:
 		x.readErr = x.failure(errOverLimit)
 	case err == io.EOF:

@@ -82,7 +82,7 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 			return nil, TableInfo{}, s.err
 		}
 		if errors.Is(err, errOverLimit) {
-			return nil, TableInfo{}, x.failure(errRowTooLong)
+			return nil, TableInfo{}, x.failure(err)
 		}
 		return nil, TableInfo{}, x.malformed(fmt.Errorf("decode the table: %w", err))
 	}

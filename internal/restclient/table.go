@@ -19,10 +19,22 @@ import (
 // is ever held as a whole.
 const maxRow = 16 << 20
 
+// maxCells bounds the cells of a row, each of which takes twenty times the memory of
+// its JSON.
+const maxCells = 1 << 18
+
+// maxNames bounds the memory of the names of all columns, in bytes.
+const maxNames = 64 << 20
+
+// perColumn is what a column takes besides its name, in bytes.
+const perColumn = 256
+
 var (
 	errNoStep       = errors.New("a row has no usable global_step")
 	errTrailingData = errors.New("something follows the table")
 	errNoRows       = errors.New("the table has no rows member")
+	errManyCells    = fmt.Errorf("a row has more than %d cells: %w", maxCells, errOverLimit)
+	errManyColumns  = fmt.Errorf("the names of the columns take more than %d bytes: %w", maxNames, errOverLimit)
 	errRowTooLong   = fmt.Errorf("a row is longer than %d bytes: %w", maxRow, errOverLimit)
 )
 
@@ -58,6 +70,7 @@ type tableDecoder struct {
 	unplaced int64
 	nulled   []int // the columns of which the row at hand has a null
 	hasRows  bool
+	held     int  // what the names take, in bytes
 	lossy    bool // a text had bytes that are not UTF-8
 }
 
@@ -148,7 +161,11 @@ func (t *tableDecoder) readColumns() error {
 		if token.Kind() != '"' {
 			return fmt.Errorf("a column name is %v", token.Kind())
 		}
-		t.names = append(t.names, token.String())
+		name := token.String()
+		if err := t.hold(len(name)); err != nil {
+			return err
+		}
+		t.names = append(t.names, name)
 	}
 	_, err := t.dec.ReadToken()
 	return err
@@ -207,6 +224,9 @@ func (t *tableDecoder) readRow() (usable bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if i == maxCells {
+			return false, errManyCells
+		}
 		col, err := t.column(i, raw)
 		if err != nil {
 			return false, err
@@ -238,6 +258,14 @@ func (t *tableDecoder) readRow() (usable bool, err error) {
 	return usable, err
 }
 
+// hold counts the name of a column, which stays in memory.
+func (t *tableDecoder) hold(name int) error {
+	if t.held += name + perColumn; t.held > maxNames {
+		return errManyColumns
+	}
+	return nil
+}
+
 // column returns the column of a raw name at a place in the row.
 func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	if i < len(t.order) {
@@ -249,6 +277,9 @@ func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	if !ok {
 		name, err := t.unquote(raw)
 		if err != nil {
+			return 0, err
+		}
+		if err := t.hold(len(raw)); err != nil {
 			return 0, err
 		}
 		col = len(t.columns)
