@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -34,6 +36,8 @@ type Viewer struct {
 	Parent *Viewer
 
 	session *session // nil if this one was configured
+	fleet   *Fleet
+	away    atomic.Pointer[awayState]
 }
 
 // Entry names a Viewer to be configured.
@@ -49,9 +53,12 @@ type Fleet struct {
 	configured []*Viewer
 	tunnels    map[string]*tunnels // by the name of the configured Viewer
 	queries    sync.WaitGroup      // the queries that go on without a caller
+	ctx        context.Context     //nolint:containedctx // of the queries, which outlive their callers
 	stop       context.CancelFunc  // ends them
-	changes    changes
-	started    started
+	// fanOutTimeout is how long calls over all Viewers wait for one.
+	fanOutTimeout time.Duration
+	changes       changes
+	started       started
 }
 
 // UnknownError says that no Viewer has a name.
@@ -85,7 +92,7 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 		return nil, errors.New("no viewer is configured")
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	f := &Fleet{stop: stop, tunnels: make(map[string]*tunnels)}
+	f := &Fleet{ctx: ctx, stop: stop, fanOutTimeout: DefaultFanOutTimeout, tunnels: make(map[string]*tunnels)}
 	for i, entry := range entries {
 		name := entry.Name
 		if name == "" {
@@ -103,7 +110,7 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("viewer %s: %w", name, err)
 		}
-		viewer := &Viewer{Name: name, Client: client, Default: i == 0}
+		viewer := &Viewer{Name: name, Client: client, Default: i == 0, fleet: f}
 		f.configured = append(f.configured, viewer)
 		f.tunnels[name] = newTunnels(ctx, f, viewer, base)
 	}
