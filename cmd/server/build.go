@@ -106,6 +106,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
+	s.fleet.SetFanOutTimeout(s.cfg.FanOutTimeout)
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))

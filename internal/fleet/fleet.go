@@ -46,6 +46,9 @@ type Entry struct {
 	Name string
 	// URL is where it is.
 	URL string
+	// CAFile and AuthFile are as in restclient.Config. They are for this Viewer only,
+	// not for those that it has tunnelled.
+	CAFile, AuthFile string
 }
 
 // Fleet is the set of named Viewers. It is safe for concurrent use.
@@ -94,10 +97,7 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &Fleet{ctx: ctx, stop: stop, fanOutTimeout: DefaultFanOutTimeout, tunnels: make(map[string]*tunnels)}
 	for i, entry := range entries {
-		name := entry.Name
-		if name == "" {
-			name = defaultName(i)
-		}
+		name := EntryName(i, entry)
 		if !validName.MatchString(name) {
 			return nil, fmt.Errorf("viewer name %q: want letters, digits, - and _, at most 63", name)
 		}
@@ -105,7 +105,7 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 			return nil, fmt.Errorf("viewer name %q is given twice", name)
 		}
 		cfg := base
-		cfg.Name, cfg.BaseURL = name, entry.URL
+		cfg.Name, cfg.BaseURL, cfg.CAFile, cfg.AuthFile = name, entry.URL, entry.CAFile, entry.AuthFile
 		client, err := restclient.New(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("viewer %s: %w", name, err)
@@ -117,9 +117,12 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 	return f, nil
 }
 
-// defaultName names the i-th Viewer of those without a name.
-func defaultName(i int) string {
-	if i == 0 {
+// EntryName is what the i-th of the entries is called.
+func EntryName(i int, e Entry) string {
+	switch {
+	case e.Name != "":
+		return e.Name
+	case i == 0:
 		return "default"
 	}
 	return fmt.Sprintf("viewer-%d", i+1)

@@ -3,6 +3,7 @@ package restclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // maxOpenAPI bounds the description, which has 30 to 100 KB.
@@ -90,6 +93,7 @@ func capabilitiesOf(doc *openAPI, now time.Time) *Capabilities {
 // openAPI is the part of the Viewer's own description that is used.
 type openAPI struct {
 	Info struct {
+		Title   string `json:"title"`
 		Version string `json:"version"`
 	} `json:"info"`
 	Paths map[string]map[string]ignored `json:"paths"`
@@ -100,6 +104,26 @@ type ignored struct{}
 
 // UnmarshalJSONFrom skips the value.
 func (*ignored) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return dec.SkipValue() }
+
+// otherThanViewer says what describes itself so if it is no Viewer.
+func (d *openAPI) otherThanViewer(caps *Capabilities) string {
+	if _, ok := d.Paths["/v1/experiments"]; ok {
+		return "a runicorn-grpc server, maybe this one"
+	}
+	if len(caps.has) == 1 { // every server that describes itself has that route
+		return fmt.Sprintf("%q, which has none of its routes", scrub.Text(d.Info.Title, nil))
+	}
+	return ""
+}
+
+// notViewer is the error of an address at which something else answers.
+func (c *Client) notViewer(name Capability, what string) *Error {
+	e := c.newError(name, KindUnreachable, errNotViewer)
+	e.Address, e.Detail = c.BaseURL(), "what answers there is no Runicorn Viewer, but "+what
+	return e
+}
+
+var errNotViewer = errors.New("this is no Runicorn Viewer")
 
 var errNoPaths = errors.New("/openapi.json describes no routes")
 
@@ -130,6 +154,11 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 		return nil, c.newError(capOpenAPI, KindMalformed, errNoPaths)
 	}
 	caps := capabilitiesOf(doc, time.Now())
+	if what := doc.otherThanViewer(caps); what != "" {
+		err := c.notViewer(capOpenAPI, what)
+		c.noteFailure(err)
+		return nil, err
+	}
 	c.undescribed.Store(0)
 	c.connLog.onRelease(c.caps.put(caps, epoch), caps)
 	return caps, nil
@@ -162,7 +191,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	}
 	if !caps.Has(name) {
 		e := c.newError(name, KindUnsupported, nil)
-		e.Alternative, e.ViewerVersion = r.alternative, caps.Version
+		e.Action, e.Alternative, e.ViewerVersion = r.action, r.alternative, caps.Version
 		return route{}, e
 	}
 	return r, nil

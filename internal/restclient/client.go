@@ -44,6 +44,10 @@ type Config struct {
 	Name string
 	// UserAgent is sent with every request; "runicorn-grpc" when empty.
 	UserAgent string
+	// CAFile is a file of certificates that the Viewer's own is checked with, in PEM
+	// form, and AuthFile one with the value of the Authorization header that a proxy
+	// before it wants. Both may be empty, and are read again when they change.
+	CAFile, AuthFile string
 	// Transport replaces the HTTP transport, for tests.
 	Transport http.RoundTripper
 	// Observer hears of every request that went upstream; nil is allowed.
@@ -149,7 +153,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		transport = newTransport(cfg)
+		if transport, err = newUpstream(cfg, base); err != nil {
+			return nil, err
+		}
 	}
 	return &Client{
 		cfg:       cfg,

@@ -108,8 +108,11 @@ type Error struct {
 	Method, Route string
 	// Capability is what was asked for.
 	Capability Capability
-	// Alternative says what to do where the capability is missing.
-	Alternative string
+	// Address is the Viewer's address, of KindUnreachable.
+	Address string
+	// Action is what the Viewer cannot do where the capability is missing, and
+	// Alternative what to do instead.
+	Action, Alternative string
 	// ViewerVersion is what the Viewer calls itself, as far as known. 0.5.3
 	// says 0.5.2.
 	ViewerVersion string

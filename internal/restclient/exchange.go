@@ -231,8 +231,11 @@ func (x *exchange) failure(err error) error {
 // wrap completes an error with what the exchange knows.
 func (x *exchange) wrap(e *Error) *Error {
 	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
-	if e.Kind == KindUnsupported {
-		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.lastCapabilities().Version
+	switch e.Kind {
+	case KindUnsupported:
+		e.Action, e.Alternative, e.ViewerVersion = x.r.action, x.r.alternative, x.c.lastCapabilities().Version
+	case KindUnreachable:
+		e.Address = x.c.BaseURL()
 	}
 	x.kind = e.Kind
 	return e

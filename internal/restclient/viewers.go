@@ -28,7 +28,11 @@ type StorageBackend struct {
 //
 //viewer:operation GET /api/health 0.5 0.6 0.7
 func (c *Client) Health(ctx context.Context) (*Health, error) {
-	return readJSON[Health](ctx, c, call{cap: capHealth})
+	health, err := readJSON[Health](ctx, c, call{cap: capHealth})
+	if isKind(err, KindUnsupported) || isKind(err, KindMalformed) {
+		return nil, c.notViewer(capHealth, "something whose /api/health is none")
+	}
+	return health, err
 }
 
 // ViewerConfig is where the Viewer keeps its data: paths on its machine.

@@ -57,7 +57,9 @@ func newFleet(t *testing.T, m *machines, hosts ...string) *fleet.Fleet {
 	return f
 }
 
-func runsOf(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) { return v.Client.Runs(ctx) }
+func runsOf(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
+	return v.Client.Runs(ctx)
+}
 
 // listAll lists over all Viewers, and tells how many answered, how many did not, and
 // how long that took.
