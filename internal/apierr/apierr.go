@@ -42,17 +42,15 @@ func (e *Error) Error() string { return e.Message }
 func (e *Error) Unwrap() error { return e.Cause }
 
 // GRPCStatus returns the error as a status with its details; ErrorInfo is
-// the first of them.
+// the first of them. It is the one place that bounds what an error quotes.
 func (e *Error) GRPCStatus() *status.Status {
-	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
-		Reason:   ReasonName(e.Reason),
-		Domain:   Domain,
-		Metadata: validMetadata(e.Metadata),
-	})}
-	for _, d := range e.Details {
+	message := cutText(valid(e.Message), maxMessage)
+	info := &errdetails.ErrorInfo{Reason: ReasonName(e.Reason), Domain: Domain, Metadata: validMetadata(e.Metadata)}
+	var details []protoadapt.MessageV1
+	for _, d := range bounded(message, append([]proto.Message{info}, e.Details...)) {
 		details = append(details, protoadapt.MessageV1Of(d))
 	}
-	st := status.New(e.Code, valid(e.Message))
+	st := status.New(e.Code, message)
 	with, err := st.WithDetails(details...)
 	if err != nil {
 		return st // only a detail that cannot be marshalled, which valid prevents
@@ -132,6 +130,7 @@ func Invalid(field, format string, args ...any) *Error {
 
 // InvalidFields refuses several fields at once.
 func InvalidFields(violations ...*errdetails.BadRequest_FieldViolation) *Error {
+	violations = violations[:min(len(violations), maxListed)] // a request may have 100,000
 	texts := make([]string, 0, len(violations))
 	for _, v := range violations {
 		v.Field, v.Description = valid(v.GetField()), valid(v.GetDescription())

@@ -54,7 +54,7 @@ func (t *tunnels) tunnel(s restclient.Session) tunnel {
 	if err != nil {
 		return now // the configuration was good for the parent, and so is this URL
 	}
-	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, session: newSession()}
+	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, session: newSession(), fleet: t.fleet}
 	return now
 }
 

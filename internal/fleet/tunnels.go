@@ -135,7 +135,7 @@ func (t *tunnels) find(sessionID string) (tunnel, time.Duration) {
 
 // refreshIfStale brings the list up to date, if that is to be had soon.
 func (t *tunnels) refreshIfStale(ctx context.Context) {
-	if t.unreachableReason == "" {
+	if t.unreachableReason == "" && t.parent.Away() == nil {
 		_ = t.refresh(ctx, time.Now().Add(-listMaxAge), listTimeout) // without an answer, what is known has to do
 	}
 }

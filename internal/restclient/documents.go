@@ -3,9 +3,9 @@ package restclient
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxDocument bounds one of a run's small JSON files, in bytes.
@@ -72,21 +72,16 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 		return &Document[T]{State: part.State}, nil
 	}
 	defer func() { err = x.closeWith(err) }()
-	text := &textReader{r: x}
-	raw, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	if len(raw) > maxDocument {
-		return nil, x.failure(errOverLimit)
-	}
-	if len(raw) == 0 {
+	x.limit = maxDocument
+	doc := &Document[T]{State: FileWhole}
+	err = x.decode(doc, true)
+	if x.read == 0 && isKind(err, KindMalformed) { // the SDK is about to write it
 		return &Document[T]{State: FileAbsent}, nil
 	}
-	doc := &Document[T]{State: FileWhole}
-	if err := json.Unmarshal(quoteNonFinite(raw), &doc.Value, lenient()); err != nil {
-		return nil, x.malformed(fmt.Errorf("decode %s: %w", file, err))
-	}
-	doc.Lossy = text.lossy
-	return doc, nil
+	return doc, err
+}
+
+// UnmarshalJSONFrom reads the content.
+func (d *Document[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return json.UnmarshalDecode(dec, &d.Value)
 }

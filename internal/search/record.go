@@ -177,7 +177,7 @@ const maxNesting = 16
 
 func (f *flattener) add(key string, v restclient.Value, depth int) {
 	value, nested := valueOf(v)
-	if v.Kind == restclient.ValueNull {
+	if !value.Known() { // null
 		return
 	}
 	f.size += len(key) + len(v.Text)
