@@ -20,6 +20,7 @@ const headCheckInterval = time.Minute
 // runReader reads one run by itself.
 type runReader struct {
 	run   Run
+	old   *Record // what is known of it, nil if nothing
 	src   runsource.Run
 	cache *runcache.Cache
 	gate  *cpugate.Gate
@@ -29,19 +30,19 @@ type runReader struct {
 	record Record
 }
 
-// read brings parts of a run up to date. Old is what is known of it, nil if nothing.
-func (r *runReader) read(ctx context.Context, old *Record, parts Parts) (*Record, error) {
-	if old != nil {
-		r.record = *old
+// read brings parts of a run up to date.
+func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
+	if r.old != nil {
+		r.record = *r.old
 	}
-	moved := old != nil && old.identity != r.run.identity()
+	moved := r.old != nil && r.old.identity != r.run.identity()
 	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
 	if parts&PartMetrics != 0 {
 		if err := r.readMetrics(ctx, moved); err != nil {
 			return nil, err
 		}
 	} else if moved { // what is known may be about another run
-		r.record = Record{identity: r.record.identity, listed: r.record.listed}
+		r.forget()
 	}
 	for _, part := range []struct {
 		part Parts
@@ -56,9 +57,14 @@ func (r *runReader) read(ctx context.Context, old *Record, parts Parts) (*Record
 		}
 		r.record.setRead(part.part, at)
 	}
-	// The status is read with the times; without them the list has it.
-	r.record.ended = runsource.IsTerminal(r.run.Listed.Status) && !r.record.Running
+	r.setEnded()
 	return &r.record, nil
+}
+
+// setEnded says whether the run has ended: by its status file, which is read with the times,
+// and by the list.
+func (r *runReader) setEnded() {
+	r.record.ended = runsource.IsTerminal(r.run.Listed.Status) && !r.record.Running
 }
 
 // readMetrics reads what was appended to the log, or all of it.
@@ -86,7 +92,7 @@ func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
 
 // forget forgets all that may be about another log.
 func (r *runReader) forget() {
-	r.record = Record{identity: r.record.identity, listed: r.record.listed}
+	r.record = Record{identity: r.run.identity(), listed: r.run.fingerprint()}
 }
 
 // readLog reads the event file from where it was read to.

@@ -3,9 +3,11 @@ package search
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -24,6 +26,14 @@ type viewer struct {
 	// foreground and background are the workers.
 	foreground int
 	background bool
+
+	costs     costs
+	packing   bool      // the Viewer packs an archive: nothing else is read in the foreground
+	noArchive time.Time // until when no archive is tried
+
+	countsMu sync.Mutex // guards what follows
+	counted  *restclient.RunList
+	counts   map[string]int // how many runs each path of the list has
 }
 
 // entry is what is known of one run.
@@ -45,6 +55,7 @@ type job struct {
 	parts   Parts
 	callers int // that want it now; without any it is background work
 	taken   bool
+	single  bool          // it is not read in an archive
 	done    chan struct{} // closed when record and err are set
 	record  *Record
 	err     error
@@ -131,7 +142,7 @@ func (v *viewer) startWorkers() {
 			awaited++
 		}
 	}
-	for ; v.foreground < min(foregroundReads, awaited); v.foreground++ {
+	for ; !v.packing && v.foreground < min(foregroundReads, awaited); v.foreground++ {
 		v.index.work.Go(v.workForeground)
 	}
 	if !v.background && len(v.queue) > awaited {
@@ -144,16 +155,40 @@ func (v *viewer) startWorkers() {
 func (v *viewer) workForeground() {
 	x := v.index
 	for {
+		counts := v.pathCounts(x.ctx)
 		x.mu.Lock()
-		j := v.take(true)
-		if j == nil || x.ctx.Err() != nil {
+		var j *job
+		if !v.packing && x.ctx.Err() == nil {
+			j = v.take(true)
+		}
+		if j == nil {
 			v.foreground--
 			x.mu.Unlock()
 			return
 		}
-		old := j.entry.record
+		group := v.takeGroup(j, counts)
+		v.packing = group != nil
+		others := v.foreground
 		x.mu.Unlock()
-		v.publish(j)(v.read(x.ctx, j, old))
+		if group != nil {
+			v.readGroup(x.ctx, group, counts[j.run.Listed.Path.Value])
+			continue
+		}
+		start := x.cfg.Now()
+		record, err := v.reader(j).read(x.ctx, j.parts)
+		if err == nil {
+			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), record)
+		}
+		v.publish(j, record, err)
+	}
+}
+
+// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
+func (v *viewer) addSingle(cost time.Duration, r *Record) {
+	v.index.mu.Lock()
+	defer v.index.mu.Unlock()
+	if !v.packing {
+		v.costs.addSingle(cost, r.mark.offset)
 	}
 }
 
@@ -170,10 +205,9 @@ func (v *viewer) workBackground() {
 				x.mu.Unlock()
 				return nil
 			}
-			old := j.entry.record
 			x.mu.Unlock()
-			record, err := v.read(ctx, j, old)
-			v.publish(j)(record, err)
+			record, err := v.reader(j).read(ctx, j.parts)
+			v.publish(j, record, err)
 			return nil
 		})
 		if err != nil && j == nil { // the index is closed
@@ -223,34 +257,33 @@ func (j *job) age() int64 {
 	return j.entry.record.oldest(j.parts)
 }
 
-// read reads one run.
-func (v *viewer) read(ctx context.Context, j *job, old *Record) (*Record, error) {
-	r := &runReader{
-		run: j.run, cache: v.index.cfg.Cache, gate: v.index.cfg.Gate, names: v.index.names.share, now: v.index.cfg.Now,
+// reader returns what reads a run that was taken.
+func (v *viewer) reader(j *job) *runReader {
+	v.index.mu.Lock()
+	defer v.index.mu.Unlock()
+	return &runReader{
+		run: j.run, old: j.entry.record, cache: v.index.cfg.Cache, gate: v.index.cfg.Gate, names: v.index.names.share, now: v.index.cfg.Now,
 		src: runsource.Run{Client: v.fleet.Client, Key: runsource.Key{Viewer: v.fleet.Name, RunID: j.run.Listed.ID}},
 	}
-	return r.read(ctx, old, j.parts)
 }
 
 // publish gives the outcome of a job to all.
-func (v *viewer) publish(j *job) func(*Record, error) {
-	return func(record *Record, err error) {
-		x := v.index
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		j.record, j.err, j.entry.reading = record, err, false
-		if j.entry.job == j {
-			j.entry.job = nil
-		}
-		j.entry.err, j.entry.errParts, j.entry.failedAt = err, j.parts, x.cfg.Now()
-		if err == nil {
-			v.set(j.entry, record)
-			x.markDirty(v, j.run.Listed.ID, j.entry)
-			x.evict()
-		}
-		close(j.done)
-		v.startWorkers() // another job may have waited for this one's run
+func (v *viewer) publish(j *job, record *Record, err error) {
+	x := v.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	j.record, j.err, j.entry.reading = record, err, false
+	if j.entry.job == j {
+		j.entry.job = nil
 	}
+	j.entry.err, j.entry.errParts, j.entry.failedAt = err, j.parts, x.cfg.Now()
+	if err == nil {
+		v.set(j.entry, record)
+		x.markDirty(v, j.run.Listed.ID, j.entry)
+		x.evict()
+	}
+	close(j.done)
+	v.startWorkers() // another job may have waited for this one's run
 }
 
 // set puts a record into the index. Called with mu held.
