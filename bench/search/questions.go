@@ -74,6 +74,7 @@ func cold(ctx context.Context, out io.Writer, r *rig.Rig, runs []realviewer.Run)
 	}
 	fmt.Fprintf(out, "  cold: complete after %v, %d MB from the Viewer, CPU server %v, Viewer %v: %.2f of one request per run (goal on 0.6.0: 0.1)\n",
 		took.Round(time.Millisecond), (r.Bytes.Bytes()-before)>>20, ours, theirs, float64(theirs)/float64(singleCost[r])/float64(len(runs)))
+	fmt.Fprintf(out, "  cold: %d archives of a path; the others were read one by one\n", r.Proxy.Requests(http.MethodGet, "/api/paths/export"))
 	if len(waits) > 0 {
 		fmt.Fprintf(out, "  cold: a foreground call meanwhile (%d): p99 %v, worst %v (goal: 500ms)\n",
 			len(waits), rig.Quantile(waits, 0.99).Round(time.Millisecond), rig.Quantile(waits, 1).Round(time.Millisecond))

@@ -12,7 +12,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// RunArchive is the files of all runs of one path. It must be closed.
+// RunArchive is the files of all runs at or below one path. It must be closed.
 type RunArchive struct {
 	// Packing is how long the Viewer took to pack it: it does nothing else meanwhile.
 	Packing time.Duration
@@ -30,13 +30,12 @@ type ArchivedFile struct {
 	*zipEntry
 }
 
-// PathArchive opens the files of all runs whose path is exactly this one. The Viewer packs
-// them before the first byte comes, and stands still while it does.
+// PathArchive opens the files of all runs at or below a path. The Viewer packs them before the first byte comes, and stands still while it does.
 //
 //viewer:operation GET /api/paths/export 0.6 0.7
 func (c *Client) PathArchive(ctx context.Context, path string) (*RunArchive, error) {
 	start := time.Now()
-	query := url.Values{"path": {path}, "exact": {"true"}, "format": {"zip"}}
+	query := url.Values{"path": {path}, "format": {"zip"}}
 	x, err := c.do(ctx, call{cap: CapPathArchive, query: query, limit: -1})
 	if err != nil {
 		return nil, err

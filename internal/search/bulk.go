@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -14,7 +16,8 @@ import (
 // noArchiveTime is how long archives are not tried after one has failed.
 const noArchiveTime = time.Minute
 
-// pathCounts returns how many runs each path of the Viewer has; nil if it packs no archives.
+// pathCounts returns how many runs are at or below each path of the Viewer; nil if it packs
+// no archives.
 func (v *viewer) pathCounts(ctx context.Context) map[string]int {
 	caps, err := v.fleet.Client.Capabilities(ctx)
 	if err != nil || !caps.Has(restclient.CapPathArchive) {
@@ -29,51 +32,88 @@ func (v *viewer) pathCounts(ctx context.Context) map[string]int {
 	if v.counted != list {
 		v.counted, v.counts = list, make(map[string]int)
 		for i := range list.Runs {
-			v.counts[list.Runs[i].Path.Value]++
+			for path := range prefixes(list.Runs[i].Path.Value) {
+				v.counts[path]++
+			}
 		}
 	}
 	return v.counts
 }
 
-// takeGroup takes the wanted runs that are to be read in one archive with a job that was
-// taken; nil if it is read better by itself. Called with mu held.
-func (v *viewer) takeGroup(first *job, counts map[string]int) []*job {
-	path := first.run.Listed.Path.Value
-	if counts == nil || path == "" || first.single || v.index.cfg.Now().Before(v.noArchive) {
-		return nil
-	}
-	isMember := func(j *job) bool {
-		return j.callers > 0 && !j.single && !j.entry.reading && j.run.Listed.Path.Value == path
-	}
-	wanted := 1
-	for _, j := range v.queue {
-		if isMember(j) {
-			wanted++
+// prefixes are the paths at or above a path, the shortest first; none for no path.
+func prefixes(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range len(path) {
+			if path[i] == '/' && i > 0 && !yield(path[:i]) {
+				return
+			}
+		}
+		if path != "" {
+			yield(path)
 		}
 	}
-	if !v.costs.prefersArchive(wanted, counts[path]) {
+}
+
+// group is runs that are read in one archive.
+type group struct {
+	path string // all of them are at or below it
+	runs int    // as many runs are there in all
+	jobs []*job
+}
+
+// takeGroup takes the wanted runs that are to be read in one archive with a job that was
+// taken: of the largest path above it that is not too large. It returns nil if the run is
+// read better by itself. Called with mu held.
+func (v *viewer) takeGroup(first *job, counts map[string]int) *group {
+	if counts == nil || first.single || v.index.cfg.Now().Before(v.noArchive) {
 		return nil
 	}
-	group := []*job{first}
+	wanted := map[string]int{}
+	count := func(j *job) {
+		for path := range prefixes(j.run.Listed.Path.Value) {
+			wanted[path]++
+		}
+	}
+	count(first)
+	for _, j := range v.queue {
+		if j.isGroupable() {
+			count(j)
+		}
+	}
+	for path := range prefixes(first.run.Listed.Path.Value) {
+		if v.costs.prefersArchive(wanted[path], counts[path]) {
+			return v.takeBelow(first, path, counts[path])
+		}
+	}
+	return nil
+}
+
+// isGroupable says whether a job in the queue may be read in an archive now.
+func (j *job) isGroupable() bool { return j.callers > 0 && !j.single && !j.entry.reading }
+
+// takeBelow takes the jobs of all wanted runs at or below a path. Called with mu held.
+func (v *viewer) takeBelow(first *job, path string, runs int) *group {
+	g := &group{path: path, runs: runs, jobs: []*job{first}}
 	v.queue = slices.DeleteFunc(v.queue, func(j *job) bool {
-		if !isMember(j) {
+		at := j.run.Listed.Path.Value
+		if !j.isGroupable() || at != path && !strings.HasPrefix(at, path+"/") {
 			return false
 		}
 		j.taken, j.entry.reading = true, true
-		group = append(group, j)
+		g.jobs = append(g.jobs, j)
 		return true
 	})
-	return group
+	return g
 }
 
-// readGroup reads runs of one path from its archive. What the archive does not have, or
+// readGroup reads runs from the archive of a path. What the archive does not have, or
 // cannot tell, is read one by one afterwards.
-func (v *viewer) readGroup(ctx context.Context, group []*job, runs int) {
+func (v *viewer) readGroup(ctx context.Context, g *group) {
 	read := map[string]*archivedRun{}
-	for _, j := range group {
+	for _, j := range g.jobs {
 		read[j.run.Listed.ID] = &archivedRun{job: j, runReader: v.reader(j)}
 	}
-	err := v.readArchive(ctx, group[0].run.Listed.Path.Value, runs, read)
+	err := v.readArchive(ctx, g, read)
 	x := v.index
 	if err != nil && ctx.Err() == nil {
 		x.mu.Lock()
@@ -106,9 +146,9 @@ type archivedRun struct {
 func (r *archivedRun) isComplete() bool { return r.seen && r.err == nil }
 
 // readArchive reads the files of runs from the archive of their path.
-func (v *viewer) readArchive(ctx context.Context, path string, runs int, read map[string]*archivedRun) (err error) {
+func (v *viewer) readArchive(ctx context.Context, g *group, read map[string]*archivedRun) (err error) {
 	at := v.index.cfg.Now()
-	a, err := v.fleet.Client.PathArchive(ctx, path)
+	a, err := v.fleet.Client.PathArchive(ctx, g.path)
 	x := v.index
 	x.mu.Lock()
 	v.packing = false
@@ -142,7 +182,7 @@ func (v *viewer) readArchive(ctx context.Context, path string, runs int, read ma
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	v.costs.addArchive(a.Packing, max(runs, len(read)), bytes)
+	v.costs.addArchive(a.Packing, max(g.runs, len(read)), bytes)
 	return nil
 }
 

@@ -8,14 +8,15 @@ import "time"
 // milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. A zip
 // of all runs of a path costs that look once or twice, and then about a millisecond for each
 // run, and more for long logs, which are compressed. But the Viewer stands still while it
-// packs. So the first runs are read one by one, which measures that, and then the runs of a
-// path together if that is expected to cost less and to take no longer than maxPacking;
-// what it took corrects the expectation.
+// packs. So the first runs are read one by one, which measures that, and then those at or
+// below a path together if that is expected to cost less and to take no longer than
+// maxPacking; what it took corrects the expectation.
 
 const (
 	// maxPacking is how long the Viewer may be expected to pack: foreground calls wait as
-	// long.
-	maxPacking = 300 * time.Millisecond
+	// long. A Viewer that is so slow that foregroundReads single reads take longer may pack
+	// as long as they: calls would wait for them too.
+	maxPacking = 350 * time.Millisecond
 	// minArchived is the least number of wanted runs for an archive.
 	minArchived = 3
 	// measuredReads is after how many single reads their cost is known.
@@ -25,9 +26,9 @@ const (
 
 	// What is expected before the first archive: a look at all folders as a multiple of a
 	// single read, time for each run, and time for each byte that is compressed.
-	expectedScan    = 2.5
-	expectedPerRun  = 1500 * time.Microsecond
-	expectedPerByte = 25 * time.Nanosecond
+	expectedScan    = 2.0
+	expectedPerRun  = 700 * time.Microsecond
+	expectedPerByte = 15 * time.Nanosecond
 )
 
 // costs is what reading has cost one Viewer.
@@ -36,8 +37,10 @@ type costs struct {
 	single time.Duration // of reading one run, smoothed
 	bytes  float64       // of an event log, smoothed
 
-	archives      int
-	scan, perByte float64 // nanoseconds of a pack: at all, and for each byte expected in it
+	// What packing takes in nanoseconds: at all, for each run, and for each byte. Nothing
+	// before the first archive.
+	archives              int
+	scan, perRun, perByte float64
 }
 
 const smoothing = 0.2
@@ -56,25 +59,25 @@ func (c *costs) addSingle(cost time.Duration, bytes int64) {
 	c.reads++
 }
 
-// expected is how long packing so many runs will take.
-func (c *costs) expected(runs int) time.Duration {
-	scan, perByte := c.scan, c.perByte
+// expect makes an expectation where nothing was measured.
+func (c *costs) expect() {
 	if c.archives == 0 {
-		scan, perByte = expectedScan*float64(c.single), float64(expectedPerByte)
+		c.scan, c.perRun, c.perByte = expectedScan*float64(c.single), float64(expectedPerRun), float64(expectedPerByte)
 	}
-	return time.Duration(scan + float64(runs)*(float64(expectedPerRun)+perByte*c.bytes))
 }
 
-// addArchive notes how long packing took. The difference from what was expected is divided
-// between the look at all folders and the runs as their parts were.
+// expected is how long packing so many runs will take.
+func (c *costs) expected(runs int) time.Duration {
+	c.expect()
+	return time.Duration(c.scan + float64(runs)*(c.perRun+c.perByte*c.bytes))
+}
+
+// addArchive notes how long packing took. What it took differently from what was expected is
+// divided among the parts as they were.
 func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
-	expected := float64(c.expected(runs))
-	if c.archives == 0 {
-		c.scan, c.perByte = expectedScan*float64(c.single), float64(expectedPerByte)
-	}
+	factor := smooth(1, float64(packing)/max(float64(c.expected(runs)), 1), c.archives == 0)
+	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
 	c.bytes = smooth(c.bytes, float64(bytes)/float64(runs), false)
-	factor := smooth(1, float64(packing)/max(expected, 1), c.archives == 0)
-	c.scan, c.perByte = c.scan*factor, c.perByte*factor
 	c.archives++
 }
 
@@ -85,5 +88,5 @@ func (c *costs) prefersArchive(wanted, runs int) bool {
 		return false
 	}
 	expected := c.expected(max(runs, wanted))
-	return expected <= maxPacking && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
+	return expected <= max(maxPacking, foregroundReads*c.single) && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
 }

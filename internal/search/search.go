@@ -13,9 +13,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"hash/fnv"
 	"log/slog"
-	"strconv"
+	"math"
 	"sync"
 	"time"
 
@@ -85,25 +84,38 @@ type Run struct {
 
 // identity changes when the run's log may be another one.
 func (r *Run) identity() uint64 {
-	h := fnv.New64a()
-	for _, s := range []string{r.Listed.ID, r.Listed.Dir, strconv.FormatInt(r.Listed.CreatedTime.UnixNano(), 10)} {
-		_, _ = h.Write([]byte(s + "\x00")) // a hash never fails
-	}
-	return h.Sum64()
+	h := fingerprint(offset64)
+	return h.text(r.Listed.ID).text(r.Listed.Dir).number(uint64(r.Listed.CreatedTime.UnixNano())).sum()
 }
 
 // fingerprint changes with what the list says of the run's progress.
 func (r *Run) fingerprint() uint64 {
-	l := r.Listed
-	h := fnv.New64a()
-	for _, s := range []string{
-		l.Dir, l.Status.Value, l.BestMetricName.Value, strconv.FormatFloat(l.BestMetricValue.Value, 'g', -1, 64),
-		strconv.FormatInt(l.PID.Value, 10), strconv.FormatInt(l.Assets.Value, 10), strconv.FormatInt(l.CreatedTime.UnixNano(), 10),
-	} {
-		_, _ = h.Write([]byte(s + "\x00")) // a hash never fails
-	}
-	return h.Sum64()
+	l, h := r.Listed, fingerprint(offset64)
+	h = h.text(l.Dir).text(l.Status.Value).text(l.BestMetricName.Value).number(math.Float64bits(l.BestMetricValue.Value))
+	return h.number(uint64(l.PID.Value)).number(uint64(l.Assets.Value)).number(uint64(l.CreatedTime.UnixNano())).sum()
 }
+
+// fingerprint is an FNV-1a hash in the making. All runs are hashed for each answer, so it
+// must not allocate.
+type fingerprint uint64
+
+const (
+	offset64 = 14695981039346656037
+	prime64  = 1099511628211
+)
+
+func (h fingerprint) text(s string) fingerprint {
+	for i := range len(s) {
+		h = (h ^ fingerprint(s[i])) * prime64
+	}
+	return h.number(uint64(len(s)))
+}
+
+func (h fingerprint) number(n uint64) fingerprint {
+	return (h ^ fingerprint(n^n>>32)) * prime64
+}
+
+func (h fingerprint) sum() uint64 { return uint64(h ^ h>>29) }
 
 // ErrClosed says that the Index was closed.
 var ErrClosed = errors.New("the search index is closed")

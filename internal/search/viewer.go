@@ -171,7 +171,7 @@ func (v *viewer) workForeground() {
 		others := v.foreground
 		x.mu.Unlock()
 		if group != nil {
-			v.readGroup(x.ctx, group, counts[j.run.Listed.Path.Value])
+			v.readGroup(x.ctx, group)
 			continue
 		}
 		start := x.cfg.Now()
