@@ -237,6 +237,11 @@ func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	if d, ok := c.dirs.get(runID); ok {
 		return d, nil
 	}
+	if list := c.knownRuns(); list != nil && c.lastCapabilities().Generation == Generation06 {
+		if run := list.Find(runID); run != nil && run.Dir != "" {
+			return runDir{dir: run.Dir, at: time.Now()}, nil // its detail says no more
+		}
+	}
 	if _, err := c.GetRun(ctx, runID); err != nil {
 		return runDir{}, err
 	}

@@ -45,7 +45,7 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 	var list partResult[restclient.RunList]
 	var wg sync.WaitGroup
 	wg.Go(func() { list.set(t.Client.Runs(early)) })
-	r := readFull(early, t, true)
+	r := readFull(early, t, true, nil, nil)
 	wg.Wait()
 	if r.detail.err != nil {
 		return nil, target.TimeoutError(ctx, t.Name, r.detail.err)
@@ -73,13 +73,12 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
+	paths := readPaths(early, entries)
 	var g errgroup.Group
 	g.SetLimit(MaxFull)
 	for i, e := range entries {
 		g.Go(func() error {
-			// Where there are no files the detail adds nothing to the list.
-			caps, err := e.Viewer.Client.Capabilities(early)
-			readFull(early, e.Target(), err != nil || caps.Has(restclient.CapFiles)).fill(ctx, out[i], now())
+			readListed(early, e, paths[i]).fill(ctx, out[i], now())
 			return ctx.Err()
 		})
 	}
@@ -103,16 +102,30 @@ type fullRead struct {
 	meta    partResult[restclient.Document[restclient.Values]]
 }
 
-// readFull reads the parts of a run side by side.
-func readFull(ctx context.Context, t target.Run, withDetail bool) *fullRead {
+// readFull reads the parts of a run side by side, but for those that are known.
+func readFull(ctx context.Context, t target.Run, withDetail bool, listed *restclient.Run, known *restclient.PathRuns) *fullRead {
 	r := &fullRead{target: t}
 	var wg sync.WaitGroup
 	if withDetail {
 		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.RunID)) })
 	}
-	wg.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.RunID)) })
-	wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.RunID)) })
-	wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.RunID)) })
+	wg.Go(func() {
+		if listed != nil {
+			r.status.set(t.Client.ListedStatus(ctx, listed))
+			return
+		}
+		r.status.set(t.Client.StatusFile(ctx, t.RunID))
+	})
+	if summary, ok := known.Summary(t.RunID); ok {
+		r.summary.set(&restclient.Document[restclient.Values]{State: restclient.FileWhole, Value: summary}, nil)
+	} else {
+		wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.RunID)) })
+	}
+	if meta, ok := known.Meta(t.RunID); ok {
+		r.meta.set(&restclient.Document[restclient.Values]{State: restclient.FileWhole, Value: meta}, nil)
+	} else {
+		wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.RunID)) })
+	}
 	wg.Wait()
 	r.recheckStatus(ctx)
 	return r
@@ -144,6 +157,7 @@ func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now ti
 	} else if known != nil {
 		e.Metadata = convert.Values(dropServerPaths(*known))
 	}
+	fit(e)
 }
 
 // lossy reports whether a part had bytes that were not UTF-8.
