@@ -62,8 +62,10 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 }
 
 // Complete converts a page of entries, each in full if that is asked for. The
-// page comes in the caller's time: what is too slow is named as missing.
-func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, now func() time.Time) ([]*runicornapiv1.Experiment, error) {
+// page comes in the caller's time: what is too slow is named as missing, and so is
+// all of a Viewer that does not even say within timeout that it is there, if that is
+// not 0.
+func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, timeout time.Duration, now func() time.Time) ([]*runicornapiv1.Experiment, error) {
 	out := make([]*runicornapiv1.Experiment, len(entries))
 	for i, e := range entries {
 		out[i] = e.Experiment()
@@ -73,11 +75,16 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
-	paths := readPaths(early, entries)
+	away := awayViewers(early, entries, timeout)
+	paths := readPaths(early, entries, away)
 	var g errgroup.Group
 	g.SetLimit(MaxFull)
 	for i, e := range entries {
 		g.Go(func() error {
+			if err := away[e.Viewer]; err != nil {
+				unread(e.Target(), err).fill(ctx, out[i], now())
+				return ctx.Err()
+			}
 			readListed(early, e, paths[i]).fill(ctx, out[i], now())
 			return ctx.Err()
 		})

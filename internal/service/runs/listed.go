@@ -2,10 +2,13 @@ package runs
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // readListed reads an entry of a page in full. The list has what the details of 0.5
@@ -14,6 +17,38 @@ func readListed(ctx context.Context, e *Entry, known *restclient.PathRuns) *full
 	caps, err := e.Viewer.Client.Capabilities(ctx)
 	withDetail := err != nil || caps.Generation == restclient.Generation07
 	return readFull(ctx, e.Target(), withDetail, e.Run, known)
+}
+
+// awayViewers asks the Viewers of a page whether they are there, and returns why those
+// are not that have not said so within timeout. A list may be older than a failure.
+func awayViewers(ctx context.Context, entries []*Entry, timeout time.Duration) map[*fleet.Viewer]error {
+	var viewers []*fleet.Viewer
+	for _, e := range entries {
+		if timeout > 0 && !slices.Contains(viewers, e.Viewer) {
+			viewers = append(viewers, e.Viewer)
+		}
+	}
+	_, _ = target.ForEachViewer(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (*restclient.Health, error) {
+		return fleet.AskWithin(ctx, v, timeout, func(ctx context.Context, v *fleet.Viewer) (*restclient.Health, error) {
+			return v.Client.Health(ctx)
+		})
+	})
+	away := make(map[*fleet.Viewer]error)
+	for _, v := range viewers {
+		if err := v.Away(); err != nil {
+			away[v] = err
+		}
+	}
+	return away
+}
+
+// unread is a run of which nothing was asked, for err.
+func unread(t target.Run, err error) *fullRead {
+	r := &fullRead{target: t}
+	r.status.set(nil, err)
+	r.summary.set(nil, err)
+	r.meta.set(nil, err)
+	return r
 }
 
 // group is entries of a page that one request may be about.
@@ -25,10 +60,10 @@ type group struct {
 // readPaths reads summaries and metadata of those entries of a page that share a path
 // with others, a request for each Viewer and top folder: a tenth of what the files
 // cost. Of the others, and of those that cannot be read so, the result is nil.
-func readPaths(ctx context.Context, entries []*Entry) []*restclient.PathRuns {
+func readPaths(ctx context.Context, entries []*Entry, away map[*fleet.Viewer]error) []*restclient.PathRuns {
 	common := make(map[group][]int)
 	for i, e := range entries {
-		if top, _, _ := strings.Cut(e.Run.Path.Value, "/"); top != "" {
+		if top, _, _ := strings.Cut(e.Run.Path.Value, "/"); top != "" && away[e.Viewer] == nil {
 			g := group{e.Viewer, top}
 			common[g] = append(common[g], i)
 		}
