@@ -3,6 +3,7 @@ package experiments
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,9 +54,7 @@ func TestNoListStopsAtAnEntryThatNoMessageCanHold(t *testing.T) {
 			u := h.Upstreams[0]
 			run := func(n int, more map[string]any) map[string]any {
 				all := map[string]any{"id": fmt.Sprintf("20260301_120000_00000%d", n), "run_dir": "/s", "created_time": 1795446662 + n, "deleted_at": 1795446662 + n, "status": "finished", "path": "p"}
-				for name, value := range more {
-					all[name] = value
-				}
+				maps.Copy(all, more)
 				if more["project"] != nil {
 					delete(all, "path")
 				}
