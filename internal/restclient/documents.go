@@ -40,15 +40,25 @@ func (c *Client) StatusFile(ctx context.Context, runID string) (*Document[Status
 // run costs a look at all of them, and the list is as good as the file: there the file
 // of a run that has ended is read once, until the list says that it has changed.
 func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDocument], error) {
-	keep := c.lastCapabilities().Generation == Generation06 && run.Status.Value != "running"
-	if doc := c.ended.get(run.ID); keep && doc != nil && doc.Value.Status.Value == run.Status.Value {
+	if doc := c.knownStatus(run); doc != nil {
 		return doc, nil
 	}
 	doc, err := c.StatusFile(ctx, run.ID)
-	if keep && err == nil && !doc.Value.EndTime.IsZero() {
+	if c.lastCapabilities().Generation == Generation06 && err == nil && !doc.Value.EndTime.IsZero() {
 		c.ended.put(run.ID, doc)
 	}
 	return doc, err
+}
+
+// KnowsStatus reports whether ListedStatus asks nobody.
+func (c *Client) KnowsStatus(run *Run) bool { return c.knownStatus(run) != nil }
+
+func (c *Client) knownStatus(run *Run) *Document[StatusDocument] {
+	doc := c.ended.get(run.ID)
+	if doc == nil || doc.Value.Status.Value != run.Status.Value {
+		return nil
+	}
+	return doc
 }
 
 // endedCache holds the status of runs that have ended. It is dropped as a whole when

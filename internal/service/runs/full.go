@@ -45,7 +45,7 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 	var list partResult[restclient.RunList]
 	var wg sync.WaitGroup
 	wg.Go(func() { list.set(t.Client.Runs(early)) })
-	r := readFull(early, t, true, nil, nil)
+	r := readFull(early, early, t, true, nil, nil)
 	wg.Wait()
 	if r.detail.err != nil {
 		return nil, target.TimeoutError(ctx, t.Name, r.detail.err)
@@ -77,6 +77,8 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 	defer cancel()
 	away := awayViewers(early, entries, timeout)
 	paths := readPaths(early, entries, away)
+	statusCtx, stop := context.WithTimeout(early, maxStatusTime)
+	defer stop()
 	var g errgroup.Group
 	g.SetLimit(MaxFull)
 	for i, e := range entries {
@@ -85,7 +87,7 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 				unread(e.Target(), err).fill(ctx, out[i], now())
 				return ctx.Err()
 			}
-			readListed(early, e, paths[i]).fill(ctx, out[i], now())
+			readListed(early, statusCtx, e, paths[i]).fill(ctx, out[i], now())
 			return ctx.Err()
 		})
 	}
@@ -110,18 +112,21 @@ type fullRead struct {
 }
 
 // readFull reads the parts of a run side by side, but for those that are known.
-func readFull(ctx context.Context, t target.Run, withDetail bool, listed *restclient.Run, known *restclient.PathRuns) *fullRead {
+func readFull(ctx, statusCtx context.Context, t target.Run, withDetail bool, listed *restclient.Run, known *restclient.PathRuns) *fullRead {
 	r := &fullRead{target: t}
 	var wg sync.WaitGroup
 	if withDetail {
 		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.RunID)) })
 	}
 	wg.Go(func() {
-		if listed != nil {
+		switch {
+		case listed == nil:
+			r.status.set(t.Client.StatusFile(ctx, t.RunID))
+		case statusCtx.Err() != nil && !t.Client.KnowsStatus(listed):
+			r.status.set(nil, statusCtx.Err()) // a read that has begun is not given up: it would be paid for in vain
+		default:
 			r.status.set(t.Client.ListedStatus(ctx, listed))
-			return
 		}
-		r.status.set(t.Client.StatusFile(ctx, t.RunID))
 	})
 	if summary, ok := known.Summary(t.RunID); ok {
 		r.summary.set(&restclient.Document[restclient.Values]{State: restclient.FileWhole, Value: summary}, nil)

@@ -11,12 +11,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
+// maxStatusTime is how long the status files of a page on 0.6 are read: of thousands of
+// runs, fifty would take its only thread for five seconds. What is not read by then is
+// missing in this answer, and what was read is remembered for the next one.
+const maxStatusTime = 2 * time.Second
+
 // readListed reads an entry of a page in full. The list has what the details of 0.5
-// and 0.6 have, so they are not asked for.
-func readListed(ctx context.Context, e *Entry, known *restclient.PathRuns) *fullRead {
+// and 0.6 have, so they are not asked for. StatusCtx bounds the status files on 0.6.
+func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.PathRuns) *fullRead {
 	caps, err := e.Viewer.Client.Capabilities(ctx)
+	if err != nil || caps.Generation != restclient.Generation06 {
+		statusCtx = ctx
+	}
 	withDetail := err != nil || caps.Generation == restclient.Generation07
-	return readFull(ctx, e.Target(), withDetail, e.Run, known)
+	return readFull(ctx, statusCtx, e.Target(), withDetail, e.Run, known)
 }
 
 // awayViewers asks the Viewers of a page whether they are there, and returns why those
