@@ -69,6 +69,8 @@ type tunnels struct {
 	// before one of them is out of date.
 	version  int
 	inFlight *query
+	// crowded: it was logged that sessions are left out.
+	crowded bool
 }
 
 // tunnel is one session and the Viewer behind it, which is nil if it cannot be

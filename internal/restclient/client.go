@@ -124,6 +124,8 @@ type Client struct {
 	// 1970; 0 if it did not.
 	undescribed atomic.Int64
 	dirs        dirCache
+	exported    exportCache
+	ended       endedCache
 	logs        *logStreams
 	connLog     *connLog
 }

@@ -13,17 +13,25 @@ import (
 
 var errNotJSON = errors.New("the answer is not JSON")
 
-// What answers are made of.
 type (
+	// TextQuality is part of every answer with free text.
 	TextQuality = viewerjson.TextQuality
-	Text        = viewerjson.Text
-	Texts       = viewerjson.Texts
-	Int         = viewerjson.Int
-	Float       = viewerjson.Float
-	Time        = viewerjson.Time
-	Source      = viewerjson.Source
-	Value       = viewerjson.Value
-	Values      = viewerjson.Values
+	// Text is a string that may be missing.
+	Text = viewerjson.Text
+	// Texts is a list of texts.
+	Texts = viewerjson.Texts
+	// Int is an integer that may be missing.
+	Int = viewerjson.Int
+	// Float is a number that may be missing.
+	Float = viewerjson.Float
+	// Time is a time that may be missing.
+	Time = viewerjson.Time
+	// Source is where a thing came from, without what must not be shown.
+	Source = viewerjson.Source
+	// Value is one free-form value.
+	Value = viewerjson.Value
+	// Values is a free-form map.
+	Values = viewerjson.Values
 )
 
 // The kinds of a Value.

@@ -170,6 +170,7 @@ func (c *Client) batch(ctx context.Context, name Capability, ids []string) (*Bat
 // failed change as well: its outcome may be unknown.
 func (c *Client) forget(runIDs ...string) {
 	c.runs.invalidate()
+	c.exported.clear()
 	for _, id := range runIDs {
 		c.dirs.forget(id)
 	}

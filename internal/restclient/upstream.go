@@ -59,9 +59,8 @@ func (f *watchedFile) changed() (content []byte, changed bool, err error) {
 	if err != nil {
 		return nil, true, err
 	}
-	defer file.Close()
 	content, err = io.ReadAll(io.LimitReader(file, maxCredentialFile))
-	return content, true, err
+	return content, true, errors.Join(err, file.Close())
 }
 
 // newUpstream reads both files for the first time.

@@ -59,7 +59,7 @@ func file(t *testing.T, path, content string) string {
 	if path == "" {
 		path = filepath.Join(t.TempDir(), "file")
 	}
-	before, _ := os.Stat(path) //nolint:errcheck // it may not be there yet
+	before, _ := os.Stat(path) // it may not be there yet
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, er
 	}
 	defer c.runs.invalidate()
 	defer c.dirs.clear()
+	defer c.exported.clear()
 	return doJSON[ViewerConfig](ctx, c, call{cap: capSwitchRoot, body: map[string]string{"path": path}})
 }
 

@@ -74,8 +74,8 @@ func (c *costs) add(t reflect.Type, seen map[reflect.Type]bool) {
 	switch t.Kind() {
 	case reflect.Struct:
 		c.object = max(c.object, int64(t.Size()))
-		for field := range t.NumField() {
-			c.add(t.Field(field).Type, seen)
+		for field := range t.Fields() {
+			c.add(field.Type, seen)
 		}
 	case reflect.Map:
 		c.item = max(c.item, int64(t.Key().Size()+t.Elem().Size())+perEntry)

@@ -58,7 +58,11 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 	if err := s.selector.AttachMetrics(ctx, selected, page, req.GetMetricNames(), req.GetAllowPartial()); err != nil {
 		return nil, err
 	}
-	experiments, err := runs.Complete(ctx, page, req.GetView(), s.config.Now)
+	var timeout time.Duration
+	if req.GetViewer() == target.AllViewers {
+		timeout = s.config.Fleet.FanOutTimeout()
+	}
+	experiments, err := runs.Complete(ctx, page, req.GetView(), timeout, s.config.Now)
 	if err != nil {
 		return nil, err
 	}

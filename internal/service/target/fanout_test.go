@@ -85,13 +85,13 @@ func TestFanOut_AFrozenViewerHoldsUpTheFirstCallShortlyAndNoLaterOne(t *testing.
 			if answered, missing, took := listAll(t, f); answered != 2 || missing != 3 || took > 300*time.Millisecond {
 				t.Fatalf("later: %d answered, %d are missing, after %v", answered, missing, took)
 			}
-			time.Sleep(3 * time.Second)
+			time.Sleep(3 * time.Second) //nolint:forbidigo // fake time
 		}
 		if asked := m.asked.Load(); asked > 60 {
 			t.Errorf("the frozen ones were asked %d times", asked)
 		}
 		m.thawed.Store(true)
-		time.Sleep(6 * time.Second)
+		time.Sleep(6 * time.Second) //nolint:forbidigo // fake time
 		if answered, missing, _ := listAll(t, f); answered != 5 || missing != 0 {
 			t.Errorf("after the thaw %d answer and %d are missing", answered, missing)
 		}
@@ -104,13 +104,13 @@ func TestFanOut_AViewerThatIsOnlySlowIsThereNextTime(t *testing.T) {
 		f := newFleet(t, m, "up", "frozen")
 		defer f.Close()
 		go func() {
-			time.Sleep(3 * time.Second)
+			time.Sleep(3 * time.Second) //nolint:forbidigo // fake time
 			m.thawed.Store(true)
 		}()
 		if answered, missing, _ := listAll(t, f); answered != 1 || missing != 1 {
 			t.Errorf("%d answered, %d are missing", answered, missing)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // fake time
 		if answered, missing, _ := listAll(t, f); answered != 2 || missing != 0 {
 			t.Errorf("%d answered, %d are missing", answered, missing)
 		}
@@ -123,7 +123,7 @@ func TestFanOut_AnOnlyViewerHasTheTimeOfTheCall(t *testing.T) {
 		f := newFleet(t, m, "frozen")
 		defer f.Close()
 		go func() {
-			time.Sleep(10 * time.Second)
+			time.Sleep(10 * time.Second) //nolint:forbidigo // fake time
 			m.thawed.Store(true)
 		}()
 		if answered, missing, _ := listAll(t, f); answered != 1 || missing != 0 {
