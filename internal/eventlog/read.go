@@ -67,7 +67,7 @@ func (t *Table) Names(selection Selection) []string {
 // selected are the columns of the selected metrics that have a value, by name.
 func (t *Table) selected(selection Selection) iter.Seq[*column] {
 	return func(yield func(*column) bool) {
-		for _, name := range selectKeys(t.columns, &selection) {
+		for _, name := range SelectNames(t.columns, &selection) {
 			if c := t.columns[name]; c.count > 0 && !yield(c) {
 				return
 			}
@@ -77,15 +77,15 @@ func (t *Table) selected(selection Selection) iter.Seq[*column] {
 
 // onlyIndeterminate are the selected metrics of which no value is known, sorted.
 func (t *Table) onlyIndeterminate(selection Selection) []string {
-	return slices.DeleteFunc(selectKeys(t.indeterminate, &selection), func(name string) bool {
+	return slices.DeleteFunc(SelectNames(t.indeterminate, &selection), func(name string) bool {
 		c := t.columns[name]
 		return c != nil && c.count > 0
 	})
 }
 
-// selectKeys are the selected of the names in m, sorted. Exact names are looked up, so
+// SelectNames returns the selected of the names in m, sorted. Exact names are looked up, so
 // that reading all metrics one by one does not cost the square of their number.
-func selectKeys[V any](m map[string]V, s *Selection) []string {
+func SelectNames[V any](m map[string]V, s *Selection) []string {
 	var names []string
 	for _, name := range s.Names {
 		if _, ok := m[name]; ok {
@@ -101,6 +101,25 @@ func selectKeys[V any](m map[string]V, s *Selection) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Steps are the distinct steps, ascending.
+func (t *Table) Steps() iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		others := t.otherSteps()
+		for _, step := range t.longest().steps {
+			for len(others) > 0 && others[0] < step {
+				if !yield(others[0]) {
+					return
+				}
+				others = others[1:]
+			}
+			if !yield(step) {
+				return
+			}
+		}
+		slices.Values(others)(yield)
+	}
 }
 
 // bounds are the rows of the selected steps, as far as the column reaches.
