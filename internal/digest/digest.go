@@ -13,10 +13,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// The bounds of a digest: those of one metric are halved as often as it takes to keep all
-// of them within maxBytes.
+// MaxBytes is how much memory a digest takes, but for very many metrics.
+const MaxBytes = 32 << 20
+
+// The bounds of one metric are halved as often as it takes to keep all of them within those
+// of the digest.
 const (
-	maxBytes   = 32 << 20
 	maxRecent  = 4096
 	maxBuckets = 4096
 	maxHalved  = 9 // 8 recent points and 8 buckets at least
@@ -24,7 +26,8 @@ const (
 	// maxFoldedText how many a text in a bucket.
 	maxRecentText = 64 << 10
 	maxFoldedText = 256
-	// maxRecentSteps is how many of the newest steps are known, whatever was logged.
+	// maxRecentSteps is how many of the newest steps are known, whatever was logged; it
+	// is halved too.
 	maxRecentSteps = 1 << 16
 
 	pointBytes  = 48
@@ -40,31 +43,32 @@ type Digest struct {
 	LogID  string
 	Offset int64
 
-	Metrics       map[string]*Metric
-	Steps         Steps
-	Indeterminate map[string]int // see eventlog.Table.AddIndeterminate
-	Excess        eventlog.Excess
-	Halved        int // how often the bounds of a metric were halved
+	MaxBytes int // of all metrics together
+	Metrics  map[string]*Metric
+	Steps    Steps
+	Nulls    map[string]int // see eventlog.Table.AddIndeterminate
+	Excess   eventlog.Excess
+	Halved   int // how often the bounds of a metric were halved
 
 	previous []*Metric // those of the last row, by the index of the cell
 }
 
-// New returns an empty digest.
-func New() *Digest {
-	return &Digest{Metrics: map[string]*Metric{}, Indeterminate: map[string]int{}}
+// New returns an empty digest of at most so many bytes.
+func New(maxBytes int) *Digest {
+	return &Digest{MaxBytes: maxBytes, Metrics: map[string]*Metric{}, Nulls: map[string]int{}}
 }
 
-// FromTable returns the digest of a table.
-func FromTable(t *eventlog.Table) *Digest {
-	d := New()
+// FromTable returns the digest of a table, of at most so many bytes.
+func FromTable(t *eventlog.Table, maxBytes int) *Digest {
+	d := New(maxBytes)
 	for _, name := range t.Names(eventlog.Selection{}) {
 		if n := t.Indeterminate(name); n > 0 {
-			d.Indeterminate[name] = n
+			d.Nulls[name] = n
 		}
 		d.addSeries(name, t.Window(eventlog.Selection{Names: []string{name}}, int(^uint(0)>>1)))
 	}
 	for step := range t.Steps() {
-		d.Steps.put(step)
+		d.Steps.put(step, d.Halved)
 	}
 	d.Excess = t.Excess()
 	return d
@@ -107,7 +111,7 @@ func (d *Digest) addSeries(name string, series []eventlog.Series) {
 // Put merges a row, and copies what it keeps. False means that the row is about something
 // that was folded: the digest is useless from then on, and must be made again.
 func (d *Digest) Put(row *eventlog.Row) bool {
-	if !d.Steps.put(row.Step) {
+	if !d.Steps.put(row.Step, d.Halved) {
 		return false
 	}
 	p := Point{Step: row.Step}
@@ -155,7 +159,7 @@ func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
 func (d *Digest) addMetric(name string) *Metric {
 	m := &Metric{Name: name}
 	d.Metrics[name] = m
-	for d.Halved < maxHalved && len(d.Metrics)*(metricBytes>>d.Halved) > maxBytes {
+	for d.Halved < maxHalved && len(d.Metrics)*(metricBytes>>d.Halved) > d.MaxBytes {
 		d.Halved++
 		for _, other := range d.Metrics {
 			other.halve(d.Halved)
@@ -173,7 +177,7 @@ func (d *Digest) Bytes() int {
 	for name, m := range d.Metrics {
 		n += 256 + 2*len(name) + m.bytes()
 	}
-	for name := range d.Indeterminate {
+	for name := range d.Nulls {
 		n += 80 + len(name)
 	}
 	return n
@@ -187,7 +191,7 @@ type Steps struct {
 }
 
 // put notes a step; false means that nobody knows whether it was there before.
-func (s *Steps) put(step int64) bool {
+func (s *Steps) put(step int64, halved int) bool {
 	if s.Folded > 0 && step <= s.LastStep {
 		return false
 	}
@@ -196,9 +200,9 @@ func (s *Steps) put(step int64) bool {
 	} else if at, found := slices.BinarySearch(s.Recent, step); !found {
 		s.Recent = slices.Insert(s.Recent, at, step)
 	}
-	if len(s.Recent) > maxRecentSteps {
-		s.Folded++
-		s.LastStep, s.Recent = s.Recent[0], s.Recent[1:]
+	if n := len(s.Recent) / 2; len(s.Recent) > maxRecentSteps>>halved {
+		s.Folded, s.LastStep = s.Folded+n, s.Recent[n-1]
+		s.Recent = slices.Delete(s.Recent, 0, n)
 	}
 	return true
 }

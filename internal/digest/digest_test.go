@@ -162,7 +162,7 @@ func checkBest(t *testing.T, d *Digest, name string, series []eventlog.Series) {
 func run(t *testing.T, seed uint64, rows int) {
 	t.Helper()
 	l := &logMaker{random: rand.New(rand.NewPCG(seed, 1))}
-	d, table := New(), eventlog.NewTable()
+	d, table := New(MaxBytes), eventlog.NewTable()
 	d.Halved = maxHalved
 	greatest := map[string]int64{}
 	for i := range rows {
@@ -177,7 +177,7 @@ func run(t *testing.T, seed uint64, rows int) {
 				t.Fatalf("a row of step %d is refused", row.Step)
 			}
 			table.Compact() // begin again
-			d = FromTable(table)
+			d = FromTable(table, MaxBytes)
 			for range maxHalved {
 				d.Halved++
 				for _, m := range d.Metrics {
@@ -209,7 +209,7 @@ func FuzzDigest(f *testing.F) {
 
 func TestDigest_isStored(t *testing.T) {
 	l := &logMaker{random: rand.New(rand.NewPCG(7, 7))}
-	d, table := New(), eventlog.NewTable()
+	d, table := New(MaxBytes), eventlog.NewTable()
 	d.Halved = maxHalved
 	put := func(n int) {
 		for range n {
@@ -236,9 +236,11 @@ func TestDigest_isStored(t *testing.T) {
 
 func TestDigest_bounds(t *testing.T) {
 	row := func(step int64, cells ...eventlog.Cell) *eventlog.Row { return &eventlog.Row{Step: step, Cells: cells} }
-	cell := func(name string) eventlog.Cell { return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: 1} }
+	cell := func(name string) eventlog.Cell {
+		return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: 1}
+	}
 	t.Run("a million points take no more than fifty thousand", func(t *testing.T) {
-		d, before := New(), 0
+		d, before := New(MaxBytes), 0
 		for step := range int64(1_000_000) {
 			if d.Put(row(step, cell("a"))); step == 200_000 {
 				before = d.Bytes()
@@ -249,18 +251,18 @@ func TestDigest_bounds(t *testing.T) {
 		}
 	})
 	t.Run("many metrics have less each", func(t *testing.T) {
-		d := New()
+		d := New(MaxBytes)
 		for step := range int64(200) {
 			for i := range 2000 {
 				d.Put(row(step, cell(fmt.Sprint(i))))
 			}
 		}
-		if d.Bytes() > 2*maxBytes || d.Halved == 0 {
+		if d.Bytes() > 2*MaxBytes || d.Halved == 0 {
 			t.Errorf("%d bytes, halved %d times", d.Bytes(), d.Halved)
 		}
 	})
 	t.Run("long texts are not collected, and not sampled", func(t *testing.T) {
-		d := New()
+		d := New(MaxBytes)
 		for step := range int64(1000) {
 			d.Put(row(step, eventlog.Cell{Name: "t", Kind: eventlog.KindText, Text: fmt.Sprintf("%01000d", step)}))
 		}
@@ -272,11 +274,11 @@ func TestDigest_bounds(t *testing.T) {
 		}
 	})
 	t.Run("a step that nobody remembers is refused", func(t *testing.T) {
-		d := New()
+		d := New(MaxBytes)
 		for step := range int64(maxRecentSteps + 10) {
 			d.Put(row(step))
 		}
-		if d.Rows() != maxRecentSteps+10 || d.Put(row(5)) || !d.Put(row(100)) {
+		if d.Rows() != maxRecentSteps+10 || d.Put(row(5)) || !d.Put(row(maxRecentSteps)) {
 			t.Errorf("%d rows", d.Rows())
 		}
 	})
@@ -287,7 +289,7 @@ func BenchmarkPut(b *testing.B) {
 	for i := range 6 {
 		row.Cells = append(row.Cells, eventlog.Cell{Name: fmt.Sprint("metric/", i), Kind: eventlog.KindNumber})
 	}
-	d := New()
+	d := New(MaxBytes)
 	b.ReportAllocs()
 	for b.Loop() {
 		row.Step++

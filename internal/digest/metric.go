@@ -35,8 +35,8 @@ type Metric struct {
 	RecentText int     // the bytes of their texts
 	// What is older, by kind; nil if there is none.
 	Numbers, Booleans, Texts *Folded
-	HasFolded  bool
-	LastStep   int64 // the greatest step that was folded
+	HasFolded                bool
+	LastStep                 int64 // the greatest step that was folded
 }
 
 // put merges a point: one without a kind takes back what is there. False means that its

@@ -12,7 +12,7 @@ func (d *Digest) Names(selection eventlog.Selection) []string {
 	names := slices.DeleteFunc(eventlog.SelectNames(d.Metrics, &selection), func(name string) bool {
 		return d.Metrics[name].isEmpty()
 	})
-	names = append(names, eventlog.SelectNames(d.Indeterminate, &selection)...)
+	names = append(names, eventlog.SelectNames(d.Nulls, &selection)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -22,7 +22,7 @@ func (m *Metric) isEmpty() bool { return m == nil || !m.HasFolded && len(m.Recen
 // Stats sums up the selected metrics over all steps, as eventlog.Table.Stats does.
 func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
 	for _, name := range d.Names(selection) {
-		m, indeterminate := d.Metrics[name], d.Indeterminate[name]
+		m, indeterminate := d.Metrics[name], d.Nulls[name]
 		if m.isEmpty() {
 			stats = append(stats, eventlog.Stat{Name: name, Indeterminate: indeterminate})
 			continue
@@ -35,6 +35,9 @@ func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
 	}
 	return stats
 }
+
+// Indeterminate is as eventlog.Table.Indeterminate.
+func (d *Digest) Indeterminate(name string) int { return d.Nulls[name] }
 
 // all sums up all points of a kind. It has no buckets and edges.
 func (m *Metric) all(kind eventlog.Kind) Folded {
@@ -84,8 +87,9 @@ func (d *Digest) Best(name string, sign float64) (best, last Point, ok bool) {
 // Series is points of a metric and kind.
 type Series struct {
 	eventlog.Series
-	// Total is how many there are of which these were taken.
-	Total int
+	// Total is how many there are of which these were taken, and Finite how many of
+	// those are finite.
+	Total, Finite int
 }
 
 // Query says which points of a metric are wanted.
@@ -111,14 +115,18 @@ func (d *Digest) Read(name string, q Query) (series []Series, ok bool) {
 	isCut := q.MinStep != nil || q.MaxStep != nil
 	for kind := eventlog.KindNumber; kind <= eventlog.KindText; kind++ {
 		var points []Point
+		finite := 0
 		for i := range m.Recent {
 			if p := &m.Recent[i]; p.Kind == kind && steps.HasStep(p.Step) {
 				points = append(points, *p)
+				if p.isFinite() {
+					finite++
+				}
 			}
 		}
 		total := len(points)
 		if f := *m.folded(kind); f != nil && !isRecent {
-			total += f.Count
+			total, finite = total+f.Count, finite+f.Count-f.NonFinite
 			switch {
 			case isCut || q.Limit > 0:
 				return nil, false
@@ -136,7 +144,7 @@ func (d *Digest) Read(name string, q Query) (series []Series, ok bool) {
 			points = points[max(0, len(points)-q.Last):]
 		}
 		if len(points) > 0 {
-			series = append(series, Series{Series: columns(name, kind, points), Total: total})
+			series = append(series, Series{Series: columns(name, kind, points), Total: total, Finite: finite})
 		}
 	}
 	return series, true

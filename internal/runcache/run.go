@@ -29,6 +29,22 @@ type View struct {
 	ReadTime time.Time
 }
 
+// Summary is what a table and a digest have in common.
+type Summary interface {
+	Names(selection eventlog.Selection) []string
+	Stats(selection eventlog.Selection) []eventlog.Stat
+	Indeterminate(name string) int
+	Rows() int
+}
+
+// Summary is of the table, or else of the digest, which has the sums over all steps only.
+func (v *View) Summary() Summary {
+	if v.Table == nil {
+		return v.Digest
+	}
+	return v.Table
+}
+
 // run is one parsed run. It is changed by one flight at a time; what readers see
 // changes under mu only, the rest needs no lock.
 type run struct {
@@ -105,13 +121,16 @@ func (r *run) bytes() int64 {
 // log must be read again.
 var errRewritten = errors.New("an old step was written again")
 
+// digestShare is the part of the cache's memory that one digest may have.
+const digestShare = 8
+
 // fold leaves the digest only of a run that is larger than maxBytes. Called with mu held.
 func (r *run) fold(maxBytes int64) {
 	if r.view.Digest != nil || r.bytes() <= maxBytes {
 		return
 	}
 	r.view.Table.Compact()
-	r.view.Digest, r.view.Table = digest.FromTable(r.view.Table), nil
+	r.view.Digest, r.view.Table = digest.FromTable(r.view.Table, int(min(maxBytes/digestShare, digest.MaxBytes))), nil
 }
 
 // updater is one update of one run.

@@ -45,6 +45,16 @@ func newBestFinder(req *runicornapiv1.FindBestExperimentRequest, runs int) *best
 // from values that were never logged, and an experiment must not be judged by
 // the Viewer that it is on.
 func (f *bestFinder) read(_ context.Context, i int, v *runcache.View) error {
+	if v.Table == nil {
+		best, last, ok := v.Digest.Best(f.selection.Names[0], f.sign)
+		if f.byLast {
+			best = last
+		}
+		if ok {
+			f.candidates[i] = &candidate{value: best.Number, step: best.Step, time: best.Time}
+		}
+		return nil
+	}
 	for _, s := range v.Table.Series(f.selection) {
 		if s.Kind == eventlog.KindNumber {
 			keepFinite(&s)

@@ -8,6 +8,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/digest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
@@ -57,21 +58,28 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 
 // read takes the curves of one experiment.
 func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
-	for _, name := range v.Table.Names(c.selection) {
+	c.curves[i] = nil
+	points := 0
+	for _, name := range v.Summary().Names(c.selection) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		single := c.selection
-		single.Names, single.Prefixes = []string{name}, nil
-		for _, s := range v.Table.Series(single) {
+		series, err := c.series(v, name)
+		if err != nil {
+			c.points.Add(int64(-points))
+			return err
+		}
+		for _, s := range series {
 			if s.Kind != eventlog.KindNumber {
 				continue
 			}
-			if keepFinite(&s); s.Len() == 0 {
+			if keepFinite(&s.Series); s.Len() == 0 {
 				continue
 			}
-			cv := c.curve(&s, v)
+			cv := c.curve(&s.Series, v)
+			cv.total = int64(s.Finite)
 			c.curves[i] = append(c.curves[i], cv)
+			points += len(cv.values)
 			if err := c.countPoints(len(cv.values)); err != nil {
 				return err
 			}
@@ -80,9 +88,36 @@ func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 	return nil
 }
 
+// series reads a metric of a run.
+func (c *comparison) series(v *runcache.View, name string) (series []digest.Series, err error) {
+	if v.Table == nil {
+		q := digest.Query{MinStep: c.selection.MinStep, MaxStep: c.selection.MaxStep}
+		if !c.byTime {
+			q.MaxPoints = c.maxPoints
+		}
+		series, ok := v.Digest.Read(name, q)
+		if !ok {
+			return nil, runcache.ErrNeedsTable
+		}
+		return series, nil
+	}
+	single := c.selection
+	single.Names, single.Prefixes = []string{name}, nil
+	for _, s := range v.Table.Series(single) {
+		finite := s.Len()
+		for _, value := range s.Values {
+			if !convert.IsFinite(value) {
+				finite--
+			}
+		}
+		series = append(series, digest.Series{Series: s, Total: s.Len(), Finite: finite})
+	}
+	return series, nil
+}
+
 // curve makes a curve of the finite points of a series.
 func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
-	cv := curve{name: s.Name, total: int64(s.Len()), fidelity: convert.Fidelity(v.Origin)}
+	cv := curve{name: s.Name, fidelity: convert.Fidelity(v.Origin)}
 	switch {
 	case c.byTime:
 		cv.seconds, cv.values = relative(s, v.FirstTime)

@@ -84,13 +84,13 @@ func metricListAnswer(t target.Run, v *runcache.View, selection eventlog.Selecti
 		Fidelity:              convert.Fidelity(v.Origin),
 		Viewer:                t.Name,
 		RunId:                 t.RunID,
-		StepCount:             int64(v.Table.Rows()),
+		StepCount:             int64(v.Summary().Rows()),
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
 		Limitations:           v.Limitations(),
 	}
-	stats := v.Table.Stats(selection)
+	stats := v.Summary().Stats(selection)
 	for i := range stats {
 		out.Metrics = append(out.Metrics, metricInfo(&stats[i], v.Origin))
 	}

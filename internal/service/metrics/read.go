@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/digest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -41,8 +42,11 @@ func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
 // beyond what the answer can carry.
 func (r *seriesReader) read(ctx context.Context, v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
-	remaining, cells := answer.MaxSize, v.Table.Cells()
-	for _, name := range v.Table.Names(r.selection) {
+	remaining, cells := answer.MaxSize, 0
+	if v.Table != nil {
+		cells = v.Table.Cells()
+	}
+	for _, name := range v.Summary().Names(r.selection) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -67,32 +71,69 @@ func (r *seriesReader) read(ctx context.Context, v *runcache.View) ([]*runicorna
 // readMetric reads the points of one metric, one series per kind. More than maxBytes
 // bytes are refused: if the points are counted, before anything is copied.
 func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int, count bool) ([]*runicornapiv1.MetricSeries, error) {
-	single := r.selection
-	single.Names, single.Prefixes = []string{name}, nil
-	var counts [eventlog.KindText + 1]int
-	if count {
-		for _, s := range v.Table.Stats(single) {
-			counts[s.Kind] = s.Count
-		}
+	read := r.readTable
+	if v.Table == nil {
+		read = r.readDigest
 	}
-	if r.minSize(counts[:]) > maxBytes {
-		return nil, answer.TooLarge()
+	series, err := read(v, name, maxBytes, count)
+	if err != nil {
+		return nil, err
 	}
 	var out []*runicornapiv1.MetricSeries
-	series := r.copySeries(v.Table, single)
 	for i := range series {
 		s := &series[i]
-		total := max(counts[s.Kind], s.Len())
-		points.Downsample(s, r.maxPoints)
-		out = append(out, convert.Series(s))
-		if s.Len() < total {
-			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(total))
+		points.Downsample(&s.Series, r.maxPoints)
+		out = append(out, convert.Series(&s.Series))
+		if s.Len() < s.Total {
+			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(s.Total))
 		}
 	}
 	if v.Origin == runsource.FromMergedTable {
-		out = withIndeterminate(out, name, v.Table.Indeterminate(name))
+		out = withIndeterminate(out, name, v.Summary().Indeterminate(name))
 	}
 	return out, nil
+}
+
+// readTable copies the points of one metric.
+func (r *seriesReader) readTable(v *runcache.View, name string, maxBytes int, count bool) (out []digest.Series, err error) {
+	single := r.selection
+	single.Names, single.Prefixes = []string{name}, nil
+	counts, size := [eventlog.KindText + 1]int{}, 0
+	if count {
+		counts, size = r.count(v.Table, single)
+	}
+	if size > maxBytes {
+		return nil, answer.TooLarge()
+	}
+	for _, s := range r.copySeries(v.Table, single) {
+		out = append(out, digest.Series{Series: s, Total: max(counts[s.Kind], s.Len())})
+	}
+	return out, nil
+}
+
+// readDigest copies the points of one metric as far as the digest has them. What would be
+// refused anyway is refused here: the log is not read for it.
+func (r *seriesReader) readDigest(v *runcache.View, name string, maxBytes int, _ bool) ([]digest.Series, error) {
+	series, ok := v.Digest.Read(name, digest.Query{
+		MinStep: r.selection.MinStep, MaxStep: r.selection.MaxStep, Limit: r.limit, Last: r.last, MaxPoints: r.maxPoints,
+	})
+	if ok {
+		return series, nil
+	}
+	if r.selection.MinStep == nil && r.selection.MaxStep == nil {
+		if _, size := r.count(v.Digest, eventlog.Selection{Names: []string{name}}); size > maxBytes {
+			return nil, answer.TooLarge()
+		}
+	}
+	return nil, runcache.ErrNeedsTable
+}
+
+// count counts the points by kind, and says what the least size of the answer is.
+func (r *seriesReader) count(from runcache.Summary, selection eventlog.Selection) (counts [eventlog.KindText + 1]int, size int) {
+	for _, s := range from.Stats(selection) {
+		counts[s.Kind] = s.Count
+	}
+	return counts, r.minSize(counts[:])
 }
 
 // minSize is the least size of the series with as many points.
