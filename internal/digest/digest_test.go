@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,7 +50,7 @@ func (l *logMaker) cell(name string, i int) eventlog.Cell {
 	case n == 4:
 		c.Number, c.Exact = 1<<60, "1152921504606846977"
 	case name == "text" || name == "mixed" && n%3 == 0:
-		return eventlog.Cell{Name: name, Kind: eventlog.KindText, Text: fmt.Sprint(l.random.IntN(3))}
+		return eventlog.Cell{Name: name, Kind: eventlog.KindText, Text: strconv.Itoa(l.random.IntN(3))}
 	case i == 1 || name == "mixed" && n%3 == 1:
 		c.Kind, c.Number = eventlog.KindBoolean, float64(l.random.IntN(2))
 	}
@@ -254,7 +255,7 @@ func TestDigest_bounds(t *testing.T) {
 		d := New(MaxBytes)
 		for step := range int64(200) {
 			for i := range 2000 {
-				d.Put(row(step, cell(fmt.Sprint(i))))
+				d.Put(row(step, cell(strconv.Itoa(i))))
 			}
 		}
 		if d.Bytes() > 2*MaxBytes || d.Halved == 0 {

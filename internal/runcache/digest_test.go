@@ -29,7 +29,7 @@ func summary(t *testing.T, c *Cache, src runsource.Source) (stat eventlog.Stat, 
 
 func TestCache_RunsThatAreTooLarge(t *testing.T) {
 	const rows, maxBytes = 20_000, 200 << 10
-	lines := func(from, n int) string { return runsourcetest.Lines(from, n) }
+	lines := runsourcetest.Lines
 	wantSummary := func(t *testing.T, c *Cache, src runsource.Source, count int, least float64) {
 		t.Helper()
 		stat, isDigest := summary(t, c, src)
