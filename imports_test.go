@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	"internal/service/filestream":      {"gen/runicornapi/v1", "internal/apierr"},
 	"internal/service/freshstack":      {"internal/panics"},
 	"internal/service/interceptor":     {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack"},
-	"internal/service/metrics":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/digest", "internal/downsample", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target"},
+	"internal/service/metrics":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target"},
 	"internal/service/page":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/service/answer"},
 	"internal/service/points":          {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/runsource", "internal/service/convert"},
 	"internal/service/remote":          {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/page"},

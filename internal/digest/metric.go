@@ -126,7 +126,7 @@ type Folded struct {
 	Range
 	Count     int
 	NonFinite int
-	// LastFinite counts if HasRange and Last is not finite.
+	// LastFinite is the newest finite point before one that is not, if there is any.
 	LastFinite Point
 	// Edges are the ends of the stretches of values that are not finite: every
 	// Stride-th of them, EdgeCount in all.
@@ -192,7 +192,8 @@ func (r *Range) merge(next *Range) {
 func (f *Folded) add(p *Point) {
 	f.addEdges(p)
 	if !p.isFinite() {
-		if f.NonFinite++; f.Count > 0 && f.Last.isFinite() {
+		f.NonFinite++
+		if f.Count > 0 && f.Last.isFinite() {
 			f.LastFinite = f.Last
 		}
 	}
@@ -264,6 +265,9 @@ func (f *Folded) sample() []Point {
 		}
 	}
 	add(&f.Range)
+	if f.LastFinite.Kind != eventlog.KindNone {
+		points = append(points, f.LastFinite)
+	}
 	for i := range f.Buckets {
 		add(&f.Buckets[i])
 	}

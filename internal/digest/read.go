@@ -43,7 +43,7 @@ func (d *Digest) Indeterminate(name string) int { return d.Nulls[name] }
 func (m *Metric) all(kind eventlog.Kind) Folded {
 	sum := Folded{NoSample: true, Stride: math.MaxInt}
 	if f := *m.folded(kind); f != nil {
-		sum.Range, sum.Count, sum.NonFinite, sum.LastFinite = f.Range, f.Count, f.NonFinite, f.LastFinite
+		sum.Range, sum.Count, sum.NonFinite = f.Range, f.Count, f.NonFinite
 	}
 	sum.EdgeCount = 1 // none is to be kept
 	for i := range m.Recent {
@@ -65,47 +65,9 @@ func (f *Folded) stat(name string, kind eventlog.Kind, indeterminate int) eventl
 	return s
 }
 
-// Best is the finite number of a metric that is greatest, or least where sign is -1, and
-// among equals the earliest; Last is the newest one. Neither counts unless ok.
-func (d *Digest) Best(name string, sign float64) (best, last Point, ok bool) {
-	m := d.Metrics[name]
-	if m.isEmpty() {
-		return best, last, false
-	}
-	all := m.all(eventlog.KindNumber)
-	best = all.Max
-	if sign < 0 {
-		best = all.Min
-	}
-	last = all.Last
-	if !last.isFinite() {
-		last = all.LastFinite
-	}
-	return best, last, all.HasRange
-}
-
-// Series is points of a metric and kind.
-type Series struct {
-	eventlog.Series
-	// Total is how many there are of which these were taken, and Finite how many of
-	// those are finite.
-	Total, Finite int
-}
-
-// Query says which points of a metric are wanted.
-type Query struct {
-	MinStep, MaxStep *int64
-	// Limit is how many of the first points are enough, and Last how many of the
-	// newest ones; all are wanted where both are 0.
-	Limit, Last int
-	// MaxPoints is to how many they will be downsampled, not at all if 0.
-	MaxPoints int
-}
-
-// Read returns the points of a metric, one series per kind, the columns being the
-// caller's own. What is to be downsampled comes as the points that such a curve is chosen
+// Read returns the points of a metric as eventlog.Table.Read does. What is to be downsampled comes as the points that such a curve is chosen
 // of. False means that only the log has them.
-func (d *Digest) Read(name string, q Query) (series []Series, ok bool) {
+func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool) {
 	m := d.Metrics[name]
 	if m.isEmpty() {
 		return nil, true
@@ -144,10 +106,10 @@ func (d *Digest) Read(name string, q Query) (series []Series, ok bool) {
 			points = points[max(0, len(points)-q.Last):]
 		}
 		if len(points) > 0 {
-			series = append(series, Series{Series: columns(name, kind, points), Total: total, Finite: finite})
+			samples = append(samples, eventlog.Sample{Series: columns(name, kind, points), Total: total, Finite: finite})
 		}
 	}
-	return series, true
+	return samples, true
 }
 
 // columns makes a series of points.

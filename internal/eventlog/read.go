@@ -29,6 +29,25 @@ func (t *Table) Last(selection Selection, n int) []Series {
 	return t.series(selection, readOptions{limit: n, newest: true})
 }
 
+// Read returns the points of a metric, one sample per kind, the columns being the caller's
+// own. They are not downsampled yet. It is always ok: a digest may lack points.
+func (t *Table) Read(name string, q Query) (samples []Sample, ok bool) {
+	selection := Selection{Names: []string{name}, MinStep: q.MinStep, MaxStep: q.MaxStep}
+	opts := readOptions{limit: math.MaxInt}
+	switch {
+	case q.Limit > 0:
+		opts.limit = q.Limit
+	case q.Last > 0:
+		opts.limit, opts.newest = q.Last, true
+	}
+	stats := t.Stats(selection)
+	for _, s := range t.series(selection, opts) {
+		stat := stats[slices.IndexFunc(stats, func(stat Stat) bool { return stat.Kind == s.Kind })]
+		samples = append(samples, Sample{Series: s, Total: stat.Count, Finite: stat.Count - stat.NonFinite})
+	}
+	return samples, true
+}
+
 // readOptions says how many points of a series are read, and from which end.
 type readOptions struct {
 	limit  int

@@ -35,6 +35,16 @@ type Summary interface {
 	Stats(selection eventlog.Selection) []eventlog.Stat
 	Indeterminate(name string) int
 	Rows() int
+	Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool)
+}
+
+// ReadMetric reads the points of one metric. The error is ErrNeedsTable.
+func (v *View) ReadMetric(name string, q eventlog.Query) ([]eventlog.Sample, error) {
+	samples, ok := v.Summary().Read(name, q)
+	if !ok {
+		return nil, ErrNeedsTable
+	}
+	return samples, nil
 }
 
 // Summary is of the table, or else of the digest, which has the sums over all steps only.

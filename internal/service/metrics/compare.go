@@ -8,7 +8,6 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/digest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
@@ -59,12 +58,15 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 // read takes the curves of one experiment.
 func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 	c.curves[i] = nil
-	points := 0
+	points, q := 0, eventlog.Query{MinStep: c.selection.MinStep, MaxStep: c.selection.MaxStep}
+	if !c.byTime { // else every point counts
+		q.MaxPoints = c.maxPoints
+	}
 	for _, name := range v.Summary().Names(c.selection) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		series, err := c.series(v, name)
+		series, err := v.ReadMetric(name, q)
 		if err != nil {
 			c.points.Add(int64(-points))
 			return err
@@ -86,33 +88,6 @@ func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 		}
 	}
 	return nil
-}
-
-// series reads a metric of a run.
-func (c *comparison) series(v *runcache.View, name string) (series []digest.Series, err error) {
-	if v.Table == nil {
-		q := digest.Query{MinStep: c.selection.MinStep, MaxStep: c.selection.MaxStep}
-		if !c.byTime {
-			q.MaxPoints = c.maxPoints
-		}
-		series, ok := v.Digest.Read(name, q)
-		if !ok {
-			return nil, runcache.ErrNeedsTable
-		}
-		return series, nil
-	}
-	single := c.selection
-	single.Names, single.Prefixes = []string{name}, nil
-	for _, s := range v.Table.Series(single) {
-		finite := s.Len()
-		for _, value := range s.Values {
-			if !convert.IsFinite(value) {
-				finite--
-			}
-		}
-		series = append(series, digest.Series{Series: s, Total: s.Len(), Finite: finite})
-	}
-	return series, nil
 }
 
 // curve makes a curve of the finite points of a series.
