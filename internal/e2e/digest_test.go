@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -69,17 +68,8 @@ func TestDigest_SaysWhatTheWholeRunSays(t *testing.T) {
 // receivedBytes is how much a server has read from its Viewers.
 func receivedBytes(t *testing.T, s *server) (sum float64) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.httpAddr+"/metrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if name, value, _ := strings.Cut(lines.Text(), "} "); strings.Contains(name, "upstream_received_bytes_total{") {
+	for line := range strings.Lines(sendJSON(t, http.MethodGet, "http://"+s.httpAddr+"/metrics", "")) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), "} "); strings.Contains(name, "upstream_received_bytes_total{") {
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
 				t.Fatal(err)

@@ -195,8 +195,14 @@ func TestCache_Eviction(t *testing.T) {
 // TestCache_Race lets writers, readers, leavers and evictions meet. Every read
 // must see a beginning of the log, without a gap.
 func TestCache_Race(t *testing.T) {
+	t.Run("of runs that fit", func(t *testing.T) { race(t, 60<<10) })
+	t.Run("of runs that are folded", func(t *testing.T) { race(t, 20<<10) })
+}
+
+func race(t *testing.T, maxBytes int64) {
+	t.Helper()
 	const runs, readers, reads = 3, 8, 60
-	c := newTestCache(t, Config{MaxBytes: 60 << 10})
+	c := newTestCache(t, Config{MaxBytes: maxBytes})
 	var sources [runs]*runsourcetest.FileSource
 	for i := range sources {
 		sources[i] = &runsourcetest.FileSource{}
