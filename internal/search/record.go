@@ -61,8 +61,8 @@ type Record struct {
 // HasEnded says that the run had ended when it was read.
 func (r *Record) HasEnded() bool { return r.ended }
 
-// has says whether all of these parts are known.
-func (r *Record) has(parts Parts) bool { return r != nil && r.known&parts == parts }
+// Has says whether all of these parts are known.
+func (r *Record) Has(parts Parts) bool { return r != nil && r.known&parts == parts }
 
 // oldest is when the oldest of the parts was read.
 func (r *Record) oldest(parts Parts) int64 {

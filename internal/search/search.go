@@ -218,7 +218,7 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 		e := v.entry(run.Listed.ID)
 		e.usedAt = now.UnixNano()
 		switch {
-		case e.record.has(parts) && e.record.identity == run.identity():
+		case e.record.Has(parts) && e.record.identity == run.identity():
 			res.Records[i] = e.record
 			if !e.isFresh(run, parts, now) {
 				v.enqueue(run, e, e.record.known, false)

@@ -77,6 +77,7 @@ func (s Selector) Match(ctx context.Context, found *Filtered, f *filter.Filter[*
 // Attach gives entries their records, with at least these parts. Those that could not be
 // read have none, and are added to NotRead once.
 func (s Selector) Attach(ctx context.Context, found *Filtered, entries []*Entry, parts search.Parts, mode search.Mode) error {
+	entries = slices.DeleteFunc(slices.Clone(entries), func(e *Entry) bool { return e.Record.Has(parts) })
 	if parts == 0 || len(entries) == 0 {
 		return nil
 	}
