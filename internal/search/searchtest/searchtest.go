@@ -26,7 +26,19 @@ type Run struct {
 	// Summary and Config are their values by the names that filters give them.
 	Summary, Config map[string]any
 
+	text []byte                 // of Log, where it grows
 	rows []realviewer.MergedRow // of Log, once they were asked for
+}
+
+// NewRun is a run with an event file, which has ended.
+func NewRun(id string, events []byte) *Run {
+	return &Run{ID: id, Log: realviewer.ParseLog(events).Ended(), text: events}
+}
+
+// Append adds to the event file of a run that was made by NewRun.
+func (r *Run) Append(events []byte) {
+	r.text = append(r.text[:len(r.text):len(r.text)], events...)
+	r.Log, r.rows = realviewer.ParseLog(r.text).Ended(), nil
 }
 
 // metric is a part of a metric: float64, *big.Int, string, bool or nil.
