@@ -16,7 +16,7 @@ cat >"$dir/pom.xml" <<POM
   <modelVersion>4.0.0</modelVersion>
   <groupId>flight</groupId><artifactId>flight</artifactId><version>1</version>
   <properties>
-    <maven.compiler.release>17</maven.compiler.release>
+    <maven.compiler.source>17</maven.compiler.source><maven.compiler.target>17</maven.compiler.target>
     <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>
   </properties>
   <dependencies>
