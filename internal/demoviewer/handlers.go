@@ -39,4 +39,8 @@ var handlers = map[string]handler{
 	"GET /api/remote/config":                                notConnected,
 	"GET /api/remote/env-configs":                           notConnected,
 	"GET /api/remote/storage-candidates":                    notConnected,
+	"POST /api/remote/connect":                              unreachable,
+	"POST /api/remote/viewer/start":                         unreachable,
+	"POST /api/remote/disconnect":                           disconnect,
+	"POST /api/remote/viewer/stop":                          stopViewer,
 }

@@ -58,16 +58,6 @@ func connect(v *Viewer, c *call) (answer, bool) {
 	return demoviewer.Detail(http.StatusInternalServerError, what), true
 }
 
-// disconnect is POST /api/remote/disconnect: an unknown connection is a 200 that says ok:false.
-func disconnect(*Viewer, *call) (answer, bool) {
-	return demoviewer.OK(object{"ok": false, "message": "Connection not found"}), true
-}
-
-// stopViewer is POST /api/remote/viewer/stop.
-func stopViewer(_ *Viewer, c *call) (answer, bool) {
-	return demoviewer.Detail(http.StatusNotFound, "Session not found: "+c.Fields().Text("session_id")), true
-}
-
 // listHostKeys is GET /api/remote/known-hosts/list.
 func listHostKeys(v *Viewer, _ *call) (answer, bool) {
 	return demoviewer.OK(object{"entries": append([]hostKey{}, v.settings.hostKeys...)}), true
