@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 	"internal/service/points":          {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/target"},
 	"internal/service/remote":          {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/page"},
 	"internal/service/runs":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap", "internal/service/target"},
-	"internal/service/servicetest":     {"gen/runicornapi/v1", "internal/demoviewer", "internal/fleet", "internal/follow", "internal/restclient", "internal/runcache", "internal/service/interceptor", "internal/service/source", "internal/service/wire"},
+	"internal/service/servicetest":     {"gen/runicornapi/v1", "internal/demoviewer/demotest", "internal/fleet", "internal/follow", "internal/restclient", "internal/runcache", "internal/service/interceptor", "internal/service/source", "internal/service/wire"},
 	"internal/service/source":          {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/follow", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/target"},
 	"internal/service/tail":            {"gen/runicornapi/v1", "internal/apierr", "internal/eventlog", "internal/filter", "internal/fleet", "internal/follow", "internal/logbatch", "internal/restclient", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/freshstack", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target", "internal/service/wire"},
 	"internal/service/target":          {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap"},
@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 	"internal/flight":                  {},
 	"internal/lru":                     {},
 	"internal/netaddr":                 {},
-	"internal/demoviewer/demotest":     {}, // for tests: no package imports it
+	"internal/demoviewer/demotest":     {"internal/demoviewer"}, // for tests
 	"internal/follow":                  {"internal/eventlog", "internal/flight", "internal/logbatch", "internal/lru", "internal/restclient", "internal/runsource"},
 	"internal/logbatch":                {"internal/eventlog", "internal/runsource"},
 	"internal/runcache":                {"internal/cpugate", "internal/eventlog", "internal/flight", "internal/lru", "internal/restclient", "internal/runsource"},

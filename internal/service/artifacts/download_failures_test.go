@@ -19,7 +19,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
@@ -28,7 +28,7 @@ import (
 
 func TestDownloadAsset_AZipWithoutSomeFilesIsDataLoss(t *testing.T) {
 	for _, files := range []int{0, 1, 3} {
-		h := newHarness(t, demoviewer.Gen07)
+		h := newHarness(t, demotest.Gen07)
 		run := servicetest.SampleRun(t, h, "")
 		id := assetNamed(t, h, "", run, "cifar-mini") // of two files
 		h.Upstreams[0].ServeDownload(".json", func(w http.ResponseWriter, _ *http.Request) {
@@ -88,7 +88,7 @@ func TestZipCount_OfManyFilesAndOfNone(t *testing.T) {
 // TestDownloadAsset_ACutStreamIsNeverOK cuts the Viewer's answer at each of
 // many places.
 func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	run := servicetest.SampleRun(t, h, "")
 	id := assetNamed(t, h, "", run, "events.jsonl")
 	content := bytes.Repeat([]byte("0123456789"), 100_000)

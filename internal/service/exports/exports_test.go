@@ -16,7 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -71,8 +71,8 @@ func formats() []runicornapiv1.ExportFormat {
 }
 
 func TestExportExperiment_SelectsMetrics(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
+	h := newHarness(t, demotest.Gen07)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(
 		`{"ts": 1, "type": "metrics", "data": {"a": 1, "b/x": 2, "b/y": 3, "global_step": 1}}` + "\n")})
 	for _, test := range []struct {
 		name            string
@@ -121,8 +121,8 @@ func TestExportExperiment_RefusesBeforeTheFileBegins(t *testing.T) {
 }
 
 func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
+	h := newHarness(t, demotest.Gen05)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n"})
 	_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
 	if info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("metadata %v does not say what to do", info.GetMetadata())
@@ -132,9 +132,9 @@ func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 // TestExportExperiment_CutOffIsNoFile breaks the event file's stream at several
 // places; no export may end OK.
 func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	line := `{"ts": 1, "type": "metrics", "data": {"a": 1, "global_step": 1}}` + "\n"
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
 	for _, cut := range []int{0, 1, len(line), 30_000, 1000*len(line) - 1} {
 		h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.RawQuery, "events.jsonl") {
@@ -159,10 +159,10 @@ func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 // TestExportExperiment_OfAViewerThatIgnoresRanges: a proxy before it may do so,
 // and the file is read as it comes.
 func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
 	events := servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) })
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(events)})
 	var files [2][]byte
 	for i := range files {
 		file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL})

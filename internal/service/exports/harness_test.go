@@ -10,7 +10,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/metrics"
@@ -22,7 +22,7 @@ import (
 type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
-	viewer func(*demoviewer.Config)
+	viewer func(*demotest.Config)
 }
 
 // register adds the service, with what a test changes of its Config, and the histories that wait for the same gate.
@@ -39,13 +39,13 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 	}
 }
 
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{}, generations...)
 }
 
 // newHarnessWith is newHarness with changes.
-func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer}, generations...)
 }

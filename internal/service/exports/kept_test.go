@@ -16,19 +16,19 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestExportExperiment_OfEndedRunsResumes: in every format a part from any
 // offset is that of the whole file, and a file is made once for its etag.
 func TestExportExperiment_OfEndedRunsResumes(t *testing.T) {
-	for _, generation := range demoviewer.Generations() {
+	for _, generation := range demotest.Generations() {
 		h := newHarness(t, generation)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(servicetest.SampleEvents)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(servicetest.SampleEvents)})
 		for format, name := range runicornapiv1.ExportFormat_name {
-			if generation == demoviewer.Gen05 && name == "EXPORT_FORMAT_ZIP" {
+			if generation == demotest.Gen05 && name == "EXPORT_FORMAT_ZIP" {
 				continue
 			}
 			for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
@@ -83,9 +83,9 @@ func receivePart(ctx context.Context, h *servicetest.Harness, req *runicornapiv1
 }
 
 func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 	req := &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, IfMatch: "*"}
 	var file *received
 	var err error

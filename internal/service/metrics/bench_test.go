@@ -4,15 +4,15 @@ import (
 	"testing"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // BenchmarkGetMetrics asks for a run at rest that is in the cache: all of it,
 // and a downsampled part of it.
 func BenchmarkGetMetrics(b *testing.B) {
-	h := newHarness(b, demoviewer.Gen06)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(10_000, func(step int) float64 {
+	h := newHarness(b, demotest.Gen06)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(10_000, func(step int) float64 {
 		return float64(step)
 	}))})
 	for _, bench := range []struct {

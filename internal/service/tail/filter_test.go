@@ -15,7 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -23,10 +23,10 @@ import (
 // another one, each point once.
 func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
+	h := newTailHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
 	add := func(project, loss string) string {
-		return u.AddRun(demoviewer.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
+		return u.AddRun(demotest.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
 	}
 	first := add("later", "1")
 	add("other", "9")
@@ -58,12 +58,12 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 // all.
 func TestTailFilter_FromNow(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
-	first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
+	first := u.AddRun(demotest.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
 	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
 	c.untilEvent("caught_up")
-	second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
+	second := u.AddRun(demotest.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
 	c.untilPoints(second, 1)
 	if err := u.AppendEvents(first, []byte(servicetest.MetricsLine(2, `"loss": 1.5`))); err != nil {
 		t.Fatal(err)
@@ -75,9 +75,9 @@ func TestTailFilter_FromNow(t *testing.T) {
 // TestTailFilter_UntilFinished ends when all that match have ended.
 func TestTailFilter_UntilFinished(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	id := u.AddRun(demotest.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
 	c.untilEvent("caught_up")
 	servicetest.SetStatus(t, u, id, "failed")
@@ -90,11 +90,11 @@ func TestTailFilter_UntilFinished(t *testing.T) {
 // rest is counted; a running one takes the place of one that has ended.
 func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
 	created := time.Now().Add(-time.Hour)
 	add := func(i int, status string) string {
-		return u.AddRun(demoviewer.Run{
+		return u.AddRun(demotest.Run{
 			ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: status,
 			Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
 		})
@@ -138,8 +138,8 @@ func countOf(events []string, name string) (n int) {
 // where they were when it is back.
 func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
-	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	h := newTailHarness(t, demotest.Gen07)
+	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demotest.Gen06, nil)
 	_, port, _ := strings.Cut(strings.TrimPrefix(far.Server.URL, "http://"), ":")
 	sessions := atomic.Pointer[string]{}
 	isThere := func(is bool) {
@@ -164,7 +164,7 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 		}
 	}
 	add := func(u *servicetest.Upstream, id string) string {
-		return u.AddRun(demoviewer.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		return u.AddRun(demotest.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	}
 	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
 	isThere(true)
@@ -195,7 +195,7 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 // TestTailFilter_RefusesATokenOfOtherViewers: it is not known here, and never was.
 func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
+	h := newTailHarness(t, demotest.Gen07)
 	for _, viewer := range []string{"other", "other.abcd1234"} {
 		token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
@@ -206,7 +206,7 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 // TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
 	if _, err := c.recv(); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -23,13 +23,13 @@ import (
 // another one. Every one ends with exactly what was logged.
 func TestTail_EveryPointOnce(t *testing.T) {
 	t.Parallel()
-	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
+	for _, generation := range []demotest.Generation{demotest.Gen06, demotest.Gen07} {
 		t.Run(string(generation), func(t *testing.T) {
 			t.Parallel()
 			h := newTailHarness(t, generation)
 			servers := []*servicetest.Harness{h, replica(t, h, nil)}
 			u := h.Upstreams[0]
-			id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte{}})
+			id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte{}})
 			w := newTrainer(7)
 			var clients sync.WaitGroup
 			got := make([]*tailClient, 24)
@@ -93,9 +93,9 @@ func tailWithReconnects(t *testing.T, c *tailClient, servers []*servicetest.Harn
 // each cell.
 func TestTail_TableGetsEachChange(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen05)
+	h := newTailHarness(t, demotest.Gen05)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`) + servicetest.MetricsLine(2, `"loss": 2`))})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`) + servicetest.MetricsLine(2, `"loss": 2`))})
 	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Positions: true})
 	c.untilEvent("caught_up")
 	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
@@ -132,9 +132,9 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newTailHarness(t, demoviewer.Gen06)
+			h := newTailHarness(t, demotest.Gen06)
 			u := h.Upstreams[0]
-			id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(first), Created: time.Now()})
+			id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(first), Created: time.Now()})
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 			c.untilEvent("caught_up")
 			late := newTailClient(t, c.req)
@@ -160,11 +160,11 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 // TestTail_Ends: how tails end, and what they say before.
 func TestTail_Ends(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
+	h := newTailHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
 	line := []byte(servicetest.MetricsLine(1, `"loss": 1`))
 	add := func(status string) string {
-		return u.AddRun(demoviewer.Run{Project: "p", Name: "n", Status: status, Events: line})
+		return u.AddRun(demotest.Run{Project: "p", Name: "n", Status: status, Events: line})
 	}
 	t.Run("a run that has ended", func(t *testing.T) {
 		for status, reason := range map[string]string{"finished": "FINISHED", "failed": "FAILED", "interrupted": "INTERRUPTED", "completed": "OTHER"} {
@@ -238,9 +238,9 @@ func TestTail_Ends(t *testing.T) {
 // the start that was asked for.
 func TestTail_WithoutAViewer(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	u.Fail(http.StatusInternalServerError)
 	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HeartbeatInterval: durationpb.New(time.Second)})
 	begin := time.Now()
@@ -262,9 +262,9 @@ func TestTail_WithoutAViewer(t *testing.T) {
 // TestTail_UnreachableForTooLong: only then a tail ends, and may be tried again.
 func TestTail_UnreachableForTooLong(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	shortTimeout := replica(t, h, func(d *Config) { d.Hub = shortTimeoutHub(t) })
 	c := startTail(t, shortTimeout, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 	c.untilEvent("caught_up")
@@ -277,9 +277,9 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 // TestTail_DownsampledHistoryIsAtomic: until its caught_up a token restarts it.
 func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(30_000, func(step int) float64 { return float64(step % 100) }))})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(30_000, func(step int) float64 { return float64(step % 100) }))})
 	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9000}}
 	c := startTail(t, h, req)
 	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
