@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,14 +15,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-const (
-	// stallTimeout is how long a client may leave one chunk unread before the
-	// Viewer's stream is given up: streams are few (8 for each Viewer), and
-	// other callers wait for them.
-	stallTimeout = time.Minute
-	// defaultMediaType is the media type of bytes that nobody knows more about.
-	defaultMediaType = "application/octet-stream"
-)
+// defaultMediaType is the media type of bytes that nobody knows more about.
+const defaultMediaType = "application/octet-stream"
 
 // content is the content of one thing on its way to a client. It belongs to
 // one goroutine, and is closed by sendTo.
@@ -42,20 +35,10 @@ type content struct {
 	limitations []string
 }
 
-// downloadStream is where a content goes.
-type downloadStream = grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
-
 // sendTo sends header, chunks and trailer, and no trailer unless all is well.
-// A client that leaves a message unread for longer than stall loses the
-// Viewer's stream.
-func (c *content) sendTo(stream downloadStream, timeout time.Duration) (err error) {
+func (c *content) sendTo(stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) (err error) {
 	defer func() { err = errors.Join(err, c.body.Close()) }()
-	c.sender = filestream.New(func(part filestream.Part) error {
-		if part.Trailer != nil { // the Viewer's stream is closed already
-			return stream.Send(downloadMessage(part))
-		}
-		return c.send(stream, downloadMessage(part), timeout)
-	})
+	c.sender = filestream.New(stream, filestream.StallTimeout)
 	c.sender.Begin(c.header())
 	if c.sender.Flush(); c.sender.Err() != nil {
 		return c.sender.Err()
@@ -80,17 +63,6 @@ func (c *content) content() io.Reader {
 	return io.TeeReader(c.body, c.zip)
 }
 
-// downloadMessage makes the message of a part of the content.
-func downloadMessage(part filestream.Part) *runicornapiv1.DownloadAssetResponse {
-	switch {
-	case part.Header != nil:
-		return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Header{Header: part.Header}}
-	case part.Trailer != nil:
-		return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Trailer{Trailer: part.Trailer}}
-	}
-	return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Chunk{Chunk: part.Chunk}}
-}
-
 // header says what follows.
 func (c *content) header() *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
@@ -101,34 +73,6 @@ func (c *content) header() *runicornapiv1.FileHeader {
 		h.SizeBytes = &c.total
 	}
 	return h
-}
-
-// send sends one message. While the client does not read, Send waits; after
-// the limit the Viewer's stream is closed under it, so that it is free for
-// others, and the call fails once the client reads on.
-func (c *content) send(stream downloadStream, message *runicornapiv1.DownloadAssetResponse, timeout time.Duration) error {
-	closed := make(chan error, 1)
-	timer := time.AfterFunc(timeout, func() { closed <- c.body.Close() })
-	err := stream.Send(message)
-	if timer.Stop() {
-		return err
-	}
-	closeErr := <-closed // the body belongs to this goroutine again
-	if err == nil {
-		err = c.stallError(timeout)
-	}
-	return errors.Join(err, closeErr)
-}
-
-// stallError is the error of a client that stopped reading.
-func (c *content) stallError(timeout time.Duration) error {
-	hint := "begin again"
-	if c.etag != "" {
-		hint = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.sender.End())
-	}
-	e := apierr.OverLimit("download_stall", "nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint)
-	e.Metadata["viewer"] = c.Name
-	return e
 }
 
 // checkLength checks what has come against what was announced.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
@@ -36,7 +38,10 @@ type Config struct {
 	CPUGate *cpugate.Gate
 	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
 	TempBytes int64
-	Now       func() time.Time // the clock
+	// Stall is how long a client may leave a message unread; filestream.StallTimeout
+	// if 0.
+	Stall time.Duration
+	Now   func() time.Time // the clock
 }
 
 // Service makes exports. It serves ExportExperiment.
@@ -44,17 +49,19 @@ type Service struct {
 	config   Config
 	resolver target.Resolver
 	reader   source.Reader
-	limiter  limiter
+	making   *semaphore.Weighted // of exports of merged tables
 	kept     *keptFiles
 	space    *tempSpace
 }
 
 // New returns the service.
 func New(c Config) *Service {
+	c.Stall = cmp.Or(c.Stall, filestream.StallTimeout)
 	kept := newKeptFiles(c.Now)
 	return &Service{
 		config: c, resolver: target.Resolver{Fleet: c.Fleet}, reader: source.Reader{Cache: c.Cache},
-		kept: kept, space: &tempSpace{max: cmp.Or(c.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
+		making: semaphore.NewWeighted(maxMergedExports), kept: kept,
+		space: &tempSpace{free: semaphore.NewWeighted(cmp.Or(c.TempBytes, defaultTempBytes)), makeRoom: kept.makeRoom},
 	}
 }
 
@@ -68,7 +75,7 @@ func (s *Service) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, s
 	if err := j.describe(ctx); err != nil {
 		return err
 	}
-	to := newExportSender(stream)
+	to := filestream.New(stream, s.config.Stall)
 	if req.GetIfMatch() != "" || j.isMadeFirst() {
 		if sent, err := j.sendKept(ctx, req, to); sent {
 			return err

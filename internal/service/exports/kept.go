@@ -233,10 +233,15 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 }
 
 // buildKept makes the file.
-func (j *exporter) buildKept(ctx context.Context, f *keptFile) error {
+func (j *exporter) buildKept(ctx context.Context, f *keptFile) (err error) {
 	sink := &keptSink{spool: &spool{space: j.service.space}, file: f}
+	defer func() {
+		if f.content == nil { // also if it panics
+			err = errors.Join(err, sink.Close())
+		}
+	}()
 	if err := j.send(ctx, sink); err != nil {
-		return errors.Join(err, sink.Close())
+		return err
 	}
 	f.content = sink.spool
 	return nil

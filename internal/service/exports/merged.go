@@ -110,17 +110,14 @@ func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runcache
 // sendReport takes downsampled copies of all runs, and writes them with no run
 // locked.
 func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
-	release, err := j.service.limiter.acquire()
-	if err != nil {
-		return err
-	}
-	defer release()
 	out := j.newOutbox(ctx, to)
 	report := export.NewReport(len(j.runs), out.compute)
-	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
-		return j.compute(ctx)(func() error {
-			report.AddRun(run, v.Table, j.selection)
-			return nil
+	err := j.service.makeMerged(func() error {
+		return j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
+			return j.compute(ctx)(func() error {
+				report.AddRun(run, v.Table, j.selection)
+				return nil
+			})
 		})
 	})
 	if err != nil {
