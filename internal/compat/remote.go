@@ -52,14 +52,12 @@ func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 
 // listConnections lists connections, which the client calls sessions.
 func (c *compat) listConnections(ctx context.Context, _ *input) (answer, error) {
-	connections, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.Connection, string, error) {
-		resp, err := c.remote.ListConnections(ctx, &runicornapiv1.ListConnectionsRequest{PageSize: size, PageToken: token})
-		return resp.GetConnections(), resp.GetNextPageToken(), err
-	})
+	connections, err := readWindow(ctx, c.remote.ListConnections, &runicornapiv1.ListConnectionsRequest{},
+		(*runicornapiv1.ListConnectionsResponse).GetConnections, window{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	return document{map[string]any{"sessions": connectionsOf(connections)}}, nil
+	return listed("sessions", connections, connectionOf), nil
 }
 
 // remoteStatus gets connections and remote Viewers.
@@ -68,7 +66,7 @@ func (c *compat) remoteStatus(ctx context.Context, _ *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	connections, sessions := connectionsOf(resp.GetConnections()), sessionsOf(resp)
+	connections, sessions := convertAll(resp.GetConnections(), connectionOf), sessionsOf(resp)
 	return document{map[string]any{
 		"connections": connections, "connection_count": len(connections),
 		"viewer_sessions": sessions, "viewer_session_count": len(sessions),
@@ -126,22 +124,20 @@ func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
 // listDirectory lists a folder of a connected machine.
 func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
 	path := ""
-	found, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.DirectoryEntry, string, error) {
-		resp, err := c.remote.ListDirectory(ctx, &runicornapiv1.ListDirectoryRequest{
-			ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"), PageSize: size, PageToken: token,
-		})
-		path = resp.GetPath()
-		return resp.GetEntries(), resp.GetNextPageToken(), err
-	})
+	found, err := readWindow(ctx, c.remote.ListDirectory,
+		&runicornapiv1.ListDirectoryRequest{ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path")},
+		func(resp *runicornapiv1.ListDirectoryResponse) []*runicornapiv1.DirectoryEntry {
+			path = resp.GetPath()
+			return resp.GetEntries()
+		}, window{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]map[string]any, 0, len(found))
-	for _, e := range found {
-		entries = append(entries, map[string]any{
+	entries := convertAll(found, func(e *runicornapiv1.DirectoryEntry) map[string]any {
+		return map[string]any{
 			"name": e.GetName(), "is_dir": e.GetIsDirectory(), "size": e.GetSizeBytes(), "mtime": seconds(e.GetModifyTime()),
-		})
-	}
+		}
+	})
 	return document{map[string]any{"path": path, "entries": entries}}, nil
 }
 
