@@ -47,22 +47,10 @@ func TestRecordFormats_ManyGroupsReadBack(t *testing.T) {
 		table.Put(&eventlog.Row{Step: int64(step), Cells: manyCells(step)})
 	}
 	table.Compact()
-	for _, f := range []Format{Arrow, Parquet} {
-		var out bytes.Buffer
-		schema := NewSchema(false)
-		schema.Add(table, eventlog.Selection{})
-		file, err := NewWide(f, &out, schema, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := file.WriteRun(&Run{}, table, eventlog.Selection{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
+	for _, f := range recordFormats {
+		file := wideFile(t, f, table)
 		step := 0
-		eachBatch(t, f, out.Bytes(), func(batch arrow.RecordBatch) {
+		eachBatch(t, f, file, func(batch arrow.RecordBatch) {
 			for row := range int(batch.NumRows()) {
 				if got, want := describe(batch, row), describeWanted(step); got != want {
 					t.Fatalf("format %d, step %d: %s, want %s", f, step, got, want)
@@ -74,6 +62,22 @@ func TestRecordFormats_ManyGroupsReadBack(t *testing.T) {
 			t.Errorf("format %d: %d rows, want %d", f, step, manyRows)
 		}
 	}
+}
+
+// wideFile is a wide table of one run.
+func wideFile(tb testing.TB, f Format, table *eventlog.Table) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	schema := NewSchema(false)
+	schema.Add(table, eventlog.Selection{})
+	file, err := NewWide(f, &out, schema, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := errors.Join(file.WriteRun(&Run{}, table, eventlog.Selection{}), file.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // eachBatch reads a file with its own reader.
@@ -154,19 +158,10 @@ func TestRecordFormats_KeepColumnNames(t *testing.T) {
 			table.Put(row)
 		}
 		table.Compact()
-		for _, f := range []Format{Arrow, Parquet} {
-			var out bytes.Buffer
-			schema := NewSchema(false)
-			schema.Add(table, eventlog.Selection{})
-			file, err := NewWide(f, &out, schema, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(file.WriteRun(&Run{}, table, eventlog.Selection{}), file.Close()); err != nil {
-				t.Fatal(err)
-			}
+		for _, f := range recordFormats {
+			file := wideFile(t, f, table)
 			step := 0
-			eachBatch(t, f, out.Bytes(), func(batch arrow.RecordBatch) {
+			eachBatch(t, f, file, func(batch arrow.RecordBatch) {
 				if rows > 1 {
 					checkNames(t, batch, append([]string{"step"}, names...))
 				}
