@@ -25,7 +25,7 @@ func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 	}
 	format, ok := runicornapiv1.ExportFormat_value["EXPORT_FORMAT_"+strings.ToUpper(body.Format)]
 	if body.Format != "" && (!ok || format == 0) {
-		return nil, invalid("format must be json or csv, or jsonl, arrow, parquet, zip, markdown or html")
+		return nil, invalid("format must be json or csv, or jsonl, arrow, arrow_file, parquet, zip, markdown or html")
 	}
 	stream, err := c.experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{
 		RunId: body.RunID, Format: runicornapiv1.ExportFormat(format), IncludeMedia: body.IncludeMedia,

@@ -34,6 +34,10 @@ func newRecordFile(f Format, out io.Writer, schema *arrow.Schema) (recordFile, e
 		return newParquetFile(out, schema)
 	}
 	buffer := bufio.NewWriterSize(out, bufferSize)
+	if f == ArrowFile {
+		file, err := ipc.NewFileWriter(buffer, ipc.WithSchema(schema))
+		return &arrowWriter{file, buffer}, err
+	}
 	return &arrowWriter{ipc.NewWriter(buffer, ipc.WithSchema(schema)), buffer}, nil
 }
 

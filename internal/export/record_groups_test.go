@@ -85,9 +85,23 @@ func eachBatch(t *testing.T, f Format, file []byte, use func(arrow.RecordBatch))
 	t.Helper()
 	var r array.RecordReader
 	var err error
-	if f == Arrow {
+	switch f {
+	case Arrow:
 		r, err = ipc.NewReader(bytes.NewReader(file))
-	} else {
+	case ArrowFile:
+		var whole *ipc.FileReader
+		if whole, err = ipc.NewFileReader(bytes.NewReader(file)); err == nil {
+			var batches []arrow.RecordBatch
+			for i := range whole.NumRecords() {
+				batch, err := whole.RecordBatchAt(i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				batches = append(batches, batch)
+			}
+			r, err = array.NewRecordReader(whole.Schema(), batches)
+		}
+	default:
 		var table arrow.Table
 		table, err = pqarrow.ReadTable(t.Context(), bytes.NewReader(file), parquet.NewReaderProperties(nil),
 			pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)

@@ -10,7 +10,7 @@ import (
 )
 
 // recordFormats are the formats that have typed columns.
-var recordFormats = []Format{Arrow, Parquet}
+var recordFormats = []Format{Arrow, ArrowFile, Parquet}
 
 // TestRecordFormats_ReadBack reads Arrow and Parquet with their own readers and
 // writes what they say as text.

@@ -95,6 +95,7 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP:         export.ZIP,
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN:    export.Markdown,
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML:        export.HTML,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE:  export.ArrowFile,
 }
 
 // exporter is one export. It belongs to the goroutine of its call.

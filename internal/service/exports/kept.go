@@ -307,5 +307,5 @@ func (j *exporter) runState(ctx context.Context, i int) ([]byte, error) {
 // that keeping it costs nothing.
 func (j *exporter) isMadeFirst() bool {
 	return j.format == export.JSON || j.merged && j.format != export.HTML && j.format != export.Markdown ||
-		j.layout == export.Wide && slices.Contains([]export.Format{export.CSV, export.Arrow, export.Parquet}, j.format)
+		j.layout == export.Wide && slices.Contains([]export.Format{export.CSV, export.Arrow, export.ArrowFile, export.Parquet}, j.format)
 }
