@@ -91,7 +91,7 @@ func (r *Report) title() string {
 func (r *Report) metrics() []string { return slices.Sorted(maps.Keys(r.stats)) }
 
 // statHeader head the table of a metric.
-var statHeader = []string{"experiment", "kind", "points", "first step", "last step", "last value", "least", "greatest", "NaN or ±Inf"}
+var statHeader = []string{"experiment", "kind", "points", "first step", "last step", "last value", "minimum", "maximum", "NaN or ±Inf"}
 
 // rows are the table of a metric.
 func (r *Report) rows(metric string) [][]string {
@@ -103,7 +103,7 @@ func (r *Report) rows(metric string) [][]string {
 			lastValue(&s.Last), "", "", "",
 		}
 		if s.HasRange && s.kind == eventlog.KindNumber {
-			row[6], row[7] = string(appendNumber(nil, s.Min)), string(appendNumber(nil, s.Max))
+			row[6], row[7] = Number(s.Min), Number(s.Max)
 		}
 		switch {
 		case s.run.Merged && s.Indeterminate > 0:
@@ -121,10 +121,13 @@ func (r *Report) rows(metric string) [][]string {
 
 // lastValue is a value for people.
 func lastValue(c *eventlog.Cell) string {
-	if c.Kind == eventlog.KindText {
+	switch c.Kind {
+	case eventlog.KindText:
 		return c.Text
+	case eventlog.KindBoolean:
+		return strconv.FormatBool(c.Number != 0)
 	}
-	return string(appendCell(nil, c))
+	return string(appendLogged(nil, c))
 }
 
 // note says why a metric has no plot, or what its plot leaves out.

@@ -14,7 +14,7 @@ var htmlSource string
 
 // htmlTemplates are the parts of the page. html/template escapes what comes
 // from runs for the place where it stands.
-var htmlTemplates = template.Must(template.New("").Parse(htmlSource))
+var htmlTemplates = template.Must(template.New("").Funcs(template.FuncMap{"visible": visible}).Parse(htmlSource))
 
 // htmlSection is one metric of the page.
 type htmlSection struct {
@@ -76,7 +76,7 @@ func (r *Report) htmlMetric(w io.Writer, metric string) error {
 // htmlImageOf writes an image with its content in the page. The template makes
 // what stands before and after the content, which is streamed.
 func htmlImageOf(w *bufio.Writer, run *Run, m *Image) error {
-	data := htmlImage{Source: template.URL("data:" + m.contentType() + contentMark), Caption: imageCaption(run, m)} //nolint:gosec // from our table
+	data := htmlImage{Source: template.URL("data:" + m.contentType() + contentMark), Caption: visible(imageCaption(run, m))} //nolint:gosec // from our table
 	var page, missing strings.Builder
 	if err := htmlTemplates.ExecuteTemplate(&page, "image", data); err != nil {
 		return fmt.Errorf("write an image: %w", err)

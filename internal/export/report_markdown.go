@@ -127,5 +127,5 @@ var markdownEscaper = strings.NewReplacer(
 
 // markdownText makes a text stand for itself.
 func markdownText(text string) string {
-	return markdownEscaper.Replace(strings.ToValidUTF8(text, "\uFFFD"))
+	return markdownEscaper.Replace(visible(text))
 }

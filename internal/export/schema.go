@@ -96,15 +96,15 @@ func (s *Schema) identity() []string {
 // names are the metrics in the order of their columns.
 func (s *Schema) names() []string { return slices.Sorted(maps.Keys(s.metrics)) }
 
-// uniqueTitles are the names with titles that are valid and unlike each other and
-// the titles of other columns.
-func (s *Schema) uniqueTitles() (titles map[string]string, used map[string]bool) {
+// uniqueTitles are the names with titles that are valid, as text makes them, and
+// unlike each other and the titles of other columns.
+func (s *Schema) uniqueTitles(text func(string) string) (titles map[string]string, used map[string]bool) {
 	titles, used = map[string]string{}, map[string]bool{}
 	for _, title := range s.identity() {
 		used[title] = true
 	}
 	for _, name := range s.names() {
-		titles[name] = unique(used, strings.ToValidUTF8(name, "\uFFFD"))
+		titles[name] = unique(used, text(strings.ToValidUTF8(name, "\uFFFD")))
 	}
 	return titles, used
 }
@@ -121,7 +121,7 @@ func unique(used map[string]bool, title string) string {
 // is, or for its numbers if it is of several; what else it has stands beside it
 // under a name with a suffix.
 func (s *Schema) columns() []column {
-	titles, used := s.uniqueTitles()
+	titles, used := s.uniqueTitles(func(name string) string { return name })
 	var out []column
 	for _, name := range s.names() {
 		m := s.metrics[name]

@@ -72,7 +72,7 @@ func newWideCSV(out io.Writer, schema *Schema, compute Compute) (*wideCSV, error
 	for _, title := range schema.identity() {
 		line = append(appendField(line, title), ',')
 	}
-	titles, _ := schema.uniqueTitles()
+	titles, _ := schema.uniqueTitles(plainText)
 	for i, name := range schema.names() {
 		x.columnIndex[name] = i
 		line = append(appendField(line, titles[name]), ',')

@@ -29,7 +29,7 @@ const (
 	defaultTempBytes = 2 << 30
 	// fileVersion is part of every etag: it changes when the same runs make
 	// another file.
-	fileVersion = 1
+	fileVersion = 2
 )
 
 // keptFile is the file of an export of runs that have ended. It is made once;
