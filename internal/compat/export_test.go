@@ -60,7 +60,7 @@ func TestAnExportIsTheFileOrAnErrorAndNeverAPart(t *testing.T) {
 		"an error in the middle":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step")}, refusal, 200, "", false},
 		"no trailer":                 {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step")}, nil, 200, "", false},
 		"a trailer of another size":  {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step"), fileTrailer(9)}, nil, 200, "", false},
-		"a file that lacks files":    {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("x"), fileTrailer(1, "a.png")}, nil, 200, "", false},
+		"a file that lacks files":    {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("x"), fileTrailer(1, "a.png")}, nil, 200, "x", true},
 		"more after the trailer":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0), chunk("x")}, nil, 200, "", false},
 		"an error after the trailer": {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0)}, refusal, 200, "", false},
 	} {

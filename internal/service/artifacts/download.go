@@ -30,8 +30,8 @@ type content struct {
 	sender    *filestream.Sender
 	total     int64 // of the whole content in bytes; -1 if unknown
 	body      io.ReadCloser
-	// zip counts what a zip holds; nil for all else.
-	zip         *zipCount
+	// zip reads the body of a zip whose files are counted; nil for all else.
+	zip         *zipReader
 	limitations []string
 }
 
@@ -43,7 +43,16 @@ func (c *content) sendTo(stream grpc.ServerStreamingServer[runicornapiv1.Downloa
 	if c.sender.Flush(); c.sender.Err() != nil {
 		return c.sender.Err()
 	}
-	if err := c.sender.SendAll(c.content()); err != nil {
+	var limitations []string
+	if c.zip == nil {
+		err = c.sender.SendAll(c.body)
+	} else {
+		err = zipError(c, c.sender.SendAll(c.zip))
+		if c.zip.lacks != "" {
+			limitations = []string{c.zip.lacks}
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if err := c.checkLength(); err != nil {
@@ -52,15 +61,7 @@ func (c *content) sendTo(stream grpc.ServerStreamingServer[runicornapiv1.Downloa
 	if err := c.body.Close(); err != nil { // nobody has to wait until the client has read the end
 		return err
 	}
-	return c.sender.Finish(nil)
-}
-
-// content is the body, whose files are counted where it is a zip.
-func (c *content) content() io.Reader {
-	if c.zip == nil {
-		return c.body
-	}
-	return io.TeeReader(c.body, c.zip)
+	return c.sender.Finish(nil, limitations)
 }
 
 // header says what follows.
@@ -86,5 +87,5 @@ func (c *content) checkLength() error {
 			},
 		}
 	}
-	return c.zip.check(c.Run, c.id)
+	return nil
 }

@@ -112,6 +112,8 @@ type exporter struct {
 	// its runs come from a merged table.
 	merged  bool
 	missing []string // files that the Viewers lost
+	// limitations are what the file lacks that nobody knew when it began.
+	limitations []string
 	// modified is when the newest of the runs changed, where that is known, else
 	// the time of the call.
 	modified time.Time
@@ -251,5 +253,5 @@ func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 			return err
 		}
 	}
-	return errors.Join(out.compute(points.Close), to.Finish(j.missing))
+	return errors.Join(out.compute(points.Close), to.Finish(j.missing, j.limitations))
 }

@@ -40,9 +40,11 @@ type keptFile struct {
 	err     error
 	header  *runicornapiv1.FileHeader
 	missing []string
-	content *spool
-	users   int
-	used    time.Time // when the last user left
+	// limitations are those of the trailer.
+	limitations []string
+	content     *spool
+	users       int
+	used        time.Time // when the last user left
 }
 
 // keptFiles are the files of exports that are kept for ranges and repeated
@@ -181,7 +183,7 @@ func isCallersEnd(err error) bool {
 type fileSink interface {
 	io.Writer
 	Begin(header *runicornapiv1.FileHeader)
-	Finish(missing []string) error
+	Finish(missing, limitations []string) error
 }
 
 // keptSink makes a file to be kept.
@@ -192,8 +194,8 @@ type keptSink struct {
 
 func (s *keptSink) Begin(header *runicornapiv1.FileHeader) { s.file.header = header }
 
-func (s *keptSink) Finish(missing []string) error {
-	s.file.missing = missing
+func (s *keptSink) Finish(missing, limitations []string) error {
+	s.file.missing, s.file.limitations = missing, limitations
 	return nil
 }
 
@@ -229,7 +231,7 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	if err := to.SendAll(f.content.from(req.GetOffset())); err != nil {
 		return true, err
 	}
-	return true, to.Finish(f.missing)
+	return true, to.Finish(f.missing, f.limitations)
 }
 
 // buildKept makes the file.

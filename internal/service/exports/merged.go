@@ -139,5 +139,5 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	if err := write(out, header.GetLimitations()); err != nil {
 		return err
 	}
-	return to.Finish(j.missing)
+	return to.Finish(j.missing, j.limitations)
 }

@@ -59,7 +59,7 @@ func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(cont
 			return err
 		}
 	}
-	return to.Finish(j.missing)
+	return to.Finish(j.missing, j.limitations)
 }
 
 // maxSpooledMemory is how much of a spool is held in memory: what is smaller

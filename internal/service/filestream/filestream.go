@@ -170,10 +170,12 @@ func (s *Sender) sendPart(part protoreflect.Name, value protoreflect.Value) {
 }
 
 // Finish sends the rest and the trailer. It is called when the file is complete,
-// and only then.
-func (s *Sender) Finish(missing []string) error {
+// and only then. What it lacks are files, and what else its limitations say.
+func (s *Sender) Finish(missing, limitations []string) error {
 	s.Flush()
-	trailer := &runicornapiv1.FileTrailer{SizeBytes: s.end, Sha256: hex.EncodeToString(s.sum.Sum(nil)), MissingFiles: missing}
+	trailer := &runicornapiv1.FileTrailer{
+		SizeBytes: s.end, Sha256: hex.EncodeToString(s.sum.Sum(nil)), MissingFiles: missing, Limitations: limitations,
+	}
 	s.sendPart("trailer", protoreflect.ValueOfMessage(trailer.ProtoReflect()))
 	return s.err
 }
