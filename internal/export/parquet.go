@@ -20,6 +20,9 @@ const scratchValues = 2048
 // memory until it is complete, compressed.
 const groupRows = 8 * windowRows
 
+// maxGroupCells bounds the cells of a row group, which then has fewer rows.
+const maxGroupCells = 8 << 20
+
 const (
 	// pageBytes is the size of a page of a Parquet column before it is compressed.
 	pageBytes = 64 << 10
@@ -30,10 +33,11 @@ const (
 
 // parquetFile writes batches into row groups of groupRows.
 type parquetFile struct {
-	out      *parquet.GenericWriter[any]
-	nullable []bool // by column
-	groupLen int    // rows of the current group
-	values   []parquet.Value
+	out       *parquet.GenericWriter[any]
+	nullable  []bool // by column
+	groupRows int    // rows of a full group
+	groupLen  int    // rows of the current group
+	values    []parquet.Value
 }
 
 // newParquetFile begins a Parquet file.
@@ -42,7 +46,7 @@ func newParquetFile(out io.Writer, schema *arrow.Schema) (*parquetFile, error) {
 	if len(fields) > parquet.MaxColumnIndex {
 		return nil, fmt.Errorf("%w: %d, at most %d", errTooManyColumns, len(fields), parquet.MaxColumnIndex)
 	}
-	x := &parquetFile{}
+	x := &parquetFile{groupRows: max(1, min(groupRows, maxGroupCells/len(fields)))}
 	root := &orderedGroup{}
 	for _, f := range fields {
 		x.nullable = append(x.nullable, f.Nullable)
@@ -105,7 +109,7 @@ func parquetNode(f arrow.Field) parquet.Node {
 // Write adds a batch.
 func (x *parquetFile) Write(batch arrow.RecordBatch) error {
 	for from, rows := 0, int(batch.NumRows()); from < rows; {
-		to := min(rows, from+groupRows-x.groupLen)
+		to := min(rows, from+x.groupRows-x.groupLen)
 		for i, column := range x.out.ColumnWriters() {
 			if err := x.writeColumn(column, i, batch.Column(i), from, to); err != nil {
 				return err
@@ -113,7 +117,7 @@ func (x *parquetFile) Write(batch arrow.RecordBatch) error {
 		}
 		x.groupLen += to - from
 		from = to
-		if x.groupLen < groupRows {
+		if x.groupLen < x.groupRows {
 			continue
 		}
 		if err := x.out.Flush(); err != nil {

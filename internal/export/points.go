@@ -80,7 +80,7 @@ func (p *Points) WriteMedia(run *Run, m *eventlog.Media) error {
 // ascending. Such a table has one time per step.
 func (p *Points) WriteTable(run *Run, t *eventlog.Table, compute Compute) error {
 	row := &eventlog.Row{Position: -1}
-	return compute.windows(t, p.selection, func(w *window) error {
+	return compute.windows(t, p.selection, windowRows, func(w *window) error {
 		cursors := w.cursors()
 		return compute.rows(len(w.steps), len(cursors), func(i int) error {
 			step := w.steps[i]

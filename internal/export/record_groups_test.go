@@ -23,7 +23,7 @@ import (
 
 // manyRows are enough for several row groups: a metric at each step, one with
 // gaps and all kinds of numbers, one of texts and one of large integers.
-const manyRows = 3*groupRows + 1234
+const manyRows = groupRows + windowRows + 1234
 
 func manyCells(step int) []eventlog.Cell {
 	cells := []eventlog.Cell{{Name: "all", Kind: eventlog.KindNumber, Number: 1 / float64(step+1)}}

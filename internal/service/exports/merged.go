@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -37,6 +38,9 @@ func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if sparse, ok := errors.AsType[*export.SparseError](schema.CheckSize()); ok {
+		return nil, apierr.OverLimit("cells of a wide table", "%v: take the long layout, or select some metrics", sparse)
 	}
 	file, err := export.NewWide(j.format, out, schema, j.compute(ctx))
 	if err != nil {
