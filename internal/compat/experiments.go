@@ -25,12 +25,12 @@ type experiment struct {
 	CreatedAt *float64 `json:"created_at"`
 	UpdatedAt *float64 `json:"updated_at"`
 
-	BestMetricName  *string  `json:"best_metric_name"`
-	BestMetricValue *float64 `json:"best_metric_value"`
-	PID             *int64   `json:"pid"`
-	Created         *int32   `json:"artifacts_created_count,omitempty"`
-	Used            *int32   `json:"artifacts_used_count,omitempty"`
-	Assets          *int32   `json:"assets_count,omitempty"`
+	BestMetricName  *string `json:"best_metric_name"`
+	BestMetricValue *number `json:"best_metric_value"`
+	PID             *int64  `json:"pid"`
+	Created         *int32  `json:"artifacts_created_count,omitempty"`
+	Used            *int32  `json:"artifacts_used_count,omitempty"`
+	Assets          *int32  `json:"assets_count,omitempty"`
 }
 
 // experimentDetail is what one experiment alone has besides.

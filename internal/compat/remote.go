@@ -2,27 +2,38 @@ package compat
 
 import (
 	"context"
+	"strings"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// connect opens an SSH connection. What the client's user leaves out is null.
-func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
-	var body struct {
-		Host           string `json:"host"`
-		Port           *int32 `json:"port"`
-		Username       string `json:"username"`
-		Password       string `json:"password"`
-		PrivateKeyPath string `json:"private_key_path"`
-		Passphrase     string `json:"passphrase"`
+// login is an SSH server and a login in the names of Viewers. What the client's user
+// leaves out is null.
+type login struct {
+	Host           string `json:"host"`
+	Port           *int32 `json:"port"`
+	Username       string `json:"username"`
+	Password       string `json:"password"`
+	PrivateKey     string `json:"private_key"`
+	PrivateKeyPath string `json:"private_key_path"`
+	Passphrase     string `json:"passphrase"`
+	UseAgent       *bool  `json:"use_agent"`
+}
+
+func (l *login) target() *runicornapiv1.SshTarget {
+	return &runicornapiv1.SshTarget{
+		Host: l.Host, Port: l.Port, Username: l.Username, Password: l.Password,
+		PrivateKey: l.PrivateKey, PrivateKeyPath: l.PrivateKeyPath, Passphrase: l.Passphrase, UseAgent: l.UseAgent,
 	}
+}
+
+// connect opens an SSH connection.
+func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
+	var body login
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Target: &runicornapiv1.SshTarget{
-		Host: body.Host, Port: body.Port, Username: body.Username,
-		Password: body.Password, PrivateKeyPath: body.PrivateKeyPath, Passphrase: body.Passphrase,
-	}})
+	resp, err := c.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Target: body.target()})
 	if err != nil {
 		return nil, err
 	}
@@ -32,13 +43,23 @@ func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
 }
 
 // disconnect closes the connection to a host, which may also be a connection's
-// whole id, and is needed as such where several lead to the host.
+// whole id. Where several lead to the host, that or the username is needed, which
+// Viewers want.
 func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 	var body struct {
-		Host string `json:"host"`
+		Host     string `json:"host"`
+		Port     *int32 `json:"port"`
+		Username string `json:"username"`
 	}
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
+	}
+	if body.Username != "" && !strings.Contains(body.Host, "@") {
+		port := int32(22)
+		if body.Port != nil {
+			port = *body.Port
+		}
+		body.Host = connectionID(body.Username, body.Host, port)
 	}
 	resp, err := c.remote.CloseConnection(ctx, &runicornapiv1.CloseConnectionRequest{ConnectionId: body.Host})
 	if err != nil {
@@ -73,10 +94,14 @@ func (c *compat) remoteStatus(ctx context.Context, _ *input) (answer, error) {
 	}}, nil
 }
 
-// startViewer starts a remote Viewer over a connection.
+// startViewer starts a remote Viewer over a connection, as the client asks, or with a
+// login, as Viewers want.
 func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	var body struct {
+		login
+
 		ConnectionID string `json:"connection_id"`
+		CondaEnv     string `json:"conda_env"`
 		RemoteRoot   string `json:"remote_root"`
 		LocalPort    *int32 `json:"local_port"`
 		RemotePort   *int32 `json:"remote_port"`
@@ -84,11 +109,24 @@ func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.StartViewer(ctx, &runicornapiv1.StartViewerRequest{
-		ConnectionId: body.ConnectionID, RemoteRoot: body.RemoteRoot, LocalPort: body.LocalPort, RemotePort: body.RemotePort,
-	})
+	req := &runicornapiv1.StartViewerRequest{
+		ConnectionId: body.ConnectionID, RemoteRoot: body.RemoteRoot, CondaEnv: body.CondaEnv,
+		LocalPort: body.LocalPort, RemotePort: body.RemotePort,
+	}
+	switch {
+	case body.Host != "" && body.ConnectionID != "":
+		return nil, invalid("host must be empty where connection_id is set")
+	case body.Username != "":
+		req.Target = body.target()
+	case body.Host != "":
+		req.ConnectionId = body.Host
+	}
+	resp, err := c.remote.StartViewer(ctx, req)
 	if err != nil {
 		return nil, err
+	}
+	if body.Host != "" {
+		body.ConnectionID = body.Host
 	}
 	out := sessionOf(resp.GetSession(), requestedConnection(resp.GetSession(), body.ConnectionID))
 	out["ok"] = true
@@ -138,7 +176,8 @@ func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
 			"name": e.GetName(), "is_dir": e.GetIsDirectory(), "size": e.GetSizeBytes(), "mtime": seconds(e.GetModifyTime()),
 		}
 	})
-	return document{map[string]any{"path": path, "entries": entries}}, nil
+	// The client reads entries, Viewers say items.
+	return document{map[string]any{"path": path, "entries": entries, "items": entries}}, nil
 }
 
 // checkPath says whether a path exists on a connected machine.

@@ -82,7 +82,11 @@ func requestedConnection(s *runicornapiv1.ViewerSession, asked string) string {
 	return idOf(s, asked)
 }
 
-// idOf is a connection's id.
+// idOf is the id of a session's connection.
 func idOf(s *runicornapiv1.ViewerSession, host string) string {
-	return fmt.Sprintf("%s@%s:%d", s.GetUsername(), host, s.GetSshPort())
+	return connectionID(s.GetUsername(), host, s.GetSshPort())
+}
+
+func connectionID(username, host string, port int32) string {
+	return fmt.Sprintf("%s@%s:%d", username, host, port)
 }
