@@ -217,7 +217,7 @@ func (j *exporter) newOutbox(ctx context.Context, to fileSink) *outbox {
 func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
 		FileName: convert.Text(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
-		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
+		Limitations: append(export.Limitations(j.format, j.layout, j.runs, schema), j.limitations...),
 	}
 	if j.withMedia && j.merged {
 		h.Limitations = append(h.Limitations, "A Viewer of 0.5 serves no images.")
@@ -238,13 +238,13 @@ func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 		err := j.readEvents(ctx, t, out.compute, eventlog.Handler{
 			Row: func(row *eventlog.Row) error {
 				if out.full() {
-					return errPieceDone
+					return source.ErrPieceDone
 				}
 				return points.WriteRow(run, row)
 			},
 			Media: func(m *eventlog.Media) error {
 				if out.full() {
-					return errPieceDone
+					return source.ErrPieceDone
 				}
 				return points.WriteMedia(run, m)
 			},

@@ -1,11 +1,13 @@
 package exports
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -224,4 +227,100 @@ func TestSpool_ReturnsWhatWasWritten(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestExportExperiment_PassesOverALineThatIsTooLong: the other lines are in the
+// file, and the file's limitations name the one.
+func TestExportExperiment_PassesOverALineThatIsTooLong(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	first, last := servicetest.MetricsLine(1, `"loss": 0.5`), servicetest.MetricsLine(2, `"loss": 0.25`)
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(
+		first + servicetest.MetricsLine(3, `"text": "`+strings.Repeat("x", eventlog.MaxLine+1)+`"`) + last +
+			servicetest.MetricsLine(4, `"text": "`+strings.Repeat("x", 4<<20)+`"`))})
+	for _, format := range []runicornapiv1.ExportFormat{
+		runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL,
+		runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET,
+	} {
+		file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{
+			RunId: id, Format: format, Layout: runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG,
+		})
+		if err != nil {
+			t.Fatalf("%v: %v", format, err)
+		}
+		limits := strings.Join(file.trailer.GetLimitations(), " ")
+		if !strings.Contains(limits, fmt.Sprintf("%s: the line at offset %d", id, len(first))) {
+			t.Errorf("%v: limitations %q", format, limits)
+		}
+		if format == runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV {
+			for _, want := range []string{"1,loss,0.5,", "2,loss,0.25,", "4,text,xxx"} {
+				if !bytes.Contains(file.content, []byte(want)) {
+					t.Errorf("the file of %d bytes has no %s", len(file.content), want)
+				}
+			}
+		}
+	}
+}
+
+// TestExportExperiment_OfAShortRangeIsCut has a Viewer send less of a range than
+// was asked for, and say so.
+func TestExportExperiment_OfAShortRangeIsCut(t *testing.T) {
+	h := newHarness(t, demoviewer.Gen07)
+	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.RawQuery, "events.jsonl") || r.Header.Get("Range") == "" {
+			return false
+		}
+		w.Header().Set("Content-Range", "bytes 0-9/1000")
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(make([]byte, 10))
+		return true
+	})
+	for _, format := range []runicornapiv1.ExportFormat{runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP} {
+		_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format})
+		apierrtest.WantError(t, err, codes.DataLoss, "STREAM_CUT")
+	}
+}
+
+// TestExportExperiment_NamesLostImages takes the files of logged images away: the
+// file is whole and says what it lacks.
+func TestExportExperiment_NamesLostImages(t *testing.T) {
+	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
+		h := newHarness(t, generation)
+		image := `{"ts": 1, "type": "image", "data": {"key": "k", "path": "media/gone.png", "step": 1}}` + "\n"
+		id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(image + image)})
+		for format, want := range map[runicornapiv1.ExportFormat]string{
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON: `"data":null`, runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML: "the image's file is lost",
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN: "the image's file is lost", runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP: "media/gone.png",
+		} {
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format, IncludeMedia: true})
+			if err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+			text := string(file.content)
+			if format == runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP {
+				text = zipMember(t, file.content, missingFilesName)
+			}
+			if missing := file.trailer.GetMissingFiles(); len(missing) != 1 || missing[0] != id+"/media/gone.png" || !strings.Contains(text, want) {
+				t.Errorf("%s %v: missing %q, %.300q has no %q", generation, format, missing, text, want)
+			}
+		}
+	}
+}
+
+// zipMember reads a file of a zip.
+func zipMember(t *testing.T, content []byte, name string) string {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

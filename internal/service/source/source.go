@@ -3,9 +3,11 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -73,4 +75,43 @@ func LineTooLong(t target.Run, err error) error {
 			"viewer": t.Name, "run_id": t.RunID, "offset": strconv.FormatInt(e.Offset, 10),
 		},
 	}
+}
+
+// ErrPieceDone ends a piece of computing before the line at hand, which comes again
+// in the next one.
+var ErrPieceDone = errors.New("the piece of computing is done")
+
+// ScanEvents reads an event file from its beginning. The parsing and the handler are
+// done in pieces of computing, which the handler may end with ErrPieceDone. A line
+// that is too long is passed over, and its offset given to tooLong. What stands
+// behind the last newline is returned with its offset.
+func ScanEvents(
+	body io.Reader, parser *eventlog.Parser, compute func(func() error) error, h eventlog.Handler, tooLong func(offset int64),
+) (rest []byte, offset int64, err error) {
+	skipping := false
+	rest, err = runsource.ReadLines(body, -1, func(chunk []byte) (consumed int, err error) {
+		defer func() { offset += int64(consumed) }()
+		for {
+			if skipping {
+				n := bytes.IndexByte(chunk[consumed:], '\n')
+				if n < 0 {
+					return len(chunk), nil
+				}
+				consumed, skipping = consumed+n+1, false
+			}
+			err := compute(func() error {
+				n, err := parser.Parse(chunk[consumed:], offset+int64(consumed), h)
+				consumed += n
+				return err
+			})
+			switch {
+			case runsource.IsLineTooLong(err):
+				skipping = true
+				tooLong(offset + int64(consumed))
+			case !errors.Is(err, ErrPieceDone):
+				return consumed, err
+			}
+		}
+	})
+	return rest, offset, err
 }
