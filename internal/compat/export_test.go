@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -144,6 +145,43 @@ func FuzzMatch(f *testing.F) {
 		rt, in, err := match(r)
 		if err == nil && (rt.method != method || rt.prefix+in.id+rt.suffix != path) {
 			t.Fatalf("%s %s is %v with %q", method, path, rt, in.id)
+		}
+	})
+}
+
+// deadlines is an answer that notes the deadlines of its writes.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.set = append(d.set, at)
+	return nil
+}
+
+// parts is a stream of parts.
+type parts []*runicornapiv1.ExportExperimentResponse
+
+func (p *parts) Recv() (*runicornapiv1.ExportExperimentResponse, error) {
+	if len(*p) == 0 {
+		return nil, io.EOF
+	}
+	next := (*p)[0]
+	*p = (*p)[1:]
+	return next, nil
+}
+
+func TestAnExportThatNobodyReadsIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		f := &file{stream: &parts{chunk("b"), fileTrailer(2)}, header: fileHeader().GetHeader(), part: chunk("a")}
+		if err := f.write(w); err != nil {
+			t.Fatal(err)
+		}
+		stalled := time.Now().Add(writeStall)
+		if diff := cmp.Diff([]time.Time{stalled, stalled, {}}, w.set); diff != "" {
+			t.Errorf("deadlines (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -27,11 +27,11 @@ const (
 type longCSV struct {
 	*bufio.Writer
 	multiRun bool
-	names    map[string]string // metrics as fields
+	names    nameCache[string] // metrics as fields
 }
 
 func newLongCSV(out io.Writer, multiRun bool) (*longCSV, error) {
-	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun, names: map[string]string{}}
+	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun, names: nameCache[string]{}}
 	header := titleStep + "," + titleMetric + "," + titleValue + "," + titleTime + "\n"
 	if multiRun {
 		header = titleViewer + "," + titleRun + "," + header
@@ -52,7 +52,7 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 			line = append(appendField(line, run.ID), ',')
 		}
 		line = append(strconv.AppendInt(line, row.Step, 10), ',')
-		line = append(append(line, x.name(c.Name)...), ',')
+		line = append(append(line, x.names.get(c.Name, csvName)...), ',')
 		line = append(appendCell(line, c), ',')
 		if row.HasTime {
 			line = strconv.AppendFloat(line, row.Time, 'f', -1, 64)
@@ -64,18 +64,8 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 	return nil
 }
 
-// name is a metric's name as a field.
-func (x *longCSV) name(name string) string {
-	field, ok := x.names[name]
-	if !ok {
-		if len(x.names) >= maxCachedNames {
-			clear(x.names)
-		}
-		field = string(appendField(nil, name))
-		x.names[name] = field
-	}
-	return field
-}
+// csvName is a metric's name as a field.
+func csvName(name string) string { return string(appendField(nil, name)) }
 
 func (x *longCSV) media(*Run, *eventlog.Media) error { return nil }
 
