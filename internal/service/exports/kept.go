@@ -25,6 +25,8 @@ import (
 const (
 	// keptFor is how long the file of an export is kept after its last use.
 	keptFor = 5 * time.Minute
+	// maxKeptMemory bounds the kept files that are in memory, in bytes.
+	maxKeptMemory = 64 << 20
 	// defaultTempBytes bounds the files of all exports that are not in memory.
 	defaultTempBytes = 2 << 30
 	// fileVersion is part of every etag: it changes when the same runs make
@@ -125,6 +127,8 @@ func (k *keptFiles) release(f *keptFile) error {
 		return k.forget(f)
 	}
 	f.used = k.now()
+	for k.memory() > maxKeptMemory && k.forgetOldest(false) {
+	}
 	time.AfterFunc(keptFor, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -156,14 +160,29 @@ func (k *keptFiles) forget(f *keptFile) error {
 	return f.content.Close()
 }
 
-// makeRoom forgets the file that was not used for the longest time, and reports
-// whether there was one.
+// makeRoom forgets the file on disk that was not used for the longest time, and
+// reports whether there was one.
 func (k *keptFiles) makeRoom() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.forgetOldest(true)
+}
+
+// memory is what the files in memory take. The lock is held.
+func (k *keptFiles) memory() (bytes int) {
+	for _, f := range k.files {
+		if isMade(f) && f.content != nil {
+			bytes += f.content.memory.Len()
+		}
+	}
+	return bytes
+}
+
+// forgetOldest is makeRoom for files on disk or in memory. The lock is held.
+func (k *keptFiles) forgetOldest(onDisk bool) bool {
 	var oldest *keptFile
 	for _, f := range k.files {
-		if f.users == 0 && isMade(f) && f.content.onDisk() && (oldest == nil || f.used.Before(oldest.used)) {
+		if f.users == 0 && isMade(f) && f.content != nil && f.content.onDisk() == onDisk && (oldest == nil || f.used.Before(oldest.used)) {
 			oldest = f
 		}
 	}

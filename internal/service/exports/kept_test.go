@@ -235,6 +235,27 @@ func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
 	}
 }
 
+func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeptFiles(time.Now)
+		for i := range 2 * maxKeptMemory / maxSpooledMemory {
+			f, err := k.open(t.Context(), fmt.Sprint(i), func(f *keptFile) error {
+				f.content = &spool{}
+				_, err := f.content.Write(make([]byte, maxSpooledMemory))
+				return err
+			})
+			if err := errors.Join(err, k.release(f)); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Second)
+		}
+		if k.memory() > maxKeptMemory || k.files["0"] != nil || len(k.files) < 10 {
+			t.Errorf("%d files hold %d bytes", len(k.files), k.memory())
+		}
+		<-time.After(2 * keptFor)
+	})
+}
+
 func TestBuildKept_APanicGivesTheSpaceBack(t *testing.T) {
 	s := New(Config{TempBytes: 3 * maxSpooledMemory})
 	j := &exporter{
