@@ -129,7 +129,7 @@ func TestIntegersKeepTheirDigits(t *testing.T) {
 		for path, wants := range map[string][]string{
 			"/api/metrics/r": {`"value":` + want + ","}, "/api/runs/r": {`"summary":{"x":` + want + "}", `"best_metric_value":` + want + ","},
 		} {
-			body := string(mustSend(t, "GET", url+path, "").body)
+			body := mustSend(t, "GET", url+path, "").body
 			for _, want := range wants {
 				if !strings.Contains(body, want) {
 					t.Errorf("%s of %v has no %s: %s", path, v, want, body)

@@ -135,7 +135,7 @@ func TestEveryPathIsOneCallAndOneShape(t *testing.T) {
 		"a remote Viewer, with a login as Viewers want it": {
 			"POST", "/api/remote/viewer/start", `{"host": "gpu", "username": "u", "password": "pw", "use_agent": false, "conda_env": "ml", "remote_root": "/data"}`,
 			&runicornapiv1.StartViewerRequest{
-				Target:     &runicornapiv1.SshTarget{Host: "gpu", Username: "u", Password: "pw", UseAgent: proto.Bool(false)},
+				Target:     &runicornapiv1.SshTarget{Host: "gpu", Username: "u", Password: "pw", UseAgent: new(false)},
 				RemoteRoot: "/data", CondaEnv: "ml",
 			},
 			&runicornapiv1.StartViewerResponse{Session: session},

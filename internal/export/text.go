@@ -79,7 +79,7 @@ func appendField(b []byte, text string) []byte {
 // number.
 func plainText(text string) string {
 	text = visible(text)
-	if text != "" && strings.Contains("=+-@\t\r", text[:1]) {
+	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
 		if _, err := strconv.ParseFloat(text, 64); err != nil {
 			return "'" + text
 		}

@@ -76,8 +76,8 @@ func (s *Service) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, s
 		return err
 	}
 	to := filestream.New(stream, s.config.Stall)
-	if req.GetIfMatch() != "" || j.isMadeFirst() {
-		if sent, err := j.sendKept(ctx, req, to); sent {
+	if req.GetIfMatch() != "" || j.spooled() != nil {
+		if sent, err := j.sendMade(ctx, req, to); sent {
 			return err
 		}
 	}
@@ -184,21 +184,32 @@ func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperim
 	return targets, nil
 }
 
-// send makes the file in the way of its format. What is merged is written into
-// a spool first: a run's table is locked while it is read, and must not wait
-// for a slow client. What is read as it was logged is sent as it comes.
-func (j *exporter) send(ctx context.Context, to fileSink) error {
+// spooled returns what makes the file into a spool, for the formats of which it is
+// made as a whole before it is sent: a run's table is locked while it is read, and
+// must not wait for a slow client. It is nil for the others.
+func (j *exporter) spooled() func(context.Context, *spool) (*export.Schema, error) {
+	switch j.format {
+	case export.ZIP, export.HTML, export.Markdown:
+		return nil
+	case export.JSON:
+		return j.writeDocument
+	}
 	switch {
-	case j.format == export.ZIP:
-		return j.sendZip(ctx, to)
-	case j.format == export.HTML || j.format == export.Markdown:
-		return j.sendReport(ctx, to)
-	case j.format == export.JSON:
-		return j.sendSpooled(ctx, to, j.writeDocument)
 	case j.format != export.JSONLines && j.layout == export.Wide:
-		return j.sendSpooled(ctx, to, j.writeWide)
+		return j.writeWide
 	case j.merged:
-		return j.sendSpooled(ctx, to, j.writeMergedPoints)
+		return j.writeMergedPoints
+	}
+	return nil
+}
+
+// send makes a file and sends it as it comes.
+func (j *exporter) send(ctx context.Context, to fileSink) error {
+	switch j.format {
+	case export.ZIP:
+		return j.sendZip(ctx, to)
+	case export.HTML, export.Markdown:
+		return j.sendReport(ctx, to)
 	}
 	return j.sendPoints(ctx, to)
 }

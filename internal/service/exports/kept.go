@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
@@ -218,10 +216,10 @@ func (s *keptSink) Finish(missing, limitations []string) error {
 	return nil
 }
 
-// sendKept sends the file of runs that have ended from an offset on. It reports
-// false, and sends no bytes, if they have not: the file of a run that grows has
-// neither size nor etag.
-func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (bool, error) {
+// sendMade sends a file that is made as a whole before, from an offset on: that of
+// runs that have ended is kept. It reports false, and sends no bytes, if the file of
+// runs that grow, which has neither size nor etag, can be sent as it is made.
+func (j *exporter) sendMade(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (_ bool, err error) {
 	etag, err := j.fingerprint(ctx, req)
 	if err != nil {
 		return true, err
@@ -229,18 +227,28 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	if want := req.GetIfMatch(); want != etag && want != "" && want != filestream.AnyETag {
 		return true, filestream.ChangedError(nil)
 	}
-	if etag == "" {
-		if req.GetIfMatch() == filestream.AnyETag { // who wants to know only whether there are ranges need not wait for the file
-			to.Begin(j.header(nil))
-			to.Flush()
+	if etag == "" && req.GetIfMatch() == filestream.AnyETag { // who wants to know only whether there are ranges need not wait for the file
+		to.Begin(j.header(nil))
+		to.Flush()
+	}
+	var f *keptFile
+	switch {
+	case etag != "":
+		f, err = j.service.kept.open(ctx, etag, func(f *keptFile) error { return j.build(ctx, f) })
+		if err == nil {
+			defer func() { _ = j.service.kept.release(f) }() // as in open
 		}
+	case j.spooled() != nil:
+		f = &keptFile{}
+		if err = j.build(ctx, f); err == nil {
+			defer func() { err = errors.Join(err, f.content.Close()) }()
+		}
+	default:
 		return false, nil
 	}
-	f, err := j.service.kept.open(ctx, etag, func(f *keptFile) error { return j.buildKept(ctx, f) })
 	if err != nil {
 		return true, err
 	}
-	defer func() { _ = j.service.kept.release(f) }()
 	if req.GetOffset() > f.content.size {
 		return true, filestream.ChangedError(restclient.ErrFileTruncated)
 	}
@@ -253,19 +261,30 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	return true, to.Finish(f.missing, f.limitations)
 }
 
-// buildKept makes the file.
-func (j *exporter) buildKept(ctx context.Context, f *keptFile) (err error) {
+// build makes the file.
+func (j *exporter) build(ctx context.Context, f *keptFile) (err error) {
 	sink := &keptSink{spool: &spool{space: j.service.space}, file: f}
 	defer func() {
 		if f.content == nil { // also if it panics
 			err = errors.Join(err, sink.Close())
 		}
 	}()
-	if err := j.send(ctx, sink); err != nil {
-		return err
+	if write := j.spooled(); write != nil {
+		err = j.service.makeMerged(func() error {
+			schema, err := write(ctx, sink.spool)
+			if err == nil {
+				sink.Begin(j.header(schema))
+				err = sink.Finish(j.missing, j.limitations)
+			}
+			return err
+		})
+	} else {
+		err = j.send(ctx, sink)
 	}
-	f.content = sink.spool
-	return nil
+	if err == nil {
+		f.content = sink.spool
+	}
+	return err
 }
 
 // fingerprint is the etag of the file that the request makes of its runs as they
@@ -322,11 +341,4 @@ func (j *exporter) runState(ctx context.Context, i int) ([]byte, error) {
 	}
 	state = binary.AppendVarint(append(state, part.ETag...), part.Size)
 	return state, part.Close()
-}
-
-// isMadeFirst reports whether the file is made as a whole before it is sent, so
-// that keeping it costs nothing.
-func (j *exporter) isMadeFirst() bool {
-	return j.format == export.JSON || j.merged && j.format != export.HTML && j.format != export.Markdown ||
-		j.layout == export.Wide && slices.Contains([]export.Format{export.CSV, export.Arrow, export.ArrowFile, export.Parquet}, j.format)
 }

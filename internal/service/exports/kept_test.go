@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -239,7 +240,7 @@ func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeptFiles(time.Now)
 		for i := range 2 * maxKeptMemory / maxSpooledMemory {
-			f, err := k.open(t.Context(), fmt.Sprint(i), func(f *keptFile) error {
+			f, err := k.open(t.Context(), strconv.Itoa(i), func(f *keptFile) error {
 				f.content = &spool{}
 				_, err := f.content.Write(make([]byte, maxSpooledMemory))
 				return err
@@ -256,7 +257,7 @@ func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 	})
 }
 
-func TestBuildKept_APanicGivesTheSpaceBack(t *testing.T) {
+func TestBuild_APanicGivesTheSpaceBack(t *testing.T) {
 	s := New(Config{TempBytes: 3 * maxSpooledMemory})
 	j := &exporter{
 		service: s, format: export.JSON, targets: make([]target.Run, 1), // without a client
@@ -268,7 +269,7 @@ func TestBuildKept_APanicGivesTheSpaceBack(t *testing.T) {
 				t.Error("there was no panic")
 			}
 		}()
-		_ = j.buildKept(t.Context(), &keptFile{})
+		_ = j.build(t.Context(), &keptFile{})
 	}()
 	if !s.space.free.TryAcquire(3*maxSpooledMemory) || !s.making.TryAcquire(maxMergedExports) {
 		t.Error("some of the space or a slot is still taken")

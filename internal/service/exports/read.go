@@ -136,7 +136,7 @@ func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 	r.part = r.part[:want]
 	if n, err := io.ReadFull(part, r.part); err != nil {
 		r.part = nil
-		if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF { //nolint:errorlint // fewer bytes than were asked for
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			err = &restclient.Error{Kind: restclient.KindCutOff, Viewer: r.t.Name, BytesDelivered: r.next + int64(n), Err: io.ErrUnexpectedEOF}
 		}
 		return fmt.Errorf("read %s: %w", r.file, err)

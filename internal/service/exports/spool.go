@@ -2,7 +2,6 @@ package exports
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -11,8 +10,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
 
 // maxMergedExports is how many exports of merged tables a process makes at
@@ -29,37 +26,6 @@ func (s *Service) makeMerged(work func() error) error {
 	}
 	defer s.making.Release(1)
 	return work()
-}
-
-// sendSpooled makes a file in a spool, and sends it when it is complete. The
-// schema is that of a wide table, else nil.
-func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(context.Context, *spool) (*export.Schema, error)) (err error) {
-	out := &spool{space: j.service.space}
-	kept, isKept := to.(*keptSink)
-	if isKept {
-		out = kept.spool // closed by its owner
-	} else {
-		defer func() { err = errors.Join(err, out.Close()) }()
-	}
-	var schema *export.Schema
-	err = j.service.makeMerged(func() (err error) {
-		schema, err = write(ctx, out)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	header := j.header(schema)
-	if !isKept {
-		header.SizeBytes = &out.size
-	}
-	to.Begin(header)
-	if !isKept {
-		if _, err := io.CopyBuffer(to, out.from(0), make([]byte, filestream.ChunkSize)); err != nil {
-			return err
-		}
-	}
-	return to.Finish(j.missing, j.limitations)
 }
 
 // maxSpooledMemory is how much of a spool is held in memory: what is smaller
