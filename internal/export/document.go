@@ -16,6 +16,7 @@ import (
 //	  "environment": {...},            as GetEnvironment answers
 //	  "source": "event_log",           or "merged_table", on Viewers of 0.5
 //	  "malformed_line_count": 0, "lines_without_step_count": 0,
+//	  "limitations": [...],            sentences; only if something was too large
 //	  "series": [{"metric": "loss", "kind": "number",
 //	              "steps": [...], "times": [...], "values": [...]}],
 //	  "images": [...]                  if they were asked for; a file that several
@@ -33,7 +34,11 @@ type Document struct {
 }
 
 // Counts says what was read beside a run's table.
-type Counts struct{ MalformedLines, LinesWithoutStep uint64 }
+type Counts struct {
+	MalformedLines, LinesWithoutStep uint64
+	// Limitations say what was too large.
+	Limitations []string
+}
 
 // NewDocument begins a document.
 func NewDocument(out io.Writer, compute Compute) (*Document, error) {
@@ -92,7 +97,14 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 		source = "merged_table"
 	}
 	d.write(`,"source":"`, source, `","malformed_line_count":`, strconv.FormatUint(counts.MalformedLines, 10),
-		`,"lines_without_step_count":`, strconv.FormatUint(counts.LinesWithoutStep, 10), `,"series":[`)
+		`,"lines_without_step_count":`, strconv.FormatUint(counts.LinesWithoutStep, 10))
+	for i, text := range counts.Limitations {
+		d.write([]string{`,"limitations":[`, ","}[min(i, 1)], string(appendText(nil, text)))
+	}
+	if len(counts.Limitations) > 0 {
+		d.write("]")
+	}
+	d.write(`,"series":[`)
 	needsComma := false
 	for _, name := range t.Names(sel) {
 		one := eventlog.Selection{Names: []string{name}}

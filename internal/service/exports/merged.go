@@ -80,7 +80,7 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 		err = doc.WriteRun(run, func(doc *export.Document) error {
 			return j.withRun(ctx, t, func(v *runcache.View) error {
 				run.Merged = v.Origin == runsource.FromMergedTable
-				counts := export.Counts{MalformedLines: v.MalformedLines, LinesWithoutStep: v.LinesWithoutStep}
+				counts := export.Counts{MalformedLines: v.MalformedLines, LinesWithoutStep: v.LinesWithoutStep, Limitations: v.Limitations()}
 				return doc.WriteSeries(run, v.Table, counts, j.selection)
 			})
 		}, images)

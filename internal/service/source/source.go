@@ -59,7 +59,7 @@ type Reader struct{ Cache *runcache.Cache }
 // Read gives the run's parsed view to use, which must neither change nor keep it.
 func (r Reader) Read(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
 	src := Of(t)
-	return LineTooLong(t, r.Cache.Read(ctx, src.Key, src, use))
+	return r.Cache.Read(ctx, src.Key, src, use)
 }
 
 // LineTooLong says of which run a line is too long.
