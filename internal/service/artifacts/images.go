@@ -93,7 +93,7 @@ func readMedia(ctx context.Context, t target.Run, put func(*eventlog.Media) erro
 func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	var parser eventlog.Parser
 	handler := eventlog.Handler{Media: put}
-	rest, offset, err := source.ScanEvents(r, &parser, func(work func() error) error { return work() }, handler, func(int64) {})
+	rest, offset, err := source.ScanEvents(r, &parser, func(work func() error) error { return work() }, handler)
 	if err == nil {
 		_, err = parser.Finish(rest, offset, handler)
 	}

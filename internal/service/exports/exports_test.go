@@ -229,33 +229,36 @@ func TestSpool_ReturnsWhatWasWritten(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_PassesOverALineThatIsTooLong: the other lines are in the
-// file, and the file's limitations name the one.
-func TestExportExperiment_PassesOverALineThatIsTooLong(t *testing.T) {
+// TestExportExperiment_LeavesOutWhatIsTooLarge: the rest is in the file, whose
+// limitations name what is not.
+func TestExportExperiment_LeavesOutWhatIsTooLarge(t *testing.T) {
 	h := newHarness(t, demoviewer.Gen07)
+	var names []string
+	for i := range 600 {
+		names = append(names, fmt.Sprintf(`"%d%s": 1`, i, strings.Repeat("n", 10_000)))
+	}
 	first, last := servicetest.MetricsLine(1, `"loss": 0.5`), servicetest.MetricsLine(2, `"loss": 0.25`)
 	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(
 		first + servicetest.MetricsLine(3, `"text": "`+strings.Repeat("x", eventlog.MaxLine+1)+`"`) + last +
-			servicetest.MetricsLine(4, `"text": "`+strings.Repeat("x", 4<<20)+`"`))})
-	for _, format := range []runicornapiv1.ExportFormat{
-		runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL,
-		runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET,
-	} {
-		file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{
-			RunId: id, Format: format, Layout: runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG,
-		})
-		if err != nil {
-			t.Fatalf("%v: %v", format, err)
-		}
-		limits := strings.Join(file.trailer.GetLimitations(), " ")
-		if !strings.Contains(limits, fmt.Sprintf("%s: the line at offset %d", id, len(first))) {
-			t.Errorf("%v: limitations %q", format, limits)
-		}
-		if format == runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV {
-			for _, want := range []string{"1,loss,0.5,", "2,loss,0.25,", "4,text,xxx"} {
-				if !bytes.Contains(file.content, []byte(want)) {
-					t.Errorf("the file of %d bytes has no %s", len(file.content), want)
+			servicetest.MetricsLine(4, `"text": "`+strings.Repeat("x", 4<<20)+`"`) + servicetest.MetricsLine(5, strings.Join(names, ", ")))})
+	for _, format := range formats() {
+		for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format, Layout: layout})
+			if err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+			limits := strings.Join(file.trailer.GetLimitations(), " ")
+			for _, want := range []string{
+				fmt.Sprintf("%s: 1 lines are longer than 16 MiB and were left out, the first at byte %d", id, len(first)),
+				`1 texts are longer than 256 KiB and were cut, the first of the metric "text"`,
+				"600 values of metrics with names of more than 1024 bytes were left out",
+			} {
+				if !strings.Contains(limits, want) {
+					t.Errorf("%v: limitations %.300q have no %q", format, limits, want)
 				}
+			}
+			if len(file.content) > 2<<20 || !bytes.Contains(file.content, []byte("loss")) {
+				t.Errorf("%v: %d bytes", format, len(file.content))
 			}
 		}
 	}

@@ -108,7 +108,10 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runcache.
 // withRun reads a run and uses it. The run is locked meanwhile: use passes the gate
 // within the lock, and nobody waits for the lock within the gate.
 func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
-	return j.service.reader.Read(ctx, t, use)
+	return j.service.reader.Read(ctx, t, func(v *runcache.View) error {
+		j.recordLimitations(t, v.Limitations())
+		return use(v)
+	})
 }
 
 // sendReport takes downsampled copies of all runs, and writes them with no run

@@ -176,7 +176,7 @@ func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var parser eventlog.Parser
-	rest, offset, err := source.ScanEvents(file, &parser, compute, h, func(offset int64) { j.recordLongLine(t, offset) })
+	rest, offset, err := source.ScanEvents(file, &parser, compute, h)
 	if err != nil {
 		return err
 	}
@@ -184,22 +184,16 @@ func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.
 	if err == nil && counts {
 		err = compute(func() error { _, err := parser.Finish(rest, offset, h); return err })
 	}
+	excess := parser.Counts().Excess
+	j.recordLimitations(t, excess.Limitations())
 	return err
 }
 
-// maxLongLines is how many lines that are too long a file names one by one.
-const maxLongLines = 10
-
-// recordLongLine records a line of an event file that no file can hold.
-func (j *exporter) recordLongLine(t target.Run, offset int64) {
-	line := fmt.Sprintf("%s: the line at offset %d of its event file is longer than 16 MiB and is left out.", convert.Text(t.RunID), offset)
-	if slices.Contains(j.limitations, line) {
-		return // the images are read apart from the metrics
-	}
-	switch {
-	case len(j.limitations) < maxLongLines:
-		j.limitations = append(j.limitations, line)
-	case len(j.limitations) == maxLongLines:
-		j.limitations = append(j.limitations, "More lines are longer than 16 MiB and are left out.")
+// recordLimitations records what of a run was too large for any file.
+func (j *exporter) recordLimitations(t target.Run, texts []string) {
+	for _, text := range texts {
+		if text = convert.Text(t.RunID) + ": " + text; !slices.Contains(j.limitations, text) { // the images are read apart from the metrics
+			j.limitations = append(j.limitations, text)
+		}
 	}
 }

@@ -3,7 +3,6 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,33 +81,19 @@ func LineTooLong(t target.Run, err error) error {
 var ErrPieceDone = errors.New("the piece of computing is done")
 
 // ScanEvents reads an event file from its beginning. The parsing and the handler are
-// done in pieces of computing, which the handler may end with ErrPieceDone. A line
-// that is too long is passed over, and its offset given to tooLong. What stands
+// done in pieces of computing, which the handler may end with ErrPieceDone. What stands
 // behind the last newline is returned with its offset.
 func ScanEvents(
-	body io.Reader, parser *eventlog.Parser, compute func(func() error) error, h eventlog.Handler, tooLong func(offset int64),
+	body io.Reader, parser *eventlog.Parser, compute func(func() error) error, h eventlog.Handler,
 ) (rest []byte, offset int64, err error) {
-	skipping := false
 	rest, err = runsource.ReadLines(body, -1, func(chunk []byte) (consumed int, err error) {
-		defer func() { offset += int64(consumed) }()
 		for {
-			if skipping {
-				n := bytes.IndexByte(chunk[consumed:], '\n')
-				if n < 0 {
-					return len(chunk), nil
-				}
-				consumed, skipping = consumed+n+1, false
-			}
 			err := compute(func() error {
-				n, err := parser.Parse(chunk[consumed:], offset+int64(consumed), h)
-				consumed += n
+				n, err := parser.Parse(chunk[consumed:], offset, h)
+				consumed, offset = consumed+n, offset+int64(n)
 				return err
 			})
-			switch {
-			case runsource.IsLineTooLong(err):
-				skipping = true
-				tooLong(offset + int64(consumed))
-			case !errors.Is(err, ErrPieceDone):
+			if !errors.Is(err, ErrPieceDone) {
 				return consumed, err
 			}
 		}
