@@ -78,6 +78,31 @@ func TestImages_AreWrittenOnce(t *testing.T) {
 	}
 }
 
+func TestReport_OfManyMetricsPlotsSome(t *testing.T) {
+	table, row := eventlog.NewTable(), &eventlog.Row{Step: 1}
+	for i := range maxPlots + 10 {
+		row.Cells = append(row.Cells, number(fmt.Sprintf("m%04d", i), 1))
+	}
+	table.Put(row)
+	table.Compact()
+	r := NewReport(2, nil)
+	for range 2 {
+		r.AddRun(sampleRun(), table, eventlog.Selection{})
+	}
+	var out strings.Builder
+	if err := r.WriteHTML(&out, r.Limitations()); err != nil {
+		t.Fatal(err)
+	}
+	plots, sections := strings.Count(out.String(), "<svg"), strings.Count(out.String(), "<h2>m")
+	if plots != maxPlots || sections != maxPlots+10 || !strings.Contains(out.String(), "Of 510 metrics 500 are plotted") {
+		t.Errorf("%d plots of %d metrics, limitations %v", plots, sections, r.Limitations())
+	}
+}
+
+func number(name string, v float64) eventlog.Cell {
+	return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: v}
+}
+
 func TestReport_FailsWithItsImage(t *testing.T) {
 	r, run, cut := NewReport(1, nil), sampleRun(), errors.New("cut")
 	r.AddRun(run, eventlog.NewTable(), eventlog.Selection{})

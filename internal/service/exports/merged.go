@@ -138,6 +138,7 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 		report.AddImages(j.runs[i], images)
 	}
 	header := j.header(nil)
+	header.Limitations = append(header.Limitations, report.Limitations()...)
 	to.Begin(header)
 	write := report.WriteHTML
 	if j.format == export.Markdown {
