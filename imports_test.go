@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 	"internal/service/exports":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/eventlog", "internal/export", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/convert", "internal/service/filestream", "internal/service/runs", "internal/service/source", "internal/service/target"},
 	"internal/service/filestream":      {"gen/runicornapi/v1", "internal/apierr"},
 	"internal/service/freshstack":      {"internal/panics"},
-	"internal/service/interceptor":     {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack"},
+	"internal/service/interceptor":     {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack", "internal/service/wire"},
 	"internal/service/metrics":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target"},
 	"internal/service/page":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/service/answer"},
 	"internal/service/points":          {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/target"},

@@ -207,7 +207,7 @@ func TestListProjects(t *testing.T) {
 }
 
 // A page of large summaries would not fit into a message: it ends earlier, and the
-// next one goes on behind it.
+// next one resumes after it.
 func TestListExperimentsEndsAPageWhereTheMessageIsFull(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	summary := func(size int) []byte { return fmt.Appendf(nil, `{"notes": %q}`, strings.Repeat("n", size)) }

@@ -255,12 +255,4 @@ func TestMetrics_Refusals(t *testing.T) {
 		_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
 		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 	})
-	t.Run("a line that is too long names its run and offset", func(t *testing.T) {
-		id := h.Upstreams[1].AddRun(demotest.Run{Project: "p", Name: "long", Events: []byte(strings.Repeat("x", 16<<20+2))})
-		_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
-		info := apierrtest.WantError(t, err, codes.DataLoss, "LINE_TOO_LONG")
-		if diff := cmp.Diff(map[string]string{"viewer": "v060", "run_id": id, "offset": "0"}, info.GetMetadata()); diff != "" {
-			t.Errorf("metadata (-want +got):\n%s", diff)
-		}
-	})
 }

@@ -195,7 +195,7 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 		tb.Fatalf("compile the rules: %v", err)
 	}
 	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(wire.NewCodec()),
+		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),
 		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.Config.Log), auth.Unary, rules.Unary),
 		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.Config.Log), auth.Stream, rules.Stream),
 	)

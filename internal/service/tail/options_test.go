@@ -15,7 +15,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
@@ -177,30 +176,6 @@ func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 	c.untilPoints(id, 140)
 	servicetest.SetStatus(t, h.Upstreams[0], id, "interrupted")
 	c.untilEvent("end INTERRUPTED")
-}
-
-// TestTail_ATextThatNoMessageHolds is refused by its name, and is no obstacle for
-// those who leave it out.
-func TestTail_ATextThatNoMessageHolds(t *testing.T) {
-	t.Parallel()
-	h := newTailHarness(t, demotest.Gen06)
-	log := servicetest.MetricsLine(1, `"loss": 1, "note": "`+strings.Repeat("x", answer.MaxMessage)+`"`) + servicetest.MetricsLine(2, `"loss": 2`)
-	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log)})
-	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
-	apierrtest.WantError(t, c.rest(), codes.ResourceExhausted, "ANSWER_TOO_LARGE")
-	c = startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, MetricNames: []string{"loss"}})
-	if err := c.rest(); err != nil {
-		t.Fatal(err)
-	}
-	c.want(id, []string{"loss 1 1 at 1001.5", "loss 2 2 at 1002.5"})
-	stream, err := h.Metrics.StreamMetrics(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{id}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
 }
 
 func TestTail_ADownsampledHistoryBeyondTheBudgetIsRefused(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
@@ -133,11 +132,6 @@ func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
 	}
-	if len(shared) > answer.MaxMessage-maxTailToken {
-		if err := points.CheckTexts(r.Run, points.Message(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
-			return err
-		}
-	}
 	if t.isSingle() { // the token is in it
 		return t.sendEncoded(wire.Whole(shared))
 	}
@@ -187,7 +181,7 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
 		r.marks |= markPartial
-		for _, message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+		for message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
 			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
 				return err
 			}
