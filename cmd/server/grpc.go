@@ -21,10 +21,13 @@ import (
 
 // Limits of the transport.
 const (
-	maxReceive       = 1 << 20 // requests are tiny
+	maxReceive       = interceptor.MaxRequest
 	maxSend          = answer.MaxMessage
 	maxHeaders       = 64 << 10 // of a call
 	handshakeTimeout = 20 * time.Second
+	// Windows are fixed: grpc-go's own grow to 16 MiB for each stream that nobody reads.
+	streamWindow = 64 << 10
+	connWindow   = 1 << 20
 )
 
 // keepaliveEnforcement tolerates clients that ping every 20 s, calls or none,
@@ -33,8 +36,13 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 
 // newGRPCServer returns the server with all services, reflection (v1 and
 // v1alpha) and health.
-func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
+func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tap *interceptor.Tap, refused *refusals, tracing *tracing, health *healthServer) *grpc.Server {
+	links := chain(parts)
+	refused.links = links[:2]
 	options := []grpc.ServerOption{
+		grpc.InTapHandle(tap.Handle),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
@@ -46,15 +54,17 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *
 			// A client that vanished without a word holds its streams no longer
 			// than this. No grace follows the age: streams go on to their end.
 			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
+			MaxConnectionIdle: cfg.MaxConnectionIdle,
 		}),
 	}
-	options = append(options, interceptor.ServerOptions(chain(parts))...)
+	options = append(options, interceptor.ServerOptions(links)...)
 	options = append(options, tracing.options()...)
 	server := grpc.NewServer(options...)
 	service.Register(server, deps)
 	reflection.Register(server)
 	health.register(server)
 	parts.metrics.InitializeMetrics(server)
+	refused.setMethods(server)
 	return server
 }
 
@@ -80,6 +90,8 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///in-process",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSend)),
 	)
 	if err != nil {

@@ -78,10 +78,6 @@ func fromStatus(st *status.Status) *apiError {
 	case codes.ResourceExhausted:
 		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, st.Message(),
 			map[string]string{"limit": "message_size"})
-	case codes.Unavailable:
-		// Our own server is in the same process: it is away only while both stop.
-		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
-			"this server is shutting down", nil)
 	default:
 		return &apiError{httpStatus: httpStatus, st: st}
 	}
