@@ -99,12 +99,13 @@ var inputs = []input{
 		head := "POST /v1/experiments:findBest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n"
 		return t.openAll(ctx, 2000, head+strings.Repeat(" ", mib-1))
 	}},
-	{"C3", "50 bodies of which a byte is missing, at --max-connections=50", []string{"--max-connections=50"}, func(ctx context.Context, t *trial) string {
-		for i, path := range []string{"/api/x", "/healthz", "/metrics", "/none"} {
-			for range 12 + i/3 {
+	{"C3", "60 bodies of which a byte is missing, at --max-connections=50", []string{"--max-connections=50"}, func(ctx context.Context, t *trial) string {
+		for _, path := range []string{"/api/x", "/healthz", "/metrics", "/none"} {
+			for range 15 {
 				t.openAll(ctx, 1, "POST "+path+" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n{}")
 			}
 		}
+		pause(ctx, hold)
 		return "then /healthz " + t.statusOf(t.request(ctx, http.MethodGet, "/healthz", nil))
 	}},
 	{"C4", "nine StreamMetrics that nobody reads", nil, func(ctx context.Context, t *trial) string {

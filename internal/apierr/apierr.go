@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -48,7 +50,7 @@ const (
 	maxMessage    = 1 << 10
 	maxText       = 256 // of a violation or a value of the metadata
 	maxViolations = 8
-	maxMetadata   = 16
+	maxMetadata   = 1 << 10
 	// maxStatus bounds all of it; base64, in which it is sent, makes 4 KiB of it.
 	maxStatus = 3 << 10
 )
@@ -101,10 +103,11 @@ func cut(s string, most int) string {
 
 // validMetadata leaves out empty values and makes the others marshal.
 func validMetadata(m map[string]string) map[string]string {
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		if v != "" && len(out) < maxMetadata {
-			out[k] = cut(v, maxText)
+	out, size := make(map[string]string, len(m)), 0
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		v := cut(m[k], maxText)
+		if size += len(k) + len(v); v != "" && size <= maxMetadata {
+			out[k] = v
 		}
 	}
 	return out

@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// bodyTimeout is how long a body may take to arrive. The server itself has no
-// ReadTimeout, which would end streams.
-const bodyTimeout = 10 * time.Second
-
 // maxWrite is how much is written under one deadline.
 const maxWrite = 64 << 10
 
@@ -30,7 +26,7 @@ func (b *bounds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr))
 	if r.ContentLength != 0 {
 		in := &boundedBody{ReadCloser: r.Body, control: out.control}
-		_ = in.control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not in some tests
+		_ = in.control.SetReadDeadline(time.Now().Add(b.limits.BodyTimeout)) // not in some tests
 		in.done = b.limits.Pending(func() { _ = in.control.SetReadDeadline(time.Unix(1, 0)) })
 		defer in.done()
 		r.Body = in

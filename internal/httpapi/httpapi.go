@@ -71,6 +71,9 @@ type Limits struct {
 	// UnaryTimeout is the deadline of a call that is no stream and has no
 	// Grpc-Timeout header; a minute by default.
 	UnaryTimeout time.Duration
+	// BodyTimeout is how long a body may take to arrive; ten seconds by default. The
+	// http.Server must have no ReadTimeout, which would end streams.
+	BodyTimeout time.Duration
 	// WriteStall is how long a client may leave what was written unread before
 	// its request is given up; two minutes by default.
 	WriteStall time.Duration
@@ -82,6 +85,7 @@ type Limits struct {
 const (
 	defaultMaxBody      = 1 << 20
 	defaultUnaryTimeout = time.Minute
+	defaultBodyTimeout  = 10 * time.Second
 	defaultWriteStall   = 2 * time.Minute
 )
 
@@ -105,6 +109,7 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	cfg.Limits.MaxBody = cmp.Or(cfg.Limits.MaxBody, defaultMaxBody)
 	cfg.Limits.UnaryTimeout = cmp.Or(cfg.Limits.UnaryTimeout, defaultUnaryTimeout)
+	cfg.Limits.BodyTimeout = cmp.Or(cfg.Limits.BodyTimeout, defaultBodyTimeout)
 	cfg.Limits.WriteStall = cmp.Or(cfg.Limits.WriteStall, defaultWriteStall)
 
 	protos, err := zipOf(cfg.Protos)

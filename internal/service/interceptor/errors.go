@@ -22,7 +22,7 @@ func toStatusError(ctx context.Context, logger *slog.Logger, method string, err 
 		return nil
 	}
 	// A call that this server itself has ended says why, whatever its method made of that.
-	if ended, ok := errors.AsType[*apierr.Error](context.Cause(ctx)); ok {
+	if ended := endedBy(ctx); ended != nil {
 		err = ended
 	}
 	if st, ok := status.FromError(err); ok {

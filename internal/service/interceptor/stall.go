@@ -53,7 +53,9 @@ func (s *Stalls) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if s == nil || c == nil {
 		return handler(srv, ss)
 	}
-	w := &watchedStream{ServerStream: ss, stalls: s, call: c, after: s.After, rest: s.Limit - s.After}
+	ctx, cancel := c.methodContext(ss.Context())
+	defer cancel(nil)
+	w := &watchedStream{ServerStream: ss, ctx: ctx, stalls: s, call: c, after: s.After, rest: s.Limit - s.After}
 	if liveMethods[info.FullMethod] {
 		w.after, w.rest = s.LiveLimit, 0
 	}
@@ -65,6 +67,7 @@ func (s *Stalls) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 // watchedStream is a stream of which one goroutine at a time sends.
 type watchedStream struct {
 	grpc.ServerStream
+	ctx         context.Context //nolint:containedctx // a stream has one
 	stalls      *Stalls
 	call        *call
 	after, rest time.Duration
@@ -75,8 +78,14 @@ type watchedStream struct {
 	sending, isStalled atomic.Bool
 }
 
+// Context returns the context of the method.
+func (w *watchedStream) Context() context.Context { return w.ctx }
+
 // SendMsg sends one message.
 func (w *watchedStream) SendMsg(m any) error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
 	w.sending.Store(true)
 	w.timer.Reset(w.after)
 	err := w.ServerStream.SendMsg(m)
@@ -121,6 +130,8 @@ func (w *watchedStream) onTimer() {
 }
 
 func (w *watchedStream) giveUp() {
-	w.call.cancel(apierr.OverLimit("unread_stream",
-		"the client has not read this stream for too long; read it faster, or resume it where it can be"))
+	cause := apierr.OverLimit("unread_stream",
+		"the client has not read this stream for too long; read it faster, or resume it where it can be")
+	w.call.end(cause)
+	w.call.cancel(cause) // it is in a send
 }

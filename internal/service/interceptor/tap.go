@@ -3,6 +3,7 @@ package interceptor
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,11 +83,11 @@ func (t *Tap) Handle(ctx context.Context, info *tap.Info) (context.Context, erro
 	ctx, c.cancel = context.WithCancelCause(context.WithValue(ctx, callKey{}, c))
 	c.received = t.Pending.Begin(err == nil, func() {
 		t.Refused(ctx, info.FullMethodName, errSlowRequest)
-		c.cancel(errSlowRequest)
+		c.end(errSlowRequest)
 	})
 	context.AfterFunc(outer, c.received)
 	if token != nil {
-		stop := context.AfterFunc(token.revoked, func() { c.cancel(errRevoked) })
+		stop := context.AfterFunc(token.revoked, func() { c.end(errRevoked) })
 		context.AfterFunc(outer, func() { stop() })
 	}
 	return ctx, nil
@@ -115,8 +116,54 @@ type callKey struct{}
 type call struct {
 	// refusal is what the interceptors answer in the place of the method.
 	refusal  error
-	cancel   context.CancelCauseFunc
-	received func() // is called when the request is in
+	cancel   context.CancelCauseFunc // of the context of the transport
+	received func()                  // is called when the request is in
+
+	mu     sync.Mutex
+	cause  *apierr.Error           // why this server has ended the call
+	method context.CancelCauseFunc // of the context of the method, where it has one
+}
+
+// sendGrace is how long a send may go on in a call that this server ends. When the
+// context of the transport ends in a send, grpc-go tells the client CANCELLED, and
+// not why.
+const sendGrace = time.Second
+
+// end ends a call: its method first, so that the client hears why.
+func (c *call) end(cause *apierr.Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	if c.method == nil {
+		c.cancel(cause)
+		return
+	}
+	c.method(cause)
+	time.AfterFunc(sendGrace, func() { c.cancel(cause) })
+}
+
+// methodContext makes the context of the method.
+func (c *call) methodContext(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ctx, c.method = context.WithCancelCause(ctx)
+	if c.cause != nil {
+		c.method(c.cause)
+	}
+	return ctx, c.method
+}
+
+// endedBy returns why this server has ended a call; nil if it has not.
+func endedBy(ctx context.Context) *apierr.Error {
+	c := callOf(ctx)
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
 }
 
 func callOf(ctx context.Context) *call {
