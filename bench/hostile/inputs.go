@@ -130,6 +130,7 @@ var inputs = []input{
 			t.statusOf(t.request(ctx, http.MethodGet, "/v1/viewers", nil)), t.export(ctx, t.hostile.plain[11], runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV))
 	}},
 	{"C6", "100 HTTP tails of a run of 26 MB that nobody reads", nil, func(ctx context.Context, t *trial) string {
+		defer pause(ctx, 2*hold)
 		return t.openAll(ctx, 100, "GET /v1/metrics:tail?run_ids="+t.hostile.long+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}},
 	{"D4", "calls with a wrong token, as fast as one connection goes", []string{"--auth-token-file=TOKENS"}, func(ctx context.Context, t *trial) string {

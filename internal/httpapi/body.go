@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
 // readBody reads the whole body: it is small, and only when it has been read
@@ -28,6 +29,9 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 		return nil, newAPIError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
 			runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			"the body must not be larger than "+strconv.FormatInt(maxBody, 10)+" bytes", map[string]string{"limit": "body_size"})
+	}
+	if errors.Is(err, errLargeBodies) {
+		return nil, fromAPIErr(http.StatusTooManyRequests, apierr.OverLimit("large_bodies", "%v; try again", err))
 	}
 	if err != nil {
 		return nil, invalid(violation("", "the body ends too early, or comes too slowly"))

@@ -15,8 +15,19 @@ const maxWrite = 64 << 10
 // that does not come or for a client that does not read.
 type bounds struct {
 	limits Limits
+	large  chan struct{} // holds an element for each body that is larger than smallBody
 	next   http.Handler
 }
+
+// smallBody is what every body may take, in bytes; only maxLargeBodies at once may
+// take more. Hardly a request is that large.
+const (
+	smallBody      = 32 << 10
+	maxLargeBodies = 64
+)
+
+// errLargeBodies is the error of a body that is one too many.
+var errLargeBodies = errors.New("too many large bodies are being read")
 
 // ServeHTTP answers one request.
 func (b *bounds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -25,10 +36,10 @@ func (b *bounds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer out.setDeadline() // net/http has a rest to flush
 	r = r.WithContext(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr))
 	if r.ContentLength != 0 {
-		in := &boundedBody{ReadCloser: r.Body, control: out.control}
+		in := &boundedBody{ReadCloser: r.Body, control: out.control, large: b.large}
 		_ = in.control.SetReadDeadline(time.Now().Add(b.limits.BodyTimeout)) // not in some tests
 		in.done = b.limits.Pending(func() { _ = in.control.SetReadDeadline(time.Unix(1, 0)) })
-		defer in.done()
+		defer in.end()
 		r.Body = in
 	}
 	b.next.ServeHTTP(out, r)
@@ -40,16 +51,36 @@ type boundedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	done    func()
+	large   chan struct{}
+	size    int64
+	isLarge bool
 }
 
 // Read reads, and lifts the deadline at the end.
 func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.size >= smallBody && !b.isLarge {
+		select {
+		case b.large <- struct{}{}:
+			b.isLarge = true
+		default:
+			return 0, errLargeBodies
+		}
+	}
 	n, err := b.ReadCloser.Read(p)
+	b.size += int64(n)
 	if errors.Is(err, io.EOF) {
 		b.done()
 		_ = b.control.SetReadDeadline(time.Time{}) // as above
 	}
 	return n, err
+}
+
+// end is called when the request is answered.
+func (b *boundedBody) end() {
+	b.done()
+	if b.isLarge {
+		<-b.large
+	}
 }
 
 // boundedWriter gives a client a time to read what is written; between two writes there

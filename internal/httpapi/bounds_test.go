@@ -288,3 +288,44 @@ func sendFile(stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetRespo
 	}
 	return nil
 }
+
+func TestBounds_OnlySoManyLargeBodiesAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	b := &backend{unary: func(context.Context, any) (proto.Message, error) {
+		return &runicornapiv1.PurgeExperimentsResponse{}, nil
+	}}
+	reading := make(chan struct{}, 1)
+	srv := serve(t, b, func(c *Config) {
+		c.Compat = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadFull(r.Body, make([]byte, smallBody+8192)); err == nil {
+				reading <- struct{}{}
+				_, _ = io.ReadAll(r.Body)
+			}
+		})
+	})
+	var held []net.Conn
+	for range maxLargeBodies {
+		head := fmt.Sprintf("POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", smallBody+8193)
+		held = append(held, rawRequest(t, srv, head+strings.Repeat(" ", smallBody+8192)))
+		<-reading
+	}
+	large := request{method: "POST", path: "/v1/experiments:purge", body: `{"run_ids":["20200101_000000_abcdef"]}` + strings.Repeat(" ", smallBody+8192), header: jsonBody}
+	if got := do(t, srv, large); got.status != 429 || errorOf(t, got).Reason != "SERVER_LIMIT" {
+		t.Errorf("one more: %d %s", got.status, got.body)
+	}
+	small := large
+	small.body = strings.TrimSpace(large.body)
+	if got := do(t, srv, small); got.status != 200 {
+		t.Errorf("a small one: %d %s", got.status, got.body)
+	}
+	for _, conn := range held {
+		if _, err := io.WriteString(conn, " "); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for got := do(t, srv, large); got.status != 200; got = do(t, srv, large) {
+		if got.status != 429 {
+			t.Fatalf("after the others: %d %s", got.status, got.body)
+		}
+	}
+}

@@ -129,7 +129,7 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 		h.compat, h.compatFiles = compress(cfg.Compat), cfg.Compat
 	}
 	guard, err := newGuard(cfg, h)
-	return &bounds{limits: cfg.Limits, next: guard}, err
+	return &bounds{limits: cfg.Limits, large: make(chan struct{}, maxLargeBodies), next: guard}, err
 }
 
 // handler sends a request that the guard let pass to the one that answers it.

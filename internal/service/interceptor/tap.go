@@ -71,43 +71,42 @@ func (t *Tap) Handle(ctx context.Context, info *tap.Info) (context.Context, erro
 	if err == errNoToken && !t.failures.Allow() { //nolint:errorlint // it is that very error
 		err = errFailedLogins
 	}
+	var open *atomic.Int64
 	if err == nil {
-		err = t.reserve(ctx, info.FullMethodName)
+		open, err = t.reserve(info.FullMethodName)
 	}
 	if deadline, ok := ctx.Deadline(); err != nil && (!ok || time.Until(deadline) <= maxRefusedDeadline) {
 		t.Refused(ctx, info.FullMethodName, err)
 		return ctx, err
 	}
-	c := &call{refusal: err}
+	c := &call{refusal: err, open: open}
 	outer := ctx
 	ctx, c.cancel = context.WithCancelCause(context.WithValue(ctx, callKey{}, c))
 	c.received = t.Pending.Begin(err == nil, func() {
 		t.Refused(ctx, info.FullMethodName, errSlowRequest)
 		c.end(errSlowRequest)
 	})
-	context.AfterFunc(outer, c.received)
 	if token != nil {
-		stop := context.AfterFunc(token.revoked, func() { c.end(errRevoked) })
-		context.AfterFunc(outer, func() { stop() })
+		c.unwatch = context.AfterFunc(token.revoked, func() { c.end(errRevoked) })
 	}
+	context.AfterFunc(outer, c.finish)
 	return ctx, nil
 }
 
-// reserve counts a call until its context ends.
-func (t *Tap) reserve(ctx context.Context, fullMethod string) error {
+// reserve counts a call, and returns in what; nil is in nothing.
+func (t *Tap) reserve(fullMethod string) (*atomic.Int64, error) {
 	open, most, limit := &t.calls, t.MaxCalls, "--max-calls"
 	switch {
 	case fullMethod == healthpb.Health_Watch_FullMethodName:
 		open, most, limit = &t.watches, maxWatches, "health_watches"
 	case RoleOf(fullMethod) == RoleNone:
-		return nil // a probe must get its answer
+		return nil, nil // a probe must get its answer
 	}
 	if open.Add(1) > most {
 		open.Add(-1)
-		return apierr.OverLimit(limit, "%d calls of this kind are open, which is the most", most)
+		return nil, apierr.OverLimit(limit, "%d calls of this kind are open, which is the most", most)
 	}
-	context.AfterFunc(ctx, func() { open.Add(-1) })
-	return nil
+	return open, nil
 }
 
 type callKey struct{}
@@ -118,10 +117,23 @@ type call struct {
 	refusal  error
 	cancel   context.CancelCauseFunc // of the context of the transport
 	received func()                  // is called when the request is in
+	unwatch  func() bool             // ends the watch of the token, where there is one
+	open     *atomic.Int64           // counts the call, where it is not nil
 
 	mu     sync.Mutex
 	cause  *apierr.Error           // why this server has ended the call
 	method context.CancelCauseFunc // of the context of the method, where it has one
+}
+
+// finish is called when the call is over.
+func (c *call) finish() {
+	c.received()
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	if c.open != nil {
+		c.open.Add(-1)
+	}
 }
 
 // sendGrace is how long a send may go on in a call that this server ends. When the
