@@ -37,6 +37,9 @@ func (b *bounds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr))
 	if r.ContentLength != 0 {
 		in := &boundedBody{ReadCloser: r.Body, control: out.control, large: b.large}
+		if r.ContentLength > smallBody {
+			in.size = smallBody // it will be
+		}
 		_ = in.control.SetReadDeadline(time.Now().Add(b.limits.BodyTimeout)) // not in some tests
 		in.done = b.limits.Pending(func() { _ = in.control.SetReadDeadline(time.Unix(1, 0)) })
 		defer in.end()
