@@ -148,8 +148,10 @@ var inputs = []input{
 				return nil
 			})
 		}
-		err := callers.Wait()
-		_, err = t.Experiments.ListProjects(withToken(ctx), &runicornapiv1.ListProjectsRequest{Viewer: "w"})
+		if err := callers.Wait(); err != nil {
+			return err.Error()
+		}
+		_, err := t.Experiments.ListProjects(withToken(ctx), &runicornapiv1.ListProjectsRequest{Viewer: "w"})
 		return fmt.Sprintf("%d calls; one with a token: %s", calls.Load(), outcome(err))
 	}},
 }
@@ -169,33 +171,32 @@ func holdBack(method string) func(context.Context, *trial) string {
 		var calls errgroup.Group
 		for range 2000 {
 			calls.Go(func() error {
-				body := io.MultiReader(bytes.NewReader(prefix), bytes.NewReader(zeros), silence{ctx})
+				body := io.MultiReader(bytes.NewReader(prefix), bytes.NewReader(zeros), silence{ctx.Done()})
 				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+t.Addr+method, body)
 				if err != nil {
 					return err
 				}
 				req.Header.Set("Content-Type", "application/grpc")
 				req.Header.Set("TE", "trailers")
-				resp, err := transport.RoundTrip(req)
-				if err != nil {
-					open.Add(1)
-					return nil
+				if resp, err := transport.RoundTrip(req); err == nil {
+					refused.Add(1)
+					return resp.Body.Close()
 				}
-				refused.Add(1)
-				return resp.Body.Close()
+				open.Add(1)
+				return nil
 			})
 		}
 		err := calls.Wait()
-		return fmt.Sprintf("%d were refused, %d were open for %v (%v)", refused.Load(), open.Load(), hold, err)
+		return fmt.Sprintf("%d ended, %d were open for %v (%v)", refused.Load(), open.Load(), hold, err)
 	}
 }
 
 // silence is a body that does not come.
-type silence struct{ context.Context }
+type silence struct{ until <-chan struct{} }
 
 func (s silence) Read([]byte) (int, error) {
-	<-s.Done()
-	return 0, s.Err()
+	<-s.until
+	return 0, io.ErrUnexpectedEOF
 }
 
 // openAll opens connections, sends a text on each and reads nothing. They are closed with

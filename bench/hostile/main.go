@@ -64,7 +64,7 @@ func healthWatcher(addr string) {
 	front := rig.Front{Health: grpc_health_v1.NewHealthClient(conn)}
 	stop := front.WatchHealth(context.Background())
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	fmt.Println(rig.Quantile(append(stop(), 0), 0.99))
+	fmt.Fprintln(os.Stdout, rig.Quantile(append(stop(), 0), 0.99))
 }
 
 // startHealth starts that process. The function that it returns ends it, and returns what it says.
@@ -151,7 +151,7 @@ func (t *trial) run(ctx context.Context, out io.Writer, bed *rig.Bed, in input) 
 		return err
 	}
 	tail := t.watchTail(authorized)
-	time.Sleep(2 * time.Second)
+	pause(ctx, 2*time.Second)
 	idle, err := t.RSS()
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (t *trial) run(ctx context.Context, out io.Writer, bed *rig.Bed, in input) 
 		return err
 	}
 	gap, ended := tail()
-	time.Sleep(settleTime)
+	pause(ctx, settleTime)
 	after := t.figures(ctx)
 	fmt.Fprintf(out, "%-12s %s\n    growth %s, health p99 %s, tail %s; left after %v: %s; %s\n", in.name, in.what,
 		judged(grown <= goalMemory, fmt.Sprintf("%d MiB", grown/mib)), judged(p99 <= goalHealth, p99.Round(time.Millisecond).String()),
@@ -199,7 +199,7 @@ func (t *trial) watchRSS(ctx context.Context) func() int64 {
 				now = 1 << 62 // it has died, which must not look good
 			}
 			most = max(most, now)
-			time.Sleep(20 * time.Millisecond)
+			pause(ctx, 20*time.Millisecond)
 		}
 	})
 	return func() int64 {
@@ -298,7 +298,7 @@ func newCalmViewer(ctx context.Context, bed *rig.Bed) (*calmViewer, error) {
 	logging.Go(func() {
 		for step := 100; ctx.Err() == nil; step++ {
 			_, _ = rig.AppendLines(filepath.Join(live.Dir, "events.jsonl"), step, 1) // a gap in the tail shows it
-			time.Sleep(200 * time.Millisecond)
+			pause(ctx, 200*time.Millisecond)
 		}
 	})
 	return &calmViewer{"a real Viewer " + string(realviewer.V060), viewer.URL(), live.RunID, func() error {

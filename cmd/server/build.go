@@ -162,6 +162,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 		Health:       s.health,
 		Admit:        auth.CheckToken,
 		Draining:     ctx.Done(),
+		Compute:      func(work func() error) error { return s.cpuGate.Do(context.WithoutCancel(ctx), work) },
 		AllowLog:     refusals.Allow,
 		AllowedHosts: s.cfg.AllowedHosts,
 		CORSOrigins:  s.cfg.CORSOrigins,

@@ -44,7 +44,7 @@ func (p *process) post(t *testing.T, path, body string) (code int, answer string
 }
 
 // tail opens a tail of the demo's live run and reads its first message.
-func (p *process) tail(t *testing.T, ctx context.Context) grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse] {
+func (p *process) tail(ctx context.Context, t *testing.T) grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse] {
 	t.Helper()
 	stream, err := runicornapiv1.NewMetricServiceClient(p.dial(t)).TailMetrics(ctx, &runicornapiv1.TailMetricsRequest{Filter: `status = RUNNING`})
 	if err != nil {
@@ -162,7 +162,7 @@ func TestTheTokenFileIsReadAgain(t *testing.T) {
 	const other = "another-token-of-some-length"
 	path := file(t, "tokens", "read "+readToken+"\n")
 	p := start(t, "--demo", "--auth-token-file="+path)
-	stream := p.tail(t, bearerContext(t, readToken))
+	stream := p.tail(bearerContext(t, readToken), t)
 	list := func(token string) codes.Code {
 		_, err := runicornapiv1.NewExperimentServiceClient(p.dial(t)).ListProjects(bearerContext(t, token), &runicornapiv1.ListProjectsRequest{})
 		code, _ := outcome(err)
@@ -225,7 +225,7 @@ func TestTheLogNamesTheCallersOfHTTP(t *testing.T) {
 func TestIdleConnectionsAreClosedAndTailsGoOn(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo", "--max-connection-idle=300ms")
-	stream := p.tail(t, t.Context())
+	stream := p.tail(t.Context(), t)
 	idle, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", p.grpcAddr)
 	if err != nil {
 		t.Fatal(err)

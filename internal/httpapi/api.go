@@ -42,6 +42,7 @@ type api struct {
 	compress func(http.Handler) http.HandlerFunc
 	admit    func(authorization string) error
 	draining <-chan struct{}
+	compute  func(work func() error) error
 }
 
 // newAPI returns the handler of /v1/.
@@ -50,7 +51,7 @@ func newAPI(ctx context.Context, cfg Config, compress func(http.Handler) http.Ha
 	if err != nil {
 		return nil, fmt.Errorf("read the routes of the contract: %w", err)
 	}
-	a := &api{routes: routes, limits: cfg.Limits, log: cfg.Log, conn: cfg.Conn, compress: compress, admit: cfg.Admit, draining: cfg.Draining}
+	a := &api{routes: routes, limits: cfg.Limits, log: cfg.Log, conn: cfg.Conn, compress: compress, admit: cfg.Admit, draining: cfg.Draining, compute: cfg.Compute}
 	a.mux = a.newMux()
 	mux, conn := a.mux, a.conn
 	err = errors.Join(
@@ -83,7 +84,7 @@ func withHead(next http.Handler) http.Handler {
 func isHead(r *http.Request) bool { return r.Context().Value(headKey{}) != nil }
 
 func (a *api) newMux() *runtime.ServeMux {
-	lines := newNDJSONMarshaler()
+	lines := newNDJSONMarshaler(a.compute)
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines),
 		runtime.WithMarshalerOption(mediaEvents, &sseMarshaler{ndjsonMarshaler: *lines}),

@@ -41,7 +41,7 @@ func rawRequest(tb testing.TB, srv *httptest.Server, text string) net.Conn {
 func TestBounds_ABodyThatDoesNotComeHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, &backend{}, func(c *Config) {
-		c.Compat = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) })
+		c.Compat = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) })
 		c.Metrics = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 		c.Limits.BodyTimeout = 50 * time.Millisecond
 	})
@@ -67,23 +67,16 @@ func TestBounds_ABodyThatDoesNotComeHoldsNoConnection(t *testing.T) {
 
 func TestBounds_TheDeadlineOfABodyDoesNotEndItsStream(t *testing.T) {
 	t.Parallel()
-	given := make(chan struct{})
+	const limit = 20 * time.Millisecond
 	b := &backend{}
 	b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
-		<-given
+		select {
+		case <-time.After(5 * limit):
+		case <-stream.Context().Done():
+		}
 		return stream.Send(&runicornapiv1.TailMetricsResponse{ResumeToken: "t"})
 	}
-	srv := serve(t, b, func(c *Config) {
-		c.Limits.Pending = func(giveUp func()) func() {
-			done := false
-			return func() {
-				if !done { // the time is up when the body is in
-					done = true
-					go func() { defer close(given); time.Sleep(10 * time.Millisecond) }()
-				}
-			}
-		}
-	})
+	srv := serve(t, b, func(c *Config) { c.Limits.BodyTimeout, c.Limits.WriteStall = limit, limit })
 	got := do(t, srv, request{method: "POST", path: "/v1/metrics:tail", body: `{"run_ids":["20200101_000000_abcdef"]}`, header: jsonBody})
 	if got.status != 200 || !strings.Contains(got.body, `"t"`) {
 		t.Errorf("%d %s", got.status, got.body)
@@ -204,14 +197,8 @@ func TestGuard_LogsLittleOfARefusedRequest(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	allowed := 3
-	h, err := New(t.Context(), Config{
-		Conn: (&backend{}).dial(t), Health: Health(nil), OpenAPI: []byte("{}"), Log: slog.New(slog.NewTextHandler(&log, nil)),
-	})
-	if err == nil {
-		t.Fatal("health is required")
-	}
 	b := &backend{}
-	h, err = New(t.Context(), Config{
+	h, err := New(t.Context(), Config{
 		Conn: b.dial(t), Health: b.health, OpenAPI: []byte("{}"), Log: slog.New(slog.NewTextHandler(&log, nil)),
 		AllowLog: func() bool { allowed--; return allowed >= 0 },
 	})

@@ -35,8 +35,8 @@ type apiError struct {
 func (e *apiError) Error() string { return e.st.Message() }
 
 // newAPIError makes an apiError with its ErrorInfo, which is always the first detail.
-func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string, details ...proto.Message) *apiError {
-	e := &apierr.Error{Code: c, Reason: reason, Message: message, Metadata: metadata, Details: details}
+func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string) *apiError {
+	e := &apierr.Error{Code: c, Reason: reason, Message: message, Metadata: metadata}
 	return fromAPIErr(httpStatus, e)
 }
 

@@ -38,6 +38,9 @@ type Config struct {
 	// Admit checks an Authorization header before a body is read; nil admits all.
 	// The gRPC server checks it again.
 	Admit func(authorization string) error
+	// Compute does a piece of long work, which must not stop short calls; nil does
+	// it at once.
+	Compute func(work func() error) error
 	// Draining is closed when the server begins to shut down; nil means never.
 	Draining <-chan struct{}
 	// AllowedHosts are the names besides loopback under which the server may
@@ -97,6 +100,9 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	if cfg.Admit == nil {
 		cfg.Admit = func(string) error { return nil }
+	}
+	if cfg.Compute == nil {
+		cfg.Compute = func(work func() error) error { return work() }
 	}
 	if cfg.AllowLog == nil {
 		cfg.AllowLog = func() bool { return true }
