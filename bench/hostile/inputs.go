@@ -187,6 +187,7 @@ func holdBack(method string) func(context.Context, *trial) string {
 			})
 		}
 		err := calls.Wait()
+		<-ctx.Done()
 		return fmt.Sprintf("%d ended, %d were open for %v (%v)", refused.Load(), open.Load(), hold, err)
 	}
 }

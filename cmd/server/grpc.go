@@ -10,9 +10,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
@@ -38,7 +41,6 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 // v1alpha) and health.
 func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tap *interceptor.Tap, refused *refusals, tracing *tracing, health *healthServer) *grpc.Server {
 	links := chain(parts)
-	refused.links = links[:2]
 	options := []grpc.ServerOption{
 		grpc.InTapHandle(tap.Handle),
 		grpc.StaticStreamWindowSize(streamWindow),
@@ -64,7 +66,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tap *inte
 	reflection.Register(server)
 	health.register(server)
 	parts.metrics.InitializeMetrics(server)
-	refused.setMethods(server)
+	refused.watch(server, links[0], logCalls(parts.Log))
 	return server
 }
 
@@ -90,6 +92,12 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///in-process",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			return invoke(withPeer(ctx), method, req, reply, cc, opts...)
+		}),
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return open(withPeer(ctx), desc, cc, method, opts...)
+		}),
 		grpc.WithStaticStreamWindowSize(streamWindow),
 		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSend)),
@@ -98,4 +106,12 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("connect to the server itself: %w", err)
 	}
 	return conn, nil
+}
+
+// withPeer says who has made the call that makes another one in this process.
+func withPeer(ctx context.Context) context.Context {
+	if p, ok := peer.FromContext(ctx); ok {
+		return metadata.AppendToOutgoingContext(ctx, httpapi.PeerHeader, p.Addr.String())
+	}
+	return ctx
 }

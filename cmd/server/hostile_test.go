@@ -118,7 +118,8 @@ func TestACallWithoutATokenIsRefusedCountedAndLoggedBeforeItsMessageIsRead(t *te
 	t.Parallel()
 	p := start(t, "--viewer="+newViewer(t, demoviewer.Gen07).URL, "--auth-token-file="+file(t, "tokens", "read "+readToken+"\n"))
 	for _, method := range []string{
-		runicornapiv1.ExperimentService_ListProjects_FullMethodName, runicornapiv1.MetricService_TailMetrics_FullMethodName, "/x/y",
+		runicornapiv1.ExperimentService_ListProjects_FullMethodName, runicornapiv1.MetricService_TailMetrics_FullMethodName,
+		"/arrow.flight.protocol.FlightService/DoGet", "/x/y",
 	} {
 		resp, err := p.heldBack(t, method)
 		if err != nil {
@@ -141,7 +142,7 @@ func TestACallWithoutATokenIsRefusedCountedAndLoggedBeforeItsMessageIsRead(t *te
 	}
 	await(t, func() bool {
 		log := p.stderr.String()
-		return strings.Count(log, "grpc.code=Unauthenticated") == 3 && strings.Contains(log, "grpc.method=TailMetrics") && strings.Contains(log, "peer.address=127.0.0.1")
+		return strings.Count(log, "grpc.code=Unauthenticated") == 4 && strings.Contains(log, "grpc.method=DoGet") && strings.Contains(log, "grpc.method=TailMetrics") && strings.Contains(log, "peer.address=127.0.0.1")
 	})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"google.golang.org/grpc"
 
@@ -11,10 +12,10 @@ import (
 // refusals counts and logs calls that are refused before their message is read, as
 // the interceptors do with all others. Whoever notes one never waits.
 type refusals struct {
-	links   []interceptor.Interceptor // metrics and log
-	methods map[string]grpc.MethodInfo
-	queue   chan refusal
-	rate    interceptor.Rate
+	metrics, log interceptor.Interceptor
+	methods      func() map[string]grpc.MethodInfo
+	queue        chan refusal
+	rate         interceptor.Rate
 }
 
 type refusal struct {
@@ -25,23 +26,28 @@ type refusal struct {
 
 func newRefusals() *refusals { return &refusals{queue: make(chan refusal, 64)} }
 
-// setMethods reads the methods that there are: only these become labels of metrics.
-func (r *refusals) setMethods(server *grpc.Server) {
-	r.methods = map[string]grpc.MethodInfo{}
-	for service, info := range server.GetServiceInfo() {
-		for _, m := range info.Methods {
-			r.methods["/"+service+"/"+m.Name] = m
+// watch says what sees the refusals of a server. Only methods that it has when it serves
+// become labels of metrics.
+func (r *refusals) watch(server *grpc.Server, metrics, log interceptor.Interceptor) {
+	r.metrics, r.log = metrics, log
+	r.methods = sync.OnceValue(func() map[string]grpc.MethodInfo {
+		methods := map[string]grpc.MethodInfo{}
+		for service, info := range server.GetServiceInfo() {
+			for _, m := range info.Methods {
+				methods["/"+service+"/"+m.Name] = m
+			}
 		}
-	}
+		return methods
+	})
 }
 
 // note counts a refusal, and has it logged unless there are too many.
 func (r *refusals) note(ctx context.Context, fullMethod string, err error) {
-	if _, known := r.methods[fullMethod]; !known {
+	if _, known := r.methods()[fullMethod]; !known {
 		fullMethod = "/unknown/unknown"
 	}
 	refused := refusal{context.WithoutCancel(ctx), fullMethod, err}
-	r.pass(r.links[0], refused)
+	r.pass(r.metrics, refused)
 	if !r.rate.Allow() {
 		return
 	}
@@ -58,14 +64,14 @@ func (r *refusals) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case refused := <-r.queue:
-			r.pass(r.links[1], refused)
+			r.pass(r.log, refused)
 		}
 	}
 }
 
 // pass lets an interceptor see a call that ends in its refusal.
 func (r *refusals) pass(link interceptor.Interceptor, refused refusal) {
-	m := r.methods[refused.method]
+	m := r.methods()[refused.method]
 	if m.IsServerStream || m.IsClientStream {
 		info := &grpc.StreamServerInfo{FullMethod: refused.method, IsClientStream: m.IsClientStream, IsServerStream: m.IsServerStream}
 		_ = link.Stream(nil, refusedStream{ctx: refused.ctx}, info, func(any, grpc.ServerStream) error { return refused.err })

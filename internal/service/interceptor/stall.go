@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,9 @@ var liveMethods = map[string]bool{
 	healthpb.Health_Watch_FullMethodName:                            true,
 }
 
+// flightService serves its streams by calls of the API, which are watched themselves.
+const flightService = "/arrow.flight.protocol.FlightService/"
+
 // Unary lets unary calls pass: they hold nothing when their answer is sent.
 func (s *Stalls) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	return handler(ctx, req)
@@ -56,7 +60,7 @@ func (s *Stalls) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	ctx, cancel := c.methodContext(ss.Context())
 	defer cancel(nil)
 	w := &watchedStream{ServerStream: ss, ctx: ctx, stalls: s, call: c, after: s.After, rest: s.Limit - s.After}
-	if liveMethods[info.FullMethod] {
+	if liveMethods[info.FullMethod] || strings.HasPrefix(info.FullMethod, flightService) {
 		w.after, w.rest = s.LiveLimit, 0
 	}
 	w.timer = time.AfterFunc(math.MaxInt64, w.onTimer)
