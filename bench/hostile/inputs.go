@@ -125,7 +125,7 @@ var inputs = []input{
 			body := fmt.Sprintf(`{"run_id":%q,"format":"jsonl"}`, t.hostile.long)
 			t.openAll(ctx, 1, fmt.Sprintf("POST /api/export HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 		}
-		pause(ctx, hold)
+		pause(ctx, 2*hold)
 		return fmt.Sprintf("/healthz %s, /v1 %s, another wide export %s", t.statusOf(t.request(ctx, http.MethodGet, "/healthz", nil)),
 			t.statusOf(t.request(ctx, http.MethodGet, "/v1/viewers", nil)), t.export(ctx, t.hostile.plain[11], runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV))
 	}},
