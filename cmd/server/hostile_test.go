@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -288,5 +289,28 @@ func TestTheMemoryLimitIsTheSumOfTheBounds(t *testing.T) {
 	}
 	if got := cfg.memory() >> 20; got < 1024+128+256 || got > 2048 {
 		t.Errorf("%d MiB", got)
+	}
+}
+
+// TestABurstOfTailsIsTakenWhole: what bounds requests that do not come must not hit
+// those that do.
+func TestABurstOfTailsIsTakenWhole(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo")
+	var callers errgroup.Group
+	for range 10 {
+		client := runicornapiv1.NewMetricServiceClient(p.dial(t))
+		for range 150 {
+			callers.Go(func() error {
+				stream, err := client.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{Filter: `status = RUNNING`, Start: runicornapiv1.TailStart_TAIL_START_NOW})
+				if err == nil {
+					_, err = stream.Recv()
+				}
+				return err
+			})
+		}
+	}
+	if err := callers.Wait(); err != nil {
+		t.Error(err)
 	}
 }

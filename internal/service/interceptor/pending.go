@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"math"
+	"runtime/metrics"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,35 +20,40 @@ const (
 
 // NewPending returns the bound of this server.
 func NewPending() *Pending {
-	return &Pending{Max: maxPending, Timeout: 10 * time.Second, Crowded: 250 * time.Millisecond}
+	return &Pending{Max: maxPending, Timeout: 10 * time.Second, Crowded: 250 * time.Millisecond, Heap: heapBytes}
 }
 
 // Pending bounds what has not come yet of requests, over gRPC and HTTP: each of them
 // may take as much memory as the largest one. The first Max may take Timeout to
-// come; more of them get Crowded, unless it is less crowded then. So no burst of
-// ordinary requests is refused, and thousands that are held back are gone at once.
+// come. Of those beyond it each that is late by Crowded ends, if the memory has grown
+// since by what Max of them may take: then they are large, and held back. A burst of
+// ordinary requests takes no memory, and is not hit however slow the machine is.
 type Pending struct {
 	Max              int64
 	Timeout, Crowded time.Duration
+	Heap             func() int64 // the memory of the process, in bytes
 
-	open atomic.Int64
+	open, base atomic.Int64 // base is the memory when Max was passed
 }
 
 // Begin counts a request until done is called, as often as one likes. It calls giveUp
 // when the time is up. A request that is not trusted gets the shorter time.
 func (p *Pending) Begin(trusted bool, giveUp func()) (done func()) {
-	wait, rest := p.Timeout, time.Duration(0)
-	if crowded := p.open.Add(1) > p.Max; crowded || !trusted {
-		wait, rest = p.Crowded, p.Timeout-p.Crowded
+	wait, began := p.Timeout, time.Now()
+	n := p.open.Add(1)
+	if n == p.Max+1 {
+		p.base.Store(p.Heap())
+	}
+	if n > p.Max || !trusted {
+		wait = p.Crowded
 	}
 	var over atomic.Bool
 	var timer *time.Timer
 	timer = time.AfterFunc(math.MaxInt64, func() {
 		switch {
 		case over.Load():
-		case rest > 0 && trusted && p.open.Load() <= p.Max:
-			timer.Reset(rest)
-			rest = 0
+		case trusted && time.Since(began) < p.Timeout && !p.isFull():
+			timer.Reset(p.Crowded)
 		default:
 			giveUp()
 		}
@@ -59,6 +65,18 @@ func (p *Pending) Begin(trusted bool, giveUp func()) (done func()) {
 			p.open.Add(-1)
 		}
 	}
+}
+
+// isFull says whether the requests that have not come take too much.
+func (p *Pending) isFull() bool {
+	return p.open.Load() > p.Max && p.Heap() > p.base.Load()+p.Max*MaxRequest
+}
+
+// heapBytes is the memory of the objects of this process.
+func heapBytes() int64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return int64(sample[0].Value.Uint64()) //nolint:gosec // no machine has more
 }
 
 // Rate allows what happens up to ten times a second, and a hundred times at once. The

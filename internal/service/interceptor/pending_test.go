@@ -21,18 +21,26 @@ func TestPending(t *testing.T) {
 		trusted bool
 		stay    time.Duration
 		n       int
+		heap    int64 // what it grows by while they wait
 		want    int64
 	}{
-		"the first ones have time":                        {true, 9 * time.Second, 2, 0},
-		"and no more than that":                           {true, 11 * time.Second, 2, 2},
-		"those beyond the bound are given up soon":        {true, time.Second, 5, 3},
-		"a request that is not trusted is given up soon":  {false, time.Second, 1, 1},
-		"nothing is given up before the time of the rest": {true, 200 * time.Millisecond, 5, 0},
+		"the first ones have time":                        {true, 9 * time.Second, 2, 1 << 40, 0},
+		"and no more than that":                           {true, 11 * time.Second, 2, 0, 2},
+		"those beyond the bound are given up soon":        {true, time.Second, 5, 3 << 20, 3},
+		"but not where they take no memory":               {true, 9 * time.Second, 5, 1 << 20, 0},
+		"a request that is not trusted is given up soon":  {false, time.Second, 1, 0, 1},
+		"nothing is given up before the time of the rest": {true, 200 * time.Millisecond, 5, 1 << 40, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := NewPending()
+				p, start := NewPending(), time.Now()
 				p.Max = 2
+				p.Heap = func() int64 {
+					if time.Since(start) > 0 {
+						return tt.heap
+					}
+					return 0
+				}
 				if got := late(p, tt.trusted, tt.stay, tt.n); got != tt.want {
 					t.Errorf("%d of %d were given up, want %d", got, tt.n, tt.want)
 				}
