@@ -13,7 +13,7 @@ func TestPending(t *testing.T) {
 		for range n {
 			p.Begin(trusted, func() { given.Add(1) })
 		}
-		time.Sleep(stay)
+		<-time.After(stay)
 		synctest.Wait()
 		return given.Load()
 	}
@@ -57,9 +57,9 @@ func TestPending(t *testing.T) {
 				time.AfterFunc(100*time.Millisecond, func() { done(); done() })
 			}
 			last := p.Begin(true, func() { given.Add(1) }) // is late, but alone when its time is up
-			time.Sleep(9 * time.Second)
+			<-time.After(9 * time.Second)
 			last()
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			if open := p.open.Load(); given.Load() != 0 || open != 0 {
 				t.Errorf("%d were given up, %d are open", given.Load(), open)
 			}
@@ -81,7 +81,7 @@ func TestRate(t *testing.T) {
 		if first := count(1000); first != rateBurst {
 			t.Errorf("%d at once", first)
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if next := count(1000); next != ratePerSecond {
 			t.Errorf("%d after a second", next)
 		}
