@@ -53,8 +53,8 @@ func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []credential{{interceptor.RoleRead, "a#1"}, {interceptor.RoleAdmin, "b=="}, {interceptor.RoleWrite, "c"}}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(credential{})); diff != "" {
+	want := []interceptor.Token{{Role: interceptor.RoleRead, Token: "a#1"}, {Role: interceptor.RoleAdmin, Token: "b=="}, {Role: interceptor.RoleWrite, Token: "c"}}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -62,12 +62,12 @@ func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
 func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true} {
-		path := file(t, "tokens", "read canary\n")
+		path := file(t, "tokens", "read canary-canary-canary\n")
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		log := newOutput()
-		if _, err := newAuthorizer(&Config{AuthTokenFile: path}, slog.New(slog.NewTextHandler(log, nil))); err != nil {
+		if _, _, err := newAuthorizer(&Config{AuthTokenFile: path}, slog.New(slog.NewTextHandler(log, nil))); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Contains(log.String(), "chmod 600"); got != warned || strings.Contains(log.String(), "canary") {
@@ -135,7 +135,7 @@ func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 
 func TestWithoutATokenFileEveryCallIsLetIn(t *testing.T) {
 	t.Parallel()
-	auth, err := newAuthorizer(&Config{}, slog.New(slog.DiscardHandler))
+	auth, _, err := newAuthorizer(&Config{}, slog.New(slog.DiscardHandler))
 	if err != nil || auth == nil {
 		t.Errorf("%v, %v", auth, err)
 	}
@@ -150,7 +150,7 @@ func FuzzReadTokens(f *testing.F) {
 			t.Fatalf("%v, %v", credentials, err)
 		}
 		for _, c := range credentials {
-			if c.role < interceptor.RoleRead || c.role > interceptor.RoleAdmin || c.token == "" || strings.TrimSpace(c.token) != c.token {
+			if c.Role < interceptor.RoleRead || c.Role > interceptor.RoleAdmin || c.Token == "" || strings.TrimSpace(c.Token) != c.Token {
 				t.Errorf("%+v", c)
 			}
 		}

@@ -41,6 +41,8 @@ type server struct {
 	health   *healthServer
 	watchers []*watcher
 	tunnels  *tunnelWatcher
+	tokens   *tokenFile
+	refused  *refusals
 	grpc     *grpc.Server
 	conn     *grpc.ClientConn
 	http     *http.Server
@@ -55,10 +57,11 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	for _, text := range cfg.warnings() {
 		log.Warn("insecure listener", slog.String("what", text))
 	}
-	auth, err := newAuthorizer(cfg, log)
+	auth, tokens, err := newAuthorizer(cfg, log)
 	if err != nil {
 		return s, err
 	}
+	s.tokens = tokens
 	cert, err := newCertificate(cfg, log)
 	if err != nil {
 		return s, err
@@ -86,6 +89,8 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 			return s, err
 		}
 	}
+	s.refused = newRefusals()
+	pending := interceptor.NewPending()
 	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Draining:          ctx.Done(),
@@ -94,14 +99,16 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	}, chainParts{
 		metrics: metrics.calls, panics: metrics.panics,
 		Config: interceptor.Config{
-			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator,
+			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator, Stalls: interceptor.NewStalls(cfg.ClientStall),
 			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
 		},
-	}, s.tracing, s.health)
+	}, &interceptor.Tap{
+		Auth: auth, Pending: pending, MaxCalls: int64(cfg.MaxCalls), PeerHeader: httpapi.PeerHeader, Refused: s.refused.note,
+	}, s.refused, s.tracing, s.health)
 	if s.flightConn != nil {
 		arrowflight.New(s.flightConn).Register(s.grpc)
 	}
-	return s, s.buildHTTP(ctx, metrics)
+	return s, s.buildHTTP(ctx, metrics, auth, pending)
 }
 
 // buildViewers makes the fleet, and what knows its health.
@@ -155,21 +162,31 @@ func (cfg *Config) hub(log *slog.Logger) follow.HubConfig {
 }
 
 // buildHTTP makes the HTTP side, a client of the gRPC server.
-func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
+func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *interceptor.Authorizer, pending *interceptor.Pending) (err error) {
 	if s.conn, err = dialMemory(s.listen.memory); err != nil {
 		return err
 	}
 	// The handlers must outlive the signal that ends the process: it drains.
+	conn := httpapi.NewConn(s.conn, int(s.cfg.MaxHTTPStreams), int(s.cfg.MaxStreams-s.cfg.MaxHTTPStreams))
+	var refusals interceptor.Rate
 	handler, err := httpapi.New(context.WithoutCancel(ctx), httpapi.Config{
-		Conn:         s.conn,
+		Conn:         conn,
+		Health:       s.health,
+		Admit:        auth.CheckToken,
+		Draining:     ctx.Done(),
+		Compute:      func(work func() error) error { return s.cpuGate.Do(context.WithoutCancel(ctx), work) },
+		AllowLog:     refusals.Allow,
 		AllowedHosts: s.cfg.AllowedHosts,
 		CORSOrigins:  s.cfg.CORSOrigins,
 		Metrics:      metrics.handler(),
-		Compat:       compat.New(compat.Config{Conn: s.conn, Log: s.log}),
+		Compat:       compat.New(compat.Config{Conn: conn, Admit: auth.CheckToken, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Protos:       runicorngrpc.Protos(),
-		Limits:       httpapi.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
-		Log:          s.log,
+		Limits: httpapi.Limits{
+			MaxBody: interceptor.MaxRequest, UnaryTimeout: s.cfg.DefaultDeadline, WriteStall: s.cfg.ClientStall,
+			Pending: func(giveUp func()) func() { return pending.Begin(true, giveUp) },
+		},
+		Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("build the HTTP side: %w", err)

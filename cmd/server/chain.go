@@ -29,25 +29,31 @@ type chainParts struct {
 // chain is the list of interceptors, outermost first. Metrics and log see the
 // code that the caller sees; recovery catches a panic in the error table too.
 func chain(p chainParts) []interceptor.Interceptor {
+	log := logCalls(p.Log)
+	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
+	return append([]interceptor.Interceptor{
+		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
+		{
+			Name:   "log",
+			Unary:  selector.UnaryServerInterceptor(log.Unary, isLogged),
+			Stream: selector.StreamServerInterceptor(log.Stream, isLogged),
+		},
+		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
+		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
+	}, interceptor.Chain(p.Config)...)
+}
+
+// logCalls logs how calls end.
+func logCalls(log *slog.Logger) interceptor.Interceptor {
 	lines := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		p.Log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
+		log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
 	})
 	logged := []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
 		logging.WithLevels(logLevel),
 		logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey, "grpc.start_time"),
 	}
-	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
-	return append([]interceptor.Interceptor{
-		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
-		{
-			Name:   "log",
-			Unary:  selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(lines, logged...), isLogged),
-			Stream: selector.StreamServerInterceptor(logging.StreamServerInterceptor(lines, logged...), isLogged),
-		},
-		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
-		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
-	}, interceptor.Chain(p.Config)...)
+	return interceptor.Interceptor{Unary: logging.UnaryServerInterceptor(lines, logged...), Stream: logging.StreamServerInterceptor(lines, logged...)}
 }
 
 // isLogged leaves out calls of Arrow Flight: each makes a call of the API, which is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ type Config struct {
 	HTTPAddr       string   `group:"Listening" name:"http-addr" default:"127.0.0.1:23311" help:"Where REST, its pages and the metrics are served."`
 	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Changed files are reloaded without a restart."`
 	TLSKey         string   `group:"Listening" placeholder:"FILE" help:"Private key (PEM) of --tls-cert."`
-	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
+	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. It is read again when it changes. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
 	InsecureListen bool     `group:"Listening" help:"Listen beyond loopback even without TLS and tokens: anyone on the network is then let in."`
 	AllowedHosts   []string `group:"Listening" placeholder:"HOST" help:"Host headers that HTTP accepts besides loopback ones, separated by commas."`
 	CORSOrigins    []string `group:"Listening" name:"cors-origins" placeholder:"ORIGIN" help:"Web origins, such as https://example.org, whose pages may call this server, separated by commas."`
@@ -64,8 +65,11 @@ type Config struct {
 	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`
 	MaxConnections    int           `group:"Limits" default:"8192" help:"Connections per port; more wait until one closes."`
 	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams go on to their end. 0 is never."`
+	MaxConnectionIdle time.Duration `group:"Limits" default:"5m" help:"How long a gRPC connection without a call is kept."`
+	MaxCalls          int           `group:"Limits" default:"20000" help:"Calls at once on all gRPC connections; more are refused."`
 	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`
-	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection, so this must be below --max-streams."`
+	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection: this must be below --max-streams, and what is left is for its other calls."`
+	ClientStall       time.Duration `group:"Limits" name:"client-stall-timeout" default:"2m" help:"How long a client may leave a stream or an answer unread; live streams over gRPC may be left for 15m."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
 	TempBytes         byteSize      `group:"Limits" default:"2GiB" help:"Temporary disk space for the files of exports; beyond it exports that need some are refused."`
 	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Timeout for reading the headers of an HTTP request."`
@@ -124,12 +128,29 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config
 	if err != nil {
 		return nil, fmt.Errorf("define the flags: %w", err)
 	}
-	if _, err := parser.Parse(args); errors.Is(err, errHelpPrinted) {
+	if _, err := parser.Parse(withTwoDashes(parser, args)); errors.Is(err, errHelpPrinted) {
 		return nil, errHelpPrinted
 	} else if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{fmt.Errorf("%w; --help lists what there is", err)}
 	}
 	return cfg, cfg.check()
+}
+
+// withTwoDashes makes --demo of -demo and --help of help: nothing else can be meant.
+func withTwoDashes(parser *kong.Kong, args []string) []string {
+	out := slices.Clone(args)
+	if len(out) > 0 && (out[0] == "help" || out[0] == "version") {
+		out[0] = "--" + out[0]
+	}
+	for i, arg := range out {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		for _, flag := range parser.Model.Flags {
+			if strings.HasPrefix(arg, "-") && len(name) > 1 && name == flag.Name {
+				out[i] = "-" + arg
+			}
+		}
+	}
+	return out
 }
 
 // BeforeResolve opens the file before the other flags ask it. It is kong's

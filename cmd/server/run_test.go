@@ -56,6 +56,7 @@ func TestTheDemoServesTheSameExperimentsOverGRPCAndHTTP(t *testing.T) {
 
 // services are all that a server has, and so what reflection lists.
 var services = []string{
+	"arrow.flight.protocol.FlightService",
 	"grpc.health.v1.Health",
 	"grpc.reflection.v1.ServerReflection",
 	"grpc.reflection.v1alpha.ServerReflection",

@@ -9,7 +9,7 @@ import (
 )
 
 func TestIntegersKeepTheirDigits(t *testing.T) {
-	m := newNDJSONMarshaler()
+	m := newNDJSONMarshaler(func(work func() error) error { return work() })
 	for v, want := range map[float64]string{
 		0: "0", 1e6: "1000000", 1 << 60: "1152921504606846976", -1 << 63: "-9223372036854775808", 1 << 65: "36893488147419103232",
 		1e21: "1e+21", 0.30000000000000004: "0.30000000000000004", 1.2345678901234568e-5: "0.000012345678901234568", math.MaxFloat64: "1.7976931348623157e+308",

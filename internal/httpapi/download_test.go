@@ -210,7 +210,7 @@ func TestDownload_AFileOfUnknownSizeOrWithoutBytes(t *testing.T) {
 func TestDownload_IsACallLikeOthers(t *testing.T) {
 	b := &backend{}
 	b.download = asset
-	srv := serve(t, b, func(c *Config) { c.Limits.MaxStreams = 1 })
+	srv := serve(t, b, func(c *Config) { c.Conn = NewConn(c.Conn, 1, 1) })
 	got := do(t, srv, request{
 		path: "/v1/viewers/v7/experiments/r1/assets/a1:download", header: map[string]string{"Authorization": "Bearer x"},
 	})

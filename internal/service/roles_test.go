@@ -14,10 +14,8 @@ import (
 )
 
 func TestTokensAndRoles(t *testing.T) {
-	var auth interceptor.Authorizer
-	auth.Add("reader", interceptor.RoleRead)
-	auth.Add("writer", interceptor.RoleWrite)
-	auth.Add("boss", interceptor.RoleAdmin)
+	auth := &interceptor.Authorizer{}
+	auth.SetTokens([]interceptor.Token{{Role: interceptor.RoleRead, Token: "reader"}, {Role: interceptor.RoleWrite, Token: "writer"}, {Role: interceptor.RoleAdmin, Token: "boss"}})
 	h := newHarnessWith(t, setup{auth: auth}, demotest.Gen07)
 	const missing = "20200101_000000_abcdef"
 	list := func(authorization string) error {

@@ -16,7 +16,7 @@ type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
 	viewer func(*demotest.Config)
-	auth   interceptor.Authorizer
+	auth   *interceptor.Authorizer
 }
 
 // register adds all services, with what a test changes of their Config.
@@ -38,5 +38,5 @@ func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.
 // newHarnessWith is newHarness with changes.
 func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
-	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Auth: &s.auth}, generations...)
+	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Auth: s.auth}, generations...)
 }

@@ -61,6 +61,9 @@ func (v *Viewer) newRun(spec Run) *demoviewer.Record {
 		r.Files["summary.json"] = spec.Summary
 		r.Summary = demoviewer.NullNonFinite(spec.Summary)
 	}
+	if assets, ok := spec.Files["assets.json"]; ok {
+		r.Assets = assets
+	}
 	if spec.Logs != nil {
 		r.Files["logs.txt"] = spec.Logs
 	}
