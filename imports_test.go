@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/demoviewer":              {},
 	"internal/downsample":              {},
 	"internal/e2e":                     {},
+	"internal/digest":                  {"internal/eventlog"},
 	"internal/eventlog":                {},
 	"internal/export":                  {"internal/downsample", "internal/eventlog"},
 	"internal/faultproxy":              {},
@@ -53,7 +54,7 @@ var allowed = map[string][]string{
 	"internal/service/interceptor":     {"gen/runicornapi/v1", "internal/apierr", "internal/service/answer", "internal/service/errmap", "internal/service/freshstack", "internal/service/wire"},
 	"internal/service/metrics":         {"gen/runicornapi/v1", "internal/apierr", "internal/cpugate", "internal/downsample", "internal/eventlog", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/drain", "internal/service/errmap", "internal/service/page", "internal/service/points", "internal/service/runs", "internal/service/source", "internal/service/target"},
 	"internal/service/page":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/service/answer"},
-	"internal/service/points":          {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/runsource", "internal/service/answer", "internal/service/convert", "internal/service/target"},
+	"internal/service/points":          {"gen/runicornapi/v1", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/runsource", "internal/service/convert"},
 	"internal/service/remote":          {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/page"},
 	"internal/service/runs":            {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap", "internal/service/target"},
 	"internal/service/servicetest":     {"gen/runicornapi/v1", "internal/demoviewer/demotest", "internal/fleet", "internal/follow", "internal/restclient", "internal/runcache", "internal/service/interceptor", "internal/service/source", "internal/service/wire"},
@@ -70,7 +71,7 @@ var allowed = map[string][]string{
 	"internal/demoviewer/demotest":     {"internal/demoviewer"}, // for tests
 	"internal/follow":                  {"internal/eventlog", "internal/flight", "internal/logbatch", "internal/lru", "internal/restclient", "internal/runsource"},
 	"internal/logbatch":                {"internal/eventlog", "internal/runsource"},
-	"internal/runcache":                {"internal/cpugate", "internal/eventlog", "internal/flight", "internal/lru", "internal/restclient", "internal/runsource"},
+	"internal/runcache":                {"internal/cpugate", "internal/digest", "internal/eventlog", "internal/flight", "internal/lru", "internal/restclient", "internal/runsource"},
 	"internal/runsource":               {"internal/cpugate", "internal/eventlog", "internal/restclient"},
 	"internal/runsource/runsourcetest": {"internal/eventlog", "internal/restclient", "internal/runsource"},
 }

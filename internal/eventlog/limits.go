@@ -85,6 +85,9 @@ func (x Excess) Since(earlier Excess) Excess {
 	return x
 }
 
+// CountMetric counts a value of a metric beyond MaxMetrics.
+func (x *Excess) CountMetric(name string) { x.addMetric(manyMetrics, name) }
+
 // addMetric counts a value of a metric.
 func (x *Excess) addMetric(what int, name string) {
 	if x[what].Count == 0 {

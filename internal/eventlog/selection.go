@@ -48,3 +48,21 @@ func (s *Selection) rows(steps []int64) (from, to int) {
 	}
 	return from, max(from, to)
 }
+
+// Query says which points of one metric are wanted.
+type Query struct {
+	// MinStep and MaxStep bound the steps, both inclusive; nil is no bound.
+	MinStep, MaxStep *int64
+	// Limit is how many of the first points are enough, and Last how many of the
+	// newest ones; all are wanted where both are 0.
+	Limit, Last int
+	// MaxPoints is to how many they will be downsampled, not at all if 0.
+	MaxPoints int
+}
+
+// Sample is points of a metric and kind that were taken of more.
+type Sample struct {
+	Series
+	// Total is how many there are, and Finite how many of those are finite.
+	Total, Finite int
+}

@@ -161,25 +161,28 @@ func (t *Table) Compact() {
 		g.compact()
 		g.trim()
 	}
-	t.rows = t.countRows()
+	t.rows = len(t.longest().steps) + len(t.otherSteps())
 	t.dirty = false
 }
 
-// countRows counts the distinct steps. The longest group is nearly all of them:
-// those of the others are looked up in it.
-func (t *Table) countRows() int {
+// longest is the longest group, whose steps are nearly all there are.
+func (t *Table) longest() *group {
 	if len(t.groups) == 0 {
-		return 0
+		return &group{}
 	}
-	longest := slices.MaxFunc(t.groups, func(a, b *group) int { return len(a.steps) - len(b.steps) })
-	var others []int64
+	return slices.MaxFunc(t.groups, func(a, b *group) int { return len(a.steps) - len(b.steps) })
+}
+
+// otherSteps are the distinct steps that the longest group lacks, ascending.
+func (t *Table) otherSteps() (others []int64) {
+	longest := t.longest()
 	for _, g := range t.groups {
 		if g != longest {
 			others = appendMissing(others, g.steps, longest.steps)
 		}
 	}
 	slices.Sort(others)
-	return len(longest.steps) + len(slices.Compact(others))
+	return slices.Compact(others)
 }
 
 // appendMissing appends the steps that known lacks; both ascend. It gallops

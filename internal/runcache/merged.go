@@ -58,7 +58,7 @@ func (u *updater) readMerged(ctx context.Context) error {
 	}
 	r.merged = mergedState{info: info, readStart: start, cost: u.now().Sub(start), final: ended, excess: r.merged.excess}
 	r.freshUntil = u.now().Add(r.merged.ttl())
-	r.publish(start)
+	r.publish(start, u.maxFinal)
 	u.run = r
 	return nil
 }

@@ -619,8 +619,8 @@ type MetricInfo struct {
 	FirstStep int64 `protobuf:"zigzag64,4,opt,name=first_step,json=firstStep,proto3" json:"first_step,omitempty"`
 	// The maximum step.
 	LastStep int64 `protobuf:"zigzag64,5,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
-	// The value at the maximum step: number, integer (an integer that a double
-	// would round), json (such an integer beyond 64 bits), boolean or text.
+	// The value at the maximum step: number, integer (one beyond 2^53), json (an
+	// integer beyond 64 bits that a double would round), boolean or text.
 	LastValue *Value `protobuf:"bytes,6,opt,name=last_value,json=lastValue,proto3" json:"last_value,omitempty"`
 	// The minimum finite value; NUMBER only.
 	MinValue *float64 `protobuf:"fixed64,7,opt,name=min_value,json=minValue,proto3,oneof" json:"min_value,omitempty"`

@@ -57,21 +57,31 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 
 // read takes the curves of one experiment.
 func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
-	for _, name := range v.Table.Names(c.selection) {
+	c.curves[i] = nil
+	points, q := 0, eventlog.Query{MinStep: c.selection.MinStep, MaxStep: c.selection.MaxStep}
+	if !c.byTime { // else every point counts
+		q.MaxPoints = c.maxPoints
+	}
+	for _, name := range v.Summary().Names(c.selection) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		single := c.selection
-		single.Names, single.Prefixes = []string{name}, nil
-		for _, s := range v.Table.Series(single) {
+		series, err := v.ReadMetric(name, q)
+		if err != nil {
+			c.points.Add(int64(-points))
+			return err
+		}
+		for _, s := range series {
 			if s.Kind != eventlog.KindNumber {
 				continue
 			}
-			if keepFinite(&s); s.Len() == 0 {
+			if keepFinite(&s.Series); s.Len() == 0 {
 				continue
 			}
-			cv := c.curve(&s, v)
+			cv := c.curve(&s.Series, v)
+			cv.total = int64(s.Finite)
 			c.curves[i] = append(c.curves[i], cv)
+			points += len(cv.values)
 			if err := c.countPoints(len(cv.values)); err != nil {
 				return err
 			}
@@ -82,7 +92,7 @@ func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 
 // curve makes a curve of the finite points of a series.
 func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
-	cv := curve{name: s.Name, total: int64(s.Len()), fidelity: convert.Fidelity(v.Origin)}
+	cv := curve{name: s.Name, fidelity: convert.Fidelity(v.Origin)}
 	switch {
 	case c.byTime:
 		cv.seconds, cv.values = relative(s, v.FirstTime)

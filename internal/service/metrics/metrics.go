@@ -50,7 +50,7 @@ func (s *Service) ListMetrics(ctx context.Context, req *runicornapiv1.ListMetric
 		return nil, err
 	}
 	var resp *runicornapiv1.ListMetricsResponse
-	err = s.reader.Read(ctx, t, func(v *runcache.View) error {
+	err = s.reader.ReadAny(ctx, t, func(v *runcache.View) error {
 		resp = metricListAnswer(t, v, convert.Selection(req))
 		return nil
 	})
@@ -70,7 +70,7 @@ func (s *Service) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsR
 		return nil, err
 	}
 	var resp *runicornapiv1.GetMetricsResponse
-	err = s.reader.Read(ctx, t, func(v *runcache.View) error {
+	err = s.reader.ReadAny(ctx, t, func(v *runcache.View) error {
 		series, err := newSeriesReader(req).read(ctx, v)
 		resp = metricsAnswer(t, v, series)
 		return err

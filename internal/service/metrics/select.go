@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -157,9 +158,12 @@ func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx co
 	errs := make([]error, len(c.entries))
 	for i := range c.entries {
 		g.Go(func() (fatal error) {
-			errs[i] = s.reader.Read(groupCtx, c.entries[i].Target(), func(v *runcache.View) error {
-				fatal = use(groupCtx, i, v)
-				return fatal
+			errs[i] = s.reader.ReadAny(groupCtx, c.entries[i].Target(), func(v *runcache.View) error {
+				err := use(groupCtx, i, v)
+				if !errors.Is(err, runcache.ErrNeedsTable) {
+					fatal = err
+				}
+				return err
 			})
 			return fatal
 		})

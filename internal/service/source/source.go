@@ -61,6 +61,13 @@ func (r Reader) Read(ctx context.Context, t target.Run, use func(*runcache.View)
 	return r.Cache.Read(ctx, src.Key, src, use)
 }
 
+// ReadAny is Read, but of a run that is too large to be kept, use gets the digest; see
+// runcache.Cache.
+func (r Reader) ReadAny(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
+	src := Of(t)
+	return r.Cache.ReadAny(ctx, src.Key, src, use)
+}
+
 // LineTooLong says of which run a line is too long.
 func LineTooLong(t target.Run, err error) error {
 	e, ok := errors.AsType[*eventlog.LineTooLongError](err)
