@@ -125,6 +125,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
+	s.fleet.SetFanOutTimeout(s.cfg.FanOutTimeout)
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
@@ -132,7 +133,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
-			interval: s.cfg.HealthInterval, log: s.log,
+			interval: s.cfg.HealthInterval,
 		}
 	}
 	for _, viewer := range s.fleet.Configured() {

@@ -29,6 +29,9 @@ type Config struct {
 
 	Viewer          []viewerFlag  `group:"Viewers" sep:" " placeholder:"[NAME=]URL" help:"A Viewer to serve; may repeat (in the variable, separate by spaces). The first one answers calls that name none. Default: http://127.0.0.1:23300, unless --demo is given."`
 	Demo            bool          `group:"Viewers" help:"Start two built-in Viewers with sample data, 'demo' (0.7) and 'legacy' (0.5.3), after those that --viewer gives."`
+	ViewerCA        []viewerFile  `group:"Viewers" name:"viewer-ca" sep:" " placeholder:"NAME=FILE" help:"Certificates in PEM form with which that of the Viewer NAME is checked; may repeat. The file is read again when it changes."`
+	ViewerAuth      []viewerFile  `group:"Viewers" sep:" " placeholder:"NAME=FILE" help:"A file with the value of the Authorization header for the Viewer NAME, such as 'Bearer TOKEN'; may repeat. It is read again when it changes, sent to that Viewer only, and never logged."`
+	FanOutTimeout   time.Duration `group:"Viewers" default:"2s" help:"How long a call over all Viewers waits for one of them. One that does not answer is named as unreachable, and probed in the background."`
 	ViewerShare     float64       `group:"Viewers" default:"0.2" help:"Part of a Viewer's time that background work (lists, polls, health) may take, above 0 and at most 1."`
 	UpstreamTimeout time.Duration `group:"Viewers" default:"30s" help:"Timeout of lightweight requests to a Viewer."`
 	HeavyTimeout    time.Duration `group:"Viewers" default:"2m" help:"Timeout of heavy requests to a Viewer: metric tables, archives."`

@@ -70,7 +70,7 @@ func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
 	h := newHarness(t, demotest.Gen05)
 	asked := h.Upstreams[0].Counted("/")
 	one := int32(1)
-	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2fb", "/etc", "a/b", ":v1", "m\x00"} {
+	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2f..", "/etc", "a/b", ":v1", "m\x00"} {
 		_, err := h.Artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: name})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		_, err = h.Artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: name, Version: &one})

@@ -152,7 +152,19 @@ func viewerMessage(e *restclient.Error, text string) string {
 	if e.Viewer != "" {
 		fmt.Fprintf(&b, "viewer %s: ", e.Viewer)
 	}
+	if e.Kind == restclient.KindUnsupported && e.Action != "" {
+		text = "this viewer cannot " + e.Action
+	}
 	b.WriteString(text)
+	if e.Kind == restclient.KindUnsupported && e.ViewerVersion != "" {
+		b.WriteString(", being Runicorn " + e.ViewerVersion)
+	}
+	if e.Address != "" {
+		b.WriteString(" at " + e.Address)
+	}
+	if cause := e.Cause(); cause != "" {
+		b.WriteString(": " + cause)
+	}
 	if e.Kind == restclient.KindNotFound && e.ResourceID != "" {
 		fmt.Fprintf(&b, ": %s %q", e.Resource, e.ResourceID)
 	}
@@ -161,6 +173,9 @@ func viewerMessage(e *restclient.Error, text string) string {
 	}
 	if e.Kind == restclient.KindUnsupported && e.Alternative != "" {
 		b.WriteString("; instead, " + e.Alternative)
+	}
+	if advice := e.Advice(); advice != "" {
+		b.WriteString("; " + advice)
 	}
 	return b.String()
 }

@@ -1,4 +1,4 @@
-package restclient
+package scrub
 
 import (
 	"strings"
@@ -24,36 +24,11 @@ func TestIsServerPath(t *testing.T) {
 		if !IsServerPath(path) {
 			t.Errorf("%q is not recognised", path)
 		}
-		if v := (Value{Kind: ValueText, Text: path}); !v.IsServerPath() {
-			t.Errorf("the value %q is not recognised", path)
-		}
 	}
 	for _, text := range append([]string{"see /home/me"}, otherTexts...) {
 		if IsServerPath(text) {
 			t.Errorf("%q is taken for a path", text)
 		}
-	}
-}
-
-func TestValueIsServerPath_LooksIntoJSON(t *testing.T) {
-	for text, want := range map[string]bool{
-		`["a","/home/me"]`:                true,
-		`{"a":{"b":["C:\\Users\\me"]}}`:   true,
-		`{"\/home\/me":1}`:                true,
-		`["\u002fhome\u002fme"]`:          true,
-		`{"a":"file:///home/me"}`:         true,
-		`["/home/me`:                      true,
-		`["a",`:                           true,
-		`["a","s3://b/c",1,null,{"x":2}]`: false,
-		`["\nfoo\nbar","\\alpha"]`:        false,
-		`{}`:                              false,
-	} {
-		if got := (Value{Kind: ValueJSON, Text: text}).IsServerPath(); got != want {
-			t.Errorf("%s: got %t", text, got)
-		}
-	}
-	if (Value{Kind: ValueNumber, Text: "/x"}).IsServerPath() {
-		t.Error("a number is taken for a path")
 	}
 }
 
@@ -84,14 +59,14 @@ func TestHideServerPaths(t *testing.T) {
 			if strings.HasPrefix(path, "//") && a[0] == "in:" {
 				continue // it is a URL
 			}
-			if got, want := hideServerPaths(a[0]+path+a[1]), a[0]+"<path>"+a[1]; got != want {
+			if got, want := Paths(a[0]+path+a[1]), a[0]+"<path>"+a[1]; got != want {
 				t.Errorf("%q: got %q, want %q", a[0]+path+a[1], got, want)
 			}
 		}
 	}
 	for _, text := range otherTexts {
 		for _, shown := range []string{text, "see " + text, `{"a":"` + text + `"}`} {
-			if got := hideServerPaths(shown); got != shown {
+			if got := Paths(shown); got != shown {
 				t.Errorf("%q became %q", shown, got)
 			}
 		}
@@ -107,7 +82,7 @@ func TestHideServerPaths(t *testing.T) {
 		"http://host/x?p=/home/me&q=1":    "http://host/x?p=<path>",
 		"a / b // c":                      "a / b // c",
 	} {
-		if got := hideServerPaths(text); got != want {
+		if got := Paths(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
@@ -118,11 +93,11 @@ func FuzzHideServerPaths(f *testing.F) {
 		f.Add("see " + text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got := hideServerPaths(text)
+		got := Paths(text)
 		if utf8.ValidString(text) && !utf8.ValidString(got) {
 			t.Errorf("%q became invalid: %q", text, got)
 		}
-		if again := hideServerPaths(got); again != got {
+		if again := Paths(got); again != got {
 			t.Errorf("%q became %q, and then %q", text, got, again)
 		}
 	})
@@ -134,7 +109,7 @@ func BenchmarkHideServerPaths(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
-				hideServerPaths(text)
+				Paths(text)
 			}
 		})
 	}

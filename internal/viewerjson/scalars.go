@@ -1,4 +1,4 @@
-package restclient
+package viewerjson
 
 import (
 	"bytes"
@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // The SDK writes status.json, summary.json and meta.json with bare NaN and
@@ -63,19 +64,6 @@ func nonFinite(b []byte) (length int, mark string) {
 	return 0, ""
 }
 
-// skipString returns the index after the string that begins at i.
-func skipString(doc []byte, i int) int {
-	for i++; i < len(doc); i++ {
-		switch doc[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return len(doc)
-}
-
 // plainNonFinite turns the marks inside a nested value into plain strings.
 func plainNonFinite(doc []byte) []byte { return bytes.ReplaceAll(doc, []byte("\uFDD0"), nil) }
 
@@ -97,6 +85,20 @@ func (t *Time) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err == nil && ok && f > 0 && f <= maxSeconds {
 		sec, frac := math.Modf(f)
 		t.Time = time.Unix(int64(sec), int64(math.Round(frac*1e6))*1e3)
+	}
+	return err
+}
+
+// Millis is a time in milliseconds.
+type Millis struct{ time.Time }
+
+// UnmarshalJSONFrom reads whatever the Viewer has for a time; what is none is
+// unknown.
+func (m *Millis) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	f, ok, err := readFloat(dec)
+	*m = Millis{}
+	if err == nil && ok && f > 0 && f <= maxSeconds*1000 {
+		m.Time = time.UnixMicro(int64(f * 1000))
 	}
 	return err
 }
@@ -162,30 +164,20 @@ type Texts []string
 
 // UnmarshalJSONFrom reads a list; anything else is one text.
 func (l *Texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, err := dec.ReadValue()
 	*l = nil
-	if err != nil || raw.Kind() == 'n' {
-		return err
-	}
-	items := []Value{{}}
-	into := any(&items[0])
-	if raw.Kind() == '[' {
-		into = &items
-	}
-	if err := json.Unmarshal(raw, into, lenient()); err != nil {
-		return err
-	}
-	for _, v := range items {
-		*l = append(*l, v.String())
-	}
-	return nil
+	return elements(dec, func(item jsontext.Value) {
+		var v Value
+		if v.read(item) == nil {
+			*l = append(*l, v.String())
+		}
+	})
 }
 
-// scrubbed returns the texts fit to be shown.
-func (l Texts) scrubbed() Texts {
+// Scrubbed returns the texts fit to be shown.
+func (l Texts) Scrubbed() Texts {
 	out := slices.Clone(l)
 	for i, text := range out {
-		out[i] = scrub(text, nil)
+		out[i] = scrub.Text(text, nil)
 	}
 	return out
 }

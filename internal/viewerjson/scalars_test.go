@@ -1,13 +1,10 @@
-package restclient
+package viewerjson
 
 import (
-	"bytes"
-	stdjson "encoding/json"
 	"math"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
@@ -85,31 +82,24 @@ func TestValue_String(t *testing.T) {
 	}
 }
 
-// FuzzLenient: no answer of a Viewer makes the lenient readers panic, loses
-// an integer, or brings text that is not valid UTF-8.
-func FuzzLenient(f *testing.F) {
-	for _, name := range []string{"run_detail_finished", "runs_list", "paths_export_json", "config"} {
-		f.Add(fixture(f, "0.6.0", name))
+func TestValueIsServerPath_LooksIntoJSON(t *testing.T) {
+	for text, want := range map[string]bool{
+		`["a","/home/me"]`:                true,
+		`{"a":{"b":["C:\\Users\\me"]}}`:   true,
+		`{"\/home\/me":1}`:                true,
+		`["\u002fhome\u002fme"]`:          true,
+		`{"a":"file:///home/me"}`:         true,
+		`["/home/me`:                      true,
+		`["a",`:                           true,
+		`["a","s3://b/c",1,null,{"x":2}]`: false,
+		`["\nfoo\nbar","\\alpha"]`:        false,
+		`{}`:                              false,
+	} {
+		if got := (Value{Kind: ValueJSON, Text: text}).IsServerPath(); got != want {
+			t.Errorf("%s: got %t", text, got)
+		}
 	}
-	f.Add([]byte(`{"summary":{"a":NaN,"b":"\ud800","c":9007199254740993,"d":[Infinity]},"created_time":"1","tags":[null,1]}`))
-	f.Fuzz(func(t *testing.T, doc []byte) {
-		var detail RunDetail
-		if json.Unmarshal(quoteNonFinite(doc), &detail, lenient()) != nil {
-			return
-		}
-		if s := detail.Alias.Value + detail.Status.Value + detail.ID; !utf8.ValidString(s) {
-			t.Fatalf("invalid text %q", s)
-		}
-		for name, v := range detail.Summary {
-			if !utf8.ValidString(name) || !utf8.ValidString(v.Text) {
-				t.Fatalf("invalid text in %q: %q", name, v.Text)
-			}
-			if v.Kind == ValueJSON && !stdjson.Valid([]byte(v.Text)) {
-				t.Fatalf("%q is no JSON: %q", name, v.Text)
-			}
-			if text := v.String(); v.Kind == ValueInteger && !bytes.Contains(doc, []byte(strings.TrimPrefix(text, "-"))) {
-				t.Fatalf("%q lost digits: %s", name, text)
-			}
-		}
-	})
+	if (Value{Kind: ValueNumber, Text: "/x"}).IsServerPath() {
+		t.Error("a number is taken for a path")
+	}
 }

@@ -1,12 +1,10 @@
-package restclient
+package scrub
 
 import (
 	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Paths of the Viewer's machine tell the names of its users and how it is built,
@@ -35,6 +33,9 @@ var (
 		"\\\\?/+[^\\s/\"'`)\\],;<>{}|])")
 )
 
+// IsAbsolute reports whether a Viewer takes a text for an absolute path.
+func IsAbsolute(text string) bool { return absolutePrefix.MatchString(text) }
+
 // IsServerPath reports whether a text is a path of the Viewer's machine: an
 // absolute one of either system, one in a home, or a file URL.
 func IsServerPath(text string) bool {
@@ -42,29 +43,8 @@ func IsServerPath(text string) bool {
 	return absolutePrefix.MatchString(text) || otherPrefix.MatchString(text)
 }
 
-// IsServerPath reports whether a value is such a path, or JSON in which a text is.
-func (v Value) IsServerPath() bool {
-	switch v.Kind {
-	case ValueText:
-		return IsServerPath(v.Text)
-	case ValueJSON:
-		dec := jsontext.NewDecoder(strings.NewReader(v.Text), lenient())
-		for {
-			token, err := dec.ReadToken()
-			if err != nil {
-				// The end, unless the rest cannot be read: then nothing is known of it.
-				return dec.InputOffset() < int64(len(v.Text))
-			}
-			if token.Kind() == '"' && IsServerPath(token.String()) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// hideServerPaths replaces the paths of the Viewer's machine within a text.
-func hideServerPaths(text string) string {
+// Paths replaces the paths of the Viewer's machine within a text.
+func Paths(text string) string {
 	var out strings.Builder
 	shown := 0 // what is before has been copied
 	for i := 0; i < len(text); {

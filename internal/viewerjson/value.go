@@ -1,12 +1,15 @@
-package restclient
+package viewerjson
 
 import (
 	"bytes"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // ValueKind says which field of a Value counts.
@@ -43,6 +46,11 @@ func (v *Value) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
+	return v.read(raw)
+}
+
+// read reads a value from its JSON text.
+func (v *Value) read(raw jsontext.Value) error {
 	switch raw.Kind() {
 	case 'n':
 		*v = Value{}
@@ -51,7 +59,7 @@ func (v *Value) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	case '0':
 		*v = numberValue(string(raw))
 	case '"':
-		text, err := unquote(raw)
+		text, err := Unquote(raw)
 		if err != nil {
 			return err
 		}
@@ -66,7 +74,7 @@ var _ json.UnmarshalerFrom = (*Value)(nil)
 
 // numberValue keeps an integer exact and makes a double of all else.
 func numberValue(text string) Value {
-	if !isInteger(text) {
+	if !IsInteger(text) {
 		f, _ := strconv.ParseFloat(text, 64) // out of range gives ±Inf, as in Python
 		return Value{Kind: ValueNumber, Number: f}
 	}
@@ -90,7 +98,8 @@ func textValue(text string) Value {
 	return Value{Kind: ValueText, Text: text}
 }
 
-func isInteger[T string | []byte](text T) bool {
+// IsInteger reports whether the JSON text of a number has neither fraction nor exponent.
+func IsInteger[T string | []byte](text T) bool {
 	for i := range len(text) {
 		if c := text[i]; c == '.' || c == 'e' || c == 'E' {
 			return false
@@ -112,4 +121,34 @@ func (v Value) String() string {
 		return "null"
 	}
 	return v.Text
+}
+
+// IsServerPath reports whether a value is such a path, or JSON in which a text is.
+func (v Value) IsServerPath() bool {
+	switch v.Kind {
+	case ValueText:
+		return scrub.IsServerPath(v.Text)
+	case ValueJSON:
+		dec := jsontext.NewDecoder(strings.NewReader(v.Text), lenient())
+		for {
+			token, err := dec.ReadToken()
+			if err != nil {
+				// The end, unless the rest cannot be read: then nothing is known of it.
+				return dec.InputOffset() < int64(len(v.Text))
+			}
+			if token.Kind() == '"' && scrub.IsServerPath(token.String()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Unquote reads a JSON string; what is not valid UTF-8 becomes U+FFFD.
+func Unquote(raw []byte) (string, error) {
+	text, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil && len(text) == 0 && len(raw) > 2 {
+		return "", err
+	}
+	return string(text), nil
 }
