@@ -8,6 +8,9 @@
 // (journal.go). A Cursor (cursor.go, cursor_resolve.go) is a position in the log: it
 // takes the next batch from the journal, or from the history that late cursors share
 // (history.go), and reports the state of the run.
+//
+// It waits by timers, so its clock is that of package time, which tests replace by
+// testing/synctest; there is no other.
 package follow
 
 import (

@@ -177,6 +177,9 @@ func (p *poller) readStatus(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
+	if seenAt.IsZero() {
+		seenAt = start
+	}
 	if status != p.j.status {
 		p.statusSince = seenAt
 	}

@@ -67,7 +67,9 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 		}
 	}
 	for _, r := range t.runs { // they go on when a list says that they run again
-		r.done = r.isEnded()
+		if r.state.phase == runResting {
+			r.state.on(eventEnd)
+		}
 	}
 	_, err = f.sync(ctx)
 	return err
@@ -187,11 +189,12 @@ func (t *tail) resumeTailed(run *listedRun, listedAt time.Time) bool {
 		return false
 	}
 	r.createdMicros = run.createdMicros()
-	if r.detached {
-		r.Run, r.detached = run.Target(), false
+	if r.state.detached {
+		r.Run = run.Target()
+		r.state.on(eventAttached)
 	}
-	if r.done && run.isRunning() && listedAt.After(r.doneAt) {
-		r.done, r.notFound, r.marks = false, false, r.marks&^markEnded
+	if run.isRunning() && listedAt.After(r.endedAt) {
+		r.state.on(eventListed)
 	}
 	return true
 }
@@ -204,7 +207,7 @@ func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 		case r.RunID != run.Run.ID:
 		case r.Name == run.Viewer.Name:
 			return r
-		case r.detached && detached == nil && fleet.SameParent(r.Name, run.Viewer.Name):
+		case r.state.detached && detached == nil && fleet.SameParent(r.Name, run.Viewer.Name):
 			detached = r
 		}
 	}
@@ -217,7 +220,10 @@ func (f *tailFilter) follow(t *tail, run *listedRun) bool {
 	if maybeSent && !run.isRunning() {
 		return false
 	}
-	r := &tailedRun{Run: run.Target(), at: f.startPosition(run), createdMicros: run.createdMicros(), needsReset: maybeSent}
+	r := &tailedRun{Run: run.Target(), at: f.startPosition(run), createdMicros: run.createdMicros()}
+	if maybeSent {
+		r.state.phase = runPartial
+	}
 	for !t.canFollow(r) {
 		if !run.isRunning() || !f.evict(t) {
 			return false
@@ -250,7 +256,7 @@ func (t *tail) canFollow(r *tailedRun) bool {
 func (f *tailFilter) evict(t *tail) bool {
 	oldest := -1
 	for i, r := range t.runs {
-		if r.done && (oldest < 0 || r.createdMicros < t.runs[oldest].createdMicros) {
+		if r.state.isDone() && (oldest < 0 || r.createdMicros < t.runs[oldest].createdMicros) {
 			oldest = i
 		}
 	}

@@ -29,13 +29,13 @@ type setup struct {
 // register adds the service, with what a test changes of its Config, and the other methods of the same services.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil), Now: time.Now}
+		c := Config{Fleet: d.Fleet, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil)}
 		if change != nil {
 			change(&c)
 		}
 		tails := New(c)
 		runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Now: c.Now}), tails: tails,
+			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Now: time.Now}), tails: tails,
 		})
 		runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
 			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,

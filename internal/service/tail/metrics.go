@@ -101,7 +101,7 @@ func (t *tail) run(ctx context.Context) error {
 // behind the end is told by a stream of nothing but ends that all is over.
 func (t *tail) firstHeartbeat() time.Duration {
 	for _, r := range t.runs {
-		if !r.isEnded() {
+		if r.state.marks()&markEnded == 0 {
 			return firstMessageTimeout
 		}
 	}
@@ -176,7 +176,7 @@ func (t *tail) isFinished() bool {
 		return false
 	}
 	for _, r := range t.runs {
-		if !r.done {
+		if !r.state.isDone() {
 			return false
 		}
 	}
@@ -185,7 +185,7 @@ func (t *tail) isFinished() bool {
 
 // finish is the end of a tail all of whose runs have ended.
 func (t *tail) finish() error {
-	found := func(r *tailedRun) bool { return !r.notFound }
+	found := func(r *tailedRun) bool { return r.state.phase != runMissing }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
 		return source.Of(t.runs[0].Run).NotFoundError()
 	}
@@ -207,8 +207,8 @@ func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 	followed := int32(0)
 	for _, r := range t.runs {
 		switch {
-		case r.done:
-		case r.detached:
+		case r.state.isDone():
+		case r.state.detached:
 			summary.add(&follow.Health{State: follow.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
 			followed++
 		case r.cursor != nil:
@@ -265,7 +265,7 @@ func (t *tail) sendNotFound() error {
 func (t *tail) token() *tailToken {
 	token := &tailToken{runs: make([]tailRun, 0, len(t.runs))}
 	for _, r := range t.runs {
-		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, marks: r.marks, at: r.at})
+		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, marks: r.state.marks(), at: r.at})
 	}
 	if t.filter != nil {
 		t.filter.fillToken(token)
