@@ -86,41 +86,104 @@ func TestTailFilter_UntilFinished(t *testing.T) {
 	}
 }
 
-// TestTailFilter_MoreThanItFollows: the running ones have their places, and the
-// rest is counted; a running one takes the place of one that has ended.
+// TestTailFilter_MoreThanItFollows: more runs that have ended than one stream follows at
+// a time are all delivered, in their order, over any number of streams; so is what starts
+// later, and what turns up late. A stream that is resumed delivers nothing twice.
 func TestTailFilter_MoreThanItFollows(t *testing.T) {
+	t.Parallel()
+	for name, id := range map[string]string{"short ids": "20250131_120000_%06x", "long ids": strings.Repeat("long-", 30) + "%06x"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const n = 3*maxTailRuns + 5
+			h := newTailHarness(t, demoviewer.Gen06)
+			u := h.Upstreams[0]
+			created := time.Now().Add(-time.Hour)
+			add := func(i int, status string) string {
+				return u.AddRun(demoviewer.Run{
+					ID: fmt.Sprintf(id, i), Project: "many", Name: "n", Status: status,
+					Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
+				})
+			}
+			for i := range n {
+				add(100+i, "finished")
+			}
+			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{
+				Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second), Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED,
+			})
+			for len(c.points) < maxTailRuns+9 {
+				c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+			}
+			for run := range c.points {
+				if last := fmt.Sprintf(id, 100+2*maxTailRuns+9); run > last {
+					t.Errorf("%s begins out of its turn", run)
+				}
+			}
+			late, running := add(1, "finished"), add(100+n, "running")
+			c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
+				return len(c.points) > 2*maxTailRuns && m.GetBatch() != nil
+			})
+			c.connect(replica(t, h, nil))
+			c.untilPoints(running, 1)
+			servicetest.SetStatus(t, u, running, "finished")
+			if err := c.rest(); err != nil {
+				t.Fatal(err)
+			}
+			if len(c.points) < n+1 || countOf(c.events, "end FINISHED") < n+1 || len(c.token) > maxTailToken {
+				t.Errorf("points of %d runs, %d ends, a token of %d bytes", len(c.points), countOf(c.events, "end FINISHED"), len(c.token))
+			}
+			for run, points := range c.points {
+				if len(points) != 1 {
+					t.Errorf("%d points of %s", len(points), run)
+				}
+			}
+			if len(c.points[late]) == 0 {
+				t.Error("the late run is not delivered")
+			}
+			if resets := countOf(c.events, "reset SOURCE_CHANGED"); resets > 0 {
+				t.Errorf("%d resets", resets)
+			}
+		})
+	}
+}
+
+// TestTailFilter_LateRunsOfAResumedStream: a run that ended and turned up before the
+// watermark while nobody looked may be one of those that were delivered. It is counted.
+func TestTailFilter_LateRunsOfAResumedStream(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demoviewer.Gen06)
 	u := h.Upstreams[0]
 	created := time.Now().Add(-time.Hour)
-	add := func(i int, status string) string {
+	add := func(i int) string {
 		return u.AddRun(demoviewer.Run{
-			ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: status,
+			ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: "finished",
 			Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
 		})
 	}
-	for i := range 70 {
-		add(i, "finished")
+	for i := range maxTailRuns + 2 {
+		add(100 + i)
 	}
-	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second)})
-	for len(c.points) < maxTailRuns {
-		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+	req := &runicornapiv1.TailMetricsRequest{
+		Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second), Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED,
 	}
-	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
-		return m.GetHeartbeat() != nil && countOf(c.events, "end FINISHED") == maxTailRuns
-	})
-	if n := m.GetHeartbeat().GetNotFollowedRunCount(); n != 6 {
-		t.Errorf("%d runs are not followed, want 6", n)
+	c := startTail(t, h, req)
+	if err := c.rest(); err != nil {
+		t.Fatal(err)
 	}
-	late := add(100, "running")
-	c.untilPoints(late, 1)
-	if len(c.token) > maxTailToken {
-		t.Errorf("a token of %d bytes", len(c.token))
-	}
+	add(1)
 	c.connect(replica(t, h, nil))
-	c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRunCount() == 7 })
-	if n := len(c.points[late]); n != 1 || len(c.points) != maxTailRuns+1 {
-		t.Errorf("%d points of the last run, and points of %d runs", n, len(c.points))
+	counted := false
+	for {
+		m, err := c.recv()
+		if err != nil {
+			break
+		}
+		counted = m.GetHeartbeat().GetNotFollowedRunCount() == 1
+	}
+	if !counted {
+		t.Error("the last message does not count the run that is late")
+	}
+	if len(c.points) != maxTailRuns+2 {
+		t.Errorf("points of %d runs", len(c.points))
 	}
 }
 

@@ -29,7 +29,7 @@ type tailedRun struct {
 	// at is the position after what was sent.
 	at             runsource.Position
 	endedAt        time.Time
-	createdMicros  int64 // of a run by filter, in microseconds
+	created        runMark // of a run by filter
 	buffered       *points.Buffer
 	stopForwarding func()
 }
@@ -210,6 +210,9 @@ func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
 	r.close()
 	r.at, r.endedAt = item.Position, time.Now()
 	r.state.on(endEvent(item))
+	if t.filter != nil {
+		defer t.fillPlaces() // after the end was sent, so that the token has it
+	}
 	if r.state.phase == runMissing {
 		t.notFound = append(t.notFound, r)
 		return nil

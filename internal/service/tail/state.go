@@ -24,15 +24,15 @@ const (
 type runEvent uint8
 
 const (
-	eventItem         runEvent = iota // points, lines or a status
-	eventPart                         // a part of a downsampled history is sent
-	eventCaughtUp                     // its history is complete
-	eventReset                        // all of it is sent again
-	eventEnd                          // its end is sent
-	eventMissing                      // there is no such run, now
-	eventListed                       // a list says that it runs again
-	eventDetached                     // the session of its Viewer has ended
-	eventAttached                     // another session has it
+	eventItem     runEvent = iota // points, lines or a status
+	eventPart                     // a part of a downsampled history is sent
+	eventCaughtUp                 // its history is complete
+	eventReset                    // all of it is sent again
+	eventEnd                      // its end is sent
+	eventMissing                  // there is no such run, now
+	eventListed                   // a list says that it runs again
+	eventDetached                 // the session of its Viewer has ended
+	eventAttached                 // another session has it
 )
 
 // transitions says where a run stands after an event; where there is no entry it stays.

@@ -44,6 +44,9 @@ func (t *tail) syncViewers(ctx context.Context) error {
 			}
 		}
 	}
+	if len(gone) > 0 {
+		t.filter.readLists(t.updateListed)
+	}
 	return err
 }
 
