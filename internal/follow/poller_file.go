@@ -66,7 +66,6 @@ func (p *poller) restart(ctx context.Context, part *restclient.FilePart) error {
 	}
 	p.file = fileState{}
 	p.j.invalidate(reason)
-	p.extraRequests++
 	return p.openFile(ctx)
 }
 
@@ -113,7 +112,6 @@ func (p *poller) verifyIdentity(ctx context.Context, part *restclient.FilePart) 
 	etagChanged := part.Size == f.checkpoint.Size && f.checkpoint.ETag != "" && part.ETag != f.checkpoint.ETag
 	growing := part.Size != f.checkpoint.Offset && time.Since(f.headCheckedAt) >= headRecheckInterval
 	if f.checkpoint.ReadOffset() > 0 && (f.needsVerify || etagChanged || growing) {
-		p.extraRequests++
 		if err := f.checkpoint.VerifyHead(ctx, p.j.source.read); err != nil {
 			return err
 		}
@@ -189,7 +187,6 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 		p.updateEnd(part)
 		return err
 	}
-	p.extraRequests++
 	return p.openAtTail(ctx, origin, data, part.Size)
 }
 
