@@ -96,6 +96,12 @@ func (c *Cursor) resolveLastLines() step {
 		return step{changed: j.changed}
 	case !c.rewind.active:
 		c.rewind = rewind{active: true, remaining: c.at.Lines, offset: j.high.Offset}
+		if _, isFile := j.high.FileOffset(); isFile && j.size > j.high.Offset {
+			c.rewind.remaining-- // what has no newline is the last line
+		}
+		if c.rewind.remaining == 0 {
+			return c.setPosition(j.high)
+		}
 		for _, b := range slices.Backward(j.window) {
 			if c.rewindOver(b) {
 				return step{}

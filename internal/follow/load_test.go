@@ -231,7 +231,7 @@ func TestFollow_PollsAllRunsOfAViewerEqually(t *testing.T) {
 			n := throttle.keys["follow "+string(rune('A'+i))]
 			fewest, most = min(fewest, n), max(most, n)
 		}
-		if fewest < 20 || most > fewest+4 {
+		if fewest < 20 || most > fewest+8 {
 			t.Errorf("between %d and %d polls of each of %d runs", fewest, most, runs)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -29,6 +30,9 @@ const (
 	// moves folders, and a file is written to, while it answers. What is seen in
 	// between is read again after it.
 	settleDelay = time.Second / 2
+	// partialDelay is how long the last line of a text log must be at rest to be
+	// delivered without its newline: who draws a progress bar writes it in pieces.
+	partialDelay = time.Second
 	// maxNotFound is the number of consecutive polls without the run after which it
 	// is reported as deleted.
 	maxNotFound = 2
@@ -126,6 +130,7 @@ func (p *poller) pollOnce() (grown bool, err error) {
 		if err != nil {
 			return err
 		}
+		p.updatePartial()
 		if err := p.finishIfTerminal(ctx); err != nil || !p.isStatusDue() {
 			return err
 		}
@@ -144,6 +149,19 @@ func (p *poller) recordGrowth(grown bool) {
 	if !p.replaying {
 		p.j.markGrown()
 	}
+}
+
+// updatePartial notes the last line of a text log that has no newline, once it is at rest.
+func (p *poller) updatePartial() {
+	if !p.j.key.textLog {
+		return
+	}
+	var line *logbatch.LogLine
+	if rest := p.file.rest; len(rest) > 0 && time.Since(p.lastGrowth) >= partialDelay {
+		unfinished := p.file.batcher.UnfinishedLine(rest)
+		line = &unfinished
+	}
+	p.j.setPartial(line)
 }
 
 // isActive says that the log is as likely to have grown as not: it has not been quiet for

@@ -134,6 +134,8 @@ func (t *logTail) handleItem(item *follow.Item) error {
 	case follow.ItemBatch:
 		t.state.on(eventItem)
 		return t.sendBatch(item.Batch)
+	case follow.ItemPartial:
+		return t.sendPartial(item.Partial)
 	case follow.ItemCaughtUp:
 		t.state.on(eventCaughtUp)
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
@@ -171,6 +173,14 @@ func (t *logTail) sendBatch(batch *logbatch.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
 	t.heartbeat.messageSent()
 	return t.stream.SendMsg(wire.WithToken(shared, t.token().String()))
+}
+
+// sendPartial sends a line that has no newline yet. The token stays before it.
+func (t *logTail) sendPartial(line *logbatch.LogLine) error {
+	out := &runicornapiv1.LogLine{Text: line.Text, Lossy: line.Lossy, Offset: &line.Offset, Partial: true}
+	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Batch{
+		Batch: &runicornapiv1.LogBatch{Lines: []*runicornapiv1.LogLine{out}},
+	}})
 }
 
 // encode makes the wire form of a batch, but for the token.

@@ -313,3 +313,60 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 		apierrtest.WantError(t, c.finish(), codes.Unavailable, "SERVER_DRAINING")
 	}
 }
+
+func TestTailLogs_LastLinesCountOneWithoutANewline(t *testing.T) {
+	t.Parallel()
+	h := newHarnessWith(t, quickLogs)
+	for _, u := range h.Upstreams {
+		for status, n := range map[string]int32{"finished": 1, "running": 2} {
+			t.Run(u.Name+" "+status, func(t *testing.T) {
+				t.Parallel()
+				id := u.AddRun(demoviewer.Run{Status: status, Logs: []byte("a\nb\nc")})
+				c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, LastLines: &n})
+				want := []string{"b", "c"}[2-n:]
+				if status == "running" && u.Name != "v053" { // whose WebSocket ends every line
+					want[1] = "c (partial)"
+				}
+				c.until(func() bool { return slices.Equal(c.texts(), want) })
+			})
+		}
+	}
+}
+
+// TestTailLogs_PartialLine: a progress bar is seen before its newline comes, and replaced
+// by what it becomes; who resumes gets each whole line once.
+func TestTailLogs_PartialLine(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+	other := replica(t, h, nil)
+	for _, u := range h.Upstreams {
+		t.Run(u.Name, func(t *testing.T) {
+			t.Parallel()
+			id := u.AddRun(demoviewer.Run{Logs: []byte("one\nbar 10%")})
+			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
+			last := func(text string) func() bool {
+				return func() bool {
+					texts := c.texts()
+					return len(texts) > 0 && texts[len(texts)-1] == text
+				}
+			}
+			c.until(last("bar 10% (partial)"))
+			mustAppend(t, u, id, "\rbar 50%\r")
+			c.until(last("bar 10%\rbar 50% (partial)"))
+			c.connect(other)
+			c.until(last("bar 10%\rbar 50% (partial)"))
+			mustAppend(t, u, id, "bar 100%\n")
+			c.until(last("bar 10%\rbar 50%\rbar 100%"))
+			c.connect(h)
+			mustAppend(t, u, id, "two\nend")
+			c.until(last("end (partial)"))
+			mustSet(t, u, id, "finished")
+			if err := c.finish(); !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+			if diff := cmp.Diff([]string{"one", "bar 10%\rbar 50%\rbar 100%", "two", "end"}, c.texts()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
