@@ -66,8 +66,7 @@ func (c *Cursor) Position() runsource.Position {
 
 // Next returns what follows, and waits for it. After ItemEnd it returns io.EOF.
 // Other errors are the context's, after which Next may be called again and has
-// lost nothing; and those that end the cursor: ErrUnreachable,
-// *eventlog.LineTooLongError, ErrHubClosed.
+// lost nothing; and those that end the cursor: ErrUnreachable and ErrHubClosed.
 func (c *Cursor) Next(ctx context.Context) (*Item, error) { return c.NextBefore(ctx, nil) }
 
 // NextBefore is Next until alarm fires; then it returns nil and no error. A read

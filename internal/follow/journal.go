@@ -118,7 +118,10 @@ func (j *journal) open(at runsource.Position, size int64) {
 // the bound of a run.
 func (j *journal) append(b *logbatch.Batch) {
 	b.Retain(&j.hub.bytes, &j.bytes)
-	j.hub.malformed.Add(b.Counts.MalformedLines)
+	if n := b.Counts.MalformedLines; n > 0 {
+		j.hub.malformed.Add(n)
+		j.log.Warn("followed log has lines that are no JSON or too long", slog.Uint64("lines", n), slog.Int64("before_offset", b.To.Offset))
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.window = append(j.window, b)

@@ -250,10 +250,6 @@ func (p *poller) onPollError(err error) (wait time.Duration, done bool) {
 		return p.waitToSettle(), false
 	}
 	p.file.needsVerify, p.table.needsVerify = true, true
-	if runsource.IsLineTooLong(err) {
-		p.j.finish(0, err)
-		return 0, true
-	}
 	state, retryAfter := p.cfg.ClassifyError(err)
 	p.j.recordFailure(state, err)
 	if p.cfg.UnreachableAfter > 0 && time.Since(p.lastSuccess) >= p.cfg.UnreachableAfter {

@@ -214,7 +214,8 @@ func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head [
 		}
 		end := bytes.LastIndexByte(tail, '\n') + 1
 		if end == 0 && distance > eventlog.MaxLine {
-			return &eventlog.LineTooLongError{Offset: from}
+			p.openJournal(runsource.Position{Origin: origin}, size, runsource.Checkpoint{})
+			return nil // it is read from its beginning, since a line without an end is passed over only by who knows where it begins
 		}
 		if end == 0 {
 			continue

@@ -25,6 +25,7 @@ type Batcher struct {
 	batch     *Batch             // what is being collected
 	bytes     int                // about what it takes on the wire
 	lineStart runsource.Position // the beginning of the line at hand
+	skipped   uint64             // lines of metrics that were too long, and not yet in a batch
 	// Of a line that is too long, as far as it has been seen.
 	overlong      bool
 	overlongBytes int64
@@ -55,11 +56,9 @@ func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
 		switch {
 		case n >= 0:
 			err = b.addLine(rest[:n+1])
-		case b.textLog && len(rest) > 0 && (b.overlong || len(rest) > MaxLogLine):
+		case len(rest) > 0 && (b.overlong || len(rest) > b.maxLine()):
 			b.addLinePart(rest)
 			return len(chunk), nil
-		case len(rest) > eventlog.MaxLine:
-			return consumed, &eventlog.LineTooLongError{Offset: b.At.Offset}
 		default:
 			return consumed, nil
 		}
@@ -91,6 +90,8 @@ func (b *Batcher) addLine(line []byte) error {
 	b.beginLine(text)
 	if b.textLog {
 		b.addText(text)
+	} else if len(text) > eventlog.MaxLine {
+		b.skipped++
 	} else if _, err := b.parser.Parse(line, b.lineStart.Offset, eventlog.Handler{Row: b.addRow}); err != nil {
 		return err
 	}
@@ -105,15 +106,28 @@ func (b *Batcher) AddNumberedLine(line []byte) {
 	b.commitLine(runsource.FingerprintLine(line), 1, false)
 }
 
-// addLinePart takes a part of a line of text that is too long: what is kept of it is
-// sent at once, and the rest is passed over.
+// maxLine is how long a line may be to be held as a whole.
+func (b *Batcher) maxLine() int {
+	if b.textLog {
+		return MaxLogLine
+	}
+	return eventlog.MaxLine
+}
+
+// addLinePart takes a part of a line that is too long: what is kept of a text is sent at
+// once, and the rest is passed over. Nothing is kept of metrics; the line counts as
+// malformed.
 func (b *Batcher) addLinePart(part []byte) {
 	if !b.overlong {
 		b.beginLine(part)
-		b.addText(part)
 		b.overlong, b.overlongBytes, b.overlongLine = true, 0, runsource.LineFingerprint{Size: 1}
-		b.At.Index = 1
-		b.Flush()
+		if b.textLog {
+			b.addText(part)
+			b.At.Index = 1
+			b.Flush()
+		} else {
+			b.skipped++
+		}
 	}
 	b.overlongBytes += int64(len(part))
 	b.overlongLine = b.overlongLine.Extend(b.overlongBytes, part)
@@ -194,9 +208,12 @@ func newLogLine(offset int64, line []byte) LogLine {
 // lineWireBytes is what a line takes on the wire besides its text.
 const lineWireBytes = 10
 
+// longName is from where a metric's name counts: others are little beside their points.
+const longName = 256
+
 // CellWireBytes is about what a point takes on the wire.
 func CellWireBytes(cell *eventlog.Cell) int {
-	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact)
+	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact) + max(len(cell.Name)-longName, 0)
 }
 
 // AddRow adds a metrics line. One that is larger than a batch gets batches of its
@@ -259,11 +276,11 @@ func (b *Batcher) Flush() {
 	batch := b.batch
 	batch.To, batch.series = b.At, b.cells.Take()
 	batch.Counts = eventlog.Counts{
-		MalformedLines:   counts.MalformedLines - b.counts.MalformedLines,
+		MalformedLines:   counts.MalformedLines - b.counts.MalformedLines + b.skipped,
 		LinesWithoutStep: counts.LinesWithoutStep - b.counts.LinesWithoutStep,
 	}
 	batch.size = batch.estimateSize()
-	b.counts, b.bytes, b.batch = counts, 0, &Batch{From: b.At}
+	b.counts, b.skipped, b.bytes, b.batch = counts, 0, 0, &Batch{From: b.At}
 	b.emit(batch)
 }
 

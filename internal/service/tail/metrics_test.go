@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -297,4 +298,49 @@ func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.untilPoints(id, n+50) // the live part is full
+}
+
+// TestTail_OneBadRunDoesNotEndTheStreamOfOthers: what is too large for a line or a message
+// is passed over or cut, and the rest of it and of other runs goes on.
+func TestTail_OneBadRunDoesNotEndTheStreamOfOthers(t *testing.T) {
+	t.Parallel()
+	h := newTailHarness(t, demoviewer.Gen07)
+	u := h.Upstreams[0]
+	names := make([]string, 0, 600)
+	for i := range 600 {
+		names = append(names, fmt.Sprintf(`"%s%d": 1`, strings.Repeat("n", 10_000), i))
+	}
+	before, after := servicetest.MetricsLine(1, `"loss": 1`), servicetest.MetricsLine(3, `"loss": 3`)
+	good := u.AddRun(demoviewer.Run{Project: "p", Name: "good", Events: []byte(before)})
+	for name, tt := range map[string]struct {
+		line      string
+		malformed int64
+		text      bool
+	}{
+		"a line of 17 MiB":            {servicetest.MetricsLine(2, `"x": "`+strings.Repeat("x", 17<<20)+`"`), 1, false},
+		"a text of 5 MiB":             {servicetest.MetricsLine(2, `"x": "`+strings.Repeat("x", 5<<20)+`"`), 0, true},
+		"600 names of 10 kB":          {servicetest.MetricsLine(2, strings.Join(names, ", ")), 0, false},
+		"a name of 5 MiB":             {servicetest.MetricsLine(2, `"`+strings.Repeat("n", 5<<20)+`": 1`), 0, false},
+		"half a line of 17 MiB first": {strings.Repeat("x", 17<<20) + "\n", 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, downsample := range []*runicornapiv1.Downsample{nil, {MaxPoints: 100}} {
+				bad := u.AddRun(demoviewer.Run{Project: "p", Name: "bad", Events: []byte(before + tt.line + after)})
+				c := startTail(t, h, &runicornapiv1.TailMetricsRequest{
+					RunIds: []string{bad, good}, HistoryDownsample: downsample, HeartbeatInterval: durationpb.New(time.Second),
+				})
+				m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
+					return m.GetHeartbeat() != nil && countOf(c.events, "caught_up") == 2
+				})
+				loss := bySeries(c.points[bad])["loss"]
+				if len(loss) != 2 || len(c.points[good]) != 1 || m.GetHeartbeat().GetMalformedLineCount() != tt.malformed {
+					t.Errorf("loss %q of the bad run, %d points of the good one, heartbeat %v", loss, len(c.points[good]), m)
+				}
+				if text := bySeries(c.points[bad])["x"]; (len(text) == 1) != tt.text || tt.text && !strings.Contains(text[0], "(cut, of 5242880 bytes)") {
+					t.Errorf("%d texts", len(text))
+				}
+				c.drop()
+			}
+		})
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
@@ -81,7 +80,7 @@ func (r *tailedRun) cursorError(err error) error {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the run %s was read beyond its end: %w", r.ResourceName(), err)
 	}
-	return source.LineTooLong(r.Run, err)
+	return err
 }
 
 // handleItem sends what one item says.
@@ -119,11 +118,6 @@ func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
 	}
-	if len(shared) > answer.MaxMessage-maxTailToken {
-		if err := points.CheckTexts(r.Run, points.Message(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
-			return err
-		}
-	}
 	if t.isSingle() { // the token is in it
 		return t.sendEncoded(wire.Whole(shared))
 	}
@@ -150,6 +144,7 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 	if message == nil {
 		return nil
 	}
+	cutLarge(message)
 	if r.state.phase == runLive && t.service.config.ObserveLag != nil {
 		if newest := newestTime(message); newest > 0 {
 			t.service.config.ObserveLag(float64(time.Now().UnixMicro())/1e6 - newest)
@@ -174,8 +169,10 @@ func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
 		r.state.on(eventPart)
 		for _, message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
-			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
-				return err
+			for _, part := range splitLarge(message) {
+				if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: part}}); err != nil {
+					return err
+				}
 			}
 		}
 		r.buffered.ReleaseAll()
