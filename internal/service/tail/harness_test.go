@@ -3,6 +3,7 @@ package tail
 import (
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -24,6 +25,8 @@ type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
 	viewer func(*demoviewer.Config)
+	// loopback puts real connections between the server and the Viewers.
+	loopback bool
 }
 
 // register adds the service, with what a test changes of its Config, and the other methods of the same services.
@@ -51,7 +54,48 @@ func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetes
 // newHarnessWith is newHarness with changes.
 func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
 	tb.Helper()
-	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer}, generations...)
+	setup := servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Network: &servicetest.Network{}}
+	if s.loopback {
+		setup.Network = nil
+	}
+	return servicetest.New(tb, setup, generations...)
+}
+
+// inBubble runs a test in a bubble of testing/synctest: its clock goes on when all wait,
+// so that it takes no time, and no machine is too slow for it.
+func inBubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))) //nolint:forbidigo // the clock of the bubble begins in 2000, before the sample runs
+		test(t)
+	})
+}
+
+// step is a part of a test in a bubble, where subtests cannot be.
+func step(t *testing.T, name string, do func(t *testing.T)) {
+	t.Helper()
+	failed := t.Failed()
+	if do(t); t.Failed() && !failed {
+		t.Logf("in the step %q", name)
+	}
+}
+
+// onEach runs a test in a bubble of its own before a Viewer of each of some generations, all
+// where none is named.
+func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream), generations ...demoviewer.Generation) {
+	t.Helper()
+	if len(generations) == 0 {
+		generations = demoviewer.Generations()
+	}
+	for _, g := range generations {
+		t.Run(string(g), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				h := newHarnessWith(t, s, g)
+				test(t, h, h.Upstreams[0])
+			})
+		})
+	}
 }
 
 // newTailHarness is newHarness with Viewers whose share does not make tests wait.
