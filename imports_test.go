@@ -20,10 +20,11 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
 	"clients/python-compat":            {},
-	"cmd/server":                       {"", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire"},
+	"cmd/server":                       {"", "internal/arrowflight", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire"},
 	"gen/runicornapi/v1":               {},
 	"internal/apierr":                  {"gen/runicornapi/v1"},
 	"internal/apierr/apierrtest":       {},
+	"internal/arrowflight":             {"gen/runicornapi/v1", "internal/apierr"},
 	"internal/compat":                  {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/panics"},
 	"internal/filter":                  {},
 	"internal/demoviewer":              {},

@@ -12,6 +12,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
@@ -43,6 +44,8 @@ type server struct {
 	grpc     *grpc.Server
 	conn     *grpc.ClientConn
 	http     *http.Server
+
+	flightConn *grpc.ClientConn // nil without Arrow Flight
 }
 
 // build wires the process. Draining is closed when it is to end. What was
@@ -77,6 +80,12 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.listen, err = listen(ctx, cfg, cert); err != nil {
 		return s, err
 	}
+	if !cfg.DisableFlight {
+		// A connection of its own: its streams are not counted with those of HTTP.
+		if s.flightConn, err = dialMemory(s.listen.memory); err != nil {
+			return s, err
+		}
+	}
 	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Draining:          ctx.Done(),
@@ -89,6 +98,9 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
 		},
 	}, s.tracing, s.health)
+	if s.flightConn != nil {
+		arrowflight.New(s.flightConn).Register(s.grpc)
+	}
 	return s, s.buildHTTP(ctx, metrics)
 }
 
@@ -176,8 +188,10 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
 // close ends what build has begun and serving has not ended.
 func (s *server) close(ctx context.Context) error {
 	var failed error
-	if s.conn != nil {
-		failed = errors.Join(failed, s.conn.Close())
+	for _, conn := range []*grpc.ClientConn{s.conn, s.flightConn} {
+		if conn != nil {
+			failed = errors.Join(failed, conn.Close())
+		}
 	}
 	if s.listen != nil {
 		failed = errors.Join(failed, s.listen.close())

@@ -6,12 +6,15 @@ import (
 	"runtime/debug"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
@@ -37,10 +40,21 @@ func chain(p chainParts) []interceptor.Interceptor {
 	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
 	return append([]interceptor.Interceptor{
 		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
-		{Name: "log", Unary: logging.UnaryServerInterceptor(lines, logged...), Stream: logging.StreamServerInterceptor(lines, logged...)},
+		{
+			Name:   "log",
+			Unary:  selector.UnaryServerInterceptor(logging.UnaryServerInterceptor(lines, logged...), isLogged),
+			Stream: selector.StreamServerInterceptor(logging.StreamServerInterceptor(lines, logged...), isLogged),
+		},
 		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
+		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
 	}, interceptor.Chain(p.Config)...)
 }
+
+// isLogged leaves out calls of Arrow Flight: each makes a call of the API, which is
+// logged.
+var isLogged = selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
+	return call.Service != arrowflight.ServiceName
+})
 
 // onPanic makes a panic an internal error like any other, by the same table. Its value
 // may be the request, with its secrets, and goes nowhere.

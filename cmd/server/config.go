@@ -46,6 +46,7 @@ type Config struct {
 	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
 	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
 	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
+	DisableFlight     bool `group:"Authority" help:"Turn Arrow Flight off, which serves experiments as tables on the gRPC port."`
 	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunneled."`
 
 	RemoteHosts       []string `group:"Authority" placeholder:"HOST" help:"The only SSH servers that RemoteService may use, by the names that requests give them, separated by commas. Default: any."`

@@ -206,12 +206,12 @@ func exportsPython(t *testing.T) string {
 	system := realviewer.Require(t, realviewer.V072).Python
 	venv := filepath.Join(cache, "runicorn-grpc", "venvs", "exports")
 	python := filepath.Join(venv, "bin", "python")
-	if exec.CommandContext(t.Context(), python, "-c", "import pandas, pyarrow").Run() == nil {
+	if exec.CommandContext(t.Context(), python, "-c", "import pandas, pyarrow, polars, duckdb").Run() == nil {
 		return python
 	}
 	for _, args := range [][]string{
 		{system, "-m", "venv", venv},
-		{python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow"},
+		{python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow", "polars", "duckdb"},
 	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
