@@ -103,13 +103,10 @@ func (p *poller) readPart(ctx context.Context, part *restclient.FilePart) error 
 // is made when there was trouble, and now and then while it grows.
 func (p *poller) verifyIdentity(ctx context.Context, part *restclient.FilePart) error {
 	f := &p.file
-	if part.Size >= 0 && part.Size < max(f.checkpoint.Offset, f.checkpoint.Size) {
-		return runsource.ErrLogReplaced
-	}
-	if err := runsource.CompareBytes(part, f.checkpoint.Tail); err != nil {
+	etagChanged, err := f.checkpoint.VerifyTail(part)
+	if err != nil {
 		return err
 	}
-	etagChanged := part.Size == f.checkpoint.Size && f.checkpoint.ETag != "" && part.ETag != f.checkpoint.ETag
 	growing := part.Size != f.checkpoint.Offset && time.Since(f.headCheckedAt) >= headRecheckInterval
 	if f.checkpoint.ReadOffset() > 0 && (f.needsVerify || etagChanged || growing) {
 		if err := f.checkpoint.VerifyHead(ctx, p.j.source.read); err != nil {
