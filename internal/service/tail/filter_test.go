@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,7 +23,8 @@ import (
 // TestTailFilter_FollowsRunsThatStartLater, on this server and, by token, on
 // another one, each point once.
 func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen07)
 		u := h.Upstreams[0]
 		add := func(project, loss string) string {
@@ -58,7 +60,8 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 // TestTailFilter_FromNow: of runs that were there only what comes, of later ones
 // all.
 func TestTailFilter_FromNow(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
@@ -76,7 +79,8 @@ func TestTailFilter_FromNow(t *testing.T) {
 
 // TestTailFilter_UntilFinished ends when all that match have ended.
 func TestTailFilter_UntilFinished(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
@@ -96,7 +100,8 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	t.Parallel()
 	for name, id := range map[string]string{"short ids": "20250131_120000_%06x", "long ids": strings.Repeat("long-", 30) + "%06x"} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				const n = 3*maxTailRuns + 5
 				h := newTailHarness(t, demoviewer.Gen06)
 				u := h.Upstreams[0]
@@ -148,12 +153,13 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 // TestTailFilter_LateRunsOfAResumedStream: a run that ended and turned up before the
 // watermark while nobody looked may be one of those that were delivered. It is counted.
 func TestTailFilter_LateRunsOfAResumedStream(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		created := time.Now().Add(-time.Hour)
-		add := func(i int) string {
-			return u.AddRun(demoviewer.Run{
+		add := func(i int) {
+			u.AddRun(demoviewer.Run{
 				ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: "finished",
 				Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
 			})
@@ -257,7 +263,8 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 
 // TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce: whatever the interval of heartbeats is.
 func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		for range 3 {
 			h.Upstreams[0].AddRun(demoviewer.Run{Project: "over", Name: "n", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
@@ -280,7 +287,8 @@ func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
 
 // TestTailFilter_RefusesATokenOfOtherViewers: it is not known here, and never was.
 func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen07)
 		for _, viewer := range []string{"other", "other.abcd1234"} {
 			token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
@@ -292,7 +300,8 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 
 // TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
 func TestTailFilter_Refusals(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
 		if _, err := c.recv(); err != nil {

@@ -51,32 +51,28 @@ func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetes
 	return newHarnessWith(tb, setup{}, generations...)
 }
 
-// newHarnessWith is newHarness with changes.
+// bubbleStart is what the clock of a bubble is set to, which begins before the sample runs.
+var bubbleStart = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// newHarnessWith is newHarness with changes. Unless it is on loopback, it is for tests in a
+// bubble of testing/synctest: their clock goes on when all wait, so that they take no time
+// and no machine is too slow for them.
 func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
 	tb.Helper()
 	setup := servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Network: &servicetest.Network{}}
 	if s.loopback {
 		setup.Network = nil
+	} else {
+		time.Sleep(time.Until(bubbleStart)) //nolint:forbidigo // the clock of the bubble
 	}
 	return servicetest.New(tb, setup, generations...)
 }
 
-// inBubble runs a test in a bubble of testing/synctest: its clock goes on when all wait,
-// so that it takes no time, and no machine is too slow for it.
-func inBubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC))) //nolint:forbidigo // the clock of the bubble begins in 2000, before the sample runs
-		test(t)
-	})
-}
-
 // step is a part of a test in a bubble, where subtests cannot be.
-func step(t *testing.T, name string, do func(t *testing.T)) {
+func step(t *testing.T, name string, do func()) {
 	t.Helper()
 	failed := t.Failed()
-	if do(t); t.Failed() && !failed {
+	if do(); t.Failed() && !failed {
 		t.Logf("in the step %q", name)
 	}
 }
@@ -90,7 +86,8 @@ func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harnes
 	}
 	for _, g := range generations {
 		t.Run(string(g), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				h := newHarnessWith(t, s, g)
 				test(t, h, h.Upstreams[0])
 			})

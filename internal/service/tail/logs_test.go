@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -42,6 +43,7 @@ const oddLog = "12:00:00 | one\n\nепоха ü\r\nstep\r50%\r100%\nbad\xff\xfee
 
 func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		id := u.AddRun(demoviewer.Run{Logs: []byte(oddLog)})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		want := []string{"12:00:00 | one", "", "епоха ü", "step\r50%\r100%", "bad\uFFFDend (lossy)"}
@@ -83,6 +85,7 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 	now := runicornapiv1.TailStart_TAIL_START_NOW
 	lastLines := func(n int32) *int32 { return &n }
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		for _, tt := range []struct {
 			name string
 			req  *runicornapiv1.TailLogsRequest
@@ -93,7 +96,7 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 			{"no line of the past", &runicornapiv1.TailLogsRequest{LastLines: lastLines(0)}, []string{"live"}},
 			{"more lines than there are", &runicornapiv1.TailLogsRequest{LastLines: lastLines(100)}, []string{"one", "two", "three", "live"}},
 		} {
-			step(t, tt.name, func(t *testing.T) {
+			step(t, tt.name, func() {
 				id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\nthree\n")})
 				tt.req.Viewer, tt.req.RunId = u.Name, id
 				c := startTailLogs(t, h, tt.req)
@@ -110,6 +113,7 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 
 func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		other := replica(t, h, nil)
 		id := u.AddRun(demoviewer.Run{Logs: []byte("line 0\n")})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
@@ -133,6 +137,7 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 
 func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 	onEach(t, quickLogs, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		id := u.AddRun(demoviewer.Run{})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		c.until(has(c, "caught_up"))
@@ -150,6 +155,7 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 // never said to run.
 func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		if err := c.finish(); !errors.Is(err, io.EOF) {
@@ -163,7 +169,8 @@ func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 
 // TestTailLogs_LastLinesOfAStream: no client starts before what was read.
 func TestTailLogs_LastLinesOfAStream(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen05)
 		u := h.Upstreams[0]
 		for n := range 20 {
@@ -178,7 +185,8 @@ func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 
 // A WebSocket that breaks sends everything again; clients see nothing of it.
 func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen05)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\n")})
@@ -213,7 +221,8 @@ func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 }
 
 func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		var many strings.Builder
 		for n := range 10_003 {
@@ -238,7 +247,8 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 }
 
 func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, demoviewer.Gen07)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{ID: "a-run", Logs: []byte("one\n")})
@@ -261,7 +271,7 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 			{"a refused id", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: "../etc"}},
 			{"a heartbeat in no time", "INVALID_REQUEST", &runicornapiv1.TailLogsRequest{RunId: id, HeartbeatInterval: durationpb.New(1)}},
 		} {
-			step(t, tt.name, func(t *testing.T) {
+			step(t, tt.name, func() {
 				apierrtest.WantError(t, startTailLogs(t, h, tt.req).finish(), codes.InvalidArgument, tt.reason)
 			})
 		}
@@ -275,7 +285,8 @@ func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 }
 
 func TestTailLogs_FailuresAndDrain(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		draining := make(chan struct{})
 		h := newHarnessWith(t, setup{config: func(d *Config) { d.Drain = drain.New(draining) }})
 		var readers []*logReader
@@ -308,8 +319,9 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 
 func TestTailLogs_LastLinesCountOneWithoutANewline(t *testing.T) {
 	onEach(t, quickLogs, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		for status, n := range map[string]int32{"finished": 1, "running": 2} {
-			step(t, status, func(t *testing.T) {
+			step(t, status, func() {
 				id := u.AddRun(demoviewer.Run{Status: status, Logs: []byte("a\nb\nc")})
 				c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, LastLines: &n})
 				want := []string{"b", "c"}[2-n:]
@@ -326,6 +338,7 @@ func TestTailLogs_LastLinesCountOneWithoutANewline(t *testing.T) {
 // by what it becomes; who resumes gets each whole line once.
 func TestTailLogs_PartialLine(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
+		t.Helper()
 		other := replica(t, h, nil)
 		id := u.AddRun(demoviewer.Run{Logs: []byte("one\nbar 10%")})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,7 +27,8 @@ func TestTail_EveryPointOnce(t *testing.T) {
 	t.Parallel()
 	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
 		t.Run(string(generation), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				h := newTailHarness(t, generation)
 				servers := []*servicetest.Harness{h, replica(t, h, nil)}
 				u := h.Upstreams[0]
@@ -94,7 +96,8 @@ func tailWithReconnects(t *testing.T, c *tailClient, servers []*servicetest.Harn
 // TestTail_TableGetsEachChange: on 0.5.3 a client ends with the last value of
 // each cell.
 func TestTail_TableGetsEachChange(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen05)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`) + servicetest.MetricsLine(2, `"loss": 2`))})
@@ -134,7 +137,8 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 		"a longer one with the same line at its end": {servicetest.MetricsLine(8, `"loss": 8`) + first, "reset REPLACED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				h := newTailHarness(t, demoviewer.Gen06)
 				u := h.Upstreams[0]
 				id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(first), Created: time.Now()})
@@ -163,14 +167,15 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 
 // TestTail_Ends: how tails end, and what they say before.
 func TestTail_Ends(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen07)
 		u := h.Upstreams[0]
 		line := []byte(servicetest.MetricsLine(1, `"loss": 1`))
 		add := func(status string) string {
 			return u.AddRun(demoviewer.Run{Project: "p", Name: "n", Status: status, Events: line})
 		}
-		step(t, "a run that has ended", func(t *testing.T) {
+		step(t, "a run that has ended", func() {
 			for status, reason := range map[string]string{"finished": "FINISHED", "failed": "FAILED", "interrupted": "INTERRUPTED", "completed": "OTHER"} {
 				c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{add(status)}})
 				if err := c.rest(); err != nil {
@@ -181,19 +186,19 @@ func TestTail_Ends(t *testing.T) {
 				}
 			}
 		})
-		step(t, "an unknown run among others ends alone", func(t *testing.T) {
+		step(t, "an unknown run among others ends alone", func() {
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{"20200101_000000_abcdef", add("finished")}})
 			if err := c.rest(); err != nil || !slices.Contains(c.events, "end NOT_FOUND") || !slices.Contains(c.events, "end FINISHED") {
 				t.Errorf("%v after %q", err, c.events)
 			}
 		})
-		step(t, "with no run left the call is NOT_FOUND", func(t *testing.T) {
+		step(t, "with no run left the call is NOT_FOUND", func() {
 			for _, ids := range [][]string{{"20200101_000000_abcdef"}, {"20200101_000000_abcdef", "20200101_000000_abcde0"}} {
 				c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: ids})
 				apierrtest.WantError(t, c.rest(), codes.NotFound, "RUN_NOT_FOUND")
 			}
 		})
-		step(t, "a run that is opened again goes on", func(t *testing.T) {
+		step(t, "a run that is opened again goes on", func() {
 			id := add("finished")
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Until: runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER})
 			c.untilEvent("state finished")
@@ -209,7 +214,7 @@ func TestTail_Ends(t *testing.T) {
 			ended.connect(h)
 			ended.untilPoints(id, 2)
 		})
-		step(t, "a run that is deleted", func(t *testing.T) {
+		step(t, "a run that is deleted", func() {
 			id := add("running")
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 			c.untilEvent("caught_up")
@@ -220,7 +225,7 @@ func TestTail_Ends(t *testing.T) {
 				t.Errorf("%v after %q", err, c.events)
 			}
 		})
-		step(t, "behind the end there is nothing but ends", func(t *testing.T) {
+		step(t, "behind the end there is nothing but ends", func() {
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{add("finished"), add("failed")}})
 			if err := c.rest(); err != nil {
 				t.Fatal(err)
@@ -242,7 +247,8 @@ func TestTail_Ends(t *testing.T) {
 // TestTail_WithoutAViewer: the first message comes at once, and its token means
 // the start that was asked for.
 func TestTail_WithoutAViewer(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
@@ -267,7 +273,8 @@ func TestTail_WithoutAViewer(t *testing.T) {
 
 // TestTail_UnreachableForTooLong: only then a tail ends, and may be tried again.
 func TestTail_UnreachableForTooLong(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
@@ -283,7 +290,8 @@ func TestTail_UnreachableForTooLong(t *testing.T) {
 
 // TestTail_DownsampledHistoryIsAtomic: until its caught_up a token restarts it.
 func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(30_000, func(step int) float64 { return float64(step % 100) }))})
@@ -310,7 +318,8 @@ func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
 // TestTail_OneBadRunDoesNotEndTheStreamOfOthers: what is too large for a line or a message
 // is passed over or cut, and the rest of it and of other runs goes on.
 func TestTail_OneBadRunDoesNotEndTheStreamOfOthers(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen07)
 		u := h.Upstreams[0]
 		names := make([]string, 0, 600)
@@ -330,7 +339,7 @@ func TestTail_OneBadRunDoesNotEndTheStreamOfOthers(t *testing.T) {
 			"a name of 5 MiB":             {servicetest.MetricsLine(2, `"`+strings.Repeat("n", 5<<20)+`": 1`), 0, false},
 			"half a line of 17 MiB first": {strings.Repeat("x", 17<<20) + "\n", 1, false},
 		} {
-			step(t, name, func(t *testing.T) {
+			step(t, name, func() {
 				for _, downsample := range []*runicornapiv1.Downsample{nil, {MaxPoints: 100}} {
 					bad := u.AddRun(demoviewer.Run{Project: "p", Name: "bad", Events: []byte(before + tt.line + after)})
 					c := startTail(t, h, &runicornapiv1.TailMetricsRequest{

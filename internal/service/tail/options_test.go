@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,7 +25,8 @@ import (
 // TestTail_Selections: streams with different options share one poller, and
 // compression is each one's own.
 func TestTail_Selections(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
@@ -39,7 +41,7 @@ func TestTail_Selections(t *testing.T) {
 			"with places": {&runicornapiv1.TailMetricsRequest{MetricNames: []string{"ok"}, Positions: true}, []string{"ok 1 1 at 1001.5 in 0", fmt.Sprintf("ok 3 0 at 1003.5 in %d", strings.Index(servicetest.SampleEvents, `{"ts": 1003`))}},
 		} {
 			for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(gzip.Name)}} {
-				step(t, name, func(t *testing.T) {
+				step(t, name, func() {
 					tt.req.RunIds = []string{id}
 					c := newTailClient(t, tt.req)
 					c.connect(h, options...)
@@ -53,7 +55,8 @@ func TestTail_Selections(t *testing.T) {
 
 // TestTail_FromNow: nothing of what was there.
 func TestTail_FromNow(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
@@ -69,7 +72,8 @@ func TestTail_FromNow(t *testing.T) {
 
 // TestTail_Drain: all streams are told, and resume on another server with their tokens.
 func TestTail_Drain(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
@@ -107,7 +111,8 @@ func TestTail_Drain(t *testing.T) {
 
 // TestTail_Refusals: what cannot be followed.
 func TestTail_Refusals(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
@@ -128,7 +133,7 @@ func TestTail_Refusals(t *testing.T) {
 			"a token of other runs":   {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token, RunIds: []string{"20200101_000000_abcdef"}}, "RESUME_TOKEN_INVALID"},
 			"a token without filter":  {&runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"}, "RESUME_TOKEN_INVALID"},
 		} {
-			step(t, name, func(t *testing.T) {
+			step(t, name, func() {
 				apierrtest.WantError(t, startTail(t, h, tt.req).rest(), codes.InvalidArgument, tt.reason)
 			})
 		}
@@ -141,7 +146,8 @@ func TestTail_Refusals(t *testing.T) {
 // TestTail_OneStalledClient changes nothing for the others, and goes on where it
 // stopped when it reads again.
 func TestTail_OneStalledClient(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen07)
 		u := h.Upstreams[0]
 		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(0, `"loss": 0`))})
@@ -167,7 +173,8 @@ func TestTail_OneStalledClient(t *testing.T) {
 // TestTail_FollowsARunThatKeepsTraining follows the demo's live run, which grows with
 // the clock.
 func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		var ahead atomic.Int64
 		clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		h := newHarnessWith(t, setup{
@@ -185,7 +192,8 @@ func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 }
 
 func TestTail_ADownsampledHistoryBeyondTheBudgetIsRefused(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		small := replica(t, h, func(d *Config) { d.Budget = points.NewBudget(1 << 10) })
 		id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(int) float64 { return 1 }))})

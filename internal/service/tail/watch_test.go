@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -80,7 +81,8 @@ func (w *watcher) sync() {
 }
 
 func TestWatch_SnapshotAndChanges(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t)
 		u := h.Upstreams[2]
 		u.AddRuns(600)
@@ -106,7 +108,8 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 
 // TestWatch_ALargeSnapshotComesInParts: a message of all would be too large.
 func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		const runs = 120
 		for range runs {
@@ -122,7 +125,8 @@ func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
 
 // TestWatch_AllViewers: one that is down is named, and its experiments follow.
 func TestWatch_AllViewers(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t)
 		down := h.Upstreams[0]
 		down.Fail(http.StatusInternalServerError)
@@ -139,7 +143,8 @@ func TestWatch_AllViewers(t *testing.T) {
 }
 
 func TestWatch_Failures(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		begins := make(chan struct{})
 		drained := replica(t, h, func(d *Config) { d.Drain = drain.New(begins) })
@@ -172,7 +177,8 @@ func TestWatch_Failures(t *testing.T) {
 
 // TestWatch_SharesOnePoller: many watchers cost the Viewer what one costs.
 func TestWatch_SharesOnePoller(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demoviewer.Gen06)
 		u := h.Upstreams[0]
 		watchers := make([]*watcher, 50)
