@@ -43,9 +43,14 @@ type latencyCase struct {
 func latencyCases() (cases []latencyCase) {
 	const goal, quickGoal = 300 * time.Millisecond, 120 * time.Millisecond
 	for _, c := range []latencyCase{
-		{realviewer.V060, 1, nil, goal}, {realviewer.V060, 4, nil, goal}, {realviewer.V060, 16, nil, 0},
-		{realviewer.V072, 1, nil, goal}, {realviewer.V072, 8, nil, goal}, {realviewer.V072, 32, nil, 0},
-		{realviewer.V060, 1, []string{"--poll-min=50ms"}, quickGoal}, {realviewer.V072, 1, []string{"--poll-min=50ms"}, quickGoal},
+		{realviewer.V060, 1, nil, goal},
+		{realviewer.V060, 4, nil, goal},
+		{realviewer.V060, 16, nil, 0},
+		{realviewer.V072, 1, nil, goal},
+		{realviewer.V072, 8, nil, goal},
+		{realviewer.V072, 32, nil, 0},
+		{realviewer.V060, 1, []string{"--poll-min=50ms"}, quickGoal},
+		{realviewer.V072, 1, []string{"--poll-min=50ms"}, quickGoal},
 	} {
 		isAsked := *latencyRuns == "" || strings.Contains(","+*latencyRuns+",", ","+strconv.Itoa(c.runs)+",")
 		if isAsked && strings.Contains(*latencyOnly, string(c.release)) {
@@ -121,6 +126,7 @@ func measureLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.
 // oneLatency is measureLatency on one Viewer, with so many pauses of each run.
 func oneLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Duration, pauses, copyOf int) (ages []time.Duration, cost time.Duration, err error) {
 	const first = 101
+	pauses++ // the first one of each run is not counted: a Viewer that was just started has to come to rest
 	storage := filepath.Join(b.Dir, fmt.Sprintf("latency-%s-%d-%v-%d-%d", c.release, c.runs, pause, copyOf, len(c.flags)))
 	runs := make([]realviewer.Run, c.runs)
 	for i := range runs {
@@ -150,6 +156,7 @@ func oneLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Dura
 	polls := max(asked()-before, 1)
 	for _, tail := range tails {
 		err = errors.Join(err, waitQuiet(tail, first, pauses), tail.close())
+		delete(tail.steps, first)
 		_, late := tail.spreads()
 		ages = append(ages, late...)
 	}

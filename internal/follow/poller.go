@@ -174,7 +174,7 @@ func (p *poller) isStatusDue() bool {
 	switch {
 	case p.statusReadAt.IsZero():
 		return true
-	case age < max(statusCostFactor*p.statusCost, statusPollFactor*p.spacing):
+	case age < max(statusCostFactor*p.statusCost, min(statusPollFactor*p.spacing, statusIntervalWhileGrowing)):
 		return false
 	case p.j.ended: // if it is opened again, the log tells
 		return age >= statusIntervalWhileGrowing
