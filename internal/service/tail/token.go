@@ -95,9 +95,9 @@ func (t *tailToken) String() string {
 // bytes packs: version, flags, the filter, the Viewers, the runs, and a sum.
 func (t *tailToken) bytes() []byte {
 	version, flags := byte(tailTokenVersion), byte(0)
-	for flag, isSet := range map[byte]bool{tokenHasFilter: t.hasFilter, tokenFromNow: t.fromNow, tokenTextLog: t.textLog, tokenHashed: t.hashed} {
+	for i, isSet := range [...]bool{t.hasFilter, t.fromNow, t.textLog, t.hashed} { // in the order of their constants
 		if isSet {
-			flags |= flag
+			flags |= 1 << i
 		}
 	}
 	if t.hasFilter {
@@ -178,12 +178,9 @@ func (t *tailToken) viewers() []string {
 
 // fits reports whether the token can be sent whatever its positions become.
 func (t *tailToken) fits() bool {
-	size := len(t.bytes())
-	if t.hasFilter && !t.hashed {
-		short := *t
-		short.hashed = true
-		size = min(size, len(short.bytes()))
-	}
+	short := *t
+	short.hashed = t.hasFilter
+	size := min(len(t.bytes()), len(short.bytes()))
 	for i := range t.runs {
 		at, _ := t.runs[i].at.MarshalBinary() // does not fail
 		size += max(maxPositionSize-len(at), 0)
