@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // maxConcurrentPolls is how many polls of one Viewer may be under way at a time: one that
@@ -11,18 +12,27 @@ import (
 // does one thing at a time.
 const maxConcurrentPolls = 2
 
+// activeLead is how much later a poll of an active run may come than that of a quiet one,
+// and yet be first.
+const activeLead = 5 * time.Second
+
 // limiter is the poll scheduler of one Viewer: all polls of all its followed runs
 // pass it. A run enters again only when its interval has passed. When the share of the
-// Viewer is too small for all, the throttle makes them wait: runs that are active come
-// first, for half of the polls at most, and in each half they go in the order of coming.
+// Viewer is too small for all, the throttle makes them wait: they go in the order of
+// coming, but for the lead of runs that are active.
 type limiter struct {
 	throttle Throttle // nil: no share to keep
 	journals int      // guarded by Hub.mu
 
 	mu      sync.Mutex // guards what follows
 	running int
-	waiting [2][]chan struct{} // quiet runs, and active ones; closed when its turn has come
-	last    int                // which of the two had the last turn
+	waiting []waiter
+}
+
+// waiter waits for its turn.
+type waiter struct {
+	since time.Time     // it goes before those that came later
+	turn  chan struct{} // closed when its turn has come
 }
 
 func newLimiter(throttle Throttle) *limiter { return &limiter{throttle: throttle} }
@@ -41,23 +51,23 @@ func (l *limiter) do(ctx context.Context, key string, isActive bool, work func(c
 
 // acquire waits for a turn.
 func (l *limiter) acquire(ctx context.Context, isActive bool) error {
-	class, turn := 0, make(chan struct{})
+	w := waiter{since: time.Now(), turn: make(chan struct{})}
 	if isActive {
-		class = 1
+		w.since = w.since.Add(-activeLead)
 	}
 	l.mu.Lock()
-	l.waiting[class] = append(l.waiting[class], turn)
+	l.waiting = append(l.waiting, w)
 	l.next()
 	l.mu.Unlock()
 	select {
-	case <-turn:
+	case <-w.turn:
 		return nil
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
-	i := slices.Index(l.waiting[class], turn)
+	i := slices.Index(l.waiting, w)
 	if i >= 0 {
-		l.waiting[class] = slices.Delete(l.waiting[class], i, i+1)
+		l.waiting = slices.Delete(l.waiting, i, i+1)
 	}
 	l.mu.Unlock()
 	if i < 0 { // it has its turn, and gives it to the next one
@@ -76,17 +86,15 @@ func (l *limiter) release() {
 
 // next gives out the turns that there are; called with mu held.
 func (l *limiter) next() {
-	for l.running < maxConcurrentPolls {
-		class := 1 - l.last
-		if len(l.waiting[class]) == 0 {
-			class = l.last
+	for l.running < maxConcurrentPolls && len(l.waiting) > 0 {
+		first := 0
+		for i := range l.waiting {
+			if l.waiting[i].since.Before(l.waiting[first].since) {
+				first = i
+			}
 		}
-		if len(l.waiting[class]) == 0 {
-			return
-		}
-		close(l.waiting[class][0])
-		l.waiting[class] = slices.Delete(l.waiting[class], 0, 1)
+		close(l.waiting[first].turn)
+		l.waiting = slices.Delete(l.waiting, first, first+1)
 		l.running++
-		l.last = class
 	}
 }
