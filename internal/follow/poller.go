@@ -63,7 +63,7 @@ type poller struct {
 	replaying     bool          // what the last poll has read was in the log before
 	seen          bool
 	spacing       time.Duration // between the last two polls
-	growthGap     time.Duration // between the last two times at which the log was seen to have grown
+	growthGap     time.Duration // between the times at which the log was last seen to have grown
 	statusCost    time.Duration // of the last time
 }
 
@@ -144,7 +144,7 @@ func (p *poller) recordGrowth(grown bool) {
 	if !grown {
 		return
 	}
-	p.growthGap = time.Since(p.lastGrowth)
+	p.growthGap = max(time.Since(p.lastGrowth), p.growthGap/2) // logs are written in bursts
 	p.lastGrowth = time.Now()
 	if !p.replaying {
 		p.j.markGrown()
@@ -165,7 +165,7 @@ func (p *poller) updatePartial() {
 }
 
 // isActive says that the log is as likely to have grown as not: it has not been quiet for
-// longer than it was before it has grown last.
+// much longer than it was before it has grown last.
 func (p *poller) isActive() bool { return time.Since(p.lastGrowth) <= 2*p.growthGap }
 
 // isStatusDue says whether to ask for the status.
