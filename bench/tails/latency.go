@@ -30,6 +30,7 @@ const (
 	// latencyCopies is how many Viewers, each with a server of its own, are measured at a time
 	// where a pause is so long and the runs so few that it would take an hour.
 	latencyCopies = 4
+	latencyWarmUp = 15 * time.Second
 )
 
 // latencyCase is one row of the table.
@@ -126,7 +127,9 @@ func measureLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.
 // oneLatency is measureLatency on one Viewer, with so many pauses of each run.
 func oneLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Duration, pauses, copyOf int) (ages []time.Duration, cost time.Duration, err error) {
 	const first = 101
-	pauses++ // the first one of each run is not counted: a Viewer that was just started has to come to rest
+	// A Viewer that was just started needs a while for its first answers, and the share pays
+	// for that: the first pause of each run is long, and not counted.
+	pauses++
 	storage := filepath.Join(b.Dir, fmt.Sprintf("latency-%s-%d-%v-%d-%d", c.release, c.runs, pause, copyOf, len(c.flags)))
 	runs := make([]realviewer.Run, c.runs)
 	for i := range runs {
@@ -170,6 +173,10 @@ func writeAfterPauses(ctx context.Context, runs []realviewer.Run, pause time.Dur
 	for i, run := range runs {
 		all.Go(func() {
 			for n := range pauses {
+				pause := pause
+				if n == 0 {
+					pause = max(pause, latencyWarmUp)
+				}
 				jitter := time.Duration((rand.Float64() - .5) / 2 * float64(min(pause, 4*time.Second))) //nolint:gosec // no secret
 				select {
 				case <-time.After(pause + jitter):
