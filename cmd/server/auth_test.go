@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
@@ -79,7 +79,7 @@ func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
 func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 	t.Parallel()
 	tokens := file(t, "tokens", "read r-token\nwrite w-token\nadmin a-token\n")
-	p := start(t, "--viewer="+newViewer(t, demoviewer.Gen07).URL, "--auth-token-file="+tokens, "--log-level=debug")
+	p := start(t, "--viewer="+newViewer(t, demotest.Gen07).URL, "--auth-token-file="+tokens, "--log-level=debug")
 	conn, client := p.dial(t), plainClient(t)
 	// RemoteService is all admin's, the list anybody's with a token.
 	for _, tc := range []struct {

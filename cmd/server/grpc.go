@@ -35,7 +35,7 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 // v1alpha) and health.
 func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
 	options := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(wire.NewCodec()),
+		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxHeaderListSize(maxHeaders),

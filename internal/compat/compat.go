@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -177,6 +178,9 @@ func checkQuery(query url.Values, allowed []string) error {
 		}
 		if len(values) > 1 {
 			return invalid(name + " is given more than once")
+		}
+		if !utf8.ValidString(values[0]) {
+			return invalid(name + " is not UTF-8")
 		}
 	}
 	return nil

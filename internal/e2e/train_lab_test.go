@@ -100,7 +100,7 @@ type logTail struct {
 	resets int
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *logTail) connect(s *server, req *runicornapiv1.TailLogsRequest) {
 	c.t.Helper()
 	if c.token != "" {

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"iter"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -60,11 +59,7 @@ func (t *Table) Names(selection Selection) []string {
 	for c := range t.selected(selection) {
 		names = append(names, c.name)
 	}
-	for name := range t.indeterminate {
-		if c := t.columns[name]; (c == nil || c.count == 0) && selection.HasName(name) {
-			names = append(names, name)
-		}
-	}
+	names = append(names, t.onlyIndeterminate(selection)...)
 	slices.Sort(names)
 	return names
 }
@@ -72,13 +67,40 @@ func (t *Table) Names(selection Selection) []string {
 // selected are the columns of the selected metrics that have a value, by name.
 func (t *Table) selected(selection Selection) iter.Seq[*column] {
 	return func(yield func(*column) bool) {
-		for _, name := range slices.Sorted(maps.Keys(t.columns)) {
-			c := t.columns[name]
-			if c.count > 0 && selection.HasName(name) && !yield(c) {
+		for _, name := range selectKeys(t.columns, &selection) {
+			if c := t.columns[name]; c.count > 0 && !yield(c) {
 				return
 			}
 		}
 	}
+}
+
+// onlyIndeterminate are the selected metrics of which no value is known, sorted.
+func (t *Table) onlyIndeterminate(selection Selection) []string {
+	return slices.DeleteFunc(selectKeys(t.indeterminate, &selection), func(name string) bool {
+		c := t.columns[name]
+		return c != nil && c.count > 0
+	})
+}
+
+// selectKeys are the selected of the names in m, sorted. Exact names are looked up, so
+// that reading all metrics one by one does not cost the square of their number.
+func selectKeys[V any](m map[string]V, s *Selection) []string {
+	var names []string
+	for _, name := range s.Names {
+		if _, ok := m[name]; ok {
+			names = append(names, name)
+		}
+	}
+	if s.hasAllNames() || len(s.Prefixes) > 0 {
+		for name := range m {
+			if s.hasAllNames() || s.hasPrefixOf(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // bounds are the rows of the selected steps, as far as the column reaches.

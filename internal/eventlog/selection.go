@@ -20,11 +20,13 @@ type Selection struct {
 // HasName says whether the metric is wanted. It costs a walk over the selection
 // and is asked once per metric, not once per point.
 func (s *Selection) HasName(name string) bool {
-	if len(s.Names) == 0 && len(s.Prefixes) == 0 {
-		return true
-	}
-	return slices.Contains(s.Names, name) ||
-		slices.ContainsFunc(s.Prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	return s.hasAllNames() || slices.Contains(s.Names, name) || s.hasPrefixOf(name)
+}
+
+func (s *Selection) hasAllNames() bool { return len(s.Names) == 0 && len(s.Prefixes) == 0 }
+
+func (s *Selection) hasPrefixOf(name string) bool {
+	return slices.ContainsFunc(s.Prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // HasStep says whether the step is wanted.

@@ -176,8 +176,7 @@ func (c *Cursor) deliver(b *logbatch.Batch) step {
 		return c.invalidate(LogReplaced)
 	}
 	c.at = b.To
-	c.counts.MalformedLines += b.Counts.MalformedLines
-	c.counts.LinesWithoutStep += b.Counts.LinesWithoutStep
+	c.counts.Add(b.Counts)
 	if part.IsEmpty() {
 		return step{}
 	}

@@ -254,8 +254,8 @@ func (f *file) writeHead(w http.ResponseWriter) error {
 	return nil
 }
 
-// writeBody writes all bytes. Whatever is wrong with the file is an error,
-// also what the trailer says.
+// writeBody writes all bytes. A file of another size than the trailer says is an
+// error.
 func (f *file) writeBody(w http.ResponseWriter) (err error) {
 	control := http.NewResponseController(w)
 	written := f.header.GetOffset()
@@ -300,14 +300,10 @@ func (f *file) end() error {
 	return err
 }
 
-// checkTrailer refuses a file that is not whole. What it lacks cannot be told
-// to a client that has a status already, so it must not look complete.
+// checkTrailer refuses a file that is cut. What a whole file lacks, it says itself.
 func checkTrailer(trailer *runicornapiv1.FileTrailer, written int64) error {
-	switch {
-	case trailer.GetSizeBytes() != written:
+	if trailer.GetSizeBytes() != written {
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
-	case len(trailer.GetMissingFiles()) > 0:
-		return fmt.Errorf("%d files are missing", len(trailer.GetMissingFiles()))
 	}
 	return nil
 }

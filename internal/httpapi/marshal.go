@@ -40,11 +40,11 @@ func newNDJSONMarshaler() *ndjsonMarshaler {
 func (m *ndjsonMarshaler) Marshal(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case map[string]any:
-		return m.JSONPb.Marshal(v["result"])
+		return keepDigits(m.JSONPb.Marshal(v["result"]))
 	case map[string]proto.Message:
 		return marshalError(streamError(v))
 	}
-	text, err := m.JSONPb.Marshal(v)
+	text, err := keepDigits(m.JSONPb.Marshal(v))
 	return append(text, '\n'), err
 }
 

@@ -25,7 +25,6 @@ type Batcher struct {
 	batch     *Batch             // what is being collected
 	bytes     int                // about what it takes on the wire
 	lineStart runsource.Position // the beginning of the line at hand
-	skipped   uint64             // lines of metrics that were too long, and not yet in a batch
 	// Of a line that is too long, as far as it has been seen.
 	overlong      bool
 	overlongBytes int64
@@ -70,6 +69,14 @@ func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
 	return consumed, nil
 }
 
+// maxLine is how long a line may be of which the end is still awaited.
+func (b *Batcher) maxLine() int {
+	if b.textLog {
+		return MaxLogLine
+	}
+	return eventlog.MaxLine
+}
+
 // addLine takes the next line of the file, newline included.
 func (b *Batcher) addLine(line []byte) error {
 	text := line[:len(line)-1]
@@ -90,8 +97,6 @@ func (b *Batcher) addLine(line []byte) error {
 	b.beginLine(text)
 	if b.textLog {
 		b.addText(text)
-	} else if len(text) > eventlog.MaxLine {
-		b.skipped++
 	} else if _, err := b.parser.Parse(line, b.lineStart.Offset, eventlog.Handler{Row: b.addRow}); err != nil {
 		return err
 	}
@@ -106,17 +111,8 @@ func (b *Batcher) AddNumberedLine(line []byte) {
 	b.commitLine(runsource.FingerprintLine(line), 1, false)
 }
 
-// maxLine is how long a line may be to be held as a whole.
-func (b *Batcher) maxLine() int {
-	if b.textLog {
-		return MaxLogLine
-	}
-	return eventlog.MaxLine
-}
-
 // addLinePart takes a part of a line that is too long: what is kept of a text is sent at
-// once, and the rest is passed over. Nothing is kept of metrics; the line counts as
-// malformed.
+// once, and all else is passed over.
 func (b *Batcher) addLinePart(part []byte) {
 	if !b.overlong {
 		b.beginLine(part)
@@ -126,7 +122,7 @@ func (b *Batcher) addLinePart(part []byte) {
 			b.At.Index = 1
 			b.Flush()
 		} else {
-			b.skipped++
+			b.parser.SkipLine(b.lineStart.Offset)
 		}
 	}
 	b.overlongBytes += int64(len(part))
@@ -219,29 +215,17 @@ func CellWireBytes(cell *eventlog.Cell) int {
 // AddRow adds a metrics line. One that is larger than a batch gets batches of its
 // own.
 func (b *Batcher) addRow(row *eventlog.Row) error {
-	points, bytes := 0, 0
-	for i := range row.Cells {
-		if row.Cells[i].Kind != eventlog.KindNone {
-			points++
-			bytes += CellWireBytes(&row.Cells[i])
-		}
-	}
+	points, bytes := wireSize(row.Cells)
 	b.flushIfFull(points, bytes)
-	if points <= runsource.BatchPoints && bytes <= runsource.BatchBytes {
+	if runsource.FittingCells(row.Cells) == len(row.Cells) {
 		b.addCells(row, points, bytes)
 		return nil
 	}
 	piece, cells := *row, row.Cells
 	for len(cells) > 0 {
-		n := 0
-		points, bytes = 0, 0
-		for ; n < len(cells) && points < runsource.BatchPoints && (points == 0 || bytes < runsource.BatchBytes); n++ {
-			if cells[n].Kind != eventlog.KindNone {
-				points++
-				bytes += CellWireBytes(&cells[n])
-			}
-		}
+		n := runsource.FittingCells(cells)
 		piece.Cells, cells = cells[:n], cells[n:]
+		points, bytes = wireSize(piece.Cells)
 		b.addCells(&piece, points, bytes)
 		b.At.Index += int64(points)
 		if len(cells) > 0 {
@@ -249,6 +233,17 @@ func (b *Batcher) addRow(row *eventlog.Row) error {
 		}
 	}
 	return nil
+}
+
+// wireSize is the number of points among the cells, and about what they take on the wire.
+func wireSize(cells []eventlog.Cell) (points, bytes int) {
+	for i := range cells {
+		if cells[i].Kind != eventlog.KindNone {
+			points++
+			bytes += CellWireBytes(&cells[i])
+		}
+	}
+	return points, bytes
 }
 
 func (b *Batcher) addCells(row *eventlog.Row, points, bytes int) {
@@ -275,12 +270,9 @@ func (b *Batcher) Flush() {
 	}
 	batch := b.batch
 	batch.To, batch.series = b.At, b.cells.Take()
-	batch.Counts = eventlog.Counts{
-		MalformedLines:   counts.MalformedLines - b.counts.MalformedLines + b.skipped,
-		LinesWithoutStep: counts.LinesWithoutStep - b.counts.LinesWithoutStep,
-	}
+	batch.Counts = counts.Since(b.counts)
 	batch.size = batch.estimateSize()
-	b.counts, b.skipped, b.bytes, b.batch = counts, 0, 0, &Batch{From: b.At}
+	b.counts, b.bytes, b.batch = counts, 0, &Batch{From: b.At}
 	b.emit(batch)
 }
 

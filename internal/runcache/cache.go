@@ -81,7 +81,7 @@ func New(cfg Config) *Cache {
 // use returns, and must not be changed; use must not wait for a slow reader of
 // its own, or the run cannot be extended.
 //
-// Errors are those of the Source, an *eventlog.LineTooLongError, the context's,
+// Errors are those of the Source, the context's,
 // ErrClosed, and those of use.
 func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
 	e, err := c.acquire(key)

@@ -32,7 +32,7 @@ func (u *updater) readEvents(ctx context.Context) error {
 			return err
 		case errors.Is(err, runsource.ErrLogReplaced):
 			u.run = nil
-		case u.consumedOffset() <= before || runsource.IsLineTooLong(err):
+		case u.consumedOffset() <= before:
 			return err // no line further than before: trying again is of no use
 		}
 	}

@@ -15,11 +15,8 @@ type View struct {
 	Table *eventlog.Table
 	// Origin is what it was read from.
 	Origin runsource.Origin
-	// MalformedLines and LinesWithoutStep count what the event file has besides
-	// usable lines; see eventlog.Counts. Of a merged table, LinesWithoutStep counts
-	// the rows.
-	MalformedLines   uint64
-	LinesWithoutStep uint64
+	// Counts is what was left out. Of a merged table, LinesWithoutStep counts the rows.
+	eventlog.Counts
 	// FirstTime is the earliest time of any line, rewritten ones included, in
 	// unix seconds; it counts only if HasTime.
 	FirstTime float64
@@ -51,6 +48,9 @@ func newRun(origin runsource.Origin) *run {
 
 // put merges a row. Called with mu held, or before the run is published.
 func (r *run) put(row *eventlog.Row) error {
+	if r.view.Origin == runsource.FromMergedTable {
+		r.merged.excess.Limit(row)
+	}
 	r.view.Table.Put(row)
 	if row.HasTime && (!r.view.HasTime || row.Time < r.view.FirstTime) {
 		r.view.FirstTime, r.view.HasTime = row.Time, true
@@ -71,8 +71,10 @@ func (r *run) publish(readTime time.Time) {
 func (r *run) refreshView() {
 	r.view.Table.Compact()
 	counts := r.parser.Counts()
-	r.view.MalformedLines = counts.MalformedLines
-	r.view.LinesWithoutStep = counts.LinesWithoutStep + uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
+	counts.LinesWithoutStep += uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
+	counts.Excess.Add(r.merged.excess)
+	counts.Excess.Add(r.view.Table.Excess())
+	r.view.Counts = counts
 }
 
 // bytes estimates the run's memory. It may be called by the flight only.

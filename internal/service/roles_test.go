@@ -9,7 +9,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
@@ -18,7 +18,7 @@ func TestTokensAndRoles(t *testing.T) {
 	auth.Add("reader", interceptor.RoleRead)
 	auth.Add("writer", interceptor.RoleWrite)
 	auth.Add("boss", interceptor.RoleAdmin)
-	h := newHarnessWith(t, setup{auth: auth}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{auth: auth}, demotest.Gen07)
 	const missing = "20200101_000000_abcdef"
 	list := func(authorization string) error {
 		_, err := h.Experiments.ListExperiments(

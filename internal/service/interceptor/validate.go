@@ -15,6 +15,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // requests returns an empty message of every request of the contract.
@@ -55,6 +56,9 @@ func NewValidator() (*Validator, error) {
 
 // check makes field violations, in our field names, of broken rules.
 func (v *Validator) check(msg any) error {
+	if m, ok := msg.(proto.Message); ok && wire.IsUndecodable(m) {
+		return apierr.Invalid("", "the request cannot be decoded: it is no %s", m.ProtoReflect().Descriptor().FullName())
+	}
 	m, ok := msg.(proto.Message)
 	if !ok {
 		return nil

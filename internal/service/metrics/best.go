@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -43,7 +44,7 @@ func newBestFinder(req *runicornapiv1.FindBestExperimentRequest, runs int) *best
 // finite do not count, not even as the last one: on 0.5.3 nobody can tell them
 // from values that were never logged, and an experiment must not be judged by
 // the Viewer that it is on.
-func (f *bestFinder) read(i int, v *runcache.View) error {
+func (f *bestFinder) read(_ context.Context, i int, v *runcache.View) error {
 	for _, s := range v.Table.Series(f.selection) {
 		if s.Kind == eventlog.KindNumber {
 			keepFinite(&s)

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync/atomic"
 
@@ -55,8 +56,11 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 }
 
 // read takes the curves of one experiment.
-func (c *comparison) read(i int, v *runcache.View) error {
+func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 	for _, name := range v.Table.Names(c.selection) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		single := c.selection
 		single.Names, single.Prefixes = []string{name}, nil
 		for _, s := range v.Table.Series(single) {
@@ -127,7 +131,7 @@ func (c *comparison) countPoints(points int) error {
 }
 
 // comparisons aligns the curves, metric by metric.
-func (c *comparison) comparisons(entries []runs.Entry) []*runicornapiv1.MetricComparison {
+func (c *comparison) comparisons(ctx context.Context, entries []runs.Entry) ([]*runicornapiv1.MetricComparison, error) {
 	type runCurve struct {
 		run   *runs.Entry
 		curve *curve
@@ -141,6 +145,9 @@ func (c *comparison) comparisons(entries []runs.Entry) []*runicornapiv1.MetricCo
 	}
 	out := make([]*runicornapiv1.MetricComparison, 0, len(metrics))
 	for name, members := range metrics {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		curves := make([]*curve, 0, len(members))
 		m := &runicornapiv1.MetricComparison{MetricName: convert.Text(name)}
 		for _, rc := range members {
@@ -153,7 +160,7 @@ func (c *comparison) comparisons(entries []runs.Entry) []*runicornapiv1.MetricCo
 	slices.SortFunc(out, func(a, b *runicornapiv1.MetricComparison) int {
 		return cmp.Compare(a.GetMetricName(), b.GetMetricName())
 	})
-	return out
+	return out, nil
 }
 
 func comparedSeries(e *runs.Entry, cv *curve) *runicornapiv1.ComparedSeries {

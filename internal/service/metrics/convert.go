@@ -74,6 +74,7 @@ func metricsAnswer(t target.Run, v *runcache.View, series []*runicornapiv1.Metri
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
+		Limitations:           v.Limitations(),
 	}
 }
 
@@ -87,6 +88,7 @@ func metricListAnswer(t target.Run, v *runcache.View, selection eventlog.Selecti
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
+		Limitations:           v.Limitations(),
 	}
 	stats := v.Table.Stats(selection)
 	for i := range stats {

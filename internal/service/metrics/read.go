@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"context"
+
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -37,11 +39,17 @@ func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
 
 // read reads metric by metric, so that no more than one of them is copied
 // beyond what the answer can carry.
-func (r *seriesReader) read(v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
+func (r *seriesReader) read(ctx context.Context, v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
-	remaining := answer.MaxSize
+	remaining, cells := answer.MaxSize, v.Table.Cells()
 	for _, name := range v.Table.Names(r.selection) {
-		series, err := r.readMetric(v, name, remaining)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		// The points have to be counted first to say how many there were before the
+		// limit, or because there may be far too many.
+		count := r.limit > 0 || r.last > 0 || cells > remaining/minPointSize
+		series, err := r.readMetric(v, name, remaining, count)
 		if err != nil {
 			return nil, err
 		}
@@ -57,12 +65,12 @@ func (r *seriesReader) read(v *runcache.View) ([]*runicornapiv1.MetricSeries, er
 }
 
 // readMetric reads the points of one metric, one series per kind. More than maxBytes
-// bytes are refused, if possible before anything is copied.
-func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) ([]*runicornapiv1.MetricSeries, error) {
+// bytes are refused: if the points are counted, before anything is copied.
+func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int, count bool) ([]*runicornapiv1.MetricSeries, error) {
 	single := r.selection
 	single.Names, single.Prefixes = []string{name}, nil
 	var counts [eventlog.KindText + 1]int
-	if r.needsCount(v.Table, maxBytes) {
+	if count {
 		for _, s := range v.Table.Stats(single) {
 			counts[s.Kind] = s.Count
 		}
@@ -85,12 +93,6 @@ func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) (
 		out = withIndeterminate(out, name, v.Table.Indeterminate(name))
 	}
 	return out, nil
-}
-
-// needsCount says whether the points have to be counted first: to say how many
-// there were before the limit, or because there may be far too many.
-func (r *seriesReader) needsCount(t *eventlog.Table, maxBytes int) bool {
-	return r.limit > 0 || r.last > 0 || t.Cells() > maxBytes/minPointSize
 }
 
 // minSize is the least size of the series with as many points.

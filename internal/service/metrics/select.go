@@ -149,7 +149,7 @@ func (c *runSelection) addNotRead(ctx context.Context, e *runs.Entry, err error)
 // readEach passes the selected experiments to use, by their index in entries and
 // several at a time, until shortly before the caller's deadline. What was not
 // read by then, or failed, is in notRead. An error of use ends the call.
-func (s *Service) readEach(ctx context.Context, c *runSelection, use func(i int, v *runcache.View) error) error {
+func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx context.Context, i int, v *runcache.View) error) error {
 	timed, stop := target.WithMargin(ctx)
 	defer stop()
 	g, groupCtx := errgroup.WithContext(timed)
@@ -158,7 +158,7 @@ func (s *Service) readEach(ctx context.Context, c *runSelection, use func(i int,
 	for i := range c.entries {
 		g.Go(func() (fatal error) {
 			errs[i] = s.reader.Read(groupCtx, c.entries[i].Target(), func(v *runcache.View) error {
-				fatal = use(i, v)
+				fatal = use(groupCtx, i, v)
 				return fatal
 			})
 			return fatal

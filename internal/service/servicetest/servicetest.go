@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -49,7 +49,7 @@ type Harness struct {
 
 // Upstream is one demo Viewer with a switch before it.
 type Upstream struct {
-	*demoviewer.Viewer
+	*demotest.Viewer
 	// Name is what requests call it: "v053", "v060", "v072"; a second one of
 	// a generation is "v072-2".
 	Name   string
@@ -100,7 +100,7 @@ type Setup struct {
 	// Register adds the services; it is required.
 	Register RegisterFunc
 	Client   func(*restclient.Config)
-	Viewer   func(*demoviewer.Config)
+	Viewer   func(*demotest.Config)
 	Auth     *interceptor.Authorizer
 	Log      *slog.Logger // of the interceptors, and in Config
 	// Network is where the Viewers are, for tests in a bubble of testing/synctest; nil means
@@ -113,10 +113,10 @@ var validator = sync.OnceValues(interceptor.NewValidator)
 
 // New starts demo Viewers of the generations, one of each where none is
 // named, and our server before them. All of it ends with the test.
-func New(tb testing.TB, s Setup, generations ...demoviewer.Generation) *Harness {
+func New(tb testing.TB, s Setup, generations ...demotest.Generation) *Harness {
 	tb.Helper()
 	if len(generations) == 0 {
-		generations = demoviewer.Generations()
+		generations = demotest.Generations()
 	}
 	var upstreams []*Upstream
 	for _, generation := range generations {
@@ -177,20 +177,20 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 }
 
 // NewUpstream starts one demo Viewer.
-func NewUpstream(tb testing.TB, change func(*demoviewer.Config), generation demoviewer.Generation, others []*Upstream) *Upstream {
+func NewUpstream(tb testing.TB, change func(*demotest.Config), generation demotest.Generation, others []*Upstream) *Upstream {
 	tb.Helper()
 	var loopback *Network
 	return loopback.upstream(tb, change, generation, others)
 }
 
 // upstream starts one demo Viewer.
-func (n *Network) upstream(tb testing.TB, change func(*demoviewer.Config), generation demoviewer.Generation, others []*Upstream) *Upstream {
+func (n *Network) upstream(tb testing.TB, change func(*demotest.Config), generation demotest.Generation, others []*Upstream) *Upstream {
 	tb.Helper()
-	cfg := demoviewer.Config{Generation: generation}
+	cfg := demotest.Config{Generation: generation}
 	if change != nil {
 		change(&cfg)
 	}
-	viewer, err := demoviewer.New(cfg)
+	viewer, err := demotest.New(cfg)
 	if err != nil {
 		tb.Fatalf("make a demo Viewer: %v", err)
 	}
@@ -213,7 +213,7 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 		tb.Fatalf("compile the rules: %v", err)
 	}
 	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(wire.NewCodec()),
+		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),
 		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.Config.Log), auth.Unary, rules.Unary),
 		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.Config.Log), auth.Stream, rules.Stream),
 	)

@@ -1,16 +1,11 @@
 package tail
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
@@ -55,41 +50,4 @@ func newestTime(m *runicornapiv1.MetricBatch) (newest float64) {
 		}
 	}
 	return newest
-}
-
-// maxText is the size from which a text value is cut, and a series of such a name is left
-// out: no message has room for them.
-const maxText = 1 << 20
-
-// maxBatch is how large a batch may be, so that a message has room for it.
-const maxBatch = answer.MaxMessage - 2*maxTailToken
-
-// splitLarge makes messages that fit of one that may have many long names.
-func splitLarge(m *runicornapiv1.MetricBatch) (parts []*runicornapiv1.MetricBatch) {
-	cutLarge(m)
-	for series := m.GetSeries(); len(series) > 0; {
-		n := answer.CountFitting(series, maxBatch)
-		parts = append(parts, &runicornapiv1.MetricBatch{Series: series[:n], Fidelity: m.GetFidelity()})
-		series = series[n:]
-	}
-	return parts
-}
-
-// cutLarge makes a message fit that has a text or a name that is too large, and says so in
-// the text. One run must not end the stream of others.
-func cutLarge(m *runicornapiv1.MetricBatch) {
-	if proto.Size(m) <= maxBatch {
-		return
-	}
-	m.Series = slices.DeleteFunc(slices.Clone(m.GetSeries()), func(s *runicornapiv1.MetricSeries) bool {
-		return len(s.GetMetricName()) > maxText
-	})
-	for _, s := range m.GetSeries() {
-		s.Texts = slices.Clone(s.GetTexts()) // that of the batch is shared
-		for i, text := range s.GetTexts() {
-			if len(text) > maxText {
-				s.Texts[i] = fmt.Sprintf("%s… (cut, of %d bytes)", strings.ToValidUTF8(text[:maxText], ""), len(text))
-			}
-		}
-	}
 }

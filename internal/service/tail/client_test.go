@@ -52,7 +52,7 @@ func startTail(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.TailMet
 	return c
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *tailClient) connect(h *servicetest.Harness, options ...grpc.CallOption) {
 	c.tb.Helper()
 	c.drop()

@@ -16,7 +16,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -25,10 +25,10 @@ import (
 func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen07)
+		h := newTailHarness(t, demotest.Gen07)
 		u := h.Upstreams[0]
 		add := func(project, loss string) string {
-			return u.AddRun(demoviewer.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
+			return u.AddRun(demotest.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
 		}
 		first := add("later", "1")
 		add("other", "9")
@@ -62,12 +62,12 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 func TestTailFilter_FromNow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
+		first := u.AddRun(demotest.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
 		c.untilEvent("caught_up")
-		second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
+		second := u.AddRun(demotest.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
 		c.untilPoints(second, 1)
 		if err := u.AppendEvents(first, []byte(servicetest.MetricsLine(2, `"loss": 1.5`))); err != nil {
 			t.Fatal(err)
@@ -81,9 +81,9 @@ func TestTailFilter_FromNow(t *testing.T) {
 func TestTailFilter_UntilFinished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		id := u.AddRun(demotest.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
 		c.untilEvent("caught_up")
 		servicetest.SetStatus(t, u, id, "failed")
@@ -103,11 +103,11 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const n = 3*maxTailRuns + 5
-				h := newTailHarness(t, demoviewer.Gen06)
+				h := newTailHarness(t, demotest.Gen06)
 				u := h.Upstreams[0]
 				created := time.Now().Add(-time.Hour)
 				add := func(i int, status string) string {
-					return u.AddRun(demoviewer.Run{
+					return u.AddRun(demotest.Run{
 						ID: fmt.Sprintf(id, i), Project: "many", Name: "n", Status: status,
 						Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
 					})
@@ -155,11 +155,11 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 func TestTailFilter_LateRunsOfAResumedStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
 		created := time.Now().Add(-time.Hour)
 		add := func(i int) {
-			u.AddRun(demoviewer.Run{
+			u.AddRun(demotest.Run{
 				ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: "finished",
 				Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
 			})
@@ -207,8 +207,8 @@ func countOf(events []string, name string) (n int) {
 // where they were when it is back.
 func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	t.Parallel()
-	h := newHarnessWith(t, setup{loopback: true}, demoviewer.Gen07)
-	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	h := newHarnessWith(t, setup{loopback: true}, demotest.Gen07)
+	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demotest.Gen06, nil)
 	_, port, _ := strings.Cut(strings.TrimPrefix(far.Server.URL, "http://"), ":")
 	sessions := atomic.Pointer[string]{}
 	isThere := func(is bool) {
@@ -233,7 +233,7 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 		}
 	}
 	add := func(u *servicetest.Upstream, id string) string {
-		return u.AddRun(demoviewer.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		return u.AddRun(demotest.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	}
 	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
 	isThere(true)
@@ -265,9 +265,9 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		for range 3 {
-			h.Upstreams[0].AddRun(demoviewer.Run{Project: "over", Name: "n", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+			h.Upstreams[0].AddRun(demotest.Run{Project: "over", Name: "n", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 		}
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = over"})
 		for countOf(c.events, "end FINISHED") < 3 {
@@ -289,7 +289,7 @@ func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
 func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen07)
+		h := newTailHarness(t, demotest.Gen07)
 		for _, viewer := range []string{"other", "other.abcd1234"} {
 			token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
@@ -302,7 +302,7 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
 		if _, err := c.recv(); err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/experiments"
@@ -24,7 +24,7 @@ import (
 type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
-	viewer func(*demoviewer.Config)
+	viewer func(*demotest.Config)
 	// loopback puts real connections between the server and the Viewers.
 	loopback bool
 }
@@ -46,7 +46,7 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 	}
 }
 
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{}, generations...)
 }
@@ -57,7 +57,7 @@ var bubbleStart = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 // newHarnessWith is newHarness with changes. Unless it is on loopback, it is for tests in a
 // bubble of testing/synctest: their clock goes on when all wait, so that they take no time
 // and no machine is too slow for them.
-func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	setup := servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Network: &servicetest.Network{}}
 	if s.loopback {
@@ -79,10 +79,10 @@ func step(t *testing.T, name string, do func()) {
 
 // onEach runs a test in a bubble of its own before a Viewer of each of some generations, all
 // where none is named.
-func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream), generations ...demoviewer.Generation) {
+func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream), generations ...demotest.Generation) {
 	t.Helper()
 	if len(generations) == 0 {
-		generations = demoviewer.Generations()
+		generations = demotest.Generations()
 	}
 	for _, g := range generations {
 		t.Run(string(g), func(t *testing.T) {
@@ -96,7 +96,7 @@ func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harnes
 }
 
 // newTailHarness is newHarness with Viewers whose share does not make tests wait.
-func newTailHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newTailHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{client: func(c *restclient.Config) { c.Share = 1 }}, generations...)
 }

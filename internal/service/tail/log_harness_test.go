@@ -33,7 +33,7 @@ func startTailLogs(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.Tai
 	return c
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *logReader) connect(h *servicetest.Harness) {
 	c.tb.Helper()
 	if c.cancel != nil {

@@ -17,13 +17,13 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // quickLogs makes the demo's WebSocket look for a missing file without a wait.
-var quickLogs = setup{viewer: func(c *demoviewer.Config) { c.LogWait = 1 }}
+var quickLogs = setup{viewer: func(c *demotest.Config) { c.LogWait = 1 }}
 
 func mustAppend(tb testing.TB, u *servicetest.Upstream, id, text string) {
 	tb.Helper()
@@ -44,7 +44,7 @@ const oddLog = "12:00:00 | one\n\nепоха ü\r\nstep\r50%\r100%\nbad\xff\xfee
 func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
-		id := u.AddRun(demoviewer.Run{Logs: []byte(oddLog)})
+		id := u.AddRun(demotest.Run{Logs: []byte(oddLog)})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		want := []string{"12:00:00 | one", "", "епоха ü", "step\r50%\r100%", "bad\uFFFDend (lossy)"}
 		if u.Name == "v053" { // the WebSocket drops blank lines and bytes, and cuts at \r
@@ -97,7 +97,7 @@ func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
 			{"more lines than there are", &runicornapiv1.TailLogsRequest{LastLines: lastLines(100)}, []string{"one", "two", "three", "live"}},
 		} {
 			step(t, tt.name, func() {
-				id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\nthree\n")})
+				id := u.AddRun(demotest.Run{Logs: []byte("one\ntwo\nthree\n")})
 				tt.req.Viewer, tt.req.RunId = u.Name, id
 				c := startTailLogs(t, h, tt.req)
 				c.until(has(c, "caught_up"))
@@ -115,7 +115,7 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		other := replica(t, h, nil)
-		id := u.AddRun(demoviewer.Run{Logs: []byte("line 0\n")})
+		id := u.AddRun(demotest.Run{Logs: []byte("line 0\n")})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		want := []string{"line 0"}
 		for n := 1; n <= 6; n++ {
@@ -138,12 +138,12 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 	onEach(t, quickLogs, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
-		id := u.AddRun(demoviewer.Run{})
+		id := u.AddRun(demotest.Run{})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		c.until(has(c, "caught_up"))
 		mustAppend(t, u, id, "first\n")
 		c.record(1)
-		silent := u.AddRun(demoviewer.Run{Status: "finished", ID: "silent"})
+		silent := u.AddRun(demotest.Run{Status: "finished", ID: "silent"})
 		c = startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: silent})
 		if err := c.finish(); !errors.Is(err, io.EOF) || !has(c, "end FINISHED after 0")() {
 			t.Errorf("the stream ended by %v after %q", err, c.events)
@@ -156,7 +156,7 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
-		id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
+		id := u.AddRun(demotest.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		if err := c.finish(); !errors.Is(err, io.EOF) {
 			t.Errorf("the stream ended by %v", err)
@@ -171,10 +171,10 @@ func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
 func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen05)
+		h := newHarness(t, demotest.Gen05)
 		u := h.Upstreams[0]
 		for n := range 20 {
-			id := u.AddRun(demoviewer.Run{Logs: []byte(strings.Repeat("a line\n", 2000)), Status: "finished"})
+			id := u.AddRun(demotest.Run{Logs: []byte(strings.Repeat("a line\n", 2000)), Status: "finished"})
 			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, LastLines: new(int32(n % 2))})
 			if err := c.finish(); !errors.Is(err, io.EOF) || len(c.lines) != n%2 {
 				t.Errorf("%d lines, want %d; ended by %v", len(c.lines), n%2, err)
@@ -187,9 +187,9 @@ func TestTailLogs_LastLinesOfAStream(t *testing.T) {
 func TestTailLogs_OneWebSocketServesAllAndBreaksUnseen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen05)
+		h := newHarness(t, demotest.Gen05)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Logs: []byte("one\ntwo\n")})
+		id := u.AddRun(demotest.Run{Logs: []byte("one\ntwo\n")})
 		readers := make([]*logReader, 50)
 		for i := range readers {
 			readers[i] = startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
@@ -229,7 +229,7 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 			fmt.Fprintf(&many, "l%d\n", n+1)
 		}
 		long := strings.Repeat("ü", 1<<19) // 1 MiB
-		id := h.Upstreams[0].AddRun(demoviewer.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
+		id := h.Upstreams[0].AddRun(demotest.Run{Logs: []byte(many.String() + long + "tail\nnext\n")})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: "v053", RunId: id})
 		c.record(10_005)
 		texts := c.texts()
@@ -249,10 +249,10 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen07)
+		h := newHarness(t, demotest.Gen07)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{ID: "a-run", Logs: []byte("one\n")})
-		u.AddRun(demoviewer.Run{ID: "b-run"})
+		id := u.AddRun(demotest.Run{ID: "a-run", Logs: []byte("one\n")})
+		u.AddRun(demotest.Run{ID: "b-run"})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{RunId: id})
 		c.record(1)
 		points := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
@@ -291,7 +291,7 @@ func TestTailLogs_FailuresAndDrain(t *testing.T) {
 		h := newHarnessWith(t, setup{config: func(d *Config) { d.Drain = drain.New(draining) }})
 		var readers []*logReader
 		for _, u := range h.Upstreams {
-			id := u.AddRun(demoviewer.Run{Logs: []byte("one\n")})
+			id := u.AddRun(demotest.Run{Logs: []byte("one\n")})
 			c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, HeartbeatInterval: durationpb.New(1e9)})
 			c.record(1)
 			u.Fail(502)
@@ -322,7 +322,7 @@ func TestTailLogs_LastLinesCountOneWithoutANewline(t *testing.T) {
 		t.Helper()
 		for status, n := range map[string]int32{"finished": 1, "running": 2} {
 			step(t, status, func() {
-				id := u.AddRun(demoviewer.Run{Status: status, Logs: []byte("a\nb\nc")})
+				id := u.AddRun(demotest.Run{Status: status, Logs: []byte("a\nb\nc")})
 				c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id, LastLines: &n})
 				want := []string{"b", "c"}[2-n:]
 				if status == "running" && u.Name != "v053" { // whose WebSocket ends every line
@@ -340,7 +340,7 @@ func TestTailLogs_PartialLine(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		other := replica(t, h, nil)
-		id := u.AddRun(demoviewer.Run{Logs: []byte("one\nbar 10%")})
+		id := u.AddRun(demotest.Run{Logs: []byte("one\nbar 10%")})
 		c := startTailLogs(t, h, &runicornapiv1.TailLogsRequest{Viewer: u.Name, RunId: id})
 		last := func(text string) func() bool {
 			return func() bool {
@@ -365,5 +365,5 @@ func TestTailLogs_PartialLine(t *testing.T) {
 		if diff := cmp.Diff([]string{"one", "bar 10%\rbar 50%\rbar 100%", "two", "end"}, c.texts()); diff != "" {
 			t.Error(diff)
 		}
-	}, demoviewer.Gen06, demoviewer.Gen07)
+	}, demotest.Gen06, demotest.Gen07)
 }

@@ -14,7 +14,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
@@ -27,9 +27,9 @@ import (
 func TestTail_Selections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 		for name, tt := range map[string]struct {
 			req  *runicornapiv1.TailMetricsRequest
 			want []string
@@ -57,9 +57,9 @@ func TestTail_Selections(t *testing.T) {
 func TestTail_FromNow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Start: runicornapiv1.TailStart_TAIL_START_NOW})
 		c.untilEvent("caught_up")
 		if err := u.AppendEvents(id, []byte(servicetest.MetricsLine(2, `"loss": 2`))); err != nil {
@@ -74,9 +74,9 @@ func TestTail_FromNow(t *testing.T) {
 func TestTail_Drain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 		begins := make(chan struct{})
 		drained := replica(t, h, func(d *Config) { d.Drain = drain.New(begins) })
 		clients := make([]*tailClient, 150)
@@ -113,8 +113,8 @@ func TestTail_Drain(t *testing.T) {
 func TestTail_Refusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
-		id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+		h := newTailHarness(t, demotest.Gen06)
+		id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
 		c.untilEvent("caught_up")
 		var long []string
@@ -148,9 +148,9 @@ func TestTail_Refusals(t *testing.T) {
 func TestTail_OneStalledClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen07)
+		h := newTailHarness(t, demotest.Gen07)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(0, `"loss": 0`))})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(0, `"loss": 0`))})
 		clients := make([]*tailClient, 10)
 		for i := range clients {
 			clients[i] = startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}})
@@ -179,8 +179,8 @@ func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 		clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		h := newHarnessWith(t, setup{
 			client: func(c *restclient.Config) { c.Share = 1 },
-			viewer: func(c *demoviewer.Config) { c.Clock, c.Live = clock, true },
-		}, demoviewer.Gen07)
+			viewer: func(c *demotest.Config) { c.Clock, c.Live = clock, true },
+		}, demotest.Gen07)
 		id := h.Upstreams[0].LiveRun()
 		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: `"live"`, Start: runicornapiv1.TailStart_TAIL_START_NOW, MetricNames: []string{"lr"}})
 		c.untilEvent("caught_up")
@@ -194,9 +194,9 @@ func TestTail_FollowsARunThatKeepsTraining(t *testing.T) {
 func TestTail_ADownsampledHistoryBeyondTheBudgetIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		small := replica(t, h, func(d *Config) { d.Budget = points.NewBudget(1 << 10) })
-		id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(int) float64 { return 1 }))})
+		id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(int) float64 { return 1 }))})
 		c := startTail(t, small, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, HistoryDownsample: &runicornapiv1.Downsample{MaxPoints: 9}})
 		apierrtest.WantError(t, c.rest(), codes.ResourceExhausted, "SERVER_LIMIT")
 	})

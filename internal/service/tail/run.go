@@ -144,7 +144,6 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 	if message == nil {
 		return nil
 	}
-	cutLarge(message)
 	if r.state.phase == runLive && t.service.config.ObserveLag != nil {
 		if newest := newestTime(message); newest > 0 {
 			t.service.config.ObserveLag(float64(time.Now().UnixMicro())/1e6 - newest)
@@ -168,11 +167,9 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
 		r.state.on(eventPart)
-		for _, message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
-			for _, part := range splitLarge(message) {
-				if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: part}}); err != nil {
-					return err
-				}
+		for message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
+				return err
 			}
 		}
 		r.buffered.ReleaseAll()

@@ -15,7 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
@@ -91,8 +91,8 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 		if len(w.known) != 600 || w.synced.GetExperimentCount() != 600 || len(w.synced.GetUnreachable()) > 0 {
 			t.Fatalf("a snapshot of %d, synced %v", len(w.known), w.synced)
 		}
-		id := u.AddRun(demoviewer.Run{Project: "bulk", Name: "n"})
-		u.AddRun(demoviewer.Run{Project: "other", Name: "n"})
+		id := u.AddRun(demotest.Run{Project: "bulk", Name: "n"})
+		u.AddRun(demotest.Run{Project: "other", Name: "n"})
 		w.next()
 		servicetest.SetStatus(t, u, id, "failed")
 		w.next()
@@ -110,10 +110,10 @@ func TestWatch_SnapshotAndChanges(t *testing.T) {
 func TestWatch_ALargeSnapshotComesInParts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		const runs = 120
 		for range runs {
-			h.Upstreams[0].AddRun(demoviewer.Run{Path: "large", Status: "finished", Tags: []string{strings.Repeat("t", 40<<10)}})
+			h.Upstreams[0].AddRun(demotest.Run{Path: "large", Status: "finished", Tags: []string{strings.Repeat("t", 40<<10)}})
 		}
 		w := startWatch(t, h, &runicornapiv1.WatchExperimentsRequest{Filter: `path:"large"`})
 		w.sync()
@@ -145,7 +145,7 @@ func TestWatch_AllViewers(t *testing.T) {
 func TestWatch_Failures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		begins := make(chan struct{})
 		drained := replica(t, h, func(d *Config) { d.Drain = drain.New(begins) })
 		w := startWatch(t, drained, &runicornapiv1.WatchExperimentsRequest{HeartbeatInterval: durationpb.New(time.Second)})
@@ -179,7 +179,7 @@ func TestWatch_Failures(t *testing.T) {
 func TestWatch_SharesOnePoller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newTailHarness(t, demoviewer.Gen06)
+		h := newTailHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
 		watchers := make([]*watcher, 50)
 		for i := range watchers {
@@ -188,7 +188,7 @@ func TestWatch_SharesOnePoller(t *testing.T) {
 		for _, w := range watchers {
 			w.sync()
 		}
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n"})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n"})
 		for _, w := range watchers {
 			w.next()
 			if !slices.Equal(w.events, []string{"created " + id}) {
