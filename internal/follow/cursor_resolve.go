@@ -51,7 +51,7 @@ func (c *Cursor) setPosition(at runsource.Position) step {
 // aheadOfPoll says that the cursor may be further than the last poll.
 func (c *Cursor) aheadOfPoll() bool {
 	j := c.j
-	return j.high.Before(c.at) && (!j.atEnd || j.polledAt.Before(c.joinedAt))
+	return j.high.Before(c.at) && (!j.atEnd || !j.polledAt.After(c.joinedAt)) // at the same time may be before
 }
 
 // diverged says that the cursor stands where the log has no end of a line, or
