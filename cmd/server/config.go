@@ -58,8 +58,8 @@ type Config struct {
 	StopRemoteOnDrain bool     `group:"Authority" help:"Stop the remote Viewers that this server has started when it ends, within 5s after its calls."`
 
 	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a finished run must stay unchanged before its tail ends."`
-	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Minimum poll interval per followed run."`
-	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Maximum poll interval per followed run. An idle run is polled again after a tenth of the time since it last changed."`
+	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Poll interval per followed run, as far as the share of its Viewer allows it."`
+	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest poll interval of a run that has ended, or whose Viewer fails."`
 	TailUnreachableAfter time.Duration `group:"Live streams" default:"10m" help:"How long a Viewer may fail before its tails end with UNAVAILABLE. 0 is never."`
 	TailBytes            byteSize      `group:"Live streams" default:"128MiB" help:"Memory for the newest parts of followed logs; clients that fall behind them are served from the Viewer again."`
 	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are buffered to be merged or downsampled; calls beyond it are refused."`

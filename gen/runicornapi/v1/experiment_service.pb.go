@@ -1966,9 +1966,9 @@ type LogLine struct {
 	Lossy bool `protobuf:"varint,2,opt,name=lossy,proto3" json:"lossy,omitempty"`
 	// The offset in bytes of its start in the log file; absent on 0.5.
 	Offset *int64 `protobuf:"varint,3,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
-	// Whether it has no newline yet, as a progress bar has not; the next message
-	// then repeats its offset with the text that the line has by then. Not sent
-	// yet.
+	// Whether it has no newline yet and has been at rest for a second, as a
+	// progress bar is; the next line then repeats its offset, with the text that
+	// it has by then. Only with offsets.
 	Partial       bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -41,7 +41,8 @@ type Harness struct {
 
 	Conn *grpc.ClientConn
 	// Config is what the services were made of.
-	Config Config
+	Config  Config
+	network *Network
 	// Upstreams are in the order of the generations; the first is the default.
 	Upstreams []*Upstream
 }
@@ -102,6 +103,9 @@ type Setup struct {
 	Viewer   func(*demotest.Config)
 	Auth     *interceptor.Authorizer
 	Log      *slog.Logger // of the interceptors, and in Config
+	// Network is where the Viewers are, for tests in a bubble of testing/synctest; nil means
+	// loopback.
+	Network *Network
 }
 
 // validator is compiled once: the rules never change.
@@ -116,7 +120,7 @@ func New(tb testing.TB, s Setup, generations ...demotest.Generation) *Harness {
 	}
 	var upstreams []*Upstream
 	for _, generation := range generations {
-		upstreams = append(upstreams, NewUpstream(tb, s.Viewer, generation, upstreams))
+		upstreams = append(upstreams, s.Network.upstream(tb, s.Viewer, generation, upstreams))
 	}
 	var base restclient.Config
 	if s.Client != nil {
@@ -132,15 +136,18 @@ func before(tb testing.TB, upstreams []*Upstream, base restclient.Config, s Setu
 	for _, u := range upstreams {
 		entries = append(entries, fleet.Entry{Name: u.Name, URL: u.Server.URL})
 	}
+	if s.Network != nil {
+		base.Transport = s.Network.transport(tb)
+	}
 	h := Serve(tb, entries, base, s)
-	h.Upstreams = upstreams
+	h.Upstreams, h.network = upstreams, s.Network
 	return h
 }
 
 // Replica is another server in front of the same Viewers.
 func (h *Harness) Replica(tb testing.TB, register RegisterFunc) *Harness {
 	tb.Helper()
-	return before(tb, h.Upstreams, restclient.Config{Share: 1}, Setup{Register: register})
+	return before(tb, h.Upstreams, restclient.Config{Share: 1}, Setup{Register: register, Network: h.network})
 }
 
 // Serve starts our server before Viewers, and connects the clients.
@@ -153,7 +160,11 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 	tb.Cleanup(all.Close)
 	cache := runcache.New(runcache.Config{})
 	tb.Cleanup(cache.Close)
-	h := &Harness{Config: Config{Fleet: all, Cache: cache, Hub: NewHub(tb), Log: s.Log}}
+	hub := NewHub
+	if s.Network != nil {
+		hub = newBubbleHub
+	}
+	h := &Harness{Config: Config{Fleet: all, Cache: cache, Hub: hub(tb), Log: s.Log}}
 	if h.Config.Log == nil {
 		h.Config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -167,6 +178,13 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 
 // NewUpstream starts one demo Viewer.
 func NewUpstream(tb testing.TB, change func(*demotest.Config), generation demotest.Generation, others []*Upstream) *Upstream {
+	tb.Helper()
+	var loopback *Network
+	return loopback.upstream(tb, change, generation, others)
+}
+
+// upstream starts one demo Viewer.
+func (n *Network) upstream(tb testing.TB, change func(*demotest.Config), generation demotest.Generation, others []*Upstream) *Upstream {
 	tb.Helper()
 	cfg := demotest.Config{Generation: generation}
 	if change != nil {
@@ -182,7 +200,7 @@ func NewUpstream(tb testing.TB, change func(*demotest.Config), generation demote
 			u.Name += "-2"
 		}
 	}
-	u.Server = httptest.NewServer(u)
+	u.Server = n.start(u)
 	tb.Cleanup(u.Server.Close)
 	return u
 }
@@ -228,6 +246,17 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 	h.Artifacts = runicornapiv1.NewArtifactServiceClient(conn)
 	h.Remote = runicornapiv1.NewRemoteServiceClient(conn)
 	h.Viewers = runicornapiv1.NewViewerServiceClient(conn)
+}
+
+// newBubbleHub is a Hub for tests whose clock costs nothing: each poll does.
+func newBubbleHub(tb testing.TB) *follow.Hub {
+	tb.Helper()
+	hub := follow.NewHub(follow.HubConfig{
+		MinInterval: 100 * time.Millisecond, MaxInterval: time.Second, EndGrace: time.Second,
+		UnreachableAfter: time.Minute, ClassifyError: source.ClassifyError,
+	})
+	tb.Cleanup(hub.Close)
+	return hub
 }
 
 // NewHub is a Hub whose intervals do not make tests wait.

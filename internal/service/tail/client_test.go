@@ -23,8 +23,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
-// tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
-const tailTimeout = time.Minute
+// tailTimeout ends a stream that hangs.
+const tailTimeout = 10 * time.Minute
 
 // tailClient is a client that keeps points and token together, as the contract
 // asks for: a token stands for what came before it.

@@ -10,6 +10,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -34,7 +35,7 @@ func oversizedLog() string {
 // beside one that is well.
 func TestOversized_MakesNothingUnreadable(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demotest.Gen06)
+	h := newHarnessWith(t, setup{loopback: true, client: func(c *restclient.Config) { c.Share = 1 }}, demotest.Gen06)
 	u := h.Upstreams[0]
 	bad := u.AddRun(demotest.Run{Project: "p", Name: "bad", Status: "finished", Events: []byte(oversizedLog())})
 	good := u.AddRun(demotest.Run{Project: "p", Name: "good", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})

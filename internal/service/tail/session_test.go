@@ -28,7 +28,7 @@ type tunnelled struct {
 
 func newTunnelled(t *testing.T) *tunnelled {
 	t.Helper()
-	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = servicetest.NewHub(t) }}, demotest.Gen07)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = servicetest.NewHub(t) }, loopback: true}, demotest.Gen07)
 	s := &tunnelled{
 		Harness: h, fake: &servicetest.SSHFake{}, holder: h.Upstreams[0].Name,
 		gpu: servicetest.NewUpstream(t, nil, demotest.Gen06, nil),
