@@ -41,6 +41,8 @@ func (cfg *Config) checkNumbers() error {
 		{"poll-min", cfg.PollMin},
 		{"default-deadline", cfg.DefaultDeadline},
 		{"drain-timeout", cfg.DrainTimeout},
+		{"max-connection-idle", cfg.MaxConnectionIdle},
+		{"client-stall-timeout", cfg.ClientStall},
 		{"http-header-timeout", cfg.HTTPHeaderTimeout},
 		{"http-idle-timeout", cfg.HTTPIdleTimeout},
 	} {
@@ -53,6 +55,7 @@ func (cfg *Config) checkNumbers() error {
 		value int64
 	}{
 		{"max-connections", int64(cfg.MaxConnections)},
+		{"max-calls", int64(cfg.MaxCalls)},
 		{"max-streams", int64(cfg.MaxStreams)},
 		{"max-http-streams", int64(cfg.MaxHTTPStreams)},
 		{"cache-bytes", int64(cfg.CacheBytes)},

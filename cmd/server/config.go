@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ type Config struct {
 	HTTPAddr       string   `group:"Listening" name:"http-addr" default:"127.0.0.1:23311" help:"Where REST, its pages and the metrics are served."`
 	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Changed files are reloaded without a restart."`
 	TLSKey         string   `group:"Listening" placeholder:"FILE" help:"Private key (PEM) of --tls-cert."`
-	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
+	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. It is read again when it changes. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
 	InsecureListen bool     `group:"Listening" help:"Listen beyond loopback even without TLS and tokens: anyone on the network is then let in."`
 	AllowedHosts   []string `group:"Listening" placeholder:"HOST" help:"Host headers that HTTP accepts besides loopback ones, separated by commas."`
 	CORSOrigins    []string `group:"Listening" name:"cors-origins" placeholder:"ORIGIN" help:"Web origins, such as https://example.org, whose pages may call this server, separated by commas."`
@@ -49,6 +50,7 @@ type Config struct {
 	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
 	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
 	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
+	DisableFlight     bool `group:"Authority" help:"Turn Arrow Flight off, which serves experiments as tables on the gRPC port."`
 	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunneled."`
 
 	RemoteHosts       []string `group:"Authority" placeholder:"HOST" help:"The only SSH servers that RemoteService may use, by the names that requests give them, separated by commas. Default: any."`
@@ -56,8 +58,8 @@ type Config struct {
 	StopRemoteOnDrain bool     `group:"Authority" help:"Stop the remote Viewers that this server has started when it ends, within 5s after its calls."`
 
 	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a finished run must stay unchanged before its tail ends."`
-	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Minimum poll interval per followed run."`
-	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Maximum poll interval per followed run. An idle run is polled again after a tenth of the time since it last changed."`
+	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Poll interval per followed run, as far as the share of its Viewer allows it."`
+	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest poll interval of a run that has ended, or whose Viewer fails."`
 	TailUnreachableAfter time.Duration `group:"Live streams" default:"10m" help:"How long a Viewer may fail before its tails end with UNAVAILABLE. 0 is never."`
 	TailBytes            byteSize      `group:"Live streams" default:"128MiB" help:"Memory for the newest parts of followed logs; clients that fall behind them are served from the Viewer again."`
 	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are buffered to be merged or downsampled; calls beyond it are refused."`
@@ -66,8 +68,11 @@ type Config struct {
 	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`
 	MaxConnections    int           `group:"Limits" default:"8192" help:"Connections per port; more wait until one closes."`
 	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams go on to their end. 0 is never."`
+	MaxConnectionIdle time.Duration `group:"Limits" default:"5m" help:"How long a gRPC connection without a call is kept."`
+	MaxCalls          int           `group:"Limits" default:"20000" help:"Calls at once on all gRPC connections; more are refused."`
 	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`
-	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection, so this must be below --max-streams."`
+	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection: this must be below --max-streams, and what is left is for its other calls."`
+	ClientStall       time.Duration `group:"Limits" name:"client-stall-timeout" default:"2m" help:"How long a client may leave a stream or an answer unread; live streams over gRPC may be left for 15m."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
 	StateDir          string        `group:"Limits" default:"auto" placeholder:"DIR" help:"Directory that keeps what was read of runs for filters and orders, for the next start; 'auto' is one in the user's cache directory, and nothing keeps it in memory only, as --demo does."`
 	StateBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory, and disk space in --state-dir, for what was read of runs for filters and orders."`
@@ -128,12 +133,29 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config
 	if err != nil {
 		return nil, fmt.Errorf("define the flags: %w", err)
 	}
-	if _, err := parser.Parse(args); errors.Is(err, errHelpPrinted) {
+	if _, err := parser.Parse(withTwoDashes(parser, args)); errors.Is(err, errHelpPrinted) {
 		return nil, errHelpPrinted
 	} else if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{fmt.Errorf("%w; --help lists what there is", err)}
 	}
 	return cfg, cfg.check()
+}
+
+// withTwoDashes makes --demo of -demo and --help of help: nothing else can be meant.
+func withTwoDashes(parser *kong.Kong, args []string) []string {
+	out := slices.Clone(args)
+	if len(out) > 0 && (out[0] == "help" || out[0] == "version") {
+		out[0] = "--" + out[0]
+	}
+	for i, arg := range out {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		for _, flag := range parser.Model.Flags {
+			if strings.HasPrefix(arg, "-") && len(name) > 1 && name == flag.Name {
+				out[i] = "-" + arg
+			}
+		}
+	}
+	return out
 }
 
 // BeforeResolve opens the file before the other flags ask it. It is kong's

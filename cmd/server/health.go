@@ -48,8 +48,14 @@ func (h *healthServer) drain() {
 	time.AfterFunc(watchGrace, h.cancelWatches)
 }
 
+// maxServiceName bounds the name of a health check, which needs no token.
+const maxServiceName = 256
+
 // Watch streams a status until the client goes or the server does.
 func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	if len(req.GetService()) > maxServiceName {
+		return status.Errorf(codes.InvalidArgument, "service must not be longer than %d bytes", maxServiceName)
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(h.watchCtx, cancel)()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -21,6 +22,9 @@ func (v *viewerFlag) UnmarshalText(text []byte) error {
 	}
 	if url == "" || (named && name == "") {
 		return errors.New("want [NAME=]URL, such as lab=http://127.0.0.1:23300")
+	}
+	if _, port, err := net.SplitHostPort(url); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
+		url = "http://" + url // nothing else can be meant
 	}
 	*v = viewerFlag{Name: name, URL: url}
 	return nil

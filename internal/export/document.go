@@ -19,7 +19,8 @@ import (
 //	  "limitations": [...],            sentences; only if something was too large
 //	  "series": [{"metric": "loss", "kind": "number",
 //	              "steps": [...], "times": [...], "values": [...]}],
-//	  "images": [...]                  if they were asked for
+//	  "images": [...]                  if they were asked for; a file that several
+//	                                   name stands at the first one
 //	}]}
 //
 // A metric of several kinds is several series. In a number series NaN,
@@ -59,11 +60,12 @@ func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Ima
 	}
 	if images != nil {
 		d.write(`,"images":[`)
+		written := firsts{}
 		for i := range images {
 			if i > 0 {
 				d.write(",")
 			}
-			if err := d.writeImage(&images[i]); err != nil {
+			if err := d.writeImage(&images[i], i, written); err != nil {
 				return err
 			}
 		}

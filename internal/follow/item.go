@@ -25,6 +25,9 @@ const (
 	// ItemEnd: nothing more comes, for the reason in End; Status is the last one
 	// that was known.
 	ItemEnd
+	// ItemPartial: the last line of a text log has no newline yet and is at rest; it is in
+	// Partial. Position is before it: the line comes again, with more or with its newline.
+	ItemPartial
 )
 
 // Item is what a Cursor delivers.
@@ -33,6 +36,8 @@ type Item struct {
 	Kind ItemKind
 	// Batch is shared with other cursors and immutable.
 	Batch *logbatch.Batch
+	// Partial is the line of an ItemPartial, shared and immutable.
+	Partial *logbatch.LogLine
 	// Reset is why an ItemReset came.
 	Reset ResetReason
 	// Status is the run's, of an ItemStatus or ItemEnd.

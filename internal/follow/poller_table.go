@@ -30,9 +30,6 @@ type tableState struct {
 	needsVerify bool
 }
 
-// interval is the least time between two polls.
-func (t *tableState) interval() time.Duration { return t.minInterval }
-
 // readTable reads the table if it may have changed, and appends the difference.
 func (p *poller) readTable(ctx context.Context) (grown bool, err error) {
 	t := &p.table

@@ -174,7 +174,18 @@ func (b *Batcher) recordLine(e LineEntry) { b.batch.LineEntries = append(b.batch
 
 // addText adds a line of a text log.
 func (b *Batcher) addText(line []byte) {
-	l := LogLine{Offset: b.lineStart.Offset}
+	l := newLogLine(b.lineStart.Offset, line)
+	b.flushIfFull(0, len(l.Text)+lineWireBytes)
+	b.batch.lines = append(b.batch.lines, l)
+	b.bytes += len(l.Text) + lineWireBytes
+}
+
+// UnfinishedLine is what stands behind the last newline of a text log, which is not taken.
+func (b *Batcher) UnfinishedLine(rest []byte) LogLine { return newLogLine(b.At.Offset, rest) }
+
+// newLogLine makes a line of bytes, which may be anything.
+func newLogLine(offset int64, line []byte) LogLine {
+	l := LogLine{Offset: offset}
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) > MaxLogLine {
 		line, l.Lossy = line[:MaxLogLine], true
@@ -187,17 +198,18 @@ func (b *Batcher) addText(line []byte) {
 	if !utf8.ValidString(l.Text) {
 		l.Text, l.Lossy = strings.ToValidUTF8(l.Text, "\uFFFD"), true
 	}
-	b.flushIfFull(0, len(l.Text)+lineWireBytes)
-	b.batch.lines = append(b.batch.lines, l)
-	b.bytes += len(l.Text) + lineWireBytes
+	return l
 }
 
 // lineWireBytes is what a line takes on the wire besides its text.
 const lineWireBytes = 10
 
+// longName is from where a metric's name counts: others are little beside their points.
+const longName = 256
+
 // CellWireBytes is about what a point takes on the wire.
 func CellWireBytes(cell *eventlog.Cell) int {
-	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact)
+	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact) + max(len(cell.Name)-longName, 0)
 }
 
 // AddRow adds a metrics line. One that is larger than a batch gets batches of its

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
@@ -23,7 +23,7 @@ import (
 // packer is a demo Viewer that also packs the files of the runs of a path, as 0.6 does,
 // and is slow to look at all run folders.
 type packer struct {
-	*demoviewer.Viewer
+	*demotest.Viewer
 	files    map[string]map[string]string // by run id
 	paths    map[string]string            // of runs
 	archives atomic.Int32
@@ -32,12 +32,12 @@ type packer struct {
 }
 
 func (p *packer) add(path, id string, files map[string]string) {
-	spec := demoviewer.Run{ID: id, Path: path, Status: "finished", Created: time.Unix(1_700_000_000, 0), Events: []byte(files["events.jsonl"])}
+	spec := demotest.Run{ID: id, Path: path, Status: "finished", Created: time.Unix(1_700_000_000, 0), Events: []byte(files["events.jsonl"])}
 	if text, ok := files["summary.json"]; ok {
 		spec.Summary = []byte(text)
 	}
 	if text, ok := files["assets.json"]; ok {
-		spec.Assets = []byte(text)
+		spec.Files = map[string][]byte{"assets.json": []byte(text)}
 	}
 	p.AddRun(spec)
 	p.files[id], p.paths[id] = files, path
@@ -105,7 +105,7 @@ func (p *packer) pack(path string) []byte {
 // newPacked is an index before a Viewer with 60 runs of three paths.
 func newPacked(t *testing.T) (*packer, *lab) {
 	t.Helper()
-	viewer, err := demoviewer.New(demoviewer.Config{Generation: demoviewer.Gen06, Empty: true})
+	viewer, err := demotest.New(demotest.Config{Generation: demotest.Gen06, Empty: true})
 	if err != nil {
 		t.Fatal(err)
 	}

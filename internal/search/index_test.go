@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
@@ -19,7 +19,7 @@ import (
 
 // lab is an index before one demo Viewer.
 type lab struct {
-	*demoviewer.Viewer
+	*demotest.Viewer
 	index  *Index
 	config Config
 	fleet  *fleet.Viewer
@@ -37,9 +37,9 @@ func (l *lab) Observe(o restclient.Observation) {
 	}
 }
 
-func newLab(t *testing.T, generation demoviewer.Generation, stateFile string) *lab {
+func newLab(t *testing.T, generation demotest.Generation, stateFile string) *lab {
 	t.Helper()
-	viewer, err := demoviewer.New(demoviewer.Config{Generation: generation, Empty: true})
+	viewer, err := demotest.New(demotest.Config{Generation: generation, Empty: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +140,8 @@ func lossOf(t *testing.T, r *Record) Metric {
 }
 
 func TestIndex_ExtendsAGrowingRunByItsNewBytes(t *testing.T) {
-	l := newLab(t, demoviewer.Gen07, "")
-	id := l.AddRun(demoviewer.Run{Path: "p", Events: events(1, 2000)})
+	l := newLab(t, demotest.Gen07, "")
+	id := l.AddRun(demotest.Run{Path: "p", Events: events(1, 2000)})
 	if m := lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0]); m.Count != 1999 || m.Last.Step != 1999 {
 		t.Fatalf("got %+v", m)
 	}
@@ -173,8 +173,8 @@ func TestIndex_NoticesAnotherLog(t *testing.T) {
 		{"an empty one", []byte{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLab(t, demoviewer.Gen06, "")
-			id := l.AddRun(demoviewer.Run{Path: "p", Status: "finished", Events: events(1, 200)})
+			l := newLab(t, demotest.Gen06, "")
+			id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 			lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0])
 			if err := l.ReplaceEvents(id, tt.log); err != nil {
 				t.Fatal(err)
@@ -194,8 +194,8 @@ func TestIndex_NoticesAnotherLog(t *testing.T) {
 }
 
 func TestIndex_DoesNotUseWhatIsKnownOfARunInAnotherPlace(t *testing.T) {
-	l := newLab(t, demoviewer.Gen07, "")
-	id := l.AddRun(demoviewer.Run{Path: "p", Status: "finished", Events: events(1, 200)})
+	l := newLab(t, demotest.Gen07, "")
+	id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	l.lookup(t, PartMetrics, Wait)
 	if err := l.ReplaceEvents(id, events(7, 100)); err != nil {
 		t.Fatal(err)
@@ -213,8 +213,8 @@ func TestIndex_DoesNotUseWhatIsKnownOfARunInAnotherPlace(t *testing.T) {
 }
 
 func TestIndex_AFinishedRunIsProbedWhenItsListEntryChanges(t *testing.T) {
-	l := newLab(t, demoviewer.Gen06, "")
-	id := l.AddRun(demoviewer.Run{Path: "p", Status: "finished", Events: events(1, 200)})
+	l := newLab(t, demotest.Gen06, "")
+	id := l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	l.lookup(t, PartMetrics, Wait)
 	if err := errors.Join(l.AppendEvents(id, events(200, 300)), l.SetStatus(id, "failed")); err != nil {
 		t.Fatal(err)
@@ -227,9 +227,9 @@ func TestIndex_AFinishedRunIsProbedWhenItsListEntryChanges(t *testing.T) {
 }
 
 func TestIndex_ManyCallersShareOneRead(t *testing.T) {
-	l := newLab(t, demoviewer.Gen06, "")
+	l := newLab(t, demotest.Gen06, "")
 	for range 20 {
-		l.AddRun(demoviewer.Run{Path: "p", Status: "finished", Events: events(1, 200)})
+		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	}
 	runs := l.runs(t)
 	var wg sync.WaitGroup
@@ -248,8 +248,8 @@ func TestIndex_ManyCallersShareOneRead(t *testing.T) {
 }
 
 func TestIndex_WithoutWaitingSaysWhatIsNotRead(t *testing.T) {
-	l := newLab(t, demoviewer.Gen06, "")
-	l.AddRun(demoviewer.Run{Path: "p", Status: "finished", Events: events(1, 200)})
+	l := newLab(t, demotest.Gen06, "")
+	l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	if res := l.lookup(t, PartMetrics, Known); !errors.Is(res.Errs[0], ErrNotYet) || !res.Oldest.IsZero() {
 		t.Errorf("got %+v", res)
 	}
@@ -260,9 +260,9 @@ func TestIndex_WithoutWaitingSaysWhatIsNotRead(t *testing.T) {
 }
 
 func TestIndex_KnowsAfterARestartWhatItKnewBefore(t *testing.T) {
-	l := newLab(t, demoviewer.Gen06, filepath.Join(t.TempDir(), "search.db"))
+	l := newLab(t, demotest.Gen06, filepath.Join(t.TempDir(), "search.db"))
 	for range 10 {
-		l.AddRun(demoviewer.Run{Path: "p", Status: "finished", Events: events(1, 200), Summary: []byte(`{"acc": 0.5}`)})
+		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200), Summary: []byte(`{"acc": 0.5}`)})
 	}
 	all := PartMetrics | PartSummary | PartTimes | PartConfig
 	l.lookup(t, all, Wait)
@@ -282,7 +282,7 @@ func TestIndex_KnowsAfterARestartWhatItKnewBefore(t *testing.T) {
 }
 
 func TestIndex_ReadsTheNewestRunsFirst(t *testing.T) {
-	l := newLab(t, demoviewer.Gen06, "")
+	l := newLab(t, demotest.Gen06, "")
 	ids := l.AddRuns(40)
 	var mu sync.Mutex
 	var order []string

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
@@ -27,7 +27,7 @@ func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []
 	var runs []*searchtest.Run
 	for i := range n {
 		events := searchtest.RandomLog(rng)
-		spec := demoviewer.Run{
+		spec := demotest.Run{
 			ID: fmt.Sprintf("20260301_1200%02d_%06x", i%60, i), Path: fmt.Sprintf("p/%d", i%3), Project: "p", Name: fmt.Sprint(i % 3),
 			Status: "finished", Created: servicetest.Day(1).Add(time.Duration(i) * time.Second), Events: events,
 		}
@@ -37,7 +37,8 @@ func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []
 			k := rng.IntN(9)
 			spec.Summary = fmt.Appendf(nil, `{"best": %d.5, "note": "warmup", "ok": %t, "nan": NaN, "big": 1152921504606846977, "list": [1]}`, k, i%2 == 0)
 			r.Summary = map[string]any{"best": float64(k) + 0.5, "note": "warmup", "ok": i%2 == 0, "nan": math.NaN(), "big": big.NewInt(1<<60 + 1)}
-			spec.Assets = fmt.Appendf(nil, `{"code": {}, "config": {"args": {"lr": %d, "model": {"depth": %d}}, "extra": {"name": "warmup", "lr": 99}}}`, k-3, k)
+			assets := fmt.Appendf(nil, `{"code": {}, "config": {"args": {"lr": %d, "model": {"depth": %d}}, "extra": {"name": "warmup", "lr": 99}}}`, k-3, k)
+			spec.Files = map[string][]byte{"assets.json": assets}
 			r.Config = map[string]any{"lr": big.NewInt(int64(k - 3)), "model.depth": big.NewInt(int64(k)), "name": "warmup"}
 		}
 		u.AddRun(spec)
@@ -57,11 +58,11 @@ func idsOf(experiments []*runicornapiv1.Experiment) []string {
 // TestSearchAgreesWithASlowReader compares random filters and orders over random runs with
 // an independent reader of their files, in every generation.
 func TestSearchAgreesWithASlowReader(t *testing.T) {
-	for _, generation := range demoviewer.Generations() {
+	for _, generation := range demotest.Generations() {
 		t.Run(string(generation), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, uint64(len(generation))))
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
-			runs := randomRuns(rng, h.Upstreams[0], 40, generation == demoviewer.Gen05)
+			runs := randomRuns(rng, h.Upstreams[0], 40, generation == demotest.Gen05)
 			for range 150 {
 				term := searchtest.RandomTerm(rng, searchtest.Names, 2)
 				order, compare := searchtest.RandomOrder(rng, searchtest.Names)
@@ -83,7 +84,7 @@ func TestSearchAgreesWithASlowReader(t *testing.T) {
 // TestSearchWhileRunsChange asks while runs grow, end, are reopened, renamed, deleted and
 // restored: no answer fails, and when it is quiet again answers are those of a slow reader.
 func TestSearchWhileRunsChange(t *testing.T) {
-	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
+	for _, generation := range []demotest.Generation{demotest.Gen06, demotest.Gen07} {
 		t.Run(string(generation), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(9, 9))
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers, client: func(c *restclient.Config) { c.Share = 1 }}, generation)

@@ -121,8 +121,9 @@ const (
 	// DATA_LOSS: one line of the event file is longer than 16 MiB. Metadata:
 	// viewer, run_id, offset.
 	ErrorReason_ERROR_REASON_LINE_TOO_LONG ErrorReason = 33
-	// DATA_LOSS: the Viewer lost the content of files that belong in a zip.
-	// Metadata: viewer.
+	// DATA_LOSS: nobody can tell whether a zip of the Viewer is complete. One that
+	// is known to lack files is sent, and says so in itself and in its trailer.
+	// Metadata: viewer, run_id, asset_id.
 	ErrorReason_ERROR_REASON_FILES_MISSING ErrorReason = 34
 	// UNAVAILABLE: this server is shutting down; the stream resumes elsewhere
 	// with the token that the client holds.

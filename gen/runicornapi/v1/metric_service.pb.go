@@ -712,7 +712,8 @@ type TailMetricsRequest struct {
 	// The run ids or resource names.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
 	// All experiments that match, those included that start to match later. At
-	// most 64 are followed at a time; heartbeats count the rest. To follow all,
+	// most 64 are followed at a time, in the order of their creation; the others
+	// follow as these end, and heartbeats count them until then. To follow all,
 	// run_id:*. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// These metrics, by exact name.

@@ -378,7 +378,9 @@ type Heartbeat struct {
 	LinesWithoutStepCount int64 `protobuf:"varint,8,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
 	// Number of runs that this stream follows.
 	FollowedRunCount int32 `protobuf:"varint,9,opt,name=followed_run_count,json=followedRunCount,proto3" json:"followed_run_count,omitempty"`
-	// Number of runs that match the filter but exceed what one stream follows.
+	// Number of runs that match the filter and are not followed: they wait until
+	// others end, or have ended and turned up out of their order before the
+	// stream was resumed.
 	NotFollowedRunCount int32 `protobuf:"varint,10,opt,name=not_followed_run_count,json=notFollowedRunCount,proto3" json:"not_followed_run_count,omitempty"`
 	// What was too large so far, in words: see GetMetricsResponse.
 	Limitations   []string `protobuf:"bytes,11,rep,name=limitations,proto3" json:"limitations,omitempty"`

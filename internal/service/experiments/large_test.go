@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -39,15 +39,15 @@ func TestNoListStopsAtAnEntryThatNoMessageCanHold(t *testing.T) {
 	long := strings.Repeat("x", large)
 	tags := slices.Repeat([]string{long[:1000]}, large/1000)
 	for _, tt := range []struct {
-		g     demoviewer.Generation
+		g     demotest.Generation
 		field string
 		run   map[string]any
 	}{
-		{demoviewer.Gen07, "alias", map[string]any{"path": "p", "alias": long}},
-		{demoviewer.Gen06, "tags", map[string]any{"path": "p", "tags": tags}},
-		{demoviewer.Gen06, "path", map[string]any{"path": "p/" + long}},
-		{demoviewer.Gen05, "project", map[string]any{"project": long, "name": "n"}},
-		{demoviewer.Gen05, "viewer_status", map[string]any{"path": "p", "status": long}},
+		{demotest.Gen07, "alias", map[string]any{"path": "p", "alias": long}},
+		{demotest.Gen06, "tags", map[string]any{"path": "p", "tags": tags}},
+		{demotest.Gen06, "path", map[string]any{"path": "p/" + long}},
+		{demotest.Gen05, "project", map[string]any{"project": long, "name": "n"}},
+		{demotest.Gen05, "viewer_status", map[string]any{"path": "p", "status": long}},
 	} {
 		t.Run(fmt.Sprint(tt.g, " ", tt.field), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, tt.g)
@@ -130,7 +130,7 @@ func exported(t *testing.T, u *servicetest.Upstream, runs []map[string]any) (req
 // TestAFullPageOfManyRunsIsAFewRequests: on 0.6 each request about a run costs the
 // Viewer a look at all of them.
 func TestAFullPageOfManyRunsIsAFewRequests(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen06)
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	u := h.Upstreams[0]
 	const runs = 50
 	var answer []map[string]any
@@ -140,7 +140,7 @@ func TestAFullPageOfManyRunsIsAFewRequests(t *testing.T) {
 		if n == 7 {
 			summary = `{"loss": NaN}`
 		}
-		u.AddRun(demoviewer.Run{ID: id, Path: fmt.Sprintf("vision/net%d", n%3), Status: "finished", Created: servicetest.Day(1), Summary: []byte(summary)})
+		u.AddRun(demotest.Run{ID: id, Path: fmt.Sprintf("vision/net%d", n%3), Status: "finished", Created: servicetest.Day(1), Summary: []byte(summary)})
 		entry := map[string]any{"run_id": id, "summary": map[string]any{"loss": n}, "meta": map[string]any{"hostname": "gpu1", "id": id}}
 		if n == 7 {
 			entry["summary"] = map[string]any{"loss": nil}

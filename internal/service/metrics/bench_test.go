@@ -8,15 +8,15 @@ import (
 	"testing"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // BenchmarkGetMetrics asks for a run at rest that is in the cache: all of it,
 // and a downsampled part of it.
 func BenchmarkGetMetrics(b *testing.B) {
-	h := newHarness(b, demoviewer.Gen06)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(10_000, func(step int) float64 {
+	h := newHarness(b, demotest.Gen06)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(10_000, func(step int) float64 {
 		return float64(step)
 	}))})
 	for _, bench := range []struct {
@@ -41,7 +41,7 @@ func BenchmarkGetMetrics(b *testing.B) {
 // BenchmarkManyMetrics asks for runs of many metrics and two steps: the time must grow
 // no faster than the number of metrics.
 func BenchmarkManyMetrics(b *testing.B) {
-	h := newHarness(b, demoviewer.Gen06)
+	h := newHarness(b, demotest.Gen06)
 	for _, metrics := range []int{100, 1_000, 10_000} {
 		ids := []string{addManyMetrics(h, metrics), addManyMetrics(h, metrics)}
 		for _, bench := range []struct {
@@ -87,7 +87,7 @@ func addManyMetrics(h *servicetest.Harness, metrics int) string {
 		data[i] = fmt.Sprintf(`"m/%05d":%d.5`, i, i)
 	}
 	line := strings.Join(data, ",")
-	return h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, line) + servicetest.MetricsLine(2, line))})
+	return h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, line) + servicetest.MetricsLine(2, line))})
 }
 
 // drainHistory reads a history to its end.

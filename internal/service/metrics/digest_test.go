@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
@@ -29,9 +29,9 @@ func TestMetrics_OfARunThatDoesNotFit(t *testing.T) {
 		log.WriteString(servicetest.MetricsLine(step, data))
 	}
 	downsample := &runicornapiv1.Downsample{MaxPoints: 24}
-	for _, generation := range []demoviewer.Generation{demoviewer.Gen05, demoviewer.Gen07} {
+	for _, generation := range []demotest.Generation{demotest.Gen05, demotest.Gen07} {
 		h := newHarness(t, generation)
-		id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log.String())})
+		id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(log.String())})
 		cache := runcache.New(runcache.Config{MaxBytes: 160 << 10})
 		t.Cleanup(cache.Close)
 		small := replica(t, h, func(c *Config) { c.Cache = cache })

@@ -50,9 +50,11 @@ type Filtered struct {
 	ReadTime time.Time
 	// NotRead are the runs of which something was needed that could not be read, at most
 	// MaxNotRead of them.
-	NotRead   []*runicornapiv1.ExperimentResult
-	noted     map[string]bool // all of them, by resource name
-	undecided bool            // a run that could not be read might have been selected
+	NotRead []*runicornapiv1.ExperimentResult
+	noted   map[string]bool // all of them, by resource name
+	// Pending counts those of them that are being read.
+	Pending   int
+	undecided bool // a run that could not be read might have been selected
 	// OldestDigest is when the oldest of what the search index knows was read that was
 	// used; zero if none was.
 	OldestDigest time.Time

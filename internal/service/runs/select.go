@@ -116,6 +116,7 @@ const MaxNotRead = 1000
 
 // AddNotRead adds a run that could not be read, once.
 func (f *Filtered) AddNotRead(ctx context.Context, e *Entry, err error) {
+	isPending := errors.Is(err, search.ErrNotYet) || errors.Is(err, context.DeadlineExceeded)
 	if errors.Is(err, search.ErrNotYet) {
 		err = &apierr.Error{
 			Code: codes.Unavailable, Reason: runicornapiv1.ErrorReason_ERROR_REASON_NOT_READ_YET, Cause: err,
@@ -133,6 +134,9 @@ func (f *Filtered) AddNotRead(ctx context.Context, e *Entry, err error) {
 		f.noted = map[string]bool{}
 	}
 	f.noted[key] = true
+	if isPending {
+		f.Pending++
+	}
 	if len(f.NotRead) == MaxNotRead {
 		return
 	}

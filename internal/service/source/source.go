@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -80,4 +81,29 @@ func LineTooLong(t target.Run, err error) error {
 			"viewer": t.Name, "run_id": t.RunID, "offset": strconv.FormatInt(e.Offset, 10),
 		},
 	}
+}
+
+// ErrPieceDone ends a piece of computing before the line at hand, which comes again
+// in the next one.
+var ErrPieceDone = errors.New("the piece of computing is done")
+
+// ScanEvents reads an event file from its beginning. The parsing and the handler are
+// done in pieces of computing, which the handler may end with ErrPieceDone. What stands
+// behind the last newline is returned with its offset.
+func ScanEvents(
+	body io.Reader, parser *eventlog.Parser, compute func(func() error) error, h eventlog.Handler,
+) (rest []byte, offset int64, err error) {
+	rest, err = runsource.ReadLines(body, -1, func(chunk []byte) (consumed int, err error) {
+		for {
+			err := compute(func() error {
+				n, err := parser.Parse(chunk[consumed:], offset, h)
+				consumed, offset = consumed+n, offset+int64(n)
+				return err
+			})
+			if !errors.Is(err, ErrPieceDone) {
+				return consumed, err
+			}
+		}
+	})
+	return rest, offset, err
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
-// tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
-const tailTimeout = time.Minute
+// tailTimeout ends a stream that hangs.
+const tailTimeout = 10 * time.Minute
 
 // tailClient is a client that keeps points and token together, as the contract
 // asks for: a token stands for what came before it.
@@ -52,7 +52,7 @@ func startTail(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.TailMet
 	return c
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *tailClient) connect(h *servicetest.Harness, options ...grpc.CallOption) {
 	c.tb.Helper()
 	c.drop()

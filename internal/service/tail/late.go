@@ -30,15 +30,16 @@ func (s *Service) newLateFields(f *filter.Filter[*runs.Entry], metricNames []str
 
 // add returns the snapshot with what is known of its runs; what is not is read, and will be
 // there when the list was polled again. With wait it waits for that, at most syncTimeout.
-// Runs that the filter cannot decide about are left out.
-func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnapshot, wait bool) (*listSnapshot, error) {
+// Runs that the filter cannot decide about are left out; pending are those that are still to
+// be read.
+func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnapshot, wait bool) (known *listSnapshot, pending int, err error) {
 	parts := runs.PartsOf(f.filter)
 	isUndecided := parts != 0
 	if len(f.metricNames) > 0 {
 		parts |= search.PartMetrics
 	}
 	if parts == 0 {
-		return l, nil
+		return l, 0, nil
 	}
 	last := f.last[m]
 	copies := make([]*listedRun, 0, len(l.runs))
@@ -55,8 +56,9 @@ func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnap
 	if wait {
 		mode = search.Wait
 	}
-	if err := f.selector.Attach(early, &runs.Filtered{}, entries, parts, mode); err != nil {
-		return nil, err
+	var found runs.Filtered
+	if err := f.selector.Attach(early, &found, entries, parts, mode); err != nil {
+		return nil, 0, err
 	}
 	out := &listSnapshot{at: l.at, runs: make(map[string]*listedRun, len(copies))}
 	for _, c := range copies {
@@ -72,7 +74,7 @@ func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnap
 		out.runs[c.Run.ID] = c
 	}
 	f.last[m] = out
-	return out, nil
+	return out, found.Pending, nil
 }
 
 // find returns a run of a snapshot, which may be nil.

@@ -8,8 +8,9 @@ import (
 	"testing"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -34,10 +35,10 @@ func oversizedLog() string {
 // beside one that is well.
 func TestOversized_MakesNothingUnreadable(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newHarnessWith(t, setup{loopback: true, client: func(c *restclient.Config) { c.Share = 1 }}, demotest.Gen06)
 	u := h.Upstreams[0]
-	bad := u.AddRun(demoviewer.Run{Project: "p", Name: "bad", Status: "finished", Events: []byte(oversizedLog())})
-	good := u.AddRun(demoviewer.Run{Project: "p", Name: "good", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	bad := u.AddRun(demotest.Run{Project: "p", Name: "bad", Status: "finished", Events: []byte(oversizedLog())})
+	good := u.AddRun(demotest.Run{Project: "p", Name: "good", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	loss := []string{"loss"}
 	points := []string{"loss 1 1 at 1001.5", "loss 3 3 at 1003.5", "loss 4 4 at 1004.5"}
 	wantLimitations := func(t *testing.T, texts []string, n int) {

@@ -1,4 +1,7 @@
 // Package tail serves the live streams: TailMetrics, TailLogs and WatchExperiments.
+//
+// It waits by timers, so its clock is that of package time, which tests replace by
+// testing/synctest; there is no other.
 package tail
 
 import (
@@ -27,7 +30,6 @@ type Config struct {
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
-	Now        func() time.Time // the clock
 }
 
 // Service serves the live streams: TailMetrics, TailLogs and WatchExperiments.
@@ -42,7 +44,7 @@ type Service struct {
 func New(c Config) *Service {
 	resolver := target.Resolver{Fleet: c.Fleet}
 	return &Service{
-		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now},
+		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: time.Now},
 		listPollers: &listPollers{},
 	}
 }

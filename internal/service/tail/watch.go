@@ -125,7 +125,7 @@ func (w *watch) sendViewerUpdates(ctx context.Context, m *viewerSubscription) er
 	if last == nil { // a failure is reported by finishSnapshot, and by heartbeats
 		return nil
 	}
-	if last, err = w.late.add(ctx, m, last, !m.synced); err != nil {
+	if last, _, err = w.late.add(ctx, m, last, !m.synced); err != nil {
 		return err
 	}
 	switch {

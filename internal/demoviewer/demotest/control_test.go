@@ -1,4 +1,4 @@
-package demoviewer
+package demotest
 
 import (
 	"fmt"
@@ -100,12 +100,12 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 }
 
 func TestARestartChangesTheGenerationAndKeepsTheRuns(t *testing.T) {
-	b := newBed(t, Config{Generation: "0.5", Empty: true})
+	b := newBed(t, Config{Generation: Gen05, Empty: true})
 	id := b.AddRun(Run{Project: "p", Name: "n", Status: "finished"})
 	if got := b.ask("GET", "/api/runs/"+id+"/assets", "").status; got != 404 {
 		t.Errorf("0.5 answers assets with %d", got)
 	}
-	if err := b.Restart("0.7"); err != nil {
+	if err := b.Restart(Gen07); err != nil {
 		t.Fatal(err)
 	}
 	run := get[struct{ Path string }](b, "/api/runs/"+id)
@@ -128,7 +128,7 @@ func TestSwitchingTheRootHidesTheRunsAndBackShowsThem(t *testing.T) {
 	if got := count(); got != 0 {
 		t.Errorf("%d runs in the new root", got)
 	}
-	b.ask("POST", "/api/config/user_root_dir", `{"path":"`+rootDir+`"}`)
+	b.ask("POST", "/api/config/user_root_dir", `{"path":"/demo/storage"}`)
 	if got := count(); got != before || before == 0 {
 		t.Errorf("%d runs after the way back, %d before", got, before)
 	}
@@ -136,7 +136,7 @@ func TestSwitchingTheRootHidesTheRunsAndBackShowsThem(t *testing.T) {
 
 func TestTheV2RoutesAreNeverServed(t *testing.T) {
 	b := newBed(t, Config{Generation: Gen05})
-	if got := b.ask("GET", "/api/v2/experiments", "").status; got != 500 || b.Requests("GET /api/v2/experiments") != 1 {
+	if got := b.ask("GET", "/api/v2/experiments", "").status; got != 501 || b.Requests("GET /api/v2/experiments") != 1 {
 		t.Errorf("status %d", got)
 	}
 }

@@ -1,4 +1,4 @@
-package demoviewer
+package demotest
 
 import (
 	"encoding/json"

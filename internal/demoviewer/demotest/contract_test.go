@@ -1,12 +1,10 @@
-package demoviewer
+package demotest
 
 import (
 	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestTheDemoAnswersEveryContractRoute(t *testing.T) {
@@ -14,7 +12,7 @@ func TestTheDemoAnswersEveryContractRoute(t *testing.T) {
 		t.Run(string(release), func(t *testing.T) {
 			b := newBed(t, Config{Generation: release})
 			values := b.contractValues()
-			routes, err := demotest.ContractRoutes(b.ask("GET", "/openapi.json", "").body)
+			routes, err := ContractRoutes(b.ask("GET", "/openapi.json", "").body)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package demoviewer
+package demotest
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
 // logServer is a demo Viewer over real HTTP with an empty storage.
@@ -76,7 +78,7 @@ func TestLogSocket_SpeaksAsTheRealViewers(t *testing.T) {
 		{"0.7 shows the last 10,000", Gen07, "", many(10003), []string{"l4", "l5"}, 0},
 		{"0.7 says so behind them", Gen07, "", many(10003), []string{"l10003", logShortened}, 9999},
 		{"0.7 closes where a run has ended without a log", Gen07, "finished", nil, []string{logNone, "closed 1000"}, 0},
-		{"0.7 gives up waiting", Gen07, "", nil, []string{logWaiting, "", "", "", "", "", "", logNoneYet, "closed 1000"}, 0},
+		{"0.7 gives up waiting", Gen07, "", nil, []string{demoviewer.LogWaiting, "", "", "", "", "", "", logNoneYet, "closed 1000"}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v, url := logServer(t, tt.gen, time.Millisecond)
@@ -126,7 +128,7 @@ func TestLogSocket_OfAMissingFile(t *testing.T) {
 	if err := v.AppendLogs(id, []byte("late\n")); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{logWaiting, logAvailable, "late"} {
+	for _, want := range []string{demoviewer.LogWaiting, logAvailable, "late"} {
 		got := ""
 		for got == "" {
 			got = heard(t, conn, 1)[0]
@@ -138,7 +140,7 @@ func TestLogSocket_OfAMissingFile(t *testing.T) {
 	old, url := logServer(t, Gen05, time.Millisecond)
 	id = old.AddRun(Run{})
 	conn = dialLog(t, url, id)
-	if diff := cmp.Diff([]string{logWaiting}, heard(t, conn, 1)); diff != "" {
+	if diff := cmp.Diff([]string{demoviewer.LogWaiting}, heard(t, conn, 1)); diff != "" {
 		t.Error(diff)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -150,7 +152,7 @@ func TestLogSocket_OfAMissingFile(t *testing.T) {
 
 func TestLogSocket_RefusesAsTheRealViewers(t *testing.T) {
 	_, url := logServer(t, Gen05, 0)
-	if diff := cmp.Diff([]string{logRunMissing, "closed 1000"}, heard(t, dialLog(t, url, "nope"), 2)); diff != "" {
+	if diff := cmp.Diff([]string{demoviewer.LogRunMissing, "closed 1000"}, heard(t, dialLog(t, url, "nope"), 2)); diff != "" {
 		t.Error(diff)
 	}
 	for _, path := range []string{"/api/xyz/ws", "/api/runs//logs/ws", "/api/runs/a%2fb/logs/ws"} {
@@ -167,13 +169,11 @@ func TestLiveRun_LogsText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := v.store().runs[v.LiveRun()]
-	before := r.log(now)
-	after := r.log(now.Add(10 * time.Second))
-	if len(after) != len(before)+len(logLine) || !bytes.HasPrefix(after, before) {
-		t.Errorf("the log grew from %d to %d bytes", len(before), len(after))
-	}
-	if last := string(after[len(before):]); !strings.Contains(last, " | step 001525 loss ") || len(last) != len(logLine) {
-		t.Errorf("the last line is %q", last)
+	before, _, _ := v.Log(v.LiveRun())
+	now = now.Add(10 * time.Second)
+	after, _, _ := v.Log(v.LiveRun())
+	added, grew := bytes.CutPrefix(after, before)
+	if !grew || !strings.Contains(string(added), " | step 001525 loss ") || bytes.Count(added, []byte("\n")) != 1 {
+		t.Errorf("the log grew from %d to %d bytes, by %q", len(before), len(after), added)
 	}
 }
