@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math"
@@ -13,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
@@ -129,4 +132,55 @@ func plainValue(v any) any {
 		}
 	}
 	return v
+}
+
+// TestSearch_ReadsManyRunsOfRealViewers writes more runs than are read one by one, some with
+// steps that go back, and compares every answer with an independent reader.
+func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
+	for _, version := range realviewer.Versions() {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			install, storage := realviewer.Require(t, version), t.TempDir()
+			rng := rand.New(rand.NewPCG(11, 12))
+			var runs []*searchtest.Run
+			for i := range 60 {
+				events := searchtest.RandomLog(rng)
+				run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
+					Project: "p", Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i) * time.Second),
+					Lines: func(yield func([]byte) bool) {
+						for line := range bytes.Lines(events) {
+							if !yield(bytes.TrimSuffix(line, []byte("\n"))) {
+								return
+							}
+						}
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				runs = append(runs, slowRun(t, run, version))
+			}
+			viewer, err := realviewer.Start(t.Context(), install, realviewer.Options{Storage: storage})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer viewer.Close() //nolint:errcheck // a test
+			s := mustStart(t, "--viewer="+viewer.URL())
+			for range 25 {
+				term := searchtest.RandomTerm(rng, searchtest.Names, 2)
+				order, compare := searchtest.RandomOrder(rng, searchtest.Names)
+				resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order, PageSize: 1000})
+				if err != nil || !resp.GetComplete() {
+					t.Fatalf("%s: %v, %v", term.Text, err, resp.GetNotRead())
+				}
+				var got []string
+				for _, e := range resp.GetExperiments() {
+					got = append(got, e.GetRunId())
+				}
+				if want := searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
+					t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
+				}
+			}
+		})
+	}
 }
