@@ -41,15 +41,16 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 			}
 		}
 		sorted := slices.Sorted(maps.Keys(names))
-		ids := "("
-		for i, r := range runs {
-			ids += map[bool]string{true: " OR "}[i > 0] + "run_id = " + filter.Quote(r.ID)
+		var terms []string
+		for _, r := range runs {
+			terms = append(terms, "run_id = "+filter.Quote(r.ID))
 		}
+		ids := strings.Join(terms, " OR ")
 		for range 50 {
 			term := searchtest.RandomTerm(rng, sorted, 1)
 			order, compare := searchtest.RandomOrder(rng, sorted)
 			resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
-				Viewer: viewer, Filter: ids + ") AND (" + term.Text + ")", OrderBy: order, PageSize: 1000,
+				Viewer: viewer, Filter: "(" + ids + ") AND (" + term.Text + ")", OrderBy: order, PageSize: 1000,
 			})
 			if err != nil {
 				t.Fatalf("%s: %v", term.Text, err)

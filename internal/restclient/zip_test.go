@@ -16,7 +16,7 @@ func pythonZip(tb testing.TB, files ...string) []byte {
 	for i := 0; i < len(files); i += 2 {
 		content := []byte(files[i+1])
 		var packed bytes.Buffer
-		method := uint16(zip.Store)
+		method := zip.Store
 		if packed.Write(content); i%4 == 0 {
 			method = zip.Deflate
 			packed.Reset()

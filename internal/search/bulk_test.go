@@ -28,6 +28,7 @@ type packer struct {
 	paths    map[string]string            // of runs
 	archives atomic.Int32
 	singles  atomic.Int32
+	skew     atomic.Int64
 	damage   atomic.Pointer[func(zip []byte) []byte]
 }
 
@@ -51,7 +52,7 @@ func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Viewer.ServeHTTP(rec, r)
 		var doc map[string]any
 		if json.Unmarshal(rec.Body.Bytes(), &doc) == nil {
-			doc["paths"].(map[string]any)["/api/paths/export"] = map[string]any{"get": map[string]any{}} //nolint:forcetypeassert,errcheck // a test
+			doc["paths"].(map[string]any)["/api/paths/export"] = map[string]any{"get": map[string]any{}} //nolint:forcetypeassert // a test
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(doc)
@@ -65,7 +66,7 @@ func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(out)
 	case strings.HasSuffix(r.URL.Path, "/assets/download"):
 		p.singles.Add(1)
-		time.Sleep(10 * time.Millisecond) // what makes archives worth while
+		p.skew.Add(int64(20 * time.Millisecond)) // of the clock: what makes archives worth while
 		p.Viewer.ServeHTTP(w, r)
 	default:
 		p.Viewer.ServeHTTP(w, r)
@@ -119,7 +120,9 @@ func newPacked(t *testing.T) (*packer, *lab) {
 	t.Cleanup(all.Close)
 	cache := runcache.New(runcache.Config{})
 	t.Cleanup(cache.Close)
-	l := &lab{Viewer: viewer, fleet: all.Configured()[0], config: Config{Cache: cache}}
+	l := &lab{Viewer: viewer, fleet: all.Configured()[0], config: Config{
+		Cache: cache, Now: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
+	}}
 	l.restart(t)
 	for i := range 60 {
 		files := map[string]string{

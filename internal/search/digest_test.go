@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
@@ -96,7 +97,7 @@ func TestDigest_BoundsTheMetricsOfARun(t *testing.T) {
 	d := newDigest(nil, share)
 	row := &eventlog.Row{Step: 1}
 	for i := range maxMetrics + 1 {
-		row.Cells = append(row.Cells, eventlog.Cell{Name: fmt.Sprint(i), Kind: eventlog.KindNumber})
+		row.Cells = append(row.Cells, eventlog.Cell{Name: strconv.Itoa(i), Kind: eventlog.KindNumber})
 	}
 	if err := d.add(row); !IsTooLarge(err) {
 		t.Errorf("got %v", err)

@@ -28,7 +28,7 @@ func TestStoreWriter(t *testing.T) {
 		if err := s.save([]stored{{"v", strconv.Itoa(n), sampleRecord(n)}, {"v", "latest", sampleRecord(i)}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Println("saved", i)
+		fmt.Fprintln(os.Stdout, "saved", i)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestStore_SurvivesKill(t *testing.T) {
 // returns the last number that it said.
 func killWriter(t *testing.T, path string, lines int) (last int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestStoreWriter$") //nolint:gosec,noctx // this test itself, killed below
+	cmd := exec.Command(os.Args[0], "-test.run=^TestStoreWriter$") //nolint:gosec // this test itself, killed below
 	cmd.Env = append(os.Environ(), writerEnv+"="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -88,7 +88,7 @@ func (m *mark) verifyHead(ctx context.Context, src runsource.Source) (err error)
 func readSummed(r io.Reader, n int, want uint64) ([]byte, error) {
 	b := make([]byte, n)
 	switch _, err := io.ReadFull(r, b); {
-	case err == io.EOF || err == io.ErrUnexpectedEOF: //nolint:errorlint // ReadFull's own; wrapped it is a body that was cut
+	case err == io.EOF || err == io.ErrUnexpectedEOF: // ReadFull's own; wrapped it is a body that was cut
 		return nil, runsource.ErrLogReplaced
 	case err != nil:
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // How records are kept.
@@ -57,7 +58,7 @@ func openStore(path string, maxBytes int64, log *slog.Logger) (*store, error) {
 	}
 	s := &store{path: path, maxBytes: maxBytes}
 	err := s.open()
-	if err == nil || errors.Is(err, bolt.ErrTimeout) || errors.Is(err, fs.ErrPermission) {
+	if err == nil || errors.Is(err, berrors.ErrTimeout) || errors.Is(err, fs.ErrPermission) {
 		return s, err
 	}
 	log.Warn("the search state is damaged and is made anew", slog.String("file", path), slog.Any("error", err))

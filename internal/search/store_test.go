@@ -10,10 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
@@ -74,7 +75,7 @@ func TestStore_KeepsRecordsBetweenTwoLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = newTestStore(t, path, 1<<20)
-	defer s.close() //nolint:errcheck // a test
+	defer s.close()
 	if got := loadAll(t, s, "http://v"); len(got) != 1 || !reflect.DeepEqual(got["a"], a) {
 		t.Errorf("got %+v, want a alone: %+v", got, a)
 	}
@@ -83,17 +84,17 @@ func TestStore_KeepsRecordsBetweenTwoLives(t *testing.T) {
 func TestStore_IsRefusedWhileAnotherProcessHasIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "search.db")
 	s := newTestStore(t, path, 1<<20)
-	defer s.close() //nolint:errcheck // a test
-	if _, err := openStore(path, 1<<20, slog.New(slog.DiscardHandler)); !errors.Is(err, bolt.ErrTimeout) {
+	defer s.close()
+	if _, err := openStore(path, 1<<20, slog.New(slog.DiscardHandler)); !errors.Is(err, berrors.ErrTimeout) {
 		t.Errorf("got %v, want a timeout", err)
 	}
 }
 
 func TestStore_DropsTheOldestBeyondItsBound(t *testing.T) {
 	s := newTestStore(t, filepath.Join(t.TempDir(), "search.db"), 50_000)
-	defer s.close() //nolint:errcheck // a test
+	defer s.close()
 	for i := range 200 {
-		if err := s.save([]stored{{"v", fmt.Sprint(i), sampleRecord(i)}}, time.Unix(1700000400, 0)); err != nil {
+		if err := s.save([]stored{{"v", strconv.Itoa(i), sampleRecord(i)}}, time.Unix(1700000400, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,8 +111,8 @@ func TestStore_IsNeverBelievedWhereItIsDamaged(t *testing.T) {
 	s := newTestStore(t, path, 1<<20)
 	saved := map[string]*Record{}
 	for i := range 60 {
-		saved[fmt.Sprint(i)] = sampleRecord(i)
-		if err := s.save([]stored{{"v", fmt.Sprint(i), saved[fmt.Sprint(i)]}}, time.Now()); err != nil {
+		saved[strconv.Itoa(i)] = sampleRecord(i)
+		if err := s.save([]stored{{"v", strconv.Itoa(i), saved[strconv.Itoa(i)]}}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ func NewRun(id string, events []byte) *Run {
 
 // Append adds to the event file of a run that was made by NewRun.
 func (r *Run) Append(events []byte) {
-	r.text = append(r.text[:len(r.text):len(r.text)], events...)
+	r.text = append(slices.Clip(r.text), events...)
 	r.Log, r.rows = realviewer.ParseLog(r.text).Ended(), nil
 }
 
@@ -294,12 +294,12 @@ func RandomLog(rng *rand.Rand) []byte {
 
 func randomCell(rng *rand.Rand, name string) string {
 	number := strconv.FormatFloat(math.Round(rng.NormFloat64()*300)/100, 'g', -1, 64)
-	switch {
-	case name == "stage":
+	switch name {
+	case "stage":
 		return []string{`"warmup"`, `"train"`}[rng.IntN(2)]
-	case name == "flag":
+	case "flag":
 		return []string{"true", "false"}[rng.IntN(2)]
-	case name == "mixed":
+	case "mixed":
 		return []string{number, `"text"`, "true", "null", "1152921504606846977"}[rng.IntN(5)]
 	}
 	switch rng.IntN(12) {

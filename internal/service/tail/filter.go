@@ -206,7 +206,11 @@ func (f *tailFilter) readLists(ctx context.Context, inStream func(run *listedRun
 		}
 		// Of what was delivered already the first list tells: it is waited for.
 		p := f.of(m.viewer.Name)
-		known, pending, err := f.late.add(ctx, m, last, p.done == nil && p.resumed != runMark{})
+		var wait time.Duration
+		if p.done == nil && p.resumed != (runMark{}) {
+			wait = firstMessageTimeout
+		}
+		known, pending, err := f.late.add(ctx, m, last, wait)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -29,10 +30,10 @@ func (s *Service) newLateFields(f *filter.Filter[*runs.Entry], metricNames []str
 }
 
 // add returns the snapshot with what is known of its runs; what is not is read, and will be
-// there when the list was polled again. With wait it waits for that, at most syncTimeout.
+// there when the list was polled again. It waits for that at most as long as wait says.
 // Runs that the filter cannot decide about are left out; pending are those that are still to
 // be read.
-func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnapshot, wait bool) (known *listSnapshot, pending int, err error) {
+func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnapshot, wait time.Duration) (known *listSnapshot, pending int, err error) {
 	parts := runs.PartsOf(f.filter)
 	isUndecided := parts != 0
 	if len(f.metricNames) > 0 {
@@ -50,15 +51,18 @@ func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnap
 			copies, entries = append(copies, c), append(entries, &c.Entry)
 		}
 	}
-	early, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	mode := search.Want
-	if wait {
-		mode = search.Wait
+	early, mode := ctx, search.Want
+	if wait > 0 {
+		timed, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		early, mode = timed, search.Wait
 	}
 	var found runs.Filtered
 	if err := f.selector.Attach(early, &found, entries, parts, mode); err != nil {
-		return nil, 0, err
+		if ctx.Err() != nil || early.Err() == nil {
+			return nil, 0, err
+		}
+		found.Pending = len(entries)
 	}
 	out := &listSnapshot{at: l.at, runs: make(map[string]*listedRun, len(copies))}
 	for _, c := range copies {

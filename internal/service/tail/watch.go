@@ -125,11 +125,14 @@ func (w *watch) sendViewerUpdates(ctx context.Context, m *viewerSubscription) er
 	if last == nil { // a failure is reported by finishSnapshot, and by heartbeats
 		return nil
 	}
-	if last, _, err = w.late.add(ctx, m, last, !m.synced); err != nil {
+	var wait time.Duration
+	if !m.synced { // what is not known by then follows as created
+		wait = time.Until(w.due)
+	}
+	if last, _, err = w.late.add(ctx, m, last, wait); err != nil {
 		return err
 	}
-	switch {
-	case !m.synced && !w.synced:
+	if !m.synced && !w.synced {
 		m.synced = true
 		return w.sendSnapshot(m, last)
 	}
