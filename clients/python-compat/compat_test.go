@@ -104,7 +104,7 @@ func startForGeneration(t *testing.T, generation string) []string {
 		}
 	})
 	proxy.Add(&faultproxy.Rule{
-		Path: "/api/runs*", Status: 500, Body: `{"detail": "out of order"}`, Header: map[string]string{"Content-Type": "application/json"},
+		Path: "/api/runs", Status: 500, Body: `{"detail": "out of order"}`,
 	})
 	runs, err := json.Marshal(seeded.Manifest.Runs)
 	if err != nil {

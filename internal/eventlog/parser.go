@@ -17,20 +17,7 @@ package eventlog
 
 import (
 	"bytes"
-	"fmt"
 )
-
-// LineTooLongError says that a line is longer than MaxLine. Only followed logs say so;
-// a Parser passes over such a line.
-type LineTooLongError struct {
-	// Offset is where the line begins in the event file, in bytes.
-	Offset int64
-}
-
-// Error names the offset.
-func (e *LineTooLongError) Error() string {
-	return fmt.Sprintf("event file: the line at offset %d is longer than %d bytes", e.Offset, MaxLine)
-}
 
 // Handler receives what the lines say, in the order of the file. Either
 // function may be nil. What it is given is reused after it returns; strings may

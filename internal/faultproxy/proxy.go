@@ -1,10 +1,10 @@
-// Package faultproxy is an HTTP proxy that breaks things on demand: late headers, trickling or cut bodies, other statuses,
-// held calls, a wrong Content-Length, garbage, a server that is down or has been replaced. Tests put it in front of the
-// demo Viewer and of real Viewers alike.
+// Package faultproxy is an HTTP proxy that breaks things on demand: other statuses,
+// bodies that are reset, a server that is down. Tests and measurements put it in front
+// of Viewers, and count the requests to them.
 //
-// A call goes: listener → the first rule that matches and is not used up → its fault, around a ReverseProxy to whatever
-// stands behind → the client. A call without a rule passes untouched, upgrades (WebSocket) included. Calls are counted by
-// method and path, whether or not they reach what is behind.
+// A call goes: listener → the first rule that matches and is not used up → its fault,
+// around a ReverseProxy to whatever stands behind → the client. A call without a rule
+// passes untouched, upgrades (WebSocket) included.
 //
 // The package must know nothing else of the project.
 package faultproxy
@@ -23,15 +23,13 @@ import (
 
 // Proxy is a listening proxy. It is safe for concurrent use; Close ends everything it started.
 type Proxy struct {
-	addr string
+	addr   string
+	target *url.URL
 
 	mu     sync.Mutex
-	target *url.URL
 	rules  []*Rule
 	counts map[string]int
-	total  int
 	server *server // nil while the proxy is down
-	closed chan struct{}
 }
 
 // server is one listening life of the proxy.
@@ -68,10 +66,11 @@ func (s *server) close() error {
 
 // New starts a proxy on a free loopback port in front of target.
 func New(target string) (*Proxy, error) {
-	p := &Proxy{addr: "127.0.0.1:0", counts: map[string]int{}, closed: make(chan struct{})}
-	if err := p.SetTarget(target); err != nil {
-		return nil, err
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, fmt.Errorf("parse the target: %w", err)
 	}
+	p := &Proxy{addr: "127.0.0.1:0", target: u, counts: map[string]int{}}
 	if err := p.Up(); err != nil {
 		return nil, err
 	}
@@ -81,20 +80,8 @@ func New(target string) (*Proxy, error) {
 // URL is where the proxy listens. It stays the same over Down and Up.
 func (p *Proxy) URL() string { return "http://" + p.addr }
 
-// SetTarget puts something else behind the proxy, as a restart of the server does; calls under way stay where they are.
-func (p *Proxy) SetTarget(target string) error {
-	u, err := url.Parse(target)
-	if err != nil {
-		return fmt.Errorf("parse the target: %w", err)
-	}
-	if u.Host == "" {
-		return fmt.Errorf("parse the target: %q has no host", target)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = u
-	return nil
-}
+// Close stops the proxy.
+func (p *Proxy) Close() error { return p.Down() }
 
 // Down closes the listener and every connection: from now on connections are refused.
 func (p *Proxy) Down() error {
@@ -140,30 +127,11 @@ func (p *Proxy) Up() error {
 	return nil
 }
 
-// Close releases what is held and stops the proxy for good.
-func (p *Proxy) Close() error {
-	p.mu.Lock()
-	select {
-	case <-p.closed:
-	default:
-		close(p.closed)
-	}
-	p.mu.Unlock()
-	return p.Down()
-}
-
 // Add puts rules behind those that are there; the first one that matches a call decides.
 func (p *Proxy) Add(rules ...*Rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = append(p.rules, rules...)
-}
-
-// Clear removes all rules. Calls that a rule holds are not released by it.
-func (p *Proxy) Clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rules = nil
 }
 
 // Requests tells how many calls came with this method and decoded path.
@@ -173,19 +141,11 @@ func (p *Proxy) Requests(method, path string) int {
 	return p.counts[method+" "+path]
 }
 
-// Total tells how many calls came.
-func (p *Proxy) Total() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.total
-}
-
 // match counts a call and finds its rule; nil means that the call passes untouched.
 func (p *Proxy) match(r *http.Request) *Rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts[r.Method+" "+r.URL.Path]++
-	p.total++
 	for _, rule := range p.rules {
 		if rule.use(r) {
 			return rule
@@ -194,21 +154,13 @@ func (p *Proxy) match(r *http.Request) *Rule {
 	return nil
 }
 
-// currentTarget is what stands behind the proxy now.
-func (p *Proxy) currentTarget() *url.URL {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.target
-}
-
 // reverse makes the forwarding half. It adds no headers: the server behind sees the caller's request.
 func (p *Proxy) reverse(transport http.RoundTripper) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			target := p.currentTarget()
-			r.SetURL(target)
-			r.Out.Host = target.Host
+			r.SetURL(p.target)
+			r.Out.Host = p.target.Host
 			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // ReverseProxy drops what came in
 		},
 		FlushInterval: -1, // streams pass as they come

@@ -244,9 +244,9 @@ func (c *Cursor) Health() Health {
 	h := Health{
 		LastSuccess: j.lastSuccess, State: j.upstream, LastError: j.lastErr, BehindBytes: -1,
 		PollInterval: j.interval, NewestTime: j.newest, HasNewest: j.hasNewest,
-		MalformedLines: c.counts.MalformedLines, LinesWithoutStep: c.counts.LinesWithoutStep + j.unplaced,
-		Status: j.effectiveStatus(),
+		Counts: c.counts, Status: j.effectiveStatus(),
 	}
+	h.Counts.Add(j.leftOut)
 	if _, isFile := j.high.FileOffset(); isFile && j.opened && c.positioned && j.size >= 0 {
 		h.BehindBytes = max(j.size-c.at.Offset, 0)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -135,10 +136,9 @@ type Health struct {
 	// it counts only if HasNewest.
 	NewestTime float64
 	HasNewest  bool
-	// MalformedLines and LinesWithoutStep count what this cursor has passed besides
-	// usable lines.
-	MalformedLines   uint64
-	LinesWithoutStep uint64
+	// Counts is what this cursor has passed besides usable lines, and what was too
+	// large.
+	Counts eventlog.Counts
 	// Status is the run's, empty if it is not known yet.
 	Status runsource.Status
 }

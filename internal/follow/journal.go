@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -76,7 +77,7 @@ type journal struct {
 	low, high runsource.Position
 	window    []*logbatch.Batch
 	snapshot  *logbatch.Snapshot // of a merged table
-	unplaced  uint64             // rows of that table whose step is unusable
+	leftOut   eventlog.Counts    // of that table, as it was read last
 	partial   *logbatch.LogLine  // of a text log: what stands at high without a newline, if it is at rest
 	// atEnd says that high was the end of the log of the last poll.
 	atEnd bool

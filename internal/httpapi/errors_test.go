@@ -44,7 +44,7 @@ var statusRows = []struct {
 	{codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 501, nil},
 	{codes.Internal, "VIEWER_ERROR", 500, nil},
 	{codes.Unavailable, "VIEWER_UNREACHABLE", 503, []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}}},
-	{codes.DataLoss, "LINE_TOO_LONG", 500, nil},
+	{codes.DataLoss, "STREAM_CUT", 500, nil},
 	{codes.Unauthenticated, "TOKEN_INVALID", 401, nil},
 	{codes.Code(99), "INTERNAL_ERROR", 500, nil},
 }

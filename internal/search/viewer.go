@@ -106,8 +106,7 @@ const retryAfter = 10 * time.Second
 
 // isHopeless says that reading the run just failed for what is in it.
 func (e *entry) isHopeless(parts Parts, now time.Time) bool {
-	return e.err != nil && e.errParts == parts && now.Sub(e.failedAt) < endedAge &&
-		(IsTooLarge(e.err) || runsource.IsLineTooLong(e.err))
+	return e.err != nil && e.errParts == parts && now.Sub(e.failedAt) < endedAge && IsTooLarge(e.err)
 }
 
 // enqueue makes sure that parts of a run will be read. Called with mu held.

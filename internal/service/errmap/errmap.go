@@ -16,7 +16,6 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
@@ -86,12 +85,6 @@ func APIError(ctx context.Context, err error) *apierr.Error {
 	}
 	if e, ok := errors.AsType[*fleet.EndedError](err); ok {
 		return apierr.Unreachable(e.Name, e.Error(), nil)
-	}
-	if e, ok := errors.AsType[*eventlog.LineTooLongError](err); ok {
-		return &apierr.Error{
-			Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Message: e.Error(),
-			Metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
-		}
 	}
 	return contextError(ctx, err)
 }

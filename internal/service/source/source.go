@@ -5,15 +5,9 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strconv"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -66,21 +60,6 @@ func (r Reader) Read(ctx context.Context, t target.Run, use func(*runcache.View)
 func (r Reader) ReadAny(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
 	src := Of(t)
 	return r.Cache.ReadAny(ctx, src.Key, src, use)
-}
-
-// LineTooLong says of which run a line is too long.
-func LineTooLong(t target.Run, err error) error {
-	e, ok := errors.AsType[*eventlog.LineTooLongError](err)
-	if !ok {
-		return err
-	}
-	return &apierr.Error{
-		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Cause: err,
-		Message: fmt.Sprintf("%s: %v", t.ResourceName(), e),
-		Metadata: map[string]string{
-			"viewer": t.Name, "run_id": t.RunID, "offset": strconv.FormatInt(e.Offset, 10),
-		},
-	}
 }
 
 // ErrPieceDone ends a piece of computing before the line at hand, which comes again

@@ -37,6 +37,7 @@ type tailClient struct {
 	token  string
 	points map[string][]string // by run, in the order of delivery
 	events []string            // what came besides batches and heartbeats
+	last   *runicornapiv1.TailMetricsResponse
 }
 
 func newTailClient(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *tailClient {
@@ -86,7 +87,7 @@ func (c *tailClient) recv() (*runicornapiv1.TailMetricsResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.token = m.GetResumeToken()
+	c.token, c.last = m.GetResumeToken(), m
 	switch e := m.GetEvent().(type) {
 	case *runicornapiv1.TailMetricsResponse_Batch:
 		c.points[m.GetRunId()] = append(c.points[m.GetRunId()], servicetest.PointTexts(e.Batch)...)

@@ -109,5 +109,6 @@ func TestOversized_MakesNothingUnreadable(t *testing.T) {
 		}
 		c.want(bad, points)
 		c.want(good, points[:1])
+		wantLimitations(t, c.last.GetHeartbeat().GetLimitations(), 3) // the last message before OK
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
@@ -39,6 +40,10 @@ type tail struct {
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
+	// leftOut is what the runs that have ended had besides usable lines, and
+	// toldExcess what was too large by the last heartbeat.
+	leftOut    eventlog.Counts
+	toldExcess eventlog.Excess
 	// notFound are the runs that do not exist, and that were not reported yet:
 	// if there is no other, the call fails instead.
 	notFound []*tailedRun
@@ -186,7 +191,7 @@ func (t *tail) finish(ctx context.Context) error {
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
 		return source.Of(t.runs[0].Run).NotFoundError()
 	}
-	if t.filter != nil && t.filter.notFollowed() > 0 {
+	if t.filter != nil && t.filter.notFollowed() > 0 || t.leftOut.Excess != t.toldExcess {
 		return t.sendHeartbeat(ctx)
 	}
 	return t.sendNotFound()
@@ -205,6 +210,7 @@ func (t *tail) sendHeartbeat(ctx context.Context) error {
 func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 	var summary healthSummary
 	followed := int32(0)
+	summary.counts = t.leftOut
 	for _, r := range t.runs {
 		switch {
 		case r.state.isDone():
@@ -222,6 +228,7 @@ func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 		t.filter.addHealth(&summary, followed == 0)
 		notFollowed = t.filter.notFollowed()
 	}
+	t.toldExcess = summary.counts.Excess
 	h := summary.message(ctx)
 	h.FollowedRunCount, h.NotFollowedRunCount = followed, convert.Clamp32(notFollowed)
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}

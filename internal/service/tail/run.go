@@ -201,6 +201,10 @@ func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
 			return err
 		}
 	}
+	if r.cursor != nil {
+		h := r.cursor.Health()
+		t.leftOut.Add(h.Counts)
+	}
 	r.close()
 	r.at, r.endedAt = item.Position, time.Now()
 	r.state.on(endEvent(item))
