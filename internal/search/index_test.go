@@ -1,11 +1,15 @@
 package search
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -302,5 +306,46 @@ func TestIndex_ReadsTheNewestRunsFirst(t *testing.T) {
 	l.lookup(t, PartMetrics, Wait)
 	if len(order) != 40 {
 		t.Errorf("%d reads", len(order))
+	}
+}
+
+func TestIndex_IsInMemoryWhereItsFileCannotBeHad(t *testing.T) {
+	held := filepath.Join(t.TempDir(), "search.db")
+	other := newTestStore(t, held, 1<<20)
+	defer other.close()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"another process has it": held, "its folder is a file": filepath.Join(file, "search.db")} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			l := newLab(t, demotest.Gen07, path)
+			l.config.Log = slog.New(slog.NewTextHandler(&log, nil))
+			l.restart(t)
+			l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 20)})
+			for range 2 {
+				lossOf(t, l.lookup(t, PartMetrics, Wait).Records[0])
+			}
+			l.index.Close()
+			if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "in memory only") {
+				t.Errorf("the log says %q", got)
+			}
+		})
+	}
+}
+
+func TestIndex_DropsWhatNobodyAskedForBeyondItsBound(t *testing.T) {
+	l := newLab(t, demotest.Gen07, "")
+	l.config.MaxBytes = 8 << 10
+	l.restart(t)
+	for range 40 {
+		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 20)})
+	}
+	for _, r := range l.lookup(t, PartMetrics, Wait).Records {
+		lossOf(t, r)
+	}
+	if s := l.index.Total(); s.Bytes > 8<<10 || s.Digested == 0 {
+		t.Errorf("got %+v", s)
 	}
 }
