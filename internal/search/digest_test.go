@@ -47,6 +47,7 @@ func TestDigest_IsWhatTheTableSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkSame(t, round, d.metrics(), want)
+		checkStats(t, round, want, table.Stats(eventlog.Selection{}))
 	}
 	if decided < 500 {
 		t.Errorf("only %d logs were decided", decided)
@@ -63,6 +64,32 @@ func checkSame(t *testing.T, round int, got, want []Metric) {
 		if !reflect.DeepEqual(g, w) {
 			t.Fatalf("round %d:\ngot  %v\nwant %v", round, g, w)
 		}
+	}
+}
+
+// checkStats compares with the table's own sums.
+func checkStats(t *testing.T, round int, got []Metric, want []eventlog.Stat) {
+	t.Helper()
+	for i := range want {
+		m, s := &got[i], &want[i]
+		low, hasRange := m.Min()
+		high, _ := m.Max()
+		if m.Name != s.Name || m.Kind != s.Kind || m.Count != int64(s.Count) || m.FirstStep != s.FirstStep || m.Last.Step != s.LastStep ||
+			m.Kind != eventlog.KindText && (hasRange != s.HasRange || low.Value != s.Min || high.Value != s.Max || m.NonFinite() != int64(s.NonFinite)) {
+			t.Fatalf("round %d:\ngot  %+v\nwant %+v", round, m, s)
+		}
+	}
+}
+
+func TestMetric_OfEqualValuesThatAtTheLeastStepCounts(t *testing.T) {
+	m := Metric{Name: "a", Kind: eventlog.KindNumber}
+	for step, value := range []float64{1, 3, 3, 1, 2, 3, 1} {
+		m.push(Point{Step: int64(step), Value: value}, "")
+	}
+	low, _ := m.Min()
+	high, _ := m.Max()
+	if low.Step != 0 || high.Step != 1 {
+		t.Errorf("the minimum is at %d, the maximum at %d", low.Step, high.Step)
 	}
 }
 

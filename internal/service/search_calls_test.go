@@ -60,8 +60,13 @@ func TestSearchDoesNotReadWhatTheListRulesOut(t *testing.T) {
 	if err != nil || len(resp.GetExperiments()) != 1 {
 		t.Fatalf("%v, %v", resp, err)
 	}
-	if got := u.Requests("GET /api/runs/{run_id}/assets/download"); got != 1 {
-		t.Errorf("%d files were read, want that of one run", got)
+	running := u.AddRun(demotest.Run{Path: "p", Events: []byte(servicetest.MetricsLine(1, `"acc": 1`))})
+	resp, err = h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: "NOT status = FINISHED AND NOT metrics.acc.max > 5"})
+	if err != nil || len(resp.GetExperiments()) > 1 || len(resp.GetExperiments()) == 1 && resp.GetExperiments()[0].GetRunId() != running {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	if got := u.Requests("GET /api/runs/{run_id}/assets/download"); got > 2 {
+		t.Errorf("%d files were read, want those of two runs", got)
 	}
 }
 
