@@ -155,7 +155,9 @@ func watchGrowing(ctx context.Context, out io.Writer, r *rig.Rig, runs []realvie
 				}
 				appended += n
 			}
-			resp, err := r.Experiments.ListExperiments(ctx, question())
+			running := question() // what has ended is looked at every ten minutes
+			running.Filter = "status = RUNNING"
+			resp, err := r.Experiments.ListExperiments(ctx, running)
 			if err != nil {
 				return err
 			}
@@ -172,13 +174,26 @@ func watchGrowing(ctx context.Context, out io.Writer, r *rig.Rig, runs []realvie
 		return err
 	}
 	took := time.Since(start)
-	refreshed := totalReads(r, grow) - reads
-	fmt.Fprintf(out, "  %d growing runs, asked each second for %v: %d reads, %d bytes from the Viewer for %d appended: %d per read beyond that, %d lists included (goal: 2500)\n",
-		len(grow), took.Round(time.Second), refreshed, r.Bytes.Bytes()-before, appended, (r.Bytes.Bytes()-before-appended)/int64(max(refreshed, 1)),
-		r.Proxy.Requests(http.MethodGet, "/api/runs")-lists)
+	fetched, refreshed := r.Bytes.Bytes()-before, totalReads(r, grow)-reads
+	lists = r.Proxy.Requests(http.MethodGet, "/api/runs") - lists
+	list, err := listSize(ctx, r)
+	fmt.Fprintf(out, "  %d growing runs, asked each second for %v: %d reads, %d kB from the Viewer for %d kB appended and %d lists of %d kB: %d bytes per read beyond that (goal: 2500; negative where not all was read yet)\n",
+		len(grow), took.Round(time.Second), refreshed, fetched>>10, appended>>10, lists, list>>10, (fetched-appended-int64(lists)*list)/int64(max(refreshed, 1)))
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "  growing: the Viewer's CPU %.2f of a processor (share: 0.2, lists included); ages of the oldest digest: p50 %v, p99 %v\n",
 		theirs.Seconds()/took.Seconds(), rig.Quantile(ages, 0.5).Round(time.Millisecond), rig.Quantile(ages, 0.99).Round(time.Millisecond))
 	return nil
+}
+
+// listSize is how many bytes the Viewer's list has.
+func listSize(ctx context.Context, r *rig.Rig) (int64, error) {
+	before := r.Bytes.Bytes()
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	err := rig.Get(ctx, client, r.Bytes.URL()+"/api/runs")
+	return r.Bytes.Bytes() - before, err
 }
 
 // totalReads counts the reads of files of runs.
