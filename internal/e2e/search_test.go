@@ -165,7 +165,7 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer viewer.Close() //nolint:errcheck // a test
+			defer viewer.Close()
 			s := mustStart(t, "--viewer="+viewer.URL())
 			for range 25 {
 				term := searchtest.RandomTerm(rng, searchtest.Names, 2)

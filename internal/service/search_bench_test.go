@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // with the Viewer's list read again each second.
 func BenchmarkSearchWarm(b *testing.B) {
 	for _, n := range []int{2000, 10_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			h := newHarnessWith(b, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 			for i := range n {
 				var events []byte

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []
 	for i := range n {
 		events := searchtest.RandomLog(rng)
 		spec := demotest.Run{
-			ID: fmt.Sprintf("20260301_1200%02d_%06x", i%60, i), Path: fmt.Sprintf("p/%d", i%3), Project: "p", Name: fmt.Sprint(i % 3),
+			ID: fmt.Sprintf("20260301_1200%02d_%06x", i%60, i), Path: fmt.Sprintf("p/%d", i%3), Project: "p", Name: strconv.Itoa(i % 3),
 			Status: "finished", Created: servicetest.Day(1).Add(time.Duration(i) * time.Second), Events: events,
 		}
 		r := searchtest.NewRun(spec.ID, events)
