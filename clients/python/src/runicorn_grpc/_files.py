@@ -1,0 +1,118 @@
+"""Exports and downloads: files that are resumed where they broke, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import _contract
+from ._history import progress_function
+from ._resume import Backoff
+from ._transport import Transport
+from .errors import ConflictError, IncompleteError, RunicornError
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file that was saved. limitations says what its format cannot hold of the
+    data; missing_files names what a zip lacks because the Viewer lost it."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    content_type: str
+    limitations: list[str]
+    missing_files: list[str]
+
+
+class _Part:
+    """One file on its way: what came of it so far."""
+
+    def __init__(self, file: BinaryIO, show: Any) -> None:
+        self.file, self.show = file, show
+        self.header: Any = None
+        self.sum = hashlib.sha256()  # of the whole file
+        self.received = 0
+
+    def restart(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.header, self.sum, self.received = None, hashlib.sha256(), 0
+
+    def begin(self, header: Any) -> None:
+        if header.offset != self.received:
+            raise IncompleteError(f"the file goes on at byte {header.offset} instead of {self.received}", code="DATA_LOSS")
+        self.header = header
+
+    def add(self, chunk: bytes) -> None:
+        self.file.write(chunk)
+        self.sum.update(chunk)
+        self.received += len(chunk)
+        if self.show is not None:
+            self.show(self.received, self.header.size_bytes if self.header.HasField("size_bytes") else None)
+
+
+async def save(transport: Transport, rpc: str, fields: dict[str, Any], path: str | os.PathLike[str], progress: Any) -> File:
+    """Saves a file under path; into a folder under the name that the server gives
+    it. Until it is complete and checked it is called path.part."""
+    target = Path(path)
+    partial = target / f".runicorn-{os.getpid()}.part" if target.is_dir() else target.with_name(target.name + ".part")
+    try:
+        with partial.open("w+b") as file:
+            part = _Part(file, progress_function(progress, target.name, "B"))
+            trailer = await _receive(transport, rpc, fields, part)
+        header = part.header
+        if target.is_dir():
+            target /= Path(header.file_name).name or rpc
+        partial.replace(target)
+        if part.show is not None:
+            part.show(part.received, part.received)
+        return File(target, part.received, part.sum.hexdigest(), header.content_type, list(header.limitations), list(trailer.missing_files))
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+async def _receive(transport: Transport, rpc: str, fields: dict[str, Any], part: _Part) -> Any:
+    """Receives a file in as many calls as it takes. A call that got further
+    counts as none of those that failed."""
+    backoff = Backoff(transport.settings.retries)
+    while True:
+        before = part.received
+        try:
+            return await _call(transport, rpc, fields, part)
+        except ConflictError:
+            if part.received == 0:
+                raise
+            part.restart()  # it has changed since
+        except RunicornError as error:
+            if part.received > before and part.header.etag:
+                backoff.succeeded()
+            await transport.sleep(backoff.delay(error, rpc))
+            if part.header is None or not part.header.etag:
+                part.restart()
+
+
+async def _call(transport: Transport, rpc: str, fields: dict[str, Any], part: _Part) -> Any:
+    method = _contract.METHODS[rpc]
+    if part.received:
+        fields = fields | {"offset": part.received, "if_match": part.header.etag}
+    sent = hashlib.sha256()  # of this call's bytes, which is what the trailer speaks of
+    stream = await transport.open(method, _contract.build(method.request, fields))
+    try:
+        while (message := await stream.next(None)) is not None:
+            kind = message.WhichOneof("part")
+            if kind == "header":
+                part.begin(message.header)
+            elif kind == "chunk":
+                part.add(message.chunk)
+                sent.update(message.chunk)
+            elif kind == "trailer":
+                if message.trailer.sha256 != sent.hexdigest() or message.trailer.size_bytes != part.received:
+                    raise IncompleteError("the file is damaged: it does not match its SHA-256 and size", code="DATA_LOSS")
+                return message.trailer
+    finally:
+        stream.cancel()
+    raise IncompleteError("the file was cut: it has no trailer", code="DATA_LOSS")

@@ -1,0 +1,258 @@
+"""Points: series of one metric, as columns, and what is made of them."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
+
+from . import _contract
+
+if TYPE_CHECKING:
+    from .types import MetricKind
+
+Layout = Literal["wide", "long"]
+Progress = Union[bool, Callable[[int, Union[int, None]], object], None]  # or a function of what is done and the total (None: not known)
+
+
+class Point(NamedTuple):
+    """One logged value. step is as logged, time in unix seconds; value is a float,
+    a bool or a text, NaN and infinities included."""
+
+    viewer: str
+    run_id: str
+    metric: str
+    step: int
+    time: float
+    value: float | bool | str
+
+
+class Series:
+    """The points of one metric of one run, of one kind ("number", "boolean",
+    "text"), as columns of equal length in the order that they came."""
+
+    def __init__(self, viewer: str, run_id: str, message: Any) -> None:
+        self.viewer = viewer
+        self.run_id = run_id
+        self.metric = str(message.metric_name)
+        self.kind: MetricKind = _contract.enum_name(message.DESCRIPTOR.fields_by_name["kind"].enum_type, message.kind)
+        self.texts: list[str] = []
+        self.exact: dict[int, int] = {}
+        self.returned_count: int | None = None
+        self.total_count: int | None = None
+        self.indeterminate_cell_count: int | None = None
+        self._length = 0
+        self._packed: dict[str, list[bytes]] = {name: [] for name in _contract.RAW_COLUMNS}
+        self._columns: dict[str, Any] = {}
+        self._add(message)
+
+    def _add(self, message: Any) -> None:
+        """Appends the points of a message."""
+        for name, parts in self._packed.items():
+            parts.extend(getattr(message, name))
+        size = len(message.texts) if self.kind == "text" else sum(map(len, message.values)) // 8
+        for integer in message.exact:
+            self.exact[self._length + integer.index] = int(integer.decimal)
+        self.texts.extend(message.texts)
+        self._length += size
+        for name in ("returned_count", "total_count", "indeterminate_cell_count"):
+            if message.HasField(name):
+                setattr(self, name, getattr(message, name))
+        self._columns.clear()
+
+    def _bytes(self, name: str) -> bytes:
+        parts = self._packed[name]
+        if len(parts) > 1:
+            self._packed[name] = parts = [b"".join(parts)]
+        return parts[0] if parts else b""
+
+    def _column(self, name: str, code: str) -> Any:
+        if name not in self._columns:
+            if code == "d":
+                column = array("d")
+                column.frombytes(self._bytes(name))
+                if sys.byteorder == "big":
+                    column.byteswap()
+                else:
+                    self._packed[name] = [column]  # type: ignore[list-item]  # not held twice
+            else:
+                column = array("q", _contract.unpack_integers(name, self._bytes(name)))
+            self._columns[name] = column
+        return self._columns[name]
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def steps(self) -> array[int]:
+        """The step of each point, int64."""
+        return self._column("steps", "q")
+
+    @property
+    def times(self) -> array[float]:
+        """The time of each point in unix seconds, float64."""
+        return self._column("times", "d")
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """The value of each point: float64 for numbers, else a list of bools or
+        texts. Integers beyond 2^53 are rounded; `exact` has them, by index."""
+        if self.kind == "text":
+            return self.texts
+        column = self._column("values", "d")
+        return [value != 0 for value in column] if self.kind == "boolean" else column
+
+    @property
+    def positions(self) -> array[int]:
+        """The offset of each point's line in the event file in bytes, int64;
+        empty unless asked for."""
+        return self._column("positions", "q")
+
+    def __iter__(self) -> Iterator[Point]:
+        for step, time, value in zip(self.steps, self.times, self.values):
+            yield Point(self.viewer, self.run_id, self.metric, step, time, value)
+
+    def __repr__(self) -> str:
+        return f"<Series {self.metric!r} of {self.run_id}: {len(self):,} {self.kind} points>"
+
+
+def _numpy_values(series: Series) -> Any:
+    import numpy as np
+
+    if series.kind == "text":
+        return np.array(series.texts, dtype=object)
+    column = np.frombuffer(series._column("values", "d"), "f8")
+    return column != 0 if series.kind == "boolean" else column
+
+
+class Column(NamedTuple):
+    """A column of a table, as numpy arrays; present is None if no cell is empty."""
+
+    name: str
+    values: Any
+    present: Any = None
+
+
+def long_columns(series: Sequence[Series]) -> list[Column]:
+    """One row per point, in the order of series. value is empty for texts, text for the others."""
+    import numpy as np
+
+    lengths = [len(s) for s in series]
+    is_text = np.repeat([s.kind == "text" for s in series], lengths) if series else np.empty(0, bool)
+    total, text, start = sum(lengths), None, 0
+    value = np.full(total, np.nan)
+    if is_text.any():
+        text = np.full(total, None, dtype=object)
+    for s in series:
+        target = text if s.kind == "text" and text is not None else value
+        target[start : start + len(s)] = _numpy_values(s)
+        start += len(s)
+
+    def joined(column: str, code: str) -> Any:
+        return np.concatenate([np.frombuffer(s._column(column, code), code) for s in series]) if series else np.empty(0, code)
+
+    def labels(attribute: str) -> Any:
+        return np.repeat(np.array([getattr(s, attribute) for s in series], dtype=object), lengths)
+
+    columns = [Column("viewer", labels("viewer")), Column("run_id", labels("run_id")), Column("metric", labels("metric")),
+               Column("step", joined("steps", "q")), Column("time", joined("times", "d")), Column("value", value, None if text is None else ~is_text)]
+    return columns if text is None else [*columns, Column("text", text, is_text)]
+
+
+def wide_columns(series: Sequence[Series], many: bool) -> list[Column]:
+    """One row per run and step, ascending, a column per metric; of points of one
+    step the last one. With many runs, the run's id comes first."""
+    import numpy as np
+
+    runs: dict[tuple[str, str], list[Series]] = {}
+    for s in series:
+        runs.setdefault((s.viewer, s.run_id), []).append(s)
+    kinds: dict[str, set[str]] = {}
+    for s in series:
+        kinds.setdefault(s.metric, set()).add(s.kind)
+
+    def label(s: Series) -> str:
+        return s.metric if len(kinds[s.metric]) == 1 else f"{s.metric} ({s.kind})"
+
+    names = dict.fromkeys(label(s) for s in series)
+    tables = [(run_id, _index(part)) for (_, run_id), part in runs.items()]
+    columns = []
+    lengths = [len(steps) for _, steps in tables]
+    if many:
+        columns.append(Column("run_id", np.repeat(np.array([run_id for run_id, _ in tables], dtype=object), lengths)))
+    columns.append(Column("step", np.concatenate([steps for _, steps in tables]) if tables else np.empty(0, "q")))
+    for name in names:
+        kind = next(s.kind for s in series if label(s) == name)
+        parts, presents = [], []
+        for (_, steps), part in zip(tables, runs.values()):
+            found = next((s for s in part if label(s) == name), None)
+            column = None if found is None else _placed(found, steps)
+            empty = np.full(len(steps), None if kind == "text" else False if kind == "boolean" else np.nan, dtype=object if kind == "text" else None)
+            parts.append(empty if column is None else column.values)
+            presents.append(np.full(len(steps), column is not None) if column is None or column.present is None else column.present)
+        present = np.concatenate(presents)
+        columns.append(Column(name, parts[0] if len(parts) == 1 else np.concatenate(parts), None if present.all() else present))
+    return columns
+
+
+def _index(series: Sequence[Series]) -> Any:
+    """Returns the steps at which a run has points, ascending."""
+    import numpy as np
+
+    first = series[0]
+    for other in series[1:]:
+        if other._bytes("steps") == first._bytes("steps"):
+            other._columns["steps"] = first.steps  # unpacked once: most metrics are logged together
+    steps = [np.frombuffer(s.steps, "q") for s in {id(s.steps): s for s in series}.values()]
+    if len(steps) == 1 and bool((np.diff(steps[0]) > 0).all()):
+        return steps[0]
+    return np.unique(np.concatenate(steps))
+
+
+def _placed(series: Series, index: Any) -> Column:
+    """Returns the values of a series at each step of the index; the last one of each step."""
+    import numpy as np
+
+    steps, values = np.frombuffer(series.steps, "q"), _numpy_values(series)
+    if len(steps) == len(index) and np.array_equal(steps, index):
+        return Column(series.metric, values)
+    empty = None if series.kind == "text" else False if series.kind == "boolean" else np.nan
+    placed = np.full(len(index), empty, dtype=object if series.kind == "text" else values.dtype)
+    present = np.zeros(len(index), bool)
+    at = np.searchsorted(index, steps)
+    placed[at], present[at] = values, True  # of repeated places numpy keeps the last
+    return Column(series.metric, placed, None if present.all() else present)
+
+
+def to_pandas(columns: Sequence[Column], index: Sequence[str]) -> Any:
+    import pandas as pd
+
+    data: dict[str, Any] = {}
+    for name, values, present in columns:
+        if present is not None and values.dtype == bool:
+            data[name] = pd.arrays.BooleanArray(values, ~present)
+        else:
+            data[name] = values  # an empty cell is NaN or None already
+    frame = pd.DataFrame(data, copy=False)
+    for name in ("viewer", "run_id", "metric"):
+        if name in data and name not in index:
+            frame[name] = frame[name].astype("category")
+    return frame.set_index(list(index)) if index else frame
+
+
+def to_arrow(columns: Sequence[Column]) -> Any:
+    import pyarrow as pa
+
+    def column(c: Column) -> Any:
+        return pa.array(c.values, pa.string() if c.values.dtype == object else None, mask=None if c.present is None else ~c.present, from_pandas=False)
+
+    return pa.table({c.name: column(c) for c in columns})
+
+
+def to_polars(columns: Sequence[Column]) -> Any:
+    import polars as pl
+
+    frame = pl.DataFrame({c.name: pl.Series(c.name, c.values, pl.String if c.values.dtype == object else None) for c in columns})
+    masked = [pl.when(pl.Series(c.present)).then(pl.col(c.name)).alias(c.name) for c in columns if c.present is not None]
+    return frame.with_columns(masked) if masked else frame
