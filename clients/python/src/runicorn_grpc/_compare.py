@@ -26,9 +26,9 @@ class Comparison(Base):
         import numpy as np
         import pandas as pd
 
-        found = [c for c in self.message.comparisons if metric is None or c.metric_name == metric]
+        found = [c for c in self.proto.comparisons if metric is None or c.metric_name == metric]
         if len(found) != 1:
-            raise KeyError(f"{metric!r}: want one of {[c.metric_name for c in self.message.comparisons]}")
+            raise KeyError(f"{metric!r}: want one of {[c.metric_name for c in self.proto.comparisons]}")
         compared = found[0]
         index = pd.Index(list(compared.seconds), name="seconds") if compared.seconds else pd.Index(list(compared.steps), dtype="int64", name="step")
         ids = [s.run_id for s in compared.series]

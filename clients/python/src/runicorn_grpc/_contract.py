@@ -131,7 +131,7 @@ def _fill(message: Any, value: Any, name: str) -> None:
     kind = message.DESCRIPTOR.full_name
     message.SetInParent()
     if isinstance(value, Record):
-        message.CopyFrom(value.message)
+        message.CopyFrom(value.proto)
     elif kind == "google.protobuf.Duration":
         message.FromTimedelta(value if isinstance(value, dt.timedelta) else dt.timedelta(seconds=value))
     elif kind == "google.protobuf.FieldMask":
@@ -201,29 +201,29 @@ class Record:
 
     Times are datetimes in UTC, durations are timedeltas, enums are their short
     names as text ("running"), what is absent is None, errors are exceptions.
-    `message` is the message itself, with nanoseconds and unknown fields.
+    `proto` is the message itself, with nanoseconds and unknown fields.
     """
 
-    __slots__ = ("message",)
+    __slots__ = ("proto",)
     _readers: dict[str, Callable[[Any], Any]] = {}
 
     def __init__(self, message: Any) -> None:
-        self.message = message
+        self.proto = message
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and bool(self.message == other.message)
+        return type(other) is type(self) and bool(self.proto == other.proto)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> Any:
-        return _restore, (self.message.DESCRIPTOR.name, self.message.SerializeToString())
+        return _restore, (self.proto.DESCRIPTOR.name, self.proto.SerializeToString())
 
     def _present(self) -> dict[str, Any]:
-        return {field.name: self._readers[field.name](self.message) for field, _ in self.message.ListFields()}
+        return {field.name: self._readers[field.name](self.proto) for field, _ in self.proto.ListFields()}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields by name, with records in them as dicts, too."""
-        return {name: _plain(reader(self.message)) for name, reader in self._readers.items()}
+        return {name: _plain(reader(self.proto)) for name, reader in self._readers.items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._present().items())})"
@@ -251,7 +251,7 @@ def record_class(name: str) -> type[Record]:
     readers = {field.name: _reader(field) for field in descriptor.fields}
 
     def property_of(read: Callable[[Any], Any]) -> property:
-        return property(lambda self: read(self.message))
+        return property(lambda self: read(self.proto))
 
     members: dict[str, Any] = {key: property_of(read) for key, read in readers.items()}
     members |= {"__slots__": (), "__module__": __package__ + ".types", "_readers": readers}
@@ -264,7 +264,7 @@ def flat(record: Record) -> dict[str, Any]:
     those of the filter language: summary.KEY, metrics.NAME.last."""
     row: dict[str, Any] = {}
     for key, read in record._readers.items():
-        value = read(record.message)
+        value = read(record.proto)
         if isinstance(value, Record):
             row.update({f"{key}.{k}": v for k, v in flat(value).items()})
         elif isinstance(value, dict):

@@ -253,6 +253,9 @@ def to_arrow(columns: Sequence[Column]) -> Any:
 def to_polars(columns: Sequence[Column]) -> Any:
     import polars as pl
 
-    frame = pl.DataFrame({c.name: pl.Series(c.name, c.values, pl.String if c.values.dtype == object else None) for c in columns})
+    def column(c: Column) -> Any:
+        return pl.Series(c.name, c.values.tolist(), pl.String) if c.values.dtype == object else pl.Series(c.name, c.values)
+
+    frame = pl.DataFrame([column(c) for c in columns])
     masked = [pl.when(pl.Series(c.present)).then(pl.col(c.name)).alias(c.name) for c in columns if c.present is not None]
     return frame.with_columns(masked) if masked else frame

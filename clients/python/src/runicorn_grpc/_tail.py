@@ -370,7 +370,7 @@ class AsyncWatch(AsyncResuming):
 
     def _put(self, message: Any) -> Change | None:
         before = self.experiments.get(message.resource_name)
-        if before is not None and before.message == message:
+        if before is not None and before.proto == message:
             return None
         self.experiments[message.resource_name] = experiment = _contract.wrap(message)
         return Change("created" if before is None else "updated", experiment)
