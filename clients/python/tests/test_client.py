@@ -228,6 +228,9 @@ def test_addresses_and_tls(monkeypatch):
     assert settings("[::1]").address == "[::1]:23310" and settings("[2001:db8::1]:5").address == "[2001:db8::1]:5"
     assert settings("https://box").tls and settings("box", token="t").tls and not settings("localhost:1", token="t").tls
     assert not settings("box", token="t", tls=False).tls
+    assert not settings("127.0.0.2:5", token="t").tls and not settings("[::1]", token="t").tls and not settings("unix:/run/x", token="t").tls
+    for elsewhere in ("localhost.example.org", "127.example.org:1", "[2001:db8::1]:5", "10.0.0.1"):
+        assert settings(elsewhere, token="t").tls
     monkeypatch.setenv("RUNICORN_GRPC_ADDRESS", "env:7")
     monkeypatch.setenv("RUNICORN_GRPC_TOKEN", "secret-of-env")
     assert settings().address == "env:7" and settings().tls

@@ -279,6 +279,30 @@ def test_each_point_comes_once_over_a_freeze(own_server, kind):
     asyncio.run(main())
 
 
+def test_connections_of_silent_streams_are_closed(own_server):
+    """However often a frozen server is tried anew."""
+    def connections():
+        return sum(os.readlink(f"/proc/self/fd/{fd}").startswith("socket:") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))
+
+    with r.Client(own_server.grpc) as client:
+        run = client.experiments(status="running").to_list()[0]
+        tail = client.tail(run, start="now", heartbeat=1, give_up_after=2)
+        next(tail)
+        before = connections()
+        own_server.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(r.ConnectionError):
+                list(tail)
+        finally:
+            own_server.process.send_signal(signal.SIGCONT)
+        del tail
+        deadline = time.monotonic() + LIMIT
+        while connections() > before:
+            assert time.monotonic() < deadline
+            gc.collect()
+            time.sleep(0.1)
+
+
 def test_a_closed_client_says_so(demo):
     client = r.Client(demo.grpc)
     client.viewers().to_list()

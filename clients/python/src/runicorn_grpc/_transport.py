@@ -8,9 +8,12 @@ in one step; see twin.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import ipaddress
 import os
+import sys
 import threading
 import time
 import weakref
@@ -30,7 +33,15 @@ from .errors import ConnectionError, RunicornError, from_rpc  # noqa: E402
 T = TypeVar("T")
 DEFAULT_ADDRESS = "127.0.0.1:23310"
 DEFAULT_PORT = 23310
-LOOPBACK = ("localhost", "127.", "[::1]", "unix:")
+
+
+def _is_local(address: str) -> bool:
+    """Whether only this machine can be at an address."""
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
+    try:
+        return host in ("localhost", "unix") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Silent(ConnectionError):
@@ -46,10 +57,8 @@ class Settings:
         if scheme not in ("", "http", "https", "grpc", "grpcs", "dns", "unix"):
             raise ValueError(f"address {address!r}: want host:port")
         self.address = address if scheme in ("dns", "unix") else rest.rstrip("/")
-        local = self.address.startswith(LOOPBACK)
-        if not local and scheme != "dns" and ":" not in self.address.rpartition("]")[2]:
-            self.address += f":{DEFAULT_PORT}"
-        elif local and ":" not in self.address.rpartition("]")[2]:
+        local = _is_local(self.address)
+        if ":" not in self.address.rpartition("]")[2]:
             self.address += f":{DEFAULT_PORT}"
         self.token = token if token is not None else os.environ.get("RUNICORN_GRPC_TOKEN", "")
         if tls is None:
@@ -60,7 +69,7 @@ class Settings:
             ("grpc.primary_user_agent", f"runicorn-grpc-python/{__version__}"),
             ("grpc.max_receive_message_length", 64 << 20),
             ("grpc.enable_retries", 0),  # what may be tried again is decided here
-            ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.min_reconnect_backoff_ms", 1000), ("grpc.max_reconnect_backoff_ms", 5000),
+            ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.min_reconnect_backoff_ms", 10_000), ("grpc.max_reconnect_backoff_ms", 5000),
             ("grpc.keepalive_time_ms", 60_000), ("grpc.keepalive_timeout_ms", 20_000), ("grpc.http2.max_pings_without_data", 0),
             ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
             ("grpc.enable_http_proxy", 0 if local else 1),
@@ -99,6 +108,21 @@ def _codecs(method: Method) -> tuple[Callable[[Any], bytes], Callable[[bytes], A
     return message_class(method.request).SerializeToString, message_class(method.response).FromString
 
 
+class _Connection:
+    """A channel that is closed when nobody uses it any more: neither the transport nor a call."""
+
+    def __init__(self, settings: Settings) -> None:
+        s, self._pid = settings, os.getpid()
+        self.channel = grpc.secure_channel(s.address, s.credentials(), s.options) if s.tls else grpc.insecure_channel(s.address, s.options)
+
+    def __del__(self) -> None:
+        # Closing waits for a thread of grpc, which may be the one that collects
+        # this object, and which is gone when the interpreter ends.
+        with contextlib.suppress(Exception):  # its making may have failed
+            if self._pid == os.getpid() and not sys.is_finalizing():
+                threading.Thread(target=self.channel.close, daemon=True).start()
+
+
 class BlockingTransport:
     """Calls that block. Safe for concurrent use, and after a fork."""
 
@@ -107,48 +131,48 @@ class BlockingTransport:
         self._lock = threading.Lock()
         self._pid = 0
         self._closed = False
-        self._channel: Any = None
+        self._connection: _Connection | None = None
         self._watchdog = Watchdog()
 
-    def _connected(self) -> Any:
-        """The channel, opened at the first call of a process."""
+    def _connected(self) -> _Connection:
+        """The connection, opened at the first call of a process."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the client is closed")
             if self._pid != os.getpid():
-                self._channel, self._watchdog, self._pid = None, Watchdog(), os.getpid()
-            if self._channel is None:
-                s = self.settings
-                self._channel = grpc.secure_channel(s.address, s.credentials(), s.options) if s.tls else grpc.insecure_channel(s.address, s.options)
-            return self._channel
+                self._connection, self._watchdog, self._pid = None, Watchdog(), os.getpid()
+            if self._connection is None:
+                self._connection = _Connection(self.settings)
+            return self._connection
 
     async def unary(self, method: Method, request: Any, timeout: float) -> Any:
-        call = self._connected().unary_unary(method.path, *_codecs(method))
+        connection = self._connected()  # held until the call has ended
+        call = connection.channel.unary_unary(method.path, *_codecs(method))
         try:
             return call(request, timeout=timeout, metadata=self.settings.metadata)
         except grpc.RpcError as error:
             raise from_rpc(error, self.settings.address) from None
 
     async def open(self, method: Method, request: Any) -> BlockingStream:
-        channel = self._connected()
-        call = channel.unary_stream(method.path, *_codecs(method))(request, metadata=self.settings.metadata)
-        return BlockingStream(self, channel, call, self._watchdog)
+        connection = self._connected()
+        call = connection.channel.unary_stream(method.path, *_codecs(method))(request, metadata=self.settings.metadata)
+        return BlockingStream(self, connection, call, self._watchdog)
 
-    def renew(self, channel: Any) -> None:
+    def renew(self, connection: _Connection) -> None:
         """Makes the next call connect anew; calls on the old connection go on."""
         with self._lock:
-            if self._channel is channel:
-                self._channel = None
+            if self._connection is connection:
+                self._connection = None
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
     async def close(self) -> None:
         with self._lock:
-            channel, self._channel, self._closed = self._channel, None, True
-        if channel is not None and self._pid == os.getpid():
+            connection, self._connection, self._closed = self._connection, None, True
+        if connection is not None and self._pid == os.getpid():
             self._watchdog.close()
-            channel.close()
+            connection.channel.close()
 
     def twin_of(self, kind: type[T]) -> type[T]:
         made: type[T] = twin(kind)  # type: ignore[arg-type]
@@ -156,8 +180,8 @@ class BlockingTransport:
 
 
 class BlockingStream:
-    def __init__(self, transport: BlockingTransport, channel: Any, call: Any, watchdog: Watchdog) -> None:
-        self._transport, self._channel, self._call, self._watchdog = transport, channel, call, watchdog
+    def __init__(self, transport: BlockingTransport, connection: _Connection, call: Any, watchdog: Watchdog) -> None:
+        self._transport, self._connection, self._call, self._watchdog = transport, connection, call, watchdog
         self.deadline: float | None = None
         self.silent = False
 
@@ -171,7 +195,7 @@ class BlockingStream:
             return None
         except grpc.RpcError as error:
             if self.silent:
-                self._transport.renew(self._channel)
+                self._transport.renew(self._connection)
                 raise Silent(f"no message for {limit:.0f} s", code="UNAVAILABLE") from None
             raise from_rpc(error, self._transport.settings.address) from None
         finally:
