@@ -88,7 +88,7 @@ class Blocking(ast.NodeTransformer):
 
 MODULES = {"_tail", "_history", "_files", "_pages"}
 DUNDERS = {"__aiter__": "__iter__", "__anext__": "__next__", "__aenter__": "__enter__", "__aexit__": "__exit__", "__init__": "__init__"}
-SYNC_HEAD = HEAD + """import os
+SYNC_HEAD = HEAD + '''import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
@@ -106,7 +106,13 @@ from .client import Names, Run
 
 if TYPE_CHECKING:
     import pandas as pd
-"""
+
+
+class HistoryQuery(History):
+    """A history that is read when it is asked for; see AsyncHistoryQuery."""
+    def load(self) -> History:
+        """Reads every point, and keeps them."""
+'''
 
 
 def signature(node) -> str:

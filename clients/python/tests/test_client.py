@@ -83,7 +83,8 @@ def test_tables_have_the_points(client, ended):
     wide, long = history.to_pandas(), history.to_pandas("long")
     assert len(long) == history.point_count and wide.index.is_monotonic_increasing and wide.index.is_unique
     for info in client.metrics(ended):
-        column = wide[info.metric_name if info.metric_name in wide else f"{info.metric_name} ({info.kind})"]
+        kinds = [m.kind for m in client.metrics(ended, metrics=[info.metric_name])]
+        column = wide[info.metric_name if info.kind == kinds[0] else f"{info.metric_name}#{info.kind}"]
         last = column[info.last_step]
         assert last == info.last_value or (isinstance(last, float) and math.isnan(last) and math.isnan(info.last_value))
     assert history.to_polars().height == len(wide) and history.to_arrow().num_rows == len(wide)
@@ -91,6 +92,19 @@ def test_tables_have_the_points(client, ended):
     assert set(history.to_numpy()) == set(history.to_polars().columns)
     both = client.history([r_.resource_name for r_ in client.experiments(limit=2)])
     assert both.to_pandas().index.names == ["run_id", "step"]
+
+
+def test_tables_are_the_same_however_they_are_read(client):
+    """As Arrow, as logged, and merged by the server."""
+    import pandas as pd
+
+    for run in client.experiments("NOT status = RUNNING", viewer="-"):
+        as_arrow = client.history(run).to_pandas()
+        as_logged = client.history(run).load().to_pandas()
+        pd.testing.assert_frame_equal(as_arrow, as_logged)
+        pd.testing.assert_frame_equal(as_arrow, client.history(run, merged=True).load().to_pandas())
+        assert client.history(run).to_polars().equals(client.history(run).load().to_polars(), null_equal=True)
+        assert client.history(run).to_arrow().equals(client.history(run).load().to_arrow()) or run.project == "nlp"  # NaN is not equal
 
 
 def test_empty_histories_make_empty_tables(client):

@@ -22,7 +22,7 @@ LIMIT = 60  # seconds, on a busy machine
 def run_program(demo, body, interrupt=False):
     """Runs a program of its own, which must end well and say nothing on stderr."""
     program = "import runicorn_grpc as r, sys, os, time\nclient = r.Client(%r)\nrun = client.experiments(status='running').to_list()[0]\n" % demo.grpc
-    process = subprocess.Popen([sys.executable, "-X", "dev", "-W", "error", "-c", program + textwrap.dedent(body)], text=True,
+    process = subprocess.Popen([sys.executable, "-W", "error", "-c", program + textwrap.dedent(body)], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         if interrupt:

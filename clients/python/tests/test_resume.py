@@ -173,9 +173,9 @@ def test_a_history_without_its_trailer_raises():
         client = r.Client("127.0.0.1:1")
         client._transport = Script(parts)
         with pytest.raises(r.IncompleteError):
-            client.history("run")
+            client.history("run").load()
     client._transport = script = Script([part(batch={}), r.ServerError("reset", code="INTERNAL")], [part(trailer={})])
-    assert client.history("run").point_count == 0 and len(script.slept) == 1
+    assert client.history("run").load().point_count == 0 and len(script.slept) == 1
 
 
 def file_part(**part):

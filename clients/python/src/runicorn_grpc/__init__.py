@@ -8,10 +8,10 @@ from . import types
 from ._compare import Comparison
 from ._files import File
 from ._filter import quote
-from ._history import History
+from ._history import AsyncHistoryQuery, History
 from ._pages import AsyncPages, PartialListWarning
 from ._series import Point, Series
-from ._sync import Client, LineIterator, LogTail, Pages, PointIterator, Tail, Watch
+from ._sync import Client, HistoryQuery, LineIterator, LogTail, Pages, PointIterator, Tail, Watch
 from ._tail import (
     AsyncLineIterator, AsyncLogTail, AsyncPointIterator, AsyncTail, AsyncWatch, CaughtUp, Change, End, Event, Lines, LogLine, LogReset,
     LogResetError, Points, StatusChange,
@@ -24,8 +24,8 @@ from .errors import (
 )
 
 __all__ = [
-    "AsyncClient", "AsyncLineIterator", "AsyncLogTail", "AsyncPages", "AsyncPointIterator", "AsyncTail", "AsyncWatch", "AuthenticationError",
-    "BadRequestError", "CaughtUp", "Change", "Client", "Comparison", "ConflictError", "ConnectionError", "End", "Event", "File", "History",
+    "AsyncClient", "AsyncHistoryQuery", "AsyncLineIterator", "AsyncLogTail", "AsyncPages", "AsyncPointIterator", "AsyncTail", "AsyncWatch", "AuthenticationError",
+    "BadRequestError", "CaughtUp", "Change", "Client", "Comparison", "ConflictError", "ConnectionError", "End", "Event", "File", "History", "HistoryQuery",
     "HostKeyError", "IncompleteError", "LimitError", "LineIterator", "Lines", "LogLine", "LogReset", "LogResetError", "LogTail",
     "NotFoundError", "OutcomeUnknownError", "Pages", "PartialListWarning", "PermissionError", "Point", "PointIterator", "Points",
     "RunicornError", "Series", "ServerError", "StateError", "StatusChange", "Tail", "TimeoutError", "UnsupportedError", "Watch",

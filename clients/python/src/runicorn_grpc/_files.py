@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from . import _contract
-from ._history import progress_function
 from ._resume import Backoff
 from ._transport import Transport
 from .errors import ConflictError, IncompleteError, RunicornError
@@ -28,10 +28,32 @@ class File:
     missing_files: list[str]
 
 
-class _Part:
+def progress_function(progress: Any, what: str, unit: str) -> Any:
+    """Returns the function to tell progress to. None: a bar in a notebook, if
+    there is tqdm (the extra "progress")."""
+    if callable(progress):
+        return progress
+    if progress is None:
+        progress = "ipykernel" in sys.modules and "tqdm" in sys.modules
+    if not progress:
+        return None
+    from tqdm.auto import tqdm
+
+    bar = tqdm(desc=what, unit=unit, unit_scale=True)
+
+    def show(done: int, total: int | None) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show
+
+
+class Part:
     """One file on its way: what came of it so far."""
 
-    def __init__(self, file: BinaryIO, show: Any) -> None:
+    def __init__(self, file: Any, show: Any) -> None:
         self.file, self.show = file, show
         self.header: Any = None
         self.sum = hashlib.sha256()  # of the whole file
@@ -62,8 +84,8 @@ async def save(transport: Transport, rpc: str, fields: dict[str, Any], path: str
     partial = target / f".runicorn-{os.getpid()}.part" if target.is_dir() else target.with_name(target.name + ".part")
     try:
         with partial.open("w+b") as file:
-            part = _Part(file, progress_function(progress, target.name, "B"))
-            trailer = await _receive(transport, rpc, fields, part)
+            part = Part(file, progress_function(progress, target.name, "B"))
+            trailer = await receive(transport, rpc, fields, part)
         header = part.header
         if target.is_dir():
             target /= Path(header.file_name).name or rpc
@@ -75,7 +97,7 @@ async def save(transport: Transport, rpc: str, fields: dict[str, Any], path: str
         partial.unlink(missing_ok=True)
 
 
-async def _receive(transport: Transport, rpc: str, fields: dict[str, Any], part: _Part) -> Any:
+async def receive(transport: Transport, rpc: str, fields: dict[str, Any], part: Part) -> Any:
     """Receives a file in as many calls as it takes. A call that got further
     counts as none of those that failed."""
     backoff = Backoff(transport.settings.retries)
@@ -95,7 +117,7 @@ async def _receive(transport: Transport, rpc: str, fields: dict[str, Any], part:
                 part.restart()
 
 
-async def _call(transport: Transport, rpc: str, fields: dict[str, Any], part: _Part) -> Any:
+async def _call(transport: Transport, rpc: str, fields: dict[str, Any], part: Part) -> Any:
     method = _contract.METHODS[rpc]
     if part.received:
         fields = fields | {"offset": part.received, "if_match": part.header.etag}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import importlib.util
+import io
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from . import _contract, _html, _series
+from . import _contract, _files, _html, _series
+from ._files import progress_function
 from ._resume import Backoff
 from ._series import Layout, Series
-from ._transport import Transport
+from ._transport import BlockingTransport, Transport, finish
 from .errors import IncompleteError, RunicornError
 
 if TYPE_CHECKING:
@@ -106,28 +109,84 @@ class History(Sequence[Series]):
         return _html.table(["run"] * self._many + header, self._rows(), repr(self).strip("<>"))
 
 
-def progress_function(progress: Any, what: str, unit: str) -> Any:
-    """Returns the function to tell progress to. None: a bar in a notebook, if
-    there is tqdm (the extra "progress")."""
-    import sys
+class AsyncHistoryQuery:
+    """A history that is read when it is asked for.
 
-    if callable(progress):
-        return progress
-    if progress is None:
-        progress = "ipykernel" in sys.modules and "tqdm" in sys.modules
-    if not progress:
-        return None
-    from tqdm.auto import tqdm
+    `to_pandas` and its like read a table: with pyarrow installed, a wide table of
+    one run as Arrow, which servers make fastest. `load` reads the points, each
+    once; with asyncio `await client.history(run)` does. With the blocking
+    client, series and counts can be used at once: client.history(run)["loss"].
+    """
 
-    bar = tqdm(desc=what, unit=unit, unit_scale=True)
+    def __init__(self, transport: Transport, fields: dict[str, Any], progress: Any) -> None:
+        self._transport, self._fields, self._progress = transport, fields, progress
+        self._loaded: History | None = None
 
-    def show(done: int, total: int | None) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
+    async def _load(self) -> History:
+        if self._loaded is None:
+            self._loaded = await read_history(self._transport, self._fields, self._progress)
+        return self._loaded
 
-    return show
+    async def load(self) -> History:
+        """Reads every point, and keeps them."""
+        return await self._load()
+
+    def __await__(self) -> Generator[Any, Any, History]:
+        return self._load().__await__()
+
+    async def to_pandas(self, layout: Layout = "wide") -> pd.DataFrame:
+        """Reads the history as a pandas.DataFrame; see History.to_pandas."""
+        return _series.to_pandas(*await self._columns(layout))
+
+    async def to_polars(self, layout: Layout = "wide") -> pl.DataFrame:
+        """Reads the history as a polars.DataFrame; see History.to_polars."""
+        return _series.to_polars((await self._columns(layout))[0])
+
+    async def to_arrow(self, layout: Layout = "wide") -> pa.Table:
+        """Reads the history as a pyarrow.Table; see History.to_arrow."""
+        return _series.to_arrow((await self._columns(layout))[0])
+
+    async def to_numpy(self, layout: Layout = "wide") -> dict[str, np.ndarray[Any, Any]]:
+        """Reads the history as numpy arrays; see History.to_numpy."""
+        return {c.name: c.values for c in (await self._columns(layout))[0]}
+
+    async def _columns(self, layout: Layout) -> tuple[list[_series.Column], list[str]]:
+        given = {key for key, value in self._fields.items() if value not in (None, False)}
+        plain = given <= {"run_ids", "metric_names", "metric_prefixes", "order", "viewer"} and len(self._fields["run_ids"]) == 1
+        if layout != "wide" or self._loaded is not None or not plain or importlib.util.find_spec("pyarrow") is None:
+            return (await self._load())._columns(layout)
+        import pyarrow as pa
+
+        fields = {key: self._fields[key] for key in ("metric_names", "metric_prefixes", "viewer")}
+        fields |= {"run_id": self._fields["run_ids"][0], "format": "arrow", "layout": "wide"}
+        part = _files.Part(io.BytesIO(), progress_function(self._progress, "history", "B"))
+        await _files.receive(self._transport, "ExportExperiment", fields, part)
+        return _series.from_arrow(pa.ipc.open_stream(part.file.getbuffer()).read_all()), ["step"]
+
+    def _now(self) -> History:
+        if not isinstance(self._transport, BlockingTransport):
+            raise TypeError("the history is not read yet: use `history = await client.history(...)`")
+        return finish(self._load())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(History, name) and name not in ("series", "fidelity", "sampled", "malformed_line_count", "lines_without_step_count"):
+            raise AttributeError(name)
+        return getattr(self._now(), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._now()[key]
+
+    def __iter__(self) -> Iterator[Series]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def __repr__(self) -> str:
+        return f"<History of {', '.join(self._fields['run_ids'])}, not read yet>" if self._loaded is None else repr(self._loaded)
+
+    def _repr_html_(self) -> str:
+        return _html.table([repr(self)], []) if self._loaded is None and not isinstance(self._transport, BlockingTransport) else self._now()._repr_html_()
 
 
 async def read_history(transport: Transport, fields: dict[str, Any], progress: Any) -> History:

@@ -161,39 +161,41 @@ def long_columns(series: Sequence[Series]) -> list[Column]:
 
 
 def wide_columns(series: Sequence[Series], many: bool) -> list[Column]:
-    """One row per run and step, ascending, a column per metric; of points of one
-    step the last one. With many runs, the run's id comes first."""
+    """One row per run and step, ascending, a column per metric by name, as exports
+    have them: of points of one step the last one; of a metric of several kinds
+    NAME#boolean and NAME#text beside its numbers, and NAME#exact has the integers
+    that a float64 rounds. With many runs, the run's id comes first."""
     import numpy as np
 
     runs: dict[tuple[str, str], list[Series]] = {}
     for s in series:
         runs.setdefault((s.viewer, s.run_id), []).append(s)
-    kinds: dict[str, set[str]] = {}
-    for s in series:
-        kinds.setdefault(s.metric, set()).add(s.kind)
-
-    def label(s: Series) -> str:
-        return s.metric if len(kinds[s.metric]) == 1 else f"{s.metric} ({s.kind})"
-
-    names = dict.fromkeys(label(s) for s in series)
-    tables = [(run_id, _index(part)) for (_, run_id), part in runs.items()]
-    columns = []
-    lengths = [len(steps) for _, steps in tables]
+    indexes = [_index(part) for part in runs.values()]
+    columns = [Column("step", np.concatenate(indexes) if indexes else np.empty(0, "q"))]
     if many:
-        columns.append(Column("run_id", np.repeat(np.array([run_id for run_id, _ in tables], dtype=object), lengths)))
-    columns.append(Column("step", np.concatenate([steps for _, steps in tables]) if tables else np.empty(0, "q")))
-    for name in names:
-        kind = next(s.kind for s in series if label(s) == name)
-        parts, presents = [], []
-        for (_, steps), part in zip(tables, runs.values()):
-            found = next((s for s in part if label(s) == name), None)
-            column = None if found is None else _placed(found, steps)
-            empty = np.full(len(steps), None if kind == "text" else False if kind == "boolean" else np.nan, dtype=object if kind == "text" else None)
-            parts.append(empty if column is None else column.values)
-            presents.append(np.full(len(steps), column is not None) if column is None or column.present is None else column.present)
-        present = np.concatenate(presents)
-        columns.append(Column(name, parts[0] if len(parts) == 1 else np.concatenate(parts), None if present.all() else present))
+        ids = [run_id for _, run_id in runs]
+        labels = [run_id if ids.count(run_id) == 1 else f"viewers/{viewer}/experiments/{run_id}" for viewer, run_id in runs]
+        columns.insert(0, Column("run_id", np.repeat(np.array(labels, dtype=object), [len(index) for index in indexes])))
+    used = {c.name for c in columns}
+    for metric, kinds in _kinds(series).items():
+        for i, kind in enumerate(kinds):
+            name = metric if i == 0 else f"{metric}#{kind}"
+            while name in used:
+                name += "#"
+            used.add(name)
+            parts = [_placed(next((s for s in part if (s.metric, s.kind) == (metric, kind.replace("exact", "number"))), None), kind, index)
+                     for part, index in zip(runs.values(), indexes)]
+            present = np.concatenate([p.present if p.present is not None else np.ones(len(p.values), bool) for p in parts])
+            columns.append(Column(name, parts[0].values if len(parts) == 1 else np.concatenate([p.values for p in parts]), None if present.all() else present))
     return columns
+
+
+def _kinds(series: Sequence[Series]) -> dict[str, list[str]]:
+    """Returns the kinds of each metric, in the order of their columns."""
+    found: dict[str, set[str]] = {}
+    for s in series:
+        found.setdefault(s.metric, set()).update([s.kind, "exact"] if s.exact else [s.kind])
+    return {metric: sorted(found[metric], key=["number", "exact", "boolean", "text"].index) for metric in sorted(found)}
 
 
 def _index(series: Sequence[Series]) -> Any:
@@ -210,19 +212,38 @@ def _index(series: Sequence[Series]) -> Any:
     return np.unique(np.concatenate(steps))
 
 
-def _placed(series: Series, index: Any) -> Column:
+def _placed(series: Series | None, kind: str, index: Any) -> Column:
     """Returns the values of a series at each step of the index; the last one of each step."""
     import numpy as np
 
+    dtype = {"number": "f8", "boolean": "?"}.get(kind, "O")
+    empty = {"number": np.nan, "boolean": False}.get(kind)
+    if series is None:
+        return Column(kind, np.full(len(index), empty, dtype), np.zeros(len(index), bool))
     steps, values = np.frombuffer(series.steps, "q"), _numpy_values(series)
-    if len(steps) == len(index) and np.array_equal(steps, index):
-        return Column(series.metric, values)
-    empty = None if series.kind == "text" else False if series.kind == "boolean" else np.nan
-    placed = np.full(len(index), empty, dtype=object if series.kind == "text" else values.dtype)
-    present = np.zeros(len(index), bool)
+    if kind == "exact":
+        values = np.array([str(series.exact[i]) if i in series.exact else None for i in range(len(series))], dtype=object)
+    elif len(steps) == len(index) and np.array_equal(steps, index):
+        return Column(kind, values)
+    placed, present = np.full(len(index), empty, dtype), np.zeros(len(index), bool)
     at = np.searchsorted(index, steps)
     placed[at], present[at] = values, True  # of repeated places numpy keeps the last
-    return Column(series.metric, placed, None if present.all() else present)
+    if kind == "exact":
+        present = np.array([value is not None for value in placed], bool)
+    return Column(kind, placed, None if present.all() else present)
+
+
+def from_arrow(table: Any) -> list[Column]:
+    """Returns the columns of an exported wide table."""
+    import pyarrow as pa
+
+    columns = []
+    for name, column in zip(table.column_names, table.columns):
+        present = column.is_valid().to_numpy() if column.null_count else None
+        if present is not None and pa.types.is_boolean(column.type):
+            column = column.fill_null(False)
+        columns.append(Column(name, column.to_numpy(), present))
+    return columns
 
 
 def to_pandas(columns: Sequence[Column], index: Sequence[str]) -> Any:

@@ -1,6 +1,6 @@
 """The blocking twins of the asynchronous classes; _sync.pyi is generated."""
 
-from . import _pages, _tail, client
+from . import _history, _pages, _tail, client
 from ._transport import twin
 
 Client = twin(client.AsyncClient)
@@ -10,3 +10,4 @@ LogTail = twin(_tail.AsyncLogTail)
 Watch = twin(_tail.AsyncWatch)
 PointIterator = twin(_tail.AsyncPointIterator)
 LineIterator = twin(_tail.AsyncLineIterator)
+HistoryQuery = twin(_history.AsyncHistoryQuery)

@@ -18,6 +18,12 @@ from .client import Names, Run
 if TYPE_CHECKING:
     import pandas as pd
 
+
+class HistoryQuery(History):
+    """A history that is read when it is asked for; see AsyncHistoryQuery."""
+    def load(self) -> History:
+        """Reads every point, and keeps them."""
+
 class Pages(Generic[T]):
     """A list on the server: iterate over it, as often as you like; each time it is
     read anew, page by page.
@@ -214,13 +220,17 @@ class Client:
         none: all.
 
         >>> {m.metric_name: m.last_value for m in client.metrics(run_id)}  # doctest: +SKIP"""
-    def history(self, runs: Run | Sequence[Run], metrics: Names=None, *, prefixes: Names=None, min_step: int | None=None, max_step: int | None=None, max_points: int | None=None, merged: bool=False, positions: bool=False, progress: Progress=None, viewer: str='') -> History:
-        """Reads every logged point of one or several runs (at most 64).
+    def history(self, runs: Run | Sequence[Run], metrics: Names=None, *, prefixes: Names=None, min_step: int | None=None, max_step: int | None=None, max_points: int | None=None, merged: bool=False, positions: bool=False, progress: Progress=None, viewer: str='') -> HistoryQuery:
+        """Reads every logged point of one or several runs (at most 64): as a table
+        by `.to_pandas()` and its like, or as series: history["loss"].values. With
+        AsyncClient: `await client.history(run).to_pandas()`, `await
+        client.history(run)`.
 
         It is complete, or IncompleteError is raised; only max_points, the
         maximum number of points of a series, makes it a sample. merged: one
         value per step, ascending (the server holds it all). min_step and
-        max_step are inclusive. progress: as for export, in points.
+        max_step are inclusive. progress: as for export, in points (of tables that
+        come as Arrow in bytes).
 
         >>> client.history(run_id, ["loss"]).to_pandas()  # doctest: +SKIP"""
     def get_metrics(self, run: Run, metrics: Names=None, *, prefixes: Names=None, min_step: int | None=None, max_step: int | None=None, first: int | None=None, last: int | None=None, max_points: int | None=None, viewer: str='') -> History:

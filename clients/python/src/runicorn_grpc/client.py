@@ -233,22 +233,26 @@ class AsyncClient:
         """
         return self._pages("ListMetrics", "metrics", limit, run_id=_id(run), metric_names=_names(metrics), metric_prefixes=_names(prefixes), viewer=viewer)
 
-    async def history(self, runs: Run | Sequence[Run], metrics: Names = None, *, prefixes: Names = None, min_step: int | None = None,
-                      max_step: int | None = None, max_points: int | None = None, merged: bool = False, positions: bool = False,
-                      progress: Progress = None, viewer: str = "") -> _history.History:
-        """Reads every logged point of one or several runs (at most 64).
+    def history(self, runs: Run | Sequence[Run], metrics: Names = None, *, prefixes: Names = None, min_step: int | None = None,
+                max_step: int | None = None, max_points: int | None = None, merged: bool = False, positions: bool = False,
+                progress: Progress = None, viewer: str = "") -> _history.AsyncHistoryQuery:
+        """Reads every logged point of one or several runs (at most 64): as a table
+        by `.to_pandas()` and its like, or as series: history["loss"].values. With
+        AsyncClient: `await client.history(run).to_pandas()`, `await
+        client.history(run)`.
 
         It is complete, or IncompleteError is raised; only max_points, the
         maximum number of points of a series, makes it a sample. merged: one
         value per step, ascending (the server holds it all). min_step and
-        max_step are inclusive. progress: as for export, in points.
+        max_step are inclusive. progress: as for export, in points (of tables that
+        come as Arrow in bytes).
 
         >>> client.history(run_id, ["loss"]).to_pandas()  # doctest: +SKIP
         """
         fields = {"run_ids": _ids(runs), "metric_names": _names(metrics), "metric_prefixes": _names(prefixes), "min_step": min_step,
                   "max_step": max_step, "order": "merged" if merged else "log", "positions": positions, "viewer": viewer,
                   "downsample": None if max_points is None else {"max_points": max_points}}
-        return await _history.read_history(self._transport, fields, progress)
+        return self._transport.twin_of(_history.AsyncHistoryQuery)(self._transport, fields, progress)
 
     async def get_metrics(self, run: Run, metrics: Names = None, *, prefixes: Names = None, min_step: int | None = None,
                           max_step: int | None = None, first: int | None = None, last: int | None = None, max_points: int | None = None,
