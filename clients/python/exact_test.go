@@ -273,35 +273,63 @@ func (p *program) end() {
 // comparePoints compares with the event file, by metric.
 func (l *lab) comparePoints(p *program) {
 	l.t.Helper()
-	log, err := realviewer.ReadLog(l.run.EventFile)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	want, got := map[string][]printed{}, map[string][]printed{}
-	for _, line := range log.Lines {
-		for name, value := range line.Cells {
-			cell := printed{Metric: name, Step: line.Step, Value: value.Number}
-			switch {
-			case value.Kind == realviewer.KindText || slices.Contains([]string{"NaN", "Infinity", "-Infinity"}, value.Text):
-				cell.Value = value.Text
-			case value.Kind == realviewer.KindBoolean:
-				cell.Value = value.Number != 0
-			}
-			want[name] = append(want[name], cell)
-		}
-	}
-	for _, point := range p.got {
-		got[point.Metric] = append(got[point.Metric], point)
-	}
+	got := byMetric(p.got)
 	if !l.seeded.Version().HasPaths() {
 		// Of a merged table, changes at steps already sent may come again.
 		for name := range got {
 			got[name] = lastOfEachStep(got[name])
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(logged(l.t, l.run.EventFile), got); diff != "" {
 		l.t.Errorf("%s: the event file and what was printed (-file +printed):\n%s", p.kind, diff)
 	}
+}
+
+// byMetric are points by their metric and kind, which make a series; the order
+// between series is not promised.
+func byMetric(points []printed) map[string][]printed {
+	out := map[string][]printed{}
+	for _, point := range points {
+		series := point.Metric
+		switch value := point.Value.(type) {
+		case bool:
+			series += " (boolean)"
+		case string:
+			if !slices.Contains(nonFinite, value) {
+				series += " (text)"
+			}
+		}
+		out[series] = append(out[series], point)
+	}
+	return out
+}
+
+// nonFinite are the numbers that JSON has no word for.
+var nonFinite = []string{"NaN", "Infinity", "-Infinity"}
+
+// logged are the points of an event file, by metric.
+func logged(t *testing.T, eventFile string) map[string][]printed {
+	t.Helper()
+	log, err := realviewer.ReadLog(eventFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []printed
+	for _, line := range log.Lines {
+		for name, value := range line.Cells {
+			cell := printed{Metric: name, Step: line.Step, Value: value.Number}
+			switch {
+			case value.Kind == realviewer.KindNull:
+				continue
+			case value.Kind == realviewer.KindText || slices.Contains(nonFinite, value.Text):
+				cell.Value = value.Text
+			case value.Kind == realviewer.KindBoolean:
+				cell.Value = value.Number != 0
+			}
+			out = append(out, cell)
+		}
+	}
+	return byMetric(out)
 }
 
 func lastOfEachStep(points []printed) []printed {

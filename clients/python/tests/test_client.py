@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 import math
+import shutil
+import subprocess
 import threading
 
 import pytest
@@ -249,6 +251,31 @@ def test_addresses_and_tls(monkeypatch):
     monkeypatch.setenv("RUNICORN_GRPC_TOKEN", "secret-of-env")
     assert settings().address == "env:7" and settings().tls
     assert "secret" not in repr(r.Client())
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+def test_tls(tmp_path):
+    from conftest import Server
+
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    server = Server("--demo", f"--tls-cert={cert}", f"--tls-key={key}")
+    try:
+        with r.Client(server.grpc, ca_file=str(cert)) as client:
+            assert client.viewers().to_list()
+        with r.Client(f"https://{server.grpc}", retries=0) as client, pytest.raises(r.ConnectionError):
+            client.viewers().to_list()  # not signed by anybody that the system trusts
+        with r.Client(server.grpc, retries=0) as client, pytest.raises(r.ConnectionError):
+            client.viewers().to_list()
+
+        async def main():
+            async with r.AsyncClient(server.grpc, ca_file=str(cert)) as client:
+                return await client.viewers().to_list()
+
+        assert asyncio.run(main())
+    finally:
+        server.stop()
 
 
 def test_tokens(tmp_path):

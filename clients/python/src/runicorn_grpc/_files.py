@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def progress_function(progress: Any, what: str, unit: str) -> Any:
     if callable(progress):
         return progress
     if progress is None:
-        progress = "ipykernel" in sys.modules and "tqdm" in sys.modules
+        progress = "ipykernel" in sys.modules and importlib.util.find_spec("tqdm") is not None
     if not progress:
         return None
     from tqdm.auto import tqdm
