@@ -184,7 +184,7 @@ func checkServes(t *testing.T, name string, args ...string) {
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	var paths []string
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && !strings.Contains(path, "__pycache__") {
 			paths = append(paths, path)
 		}

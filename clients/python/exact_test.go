@@ -34,7 +34,6 @@ type lab struct {
 	server *serverproc.Process
 	run    realviewer.Run
 	step   int64
-	lines  int // of text that the run has logged
 }
 
 func newLab(t *testing.T, version realviewer.Version) *lab {
@@ -130,7 +129,10 @@ var faults = []struct {
 	}},
 	{"the server is frozen for longer than two heartbeats", func(l *lab) {
 		l.must(syscall.Kill(l.server.Pid(), syscall.SIGSTOP))
-		time.Sleep(twoHeartbeats) // the fault itself: how long nothing is heard
+		select { // the fault itself: how long nothing is heard
+		case <-time.After(twoHeartbeats):
+		case <-l.t.Context().Done():
+		}
 		l.must(syscall.Kill(l.server.Pid(), syscall.SIGCONT))
 	}},
 	{"a frozen server is replaced", func(l *lab) {

@@ -3,6 +3,7 @@ package pythonclient
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ type relay struct {
 
 	mu     sync.Mutex
 	target string
+	cuts   []int64 // after so many bytes from the server the next connections are reset
 	open   map[*net.TCPConn]bool
 	work   sync.WaitGroup
 }
@@ -70,12 +72,39 @@ func (r *relay) join(a, b *net.TCPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[a], r.open[b] = true, true
-	for _, way := range [][2]*net.TCPConn{{a, b}, {b, a}} {
-		r.work.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
-			_ = errors.Join(way[0].CloseWrite(), way[1].CloseRead())
-		})
+	r.work.Go(func() {
+		_, _ = io.Copy(b, a)
+		_ = errors.Join(b.CloseWrite(), a.CloseRead())
+	})
+	limit := int64(math.MaxInt64)
+	if len(r.cuts) > 0 {
+		limit, r.cuts = r.cuts[0], r.cuts[1:]
 	}
+	r.work.Go(func() {
+		if n, _ := io.CopyN(a, b, limit); n == limit {
+			breakOff(a)
+		}
+		_ = errors.Join(a.CloseWrite(), b.CloseRead())
+	})
+}
+
+// cut resets the next connections, each after so many bytes.
+func (r *relay) cut(after ...int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cuts = after
+}
+
+// left says how many connections are still to be cut.
+func (r *relay) left() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.cuts)
+}
+
+func breakOff(conn *net.TCPConn) {
+	_ = conn.SetLinger(0)
+	_ = conn.Close()
 }
 
 // reset breaks all connections, without a goodbye.
@@ -83,8 +112,7 @@ func (r *relay) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for conn := range r.open {
-		_ = conn.SetLinger(0)
-		_ = conn.Close()
+		breakOff(conn)
 	}
 	clear(r.open)
 }

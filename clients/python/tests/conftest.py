@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import pytest
@@ -14,36 +13,24 @@ BINARY = os.environ.get("RUNICORN_GRPC_BINARY", "runicorn-grpc")
 
 
 class Server:
-    """A server on ports of its own, which stay the same over restarts."""
+    """A server on ports that the system chose: grpc and http are its addresses."""
 
     def __init__(self, *flags: str) -> None:
-        self.flags = flags or ("--demo",)
-        self.grpc, self.http = (f"127.0.0.1:{free_port()}" for _ in range(2))
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [BINARY, f"--grpc-addr={self.grpc}", f"--http-addr={self.http}", "--end-grace=1s", *self.flags],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        command = [BINARY, "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--end-grace=1s", *(flags or ["--demo"])]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.process.stdout:
-            if re.match(r"HTTP +", line):
+            if found := re.match(r"gRPC +(\S+)", line):
+                self.grpc = found[1]
+            if found := re.match(r"HTTP +https?://([^/]+)/", line):
+                self.http = found[1]
                 return
+        self.process.stdout.close()
         raise RuntimeError(f"the server ended: {self.process.wait()}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(how)
         self.process.wait(30)
         self.process.stdout.close()
-
-    def restart(self, how: signal.Signals) -> None:
-        self.stop(how)
-        self.start()
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
