@@ -178,6 +178,17 @@ def test_a_history_without_its_trailer_raises():
     assert client.history("run").load().point_count == 0 and len(script.slept) == 1
 
 
+def test_a_table_that_the_server_refuses_as_arrow_is_read_as_points():
+    pytest.importorskip("pyarrow")
+    client = r.Client("127.0.0.1:1")
+    trailer = _contract.build("StreamMetricsResponse", {"trailer": {}})
+    client._transport = Script([r.LimitError("no space", code="RESOURCE_EXHAUSTED", reason="SERVER_LIMIT")], [trailer])
+    assert len(client.history("run").to_pandas()) == 0
+    client._transport = Script([r.NotFoundError("no run", code="NOT_FOUND", reason="RUN_NOT_FOUND")])
+    with pytest.raises(r.NotFoundError):
+        client.history("run").to_pandas()
+
+
 def file_part(**part):
     return _contract.build("ExportExperimentResponse", part)
 
