@@ -114,6 +114,15 @@ def test_a_tail_that_never_worked_gives_up_and_one_that_did_does_not():
     assert len(script.slept) == 5
 
 
+def test_a_heartbeat_at_each_connection_is_no_progress():
+    beats = [[message("h", heartbeat={}), UNAVAILABLE]] * 6
+    script = Script([batch("t1", 1), UNAVAILABLE], *beats, [message("h", heartbeat={}), message("h", heartbeat={}), UNAVAILABLE], [batch("t2", 2)])
+    assert len(list(tail(script))) == 2
+    assert script.slept[6] > 2 and script.slept[7] <= 0.2
+    with pytest.raises(r.ConnectionError):
+        list(tail(Script([batch("t1", 1), UNAVAILABLE], *beats), give_up_after=3))
+
+
 def test_the_token_is_that_of_what_was_returned():
     script = Script([batch("t1", 1, 2), message("h", heartbeat={}), message("c", caught_up={}), batch("t2", 3)])
     followed = tail(script)

@@ -134,6 +134,7 @@ class AsyncResuming:
         # Until a first message has come, the address or the request may be wrong.
         self._backoff = Backoff(transport.settings.retries)
         self._stream: Stream | None = None
+        self._messages = 0  # of this stream
         self._ended = False
 
     def _request(self) -> Any:
@@ -149,7 +150,7 @@ class AsyncResuming:
         while not self._ended:
             try:
                 if self._stream is None:
-                    self._stream = await self._transport.open(self._method, self._request())
+                    self._stream, self._messages = await self._transport.open(self._method, self._request()), 0
                 message = await self._stream.next(self._silence)
             except RunicornError as error:
                 self._broken()
@@ -161,8 +162,10 @@ class AsyncResuming:
             if message is None:
                 self._ended = True
                 return None
-            self._backoff.succeeded()
             self._backoff.limit = self._give_up_after
+            self._messages += 1
+            if self._messages > 1 or message.WhichOneof("event") != "heartbeat":
+                self._backoff.succeeded()  # one heartbeat is no progress: each connection begins with one
             return message
         return None
 
