@@ -30,7 +30,7 @@ import (
 
 const (
 	rows   = 1_000_000
-	rounds = "5"
+	rounds = "7"
 )
 
 func main() { rig.Main("python", run) }
@@ -92,13 +92,15 @@ func histories(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
 	if err := json.Unmarshal(text, &seconds); err != nil {
 		return err
 	}
-	fastest := min(slices.Min(seconds["stubs"]), slices.Min(seconds["arrow"]))
+	var medians, minima []float64 // the package's first
 	for _, way := range []string{"package", "stubs", "arrow"} {
 		of := seconds[way]
 		slices.Sort(of)
+		medians, minima = append(medians, of[len(of)/2]), append(minima, of[0])
 		fmt.Fprintf(out, "1M × 6 into pandas, %-8s median %.2f s, fastest %.2f s\n", way+":", of[len(of)/2], of[0])
 	}
-	fmt.Fprintf(out, "the package takes %.2f of the fastest other way (goal 1.1)\n", seconds["package"][0]/fastest)
+	fmt.Fprintf(out, "the package takes %.2f (medians), %.2f (fastest rounds) of the faster other way (goal 1.1)\n",
+		medians[0]/slices.Min(medians[1:]), minima[0]/slices.Min(minima[1:]))
 	return nil
 }
 

@@ -159,7 +159,7 @@ class AsyncHistoryQuery:
 
         fields = {key: self._fields[key] for key in ("metric_names", "metric_prefixes", "viewer")}
         fields |= {"run_id": self._fields["run_ids"][0], "format": "arrow", "layout": "wide"}
-        part = _files.Part(io.BytesIO(), progress_function(self._progress, "history", "B"))
+        part = _files.Part(io.BytesIO(), progress_function(self._progress, "history", "B"), checked=False)
         try:
             await _files.receive(self._transport, "ExportExperiment", fields, part)
         except (LimitError, UnsupportedError):  # such as temporary space; points need none
