@@ -71,7 +71,7 @@ class Settings:
             ("grpc.enable_retries", 0),  # what may be tried again is decided here
             ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.min_reconnect_backoff_ms", 10_000), ("grpc.max_reconnect_backoff_ms", 5000),
             ("grpc.keepalive_time_ms", 60_000), ("grpc.keepalive_timeout_ms", 20_000), ("grpc.http2.max_pings_without_data", 0),
-            ("grpc.http2.lookahead_bytes", 4 << 20),  # a window in which histories and files come at full speed
+            ("grpc.http2.lookahead_bytes", 16 << 20),  # a window in which histories and files come at full speed
             ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
             ("grpc.enable_http_proxy", 0 if local else 1),
         ]
