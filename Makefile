@@ -28,6 +28,7 @@ full: lint ## run all tests, with real Viewers, and the generators of every lang
 	tools/languages/protoc.sh
 	tools/languages/tonic.sh
 	tools/languages/openapi.sh full
+	tools/languages/flight.sh
 	tools/releases.sh
 
 releases: ## say whether PyPI has a release of Runicorn that was never tried

@@ -45,15 +45,11 @@ func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 
 // measure measures in front of one release.
 func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
-	install, err := realviewer.Find(version)
-	if err != nil {
-		return err
-	}
 	file, err := writeBig(filepath.Join(bed.Dir, string(version)), version)
 	if err != nil {
 		return err
 	}
-	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: file.storage})
+	viewer, err := rig.StartViewer(ctx, version, file.storage)
 	if err != nil {
 		return err
 	}
@@ -70,35 +66,33 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 
 // speed compares downloads, round by round.
 func speed(ctx context.Context, out io.Writer, f *front, direct string) error {
-	idle, err := f.RSS()
-	if err != nil {
-		return err
-	}
 	var straight, overHTTP, overGRPC time.Duration
-	for range rounds {
-		for _, way := range []struct {
-			sum *time.Duration
-			get func() error
-		}{
-			{&straight, func() error { return curl(ctx, direct) }},
-			{&overHTTP, func() error { return curl(ctx, f.url) }},
-			{&overGRPC, func() error { return f.read(ctx, f.request, 0) }},
-		} {
-			start := time.Now()
-			if err := way.get(); err != nil {
-				return err
+	idle, above, err := f.Memory(func() error {
+		for range rounds {
+			for _, way := range []struct {
+				sum *time.Duration
+				get func() error
+			}{
+				{&straight, func() error { return curl(ctx, direct) }},
+				{&overHTTP, func() error { return curl(ctx, f.url) }},
+				{&overGRPC, func() error { return f.read(ctx, f.request, 0) }},
+			} {
+				start := time.Now()
+				if err := way.get(); err != nil {
+					return err
+				}
+				*way.sum += time.Since(start)
 			}
-			*way.sum += time.Since(start)
 		}
-	}
-	peak, err := f.PeakRSS()
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	rate := func(d time.Duration) float64 { return rounds * fileSize / mib / d.Seconds() }
 	fmt.Fprintf(out, "  curl from the Viewer: %.0f MiB/s\n  curl through the server: %.0f MiB/s = %.2fx\n  gRPC: %.0f MiB/s = %.2fx\n",
 		rate(straight), rate(overHTTP), rate(overHTTP)/rate(straight), rate(overGRPC), rate(overGRPC)/rate(straight))
-	fmt.Fprintf(out, "  (goal: 0.6x); memory of the server: %d MiB idle, +%d MiB at most (goal: 32)\n", idle/mib, (peak-idle)/mib)
+	fmt.Fprintf(out, "  (goal: 0.6x); memory of the server: %d MiB idle, +%d MiB at most (goal: 32)\n", idle, above)
 	return nil
 }
 

@@ -33,18 +33,11 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 		}
 		ids = append(ids, run.RunID)
 	}
-	install, err := realviewer.Find(version)
-	if err != nil {
-		return err
-	}
-	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	viewer, err := rig.StartViewer(ctx, version, storage, ids...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, viewer.Close()) }()
-	if err := viewer.AwaitRuns(ctx, ids...); err != nil {
-		return err
-	}
 	heavy, err := rig.NewHeavy(viewer.URL())
 	if err != nil {
 		return err
@@ -55,21 +48,20 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 	if err := front.Serve(ctx, bed, heavy.URL()); err != nil {
 		return err
 	}
-	idle := front.IdleHealth(ctx)
-	watch := front.WatchHealth(ctx)
-	started := time.Now()
-	var exports errgroup.Group
-	for i, id := range ids {
-		exports.Go(func() error { return crowdExport(ctx, &front, i, id) })
-	}
-	err = exports.Wait()
-	took, health := time.Since(started), watch()
+	var took time.Duration
+	told, err := front.Crowd(ctx, heavy, func() error {
+		started := time.Now()
+		defer func() { took = time.Since(started) }()
+		var exports errgroup.Group
+		for i, id := range ids {
+			exports.Go(func() error { return crowdExport(ctx, &front, i, id) })
+		}
+		return exports.Wait()
+	})
 	if err != nil {
 		return err
 	}
-	calls, most, files := heavy.Most()
-	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, health of the server p99 %v of %d (goal: 50ms; idle: %v), %d heavy calls, %d at once (allowed: 2), %d parts of files at once\n",
-		runs, rowsEach, took.Seconds(), rig.Quantile(health, 0.99).Round(100*time.Microsecond), len(health), idle.Round(100*time.Microsecond), calls, most, files)
+	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, %s\n", runs, rowsEach, took.Seconds(), told)
 	return nil
 }
 

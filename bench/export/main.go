@@ -53,10 +53,6 @@ func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 
 // measure exports in all formats in front of one release.
 func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
-	install, err := realviewer.Find(version)
-	if err != nil {
-		return err
-	}
 	storage := filepath.Join(bed.Dir, string(version))
 	long, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
 		Project: "bench", Name: "long", Lines: realviewer.Curve(time.Now(), rows, metrics...),
@@ -64,14 +60,11 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 	if err != nil {
 		return err
 	}
-	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	viewer, err := rig.StartViewer(ctx, version, storage, long.RunID)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, viewer.Close()) }()
-	if err := viewer.AwaitRuns(ctx, long.RunID); err != nil {
-		return err
-	}
 	started := time.Now()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if err := rig.Get(ctx, client, viewer.URL()+"/api/runs/"+long.RunID+"/metrics_step"); err != nil {
@@ -103,22 +96,19 @@ func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req
 	if _, err := front.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{}); err != nil {
 		return err
 	}
-	idle, err := front.RSS()
-	if err != nil {
+	var size int64
+	var took time.Duration
+	_, above, err := front.Memory(func() (err error) {
+		started := time.Now()
+		size, err = receive(ctx, &front, req)
+		took = time.Since(started)
 		return err
-	}
-	started := time.Now()
-	size, err := receive(ctx, &front, req)
-	if err != nil {
-		return err
-	}
-	took := time.Since(started)
-	peak, err := front.PeakRSS()
+	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "  %-22v %-20v %5.1f s (%.2f of metrics_step, goal: 1), %4d MiB sent, %4d MiB above idle (goal: 128)\n",
-		req.GetFormat(), req.GetLayout(), took.Seconds(), took.Seconds()/table.Seconds(), size/mib, (peak-idle)/mib)
+		req.GetFormat(), req.GetLayout(), took.Seconds(), took.Seconds()/table.Seconds(), size/mib, above)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -49,4 +50,16 @@ func (f *Front) WatchHealth(ctx context.Context) func() []time.Duration {
 		cancel()
 		return <-done
 	}
+}
+
+// Crowd does some work behind a heavy proxy while the server is asked how it is, and says how it was.
+func (f *Front) Crowd(ctx context.Context, h *Heavy, work func() error) (string, error) {
+	const unit = 100 * time.Microsecond
+	idle := f.IdleHealth(ctx)
+	watch := f.WatchHealth(ctx)
+	err := work()
+	health := watch()
+	calls, most, files := h.Most()
+	return fmt.Sprintf("health of the server p99 %v of %d (goal: 50ms; idle: %v), %d heavy calls, %d at once (allowed: 2), %d parts of files at once",
+		Quantile(health, 0.99).Round(unit), len(health), idle.Round(unit), calls, most, files), err
 }

@@ -1,31 +1,31 @@
 package rig
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
 // CPUTime is what the server has used of the processors so far.
-func (f *Front) CPUTime() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.process.Pid()))
+func (f *Front) CPUTime() (time.Duration, error) { return realviewer.CPUTime(f.process.Pid()) }
+
+// Memory is what the server holds before some work, and how much more it held at most since it started, in MiB.
+func (f *Front) Memory(work func() error) (idle, above int64, err error) {
+	const mib = 1 << 20
+	before, err := f.RSS()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	// The second field is the name in parentheses, which may hold spaces.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, errors.New("/proc: too few fields")
+	if err := work(); err != nil {
+		return 0, 0, err
 	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
+	peak, err := f.PeakRSS()
+	return before / mib, (peak - before) / mib, err
 }
 
 // RSS is the memory that the server holds now, in bytes.

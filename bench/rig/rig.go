@@ -64,20 +64,32 @@ type Front struct {
 	conn    *grpc.ClientConn
 }
 
-// Start brings a rig up on a storage that is filled already. The flags are the
-// server's.
-func (b *Bed) Start(ctx context.Context, version realviewer.Version, storage string, flags ...string) (_ *Rig, err error) {
+// StartViewer starts a Viewer on a storage that is filled already, and waits until it shows the runs.
+func StartViewer(ctx context.Context, version realviewer.Version, storage string, runIDs ...string) (*realviewer.Viewer, error) {
 	install, err := realviewer.Find(version)
 	if err != nil {
 		return nil, err
 	}
+	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	if err != nil || len(runIDs) == 0 {
+		return viewer, err
+	}
+	if err := viewer.AwaitRuns(ctx, runIDs...); err != nil {
+		return nil, errors.Join(err, viewer.Close())
+	}
+	return viewer, nil
+}
+
+// Start brings a rig up on a storage that is filled already. The flags are the
+// server's.
+func (b *Bed) Start(ctx context.Context, version realviewer.Version, storage string, flags ...string) (_ *Rig, err error) {
 	r := &Rig{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	if r.Viewer, err = realviewer.Start(ctx, install, realviewer.Options{Storage: storage}); err != nil {
+	if r.Viewer, err = StartViewer(ctx, version, storage); err != nil {
 		return nil, err
 	}
 	if r.Bytes, err = newCounter(r.Viewer.URL()); err != nil {

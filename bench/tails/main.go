@@ -2,7 +2,7 @@
 // prints the ratios that the project promises. Run it from the root of the
 // repository:
 //
-//	go run ./bench/tails [-part fanout,interval,many,history,memory,packing,direct,drain,stalled] [-rows 1000000]
+//	go run ./bench/tails [-part fanout,latency,interval,many,history,memory,packing,direct,drain,stalled] [-rows 1000000]
 //
 // It installs the Viewers by itself (Python 3 and PyPI are needed), builds the
 // server, and takes about half an hour on two cores, ten
@@ -25,6 +25,7 @@ var parts = []struct {
 	measure func(context.Context, io.Writer, *rig.Bed) error
 }{
 	{"fanout", fanout},
+	{"latency", latency},
 	{"interval", interval},
 	{"many", manyRuns},
 	{"history", history},

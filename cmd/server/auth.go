@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,46 +11,131 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// credential is one line of the token file.
-type credential struct {
-	role  interceptor.Role
-	token string
+// tokenInterval is how often the token file is read again.
+const tokenInterval = 2 * time.Second
+
+// maxTokenFile bounds the token file, in bytes.
+const maxTokenFile = 1 << 20
+
+// safeToken is how long a token must be that nobody can guess.
+const safeToken = 16
+
+// tokenFile keeps the tokens of an authorizer those of a file. Nil is no file: every
+// call is let in.
+type tokenFile struct {
+	path    string
+	exposed bool // beyond loopback
+	auth    *interceptor.Authorizer
+	log     *slog.Logger
+
+	text   []byte // that was read last
+	failed string // the last error that was logged
 }
 
-// newAuthorizer reads the token file, once: changed tokens need a restart.
-// Without a file every call is let in.
-func newAuthorizer(cfg *Config, log *slog.Logger) (*interceptor.Authorizer, error) {
+// newAuthorizer reads the token file of the flags, if there is one.
+func newAuthorizer(cfg *Config, log *slog.Logger) (*interceptor.Authorizer, *tokenFile, error) {
 	auth := &interceptor.Authorizer{}
 	if cfg.AuthTokenFile == "" {
-		return auth, nil
+		return auth, nil, nil
 	}
-	f, err := os.Open(cfg.AuthTokenFile)
+	_, exposed := cfg.nonLoopback()
+	f := &tokenFile{path: cfg.AuthTokenFile, exposed: exposed, auth: auth, log: log}
+	if _, err := f.load(); err != nil {
+		return nil, nil, badFlag("auth-token-file", "%w", err)
+	}
+	return auth, f, nil
+}
+
+// run reads the file again until the context ends. One that cannot be used leaves the
+// tokens as they are.
+func (f *tokenFile) run(ctx context.Context) {
+	if f == nil {
+		return
+	}
+	ticker := time.NewTicker(tokenInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f.reload()
+		}
+	}
+}
+
+func (f *tokenFile) reload() {
+	changed, err := f.load()
+	switch {
+	case err != nil && err.Error() != f.failed:
+		f.failed = err.Error()
+		f.log.Warn("the token file cannot be used, the old tokens stay", slog.Any("error", err))
+	case err == nil && (changed || f.failed != ""):
+		f.failed = ""
+		f.log.Info("token file reloaded", slog.String("file", f.path))
+	}
+}
+
+// load reads the file, and makes its tokens known if they have changed.
+func (f *tokenFile) load() (changed bool, err error) {
+	in, err := os.Open(f.path)
 	if err != nil {
-		return nil, badFlag("auth-token-file", "%w", err)
+		return false, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("other users of this machine can read the token file; chmod 600 prevents it",
-			slog.String("file", cfg.AuthTokenFile), slog.String("mode", info.Mode().Perm().String()))
+	defer in.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(io.LimitReader(in, maxTokenFile))
+	if err != nil || (f.text != nil && bytes.Equal(text, f.text)) {
+		return false, err
 	}
-	credentials, err := readTokens(f)
+	tokens, err := readTokens(bytes.NewReader(text))
 	if err != nil {
-		return nil, badFlag("auth-token-file", "%s: %w", cfg.AuthTokenFile, err)
+		return false, fmt.Errorf("%s: %w", f.path, err)
 	}
-	for _, c := range credentials {
-		auth.Add(c.token, c.role)
+	if err := f.checkLengths(tokens); err != nil {
+		return false, fmt.Errorf("%s: %w", f.path, err)
 	}
-	return auth, nil
+	warnOfReaders(f.path, "the token file", f.log)
+	f.auth.SetTokens(tokens)
+	f.text = text
+	return true, nil
+}
+
+// checkLengths warns of tokens that can be guessed, and refuses them beyond loopback.
+func (f *tokenFile) checkLengths(tokens []interceptor.Token) error {
+	short := 0
+	for _, t := range tokens {
+		if len(t.Token) < safeToken {
+			short++
+		}
+	}
+	if short == 0 {
+		return nil
+	}
+	const advice = "`openssl rand -hex 32` makes a good one"
+	if f.exposed {
+		return fmt.Errorf("%d of the tokens have fewer than %d characters and can be guessed; %s", short, safeToken, advice)
+	}
+	f.log.Warn("tokens are so short that they can be guessed; "+advice, slog.Int("tokens", short), slog.Int("at_least", safeToken))
+	return nil
+}
+
+// warnOfReaders warns of a secret that other users of the machine can read.
+func warnOfReaders(path, what string, log *slog.Logger) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("other users of this machine can read "+what+"; chmod 600 prevents it", //nolint:sloglint // two constants
+			slog.String("file", path), slog.String("mode", info.Mode().Perm().String()))
+	}
 }
 
 // readTokens reads lines of a role and a token. Its errors name lines by their
 // number and never show what stands in them.
-func readTokens(r io.Reader) ([]credential, error) {
-	var out []credential
+func readTokens(r io.Reader) ([]interceptor.Token, error) {
+	var out []interceptor.Token
 	lines := map[string]int{} // of each token
 	scanner := bufio.NewScanner(r)
 	for n := 1; scanner.Scan(); n++ {
@@ -60,10 +147,10 @@ func readTokens(r io.Reader) ([]credential, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		if first, ok := lines[c.token]; ok {
+		if first, ok := lines[c.Token]; ok {
 			return nil, fmt.Errorf("line %d: the token of line %d again", n, first)
 		}
-		lines[c.token] = n
+		lines[c.Token] = n
 		out = append(out, c)
 	}
 	if err := scanner.Err(); err != nil {
@@ -86,18 +173,18 @@ func withoutComment(fields []string) []string {
 }
 
 // readCredential reads one line.
-func readCredential(fields []string) (credential, error) {
+func readCredential(fields []string) (interceptor.Token, error) {
 	if len(fields) != 2 {
-		return credential{}, errors.New("want a role and a token")
+		return interceptor.Token{}, errors.New("want a role and a token")
 	}
 	role, ok := interceptor.ParseRole(fields[0])
 	if !ok {
-		return credential{}, errors.New("the role must be read, write or admin")
+		return interceptor.Token{}, errors.New("the role must be read, write or admin")
 	}
 	for _, c := range []byte(fields[1]) {
 		if c <= ' ' || c > '~' {
-			return credential{}, errors.New("the token holds a character that no header may have")
+			return interceptor.Token{}, errors.New("the token holds a character that no header may have")
 		}
 	}
-	return credential{role: role, token: fields[1]}, nil
+	return interceptor.Token{Role: role, Token: fields[1]}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
@@ -53,8 +53,8 @@ func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []credential{{interceptor.RoleRead, "a#1"}, {interceptor.RoleAdmin, "b=="}, {interceptor.RoleWrite, "c"}}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(credential{})); diff != "" {
+	want := []interceptor.Token{{Role: interceptor.RoleRead, Token: "a#1"}, {Role: interceptor.RoleAdmin, Token: "b=="}, {Role: interceptor.RoleWrite, Token: "c"}}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -62,12 +62,12 @@ func TestTheTokenFileHoldsARoleAndATokenPerLine(t *testing.T) {
 func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true} {
-		path := file(t, "tokens", "read canary\n")
+		path := file(t, "tokens", "read canary-canary-canary\n")
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		log := newOutput()
-		if _, err := newAuthorizer(&Config{AuthTokenFile: path}, slog.New(slog.NewTextHandler(log, nil))); err != nil {
+		if _, _, err := newAuthorizer(&Config{AuthTokenFile: path}, slog.New(slog.NewTextHandler(log, nil))); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.Contains(log.String(), "chmod 600"); got != warned || strings.Contains(log.String(), "canary") {
@@ -79,7 +79,7 @@ func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
 func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 	t.Parallel()
 	tokens := file(t, "tokens", "read r-token\nwrite w-token\nadmin a-token\n")
-	p := start(t, "--viewer="+newViewer(t, demoviewer.Gen07).URL, "--auth-token-file="+tokens, "--log-level=debug")
+	p := start(t, "--viewer="+newViewer(t, demotest.Gen07).URL, "--auth-token-file="+tokens, "--log-level=debug")
 	conn, client := p.dial(t), plainClient(t)
 	// RemoteService is all admin's, the list anybody's with a token.
 	for _, tc := range []struct {
@@ -135,7 +135,7 @@ func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 
 func TestWithoutATokenFileEveryCallIsLetIn(t *testing.T) {
 	t.Parallel()
-	auth, err := newAuthorizer(&Config{}, slog.New(slog.DiscardHandler))
+	auth, _, err := newAuthorizer(&Config{}, slog.New(slog.DiscardHandler))
 	if err != nil || auth == nil {
 		t.Errorf("%v, %v", auth, err)
 	}
@@ -150,7 +150,7 @@ func FuzzReadTokens(f *testing.F) {
 			t.Fatalf("%v, %v", credentials, err)
 		}
 		for _, c := range credentials {
-			if c.role < interceptor.RoleRead || c.role > interceptor.RoleAdmin || c.token == "" || strings.TrimSpace(c.token) != c.token {
+			if c.Role < interceptor.RoleRead || c.Role > interceptor.RoleAdmin || c.Token == "" || strings.TrimSpace(c.Token) != c.Token {
 				t.Errorf("%+v", c)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	runicorngrpc "github.com/runicorn-grpc/runicorn-grpc"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/compat"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
@@ -40,9 +41,13 @@ type server struct {
 	health   *healthServer
 	watchers []*watcher
 	tunnels  *tunnelWatcher
+	tokens   *tokenFile
+	refused  *refusals
 	grpc     *grpc.Server
 	conn     *grpc.ClientConn
 	http     *http.Server
+
+	flightConn *grpc.ClientConn // nil without Arrow Flight
 }
 
 // build wires the process. Draining is closed when it is to end. What was
@@ -52,10 +57,11 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	for _, text := range cfg.warnings() {
 		log.Warn("insecure listener", slog.String("what", text))
 	}
-	auth, err := newAuthorizer(cfg, log)
+	auth, tokens, err := newAuthorizer(cfg, log)
 	if err != nil {
 		return s, err
 	}
+	s.tokens = tokens
 	cert, err := newCertificate(cfg, log)
 	if err != nil {
 		return s, err
@@ -77,6 +83,14 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.listen, err = listen(ctx, cfg, cert); err != nil {
 		return s, err
 	}
+	if !cfg.DisableFlight {
+		// A connection of its own: its streams are not counted with those of HTTP.
+		if s.flightConn, err = dialMemory(s.listen.memory); err != nil {
+			return s, err
+		}
+	}
+	s.refused = newRefusals()
+	pending := interceptor.NewPending()
 	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Draining:          ctx.Done(),
@@ -85,11 +99,16 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	}, chainParts{
 		metrics: metrics.calls, panics: metrics.panics,
 		Config: interceptor.Config{
-			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator,
+			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator, Stalls: interceptor.NewStalls(cfg.ClientStall),
 			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
 		},
-	}, s.tracing, s.health)
-	return s, s.buildHTTP(ctx, metrics)
+	}, &interceptor.Tap{
+		Auth: auth, Pending: pending, MaxCalls: int64(cfg.MaxCalls), PeerHeader: httpapi.PeerHeader, Refused: s.refused.note,
+	}, s.refused, s.tracing, s.health)
+	if s.flightConn != nil {
+		arrowflight.New(s.flightConn).Register(s.grpc)
+	}
+	return s, s.buildHTTP(ctx, metrics, auth, pending)
 }
 
 // buildViewers makes the fleet, and what knows its health.
@@ -106,6 +125,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	if err != nil {
 		return badFlag("viewer", "%w", err)
 	}
+	s.fleet.SetFanOutTimeout(s.cfg.FanOutTimeout)
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
@@ -113,7 +133,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
-			interval: s.cfg.HealthInterval, log: s.log,
+			interval: s.cfg.HealthInterval,
 		}
 	}
 	for _, viewer := range s.fleet.Configured() {
@@ -143,21 +163,31 @@ func (cfg *Config) hub(log *slog.Logger) follow.HubConfig {
 }
 
 // buildHTTP makes the HTTP side, a client of the gRPC server.
-func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
+func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *interceptor.Authorizer, pending *interceptor.Pending) (err error) {
 	if s.conn, err = dialMemory(s.listen.memory); err != nil {
 		return err
 	}
 	// The handlers must outlive the signal that ends the process: it drains.
+	conn := httpapi.NewConn(s.conn, int(s.cfg.MaxHTTPStreams), int(s.cfg.MaxStreams-s.cfg.MaxHTTPStreams))
+	var refusals interceptor.Rate
 	handler, err := httpapi.New(context.WithoutCancel(ctx), httpapi.Config{
-		Conn:         s.conn,
+		Conn:         conn,
+		Health:       s.health,
+		Admit:        auth.CheckToken,
+		Draining:     ctx.Done(),
+		Compute:      func(work func() error) error { return s.cpuGate.Do(context.WithoutCancel(ctx), work) },
+		AllowLog:     refusals.Allow,
 		AllowedHosts: s.cfg.AllowedHosts,
 		CORSOrigins:  s.cfg.CORSOrigins,
 		Metrics:      metrics.handler(),
-		Compat:       compat.New(compat.Config{Conn: s.conn, Log: s.log}),
+		Compat:       compat.New(compat.Config{Conn: conn, Admit: auth.CheckToken, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Protos:       runicorngrpc.Protos(),
-		Limits:       httpapi.Limits{UnaryTimeout: s.cfg.DefaultDeadline, MaxStreams: int(s.cfg.MaxHTTPStreams)},
-		Log:          s.log,
+		Limits: httpapi.Limits{
+			MaxBody: interceptor.MaxRequest, UnaryTimeout: s.cfg.DefaultDeadline, WriteStall: s.cfg.ClientStall,
+			Pending: func(giveUp func()) func() { return pending.Begin(true, giveUp) },
+		},
+		Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("build the HTTP side: %w", err)
@@ -176,8 +206,10 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics) (err error) {
 // close ends what build has begun and serving has not ended.
 func (s *server) close(ctx context.Context) error {
 	var failed error
-	if s.conn != nil {
-		failed = errors.Join(failed, s.conn.Close())
+	for _, conn := range []*grpc.ClientConn{s.conn, s.flightConn} {
+		if conn != nil {
+			failed = errors.Join(failed, conn.Close())
+		}
 	}
 	if s.listen != nil {
 		failed = errors.Join(failed, s.listen.close())

@@ -6,12 +6,15 @@ import (
 	"runtime/debug"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
@@ -26,21 +29,38 @@ type chainParts struct {
 // chain is the list of interceptors, outermost first. Metrics and log see the
 // code that the caller sees; recovery catches a panic in the error table too.
 func chain(p chainParts) []interceptor.Interceptor {
+	log := logCalls(p.Log)
+	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
+	return append([]interceptor.Interceptor{
+		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
+		{
+			Name:   "log",
+			Unary:  selector.UnaryServerInterceptor(log.Unary, isLogged),
+			Stream: selector.StreamServerInterceptor(log.Stream, isLogged),
+		},
+		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
+		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
+	}, interceptor.Chain(p.Config)...)
+}
+
+// logCalls logs how calls end.
+func logCalls(log *slog.Logger) interceptor.Interceptor {
 	lines := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		p.Log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
+		log.Log(ctx, slog.Level(level), msg, fields...) //nolint:sloglint // the library has two constant messages
 	})
 	logged := []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
 		logging.WithLevels(logLevel),
 		logging.WithDisableLoggingFields(logging.SystemTag[0], logging.ComponentFieldKey, "grpc.start_time"),
 	}
-	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
-	return append([]interceptor.Interceptor{
-		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
-		{Name: "log", Unary: logging.UnaryServerInterceptor(lines, logged...), Stream: logging.StreamServerInterceptor(lines, logged...)},
-		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
-	}, interceptor.Chain(p.Config)...)
+	return interceptor.Interceptor{Unary: logging.UnaryServerInterceptor(lines, logged...), Stream: logging.StreamServerInterceptor(lines, logged...)}
 }
+
+// isLogged leaves out calls of Arrow Flight: each makes a call of the API, which is
+// logged.
+var isLogged = selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
+	return call.Service != arrowflight.ServiceName
+})
 
 // onPanic makes a panic an internal error like any other, by the same table. Its value
 // may be the request, with its secrets, and goes nowhere.

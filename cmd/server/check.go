@@ -17,6 +17,7 @@ func (cfg *Config) check() error {
 	return cmp.Or(
 		cfg.checkNumbers(),
 		cfg.checkAddresses(),
+		cfg.checkViewerFiles(),
 		cfg.checkAuthority(),
 		cfg.checkWeb(),
 	)
@@ -31,6 +32,7 @@ func (cfg *Config) checkNumbers() error {
 		flag  string
 		value time.Duration
 	}{
+		{"fan-out-timeout", cfg.FanOutTimeout},
 		{"upstream-timeout", cfg.UpstreamTimeout},
 		{"heavy-timeout", cfg.HeavyTimeout},
 		{"stall-timeout", cfg.StallTimeout},
@@ -39,6 +41,8 @@ func (cfg *Config) checkNumbers() error {
 		{"poll-min", cfg.PollMin},
 		{"default-deadline", cfg.DefaultDeadline},
 		{"drain-timeout", cfg.DrainTimeout},
+		{"max-connection-idle", cfg.MaxConnectionIdle},
+		{"client-stall-timeout", cfg.ClientStall},
 		{"http-header-timeout", cfg.HTTPHeaderTimeout},
 		{"http-idle-timeout", cfg.HTTPIdleTimeout},
 	} {
@@ -51,6 +55,7 @@ func (cfg *Config) checkNumbers() error {
 		value int64
 	}{
 		{"max-connections", int64(cfg.MaxConnections)},
+		{"max-calls", int64(cfg.MaxCalls)},
 		{"max-streams", int64(cfg.MaxStreams)},
 		{"max-http-streams", int64(cfg.MaxHTTPStreams)},
 		{"cache-bytes", int64(cfg.CacheBytes)},
@@ -73,6 +78,22 @@ func (cfg *Config) checkNumbers() error {
 	}
 	if cfg.MaxHTTPStreams >= cfg.MaxStreams {
 		return badFlag("max-http-streams", "%d is not below the %d of --max-streams", cfg.MaxHTTPStreams, cfg.MaxStreams)
+	}
+	return nil
+}
+
+// checkViewerFiles refuses files for Viewers that are not configured.
+func (cfg *Config) checkViewerFiles() error {
+	var names []string
+	for i, e := range cfg.viewers(nil) {
+		names = append(names, fleet.EntryName(i, e))
+	}
+	for flag, files := range map[string][]viewerFile{"viewer-ca": cfg.ViewerCA, "viewer-auth": cfg.ViewerAuth} {
+		for _, f := range files {
+			if !slices.Contains(names, f.name) {
+				return badFlag(flag, "no --viewer is called %q", f.name)
+			}
+		}
 	}
 	return nil
 }
@@ -180,11 +201,25 @@ func (cfg *Config) warnings() (out []string) {
 func (cfg *Config) viewers(demo []fleet.Entry) []fleet.Entry {
 	var entries []fleet.Entry
 	for _, v := range cfg.Viewer {
-		entries = append(entries, fleet.Entry(v))
+		entries = append(entries, fleet.Entry{Name: v.Name, URL: v.URL})
 	}
 	entries = append(entries, demo...)
 	if len(entries) == 0 {
-		return []fleet.Entry{{URL: defaultViewer}}
+		entries = []fleet.Entry{{URL: defaultViewer}}
+	}
+	for i := range entries {
+		name := fleet.EntryName(i, entries[i])
+		entries[i].CAFile, entries[i].AuthFile = fileOf(cfg.ViewerCA, name), fileOf(cfg.ViewerAuth, name)
 	}
 	return entries
+}
+
+// fileOf is the file for a Viewer, empty if there is none.
+func fileOf(files []viewerFile, viewer string) string {
+	for _, f := range files {
+		if f.name == viewer {
+			return f.file
+		}
+	}
+	return ""
 }

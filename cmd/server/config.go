@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ type Config struct {
 
 	Viewer          []viewerFlag  `group:"Viewers" sep:" " placeholder:"[NAME=]URL" help:"A Viewer to serve; may repeat (in the variable, separate by spaces). The first one answers calls that name none. Default: http://127.0.0.1:23300, unless --demo is given."`
 	Demo            bool          `group:"Viewers" help:"Start two built-in Viewers with sample data, 'demo' (0.7) and 'legacy' (0.5.3), after those that --viewer gives."`
+	ViewerCA        []viewerFile  `group:"Viewers" name:"viewer-ca" sep:" " placeholder:"NAME=FILE" help:"Certificates in PEM form with which that of the Viewer NAME is checked; may repeat. The file is read again when it changes."`
+	ViewerAuth      []viewerFile  `group:"Viewers" sep:" " placeholder:"NAME=FILE" help:"A file with the value of the Authorization header for the Viewer NAME, such as 'Bearer TOKEN'; may repeat. It is read again when it changes, sent to that Viewer only, and never logged."`
+	FanOutTimeout   time.Duration `group:"Viewers" default:"2s" help:"How long a call over all Viewers waits for one of them. One that does not answer is named as unreachable, and probed in the background."`
 	ViewerShare     float64       `group:"Viewers" default:"0.2" help:"Part of a Viewer's time that background work (lists, polls, health) may take, above 0 and at most 1."`
 	UpstreamTimeout time.Duration `group:"Viewers" default:"30s" help:"Timeout of lightweight requests to a Viewer."`
 	HeavyTimeout    time.Duration `group:"Viewers" default:"2m" help:"Timeout of heavy requests to a Viewer: metric tables, archives."`
@@ -38,7 +42,7 @@ type Config struct {
 	HTTPAddr       string   `group:"Listening" name:"http-addr" default:"127.0.0.1:23311" help:"Where REST, its pages and the metrics are served."`
 	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Changed files are reloaded without a restart."`
 	TLSKey         string   `group:"Listening" placeholder:"FILE" help:"Private key (PEM) of --tls-cert."`
-	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
+	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. It is read again when it changes. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
 	InsecureListen bool     `group:"Listening" help:"Listen beyond loopback even without TLS and tokens: anyone on the network is then let in."`
 	AllowedHosts   []string `group:"Listening" placeholder:"HOST" help:"Host headers that HTTP accepts besides loopback ones, separated by commas."`
 	CORSOrigins    []string `group:"Listening" name:"cors-origins" placeholder:"ORIGIN" help:"Web origins, such as https://example.org, whose pages may call this server, separated by commas."`
@@ -46,6 +50,7 @@ type Config struct {
 	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
 	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
 	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
+	DisableFlight     bool `group:"Authority" help:"Turn Arrow Flight off, which serves experiments as tables on the gRPC port."`
 	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunneled."`
 
 	RemoteHosts       []string `group:"Authority" placeholder:"HOST" help:"The only SSH servers that RemoteService may use, by the names that requests give them, separated by commas. Default: any."`
@@ -53,8 +58,8 @@ type Config struct {
 	StopRemoteOnDrain bool     `group:"Authority" help:"Stop the remote Viewers that this server has started when it ends, within 5s after its calls."`
 
 	EndGrace             time.Duration `group:"Live streams" default:"5s" help:"How long the log of a finished run must stay unchanged before its tail ends."`
-	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Minimum poll interval per followed run."`
-	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Maximum poll interval per followed run. An idle run is polled again after a tenth of the time since it last changed."`
+	PollMin              time.Duration `group:"Live streams" default:"200ms" help:"Poll interval per followed run, as far as the share of its Viewer allows it."`
+	PollMax              time.Duration `group:"Live streams" default:"5s" help:"Longest poll interval of a run that has ended, or whose Viewer fails."`
 	TailUnreachableAfter time.Duration `group:"Live streams" default:"10m" help:"How long a Viewer may fail before its tails end with UNAVAILABLE. 0 is never."`
 	TailBytes            byteSize      `group:"Live streams" default:"128MiB" help:"Memory for the newest parts of followed logs; clients that fall behind them are served from the Viewer again."`
 	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are buffered to be merged or downsampled; calls beyond it are refused."`
@@ -63,8 +68,11 @@ type Config struct {
 	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`
 	MaxConnections    int           `group:"Limits" default:"8192" help:"Connections per port; more wait until one closes."`
 	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams go on to their end. 0 is never."`
+	MaxConnectionIdle time.Duration `group:"Limits" default:"5m" help:"How long a gRPC connection without a call is kept."`
+	MaxCalls          int           `group:"Limits" default:"20000" help:"Calls at once on all gRPC connections; more are refused."`
 	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`
-	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection, so this must be below --max-streams."`
+	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection: this must be below --max-streams, and what is left is for its other calls."`
+	ClientStall       time.Duration `group:"Limits" name:"client-stall-timeout" default:"2m" help:"How long a client may leave a stream or an answer unread; live streams over gRPC may be left for 15m."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
 	TempBytes         byteSize      `group:"Limits" default:"2GiB" help:"Temporary disk space for the files of exports; beyond it exports that need some are refused."`
 	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Timeout for reading the headers of an HTTP request."`
@@ -123,12 +131,29 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config
 	if err != nil {
 		return nil, fmt.Errorf("define the flags: %w", err)
 	}
-	if _, err := parser.Parse(args); errors.Is(err, errHelpPrinted) {
+	if _, err := parser.Parse(withTwoDashes(parser, args)); errors.Is(err, errHelpPrinted) {
 		return nil, errHelpPrinted
 	} else if err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{fmt.Errorf("%w; --help lists what there is", err)}
 	}
 	return cfg, cfg.check()
+}
+
+// withTwoDashes makes --demo of -demo and --help of help: nothing else can be meant.
+func withTwoDashes(parser *kong.Kong, args []string) []string {
+	out := slices.Clone(args)
+	if len(out) > 0 && (out[0] == "help" || out[0] == "version") {
+		out[0] = "--" + out[0]
+	}
+	for i, arg := range out {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "-"), "=")
+		for _, flag := range parser.Model.Flags {
+			if strings.HasPrefix(arg, "-") && len(name) > 1 && name == flag.Name {
+				out[i] = "-" + arg
+			}
+		}
+	}
+	return out
 }
 
 // BeforeResolve opens the file before the other flags ask it. It is kong's

@@ -14,13 +14,13 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan string), make(chan struct{})
-	inner, err := demoviewer.New(demoviewer.Config{})
+	inner, err := demotest.New(demotest.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,9 +10,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
@@ -21,10 +24,13 @@ import (
 
 // Limits of the transport.
 const (
-	maxReceive       = 1 << 20 // requests are tiny
+	maxReceive       = interceptor.MaxRequest
 	maxSend          = answer.MaxMessage
 	maxHeaders       = 64 << 10 // of a call
 	handshakeTimeout = 20 * time.Second
+	// Windows are fixed: grpc-go's own grow to 16 MiB for each stream that nobody reads.
+	streamWindow = 64 << 10
+	connWindow   = 1 << 20
 )
 
 // keepaliveEnforcement tolerates clients that ping every 20 s, calls or none,
@@ -33,9 +39,13 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 
 // newGRPCServer returns the server with all services, reflection (v1 and
 // v1alpha) and health.
-func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *tracing, health *healthServer) *grpc.Server {
+func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tap *interceptor.Tap, refused *refusals, tracing *tracing, health *healthServer) *grpc.Server {
+	links := chain(parts)
 	options := []grpc.ServerOption{
-		grpc.ForceServerCodecV2(wire.NewCodec()),
+		grpc.InTapHandle(tap.Handle),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
+		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxHeaderListSize(maxHeaders),
@@ -46,15 +56,17 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tracing *
 			// A client that vanished without a word holds its streams no longer
 			// than this. No grace follows the age: streams go on to their end.
 			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
+			MaxConnectionIdle: cfg.MaxConnectionIdle,
 		}),
 	}
-	options = append(options, interceptor.ServerOptions(chain(parts))...)
+	options = append(options, interceptor.ServerOptions(links)...)
 	options = append(options, tracing.options()...)
 	server := grpc.NewServer(options...)
 	service.Register(server, deps)
 	reflection.Register(server)
 	health.register(server)
 	parts.metrics.InitializeMetrics(server)
+	refused.watch(server, links[0], logCalls(parts.Log))
 	return server
 }
 
@@ -80,10 +92,26 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///in-process",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			return invoke(withPeer(ctx), method, req, reply, cc, opts...)
+		}),
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			return open(withPeer(ctx), desc, cc, method, opts...)
+		}),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSend)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the server itself: %w", err)
 	}
 	return conn, nil
+}
+
+// withPeer says who has made the call that makes another one in this process.
+func withPeer(ctx context.Context) context.Context {
+	if p, ok := peer.FromContext(ctx); ok {
+		return metadata.AppendToOutgoingContext(ctx, httpapi.PeerHeader, p.Addr.String())
+	}
+	return ctx
 }

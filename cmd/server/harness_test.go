@@ -19,7 +19,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 // testTimeout is how long a test waits for what must come.
@@ -174,9 +174,9 @@ func awaitHealth(t *testing.T, conn *grpc.ClientConn, service string, want healt
 }
 
 // newViewer starts a demo Viewer of a generation on a free port.
-func newViewer(t *testing.T, generation demoviewer.Generation) *httptest.Server {
+func newViewer(t *testing.T, generation demotest.Generation) *httptest.Server {
 	t.Helper()
-	viewer, err := demoviewer.New(demoviewer.Config{Generation: generation})
+	viewer, err := demotest.New(demotest.Config{Generation: generation})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,8 +48,14 @@ func (h *healthServer) drain() {
 	time.AfterFunc(watchGrace, h.cancelWatches)
 }
 
+// maxServiceName bounds the name of a health check, which needs no token.
+const maxServiceName = 256
+
 // Watch streams a status until the client goes or the server does.
 func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
+	if len(req.GetService()) > maxServiceName {
+		return status.Errorf(codes.InvalidArgument, "service must not be longer than %d bytes", maxServiceName)
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(h.watchCtx, cancel)()
@@ -77,7 +82,6 @@ type watcher struct {
 	health   *healthServer
 	up       prometheus.Gauge
 	interval time.Duration
-	log      *slog.Logger
 }
 
 // run asks until the context ends.
@@ -91,13 +95,13 @@ func (w *watcher) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		now, err := w.probe(ctx, serving)
+		now := w.probe(ctx, serving)
 		if ctx.Err() != nil {
 			return
 		}
 		if now != serving {
 			serving = now
-			w.publish(now, err)
+			w.publish(now)
 		}
 		timer.Reset(w.interval)
 	}
@@ -105,7 +109,7 @@ func (w *watcher) run(ctx context.Context) {
 
 // probe makes one health check. A Viewer that is at work over SSH answers nobody
 // for up to two minutes, and is what it was before.
-func (w *watcher) probe(ctx context.Context, was healthpb.HealthCheckResponse_ServingStatus) (healthpb.HealthCheckResponse_ServingStatus, error) {
+func (w *watcher) probe(ctx context.Context, was healthpb.HealthCheckResponse_ServingStatus) healthpb.HealthCheckResponse_ServingStatus {
 	busy := w.viewer.Client.Busy()
 	err := w.viewer.Client.Background(ctx, "health", func(ctx context.Context) error {
 		_, err := w.viewer.Client.Health(ctx)
@@ -113,24 +117,22 @@ func (w *watcher) probe(ctx context.Context, was healthpb.HealthCheckResponse_Se
 	})
 	switch {
 	case err == nil:
-		return healthpb.HealthCheckResponse_SERVING, nil
+		return healthpb.HealthCheckResponse_SERVING
 	case busy || w.viewer.Client.Busy():
-		return was, err
+		return was
 	}
-	return healthpb.HealthCheckResponse_NOT_SERVING, err
+	return healthpb.HealthCheckResponse_NOT_SERVING
 }
 
-// publish makes a change known. After the drain began the health server ignores
-// it.
-func (w *watcher) publish(now healthpb.HealthCheckResponse_ServingStatus, err error) {
+// publish makes a change known; that it is logged is restclient's doing. After the
+// drain began the health server ignores it.
+func (w *watcher) publish(now healthpb.HealthCheckResponse_ServingStatus) {
 	w.health.SetServingStatus(viewerHealth(w.viewer.Name), now)
 	if now == healthpb.HealthCheckResponse_SERVING {
 		w.up.Set(1)
-		w.log.Info("viewer is up", slog.String("viewer", w.viewer.Name))
 		return
 	}
 	w.up.Set(0)
-	w.log.Warn("viewer is down", slog.String("viewer", w.viewer.Name), slog.Any("error", err))
 }
 
 // viewerHealth returns the name of a Viewer's own health service.

@@ -12,12 +12,12 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestTheMetricsShowCallsRequestsViewersAndTheBuild(t *testing.T) {
 	t.Parallel()
-	p := start(t, "--viewer=lab="+newViewer(t, demoviewer.Gen06).URL)
+	p := start(t, "--viewer=lab="+newViewer(t, demotest.Gen06).URL)
 	conn := p.dial(t)
 	awaitHealth(t, conn, "viewer/lab", healthpb.HealthCheckResponse_SERVING)
 	viewers := runicornapiv1.NewViewerServiceClient(conn)

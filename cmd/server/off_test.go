@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestWhatIsTurnedOffSaysByWhichFlagOverGRPCAndHTTP(t *testing.T) {
@@ -29,7 +29,7 @@ func TestWhatIsTurnedOffSaysByWhichFlagOverGRPCAndHTTP(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, append(tc.args, "--viewer="+newViewer(t, demoviewer.Gen06).URL)...)
+			p := start(t, append(tc.args, "--viewer="+newViewer(t, demotest.Gen06).URL)...)
 			conn := p.dial(t)
 			_, remote := runicornapiv1.NewRemoteServiceClient(conn).ListConnections(t.Context(), &runicornapiv1.ListConnectionsRequest{})
 			_, purge := runicornapiv1.NewExperimentServiceClient(conn).PurgeExperiments(t.Context(),

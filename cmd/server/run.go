@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // The exit codes.
@@ -48,6 +50,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 // would be as large as the run.
 const gcPercent = 40
 
+// memory is what all bounds together come to: the soft limit of the process, near
+// which it collects garbage more often.
+func (cfg *Config) memory() int64 {
+	const (
+		base      = 256 << 20 // what is bounded by numbers of calls and connections, and garbage
+		perStream = 128 << 10 // of HTTP: a window here, one there, and a message
+	)
+	return base + int64(cfg.CacheBytes+cfg.TailBytes+cfg.StreamBytes) + interceptor.MaxPendingBytes + int64(cfg.MaxHTTPStreams)*perStream
+}
+
 // serve builds everything, which opens all listeners, serves, and drains.
 func serve(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	cfg, err := parse(args, getenv, stdout)
@@ -56,6 +68,9 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	}
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(cfg.memory())
 	}
 	log, err := newLogger(cfg, stderr)
 	if err != nil {
@@ -78,6 +93,8 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	for _, w := range s.watchers {
 		group.Go(func() error { w.run(ctx); return nil })
 	}
+	group.Go(func() error { s.tokens.run(ctx); return nil })
+	group.Go(func() error { s.refused.run(ctx); return nil })
 	group.Go(func() error { s.tunnels.run(ctx); return nil })
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.memory)) })
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.grpc)) })

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestTheDemoServesTheSameExperimentsOverGRPCAndHTTP(t *testing.T) {
@@ -56,6 +56,7 @@ func TestTheDemoServesTheSameExperimentsOverGRPCAndHTTP(t *testing.T) {
 
 // services are all that a server has, and so what reflection lists.
 var services = []string{
+	"arrow.flight.protocol.FlightService",
 	"grpc.health.v1.Health",
 	"grpc.reflection.v1.ServerReflection",
 	"grpc.reflection.v1alpha.ServerReflection",
@@ -93,7 +94,7 @@ func TestReflectionListsEveryServiceInBothVersions(t *testing.T) {
 
 func TestHealthKnowsTheServerItsServicesAndEachViewer(t *testing.T) {
 	t.Parallel()
-	up := newViewer(t, demoviewer.Gen06)
+	up := newViewer(t, demotest.Gen06)
 	p := start(t, "--viewer=up="+up.URL, "--viewer=down=http://"+freeAddress(t))
 	conn := p.dial(t)
 	awaitHealth(t, conn, "viewer/up", healthpb.HealthCheckResponse_SERVING)
@@ -128,7 +129,7 @@ func TestAViewerThatIsDownAtTheStartWorksAsSoonAsItIsUp(t *testing.T) {
 	if code, reason := outcome(err); code != codes.Unavailable || reason != "VIEWER_UNREACHABLE" {
 		t.Errorf("while it is down: %v %s, want UNAVAILABLE", code, reason)
 	}
-	viewer, err := demoviewer.New(demoviewer.Config{Generation: demoviewer.Gen05})
+	viewer, err := demotest.New(demotest.Config{Generation: demotest.Gen05})
 	if err != nil {
 		t.Fatal(err)
 	}

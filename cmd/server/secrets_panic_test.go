@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -89,7 +90,7 @@ func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shut(t, conn) })
-	handler, err := httpapi.New(t.Context(), httpapi.Config{Conn: conn, OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
+	handler, err := httpapi.New(t.Context(), httpapi.Config{Conn: conn, Health: health.NewServer(), OpenAPI: runicorngrpc.OpenAPI, Compat: compat.New(compat.Config{Conn: conn, Log: logger}), Log: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func newCertificate(cfg *Config, log *slog.Logger) (*certificate, error) {
 	if err := c.load(); err != nil {
 		return nil, badFlag("tls-cert", "%w", err)
 	}
+	warnOfReaders(cfg.TLSKey, "the private key", log)
 	return c, nil
 }
 

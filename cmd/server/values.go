@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
-
-	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
 // viewerFlag is one --viewer.
-type viewerFlag fleet.Entry
+type viewerFlag struct{ Name, URL string }
 
 // UnmarshalText reads [NAME=]URL. An equals sign behind the scheme belongs to
 // the URL.
@@ -24,7 +23,23 @@ func (v *viewerFlag) UnmarshalText(text []byte) error {
 	if url == "" || (named && name == "") {
 		return errors.New("want [NAME=]URL, such as lab=http://127.0.0.1:23300")
 	}
+	if _, port, err := net.SplitHostPort(url); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
+		url = "http://" + url // nothing else can be meant
+	}
 	*v = viewerFlag{Name: name, URL: url}
+	return nil
+}
+
+// viewerFile is a file for the Viewer of a name.
+type viewerFile struct{ name, file string }
+
+// UnmarshalText reads NAME=FILE.
+func (f *viewerFile) UnmarshalText(text []byte) error {
+	name, file, found := strings.Cut(string(text), "=")
+	if !found || name == "" || file == "" {
+		return errors.New("want NAME=FILE, such as lab=/etc/runicorn-grpc/lab.pem")
+	}
+	*f = viewerFile{name, file}
 	return nil
 }
 

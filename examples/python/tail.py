@@ -12,7 +12,7 @@ def follow(address, run, cut_after=0):
     """Yields the messages of a tail until the run has ended.
 
     However often the connection breaks, no point comes twice and none is lost:
-    the stream goes on behind the last message that the caller has dealt with.
+    the stream resumes after the last message that the caller has dealt with.
     A program that must survive its own end stores each message's resume_token
     together with the message's points.
     """

@@ -7,8 +7,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -41,23 +44,42 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// The bounds of a status. It travels as a trailer, which clients refuse from 8 KiB
+// on, and a trailer that a client refuses may cost it the whole connection.
+const (
+	maxMessage    = 1 << 10
+	maxText       = 256 // of a violation or a value of the metadata
+	maxViolations = 8
+	maxMetadata   = 1 << 10
+	// maxStatus bounds all of it; base64, in which it is sent, makes 4 KiB of it.
+	maxStatus = 3 << 10
+)
+
 // GRPCStatus returns the error as a status with its details; ErrorInfo is
-// the first of them.
+// the first of them. It is never larger than 3 KiB: texts are cut, and details
+// that do not fit are left out, the last ones first.
 func (e *Error) GRPCStatus() *status.Status {
-	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{
+	st := status.New(e.Code, cut(e.Message, maxMessage))
+	details := append([]proto.Message{&errdetails.ErrorInfo{
 		Reason:   ReasonName(e.Reason),
 		Domain:   Domain,
 		Metadata: validMetadata(e.Metadata),
-	})}
-	for _, d := range e.Details {
-		details = append(details, protoadapt.MessageV1Of(d))
+	}}, e.Details...)
+	for _, d := range details {
+		with, err := st.WithDetails(protoadapt.MessageV1Of(d))
+		if err == nil && proto.Size(with.Proto()) <= maxStatus {
+			st = with
+		}
 	}
-	st := status.New(e.Code, valid(e.Message))
-	with, err := st.WithDetails(details...)
-	if err != nil {
-		return st // only a detail that cannot be marshalled, which valid prevents
+	return st
+}
+
+// Bounded is a status that a library made, as large as one of ours may be.
+func Bounded(st *status.Status) *status.Status {
+	if proto.Size(st.Proto()) <= maxStatus {
+		return st
 	}
-	return with
+	return status.New(st.Code(), cut(st.Message(), maxMessage))
 }
 
 // ReasonName returns a reason as ErrorInfo has it, without the enum's prefix.
@@ -65,15 +87,27 @@ func ReasonName(r runicornapiv1.ErrorReason) string {
 	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
 }
 
-// valid makes any bytes marshal: a proto string must be UTF-8.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// cut makes any bytes marshal, for a proto string must be UTF-8, and at most so many.
+func cut(s string, most int) string {
+	whole := len(s) <= most
+	s = strings.ToValidUTF8(s[:min(len(s), most)], "\uFFFD")
+	if whole && len(s) <= most {
+		return s
+	}
+	end := min(len(s), most-len("…"))
+	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
 
 // validMetadata leaves out empty values and makes the others marshal.
 func validMetadata(m map[string]string) map[string]string {
-	out := make(map[string]string, len(m))
-	for k, v := range m {
-		if v != "" {
-			out[k] = valid(v)
+	out, size := make(map[string]string, len(m)), 0
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		v := cut(m[k], maxText)
+		if size += len(k) + len(v); v != "" && size <= maxMetadata {
+			out[k] = v
 		}
 	}
 	return out
@@ -130,19 +164,37 @@ func Invalid(field, format string, args ...any) *Error {
 	return InvalidFields(&errdetails.BadRequest_FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
-// InvalidFields refuses several fields at once.
+// InvalidFields refuses several fields at once, and tells of the first few.
 func InvalidFields(violations ...*errdetails.BadRequest_FieldViolation) *Error {
+	message := "invalid request: "
+	if more := len(violations) - maxViolations; more > 0 {
+		message = fmt.Sprintf("invalid request, %d more violations besides these: ", more)
+		violations = violations[:maxViolations]
+	}
 	texts := make([]string, 0, len(violations))
 	for _, v := range violations {
-		v.Field, v.Description = valid(v.GetField()), valid(v.GetDescription())
+		v.Field, v.Description = cut(v.GetField(), maxText), cut(v.GetDescription(), maxText)
 		texts = append(texts, strings.TrimSpace(v.GetField()+" "+v.GetDescription()))
 	}
 	return &Error{
 		Code:    codes.InvalidArgument,
 		Reason:  runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
-		Message: "invalid request: " + strings.Join(texts, "; "),
-		Details: []proto.Message{&errdetails.BadRequest{FieldViolations: violations}},
+		Message: message + strings.Join(texts, "; "),
+		Details: []proto.Message{badRequest(violations)},
 	}
+}
+
+// badRequest is the detail of violations, as many of them as fit beside a message.
+func badRequest(violations []*errdetails.BadRequest_FieldViolation) *errdetails.BadRequest {
+	d := &errdetails.BadRequest{}
+	for _, v := range violations {
+		d.FieldViolations = append(d.FieldViolations, v)
+		if proto.Size(d) > maxStatus-maxMessage-maxText {
+			d.FieldViolations = d.FieldViolations[:len(d.FieldViolations)-1]
+			break
+		}
+	}
+	return d
 }
 
 // OverLimit refuses what is beyond a limit of this server, by the name of the limit.

@@ -49,20 +49,12 @@ func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := readWindow(win, all, func(size int32, token string) ([]*runicornapiv1.Artifact, string, error) {
-		resp, err := c.artifacts.ListArtifacts(ctx, &runicornapiv1.ListArtifactsRequest{
-			Type: in.query.Get("type"), PageSize: size, PageToken: token,
-		})
-		return resp.GetArtifacts(), resp.GetNextPageToken(), err
-	})
+	found, err := readWindow(ctx, c.artifacts.ListArtifacts, &runicornapiv1.ListArtifactsRequest{Type: in.query.Get("type")},
+		(*runicornapiv1.ListArtifactsResponse).GetArtifacts, win, nil)
 	if err != nil && !hasReason(err, reasonViewerLacksCapability) {
 		return nil, err
 	}
-	out := make([]artifact, 0, len(found))
-	for _, a := range found {
-		out = append(out, artifactOf(a))
-	}
-	return document{map[string]any{"artifacts": out}}, nil
+	return listed("artifacts", found, artifactOf), nil
 }
 
 // getArtifact gets one version, by name:vN, name:N, name:alias or name.
@@ -77,18 +69,12 @@ func (c *compat) getArtifact(ctx context.Context, in *input) (answer, error) {
 // listVersions lists the versions of an artifact, the newest first, as the
 // documentation's third example has it.
 func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
-	versions, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.ArtifactVersion, string, error) {
-		resp, err := c.artifacts.ListArtifactVersions(ctx, &runicornapiv1.ListArtifactVersionsRequest{Name: in.id, PageSize: size, PageToken: token})
-		return resp.GetArtifactVersions(), resp.GetNextPageToken(), err
-	})
+	versions, err := readWindow(ctx, c.artifacts.ListArtifactVersions, &runicornapiv1.ListArtifactVersionsRequest{Name: in.id},
+		(*runicornapiv1.ListArtifactVersionsResponse).GetArtifactVersions, window{}, nil)
 	if err != nil {
 		return nil, noArtifacts(err)
 	}
-	out := make([]artifact, 0, len(versions))
-	for _, v := range versions {
-		out = append(out, versionOf(v))
-	}
-	return document{map[string]any{"versions": out}}, nil
+	return listed("versions", versions, versionOf), nil
 }
 
 // lineage gets what made and used a version, as the Viewer shapes it.
@@ -97,20 +83,16 @@ func (c *compat) lineage(ctx context.Context, in *input) (answer, error) {
 	if err != nil {
 		return nil, noArtifacts(err)
 	}
-	nodes := make([]map[string]any, 0, len(resp.GetNodes()))
-	for _, n := range resp.GetNodes() {
+	nodes := convertAll(resp.GetNodes(), func(n *runicornapiv1.LineageNode) map[string]any {
 		kind := "artifact"
 		if n.GetType() == runicornapiv1.LineageNodeType_LINEAGE_NODE_TYPE_EXPERIMENT {
 			kind = "run"
 		}
-		nodes = append(nodes, map[string]any{
-			"node_type": kind, "node_id": n.GetNodeId(), "label": n.GetLabel(), "metadata": plainValues(n.GetMetadata()),
-		})
-	}
-	edges := make([]map[string]any, 0, len(resp.GetEdges()))
-	for _, e := range resp.GetEdges() {
-		edges = append(edges, map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": enumName(e.GetType().String(), "LINEAGE_EDGE_TYPE_")})
-	}
+		return map[string]any{"node_type": kind, "node_id": n.GetNodeId(), "label": n.GetLabel(), "metadata": plainValues(n.GetMetadata())}
+	})
+	edges := convertAll(resp.GetEdges(), func(e *runicornapiv1.LineageEdge) map[string]any {
+		return map[string]any{"source": e.GetSource(), "target": e.GetTarget(), "edge_type": enumName(e.GetType().String(), "LINEAGE_EDGE_TYPE_")}
+	})
 	return document{map[string]any{"root_artifact": resp.GetRootNodeId(), "nodes": nodes, "edges": edges}}, nil
 }
 
@@ -128,25 +110,20 @@ func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, er
 	if !ok {
 		return nil, invalid("relation must be created or used")
 	}
-	artifacts, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.ExperimentArtifact, string, error) {
-		resp, err := c.artifacts.ListExperimentArtifacts(ctx, &runicornapiv1.ListExperimentArtifactsRequest{
-			RunId: in.id, Relation: relation, PageSize: size, PageToken: token,
-		})
-		return resp.GetArtifacts(), resp.GetNextPageToken(), err
-	})
+	artifacts, err := readWindow(ctx, c.artifacts.ListExperimentArtifacts,
+		&runicornapiv1.ListExperimentArtifactsRequest{RunId: in.id, Relation: relation},
+		(*runicornapiv1.ListExperimentArtifactsResponse).GetArtifacts, window{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]map[string]any, 0, len(artifacts))
-	for _, a := range artifacts {
-		out = append(out, map[string]any{
+	return listed("artifacts", artifacts, func(a *runicornapiv1.ExperimentArtifact) map[string]any {
+		return map[string]any{
 			"relation": enumName(a.GetRelation().String(), "ARTIFACT_RELATION_"), "name": a.GetName(), "type": a.GetType(),
 			"version": a.Version, "size_bytes": a.SizeBytes, "created_at": seconds(a.GetCreateTime()),
 			"description": a.GetDescription(), "aliases": texts(a.GetAliases()),
 			"lifecycle_stage": enumName(a.GetLifecycleStage().String(), "LIFECYCLE_STAGE_"), "asset_id": a.GetAssetId(),
-		})
-	}
-	return document{map[string]any{"artifacts": out}}, nil
+		}
+	}), nil
 }
 
 // noArtifacts makes "not found" of "this generation has none": so it is for

@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -41,6 +42,8 @@ const maxBody = 1 << 20
 type Config struct {
 	// Conn is a connection to our own gRPC server, with its interceptors.
 	Conn grpc.ClientConnInterface
+	// Admit checks an Authorization header before a body is read; nil admits all.
+	Admit func(authorization string) error
 	// Log takes internal errors; nil discards them.
 	Log *slog.Logger
 }
@@ -55,6 +58,10 @@ func New(cfg Config) http.Handler {
 		remote:      runicornapiv1.NewRemoteServiceClient(cfg.Conn),
 		viewers:     runicornapiv1.NewViewerServiceClient(cfg.Conn),
 		log:         cfg.Log,
+		admit:       cfg.Admit,
+	}
+	if c.admit == nil {
+		c.admit = func(string) error { return nil }
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -70,6 +77,7 @@ type compat struct {
 	remote      runicornapiv1.RemoteServiceClient
 	viewers     runicornapiv1.ViewerServiceClient
 	log         *slog.Logger
+	admit       func(authorization string) error
 }
 
 // answer is what a handler found, ready to be written.
@@ -105,6 +113,11 @@ func (c *compat) respond(ctx context.Context, w http.ResponseWriter, r *http.Req
 	rt, in, err := match(r)
 	if err != nil {
 		return nil, err
+	}
+	if r.ContentLength != 0 { // else the call says so, and health needs no token
+		if err := c.admit(r.Header.Get("Authorization")); err != nil {
+			return nil, err
+		}
 	}
 	if in.body, err = readBody(w, r); err != nil {
 		return nil, err
@@ -177,6 +190,9 @@ func checkQuery(query url.Values, allowed []string) error {
 		}
 		if len(values) > 1 {
 			return invalid(name + " is given more than once")
+		}
+		if !utf8.ValidString(values[0]) {
+			return invalid(name + " is not UTF-8")
 		}
 	}
 	return nil

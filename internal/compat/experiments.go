@@ -25,12 +25,12 @@ type experiment struct {
 	CreatedAt *float64 `json:"created_at"`
 	UpdatedAt *float64 `json:"updated_at"`
 
-	BestMetricName  *string  `json:"best_metric_name"`
-	BestMetricValue *float64 `json:"best_metric_value"`
-	PID             *int64   `json:"pid"`
-	Created         *int32   `json:"artifacts_created_count,omitempty"`
-	Used            *int32   `json:"artifacts_used_count,omitempty"`
-	Assets          *int32   `json:"assets_count,omitempty"`
+	BestMetricName  *string `json:"best_metric_name"`
+	BestMetricValue *number `json:"best_metric_value"`
+	PID             *int64  `json:"pid"`
+	Created         *int32  `json:"artifacts_created_count,omitempty"`
+	Used            *int32  `json:"artifacts_used_count,omitempty"`
+	Assets          *int32  `json:"assets_count,omitempty"`
 }
 
 // experimentDetail is what one experiment alone has besides.
@@ -66,19 +66,11 @@ func (c *compat) listExperiments(ctx context.Context, in *input) (answer, error)
 		return (name == "" || e.GetName() == name || replaceSlashes(e.GetName()) == name) &&
 			(wanted == "" || statusName(e) == wanted)
 	}
-	found, err := readWindow(win, keep, func(size int32, token string) ([]*runicornapiv1.Experiment, string, error) {
-		req.PageSize, req.PageToken = size, token
-		resp, err := c.experiments.ListExperiments(ctx, req)
-		return resp.GetExperiments(), resp.GetNextPageToken(), err
-	})
+	found, err := readWindow(ctx, c.experiments.ListExperiments, req, (*runicornapiv1.ListExperimentsResponse).GetExperiments, win, keep)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]experiment, 0, len(found))
-	for _, e := range found {
-		out = append(out, experimentOf(e))
-	}
-	return document{map[string]any{"experiments": out}}, nil
+	return listed("experiments", found, experimentOf), nil
 }
 
 // getExperiment gets one experiment with all there is about it.
@@ -103,21 +95,17 @@ func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
 
 // listProjects lists the projects as records; a Viewer lists bare names.
 func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
-	found, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.Project, string, error) {
-		resp, err := c.experiments.ListProjects(ctx, &runicornapiv1.ListProjectsRequest{PageSize: size, PageToken: token})
-		return resp.GetProjects(), resp.GetNextPageToken(), err
-	})
+	found, err := readWindow(ctx, c.experiments.ListProjects, &runicornapiv1.ListProjectsRequest{},
+		(*runicornapiv1.ListProjectsResponse).GetProjects, window{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]map[string]any, 0, len(found))
-	for _, p := range found {
-		out = append(out, map[string]any{
+	return listed("projects", found, func(p *runicornapiv1.Project) map[string]any {
+		return map[string]any{
 			"name": p.GetProject(), "experiment_count": p.GetExperimentCount(),
 			"running_count": p.GetRunningCount(), "latest_update": seconds(p.GetUpdateTime()),
-		})
-	}
-	return document{map[string]any{"projects": out}}, nil
+		}
+	}), nil
 }
 
 // experimentOf converts what lists have.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
@@ -25,7 +26,7 @@ func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 	}
 	format, ok := runicornapiv1.ExportFormat_value["EXPORT_FORMAT_"+strings.ToUpper(body.Format)]
 	if body.Format != "" && (!ok || format == 0) {
-		return nil, invalid("format must be json or csv, or jsonl, arrow, parquet, zip, markdown or html")
+		return nil, invalid("format must be json or csv, or jsonl, arrow, arrow_file, parquet, zip, markdown or html")
 	}
 	stream, err := c.experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{
 		RunId: body.RunID, Format: runicornapiv1.ExportFormat(format), IncludeMedia: body.IncludeMedia,
@@ -44,6 +45,10 @@ func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 	f.part, err = f.next() // what fails before the first byte is still an answer of its own
 	return f, err
 }
+
+// writeStall is how long a client may leave what was written unread before its
+// export is ended: it holds a stream of the server.
+const writeStall = 2 * time.Minute
 
 // file is an export as it arrives.
 type file struct {
@@ -71,14 +76,18 @@ func (f *file) write(w http.ResponseWriter) error {
 		h.Set("Content-Length", strconv.FormatInt(f.header.GetSizeBytes(), 10))
 	}
 	w.WriteHeader(http.StatusOK)
+	control := http.NewResponseController(w)
 	// A transfer that is aborted before its headers have left looks like a
 	// connection that broke, and then the client repeats its POST.
-	if err := http.NewResponseController(w).Flush(); err != nil {
+	if err := control.Flush(); err != nil {
 		return err
 	}
 	for written := int64(0); ; {
 		if trailer := f.part.GetTrailer(); trailer != nil {
-			return f.end(trailer, written)
+			return errors.Join(control.SetWriteDeadline(time.Time{}), f.end(trailer, written))
+		}
+		if err := control.SetWriteDeadline(time.Now().Add(writeStall)); err != nil {
+			return err
 		}
 		n, err := w.Write(f.part.GetChunk())
 		written += int64(n)
@@ -91,13 +100,11 @@ func (f *file) write(w http.ResponseWriter) error {
 	}
 }
 
-// end refuses a file that is not whole, and wants the stream to end well.
+// end refuses a file that is cut, and wants the stream to end well. What a whole
+// file lacks, it says itself.
 func (f *file) end(trailer *runicornapiv1.FileTrailer, written int64) error {
-	switch {
-	case trailer.GetSizeBytes() != written:
+	if trailer.GetSizeBytes() != written {
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
-	case len(trailer.GetMissingFiles()) > 0:
-		return fmt.Errorf("%d files are missing", len(trailer.GetMissingFiles()))
 	}
 	if _, err := f.stream.Recv(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("after the trailer: %w", err)

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -60,7 +61,7 @@ func TestAnExportIsTheFileOrAnErrorAndNeverAPart(t *testing.T) {
 		"an error in the middle":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step")}, refusal, 200, "", false},
 		"no trailer":                 {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step")}, nil, 200, "", false},
 		"a trailer of another size":  {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("step"), fileTrailer(9)}, nil, 200, "", false},
-		"a file that lacks files":    {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("x"), fileTrailer(1, "a.png")}, nil, 200, "", false},
+		"a file that lacks files":    {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), chunk("x"), fileTrailer(1, "a.png")}, nil, 200, "x", true},
 		"more after the trailer":     {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0), chunk("x")}, nil, 200, "", false},
 		"an error after the trailer": {[]*runicornapiv1.ExportExperimentResponse{fileHeader(), fileTrailer(0)}, refusal, 200, "", false},
 	} {
@@ -144,6 +145,43 @@ func FuzzMatch(f *testing.F) {
 		rt, in, err := match(r)
 		if err == nil && (rt.method != method || rt.prefix+in.id+rt.suffix != path) {
 			t.Fatalf("%s %s is %v with %q", method, path, rt, in.id)
+		}
+	})
+}
+
+// deadlines is an answer that notes the deadlines of its writes.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.set = append(d.set, at)
+	return nil
+}
+
+// parts is a stream of parts.
+type parts []*runicornapiv1.ExportExperimentResponse
+
+func (p *parts) Recv() (*runicornapiv1.ExportExperimentResponse, error) {
+	if len(*p) == 0 {
+		return nil, io.EOF
+	}
+	next := (*p)[0]
+	*p = (*p)[1:]
+	return next, nil
+}
+
+func TestAnExportThatNobodyReadsIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		f := &file{stream: &parts{chunk("b"), fileTrailer(2)}, header: fileHeader().GetHeader(), part: chunk("a")}
+		if err := f.write(w); err != nil {
+			t.Fatal(err)
+		}
+		stalled := time.Now().Add(writeStall)
+		if diff := cmp.Diff([]time.Time{stalled, stalled, {}}, w.set); diff != "" {
+			t.Errorf("deadlines (-want +got):\n%s", diff)
 		}
 	})
 }

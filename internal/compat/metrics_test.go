@@ -2,6 +2,7 @@ package compat
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,18 +14,18 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-const number = runicornapiv1.MetricKind_METRIC_KIND_NUMBER
+const numberKind = runicornapiv1.MetricKind_METRIC_KIND_NUMBER
 
 var series = []*runicornapiv1.MetricSeries{
 	{
-		MetricName: "loss", Kind: number, Steps: []int64{-1, 2, 3, 4}, Times: []float64{10.5, 11, 12, 13},
+		MetricName: "loss", Kind: numberKind, Steps: []int64{-1, 2, 3, 4}, Times: []float64{10.5, 11, 12, 13},
 		Values: []float64{1e6, math.NaN(), 1 << 60, 0.25},
 		Exact:  []*runicornapiv1.ExactInteger{{Index: 2, Decimal: "1152921504606846977"}},
 	},
 	{MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_TEXT, Steps: []int64{9}, Texts: []string{"diverged"}},
-	{MetricName: "never", Kind: number, Steps: []int64{1}, Times: []float64{1}, Values: []float64{math.Inf(1)}},
+	{MetricName: "never", Kind: numberKind, Steps: []int64{1}, Times: []float64{1}, Values: []float64{math.Inf(1)}},
 	{MetricName: "flag", Kind: runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN, Steps: []int64{1}, Times: []float64{1}, Values: []float64{1}},
-	{MetricName: "timeless \"学\"", Kind: number, Steps: []int64{1}, Values: []float64{5e-324}},
+	{MetricName: "timeless \"学\"", Kind: numberKind, Steps: []int64{1}, Values: []float64{5e-324}},
 }
 
 const seriesJSON = `{"run_id": "r", "fidelity": "event_log", "metrics": {
@@ -72,7 +73,7 @@ var trailer = &runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamM
 
 func TestMetricsThatFitIntoNoMessageComeAsAStream(t *testing.T) {
 	t.Parallel()
-	more := &runicornapiv1.MetricSeries{MetricName: "loss", Kind: number, Steps: []int64{5}, Times: []float64{14}, Values: []float64{8}}
+	more := &runicornapiv1.MetricSeries{MetricName: "loss", Kind: numberKind, Steps: []int64{5}, Times: []float64{14}, Values: []float64{8}}
 	b := streaming(batchOf(series...), batchOf(more), trailer)
 	url := b.serve(t)
 	sameJSON(t, mustSend(t, "GET", url+"/api/metrics/r?limit=1", "").body, `{"run_id": "r", "fidelity": "event_log", "metrics": {
@@ -102,5 +103,38 @@ func TestTooManyPointsAreRefused(t *testing.T) {
 	many := &table{metrics: map[string]*points{}, size: maxPoints - 2}
 	if err := many.add(series[:1]); err == nil || many.size != maxPoints+1 {
 		t.Errorf("%d points: %v", many.size, err)
+	}
+}
+
+// TestIntegersKeepTheirDigits: the client reads integers, of which it must see what
+// the double holds, and not zeros in place of the last digits.
+func TestIntegersKeepTheirDigits(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float64]string{
+		0: "0", -7: "-7", 1e6: "1000000", 1 << 53: "9007199254740992", 1 << 60: "1152921504606846976", -1 << 63: "-9223372036854775808",
+		1 << 65: "36893488147419103232", 1e21: "1e+21", 0.5: "0.5", 1e-7: "1e-07",
+	} {
+		b := &backend{unary: func(req proto.Message) (proto.Message, error) {
+			if _, ok := req.(*runicornapiv1.GetMetricsRequest); ok {
+				return &runicornapiv1.GetMetricsResponse{Series: []*runicornapiv1.MetricSeries{
+					{MetricName: "x", Kind: numberKind, Steps: []int64{1}, Values: []float64{v}},
+				}}, nil
+			}
+			return &runicornapiv1.GetExperimentResponse{Experiment: &runicornapiv1.Experiment{
+				Summary:    map[string]*runicornapiv1.Value{"x": {Kind: &runicornapiv1.Value_Number{Number: v}}},
+				BestMetric: &runicornapiv1.BestMetric{MetricName: "x", Value: &v},
+			}}, nil
+		}}
+		url := b.serve(t)
+		for path, wants := range map[string][]string{
+			"/api/metrics/r": {`"value":` + want + ","}, "/api/runs/r": {`"summary":{"x":` + want + "}", `"best_metric_value":` + want + ","},
+		} {
+			body := mustSend(t, "GET", url+path, "").body
+			for _, want := range wants {
+				if !strings.Contains(body, want) {
+					t.Errorf("%s of %v has no %s: %s", path, v, want, body)
+				}
+			}
+		}
 	}
 }

@@ -66,12 +66,27 @@ func (p *points) write(out *bufio.Writer) {
 	_ = out.WriteByte(']')
 }
 
-// appendNumber writes a finite number as encoding/json does: plainly unless it
-// is very large or small.
+// appendNumber writes a finite number as encoding/json does, plainly unless it is
+// very large or small, but an integer with all the digits of the double: the client
+// reads it as an integer, of which encoding/json leaves the last digits 0.
 func appendNumber(line []byte, v float64) []byte {
-	format := byte('f')
-	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+	format, digits := byte('f'), -1
+	switch abs := math.Abs(v); {
+	case abs != 0 && (abs < 1e-6 || abs >= 1e21):
 		format = 'e'
+	case v == math.Trunc(v):
+		digits = 0
 	}
-	return strconv.AppendFloat(line, v, format, -1, 64)
+	return strconv.AppendFloat(line, v, format, digits, 64)
+}
+
+// number is a number that is marshalled by appendNumber, or null: JSON has no NaN.
+type number float64
+
+// MarshalJSON writes the number.
+func (n number) MarshalJSON() ([]byte, error) {
+	if !isFinite(float64(n)) {
+		return []byte("null"), nil
+	}
+	return appendNumber(nil, float64(n)), nil
 }

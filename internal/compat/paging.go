@@ -1,5 +1,13 @@
 package compat
 
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
 // maxPage is the most that one page of a list has.
 const maxPage = 1000
 
@@ -7,24 +15,27 @@ const maxPage = 1000
 // without a limit that is all of it.
 type window struct{ offset, limit int }
 
-// pageOf asks for one page of a list.
-type pageOf[T any] func(size int32, token string) (items []T, next string, err error)
-
-// readWindow reads as many pages as the window needs of a list, counting only what
-// keep keeps.
-func readWindow[T any](win window, keep func(T) bool, page pageOf[T]) ([]T, error) {
-	size, token, seen := int32(maxPage), "", 0
+// readWindow calls a list's method for as many pages as the window needs,
+// counting only what keep keeps; a nil keep keeps everything. It sets the paging of
+// the request.
+func readWindow[Q proto.Message, R interface{ GetNextPageToken() string }, T any](
+	ctx context.Context, method func(context.Context, Q, ...grpc.CallOption) (R, error), request Q, items func(R) []T,
+	win window, keep func(T) bool,
+) ([]T, error) {
+	size := int32(maxPage)
 	if wanted := win.offset + win.limit; win.limit > 0 && wanted < maxPage {
 		size = int32(wanted) //nolint:gosec // below maxPage
 	}
+	page, fields := request.ProtoReflect(), request.ProtoReflect().Descriptor().Fields()
+	page.Set(fields.ByName("page_size"), protoreflect.ValueOfInt32(size))
 	var out []T
-	for {
-		items, next, err := page(size, token)
+	for seen := 0; ; {
+		resp, err := method(ctx, request)
 		if err != nil {
 			return nil, err
 		}
-		for _, item := range items {
-			if !keep(item) {
+		for _, item := range items(resp) {
+			if keep != nil && !keep(item) {
 				continue
 			}
 			if seen++; seen <= win.offset {
@@ -35,12 +46,23 @@ func readWindow[T any](win window, keep func(T) bool, page pageOf[T]) ([]T, erro
 				return out, nil
 			}
 		}
-		if next == "" {
+		if resp.GetNextPageToken() == "" {
 			return out, nil
 		}
-		token = next
+		page.Set(fields.ByName("page_token"), protoreflect.ValueOfString(resp.GetNextPageToken()))
 	}
 }
 
-// all keeps everything.
-func all[T any](T) bool { return true }
+// listed is an answer that is a list of converted items, never null, under a name.
+func listed[T, U any](name string, items []T, convert func(T) U) answer {
+	return document{map[string]any{name: convertAll(items, convert)}}
+}
+
+// convertAll converts a list to one that is never null.
+func convertAll[T, U any](items []T, convert func(T) U) []U {
+	out := make([]U, 0, len(items))
+	for _, item := range items {
+		out = append(out, convert(item))
+	}
+	return out
+}

@@ -132,6 +132,27 @@ func TestEveryPathIsOneCallAndOneShape(t *testing.T) {
 			&runicornapiv1.StartViewerResponse{Session: session},
 			`{` + sessionJSON + `, "ok": true}`,
 		},
+		"a remote Viewer, with a login as Viewers want it": {
+			"POST", "/api/remote/viewer/start", `{"host": "gpu", "username": "u", "password": "pw", "use_agent": false, "conda_env": "ml", "remote_root": "/data"}`,
+			&runicornapiv1.StartViewerRequest{
+				Target:     &runicornapiv1.SshTarget{Host: "gpu", Username: "u", Password: "pw", UseAgent: new(false)},
+				RemoteRoot: "/data", CondaEnv: "ml",
+			},
+			&runicornapiv1.StartViewerResponse{Session: session},
+			`{` + sessionJSON + `, "ok": true}`,
+		},
+		"a remote Viewer, by a host that is connected": {
+			"POST", "/api/remote/viewer/start", `{"host": "gpu", "remote_root": "/data"}`,
+			&runicornapiv1.StartViewerRequest{ConnectionId: "gpu", RemoteRoot: "/data"},
+			&runicornapiv1.StartViewerResponse{Session: session},
+			`{` + sessionJSON + `, "ok": true}`,
+		},
+		"the end of a connection, by what Viewers want": {
+			"POST", "/api/remote/disconnect", `{"host": "gpu", "username": "u"}`,
+			&runicornapiv1.CloseConnectionRequest{ConnectionId: "u@gpu:22"},
+			&runicornapiv1.CloseConnectionResponse{ConnectionId: "u@gpu:22"},
+			`{"ok": true, "message": "Connection removed", "connection_id": "u@gpu:22", "stopped_session_ids": []}`,
+		},
 		"the end of a remote Viewer": {
 			"POST", "/api/remote/viewer/stop", `{"session_id": "s1"}`,
 			&runicornapiv1.StopViewerRequest{SessionId: "s1"}, &runicornapiv1.StopViewerResponse{SessionId: "s1"},
@@ -152,7 +173,8 @@ func TestEveryPathIsOneCallAndOneShape(t *testing.T) {
 			"GET", "/api/remote/fs/list?connection_id=u%40gpu%3A22&path=~", "",
 			&runicornapiv1.ListDirectoryRequest{ConnectionId: "u@gpu:22", Path: "~", PageSize: maxPage},
 			&runicornapiv1.ListDirectoryResponse{Path: "/home/u", Entries: []*runicornapiv1.DirectoryEntry{{Name: "data", IsDirectory: true, ModifyTime: noon}}},
-			`{"path": "/home/u", "entries": [{"name": "data", "is_dir": true, "size": 0, "mtime": 1795446662.5}]}`,
+			`{"path": "/home/u", "entries": [{"name": "data", "is_dir": true, "size": 0, "mtime": 1795446662.5}],
+				"items": [{"name": "data", "is_dir": true, "size": 0, "mtime": 1795446662.5}]}`,
 		},
 		"a remote path": {
 			"GET", "/api/remote/fs/exists?connection_id=gpu&path=/data", "",

@@ -92,6 +92,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"a query that is not escaped":     {"GET", "/api/experiments?project=%zz", "", 400, "query"},
 		"a negative limit":                {"GET", "/api/experiments?limit=-1", "", 400, "limit"},
 		"an offset beyond 31 bits":        {"GET", "/api/artifacts?offset=2147483648", "", 400, "offset"},
+		"a run id that is no UTF-8":       {"GET", "/api/runs/%ff", "", 400, "UTF-8"},
+		"a parameter that is no UTF-8":    {"GET", "/api/metrics/r?metrics=%ff", "", 400, "UTF-8"},
 		"a limit that is no number":       {"GET", "/api/metrics/r?limit=ten", "", 400, "limit"},
 		"an unknown relation":             {"GET", "/api/experiments/r/artifacts?relation=made", "", 400, "relation"},
 		"an unknown format":               {"POST", "/api/export", `{"run_id": "r", "format": "xls"}`, 400, "format"},

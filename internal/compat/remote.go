@@ -2,27 +2,38 @@ package compat
 
 import (
 	"context"
+	"strings"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// connect opens an SSH connection. What the client's user leaves out is null.
-func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
-	var body struct {
-		Host           string `json:"host"`
-		Port           *int32 `json:"port"`
-		Username       string `json:"username"`
-		Password       string `json:"password"`
-		PrivateKeyPath string `json:"private_key_path"`
-		Passphrase     string `json:"passphrase"`
+// login is an SSH server and a login in the names of Viewers. What the client's user
+// leaves out is null.
+type login struct {
+	Host           string `json:"host"`
+	Port           *int32 `json:"port"`
+	Username       string `json:"username"`
+	Password       string `json:"password"`
+	PrivateKey     string `json:"private_key"`
+	PrivateKeyPath string `json:"private_key_path"`
+	Passphrase     string `json:"passphrase"`
+	UseAgent       *bool  `json:"use_agent"`
+}
+
+func (l *login) target() *runicornapiv1.SshTarget {
+	return &runicornapiv1.SshTarget{
+		Host: l.Host, Port: l.Port, Username: l.Username, Password: l.Password,
+		PrivateKey: l.PrivateKey, PrivateKeyPath: l.PrivateKeyPath, Passphrase: l.Passphrase, UseAgent: l.UseAgent,
 	}
+}
+
+// connect opens an SSH connection.
+func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
+	var body login
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Target: &runicornapiv1.SshTarget{
-		Host: body.Host, Port: body.Port, Username: body.Username,
-		Password: body.Password, PrivateKeyPath: body.PrivateKeyPath, Passphrase: body.Passphrase,
-	}})
+	resp, err := c.remote.OpenConnection(ctx, &runicornapiv1.OpenConnectionRequest{Target: body.target()})
 	if err != nil {
 		return nil, err
 	}
@@ -32,13 +43,23 @@ func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
 }
 
 // disconnect closes the connection to a host, which may also be a connection's
-// whole id, and is needed as such where several lead to the host.
+// whole id. Where several lead to the host, that or the username is needed, which
+// Viewers want.
 func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 	var body struct {
-		Host string `json:"host"`
+		Host     string `json:"host"`
+		Port     *int32 `json:"port"`
+		Username string `json:"username"`
 	}
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
+	}
+	if body.Username != "" && !strings.Contains(body.Host, "@") {
+		port := int32(22)
+		if body.Port != nil {
+			port = *body.Port
+		}
+		body.Host = connectionID(body.Username, body.Host, port)
 	}
 	resp, err := c.remote.CloseConnection(ctx, &runicornapiv1.CloseConnectionRequest{ConnectionId: body.Host})
 	if err != nil {
@@ -52,14 +73,12 @@ func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 
 // listConnections lists connections, which the client calls sessions.
 func (c *compat) listConnections(ctx context.Context, _ *input) (answer, error) {
-	connections, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.Connection, string, error) {
-		resp, err := c.remote.ListConnections(ctx, &runicornapiv1.ListConnectionsRequest{PageSize: size, PageToken: token})
-		return resp.GetConnections(), resp.GetNextPageToken(), err
-	})
+	connections, err := readWindow(ctx, c.remote.ListConnections, &runicornapiv1.ListConnectionsRequest{},
+		(*runicornapiv1.ListConnectionsResponse).GetConnections, window{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	return document{map[string]any{"sessions": connectionsOf(connections)}}, nil
+	return listed("sessions", connections, connectionOf), nil
 }
 
 // remoteStatus gets connections and remote Viewers.
@@ -68,17 +87,21 @@ func (c *compat) remoteStatus(ctx context.Context, _ *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	connections, sessions := connectionsOf(resp.GetConnections()), sessionsOf(resp)
+	connections, sessions := convertAll(resp.GetConnections(), connectionOf), sessionsOf(resp)
 	return document{map[string]any{
 		"connections": connections, "connection_count": len(connections),
 		"viewer_sessions": sessions, "viewer_session_count": len(sessions),
 	}}, nil
 }
 
-// startViewer starts a remote Viewer over a connection.
+// startViewer starts a remote Viewer over a connection, as the client asks, or with a
+// login, as Viewers want.
 func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	var body struct {
+		login
+
 		ConnectionID string `json:"connection_id"`
+		CondaEnv     string `json:"conda_env"`
 		RemoteRoot   string `json:"remote_root"`
 		LocalPort    *int32 `json:"local_port"`
 		RemotePort   *int32 `json:"remote_port"`
@@ -86,11 +109,24 @@ func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	if err := decode(in.body, &body); err != nil {
 		return nil, err
 	}
-	resp, err := c.remote.StartViewer(ctx, &runicornapiv1.StartViewerRequest{
-		ConnectionId: body.ConnectionID, RemoteRoot: body.RemoteRoot, LocalPort: body.LocalPort, RemotePort: body.RemotePort,
-	})
+	req := &runicornapiv1.StartViewerRequest{
+		ConnectionId: body.ConnectionID, RemoteRoot: body.RemoteRoot, CondaEnv: body.CondaEnv,
+		LocalPort: body.LocalPort, RemotePort: body.RemotePort,
+	}
+	switch {
+	case body.Host != "" && body.ConnectionID != "":
+		return nil, invalid("host must be empty where connection_id is set")
+	case body.Username != "":
+		req.Target = body.target()
+	case body.Host != "":
+		req.ConnectionId = body.Host
+	}
+	resp, err := c.remote.StartViewer(ctx, req)
 	if err != nil {
 		return nil, err
+	}
+	if body.Host != "" {
+		body.ConnectionID = body.Host
 	}
 	out := sessionOf(resp.GetSession(), requestedConnection(resp.GetSession(), body.ConnectionID))
 	out["ok"] = true
@@ -126,23 +162,22 @@ func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
 // listDirectory lists a folder of a connected machine.
 func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
 	path := ""
-	found, err := readWindow(window{}, all, func(size int32, token string) ([]*runicornapiv1.DirectoryEntry, string, error) {
-		resp, err := c.remote.ListDirectory(ctx, &runicornapiv1.ListDirectoryRequest{
-			ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"), PageSize: size, PageToken: token,
-		})
-		path = resp.GetPath()
-		return resp.GetEntries(), resp.GetNextPageToken(), err
-	})
+	found, err := readWindow(ctx, c.remote.ListDirectory,
+		&runicornapiv1.ListDirectoryRequest{ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path")},
+		func(resp *runicornapiv1.ListDirectoryResponse) []*runicornapiv1.DirectoryEntry {
+			path = resp.GetPath()
+			return resp.GetEntries()
+		}, window{}, nil)
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]map[string]any, 0, len(found))
-	for _, e := range found {
-		entries = append(entries, map[string]any{
+	entries := convertAll(found, func(e *runicornapiv1.DirectoryEntry) map[string]any {
+		return map[string]any{
 			"name": e.GetName(), "is_dir": e.GetIsDirectory(), "size": e.GetSizeBytes(), "mtime": seconds(e.GetModifyTime()),
-		})
-	}
-	return document{map[string]any{"path": path, "entries": entries}}, nil
+		}
+	})
+	// The client reads entries, Viewers say items.
+	return document{map[string]any{"path": path, "entries": entries, "items": entries}}, nil
 }
 
 // checkPath says whether a path exists on a connected machine.

@@ -15,14 +15,6 @@ func connectionOf(c *runicornapiv1.Connection) map[string]any {
 	}
 }
 
-func connectionsOf(connections []*runicornapiv1.Connection) []map[string]any {
-	out := make([]map[string]any, 0, len(connections))
-	for _, c := range connections {
-		out = append(out, connectionOf(c))
-	}
-	return out
-}
-
 // sessionOf converts a remote Viewer's session to the names of the client's
 // model. Its created_at is in seconds, where Viewers say milliseconds.
 func sessionOf(s *runicornapiv1.ViewerSession, connectionID string) map[string]any {
@@ -47,11 +39,9 @@ func sessionOf(s *runicornapiv1.ViewerSession, connectionID string) map[string]a
 
 // sessionsOf converts the sessions of a Viewer.
 func sessionsOf(status *runicornapiv1.GetRemoteStatusResponse) []map[string]any {
-	out := make([]map[string]any, 0, len(status.GetSessions()))
-	for _, s := range status.GetSessions() {
-		out = append(out, sessionOf(s, sessionConnection(s, status.GetConnections())))
-	}
-	return out
+	return convertAll(status.GetSessions(), func(s *runicornapiv1.ViewerSession) map[string]any {
+		return sessionOf(s, sessionConnection(s, status.GetConnections()))
+	})
 }
 
 // sessionStatus is the word for how a session stands.
@@ -92,7 +82,11 @@ func requestedConnection(s *runicornapiv1.ViewerSession, asked string) string {
 	return idOf(s, asked)
 }
 
-// idOf is a connection's id.
+// idOf is the id of a session's connection.
 func idOf(s *runicornapiv1.ViewerSession, host string) string {
-	return fmt.Sprintf("%s@%s:%d", s.GetUsername(), host, s.GetSshPort())
+	return connectionID(s.GetUsername(), host, s.GetSshPort())
+}
+
+func connectionID(username, host string, port int32) string {
+	return fmt.Sprintf("%s@%s:%d", username, host, port)
 }

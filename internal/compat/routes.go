@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // route is one path of the client: prefix, then an id if `id` is set, then
@@ -81,6 +82,9 @@ func (rt *route) find(path string) (id string, ok bool) {
 // match finds the route of a request and reads what it says, but for the body. HEAD
 // is answered as GET, of which net/http leaves the body out.
 func match(r *http.Request) (*route, *input, error) {
+	if !utf8.ValidString(r.URL.Path) {
+		return nil, nil, invalid("the path is not UTF-8")
+	}
 	method, other := r.Method, []string(nil)
 	if method == http.MethodHead {
 		method = http.MethodGet

@@ -74,13 +74,8 @@ func seconds(t *timestamppb.Timestamp) *float64 {
 // isFinite reports whether a number is neither NaN nor ±Inf.
 func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// finite is a number, or null: JSON has no NaN.
-func finite(v *float64) *float64 {
-	if v == nil || !isFinite(*v) {
-		return nil
-	}
-	return v
-}
+// finite is a number, or null.
+func finite(v *float64) *number { return (*number)(v) }
 
 // texts is a list that is never null.
 func texts(list []string) []string {
@@ -99,12 +94,11 @@ func plainValues(values map[string]*runicornapiv1.Value) map[string]any {
 	return out
 }
 
-// plainValue makes plain JSON of one value. A number that is not finite is
-// null, as Viewers have it.
+// plainValue makes plain JSON of one value.
 func plainValue(v *runicornapiv1.Value) any {
 	switch kind := v.GetKind().(type) {
 	case *runicornapiv1.Value_Number:
-		return finite(&kind.Number)
+		return number(kind.Number)
 	case *runicornapiv1.Value_Integer:
 		return kind.Integer
 	case *runicornapiv1.Value_Boolean:

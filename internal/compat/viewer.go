@@ -60,17 +60,16 @@ func (c *compat) gpu(ctx context.Context, _ *input) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	gpus := make([]map[string]any, 0, len(resp.GetGpus()))
-	for _, g := range resp.GetGpus() {
-		gpus = append(gpus, map[string]any{
+	gpus := convertAll(resp.GetGpus(), func(g *runicornapiv1.Gpu) map[string]any {
+		return map[string]any{
 			"index": g.GetIndex(), "name": g.GetName(),
 			"util_gpu": finite(g.UtilizationPercent), "util_mem": finite(g.MemoryUtilizationPercent),
 			"mem_total_mib": finite(g.MemoryTotalMib), "mem_used_mib": finite(g.MemoryUsedMib),
 			"temp_c": finite(g.TemperatureCelsius), "power_w": finite(g.PowerWatts), "power_limit_w": finite(g.PowerLimitWatts),
 			"clock_sm_mhz": finite(g.SmClockMhz), "clock_mem_mhz": finite(g.MemoryClockMhz),
 			"fan_speed_pct": finite(g.FanSpeedPercent), "pstate": g.GetPerformanceState(),
-		})
-	}
+		}
+	})
 	return document{map[string]any{
 		"available": resp.GetAvailable(), "reason": resp.GetReason(), "ts": seconds(resp.GetReadTime()), "gpus": gpus,
 	}}, nil

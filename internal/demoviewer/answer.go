@@ -3,38 +3,39 @@ package demoviewer
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// answer is a response that waits to be written after the lock is free. One of body, text, stream and file is set.
-type answer struct {
-	status      int
-	header      map[string]string
-	contentType string // "application/json" unless set
-	body        any    // JSON
-	text        []byte
-	stream      func(io.Writer) error // written as it is made, for tables that are larger than memory should hold
+// Answer is a response that waits to be written after the lock is free. One of Body and Text is set, or a file.
+type Answer struct {
+	Status      int
+	Header      map[string]string
+	ContentType string // "application/json" unless set
+	Body        any    // JSON
+	Text        []byte
 	file        *download
 }
 
-// ok is a 200 with a JSON body.
-func ok(body any) answer { return answer{status: http.StatusOK, body: body} }
+// OK is a 200 with a JSON body.
+func OK(body any) Answer { return Answer{Status: http.StatusOK, Body: body} }
 
-// detail is FastAPI's error body.
-func detail(status int, text any) answer {
-	return answer{status: status, body: map[string]any{"detail": text}}
+// Detail is FastAPI's error body.
+func Detail(status int, text any) Answer {
+	return Answer{Status: status, Body: map[string]any{"detail": text}}
 }
 
+// badRequest is a 400.
+func badRequest(text string) Answer { return Detail(http.StatusBadRequest, text) }
+
 // write sends the answer. A failing write means that the client has gone, and there is nobody to tell.
-func (a answer) write(w http.ResponseWriter, r *http.Request) {
+func (a Answer) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	if a.contentType != "" {
-		h.Set("Content-Type", a.contentType)
+	if a.ContentType != "" {
+		h.Set("Content-Type", a.ContentType)
 	}
 	// What every answer of a real Viewer carries; the limits never move because limiting is off by default.
 	h.Set("Server", "uvicorn")
@@ -44,30 +45,24 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 		h.Set("X-Ratelimit-Remaining", "6000")
 		h.Set("X-Ratelimit-Reset", "60")
 	}
-	for name, value := range a.header {
+	for name, value := range a.Header {
 		h.Set(name, value)
 	}
-	switch {
-	case a.file != nil:
+	if a.file != nil {
 		a.file.serve(w, r)
-	case a.stream != nil:
-		w.WriteHeader(a.status)
-		if err := a.stream(w); err != nil {
-			panic(http.ErrAbortHandler) // the only way to tell the client that the body is not whole
-		}
-	default:
-		raw := a.text
-		if a.body != nil {
-			raw = encode(a.body)
-		}
-		h.Set("Content-Length", strconv.Itoa(len(raw)))
-		w.WriteHeader(a.status)
-		_, _ = w.Write(raw)
+		return
 	}
+	raw := a.Text
+	if a.Body != nil {
+		raw = Encode(a.Body)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(raw)))
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(raw)
 }
 
-// encode writes JSON as Starlette does: compact, with no escapes of HTML characters.
-func encode(body any) []byte {
+// Encode writes JSON as Starlette does: compact, with no escapes of HTML characters.
+func Encode(body any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -92,13 +87,4 @@ func (f pyFloat) MarshalJSON() ([]byte, error) {
 	default:
 		return json.Marshal(x)
 	}
-}
-
-// floatPtr turns an optional number into an optional Python float.
-func floatPtr(x *float64) *pyFloat {
-	if x == nil {
-		return nil
-	}
-	f := pyFloat(*x)
-	return &f
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -20,8 +21,8 @@ const (
 	workDir = "/demo/work"
 )
 
-// captured is one request to a real Viewer and its answer.
-type captured struct {
+// Captured is one request to a real Viewer and its answer.
+type Captured struct {
 	Method      string            `json:"method"`
 	Path        string            `json:"path"` // with the query
 	Send        json.RawMessage   `json:"send"`
@@ -33,33 +34,30 @@ type captured struct {
 
 // generation is a release: its captured answers, its routes, and how it differs.
 type generation struct {
-	release  Generation
-	answers  []captured
-	routes   []*route
-	fallback map[string]captured // first good answer per route name
+	release   Generation
+	answers   []Captured
+	routes    []*route
+	fallbacks map[string]fallback // by route name
 
 	projects bool // runs have project and name instead of path, alias and tags
-	sqlite   bool // newest first, summary in the detail, .recycle folder, own-run downloads
-	spa      bool // unknown GETs are answered with the web page
-	page     []byte
+	sqlite   bool // newest first, summary in the detail, .recycle folder, own-run downloads, a web page for unknown GETs
 }
 
 // loadGeneration reads the captures of a release.
 func loadGeneration(release Generation) (*generation, error) {
-	full, ok := fullRelease(release)
-	if !ok {
+	if !slices.Contains(Generations(), release) {
 		return nil, fmt.Errorf("generation: unknown Viewer release %q, want one of %v", release, Generations())
 	}
-	raw, err := data.ReadFile("data/" + string(full) + "/answers.json")
+	raw, err := data.ReadFile("data/" + string(release) + "/answers.json")
 	if err != nil {
-		return nil, fmt.Errorf("read the captures of %s: %w", full, err)
+		return nil, fmt.Errorf("read the captures of %s: %w", release, err)
 	}
-	g := &generation{release: full, projects: full == Gen05, sqlite: full == Gen07, spa: full == Gen07}
+	g := &generation{release: release, projects: release == Gen05, sqlite: release == Gen07}
 	if err := json.Unmarshal(raw, &g.answers); err != nil {
-		return nil, fmt.Errorf("decode the captures of %s: %w", full, err)
+		return nil, fmt.Errorf("decode the captures of %s: %w", release, err)
 	}
 	if err := g.makeRoutes(); err != nil {
-		return nil, fmt.Errorf("read the routes of %s: %w", full, err)
+		return nil, fmt.Errorf("read the routes of %s: %w", release, err)
 	}
 	g.keepFallbacks()
 	return g, nil
@@ -84,34 +82,50 @@ func (g *generation) makeRoutes() error {
 	return nil
 }
 
-// keepFallbacks remembers one answer per route, for those that no state touches; a success is preferred.
+// fallback is the answer of a route to what was not captured: the first good one, and about runs the shortest one, which
+// is that about a run with nothing in it.
+type fallback struct {
+	Captured
+	runID string // that the answer is about, "" if about none
+}
+
+// keepFallbacks finds the fallbacks.
 func (g *generation) keepFallbacks() {
-	g.fallback = map[string]captured{}
+	g.fallbacks = map[string]fallback{}
 	for _, a := range g.answers {
-		path, _, _ := strings.Cut(a.Path, "?")
-		r, _ := g.match(a.Method, unescape(path))
-		switch {
-		case r == nil:
-			if strings.Contains(a.Headers["content-type"], "text/html") && a.Method == http.MethodGet {
-				var page string
-				if json.Unmarshal(a.Body, &page) == nil {
-					g.page = []byte(page)
-				}
-			}
-		case g.fallback[r.name].Status == 0, g.fallback[r.name].Status >= 300 && a.Status < 300:
-			g.fallback[r.name] = a
+		asked, err := url.Parse(a.Path)
+		if err != nil {
+			continue
+		}
+		r, params := g.match(a.Method, asked.Path)
+		if r == nil {
+			continue
+		}
+		known := g.fallbacks[r.name]
+		shorter := params["run_id"] != "" && a.Status < 300 && len(a.Body) < len(known.Body)
+		if known.Status == 0 || known.Status >= 300 && a.Status < 300 || shorter {
+			g.fallbacks[r.name] = fallback{a, params["run_id"]}
 		}
 	}
 }
 
+// text is the body as it was sent.
+func (a Captured) text() []byte {
+	var text string
+	if !strings.HasPrefix(a.Headers["content-type"], "application/json") && json.Unmarshal(a.Body, &text) == nil {
+		return []byte(text)
+	}
+	return a.Body
+}
+
 // find returns the first answer to a request, or a zero one.
-func (g *generation) find(method, path string) captured {
+func (g *generation) find(method, path string) Captured {
 	for _, a := range g.answers {
 		if a.Method == method && a.Path == path {
 			return a
 		}
 	}
-	return captured{}
+	return Captured{}
 }
 
 // match finds the route of a request. The path is decoded, as Starlette's is: an escaped slash divides segments too.
@@ -129,18 +143,11 @@ func (g *generation) match(method, path string) (*route, map[string]string) {
 }
 
 // noRoute is what the static mount at "/" answers: the web page in 0.7, else 404; 405 for anything but GET and HEAD.
-func (g *generation) noRoute(method string) answer {
-	switch {
-	case method != http.MethodGet && method != http.MethodHead:
-		a := detail(http.StatusMethodNotAllowed, "Method Not Allowed")
-		a.header = map[string]string{"Allow": "GET, HEAD"}
-		return a
-	case g.spa:
-		return answer{
-			status: http.StatusOK, contentType: "text/html; charset=utf-8", text: g.page,
-			header: map[string]string{"Accept-Ranges": "bytes"},
-		}
-	default:
-		return detail(http.StatusNotFound, "Not Found")
+func noRoute(v *Viewer, c *Call) Answer {
+	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
+		return v.Replay(v.gen.find(http.MethodGet, "/nope"))
 	}
+	a := Detail(http.StatusMethodNotAllowed, "Method Not Allowed")
+	a.Header = map[string]string{"Allow": "GET, HEAD"}
+	return a
 }

@@ -2,7 +2,6 @@ package demoviewer
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -11,28 +10,24 @@ import (
 const logsName = "logs.txt"
 
 // Every logEvery-th line of a live run's events has a line in its text log.
-const (
-	logEvery = 25
-	logLine  = "12:00:00 | step 000000 loss 0.000000 accuracy 0.000000\n"
-)
+const logEvery = 25
 
 // log is the text log of the run as it is at a time, nil if it has none. It may be read without the lock: what is
 // written later is elsewhere.
-func (r *run) log(now time.Time) []byte {
-	t, isLive := r.events.(*training)
-	if !isLive || r.files[logsName] == nil {
-		return r.files[logsName]
+func (r *Record) log(now time.Time) []byte {
+	t, isLive := r.Events.(*Training)
+	if !isLive || r.Files[logsName] == nil {
+		return r.Files[logsName]
 	}
-	n := t.count(now) / logEvery
-	text := slices.Grow(bytes.Clone(r.files[logsName]), int(n)*len(logLine))
-	for i := range n {
+	text := bytes.Clone(r.Files[logsName])
+	for i := range t.count(now) / logEvery {
 		text = t.appendLog(text, (i+1)*logEvery-1)
 	}
 	return text
 }
 
 // appendLog writes what the training says of line i.
-func (t *training) appendLog(b []byte, i int64) []byte {
+func (t *Training) appendLog(b []byte, i int64) []byte {
 	b = t.timeOf(i).UTC().AppendFormat(b, time.TimeOnly)
 	b = append(b, " | step "...)
 	b = append(b, strconv.FormatInt(1e6+(i+1)%1e6, 10)[1:]...)
@@ -44,8 +39,8 @@ func (t *training) appendLog(b []byte, i int64) []byte {
 }
 
 // logChanged is when the text log was last written to. One of a live run changes with its events.
-func (r *run) logChanged(now, changed time.Time) time.Time {
-	if t, isLive := r.events.(*training); isLive {
+func (r *Record) logChanged(now, changed time.Time) time.Time {
+	if t, isLive := r.Events.(*Training); isLive {
 		return t.modified(now)
 	}
 	return changed

@@ -1,7 +1,7 @@
 package demoviewer
 
 import (
-	"io"
+	"bytes"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,24 +11,24 @@ import (
 const maxBody = 16 << 20
 
 // handler answers one call. It runs with the Viewer's lock held and must not write to the network.
-type handler func(*Viewer, *call) answer
+type handler func(*Viewer, *Call) Answer
 
 // route is one operation of a generation.
 type route struct {
-	name     string // method and template, the key of counts and handlers
+	name     string // method and template, the key of handlers
 	method   string
 	template string
 	segments []string
 	handle   handler
 }
 
-// call is one request on its way through a handler.
-type call struct {
-	r      *http.Request
-	route  *route
-	params map[string]string
-	query  url.Values
-	body   []byte
+// Call is one request on its way through a handler.
+type Call struct {
+	Request *http.Request
+	Route   string // method and template as in /openapi.json, the method and "*" where no route matches
+	Params  map[string]string
+	Query   url.Values
+	Body    []byte
 }
 
 // newRoute finds the handler of an operation; one without a handler of its own repeats its captured answer.
@@ -37,11 +37,10 @@ func newRoute(method, template string) *route {
 	r.segments = strings.Split(template, "/")
 	r.handle = handlers[r.name]
 	switch {
-	case strings.HasPrefix(template, "/api/v2/"):
-		r.handle = refuseV2
-	case r.handle == nil && method == http.MethodGet:
-		r.handle = repeatCapture
-	case r.handle == nil:
+	case r.handle != nil:
+	case method == http.MethodGet && !strings.HasPrefix(template, "/api/v2/"):
+		r.handle = (*Viewer).repeatCapture
+	default:
 		r.handle = notInDemo
 	}
 	return r
@@ -71,39 +70,63 @@ func (r *route) match(segments []string) (map[string]string, bool) {
 	return params, true
 }
 
-// repeatCapture repeats what the real Viewer answered, with the current storage root in it.
-func repeatCapture(v *Viewer, c *call) answer {
-	a, ok := v.gen.fallback[c.route.name]
-	if !ok {
+// repeatCapture repeats what the real Viewer answered to the same request, or else the fallback of the route, with the
+// current storage root in it.
+func (v *Viewer) repeatCapture(c *Call) Answer {
+	a := v.gen.find(c.Request.Method, c.Request.URL.RequestURI())
+	if a.Status == 0 {
+		known := v.gen.fallbacks[c.Route]
+		if a = known.Captured; known.runID != "" {
+			a.Body = bytes.ReplaceAll(a.Body, []byte(known.runID), []byte(c.Params["run_id"]))
+		}
+	}
+	if a.Status == 0 {
 		return notInDemo(v, c)
 	}
-	body := strings.ReplaceAll(string(a.Body), rootDir, v.root)
-	return answer{status: a.Status, contentType: a.Headers["content-type"], text: []byte(body)}
+	return v.Replay(a)
+}
+
+// Replay is a captured answer.
+func (v *Viewer) Replay(a Captured) Answer {
+	return Answer{
+		Status: a.Status, ContentType: a.Headers["content-type"], Header: a.Headers,
+		Text: bytes.ReplaceAll(a.text(), []byte(rootDir), []byte(v.root)),
+	}
+}
+
+// repeatOfRun repeats what the real Viewer answered about a run.
+func repeatOfRun(v *Viewer, c *Call) Answer {
+	if v.Visible(c.Params["run_id"]) != nil {
+		return v.repeatCapture(c)
+	}
+	if a := v.gen.find(http.MethodGet, c.Request.URL.Path); a.Status == http.StatusNotFound {
+		return v.Replay(a)
+	}
+	return runNotFound()
+}
+
+// repeatOfArtifact repeats what the real Viewer answered about the artifacts of the sample.
+func repeatOfArtifact(v *Viewer, c *Call) Answer {
+	a := v.gen.find(http.MethodGet, c.Request.URL.RequestURI())
+	if a.Status == 0 {
+		a = v.gen.find(http.MethodGet, c.Request.URL.Path)
+	}
+	switch {
+	case a.Status != 0 && v.HasSample():
+		return v.Replay(a)
+	case c.Route == "GET /api/artifacts":
+		return OK([]any{})
+	default:
+		return Detail(http.StatusNotFound, "Artifact not found: "+c.Params["artifact_name"])
+	}
+}
+
+// notConnected is the answer of what reads over SSH: the demo has no connection.
+func notConnected(_ *Viewer, c *Call) Answer {
+	return Detail(http.StatusNotFound, "Connection not found or inactive: "+c.Query.Get("connection_id"))
 }
 
 // notInDemo is the honest answer of a route that exists in the real Viewer only.
-func notInDemo(*Viewer, *call) answer {
-	return detail(http.StatusNotImplemented, "The built-in demo Viewer does not have this operation")
-}
-
-// refuseV2 stands for a call that on a real 0.5.3 copies the whole storage: tests find it in the counts.
-func refuseV2(*Viewer, *call) answer {
-	return detail(http.StatusInternalServerError, "/api/v2 must never be called")
-}
-
-// readBody reads a bounded request body.
-func readBody(r *http.Request) ([]byte, error) {
-	if r.Body == nil {
-		return nil, nil
-	}
-	return io.ReadAll(io.LimitReader(r.Body, maxBody))
-}
-
-// unescape decodes a path of a capture.
-func unescape(path string) string {
-	plain, err := url.PathUnescape(path)
-	if err != nil {
-		return path
-	}
-	return plain
+func notInDemo(*Viewer, *Call) Answer {
+	return Detail(http.StatusNotImplemented, "The built-in demo Viewer does not have this operation")
 }

@@ -11,48 +11,56 @@ import (
 
 // sample builds the storage that the captures saw.
 func (g *generation) sample() (*storage, error) {
-	s := newStorage(rootDir)
+	s := &storage{runs: map[string]*Record{}, sample: true}
 	var items []struct {
-		listItem
-		Project string `json:"project"`
-		Name    string `json:"name"`
+		ID, Project, Name, Path string
+		PID                     int
+		Created                 float64  `json:"created_time"`
+		BestName                *string  `json:"best_metric_name"`
+		BestValue               *float64 `json:"best_metric_value"`
+		Alias                   *string
+		Tags                    []string
+		Assets                  int `json:"assets_count"`
+		Made                    int `json:"artifacts_created_count"`
+		Used                    int `json:"artifacts_used_count"`
 	}
 	if err := json.Unmarshal(g.find("GET", "/api/runs").Body, &items); err != nil {
 		return nil, fmt.Errorf("decode the run list: %w", err)
 	}
 	for _, item := range items {
-		r := &run{
-			id: item.ID, project: item.Project, name: item.Name, path: item.Path, alias: item.Alias, tags: item.Tags,
-			pid: item.PID, created: float64(item.Created), started: float64(item.Created),
-			bestName: item.BestName, bestValue: (*float64)(item.BestValue), files: map[string][]byte{},
+		r := &Record{
+			ID: item.ID, Project: item.Project, Name: item.Name, Path: item.Path, Alias: item.Alias, Tags: item.Tags,
+			PID: item.PID, Created: item.Created, Started: item.Created,
+			AssetsCount: item.Assets, made: item.Made, used: item.Used,
+			bestName: item.BestName, bestValue: item.BestValue, Files: map[string][]byte{},
 		}
 		g.migrate(r)
 		if err := g.loadFiles(r); err != nil {
-			return nil, fmt.Errorf("load the files of %s: %w", r.id, err)
+			return nil, fmt.Errorf("load the files of %s: %w", r.ID, err)
 		}
-		g.loadAnswers(r)
+		var detail struct{ Duration float64 } // no file holds it
+		if err := json.Unmarshal(g.find("GET", "/api/runs/"+r.ID).Body, &detail); err == nil {
+			r.Lasted = detail.Duration
+		}
 		s.add(r)
-	}
-	if err := g.loadArtifacts(s); err != nil {
-		return nil, fmt.Errorf("load the artifacts: %w", err)
 	}
 	return s, nil
 }
 
 // migrate fills path from project and name and the other way round, for a Viewer that restarts as another generation.
-func (g *generation) migrate(r *run) {
+func (g *generation) migrate(r *Record) {
 	if g.projects {
-		r.path, r.tags = r.project+"/"+r.name, []string{}
+		r.Path, r.Tags = r.Project+"/"+r.Name, []string{}
 		return
 	}
-	r.project, r.name, _ = strings.Cut(r.path, "/")
+	r.Project, r.Name, _ = strings.Cut(r.Path, "/")
 }
 
 // loadFiles reads what the SDK wrote into the run's folder.
-func (g *generation) loadFiles(r *run) error {
-	dir := path.Join("data", string(g.release), "files", r.id)
-	events := &written{changed: time.UnixMicro(int64(r.created * 1e6))}
-	r.events = events
+func (g *generation) loadFiles(r *Record) error {
+	dir := path.Join("data", string(g.release), "files", r.ID)
+	events := &Written{Changed: time.UnixMicro(int64(r.Created * 1e6))}
+	r.Events = events
 	err := fs.WalkDir(data, dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -63,33 +71,31 @@ func (g *generation) loadFiles(r *run) error {
 		}
 		switch rel := strings.TrimPrefix(name, dir+"/"); rel {
 		case "events.jsonl":
-			events.raw = raw
+			events.Raw = raw
 		case "status.json":
 			return r.loadStatus(raw)
 		default:
-			r.files[rel] = raw
+			r.Files[rel] = raw
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	r.summary, r.assets = r.fileOr("summary.json", "{}"), r.fileOr("assets.json", "{}")
-	r.environment = r.files["environment.json"]
-	r.assetsCount = countAssets(r.assets)
+	r.Summary, r.Assets = r.fileOr("summary.json", "{}"), r.fileOr("assets.json", "{}")
 	return nil
 }
 
 // fileOr is a JSON file with non-finite numbers as null, or a default.
-func (r *run) fileOr(name, missing string) json.RawMessage {
-	if raw, has := r.files[name]; has {
-		return nullNonFinite(raw)
+func (r *Record) fileOr(name, missing string) json.RawMessage {
+	if raw, has := r.Files[name]; has {
+		return NullNonFinite(raw)
 	}
 	return json.RawMessage(missing)
 }
 
 // loadStatus reads status.json.
-func (r *run) loadStatus(raw []byte) error {
+func (r *Record) loadStatus(raw []byte) error {
 	var status struct {
 		Status  string  `json:"status"`
 		Started float64 `json:"started_at"`
@@ -98,76 +104,6 @@ func (r *run) loadStatus(raw []byte) error {
 	if err := json.Unmarshal(raw, &status); err != nil {
 		return fmt.Errorf("decode status.json: %w", err)
 	}
-	r.status, r.started, r.ended = status.Status, status.Started, status.Ended
-	return nil
-}
-
-// loadAnswers keeps the answers about a run that no file holds.
-func (g *generation) loadAnswers(r *run) {
-	if refs := g.find("GET", "/api/runs/"+r.id+"/assets/refs"); refs.Status == 200 {
-		r.refs = refs.Body
-	}
-	var detail struct {
-		Duration float64 `json:"duration"`
-	}
-	if err := json.Unmarshal(g.find("GET", "/api/runs/"+r.id).Body, &detail); err == nil {
-		r.lasted = detail.Duration
-	}
-	if report := g.find("DELETE", "/api/runs/"+r.id+"/permanent?dry_run=true"); report.Status == 200 {
-		r.purged = report.Body
-	}
-}
-
-// loadArtifacts reads the artifacts of 0.5 and which runs made and used them.
-func (g *generation) loadArtifacts(s *storage) error {
-	if !g.projects {
-		return nil
-	}
-	var items []struct {
-		Name    string  `json:"name"`
-		Type    string  `json:"type"`
-		Latest  int     `json:"latest_version"`
-		Created float64 `json:"created_at"`
-		Updated float64 `json:"updated_at"`
-	}
-	if err := json.Unmarshal(g.find("GET", "/api/artifacts").Body, &items); err != nil {
-		return fmt.Errorf("decode the artifact list: %w", err)
-	}
-	for _, item := range items {
-		a := &artifact{name: item.Name, kind: item.Type, created: item.Created, updated: item.Updated}
-		for n := 1; n <= item.Latest; n++ {
-			at := fmt.Sprintf("/api/artifacts/%s/v%d", item.Name, n)
-			version := &artifactVersion{files: g.find("GET", at+"/files").Body, lineage: g.find("GET", at+"/lineage").Body}
-			if err := json.Unmarshal(g.find("GET", at).Body, &version.artifactDetail); err != nil {
-				return fmt.Errorf("decode %s: %w", at, err)
-			}
-			a.versions = append(a.versions, version)
-		}
-		s.artifacts = append(s.artifacts, a)
-	}
-	var stats struct {
-		Pool int64 `json:"dedup_pool_size_bytes"`
-	}
-	if err := json.Unmarshal(g.find("GET", "/api/artifacts/stats").Body, &stats); err != nil {
-		return fmt.Errorf("decode the artifact statistics: %w", err)
-	}
-	s.poolBytes = stats.Pool
-	return g.loadArtifactRefs(s)
-}
-
-// loadArtifactRefs reads which runs made and used which versions.
-func (g *generation) loadArtifactRefs(s *storage) error {
-	for _, r := range s.runs {
-		var refs struct{ Created, Used []artifactDetail }
-		if err := json.Unmarshal(g.find("GET", "/api/runs/"+r.id+"/artifacts").Body, &refs); err != nil {
-			return fmt.Errorf("decode the artifacts of %s: %w", r.id, err)
-		}
-		for _, a := range refs.Created {
-			r.created05 = append(r.created05, artifactRef{a.Name, a.Version})
-		}
-		for _, a := range refs.Used {
-			r.used05 = append(r.used05, artifactRef{a.Name, a.Version})
-		}
-	}
+	r.Status, r.Started, r.Ended = status.Status, status.Started, status.Ended
 	return nil
 }

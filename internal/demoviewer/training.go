@@ -1,7 +1,6 @@
 package demoviewer
 
 import (
-	"encoding/json"
 	"io"
 	"math"
 	"sort"
@@ -18,20 +17,19 @@ const (
 	liveFor        = 24 * time.Hour
 )
 
-// training is a generated event file: line i is a function of the seed and i alone. It grows with the clock, or is
+// Training is a generated event file: line i is a function of i alone. It grows with the clock, or is
 // whole from the start, and stops at its limit, so a live run ends as finished after liveFor.
-type training struct {
+type Training struct {
 	start    time.Time
 	interval time.Duration
-	limit    int64 // lines at the end
-	seed     uint64
+	limit    int64           // lines at the end
 	whole    bool            // a finished run: all lines are there
 	prefix   [period + 1]int // bytes of the first n lines of a period, without the digits of their steps
 }
 
-// newTraining prepares the lengths of a period.
-func newTraining(start time.Time, interval time.Duration, limit int64, seed uint64, whole bool) *training {
-	t := &training{start: start, interval: interval, limit: limit, seed: seed, whole: whole}
+// NewTraining is a file of limit lines, one every interval; it is whole, or grows with the clock.
+func NewTraining(start time.Time, interval time.Duration, limit int64, whole bool) *Training {
+	t := &Training{start: start, interval: interval, limit: limit, whole: whole}
 	for i := range period {
 		line := t.appendLine(nil, int64(i))
 		t.prefix[i+1] = t.prefix[i] + len(line) - len(strconv.Itoa(i+1))
@@ -40,24 +38,26 @@ func newTraining(start time.Time, interval time.Duration, limit int64, seed uint
 }
 
 // count is the number of lines at time now.
-func (t *training) count(now time.Time) int64 {
+func (t *Training) count(now time.Time) int64 {
 	if t.whole {
 		return t.limit
 	}
 	return min(max(int64(now.Sub(t.start)/t.interval), 0), t.limit)
 }
 
-func (t *training) end() time.Time           { return t.timeOf(t.limit - 1) }
-func (t *training) over(now time.Time) bool  { return t.count(now) == t.limit }
-func (t *training) size(now time.Time) int64 { return t.offset(t.count(now)) }
+func (t *Training) end() time.Time          { return t.timeOf(t.limit - 1) }
+func (t *Training) over(now time.Time) bool { return t.count(now) == t.limit }
+
+// Size implements EventFile.
+func (t *Training) Size(now time.Time) int64 { return t.offset(t.count(now)) }
 
 // timeOf is when line i is written.
-func (t *training) timeOf(i int64) time.Time { return t.start.Add(time.Duration(i+1) * t.interval) }
+func (t *Training) timeOf(i int64) time.Time { return t.start.Add(time.Duration(i+1) * t.interval) }
 
-func (t *training) modified(now time.Time) time.Time { return t.timeOf(t.count(now) - 1) }
+func (t *Training) modified(now time.Time) time.Time { return t.timeOf(t.count(now) - 1) }
 
 // offset is the length of the first n lines.
-func (t *training) offset(n int64) int64 {
+func (t *Training) offset(n int64) int64 {
 	return n/period*int64(t.prefix[period]) + int64(t.prefix[n%period]) + digitsUpTo(n)
 }
 
@@ -69,29 +69,32 @@ func digitsUpTo(n int64) (digits int64) {
 	return digits
 }
 
-// writeRange makes the lines that hold the bytes from..to and writes those bytes.
-func (t *training) writeRange(w io.Writer, from, to int64) error {
-	const chunk = 64 << 10
-	i := int64(sort.Search(int(t.limit), func(n int) bool { return t.offset(int64(n)+1) > from }))
-	at := t.offset(i)
-	buf := make([]byte, 0, chunk+512)
-	for from < to {
-		buf = buf[:0]
-		for ; len(buf) < chunk && at+int64(len(buf)) < to; i++ {
-			buf = t.appendLine(buf, i)
-		}
-		end := min(at+int64(len(buf)), to)
-		if _, err := w.Write(buf[from-at : end-at]); err != nil {
-			return err
-		}
-		at += int64(len(buf))
-		from = at
+func (t *Training) reader() io.ReaderAt { return t }
+
+// ReadAt implements io.ReaderAt: it makes the lines that hold the bytes.
+func (t *Training) ReadAt(p []byte, off int64) (int, error) {
+	i := int64(sort.Search(int(t.limit), func(n int) bool { return t.offset(int64(n)+1) > off }))
+	buf := make([]byte, 0, len(p)+1024)
+	skip := int(off - t.offset(i))
+	for ; i < t.limit && len(buf) < skip+len(p); i++ {
+		buf = t.appendLine(buf, i)
 	}
-	return nil
+	n := copy(p, buf[min(skip, len(buf)):])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Stopped is the file as it is at time now, and stays.
+func (t *Training) Stopped(now time.Time) *Training {
+	stopped := *t // a copy: a download of the old one may be under way without the lock
+	stopped.limit, stopped.whole = t.count(now), true
+	return &stopped
 }
 
 // appendLine writes line i as the SDK does. Every number has a fixed width but the step.
-func (t *training) appendLine(b []byte, i int64) []byte {
+func (t *Training) appendLine(b []byte, i int64) []byte {
 	b = append(b, `{"ts": `...)
 	b = t.appendTime(b, i)
 	b = append(b, `, "type": "metrics", "data": {"train/loss": `...)
@@ -118,7 +121,7 @@ func (t *training) appendLine(b []byte, i int64) []byte {
 }
 
 // appendTime writes the time of line i in epoch seconds with six decimals.
-func (t *training) appendTime(b []byte, i int64) []byte {
+func (t *Training) appendTime(b []byte, i int64) []byte {
 	micros := t.timeOf(i).UnixMicro()
 	b = strconv.AppendInt(b, micros/1e6, 10)
 	b = append(b, '.')
@@ -140,7 +143,7 @@ func stage(i int64) string {
 }
 
 // loss falls, with noise; three lines of a period have none.
-func (t *training) loss(i int64, nan string) []byte {
+func (t *Training) loss(i int64, nan string) []byte {
 	if at := i % period; at >= 123 && at <= 125 {
 		return []byte(nan)
 	}
@@ -148,7 +151,7 @@ func (t *training) loss(i int64, nan string) []byte {
 }
 
 // grad is infinite at two lines of a period.
-func (t *training) grad(i int64, inf, negInf string) []byte {
+func (t *Training) grad(i int64, inf, negInf string) []byte {
 	switch i % period {
 	case 249:
 		return []byte(inf)
@@ -158,57 +161,26 @@ func (t *training) grad(i int64, inf, negInf string) []byte {
 	return appendFixed(nil, 3+2*t.noise(i))
 }
 
-func (t *training) accuracy(i int64) float64 {
+func (t *Training) accuracy(i int64) float64 {
 	return min(max(1-math.Exp(-float64(i)/3000)+0.02*t.noise(i), 0), 1)
 }
 
 func learningRate(i int64) float64 { return 0.1 / (1 + float64(i)/10000) }
 func valAccuracy(i int64) float64  { return 0.95 - 0.95*math.Exp(-float64(i)/4000) }
 
-// noise is in -1..1 and depends on the seed and the line (splitmix64).
-func (t *training) noise(i int64) float64 {
-	x := t.seed + uint64(i+1)*0x9e3779b97f4a7c15
+// noise is in -1..1 and depends on the line (splitmix64).
+func (t *Training) noise(i int64) float64 {
+	x := uint64(i+1) * 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return float64((x^x>>31)>>11)/(1<<52) - 1
 }
 
 // bestAccuracy is the best validation so far, NaN before the first: the curve only rises.
-func (t *training) bestAccuracy(now time.Time) float64 {
+func (t *Training) bestAccuracy(now time.Time) float64 {
 	n := t.count(now)
 	if n < 50 {
 		return math.NaN()
 	}
 	return valAccuracy(n/50*50 - 1)
-}
-
-// table is what merging the lines would give, without reading them: steps never repeat.
-func (t *training) table(now time.Time) table {
-	n := t.count(now)
-	columns := []string{"global_step", "grad/norm", "lr", "stage", "time", "train/accuracy", "train/loss", "val/accuracy"}
-	switch {
-	case n == 0:
-		return table{columns: []string{}}
-	case n < 10:
-		columns = append(columns[:1], columns[2:7]...)
-	case n < 50:
-		columns = columns[:7]
-	}
-	return table{columns: columns, rows: int(n), row: func(row int) []json.RawMessage {
-		i := int64(row)
-		cells := []json.RawMessage{
-			strconv.AppendInt(nil, i+1, 10), nil, appendFixed(nil, learningRate(i)), []byte(`"` + stage(i) + `"`),
-			t.appendTime(nil, i), appendFixed(nil, t.accuracy(i)), t.loss(i, ""), nil,
-		}
-		if hasGrad(i) {
-			cells[1] = t.grad(i, "", "")
-		}
-		if hasVal(i) {
-			cells[7] = appendFixed(nil, valAccuracy(i))
-		}
-		if n < 10 {
-			cells = append(cells[:1], cells[2:]...)
-		}
-		return cells[:len(columns)]
-	}}
 }

@@ -1,14 +1,14 @@
 // Package demoviewer is a small Runicorn Viewer as an [http.Handler]: sample projects, one run that keeps training,
-// and the answers, statuses, headers and quirks of the real releases 0.5.3, 0.6.0 and 0.7.2. The server's --demo and the
-// fast tests of the other packages use it instead of Python.
+// and the answers, statuses, headers and quirks of the real releases 0.5.3, 0.6.0 and 0.7.2. The server's --demo uses
+// it instead of Python.
 //
 // Its sample runs and every answer that no change affects were captured from the real Viewers (testdata/capture.py makes
 // data/), and its tests replay those captures. Deleting, restoring, editing, purging and switching the storage root take
 // effect in memory. Nothing runs in the background: a live run is computed from the clock when somebody asks.
 //
 // A call goes: ServeHTTP → route table of the generation → one handler under the Viewer's lock, which is as serial as the
-// single event loop of the real one → an answer, written after the lock is free. The log WebSocket is
-// served beside that, in the goroutine of its connection.
+// single event loop of the real one → an answer, written after the lock is free. The log WebSocket is served beside that,
+// in the goroutine of its connection. Package demotest makes of it what the fast tests need.
 //
 // The package must not know gRPC, the generated code or the Viewer client.
 package demoviewer
@@ -16,9 +16,8 @@ package demoviewer
 import (
 	"cmp"
 	"fmt"
-	"maps"
+	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -38,39 +37,34 @@ func Generations() []Generation { return []Generation{Gen05, Gen06, Gen07} }
 
 // Config says what a Viewer is like. The zero value is a 0.7.2 Viewer with the sample runs.
 type Config struct {
-	// Generation is a full release ("0.5.3") or its first two numbers ("0.5"); empty means Gen07.
+	// Generation is the release; empty means Gen07.
 	Generation Generation
 	// Clock tells the time; nil means [time.Now].
 	Clock func() time.Time
-	// Seed makes the curve and the id of the live run; equal seeds and clocks give equal bytes.
-	Seed uint64
 	// Live adds a run that keeps training from ten minutes before New was called.
 	Live bool
 	// Empty leaves the sample runs out.
 	Empty bool
-	// LogWait is how often the log WebSocket looks for a file that is missing; 2 s when zero, as in the real ones.
-	LogWait time.Duration
+	// Before, where set, may answer in place of a handler; it is called with the Viewer's lock held.
+	Before func(*Call) (Answer, bool)
 }
 
 // Viewer is a demo Viewer. It is safe for concurrent use.
 type Viewer struct {
-	clock func() time.Time
+	clock  func() time.Time
+	before func(*Call) (Answer, bool)
 
 	mu       sync.Mutex
 	gen      *generation
 	root     string // the storage root in use
 	rootSet  bool   // whether somebody has chosen it
 	storages map[string]*storage
-	cache    tableCache
-	settings settings
-	counts   map[string]int
-	sockets  sockets
-	logWait  time.Duration
+	live     string // id of the run that keeps training
 }
 
 // New makes a Viewer. It fails when the generation is unknown.
 func New(cfg Config) (*Viewer, error) {
-	gen, err := loadGeneration(cfg.Generation)
+	gen, err := loadGeneration(cmp.Or(cfg.Generation, Gen07))
 	if err != nil {
 		return nil, err
 	}
@@ -78,46 +72,28 @@ func New(cfg Config) (*Viewer, error) {
 	if clock == nil {
 		clock = time.Now
 	}
-	v := &Viewer{clock: clock, root: rootDir, storages: map[string]*storage{}, counts: map[string]int{}}
-	v.sockets, v.logWait = newSockets(), cmp.Or(cfg.LogWait, 2*time.Second)
-	v.start(gen)
+	v := &Viewer{clock: clock, before: cfg.Before, gen: gen, root: rootDir, storages: map[string]*storage{}}
 	if !cfg.Empty {
 		if v.storages[rootDir], err = gen.sample(); err != nil {
 			return nil, fmt.Errorf("load the %s sample: %w", gen.release, err)
 		}
 	}
 	if cfg.Live {
-		v.addLive(cfg.Seed)
+		v.addLive()
 	}
 	return v, nil
 }
 
 // ServeHTTP answers one request as the Viewer would.
 func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if isSocket(r) {
+	if IsSocket(r) {
 		v.serveSocket(w, r)
 		return
 	}
 	v.answer(r).write(w, r)
 }
 
-// Requests tells how often a route was asked, by method and route template as in /openapi.json, for example
-// "GET /api/runs/{run_id}". Requests that match no route count as the method and "*".
-func (v *Viewer) Requests(route string) int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.counts[route]
-}
-
-// AllRequests returns the counts of every route that was asked.
-func (v *Viewer) AllRequests() map[string]int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return maps.Clone(v.counts)
-}
-
-// Restart turns the Viewer into another generation, as an upgrade on the same storage does: the runs stay, what the old
-// process held in memory (cache counters, saved connections) is gone. Request counts go on.
+// Restart turns the Viewer into another generation, as an upgrade on the same storage does: the runs stay.
 func (v *Viewer) Restart(release Generation) error {
 	gen, err := loadGeneration(release)
 	if err != nil {
@@ -125,59 +101,70 @@ func (v *Viewer) Restart(release Generation) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.start(gen)
+	v.gen = gen
 	return nil
 }
 
-// start resets what a process holds in memory. Called with mu held, or before v is shared.
-func (v *Viewer) start(gen *generation) {
-	v.gen = gen
-	v.cache = tableCache{sizes: map[string]int64{}}
-	v.settings = settings{}
-}
-
 // answer routes r and runs its handler.
-func (v *Viewer) answer(r *http.Request) answer {
-	body, err := readBody(r)
-	if err != nil {
-		return detail(http.StatusBadRequest, "There was an error parsing the body")
+func (v *Viewer) answer(r *http.Request) Answer {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(r.Body, maxBody)); err != nil {
+			return badRequest("There was an error parsing the body")
+		}
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	route, params := v.gen.match(r.Method, r.URL.Path)
-	if route == nil {
-		v.counts[r.Method+" *"]++
-		return v.gen.noRoute(r.Method)
+	c, handle := &Call{Request: r, Route: r.Method + " *", Query: r.URL.Query(), Body: body}, noRoute
+	if route, params := v.gen.match(r.Method, r.URL.Path); route != nil {
+		c.Route, c.Params, handle = route.name, params, route.handle
 	}
-	v.counts[route.name]++
-	return route.handle(v, &call{r: r, route: route, params: params, query: r.URL.Query(), body: body})
+	if v.before != nil {
+		if a, done := v.before(c); done {
+			return a
+		}
+	}
+	return handle(v, c)
 }
 
 // store is the storage behind the current root. Called with mu held.
 func (v *Viewer) store() *storage {
 	s, ok := v.storages[v.root]
 	if !ok {
-		s = newStorage(v.root)
+		s = &storage{runs: map[string]*Record{}}
 		v.storages[v.root] = s
 	}
 	return s
 }
 
-// now is the time as the Viewer writes it: epoch seconds.
-func (v *Viewer) now() float64 { return epoch(v.clock()) }
+// HasSample tells whether the sample is below the current root. Called with mu held.
+func (v *Viewer) HasSample() bool { return v.store().sample }
 
-// epoch turns t into seconds with microseconds, which is as much as the SDK's floats keep.
-func epoch(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+// Dir is the folder of a run. Called with mu held.
+func (v *Viewer) Dir(r *Record) string { return v.gen.dir(v.root, r) }
 
-// fullRelease completes "0.5" to "0.5.3".
-func fullRelease(g Generation) (Generation, bool) {
-	if g == "" {
-		return Gen07, true
-	}
-	for _, known := range Generations() {
-		if g == known || strings.HasPrefix(string(known), string(g)+".") && strings.Count(string(g), ".") == 1 {
-			return known, true
-		}
-	}
-	return "", false
+// Locked calls f with mu held.
+func (v *Viewer) Locked(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f()
 }
+
+// Clock tells the Viewer's time.
+func (v *Viewer) Clock() time.Time { return v.clock() }
+
+// Release is the generation that the Viewer is now. Called with mu held.
+func (v *Viewer) Release() Generation { return v.gen.release }
+
+// Runs are those that are not in the bin. Called with mu held.
+func (v *Viewer) Runs() []*Record { return v.gen.list(v.store(), false) }
+
+// Captured are the requests to the real Viewer of the generation, in their order. Called with mu held.
+func (v *Viewer) Captured() []Captured { return v.gen.answers }
+
+// now is the time as the Viewer writes it: epoch seconds.
+func (v *Viewer) now() float64 { return Epoch(v.clock()) }
+
+// Epoch turns t into seconds with microseconds, which is as much as the SDK's floats keep.
+func Epoch(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

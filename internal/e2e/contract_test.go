@@ -11,17 +11,16 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient/operations"
 )
 
 // generations are the demo Viewers that stand for the real ones.
-var generations = map[realviewer.Version]demoviewer.Generation{
-	realviewer.V053: demoviewer.Gen05,
-	realviewer.V060: demoviewer.Gen06,
-	realviewer.V072: demoviewer.Gen07,
+var generations = map[realviewer.Version]demotest.Generation{
+	realviewer.V053: demotest.Gen05,
+	realviewer.V060: demotest.Gen06,
+	realviewer.V072: demotest.Gen07,
 }
 
 // TestDemo_AnswersAsTheRealViewersDo fills real Viewers with the demo's own
@@ -33,7 +32,7 @@ func TestDemo_AnswersAsTheRealViewersDo(t *testing.T) {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
 			real := sampleViewer(t, version)
-			demo, err := demoviewer.New(demoviewer.Config{Generation: generations[version]})
+			demo, err := demotest.New(demotest.Config{Generation: generations[version]})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,7 @@ func (l *trainLab) tail(t *testing.T, s *server, req *runicornapiv1.TailMetricsR
 	return c
 }
 
-// resume goes on behind the last token.
+// resume resumes after the last token.
 func (c *eventTail) resume(s *server) {
 	c.t.Helper()
 	c.connect(s, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: c.filter})

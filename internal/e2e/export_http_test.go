@@ -28,12 +28,13 @@ func TestExportExperiment_OverHTTP(t *testing.T) {
 		format                 runicornapiv1.ExportFormat
 		contentType, extension string
 	}{
-		"csv":     {runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, "text/csv; charset=utf-8", "csv"},
-		"jsonl":   {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, "application/x-ndjson", "jsonl"},
-		"arrow":   {runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, "application/vnd.apache.arrow.stream", "arrows"},
-		"parquet": {runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, "application/vnd.apache.parquet", "parquet"},
-		"json":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, "application/json", "json"},
-		"html":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML, "text/html; charset=utf-8", "html"},
+		"csv":        {runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, "text/csv; charset=utf-8", "csv"},
+		"jsonl":      {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, "application/x-ndjson", "jsonl"},
+		"arrow":      {runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, "application/vnd.apache.arrow.stream", "arrows"},
+		"arrow_file": {runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE, "application/vnd.apache.arrow.file", "arrow"},
+		"parquet":    {runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, "application/vnd.apache.parquet", "parquet"},
+		"json":       {runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, "application/json", "json"},
+		"html":       {runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML, "text/html; charset=utf-8", "html"},
 	} {
 		resp, body := getHTTP(t, "http://"+s.httpAddr+"/v1/experiments/"+run.RunID+":export?format="+name, nil)
 		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != want.contentType || resp.Header.Get("X-Content-Type-Options") != "nosniff" {

@@ -31,6 +31,8 @@ var tabular = []struct {
 	{"csv.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
 	{"arrow.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE},
 	{"arrow.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
+	{"arrow_file.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE},
+	{"arrow_file.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
 	{"parquet.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE},
 	{"parquet.long", runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG},
 	{"json.wide", runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON, runicornapiv1.ExportLayout_EXPORT_LAYOUT_UNSPECIFIED},
@@ -185,6 +187,9 @@ func readPoints(t *testing.T, points [][]any, want map[string][]logged, hasTimes
 		case kind == "raw" && point.Cell.Kind == "boolean":
 			point.Cell = boolean(text == "true")
 		case kind == "raw":
+			if strings.HasSuffix(text, "inf") { // as CSV has it
+				text = strings.Replace(text, "inf", "Infinity", 1)
+			}
 			point.Cell = number(text)
 		default:
 			point.Cell.Text = p[5].(string)
@@ -206,12 +211,12 @@ func exportsPython(t *testing.T) string {
 	system := realviewer.Require(t, realviewer.V072).Python
 	venv := filepath.Join(cache, "runicorn-grpc", "venvs", "exports")
 	python := filepath.Join(venv, "bin", "python")
-	if exec.CommandContext(t.Context(), python, "-c", "import pandas, pyarrow").Run() == nil {
+	if exec.CommandContext(t.Context(), python, "-c", "import pandas, pyarrow, polars, duckdb").Run() == nil {
 		return python
 	}
 	for _, args := range [][]string{
 		{system, "-m", "venv", venv},
-		{python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow"},
+		{python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow", "polars", "duckdb"},
 	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)

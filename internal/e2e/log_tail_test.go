@@ -29,6 +29,8 @@ func TestStreams_OfRunsThatChange(t *testing.T) {
 			t.Run("a run that grows although its Viewer calls it failed", l.growsWhileFailed)
 			if version.HasPaths() { // 0.5.3 shows no log, only its merged table
 				t.Run("a log that becomes another one", l.becomesAnother)
+				t.Run("a progress bar is seen before its newline comes", l.showsAProgressBar)
+				t.Run("a line that is too long does not end the tail of others", l.passesOverALine)
 			} else { // whose text logs come over WebSockets
 				t.Run("many tails of a text log are one reader to the Viewer", l.manyAreOne)
 			}
@@ -68,13 +70,43 @@ func (l *trainLab) isTheLogFile(t *testing.T) {
 	last := int32(3)
 	tail := &logTail{t: t}
 	tail.connect(l.servers[1], &runicornapiv1.TailLogsRequest{RunId: run.RunID, LastLines: &last})
-	tail.until(func() bool { return tail.caught })
+	tail.wantEnd(runicornapiv1.EndReason_END_REASON_FINISHED)
 	if len(tail.lines) != 3 {
 		t.Errorf("the last three lines are %v", tail.lines)
 	}
-	tail.wantEnd(runicornapiv1.EndReason_END_REASON_FINISHED)
 	if text := tail.lines[len(tail.lines)-1].GetText(); text != "unterminated" { // from 0.6 on it counts at the end
 		t.Errorf("the last line is %q", text)
+	}
+}
+
+// showsAProgressBar follows a line that is written in pieces, whose newline comes late, over
+// two connections.
+func (l *trainLab) showsAProgressBar(t *testing.T) {
+	run, log := l.open(t, "bar")
+	c := &logTail{t: t}
+	last := func(text string, isPartial bool) func() bool {
+		return func() bool {
+			n := len(c.lines)
+			return n > 0 && c.lines[n-1].GetText() == text && c.lines[n-1].GetPartial() == isPartial
+		}
+	}
+	appendTo(t, log, "before\nbar 10%")
+	req := &runicornapiv1.TailLogsRequest{RunId: run.RunID, LastLines: new(int32(1))}
+	c.connect(l.servers[0], req)
+	c.until(last("bar 10%", true))
+	if len(c.lines) != 1 {
+		t.Errorf("the last line is %v", c.lines)
+	}
+	appendTo(t, log, "\rbar 50%\r")
+	c.until(last("bar 10%\rbar 50%", true))
+	c.cancel()
+	appendTo(t, log, "bar 100%\nafter\n")
+	c.connect(l.servers[1], req)
+	c.until(last("after", false))
+	l.finish(t, "bar", "finished")
+	c.wantEnd(runicornapiv1.EndReason_END_REASON_FINISHED)
+	if len(c.lines) != 2 || c.lines[0].GetText() != "bar 10%\rbar 50%\rbar 100%" {
+		t.Errorf("the lines are %v", c.lines)
 	}
 }
 

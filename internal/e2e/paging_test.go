@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 // sshAnswers are answers about SSH, which a demo Viewer, behind which is no SSH
@@ -40,7 +40,7 @@ var sshAnswers = map[string]string{
 // sshDemo is a demo Viewer of 0.6.0 that has SSH connections.
 func sshDemo(t *testing.T) string {
 	t.Helper()
-	demo, err := demoviewer.New(demoviewer.Config{Generation: demoviewer.Gen06})
+	demo, err := demotest.New(demotest.Config{Generation: demotest.Gen06})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -250,3 +250,23 @@ func (l *trainLab) tearsALine(t *testing.T) {
 		t.Errorf("points %q", c.points[run.RunID])
 	}
 }
+
+// passesOverALine follows two runs, one of which logs a line of 17 MiB.
+func (l *trainLab) passesOverALine(t *testing.T) {
+	good, _ := l.open(t, "long_good")
+	bad, _ := l.open(t, "long_bad")
+	l.logSteps(t, "long_good", 1)
+	l.logSteps(t, "long_bad", 1)
+	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{good.RunID, bad.RunID}})
+	c.untilPoints(bad.RunID, 1)
+	appendTo(t, bad.EventFile, `{"type": "metrics", "data": {"text": "`+strings.Repeat("x", 17<<20)+`", "global_step": 2}}`+"\n")
+	l.logSteps(t, "long_bad", 3)
+	l.logSteps(t, "long_good", 2)
+	c.untilPoints(bad.RunID, 2)
+	c.untilPoints(good.RunID, 2)
+	l.finish(t, "long_bad", "finished")
+	l.finish(t, "long_good", "finished")
+	c.finish()
+	c.wantPoints(bad.RunID, 1, 3)
+	c.wantPoints(good.RunID, 1, 2)
+}

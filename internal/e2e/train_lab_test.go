@@ -100,7 +100,7 @@ type logTail struct {
 	resets int
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *logTail) connect(s *server, req *runicornapiv1.TailLogsRequest) {
 	c.t.Helper()
 	if c.token != "" {
@@ -121,7 +121,15 @@ func (c *logTail) recv() error {
 		return err
 	}
 	c.token, c.last = m.GetResumeToken(), m
-	c.lines = append(c.lines, m.GetBatch().GetLines()...)
+	for _, line := range m.GetBatch().GetLines() {
+		if n := len(c.lines); n > 0 && c.lines[n-1].GetPartial() {
+			if c.lines[n-1].GetOffset() != line.GetOffset() {
+				c.t.Errorf("%v follows the partial line %v", line, c.lines[n-1])
+			}
+			c.lines = c.lines[:n-1]
+		}
+		c.lines = append(c.lines, line)
+	}
 	c.caught = c.caught || m.GetCaughtUp() != nil
 	if m.GetLogReset() != nil {
 		c.lines, c.caught = nil, false

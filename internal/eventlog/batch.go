@@ -5,8 +5,9 @@ package eventlog
 // use.
 type Batch struct {
 	selection Selection
-	series    []*Series // in the order of their first point
+	used      []*slot // those with a series, in the order of their first point
 	points    int
+	bytes     int               // of names, texts and digits
 	free      []*Series         // emptied series, for reuse
 	slots     map[slotKey]*slot // what becomes of the cells of a name and kind
 	prevSlots []*slot           // the slots of the last row, in its order
@@ -43,10 +44,13 @@ func (b *Batch) Append(row *Row) {
 		}
 		if s := b.slot(i, slotKey{c.Name, c.Kind}); s.selected {
 			if s.series == nil {
-				s.series = b.add(s.slotKey)
+				s.series = b.newSeries(s.slotKey)
+				b.used = append(b.used, s)
+				b.bytes += len(s.name)
 			}
 			appendCell(s.series, row, c)
 			b.points++
+			b.bytes += len(c.Text) + len(c.Exact)
 		}
 	}
 }
@@ -69,7 +73,7 @@ func (b *Batch) slot(i int, k slotKey) *slot {
 	return s
 }
 
-func (b *Batch) add(k slotKey) *Series {
+func (b *Batch) newSeries(k slotKey) *Series {
 	var s *Series
 	if last := len(b.free) - 1; last >= 0 {
 		s, b.free = b.free[last], b.free[:last]
@@ -77,7 +81,6 @@ func (b *Batch) add(k slotKey) *Series {
 		s = &Series{}
 	}
 	s.Name, s.Kind = k.name, k.kind
-	b.series = append(b.series, s)
 	return s
 }
 
@@ -108,12 +111,15 @@ func (r *Row) seconds() float64 {
 // Points is the number of points in all series.
 func (b *Batch) Points() int { return b.points }
 
+// Bytes is about what its names, texts and digits take on the wire.
+func (b *Batch) Bytes() int { return b.bytes }
+
 // Series returns the series in the order of their first point. Their columns
 // belong to the batch and are overwritten after a Reset.
 func (b *Batch) Series() []Series {
-	series := make([]Series, len(b.series))
-	for i, s := range b.series {
-		series[i] = *s
+	series := make([]Series, len(b.used))
+	for i, s := range b.used {
+		series[i] = *s.series
 	}
 	return series
 }
@@ -122,8 +128,8 @@ func (b *Batch) Series() []Series {
 // is empty as after a Reset.
 func (b *Batch) Take() []Series {
 	series := b.Series()
-	for _, s := range b.series {
-		*s = Series{}
+	for _, s := range b.used {
+		*s.series = Series{}
 	}
 	b.Reset()
 	return series
@@ -131,16 +137,15 @@ func (b *Batch) Take() []Series {
 
 // Reset empties the batch and keeps its memory for what comes next.
 func (b *Batch) Reset() {
-	for _, s := range b.series {
-		s.truncate()
+	for _, s := range b.used {
+		s.series.truncate()
+		b.free = append(b.free, s.series)
+		s.series = nil
 	}
-	b.free = append(b.free, b.series...)
-	b.series, b.points = b.series[:0], 0
+	clear(b.used)
+	b.used, b.points, b.bytes = b.used[:0], 0, 0
 	if len(b.slots) > maxNames {
 		clear(b.slots)
 		clear(b.prevSlots)
-	}
-	for _, s := range b.slots {
-		s.series = nil
 	}
 }

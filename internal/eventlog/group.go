@@ -27,6 +27,10 @@ const (
 	minTail        = 4096 // a tail is merged when it exceeds this and a quarter of the rows
 	minSparseCheck = 1024 // rows before a column can be called sparse
 	sparseShare    = 4    // it is, if less than one in so many cells is present
+	// Of many columns fewer rows must do: a line of 10,000 metrics and then lines of
+	// one each, which a few bytes of a log are, would else take 80 KB a line.
+	minSparseRows    = 16
+	firstSparseCells = 256 << 10
 )
 
 // ensureRow finds or makes the row of a step and gives it the time.

@@ -28,6 +28,7 @@ type line struct {
 	row        Row
 	stepCell   int  // the index of the cell of step plus 1, 0 if there is none
 	hasDropped bool // some of the row's cells are kindDropped
+	excess     Excess
 }
 
 // read reads one line into p.line and says whether it is JSON.
@@ -114,7 +115,7 @@ func eventOf(v *value) event {
 func (p *Parser) lineData(b []byte, i int) int {
 	l := &p.line
 	l.time, l.global, l.step = value{}, stepValue{}, stepValue{}
-	l.row.Cells, l.stepCell, l.hasDropped = l.row.Cells[:0], 0, false
+	l.row.Cells, l.stepCell, l.hasDropped, l.excess = l.row.Cells[:0], 0, false, Excess{}
 	i = skipSpace(b, i)
 	if l.hasData = i < len(b) && b[i] == '{'; !l.hasData {
 		return p.skip(b, i)
@@ -161,9 +162,14 @@ func (p *Parser) addMetric(n *name, v *value) {
 	}
 }
 
-// addCell makes the value a cell of the row, and returns its index.
+// addCell makes the value a cell of the row, and returns its index: -1 if there are too
+// many.
 func (p *Parser) addCell(n *name, v *value) int {
 	l := &p.line
+	if n.row != p.names.row && len(l.row.Cells) == MaxMetrics {
+		l.excess.addMetric(manyMetrics, n.name)
+		return -1
+	}
 	at := p.names.cellOf(n, len(l.row.Cells))
 	if at == len(l.row.Cells) {
 		l.row.Cells = append(l.row.Cells, Cell{})

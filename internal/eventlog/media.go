@@ -35,6 +35,7 @@ func (p *Parser) media(data []byte) Media {
 	if media.Key == "" {
 		media.Key = "image" // as Viewer 0.7.2 answers in its image list
 	}
+	media.Key, media.Caption = cutText(media.Key, MaxName), cutText(media.Caption, MaxText)
 	return media
 }
 

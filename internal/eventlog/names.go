@@ -6,7 +6,7 @@ import "bytes"
 // forgets everything and starts again: files in which every line has new names
 // cost allocations, but no memory.
 const (
-	maxNames     = 1 << 16 // names
+	maxNames     = MaxMetrics // names; one line may add as many again
 	maxNameBytes = 8 << 20
 	maxTexts     = 1 << 12
 	maxTextBytes = 1 << 8 // longer texts are not remembered
@@ -70,24 +70,34 @@ func (t *nameTable) read(b []byte, i int) (*name, int) {
 		return nil, -1
 	}
 	k, ok := t.keys[string(b[i:end])]
-	if !ok {
+	switch {
+	case ok:
+	case len(t.keys) >= 2*maxNames: // far more names in one line than it may have
+		n := newName(b[i:end])
+		return &n, end
+	default:
 		k = t.add(b[i:end])
 	}
 	t.last.next, t.last = k, k
 	return k.name, end
 }
 
+// newName decodes the name of a key.
+func newName(raw []byte) name {
+	text := string(unquote(raw[:bytes.LastIndexByte(raw, '"')+1]))
+	return name{name: text, role: roleOf(text)}
+}
+
 func (t *nameTable) add(raw []byte) *key {
-	quoted := raw[:bytes.LastIndexByte(raw, '"')+1]
-	text := string(unquote(quoted))
-	n, ok := t.names[text]
+	decoded := newName(raw)
+	n, ok := t.names[decoded.name]
 	if !ok {
-		n = &name{name: text, role: roleOf(text)}
-		t.names[text] = n
+		n = &decoded
+		t.names[n.name] = n
 	}
 	k := &key{raw: bytes.Clone(raw), name: n}
 	t.keys[string(k.raw)] = k
-	t.bytes += len(raw) + len(text)
+	t.bytes += len(raw) + len(n.name)
 	return k
 }
 

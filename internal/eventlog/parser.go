@@ -17,24 +17,7 @@ package eventlog
 
 import (
 	"bytes"
-	"fmt"
 )
-
-// MaxLine is the longest line, in bytes without its newline, that a Parser
-// reads. It bounds the memory that one line can cost.
-const MaxLine = 16 << 20
-
-// LineTooLongError says that a line is longer than MaxLine. The event file
-// cannot be read beyond it.
-type LineTooLongError struct {
-	// Offset is where the line begins in the event file, in bytes.
-	Offset int64
-}
-
-// Error names the offset.
-func (e *LineTooLongError) Error() string {
-	return fmt.Sprintf("event file: the line at offset %d is longer than %d bytes", e.Offset, MaxLine)
-}
 
 // Handler receives what the lines say, in the order of the file. Either
 // function may be nil. What it is given is reused after it returns; strings may
@@ -49,10 +32,29 @@ type Handler struct {
 
 // Counts says what a Parser had to leave out.
 type Counts struct {
-	// MalformedLines is the number of complete lines that are no JSON.
+	// MalformedLines is the number of complete lines that are no JSON, and of those
+	// that are too long.
 	MalformedLines uint64
 	// LinesWithoutStep is the number of metrics lines without a usable step.
 	LinesWithoutStep uint64
+	// Excess is what was too large.
+	Excess
+}
+
+// Add adds what was left out elsewhere.
+func (c *Counts) Add(other Counts) {
+	c.MalformedLines += other.MalformedLines
+	c.LinesWithoutStep += other.LinesWithoutStep
+	c.Excess.Add(other.Excess)
+}
+
+// Since is what was left out after an earlier state of the same Parser.
+func (c Counts) Since(earlier Counts) Counts {
+	return Counts{
+		MalformedLines:   c.MalformedLines - earlier.MalformedLines,
+		LinesWithoutStep: c.LinesWithoutStep - earlier.LinesWithoutStep,
+		Excess:           c.Excess.Since(earlier.Excess),
+	}
 }
 
 // Parser reads event files. The zero Parser is ready for use; it keeps names
@@ -65,6 +67,7 @@ type Parser struct {
 	texts   textTable
 	stack   []byte // the open brackets of the nested value that is skipped
 	line    line   // the line at hand
+	skips   bool   // the line at hand is too long, and its beginning was passed over
 	scratch value  // the value at hand
 }
 
@@ -73,41 +76,58 @@ func (p *Parser) Counts() Counts { return p.counts }
 
 // Reset makes the Parser ready for another event file. Buffers and known names
 // are kept.
-func (p *Parser) Reset() { p.counts = Counts{} }
+func (p *Parser) Reset() { p.counts, p.skips = Counts{}, false }
+
+// SkipLine counts a line that is longer than MaxLine, of which no more is given.
+func (p *Parser) SkipLine(position int64) {
+	p.counts.MalformedLines++
+	p.counts.addLine(position)
+}
 
 // Parse reads the complete lines of chunk, whose first byte lies at offset base
 // of the event file and begins a line. It returns how many bytes they took: the
-// caller gives the rest again, in front of what comes next. After an error the
-// line it is about is not consumed.
+// caller gives the rest again, in front of what comes next. Of a line that is longer than
+// MaxLine all bytes are taken as they come. After an error the line it is about is not
+// consumed.
 func (p *Parser) Parse(chunk []byte, base int64, h Handler) (consumed int, err error) {
 	for {
 		rest := chunk[consumed:]
 		n := bytes.IndexByte(rest, '\n')
-		if n > MaxLine || n < 0 && len(rest) > MaxLine {
-			return consumed, &LineTooLongError{Offset: base + int64(consumed)}
-		}
-		if n < 0 {
-			return consumed, nil
-		}
-		if p.read(rest[:n]) {
-			if err := p.emit(base+int64(consumed), h); err != nil {
+		switch tooLong := n > MaxLine || n < 0 && len(rest) > MaxLine; {
+		case tooLong && !p.skips:
+			p.SkipLine(base + int64(consumed))
+			p.skips = true
+		case n >= 0 && !p.skips:
+			if err := p.parseLine(rest[:n], base+int64(consumed), h); err != nil {
 				return consumed, err
 			}
-		} else if !isBlank(rest[:n]) {
-			p.counts.MalformedLines++
+		case n < 0 && !p.skips:
+			return consumed, nil
 		}
+		if n < 0 {
+			return len(chunk), nil
+		}
+		p.skips = false
 		consumed += n + 1
 	}
+}
+
+// parseLine parses a complete line, which begins at position.
+func (p *Parser) parseLine(line []byte, position int64, h Handler) error {
+	if p.read(line) {
+		return p.emit(position, h)
+	}
+	if !isBlank(line) {
+		p.counts.MalformedLines++
+	}
+	return nil
 }
 
 // Finish reads what a run has left behind its last newline, once the run has
 // ended: it counts if it is a complete JSON object, and says so by returning
 // true. A torn line is no malformed line: it may never have been meant.
 func (p *Parser) Finish(rest []byte, base int64, h Handler) (complete bool, err error) {
-	if len(rest) > MaxLine {
-		return false, &LineTooLongError{Offset: base}
-	}
-	if !p.read(rest) || !p.line.object {
+	if p.skips || len(rest) > MaxLine || !p.read(rest) || !p.line.object {
 		return false, nil
 	}
 	return true, p.emit(base, h)
@@ -126,13 +146,18 @@ func (p *Parser) emit(position int64, h Handler) error {
 			return nil
 		}
 		l.row.Position = position
-		return h.Row(&l.row)
+		l.excess.Limit(&l.row)
+		if err := h.Row(&l.row); err != nil {
+			return err // the line may come again, and is counted then
+		}
+		p.counts.Excess.Add(l.excess)
+		return nil
 	case eventImage:
 		if h.Media == nil || !l.hasData {
 			return nil
 		}
 		media := p.media(l.data)
-		if media.Path == "" { // Viewer 0.7.2 lists no image without one
+		if media.Path == "" || len(media.Path) > maxPath { // Viewer 0.7.2 lists no image without one
 			return nil
 		}
 		media.Position = position

@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"math"
@@ -220,28 +219,10 @@ func TestParse_ConsumesOnlyCompleteLines(t *testing.T) {
 
 func TestParse_StopsAtAnError(t *testing.T) {
 	const line = `{"type":"metrics","data":{"global_step":1}}` + "\n"
-	long := bytes.Repeat([]byte{' '}, MaxLine+1)
 	full := errors.New("full")
-	refuse := Handler{Row: func(*Row) error { return full }}
 	var p Parser
-	if n, err := p.Parse([]byte(line), 0, refuse); n != 0 || !errors.Is(err, full) {
+	if n, err := p.Parse([]byte(line), 0, Handler{Row: func(*Row) error { return full }}); n != 0 || !errors.Is(err, full) {
 		t.Errorf("a handler's error: Parse = %d, %v; want 0, %v", n, err, full)
-	}
-	for name, file := range map[string][]byte{
-		"with its newline":    slices.Concat([]byte(line), long, []byte("\n")),
-		"without its newline": slices.Concat([]byte(line), long),
-	} {
-		n, err := p.Parse(file, 1000, Handler{})
-		tooLong, ok := errors.AsType[*LineTooLongError](err)
-		if n != len(line) || !ok || tooLong.Offset != int64(1000+len(line)) {
-			t.Errorf("a long line %s: Parse = %d, %v", name, n, err)
-		}
-	}
-	if _, err := p.Parse(append(long[:MaxLine:MaxLine], '\n'), 0, Handler{}); err != nil {
-		t.Errorf("a line of MaxLine: %v", err)
-	}
-	if _, err := p.Finish(long, 5, Handler{}); err == nil {
-		t.Error("Finish reads a line that is too long")
 	}
 }
 

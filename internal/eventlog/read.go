@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"iter"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -28,6 +27,25 @@ func (t *Table) Window(selection Selection, n int) []Series {
 // Last is Series with at most the last n points of each series.
 func (t *Table) Last(selection Selection, n int) []Series {
 	return t.series(selection, readOptions{limit: n, newest: true})
+}
+
+// Read returns the points of a metric, one sample per kind, the columns being the caller's
+// own. They are not downsampled yet. It is always ok: a digest may lack points.
+func (t *Table) Read(name string, q Query) (samples []Sample, ok bool) {
+	selection := Selection{Names: []string{name}, MinStep: q.MinStep, MaxStep: q.MaxStep}
+	opts := readOptions{limit: math.MaxInt}
+	switch {
+	case q.Limit > 0:
+		opts.limit = q.Limit
+	case q.Last > 0:
+		opts.limit, opts.newest = q.Last, true
+	}
+	stats := t.Stats(selection)
+	for _, s := range t.series(selection, opts) {
+		stat := stats[slices.IndexFunc(stats, func(stat Stat) bool { return stat.Kind == s.Kind })]
+		samples = append(samples, Sample{Series: s, Total: stat.Count, Finite: stat.Count - stat.NonFinite})
+	}
+	return samples, true
 }
 
 // readOptions says how many points of a series are read, and from which end.
@@ -60,11 +78,7 @@ func (t *Table) Names(selection Selection) []string {
 	for c := range t.selected(selection) {
 		names = append(names, c.name)
 	}
-	for name := range t.indeterminate {
-		if c := t.columns[name]; (c == nil || c.count == 0) && selection.HasName(name) {
-			names = append(names, name)
-		}
-	}
+	names = append(names, t.onlyIndeterminate(selection)...)
 	slices.Sort(names)
 	return names
 }
@@ -72,12 +86,58 @@ func (t *Table) Names(selection Selection) []string {
 // selected are the columns of the selected metrics that have a value, by name.
 func (t *Table) selected(selection Selection) iter.Seq[*column] {
 	return func(yield func(*column) bool) {
-		for _, name := range slices.Sorted(maps.Keys(t.columns)) {
-			c := t.columns[name]
-			if c.count > 0 && selection.HasName(name) && !yield(c) {
+		for _, name := range SelectNames(t.columns, &selection) {
+			if c := t.columns[name]; c.count > 0 && !yield(c) {
 				return
 			}
 		}
+	}
+}
+
+// onlyIndeterminate are the selected metrics of which no value is known, sorted.
+func (t *Table) onlyIndeterminate(selection Selection) []string {
+	return slices.DeleteFunc(SelectNames(t.indeterminate, &selection), func(name string) bool {
+		c := t.columns[name]
+		return c != nil && c.count > 0
+	})
+}
+
+// SelectNames returns the selected of the names in m, sorted. Exact names are looked up, so
+// that reading all metrics one by one does not cost the square of their number.
+func SelectNames[V any](m map[string]V, s *Selection) []string {
+	var names []string
+	for _, name := range s.Names {
+		if _, ok := m[name]; ok {
+			names = append(names, name)
+		}
+	}
+	if s.hasAllNames() || len(s.Prefixes) > 0 {
+		for name := range m {
+			if s.hasAllNames() || s.hasPrefixOf(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Steps are the distinct steps, ascending.
+func (t *Table) Steps() iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		others := t.otherSteps()
+		for _, step := range t.longest().steps {
+			for len(others) > 0 && others[0] < step {
+				if !yield(others[0]) {
+					return
+				}
+				others = others[1:]
+			}
+			if !yield(step) {
+				return
+			}
+		}
+		slices.Values(others)(yield)
 	}
 }
 

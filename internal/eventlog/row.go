@@ -31,7 +31,8 @@ type Cell struct {
 // the event parser and the table decoder both speak it, Table merges it and
 // Batch columnarises it.
 //
-// A reader reuses its Row: it is valid only until the callback returns.
+// A reader reuses its Row: it is valid only until the callback returns, and if that is
+// with an error, until more is read.
 // Strings in it may be kept.
 type Row struct {
 	// Position is the byte offset of the line in the event file, and -1 for

@@ -20,11 +20,13 @@ type Selection struct {
 // HasName says whether the metric is wanted. It costs a walk over the selection
 // and is asked once per metric, not once per point.
 func (s *Selection) HasName(name string) bool {
-	if len(s.Names) == 0 && len(s.Prefixes) == 0 {
-		return true
-	}
-	return slices.Contains(s.Names, name) ||
-		slices.ContainsFunc(s.Prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	return s.hasAllNames() || slices.Contains(s.Names, name) || s.hasPrefixOf(name)
+}
+
+func (s *Selection) hasAllNames() bool { return len(s.Names) == 0 && len(s.Prefixes) == 0 }
+
+func (s *Selection) hasPrefixOf(name string) bool {
+	return slices.ContainsFunc(s.Prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // HasStep says whether the step is wanted.
@@ -45,4 +47,22 @@ func (s *Selection) rows(steps []int64) (from, to int) {
 		}
 	}
 	return from, max(from, to)
+}
+
+// Query says which points of one metric are wanted.
+type Query struct {
+	// MinStep and MaxStep bound the steps, both inclusive; nil is no bound.
+	MinStep, MaxStep *int64
+	// Limit is how many of the first points are enough, and Last how many of the
+	// newest ones; all are wanted where both are 0.
+	Limit, Last int
+	// MaxPoints is to how many they will be downsampled, not at all if 0.
+	MaxPoints int
+}
+
+// Sample is points of a metric and kind that were taken of more.
+type Sample struct {
+	Series
+	// Total is how many there are, and Finite how many of those are finite.
+	Total, Finite int
 }

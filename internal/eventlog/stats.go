@@ -38,10 +38,8 @@ func (t *Table) Stats(selection Selection) []Stat {
 	for c := range t.selected(selection) {
 		stats = append(stats, t.columnStats(c, selection)...)
 	}
-	for name, cells := range t.indeterminate {
-		if c := t.columns[name]; (c == nil || c.count == 0) && selection.HasName(name) {
-			stats = append(stats, Stat{Name: name, Indeterminate: cells})
-		}
+	for _, name := range t.onlyIndeterminate(selection) {
+		stats = append(stats, Stat{Name: name, Indeterminate: t.indeterminate[name]})
 	}
 	slices.SortFunc(stats, func(a, b Stat) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))

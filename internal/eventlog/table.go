@@ -19,6 +19,7 @@ type Table struct {
 	texts         dictionary
 	indeterminate map[string]int
 	rows          int
+	excess        Excess
 	dirty         bool // rows is to be counted again
 
 	puts         uint64
@@ -41,6 +42,9 @@ func (t *Table) Put(row *Row) {
 	t.resolve(row.Cells)
 	time := row.seconds()
 	for _, g := range t.touched {
+		if g.nextSparseCheck == 0 { // it has all its columns now
+			g.nextSparseCheck = min(minSparseCheck, max(minSparseRows, firstSparseCells/max(1, len(g.columns))))
+		}
 		g.ensureRow(row.Step, time)
 	}
 	for i, c := range t.rowColumns {
@@ -49,7 +53,8 @@ func (t *Table) Put(row *Row) {
 		}
 	}
 	for _, g := range t.touched {
-		if g.sorted == len(g.steps) && g.sorted >= g.nextSparseCheck {
+		if len(g.steps) >= g.nextSparseCheck {
+			g.compact()
 			t.groups = append(t.groups, g.split()...)
 		}
 	}
@@ -71,7 +76,11 @@ func (t *Table) resolve(cells []Cell) {
 	var newGroup *group
 	for i := range cells {
 		c := t.column(i, cells[i].Name)
-		if c == nil && cells[i].Kind != KindNone {
+		switch {
+		case c != nil || cells[i].Kind == KindNone:
+		case len(t.columns) >= MaxMetrics:
+			t.excess.addMetric(manyMetrics, cells[i].Name)
+		default:
 			if newGroup == nil {
 				newGroup = t.addGroup()
 			}
@@ -101,7 +110,7 @@ func (t *Table) column(i int, name string) *column {
 }
 
 func (t *Table) addGroup() *group {
-	g := &group{nextSparseCheck: minSparseCheck}
+	g := &group{}
 	t.groups = append(t.groups, g)
 	return g
 }
@@ -133,7 +142,14 @@ func (t *Table) store(c *column, cell *Cell, time float64) {
 // AddIndeterminate counts cells of which the source does not say what they are:
 // the merged table of Viewer 0.5.3 has null for a value that was never logged
 // and for one that was NaN or infinite.
-func (t *Table) AddIndeterminate(name string, cells int) { t.indeterminate[name] += cells }
+func (t *Table) AddIndeterminate(name string, cells int) {
+	if len(name) <= MaxName && len(t.indeterminate) < MaxMetrics {
+		t.indeterminate[name] += cells
+	}
+}
+
+// Excess is what was too much for the table.
+func (t *Table) Excess() Excess { return t.excess }
 
 // Compact merges what came late. Readers need it after the last Put; it costs
 // nothing if steps have only ascended in a table of one group.
@@ -145,25 +161,28 @@ func (t *Table) Compact() {
 		g.compact()
 		g.trim()
 	}
-	t.rows = t.countRows()
+	t.rows = len(t.longest().steps) + len(t.otherSteps())
 	t.dirty = false
 }
 
-// countRows counts the distinct steps. The longest group is nearly all of them:
-// those of the others are looked up in it.
-func (t *Table) countRows() int {
+// longest is the longest group, whose steps are nearly all there are.
+func (t *Table) longest() *group {
 	if len(t.groups) == 0 {
-		return 0
+		return &group{}
 	}
-	longest := slices.MaxFunc(t.groups, func(a, b *group) int { return len(a.steps) - len(b.steps) })
-	var others []int64
+	return slices.MaxFunc(t.groups, func(a, b *group) int { return len(a.steps) - len(b.steps) })
+}
+
+// otherSteps are the distinct steps that the longest group lacks, ascending.
+func (t *Table) otherSteps() (others []int64) {
+	longest := t.longest()
 	for _, g := range t.groups {
 		if g != longest {
 			others = appendMissing(others, g.steps, longest.steps)
 		}
 	}
 	slices.Sort(others)
-	return len(longest.steps) + len(slices.Compact(others))
+	return slices.Compact(others)
 }
 
 // appendMissing appends the steps that known lacks; both ascend. It gallops

@@ -2,81 +2,87 @@ package export
 
 import (
 	"bufio"
-	"fmt"
+	"errors"
 	"io"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// arrowTypes are the types of columns in Arrow.
-var arrowTypes = map[fieldType]arrow.DataType{
-	typeInteger: arrow.PrimitiveTypes.Int64,
-	typeDouble:  arrow.PrimitiveTypes.Float64,
-	typeBoolean: arrow.FixedWidthTypes.Boolean,
-	typeText:    arrow.BinaryTypes.String,
+// columnTypes are the types of the kinds in Arrow and Parquet.
+var columnTypes = map[eventlog.Kind]arrow.DataType{
+	eventlog.KindNumber:  arrow.PrimitiveTypes.Float64,
+	eventlog.KindBoolean: arrow.FixedWidthTypes.Boolean,
+	eventlog.KindText:    arrow.BinaryTypes.String,
 }
 
-// arrowStream is a table in Arrow's stream format.
-type arrowStream struct {
-	out    *bufio.Writer
-	writer *ipc.Writer
-	schema *arrow.Schema
+// recordFile takes batches of rows: an Arrow stream, an Arrow file or a Parquet
+// file. It does not keep them.
+type recordFile interface {
+	Write(batch arrow.RecordBatch) error
+	Close() error
 }
 
-func newArrowStream(out io.Writer, fields []field) *arrowStream {
-	columns := make([]arrow.Field, 0, len(fields))
-	for _, f := range fields {
-		columns = append(columns, arrow.Field{Name: f.name, Type: arrowTypes[f.kind], Nullable: f.nullable})
+// newRecordFile begins a file of the columns.
+func newRecordFile(f Format, out io.Writer, schema *arrow.Schema) (recordFile, error) {
+	if f == Parquet {
+		return newParquetFile(out, schema)
 	}
-	s := &arrowStream{out: bufio.NewWriterSize(out, bufferSize), schema: arrow.NewSchema(columns, nil)}
-	s.writer = ipc.NewWriter(s.out, ipc.WithSchema(s.schema))
-	return s
+	buffer := bufio.NewWriterSize(out, bufferSize)
+	if f == ArrowFile {
+		file, err := ipc.NewFileWriter(buffer, ipc.WithSchema(schema))
+		return &arrowWriter{file, buffer}, err
+	}
+	return &arrowWriter{ipc.NewWriter(buffer, ipc.WithSchema(schema)), buffer}, nil
 }
 
-// write adds a batch. The columns may be changed afterwards.
-func (s *arrowStream) write(rows int, columns []*vector) error {
-	arrays := make([]arrow.Array, 0, len(columns))
-	for _, v := range columns {
-		if v.isTooLong() {
-			return errBatchTooLong
-		}
-		arrays = append(arrays, v.arrow())
-	}
-	batch := array.NewRecordBatch(s.schema, arrays, int64(rows))
-	defer batch.Release()
-	if err := s.writer.Write(batch); err != nil {
-		return fmt.Errorf("write an Arrow batch: %w", err)
-	}
-	return nil
+// arrowWriter is a writer of Arrow with its buffer.
+type arrowWriter struct {
+	recordFile
+	buffer *bufio.Writer
 }
 
-// arrow is the vector as an array, in the vector's own memory.
-func (v *vector) arrow() arrow.Array {
-	buffers := []*memory.Buffer{nil}
-	if v.nullCount > 0 {
-		buffers[0] = memory.NewBufferBytes(v.valid)
+// Close completes the file.
+func (w *arrowWriter) Close() error { return errors.Join(w.recordFile.Close(), w.buffer.Flush()) }
+
+// identityFields are the columns before the metrics.
+func identityFields(multiRun bool) []arrow.Field {
+	step := arrow.Field{Name: titleStep, Type: arrow.PrimitiveTypes.Int64}
+	if !multiRun {
+		return []arrow.Field{step}
 	}
-	switch v.kind {
-	case typeInteger:
-		buffers = append(buffers, memory.NewBufferBytes(arrow.Int64Traits.CastToBytes(v.integers)))
-	case typeDouble:
-		buffers = append(buffers, memory.NewBufferBytes(arrow.Float64Traits.CastToBytes(v.doubles)))
-	case typeBoolean:
-		buffers = append(buffers, memory.NewBufferBytes(v.bits))
-	default:
-		offsets := append([]int32{0}, v.ends...)
-		buffers = append(buffers, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets)), memory.NewBufferBytes(v.text))
+	return []arrow.Field{
+		{Name: titleViewer, Type: arrow.BinaryTypes.String}, {Name: titleRun, Type: arrow.BinaryTypes.String}, step,
 	}
-	return array.MakeFromData(array.NewData(arrowTypes[v.kind], v.length, buffers, nil, v.nullCount, 0))
 }
 
-// Close completes the stream.
-func (s *arrowStream) Close() error {
-	if err := s.writer.Close(); err != nil {
-		return fmt.Errorf("end an Arrow stream: %w", err)
+// appendValueTo adds a value of the column's type.
+func appendValueTo(column array.Builder, c *eventlog.Cell) {
+	switch b := column.(type) {
+	case *array.Float64Builder:
+		b.Append(c.Number)
+	case *array.BooleanBuilder:
+		b.Append(c.Number != 0)
+	case *array.StringBuilder:
+		b.Append(strings.ToValidUTF8(c.Text, "\uFFFD"))
 	}
-	return s.out.Flush()
+}
+
+// sharedSteps is a column of the steps in their own memory.
+func sharedSteps(steps []int64) arrow.Array {
+	return shared(arrow.PrimitiveTypes.Int64, len(steps), arrow.Int64Traits.CastToBytes(steps))
+}
+
+// sharedValues is a column of numbers in their own memory.
+func sharedValues(values []float64) arrow.Array {
+	return shared(arrow.PrimitiveTypes.Float64, len(values), arrow.Float64Traits.CastToBytes(values))
+}
+
+func shared(t arrow.DataType, rows int, values []byte) arrow.Array {
+	return array.MakeFromData(array.NewData(t, rows, []*memory.Buffer{nil, memory.NewBufferBytes(values)}, nil, 0, 0))
 }

@@ -43,8 +43,8 @@ func (c Compute) rows(n, cells int, row func(i int) error) error {
 
 // windows reads the windows of a table, a piece for each, and gives them to use
 // between the pieces.
-func (c Compute) windows(t *eventlog.Table, sel eventlog.Selection, use func(*window) error) error {
-	next, stop := iter.Pull(windows(t, sel))
+func (c Compute) windows(t *eventlog.Table, sel eventlog.Selection, rows int, use func(*window) error) error {
+	next, stop := iter.Pull(windows(t, sel, rows))
 	defer stop()
 	for {
 		var w *window

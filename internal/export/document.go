@@ -16,9 +16,11 @@ import (
 //	  "environment": {...},            as GetEnvironment answers
 //	  "source": "event_log",           or "merged_table", on Viewers of 0.5
 //	  "malformed_line_count": 0, "lines_without_step_count": 0,
+//	  "limitations": [...],            sentences; only if something was too large
 //	  "series": [{"metric": "loss", "kind": "number",
 //	              "steps": [...], "times": [...], "values": [...]}],
-//	  "images": [...]                  if they were asked for
+//	  "images": [...]                  if they were asked for; a file that several
+//	                                   name stands at the first one
 //	}]}
 //
 // A metric of several kinds is several series. In a number series NaN,
@@ -32,7 +34,11 @@ type Document struct {
 }
 
 // Counts says what was read beside a run's table.
-type Counts struct{ MalformedLines, LinesWithoutStep uint64 }
+type Counts struct {
+	MalformedLines, LinesWithoutStep uint64
+	// Limitations say what was too large.
+	Limitations []string
+}
 
 // NewDocument begins a document.
 func NewDocument(out io.Writer, compute Compute) (*Document, error) {
@@ -54,11 +60,12 @@ func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Ima
 	}
 	if images != nil {
 		d.write(`,"images":[`)
+		written := firsts{}
 		for i := range images {
 			if i > 0 {
 				d.write(",")
 			}
-			if err := d.writeImage(&images[i]); err != nil {
+			if err := d.writeImage(&images[i], i, written); err != nil {
 				return err
 			}
 		}
@@ -90,7 +97,14 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 		source = "merged_table"
 	}
 	d.write(`,"source":"`, source, `","malformed_line_count":`, strconv.FormatUint(counts.MalformedLines, 10),
-		`,"lines_without_step_count":`, strconv.FormatUint(counts.LinesWithoutStep, 10), `,"series":[`)
+		`,"lines_without_step_count":`, strconv.FormatUint(counts.LinesWithoutStep, 10))
+	for i, text := range counts.Limitations {
+		d.write([]string{`,"limitations":[`, ","}[min(i, 1)], string(appendText(nil, text)))
+	}
+	if len(counts.Limitations) > 0 {
+		d.write("]")
+	}
+	d.write(`,"series":[`)
 	needsComma := false
 	for _, name := range t.Names(sel) {
 		one := eventlog.Selection{Names: []string{name}}

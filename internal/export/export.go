@@ -36,6 +36,8 @@ const (
 	ZIP
 	Markdown
 	HTML
+	// ArrowFile is Arrow with an index at its end, also called Feather V2.
+	ArrowFile
 )
 
 // Layout is how metrics lie in a table.
@@ -59,6 +61,7 @@ var kinds = map[Format]struct{ contentType, extension string }{
 	ZIP:       {"application/zip", "zip"},
 	Markdown:  {"text/markdown; charset=utf-8", "md"},
 	HTML:      {"text/html; charset=utf-8", "html"},
+	ArrowFile: {"application/vnd.apache.arrow.file", "arrow"},
 }
 
 // ContentType is the media type of the format.

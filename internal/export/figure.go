@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"unicode"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -232,7 +233,7 @@ func label(line string) string {
 		if len(out) == maxRunes {
 			return string(out) + "…"
 		}
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			r = ' '
 		}
 		out = append(out, r)

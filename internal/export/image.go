@@ -60,9 +60,25 @@ func (m *Image) embed(out io.Writer, before, after, missing string) (err error) 
 	return err
 }
 
-// writeImage writes an image into the document: its event, and its content as
-// base64 in "data", which is null if the content is lost.
-func (d *Document) writeImage(m *Image) error {
+// firsts are the places of images whose content a file has, by path: what several
+// events name is written once.
+type firsts map[string]int
+
+// see notes the i-th image. It returns the first one of its path, which may be the
+// same.
+func (f firsts) see(m *Image, i int) int {
+	first, seen := f[m.Path]
+	if !seen {
+		f[m.Path] = i
+		return i
+	}
+	return first
+}
+
+// writeImage writes the i-th image of a run into the document: its event, and its
+// content as base64 in "data", which is null if the content is lost, or stands at
+// the image whose index "same_as" is.
+func (d *Document) writeImage(m *Image, i int, written firsts) error {
 	d.write(`{"key":`, string(appendText(nil, m.Key)), `,"path":`, string(appendText(nil, m.Path)),
 		`,"caption":`, string(appendText(nil, m.Caption)))
 	if m.HasStep {
@@ -72,5 +88,9 @@ func (d *Document) writeImage(m *Image) error {
 		d.write(`,"time":`, strconv.FormatFloat(m.Time, 'f', -1, 64))
 	}
 	d.write(`,"content_type":"`, m.contentType(), `","data":`)
+	if first := written.see(m, i); first != i {
+		d.write(`null,"same_as":`, strconv.Itoa(first), "}")
+		return nil
+	}
 	return m.embed(d, `"`, `"}`, "null}")
 }

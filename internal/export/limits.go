@@ -9,7 +9,9 @@ const (
 	csvKinds          = "CSV does not say the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
 	jsonlNested       = "Lists and objects that were logged as values are left out, as the Viewer leaves them out."
 	jsonMerged        = "Series are merged: one value per step and metric, the last one written; JSON Lines have every point."
-	reportDownsampled = "Curves are thinned to what a plot can show, extremes kept; CSV, Arrow, Parquet and JSON have all values."
+	csvText           = "Texts that spreadsheets take for formulas begin with an apostrophe, and control characters are replaced by U+FFFD."
+	reportText        = "Control characters are replaced by U+FFFD."
+	reportDownsampled = "Curves are downsampled to what a plot can show, extremes kept; CSV, Arrow, Parquet and JSON have all values."
 	longExact         = "Integers that a 64-bit float rounds are in full in the column \"exact\"."
 	wideExact         = "Integers that a 64-bit float rounds are in full in the columns that end in \"#exact\"."
 	wideKinds         = "Metrics of several kinds have a column for each; those that are not numbers end in \"#boolean\" or \"#text\"."
@@ -31,12 +33,15 @@ func Limitations(f Format, l Layout, runs []*Run, schema *Schema) []string {
 	case JSONLines:
 		return append(out, jsonlNested)
 	case Markdown, HTML:
-		return append(out, reportDownsampled)
+		return append(out, reportDownsampled, reportText)
 	case ZIP:
 		return out
 	}
 	if l == Wide {
 		out = append(out, wideLayout)
+	}
+	if f == CSV {
+		out = append(out, csvText)
 	}
 	switch {
 	case f == CSV && (schema == nil || schema.hasKindsBesideNumbers()):

@@ -5,6 +5,10 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
@@ -23,11 +27,11 @@ const (
 type longCSV struct {
 	*bufio.Writer
 	multiRun bool
-	names    map[string]string // metrics as fields
+	names    nameCache[string] // metrics as fields
 }
 
 func newLongCSV(out io.Writer, multiRun bool) (*longCSV, error) {
-	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun, names: map[string]string{}}
+	x := &longCSV{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun, names: nameCache[string]{}}
 	header := titleStep + "," + titleMetric + "," + titleValue + "," + titleTime + "\n"
 	if multiRun {
 		header = titleViewer + "," + titleRun + "," + header
@@ -48,7 +52,7 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 			line = append(appendField(line, run.ID), ',')
 		}
 		line = append(strconv.AppendInt(line, row.Step, 10), ',')
-		line = append(append(line, x.name(c.Name)...), ',')
+		line = append(append(line, x.names.get(c.Name, csvName)...), ',')
 		line = append(appendCell(line, c), ',')
 		if row.HasTime {
 			line = strconv.AppendFloat(line, row.Time, 'f', -1, 64)
@@ -60,18 +64,8 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 	return nil
 }
 
-// name is a metric's name as a field.
-func (x *longCSV) name(name string) string {
-	field, ok := x.names[name]
-	if !ok {
-		if len(x.names) >= maxCachedNames {
-			clear(x.names)
-		}
-		field = string(appendField(nil, name))
-		x.names[name] = field
-	}
-	return field
-}
+// csvName is a metric's name as a field.
+func csvName(name string) string { return string(appendField(nil, name)) }
 
 func (x *longCSV) media(*Run, *eventlog.Media) error { return nil }
 
@@ -82,24 +76,23 @@ func (x *longCSV) Close() error { return x.Flush() }
 // runs, since the first batch goes out before the last row is known.
 type longRecords struct {
 	file     recordFile
-	vectors  []*vector
+	batch    *array.RecordBuilder
 	multiRun bool
 	rows     int
+	texts    int // bytes of the texts in the batch
 }
 
 func newLongRecords(f Format, out io.Writer, multiRun bool) (*longRecords, error) {
-	fields := append(identityFields(multiRun),
-		field{name: titleMetric, kind: typeText},
-		field{name: titleValue, kind: typeDouble, nullable: true},
-		field{name: titleTime, kind: typeDouble, nullable: true},
-		field{name: titleBoolean, kind: typeBoolean, nullable: true},
-		field{name: titleText, kind: typeText, nullable: true},
-		field{name: titleExact, kind: typeText, nullable: true},
-	)
-	x := &longRecords{multiRun: multiRun, vectors: newVectors(fields)}
-	var err error
-	x.file, err = newRecordFile(f, out, fields)
-	return x, err
+	schema := arrow.NewSchema(append(identityFields(multiRun),
+		arrow.Field{Name: titleMetric, Type: arrow.BinaryTypes.String},
+		arrow.Field{Name: titleValue, Type: arrow.PrimitiveTypes.Float64, Nullable: true},
+		arrow.Field{Name: titleTime, Type: arrow.PrimitiveTypes.Float64, Nullable: true},
+		arrow.Field{Name: titleBoolean, Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
+		arrow.Field{Name: titleText, Type: arrow.BinaryTypes.String, Nullable: true},
+		arrow.Field{Name: titleExact, Type: arrow.BinaryTypes.String, Nullable: true},
+	), nil)
+	file, err := newRecordFile(f, out, schema)
+	return &longRecords{file: file, batch: array.NewRecordBuilder(memory.DefaultAllocator, schema), multiRun: multiRun}, err
 }
 
 func (x *longRecords) row(run *Run, row *eventlog.Row) error {
@@ -108,37 +101,48 @@ func (x *longRecords) row(run *Run, row *eventlog.Row) error {
 			x.point(run, row, c)
 		}
 	}
-	if x.rows < windowRows {
+	if x.rows < windowRows && x.texts < maxBatchText/16 {
 		return nil
 	}
 	return x.flush()
 }
 
 func (x *longRecords) point(run *Run, row *eventlog.Row, c *eventlog.Cell) {
+	if x.rows == 0 {
+		x.batch.Reserve(windowRows)
+	}
 	x.rows++
-	columns := x.vectors
+	x.texts += len(c.Name) + len(c.Text)
+	columns := x.batch.Fields()
+	add := func(column int, cell *eventlog.Cell, present bool) {
+		if present {
+			appendValueTo(columns[column], cell)
+		} else {
+			columns[column].AppendNull()
+		}
+	}
 	if x.multiRun {
-		columns[0].appendText(run.Viewer)
-		columns[1].appendText(run.ID)
+		add(0, &eventlog.Cell{Text: run.Viewer}, true)
+		add(1, &eventlog.Cell{Text: run.ID}, true)
 		columns = columns[2:]
 	}
-	columns[0].appendInteger(row.Step)
-	columns[1].appendText(c.Name)
-	columns[2].appendIf(c, c.Kind == eventlog.KindNumber)
-	columns[3].appendIf(&eventlog.Cell{Number: row.Time}, row.HasTime)
-	columns[4].appendIf(c, c.Kind == eventlog.KindBoolean)
-	columns[5].appendIf(c, c.Kind == eventlog.KindText)
-	columns[6].appendIf(&eventlog.Cell{Text: c.Exact}, c.Exact != "")
+	if steps, ok := columns[0].(*array.Int64Builder); ok {
+		steps.Append(row.Step)
+	}
+	add(1, &eventlog.Cell{Text: c.Name}, true)
+	add(2, c, c.Kind == eventlog.KindNumber)
+	add(3, &eventlog.Cell{Number: row.Time}, row.HasTime)
+	add(4, c, c.Kind == eventlog.KindBoolean)
+	add(5, c, c.Kind == eventlog.KindText)
+	add(6, &eventlog.Cell{Text: c.Exact}, c.Exact != "")
 }
 
 // flush writes the rows so far as a batch.
 func (x *longRecords) flush() error {
-	err := x.file.write(x.rows, x.vectors)
-	for _, v := range x.vectors {
-		v.reset()
-	}
-	x.rows = 0
-	return err
+	batch := x.batch.NewRecordBatch()
+	defer batch.Release()
+	x.rows, x.texts = 0, 0
+	return x.file.Write(batch)
 }
 
 func (x *longRecords) media(*Run, *eventlog.Media) error { return nil }

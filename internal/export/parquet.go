@@ -1,12 +1,17 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/parquet-go/parquet-go"
 )
+
+var errTooManyColumns = errors.New("too many columns for a Parquet file")
 
 // scratchValues is how many values are encoded at once.
 const scratchValues = 2048
@@ -14,6 +19,9 @@ const scratchValues = 2048
 // groupRows is the number of rows of a Parquet row group. A group is held in
 // memory until it is complete, compressed.
 const groupRows = 8 * windowRows
+
+// maxGroupCells bounds the cells of a row group, which then has fewer rows.
+const maxGroupCells = 8 << 20
 
 const (
 	// pageBytes is the size of a page of a Parquet column before it is compressed.
@@ -25,22 +33,24 @@ const (
 
 // parquetFile writes batches into row groups of groupRows.
 type parquetFile struct {
-	out      *parquet.GenericWriter[any]
-	nullable []bool // by column
-	groupLen int    // rows of the current group
-	values   []parquet.Value
+	out       *parquet.GenericWriter[any]
+	nullable  []bool // by column
+	groupRows int    // rows of a full group
+	groupLen  int    // rows of the current group
+	values    []parquet.Value
 }
 
 // newParquetFile begins a Parquet file.
-func newParquetFile(out io.Writer, fields []field) (*parquetFile, error) {
+func newParquetFile(out io.Writer, schema *arrow.Schema) (*parquetFile, error) {
+	fields := schema.Fields()
 	if len(fields) > parquet.MaxColumnIndex {
 		return nil, fmt.Errorf("%w: %d, at most %d", errTooManyColumns, len(fields), parquet.MaxColumnIndex)
 	}
-	x := &parquetFile{}
+	x := &parquetFile{groupRows: max(1, min(groupRows, maxGroupCells/len(fields)))}
 	root := &orderedGroup{}
 	for _, f := range fields {
-		x.nullable = append(x.nullable, f.nullable)
-		root.fields = append(root.fields, &parquetField{Node: parquetNode(f), name: f.name})
+		x.nullable = append(x.nullable, f.Nullable)
+		root.fields = append(root.fields, &parquetField{Node: parquetNode(f), name: f.Name})
 	}
 	config, err := parquet.NewWriterConfig(
 		parquet.NewSchema("schema", root), parquet.Compression(&parquet.Snappy), parquet.DataPageVersion(1),
@@ -78,41 +88,36 @@ func (f *parquetField) Value(reflect.Value) reflect.Value {
 }
 
 // parquetNode is the type of a column. Doubles hardly repeat, texts mostly do.
-func parquetNode(f field) parquet.Node {
+func parquetNode(f arrow.Field) parquet.Node {
 	var node parquet.Node
-	switch f.kind {
-	case typeInteger:
+	switch f.Type.ID() { //nolint:exhaustive // columns have no other types
+	case arrow.INT64:
 		node = parquet.Leaf(parquet.Int64Type)
-	case typeDouble:
+	case arrow.FLOAT64:
 		node = parquet.Leaf(parquet.DoubleType)
-	case typeBoolean:
+	case arrow.BOOL:
 		node = parquet.Leaf(parquet.BooleanType)
 	default:
 		node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 	}
-	if f.nullable {
+	if f.Nullable {
 		return parquet.Optional(node)
 	}
 	return parquet.Required(node)
 }
 
-// write adds a batch.
-func (x *parquetFile) write(rows int, columns []*vector) error {
-	for _, v := range columns {
-		if v.isTooLong() {
-			return errBatchTooLong
-		}
-	}
-	for from := 0; from < rows; {
-		to := min(rows, from+groupRows-x.groupLen)
+// Write adds a batch.
+func (x *parquetFile) Write(batch arrow.RecordBatch) error {
+	for from, rows := 0, int(batch.NumRows()); from < rows; {
+		to := min(rows, from+x.groupRows-x.groupLen)
 		for i, column := range x.out.ColumnWriters() {
-			if err := x.writeColumn(column, i, columns[i], from, to); err != nil {
+			if err := x.writeColumn(column, i, batch.Column(i), from, to); err != nil {
 				return err
 			}
 		}
 		x.groupLen += to - from
 		from = to
-		if x.groupLen < groupRows {
+		if x.groupLen < x.groupRows {
 			continue
 		}
 		if err := x.out.Flush(); err != nil {
@@ -123,8 +128,8 @@ func (x *parquetFile) write(rows int, columns []*vector) error {
 	return nil
 }
 
-// writeColumn adds a part of a vector to a column of the current group.
-func (x *parquetFile) writeColumn(column *parquet.ColumnWriter, index int, v *vector, from, to int) error {
+// writeColumn adds a part of a column to the current group.
+func (x *parquetFile) writeColumn(column *parquet.ColumnWriter, index int, cells arrow.Array, from, to int) error {
 	level := 0
 	if x.nullable[index] {
 		level = 1
@@ -133,10 +138,10 @@ func (x *parquetFile) writeColumn(column *parquet.ColumnWriter, index int, v *ve
 		end := min(to, from+scratchValues)
 		x.values = x.values[:0]
 		for i := from; i < end; i++ {
-			if v.isValid(i) {
-				x.values = append(x.values, v.parquetValue(i).Level(0, level, index))
-			} else {
+			if cells.IsNull(i) {
 				x.values = append(x.values, parquet.NullValue().Level(0, 0, index))
+			} else {
+				x.values = append(x.values, parquetValue(cells, i).Level(0, level, index))
 			}
 		}
 		if _, err := column.WriteRowValues(x.values); err != nil {
@@ -147,18 +152,19 @@ func (x *parquetFile) writeColumn(column *parquet.ColumnWriter, index int, v *ve
 	return nil
 }
 
-// parquetValue is the value of a cell, which refers to the vector's memory.
-func (v *vector) parquetValue(i int) parquet.Value {
-	switch v.kind {
-	case typeInteger:
-		return parquet.Int64Value(v.integers[i])
-	case typeDouble:
-		return parquet.DoubleValue(v.doubles[i])
-	case typeBoolean:
-		return parquet.BooleanValue(v.boolean(i))
-	default:
-		return parquet.ByteArrayValue(v.textAt(i))
+// parquetValue is the value of a cell.
+func parquetValue(cells arrow.Array, i int) parquet.Value {
+	switch c := cells.(type) {
+	case *array.Int64:
+		return parquet.Int64Value(c.Value(i))
+	case *array.Float64:
+		return parquet.DoubleValue(c.Value(i))
+	case *array.Boolean:
+		return parquet.BooleanValue(c.Value(i))
+	case *array.String:
+		return parquet.ByteArrayValue(c.ValueBytes()[c.ValueOffset(i)-c.ValueOffset(0):][:c.ValueLen(i)])
 	}
+	return parquet.NullValue()
 }
 
 // Close completes the file.

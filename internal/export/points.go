@@ -11,7 +11,7 @@ import (
 // Parquet, or events as lines of JSON. Its memory does not grow with them.
 type Points struct {
 	selection eventlog.Selection
-	selected  map[string]bool // what the selection says of the names so far
+	selected  nameCache[bool] // what the selection says of the names so far
 	writer    pointWriter
 }
 
@@ -26,7 +26,7 @@ type pointWriter interface {
 // NewPoints begins a file of the selected points in CSV, Arrow, Parquet or
 // JSONLines. In a file of several runs every row says whose it is.
 func NewPoints(f Format, out io.Writer, multiRun bool, sel eventlog.Selection) (*Points, error) {
-	p := &Points{selection: sel, selected: map[string]bool{}}
+	p := &Points{selection: sel, selected: nameCache[bool]{}}
 	var err error
 	switch f {
 	case CSV:
@@ -42,22 +42,35 @@ func NewPoints(f Format, out io.Writer, multiRun bool, sel eventlog.Selection) (
 	return p, nil
 }
 
-// maxCachedNames bounds the memory of decided names.
-const maxCachedNames = 1 << 16
+// nameCache remembers what was decided of metrics' names. It is bounded: a long name
+// is decided each time.
+type nameCache[V any] map[string]V
+
+const (
+	maxCachedNames = 1 << 14
+	maxCachedName  = 1 << 10
+)
+
+func (c nameCache[V]) get(name string, decide func(string) V) V {
+	v, known := c[name]
+	if known {
+		return v
+	}
+	v = decide(name)
+	if len(c) >= maxCachedNames {
+		clear(c)
+	}
+	if len(name) <= maxCachedName {
+		c[name] = v
+	}
+	return v
+}
 
 // WriteRow adds a row of the event file. It changes the row.
 func (p *Points) WriteRow(run *Run, row *eventlog.Row) error {
 	kept := row.Cells[:0]
 	for _, c := range row.Cells {
-		selected, known := p.selected[c.Name]
-		if !known {
-			if len(p.selected) >= maxCachedNames {
-				clear(p.selected)
-			}
-			selected = p.selection.HasName(c.Name)
-			p.selected[c.Name] = selected
-		}
-		if selected {
+		if p.selected.get(c.Name, p.selection.HasName) {
 			kept = append(kept, c)
 		}
 	}
@@ -80,7 +93,7 @@ func (p *Points) WriteMedia(run *Run, m *eventlog.Media) error {
 // ascending. Such a table has one time per step.
 func (p *Points) WriteTable(run *Run, t *eventlog.Table, compute Compute) error {
 	row := &eventlog.Row{Position: -1}
-	return compute.windows(t, p.selection, func(w *window) error {
+	return compute.windows(t, p.selection, windowRows, func(w *window) error {
 		cursors := w.cursors()
 		return compute.rows(len(w.steps), len(cursors), func(i int) error {
 			step := w.steps[i]

@@ -23,7 +23,7 @@ import (
 
 // manyRows are enough for several row groups: a metric at each step, one with
 // gaps and all kinds of numbers, one of texts and one of large integers.
-const manyRows = 3*groupRows + 1234
+const manyRows = groupRows + windowRows + 1234
 
 func manyCells(step int) []eventlog.Cell {
 	cells := []eventlog.Cell{{Name: "all", Kind: eventlog.KindNumber, Number: 1 / float64(step+1)}}
@@ -47,22 +47,10 @@ func TestRecordFormats_ManyGroupsReadBack(t *testing.T) {
 		table.Put(&eventlog.Row{Step: int64(step), Cells: manyCells(step)})
 	}
 	table.Compact()
-	for _, f := range []Format{Arrow, Parquet} {
-		var out bytes.Buffer
-		schema := NewSchema(false)
-		schema.Add(table, eventlog.Selection{})
-		file, err := NewWide(f, &out, schema, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := file.WriteRun(&Run{}, table, eventlog.Selection{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
+	for _, f := range recordFormats {
+		file := wideFile(t, f, table)
 		step := 0
-		eachBatch(t, f, out.Bytes(), func(batch arrow.RecordBatch) {
+		eachBatch(t, f, file, func(batch arrow.RecordBatch) {
 			for row := range int(batch.NumRows()) {
 				if got, want := describe(batch, row), describeWanted(step); got != want {
 					t.Fatalf("format %d, step %d: %s, want %s", f, step, got, want)
@@ -76,14 +64,44 @@ func TestRecordFormats_ManyGroupsReadBack(t *testing.T) {
 	}
 }
 
+// wideFile is a wide table of one run.
+func wideFile(tb testing.TB, f Format, table *eventlog.Table) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	schema := NewSchema(false)
+	schema.Add(table, eventlog.Selection{})
+	file, err := NewWide(f, &out, schema, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := errors.Join(file.WriteRun(&Run{}, table, eventlog.Selection{}), file.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // eachBatch reads a file with its own reader.
 func eachBatch(t *testing.T, f Format, file []byte, use func(arrow.RecordBatch)) {
 	t.Helper()
 	var r array.RecordReader
 	var err error
-	if f == Arrow {
+	switch f {
+	case Arrow:
 		r, err = ipc.NewReader(bytes.NewReader(file))
-	} else {
+	case ArrowFile:
+		var whole *ipc.FileReader
+		if whole, err = ipc.NewFileReader(bytes.NewReader(file)); err == nil {
+			var batches []arrow.RecordBatch
+			for i := range whole.NumRecords() {
+				batch, err := whole.RecordBatchAt(i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				batches = append(batches, batch)
+			}
+			r, err = array.NewRecordReader(whole.Schema(), batches)
+		}
+	default:
 		var table arrow.Table
 		table, err = pqarrow.ReadTable(t.Context(), bytes.NewReader(file), parquet.NewReaderProperties(nil),
 			pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
@@ -154,19 +172,10 @@ func TestRecordFormats_KeepColumnNames(t *testing.T) {
 			table.Put(row)
 		}
 		table.Compact()
-		for _, f := range []Format{Arrow, Parquet} {
-			var out bytes.Buffer
-			schema := NewSchema(false)
-			schema.Add(table, eventlog.Selection{})
-			file, err := NewWide(f, &out, schema, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(file.WriteRun(&Run{}, table, eventlog.Selection{}), file.Close()); err != nil {
-				t.Fatal(err)
-			}
+		for _, f := range recordFormats {
+			file := wideFile(t, f, table)
 			step := 0
-			eachBatch(t, f, out.Bytes(), func(batch arrow.RecordBatch) {
+			eachBatch(t, f, file, func(batch arrow.RecordBatch) {
 				if rows > 1 {
 					checkNames(t, batch, append([]string{"step"}, names...))
 				}
@@ -217,7 +226,8 @@ func checkNamed(t *testing.T, batch arrow.RecordBatch, name string, row, step, i
 }
 
 func TestParquet_RejectsTooManyColumns(t *testing.T) {
-	if _, err := newParquetFile(io.Discard, make([]field, 1<<16)); !errors.Is(err, errTooManyColumns) {
+	fields := slices.Repeat(identityFields(false), 1<<16)
+	if _, err := newParquetFile(io.Discard, arrow.NewSchema(fields, nil)); !errors.Is(err, errTooManyColumns) {
 		t.Errorf("got %v", err)
 	}
 }

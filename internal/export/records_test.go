@@ -7,12 +7,10 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
+
+// recordFormats are the formats that have typed columns.
+var recordFormats = []Format{Arrow, ArrowFile, Parquet}
 
 // TestRecordFormats_ReadBack reads Arrow and Parquet with their own readers and
 // writes what they say as text.
@@ -28,52 +26,26 @@ func TestRecordFormats_ReadBack(t *testing.T) {
 		{"long_several.records", Long, 2},
 	} {
 		t.Run(test.golden, func(t *testing.T) {
-			golden(t, test.golden, readArrow(t, file(t, Arrow, test.layout, test.runs)))
-			golden(t, test.golden, readParquet(t, file(t, Parquet, test.layout, test.runs)))
+			for _, f := range recordFormats {
+				golden(t, test.golden, readRecords(t, f, file(t, f, test.layout, test.runs)))
+			}
 		})
 	}
 }
 
-func readArrow(t *testing.T, file []byte) []byte {
+// readRecords writes a file's titles and rows as text.
+func readRecords(t *testing.T, f Format, file []byte) []byte {
 	t.Helper()
-	r, err := ipc.NewReader(bytes.NewReader(file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Release()
-	var out bytes.Buffer
-	for r.Next() {
-		printBatch(&out, r.RecordBatch())
-	}
-	if r.Err() != nil {
-		t.Fatal(r.Err())
-	}
-	return titled(r.Schema(), out.Bytes())
-}
-
-func readParquet(t *testing.T, file []byte) []byte {
-	t.Helper()
-	table, err := pqarrow.ReadTable(t.Context(), bytes.NewReader(file), parquet.NewReaderProperties(nil),
-		pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer table.Release()
-	var out bytes.Buffer
-	r := array.NewTableReader(table, 0)
-	defer r.Release()
-	for r.Next() {
-		printBatch(&out, r.RecordBatch())
-	}
-	return titled(table.Schema(), out.Bytes())
-}
-
-func titled(schema *arrow.Schema, rows []byte) []byte {
-	titles := make([]string, 0, schema.NumFields())
-	for _, f := range schema.Fields() {
-		titles = append(titles, f.Name+":"+f.Type.String())
-	}
-	return append([]byte(strings.Join(titles, " | ")+"\n"), rows...)
+	var titles []string
+	var rows bytes.Buffer
+	eachBatch(t, f, file, func(batch arrow.RecordBatch) {
+		titles = nil
+		for _, f := range batch.Schema().Fields() {
+			titles = append(titles, f.Name+":"+f.Type.String())
+		}
+		printBatch(&rows, batch)
+	})
+	return append([]byte(strings.Join(titles, " | ")+"\n"), rows.Bytes()...)
 }
 
 func printBatch(out *bytes.Buffer, batch arrow.RecordBatch) {

@@ -2,6 +2,7 @@ package export
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -18,15 +19,21 @@ const (
 	minCurvePoints = 50
 )
 
+// maxPlots is how many metrics of a report are plotted; nobody looks at more, and each
+// takes a millisecond. The others have their tables.
+const maxPlots = 500
+
 // Report collects downsampled curves and the figures beside them, and then writes
 // them as HTML or Markdown.
 type Report struct {
 	runs    []*Run
 	points  int
 	figures map[string]*figure
-	stats   map[string][]stat
-	images  map[*Run][]Image
-	compute Compute
+	// notDrawn are metrics that have no figure since there are enough.
+	notDrawn map[string]bool
+	stats    map[string][]stat
+	images   map[*Run][]Image
+	compute  Compute
 }
 
 // stat is a line in the table of a metric.
@@ -40,7 +47,7 @@ type stat struct {
 func NewReport(runs int, compute Compute) *Report {
 	return &Report{
 		points:  max(minCurvePoints, maxCurvePoints/max(1, runs/4)),
-		figures: map[string]*figure{}, stats: map[string][]stat{}, images: map[*Run][]Image{}, compute: compute,
+		figures: map[string]*figure{}, notDrawn: map[string]bool{}, stats: map[string][]stat{}, images: map[*Run][]Image{}, compute: compute,
 	}
 }
 
@@ -53,6 +60,10 @@ func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 		r.stats[s.Name] = append(r.stats[s.Name], stat{run: run, kind: s.Kind, Stat: s})
 	}
 	for _, name := range t.Names(sel) {
+		if r.figures[name] == nil && len(r.figures) == maxPlots {
+			r.notDrawn[name] = true
+			continue
+		}
 		for _, s := range t.Series(eventlog.Selection{Names: []string{name}}) {
 			if s.Kind == eventlog.KindText {
 				continue
@@ -76,6 +87,14 @@ func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 	}
 }
 
+// Limitations say what this report lacks.
+func (r *Report) Limitations() []string {
+	if len(r.notDrawn) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("Of %d metrics %d are plotted; the others have tables only.", len(r.notDrawn)+len(r.figures), len(r.figures))}
+}
+
 // AddImages takes the images of a run, which are opened when they are written.
 func (r *Report) AddImages(run *Run, images []Image) { r.images[run] = images }
 
@@ -91,7 +110,7 @@ func (r *Report) title() string {
 func (r *Report) metrics() []string { return slices.Sorted(maps.Keys(r.stats)) }
 
 // statHeader head the table of a metric.
-var statHeader = []string{"experiment", "kind", "points", "first step", "last step", "last value", "least", "greatest", "NaN or ±Inf"}
+var statHeader = []string{"experiment", "kind", "points", "first step", "last step", "last value", "minimum", "maximum", "NaN or ±Inf"}
 
 // rows are the table of a metric.
 func (r *Report) rows(metric string) [][]string {
@@ -103,7 +122,7 @@ func (r *Report) rows(metric string) [][]string {
 			lastValue(&s.Last), "", "", "",
 		}
 		if s.HasRange && s.kind == eventlog.KindNumber {
-			row[6], row[7] = string(appendNumber(nil, s.Min)), string(appendNumber(nil, s.Max))
+			row[6], row[7] = Number(s.Min), Number(s.Max)
 		}
 		switch {
 		case s.run.Merged && s.Indeterminate > 0:
@@ -121,10 +140,13 @@ func (r *Report) rows(metric string) [][]string {
 
 // lastValue is a value for people.
 func lastValue(c *eventlog.Cell) string {
-	if c.Kind == eventlog.KindText {
+	switch c.Kind {
+	case eventlog.KindText:
 		return c.Text
+	case eventlog.KindBoolean:
+		return strconv.FormatBool(c.Number != 0)
 	}
-	return string(appendCell(nil, c))
+	return string(appendLogged(nil, c))
 }
 
 // note says why a metric has no plot, or what its plot leaves out.
@@ -143,6 +165,8 @@ func (r *Report) note(metric string, plotted bool) string {
 	switch {
 	case !plotted && r.figures[metric] != nil:
 		return "No value can be drawn."
+	case r.notDrawn[metric]:
+		return "Not plotted: there are too many metrics."
 	case outOfRange > 0:
 		return "Values beyond what axes can hold are left out of the plot."
 	case hasTrend:

@@ -14,7 +14,7 @@ var htmlSource string
 
 // htmlTemplates are the parts of the page. html/template escapes what comes
 // from runs for the place where it stands.
-var htmlTemplates = template.Must(template.New("").Parse(htmlSource))
+var htmlTemplates = template.Must(template.New("").Funcs(template.FuncMap{"visible": visible}).Parse(htmlSource))
 
 // htmlSection is one metric of the page.
 type htmlSection struct {
@@ -27,6 +27,7 @@ type htmlSection struct {
 
 // htmlImage is an image of the page, without its content.
 type htmlImage struct {
+	ID      string
 	Source  template.URL
 	Caption string
 }
@@ -45,9 +46,23 @@ func (r *Report) WriteHTML(out io.Writer, limitations []string) error {
 			return err
 		}
 	}
-	for _, run := range r.runs {
+	for n, run := range r.runs {
+		written := firsts{}
 		for i := range r.images[run] {
-			if err := htmlImageOf(w, run, &r.images[run][i]); err != nil {
+			m := &r.images[run][i]
+			first := written.see(m, i)
+			data := htmlImage{
+				ID:      fmt.Sprintf("image-%d-%d", n, first),
+				Source:  template.URL("data:" + m.contentType() + contentMark), //nolint:gosec // from our table
+				Caption: visible(imageCaption(run, m)),
+			}
+			if first != i {
+				if err := htmlTemplates.ExecuteTemplate(w, "again", data); err != nil {
+					return fmt.Errorf("write an image: %w", err)
+				}
+				continue
+			}
+			if err := htmlImageOf(w, m, data); err != nil {
 				return err
 			}
 		}
@@ -75,8 +90,7 @@ func (r *Report) htmlMetric(w io.Writer, metric string) error {
 
 // htmlImageOf writes an image with its content in the page. The template makes
 // what stands before and after the content, which is streamed.
-func htmlImageOf(w *bufio.Writer, run *Run, m *Image) error {
-	data := htmlImage{Source: template.URL("data:" + m.contentType() + contentMark), Caption: imageCaption(run, m)} //nolint:gosec // from our table
+func htmlImageOf(w *bufio.Writer, m *Image, data htmlImage) error {
 	var page, missing strings.Builder
 	if err := htmlTemplates.ExecuteTemplate(&page, "image", data); err != nil {
 		return fmt.Errorf("write an image: %w", err)

@@ -32,8 +32,14 @@ func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
 		}
 	}
 	for _, run := range r.runs {
+		written := firsts{}
 		for i := range r.images[run] {
-			if err := w.image(run, &r.images[run][i]); err != nil {
+			m := &r.images[run][i]
+			if first := written.see(m, i); first != i {
+				w.write("\n", markdownText(imageCaption(run, m)), ": the same image as ", markdownText(imageCaption(run, &r.images[run][first])), "\n")
+				continue
+			}
+			if err := w.image(run, m); err != nil {
 				return err
 			}
 		}
@@ -127,5 +133,5 @@ var markdownEscaper = strings.NewReplacer(
 
 // markdownText makes a text stand for itself.
 func markdownText(text string) string {
-	return markdownEscaper.Replace(strings.ToValidUTF8(text, "\uFFFD"))
+	return markdownEscaper.Replace(visible(text))
 }

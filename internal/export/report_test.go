@@ -2,10 +2,12 @@ package export
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +42,65 @@ func TestReports(t *testing.T) {
 			t.Errorf("a report has %q unescaped", bad)
 		}
 	}
+}
+
+// TestImages_AreWrittenOnce logs one file a hundred times.
+func TestImages_AreWrittenOnce(t *testing.T) {
+	run, opened := sampleRun(), 0
+	m := Image{Open: func() (io.ReadCloser, error) {
+		opened++
+		return io.NopCloser(strings.NewReader("pixels")), nil
+	}}
+	m.Key, m.Path = "sample", "media/1.png"
+	images := slices.Repeat([]Image{m}, 100)
+	r := NewReport(1, nil)
+	r.AddRun(run, eventlog.NewTable(), eventlog.Selection{})
+	r.AddImages(run, images)
+	for name, write := range map[string]func(io.Writer) error{
+		"HTML":     func(out io.Writer) error { return r.WriteHTML(out, nil) },
+		"Markdown": func(out io.Writer) error { return r.WriteMarkdown(out, nil) },
+		"JSON": func(out io.Writer) error {
+			doc, err := NewDocument(out, nil)
+			return errors.Join(err, doc.WriteRun(run, func(*Document) error { return nil }, images), doc.Close())
+		},
+	} {
+		opened = 0
+		var out strings.Builder
+		if err := write(&out); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "cGl4ZWxz"); n != 1 || opened != 1 {
+			t.Errorf("%s has the image %d times, opened %d times", name, n, opened)
+		}
+		if name == "JSON" && (!json.Valid([]byte(out.String())) || strings.Count(out.String(), `"same_as":0`) != 99) {
+			t.Errorf("the document is %.500s", out.String())
+		}
+	}
+}
+
+func TestReport_OfManyMetricsPlotsSome(t *testing.T) {
+	table, row := eventlog.NewTable(), &eventlog.Row{Step: 1}
+	for i := range maxPlots + 10 {
+		row.Cells = append(row.Cells, number(fmt.Sprintf("m%04d", i), 1))
+	}
+	table.Put(row)
+	table.Compact()
+	r := NewReport(2, nil)
+	for range 2 {
+		r.AddRun(sampleRun(), table, eventlog.Selection{})
+	}
+	var out strings.Builder
+	if err := r.WriteHTML(&out, r.Limitations()); err != nil {
+		t.Fatal(err)
+	}
+	plots, sections := strings.Count(out.String(), "<svg"), strings.Count(out.String(), "<h2>m")
+	if plots != maxPlots || sections != maxPlots+10 || !strings.Contains(out.String(), "Of 510 metrics 500 are plotted") {
+		t.Errorf("%d plots of %d metrics, limitations %v", plots, sections, r.Limitations())
+	}
+}
+
+func number(name string, v float64) eventlog.Cell {
+	return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: v}
 }
 
 func TestReport_FailsWithItsImage(t *testing.T) {

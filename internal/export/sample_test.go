@@ -1,7 +1,10 @@
 package export
 
 import (
+	"encoding/json"
+	"errors"
 	"flag"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -9,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -218,7 +222,7 @@ func TestNumbers_KeepTheDigitsOfIntegers(t *testing.T) {
 		"1152921504606846977": "1152921504606846977",
 		"9223372036854775807": "9223372036854775807", "-9223372036854775808": "-9223372036854775808",
 		"123456789012345678901234567890": "123456789012345678901234567890",
-		"1e6":                            "1000000", "1.5": "1.5", "0.1": "0.1", "1234567.5": "1.2345675e+06", "1e-7": "1e-07", "1e300": "1e+300",
+		"1e6":                            "1000000", "1e18": "1000000000000000000", "1e19": "1e+19", "1.5": "1.5", "0.1": "0.1", "1234567.5": "1.2345675e+06", "1e-7": "1e-07", "1e300": "1e+300",
 		"-0.0": "-0.0", "0.30000000000000004": "0.30000000000000004",
 	} {
 		var cells []eventlog.Cell
@@ -236,5 +240,58 @@ func TestNumbers_KeepTheDigitsOfIntegers(t *testing.T) {
 		if got := string(appendValue(nil, &cells[0])); got != want {
 			t.Errorf("%s is %q in JSON, want %q", logged, got, want)
 		}
+	}
+}
+
+// TestTexts_AreHarmless: what a run logs must not be computed by a spreadsheet nor
+// obeyed by a terminal, and numbers stay numbers.
+func TestTexts_AreHarmless(t *testing.T) {
+	for text, want := range map[string]string{
+		"=1+1": "'=1+1", "+SUM(A1)": "'+SUM(A1)", "-2+3": "'-2+3", "@x": "'@x", "\tx": "'\tx", "\rx": "\"'\rx\"",
+		"-5": "-5", "+1e3": "+1e3", "-inf": "-inf", "a=b": "a=b", "=a,b": `"'=a,b"`,
+		"\x1b[31mred": "\uFFFD[31mred", "\a": "\uFFFD", "\u009b2J": "\uFFFD2J", "\x7f": "\uFFFD", "\xff": "\uFFFD", "a\nb": "\"a\nb\"",
+	} {
+		if got := string(appendField(nil, text)); got != want {
+			t.Errorf("%q is %q in CSV, want %q", text, got, want)
+		}
+	}
+	run := sampleRun()
+	table := eventlog.NewTable()
+	for step, text := range []string{"=1+1\x1b[31m", "\u009b2J\a\x7f"} {
+		table.Put(&eventlog.Row{Step: int64(step), Cells: []eventlog.Cell{
+			{Name: "=name\x1b" + text, Kind: eventlog.KindText, Text: text}, {Name: "negative\x1b", Kind: eventlog.KindNumber, Number: -1.5},
+		}})
+	}
+	table.Compact()
+	run.Name, run.Fields = "n\x1b[2J\u009b", []Field{{"Tags\a", "\x1b]0;title\a"}}
+	report := NewReport(1, nil)
+	report.AddRun(run, table, eventlog.Selection{})
+	lost := Image{Open: func() (io.ReadCloser, error) { return nil, nil }}
+	lost.Key = "key\x1b"
+	report.AddImages(run, []Image{lost})
+	var html, markdown, document strings.Builder
+	doc, err := NewDocument(&document, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(report.WriteHTML(&html, nil), report.WriteMarkdown(&markdown, nil), doc.WriteRun(run, func(d *Document) error {
+		return d.WriteSeries(run, table, Counts{}, eventlog.Selection{})
+	}, nil), doc.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	csv := string(wideFile(t, CSV, table))
+	for name, file := range map[string]string{"HTML": html.String(), "Markdown": markdown.String(), "CSV": csv, "JSON": document.String()} {
+		for _, r := range file {
+			if unicode.IsControl(r) && r != '\n' && r != '\t' {
+				t.Errorf("%s has the control character %U", name, r)
+			}
+		}
+	}
+	if !strings.Contains(csv, ",-1.5") || !strings.Contains(csv, "'=1+1") || !strings.HasPrefix(csv, "step,'=name") {
+		t.Errorf("the table is %q", csv)
+	}
+	if !json.Valid([]byte(document.String())) {
+		t.Errorf("no JSON: %s", document.String())
 	}
 }

@@ -2,6 +2,7 @@ package export
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -23,8 +24,9 @@ const (
 
 // Schema is the columns of a wide table: those of all runs that were added.
 type Schema struct {
-	multiRun bool
-	metrics  map[string]*metric
+	multiRun     bool
+	metrics      map[string]*metric
+	rows, points int // of all runs
 }
 
 // metric is what the columns of one name have to hold.
@@ -57,13 +59,46 @@ func (s *Schema) Add(t *eventlog.Table, sel eventlog.Selection) {
 			s.metrics[name] = &metric{}
 		}
 	}
-	for w := range windows(t, sel) {
+	for w := range windows(t, sel, windowRows) {
+		s.rows += len(w.steps)
 		for i := range w.series {
 			m := s.metrics[w.series[i].Name]
 			m.has[w.series[i].Kind] = true
 			m.exact = m.exact || len(w.series[i].Exact) > 0
+			s.points += w.series[i].Len()
 		}
 	}
+}
+
+const (
+	// maxWindowCells bounds the memory of a window: a batch of typed columns has a
+	// value for each cell, or room for one.
+	maxWindowCells = 2 << 20
+	// maxSparseCells is how many cells a wide table may have if fewer than one in
+	// sparseRatio has a value.
+	maxSparseCells = 16 << 20
+	sparseRatio    = 16
+)
+
+// windowRows is how many rows of the table are written at once.
+func (s *Schema) windowRows() int {
+	return max(1, min(windowRows, maxWindowCells/(len(s.metrics)+1)))
+}
+
+// SparseError says that a wide table would be nearly all empty, and very large.
+type SparseError struct{ Columns, Rows, Points int }
+
+// Error has the numbers.
+func (e *SparseError) Error() string {
+	return fmt.Sprintf("a wide table of %d columns and %d rows would have %d values only", e.Columns, e.Rows, e.Points)
+}
+
+// CheckSize returns a SparseError if the table is not worth its space.
+func (s *Schema) CheckSize() error {
+	if cells := s.rows * len(s.metrics); cells <= maxSparseCells || s.points >= cells/sparseRatio {
+		return nil
+	}
+	return &SparseError{Columns: len(s.metrics), Rows: s.rows, Points: s.points}
 }
 
 // check compares a window with what Add has seen.
@@ -96,15 +131,15 @@ func (s *Schema) identity() []string {
 // names are the metrics in the order of their columns.
 func (s *Schema) names() []string { return slices.Sorted(maps.Keys(s.metrics)) }
 
-// uniqueTitles are the names with titles that are valid and unlike each other and
-// the titles of other columns.
-func (s *Schema) uniqueTitles() (titles map[string]string, used map[string]bool) {
+// uniqueTitles are the names with titles that are valid, as text makes them, and
+// unlike each other and the titles of other columns.
+func (s *Schema) uniqueTitles(text func(string) string) (titles map[string]string, used map[string]bool) {
 	titles, used = map[string]string{}, map[string]bool{}
 	for _, title := range s.identity() {
 		used[title] = true
 	}
 	for _, name := range s.names() {
-		titles[name] = unique(used, strings.ToValidUTF8(name, "\uFFFD"))
+		titles[name] = unique(used, text(strings.ToValidUTF8(name, "\uFFFD")))
 	}
 	return titles, used
 }
@@ -121,7 +156,7 @@ func unique(used map[string]bool, title string) string {
 // is, or for its numbers if it is of several; what else it has stands beside it
 // under a name with a suffix.
 func (s *Schema) columns() []column {
-	titles, used := s.uniqueTitles()
+	titles, used := s.uniqueTitles(func(name string) string { return name })
 	var out []column
 	for _, name := range s.names() {
 		m := s.metrics[name]

@@ -1,19 +1,22 @@
 package export
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
 // appendNumber writes a double so that reading it gives the same one, in the
-// notation of JSON, and the others as Python's json module does. Integers to
-// 2^53, up to which a double holds each of them, have all their digits: 1e+06
-// reads as a float. A negative zero keeps its point: without it, it reads as the
-// integer 0.
+// notation of JSON, and the others as Python's json module does. Integers of 64
+// bits have all the digits of the double: 1e+06 reads as a float. A negative zero
+// keeps its point: without it, it reads as the integer 0.
 func appendNumber(b []byte, v float64) []byte {
 	switch {
 	case math.IsNaN(v):
@@ -24,23 +27,21 @@ func appendNumber(b []byte, v float64) []byte {
 		return append(b, "-Infinity"...)
 	case v == 0 && math.Signbit(v):
 		return append(b, "-0.0"...)
-	case v == math.Trunc(v) && math.Abs(v) <= 1<<53:
+	case v == math.Trunc(v) && -1<<63 <= v && v < 1<<63:
 		return strconv.AppendInt(b, int64(v), 10)
 	}
 	return strconv.AppendFloat(b, v, 'g', -1, 64)
 }
 
-// appendLogged writes the number of a cell. An integer of 64 bits has all its
-// digits: those in Exact, or those of the double if it holds the integer.
+// Number is a number as files have it.
+func Number(v float64) string { return string(appendNumber(nil, v)) }
+
+// appendLogged writes the number of a cell, an integer with all its digits.
 func appendLogged(b []byte, c *eventlog.Cell) []byte {
-	v := c.Number
-	switch {
-	case c.Exact != "":
+	if c.Exact != "" {
 		return append(b, c.Exact...)
-	case v == math.Trunc(v) && -1<<63 <= v && v < 1<<63 && v != 0:
-		return strconv.AppendInt(b, int64(v), 10)
 	}
-	return appendNumber(b, v)
+	return appendNumber(b, c.Number)
 }
 
 // appendCell writes a value as CSV has it.
@@ -51,12 +52,20 @@ func appendCell(b []byte, c *eventlog.Cell) []byte {
 	case eventlog.KindBoolean:
 		return strconv.AppendBool(b, c.Number != 0)
 	}
+	switch {
+	case c.Exact != "":
+	case math.IsInf(c.Number, 1):
+		return append(b, "inf"...) // a number to every reader of CSV, which "Infinity" is not to polars
+	case math.IsInf(c.Number, -1):
+		return append(b, "-inf"...)
+	}
 	return appendLogged(b, c)
 }
 
 // appendField writes a text as a field of CSV (RFC 4180), in quotes if need
 // be, or if it is empty: an absent value has none.
 func appendField(b []byte, text string) []byte {
+	text = plainText(text)
 	if text != "" && !strings.ContainsAny(text, "\",\r\n") && text[0] != ' ' && text[len(text)-1] != ' ' {
 		return append(b, text...)
 	}
@@ -65,11 +74,46 @@ func appendField(b []byte, text string) []byte {
 	return append(b, '"')
 }
 
+// plainText makes a text harmless where it is shown: a spreadsheet computes what
+// begins like a formula, so that an apostrophe is put before it unless it is a
+// number.
+func plainText(text string) string {
+	text = visible(text)
+	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
+		if _, err := strconv.ParseFloat(text, 64); err != nil {
+			return "'" + text
+		}
+	}
+	return text
+}
+
+// visible puts U+FFFD in place of control characters, which terminals obey, and of
+// what is not UTF-8. Lines and tabs stay.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
+}
+
 // appendText writes a JSON string. Bytes that are not UTF-8 become U+FFFD.
+// Control characters are escaped, also those that JSON allows: terminals obey them.
 func appendText(b []byte, text string) []byte {
 	quoted, err := json.Marshal(text)
 	if err != nil {
 		return append(b, `""`...) // a string always marshals
+	}
+	if bytes.ContainsFunc(quoted, unicode.IsControl) {
+		for _, r := range string(quoted) {
+			if unicode.IsControl(r) {
+				b = fmt.Appendf(b, `\u%04x`, r)
+			} else {
+				b = utf8.AppendRune(b, r)
+			}
+		}
+		return b
 	}
 	return append(b, quoted...)
 }

@@ -41,7 +41,7 @@ func NewWide(f Format, out io.Writer, schema *Schema, compute Compute) (*WideFil
 
 // WriteRun adds the rows of a run. The table must not change meanwhile.
 func (x *WideFile) WriteRun(run *Run, t *eventlog.Table, sel eventlog.Selection) error {
-	return x.compute.windows(t, sel, func(w *window) error {
+	return x.compute.windows(t, sel, x.schema.windowRows(), func(w *window) error {
 		if err := x.schema.check(w); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func newWideCSV(out io.Writer, schema *Schema, compute Compute) (*wideCSV, error
 	for _, title := range schema.identity() {
 		line = append(appendField(line, title), ',')
 	}
-	titles, _ := schema.uniqueTitles()
+	titles, _ := schema.uniqueTitles(plainText)
 	for i, name := range schema.names() {
 		x.columnIndex[name] = i
 		line = append(appendField(line, titles[name]), ',')

@@ -20,22 +20,22 @@ type window struct {
 	series []eventlog.Series // by name and kind
 }
 
-// windows yields the table in ranges of ascending steps, so that reading all of
+// windows yields the table in ranges of about so many ascending steps, so that reading all of
 // it costs the memory of one. Where steps lie far apart the range is widened,
 // and where a series has more points than expected it is cut.
-func windows(t *eventlog.Table, sel eventlog.Selection) iter.Seq[*window] {
+func windows(t *eventlog.Table, sel eventlog.Selection, rows int) iter.Seq[*window] {
 	return func(yield func(*window) bool) {
 		low, last, ok := bounds(t, sel)
-		for span := uint64(windowRows); ok; {
+		for span := uint64(rows); ok; { //nolint:gosec // rows are positive
 			high := last
 			if uint64(last)-uint64(low) >= span { //nolint:gosec // the distance of two int64 fits, whatever their signs
 				high = low + int64(span-1) //nolint:gosec // below last
 			}
-			w := readWindow(t, sel, low, &high)
+			w := readWindow(t, sel, low, &high, rows)
 			if len(w.steps) > 0 && !yield(w) || high == last {
 				return
 			}
-			if len(w.steps) < windowRows/2 {
+			if len(w.steps) < rows/2 {
 				span = min(2*span, math.MaxInt64)
 			}
 			low = high + 1
@@ -57,13 +57,13 @@ func bounds(t *eventlog.Table, sel eventlog.Selection) (first, last int64, ok bo
 
 // readWindow reads the points from low to high, and lowers high where there are
 // too many.
-func readWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64) *window {
+func readWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64, rows int) *window {
 	to := *high
 	sel.MinStep, sel.MaxStep = &low, &to
-	w := &window{series: t.Window(sel, windowRows)}
+	w := &window{series: t.Window(sel, rows)}
 	for i := range w.series {
-		if s := &w.series[i]; s.Len() == windowRows {
-			*high = min(*high, s.Steps[windowRows-1])
+		if s := &w.series[i]; s.Len() == rows {
+			*high = min(*high, s.Steps[rows-1])
 		}
 	}
 	kept := w.series[:0]

@@ -4,8 +4,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
@@ -28,7 +30,7 @@ func TestWindows_CoverTheWholeTable(t *testing.T) {
 			var got []eventlog.Series
 			places := map[string]int{}
 			last, isFirst := int64(0), true
-			for w := range windows(table, eventlog.Selection{}) {
+			for w := range windows(table, eventlog.Selection{}, windowRows) {
 				if len(w.steps) > 5*windowRows {
 					t.Fatalf("a window of %d steps", len(w.steps))
 				}
@@ -138,5 +140,44 @@ func TestSchema_TitlesAreUnique(t *testing.T) {
 	want := []string{"a", "a#exact#", "a#text", "a#exact", "never", "run_id#"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// sparseTable has a value of another metric at each step.
+func sparseTable(columns, rows int) *eventlog.Table {
+	table := eventlog.NewTable()
+	for step := range rows {
+		table.Put(&eventlog.Row{Step: int64(step), Cells: []eventlog.Cell{{Name: "m" + strconv.Itoa(step%columns), Kind: eventlog.KindNumber, Number: 1}}})
+	}
+	table.Compact()
+	return table
+}
+
+func TestSchema_RefusesSparseTables(t *testing.T) {
+	for _, test := range []struct {
+		columns, rows int
+		refused       bool
+	}{{2, 40_000, false}, {3000, 5000, false}, {3000, 7000, true}} {
+		schema := NewSchema(false)
+		schema.Add(sparseTable(test.columns, test.rows), eventlog.Selection{})
+		if err := schema.CheckSize(); (err != nil) != test.refused {
+			t.Errorf("%d columns, %d rows: %v", test.columns, test.rows, err)
+		}
+	}
+}
+
+// TestWide_OfManyColumnsIsWrittenInSmallBatches checks that no batch is larger than
+// its bound.
+func TestWide_OfManyColumnsIsWrittenInSmallBatches(t *testing.T) {
+	const columns, rows = 3000, 4000
+	got := 0
+	eachBatch(t, Arrow, wideFile(t, Arrow, sparseTable(columns, rows)), func(batch arrow.RecordBatch) {
+		got += int(batch.NumRows())
+		if batch.NumRows()*batch.NumCols() > maxWindowCells+columns {
+			t.Errorf("a batch of %d rows", batch.NumRows())
+		}
+	})
+	if got != rows {
+		t.Errorf("%d rows, want %d", got, rows)
 	}
 }

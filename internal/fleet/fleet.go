@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
@@ -34,6 +36,8 @@ type Viewer struct {
 	Parent *Viewer
 
 	session *session // nil if this one was configured
+	fleet   *Fleet
+	away    atomic.Pointer[awayState]
 }
 
 // Entry names a Viewer to be configured.
@@ -42,6 +46,9 @@ type Entry struct {
 	Name string
 	// URL is where it is.
 	URL string
+	// CAFile and AuthFile are as in restclient.Config. They are for this Viewer only,
+	// not for those that it has tunnelled.
+	CAFile, AuthFile string
 }
 
 // Fleet is the set of named Viewers. It is safe for concurrent use.
@@ -49,9 +56,12 @@ type Fleet struct {
 	configured []*Viewer
 	tunnels    map[string]*tunnels // by the name of the configured Viewer
 	queries    sync.WaitGroup      // the queries that go on without a caller
+	ctx        context.Context     //nolint:containedctx // of the queries, which outlive their callers
 	stop       context.CancelFunc  // ends them
-	changes    changes
-	started    started
+	// fanOutTimeout is how long calls over all Viewers wait for one.
+	fanOutTimeout time.Duration
+	changes       changes
+	started       started
 }
 
 // UnknownError says that no Viewer has a name.
@@ -85,12 +95,9 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 		return nil, errors.New("no viewer is configured")
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	f := &Fleet{stop: stop, tunnels: make(map[string]*tunnels)}
+	f := &Fleet{ctx: ctx, stop: stop, fanOutTimeout: DefaultFanOutTimeout, tunnels: make(map[string]*tunnels)}
 	for i, entry := range entries {
-		name := entry.Name
-		if name == "" {
-			name = defaultName(i)
-		}
+		name := EntryName(i, entry)
 		if !validName.MatchString(name) {
 			return nil, fmt.Errorf("viewer name %q: want letters, digits, - and _, at most 63", name)
 		}
@@ -98,21 +105,24 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 			return nil, fmt.Errorf("viewer name %q is given twice", name)
 		}
 		cfg := base
-		cfg.Name, cfg.BaseURL = name, entry.URL
+		cfg.Name, cfg.BaseURL, cfg.CAFile, cfg.AuthFile = name, entry.URL, entry.CAFile, entry.AuthFile
 		client, err := restclient.New(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("viewer %s: %w", name, err)
 		}
-		viewer := &Viewer{Name: name, Client: client, Default: i == 0}
+		viewer := &Viewer{Name: name, Client: client, Default: i == 0, fleet: f}
 		f.configured = append(f.configured, viewer)
 		f.tunnels[name] = newTunnels(ctx, f, viewer, base)
 	}
 	return f, nil
 }
 
-// defaultName names the i-th Viewer of those without a name.
-func defaultName(i int) string {
-	if i == 0 {
+// EntryName is what the i-th of the entries is called.
+func EntryName(i int, e Entry) string {
+	switch {
+	case e.Name != "":
+		return e.Name
+	case i == 0:
 		return "default"
 	}
 	return fmt.Sprintf("viewer-%d", i+1)

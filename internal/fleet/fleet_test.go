@@ -18,11 +18,11 @@ func TestNew_NamesTheViewers(t *testing.T) {
 		err     string
 	}{
 		{"names are made up", []Entry{{URL: "http://a"}, {URL: "http://b"}}, []string{"default", "viewer-2"}, ""},
-		{"names are kept", []Entry{{"lab", "http://a"}, {"gpu", "http://b"}}, []string{"lab", "gpu"}, ""},
+		{"names are kept", []Entry{{Name: "lab", URL: "http://a"}, {Name: "gpu", URL: "http://b"}}, []string{"lab", "gpu"}, ""},
 		{"none", nil, nil, "no viewer is configured"},
-		{"twice", []Entry{{"lab", "http://a"}, {"lab", "http://b"}}, nil, "given twice"},
-		{"a dot would be a session", []Entry{{"lab.1", "http://a"}}, nil, "want letters"},
-		{"no URL", []Entry{{"lab", "ftp://a"}}, nil, "viewer lab: base URL"},
+		{"twice", []Entry{{Name: "lab", URL: "http://a"}, {Name: "lab", URL: "http://b"}}, nil, "given twice"},
+		{"a dot would be a session", []Entry{{Name: "lab.1", URL: "http://a"}}, nil, "want letters"},
+		{"no URL", []Entry{{Name: "lab", URL: "ftp://a"}}, nil, "viewer lab: base URL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

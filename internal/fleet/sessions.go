@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"syscall"
@@ -16,11 +17,9 @@ func (t *tunnels) name(sessionID string) string { return t.parent.Name + "." + s
 
 // store makes the list of sessions the known one. Called with mu held.
 func (t *tunnels) store(sessions []restclient.Session) {
-	known := make(map[string]tunnel, len(sessions))
-	for _, s := range sessions {
-		if validSession.MatchString(s.ID) {
-			known[s.ID] = t.tunnel(s)
-		}
+	known := make(map[string]tunnel)
+	for _, s := range t.bounded(sessions) {
+		known[s.ID] = t.tunnel(s)
 	}
 	for id, old := range t.known {
 		if now := known[id]; now.viewer != old.viewer {
@@ -32,6 +31,34 @@ func (t *tunnels) store(sessions []restclient.Session) {
 	if changed {
 		t.fleet.changes.notify()
 	}
+}
+
+// maxSessions bounds the sessions of one Viewer that become Viewers: each has
+// goroutines, connections and metrics of its own. People start them one by one.
+const maxSessions = 64
+
+// bounded leaves out what cannot be a session, and what is too many; those that are
+// known stay. Called with mu held.
+func (t *tunnels) bounded(sessions []restclient.Session) []restclient.Session {
+	var kept, others []restclient.Session
+	for _, s := range sessions {
+		_, isKnown := t.known[s.ID]
+		switch {
+		case !validSession.MatchString(s.ID):
+		case isKnown:
+			kept = append(kept, s)
+		default:
+			others = append(others, s)
+		}
+	}
+	kept = append(kept, others...)
+	left := max(len(kept)-maxSessions, 0)
+	if left > 0 && !t.crowded && t.base.Log != nil {
+		t.base.Log.Warn("remote viewers left out, the viewer lists too many",
+			slog.String("viewer", t.parent.Name), slog.Int("left_out", left), slog.Int("limit", maxSessions))
+	}
+	t.crowded = left > 0
+	return kept[:len(kept)-left]
 }
 
 // tunnel makes the entry of a session: the same Viewer as long as it works at
@@ -54,7 +81,7 @@ func (t *tunnels) tunnel(s restclient.Session) tunnel {
 	if err != nil {
 		return now // the configuration was good for the parent, and so is this URL
 	}
-	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, session: newSession()}
+	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, session: newSession(), fleet: t.fleet}
 	return now
 }
 

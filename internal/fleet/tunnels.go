@@ -69,6 +69,8 @@ type tunnels struct {
 	// before one of them is out of date.
 	version  int
 	inFlight *query
+	// crowded: it was logged that sessions are left out.
+	crowded bool
 }
 
 // tunnel is one session and the Viewer behind it, which is nil if it cannot be
@@ -135,7 +137,7 @@ func (t *tunnels) find(sessionID string) (tunnel, time.Duration) {
 
 // refreshIfStale brings the list up to date, if that is to be had soon.
 func (t *tunnels) refreshIfStale(ctx context.Context) {
-	if t.unreachableReason == "" {
+	if t.unreachableReason == "" && t.parent.Away() == nil {
 		_ = t.refresh(ctx, time.Now().Add(-listMaxAge), listTimeout) // without an answer, what is known has to do
 	}
 }

@@ -96,7 +96,7 @@ func newFleet(t *testing.T, fake *viewerFake) *Fleet {
 
 func newFleetAt(t *testing.T, fake *viewerFake, at string) *Fleet {
 	t.Helper()
-	f, err := New([]Entry{{"lab", at}}, restclient.Config{Transport: fake})
+	f, err := New([]Entry{{Name: "lab", URL: at}}, restclient.Config{Transport: fake})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,9 +21,10 @@ type Cursor struct {
 	mu            sync.Mutex // guards what follows
 	at            runsource.Position
 	epoch         int
-	positioned    bool // at is a position of the journal's log
-	delivered     bool // something was delivered, or the start was a token
-	caughtUpSent  bool // ItemCaughtUp was delivered
+	positioned    bool              // at is a position of the journal's log
+	delivered     bool              // something was delivered, or the start was a token
+	caughtUpSent  bool              // ItemCaughtUp was delivered
+	partial       *logbatch.LogLine // that was delivered last
 	lastStatus    *runsource.Status
 	replay        *logbatch.Replay // over a merged table, while at is before its window
 	rewind        rewind           // of a start that is so many lines before the end
@@ -65,8 +66,7 @@ func (c *Cursor) Position() runsource.Position {
 
 // Next returns what follows, and waits for it. After ItemEnd it returns io.EOF.
 // Other errors are the context's, after which Next may be called again and has
-// lost nothing; and those that end the cursor: ErrUnreachable,
-// *eventlog.LineTooLongError, ErrHubClosed.
+// lost nothing; and those that end the cursor: ErrUnreachable and ErrHubClosed.
 func (c *Cursor) Next(ctx context.Context) (*Item, error) { return c.NextBefore(ctx, nil) }
 
 // NextBefore is Next until alarm fires; then it returns nil and no error. A read
@@ -176,8 +176,7 @@ func (c *Cursor) deliver(b *logbatch.Batch) step {
 		return c.invalidate(LogReplaced)
 	}
 	c.at = b.To
-	c.counts.MalformedLines += b.Counts.MalformedLines
-	c.counts.LinesWithoutStep += b.Counts.LinesWithoutStep
+	c.counts.Add(b.Counts)
 	if part.IsEmpty() {
 		return step{}
 	}
@@ -192,6 +191,10 @@ func (c *Cursor) stateStep() step {
 	if atEnd && !c.caughtUpSent {
 		c.caughtUpSent = true
 		return c.itemStep(Item{Kind: ItemCaughtUp})
+	}
+	if p := j.partial; atEnd && p != nil && p != c.partial && p.Offset == c.at.Offset && c.at.Offset == j.high.Offset {
+		c.partial = p
+		return c.itemStep(Item{Kind: ItemPartial, Partial: p})
 	}
 	if s, ok := c.statusStep(); ok {
 		return s
@@ -241,9 +244,9 @@ func (c *Cursor) Health() Health {
 	h := Health{
 		LastSuccess: j.lastSuccess, State: j.upstream, LastError: j.lastErr, BehindBytes: -1,
 		PollInterval: j.interval, NewestTime: j.newest, HasNewest: j.hasNewest,
-		MalformedLines: c.counts.MalformedLines, LinesWithoutStep: c.counts.LinesWithoutStep + j.unplaced,
-		Status: j.effectiveStatus(),
+		Counts: c.counts, Status: j.effectiveStatus(),
 	}
+	h.Counts.Add(j.leftOut)
 	if _, isFile := j.high.FileOffset(); isFile && j.opened && c.positioned && j.size >= 0 {
 		h.BehindBytes = max(j.size-c.at.Offset, 0)
 	}

@@ -51,7 +51,7 @@ func (c *Cursor) setPosition(at runsource.Position) step {
 // aheadOfPoll says that the cursor may be further than the last poll.
 func (c *Cursor) aheadOfPoll() bool {
 	j := c.j
-	return j.high.Before(c.at) && (!j.atEnd || j.polledAt.Before(c.joinedAt))
+	return j.high.Before(c.at) && (!j.atEnd || !j.polledAt.After(c.joinedAt)) // at the same time may be before
 }
 
 // diverged says that the cursor stands where the log has no end of a line, or
@@ -96,6 +96,12 @@ func (c *Cursor) resolveLastLines() step {
 		return step{changed: j.changed}
 	case !c.rewind.active:
 		c.rewind = rewind{active: true, remaining: c.at.Lines, offset: j.high.Offset}
+		if _, isFile := j.high.FileOffset(); isFile && j.size > j.high.Offset {
+			c.rewind.remaining-- // what has no newline is the last line
+		}
+		if c.rewind.remaining == 0 {
+			return c.setPosition(j.high)
+		}
 		for _, b := range slices.Backward(j.window) {
 			if c.rewindOver(b) {
 				return step{}

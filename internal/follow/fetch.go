@@ -20,8 +20,8 @@ type fetch struct {
 	changed       <-chan struct{}
 }
 
-// fetch gets a piece of history and goes on with it. A failure ends the cursor
-// only if no other try can help; else the poller will find out what is wrong.
+// fetch gets a piece of history and goes on with it. After a failure the poller will
+// find out what is wrong.
 func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) step {
 	read := c.joinRead(f)
 	select {
@@ -37,8 +37,6 @@ func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) st
 	switch {
 	case err == nil:
 		return c.useChunk(f, chunk)
-	case runsource.IsLineTooLong(err):
-		return step{err: err}
 	case errors.Is(err, runsource.ErrLogReplaced), errors.Is(err, runsource.ErrRunNotFound):
 		c.j.requestVerifiedPoll()
 	}

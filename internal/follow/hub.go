@@ -8,6 +8,9 @@
 // (journal.go). A Cursor (cursor.go, cursor_resolve.go) is a position in the log: it
 // takes the next batch from the journal, or from the history that late cursors share
 // (history.go), and reports the state of the run.
+//
+// It waits by timers, so its clock is that of package time, which tests replace by
+// testing/synctest; there is no other.
 package follow
 
 import (
@@ -29,8 +32,9 @@ type HubConfig struct {
 	MaxBytes, MaxRunBytes int64
 	// HistoryBytes bounds the parsed history that late cursors share: 64 MiB if 0.
 	HistoryBytes int64
-	// MinInterval and MaxInterval bound the time between two looks at a run: 0.2 s
-	// and 5 s if 0.
+	// MinInterval is the time between two polls of a run, as far as the Viewer's share
+	// allows it: 0.2 s if 0. MaxInterval is the longest one of a run that has ended, or
+	// whose Viewer fails: 5 s if 0.
 	MinInterval, MaxInterval time.Duration
 	// EndGrace is how long a log must be at rest before its run has ended: 5 s
 	// if 0.
@@ -52,8 +56,6 @@ type Throttle interface {
 	// Background runs work when the share allows it. Key names a kind of work
 	// whose cost is alike from call to call.
 	Background(ctx context.Context, key string, work func(context.Context) error) error
-	// Cost is what the last work of a key cost the Viewer, 0 if unknown.
-	Cost(key string) time.Duration
 }
 
 // Hub follows runs: it keeps one journal for each run that anybody follows, in

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -25,6 +26,9 @@ const (
 	// ItemEnd: nothing more comes, for the reason in End; Status is the last one
 	// that was known.
 	ItemEnd
+	// ItemPartial: the last line of a text log has no newline yet and is at rest; it is in
+	// Partial. Position is before it: the line comes again, with more or with its newline.
+	ItemPartial
 )
 
 // Item is what a Cursor delivers.
@@ -33,6 +37,8 @@ type Item struct {
 	Kind ItemKind
 	// Batch is shared with other cursors and immutable.
 	Batch *logbatch.Batch
+	// Partial is the line of an ItemPartial, shared and immutable.
+	Partial *logbatch.LogLine
 	// Reset is why an ItemReset came.
 	Reset ResetReason
 	// Status is the run's, of an ItemStatus or ItemEnd.
@@ -130,10 +136,9 @@ type Health struct {
 	// it counts only if HasNewest.
 	NewestTime float64
 	HasNewest  bool
-	// MalformedLines and LinesWithoutStep count what this cursor has passed besides
-	// usable lines.
-	MalformedLines   uint64
-	LinesWithoutStep uint64
+	// Counts is what this cursor has passed besides usable lines, and what was too
+	// large.
+	Counts eventlog.Counts
 	// Status is the run's, empty if it is not known yet.
 	Status runsource.Status
 }

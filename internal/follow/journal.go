@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -76,7 +77,8 @@ type journal struct {
 	low, high runsource.Position
 	window    []*logbatch.Batch
 	snapshot  *logbatch.Snapshot // of a merged table
-	unplaced  uint64             // rows of that table whose step is unusable
+	leftOut   eventlog.Counts    // of that table, as it was read last
+	partial   *logbatch.LogLine  // of a text log: what stands at high without a newline, if it is at rest
 	// atEnd says that high was the end of the log of the last poll.
 	atEnd bool
 	size  int64 // of the file, half a line at its end included; -1 if unknown
@@ -117,7 +119,10 @@ func (j *journal) open(at runsource.Position, size int64) {
 // the bound of a run.
 func (j *journal) append(b *logbatch.Batch) {
 	b.Retain(&j.hub.bytes, &j.bytes)
-	j.hub.malformed.Add(b.Counts.MalformedLines)
+	if n := b.Counts.MalformedLines; n > 0 {
+		j.hub.malformed.Add(n)
+		j.log.Warn("followed log has lines that are no JSON or too long", slog.Uint64("lines", n), slog.Int64("before_offset", b.To.Offset))
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.window = append(j.window, b)
@@ -139,6 +144,20 @@ func (j *journal) setEnd(atEnd bool, size int64) {
 	if j.atEnd != atEnd || j.size != size {
 		j.atEnd, j.size = atEnd, size
 		j.notify()
+	}
+}
+
+// setPartial notes the last line of a text log that has no newline yet; nil if there is none,
+// or if it may be being written.
+func (j *journal) setPartial(line *logbatch.LogLine) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if line == nil || j.partial == nil || *line != *j.partial {
+		isNew := line != nil
+		j.partial = line
+		if isNew {
+			j.notify()
+		}
 	}
 }
 
@@ -166,7 +185,7 @@ func (j *journal) invalidate(reason ResetReason) {
 		j.hub.resets.Add(1)
 		j.log.Info("followed log was reset", slog.String("reason", reason.String()))
 	}
-	j.opened, j.atEnd, j.ended, j.hasNewest = false, false, false, false
+	j.opened, j.atEnd, j.ended, j.hasNewest, j.partial = false, false, false, false, nil
 	j.origin, j.low, j.high, j.snapshot, j.size = 0, runsource.Position{}, runsource.Position{}, nil, -1
 	j.notify()
 	j.mu.Unlock()

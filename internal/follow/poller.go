@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
@@ -13,22 +14,25 @@ const (
 	// pollTimeout ends a poll of a Viewer that hangs, so that its slot in the
 	// limiter is free again. A Viewer needs half a minute for the largest tables.
 	pollTimeout = 2 * time.Minute
-	// headRecheckInterval is how often the head of a growing log is compared. It is a second
-	// request, for which a poll is left out, so that there is no more than one
-	// for each interval.
+	// headRecheckInterval is how often the head of a growing log is compared.
 	headRecheckInterval = 10 * time.Second
 	// A status is asked for when the log is idle, every statusInterval, and of a
-	// growing log every statusIntervalWhileGrowing; never at more than a part of its time.
+	// growing log every statusIntervalWhileGrowing; never at more than a part of its time
+	// and of the polls.
 	statusInterval             = 2 * time.Second
 	statusIntervalWhileGrowing = 15 * time.Second
 	statusCostFactor           = 20
-	// idleDivisor is the part of a log's quiet time after which it is polled
-	// again: what comes after a pause is late by a tenth of that at most.
-	idleDivisor = 10
+	statusPollFactor           = 4
+	// endedIdleDivisor is the part of the quiet time of a run that has ended after which
+	// its log is polled again.
+	endedIdleDivisor = 10
 	// settleDelay is how long a Viewer may need from one state of a log to the next: it
 	// moves folders, and a file is written to, while it answers. What is seen in
 	// between is read again after it.
 	settleDelay = time.Second / 2
+	// partialDelay is how long the last line of a text log must be at rest to be
+	// delivered without its newline: who draws a progress bar writes it in pieces.
+	partialDelay = time.Second
 	// maxNotFound is the number of consecutive polls without the run after which it
 	// is reported as deleted.
 	maxNotFound = 2
@@ -58,8 +62,9 @@ type poller struct {
 	minDelay      time.Duration // between the last poll and the next, even if a cursor has cause to ask
 	replaying     bool          // what the last poll has read was in the log before
 	seen          bool
-	// extraRequests is how many requests the last poll made beyond the one it may.
-	extraRequests int
+	spacing       time.Duration // between the last two polls
+	growthGap     time.Duration // between the times at which the log was last seen to have grown
+	statusCost    time.Duration // of the last time
 }
 
 func newPoller(j *journal) *poller {
@@ -70,7 +75,7 @@ func newPoller(j *journal) *poller {
 // Viewer has been unreachable for too long.
 func (p *poller) run() {
 	p.startedAt = time.Now()
-	p.lastSuccess = p.startedAt
+	p.lastSuccess, p.pollStart, p.lastGrowth = p.startedAt, p.startedAt, p.startedAt
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -114,43 +119,54 @@ func (p *poller) poll() (wait time.Duration, done bool) {
 
 // pollOnce reads what is new of the log, and of the status if that is due.
 func (p *poller) pollOnce() (grown bool, err error) {
-	err = p.do("follow", func(ctx context.Context) (err error) {
-		p.pollStart, p.extraRequests, p.replaying = time.Now(), 0, false
-		grown, err = p.read(ctx)
-		return err
-	})
-	if grown {
-		p.lastGrowth = time.Now()
-		if !p.replaying {
-			p.j.markGrown()
-		}
-	}
-	if err != nil {
-		return grown, err
-	}
-	if err := p.finishIfTerminal(); err != nil || !p.isStatusDue() {
-		return grown, err
-	}
-	return grown, p.do("status", p.readStatus)
-}
-
-// do runs one piece of work when the Viewer's share allows it.
-func (p *poller) do(kind string, work func(context.Context) error) error {
-	key := kind + " " + p.j.key.RunID
-	return p.j.limiter.do(p.j.ctx, key, func(ctx context.Context) error {
+	err = p.j.limiter.do(p.j.ctx, "follow "+p.j.key.RunID, p.isActive(), func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 		defer cancel()
-		return work(ctx)
+		start := time.Now()
+		p.spacing = start.Sub(p.pollStart)
+		p.pollStart, p.replaying = start, false
+		grown, err = p.read(ctx)
+		p.recordGrowth(grown)
+		if err != nil {
+			return err
+		}
+		p.updatePartial()
+		if err := p.finishIfTerminal(ctx); err != nil || !p.isStatusDue() {
+			return err
+		}
+		return p.readStatus(ctx)
 	})
+	return grown, err
 }
 
-// cost is what a kind of work cost the Viewer last.
-func (p *poller) cost(kind string) time.Duration {
-	if p.j.limiter.throttle == nil {
-		return 0
+// recordGrowth notes what a poll has found.
+func (p *poller) recordGrowth(grown bool) {
+	if !grown {
+		return
 	}
-	return p.j.limiter.throttle.Cost(kind + " " + p.j.key.RunID)
+	p.growthGap = max(time.Since(p.lastGrowth), p.growthGap/2) // logs are written in bursts
+	p.lastGrowth = time.Now()
+	if !p.replaying {
+		p.j.markGrown()
+	}
 }
+
+// updatePartial notes the last line of a text log that has no newline, once it is at rest.
+func (p *poller) updatePartial() {
+	if !p.j.key.textLog {
+		return
+	}
+	var line *logbatch.LogLine
+	if rest := p.file.rest; len(rest) > 0 && time.Since(p.lastGrowth) >= partialDelay {
+		unfinished := p.file.batcher.UnfinishedLine(rest)
+		line = &unfinished
+	}
+	p.j.setPartial(line)
+}
+
+// isActive says that the log is as likely to have grown as not: it has not been quiet for
+// much longer than it was before it has grown last.
+func (p *poller) isActive() bool { return time.Since(p.lastGrowth) <= 2*p.growthGap }
 
 // isStatusDue says whether to ask for the status.
 func (p *poller) isStatusDue() bool {
@@ -158,7 +174,7 @@ func (p *poller) isStatusDue() bool {
 	switch {
 	case p.statusReadAt.IsZero():
 		return true
-	case age < statusCostFactor*p.cost("status"):
+	case age < max(statusCostFactor*p.statusCost, min(statusPollFactor*p.spacing, statusIntervalWhileGrowing)):
 		return false
 	case p.j.ended: // if it is opened again, the log tells
 		return age >= statusIntervalWhileGrowing
@@ -177,10 +193,13 @@ func (p *poller) readStatus(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
+	if seenAt.IsZero() {
+		seenAt = start
+	}
 	if status != p.j.status {
 		p.statusSince = seenAt
 	}
-	p.statusReadAt, p.statusSeenAt = start, seenAt
+	p.statusReadAt, p.statusSeenAt, p.statusCost = start, seenAt, time.Since(start)
 	p.j.setStatus(status)
 	return nil
 }
@@ -191,7 +210,7 @@ func (p *poller) isStatusConfirmed() bool { return p.statusSeenAt.Sub(p.statusSi
 
 // finishIfTerminal ends the run if its status was terminal before this poll, nothing has
 // come since the Viewer said so, and the log has been idle for the grace period.
-func (p *poller) finishIfTerminal() error {
+func (p *poller) finishIfTerminal(ctx context.Context) error {
 	j := p.j
 	j.mu.RLock()
 	mayEnd := j.status.Terminal && j.atEnd && !j.ended
@@ -199,34 +218,30 @@ func (p *poller) finishIfTerminal() error {
 	if !mayEnd || !p.isStatusConfirmed() || p.statusSeenAt.Before(p.lastGrowth) || !p.pollStart.After(p.statusSeenAt) || p.pollStart.Sub(p.lastGrowth) < p.cfg.EndGrace {
 		return nil
 	}
-	if err := p.do("follow", p.readLast); err != nil {
+	if err := p.readLast(ctx); err != nil {
 		return err
 	}
 	j.markEnded()
 	return nil
 }
 
-// nextInterval is how long to wait after a poll that went well: short while the log
-// grows, longer the longer it is idle, and no longer than the grace has still
-// to run.
+// nextInterval is how long to wait after a poll that went well: the same however long
+// the log is quiet, so that what comes after a pause is as live as all else. Only the log of
+// a run that has ended is polled less and less.
 func (p *poller) nextInterval(grown bool) time.Duration {
-	idle := min(time.Since(p.lastGrowth), time.Since(p.startedAt))
-	interval := min(max(idle/idleDivisor, p.cfg.MinInterval), p.cfg.MaxInterval)
-	interval = max(interval, p.table.interval())
+	interval := max(p.cfg.MinInterval, p.table.minInterval)
 	p.j.mu.RLock()
-	ending := p.j.status.Terminal && !p.j.ended && !p.lastGrowth.After(p.statusSeenAt)
-	behind := grown && !p.j.atEnd
+	ended, behind := p.j.ended, grown && !p.j.atEnd
 	p.j.mu.RUnlock()
-	wait := interval
-	switch {
-	case behind:
-		wait = 0
-	case ending:
-		wait = min(wait, max(p.cfg.EndGrace-time.Since(p.lastGrowth), p.cfg.MinInterval))
+	if ended {
+		idle := min(time.Since(p.lastGrowth), time.Since(p.startedAt))
+		interval = max(interval, min(idle/endedIdleDivisor, p.cfg.MaxInterval))
 	}
-	wait += time.Duration(p.extraRequests) * wait
-	p.j.setInterval(max(wait, interval))
-	return wait
+	if behind {
+		return 0
+	}
+	p.j.setInterval(max(interval, p.spacing))
+	return interval
 }
 
 // onPollError decides what becomes of a poll that has failed.
@@ -235,10 +250,6 @@ func (p *poller) onPollError(err error) (wait time.Duration, done bool) {
 		return p.waitToSettle(), false
 	}
 	p.file.needsVerify, p.table.needsVerify = true, true
-	if runsource.IsLineTooLong(err) {
-		p.j.finish(0, err)
-		return 0, true
-	}
 	state, retryAfter := p.cfg.ClassifyError(err)
 	p.j.recordFailure(state, err)
 	if p.cfg.UnreachableAfter > 0 && time.Since(p.lastSuccess) >= p.cfg.UnreachableAfter {

@@ -66,7 +66,6 @@ func (p *poller) restart(ctx context.Context, part *restclient.FilePart) error {
 	}
 	p.file = fileState{}
 	p.j.invalidate(reason)
-	p.extraRequests++
 	return p.openFile(ctx)
 }
 
@@ -104,16 +103,12 @@ func (p *poller) readPart(ctx context.Context, part *restclient.FilePart) error 
 // is made when there was trouble, and now and then while it grows.
 func (p *poller) verifyIdentity(ctx context.Context, part *restclient.FilePart) error {
 	f := &p.file
-	if part.Size >= 0 && part.Size < max(f.checkpoint.Offset, f.checkpoint.Size) {
-		return runsource.ErrLogReplaced
-	}
-	if err := runsource.CompareBytes(part, f.checkpoint.Tail); err != nil {
+	etagChanged, err := f.checkpoint.VerifyTail(part)
+	if err != nil {
 		return err
 	}
-	etagChanged := part.Size == f.checkpoint.Size && f.checkpoint.ETag != "" && part.ETag != f.checkpoint.ETag
 	growing := part.Size != f.checkpoint.Offset && time.Since(f.headCheckedAt) >= headRecheckInterval
 	if f.checkpoint.ReadOffset() > 0 && (f.needsVerify || etagChanged || growing) {
-		p.extraRequests++
 		if err := f.checkpoint.VerifyHead(ctx, p.j.source.read); err != nil {
 			return err
 		}
@@ -189,7 +184,6 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 		p.updateEnd(part)
 		return err
 	}
-	p.extraRequests++
 	return p.openAtTail(ctx, origin, data, part.Size)
 }
 
@@ -217,7 +211,8 @@ func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head [
 		}
 		end := bytes.LastIndexByte(tail, '\n') + 1
 		if end == 0 && distance > eventlog.MaxLine {
-			return &eventlog.LineTooLongError{Offset: from}
+			p.openJournal(runsource.Position{Origin: origin}, size, runsource.Checkpoint{})
+			return nil // it is read from its beginning, since a line without an end is passed over only by who knows where it begins
 		}
 		if end == 0 {
 			continue

@@ -30,9 +30,6 @@ type tableState struct {
 	needsVerify bool
 }
 
-// interval is the least time between two polls.
-func (t *tableState) interval() time.Duration { return t.minInterval }
-
 // readTable reads the table if it may have changed, and appends the difference.
 func (p *poller) readTable(ctx context.Context) (grown bool, err error) {
 	t := &p.table
@@ -89,7 +86,7 @@ func (p *poller) readDiff(ctx context.Context) (grown bool, err error) {
 	if d.diff.MissingRows() > 0 {
 		return grown, errTableShrunk
 	}
-	p.j.setUnplaced(info.UnplacedRows)
+	p.j.setLeftOut(eventlog.Counts{LinesWithoutStep: uint64(max(info.UnplacedRows, 0)), Excess: d.excess})
 	p.table.info, p.table.loaded = info, true
 	p.table.minInterval = max(p.table.minInterval, readCostFactor*time.Since(start))
 	p.j.setEnd(true, -1)
@@ -102,10 +99,10 @@ func (j *journal) setSnapshot(s *logbatch.Snapshot) {
 	j.snapshot = s
 }
 
-func (j *journal) setUnplaced(rows int64) {
+func (j *journal) setLeftOut(counts eventlog.Counts) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.unplaced = uint64(max(rows, 0))
+	j.leftOut = counts
 }
 
 // diffBatcher makes batches of the cells that have changed.
@@ -118,10 +115,12 @@ type diffBatcher struct {
 	newest  float64
 	hasTime bool
 	grown   bool
+	excess  eventlog.Excess
 }
 
 // AddRow takes the next row of the table.
 func (d *diffBatcher) addRow(row *eventlog.Row) error {
+	d.excess.Limit(row)
 	d.j.mu.Lock()
 	changed, err := d.diff.AddRow(row, d.j.high.Offset+1)
 	d.j.mu.Unlock()

@@ -103,7 +103,7 @@ func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 		late := follow(t, h, src, runsource.Beginning(), UntilEnded)
 		late.wait(3 * time.Second)
 		for i, c := range []*client{c, late} {
-			if got := c.cursor.Health().LinesWithoutStep; got != 2 {
+			if got := c.cursor.Health().Counts.LinesWithoutStep; got != 2 {
 				t.Errorf("client %d: %d rows are counted, want 2", i, got)
 			}
 			c.check([]runsourcetest.Point{{Name: "a", Step: 1, Value: 1}}, "caught up")

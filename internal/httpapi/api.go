@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -22,24 +24,34 @@ import (
 // streamRetry is when to try again after the bound of streams was met.
 const streamRetry = 5 * time.Second
 
+// newCompressor compresses JSON and pages from 1 KiB on. Stateless compression
+// holds no memory while a client is slow.
+func newCompressor() (func(http.Handler) http.HandlerFunc, error) {
+	return gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.CompressionLevel(gzip.StatelessCompression),
+		gzhttp.ContentTypes([]string{"application/json", "text/html", "text/css", "text/javascript"}))
+}
+
 // api is what surrounds grpc-gateway's mux: the check of each request and the
 // form of each error.
 type api struct {
-	routes  routeTable
-	limits  Limits
-	streams chan struct{} // holds an element for each open stream
-	log     *slog.Logger
-	mux     *runtime.ServeMux
-	conn    grpc.ClientConnInterface
+	routes   routeTable
+	limits   Limits
+	log      *slog.Logger
+	mux      *runtime.ServeMux
+	conn     grpc.ClientConnInterface
+	compress func(http.Handler) http.HandlerFunc
+	admit    func(authorization string) error
+	draining <-chan struct{}
+	compute  func(work func() error) error
 }
 
 // newAPI returns the handler of /v1/.
-func newAPI(ctx context.Context, cfg Config) (http.Handler, error) {
+func newAPI(ctx context.Context, cfg Config, compress func(http.Handler) http.HandlerFunc) (http.Handler, error) {
 	routes, err := newRouteTable()
 	if err != nil {
 		return nil, fmt.Errorf("read the routes of the contract: %w", err)
 	}
-	a := &api{routes: routes, limits: cfg.Limits, streams: make(chan struct{}, cfg.Limits.MaxStreams), log: cfg.Log, conn: cfg.Conn}
+	a := &api{routes: routes, limits: cfg.Limits, log: cfg.Log, conn: cfg.Conn, compress: compress, admit: cfg.Admit, draining: cfg.Draining, compute: cfg.Compute}
 	a.mux = a.newMux()
 	mux, conn := a.mux, a.conn
 	err = errors.Join(
@@ -72,7 +84,7 @@ func withHead(next http.Handler) http.Handler {
 func isHead(r *http.Request) bool { return r.Context().Value(headKey{}) != nil }
 
 func (a *api) newMux() *runtime.ServeMux {
-	lines := newNDJSONMarshaler()
+	lines := newNDJSONMarshaler(a.compute)
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines),
 		runtime.WithMarshalerOption(mediaEvents, &sseMarshaler{ndjsonMarshaler: *lines}),
@@ -116,6 +128,12 @@ func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 			writeError(w, a.toAPIError(r.Context(), fmt.Errorf("no route for %s %s", r.Method, r.URL.Path)))
 			return
 		}
+		if r.ContentLength != 0 {
+			if err := a.admit(r.Header.Get("Authorization")); err != nil {
+				writeError(w, a.toAPIError(r.Context(), err))
+				return
+			}
+		}
 		req, err := rt.prepare(w, r, params, a.limits.MaxBody)
 		if err != nil {
 			writeError(w, a.toAPIError(r.Context(), err))
@@ -125,11 +143,13 @@ func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 		case isHead(r) && rt.stream && rt.output == nil:
 			w.Header().Set("Content-Type", contentTypeOf(wantsEvents(r.Header.Values("Accept")))) // and nothing is opened
 		case rt.output != nil:
-			a.withStreamSlot(w, func() { a.download(w, r, req, rt, params) })
+			a.download(w, r, req, rt, params)
 		case rt.stream:
-			a.withStreamSlot(w, func() { a.stream(next, w, r, req, params) })
+			a.stream(next, w, r, req, params)
 		default:
-			a.unary(next, w, req, params)
+			a.compress(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				a.unary(next, w, req, params)
+			})).ServeHTTP(w, r)
 		}
 	}
 }
@@ -142,19 +162,6 @@ func (a *api) unary(next runtime.HandlerFunc, w http.ResponseWriter, req *http.R
 		req = req.WithContext(ctx)
 	}
 	next(w, req, params)
-}
-
-// withStreamSlot answers within the bound of open streams, or refuses.
-func (a *api) withStreamSlot(w http.ResponseWriter, answer func()) {
-	select {
-	case a.streams <- struct{}{}:
-		defer func() { <-a.streams }()
-		answer()
-	default:
-		writeError(w, newAPIError(http.StatusTooManyRequests, codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-			fmt.Sprintf("%d streams are open over HTTP, which is the most; a stream over gRPC costs less", cap(a.streams)),
-			map[string]string{"limit": "http_streams"}, apierr.RetryInfo(streamRetry)))
-	}
 }
 
 // stream makes a call without a deadline.
@@ -209,12 +216,23 @@ func (a *api) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runti
 // toAPIError makes an apiError of any error; what is neither that nor a status is
 // an internal error, whose text only the log gets.
 func (a *api) toAPIError(ctx context.Context, err error) *apiError {
-	if f, ok := fromError(err); ok {
+	f, ok := fromError(err)
+	away := ok && f.st.Code() == codes.Unavailable && errorInfo(f.st.Proto()) == nil
+	if ok && !away {
 		return f
 	}
-	internal := apierr.Internal(err)
+	internal, httpStatus := apierr.Internal(err), http.StatusInternalServerError
+	if away { // the connection to our own server broke, or it is going
+		select {
+		case <-a.draining:
+			return newAPIError(http.StatusServiceUnavailable, codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING, "this server is shutting down", nil)
+		default:
+			internal.Code, httpStatus = codes.Unavailable, http.StatusServiceUnavailable
+			internal.Details = append(internal.Details, apierr.RetryInfo(0))
+		}
+	}
 	a.log.ErrorContext(ctx, "internal error", slog.String("incident", internal.Incident()), slog.Any("error", err))
-	return fromAPIErr(http.StatusInternalServerError, internal)
+	return fromAPIErr(httpStatus, internal)
 }
 
 // writeNoRoute answers a path that there is not.

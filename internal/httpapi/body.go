@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -16,11 +15,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
-
-// bodyTimeout is how long a body may take to arrive. The server itself has no
-// ReadTimeout, which would end streams.
-const bodyTimeout = 30 * time.Second
 
 // readBody reads the whole body: it is small, and only when it has been read
 // does net/http notice that the client went away.
@@ -28,16 +24,14 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	control := http.NewResponseController(w)
-	timed := control.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if timed && err == nil {
-		err = control.SetReadDeadline(time.Time{})
-	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, newAPIError(http.StatusRequestEntityTooLarge, codes.ResourceExhausted,
 			runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
 			"the body must not be larger than "+strconv.FormatInt(maxBody, 10)+" bytes", map[string]string{"limit": "body_size"})
+	}
+	if errors.Is(err, errLargeBodies) {
+		return nil, fromAPIErr(http.StatusTooManyRequests, apierr.OverLimit("large_bodies", "%v; try again", err))
 	}
 	if err != nil {
 		return nil, invalid(violation("", "the body ends too early, or comes too slowly"))

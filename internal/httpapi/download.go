@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -21,11 +20,6 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
-
-// writeStall is how long a client may leave what was written unread before
-// its download is given up. It holds a stream of the server, and behind that
-// one of a Viewer's few.
-const writeStall = 2 * time.Minute
 
 // download answers a call whose stream is a file (header, chunks, trailer)
 // with the file itself, in grpc-gateway's place: its marshalers could only make
@@ -254,31 +248,24 @@ func (f *file) writeHead(w http.ResponseWriter) error {
 	return nil
 }
 
-// writeBody writes all bytes. Whatever is wrong with the file is an error,
-// also what the trailer says.
+// writeBody writes all bytes. A file of another size than the trailer says is an
+// error.
 func (f *file) writeBody(w http.ResponseWriter) (err error) {
-	control := http.NewResponseController(w)
 	written := f.header.GetOffset()
 	for {
 		switch part := f.part.(type) {
 		case []byte:
-			if err := ignoreUnsupported(control.SetWriteDeadline(time.Now().Add(writeStall))); err != nil {
-				return err
-			}
 			isLast := f.isRange && written+int64(len(part)) >= f.limit
 			if isLast {
 				part = part[:f.limit-written]
 			}
 			n, err := w.Write(part)
 			written += int64(n)
-			if err != nil {
+			if err != nil || isLast {
 				return err
 			}
-			if isLast {
-				return ignoreUnsupported(control.SetWriteDeadline(time.Time{}))
-			}
 		case *runicornapiv1.FileTrailer:
-			return errors.Join(checkTrailer(part, written), ignoreUnsupported(control.SetWriteDeadline(time.Time{})), f.end())
+			return errors.Join(checkTrailer(part, written), f.end())
 		default:
 			return fmt.Errorf("the stream of a file has a %T after its header", part)
 		}
@@ -300,24 +287,12 @@ func (f *file) end() error {
 	return err
 }
 
-// checkTrailer refuses a file that is not whole. What it lacks cannot be told
-// to a client that has a status already, so it must not look complete.
+// checkTrailer refuses a file that is cut. What a whole file lacks, it says itself.
 func checkTrailer(trailer *runicornapiv1.FileTrailer, written int64) error {
-	switch {
-	case trailer.GetSizeBytes() != written:
+	if trailer.GetSizeBytes() != written {
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
-	case len(trailer.GetMissingFiles()) > 0:
-		return fmt.Errorf("%d files are missing", len(trailer.GetMissingFiles()))
 	}
 	return nil
-}
-
-// ignoreUnsupported forgives a writer without deadlines, as tests have.
-func ignoreUnsupported(err error) error {
-	if errors.Is(err, http.ErrNotSupported) {
-		return nil
-	}
-	return err
 }
 
 // isETagMismatch recognises the refusal of an if_match.

@@ -26,9 +26,9 @@ func chunkPart(text string) *runicornapiv1.DownloadAssetResponse {
 	return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Chunk{Chunk: []byte(text)}}
 }
 
-func trailerPart(size int64, missing ...string) *runicornapiv1.DownloadAssetResponse {
+func trailerPart(size int64) *runicornapiv1.DownloadAssetResponse {
 	return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Trailer{
-		Trailer: &runicornapiv1.FileTrailer{SizeBytes: size, MissingFiles: missing},
+		Trailer: &runicornapiv1.FileTrailer{SizeBytes: size},
 	}}
 }
 
@@ -169,7 +169,6 @@ func TestDownload_AFailureInTheMiddleAborts(t *testing.T) {
 		{"after its last byte", sending(status.Error(codes.DataLoss, "cut"), headerPart(sized(0)), chunkPart("0123456789"))},
 		{"no trailer", sending(nil, headerPart(unsized), chunkPart(big))},
 		{"a trailer of another size", sending(nil, headerPart(unsized), chunkPart(big), trailerPart(5))},
-		{"a trailer that names missing files", sending(nil, headerPart(unsized), chunkPart(big), trailerPart(100_000, "a.txt"))},
 		{"an error behind the trailer", sending(status.Error(codes.Internal, "late"), headerPart(unsized), chunkPart(big), trailerPart(100_000))},
 		{"something behind the trailer", sending(nil, headerPart(unsized), chunkPart(big), trailerPart(100_000), chunkPart("x"))},
 		{"a second header", sending(nil, headerPart(unsized), chunkPart(big), headerPart(unsized), trailerPart(100_000))},
@@ -211,7 +210,7 @@ func TestDownload_AFileOfUnknownSizeOrWithoutBytes(t *testing.T) {
 func TestDownload_IsACallLikeOthers(t *testing.T) {
 	b := &backend{}
 	b.download = asset
-	srv := serve(t, b, func(c *Config) { c.Limits.MaxStreams = 1 })
+	srv := serve(t, b, func(c *Config) { c.Conn = NewConn(c.Conn, 1, 1) })
 	got := do(t, srv, request{
 		path: "/v1/viewers/v7/experiments/r1/assets/a1:download", header: map[string]string{"Authorization": "Bearer x"},
 	})

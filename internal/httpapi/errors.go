@@ -35,8 +35,8 @@ type apiError struct {
 func (e *apiError) Error() string { return e.st.Message() }
 
 // newAPIError makes an apiError with its ErrorInfo, which is always the first detail.
-func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string, details ...proto.Message) *apiError {
-	e := &apierr.Error{Code: c, Reason: reason, Message: message, Metadata: metadata, Details: details}
+func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string) *apiError {
+	e := &apierr.Error{Code: c, Reason: reason, Message: message, Metadata: metadata}
 	return fromAPIErr(httpStatus, e)
 }
 
@@ -78,10 +78,6 @@ func fromStatus(st *status.Status) *apiError {
 	case codes.ResourceExhausted:
 		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT, st.Message(),
 			map[string]string{"limit": "message_size"})
-	case codes.Unavailable:
-		// Our own server is in the same process: it is away only while both stop.
-		return newAPIError(httpStatus, st.Code(), runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
-			"this server is shutting down", nil)
 	default:
 		return &apiError{httpStatus: httpStatus, st: st}
 	}

@@ -44,7 +44,7 @@ var statusRows = []struct {
 	{codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", 501, nil},
 	{codes.Internal, "VIEWER_ERROR", 500, nil},
 	{codes.Unavailable, "VIEWER_UNREACHABLE", 503, []proto.Message{&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}}},
-	{codes.DataLoss, "LINE_TOO_LONG", 500, nil},
+	{codes.DataLoss, "STREAM_CUT", 500, nil},
 	{codes.Unauthenticated, "TOKEN_INVALID", 401, nil},
 	{codes.Code(99), "INTERNAL_ERROR", 500, nil},
 }
@@ -119,7 +119,7 @@ func TestErrors_OfLibrariesGetAReason(t *testing.T) {
 		codes.DeadlineExceeded:  "CALLER_DEADLINE",
 		codes.ResourceExhausted: "SERVER_LIMIT",
 		codes.Unimplemented:     "METHOD_NOT_SERVED",
-		codes.Unavailable:       "SERVER_DRAINING",
+		codes.Unavailable:       "INTERNAL_ERROR", // the connection to our own server broke
 	} {
 		failure = status.Error(c, "a library says so")
 		got := do(t, srv, request{path: "/v1/experiments"})

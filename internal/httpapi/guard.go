@@ -30,11 +30,13 @@ type guard struct {
 	hosts   map[string]bool // "name" or "name:port", in lower case
 	origins map[string]bool // in canonical form
 	log     *slog.Logger
-	next    http.Handler
+	// allowLog says whether one more refusal may be logged.
+	allowLog func() bool
+	next     http.Handler
 }
 
 func newGuard(cfg Config, next http.Handler) (*guard, error) {
-	g := &guard{hosts: map[string]bool{}, origins: map[string]bool{}, log: cfg.Log, next: next}
+	g := &guard{hosts: map[string]bool{}, origins: map[string]bool{}, log: cfg.Log, allowLog: cfg.AllowLog, next: next}
 	for _, entry := range cfg.AllowedHosts {
 		a, err := parseAllowedHost(entry)
 		if err != nil {
@@ -91,9 +93,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	cors, f := g.check(r)
 	if f != nil {
-		g.log.InfoContext(r.Context(), "request refused",
-			slog.Int("status", f.httpStatus), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.String("host", r.Host), slog.String("origin", r.Header.Get("Origin")))
+		g.logRefusal(r, f)
 		writeError(w, f)
 		return
 	}
@@ -106,6 +106,27 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	g.next.ServeHTTP(w, r)
+}
+
+// logRefusal logs a refused request, unless there are too many of them.
+func (g *guard) logRefusal(r *http.Request, f *apiError) {
+	if !g.allowLog() {
+		return
+	}
+	g.log.InfoContext(r.Context(), "request refused",
+		slog.Int("status", f.httpStatus), slog.String("peer", r.RemoteAddr), slog.String("method", forLog(r.Method)), slog.String("path", forLog(r.URL.Path)),
+		slog.String("host", forLog(r.Host)), slog.String("origin", forLog(r.Header.Get("Origin"))))
+}
+
+// maxLogged is how many bytes of a caller's text the log has.
+const maxLogged = 128
+
+// forLog cuts a text of a caller.
+func forLog(text string) string {
+	if len(text) > maxLogged {
+		return text[:maxLogged] + "…"
+	}
+	return text
 }
 
 // check returns the foreign origin that is allowed to read the answer, empty

@@ -158,7 +158,8 @@ func TestGuard_LetsAllowedOriginsRead(t *testing.T) {
 
 func TestNew_NamesBadEntries(t *testing.T) {
 	t.Parallel()
-	conn := (&backend{}).dial(t)
+	b := &backend{}
+	conn := b.dial(t)
 	for name, tt := range map[string]struct {
 		change func(*Config)
 		want   string
@@ -170,11 +171,11 @@ func TestNew_NamesBadEntries(t *testing.T) {
 		"origins of a wildcard": {func(c *Config) { c.CORSOrigins = []string{"https://*.x"} }, `CORS origin "https://*.x"`},
 		"origin null":           {func(c *Config) { c.CORSOrigins = []string{"null"} }, `CORS origin "null"`},
 		"an origin with a path": {func(c *Config) { c.CORSOrigins = []string{"https://x/y"} }, `CORS origin "https://x/y"`},
-		"no connection":         {func(c *Config) { c.Conn = nil }, "Conn is required"},
+		"no connection":         {func(c *Config) { c.Conn = nil }, "Conn and Health are required"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := Config{Conn: conn, OpenAPI: []byte("{}")}
+			cfg := Config{Conn: conn, Health: b.health, OpenAPI: []byte("{}")}
 			tt.change(&cfg)
 			if _, err := New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("New says %v, want %q in it", err, tt.want)

@@ -162,7 +162,7 @@ func (b *backend) dial(tb testing.TB) *grpc.ClientConn {
 // serve starts the HTTP side in front of a backend.
 func serve(tb testing.TB, b *backend, change ...func(*Config)) *httptest.Server {
 	tb.Helper()
-	cfg := Config{Conn: b.dial(tb), OpenAPI: []byte("{}")}
+	cfg := Config{Conn: b.dial(tb), Health: b.health, OpenAPI: []byte("{}")}
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -18,11 +18,16 @@ import (
 // probeTimeout is how long a probe may take; health is answered from memory.
 const probeTimeout = 2 * time.Second
 
-// probes answers /healthz and /readyz from the gRPC health service, so that
-// gRPC and HTTP always say the same. The server's own health fails
+// Health is the gRPC health service.
+type Health interface {
+	Check(ctx context.Context, in *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error)
+}
+
+// probes answers /healthz and /readyz from the gRPC health service itself, without a
+// call, so that gRPC and HTTP always say the same, however many calls are open. The server's own health fails
 // only while it drains; that of a Viewer is asked for by name.
 type probes struct {
-	health healthpb.HealthClient
+	health Health
 	log    *slog.Logger
 }
 

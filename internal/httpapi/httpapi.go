@@ -18,6 +18,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -27,10 +28,21 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Config is what the HTTP side works with. Conn and OpenAPI are required.
+// Config is what the HTTP side works with. Conn, Health and OpenAPI are required.
 type Config struct {
-	// Conn is a connection to our own gRPC server, with its interceptors.
+	// Conn is a connection to our own gRPC server, with its interceptors: that of
+	// NewConn.
 	Conn grpc.ClientConnInterface
+	// Health is the health service of that server.
+	Health Health
+	// Admit checks an Authorization header before a body is read; nil admits all.
+	// The gRPC server checks it again.
+	Admit func(authorization string) error
+	// Compute does a piece of long work, which must not stop short calls; nil does
+	// it at once.
+	Compute func(work func() error) error
+	// Draining is closed when the server begins to shut down; nil means never.
+	Draining <-chan struct{}
 	// AllowedHosts are the names besides loopback under which the server may
 	// be called: "name" for any port, or "name:port".
 	AllowedHosts []string
@@ -49,6 +61,8 @@ type Config struct {
 	Protos fs.FS
 	// Limits bound what callers can make the server do.
 	Limits Limits
+	// AllowLog bounds how often refused requests are logged; nil allows all.
+	AllowLog func() bool
 	// Log takes refused requests and internal errors; nil discards them.
 	Log *slog.Logger
 }
@@ -60,50 +74,78 @@ type Limits struct {
 	// UnaryTimeout is the deadline of a call that is no stream and has no
 	// Grpc-Timeout header; a minute by default.
 	UnaryTimeout time.Duration
-	// MaxStreams is how many streams may be open over HTTP at a time; 1000 by
-	// default. One costs about eight times a stream over gRPC (measured: 70
-	// to 95 KiB, and JSON that is encoded for each subscriber anew), so they
-	// have a bound of their own.
-	MaxStreams int
+	// BodyTimeout is how long a body may take to arrive; ten seconds by default. The
+	// http.Server must have no ReadTimeout, which would end streams.
+	BodyTimeout time.Duration
+	// WriteStall is how long a client may leave what was written unread before
+	// its request is given up; two minutes by default.
+	WriteStall time.Duration
+	// Pending counts a body until it is in, and calls giveUp when its time is up;
+	// nil counts none.
+	Pending func(giveUp func()) (done func())
 }
 
 const (
 	defaultMaxBody      = 1 << 20
 	defaultUnaryTimeout = time.Minute
-	defaultMaxStreams   = 1000
+	defaultBodyTimeout  = 10 * time.Second
+	defaultWriteStall   = 2 * time.Minute
 )
 
 // New returns the whole HTTP side as one handler, safe for concurrent use. It
 // fails on a configuration that it cannot keep, naming the entry.
 func New(ctx context.Context, cfg Config) (http.Handler, error) {
-	if cfg.Conn == nil {
-		return nil, errors.New("httpapi: Conn is required")
+	if cfg.Conn == nil || cfg.Health == nil {
+		return nil, errors.New("httpapi: Conn and Health are required")
+	}
+	if cfg.Admit == nil {
+		cfg.Admit = func(string) error { return nil }
+	}
+	if cfg.Compute == nil {
+		cfg.Compute = func(work func() error) error { return work() }
+	}
+	if cfg.AllowLog == nil {
+		cfg.AllowLog = func() bool { return true }
+	}
+	if cfg.Limits.Pending == nil {
+		cfg.Limits.Pending = func(func()) func() { return func() {} }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Limits.MaxBody = cmp.Or(cfg.Limits.MaxBody, defaultMaxBody)
 	cfg.Limits.UnaryTimeout = cmp.Or(cfg.Limits.UnaryTimeout, defaultUnaryTimeout)
-	cfg.Limits.MaxStreams = cmp.Or(cfg.Limits.MaxStreams, defaultMaxStreams)
+	cfg.Limits.BodyTimeout = cmp.Or(cfg.Limits.BodyTimeout, defaultBodyTimeout)
+	cfg.Limits.WriteStall = cmp.Or(cfg.Limits.WriteStall, defaultWriteStall)
 
 	protos, err := zipOf(cfg.Protos)
 	if err != nil {
 		return nil, err
 	}
-	api, err := newAPI(ctx, cfg)
+	compress, err := newCompressor()
+	if err != nil {
+		return nil, fmt.Errorf("make the compression: %w", err)
+	}
+	api, err := newAPI(ctx, cfg, compress)
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{api: api, compat: cfg.Compat, pages: newPages(cfg, protos), log: cfg.Log}
-	return newGuard(cfg, h)
+	h := &handler{api: api, pages: compress(newPages(cfg, protos)), log: cfg.Log}
+	if cfg.Compat != nil {
+		h.compat, h.compatFiles = compress(cfg.Compat), cfg.Compat
+	}
+	guard, err := newGuard(cfg, h)
+	return &bounds{limits: cfg.Limits, large: make(chan struct{}, maxLargeBodies), next: guard}, err
 }
 
 // handler sends a request that the guard let pass to the one that answers it.
 type handler struct {
 	api    http.Handler
 	compat http.Handler // may be nil
-	pages  http.Handler
-	log    *slog.Logger
+	// compatFiles answers /api/export, which is a file and is never compressed.
+	compatFiles http.Handler
+	pages       http.Handler
+	log         *slog.Logger
 }
 
 // ServeHTTP chooses by prefix before any http.ServeMux sees the path: that
@@ -113,6 +155,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v1/"):
 		h.api.ServeHTTP(w, r)
+	case h.compat != nil && r.URL.Path == "/api/export":
+		h.compatFiles.ServeHTTP(w, r)
 	case h.compat != nil && strings.HasPrefix(r.URL.Path, "/api/"):
 		h.compat.ServeHTTP(w, r)
 	default:

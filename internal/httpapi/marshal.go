@@ -29,10 +29,27 @@ var marshalOptions = protojson.MarshalOptions{UseProtoNames: true, EmitDefaultVa
 // unary answer).
 type ndjsonMarshaler struct {
 	runtime.JSONPb
+	compute func(work func() error) error
 }
 
-func newNDJSONMarshaler() *ndjsonMarshaler {
-	return &ndjsonMarshaler{JSONPb: runtime.JSONPb{MarshalOptions: marshalOptions}}
+func newNDJSONMarshaler(compute func(work func() error) error) *ndjsonMarshaler {
+	return &ndjsonMarshaler{JSONPb: runtime.JSONPb{MarshalOptions: marshalOptions}, compute: compute}
+}
+
+// largeMessage is the size from which on making the JSON of a message is long work,
+// in bytes.
+const largeMessage = 16 << 10
+
+// toJSON makes the JSON of a message.
+func (m *ndjsonMarshaler) toJSON(v any) (text []byte, err error) {
+	if msg, ok := v.(proto.Message); !ok || proto.Size(msg) < largeMessage {
+		return m.JSONPb.Marshal(v)
+	}
+	err = m.compute(func() (err error) {
+		text, err = m.JSONPb.Marshal(v)
+		return err
+	})
+	return text, err
 }
 
 // Marshal makes one line without its newline, or a unary answer with one,
@@ -40,11 +57,11 @@ func newNDJSONMarshaler() *ndjsonMarshaler {
 func (m *ndjsonMarshaler) Marshal(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case map[string]any:
-		return m.JSONPb.Marshal(v["result"])
+		return keepDigits(m.toJSON(v["result"]))
 	case map[string]proto.Message:
 		return marshalError(streamError(v))
 	}
-	text, err := m.JSONPb.Marshal(v)
+	text, err := keepDigits(m.toJSON(v))
 	return append(text, '\n'), err
 }
 

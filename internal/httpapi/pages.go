@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"time"
-
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 //go:embed page
@@ -23,7 +21,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 
 // newPages returns the handler of everything that is not the API.
 func newPages(cfg Config, protos []byte) http.Handler {
-	p := &probes{health: healthpb.NewHealthClient(cfg.Conn), log: cfg.Log}
+	p := &probes{health: cfg.Health, log: cfg.Log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page("landing.html"))
 	mux.HandleFunc("GET /docs", page("docs.html"))

@@ -17,7 +17,7 @@ func (h *handler) recoverPanic(r *http.Request) {
 		return
 	}
 	if p != http.ErrAbortHandler { //nolint:errorlint // it is no error of a call
-		h.log.ErrorContext(r.Context(), "panic", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		h.log.ErrorContext(r.Context(), "panic", slog.String("method", r.Method), slog.String("path", forLog(r.URL.Path)),
 			slog.Any("error", panics.Error(p)), slog.String("stack", string(debug.Stack())))
 	}
 	panic(http.ErrAbortHandler)

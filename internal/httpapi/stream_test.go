@@ -258,7 +258,7 @@ func TestStream_SlowReader(t *testing.T) {
 				sent++
 			}
 		}
-		h, err := New(t.Context(), Config{Conn: b.dial(t), OpenAPI: []byte("{}")})
+		h, err := New(t.Context(), Config{Conn: b.dial(t), Health: b.health, OpenAPI: []byte("{}")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +286,7 @@ func TestStream_Bound(t *testing.T) {
 		<-stream.Context().Done()
 		return nil
 	}
-	srv := serve(t, b, func(c *Config) { c.Limits.MaxStreams = 1 })
+	srv := serve(t, b, func(c *Config) { c.Conn = NewConn(c.Conn, 1, 1) })
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+tailPath, nil)
 	if err != nil {

@@ -55,11 +55,9 @@ func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
 		switch {
 		case n >= 0:
 			err = b.addLine(rest[:n+1])
-		case b.textLog && len(rest) > 0 && (b.overlong || len(rest) > MaxLogLine):
+		case len(rest) > 0 && (b.overlong || len(rest) > b.maxLine()):
 			b.addLinePart(rest)
 			return len(chunk), nil
-		case len(rest) > eventlog.MaxLine:
-			return consumed, &eventlog.LineTooLongError{Offset: b.At.Offset}
 		default:
 			return consumed, nil
 		}
@@ -69,6 +67,14 @@ func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
 		consumed += n + 1
 	}
 	return consumed, nil
+}
+
+// maxLine is how long a line may be of which the end is still awaited.
+func (b *Batcher) maxLine() int {
+	if b.textLog {
+		return MaxLogLine
+	}
+	return eventlog.MaxLine
 }
 
 // addLine takes the next line of the file, newline included.
@@ -105,15 +111,19 @@ func (b *Batcher) AddNumberedLine(line []byte) {
 	b.commitLine(runsource.FingerprintLine(line), 1, false)
 }
 
-// addLinePart takes a part of a line of text that is too long: what is kept of it is
-// sent at once, and the rest is passed over.
+// addLinePart takes a part of a line that is too long: what is kept of a text is sent at
+// once, and all else is passed over.
 func (b *Batcher) addLinePart(part []byte) {
 	if !b.overlong {
 		b.beginLine(part)
-		b.addText(part)
 		b.overlong, b.overlongBytes, b.overlongLine = true, 0, runsource.LineFingerprint{Size: 1}
-		b.At.Index = 1
-		b.Flush()
+		if b.textLog {
+			b.addText(part)
+			b.At.Index = 1
+			b.Flush()
+		} else {
+			b.parser.SkipLine(b.lineStart.Offset)
+		}
 	}
 	b.overlongBytes += int64(len(part))
 	b.overlongLine = b.overlongLine.Extend(b.overlongBytes, part)
@@ -164,7 +174,18 @@ func (b *Batcher) recordLine(e LineEntry) { b.batch.LineEntries = append(b.batch
 
 // addText adds a line of a text log.
 func (b *Batcher) addText(line []byte) {
-	l := LogLine{Offset: b.lineStart.Offset}
+	l := newLogLine(b.lineStart.Offset, line)
+	b.flushIfFull(0, len(l.Text)+lineWireBytes)
+	b.batch.lines = append(b.batch.lines, l)
+	b.bytes += len(l.Text) + lineWireBytes
+}
+
+// UnfinishedLine is what stands behind the last newline of a text log, which is not taken.
+func (b *Batcher) UnfinishedLine(rest []byte) LogLine { return newLogLine(b.At.Offset, rest) }
+
+// newLogLine makes a line of bytes, which may be anything.
+func newLogLine(offset int64, line []byte) LogLine {
+	l := LogLine{Offset: offset}
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) > MaxLogLine {
 		line, l.Lossy = line[:MaxLogLine], true
@@ -177,45 +198,34 @@ func (b *Batcher) addText(line []byte) {
 	if !utf8.ValidString(l.Text) {
 		l.Text, l.Lossy = strings.ToValidUTF8(l.Text, "\uFFFD"), true
 	}
-	b.flushIfFull(0, len(l.Text)+lineWireBytes)
-	b.batch.lines = append(b.batch.lines, l)
-	b.bytes += len(l.Text) + lineWireBytes
+	return l
 }
 
 // lineWireBytes is what a line takes on the wire besides its text.
 const lineWireBytes = 10
 
+// longName is from where a metric's name counts: others are little beside their points.
+const longName = 256
+
 // CellWireBytes is about what a point takes on the wire.
 func CellWireBytes(cell *eventlog.Cell) int {
-	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact)
+	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact) + max(len(cell.Name)-longName, 0)
 }
 
 // AddRow adds a metrics line. One that is larger than a batch gets batches of its
 // own.
 func (b *Batcher) addRow(row *eventlog.Row) error {
-	points, bytes := 0, 0
-	for i := range row.Cells {
-		if row.Cells[i].Kind != eventlog.KindNone {
-			points++
-			bytes += CellWireBytes(&row.Cells[i])
-		}
-	}
+	points, bytes := wireSize(row.Cells)
 	b.flushIfFull(points, bytes)
-	if points <= runsource.BatchPoints && bytes <= runsource.BatchBytes {
+	if runsource.FittingCells(row.Cells) == len(row.Cells) {
 		b.addCells(row, points, bytes)
 		return nil
 	}
 	piece, cells := *row, row.Cells
 	for len(cells) > 0 {
-		n := 0
-		points, bytes = 0, 0
-		for ; n < len(cells) && points < runsource.BatchPoints && (points == 0 || bytes < runsource.BatchBytes); n++ {
-			if cells[n].Kind != eventlog.KindNone {
-				points++
-				bytes += CellWireBytes(&cells[n])
-			}
-		}
+		n := runsource.FittingCells(cells)
 		piece.Cells, cells = cells[:n], cells[n:]
+		points, bytes = wireSize(piece.Cells)
 		b.addCells(&piece, points, bytes)
 		b.At.Index += int64(points)
 		if len(cells) > 0 {
@@ -223,6 +233,17 @@ func (b *Batcher) addRow(row *eventlog.Row) error {
 		}
 	}
 	return nil
+}
+
+// wireSize is the number of points among the cells, and about what they take on the wire.
+func wireSize(cells []eventlog.Cell) (points, bytes int) {
+	for i := range cells {
+		if cells[i].Kind != eventlog.KindNone {
+			points++
+			bytes += CellWireBytes(&cells[i])
+		}
+	}
+	return points, bytes
 }
 
 func (b *Batcher) addCells(row *eventlog.Row, points, bytes int) {
@@ -249,10 +270,7 @@ func (b *Batcher) Flush() {
 	}
 	batch := b.batch
 	batch.To, batch.series = b.At, b.cells.Take()
-	batch.Counts = eventlog.Counts{
-		MalformedLines:   counts.MalformedLines - b.counts.MalformedLines,
-		LinesWithoutStep: counts.LinesWithoutStep - b.counts.LinesWithoutStep,
-	}
+	batch.Counts = counts.Since(b.counts)
 	batch.size = batch.estimateSize()
 	b.counts, b.bytes, b.batch = counts, 0, &Batch{From: b.At}
 	b.emit(batch)

@@ -200,7 +200,7 @@ func (s *Snapshot) NextBatch(r *Replay) *Batch {
 			}
 			part.Cells = append(part.Cells, c.cell(s.names[i]))
 			r.Digest += c.hash(row.step, s.names[i])
-			bytes += runsource.PointWireBytes + len(c.text)
+			bytes += runsource.PointWireBytes + len(c.text) + max(len(s.names[i])-longName, 0)
 		}
 		cells.Append(&part)
 		b.Points += len(part.Cells)

@@ -25,7 +25,7 @@ func (v *Viewer) Output() string { return v.process().output() }
 
 // CPUTime returns the processor time of the current process since it started, in
 // steps of 10 ms. Linux only.
-func (v *Viewer) CPUTime() (time.Duration, error) { return cpuTime(v.PID()) }
+func (v *Viewer) CPUTime() (time.Duration, error) { return CPUTime(v.PID()) }
 
 // Stop asks the Viewer to end and waits; after five seconds it is killed.
 func (v *Viewer) Stop() error { return v.process().stop(stopGrace) }

@@ -21,8 +21,8 @@ func childAttributes() *syscall.SysProcAttr {
 // every Linux that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime returns the user and system time that a process has used so far.
-func cpuTime(pid int) (time.Duration, error) {
+// CPUTime returns the user and system time that a process has used so far.
+func CPUTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("read processor time: %w", err)

@@ -27,6 +27,7 @@ func signalGroup(pid int, _ syscall.Signal) error {
 
 func tryLock(*os.File) error { return errors.ErrUnsupported }
 
-func cpuTime(pid int) (time.Duration, error) {
+// CPUTime is not known here.
+func CPUTime(pid int) (time.Duration, error) {
 	return 0, fmt.Errorf("processor time of %d: %w", pid, errors.ErrUnsupported)
 }

@@ -3,6 +3,8 @@ package restclient
 import (
 	"context"
 	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // From 0.6 on a run has assets of its own. Where they lie on the Viewer's
@@ -167,7 +169,7 @@ func MediaFile(path string) (RunFile, error) {
 	if err := checkText("path", path); err != nil {
 		return "", err
 	}
-	if IsServerPath(path) || strings.HasPrefix(path, "~") || strings.Contains(path, `\`) {
+	if scrub.IsServerPath(path) || strings.HasPrefix(path, "~") || strings.Contains(path, `\`) {
 		return "", &IDError{Field: "path", Reason: "must be relative to the run, with forward slashes"}
 	}
 	for step := range strings.SplitSeq(path, "/") {

@@ -7,23 +7,25 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
 // assetsAnswer is the answer of the assets route: the run's assets.json as the
 // SDK, or whoever, wrote it.
 type assetsAnswer struct {
 	TextQuality
-	Assets optional[assetsFile] `json:"assets"`
+	Assets viewerjson.Optional[assetsFile] `json:"assets"`
 }
 
 type assetsFile struct {
 	Code struct {
-		Snapshot optional[*assetEntry] `json:"snapshot"`
+		Snapshot viewerjson.Optional[*assetEntry] `json:"snapshot"`
 	} `json:"code"`
-	Config     optional[configEntry]    `json:"config"`
-	Datasets   optionalList[assetEntry] `json:"datasets"`
-	Pretrained optionalList[assetEntry] `json:"pretrained"`
-	Outputs    optionalList[assetEntry] `json:"outputs"`
+	Config     viewerjson.Optional[configEntry]    `json:"config"`
+	Datasets   viewerjson.OptionalList[assetEntry] `json:"datasets"`
+	Pretrained viewerjson.OptionalList[assetEntry] `json:"pretrained"`
+	Outputs    viewerjson.OptionalList[assetEntry] `json:"outputs"`
 }
 
 // assetEntry has the fields of all kinds.
@@ -49,9 +51,9 @@ type assetEntry struct {
 
 // configEntry is the configuration of a run.
 type configEntry struct {
-	Args  optional[Values] `json:"args"`
-	Extra optional[Values] `json:"extra"`
-	Files []Source         `json:"config_files"`
+	Args  viewerjson.Optional[Values] `json:"args"`
+	Extra viewerjson.Optional[Values] `json:"extra"`
+	Files []Source                    `json:"config_files"`
 }
 
 // manifestKind is the fingerprint of a folder, whose copy is a manifest or a
@@ -60,13 +62,13 @@ const manifestKind = "sha256_manifest"
 
 // assets makes the list of a run.
 func (a *assetsAnswer) assets(runID string) *RunAssets {
-	file := a.Assets.value
+	file := a.Assets.Value
 	out := &RunAssets{TextQuality: a.TextQuality}
-	if code := file.Code.Snapshot.value; code != nil {
+	if code := file.Code.Snapshot.Value; code != nil {
 		code.Name = Text{Value: cmp.Or(code.Name.Value, "code"), Known: true}
 		out.add(runID, AssetCode, code)
 	}
-	if values := file.Config.value.values(); len(values) > 0 {
+	if values := file.Config.Value.values(); len(values) > 0 {
 		config := Asset{Kind: AssetConfig, Name: Text{Value: "config", Known: true}, Values: values}
 		config.ID = config.id("")
 		out.Assets = append(out.Assets, config)
@@ -116,7 +118,7 @@ func (a *Asset) readFingerprint(v Value) {
 			Total Int `json:"total_size_bytes"`
 			Files Int `json:"file_count"`
 		}
-		if json.Unmarshal([]byte(v.Text), &stat, lenient()) != nil {
+		if viewerjson.UnmarshalText(v.Text, &stat) != nil {
 			return
 		}
 		a.Size, a.Files = firstKnown(a.Size, stat.Total, stat.Size), firstKnown(a.Files, stat.Files)
@@ -141,11 +143,11 @@ func (a *Asset) id(key string) string {
 
 // values flattens the configuration: args.lr, extra.seed, config_files.
 func (e configEntry) values() Values {
-	out := make(Values, len(e.Args.value)+len(e.Extra.value)+1)
-	for name, v := range e.Args.value {
+	out := make(Values, len(e.Args.Value)+len(e.Extra.Value)+1)
+	for name, v := range e.Args.Value {
 		out["args."+name] = v
 	}
-	for name, v := range e.Extra.value {
+	for name, v := range e.Extra.Value {
 		out["extra."+name] = v
 	}
 	if len(e.Files) > 0 {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/url"
 	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
 // ErrFileTruncated says that a file ends before the offset at which it was to be
@@ -79,7 +81,7 @@ func (x *exchange) content(offset int64) (*AssetContent, error) {
 	if offset == 0 {
 		return out, nil
 	}
-	part, err := x.filePart(offset - 1)
+	part, err := x.filePart(offset-1, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -109,9 +111,9 @@ func aboutAsset(err error, asset *Asset) error {
 // filename is what the content is to be called: copies lie under their hashes.
 // The Viewer adds .zip to what it packs.
 func (a *Asset) filename() string {
-	name := lastElement(string(a.Source))
+	name := viewerjson.LastElement(string(a.Source))
 	if name == "" || strings.ContainsAny(name, "{}?") {
-		name = lastElement(a.Name.Value)
+		name = viewerjson.LastElement(a.Name.Value)
 	}
 	if a.Kind == AssetCode {
 		name += ".zip"

@@ -35,9 +35,9 @@ func TestAssets_AreReadAsRecorded(t *testing.T) {
 				{
 					Kind: AssetDataset, Name: known("ds1"), Context: known("train"), Source: "dsdir",
 					Fingerprint:     "68e603c89acc2f66253c2b8c350a65f264a9f5ca17fea02c64041f4b310257f2",
-					FingerprintKind: known("sha256_manifest"), Size: Int{6, true}, Files: Int{2, true}, Saved: true, Zipped: true,
+					FingerprintKind: known("sha256_manifest"), Size: Int{Value: 6, Known: true}, Files: Int{Value: 2, Known: true}, Saved: true, Zipped: true,
 				},
-				{Kind: AssetDataset, Name: known("ds2"), Context: known("train"), Source: "data.bin", Size: Int{2048, true}},
+				{Kind: AssetDataset, Name: known("ds2"), Context: known("train"), Source: "data.bin", Size: Int{Value: 2048, Known: true}},
 				{Kind: AssetPretrained, Name: known("bert"), Source: "hf://bert", SourceType: known("huggingface")},
 			}
 			for i := range got {
@@ -144,7 +144,7 @@ func TestImages_AreRelativeToTheRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Image{{Step: Int{5, true}, Key: known("sample"), File: "media/1795446667116_90afcf_sample.png"}}
+	want := []Image{{Step: Int{Value: 5, Known: true}, Key: known("sample"), File: "media/1795446667116_90afcf_sample.png"}}
 	if diff := cmp.Diff(want, images.Images); diff != "" {
 		t.Error(diff)
 	}

@@ -40,22 +40,15 @@ func (b *breaker) blocked() time.Duration {
 	return 0
 }
 
-// record learns from the outcome of a round trip, and says whether the breaker is
-// open now, and was not before or the other way round.
-func (b *breaker) record(err error) (open, changed bool) {
+// record learns from the outcome of a round trip.
+func (b *breaker) record(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wasOpen := b.refused >= breakerThreshold
-	if !isRefused(err) {
+	if !errors.Is(err, syscall.ECONNREFUSED) {
 		b.refused = 0
-		return false, wasOpen
+		return
 	}
-	b.refused++
-	open = b.refused >= breakerThreshold
-	if open {
+	if b.refused++; b.refused >= breakerThreshold {
 		b.until = time.Now().Add(breakerCooldown)
 	}
-	return open, open != wasOpen
 }
-
-func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -3,15 +3,17 @@ package restclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // maxOpenAPI bounds the description, which has 30 to 100 KB.
@@ -91,6 +93,7 @@ func capabilitiesOf(doc *openAPI, now time.Time) *Capabilities {
 // openAPI is the part of the Viewer's own description that is used.
 type openAPI struct {
 	Info struct {
+		Title   string `json:"title"`
 		Version string `json:"version"`
 	} `json:"info"`
 	Paths map[string]map[string]ignored `json:"paths"`
@@ -102,14 +105,38 @@ type ignored struct{}
 // UnmarshalJSONFrom skips the value.
 func (*ignored) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return dec.SkipValue() }
 
+// otherThanViewer says what describes itself so if it is no Viewer.
+func (d *openAPI) otherThanViewer(caps *Capabilities) string {
+	if _, ok := d.Paths["/v1/experiments"]; ok {
+		return "a runicorn-grpc server, maybe this one"
+	}
+	if len(caps.has) == 1 { // every server that describes itself has that route
+		return fmt.Sprintf("%q, which has none of its routes", scrub.Text(d.Info.Title, nil))
+	}
+	return ""
+}
+
+// notViewer is the error of an address at which something else answers.
+func (c *Client) notViewer(name Capability, what string) *Error {
+	e := c.newError(name, KindUnreachable, errNotViewer)
+	e.Address, e.Detail = c.BaseURL(), "what answers there is no Runicorn Viewer, but "+what
+	return e
+}
+
+var errNotViewer = errors.New("this is no Runicorn Viewer")
+
 var errNoPaths = errors.New("/openapi.json describes no routes")
 
 // Capabilities returns what the Viewer can do, from memory where that is
 // fresh. The Viewer is asked again after it was unreachable or surprised us,
 // because another generation may have been started in its place.
 func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
-	if caps, ok := c.caps.get(c.cfg.CapabilityTTL); ok {
-		return caps, nil
+	caps, current := c.caps.get()
+	if caps != nil {
+		age := time.Since(caps.ProbedAt)
+		if age <= c.cfg.CapabilityTTL && (current || age <= minProbeInterval) {
+			return caps, nil
+		}
 	}
 	return c.probe(ctx)
 }
@@ -118,7 +145,7 @@ func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 //
 //viewer:operation GET /openapi.json 0.5 0.6 0.7
 func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
-	epoch := c.caps.currentEpoch()
+	epoch := c.caps.now()
 	doc, err := readJSON[openAPI](ctx, c, call{cap: capOpenAPI, limit: maxOpenAPI})
 	if err != nil {
 		return nil, err
@@ -127,6 +154,12 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 		return nil, c.newError(capOpenAPI, KindMalformed, errNoPaths)
 	}
 	caps := capabilitiesOf(doc, time.Now())
+	if what := doc.otherThanViewer(caps); what != "" {
+		err := c.notViewer(capOpenAPI, what)
+		c.noteFailure(err)
+		return nil, err
+	}
+	c.undescribed.Store(0)
 	c.connLog.onRelease(c.caps.put(caps, epoch), caps)
 	return caps, nil
 }
@@ -142,7 +175,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if name == capOpenAPI || name == capHealth {
 		return r, nil
 	}
-	if c.caps.isUndescribed(c.cfg.CapabilityTTL) {
+	if at := c.undescribed.Load(); at != 0 && time.Since(time.Unix(0, at)) < c.cfg.CapabilityTTL {
 		return r, nil
 	}
 	caps, err := c.Capabilities(ctx)
@@ -151,14 +184,14 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	}
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && (e.Kind == KindUnsupported || e.Kind == KindMalformed || e.Kind == KindForbidden) {
-			c.caps.markUndescribed()
+			c.undescribed.Store(time.Now().UnixNano())
 			return r, nil
 		}
 		return route{}, err
 	}
 	if !caps.Has(name) {
 		e := c.newError(name, KindUnsupported, nil)
-		e.Alternative, e.ViewerVersion = r.alternative, caps.Version
+		e.Action, e.Alternative, e.ViewerVersion = r.action, r.alternative, caps.Version
 		return route{}, e
 	}
 	return r, nil
@@ -171,76 +204,21 @@ func (c *Client) noteFailure(err error) {
 	if !ok || errors.Is(err, errBreakerOpen) {
 		return
 	}
-	c.connLog.onFailure(e)
+	if e.Kind != KindTimeout || !c.Busy() { // over SSH it may answer nobody for minutes
+		c.connLog.onFailure(e)
+	}
 	mismatch := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
 	if e.Kind == KindUnreachable || mismatch {
 		c.caps.invalidate()
+		c.undescribed.Store(0)
 	}
 }
 
-// capabilityCache holds the last probe.
-type capabilityCache struct {
-	mu            sync.Mutex
-	last          *Capabilities
-	epoch         int
-	stale         bool
-	undescribedAt time.Time // when the Viewer last refused to describe itself
-}
-
-func (k *capabilityCache) markUndescribed() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.undescribedAt = time.Now()
-}
-
-func (k *capabilityCache) isUndescribed(ttl time.Duration) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return !k.undescribedAt.IsZero() && time.Since(k.undescribedAt) < ttl
-}
-
-func (k *capabilityCache) get(ttl time.Duration) (*Capabilities, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.last == nil {
-		return nil, false
+// lastCapabilities is what the Viewer said last, which may have been another one; it
+// is empty if there is nothing.
+func (c *Client) lastCapabilities() Capabilities {
+	if last, _ := c.caps.get(); last != nil {
+		return *last
 	}
-	if old := time.Since(k.last.ProbedAt); old > ttl || (k.stale && old > minProbeInterval) {
-		return nil, false
-	}
-	return k.last, true
-}
-
-// put stores a probe that was begun at epoch, and returns the one before; an
-// invalidation since then remains.
-func (k *capabilityCache) put(caps *Capabilities, epoch int) (previous *Capabilities) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	previous = k.last
-	k.last, k.stale, k.undescribedAt = caps, k.epoch != epoch, time.Time{}
-	return previous
-}
-
-func (k *capabilityCache) invalidate() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.epoch++
-	k.stale, k.undescribedAt = true, time.Time{}
-}
-
-func (k *capabilityCache) currentEpoch() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.epoch
-}
-
-// lastKnown is the last probe, which may be of the Viewer before, and is empty where
-// there was none.
-func (k *capabilityCache) lastKnown() Capabilities {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.last == nil {
-		return Capabilities{}
-	}
-	return *k.last
+	return Capabilities{}
 }

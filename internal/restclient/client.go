@@ -31,6 +31,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,12 +44,16 @@ type Config struct {
 	Name string
 	// UserAgent is sent with every request; "runicorn-grpc" when empty.
 	UserAgent string
+	// CAFile is a file of certificates that the Viewer's own is checked with, in PEM
+	// form, and AuthFile one with the value of the Authorization header that a proxy
+	// before it wants. Both may be empty, and are read again when they change.
+	CAFile, AuthFile string
 	// Transport replaces the HTTP transport, for tests.
 	Transport http.RoundTripper
 	// Observer hears of every request that went upstream; nil is allowed.
 	Observer Observer
-	// Log gets a line when the Viewer goes, comes back, or is another release, and
-	// when its breaker opens or closes; nothing is logged when nil.
+	// Log gets a line when the Viewer goes, comes back, or is another release;
+	// nothing is logged when nil.
 	Log *slog.Logger
 
 	// LightTimeout bounds a light call from its slot to the last byte of
@@ -113,11 +118,16 @@ type Client struct {
 	budget    *retryBudget
 	limiter   *shareLimiter
 	reads     sharedReads
-	caps      capabilityCache
-	runs      runCache
-	dirs      dirCache
-	logs      *logStreams
-	connLog   *connLog
+	caps      versioned[Capabilities]
+	runs      versioned[RunList]
+	// undescribed is when the Viewer last refused to describe its routes, in ns since
+	// 1970; 0 if it did not.
+	undescribed atomic.Int64
+	dirs        dirCache
+	exported    exportCache
+	ended       endedCache
+	logs        *logStreams
+	connLog     *connLog
 }
 
 // New returns a client of the Viewer at cfg.BaseURL. It sends nothing: the
@@ -145,7 +155,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		transport = newTransport(cfg)
+		if transport, err = newUpstream(cfg, base); err != nil {
+			return nil, err
+		}
 	}
 	return &Client{
 		cfg:       cfg,
@@ -265,7 +277,7 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		return nil, err
 	}
 	resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // the exchange closes it
-	c.recordRoundTrip(err)
+	c.breaker.record(err)
 	if err != nil {
 		return nil, x.fail(err)
 	}
@@ -274,13 +286,6 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 		return nil, x.fail(err)
 	}
 	return x, nil
-}
-
-// recordRoundTrip tells the breaker how a round trip ended.
-func (c *Client) recordRoundTrip(err error) {
-	if open, changed := c.breaker.record(err); changed {
-		c.connLog.onBreaker(open)
-	}
 }
 
 // parseBase checks a base URL. The value is not repeated in the error where

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // minLossInterval is the minimum time between two lines about a lost connection,
@@ -42,10 +44,11 @@ func (l *connLog) onAnswer() {
 }
 
 // onFailure learns that a call has failed, after its retries. Failures that are
-// neither an answer nor a lack of one, such as a timeout, change nothing.
+// neither an answer nor a lack of one, such as most timeouts, change nothing. A health
+// check costs a Viewer nothing, so one that does not answer it does nothing at all.
 func (l *connLog) onFailure(e *Error) {
 	switch {
-	case e.Kind == KindUnreachable:
+	case e.Kind == KindUnreachable, e.Kind == KindTimeout && e.Capability == capHealth:
 		l.onLoss(e)
 	case e.Status != 0 && e.Kind != KindCutOff && e.Kind != KindOutcomeUnknown:
 		l.onAnswer()
@@ -68,15 +71,6 @@ func (l *connLog) onLoss(e *Error) {
 		log = log.With(slog.Int("status", e.Status)) // of a proxy
 	}
 	log.Warn("viewer unreachable", slog.String("error", causeText(e)))
-}
-
-// onBreaker learns that the breaker has opened or closed.
-func (l *connLog) onBreaker(open bool) {
-	if open {
-		l.log.Warn("circuit breaker open", slog.Int("refused_connections", breakerThreshold), slog.Duration("retry_after", breakerCooldown))
-		return
-	}
-	l.log.Info("circuit breaker closed")
 }
 
 // onRelease learns what the Viewer describes itself as; was is nil the first time.
@@ -103,7 +97,7 @@ func (l *connLog) onLogStreamEnd(runID string, err error) {
 // causeText tells why a call failed, without anything that was sent.
 func causeText(e *Error) string {
 	if cause := safeCause(e.Err); cause != nil && !errors.Is(cause, errHiddenCause) {
-		return scrub(cause.Error(), nil)
+		return scrub.Text(cause.Error(), nil)
 	}
 	return cmp.Or(e.Detail, e.Kind.String())
 }

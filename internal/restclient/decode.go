@@ -1,25 +1,48 @@
 package restclient
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
 var errNotJSON = errors.New("the answer is not JSON")
 
-// lenient is how answers are read: unknown fields are ignored, a name that
-// comes twice counts by its last value, and invalid UTF-8 becomes U+FFFD.
-func lenient() json.Options {
-	return json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-}
+type (
+	// TextQuality is part of every answer with free text.
+	TextQuality = viewerjson.TextQuality
+	// Text is a string that may be missing.
+	Text = viewerjson.Text
+	// Texts is a list of texts.
+	Texts = viewerjson.Texts
+	// Int is an integer that may be missing.
+	Int = viewerjson.Int
+	// Float is a number that may be missing.
+	Float = viewerjson.Float
+	// Time is a time that may be missing.
+	Time = viewerjson.Time
+	// Source is where a thing came from, without what must not be shown.
+	Source = viewerjson.Source
+	// Value is one free-form value.
+	Value = viewerjson.Value
+	// Values is a free-form map.
+	Values = viewerjson.Values
+)
+
+// The kinds of a Value.
+const (
+	ValueNumber  = viewerjson.ValueNumber
+	ValueInteger = viewerjson.ValueInteger
+	ValueDecimal = viewerjson.ValueDecimal
+	ValueBool    = viewerjson.ValueBool
+	ValueText    = viewerjson.ValueText
+	ValueJSON    = viewerjson.ValueJSON
+)
 
 // readJSON makes a GET whose answer may be shared by all who ask the same at
 // this moment; it must therefore not be changed.
@@ -38,34 +61,40 @@ func doJSON[T any](ctx context.Context, c *Client, q call) (_ *T, err error) {
 		return nil, err
 	}
 	v := new(T)
-	body := &textReader{r: x}
-	if err := json.UnmarshalRead(body, v, lenient()); err != nil {
-		return nil, x.malformed(fmt.Errorf("decode the answer: %w", err))
-	}
-	if l, ok := any(v).(lossyMarker); ok && body.lossy {
-		l.markLossy()
-	}
-	return v, nil
+	return v, x.decode(v, false)
 }
 
-// list is an answer that is a bare array.
-type list[T any] struct {
-	TextQuality
-	items []T
-}
+// maxDecoded bounds what the values of an answer take in memory, in bytes, unless its
+// body may be larger. A Viewer's list of 250,000 runs takes 256 MiB.
+const maxDecoded = 128 << 20
 
-// UnmarshalJSONFrom reads the array.
-func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	return json.UnmarshalDecode(dec, &l.items, lenient())
+// maxReserved is how much of an answer's size is believed before it has come.
+const maxReserved = 4 << 20
+
+// decode reads the body to its end and decodes it. It is the one way in for answers
+// that are held as a whole.
+func (x *exchange) decode(v any, nonFinite bool) error {
+	body := bytes.NewBuffer(make([]byte, 0, min(max(x.resp.ContentLength, 0), maxReserved)+bytes.MinRead))
+	if _, err := body.ReadFrom(x); err != nil {
+		return x.failure(err)
+	}
+	err := viewerjson.Unmarshal(body.Bytes(), v, max(maxDecoded, x.q.limit), nonFinite)
+	if _, tooLarge := errors.AsType[*viewerjson.TooLargeError](err); tooLarge {
+		return x.failure(fmt.Errorf("%w: %w", errOverLimit, err))
+	}
+	if err != nil {
+		return x.malformed(fmt.Errorf("decode the answer: %w", err))
+	}
+	return nil
 }
 
 // readList reads a bare array, which is shared and must not be changed.
 func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy bool, err error) {
-	l, err := readJSON[list[T]](ctx, c, q)
+	l, err := readJSON[viewerjson.List[T]](ctx, c, q)
 	if err != nil {
 		return nil, false, err
 	}
-	return l.items, l.Lossy, nil
+	return l.Items, l.Lossy, nil
 }
 
 // acknowledgement is an answer that says only whether it was done.
@@ -90,62 +119,4 @@ func (x *exchange) wantJSON() error {
 		return x.malformed(errNotJSON)
 	}
 	return nil
-}
-
-// TextQuality is part of every answer with free text.
-type TextQuality struct {
-	// Lossy is true where bytes that were not valid UTF-8 were replaced by
-	// U+FFFD.
-	Lossy bool `json:"-"`
-}
-
-type lossyMarker interface{ markLossy() }
-
-func (q *TextQuality) markLossy() { q.Lossy = true }
-
-// textReader notes whether the bytes that pass are valid UTF-8, without
-// holding them.
-type textReader struct {
-	r     io.Reader
-	rest  []byte // the beginning of a rune that the last read cut
-	lossy bool
-}
-
-// Read passes the bytes on as they are.
-func (t *textReader) Read(p []byte) (int, error) {
-	n, err := t.r.Read(p)
-	if !t.lossy {
-		t.check(p[:n])
-		if err != nil && len(t.rest) > 0 {
-			t.lossy = true
-		}
-	}
-	return n, err
-}
-
-func (t *textReader) check(p []byte) {
-	for len(t.rest) > 0 && len(p) > 0 && !utf8.FullRune(t.rest) {
-		t.rest, p = append(t.rest, p[0]), p[1:]
-	}
-	if len(t.rest) > 0 {
-		if !utf8.FullRune(t.rest) {
-			return
-		}
-		if !utf8.Valid(t.rest) {
-			t.lossy = true
-			return
-		}
-		t.rest = t.rest[:0]
-	}
-	end := len(p)
-	for back := 1; back <= min(utf8.UTFMax, len(p)); back++ {
-		if tail := p[len(p)-back:]; utf8.RuneStart(tail[0]) {
-			if !utf8.FullRune(tail) {
-				end = len(p) - back
-				t.rest = append(t.rest[:0], tail...)
-			}
-			break
-		}
-	}
-	t.lossy = !utf8.Valid(p[:end])
 }

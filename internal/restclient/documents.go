@@ -3,9 +3,10 @@ package restclient
 import (
 	"context"
 	"fmt"
-	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxDocument bounds one of a run's small JSON files, in bytes.
@@ -33,6 +34,55 @@ type Document[T any] struct {
 // StatusFile reads the status.json of a run, from 0.6 on.
 func (c *Client) StatusFile(ctx context.Context, runID string) (*Document[StatusDocument], error) {
 	return readDocument[StatusDocument](ctx, c, runID, FileStatus)
+}
+
+// ListedStatus reads the status.json of a run of the list. On 0.6 one request about a
+// run costs a look at all of them, and the list is as good as the file: there the file
+// of a run that has ended is read once, until the list says that it has changed.
+func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDocument], error) {
+	if doc := c.knownStatus(run); doc != nil {
+		return doc, nil
+	}
+	doc, err := c.StatusFile(ctx, run.ID)
+	if c.lastCapabilities().Generation == Generation06 && err == nil && !doc.Value.EndTime.IsZero() {
+		c.ended.put(run.ID, doc)
+	}
+	return doc, err
+}
+
+// KnowsStatus reports whether ListedStatus asks nobody.
+func (c *Client) KnowsStatus(run *Run) bool { return c.knownStatus(run) != nil }
+
+func (c *Client) knownStatus(run *Run) *Document[StatusDocument] {
+	doc := c.ended.get(run.ID)
+	if doc == nil || doc.Value.Status.Value != run.Status.Value {
+		return nil
+	}
+	return doc
+}
+
+// endedCache holds the status of runs that have ended. It is dropped as a whole when
+// full.
+type endedCache struct {
+	mu    sync.Mutex
+	known map[string]*Document[StatusDocument]
+}
+
+const maxEnded = 20_000
+
+func (k *endedCache) get(runID string) *Document[StatusDocument] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.known[runID]
+}
+
+func (k *endedCache) put(runID string, doc *Document[StatusDocument]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil || len(k.known) >= maxEnded {
+		k.known = make(map[string]*Document[StatusDocument])
+	}
+	k.known[runID] = doc
 }
 
 // SummaryFile reads the summary.json of a run, from 0.6 on, non-finite numbers
@@ -72,21 +122,16 @@ func fetchDocument[T any](ctx context.Context, c *Client, runID string, file Run
 		return &Document[T]{State: part.State}, nil
 	}
 	defer func() { err = x.closeWith(err) }()
-	text := &textReader{r: x}
-	raw, err := io.ReadAll(io.LimitReader(text, maxDocument+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	if len(raw) > maxDocument {
-		return nil, x.failure(errOverLimit)
-	}
-	if len(raw) == 0 {
+	x.limit = maxDocument
+	doc := &Document[T]{State: FileWhole}
+	err = x.decode(doc, true)
+	if x.read == 0 && isKind(err, KindMalformed) { // the SDK is about to write it
 		return &Document[T]{State: FileAbsent}, nil
 	}
-	doc := &Document[T]{State: FileWhole}
-	if err := json.Unmarshal(quoteNonFinite(raw), &doc.Value, lenient()); err != nil {
-		return nil, x.malformed(fmt.Errorf("decode %s: %w", file, err))
-	}
-	doc.Lossy = text.lossy
-	return doc, nil
+	return doc, err
+}
+
+// UnmarshalJSONFrom reads the content.
+func (d *Document[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return json.UnmarshalDecode(dec, &d.Value)
 }

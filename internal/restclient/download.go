@@ -3,6 +3,8 @@ package restclient
 import (
 	"mime"
 	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // Download is a file or an archive that arrives as a stream. It must be
@@ -48,7 +50,7 @@ func filename(disposition string) string {
 	name := params["filename"]
 	name = name[strings.LastIndexAny(name, `/\:`)+1:]
 	name = strings.Map(func(r rune) rune {
-		if isControl(r) {
+		if scrub.IsControl(r) {
 			return -1
 		}
 		return r

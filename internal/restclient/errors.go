@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // Kind classes a failure. The kinds are the error hierarchy of the documented
@@ -106,8 +108,11 @@ type Error struct {
 	Method, Route string
 	// Capability is what was asked for.
 	Capability Capability
-	// Alternative says what to do where the capability is missing.
-	Alternative string
+	// Address is the Viewer's address, of KindUnreachable.
+	Address string
+	// Action is what the Viewer cannot do where the capability is missing, and
+	// Alternative what to do instead.
+	Action, Alternative string
 	// ViewerVersion is what the Viewer calls itself, as far as known. 0.5.3
 	// says 0.5.2.
 	ViewerVersion string
@@ -187,6 +192,6 @@ func (c *Client) newError(name Capability, kind Kind, err error) *Error {
 // body does not. The text is the Viewer's.
 func (c *Client) refused(q call, kind Kind, text string) *Error {
 	e := c.newError(q.cap, kind, nil)
-	e.Status, e.Detail = 200, scrub(text, q.secrets)
+	e.Status, e.Detail = 200, scrub.Text(text, q.secrets)
 	return e
 }

@@ -34,9 +34,12 @@ type exchange struct {
 	sent         atomic.Bool // set by the transport once the headers are written
 	read         int64
 	limit        int64
-	readErr      error // what ended the reading
-	kind         Kind
-	done         bool
+	// end is where reading stops, in bytes of the body, and promised is what the Viewer
+	// said that would come; both are 0 where nothing is known.
+	end, promised int64
+	readErr       error // what ended the reading
+	kind          Kind
+	done          bool
 }
 
 func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
@@ -127,6 +130,12 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.readErr != nil {
 		return 0, x.readErr
 	}
+	if x.end > 0 {
+		p = p[:min(int64(len(p)), x.end-x.read)]
+		if len(p) == 0 { // whatever else there is was not asked for
+			return 0, io.EOF
+		}
+	}
 	if x.streams() {
 		x.timer.Reset(x.c.cfg.StallTimeout)
 		defer x.timer.Stop()
@@ -134,6 +143,8 @@ func (x *exchange) Read(p []byte) (int, error) {
 	n, err := x.resp.Body.Read(p)
 	x.read += int64(n)
 	switch {
+	case err == io.EOF && x.read < x.promised:
+		x.readErr = x.failure(io.ErrUnexpectedEOF)
 	case x.limit > 0 && x.read > x.limit:
 		x.readErr = x.failure(errOverLimit)
 	case err == io.EOF:
@@ -220,8 +231,11 @@ func (x *exchange) failure(err error) error {
 // wrap completes an error with what the exchange knows.
 func (x *exchange) wrap(e *Error) *Error {
 	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
-	if e.Kind == KindUnsupported {
-		e.Alternative, e.ViewerVersion = x.r.alternative, x.c.caps.lastKnown().Version
+	switch e.Kind {
+	case KindUnsupported:
+		e.Action, e.Alternative, e.ViewerVersion = x.r.action, x.r.alternative, x.c.lastCapabilities().Version
+	case KindUnreachable:
+		e.Address = x.c.BaseURL()
 	}
 	x.kind = e.Kind
 	return e

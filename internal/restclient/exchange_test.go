@@ -73,20 +73,6 @@ func TestClient_InvalidUTF8IsReplacedAndFlagged(t *testing.T) {
 	}
 }
 
-func TestTextReader_FlagsExactlyInvalidUTF8(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want bool
-	}{{"plain", false}, {"größe 実験 🙂", false}, {"a\xff", true}, {"\xf0\x9f\x99", true}, {"é\xc3", true}, {"", false}} {
-		for _, r := range []io.Reader{strings.NewReader(tt.text), oneByte{strings.NewReader(tt.text)}} {
-			text := &textReader{r: r}
-			if _, err := io.Copy(io.Discard, text); err != nil || text.lossy != tt.want {
-				t.Errorf("%q: lossy %t, %v", tt.text, text.lossy, err)
-			}
-		}
-	}
-}
-
 // oneByte reads a byte at a time.
 type oneByte struct{ r io.Reader }
 

@@ -1,6 +1,10 @@
 package restclient
 
-import "context"
+import (
+	"context"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
+)
 
 // Run is one experiment as the list of any generation has it. Fields that a
 // generation does not send are unknown or empty.
@@ -72,8 +76,8 @@ type DeletedRun struct {
 // listRuns reads the whole list; Runs shares it.
 //
 //viewer:operation GET /api/runs 0.5 0.6 0.7
-func (c *Client) listRuns(ctx context.Context) (*list[Run], error) {
-	return doJSON[list[Run]](ctx, c, call{cap: capListRuns, limit: maxRunList})
+func (c *Client) listRuns(ctx context.Context) (*viewerjson.List[Run], error) {
+	return doJSON[viewerjson.List[Run]](ctx, c, call{cap: capListRuns, limit: maxRunList})
 }
 
 // GetRun reads the detail of a run. A soft-deleted run is not found.

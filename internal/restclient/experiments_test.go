@@ -85,17 +85,17 @@ func TestExperiments_Changes(t *testing.T) {
 			func(ctx context.Context, c *Client) (any, error) {
 				return c.PatchRun(ctx, runID, RunPatch{&empty, &tags})
 			},
-			&PatchedRun{Tags: []Text{{"a", true}}},
+			&PatchedRun{Tags: []Text{{Value: "a", Known: true}}},
 		},
 		{
 			"an empty patch changes nothing", "PATCH /api/runs/" + runID, `{"ok":true,"alias":"x","tags":null}`, `{}`, "",
 			func(ctx context.Context, c *Client) (any, error) { return c.PatchRun(ctx, runID, RunPatch{}) },
-			&PatchedRun{Alias: Text{"x", true}},
+			&PatchedRun{Alias: Text{Value: "x", Known: true}},
 		},
 		{
 			"a soft delete tells of each run", "POST /api/runs/soft-delete", string(fixture(t, "0.6.0", "soft_delete_missing")), `{"run_ids":["` + runID + `"]}`, "",
 			func(ctx context.Context, c *Client) (any, error) { return c.SoftDelete(ctx, []string{runID}) },
-			&BatchResult{Results: map[string]ItemResult{"20200101_000000_abcdef": {Error: Text{"run not found", true}}}},
+			&BatchResult{Results: map[string]ItemResult{"20200101_000000_abcdef": {Error: Text{Value: "run not found", Known: true}}}},
 		},
 		{
 			"a restore", "POST /api/recycle-bin/restore", `{"results":{"` + runID + `":{"success":true}}}`, `{"run_ids":["` + runID + `"]}`, "",
@@ -109,7 +109,7 @@ func TestExperiments_Changes(t *testing.T) {
 		{
 			"a purge", "POST /api/runs/permanent-delete", `{"results":{"` + runID + `":{"success":true,"bytes_freed":9,"errors":["kept /a/b"]}}}`, `{"run_ids":["` + runID + `"]}`, "",
 			func(ctx context.Context, c *Client) (any, error) { return c.PurgeBatch(ctx, []string{runID}, false) },
-			map[string]Purge{runID: {Success: true, BytesFreed: Int{9, true}, Errors: Texts{"kept <path>"}}},
+			map[string]Purge{runID: {Success: true, BytesFreed: Int{Value: 9, Known: true}, Errors: Texts{"kept <path>"}}},
 		},
 		{
 			"a dry purge", "POST /api/runs/permanent-delete", `{"results":{"` + runID + `":{"success":false,"errors":["x"]}}}`, `{"run_ids":["` + runID + `"],"dry_run":true}`, "",

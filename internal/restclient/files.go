@@ -153,7 +153,7 @@ func (c *Client) readAt(ctx context.Context, runID, path string, offset, length 
 		c.dirs.forget(runID)
 		return missingPart(RunGone), nil
 	}
-	part, err := x.filePart(offset)
+	part, err := x.filePart(offset, length)
 	if err != nil {
 		return nil, x.closeWith(err)
 	}
@@ -182,12 +182,16 @@ func isKind(err error, kind Kind) bool {
 
 var errRange = errors.New("the Content-Range does not fit the asked range")
 
-// filePart makes the answer of a successful exchange.
-func (x *exchange) filePart(offset int64) (*FilePart, error) {
+// filePart makes the answer of a successful exchange that asked for length bytes, or
+// all there are where that is 0. No more of it is read.
+func (x *exchange) filePart(offset, length int64) (*FilePart, error) {
 	part := NewFilePart(FileRanged, offset, -1, x.resp.Header.Get("ETag"), x)
 	switch x.resp.StatusCode {
 	case http.StatusOK:
 		part.State, part.Offset, part.Size = FileWhole, 0, x.resp.ContentLength
+		if length > 0 {
+			x.end = offset + length
+		}
 		return part, nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		size, ok := strings.CutPrefix(x.resp.Header.Get("Content-Range"), "bytes */")
@@ -203,9 +207,11 @@ func (x *exchange) filePart(offset int64) (*FilePart, error) {
 	}
 	var first, last int64
 	if _, err := fmt.Sscanf(x.resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &part.Size); err != nil ||
-		first != offset || last < first || last >= part.Size {
+		first != offset || last < first || last >= part.Size || (length > 0 && last-first >= length) {
 		return nil, x.malformed(errRange)
 	}
+	x.promised = last - first + 1
+	x.end = x.promised
 	return part, nil
 }
 
@@ -230,6 +236,11 @@ func (d runDir) path(file RunFile) string {
 func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	if d, ok := c.dirs.get(runID); ok {
 		return d, nil
+	}
+	if list := c.knownRuns(); list != nil && c.lastCapabilities().Generation == Generation06 {
+		if run := list.Find(runID); run != nil && run.Dir != "" {
+			return runDir{dir: run.Dir, at: time.Now()}, nil // its detail says no more
+		}
 	}
 	if _, err := c.GetRun(ctx, runID); err != nil {
 		return runDir{}, err

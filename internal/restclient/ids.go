@@ -1,10 +1,13 @@
 package restclient
 
 import (
+	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // maxID is the longest id in bytes. The Viewer's own have 22.
@@ -25,38 +28,32 @@ type IDError struct {
 func (e *IDError) Error() string { return fmt.Sprintf("%s %s", e.Field, e.Reason) }
 
 // CheckID refuses an id that could change the URL it becomes a part of, or
-// that no Viewer can hold. The Viewer decodes %2f before it routes, and so do
-// proxies before it: an id that only becomes dangerous by decoding is refused
-// as well.
+// that no Viewer can hold. All others are served, if the Viewer has them.
+// The Viewer decodes an id once, and proxies before it may do so again: an id
+// that leaves its folder by decoding is refused as well.
 func CheckID(field, id string) error {
-	refuse := func(reason string) error { return &IDError{Field: field, Reason: reason} }
-	switch {
-	case id == "":
-		return refuse("must not be empty")
-	case len(id) > maxID:
-		return refuse(fmt.Sprintf("must not be longer than %d bytes", maxID))
-	case !utf8.ValidString(id):
-		return refuse("must be valid UTF-8")
-	case strings.ContainsFunc(id, isControl):
-		return refuse("must not hold control characters")
+	if len(id) > maxID {
+		return &IDError{Field: field, Reason: fmt.Sprintf("must not be longer than %d bytes", maxID)}
 	}
-	for plain := id; ; {
-		if strings.ContainsAny(plain, `/\`) {
-			return refuse("must not hold a slash or a backslash")
-		}
-		if strings.Trim(plain, ".") == "" || strings.Contains(plain, "..") {
-			return refuse("must not be or hold a path step such as \"..\"")
-		}
-		next := unescapeOnce(plain)
-		if next == plain {
-			return nil
-		}
-		if strings.ContainsFunc(next, isControl) {
-			return refuse("must not hold escaped control characters")
-		}
-		plain = next
+	if err := checkText(field, id); err != nil {
+		return err
 	}
+	if strings.ContainsAny(id, `/\`) {
+		return &IDError{Field: field, Reason: "must not hold a slash or a backslash"}
+	}
+	for before, plain := "", id; plain != before; before, plain = plain, unescapeOnce(plain) {
+		switch {
+		case strings.ContainsFunc(plain, scrub.IsControl):
+			return &IDError{Field: field, Reason: "must not hold escaped control characters"}
+		case dotStep.MatchString(plain):
+			return &IDError{Field: field, Reason: "must not be or hold a path step such as \"..\""}
+		}
+	}
+	return nil
 }
+
+// dotStep is a path step that is no name.
+var dotStep = regexp.MustCompile(`(?:^|[/\\])\.+(?:$|[/\\])`)
 
 // checkPath checks a path of a query or body, which cannot change where a
 // request goes.
@@ -72,7 +69,7 @@ func checkText(field, text string) error {
 		return &IDError{Field: field, Reason: fmt.Sprintf("must not be longer than %d bytes", maxPath)}
 	case !utf8.ValidString(text):
 		return &IDError{Field: field, Reason: "must be valid UTF-8"}
-	case strings.ContainsFunc(text, isControl):
+	case strings.ContainsFunc(text, scrub.IsControl):
 		return &IDError{Field: field, Reason: "must not hold control characters"}
 	}
 	return nil
@@ -95,42 +92,14 @@ func checkPort(field string, port int) error {
 	return nil
 }
 
-// isControl covers the C0 and C1 controls, and the separators and marks that
-// reorder or hide text in logs.
-func isControl(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
-}
+// escape is a percent escape.
+var escape = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
 
 // unescapeOnce decodes the valid percent escapes of s and leaves the others,
 // so that "%252f" and "100%" are both seen for what they are.
 func unescapeOnce(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			hi, okHi := unhex(s[i+1])
-			lo, okLo := unhex(s[i+2])
-			if okHi && okLo {
-				b.WriteByte(hi<<4 | lo)
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-func unhex(c byte) (byte, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10, true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	}
-	return 0, false
+	return escape.ReplaceAllStringFunc(s, func(e string) string {
+		b, _ := hex.DecodeString(e[1:]) // two digits, as the expression says
+		return string(b)
+	})
 }

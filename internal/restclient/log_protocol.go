@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // LogLine is one line of a run's text log as the WebSocket has it.
@@ -169,7 +171,7 @@ func (t *logProtocol) endError(s *logSocket, runID string) error {
 	case lastMsg == msgTimeout:
 		return x.failure(errIdle)
 	case lastMsg != "":
-		return x.wrap(&Error{Kind: KindServer, Status: x.status(), Detail: scrub(strings.TrimPrefix(lastMsg, errorPrefix), nil)})
+		return x.wrap(&Error{Kind: KindServer, Status: x.status(), Detail: scrub.Text(strings.TrimPrefix(lastMsg, errorPrefix), nil)})
 	}
 	return x.failure(fmt.Errorf("the viewer has closed the log: %w", s.readErr))
 }

@@ -42,7 +42,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 		HTTPHeader: http.Header{"User-Agent": req.Header["User-Agent"]},
 		HTTPClient: &http.Client{Transport: c.transport, CheckRedirect: refuseRedirect},
 	})
-	c.recordRoundTrip(err)
+	c.breaker.record(err)
 	switch {
 	case err != nil && resp != nil:
 		x.onHeaders(resp)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // hidden stands for a secret wherever one would be printed.
@@ -130,7 +132,7 @@ func (l Login) check() error {
 		l.PrivateKeyPath.check("private_key_path"),
 		l.Passphrase.check("passphrase"),
 	)
-	if err == nil && strings.ContainsFunc(string(l.PrivateKeyPath), isControl) {
+	if err == nil && strings.ContainsFunc(string(l.PrivateKeyPath), scrub.IsControl) {
 		return &IDError{Field: "private_key_path", Reason: "must not hold control characters"}
 	}
 	return err

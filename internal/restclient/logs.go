@@ -104,7 +104,7 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 		err = s.close(err)
 		c.connLog.onLogStreamEnd(runID, err)
 	}()
-	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.caps.lastKnown().Generation == Generation07, onReplayDone: onReplayDone}
+	protocol := &logProtocol{timeouts: c.logs.timeouts, tailOnly: c.lastCapabilities().Generation == Generation07, onReplayDone: onReplayDone}
 	for {
 		var expired <-chan time.Time
 		if wait := protocol.timeout(); wait > 0 {

@@ -76,14 +76,13 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 	if err := x.wantJSON(); err != nil {
 		return nil, TableInfo{}, err
 	}
-	body := &textReader{r: x}
-	t := newTableDecoder(body, sink)
+	t := newTableDecoder(x, sink)
 	if err := t.decode(); err != nil {
 		if s, ok := errors.AsType[sinkError](err); ok {
 			return nil, TableInfo{}, s.err
 		}
 		if errors.Is(err, errOverLimit) {
-			return nil, TableInfo{}, x.failure(errRowTooLong)
+			return nil, TableInfo{}, x.failure(err)
 		}
 		return nil, TableInfo{}, x.malformed(fmt.Errorf("decode the table: %w", err))
 	}
@@ -92,7 +91,7 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 		t.total = t.rows
 	}
 	return t, TableInfo{
-		Columns: t.names, Total: t.total, UnplacedRows: t.unplaced, TextQuality: TextQuality{Lossy: body.lossy},
+		Columns: t.names, Total: t.total, UnplacedRows: t.unplaced, TextQuality: TextQuality{Lossy: t.lossy},
 	}, nil
 }
 

@@ -3,6 +3,8 @@ package restclient
 import (
 	"cmp"
 	"context"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // Moves is what a move did: why it did not move some of the runs.
@@ -35,7 +37,7 @@ func (c *Client) MoveRuns(ctx context.Context, runIDs []string, path string) (*M
 		return nil, err
 	}
 	for i := range moves.Failed {
-		moves.Failed[i].Error.Value = scrub(moves.Failed[i].Error.Value, nil)
+		moves.Failed[i].Error.Value = scrub.Text(moves.Failed[i].Error.Value, nil)
 	}
 	return moves, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // The most ids that the Viewer takes in one batch.
@@ -127,7 +129,7 @@ func (c *Client) PurgeBatch(ctx context.Context, runIDs []string, dryRun bool) (
 		return nil, err
 	}
 	for id, p := range answer.Results {
-		p.Errors, p.PartialFailures = p.Errors.scrubbed(), p.PartialFailures.scrubbed()
+		p.Errors, p.PartialFailures = p.Errors.Scrubbed(), p.PartialFailures.Scrubbed()
 		answer.Results[id] = p
 	}
 	return answer.Results, nil
@@ -158,7 +160,7 @@ func (c *Client) batch(ctx context.Context, name Capability, ids []string) (*Bat
 		return nil, err
 	}
 	for id, item := range result.Results {
-		item.Error.Value = scrub(item.Error.Value, nil)
+		item.Error.Value = scrub.Text(item.Error.Value, nil)
 		result.Results[id] = item
 	}
 	return result, nil
@@ -168,6 +170,7 @@ func (c *Client) batch(ctx context.Context, name Capability, ids []string) (*Bat
 // failed change as well: its outcome may be unknown.
 func (c *Client) forget(runIDs ...string) {
 	c.runs.invalidate()
+	c.exported.clear()
 	for _, id := range runIDs {
 		c.dirs.forget(id)
 	}
@@ -176,7 +179,7 @@ func (c *Client) forget(runIDs ...string) {
 // ItemError makes the error of one run that a batch failed to change, from
 // the text that the Viewer says so with, under status 200.
 func (c *Client) ItemError(runID, text string) error {
-	e := &Error{Kind: KindServer, Viewer: c.cfg.Name, Detail: scrub(text, nil)}
+	e := &Error{Kind: KindServer, Viewer: c.cfg.Name, Detail: scrub.Text(text, nil)}
 	switch said := strings.ToLower(text); {
 	case strings.Contains(said, "run not found"):
 		e.Kind, e.Resource, e.ResourceID, e.Detail = KindNotFound, nounRun, runID, ""

@@ -4,9 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
 // Connection is an SSH connection that the Viewer holds.
@@ -113,25 +112,11 @@ type Session struct {
 	RemotePID Int `json:"remotePid"`
 	// Status is connecting, running, stopped; from 0.7 on also reconnecting,
 	// degraded, disconnected. It does not say that the remote Viewer answers.
-	Status      Text   `json:"status"`
-	StartedTime millis `json:"startedAt"`
-	Uptime      Float  `json:"uptimeSeconds"`
-	Active      bool   `json:"isActive"`
-	URL         Text   `json:"url"`
-}
-
-// millis is a time in milliseconds.
-type millis struct{ time.Time }
-
-// UnmarshalJSONFrom reads whatever the Viewer has for a time; what is none is
-// unknown.
-func (m *millis) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	f, ok, err := readFloat(dec)
-	*m = millis{}
-	if err == nil && ok && f > 0 && f <= maxSeconds*1000 {
-		m.Time = time.UnixMicro(int64(f * 1000))
-	}
-	return err
+	Status      Text              `json:"status"`
+	StartedTime viewerjson.Millis `json:"startedAt"`
+	Uptime      Float             `json:"uptimeSeconds"`
+	Active      bool              `json:"isActive"`
+	URL         Text              `json:"url"`
 }
 
 // StartRequest says where a remote Viewer is to be started, and with what.

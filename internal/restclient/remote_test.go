@@ -25,7 +25,7 @@ const (
 )
 
 func TestRemote_ConnectionsAsMeasured(t *testing.T) {
-	want := Connection{ID: known(connectionID), Host: known("127.0.0.1"), Port: Int{25022, true}, Username: known("rn"), Connected: true}
+	want := Connection{ID: known(connectionID), Host: known("127.0.0.1"), Port: Int{Value: 25022, Known: true}, Username: known("rn"), Connected: true}
 	for _, release := range versions {
 		t.Run(release.version, func(t *testing.T) {
 			v := newViewer(t, release.version)

@@ -1,6 +1,7 @@
 package restclient
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,65 +11,6 @@ import (
 // Capability names one thing that a Viewer may be able to do: one route. The
 // table below is the only place that says which route means which capability.
 type Capability string
-
-// The capabilities that callers ask for before they call.
-const (
-	CapPatchRun   Capability = "experiments.patch"
-	CapPurgeBatch Capability = "experiments.purge_batch"
-	CapMoveRuns   Capability = "experiments.move"
-	CapFiles      Capability = "files.ranges"
-	CapSessions   Capability = "remote.sessions"
-)
-
-// The other capabilities of the three generations.
-const (
-	capOpenAPI        Capability = "viewer.openapi"
-	capHealth         Capability = "viewer.health"
-	capConfig         Capability = "viewer.config"
-	capSwitchRoot     Capability = "viewer.switch_root"
-	capGPU            Capability = "viewer.gpu"
-	capSystem         Capability = "viewer.system"
-	capStorageStats   Capability = "viewer.storage_stats"
-	capCheckStatuses  Capability = "viewer.check_statuses"
-	capListRuns       Capability = "experiments.list"
-	capGetRun         Capability = "experiments.get"
-	capEnvironment    Capability = "experiments.environment"
-	capSoftDelete     Capability = "experiments.soft_delete"
-	capRecycleBin     Capability = "experiments.recycle_bin"
-	capRestore        Capability = "experiments.restore"
-	capEmptyBin       Capability = "experiments.empty_bin"
-	capMetricsTable   Capability = "metrics.table"
-	capLogStream      Capability = "logs.stream"
-	capArtifacts      Capability = "artifacts.list"
-	capArtifactStats  Capability = "artifacts.stats"
-	capVersions       Capability = "artifacts.versions"
-	capVersion        Capability = "artifacts.version"
-	capVersionFiles   Capability = "artifacts.files"
-	capLineage        Capability = "artifacts.lineage"
-	capRunArtifacts   Capability = "artifacts.of_experiment"
-	capPromote        Capability = "artifacts.promote"
-	capDeleteVersion  Capability = "artifacts.delete"
-	capAssets         Capability = "assets.list"
-	capAssetRefs      Capability = "assets.refs"
-	capImages         Capability = "assets.images"
-	capConnect        Capability = "remote.connect"
-	capDisconnect     Capability = "remote.disconnect"
-	capConnections    Capability = "remote.connections"
-	capRemoteStatus   Capability = "remote.status"
-	capStartViewer    Capability = "remote.start_viewer"
-	capStopViewer     Capability = "remote.stop_viewer"
-	capSession        Capability = "remote.session"
-	capListDirectory  Capability = "remote.list_directory"
-	capCheckPath      Capability = "remote.check_path"
-	capEnvironments   Capability = "remote.python_environments"
-	capRemoteConfig   Capability = "remote.config"
-	capAcceptHostKey  Capability = "remote.accept_host_key"
-	capHostKeys       Capability = "remote.host_keys"
-	capRemoveHostKey  Capability = "remote.remove_host_key"
-	capSavedList      Capability = "remote.saved_connections"
-	capSaveConnection Capability = "remote.save_connection"
-	capDeleteSaved    Capability = "remote.delete_saved_connection"
-)
 
 // class says what a call costs the Viewer and which slots it takes.
 type class uint8
@@ -88,8 +30,9 @@ type route struct {
 	class        class
 	// noun is what the first id names; a 404 is then about such a thing.
 	noun string
-	// alternative tells the user of a Viewer without the route what to do.
-	alternative string
+	// action is what a Viewer without the route cannot do, and alternative what its
+	// user can do instead.
+	action, alternative string
 	// refine may give a failure a better kind than its status has, from the
 	// Viewer's unscrubbed text: many a 500 there means something else.
 	refine func(status int, detail string) (Kind, bool)
@@ -105,31 +48,33 @@ type route struct {
 // never repeated, and a lost answer leaves the outcome unknown.
 func (r route) changes() bool { return r.method != http.MethodGet }
 
-// get, post and their like keep the table readable.
-func get(path, noun string, c class) route {
-	return route{method: http.MethodGet, path: path, noun: noun, class: c}
+// option is what a row of the table says besides the usual.
+type option func(*route)
+
+// lacking says what a Viewer without the route cannot do, and what serves instead.
+func lacking(action, alternative string) option {
+	return func(r *route) { r.action, r.alternative = action, alternative }
 }
 
-func post(path, noun string, c class) route {
-	return route{method: http.MethodPost, path: path, noun: noun, class: c}
+func within(deadline time.Duration) option { return func(r *route) { r.deadline = deadline } }
+
+func refined(f func(int, string) (Kind, bool)) option { return func(r *route) { r.refine = f } }
+
+func impliedBy(name Capability) option { return func(r *route) { r.impliedBy = name } }
+
+// add adds a row. Noun is what the first id names.
+func add(name Capability, operation, noun string, c class, options ...option) Capability {
+	r := route{noun: noun, class: c}
+	r.method, r.path, _ = strings.Cut(operation, " ")
+	if c == ssh {
+		r.deadline, r.refine = sshDeadline, sshFailure
+	}
+	for _, set := range options {
+		set(&r)
+	}
+	routes[name] = r
+	return name
 }
-
-func verb(method, path, noun string) route {
-	return route{method: method, path: path, noun: noun, class: light}
-}
-
-// overSSH is a route of the class ssh.
-func overSSH(method, path string) route {
-	return route{method: method, path: path, class: ssh, deadline: sshDeadline, refine: sshFailure}
-}
-
-func (r route) withDeadline(deadline time.Duration) route { r.deadline = deadline; return r }
-
-func (r route) withImpliedBy(impliedBy Capability) route { r.impliedBy = impliedBy; return r }
-
-func (r route) withAlternative(alternative string) route { r.alternative = alternative; return r }
-
-func (r route) withRefine(f func(int, string) (Kind, bool)) route { r.refine = f; return r }
 
 // The names of what a 404 can be about.
 const (
@@ -151,94 +96,88 @@ const (
 	noHostKeys = "connect at once: this Viewer accepts any host key"
 )
 
-const noPurge = "move the runs to the recycle bin and empty it"
+// routes has the rows of the table below.
+var routes = make(map[Capability]route)
 
-// routes is the table. Whether a call is heavy was measured, or read in the
-// Viewer's source: it has one event loop, so one heavy call stops all others.
-var routes = map[Capability]route{
-	capOpenAPI:       get("/openapi.json", "", light),
-	capHealth:        get("/api/health", "", light),
-	capConfig:        get("/api/config", "", light),
-	capSwitchRoot:    post("/api/config/user_root_dir", "", light),
-	capGPU:           get("/api/gpu/telemetry", "", light),
-	capSystem:        get("/api/system/monitor", "", heavy), // sleeps 1.5 s on the event loop
-	capStorageStats:  get("/api/storage/stats", "", heavy),  // walks the whole tree
-	capCheckStatuses: post("/api/status/check", "", heavy),  // reads every run's status
+// The table. Whether a call is heavy was measured, or read in the Viewer's
+// source: it has one event loop, so one heavy call stops all others.
+var (
+	capOpenAPI       = add("viewer.openapi", "GET /openapi.json", "", light)
+	capHealth        = add("viewer.health", "GET /api/health", "", light)
+	capConfig        = add("viewer.config", "GET /api/config", "", light)
+	capSwitchRoot    = add("viewer.switch_root", "POST /api/config/user_root_dir", "", light)
+	capGPU           = add("viewer.gpu", "GET /api/gpu/telemetry", "", light)
+	capSystem        = add("viewer.system", "GET /api/system/monitor", "", heavy)                                                                               // sleeps 1.5 s on the event loop
+	capStorageStats  = add("viewer.storage_stats", "GET /api/storage/stats", "", heavy, lacking("measure its storage", "read the statistics of its artifacts")) // walks the whole tree
+	capCheckStatuses = add("viewer.check_statuses", "POST /api/status/check", "", heavy)                                                                        // reads every run's status
 
-	capListRuns:     get("/api/runs", "", light),
-	capGetRun:       get("/api/runs/{run_id}", nounRun, light),
-	capEnvironment:  get("/api/environment/{run_id}", nounRun, light),
-	CapPatchRun:     verb(http.MethodPatch, "/api/runs/{run_id}", nounRun).withAlternative("set tags and alias when the run is started"),
-	capSoftDelete:   post("/api/runs/soft-delete", "", light),
-	capRecycleBin:   get("/api/recycle-bin", "", light),
-	capRestore:      post("/api/recycle-bin/restore", "", light),
-	capEmptyBin:     post("/api/recycle-bin/empty", "", heavy),
-	CapPurgeBatch:   post("/api/runs/permanent-delete", "", heavy).withAlternative(noPurge),
-	CapMoveRuns:     post("/api/runs/move", "", light),
-	capMetricsTable: get("/api/runs/{run_id}/metrics_step", nounRun, heavy),
-	capLogStream:    get("/api/runs/{run_id}/logs/ws", nounRun, socket).withImpliedBy(capMetricsTable).withRefine(unknownSocket),
-	CapFiles:        get("/api/runs/{run_id}/assets/download", nounRun, stream).withAlternative("read the merged metrics table"),
+	capListRuns     = add("experiments.list", "GET /api/runs", "", light)
+	capGetRun       = add("experiments.get", "GET /api/runs/{run_id}", nounRun, light)
+	capEnvironment  = add("experiments.environment", "GET /api/environment/{run_id}", nounRun, light)
+	CapPatchRun     = add("experiments.patch", "PATCH /api/runs/{run_id}", nounRun, light, lacking("change alias and tags", "set tags and alias when the run is started"))
+	capSoftDelete   = add("experiments.soft_delete", "POST /api/runs/soft-delete", "", light)
+	capRecycleBin   = add("experiments.recycle_bin", "GET /api/recycle-bin", "", light)
+	capRestore      = add("experiments.restore", "POST /api/recycle-bin/restore", "", light)
+	capEmptyBin     = add("experiments.empty_bin", "POST /api/recycle-bin/empty", "", heavy)
+	CapPurgeBatch   = add("experiments.purge_batch", "POST /api/runs/permanent-delete", "", heavy, lacking("delete single runs for ever", "move the runs to the recycle bin and empty it"))
+	CapMoveRuns     = add("experiments.move", "POST /api/runs/move", "", light, lacking("move runs to another path", "give the path when the run is started"))
+	CapPathRuns     = add("experiments.of_path", "GET /api/paths/export", "", heavy, lacking("tell the summaries of a path", "read the experiments one by one"))
+	capMetricsTable = add("metrics.table", "GET /api/runs/{run_id}/metrics_step", nounRun, heavy)
+	capLogStream    = add("logs.stream", "GET /api/runs/{run_id}/logs/ws", nounRun, socket, refined(unknownSocket), impliedBy(capMetricsTable))
+	CapFiles        = add("files.ranges", "GET /api/runs/{run_id}/assets/download", nounRun, stream, lacking("serve the files of a run", "read the merged metrics table"))
 
-	capArtifacts:     get("/api/artifacts", "", light).withAlternative("list the assets of an experiment"),
-	capArtifactStats: get("/api/artifacts/stats", "", heavy).withAlternative("read the storage statistics"),
-	capVersions:      get("/api/artifacts/{artifact}/versions", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	capVersion:       get("/api/artifacts/{artifact}/v{version}", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	capVersionFiles:  get("/api/artifacts/{artifact}/v{version}/files", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	capLineage:       get("/api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light).withAlternative("list the assets of an experiment"),
-	capRunArtifacts:  get("/api/runs/{run_id}/artifacts", nounRun, light).withAlternative("list the assets of the experiment"),
-	capPromote:       post("/api/artifacts/{artifact}/v{version}/promote", nounArtifact, light),
-	capDeleteVersion: verb(http.MethodDelete, "/api/artifacts/{artifact}/v{version}", nounArtifact),
-	capAssets:        get("/api/runs/{run_id}/assets", nounRun, light).withAlternative("list the artifacts of the experiment"),
-	capAssetRefs:     get("/api/runs/{run_id}/assets/refs", nounRun, light),
-	capImages:        get("/api/runs/{run_id}/images", nounRun, heavy).withAlternative("read the image events of the event log"), // re-reads the whole event file
+	capArtifacts     = add("artifacts.list", "GET /api/artifacts", "", light, lacking("list artifacts", "list the assets of an experiment"))
+	capArtifactStats = add("artifacts.stats", "GET /api/artifacts/stats", "", heavy, lacking("count artifacts", "read the storage statistics"))
+	capVersions      = add("artifacts.versions", "GET /api/artifacts/{artifact}/versions", nounArtifact, light, lacking("list the versions of an artifact", "list the assets of an experiment"))
+	capVersion       = add("artifacts.version", "GET /api/artifacts/{artifact}/v{version}", nounArtifact, light, lacking("describe a version of an artifact", "list the assets of an experiment"))
+	capVersionFiles  = add("artifacts.files", "GET /api/artifacts/{artifact}/v{version}/files", nounArtifact, light, lacking("list the files of an artifact", "list the assets of an experiment"))
+	capLineage       = add("artifacts.lineage", "GET /api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light, lacking("tell the lineage of an artifact", "list the assets of an experiment"))
+	capRunArtifacts  = add("artifacts.of_experiment", "GET /api/runs/{run_id}/artifacts", nounRun, light, lacking("list the artifacts of an experiment", "list the assets of the experiment"))
+	capPromote       = add("artifacts.promote", "POST /api/artifacts/{artifact}/v{version}/promote", nounArtifact, light, lacking("promote a version of an artifact", "tag the experiment"))
+	capDeleteVersion = add("artifacts.delete", "DELETE /api/artifacts/{artifact}/v{version}", nounArtifact, light, lacking("delete a version of an artifact", "delete experiments, which takes their assets with them"))
+	capAssets        = add("assets.list", "GET /api/runs/{run_id}/assets", nounRun, light, lacking("list the assets of an experiment", "list the artifacts of the experiment"))
+	capAssetRefs     = add("assets.refs", "GET /api/runs/{run_id}/assets/refs", nounRun, light, lacking("tell which experiments share an asset", "compare the fingerprints of their assets"))
+	capImages        = add("assets.images", "GET /api/runs/{run_id}/images", nounRun, heavy, lacking("list the images of a run", "read the image events of the event log")) // re-reads the whole event file
 
 	// One SSH call stops the whole Viewer. On 0.7.2 even a list looks over SSH
 	// whether connections that it has not asked for 5 s still stand.
-	capConnect:        overSSH(http.MethodPost, "/api/remote/connect").withDeadline(45 * time.Second),
-	capDisconnect:     overSSH(http.MethodPost, "/api/remote/disconnect"),
-	capConnections:    overSSH(http.MethodGet, "/api/remote/sessions"),
-	capRemoteStatus:   overSSH(http.MethodGet, "/api/remote/status"),
-	capStartViewer:    overSSH(http.MethodPost, "/api/remote/viewer/start").withDeadline(120 * time.Second),
-	capStopViewer:     overSSH(http.MethodPost, "/api/remote/viewer/stop"),
-	CapSessions:       overSSH(http.MethodGet, "/api/remote/viewer/sessions"),
-	capSession:        overSSH(http.MethodGet, "/api/remote/viewer/status/{session_id}"),
-	capListDirectory:  overSSH(http.MethodGet, "/api/remote/fs/list").withAlternative(noFiles).withRefine(pathFailure),
-	capCheckPath:      overSSH(http.MethodGet, "/api/remote/fs/exists").withAlternative(noFiles).withRefine(pathFailure),
-	capEnvironments:   overSSH(http.MethodGet, "/api/remote/conda-envs"),
-	capRemoteConfig:   overSSH(http.MethodGet, "/api/remote/config"),
-	capAcceptHostKey:  post("/api/remote/known-hosts/accept", "", light).withAlternative(noHostKeys),
-	capHostKeys:       get("/api/remote/known-hosts/list", "", light).withAlternative(noHostKeys),
-	capRemoveHostKey:  post("/api/remote/known-hosts/remove", "", light).withAlternative(noHostKeys),
-	capSavedList:      get("/api/config/ssh_connections", "", light),
-	capSaveConnection: post("/api/config/ssh_connections", "", light),
-	capDeleteSaved:    verb(http.MethodDelete, "/api/config/ssh_connections/{key}", ""),
-}
+	capConnect        = add("remote.connect", "POST /api/remote/connect", "", ssh, within(45*time.Second))
+	capDisconnect     = add("remote.disconnect", "POST /api/remote/disconnect", "", ssh)
+	capConnections    = add("remote.connections", "GET /api/remote/sessions", "", ssh)
+	capRemoteStatus   = add("remote.status", "GET /api/remote/status", "", ssh)
+	capStartViewer    = add("remote.start_viewer", "POST /api/remote/viewer/start", "", ssh, within(120*time.Second))
+	capStopViewer     = add("remote.stop_viewer", "POST /api/remote/viewer/stop", "", ssh)
+	CapSessions       = add("remote.sessions", "GET /api/remote/viewer/sessions", "", ssh)
+	capSession        = add("remote.session", "GET /api/remote/viewer/status/{session_id}", "", ssh)
+	capListDirectory  = add("remote.list_directory", "GET /api/remote/fs/list", "", ssh, lacking("list remote folders", noFiles), refined(pathFailure))
+	capCheckPath      = add("remote.check_path", "GET /api/remote/fs/exists", "", ssh, lacking("look at remote paths", noFiles), refined(pathFailure))
+	capEnvironments   = add("remote.python_environments", "GET /api/remote/conda-envs", "", ssh)
+	capRemoteConfig   = add("remote.config", "GET /api/remote/config", "", ssh)
+	capAcceptHostKey  = add("remote.accept_host_key", "POST /api/remote/known-hosts/accept", "", light, lacking("accept host keys", noHostKeys))
+	capHostKeys       = add("remote.host_keys", "GET /api/remote/known-hosts/list", "", light, lacking("list host keys", noHostKeys))
+	capRemoveHostKey  = add("remote.remove_host_key", "POST /api/remote/known-hosts/remove", "", light, lacking("remove host keys", noHostKeys))
+	capSavedList      = add("remote.saved_connections", "GET /api/config/ssh_connections", "", light)
+	capSaveConnection = add("remote.save_connection", "POST /api/config/ssh_connections", "", light)
+	capDeleteSaved    = add("remote.delete_saved_connection", "DELETE /api/config/ssh_connections/{key}", "", light)
+)
 
 // url builds the URL of a call: the base, the route's fixed text, ids that
 // were checked and escaped as one path element each, and an encoded query.
 func (c *Client) url(r route, q call) (string, error) {
-	var path strings.Builder
-	path.WriteString(c.base.EscapedPath())
-	rest, used := r.path, 0
-	for {
-		open := strings.IndexByte(rest, '{')
-		if open < 0 {
-			break
-		}
-		end := open + strings.IndexByte(rest[open:], '}')
+	var refused error
+	ids := q.ids
+	path := placeholder.ReplaceAllStringFunc(r.path, func(field string) string {
 		id := ""
-		if used < len(q.ids) {
-			id = q.ids[used]
+		if len(ids) > 0 {
+			id, ids = ids[0], ids[1:]
 		}
-		if err := CheckID(rest[open+1:end], id); err != nil {
-			return "", err
-		}
-		path.WriteString(rest[:open])
-		path.WriteString(url.PathEscape(id))
-		rest, used = rest[end+1:], used+1
+		refused = cmp.Or(refused, CheckID(strings.Trim(field, "{}"), id))
+		return url.PathEscape(id)
+	})
+	if refused != nil {
+		return "", refused
 	}
-	path.WriteString(rest)
-	target := c.base.Scheme + "://" + c.base.Host + path.String()
+	target := c.base.Scheme + "://" + c.base.Host + c.base.EscapedPath() + path
 	if len(q.query) > 0 {
 		target += "?" + q.query.Encode()
 	}

@@ -3,7 +3,6 @@ package restclient
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -48,20 +47,29 @@ func (l *RunList) Age() time.Duration { return time.Since(l.At) }
 // runs since: any number of callers cost the Viewer one call. The result is
 // shared and must not be changed.
 func (c *Client) Runs(ctx context.Context) (*RunList, error) {
-	if list := c.runs.get(); list != nil {
+	if list := c.knownRuns(); list != nil {
 		return list, nil
 	}
-	epoch := c.runs.currentEpoch()
-	return shareRead(ctx, c, capListRuns, fmt.Sprintf("runs %d", epoch), func(ctx context.Context) (*RunList, error) {
+	version := c.runs.now()
+	return shareRead(ctx, c, capListRuns, fmt.Sprintf("runs %d", version), func(ctx context.Context) (*RunList, error) {
 		// Who comes here just after another caller's list has arrived uses that one.
-		if list := c.runs.get(); list != nil {
+		if list := c.knownRuns(); list != nil {
 			return list, nil
 		}
-		return c.readRuns(ctx, epoch)
+		return c.readRuns(ctx, version)
 	})
 }
 
-func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
+// knownRuns is the list that is still believed, nil if there is none.
+func (c *Client) knownRuns() *RunList {
+	list, current := c.runs.get()
+	if list == nil || !current || list.Age() > list.Cost+max(runListTTL, runListTTLCostFactor*list.Cost) {
+		return nil
+	}
+	return list
+}
+
+func (c *Client) readRuns(ctx context.Context, version int) (*RunList, error) {
 	// Capabilities first, so that their probe is no part of the cost.
 	if _, err := c.require(ctx, capListRuns); err != nil {
 		return nil, err
@@ -72,55 +80,16 @@ func (c *Client) readRuns(ctx context.Context, epoch int) (*RunList, error) {
 		return nil, err
 	}
 	list := &RunList{
-		Runs: answer.items, At: start, Cost: time.Since(start),
-		Lossy: answer.Lossy, byID: make(map[string]int, len(answer.items)),
+		Runs: answer.Items, At: start, Cost: time.Since(start),
+		Lossy: answer.Lossy, byID: make(map[string]int, len(answer.Items)),
 	}
 	for i := range list.Runs {
 		list.byID[list.Runs[i].ID] = i
 	}
-	c.runs.put(list, epoch)
+	c.runs.put(list, version)
 	return list, nil
 }
 
 // InvalidateRuns makes the next Runs ask the Viewer. The changing methods of
 // this client call it themselves.
 func (c *Client) InvalidateRuns() { c.runs.invalidate() }
-
-// runCache holds the last list.
-type runCache struct {
-	mu    sync.Mutex
-	list  *RunList
-	epoch int // how often the list was made invalid
-}
-
-func (k *runCache) get() *RunList {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.list == nil || k.list.Age() > k.list.Cost+max(runListTTL, runListTTLCostFactor*k.list.Cost) {
-		return nil
-	}
-	return k.list
-}
-
-func (k *runCache) currentEpoch() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.epoch
-}
-
-// put stores a list that was asked for at the epoch of changes; one that
-// may lack a change of ours is not kept.
-func (k *runCache) put(list *RunList, changes int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.epoch == changes {
-		k.list = list
-	}
-}
-
-func (k *runCache) invalidate() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.epoch++
-	k.list = nil
-}

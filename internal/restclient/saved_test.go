@@ -9,7 +9,7 @@ import (
 func TestSavedConnections_OfAllGenerationsWithoutSecrets(t *testing.T) {
 	yes := true
 	base := SavedConnection{
-		ID: known("h:22@u"), Host: known("h"), Port: Int{22, true}, Username: known("u"), Name: known("gpu"),
+		ID: known("h:22@u"), Host: known("h"), Port: Int{Value: 22, Known: true}, Username: known("u"), Name: known("gpu"),
 		AuthMethod: known("key"), HasPassword: true,
 	}
 	later := base

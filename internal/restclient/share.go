@@ -23,6 +23,10 @@ const (
 	// for all that is asked of it meanwhile: with nothing kept, the first tail
 	// would pay for that with seconds without points.
 	burst = 3 * time.Second
+	// maxCostGrowth is how many times its last cost a call is charged at most. One that
+	// takes very much longer than the same before has waited, for others in the Viewer or
+	// for a busy machine; if it really costs so much now, the next ones show it.
+	maxCostGrowth = 4
 )
 
 type backgroundKey struct{}
@@ -102,6 +106,9 @@ func (l *shareLimiter) reserve(key string) (start time.Time, reserved time.Durat
 func (l *shareLimiter) commit(key string, reserved, spent time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if last := l.costs[key]; last > 0 {
+		spent = min(spent, maxCostGrowth*last)
+	}
 	l.next = l.next.Add(l.delayFor(spent - reserved))
 	if key == "" {
 		return

@@ -150,3 +150,29 @@ func TestBackground_ForegroundCallsAreNotPaced(t *testing.T) {
 		}
 	})
 }
+
+// TestBackground_OneSlowCallDoesNotStopTheRest: it has waited, most likely, and what it is
+// charged is a few times what it cost before.
+func TestBackground_OneSlowCallDoesNotStopTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const cost, slow = 10 * time.Millisecond, 2 * time.Second
+		took := cost
+		c := bubbleClient(t, roundTrip(func(req *http.Request) (*http.Response, error) { return slowViewer(took)(req) }))
+		work := func(ctx context.Context) error { _, err := c.Health(ctx); return err }
+		for range 100 { // nothing is kept after them
+			if err := c.Background(t.Context(), "k", work); err != nil {
+				t.Fatal(err)
+			}
+		}
+		took = slow
+		if err := c.Background(t.Context(), "k", work); err != nil {
+			t.Fatal(err)
+		}
+		if wait := time.Until(earliestStart(c)); wait > maxCostGrowth*cost*5 {
+			t.Errorf("the next call waits for %v", wait)
+		}
+		if got := c.Cost("k"); got != maxCostGrowth*cost {
+			t.Errorf("the cost is %v", got)
+		}
+	})
+}

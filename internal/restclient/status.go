@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // maxErrorBody bounds what is read of an error's body.
@@ -104,9 +106,9 @@ func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 		e.Kind = KindOutcomeUnknown // a proxy lost the answer, not the request
 	}
 	e.Promoted = e.Kind == KindServer && x.r.noun == nounArtifact && isPromotedText(p.text)
-	e.Detail = scrub(p.text, x.q.secrets)
+	e.Detail = scrub.Text(p.text, x.q.secrets)
 	for i, v := range e.Violations {
-		e.Violations[i].Message = scrub(v.Message, x.q.secrets)
+		e.Violations[i].Message = scrub.Text(v.Message, x.q.secrets)
 	}
 	return e
 }

@@ -7,20 +7,34 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
 // maxRow bounds one row of a table, in bytes: the only thing of a table that
 // is ever held as a whole.
 const maxRow = 16 << 20
 
+// maxCells bounds the cells of a row, each of which takes twenty times the memory of
+// its JSON.
+const maxCells = 1 << 18
+
+// maxNames bounds the memory of the names of all columns, in bytes.
+const maxNames = 64 << 20
+
+// perColumn is what a column takes besides its name, in bytes.
+const perColumn = 256
+
 var (
 	errNoStep       = errors.New("a row has no usable global_step")
 	errTrailingData = errors.New("something follows the table")
 	errNoRows       = errors.New("the table has no rows member")
+	errManyCells    = fmt.Errorf("a row has more than %d cells: %w", maxCells, errOverLimit)
+	errManyColumns  = fmt.Errorf("the names of the columns take more than %d bytes: %w", maxNames, errOverLimit)
 	errRowTooLong   = fmt.Errorf("a row is longer than %d bytes: %w", maxRow, errOverLimit)
 )
 
@@ -56,6 +70,8 @@ type tableDecoder struct {
 	unplaced int64
 	nulled   []int // the columns of which the row at hand has a null
 	hasRows  bool
+	held     int  // what the names take, in bytes
+	lossy    bool // a text had bytes that are not UTF-8
 }
 
 // rowGuard fails a row that is longer than maxRow. The decoder reads ahead, so
@@ -145,7 +161,11 @@ func (t *tableDecoder) readColumns() error {
 		if token.Kind() != '"' {
 			return fmt.Errorf("a column name is %v", token.Kind())
 		}
-		t.names = append(t.names, token.String())
+		name := token.String()
+		if err := t.hold(len(name)); err != nil {
+			return err
+		}
+		t.names = append(t.names, name)
 	}
 	_, err := t.dec.ReadToken()
 	return err
@@ -204,6 +224,9 @@ func (t *tableDecoder) readRow() (usable bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if i == maxCells {
+			return false, errManyCells
+		}
 		col, err := t.column(i, raw)
 		if err != nil {
 			return false, err
@@ -235,6 +258,14 @@ func (t *tableDecoder) readRow() (usable bool, err error) {
 	return usable, err
 }
 
+// hold counts the name of a column, which stays in memory.
+func (t *tableDecoder) hold(name int) error {
+	if t.held += name + perColumn; t.held > maxNames {
+		return errManyColumns
+	}
+	return nil
+}
+
 // column returns the column of a raw name at a place in the row.
 func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	if i < len(t.order) {
@@ -244,8 +275,11 @@ func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	}
 	col, ok := t.index[string(raw)]
 	if !ok {
-		name, err := unquote(raw)
+		name, err := t.unquote(raw)
 		if err != nil {
+			return 0, err
+		}
+		if err := t.hold(len(raw)); err != nil {
 			return 0, err
 		}
 		col = len(t.columns)
@@ -279,7 +313,7 @@ func (t *tableDecoder) addCell(col int, raw jsontext.Value) {
 		cell.Kind = eventlog.KindBoolean
 	case '"':
 		if plain := raw[1 : len(raw)-1]; string(plain) != c.text || bytes.IndexByte(plain, '\\') >= 0 {
-			text, err := unquote(raw)
+			text, err := t.unquote(raw)
 			if err != nil {
 				return // the decoder has already checked the string
 			}
@@ -313,7 +347,7 @@ func floatOf(raw []byte) float64 {
 // exactOf returns the decimal text of an integer that f rounds.
 func exactOf(raw []byte, f float64) string {
 	const always = 15 // digits that a double holds in any case
-	if len(raw) <= always || !isInteger(raw) {
+	if len(raw) <= always || !viewerjson.IsInteger(raw) {
 		return ""
 	}
 	if strconv.FormatFloat(f, 'f', 0, 64) == string(raw) {
@@ -322,13 +356,10 @@ func exactOf(raw []byte, f float64) string {
 	return string(raw)
 }
 
-// unquote reads a JSON string; what is not valid UTF-8 becomes U+FFFD.
-func unquote(raw []byte) (string, error) {
-	text, err := jsontext.AppendUnquote(nil, raw)
-	if err != nil && len(text) == 0 && len(raw) > 2 {
-		return "", err
-	}
-	return string(text), nil
+// unquote reads a JSON string, and notes whether it had bytes that are not UTF-8.
+func (t *tableDecoder) unquote(raw []byte) (string, error) {
+	t.lossy = t.lossy || !utf8.Valid(raw)
+	return viewerjson.Unquote(raw)
 }
 
 func unexpectedEnd(err error) error {

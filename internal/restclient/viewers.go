@@ -2,6 +2,8 @@ package restclient
 
 import (
 	"context"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
 // Health is the Viewer's answer to being asked how it is. An answer is all
@@ -26,7 +28,11 @@ type StorageBackend struct {
 //
 //viewer:operation GET /api/health 0.5 0.6 0.7
 func (c *Client) Health(ctx context.Context) (*Health, error) {
-	return readJSON[Health](ctx, c, call{cap: capHealth})
+	health, err := readJSON[Health](ctx, c, call{cap: capHealth})
+	if isKind(err, KindUnsupported) || isKind(err, KindMalformed) {
+		return nil, c.notViewer(capHealth, "something whose /api/health is none")
+	}
+	return health, err
 }
 
 // ViewerConfig is where the Viewer keeps its data: paths on its machine.
@@ -54,7 +60,7 @@ func (c *Client) Config(ctx context.Context) (*ViewerConfig, error) {
 //
 //viewer:operation POST /api/config/user_root_dir 0.5 0.6 0.7
 func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, error) {
-	if !absolutePrefix.MatchString(path) {
+	if !scrub.IsAbsolute(path) {
 		return nil, &IDError{Field: "path", Reason: "must be an absolute path on the Viewer's machine"}
 	}
 	if err := checkPath(path); err != nil {
@@ -62,6 +68,7 @@ func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, er
 	}
 	defer c.runs.invalidate()
 	defer c.dirs.clear()
+	defer c.exported.clear()
 	return doJSON[ViewerConfig](ctx, c, call{cap: capSwitchRoot, body: map[string]string{"path": path}})
 }
 

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type Cache struct {
 	gate     *cpugate.Gate
 	maxBytes int64
 	updates  flight.Group[*entry, *run]
+	logs     flight.Group[runsource.Key, *run] // reads of runs that are too large to be kept
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
@@ -76,14 +78,27 @@ func New(cfg Config) *Cache {
 	return c
 }
 
-// Read brings the run up to date and calls use with it. Whoever else asks for
-// the run meanwhile shares the update. The View and its Table are valid until
+// Read is ReadAny for those who need the Table.
+func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
+	return c.ReadAny(ctx, key, src, func(v *View) error {
+		if v.Table == nil {
+			return ErrNeedsTable
+		}
+		return use(v)
+	})
+}
+
+// ReadAny brings the run up to date and calls use with it. Whoever else asks for
+// the run meanwhile shares the update. The View and what is in it are valid until
 // use returns, and must not be changed; use must not wait for a slow reader of
 // its own, or the run cannot be extended.
 //
-// Errors are those of the Source, an *eventlog.LineTooLongError, the context's,
+// Of a run that is too large to be kept there is a digest. If that does not do, use
+// returns ErrNeedsTable: then the whole log is read, and use is called once more.
+//
+// Errors are those of the Source, the context's,
 // ErrClosed, and those of use.
-func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
+func (c *Cache) ReadAny(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
 	e, err := c.acquire(key)
 	if err != nil {
 		return err
@@ -93,6 +108,22 @@ func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Sourc
 	if err != nil {
 		return err
 	}
+	if err := r.read(use); !errors.Is(err, ErrNeedsTable) {
+		return err
+	}
+	r, err = c.logs.Do(ctx, key, func(ctx context.Context) (*run, error) {
+		u := &updater{gate: c.gate, src: src, now: c.now, maxBytes: math.MaxInt64, maxFinal: math.MaxInt64}
+		err := u.read(ctx)
+		return u.run, err
+	})
+	if err != nil {
+		return err
+	}
+	return r.read(use)
+}
+
+// read lets a reader use the run.
+func (r *run) read(use func(*View) error) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return use(&r.view)
@@ -112,6 +143,7 @@ func (c *Cache) Close() {
 	c.closed = true
 	c.mu.Unlock()
 	c.updates.Close()
+	c.logs.Close()
 }
 
 // acquire finds or makes the entry of a run and keeps it from being dropped.
@@ -166,11 +198,7 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source) (*r
 	if !started {
 		c.release(e)
 	}
-	r, err := call.Wait(ctx)
-	if errors.Is(err, flight.ErrClosed) {
-		err = ErrClosed
-	}
-	return r, err
+	return call.Wait(ctx)
 }
 
 // update brings the entry's run up to date, one update at a time. What was read of a run
@@ -179,11 +207,8 @@ func (c *Cache) update(ctx context.Context, e *entry, src runsource.Source) (*ru
 	if e.run != nil && c.now().Before(e.run.freshUntil) {
 		return e.run, nil
 	}
-	u := &updater{gate: c.gate, src: src, now: c.now, run: e.run}
-	err := u.readEvents(ctx)
-	if errors.Is(err, runsource.ErrNotServed) {
-		err = u.readMerged(ctx)
-	}
+	u := &updater{gate: c.gate, src: src, now: c.now, run: e.run, maxBytes: c.maxBytes, maxFinal: c.maxBytes}
+	err := u.read(ctx)
 	if e.run = u.run; errors.Is(err, runsource.ErrRunNotFound) {
 		e.run = nil
 	}
@@ -196,6 +221,15 @@ func (c *Cache) update(ctx context.Context, e *entry, src runsource.Source) (*ru
 		return nil, err
 	}
 	return e.run, nil
+}
+
+// read brings the run up to date from its log, or else from its table.
+func (u *updater) read(ctx context.Context) error {
+	err := u.readEvents(ctx)
+	if errors.Is(err, runsource.ErrNotServed) {
+		err = u.readMerged(ctx)
+	}
+	return err
 }
 
 // setSize notes the size of a run after an update.
@@ -230,5 +264,9 @@ func (c *Cache) drop(e *entry) {
 	c.bytes -= e.bytes
 }
 
-// ErrClosed says that the Cache was closed.
-var ErrClosed = errors.New("the run cache is closed")
+var (
+	// ErrClosed says that the Cache was closed.
+	ErrClosed = flight.ErrClosed
+	// ErrNeedsTable is what a reader returns that the digest of a run does not do for.
+	ErrNeedsTable = errors.New("the digest of the run does not say it")
+)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"time"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -32,7 +32,9 @@ func (u *updater) readEvents(ctx context.Context) error {
 			return err
 		case errors.Is(err, runsource.ErrLogReplaced):
 			u.run = nil
-		case u.consumedOffset() <= before || runsource.IsLineTooLong(err):
+		case errors.Is(err, errRewritten):
+			u.run, u.maxBytes = nil, math.MaxInt64 // all of it is needed now
+		case u.consumedOffset() <= before:
 			return err // no line further than before: trying again is of no use
 		}
 	}
@@ -90,7 +92,7 @@ func (u *updater) readPart(ctx context.Context, part *restclient.FilePart) (rest
 			return nil, err
 		}
 	}
-	return u.run.parseBody(ctx, u.gate, part, part.Size-u.run.checkpoint.Offset)
+	return u.parseBody(ctx, part, part.Size-u.run.checkpoint.Offset)
 }
 
 // complete publishes the run once the end of its file was reached.
@@ -101,23 +103,25 @@ func (u *updater) complete(part *restclient.FilePart, start time.Time) {
 	} else {
 		u.run.freshUntil = time.Time{}
 	}
-	u.run.publish(start)
+	u.run.publish(start, u.maxFinal)
 }
 
 // parseBody puts what comes into the run and returns what stands behind the last
 // newline. About so many bytes are expected, fewer than none if nobody knows.
-func (r *run) parseBody(ctx context.Context, gate *cpugate.Gate, body io.Reader, expected int64) (rest []byte, err error) {
+func (u *updater) parseBody(ctx context.Context, body io.Reader, expected int64) (rest []byte, err error) {
+	r := u.run
 	r.checkpoint.InvalidateEnd()
 	totalSize := r.checkpoint.Offset + expected
 	return runsource.ReadLines(body, expected, func(chunk []byte) (int, error) {
-		return r.parseLines(ctx, gate, chunk, totalSize)
+		return u.parseLines(ctx, chunk, totalSize)
 	})
 }
 
 // parseLines parses the complete lines of a chunk of a file of about so many bytes,
 // and says how many bytes they had.
 // The lock is held for the parsing only, never while bytes are awaited.
-func (r *run) parseLines(ctx context.Context, gate *cpugate.Gate, chunk []byte, totalSize int64) (consumed int, err error) {
+func (u *updater) parseLines(ctx context.Context, chunk []byte, totalSize int64) (consumed int, err error) {
+	r := u.run
 	if r.checkpoint.Unterminated && len(chunk) > 0 {
 		if chunk[0] != '\n' {
 			return 0, runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
@@ -126,10 +130,13 @@ func (r *run) parseLines(ctx context.Context, gate *cpugate.Gate, chunk []byte, 
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err = runsource.Compute(ctx, gate, len(chunk), func() error {
+	err = runsource.Compute(ctx, u.gate, len(chunk), func() error {
 		consumed, err = r.parser.Parse(chunk, r.checkpoint.Offset, eventlog.Handler{Row: r.put})
 		r.checkpoint.Advance(chunk[:consumed])
-		r.view.Table.ExpectSize(r.checkpoint.Offset, totalSize)
+		if r.view.Digest == nil {
+			r.view.Table.ExpectSize(r.checkpoint.Offset, totalSize)
+		}
+		r.fold(u.maxBytes)
 		if r.published {
 			r.refreshView()
 		}

@@ -212,15 +212,18 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d steps, want 5", len(got))
 		}
 	})
-	t.Run("a line that is too long names its offset and is tried once", func(t *testing.T) {
-		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 2) + strings.Repeat("x", eventlog.MaxLine+2))}
+	t.Run("a line that is too long is passed over as it grows, and named", func(t *testing.T) {
+		long := strings.Repeat("x", eventlog.MaxLine+2)
+		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 2) + long)}
 		c := newTestCache(t, Config{})
-		_, _, err := tryRead(t.Context(), c, runsourcetest.TheRun, src)
-		if e, ok := errors.AsType[*eventlog.LineTooLongError](err); !ok || e.Offset != int64(len(runsourcetest.Lines(0, 2))) {
-			t.Errorf("got error %v", err)
+		if got, view := read(t, c, src); len(got) != 2 || view.MalformedLines != 1 {
+			t.Errorf("while it grows: %d steps, %+v", len(got), view.Counts)
 		}
-		if requests, _ := src.Counts(); requests != 1 {
-			t.Errorf("%d requests, want 1", requests)
+		src.Set(func() { src.File = append(src.File, long+"\n"+runsourcetest.Lines(2, 3)...) })
+		got, view := read(t, c, src)
+		want := fmt.Sprintf("[1 lines are longer than 16 MiB and were left out, the first at byte %d]", len(runsourcetest.Lines(0, 2)))
+		if text := fmt.Sprint(view.Limitations()); len(got) != 5 || view.MalformedLines != 1 || text != want {
+			t.Errorf("%d steps, %+v", len(got), view.Counts)
 		}
 	})
 	t.Run("a run without an event file is empty until there is one", func(t *testing.T) {

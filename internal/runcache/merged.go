@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -32,6 +33,8 @@ type mergedState struct {
 	cost      time.Duration
 	// final says that the run had ended before.
 	final bool
+	// excess is what was too large in it.
+	excess eventlog.Excess
 }
 
 // readMerged brings the run up to date from its merged table.
@@ -53,9 +56,9 @@ func (u *updater) readMerged(ctx context.Context) error {
 	if err != nil {
 		return err // half a table cannot be gone on with; the old one stays
 	}
-	r.merged = mergedState{info: info, readStart: start, cost: u.now().Sub(start), final: ended}
+	r.merged = mergedState{info: info, readStart: start, cost: u.now().Sub(start), final: ended, excess: r.merged.excess}
 	r.freshUntil = u.now().Add(r.merged.ttl())
-	r.publish(start)
+	r.publish(start, u.maxFinal)
 	u.run = r
 	return nil
 }

@@ -1,31 +1,58 @@
 package runcache
 
 import (
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/digest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
 // View is a parsed run as a reader of the Cache sees it.
 type View struct {
-	// Table is the merged view, settled. It may be read only.
-	Table *eventlog.Table
+	// Table is the merged view, settled. It may be read only. It is nil if the run is
+	// too large to be kept: then there is a Digest.
+	Table  *eventlog.Table
+	Digest *digest.Digest
 	// Origin is what it was read from.
 	Origin runsource.Origin
-	// MalformedLines and LinesWithoutStep count what the event file has besides
-	// usable lines; see eventlog.Counts. Of a merged table, LinesWithoutStep counts
-	// the rows.
-	MalformedLines   uint64
-	LinesWithoutStep uint64
+	// Counts is what was left out. Of a merged table, LinesWithoutStep counts the rows.
+	eventlog.Counts
 	// FirstTime is the earliest time of any line, rewritten ones included, in
 	// unix seconds; it counts only if HasTime.
 	FirstTime float64
 	HasTime   bool
 	// ReadTime is when the Viewer was asked: nothing later is in it.
 	ReadTime time.Time
+}
+
+// Summary is what a table and a digest have in common.
+type Summary interface {
+	Names(selection eventlog.Selection) []string
+	Stats(selection eventlog.Selection) []eventlog.Stat
+	Indeterminate(name string) int
+	Rows() int
+	Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool)
+}
+
+// ReadMetric reads the points of one metric. The error is ErrNeedsTable.
+func (v *View) ReadMetric(name string, q eventlog.Query) ([]eventlog.Sample, error) {
+	samples, ok := v.Summary().Read(name, q)
+	if !ok {
+		return nil, ErrNeedsTable
+	}
+	return samples, nil
+}
+
+// Summary is of the table, or else of the digest, which has the sums over all steps only.
+func (v *View) Summary() Summary {
+	if v.Table == nil {
+		return v.Digest
+	}
+	return v.Table
 }
 
 // run is one parsed run. It is changed by one flight at a time; what readers see
@@ -51,17 +78,27 @@ func newRun(origin runsource.Origin) *run {
 
 // put merges a row. Called with mu held, or before the run is published.
 func (r *run) put(row *eventlog.Row) error {
-	r.view.Table.Put(row)
+	if r.view.Origin == runsource.FromMergedTable {
+		r.merged.excess.Limit(row)
+	}
+	switch {
+	case r.view.Digest == nil:
+		r.view.Table.Put(row)
+	case !r.view.Digest.Put(row):
+		return errRewritten
+	}
 	if row.HasTime && (!r.view.HasTime || row.Time < r.view.FirstTime) {
 		r.view.FirstTime, r.view.HasTime = row.Time, true
 	}
 	return nil
 }
 
-// publish lets readers have the run as it was at a time.
-func (r *run) publish(readTime time.Time) {
+// publish lets readers have the run as it was at a time: the digest only, if it is larger
+// than maxBytes.
+func (r *run) publish(readTime time.Time, maxBytes int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.fold(maxBytes)
 	r.published = true
 	r.view.ReadTime = readTime
 	r.refreshView()
@@ -69,16 +106,41 @@ func (r *run) publish(readTime time.Time) {
 
 // refreshView makes the view right for readers. Called with mu held.
 func (r *run) refreshView() {
-	r.view.Table.Compact()
 	counts := r.parser.Counts()
-	r.view.MalformedLines = counts.MalformedLines
-	r.view.LinesWithoutStep = counts.LinesWithoutStep + uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
+	if r.view.Digest == nil {
+		r.view.Table.Compact()
+		counts.Excess.Add(r.view.Table.Excess())
+	} else {
+		counts.Excess.Add(r.view.Digest.Excess)
+	}
+	counts.LinesWithoutStep += uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
+	counts.Excess.Add(r.merged.excess)
+	r.view.Counts = counts
 }
 
 // bytes estimates the run's memory. It may be called by the flight only.
 func (r *run) bytes() int64 {
 	const overhead = 16 << 10 // the parser's names and buffers, the checkpoint
+	if r.view.Digest != nil {
+		return int64(r.view.Digest.Bytes()) + overhead
+	}
 	return int64(r.view.Table.Bytes()) + overhead
+}
+
+// errRewritten says that a line is about a step of which the digest knows too little: the
+// log must be read again.
+var errRewritten = errors.New("an old step was written again")
+
+// digestShare is the part of the cache's memory that one digest may have.
+const digestShare = 8
+
+// fold leaves the digest only of a run that is larger than maxBytes. Called with mu held.
+func (r *run) fold(maxBytes int64) {
+	if r.view.Digest != nil || r.bytes() <= maxBytes {
+		return
+	}
+	r.view.Table.Compact()
+	r.view.Digest, r.view.Table = digest.FromTable(r.view.Table, int(min(maxBytes/digestShare, digest.MaxBytes))), nil
 }
 
 // updater is one update of one run.
@@ -87,6 +149,9 @@ type updater struct {
 	src  runsource.Source
 	now  func() time.Time
 	run  *run // the run as it is so far; nil if there is none
+	// maxBytes is how large a run may become before it is folded, and maxFinal the
+	// same for one that was read to its end.
+	maxBytes, maxFinal int64
 }
 
 // ensureRun returns the run to go on with, if it has this origin, or a new one.

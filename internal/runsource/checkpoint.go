@@ -94,19 +94,26 @@ func (c *Checkpoint) IsUnchanged(part *restclient.FilePart) bool {
 // Verify reads the tail from a part that begins there and compares what is
 // known. ErrLogReplaced means that the log is another one.
 func (c *Checkpoint) Verify(ctx context.Context, src Source, part *restclient.FilePart) error {
-	if part.Size >= 0 && part.Size < max(c.Offset, c.Size) {
-		return ErrLogReplaced
-	}
-	if part.Size == c.Size && c.ETag != "" && part.ETag != "" && part.ETag != c.ETag {
-		return ErrLogReplaced
-	}
-	if err := CompareBytes(part, c.Tail); err != nil {
+	etagChanged, err := c.VerifyTail(part)
+	switch {
+	case err != nil:
 		return err
-	}
-	if c.ReadOffset() == 0 || c.IsUnchanged(part) {
+	case etagChanged:
+		return ErrLogReplaced
+	case c.ReadOffset() == 0 || c.IsUnchanged(part):
 		return nil // all of it was compared, or nothing has happened to it
 	}
 	return c.VerifyHead(ctx, src.ReadEvents)
+}
+
+// VerifyTail is Verify without the head, which costs a request. EtagChanged says that the
+// file has another ETag although its size is the same.
+func (c *Checkpoint) VerifyTail(part *restclient.FilePart) (etagChanged bool, err error) {
+	if part.Size >= 0 && part.Size < max(c.Offset, c.Size) {
+		return false, ErrLogReplaced
+	}
+	etagChanged = part.Size == c.Size && c.ETag != "" && part.ETag != "" && part.ETag != c.ETag
+	return etagChanged, CompareBytes(part, c.Tail)
 }
 
 // ReadFunc reads a log as Source.ReadEvents does.

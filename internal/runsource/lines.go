@@ -2,7 +2,6 @@ package runsource
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
@@ -86,10 +85,4 @@ func Compute(ctx context.Context, gate *cpugate.Gate, bytes int, work func() err
 		return work()
 	}
 	return gate.Do(ctx, work)
-}
-
-// IsLineTooLong says that a log cannot be read beyond one of its lines.
-func IsLineTooLong(err error) bool {
-	_, ok := errors.AsType[*eventlog.LineTooLongError](err)
-	return ok
 }

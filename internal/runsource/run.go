@@ -90,7 +90,6 @@ func (r Run) HasEnded(ctx context.Context) (bool, error) {
 // there is a file the list is not asked: 0.7.2 goes on listing a run as finished
 // that was opened again.
 func (r Run) Status(ctx context.Context) (status Status, seen time.Time, err error) {
-	seen = time.Now()
 	doc, err := r.Client.StatusFile(ctx, r.RunID)
 	e, _ := errors.AsType[*restclient.Error](err)
 	switch {
@@ -115,7 +114,6 @@ func (r Run) listedStatus(ctx context.Context) (status Status, seen time.Time, e
 	if run := list.Find(r.RunID); run != nil {
 		return statusOf(run.Status), list.At, nil
 	}
-	seen = time.Now()
 	run, err := r.Client.GetRun(ctx, r.RunID)
 	if err != nil {
 		return Status{}, seen, markNotFound(err)

@@ -45,7 +45,7 @@ type Source interface {
 type MetricSource interface {
 	Source
 	// Status reads the run's status: from its status.json where there is one. Seen
-	// is when the Viewer said so, which in a shared list may be some time ago.
+	// is when the Viewer said so, where that was before the call: in a shared list.
 	Status(ctx context.Context) (status Status, seen time.Time, err error)
 }
 

@@ -47,8 +47,9 @@ func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection event
 	if errors.Is(err, ErrNotServed) && s.result.Batches == 0 {
 		s.result.Origin = FromMergedTable
 		var info restclient.TableInfo
-		info, err = src.ReadTable(ctx, s.putRow, func(string, int) {})
-		s.result.Counts = eventlog.Counts{LinesWithoutStep: uint64(info.UnplacedRows)} //nolint:gosec // a count
+		s.result.Counts = eventlog.Counts{}
+		info, err = src.ReadTable(ctx, s.putTableRow, func(string, int) {})
+		s.result.LinesWithoutStep = uint64(info.UnplacedRows) //nolint:gosec // a count
 	}
 	if err == nil {
 		err = s.flush()
@@ -62,8 +63,8 @@ type streamer struct {
 	src    Source
 	parser eventlog.Parser
 	batch  *eventlog.Batch
-	bytes  int
 	added  int // cells of the row at hand that are in batches already
+	full   *eventlog.Row
 	put    func([]eventlog.Series) error
 	result StreamResult
 }
@@ -105,9 +106,10 @@ func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (res
 			if !errors.Is(err, errBatchFull) {
 				return consumed, err
 			}
-			if err := s.flush(); err != nil { // the line at hand comes again
+			if err := s.putRow(s.full); err != nil {
 				return consumed, err
 			}
+			s.added = len(s.full.Cells) // the line at hand comes again
 		}
 	})
 	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != restclient.FileUnchanged {
@@ -118,6 +120,12 @@ func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (res
 
 // errBatchFull says that a row does not fit into the batch.
 var errBatchFull = errors.New("the batch is full")
+
+// putTableRow adds a row of a merged table.
+func (s *streamer) putTableRow(row *eventlog.Row) error {
+	s.result.Limit(row)
+	return s.putRow(row)
+}
 
 // putRow adds a row, and gives batches out as they become full.
 func (s *streamer) putRow(row *eventlog.Row) error {
@@ -131,26 +139,38 @@ func (s *streamer) putRow(row *eventlog.Row) error {
 	}
 }
 
-// addRow adds a row, or as much of it as fits: errBatchFull says that it is to be given
-// once more after a flush.
+// addRow adds a row, or as much of it as fits: errBatchFull says that full, which is the
+// row, is to be given once more after a flush.
 func (s *streamer) addRow(row *eventlog.Row) error {
 	piece := *row
 	for s.added < len(row.Cells) {
-		piece.Cells = row.Cells[s.added:min(s.added+BatchPoints, len(row.Cells))]
-		if s.batch.Points()+len(piece.Cells) > BatchPoints || s.bytes+PointWireBytes*s.batch.Points() >= BatchBytes {
+		rest := row.Cells[s.added:]
+		piece.Cells = rest[:FittingCells(rest)]
+		points := s.batch.Points()
+		isFull := points+len(piece.Cells) > BatchPoints || len(piece.Cells) < len(rest) ||
+			s.batch.Bytes()+PointWireBytes*points >= BatchBytes
+		if points > 0 && isFull {
+			s.full = row
 			return errBatchFull
 		}
-		before := s.batch.Points()
 		s.batch.Append(&piece)
-		if s.batch.Points() > before {
-			for i := range piece.Cells {
-				s.bytes += len(piece.Cells[i].Text) + len(piece.Cells[i].Exact)
-			}
-		}
 		s.added += len(piece.Cells)
 	}
 	s.added = 0
 	return nil
+}
+
+// FittingCells is how many of the cells of a row fit into a batch of their own, and one
+// at least.
+func FittingCells(cells []eventlog.Cell) int {
+	bytes := 0
+	for i := range cells {
+		bytes += PointWireBytes + len(cells[i].Name) + len(cells[i].Text) + len(cells[i].Exact)
+		if i > 0 && (bytes > BatchBytes || i == BatchPoints) {
+			return i
+		}
+	}
+	return len(cells)
 }
 
 // flush gives the batch out.
@@ -163,6 +183,5 @@ func (s *streamer) flush() error {
 	s.result.Batches++
 	err := s.put(s.batch.Series())
 	s.batch.Reset()
-	s.bytes = 0
 	return err
 }

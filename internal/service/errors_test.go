@@ -20,7 +20,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
@@ -208,7 +208,7 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 }
 
 func TestACallThatNobodyServesSaysSo(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	err := h.Conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor
 		t.Errorf("got %v, want Unimplemented", err)
@@ -237,7 +237,7 @@ func TestAnInternalErrorIsLoggedAndNotShown(t *testing.T) {
 }
 
 func TestUnknownViewersAreNamed(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen05, demotest.Gen07)
 	_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "nobody"})
 	info := apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 	if got := info.GetMetadata(); got["viewer"] != "nobody" || got["known"] != "v053,v072" {
@@ -246,8 +246,8 @@ func TestUnknownViewersAreNamed(t *testing.T) {
 }
 
 func TestRefusedIDsReachNoViewer(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
-	for _, id := range []string{"..", "a/b", "a%2fb", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
+	h := newHarness(t, demotest.Gen07)
+	for _, id := range []string{"..", "a/b", "a%2f..", "a\x00b", "a\r\nb", strings.Repeat("9", 900), "viewers/v072", "viewers/v072/experiments/../x"} {
 		_, err := h.Experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: id})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))

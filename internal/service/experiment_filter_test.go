@@ -9,14 +9,14 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // TestFiltersOfExperiments is the language over the six runs; package filter has
 // the rest of it.
 func TestFiltersOfExperiments(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen06)
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	servicetest.AddSix(h.Upstreams[0])
 	for _, tt := range []struct{ filter, want string }{
 		{`path = "nlp/bert/large"`, "56"},
@@ -57,7 +57,7 @@ func TestFiltersOfExperiments(t *testing.T) {
 // TestFiltersThatAreRefused: every request with a filter says where its mistake
 // is, before any Viewer is asked.
 func TestFiltersThatAreRefused(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	asked := h.Upstreams[0].Requests("GET /api/runs")
 	calls := map[string]func(filter string) error{
 		"ListExperiments": func(filter string) error {
@@ -121,7 +121,7 @@ func TestFiltersThatAreRefused(t *testing.T) {
 }
 
 func TestWhatListsDoNotServeYetIsRefused(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	for name, req := range map[string]*runicornapiv1.ListExperimentsRequest{
 		"metrics": {MetricNames: []string{"loss"}}, "partial answers": {AllowPartial: true},
 	} {

@@ -9,16 +9,14 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 func TestTokensAndRoles(t *testing.T) {
-	var auth interceptor.Authorizer
-	auth.Add("reader", interceptor.RoleRead)
-	auth.Add("writer", interceptor.RoleWrite)
-	auth.Add("boss", interceptor.RoleAdmin)
-	h := newHarnessWith(t, setup{auth: auth}, demoviewer.Gen07)
+	auth := &interceptor.Authorizer{}
+	auth.SetTokens([]interceptor.Token{{Role: interceptor.RoleRead, Token: "reader"}, {Role: interceptor.RoleWrite, Token: "writer"}, {Role: interceptor.RoleAdmin, Token: "boss"}})
+	h := newHarnessWith(t, setup{auth: auth}, demotest.Gen07)
 	const missing = "20200101_000000_abcdef"
 	list := func(authorization string) error {
 		_, err := h.Experiments.ListExperiments(

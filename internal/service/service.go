@@ -75,7 +75,7 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	}
 	streamBudget, drains := points.NewBudget(d.StreamBytes), drain.New(d.Draining)
 	tails := tail.New(tail.Config{
-		Fleet: d.Fleet, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag, Now: d.Now,
+		Fleet: d.Fleet, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag,
 	})
 	runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
 		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Now: d.Now, DisablePurge: d.DisablePurge}),

@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
@@ -15,8 +15,8 @@ import (
 type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
-	viewer func(*demoviewer.Config)
-	auth   interceptor.Authorizer
+	viewer func(*demotest.Config)
+	auth   *interceptor.Authorizer
 }
 
 // register adds all services, with what a test changes of their Config.
@@ -30,13 +30,13 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 	}
 }
 
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{}, generations...)
 }
 
 // newHarnessWith is newHarness with changes.
-func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
-	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Auth: &s.auth}, generations...)
+	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Auth: s.auth}, generations...)
 }

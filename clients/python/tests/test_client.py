@@ -29,7 +29,7 @@ def test_a_list_that_lacks_a_viewer_warns(demo):
     try:
         with r.Client(server.grpc) as client:
             pages = client.experiments(viewer="-")
-            with pytest.warns(r.PartialListWarning, match="viewer gone"):
+            with pytest.warns(r.IncompleteWarning, match="viewer gone"):
                 assert pages.to_list()
             assert [u.viewer for u in pages.unreachable] == ["gone"]
             assert isinstance(pages.unreachable[0].error, r.ConnectionError)

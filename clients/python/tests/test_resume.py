@@ -187,6 +187,27 @@ def test_a_history_without_its_trailer_raises():
     assert client.history("run").load().point_count == 0 and len(script.slept) == 1
 
 
+def test_a_history_says_what_was_too_large():
+    pytest.importorskip("pyarrow")
+    import io
+
+    import pyarrow as pa
+
+    lost = ["1 line of more than 16 MiB is left out."]
+    client = r.Client("127.0.0.1:1")
+    client._transport = Script([_contract.build("StreamMetricsResponse", {"trailer": {"limitations": lost}})])
+    with pytest.warns(r.IncompleteWarning, match="16 MiB"):
+        assert client.history("run").load().limitations == lost
+    file = io.BytesIO()
+    table = pa.table({"step": pa.array([1], pa.int64())})
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    content = file.getvalue()
+    client._transport = Script([file_part(header={}), file_part(chunk=content), file_part(trailer={"size_bytes": len(content), "limitations": lost})])
+    with pytest.warns(r.IncompleteWarning, match="16 MiB"):
+        assert len(client.history("run").to_pandas()) == 1
+
+
 def test_a_table_that_the_server_refuses_as_arrow_is_read_as_points():
     pytest.importorskip("pyarrow")
     client = r.Client("127.0.0.1:1")

@@ -8,7 +8,7 @@ import { MetricService, type TailMetricsResponse } from "../gen/runicornapi/v1/m
 
 // follow yields the messages of a tail until the run has ended. However often
 // the connection breaks, no point comes twice and none is lost: the stream
-// goes on behind the last message that the caller has dealt with. A program
+// resumes after the last message that the caller has dealt with. A program
 // that must survive its own end stores each message's resumeToken together
 // with the message's points.
 export async function* follow(baseUrl: string, run: string, cutAfter = 0): AsyncGenerator<TailMetricsResponse> {

@@ -118,11 +118,9 @@ const (
 	// DATA_LOSS or UNAVAILABLE: the Viewer ended an answer in its middle, that of
 	// a stream or any other. Metadata: viewer, bytes_delivered.
 	ErrorReason_ERROR_REASON_STREAM_CUT ErrorReason = 32
-	// DATA_LOSS: one line of the event file is longer than 16 MiB. Metadata:
-	// viewer, run_id, offset.
-	ErrorReason_ERROR_REASON_LINE_TOO_LONG ErrorReason = 33
-	// DATA_LOSS: the Viewer lost the content of files that belong in a zip.
-	// Metadata: viewer.
+	// DATA_LOSS: nobody can tell whether a zip of the Viewer is complete. One that
+	// is known to lack files is sent, and says so in itself and in its trailer.
+	// Metadata: viewer, run_id, asset_id.
 	ErrorReason_ERROR_REASON_FILES_MISSING ErrorReason = 34
 	// UNAVAILABLE: this server is shutting down; the stream resumes elsewhere
 	// with the token that the client holds.
@@ -191,7 +189,6 @@ var (
 		30: "ERROR_REASON_VIEWER_ERROR",
 		31: "ERROR_REASON_VIEWER_MALFORMED_ANSWER",
 		32: "ERROR_REASON_STREAM_CUT",
-		33: "ERROR_REASON_LINE_TOO_LONG",
 		34: "ERROR_REASON_FILES_MISSING",
 		35: "ERROR_REASON_SERVER_DRAINING",
 		36: "ERROR_REASON_INTERNAL_ERROR",
@@ -239,7 +236,6 @@ var (
 		"ERROR_REASON_VIEWER_ERROR":            30,
 		"ERROR_REASON_VIEWER_MALFORMED_ANSWER": 31,
 		"ERROR_REASON_STREAM_CUT":              32,
-		"ERROR_REASON_LINE_TOO_LONG":           33,
 		"ERROR_REASON_FILES_MISSING":           34,
 		"ERROR_REASON_SERVER_DRAINING":         35,
 		"ERROR_REASON_INTERNAL_ERROR":          36,
@@ -286,7 +282,7 @@ var File_runicornapi_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_runicornapi_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"!runicornapi/v1/error_reason.proto\x12\x0erunicornapi.v1*\xd6\f\n" +
+	"!runicornapi/v1/error_reason.proto\x12\x0erunicornapi.v1*\xbc\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fERROR_REASON_VIEWER_UNREACHABLE\x10\x01\x12\x1f\n" +
@@ -322,7 +318,6 @@ const file_runicornapi_v1_error_reason_proto_rawDesc = "" +
 	"\x19ERROR_REASON_VIEWER_ERROR\x10\x1e\x12(\n" +
 	"$ERROR_REASON_VIEWER_MALFORMED_ANSWER\x10\x1f\x12\x1b\n" +
 	"\x17ERROR_REASON_STREAM_CUT\x10 \x12\x1e\n" +
-	"\x1aERROR_REASON_LINE_TOO_LONG\x10!\x12\x1e\n" +
 	"\x1aERROR_REASON_FILES_MISSING\x10\"\x12 \n" +
 	"\x1cERROR_REASON_SERVER_DRAINING\x10#\x12\x1f\n" +
 	"\x1bERROR_REASON_INTERNAL_ERROR\x10$\x12\x1e\n" +
@@ -334,7 +329,7 @@ const file_runicornapi_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_SSH_KEY_INVALID\x10*\x12%\n" +
 	"!ERROR_REASON_REMOTE_VIEWER_FAILED\x10+\x12\x1f\n" +
 	"\x1bERROR_REASON_STATE_CONFLICT\x10,\x12\"\n" +
-	"\x1eERROR_REASON_METHOD_NOT_SERVED\x10-B\x95\x01\n" +
+	"\x1eERROR_REASON_METHOD_NOT_SERVED\x10-\"\x04\b!\x10!B\x95\x01\n" +
 	"\x0erunicornapi.v1P\x01ZGgithub.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1;runicornapiv1\xa2\x02\x03RCA\xaa\x02\x0eRunicornApi.V1\xca\x02\x0eRunicornApi\\V1\xea\x02\x0fRunicornApi::V1b\x06proto3"
 
 var (

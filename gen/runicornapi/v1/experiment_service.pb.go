@@ -39,7 +39,8 @@ const (
 	ExportFormat_EXPORT_FORMAT_CSV ExportFormat = 2
 	// One JSON object per event, in the order of logging.
 	ExportFormat_EXPORT_FORMAT_JSONL ExportFormat = 3
-	// An Arrow IPC stream of the metrics.
+	// An Arrow IPC stream of the metrics; pandas and polars read
+	// EXPORT_FORMAT_ARROW_FILE.
 	ExportFormat_EXPORT_FORMAT_ARROW ExportFormat = 4
 	// A Parquet file of the metrics.
 	ExportFormat_EXPORT_FORMAT_PARQUET ExportFormat = 5
@@ -50,6 +51,9 @@ const (
 	ExportFormat_EXPORT_FORMAT_MARKDOWN ExportFormat = 7
 	// A report in HTML with a plot of each metric.
 	ExportFormat_EXPORT_FORMAT_HTML ExportFormat = 8
+	// An Arrow IPC file of the metrics, also called Feather V2, as
+	// pandas.read_feather and polars.read_ipc read it.
+	ExportFormat_EXPORT_FORMAT_ARROW_FILE ExportFormat = 9
 )
 
 // Enum value maps for ExportFormat.
@@ -64,6 +68,7 @@ var (
 		6: "EXPORT_FORMAT_ZIP",
 		7: "EXPORT_FORMAT_MARKDOWN",
 		8: "EXPORT_FORMAT_HTML",
+		9: "EXPORT_FORMAT_ARROW_FILE",
 	}
 	ExportFormat_value = map[string]int32{
 		"EXPORT_FORMAT_UNSPECIFIED": 0,
@@ -75,6 +80,7 @@ var (
 		"EXPORT_FORMAT_ZIP":         6,
 		"EXPORT_FORMAT_MARKDOWN":    7,
 		"EXPORT_FORMAT_HTML":        8,
+		"EXPORT_FORMAT_ARROW_FILE":  9,
 	}
 )
 
@@ -1960,9 +1966,9 @@ type LogLine struct {
 	Lossy bool `protobuf:"varint,2,opt,name=lossy,proto3" json:"lossy,omitempty"`
 	// The offset in bytes of its start in the log file; absent on 0.5.
 	Offset *int64 `protobuf:"varint,3,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
-	// Whether it has no newline yet, as a progress bar has not; the next message
-	// then repeats its offset with the text that the line has by then. Not sent
-	// yet.
+	// Whether it has no newline yet and has been at rest for a second, as a
+	// progress bar is; the next line then repeats its offset, with the text that
+	// it has by then. Only with offsets.
 	Partial       bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2688,7 +2694,7 @@ const file_runicornapi_v1_experiment_service_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2\x1a.runicornapi.v1.FileHeaderH\x00R\x06header\x12\x16\n" +
 	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x127\n" +
 	"\atrailer\x18\x03 \x01(\v2\x1b.runicornapi.v1.FileTrailerH\x00R\atrailerB\x06\n" +
-	"\x04part*\xf4\x01\n" +
+	"\x04part*\x92\x02\n" +
 	"\fExportFormat\x12\x1d\n" +
 	"\x19EXPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EXPORT_FORMAT_JSON\x10\x01\x12\x15\n" +
@@ -2698,7 +2704,8 @@ const file_runicornapi_v1_experiment_service_proto_rawDesc = "" +
 	"\x15EXPORT_FORMAT_PARQUET\x10\x05\x12\x15\n" +
 	"\x11EXPORT_FORMAT_ZIP\x10\x06\x12\x1a\n" +
 	"\x16EXPORT_FORMAT_MARKDOWN\x10\a\x12\x16\n" +
-	"\x12EXPORT_FORMAT_HTML\x10\b*]\n" +
+	"\x12EXPORT_FORMAT_HTML\x10\b\x12\x1c\n" +
+	"\x18EXPORT_FORMAT_ARROW_FILE\x10\t*]\n" +
 	"\fExportLayout\x12\x1d\n" +
 	"\x19EXPORT_LAYOUT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EXPORT_LAYOUT_WIDE\x10\x01\x12\x16\n" +

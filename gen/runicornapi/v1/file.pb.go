@@ -124,8 +124,12 @@ type FileTrailer struct {
 	SizeBytes int64 `protobuf:"varint,1,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// The SHA-256 of the bytes that this stream sent, in lower-case hexadecimal.
 	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// Files that a zip lacks because the Viewer lost their content, by path.
-	MissingFiles  []string `protobuf:"bytes,3,rep,name=missing_files,json=missingFiles,proto3" json:"missing_files,omitempty"`
+	// Files that the file should hold and does not, because the Viewer lost their
+	// content, by path. The file says so itself, and is whole otherwise.
+	MissingFiles []string `protobuf:"bytes,3,rep,name=missing_files,json=missingFiles,proto3" json:"missing_files,omitempty"`
+	// What else the file lacks that was not known when the header was sent, one
+	// sentence each: lines of the event file that are too long, for example.
+	Limitations   []string `protobuf:"bytes,4,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,6 +185,13 @@ func (x *FileTrailer) GetMissingFiles() []string {
 	return nil
 }
 
+func (x *FileTrailer) GetLimitations() []string {
+	if x != nil {
+		return x.Limitations
+	}
+	return nil
+}
+
 var File_runicornapi_v1_file_proto protoreflect.FileDescriptor
 
 const file_runicornapi_v1_file_proto_rawDesc = "" +
@@ -195,12 +206,13 @@ const file_runicornapi_v1_file_proto_rawDesc = "" +
 	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\x16\n" +
 	"\x06offset\x18\x05 \x01(\x03R\x06offset\x12 \n" +
 	"\vlimitations\x18\x06 \x03(\tR\vlimitationsB\r\n" +
-	"\v_size_bytes\"i\n" +
+	"\v_size_bytes\"\x8b\x01\n" +
 	"\vFileTrailer\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x01 \x01(\x03R\tsizeBytes\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12#\n" +
-	"\rmissing_files\x18\x03 \x03(\tR\fmissingFilesB\x95\x01\n" +
+	"\rmissing_files\x18\x03 \x03(\tR\fmissingFiles\x12 \n" +
+	"\vlimitations\x18\x04 \x03(\tR\vlimitationsB\x95\x01\n" +
 	"\x0erunicornapi.v1P\x01ZGgithub.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1;runicornapiv1\xa2\x02\x03RCA\xaa\x02\x0eRunicornApi.V1\xca\x02\x0eRunicornApi\\V1\xea\x02\x0fRunicornApi::V1b\x06proto3"
 
 var (

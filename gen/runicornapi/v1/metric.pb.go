@@ -619,8 +619,8 @@ type MetricInfo struct {
 	FirstStep int64 `protobuf:"zigzag64,4,opt,name=first_step,json=firstStep,proto3" json:"first_step,omitempty"`
 	// The maximum step.
 	LastStep int64 `protobuf:"zigzag64,5,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
-	// The value at the maximum step: number, integer (an integer that a double
-	// would round), json (such an integer beyond 64 bits), boolean or text.
+	// The value at the maximum step: number, integer (one beyond 2^53), json (an
+	// integer beyond 64 bits that a double would round), boolean or text.
 	LastValue *Value `protobuf:"bytes,6,opt,name=last_value,json=lastValue,proto3" json:"last_value,omitempty"`
 	// The minimum finite value; NUMBER only.
 	MinValue *float64 `protobuf:"fixed64,7,opt,name=min_value,json=minValue,proto3,oneof" json:"min_value,omitempty"`
@@ -813,12 +813,15 @@ type StreamTrailer struct {
 	BatchCount int64 `protobuf:"varint,3,opt,name=batch_count,json=batchCount,proto3" json:"batch_count,omitempty"`
 	// Number of runs read.
 	RunCount int32 `protobuf:"varint,4,opt,name=run_count,json=runCount,proto3" json:"run_count,omitempty"`
-	// Number of complete lines that are not JSON and were skipped.
+	// Number of complete lines that are not JSON or longer than 16 MiB, and were
+	// skipped.
 	MalformedLineCount int64 `protobuf:"varint,5,opt,name=malformed_line_count,json=malformedLineCount,proto3" json:"malformed_line_count,omitempty"`
 	// Number of lines with metrics but without a usable step.
 	LinesWithoutStepCount int64 `protobuf:"varint,6,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// What was too large, in words and for each run: see GetMetricsResponse.
+	Limitations   []string `protobuf:"bytes,7,rep,name=limitations,proto3" json:"limitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamTrailer) Reset() {
@@ -891,6 +894,13 @@ func (x *StreamTrailer) GetLinesWithoutStepCount() int64 {
 		return x.LinesWithoutStepCount
 	}
 	return 0
+}
+
+func (x *StreamTrailer) GetLimitations() []string {
+	if x != nil {
+		return x.Limitations
+	}
+	return nil
 }
 
 // MetricComparison is one metric of several experiments over a common axis.
@@ -1125,7 +1135,7 @@ const file_runicornapi_v1_metric_proto_rawDesc = "" +
 	"\x19_indeterminate_cell_count\"y\n" +
 	"\vMetricBatch\x124\n" +
 	"\x06series\x18\x01 \x03(\v2\x1c.runicornapi.v1.MetricSeriesR\x06series\x124\n" +
-	"\bfidelity\x18\x02 \x01(\x0e2\x18.runicornapi.v1.FidelityR\bfidelity\"\x85\x02\n" +
+	"\bfidelity\x18\x02 \x01(\x0e2\x18.runicornapi.v1.FidelityR\bfidelity\"\xa7\x02\n" +
 	"\rStreamTrailer\x12\x1f\n" +
 	"\vpoint_count\x18\x01 \x01(\x03R\n" +
 	"pointCount\x12*\n" +
@@ -1134,7 +1144,8 @@ const file_runicornapi_v1_metric_proto_rawDesc = "" +
 	"batchCount\x12\x1b\n" +
 	"\trun_count\x18\x04 \x01(\x05R\brunCount\x120\n" +
 	"\x14malformed_line_count\x18\x05 \x01(\x03R\x12malformedLineCount\x127\n" +
-	"\x18lines_without_step_count\x18\x06 \x01(\x03R\x15linesWithoutStepCount\"\x9b\x01\n" +
+	"\x18lines_without_step_count\x18\x06 \x01(\x03R\x15linesWithoutStepCount\x12 \n" +
+	"\vlimitations\x18\a \x03(\tR\vlimitations\"\x9b\x01\n" +
 	"\x10MetricComparison\x12\x1f\n" +
 	"\vmetric_name\x18\x01 \x01(\tR\n" +
 	"metricName\x12\x14\n" +

@@ -131,8 +131,8 @@ type ListMetricsResponse struct {
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Number of distinct steps, over all metrics.
 	StepCount int64 `protobuf:"varint,5,opt,name=step_count,json=stepCount,proto3" json:"step_count,omitempty"`
-	// Number of complete lines of the event file that are not JSON and were
-	// skipped.
+	// Number of complete lines of the event file that are not JSON or longer than
+	// 16 MiB, and were skipped.
 	MalformedLineCount int64 `protobuf:"varint,6,opt,name=malformed_line_count,json=malformedLineCount,proto3" json:"malformed_line_count,omitempty"`
 	// Number of lines with metrics but without a usable step.
 	LinesWithoutStepCount int64 `protobuf:"varint,7,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
@@ -140,6 +140,10 @@ type ListMetricsResponse struct {
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
 	// Requests the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,9,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// What was too large, in words: lines of more than 16 MiB, values of metrics
+	// whose names have more than 1024 bytes, values of more than 65536 metrics
+	// are left out; texts of more than 256 KiB are cut.
+	Limitations   []string `protobuf:"bytes,10,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,6 +239,13 @@ func (x *ListMetricsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListMetricsResponse) GetLimitations() []string {
+	if x != nil {
+		return x.Limitations
+	}
+	return nil
 }
 
 // GetMetricsRequest asks for points of an experiment. limit or last apply to
@@ -367,13 +378,17 @@ type GetMetricsResponse struct {
 	Viewer string `protobuf:"bytes,3,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The experiment's id.
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Number of complete lines of the event file that are not JSON and were
-	// skipped.
+	// Number of complete lines of the event file that are not JSON or longer than
+	// 16 MiB, and were skipped.
 	MalformedLineCount int64 `protobuf:"varint,5,opt,name=malformed_line_count,json=malformedLineCount,proto3" json:"malformed_line_count,omitempty"`
 	// Number of lines with metrics but without a usable step.
 	LinesWithoutStepCount int64 `protobuf:"varint,6,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
 	// When it was read.
-	ReadTime      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
+	ReadTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
+	// What was too large, in words: lines of more than 16 MiB, values of metrics
+	// whose names have more than 1024 bytes, values of more than 65536 metrics
+	// are left out; texts of more than 256 KiB are cut.
+	Limitations   []string `protobuf:"bytes,8,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -453,6 +468,13 @@ func (x *GetMetricsResponse) GetLinesWithoutStepCount() int64 {
 func (x *GetMetricsResponse) GetReadTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ReadTime
+	}
+	return nil
+}
+
+func (x *GetMetricsResponse) GetLimitations() []string {
+	if x != nil {
+		return x.Limitations
 	}
 	return nil
 }
@@ -690,7 +712,8 @@ type TailMetricsRequest struct {
 	// The run ids or resource names.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
 	// All experiments that match, those included that start to match later. At
-	// most 64 are followed at a time; heartbeats count the rest. To follow all,
+	// most 64 are followed at a time, in the order of their creation; the others
+	// follow as these end, and heartbeats count them until then. To follow all,
 	// run_id:*. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// These metrics, by exact name.
@@ -1480,7 +1503,7 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x05 \x01(\x05B\n" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\bpageSize\x12*\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80 R\tpageToken\"\x9b\x03\n" +
+	"page_token\x18\x06 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80 R\tpageToken\"\xbd\x03\n" +
 	"\x13ListMetricsResponse\x124\n" +
 	"\ametrics\x18\x01 \x03(\v2\x1a.runicornapi.v1.MetricInfoR\ametrics\x124\n" +
 	"\bfidelity\x18\x02 \x01(\x0e2\x18.runicornapi.v1.FidelityR\bfidelity\x12\x16\n" +
@@ -1491,7 +1514,9 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\x14malformed_line_count\x18\x06 \x01(\x03R\x12malformedLineCount\x127\n" +
 	"\x18lines_without_step_count\x18\a \x01(\x03R\x15linesWithoutStepCount\x127\n" +
 	"\tread_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\x12&\n" +
-	"\x0fnext_page_token\x18\t \x01(\tR\rnextPageToken\"\xc3\x05\n" +
+	"\x0fnext_page_token\x18\t \x01(\tR\rnextPageToken\x12 \n" +
+	"\vlimitations\x18\n" +
+	" \x03(\tR\vlimitations\"\xc3\x05\n" +
 	"\x11GetMetricsRequest\x12#\n" +
 	"\x06viewer\x18\x01 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\x02R\x06viewer\x12$\n" +
 	"\x06run_id\x18\x02 \x01(\tB\r\xe0A\x02\xbaH\ar\x05\x10\x01\x18\x80\bR\x05runId\x12/\n" +
@@ -1511,7 +1536,7 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\t_min_stepB\v\n" +
 	"\t_max_stepB\b\n" +
 	"\x06_limitB\a\n" +
-	"\x05_last\"\xd3\x02\n" +
+	"\x05_last\"\xf5\x02\n" +
 	"\x12GetMetricsResponse\x124\n" +
 	"\x06series\x18\x01 \x03(\v2\x1c.runicornapi.v1.MetricSeriesR\x06series\x124\n" +
 	"\bfidelity\x18\x02 \x01(\x0e2\x18.runicornapi.v1.FidelityR\bfidelity\x12\x16\n" +
@@ -1519,7 +1544,8 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x04 \x01(\tR\x05runId\x120\n" +
 	"\x14malformed_line_count\x18\x05 \x01(\x03R\x12malformedLineCount\x127\n" +
 	"\x18lines_without_step_count\x18\x06 \x01(\x03R\x15linesWithoutStepCount\x127\n" +
-	"\tread_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\"\xf7\x04\n" +
+	"\tread_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\x12 \n" +
+	"\vlimitations\x18\b \x03(\tR\vlimitations\"\xf7\x04\n" +
 	"\x14StreamMetricsRequest\x12#\n" +
 	"\x06viewer\x18\x01 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\x02R\x06viewer\x121\n" +
 	"\arun_ids\x18\x02 \x03(\tB\x18\xe0A\x02\xbaH\x12\x92\x01\x0f\b\x01\x10@\x18\x01\"\ar\x05\x10\x01\x18\x80\bR\x06runIds\x12/\n" +

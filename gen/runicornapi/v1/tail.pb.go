@@ -371,17 +371,21 @@ type Heartbeat struct {
 	PollInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=poll_interval,json=pollInterval,proto3" json:"poll_interval,omitempty"`
 	// The time of the newest point or line that was read.
 	NewestPointTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=newest_point_time,json=newestPointTime,proto3" json:"newest_point_time,omitempty"`
-	// Number of complete lines of the log that are not JSON and were skipped, so
-	// far.
+	// Number of complete lines of the log that are not JSON or longer than 16 MiB,
+	// and were skipped, so far.
 	MalformedLineCount int64 `protobuf:"varint,7,opt,name=malformed_line_count,json=malformedLineCount,proto3" json:"malformed_line_count,omitempty"`
 	// Number of lines with metrics but without a usable step, so far.
 	LinesWithoutStepCount int64 `protobuf:"varint,8,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
 	// Number of runs that this stream follows.
 	FollowedRunCount int32 `protobuf:"varint,9,opt,name=followed_run_count,json=followedRunCount,proto3" json:"followed_run_count,omitempty"`
-	// Number of runs that match the filter but exceed what one stream follows.
+	// Number of runs that match the filter and are not followed: they wait until
+	// others end, or have ended and turned up out of their order before the
+	// stream was resumed.
 	NotFollowedRunCount int32 `protobuf:"varint,10,opt,name=not_followed_run_count,json=notFollowedRunCount,proto3" json:"not_followed_run_count,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// What was too large so far, in words: see GetMetricsResponse.
+	Limitations   []string `protobuf:"bytes,11,rep,name=limitations,proto3" json:"limitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -482,6 +486,13 @@ func (x *Heartbeat) GetNotFollowedRunCount() int32 {
 		return x.NotFollowedRunCount
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetLimitations() []string {
+	if x != nil {
+		return x.Limitations
+	}
+	return nil
 }
 
 // LogReset tells the client to discard what it has of this run; it is sent
@@ -648,7 +659,7 @@ const file_runicornapi_v1_tail_proto_rawDesc = "" +
 	"\n" +
 	"\x19runicornapi/v1/tail.proto\x12\x0erunicornapi.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1frunicornapi/v1/experiment.proto\"\n" +
 	"\n" +
-	"\bCaughtUp\"\xdb\x04\n" +
+	"\bCaughtUp\"\xfd\x04\n" +
 	"\tHeartbeat\x12F\n" +
 	"\x11last_success_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastSuccessTime\x12D\n" +
 	"\x0eupstream_state\x18\x02 \x01(\x0e2\x1d.runicornapi.v1.UpstreamStateR\rupstreamState\x121\n" +
@@ -661,7 +672,8 @@ const file_runicornapi_v1_tail_proto_rawDesc = "" +
 	"\x18lines_without_step_count\x18\b \x01(\x03R\x15linesWithoutStepCount\x12,\n" +
 	"\x12followed_run_count\x18\t \x01(\x05R\x10followedRunCount\x123\n" +
 	"\x16not_followed_run_count\x18\n" +
-	" \x01(\x05R\x13notFollowedRunCountB\x0f\n" +
+	" \x01(\x05R\x13notFollowedRunCount\x12 \n" +
+	"\vlimitations\x18\v \x03(\tR\vlimitationsB\x0f\n" +
 	"\r_behind_bytes\"B\n" +
 	"\bLogReset\x126\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1e.runicornapi.v1.LogResetReasonR\x06reason\"m\n" +

@@ -21,112 +21,88 @@ func CompareShapes(want, got []byte, free ...string) string {
 		return "only one of the two is JSON"
 	}
 	var out []string
-	a.compare(b, "$", &out)
+	for _, at := range slices.Sorted(maps.Keys(b)) {
+		if a[at] == nil && a.tells(at) {
+			out = append(out, at+": unexpected")
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(a)) {
+		switch wanted, seen := a[at].types(), b[at].types(); {
+		case b[at] == nil && b.tells(at):
+			out = append(out, at+": missing")
+		case wanted != "" && seen != "" && wanted != seen:
+			out = append(out, fmt.Sprintf("%s: want %s, got %s", at, wanted, seen))
+		}
+	}
 	return strings.Join(out, "\n")
 }
 
-// shape is the type of a JSON value: its kinds, the shapes of its members, and that of its elements.
-type shape struct {
-	kinds   map[string]struct{} // null, boolean, number, string, array, object, map
-	members map[string]*shape
-	element *shape
-}
+// shape has the types of what is at a place of a JSON value, such as $.runs[].id.
+type shape map[string]kinds
+
+// kinds is a set of types: null, boolean, number, string, array, object, map.
+type kinds map[string]bool
 
 // shapeOf parses a body; nil means that it is no JSON.
-func shapeOf(body []byte, free []string) *shape {
-	dec := json.NewDecoder(strings.NewReader(string(body)))
-	dec.UseNumber()
+func shapeOf(body []byte, free []string) shape {
 	var value any
-	if err := dec.Decode(&value); err != nil {
+	if err := json.Unmarshal(body, &value); err != nil {
 		return nil
 	}
-	s := &shape{}
-	s.add(value, free, false)
+	s := shape{}
+	s.add("$", value, free, false)
 	return s
 }
 
 // add merges a value into the shape. isFree says that the keys of an object are data.
-func (s *shape) add(value any, free []string, isFree bool) {
+func (s shape) add(at string, value any, free []string, isFree bool) {
+	kind := "null"
 	switch x := value.(type) {
-	case nil:
-		s.kind("null")
 	case bool:
-		s.kind("boolean")
-	case json.Number:
-		s.kind("number")
+		kind = "boolean"
+	case float64:
+		kind = "number"
 	case string:
-		s.kind("string")
+		kind = "string"
 	case []any:
-		s.kind("array")
+		kind = "array"
 		for _, item := range x {
-			s.elem().add(item, free, isFree)
+			s.add(at+"[]", item, free, isFree)
 		}
 	case map[string]any:
+		kind = "object"
 		if isFree {
-			s.kind("map")
-			for _, item := range x {
-				s.elem().add(item, free, true)
-			}
-			return
+			kind = "map"
 		}
-		s.kind("object")
 		for key, item := range x {
-			if s.members == nil {
-				s.members = map[string]*shape{}
+			if isFree {
+				s.add(at+"[]", item, free, true)
+			} else {
+				s.add(at+"."+key, item, free, slices.Contains(free, key))
 			}
-			if s.members[key] == nil {
-				s.members[key] = &shape{}
-			}
-			s.members[key].add(item, free, slices.Contains(free, key))
 		}
 	}
+	if s[at] == nil {
+		s[at] = kinds{}
+	}
+	s[at][kind] = true
 }
 
-// kind notes a type.
-func (s *shape) kind(name string) {
-	if s.kinds == nil {
-		s.kinds = map[string]struct{}{}
+// tells reports whether a place that is missing is missed: it is a member of an object that has others.
+func (s shape) tells(at string) bool {
+	parent := at[:max(strings.LastIndexAny(at, ".["), 0)]
+	if strings.HasSuffix(at, "[]") {
+		return false
 	}
-	s.kinds[name] = struct{}{}
-}
-
-// elem is the shape of the elements.
-func (s *shape) elem() *shape {
-	if s.element == nil {
-		s.element = &shape{}
-	}
-	return s.element
-}
-
-// compare notes differences at a place.
-func (s *shape) compare(other *shape, at string, out *[]string) {
-	if s == nil || other == nil {
-		return // an empty array or map on one side
-	}
-	a, b := s.types(), other.types()
-	if a != "" && b != "" && a != b {
-		*out = append(*out, fmt.Sprintf("%s: want %s, got %s", at, a, b))
-		return
-	}
-	for _, key := range slices.Sorted(maps.Keys(s.members)) {
-		if other.members[key] == nil {
-			if len(other.members) > 0 {
-				*out = append(*out, fmt.Sprintf("%s.%s: missing", at, key))
-			}
-			continue
-		}
-		s.members[key].compare(other.members[key], at+"."+key, out)
-	}
-	for _, key := range slices.Sorted(maps.Keys(other.members)) {
-		if s.members[key] == nil && len(s.members) > 0 {
-			*out = append(*out, fmt.Sprintf("%s.%s: unexpected", at, key))
+	for known := range s {
+		if rest, below := strings.CutPrefix(known, parent+"."); below && !strings.ContainsAny(rest, ".[") {
+			return true
 		}
 	}
-	s.element.compare(other.element, at+"[]", out)
+	return false
 }
 
 // types lists the kinds but null, joined.
-func (s *shape) types() string {
-	kinds := slices.DeleteFunc(slices.Sorted(maps.Keys(s.kinds)), func(kind string) bool { return kind == "null" })
-	return strings.Join(kinds, "|")
+func (k kinds) types() string {
+	return strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(k)), func(kind string) bool { return kind == "null" }), "|")
 }

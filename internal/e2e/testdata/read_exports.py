@@ -124,6 +124,10 @@ def read(path):
         return read_csv(path, layout)
     if form == "arrow":
         return read_table(pyarrow.ipc.open_stream(path).read_all(), layout)
+    if form == "arrow_file":
+        table = pyarrow.ipc.open_file(path).read_all()
+        assert pandas.read_feather(path).equals(table.to_pandas())
+        return read_table(table, layout)
     if form == "parquet":
         return read_table(pyarrow.parquet.read_table(path), layout)
     if form == "json":

@@ -25,7 +25,6 @@ var unused = []struct{ route, reason string }{
 	{"GET /api/paths", "paths are made of the list"},
 	{"GET /api/paths/runs", "the list has them all, and tags, which this route lacks in 0.6"},
 	{"GET /api/paths/tree", "paths are made of the list"},
-	{"GET /api/paths/export", "the list, the details and the event logs have all that it packs"},
 	{"POST /api/runs/export", "exports are made of the event logs, run by run"},
 	{"DELETE /api/runs/{}/permanent", "runs are purged in batches, of one run too"},
 	{"POST /api/paths/create", "no RPC creates empty folders"},

@@ -44,6 +44,16 @@ func CheckMessage(resp any) error {
 	}
 }
 
+// PartTooLarge is why a part of an item of a list is missing.
+func PartTooLarge(part string) error {
+	return &apierr.Error{
+		Code:     codes.ResourceExhausted,
+		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
+		Message:  "with its " + part + " the item would be larger than 3 MiB",
+		Metadata: map[string]string{"field": part},
+	}
+}
+
 // TooLarge is the error of an answer that would have to be truncated.
 func TooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
@@ -55,13 +65,15 @@ func TooLarge() error {
 	}
 }
 
+// Framing is what an item takes besides its own bytes: its tag and its length.
+const Framing = 6
+
 // CountFitting is how many of the items fit into a message of so many bytes, and one
 // at least: a page may have fewer than were asked for, but it cannot be empty and
 // have another one behind it.
 func CountFitting[M proto.Message](items []M, maxBytes int) int {
-	const framing = 6 // the tag and the length of an item
 	for i, item := range items {
-		if maxBytes -= proto.Size(item) + framing; maxBytes < 0 && i > 0 {
+		if maxBytes -= proto.Size(item) + Framing; maxBytes < 0 && i > 0 {
 			return i
 		}
 	}

@@ -219,5 +219,5 @@ func (s *Service) DownloadAsset(req *runicornapiv1.DownloadAssetRequest, stream 
 	if err != nil {
 		return err
 	}
-	return content.sendTo(stream, stallTimeout)
+	return content.sendTo(stream)
 }

@@ -12,11 +12,11 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestGetArtifact_ByEveryForm(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	two := int32(2)
 	for _, tt := range []struct {
 		name string
@@ -48,7 +48,7 @@ func TestGetArtifact_ByEveryForm(t *testing.T) {
 }
 
 func TestGetArtifact_NotFound(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	for _, req := range []*runicornapiv1.GetArtifactRequest{
 		{Name: "nothing"},
 		{Name: "nothing:v1"},
@@ -67,10 +67,10 @@ func TestGetArtifact_NotFound(t *testing.T) {
 }
 
 func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	asked := h.Upstreams[0].Counted("/")
 	one := int32(1)
-	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2fb", "/etc", "a/b", ":v1", "m\x00"} {
+	for _, name := range []string{"m:", "m:v0", "m:0", "m:v-1", "m:-1", "m:v99999999999", "..", "../x", "a%2f..", "/etc", "a/b", ":v1", "m\x00"} {
 		_, err := h.Artifacts.GetArtifact(t.Context(), &runicornapiv1.GetArtifactRequest{Name: name})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		_, err = h.Artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: name, Version: &one})
@@ -93,7 +93,7 @@ func TestArtifacts_RefusedWithoutAskingTheViewer(t *testing.T) {
 }
 
 func TestListArtifacts_PagesOverViewers(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05, demoviewer.Gen05, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen05, demotest.Gen05, demotest.Gen06)
 	var got []string
 	req := &runicornapiv1.ListArtifactsRequest{Viewer: "-", PageSize: 1}
 	for {
@@ -127,10 +127,10 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 }
 
 func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen06, demotest.Gen07)
 	_, err := h.Artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
 	apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
-	h = newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+	h = newHarness(t, demotest.Gen06, demotest.Gen07)
 	h.Upstreams[1].Down()
 	_, err = h.Artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
 	apierrtest.WantError(t, err, codes.Unavailable, "VIEWER_UNREACHABLE")
@@ -139,7 +139,7 @@ func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
 // TestPromotedVersion: Viewer 0.5.3 answers 500 for the details and the files
 // of a version that it has promoted itself.
 func TestPromotedVersion(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	moved, err := h.Artifacts.PromoteArtifact(t.Context(), &runicornapiv1.PromoteArtifactRequest{Name: "resnet-model:v2", ToStage: stages["staging"], Notes: "good"})
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestPromotedVersion(t *testing.T) {
 }
 
 func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	for range 2 { // the mark changes nothing, so that it can be set again
 		resp, err := h.Artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "resnet-model:v2"})
 		if err != nil || !resp.GetStillReadable() {
@@ -198,7 +198,7 @@ func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
 }
 
 func TestArtifacts_OfOneNameAndSeveralTypes(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/api/artifacts" {
 			return false
@@ -214,7 +214,7 @@ func TestArtifacts_OfOneNameAndSeveralTypes(t *testing.T) {
 }
 
 func TestArtifactLineageAndStats(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
+	h := newHarness(t, demotest.Gen05)
 	graph, err := h.Artifacts.GetArtifactLineage(t.Context(), &runicornapiv1.GetArtifactLineageRequest{Name: "resnet-model:3"})
 	if err != nil {
 		t.Fatal(err)

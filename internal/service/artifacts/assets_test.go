@@ -9,7 +9,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -128,7 +128,7 @@ func TestListImages_WithCaptionsAndPages(t *testing.T) {
 }
 
 func TestListImages_OfAnOddLog(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	run := servicetest.SampleRun(t, h, "v060")
 	h.Upstreams[0].ServeEvents(`{"ts":1.5,"type":"image","data":{"key":"a","path":"../other/media/1.png"}}
 {"ts":1.5,"type":"image","data":{"path":"/etc/passwd"}}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -16,14 +15,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-const (
-	// stallTimeout is how long a client may leave one chunk unread before the
-	// Viewer's stream is given up: streams are few (8 for each Viewer), and
-	// other callers wait for them.
-	stallTimeout = time.Minute
-	// defaultMediaType is the media type of bytes that nobody knows more about.
-	defaultMediaType = "application/octet-stream"
-)
+// defaultMediaType is the media type of bytes that nobody knows more about.
+const defaultMediaType = "application/octet-stream"
 
 // content is the content of one thing on its way to a client. It belongs to
 // one goroutine, and is closed by sendTo.
@@ -37,30 +30,29 @@ type content struct {
 	sender    *filestream.Sender
 	total     int64 // of the whole content in bytes; -1 if unknown
 	body      io.ReadCloser
-	// zip counts what a zip holds; nil for all else.
-	zip         *zipCount
+	// zip reads the body of a zip whose files are counted; nil for all else.
+	zip         *zipReader
 	limitations []string
 }
 
-// downloadStream is where a content goes.
-type downloadStream = grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
-
 // sendTo sends header, chunks and trailer, and no trailer unless all is well.
-// A client that leaves a message unread for longer than stall loses the
-// Viewer's stream.
-func (c *content) sendTo(stream downloadStream, timeout time.Duration) (err error) {
+func (c *content) sendTo(stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) (err error) {
 	defer func() { err = errors.Join(err, c.body.Close()) }()
-	c.sender = filestream.New(func(part filestream.Part) error {
-		if part.Trailer != nil { // the Viewer's stream is closed already
-			return stream.Send(downloadMessage(part))
-		}
-		return c.send(stream, downloadMessage(part), timeout)
-	})
+	c.sender = filestream.New(stream, filestream.StallTimeout)
 	c.sender.Begin(c.header())
 	if c.sender.Flush(); c.sender.Err() != nil {
 		return c.sender.Err()
 	}
-	if err := c.sender.SendAll(c.content()); err != nil {
+	var limitations []string
+	if c.zip == nil {
+		err = c.sender.SendAll(c.body)
+	} else {
+		err = zipError(c, c.sender.SendAll(c.zip))
+		if c.zip.lacks != "" {
+			limitations = []string{c.zip.lacks}
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if err := c.checkLength(); err != nil {
@@ -69,26 +61,7 @@ func (c *content) sendTo(stream downloadStream, timeout time.Duration) (err erro
 	if err := c.body.Close(); err != nil { // nobody has to wait until the client has read the end
 		return err
 	}
-	return c.sender.Finish(nil)
-}
-
-// content is the body, whose files are counted where it is a zip.
-func (c *content) content() io.Reader {
-	if c.zip == nil {
-		return c.body
-	}
-	return io.TeeReader(c.body, c.zip)
-}
-
-// downloadMessage makes the message of a part of the content.
-func downloadMessage(part filestream.Part) *runicornapiv1.DownloadAssetResponse {
-	switch {
-	case part.Header != nil:
-		return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Header{Header: part.Header}}
-	case part.Trailer != nil:
-		return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Trailer{Trailer: part.Trailer}}
-	}
-	return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Chunk{Chunk: part.Chunk}}
+	return c.sender.Finish(nil, limitations)
 }
 
 // header says what follows.
@@ -103,34 +76,6 @@ func (c *content) header() *runicornapiv1.FileHeader {
 	return h
 }
 
-// send sends one message. While the client does not read, Send waits; after
-// the limit the Viewer's stream is closed under it, so that it is free for
-// others, and the call fails once the client reads on.
-func (c *content) send(stream downloadStream, message *runicornapiv1.DownloadAssetResponse, timeout time.Duration) error {
-	closed := make(chan error, 1)
-	timer := time.AfterFunc(timeout, func() { closed <- c.body.Close() })
-	err := stream.Send(message)
-	if timer.Stop() {
-		return err
-	}
-	closeErr := <-closed // the body belongs to this goroutine again
-	if err == nil {
-		err = c.stallError(timeout)
-	}
-	return errors.Join(err, closeErr)
-}
-
-// stallError is the error of a client that stopped reading.
-func (c *content) stallError(timeout time.Duration) error {
-	hint := "begin again"
-	if c.etag != "" {
-		hint = fmt.Sprintf("go on with offset %d and the etag of the header as if_match", c.sender.End())
-	}
-	e := apierr.OverLimit("download_stall", "nothing was read for %v, so the viewer's stream was given to others; %s", timeout, hint)
-	e.Metadata["viewer"] = c.Name
-	return e
-}
-
 // checkLength checks what has come against what was announced.
 func (c *content) checkLength() error {
 	if end := c.sender.End(); c.total >= 0 && end != c.total {
@@ -142,5 +87,5 @@ func (c *content) checkLength() error {
 			},
 		}
 	}
-	return c.zip.check(c.Run, c.id)
+	return nil
 }

@@ -78,7 +78,8 @@ func openAsset(ctx context.Context, t target.Run, id string, req *runicornapiv1.
 	}
 	c.name, c.mediaType = strings.TrimSuffix(c.name, ".zip")+".zip", "application/zip"
 	if asset.Files.Known {
-		c.zip = &zipCount{wantFiles: asset.Files.Value}
+		c.zip = &zipReader{body: opened, wantFiles: asset.Files.Value}
+		c.total = -1 // a zip that lacks files becomes longer
 	} else {
 		c.limitations = []string{"The viewer does not say how many files there are, so nobody can tell whether the zip lacks some."}
 	}

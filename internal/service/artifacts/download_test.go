@@ -14,7 +14,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
@@ -79,7 +79,7 @@ func assetNamed(t *testing.T, h *servicetest.Harness, viewer, run, name string) 
 }
 
 func TestDownloadAsset_OfEveryKind(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen06, demotest.Gen07)
 	for _, viewer := range []string{"v060", "v072"} {
 		run := servicetest.SampleRun(t, h, viewer)
 		log, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{Viewer: viewer, RunId: run, AssetId: assetNamed(t, h, viewer, run, "events.jsonl")})
@@ -113,7 +113,7 @@ func TestDownloadAsset_OfEveryKind(t *testing.T) {
 }
 
 func TestDownloadAsset_ResumesTheSameFileOnly(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	run := servicetest.SampleRun(t, h, "")
 	req := &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: assetNamed(t, h, "", run, "summary.json")}
 	whole, err := fetch(t, h, req)
@@ -146,7 +146,7 @@ func TestDownloadAsset_ResumesTheSameFileOnly(t *testing.T) {
 // TestDownloadAsset_ServesOnlyWhatIsTheRuns: whatever could name another file
 // is refused before the Viewer is asked for any file.
 func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	run := servicetest.SampleRun(t, h, "")
 	const other = "20261123_172642_c61afd"
 	log, image := assetNamed(t, h, "", run, "events.jsonl"), imageID(run, 0, "media/x.png")

@@ -3,23 +3,28 @@ package artifacts
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"strconv"
+	"io"
 
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
 
-// zipCount counts the files of a zip that passes by. Viewers 0.6.0 and 0.7.2
+// zipReader reads a zip of a folder, and counts its files. Viewers 0.6.0 and 0.7.2
 // pack a folder from its manifest, and leave out in silence what they have lost
 // the content of; they serve the manifest itself to nobody, but the run says
-// how many files it had. A zip says at its end how many it holds.
-type zipCount struct {
+// how many files it had. A zip says at its end how many it holds: one that lacks
+// some gets a comment there that says so.
+type zipReader struct {
+	body      io.Reader
 	wantFiles int64
-	end       []byte // the last bytes seen, at most zipEnd
+	held      bytes.Buffer // the last bytes read, more than zipEnd only for a while
+	ended     bool
+	lacks     string // says that the zip lacks files
 }
 
 // A zip ends with a record of 22 bytes, as Python's zipfile writes it without
@@ -36,54 +41,72 @@ var (
 	end64Mark = []byte("PK\x06\x06")
 )
 
-// Write looks at the next bytes.
-func (z *zipCount) Write(b []byte) (int, error) {
-	if len(b) >= zipEnd {
-		z.end = append(z.end[:0], b[len(b)-zipEnd:]...)
-		return len(b), nil
+// Read holds the last bytes back until the zip has ended.
+func (z *zipReader) Read(b []byte) (int, error) {
+	for !z.ended && z.held.Len() <= zipEnd {
+		_, err := io.CopyN(&z.held, z.body, filestream.ChunkSize)
+		switch {
+		case err == io.EOF: //nolint:errorlint // wrapped it is a body that was cut
+			z.ended = true
+			if err := z.finish(); err != nil {
+				return 0, err
+			}
+		case err != nil:
+			return 0, err
+		}
 	}
-	z.end = append(z.end, b...)
-	z.end = z.end[max(len(z.end)-zipEnd, 0):]
-	return len(b), nil
+	if z.ended {
+		return z.held.Read(b)
+	}
+	return z.held.Read(b[:min(len(b), z.held.Len()-zipEnd)])
 }
 
 // files returns how many files the zip says that it holds.
-func (z *zipCount) files() (n uint64, ok bool) {
-	if len(z.end) < endSize {
+func (z *zipReader) files() (n uint64, ok bool) {
+	end := z.held.Bytes()
+	end = end[max(0, len(end)-zipEnd):]
+	if len(end) < endSize {
 		return 0, false
 	}
-	last := z.end[len(z.end)-endSize:]
+	last := end[len(end)-endSize:]
 	if !bytes.HasPrefix(last, endMark) {
 		return 0, false
 	}
 	if n := binary.LittleEndian.Uint16(last[10:]); n != 0xFFFF {
 		return uint64(n), true
 	}
-	if len(z.end) < zipEnd || !bytes.HasPrefix(z.end, end64Mark) {
+	if len(end) < zipEnd || !bytes.HasPrefix(end, end64Mark) {
 		return 0, false
 	}
-	return binary.LittleEndian.Uint64(z.end[32:]), true
+	return binary.LittleEndian.Uint64(end[32:]), true
 }
 
-// check refuses a zip that lacks files, or whose end cannot be understood.
-func (z *zipCount) check(t target.Run, id string) error {
-	if z == nil {
-		return nil
-	}
+// finish looks at the end of the zip.
+func (z *zipReader) finish() error {
 	n, ok := z.files()
-	if ok && n == uint64(max(z.wantFiles, 0)) {
+	if !ok {
+		return errZipEnd
+	}
+	if n >= uint64(max(z.wantFiles, 0)) {
 		return nil
 	}
-	message := "the zip has an end that cannot be understood, so nobody can tell whether it is complete"
-	if ok {
-		message = fmt.Sprintf("the zip holds %d of %d files; the viewer has lost the content of the others, and does not say which they are", n, z.wantFiles)
+	z.lacks = fmt.Sprintf("The zip holds %d of %d files: the Viewer has lost the content of the others, and does not say which they are.", n, z.wantFiles)
+	z.held.Truncate(z.held.Len() - 2)                                         // the length of the comment, which is 0
+	z.held.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(z.lacks)))) //nolint:gosec // a sentence
+	z.held.WriteString(z.lacks)
+	return nil
+}
+
+var errZipEnd = errors.New("the zip has an end that cannot be understood")
+
+// zipError says of which asset a zip has no end.
+func zipError(c *content, err error) error {
+	if !errors.Is(err, errZipEnd) {
+		return err
 	}
 	return &apierr.Error{
 		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
-		Message: fmt.Sprintf("viewer %s: %s", t.Name, message),
-		Metadata: map[string]string{
-			"viewer": t.Name, "run_id": t.RunID, "asset_id": id,
-			"want": strconv.FormatInt(z.wantFiles, 10), "files": strconv.FormatUint(n, 10),
-		},
+		Message:  fmt.Sprintf("viewer %s: %v, so nobody can tell whether it is complete", c.Name, err),
+		Metadata: map[string]string{"viewer": c.Name, "run_id": c.RunID, "asset_id": c.id},
 	}
 }

@@ -7,12 +7,12 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // newHarness is our server with this service before demo Viewers.
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return servicetest.New(tb, servicetest.Setup{Register: func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		runicornapiv1.RegisterArtifactServiceServer(r, New(Config{Fleet: d.Fleet}))

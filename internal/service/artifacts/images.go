@@ -14,7 +14,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
@@ -84,7 +83,7 @@ func readMedia(ctx context.Context, t target.Run, put func(*eventlog.Media) erro
 	if part.State == restclient.RunGone {
 		err = t.NotFound()
 	} else {
-		err = source.LineTooLong(t, scanMedia(part, put))
+		err = scanMedia(part, put)
 	}
 	return errors.Join(err, part.Close())
 }
@@ -93,12 +92,8 @@ func readMedia(ctx context.Context, t target.Run, put func(*eventlog.Media) erro
 // through a buffer that is as long as its longest line.
 func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	var parser eventlog.Parser
-	handler, offset := eventlog.Handler{Media: put}, int64(0)
-	rest, err := runsource.ReadLines(r, -1, func(chunk []byte) (int, error) {
-		consumed, err := parser.Parse(chunk, offset, handler)
-		offset += int64(consumed)
-		return consumed, err
-	})
+	handler := eventlog.Handler{Media: put}
+	rest, offset, err := source.ScanEvents(r, &parser, func(work func() error) error { return work() }, handler)
 	if err == nil {
 		_, err = parser.Finish(rest, offset, handler)
 	}

@@ -16,7 +16,6 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
@@ -87,12 +86,6 @@ func APIError(ctx context.Context, err error) *apierr.Error {
 	if e, ok := errors.AsType[*fleet.EndedError](err); ok {
 		return apierr.Unreachable(e.Name, e.Error(), nil)
 	}
-	if e, ok := errors.AsType[*eventlog.LineTooLongError](err); ok {
-		return &apierr.Error{
-			Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Message: e.Error(),
-			Metadata: map[string]string{"offset": strconv.FormatInt(e.Offset, 10)},
-		}
-	}
 	return contextError(ctx, err)
 }
 
@@ -152,7 +145,19 @@ func viewerMessage(e *restclient.Error, text string) string {
 	if e.Viewer != "" {
 		fmt.Fprintf(&b, "viewer %s: ", e.Viewer)
 	}
+	if e.Kind == restclient.KindUnsupported && e.Action != "" {
+		text = "this viewer cannot " + e.Action
+	}
 	b.WriteString(text)
+	if e.Kind == restclient.KindUnsupported && e.ViewerVersion != "" {
+		b.WriteString(", being Runicorn " + e.ViewerVersion)
+	}
+	if e.Address != "" {
+		b.WriteString(" at " + e.Address)
+	}
+	if cause := e.Cause(); cause != "" {
+		b.WriteString(": " + cause)
+	}
 	if e.Kind == restclient.KindNotFound && e.ResourceID != "" {
 		fmt.Fprintf(&b, ": %s %q", e.Resource, e.ResourceID)
 	}
@@ -161,6 +166,9 @@ func viewerMessage(e *restclient.Error, text string) string {
 	}
 	if e.Kind == restclient.KindUnsupported && e.Alternative != "" {
 		b.WriteString("; instead, " + e.Alternative)
+	}
+	if advice := e.Advice(); advice != "" {
+		b.WriteString("; " + advice)
 	}
 	return b.String()
 }

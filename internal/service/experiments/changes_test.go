@@ -13,7 +13,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
@@ -36,7 +36,7 @@ func outcomes(results []*runicornapiv1.ExperimentResult) (out []string) {
 }
 
 func TestDeleteRestoreAndTheBin(t *testing.T) {
-	for _, generation := range demoviewer.Generations() {
+	for _, generation := range demotest.Generations() {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
 			u := h.Upstreams[0]
@@ -85,7 +85,7 @@ func TestDeleteRestoreAndTheBin(t *testing.T) {
 }
 
 func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen06, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06, demotest.Gen07)
 	for _, u := range h.Upstreams {
 		servicetest.AddSix(u)
 	}
@@ -105,7 +105,7 @@ func TestAChangeOfSeveralViewersIsOKIfOneAnswers(t *testing.T) {
 }
 
 func TestPurgeOfSingleRuns(t *testing.T) {
-	for _, generation := range []demoviewer.Generation{demoviewer.Gen06, demoviewer.Gen07} {
+	for _, generation := range []demotest.Generation{demotest.Gen06, demotest.Gen07} {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
 			servicetest.AddSix(h.Upstreams[0])
@@ -133,7 +133,7 @@ func TestPurgeOfSingleRuns(t *testing.T) {
 }
 
 func TestPurgeOfAllDeleted(t *testing.T) {
-	for _, generation := range demoviewer.Generations() {
+	for _, generation := range demotest.Generations() {
 		t.Run(string(generation), func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, generation)
 			servicetest.AddSix(h.Upstreams[0])
@@ -158,7 +158,7 @@ func TestPurgeOfAllDeleted(t *testing.T) {
 }
 
 func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen05)
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen05)
 	servicetest.AddSix(h.Upstreams[0])
 	if _, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: servicetest.SixIDs[:2]}); err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
 }
 
 func TestPurgeCanBeTurnedOff(t *testing.T) {
-	h := newHarnessWith(t, setup{config: func(d *Config) { d.DisablePurge = true }}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.DisablePurge = true }}, demotest.Gen07)
 	_, err := h.Experiments.PurgeExperiments(t.Context(), &runicornapiv1.PurgeExperimentsRequest{AllDeleted: true})
 	info := apierrtest.WantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED")
 	if info.GetMetadata()["flag"] != "--enable-purge" {
@@ -209,29 +209,29 @@ func TestUpdateExperiment(t *testing.T) {
 	mask := func(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }
 	for _, tt := range []struct {
 		name       string
-		generation demoviewer.Generation
+		generation demotest.Generation
 		experiment *experiment
 		mask       *fieldmaskpb.FieldMask
 		code       codes.Code
 		reason     string
 		want       string // alias, tags and path
 	}{
-		{"alias and tags on 0.6", demoviewer.Gen06, &experiment{Alias: new(" new "), Tags: []string{"a"}}, mask("alias", "tags"), 0, "", `{"alias":"new","tags":["a"],"path":"vision/resnet"}`},
-		{"an empty alias and list remove", demoviewer.Gen06, &experiment{Alias: new("")}, mask("alias", "tags"), 0, "", `{"path":"vision/resnet"}`},
-		{"what is not set stays", demoviewer.Gen07, &experiment{Tags: []string{"a"}}, mask("tags"), 0, "", `{"alias":"Baseline","tags":["a"],"path":"vision/resnet"}`},
-		{"a path on 0.7", demoviewer.Gen07, &experiment{Path: "moved/here", Alias: new("x")}, mask("alias", "path"), 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
-		{"a path on 0.6 changes nothing", demoviewer.Gen06, &experiment{Path: "moved/here", Alias: new("x")}, mask("alias", "path"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
-		{"an alias on 0.5", demoviewer.Gen05, &experiment{Alias: new("x")}, mask("alias"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
-		{"a path that leaves the root", demoviewer.Gen07, &experiment{Path: "a/../b", Alias: new("x")}, mask("alias", "path"), codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"nothing to change", demoviewer.Gen07, &experiment{}, mask(), codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"a run that there is not", demoviewer.Gen07, &experiment{RunId: servicetest.UnknownRun, Alias: new("x")}, mask("alias"), codes.NotFound, "RUN_NOT_FOUND", ""},
-		{"a path of a run that there is not", demoviewer.Gen07, &experiment{RunId: servicetest.UnknownRun, Path: "x"}, mask("path"), codes.NotFound, "RUN_NOT_FOUND", ""},
-		{"an id of another form", demoviewer.Gen07, &experiment{RunId: "mine", Alias: new("x")}, mask("alias"), codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"without a mask, what is set", demoviewer.Gen07, &experiment{Alias: new("x"), Path: "moved/here"}, nil, 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
-		{"a mask of all", demoviewer.Gen07, &experiment{Path: "moved/here"}, mask("*"), 0, "", `{"path":"moved/here"}`},
-		{"a mask of all without a path", demoviewer.Gen07, &experiment{Alias: new("x")}, mask("*"), codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"a field that cannot be changed", demoviewer.Gen07, &experiment{Alias: new("x")}, mask("alias", "status"), codes.InvalidArgument, "INVALID_REQUEST", ""},
-		{"an old etag", demoviewer.Gen07, &experiment{Alias: new("x"), Etag: "old"}, mask("alias"), codes.Aborted, "ETAG_MISMATCH", ""},
+		{"alias and tags on 0.6", demotest.Gen06, &experiment{Alias: new(" new "), Tags: []string{"a"}}, mask("alias", "tags"), 0, "", `{"alias":"new","tags":["a"],"path":"vision/resnet"}`},
+		{"an empty alias and list remove", demotest.Gen06, &experiment{Alias: new("")}, mask("alias", "tags"), 0, "", `{"path":"vision/resnet"}`},
+		{"what is not set stays", demotest.Gen07, &experiment{Tags: []string{"a"}}, mask("tags"), 0, "", `{"alias":"Baseline","tags":["a"],"path":"vision/resnet"}`},
+		{"a path on 0.7", demotest.Gen07, &experiment{Path: "moved/here", Alias: new("x")}, mask("alias", "path"), 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
+		{"a path on 0.6 changes nothing", demotest.Gen06, &experiment{Path: "moved/here", Alias: new("x")}, mask("alias", "path"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
+		{"an alias on 0.5", demotest.Gen05, &experiment{Alias: new("x")}, mask("alias"), codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", ""},
+		{"a path that leaves the root", demotest.Gen07, &experiment{Path: "a/../b", Alias: new("x")}, mask("alias", "path"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"nothing to change", demotest.Gen07, &experiment{}, mask(), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"a run that there is not", demotest.Gen07, &experiment{RunId: servicetest.UnknownRun, Alias: new("x")}, mask("alias"), codes.NotFound, "RUN_NOT_FOUND", ""},
+		{"a path of a run that there is not", demotest.Gen07, &experiment{RunId: servicetest.UnknownRun, Path: "x"}, mask("path"), codes.NotFound, "RUN_NOT_FOUND", ""},
+		{"an id of another form", demotest.Gen07, &experiment{RunId: "mine", Alias: new("x")}, mask("alias"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"without a mask, what is set", demotest.Gen07, &experiment{Alias: new("x"), Path: "moved/here"}, nil, 0, "", `{"alias":"x","tags":["big","gpu"],"path":"moved/here"}`},
+		{"a mask of all", demotest.Gen07, &experiment{Path: "moved/here"}, mask("*"), 0, "", `{"path":"moved/here"}`},
+		{"a mask of all without a path", demotest.Gen07, &experiment{Alias: new("x")}, mask("*"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"a field that cannot be changed", demotest.Gen07, &experiment{Alias: new("x")}, mask("alias", "status"), codes.InvalidArgument, "INVALID_REQUEST", ""},
+		{"an old etag", demotest.Gen07, &experiment{Alias: new("x"), Etag: "old"}, mask("alias"), codes.Aborted, "ETAG_MISMATCH", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, tt.generation)
@@ -262,7 +262,7 @@ func TestUpdateExperiment(t *testing.T) {
 }
 
 func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 	servicetest.AddSix(h.Upstreams[0])
 	req := &runicornapiv1.UpdateExperimentRequest{
 		Experiment: &runicornapiv1.Experiment{ResourceName: target.ResourceName(h.Upstreams[0].Name, servicetest.SixIDs[0]), Alias: new("x"), Etag: get(t, h, servicetest.SixIDs[0], 2).GetEtag()},
@@ -275,7 +275,7 @@ func TestAnUpdateWithTheCurrentEtagIsMade(t *testing.T) {
 }
 
 func TestGetEnvironment(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	e := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"odd values"`})
 	resp, err := h.Experiments.GetEnvironment(t.Context(), &runicornapiv1.GetEnvironmentRequest{RunId: e.GetResourceName()})
 	if err != nil {

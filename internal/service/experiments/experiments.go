@@ -48,7 +48,11 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 		return nil, err
 	}
 	page, next := query.page(selected.Entries)
-	experiments, err := runs.Complete(ctx, page, req.GetView(), s.config.Now)
+	var timeout time.Duration
+	if req.GetViewer() == target.AllViewers {
+		timeout = s.config.Fleet.FanOutTimeout()
+	}
+	experiments, err := runs.Complete(ctx, page, req.GetView(), timeout, s.config.Now)
 	if err != nil {
 		return nil, err
 	}

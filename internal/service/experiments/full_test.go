@@ -16,7 +16,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
@@ -104,7 +104,7 @@ func wantMissing(t *testing.T, e *runicornapiv1.Experiment, code codes.Code, fie
 }
 
 func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
 	e := find(t, h, &runicornapiv1.ListExperimentsRequest{})
 	before := u.AllRequests()
@@ -118,7 +118,7 @@ func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 }
 
 func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
 	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
@@ -147,7 +147,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 }
 
 func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
 	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
@@ -179,7 +179,7 @@ func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
 }
 
 func TestFullListsRespectTheCallersDeadline(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	h.Upstreams[0].Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/assets/download") {
 			<-r.Context().Done() // for ever

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
@@ -17,7 +17,7 @@ import (
 type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
-	viewer func(*demoviewer.Config)
+	viewer func(*demotest.Config)
 }
 
 // register adds the service, with what a test changes of its Config.
@@ -31,13 +31,13 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 	}
 }
 
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{}, generations...)
 }
 
 // newHarnessWith is newHarness with changes.
-func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer}, generations...)
 }

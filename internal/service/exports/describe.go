@@ -115,7 +115,7 @@ func reportFields(e *runicornapiv1.Experiment) []export.Field {
 	if best := e.GetBestMetric(); best.GetMetricName() != "" {
 		text := best.GetMetricName()
 		if best.Value != nil {
-			text += " = " + strconv.FormatFloat(best.GetValue(), 'g', -1, 64)
+			text += " = " + export.Number(best.GetValue())
 		}
 		if best.Step != nil {
 			text += " at step " + strconv.FormatInt(best.GetStep(), 10)
@@ -146,7 +146,7 @@ func valueFields(values map[string]*runicornapiv1.Value) []export.Field {
 func valueText(v *runicornapiv1.Value) string {
 	switch k := v.GetKind().(type) {
 	case *runicornapiv1.Value_Number:
-		return strconv.FormatFloat(k.Number, 'g', -1, 64)
+		return export.Number(k.Number)
 	case *runicornapiv1.Value_Integer:
 		return strconv.FormatInt(k.Integer, 10)
 	case *runicornapiv1.Value_Boolean:

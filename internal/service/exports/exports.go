@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
@@ -36,7 +38,10 @@ type Config struct {
 	CPUGate *cpugate.Gate
 	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
 	TempBytes int64
-	Now       func() time.Time // the clock
+	// Stall is how long a client may leave a message unread; filestream.StallTimeout
+	// if 0.
+	Stall time.Duration
+	Now   func() time.Time // the clock
 }
 
 // Service makes exports. It serves ExportExperiment.
@@ -44,17 +49,19 @@ type Service struct {
 	config   Config
 	resolver target.Resolver
 	reader   source.Reader
-	limiter  limiter
+	making   *semaphore.Weighted // of exports of merged tables
 	kept     *keptFiles
 	space    *tempSpace
 }
 
 // New returns the service.
 func New(c Config) *Service {
+	c.Stall = cmp.Or(c.Stall, filestream.StallTimeout)
 	kept := newKeptFiles(c.Now)
 	return &Service{
 		config: c, resolver: target.Resolver{Fleet: c.Fleet}, reader: source.Reader{Cache: c.Cache},
-		kept: kept, space: &tempSpace{max: cmp.Or(c.TempBytes, defaultTempBytes), makeRoom: kept.makeRoom},
+		making: semaphore.NewWeighted(maxMergedExports), kept: kept,
+		space: &tempSpace{free: semaphore.NewWeighted(cmp.Or(c.TempBytes, defaultTempBytes)), makeRoom: kept.makeRoom},
 	}
 }
 
@@ -68,9 +75,9 @@ func (s *Service) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, s
 	if err := j.describe(ctx); err != nil {
 		return err
 	}
-	to := newExportSender(stream)
-	if req.GetIfMatch() != "" || j.isMadeFirst() {
-		if sent, err := j.sendKept(ctx, req, to); sent {
+	to := filestream.New(stream, s.config.Stall)
+	if req.GetIfMatch() != "" || j.spooled() != nil {
+		if sent, err := j.sendMade(ctx, req, to); sent {
 			return err
 		}
 	}
@@ -88,6 +95,7 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP:         export.ZIP,
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN:    export.Markdown,
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML:        export.HTML,
+	runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE:  export.ArrowFile,
 }
 
 // exporter is one export. It belongs to the goroutine of its call.
@@ -104,6 +112,8 @@ type exporter struct {
 	// its runs come from a merged table.
 	merged  bool
 	missing []string // files that the Viewers lost
+	// limitations are what the file lacks that nobody knew when it began.
+	limitations []string
 	// modified is when the newest of the runs changed, where that is known, else
 	// the time of the call.
 	modified time.Time
@@ -174,21 +184,32 @@ func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperim
 	return targets, nil
 }
 
-// send makes the file in the way of its format. What is merged is written into
-// a spool first: a run's table is locked while it is read, and must not wait
-// for a slow client. What is read as it was logged is sent as it comes.
-func (j *exporter) send(ctx context.Context, to fileSink) error {
+// spooled returns what makes the file into a spool, for the formats of which it is
+// made as a whole before it is sent: a run's table is locked while it is read, and
+// must not wait for a slow client. It is nil for the others.
+func (j *exporter) spooled() func(context.Context, *spool) (*export.Schema, error) {
+	switch j.format {
+	case export.ZIP, export.HTML, export.Markdown:
+		return nil
+	case export.JSON:
+		return j.writeDocument
+	}
 	switch {
-	case j.format == export.ZIP:
-		return j.sendZip(ctx, to)
-	case j.format == export.HTML || j.format == export.Markdown:
-		return j.sendReport(ctx, to)
-	case j.format == export.JSON:
-		return j.sendSpooled(ctx, to, j.writeDocument)
 	case j.format != export.JSONLines && j.layout == export.Wide:
-		return j.sendSpooled(ctx, to, j.writeWide)
+		return j.writeWide
 	case j.merged:
-		return j.sendSpooled(ctx, to, j.writeMergedPoints)
+		return j.writeMergedPoints
+	}
+	return nil
+}
+
+// send makes a file and sends it as it comes.
+func (j *exporter) send(ctx context.Context, to fileSink) error {
+	switch j.format {
+	case export.ZIP:
+		return j.sendZip(ctx, to)
+	case export.HTML, export.Markdown:
+		return j.sendReport(ctx, to)
 	}
 	return j.sendPoints(ctx, to)
 }
@@ -207,7 +228,7 @@ func (j *exporter) newOutbox(ctx context.Context, to fileSink) *outbox {
 func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
 		FileName: convert.Text(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),
-		Limitations: export.Limitations(j.format, j.layout, j.runs, schema),
+		Limitations: append(export.Limitations(j.format, j.layout, j.runs, schema), j.limitations...),
 	}
 	if j.withMedia && j.merged {
 		h.Limitations = append(h.Limitations, "A Viewer of 0.5 serves no images.")
@@ -228,13 +249,13 @@ func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 		err := j.readEvents(ctx, t, out.compute, eventlog.Handler{
 			Row: func(row *eventlog.Row) error {
 				if out.full() {
-					return errPieceDone
+					return source.ErrPieceDone
 				}
 				return points.WriteRow(run, row)
 			},
 			Media: func(m *eventlog.Media) error {
 				if out.full() {
-					return errPieceDone
+					return source.ErrPieceDone
 				}
 				return points.WriteMedia(run, m)
 			},
@@ -243,5 +264,5 @@ func (j *exporter) sendPoints(ctx context.Context, to fileSink) error {
 			return err
 		}
 	}
-	return errors.Join(out.compute(points.Close), to.Finish(j.missing))
+	return errors.Join(out.compute(points.Close), to.Finish(j.missing, j.limitations))
 }

@@ -1,11 +1,13 @@
 package exports
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -16,7 +18,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -71,8 +74,8 @@ func formats() []runicornapiv1.ExportFormat {
 }
 
 func TestExportExperiment_SelectsMetrics(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
+	h := newHarness(t, demotest.Gen07)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(
 		`{"ts": 1, "type": "metrics", "data": {"a": 1, "b/x": 2, "b/y": 3, "global_step": 1}}` + "\n")})
 	for _, test := range []struct {
 		name            string
@@ -121,8 +124,8 @@ func TestExportExperiment_RefusesBeforeTheFileBegins(t *testing.T) {
 }
 
 func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n"})
+	h := newHarness(t, demotest.Gen05)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n"})
 	_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP})
 	if info := apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"); !strings.Contains(info.GetMetadata()["instead"], "0.6") {
 		t.Errorf("metadata %v does not say what to do", info.GetMetadata())
@@ -132,9 +135,9 @@ func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 // TestExportExperiment_CutOffIsNoFile breaks the event file's stream at several
 // places; no export may end OK.
 func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	line := `{"ts": 1, "type": "metrics", "data": {"a": 1, "global_step": 1}}` + "\n"
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
 	for _, cut := range []int{0, 1, len(line), 30_000, 1000*len(line) - 1} {
 		h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.RawQuery, "events.jsonl") {
@@ -159,10 +162,10 @@ func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 // TestExportExperiment_OfAViewerThatIgnoresRanges: a proxy before it may do so,
 // and the file is read as it comes.
 func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
 	events := servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) })
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(events)})
 	var files [2][]byte
 	for i := range files {
 		file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL})
@@ -180,23 +183,25 @@ func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
 	}
 }
 
-func TestExportLimiter_IsBoundedAndReleases(t *testing.T) {
-	var limiter limiter
-	var releases []func()
-	for range maxMergedExports {
-		release, err := limiter.acquire()
-		if err != nil {
-			t.Fatal(err)
+func TestMakeMerged_IsBoundedAndReleases(t *testing.T) {
+	s := New(Config{})
+	var within func(depth int) error
+	within = func(depth int) error {
+		return s.makeMerged(func() error {
+			if depth < maxMergedExports {
+				return within(depth + 1)
+			}
+			err := s.makeMerged(func() error { return nil })
+			if f, ok := errors.AsType[*apierr.Error](err); !ok || f.Code != codes.ResourceExhausted || f.Metadata["limit"] == "" {
+				t.Errorf("one too many: %v", err)
+			}
+			return nil
+		})
+	}
+	for range 2 {
+		if err := within(1); err != nil {
+			t.Error(err)
 		}
-		releases = append(releases, release)
-	}
-	_, err := limiter.acquire()
-	if f, ok := errors.AsType[*apierr.Error](err); !ok || f.Code != codes.ResourceExhausted || f.Metadata["limit"] == "" {
-		t.Errorf("one too many: %v", err)
-	}
-	releases[0]()
-	if _, err := limiter.acquire(); err != nil {
-		t.Errorf("after a release: %v", err)
 	}
 }
 
@@ -213,13 +218,112 @@ func TestSpool_ReturnsWhatWasWritten(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			var got bytes.Buffer
-			if err := s.copyTo(&got); err != nil || !bytes.Equal(got.Bytes(), bytes.ReplaceAll(want, []byte("e"), nil)) {
-				t.Errorf("%d bytes: %d came back, %v", size, got.Len(), err)
+			got, err := io.ReadAll(s.from(0))
+			if err != nil || !bytes.Equal(got, bytes.ReplaceAll(want, []byte("e"), nil)) {
+				t.Errorf("%d bytes: %d came back, %v", size, len(got), err)
 			}
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// TestExportExperiment_LeavesOutWhatIsTooLarge: the rest is in the file, whose
+// limitations name what is not.
+func TestExportExperiment_LeavesOutWhatIsTooLarge(t *testing.T) {
+	h := newHarness(t, demotest.Gen07)
+	var names []string
+	for i := range 600 {
+		names = append(names, fmt.Sprintf(`"%d%s": 1`, i, strings.Repeat("n", 10_000)))
+	}
+	first, last := servicetest.MetricsLine(1, `"loss": 0.5`), servicetest.MetricsLine(2, `"loss": 0.25`)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(
+		first + servicetest.MetricsLine(3, `"text": "`+strings.Repeat("x", eventlog.MaxLine+1)+`"`) + last +
+			servicetest.MetricsLine(4, `"text": "`+strings.Repeat("x", 4<<20)+`"`) + servicetest.MetricsLine(5, strings.Join(names, ", ")))})
+	for _, format := range formats() {
+		for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format, Layout: layout})
+			if err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+			limits := strings.Join(file.trailer.GetLimitations(), " ")
+			for _, want := range []string{
+				fmt.Sprintf("%s: 1 lines are longer than 16 MiB and were left out, the first at byte %d", id, len(first)),
+				`1 texts are longer than 256 KiB and were cut, the first of the metric "text"`,
+				"600 values of metrics with names of more than 1024 bytes were left out",
+			} {
+				if !strings.Contains(limits, want) {
+					t.Errorf("%v: limitations %.300q have no %q", format, limits, want)
+				}
+			}
+			if len(file.content) > 2<<20 || !bytes.Contains(file.content, []byte("loss")) {
+				t.Errorf("%v: %d bytes", format, len(file.content))
+			}
+		}
+	}
+}
+
+// TestExportExperiment_OfAShortRangeIsCut has a Viewer send less of a range than
+// was asked for, and say so.
+func TestExportExperiment_OfAShortRangeIsCut(t *testing.T) {
+	h := newHarness(t, demotest.Gen07)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.RawQuery, "events.jsonl") || r.Header.Get("Range") == "" {
+			return false
+		}
+		w.Header().Set("Content-Range", "bytes 0-9/1000")
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(make([]byte, 10))
+		return true
+	})
+	for _, format := range []runicornapiv1.ExportFormat{runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP} {
+		_, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format})
+		apierrtest.WantError(t, err, codes.DataLoss, "STREAM_CUT")
+	}
+}
+
+// TestExportExperiment_NamesLostImages takes the files of logged images away: the
+// file is whole and says what it lacks.
+func TestExportExperiment_NamesLostImages(t *testing.T) {
+	for _, generation := range []demotest.Generation{demotest.Gen06, demotest.Gen07} {
+		h := newHarness(t, generation)
+		image := `{"ts": 1, "type": "image", "data": {"key": "k", "path": "media/gone.png", "step": 1}}` + "\n"
+		id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(image + image)})
+		for format, want := range map[runicornapiv1.ExportFormat]string{
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON: `"data":null`, runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML: "the image's file is lost",
+			runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN: "the image's file is lost", runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP: "media/gone.png",
+		} {
+			file, err := receiveExport(t.Context(), t, h, &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format, IncludeMedia: true})
+			if err != nil {
+				t.Fatalf("%v: %v", format, err)
+			}
+			text := string(file.content)
+			if format == runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP {
+				text = zipMember(t, file.content, missingFilesName)
+			}
+			if missing := file.trailer.GetMissingFiles(); len(missing) != 1 || missing[0] != id+"/media/gone.png" || !strings.Contains(text, want) {
+				t.Errorf("%s %v: missing %q, %.300q has no %q", generation, format, missing, text, want)
+			}
+		}
+	}
+}
+
+// zipMember reads a file of a zip.
+func zipMember(t *testing.T, content []byte, name string) string {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

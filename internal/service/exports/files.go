@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
@@ -45,11 +47,20 @@ func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 			return err
 		}
 	}
+	if len(j.missing) > 0 {
+		text := "The Viewer has lost these files, or does not serve them:\n" + strings.Join(j.missing, "\n") + "\n"
+		if err := archive.Add(missingFilesName, strings.NewReader(text)); err != nil {
+			return err
+		}
+	}
 	if err := archive.Close(); err != nil {
 		return err
 	}
-	return to.Finish(j.missing)
+	return to.Finish(j.missing, j.limitations)
 }
+
+// missingFilesName is the file of a zip that says which files it lacks.
+const missingFilesName = "MISSING_FILES.txt"
 
 // packFile adds one file of a run; errNoFile says that the run has none such, and
 // then nothing was added.
@@ -90,7 +101,9 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 
 // recordMissing records a file that the Viewer does not have any more, or does not serve.
 func (j *exporter) recordMissing(t target.Run, path string) {
-	j.missing = append(j.missing, convert.Text(t.RunID+"/"+path))
+	if name := convert.Text(t.RunID + "/" + path); !slices.Contains(j.missing, name) {
+		j.missing = append(j.missing, name)
+	}
 }
 
 // media reads the image events of a run, if they are asked for and there are

@@ -10,15 +10,15 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 func TestExportExperiment_OfAFilter(t *testing.T) {
-	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 	u := h.Upstreams[0]
 	for i := range 3 {
-		u.AddRun(demoviewer.Run{
+		u.AddRun(demotest.Run{
 			ID: fmt.Sprintf("20260101_000000_00000%d", i), Path: "few", Created: servicetest.Day(1 + i), Events: servicetest.PointsAt(1, [3]float64{1, float64(i), 1}),
 		})
 	}

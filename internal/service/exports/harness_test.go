@@ -10,7 +10,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/metrics"
@@ -22,42 +22,48 @@ import (
 type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
-	viewer func(*demoviewer.Config)
+	viewer func(*demotest.Config)
+	// returned gets a word when an export's method has returned; nil if nobody asks.
+	returned chan<- struct{}
 }
 
 // register adds the service, with what a test changes of its Config, and the histories that wait for the same gate.
-func register(change func(*Config)) servicetest.RegisterFunc {
+func register(s setup) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
 		c := Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Now: time.Now}
-		if change != nil {
-			change(&c)
+		if s.config != nil {
+			s.config(&c)
 		}
-		runicornapiv1.RegisterExperimentServiceServer(r, &server{exports: New(c)})
+		runicornapiv1.RegisterExperimentServiceServer(r, &server{exports: New(c), returned: s.returned})
 		runicornapiv1.RegisterMetricServiceServer(r, metrics.New(metrics.Config{
 			Fleet: d.Fleet, Cache: d.Cache, CPUGate: c.CPUGate, Budget: points.NewBudget(0), Drain: drain.New(nil),
 		}))
 	}
 }
 
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{}, generations...)
 }
 
 // newHarnessWith is newHarness with changes.
-func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
-	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer}, generations...)
+	return servicetest.New(tb, servicetest.Setup{Register: register(s), Client: s.client, Viewer: s.viewer}, generations...)
 }
 
 // server is ExperimentService with nothing but exports.
 type server struct {
 	runicornapiv1.UnimplementedExperimentServiceServer
-	exports *Service
+	exports  *Service
+	returned chan<- struct{}
 }
 
 // ExportExperiment exports.
 func (s *server) ExportExperiment(req *runicornapiv1.ExportExperimentRequest, stream exportStream) error {
+	if s.returned != nil {
+		defer func() { s.returned <- struct{}{} }()
+	}
 	return s.exports.ExportExperiment(req, stream)
 }
 

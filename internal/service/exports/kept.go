@@ -2,34 +2,28 @@ package exports
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 const (
 	// keptFor is how long the file of an export is kept after its last use.
 	keptFor = 5 * time.Minute
+	// maxKeptMemory bounds the kept files that are in memory, in bytes.
+	maxKeptMemory = 64 << 20
 	// defaultTempBytes bounds the files of all exports that are not in memory.
 	defaultTempBytes = 2 << 30
 	// fileVersion is part of every etag: it changes when the same runs make
 	// another file.
-	fileVersion = 1
+	fileVersion = 2
 )
 
 // keptFile is the file of an export of runs that have ended. It is made once;
@@ -40,9 +34,11 @@ type keptFile struct {
 	err     error
 	header  *runicornapiv1.FileHeader
 	missing []string
-	content *spool
-	users   int
-	used    time.Time // when the last user left
+	// limitations are those of the trailer.
+	limitations []string
+	content     *spool
+	users       int
+	used        time.Time // when the last user left
 }
 
 // keptFiles are the files of exports that are kept for ranges and repeated
@@ -123,6 +119,8 @@ func (k *keptFiles) release(f *keptFile) error {
 		return k.forget(f)
 	}
 	f.used = k.now()
+	for k.memory() > maxKeptMemory && k.forgetOldest(false) {
+	}
 	time.AfterFunc(keptFor, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -154,14 +152,29 @@ func (k *keptFiles) forget(f *keptFile) error {
 	return f.content.Close()
 }
 
-// makeRoom forgets the file that was not used for the longest time, and reports
-// whether there was one.
+// makeRoom forgets the file on disk that was not used for the longest time, and
+// reports whether there was one.
 func (k *keptFiles) makeRoom() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.forgetOldest(true)
+}
+
+// memory is what the files in memory take. The lock is held.
+func (k *keptFiles) memory() (bytes int) {
+	for _, f := range k.files {
+		if isMade(f) && f.content != nil {
+			bytes += f.content.memory.Len()
+		}
+	}
+	return bytes
+}
+
+// forgetOldest is makeRoom for files on disk or in memory. The lock is held.
+func (k *keptFiles) forgetOldest(onDisk bool) bool {
 	var oldest *keptFile
 	for _, f := range k.files {
-		if f.users == 0 && isMade(f) && f.content.onDisk() && (oldest == nil || f.used.Before(oldest.used)) {
+		if f.users == 0 && isMade(f) && f.content != nil && f.content.onDisk() == onDisk && (oldest == nil || f.used.Before(oldest.used)) {
 			oldest = f
 		}
 	}
@@ -181,7 +194,7 @@ func isCallersEnd(err error) bool {
 type fileSink interface {
 	io.Writer
 	Begin(header *runicornapiv1.FileHeader)
-	Finish(missing []string) error
+	Finish(missing, limitations []string) error
 }
 
 // keptSink makes a file to be kept.
@@ -192,15 +205,15 @@ type keptSink struct {
 
 func (s *keptSink) Begin(header *runicornapiv1.FileHeader) { s.file.header = header }
 
-func (s *keptSink) Finish(missing []string) error {
-	s.file.missing = missing
+func (s *keptSink) Finish(missing, limitations []string) error {
+	s.file.missing, s.file.limitations = missing, limitations
 	return nil
 }
 
-// sendKept sends the file of runs that have ended from an offset on. It reports
-// false, and sends no bytes, if they have not: the file of a run that grows has
-// neither size nor etag.
-func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (bool, error) {
+// sendMade sends a file that is made as a whole before, from an offset on: that of
+// runs that have ended is kept. It reports false, and sends no bytes, if the file of
+// runs that grow, which has neither size nor etag, can be sent as it is made.
+func (j *exporter) sendMade(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (_ bool, err error) {
 	etag, err := j.fingerprint(ctx, req)
 	if err != nil {
 		return true, err
@@ -208,18 +221,28 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	if want := req.GetIfMatch(); want != etag && want != "" && want != filestream.AnyETag {
 		return true, filestream.ChangedError(nil)
 	}
-	if etag == "" {
-		if req.GetIfMatch() == filestream.AnyETag { // who wants to know only whether there are ranges need not wait for the file
-			to.Begin(j.header(nil))
-			to.Flush()
+	if etag == "" && req.GetIfMatch() == filestream.AnyETag { // who wants to know only whether there are ranges need not wait for the file
+		to.Begin(j.header(nil))
+		to.Flush()
+	}
+	var f *keptFile
+	switch {
+	case etag != "":
+		f, err = j.service.kept.open(ctx, etag, func(f *keptFile) error { return j.build(ctx, f) })
+		if err == nil {
+			defer func() { _ = j.service.kept.release(f) }() // as in open
 		}
+	case j.spooled() != nil:
+		f = &keptFile{}
+		if err = j.build(ctx, f); err == nil {
+			defer func() { err = errors.Join(err, f.content.Close()) }()
+		}
+	default:
 		return false, nil
 	}
-	f, err := j.service.kept.open(ctx, etag, func(f *keptFile) error { return j.buildKept(ctx, f) })
 	if err != nil {
 		return true, err
 	}
-	defer func() { _ = j.service.kept.release(f) }()
 	if req.GetOffset() > f.content.size {
 		return true, filestream.ChangedError(restclient.ErrFileTruncated)
 	}
@@ -229,78 +252,31 @@ func (j *exporter) sendKept(ctx context.Context, req *runicornapiv1.ExportExperi
 	if err := to.SendAll(f.content.from(req.GetOffset())); err != nil {
 		return true, err
 	}
-	return true, to.Finish(f.missing)
+	return true, to.Finish(f.missing, f.limitations)
 }
 
-// buildKept makes the file.
-func (j *exporter) buildKept(ctx context.Context, f *keptFile) error {
+// build makes the file.
+func (j *exporter) build(ctx context.Context, f *keptFile) (err error) {
 	sink := &keptSink{spool: &spool{space: j.service.space}, file: f}
-	if err := j.send(ctx, sink); err != nil {
-		return errors.Join(err, sink.Close())
-	}
-	f.content = sink.spool
-	return nil
-}
-
-// fingerprint is the etag of the file that the request makes of its runs as they
-// are now: a hash of the request and of what the file is made of. It is empty if
-// a run has not ended.
-func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (string, error) {
-	states := make([][]byte, len(j.targets))
-	reads, within := errgroup.WithContext(ctx)
-	reads.SetLimit(runs.MaxFull)
-	for i := range j.targets {
-		reads.Go(func() (err error) {
-			states[i], err = j.runState(within, i)
+	defer func() {
+		if f.content == nil { // also if it panics
+			err = errors.Join(err, sink.Close())
+		}
+	}()
+	if write := j.spooled(); write != nil {
+		err = j.service.makeMerged(func() error {
+			schema, err := write(ctx, sink.spool)
+			if err == nil {
+				sink.Begin(j.header(schema))
+				err = sink.Finish(j.missing, j.limitations)
+			}
 			return err
 		})
+	} else {
+		err = j.send(ctx, sink)
 	}
-	if err := reads.Wait(); err != nil {
-		return "", err
+	if err == nil {
+		f.content = sink.spool
 	}
-	what := proto.CloneOf(req)
-	what.Offset, what.IfMatch = 0, ""
-	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(what)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	_, _ = sum.Write(append([]byte{fileVersion}, text...))
-	for i, state := range states {
-		if state == nil {
-			return "", nil
-		}
-		for _, part := range [][]byte{[]byte(j.targets[i].ResourceName()), state, j.runs[i].Experiment, j.runs[i].Environment} {
-			_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
-			_, _ = sum.Write(part)
-		}
-	}
-	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16]), nil
-}
-
-// runState identifies what the i-th run, which has ended, logged; nil if it has not
-// ended.
-func (j *exporter) runState(ctx context.Context, i int) ([]byte, error) {
-	t := j.targets[i]
-	ended, err := source.Of(t).HasEnded(ctx)
-	if err != nil || !ended {
-		return nil, err
-	}
-	state := []byte(j.etags[i])
-	if j.runs[i].Merged {
-		return state, nil
-	}
-	part, err := t.Client.ReadFile(ctx, t.RunID, restclient.FileEvents, 0, 1)
-	if err != nil {
-		return nil, source.FilesUnsupported(err)
-	}
-	state = binary.AppendVarint(append(state, part.ETag...), part.Size)
-	return state, part.Close()
-}
-
-// isMadeFirst reports whether the file is made as a whole before it is sent, so
-// that keeping it costs nothing.
-func (j *exporter) isMadeFirst() bool {
-	return j.format == export.JSON || j.merged && j.format != export.HTML && j.format != export.Markdown ||
-		j.layout == export.Wide && slices.Contains([]export.Format{export.CSV, export.Arrow, export.Parquet}, j.format)
+	return err
 }

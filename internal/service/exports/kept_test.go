@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,23 +13,26 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // TestExportExperiment_OfEndedRunsResumes: in every format a part from any
 // offset is that of the whole file, and a file is made once for its etag.
 func TestExportExperiment_OfEndedRunsResumes(t *testing.T) {
-	for _, generation := range demoviewer.Generations() {
+	for _, generation := range demotest.Generations() {
 		h := newHarness(t, generation)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(servicetest.SampleEvents)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Status: "finished", Events: []byte(servicetest.SampleEvents)})
 		for format, name := range runicornapiv1.ExportFormat_name {
-			if generation == demoviewer.Gen05 && name == "EXPORT_FORMAT_ZIP" {
+			if generation == demotest.Gen05 && name == "EXPORT_FORMAT_ZIP" {
 				continue
 			}
 			for _, layout := range []runicornapiv1.ExportLayout{runicornapiv1.ExportLayout_EXPORT_LAYOUT_WIDE, runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG} {
@@ -83,9 +87,9 @@ func receivePart(ctx context.Context, h *servicetest.Harness, req *runicornapiv1
 }
 
 func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen07)
+	h := newHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 	req := &runicornapiv1.ExportExperimentRequest{RunId: id, Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, IfMatch: "*"}
 	var file *received
 	var err error
@@ -200,7 +204,7 @@ func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
 
 func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
 	k := newKeptFiles(time.Now)
-	space := &tempSpace{max: 3 * maxSpooledMemory, makeRoom: k.makeRoom}
+	space := &tempSpace{free: semaphore.NewWeighted(3 * maxSpooledMemory), makeRoom: k.makeRoom}
 	write := func(s *spool) error {
 		for range 2 {
 			if _, err := s.Write(make([]byte, maxSpooledMemory)); err != nil {
@@ -227,7 +231,69 @@ func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
 	if err := write(second); err != nil || len(k.files) != 0 {
 		t.Errorf("no room was made: %v, %d files", err, len(k.files))
 	}
-	if err := second.Close(); err != nil || space.used != 0 {
-		t.Errorf("%d bytes are still counted, %v", space.used, err)
+	if err := second.Close(); err != nil || !space.free.TryAcquire(3*maxSpooledMemory) {
+		t.Errorf("some bytes are still counted, or %v", err)
+	}
+}
+
+func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeptFiles(time.Now)
+		for i := range 2 * maxKeptMemory / maxSpooledMemory {
+			f, err := k.open(t.Context(), strconv.Itoa(i), func(f *keptFile) error {
+				f.content = &spool{}
+				_, err := f.content.Write(make([]byte, maxSpooledMemory))
+				return err
+			})
+			if err := errors.Join(err, k.release(f)); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Second)
+		}
+		if k.memory() > maxKeptMemory || k.files["0"] != nil || len(k.files) < 10 {
+			t.Errorf("%d files hold %d bytes", len(k.files), k.memory())
+		}
+		<-time.After(2 * keptFor)
+	})
+}
+
+func TestBuild_APanicGivesTheSpaceBack(t *testing.T) {
+	s := New(Config{TempBytes: 3 * maxSpooledMemory})
+	j := &exporter{
+		service: s, format: export.JSON, targets: make([]target.Run, 1), // without a client
+		runs: []*export.Run{{Experiment: make([]byte, 2*maxSpooledMemory)}},
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("there was no panic")
+			}
+		}()
+		_ = j.build(t.Context(), &keptFile{})
+	}()
+	if !s.space.free.TryAcquire(3*maxSpooledMemory) || !s.making.TryAcquire(maxMergedExports) {
+		t.Error("some of the space or a slot is still taken")
+	}
+}
+
+// TestExportExperiment_AClientThatDoesNotReadLosesItsStream is over a real
+// connection: the method returns although its client reads nothing.
+func TestExportExperiment_AClientThatDoesNotReadLosesItsStream(t *testing.T) {
+	returned := make(chan struct{}, 1)
+	h := newHarnessWith(t, setup{config: func(c *Config) { c.Stall = 50 * time.Millisecond }, returned: returned}, demotest.Gen07)
+	u := h.Upstreams[0]
+	id := u.AddBigRun(100_000)
+	for _, format := range []runicornapiv1.ExportFormat{
+		runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL, runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP,
+	} {
+		stream, err := h.Experiments.ExportExperiment(t.Context(), &runicornapiv1.ExportExperimentRequest{RunId: id, Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-returned // the method has ended, and nothing was read
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		apierrtest.WantError(t, err, codes.ResourceExhausted, "SERVER_LIMIT")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
@@ -37,6 +38,9 @@ func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if sparse, ok := errors.AsType[*export.SparseError](schema.CheckSize()); ok {
+		return nil, apierr.OverLimit("cells of a wide table", "%v: take the long layout, or select some metrics", sparse)
 	}
 	file, err := export.NewWide(j.format, out, schema, j.compute(ctx))
 	if err != nil {
@@ -76,7 +80,7 @@ func (j *exporter) writeDocument(ctx context.Context, out *spool) (*export.Schem
 		err = doc.WriteRun(run, func(doc *export.Document) error {
 			return j.withRun(ctx, t, func(v *runcache.View) error {
 				run.Merged = v.Origin == runsource.FromMergedTable
-				counts := export.Counts{MalformedLines: v.MalformedLines, LinesWithoutStep: v.LinesWithoutStep}
+				counts := export.Counts{MalformedLines: v.MalformedLines, LinesWithoutStep: v.LinesWithoutStep, Limitations: v.Limitations()}
 				return doc.WriteSeries(run, v.Table, counts, j.selection)
 			})
 		}, images)
@@ -104,23 +108,23 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runcache.
 // withRun reads a run and uses it. The run is locked meanwhile: use passes the gate
 // within the lock, and nobody waits for the lock within the gate.
 func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
-	return j.service.reader.Read(ctx, t, use)
+	return j.service.reader.Read(ctx, t, func(v *runcache.View) error {
+		j.recordLimitations(t, v.Limitations())
+		return use(v)
+	})
 }
 
 // sendReport takes downsampled copies of all runs, and writes them with no run
 // locked.
 func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
-	release, err := j.service.limiter.acquire()
-	if err != nil {
-		return err
-	}
-	defer release()
 	out := j.newOutbox(ctx, to)
 	report := export.NewReport(len(j.runs), out.compute)
-	err = j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
-		return j.compute(ctx)(func() error {
-			report.AddRun(run, v.Table, j.selection)
-			return nil
+	err := j.service.makeMerged(func() error {
+		return j.eachRun(ctx, func(run *export.Run, v *runcache.View) error {
+			return j.compute(ctx)(func() error {
+				report.AddRun(run, v.Table, j.selection)
+				return nil
+			})
 		})
 	})
 	if err != nil {
@@ -134,6 +138,7 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 		report.AddImages(j.runs[i], images)
 	}
 	header := j.header(nil)
+	header.Limitations = append(header.Limitations, report.Limitations()...)
 	to.Begin(header)
 	write := report.WriteHTML
 	if j.format == export.Markdown {
@@ -142,5 +147,5 @@ func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	if err := write(out, header.GetLimitations()); err != nil {
 		return err
 	}
-	return to.Finish(j.missing)
+	return to.Finish(j.missing, j.limitations)
 }

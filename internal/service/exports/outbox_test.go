@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
 // writerFunc is a client.
@@ -44,12 +45,12 @@ func TestOutbox_PassesErrors(t *testing.T) {
 		if !o.full() {
 			t.Error("it is not full")
 		}
-		return errors.Join(err, errPieceDone)
+		return errors.Join(err, source.ErrPieceDone)
 	})
-	if !errors.Is(err, gone) || errors.Is(err, errPieceDone) {
+	if !errors.Is(err, gone) || errors.Is(err, source.ErrPieceDone) {
 		t.Errorf("got %v, want the client's error alone: the next piece would go on", err)
 	}
-	if err := o.compute(func() error { return errPieceDone }); !errors.Is(err, errPieceDone) {
+	if err := o.compute(func() error { return source.ErrPieceDone }); !errors.Is(err, source.ErrPieceDone) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
@@ -50,9 +52,6 @@ type partReader struct {
 	closer io.Closer // a body that ignores ranges and is read as it comes, nil if there is none
 	body   io.Reader
 }
-
-// errPieceDone ends a piece of computing before the line at hand.
-var errPieceDone = errors.New("the piece of computing is done")
 
 // openFile opens a file of a run. errNoFile says that it has none such.
 func (j *exporter) openFile(ctx context.Context, t target.Run, file restclient.RunFile) (*partReader, error) {
@@ -135,8 +134,11 @@ func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 		r.part = make([]byte, want)
 	}
 	r.part = r.part[:want]
-	if _, err := io.ReadFull(part, r.part); err != nil {
+	if n, err := io.ReadFull(part, r.part); err != nil {
 		r.part = nil
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			err = &restclient.Error{Kind: restclient.KindCutOff, Viewer: r.t.Name, BytesDelivered: r.next + int64(n), Err: io.ErrUnexpectedEOF}
+		}
 		return fmt.Errorf("read %s: %w", r.file, err)
 	}
 	r.next += want
@@ -163,8 +165,7 @@ func (r *partReader) Close() error {
 
 // readEvents reads a run's event file from its beginning, in constant memory.
 // A run that has none has logged nothing. The parsing and the handler are done in
-// pieces of computing, which the handler ends with errPieceDone: the line at hand comes
-// again in the next one.
+// pieces of computing, which the handler ends with source.ErrPieceDone.
 func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.Compute, h eventlog.Handler) (err error) {
 	file, err := j.openFile(ctx, t, restclient.FileEvents)
 	if errors.Is(err, errNoFile) {
@@ -175,20 +176,7 @@ func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	var parser eventlog.Parser
-	offset := int64(0)
-	rest, err := runsource.ReadLines(file, -1, func(chunk []byte) (int, error) {
-		consumed := 0
-		for {
-			err := compute(func() error {
-				n, err := parser.Parse(chunk[consumed:], offset, h)
-				consumed, offset = consumed+n, offset+int64(n)
-				return err
-			})
-			if !errors.Is(err, errPieceDone) {
-				return consumed, source.LineTooLong(t, err)
-			}
-		}
-	})
+	rest, offset, err := source.ScanEvents(file, &parser, compute, h)
 	if err != nil {
 		return err
 	}
@@ -196,5 +184,16 @@ func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.
 	if err == nil && counts {
 		err = compute(func() error { _, err := parser.Finish(rest, offset, h); return err })
 	}
-	return source.LineTooLong(t, err)
+	excess := parser.Counts().Excess
+	j.recordLimitations(t, excess.Limitations())
+	return err
+}
+
+// recordLimitations records what of a run was too large for any file.
+func (j *exporter) recordLimitations(t target.Run, texts []string) {
+	for _, text := range texts {
+		if text = convert.Text(t.RunID) + ": " + text; !slices.Contains(j.limitations, text) { // the images are read apart from the metrics
+			j.limitations = append(j.limitations, text)
+		}
+	}
 }

@@ -2,69 +2,30 @@ package exports
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
 
 // maxMergedExports is how many exports of merged tables a process makes at
 // once. Each holds its run's table, about 65 MiB for a million rows of six
-// metrics, and a temporary file of the size of the export until the client has
-// read it.
+// metrics. Those that are made already and wait for their clients do not count.
 const maxMergedExports = 4
 
-// limiter counts the merged exports of the process. Its zero value is
-// ready, and it is safe for concurrent use.
-type limiter struct{ inUse atomic.Int32 }
-
-// acquire takes a slot, or says that there is none: an export may last as long as
-// its client likes, so that waiting for one has no end.
-func (l *limiter) acquire() (release func(), err error) {
-	if l.inUse.Add(1) > maxMergedExports {
-		l.inUse.Add(-1)
-		return nil, apierr.OverLimit("merged exports", "%d exports of merged tables are being made or read already; try again later, "+
+// makeMerged makes what an export holds of merged tables, or refuses to: a caller
+// that waits for the runs of others cannot say for how long.
+func (s *Service) makeMerged(work func() error) error {
+	if !s.making.TryAcquire(1) {
+		return apierr.OverLimit("merged exports", "%d exports of merged tables are being made already; try again later, "+
 			"or take the long layout or JSON Lines, which are not bounded", maxMergedExports)
 	}
-	return func() { l.inUse.Add(-1) }, nil
-}
-
-// sendSpooled makes a file in a spool, and sends it when it is complete. The
-// schema is that of a wide table, else nil.
-func (j *exporter) sendSpooled(ctx context.Context, to fileSink, write func(context.Context, *spool) (*export.Schema, error)) (err error) {
-	release, err := j.service.limiter.acquire()
-	if err != nil {
-		return err
-	}
-	defer release()
-	if kept, ok := to.(*keptSink); ok {
-		schema, err := write(ctx, kept.spool)
-		if err != nil {
-			return err
-		}
-		kept.Begin(j.header(schema))
-		return kept.Finish(j.missing)
-	}
-	out := &spool{space: j.service.space}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	schema, err := write(ctx, out)
-	if err != nil {
-		return err
-	}
-	header := j.header(schema)
-	header.SizeBytes = &out.size
-	to.Begin(header)
-	if err := out.copyTo(to); err != nil {
-		return err
-	}
-	return to.Finish(j.missing)
+	defer s.making.Release(1)
+	return work()
 }
 
 // maxSpooledMemory is how much of a spool is held in memory: what is smaller
@@ -101,11 +62,22 @@ func (s *spool) Write(b []byte) (int, error) {
 
 // reserve counts what goes to the file.
 func (s *spool) reserve(bytes int) error {
+	if s.space == nil {
+		return nil
+	}
 	if err := s.space.reserve(int64(bytes)); err != nil {
 		return err
 	}
 	s.onFile += int64(bytes)
 	return nil
+}
+
+// giveBack releases what was reserved.
+func (s *spool) giveBack() {
+	if s.space != nil {
+		s.space.free.Release(s.onFile)
+	}
+	s.onFile = 0
 }
 
 func (s *spool) onDisk() bool { return s.file != nil }
@@ -147,6 +119,25 @@ func spoolError(err error) error {
 	return e
 }
 
+// tempSpace bounds the temporary files of a process.
+type tempSpace struct {
+	free *semaphore.Weighted // in bytes
+	// makeRoom closes a file that is not needed, if there is one.
+	makeRoom func() bool
+}
+
+// reserve takes space, or says that there is none.
+func (t *tempSpace) reserve(bytes int64) error {
+	for !t.free.TryAcquire(bytes) {
+		if !t.makeRoom() {
+			return spoolError(errTempSpace)
+		}
+	}
+	return nil
+}
+
+var errTempSpace = errors.New("the temporary files of all exports are at their limit")
+
 // reset makes the spool empty.
 func (s *spool) reset() error {
 	s.memory.Reset()
@@ -154,35 +145,14 @@ func (s *spool) reset() error {
 	if s.file == nil {
 		return nil
 	}
-	s.space.release(s.onFile)
-	s.onFile = 0
+	s.giveBack()
 	_, err := s.file.Seek(0, io.SeekStart)
 	return errors.Join(err, s.file.Truncate(0))
 }
 
-// copyTo reads the file from its beginning.
-func (s *spool) copyTo(w io.Writer) error {
-	if s.file == nil {
-		_, err := w.Write(s.memory.Bytes())
-		return err
-	}
-	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the export again: %w", err)
-	}
-	n, err := io.CopyBuffer(w, onlyReader{s.file}, make([]byte, filestream.ChunkSize))
-	if err == nil && n != s.size {
-		err = fmt.Errorf("read the export again: %w", io.ErrUnexpectedEOF)
-	}
-	return err
-}
-
-// onlyReader hides that a file could copy itself, with a buffer of its own.
-type onlyReader struct{ io.Reader }
-
 // Close forgets the file.
 func (s *spool) Close() error {
-	s.space.release(s.onFile)
-	s.onFile = 0
+	s.giveBack()
 	if s.file == nil {
 		return nil
 	}

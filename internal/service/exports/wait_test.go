@@ -8,7 +8,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -43,9 +43,9 @@ func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarnessWith(t, setup{config: func(d *Config) { d.CPUGate = cpugate.NewGate(2) }}, demoviewer.Gen06, demoviewer.Gen07)
+			h := newHarnessWith(t, setup{config: func(d *Config) { d.CPUGate = cpugate.NewGate(2) }}, demotest.Gen06, demotest.Gen07)
 			large := h.Upstreams[0].AddBigRun(200_000)
-			id := h.Upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+			id := h.Upstreams[1].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 			asked := make(chan struct{}, 100)
 			if tt.stuck {
 				h.Upstreams[0].Replace(func(_ http.ResponseWriter, r *http.Request) bool {

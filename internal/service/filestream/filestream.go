@@ -6,10 +6,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
@@ -34,33 +39,64 @@ func ChangedError(cause error) error {
 	}
 }
 
-// Part is one message of a file: its header, a chunk or its trailer.
-type Part struct {
-	Header  *runicornapiv1.FileHeader
-	Chunk   []byte
-	Trailer *runicornapiv1.FileTrailer
-}
+// StallTimeout is how long a client may leave one message unread before its
+// stream is ended: what it holds is bounded, and others wait for it.
+const StallTimeout = time.Minute
 
 // Sender sends a file as header, chunks and trailer. The header goes out with the
 // first full chunk, so that what fails before it is an error and no begun file.
 // It belongs to one goroutine.
 type Sender struct {
-	send   func(Part) error
+	send   func(part protoreflect.Name, value protoreflect.Value) error
 	header *runicornapiv1.FileHeader // until it is sent
 	begun  bool                      // the header was sent
+	etag   string                    // of the header
 	chunk  []byte
 	end    int64 // what was sent ends here in the file
 	sum    hash.Hash
 	err    error // the first failure: nothing is sent after it
 }
 
-// New returns a sender that passes each part to send.
-func New(send func(Part) error) *Sender { return &Sender{send: send, sum: sha256.New()} }
+// New returns a sender into a stream whose messages have a header, a chunk or a
+// trailer. When the client leaves a message unread for stall, sending fails, and
+// the method must return: only that frees a Send that waits for the client.
+func New[M any, P interface {
+	*M
+	proto.Message
+}](stream grpc.ServerStreamingServer[M], stall time.Duration,
+) *Sender {
+	s := &Sender{sum: sha256.New()}
+	s.send = func(part protoreflect.Name, value protoreflect.Value) error {
+		message := new(M)
+		m := P(message).ProtoReflect()
+		m.Set(m.Descriptor().Fields().ByName(part), value)
+		sent := make(chan error, 1)
+		go func() { sent <- stream.Send(message) }() // ends with the stream at the latest
+		timer := time.NewTimer(stall)
+		defer timer.Stop()
+		select {
+		case err := <-sent:
+			return err
+		case <-timer.C:
+			return s.stallError(stall)
+		}
+	}
+	return s
+}
+
+// stallError is the error of a client that stopped reading.
+func (s *Sender) stallError(stall time.Duration) error {
+	hint := "begin again"
+	if s.etag != "" {
+		hint = fmt.Sprintf("resume with offset %d and the etag of the header as if_match", s.end)
+	}
+	return apierr.OverLimit("download_stall", "nothing was read for %v, so the stream was ended; %s", stall, hint)
+}
 
 // Begin says what file follows, and from which offset, unless that was sent already.
 func (s *Sender) Begin(header *runicornapiv1.FileHeader) {
 	if !s.begun {
-		s.header, s.end = header, header.GetOffset()
+		s.header, s.end, s.etag = header, header.GetOffset(), header.GetEtag()
 	}
 }
 
@@ -112,14 +148,14 @@ func (s *Sender) space() []byte {
 // Flush sends what was collected, after the header.
 func (s *Sender) Flush() {
 	if s.header != nil {
-		s.sendPart(Part{Header: s.header})
+		s.sendPart("header", protoreflect.ValueOfMessage(s.header.ProtoReflect()))
 		s.header, s.begun = nil, true
 	}
 	if len(s.chunk) == 0 {
 		return
 	}
 	_, _ = s.sum.Write(s.chunk) // never fails, says hash.Hash
-	s.sendPart(Part{Chunk: s.chunk})
+	s.sendPart("chunk", protoreflect.ValueOfBytes(s.chunk))
 	s.end += int64(len(s.chunk))
 	s.chunk = nil
 }
@@ -127,18 +163,19 @@ func (s *Sender) Flush() {
 // Err is the first failure to send.
 func (s *Sender) Err() error { return s.err }
 
-func (s *Sender) sendPart(part Part) {
+func (s *Sender) sendPart(part protoreflect.Name, value protoreflect.Value) {
 	if s.err == nil {
-		s.err = s.send(part)
+		s.err = s.send(part, value)
 	}
 }
 
 // Finish sends the rest and the trailer. It is called when the file is complete,
-// and only then.
-func (s *Sender) Finish(missing []string) error {
+// and only then. What it lacks are files, and what else its limitations say.
+func (s *Sender) Finish(missing, limitations []string) error {
 	s.Flush()
-	s.sendPart(Part{Trailer: &runicornapiv1.FileTrailer{
-		SizeBytes: s.end, Sha256: hex.EncodeToString(s.sum.Sum(nil)), MissingFiles: missing,
-	}})
+	trailer := &runicornapiv1.FileTrailer{
+		SizeBytes: s.end, Sha256: hex.EncodeToString(s.sum.Sum(nil)), MissingFiles: missing, Limitations: limitations,
+	}
+	s.sendPart("trailer", protoreflect.ValueOfMessage(trailer.ProtoReflect()))
 	return s.err
 }

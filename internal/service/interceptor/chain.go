@@ -26,6 +26,8 @@ type Config struct {
 	Auth      *Authorizer
 	Admission Admission
 	Validator *Validator
+	// Stalls ends streams that nobody reads; nil ends none.
+	Stalls *Stalls
 }
 
 // Chain is the list of interceptors that the services need, outermost first.
@@ -37,6 +39,7 @@ func Chain(c Config) []Interceptor {
 		{"authority", c.Auth.Unary, c.Auth.Stream},
 		{"admission", c.Admission.Unary, c.Admission.Stream},
 		{"validation", c.Validator.Unary, c.Validator.Stream},
+		{"stall", c.Stalls.Unary, c.Stalls.Stream},
 	}
 }
 

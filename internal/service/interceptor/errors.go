@@ -21,6 +21,10 @@ func toStatusError(ctx context.Context, logger *slog.Logger, method string, err 
 	if err == nil {
 		return nil
 	}
+	// A call that this server itself has ended says why, whatever its method made of that.
+	if ended := endedBy(ctx); ended != nil {
+		err = ended
+	}
 	if st, ok := status.FromError(err); ok {
 		if _, ours := errors.AsType[*apierr.Error](err); !ours {
 			return fromLibraryStatus(st)
@@ -37,8 +41,8 @@ func toStatusError(ctx context.Context, logger *slog.Logger, method string, err 
 // fromLibraryStatus gives a status that a library of ours made (an unknown method,
 // a message over the limit) the reason that every error has.
 func fromLibraryStatus(st *status.Status) error {
-	if len(st.Details()) > 0 {
-		return st.Err()
+	if len(st.Proto().GetDetails()) > 0 {
+		return apierr.Bounded(st).Err()
 	}
 	f := &apierr.Error{Code: st.Code(), Message: st.Message()}
 	switch st.Code() {
@@ -51,7 +55,7 @@ func fromLibraryStatus(st *status.Status) error {
 	case codes.ResourceExhausted:
 		f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT
 	default:
-		return st.Err()
+		return apierr.Bounded(st).Err()
 	}
 	return f.GRPCStatus().Err()
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -86,10 +88,16 @@ func roleRequired(need Role) *apierr.Error {
 	}
 }
 
+// Token is a token and what its bearer may do.
+type Token struct {
+	Role  Role
+	Token string
+}
+
 // Authorizer checks the tokens of calls. Without any token it lets every call
 // pass: the server then listens on loopback only, or was told not to mind.
 type Authorizer struct {
-	tokens []hashedToken
+	tokens atomic.Pointer[[]hashedToken]
 }
 
 // hashedToken keeps a token's hash: comparing hashes takes the same time
@@ -97,42 +105,79 @@ type Authorizer struct {
 type hashedToken struct {
 	sum  [sha256.Size]byte
 	role Role
+	// revoked is over when the token is no longer valid, or has another role.
+	revoked context.Context //nolint:containedctx // the life of a token, which no call has
+	revoke  context.CancelFunc
 }
 
-// Add makes a token known.
-func (a *Authorizer) Add(token string, role Role) {
-	a.tokens = append(a.tokens, hashedToken{sum: sha256.Sum256([]byte(token)), role: role})
-}
-
-// authorize checks one call.
-func (a *Authorizer) authorize(ctx context.Context, need Role) error {
-	if len(a.tokens) == 0 || need == RoleNone {
-		return nil
+// SetTokens makes these the tokens, and ends the calls of those that are no longer
+// among them. It belongs to one goroutine.
+func (a *Authorizer) SetTokens(tokens []Token) {
+	old := a.known()
+	next := make([]hashedToken, 0, len(tokens))
+	kept := make(map[[sha256.Size]byte]Role, len(tokens))
+	for _, t := range tokens {
+		h := hashedToken{sum: sha256.Sum256([]byte(t.Token)), role: t.Role}
+		kept[h.sum] = h.role
+		if i := slices.IndexFunc(old, func(o hashedToken) bool { return o.sum == h.sum && o.role == h.role }); i >= 0 {
+			h = old[i]
+		} else {
+			h.revoked, h.revoke = context.WithCancel(context.Background())
+		}
+		next = append(next, h)
 	}
-	role, ok := a.roleOf(bearer(ctx))
-	switch {
-	case !ok:
-		return errNoToken
-	case role < need:
-		return roleRequired(need)
+	a.tokens.Store(&next)
+	for _, o := range old {
+		if role, ok := kept[o.sum]; !ok || role != o.role {
+			o.revoke()
+		}
+	}
+}
+
+func (a *Authorizer) known() []hashedToken {
+	if tokens := a.tokens.Load(); tokens != nil {
+		return *tokens
 	}
 	return nil
 }
 
-// roleOf looks at every token, so that its time tells nothing.
-func (a *Authorizer) roleOf(token string) (role Role, ok bool) {
-	sum := sha256.Sum256([]byte(token))
-	for _, known := range a.tokens {
-		if subtle.ConstantTimeCompare(sum[:], known.sum[:]) == 1 {
-			role, ok = max(role, known.role), true
-		}
-	}
-	return role, ok
+// CheckToken checks the value of an authorization header before a request is read.
+func (a *Authorizer) CheckToken(authorization string) error {
+	_, err := a.authorize(bearer([]string{authorization}), RoleRead)
+	return err
 }
 
-// bearer returns the token of a call, empty if it has none.
-func bearer(ctx context.Context) string {
-	for _, value := range metadata.ValueFromIncomingContext(ctx, "authorization") {
+// authorize checks one call. The token is nil where none is needed.
+func (a *Authorizer) authorize(token string, need Role) (*hashedToken, error) {
+	known := a.known()
+	if len(known) == 0 || need == RoleNone {
+		return nil, nil
+	}
+	found := find(known, token)
+	switch {
+	case found == nil:
+		return nil, errNoToken
+	case found.role < need:
+		return nil, roleRequired(need)
+	}
+	return found, nil
+}
+
+// find looks at every token, so that its time tells nothing.
+func find(known []hashedToken, token string) (found *hashedToken) {
+	sum := sha256.Sum256([]byte(token))
+	for i := range known {
+		if subtle.ConstantTimeCompare(sum[:], known[i].sum[:]) == 1 {
+			found = &known[i]
+		}
+	}
+	return found
+}
+
+// bearer returns the token of the values of an authorization header, empty if they
+// have none.
+func bearer(authorization []string) string {
+	for _, value := range authorization {
 		scheme, token, found := strings.Cut(value, " ")
 		if found && strings.EqualFold(scheme, "bearer") {
 			return strings.TrimSpace(token)
@@ -141,13 +186,21 @@ func bearer(ctx context.Context) string {
 	return ""
 }
 
+func (a *Authorizer) authorizeCall(ctx context.Context, need Role) error {
+	if c := callOf(ctx); c != nil && c.refusal != nil {
+		return c.refusal
+	}
+	_, err := a.authorize(bearer(metadata.ValueFromIncomingContext(ctx, "authorization")), need)
+	return err
+}
+
 // Unary is the interceptor for unary calls.
 func (a *Authorizer) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	need := RoleOf(info.FullMethod)
 	if r, ok := req.(*runicornapiv1.DeleteArtifactRequest); ok && r.GetPermanent() {
 		need = RoleAdmin
 	}
-	if err := a.authorize(ctx, need); err != nil {
+	if err := a.authorizeCall(ctx, need); err != nil {
 		return nil, err
 	}
 	return handler(ctx, req)
@@ -155,7 +208,7 @@ func (a *Authorizer) Unary(ctx context.Context, req any, info *grpc.UnaryServerI
 
 // Stream is the interceptor for streams.
 func (a *Authorizer) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if err := a.authorize(ss.Context(), RoleOf(info.FullMethod)); err != nil {
+	if err := a.authorizeCall(ss.Context(), RoleOf(info.FullMethod)); err != nil {
 		return err
 	}
 	return handler(srv, ss)

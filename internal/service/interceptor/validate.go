@@ -15,6 +15,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
 // requests returns an empty message of every request of the contract.
@@ -43,6 +44,11 @@ type Validator struct {
 	rules protovalidate.Validator
 }
 
+// maxFullCheck is the size of a request, in bytes, of which all violations are
+// looked for; those of a larger one could be a hundred thousand, and only the
+// first is told.
+const maxFullCheck = 16 << 10
+
 // NewValidator compiles the rules of all our requests, so that no first call
 // pays for it.
 func NewValidator() (*Validator, error) {
@@ -55,11 +61,18 @@ func NewValidator() (*Validator, error) {
 
 // check makes field violations, in our field names, of broken rules.
 func (v *Validator) check(msg any) error {
+	if m, ok := msg.(proto.Message); ok && wire.IsUndecodable(m) {
+		return apierr.Invalid("", "the request cannot be decoded: it is no %s", m.ProtoReflect().Descriptor().FullName())
+	}
 	m, ok := msg.(proto.Message)
 	if !ok {
 		return nil
 	}
-	err := v.rules.Validate(m)
+	var options []protovalidate.ValidationOption
+	if proto.Size(m) > maxFullCheck {
+		options = append(options, protovalidate.WithFailFast())
+	}
+	err := v.rules.Validate(m, options...)
 	broken, ok := errors.AsType[*protovalidate.ValidationError](err)
 	if !ok {
 		return err
@@ -77,6 +90,7 @@ func (v *Validator) check(msg any) error {
 
 // Unary is the interceptor for unary calls.
 func (v *Validator) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	requestReceived(ctx)
 	if err := v.check(req); err != nil {
 		return nil, err
 	}
@@ -100,6 +114,7 @@ func (s *checkedStream) RecvMsg(msg any) error {
 		if err := s.ServerStream.RecvMsg(msg); err != nil {
 			return err
 		}
+		requestReceived(s.Context())
 		return s.v.check(msg)
 	})
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -20,7 +21,7 @@ type candidate struct {
 
 // bestFinder is one FindBestExperiment.
 type bestFinder struct {
-	selection  eventlog.Selection
+	metric     string
 	byLast     bool
 	sign       float64      // what makes the greater value the better one
 	candidates []*candidate // by experiment, nil without a finite value; each is written by one reader
@@ -28,7 +29,7 @@ type bestFinder struct {
 
 func newBestFinder(req *runicornapiv1.FindBestExperimentRequest, runs int) *bestFinder {
 	f := &bestFinder{
-		selection:  eventlog.Selection{Names: []string{req.GetMetricName()}},
+		metric:     req.GetMetricName(),
 		byLast:     req.GetRanking() == runicornapiv1.Ranking_RANKING_LAST,
 		sign:       1,
 		candidates: make([]*candidate, runs),
@@ -43,11 +44,15 @@ func newBestFinder(req *runicornapiv1.FindBestExperimentRequest, runs int) *best
 // finite do not count, not even as the last one: on 0.5.3 nobody can tell them
 // from values that were never logged, and an experiment must not be judged by
 // the Viewer that it is on.
-func (f *bestFinder) read(i int, v *runcache.View) error {
-	for _, s := range v.Table.Series(f.selection) {
-		if s.Kind == eventlog.KindNumber {
-			keepFinite(&s)
-			f.candidates[i] = f.candidateOf(&s)
+func (f *bestFinder) read(_ context.Context, run int, v *runcache.View) error {
+	samples, err := v.ReadMetric(f.metric, eventlog.Query{MaxPoints: 1}) // which leaves the extremes and the last one
+	if err != nil {
+		return err
+	}
+	for i := range samples {
+		if s := &samples[i].Series; s.Kind == eventlog.KindNumber {
+			keepFinite(s)
+			f.candidates[run] = f.candidateOf(s)
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -16,7 +16,7 @@ func TestBest_OverAllViewers(t *testing.T) {
 	h := newHarness(t)
 	created := time.Unix(1_700_000_000, 0)
 	add := func(viewer int, name string, age time.Duration, points ...[3]float64) {
-		h.Upstreams[viewer].AddRun(demoviewer.Run{
+		h.Upstreams[viewer].AddRun(demotest.Run{
 			ID: "20260101_000000_" + name, Project: "mine", Name: name, Created: created.Add(-age), Events: servicetest.PointsAt(1000, points...),
 		})
 	}
@@ -26,8 +26,8 @@ func TestBest_OverAllViewers(t *testing.T) {
 	add(1, "steady", 2*time.Hour, [3]float64{1, 0.2, 1}, [3]float64{2, 0.8, 2}, [3]float64{3, 0.8, 3})
 	add(2, "young1", 0, [3]float64{4, 0.8, 1}, [3]float64{2, 0.8, 2})
 	add(2, "older1", time.Hour, [3]float64{2, 0.8, 7}, [3]float64{9, -5, 9})
-	h.Upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_nothin", Project: "mine", Name: "none", Events: []byte(servicetest.MetricsLine(1, `"loss": NaN, "other": 99`))})
-	h.Upstreams[2].AddRun(demoviewer.Run{ID: "20260101_000000_diverg", Project: "mine", Name: "nan", Events: append(
+	h.Upstreams[2].AddRun(demotest.Run{ID: "20260101_000000_nothin", Project: "mine", Name: "none", Events: []byte(servicetest.MetricsLine(1, `"loss": NaN, "other": 99`))})
+	h.Upstreams[2].AddRun(demotest.Run{ID: "20260101_000000_diverg", Project: "mine", Name: "nan", Events: append(
 		servicetest.PointsAt(1000, [3]float64{1, 0.3, 1}), []byte(servicetest.MetricsLine(2, `"loss": Infinity`))...)})
 	mine := "project = mine"
 	tests := []struct {

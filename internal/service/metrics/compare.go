@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync/atomic"
 
@@ -55,19 +56,32 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 }
 
 // read takes the curves of one experiment.
-func (c *comparison) read(i int, v *runcache.View) error {
-	for _, name := range v.Table.Names(c.selection) {
-		single := c.selection
-		single.Names, single.Prefixes = []string{name}, nil
-		for _, s := range v.Table.Series(single) {
+func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
+	c.curves[i] = nil
+	points, q := 0, eventlog.Query{MinStep: c.selection.MinStep, MaxStep: c.selection.MaxStep}
+	if !c.byTime { // else every point counts
+		q.MaxPoints = c.maxPoints
+	}
+	for _, name := range v.Summary().Names(c.selection) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		series, err := v.ReadMetric(name, q)
+		if err != nil {
+			c.points.Add(int64(-points))
+			return err
+		}
+		for _, s := range series {
 			if s.Kind != eventlog.KindNumber {
 				continue
 			}
-			if keepFinite(&s); s.Len() == 0 {
+			if keepFinite(&s.Series); s.Len() == 0 {
 				continue
 			}
-			cv := c.curve(&s, v)
+			cv := c.curve(&s.Series, v)
+			cv.total = int64(s.Finite)
 			c.curves[i] = append(c.curves[i], cv)
+			points += len(cv.values)
 			if err := c.countPoints(len(cv.values)); err != nil {
 				return err
 			}
@@ -78,7 +92,7 @@ func (c *comparison) read(i int, v *runcache.View) error {
 
 // curve makes a curve of the finite points of a series.
 func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
-	cv := curve{name: s.Name, total: int64(s.Len()), fidelity: convert.Fidelity(v.Origin)}
+	cv := curve{name: s.Name, fidelity: convert.Fidelity(v.Origin)}
 	switch {
 	case c.byTime:
 		cv.seconds, cv.values = relative(s, v.FirstTime)
@@ -127,7 +141,7 @@ func (c *comparison) countPoints(points int) error {
 }
 
 // comparisons aligns the curves, metric by metric.
-func (c *comparison) comparisons(entries []runs.Entry) []*runicornapiv1.MetricComparison {
+func (c *comparison) comparisons(ctx context.Context, entries []runs.Entry) ([]*runicornapiv1.MetricComparison, error) {
 	type runCurve struct {
 		run   *runs.Entry
 		curve *curve
@@ -141,6 +155,9 @@ func (c *comparison) comparisons(entries []runs.Entry) []*runicornapiv1.MetricCo
 	}
 	out := make([]*runicornapiv1.MetricComparison, 0, len(metrics))
 	for name, members := range metrics {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		curves := make([]*curve, 0, len(members))
 		m := &runicornapiv1.MetricComparison{MetricName: convert.Text(name)}
 		for _, rc := range members {
@@ -153,7 +170,7 @@ func (c *comparison) comparisons(entries []runs.Entry) []*runicornapiv1.MetricCo
 	slices.SortFunc(out, func(a, b *runicornapiv1.MetricComparison) int {
 		return cmp.Compare(a.GetMetricName(), b.GetMetricName())
 	})
-	return out
+	return out, nil
 }
 
 func comparedSeries(e *runs.Entry, cv *curve) *runicornapiv1.ComparedSeries {

@@ -14,7 +14,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
@@ -33,9 +33,9 @@ func compared(u *servicetest.Upstream, id string, total int64, rows []uint32, va
 func TestCompare_AlignsAcrossViewers(t *testing.T) {
 	h := newHarness(t)
 	old, middle := h.Upstreams[0], h.Upstreams[1]
-	a := old.AddRun(demoviewer.Run{Project: "p", Name: "a", Events: append(
+	a := old.AddRun(demotest.Run{Project: "p", Name: "a", Events: append(
 		servicetest.PointsAt(100, [3]float64{0, 5, 0}, [3]float64{10, 4, 10}), []byte(servicetest.MetricsLine(20, `"loss": NaN, "only": 1`))...)})
-	b := middle.AddRun(demoviewer.Run{Project: "p", Name: "b", Events: servicetest.PointsAt(5000, [3]float64{10, 8, 2}, [3]float64{5, 9, 0}, [3]float64{30, 7, 40})})
+	b := middle.AddRun(demotest.Run{Project: "p", Name: "b", Events: servicetest.PointsAt(5000, [3]float64{10, 8, 2}, [3]float64{5, 9, 0}, [3]float64{30, 7, 40})})
 	ids := []string{target.ResourceName("v053", a), target.ResourceName("v060", b)}
 	tests := []struct {
 		name string
@@ -116,7 +116,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	newRuns := func(u *servicetest.Upstream, n int) (ids []string) {
 		for i := range n {
-			ids = append(ids, u.AddRun(demoviewer.Run{
+			ids = append(ids, u.AddRun(demotest.Run{
 				ID: fmt.Sprintf("20260101_00000%d_%06x", i, i), Project: "mine", Name: "n",
 				Created: start.Add(time.Duration(i) * time.Second), Events: servicetest.PointsAt(0, [3]float64{0, float64(i), 1}),
 			}))
@@ -125,7 +125,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 	}
 	mine := "project = mine"
 	t.Run("the newest are read, and the rest is named", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen07)
+		h := newHarness(t, demotest.Gen07)
 		ids := newRuns(h.Upstreams[0], 4)
 		for _, req := range []*runicornapiv1.CompareExperimentsRequest{{Filter: mine}, {RunIds: ids}} {
 			req.MetricNames, req.MaxRuns = []string{"loss"}, 2
@@ -143,7 +143,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		}
 	})
 	t.Run("an unknown run is named", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen07)
+		h := newHarness(t, demotest.Gen07)
 		ids := newRuns(h.Upstreams[0], 1)
 		resp, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: []string{"none", ids[0]}, MetricNames: []string{"loss"}})
 		if err != nil || resp.GetComplete() || reasons(resp.GetNotRead())["none"] != codes.NotFound || len(resp.GetComparisons()) != 1 {
@@ -151,7 +151,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		}
 	})
 	t.Run("a Viewer that is down is named as a whole", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen06, demoviewer.Gen07)
+		h := newHarness(t, demotest.Gen06, demotest.Gen07)
 		newRuns(h.Upstreams[0], 2)
 		h.Upstreams[1].Down()
 		resp, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Viewer: "-", Filter: mine, MetricNames: []string{"loss"}})
@@ -160,7 +160,7 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		}
 	})
 	t.Run("what does not answer in time is named before the deadline", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen06)
+		h := newHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
 		ids := newRuns(u, 3)
 		u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -180,10 +180,10 @@ func TestCompare_SaysWhatWasNotRead(t *testing.T) {
 		}
 	})
 	t.Run("an answer that is too large ends the call", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen06)
+		h := newHarness(t, demotest.Gen06)
 		var ids []string
 		for range 2 {
-			ids = append(ids, h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
+			ids = append(ids, h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: wideEvents(12_000)}))
 		}
 		_, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{RunIds: ids, MetricPrefixes: []string{""}})
 		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"strconv"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -38,13 +39,17 @@ func metricInfo(s *eventlog.Stat, origin runsource.Origin) *runicornapiv1.Metric
 	return out
 }
 
-// lastValue converts a cell; there is none of a metric without points. A number
-// that a double rounds is an integer.
+// lastValue converts a cell; there is none of a metric without points. An integer beyond
+// 2^53 is one in the answer too: in JSON, a number would not keep its digits.
 func lastValue(c *eventlog.Cell) *runicornapiv1.Value {
 	switch c.Kind {
 	case eventlog.KindNumber:
-		if c.Exact != "" {
+		const first, limit = 1 << 53, 1 << 63
+		switch size := math.Abs(c.Number); {
+		case c.Exact != "":
 			return integerValue(c.Exact)
+		case size > first && size < limit: // every such double is an integer
+			return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: int64(c.Number)}}
 		}
 		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Number{Number: c.Number}}
 	case eventlog.KindBoolean:
@@ -74,6 +79,7 @@ func metricsAnswer(t target.Run, v *runcache.View, series []*runicornapiv1.Metri
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
+		Limitations:           v.Limitations(),
 	}
 }
 
@@ -83,12 +89,13 @@ func metricListAnswer(t target.Run, v *runcache.View, selection eventlog.Selecti
 		Fidelity:              convert.Fidelity(v.Origin),
 		Viewer:                t.Name,
 		RunId:                 t.RunID,
-		StepCount:             int64(v.Table.Rows()),
+		StepCount:             int64(v.Summary().Rows()),
 		MalformedLineCount:    int64(v.MalformedLines),   //nolint:gosec // fewer than the file has bytes
 		LinesWithoutStepCount: int64(v.LinesWithoutStep), //nolint:gosec // as above
 		ReadTime:              timestamppb.New(v.ReadTime),
+		Limitations:           v.Limitations(),
 	}
-	stats := v.Table.Stats(selection)
+	stats := v.Summary().Stats(selection)
 	for i := range stats {
 		out.Metrics = append(out.Metrics, metricInfo(&stats[i], v.Origin))
 	}

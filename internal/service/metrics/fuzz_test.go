@@ -86,16 +86,20 @@ func FuzzAnyMetricBytesMarshal(f *testing.F) {
 		}
 		run := target.Run{Viewer: &fleet.Viewer{Name: "v"}, RunID: "r"}
 		for _, v := range views {
-			series, err := newSeriesReader(&runicornapiv1.GetMetricsRequest{}).read(v)
+			series, err := newSeriesReader(&runicornapiv1.GetMetricsRequest{}).read(t.Context(), v)
 			if err != nil {
 				continue // too large
 			}
 			mustMarshal(t, metricsAnswer(run, v, series))
 			mustMarshal(t, metricListAnswer(run, v, eventlog.Selection{}))
 			c := newComparison(&runicornapiv1.CompareExperimentsRequest{MetricPrefixes: []string{""}}, 1)
-			if err := c.read(0, v); err == nil {
+			if err := c.read(t.Context(), 0, v); err == nil {
 				entries := []runs.Entry{{Viewer: run.Viewer, Run: &restclient.Run{ID: "r"}}}
-				mustMarshal(t, &runicornapiv1.CompareExperimentsResponse{Comparisons: c.comparisons(entries)})
+				comparisons, err := c.comparisons(t.Context(), entries)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustMarshal(t, &runicornapiv1.CompareExperimentsResponse{Comparisons: comparisons})
 			}
 		}
 	})

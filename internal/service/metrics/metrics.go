@@ -50,7 +50,7 @@ func (s *Service) ListMetrics(ctx context.Context, req *runicornapiv1.ListMetric
 		return nil, err
 	}
 	var resp *runicornapiv1.ListMetricsResponse
-	err = s.reader.Read(ctx, t, func(v *runcache.View) error {
+	err = s.reader.ReadAny(ctx, t, func(v *runcache.View) error {
 		resp = metricListAnswer(t, v, convert.Selection(req))
 		return nil
 	})
@@ -70,8 +70,8 @@ func (s *Service) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsR
 		return nil, err
 	}
 	var resp *runicornapiv1.GetMetricsResponse
-	err = s.reader.Read(ctx, t, func(v *runcache.View) error {
-		series, err := newSeriesReader(req).read(v)
+	err = s.reader.ReadAny(ctx, t, func(v *runcache.View) error {
+		series, err := newSeriesReader(req).read(ctx, v)
 		resp = metricsAnswer(t, v, series)
 		return err
 	})
@@ -91,8 +91,12 @@ func (s *Service) CompareExperiments(ctx context.Context, req *runicornapiv1.Com
 	if err := s.readEach(ctx, runs, c.read); err != nil {
 		return nil, err
 	}
+	comparisons, err := c.comparisons(ctx, runs.entries)
+	if err != nil {
+		return nil, err
+	}
 	return answer.CheckSize(&runicornapiv1.CompareExperimentsResponse{
-		Comparisons: c.comparisons(runs.entries),
+		Comparisons: comparisons,
 		NotRead:     runs.notRead,
 		Complete:    len(runs.notRead) == 0,
 	})

@@ -15,7 +15,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
@@ -31,8 +31,8 @@ func wideEvents(n int) []byte {
 }
 
 func TestMetrics_GetMetrics(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	h := newHarness(t, demotest.Gen06)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 	nan, inf := math.NaN(), math.Inf(-1)
 	loss := &runicornapiv1.MetricSeries{
 		MetricName: "loss", Kind: runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
@@ -129,8 +129,8 @@ func TestMetrics_ListMetrics(t *testing.T) {
 			LastValue: number(7), MinValue: new(7.0), MaxValue: new(7.0), NonFiniteCount: new(int64(0)),
 		},
 	}
-	h := newHarness(t, demoviewer.Gen07)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	h := newHarness(t, demotest.Gen07)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 	resp, err := h.Metrics.ListMetrics(t.Context(), &runicornapiv1.ListMetricsRequest{RunId: id})
 	if err != nil {
 		t.Fatal(err)
@@ -148,8 +148,8 @@ func TestMetrics_ListMetrics(t *testing.T) {
 }
 
 func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen05)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(
+	h := newHarness(t, demotest.Gen05)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(
 		servicetest.MetricsLine(1, `"loss": 1, "bad": NaN`) + servicetest.MetricsLine(2, `"loss": NaN, "bad": NaN`) + servicetest.MetricsLine(3, `"loss": 3`))})
 	resp, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{RunId: id})
 	if err != nil {
@@ -175,8 +175,8 @@ func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
 }
 
 func TestMetrics_Downsampled(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(step int) float64 {
+	h := newHarness(t, demotest.Gen06)
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(step int) float64 {
 		if step == 777 {
 			return 99
 		}
@@ -215,8 +215,8 @@ func TestMetrics_Refusals(t *testing.T) {
 		long.WriteString(servicetest.MetricsLine(step, fmt.Sprintf(`"note": "%01000d"`, step)))
 	}
 	for _, u := range h.Upstreams {
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "large", Events: []byte(long.String())})
-		empty := u.AddRun(demoviewer.Run{Project: "p", Name: "empty"})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "large", Events: []byte(long.String())})
+		empty := u.AddRun(demotest.Run{Project: "p", Name: "empty"})
 		t.Run(u.Name+": an answer that is too large says what to use instead", func(t *testing.T) {
 			_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: u.Name, RunId: id})
 			if info := apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE"); !strings.Contains(info.GetMetadata()["instead"], "StreamMetrics") {
@@ -251,16 +251,8 @@ func TestMetrics_Refusals(t *testing.T) {
 		})
 	}
 	t.Run("far too many points are refused before they are copied", func(t *testing.T) {
-		id := h.Upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "wide", Events: wideEvents(20_000)})
+		id := h.Upstreams[1].AddRun(demotest.Run{Project: "p", Name: "wide", Events: wideEvents(20_000)})
 		_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
 		apierrtest.WantError(t, err, codes.ResourceExhausted, "ANSWER_TOO_LARGE")
-	})
-	t.Run("a line that is too long names its run and offset", func(t *testing.T) {
-		id := h.Upstreams[1].AddRun(demoviewer.Run{Project: "p", Name: "long", Events: []byte(strings.Repeat("x", 16<<20+2))})
-		_, err := h.Metrics.GetMetrics(t.Context(), &runicornapiv1.GetMetricsRequest{Viewer: "v060", RunId: id})
-		info := apierrtest.WantError(t, err, codes.DataLoss, "LINE_TOO_LONG")
-		if diff := cmp.Diff(map[string]string{"viewer": "v060", "run_id": id, "offset": "0"}, info.GetMetadata()); diff != "" {
-			t.Errorf("metadata (-want +got):\n%s", diff)
-		}
 	})
 }

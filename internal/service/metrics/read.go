@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"context"
+
 	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -19,28 +21,25 @@ const minPointSize = 11
 // seriesReader reads the points of one GetMetrics.
 type seriesReader struct {
 	selection eventlog.Selection
-	limit     int // of the first points of each series; none if 0
-	last      int // of the newest ones; none if 0
-	maxPoints int // of a downsampled series; all points if 0
+	query     eventlog.Query
 }
 
 func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
-	r := &seriesReader{
-		selection: convert.Selection(req),
-		limit:     int(req.GetLimit()),
-		last:      int(req.GetLast()),
-		maxPoints: int(req.GetDownsample().GetMaxPoints()),
-	}
-	r.selection.MinStep, r.selection.MaxStep = req.MinStep, req.MaxStep
-	return r
+	return &seriesReader{selection: convert.Selection(req), query: eventlog.Query{
+		MinStep: req.MinStep, MaxStep: req.MaxStep, //nolint:protogetter // nil is no bound
+		Limit: int(req.GetLimit()), Last: int(req.GetLast()), MaxPoints: int(req.GetDownsample().GetMaxPoints()),
+	}}
 }
 
 // read reads metric by metric, so that no more than one of them is copied
 // beyond what the answer can carry.
-func (r *seriesReader) read(v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
+func (r *seriesReader) read(ctx context.Context, v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
 	remaining := answer.MaxSize
-	for _, name := range v.Table.Names(r.selection) {
+	for _, name := range v.Summary().Names(r.selection) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		series, err := r.readMetric(v, name, remaining)
 		if err != nil {
 			return nil, err
@@ -56,48 +55,40 @@ func (r *seriesReader) read(v *runcache.View) ([]*runicornapiv1.MetricSeries, er
 	return out, nil
 }
 
-// readMetric reads the points of one metric, one series per kind. More than maxBytes
-// bytes are refused, if possible before anything is copied.
-func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) ([]*runicornapiv1.MetricSeries, error) {
-	single := r.selection
-	single.Names, single.Prefixes = []string{name}, nil
-	var counts [eventlog.KindText + 1]int
-	if r.needsCount(v.Table, maxBytes) {
-		for _, s := range v.Table.Stats(single) {
-			counts[s.Kind] = s.Count
-		}
-	}
-	if r.minSize(counts[:]) > maxBytes {
+// readMetric reads the points of one metric, one series per kind. Far more than maxBytes
+// bytes are refused before anything is copied, or a log is read for them.
+func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) (out []*runicornapiv1.MetricSeries, err error) {
+	if r.minSize(v, name) > maxBytes {
 		return nil, answer.TooLarge()
 	}
-	var out []*runicornapiv1.MetricSeries
-	series := r.copySeries(v.Table, single)
-	for i := range series {
-		s := &series[i]
-		total := max(counts[s.Kind], s.Len())
-		points.Downsample(s, r.maxPoints)
-		out = append(out, convert.Series(s))
-		if s.Len() < total {
-			out[i].ReturnedCount, out[i].TotalCount = new(int64(s.Len())), new(int64(total))
+	samples, err := v.ReadMetric(name, r.query)
+	if err != nil {
+		return nil, err
+	}
+	for i := range samples {
+		s := &samples[i]
+		points.Downsample(&s.Series, r.query.MaxPoints)
+		message := convert.Series(&s.Series)
+		if s.Len() < s.Total {
+			message.ReturnedCount, message.TotalCount = new(int64(s.Len())), new(int64(s.Total))
 		}
+		out = append(out, message)
 	}
 	if v.Origin == runsource.FromMergedTable {
-		out = withIndeterminate(out, name, v.Table.Indeterminate(name))
+		out = withIndeterminate(out, name, v.Summary().Indeterminate(name))
 	}
 	return out, nil
 }
 
-// needsCount says whether the points have to be counted first: to say how many
-// there were before the limit, or because there may be far too many.
-func (r *seriesReader) needsCount(t *eventlog.Table, maxBytes int) bool {
-	return r.limit > 0 || r.last > 0 || t.Cells() > maxBytes/minPointSize
-}
-
-// minSize is the least size of the series with as many points.
-func (r *seriesReader) minSize(counts []int) int {
-	size := 0
-	for _, n := range counts {
-		for _, bound := range []int{r.limit, r.last, r.maxPoints} {
+// minSize is the least size of a metric's points in the answer, as far as it is known.
+func (r *seriesReader) minSize(v *runcache.View, name string) (size int) {
+	if v.Table == nil && (r.query.MinStep != nil || r.query.MaxStep != nil) {
+		return 0
+	}
+	one := eventlog.Selection{Names: []string{name}, MinStep: r.query.MinStep, MaxStep: r.query.MaxStep}
+	for _, s := range v.Summary().Stats(one) {
+		n := s.Count
+		for _, bound := range []int{r.query.Limit, r.query.Last, r.query.MaxPoints} {
 			if bound > 0 {
 				n = min(n, bound)
 			}
@@ -105,17 +96,6 @@ func (r *seriesReader) minSize(counts []int) int {
 		size += n * minPointSize
 	}
 	return size
-}
-
-// copySeries copies the selected points, or the first or newest of each series.
-func (r *seriesReader) copySeries(t *eventlog.Table, selection eventlog.Selection) []eventlog.Series {
-	switch {
-	case r.limit > 0:
-		return t.First(selection, r.limit)
-	case r.last > 0:
-		return t.Last(selection, r.last)
-	}
-	return t.Series(selection)
 }
 
 // withIndeterminate says how many cells of a metric may have been NaN or ±Inf;

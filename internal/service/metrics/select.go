@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -149,7 +150,7 @@ func (c *runSelection) addNotRead(ctx context.Context, e *runs.Entry, err error)
 // readEach passes the selected experiments to use, by their index in entries and
 // several at a time, until shortly before the caller's deadline. What was not
 // read by then, or failed, is in notRead. An error of use ends the call.
-func (s *Service) readEach(ctx context.Context, c *runSelection, use func(i int, v *runcache.View) error) error {
+func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx context.Context, i int, v *runcache.View) error) error {
 	timed, stop := target.WithMargin(ctx)
 	defer stop()
 	g, groupCtx := errgroup.WithContext(timed)
@@ -157,9 +158,12 @@ func (s *Service) readEach(ctx context.Context, c *runSelection, use func(i int,
 	errs := make([]error, len(c.entries))
 	for i := range c.entries {
 		g.Go(func() (fatal error) {
-			errs[i] = s.reader.Read(groupCtx, c.entries[i].Target(), func(v *runcache.View) error {
-				fatal = use(i, v)
-				return fatal
+			errs[i] = s.reader.ReadAny(groupCtx, c.entries[i].Target(), func(v *runcache.View) error {
+				err := use(groupCtx, i, v)
+				if !errors.Is(err, runcache.ErrNeedsTable) {
+					fatal = err
+				}
+				return err
 			})
 			return fatal
 		})

@@ -10,7 +10,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -27,9 +27,9 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 	}
 	isFile := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/assets/download") }
 	t.Run("a body that is cut is resumed", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen07)
+		h := newHarness(t, demotest.Gen07)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(events)})
 		var cuts atomic.Int32
 		u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 			if !isFile(r) || cuts.Add(1) > 1 {
@@ -43,9 +43,9 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 		}
 	})
 	t.Run("a Viewer that ignores ranges is read whole", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen06)
+		h := newHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(events)})
 		u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 			r.Header.Del("Range")
 			return false
@@ -55,9 +55,9 @@ func TestMetrics_AgainstABadConnection(t *testing.T) {
 		}
 	})
 	t.Run("a Viewer that fails is an error, and right again afterwards", func(t *testing.T) {
-		h := newHarness(t, demoviewer.Gen06)
+		h := newHarness(t, demotest.Gen06)
 		u := h.Upstreams[0]
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(events)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(events)})
 		if _, err := count(t, h, id); err != nil {
 			t.Fatal(err)
 		}
@@ -92,9 +92,9 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 }
 
 func TestMetrics_AppendedBytesOnly(t *testing.T) {
-	h := newHarness(t, demoviewer.Gen06)
+	h := newHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) }))})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) }))})
 	var sent atomic.Int64
 	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		u.Viewer.ServeHTTP(&countingWriter{ResponseWriter: w, n: &sent}, r)

@@ -58,7 +58,7 @@ func (s *Service) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream 
 	}
 	for _, t := range target.Unique(targets) {
 		if err := send(ctx, t); err != nil {
-			return h.streamError(ctx, t, err)
+			return streamError(ctx, err)
 		}
 		h.trailer.RunCount++
 	}
@@ -66,11 +66,11 @@ func (s *Service) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream 
 }
 
 // streamError makes the error of the call.
-func (h *history) streamError(ctx context.Context, t target.Run, err error) error {
+func streamError(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), drain.ErrDraining) {
 		return drain.ErrDraining
 	}
-	return source.LineTooLong(t, err)
+	return err
 }
 
 // sendLogged sends a run in the order of its log, as it is read.
@@ -80,7 +80,7 @@ func (h *history) sendLogged(ctx context.Context, t target.Run) error {
 		h.trailer.TotalPointCount += pointCount(message)
 		return h.send(t, message)
 	})
-	h.addCounts(done.MalformedLines, done.LinesWithoutStep)
+	h.addCounts(t, &done.Counts)
 	return err
 }
 
@@ -113,7 +113,7 @@ func (h *history) sendDownsampled(ctx context.Context, t target.Run) error {
 	if err != nil {
 		return err
 	}
-	h.addCounts(done.MalformedLines, done.LinesWithoutStep)
+	h.addCounts(t, &done.Counts)
 	return h.sendBuffered(t, buffered)
 }
 
@@ -123,9 +123,12 @@ func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 	buffered := points.NewBuffer(h.service.config.Budget)
 	defer buffered.ReleaseAll()
 	err := h.service.reader.Read(ctx, t, func(v *runcache.View) error {
-		h.addCounts(v.MalformedLines, v.LinesWithoutStep)
+		h.addCounts(t, &v.Counts)
 		single := h.selection
 		for _, name := range v.Table.Names(h.selection) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			single.Names, single.Prefixes = []string{name}, nil
 			if err := buffered.Add(v.Table.Series(single), v.Origin); err != nil {
 				return err
@@ -142,7 +145,7 @@ func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 // sendBuffered sends what is buffered, downsampled if the request asks for that.
 func (h *history) sendBuffered(t target.Run, buffered *points.Buffer) error {
 	h.trailer.TotalPointCount += buffered.Points
-	for _, message := range buffered.Messages(h.maxPoints) {
+	for message := range buffered.Messages(h.maxPoints) {
 		if err := h.send(t, message); err != nil {
 			return err
 		}
@@ -151,18 +154,18 @@ func (h *history) sendBuffered(t target.Run, buffered *points.Buffer) error {
 }
 
 // addCounts adds what was left out of a run.
-func (h *history) addCounts(malformed, withoutStep uint64) {
-	h.trailer.MalformedLineCount += int64(malformed)      //nolint:gosec // fewer than the file has bytes
-	h.trailer.LinesWithoutStepCount += int64(withoutStep) //nolint:gosec // as above
+func (h *history) addCounts(t target.Run, counts *eventlog.Counts) {
+	h.trailer.MalformedLineCount += int64(counts.MalformedLines)      //nolint:gosec // fewer than the file has bytes
+	h.trailer.LinesWithoutStepCount += int64(counts.LinesWithoutStep) //nolint:gosec // as above
+	for _, text := range counts.Limitations() {
+		h.trailer.Limitations = append(h.trailer.Limitations, convert.Text(t.ResourceName()+": "+text))
+	}
 }
 
 // send sends one batch.
 func (h *history) send(t target.Run, message *runicornapiv1.MetricBatch) error {
 	h.trailer.BatchCount++
 	h.trailer.PointCount += pointCount(message)
-	if err := points.CheckTexts(t, message); err != nil {
-		return err
-	}
 	return h.stream.Send(&runicornapiv1.StreamMetricsResponse{
 		Viewer: t.Name, RunId: convert.Text(t.RunID),
 		Event: &runicornapiv1.StreamMetricsResponse_Batch{Batch: message},

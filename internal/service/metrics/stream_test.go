@@ -13,7 +13,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
@@ -45,7 +45,7 @@ func TestStream_Orders(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t)
 	for _, u := range h.Upstreams {
-		id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+		id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 		isTable := u == h.Upstreams[0]
 		for name, tt := range map[string]struct {
 			req   *runicornapiv1.StreamMetricsRequest
@@ -102,10 +102,10 @@ func TestStream_Orders(t *testing.T) {
 
 func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
 	big := u.AddBigRun(8_000)
-	small := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
+	small := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
 	points, trailer, err := streamed(t, h, &runicornapiv1.StreamMetricsRequest{RunIds: []string{big, small, target.ResourceName("v060", big)}, Positions: true})
 	if err != nil || trailer.GetRunCount() != 2 || int64(len(points)) != trailer.GetPointCount() || trailer.GetBatchCount() < 8 || !strings.Contains(points[0], " in 0") {
 		t.Errorf("%v, %d points, trailer %v", err, len(points), trailer)
@@ -115,9 +115,9 @@ func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 // TestStream_IsNeverSilentlyShort: without all points there is no trailer.
 func TestStream_IsNeverSilentlyShort(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
+	h := newTailHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) }))})
+	id := u.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(20_000, func(step int) float64 { return float64(step) }))})
 	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/assets/download") {
 			return false
@@ -142,9 +142,9 @@ func TestStream_IsNeverSilentlyShort(t *testing.T) {
 
 func TestStream_Refusals(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
+	h := newTailHarness(t, demotest.Gen06)
 	small := replica(t, h, func(d *Config) { d.Budget = points.NewBudget(1 << 10) })
-	id := h.Upstreams[0].AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(int) float64 { return 1 }))})
+	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(1000, func(int) float64 { return 1 }))})
 	ids := []string{id}
 	for name, tt := range map[string]struct {
 		h      *servicetest.Harness

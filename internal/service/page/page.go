@@ -108,7 +108,8 @@ type Keyed[T any] struct {
 }
 
 // Paginate orders items in place and returns the page of them with the token of
-// the next one, which is empty on the last page.
+// the next one, which is empty on the last page. A page of messages has those that
+// fit, each shortened if need be.
 func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next string) {
 	slices.SortFunc(items, func(a, b Keyed[T]) int { return a.compare(&b.Position, desc) })
 	if p.after != nil {
@@ -126,7 +127,14 @@ func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next s
 		items = items[:p.size]
 	}
 	page = make([]T, 0, len(items))
+	room := answer.MaxSize
 	for i := range items {
+		if m, ok := any(items[i].Item).(proto.Message); ok {
+			answer.Fit(m, answer.MaxSize)
+			if room -= proto.Size(m) + answer.Framing; room < 0 && i > 0 {
+				return page, writeToken(p.query, &items[i-1].Position)
+			}
+		}
 		page = append(page, items[i].Item)
 	}
 	return page, next
@@ -154,6 +162,9 @@ func InOrder[M proto.Message](req Request, items []M, id func(M) string) (page [
 	}
 	page = items[start:]
 	page = page[:min(p.size, len(page))]
+	for _, item := range page {
+		answer.Fit(item, answer.MaxSize)
+	}
 	page = page[:answer.CountFitting(page, answer.MaxSize)]
 	if end := start + len(page); end < len(items) {
 		last := At(filter.IntValue(int64(end)), "", itemHash(id(items[end-1])))

@@ -3,22 +3,17 @@
 package points
 
 import (
-	"fmt"
-
-	"google.golang.org/grpc/codes"
+	"iter"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// maxBatchPoints is how many points a message has at most, and maxBatchText how
-// many bytes of text, unless one text has more.
+// maxBatchPoints is how many points a message has at most, and maxBatchText how many
+// bytes of names, and of the texts of a series.
 const (
 	maxBatchPoints = 4096
 	maxBatchText   = 256 << 10
@@ -124,24 +119,32 @@ func seriesBytes(s *eventlog.Series) int64 {
 	return int64(n) * 5 / 4
 }
 
-// Messages downsamples the buffered series, and splits them into messages.
-func (h *Buffer) Messages(maxPoints int) []*runicornapiv1.MetricBatch {
-	var out []*runicornapiv1.MetricBatch
-	remaining := 0
-	for _, s := range h.order {
-		total := s.Len()
-		Downsample(s, maxPoints)
-		for _, part := range splitSeries(s, total) {
-			n := len(part.GetSteps())
-			if n > remaining || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
-				out, remaining = append(out, &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(h.origin)}), maxBatchPoints
+// Messages downsamples the buffered series and splits them into messages, each made
+// when it is asked for.
+func (h *Buffer) Messages(maxPoints int) iter.Seq[*runicornapiv1.MetricBatch] {
+	return func(yield func(*runicornapiv1.MetricBatch) bool) {
+		batch, remaining, names := &runicornapiv1.MetricBatch{}, 0, 0
+		for _, s := range h.order {
+			total := s.Len()
+			Downsample(s, maxPoints)
+			for _, part := range splitSeries(s, total) {
+				n := len(part.GetSteps())
+				names += len(part.GetMetricName())
+				if n > remaining || names > maxBatchText || len(part.GetTexts()) > 0 { // texts may be long: each part of them is a message
+					if len(batch.GetSeries()) > 0 && !yield(batch) {
+						return
+					}
+					batch, remaining = &runicornapiv1.MetricBatch{Fidelity: convert.Fidelity(h.origin)}, maxBatchPoints
+					names = len(part.GetMetricName())
+				}
+				batch.Series = append(batch.Series, part)
+				remaining -= n
 			}
-			last := out[len(out)-1]
-			last.Series = append(last.Series, part)
-			remaining -= n
+		}
+		if len(batch.GetSeries()) > 0 {
+			yield(batch)
 		}
 	}
-	return out
 }
 
 // splitSeries converts a series in parts of at most maxBatchPoints, and says in
@@ -190,29 +193,4 @@ func sliceColumn[T any](column []T, from, to int) []T {
 		return nil
 	}
 	return column[from:to]
-}
-
-// CheckTexts refuses points that no message can hold, which only the texts of one
-// line can be: it names the metric to leave out.
-func CheckTexts(t target.Run, m *runicornapiv1.MetricBatch) error {
-	const overhead = 64 << 10 // for all that is no text
-	all, longest, name := 0, 0, ""
-	for _, s := range m.GetSeries() {
-		for _, text := range s.GetTexts() {
-			all += len(text)
-			if len(text) > longest {
-				longest, name = len(text), s.GetMetricName()
-			}
-		}
-	}
-	if all+overhead <= answer.MaxMessage {
-		return nil
-	}
-	const instead = "metric_names or metric_prefixes without it"
-	return &apierr.Error{
-		Code:     codes.ResourceExhausted,
-		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  fmt.Sprintf("%s: a text of the metric %q has %d bytes, more than a message can hold; instead, use %s", t.ResourceName(), name, longest, instead),
-		Metadata: map[string]string{"viewer": t.Name, "run_id": t.RunID, "metric_name": name, "instead": instead},
-	}
 }

@@ -27,11 +27,7 @@ func connectionOf(v *fleet.Viewer, c *restclient.Connection) *runicornapiv1.Conn
 }
 
 func connectionsOf(v *fleet.Viewer, connections []restclient.Connection) []*runicornapiv1.Connection {
-	out := make([]*runicornapiv1.Connection, 0, len(connections))
-	for i := range connections {
-		out = append(out, connectionOf(v, &connections[i]))
-	}
-	return out
+	return convertAll(connections, func(c restclient.Connection) *runicornapiv1.Connection { return connectionOf(v, &c) })
 }
 
 // sessionStates are the Viewers' words for how a session stands.
@@ -71,22 +67,25 @@ func (s *Service) sessionOf(parent *fleet.Viewer, session *restclient.Session) *
 }
 
 func (s *Service) sessionsOf(parent *fleet.Viewer, sessions []restclient.Session) []*runicornapiv1.ViewerSession {
-	out := make([]*runicornapiv1.ViewerSession, 0, len(sessions))
-	for i := range sessions {
-		out = append(out, s.sessionOf(parent, &sessions[i]))
+	return convertAll(sessions, func(session restclient.Session) *runicornapiv1.ViewerSession { return s.sessionOf(parent, &session) })
+}
+
+// convertAll converts a list.
+func convertAll[T, M any](items []T, convert func(T) M) []M {
+	out := make([]M, 0, len(items))
+	for _, item := range items {
+		out = append(out, convert(item))
 	}
 	return out
 }
 
-// directoryAnswer converts a folder.
-func directoryAnswer(d *restclient.Directory) *runicornapiv1.ListDirectoryResponse {
-	out := &runicornapiv1.ListDirectoryResponse{Path: convert.Text(d.Path.Value)}
-	for _, e := range d.Entries {
-		out.Entries = append(out.Entries, &runicornapiv1.DirectoryEntry{
+// entriesOf converts a folder.
+func entriesOf(d *restclient.Directory) []*runicornapiv1.DirectoryEntry {
+	return convertAll(d.Entries, func(e restclient.DirectoryEntry) *runicornapiv1.DirectoryEntry {
+		return &runicornapiv1.DirectoryEntry{
 			Name: convert.Text(e.Name.Value), IsDirectory: e.IsDir, SizeBytes: e.Size.Value, ModifyTime: convert.Time(e.ModifiedTime.Time),
-		})
-	}
-	return out
+		}
+	})
 }
 
 // environmentTypes are the Viewer's words for what provides a Python.
@@ -96,14 +95,13 @@ var environmentTypes = map[string]runicornapiv1.PythonEnvironmentType{
 }
 
 // environmentsOf converts Pythons.
-func environmentsOf(environments []restclient.PythonEnvironment) (out []*runicornapiv1.PythonEnvironment) {
-	for _, e := range environments {
-		out = append(out, &runicornapiv1.PythonEnvironment{
+func environmentsOf(environments []restclient.PythonEnvironment) []*runicornapiv1.PythonEnvironment {
+	return convertAll(environments, func(e restclient.PythonEnvironment) *runicornapiv1.PythonEnvironment {
+		return &runicornapiv1.PythonEnvironment{
 			Name: convert.Text(e.Name.Value), Type: environmentTypes[e.Type.Value], PythonVersion: convert.Text(e.Version.Value),
 			Path: convert.Text(e.Path.Value), IsDefault: e.IsDefault,
-		})
-	}
-	return out
+		}
+	})
 }
 
 // remoteConfigAnswer converts what a Python has.

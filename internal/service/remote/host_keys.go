@@ -5,8 +5,8 @@ import (
 	"fmt"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
 // AcceptHostKey makes a key known.
@@ -28,17 +28,11 @@ func (s *Service) ListHostKeys(ctx context.Context, req *runicornapiv1.ListHostK
 		return nil, err
 	}
 	keys, err := v.Client.HostKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := &runicornapiv1.ListHostKeysResponse{}
-	for i := range keys {
-		out.HostKeys = append(out.HostKeys, convert.HostKey(&keys[i]))
-	}
-	out.HostKeys, out.NextPageToken, err = page.InOrder(req, out.GetHostKeys(), func(k *runicornapiv1.HostKey) string {
+	items := convertAll(keys, func(k restclient.HostKey) *runicornapiv1.HostKey { return convert.HostKey(&k) })
+	page, next, err := pageOf(req, items, err, func(k *runicornapiv1.HostKey) string {
 		return fmt.Sprint(k.GetHost(), " ", k.GetPort(), " ", k.GetKeyType())
 	})
-	return out, err
+	return &runicornapiv1.ListHostKeysResponse{HostKeys: page, NextPageToken: next}, err
 }
 
 // RemoveHostKey forgets a key.

@@ -2,7 +2,10 @@
 package remote
 
 import (
+	"cmp"
 	"context"
+
+	"google.golang.org/protobuf/proto"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
@@ -28,6 +31,15 @@ type Service struct {
 
 // New returns the service.
 func New(c Config) *Service { return &Service{config: c} }
+
+// pageOf cuts the page of a request out of what a Viewer has listed, unless that
+// failed.
+func pageOf[M proto.Message](req page.Request, items []M, err error, id func(M) string) ([]M, string, error) {
+	if err != nil {
+		return nil, "", err
+	}
+	return page.InOrder(req, items, id)
+}
 
 // OpenConnection opens a connection, and tells whether it stood already.
 func (s *Service) OpenConnection(ctx context.Context, req *runicornapiv1.OpenConnectionRequest) (*runicornapiv1.OpenConnectionResponse, error) {
@@ -66,14 +78,8 @@ func (s *Service) ListConnections(ctx context.Context, req *runicornapiv1.ListCo
 		return nil, err
 	}
 	connections, err := v.Client.Connections(ctx)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := page.InOrder(req, connectionsOf(v, connections), (*runicornapiv1.Connection).GetConnectionId)
-	if err != nil {
-		return nil, err
-	}
-	return &runicornapiv1.ListConnectionsResponse{Connections: page, NextPageToken: next}, nil
+	page, next, err := pageOf(req, connectionsOf(v, connections), err, (*runicornapiv1.Connection).GetConnectionId)
+	return &runicornapiv1.ListConnectionsResponse{Connections: page, NextPageToken: next}, err
 }
 
 // StartViewer starts a remote Viewer, which is a named one at once.
@@ -108,14 +114,8 @@ func (s *Service) ListViewerSessions(ctx context.Context, req *runicornapiv1.Lis
 		return nil, err
 	}
 	sessions, err := v.Client.Sessions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := page.InOrder(req, s.sessionsOf(v, sessions), (*runicornapiv1.ViewerSession).GetSessionId)
-	if err != nil {
-		return nil, err
-	}
-	return &runicornapiv1.ListViewerSessionsResponse{Sessions: page, NextPageToken: next}, nil
+	page, next, err := pageOf(req, s.sessionsOf(v, sessions), err, (*runicornapiv1.ViewerSession).GetSessionId)
+	return &runicornapiv1.ListViewerSessionsResponse{Sessions: page, NextPageToken: next}, err
 }
 
 // GetViewerSession gets one remote Viewer of a Viewer.
@@ -137,17 +137,12 @@ func (s *Service) ListDirectory(ctx context.Context, req *runicornapiv1.ListDire
 	if err != nil {
 		return nil, err
 	}
-	path := req.GetPath()
-	if path == "" {
-		path = home
-	}
-	directory, err := v.Client.ListDirectory(ctx, id, path)
+	directory, err := v.Client.ListDirectory(ctx, id, cmp.Or(req.GetPath(), home))
 	if err != nil {
 		return nil, err
 	}
-	out := directoryAnswer(directory)
-	out.Entries, out.NextPageToken, err = page.InOrder(req, out.GetEntries(), (*runicornapiv1.DirectoryEntry).GetName)
-	return out, err
+	page, next, err := pageOf(req, entriesOf(directory), nil, (*runicornapiv1.DirectoryEntry).GetName)
+	return &runicornapiv1.ListDirectoryResponse{Path: convert.Text(directory.Path.Value), Entries: page, NextPageToken: next}, err
 }
 
 // CheckPath says what a path of a connected machine is.
@@ -172,16 +167,10 @@ func (s *Service) ListPythonEnvironments(ctx context.Context, req *runicornapiv1
 		return nil, err
 	}
 	environments, err := v.Client.PythonEnvironments(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	page, next, err := page.InOrder(req, environmentsOf(environments), func(e *runicornapiv1.PythonEnvironment) string {
+	page, next, err := pageOf(req, environmentsOf(environments), err, func(e *runicornapiv1.PythonEnvironment) string {
 		return e.GetName() + " " + e.GetPath()
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &runicornapiv1.ListPythonEnvironmentsResponse{Environments: page, NextPageToken: next}, nil
+	return &runicornapiv1.ListPythonEnvironmentsResponse{Environments: page, NextPageToken: next}, err
 }
 
 // GetRemoteConfig says what a Python of a connected machine has.
@@ -219,15 +208,8 @@ func (s *Service) ListSavedConnections(ctx context.Context, req *runicornapiv1.L
 		return nil, err
 	}
 	saved, err := v.Client.SavedConnections(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := &runicornapiv1.ListSavedConnectionsResponse{}
-	for _, connection := range saved {
-		out.SavedConnections = append(out.SavedConnections, savedOf(connection))
-	}
-	out.SavedConnections, out.NextPageToken, err = page.InOrder(req, out.GetSavedConnections(), (*runicornapiv1.SavedConnection).GetSavedConnectionId)
-	return out, err
+	page, next, err := pageOf(req, convertAll(saved, savedOf), err, (*runicornapiv1.SavedConnection).GetSavedConnectionId)
+	return &runicornapiv1.ListSavedConnectionsResponse{SavedConnections: page, NextPageToken: next}, err
 }
 
 // SaveConnection has a Viewer remember a connection.

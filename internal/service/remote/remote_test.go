@@ -14,12 +14,12 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // newRemote is a server before one Viewer with a fake SSH side.
-func newRemote(t *testing.T, f *servicetest.SSHFake, policy Policy, generation demoviewer.Generation) *servicetest.Harness {
+func newRemote(t *testing.T, f *servicetest.SSHFake, policy Policy, generation demotest.Generation) *servicetest.Harness {
 	t.Helper()
 	h := newHarness(t, servicetest.Setup{}, func(c *Config) { c.Policy = policy }, generation)
 	h.Upstreams[0].Replace(f.Serve)
@@ -52,7 +52,7 @@ func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := &servicetest.SSHFake{}
-			h := newRemote(t, f, tt.policy, demoviewer.Gen07)
+			h := newRemote(t, f, tt.policy, demotest.Gen07)
 			target := gpu()
 			if tt.change != nil {
 				tt.change(target)
@@ -81,7 +81,7 @@ func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
 func TestConnect_SaysWhetherCredentialsWereChecked(t *testing.T) {
 	t.Parallel()
 	f := &servicetest.SSHFake{}
-	h := newRemote(t, f, Policy{}, demoviewer.Gen07)
+	h := newRemote(t, f, Policy{}, demotest.Gen07)
 	for _, alreadyConnected := range []bool{false, true} {
 		got, err := h.Remote.OpenConnection(t.Context(), &runicornapiv1.OpenConnectionRequest{Target: gpu()})
 		if err != nil || got.GetAlreadyConnected() != alreadyConnected || got.GetConnection().GetConnectionId() != "u@gpu:22" {
@@ -111,7 +111,7 @@ func TestRemote_ABareHostIsAConnectionWhereOnlyOneMatches(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := &servicetest.SSHFake{Connections: tt.connections}
-			h := newRemote(t, f, Policy{}, demoviewer.Gen07)
+			h := newRemote(t, f, Policy{}, demotest.Gen07)
 			got, err := h.Remote.CloseConnection(t.Context(), &runicornapiv1.CloseConnectionRequest{ConnectionId: tt.id})
 			if tt.code != codes.OK {
 				apierrtest.WantError(t, err, tt.code, tt.reason)
@@ -133,34 +133,34 @@ func TestDisconnect_StopsItsSessionsFirstAndNoOthers(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name        string
-		generation  demoviewer.Generation
+		generation  demotest.Generation
 		connections []string
 		sessions    []string
 		calls       []string
 		code        codes.Code
 	}{
 		{
-			"0.7 names the host", demoviewer.Gen07,
+			"0.7 names the host", demotest.Gen07,
 			[]string{"u@gpu:22", "u@cpu:22"},
 			[]string{session("a", "gpu", "u"), session("b", "cpu", "u")},
 			[]string{"viewer/stop", "disconnect"},
 			codes.OK,
 		},
 		{
-			"0.6 does not, but there is one connection only", demoviewer.Gen06,
+			"0.6 does not, but there is one connection only", demotest.Gen06,
 			[]string{"u@gpu:22"},
 			[]string{session("a", "127.0.0.1", "u"), session("b", "127.0.0.1", "v")},
 			[]string{"viewer/stop", "disconnect"},
 			codes.OK,
 		},
 		{
-			"0.5 does not, and nobody can tell", demoviewer.Gen05,
+			"0.5 does not, and nobody can tell", demotest.Gen05,
 			[]string{"u@gpu:22", "u@cpu:22"},
 			[]string{session("a", "127.0.0.1", "u")},
 			[]string{},
 			codes.FailedPrecondition,
 		},
-		{"no session", demoviewer.Gen05, []string{"u@gpu:22", "u@cpu:22"}, nil, []string{"disconnect"}, codes.OK},
+		{"no session", demotest.Gen05, []string{"u@gpu:22", "u@cpu:22"}, nil, []string{"disconnect"}, codes.OK},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +197,7 @@ func TestStartViewer_RefusesWhatTheViewerWouldGetWrong(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := &servicetest.SSHFake{Connections: []string{"u@gpu:22"}, Sessions: []string{other}}
-			h := newRemote(t, f, Policy{}, demoviewer.Gen07)
+			h := newRemote(t, f, Policy{}, demotest.Gen07)
 			req := &runicornapiv1.StartViewerRequest{ConnectionId: "gpu", RemoteRoot: "/r"}
 			tt.change(req)
 			_, err := h.Remote.StartViewer(t.Context(), req)

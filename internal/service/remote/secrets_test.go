@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -75,7 +75,7 @@ func TestRemote_NoResponseOrLogContainsASecret(t *testing.T) {
 			t.Parallel()
 			log := &lockedBuffer{}
 			h := newHarness(t, servicetest.Setup{Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))},
-				func(c *Config) { c.Policy = Policy{AllowKeyPaths: true} }, demoviewer.Gen07)
+				func(c *Config) { c.Policy = Policy{AllowKeyPaths: true} }, demotest.Gen07)
 			h.Upstreams[0].Replace(failure(&servicetest.SSHFake{}))
 			said := func(answer any, err error) {
 				t.Helper()

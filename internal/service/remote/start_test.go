@@ -13,7 +13,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
@@ -33,7 +33,7 @@ func (e *otherMachine) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, servicetest.Setup{}, nil, demoviewer.Gen07)
+	h := newHarness(t, servicetest.Setup{}, nil, demotest.Gen07)
 	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/api/remote/viewer/start" {
 			return false
@@ -80,7 +80,7 @@ func (l *delayedListener) Accept() (net.Conn, error) {
 // another Viewer, that is seen.
 func TestStartViewer_WaitsForItsTunnel(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, servicetest.Setup{}, nil, demoviewer.Gen07)
+	h := newHarness(t, servicetest.Setup{}, nil, demotest.Gen07)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
@@ -61,7 +63,16 @@ func BasicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornap
 	}
 	e.LossyText = lossy && convert.HasReplacementChar(slices.Concat([]string{e.Path, e.GetAlias(), e.RunId, e.ViewerStatus}, e.Tags)...)
 	e.Etag = etagOf(e)
+	fit(e)
 	return e
+}
+
+// fit leaves out of an experiment what no message can hold, and says so.
+func fit(e *runicornapiv1.Experiment) {
+	const room = 64 << 10 // for what says so
+	for _, part := range answer.Fit(e, answer.MaxSize-room) {
+		addMissing(context.Background(), e, answer.PartTooLarge(part), part)
+	}
 }
 
 // bestMetric converts the best metric of the list, which is null where the

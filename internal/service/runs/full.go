@@ -45,7 +45,7 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 	var list partResult[restclient.RunList]
 	var wg sync.WaitGroup
 	wg.Go(func() { list.set(t.Client.Runs(early)) })
-	r := readFull(early, t, true)
+	r := readFull(early, early, t, true, nil, nil)
 	wg.Wait()
 	if r.detail.err != nil {
 		return nil, target.TimeoutError(ctx, t.Name, r.detail.err)
@@ -62,8 +62,10 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 }
 
 // Complete converts a page of entries, each in full if that is asked for. The
-// page comes in the caller's time: what is too slow is named as missing.
-func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, now func() time.Time) ([]*runicornapiv1.Experiment, error) {
+// page comes in the caller's time: what is too slow is named as missing, and so is
+// all of a Viewer that does not even say within timeout that it is there, if that is
+// not 0.
+func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, timeout time.Duration, now func() time.Time) ([]*runicornapiv1.Experiment, error) {
 	out := make([]*runicornapiv1.Experiment, len(entries))
 	for i, e := range entries {
 		out[i] = e.Experiment()
@@ -73,13 +75,19 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
+	away := awayViewers(early, entries, timeout)
+	paths := readPaths(early, entries, away)
+	statusCtx, stop := context.WithTimeout(early, maxStatusTime)
+	defer stop()
 	var g errgroup.Group
 	g.SetLimit(MaxFull)
 	for i, e := range entries {
 		g.Go(func() error {
-			// Where there are no files the detail adds nothing to the list.
-			caps, err := e.Viewer.Client.Capabilities(early)
-			readFull(early, e.Target(), err != nil || caps.Has(restclient.CapFiles)).fill(ctx, out[i], now())
+			if err := away[e.Viewer]; err != nil {
+				unread(e.Target(), err).fill(ctx, out[i], now())
+				return ctx.Err()
+			}
+			readListed(early, statusCtx, e, paths[i]).fill(ctx, out[i], now())
 			return ctx.Err()
 		})
 	}
@@ -103,16 +111,33 @@ type fullRead struct {
 	meta    partResult[restclient.Document[restclient.Values]]
 }
 
-// readFull reads the parts of a run side by side.
-func readFull(ctx context.Context, t target.Run, withDetail bool) *fullRead {
+// readFull reads the parts of a run side by side, but for those that are known.
+func readFull(ctx, statusCtx context.Context, t target.Run, withDetail bool, listed *restclient.Run, known *restclient.PathRuns) *fullRead {
 	r := &fullRead{target: t}
 	var wg sync.WaitGroup
 	if withDetail {
 		wg.Go(func() { r.detail.set(t.Client.GetRun(ctx, t.RunID)) })
 	}
-	wg.Go(func() { r.status.set(t.Client.StatusFile(ctx, t.RunID)) })
-	wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.RunID)) })
-	wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.RunID)) })
+	wg.Go(func() {
+		switch {
+		case listed == nil:
+			r.status.set(t.Client.StatusFile(ctx, t.RunID))
+		case statusCtx.Err() != nil && !t.Client.KnowsStatus(listed):
+			r.status.set(nil, statusCtx.Err()) // a read that has begun is not given up: it would be paid for in vain
+		default:
+			r.status.set(t.Client.ListedStatus(ctx, listed))
+		}
+	})
+	if summary, ok := known.Summary(t.RunID); ok {
+		r.summary.set(&restclient.Document[restclient.Values]{State: restclient.FileWhole, Value: summary}, nil)
+	} else {
+		wg.Go(func() { r.summary.set(t.Client.SummaryFile(ctx, t.RunID)) })
+	}
+	if meta, ok := known.Meta(t.RunID); ok {
+		r.meta.set(&restclient.Document[restclient.Values]{State: restclient.FileWhole, Value: meta}, nil)
+	} else {
+		wg.Go(func() { r.meta.set(t.Client.MetaFile(ctx, t.RunID)) })
+	}
 	wg.Wait()
 	r.recheckStatus(ctx)
 	return r
@@ -144,6 +169,7 @@ func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now ti
 	} else if known != nil {
 		e.Metadata = convert.Values(dropServerPaths(*known))
 	}
+	fit(e)
 }
 
 // lossy reports whether a part had bytes that were not UTF-8.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 // SixIDs are the ids of AddSix.
@@ -19,7 +19,7 @@ func Day(n int) time.Time { return time.Date(2026, 3, n, 12, 0, 0, 0, time.UTC) 
 
 // AddSix adds six runs, called r1 to r6 by the last digit of their ids.
 func AddSix(u *Upstream) {
-	for _, run := range []demoviewer.Run{
+	for _, run := range []demotest.Run{
 		{ID: "20260301_120000_000001", Path: "vision/resnet", Alias: "Baseline", Tags: []string{"big", "gpu"}, Status: "finished", Created: Day(1)},
 		{ID: "20260302_120000_000002", Path: "vision/resnet", Tags: []string{"big"}, Status: "failed", Created: Day(2)},
 		{ID: "20260303_120000_000003", Path: "vision", Status: "running", Created: Day(3)},

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -40,4 +40,4 @@ func SampleRun(tb testing.TB, h *Harness, viewer string) string {
 const UnknownRun = "20200101_000000_abcdef"
 
 // EmptyViewers is a setup of demo Viewers without the sample runs.
-func EmptyViewers(cfg *demoviewer.Config) { cfg.Empty = true }
+func EmptyViewers(cfg *demotest.Config) { cfg.Empty = true }

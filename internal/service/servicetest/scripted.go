@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
@@ -35,7 +35,7 @@ func (s *Scripted) RoundTrip(req *http.Request) (*http.Response, error) {
 // NewScripted is a harness whose Viewer answers as Reply says.
 func NewScripted(tb testing.TB, s Setup, change func(*restclient.Config)) (*Harness, *Scripted) {
 	tb.Helper()
-	demo, err := demoviewer.New(demoviewer.Config{})
+	demo, err := demotest.New(demotest.Config{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func NewScripted(tb testing.TB, s Setup, change func(*restclient.Config)) (*Harn
 			change(c)
 		}
 	}
-	return New(tb, s, demoviewer.Gen07), script
+	return New(tb, s, demotest.Gen07), script
 }
 
 // RespondWith makes an answer.

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -41,14 +41,15 @@ type Harness struct {
 
 	Conn *grpc.ClientConn
 	// Config is what the services were made of.
-	Config Config
+	Config  Config
+	network *Network
 	// Upstreams are in the order of the generations; the first is the default.
 	Upstreams []*Upstream
 }
 
 // Upstream is one demo Viewer with a switch before it.
 type Upstream struct {
-	*demoviewer.Viewer
+	*demotest.Viewer
 	// Name is what requests call it: "v053", "v060", "v072"; a second one of
 	// a generation is "v072-2".
 	Name   string
@@ -99,9 +100,12 @@ type Setup struct {
 	// Register adds the services; it is required.
 	Register RegisterFunc
 	Client   func(*restclient.Config)
-	Viewer   func(*demoviewer.Config)
+	Viewer   func(*demotest.Config)
 	Auth     *interceptor.Authorizer
 	Log      *slog.Logger // of the interceptors, and in Config
+	// Network is where the Viewers are, for tests in a bubble of testing/synctest; nil means
+	// loopback.
+	Network *Network
 }
 
 // validator is compiled once: the rules never change.
@@ -109,14 +113,14 @@ var validator = sync.OnceValues(interceptor.NewValidator)
 
 // New starts demo Viewers of the generations, one of each where none is
 // named, and our server before them. All of it ends with the test.
-func New(tb testing.TB, s Setup, generations ...demoviewer.Generation) *Harness {
+func New(tb testing.TB, s Setup, generations ...demotest.Generation) *Harness {
 	tb.Helper()
 	if len(generations) == 0 {
-		generations = demoviewer.Generations()
+		generations = demotest.Generations()
 	}
 	var upstreams []*Upstream
 	for _, generation := range generations {
-		upstreams = append(upstreams, NewUpstream(tb, s.Viewer, generation, upstreams))
+		upstreams = append(upstreams, s.Network.upstream(tb, s.Viewer, generation, upstreams))
 	}
 	var base restclient.Config
 	if s.Client != nil {
@@ -132,15 +136,18 @@ func before(tb testing.TB, upstreams []*Upstream, base restclient.Config, s Setu
 	for _, u := range upstreams {
 		entries = append(entries, fleet.Entry{Name: u.Name, URL: u.Server.URL})
 	}
+	if s.Network != nil {
+		base.Transport = s.Network.transport(tb)
+	}
 	h := Serve(tb, entries, base, s)
-	h.Upstreams = upstreams
+	h.Upstreams, h.network = upstreams, s.Network
 	return h
 }
 
 // Replica is another server in front of the same Viewers.
 func (h *Harness) Replica(tb testing.TB, register RegisterFunc) *Harness {
 	tb.Helper()
-	return before(tb, h.Upstreams, restclient.Config{Share: 1}, Setup{Register: register})
+	return before(tb, h.Upstreams, restclient.Config{Share: 1}, Setup{Register: register, Network: h.network})
 }
 
 // Serve starts our server before Viewers, and connects the clients.
@@ -153,7 +160,11 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 	tb.Cleanup(all.Close)
 	cache := runcache.New(runcache.Config{})
 	tb.Cleanup(cache.Close)
-	h := &Harness{Config: Config{Fleet: all, Cache: cache, Hub: NewHub(tb), Log: s.Log}}
+	hub := NewHub
+	if s.Network != nil {
+		hub = newBubbleHub
+	}
+	h := &Harness{Config: Config{Fleet: all, Cache: cache, Hub: hub(tb), Log: s.Log}}
 	if h.Config.Log == nil {
 		h.Config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -166,13 +177,20 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 }
 
 // NewUpstream starts one demo Viewer.
-func NewUpstream(tb testing.TB, change func(*demoviewer.Config), generation demoviewer.Generation, others []*Upstream) *Upstream {
+func NewUpstream(tb testing.TB, change func(*demotest.Config), generation demotest.Generation, others []*Upstream) *Upstream {
 	tb.Helper()
-	cfg := demoviewer.Config{Generation: generation}
+	var loopback *Network
+	return loopback.upstream(tb, change, generation, others)
+}
+
+// upstream starts one demo Viewer.
+func (n *Network) upstream(tb testing.TB, change func(*demotest.Config), generation demotest.Generation, others []*Upstream) *Upstream {
+	tb.Helper()
+	cfg := demotest.Config{Generation: generation}
 	if change != nil {
 		change(&cfg)
 	}
-	viewer, err := demoviewer.New(cfg)
+	viewer, err := demotest.New(cfg)
 	if err != nil {
 		tb.Fatalf("make a demo Viewer: %v", err)
 	}
@@ -182,7 +200,7 @@ func NewUpstream(tb testing.TB, change func(*demoviewer.Config), generation demo
 			u.Name += "-2"
 		}
 	}
-	u.Server = httptest.NewServer(u)
+	u.Server = n.start(u)
 	tb.Cleanup(u.Server.Close)
 	return u
 }
@@ -195,7 +213,7 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 		tb.Fatalf("compile the rules: %v", err)
 	}
 	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(wire.NewCodec()),
+		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),
 		grpc.ChainUnaryInterceptor(interceptor.UnaryErrors(h.Config.Log), auth.Unary, rules.Unary),
 		grpc.ChainStreamInterceptor(interceptor.StreamErrors(h.Config.Log), auth.Stream, rules.Stream),
 	)
@@ -228,6 +246,17 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 	h.Artifacts = runicornapiv1.NewArtifactServiceClient(conn)
 	h.Remote = runicornapiv1.NewRemoteServiceClient(conn)
 	h.Viewers = runicornapiv1.NewViewerServiceClient(conn)
+}
+
+// newBubbleHub is a Hub for tests whose clock costs nothing: each poll does.
+func newBubbleHub(tb testing.TB) *follow.Hub {
+	tb.Helper()
+	hub := follow.NewHub(follow.HubConfig{
+		MinInterval: 100 * time.Millisecond, MaxInterval: time.Second, EndGrace: time.Second,
+		UnreachableAfter: time.Minute, ClassifyError: source.ClassifyError,
+	})
+	tb.Cleanup(hub.Close)
+	return hub
 }
 
 // NewHub is a Hub whose intervals do not make tests wait.

@@ -5,14 +5,9 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
+	"io"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
@@ -57,20 +52,37 @@ type Reader struct{ Cache *runcache.Cache }
 // Read gives the run's parsed view to use, which must neither change nor keep it.
 func (r Reader) Read(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
 	src := Of(t)
-	return LineTooLong(t, r.Cache.Read(ctx, src.Key, src, use))
+	return r.Cache.Read(ctx, src.Key, src, use)
 }
 
-// LineTooLong says of which run a line is too long.
-func LineTooLong(t target.Run, err error) error {
-	e, ok := errors.AsType[*eventlog.LineTooLongError](err)
-	if !ok {
-		return err
-	}
-	return &apierr.Error{
-		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_LINE_TOO_LONG, Cause: err,
-		Message: fmt.Sprintf("%s: %v", t.ResourceName(), e),
-		Metadata: map[string]string{
-			"viewer": t.Name, "run_id": t.RunID, "offset": strconv.FormatInt(e.Offset, 10),
-		},
-	}
+// ReadAny is Read, but of a run that is too large to be kept, use gets the digest; see
+// runcache.Cache.
+func (r Reader) ReadAny(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
+	src := Of(t)
+	return r.Cache.ReadAny(ctx, src.Key, src, use)
+}
+
+// ErrPieceDone ends a piece of computing before the line at hand, which comes again
+// in the next one.
+var ErrPieceDone = errors.New("the piece of computing is done")
+
+// ScanEvents reads an event file from its beginning. The parsing and the handler are
+// done in pieces of computing, which the handler may end with ErrPieceDone. What stands
+// behind the last newline is returned with its offset.
+func ScanEvents(
+	body io.Reader, parser *eventlog.Parser, compute func(func() error) error, h eventlog.Handler,
+) (rest []byte, offset int64, err error) {
+	rest, err = runsource.ReadLines(body, -1, func(chunk []byte) (consumed int, err error) {
+		for {
+			err := compute(func() error {
+				n, err := parser.Parse(chunk[consumed:], offset, h)
+				consumed, offset = consumed+n, offset+int64(n)
+				return err
+			})
+			if !errors.Is(err, ErrPieceDone) {
+				return consumed, err
+			}
+		}
+	})
+	return rest, offset, err
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
-// tailTimeout ends a stream that hangs; a busy machine needs seconds for some tests.
-const tailTimeout = time.Minute
+// tailTimeout ends a stream that hangs.
+const tailTimeout = 10 * time.Minute
 
 // tailClient is a client that keeps points and token together, as the contract
 // asks for: a token stands for what came before it.
@@ -37,6 +37,7 @@ type tailClient struct {
 	token  string
 	points map[string][]string // by run, in the order of delivery
 	events []string            // what came besides batches and heartbeats
+	last   *runicornapiv1.TailMetricsResponse
 }
 
 func newTailClient(tb testing.TB, req *runicornapiv1.TailMetricsRequest) *tailClient {
@@ -52,7 +53,7 @@ func startTail(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.TailMet
 	return c
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *tailClient) connect(h *servicetest.Harness, options ...grpc.CallOption) {
 	c.tb.Helper()
 	c.drop()
@@ -86,7 +87,7 @@ func (c *tailClient) recv() (*runicornapiv1.TailMetricsResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.token = m.GetResumeToken()
+	c.token, c.last = m.GetResumeToken(), m
 	switch e := m.GetEvent().(type) {
 	case *runicornapiv1.TailMetricsResponse_Batch:
 		c.points[m.GetRunId()] = append(c.points[m.GetRunId()], servicetest.PointTexts(e.Batch)...)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,25 +17,60 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 )
 
-// tailFilter chooses the runs of a tail by filter. At most maxTailRuns are
-// followed, those that run before those that have ended, and newer ones first.
+// tailFilter says which runs a tail by filter is to follow next. It owns the lists; the
+// runs that are followed are the tail's, which asks with next and tells with started.
 //
-// A run that has ended stays in the stream and in the token: it is not
-// sent again when the stream is resumed. Only if a running one finds no room,
-// the oldest that has ended is evicted. Of those evicted, the token remembers when
-// the newest was created: if a run that is as old runs again, its points may have
-// been delivered, so that it begins with a reset.
+// Runs start in the order of (create time, viewer, run id) as places become free. For each
+// Viewer the token holds a watermark: the last run that started there. A run before it
+// that shows up later in this stream has not been delivered, and waits like the others.
+// In a stream that was resumed, those that have ended before the watermark are taken for
+// delivered, unless there are more of them than were: the rest is counted.
 type tailFilter struct {
 	*subscription
-	matcher        *filter.Filter[*runs.Entry]
-	hash           string // of the filter, as the token has it
-	fromNow        bool
-	baseline       map[string]int64 // of each Viewer, when its newest run of then was created
-	evictedThrough int64
-	// notFollowed counts the runs that match and are not followed.
-	notFollowed        int32
-	runningNotFollowed bool // one of them runs
+	matcher  *filter.Filter[*runs.Entry]
+	hash     string // of the filter, as the token has it
+	fromNow  bool
+	progress map[string]*viewerProgress // by name of the Viewer
+	waiting  []*listedRun               // that match and have no place yet, in their order
+	// unresolved are runs of the token of which only a hash of the id is known, until a
+	// list has it.
+	unresolved []tailRun
 }
+
+// viewerProgress is how far the runs of a Viewer were started.
+type viewerProgress struct {
+	baseline int64 // when its newest run was created as the stream began, in microseconds
+	// watermark is the last run that was started, and resumed that of the token.
+	watermark, resumed runMark
+	// delivered counts the runs that have ended and are in the token no more. Done has
+	// those of this stream, by id, and when they ended.
+	delivered int64
+	done      map[string]time.Time
+	late      int64 // runs before the watermark that have ended, and that this stream cannot tell from delivered ones
+}
+
+// runMark is a place in the order of one Viewer's runs; the zero runMark is before all.
+type runMark struct {
+	createdMicros int64
+	runID         string
+}
+
+func (m runMark) compare(o runMark) int {
+	return cmp.Or(cmp.Compare(m.createdMicros, o.createdMicros), strings.Compare(m.runID, o.runID))
+}
+
+// mark is the place of a run in the order.
+func (l *listedRun) mark() runMark { return runMark{l.createdMicros(), l.Run.ID} }
+
+// createdMicros is when the run was created, in microseconds; 0 if that is unknown.
+func (l *listedRun) createdMicros() int64 {
+	if l.Run.CreatedTime.IsZero() {
+		return 0
+	}
+	return max(l.Run.CreatedTime.UnixMicro(), 0)
+}
+
+func (l *listedRun) isRunning() bool { return !runsource.IsTerminal(l.Run.Status) }
 
 // filterHash stands for a filter in a token.
 func filterHash(text string) string {
@@ -41,9 +78,18 @@ func filterHash(text string) string {
 	return string(sum[:8])
 }
 
+// runIDHash stands for a run's id in a token that is too small for it.
+func runIDHash(id string) uint64 {
+	sum := sha256.Sum256([]byte(id))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
 // startFilter begins a tail by filter, or resumes one.
 func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
-	f := &tailFilter{hash: filterHash(t.req.GetFilter()), fromNow: token.fromNow, baseline: token.baseline, evictedThrough: token.evictedThrough}
+	f := &tailFilter{hash: filterHash(t.req.GetFilter()), fromNow: token.fromNow, progress: map[string]*viewerProgress{}}
+	for name, saved := range token.progress {
+		f.progress[name] = &viewerProgress{baseline: saved.baseline, watermark: saved.watermark, resumed: saved.watermark, delivered: saved.delivered}
+	}
 	viewer := token.viewer
 	if !token.hasFilter {
 		viewer, f.fromNow = t.req.GetViewer(), t.fromNow()
@@ -55,19 +101,24 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 		if viewer, err = t.resolveSavedViewer(ctx, token); err != nil {
 			return err
 		}
-		if baseline, ok := f.baseline[token.viewer]; ok {
-			f.baseline[viewer] = baseline
-		}
 	}
 	f.subscription = newSubscription(t.service, viewer)
 	t.filter = f
+	token.runs = slices.DeleteFunc(token.runs, func(r tailRun) bool {
+		if r.runID == "" {
+			f.unresolved = append(f.unresolved, r)
+		}
+		return r.runID == ""
+	})
 	if len(token.runs) > 0 {
 		if err := t.resume(ctx, token); err != nil {
 			return err
 		}
 	}
 	for _, r := range t.runs { // they go on when a list says that they run again
-		r.done = r.isEnded()
+		if r.state.phase == runResting {
+			r.state.on(eventEnd)
+		}
 	}
 	_, err = f.sync(ctx)
 	return err
@@ -91,10 +142,11 @@ func (f *tailFilter) viewersChanged() <-chan struct{} {
 
 // fillToken adds what a token must know of the filter.
 func (f *tailFilter) fillToken(token *tailToken) {
-	token.hasFilter, token.filter, token.viewer = true, f.hash, f.viewer
-	token.fromNow, token.evictedThrough = f.fromNow, f.evictedThrough
-	if f.fromNow {
-		token.baseline = f.baseline
+	token.hasFilter, token.filter, token.viewer, token.fromNow = true, f.hash, f.viewer, f.fromNow
+	token.runs = append(token.runs, f.unresolved...)
+	token.progress = make(map[string]savedProgress, len(f.progress))
+	for name, p := range f.progress {
+		token.progress[name] = savedProgress{baseline: p.baseline, watermark: p.watermark, delivered: p.delivered}
 	}
 }
 
@@ -109,155 +161,180 @@ func (f *tailFilter) addHealth(summary *healthSummary, isAll bool) {
 	}
 }
 
-// isFinished says that no further run is to be followed.
-func (f *tailFilter) isFinished(t *tail) bool {
-	if t.until == follow.Forever || f.runningNotFollowed {
-		return false
+// lateCount is how many runs the stream cannot tell from those that were delivered.
+func (f *tailFilter) lateCount() (n int64) {
+	for _, p := range f.progress {
+		n += p.late
 	}
-	return !slices.ContainsFunc(f.subs, func(m *viewerSubscription) bool { return !m.synced })
+	return n
 }
 
-// followNewRuns reads the list snapshots and follows the runs that are new in them.
-func (f *tailFilter) followNewRuns(t *tail) {
-	var wanted []*listedRun
+// notFollowed is how many runs match and are not followed.
+func (f *tailFilter) notFollowed() int64 { return int64(len(f.waiting)) + f.lateCount() }
+
+// isFinished says that no further run is to be followed.
+func (f *tailFilter) isFinished() bool {
+	return len(f.waiting)+len(f.unresolved) == 0 && !slices.ContainsFunc(f.subs, func(m *viewerSubscription) bool { return !m.synced })
+}
+
+// of is the progress of a Viewer. One whose session has ended is that of the next.
+func (f *tailFilter) of(viewer string) *viewerProgress {
+	if p, ok := f.progress[viewer]; ok {
+		return p
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.progress)) {
+		isThere := slices.ContainsFunc(f.subs, func(m *viewerSubscription) bool { return m.viewer.Name == name })
+		if !isThere && fleet.SameParent(name, viewer) {
+			f.progress[viewer] = f.progress[name]
+			delete(f.progress, name)
+			return f.progress[viewer]
+		}
+	}
+	f.progress[viewer] = &viewerProgress{}
+	return f.progress[viewer]
+}
+
+// readLists looks for runs that are to be followed in the lists as they are. For each
+// that matches it asks the tail whether it is in the stream.
+func (f *tailFilter) readLists(inStream func(run *listedRun, listedAt time.Time) bool) {
+	f.waiting = f.waiting[:0]
 	for _, m := range f.subs {
-		last, _ := m.state()
-		if last == nil {
+		if last, _ := m.state(); last != nil {
+			f.readList(m, last, inStream)
+		}
+	}
+	slices.SortFunc(f.waiting, f.compare)
+}
+
+// readList is readLists of one Viewer.
+func (f *tailFilter) readList(m *viewerSubscription, l *listSnapshot, inStream func(run *listedRun, listedAt time.Time) bool) {
+	p := f.of(m.viewer.Name)
+	m.synced = true
+	isFirst := p.done == nil
+	if isFirst {
+		p.done = map[string]time.Time{}
+		p.setBaseline(l, f.fromNow)
+	}
+	assumed := int64(0)
+	for id, run := range l.runs {
+		if !f.matcher.Match(&run.Entry) || inStream(run, l.at) {
 			continue
 		}
-		m.synced = true
-		f.recordBaseline(m.viewer.Name, last)
-		for _, run := range last.runs {
-			if f.matcher.Match(&run.Entry) && !t.resumeTailed(run, last.at) {
-				wanted = append(wanted, run)
-			}
+		endedAt, isDone := p.done[id]
+		switch {
+		case isDone && (!run.isRunning() || !l.at.After(endedAt)): // delivered
+		case isFirst && !isDone && !run.isRunning() && run.mark().compare(p.resumed) <= 0:
+			p.done[id] = l.at
+			assumed++
+		default:
+			f.waiting = append(f.waiting, run)
 		}
 	}
-	slices.SortFunc(wanted, byPriority)
-	f.notFollowed, f.runningNotFollowed = 0, false
-	for _, run := range wanted {
-		if !f.follow(t, run) {
-			f.notFollowed++
-			f.runningNotFollowed = f.runningNotFollowed || run.isRunning()
-		}
+	if isFirst {
+		p.late = max(assumed-p.delivered, 0)
 	}
+	p.prune(l)
 }
 
-// recordBaseline remembers how new the newest run is when a Viewer's list is seen first.
-func (f *tailFilter) recordBaseline(viewer string, l *listSnapshot) {
-	if _, ok := f.baseline[viewer]; ok || !f.fromNow {
+// prune bounds what is remembered by the list. What is forgotten may come again, and then
+// begins with a reset.
+func (p *viewerProgress) prune(l *listSnapshot) {
+	if len(p.done) <= 2*len(l.runs)+maxTailRuns {
 		return
 	}
-	var newest int64
+	p.resumed = p.watermark
+	maps.DeleteFunc(p.done, func(id string, _ time.Time) bool { return l.runs[id] == nil })
+}
+
+// setBaseline notes how new the newest run is when a Viewer's list is seen first.
+func (p *viewerProgress) setBaseline(l *listSnapshot, fromNow bool) {
+	if !fromNow || p.baseline > 0 {
+		return
+	}
 	for _, run := range l.runs {
-		newest = max(newest, run.createdMicros())
+		p.baseline = max(p.baseline, run.createdMicros())
 	}
-	if f.baseline == nil {
-		f.baseline = map[string]int64{}
-	}
-	f.baseline[viewer] = newest
 }
 
-// createdMicros is when the run was created, in microseconds; 0 if that is unknown.
-func (l *listedRun) createdMicros() int64 {
-	if l.Run.CreatedTime.IsZero() {
-		return 0
-	}
-	return max(l.Run.CreatedTime.UnixMicro(), 0)
-}
-
-func (l *listedRun) isRunning() bool { return !runsource.IsTerminal(l.Run.Status) }
-
-// byPriority orders those that run before the others, and newer ones first.
-func byPriority(a, b *listedRun) int {
-	if a.isRunning() != b.isRunning() {
-		if a.isRunning() {
-			return -1
+// compare orders the runs that wait. Those of which nothing is wanted, since they had
+// ended before a stream of what comes from now on, do not hold up others.
+func (f *tailFilter) compare(a, b *listedRun) int {
+	if f.fromNow && f.isOver(a) != f.isOver(b) {
+		if f.isOver(a) {
+			return 1
 		}
-		return 1
+		return -1
 	}
-	return cmp.Or(cmp.Compare(b.createdMicros(), a.createdMicros()), strings.Compare(a.Run.ID, b.Run.ID))
+	return cmp.Or(cmp.Compare(a.createdMicros(), b.createdMicros()), strings.Compare(a.Viewer.Name, b.Viewer.Name), strings.Compare(a.Run.ID, b.Run.ID))
 }
 
-// resumeTailed reports whether a run is one of the stream. One that has ended is opened again
-// where it was left, if a list that is newer than its end says that it runs.
-func (t *tail) resumeTailed(run *listedRun, listedAt time.Time) bool {
-	r := t.findTailed(run)
-	if r == nil {
-		return false
-	}
-	r.createdMicros = run.createdMicros()
-	if r.detached {
-		r.Run, r.detached = run.Target(), false
-	}
-	if r.done && run.isRunning() && listedAt.After(r.doneAt) {
-		r.done, r.notFound, r.marks = false, false, r.marks&^markEnded
-	}
-	return true
+func (f *tailFilter) isOver(run *listedRun) bool { return !run.isRunning() && f.isOld(run) }
+
+// isOld says that a run was there when a stream of what comes from now on began.
+func (f *tailFilter) isOld(run *listedRun) bool {
+	return f.fromNow && run.createdMicros() <= f.of(run.Viewer.Name).baseline
 }
 
-// findTailed is the run of a list in the stream; nil if it is not followed. One whose
-// session has ended goes on in another session of the same Viewer.
-func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
-	for _, r := range t.runs {
-		switch {
-		case r.RunID != run.Run.ID:
-		case r.Name == run.Viewer.Name:
-			return r
-		case r.detached && detached == nil && fleet.SameParent(r.Name, run.Viewer.Name):
-			detached = r
+// next is the run that is to be followed next, nil if there is none. What the client may
+// have of it already is announced as void.
+func (f *tailFilter) next() *tailedRun {
+	if len(f.waiting) == 0 {
+		return nil
+	}
+	run, p := f.waiting[0], f.of(f.waiting[0].Viewer.Name)
+	r := &tailedRun{Run: run.Target(), at: runsource.Beginning(), created: run.mark()}
+	if f.isOld(run) {
+		r.at = runsource.Now()
+	}
+	if _, isDone := p.done[run.Run.ID]; isDone || run.mark().compare(p.resumed) <= 0 {
+		r.state.phase = runPartial
+	}
+	return r
+}
+
+// started notes that the tail follows the run that next has returned.
+func (f *tailFilter) started(r *tailedRun) {
+	f.waiting = f.waiting[1:]
+	p := f.of(r.Name)
+	if r.created.compare(p.watermark) > 0 {
+		p.watermark = r.created
+	}
+	if _, isDone := p.done[r.RunID]; isDone {
+		delete(p.done, r.RunID)
+		p.delivered--
+	}
+}
+
+// left notes that a run that has ended is in the stream no more.
+func (f *tailFilter) left(r *tailedRun) {
+	p := f.of(r.Name)
+	p.delivered++
+	if p.done != nil {
+		p.done[r.RunID] = r.endedAt
+	}
+}
+
+// resolve gives the runs of the token whose ids the lists tell now. Those that no list has
+// are gone.
+func (f *tailFilter) resolve(found func(saved *tailRun, run *listedRun)) {
+	for _, m := range f.subs {
+		last, _ := m.state()
+		if last == nil || len(f.unresolved) == 0 {
+			continue
 		}
-	}
-	return detached
-}
-
-// follow adds a run to the stream, if there is room for it.
-func (f *tailFilter) follow(t *tail, run *listedRun) bool {
-	maybeSent := run.createdMicros() <= f.evictedThrough && f.evictedThrough > 0
-	if maybeSent && !run.isRunning() {
-		return false
-	}
-	r := &tailedRun{Run: run.Target(), at: f.startPosition(run), createdMicros: run.createdMicros(), needsReset: maybeSent}
-	for !t.canFollow(r) {
-		if !run.isRunning() || !f.evict(t) {
-			return false
+		byHash := make(map[uint64]*listedRun, len(last.runs))
+		for id, run := range last.runs {
+			byHash[runIDHash(id)] = run
 		}
+		f.unresolved = slices.DeleteFunc(f.unresolved, func(r tailRun) bool {
+			if !isSameViewer(r.viewer, m.viewer.Name) {
+				return false
+			}
+			run := byHash[r.idHash]
+			if run != nil {
+				found(&r, run)
+			}
+			return run != nil || r.viewer == m.viewer.Name
+		})
 	}
-	t.runs = append(t.runs, r)
-	return true
-}
-
-// startPosition is where a run is followed from: of a stream that wants what comes from
-// now on, a run that began later is wanted as a whole.
-func (f *tailFilter) startPosition(run *listedRun) runsource.Position {
-	if f.fromNow && run.createdMicros() <= f.baseline[run.Viewer.Name] {
-		return runsource.Now()
-	}
-	return runsource.Beginning()
-}
-
-// canFollow says whether one more run fits into the stream and its token.
-func (t *tail) canFollow(r *tailedRun) bool {
-	if len(t.runs) >= maxTailRuns {
-		return false
-	}
-	token := t.token()
-	token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, at: r.at})
-	return token.fits()
-}
-
-// evict removes the oldest run that has ended to make room for another one.
-func (f *tailFilter) evict(t *tail) bool {
-	oldest := -1
-	for i, r := range t.runs {
-		if r.done && (oldest < 0 || r.createdMicros < t.runs[oldest].createdMicros) {
-			oldest = i
-		}
-	}
-	if oldest < 0 {
-		return false
-	}
-	f.evictedThrough = max(f.evictedThrough, t.runs[oldest].createdMicros)
-	t.runs = slices.Delete(t.runs, oldest, oldest+1)
-	return true
 }

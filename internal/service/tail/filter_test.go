@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -15,7 +16,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
@@ -23,105 +24,173 @@ import (
 // another one, each point once.
 func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
-	u := h.Upstreams[0]
-	add := func(project, loss string) string {
-		return u.AddRun(demoviewer.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
-	}
-	first := add("later", "1")
-	add("other", "9")
-	req := &runicornapiv1.TailMetricsRequest{Filter: "project = later"}
-	c := startTail(t, h, req)
-	c.untilPoints(first, 1)
-	second := add("later", "2")
-	c.untilPoints(second, 1)
-	servicetest.SetStatus(t, u, first, "finished")
-	c.untilEvent("end FINISHED")
-	c.drop()
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen07)
+		u := h.Upstreams[0]
+		add := func(project, loss string) string {
+			return u.AddRun(demotest.Run{Project: project, Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": `+loss))})
+		}
+		first := add("later", "1")
+		add("other", "9")
+		req := &runicornapiv1.TailMetricsRequest{Filter: "project = later"}
+		c := startTail(t, h, req)
+		c.untilPoints(first, 1)
+		second := add("later", "2")
+		c.untilPoints(second, 1)
+		servicetest.SetStatus(t, u, first, "finished")
+		c.untilEvent("end FINISHED")
+		c.drop()
 
-	third := add("later", "3")
-	if err := u.AppendEvents(second, []byte(servicetest.MetricsLine(2, `"loss": 2.5`))); err != nil {
-		t.Fatal(err)
-	}
-	c.connect(replica(t, h, nil))
-	c.untilPoints(third, 1)
-	c.untilPoints(second, 2)
-	c.want(first, []string{"loss 1 1 at 1001.5"})
-	c.want(second, []string{"loss 1 2 at 1001.5", "loss 2 2.5 at 1002.5"})
-	c.want(third, []string{"loss 1 3 at 1001.5"})
-	if len(c.points) != 3 {
-		t.Errorf("points of %d runs", len(c.points))
-	}
+		third := add("later", "3")
+		if err := u.AppendEvents(second, []byte(servicetest.MetricsLine(2, `"loss": 2.5`))); err != nil {
+			t.Fatal(err)
+		}
+		c.connect(replica(t, h, nil))
+		c.untilPoints(third, 1)
+		c.untilPoints(second, 2)
+		c.want(first, []string{"loss 1 1 at 1001.5"})
+		c.want(second, []string{"loss 1 2 at 1001.5", "loss 2 2.5 at 1002.5"})
+		c.want(third, []string{"loss 1 3 at 1001.5"})
+		if len(c.points) != 3 {
+			t.Errorf("points of %d runs", len(c.points))
+		}
+	})
 }
 
 // TestTailFilter_FromNow: of runs that were there only what comes, of later ones
 // all.
 func TestTailFilter_FromNow(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.Upstreams[0]
-	first := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
-	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
-	c.untilEvent("caught_up")
-	second := u.AddRun(demoviewer.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
-	c.untilPoints(second, 1)
-	if err := u.AppendEvents(first, []byte(servicetest.MetricsLine(2, `"loss": 1.5`))); err != nil {
-		t.Fatal(err)
-	}
-	c.untilPoints(first, 1)
-	c.want(first, []string{"loss 2 1.5 at 1002.5"})
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen06)
+		u := h.Upstreams[0]
+		first := u.AddRun(demotest.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)), Created: time.Now().Add(time.Minute)})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = now", Start: runicornapiv1.TailStart_TAIL_START_NOW})
+		c.untilEvent("caught_up")
+		second := u.AddRun(demotest.Run{Project: "now", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 2`)), Created: time.Now().Add(2 * time.Minute)})
+		c.untilPoints(second, 1)
+		if err := u.AppendEvents(first, []byte(servicetest.MetricsLine(2, `"loss": 1.5`))); err != nil {
+			t.Fatal(err)
+		}
+		c.untilPoints(first, 1)
+		c.want(first, []string{"loss 2 1.5 at 1002.5"})
+	})
 }
 
 // TestTailFilter_UntilFinished ends when all that match have ended.
 func TestTailFilter_UntilFinished(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.Upstreams[0]
-	id := u.AddRun(demoviewer.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
-	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
-	c.untilEvent("caught_up")
-	servicetest.SetStatus(t, u, id, "failed")
-	if err := c.rest(); err != nil || !slices.Contains(c.events, "end FAILED") {
-		t.Errorf("%v after %q", err, c.events)
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen06)
+		u := h.Upstreams[0]
+		id := u.AddRun(demotest.Run{Project: "done", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = done", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED})
+		c.untilEvent("caught_up")
+		servicetest.SetStatus(t, u, id, "failed")
+		if err := c.rest(); err != nil || !slices.Contains(c.events, "end FAILED") {
+			t.Errorf("%v after %q", err, c.events)
+		}
+	})
+}
+
+// TestTailFilter_MoreThanItFollows: more runs that have ended than one stream follows at
+// a time are all delivered, in their order, over any number of streams; so is what starts
+// later, and what turns up late. A stream that is resumed delivers nothing twice.
+func TestTailFilter_MoreThanItFollows(t *testing.T) {
+	t.Parallel()
+	for name, id := range map[string]string{"short ids": "20250131_120000_%06x", "long ids": strings.Repeat("long-", 30) + "%06x"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const n = 3*maxTailRuns + 5
+				h := newTailHarness(t, demotest.Gen06)
+				u := h.Upstreams[0]
+				created := time.Now().Add(-time.Hour)
+				add := func(i int, status string) string {
+					return u.AddRun(demotest.Run{
+						ID: fmt.Sprintf(id, i), Project: "many", Name: "n", Status: status,
+						Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
+					})
+				}
+				for i := range n {
+					add(100+i, "finished")
+				}
+				c := startTail(t, h, &runicornapiv1.TailMetricsRequest{
+					Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second), Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED,
+				})
+				for len(c.points) < maxTailRuns+9 {
+					c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
+				}
+				for run := range c.points {
+					if last := fmt.Sprintf(id, 100+2*maxTailRuns+9); run > last {
+						t.Errorf("%s begins out of its turn", run)
+					}
+				}
+				late, running := add(1, "finished"), add(100+n, "running")
+				c.untilPoints(late, 1)
+				c.connect(replica(t, h, nil))
+				c.untilPoints(running, 1)
+				servicetest.SetStatus(t, u, running, "finished")
+				if err := c.rest(); err != nil {
+					t.Fatal(err)
+				}
+				if len(c.points) < n+1 || countOf(c.events, "end FINISHED") < n+1 || len(c.token) > maxTailToken {
+					t.Errorf("points of %d runs, %d ends, a token of %d bytes", len(c.points), countOf(c.events, "end FINISHED"), len(c.token))
+				}
+				for run, points := range c.points {
+					if len(points) != 1 {
+						t.Errorf("%d points of %s", len(points), run)
+					}
+				}
+				if resets := countOf(c.events, "reset SOURCE_CHANGED"); resets > 0 {
+					t.Errorf("%d resets", resets)
+				}
+			})
+		})
 	}
 }
 
-// TestTailFilter_MoreThanItFollows: the running ones have their places, and the
-// rest is counted; a running one takes the place of one that has ended.
-func TestTailFilter_MoreThanItFollows(t *testing.T) {
+// TestTailFilter_LateRunsOfAResumedStream: a run that ended and turned up before the
+// watermark while nobody looked may be one of those that were delivered. It is counted.
+func TestTailFilter_LateRunsOfAResumedStream(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
-	u := h.Upstreams[0]
-	created := time.Now().Add(-time.Hour)
-	add := func(i int, status string) string {
-		return u.AddRun(demoviewer.Run{
-			ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: status,
-			Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
-		})
-	}
-	for i := range 70 {
-		add(i, "finished")
-	}
-	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second)})
-	for len(c.points) < maxTailRuns {
-		c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetBatch() != nil })
-	}
-	m := c.until(func(m *runicornapiv1.TailMetricsResponse) bool {
-		return m.GetHeartbeat() != nil && countOf(c.events, "end FINISHED") == maxTailRuns
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen06)
+		u := h.Upstreams[0]
+		created := time.Now().Add(-time.Hour)
+		add := func(i int) {
+			u.AddRun(demotest.Run{
+				ID: fmt.Sprintf("20250131_120000_%06x", i), Project: "many", Name: "n", Status: "finished",
+				Created: created.Add(time.Duration(i) * time.Second), Events: []byte(servicetest.MetricsLine(1, `"loss": 1`)),
+			})
+		}
+		for i := range maxTailRuns + 2 {
+			add(100 + i)
+		}
+		req := &runicornapiv1.TailMetricsRequest{
+			Filter: "project = many", HeartbeatInterval: durationpb.New(time.Second), Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED,
+		}
+		c := startTail(t, h, req)
+		if err := c.rest(); err != nil {
+			t.Fatal(err)
+		}
+		add(1)
+		c.connect(replica(t, h, nil))
+		counted := false
+		for {
+			m, err := c.recv()
+			if err != nil {
+				break
+			}
+			counted = m.GetHeartbeat().GetNotFollowedRunCount() == 1
+		}
+		if !counted {
+			t.Error("the last message does not count the run that is late")
+		}
+		if len(c.points) != maxTailRuns+2 {
+			t.Errorf("points of %d runs", len(c.points))
+		}
 	})
-	if n := m.GetHeartbeat().GetNotFollowedRunCount(); n != 6 {
-		t.Errorf("%d runs are not followed, want 6", n)
-	}
-	late := add(100, "running")
-	c.untilPoints(late, 1)
-	if len(c.token) > maxTailToken {
-		t.Errorf("a token of %d bytes", len(c.token))
-	}
-	c.connect(replica(t, h, nil))
-	c.until(func(m *runicornapiv1.TailMetricsResponse) bool { return m.GetHeartbeat().GetNotFollowedRunCount() == 7 })
-	if n := len(c.points[late]); n != 1 || len(c.points) != maxTailRuns+1 {
-		t.Errorf("%d points of the last run, and points of %d runs", n, len(c.points))
-	}
 }
 
 func countOf(events []string, name string) (n int) {
@@ -138,8 +207,8 @@ func countOf(events []string, name string) (n int) {
 // where they were when it is back.
 func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
-	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	h := newHarnessWith(t, setup{loopback: true}, demotest.Gen07)
+	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demotest.Gen06, nil)
 	_, port, _ := strings.Cut(strings.TrimPrefix(far.Server.URL, "http://"), ":")
 	sessions := atomic.Pointer[string]{}
 	isThere := func(is bool) {
@@ -164,7 +233,7 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 		}
 	}
 	add := func(u *servicetest.Upstream, id string) string {
-		return u.AddRun(demoviewer.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		return u.AddRun(demotest.Run{ID: id, Project: "tunnel", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	}
 	here, there := add(near, "20250101_000000_aaaaaa"), add(far, "20250101_000000_bbbbbb")
 	isThere(true)
@@ -192,30 +261,58 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	}
 }
 
+// TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce: whatever the interval of heartbeats is.
+func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen06)
+		for range 3 {
+			h.Upstreams[0].AddRun(demotest.Run{Project: "over", Name: "n", Status: "finished", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		}
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = over"})
+		for countOf(c.events, "end FINISHED") < 3 {
+			c.untilEvent("end FINISHED")
+		}
+		c.connect(replica(t, h, nil))
+		begin := time.Now()
+		m, err := c.recv()
+		if err != nil || m.GetHeartbeat() == nil {
+			t.Fatal(m, err)
+		}
+		if took := time.Since(begin); took > firstMessageTimeout {
+			t.Errorf("the first message came after %v", took)
+		}
+	})
+}
+
 // TestTailFilter_RefusesATokenOfOtherViewers: it is not known here, and never was.
 func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen07)
-	for _, viewer := range []string{"other", "other.abcd1234"} {
-		token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
-		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
-		apierrtest.WantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen07)
+		for _, viewer := range []string{"other", "other.abcd1234"} {
+			token := &tailToken{hasFilter: true, filter: filterHash("project = p"), viewer: "-", runs: []tailRun{{viewer: viewer, runID: "a-run"}}}
+			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: token.String(), Filter: "project = p"})
+			apierrtest.WantError(t, c.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+		}
+	})
 }
 
 // TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
-	h := newTailHarness(t, demoviewer.Gen06)
-	c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
-	if _, err := c.recv(); err != nil {
-		t.Fatal(err)
-	}
-	other := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
-	apierrtest.WantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
-	without := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
-	apierrtest.WantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
-	for _, text := range []string{"project = ", "name = a OR name = b AND name = c", "metrics.loss.last < 1", "none = 1", strings.Repeat("a", 2049)} {
-		apierrtest.WantError(t, startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newTailHarness(t, demotest.Gen06)
+		c := startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: "project = none"})
+		if _, err := c.recv(); err != nil {
+			t.Fatal(err)
+		}
+		other := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token, Filter: "project = p"})
+		apierrtest.WantError(t, other.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+		without := startTail(t, h, &runicornapiv1.TailMetricsRequest{ResumeToken: c.token})
+		apierrtest.WantError(t, without.rest(), codes.InvalidArgument, "RESUME_TOKEN_INVALID")
+		for _, text := range []string{"project = ", "name = a OR name = b AND name = c", "metrics.loss.last < 1", "none = 1", strings.Repeat("a", 2049)} {
+			apierrtest.WantError(t, startTail(t, h, &runicornapiv1.TailMetricsRequest{Filter: text}).rest(), codes.InvalidArgument, "INVALID_REQUEST")
+		}
+	})
 }

@@ -23,7 +23,7 @@ func (t *tail) startForwarding(ctx context.Context) error {
 		t.items = make(chan tailItem)
 	}
 	for _, r := range t.runs {
-		if r.cursor != nil || r.done || r.detached {
+		if r.cursor != nil || r.state.isDone() || r.state.detached {
 			continue
 		}
 		if err := r.open(t); err != nil {

@@ -3,6 +3,7 @@ package tail
 import (
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -10,7 +11,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/experiments"
@@ -23,19 +24,21 @@ import (
 type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
-	viewer func(*demoviewer.Config)
+	viewer func(*demotest.Config)
+	// loopback puts real connections between the server and the Viewers.
+	loopback bool
 }
 
 // register adds the service, with what a test changes of its Config, and the other methods of the same services.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil), Now: time.Now}
+		c := Config{Fleet: d.Fleet, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil)}
 		if change != nil {
 			change(&c)
 		}
 		tails := New(c)
 		runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Now: c.Now}), tails: tails,
+			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Now: time.Now}), tails: tails,
 		})
 		runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
 			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,
@@ -43,19 +46,57 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 	}
 }
 
-func newHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{}, generations...)
 }
 
-// newHarnessWith is newHarness with changes.
-func newHarnessWith(tb testing.TB, s setup, generations ...demoviewer.Generation) *servicetest.Harness {
+// bubbleStart is what the clock of a bubble is set to, which begins before the sample runs.
+var bubbleStart = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// newHarnessWith is newHarness with changes. Unless it is on loopback, it is for tests in a
+// bubble of testing/synctest: their clock goes on when all wait, so that they take no time
+// and no machine is too slow for them.
+func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
-	return servicetest.New(tb, servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer}, generations...)
+	setup := servicetest.Setup{Register: register(s.config), Client: s.client, Viewer: s.viewer, Network: &servicetest.Network{}}
+	if s.loopback {
+		setup.Network = nil
+	} else {
+		time.Sleep(time.Until(bubbleStart)) //nolint:forbidigo // the clock of the bubble
+	}
+	return servicetest.New(tb, setup, generations...)
+}
+
+// step is a part of a test in a bubble, where subtests cannot be.
+func step(t *testing.T, name string, do func()) {
+	t.Helper()
+	failed := t.Failed()
+	if do(); t.Failed() && !failed {
+		t.Logf("in the step %q", name)
+	}
+}
+
+// onEach runs a test in a bubble of its own before a Viewer of each of some generations, all
+// where none is named.
+func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream), generations ...demotest.Generation) {
+	t.Helper()
+	if len(generations) == 0 {
+		generations = demotest.Generations()
+	}
+	for _, g := range generations {
+		t.Run(string(g), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarnessWith(t, s, g)
+				test(t, h, h.Upstreams[0])
+			})
+		})
+	}
 }
 
 // newTailHarness is newHarness with Viewers whose share does not make tests wait.
-func newTailHarness(tb testing.TB, generations ...demoviewer.Generation) *servicetest.Harness {
+func newTailHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return newHarnessWith(tb, setup{client: func(c *restclient.Config) { c.Share = 1 }}, generations...)
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
@@ -77,8 +78,7 @@ type healthSummary struct {
 	behindBytes int64
 	newest      float64
 	interval    time.Duration
-	malformed   uint64 // malformed lines
-	withoutStep uint64
+	counts      eventlog.Counts
 }
 
 // add adds one.
@@ -100,8 +100,7 @@ func (s *healthSummary) add(h *follow.Health) {
 		s.newest = max(s.newest, h.NewestTime)
 	}
 	s.interval = max(s.interval, h.PollInterval)
-	s.malformed += h.MalformedLines
-	s.withoutStep += h.LinesWithoutStep
+	s.counts.Add(h.Counts)
 	s.nonEmpty = true
 }
 
@@ -110,8 +109,9 @@ func (s *healthSummary) message(ctx context.Context) *runicornapiv1.Heartbeat {
 	out := &runicornapiv1.Heartbeat{
 		LastSuccessTime:       convert.Time(s.worst.LastSuccess),
 		UpstreamState:         upstreamStates[s.worst.State],
-		MalformedLineCount:    int64(s.malformed),   //nolint:gosec // fewer than the file has bytes
-		LinesWithoutStepCount: int64(s.withoutStep), //nolint:gosec // as above
+		MalformedLineCount:    int64(s.counts.MalformedLines),   //nolint:gosec // fewer than the file has bytes
+		LinesWithoutStepCount: int64(s.counts.LinesWithoutStep), //nolint:gosec // as above
+		Limitations:           s.counts.Limitations(),
 	}
 	if s.worst.LastError != nil {
 		_ = freshstack.Run(func() error { // returns no error

@@ -33,7 +33,7 @@ func startTailLogs(tb testing.TB, h *servicetest.Harness, req *runicornapiv1.Tai
 	return c
 }
 
-// connect begins, or goes on behind the last token.
+// connect begins, or resumes after the last token.
 func (c *logReader) connect(h *servicetest.Harness) {
 	c.tb.Helper()
 	if c.cancel != nil {
@@ -63,7 +63,9 @@ func (c *logReader) recv() (*runicornapiv1.TailLogsResponse, error) {
 	var event string
 	switch e := m.GetEvent().(type) {
 	case *runicornapiv1.TailLogsResponse_Batch:
-		c.lines = append(c.lines, e.Batch.GetLines()...)
+		for _, line := range e.Batch.GetLines() {
+			c.add(line)
+		}
 		return m, nil
 	case *runicornapiv1.TailLogsResponse_LogReset:
 		c.lines = nil
@@ -79,6 +81,18 @@ func (c *logReader) recv() (*runicornapiv1.TailLogsResponse, error) {
 	}
 	c.events = append(c.events, fmt.Sprintf("%s after %d", event, len(c.lines)))
 	return m, nil
+}
+
+// add adds a line, in the place of the one that was partial.
+func (c *logReader) add(line *runicornapiv1.LogLine) {
+	c.tb.Helper()
+	if n := len(c.lines); n > 0 && c.lines[n-1].GetPartial() {
+		if c.lines[n-1].GetOffset() != line.GetOffset() {
+			c.tb.Errorf("%v follows the partial line %v", line, c.lines[n-1])
+		}
+		c.lines = c.lines[:n-1]
+	}
+	c.lines = append(c.lines, line)
 }
 
 // until receives until isIt holds.
@@ -113,6 +127,9 @@ func (c *logReader) texts() []string {
 		text := line.GetText()
 		if line.GetLossy() {
 			text += " (lossy)"
+		}
+		if line.GetPartial() {
+			text += " (partial)"
 		}
 		texts = append(texts, text)
 	}

@@ -30,7 +30,7 @@ func (s *Service) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.Serve
 	defer stop()
 	run, err := s.logStart(ctx, req)
 	switch {
-	case viewerGone(err) && run != nil && run.isEnded():
+	case viewerGone(err) && run != nil && run.state.phase == runResting:
 		return nil // its end was sent before
 	case err != nil:
 		return err
@@ -83,19 +83,19 @@ func (s *Service) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequ
 		return nil, invalidResumeToken(errOtherRun)
 	}
 	found, err := s.resolveSavedRun(ctx, viewer, saved)
-	return &tailedRun{Run: found, at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}, err
+	return &tailedRun{Run: found, at: saved.at, state: savedState(saved)}, err
 }
 
 // run sends what comes until the run has ended. A browser that reconnects behind
 // the end is told by a stream of nothing but the end that all is over.
 func (t *logTail) run(ctx context.Context) error {
 	first := min(firstMessageTimeout, t.heartbeat.interval)
-	if t.isEnded() {
+	if t.state.phase == runResting {
 		first = t.heartbeat.interval
 	}
 	t.heartbeat.start(first)
 	defer t.heartbeat.stop()
-	for !t.done {
+	for !t.state.isDone() {
 		if err := t.step(ctx); err != nil {
 			return streamError(ctx, err)
 		}
@@ -126,26 +126,32 @@ func (t *logTail) step(ctx context.Context) error {
 
 // handleItem sends what one item says.
 func (t *logTail) handleItem(item *follow.Item) error {
-	if item.Kind == follow.ItemEnd && item.End == follow.EndNotFound && !t.seen {
-		return source.Of(t.Run).NotFoundError()
-	}
-	if item.Kind == follow.ItemCaughtUp && t.isEnded() {
+	if item.Kind == follow.ItemCaughtUp && t.state.phase == runResting {
 		return nil // nothing has come since its end, before which this was sent
 	}
-	t.at, t.seen, t.marks = item.Position, true, 0
+	t.at = item.Position
 	switch item.Kind {
 	case follow.ItemBatch:
+		t.state.on(eventItem)
 		return t.sendBatch(item.Batch)
+	case follow.ItemPartial:
+		return t.sendPartial(item.Partial)
 	case follow.ItemCaughtUp:
+		t.state.on(eventCaughtUp)
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 	case follow.ItemReset:
+		t.state.on(eventReset)
 		reset := &runicornapiv1.LogReset{Reason: resetReasons[item.Reset]}
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_LogReset{LogReset: reset}})
 	case follow.ItemStatus:
+		t.state.on(eventItem)
 		state := stateMessage(item.Status).GetStatusChange()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_StatusChange{StatusChange: state}})
 	case follow.ItemEnd:
-		t.done, t.marks = true, markEnded
+		t.state.on(endEvent(item))
+		if t.state.phase == runMissing {
+			return source.Of(t.Run).NotFoundError()
+		}
 		end := endMessage(endReason(item), item.Status.Text).GetEnd()
 		return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_End{End: end}})
 	}
@@ -167,6 +173,14 @@ func (t *logTail) sendBatch(batch *logbatch.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
 	t.heartbeat.messageSent()
 	return t.stream.SendMsg(wire.WithToken(shared, t.token().String()))
+}
+
+// sendPartial sends a line that has no newline yet. The token stays before it.
+func (t *logTail) sendPartial(line *logbatch.LogLine) error {
+	out := &runicornapiv1.LogLine{Text: line.Text, Lossy: line.Lossy, Offset: &line.Offset, Partial: true}
+	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Batch{
+		Batch: &runicornapiv1.LogBatch{Lines: []*runicornapiv1.LogLine{out}},
+	}})
 }
 
 // encode makes the wire form of a batch, but for the token.
@@ -199,5 +213,5 @@ func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
 
 // token is the token behind everything that was sent.
 func (t *logTail) token() *tailToken {
-	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.RunID, marks: t.marks, at: t.at}}}
+	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.RunID, marks: t.state.marks(), at: t.at}}}
 }

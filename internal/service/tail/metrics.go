@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
@@ -39,6 +40,10 @@ type tail struct {
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
+	// leftOut is what the runs that have ended had besides usable lines, and
+	// toldExcess what was too large by the last heartbeat.
+	leftOut    eventlog.Counts
+	toldExcess eventlog.Excess
 	// notFound are the runs that do not exist, and that were not reported yet:
 	// if there is no other, the call fails instead.
 	notFound []*tailedRun
@@ -89,7 +94,7 @@ func (t *tail) run(ctx context.Context) error {
 			return err
 		}
 		if t.isFinished() {
-			return t.finish()
+			return t.finish(ctx)
 		}
 		if err := t.step(ctx); err != nil {
 			return streamError(ctx, err)
@@ -98,17 +103,14 @@ func (t *tail) run(ctx context.Context) error {
 }
 
 // firstHeartbeat is how long the first message may take. A browser that reconnects
-// behind the end is told by a stream of nothing but ends that all is over.
+// behind the end of runs is told by a stream of nothing but ends that all is over; one
+// by filter says nothing of runs that have ended.
 func (t *tail) firstHeartbeat() time.Duration {
-	for _, r := range t.runs {
-		if !r.isEnded() {
-			return firstMessageTimeout
-		}
+	goesOn := func(r *tailedRun) bool { return r.state.marks()&markEnded == 0 }
+	if t.filter == nil && !slices.ContainsFunc(t.runs, goesOn) {
+		return t.heartbeat.interval
 	}
-	if len(t.runs) == 0 {
-		return firstMessageTimeout
-	}
-	return t.heartbeat.interval
+	return firstMessageTimeout
 }
 
 // step waits for one thing and does it. A tail of one run, as most are, reads its
@@ -131,7 +133,7 @@ func (t *tail) stepMany(ctx context.Context) error {
 	case next := <-t.items:
 		return t.handleNext(ctx, next)
 	case <-t.filter.listChanged():
-		t.filter.followNewRuns(t)
+		t.followNewRuns()
 		return nil
 	case <-t.filter.viewersChanged():
 		return t.syncViewers(ctx)
@@ -172,22 +174,26 @@ func (t *tail) sendHeartbeatIfDue(ctx context.Context) error {
 
 // isFinished says that nothing more can come.
 func (t *tail) isFinished() bool {
-	if t.filter != nil && !t.filter.isFinished(t) {
+	if t.filter != nil && (t.until == follow.Forever || !t.filter.isFinished()) {
 		return false
 	}
 	for _, r := range t.runs {
-		if !r.done {
+		if !r.state.isDone() {
 			return false
 		}
 	}
 	return true
 }
 
-// finish is the end of a tail all of whose runs have ended.
-func (t *tail) finish() error {
-	found := func(r *tailedRun) bool { return !r.notFound }
+// finish is the end of a tail all of whose runs have ended. If some may not have been
+// delivered, that is said before.
+func (t *tail) finish(ctx context.Context) error {
+	found := func(r *tailedRun) bool { return r.state.phase != runMissing }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
 		return source.Of(t.runs[0].Run).NotFoundError()
+	}
+	if t.filter != nil && t.filter.notFollowed() > 0 || t.leftOut.Excess != t.toldExcess {
+		return t.sendHeartbeat(ctx)
 	}
 	return t.sendNotFound()
 }
@@ -205,10 +211,11 @@ func (t *tail) sendHeartbeat(ctx context.Context) error {
 func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 	var summary healthSummary
 	followed := int32(0)
+	summary.counts = t.leftOut
 	for _, r := range t.runs {
 		switch {
-		case r.done:
-		case r.detached:
+		case r.state.isDone():
+		case r.state.detached:
 			summary.add(&follow.Health{State: follow.UpstreamFailing, LastError: &fleet.EndedError{Name: r.Name}, BehindBytes: -1})
 			followed++
 		case r.cursor != nil:
@@ -217,13 +224,14 @@ func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 			followed++
 		}
 	}
-	notFollowed := int32(0)
+	notFollowed := int64(0)
 	if t.filter != nil {
 		t.filter.addHealth(&summary, followed == 0)
-		notFollowed = t.filter.notFollowed
+		notFollowed = t.filter.notFollowed()
 	}
+	t.toldExcess = summary.counts.Excess
 	h := summary.message(ctx)
-	h.FollowedRunCount, h.NotFollowedRunCount = followed, notFollowed
+	h.FollowedRunCount, h.NotFollowedRunCount = followed, convert.Clamp32(notFollowed)
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
 }
 
@@ -265,7 +273,7 @@ func (t *tail) sendNotFound() error {
 func (t *tail) token() *tailToken {
 	token := &tailToken{runs: make([]tailRun, 0, len(t.runs))}
 	for _, r := range t.runs {
-		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, marks: r.marks, at: r.at})
+		token.runs = append(token.runs, tailRun{viewer: r.Name, runID: r.RunID, marks: r.state.marks(), at: r.at})
 	}
 	if t.filter != nil {
 		t.filter.fillToken(token)

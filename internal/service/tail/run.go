@@ -13,7 +13,6 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/logbatch"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
@@ -24,40 +23,29 @@ import (
 // tailedRun is one run of a tail.
 type tailedRun struct {
 	target.Run
+	state  runState
 	cursor *follow.Cursor // nil before it is opened, and after its end
-	// at is the position after what was sent, and marks what else a token must
-	// know.
-	at    runsource.Position
-	marks runMarks
-	// seen says that the run was seen, in this call or before the token.
-	seen           bool
-	done           bool      // its end was sent, or it is in tail.notFound
-	notFound       bool      // there is no such run
-	doneAt         time.Time // when
-	createdMicros  int64     // of a run by filter, in microseconds
+	// at is the position after what was sent.
+	at             runsource.Position
+	endedAt        time.Time
+	created        runMark // of a run by filter
 	buffered       *points.Buffer
-	needsReset     bool // what the client has of it must be announced as void first
-	detached       bool // the session of its Viewer has ended, and no other has it yet
 	stopForwarding func()
 }
 
-func (r *tailedRun) isEnded() bool { return r.marks&markEnded != 0 }
-
 // open places a cursor where the run was left.
 func (r *tailedRun) open(t *tail) (err error) {
-	if r.cursor != nil || r.done {
+	if r.cursor != nil || r.state.isDone() {
 		return nil
 	}
-	if r.marks&markPartial != 0 {
-		r.at, r.needsReset = runsource.Beginning(), true
-	}
-	if r.needsReset {
-		r.marks, r.needsReset = 0, false
+	if r.state.phase == runPartial {
+		r.at = runsource.Beginning()
+		r.state.on(eventReset)
 		if err := t.send(r, resetMessage(runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED)); err != nil {
 			return err
 		}
 	}
-	if t.req.GetHistoryDownsample() != nil && r.marks&markLive == 0 {
+	if t.req.GetHistoryDownsample() != nil && r.state.marks()&markLive == 0 {
 		r.buffered = points.NewBuffer(t.service.config.Budget)
 	}
 	until := t.until
@@ -92,27 +80,24 @@ func (r *tailedRun) cursorError(err error) error {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the run %s was read beyond its end: %w", r.ResourceName(), err)
 	}
-	return source.LineTooLong(r.Run, err)
+	return err
 }
 
 // handleItem sends what one item says.
 func (t *tail) handleItem(r *tailedRun, item *follow.Item) error {
-	if item.Kind != follow.ItemEnd || item.End != follow.EndNotFound {
-		r.seen = true
-	}
 	switch item.Kind {
 	case follow.ItemBatch:
-		r.marks &^= markEnded
+		r.state.on(eventItem)
 		return t.sendBatch(r, item)
 	case follow.ItemCaughtUp:
-		if r.isEnded() && r.buffered == nil {
+		if r.state.phase == runResting {
 			return nil // nothing has come since its end, before which this was sent
 		}
 		return t.sendCaughtUp(r, item.Position)
 	case follow.ItemReset:
 		return t.sendReset(r, item)
 	case follow.ItemStatus:
-		r.marks &^= markEnded
+		r.state.on(eventItem)
 		if r.buffered == nil { // a buffered history resumes from its beginning
 			r.at = item.Position
 		}
@@ -133,11 +118,6 @@ func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
 	if len(shared) == 0 { // nothing of it was selected
 		return nil
 	}
-	if len(shared) > answer.MaxMessage-maxTailToken {
-		if err := points.CheckTexts(r.Run, points.Message(t.selection.of(item.Batch), item.Batch.Origin())); err != nil {
-			return err
-		}
-	}
 	if t.isSingle() { // the token is in it
 		return t.sendEncoded(wire.Whole(shared))
 	}
@@ -151,8 +131,8 @@ func (t *tail) sharedKey(r *tailedRun) string {
 	if !t.isSingle() {
 		return t.selection.key
 	}
-	if t.key == "" || t.keyMarks != r.marks {
-		t.key, t.keyMarks = "single "+string(rune(r.marks))+t.selection.key, r.marks
+	if marks := r.state.marks(); t.key == "" || t.keyMarks != marks {
+		t.key, t.keyMarks = "single "+string(rune(marks))+t.selection.key, marks
 	}
 	return t.key
 }
@@ -164,9 +144,9 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 	if message == nil {
 		return nil
 	}
-	if r.marks&markLive != 0 && t.service.config.ObserveLag != nil {
+	if r.state.phase == runLive && t.service.config.ObserveLag != nil {
 		if newest := newestTime(message); newest > 0 {
-			t.service.config.ObserveLag(float64(t.service.config.Now().UnixMicro())/1e6 - newest)
+			t.service.config.ObserveLag(float64(time.Now().UnixMicro())/1e6 - newest)
 		}
 	}
 	whole := &runicornapiv1.TailMetricsResponse{
@@ -186,8 +166,8 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 // sendCaughtUp ends a history: a downsampled one is sent now.
 func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
-		r.marks |= markPartial
-		for _, message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
+		r.state.on(eventPart)
+		for message := range r.buffered.Messages(int(t.req.GetHistoryDownsample().GetMaxPoints())) {
 			if err := t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Batch{Batch: message}}); err != nil {
 				return err
 			}
@@ -195,13 +175,15 @@ func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 		r.buffered.ReleaseAll()
 		r.buffered = nil
 	}
-	r.at, r.marks = at, r.marks&^markPartial|markLive
+	r.at = at
+	r.state.on(eventCaughtUp)
 	return t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 }
 
 // sendReset announces that all of the run is sent again, its history included.
 func (t *tail) sendReset(r *tailedRun, item *follow.Item) error {
-	r.at, r.marks = item.Position, 0
+	r.at = item.Position
+	r.state.on(eventReset)
 	if r.buffered != nil {
 		r.buffered.ReleaseAll()
 		r.buffered = nil
@@ -219,15 +201,29 @@ func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
 			return err
 		}
 	}
+	if r.cursor != nil {
+		h := r.cursor.Health()
+		t.leftOut.Add(h.Counts)
+	}
 	r.close()
-	r.done, r.doneAt = true, time.Now()
-	r.at, r.marks = item.Position, r.marks|markEnded
-	if item.End == follow.EndNotFound && !r.seen {
-		r.notFound = true
+	r.at, r.endedAt = item.Position, time.Now()
+	r.state.on(endEvent(item))
+	if t.filter != nil {
+		defer t.fillPlaces() // after the end was sent, so that the token has it
+	}
+	if r.state.phase == runMissing {
 		t.notFound = append(t.notFound, r)
 		return nil
 	}
 	return t.send(r, endMessage(endReason(item), item.Status.Text))
+}
+
+// endEvent is what the end of a cursor means for its run.
+func endEvent(item *follow.Item) runEvent {
+	if item.End == follow.EndNotFound {
+		return eventMissing
+	}
+	return eventEnd
 }
 
 // resetReasons are the contract's values.

@@ -12,7 +12,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
@@ -28,10 +28,10 @@ type tunnelled struct {
 
 func newTunnelled(t *testing.T) *tunnelled {
 	t.Helper()
-	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = servicetest.NewHub(t) }}, demoviewer.Gen07)
+	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = servicetest.NewHub(t) }, loopback: true}, demotest.Gen07)
 	s := &tunnelled{
 		Harness: h, fake: &servicetest.SSHFake{}, holder: h.Upstreams[0].Name,
-		gpu: servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil),
+		gpu: servicetest.NewUpstream(t, nil, demotest.Gen06, nil),
 	}
 	h.Upstreams[0].Replace(s.fake.Serve)
 	return s
@@ -74,7 +74,7 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 			other := replica(t, s.Harness, nil)
 			both := []*servicetest.Harness{s.Harness, other}
 			s.sessions(t, both, "first")
-			run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+			run := s.gpu.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 			req := &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}}
 			c := startTail(t, s.Harness, req)
 			c.untilPoints(run, 1)
@@ -127,8 +127,8 @@ func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
 	s.sessions(t, []*servicetest.Harness{s.Harness}, "first")
-	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
-	kept := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	run := s.gpu.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	kept := s.gpu.AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	c := startTail(t, s.Harness, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), RunIds: []string{run}})
 	c.untilPoints(run, 1)
 	logs := startTailLogs(t, s.Harness, &runicornapiv1.TailLogsRequest{Viewer: s.name("first"), RunId: kept})
@@ -140,7 +140,7 @@ func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 	s.fake.Mu.Lock()
 	s.fake.Sessions = nil
 	s.fake.Mu.Unlock()
-	other := servicetest.NewUpstream(t, nil, demoviewer.Gen06, nil)
+	other := servicetest.NewUpstream(t, nil, demotest.Gen06, nil)
 	s.gpu.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		other.ServeHTTP(w, r)
 		return true
@@ -163,7 +163,7 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 	s := newTunnelled(t)
 	both := []*servicetest.Harness{s.Harness}
 	s.sessions(t, both, "first")
-	run := s.gpu.AddRun(demoviewer.Run{Project: "p", Name: "n"})
+	run := s.gpu.AddRun(demotest.Run{Project: "p", Name: "n"})
 	log := func(text string) {
 		t.Helper()
 		if err := s.gpu.AppendLogs(run, []byte(text)); err != nil {
@@ -208,7 +208,7 @@ func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
 	s := newTunnelled(t)
 	both := []*servicetest.Harness{s.Harness, replica(t, s.Harness, nil)}
 	s.sessions(t, both, "first")
-	run := s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+	run := s.gpu.AddRun(demotest.Run{Project: "gpu", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	c := startTail(t, s.Harness, &runicornapiv1.TailMetricsRequest{Viewer: s.name("first"), Filter: "project = gpu"})
 	c.untilPoints(run, 1)
 	s.sessions(t, both)
@@ -233,7 +233,7 @@ func TestTailFilter_OfAllViewersOutlivesASession(t *testing.T) {
 	both := []*servicetest.Harness{s.Harness, replica(t, s.Harness, nil)}
 	s.sessions(t, both, "first")
 	add := func() string {
-		return s.gpu.AddRun(demoviewer.Run{Project: "gpu", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
+		return s.gpu.AddRun(demotest.Run{Project: "gpu", Name: "n", Events: []byte(servicetest.MetricsLine(1, `"loss": 1`))})
 	}
 	run, ended := add(), add()
 	servicetest.SetStatus(t, s.gpu, ended, "finished")

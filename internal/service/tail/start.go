@@ -116,12 +116,16 @@ func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	}
 	for i := range token.runs {
 		saved := &token.runs[i]
-		run := &tailedRun{at: saved.at, marks: saved.marks, seen: saved.at.Origin != 0}
+		run := &tailedRun{at: saved.at, state: savedState(saved)}
 		var err error
 		run.Run, err = t.service.resolveSavedRun(ctx, t.req.GetViewer(), saved)
-		if viewerGone(err) && (t.followsAllViewers() || run.isEnded()) {
+		if viewerGone(err) && (t.followsAllViewers() || run.state.phase == runResting) {
 			run.Run = target.Run{Viewer: &fleet.Viewer{Name: saved.viewer}, RunID: saved.runID}
-			run.detached, run.done, err = true, run.isEnded(), nil
+			run.state.on(eventDetached)
+			if run.state.phase == runResting {
+				run.state.on(eventEnd)
+			}
+			err = nil
 		}
 		if err != nil {
 			return err

@@ -1,9 +1,10 @@
 // Package tail serves the live streams: TailMetrics, TailLogs and WatchExperiments.
+//
+// It waits by timers, so its clock is that of package time, which tests replace by
+// testing/synctest; there is no other.
 package tail
 
 import (
-	"time"
-
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
@@ -23,7 +24,6 @@ type Config struct {
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
-	Now        func() time.Time // the clock
 }
 
 // Service serves the live streams: TailMetrics, TailLogs and WatchExperiments.

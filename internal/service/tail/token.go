@@ -13,10 +13,14 @@ import (
 
 // The resume token of a live stream holds all that another server needs to go
 // on with it: the runs, how far each was sent, and, of a stream by filter, a hash
-// of the filter. It must fit into the 4096 bytes of its field with 64 runs in it.
+// of the filter and how far the runs of each Viewer were started. It must fit into the 4096
+// bytes of its field with 64 runs in it: of a stream by filter, whose lists have the ids,
+// it holds hashes of long ids where it would be too long with them.
 const (
 	maxTailToken     = 4096
 	tailTokenVersion = 2
+	// filterTokenVersion is that of tokens by filter.
+	filterTokenVersion = 3
 	// maxTailRuns is how many runs one stream follows.
 	maxTailRuns = 64
 	// maxPositionSize is the most that a position takes in any log that can be.
@@ -38,7 +42,8 @@ const (
 
 // tailRun is one run of a token.
 type tailRun struct {
-	viewer, runID string
+	viewer, runID string // no id: only its hash is known
+	idHash        uint64
 	marks         runMarks
 	at            runsource.Position
 }
@@ -52,60 +57,101 @@ type tailToken struct {
 	filter    string
 	viewer    string
 	// fromNow says that a run that was there when the stream began is followed from
-	// then on only; baseline says for each Viewer when its newest one was created, in
-	// microseconds.
-	fromNow  bool
-	baseline map[string]int64
+	// then on only.
+	fromNow bool
+	// progress is how far the runs were started, by the name of their Viewer.
+	progress map[string]savedProgress
 	// textLog says that it is the token of a text log, which has one run.
 	textLog bool
-	// evictedThrough is when the newest of the runs was created, in microseconds, that had
-	// to make room for others; 0 if there was none.
-	evictedThrough int64
+	// hashed says that ids that cannot be packed are hashes.
+	hashed bool
+}
+
+// savedProgress is how far the runs of one Viewer were started; see viewerProgress.
+type savedProgress struct {
+	baseline  int64
+	watermark runMark
+	delivered int64
 }
 
 const (
 	tokenHasFilter = 1 << iota
 	tokenFromNow
 	tokenTextLog
+	tokenHashed
 )
 
 // String returns the token as clients get it.
-func (t *tailToken) String() string { return page.EncodeToken(t.bytes()) }
+func (t *tailToken) String() string {
+	b := t.bytes()
+	if t.hasFilter && !t.hashed && page.EncodedLen(len(b)) > maxTailToken {
+		short := *t
+		short.hashed = true
+		b = short.bytes()
+	}
+	return page.EncodeToken(b)
+}
 
 // bytes packs: version, flags, the filter, the Viewers, the runs, and a sum.
 func (t *tailToken) bytes() []byte {
-	var flags byte
+	version, flags := byte(tailTokenVersion), byte(0)
+	for i, isSet := range [...]bool{t.hasFilter, t.fromNow, t.textLog, t.hashed} { // in the order of their constants
+		if isSet {
+			flags |= 1 << i
+		}
+	}
 	if t.hasFilter {
-		flags |= tokenHasFilter
+		version = filterTokenVersion
 	}
-	if t.fromNow {
-		flags |= tokenFromNow
-	}
-	if t.textLog {
-		flags |= tokenTextLog
-	}
-	b := append(make([]byte, 0, 128+len(t.runs)*(maxPositionSize+16)), tailTokenVersion, flags)
+	b := append(make([]byte, 0, 128+len(t.runs)*(maxPositionSize+16)), version, flags)
 	if t.hasFilter {
 		b = page.AppendText(b, t.filter)
 		b = page.AppendText(b, t.viewer)
-		b = binary.AppendUvarint(b, uint64(t.evictedThrough)) //nolint:gosec // not negative
 	}
 	viewers := t.viewers()
 	b = binary.AppendUvarint(b, uint64(len(viewers)))
 	for _, name := range viewers {
 		b = page.AppendText(b, name)
-		b = binary.AppendUvarint(b, uint64(t.baseline[name])) //nolint:gosec // not negative
+		p := t.progress[name]
+		b = binary.AppendUvarint(b, uint64(p.baseline)) //nolint:gosec // not negative
+		if t.hasFilter {
+			b = appendProgress(b, &p)
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.runs)))
 	for i := range t.runs {
 		r := &t.runs[i]
 		b = binary.AppendUvarint(b, uint64(slices.Index(viewers, r.viewer))) //nolint:gosec // it is one of them
-		b = appendRunID(b, r.runID)
+		b = t.appendRunID(b, r)
 		at, _ := r.at.MarshalBinary() // does not fail
 		b = append(b, byte(r.marks), byte(len(at)))
 		b = append(b, at...)
 	}
 	return page.AppendChecksum(b)
+}
+
+// appendProgress packs what bytes says of a Viewer besides its name and baseline.
+func appendProgress(b []byte, p *savedProgress) []byte {
+	b = binary.AppendUvarint(b, uint64(p.watermark.createdMicros)) //nolint:gosec // not negative
+	b = page.AppendText(b, p.watermark.runID)
+	return binary.AppendUvarint(b, uint64(max(p.delivered, 0)))
+}
+
+// appendRunID packs the id of a run: an id in the SDK's form, such as
+// 20250131_120000_abc123, takes ten bytes: a zero where others have their length, the
+// digits as a number, and the rest.
+func (t *tailToken) appendRunID(b []byte, r *tailRun) []byte {
+	if packed, ok := packRunID(r.runID); ok {
+		return append(append(b, 0), packed...)
+	}
+	if !t.hashed {
+		return page.AppendText(b, r.runID)
+	}
+	hash := r.idHash
+	if r.runID != "" {
+		hash = runIDHash(r.runID)
+	}
+	return binary.BigEndian.AppendUint64(append(b, hashBytes), hash)
 }
 
 // viewers are the names of the Viewers in it, in the order of the runs.
@@ -119,8 +165,8 @@ func (t *tailToken) viewers() []string {
 	for i := range t.runs {
 		add(t.runs[i].viewer)
 	}
-	others := make([]string, 0, len(t.baseline))
-	for name := range t.baseline {
+	others := make([]string, 0, len(t.progress))
+	for name := range t.progress {
 		others = append(others, name)
 	}
 	slices.Sort(others)
@@ -132,7 +178,9 @@ func (t *tailToken) viewers() []string {
 
 // fits reports whether the token can be sent whatever its positions become.
 func (t *tailToken) fits() bool {
-	size := len(t.bytes())
+	short := *t
+	short.hashed = t.hasFilter
+	size := min(len(t.bytes()), len(short.bytes()))
 	for i := range t.runs {
 		at, _ := t.runs[i].at.MarshalBinary() // does not fail
 		size += max(maxPositionSize-len(at), 0)
@@ -140,19 +188,12 @@ func (t *tailToken) fits() bool {
 	return page.EncodedLen(size) <= maxTailToken
 }
 
-// A run id in the SDK's form, such as 20250131_120000_abc123, takes ten bytes: a
-// zero where others have their length, the digits as a number, and the rest.
+// The sizes of ids that are packed, and of hashes.
 const (
 	packedDigits = 6
 	packedRest   = 3
+	hashBytes    = 8
 )
-
-func appendRunID(b []byte, id string) []byte {
-	if packed, ok := packRunID(id); ok {
-		return append(append(b, 0), packed...)
-	}
-	return page.AppendText(b, id)
-}
 
 func packRunID(id string) ([]byte, bool) {
 	if len(id) != len("20250131_120000_abc123") || id[8] != '_' || id[15] != '_' {

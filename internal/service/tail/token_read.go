@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -24,10 +25,13 @@ func parseTailToken(text string) (*tailToken, error) {
 	if !ok || len(body) < 2 || len(text) > maxTailToken {
 		return nil, page.ErrDamaged
 	}
-	if body[0] != tailTokenVersion {
+	t := &tailToken{
+		hasFilter: body[1]&tokenHasFilter != 0, fromNow: body[1]&tokenFromNow != 0,
+		textLog: body[1]&tokenTextLog != 0, hashed: body[1]&tokenHashed != 0,
+	}
+	if version := body[0]; t.hasFilter && version != filterTokenVersion || !t.hasFilter && version != tailTokenVersion {
 		return nil, errTokenVersion
 	}
-	t := &tailToken{hasFilter: body[1]&tokenHasFilter != 0, fromNow: body[1]&tokenFromNow != 0, textLog: body[1]&tokenTextLog != 0}
 	d := page.NewTokenReader(body[2:])
 	t.read(d)
 	if !d.Done() || t.String() != text {
@@ -55,16 +59,21 @@ var errTokenVersion = errors.New("it is from another version of this server")
 // read reads what is behind the flags.
 func (t *tailToken) read(d *page.TokenReader) {
 	if t.hasFilter {
-		t.filter, t.viewer, t.evictedThrough = d.Text(), d.Text(), d.Number()
+		t.filter, t.viewer = d.Text(), d.Text()
 	}
 	viewers := make([]string, d.Length())
 	for i := range viewers {
 		viewers[i] = d.Text()
-		if baseline := d.Number(); t.fromNow && t.hasFilter {
-			if t.baseline == nil {
-				t.baseline = map[string]int64{}
+		p := savedProgress{baseline: d.Number()}
+		if t.hasFilter {
+			p.watermark = runMark{createdMicros: d.Number(), runID: d.Text()}
+			p.delivered = d.Number()
+		}
+		if t.hasFilter {
+			if t.progress == nil {
+				t.progress = map[string]savedProgress{}
 			}
-			t.baseline[viewers[i]] = baseline
+			t.progress[viewers[i]] = p
 		}
 	}
 	t.runs = make([]tailRun, d.Length())
@@ -74,7 +83,9 @@ func (t *tailToken) read(d *page.TokenReader) {
 			d.Fail()
 			return
 		}
-		t.runs[i] = tailRun{viewer: viewers[at], runID: readRunID(d), marks: runMarks(d.Next(1)[0])}
+		t.runs[i] = tailRun{viewer: viewers[at]}
+		t.readRunID(d, &t.runs[i])
+		t.runs[i].marks = runMarks(d.Next(1)[0])
 		if t.runs[i].at.UnmarshalBinary(d.Next(int(d.Next(1)[0]))) != nil || t.runs[i].marks&^allMarks != 0 {
 			d.Fail()
 			return
@@ -83,11 +94,18 @@ func (t *tailToken) read(d *page.TokenReader) {
 }
 
 // readRunID reads what appendRunID has written.
-func readRunID(d *page.TokenReader) string {
-	if n := d.Length(); n > 0 || d.Failed() {
-		return string(d.Next(n))
+func (t *tailToken) readRunID(d *page.TokenReader, r *tailRun) {
+	switch n := d.Length(); {
+	case d.Failed():
+	case n == 0:
+		r.runID = unpackRunID(d.Next(packedDigits + packedRest))
+	case !t.hashed:
+		r.runID = string(d.Next(n))
+	case n == hashBytes:
+		r.idHash = binary.BigEndian.Uint64(d.Next(n))
+	default:
+		d.Fail()
 	}
-	return unpackRunID(d.Next(packedDigits + packedRest))
 }
 
 // invalidResumeToken refuses a token.

@@ -38,7 +38,9 @@ func maxPosition(tb testing.TB) runsource.Position {
 
 func sampleTokens(tb testing.TB) map[string]*tailToken {
 	tb.Helper()
-	full := &tailToken{hasFilter: true, filter: filterHash("vision"), viewer: "-", fromNow: true, baseline: map[string]int64{"lab": 1_800_000_000_000_000}, evictedThrough: 1_700_000_000_000_000}
+	full := &tailToken{hasFilter: true, filter: filterHash("vision"), viewer: "-", fromNow: true, progress: map[string]savedProgress{
+		"lab": {baseline: 1_800_000_000_000_000, watermark: runMark{1_700_000_000_000_000, "20250131_120000_abc123"}, delivered: 5000},
+	}}
 	for i := range maxTailRuns {
 		full.runs = append(full.runs, tailRun{viewer: "lab", runID: fmt.Sprintf("20250131_120000_%06x", i), at: maxPosition(tb), marks: markLive})
 	}
@@ -72,7 +74,7 @@ func TestTailToken_RoundTrip(t *testing.T) {
 					t.Errorf("run %d is %v, want %v", i, got.runs[i], r)
 				}
 			}
-			if diff := cmp.Diff(token.baseline, got.baseline); diff != "" {
+			if diff := cmp.Diff(token.progress, got.progress, cmp.AllowUnexported(savedProgress{}, runMark{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -103,6 +105,19 @@ func TestTailToken_TooLong(t *testing.T) {
 	}
 	if token.fits() {
 		t.Error("64 long ids fit")
+	}
+	token.hasFilter = true
+	if text := token.String(); !token.fits() || len(text) > maxTailToken {
+		t.Errorf("64 hashes of long ids do not fit: %d bytes", len(text))
+	}
+	got, err := readTailToken(token.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range got.runs {
+		if got.runs[i].idHash != runIDHash(token.runs[i].runID) {
+			t.Errorf("run %d has the hash %x", i, got.runs[i].idHash)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {
 		return nil
 	}
 	for _, r := range t.runs {
-		if !r.done && !r.isEnded() {
+		if r.state.marks()&markEnded == 0 {
 			viewers = append(viewers, r.Viewer)
 		}
 	}
@@ -44,13 +44,16 @@ func (t *tail) syncViewers(ctx context.Context) error {
 			}
 		}
 	}
+	if len(gone) > 0 {
+		t.filter.readLists(t.updateListed)
+	}
 	return err
 }
 
 // detach makes a run wait for another session.
 func (r *tailedRun) detach() {
 	r.close()
-	r.detached = true
+	r.state.on(eventDetached)
 }
 
 // detachOrFail handles a run whose Viewer is no longer the one that was polled.

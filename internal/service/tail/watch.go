@@ -56,6 +56,9 @@ func (s *Service) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, s
 		due: time.Now().Add(min(interval, firstMessageTimeout)), deadline: time.Now().Add(syncTimeout),
 	}
 	defer w.close()
+	if w.viewer == target.AllViewers {
+		w.deadline = time.Now().Add(s.config.Fleet.FanOutTimeout())
+	}
 	if _, err := w.sync(ctx); err != nil {
 		return err
 	}

@@ -44,8 +44,10 @@ func TotalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 
 // FanOut asks what a list means by viewer. One Viewer's failure is the call's;
 // of all Viewers those that fail are unreachable, and only if none answers the
-// call fails. The Viewers are asked side by side.
+// call fails. The Viewers are asked side by side, and those of several that do not
+// answer in time, or are known not to, hold up nobody.
 func FanOut[T any](ctx context.Context, r Resolver, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*Results[T], error) {
+	start := time.Now()
 	viewers, err := r.Viewers(ctx, viewer)
 	if err != nil {
 		return nil, err
@@ -57,7 +59,12 @@ func FanOut[T any](ctx context.Context, r Resolver, viewer string, ask func(cont
 		}
 		return &Results[T]{Succeeded: []result[T]{{viewers[0], value}}}, nil
 	}
-	values, errs := ForEachViewer(ctx, viewers, ask)
+	values, errs := ForEachViewer(ctx, viewers, func(ctx context.Context, v *fleet.Viewer) (T, error) {
+		if len(viewers) == 1 {
+			return ask(ctx, v)
+		}
+		return fleet.AskWithin(ctx, v, r.Fleet.FanOutTimeout()-time.Since(start), ask)
+	})
 	g := &Results[T]{}
 	for i, v := range viewers {
 		if errs[i] == nil {

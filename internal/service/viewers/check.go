@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -79,10 +80,27 @@ func (s *Service) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 	out := make([]*runicornapiv1.Viewer, len(viewers))
 	var wg sync.WaitGroup
 	for i, v := range viewers {
-		wg.Go(func() { out[i] = s.check(ctx, v, listCheckTimeout) })
+		wg.Go(func() {
+			checked, err := fleet.AskWithin(ctx, v, listCheckTimeout, func(ctx context.Context, v *fleet.Viewer) (*runicornapiv1.Viewer, error) {
+				viewer := s.check(ctx, v, checkTimeout)
+				return viewer, status.ErrorProto(viewer.GetHealth().GetLastError())
+			})
+			if checked == nil {
+				checked = s.unchecked(ctx, v, err)
+			}
+			out[i] = checked
+		})
 	}
 	wg.Wait()
 	return out
+}
+
+// unchecked tells what is known of a Viewer that nobody waits for.
+func (s *Service) unchecked(ctx context.Context, v *fleet.Viewer, err error) *runicornapiv1.Viewer {
+	viewer := s.healthCache.last(v)
+	h := viewer.GetHealth()
+	h.State, h.CheckTime, h.LastError = stateOf(err), timestamppb.New(s.config.Now()), errmap.Status(ctx, err).Proto()
+	return viewer
 }
 
 // check asks a Viewer how it is and what it can do, for at most timeout. What

@@ -8,12 +8,12 @@ import (
 	"google.golang.org/grpc"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
 // newHarness is our server with this service before demo Viewers.
-func newHarness(tb testing.TB, change func(*Config), generations ...demoviewer.Generation) *servicetest.Harness {
+func newHarness(tb testing.TB, change func(*Config), generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()
 	return servicetest.New(tb, servicetest.Setup{Register: register(change)}, generations...)
 }

@@ -9,7 +9,7 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
 func TestListViewersTellsGenerationsApart(t *testing.T) {
@@ -44,7 +44,7 @@ func TestListViewersTellsGenerationsApart(t *testing.T) {
 }
 
 func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
-	h := newHarness(t, nil, demoviewer.Gen07, demoviewer.Gen06)
+	h := newHarness(t, nil, demotest.Gen07, demotest.Gen06)
 	state := func() *runicornapiv1.Viewer {
 		t.Helper()
 		resp, err := h.Viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{Viewer: "v072"})
@@ -74,7 +74,7 @@ func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
 }
 
 func TestAViewerThatHangsIsBusyAndDelaysNobody(t *testing.T) {
-	h := newHarness(t, nil, demoviewer.Gen07, demoviewer.Gen06)
+	h := newHarness(t, nil, demotest.Gen07, demotest.Gen06)
 	h.Upstreams[0].Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()
 		return true
@@ -91,7 +91,7 @@ func TestAViewerThatHangsIsBusyAndDelaysNobody(t *testing.T) {
 }
 
 func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
-	h := newHarness(t, nil, demoviewer.Gen07)
+	h := newHarness(t, nil, demotest.Gen07)
 	config, err := h.Viewers.GetConfig(t.Context(), &runicornapiv1.GetConfigRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestConfigIsReadAndWrittenOnlyIfAllowed(t *testing.T) {
 	if info := apierrtest.WantError(t, err, codes.PermissionDenied, "FEATURE_DISABLED"); info.GetMetadata()["flag"] != "--allow-config-writes" {
 		t.Errorf("got metadata %v", info.GetMetadata())
 	}
-	h = newHarness(t, func(c *Config) { c.AllowConfigWrites = true }, demoviewer.Gen07)
+	h = newHarness(t, func(c *Config) { c.AllowConfigWrites = true }, demotest.Gen07)
 	for _, root := range []string{"", " ", ".", "relative", "$EMPTY", "/with\nnewline"} {
 		_, err = h.Viewers.UpdateConfig(t.Context(), &runicornapiv1.UpdateConfigRequest{Config: &runicornapiv1.ViewerConfig{StorageRoot: root}})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")

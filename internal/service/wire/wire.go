@@ -2,10 +2,13 @@
 package wire
 
 import (
+	"fmt"
+
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+	protobuf "google.golang.org/protobuf/proto"
 )
 
 // Encoded is a message in its wire form, in two parts: what all receivers of a
@@ -38,6 +41,18 @@ type Codec struct {
 // NewCodec returns the codec, for grpc.ForceServerCodecV2. A server without it
 // cannot send batches of points.
 func NewCodec() Codec { return Codec{encoding.GetCodecV2(proto.Name)} }
+
+// Unmarshal reads a request. What the contract does not know of it is not kept: a
+// stream holds its request for as long as it lives.
+func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	m, ok := v.(protobuf.Message)
+	if !ok {
+		return fmt.Errorf("a request of type %T is no protobuf message", v)
+	}
+	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buffer.Free()
+	return protobuf.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(buffer.ReadOnlyData(), m)
+}
 
 // Marshal returns the wire form of a message.
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {

@@ -9,7 +9,7 @@ from ._compare import Comparison
 from ._files import File
 from ._filter import quote
 from ._history import AsyncHistoryQuery, History
-from ._pages import AsyncPages, PartialListWarning
+from ._pages import AsyncPages
 from ._series import Point, Series
 from ._sync import Client, HistoryQuery, LineIterator, LogTail, Pages, PointIterator, Tail, Watch
 from ._tail import (
@@ -19,7 +19,7 @@ from ._tail import (
 from ._version import __version__
 from .client import AsyncClient
 from .errors import (
-    AuthenticationError, BadRequestError, ConflictError, ConnectionError, HostKeyError, IncompleteError, LimitError, NotFoundError,
+    AuthenticationError, BadRequestError, ConflictError, ConnectionError, HostKeyError, IncompleteError, IncompleteWarning, LimitError, NotFoundError,
     OutcomeUnknownError, PermissionError, RunicornError, ServerError, StateError, TimeoutError, UnsupportedError,
 )
 
@@ -27,7 +27,7 @@ __all__ = [
     "AsyncClient", "AsyncHistoryQuery", "AsyncLineIterator", "AsyncLogTail", "AsyncPages", "AsyncPointIterator", "AsyncTail", "AsyncWatch", "AuthenticationError",
     "BadRequestError", "CaughtUp", "Change", "Client", "Comparison", "ConflictError", "ConnectionError", "End", "Event", "File", "History", "HistoryQuery",
     "HostKeyError", "IncompleteError", "LimitError", "LineIterator", "Lines", "LogLine", "LogReset", "LogResetError", "LogTail",
-    "NotFoundError", "OutcomeUnknownError", "Pages", "PartialListWarning", "PermissionError", "Point", "PointIterator", "Points",
+    "NotFoundError", "OutcomeUnknownError", "Pages", "IncompleteWarning", "PermissionError", "Point", "PointIterator", "Points",
     "RunicornError", "Series", "ServerError", "StateError", "StatusChange", "Tail", "TimeoutError", "UnsupportedError", "Watch",
     "__version__", "quote", "types",
 ]

@@ -94,7 +94,7 @@ async def save(transport: Transport, rpc: str, fields: dict[str, Any], path: str
         partial.replace(target)
         if part.show is not None:
             part.show(part.received, part.received)
-        return File(target, part.received, part.sum.hexdigest(), header.content_type, list(header.limitations), list(trailer.missing_files))
+        return File(target, part.received, part.sum.hexdigest(), header.content_type, [*header.limitations, *trailer.limitations], list(trailer.missing_files))
     finally:
         partial.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,7 +13,7 @@ from ._files import progress_function
 from ._resume import Backoff
 from ._series import Layout, Series
 from ._transport import BlockingTransport, Transport, finish
-from .errors import IncompleteError, LimitError, RunicornError, UnsupportedError
+from .errors import IncompleteError, IncompleteWarning, LimitError, RunicornError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,20 +24,25 @@ if TYPE_CHECKING:
     from .types import Fidelity
 
 
+COUNTS = ("malformed_line_count", "lines_without_step_count")
+
+
 class History(Sequence[Series]):
     """The points of one or several runs: a sequence of Series.
 
     history["loss"] is the series of a metric. What was read from Viewers 0.5
     (`fidelity` "merged_table") has one value per step; everything else is as
     logged. sampled is True if max_points or limits have left points out.
+    limitations says what was too large to be read, and a warning does, too.
     """
 
-    def __init__(self, series: list[Series], many: bool, fidelity: dict[str, Fidelity], counts: dict[str, int]) -> None:
+    def __init__(self, series: list[Series], many: bool, fidelity: dict[str, Fidelity], counts: dict[str, int], limitations: list[str]) -> None:
         self.series = series
         self.fidelity = fidelity
         self.sampled = any(s.total_count is not None and s.total_count != s.returned_count for s in series)
         self.malformed_line_count = counts.get("malformed_line_count", 0)
         self.lines_without_step_count = counts.get("lines_without_step_count", 0)
+        self.limitations = limitations
         self._many = many
 
     def __len__(self) -> int:
@@ -161,7 +167,7 @@ class AsyncHistoryQuery:
         fields |= {"run_id": self._fields["run_ids"][0], "format": "arrow", "layout": "wide"}
         part = _files.Part(io.BytesIO(), progress_function(self._progress, "history", "B"), checked=False)
         try:
-            await _files.receive(self._transport, "ExportExperiment", fields, part)
+            _warn((await _files.receive(self._transport, "ExportExperiment", fields, part)).limitations)
         except (LimitError, UnsupportedError):  # such as temporary space; points need none
             return (await self._load())._columns(layout)
         return _series.from_arrow(pa.ipc.open_stream(part.file.getbuffer()).read_all()), ["step"]
@@ -172,7 +178,7 @@ class AsyncHistoryQuery:
         return finish(self._load())
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(History, name) and name not in ("series", "fidelity", "sampled", "malformed_line_count", "lines_without_step_count"):
+        if name.startswith("_") or not hasattr(History, name) and name not in ("series", "fidelity", "sampled", "malformed_line_count", "lines_without_step_count", "limitations"):
             raise AttributeError(name)
         return getattr(self._now(), name)
 
@@ -232,7 +238,8 @@ async def _read_once(transport: Transport, method: _contract.Method, request: An
             raise IncompleteError("the history goes on after its trailer", code="DATA_LOSS")
     finally:
         stream.cancel()
-    history = History(list(series.values()), len(request.run_ids) > 1, fidelity, {n: getattr(trailer, n) for n in ("malformed_line_count", "lines_without_step_count")})
+    history = History(list(series.values()), len(request.run_ids) > 1, fidelity, {n: getattr(trailer, n) for n in COUNTS}, list(trailer.limitations))
+    _warn(history.limitations)
     if history.point_count != trailer.point_count:
         raise IncompleteError(f"the history was cut: {history.point_count} of {trailer.point_count} points came", code="DATA_LOSS")
     if show is not None:
@@ -240,9 +247,14 @@ async def _read_once(transport: Transport, method: _contract.Method, request: An
     return history
 
 
+def _warn(limitations: Any) -> None:
+    if limitations:
+        warnings.warn(f"the history is incomplete: {' '.join(limitations)}", IncompleteWarning, stacklevel=3)
+
+
 def from_metrics(message: Any) -> History:
     """Makes a history of the answer of GetMetrics."""
     series = [Series(message.viewer, message.run_id, part) for part in message.series]
     fidelity = _contract.enum_name(message.DESCRIPTOR.fields_by_name["fidelity"].enum_type, message.fidelity)
-    counts = {n: getattr(message, n) for n in ("malformed_line_count", "lines_without_step_count")}
-    return History(series, False, {message.run_id: fidelity}, counts)
+    _warn(message.limitations)
+    return History(series, False, {message.run_id: fidelity}, {n: getattr(message, n) for n in COUNTS}, list(message.limitations))

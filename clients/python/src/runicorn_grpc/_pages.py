@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import _contract, _html
 from ._resume import Backoff
 from ._transport import BlockingTransport, Transport, finish
-from .errors import RunicornError
+from .errors import IncompleteWarning, RunicornError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +22,6 @@ T = TypeVar("T")
 PAGE_SIZE = 500
 # What a notebook's table leaves out.
 NOISE = {"resource_name", "etag", "view", "viewer_status", "lossy_text", "update_time", "missing", "metadata", "process_id"}
-
-
-class PartialListWarning(UserWarning):
-    """A list lacks what some Viewers or runs did not answer."""
 
 
 async def call(transport: Transport, rpc: str, fields: dict[str, Any]) -> Any:
@@ -92,7 +88,7 @@ class AsyncPages(Generic[T]):
             known.extend(part for part in getattr(answer, name, []) if part not in known)
         if self._token is None and (owner.unreachable or owner.not_read):
             lost = [f"viewer {u.viewer}: {u.error}" for u in owner.unreachable] + [f"run {r.run_id}: {r.error}" for r in owner.not_read]
-            warnings.warn(f"the list is incomplete: {'; '.join(lost)}", PartialListWarning, stacklevel=4)
+            warnings.warn(f"the list is incomplete: {'; '.join(lost)}", IncompleteWarning, stacklevel=4)
 
     async def _all(self) -> list[T]:
         iterator, found = AsyncPages.__aiter__(self), []

@@ -114,6 +114,11 @@ class IncompleteError(ServerError):
     """An answer was cut, or is damaged. Nothing of it was returned."""
 
 
+class IncompleteWarning(UserWarning):
+    """An answer lacks something, and says what: Viewers of a list that did not
+    answer, or lines of an event file that are too large."""
+
+
 class OutcomeUnknownError(ServerError):
     """A change was sent and its answer never came: it may have happened. Look at
     metadata["check"] before you try again."""

@@ -86,8 +86,8 @@ class MetricInfo(Record):
         """The maximum step."""
     @property
     def last_value(self) -> Any:
-        """The value at the maximum step: number, integer (an integer that a double
-        would round), json (such an integer beyond 64 bits), boolean or text."""
+        """The value at the maximum step: number, integer (one beyond 2^53), json (an
+        integer beyond 64 bits that a double would round), boolean or text."""
     @property
     def min_value(self) -> float | None:
         """The minimum finite value; NUMBER only."""
@@ -123,10 +123,14 @@ class StreamTrailer(Record):
         """Number of runs read."""
     @property
     def malformed_line_count(self) -> int:
-        """Number of complete lines that are not JSON and were skipped."""
+        """Number of complete lines that are not JSON or longer than 16 MiB, and were
+        skipped."""
     @property
     def lines_without_step_count(self) -> int:
         """Number of lines with metrics but without a usable step."""
+    @property
+    def limitations(self) -> list[str]:
+        """What was too large, in words and for each run: see GetMetricsResponse."""
 
 class MetricComparison(Record):
     """MetricComparison is one metric of several experiments over a common axis."""
@@ -690,7 +694,12 @@ class FileTrailer(Record):
         """The SHA-256 of the bytes that this stream sent, in lower-case hexadecimal."""
     @property
     def missing_files(self) -> list[str]:
-        """Files that a zip lacks because the Viewer lost their content, by path."""
+        """Files that the file should hold and does not, because the Viewer lost their
+        content, by path. The file says so itself, and is whole otherwise."""
+    @property
+    def limitations(self) -> list[str]:
+        """What else the file lacks that was not known when the header was sent, one
+        sentence each: lines of the event file that are too long, for example."""
 
 ViewerState = Literal["unspecified", "up", "busy", "down"]
 """ViewerState is what the server knows of a Viewer's health."""
@@ -1056,7 +1065,7 @@ class DownloadAssetResponse(Record):
     def trailer(self) -> FileTrailer | None:
         """Last: its size and sum."""
 
-ErrorReason = Literal["unspecified", "viewer_unreachable", "viewer_timeout", "caller_deadline", "caller_cancelled", "outcome_unknown", "viewer_not_found", "run_not_found", "artifact_not_found", "asset_not_found", "connection_not_found", "session_not_found", "resource_not_found", "invalid_request", "viewer_refused_request", "page_token_invalid", "resume_token_invalid", "viewer_auth", "ssh_auth_failed", "token_invalid", "viewer_forbidden", "role_required", "feature_disabled", "host_key_unknown", "host_key_changed", "viewer_rate_limited", "viewer_answer_too_large", "answer_too_large", "server_limit", "viewer_lacks_capability", "viewer_error", "viewer_malformed_answer", "stream_cut", "line_too_long", "files_missing", "server_draining", "internal_error", "etag_mismatch", "remote_runicorn_missing", "remote_port_taken", "ssh_unreachable", "ssh_timeout", "ssh_key_invalid", "remote_viewer_failed", "state_conflict", "method_not_served"]
+ErrorReason = Literal["unspecified", "viewer_unreachable", "viewer_timeout", "caller_deadline", "caller_cancelled", "outcome_unknown", "viewer_not_found", "run_not_found", "artifact_not_found", "asset_not_found", "connection_not_found", "session_not_found", "resource_not_found", "invalid_request", "viewer_refused_request", "page_token_invalid", "resume_token_invalid", "viewer_auth", "ssh_auth_failed", "token_invalid", "viewer_forbidden", "role_required", "feature_disabled", "host_key_unknown", "host_key_changed", "viewer_rate_limited", "viewer_answer_too_large", "answer_too_large", "server_limit", "viewer_lacks_capability", "viewer_error", "viewer_malformed_answer", "stream_cut", "files_missing", "server_draining", "internal_error", "etag_mismatch", "remote_runicorn_missing", "remote_port_taken", "ssh_unreachable", "ssh_timeout", "ssh_key_invalid", "remote_viewer_failed", "state_conflict", "method_not_served"]
 """ErrorReason says why a call failed. Every error status of this API carries
 one google.rpc.ErrorInfo whose `reason` is the name of a value below without
 the prefix ERROR_REASON_ (such as "RUN_NOT_FOUND") and whose `domain` is
@@ -1103,8 +1112,8 @@ class Heartbeat(Record):
         """The time of the newest point or line that was read."""
     @property
     def malformed_line_count(self) -> int:
-        """Number of complete lines of the log that are not JSON and were skipped, so
-        far."""
+        """Number of complete lines of the log that are not JSON or longer than 16 MiB,
+        and were skipped, so far."""
     @property
     def lines_without_step_count(self) -> int:
         """Number of lines with metrics but without a usable step, so far."""
@@ -1113,7 +1122,12 @@ class Heartbeat(Record):
         """Number of runs that this stream follows."""
     @property
     def not_followed_run_count(self) -> int:
-        """Number of runs that match the filter but exceed what one stream follows."""
+        """Number of runs that match the filter and are not followed: they wait until
+        others end, or have ended and turned up out of their order before the
+        stream was resumed."""
+    @property
+    def limitations(self) -> list[str]:
+        """What was too large so far, in words: see GetMetricsResponse."""
 
 class LogReset(Record):
     """LogReset tells the client to discard what it has of this run; it is sent
@@ -1141,7 +1155,7 @@ class TailEnd(Record):
     def viewer_status(self) -> str:
         """The Viewer's own text for the status."""
 
-ExportFormat = Literal["unspecified", "json", "csv", "jsonl", "arrow", "parquet", "zip", "markdown", "html"]
+ExportFormat = Literal["unspecified", "json", "csv", "jsonl", "arrow", "parquet", "zip", "markdown", "html", "arrow_file"]
 """ExportFormat is the format of an export."""
 
 ExportLayout = Literal["unspecified", "wide", "long"]
@@ -1341,9 +1355,9 @@ class LogLine(Record):
         """The offset in bytes of its start in the log file; absent on 0.5."""
     @property
     def partial(self) -> bool:
-        """Whether it has no newline yet, as a progress bar has not; the next message
-        then repeats its offset with the text that the line has by then. Not sent
-        yet."""
+        """Whether it has no newline yet and has been at rest for a second, as a
+        progress bar is; the next line then repeats its offset, with the text that
+        it has by then. Only with offsets."""
 
 class LogBatch(Record):
     """LogBatch is some lines of a run's log."""
@@ -1412,8 +1426,8 @@ class ListMetricsResponse(Record):
         """Number of distinct steps, over all metrics."""
     @property
     def malformed_line_count(self) -> int:
-        """Number of complete lines of the event file that are not JSON and were
-        skipped."""
+        """Number of complete lines of the event file that are not JSON or longer than
+        16 MiB, and were skipped."""
     @property
     def lines_without_step_count(self) -> int:
         """Number of lines with metrics but without a usable step."""
@@ -1423,6 +1437,11 @@ class ListMetricsResponse(Record):
     @property
     def next_page_token(self) -> str:
         """Requests the next page; empty on the last one."""
+    @property
+    def limitations(self) -> list[str]:
+        """What was too large, in words: lines of more than 16 MiB, values of metrics
+        whose names have more than 1024 bytes, values of more than 65536 metrics
+        are left out; texts of more than 256 KiB are cut."""
 
 class CompareExperimentsResponse(Record):
     """CompareExperimentsResponse is metrics of several experiments, side by side."""

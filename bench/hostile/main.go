@@ -1,0 +1,309 @@
+// Command hostile gives the server, with its default flags, the inputs of a hostile
+// Viewer and of hostile callers, each to a fresh server. It prints for each by how much
+// the memory grew, whether the tail of another caller went on, how its health answered,
+// and what was left ten seconds later. The other caller's tail is of a real Viewer where
+// Python is, else of a demo Viewer. Run it from the root of the repository, on Linux:
+//
+//	go run ./bench/hostile [INPUT...]
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+const (
+	mib         = 1 << 20
+	attackLimit = 45 * time.Second
+	settleTime  = 10 * time.Second
+	goalMemory  = 512 * mib
+	goalHealth  = 100 * time.Millisecond
+)
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == watchHealth {
+		healthWatcher(os.Args[2])
+		return
+	}
+	rig.Main("hostile", run)
+}
+
+// watchHealth is the argument of a process of its own that asks how the server is: what
+// the attacker computes must not delay it.
+const watchHealth = "watch-health"
+
+// healthWatcher asks until its input ends, and prints the 99th percentile.
+func healthWatcher(addr string) {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		panic(err) // the address is ours
+	}
+	front := rig.Front{Health: grpc_health_v1.NewHealthClient(conn)}
+	stop := front.WatchHealth(context.Background())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	fmt.Fprintln(os.Stdout, rig.Quantile(append(stop(), 0), 0.99))
+}
+
+// startHealth starts that process. The function that it returns ends it, and returns what it says.
+func (t *trial) startHealth() (func() (time.Duration, error), error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, watchHealth, t.Addr) //nolint:noctx // ends with its input
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	var said bytes.Buffer
+	cmd.Stdout = &said
+	return func() (time.Duration, error) {
+		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
+			return 0, err
+		}
+		return time.ParseDuration(strings.TrimSpace(said.String()))
+	}, cmd.Start()
+}
+
+func run(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
+	temp := filepath.Join(bed.Dir, "temp")
+	if err := errors.Join(os.Mkdir(temp, 0o700), os.Setenv("TMPDIR", temp)); err != nil {
+		return err
+	}
+	hostile, err := newHostileViewer()
+	if err != nil {
+		return err
+	}
+	defer hostile.Close()
+	calm, err := newCalmViewer(ctx, bed)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, calm.close()) }()
+	fmt.Fprintf(out, "the other caller tails a run of %s\n", calm.name)
+	for _, in := range inputs {
+		if len(os.Args) > 1 && !slices.Contains(os.Args[1:], in.name) {
+			continue
+		}
+		t := &trial{hostile: hostile, calm: calm, temp: temp}
+		if err := t.run(ctx, out, bed, in); err != nil {
+			return fmt.Errorf("%s: %w", in.name, err)
+		}
+	}
+	return nil
+}
+
+// input is one hostile input.
+type input struct {
+	name, what string
+	flags      []string
+	// attack does it until it is done or ctx ends, and says what came of it. What it
+	// has opened ends with ctx.
+	attack func(ctx context.Context, t *trial) string
+}
+
+// trial is one input before a server of its own.
+type trial struct {
+	rig.Front
+	hostile *hostileViewer
+	calm    *calmViewer
+	temp    string
+}
+
+func (t *trial) run(ctx context.Context, out io.Writer, bed *rig.Bed, in input) (err error) {
+	tokens := filepath.Join(bed.Dir, "tokens")
+	if err := os.WriteFile(tokens, []byte("read "+token+"\n"), 0o600); err != nil {
+		return err
+	}
+	flags := append([]string{"--viewer=w=" + t.calm.url}, in.flags...)
+	for i := range flags {
+		flags[i] = strings.ReplaceAll(flags[i], "TOKENS", tokens)
+	}
+	if err := t.Serve(ctx, bed, t.hostile.server.URL, flags...); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	authorized := withToken(ctx)
+	if _, err := t.Experiments.ListExperiments(authorized, &runicornapiv1.ListExperimentsRequest{Viewer: "w"}); err != nil {
+		return err
+	}
+	tail := t.watchTail(authorized)
+	pause(ctx, 2*time.Second)
+	idle, err := t.RSS()
+	if err != nil {
+		return err
+	}
+	before := t.figures(ctx)
+	health, err := t.startHealth()
+	if err != nil {
+		return err
+	}
+	peak := t.watchRSS(ctx)
+	attack, cancel := context.WithTimeout(ctx, attackLimit)
+	note := in.attack(attack, t)
+	cancel()
+	grown := peak() - idle
+	p99, err := health()
+	if err != nil {
+		return err
+	}
+	gap, ended := tail()
+	pause(ctx, settleTime)
+	after := t.figures(ctx)
+	fmt.Fprintf(out, "%-12s %s\n    growth %s, health p99 %s, tail %s; left after %v: %s; %s\n", in.name, in.what,
+		judged(grown <= goalMemory, fmt.Sprintf("%d MiB", grown/mib)), judged(p99 <= goalHealth, p99.Round(time.Millisecond).String()),
+		judged(!ended && gap < 20*time.Second, fmt.Sprintf("ended %v, longest gap %v", ended, gap.Round(100*time.Millisecond))), settleTime, after.beyond(before), note)
+	return nil
+}
+
+func judged(good bool, text string) string {
+	if good {
+		return text
+	}
+	return text + " (!)"
+}
+
+// watchRSS looks at the memory until the function that it returns is called, which
+// returns the most that it saw.
+func (t *trial) watchRSS(ctx context.Context) func() int64 {
+	ctx, cancel := context.WithCancel(ctx)
+	var most int64
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			now, err := t.RSS()
+			if err != nil {
+				now = 1 << 62 // it has died, which must not look good
+			}
+			most = max(most, now)
+			pause(ctx, 20*time.Millisecond)
+		}
+	})
+	return func() int64 {
+		cancel()
+		watching.Wait()
+		return most
+	}
+}
+
+// watchTail follows the calm run. The function that it returns ends that, and says how long
+// the longest time without a message was, and whether the stream had ended before.
+func (t *trial) watchTail(ctx context.Context) func() (gap time.Duration, ended bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	var gap time.Duration
+	var ended bool
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		stream, err := t.Metrics.TailMetrics(ctx, &runicornapiv1.TailMetricsRequest{Viewer: "w", RunIds: []string{t.calm.runID}})
+		for last := time.Now(); err == nil; last = time.Now() {
+			_, err = stream.Recv()
+			gap = max(gap, time.Since(last))
+		}
+		ended = ctx.Err() == nil
+	})
+	return func() (time.Duration, bool) {
+		cancel()
+		watching.Wait()
+		return gap, ended
+	}
+}
+
+// figures are what must not stay: by their names in /metrics, and the temporary files.
+type figures map[string]float64
+
+var left = map[string]string{"go_goroutines": "goroutines", "process_open_fds": "descriptors", "go_memstats_heap_alloc_bytes": "heap"}
+
+func (t *trial) figures(ctx context.Context) figures {
+	all := figures{}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.HTTPAddr+"/metrics", nil)
+	if err != nil {
+		return all
+	}
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return all
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if left[name] != "" {
+			all[left[name]], _ = strconv.ParseFloat(value, 64)
+		}
+	}
+	files, _ := os.ReadDir(t.temp)
+	all["temporary files"] = float64(len(files))
+	return all
+}
+
+func (f figures) beyond(before figures) string {
+	return fmt.Sprintf("%+.0f goroutines, %+.0f descriptors, %+.0f temporary files, heap %+.0f MiB", f["goroutines"]-before["goroutines"],
+		f["descriptors"]-before["descriptors"], f["temporary files"]-before["temporary files"], (f["heap"]-before["heap"])/mib)
+}
+
+// calmViewer has the run of the other caller, which goes on logging.
+type calmViewer struct {
+	name, url, runID string
+	close            func() error
+}
+
+func newCalmViewer(ctx context.Context, bed *rig.Bed) (*calmViewer, error) {
+	install, err := realviewer.Find(realviewer.V060)
+	if err != nil {
+		viewer, err := demotest.New(demotest.Config{Live: true})
+		if err != nil {
+			return nil, err
+		}
+		server := httptest.NewServer(viewer)
+		return &calmViewer{"a demo Viewer", server.URL, viewer.LiveRun(), func() error { server.Close(); return nil }}, nil
+	}
+	storage := filepath.Join(bed.Dir, "calm")
+	live, err := realviewer.WriteRun(storage, realviewer.V060, realviewer.RunSpec{
+		Project: "calm", Name: "live", Status: "running", PID: os.Getpid(), Lines: realviewer.Curve(time.Now(), 100, "loss"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	viewer, err := realviewer.Start(ctx, install, realviewer.Options{Storage: storage})
+	if err != nil {
+		return nil, err
+	}
+	if err := viewer.AwaitRuns(ctx, live.RunID); err != nil {
+		return nil, errors.Join(err, viewer.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var logging sync.WaitGroup
+	logging.Go(func() {
+		for step := 100; ctx.Err() == nil; step++ {
+			_, _ = rig.AppendLines(filepath.Join(live.Dir, "events.jsonl"), step, 1) // a gap in the tail shows it
+			pause(ctx, 200*time.Millisecond)
+		}
+	})
+	return &calmViewer{"a real Viewer " + string(realviewer.V060), viewer.URL(), live.RunID, func() error {
+		cancel()
+		logging.Wait()
+		return viewer.Close()
+	}}, nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
+)
+
+// refusals counts and logs calls that are refused before their message is read, as
+// the interceptors do with all others. Whoever notes one never waits.
+type refusals struct {
+	metrics, log interceptor.Interceptor
+	methods      func() map[string]grpc.MethodInfo
+	queue        chan refusal
+	rate         interceptor.Rate
+}
+
+type refusal struct {
+	ctx    context.Context //nolint:containedctx // that of the call, for its log line
+	method string
+	err    error
+}
+
+func newRefusals() *refusals { return &refusals{queue: make(chan refusal, 64)} }
+
+// watch says what sees the refusals of a server. Only methods that it has when it serves
+// become labels of metrics.
+func (r *refusals) watch(server *grpc.Server, metrics, log interceptor.Interceptor) {
+	r.metrics, r.log = metrics, log
+	r.methods = sync.OnceValue(func() map[string]grpc.MethodInfo {
+		methods := map[string]grpc.MethodInfo{}
+		for service, info := range server.GetServiceInfo() {
+			for _, m := range info.Methods {
+				methods["/"+service+"/"+m.Name] = m
+			}
+		}
+		return methods
+	})
+}
+
+// note counts a refusal, and has it logged unless there are too many.
+func (r *refusals) note(ctx context.Context, fullMethod string, err error) {
+	if _, known := r.methods()[fullMethod]; !known {
+		fullMethod = "/unknown/unknown"
+	}
+	refused := refusal{context.WithoutCancel(ctx), fullMethod, err}
+	r.pass(r.metrics, refused)
+	if !r.rate.Allow() {
+		return
+	}
+	select {
+	case r.queue <- refused:
+	default:
+	}
+}
+
+// run logs until the context ends.
+func (r *refusals) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case refused := <-r.queue:
+			r.pass(r.log, refused)
+		}
+	}
+}
+
+// pass lets an interceptor see a call that ends in its refusal.
+func (r *refusals) pass(link interceptor.Interceptor, refused refusal) {
+	m := r.methods()[refused.method]
+	if m.IsServerStream || m.IsClientStream {
+		info := &grpc.StreamServerInfo{FullMethod: refused.method, IsClientStream: m.IsClientStream, IsServerStream: m.IsServerStream}
+		_ = link.Stream(nil, refusedStream{ctx: refused.ctx}, info, func(any, grpc.ServerStream) error { return refused.err })
+		return
+	}
+	info := &grpc.UnaryServerInfo{FullMethod: refused.method}
+	_, _ = link.Unary(refused.ctx, nil, info, func(context.Context, any) (any, error) { return nil, refused.err })
+}
+
+// refusedStream is a stream that carries nothing.
+type refusedStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // a stream has one
+}
+
+// Context returns that of the call.
+func (s refusedStream) Context() context.Context { return s.ctx }

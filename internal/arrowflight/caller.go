@@ -1,0 +1,51 @@
+package arrowflight
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// withCaller hands on by whose authority a call is made.
+func withCaller(ctx context.Context) context.Context {
+	in, _ := metadata.FromIncomingContext(ctx)
+	out := metadata.MD{}
+	for _, key := range []string{"authorization", "traceparent", "tracestate"} {
+		if values := in.Get(key); len(values) > 0 {
+			out.Set(key, values...)
+		}
+	}
+	return metadata.NewOutgoingContext(ctx, out)
+}
+
+// UnaryReasons is the interceptor that puts the reason of an error into its text,
+// in calls of Flight: its clients in Python and C++ show nothing else of a status.
+func UnaryReasons(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	return resp, withReason(info.FullMethod, err)
+}
+
+// StreamReasons is the twin for streams.
+func StreamReasons(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return withReason(info.FullMethod, handler(srv, ss))
+}
+
+func withReason(method string, err error) error {
+	if err == nil || !strings.HasPrefix(method, "/"+ServiceName+"/") {
+		return err
+	}
+	st := status.Convert(err)
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			changed := st.Proto() // a copy
+			changed.Message = fmt.Sprintf("%s [%s]", st.Message(), info.GetReason())
+			return status.FromProto(changed).Err()
+		}
+	}
+	return err
+}

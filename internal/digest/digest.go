@@ -1,0 +1,208 @@
+// Package digest keeps of a run of any size what summaries, its newest points and
+// downsampled curves need, in bounded memory.
+//
+// Of each metric the newest points are kept as they are, so that what is written late or
+// again among them stays exact. What is older is folded: into sums, and into buckets of
+// equally many points that double their width when there are too many. Nothing that was
+// folded can change: a write to an older step makes the digest useless, which Put says.
+package digest
+
+import (
+	"slices"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// MaxBytes is how much memory a digest takes, but for very many metrics.
+const MaxBytes = 32 << 20
+
+// The bounds of one metric are halved as often as it takes to keep all of them within those
+// of the digest.
+const (
+	maxRecent  = 4096
+	maxBuckets = 4096
+	maxHalved  = 9 // 8 recent points and 8 buckets at least
+	// maxRecentText is how many bytes of text a metric's recent points have, and
+	// maxFoldedText how many a text in a bucket.
+	maxRecentText = 64 << 10
+	maxFoldedText = 256
+	// maxRecentSteps is how many of the newest steps are known, whatever was logged; it
+	// is halved too.
+	maxRecentSteps = 1 << 16
+
+	pointBytes  = 48
+	bucketBytes = 4*pointBytes + 8
+	metricBytes = maxRecent*pointBytes + maxBuckets*bucketBytes
+)
+
+// Digest is a run's digest. All it knows is in exported fields, so that it can be stored;
+// they are for that only. It is not safe for concurrent use; reading is, side by side.
+type Digest struct {
+	// LogID is what the log is known by, and Offset how far it was read: the owner
+	// sets and uses them.
+	LogID  string
+	Offset int64
+
+	MaxBytes int // of all metrics together
+	Metrics  map[string]*Metric
+	Steps    Steps
+	Nulls    map[string]int // see eventlog.Table.AddIndeterminate
+	Excess   eventlog.Excess
+	Halved   int // how often the bounds of a metric were halved
+
+	previous []*Metric // those of the last row, by the index of the cell
+}
+
+// New returns an empty digest of at most so many bytes.
+func New(maxBytes int) *Digest {
+	return &Digest{MaxBytes: maxBytes, Metrics: map[string]*Metric{}, Nulls: map[string]int{}}
+}
+
+// FromTable returns the digest of a table, of at most so many bytes.
+func FromTable(t *eventlog.Table, maxBytes int) *Digest {
+	d := New(maxBytes)
+	for _, name := range t.Names(eventlog.Selection{}) {
+		if n := t.Indeterminate(name); n > 0 {
+			d.Nulls[name] = n
+		}
+		d.addSeries(name, t.Window(eventlog.Selection{Names: []string{name}}, int(^uint(0)>>1)))
+	}
+	for step := range t.Steps() {
+		d.Steps.put(step, d.Halved)
+	}
+	d.Excess = t.Excess()
+	return d
+}
+
+// addSeries adds the points of one metric, a series per kind.
+func (d *Digest) addSeries(name string, series []eventlog.Series) {
+	var next [maxKinds]int // the next point of each
+	var exact [maxKinds]int
+	for len(series) > 0 {
+		first := -1
+		for i := range series {
+			if next[i] < series[i].Len() && (first < 0 || series[i].Steps[next[i]] < series[first].Steps[next[first]]) {
+				first = i
+			}
+		}
+		if first < 0 {
+			return
+		}
+		s, at := &series[first], next[first]
+		next[first]++
+		p := Point{Step: s.Steps[at], Time: s.Times[at], Kind: s.Kind}
+		switch e := exact[first]; {
+		case s.Kind == eventlog.KindText:
+			p.Text = s.Texts[at]
+		case e < len(s.Exact) && s.Exact[e].Index == at:
+			p.Number, p.Text = s.Values[at], s.Exact[e].Text
+			exact[first]++
+		default:
+			p.Number = s.Values[at]
+		}
+		m := d.Metrics[name]
+		if m == nil {
+			m = d.addMetric(name)
+		}
+		m.put(p, d.Halved)
+	}
+}
+
+// Put merges a row, and copies what it keeps. False means that the row is about something
+// that was folded: the digest is useless from then on, and must be made again.
+func (d *Digest) Put(row *eventlog.Row) bool {
+	if !d.Steps.put(row.Step, d.Halved) {
+		return false
+	}
+	p := Point{Step: row.Step}
+	if row.HasTime {
+		p.Time = row.Time
+	}
+	for i := range row.Cells {
+		c := &row.Cells[i]
+		m := d.metric(i, c)
+		if m == nil {
+			continue
+		}
+		p.Kind, p.Number, p.Text = c.Kind, c.Number, c.Exact
+		if c.Kind == eventlog.KindText {
+			p.Text = c.Text
+		}
+		if !m.put(p, d.Halved) {
+			return false
+		}
+	}
+	return true
+}
+
+// metric finds or makes the metric of a row's i-th cell: nil if it needs none.
+func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
+	if i < len(d.previous) && d.previous[i] != nil && d.previous[i].Name == c.Name {
+		return d.previous[i]
+	}
+	m := d.Metrics[c.Name]
+	switch {
+	case m != nil || c.Kind == eventlog.KindNone:
+	case len(d.Metrics) >= eventlog.MaxMetrics:
+		d.Excess.CountMetric(c.Name)
+	default:
+		m = d.addMetric(c.Name)
+	}
+	for len(d.previous) <= i {
+		d.previous = append(d.previous, nil)
+	}
+	d.previous[i] = m
+	return m
+}
+
+// addMetric makes a metric, and halves what all have if there are too many now.
+func (d *Digest) addMetric(name string) *Metric {
+	m := &Metric{Name: name}
+	d.Metrics[name] = m
+	for d.Halved < maxHalved && len(d.Metrics)*(metricBytes>>d.Halved) > d.MaxBytes {
+		d.Halved++
+		for _, other := range d.Metrics {
+			other.halve(d.Halved)
+		}
+	}
+	return m
+}
+
+// Rows is the number of distinct steps.
+func (d *Digest) Rows() int { return d.Steps.Folded + len(d.Steps.Recent) }
+
+// Bytes estimates the memory of the digest.
+func (d *Digest) Bytes() int {
+	n := 512 + 8*cap(d.Steps.Recent)
+	for name, m := range d.Metrics {
+		n += 256 + 2*len(name) + m.bytes()
+	}
+	for name := range d.Nulls {
+		n += 80 + len(name)
+	}
+	return n
+}
+
+// Steps counts distinct steps.
+type Steps struct {
+	Recent   []int64 // the newest ones, ascending
+	Folded   int     // how many are older
+	LastStep int64   // the greatest of those
+}
+
+// put notes a step; false means that nobody knows whether it was there before.
+func (s *Steps) put(step int64, halved int) bool {
+	if s.Folded > 0 && step <= s.LastStep {
+		return false
+	}
+	if n := len(s.Recent); n == 0 || step > s.Recent[n-1] {
+		s.Recent = append(s.Recent, step)
+	} else if at, found := slices.BinarySearch(s.Recent, step); !found {
+		s.Recent = slices.Insert(s.Recent, at, step)
+	}
+	if n := len(s.Recent) / 2; len(s.Recent) > maxRecentSteps>>halved {
+		s.Folded, s.LastStep = s.Folded+n, s.Recent[n-1]
+		s.Recent = slices.Delete(s.Recent, 0, n)
+	}
+	return true
+}

@@ -1,0 +1,281 @@
+package digest
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+const maxKinds = int(eventlog.KindText)
+
+// Point is one value of a metric.
+type Point struct {
+	Step   int64
+	Time   float64 // unix seconds, 0 if unknown
+	Kind   eventlog.Kind
+	Number float64
+	Text   string // the text, or the digits of an integer that Number rounds
+}
+
+func (p *Point) isFinite() bool { return p.Kind == eventlog.KindText || p.Number-p.Number == 0 }
+
+// Cell is the point as a cell of a metric.
+func (p *Point) cell(name string) eventlog.Cell {
+	if p.Kind == eventlog.KindText {
+		return eventlog.Cell{Name: name, Kind: p.Kind, Text: p.Text}
+	}
+	return eventlog.Cell{Name: name, Kind: p.Kind, Number: p.Number, Exact: p.Text}
+}
+
+// Metric is what is known of one metric.
+type Metric struct {
+	Name       string
+	Recent     []Point // the newest points of all kinds, ascending by step: at least half of the bound
+	RecentText int     // the bytes of their texts
+	// What is older, by kind; nil if there is none.
+	Numbers, Booleans, Texts *Folded
+	HasFolded                bool
+	LastStep                 int64 // the greatest step that was folded
+}
+
+// put merges a point: one without a kind takes back what is there. False means that its
+// step was folded.
+func (m *Metric) put(p Point, halved int) bool {
+	if m.HasFolded && p.Step <= m.LastStep {
+		return false
+	}
+	n := len(m.Recent)
+	at, found := n, false
+	if n > 0 && p.Step <= m.Recent[n-1].Step {
+		at, found = slices.BinarySearchFunc(m.Recent, p.Step, func(q Point, step int64) int { return cmp.Compare(q.Step, step) })
+	}
+	if found {
+		m.RecentText -= len(m.Recent[at].Text)
+	}
+	switch isNone := p.Kind == eventlog.KindNone; {
+	case isNone && found:
+		m.Recent = slices.Delete(m.Recent, at, at+1)
+		return true
+	case isNone:
+		return true
+	case found:
+		m.Recent[at] = p
+	default:
+		m.Recent = slices.Insert(m.Recent, at, p)
+	}
+	m.RecentText += len(p.Text)
+	m.trim(halved)
+	return true
+}
+
+// trim folds what exceeds the bounds.
+func (m *Metric) trim(halved int) {
+	if len(m.Recent) <= maxRecent>>halved && m.RecentText <= maxRecentText {
+		return
+	}
+	n := 0 // to be folded: half of them, and long texts
+	for ; n < len(m.Recent)/2 || m.RecentText > maxRecentText && n < len(m.Recent)-1; n++ {
+		p := &m.Recent[n]
+		m.RecentText -= len(p.Text)
+		m.HasFolded, m.LastStep = true, p.Step
+		f := m.folded(p.Kind)
+		if *f == nil {
+			*f = &Folded{Stride: 1}
+		}
+		(*f).add(p)
+		(*f).trim(maxBuckets >> halved)
+	}
+	m.Recent = slices.Delete(m.Recent, 0, n)
+}
+
+// halve keeps to lesser bounds.
+func (m *Metric) halve(halved int) {
+	m.trim(halved)
+	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
+		if f != nil {
+			f.trim(maxBuckets >> halved)
+		}
+	}
+}
+
+// folded is where the older points of a kind are.
+func (m *Metric) folded(kind eventlog.Kind) **Folded {
+	switch kind {
+	case eventlog.KindBoolean:
+		return &m.Booleans
+	case eventlog.KindText:
+		return &m.Texts
+	default:
+		return &m.Numbers
+	}
+}
+
+func (m *Metric) bytes() int {
+	n := pointBytes*cap(m.Recent) + m.RecentText
+	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
+		if f != nil {
+			n += 8*pointBytes + bucketBytes*cap(f.Buckets) + pointBytes*cap(f.Edges)
+		}
+	}
+	return n
+}
+
+// Folded is the older points of one metric and kind.
+type Folded struct {
+	Range
+	Count     int
+	NonFinite int
+	// LastFinite is the newest finite point before one that is not, if there is any.
+	LastFinite Point
+	// Edges are the ends of the stretches of values that are not finite: every
+	// Stride-th of them, EdgeCount in all.
+	Edges     []Point
+	EdgeCount int
+	Stride    int
+	// Buckets are of 1<<Shift points each, the last one of fewer.
+	Buckets []Range
+	Shift   int
+	// NoSample says that a text was too long to be kept, so that there are no buckets.
+	NoSample bool
+}
+
+// Range is the points that stand for others: the first, the last, and the lowest and the
+// highest of the finite ones.
+type Range struct {
+	First, Last, Min, Max Point
+	HasRange              bool
+}
+
+// add takes a point behind the others; isFirst says that there are none.
+func (r *Range) add(p *Point, isFirst bool) {
+	if isFirst {
+		r.First = *p
+	}
+	r.Last = *p
+	if !p.isFinite() {
+		return
+	}
+	if !r.HasRange || less(p, &r.Min) {
+		r.Min = *p
+	}
+	if !r.HasRange || less(&r.Max, p) {
+		r.Max = *p
+	}
+	r.HasRange = true
+}
+
+func less(a, b *Point) bool {
+	if a.Kind == eventlog.KindText {
+		return a.Text < b.Text
+	}
+	return a.Number < b.Number
+}
+
+// merge takes the points of the bucket behind.
+func (r *Range) merge(next *Range) {
+	r.Last = next.Last
+	switch {
+	case next.HasRange && r.HasRange:
+		if less(&next.Min, &r.Min) {
+			r.Min = next.Min
+		}
+		if less(&r.Max, &next.Max) {
+			r.Max = next.Max
+		}
+	case next.HasRange:
+		r.Min, r.Max, r.HasRange = next.Min, next.Max, true
+	}
+}
+
+// add folds the next point.
+func (f *Folded) add(p *Point) {
+	f.addEdges(p)
+	if !p.isFinite() {
+		f.NonFinite++
+		if f.Count > 0 && f.Last.isFinite() {
+			f.LastFinite = f.Last
+		}
+	}
+	f.Range.add(p, f.Count == 0)
+	if len(p.Text) > maxFoldedText {
+		f.NoSample, f.Buckets = true, nil
+	}
+	if !f.NoSample {
+		bucket := f.Count >> f.Shift
+		isFirst := bucket == len(f.Buckets)
+		if isFirst {
+			f.Buckets = append(f.Buckets, Range{})
+		}
+		f.Buckets[bucket].add(p, isFirst)
+	}
+	f.Count++
+}
+
+// addEdges notes that a stretch of values that are not finite begins or has ended.
+func (f *Folded) addEdges(p *Point) {
+	wasFinite := f.Count == 0 || f.Last.isFinite()
+	switch isFinite := p.isFinite(); {
+	case wasFinite && !isFinite:
+		f.addEdge(p)
+	case !wasFinite && isFinite:
+		f.addEdge(&f.Last)
+	}
+}
+
+func (f *Folded) addEdge(p *Point) {
+	if f.EdgeCount%f.Stride == 0 {
+		f.Edges = append(f.Edges, *p)
+	}
+	f.EdgeCount++
+}
+
+// trim leaves at most so many buckets, and as many edges.
+func (f *Folded) trim(limit int) {
+	for len(f.Buckets) > limit {
+		half := (len(f.Buckets) + 1) / 2
+		for i := range half {
+			f.Buckets[i] = f.Buckets[2*i]
+			if 2*i+1 < len(f.Buckets) {
+				f.Buckets[i].merge(&f.Buckets[2*i+1])
+			}
+		}
+		clear(f.Buckets[half:])
+		f.Buckets = f.Buckets[:half]
+		f.Shift++
+	}
+	for len(f.Edges) > limit {
+		half := (len(f.Edges) + 1) / 2
+		for i := range half {
+			f.Edges[i] = f.Edges[2*i]
+		}
+		clear(f.Edges[half:])
+		f.Edges = f.Edges[:half]
+		f.Stride *= 2
+	}
+}
+
+// sample is the points that stand for all, ascending by step.
+func (f *Folded) sample() []Point {
+	points := slices.Clone(f.Edges)
+	add := func(r *Range) {
+		points = append(points, r.First, r.Last)
+		if r.HasRange {
+			points = append(points, r.Min, r.Max)
+		}
+	}
+	add(&f.Range)
+	if f.LastFinite.Kind != eventlog.KindNone {
+		points = append(points, f.LastFinite)
+	}
+	for i := range f.Buckets {
+		add(&f.Buckets[i])
+	}
+	slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.Step, b.Step) })
+	return slices.CompactFunc(points, func(a, b Point) bool { return a.Step == b.Step })
+}
+
+// canSample says whether the sample is fine enough for so many points.
+func (f *Folded) canSample(maxPoints, halved int) bool {
+	return !f.NoSample && 0 < maxPoints && maxPoints <= maxBuckets>>halved/2
+}

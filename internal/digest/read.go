@@ -1,0 +1,131 @@
+package digest
+
+import (
+	"math"
+	"slices"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+)
+
+// Names returns the selected metrics, sorted, as eventlog.Table.Names does.
+func (d *Digest) Names(selection eventlog.Selection) []string {
+	names := slices.DeleteFunc(eventlog.SelectNames(d.Metrics, &selection), func(name string) bool {
+		return d.Metrics[name].isEmpty()
+	})
+	names = append(names, eventlog.SelectNames(d.Nulls, &selection)...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (m *Metric) isEmpty() bool { return m == nil || !m.HasFolded && len(m.Recent) == 0 }
+
+// Stats sums up the selected metrics over all steps, as eventlog.Table.Stats does.
+func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
+	for _, name := range d.Names(selection) {
+		m, indeterminate := d.Metrics[name], d.Nulls[name]
+		if m.isEmpty() {
+			stats = append(stats, eventlog.Stat{Name: name, Indeterminate: indeterminate})
+			continue
+		}
+		for kind := eventlog.KindNumber; kind <= eventlog.KindText; kind++ {
+			if f := m.all(kind); f.Count > 0 {
+				stats = append(stats, f.stat(name, kind, indeterminate))
+			}
+		}
+	}
+	return stats
+}
+
+// Indeterminate is as eventlog.Table.Indeterminate.
+func (d *Digest) Indeterminate(name string) int { return d.Nulls[name] }
+
+// all sums up all points of a kind. It has no buckets and edges.
+func (m *Metric) all(kind eventlog.Kind) Folded {
+	sum := Folded{NoSample: true, Stride: math.MaxInt}
+	if f := *m.folded(kind); f != nil {
+		sum.Range, sum.Count, sum.NonFinite = f.Range, f.Count, f.NonFinite
+	}
+	sum.EdgeCount = 1 // none is to be kept
+	for i := range m.Recent {
+		if m.Recent[i].Kind == kind {
+			sum.add(&m.Recent[i])
+		}
+	}
+	return sum
+}
+
+func (f *Folded) stat(name string, kind eventlog.Kind, indeterminate int) eventlog.Stat {
+	s := eventlog.Stat{
+		Name: name, Kind: kind, Count: f.Count, FirstStep: f.First.Step, LastStep: f.Last.Step,
+		Last: f.Last.cell(name), LastTime: f.Last.Time, NonFinite: f.NonFinite, Indeterminate: indeterminate,
+	}
+	if kind != eventlog.KindText && f.HasRange {
+		s.Min, s.Max, s.HasRange = f.Min.Number, f.Max.Number, true
+	}
+	return s
+}
+
+// Read returns the points of a metric as eventlog.Table.Read does. What is to be downsampled comes as the points that such a curve is chosen
+// of. False means that only the log has them.
+func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool) {
+	m := d.Metrics[name]
+	if m.isEmpty() {
+		return nil, true
+	}
+	steps := eventlog.Selection{MinStep: q.MinStep, MaxStep: q.MaxStep}
+	isRecent := !m.HasFolded || q.MinStep != nil && *q.MinStep > m.LastStep
+	isCut := q.MinStep != nil || q.MaxStep != nil
+	for kind := eventlog.KindNumber; kind <= eventlog.KindText; kind++ {
+		var points []Point
+		finite := 0
+		for i := range m.Recent {
+			if p := &m.Recent[i]; p.Kind == kind && steps.HasStep(p.Step) {
+				points = append(points, *p)
+				if p.isFinite() {
+					finite++
+				}
+			}
+		}
+		total := len(points)
+		if f := *m.folded(kind); f != nil && !isRecent {
+			total, finite = total+f.Count, finite+f.Count-f.NonFinite
+			switch {
+			case isCut || q.Limit > 0:
+				return nil, false
+			case q.Last > 0 && len(points) >= q.Last:
+			case q.Last == 0 && f.canSample(q.MaxPoints, d.Halved):
+				points = append(f.sample(), points...)
+			default:
+				return nil, false
+			}
+		}
+		if q.Limit > 0 {
+			points = points[:min(q.Limit, len(points))]
+		}
+		if q.Last > 0 {
+			points = points[max(0, len(points)-q.Last):]
+		}
+		if len(points) > 0 {
+			samples = append(samples, eventlog.Sample{Series: columns(name, kind, points), Total: total, Finite: finite})
+		}
+	}
+	return samples, true
+}
+
+// columns makes a series of points.
+func columns(name string, kind eventlog.Kind, points []Point) eventlog.Series {
+	s := eventlog.Series{Name: name, Kind: kind}
+	for i := range points {
+		p := &points[i]
+		s.Steps, s.Times = append(s.Steps, p.Step), append(s.Times, p.Time)
+		switch {
+		case kind == eventlog.KindText:
+			s.Texts = append(s.Texts, p.Text)
+			continue
+		case p.Text != "":
+			s.Exact = append(s.Exact, eventlog.Exact{Index: i, Text: p.Text})
+		}
+		s.Values = append(s.Values, p.Number)
+	}
+	return s
+}

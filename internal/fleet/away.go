@@ -1,0 +1,112 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+const (
+	// DefaultFanOutTimeout is how long a call over all Viewers waits for one of them.
+	DefaultFanOutTimeout = 2 * time.Second
+	// minProbeDelay and maxProbeDelay are the pauses between the probes of a Viewer
+	// that is away.
+	minProbeDelay, maxProbeDelay = 250 * time.Millisecond, 5 * time.Second
+	// maxPending bounds the work that goes on after its caller was answered.
+	maxPending = time.Minute
+)
+
+// awayState is why calls over all Viewers go without one.
+type awayState struct{ err error }
+
+// Away returns why calls over all Viewers go without this one, nil if they ask it.
+func (v *Viewer) Away() error {
+	if a := v.away.Load(); a != nil {
+		return a.err
+	}
+	return nil
+}
+
+// FanOutTimeout is how long calls over all Viewers wait for one of them: without a
+// limit, one frozen machine would hold up what all others have to say.
+func (f *Fleet) FanOutTimeout() time.Duration { return f.fanOutTimeout }
+
+// SetFanOutTimeout changes it. It is for the time before the first call.
+func (f *Fleet) SetFanOutTimeout(d time.Duration) { f.fanOutTimeout = d }
+
+// AskWithin asks a Viewer on behalf of a call that can be answered without it, and
+// waits for timeout at most. What was asked goes on after that, for those who ask
+// later; until it has succeeded, or the Viewer answers a probe, the Viewer is away:
+// then nobody waits for it.
+func AskWithin[T any](ctx context.Context, v *Viewer, timeout time.Duration, ask func(context.Context, *Viewer) (T, error)) (T, error) {
+	var none T
+	if err := v.Away(); err != nil {
+		return none, err
+	}
+	type answer struct {
+		value T
+		err   error
+	}
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxPending)
+	stop := context.AfterFunc(v.fleet.ctx, cancel)
+	done := make(chan answer, 1)
+	v.fleet.queries.Go(func() {
+		defer stop()
+		defer cancel()
+		value, err := ask(own, v)
+		done <- answer{value, err}
+	})
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case a := <-done:
+		return a.value, a.err
+	case <-ctx.Done():
+		cancel()
+		return none, ctx.Err()
+	case <-timer.C:
+	}
+	return none, v.leave(timeout, func() error { return (<-done).err })
+}
+
+// leave makes a Viewer away, until what is pending has succeeded or a probe has.
+func (v *Viewer) leave(after time.Duration, pending func() error) error {
+	err := &restclient.Error{
+		Kind: restclient.KindTimeout, Viewer: v.Name,
+		Detail: fmt.Sprintf("no answer within %v; it is asked again in the background, and left out until it answers", after),
+		Err:    context.DeadlineExceeded,
+	}
+	state := &awayState{err}
+	if !v.away.CompareAndSwap(nil, state) {
+		return err // somebody else probes it
+	}
+	v.fleet.queries.Go(func() {
+		defer v.away.CompareAndSwap(state, nil)
+		if pending() == nil {
+			return
+		}
+		for delay := minProbeDelay; ; delay = min(2*delay, maxProbeDelay) {
+			timer := time.NewTimer(delay)
+			select {
+			case <-v.ended():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+			if _, err := v.Client.Health(v.fleet.ctx); err == nil {
+				return
+			}
+		}
+	})
+	return err
+}
+
+// ended is closed when there is no reason to ask the Viewer any more.
+func (v *Viewer) ended() <-chan struct{} {
+	if v.session != nil {
+		return v.session.ctx.Done()
+	}
+	return v.fleet.ctx.Done()
+}

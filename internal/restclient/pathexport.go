@@ -1,0 +1,111 @@
+package restclient
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
+)
+
+// PathRuns is what the runs at and below a path have in their summary.json and
+// meta.json, by their ids. It is shared and must not be changed.
+type PathRuns struct {
+	runs map[string]*pathRun
+	path string
+	at   time.Time
+	cost time.Duration
+}
+
+type pathRun struct {
+	ID      string                      `json:"run_id"`
+	Summary viewerjson.Optional[Values] `json:"summary"`
+	Meta    viewerjson.Optional[Values] `json:"meta"`
+}
+
+// Summary returns the summary of a run, and whether it is known here as the file has
+// it: the Viewer makes null of NaN and of the infinities, and nothing of a file that it
+// cannot read.
+func (p *PathRuns) Summary(runID string) (Values, bool) {
+	if p == nil || p.runs[runID] == nil {
+		return nil, false
+	}
+	summary := p.runs[runID].Summary.Value
+	for _, v := range summary {
+		if v.Kind == viewerjson.ValueNull || v.Kind == viewerjson.ValueJSON {
+			return nil, false
+		}
+	}
+	return summary, len(summary) > 0
+}
+
+// Meta is Summary for meta.json.
+func (p *PathRuns) Meta(runID string) (Values, bool) {
+	if p == nil || p.runs[runID] == nil {
+		return nil, false
+	}
+	meta := p.runs[runID].Meta.Value
+	return meta, len(meta) > 0
+}
+
+// PathRuns reads summaries and metadata of all runs at and below a path. On 0.6 that
+// costs the Viewer as much as three files of one run: there it looks for a run's
+// folder among all, whatever it is asked. It is read at most once at a time, and
+// believed for as long as a list is.
+//
+//viewer:operation GET /api/paths/export 0.6 0.7
+func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
+	if known := c.exported.get(path); known != nil {
+		return known, nil
+	}
+	q := call{cap: CapPathRuns, query: url.Values{"path": {path}, "format": {"json"}}}
+	return shareGET(ctx, c, q, func(ctx context.Context) (*PathRuns, error) {
+		if _, err := c.require(ctx, CapPathRuns); err != nil {
+			return nil, err // before the clock is started
+		}
+		start := time.Now()
+		answer, err := doJSON[struct {
+			TextQuality
+			Runs viewerjson.OptionalList[pathRun] `json:"runs"`
+		}](ctx, c, q)
+		if err != nil {
+			return nil, err
+		}
+		out := &PathRuns{runs: make(map[string]*pathRun, len(answer.Runs)), path: path, at: start, cost: time.Since(start)}
+		if !answer.Lossy { // the files tell which run's text it is
+			for i := range answer.Runs {
+				out.runs[answer.Runs[i].ID] = &answer.Runs[i]
+			}
+		}
+		c.exported.put(out)
+		return out, nil
+	})
+}
+
+// exportCache holds the last answer.
+type exportCache struct {
+	mu   sync.Mutex
+	last *PathRuns
+}
+
+// get returns what is known of a path, nil if that is nothing or too old.
+func (k *exportCache) get(path string) *PathRuns {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last == nil || k.last.path != path || time.Since(k.last.at) > k.last.cost+max(runListTTL, runListTTLCostFactor*k.last.cost) {
+		return nil
+	}
+	return k.last
+}
+
+func (k *exportCache) put(p *PathRuns) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last = p
+}
+
+func (k *exportCache) clear() { k.put(nil) }

@@ -1,0 +1,122 @@
+// Package viewerjson reads what a Viewer, or a program of its users, has written as
+// JSON: leniently, within a bound of memory, and without what must not be shown.
+package viewerjson
+
+import (
+	"bytes"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// lenient is how answers are read: unknown fields are ignored, a name that
+// comes twice counts by its last value, and invalid UTF-8 becomes U+FFFD.
+func lenient() json.Options {
+	return json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+}
+
+// Unmarshal decodes a document into what v points to. The error is a *TooLargeError
+// where the values might take more than limit bytes of memory: some bytes of JSON,
+// such as {}, make a hundred times as many. Bare NaN and Infinity are allowed where
+// nonFinite is true.
+func Unmarshal(doc []byte, v any, limit int64, nonFinite bool) error {
+	if need := memory(doc, v); need > limit {
+		return &TooLargeError{Limit: limit}
+	}
+	if l, ok := v.(interface{ markLossy() }); ok && !utf8.Valid(doc) {
+		l.markLossy()
+	}
+	if nonFinite {
+		doc = quoteNonFinite(doc)
+	}
+	return json.Unmarshal(doc, v, lenient())
+}
+
+// UnmarshalText decodes a value that is a part of an answer within its bound.
+func UnmarshalText(text string, v any) error { return json.Unmarshal([]byte(text), v, lenient()) }
+
+// TooLargeError says that a document was not decoded, because its values might take
+// too much memory.
+type TooLargeError struct{ Limit int64 }
+
+// Error names the limit.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("its values would take more than %d MiB of memory", e.Limit>>20)
+}
+
+// TextQuality is part of every answer with free text.
+type TextQuality struct {
+	// Lossy is true where bytes that were not valid UTF-8 were replaced by
+	// U+FFFD.
+	Lossy bool `json:"-"`
+}
+
+func (q *TextQuality) markLossy() { q.Lossy = true }
+
+// List is an answer that is a bare array.
+type List[T any] struct {
+	TextQuality
+	Items []T
+}
+
+// UnmarshalJSONFrom reads the array.
+func (l *List[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return json.UnmarshalDecode(dec, &l.Items, lenient())
+}
+
+// Optional is a value that counts as absent where it has another shape: assets.json
+// is written by programs of users, and read by the Viewer as it is.
+type Optional[T any] struct{ Value T }
+
+// UnmarshalJSONFrom reads the value if it fits.
+func (s *Optional[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	raw, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	var v T
+	if json.Unmarshal(raw, &v, lenient()) == nil {
+		s.Value = v
+	}
+	return nil
+}
+
+// OptionalList is a list without the elements that do not fit.
+type OptionalList[T any] []T
+
+// UnmarshalJSONFrom reads the elements that fit.
+func (l *OptionalList[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return elements(dec, func(item jsontext.Value) {
+		var v T
+		if item.Kind() == '{' && json.Unmarshal(item, &v, lenient()) == nil {
+			*l = append(*l, v)
+		}
+	})
+}
+
+// elements calls yield for the elements of a list, and for any other value itself,
+// unless that is null.
+func elements(dec *jsontext.Decoder, yield func(jsontext.Value)) error {
+	raw, err := dec.ReadValue()
+	if err != nil || raw.Kind() == 'n' {
+		return err
+	}
+	if raw.Kind() != '[' {
+		yield(raw)
+		return nil
+	}
+	items := jsontext.NewDecoder(bytes.NewReader(raw), lenient())
+	if _, err := items.ReadToken(); err != nil {
+		return err
+	}
+	for items.PeekKind() != ']' {
+		item, err := items.ReadValue()
+		if err != nil {
+			return err
+		}
+		yield(item)
+	}
+	return nil
+}
