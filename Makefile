@@ -1,10 +1,17 @@
 # Everything that a developer runs. CI runs .ci/run.
-.PHONY: help generate lint test full releases
+.PHONY: help generate lint test full releases wheels
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 generate: ## make gen/ and protos/ out of proto/
 	go generate .
+
+wheels: ## build the Python client and the server's wheels for all platforms into dist/
+	python3 -m venv dist/tools
+	dist/tools/bin/pip install -q --disable-pip-version-check hatchling==1.33.0
+	dist/tools/bin/pip wheel -q --no-deps --no-build-isolation -w dist ./clients/python
+	dist/tools/bin/python clients/python-server/build.py dist
+	rm -r dist/tools
 
 lint: ## check the contract and the code
 	go tool -modfile=tools/buf/go.mod buf lint
@@ -17,7 +24,7 @@ test: ## run the tests; those with real Viewers where Python is
 	go test ./...
 
 full: lint ## run all tests, with real Viewers, and the generators of every language
-	RUNICORN_E2E=required go test -race -timeout=30m ./...
+	RUNICORN_E2E=required RUNICORN_PYTHON_PAIRS=all go test -race -timeout=60m ./...
 	tools/languages/protoc.sh
 	tools/languages/tonic.sh
 	tools/languages/openapi.sh full

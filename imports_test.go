@@ -19,7 +19,9 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // allowed says which packages a package may import; docs/architecture.md describes
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
+	"clients/python":                   {},
 	"clients/python-compat":            {},
+	"clients/python-server":            {},
 	"cmd/server":                       {"", "internal/arrowflight", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search"},
 	"gen/runicornapi/v1":               {},
 	"internal/apierr":                  {"gen/runicornapi/v1"},

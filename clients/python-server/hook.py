@@ -1,0 +1,37 @@
+"""Puts the server's binary into the wheel, and the platform into its tags. What
+to build for is in RUNICORN_GRPC_PLATFORM; see build.py."""
+
+import os
+import pathlib
+import subprocess
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+# A static binary runs on every Linux of its kernel's age, with glibc and musl.
+# Go 1.25 and later need macOS 12.
+TAGS = {
+    "linux/amd64": "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64",
+    "linux/arm64": "manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64",
+    "darwin/amd64": "macosx_12_0_x86_64",
+    "darwin/arm64": "macosx_12_0_arm64",
+    "windows/amd64": "win_amd64",
+}
+
+
+class CustomBuildHook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        platform = os.environ["RUNICORN_GRPC_PLATFORM"]
+        system, processor = platform.split("/")
+        name = "runicorn-grpc" + (".exe" if system == "windows" else "")
+        binary = pathlib.Path(self.directory) / platform.replace("/", "-") / name
+        subprocess.run(
+            ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(binary.resolve()), "./cmd/server"],
+            cwd=pathlib.Path(self.root).parent.parent, check=True, env={**os.environ, "GOOS": system, "GOARCH": processor, "CGO_ENABLED": "0"})
+        build_data["shared_scripts"][str(binary)] = name
+        build_data["tag"] = f"py3-none-{TAGS[platform]}"
+        build_data["pure_python"] = False
+
+    def finalize(self, version, build_data, artifact_path):
+        for binary in build_data["shared_scripts"]:
+            os.remove(binary)
+            os.rmdir(os.path.dirname(binary))
