@@ -1,7 +1,10 @@
 package rig
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -52,4 +55,29 @@ func (f *Front) statusField(name string) (int64, error) {
 func Quantile(sample []time.Duration, q float64) time.Duration {
 	slices.Sort(sample)
 	return sample[int(q*float64(len(sample)-1))]
+}
+
+// Gauge reads one of the server's metrics, by its name without labels.
+func (f *Front) Gauge(ctx context.Context, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.HTTPAddr+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	client := &http.Client{}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(rest), 64)
+		}
+	}
+	return 0, fmt.Errorf("/metrics: no %s", name)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"google.golang.org/grpc"
@@ -20,6 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
@@ -35,6 +38,7 @@ type server struct {
 	demo     *demo
 	fleet    *fleet.Fleet
 	cache    *runcache.Cache
+	index    *search.Index
 	hub      *follow.Hub
 	cpuGate  *cpugate.Gate
 	tracing  *tracing
@@ -92,7 +96,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	s.refused = newRefusals()
 	pending := interceptor.NewPending()
 	s.grpc = newGRPCServer(cfg, service.Config{
-		Fleet: s.fleet, Cache: s.cache, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
+		Fleet: s.fleet, Cache: s.cache, Index: s.index, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
 		Draining:          ctx.Done(),
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
@@ -128,6 +132,11 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	s.fleet.SetFanOutTimeout(s.cfg.FanOutTimeout)
 	s.cache = runcache.New(runcache.Config{MaxBytes: int64(s.cfg.CacheBytes), Gate: s.cpuGate})
 	metrics.addCache(s.cache)
+	s.index = search.New(search.Config{
+		Cache: s.cache, Gate: s.cpuGate, Log: s.log, StateFile: s.cfg.stateFile(),
+		MaxBytes: int64(s.cfg.StateBytes), StateBytes: int64(s.cfg.StateBytes),
+	})
+	metrics.addIndex(s.index)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
@@ -148,6 +157,22 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 		s.fleet.IgnoreTunnels()
 	}
 	return nil
+}
+
+// stateFile is where the search index keeps what it knows; empty for nowhere. Where there
+// is no cache directory, it keeps nothing.
+func (cfg *Config) stateFile() string {
+	switch {
+	case cfg.Demo || cfg.StateDir == "":
+		return ""
+	case cfg.StateDir != "auto":
+		return filepath.Join(cfg.StateDir, "search.db")
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, program, "search.db")
 }
 
 // hub is what the flags say of followed runs.
@@ -216,6 +241,9 @@ func (s *server) close(ctx context.Context) error {
 	}
 	if s.hub != nil {
 		s.hub.Close()
+	}
+	if s.index != nil {
+		s.index.Close()
 	}
 	if s.cache != nil {
 		s.cache.Close()

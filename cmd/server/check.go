@@ -59,6 +59,7 @@ func (cfg *Config) checkNumbers() error {
 		{"max-streams", int64(cfg.MaxStreams)},
 		{"max-http-streams", int64(cfg.MaxHTTPStreams)},
 		{"cache-bytes", int64(cfg.CacheBytes)},
+		{"state-bytes", int64(cfg.StateBytes)},
 		{"temp-bytes", int64(cfg.TempBytes)},
 		{"tail-bytes", int64(cfg.TailBytes)},
 		{"stream-bytes", int64(cfg.StreamBytes)},

@@ -74,6 +74,8 @@ type Config struct {
 	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection: this must be below --max-streams, and what is left is for its other calls."`
 	ClientStall       time.Duration `group:"Limits" name:"client-stall-timeout" default:"2m" help:"How long a client may leave a stream or an answer unread; live streams over gRPC may be left for 15m."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
+	StateDir          string        `group:"Limits" default:"auto" placeholder:"DIR" help:"Directory that keeps what was read of runs for filters and orders, for the next start; 'auto' is one in the user's cache directory, and nothing keeps it in memory only, as --demo does."`
+	StateBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory, and disk space in --state-dir, for what was read of runs for filters and orders."`
 	TempBytes         byteSize      `group:"Limits" default:"2GiB" help:"Temporary disk space for the files of exports; beyond it exports that need some are refused."`
 	HTTPHeaderTimeout time.Duration `group:"Limits" name:"http-header-timeout" default:"10s" help:"Timeout for reading the headers of an HTTP request."`
 	HTTPIdleTimeout   time.Duration `group:"Limits" name:"http-idle-timeout" default:"2m" help:"How long an idle HTTP connection is kept."`

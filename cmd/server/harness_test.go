@@ -73,7 +73,7 @@ func startWith(t *testing.T, getenv func(string) string, args ...string) *proces
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	p := &process{stdout: newOutput(), stderr: newOutput(), stop: stop, done: make(chan struct{})}
-	args = append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, args...)
+	args = append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--state-dir="}, args...)
 	go func() {
 		defer close(p.done)
 		p.code = run(ctx, args, getenv, p.stdout, p.stderr)

@@ -17,6 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 )
 
 // namespace begins the name of every metric of our own.
@@ -97,6 +98,25 @@ func (m *metrics) addCache(cache *runcache.Cache) {
 			Namespace: namespace, Name: "cache_runs", Help: "Parsed runs that are held.",
 		}, func() float64 { return float64(cache.Stats().Runs) }),
 	)
+}
+
+// addIndex shows how far the search index has come.
+func (m *metrics) addIndex(index *search.Index) {
+	gauge := func(name, help string, read func(search.Stats) float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: "search", Name: name, Help: help,
+		}, func() float64 { return read(index.Total()) }))
+	}
+	gauge("runs", "Runs that filters, orders and metric names have asked for.", func(s search.Stats) float64 { return float64(s.Runs) })
+	gauge("digested_runs", "Those of them that have been read.", func(s search.Stats) float64 { return float64(s.Digested) })
+	gauge("waiting_runs", "Runs that wait to be read, or to be read again.", func(s search.Stats) float64 { return float64(s.Waiting) })
+	gauge("bytes", "Memory of what is known of runs, estimated.", func(s search.Stats) float64 { return float64(s.Bytes) })
+	gauge("oldest_digest_timestamp_seconds", "When the oldest of it was read; 0 if nothing was.", func(s search.Stats) float64 {
+		if s.Oldest.IsZero() {
+			return 0
+		}
+		return float64(s.Oldest.UnixMilli()) / 1000
+	})
 }
 
 // addHub shows what followed runs amount to.

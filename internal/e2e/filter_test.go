@@ -71,7 +71,7 @@ func TestFilters_SelectOnRealViewers(t *testing.T) {
 			})
 		}
 		for text, says := range map[string]string{
-			"status = DONE": "RUNNING", "project == x": "=", "summary.acc > 1": "not supported yet", "nonsense = 1": "create_time",
+			"status = DONE": "RUNNING", "project == x": "=", "metrics.acc > 1": "must end in", "nonsense = 1": "create_time",
 		} {
 			_, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: viewer, Filter: text})
 			if message := status.Convert(err).Message(); status.Code(err) != codes.InvalidArgument || !strings.Contains(message, "at character") || !strings.Contains(message, says) {

@@ -64,28 +64,41 @@ func TestREADME_EveryCommandWorks(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
-			g := newGuide(t, version)
-			text, err := os.ReadFile(filepath.Join(g.dir, "README.md"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, b := range readBlocks(string(text)) {
-				if len(b.generations) == 0 || slices.Contains(b.generations, string(version[:3])) {
-					g.follow(b)
-				}
-			}
+			newGuide(t, version).followAll("README.md", version)
 		})
+	}
+}
+
+// TestSearchDocument_EveryExampleWorks follows docs/search.md in front of the demo.
+func TestSearchDocument_EveryExampleWorks(t *testing.T) {
+	t.Parallel()
+	newGuide(t, realviewer.V072).followAll("docs/search.md", realviewer.V072)
+}
+
+// followAll follows all blocks of a document that are for a generation.
+func (g *guide) followAll(document string, version realviewer.Version) {
+	g.t.Helper()
+	g.document = document
+	text, err := os.ReadFile(filepath.Join(g.dir, document))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, b := range readBlocks(string(text)) {
+		if len(b.generations) == 0 || slices.Contains(b.generations, string(version[:3])) {
+			g.follow(b)
+		}
 	}
 }
 
 // guide follows the README.
 type guide struct {
-	t      *testing.T
-	dir    string // a fresh clone
-	env    []string
-	seeded *realviewer.Seeded
-	binary *serverproc.Binary
-	server *serverproc.Process
+	t        *testing.T
+	dir      string // a fresh clone
+	document string
+	env      []string
+	seeded   *realviewer.Seeded
+	binary   *serverproc.Binary
+	server   *serverproc.Process
 }
 
 func newGuide(t *testing.T, version realviewer.Version) *guide {
@@ -172,17 +185,17 @@ func (g *guide) follow(b block) {
 	}
 	switch {
 	case b.note == "":
-		g.t.Errorf("README.md:%d: a shell block without a test note", b.line)
+		g.t.Errorf("%s:%d: a shell block without a test note", g.document, b.line)
 	case strings.HasPrefix(b.note, "no, "):
 	case b.note == "starts":
 		g.start(b)
 	default:
 		out, err := g.run(b.commands)
 		if fails := strings.HasPrefix(b.note, "fails"); (err != nil) != fails {
-			g.t.Fatalf("README.md:%d: %v, want failure: %v\n%s", b.line, err, fails, out)
+			g.t.Fatalf("%s:%d: %v, want failure: %v\n%s", g.document, b.line, err, fails, out)
 		}
 		if !strings.Contains(out, want) {
-			g.t.Errorf("README.md:%d: does not print %q:\n%s", b.line, want, out)
+			g.t.Errorf("%s:%d: does not print %q:\n%s", g.document, b.line, want, out)
 		}
 	}
 }
@@ -192,13 +205,13 @@ func (g *guide) start(b block) {
 	g.t.Helper()
 	flags, ok := strings.CutPrefix(strings.TrimSpace(b.commands), "go run ./cmd/server ")
 	if !ok {
-		g.t.Fatalf("README.md:%d: does not start the server", b.line)
+		g.t.Fatalf("%s:%d: does not start the server", g.document, b.line)
 	}
 	g.stopServer()
 	flags = strings.ReplaceAll(flags, "http://127.0.0.1:23300", g.seeded.URL())
 	var err error
 	if g.server, err = g.binary.StartIn(g.t.Context(), g.dir, strings.Fields(flags)...); err != nil {
-		g.t.Fatalf("README.md:%d: %v", b.line, err)
+		g.t.Fatalf("%s:%d: %v", g.document, b.line, err)
 	}
 }
 

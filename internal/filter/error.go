@@ -7,13 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-var (
-	// ErrNotSupported is the cause of an Error about a field that the schema
-	// knows but does not serve yet.
-	ErrNotSupported = errors.New("not supported yet")
-	// ErrLimit is the cause of an Error about a text that exceeds a limit.
-	ErrLimit = errors.New("limit exceeded")
-)
+// ErrLimit is the cause of an Error about a text that exceeds a limit.
+var ErrLimit = errors.New("limit exceeded")
 
 // Error is a mistake in a filter or in an order.
 type Error struct {
@@ -33,7 +28,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("at character %d: %s", e.Position, e.Message)
 }
 
-// Unwrap returns ErrNotSupported, ErrLimit or nil.
+// Unwrap returns ErrLimit or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
 // source is a text that can describe its mistakes.

@@ -7,8 +7,12 @@ import "strings"
 type Filter[T any] struct {
 	text  string
 	match func(record T) bool // nil selects everything
+	may   func(record T) outcome
 	needs Needs
 }
+
+// outcome says what a test can still come to when its late fields are known.
+type outcome struct{ yes, no bool }
 
 // Compile reads a filter; an empty one selects every record. Its errors are of
 // the type *Error.
@@ -22,12 +26,16 @@ func Compile[T any](text string, schema *Schema[T]) (*Filter[T], error) {
 		return f, nil
 	}
 	c := &compiler[T]{source: source(text), schema: schema}
-	if f.match, err = c.compile(n); err != nil {
+	if f.match, err = c.compile(n, &f.may); err != nil {
 		return nil, err
 	}
 	f.needs = c.needs
 	return f, nil
 }
+
+// MayMatch reports whether the filter can select a record whose late fields are not
+// known yet. It reads no late field.
+func (f *Filter[T]) MayMatch(record T) bool { return f.match == nil || f.may(record).yes }
 
 // Match reports whether the filter selects a record. It allocates nothing if
 // the getters of the schema do not.
@@ -44,28 +52,62 @@ func (f *Filter[T]) IsEmpty() bool { return f.match == nil }
 // it.
 func (f *Filter[T]) Needs() Needs { return f.needs }
 
-func (c *compiler[T]) compile(n *node) (func(T) bool, error) {
+// compile makes the test of a node, and in may what it can come to.
+func (c *compiler[T]) compile(n *node, may *func(T) outcome) (match func(T) bool, err error) {
 	switch n.kind {
 	case nodeCompare:
-		return c.comparison(n)
+		match, err = c.comparison(n)
 	case nodeSearch:
-		return c.search(n)
+		match, err = c.search(n)
+	default:
+		return c.compileOperands(n, may)
 	}
-	operands := make([]func(T) bool, len(n.operands))
+	*may = func(r T) outcome { m := match(r); return outcome{m, !m} }
+	if n.kind == nodeCompare && c.isLate(n.name) {
+		*may = func(T) outcome { return outcome{true, true} }
+	}
+	return match, err
+}
+
+func (c *compiler[T]) compileOperands(n *node, may *func(T) outcome) (func(T) bool, error) {
+	operands, mays := make([]func(T) bool, len(n.operands)), make([]func(T) outcome, len(n.operands))
 	for i, operand := range n.operands {
 		var err error
-		if operands[i], err = c.compile(operand); err != nil {
+		if operands[i], err = c.compile(operand, &mays[i]); err != nil {
 			return nil, err
 		}
 	}
 	switch n.kind {
 	case nodeNot:
-		inner := operands[0]
+		inner, innerMay := operands[0], mays[0]
+		*may = func(r T) outcome { o := innerMay(r); return outcome{o.no, o.yes} }
 		return func(r T) bool { return !inner(r) }, nil
 	case nodeOr:
+		*may = func(r T) outcome { return mayAny(mays, r) }
 		return func(r T) bool { return anyOf(operands, r) }, nil
 	}
+	*may = func(r T) outcome { return mayAll(mays, r) }
 	return func(r T) bool { return allOf(operands, r) }, nil
+}
+
+// mayAll is what several tests can come to that must all be true.
+func mayAll[T any](mays []func(T) outcome, record T) outcome {
+	all := outcome{yes: true}
+	for _, may := range mays {
+		o := may(record)
+		all.yes, all.no = all.yes && o.yes, all.no || o.no
+	}
+	return all
+}
+
+// mayAny is what several tests can come to of which one must be true.
+func mayAny[T any](mays []func(T) outcome, record T) outcome {
+	any := outcome{no: true}
+	for _, may := range mays {
+		o := may(record)
+		any.yes, any.no = any.yes || o.yes, any.no && o.no
+	}
+	return any
 }
 
 func allOf[T any](tests []func(T) bool, record T) bool {

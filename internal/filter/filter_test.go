@@ -46,7 +46,6 @@ func newSchema() *filter.Schema[*run] {
 				return filter.DurationValue(r.duration)
 			}},
 			"pinned":      {Kind: filter.Bool, Value: func(r *run) filter.Value { return filter.BoolValue(r.alias != "") }},
-			"end_time":    {Kind: filter.Time, Sortable: true, NotSupported: true},
 			"best_metric": {Kind: filter.Number, Sortable: true, OrderOnly: true, Value: metric([]string{"acc"}, "last")},
 		},
 		Families: map[string]filter.Family[*run]{
@@ -55,7 +54,6 @@ func newSchema() *filter.Schema[*run] {
 				return func(r *run) filter.Value { return r.summary[key] }
 			}},
 			"metrics": {Kind: filter.Number, Sortable: true, Parts: []string{"last", "min", "max", "count", "last_step"}, Value: metric},
-			"config":  {NotSupported: true},
 		},
 		Search: func(r *run, contains func(string) bool) bool {
 			return contains(r.path) || contains(r.name) || contains(r.alias) || contains(r.id) || slices.ContainsFunc(r.tags, contains)

@@ -26,3 +26,6 @@ func (v Value) Truncate(n int) Value {
 
 // Int returns an integer value.
 func (v Value) Int() (int64, bool) { return int64(v.bits), v.kind == kindInteger } //nolint:gosec // the bits of an int64
+
+// TextLen is the length of a text in bytes, 0 of other values.
+func (v Value) TextLen() int { return len(v.text) }

@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -50,8 +49,9 @@ type Field[T any] struct {
 	Sortable bool
 	// OrderOnly fields are unknown to filters.
 	OrderOnly bool
-	// NotSupported fields are known and refused with ErrNotSupported.
-	NotSupported bool
+	// Late fields are not read by Filter.MayMatch: they become known later than the rest
+	// of a record.
+	Late bool
 }
 
 // Family describes fields that are named by keys, such as summary.<key>.
@@ -61,13 +61,15 @@ type Family[T any] struct {
 	// metrics.<name>.last. A family without parts has fields such as
 	// summary.<key>.
 	Parts []string
+	// PartKinds are the kinds of parts that are of another kind than the family.
+	PartKinds map[string]Kind
 	// Value makes the getter of a key; it is called once per use in a filter.
 	// Keys are the parts between dots; a quoted part is one key, whatever it
 	// holds. part is one of Parts; it is empty for a test of presence without
 	// one, such as metrics.loss:*, and for a family without parts.
 	Value func(keys []string, part string) func(record T) Value
-	// Sortable and NotSupported are those of Field.
-	Sortable, NotSupported bool
+	// Sortable and Late are those of Field.
+	Sortable, Late bool
 }
 
 // Schema describes the records of the type T. It must not change once it is in
@@ -121,30 +123,32 @@ type compiler[T any] struct {
 func (c *compiler[T]) field(name token, presence, ordering bool) (Field[T], error) {
 	first := name.segments[0].text
 	if f, ok := c.schema.Fields[first]; ok && len(name.segments) == 1 && (ordering || !f.OrderOnly) {
-		if f.NotSupported {
-			return f, c.notSupported(name, first)
-		}
 		c.needs.addField(first)
 		return f, nil
 	}
 	family, ok := c.schema.Families[first]
-	switch {
-	case !ok:
+	if !ok {
 		return Field[T]{}, c.errorf(name.at, "unknown field %s: known are %s", quoted(name.text), c.names(ordering))
-	case family.NotSupported:
-		return Field[T]{}, c.notSupported(name, first)
 	}
 	keys, part, err := family.split(c.source, name, presence)
 	if err != nil {
 		return Field[T]{}, err
 	}
 	c.needs.addKey(first, strings.Join(keys, "."))
-	return Field[T]{Kind: family.Kind, Value: family.Value(keys, part), Sortable: family.Sortable}, nil
+	kind, ok := family.PartKinds[part]
+	if !ok {
+		kind = family.Kind
+	}
+	return Field[T]{Kind: kind, Value: family.Value(keys, part), Sortable: family.Sortable}, nil
 }
 
-// notSupported makes the error for a field that is known and not served yet.
-func (s source) notSupported(name token, field string) error {
-	return &Error{Position: s.position(name.at), Message: fmt.Sprintf("%q is not supported yet", field), cause: ErrNotSupported}
+// isLate says whether the field of a name is a late one.
+func (c *compiler[T]) isLate(name token) bool {
+	first := name.segments[0].text
+	if f, ok := c.schema.Fields[first]; ok && len(name.segments) == 1 {
+		return f.Late
+	}
+	return c.schema.Families[first].Late
 }
 
 // split cuts a name into keys and part.

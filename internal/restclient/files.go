@@ -237,11 +237,19 @@ func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	if d, ok := c.dirs.get(runID); ok {
 		return d, nil
 	}
-	if list := c.knownRuns(); list != nil && c.lastCapabilities().Generation == Generation06 {
+	if list, current := c.runs.get(); list != nil && current && list.Age() < listedDirAge {
 		if run := list.Find(runID); run != nil && run.Dir != "" {
-			return runDir{dir: run.Dir, at: time.Now()}, nil // its detail says no more
+			return runDir{dir: run.Dir, at: list.At}, nil // spares a request for each run of many
 		}
 	}
+	return c.askDir(ctx, runID)
+}
+
+// listedDirAge is how old a list may be that says where runs live.
+const listedDirAge = time.Minute
+
+// askDir asks the Viewer where a run lives.
+func (c *Client) askDir(ctx context.Context, runID string) (runDir, error) {
 	if _, err := c.GetRun(ctx, runID); err != nil {
 		return runDir{}, err
 	}
@@ -261,7 +269,7 @@ func (c *Client) relocated(ctx context.Context, runID string, old runDir, err er
 		return runDir{}, false
 	}
 	c.dirs.forget(runID)
-	d, err := c.dir(ctx, runID)
+	d, err := c.askDir(ctx, runID)
 	return d, err == nil && d.dir != old.dir
 }
 

@@ -52,7 +52,7 @@ func (b *Binary) StartIn(ctx context.Context, workDir string, flags ...string) (
 	}
 	p := &Process{log: log.Name(), ended: make(chan struct{})}
 	greeting := &greeting{log: log, heard: make(chan struct{})}
-	p.cmd = exec.Command(path, append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, flags...)...) //nolint:noctx // ended by Stop
+	p.cmd = exec.Command(path, append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--state-dir="}, flags...)...) //nolint:noctx // ended by Stop
 	p.cmd.Dir = workDir
 	p.cmd.Stdout, p.cmd.Stderr = greeting, log
 	p.cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1")

@@ -99,9 +99,10 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		{`size = 1`, "at character 1"},
 		{`name = a && name = b`, "AND"},
 		{`name = a OR name = b AND name = c`, "parentheses"},
-		{`metrics."val/acc".max > 0.9`, "not supported yet"},
-		{`config.lr < 0.1`, "not supported yet"},
-		{`start_time > 2026-01-01`, "not supported yet"},
+		{`metrics."val/acc".max > high`, `"metrics.\"val/acc\".max" is compared with a number`},
+		{`metrics.loss = 1`, "must end in .last"},
+		{`start_time > 5`, "a time"},
+		{`duration > long`, "a duration"},
 		{strings.Repeat("(", 100) + "a", "deep"},
 		{"name = \"" + strings.Repeat("a", 2048) + `"`, "2048"},
 	} {
@@ -118,18 +119,4 @@ func TestFiltersThatAreRefused(t *testing.T) {
 	if got := h.Upstreams[0].Requests("GET /api/runs"); got != asked {
 		t.Errorf("%d requests reached the Viewer", got-asked)
 	}
-}
-
-func TestWhatListsDoNotServeYetIsRefused(t *testing.T) {
-	h := newHarness(t, demotest.Gen07)
-	for name, req := range map[string]*runicornapiv1.ListExperimentsRequest{
-		"metrics": {MetricNames: []string{"loss"}}, "partial answers": {AllowPartial: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := h.Experiments.ListExperiments(t.Context(), req)
-			apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
-		})
-	}
-	_, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "loss", AllowPartial: true})
-	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }

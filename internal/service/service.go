@@ -20,6 +20,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/artifacts"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/experiments"
@@ -31,12 +32,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/viewers"
 )
 
-// Config is what the services work with. Fleet, Cache and Hub are required.
+// Config is what the services work with. Fleet, Cache, Index and Hub are required.
 type Config struct {
 	// Fleet is the Viewers.
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
+	// Index knows sums of the metrics of all runs, and what else filters and orders ask for.
+	Index *search.Index
 	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be source.ClassifyError.
 	Hub *follow.Hub
 	// StreamBytes bounds the memory of histories that are buffered to be merged or
@@ -75,20 +78,20 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	}
 	streamBudget, drains := points.NewBudget(d.StreamBytes), drain.New(d.Draining)
 	tails := tail.New(tail.Config{
-		Fleet: d.Fleet, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag,
+		Fleet: d.Fleet, Index: d.Index, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag,
 	})
 	runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Now: d.Now, DisablePurge: d.DisablePurge}),
-		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: d.CPUGate, TempBytes: d.TempBytes, Now: d.Now}),
+		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Index: d.Index, Now: d.Now, DisablePurge: d.DisablePurge}),
+		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, TempBytes: d.TempBytes, Now: d.Now}),
 		tails:   tails,
 	})
 	runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
-		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
+		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, Now: d.Now, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
 		tails:   tails,
 	})
 	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
 	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
-	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Now: d.Now, AllowConfigWrites: d.AllowConfigWrites}))
+	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Index: d.Index, Now: d.Now, AllowConfigWrites: d.AllowConfigWrites}))
 }
 
 // experimentServer is ExperimentService, whose streams are in packages of their own.

@@ -22,7 +22,7 @@ type setup struct {
 // register adds all services, with what a test changes of their Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Cache: d.Cache, Hub: d.Hub}
+		c := Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, Hub: d.Hub}
 		if change != nil {
 			change(&c)
 		}

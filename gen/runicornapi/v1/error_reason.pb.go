@@ -151,6 +151,9 @@ const (
 	ErrorReason_ERROR_REASON_STATE_CONFLICT ErrorReason = 44
 	// UNIMPLEMENTED: no such method, or one that this build does not serve.
 	ErrorReason_ERROR_REASON_METHOD_NOT_SERVED ErrorReason = 45
+	// UNAVAILABLE: the call did not wait for this experiment to be read
+	// (allow_partial). It is read meanwhile.
+	ErrorReason_ERROR_REASON_NOT_READ_YET ErrorReason = 46
 )
 
 // Enum value maps for ErrorReason.
@@ -201,6 +204,7 @@ var (
 		43: "ERROR_REASON_REMOTE_VIEWER_FAILED",
 		44: "ERROR_REASON_STATE_CONFLICT",
 		45: "ERROR_REASON_METHOD_NOT_SERVED",
+		46: "ERROR_REASON_NOT_READ_YET",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -248,6 +252,7 @@ var (
 		"ERROR_REASON_REMOTE_VIEWER_FAILED":    43,
 		"ERROR_REASON_STATE_CONFLICT":          44,
 		"ERROR_REASON_METHOD_NOT_SERVED":       45,
+		"ERROR_REASON_NOT_READ_YET":            46,
 	}
 )
 
@@ -282,7 +287,7 @@ var File_runicornapi_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_runicornapi_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"!runicornapi/v1/error_reason.proto\x12\x0erunicornapi.v1*\xbc\f\n" +
+	"!runicornapi/v1/error_reason.proto\x12\x0erunicornapi.v1*\xdb\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fERROR_REASON_VIEWER_UNREACHABLE\x10\x01\x12\x1f\n" +
@@ -329,7 +334,8 @@ const file_runicornapi_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_SSH_KEY_INVALID\x10*\x12%\n" +
 	"!ERROR_REASON_REMOTE_VIEWER_FAILED\x10+\x12\x1f\n" +
 	"\x1bERROR_REASON_STATE_CONFLICT\x10,\x12\"\n" +
-	"\x1eERROR_REASON_METHOD_NOT_SERVED\x10-\"\x04\b!\x10!B\x95\x01\n" +
+	"\x1eERROR_REASON_METHOD_NOT_SERVED\x10-\x12\x1d\n" +
+	"\x19ERROR_REASON_NOT_READ_YET\x10.\"\x04\b!\x10!B\x95\x01\n" +
 	"\x0erunicornapi.v1P\x01ZGgithub.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1;runicornapiv1\xa2\x02\x03RCA\xaa\x02\x0eRunicornApi.V1\xca\x02\x0eRunicornApi\\V1\xea\x02\x0fRunicornApi::V1b\x06proto3"
 
 var (

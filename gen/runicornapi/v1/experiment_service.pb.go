@@ -172,26 +172,29 @@ type ListExperimentsRequest struct {
 	// Which experiments; empty for all. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Metrics, by exact name, to send with each experiment, in
-	// Experiment.metrics; "*" for all. Not supported yet: INVALID_ARGUMENT.
+	// Experiment.metrics; "*" for all.
 	MetricNames []string `protobuf:"bytes,4,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
 	// How much of each. FULL costs the Viewer up to four reads per experiment
 	// of the page.
 	View ExperimentView `protobuf:"varint,5,opt,name=view,proto3,enum=runicornapi.v1.ExperimentView" json:"view,omitempty"`
 	// Fields of the filter, separated by commas, each with " desc" for
 	// descending; also best_metric. Empty: "create_time desc". Experiments
-	// without a value come last; ties are ordered by viewer and run id.
+	// without a value, or with NaN, come last; ties are ordered by viewer and run
+	// id.
 	OrderBy string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	// The maximum number of experiments: 50 if 0, and never more than 1000;
 	// fewer where they would not fit into one message.
 	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the answer before. All other fields but page_size
 	// and skip must be the same. A page starts after the last experiment of the
-	// one before, so runs that came or went in between shift nothing.
+	// one before, so runs that came or went in between shift nothing. Where the
+	// order is by what changes while runs train, such as a metric, a run that
+	// moves between two pages may come twice or not at all.
 	PageToken string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Number of experiments to leave out before the page starts.
 	Skip int32 `protobuf:"varint,9,opt,name=skip,proto3" json:"skip,omitempty"`
 	// Answer at once with what has been read of each run, and say in not_read
-	// what has not. Not supported yet: INVALID_ARGUMENT.
+	// what has not. It is read meanwhile: ask again.
 	AllowPartial  bool `protobuf:"varint,10,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -310,9 +313,11 @@ type ListExperimentsResponse struct {
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
 	// Whether unreachable and not_read are empty.
 	Complete bool `protobuf:"varint,7,opt,name=complete,proto3" json:"complete,omitempty"`
-	// Experiments whose metrics or configuration the filter, the order or
-	// metric_names need and that could not be read.
-	NotRead       []*ExperimentResult `protobuf:"bytes,8,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
+	// Experiments of which the filter, the order or metric_names need what could
+	// not be read; at most 1000 of them.
+	NotRead []*ExperimentResult `protobuf:"bytes,8,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
+	// Number of experiments that could not be read.
+	NotReadCount  int32 `protobuf:"varint,9,opt,name=not_read_count,json=notReadCount,proto3" json:"not_read_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,6 +406,13 @@ func (x *ListExperimentsResponse) GetNotRead() []*ExperimentResult {
 		return x.NotRead
 	}
 	return nil
+}
+
+func (x *ListExperimentsResponse) GetNotReadCount() int32 {
+	if x != nil {
+		return x.NotReadCount
+	}
+	return 0
 }
 
 // GetExperimentRequest asks for one experiment.
@@ -1378,7 +1390,7 @@ type WatchExperimentsRequest struct {
 	// Which experiments; empty for all. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Metrics, by exact name, to send with each experiment, in
-	// Experiment.metrics; "*" for all. Not supported yet: INVALID_ARGUMENT.
+	// Experiment.metrics; "*" for all.
 	MetricNames []string `protobuf:"bytes,4,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
 	// The maximum time between two messages; 15 s if absent, at least 1 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
@@ -2522,7 +2534,7 @@ const file_runicornapi_v1_experiment_service_proto_rawDesc = "" +
 	"\x04skip\x18\t \x01(\x05B\n" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\x04skip\x12(\n" +
 	"\rallow_partial\x18\n" +
-	" \x01(\bB\x03\xe0A\x01R\fallowPartialJ\x04\b\x02\x10\x03\"\xd3\x03\n" +
+	" \x01(\bB\x03\xe0A\x01R\fallowPartialJ\x04\b\x02\x10\x03\"\xf9\x03\n" +
 	"\x17ListExperimentsResponse\x12<\n" +
 	"\vexperiments\x18\x01 \x03(\v2\x1a.runicornapi.v1.ExperimentR\vexperiments\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
@@ -2532,7 +2544,8 @@ const file_runicornapi_v1_experiment_service_proto_rawDesc = "" +
 	"\tread_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\breadTime\x12H\n" +
 	"\x12oldest_digest_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestDigestTime\x12\x1a\n" +
 	"\bcomplete\x18\a \x01(\bR\bcomplete\x12;\n" +
-	"\bnot_read\x18\b \x03(\v2 .runicornapi.v1.ExperimentResultR\anotReadB\r\n" +
+	"\bnot_read\x18\b \x03(\v2 .runicornapi.v1.ExperimentResultR\anotRead\x12$\n" +
+	"\x0enot_read_count\x18\t \x01(\x05R\fnotReadCountB\r\n" +
 	"\v_total_size\"\xa2\x01\n" +
 	"\x14GetExperimentRequest\x12#\n" +
 	"\x06viewer\x18\x01 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\x02R\x06viewer\x12$\n" +

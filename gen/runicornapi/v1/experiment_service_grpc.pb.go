@@ -52,18 +52,37 @@ const (
 //	tags:"prod" AND NOT alias:* AND (name = "a" OR name = "b")
 //	resnet-50
 //
-// Fields are viewer, run_id, project, name, path, alias, tags, status and
-// create_time; start_time, end_time, duration, summary.KEY, config.KEY and
-// metrics.NAME.last, min, max, count and last_step are known, but not
-// supported yet (INVALID_ARGUMENT). Comparisons are =, !=, <, <=, >, >=, and
-// `:`, which asks whether tags have a tag, a path is at or below another, or a
-// text holds another; FIELD:* asks whether it is set. `path = "vision*"`
+//	metrics."val/acc".max > 0.9 AND config.lr <= 1e-3 AND duration > 1h
+//
+// Fields are viewer, run_id, project, name, path, alias, tags, status,
+// create_time, start_time, end_time, duration, summary.KEY, config.KEY and
+// metrics.NAME.last, min, max, count, first_step and last_step. Comparisons
+// are =, !=, <, <=, >, >=, and `:`, which asks whether tags have a tag, a path
+// is at or below another, or a text holds another; FIELD:* asks whether it is
+// set, and metrics.NAME:* whether the metric was logged. `path = "vision*"`
 // compares the beginning. A bare word or quoted text is looked for in path,
 // name, alias, tags and run id; letter case does not count. Names and values
 // that are not plain words stand in double quotes or backticks. AND, OR and
-// NOT are upper-case; AND and OR beside each other need parentheses. A missing
-// value makes every comparison false; NOT negates the whole. A mistake is
-// INVALID_ARGUMENT with its position and what would be right.
+// NOT are upper-case; AND and OR beside each other need parentheses. A mistake
+// is INVALID_ARGUMENT with its position and what would be right.
+//
+// A missing value makes every comparison false, != too; NOT negates the whole.
+// NaN is not missing, and equal to, smaller than and greater than nothing.
+// Numbers, booleans and texts compare with their own kind: a value that cannot
+// fit a field is INVALID_ARGUMENT with the field's name, and where a field may
+// hold any kind (summary, config, metrics.NAME.last) experiments with another
+// kind are not selected. min and max are over finite numbers. Dots lead into
+// nested values of summary and config; keys that hold dots are quoted.
+// config.lr is the argument lr, or else what was added as lr; config.args.lr
+// and config.extra.lr are one of them. What a release of Viewers lacks
+// (start_time, end_time, summary and config on 0.5) is missing.
+//
+// From start_time on, fields need more than a Viewer's list: the server reads
+// it of each experiment that the rest of the filter does not rule out, once,
+// keeps it, and from then on reads only what is new, in the background. The
+// first such call waits for it as long as its deadline allows. Answers say how
+// old the oldest of it is (oldest_digest_time) and what could not be read
+// (not_read): such experiments are not selected.
 type ExperimentServiceClient interface {
 	// ListExperiments lists experiments, filtered, ordered and paged by the
 	// server over one list that all callers share: while that list is fresh, a
@@ -298,18 +317,37 @@ type ExperimentService_ExportExperimentClient = grpc.ServerStreamingClient[Expor
 //	tags:"prod" AND NOT alias:* AND (name = "a" OR name = "b")
 //	resnet-50
 //
-// Fields are viewer, run_id, project, name, path, alias, tags, status and
-// create_time; start_time, end_time, duration, summary.KEY, config.KEY and
-// metrics.NAME.last, min, max, count and last_step are known, but not
-// supported yet (INVALID_ARGUMENT). Comparisons are =, !=, <, <=, >, >=, and
-// `:`, which asks whether tags have a tag, a path is at or below another, or a
-// text holds another; FIELD:* asks whether it is set. `path = "vision*"`
+//	metrics."val/acc".max > 0.9 AND config.lr <= 1e-3 AND duration > 1h
+//
+// Fields are viewer, run_id, project, name, path, alias, tags, status,
+// create_time, start_time, end_time, duration, summary.KEY, config.KEY and
+// metrics.NAME.last, min, max, count, first_step and last_step. Comparisons
+// are =, !=, <, <=, >, >=, and `:`, which asks whether tags have a tag, a path
+// is at or below another, or a text holds another; FIELD:* asks whether it is
+// set, and metrics.NAME:* whether the metric was logged. `path = "vision*"`
 // compares the beginning. A bare word or quoted text is looked for in path,
 // name, alias, tags and run id; letter case does not count. Names and values
 // that are not plain words stand in double quotes or backticks. AND, OR and
-// NOT are upper-case; AND and OR beside each other need parentheses. A missing
-// value makes every comparison false; NOT negates the whole. A mistake is
-// INVALID_ARGUMENT with its position and what would be right.
+// NOT are upper-case; AND and OR beside each other need parentheses. A mistake
+// is INVALID_ARGUMENT with its position and what would be right.
+//
+// A missing value makes every comparison false, != too; NOT negates the whole.
+// NaN is not missing, and equal to, smaller than and greater than nothing.
+// Numbers, booleans and texts compare with their own kind: a value that cannot
+// fit a field is INVALID_ARGUMENT with the field's name, and where a field may
+// hold any kind (summary, config, metrics.NAME.last) experiments with another
+// kind are not selected. min and max are over finite numbers. Dots lead into
+// nested values of summary and config; keys that hold dots are quoted.
+// config.lr is the argument lr, or else what was added as lr; config.args.lr
+// and config.extra.lr are one of them. What a release of Viewers lacks
+// (start_time, end_time, summary and config on 0.5) is missing.
+//
+// From start_time on, fields need more than a Viewer's list: the server reads
+// it of each experiment that the rest of the filter does not rule out, once,
+// keeps it, and from then on reads only what is new, in the background. The
+// first such call waits for it as long as its deadline allows. Answers say how
+// old the oldest of it is (oldest_digest_time) and what could not be read
+// (not_read): such experiments are not selected.
 type ExperimentServiceServer interface {
 	// ListExperiments lists experiments, filtered, ordered and paged by the
 	// server over one list that all callers share: while that list is fresh, a

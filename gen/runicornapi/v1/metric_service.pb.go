@@ -1068,11 +1068,11 @@ type CompareExperimentsRequest struct {
 	MaxStep *int64 `protobuf:"zigzag64,8,opt,name=max_step,json=maxStep,proto3,oneof" json:"max_step,omitempty"`
 	// Downsamples each experiment's series.
 	Downsample *Downsample `protobuf:"bytes,9,opt,name=downsample,proto3" json:"downsample,omitempty"`
-	// The maximum number of experiments to read: 100 if 0. Beyond it the newest
+	// The maximum number of experiments to read: all if 0. Beyond it the newest
 	// are read, and the rest is in not_read.
 	MaxRuns int32 `protobuf:"varint,10,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`
 	// Answer at once with what has been read of each run, and say in not_read
-	// what has not. Not supported yet: INVALID_ARGUMENT.
+	// what has not. It is read meanwhile: ask again.
 	AllowPartial  bool `protobuf:"varint,11,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1190,15 +1190,17 @@ type CompareExperimentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The metrics, by name.
 	Comparisons []*MetricComparison `protobuf:"bytes,1,rep,name=comparisons,proto3" json:"comparisons,omitempty"`
-	// Experiments that could not be read.
+	// Experiments that could not be read; at most 1000 of them.
 	NotRead []*ExperimentResult `protobuf:"bytes,2,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
 	// Whether not_read is empty.
 	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
 	// When the oldest digest of a run that this answer used was read. Absent if
 	// it used none.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Number of experiments that could not be read.
+	NotReadCount  int32 `protobuf:"varint,5,opt,name=not_read_count,json=notReadCount,proto3" json:"not_read_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CompareExperimentsResponse) Reset() {
@@ -1259,6 +1261,13 @@ func (x *CompareExperimentsResponse) GetOldestDigestTime() *timestamppb.Timestam
 	return nil
 }
 
+func (x *CompareExperimentsResponse) GetNotReadCount() int32 {
+	if x != nil {
+		return x.NotReadCount
+	}
+	return 0
+}
+
 // FindBestExperimentRequest says what is best among which experiments.
 type FindBestExperimentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1275,11 +1284,11 @@ type FindBestExperimentRequest struct {
 	Goal Goal `protobuf:"varint,5,opt,name=goal,proto3,enum=runicornapi.v1.Goal" json:"goal,omitempty"`
 	// Which point ranks an experiment: its best or its last.
 	Ranking Ranking `protobuf:"varint,6,opt,name=ranking,proto3,enum=runicornapi.v1.Ranking" json:"ranking,omitempty"`
-	// The maximum number of experiments to read: 100 if 0. Beyond it the newest
+	// The maximum number of experiments to read: all if 0. Beyond it the newest
 	// are read, and the rest is in not_read.
 	MaxRuns int32 `protobuf:"varint,7,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`
 	// Answer at once with what has been read of each run, and say in not_read
-	// what has not. Not supported yet: INVALID_ARGUMENT.
+	// what has not. It is read meanwhile: ask again.
 	AllowPartial  bool `protobuf:"varint,8,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1386,15 +1395,17 @@ type FindBestExperimentResponse struct {
 	ExaminedCount int32 `protobuf:"varint,5,opt,name=examined_count,json=examinedCount,proto3" json:"examined_count,omitempty"`
 	// Number of them that have a finite value of the metric.
 	CandidateCount int32 `protobuf:"varint,6,opt,name=candidate_count,json=candidateCount,proto3" json:"candidate_count,omitempty"`
-	// Experiments that could not be read.
+	// Experiments that could not be read; at most 1000 of them.
 	NotRead []*ExperimentResult `protobuf:"bytes,7,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
 	// Whether not_read is empty.
 	Complete bool `protobuf:"varint,8,opt,name=complete,proto3" json:"complete,omitempty"`
 	// When the oldest digest of a run that this answer used was read. Absent if
 	// it used none.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Number of experiments that could not be read.
+	NotReadCount  int32 `protobuf:"varint,10,opt,name=not_read_count,json=notReadCount,proto3" json:"not_read_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindBestExperimentResponse) Reset() {
@@ -1488,6 +1499,13 @@ func (x *FindBestExperimentResponse) GetOldestDigestTime() *timestamppb.Timestam
 		return x.OldestDigestTime
 	}
 	return nil
+}
+
+func (x *FindBestExperimentResponse) GetNotReadCount() int32 {
+	if x != nil {
+		return x.NotReadCount
+	}
+	return 0
 }
 
 var File_runicornapi_v1_metric_service_proto protoreflect.FileDescriptor
@@ -1618,12 +1636,13 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\x0fcompare.metrics\x12#set metric_names or metric_prefixes\x1a8size(this.metric_names) + size(this.metric_prefixes) > 0\x1a\x89\x01\n" +
 	"\rcompare.steps\x12*min_step must not be greater than max_step\x1aL!has(this.min_step) || !has(this.max_step) || this.min_step <= this.max_stepB\v\n" +
 	"\t_min_stepB\v\n" +
-	"\t_max_step\"\x83\x02\n" +
+	"\t_max_step\"\xa9\x02\n" +
 	"\x1aCompareExperimentsResponse\x12B\n" +
 	"\vcomparisons\x18\x01 \x03(\v2 .runicornapi.v1.MetricComparisonR\vcomparisons\x12;\n" +
 	"\bnot_read\x18\x02 \x03(\v2 .runicornapi.v1.ExperimentResultR\anotRead\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12H\n" +
-	"\x12oldest_digest_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestDigestTime\"\xfa\x03\n" +
+	"\x12oldest_digest_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestDigestTime\x12$\n" +
+	"\x0enot_read_count\x18\x05 \x01(\x05R\fnotReadCount\"\xfa\x03\n" +
 	"\x19FindBestExperimentRequest\x12#\n" +
 	"\x06viewer\x18\x01 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03\x18\x80\x02R\x06viewer\x120\n" +
 	"\arun_ids\x18\x02 \x03(\tB\x17\xe0A\x01\xbaH\x11\x92\x01\x0e\x10\xe8\a\x18\x01\"\ar\x05\x10\x01\x18\x80\bR\x06runIds\x12#\n" +
@@ -1634,7 +1653,7 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\aranking\x18\x06 \x01(\x0e2\x17.runicornapi.v1.RankingB\v\xe0A\x01\xbaH\x05\x82\x01\x02\x10\x01R\aranking\x12(\n" +
 	"\bmax_runs\x18\a \x01(\x05B\r\xe0A\x01\xbaH\a\x1a\x05\x18\xe8\a(\x00R\amaxRuns\x12(\n" +
 	"\rallow_partial\x18\b \x01(\bB\x03\xe0A\x01R\fallowPartial:f\xbaHc\x1aa\n" +
-	"\x0efind_best.what\x12\x1fset run_ids or filter, not both\x1a.!(size(this.run_ids) > 0 && this.filter != '')\"\xc2\x03\n" +
+	"\x0efind_best.what\x12\x1fset run_ids or filter, not both\x1a.!(size(this.run_ids) > 0 && this.filter != '')\"\xe8\x03\n" +
 	"\x1aFindBestExperimentResponse\x12:\n" +
 	"\n" +
 	"experiment\x18\x01 \x01(\v2\x1a.runicornapi.v1.ExperimentR\n" +
@@ -1646,7 +1665,9 @@ const file_runicornapi_v1_metric_service_proto_rawDesc = "" +
 	"\x0fcandidate_count\x18\x06 \x01(\x05R\x0ecandidateCount\x12;\n" +
 	"\bnot_read\x18\a \x03(\v2 .runicornapi.v1.ExperimentResultR\anotRead\x12\x1a\n" +
 	"\bcomplete\x18\b \x01(\bR\bcomplete\x12H\n" +
-	"\x12oldest_digest_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestDigestTimeB\b\n" +
+	"\x12oldest_digest_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestDigestTime\x12$\n" +
+	"\x0enot_read_count\x18\n" +
+	" \x01(\x05R\fnotReadCountB\b\n" +
 	"\x06_valueB\a\n" +
 	"\x05_step2\x8a\b\n" +
 	"\rMetricService\x12\xb8\x01\n" +

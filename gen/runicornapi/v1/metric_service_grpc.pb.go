@@ -74,8 +74,9 @@ type MetricServiceClient interface {
 	// not be read are in not_read. Role: read.
 	CompareExperiments(ctx context.Context, in *CompareExperimentsRequest, opts ...grpc.CallOption) (*CompareExperimentsResponse, error)
 	// FindBestExperiment finds the experiment with the maximum (or minimum)
-	// finite value of a metric. Among equals the earliest step wins, then the
-	// oldest experiment. Role: read.
+	// finite value of a metric, over all that match. Among equals the earliest
+	// step wins, then the oldest experiment. It works on digests, as filters do:
+	// see ExperimentService. Role: read.
 	FindBestExperiment(ctx context.Context, in *FindBestExperimentRequest, opts ...grpc.CallOption) (*FindBestExperimentResponse, error)
 }
 
@@ -212,8 +213,9 @@ type MetricServiceServer interface {
 	// not be read are in not_read. Role: read.
 	CompareExperiments(context.Context, *CompareExperimentsRequest) (*CompareExperimentsResponse, error)
 	// FindBestExperiment finds the experiment with the maximum (or minimum)
-	// finite value of a metric. Among equals the earliest step wins, then the
-	// oldest experiment. Role: read.
+	// finite value of a metric, over all that match. Among equals the earliest
+	// step wins, then the oldest experiment. It works on digests, as filters do:
+	// see ExperimentService. Role: read.
 	FindBestExperiment(context.Context, *FindBestExperimentRequest) (*FindBestExperimentResponse, error)
 	mustEmbedUnimplementedMetricServiceServer()
 }

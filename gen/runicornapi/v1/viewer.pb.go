@@ -159,7 +159,10 @@ type Viewer struct {
 	// How the server knows it.
 	Origin ViewerOrigin `protobuf:"varint,7,opt,name=origin,proto3,enum=runicornapi.v1.ViewerOrigin" json:"origin,omitempty"`
 	// True for the one that an empty `viewer` means.
-	IsDefault     bool `protobuf:"varint,8,opt,name=is_default,json=isDefault,proto3" json:"is_default,omitempty"`
+	IsDefault bool `protobuf:"varint,8,opt,name=is_default,json=isDefault,proto3" json:"is_default,omitempty"`
+	// How far the server has come with reading what filters, orders and
+	// metric_names need; GetViewer only.
+	Search        *SearchProgress `protobuf:"bytes,9,opt,name=search,proto3" json:"search,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,6 +253,96 @@ func (x *Viewer) GetIsDefault() bool {
 	return false
 }
 
+func (x *Viewer) GetSearch() *SearchProgress {
+	if x != nil {
+		return x.Search
+	}
+	return nil
+}
+
+// SearchProgress is what the search index knows of a Viewer's experiments.
+// They are read when a call needs them first.
+type SearchProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number of experiments that calls have asked for.
+	ExperimentCount int32 `protobuf:"varint,1,opt,name=experiment_count,json=experimentCount,proto3" json:"experiment_count,omitempty"`
+	// Number of them that have been read.
+	DigestedCount int32 `protobuf:"varint,2,opt,name=digested_count,json=digestedCount,proto3" json:"digested_count,omitempty"`
+	// Number of them that are waiting to be read, or to be read again.
+	WaitingCount int32 `protobuf:"varint,3,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
+	// Memory that is used for them, in bytes.
+	Bytes int64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// When the oldest of what is known was read. Absent if nothing is.
+	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *SearchProgress) Reset() {
+	*x = SearchProgress{}
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchProgress) ProtoMessage() {}
+
+func (x *SearchProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchProgress.ProtoReflect.Descriptor instead.
+func (*SearchProgress) Descriptor() ([]byte, []int) {
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SearchProgress) GetExperimentCount() int32 {
+	if x != nil {
+		return x.ExperimentCount
+	}
+	return 0
+}
+
+func (x *SearchProgress) GetDigestedCount() int32 {
+	if x != nil {
+		return x.DigestedCount
+	}
+	return 0
+}
+
+func (x *SearchProgress) GetWaitingCount() int32 {
+	if x != nil {
+		return x.WaitingCount
+	}
+	return 0
+}
+
+func (x *SearchProgress) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SearchProgress) GetOldestDigestTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestDigestTime
+	}
+	return nil
+}
+
 // ViewerHealth is how a Viewer was at its last check.
 type ViewerHealth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -271,7 +364,7 @@ type ViewerHealth struct {
 
 func (x *ViewerHealth) Reset() {
 	*x = ViewerHealth{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[1]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +376,7 @@ func (x *ViewerHealth) String() string {
 func (*ViewerHealth) ProtoMessage() {}
 
 func (x *ViewerHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[1]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +389,7 @@ func (x *ViewerHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewerHealth.ProtoReflect.Descriptor instead.
 func (*ViewerHealth) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{1}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ViewerHealth) GetState() ViewerState {
@@ -355,7 +448,7 @@ type UnreachableViewer struct {
 
 func (x *UnreachableViewer) Reset() {
 	*x = UnreachableViewer{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[2]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +460,7 @@ func (x *UnreachableViewer) String() string {
 func (*UnreachableViewer) ProtoMessage() {}
 
 func (x *UnreachableViewer) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[2]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +473,7 @@ func (x *UnreachableViewer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnreachableViewer.ProtoReflect.Descriptor instead.
 func (*UnreachableViewer) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{2}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UnreachableViewer) GetViewer() string {
@@ -419,7 +512,7 @@ type ViewerConfig struct {
 
 func (x *ViewerConfig) Reset() {
 	*x = ViewerConfig{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[3]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +524,7 @@ func (x *ViewerConfig) String() string {
 func (*ViewerConfig) ProtoMessage() {}
 
 func (x *ViewerConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[3]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,7 +537,7 @@ func (x *ViewerConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ViewerConfig.ProtoReflect.Descriptor instead.
 func (*ViewerConfig) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{3}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ViewerConfig) GetViewer() string {
@@ -524,7 +617,7 @@ type Gpu struct {
 
 func (x *Gpu) Reset() {
 	*x = Gpu{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[4]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +629,7 @@ func (x *Gpu) String() string {
 func (*Gpu) ProtoMessage() {}
 
 func (x *Gpu) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[4]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +642,7 @@ func (x *Gpu) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gpu.ProtoReflect.Descriptor instead.
 func (*Gpu) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{4}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Gpu) GetIndex() int32 {
@@ -664,7 +757,7 @@ type Cpu struct {
 
 func (x *Cpu) Reset() {
 	*x = Cpu{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[5]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +769,7 @@ func (x *Cpu) String() string {
 func (*Cpu) ProtoMessage() {}
 
 func (x *Cpu) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[5]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +782,7 @@ func (x *Cpu) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cpu.ProtoReflect.Descriptor instead.
 func (*Cpu) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{5}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Cpu) GetPercent() float64 {
@@ -755,7 +848,7 @@ type Memory struct {
 
 func (x *Memory) Reset() {
 	*x = Memory{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[6]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +860,7 @@ func (x *Memory) String() string {
 func (*Memory) ProtoMessage() {}
 
 func (x *Memory) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[6]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +873,7 @@ func (x *Memory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Memory.ProtoReflect.Descriptor instead.
 func (*Memory) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{6}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Memory) GetTotalBytes() int64 {
@@ -842,7 +935,7 @@ type Disk struct {
 
 func (x *Disk) Reset() {
 	*x = Disk{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[7]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +947,7 @@ func (x *Disk) String() string {
 func (*Disk) ProtoMessage() {}
 
 func (x *Disk) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[7]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +960,7 @@ func (x *Disk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disk.ProtoReflect.Descriptor instead.
 func (*Disk) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{7}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Disk) GetTotalBytes() int64 {
@@ -913,7 +1006,7 @@ type Platform struct {
 
 func (x *Platform) Reset() {
 	*x = Platform{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[8]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1018,7 @@ func (x *Platform) String() string {
 func (*Platform) ProtoMessage() {}
 
 func (x *Platform) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[8]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1031,7 @@ func (x *Platform) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Platform.ProtoReflect.Descriptor instead.
 func (*Platform) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{8}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Platform) GetSystem() string {
@@ -978,7 +1071,7 @@ type StorageUse struct {
 
 func (x *StorageUse) Reset() {
 	*x = StorageUse{}
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[9]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1083,7 @@ func (x *StorageUse) String() string {
 func (*StorageUse) ProtoMessage() {}
 
 func (x *StorageUse) ProtoReflect() protoreflect.Message {
-	mi := &file_runicornapi_v1_viewer_proto_msgTypes[9]
+	mi := &file_runicornapi_v1_viewer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1096,7 @@ func (x *StorageUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StorageUse.ProtoReflect.Descriptor instead.
 func (*StorageUse) Descriptor() ([]byte, []int) {
-	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{9}
+	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StorageUse) GetPart() string {
@@ -1031,7 +1124,7 @@ var File_runicornapi_v1_viewer_proto protoreflect.FileDescriptor
 
 const file_runicornapi_v1_viewer_proto_rawDesc = "" +
 	"\n" +
-	"\x1brunicornapi/v1/viewer.proto\x12\x0erunicornapi.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x9b\x02\n" +
+	"\x1brunicornapi/v1/viewer.proto\x12\x0erunicornapi.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xd3\x02\n" +
 	"\x06Viewer\x12\x16\n" +
 	"\x06viewer\x18\x01 \x01(\tR\x06viewer\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x18\n" +
@@ -1043,7 +1136,14 @@ const file_runicornapi_v1_viewer_proto_rawDesc = "" +
 	"\x06health\x18\x06 \x01(\v2\x1c.runicornapi.v1.ViewerHealthR\x06health\x124\n" +
 	"\x06origin\x18\a \x01(\x0e2\x1c.runicornapi.v1.ViewerOriginR\x06origin\x12\x1d\n" +
 	"\n" +
-	"is_default\x18\b \x01(\bR\tisDefault\"\xd5\x02\n" +
+	"is_default\x18\b \x01(\bR\tisDefault\x126\n" +
+	"\x06search\x18\t \x01(\v2\x1e.runicornapi.v1.SearchProgressR\x06search\"\xe7\x01\n" +
+	"\x0eSearchProgress\x12)\n" +
+	"\x10experiment_count\x18\x01 \x01(\x05R\x0fexperimentCount\x12%\n" +
+	"\x0edigested_count\x18\x02 \x01(\x05R\rdigestedCount\x12#\n" +
+	"\rwaiting_count\x18\x03 \x01(\x05R\fwaitingCount\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\x12H\n" +
+	"\x12oldest_digest_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x10oldestDigestTime\"\xd5\x02\n" +
 	"\fViewerHealth\x121\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.runicornapi.v1.ViewerStateR\x05state\x129\n" +
 	"\n" +
@@ -1152,38 +1252,41 @@ func file_runicornapi_v1_viewer_proto_rawDescGZIP() []byte {
 }
 
 var file_runicornapi_v1_viewer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_runicornapi_v1_viewer_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_runicornapi_v1_viewer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_runicornapi_v1_viewer_proto_goTypes = []any{
 	(ViewerState)(0),              // 0: runicornapi.v1.ViewerState
 	(ViewerOrigin)(0),             // 1: runicornapi.v1.ViewerOrigin
 	(*Viewer)(nil),                // 2: runicornapi.v1.Viewer
-	(*ViewerHealth)(nil),          // 3: runicornapi.v1.ViewerHealth
-	(*UnreachableViewer)(nil),     // 4: runicornapi.v1.UnreachableViewer
-	(*ViewerConfig)(nil),          // 5: runicornapi.v1.ViewerConfig
-	(*Gpu)(nil),                   // 6: runicornapi.v1.Gpu
-	(*Cpu)(nil),                   // 7: runicornapi.v1.Cpu
-	(*Memory)(nil),                // 8: runicornapi.v1.Memory
-	(*Disk)(nil),                  // 9: runicornapi.v1.Disk
-	(*Platform)(nil),              // 10: runicornapi.v1.Platform
-	(*StorageUse)(nil),            // 11: runicornapi.v1.StorageUse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
-	(*status.Status)(nil),         // 14: google.rpc.Status
+	(*SearchProgress)(nil),        // 3: runicornapi.v1.SearchProgress
+	(*ViewerHealth)(nil),          // 4: runicornapi.v1.ViewerHealth
+	(*UnreachableViewer)(nil),     // 5: runicornapi.v1.UnreachableViewer
+	(*ViewerConfig)(nil),          // 6: runicornapi.v1.ViewerConfig
+	(*Gpu)(nil),                   // 7: runicornapi.v1.Gpu
+	(*Cpu)(nil),                   // 8: runicornapi.v1.Cpu
+	(*Memory)(nil),                // 9: runicornapi.v1.Memory
+	(*Disk)(nil),                  // 10: runicornapi.v1.Disk
+	(*Platform)(nil),              // 11: runicornapi.v1.Platform
+	(*StorageUse)(nil),            // 12: runicornapi.v1.StorageUse
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*status.Status)(nil),         // 15: google.rpc.Status
 }
 var file_runicornapi_v1_viewer_proto_depIdxs = []int32{
-	3,  // 0: runicornapi.v1.Viewer.health:type_name -> runicornapi.v1.ViewerHealth
+	4,  // 0: runicornapi.v1.Viewer.health:type_name -> runicornapi.v1.ViewerHealth
 	1,  // 1: runicornapi.v1.Viewer.origin:type_name -> runicornapi.v1.ViewerOrigin
-	0,  // 2: runicornapi.v1.ViewerHealth.state:type_name -> runicornapi.v1.ViewerState
-	12, // 3: runicornapi.v1.ViewerHealth.check_time:type_name -> google.protobuf.Timestamp
-	12, // 4: runicornapi.v1.ViewerHealth.last_success_time:type_name -> google.protobuf.Timestamp
-	13, // 5: runicornapi.v1.ViewerHealth.latency:type_name -> google.protobuf.Duration
-	14, // 6: runicornapi.v1.ViewerHealth.last_error:type_name -> google.rpc.Status
-	14, // 7: runicornapi.v1.UnreachableViewer.error:type_name -> google.rpc.Status
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	3,  // 2: runicornapi.v1.Viewer.search:type_name -> runicornapi.v1.SearchProgress
+	13, // 3: runicornapi.v1.SearchProgress.oldest_digest_time:type_name -> google.protobuf.Timestamp
+	0,  // 4: runicornapi.v1.ViewerHealth.state:type_name -> runicornapi.v1.ViewerState
+	13, // 5: runicornapi.v1.ViewerHealth.check_time:type_name -> google.protobuf.Timestamp
+	13, // 6: runicornapi.v1.ViewerHealth.last_success_time:type_name -> google.protobuf.Timestamp
+	14, // 7: runicornapi.v1.ViewerHealth.latency:type_name -> google.protobuf.Duration
+	15, // 8: runicornapi.v1.ViewerHealth.last_error:type_name -> google.rpc.Status
+	15, // 9: runicornapi.v1.UnreachableViewer.error:type_name -> google.rpc.Status
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_runicornapi_v1_viewer_proto_init() }
@@ -1191,16 +1294,16 @@ func file_runicornapi_v1_viewer_proto_init() {
 	if File_runicornapi_v1_viewer_proto != nil {
 		return
 	}
-	file_runicornapi_v1_viewer_proto_msgTypes[4].OneofWrappers = []any{}
 	file_runicornapi_v1_viewer_proto_msgTypes[5].OneofWrappers = []any{}
-	file_runicornapi_v1_viewer_proto_msgTypes[9].OneofWrappers = []any{}
+	file_runicornapi_v1_viewer_proto_msgTypes[6].OneofWrappers = []any{}
+	file_runicornapi_v1_viewer_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_runicornapi_v1_viewer_proto_rawDesc), len(file_runicornapi_v1_viewer_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
@@ -20,6 +21,8 @@ import (
 // Config is what the service works with.
 type Config struct {
 	Fleet *fleet.Fleet
+	// Index knows what filters and orders ask for beyond lists.
+	Index *search.Index
 	Now   func() time.Time // the clock
 	// DisablePurge turns PurgeExperiments off.
 	DisablePurge bool
@@ -30,11 +33,13 @@ type Service struct {
 	runicornapiv1.UnimplementedExperimentServiceServer
 	config   Config
 	resolver target.Resolver
+	selector runs.Selector
 }
 
 // New returns the service.
 func New(c Config) *Service {
-	return &Service{config: c, resolver: target.Resolver{Fleet: c.Fleet}}
+	resolver := target.Resolver{Fleet: c.Fleet}
+	return &Service{config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now}}
 }
 
 // ListExperiments filters, orders and pages the shared lists.
@@ -43,11 +48,16 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 	if err != nil {
 		return nil, err
 	}
-	selected, err := runs.Filter(ctx, s.resolver, req.GetViewer(), query.filter)
+	selected, err := s.selector.Select(ctx, runs.Query{
+		Viewer: req.GetViewer(), Filter: query.filter, Order: query.order, AllowPartial: req.GetAllowPartial(),
+	})
 	if err != nil {
 		return nil, err
 	}
 	page, next := query.page(selected.Entries)
+	if err := s.selector.AttachMetrics(ctx, selected, page, req.GetMetricNames(), req.GetAllowPartial()); err != nil {
+		return nil, err
+	}
 	var timeout time.Duration
 	if req.GetViewer() == target.AllViewers {
 		timeout = s.config.Fleet.FanOutTimeout()
@@ -56,13 +66,15 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 	if err != nil {
 		return nil, err
 	}
+	runs.AddMetrics(experiments, page, req.GetMetricNames())
 	if n := answer.CountFitting(experiments, answer.MaxSize); n < len(experiments) {
 		experiments, next = experiments[:n], query.tokenAfter(page[n-1])
 	}
 	return &runicornapiv1.ListExperimentsResponse{
 		Experiments: experiments, NextPageToken: next, Unreachable: selected.Unreachable,
-		TotalSize: target.TotalSize(len(selected.Entries), selected.Unreachable), ReadTime: convert.Time(selected.ReadTime),
-		Complete: len(selected.Unreachable) == 0,
+		TotalSize: selected.TotalSize(), ReadTime: convert.Time(selected.ReadTime),
+		Complete: selected.Complete(), NotRead: selected.NotRead, NotReadCount: selected.NotReadCount(),
+		OldestDigestTime: convert.Time(selected.OldestDigest),
 	}, nil
 }
 

@@ -23,7 +23,7 @@ type setup struct {
 // register adds the service, with what a test changes of its Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Now: time.Now}
+		c := Config{Fleet: d.Fleet, Index: d.Index, Now: time.Now}
 		if change != nil {
 			change(&c)
 		}

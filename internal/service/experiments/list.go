@@ -25,9 +25,6 @@ type listQuery struct {
 
 // newListQuery reads a list request.
 func newListQuery(req *runicornapiv1.ListExperimentsRequest) (q listQuery, err error) {
-	if err := runs.RefuseUnsupported(req.GetMetricNames(), req.GetAllowPartial()); err != nil {
-		return q, err
-	}
 	if q.filter, err = runs.NewMatcher(req.GetFilter()); err != nil {
 		return q, err
 	}

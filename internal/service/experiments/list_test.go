@@ -94,7 +94,7 @@ func TestListExperimentsOrders(t *testing.T) {
 			}
 		})
 	}
-	for _, order := range []string{"size", "name up", "name desc desc", "NAME", "name,", "tags", "start_time", "summary.acc", "a,b,c,d,e"} {
+	for _, order := range []string{"size", "name up", "name desc desc", "NAME", "name,", "tags", "summary", "metrics.acc", "a,b,c,d,e"} {
 		_, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{OrderBy: order})
 		apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 		bad, _ := apierrtest.DetailOf[*errdetails.BadRequest](status.Convert(err))

@@ -19,6 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/export"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
@@ -34,6 +35,8 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
+	// Index knows what filters ask for beyond lists.
+	Index *search.Index
 	// CPUGate bounds what exports and histories compute.
 	CPUGate *cpugate.Gate
 	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
@@ -48,6 +51,7 @@ type Config struct {
 type Service struct {
 	config   Config
 	resolver target.Resolver
+	selector runs.Selector
 	reader   source.Reader
 	making   *semaphore.Weighted // of exports of merged tables
 	kept     *keptFiles
@@ -57,9 +61,9 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	c.Stall = cmp.Or(c.Stall, filestream.StallTimeout)
-	kept := newKeptFiles(c.Now)
+	kept, resolver := newKeptFiles(c.Now), target.Resolver{Fleet: c.Fleet}
 	return &Service{
-		config: c, resolver: target.Resolver{Fleet: c.Fleet}, reader: source.Reader{Cache: c.Cache},
+		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now}, reader: source.Reader{Cache: c.Cache},
 		making: semaphore.NewWeighted(maxMergedExports), kept: kept,
 		space: &tempSpace{free: semaphore.NewWeighted(cmp.Or(c.TempBytes, defaultTempBytes)), makeRoom: kept.makeRoom},
 	}
@@ -164,12 +168,14 @@ func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperim
 	if err != nil {
 		return nil, err
 	}
-	found, err := runs.Filter(ctx, s.resolver, req.GetViewer(), matcher)
+	found, err := s.selector.Select(ctx, runs.Query{Viewer: req.GetViewer(), Filter: matcher})
 	switch {
 	case err != nil:
 		return nil, err
 	case len(found.Unreachable) > 0:
 		return nil, status.FromProto(found.Unreachable[0].GetError()).Err()
+	case len(found.NotRead) > 0:
+		return nil, status.FromProto(found.NotRead[0].GetError()).Err()
 	case len(found.Entries) == 0:
 		return nil, apierr.Invalid("filter", "matches no experiment")
 	case len(found.Entries) > maxExported:

@@ -3,16 +3,19 @@ package metrics
 
 import (
 	"context"
+	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
@@ -22,6 +25,9 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
+	// Index knows sums of the metrics of all runs.
+	Index *search.Index
+	Now   func() time.Time // the clock
 	// CPUGate bounds what exports and histories compute.
 	CPUGate *cpugate.Gate
 	// Budget bounds the histories that are held to be merged or downsampled.
@@ -36,11 +42,16 @@ type Service struct {
 	config   Config
 	resolver target.Resolver
 	reader   source.Reader
+	selector runs.Selector
 }
 
 // New returns the service.
 func New(c Config) *Service {
-	return &Service{config: c, resolver: target.Resolver{Fleet: c.Fleet}, reader: source.Reader{Cache: c.Cache}}
+	resolver := target.Resolver{Fleet: c.Fleet}
+	return &Service{
+		config: c, resolver: resolver, reader: source.Reader{Cache: c.Cache},
+		selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now},
+	}
 }
 
 // ListMetrics says which metrics an experiment has.
@@ -83,37 +94,40 @@ func (s *Service) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsR
 
 // CompareExperiments lays metrics of several experiments side by side.
 func (s *Service) CompareExperiments(ctx context.Context, req *runicornapiv1.CompareExperimentsRequest) (*runicornapiv1.CompareExperimentsResponse, error) {
-	runs, err := s.selectRuns(ctx, req)
+	selected, err := s.selectRuns(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	c := newComparison(req, len(runs.entries))
-	if err := s.readEach(ctx, runs, c.read); err != nil {
+	if err := s.keepHaving(ctx, selected, convert.Selection(req), req.GetAllowPartial()); err != nil {
 		return nil, err
 	}
-	comparisons, err := c.comparisons(ctx, runs.entries)
+	c := newComparison(req, len(selected.Entries))
+	if err := s.readEach(ctx, selected, c.read); err != nil {
+		return nil, err
+	}
+	comparisons, err := c.comparisons(ctx, selected.Entries)
 	if err != nil {
 		return nil, err
 	}
 	return answer.CheckSize(&runicornapiv1.CompareExperimentsResponse{
 		Comparisons: comparisons,
-		NotRead:     runs.notRead,
-		Complete:    len(runs.notRead) == 0,
+		NotRead:     selected.NotRead, NotReadCount: selected.NotReadCount(),
+		Complete:         len(selected.NotRead) == 0,
+		OldestDigestTime: convert.Time(selected.OldestDigest),
 	})
 }
 
 // FindBestExperiment finds the experiment with the best value of a metric.
 func (s *Service) FindBestExperiment(ctx context.Context, req *runicornapiv1.FindBestExperimentRequest) (*runicornapiv1.FindBestExperimentResponse, error) {
-	runs, err := s.selectRuns(ctx, req)
+	selected, err := s.selectRuns(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	finder := newBestFinder(req, len(runs.entries))
-	if err := s.readEach(ctx, runs, finder.read); err != nil {
+	if err := s.attach(ctx, selected, req.GetAllowPartial()); err != nil {
 		return nil, err
 	}
-	resp := finder.result(runs.entries)
-	resp.ExaminedCount = convert.Clamp32(int64(runs.read))
-	resp.NotRead, resp.Complete = runs.notRead, len(runs.notRead) == 0
+	resp := findBest(req, selected.Entries)
+	resp.NotRead, resp.NotReadCount, resp.Complete = selected.NotRead, selected.NotReadCount(), len(selected.NotRead) == 0
+	resp.OldestDigestTime = convert.Time(selected.OldestDigest)
 	return answer.CheckSize(resp)
 }

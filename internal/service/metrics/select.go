@@ -11,18 +11,16 @@ import (
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 const (
-	// defaultRuns is how many experiments are read where max_runs is 0.
-	defaultRuns = 100
 	// parallelReads is how many experiments one call reads at a time. Each
 	// Viewer's client has its own bound on top.
 	parallelReads = 8
@@ -37,52 +35,81 @@ type runSelector interface {
 	GetAllowPartial() bool
 }
 
-// runSelection is the experiments that one call reads.
+// runSelection is the experiments that one call reads. Its NotRead has those beyond
+// max_runs, and the Viewers whose list could not be had.
 type runSelection struct {
-	entries []runs.Entry
-	// read counts those that were read; the others are in notRead, with those
-	// beyond max_runs and the Viewers whose list could not be had.
-	read    int
-	notRead []*runicornapiv1.ExperimentResult
+	*runs.Filtered
+	read int // how many were read
 }
 
 // selectRuns finds the experiments of a request: those that it names, in its order,
 // or those that its filter selects, the newest first. Of more than max_runs the
 // newest are taken.
 func (s *Service) selectRuns(ctx context.Context, req runSelector) (*runSelection, error) {
-	if err := runs.RefuseUnsupported(nil, req.GetAllowPartial()); err != nil {
-		return nil, err
-	}
-	c := &runSelection{}
+	c := &runSelection{Filtered: &runs.Filtered{}}
 	var err error
 	if len(req.GetRunIds()) > 0 {
-		c.entries, err = s.byIDs(ctx, req.GetViewer(), req.GetRunIds())
+		c.Entries, err = s.byIDs(ctx, req.GetViewer(), req.GetRunIds())
 	} else {
-		err = c.applyFilter(ctx, s.resolver, req)
+		err = c.applyFilter(ctx, s.selector, req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.limit(cmp.Or(int(req.GetMaxRuns()), defaultRuns))
+	c.limit(ctx, int(req.GetMaxRuns()))
 	return c, nil
 }
 
-// applyFilter selects from the shared lists. A Viewer that does not answer is not
+// attach gives the experiments what the search index knows of their metrics.
+func (s *Service) attach(ctx context.Context, c *runSelection, allowPartial bool) error {
+	entries := make([]*runs.Entry, len(c.Entries))
+	for i := range c.Entries {
+		entries[i] = &c.Entries[i]
+	}
+	return s.selector.Attach(ctx, c.Filtered, entries, search.PartMetrics, runs.ModeOf(allowPartial))
+}
+
+// manyRuns is from how many experiments on a comparison asks the search index which of
+// them have the metrics, rather than reading them all.
+const manyRuns = 64
+
+// keepHaving leaves the experiments that have one of the selected metrics.
+func (s *Service) keepHaving(ctx context.Context, c *runSelection, selection eventlog.Selection, allowPartial bool) error {
+	if !allowPartial && len(c.Entries) < manyRuns {
+		return nil
+	}
+	if err := s.attach(ctx, c, allowPartial); err != nil {
+		return err
+	}
+	c.Entries = slices.DeleteFunc(c.Entries, func(e runs.Entry) bool {
+		if e.Record == nil {
+			return true
+		}
+		hasMetric := slices.ContainsFunc(e.Record.Metrics, func(m search.Metric) bool { return selection.HasName(m.Name) })
+		if !hasMetric && e.Record.HasEnded() {
+			c.read++
+			return true
+		}
+		return false
+	})
+	return nil
+}
+
+// applyFilter selects by lists and digests. A Viewer that does not answer is not
 // read, as a whole.
-func (c *runSelection) applyFilter(ctx context.Context, resolver target.Resolver, req runSelector) error {
+func (c *runSelection) applyFilter(ctx context.Context, selector runs.Selector, req runSelector) error {
 	matcher, err := runs.NewMatcher(req.GetFilter())
 	if err != nil {
 		return err
 	}
-	s, err := runs.Filter(ctx, resolver, req.GetViewer(), matcher)
+	c.Filtered, err = selector.Select(ctx, runs.Query{Viewer: req.GetViewer(), Filter: matcher, AllowPartial: req.GetAllowPartial()})
 	if err != nil {
 		return err
 	}
-	for _, u := range s.Unreachable {
-		c.notRead = append(c.notRead, &runicornapiv1.ExperimentResult{Viewer: u.GetViewer(), Error: u.GetError()})
+	for _, u := range c.Unreachable {
+		c.NotRead = append(c.NotRead, &runicornapiv1.ExperimentResult{Viewer: u.GetViewer(), Error: u.GetError()})
 	}
-	slices.SortStableFunc(s.Entries, runs.NewestFirst)
-	c.entries = s.Entries
+	slices.SortStableFunc(c.Entries, runs.NewestFirst)
 	return nil
 }
 
@@ -128,23 +155,18 @@ func uniqueEntries(entries []runs.Entry) []runs.Entry {
 	})
 }
 
-// limit leaves the newest experiments, and says which are not read for that.
-func (c *runSelection) limit(maxRuns int) {
-	if len(c.entries) <= maxRuns {
+// limit leaves the newest experiments, all if maxRuns is 0, and says which are not read for
+// that.
+func (c *runSelection) limit(ctx context.Context, maxRuns int) {
+	if maxRuns == 0 || len(c.Entries) <= maxRuns {
 		return
 	}
-	slices.SortStableFunc(c.entries, runs.NewestFirst)
-	for _, e := range c.entries[maxRuns:] {
-		c.addNotRead(context.Background(), &e, apierr.OverLimit("max_runs "+strconv.Itoa(maxRuns),
+	slices.SortStableFunc(c.Entries, runs.NewestFirst)
+	for i := maxRuns; i < len(c.Entries); i++ {
+		c.AddNotRead(ctx, &c.Entries[i], apierr.OverLimit("max_runs "+strconv.Itoa(maxRuns),
 			"one of the experiments beyond max_runs, of which the newest %d are read", maxRuns))
 	}
-	c.entries = c.entries[:maxRuns]
-}
-
-func (c *runSelection) addNotRead(ctx context.Context, e *runs.Entry, err error) {
-	c.notRead = append(c.notRead, &runicornapiv1.ExperimentResult{
-		Viewer: e.Viewer.Name, RunId: convert.Text(e.Run.ID), Error: errmap.Status(ctx, err).Proto(),
-	})
+	c.Entries = c.Entries[:maxRuns]
 }
 
 // readEach passes the selected experiments to use, by their index in entries and
@@ -155,10 +177,10 @@ func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx co
 	defer stop()
 	g, groupCtx := errgroup.WithContext(timed)
 	g.SetLimit(parallelReads)
-	errs := make([]error, len(c.entries))
-	for i := range c.entries {
+	errs := make([]error, len(c.Entries))
+	for i := range c.Entries {
 		g.Go(func() (fatal error) {
-			errs[i] = s.reader.ReadAny(groupCtx, c.entries[i].Target(), func(v *runcache.View) error {
+			errs[i] = s.reader.ReadAny(groupCtx, c.Entries[i].Target(), func(v *runcache.View) error {
 				err := use(groupCtx, i, v)
 				if !errors.Is(err, runcache.ErrNeedsTable) {
 					fatal = err
@@ -175,7 +197,7 @@ func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx co
 		if err == nil {
 			c.read++
 		} else {
-			c.addNotRead(ctx, &c.entries[i], target.TimeoutError(ctx, c.entries[i].Viewer.Name, err))
+			c.AddNotRead(ctx, &c.Entries[i], err)
 		}
 	}
 	return nil

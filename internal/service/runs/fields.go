@@ -8,6 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
@@ -18,13 +19,8 @@ const statusPrefix = "EXPERIMENT_STATUS_"
 // sort.
 var statusWords = []string{"RUNNING", "FINISHED", "FAILED", "INTERRUPTED", "OTHER"}
 
-// notYet is a field that the contract has and that needs more than the list.
-func notYet(kind filter.Kind) filter.Field[*Entry] {
-	return filter.Field[*Entry]{Kind: kind, NotSupported: true, Sortable: true}
-}
-
-// entryFields are the fields that filters and orders of experiments have, read
-// from a Viewer's list.
+// entryFields are the fields that filters and orders of experiments have: those of a
+// Viewer's list, and late ones, which need a record of the search index.
 var entryFields = &filter.Schema[*Entry]{
 	Fields: map[string]filter.Field[*Entry]{
 		"viewer":      textField(filter.Text, func(e *Entry) string { return e.Viewer.Name }),
@@ -36,15 +32,18 @@ var entryFields = &filter.Schema[*Entry]{
 		"tags":        {Kind: filter.TextSet, Any: anyTag},
 		"status":      {Kind: filter.Enum, Words: statusWords, LongPrefix: statusPrefix, Value: statusValue, Sortable: true},
 		"create_time": {Kind: filter.Time, Value: func(e *Entry) filter.Value { return filter.TimeValue(e.Run.CreatedTime.Time) }, Sortable: true},
-		"start_time":  notYet(filter.Time),
-		"end_time":    notYet(filter.Time),
-		"duration":    notYet(filter.Duration),
+		"start_time":  lateField(filter.Time, func(e *Entry) filter.Value { return filter.TimeValue(e.Record.Start) }),
+		"end_time":    lateField(filter.Time, func(e *Entry) filter.Value { return filter.TimeValue(e.Record.End) }),
+		"duration":    lateField(filter.Duration, durationValue),
 		"best_metric": {Kind: filter.Number, Value: bestValue, Sortable: true, OrderOnly: true},
 	},
 	Families: map[string]filter.Family[*Entry]{
-		"summary": {Kind: filter.Dynamic, NotSupported: true, Sortable: true},
-		"config":  {Kind: filter.Dynamic, NotSupported: true, Sortable: true},
-		"metrics": {Kind: filter.Number, Parts: []string{"last", "min", "max", "count", "first_step", "last_step"}, NotSupported: true, Sortable: true},
+		"summary": {Kind: filter.Dynamic, Sortable: true, Late: true, Value: documentValue((*search.Record).Summary)},
+		"config":  {Kind: filter.Dynamic, Sortable: true, Late: true, Value: documentValue((*search.Record).Config)},
+		"metrics": {
+			Kind: filter.Number, Parts: []string{"last", "min", "max", "count", "first_step", "last_step"},
+			PartKinds: map[string]filter.Kind{"last": filter.Dynamic}, Sortable: true, Late: true, Value: metricValue,
+		},
 	},
 	Search: func(e *Entry, contains func(string) bool) bool {
 		return contains(e.Path) || contains(e.Name) || contains(e.Run.Alias.Value) || contains(e.Run.ID) || anyTag(e, contains)
@@ -103,16 +102,4 @@ func invalidExpression(field string, err error) error {
 		return apierr.Invalid(field, "%s", mistake.Error())
 	}
 	return apierr.Invalid(field, "%v", err)
-}
-
-// RefuseUnsupported refuses what the contract has and is not served yet: it must
-// not be passed over in silence.
-func RefuseUnsupported(metricNames []string, allowPartial bool) error {
-	switch {
-	case len(metricNames) > 0:
-		return apierr.Invalid("metric_names", "is not supported yet in lists: read metrics by ListMetrics or GetMetrics")
-	case allowPartial:
-		return apierr.Invalid("allow_partial", "is not supported yet")
-	}
-	return nil
 }

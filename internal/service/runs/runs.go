@@ -11,6 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
@@ -21,6 +22,10 @@ type Entry struct {
 	Viewer *fleet.Viewer
 	Run    *restclient.Run
 	Lossy  bool
+	// Record is what the search index knows of the run; nil if it was not asked, or does
+	// not know it.
+	Record *search.Record
+	now    time.Time // for the duration of a run that runs
 }
 
 // NewEntry returns the entry of a run of a list. Lossy says whether the list had
@@ -43,11 +48,22 @@ type Filtered struct {
 	Unreachable []*runicornapiv1.UnreachableViewer
 	// ReadTime is when the oldest of the lists was read.
 	ReadTime time.Time
+	// NotRead are the runs of which something was needed that could not be read, at most
+	// MaxNotRead of them.
+	NotRead []*runicornapiv1.ExperimentResult
+	noted   map[string]bool // all of them, by resource name
+	// Pending counts those of them that are being read.
+	Pending   int
+	undecided bool // a run that could not be read might have been selected
+	// OldestDigest is when the oldest of what the search index knows was read that was
+	// used; zero if none was.
+	OldestDigest time.Time
 }
 
 // Filter applies a filter to the shared lists of the Viewers that a
 // request means: while they are fresh this costs the Viewers nothing. The
-// entries are in no order; without a filter they are all.
+// entries are in no order; without a filter they are all. Runs of which only late
+// fields can tell whether the filter selects them are among the entries.
 func Filter(ctx context.Context, resolver target.Resolver, viewer string, matcher *filter.Filter[*Entry]) (*Filtered, error) {
 	lists, err := target.FanOut(ctx, resolver, viewer, func(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 		return v.Client.Runs(ctx)
@@ -63,7 +79,7 @@ func Filter(ctx context.Context, resolver target.Resolver, viewer string, matche
 		for i := range a.Value.Runs {
 			run := &a.Value.Runs[i]
 			e := NewEntry(a.Viewer, run, a.Value.Lossy)
-			if matcher == nil || matcher.Match(&e) {
+			if matcher == nil || matcher.MayMatch(&e) {
 				s.Entries = append(s.Entries, e)
 			}
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
@@ -88,6 +89,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type Config struct {
 	Fleet *fleet.Fleet
 	Cache *runcache.Cache
+	Index *search.Index
 	Hub   *follow.Hub
 	Log   *slog.Logger
 }
@@ -164,7 +166,9 @@ func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup
 	if s.Network != nil {
 		hub = newBubbleHub
 	}
-	h := &Harness{Config: Config{Fleet: all, Cache: cache, Hub: hub(tb), Log: s.Log}}
+	index := search.New(search.Config{Cache: cache})
+	tb.Cleanup(index.Close)
+	h := &Harness{Config: Config{Fleet: all, Cache: cache, Index: index, Hub: hub(tb), Log: s.Log}}
 	if h.Config.Log == nil {
 		h.Config.Log = slog.New(slog.DiscardHandler)
 	}

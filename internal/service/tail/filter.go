@@ -28,6 +28,7 @@ import (
 type tailFilter struct {
 	*subscription
 	matcher  *filter.Filter[*runs.Entry]
+	late     *lateFields
 	hash     string // of the filter, as the token has it
 	fromNow  bool
 	progress map[string]*viewerProgress // by name of the Viewer
@@ -102,7 +103,7 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 			return err
 		}
 	}
-	f.subscription = newSubscription(t.service, viewer)
+	f.subscription, f.late = newSubscription(t.service, viewer), t.service.newLateFields(f.matcher, nil)
 	t.filter = f
 	token.runs = slices.DeleteFunc(token.runs, func(r tailRun) bool {
 		if r.runID == "" {
@@ -196,27 +197,41 @@ func (f *tailFilter) of(viewer string) *viewerProgress {
 
 // readLists looks for runs that are to be followed in the lists as they are. For each
 // that matches it asks the tail whether it is in the stream.
-func (f *tailFilter) readLists(inStream func(run *listedRun, listedAt time.Time) bool) {
+func (f *tailFilter) readLists(ctx context.Context, inStream func(run *listedRun, listedAt time.Time) bool) error {
 	f.waiting = f.waiting[:0]
 	for _, m := range f.subs {
-		if last, _ := m.state(); last != nil {
-			f.readList(m, last, inStream)
+		last, _ := m.state()
+		if last == nil {
+			continue
 		}
+		// Of what was delivered already the first list tells: it is waited for.
+		p := f.of(m.viewer.Name)
+		var wait time.Duration
+		if p.done == nil && p.resumed != (runMark{}) {
+			wait = firstMessageTimeout
+		}
+		known, pending, err := f.late.add(ctx, m, last, wait)
+		if err != nil {
+			return err
+		}
+		f.readList(m, last, known, inStream)
+		m.synced = pending == 0
 	}
 	slices.SortFunc(f.waiting, f.compare)
+	return nil
 }
 
-// readList is readLists of one Viewer.
-func (f *tailFilter) readList(m *viewerSubscription, l *listSnapshot, inStream func(run *listedRun, listedAt time.Time) bool) {
+// readList is readLists of one Viewer. Known are the runs of its list about which the
+// filter can decide.
+func (f *tailFilter) readList(m *viewerSubscription, l, known *listSnapshot, inStream func(run *listedRun, listedAt time.Time) bool) {
 	p := f.of(m.viewer.Name)
-	m.synced = true
 	isFirst := p.done == nil
 	if isFirst {
 		p.done = map[string]time.Time{}
 		p.setBaseline(l, f.fromNow)
 	}
 	assumed := int64(0)
-	for id, run := range l.runs {
+	for id, run := range known.runs {
 		if !f.matcher.Match(&run.Entry) || inStream(run, l.at) {
 			continue
 		}

@@ -32,16 +32,16 @@ type setup struct {
 // register adds the service, with what a test changes of its Config, and the other methods of the same services.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil)}
+		c := Config{Fleet: d.Fleet, Index: d.Index, Hub: d.Hub, Budget: points.NewBudget(0), Drain: drain.New(nil)}
 		if change != nil {
 			change(&c)
 		}
 		tails := New(c)
 		runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Now: time.Now}), tails: tails,
+			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Index: c.Index, Now: time.Now}), tails: tails,
 		})
 		runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
-			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,
+			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, Index: d.Index, Now: time.Now, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,
 		})
 	}
 }

@@ -43,6 +43,7 @@ type listSnapshot struct {
 type listedRun struct {
 	runs.Entry
 	experiment *runicornapiv1.Experiment
+	base       *listedRun // of which this is a copy for one stream; nil of the shared one
 }
 
 // listPoller is the poller of one Viewer's list, and what it has found.

@@ -133,8 +133,7 @@ func (t *tail) stepMany(ctx context.Context) error {
 	case next := <-t.items:
 		return t.handleNext(ctx, next)
 	case <-t.filter.listChanged():
-		t.followNewRuns()
-		return nil
+		return t.followNewRuns(ctx)
 	case <-t.filter.viewersChanged():
 		return t.syncViewers(ctx)
 	case <-t.heartbeat.timer.C:

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 // followNewRuns reads the lists of a tail by filter, and follows the runs that are new in
 // them as far as there are places.
-func (t *tail) followNewRuns() {
+func (t *tail) followNewRuns(ctx context.Context) error {
 	t.filter.resolve(func(saved *tailRun, run *listedRun) {
 		r := &tailedRun{Run: run.Target(), at: saved.at, state: savedState(saved), created: run.mark()}
 		if r.state.phase == runResting {
@@ -17,8 +18,11 @@ func (t *tail) followNewRuns() {
 		}
 		t.runs = append(t.runs, r)
 	})
-	t.filter.readLists(t.updateListed)
+	if err := t.filter.readLists(ctx, t.updateListed); err != nil {
+		return err
+	}
 	t.fillPlaces()
+	return nil
 }
 
 // fillPlaces follows the runs that wait, as far as there are places.

@@ -5,16 +5,22 @@
 package tail
 
 import (
+	"time"
+
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/drain"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
 // Config is what live streams work with.
 type Config struct {
 	Fleet *fleet.Fleet
+	// Index knows what filters and metric names ask for beyond lists.
+	Index *search.Index
 	// Hub follows runs.
 	Hub *follow.Hub
 	// Budget bounds the histories that are held to be downsampled.
@@ -30,10 +36,15 @@ type Config struct {
 type Service struct {
 	config      Config
 	resolver    target.Resolver
+	selector    runs.Selector
 	listPollers *listPollers
 }
 
 // New returns the service.
 func New(c Config) *Service {
-	return &Service{config: c, resolver: target.Resolver{Fleet: c.Fleet}, listPollers: &listPollers{}}
+	resolver := target.Resolver{Fleet: c.Fleet}
+	return &Service{
+		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: time.Now},
+		listPollers: &listPollers{},
+	}
 }

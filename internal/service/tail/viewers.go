@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
@@ -45,7 +46,7 @@ func (t *tail) syncViewers(ctx context.Context) error {
 		}
 	}
 	if len(gone) > 0 {
-		t.filter.readLists(t.updateListed)
+		err = cmp.Or(err, t.filter.readLists(ctx, t.updateListed))
 	}
 	return err
 }

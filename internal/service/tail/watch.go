@@ -33,6 +33,7 @@ type watch struct {
 	*subscription
 	stream   grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]
 	matcher  *filter.Filter[*runs.Entry]
+	late     *lateFields
 	interval time.Duration // between heartbeats
 	due      time.Time     // of the next one
 	synced   bool
@@ -43,9 +44,6 @@ type watch struct {
 func (s *Service) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
 	ctx, stop := s.config.Drain.WithDrain(stream.Context())
 	defer stop()
-	if err := runs.RefuseUnsupported(req.GetMetricNames(), false); err != nil {
-		return err
-	}
 	matcher, err := runs.NewMatcher(req.GetFilter())
 	if err != nil {
 		return err
@@ -53,7 +51,8 @@ func (s *Service) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, s
 	interval := heartbeatInterval(req.GetHeartbeatInterval())
 	w := &watch{
 		subscription: newSubscription(s, req.GetViewer()), stream: stream, matcher: matcher, interval: interval,
-		due: time.Now().Add(min(interval, firstMessageTimeout)), deadline: time.Now().Add(syncTimeout),
+		late: s.newLateFields(matcher, req.GetMetricNames()),
+		due:  time.Now().Add(min(interval, firstMessageTimeout)), deadline: time.Now().Add(syncTimeout),
 	}
 	defer w.close()
 	if w.viewer == target.AllViewers {
@@ -99,7 +98,7 @@ func (w *watch) run(ctx context.Context) error {
 // sendUpdates sends what is new, and a heartbeat if one is due.
 func (w *watch) sendUpdates(ctx context.Context) error {
 	for _, m := range w.subs {
-		if err := w.sendViewerUpdates(m); err != nil {
+		if err := w.sendViewerUpdates(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -120,13 +119,20 @@ func (w *watch) sendUpdates(ctx context.Context) error {
 }
 
 // sendViewerUpdates sends what is new of one Viewer.
-func (w *watch) sendViewerUpdates(m *viewerSubscription) error {
+func (w *watch) sendViewerUpdates(ctx context.Context, m *viewerSubscription) error {
 	last, err := m.state()
 	m.syncErr = err
-	switch {
-	case last == nil: // a failure is reported by finishSnapshot, and by heartbeats
+	if last == nil { // a failure is reported by finishSnapshot, and by heartbeats
 		return nil
-	case !m.synced && !w.synced:
+	}
+	var wait time.Duration
+	if !m.synced { // what is not known by then follows as created
+		wait = time.Until(w.due)
+	}
+	if last, _, err = w.late.add(ctx, m, last, wait); err != nil {
+		return err
+	}
+	if !m.synced && !w.synced {
 		m.synced = true
 		return w.sendSnapshot(m, last)
 	}
@@ -202,7 +208,7 @@ func (w *watch) sendChange(m *viewerSubscription, run *listedRun) error {
 	switch {
 	case old == nil:
 		out.Event = &runicornapiv1.WatchExperimentsResponse_Created{Created: run.experiment}
-	case old.experiment.GetEtag() != run.experiment.GetEtag():
+	case old.experiment.GetEtag() != run.experiment.GetEtag(), len(w.late.metricNames) > 0 && old.Record != run.Record:
 		out.Event = &runicornapiv1.WatchExperimentsResponse_Updated{Updated: run.experiment}
 	default:
 		return nil

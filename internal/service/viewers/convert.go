@@ -3,6 +3,7 @@ package viewers
 import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
@@ -115,4 +116,12 @@ func storageAnswer(s *restclient.StorageStats) *runicornapiv1.GetStorageStatsRes
 		}
 	}
 	return out
+}
+
+// searchProgress converts how far the search index has come.
+func searchProgress(s search.Stats) *runicornapiv1.SearchProgress {
+	return &runicornapiv1.SearchProgress{
+		ExperimentCount: convert.Clamp32(int64(s.Runs)), DigestedCount: convert.Clamp32(int64(s.Digested)),
+		WaitingCount: convert.Clamp32(int64(s.Waiting)), Bytes: s.Bytes, OldestDigestTime: convert.Time(s.Oldest),
+	}
 }

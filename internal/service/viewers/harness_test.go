@@ -20,7 +20,7 @@ func newHarness(tb testing.TB, change func(*Config), generations ...demotest.Gen
 
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Now: time.Now}
+		c := Config{Fleet: d.Fleet, Index: d.Index, Now: time.Now}
 		if change != nil {
 			change(&c)
 		}

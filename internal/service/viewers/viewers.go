@@ -8,6 +8,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
@@ -15,6 +16,8 @@ import (
 // Config is what the service works with.
 type Config struct {
 	Fleet *fleet.Fleet
+	// Index says how far it has come with reading runs.
+	Index *search.Index
 	Now   func() time.Time // the clock
 	// AllowConfigWrites permits UpdateConfig.
 	AllowConfigWrites bool
@@ -45,7 +48,9 @@ func (s *Service) GetViewer(ctx context.Context, req *runicornapiv1.GetViewerReq
 	if err != nil {
 		return nil, err
 	}
-	return &runicornapiv1.GetViewerResponse{Viewer: s.check(ctx, v, checkTimeout)}, ctx.Err()
+	viewer := s.check(ctx, v, checkTimeout)
+	viewer.Search = searchProgress(s.config.Index.Stats(v))
+	return &runicornapiv1.GetViewerResponse{Viewer: viewer}, ctx.Err()
 }
 
 // GetConfig reads where a Viewer keeps its data.

@@ -1,0 +1,201 @@
+package search
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+)
+
+// packer is a demo Viewer that also packs the files of the runs of a path, as 0.6 does,
+// and is slow to look at all run folders.
+type packer struct {
+	*demotest.Viewer
+	files    map[string]map[string]string // by run id
+	paths    map[string]string            // of runs
+	archives atomic.Int32
+	singles  atomic.Int32
+	skew     atomic.Int64
+	damage   atomic.Pointer[func(zip []byte) []byte]
+}
+
+func (p *packer) add(path, id string, files map[string]string) {
+	spec := demotest.Run{ID: id, Path: path, Status: "finished", Created: time.Unix(1_700_000_000, 0), Events: []byte(files["events.jsonl"])}
+	if text, ok := files["summary.json"]; ok {
+		spec.Summary = []byte(text)
+	}
+	if text, ok := files["assets.json"]; ok {
+		spec.Files = map[string][]byte{"assets.json": []byte(text)}
+	}
+	p.AddRun(spec)
+	p.files[id], p.paths[id] = files, path
+}
+
+// ServeHTTP adds the route to what the demo describes and serves.
+func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/openapi.json":
+		rec := httptest.NewRecorder()
+		p.Viewer.ServeHTTP(rec, r)
+		var doc map[string]any
+		if json.Unmarshal(rec.Body.Bytes(), &doc) == nil {
+			doc["paths"].(map[string]any)["/api/paths/export"] = map[string]any{"get": map[string]any{}} //nolint:forcetypeassert // a test
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(doc)
+	case r.URL.Path == "/api/paths/export":
+		p.archives.Add(1)
+		out := p.pack(r.URL.Query().Get("path"))
+		if f := p.damage.Load(); f != nil {
+			out = (*f)(out)
+		}
+		w.Header().Set("Content-Type", "application/zip")
+		_, _ = w.Write(out)
+	case strings.HasSuffix(r.URL.Path, "/assets/download"):
+		p.singles.Add(1)
+		p.skew.Add(int64(20 * time.Millisecond)) // of the clock: what makes archives worth while
+		p.Viewer.ServeHTTP(w, r)
+	default:
+		p.Viewer.ServeHTTP(w, r)
+	}
+}
+
+func (p *packer) pack(path string) []byte {
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	write := func(name, content string) {
+		var packed bytes.Buffer
+		f, _ := flate.NewWriter(&packed, 6)
+		_, _ = f.Write([]byte(content))
+		_ = f.Close()
+		e, err := w.CreateRaw(&zip.FileHeader{
+			Name: name, Method: zip.Deflate, CRC32: crc32.ChecksumIEEE([]byte(content)),
+			CompressedSize64: uint64(packed.Len()), UncompressedSize64: uint64(len(content)),
+		})
+		if err == nil {
+			_, _ = e.Write(packed.Bytes())
+		}
+	}
+	write("index.json", "{}")
+	for id, at := range p.paths {
+		if at != path && !strings.HasPrefix(at, path+"/") {
+			continue
+		}
+		for name, content := range p.files[id] {
+			write(id+"/"+name, content)
+		}
+		write(id+"/media/events.jsonl", "not the run's")
+	}
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// newPacked is an index before a Viewer with 60 runs of three paths.
+func newPacked(t *testing.T) (*packer, *lab) {
+	t.Helper()
+	viewer, err := demotest.New(demotest.Config{Generation: demotest.Gen06, Empty: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &packer{Viewer: viewer, files: map[string]map[string]string{}, paths: map[string]string{}}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	all, err := fleet.New([]fleet.Entry{{Name: "v", URL: server.URL}}, restclient.Config{Share: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(all.Close)
+	cache := runcache.New(runcache.Config{})
+	t.Cleanup(cache.Close)
+	l := &lab{Viewer: viewer, fleet: all.Configured()[0], config: Config{
+		Cache: cache, Now: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
+	}}
+	l.restart(t)
+	for i := range 60 {
+		files := map[string]string{
+			"events.jsonl": string(events(i+1, i+20)), "status.json": `{"status": "finished", "started_at": 1700000000.5, "ended_at": 1700000060.5}`,
+			"summary.json": fmt.Sprintf(`{"acc": %d.5, "nan": NaN}`, i), "assets.json": fmt.Sprintf(`{"config": {"args": {"lr": %d}}}`, i),
+		}
+		switch i {
+		case 7: // steps go back: the archive cannot tell
+			files["events.jsonl"] += string(events(3, 9))
+		case 8:
+			delete(files, "summary.json")
+		case 9: // the last line has no newline, and counts, since the run has ended
+			files["events.jsonl"] = strings.TrimSuffix(files["events.jsonl"], "\n")
+		}
+		p.add(fmt.Sprintf("group/%d", i%3), fmt.Sprintf("20260301_120000_%06d", i), files)
+	}
+	return p, l
+}
+
+func checkPacked(t *testing.T, l *lab) {
+	t.Helper()
+	runs := l.runs(t)
+	res, err := l.index.Lookup(t.Context(), runs, PartMetrics|PartTimes|PartSummary|PartConfig, Wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, r := range res.Records {
+		var i int
+		if _, err := fmt.Sscanf(runs[at].Listed.ID, "20260301_120000_%d", &i); err != nil || res.Errs[at] != nil {
+			t.Fatalf("run %d: %v, %v", at, err, res.Errs[at])
+		}
+		wantSteps := int64(19)
+		if i == 7 {
+			wantSteps = 24
+		}
+		if m := lossOf(t, r); m.Count != wantSteps || m.Last.Step != int64(i+19) {
+			t.Errorf("run %d: %+v", i, m)
+		}
+		lr, ok := r.Config("lr").Int()
+		if !ok || lr != int64(i) || r.Summary("acc").Known() != (i != 8) || !r.Summary("acc").Known() && i != 8 {
+			t.Errorf("run %d: lr %v, summary %v", i, lr, r.Summary("acc"))
+		}
+		if d, ok := r.Duration(time.Now()); i != 8 && p60(d, ok) {
+			t.Errorf("run %d lasted %v", i, d)
+		}
+	}
+}
+
+// p60: the demo writes a status file of its own for single reads.
+func p60(d time.Duration, ok bool) bool { return !ok || d < 0 }
+
+func TestBulk_ReadsWhatSingleReadsRead(t *testing.T) {
+	p, l := newPacked(t)
+	checkPacked(t, l)
+	if p.archives.Load() == 0 || p.singles.Load() > 200 {
+		t.Errorf("%d archives, %d single reads", p.archives.Load(), p.singles.Load())
+	}
+}
+
+func TestBulk_ReadsOneByOneWhereAnArchiveIsDamaged(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"cut":     func(b []byte) []byte { return b[:len(b)/3] },
+		"changed": func(b []byte) []byte { b[len(b)/3] ^= 1; return b },
+		"none":    func([]byte) []byte { return []byte("<html>") },
+		"empty":   func([]byte) []byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, l := newPacked(t)
+			p.damage.Store(&damage)
+			checkPacked(t, l)
+			if p.archives.Load() == 0 {
+				t.Error("no archive was tried")
+			}
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package search
+
+import "time"
+
+// How many runs are read is decided by what it costs the Viewer, as measured.
+//
+// A request about one run costs 0.5 and 0.6 a look at all run folders, tens of
+// milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. A zip
+// of all runs of a path costs that look once or twice, and then about a millisecond for each
+// run, and more for long logs, which are compressed. But the Viewer stands still while it
+// packs. So the first runs are read one by one, which measures that, and then those at or
+// below a path together if that is expected to cost less and to take no longer than
+// maxPacking; what it took corrects the expectation.
+
+const (
+	// maxPacking is how long the Viewer may be expected to pack: foreground calls wait as
+	// long. A Viewer that is so slow that foregroundReads single reads take longer may pack
+	// as long as they: calls would wait for them too.
+	maxPacking = 350 * time.Millisecond
+	// minArchived is the least number of wanted runs for an archive.
+	minArchived = 3
+	// measuredReads is after how many single reads their cost is known.
+	measuredReads = 4
+	// archiveGain is how much cheaper an archive must be expected to be.
+	archiveGain = 0.8
+
+	// What is expected before the first archive: a look at all folders as a multiple of a
+	// single read, time for each run, and time for each byte that is compressed.
+	expectedScan    = 2.0
+	expectedPerRun  = 700 * time.Microsecond
+	expectedPerByte = 15 * time.Nanosecond
+)
+
+// costs is what reading has cost one Viewer.
+type costs struct {
+	reads  int
+	single time.Duration // of reading one run, smoothed
+	bytes  float64       // of an event log, smoothed
+
+	// What packing takes in nanoseconds: at all, for each run, and for each byte. Nothing
+	// before the first archive.
+	archives              int
+	scan, perRun, perByte float64
+}
+
+const smoothing = 0.2
+
+func smooth(old, value float64, isFirst bool) float64 {
+	if isFirst {
+		return value
+	}
+	return old + smoothing*(value-old)
+}
+
+// addSingle notes what reading one run cost.
+func (c *costs) addSingle(cost time.Duration, bytes int64) {
+	c.single = time.Duration(smooth(float64(c.single), float64(cost), c.reads == 0))
+	c.bytes = smooth(c.bytes, float64(bytes), c.reads == 0)
+	c.reads++
+}
+
+// expect makes an expectation where nothing was measured.
+func (c *costs) expect() {
+	if c.archives == 0 {
+		c.scan, c.perRun, c.perByte = expectedScan*float64(c.single), float64(expectedPerRun), float64(expectedPerByte)
+	}
+}
+
+// expected is how long packing so many runs will take.
+func (c *costs) expected(runs int) time.Duration {
+	c.expect()
+	return time.Duration(c.scan + float64(runs)*(c.perRun+c.perByte*c.bytes))
+}
+
+// addArchive notes how long packing took. What it took differently from what was expected is
+// divided among the parts as they were.
+func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
+	factor := smooth(1, float64(packing)/max(float64(c.expected(runs)), 1), c.archives == 0)
+	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
+	c.bytes = smooth(c.bytes, float64(bytes)/float64(runs), false)
+	c.archives++
+}
+
+// prefersArchive says whether so many wanted runs are read better in an archive of all runs
+// of their path.
+func (c *costs) prefersArchive(wanted, runs int) bool {
+	if wanted < minArchived || c.reads < measuredReads {
+		return false
+	}
+	expected := c.expected(max(runs, wanted))
+	return expected <= max(maxPacking, foregroundReads*c.single) && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
+}

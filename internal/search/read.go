@@ -1,0 +1,321 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
+)
+
+// headCheckInterval is how long the head of a growing log is trusted without
+// comparing it, which costs one more request.
+const headCheckInterval = time.Minute
+
+// runReader reads one run by itself.
+type runReader struct {
+	run   Run
+	old   *Record // what is known of it, nil if nothing
+	src   runsource.Run
+	cache *runcache.Cache
+	gate  *cpugate.Gate
+	names func(string) string
+	now   func() time.Time
+	// record is what is known so far, and what the caller gets.
+	record Record
+}
+
+// read brings parts of a run up to date.
+func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
+	if r.old != nil {
+		r.record = *r.old
+	}
+	moved := r.old != nil && r.old.identity != r.run.identity()
+	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
+	if parts&PartMetrics != 0 {
+		if err := r.readMetrics(ctx, moved); err != nil {
+			return nil, err
+		}
+	} else if moved { // what is known may be about another run
+		r.forget()
+	}
+	for _, part := range []struct {
+		part Parts
+		read func(context.Context) error
+	}{{PartTimes, r.readTimes}, {PartSummary, r.readSummary}, {PartConfig, r.readConfig}} {
+		if parts&part.part == 0 {
+			continue
+		}
+		at := r.now()
+		if err := part.read(ctx); err != nil {
+			return nil, err
+		}
+		r.record.setRead(part.part, at)
+	}
+	r.setEnded()
+	return &r.record, nil
+}
+
+// setEnded says whether the run has ended: by its status file, which is read with the times,
+// and by the list.
+func (r *runReader) setEnded() {
+	r.record.ended = runsource.IsTerminal(r.run.Listed.Status) && !r.record.Running
+}
+
+// readMetrics reads what was appended to the log, or all of it.
+func (r *runReader) readMetrics(ctx context.Context, moved bool) error {
+	at := r.now()
+	if r.record.unordered {
+		return r.readCached(ctx, at)
+	}
+	err := r.readLog(ctx, moved)
+	if errors.Is(err, runsource.ErrLogReplaced) {
+		r.forget()
+		err = r.readLog(ctx, false)
+	}
+	switch {
+	case errors.Is(err, errUnordered):
+		return r.readCached(ctx, at)
+	case errors.Is(err, runsource.ErrNotServed):
+		err = r.readTable(ctx)
+	}
+	if err == nil {
+		r.record.setRead(PartMetrics, at)
+	}
+	return err
+}
+
+// forget forgets all that may be about another log.
+func (r *runReader) forget() {
+	r.record = Record{identity: r.run.identity(), listed: r.run.fingerprint()}
+}
+
+// readLog reads the event file from where it was read to.
+func (r *runReader) readLog(ctx context.Context, moved bool) error {
+	known := r.record.mark
+	part, err := r.src.ReadEvents(ctx, known.readOffset(), 0)
+	if err != nil {
+		return err
+	}
+	next, rest, d, err := r.readPart(ctx, part)
+	if err := errors.Join(err, part.Close()); err != nil || next == nil {
+		return err
+	}
+	grown := next.Offset > known.offset || len(rest) > 0
+	if known.offset > 0 && (moved || grown && r.now().Sub(time.Unix(0, r.record.headChecked)) > headCheckInterval) {
+		if err := known.verifyHead(ctx, r.src); err != nil {
+			return err
+		}
+		r.record.headChecked = r.now().UnixNano()
+	}
+	if err := r.finish(ctx, next, rest, d); err != nil {
+		return err
+	}
+	if known.offset == 0 {
+		r.record.headChecked = r.now().UnixNano()
+	}
+	next.SetEnd(part)
+	r.record.mark = markOf(next, known)
+	return nil
+}
+
+// readPart reads a part of the log. It returns no checkpoint if there is nothing new.
+func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (next *runsource.Checkpoint, rest []byte, d *digest, err error) {
+	known := &r.record.mark
+	next = &runsource.Checkpoint{}
+	switch part.State {
+	case restclient.FileAbsent, restclient.FileShrunk, restclient.FileUnchanged:
+		if known.offset > 0 { // a part that begins at the tail has at least the tail
+			return nil, nil, nil, runsource.ErrLogReplaced
+		}
+		r.record.Origin, r.record.Metrics = runsource.FromEventLog, nil
+		return nil, nil, nil, nil
+	case restclient.FileWhole:
+		if known.isUnchanged(part) && known.offset == part.Size {
+			return nil, nil, nil, nil
+		}
+		r.forget()
+	default:
+		if next, err = known.resume(part); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	d = newDigest(r.record.Metrics, r.names)
+	rest, err = r.parse(ctx, part, part.Size-next.Offset, next, d)
+	return next, rest, d, err
+}
+
+// lineSource is a body of lines: a part of a file, or an entry of an archive.
+type lineSource interface{ Read(b []byte) (int, error) }
+
+// parse sums up the lines of a body.
+func (r *runReader) parse(ctx context.Context, body lineSource, expected int64, next *runsource.Checkpoint, d *digest) (rest []byte, err error) {
+	var parser eventlog.Parser
+	return runsource.ReadLines(body, expected, func(chunk []byte) (consumed int, err error) {
+		if next.Unterminated && len(chunk) > 0 {
+			if chunk[0] != '\n' {
+				return 0, runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
+			}
+			next.Unterminated = false
+		}
+		err = runsource.Compute(ctx, r.gate, len(chunk), func() error {
+			consumed, err = parser.Parse(chunk, next.Offset, eventlog.Handler{Row: d.add})
+			return err
+		})
+		next.Advance(chunk[:consumed])
+		return consumed, err
+	})
+}
+
+// finish decides about what stands behind the last newline, and publishes the sums.
+func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest []byte, d *digest) error {
+	counts, err := runsource.LastLineCounts(ctx, r.src, rest, next.Offset)
+	if err != nil {
+		return err
+	}
+	if counts {
+		var parser eventlog.Parser
+		if _, err := parser.Finish(rest, next.Offset, eventlog.Handler{Row: d.add}); err != nil {
+			return err
+		}
+		next.Advance(rest)
+		next.Unterminated = true
+	}
+	r.record.Origin, r.record.Metrics = runsource.FromEventLog, d.metrics()
+	return nil
+}
+
+// readCached sums up the run as the cache of parsed runs has it.
+func (r *runReader) readCached(ctx context.Context, at time.Time) error {
+	err := r.cache.Read(ctx, r.src.Key, r.src, func(v *runcache.View) (err error) {
+		r.record.Origin, at = v.Origin, v.ReadTime
+		r.record.Metrics, err = ofTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.record.unordered, r.record.mark = true, mark{}
+	r.record.setRead(PartMetrics, at)
+	return nil
+}
+
+// readTable sums up the merged table, which comes by ascending steps.
+func (r *runReader) readTable(ctx context.Context) error {
+	d := newDigest(nil, r.names)
+	indeterminate := map[string]int{}
+	_, err := r.src.ReadTable(ctx, d.add, func(name string, n int) { indeterminate[name] += n })
+	if err != nil {
+		return err
+	}
+	r.record.Origin, r.record.Metrics, r.record.mark = runsource.FromMergedTable, d.metrics(), mark{}
+	for i := range r.record.Metrics {
+		r.record.Metrics[i].nonFinite = int64(indeterminate[r.record.Metrics[i].Name])
+	}
+	return nil
+}
+
+// readTimes reads the status file, and what 0.7 says in the detail where it has no start.
+func (r *runReader) readTimes(ctx context.Context) error {
+	r.record.Start, r.record.End, r.record.Running = time.Time{}, time.Time{}, false
+	status, err := fileOf(r.run.Viewer.Client.StatusFile(ctx, r.run.Listed.ID))
+	if err != nil {
+		return r.gone(err, "status")
+	}
+	if status != nil {
+		r.setTimes(status)
+	}
+	if caps, err := r.run.Viewer.Client.Capabilities(ctx); err != nil || !r.record.Start.IsZero() || !caps.Has(restclient.CapFiles) {
+		return err
+	}
+	detail, err := r.run.Viewer.Client.GetRun(ctx, r.run.Listed.ID)
+	if err != nil {
+		return r.gone(err, "detail")
+	}
+	r.record.Start = detail.StartTime.Time
+	return nil
+}
+
+// setTimes takes the times of a status file.
+func (r *runReader) setTimes(status *restclient.StatusDocument) {
+	r.record.Start = status.StartTime.Time
+	r.record.Running = status.Status.Known && !runsource.IsTerminal(status.Status)
+	if r.record.End = status.EndTime.Time; r.record.Running {
+		r.record.End = time.Time{}
+	}
+}
+
+func (r *runReader) readSummary(ctx context.Context) error {
+	values, err := fileOf(r.run.Viewer.Client.SummaryFile(ctx, r.run.Listed.ID))
+	if err != nil || values == nil {
+		r.record.summary = nil
+		return r.gone(err, "summary")
+	}
+	return r.setDocument(&r.record.summary, *values, "summary")
+}
+
+// readConfig reads the configuration: the arguments, then what was added to them, and
+// both by their full names.
+func (r *runReader) readConfig(ctx context.Context) error {
+	assets, err := r.run.Viewer.Client.Assets(ctx, r.run.Listed.ID)
+	if isUnsupported(err) {
+		r.record.config = nil
+		return nil
+	}
+	if err != nil {
+		return r.gone(err, "configuration")
+	}
+	values := restclient.Values{}
+	for i := range assets.Assets {
+		if assets.Assets[i].Kind == restclient.AssetConfig {
+			values = configOf(assets.Assets[i].Values)
+		}
+	}
+	return r.setDocument(&r.record.config, values, "configuration")
+}
+
+func (r *runReader) setDocument(into *document, values restclient.Values, what string) (err error) {
+	if *into, err = newDocument(values, r.names); err != nil {
+		return fmt.Errorf("the %s is %w", what, err)
+	}
+	return nil
+}
+
+// gone marks the error of a run that is not there any more.
+func (r *runReader) gone(err error, what string) error {
+	switch e, ok := errors.AsType[*restclient.Error](err); {
+	case err == nil:
+		return nil
+	case errors.Is(err, errRunGone), ok && e.Kind == restclient.KindNotFound:
+		return r.src.NotFoundError()
+	}
+	return fmt.Errorf("read the %s: %w", what, err)
+}
+
+// errRunGone says that a file belongs to no run any more.
+var errRunGone = errors.New("the run is gone")
+
+// fileOf returns the content of a small file, nil where the run or the Viewer has none.
+func fileOf[T any](doc *restclient.Document[T], err error) (*T, error) {
+	switch {
+	case isUnsupported(err):
+		return nil, nil //nolint:nilnil // that a Viewer has no such file is no error
+	case err != nil:
+		return nil, err
+	case doc.State == restclient.RunGone:
+		return nil, errRunGone
+	case doc.State != restclient.FileWhole:
+		return nil, nil //nolint:nilnil // no such file is no error
+	}
+	return &doc.Value, nil
+}
+
+func isUnsupported(err error) bool {
+	e, ok := errors.AsType[*restclient.Error](err)
+	return ok && e.Kind == restclient.KindUnsupported
+}

@@ -1,0 +1,208 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
+)
+
+// addScored adds n runs with one line each: the metric acc is the number of the run.
+func addScored(u *servicetest.Upstream, n int) []string {
+	var ids []string
+	for i := range n {
+		ids = append(ids, u.AddRun(demotest.Run{
+			Path: "p", Status: "finished", Created: servicetest.Day(1).Add(-time.Duration(i) * time.Minute),
+			Events: []byte(servicetest.MetricsLine(1, fmt.Sprintf(`"acc": %d, "odd name": 1`, i))),
+		}))
+	}
+	return ids
+}
+
+// TestSearchFindsTheBestOfAllRuns: the best one is the oldest of many.
+func TestSearchFindsTheBestOfAllRuns(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
+	ids := addScored(h.Upstreams[0], 150)
+	best, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "acc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if best.GetExperiment().GetRunId() != ids[149] || best.GetValue() != 149 || best.GetExaminedCount() != 150 || best.GetCandidateCount() != 150 ||
+		!best.GetComplete() || best.GetOldestDigestTime() == nil {
+		t.Errorf("got %v", best)
+	}
+	compared, err := h.Metrics.CompareExperiments(t.Context(), &runicornapiv1.CompareExperimentsRequest{Filter: "metrics.acc.last >= 20", MetricNames: []string{"acc"}})
+	if err != nil || len(compared.GetComparisons()[0].GetSeries()) != 130 || !compared.GetComplete() {
+		t.Errorf("%d series, %v", len(compared.GetComparisons()[0].GetSeries()), err)
+	}
+	few, err := h.Metrics.FindBestExperiment(t.Context(), &runicornapiv1.FindBestExperimentRequest{MetricName: "acc", MaxRuns: 10})
+	if err != nil || few.GetValue() != 9 || few.GetNotReadCount() != 140 || few.GetComplete() {
+		t.Errorf("got %v, %v", few.GetValue(), err)
+	}
+}
+
+// TestSearchDoesNotReadWhatTheListRulesOut counts reads of files.
+func TestSearchDoesNotReadWhatTheListRulesOut(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
+	u := h.Upstreams[0]
+	ids := addScored(u, 20)
+	resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
+		Filter: "(status = FAILED AND metrics.acc.max > 0) OR (run_id = " + ids[3] + " AND NOT metrics.acc.max > 5)",
+	})
+	if err != nil || len(resp.GetExperiments()) != 1 {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	running := u.AddRun(demotest.Run{Path: "p", Events: []byte(servicetest.MetricsLine(1, `"acc": 1`))})
+	resp, err = h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: "NOT status = FINISHED AND NOT metrics.acc.max > 5"})
+	if err != nil || len(resp.GetExperiments()) > 1 || len(resp.GetExperiments()) == 1 && resp.GetExperiments()[0].GetRunId() != running {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	if got := u.Requests("GET /api/runs/{run_id}/assets/download"); got > 2 {
+		t.Errorf("%d files were read, want those of two runs", got)
+	}
+}
+
+// TestSearchAnswersPartially says what is not known yet, and knows it later.
+func TestSearchAnswersPartially(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
+	addScored(h.Upstreams[0], 3)
+	req := &runicornapiv1.ListExperimentsRequest{Filter: "metrics.acc:*", MetricNames: []string{"*"}, AllowPartial: true}
+	first, err := h.Experiments.ListExperiments(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := first.GetNotReadCount(); n == 0 || first.GetComplete() || first.TotalSize != nil || len(first.GetNotRead()) != int(n) {
+		t.Errorf("got %v", first)
+	}
+	for {
+		resp, err := h.Experiments.ListExperiments(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.GetComplete() {
+			if e := resp.GetExperiments(); len(e) != 3 || len(e[0].GetMetrics()) != 2 || e[0].GetMetrics()[1].GetMetricName() != "odd name" {
+				t.Errorf("got %v", e)
+			}
+			break
+		}
+	}
+	viewer, err := h.Viewers.GetViewer(t.Context(), &runicornapiv1.GetViewerRequest{})
+	if s := viewer.GetViewer().GetSearch(); err != nil || s.GetExperimentCount() != 3 || s.GetDigestedCount() != 3 || s.GetBytes() == 0 || s.GetOldestDigestTime() == nil {
+		t.Errorf("got %v, %v", s, err)
+	}
+}
+
+// TestSearchSaysWhatCannotBeRead: such a run is not selected, not by NOT either.
+func TestSearchSaysWhatCannotBeRead(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
+	u := h.Upstreams[0]
+	ids := addScored(u, 3)
+	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
+		isOfRun := strings.HasPrefix(r.URL.Path, "/api/runs/"+ids[1]+"/")
+		if isOfRun {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return isOfRun
+	})
+	for _, filter := range []string{"metrics.acc:*", "NOT metrics.none:*"} {
+		resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: filter})
+		if err != nil || len(resp.GetExperiments()) != 2 || resp.GetComplete() || len(resp.GetNotRead()) != 1 || resp.GetNotRead()[0].GetRunId() != ids[1] {
+			t.Errorf("%s: %v, %v", filter, resp, err)
+		}
+	}
+}
+
+// TestSearchInWatches: an experiment begins to match by what it measures, and its metrics
+// come with it.
+func TestSearchInWatches(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
+	u := h.Upstreams[0]
+	id := u.AddRun(demotest.Run{Path: "p", Events: []byte(servicetest.MetricsLine(1, `"acc": 0.5`))})
+	addScored(u, 2)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stream, err := h.Experiments.WatchExperiments(ctx, &runicornapiv1.WatchExperimentsRequest{Filter: "status = RUNNING AND metrics.acc.last > 0.6", MetricNames: []string{"acc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appended := 0
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case m.GetSnapshot() != nil:
+			t.Fatalf("the snapshot has %v", m)
+		case m.GetSynced() != nil:
+			appended++
+			err = u.AppendEvents(id, []byte(servicetest.MetricsLine(2, `"acc": 0.7`)))
+		case m.GetCreated() != nil:
+			if got := m.GetCreated().GetMetrics(); len(got) != 1 || got[0].GetLastValue().GetNumber() != 0.7 {
+				t.Errorf("got %v", got)
+			}
+			err = u.AppendEvents(id, []byte(servicetest.MetricsLine(3, `"acc": 0.8`)))
+		case m.GetUpdated() != nil && m.GetUpdated().GetMetrics()[0].GetLastValue().GetNumber() == 0.8:
+			err = u.AppendEvents(id, []byte(servicetest.MetricsLine(4, `"acc": 0.1`)))
+		case m.GetDeleted() != nil:
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestSearchInTailsAndExports: they select by what runs measure.
+func TestSearchInTailsAndExports(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
+	ids := addScored(h.Upstreams[0], 5)
+	tail, err := h.Metrics.TailMetrics(t.Context(), &runicornapiv1.TailMetricsRequest{
+		Filter: "metrics.acc.last >= 3", Until: runicornapiv1.TailUntil_TAIL_UNTIL_RUN_FINISHED,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := map[string]bool{}
+	for {
+		m, err := tail.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.GetEnd() != nil {
+			ended[m.GetRunId()] = true
+		}
+	}
+	if len(ended) != 2 || !ended[ids[3]] || !ended[ids[4]] {
+		t.Errorf("the tail had %v", ended)
+	}
+	export, err := h.Experiments.ExportExperiment(t.Context(), &runicornapiv1.ExportExperimentRequest{Filter: "metrics.acc.last = 2", Format: runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for {
+		m, err := export.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(m.GetChunk())
+	}
+	if strings.Count(text.String(), `"acc":`) != 1 || !strings.Contains(text.String(), `"acc":2,`) {
+		t.Errorf("the export has %s", text.String())
+	}
+}
