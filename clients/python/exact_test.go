@@ -110,7 +110,7 @@ var faults = []struct {
 		l.must(l.seeded.Restart(l.t.Context()))
 	}},
 	{"the proxy before the Viewer cuts answers and is down", func(l *lab) {
-		l.proxy.Add(&faultproxy.Rule{Times: 3, Cut: faultproxy.CutReset, CutAfter: 10})
+		l.proxy.Add(&faultproxy.Rule{Times: 3, ResetAfter: 10})
 		l.log(2)
 		l.must(l.proxy.Down())
 		l.log(2)

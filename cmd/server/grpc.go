@@ -13,8 +13,10 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
@@ -39,10 +41,13 @@ var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
 
 // newGRPCServer returns the server with all services, reflection (v1 and
 // v1alpha) and health.
-func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, tap *interceptor.Tap, refused *refusals, tracing *tracing, health *healthServer) *grpc.Server {
+func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *interceptor.Tap, refused *refusals, tracing *tracing, health *healthServer) *grpc.Server {
 	links := chain(parts)
 	options := []grpc.ServerOption{
-		grpc.InTapHandle(tap.Handle),
+		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+			ctx, err := calls.Handle(ctx, info)
+			return ctx, arrowflight.WithReason(info.FullMethodName, err)
+		}),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),

@@ -27,15 +27,17 @@ func withCaller(ctx context.Context) context.Context {
 // in calls of Flight: its clients in Python and C++ show nothing else of a status.
 func UnaryReasons(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, req)
-	return resp, withReason(info.FullMethod, err)
+	return resp, WithReason(info.FullMethod, err)
 }
 
 // StreamReasons is the twin for streams.
 func StreamReasons(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return withReason(info.FullMethod, handler(srv, ss))
+	return WithReason(info.FullMethod, handler(srv, ss))
 }
 
-func withReason(method string, err error) error {
+// WithReason puts the reason of an error of a call of Flight into its text; errors of
+// other calls it leaves alone.
+func WithReason(method string, err error) error {
 	if err == nil || !strings.HasPrefix(method, "/"+ServiceName+"/") {
 		return err
 	}

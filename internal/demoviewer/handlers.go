@@ -27,7 +27,7 @@ var handlers = map[string]handler{
 	"POST /api/recycle-bin/empty":                           emptyBin,
 	"DELETE /api/runs/{run_id}/permanent":                   purgeRun,
 	"POST /api/runs/permanent-delete":                       purgeRuns,
-	"GET /api/artifacts":                                    repeatOfArtifact,
+	"GET /api/artifacts":                                    listArtifacts,
 	"GET /api/artifacts/stats":                              repeatOfArtifact,
 	"GET /api/artifacts/{artifact_name}/versions":           repeatOfArtifact,
 	"GET /api/artifacts/{artifact_name}/v{version}":         repeatOfArtifact,

@@ -2,8 +2,10 @@ package demoviewer
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -114,11 +116,22 @@ func repeatOfArtifact(v *Viewer, c *Call) Answer {
 	switch {
 	case a.Status != 0 && v.HasSample():
 		return v.Replay(a)
-	case c.Route == "GET /api/artifacts":
-		return OK([]any{})
 	default:
 		return Detail(http.StatusNotFound, "Artifact not found: "+c.Params["artifact_name"])
 	}
+}
+
+// listArtifacts repeats the captured list, of one type if the query says so.
+func listArtifacts(v *Viewer, c *Call) Answer {
+	items := []map[string]any{}
+	if v.HasSample() {
+		if err := json.Unmarshal(v.gen.find(http.MethodGet, c.Request.URL.Path).text(), &items); err != nil {
+			return Detail(http.StatusInternalServerError, err.Error())
+		}
+	}
+	return OK(slices.DeleteFunc(items, func(item map[string]any) bool {
+		return c.Query.Has("type") && c.Query.Get("type") != item["type"]
+	}))
 }
 
 // notConnected is the answer of what reads over SSH: the demo has no connection.

@@ -12,7 +12,7 @@ import (
 // the mask, and by DELETE.
 func TestChanges_OverHTTP(t *testing.T) {
 	t.Parallel()
-	s := mustStart(t, "--demo", "--allow-config-writes")
+	s := mustStart(t, "--viewer=full="+fullDemo(t), "--allow-config-writes")
 	list, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: `path:"vision" status = FINISHED`, PageSize: 1})
 	if err != nil || len(list.GetExperiments()) != 1 {
 		t.Fatal(list, err)
@@ -38,7 +38,7 @@ func TestChanges_OverHTTP(t *testing.T) {
 		{"what cannot be changed", "PATCH", at, `{"project":"other"}`, `\"project\"cannotbechanged`},
 		{"nothing", "PATCH", at, `{}`, `"INVALID_REQUEST"`},
 		{"no body", "PATCH", at, ``, `"INVALID_REQUEST"`},
-		{"by its resource name", "PATCH", "http://" + s.httpAddr + "/v1/viewers/demo/experiments/" + run.GetRunId(), `{"alias":"six"}`, `"alias":"six"`},
+		{"by its resource name", "PATCH", "http://" + s.httpAddr + "/v1/viewers/full/experiments/" + run.GetRunId(), `{"alias":"six"}`, `"alias":"six"`},
 		{"a storage root", "PATCH", "http://" + s.httpAddr + "/v1/config", `{"storage_root":"/demo/other"}`, `"storage_root":"/demo/other"`},
 		{"what is no configuration", "PATCH", "http://" + s.httpAddr + "/v1/config", `{"storage":"/demo/other"}`, `"INVALID_REQUEST"`},
 		{

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/url"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -29,7 +32,13 @@ func newMortal(t *testing.T, viewerURL string) *mortal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mortal{addr: "127.0.0.1:0", target: u.Host}
+	// While it is dead its port is free: on an address of its own no connection of
+	// another program takes it.
+	addr := "127.0.0.1:0"
+	if runtime.GOOS == "linux" {
+		addr = fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(256), 1+rand.IntN(250)) //nolint:gosec // any will do
+	}
+	m := &mortal{addr: addr, target: u.Host}
 	m.live(t, 1<<60)
 	t.Cleanup(func() { m.die(); m.relays.Wait() })
 	return m

@@ -57,6 +57,19 @@ func sshDemo(t *testing.T) string {
 	return front.URL
 }
 
+// fullDemo starts a demo Viewer of 0.7 that keeps what the built-in one does not:
+// saved connections and host keys.
+func fullDemo(t *testing.T) string {
+	t.Helper()
+	demo, err := demotest.New(demotest.Config{Generation: demotest.Gen07})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(demo)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
 // listCall is a call of a list: its request, and how many entries it has at
 // least.
 type listCall struct {
@@ -95,8 +108,8 @@ func listCalls(t *testing.T, s *server) map[protoreflect.Name]listCall {
 		"ListViewerSessions":      {&runicornapiv1.ListViewerSessionsRequest{Viewer: "ssh"}, 2},
 		"ListDirectory":           {&runicornapiv1.ListDirectoryRequest{Viewer: "ssh", ConnectionId: "a@gpu:22", Path: "/data"}, 3},
 		"ListPythonEnvironments":  {&runicornapiv1.ListPythonEnvironmentsRequest{Viewer: "ssh", ConnectionId: "a@gpu:22"}, 2},
-		"ListHostKeys":            {&runicornapiv1.ListHostKeysRequest{Viewer: "demo"}, 3},
-		"ListSavedConnections":    {&runicornapiv1.ListSavedConnectionsRequest{Viewer: "demo"}, 3},
+		"ListHostKeys":            {&runicornapiv1.ListHostKeysRequest{Viewer: "full"}, 3},
+		"ListSavedConnections":    {&runicornapiv1.ListSavedConnectionsRequest{Viewer: "full"}, 3},
 	}
 }
 
@@ -117,7 +130,7 @@ func fillLists(t *testing.T, s *server) {
 	for i := range 3 {
 		key := []byte(fmt.Sprintf("key %d", i))
 		sum := sha256.Sum256(key)
-		_, err := s.remote.AcceptHostKey(t.Context(), &runicornapiv1.AcceptHostKeyRequest{Viewer: "demo", HostKey: &runicornapiv1.HostKey{
+		_, err := s.remote.AcceptHostKey(t.Context(), &runicornapiv1.AcceptHostKeyRequest{Viewer: "full", HostKey: &runicornapiv1.HostKey{
 			Host: fmt.Sprintf("gpu%d", i), Port: 22, KeyType: "ssh-ed25519",
 			PublicKey:         "ssh-ed25519 " + base64.StdEncoding.EncodeToString(key),
 			FingerprintSha256: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
@@ -126,7 +139,7 @@ func fillLists(t *testing.T, s *server) {
 			t.Fatal(err)
 		}
 		_, err = s.remote.SaveConnection(t.Context(), &runicornapiv1.SaveConnectionRequest{
-			Viewer: "demo", DisplayName: fmt.Sprintf("gpu %d", i),
+			Viewer: "full", DisplayName: fmt.Sprintf("gpu %d", i),
 			Target: &runicornapiv1.SshTarget{Host: fmt.Sprintf("gpu%d", i), Username: "me", UseAgent: new(true)},
 		})
 		if err != nil {
@@ -139,7 +152,7 @@ func fillLists(t *testing.T, s *server) {
 // entry, and wants the entries that the whole list has, in its order, each once.
 func TestLists_PageToTheirEnd(t *testing.T) {
 	t.Parallel()
-	s := mustStart(t, "--demo", "--viewer=ssh="+sshDemo(t))
+	s := mustStart(t, "--demo", "--viewer=ssh="+sshDemo(t), "--viewer=full="+fullDemo(t))
 	fillLists(t, s)
 	calls := listCalls(t, s)
 	protoregistry.GlobalFiles.RangeFilesByPackage("runicornapi.v1", func(file protoreflect.FileDescriptor) bool {

@@ -205,7 +205,7 @@ func addCells(cells map[position]cell, s *runicornapiv1.MetricSeries) {
 
 // tail follows a run that grows and finishes, and runs that have ended.
 func (r *release) tail(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // each poll reads whole tables
 	defer cancel()
 	keys := []string{realviewer.KeyHeld, realviewer.KeyBig, realviewer.KeyFarSteps, realviewer.KeyEpochs}
 	clients := make([]*tailer, len(keys))

@@ -49,7 +49,7 @@ func newBed(t *testing.T, h http.HandlerFunc) *bed {
 }
 
 // ask sends a GET through the proxy. It returns what was read and the first error.
-func (b *bed) ask(path string) (status int, header http.Header, body string, err error) {
+func (b *bed) ask(path string) (status int, body string, err error) {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.URL()+path, strings.NewReader(""))
 	if err != nil {
@@ -57,11 +57,11 @@ func (b *bed) ask(path string) (status int, header http.Header, body string, err
 	}
 	resp, err := b.client.Do(req)
 	if err != nil {
-		return 0, nil, "", err
+		return 0, "", err
 	}
 	raw, err := io.ReadAll(resp.Body)
 	if closeErr := resp.Body.Close(); closeErr != nil {
 		b.t.Error(closeErr)
 	}
-	return resp.StatusCode, resp.Header, string(raw), err
+	return resp.StatusCode, string(raw), err
 }

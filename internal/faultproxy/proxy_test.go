@@ -27,7 +27,7 @@ func TestAnswersAreBrokenAsTheRuleSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, text("0123456789"))
 			b.Add(&tt.rule)
-			status, _, body, err := b.ask("/a/b")
+			status, body, err := b.ask("/a/b")
 			if status != tt.status || !strings.HasPrefix(tt.body, body) || !tt.cut && body != tt.body || (err != nil) != tt.cut {
 				t.Errorf("got %d, %q, %v", status, body, err)
 			}
@@ -43,7 +43,7 @@ func TestARuleIsUsedUpAfterItsTimes(t *testing.T) {
 	b.Add(&Rule{Status: 500, Times: 2}, &Rule{Status: 404, Times: 1})
 	var got []int
 	for range 4 {
-		status, _, _, _ := b.ask("/x")
+		status, _, _ := b.ask("/x")
 		got = append(got, status)
 	}
 	if want := "[500 500 404 200]"; fmt.Sprint(got) != want {
@@ -60,7 +60,7 @@ func TestADownProxyRefusesAndComesBackWhereItWas(t *testing.T) {
 	if err := b.Down(); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := b.ask("/"); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, _, err := b.ask("/"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("while down: %v", err)
 	}
 	for range 2 { // the second time changes nothing
@@ -68,7 +68,7 @@ func TestADownProxyRefusesAndComesBackWhereItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, _, body, err := b.ask("/"); body != "fine" || err != nil || b.URL() != at {
+	if _, body, err := b.ask("/"); body != "fine" || err != nil || b.URL() != at {
 		t.Errorf("back: %q %v at %s, was at %s", body, err, b.URL(), at)
 	}
 }
@@ -76,7 +76,7 @@ func TestADownProxyRefusesAndComesBackWhereItWas(t *testing.T) {
 func TestTheServerBehindSeesTheCallersRequest(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	b := newBed(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r })
-	if _, _, _, err := b.ask("/a%2Fb?x=1"); err != nil {
+	if _, _, err := b.ask("/a%2Fb?x=1"); err != nil {
 		t.Fatal(err)
 	}
 	r := <-seen

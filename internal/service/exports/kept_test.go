@@ -250,9 +250,11 @@ func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 			}
 			<-time.After(time.Second)
 		}
+		k.mu.Lock() // timers forget files meanwhile
 		if k.memory() > maxKeptMemory || k.files["0"] != nil || len(k.files) < 10 {
 			t.Errorf("%d files hold %d bytes", len(k.files), k.memory())
 		}
+		k.mu.Unlock()
 		<-time.After(2 * keptFor)
 	})
 }

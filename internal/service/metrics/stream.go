@@ -76,7 +76,8 @@ func streamError(ctx context.Context, err error) error {
 // sendLogged sends a run in the order of its log, as it is read.
 func (h *history) sendLogged(ctx context.Context, t target.Run) error {
 	done, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(series []eventlog.Series) error {
-		message := points.Message(h.withPositions(series), originOf(series))
+		origin := originOf(series) // which tells it by the positions
+		message := points.Message(h.withPositions(series), origin)
 		h.trailer.TotalPointCount += pointCount(message)
 		return h.send(t, message)
 	})

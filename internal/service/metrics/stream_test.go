@@ -38,6 +38,13 @@ func streamed(t *testing.T, h *servicetest.Harness, req *runicornapiv1.StreamMet
 		}
 		points = append(points, servicetest.PointTexts(m.GetBatch())...)
 		trailer = m.GetTrailer()
+		want := runicornapiv1.Fidelity_FIDELITY_EVENT_LOG
+		if strings.HasPrefix(m.GetViewer(), "v05") {
+			want = runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE
+		}
+		if m.GetBatch() != nil && m.GetBatch().GetFidelity() != want {
+			t.Errorf("points of %s say that they are from %v", m.GetViewer(), m.GetBatch().GetFidelity())
+		}
 	}
 }
 

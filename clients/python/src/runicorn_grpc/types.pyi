@@ -736,6 +736,29 @@ class Viewer(Record):
     @property
     def is_default(self) -> bool:
         """True for the one that an empty `viewer` means."""
+    @property
+    def search(self) -> SearchProgress | None:
+        """How far the server has come with reading what filters, orders and
+        metric_names need; GetViewer only."""
+
+class SearchProgress(Record):
+    """SearchProgress is what the search index knows of a Viewer's experiments.
+    They are read when a call needs them first."""
+    @property
+    def experiment_count(self) -> int:
+        """Number of experiments that calls have asked for."""
+    @property
+    def digested_count(self) -> int:
+        """Number of them that have been read."""
+    @property
+    def waiting_count(self) -> int:
+        """Number of them that are waiting to be read, or to be read again."""
+    @property
+    def bytes(self) -> int:
+        """Memory that is used for them, in bytes."""
+    @property
+    def oldest_digest_time(self) -> dt.datetime | None:
+        """When the oldest of what is known was read. Absent if nothing is."""
 
 class ViewerHealth(Record):
     """ViewerHealth is how a Viewer was at its last check."""
@@ -1065,7 +1088,7 @@ class DownloadAssetResponse(Record):
     def trailer(self) -> FileTrailer | None:
         """Last: its size and sum."""
 
-ErrorReason = Literal["unspecified", "viewer_unreachable", "viewer_timeout", "caller_deadline", "caller_cancelled", "outcome_unknown", "viewer_not_found", "run_not_found", "artifact_not_found", "asset_not_found", "connection_not_found", "session_not_found", "resource_not_found", "invalid_request", "viewer_refused_request", "page_token_invalid", "resume_token_invalid", "viewer_auth", "ssh_auth_failed", "token_invalid", "viewer_forbidden", "role_required", "feature_disabled", "host_key_unknown", "host_key_changed", "viewer_rate_limited", "viewer_answer_too_large", "answer_too_large", "server_limit", "viewer_lacks_capability", "viewer_error", "viewer_malformed_answer", "stream_cut", "files_missing", "server_draining", "internal_error", "etag_mismatch", "remote_runicorn_missing", "remote_port_taken", "ssh_unreachable", "ssh_timeout", "ssh_key_invalid", "remote_viewer_failed", "state_conflict", "method_not_served"]
+ErrorReason = Literal["unspecified", "viewer_unreachable", "viewer_timeout", "caller_deadline", "caller_cancelled", "outcome_unknown", "viewer_not_found", "run_not_found", "artifact_not_found", "asset_not_found", "connection_not_found", "session_not_found", "resource_not_found", "invalid_request", "viewer_refused_request", "page_token_invalid", "resume_token_invalid", "viewer_auth", "ssh_auth_failed", "token_invalid", "viewer_forbidden", "role_required", "feature_disabled", "host_key_unknown", "host_key_changed", "viewer_rate_limited", "viewer_answer_too_large", "answer_too_large", "server_limit", "viewer_lacks_capability", "viewer_error", "viewer_malformed_answer", "stream_cut", "files_missing", "server_draining", "internal_error", "etag_mismatch", "remote_runicorn_missing", "remote_port_taken", "ssh_unreachable", "ssh_timeout", "ssh_key_invalid", "remote_viewer_failed", "state_conflict", "method_not_served", "not_read_yet"]
 """ErrorReason says why a call failed. Every error status of this API carries
 one google.rpc.ErrorInfo whose `reason` is the name of a value below without
 the prefix ERROR_REASON_ (such as "RUN_NOT_FOUND") and whose `domain` is
@@ -1189,8 +1212,11 @@ class ListExperimentsResponse(Record):
         """Whether unreachable and not_read are empty."""
     @property
     def not_read(self) -> list[ExperimentResult]:
-        """Experiments whose metrics or configuration the filter, the order or
-        metric_names need and that could not be read."""
+        """Experiments of which the filter, the order or metric_names need what could
+        not be read; at most 1000 of them."""
+    @property
+    def not_read_count(self) -> int:
+        """Number of experiments that could not be read."""
 
 class GetExperimentResponse(Record):
     """GetExperimentResponse is one experiment."""
@@ -1450,7 +1476,7 @@ class CompareExperimentsResponse(Record):
         """The metrics, by name."""
     @property
     def not_read(self) -> list[ExperimentResult]:
-        """Experiments that could not be read."""
+        """Experiments that could not be read; at most 1000 of them."""
     @property
     def complete(self) -> bool:
         """Whether not_read is empty."""
@@ -1458,6 +1484,9 @@ class CompareExperimentsResponse(Record):
     def oldest_digest_time(self) -> dt.datetime | None:
         """When the oldest digest of a run that this answer used was read. Absent if
         it used none."""
+    @property
+    def not_read_count(self) -> int:
+        """Number of experiments that could not be read."""
 
 class FindBestExperimentResponse(Record):
     """FindBestExperimentResponse is the best experiment, if there is one."""
@@ -1481,7 +1510,7 @@ class FindBestExperimentResponse(Record):
         """Number of them that have a finite value of the metric."""
     @property
     def not_read(self) -> list[ExperimentResult]:
-        """Experiments that could not be read."""
+        """Experiments that could not be read; at most 1000 of them."""
     @property
     def complete(self) -> bool:
         """Whether not_read is empty."""
@@ -1489,6 +1518,9 @@ class FindBestExperimentResponse(Record):
     def oldest_digest_time(self) -> dt.datetime | None:
         """When the oldest digest of a run that this answer used was read. Absent if
         it used none."""
+    @property
+    def not_read_count(self) -> int:
+        """Number of experiments that could not be read."""
 
 ViewerSessionState = Literal["unspecified", "connecting", "running", "reconnecting", "degraded", "disconnected", "stopped"]
 """ViewerSessionState is the state of a remote Viewer's session."""
