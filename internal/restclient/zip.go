@@ -14,9 +14,13 @@ import (
 // zipReader reads a zip from its beginning to its end, entry by entry, as it arrives. It
 // takes what Python's zipfile writes into a file: sizes stand before each entry.
 // archive/zip needs the end of the file first, and so all of it.
+//
+// Names stand before the entries without a checksum, and once more behind the last one:
+// both are compared. What was read counts only when next has returned io.EOF.
 type zipReader struct {
 	r     *bufio.Reader
 	entry *zipEntry
+	heads hash.Hash32 // of what stood before the entries
 }
 
 // zipEntry is one file of a zip. Reading it to its end checks its size and its checksum.
@@ -35,6 +39,7 @@ var errZip = errors.New("not a zip that can be read as it comes")
 
 const (
 	zipHeaderSize = 26 // behind the signature
+	zipRecordSize = 42 // of an entry in the directory
 	zipFile       = 0x04034b50
 	zipDirectory  = 0x02014b50 // what follows the last entry
 	zipStored     = 0
@@ -43,7 +48,9 @@ const (
 	zip64         = 1<<32 - 1
 )
 
-func newZipReader(r io.Reader) *zipReader { return &zipReader{r: bufio.NewReaderSize(r, 64<<10)} }
+func newZipReader(r io.Reader) *zipReader {
+	return &zipReader{r: bufio.NewReaderSize(r, 64<<10), heads: crc32.NewIEEE()}
+}
 
 // next returns the next entry, io.EOF after the last one. It ends the one before.
 func (z *zipReader) next() (*zipEntry, error) {
@@ -61,6 +68,9 @@ func (z *zipReader) next() (*zipEntry, error) {
 	}
 	switch signature {
 	case zipDirectory:
+		if err := z.checkDirectory(); err != nil {
+			return nil, err
+		}
 		_, err := io.Copy(io.Discard, z.r) // a body that was cut says so here
 		if err == nil {
 			err = io.EOF
@@ -70,6 +80,31 @@ func (z *zipReader) next() (*zipEntry, error) {
 		return z.open()
 	}
 	return nil, errZip
+}
+
+// checkDirectory compares the directory with what stood before the entries.
+func (z *zipReader) checkDirectory() error {
+	heads := crc32.NewIEEE()
+	for signature := uint32(zipDirectory); signature == zipDirectory; {
+		var record [zipRecordSize]byte
+		if _, err := io.ReadFull(z.r, record[:]); err != nil {
+			return errors.Join(errZip, err)
+		}
+		short := func(at int) int { return int(binary.LittleEndian.Uint16(record[at:])) }
+		text := make([]byte, short(24)+short(26)+short(28))
+		if _, err := io.ReadFull(z.r, text); err != nil {
+			return errors.Join(errZip, err)
+		}
+		_, _ = heads.Write(record[12:24]) // a hash never fails
+		_, _ = heads.Write(text[:short(24)])
+		if err := binary.Read(z.r, binary.LittleEndian, &signature); err != nil {
+			return errors.Join(errZip, err)
+		}
+	}
+	if heads.Sum32() != z.heads.Sum32() {
+		return fmt.Errorf("%w: its directory is about other files", errZip)
+	}
+	return nil
 }
 
 // open reads the header of an entry.
@@ -88,6 +123,8 @@ func (z *zipReader) open() (*zipEntry, error) {
 	if flags&zipSizesLater != 0 || packed == zip64 || size == zip64 {
 		return nil, errZip
 	}
+	_, _ = z.heads.Write(header[10:22]) // checksum and sizes
+	_, _ = z.heads.Write(text[:short(22)])
 	e := &zipEntry{Name: string(text[:short(22)]), Size: int64(size), sum: crc32.NewIEEE(), want: long(10), left: int64(size)}
 	e.packed = io.LimitedReader{R: z.r, N: int64(packed)}
 	switch method {

@@ -123,18 +123,12 @@ func FuzzZip(f *testing.F) {
 
 func TestZip_DamageIsAnError(t *testing.T) {
 	whole := pythonZip(t, "a", "some text that is packed", "b", "stored")
-	body := bytes.Index(whole, []byte("PK\x01\x02")) // the directory is not read
+	body := bytes.Index(whole, []byte("PK\x01\x02"))
 	for i := range body {
 		damaged := bytes.Clone(whole)
 		damaged[i] ^= 0x10
 		got, err := readZip(damaged)
-		if err != nil {
-			continue
-		}
-		if got["a"] == "some text that is packed" && got["b"] == "stored" {
-			continue // a time, or a flag that says nothing
-		}
-		if len(got) == 2 && (got["a"] != "" || got["b"] != "") && !hasContents(got, "some text that is packed", "stored") {
+		if err == nil && (len(got) != 2 || got["a"] != "some text that is packed" || got["b"] != "stored") {
 			t.Errorf("byte %d: got %q without an error", i, got)
 		}
 	}
@@ -143,17 +137,4 @@ func TestZip_DamageIsAnError(t *testing.T) {
 			t.Errorf("cut at %d: no error", n)
 		}
 	}
-}
-
-func hasContents(got map[string]string, want ...string) bool {
-	for _, content := range want {
-		found := false
-		for _, text := range got {
-			found = found || text == content
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unsafe"
@@ -87,7 +88,8 @@ func (r *Record) setRead(part Parts, at time.Time) {
 
 // Named returns the metrics of a name, one for each kind.
 func (r *Record) Named(name string) []Metric {
-	from, _ := slices.BinarySearchFunc(r.Metrics, name, func(m Metric, name string) int { return strings.Compare(m.Name, name) })
+	// Not slices.BinarySearchFunc: it copies metrics, and this is done for each run.
+	from := sort.Search(len(r.Metrics), func(i int) bool { return r.Metrics[i].Name >= name })
 	to := from
 	for to < len(r.Metrics) && r.Metrics[to].Name == name {
 		to++

@@ -7,13 +7,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 )
 
-// positionIn is an entry's position in an order.
-func positionIn(o *filter.Order[*runs.Entry], e *runs.Entry) page.Position {
-	keys := make([]filter.Value, len(o.Keys))
+// positionIn is an entry's position in an order. Its keys are appended to keys.
+func positionIn(o *filter.Order[*runs.Entry], e *runs.Entry, keys []filter.Value) page.Position {
+	start := len(keys)
 	for i := range o.Keys {
-		keys[i] = o.Keys[i].Value(e).Truncate(page.MaxKeyText)
+		keys = append(keys, o.Keys[i].Value(e).Truncate(page.MaxKeyText))
 	}
-	return page.Position{Keys: keys, Viewer: e.Viewer.Name, ID: page.Truncate(e.Run.ID)}
+	return page.Position{Keys: keys[start:], Viewer: e.Viewer.Name, ID: page.Truncate(e.Run.ID)}
 }
 
 // listQuery is a list request that was understood.
@@ -42,14 +42,16 @@ func (q listQuery) page(entries []runs.Entry) (_ []*runs.Entry, next string) {
 		desc[i] = q.order.Keys[i].Desc
 	}
 	items := make([]page.Keyed[*runs.Entry], len(entries))
+	n := len(q.order.Keys)
+	keys := make([]filter.Value, n*len(entries)) // of all entries, in one piece
 	for i := range entries {
-		items[i] = page.Keyed[*runs.Entry]{Position: positionIn(q.order, &entries[i]), Item: &entries[i]}
+		items[i] = page.Keyed[*runs.Entry]{Position: positionIn(q.order, &entries[i], keys[n*i:n*i:n*(i+1)]), Item: &entries[i]}
 	}
 	return page.Paginate(q.paging, items, desc...)
 }
 
 // tokenAfter is the token of the page that begins behind an entry.
 func (q listQuery) tokenAfter(e *runs.Entry) string {
-	last := positionIn(q.order, e)
+	last := positionIn(q.order, e, nil)
 	return q.paging.TokenAfter(&last)
 }

@@ -68,10 +68,16 @@ func (s Selector) Match(ctx context.Context, found *Filtered, f *filter.Filter[*
 	if err := s.Attach(ctx, found, pointers(found.Entries), parts, ModeOf(allowPartial)); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(found.Entries, func(e Entry) bool {
-		found.undecided = found.undecided || parts != 0 && e.Record == nil
-		return parts != 0 && e.Record == nil || !f.Match(&e)
-	}), nil
+	selected := found.Entries[:0]
+	for i := range found.Entries {
+		e := &found.Entries[i]
+		isUnread := parts != 0 && e.Record == nil
+		found.undecided = found.undecided || isUnread
+		if !isUnread && f.Match(e) {
+			selected = append(selected, *e)
+		}
+	}
+	return selected, nil
 }
 
 // Attach gives entries their records, with at least these parts. Those that could not be
