@@ -12,9 +12,7 @@ package arrowflight
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
@@ -225,6 +223,3 @@ func (s *Server) ListActions(*flight.Empty, flight.FlightService_ListActionsServ
 func (s *Server) PollFlightInfo(context.Context, *flight.FlightDescriptor) (*flight.PollInfo, error) {
 	return nil, notServed("PollFlightInfo", "call GetFlightInfo, which answers at once")
 }
-
-// isEnd reports whether a stream of ours ended as it should.
-func isEnd(err error) bool { return errors.Is(err, io.EOF) }

@@ -97,9 +97,9 @@ func (f *exportFile) Read(b []byte) (int, error) {
 func (f *exportFile) receive() {
 	part, err := f.stream.Recv()
 	switch {
-	case isEnd(err) && f.trailer != nil:
+	case errors.Is(err, io.EOF) && f.trailer != nil:
 		f.err = io.EOF
-	case isEnd(err):
+	case errors.Is(err, io.EOF):
 		f.err = io.ErrUnexpectedEOF
 	case err != nil:
 		f.err = err
@@ -114,7 +114,7 @@ func (f *exportFile) receive() {
 
 // wrap is the error of reading the table: that of the stream, if it failed.
 func (f *exportFile) wrap(err error) error {
-	if f.err != nil && !isEnd(f.err) {
+	if f.err != nil && !errors.Is(f.err, io.EOF) {
 		return f.err
 	}
 	return fmt.Errorf("read the Arrow stream of an export: %w", err)

@@ -2,7 +2,9 @@ package arrowflight
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -38,7 +40,7 @@ func (s *Server) sendTail(ctx context.Context, req *runicornapiv1.TailMetricsReq
 	for {
 		message, err := tail.Recv()
 		switch {
-		case isEnd(err):
+		case errors.Is(err, io.EOF):
 			return out.Close()
 		case err != nil:
 			return err

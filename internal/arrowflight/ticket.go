@@ -124,6 +124,5 @@ func fromJSON(field string, text []byte, into proto.Message) error {
 		return nil
 	}
 	message := strings.TrimSpace(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto:"))
-	const longest = 256 // what it quotes may be as long as the ticket
-	return apierr.Invalid(field, "is no %s: %.*s", into.ProtoReflect().Descriptor().Name(), longest, message)
+	return apierr.Invalid(field, "is no %s: %s", into.ProtoReflect().Descriptor().Name(), message) // which cuts what it quotes
 }
