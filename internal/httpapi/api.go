@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	gateway "github.com/runicorn-grpc/runicorn-grpc/gen/gateway/runicornapi/v1"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
@@ -55,11 +56,11 @@ func newAPI(ctx context.Context, cfg Config, compress func(http.Handler) http.Ha
 	a.mux = a.newMux()
 	mux, conn := a.mux, a.conn
 	err = errors.Join(
-		runicornapiv1.RegisterExperimentServiceHandlerClient(ctx, mux, runicornapiv1.NewExperimentServiceClient(conn)),
-		runicornapiv1.RegisterMetricServiceHandlerClient(ctx, mux, runicornapiv1.NewMetricServiceClient(conn)),
-		runicornapiv1.RegisterArtifactServiceHandlerClient(ctx, mux, runicornapiv1.NewArtifactServiceClient(conn)),
-		runicornapiv1.RegisterRemoteServiceHandlerClient(ctx, mux, runicornapiv1.NewRemoteServiceClient(conn)),
-		runicornapiv1.RegisterViewerServiceHandlerClient(ctx, mux, runicornapiv1.NewViewerServiceClient(conn)),
+		gateway.RegisterExperimentServiceHandlerClient(ctx, mux, runicornapiv1.NewExperimentServiceClient(conn)),
+		gateway.RegisterMetricServiceHandlerClient(ctx, mux, runicornapiv1.NewMetricServiceClient(conn)),
+		gateway.RegisterArtifactServiceHandlerClient(ctx, mux, runicornapiv1.NewArtifactServiceClient(conn)),
+		gateway.RegisterRemoteServiceHandlerClient(ctx, mux, runicornapiv1.NewRemoteServiceClient(conn)),
+		gateway.RegisterViewerServiceHandlerClient(ctx, mux, runicornapiv1.NewViewerServiceClient(conn)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register the services with grpc-gateway: %w", err)

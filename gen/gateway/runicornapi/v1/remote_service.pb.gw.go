@@ -16,6 +16,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	extRunicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/grpclog"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_RemoteService_OpenConnection_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_OpenConnection_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq OpenConnectionRequest
+		protoReq extRunicornapiv1.OpenConnectionRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -50,9 +51,9 @@ func request_RemoteService_OpenConnection_0(ctx context.Context, marshaler runti
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_OpenConnection_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_OpenConnection_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq OpenConnectionRequest
+		protoReq extRunicornapiv1.OpenConnectionRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -64,9 +65,9 @@ func local_request_RemoteService_OpenConnection_0(ctx context.Context, marshaler
 
 var filter_RemoteService_CloseConnection_0 = &utilities.DoubleArray{Encoding: map[string]int{"connection_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_RemoteService_CloseConnection_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_CloseConnection_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CloseConnectionRequest
+		protoReq extRunicornapiv1.CloseConnectionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -91,9 +92,9 @@ func request_RemoteService_CloseConnection_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_CloseConnection_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_CloseConnection_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CloseConnectionRequest
+		protoReq extRunicornapiv1.CloseConnectionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -117,9 +118,9 @@ func local_request_RemoteService_CloseConnection_0(ctx context.Context, marshale
 
 var filter_RemoteService_ListConnections_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_ListConnections_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_ListConnections_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListConnectionsRequest
+		protoReq extRunicornapiv1.ListConnectionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -135,9 +136,9 @@ func request_RemoteService_ListConnections_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_ListConnections_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_ListConnections_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListConnectionsRequest
+		protoReq extRunicornapiv1.ListConnectionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -150,9 +151,9 @@ func local_request_RemoteService_ListConnections_0(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func request_RemoteService_StartViewer_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_StartViewer_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq StartViewerRequest
+		protoReq extRunicornapiv1.StartViewerRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -165,9 +166,9 @@ func request_RemoteService_StartViewer_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_StartViewer_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_StartViewer_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq StartViewerRequest
+		protoReq extRunicornapiv1.StartViewerRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -177,9 +178,9 @@ func local_request_RemoteService_StartViewer_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func request_RemoteService_StopViewer_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_StopViewer_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq StopViewerRequest
+		protoReq extRunicornapiv1.StopViewerRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -201,9 +202,9 @@ func request_RemoteService_StopViewer_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_StopViewer_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_StopViewer_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq StopViewerRequest
+		protoReq extRunicornapiv1.StopViewerRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -224,9 +225,9 @@ func local_request_RemoteService_StopViewer_0(ctx context.Context, marshaler run
 
 var filter_RemoteService_ListViewerSessions_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_ListViewerSessions_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_ListViewerSessions_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListViewerSessionsRequest
+		protoReq extRunicornapiv1.ListViewerSessionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -242,9 +243,9 @@ func request_RemoteService_ListViewerSessions_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_ListViewerSessions_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_ListViewerSessions_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListViewerSessionsRequest
+		protoReq extRunicornapiv1.ListViewerSessionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -259,9 +260,9 @@ func local_request_RemoteService_ListViewerSessions_0(ctx context.Context, marsh
 
 var filter_RemoteService_GetViewerSession_0 = &utilities.DoubleArray{Encoding: map[string]int{"session_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_RemoteService_GetViewerSession_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_GetViewerSession_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetViewerSessionRequest
+		protoReq extRunicornapiv1.GetViewerSessionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -286,9 +287,9 @@ func request_RemoteService_GetViewerSession_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_GetViewerSession_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_GetViewerSession_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetViewerSessionRequest
+		protoReq extRunicornapiv1.GetViewerSessionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -312,9 +313,9 @@ func local_request_RemoteService_GetViewerSession_0(ctx context.Context, marshal
 
 var filter_RemoteService_ListDirectory_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_ListDirectory_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_ListDirectory_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDirectoryRequest
+		protoReq extRunicornapiv1.ListDirectoryRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -330,9 +331,9 @@ func request_RemoteService_ListDirectory_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_ListDirectory_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_ListDirectory_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDirectoryRequest
+		protoReq extRunicornapiv1.ListDirectoryRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -347,9 +348,9 @@ func local_request_RemoteService_ListDirectory_0(ctx context.Context, marshaler 
 
 var filter_RemoteService_CheckPath_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_CheckPath_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_CheckPath_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CheckPathRequest
+		protoReq extRunicornapiv1.CheckPathRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -365,9 +366,9 @@ func request_RemoteService_CheckPath_0(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_CheckPath_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_CheckPath_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CheckPathRequest
+		protoReq extRunicornapiv1.CheckPathRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -382,9 +383,9 @@ func local_request_RemoteService_CheckPath_0(ctx context.Context, marshaler runt
 
 var filter_RemoteService_ListPythonEnvironments_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_ListPythonEnvironments_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_ListPythonEnvironments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPythonEnvironmentsRequest
+		protoReq extRunicornapiv1.ListPythonEnvironmentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -400,9 +401,9 @@ func request_RemoteService_ListPythonEnvironments_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_ListPythonEnvironments_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_ListPythonEnvironments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPythonEnvironmentsRequest
+		protoReq extRunicornapiv1.ListPythonEnvironmentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -417,9 +418,9 @@ func local_request_RemoteService_ListPythonEnvironments_0(ctx context.Context, m
 
 var filter_RemoteService_GetRemoteConfig_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_GetRemoteConfig_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_GetRemoteConfig_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetRemoteConfigRequest
+		protoReq extRunicornapiv1.GetRemoteConfigRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -435,9 +436,9 @@ func request_RemoteService_GetRemoteConfig_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_GetRemoteConfig_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_GetRemoteConfig_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetRemoteConfigRequest
+		protoReq extRunicornapiv1.GetRemoteConfigRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -452,9 +453,9 @@ func local_request_RemoteService_GetRemoteConfig_0(ctx context.Context, marshale
 
 var filter_RemoteService_GetRemoteStatus_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_GetRemoteStatus_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_GetRemoteStatus_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetRemoteStatusRequest
+		protoReq extRunicornapiv1.GetRemoteStatusRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -470,9 +471,9 @@ func request_RemoteService_GetRemoteStatus_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_GetRemoteStatus_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_GetRemoteStatus_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetRemoteStatusRequest
+		protoReq extRunicornapiv1.GetRemoteStatusRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -485,9 +486,9 @@ func local_request_RemoteService_GetRemoteStatus_0(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func request_RemoteService_AcceptHostKey_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_AcceptHostKey_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq AcceptHostKeyRequest
+		protoReq extRunicornapiv1.AcceptHostKeyRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -500,9 +501,9 @@ func request_RemoteService_AcceptHostKey_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_AcceptHostKey_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_AcceptHostKey_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq AcceptHostKeyRequest
+		protoReq extRunicornapiv1.AcceptHostKeyRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -514,9 +515,9 @@ func local_request_RemoteService_AcceptHostKey_0(ctx context.Context, marshaler 
 
 var filter_RemoteService_ListHostKeys_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_ListHostKeys_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_ListHostKeys_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListHostKeysRequest
+		protoReq extRunicornapiv1.ListHostKeysRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -532,9 +533,9 @@ func request_RemoteService_ListHostKeys_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_ListHostKeys_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_ListHostKeys_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListHostKeysRequest
+		protoReq extRunicornapiv1.ListHostKeysRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -549,9 +550,9 @@ func local_request_RemoteService_ListHostKeys_0(ctx context.Context, marshaler r
 
 var filter_RemoteService_RemoveHostKey_0 = &utilities.DoubleArray{Encoding: map[string]int{"host": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_RemoteService_RemoveHostKey_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_RemoveHostKey_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RemoveHostKeyRequest
+		protoReq extRunicornapiv1.RemoveHostKeyRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -576,9 +577,9 @@ func request_RemoteService_RemoveHostKey_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_RemoveHostKey_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_RemoveHostKey_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RemoveHostKeyRequest
+		protoReq extRunicornapiv1.RemoveHostKeyRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -602,9 +603,9 @@ func local_request_RemoteService_RemoveHostKey_0(ctx context.Context, marshaler 
 
 var filter_RemoteService_ListSavedConnections_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RemoteService_ListSavedConnections_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_ListSavedConnections_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListSavedConnectionsRequest
+		protoReq extRunicornapiv1.ListSavedConnectionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -620,9 +621,9 @@ func request_RemoteService_ListSavedConnections_0(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_ListSavedConnections_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_ListSavedConnections_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListSavedConnectionsRequest
+		protoReq extRunicornapiv1.ListSavedConnectionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -635,9 +636,9 @@ func local_request_RemoteService_ListSavedConnections_0(ctx context.Context, mar
 	return msg, metadata, err
 }
 
-func request_RemoteService_SaveConnection_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_SaveConnection_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq SaveConnectionRequest
+		protoReq extRunicornapiv1.SaveConnectionRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -650,9 +651,9 @@ func request_RemoteService_SaveConnection_0(ctx context.Context, marshaler runti
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_SaveConnection_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_SaveConnection_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq SaveConnectionRequest
+		protoReq extRunicornapiv1.SaveConnectionRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -664,9 +665,9 @@ func local_request_RemoteService_SaveConnection_0(ctx context.Context, marshaler
 
 var filter_RemoteService_DeleteSavedConnection_0 = &utilities.DoubleArray{Encoding: map[string]int{"saved_connection_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_RemoteService_DeleteSavedConnection_0(ctx context.Context, marshaler runtime.Marshaler, client RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RemoteService_DeleteSavedConnection_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.RemoteServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteSavedConnectionRequest
+		protoReq extRunicornapiv1.DeleteSavedConnectionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -691,9 +692,9 @@ func request_RemoteService_DeleteSavedConnection_0(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func local_request_RemoteService_DeleteSavedConnection_0(ctx context.Context, marshaler runtime.Marshaler, server RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RemoteService_DeleteSavedConnection_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.RemoteServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteSavedConnectionRequest
+		protoReq extRunicornapiv1.DeleteSavedConnectionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -720,7 +721,7 @@ func local_request_RemoteService_DeleteSavedConnection_0(ctx context.Context, ma
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterRemoteServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterRemoteServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server RemoteServiceServer) error {
+func RegisterRemoteServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extRunicornapiv1.RemoteServiceServer) error {
 	mux.Handle(http.MethodPost, pattern_RemoteService_OpenConnection_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1112,15 +1113,15 @@ func RegisterRemoteServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.
 // RegisterRemoteServiceHandler registers the http handlers for service RemoteService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterRemoteServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterRemoteServiceHandlerClient(ctx, mux, NewRemoteServiceClient(conn))
+	return RegisterRemoteServiceHandlerClient(ctx, mux, extRunicornapiv1.NewRemoteServiceClient(conn))
 }
 
 // RegisterRemoteServiceHandlerClient registers the http handlers for service RemoteService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "RemoteServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "RemoteServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extRunicornapiv1.RemoteServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extRunicornapiv1.RemoteServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "RemoteServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterRemoteServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client RemoteServiceClient) error {
+// "extRunicornapiv1.RemoteServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterRemoteServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extRunicornapiv1.RemoteServiceClient) error {
 	mux.Handle(http.MethodPost, pattern_RemoteService_OpenConnection_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	extRunicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/grpclog"
@@ -37,9 +38,9 @@ var (
 
 var filter_ExperimentService_ListExperiments_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ExperimentService_ListExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_ListExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListExperimentsRequest
+		protoReq extRunicornapiv1.ListExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -55,9 +56,9 @@ func request_ExperimentService_ListExperiments_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_ListExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_ListExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListExperimentsRequest
+		protoReq extRunicornapiv1.ListExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -72,9 +73,9 @@ func local_request_ExperimentService_ListExperiments_0(ctx context.Context, mars
 
 var filter_ExperimentService_GetExperiment_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ExperimentService_GetExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_GetExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetExperimentRequest
+		protoReq extRunicornapiv1.GetExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -99,9 +100,9 @@ func request_ExperimentService_GetExperiment_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_GetExperiment_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_GetExperiment_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetExperimentRequest
+		protoReq extRunicornapiv1.GetExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -125,9 +126,9 @@ func local_request_ExperimentService_GetExperiment_0(ctx context.Context, marsha
 
 var filter_ExperimentService_GetExperiment_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ExperimentService_GetExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_GetExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetExperimentRequest
+		protoReq extRunicornapiv1.GetExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -160,9 +161,9 @@ func request_ExperimentService_GetExperiment_1(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_GetExperiment_1(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_GetExperiment_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetExperimentRequest
+		protoReq extRunicornapiv1.GetExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -194,9 +195,9 @@ func local_request_ExperimentService_GetExperiment_1(ctx context.Context, marsha
 
 var filter_ExperimentService_ListProjects_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ExperimentService_ListProjects_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_ListProjects_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListProjectsRequest
+		protoReq extRunicornapiv1.ListProjectsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -212,9 +213,9 @@ func request_ExperimentService_ListProjects_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_ListProjects_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_ListProjects_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListProjectsRequest
+		protoReq extRunicornapiv1.ListProjectsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -229,9 +230,9 @@ func local_request_ExperimentService_ListProjects_0(ctx context.Context, marshal
 
 var filter_ExperimentService_UpdateExperiment_0 = &utilities.DoubleArray{Encoding: map[string]int{"experiment": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 2, 2, 3}}
 
-func request_ExperimentService_UpdateExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_UpdateExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateExperimentRequest
+		protoReq extRunicornapiv1.UpdateExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -270,9 +271,9 @@ func request_ExperimentService_UpdateExperiment_0(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_UpdateExperiment_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_UpdateExperiment_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateExperimentRequest
+		protoReq extRunicornapiv1.UpdateExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -310,9 +311,9 @@ func local_request_ExperimentService_UpdateExperiment_0(ctx context.Context, mar
 
 var filter_ExperimentService_UpdateExperiment_1 = &utilities.DoubleArray{Encoding: map[string]int{"experiment": 0, "viewer": 1, "run_id": 2}, Base: []int{1, 1, 2, 3, 0, 0, 0}, Check: []int{0, 1, 2, 2, 2, 3, 4}}
 
-func request_ExperimentService_UpdateExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_UpdateExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateExperimentRequest
+		protoReq extRunicornapiv1.UpdateExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -359,9 +360,9 @@ func request_ExperimentService_UpdateExperiment_1(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_UpdateExperiment_1(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_UpdateExperiment_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateExperimentRequest
+		protoReq extRunicornapiv1.UpdateExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -405,9 +406,9 @@ func local_request_ExperimentService_UpdateExperiment_1(ctx context.Context, mar
 	return msg, metadata, err
 }
 
-func request_ExperimentService_DeleteExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_DeleteExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteExperimentsRequest
+		protoReq extRunicornapiv1.DeleteExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -420,9 +421,9 @@ func request_ExperimentService_DeleteExperiments_0(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_DeleteExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_DeleteExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteExperimentsRequest
+		protoReq extRunicornapiv1.DeleteExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -434,9 +435,9 @@ func local_request_ExperimentService_DeleteExperiments_0(ctx context.Context, ma
 
 var filter_ExperimentService_ListDeletedExperiments_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ExperimentService_ListDeletedExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_ListDeletedExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDeletedExperimentsRequest
+		protoReq extRunicornapiv1.ListDeletedExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -452,9 +453,9 @@ func request_ExperimentService_ListDeletedExperiments_0(ctx context.Context, mar
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_ListDeletedExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_ListDeletedExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDeletedExperimentsRequest
+		protoReq extRunicornapiv1.ListDeletedExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -467,9 +468,9 @@ func local_request_ExperimentService_ListDeletedExperiments_0(ctx context.Contex
 	return msg, metadata, err
 }
 
-func request_ExperimentService_RestoreExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_RestoreExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RestoreExperimentsRequest
+		protoReq extRunicornapiv1.RestoreExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -482,9 +483,9 @@ func request_ExperimentService_RestoreExperiments_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_RestoreExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_RestoreExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RestoreExperimentsRequest
+		protoReq extRunicornapiv1.RestoreExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -494,9 +495,9 @@ func local_request_ExperimentService_RestoreExperiments_0(ctx context.Context, m
 	return msg, metadata, err
 }
 
-func request_ExperimentService_PurgeExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_PurgeExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PurgeExperimentsRequest
+		protoReq extRunicornapiv1.PurgeExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -509,9 +510,9 @@ func request_ExperimentService_PurgeExperiments_0(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_PurgeExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_PurgeExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PurgeExperimentsRequest
+		protoReq extRunicornapiv1.PurgeExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -523,9 +524,9 @@ func local_request_ExperimentService_PurgeExperiments_0(ctx context.Context, mar
 
 var filter_ExperimentService_GetEnvironment_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ExperimentService_GetEnvironment_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_GetEnvironment_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetEnvironmentRequest
+		protoReq extRunicornapiv1.GetEnvironmentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -550,9 +551,9 @@ func request_ExperimentService_GetEnvironment_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_GetEnvironment_0(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_GetEnvironment_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetEnvironmentRequest
+		protoReq extRunicornapiv1.GetEnvironmentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -574,9 +575,9 @@ func local_request_ExperimentService_GetEnvironment_0(ctx context.Context, marsh
 	return msg, metadata, err
 }
 
-func request_ExperimentService_GetEnvironment_1(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ExperimentService_GetEnvironment_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetEnvironmentRequest
+		protoReq extRunicornapiv1.GetEnvironmentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -603,9 +604,9 @@ func request_ExperimentService_GetEnvironment_1(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_ExperimentService_GetEnvironment_1(ctx context.Context, marshaler runtime.Marshaler, server ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ExperimentService_GetEnvironment_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ExperimentServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetEnvironmentRequest
+		protoReq extRunicornapiv1.GetEnvironmentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -631,9 +632,9 @@ func local_request_ExperimentService_GetEnvironment_1(ctx context.Context, marsh
 
 var filter_ExperimentService_WatchExperiments_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ExperimentService_WatchExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_WatchExperimentsClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_WatchExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_WatchExperimentsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq WatchExperimentsRequest
+		protoReq extRunicornapiv1.WatchExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -657,9 +658,9 @@ func request_ExperimentService_WatchExperiments_0(ctx context.Context, marshaler
 	return stream, metadata, nil
 }
 
-func request_ExperimentService_WatchExperiments_1(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_WatchExperimentsClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_WatchExperiments_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_WatchExperimentsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq WatchExperimentsRequest
+		protoReq extRunicornapiv1.WatchExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -682,9 +683,9 @@ func request_ExperimentService_WatchExperiments_1(ctx context.Context, marshaler
 
 var filter_ExperimentService_TailLogs_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ExperimentService_TailLogs_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_TailLogsClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_TailLogs_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_TailLogsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq TailLogsRequest
+		protoReq extRunicornapiv1.TailLogsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -719,9 +720,9 @@ func request_ExperimentService_TailLogs_0(ctx context.Context, marshaler runtime
 
 var filter_ExperimentService_TailLogs_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ExperimentService_TailLogs_1(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_TailLogsClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_TailLogs_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_TailLogsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq TailLogsRequest
+		protoReq extRunicornapiv1.TailLogsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -764,9 +765,9 @@ func request_ExperimentService_TailLogs_1(ctx context.Context, marshaler runtime
 
 var filter_ExperimentService_ExportExperiment_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ExperimentService_ExportExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_ExportExperimentClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_ExportExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_ExportExperimentClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq ExportExperimentRequest
+		protoReq extRunicornapiv1.ExportExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -801,9 +802,9 @@ func request_ExperimentService_ExportExperiment_0(ctx context.Context, marshaler
 
 var filter_ExperimentService_ExportExperiment_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ExperimentService_ExportExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_ExportExperimentClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_ExportExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_ExportExperimentClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq ExportExperimentRequest
+		protoReq extRunicornapiv1.ExportExperimentRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -844,9 +845,9 @@ func request_ExperimentService_ExportExperiment_1(ctx context.Context, marshaler
 	return stream, metadata, nil
 }
 
-func request_ExperimentService_ExportExperiment_2(ctx context.Context, marshaler runtime.Marshaler, client ExperimentServiceClient, req *http.Request, pathParams map[string]string) (ExperimentService_ExportExperimentClient, runtime.ServerMetadata, error) {
+func request_ExperimentService_ExportExperiment_2(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ExperimentServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ExperimentService_ExportExperimentClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq ExportExperimentRequest
+		protoReq extRunicornapiv1.ExportExperimentRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -872,7 +873,7 @@ func request_ExperimentService_ExportExperiment_2(ctx context.Context, marshaler
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterExperimentServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterExperimentServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server ExperimentServiceServer) error {
+func RegisterExperimentServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extRunicornapiv1.ExperimentServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_ExperimentService_ListExperiments_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1193,15 +1194,15 @@ func RegisterExperimentServiceHandlerFromEndpoint(ctx context.Context, mux *runt
 // RegisterExperimentServiceHandler registers the http handlers for service ExperimentService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterExperimentServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterExperimentServiceHandlerClient(ctx, mux, NewExperimentServiceClient(conn))
+	return RegisterExperimentServiceHandlerClient(ctx, mux, extRunicornapiv1.NewExperimentServiceClient(conn))
 }
 
 // RegisterExperimentServiceHandlerClient registers the http handlers for service ExperimentService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "ExperimentServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "ExperimentServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extRunicornapiv1.ExperimentServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extRunicornapiv1.ExperimentServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "ExperimentServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterExperimentServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client ExperimentServiceClient) error {
+// "extRunicornapiv1.ExperimentServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterExperimentServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extRunicornapiv1.ExperimentServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_ExperimentService_ListExperiments_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	extRunicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/grpclog"
@@ -37,9 +38,9 @@ var (
 
 var filter_ViewerService_ListViewers_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ViewerService_ListViewers_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_ListViewers_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListViewersRequest
+		protoReq extRunicornapiv1.ListViewersRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -55,9 +56,9 @@ func request_ViewerService_ListViewers_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_ListViewers_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_ListViewers_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListViewersRequest
+		protoReq extRunicornapiv1.ListViewersRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -70,9 +71,9 @@ func local_request_ViewerService_ListViewers_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func request_ViewerService_GetViewer_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetViewer_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetViewerRequest
+		protoReq extRunicornapiv1.GetViewerRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -91,9 +92,9 @@ func request_ViewerService_GetViewer_0(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetViewer_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetViewer_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetViewerRequest
+		protoReq extRunicornapiv1.GetViewerRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -111,9 +112,9 @@ func local_request_ViewerService_GetViewer_0(ctx context.Context, marshaler runt
 
 var filter_ViewerService_GetConfig_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ViewerService_GetConfig_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetConfig_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetConfigRequest
+		protoReq extRunicornapiv1.GetConfigRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -129,9 +130,9 @@ func request_ViewerService_GetConfig_0(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetConfig_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetConfig_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetConfigRequest
+		protoReq extRunicornapiv1.GetConfigRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -144,9 +145,9 @@ func local_request_ViewerService_GetConfig_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func request_ViewerService_GetConfig_1(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetConfig_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetConfigRequest
+		protoReq extRunicornapiv1.GetConfigRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -165,9 +166,9 @@ func request_ViewerService_GetConfig_1(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetConfig_1(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetConfig_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetConfigRequest
+		protoReq extRunicornapiv1.GetConfigRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -185,9 +186,9 @@ func local_request_ViewerService_GetConfig_1(ctx context.Context, marshaler runt
 
 var filter_ViewerService_UpdateConfig_0 = &utilities.DoubleArray{Encoding: map[string]int{"config": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ViewerService_UpdateConfig_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_UpdateConfig_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateConfigRequest
+		protoReq extRunicornapiv1.UpdateConfigRequest
 		metadata runtime.ServerMetadata
 	)
 	newReader, berr := utilities.IOReaderFactory(req.Body)
@@ -217,9 +218,9 @@ func request_ViewerService_UpdateConfig_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_UpdateConfig_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_UpdateConfig_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateConfigRequest
+		protoReq extRunicornapiv1.UpdateConfigRequest
 		metadata runtime.ServerMetadata
 	)
 	newReader, berr := utilities.IOReaderFactory(req.Body)
@@ -248,9 +249,9 @@ func local_request_ViewerService_UpdateConfig_0(ctx context.Context, marshaler r
 
 var filter_ViewerService_UpdateConfig_1 = &utilities.DoubleArray{Encoding: map[string]int{"config": 0, "viewer": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 2, 2, 3}}
 
-func request_ViewerService_UpdateConfig_1(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_UpdateConfig_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateConfigRequest
+		protoReq extRunicornapiv1.UpdateConfigRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -289,9 +290,9 @@ func request_ViewerService_UpdateConfig_1(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_UpdateConfig_1(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_UpdateConfig_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateConfigRequest
+		protoReq extRunicornapiv1.UpdateConfigRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -329,9 +330,9 @@ func local_request_ViewerService_UpdateConfig_1(ctx context.Context, marshaler r
 
 var filter_ViewerService_GetGpu_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ViewerService_GetGpu_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetGpu_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetGpuRequest
+		protoReq extRunicornapiv1.GetGpuRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -347,9 +348,9 @@ func request_ViewerService_GetGpu_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetGpu_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetGpu_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetGpuRequest
+		protoReq extRunicornapiv1.GetGpuRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -362,9 +363,9 @@ func local_request_ViewerService_GetGpu_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func request_ViewerService_GetGpu_1(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetGpu_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetGpuRequest
+		protoReq extRunicornapiv1.GetGpuRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -383,9 +384,9 @@ func request_ViewerService_GetGpu_1(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetGpu_1(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetGpu_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetGpuRequest
+		protoReq extRunicornapiv1.GetGpuRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -403,9 +404,9 @@ func local_request_ViewerService_GetGpu_1(ctx context.Context, marshaler runtime
 
 var filter_ViewerService_GetSystem_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ViewerService_GetSystem_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetSystem_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetSystemRequest
+		protoReq extRunicornapiv1.GetSystemRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -421,9 +422,9 @@ func request_ViewerService_GetSystem_0(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetSystem_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetSystem_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetSystemRequest
+		protoReq extRunicornapiv1.GetSystemRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -436,9 +437,9 @@ func local_request_ViewerService_GetSystem_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func request_ViewerService_GetSystem_1(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetSystem_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetSystemRequest
+		protoReq extRunicornapiv1.GetSystemRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -457,9 +458,9 @@ func request_ViewerService_GetSystem_1(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetSystem_1(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetSystem_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetSystemRequest
+		protoReq extRunicornapiv1.GetSystemRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -477,9 +478,9 @@ func local_request_ViewerService_GetSystem_1(ctx context.Context, marshaler runt
 
 var filter_ViewerService_GetStorageStats_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ViewerService_GetStorageStats_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetStorageStats_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetStorageStatsRequest
+		protoReq extRunicornapiv1.GetStorageStatsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -495,9 +496,9 @@ func request_ViewerService_GetStorageStats_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetStorageStats_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetStorageStats_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetStorageStatsRequest
+		protoReq extRunicornapiv1.GetStorageStatsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -510,9 +511,9 @@ func local_request_ViewerService_GetStorageStats_0(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func request_ViewerService_GetStorageStats_1(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_GetStorageStats_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetStorageStatsRequest
+		protoReq extRunicornapiv1.GetStorageStatsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -531,9 +532,9 @@ func request_ViewerService_GetStorageStats_1(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_GetStorageStats_1(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_GetStorageStats_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetStorageStatsRequest
+		protoReq extRunicornapiv1.GetStorageStatsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -549,9 +550,9 @@ func local_request_ViewerService_GetStorageStats_1(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func request_ViewerService_CheckStatuses_0(ctx context.Context, marshaler runtime.Marshaler, client ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ViewerService_CheckStatuses_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ViewerServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CheckStatusesRequest
+		protoReq extRunicornapiv1.CheckStatusesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -564,9 +565,9 @@ func request_ViewerService_CheckStatuses_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_ViewerService_CheckStatuses_0(ctx context.Context, marshaler runtime.Marshaler, server ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ViewerService_CheckStatuses_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ViewerServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CheckStatusesRequest
+		protoReq extRunicornapiv1.CheckStatusesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -581,7 +582,7 @@ func local_request_ViewerService_CheckStatuses_0(ctx context.Context, marshaler 
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterViewerServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterViewerServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server ViewerServiceServer) error {
+func RegisterViewerServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extRunicornapiv1.ViewerServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_ViewerService_ListViewers_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -873,15 +874,15 @@ func RegisterViewerServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.
 // RegisterViewerServiceHandler registers the http handlers for service ViewerService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterViewerServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterViewerServiceHandlerClient(ctx, mux, NewViewerServiceClient(conn))
+	return RegisterViewerServiceHandlerClient(ctx, mux, extRunicornapiv1.NewViewerServiceClient(conn))
 }
 
 // RegisterViewerServiceHandlerClient registers the http handlers for service ViewerService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "ViewerServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "ViewerServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extRunicornapiv1.ViewerServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extRunicornapiv1.ViewerServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "ViewerServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterViewerServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client ViewerServiceClient) error {
+// "extRunicornapiv1.ViewerServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterViewerServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extRunicornapiv1.ViewerServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_ViewerService_ListViewers_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

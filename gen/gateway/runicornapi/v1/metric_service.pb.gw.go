@@ -16,6 +16,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	extRunicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/grpclog"
@@ -37,9 +38,9 @@ var (
 
 var filter_MetricService_ListMetrics_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_MetricService_ListMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_ListMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListMetricsRequest
+		protoReq extRunicornapiv1.ListMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -64,9 +65,9 @@ func request_MetricService_ListMetrics_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_MetricService_ListMetrics_0(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_ListMetrics_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListMetricsRequest
+		protoReq extRunicornapiv1.ListMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -90,9 +91,9 @@ func local_request_MetricService_ListMetrics_0(ctx context.Context, marshaler ru
 
 var filter_MetricService_ListMetrics_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_MetricService_ListMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_ListMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListMetricsRequest
+		protoReq extRunicornapiv1.ListMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -125,9 +126,9 @@ func request_MetricService_ListMetrics_1(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_MetricService_ListMetrics_1(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_ListMetrics_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListMetricsRequest
+		protoReq extRunicornapiv1.ListMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -159,9 +160,9 @@ func local_request_MetricService_ListMetrics_1(ctx context.Context, marshaler ru
 
 var filter_MetricService_GetMetrics_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_MetricService_GetMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_GetMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetMetricsRequest
+		protoReq extRunicornapiv1.GetMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -186,9 +187,9 @@ func request_MetricService_GetMetrics_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_MetricService_GetMetrics_0(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_GetMetrics_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetMetricsRequest
+		protoReq extRunicornapiv1.GetMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -212,9 +213,9 @@ func local_request_MetricService_GetMetrics_0(ctx context.Context, marshaler run
 
 var filter_MetricService_GetMetrics_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_MetricService_GetMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_GetMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetMetricsRequest
+		protoReq extRunicornapiv1.GetMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -247,9 +248,9 @@ func request_MetricService_GetMetrics_1(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_MetricService_GetMetrics_1(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_GetMetrics_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetMetricsRequest
+		protoReq extRunicornapiv1.GetMetricsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -281,9 +282,9 @@ func local_request_MetricService_GetMetrics_1(ctx context.Context, marshaler run
 
 var filter_MetricService_StreamMetrics_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_MetricService_StreamMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (MetricService_StreamMetricsClient, runtime.ServerMetadata, error) {
+func request_MetricService_StreamMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.MetricService_StreamMetricsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq StreamMetricsRequest
+		protoReq extRunicornapiv1.StreamMetricsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -307,9 +308,9 @@ func request_MetricService_StreamMetrics_0(ctx context.Context, marshaler runtim
 	return stream, metadata, nil
 }
 
-func request_MetricService_StreamMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (MetricService_StreamMetricsClient, runtime.ServerMetadata, error) {
+func request_MetricService_StreamMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.MetricService_StreamMetricsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq StreamMetricsRequest
+		protoReq extRunicornapiv1.StreamMetricsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -332,9 +333,9 @@ func request_MetricService_StreamMetrics_1(ctx context.Context, marshaler runtim
 
 var filter_MetricService_TailMetrics_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_MetricService_TailMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (MetricService_TailMetricsClient, runtime.ServerMetadata, error) {
+func request_MetricService_TailMetrics_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.MetricService_TailMetricsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq TailMetricsRequest
+		protoReq extRunicornapiv1.TailMetricsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -358,9 +359,9 @@ func request_MetricService_TailMetrics_0(ctx context.Context, marshaler runtime.
 	return stream, metadata, nil
 }
 
-func request_MetricService_TailMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (MetricService_TailMetricsClient, runtime.ServerMetadata, error) {
+func request_MetricService_TailMetrics_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.MetricService_TailMetricsClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq TailMetricsRequest
+		protoReq extRunicornapiv1.TailMetricsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -383,9 +384,9 @@ func request_MetricService_TailMetrics_1(ctx context.Context, marshaler runtime.
 
 var filter_MetricService_CompareExperiments_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_MetricService_CompareExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_CompareExperiments_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CompareExperimentsRequest
+		protoReq extRunicornapiv1.CompareExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -401,9 +402,9 @@ func request_MetricService_CompareExperiments_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_MetricService_CompareExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_CompareExperiments_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CompareExperimentsRequest
+		protoReq extRunicornapiv1.CompareExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -416,9 +417,9 @@ func local_request_MetricService_CompareExperiments_0(ctx context.Context, marsh
 	return msg, metadata, err
 }
 
-func request_MetricService_CompareExperiments_1(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_CompareExperiments_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CompareExperimentsRequest
+		protoReq extRunicornapiv1.CompareExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -431,9 +432,9 @@ func request_MetricService_CompareExperiments_1(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_MetricService_CompareExperiments_1(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_CompareExperiments_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CompareExperimentsRequest
+		protoReq extRunicornapiv1.CompareExperimentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -445,9 +446,9 @@ func local_request_MetricService_CompareExperiments_1(ctx context.Context, marsh
 
 var filter_MetricService_FindBestExperiment_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_MetricService_FindBestExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_FindBestExperiment_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq FindBestExperimentRequest
+		protoReq extRunicornapiv1.FindBestExperimentRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -463,9 +464,9 @@ func request_MetricService_FindBestExperiment_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_MetricService_FindBestExperiment_0(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_FindBestExperiment_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq FindBestExperimentRequest
+		protoReq extRunicornapiv1.FindBestExperimentRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -478,9 +479,9 @@ func local_request_MetricService_FindBestExperiment_0(ctx context.Context, marsh
 	return msg, metadata, err
 }
 
-func request_MetricService_FindBestExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_MetricService_FindBestExperiment_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.MetricServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq FindBestExperimentRequest
+		protoReq extRunicornapiv1.FindBestExperimentRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -493,9 +494,9 @@ func request_MetricService_FindBestExperiment_1(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_MetricService_FindBestExperiment_1(ctx context.Context, marshaler runtime.Marshaler, server MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_MetricService_FindBestExperiment_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.MetricServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq FindBestExperimentRequest
+		protoReq extRunicornapiv1.FindBestExperimentRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -510,7 +511,7 @@ func local_request_MetricService_FindBestExperiment_1(ctx context.Context, marsh
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterMetricServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterMetricServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server MetricServiceServer) error {
+func RegisterMetricServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extRunicornapiv1.MetricServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_MetricService_ListMetrics_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -730,15 +731,15 @@ func RegisterMetricServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.
 // RegisterMetricServiceHandler registers the http handlers for service MetricService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterMetricServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterMetricServiceHandlerClient(ctx, mux, NewMetricServiceClient(conn))
+	return RegisterMetricServiceHandlerClient(ctx, mux, extRunicornapiv1.NewMetricServiceClient(conn))
 }
 
 // RegisterMetricServiceHandlerClient registers the http handlers for service MetricService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "MetricServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "MetricServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extRunicornapiv1.MetricServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extRunicornapiv1.MetricServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "MetricServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterMetricServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client MetricServiceClient) error {
+// "extRunicornapiv1.MetricServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterMetricServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extRunicornapiv1.MetricServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_MetricService_ListMetrics_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	extRunicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/grpclog"
@@ -37,9 +38,9 @@ var (
 
 var filter_ArtifactService_ListArtifacts_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ArtifactService_ListArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactsRequest
+		protoReq extRunicornapiv1.ListArtifactsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -55,9 +56,9 @@ func request_ArtifactService_ListArtifacts_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactsRequest
+		protoReq extRunicornapiv1.ListArtifactsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -72,9 +73,9 @@ func local_request_ArtifactService_ListArtifacts_0(ctx context.Context, marshale
 
 var filter_ArtifactService_GetArtifact_0 = &utilities.DoubleArray{Encoding: map[string]int{"name": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_GetArtifact_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_GetArtifact_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactRequest
+		protoReq extRunicornapiv1.GetArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -99,9 +100,9 @@ func request_ArtifactService_GetArtifact_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_GetArtifact_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_GetArtifact_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactRequest
+		protoReq extRunicornapiv1.GetArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -125,9 +126,9 @@ func local_request_ArtifactService_GetArtifact_0(ctx context.Context, marshaler 
 
 var filter_ArtifactService_GetArtifact_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "name": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_GetArtifact_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_GetArtifact_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactRequest
+		protoReq extRunicornapiv1.GetArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -160,9 +161,9 @@ func request_ArtifactService_GetArtifact_1(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_GetArtifact_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_GetArtifact_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactRequest
+		protoReq extRunicornapiv1.GetArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -194,9 +195,9 @@ func local_request_ArtifactService_GetArtifact_1(ctx context.Context, marshaler 
 
 var filter_ArtifactService_ListArtifactVersions_0 = &utilities.DoubleArray{Encoding: map[string]int{"name": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_ListArtifactVersions_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListArtifactVersions_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactVersionsRequest
+		protoReq extRunicornapiv1.ListArtifactVersionsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -221,9 +222,9 @@ func request_ArtifactService_ListArtifactVersions_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListArtifactVersions_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListArtifactVersions_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactVersionsRequest
+		protoReq extRunicornapiv1.ListArtifactVersionsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -247,9 +248,9 @@ func local_request_ArtifactService_ListArtifactVersions_0(ctx context.Context, m
 
 var filter_ArtifactService_ListArtifactVersions_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "name": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_ListArtifactVersions_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListArtifactVersions_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactVersionsRequest
+		protoReq extRunicornapiv1.ListArtifactVersionsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -282,9 +283,9 @@ func request_ArtifactService_ListArtifactVersions_1(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListArtifactVersions_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListArtifactVersions_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactVersionsRequest
+		protoReq extRunicornapiv1.ListArtifactVersionsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -316,9 +317,9 @@ func local_request_ArtifactService_ListArtifactVersions_1(ctx context.Context, m
 
 var filter_ArtifactService_ListArtifactFiles_0 = &utilities.DoubleArray{Encoding: map[string]int{"name": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_ListArtifactFiles_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListArtifactFiles_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactFilesRequest
+		protoReq extRunicornapiv1.ListArtifactFilesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -343,9 +344,9 @@ func request_ArtifactService_ListArtifactFiles_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListArtifactFiles_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListArtifactFiles_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactFilesRequest
+		protoReq extRunicornapiv1.ListArtifactFilesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -369,9 +370,9 @@ func local_request_ArtifactService_ListArtifactFiles_0(ctx context.Context, mars
 
 var filter_ArtifactService_ListArtifactFiles_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "name": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_ListArtifactFiles_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListArtifactFiles_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactFilesRequest
+		protoReq extRunicornapiv1.ListArtifactFilesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -404,9 +405,9 @@ func request_ArtifactService_ListArtifactFiles_1(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListArtifactFiles_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListArtifactFiles_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListArtifactFilesRequest
+		protoReq extRunicornapiv1.ListArtifactFilesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -438,9 +439,9 @@ func local_request_ArtifactService_ListArtifactFiles_1(ctx context.Context, mars
 
 var filter_ArtifactService_GetArtifactLineage_0 = &utilities.DoubleArray{Encoding: map[string]int{"name": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_GetArtifactLineage_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_GetArtifactLineage_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactLineageRequest
+		protoReq extRunicornapiv1.GetArtifactLineageRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -465,9 +466,9 @@ func request_ArtifactService_GetArtifactLineage_0(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_GetArtifactLineage_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_GetArtifactLineage_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactLineageRequest
+		protoReq extRunicornapiv1.GetArtifactLineageRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -491,9 +492,9 @@ func local_request_ArtifactService_GetArtifactLineage_0(ctx context.Context, mar
 
 var filter_ArtifactService_GetArtifactLineage_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "name": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_GetArtifactLineage_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_GetArtifactLineage_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactLineageRequest
+		protoReq extRunicornapiv1.GetArtifactLineageRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -526,9 +527,9 @@ func request_ArtifactService_GetArtifactLineage_1(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_GetArtifactLineage_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_GetArtifactLineage_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactLineageRequest
+		protoReq extRunicornapiv1.GetArtifactLineageRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -560,9 +561,9 @@ func local_request_ArtifactService_GetArtifactLineage_1(ctx context.Context, mar
 
 var filter_ArtifactService_ListExperimentArtifacts_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_ListExperimentArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListExperimentArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListExperimentArtifactsRequest
+		protoReq extRunicornapiv1.ListExperimentArtifactsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -587,9 +588,9 @@ func request_ArtifactService_ListExperimentArtifacts_0(ctx context.Context, mars
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListExperimentArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListExperimentArtifacts_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListExperimentArtifactsRequest
+		protoReq extRunicornapiv1.ListExperimentArtifactsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -613,9 +614,9 @@ func local_request_ArtifactService_ListExperimentArtifacts_0(ctx context.Context
 
 var filter_ArtifactService_ListExperimentArtifacts_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_ListExperimentArtifacts_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListExperimentArtifacts_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListExperimentArtifactsRequest
+		protoReq extRunicornapiv1.ListExperimentArtifactsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -648,9 +649,9 @@ func request_ArtifactService_ListExperimentArtifacts_1(ctx context.Context, mars
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListExperimentArtifacts_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListExperimentArtifacts_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListExperimentArtifactsRequest
+		protoReq extRunicornapiv1.ListExperimentArtifactsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -682,9 +683,9 @@ func local_request_ArtifactService_ListExperimentArtifacts_1(ctx context.Context
 
 var filter_ArtifactService_GetArtifactStats_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ArtifactService_GetArtifactStats_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_GetArtifactStats_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactStatsRequest
+		protoReq extRunicornapiv1.GetArtifactStatsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -700,9 +701,9 @@ func request_ArtifactService_GetArtifactStats_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_GetArtifactStats_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_GetArtifactStats_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetArtifactStatsRequest
+		protoReq extRunicornapiv1.GetArtifactStatsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -715,9 +716,9 @@ func local_request_ArtifactService_GetArtifactStats_0(ctx context.Context, marsh
 	return msg, metadata, err
 }
 
-func request_ArtifactService_PromoteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_PromoteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PromoteArtifactRequest
+		protoReq extRunicornapiv1.PromoteArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -739,9 +740,9 @@ func request_ArtifactService_PromoteArtifact_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_PromoteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_PromoteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PromoteArtifactRequest
+		protoReq extRunicornapiv1.PromoteArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -762,9 +763,9 @@ func local_request_ArtifactService_PromoteArtifact_0(ctx context.Context, marsha
 
 var filter_ArtifactService_DeleteArtifact_0 = &utilities.DoubleArray{Encoding: map[string]int{"name": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_DeleteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_DeleteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteArtifactRequest
+		protoReq extRunicornapiv1.DeleteArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -789,9 +790,9 @@ func request_ArtifactService_DeleteArtifact_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_DeleteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_DeleteArtifact_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteArtifactRequest
+		protoReq extRunicornapiv1.DeleteArtifactRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -815,9 +816,9 @@ func local_request_ArtifactService_DeleteArtifact_0(ctx context.Context, marshal
 
 var filter_ArtifactService_ListAssets_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_ListAssets_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListAssets_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListAssetsRequest
+		protoReq extRunicornapiv1.ListAssetsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -842,9 +843,9 @@ func request_ArtifactService_ListAssets_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListAssets_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListAssets_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListAssetsRequest
+		protoReq extRunicornapiv1.ListAssetsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -868,9 +869,9 @@ func local_request_ArtifactService_ListAssets_0(ctx context.Context, marshaler r
 
 var filter_ArtifactService_ListAssets_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_ListAssets_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListAssets_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListAssetsRequest
+		protoReq extRunicornapiv1.ListAssetsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -903,9 +904,9 @@ func request_ArtifactService_ListAssets_1(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListAssets_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListAssets_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListAssetsRequest
+		protoReq extRunicornapiv1.ListAssetsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -937,9 +938,9 @@ func local_request_ArtifactService_ListAssets_1(ctx context.Context, marshaler r
 
 var filter_ArtifactService_ListImages_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_ArtifactService_ListImages_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListImages_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListImagesRequest
+		protoReq extRunicornapiv1.ListImagesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -964,9 +965,9 @@ func request_ArtifactService_ListImages_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListImages_0(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListImages_0(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListImagesRequest
+		protoReq extRunicornapiv1.ListImagesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -990,9 +991,9 @@ func local_request_ArtifactService_ListImages_0(ctx context.Context, marshaler r
 
 var filter_ArtifactService_ListImages_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_ListImages_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ArtifactService_ListImages_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListImagesRequest
+		protoReq extRunicornapiv1.ListImagesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -1025,9 +1026,9 @@ func request_ArtifactService_ListImages_1(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ArtifactService_ListImages_1(ctx context.Context, marshaler runtime.Marshaler, server ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ArtifactService_ListImages_1(ctx context.Context, marshaler runtime.Marshaler, server extRunicornapiv1.ArtifactServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListImagesRequest
+		protoReq extRunicornapiv1.ListImagesRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -1059,9 +1060,9 @@ func local_request_ArtifactService_ListImages_1(ctx context.Context, marshaler r
 
 var filter_ArtifactService_DownloadAsset_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0, "asset_id": 1}, Base: []int{1, 1, 2, 0, 0}, Check: []int{0, 1, 1, 2, 3}}
 
-func request_ArtifactService_DownloadAsset_0(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (ArtifactService_DownloadAssetClient, runtime.ServerMetadata, error) {
+func request_ArtifactService_DownloadAsset_0(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ArtifactService_DownloadAssetClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq DownloadAssetRequest
+		protoReq extRunicornapiv1.DownloadAssetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -1104,9 +1105,9 @@ func request_ArtifactService_DownloadAsset_0(ctx context.Context, marshaler runt
 
 var filter_ArtifactService_DownloadAsset_1 = &utilities.DoubleArray{Encoding: map[string]int{"viewer": 0, "run_id": 1, "asset_id": 2}, Base: []int{1, 1, 2, 3, 0, 0, 0}, Check: []int{0, 1, 1, 1, 2, 3, 4}}
 
-func request_ArtifactService_DownloadAsset_1(ctx context.Context, marshaler runtime.Marshaler, client ArtifactServiceClient, req *http.Request, pathParams map[string]string) (ArtifactService_DownloadAssetClient, runtime.ServerMetadata, error) {
+func request_ArtifactService_DownloadAsset_1(ctx context.Context, marshaler runtime.Marshaler, client extRunicornapiv1.ArtifactServiceClient, req *http.Request, pathParams map[string]string) (extRunicornapiv1.ArtifactService_DownloadAssetClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq DownloadAssetRequest
+		protoReq extRunicornapiv1.DownloadAssetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -1160,7 +1161,7 @@ func request_ArtifactService_DownloadAsset_1(ctx context.Context, marshaler runt
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterArtifactServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterArtifactServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server ArtifactServiceServer) error {
+func RegisterArtifactServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extRunicornapiv1.ArtifactServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_ArtifactService_ListArtifacts_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -1566,15 +1567,15 @@ func RegisterArtifactServiceHandlerFromEndpoint(ctx context.Context, mux *runtim
 // RegisterArtifactServiceHandler registers the http handlers for service ArtifactService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterArtifactServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterArtifactServiceHandlerClient(ctx, mux, NewArtifactServiceClient(conn))
+	return RegisterArtifactServiceHandlerClient(ctx, mux, extRunicornapiv1.NewArtifactServiceClient(conn))
 }
 
 // RegisterArtifactServiceHandlerClient registers the http handlers for service ArtifactService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "ArtifactServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "ArtifactServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extRunicornapiv1.ArtifactServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extRunicornapiv1.ArtifactServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "ArtifactServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterArtifactServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client ArtifactServiceClient) error {
+// "extRunicornapiv1.ArtifactServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterArtifactServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extRunicornapiv1.ArtifactServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_ArtifactService_ListArtifacts_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
