@@ -30,6 +30,7 @@ type exchange struct {
 	release      func()
 	releaseHeavy func() // gives the heavy slot of an archive back
 	start        time.Time
+	began        time.Duration // of a background call, for viewerTime
 	resp         *http.Response
 	sent         atomic.Bool // set by the transport once the headers are written
 	read         int64
@@ -83,6 +84,9 @@ func (x *exchange) acquireSlot() error {
 		return x.wrap(&Error{Kind: KindCanceled, Err: err})
 	}
 	x.release, x.start = release, time.Now()
+	if background {
+		x.began = x.c.limiter.time.begin()
+	}
 	x.timer = time.AfterFunc(x.timeout(), func() { x.cancel(errTimeout) })
 	return nil
 }
@@ -177,7 +181,7 @@ func (x *exchange) Close() error {
 	}
 	x.release()
 	spent := time.Since(x.start)
-	charge(x.caller, spent)
+	x.c.limiter.time.charge(x.caller, x.began)
 	if x.c.cfg.Observer != nil {
 		x.c.cfg.Observer.Observe(Observation{
 			Viewer: x.c.cfg.Name, Method: x.r.method, Route: x.r.path, Status: status,

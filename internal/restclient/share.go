@@ -36,12 +36,49 @@ type meter struct{ spent atomic.Int64 }
 
 func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// charge adds the Viewer's time of a call to the background work it belongs
-// to, if any.
-func charge(ctx context.Context, spent time.Duration) {
+// charge ends a call that begin has begun, and adds the Viewer's time of it to the
+// background work it belongs to, if any.
+func (u *viewerTime) charge(ctx context.Context, began time.Duration) {
 	if m, ok := ctx.Value(backgroundKey{}).(*meter); ok {
-		m.spent.Add(int64(spent))
+		m.spent.Add(int64(u.end(began)))
 	}
+}
+
+// viewerTime tells what background calls cost the Viewer. A Viewer does one thing at a
+// time, so calls that are under way together slow each other down: the time is divided
+// equally among them, and all of them together cost the time in which there was at least one.
+type viewerTime struct {
+	mu      sync.Mutex
+	running int
+	at      time.Time     // when each was last changed
+	each    time.Duration // what one call that never ends would have cost so far
+}
+
+// begin notes that a call has started. What it returns is for end.
+func (u *viewerTime) begin() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.advance()
+	u.running++
+	return u.each
+}
+
+// end notes that a call has ended, and returns what it has cost.
+func (u *viewerTime) end(began time.Duration) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.advance()
+	u.running--
+	return u.each - began
+}
+
+// advance is called with mu held.
+func (u *viewerTime) advance() {
+	now := time.Now()
+	if u.running > 0 {
+		u.each += now.Sub(u.at) / time.Duration(u.running)
+	}
+	u.at = now
 }
 
 // Background runs work as background work: it waits until the share allows it
@@ -75,6 +112,7 @@ type shareLimiter struct {
 	mu    sync.Mutex
 	next  time.Time // all reserved work is paid for at that time, which may be past
 	costs map[string]time.Duration
+	time  viewerTime
 }
 
 func newShareLimiter(share float64) *shareLimiter {

@@ -176,3 +176,31 @@ func TestBackground_OneSlowCallDoesNotStopTheRest(t *testing.T) {
 		}
 	})
 }
+
+func TestBackground_CallsAtOnceShareTheViewersTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const cost = 100 * time.Millisecond
+		// A Viewer that does one thing at a time: n calls at once take n times as long.
+		viewer := make(chan struct{}, 1)
+		c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
+			viewer <- struct{}{}
+			defer func() { <-viewer }()
+			return slowViewer(cost)(req)
+		})
+		var wg sync.WaitGroup
+		for key, id := range map[string]string{"a": "20260101_000000_aaaaaa", "b": "20260101_000000_bbbbbb"} {
+			wg.Go(func() {
+				if err := c.Background(t.Context(), key, func(ctx context.Context) error {
+					_, err := c.GetEnvironment(ctx, id)
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if charged := c.Cost("a") + c.Cost("b"); charged != 2*cost {
+			t.Errorf("charged %v for what took the Viewer %v", charged, 2*cost)
+		}
+	})
+}
