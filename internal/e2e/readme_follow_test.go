@@ -18,7 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
 
-// block is a shell block of the README with the note above it, which says what
+// block is a shell block of a document with the note above it, which says what
 // the test does with it:
 //
 //	starts            the command starts the server that later blocks talk to
@@ -69,10 +69,22 @@ func TestREADME_EveryCommandWorks(t *testing.T) {
 	}
 }
 
-// TestSearchDocument_EveryExampleWorks follows docs/search.md in front of the demo.
-func TestSearchDocument_EveryExampleWorks(t *testing.T) {
+// TestDocuments_EveryCommandWorks follows documents in the same way.
+func TestDocuments_EveryCommandWorks(t *testing.T) {
 	t.Parallel()
-	newGuide(t, realviewer.V072).followAll("docs/search.md", realviewer.V072)
+	for document, versions := range map[string][]realviewer.Version{
+		"docs/api.md":      realviewer.Versions(),
+		"docs/tail.md":     realviewer.Versions(),
+		"docs/search.md":   {realviewer.V072}, // it starts the demo
+		"docs/security.md": {realviewer.V072}, // as above
+	} {
+		for _, version := range versions {
+			t.Run(document+" "+string(version), func(t *testing.T) {
+				t.Parallel()
+				newGuide(t, version).followAll(document, version)
+			})
+		}
+	}
 }
 
 // followAll follows all blocks of a document that are for a generation.
