@@ -5,11 +5,15 @@ import (
 	"strings"
 	"testing"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	// The contract, which these tests read as descriptors.
 	_ "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -191,4 +195,47 @@ func TestContract_ErrorsAreNoStatus(t *testing.T) {
 	if count == 0 {
 		t.Error("no field is a google.rpc.Status")
 	}
+}
+
+// TestContract_EveryMethodHasAnExample checks that the comment of each RPC has a request
+// that is valid.
+func TestContract_EveryMethodHasAnExample(t *testing.T) {
+	t.Parallel()
+	comments := contractComments(t)
+	eachMethod(t, func(method protoreflect.MethodDescriptor) {
+		_, example, found := strings.Cut(comments[method.FullName()], "Example:\n\n")
+		if !found {
+			t.Errorf("the comment of %s has no example", method.Name())
+			return
+		}
+		request := dynamicpb.NewMessage(method.Input())
+		if err := protojson.Unmarshal([]byte(example), request); err != nil {
+			t.Errorf("the example of %s: %v", method.Name(), err)
+		} else if err := protovalidate.Validate(request); err != nil {
+			t.Errorf("the example of %s: %v", method.Name(), err)
+		}
+	})
+}
+
+// contractComments are the comments of the RPCs, which are in the committed image only.
+func contractComments(t *testing.T) map[protoreflect.FullName]string {
+	t.Helper()
+	var image descriptorpb.FileDescriptorSet
+	if err := proto.Unmarshal([]byte(read(t, "proto/baseline.binpb")), &image); err != nil {
+		t.Fatal(err)
+	}
+	files, err := protodesc.NewFiles(&image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	comments := make(map[protoreflect.FullName]string)
+	eachMethod(t, func(method protoreflect.MethodDescriptor) {
+		d, err := files.FindDescriptorByName(method.FullName())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		comments[method.FullName()] = d.ParentFile().SourceLocations().ByDescriptor(d).LeadingComments
+	})
+	return comments
 }

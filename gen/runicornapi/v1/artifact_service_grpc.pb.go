@@ -46,46 +46,95 @@ const (
 // run ids are as in ExperimentService.
 type ArtifactServiceClient interface {
 	// ListArtifacts lists artifacts by name (0.5). Role: read.
+	//
+	// Example:
+	//
+	//	{"type": "model", "page_size": 50}
 	ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error)
 	// GetArtifact gets one version of an artifact (0.5): by name and version or
 	// alias, or by the documented ids name:vN, name:N, name:alias and name
 	// (which means the latest). Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model:v3"}
 	GetArtifact(ctx context.Context, in *GetArtifactRequest, opts ...grpc.CallOption) (*GetArtifactResponse, error)
 	// ListArtifactVersions lists the versions of an artifact, newest first
 	// (0.5). Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model"}
 	ListArtifactVersions(ctx context.Context, in *ListArtifactVersionsRequest, opts ...grpc.CallOption) (*ListArtifactVersionsResponse, error)
 	// ListArtifactFiles lists the files of a version (0.5). Their content is
 	// not served by any Viewer. Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 3}
 	ListArtifactFiles(ctx context.Context, in *ListArtifactFilesRequest, opts ...grpc.CallOption) (*ListArtifactFilesResponse, error)
 	// GetArtifactLineage gets which experiments made and used a version, and
 	// what they were made from (0.5). Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 3, "max_depth": 2}
 	GetArtifactLineage(ctx context.Context, in *GetArtifactLineageRequest, opts ...grpc.CallOption) (*GetArtifactLineageResponse, error)
 	// ListExperimentArtifacts lists what an experiment made and used: artifact
 	// versions on 0.5; outputs, datasets and pretrained models on 0.6 and
 	// later. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "relation": "ARTIFACT_RELATION_CREATED"}
 	ListExperimentArtifacts(ctx context.Context, in *ListExperimentArtifactsRequest, opts ...grpc.CallOption) (*ListExperimentArtifactsResponse, error)
 	// GetArtifactStats counts a Viewer's artifacts and what they take (0.5).
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "old"}
 	GetArtifactStats(ctx context.Context, in *GetArtifactStatsRequest, opts ...grpc.CallOption) (*GetArtifactStatsResponse, error)
 	// PromoteArtifact moves a version to another stage of its life (0.5). A
 	// step that is not allowed is INVALID_ARGUMENT; see LifecycleStage. Role:
 	// write.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 3, "to_stage": "LIFECYCLE_STAGE_PRODUCTION",
+	//	  "notes": "best on val"}
 	PromoteArtifact(ctx context.Context, in *PromoteArtifactRequest, opts ...grpc.CallOption) (*PromoteArtifactResponse, error)
 	// DeleteArtifact deletes a version (0.5). Without `permanent` the Viewer
 	// only marks it: it stays in every list and can still be read. Role: write;
 	// with `permanent`: admin.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 2}
 	DeleteArtifact(ctx context.Context, in *DeleteArtifactRequest, opts ...grpc.CallOption) (*DeleteArtifactResponse, error)
 	// ListAssets lists the assets of an experiment: code, config, datasets,
 	// pretrained models, outputs, and the run's own files (0.6 and later).
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "type": "ASSET_TYPE_CONFIG"}
 	ListAssets(ctx context.Context, in *ListAssetsRequest, opts ...grpc.CallOption) (*ListAssetsResponse, error)
 	// ListImages lists the images that an experiment logged, in the order of
 	// logging (0.6 and later). Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "key": "samples", "page_size": 20}
 	ListImages(ctx context.Context, in *ListImagesRequest, opts ...grpc.CallOption) (*ListImagesResponse, error)
 	// DownloadAsset sends the content of an asset of the experiment (0.6 and
 	// later): a file as it is, a folder or a manifest as a zip. A header,
 	// chunks, a trailer; a stream without a trailer was cut and never ends OK.
 	// Over HTTP, GET …:download downloads the file itself. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "asset_id": "fc8ee1fa3-summary"}
 	DownloadAsset(ctx context.Context, in *DownloadAssetRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadAssetResponse], error)
 }
 
@@ -239,46 +288,95 @@ type ArtifactService_DownloadAssetClient = grpc.ServerStreamingClient[DownloadAs
 // run ids are as in ExperimentService.
 type ArtifactServiceServer interface {
 	// ListArtifacts lists artifacts by name (0.5). Role: read.
+	//
+	// Example:
+	//
+	//	{"type": "model", "page_size": 50}
 	ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error)
 	// GetArtifact gets one version of an artifact (0.5): by name and version or
 	// alias, or by the documented ids name:vN, name:N, name:alias and name
 	// (which means the latest). Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model:v3"}
 	GetArtifact(context.Context, *GetArtifactRequest) (*GetArtifactResponse, error)
 	// ListArtifactVersions lists the versions of an artifact, newest first
 	// (0.5). Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model"}
 	ListArtifactVersions(context.Context, *ListArtifactVersionsRequest) (*ListArtifactVersionsResponse, error)
 	// ListArtifactFiles lists the files of a version (0.5). Their content is
 	// not served by any Viewer. Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 3}
 	ListArtifactFiles(context.Context, *ListArtifactFilesRequest) (*ListArtifactFilesResponse, error)
 	// GetArtifactLineage gets which experiments made and used a version, and
 	// what they were made from (0.5). Role: read.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 3, "max_depth": 2}
 	GetArtifactLineage(context.Context, *GetArtifactLineageRequest) (*GetArtifactLineageResponse, error)
 	// ListExperimentArtifacts lists what an experiment made and used: artifact
 	// versions on 0.5; outputs, datasets and pretrained models on 0.6 and
 	// later. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "relation": "ARTIFACT_RELATION_CREATED"}
 	ListExperimentArtifacts(context.Context, *ListExperimentArtifactsRequest) (*ListExperimentArtifactsResponse, error)
 	// GetArtifactStats counts a Viewer's artifacts and what they take (0.5).
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "old"}
 	GetArtifactStats(context.Context, *GetArtifactStatsRequest) (*GetArtifactStatsResponse, error)
 	// PromoteArtifact moves a version to another stage of its life (0.5). A
 	// step that is not allowed is INVALID_ARGUMENT; see LifecycleStage. Role:
 	// write.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 3, "to_stage": "LIFECYCLE_STAGE_PRODUCTION",
+	//	  "notes": "best on val"}
 	PromoteArtifact(context.Context, *PromoteArtifactRequest) (*PromoteArtifactResponse, error)
 	// DeleteArtifact deletes a version (0.5). Without `permanent` the Viewer
 	// only marks it: it stays in every list and can still be read. Role: write;
 	// with `permanent`: admin.
+	//
+	// Example:
+	//
+	//	{"name": "resnet-model", "version": 2}
 	DeleteArtifact(context.Context, *DeleteArtifactRequest) (*DeleteArtifactResponse, error)
 	// ListAssets lists the assets of an experiment: code, config, datasets,
 	// pretrained models, outputs, and the run's own files (0.6 and later).
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "type": "ASSET_TYPE_CONFIG"}
 	ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error)
 	// ListImages lists the images that an experiment logged, in the order of
 	// logging (0.6 and later). Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "key": "samples", "page_size": 20}
 	ListImages(context.Context, *ListImagesRequest) (*ListImagesResponse, error)
 	// DownloadAsset sends the content of an asset of the experiment (0.6 and
 	// later): a file as it is, a folder or a manifest as a zip. A header,
 	// chunks, a trailer; a stream without a trailer was cut and never ends OK.
 	// Over HTTP, GET …:download downloads the file itself. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "asset_id": "fc8ee1fa3-summary"}
 	DownloadAsset(*DownloadAssetRequest, grpc.ServerStreamingServer[DownloadAssetResponse]) error
 	mustEmbedUnimplementedArtifactServiceServer()
 }

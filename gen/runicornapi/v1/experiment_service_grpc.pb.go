@@ -40,6 +40,11 @@ const (
 // ExperimentService reads and changes experiments, which the Viewer also
 // calls runs.
 //
+// The example of each method is a request as grpcurl takes it:
+//
+//	grpcurl -plaintext -d '{"run_id": "20261128_093015_1a2b3c"}' \
+//	  127.0.0.1:23310 runicornapi.v1.ExperimentService/GetExperiment
+//
 // In every request `viewer` names the Viewer (empty: the first configured
 // one; unknown: NOT_FOUND with the known names), and a run id may be a
 // resource name viewers/{viewer}/experiments/{run_id}, which wins over
@@ -90,43 +95,85 @@ type ExperimentServiceClient interface {
 	// concurrently; one that fails is in `unreachable`, and if every Viewer fails
 	// the call is UNAVAILABLE. Viewer 0.7.2 does not list runs that were written
 	// while its index was locked; they can still be read by id. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "-", "filter": "status = RUNNING AND metrics.\"val/acc\".max > 0.9",
+	//	  "metric_names": ["val/acc"], "order_by": "metrics.\"val/acc\".max desc", "page_size": 20}
 	ListExperiments(ctx context.Context, in *ListExperimentsRequest, opts ...grpc.CallOption) (*ListExperimentsResponse, error)
 	// GetExperiment gets one experiment, FULL unless BASIC is asked for. An
 	// unknown or deleted one is NOT_FOUND with reason RUN_NOT_FOUND. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c"}
 	GetExperiment(ctx context.Context, in *GetExperimentRequest, opts ...grpc.CallOption) (*GetExperimentResponse, error)
 	// ListProjects lists the projects, by viewer and name, with the number of
 	// their experiments and their latest update. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "-"}
 	ListProjects(ctx context.Context, in *ListProjectsRequest, opts ...grpc.CallOption) (*ListProjectsResponse, error)
 	// UpdateExperiment changes alias, tags (Viewer 0.6 and later) or path (0.7
 	// and later) of an experiment. What the Viewer's generation cannot change
 	// is UNIMPLEMENTED, and then nothing is changed. Viewers change only runs
 	// whose id has the SDK's form. Over HTTP, update_mask may be left out: it is
 	// then the fields of the body. Role: write.
+	//
+	// Example:
+	//
+	//	{"experiment": {"run_id": "20261128_093015_1a2b3c", "alias": "baseline", "tags": ["prod"]},
+	//	  "update_mask": "alias,tags"}
 	UpdateExperiment(ctx context.Context, in *UpdateExperimentRequest, opts ...grpc.CallOption) (*UpdateExperimentResponse, error)
 	// DeleteExperiments moves experiments to the recycle bin of their Viewer.
 	// Each has its own result; the call itself is OK if the Viewer answered.
 	// Role: write.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"]}
 	DeleteExperiments(ctx context.Context, in *DeleteExperimentsRequest, opts ...grpc.CallOption) (*DeleteExperimentsResponse, error)
 	// ListDeletedExperiments lists the recycle bin, newest deletion first.
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab", "page_size": 50}
 	ListDeletedExperiments(ctx context.Context, in *ListDeletedExperimentsRequest, opts ...grpc.CallOption) (*ListDeletedExperimentsResponse, error)
 	// RestoreExperiments takes experiments out of the recycle bin. Each has its
 	// own result. Role: write.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"]}
 	RestoreExperiments(ctx context.Context, in *RestoreExperimentsRequest, opts ...grpc.CallOption) (*RestoreExperimentsResponse, error)
 	// PurgeExperiments removes experiments for good. Viewers 0.6 and later
 	// purge any experiment, deleted before or not. 0.5.3 can only empty its
 	// whole recycle bin: there `all_deleted` works, and `run_ids` only if they
 	// are all that is in the bin; otherwise the result of each id is
 	// UNIMPLEMENTED and nothing is purged. Role: admin.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"], "validate_only": true}
 	PurgeExperiments(ctx context.Context, in *PurgeExperimentsRequest, opts ...grpc.CallOption) (*PurgeExperimentsResponse, error)
 	// GetEnvironment gets what was captured of the software and hardware that
 	// an experiment ran on. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c"}
 	GetEnvironment(ctx context.Context, in *GetEnvironmentRequest, opts ...grpc.CallOption) (*GetEnvironmentResponse, error)
 	// WatchExperiments sends the experiments that match a filter, then
 	// `synced`, then every change as the server notices it. There is no log of
 	// changes to resume from: each connection begins with a snapshot. It ends
 	// only by an error, such as UNAVAILABLE when the session of a remote Viewer
 	// ends. Role: read.
+	//
+	// Example:
+	//
+	//	{"filter": "status = RUNNING"}
 	WatchExperiments(ctx context.Context, in *WatchExperimentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchExperimentsResponse], error)
 	// TailLogs sends the text that a run logs, line by line, live, and ends as
 	// TailMetrics ends. On 0.6 and later lines are read from the log file and
@@ -134,12 +181,21 @@ type ExperimentServiceClient interface {
 	// no positions: a resumed stream there counts lines from the start. When the
 	// session of a remote Viewer ends, it behaves as TailMetrics does. Role:
 	// read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "last_lines": 20}
 	TailLogs(ctx context.Context, in *TailLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailLogsResponse], error)
 	// ExportExperiment sends one or several experiments as a file: a header,
 	// chunks, and a trailer with size and SHA-256. A stream without a trailer
 	// was cut and never ends OK. Over HTTP, GET
 	// /v1/experiments/{run_id}:export downloads the file itself; of runs that
 	// have ended it has a size, an ETag and ranges. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "format": "EXPORT_FORMAT_PARQUET",
+	//	  "layout": "EXPORT_LAYOUT_LONG"}
 	ExportExperiment(ctx context.Context, in *ExportExperimentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportExperimentResponse], error)
 }
 
@@ -305,6 +361,11 @@ type ExperimentService_ExportExperimentClient = grpc.ServerStreamingClient[Expor
 // ExperimentService reads and changes experiments, which the Viewer also
 // calls runs.
 //
+// The example of each method is a request as grpcurl takes it:
+//
+//	grpcurl -plaintext -d '{"run_id": "20261128_093015_1a2b3c"}' \
+//	  127.0.0.1:23310 runicornapi.v1.ExperimentService/GetExperiment
+//
 // In every request `viewer` names the Viewer (empty: the first configured
 // one; unknown: NOT_FOUND with the known names), and a run id may be a
 // resource name viewers/{viewer}/experiments/{run_id}, which wins over
@@ -355,43 +416,85 @@ type ExperimentServiceServer interface {
 	// concurrently; one that fails is in `unreachable`, and if every Viewer fails
 	// the call is UNAVAILABLE. Viewer 0.7.2 does not list runs that were written
 	// while its index was locked; they can still be read by id. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "-", "filter": "status = RUNNING AND metrics.\"val/acc\".max > 0.9",
+	//	  "metric_names": ["val/acc"], "order_by": "metrics.\"val/acc\".max desc", "page_size": 20}
 	ListExperiments(context.Context, *ListExperimentsRequest) (*ListExperimentsResponse, error)
 	// GetExperiment gets one experiment, FULL unless BASIC is asked for. An
 	// unknown or deleted one is NOT_FOUND with reason RUN_NOT_FOUND. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c"}
 	GetExperiment(context.Context, *GetExperimentRequest) (*GetExperimentResponse, error)
 	// ListProjects lists the projects, by viewer and name, with the number of
 	// their experiments and their latest update. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "-"}
 	ListProjects(context.Context, *ListProjectsRequest) (*ListProjectsResponse, error)
 	// UpdateExperiment changes alias, tags (Viewer 0.6 and later) or path (0.7
 	// and later) of an experiment. What the Viewer's generation cannot change
 	// is UNIMPLEMENTED, and then nothing is changed. Viewers change only runs
 	// whose id has the SDK's form. Over HTTP, update_mask may be left out: it is
 	// then the fields of the body. Role: write.
+	//
+	// Example:
+	//
+	//	{"experiment": {"run_id": "20261128_093015_1a2b3c", "alias": "baseline", "tags": ["prod"]},
+	//	  "update_mask": "alias,tags"}
 	UpdateExperiment(context.Context, *UpdateExperimentRequest) (*UpdateExperimentResponse, error)
 	// DeleteExperiments moves experiments to the recycle bin of their Viewer.
 	// Each has its own result; the call itself is OK if the Viewer answered.
 	// Role: write.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"]}
 	DeleteExperiments(context.Context, *DeleteExperimentsRequest) (*DeleteExperimentsResponse, error)
 	// ListDeletedExperiments lists the recycle bin, newest deletion first.
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab", "page_size": 50}
 	ListDeletedExperiments(context.Context, *ListDeletedExperimentsRequest) (*ListDeletedExperimentsResponse, error)
 	// RestoreExperiments takes experiments out of the recycle bin. Each has its
 	// own result. Role: write.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"]}
 	RestoreExperiments(context.Context, *RestoreExperimentsRequest) (*RestoreExperimentsResponse, error)
 	// PurgeExperiments removes experiments for good. Viewers 0.6 and later
 	// purge any experiment, deleted before or not. 0.5.3 can only empty its
 	// whole recycle bin: there `all_deleted` works, and `run_ids` only if they
 	// are all that is in the bin; otherwise the result of each id is
 	// UNIMPLEMENTED and nothing is purged. Role: admin.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"], "validate_only": true}
 	PurgeExperiments(context.Context, *PurgeExperimentsRequest) (*PurgeExperimentsResponse, error)
 	// GetEnvironment gets what was captured of the software and hardware that
 	// an experiment ran on. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c"}
 	GetEnvironment(context.Context, *GetEnvironmentRequest) (*GetEnvironmentResponse, error)
 	// WatchExperiments sends the experiments that match a filter, then
 	// `synced`, then every change as the server notices it. There is no log of
 	// changes to resume from: each connection begins with a snapshot. It ends
 	// only by an error, such as UNAVAILABLE when the session of a remote Viewer
 	// ends. Role: read.
+	//
+	// Example:
+	//
+	//	{"filter": "status = RUNNING"}
 	WatchExperiments(*WatchExperimentsRequest, grpc.ServerStreamingServer[WatchExperimentsResponse]) error
 	// TailLogs sends the text that a run logs, line by line, live, and ends as
 	// TailMetrics ends. On 0.6 and later lines are read from the log file and
@@ -399,12 +502,21 @@ type ExperimentServiceServer interface {
 	// no positions: a resumed stream there counts lines from the start. When the
 	// session of a remote Viewer ends, it behaves as TailMetrics does. Role:
 	// read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "last_lines": 20}
 	TailLogs(*TailLogsRequest, grpc.ServerStreamingServer[TailLogsResponse]) error
 	// ExportExperiment sends one or several experiments as a file: a header,
 	// chunks, and a trailer with size and SHA-256. A stream without a trailer
 	// was cut and never ends OK. Over HTTP, GET
 	// /v1/experiments/{run_id}:export downloads the file itself; of runs that
 	// have ended it has a size, an ETag and ranges. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "format": "EXPORT_FORMAT_PARQUET",
+	//	  "layout": "EXPORT_LAYOUT_LONG"}
 	ExportExperiment(*ExportExperimentRequest, grpc.ServerStreamingServer[ExportExperimentResponse]) error
 	mustEmbedUnimplementedExperimentServiceServer()
 }

@@ -43,6 +43,10 @@ type MetricServiceClient interface {
 	// ListMetrics lists the metrics of an experiment, and for each kind of their
 	// values: count, first and last step, last value, minimum and maximum. Role:
 	// read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "metric_prefixes": ["val/"]}
 	ListMetrics(ctx context.Context, in *ListMetricsRequest, opts ...grpc.CallOption) (*ListMetricsResponse, error)
 	// GetMetrics gets the merged view of an experiment's metrics: one value per
 	// step and metric, the last one written, with the time of the line that
@@ -50,10 +54,19 @@ type MetricServiceClient interface {
 	// ANSWER_TOO_LARGE, never cut in silence: then use `downsample`, `limit`,
 	// `last` or StreamMetrics. Asked again about a growing run, on 0.6 and
 	// later the Viewer is asked only for what was appended. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "metric_names": ["train/loss"],
+	//	  "downsample": {"max_points": 500}}
 	GetMetrics(ctx context.Context, in *GetMetricsRequest, opts ...grpc.CallOption) (*GetMetricsResponse, error)
 	// StreamMetrics sends the whole history of one or several experiments as it
 	// is now, in batches of at most 4096 points, and ends with a trailer. A
 	// stream without a trailer was cut. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"], "metric_names": ["train/loss", "val/acc"]}
 	StreamMetrics(ctx context.Context, in *StreamMetricsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamMetricsResponse], error)
 	// TailMetrics sends the points of running experiments as they are logged:
 	// first the history, then `caught_up`, then live points. Every message has a
@@ -68,15 +81,28 @@ type MetricServiceClient interface {
 	// resumes in the next session of the same Viewer that has the run, and is
 	// UNAVAILABLE until there is one. A filter on all viewers waits for it
 	// instead. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"], "metric_names": ["train/loss"], "heartbeat_interval": "15s"}
 	TailMetrics(ctx context.Context, in *TailMetricsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailMetricsResponse], error)
 	// CompareExperiments returns metrics of several experiments, of one Viewer or
 	// of many, over one common axis. Finite numbers only. Experiments that could
 	// not be read are in not_read. Role: read.
+	//
+	// Example:
+	//
+	//	{"filter": "path:\"vision\" AND status = FINISHED", "metric_names": ["train/loss"],
+	//	  "downsample": {"max_points": 200}}
 	CompareExperiments(ctx context.Context, in *CompareExperimentsRequest, opts ...grpc.CallOption) (*CompareExperimentsResponse, error)
 	// FindBestExperiment finds the experiment with the maximum (or minimum)
 	// finite value of a metric, over all that match. Among equals the earliest
 	// step wins, then the oldest experiment. It works on digests, as filters do:
 	// see ExperimentService. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "-", "metric_name": "val/acc", "goal": "GOAL_MAXIMIZE"}
 	FindBestExperiment(ctx context.Context, in *FindBestExperimentRequest, opts ...grpc.CallOption) (*FindBestExperimentResponse, error)
 }
 
@@ -182,6 +208,10 @@ type MetricServiceServer interface {
 	// ListMetrics lists the metrics of an experiment, and for each kind of their
 	// values: count, first and last step, last value, minimum and maximum. Role:
 	// read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "metric_prefixes": ["val/"]}
 	ListMetrics(context.Context, *ListMetricsRequest) (*ListMetricsResponse, error)
 	// GetMetrics gets the merged view of an experiment's metrics: one value per
 	// step and metric, the last one written, with the time of the line that
@@ -189,10 +219,19 @@ type MetricServiceServer interface {
 	// ANSWER_TOO_LARGE, never cut in silence: then use `downsample`, `limit`,
 	// `last` or StreamMetrics. Asked again about a growing run, on 0.6 and
 	// later the Viewer is asked only for what was appended. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_id": "20261128_093015_1a2b3c", "metric_names": ["train/loss"],
+	//	  "downsample": {"max_points": 500}}
 	GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error)
 	// StreamMetrics sends the whole history of one or several experiments as it
 	// is now, in batches of at most 4096 points, and ends with a trailer. A
 	// stream without a trailer was cut. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"], "metric_names": ["train/loss", "val/acc"]}
 	StreamMetrics(*StreamMetricsRequest, grpc.ServerStreamingServer[StreamMetricsResponse]) error
 	// TailMetrics sends the points of running experiments as they are logged:
 	// first the history, then `caught_up`, then live points. Every message has a
@@ -207,15 +246,28 @@ type MetricServiceServer interface {
 	// resumes in the next session of the same Viewer that has the run, and is
 	// UNAVAILABLE until there is one. A filter on all viewers waits for it
 	// instead. Role: read.
+	//
+	// Example:
+	//
+	//	{"run_ids": ["20261128_093015_1a2b3c"], "metric_names": ["train/loss"], "heartbeat_interval": "15s"}
 	TailMetrics(*TailMetricsRequest, grpc.ServerStreamingServer[TailMetricsResponse]) error
 	// CompareExperiments returns metrics of several experiments, of one Viewer or
 	// of many, over one common axis. Finite numbers only. Experiments that could
 	// not be read are in not_read. Role: read.
+	//
+	// Example:
+	//
+	//	{"filter": "path:\"vision\" AND status = FINISHED", "metric_names": ["train/loss"],
+	//	  "downsample": {"max_points": 200}}
 	CompareExperiments(context.Context, *CompareExperimentsRequest) (*CompareExperimentsResponse, error)
 	// FindBestExperiment finds the experiment with the maximum (or minimum)
 	// finite value of a metric, over all that match. Among equals the earliest
 	// step wins, then the oldest experiment. It works on digests, as filters do:
 	// see ExperimentService. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "-", "metric_name": "val/acc", "goal": "GOAL_MAXIMIZE"}
 	FindBestExperiment(context.Context, *FindBestExperimentRequest) (*FindBestExperimentResponse, error)
 	mustEmbedUnimplementedMetricServiceServer()
 }

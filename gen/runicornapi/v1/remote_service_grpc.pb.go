@@ -60,12 +60,24 @@ type RemoteServiceClient interface {
 	// in its details; 0.5.3 accepts any key in silence. If a connection of the
 	// same user, host and port is open already, Viewers answer at once and check
 	// no credentials: see `already_connected`. Role: admin.
+	//
+	// Example:
+	//
+	//	{"target": {"host": "gpu.example.org", "username": "me", "use_agent": true}}
 	OpenConnection(ctx context.Context, in *OpenConnectionRequest, opts ...grpc.CallOption) (*OpenConnectionResponse, error)
 	// CloseConnection closes an SSH connection, and before that stops the remote
 	// Viewers that use it: Viewers would leave them running. Role:
 	// admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org"}
 	CloseConnection(ctx context.Context, in *CloseConnectionRequest, opts ...grpc.CallOption) (*CloseConnectionResponse, error)
 	// ListConnections lists the SSH connections of a Viewer. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
 	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to
 	// a minute. The tunnel is a login of its own, which not every connection
@@ -74,45 +86,106 @@ type RemoteServiceClient interface {
 	// without a passphrase, and on 0.5 and without that program a key in any
 	// form. The agent also does on 0.5, but not on 0.6 and 0.7 without the
 	// program. Role: admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org", "remote_root": "/home/me/runs"}
 	StartViewer(ctx context.Context, in *StartViewerRequest, opts ...grpc.CallOption) (*StartViewerResponse, error)
 	// StopViewer ends a remote Viewer and its tunnel. Role: admin.
+	//
+	// Example:
+	//
+	//	{"session_id": "s1"}
 	StopViewer(ctx context.Context, in *StopViewerRequest, opts ...grpc.CallOption) (*StopViewerResponse, error)
 	// ListViewerSessions lists the remote Viewers of a Viewer. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListViewerSessions(ctx context.Context, in *ListViewerSessionsRequest, opts ...grpc.CallOption) (*ListViewerSessionsResponse, error)
 	// GetViewerSession gets one remote Viewer. Role: admin.
+	//
+	// Example:
+	//
+	//	{"session_id": "s1"}
 	GetViewerSession(ctx context.Context, in *GetViewerSessionRequest, opts ...grpc.CallOption) (*GetViewerSessionResponse, error)
 	// ListDirectory lists a folder of a connected machine (0.5 and 0.6). Role:
 	// admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org", "path": "/home/me"}
 	ListDirectory(ctx context.Context, in *ListDirectoryRequest, opts ...grpc.CallOption) (*ListDirectoryResponse, error)
 	// CheckPath says whether a path exists on a connected machine (0.5 and
 	// 0.6). Role: admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org", "path": "/home/me/runs"}
 	CheckPath(ctx context.Context, in *CheckPathRequest, opts ...grpc.CallOption) (*CheckPathResponse, error)
 	// ListPythonEnvironments lists the Pythons of a connected machine. Role:
 	// admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org"}
 	ListPythonEnvironments(ctx context.Context, in *ListPythonEnvironmentsRequest, opts ...grpc.CallOption) (*ListPythonEnvironmentsResponse, error)
 	// GetRemoteConfig says what a Python of a connected machine has: versions,
 	// the default storage root, a free port. Role: admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org"}
 	GetRemoteConfig(ctx context.Context, in *GetRemoteConfigRequest, opts ...grpc.CallOption) (*GetRemoteConfigResponse, error)
 	// GetRemoteStatus gets connections and remote Viewers of a Viewer in one
 	// call. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetRemoteStatus(ctx context.Context, in *GetRemoteStatusRequest, opts ...grpc.CallOption) (*GetRemoteStatusResponse, error)
 	// AcceptHostKey makes a host key known, in place of an earlier one of the
 	// same host, port and type (0.6 and later). Viewers do not ask the SSH
 	// server: compare the fingerprint first. Role: admin.
+	//
+	// Example:
+	//
+	//	{"host_key": {"host": "gpu.example.org", "port": 22, "key_type": "ssh-ed25519", "public_key": "AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz3mJwGxqtgLvpnCHjp0SdWPzRz8LDX/HT5tU", "fingerprint_sha256": "SHA256:uNiVztksCsDhcc0u9e8BrVfixtqQOAU8bQR3Rl6DlOU"}}
 	AcceptHostKey(ctx context.Context, in *AcceptHostKeyRequest, opts ...grpc.CallOption) (*AcceptHostKeyResponse, error)
 	// ListHostKeys lists the known host keys (0.6 and later). Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListHostKeys(ctx context.Context, in *ListHostKeysRequest, opts ...grpc.CallOption) (*ListHostKeysResponse, error)
 	// RemoveHostKey forgets a host key (0.6 and later). Standing connections
 	// stay. Role: admin.
+	//
+	// Example:
+	//
+	//	{"host": "gpu.example.org", "port": 22, "key_type": "ssh-ed25519"}
 	RemoveHostKey(ctx context.Context, in *RemoveHostKeyRequest, opts ...grpc.CallOption) (*RemoveHostKeyResponse, error)
 	// ListSavedConnections lists the connections that a Viewer remembers,
 	// without their secrets. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListSavedConnections(ctx context.Context, in *ListSavedConnectionsRequest, opts ...grpc.CallOption) (*ListSavedConnectionsResponse, error)
 	// SaveConnection has a Viewer remember a connection; one of the same host,
 	// port and user is replaced. Viewers 0.5.3 and 0.6.0 keep the last 10, and
 	// secrets only weakly protected. Role: admin.
+	//
+	// Example:
+	//
+	//	{"target": {"host": "gpu.example.org", "username": "me", "use_agent": true},
+	//	  "display_name": "the big one"}
 	SaveConnection(ctx context.Context, in *SaveConnectionRequest, opts ...grpc.CallOption) (*SaveConnectionResponse, error)
 	// DeleteSavedConnection has a Viewer forget a connection. Role: admin.
+	//
+	// Example:
+	//
+	//	{"saved_connection_id": "gpu.example.org:22@me"}
 	DeleteSavedConnection(ctx context.Context, in *DeleteSavedConnectionRequest, opts ...grpc.CallOption) (*DeleteSavedConnectionResponse, error)
 }
 
@@ -325,12 +398,24 @@ type RemoteServiceServer interface {
 	// in its details; 0.5.3 accepts any key in silence. If a connection of the
 	// same user, host and port is open already, Viewers answer at once and check
 	// no credentials: see `already_connected`. Role: admin.
+	//
+	// Example:
+	//
+	//	{"target": {"host": "gpu.example.org", "username": "me", "use_agent": true}}
 	OpenConnection(context.Context, *OpenConnectionRequest) (*OpenConnectionResponse, error)
 	// CloseConnection closes an SSH connection, and before that stops the remote
 	// Viewers that use it: Viewers would leave them running. Role:
 	// admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org"}
 	CloseConnection(context.Context, *CloseConnectionRequest) (*CloseConnectionResponse, error)
 	// ListConnections lists the SSH connections of a Viewer. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
 	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to
 	// a minute. The tunnel is a login of its own, which not every connection
@@ -339,45 +424,106 @@ type RemoteServiceServer interface {
 	// without a passphrase, and on 0.5 and without that program a key in any
 	// form. The agent also does on 0.5, but not on 0.6 and 0.7 without the
 	// program. Role: admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org", "remote_root": "/home/me/runs"}
 	StartViewer(context.Context, *StartViewerRequest) (*StartViewerResponse, error)
 	// StopViewer ends a remote Viewer and its tunnel. Role: admin.
+	//
+	// Example:
+	//
+	//	{"session_id": "s1"}
 	StopViewer(context.Context, *StopViewerRequest) (*StopViewerResponse, error)
 	// ListViewerSessions lists the remote Viewers of a Viewer. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListViewerSessions(context.Context, *ListViewerSessionsRequest) (*ListViewerSessionsResponse, error)
 	// GetViewerSession gets one remote Viewer. Role: admin.
+	//
+	// Example:
+	//
+	//	{"session_id": "s1"}
 	GetViewerSession(context.Context, *GetViewerSessionRequest) (*GetViewerSessionResponse, error)
 	// ListDirectory lists a folder of a connected machine (0.5 and 0.6). Role:
 	// admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org", "path": "/home/me"}
 	ListDirectory(context.Context, *ListDirectoryRequest) (*ListDirectoryResponse, error)
 	// CheckPath says whether a path exists on a connected machine (0.5 and
 	// 0.6). Role: admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org", "path": "/home/me/runs"}
 	CheckPath(context.Context, *CheckPathRequest) (*CheckPathResponse, error)
 	// ListPythonEnvironments lists the Pythons of a connected machine. Role:
 	// admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org"}
 	ListPythonEnvironments(context.Context, *ListPythonEnvironmentsRequest) (*ListPythonEnvironmentsResponse, error)
 	// GetRemoteConfig says what a Python of a connected machine has: versions,
 	// the default storage root, a free port. Role: admin.
+	//
+	// Example:
+	//
+	//	{"connection_id": "gpu.example.org"}
 	GetRemoteConfig(context.Context, *GetRemoteConfigRequest) (*GetRemoteConfigResponse, error)
 	// GetRemoteStatus gets connections and remote Viewers of a Viewer in one
 	// call. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetRemoteStatus(context.Context, *GetRemoteStatusRequest) (*GetRemoteStatusResponse, error)
 	// AcceptHostKey makes a host key known, in place of an earlier one of the
 	// same host, port and type (0.6 and later). Viewers do not ask the SSH
 	// server: compare the fingerprint first. Role: admin.
+	//
+	// Example:
+	//
+	//	{"host_key": {"host": "gpu.example.org", "port": 22, "key_type": "ssh-ed25519", "public_key": "AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz3mJwGxqtgLvpnCHjp0SdWPzRz8LDX/HT5tU", "fingerprint_sha256": "SHA256:uNiVztksCsDhcc0u9e8BrVfixtqQOAU8bQR3Rl6DlOU"}}
 	AcceptHostKey(context.Context, *AcceptHostKeyRequest) (*AcceptHostKeyResponse, error)
 	// ListHostKeys lists the known host keys (0.6 and later). Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListHostKeys(context.Context, *ListHostKeysRequest) (*ListHostKeysResponse, error)
 	// RemoveHostKey forgets a host key (0.6 and later). Standing connections
 	// stay. Role: admin.
+	//
+	// Example:
+	//
+	//	{"host": "gpu.example.org", "port": 22, "key_type": "ssh-ed25519"}
 	RemoveHostKey(context.Context, *RemoveHostKeyRequest) (*RemoveHostKeyResponse, error)
 	// ListSavedConnections lists the connections that a Viewer remembers,
 	// without their secrets. Role: admin.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	ListSavedConnections(context.Context, *ListSavedConnectionsRequest) (*ListSavedConnectionsResponse, error)
 	// SaveConnection has a Viewer remember a connection; one of the same host,
 	// port and user is replaced. Viewers 0.5.3 and 0.6.0 keep the last 10, and
 	// secrets only weakly protected. Role: admin.
+	//
+	// Example:
+	//
+	//	{"target": {"host": "gpu.example.org", "username": "me", "use_agent": true},
+	//	  "display_name": "the big one"}
 	SaveConnection(context.Context, *SaveConnectionRequest) (*SaveConnectionResponse, error)
 	// DeleteSavedConnection has a Viewer forget a connection. Role: admin.
+	//
+	// Example:
+	//
+	//	{"saved_connection_id": "gpu.example.org:22@me"}
 	DeleteSavedConnection(context.Context, *DeleteSavedConnectionRequest) (*DeleteSavedConnectionResponse, error)
 	mustEmbedUnimplementedRemoteServiceServer()
 }

@@ -38,31 +38,63 @@ const (
 type ViewerServiceClient interface {
 	// ListViewers lists the Viewers, configured ones first, with their health
 	// as last known. Role: read.
+	//
+	// Example:
+	//
+	//	{"page_size": 100}
 	ListViewers(ctx context.Context, in *ListViewersRequest, opts ...grpc.CallOption) (*ListViewersResponse, error)
 	// GetViewer gets one Viewer: version, generation, capabilities and health,
 	// checked now. A Viewer that is down is an answer, not an error. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetViewer(ctx context.Context, in *GetViewerRequest, opts ...grpc.CallOption) (*GetViewerResponse, error)
 	// GetConfig gets a Viewer's configuration. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
 	// UpdateConfig switches a Viewer's storage root, at once and for good: all
 	// of its experiments are then those of the new root. Refused with
 	// FEATURE_DISABLED unless this server runs with --allow-config-writes. An
 	// empty path is refused always: Viewers take it for their working
 	// directory. Role: admin.
+	//
+	// Example:
+	//
+	//	{"config": {"viewer": "lab", "storage_root": "/data/runs"}, "update_mask": "storageRoot"}
 	UpdateConfig(ctx context.Context, in *UpdateConfigRequest, opts ...grpc.CallOption) (*UpdateConfigResponse, error)
 	// GetGpu reads the graphics processors of a Viewer's machine. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetGpu(ctx context.Context, in *GetGpuRequest, opts ...grpc.CallOption) (*GetGpuResponse, error)
 	// GetSystem measures processor, memory and disk of a Viewer's machine. It
 	// takes the Viewer 1.5 s, in which it does nothing else: do not poll it.
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetSystem(ctx context.Context, in *GetSystemRequest, opts ...grpc.CallOption) (*GetSystemResponse, error)
 	// GetStorageStats measures a Viewer's storage, which walks its whole tree.
 	// UNIMPLEMENTED on 0.5. On 0.6.0 the part "runs" counts only runs in the
 	// layout of 0.5. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetStorageStats(ctx context.Context, in *GetStorageStatsRequest, opts ...grpc.CallOption) (*GetStorageStatsResponse, error)
 	// CheckStatuses has a Viewer check whether the processes of running
 	// experiments on its own host still live; those that do not become FAILED.
 	// Role: write.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	CheckStatuses(ctx context.Context, in *CheckStatusesRequest, opts ...grpc.CallOption) (*CheckStatusesResponse, error)
 }
 
@@ -163,31 +195,63 @@ func (c *viewerServiceClient) CheckStatuses(ctx context.Context, in *CheckStatus
 type ViewerServiceServer interface {
 	// ListViewers lists the Viewers, configured ones first, with their health
 	// as last known. Role: read.
+	//
+	// Example:
+	//
+	//	{"page_size": 100}
 	ListViewers(context.Context, *ListViewersRequest) (*ListViewersResponse, error)
 	// GetViewer gets one Viewer: version, generation, capabilities and health,
 	// checked now. A Viewer that is down is an answer, not an error. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetViewer(context.Context, *GetViewerRequest) (*GetViewerResponse, error)
 	// GetConfig gets a Viewer's configuration. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
 	// UpdateConfig switches a Viewer's storage root, at once and for good: all
 	// of its experiments are then those of the new root. Refused with
 	// FEATURE_DISABLED unless this server runs with --allow-config-writes. An
 	// empty path is refused always: Viewers take it for their working
 	// directory. Role: admin.
+	//
+	// Example:
+	//
+	//	{"config": {"viewer": "lab", "storage_root": "/data/runs"}, "update_mask": "storageRoot"}
 	UpdateConfig(context.Context, *UpdateConfigRequest) (*UpdateConfigResponse, error)
 	// GetGpu reads the graphics processors of a Viewer's machine. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetGpu(context.Context, *GetGpuRequest) (*GetGpuResponse, error)
 	// GetSystem measures processor, memory and disk of a Viewer's machine. It
 	// takes the Viewer 1.5 s, in which it does nothing else: do not poll it.
 	// Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetSystem(context.Context, *GetSystemRequest) (*GetSystemResponse, error)
 	// GetStorageStats measures a Viewer's storage, which walks its whole tree.
 	// UNIMPLEMENTED on 0.5. On 0.6.0 the part "runs" counts only runs in the
 	// layout of 0.5. Role: read.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	GetStorageStats(context.Context, *GetStorageStatsRequest) (*GetStorageStatsResponse, error)
 	// CheckStatuses has a Viewer check whether the processes of running
 	// experiments on its own host still live; those that do not become FAILED.
 	// Role: write.
+	//
+	// Example:
+	//
+	//	{"viewer": "lab"}
 	CheckStatuses(context.Context, *CheckStatusesRequest) (*CheckStatusesResponse, error)
 	mustEmbedUnimplementedViewerServiceServer()
 }
