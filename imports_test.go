@@ -19,6 +19,7 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // allowed says which packages a package may import; docs/architecture.md describes
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
+	"client":                           {"gen/runicornapi/v1"},
 	"clients/python":                   {},
 	"clients/python-compat":            {},
 	"clients/python-server":            {},
@@ -99,6 +100,7 @@ var forbidden = map[string][]string{
 
 // forbiddenModules are modules that a package must not depend on, not even through others.
 var forbiddenModules = map[string][]string{
+	"client":              {"github.com/grpc-ecosystem"},
 	"internal/demoviewer": {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/fleet":      {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/restclient": {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},
