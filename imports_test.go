@@ -23,12 +23,13 @@ var allowed = map[string][]string{
 	"clients/python":                   {},
 	"clients/python-compat":            {},
 	"clients/python-server":            {},
-	"cmd/server":                       {"", "internal/arrowflight", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search"},
+	"cmd/server":                       {"internal/arrowflight", "internal/cli", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search"},
 	"gen/gateway/runicornapi/v1":       {"gen/runicornapi/v1"},
 	"gen/runicornapi/v1":               {},
 	"internal/apierr":                  {"gen/runicornapi/v1"},
 	"internal/apierr/apierrtest":       {},
 	"internal/arrowflight":             {"gen/runicornapi/v1", "internal/apierr"},
+	"internal/cli":                     {"", "client", "gen/runicornapi/v1", "internal/filter"},
 	"internal/compat":                  {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/panics"},
 	"internal/filter":                  {},
 	"internal/demoviewer":              {},
@@ -37,6 +38,7 @@ var allowed = map[string][]string{
 	"internal/digest":                  {"internal/eventlog"},
 	"internal/eventlog":                {},
 	"internal/export":                  {"internal/downsample", "internal/eventlog"},
+	"internal/faultlab":                {"internal/faultproxy", "internal/realviewer", "internal/serverproc"}, // for tests
 	"internal/faultproxy":              {},
 	"internal/fleet":                   {"internal/netaddr", "internal/restclient"},
 	"internal/httpapi":                 {"gen/gateway/runicornapi/v1", "gen/runicornapi/v1", "internal/apierr", "internal/netaddr", "internal/panics"},
@@ -101,6 +103,7 @@ var forbidden = map[string][]string{
 // forbiddenModules are modules that a package must not depend on, not even through others.
 var forbiddenModules = map[string][]string{
 	"client":              {"github.com/grpc-ecosystem"},
+	"internal/cli":        {"github.com/grpc-ecosystem"},
 	"internal/demoviewer": {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/fleet":      {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/restclient": {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},

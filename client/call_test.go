@@ -40,16 +40,17 @@ func TestExperiments_PagesByItself(t *testing.T) {
 		}
 	}}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		request := &runicornapiv1.ListExperimentsRequest{Filter: "x", Skip: 1}
-		ids := ""
+		var ids []string
 		var last error
 		for e, err := range c.Experiments(t.Context(), request) {
 			if last = err; err == nil {
-				ids += e.GetRunId()
+				ids = append(ids, e.GetRunId())
 			}
 		}
 		partial, ok := errors.AsType[*PartialError](last)
-		if ids != "123" || !ok || len(partial.Unreachable) != 1 || !strings.Contains(last.Error(), "viewer b: refused; 2000 experiments") {
+		if strings.Join(ids, "") != "123" || !ok || len(partial.Unreachable) != 1 || !strings.Contains(last.Error(), "viewer b: refused; 2000 experiments") {
 			t.Errorf("experiments %s, then %v", ids, last)
 		}
 		if request.GetPageToken() != "" {
@@ -62,6 +63,7 @@ func TestChangesAreNeverSentTwice(t *testing.T) {
 	t.Parallel()
 	f := &fake{delete: func() error { return status.Error(codes.Unavailable, "gone") }}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		if _, err := c.ExperimentService.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{}); !IsUnavailable(err) || f.calls != 1 {
 			t.Errorf("%d calls: %v", f.calls, err)
 		}
@@ -75,6 +77,7 @@ func TestError_HasWhatTheServerSays(t *testing.T) {
 		return nil, details[0]
 	}}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		st, err := status.New(codes.ResourceExhausted, "too much of it").WithDetails(
 			&errdetails.ErrorInfo{Reason: "VIEWER_RATE_LIMITED", Domain: domain, Metadata: map[string]string{"viewer": "a"}},
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(3 * time.Second)},
@@ -151,7 +154,9 @@ func TestNew_UnderstandsAddresses(t *testing.T) {
 		{address: "unix:/run/x", token: "secret", want: "unix:/run/x"},
 		{address: "host:1", token: "secret", options: []Option{WithPlaintext()}, want: "host:1"},
 		{address: "localhost:1", options: []Option{WithTLS(&tls.Config{MinVersion: tls.VersionTLS13})}, want: "localhost:1", tls: true},
-		{address: "ftp://host"}, {address: "host/path:1"}, {address: "::1"},
+		{address: "ftp://host"},
+		{address: "host/path:1"},
+		{address: "::1"},
 	} {
 		t.Setenv("RUNICORN_GRPC_ADDRESS", test.address)
 		t.Setenv("RUNICORN_GRPC_TOKEN", test.token)

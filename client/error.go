@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,15 +109,7 @@ func IsOutcomeUnknown(err error) bool {
 
 func hasCode(err error, wanted ...codes.Code) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		return false
-	}
-	for _, code := range wanted {
-		if e.Code == code {
-			return true
-		}
-	}
-	return false
+	return ok && slices.Contains(wanted, e.Code)
 }
 
 func incomplete(format string, args ...any) error {

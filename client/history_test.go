@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -41,16 +42,16 @@ func TestHistory_JoinsItsParts(t *testing.T) {
 			t.Fatal(err)
 		}
 		var steps []int64
-		exact := ""
+		var exact []string
 		for p := range h.Metric("loss").Points() {
 			steps = append(steps, p.Step)
-			exact += p.Exact + "/"
+			exact = append(exact, p.Exact)
 			if p.Value != float64(p.Step)/2 || p.Time != float64(p.Step)+0.5 || p.At().UnixMilli() != p.Step*1000+500 || p.Viewer != "v" || p.RunID != "r" {
 				t.Errorf("point %+v", p)
 			}
 		}
 		wantSteps(t, steps, 1, 2, 3, 4)
-		if exact != "/11/22//" || h.Metric("loss").GetReturnedCount() != 4 || h.Metric("none") != nil {
+		if strings.Join(exact, "/") != "/11/22/" || h.Metric("loss").GetReturnedCount() != 4 || h.Metric("none") != nil {
 			t.Errorf("exact %s, %v", exact, h.Metric("loss"))
 		}
 		for p := range h.Metric("stage").Points() {

@@ -124,12 +124,12 @@ func TestTail_WaitsLongerFromFailureToFailureAndAsLongAsTheServerSays(t *testing
 	var waits []time.Duration
 	f := &fake{}
 	f.tail = func(call int, _ *runicornapiv1.TailMetricsRequest, s tailServer) error {
-		switch {
-		case call == 1 || call == 12:
+		switch call {
+		case 1, 12:
 			return errors.Join(s.Send(pointsAt("t", 1)), status.Error(codes.Unavailable, "gone"))
-		case call == 13:
+		case 13:
 			return ours(codes.Unavailable, "VIEWER_UNREACHABLE", &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Minute)})
-		case call == 14:
+		case 14:
 			return nil
 		default: // heartbeats alone are no progress
 			return errors.Join(s.Send(heartbeat("t")), status.Error(codes.Unavailable, "gone"))
@@ -208,7 +208,7 @@ func TestTail_SlowCallersAreNotSilence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Hour) // of the test's own clock
+			<-time.After(time.Hour) // of the test's own clock
 		}
 		if f.calls != 1 {
 			t.Errorf("%d calls", f.calls)

@@ -89,7 +89,8 @@ const manual = `One gRPC endpoint, and the same API as REST, in front of Runicor
 
 Try it: runicorn-grpc --demo
 
-Protos for the code generators of other languages: runicorn-grpc protos DIR
+Read a server from the terminal: runicorn-grpc viewers, ls, show, tail, logs, best, export; each has --help. ` +
+	`Protos for the code generators of other languages: runicorn-grpc protos DIR
 
 The server starts whether or not a Viewer is up; calls answer UNAVAILABLE until it is. SIGTERM or SIGINT drains: ` +
 	`calls in flight are finished within --drain-timeout, streams are told to resume elsewhere, and the exit code is 0. ` +
