@@ -186,7 +186,7 @@ func TestClient_NeedsNoServerUntilItIsCalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.ViewerService.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{})
-	if !IsUnavailable(err) || !strings.HasPrefix(err.Error(), "127.0.0.1:1 does not answer (") || !strings.HasSuffix(err.Error(), "is runicorn-grpc running there?") {
+	if !IsUnavailable(err) || !strings.HasPrefix(err.Error(), "127.0.0.1:1 does not answer (dial tcp") || !strings.HasSuffix(err.Error(), "is runicorn-grpc running there?") {
 		t.Errorf("the error is %v", err)
 	}
 	if err := c.Close(); err != nil {

@@ -197,7 +197,9 @@ func (c *connection) explain(ctx context.Context, err error) error {
 	e := fromGRPC(err)
 	e.cause = ctx.Err()
 	if e.Code == codes.Unavailable && e.Reason == "" {
-		e.Message = c.target + " does not answer (" + e.Message + "); is runicorn-grpc running there?"
+		message := strings.TrimSuffix(strings.TrimPrefix(e.Message, `connection error: desc = "`), `"`)
+		message = strings.TrimPrefix(message, "transport: Error while dialing: ")
+		e.Message = c.target + " does not answer (" + message + "); is runicorn-grpc running there?"
 	}
 	return e
 }

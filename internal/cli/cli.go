@@ -109,7 +109,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stdout,
 }
 
 func (a *app) connect(getenv func(string) string) (*client.Client, error) {
-	options := []client.Option{client.WithOnRetry(a.sayRetry)}
+	options := []client.Option{client.WithOnRetry(a.sayRetry), client.WithRetries(lastOfCalls)}
 	address, token := a.Address, a.Token
 	if address == "" {
 		address = getenv("RUNICORN_GRPC_ADDRESS")
@@ -138,10 +138,13 @@ func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	return client.New(address, options...)
 }
 
+// lastOfCalls is how often calls are tried again before their error is told.
+const lastOfCalls = 3
+
 // sayRetry tells of a break that is not over at once.
 func (a *app) sayRetry(r client.Retry) {
-	if r.Count == 3 {
-		a.note("%v; trying again until it answers", r.Err)
+	if r.Count == lastOfCalls+1 { // so it is a live stream, which goes on
+		a.note("%v Trying again until it answers.", r.Err)
 	}
 }
 

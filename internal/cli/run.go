@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/runicorn-grpc/runicorn-grpc/client"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -25,9 +26,12 @@ func (a *app) find(given string) (*runicornapiv1.Experiment, error) {
 		})
 		return answer.GetExperiment(), err
 	}
-	found, err := a.candidates(given)
-	if err != nil {
-		return nil, err
+	var found []*runicornapiv1.Experiment
+	if given != "" { // with which every run id begins
+		var err error
+		if found, err = a.candidates(given); err != nil {
+			return nil, err
+		}
 	}
 	switch len(found) {
 	case 1:
@@ -78,10 +82,11 @@ func (a *app) candidates(given string) ([]*runicornapiv1.Experiment, error) {
 	return begins, nil
 }
 
-// named selects experiments that may be called so.
+// named selects experiments that may be called so. Texts compare by their bytes,
+// so those that begin so stand before the text with the greatest of all letters.
 func named(text string) string {
 	quoted := filter.Quote(text)
-	return fmt.Sprintf("run_id = %s OR path = %s OR alias = %s", strings.TrimSuffix(quoted, `"`)+`*"`, quoted, quoted)
+	return fmt.Sprintf("(run_id >= %s AND run_id < %s) OR path = %[1]s OR alias = %[1]s", quoted, filter.Quote(text+string(unicode.MaxRune)))
 }
 
 type showCommand struct {

@@ -19,7 +19,8 @@ type table struct {
 	rows [][]cell
 }
 
-// cell is text with the SGR code of its color; numbers stand at the right.
+// cell is text with the SGR code of its color. A column that has numbers is aligned
+// at the right.
 type cell struct {
 	text     string
 	color    string
@@ -44,36 +45,30 @@ func number(v float64) cell { return cell{text: formatNumber(v), isNumber: true}
 
 // print writes the table; a column is as wide as its widest cell.
 func (t *table) print(w io.Writer, colors bool) error {
-	var widths []int
+	widths, numbers := map[int]int{}, map[int]bool{}
 	for _, row := range t.rows {
 		for i, c := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
 			widths[i] = max(widths[i], columns(c.text))
+			numbers[i] = numbers[i] || c.isNumber
 		}
 	}
 	var b strings.Builder
 	for _, row := range t.rows {
+		line, gap := "", ""
 		for i, c := range row {
-			gap := strings.Repeat(" ", widths[i]-columns(c.text))
+			pad := strings.Repeat(" ", widths[i]-columns(c.text))
 			shown := c.text
-			if colors && c.color != "" {
+			if colors && c.color != "" && c.text != "" {
 				shown = "\x1b[" + c.color + "m" + shown + "\x1b[0m"
 			}
-			switch {
-			case c.isNumber:
-				b.WriteString(gap + shown)
-			case i == len(row)-1: // no spaces at the end of lines
-				b.WriteString(shown)
-			default:
-				b.WriteString(shown + gap)
+			if numbers[i] {
+				line += gap + pad + shown
+			} else {
+				line += gap + shown + pad
 			}
-			if i < len(row)-1 {
-				b.WriteString("  ")
-			}
+			gap = "  "
 		}
-		b.WriteByte('\n')
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
