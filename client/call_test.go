@@ -79,7 +79,7 @@ func TestError_HasWhatTheServerSays(t *testing.T) {
 	withFake(t, f, func(t *testing.T, c *Client) {
 		t.Helper()
 		st, err := status.New(codes.ResourceExhausted, "too much of it").WithDetails(
-			&errdetails.ErrorInfo{Reason: "VIEWER_RATE_LIMITED", Domain: domain, Metadata: map[string]string{"viewer": "a"}},
+			&errdetails.ErrorInfo{Reason: "VIEWER_RATE_LIMITED", Domain: Domain, Metadata: map[string]string{"viewer": "a"}},
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(3 * time.Second)},
 			&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "filter", Description: "is odd"}}},
 			&runicornapiv1.HostKey{FingerprintSha256: "SHA256:x"})

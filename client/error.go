@@ -14,8 +14,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// domain is that of the server's own errors.
-const domain = "runicorn-grpc"
+// Domain is that of the server's own errors in google.rpc.ErrorInfo.
+const Domain = "runicorn-grpc"
 
 // Error is the error of a call.
 //
@@ -126,7 +126,7 @@ func fromGRPC(err error) *Error {
 	for _, detail := range st.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
-			if d.GetDomain() == domain {
+			if d.GetDomain() == Domain {
 				e.Reason, e.Metadata = d.GetReason(), d.GetMetadata()
 			}
 		case *errdetails.RetryInfo:

@@ -106,7 +106,7 @@ func withFake(t *testing.T, f *fake, test func(t *testing.T, c *Client), options
 
 // ours is an error with a reason, as the server's are.
 func ours(code codes.Code, reason string, more ...*errdetails.RetryInfo) error {
-	st, err := status.New(code, "said").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: domain, Metadata: map[string]string{"viewer": "a"}})
+	st, err := status.New(code, "said").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: Domain, Metadata: map[string]string{"viewer": "a"}})
 	for _, info := range more {
 		st, err = st.WithDetails(info)
 	}
