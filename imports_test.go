@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"cmd/server":                       {"", "internal/arrowflight", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search"},
 	"gen/gateway/runicornapi/v1":       {"gen/runicornapi/v1"},
 	"gen/runicornapi/v1":               {},
+	"gen/tensorboard/data":             {},
 	"internal/apierr":                  {"gen/runicornapi/v1"},
 	"internal/apierr/apierrtest":       {},
 	"internal/arrowflight":             {"gen/runicornapi/v1", "internal/apierr"},
