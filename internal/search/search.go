@@ -243,7 +243,7 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 			res.Errs[i] = e.err
 		default:
 			j := v.enqueue(run, e, parts, mode != Known)
-			if res.Errs[i] = ErrNotYet; mode == Wait {
+			if res.Errs[i] = ErrNotYet; mode == Wait || mode == Steady {
 				waits = append(waits, wait{i, j})
 			}
 		}

@@ -66,7 +66,7 @@ func sendBlob(file io.Reader, stream grpc.ServerStreamingServer[tensorboardpb.Re
 	for {
 		piece := make([]byte, blobPiece)
 		n, err := io.ReadFull(file, piece)
-		isEnd := err == io.EOF || err == io.ErrUnexpectedEOF //nolint:errorlint // ReadFull's own: wrapped it is a body that was cut
+		isEnd := err == io.EOF || err == io.ErrUnexpectedEOF // not wrapped: a body that was cut has it inside
 		if err != nil && !isEnd {
 			return err
 		}

@@ -100,11 +100,10 @@ func IsMessage(m any) bool {
 // deadline of the first one.
 func share[Req, Resp proto.Message](ctx context.Context, s *Server, req Req, work func(context.Context, Req) (Resp, error)) (Resp, error) {
 	var none Resp
-	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	key, err := questionKey(ctx, req)
 	if err != nil {
-		return none, fmt.Errorf("encode the request: %w", err)
+		return none, err
 	}
-	key := fmt.Sprintf("%T %s %s", req, authority(ctx), text)
 	deadline, bounded := ctx.Deadline()
 	resp, err := s.calls.Do(ctx, key, func(ctx context.Context) (proto.Message, error) {
 		if bounded {
@@ -118,4 +117,13 @@ func share[Req, Resp proto.Message](ctx context.Context, s *Server, req Req, wor
 		return none, err
 	}
 	return resp.(Resp), nil //nolint:errcheck,forcetypeassert // the key has the type of the request
+}
+
+// questionKey is the same for equal questions.
+func questionKey(ctx context.Context, req proto.Message) (string, error) {
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	if err != nil {
+		return "", fmt.Errorf("encode the request: %w", err)
+	}
+	return fmt.Sprintf("%T %s %s", req, authority(ctx), text), nil
 }
