@@ -184,3 +184,7 @@ func isLocal(target string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
+
+// Conn is the connection for the stubs of services that the contract does not have. Its
+// calls have the token and errors of type *Error.
+func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }

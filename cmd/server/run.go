@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cli"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/dataserver"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
@@ -32,9 +34,12 @@ const (
 // returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	var err error
-	if len(args) > 0 && cli.Has(args[0]) {
+	switch {
+	case len(args) > 0 && cli.Has(args[0]):
 		err = cli.Run(ctx, args, getenv, stdout, stderr)
-	} else {
+	case dataserver.IsStarted(args):
+		err = dataserver.Run(ctx, args, getenv, os.Stdin)
+	default:
 		err = serve(ctx, args, getenv, stdout, stderr)
 	}
 	switch {
