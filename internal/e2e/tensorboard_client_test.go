@@ -70,17 +70,21 @@ func tensorBoardPython(t *testing.T, release string) string {
 type tensorBoard struct {
 	url    string
 	client *http.Client
+	cmd    *exec.Cmd
 }
 
 // served finds the address in what TensorBoard says at its start.
 var served = regexp.MustCompile(`TensorBoard \S+ at (http://\S+?)/? `)
 
 // startTensorBoard starts an unmodified TensorBoard on the gRPC port of a server, or on
-// another name of it. Variables of the environment are added.
+// another name of it; without one the flags say where its data are. Variables of the environment are added.
 func startTensorBoard(t *testing.T, release, provider string, environment []string, flags ...string) *tensorBoard {
 	t.Helper()
 	python := tensorBoardPython(t, release)
-	cmd := exec.Command(python, append([]string{"-m", "tensorboard.main", "--grpc_data_provider=" + provider, "--host=127.0.0.1", "--port=0"}, flags...)...) //nolint:gosec // our own
+	if provider != "" {
+		flags = append(flags, "--grpc_data_provider="+provider)
+	}
+	cmd := exec.Command(python, append([]string{"-m", "tensorboard.main", "--host=127.0.0.1", "--port=0"}, flags...)...) //nolint:gosec // our own
 	cmd.Env = append(os.Environ(), environment...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -89,7 +93,7 @@ func startTensorBoard(t *testing.T, release, provider string, environment []stri
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	b := &tensorBoard{client: &http.Client{Timeout: time.Minute}}
+	b := &tensorBoard{client: &http.Client{Timeout: time.Minute}, cmd: cmd}
 	var said strings.Builder
 	found, read := make(chan string, 1), make(chan struct{})
 	go func() {

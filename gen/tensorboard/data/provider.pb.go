@@ -3024,18 +3024,18 @@ const file_tensorboard_data_provider_proto_rawDesc = "" +
 	"\x16DATA_CLASS_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DATA_CLASS_SCALAR\x10\x01\x12\x15\n" +
 	"\x11DATA_CLASS_TENSOR\x10\x02\x12\x1c\n" +
-	"\x18DATA_CLASS_BLOB_SEQUENCE\x10\x032\xcb\a\n" +
-	"\x17TensorBoardDataProvider\x12`\n" +
-	"\rGetExperiment\x12&.tensorboard.data.GetExperimentRequest\x1a'.tensorboard.data.GetExperimentResponse\x12Z\n" +
-	"\vListPlugins\x12$.tensorboard.data.ListPluginsRequest\x1a%.tensorboard.data.ListPluginsResponse\x12Q\n" +
-	"\bListRuns\x12!.tensorboard.data.ListRunsRequest\x1a\".tensorboard.data.ListRunsResponse\x12Z\n" +
-	"\vListScalars\x12$.tensorboard.data.ListScalarsRequest\x1a%.tensorboard.data.ListScalarsResponse\x12Z\n" +
-	"\vReadScalars\x12$.tensorboard.data.ReadScalarsRequest\x1a%.tensorboard.data.ReadScalarsResponse\x12Z\n" +
-	"\vListTensors\x12$.tensorboard.data.ListTensorsRequest\x1a%.tensorboard.data.ListTensorsResponse\x12Z\n" +
-	"\vReadTensors\x12$.tensorboard.data.ReadTensorsRequest\x1a%.tensorboard.data.ReadTensorsResponse\x12l\n" +
-	"\x11ListBlobSequences\x12*.tensorboard.data.ListBlobSequencesRequest\x1a+.tensorboard.data.ListBlobSequencesResponse\x12l\n" +
-	"\x11ReadBlobSequences\x12*.tensorboard.data.ReadBlobSequencesRequest\x1a+.tensorboard.data.ReadBlobSequencesResponse\x12S\n" +
-	"\bReadBlob\x12!.tensorboard.data.ReadBlobRequest\x1a\".tensorboard.data.ReadBlobResponse0\x01BKZIgithub.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data;tensorboardpbb\x06proto3"
+	"\x18DATA_CLASS_BLOB_SEQUENCE\x10\x032\xfd\a\n" +
+	"\x17TensorBoardDataProvider\x12e\n" +
+	"\rGetExperiment\x12&.tensorboard.data.GetExperimentRequest\x1a'.tensorboard.data.GetExperimentResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\vListPlugins\x12$.tensorboard.data.ListPluginsRequest\x1a%.tensorboard.data.ListPluginsResponse\"\x03\x90\x02\x01\x12V\n" +
+	"\bListRuns\x12!.tensorboard.data.ListRunsRequest\x1a\".tensorboard.data.ListRunsResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\vListScalars\x12$.tensorboard.data.ListScalarsRequest\x1a%.tensorboard.data.ListScalarsResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\vReadScalars\x12$.tensorboard.data.ReadScalarsRequest\x1a%.tensorboard.data.ReadScalarsResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\vListTensors\x12$.tensorboard.data.ListTensorsRequest\x1a%.tensorboard.data.ListTensorsResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\vReadTensors\x12$.tensorboard.data.ReadTensorsRequest\x1a%.tensorboard.data.ReadTensorsResponse\"\x03\x90\x02\x01\x12q\n" +
+	"\x11ListBlobSequences\x12*.tensorboard.data.ListBlobSequencesRequest\x1a+.tensorboard.data.ListBlobSequencesResponse\"\x03\x90\x02\x01\x12q\n" +
+	"\x11ReadBlobSequences\x12*.tensorboard.data.ReadBlobSequencesRequest\x1a+.tensorboard.data.ReadBlobSequencesResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\bReadBlob\x12!.tensorboard.data.ReadBlobRequest\x1a\".tensorboard.data.ReadBlobResponse\"\x03\x90\x02\x010\x01BKZIgithub.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data;tensorboardpbb\x06proto3"
 
 var (
 	file_tensorboard_data_provider_proto_rawDescOnce sync.Once
