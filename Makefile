@@ -3,7 +3,7 @@
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-generate: ## make gen/ and protos/ out of proto/
+generate: ## make gen/ and protos/ out of the protos
 	go generate .
 
 wheels: ## build the Python client and the server's wheels for all platforms into dist/
@@ -16,6 +16,7 @@ wheels: ## build the Python client and the server's wheels for all platforms int
 lint: ## check the contract and the code
 	go tool -modfile=tools/buf/go.mod buf lint
 	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto
+	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto-tensorboard
 	go tool -modfile=tools/buf/go.mod buf breaking proto --against proto/baseline.binpb
 	go vet ./...
 	go tool -modfile=tools/lint/go.mod golangci-lint run ./...

@@ -1,6 +1,7 @@
 // Package faultproxy is an HTTP proxy that breaks things on demand: other statuses,
 // bodies that are reset, a server that is down. Tests and measurements put it in front
-// of Viewers, and count the requests to them.
+// of Viewers, and count the requests to them. A Relay does the same to connections,
+// whatever is spoken on them; tests of clients put it in front of servers.
 //
 // A call goes: listener → the first rule that matches and is not used up → its fault,
 // around a ReverseProxy to whatever stands behind → the client. A call without a rule

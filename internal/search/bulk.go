@@ -216,7 +216,7 @@ func (r *archivedRun) readFile(ctx context.Context, f *restclient.ArchivedFile) 
 
 // readEvents sums up a whole event file.
 func (r *archivedRun) readEvents(ctx context.Context, f *restclient.ArchivedFile) error {
-	next, d := &runsource.Checkpoint{}, newDigest(nil, r.names)
+	next, d := &runsource.Checkpoint{}, newDigest(nil, nil, r.names)
 	rest, err := r.parse(ctx, f, f.Size, next, d)
 	if err != nil {
 		return err

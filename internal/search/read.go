@@ -133,7 +133,7 @@ func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (ne
 		if known.offset > 0 { // a part that begins at the tail has at least the tail
 			return nil, nil, nil, runsource.ErrLogReplaced
 		}
-		r.record.Origin, r.record.Metrics = runsource.FromEventLog, nil
+		r.record.Origin, r.record.Metrics, r.record.images = runsource.FromEventLog, nil, nil
 		return nil, nil, nil, nil
 	case restclient.FileWhole:
 		if known.isUnchanged(part) && known.offset == part.Size {
@@ -145,7 +145,7 @@ func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (ne
 			return nil, nil, nil, err
 		}
 	}
-	d = newDigest(r.record.Metrics, r.names)
+	d = newDigest(r.record.Metrics, r.record.images, r.names)
 	rest, err = r.parse(ctx, part, part.Size-next.Offset, next, d)
 	return next, rest, d, err
 }
@@ -164,7 +164,7 @@ func (r *runReader) parse(ctx context.Context, body lineSource, expected int64, 
 			next.Unterminated = false
 		}
 		err = runsource.Compute(ctx, r.gate, len(chunk), func() error {
-			consumed, err = parser.Parse(chunk, next.Offset, eventlog.Handler{Row: d.add})
+			consumed, err = parser.Parse(chunk, next.Offset, d.handler())
 			return err
 		})
 		next.Advance(chunk[:consumed])
@@ -180,13 +180,13 @@ func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest
 	}
 	if counts {
 		var parser eventlog.Parser
-		if _, err := parser.Finish(rest, next.Offset, eventlog.Handler{Row: d.add}); err != nil {
+		if _, err := parser.Finish(rest, next.Offset, d.handler()); err != nil {
 			return err
 		}
 		next.Advance(rest)
 		next.Unterminated = true
 	}
-	r.record.Origin, r.record.Metrics = runsource.FromEventLog, d.metrics()
+	r.record.Origin, r.record.Metrics, r.record.images = runsource.FromEventLog, d.metrics(), d.images.byKey
 	return nil
 }
 
@@ -194,6 +194,7 @@ func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest
 func (r *runReader) readCached(ctx context.Context, at time.Time) error {
 	err := r.cache.Read(ctx, r.src.Key, r.src, func(v *runcache.View) (err error) {
 		r.record.Origin, at = v.Origin, v.ReadTime
+		r.record.images = imagesOf(v.Images, r.names)
 		r.record.Metrics, err = ofTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
 		return err
 	})
@@ -207,7 +208,7 @@ func (r *runReader) readCached(ctx context.Context, at time.Time) error {
 
 // readTable sums up the merged table, which comes by ascending steps.
 func (r *runReader) readTable(ctx context.Context) error {
-	d := newDigest(nil, r.names)
+	d := newDigest(nil, nil, r.names)
 	indeterminate := map[string]int{}
 	_, err := r.src.ReadTable(ctx, d.add, func(name string, n int) { indeterminate[name] += n })
 	if err != nil {

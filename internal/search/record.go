@@ -45,6 +45,7 @@ type Record struct {
 	Running bool
 
 	summary, config document
+	images          []Image
 	known           Parts
 	readAt          [partCount]int64 // when each part was read, in unix nanoseconds
 
@@ -97,6 +98,30 @@ func (r *Record) Named(name string) []Metric {
 	return r.Metrics[from:to]
 }
 
+// Images are the images of the log, one for each key.
+func (r *Record) Images() []Image { return r.images }
+
+// Params calls yield for each scalar of the configuration by its name, which nested keys
+// are joined to by dots, and then for each of the summary, whose names begin with
+// "summary.". Arguments come before what was added to them.
+func (r *Record) Params(yield func(name string, v filter.Value) bool) {
+	for _, group := range []string{"args", "extra"} {
+		for i := range r.config {
+			name, ok := strings.CutPrefix(r.config[i].key, group+keySeparator)
+			if ok && !yield(dotted(name), r.config[i].value) {
+				return
+			}
+		}
+	}
+	for i := range r.summary {
+		if !yield("summary."+dotted(r.summary[i].key), r.summary[i].value) {
+			return
+		}
+	}
+}
+
+func dotted(key string) string { return strings.ReplaceAll(key, keySeparator, ".") }
+
 // Summary returns the value of a key of the summary; nested keys are several.
 func (r *Record) Summary(keys ...string) filter.Value {
 	return r.summary.value(strings.Join(keys, keySeparator))
@@ -127,6 +152,7 @@ func (r *Record) bytes() int64 {
 	for i := range r.Metrics {
 		n += int64(len(r.Metrics[i].LastText))
 	}
+	n += int64(len(r.images)) * int64(unsafe.Sizeof(Image{}))
 	return n + r.summary.bytes() + r.config.bytes()
 }
 

@@ -82,14 +82,25 @@ func (v *viewer) entry(runID string) *entry {
 	return e
 }
 
+// isOutdated says that the run has ended, and that its record is of another entry of the
+// list. Called with mu held.
+func (e *entry) isOutdated(run *Run) bool {
+	return runsource.IsTerminal(run.Listed.Status) && (e.record.listed != run.fingerprint() || e.record.identity != run.identity())
+}
+
 // isFresh says whether the record needs no reading now. Called with mu held.
-func (e *entry) isFresh(run *Run, parts Parts, now time.Time) bool {
+func (e *entry) isFresh(run *Run, parts Parts, mode Mode, now time.Time) bool {
 	if e.err != nil && now.Sub(e.failedAt) < retryAfter {
 		return true
 	}
 	r := e.record
+	readAt := time.Unix(0, r.oldest(parts))
 	maxAge := endedAge
 	switch {
+	case mode == Steady && r.ended:
+		return true
+	case mode == Steady:
+		maxAge = min(steadyAge, max(minSteadyAge, readAt.Sub(run.Listed.CreatedTime.Time)))
 	case r.listed != run.fingerprint():
 		maxAge = 0
 	case r.ended && runsource.IsTerminal(run.Listed.Status):
@@ -98,7 +109,7 @@ func (e *entry) isFresh(run *Run, parts Parts, now time.Time) bool {
 	default:
 		maxAge = runningAge
 	}
-	return now.Sub(time.Unix(0, r.oldest(parts))) < maxAge
+	return now.Sub(readAt) < maxAge
 }
 
 // retryAfter is how long a run is left alone in the background after it could not be read.
