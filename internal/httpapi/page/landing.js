@@ -1,0 +1,204 @@
+// The first page: the lists of Viewers and of runs, and a chart of some runs.
+import { APIError, getJSON, hasToken, pathOf, Poller, setToken } from "/page/api.js";
+import { Charted, maxRuns } from "/page/charted.js";
+import { Commands, copyButton } from "/page/commands.js";
+import { byId, onSlash } from "/page/dom.js";
+import { RunList } from "/page/runs.js";
+import { isDown, viewerRow } from "/page/viewers.js";
+
+const viewersInterval = 1500; // ms between two looks; a check waits a second for a Viewer
+const runsInterval = 2500;
+const typingDelay = 300; // ms after the last letter of a filter
+const pageStep = 50;
+const maxPage = 200; // runs of the list; a filter finds others
+
+let viewers = [];
+let listed = { runs: [], filter: "", total: 0, unreachable: new Set() };
+let pageSize = pageStep;
+let typing;
+
+const isLost = (run) => listed.unreachable.has(run.viewer) || viewers.some((v) => v.viewer === run.viewer && isDown(v));
+const charted = new Charted(isLost, selectionChanged);
+const list = new RunList(byId("runs"), choose);
+const viewersPoller = new Poller(readViewers, viewersInterval);
+const runsPoller = new Poller(readRuns, runsInterval);
+const commands = new Commands(() => {
+  const { grpcPort } = document.body.dataset;
+  return { address: `${location.hostname}${grpcPort === "0" ? "" : `:${grpcPort}`}`, tls: location.protocol === "https:", token: hasToken() };
+});
+
+// trouble shows an error about the server itself, and asks for a token where it
+// demands one.
+function trouble(err) {
+  const needsToken = err instanceof APIError && err.httpStatus === 401;
+  if (needsToken) byId("login").hidden = false;
+  byId("trouble").textContent = !err ? "" : needsToken ? `This server demands a token. ${hasToken() ? "The one given is not valid." : "Enter yours above."}` : err.message;
+  byId("trouble").hidden = !err;
+}
+
+async function readViewers(signal) {
+  try {
+    ({ viewers } = await getJSON("/v1/viewers", signal));
+    trouble();
+  } catch (err) {
+    if (signal.reason?.name === "AbortError") return;
+    viewers = [];
+    trouble(err);
+  }
+  byId("viewers").replaceChildren(...viewers.map(viewerRow));
+  showRuns();
+}
+
+async function readRuns(signal) {
+  const filter = byId("filter").value.trim();
+  const query = new URLSearchParams({ viewer: "-", page_size: pageSize, allow_partial: "true" });
+  if (filter) query.set("filter", filter);
+  try {
+    const answer = await getJSON(`/v1/experiments?${query}`, signal);
+    filterError("");
+    takeRuns(filter, answer);
+  } catch (err) {
+    if (signal.reason?.name === "AbortError") return;
+    const refused = err.violations?.find(({ field }) => field === "filter");
+    if (refused) filterError(refused.description);
+    else if (err.reason === "VIEWER_UNREACHABLE") takeRuns(filter, { experiments: [], unreachable: viewers });
+    else if (err.httpStatus === 401) takeRuns(filter, { experiments: [], unreachable: [] });
+    else byId("runs-note").textContent = err.message;
+  }
+}
+
+// takeRuns keeps of Viewers that do not answer what they had last.
+function takeRuns(filter, answer) {
+  const unreachable = new Set(answer.unreachable.map(({ viewer }) => viewer));
+  const old = filter === listed.filter ? listed.runs.filter((run) => unreachable.has(run.viewer)) : [];
+  const runs = [...answer.experiments, ...old].sort((a, b) => Date.parse(b.create_time || 0) - Date.parse(a.create_time || 0));
+  listed = { runs, filter, total: answer.total_size, unreachable, notRead: answer.not_read_count };
+  if (!charted.names.size && !location.hash.includes("run=") && runs.length) {
+    choose(runs.find((run) => run.status === "EXPERIMENT_STATUS_RUNNING") || runs[0], false);
+  }
+  charted.update(runs);
+  showRuns();
+}
+
+function filterError(text) {
+  byId("filter-error").textContent = text;
+  byId("filter-error").hidden = !text;
+  byId("filter").setAttribute("aria-invalid", Boolean(text));
+  if (text) byId("runs-note").textContent = "The list is that of the filter before.";
+}
+
+function showRuns() {
+  const { runs, total } = listed;
+  list.show(runs, isLost);
+  byId("runs").hidden = runs.length === 0;
+  if (byId("filter-error").hidden) byId("runs-note").textContent = note();
+  byId("more").hidden = !(total > runs.length && pageSize < maxPage);
+  charted.show();
+}
+
+// note says what the list is, and why it is empty.
+function note() {
+  const { runs, filter, total, unreachable, notRead } = listed;
+  const lost = [...unreachable].join(", ");
+  const parts = [];
+  if (runs.length) parts.push(total > runs.length ? `The newest ${runs.length} of ${total} runs.` : `${runs.length} ${runs.length === 1 ? "run" : "runs"}.`);
+  else if (!byId("trouble").hidden) return "";
+  else if (lost) parts.push("No runs are known.");
+  else if (filter) parts.push("No run matches the filter.");
+  else parts.push("There are no runs yet. They appear here when one is created.");
+  if (lost) parts.push(`No answer from ${lost}${runs.length ? ": its runs are as they were known last" : ""}.`);
+  if (notRead) parts.push(`${notRead} more are still being read for this filter.`);
+  if (total > runs.length && pageSize >= maxPage) parts.push("Narrow the filter to see others.");
+  return parts.join(" ");
+}
+
+function choose(run, beside) {
+  if (!charted.choose(run, beside)) {
+    byId("stream").textContent = `The chart has room for ${maxRuns} runs; remove one first.`;
+    return;
+  }
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  byId("chart-section").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
+}
+
+// selectionChanged brings all else in line with the runs and the metric of the chart.
+function selectionChanged() {
+  list.mark(charted.names);
+  const hash = new URLSearchParams([...charted.names].map((name) => ["run", name]));
+  if (charted.metric) hash.set("metric", charted.metric);
+  const filter = byId("filter").value.trim();
+  if (filter) hash.set("filter", filter);
+  history.replaceState(null, "", `#${hash}`);
+  showCommands(filter);
+}
+
+function showCommands(filter) {
+  const texts = { list: commands.list(filter) };
+  const hasPoints = charted.names.size > 0 && charted.metric !== "";
+  if (hasPoints) texts.points = commands.points(charted.runs, charted.metric, charted.isRunning);
+  for (const [what, { grpcurl, python }] of Object.entries(texts)) {
+    byId(`${what}-grpcurl`).textContent = grpcurl;
+    byId(`${what}-python`).textContent = python;
+  }
+  for (const id of ["points-grpcurl", "points-python"]) byId(id).closest(".command").hidden = !hasPoints;
+}
+
+// filterChanged lists anew at once.
+function filterChanged() {
+  clearTimeout(typing);
+  pageSize = pageStep;
+  selectionChanged();
+  runsPoller.now();
+}
+
+// open chooses what a link to this page names.
+async function open() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  byId("filter").value = hash.get("filter") || "";
+  const metric = hash.get("metric") || "";
+  const names = hash.getAll("run").slice(0, maxRuns);
+  const answers = await Promise.allSettled(names.map((name) => {
+    const [, viewer, , id] = name.split("/");
+    return getJSON(`${pathOf({ viewer, run_id: id })}?view=basic`);
+  }));
+  charted.metric = metric;
+  for (const { value } of answers) if (value) charted.choose(value.experiment, true);
+  const failed = answers.find(({ reason }) => reason);
+  if (failed) byId("stream").textContent = failed.reason.message;
+}
+
+byId("filter").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(filterChanged, typingDelay);
+});
+byId("filter").addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown" || event.key === "Escape") {
+    event.preventDefault();
+    if (event.key === "Escape") event.target.value = "";
+    filterChanged();
+    list.focus();
+  }
+});
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  filterChanged();
+});
+byId("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  setToken(byId("token").value);
+  viewersPoller.now();
+  runsPoller.now();
+  charted.again();
+  selectionChanged();
+});
+byId("more").addEventListener("click", () => {
+  pageSize = Math.min(pageSize + pageStep, maxPage);
+  runsPoller.now();
+});
+onSlash(byId("filter"));
+for (const pre of document.querySelectorAll(".command pre")) pre.before(copyButton(pre));
+viewersPoller.now();
+open().finally(() => {
+  selectionChanged();
+  runsPoller.now();
+});
