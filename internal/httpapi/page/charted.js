@@ -22,7 +22,7 @@ export class Charted {
     message: (message) => this.#take(message),
     broken: (err, again) => {
       if (again) for (const run of this.#runs.values()) run.restart();
-      this.#setTrouble(`${err.message} Trying again…`);
+      this.#setTrouble(`${err.message}; trying again`);
     },
     failed: (err) => this.#setTrouble(err.message),
   });

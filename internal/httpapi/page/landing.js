@@ -99,7 +99,7 @@ function showRuns() {
 // note says what the list is, and why it is empty.
 function note() {
   const { runs, filter, total, unreachable, notRead } = listed;
-  const lost = [...unreachable].join(", ");
+  const lost = [...new Set([...unreachable, ...viewers.filter(isDown).map(({ viewer }) => viewer)])].join(", ");
   const parts = [];
   if (runs.length) parts.push(total > runs.length ? `The newest ${runs.length} of ${total} runs.` : `${runs.length} ${runs.length === 1 ? "run" : "runs"}.`);
   else if (!byId("trouble").hidden) return "";

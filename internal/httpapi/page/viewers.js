@@ -12,7 +12,7 @@ export function viewerRow(viewer) {
     badge(word(health.state, /^VIEWER_STATE_/).replace("unspecified", "unknown") || "unknown"),
     make("span", { className: "facts" }, ...facts.flatMap((text) => [make("span", {}, text), " "])));
   if (health.last_error) {
-    const since = health.last_success_time ? ` It answered last ${ago(health.last_success_time)}.` : "";
+    const since = health.last_success_time ? `; it answered last ${ago(health.last_success_time)}` : "";
     row.append(make("p", { className: "why" }, health.last_error.message + since));
   }
   return row;
