@@ -105,7 +105,7 @@ func TestPage_SaysWhyAChartIsEmpty(t *testing.T) {
 	addRun(viewer, "b/texts", "note", `"hello"`)
 	addRun(viewer, "c/odd", "loss", "NaN", "Infinity")
 	for name, want := range map[string]string{
-		"a/none":  "a/none has logged no metrics, and has ended.",
+		"a/none":  "a/none has ended, and logged no metrics.",
 		"b/texts": "b/texts has logged texts, but no numbers.",
 		"c/odd":   "All values of loss are NaN or ±Inf.",
 	} {
@@ -143,7 +143,7 @@ func TestPage_ShowsHostileNamesOnAPhone(t *testing.T) {
 		t.Errorf("a name became HTML: %s", found)
 	}
 	b.wantNoSidewaysScrolling()
-	b.open("http://" + srv.httpAddr + "/docs#ExperimentService_ExportExperiment2")
+	b.open("http://" + srv.httpAddr + "/docs#ExperimentService_ExportExperiment_3")
 	b.until(`document.querySelector("details.call[open] textarea")`)
 	b.wantNoSidewaysScrolling()
 }
@@ -190,10 +190,10 @@ func TestPage_HoldsABoundedNumberOfPoints(t *testing.T) {
 	got := b.eval(`import("/page/series.js").then(({Series, maxPoints}) => {
 		const one = new Series();
 		for (let i = 0; i < 100000; i++) one.add({steps: [String(i)], values: [i === 777 ? 1e6 : i === 50001 ? "NaN" : 0]});
-		return [one.steps.length <= maxPoints, one.values.includes(1e6), one.values.some(Number.isNaN), one.steps[0], one.steps.at(-1), one.count].join();
+		return [one.steps.length <= maxPoints, one.values.includes(1e6), one.values.some(Number.isNaN), one.steps[0], one.steps.at(-1), one.count, one.steps.filter((step) => step < 50000).length > 500].join();
 	})`)
-	if want := "true,true,true,0,99999,100000"; got != want {
-		t.Errorf("bounded, peak, gap, first, last, count are %s, want %s", got, want)
+	if want := "true,true,true,0,99999,100000,true"; got != want {
+		t.Errorf("bounded, peak, gap, first, last, count, detail of the first half are %s, want %s", got, want)
 	}
 	got = b.eval(`import("/page/markdown.js").then(({markdown}) => {
 		const box = document.createElement("div");

@@ -80,6 +80,8 @@ func TestPage_SendsTheToken(t *testing.T) {
 		t.Error("the page still complains")
 	}
 	b.wantText("$TOKEN")
+	b.eval(`document.querySelector("#legend details").open = true; document.querySelector("#legend .exports a").click()`)
+	b.until(`performance.getEntriesByType("resource").some((one) => one.name.includes(":export?format=csv") && one.responseStatus === 200)`)
 
 	for _, secret := range []string{token, wrong} {
 		for position, text := range map[string]string{

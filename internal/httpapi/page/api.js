@@ -27,7 +27,7 @@ async function call(path, headers, signal) {
   try {
     response = await fetch(path, { headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers, signal });
   } catch (err) {
-    if (signal?.aborted) throw err;
+    if (signal?.aborted && signal.reason.name !== "TimeoutError") throw err;
     throw new Error("runicorn-grpc does not answer; is it still running?", { cause: err });
   }
   if (response.ok) return response;

@@ -14,13 +14,16 @@ export class Charted {
   #runs = new Map(); // of ChartedRun, by resource name
   #metric = "";
   #followed = ""; // runs and metric of the stream
+  #connected = false;
   #trouble = "";
+  #frame = 0;
   #readings = new Map();
   #isLost;
   #changed;
   #tail = new Tail({
     message: (message) => this.#take(message),
     broken: (err, again) => {
+      this.#connected = false;
       if (again) for (const run of this.#runs.values()) run.restart();
       this.#setTrouble(`${err.message}; trying again`);
     },
@@ -43,8 +46,10 @@ export class Charted {
 
   get names() { return new Set(this.#runs.keys()); }
   get runs() { return [...this.#runs.values()].map(({ run }) => run); }
+  // metric is the one that is wanted; shown is empty where the runs lack it.
   get metric() { return this.#metric; }
   set metric(name) { this.#metric = name; }
+  get shown() { return byId("metric").value; }
   get isRunning() { return [...this.#runs.values()].some((run) => run.isRunning); }
 
   // choose shows a run: alone, or beside the others, where choosing it again
@@ -99,8 +104,9 @@ export class Charted {
     for (const run of this.#runs.values()) {
       if (run.metrics && !run.isRunning) continue;
       try {
-        const { metrics } = await getJSON(`${pathOf(run.run)}/metrics`, signal);
+        const { metrics, next_page_token: more } = await getJSON(`${pathOf(run.run)}/metrics`, signal);
         run.metrics = metrics;
+        run.hasMoreMetrics = more !== "";
       } catch (err) {
         if (signal.aborted) return;
         if (!run.metrics) this.#setTrouble(err.message);
@@ -111,6 +117,7 @@ export class Charted {
   }
 
   #setMetric(name) {
+    if (name === this.#metric) return;
     this.#metric = name;
     for (const run of this.#runs.values()) run.clear();
   }
@@ -121,9 +128,10 @@ export class Charted {
     const known = [...this.#runs.values()].flatMap((run) => run.metrics || []);
     const names = [...new Set(known.filter((m) => m.kind !== "METRIC_KIND_TEXT").map((m) => m.metric_name))].sort();
     const select = byId("metric");
-    if (names.join("\n") !== [...select.options].map(({ value }) => value).join("\n")) {
+    if (JSON.stringify(names) !== JSON.stringify([...select.options].map(({ value }) => value))) {
       select.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
     }
+    select.title = [...this.#runs.values()].some((run) => run.hasMoreMetrics) ? "The first 1000 metrics of each run" : "";
     select.disabled = names.length === 0;
     const complete = [...this.#runs.values()].every((run) => run.metrics);
     if (names.length && !names.includes(this.#metric) && complete) {
@@ -136,9 +144,10 @@ export class Charted {
   // #follow follows what is chosen now, unless it does already. A page that is
   // not visible follows nothing.
   #follow() {
-    const wanted = document.hidden || !byId("metric").value ? "" : JSON.stringify([...this.#runs.keys(), this.#metric]);
+    const wanted = document.hidden || !this.shown ? "" : JSON.stringify([...this.#runs.keys(), this.#metric]);
     if (wanted !== this.#followed) {
       this.#followed = wanted;
+      this.#connected = false;
       this.#trouble = "";
       for (const run of this.#runs.values()) run.restart();
       if (wanted) this.#tail.start(this.runs, this.#metric);
@@ -149,6 +158,7 @@ export class Charted {
   }
 
   #take(message) {
+    this.#connected = true;
     const { last_error: error, upstream_state: state } = message.heartbeat || {};
     if (message.heartbeat) this.#trouble = state === "UPSTREAM_STATE_FAILING" ? error?.message || "A Viewer does not answer." : "";
     else if (message.batch) this.#trouble = "";
@@ -178,8 +188,16 @@ export class Charted {
     tip.style.right = onRight ? `${byId("chart").clientWidth - x + 12}px` : "";
   }
 
-  // show brings the chart, its legend and what is said about it up to date.
+  // show brings the chart, its legend and what is said about it up to date, once
+  // for all messages of a frame.
   show() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#showNow();
+    });
+  }
+
+  #showNow() {
     this.#chart.show([...this.#runs].map(([key, { name, color, series }]) => ({ key, name, color, steps: series.steps, values: series.values })), this.#metric);
     this.#showLegend();
     byId("stream").textContent = this.#trouble;
@@ -187,7 +205,7 @@ export class Charted {
   }
 
   #showLegend() {
-    for (const [name, run] of this.#runs) run.show(this.#isLost(run.run), this.#readings.get(name));
+    for (const [name, run] of this.#runs) run.show(this.#isLost(run.run), this.#connected, this.#readings.get(name));
   }
 
   // #whyEmpty says why there is nothing to see; nothing where there is.
@@ -199,14 +217,13 @@ export class Charted {
     if (lost) return `Viewer ${lost.run.viewer} does not answer. The chart comes when it does.`;
     if (this.#trouble) return this.#trouble;
     if (runs.some((run) => !run.metrics)) return "Reading which metrics there are…";
-    const which = runs.length === 1 ? runs[0].name : "None of these runs";
+    const which = runs.length === 1 ? `${runs[0].name} has` : "These runs have";
     if (!runs.some((run) => run.metrics.length)) {
-      const logged = runs.length === 1 ? `${which} has logged no metrics` : `${which} has logged metrics`;
-      return this.isRunning ? `${logged} yet. They appear here when it does.` : `${logged}, and has ended.`;
+      return this.isRunning ? `${which} logged no metrics yet. They appear here when they come.` : `${which} ended, and logged no metrics.`;
     }
-    if (!byId("metric").options.length) return `${which} has logged texts, but no numbers.`;
+    if (!byId("metric").options.length) return `${which} logged texts, but no numbers.`;
     if (runs.some(({ series }) => series.steps.length)) return `All values of ${this.#metric} are NaN or ±Inf.`;
     if (runs.some((run) => !run.caughtUp && !run.end)) return "Reading the history…";
-    return `${which} has no values of ${this.#metric}.`;
+    return `${which} no values of ${this.#metric}.`;
   }
 }

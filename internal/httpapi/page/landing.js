@@ -16,6 +16,10 @@ let viewers = [];
 let listed = { runs: [], filter: "", total: 0, unreachable: new Set() };
 let pageSize = pageStep;
 let typing;
+let isUntouched = true; // no run has been chosen yet
+let linkProblem = "";
+
+const link = new URLSearchParams(location.hash.slice(1)); // what the address of the page names
 
 const isLost = (run) => listed.unreachable.has(run.viewer) || viewers.some((v) => v.viewer === run.viewer && isDown(v));
 const charted = new Charted(isLost, selectionChanged);
@@ -31,7 +35,11 @@ const commands = new Commands(() => {
 // demands one.
 function trouble(err) {
   const needsToken = err instanceof APIError && err.httpStatus === 401;
-  if (needsToken) byId("login").hidden = false;
+  if (needsToken) {
+    byId("login").hidden = false;
+    viewersPoller.stop(); // until there is another token
+    runsPoller.stop();
+  }
   byId("trouble").textContent = !err ? "" : needsToken ? `This server demands a token. ${hasToken() ? "The one given is not valid." : "Enter yours above."}` : err.message;
   byId("trouble").hidden = !err;
 }
@@ -42,9 +50,10 @@ async function readViewers(signal) {
     trouble();
   } catch (err) {
     if (signal.reason?.name === "AbortError") return;
-    viewers = [];
+    if (err.httpStatus === 401) viewers = [];
     trouble(err);
   }
+  byId("side").classList.toggle("stale", !byId("trouble").hidden);
   byId("viewers").replaceChildren(...viewers.map(viewerRow));
   showRuns();
 }
@@ -62,8 +71,11 @@ async function readRuns(signal) {
     const refused = err.violations?.find(({ field }) => field === "filter");
     if (refused) filterError(refused.description);
     else if (err.reason === "VIEWER_UNREACHABLE") takeRuns(filter, { experiments: [], unreachable: viewers });
-    else if (err.httpStatus === 401) takeRuns(filter, { experiments: [], unreachable: [] });
-    else byId("runs-note").textContent = err.message;
+    else if (err.httpStatus !== 401) byId("runs-note").textContent = err.message;
+    else {
+      takeRuns(filter, { experiments: [], unreachable: [] });
+      trouble(err);
+    }
   }
 }
 
@@ -71,9 +83,10 @@ async function readRuns(signal) {
 function takeRuns(filter, answer) {
   const unreachable = new Set(answer.unreachable.map(({ viewer }) => viewer));
   const old = filter === listed.filter ? listed.runs.filter((run) => unreachable.has(run.viewer)) : [];
-  const runs = [...answer.experiments, ...old].sort((a, b) => Date.parse(b.create_time || 0) - Date.parse(a.create_time || 0));
+  const runs = [...answer.experiments, ...old];
+  if (old.length) runs.sort((a, b) => (b.create_time || "").localeCompare(a.create_time || ""));
   listed = { runs, filter, total: answer.total_size, unreachable, notRead: answer.not_read_count };
-  if (!charted.names.size && !location.hash.includes("run=") && runs.length) {
+  if (isUntouched && runs.length) {
     choose(runs.find((run) => run.status === "EXPERIMENT_STATUS_RUNNING") || runs[0], false);
   }
   charted.update(runs);
@@ -100,7 +113,7 @@ function showRuns() {
 function note() {
   const { runs, filter, total, unreachable, notRead } = listed;
   const lost = [...new Set([...unreachable, ...viewers.filter(isDown).map(({ viewer }) => viewer)])].join(", ");
-  const parts = [];
+  const parts = linkProblem ? [linkProblem] : [];
   if (runs.length) parts.push(total > runs.length ? `The newest ${runs.length} of ${total} runs.` : `${runs.length} ${runs.length === 1 ? "run" : "runs"}.`);
   else if (!byId("trouble").hidden) return "";
   else if (lost) parts.push("No runs are known.");
@@ -109,20 +122,19 @@ function note() {
   if (lost) parts.push(`No answer from ${lost}${runs.length ? ": its runs are as they were known last" : ""}.`);
   if (notRead) parts.push(`${notRead} more are still being read for this filter.`);
   if (total > runs.length && pageSize >= maxPage) parts.push("Narrow the filter to see others.");
+  if (charted.names.size === maxRuns) parts.push(`The chart has room for ${maxRuns} runs, and is full.`);
   return parts.join(" ");
 }
 
 function choose(run, beside) {
-  if (!charted.choose(run, beside)) {
-    byId("stream").textContent = `The chart has room for ${maxRuns} runs; remove one first.`;
-    return;
-  }
+  if (!charted.choose(run, beside)) return;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   byId("chart-section").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
 }
 
 // selectionChanged brings all else in line with the runs and the metric of the chart.
 function selectionChanged() {
+  isUntouched &&= charted.names.size === 0;
   list.mark(charted.names);
   const hash = new URLSearchParams([...charted.names].map((name) => ["run", name]));
   if (charted.metric) hash.set("metric", charted.metric);
@@ -134,8 +146,8 @@ function selectionChanged() {
 
 function showCommands(filter) {
   const texts = { list: commands.list(filter) };
-  const hasPoints = charted.names.size > 0 && charted.metric !== "";
-  if (hasPoints) texts.points = commands.points(charted.runs, charted.metric, charted.isRunning);
+  const hasPoints = charted.shown !== "";
+  if (hasPoints) texts.points = commands.points(charted.runs, charted.shown, charted.isRunning);
   for (const [what, { grpcurl, python }] of Object.entries(texts)) {
     byId(`${what}-grpcurl`).textContent = grpcurl;
     byId(`${what}-python`).textContent = python;
@@ -151,20 +163,24 @@ function filterChanged() {
   runsPoller.now();
 }
 
-// open chooses what a link to this page names.
-async function open() {
-  const hash = new URLSearchParams(location.hash.slice(1));
-  byId("filter").value = hash.get("filter") || "";
-  const metric = hash.get("metric") || "";
-  const names = hash.getAll("run").slice(0, maxRuns);
+// openLink chooses what a link to this page names.
+async function openLink() {
+  const names = link.getAll("run").slice(0, maxRuns);
   const answers = await Promise.allSettled(names.map((name) => {
     const [, viewer, , id] = name.split("/");
     return getJSON(`${pathOf({ viewer, run_id: id })}?view=basic`);
   }));
-  charted.metric = metric;
   for (const { value } of answers) if (value) charted.choose(value.experiment, true);
   const failed = answers.find(({ reason }) => reason);
-  if (failed) byId("stream").textContent = failed.reason.message;
+  linkProblem = failed ? `A run of this link cannot be shown: ${failed.reason.message}.` : "";
+}
+
+// start shows the lists, and what the address of the page names.
+async function start() {
+  viewersPoller.now();
+  if (!charted.names.size) await openLink();
+  selectionChanged();
+  runsPoller.now();
 }
 
 byId("filter").addEventListener("input", () => {
@@ -186,10 +202,8 @@ byId("search").addEventListener("submit", (event) => {
 byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken(byId("token").value);
-  viewersPoller.now();
-  runsPoller.now();
-  charted.again();
-  selectionChanged();
+  if (charted.names.size) charted.again();
+  start();
 });
 byId("more").addEventListener("click", () => {
   pageSize = Math.min(pageSize + pageStep, maxPage);
@@ -197,8 +211,7 @@ byId("more").addEventListener("click", () => {
 });
 onSlash(byId("filter"));
 for (const pre of document.querySelectorAll(".command pre")) pre.before(copyButton(pre));
-viewersPoller.now();
-open().finally(() => {
-  selectionChanged();
-  runsPoller.now();
-});
+byId("filter").value = link.get("filter") || "";
+charted.metric = link.get("metric") || "";
+window.addEventListener("hashchange", () => location.reload());
+start();

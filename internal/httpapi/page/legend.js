@@ -11,6 +11,7 @@ const ends = { END_REASON_DELETED: "deleted", END_REASON_NOT_FOUND: "not found",
 export class ChartedRun {
   series = new Series();
   metrics; // [{metric_name, kind}]; undefined while they are not known
+  hasMoreMetrics = false;
   caughtUp = false;
   stale = false; // series is of an earlier stream; the next one replaces it
   end = "";
@@ -54,15 +55,17 @@ export class ChartedRun {
     if (message.end) this.end = ends[message.end.reason] || message.end.viewer_status || "ended";
   }
 
-  // show brings the item up to date. reading is the point at the cursor, if any.
-  show(lost, reading) {
+  // show brings the item up to date: whether the run's Viewer does not answer,
+  // whether the stream is connected, and the point at the cursor, if any.
+  show(lost, connected, reading) {
     const { series } = this;
     const status = this.end || statusOf(this.run);
-    this.#status.replaceChildren(lost ? badge("viewer down", "down") : this.isRunning && this.caughtUp ? badge("live") : badge(status));
+    this.#status.replaceChildren(lost ? badge("viewer down", "down") : this.isRunning && this.caughtUp && connected ? badge("live") : badge(status));
     const point = reading || (series.steps.length ? { step: series.steps.at(-1), value: series.values.at(-1) } : undefined);
     this.#value.textContent = point ? `${short(point.value)} at step ${point.step}` : "no points";
     const shown = series.count > series.steps.length ? `${series.steps.length} of ${series.count} points` : `${series.steps.length} points`;
-    this.#facts.textContent = [this.run.viewer, series.steps.length ? shown : "", series.oddCount ? `${series.oddCount} NaN or ±Inf (red)` : ""].filter(Boolean).join(" · ");
+    const odd = series.oddCount;
+    this.#facts.textContent = [this.run.viewer, series.steps.length ? shown : "", odd ? `${odd} NaN or ±Inf (red)` : ""].filter(Boolean).join(" · ");
   }
 }
 

@@ -1,4 +1,5 @@
 // The points of one metric of one run, bounded in number.
+import { extent } from "/page/scale.js";
 
 // maxPoints is how many points of a series the page holds.
 export const maxPoints = 4000;
@@ -7,7 +8,9 @@ export class Series {
   steps = [];
   values = [];
   count = 0; // of the points that the run has, as far as they are known
-  oddCount = 0; // of those here that are NaN or ±Inf
+
+  // oddCount is how many of the points here are NaN or ±Inf.
+  get oddCount() { return this.values.filter((v) => !Number.isFinite(v)).length; }
 
   // add takes points as the API sends them. Number() reads its 64-bit integers,
   // which are strings, and "NaN" and "Infinity".
@@ -17,23 +20,28 @@ export class Series {
       this.steps.push(Number(steps[i]));
       this.values.push(Number(values[i]));
     }
-    while (this.steps.length > maxPoints) this.#halve();
-    this.oddCount = this.values.filter((v) => !Number.isFinite(v)).length;
+    if (this.steps.length > maxPoints) this.#thin();
   }
 
-  // #halve keeps of each four points the lowest, and the first that is not
-  // finite or else the highest, so that peaks and gaps stay, and the last point.
-  #halve() {
-    const kept = [];
-    for (let i = 0; i < this.values.length; i += 4) {
-      const group = [i, i + 1, i + 2, i + 3].filter((j) => j < this.values.length);
-      const finite = group.filter((j) => Number.isFinite(this.values[j])).sort((a, b) => this.values[a] - this.values[b]);
-      const odd = group.find((j) => !Number.isFinite(this.values[j]));
-      kept.push(...new Set([finite[0], odd ?? finite.at(-1)].filter((j) => j !== undefined).sort((a, b) => a - b)));
-    }
-    const last = this.values.length - 1;
-    if (kept.at(-1) !== last) kept.push(last);
-    this.steps = kept.map((i) => this.steps[i]);
-    this.values = kept.map((i) => this.values[i]);
+  // #thin cuts the range of steps into equal parts, and keeps of each the lowest
+  // and the highest point and the first that is not finite, so that peaks and
+  // gaps stay; and the last point.
+  #thin() {
+    const [low, high] = extent([this.steps]);
+    const parts = new Map();
+    this.values.forEach((value, i) => {
+      const key = Math.floor(((this.steps[i] - low) / (high - low)) * (maxPoints / 4));
+      const part = parts.get(key) || {};
+      parts.set(key, part);
+      if (!Number.isFinite(value)) part.odd ??= i;
+      else if (part.low === undefined) part.low = part.high = i;
+      else if (value < this.values[part.low]) part.low = i;
+      else if (value >= this.values[part.high]) part.high = i;
+    });
+    const kept = new Set([...parts.values()].flatMap((part) => [part.low, part.high, part.odd]).filter((i) => i !== undefined));
+    kept.add(this.values.length - 1);
+    const order = [...kept].sort((a, b) => a - b);
+    this.steps = order.map((i) => this.steps[i]);
+    this.values = order.map((i) => this.values[i]);
   }
 }
