@@ -3,6 +3,7 @@ import { APIError, getJSON, pathOf, Poller } from "/page/api.js";
 import { Chart } from "/page/chart.js";
 import { byId, make } from "/page/dom.js";
 import { ChartedRun } from "/page/legend.js";
+import { statusOf } from "/page/runs.js";
 import { short } from "/page/scale.js";
 import { Tail } from "/page/tail.js";
 
@@ -73,13 +74,15 @@ export class Charted {
     this.#selectionChanged();
   }
 
-  // update takes what lists say of the runs.
+  // update takes what lists say of the runs. One that runs again is followed again.
   update(runs) {
     for (const run of runs) {
       const charted = this.#runs.get(run.resource_name);
-      if (charted) charted.run = run;
+      if (!charted) continue;
+      if (charted.end && statusOf(run) === "running" && statusOf(charted.run) !== "running") this.#followed = "";
+      charted.run = run;
     }
-    this.show();
+    this.#follow();
   }
 
   // again reads everything anew, with another token for example.
@@ -162,8 +165,7 @@ export class Charted {
     const { last_error: error, upstream_state: state } = message.heartbeat || {};
     if (message.heartbeat) this.#trouble = state === "UPSTREAM_STATE_FAILING" ? error?.message || "A Viewer does not answer." : "";
     else if (message.batch) this.#trouble = "";
-    const name = `viewers/${message.viewer}/experiments/${message.run_id}`;
-    this.#runs.get(name)?.take(message);
+    [...this.#runs.values()].find(({ run }) => run.viewer === message.viewer && run.run_id === message.run_id)?.take(message);
     this.show();
   }
 

@@ -1,13 +1,12 @@
 // The first page: the lists of Viewers and of runs, and a chart of some runs.
-import { APIError, getJSON, hasToken, pathOf, Poller, setToken } from "/page/api.js";
+import { APIError, getJSON, hasToken, Poller, setToken } from "/page/api.js";
 import { Charted, maxRuns } from "/page/charted.js";
 import { Commands, copyButton } from "/page/commands.js";
 import { byId, onSlash } from "/page/dom.js";
 import { RunList } from "/page/runs.js";
 import { isDown, viewerRow } from "/page/viewers.js";
 
-const viewersInterval = 1500; // ms between two looks; a check waits a second for a Viewer
-const runsInterval = 2500;
+const interval = 3000; // ms between two readings of a list; a check waits a second for a Viewer
 const typingDelay = 300; // ms after the last letter of a filter
 const pageStep = 50;
 const maxPage = 200; // runs of the list; a filter finds others
@@ -24,8 +23,8 @@ const link = new URLSearchParams(location.hash.slice(1)); // what the address of
 const isLost = (run) => listed.unreachable.has(run.viewer) || viewers.some((v) => v.viewer === run.viewer && isDown(v));
 const charted = new Charted(isLost, selectionChanged);
 const list = new RunList(byId("runs"), choose);
-const viewersPoller = new Poller(readViewers, viewersInterval);
-const runsPoller = new Poller(readRuns, runsInterval);
+const viewersPoller = new Poller(readViewers, interval);
+const runsPoller = new Poller(readRuns, interval);
 const commands = new Commands(() => {
   const { grpcPort } = document.body.dataset;
   return { address: `${location.hostname}${grpcPort === "0" ? "" : `:${grpcPort}`}`, tls: location.protocol === "https:", token: hasToken() };
@@ -90,6 +89,7 @@ function takeRuns(filter, answer) {
     choose(runs.find((run) => run.status === "EXPERIMENT_STATUS_RUNNING") || runs[0], false);
   }
   charted.update(runs);
+  if (viewers.some((v) => unreachable.has(v.viewer) && !isDown(v))) viewersPoller.now();
   showRuns();
 }
 
@@ -166,10 +166,7 @@ function filterChanged() {
 // openLink chooses what a link to this page names.
 async function openLink() {
   const names = link.getAll("run").slice(0, maxRuns);
-  const answers = await Promise.allSettled(names.map((name) => {
-    const [, viewer, , id] = name.split("/");
-    return getJSON(`${pathOf({ viewer, run_id: id })}?view=basic`);
-  }));
+  const answers = await Promise.allSettled(names.map((name) => getJSON(`/v1/experiments/${encodeURIComponent(name)}?view=basic`)));
   for (const { value } of answers) if (value) charted.choose(value.experiment, true);
   const failed = answers.find(({ reason }) => reason);
   linkProblem = failed ? `A run of this link cannot be shown: ${failed.reason.message}.` : "";
