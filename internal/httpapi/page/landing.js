@@ -97,7 +97,7 @@ function filterError(text) {
   byId("filter-error").textContent = text;
   byId("filter-error").hidden = !text;
   byId("filter").setAttribute("aria-invalid", Boolean(text));
-  if (text) byId("runs-note").textContent = "The list is that of the filter before.";
+  if (text) byId("runs-note").textContent = listed.runs.length ? "The list is that of the filter before." : "";
 }
 
 function showRuns() {
