@@ -215,6 +215,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 		Compat:       compat.New(compat.Config{Conn: conn, Admit: auth.CheckToken, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Protos:       runicorngrpc.Protos(),
+		GRPCPort:     s.listen.grpcPort(),
 		Limits: httpapi.Limits{
 			MaxBody: interceptor.MaxRequest, UnaryTimeout: s.cfg.DefaultDeadline, WriteStall: s.cfg.ClientStall,
 			Pending: func(giveUp func()) func() { return pending.Begin(true, giveUp) },
