@@ -5,9 +5,9 @@ import "time"
 // How many runs are read is decided by what it costs the Viewer, as measured.
 //
 // A request about one run costs 0.5 and 0.6 a look at all run folders, tens of
-// milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. A zip
-// of all runs of a path costs that look once or twice, and then about a millisecond for each
-// run, and more for long logs, which are compressed. But the Viewer stands still while it
+// milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. On 0.6
+// a zip of a folder of runs costs that look once, about a millisecond for each run, and the
+// compression of their logs, some 30 ms per megabyte. But the Viewer stands still while it
 // packs. So the first runs are read one by one, which measures that, and then those at or
 // below a path together if that is expected to cost less and to take no longer than
 // maxPacking; what it took corrects the expectation.
@@ -26,16 +26,17 @@ const (
 
 	// What is expected before the first archive: a look at all folders as a multiple of a
 	// single read, time for each run, and time for each byte that is compressed.
-	expectedScan    = 2.0
+	expectedScan    = 1.0
 	expectedPerRun  = 700 * time.Microsecond
-	expectedPerByte = 15 * time.Nanosecond
+	expectedPerByte = 30 * time.Nanosecond
 )
 
 // costs is what reading has cost one Viewer.
 type costs struct {
 	reads  int
 	single time.Duration // of reading one run, smoothed
-	bytes  float64       // of an event log, smoothed
+	logs   int
+	bytes  float64 // of an event log, smoothed
 
 	// What packing takes in nanoseconds: at all, for each run, and for each byte. Nothing
 	// before the first archive.
@@ -53,10 +54,15 @@ func smooth(old, value float64, isFirst bool) float64 {
 }
 
 // addSingle notes what reading one run cost.
-func (c *costs) addSingle(cost time.Duration, bytes int64) {
+func (c *costs) addSingle(cost time.Duration) {
 	c.single = time.Duration(smooth(float64(c.single), float64(cost), c.reads == 0))
-	c.bytes = smooth(c.bytes, float64(bytes), c.reads == 0)
 	c.reads++
+}
+
+// addLog notes how large an event log is.
+func (c *costs) addLog(bytes int64) {
+	c.bytes = smooth(c.bytes, float64(bytes), c.logs == 0)
+	c.logs++
 }
 
 // expect makes an expectation where nothing was measured.
@@ -84,7 +90,7 @@ func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
 // prefersArchive says whether so many wanted runs are read better in an archive of all runs
 // of their path.
 func (c *costs) prefersArchive(wanted, runs int) bool {
-	if wanted < minArchived || c.reads < measuredReads {
+	if wanted < minArchived || c.reads < measuredReads || c.logs < measuredReads {
 		return false
 	}
 	expected := c.expected(max(runs, wanted))

@@ -28,7 +28,8 @@ func TestCosts_ChooseWhatIsCheaper(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var c costs
 			for range measuredReads {
-				c.addSingle(tt.viewer.single, 60_000)
+				c.addSingle(tt.viewer.single)
+				c.addLog(60_000)
 			}
 			archived := 0
 			for _, n := range tt.sizes {

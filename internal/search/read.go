@@ -32,17 +32,14 @@ type runReader struct {
 
 // read brings parts of a run up to date.
 func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
-	if r.old != nil {
-		r.record = *r.old
-	}
 	moved := r.old != nil && r.old.identity != r.run.identity()
-	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
 	if parts&PartMetrics != 0 {
+		r.carry()
 		if err := r.readMetrics(ctx, moved); err != nil {
 			return nil, err
 		}
-	} else if moved { // what is known may be about another run
-		r.forget()
+	} else {
+		r.begin()
 	}
 	for _, part := range []struct {
 		part Parts
@@ -59,6 +56,31 @@ func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
 	}
 	r.setEnded()
 	return &r.record, nil
+}
+
+// carry starts from what is known.
+func (r *runReader) carry() {
+	if r.old != nil {
+		r.record = *r.old
+	}
+	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
+}
+
+// begin starts from what is known, unless that may be about another run.
+func (r *runReader) begin() {
+	r.carry()
+	if r.old != nil && r.old.identity != r.run.identity() {
+		r.forget()
+	}
+}
+
+// logSize asks how large the log is.
+func (r *runReader) logSize(ctx context.Context) (int64, error) {
+	part, err := r.src.ReadEvents(ctx, 0, 1)
+	if err != nil {
+		return 0, err
+	}
+	return max(part.Size, 0), part.Close()
 }
 
 // setEnded says whether the run has ended: by its status file, which is read with the times,
@@ -243,6 +265,7 @@ func (r *runReader) readTimes(ctx context.Context) error {
 
 // setTimes takes the times of a status file.
 func (r *runReader) setTimes(status *restclient.StatusDocument) {
+	r.run.Viewer.Client.KnowStatus(r.run.Listed, status)
 	r.record.Start = status.StartTime.Time
 	r.record.Running = status.Status.Known && !runsource.IsTerminal(status.Status)
 	if r.record.End = status.EndTime.Time; r.record.Running {

@@ -154,7 +154,7 @@ func (v *viewer) startWorkers() {
 func (v *viewer) workForeground() {
 	x := v.index
 	for {
-		counts := v.pathCounts(x.ctx)
+		counts, packs := v.pathCounts(x.ctx)
 		x.mu.Lock()
 		var j *job
 		if !v.packing && x.ctx.Err() == nil {
@@ -165,7 +165,7 @@ func (v *viewer) workForeground() {
 			x.mu.Unlock()
 			return
 		}
-		group := v.takeGroup(j, counts)
+		group := v.takeGroup(j, counts, packs)
 		v.packing = group != nil
 		others := v.foreground
 		x.mu.Unlock()
@@ -173,21 +173,35 @@ func (v *viewer) workForeground() {
 			v.readGroup(x.ctx, group)
 			continue
 		}
-		start := x.cfg.Now()
-		record, err := v.reader(j).read(x.ctx, j.parts)
+		start, reader := x.cfg.Now(), v.reader(j)
+		record, err := reader.read(x.ctx, j.parts)
 		if err == nil {
-			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), record)
+			v.addSingle(x.ctx, x.cfg.Now().Sub(start)/time.Duration(others), reader, packs)
 		}
 		v.publish(j, record, err)
 	}
 }
 
 // addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
-func (v *viewer) addSingle(cost time.Duration, r *Record) {
+// An archive has the logs even where nobody wants them, so their size is asked for until
+// it is known about.
+func (v *viewer) addSingle(ctx context.Context, cost time.Duration, r *runReader, packs bool) {
+	v.index.mu.Lock()
+	isUnknown, size := packs && v.costs.reads < measuredReads, r.record.mark.offset
+	v.index.mu.Unlock()
+	if isUnknown && size == 0 {
+		var err error
+		if size, err = r.logSize(ctx); err != nil {
+			return
+		}
+	}
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
-	if !v.packing {
-		v.costs.addSingle(cost, r.mark.offset)
+	if v.packing {
+		return
+	}
+	if v.costs.addSingle(cost); isUnknown || r.record.mark.offset > 0 {
+		v.costs.addLog(size)
 	}
 }
 
