@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -20,7 +21,7 @@ func measurePage(ctx context.Context, out io.Writer, b *bench) (err error) {
 		return err // the list is known
 	}
 	for _, when := range []string{"at first", "again"} {
-		start := time.Now()
+		start, before := time.Now(), b.requests()
 		var missing int
 		_, theirs, err := b.Costs(func() error {
 			resp, err := b.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{
@@ -34,8 +35,15 @@ func measurePage(ctx context.Context, out io.Writer, b *bench) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  a page of 50 in full, %s: %v (goal: 600ms), %d parts missing; CPU of the Viewer %v\n",
-			when, time.Since(start).Round(time.Millisecond), missing, theirs)
+		fmt.Fprintf(out, "  a page of 50 in full, %s: %v (goal: 600ms), %d parts missing; CPU of the Viewer %v; requests about runs: %d, about their path: %d\n",
+			when, time.Since(start).Round(time.Millisecond), missing, theirs, b.requests().runs-before.runs, b.requests().paths-before.paths)
 	}
 	return nil
+}
+
+// requests are how many requests came to the Viewer.
+type requests struct{ runs, paths int }
+
+func (b *bench) requests() requests {
+	return requests{b.totalReads(b.runs), b.Proxy.Requests(http.MethodGet, "/api/paths/export")}
 }

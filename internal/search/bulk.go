@@ -66,7 +66,7 @@ type group struct {
 // the largest path above it that is not too large. It returns nil if the run is read better
 // by itself. Called with mu held.
 func (v *viewer) takeGroup(first *job, counts map[string]int, packs bool) *group {
-	if first.single || v.index.cfg.Now().Before(v.noArchive) || !packs && first.parts != PartSummary {
+	if counts == nil || first.single || v.index.cfg.Now().Before(v.noArchive) || !packs && first.parts != PartSummary {
 		return nil
 	}
 	wanted := map[string]int{}

@@ -8,9 +8,12 @@ import "time"
 // milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. On 0.6
 // a zip of a folder of runs costs that look once, about a millisecond for each run, and the
 // compression of their logs, some 30 ms per megabyte. But the Viewer stands still while it
-// packs. So the first runs are read one by one, which measures that, and then those at or
-// below a path together if that is expected to cost less and to take no longer than
-// maxPacking; what it took corrects the expectation.
+// packs. So the first runs are read one by one, or the log of one is asked for its size, which
+// measures that, and then those at or below a path together if that is expected to cost less
+// and to take no longer than maxPacking; what it took corrects the expectation.
+//
+// Summaries alone come with one request for all runs of a path, on every Viewer that has
+// paths: that costs as much as three files of one run.
 
 const (
 	// maxPacking is how long the Viewer may be expected to pack: foreground calls wait as
@@ -19,8 +22,6 @@ const (
 	maxPacking = 350 * time.Millisecond
 	// minArchived is the least number of wanted runs for an archive.
 	minArchived = 3
-	// measuredReads is after how many single reads their cost is known.
-	measuredReads = 4
 	// archiveGain is how much cheaper an archive must be expected to be.
 	archiveGain = 0.8
 
@@ -90,7 +91,7 @@ func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
 // prefersArchive says whether so many wanted runs are read better in an archive of all runs
 // of their path.
 func (c *costs) prefersArchive(wanted, runs int) bool {
-	if wanted < minArchived || c.reads < measuredReads || c.logs < measuredReads {
+	if wanted < minArchived || c.reads == 0 || c.logs == 0 {
 		return false
 	}
 	expected := c.expected(max(runs, wanted))

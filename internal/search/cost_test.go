@@ -27,7 +27,7 @@ func TestCosts_ChooseWhatIsCheaper(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var c costs
-			for range measuredReads {
+			for range foregroundReads {
 				c.addSingle(tt.viewer.single)
 				c.addLog(60_000)
 			}

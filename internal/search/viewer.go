@@ -165,6 +165,9 @@ func (v *viewer) workForeground() {
 			x.mu.Unlock()
 			return
 		}
+		if packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
+			v.measure(x.ctx, j)
+		}
 		group := v.takeGroup(j, counts, packs)
 		v.packing = group != nil
 		others := v.foreground
@@ -176,32 +179,38 @@ func (v *viewer) workForeground() {
 		start, reader := x.cfg.Now(), v.reader(j)
 		record, err := reader.read(x.ctx, j.parts)
 		if err == nil {
-			v.addSingle(x.ctx, x.cfg.Now().Sub(start)/time.Duration(others), reader, packs)
+			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), &reader.record)
 		}
 		v.publish(j, record, err)
 	}
 }
 
-// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
-// An archive has the logs even where nobody wants them, so their size is asked for until
-// it is known about.
-func (v *viewer) addSingle(ctx context.Context, cost time.Duration, r *runReader, packs bool) {
-	v.index.mu.Lock()
-	isUnknown, size := packs && v.costs.reads < measuredReads, r.record.mark.offset
+// measure asks for the size of a log: an archive has the logs even where nobody wants them.
+// The others wait meanwhile. Called with mu held, which it gives up.
+func (v *viewer) measure(ctx context.Context, j *job) {
+	v.packing = true
 	v.index.mu.Unlock()
-	if isUnknown && size == 0 {
-		var err error
-		if size, err = r.logSize(ctx); err != nil {
-			return
-		}
+	start := v.index.cfg.Now()
+	size, err := v.reader(j).logSize(ctx)
+	cost := v.index.cfg.Now().Sub(start)
+	v.index.mu.Lock()
+	v.packing = false
+	if err == nil {
+		v.costs.addSingle(cost)
+		v.costs.addLog(size)
 	}
+	v.startWorkers()
+}
+
+// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
+func (v *viewer) addSingle(cost time.Duration, r *Record) {
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
 	if v.packing {
 		return
 	}
-	if v.costs.addSingle(cost); isUnknown || r.record.mark.offset > 0 {
-		v.costs.addLog(size)
+	if v.costs.addSingle(cost); r.known&PartMetrics != 0 {
+		v.costs.addLog(r.mark.offset)
 	}
 }
 
