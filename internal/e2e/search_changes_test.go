@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,16 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
-			c.awaitAgreement(t, rng, version)
+			known, reopened := slices.Concat(c.still, c.moved), []*searchtest.Run(nil)
+			for key, run := range c.trained {
+				if r := slowRun(t, run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
+					reopened = append(reopened, r) // its list goes on saying how they ended first: they are looked at every ten minutes
+				} else {
+					known = append(known, r)
+				}
+			}
+			awaitAgreement(t, c.s, rng, known)
+			awaitAgreement(t, mustStart(t, "--viewer="+c.url), rng, slices.Concat(known, reopened))
 		})
 	}
 }
@@ -47,6 +57,7 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 // changing is a Viewer whose runs change.
 type changing struct {
 	s       *server
+	url     string // of the Viewer
 	trainer *realviewer.Trainer
 	still   []*searchtest.Run // nobody touches them
 	moved   []*searchtest.Run // they are renamed, deleted and restored; their logs stay
@@ -85,7 +96,8 @@ func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *chan
 			t.Fatal(err)
 		}
 	}
-	c.s = mustStart(t, "--viewer="+realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL())
+	c.url = realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL()
+	c.s = mustStart(t, "--viewer="+c.url)
 	return c
 }
 
@@ -177,14 +189,10 @@ func (c *changing) askMeanwhile(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-// awaitAgreement asks about all runs until the answers are those of the slow reader: what was
+// awaitAgreement asks about runs until the answers are those of the slow reader: what was
 // asked for last is read behind the answers.
-func (c *changing) awaitAgreement(t *testing.T, rng *rand.Rand, version realviewer.Version) {
+func awaitAgreement(t *testing.T, s *server, rng *rand.Rand, all []*searchtest.Run) {
 	t.Helper()
-	all := slices.Concat(c.still, c.moved)
-	for _, run := range c.trained {
-		all = append(all, slowRun(t, run, version))
-	}
 	ours := map[string]bool{}
 	for _, r := range all {
 		ours[r.ID] = true
@@ -196,8 +204,8 @@ func (c *changing) awaitAgreement(t *testing.T, rng *rand.Rand, version realview
 		want := searchtest.Expect(all, term.Match, func(a, b *searchtest.Run) int { return cmp.Compare(a.ID, b.ID) })
 		var last []string
 		for {
-			resp, err := c.s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id", PageSize: 1000})
-			got := slices.DeleteFunc(runIDs(resp), func(id string) bool { return !ours[id] }) // the trainer has runs of its own
+			resp, err := s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id", PageSize: 1000})
+			got := slices.DeleteFunc(runIDs(resp), func(id string) bool { return !ours[id] }) // others are there too
 			if err == nil && slices.Equal(got, want) && resp.GetComplete() {
 				break
 			}
