@@ -22,8 +22,9 @@ type bench struct {
 	dir     string // of storages and states
 
 	*rig.Rig
-	runs  []realviewer.Run
-	state string // the server's state directory
+	runs    []realviewer.Run
+	perPath int
+	state   string // the server's state directory
 
 	single           time.Duration // CPU of the Viewer for one request for a run's events
 	warmTime, warmed time.Duration // what a warm answer takes, and its CPU of the Viewer
@@ -40,6 +41,7 @@ type kind struct {
 // open writes a storage, unless it is there, and starts a Viewer and a server on it. Cold
 // forgets what the server knows.
 func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) error {
+	b.perPath = k.perPath
 	name := fmt.Sprintf("%s-%s-%dx%d-%d", k.name, b.version, k.runs, k.minRows, k.maxRows)
 	dir := filepath.Join(b.dir, name)
 	if err := b.write(dir, k); err != nil {
