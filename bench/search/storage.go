@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
@@ -58,8 +59,17 @@ func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) erro
 	}
 	fmt.Fprintf(out, "Viewer %s, %d runs of %d to %d rows x %d metrics, %d of them growing; load before: %.4s\n",
 		b.version, k.runs, k.minRows, k.maxRows, len(metricNames), k.growing, load)
-	b.Rig, err = b.bed.Start(ctx, b.version, dir, "--state-dir="+b.state)
-	return err
+	// The server knows runs by the address of their Viewer, so it must be the same again.
+	address := filepath.Join(b.dir, "address-"+name)
+	text, err := os.ReadFile(address)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	b.bed.ProxyAddr = string(text)
+	if b.Rig, err = b.bed.Start(ctx, b.version, dir, "--state-dir="+b.state); err != nil {
+		return err
+	}
+	return os.WriteFile(address, []byte(strings.TrimPrefix(b.Proxy.URL(), "http://")), 0o600)
 }
 
 // firstDay is when the oldest run of a storage began.

@@ -45,7 +45,12 @@ type costs struct {
 	scan, perRun, perByte float64
 }
 
-const smoothing = 0.2
+const (
+	smoothing = 0.2
+	// forgetting is how much of what archives have cost each single read forgets: one that
+	// took unusually long must not be the last.
+	forgetting = 0.02
+)
 
 func smooth(old, value float64, isFirst bool) float64 {
 	if isFirst {
@@ -54,10 +59,23 @@ func smooth(old, value float64, isFirst bool) float64 {
 	return old + smoothing*(value-old)
 }
 
-// addSingle notes what reading one run cost.
+// addSingle notes what reading one run cost. What slows single reads, such as other work on
+// the Viewer's machine, slows packing as well.
 func (c *costs) addSingle(cost time.Duration) {
-	c.single = time.Duration(smooth(float64(c.single), float64(cost), c.reads == 0))
+	old := float64(c.single)
+	c.single = time.Duration(smooth(old, float64(cost), c.reads == 0))
 	c.reads++
+	if c.archives > 0 && old > 0 {
+		c.scale(float64(c.single) / old)
+		c.scan += forgetting * (expectedScan*float64(c.single) - c.scan)
+		c.perRun += forgetting * (float64(expectedPerRun) - c.perRun)
+		c.perByte += forgetting * (float64(expectedPerByte) - c.perByte)
+	}
+}
+
+// scale makes packing so many times as expensive.
+func (c *costs) scale(factor float64) {
+	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
 }
 
 // addLog notes how large an event log is.
@@ -83,7 +101,7 @@ func (c *costs) expected(runs int) time.Duration {
 // divided among the parts as they were.
 func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
 	factor := smooth(1, float64(packing)/max(float64(c.expected(runs)), 1), c.archives == 0)
-	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
+	c.scale(factor)
 	c.bytes = smooth(c.bytes, float64(bytes)/float64(runs), false)
 	c.archives++
 }

@@ -49,3 +49,21 @@ func TestCosts_ChooseWhatIsCheaper(t *testing.T) {
 		})
 	}
 }
+
+func TestCosts_TryAgainAfterAnArchiveThatTookUnusuallyLong(t *testing.T) {
+	var c costs
+	c.addSingle(95 * time.Millisecond)
+	c.addLog(60_000)
+	if !c.prefersArchive(50, 50) {
+		t.Fatal("no archive at first")
+	}
+	c.addArchive(20*time.Second, 50, 50*60_000)
+	if c.prefersArchive(50, 50) {
+		t.Fatal("an archive at once after one that took so long")
+	}
+	for reads := 0; !c.prefersArchive(50, 50); reads++ {
+		if c.addSingle(95 * time.Millisecond); reads > 500 {
+			t.Fatal("no archive ever")
+		}
+	}
+}
