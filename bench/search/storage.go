@@ -69,6 +69,9 @@ func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) erro
 	if b.Rig, err = b.bed.Start(ctx, b.version, dir, "--state-dir="+b.state); err != nil {
 		return err
 	}
+	if err := b.Viewer.AwaitRuns(ctx, b.runIDs()...); err != nil {
+		return err
+	}
 	return os.WriteFile(address, []byte(strings.TrimPrefix(b.Proxy.URL(), "http://")), 0o600)
 }
 
@@ -104,6 +107,14 @@ func (b *bench) write(dir string, k kind) error {
 		b.runs = append(b.runs, run)
 	}
 	return nil
+}
+
+func (b *bench) runIDs() []string {
+	ids := make([]string, len(b.runs))
+	for i := range b.runs {
+		ids[i] = b.runs[i].RunID
+	}
+	return ids
 }
 
 // Close ends everything that open has started.
