@@ -1,6 +1,9 @@
 package search
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // How many runs are read is decided by what it costs the Viewer, as measured.
 //
@@ -114,4 +117,33 @@ func (c *costs) prefersArchive(wanted, runs int) bool {
 	}
 	expected := c.expected(max(runs, wanted))
 	return expected <= max(maxPacking, foregroundReads*c.single) && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
+}
+
+// measure asks for the size of a log: an archive has the logs even where nobody wants them.
+// The others wait meanwhile. Called with mu held, which it gives up.
+func (v *viewer) measure(ctx context.Context, j *job) {
+	v.packing = true
+	v.index.mu.Unlock()
+	start := v.index.cfg.Now()
+	size, err := v.reader(j).logSize(ctx)
+	cost := v.index.cfg.Now().Sub(start)
+	v.index.mu.Lock()
+	v.packing = false
+	if err == nil {
+		v.costs.addSingle(cost)
+		v.costs.addLog(size)
+	}
+	v.startWorkers()
+}
+
+// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
+func (v *viewer) addSingle(cost time.Duration, r *Record) {
+	v.index.mu.Lock()
+	defer v.index.mu.Unlock()
+	if v.packing {
+		return
+	}
+	if v.costs.addSingle(cost); r.known&PartMetrics != 0 {
+		v.costs.addLog(r.mark.offset)
+	}
 }
