@@ -43,7 +43,7 @@ type kind struct {
 // forgets what the server knows.
 func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) error {
 	b.perPath = k.perPath
-	name := fmt.Sprintf("%s-%s-%dx%d-%d", k.name, b.version, k.runs, k.minRows, k.maxRows)
+	name := fmt.Sprintf("%s-%s-%d-of-%d-to-%d-by-%d-%d-growing", k.name, b.version, k.runs, k.minRows, k.maxRows, k.perPath, k.growing)
 	dir := filepath.Join(b.dir, name)
 	if err := b.write(dir, k); err != nil {
 		return err

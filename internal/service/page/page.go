@@ -134,6 +134,27 @@ func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next s
 	return page, next
 }
 
+// first returns the first n items in an order, and uses up items. A page of many items
+// costs a comparison for most of them, and no sorting of all.
+func first[T any](items []T, n int, compare func(a, b *T) int) []T {
+	kept, full := items[:0], false // full: the first n of kept are in order
+	settle := func() {
+		slices.SortFunc(kept, func(a, b T) int { return compare(&a, &b) })
+		kept = kept[:min(n, len(kept))]
+	}
+	for i := range items {
+		if full && compare(&items[i], &kept[n-1]) >= 0 {
+			continue
+		}
+		if kept = append(kept, items[i]); len(kept) == 2*n {
+			settle()
+			full = true
+		}
+	}
+	settle()
+	return kept
+}
+
 // InOrder returns the page of a list that has an order of its own, and the
 // token of the next one. Without a page_size a page has all that fits. A page
 // starts after the last item of the one before, wherever that is now; if it is
@@ -252,25 +273,4 @@ func invalidPageToken(why error) *apierr.Error {
 	f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID
 	f.Code, f.Cause = codes.InvalidArgument, fmt.Errorf("read the page token: %w", why)
 	return f
-}
-
-// first returns the first n items in an order, and uses up items. A page of many items
-// costs a comparison for most of them, and no sorting of all.
-func first[T any](items []T, n int, compare func(a, b *T) int) []T {
-	kept, full := items[:0], false // full: the first n of kept are in order
-	settle := func() {
-		slices.SortFunc(kept, func(a, b T) int { return compare(&a, &b) })
-		kept = kept[:min(n, len(kept))]
-	}
-	for i := range items {
-		if full && compare(&items[i], &kept[n-1]) >= 0 {
-			continue
-		}
-		if kept = append(kept, items[i]); len(kept) == 2*n {
-			settle()
-			full = true
-		}
-	}
-	settle()
-	return kept
 }
