@@ -94,8 +94,12 @@ func measureMain(ctx context.Context, out io.Writer, b *bench) (err error) {
 		part    string
 		measure func(context.Context, io.Writer) error
 	}{
-		{"warm", b.measureWarm}, {"python", b.measureWarm}, {"warm", b.measureMemory},
-		{"growing", b.measureGrowing}, {"python", b.measurePython}, {"warm", b.measureRestart},
+		{"warm", b.measureWarm},
+		{"warm", b.measureMemory},
+		{"growing", b.measureGrowing},
+		{"python", b.measureWarm},
+		{"python", b.measurePython},
+		{"warm", b.measureRestart},
 	} {
 		if wants(step.part) {
 			if err := step.measure(ctx, out); err != nil {
