@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -88,9 +89,17 @@ func (r *Record) setRead(part Parts, at time.Time) {
 }
 
 // Named returns the metrics of a name, one for each kind.
-func (r *Record) Named(name string) []Metric {
-	// Not slices.BinarySearchFunc: it copies metrics, and this is done for each run.
-	from := sort.Search(len(r.Metrics), func(i int) bool { return r.Metrics[i].Name >= name })
+func (r *Record) Named(name string) []Metric { return r.NamedNear(name, new(atomic.Int32)) }
+
+// NamedNear is Named for a metric of many runs: most of them have it in the same place, which
+// near remembers.
+func (r *Record) NamedNear(name string, near *atomic.Int32) []Metric {
+	from := int(near.Load())
+	if !r.beginsAt(name, from) {
+		// Not slices.BinarySearchFunc: it copies metrics, and this is done for each run.
+		from = sort.Search(len(r.Metrics), func(i int) bool { return r.Metrics[i].Name >= name })
+		near.Store(int32(from)) //nolint:gosec // at most maxMetrics
+	}
 	to := from
 	for to < len(r.Metrics) && r.Metrics[to].Name == name {
 		to++
@@ -121,6 +130,11 @@ func (r *Record) Params(yield func(name string, v filter.Value) bool) {
 }
 
 func dotted(key string) string { return strings.ReplaceAll(key, keySeparator, ".") }
+
+// beginsAt says whether the metrics of a name begin there.
+func (r *Record) beginsAt(name string, i int) bool {
+	return i < len(r.Metrics) && r.Metrics[i].Name == name && (i == 0 || r.Metrics[i-1].Name != name)
+}
 
 // Summary returns the value of a key of the summary; nested keys are several.
 func (r *Record) Summary(keys ...string) filter.Value {

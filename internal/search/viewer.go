@@ -165,7 +165,7 @@ func (v *viewer) startWorkers() {
 func (v *viewer) workForeground() {
 	x := v.index
 	for {
-		counts := v.pathCounts(x.ctx)
+		counts, packs := v.pathCounts(x.ctx)
 		x.mu.Lock()
 		var j *job
 		if !v.packing && x.ctx.Err() == nil {
@@ -176,7 +176,10 @@ func (v *viewer) workForeground() {
 			x.mu.Unlock()
 			return
 		}
-		group := v.takeGroup(j, counts)
+		if packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
+			v.measure(x.ctx, j)
+		}
+		group := v.takeGroup(j, counts, packs)
 		v.packing = group != nil
 		others := v.foreground
 		x.mu.Unlock()
@@ -184,21 +187,12 @@ func (v *viewer) workForeground() {
 			v.readGroup(x.ctx, group)
 			continue
 		}
-		start := x.cfg.Now()
-		record, err := v.reader(j).read(x.ctx, j.parts)
+		start, reader := x.cfg.Now(), v.reader(j)
+		record, err := reader.read(x.ctx, j.parts)
 		if err == nil {
-			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), record)
+			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), &reader.record)
 		}
 		v.publish(j, record, err)
-	}
-}
-
-// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
-func (v *viewer) addSingle(cost time.Duration, r *Record) {
-	v.index.mu.Lock()
-	defer v.index.mu.Unlock()
-	if !v.packing {
-		v.costs.addSingle(cost, r.mark.offset)
 	}
 }
 
