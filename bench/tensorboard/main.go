@@ -115,7 +115,8 @@ func (m *measurement) all(ctx context.Context) error {
 // measure measures one step, and the requests that it costs the Viewer.
 func (m *measurement) measure(what string, step func() error) error {
 	before, start := m.requests(), time.Now()
-	if err := step(); err != nil {
+	ours, theirs, err := m.rig.Costs(step)
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	took, after := time.Since(start), m.requests()
@@ -127,8 +128,8 @@ func (m *measurement) measure(what string, step func() error) error {
 			each[1] = max(each[1], n)
 		}
 	}
-	fmt.Fprintf(m.out, "  %s: %v; requests: %d lists, %d for ended runs, at most %d for a running one, %d archives\n",
-		what, took.Round(time.Millisecond), after.lists-before.lists, each[0], each[1], after.archives-before.archives)
+	fmt.Fprintf(m.out, "  %s: %v; CPU server %v, Viewer %v; requests: %d lists, %d for ended runs, at most %d for a running one, %d archives\n",
+		what, took.Round(time.Millisecond), ours, theirs, after.lists-before.lists, each[0], each[1], after.archives-before.archives)
 	return nil
 }
 

@@ -106,7 +106,8 @@ func decodeRecord(b []byte, names func(string) string) (*Record, error) {
 func (r *Record) isValid() bool {
 	m := &r.mark
 	return r.known < 1<<partCount && m.offset >= int64(m.tailLen) && m.size >= 0 &&
-		slices.IsSortedFunc(r.Metrics, compareMetrics) && r.summary.isSorted() && r.config.isSorted() &&
+		slices.IsSortedFunc(r.Metrics, compareMetrics) && slices.IsSortedFunc(r.images, compareImages) &&
+		r.summary.isSorted() && r.config.isSorted() &&
 		(r.known&PartMetrics == 0 || r.Origin == runsource.FromEventLog || r.Origin == runsource.FromMergedTable)
 }
 

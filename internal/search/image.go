@@ -46,6 +46,8 @@ func (i *Image) add(m *eventlog.Media) {
 	}
 }
 
+func compareImages(a, b Image) int { return strings.Compare(a.Key, b.Key) }
+
 // images sums up the images of a run by key, sorted.
 type images struct {
 	names func(string) string // shares keys among runs
@@ -54,7 +56,7 @@ type images struct {
 
 // add takes an image in the order of the log.
 func (d *images) add(m *eventlog.Media) error {
-	at, ok := slices.BinarySearchFunc(d.byKey, m.Key, func(i Image, key string) int { return strings.Compare(i.Key, key) })
+	at, ok := slices.BinarySearchFunc(d.byKey, Image{Key: m.Key}, compareImages)
 	if !ok {
 		if len(d.byKey) >= maxImages {
 			return nil

@@ -29,7 +29,7 @@ func (s *Server) listHParams(ctx context.Context, req *tensorboardpb.ListTensors
 		return nil, err
 	}
 	runs := l.selectRuns(req.GetRunTagFilter())
-	records, err := s.records(ctx, runs, search.PartConfig|search.PartSummary|search.PartTimes)
+	records, err := s.records(ctx, runs)
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (s *Server) ask(ctx context.Context, p *plugin, q question, numPoints int) 
 // are not in the answer.
 func (s *Server) known(ctx context.Context, p *plugin, runs []*run, wanted names) (map[*run][]tag, error) {
 	ended := slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return !r.isEnded() })
-	records, err := s.records(ctx, ended, search.PartMetrics)
+	records, err := s.records(ctx, ended)
 	if err != nil {
 		return nil, err
 	}
@@ -122,15 +122,19 @@ func (s *Server) known(ctx context.Context, p *plugin, runs []*run, wanted names
 	return known, nil
 }
 
+// allParts is what is looked up of a run, whatever is asked for: a page asks for all of it,
+// and an archive of many runs has it all.
+const allParts = search.PartMetrics | search.PartTimes | search.PartSummary | search.PartConfig
+
 // records looks runs up in the search index. Those that cannot be read are nil.
-func (s *Server) records(ctx context.Context, runs []*run, parts search.Parts) ([]*search.Record, error) {
+func (s *Server) records(ctx context.Context, runs []*run) ([]*search.Record, error) {
 	lookup := make([]search.Run, len(runs))
 	for i, r := range runs {
 		lookup[i] = r.Run
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
-	res, err := s.index.Lookup(early, lookup, parts, search.Steady)
+	res, err := s.index.Lookup(early, lookup, allParts, search.Steady)
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
 	}
