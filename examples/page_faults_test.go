@@ -79,7 +79,7 @@ func TestPage_TellsOfADeadViewerWithinSeconds(t *testing.T) {
 	b.within(5*time.Second, `[...document.querySelectorAll("#viewers li")].map((one) => one.querySelector(".badge").textContent).join() === "down,up" &&
 		document.querySelectorAll("#runs .lost [data-kind=down]").length === 6 && document.querySelectorAll("#runs li").length === 11 &&
 		document.querySelector("#legend [data-kind=down]")`)
-	b.wantText("connection refused", "No answer from lab: its runs are as they were known last")
+	b.wantText("connection refused", "No answer from lab: those runs are shown as last known")
 	if gone := b.eval(isLive + ` === null && ` + drawn + ` >= 1000`); gone != "true" {
 		t.Error("the chart of a dead Viewer is live, or has lost its points")
 	}

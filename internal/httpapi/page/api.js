@@ -28,7 +28,7 @@ async function call(path, headers, signal) {
     response = await fetch(path, { headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers, signal });
   } catch (err) {
     if (signal?.aborted && signal.reason.name !== "TimeoutError") throw err;
-    throw new Error("runicorn-grpc does not answer; is it still running?", { cause: err });
+    throw new Error("runicorn-grpc does not answer", { cause: err });
   }
   if (response.ok) return response;
   const text = await response.text();

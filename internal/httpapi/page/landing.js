@@ -119,7 +119,7 @@ function note() {
   else if (lost) parts.push("No runs are known.");
   else if (filter) parts.push("No run matches the filter.");
   else parts.push("There are no runs yet. They appear here when one is created.");
-  if (lost) parts.push(`No answer from ${lost}${runs.length ? ": its runs are as they were known last" : ""}.`);
+  if (lost) parts.push(`No answer from ${lost}${runs.length ? ": those runs are shown as last known" : ""}.`);
   if (notRead) parts.push(`${notRead} more are still being read for this filter.`);
   if (total > runs.length && pageSize >= maxPage) parts.push("Narrow the filter to see others.");
   if (charted.names.size === maxRuns) parts.push(`The chart has room for ${maxRuns} runs, and is full.`);
