@@ -30,7 +30,7 @@ func tensorBoards() []string {
 	return []string{newestTensorBoard}
 }
 
-const newestTensorBoard, oldestTensorBoard = "2.21.0", "2.12.0"
+const newestTensorBoard, oldestTensorBoard = "2.21.0", "2.8.0"
 
 // installs keeps tests from installing a release side by side.
 var installs sync.Mutex
@@ -53,7 +53,7 @@ func tensorBoardPython(t *testing.T, release string) string {
 	}
 	packages := []string{"tensorboard==" + release}
 	if release == oldestTensorBoard {
-		packages = append(packages, "setuptools<70", "numpy<2", "protobuf<5") // which it needs and does not say
+		packages = append(packages, "setuptools<70", "numpy<2", "protobuf<3.21") // which it needs and does not say
 	}
 	for _, args := range [][]string{
 		{system, "-m", "venv", venv},

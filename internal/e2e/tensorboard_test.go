@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,7 @@ func checkDownsampled(t *testing.T, tag string, got []tbPoint, cells map[positio
 		}
 	}
 	for at, i := range map[int]int{0: 0, len(all) - 1: len(got) - 1} {
-		if got[i].Step.String() != fmt.Sprint(all[at].Step) {
+		if got[i].Step.String() != strconv.FormatInt(all[at].Step, 10) {
 			t.Errorf("%s: point %d is at %s, want %d", tag, i, got[i].Step, all[at].Step)
 		}
 	}
@@ -226,7 +227,7 @@ func TestTensorBoard_ImagesAreTheFiles(t *testing.T) {
 			for tag, info := range tags[name] {
 				for sample := range info.Samples {
 					var images []struct{ Query string }
-					b.get(t, "/data/plugin/images/images", url.Values{"run": {name}, "tag": {tag}, "sample": {fmt.Sprint(sample)}}, &images)
+					b.get(t, "/data/plugin/images/images", url.Values{"run": {name}, "tag": {tag}, "sample": {strconv.Itoa(sample)}}, &images)
 					for _, image := range images {
 						query, err := url.ParseQuery(image.Query)
 						if err != nil {
@@ -344,7 +345,7 @@ func addParam(out map[string]string, key string, v *runicornapiv1.Value) {
 	case *runicornapiv1.Value_Integer:
 		out[key] = fmt.Sprint(float64(v.GetInteger()))
 	case *runicornapiv1.Value_Boolean:
-		out[key] = fmt.Sprint(v.GetBoolean())
+		out[key] = strconv.FormatBool(v.GetBoolean())
 	case *runicornapiv1.Value_Text:
 		out[key] = v.GetText()
 	}
@@ -382,7 +383,7 @@ func (b *tensorBoard) await(t *testing.T, tag, runID string, step int64) {
 		curves, err := b.series(t, tag)
 		if err == nil {
 			for name, points := range curves {
-				if strings.HasSuffix(name, runID) && len(points) > 0 && points[len(points)-1].Step.String() == fmt.Sprint(step) {
+				if strings.HasSuffix(name, runID) && len(points) > 0 && points[len(points)-1].Step.String() == strconv.FormatInt(step, 10) {
 					return
 				}
 			}

@@ -2,6 +2,7 @@ package runcache
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +42,6 @@ func TestCache_AnswersWithoutAskingWhatWasReadSince(t *testing.T) {
 
 // TestCache_HoldsImagesInTheirOrder, of very many the newest.
 func TestCache_HoldsImagesInTheirOrder(t *testing.T) {
-	text := ""
 	line := func(i int) string {
 		return fmt.Sprintf(`{"type": "image", "data": {"key": "k", "path": "media/%d.png"}}`+"\n", i)
 	}
@@ -60,9 +60,10 @@ func TestCache_HoldsImagesInTheirOrder(t *testing.T) {
 		}
 	}
 	check(2, "media/0.png", "media/1.png")
+	var more strings.Builder
 	for i := range maxImages {
-		text += line(i + 2)
+		more.WriteString(line(i + 2))
 	}
-	src.Append(text)
+	src.Append(more.String())
 	check(maxImages/2+2, "media/10000.png", "media/20001.png")
 }

@@ -77,18 +77,18 @@ func (h *harness) scalars(ctx context.Context, t *testing.T, f *tensorboardpb.Ru
 	}
 	for _, r := range resp.GetRuns() {
 		for _, tag := range r.GetTags() {
-			text := strings.Fields(r.GetRunName())[0] + " " + tag.GetTagName()
+			words := []string{strings.Fields(r.GetRunName())[0], tag.GetTagName()}
 			for i, step := range tag.GetData().GetStep() {
-				text += fmt.Sprintf(" %d=%v", step, tag.GetData().GetValue()[i])
+				words = append(words, fmt.Sprintf("%d=%v", step, tag.GetData().GetValue()[i]))
 			}
-			texts = append(texts, text)
+			texts = append(texts, strings.Join(words, " "))
 		}
 	}
 	return texts
 }
 
 // lists asks all lists and says how many runs each has.
-func (h *harness) lists(t *testing.T, experiment string) (runs, scalars, texts, images int) {
+func (h *harness) lists(t *testing.T, experiment string) (runs, scalars, texts int) {
 	t.Helper()
 	ctx := t.Context()
 	r, err := h.client.ListRuns(ctx, &tensorboardpb.ListRunsRequest{ExperimentId: experiment})
@@ -103,9 +103,9 @@ func (h *harness) lists(t *testing.T, experiment string) (runs, scalars, texts, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := h.client.ListBlobSequences(ctx, &tensorboardpb.ListBlobSequencesRequest{ExperimentId: experiment, PluginFilter: pluginFilter(pluginImages)})
+	_, err = h.client.ListBlobSequences(ctx, &tensorboardpb.ListBlobSequencesRequest{ExperimentId: experiment, PluginFilter: pluginFilter(pluginImages)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(r.GetRuns()), len(s.GetRuns()), len(x.GetRuns()), len(i.GetRuns())
+	return len(r.GetRuns()), len(s.GetRuns()), len(x.GetRuns())
 }

@@ -162,7 +162,7 @@ func TestScopes_AreViewersAndPaths(t *testing.T) {
 		}
 	}
 	for scope, want := range map[string]int{"": 6, defaultExperiment: 6, "v053": 1, "V060": 2, "v072": 3, "v072~a~b": 3} {
-		runs, scalars, texts, _ := h.lists(t, scope)
+		runs, scalars, texts := h.lists(t, scope)
 		if runs != want || scalars != want || texts != want {
 			t.Errorf("%q: %d runs, %d with scalars, %d with texts, want %d", scope, runs, scalars, texts, want)
 		}
@@ -176,7 +176,7 @@ func TestAViewerThatIsDownIsLeftOutAndNamed(t *testing.T) {
 	h.add("p", "finished", servicetest.MetricsLine(1, `"x": 1`))
 	h.Upstreams[1].Down()
 	for scope, want := range map[string]int{"": 1, "v072": 0} {
-		if runs, scalars, _, _ := h.lists(t, scope); runs != want || scalars != want {
+		if runs, scalars, _ := h.lists(t, scope); runs != want || scalars != want {
 			t.Errorf("%q: %d runs, %d with scalars, want %d", scope, runs, scalars, want)
 		}
 		about, err := h.client.GetExperiment(t.Context(), &tensorboardpb.GetExperimentRequest{ExperimentId: scope})
@@ -256,9 +256,13 @@ func TestEqualQuestionsAtOnceAreOne(t *testing.T) {
 		s := &Server{}
 		defer s.Close()
 		works, release := 0, make(chan struct{})
+		errThird := errors.New("the third time")
 		work := func(context.Context, *tensorboardpb.ListRunsRequest) (*tensorboardpb.ListRunsResponse, error) {
 			works++
 			<-release
+			if works == 3 {
+				return nil, errThird
+			}
 			return &tensorboardpb.ListRunsResponse{Runs: []*tensorboardpb.RunEntry{{Name: "a"}}}, nil
 		}
 		var asked sync.WaitGroup
@@ -280,6 +284,9 @@ func TestEqualQuestionsAtOnceAreOne(t *testing.T) {
 		if _, err := share(t.Context(), s, other, work); err != nil || works != 2 {
 			t.Errorf("another question: %v, %d works", err, works)
 		}
+		if _, err := share(t.Context(), s, other, work); !errors.Is(err, errThird) {
+			t.Errorf("the third time: %v", err)
+		}
 	})
 }
 
@@ -291,7 +298,7 @@ func TestFloat32_KeepsFiniteValuesFinite(t *testing.T) {
 			t.Errorf("%v: %v, want %v", in, got, want)
 		}
 	}
-	if got := float32Of(math.NaN()); got == got { //nolint:gocritic,staticcheck // NaN is not itself
+	if got := float32Of(math.NaN()); !math.IsNaN(float64(got)) {
 		t.Errorf("NaN: %v", got)
 	}
 }
