@@ -144,7 +144,7 @@ const lastOfCalls = 3
 // sayRetry tells of a break that is not over at once.
 func (a *app) sayRetry(r client.Retry) {
 	if r.Count == lastOfCalls+1 { // so it is a live stream, which goes on
-		a.note("%v Trying again until it answers.", r.Err)
+		a.note("the connection broke and is tried again until it holds: %v", r.Err)
 	}
 }
 
