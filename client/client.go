@@ -79,7 +79,7 @@ func New(address string, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	if c.tls == nil && !c.plaintext && (secure || c.token != "" && !isLocal(target)) {
-		c.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+		WithTLS(nil)(c)
 	}
 	conn, err := newConnection(target, c)
 	if err != nil {
@@ -114,10 +114,15 @@ type config struct {
 // $RUNICORN_GRPC_TOKEN.
 func WithToken(token string) Option { return func(c *config) { c.token = token } }
 
-// WithTLS turns TLS on with this configuration; an empty one trusts what the
+// WithTLS turns TLS on with this configuration; nil is one that trusts what the
 // system trusts. Without this option and WithPlaintext, TLS is on for https://
 // addresses, and where a token would leave this machine.
-func WithTLS(cfg *tls.Config) Option { return func(c *config) { c.tls = cfg.Clone() } }
+func WithTLS(cfg *tls.Config) Option {
+	if cfg == nil {
+		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return func(c *config) { c.tls = cfg.Clone() }
+}
 
 // WithPlaintext turns TLS off even where a token is sent over a network: anyone
 // on the way can read it.

@@ -58,6 +58,7 @@ func TestExport_GoesOnWhereItBroke(t *testing.T) {
 	dir := t.TempDir()
 	var last [2]int64
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		file, err := c.Export(t.Context(), &runicornapiv1.ExportExperimentRequest{RunId: "r"}, dir, func(done, total int64) { last = [2]int64{done, total} })
 		if err != nil {
 			t.Fatal(err)
@@ -98,6 +99,7 @@ func TestExport_StartsAgain(t *testing.T) {
 			dir := t.TempDir()
 			f := &fake{export: export}
 			withFake(t, f, func(t *testing.T, c *Client) {
+				t.Helper()
 				if _, err := c.Export(t.Context(), &runicornapiv1.ExportExperimentRequest{RunId: "r"}, filepath.Join(dir, "x"), nil); err != nil {
 					t.Error(err)
 				}
@@ -125,6 +127,7 @@ func TestExport_LeavesNothingOfWhatIsNotWhole(t *testing.T) {
 			dir := t.TempDir()
 			f := &fake{export: func(_ int, _ *runicornapiv1.ExportExperimentRequest, s exportServer) error { return export(s) }}
 			withFake(t, f, func(t *testing.T, c *Client) {
+				t.Helper()
 				file, err := c.Export(t.Context(), &runicornapiv1.ExportExperimentRequest{RunId: "r"}, filepath.Join(dir, "x"), nil)
 				if !IsIncomplete(err) || file != nil || f.calls != 1 {
 					t.Errorf("%d calls: %v, %v", f.calls, file, err)

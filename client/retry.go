@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // Delays between attempts double from the first to the greatest one.
@@ -58,7 +59,7 @@ func (a *attempts) again(ctx context.Context, err error) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return &Error{Code: codes.Canceled, Message: err.Error(), cause: ctx.Err()}
+		return &Error{Code: status.FromContextError(ctx.Err()).Code(), Message: err.Error(), cause: ctx.Err()}
 	}
 }
 

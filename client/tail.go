@@ -52,7 +52,8 @@ func (e *Event) Points() iter.Seq[Point] {
 //
 // An error ends the sequence: that of the context; one that no further attempt
 // can change; or, until a first message has come, the server's absence. A run
-// that does not exist is NOT_FOUND after the end of all others.
+// that does not exist is NOT_FOUND after the end of all others. Each loop over
+// the sequence begins where the request says.
 func (c *Client) Tail(ctx context.Context, request *runicornapiv1.TailMetricsRequest) iter.Seq2[*Event, error] {
 	open := func(ctx context.Context, token string) (grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse], error) {
 		// Runs and selections stay beside the token: proxies route by the one, and
@@ -63,16 +64,8 @@ func (c *Client) Tail(ctx context.Context, request *runicornapiv1.TailMetricsReq
 		}
 		return c.MetricService.TailMetrics(ctx, request)
 	}
-	messages := follow(ctx, c.conn, "TailMetrics", request.GetResumeToken(), request.GetHeartbeatInterval(), open)
-	return func(yield func(*Event, error) bool) {
-		for m, err := range messages {
-			if m == nil {
-				yield(nil, err)
-			} else if !yield(&Event{m}, nil) {
-				return
-			}
-		}
-	}
+	wrap := func(m *runicornapiv1.TailMetricsResponse) *Event { return &Event{m} }
+	return follow(ctx, c.conn, "TailMetrics", request.GetResumeToken(), request.GetHeartbeatInterval(), open, wrap)
 }
 
 // LogEvent is what a tail of a log tells: lines (GetBatch), or what Event tells.
@@ -94,16 +87,8 @@ func (c *Client) TailLogs(ctx context.Context, request *runicornapiv1.TailLogsRe
 		}
 		return c.ExperimentService.TailLogs(ctx, request)
 	}
-	messages := follow(ctx, c.conn, "TailLogs", request.GetResumeToken(), request.GetHeartbeatInterval(), open)
-	return func(yield func(*LogEvent, error) bool) {
-		for m, err := range messages {
-			if m == nil {
-				yield(nil, err)
-			} else if !yield(&LogEvent{m}, nil) {
-				return
-			}
-		}
-	}
+	wrap := func(m *runicornapiv1.TailLogsResponse) *LogEvent { return &LogEvent{m} }
+	return follow(ctx, c.conn, "TailLogs", request.GetResumeToken(), request.GetHeartbeatInterval(), open, wrap)
 }
 
 // tailMessage is a message of a live stream that can be resumed.
@@ -125,32 +110,21 @@ type follower[T any, M tailMessage[T]] struct {
 	missing  string // the last run of those that do not exist
 }
 
-// follow returns the messages of a live stream.
-func follow[T any, M tailMessage[T]](ctx context.Context, conn *connection, method, token string, heartbeat *durationpb.Duration,
-	open func(ctx context.Context, token string) (grpc.ServerStreamingClient[T], error),
-) iter.Seq2[M, error] {
+// follow returns the messages of a live stream, each wrapped.
+func follow[T any, M tailMessage[T], E any](ctx context.Context, conn *connection, method, token string, heartbeat *durationpb.Duration,
+	open func(ctx context.Context, token string) (grpc.ServerStreamingClient[T], error), wrap func(M) E,
+) iter.Seq2[E, error] {
 	interval := heartbeatInterval
 	if heartbeat != nil {
 		interval = heartbeat.AsDuration()
 	}
-	return func(yield func(M, error) bool) {
+	return func(yield func(E, error) bool) {
 		// Until a first message has come, address or request may be wrong.
 		f := &follower[T, M]{conn: conn, open: open, token: token, silence: 2 * interval, attempts: conn.attempts(method, conn.retries)}
-		for {
-			err := f.connect(ctx, yield)
-			if errors.Is(err, io.EOF) {
-				if f.missing != "" {
-					yield(nil, notFound(f.missing))
-				}
-				return
-			}
-			if errors.Is(err, errStopped) {
-				return
-			}
-			if err := f.attempts.wait(ctx, err); err != nil {
-				yield(nil, err)
-				return
-			}
+		err := f.follow(ctx, func(m M) bool { return yield(wrap(m), nil) })
+		if err != nil && !errors.Is(err, errStopped) {
+			var none E
+			yield(none, err)
 		}
 	}
 }
@@ -158,9 +132,26 @@ func follow[T any, M tailMessage[T]](ctx context.Context, conn *connection, meth
 // errStopped says that the caller wants no more.
 var errStopped = errors.New("stopped")
 
+// follow hands on the messages of all connections. It returns nil at the end of the
+// stream.
+func (f *follower[T, M]) follow(ctx context.Context, yield func(M) bool) error {
+	for {
+		err := f.connect(ctx, yield)
+		if errors.Is(err, io.EOF) && f.missing != "" {
+			return notFound(f.missing)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err := f.attempts.wait(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
 // connect hands on the messages of one connection. The error is never nil; io.EOF
 // is the end of the stream.
-func (f *follower[T, M]) connect(ctx context.Context, yield func(M, error) bool) error {
+func (f *follower[T, M]) connect(ctx context.Context, yield func(M) bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silent := &Error{Code: codes.Unavailable, Message: "no message for " + f.silence.String()}
@@ -193,7 +184,7 @@ func (f *follower[T, M]) connect(ctx context.Context, yield func(M, error) bool)
 		if m.GetEnd().GetReason() == runicornapiv1.EndReason_END_REASON_NOT_FOUND {
 			f.missing = m.GetRunId()
 		}
-		if !yield(m, nil) {
+		if !yield(m) {
 			return errStopped
 		}
 		f.token = m.GetResumeToken()

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -47,12 +48,7 @@ type commands struct {
 
 // Has says whether there is a subcommand of this name.
 func Has(name string) bool {
-	for _, known := range []string{"viewers", "ls", "show", "tail", "logs", "best", "export", "protos"} {
-		if name == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains([]string{"viewers", "ls", "show", "tail", "logs", "best", "export", "protos"}, name)
 }
 
 // UsageError is an error in the command line.
@@ -144,7 +140,7 @@ const lastOfCalls = 3
 // sayRetry tells of a break that is not over at once.
 func (a *app) sayRetry(r client.Retry) {
 	if r.Count == lastOfCalls+1 { // so it is a live stream, which goes on
-		a.note("%v Trying again until it answers.", r.Err)
+		a.note("the connection broke and is tried again until it holds: %v", r.Err)
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/runicorn-grpc/runicorn-grpc/client"
@@ -86,7 +87,7 @@ func pointText(p client.Point) string {
 	case p.Kind == runicornapiv1.MetricKind_METRIC_KIND_TEXT:
 		return clean(p.Text)
 	case p.Kind == runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
-		return fmt.Sprint(p.Value != 0)
+		return strconv.FormatBool(p.Value != 0)
 	case p.Exact != "":
 		return p.Exact
 	default:

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/runicorn-grpc/runicorn-grpc/client"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -122,9 +123,9 @@ func value(v *runicornapiv1.Value) cell {
 	case *runicornapiv1.Value_Number:
 		return number(v.Number)
 	case *runicornapiv1.Value_Integer:
-		return cell{text: fmt.Sprint(v.Integer), isNumber: true}
+		return integer(v.Integer)
 	case *runicornapiv1.Value_Boolean:
-		return cell{text: fmt.Sprint(v.Boolean)}
+		return cell{text: strconv.FormatBool(v.Boolean)}
 	case *runicornapiv1.Value_Text:
 		return text(v.Text)
 	case *runicornapiv1.Value_Json:
@@ -182,6 +183,6 @@ func (c *bestCommand) Run(a *app) error {
 	}
 	t := &table{}
 	t.header("VALUE", "STEP", "VIEWER", "RUN", "PATH", "ALIAS", "STATUS")
-	t.add(number(best.GetValue()), cell{text: fmt.Sprint(best.GetStep()), isNumber: true}, text(e.GetViewer()), text(e.GetRunId()), text(e.GetPath()), text(e.GetAlias()), status(e))
+	t.add(number(best.GetValue()), integer(best.GetStep()), text(e.GetViewer()), text(e.GetRunId()), text(e.GetPath()), text(e.GetAlias()), status(e))
 	return errors.Join(t.print(a.out, a.colors), missing)
 }

@@ -176,7 +176,7 @@ func (a *app) printMetrics(metrics []*runicornapiv1.MetricInfo) error {
 			least, greatest = number(m.GetMinValue()), number(m.GetMaxValue())
 		}
 		steps := fmt.Sprintf("%d…%d", m.GetFirstStep(), m.GetLastStep())
-		t.add(text(m.GetMetricName()), cell{text: fmt.Sprint(m.GetCount()), isNumber: true}, text(steps), value(m.GetLastValue()), least, greatest)
+		t.add(text(m.GetMetricName()), integer(m.GetCount()), text(steps), value(m.GetLastValue()), least, greatest)
 	}
 	if _, err := fmt.Fprintln(a.out); err != nil {
 		return err

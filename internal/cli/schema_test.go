@@ -74,7 +74,7 @@ func check(all map[string]*schema, s *schema, value any, at string) error {
 	if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
 		return check(all, all[name], value, at)
 	}
-	if choices := append(s.OneOf, s.AnyOf...); len(choices) > 0 {
+	if choices := slices.Concat(s.OneOf, s.AnyOf); len(choices) > 0 {
 		var err error
 		for _, choice := range choices {
 			if err = check(all, choice, value, at); err == nil {

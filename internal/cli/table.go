@@ -43,6 +43,8 @@ func text(s string) cell { return cell{text: clean(s)} }
 
 func number(v float64) cell { return cell{text: formatNumber(v), isNumber: true} }
 
+func integer(n int64) cell { return cell{text: strconv.FormatInt(n, 10), isNumber: true} }
+
 // print writes the table; a column is as wide as its widest cell.
 func (t *table) print(w io.Writer, colors bool) error {
 	widths, numbers := map[int]int{}, map[int]bool{}
@@ -54,7 +56,7 @@ func (t *table) print(w io.Writer, colors bool) error {
 	}
 	var b strings.Builder
 	for _, row := range t.rows {
-		line, gap := "", ""
+		var line strings.Builder
 		for i, c := range row {
 			pad := strings.Repeat(" ", widths[i]-columns(c.text))
 			shown := c.text
@@ -62,13 +64,11 @@ func (t *table) print(w io.Writer, colors bool) error {
 				shown = "\x1b[" + c.color + "m" + shown + "\x1b[0m"
 			}
 			if numbers[i] {
-				line += gap + pad + shown
-			} else {
-				line += gap + shown + pad
+				pad, shown = "", pad+shown
 			}
-			gap = "  "
+			line.WriteString(shown + pad + "  ")
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

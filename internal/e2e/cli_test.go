@@ -38,7 +38,7 @@ func startSubcommand(t *testing.T, address string, args ...string) *subcommand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	s := &subcommand{cmd: exec.CommandContext(ctx, path, append(args, "--address", address)...), lines: make(chan string, 1<<12)}
 	s.cmd.Stderr = &s.errOut
 	out, err := s.cmd.StdoutPipe()

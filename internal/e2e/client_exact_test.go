@@ -111,7 +111,7 @@ func followLog(c *client.Client, runID string, into *logTail) *userProgram {
 
 // start runs the program until the run ends, or the test.
 func (p *userProgram) start(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	p.logged, p.ended = make(chan struct{}, 1<<12), make(chan error, 1)
 	done := make(chan struct{})
 	go func() { // ends with the context
