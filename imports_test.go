@@ -67,6 +67,7 @@ var allowed = map[string][]string{
 	"internal/service/viewers":         {"gen/runicornapi/v1", "internal/apierr", "internal/fleet", "internal/restclient", "internal/service/convert", "internal/service/errmap", "internal/service/page", "internal/service/target", "internal/search"},
 	"internal/service/wire":            {"internal/service/freshstack"},
 	"internal/scrub":                   {},
+	"internal/replicatest":             {"gen/runicornapi/v1", "internal/faultproxy", "internal/realviewer", "internal/serverproc"},
 	"internal/serverproc":              {},
 	"internal/search":                  {"internal/cpugate", "internal/eventlog", "internal/filter", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource"},
 	"internal/search/searchtest":       {"internal/filter", "internal/realviewer"},

@@ -91,6 +91,15 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
+// Kill ends the process at once, as a crash or the system does, and waits for it.
+func (p *Process) Kill() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.ended
+	return nil
+}
+
 // Output is the end of what the server wrote.
 func (p *Process) Output() string {
 	text, err := os.ReadFile(p.log)
