@@ -51,6 +51,7 @@ type server struct {
 	conn     *grpc.ClientConn
 	http     *http.Server
 
+	profiles   *profiles        // nil unless they are asked for
 	flightConn *grpc.ClientConn // nil without Arrow Flight
 }
 
@@ -87,6 +88,9 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.listen, err = listen(ctx, cfg, cert); err != nil {
 		return s, err
 	}
+	if s.profiles, err = newProfiles(ctx, cfg.PprofListen); err != nil {
+		return s, err
+	}
 	if !cfg.DisableFlight {
 		// A connection of its own: its streams are not counted with those of HTTP.
 		if s.flightConn, err = dialMemory(s.listen.memory); err != nil {
@@ -101,7 +105,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
-		metrics: metrics.calls, panics: metrics.panics,
+		metrics: metrics.calls, errors: metrics.errors, panics: metrics.panics,
 		Config: interceptor.Config{
 			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator, Stalls: interceptor.NewStalls(cfg.ClientStall),
 			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
@@ -139,6 +143,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	metrics.addIndex(s.index)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
+	metrics.addShares(s.cfg.ViewerShare, s.fleet)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
@@ -239,6 +244,7 @@ func (s *server) close(ctx context.Context) error {
 	if s.listen != nil {
 		failed = errors.Join(failed, s.listen.close())
 	}
+	failed = errors.Join(failed, s.profiles.close())
 	if s.hub != nil {
 		s.hub.Close()
 	}
