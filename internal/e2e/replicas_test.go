@@ -109,7 +109,12 @@ func startCluster(t *testing.T, viewerURL string) *replicatest.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeIt(t, c) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("haproxy wrote:\n%s", c.Output())
+		}
+		closeIt(t, c)
+	})
 	return c
 }
 
