@@ -66,7 +66,7 @@ func (r *Runs) Grow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer file.Close()
+		defer file.Close() //nolint:errcheck // every write was checked
 		files[i] = file
 	}
 	ticker := time.NewTicker(100 * time.Millisecond)
