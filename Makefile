@@ -1,5 +1,5 @@
 # Everything that a developer runs. CI runs .ci/run.
-.PHONY: help generate lint test full releases wheels
+.PHONY: help generate lint test full releases wheels dist
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -13,6 +13,9 @@ wheels: ## build the Python client and the server's wheels for all platforms int
 	dist/tools/bin/python clients/python-server/build.py dist
 	rm -r dist/tools
 
+dist: wheels ## build all packages into dist/: archives, debs, OCI image, wheels, checksums
+	tools/dist.sh
+
 lint: ## check the contract and the code
 	go tool -modfile=tools/buf/go.mod buf lint
 	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto
@@ -25,11 +28,14 @@ test: ## run the tests; those with real Viewers where Python is
 	go test ./...
 
 full: lint ## run all tests, with real Viewers, and the generators of every language
-	RUNICORN_E2E=required RUNICORN_PYTHON_PAIRS=all RUNICORN_RANDOM_FILTERS=300 go test -race -timeout=60m ./...
+	RUNICORN_E2E=required RUNICORN_PYTHON_PAIRS=all RUNICORN_RANDOM_FILTERS=300 RUNICORN_REPLICAS=all RUNICORN_DEPLOY=all go test -race -timeout=60m ./...
 	tools/languages/protoc.sh
 	tools/languages/tonic.sh
 	tools/languages/openapi.sh full
 	tools/languages/flight.sh
+	tools/deploy.sh
+	$(MAKE) dist
+	tools/dist_proof.sh
 	tools/releases.sh
 
 releases: ## say whether PyPI has a release of Runicorn that was never tried

@@ -42,6 +42,9 @@ func NewBed(ctx context.Context) (*Bed, error) {
 	return b, nil
 }
 
+// Binary is the server.
+func (b *Bed) Binary() *serverproc.Binary { return &b.binary }
+
 // Close removes the bed's folder.
 func (b *Bed) Close() error { return b.binary.Close() }
 

@@ -55,6 +55,8 @@ type server struct {
 	// protocolConn is for Arrow Flight and TensorBoard; nil without them.
 	protocolConn *grpc.ClientConn
 	tensorboard  *tensorboard.Server // nil without TensorBoard
+
+	profiles *profiles // nil unless they are asked for
 }
 
 // build wires the process. Draining is closed when it is to end. What was
@@ -90,6 +92,9 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.listen, err = listen(ctx, cfg, cert); err != nil {
 		return s, err
 	}
+	if s.profiles, err = newProfiles(ctx, cfg.PprofListen); err != nil {
+		return s, err
+	}
 	if !cfg.DisableFlight || !cfg.DisableTensorBoard {
 		// A connection of its own: its streams are not counted with those of HTTP.
 		if s.protocolConn, err = dialMemory(s.listen.memory); err != nil {
@@ -104,7 +109,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
-		metrics: metrics.calls, panics: metrics.panics,
+		metrics: metrics.calls, errors: metrics.errors, panics: metrics.panics,
 		Config: interceptor.Config{
 			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator, Stalls: interceptor.NewStalls(cfg.ClientStall),
 			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
@@ -146,6 +151,7 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	metrics.addIndex(s.index)
 	s.hub = follow.NewHub(s.cfg.hub(s.log))
 	metrics.addHub(s.hub)
+	metrics.addShares(s.cfg.ViewerShare, s.fleet)
 	newWatcher := func(viewer *fleet.Viewer) *watcher {
 		return &watcher{
 			viewer: viewer, health: s.health, up: metrics.viewerUp.WithLabelValues(viewer.Name),
@@ -250,6 +256,7 @@ func (s *server) close(ctx context.Context) error {
 	if s.listen != nil {
 		failed = errors.Join(failed, s.listen.close())
 	}
+	failed = errors.Join(failed, s.profiles.close())
 	if s.hub != nil {
 		s.hub.Close()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
@@ -11,9 +12,12 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/arrowflight"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
@@ -22,6 +26,7 @@ import (
 // chainParts is what the interceptors work with.
 type chainParts struct {
 	metrics *grpcprom.ServerMetrics
+	errors  *prometheus.CounterVec
 	panics  prometheus.Counter
 	interceptor.Config
 }
@@ -32,7 +37,7 @@ func chain(p chainParts) []interceptor.Interceptor {
 	log := logCalls(p.Log)
 	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
 	return append([]interceptor.Interceptor{
-		{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()},
+		countErrors(p.errors, interceptor.Interceptor{Name: "metrics", Unary: p.metrics.UnaryServerInterceptor(), Stream: p.metrics.StreamServerInterceptor()}),
 		{
 			Name:   "log",
 			Unary:  selector.UnaryServerInterceptor(log.Unary, isLogged),
@@ -41,6 +46,43 @@ func chain(p chainParts) []interceptor.Interceptor {
 		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
 		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
 	}, interceptor.Chain(p.Config)...)
+}
+
+// countErrors adds to an interceptor that it counts the reasons of errors.
+func countErrors(count *prometheus.CounterVec, next interceptor.Interceptor) interceptor.Interceptor {
+	note := func(method string, err error) {
+		if err == nil || strings.HasPrefix(method, "/"+arrowflight.ServiceName+"/") {
+			return // the call that Arrow Flight makes is counted
+		}
+		count.WithLabelValues(reasonLabel(err)).Inc()
+	}
+	return interceptor.Interceptor{
+		Name: next.Name,
+		Unary: func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			resp, err := next.Unary(ctx, req, info, handler)
+			note(info.FullMethod, err)
+			return resp, err
+		},
+		Stream: func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			err := next.Stream(srv, ss, info, handler)
+			note(info.FullMethod, err)
+			return err
+		},
+	}
+}
+
+// reasonLabel is the reason of an error, of the closed set of the contract.
+func reasonLabel(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		if !ok {
+			continue
+		}
+		if _, known := runicornapiv1.ErrorReason_value["ERROR_REASON_"+info.GetReason()]; known {
+			return info.GetReason()
+		}
+	}
+	return "OTHER"
 }
 
 // logCalls logs how calls end.

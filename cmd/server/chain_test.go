@@ -26,7 +26,7 @@ func testChain(t *testing.T) ([]interceptor.Interceptor, *metrics, *output) {
 	}
 	m, log := newMetrics(), newOutput()
 	return chain(chainParts{
-		metrics: m.calls, panics: m.panics,
+		metrics: m.calls, errors: m.errors, panics: m.panics,
 		Config: interceptor.Config{
 			Log: slog.New(slog.NewTextHandler(log, nil)), Deadline: time.Minute, Auth: &interceptor.Authorizer{}, Validator: validator,
 		},

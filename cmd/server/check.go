@@ -110,6 +110,9 @@ func (cfg *Config) checkAddresses() error {
 	if cfg.GRPCAddr == cfg.HTTPAddr && !strings.HasSuffix(cfg.GRPCAddr, ":0") {
 		return badFlag("http-addr", "%s is the address of --grpc-addr too", cfg.HTTPAddr)
 	}
+	if cfg.PprofListen != "" && !isLoopback(cfg.PprofListen) {
+		return badFlag("pprof-listen", "%q is not HOST:PORT on loopback", cfg.PprofListen)
+	}
 	switch {
 	case cfg.TLSCert != "" && cfg.TLSKey == "":
 		return badFlag("tls-key", "is missing, but --tls-cert is given")

@@ -50,6 +50,8 @@ func TestBadConfigurationIsOneLineThatNamesTheFlagAndCode2(t *testing.T) {
 		{"a size that is none", []string{"--cache-bytes=lots"}, "--cache-bytes"},
 		{"a negative size", []string{"--cache-bytes=-1"}, "--cache-bytes"},
 		{"an address without a port", []string{"--grpc-addr=127.0.0.1"}, "--grpc-addr"},
+		{"profiles for the network", []string{"--pprof-listen=0.0.0.0:6060"}, "--pprof-listen"},
+		{"profiles at an address without a host", []string{"--pprof-listen=:6060"}, "--pprof-listen"},
 		{"two ports in one", []string{"--http-addr=127.0.0.1:23310"}, "--http-addr"},
 		{"all addresses, unprotected", []string{"--grpc-addr=0.0.0.0:0"}, "--grpc-addr"},
 		{"no host, which is all addresses", []string{"--http-addr=:0"}, "--http-addr"},

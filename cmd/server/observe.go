@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
@@ -34,9 +35,9 @@ func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return slog.New(traceHandler{slog.NewJSONHandler(w, options)}), nil
 	}
-	return slog.New(slog.NewTextHandler(w, options)), nil
+	return slog.New(traceHandler{slog.NewTextHandler(w, options)}), nil
 }
 
 // metrics are the metrics of the process, in a registry of its own. Their
@@ -44,6 +45,7 @@ func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
 type metrics struct {
 	registry *prometheus.Registry
 	calls    *grpcprom.ServerMetrics
+	errors   *prometheus.CounterVec
 	panics   prometheus.Counter
 	viewerUp *prometheus.GaugeVec
 
@@ -57,6 +59,9 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		calls:    grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(callBuckets))),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "errors_total", Help: "Calls that ended in an error, by its reason.",
+		}, []string{"reason"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "panics_total", Help: "Calls that ended in a panic.",
 		}),
@@ -83,7 +88,7 @@ func newMetrics() *metrics {
 		ConstLabels: prometheus.Labels{"version": buildVersion(), "go_version": goVersion()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.calls, m.panics, m.viewerUp, m.requests, m.duration, m.received, m.lag, build,
+	m.registry.MustRegister(m.calls, m.errors, m.panics, m.viewerUp, m.requests, m.duration, m.received, m.lag, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -135,8 +140,34 @@ func (m *metrics) addHub(hub *follow.Hub) {
 	gauge("subscribers", "Readers of followed logs; a stream has one for each of its runs.", func(s follow.HubStats) float64 { return float64(s.Cursors) })
 	gauge("retained_bytes", "Memory of the newest parts of followed logs, estimated.", func(s follow.HubStats) float64 { return float64(s.Bytes) })
 	gauge("history_bytes", "Memory of older parts that late readers share, estimated.", func(s follow.HubStats) float64 { return float64(s.HistoryBytes) })
+	gauge("stale_seconds", "Time since the last successful poll of the followed log that has waited longest for one.", func(s follow.HubStats) float64 { return s.Stale.Seconds() })
 	counter("resets_total", "Followed logs that turned out to be others.", func(s follow.HubStats) float64 { return float64(s.Resets) })
 	counter("malformed_lines_total", "Complete lines of followed logs that were no JSON.", func(s follow.HubStats) float64 { return float64(s.MalformedLines) })
+}
+
+// addShares shows what background work takes of each configured Viewer.
+func (m *metrics) addShares(share float64, viewers *fleet.Fleet) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "viewer_share_ratio", Help: "Part of a Viewer's time that background work may take.",
+	}, func() float64 { return share }))
+	for _, viewer := range viewers.Configured() {
+		labels := prometheus.Labels{"viewer": viewer.Name}
+		m.registry.MustRegister(
+			prometheus.NewCounterFunc(prometheus.CounterOpts{
+				Namespace: namespace, Name: "viewer_background_seconds_total", ConstLabels: labels,
+				Help: "Time of the Viewer that background work has taken: lists, polls, health.",
+			}, func() float64 { spent, _ := viewer.Client.BackgroundTime(); return spent.Seconds() }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Namespace: namespace, Name: "viewer_share_used_up", ConstLabels: labels,
+				Help: "1 if background work takes all of its share of the Viewer, so that lists and tails are late, else 0.",
+			}, func() float64 {
+				if _, usedUp := viewer.Client.BackgroundTime(); usedUp {
+					return 1
+				}
+				return 0
+			}),
+		)
+	}
 }
 
 // handler serves the metrics.

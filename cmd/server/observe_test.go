@@ -24,6 +24,9 @@ func TestTheMetricsShowCallsRequestsViewersAndTheBuild(t *testing.T) {
 	if _, err := viewers.GetConfig(t.Context(), &runicornapiv1.GetConfigRequest{}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := runicornapiv1.NewExperimentServiceClient(conn).GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{RunId: "none"}); err == nil {
+		t.Fatal("there is a run called none")
+	}
 	_, body := p.get(t, plainClient(t), "/metrics", "")
 	for _, want := range []string{
 		`grpc_server_handled_total\{grpc_code="OK",grpc_method="GetConfig",grpc_service="runicornapi.v1.ViewerService",grpc_type="unary"\} 1`,
@@ -31,6 +34,11 @@ func TestTheMetricsShowCallsRequestsViewersAndTheBuild(t *testing.T) {
 		`runicorn_grpc_build_info\{go_version="go.*",version=".*"\} 1`,
 		`runicorn_grpc_viewer_up\{viewer="lab"\} 1`,
 		`runicorn_grpc_panics_total 0`,
+		`runicorn_grpc_errors_total\{reason="RUN_NOT_FOUND"\} 1`,
+		`runicorn_grpc_viewer_share_ratio 0.2`,
+		`runicorn_grpc_viewer_share_used_up\{viewer="lab"\} 0`,
+		`runicorn_grpc_viewer_background_seconds_total\{viewer="lab"\} [0-9]`,
+		`runicorn_grpc_tail_stale_seconds 0`,
 		`runicorn_grpc_upstream_requests_total\{method="GET",outcome="ok",route="/api/config",viewer="[a-z]+"\} 1`,
 		`runicorn_grpc_upstream_request_duration_seconds_count\{method="GET",route="/api/health",viewer="[a-z]+"\} [1-9]`,
 		`runicorn_grpc_upstream_received_bytes_total\{method="GET",route="/openapi.json",viewer="[a-z]+"\} [1-9]`,

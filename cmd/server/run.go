@@ -111,6 +111,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.memory)) })
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.grpc)) })
 	group.Go(func() error { return ignoreClosed(s.http.Serve(s.listen.http)) })
+	group.Go(s.profiles.serve)
 	group.Go(func() error {
 		<-ctx.Done()
 		return s.drain(ctx)
@@ -132,7 +133,7 @@ func (s *server) drain(ctx context.Context) error {
 	servers.Wait()
 	s.stopRemote(ctx)
 	s.log.Info("drained", slog.Bool("in_time", ctx.Err() == nil))
-	return s.demo.close()
+	return errors.Join(s.profiles.close(), s.demo.close())
 }
 
 // remoteStopTime is how long the remote Viewers that this server has started

@@ -73,7 +73,7 @@ func servePanics(t *testing.T, remote runicornapiv1.RemoteServiceServer) (conn *
 	log = newOutput()
 	logger, m := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), newMetrics()
 	server := grpc.NewServer(interceptor.ServerOptions(chain(chainParts{
-		metrics: m.calls, panics: m.panics,
+		metrics: m.calls, errors: m.errors, panics: m.panics,
 		Config: interceptor.Config{Log: logger, Deadline: time.Minute, Auth: &interceptor.Authorizer{}, Validator: validator},
 	}))...)
 	runicornapiv1.RegisterRemoteServiceServer(server, remote)

@@ -145,6 +145,17 @@ func (p *Proxy) Requests(method, path string) int {
 	return p.counts[method+" "+path]
 }
 
+// Total tells how many calls came.
+func (p *Proxy) Total() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := 0
+	for _, n := range p.counts {
+		total += n
+	}
+	return total
+}
+
 // match counts a call and finds its rule; nil means that the call passes untouched.
 func (p *Proxy) match(r *http.Request) *Rule {
 	p.mu.Lock()

@@ -16,12 +16,16 @@ type Rule struct {
 	// Times is for how many calls the rule holds; 0 means for ever.
 	Times int
 
+	// Hold keeps the call until it is closed; nil does not.
+	Hold <-chan struct{}
+	// Held is closed when the first call has come; nil is not.
+	Held chan struct{}
 	// Status answers this status with a Body of JSON, in place of what is behind; 0
 	// means to ask it.
 	Status int
 	Body   string
 	// ResetAfter resets the connection after so many bytes of the body that comes from
-	// behind.
+	// behind. A rule with Hold and neither of these passes the call on.
 	ResetAfter int
 
 	used int // guarded by the proxy's lock
@@ -32,8 +36,18 @@ func (r *Rule) use(req *http.Request) bool {
 	if !strings.HasPrefix(req.URL.Path, r.Path) || r.Times > 0 && r.used >= r.Times {
 		return false
 	}
-	r.used++
+	if r.used++; r.used == 1 && r.Held != nil {
+		close(r.Held)
+	}
 	return true
+}
+
+// hold keeps a call until it is let go, or the client has gone.
+func (r *Rule) hold(req *http.Request) {
+	select {
+	case <-r.Hold:
+	case <-req.Context().Done():
+	}
 }
 
 // handler answers calls: by the rule that matches, or by what is behind.
@@ -44,8 +58,12 @@ type handler struct {
 
 // ServeHTTP implements http.Handler.
 func (f *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch rule := f.proxy.match(r); {
-	case rule == nil:
+	rule := f.proxy.match(r)
+	if rule != nil && rule.Hold != nil {
+		rule.hold(r)
+	}
+	switch {
+	case rule == nil, rule.Hold != nil && rule.Status == 0 && rule.ResetAfter == 0:
 		f.upstream.ServeHTTP(w, r)
 	case rule.Status != 0:
 		w.Header().Set("Content-Type", "application/json")

@@ -83,6 +83,9 @@ type HubStats struct {
 	Runs, Cursors int
 	// Bytes is retained of them, and HistoryBytes is the shared history.
 	Bytes, HistoryBytes int64
+	// Stale is the time since the last successful poll of the log that has waited
+	// longest for one; a log is polled at least every MaxInterval.
+	Stale time.Duration
 	// Resets and MalformedLines have been met since the Hub was made.
 	Resets, MalformedLines uint64
 }
@@ -133,6 +136,7 @@ func (h *Hub) Stats() HubStats {
 	}
 	for _, j := range h.journals {
 		stats.Cursors += j.cursors
+		stats.Stale = max(stats.Stale, j.staleness())
 	}
 	return stats
 }
@@ -172,7 +176,7 @@ func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) 
 	l.journals++
 	j := &journal{
 		hub: h, key: key, source: source, limiter: l, log: h.cfg.Log.With(key.logAttrs()...), size: -1, interval: h.cfg.MinInterval,
-		wake: make(chan bool, 1), changed: make(chan struct{}),
+		wake: make(chan bool, 1), changed: make(chan struct{}), startedAt: time.Now(),
 	}
 	j.ctx, j.stop = context.WithCancel(h.ctx)
 	h.journals[key] = j

@@ -91,6 +91,7 @@ type journal struct {
 
 	upstream      UpstreamState
 	lastErr       error
+	startedAt     time.Time
 	lastSuccess   time.Time
 	polledAt      time.Time   // when the last poll that succeeded began
 	pollRequested atomic.Bool // a cursor waits for the next poll, whatever it finds
@@ -259,6 +260,16 @@ func (j *journal) recordSuccess(pollStart time.Time) {
 	if j.pollRequested.Swap(false) {
 		j.notify()
 	}
+}
+
+// staleness is the time since the last successful poll, or since the journal was made.
+func (j *journal) staleness() time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.lastSuccess.IsZero() {
+		return time.Since(j.startedAt)
+	}
+	return time.Since(j.lastSuccess)
 }
 
 func (j *journal) recordFailure(state UpstreamState, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -21,6 +22,7 @@ const probeTimeout = 2 * time.Second
 // Health is the gRPC health service.
 type Health interface {
 	Check(ctx context.Context, in *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error)
+	List(ctx context.Context, in *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error)
 }
 
 // probes answers /healthz and /readyz from the gRPC health service itself, without a
@@ -42,11 +44,49 @@ func (p *probes) healthz(w http.ResponseWriter, r *http.Request) {
 	p.serving(w, r)
 }
 
-// readyz says the same, or with ?viewer=NAME whether that Viewer answers.
+// readiness is what /readyz answers. It names no Viewer: it needs no token.
+type readiness struct {
+	Status         string `json:"status"`
+	Viewers        int    `json:"viewers"`
+	ViewersServing int    `json:"viewers_serving"`
+	Detail         string `json:"detail"`
+}
+
+// ready explains how the server is. A Viewer that does not answer makes it no less
+// ready: another replica would not reach it either, and the other Viewers are served.
+func (p *probes) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
+	defer cancel()
+	list, err := p.health.List(ctx, &healthpb.HealthListRequest{})
+	if err != nil { // too many remote Viewers to list
+		p.answer(w, r, map[string]string{"status": "SERVING"})
+		return
+	}
+	answer := readiness{Status: "SERVING", Detail: "every viewer answers"}
+	for name, s := range list.GetStatuses() {
+		if !strings.HasPrefix(name, "viewer/") {
+			continue
+		}
+		answer.Viewers++
+		if s.GetStatus() == healthpb.HealthCheckResponse_SERVING {
+			answer.ViewersServing++
+		}
+	}
+	if missing := answer.Viewers - answer.ViewersServing; missing > 0 {
+		answer.Detail = fmt.Sprintf("%d of %d viewers do not answer; /v1/viewers says which", missing, answer.Viewers)
+	}
+	p.answer(w, r, answer)
+}
+
+// readyz says the same and explains it, or with ?viewer=NAME whether that Viewer answers.
 func (p *probes) readyz(w http.ResponseWriter, r *http.Request) {
 	viewer := r.URL.Query().Get("viewer")
 	if viewer == "" {
-		p.healthz(w, r)
+		if serving, err := p.check(r.Context(), ""); serving && err == nil {
+			p.ready(w, r)
+			return
+		}
+		p.healthz(w, r) // which says that the server drains
 		return
 	}
 	serving, err := p.check(r.Context(), "viewer/"+viewer)
@@ -72,9 +112,13 @@ func (p *probes) check(ctx context.Context, service string) (serving bool, err e
 }
 
 func (p *probes) serving(w http.ResponseWriter, r *http.Request) {
+	p.answer(w, r, map[string]string{"status": "SERVING"})
+}
+
+func (p *probes) answer(w http.ResponseWriter, r *http.Request, answer any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if err := json.NewEncoder(w).Encode(map[string]string{"status": "SERVING"}); err != nil {
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		p.log.DebugContext(r.Context(), "client disconnected", slog.Any("error", err))
 	}
 }

@@ -18,6 +18,8 @@ var errBreakerOpen = errors.New("the viewer refused its last connections, and is
 // Only refused connections count: a Viewer that is slow, even for minutes, is
 // alive, and its answers must not be thrown away.
 type breaker struct {
+	onOpen func() // when it opens, not again while it stays open
+
 	mu      sync.Mutex
 	refused int
 	until   time.Time // open until then; afterwards one probe at a time
@@ -50,5 +52,8 @@ func (b *breaker) record(err error) {
 	}
 	if b.refused++; b.refused >= breakerThreshold {
 		b.until = time.Now().Add(breakerCooldown)
+	}
+	if b.refused == breakerThreshold {
+		b.onOpen()
 	}
 }

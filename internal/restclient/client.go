@@ -159,16 +159,17 @@ func New(cfg Config) (*Client, error) {
 			return nil, err
 		}
 	}
+	connLog := newConnLog(cfg.Log, cfg.Name)
 	return &Client{
 		cfg:       cfg,
 		base:      base,
 		transport: transport,
 		slots:     newSlotLimiter(cfg.Slots, cfg.HeavySlots, cfg.StreamSlots),
-		breaker:   &breaker{},
+		breaker:   &breaker{onOpen: connLog.onBreakerOpen},
 		budget:    newRetryBudget(),
-		limiter:   newShareLimiter(cfg.Share),
+		limiter:   newShareLimiter(cfg.Share, connLog.onShare),
 		logs:      newLogStreams(),
-		connLog:   newConnLog(cfg.Log, cfg.Name),
+		connLog:   connLog,
 	}, nil
 }
 

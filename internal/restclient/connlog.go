@@ -24,6 +24,8 @@ type connLog struct {
 	since  time.Time // when it was lost
 	logged bool      // the log says that it is lost
 	lastAt time.Time // of the last line about a loss
+
+	refusedAt time.Time // of the last line about refused connections
 }
 
 func newConnLog(log *slog.Logger, viewer string) *connLog {
@@ -71,6 +73,28 @@ func (l *connLog) onLoss(e *Error) {
 		log = log.With(slog.Int("status", e.Status)) // of a proxy
 	}
 	log.Warn("viewer unreachable", slog.String("error", causeText(e)))
+}
+
+// onBreakerOpen learns that the Viewer has refused so many connections that calls fail
+// at once.
+func (l *connLog) onBreakerOpen() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if now.Sub(l.refusedAt) < minLossInterval {
+		return
+	}
+	l.refusedAt = now
+	l.log.Warn("viewer refuses connections, calls fail at once", slog.Duration("asked_every", breakerCooldown))
+}
+
+// onShare learns whether background work takes all of its share of the Viewer.
+func (l *connLog) onShare(usedUp bool) {
+	if usedUp {
+		l.log.Warn("share of the viewer is used up, lists and tails are late")
+		return
+	}
+	l.log.Info("share of the viewer suffices again")
 }
 
 // onRelease learns what the Viewer describes itself as; was is nil the first time.

@@ -90,7 +90,8 @@ func TestLog_HasALineForEachChangeAndNoneForARequest(t *testing.T) {
 		err = refused
 		calls(20)
 		wantLines(t, h,
-			"WARN viewer unreachable viewer=lab error=viewer unreachable")
+			"WARN viewer unreachable viewer=lab error=viewer unreachable",
+			"WARN viewer refuses connections, calls fail at once viewer=lab asked_every=1s")
 		pass(t, time.Minute)
 		err = nil
 		calls(10)

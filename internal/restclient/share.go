@@ -106,17 +106,56 @@ func (c *Client) Cost(key string) time.Duration {
 	return c.limiter.costs[key]
 }
 
+// BackgroundTime returns how much of the Viewer's time background work has taken so
+// far, and whether it takes all of its share.
+func (c *Client) BackgroundTime() (spent time.Duration, usedUp bool) {
+	l := c.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spent, l.usedUp
+}
+
+const (
+	// shareWindow is the time over which the use of the share is judged.
+	shareWindow = 30 * time.Second
+	// fullShare is the part of the share from which on it counts as used up: a little
+	// is lost between one piece of work and the next.
+	fullShare = 0.9
+)
+
 // shareLimiter is the account of background time.
 type shareLimiter struct {
-	share float64
+	share    float64
+	onChange func(usedUp bool)
+
 	mu    sync.Mutex
 	next  time.Time // all reserved work is paid for at that time, which may be past
 	costs map[string]time.Duration
 	time  viewerTime
+
+	spent, spentBefore time.Duration // now, and when the window began
+	windowStart        time.Time
+	usedUp             bool
 }
 
-func newShareLimiter(share float64) *shareLimiter {
-	return &shareLimiter{share: share, costs: make(map[string]time.Duration)}
+// newShareLimiter returns an account; onChange learns when the share begins to be used
+// up, and when it does no longer.
+func newShareLimiter(share float64, onChange func(usedUp bool)) *shareLimiter {
+	return &shareLimiter{share: share, onChange: onChange, costs: make(map[string]time.Duration), windowStart: time.Now()}
+}
+
+// judge looks at a window that is over; called with mu held.
+func (l *shareLimiter) judge(now time.Time) {
+	elapsed := now.Sub(l.windowStart)
+	if elapsed < shareWindow {
+		return
+	}
+	usedUp := float64(l.spent-l.spentBefore) >= fullShare*l.share*float64(elapsed)
+	l.spentBefore, l.windowStart = l.spent, now
+	if usedUp != l.usedUp {
+		l.usedUp = usedUp
+		l.onChange(usedUp)
+	}
 }
 
 // earliest is called with mu held.
@@ -144,6 +183,8 @@ func (l *shareLimiter) reserve(key string) (start time.Time, reserved time.Durat
 func (l *shareLimiter) commit(key string, reserved, spent time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.spent += spent
+	l.judge(time.Now())
 	if last := l.costs[key]; last > 0 {
 		spent = min(spent, maxCostGrowth*last)
 	}

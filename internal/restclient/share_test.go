@@ -204,3 +204,34 @@ func TestBackground_CallsAtOnceShareTheViewersTime(t *testing.T) {
 		}
 	})
 }
+
+// TestBackground_SaysOnceThatItsShareIsUsedUp: while more is asked than the share allows,
+// and when it is less again.
+func TestBackground_SaysOnceThatItsShareIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const cost = 100 * time.Millisecond
+		h := newLogRecorder()
+		c := bubbleClient(t, slowViewer(cost), withLog(h))
+		work := func(pause, until time.Duration) {
+			for start := time.Now(); time.Since(start) < until; pass(t, pause) {
+				if err := c.Background(t.Context(), "list", func(ctx context.Context) error {
+					_, err := c.Health(ctx)
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		usedUp := func() bool { _, is := c.BackgroundTime(); return is }
+		work(0, 3*shareWindow)
+		wantLines(t, h, "WARN share of the viewer is used up, lists and tails are late viewer=lab")
+		if spent, _ := c.BackgroundTime(); !usedUp() || spent < 2*shareWindow/5 {
+			t.Errorf("%v spent, used up: %t", spent, usedUp())
+		}
+		work(2*time.Second, 3*shareWindow)
+		wantLines(t, h, "INFO share of the viewer suffices again viewer=lab")
+		if usedUp() {
+			t.Error("a quiet Viewer's share is used up")
+		}
+	})
+}

@@ -91,11 +91,13 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
-// Kill ends the process as a crash does, by SIGKILL, and waits for its end.
+// Kill ends the process at once, as a crash or the system does, and waits for it.
 func (p *Process) Kill() error {
-	err := p.cmd.Process.Kill()
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
 	<-p.ended
-	return err
+	return nil
 }
 
 // Output is the end of what the server wrote.

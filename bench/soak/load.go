@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// load is the clients, and how their calls ended.
+type load struct {
+	front   *rig.Front
+	viewers *viewers
+
+	mu      sync.Mutex
+	calls   map[string]int // by kind
+	excused map[string]int // errors by kind and reason, while a Viewer was down
+	failed  map[string]int // and else
+}
+
+// worker is one client: what it does again and again, and how long it rests.
+type worker struct {
+	kind  string
+	count int
+	pause time.Duration
+	do    func(l *load, ctx context.Context, viewer, runID string) error
+}
+
+var workers = []worker{
+	{"list", 2, 500 * time.Millisecond, (*load).list},
+	{"list of all", 1, time.Second, (*load).listAll},
+	{"filter", 1, 2 * time.Second, (*load).filter},
+	{"history", 3, 500 * time.Millisecond, (*load).history},
+	{"tail", 60, 200 * time.Millisecond, (*load).tail},
+	{"export", 1, 2 * time.Second, (*load).export},
+}
+
+// start starts the clients, and returns what waits for their end.
+func (l *load) start(ctx context.Context) (wait func()) {
+	var all sync.WaitGroup
+	for _, w := range workers {
+		for range w.count {
+			all.Go(func() { l.work(ctx, w) })
+		}
+	}
+	return all.Wait
+}
+
+func (l *load) work(ctx context.Context, w worker) {
+	for ctx.Err() == nil {
+		viewer := l.viewers.names[rand.IntN(len(l.viewers.names))] //nolint:gosec // any will do
+		runs := l.viewers.runs[viewer]
+		err := w.do(l, ctx, viewer, runs[rand.IntN(len(runs))].RunID) //nolint:gosec // any will do
+		if ctx.Err() != nil {
+			return
+		}
+		if w.kind == "list of all" || w.kind == "filter" {
+			viewer = "" // any of them may be the cause
+		}
+		l.note(w.kind, viewer, err)
+		select {
+		case <-time.After(w.pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// note counts how a call ended.
+func (l *load) note(kind, viewer string, err error) {
+	excused := l.viewers.wasDown(viewer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls[kind]++
+	switch {
+	case err == nil:
+	case excused:
+		l.excused[kind+": "+reason(err)]++
+	default:
+		l.failed[kind+": "+reason(err)+": "+err.Error()]++
+	}
+}
+
+func reason(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return status.Code(err).String()
+}
+
+// report prints how calls ended.
+func (l *load) report(out io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, kind := range slices.Sorted(maps.Keys(l.calls)) {
+		fmt.Fprintf(out, "  %6d × %s\n", l.calls[kind], kind)
+	}
+	for _, text := range slices.Sorted(maps.Keys(l.excused)) {
+		fmt.Fprintf(out, "  %6d × %s, while its Viewer was restarted\n", l.excused[text], text)
+	}
+}
+
+// err is about calls that failed without a cause.
+func (l *load) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for text, n := range l.failed {
+		errs = append(errs, fmt.Errorf("%d × %s", n, text))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *load) list(ctx context.Context, viewer, _ string) error {
+	_, err := l.front.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: viewer})
+	return err
+}
+
+func (l *load) listAll(ctx context.Context, _, _ string) error {
+	_, err := l.front.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Viewer: "-"})
+	return err
+}
+
+func (l *load) filter(ctx context.Context, viewer, _ string) error {
+	_, err := l.front.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{
+		Viewer: viewer, Filter: "metrics.loss.last < 1000", OrderBy: "metrics.accuracy.last desc",
+	})
+	return err
+}
+
+func (l *load) history(ctx context.Context, viewer, runID string) error {
+	stream, err := l.front.Metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{Viewer: viewer, RunIds: []string{runID}})
+	if err != nil {
+		return err
+	}
+	return drain(stream)
+}
+
+// tail follows a run for some seconds, and goes on once by its token.
+func (l *load) tail(ctx context.Context, viewer, runID string) error {
+	token := ""
+	for range 2 {
+		err := l.tailOnce(ctx, &runicornapiv1.TailMetricsRequest{Viewer: viewer, RunIds: []string{runID}, ResumeToken: token}, &token)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *load) tailOnce(ctx context.Context, req *runicornapiv1.TailMetricsRequest, token *string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := l.front.Metrics.TailMetrics(ctx, req)
+	if err != nil {
+		return err
+	}
+	leaveAt := time.Now().Add(time.Duration(2+rand.IntN(10)) * time.Second) //nolint:gosec // any will do
+	for time.Now().Before(leaveAt) {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		*token = m.GetResumeToken()
+	}
+	return nil
+}
+
+func (l *load) export(ctx context.Context, viewer, runID string) error {
+	formats := []runicornapiv1.ExportFormat{
+		runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV, runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET, runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON,
+	}
+	stream, err := l.front.Experiments.ExportExperiment(ctx, &runicornapiv1.ExportExperimentRequest{
+		Viewer: viewer, RunId: runID, Format: formats[rand.IntN(len(formats))], //nolint:gosec // any will do
+	})
+	if err != nil {
+		return err
+	}
+	return drain(stream)
+}
+
+// drain reads a stream to its end.
+func drain[T any](stream grpc.ServerStreamingClient[T]) error {
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}

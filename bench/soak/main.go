@@ -1,0 +1,221 @@
+// Command soak uses a server in front of three real Viewers for a long time: lists,
+// histories, tails that drop and resume, and exports, while the Viewers are restarted
+// in turn. It writes what the process holds over time as a table and as a picture, and
+// fails where that grows or a call fails without a cause. Run it from the root of the
+// repository; ten minutes are its short form, two hours its long one:
+//
+//	go run ./bench/soak [-time 10m] [-restart 1m] [-out dist/soak]
+//
+// The files are OUT.csv and OUT.svg.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+var (
+	duration = flag.Duration("time", 10*time.Minute, "how long the server is used")
+	restart  = flag.Duration("restart", time.Minute, "time between two restarts of Viewers")
+	output   = flag.String("out", "dist/soak", "where the table and the picture are written, without .csv and .svg")
+)
+
+const (
+	// perViewer is the number of growing runs on each Viewer.
+	perViewer = 4
+	// rows are those of a run when it begins.
+	rows = 2000
+)
+
+func main() {
+	flag.Parse()
+	rig.Main("soak", soak)
+}
+
+// viewers are the Viewers and their runs.
+type viewers struct {
+	all    []*realviewer.Viewer
+	names  []string
+	runs   map[string][]realviewer.Run // by name of the Viewer
+	mu     sync.Mutex
+	down   map[string]bool      // while it is being restarted
+	downAt map[string]time.Time // when it was down last
+}
+
+func startViewers(ctx context.Context, dir string) (*viewers, error) {
+	v := &viewers{runs: map[string][]realviewer.Run{}, down: map[string]bool{}, downAt: map[string]time.Time{}}
+	for _, version := range realviewer.Versions() {
+		name := "v" + strings.ReplaceAll(version.Generation(), ".", "")
+		storage := filepath.Join(dir, name)
+		var ids []string
+		for i := range perViewer {
+			run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
+				Project: "soak", Name: fmt.Sprintf("run-%d", i), Status: "running", PID: os.Getpid(),
+				Lines: realviewer.Curve(time.Now().Add(-time.Hour), rows, "loss", "accuracy"),
+			})
+			if err != nil {
+				return v, err
+			}
+			v.runs[name], ids = append(v.runs[name], run), append(ids, run.RunID)
+		}
+		viewer, err := rig.StartViewer(ctx, version, storage, ids...)
+		if err != nil {
+			return v, err
+		}
+		v.all, v.names = append(v.all, viewer), append(v.names, name)
+	}
+	return v, nil
+}
+
+func (v *viewers) close() error {
+	var errs []error
+	for _, viewer := range v.all {
+		errs = append(errs, viewer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// restartInTurn restarts one Viewer after the other until the context ends.
+func (v *viewers) restartInTurn(ctx context.Context) error {
+	for i := 0; ; i++ {
+		select {
+		case <-time.After(*restart):
+		case <-ctx.Done():
+			return nil
+		}
+		n := i % len(v.all)
+		v.mark(v.names[n], true)
+		err := v.all[n].Restart(context.WithoutCancel(ctx))
+		v.mark(v.names[n], false)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (v *viewers) mark(name string, down bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.down[name], v.downAt[name] = down, time.Now()
+}
+
+// excuse is how long after a restart its Viewer may be the cause of an error: the
+// server asks one that has refused connections once a second, and 0.7.2 reads its
+// storage again.
+const excuse = 30 * time.Second
+
+// wasDown says whether a Viewer, or any of them for the empty name, is down or was not
+// long ago.
+func (v *viewers) wasDown(name string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for n, at := range v.downAt {
+		if (name == "" || n == name) && (v.down[n] || time.Since(at) < excuse) {
+			return true
+		}
+	}
+	return false
+}
+
+// grow writes a line a second to each run until the context ends.
+func (v *viewers) grow(ctx context.Context) error {
+	for step := rows + 1; ; step++ {
+		for _, runs := range v.runs {
+			for _, run := range runs {
+				if _, err := rig.AppendLines(run.EventFile, step, 1); err != nil {
+					return err
+				}
+			}
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
+	v, err := startViewers(ctx, b.Dir)
+	defer func() { err = errors.Join(err, v.close()) }()
+	if err != nil {
+		return err
+	}
+	var front rig.Front
+	// A machine on which all this runs answers late now and then: that is no error.
+	flags := []string{"--fan-out-timeout=20s"}
+	for i, viewer := range v.all[1:] {
+		flags = append(flags, fmt.Sprintf("--viewer=%s=%s", v.names[i+1], viewer.URL()))
+	}
+	v.rename(0, "v") // the name that rig gives the first one
+	defer func() { err = errors.Join(err, front.Close()) }()
+	if err := front.Serve(ctx, b, v.all[0].URL(), flags...); err != nil {
+		return err
+	}
+	l := &load{front: &front, viewers: v, calls: map[string]int{}, excused: map[string]int{}, failed: map[string]int{}}
+	working, stop := context.WithTimeout(ctx, *duration)
+	defer stop()
+	errs := make(chan error, 2)
+	go func() { errs <- v.grow(working) }()
+	go func() { errs <- v.restartInTurn(working) }()
+	wait := l.start(working)
+	samples, sampleErr := sampleUntil(working, out, &front)
+	wait()
+	if err := errors.Join(sampleErr, <-errs, <-errs); err != nil {
+		return err
+	}
+	if err := write(*output, samples); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d samples in %s.csv, their picture in %s.svg\n", len(samples), *output, *output)
+	l.report(out)
+	return errors.Join(flat(out, samples), l.err())
+}
+
+// rename gives a Viewer another name.
+func (v *viewers) rename(i int, name string) {
+	v.runs[name] = v.runs[v.names[i]]
+	delete(v.runs, v.names[i])
+	v.names[i] = name
+	v.names[i] = name
+}
+
+// flat compares the second quarter of the samples with the last one. What the first
+// one holds is still on its way to its bound.
+func flat(out io.Writer, samples []sample) error {
+	if len(samples) < 8 {
+		return errors.New("there are too few samples to compare")
+	}
+	quarter := len(samples) / 4
+	var errs []error
+	for i, c := range curves {
+		early, late := median(samples[quarter:2*quarter], i), median(samples[3*quarter:], i)
+		growth := late/early - 1
+		fmt.Fprintf(out, "  %-12s %10.0f → %10.0f: %+.1f %% (bound: %+.0f %%)\n", c.name, early, late, 100*growth, 100*c.growth)
+		if growth > c.growth {
+			errs = append(errs, fmt.Errorf("%s grows by %.1f %%", c.name, 100*growth))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func median(samples []sample, curve int) float64 {
+	values := make([]float64, 0, len(samples))
+	for _, s := range samples {
+		values = append(values, s.values[curve])
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
