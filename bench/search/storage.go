@@ -69,8 +69,15 @@ func (b *bench) open(ctx context.Context, out io.Writer, k kind, cold bool) erro
 	if b.Rig, err = b.bed.Start(ctx, b.version, dir, "--state-dir="+b.state); err != nil {
 		return err
 	}
-	if err := b.Viewer.AwaitRuns(ctx, b.runIDs()...); err != nil {
-		return err
+	const minutes = 10 // Viewers of 0.7 take theirs to index thousands of runs
+	for waited := 1; ; waited++ {
+		err := b.Viewer.AwaitRuns(ctx, b.runIDs()...)
+		if err == nil {
+			break
+		}
+		if waited == minutes || ctx.Err() != nil {
+			return err
+		}
 	}
 	return os.WriteFile(address, []byte(strings.TrimPrefix(b.Proxy.URL(), "http://")), 0o600)
 }

@@ -1195,7 +1195,7 @@ class ListExperimentsResponse(Record):
     @property
     def total_size(self) -> int | None:
         """Number of experiments that match, over all pages. Absent if a Viewer did
-        not answer."""
+        not answer, or if the filter needs what could not be read."""
     @property
     def unreachable(self) -> list[UnreachableViewer]:
         """Viewers that did not answer; their experiments are missing."""
@@ -1205,8 +1205,9 @@ class ListExperimentsResponse(Record):
         several."""
     @property
     def oldest_digest_time(self) -> dt.datetime | None:
-        """When the oldest digest of a run's metrics that this answer used was read.
-        Absent if it used none."""
+        """When the oldest digest of a run that this answer used was read: of its
+        metrics, times, summary and configuration what the filter, the order and
+        metric_names need. Absent if it used none."""
     @property
     def complete(self) -> bool:
         """Whether unreachable and not_read are empty."""
