@@ -37,6 +37,7 @@ func TestHistory_JoinsItsParts(t *testing.T) {
 		return errors.Join(s.Send(historyPart(first)), s.Send(historyPart(second)), s.Send(trailer(5)))
 	}}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		h, err := c.History(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{"r"}})
 		if err != nil {
 			t.Fatal(err)
@@ -74,6 +75,7 @@ func TestHistory_IsCompleteOrAnError(t *testing.T) {
 			t.Parallel()
 			f := &fake{history: func(_ int, s historyServer) error { return send(s) }}
 			withFake(t, f, func(t *testing.T, c *Client) {
+				t.Helper()
 				h, err := c.History(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{"r"}})
 				if !IsIncomplete(err) || h != nil || f.calls != 1 {
 					t.Errorf("%d calls: %v, %v", f.calls, h, err)
@@ -93,6 +95,7 @@ func TestHistory_ThatBreaksIsReadAgainFromItsStart(t *testing.T) {
 		return errors.Join(err, s.Send(trailer(2)))
 	}}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		h, err := c.History(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{"r"}})
 		if err != nil || len(h.Metric("loss").GetSteps()) != 2 {
 			t.Errorf("%v, %v", h, err)
@@ -100,6 +103,7 @@ func TestHistory_ThatBreaksIsReadAgainFromItsStart(t *testing.T) {
 	})
 	f = &fake{history: func(int, historyServer) error { return status.Error(codes.Unavailable, "gone") }}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		if _, err := c.History(t.Context(), &runicornapiv1.StreamMetricsRequest{RunIds: []string{"r"}}); !IsUnavailable(err) || f.calls != 2 {
 			t.Errorf("%d calls: %v", f.calls, err)
 		}

@@ -54,6 +54,7 @@ func TestTail_GoesOnAfterEveryBreakThatIsNotFinal(t *testing.T) {
 				return err
 			}
 			withFake(t, f, func(t *testing.T, c *Client) {
+				t.Helper()
 				steps, token, err := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{
 					RunIds: []string{"r"}, MetricNames: []string{"loss"}, Start: runicornapiv1.TailStart_TAIL_START_BEGINNING,
 				})
@@ -80,6 +81,7 @@ func TestTail_EndsByFinalErrors(t *testing.T) {
 				return errors.Join(s.Send(pointsAt("t", 1)), err)
 			}
 			withFake(t, f, func(t *testing.T, c *Client) {
+				t.Helper()
 				steps, _, got := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}})
 				if status.Code(got) != status.Code(err) || f.calls != 1 {
 					t.Errorf("after %d calls: %v", f.calls, got)
@@ -105,6 +107,7 @@ func TestTail_GivesUpBeforeAFirstMessageOnly(t *testing.T) {
 		return ours(codes.Unavailable, "VIEWER_UNREACHABLE")
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		if _, token, err := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}}); err != nil || f.calls != 40 || token != "t" {
 			t.Errorf("after %d calls: token %q, error %v", f.calls, token, err)
 		}
@@ -113,6 +116,7 @@ func TestTail_GivesUpBeforeAFirstMessageOnly(t *testing.T) {
 		return status.Error(codes.Unavailable, "gone")
 	}}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		if _, _, err := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}}); !IsUnavailable(err) || f.calls != 4 {
 			t.Errorf("after %d calls: %v", f.calls, err)
 		}
@@ -136,6 +140,7 @@ func TestTail_WaitsLongerFromFailureToFailureAndAsLongAsTheServerSays(t *testing
 		}
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		if _, _, err := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}}); err != nil {
 			t.Error(err)
 		}
@@ -182,6 +187,7 @@ func TestTail_ConnectsAnewAfterTwoSilentHeartbeats(t *testing.T) {
 		return nil
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		begin := time.Now()
 		steps, _, err := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}, HeartbeatInterval: durationpb.New(3 * time.Second)})
 		if err != nil {
@@ -204,6 +210,7 @@ func TestTail_SlowCallersAreNotSilence(t *testing.T) {
 		return errors.Join(s.Send(pointsAt("t", 1)), s.Send(pointsAt("u", 2)))
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		for _, err := range c.Tail(t.Context(), &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}}) {
 			if err != nil {
 				t.Fatal(err)
@@ -230,6 +237,7 @@ func TestTail_EndsWithItsContextAndWithItsLoop(t *testing.T) {
 	}
 	t.Run("context", func(t *testing.T) {
 		withFake(t, f, func(t *testing.T, c *Client) {
+			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			_, _, err := collect(ctx, c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}})
@@ -241,6 +249,7 @@ func TestTail_EndsWithItsContextAndWithItsLoop(t *testing.T) {
 	})
 	t.Run("loop", func(t *testing.T) {
 		withFake(t, f, func(t *testing.T, c *Client) {
+			t.Helper()
 			for range c.Tail(t.Context(), &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}}) {
 				break
 			}
@@ -252,6 +261,7 @@ func TestTail_EndsWithItsContextAndWithItsLoop(t *testing.T) {
 			return errors.Join(s.Send(heartbeat("t")), status.Error(codes.Unavailable, "gone"))
 		}}
 		withFake(t, f, func(t *testing.T, c *Client) {
+			t.Helper()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour+time.Second)
 			defer cancel()
 			if _, _, err := collect(ctx, c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"r"}}); !errors.Is(err, context.DeadlineExceeded) {
@@ -274,6 +284,7 @@ func TestTail_SaysThatARunDoesNotExist(t *testing.T) {
 			s.Send(pointsAt("t", 1)))
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		steps, _, err := collect(t.Context(), c, &runicornapiv1.TailMetricsRequest{RunIds: []string{"gone", "r"}})
 		e, ok := errors.AsType[*Error](err)
 		if !ok || !IsNotFound(err) || e.Metadata["run_id"] != "gone" || !HasReason(err, runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND) {
@@ -298,6 +309,7 @@ func TestTailLogs_ResumesWithoutLastLines(t *testing.T) {
 		return err
 	}
 	withFake(t, f, func(t *testing.T, c *Client) {
+		t.Helper()
 		var lines []string
 		for event, err := range c.TailLogs(t.Context(), &runicornapiv1.TailLogsRequest{RunId: "r", LastLines: new(int32(5))}) {
 			if err != nil {
