@@ -53,7 +53,7 @@ func tensorBoardPython(t *testing.T, release string) string {
 	}
 	packages := []string{"tensorboard==" + release}
 	if release == oldestTensorBoard {
-		packages = append(packages, "setuptools<70", "numpy<2", "protobuf<3.21") // which it needs and does not say
+		packages = append(packages, "six", "setuptools<70", "numpy<2", "protobuf<3.21") // which it needs and does not say
 	}
 	for _, args := range [][]string{
 		{system, "-m", "venv", venv},
