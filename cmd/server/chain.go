@@ -23,6 +23,7 @@ import (
 type chainParts struct {
 	metrics *grpcprom.ServerMetrics
 	panics  prometheus.Counter
+	audit   *interceptor.Auditor // nil records nothing
 	interceptor.Config
 }
 
@@ -38,6 +39,7 @@ func chain(p chainParts) []interceptor.Interceptor {
 			Unary:  selector.UnaryServerInterceptor(log.Unary, isLogged),
 			Stream: selector.StreamServerInterceptor(log.Stream, isLogged),
 		},
+		{Name: "audit", Unary: p.audit.Unary, Stream: p.audit.Stream},
 		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
 		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
 	}, interceptor.Chain(p.Config)...)

@@ -21,7 +21,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 
 // newPages returns the handler of everything that is not the API.
 func newPages(cfg Config, protos []byte) http.Handler {
-	p := &probes{health: cfg.Health, log: cfg.Log}
+	p := &probes{health: cfg.Health, refused: cfg.Refused, log: cfg.Log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", page("landing.html"))
 	mux.HandleFunc("GET /docs", page("docs.html"))
@@ -36,7 +36,13 @@ func newPages(cfg Config, protos []byte) http.Handler {
 	mux.HandleFunc("GET /healthz", p.healthz)
 	mux.HandleFunc("GET /readyz", p.readyz)
 	if cfg.Metrics != nil {
-		mux.Handle("GET /metrics", cfg.Metrics)
+		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+			if err := cfg.AdmitMetrics(r.Context()); err != nil {
+				p.refuse(w, r, err)
+				return
+			}
+			cfg.Metrics.ServeHTTP(w, r)
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		get := r.Clone(r.Context())
