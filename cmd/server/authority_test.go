@@ -199,22 +199,23 @@ func (a *asker) get(method, path, body string, headers ...string) string {
 		return err.Error()
 	}
 	defer shut(a.t, resp.Body)
-	said := resp.Status + " " + resp.Header.Get("Etag") + " "
+	var said strings.Builder
+	said.WriteString(resp.Status + " " + resp.Header.Get("Etag") + " ")
 	kind := resp.Header.Get("Content-Type")
 	if strings.Contains(kind, "event-stream") || strings.Contains(kind, "ndjson") {
 		reader := bufio.NewReader(resp.Body)
 		for range 12 {
 			line, err := reader.ReadString('\n')
-			said += line
+			said.WriteString(line)
 			if err != nil {
 				break
 			}
 		}
-		return said
+		return said.String()
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		said += err.Error()
+		said.WriteString(err.Error())
 	}
-	return changing.ReplaceAllString(said+string(text), `""`)
+	return changing.ReplaceAllString(said.String()+string(text), `""`)
 }

@@ -249,14 +249,14 @@ func (a *asker) flights(criteria string) string {
 	ctx, cancel := a.context()
 	defer cancel()
 	stream, err := flight.NewFlightServiceClient(a.conn).ListFlights(ctx, &flight.Criteria{Expression: []byte(a.fill(criteria))})
-	said := ""
+	var said strings.Builder
 	for err == nil {
 		var info *flight.FlightInfo
 		if info, err = stream.Recv(); err == nil {
-			said += fmt.Sprint(info.GetFlightDescriptor().GetPath(), string(info.GetAppMetadata()))
+			fmt.Fprint(&said, info.GetFlightDescriptor().GetPath(), string(info.GetAppMetadata()))
 		}
 	}
-	return said + err.Error()
+	return said.String() + err.Error()
 }
 
 // ticket gets the first part of a table over Arrow Flight.
@@ -264,18 +264,18 @@ func (a *asker) ticket(text string) string {
 	ctx, cancel := a.context()
 	defer cancel()
 	stream, err := flight.NewFlightServiceClient(a.conn).DoGet(ctx, &flight.Ticket{Ticket: []byte(a.fill(text))})
-	said := ""
+	var said strings.Builder
 	for range 3 {
 		var data *flight.FlightData
 		if err == nil {
 			data, err = stream.Recv()
 		}
-		said += a.text(data, err) + string(data.GetDataBody())
+		said.WriteString(a.text(data, err) + string(data.GetDataBody()))
 		if err != nil {
 			break
 		}
 	}
-	return said
+	return said.String()
 }
 
 var resumeToken = regexp.MustCompile(`"resumeToken":"([^"]+)"`)

@@ -36,12 +36,12 @@ func TestATokenIsValidUntilItExpiresAndItsCallsEndThen(t *testing.T) {
 			t.Fatal(err)
 		}
 		auth.SetTokens([]Token{{Role: RoleRead, Hash: sha256.Sum256([]byte("t")), Name: "ann", Expires: soon.Add(time.Minute)}})
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if life.ctx.Err() != nil {
 			t.Error("a later expiry, a name and a hash in the place of the token end its calls")
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		apierrtest.WantError(t, status.Convert(Admit(auth.bearing(t.Context(), "t"))).Err(), codes.Unauthenticated, "TOKEN_INVALID")
 		if cause := context.Cause(life.ctx); cause == nil || cause.Error() != errExpired.Error() {
