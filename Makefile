@@ -3,7 +3,7 @@
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-generate: ## make gen/ and protos/ out of proto/
+generate: ## make gen/ and protos/ out of the protos
 	go generate .
 
 wheels: ## build the Python client and the server's wheels for all platforms into dist/
@@ -16,6 +16,7 @@ wheels: ## build the Python client and the server's wheels for all platforms int
 lint: ## check the contract and the code
 	go tool -modfile=tools/buf/go.mod buf lint
 	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto
+	go tool -modfile=tools/buf/go.mod buf format -d --exit-code proto-tensorboard
 	go tool -modfile=tools/buf/go.mod buf breaking proto --against proto/baseline.binpb
 	go vet ./...
 	go tool -modfile=tools/lint/go.mod golangci-lint run ./...
@@ -24,7 +25,7 @@ test: ## run the tests; those with real Viewers where Python is
 	go test ./...
 
 full: lint ## run all tests, with real Viewers, and the generators of every language
-	RUNICORN_E2E=required RUNICORN_PYTHON_PAIRS=all go test -race -timeout=60m ./...
+	RUNICORN_E2E=required RUNICORN_PYTHON_PAIRS=all RUNICORN_RANDOM_FILTERS=300 go test -race -timeout=60m ./...
 	tools/languages/protoc.sh
 	tools/languages/tonic.sh
 	tools/languages/openapi.sh full

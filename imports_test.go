@@ -19,24 +19,29 @@ const module = "github.com/runicorn-grpc/runicorn-grpc/"
 // allowed says which packages a package may import; docs/architecture.md describes
 // them. A package that is missing here fails the test: say what it may know.
 var allowed = map[string][]string{
+	"client":                           {"gen/runicornapi/v1"},
 	"clients/python":                   {},
 	"clients/python-compat":            {},
 	"clients/python-server":            {},
-	"cmd/server":                       {"", "internal/arrowflight", "internal/auditlog", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search"},
+	"cmd/server":                       {"", "internal/arrowflight", "internal/auditlog", "internal/cli", "internal/compat", "internal/demoviewer", "internal/fleet", "internal/cpugate", "internal/follow", "internal/httpapi", "internal/netaddr", "internal/panics", "internal/restclient", "internal/runcache", "internal/service", "internal/service/answer", "internal/service/interceptor", "internal/service/remote", "internal/service/source", "internal/service/wire", "internal/search", "internal/tensorboard", "internal/dataserver"},
 	"gen/gateway/runicornapi/v1":       {"gen/runicornapi/v1"},
 	"gen/runicornapi/v1":               {},
+	"gen/tensorboard/data":             {},
 	"internal/apierr":                  {"gen/runicornapi/v1"},
 	"internal/apierr/apierrtest":       {},
 	"internal/arrowflight":             {"gen/runicornapi/v1", "internal/apierr"},
 	"internal/auditlog":                {},
+	"internal/cli":                     {"", "client", "gen/runicornapi/v1", "internal/filter"},
 	"internal/compat":                  {"gen/runicornapi/v1", "internal/apierr", "internal/filter", "internal/panics"},
 	"internal/filter":                  {},
+	"internal/dataserver":              {"client", "gen/tensorboard/data"},
 	"internal/demoviewer":              {},
 	"internal/downsample":              {},
 	"internal/e2e":                     {},
 	"internal/digest":                  {"internal/eventlog"},
 	"internal/eventlog":                {},
 	"internal/export":                  {"internal/downsample", "internal/eventlog"},
+	"internal/faultlab":                {"internal/faultproxy", "internal/realviewer", "internal/serverproc"}, // for tests
 	"internal/faultproxy":              {},
 	"internal/fleet":                   {"internal/netaddr", "internal/restclient"},
 	"internal/httpapi":                 {"gen/gateway/runicornapi/v1", "gen/runicornapi/v1", "internal/apierr", "internal/netaddr", "internal/panics"},
@@ -71,6 +76,7 @@ var allowed = map[string][]string{
 	"internal/serverproc":              {},
 	"internal/search":                  {"internal/cpugate", "internal/eventlog", "internal/filter", "internal/fleet", "internal/restclient", "internal/runcache", "internal/runsource"},
 	"internal/search/searchtest":       {"internal/filter", "internal/realviewer"},
+	"internal/tensorboard":             {"gen/runicornapi/v1", "gen/tensorboard/data", "internal/apierr", "internal/downsample", "internal/eventlog", "internal/filter", "internal/fleet", "internal/flight", "internal/lru", "internal/restclient", "internal/runcache", "internal/runsource", "internal/search", "internal/service/convert", "internal/service/errmap", "internal/service/target"},
 	"internal/viewerjson":              {"internal/scrub"},
 	"internal/sshtest":                 {},
 	"internal/flight":                  {},
@@ -100,6 +106,8 @@ var forbidden = map[string][]string{
 
 // forbiddenModules are modules that a package must not depend on, not even through others.
 var forbiddenModules = map[string][]string{
+	"client":              {"github.com/grpc-ecosystem"},
+	"internal/cli":        {"github.com/grpc-ecosystem"},
 	"internal/demoviewer": {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/fleet":      {"google.golang.org/grpc", "google.golang.org/protobuf"},
 	"internal/restclient": {"google.golang.org/grpc", "google.golang.org/protobuf", "github.com/grpc-ecosystem"},

@@ -158,6 +158,12 @@ func (b *browser) eval(script string) string {
 // until waits until a condition of the page holds.
 func (b *browser) until(condition string) {
 	b.t.Helper()
+	b.within(timeout, condition)
+}
+
+// within waits until a condition of the page holds, for a time.
+func (b *browser) within(limit time.Duration, condition string) {
+	b.t.Helper()
 	held := b.eval(fmt.Sprintf(`new Promise((done) => {
 		const began = performance.now();
 		const look = () => { try { return %s; } catch { return false; } };
@@ -167,9 +173,21 @@ func (b *browser) until(condition string) {
 			clearInterval(timer);
 			done(holds);
 		}, 50);
-	})`, condition, timeout.Milliseconds()))
+	})`, condition, limit.Milliseconds()))
 	if held != "true" {
-		b.t.Fatalf("the page never has %s:\n%s", condition, b.eval("document.body.innerText"))
+		b.t.Fatalf("the page has not within %s: %s\n%s", limit, condition, b.eval("document.body.innerText"))
+	}
+}
+
+// keyCodes are the keys that tests press, with the codes that Chromium wants.
+var keyCodes = map[string]int{"ArrowDown": 40, "ArrowUp": 38, "ArrowLeft": 37, "Enter": 13, "Escape": 27, "Home": 36, "/": 191, " ": 32}
+
+// press presses a key and releases it.
+func (b *browser) press(key string) {
+	b.t.Helper()
+	text := map[string]string{"Enter": "\r", "/": "/", " ": " "}[key]
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "text": text, "windowsVirtualKeyCode": keyCodes[key]}, nil)
 	}
 }
 
@@ -178,9 +196,25 @@ func (b *browser) enter(id, text string) {
 	b.t.Helper()
 	b.eval(fmt.Sprintf("document.getElementById(%q).select()", id))
 	b.call("Input.insertText", map[string]any{"text": text}, nil)
-	for _, kind := range []string{"keyDown", "keyUp"} {
-		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": "Enter", "code": "Enter", "text": "\r", "windowsVirtualKeyCode": 13}, nil)
+	b.press("Enter")
+}
+
+// hover moves the mouse to the middle of an element.
+func (b *browser) hover(id string) {
+	b.t.Helper()
+	var at struct{ X, Y float64 }
+	text := b.eval(fmt.Sprintf(`(({x, y, width, height}) => JSON.stringify({x: x + width / 2, y: y + height / 2}))(document.getElementById(%q).getBoundingClientRect())`, id))
+	if err := json.Unmarshal([]byte(text), &at); err != nil {
+		b.t.Fatal(err)
 	}
+	b.call("Input.dispatchMouseEvent", map[string]any{"type": "mouseMoved", "x": at.X, "y": at.Y}, nil)
+}
+
+// resize gives the page another size, and light or dark colours.
+func (b *browser) resize(width, height int, scheme string) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
 // screenshot writes what the window shows to a file.

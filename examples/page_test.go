@@ -8,14 +8,19 @@ import (
 	"testing"
 )
 
-// Conditions of the page.
+// Conditions and values of the page.
 const (
-	isLive = `document.getElementById("state").textContent === "live"`
-	grows  = `Number(document.getElementById("fresh").textContent) > 0`
-	fails  = `!document.getElementById("trouble").hidden`
-	moves  = `document.getElementById("chart").toDataURL() !== window.before`
-	drawn  = `Number(document.getElementById("points").textContent)`
+	isLive   = `document.querySelector("#legend [data-kind=live]")`
+	isCharts = `document.querySelectorAll("#legend > li").length === `
+	fails    = `!document.getElementById("trouble").hidden`
+	moves    = `document.getElementById("chart").toDataURL() !== window.before`
+	drawn    = `Number(/(\d+) points/.exec(document.querySelector("#legend .facts")?.textContent)?.[1] || 0)`
+	lastStep = `Number(/at step (\d+)/.exec(document.querySelector("#legend .value")?.textContent)?.[1] || 0)`
+	row      = `[...document.querySelectorAll("#runs [role=option]")].find((one) => one.querySelector(".name").textContent === `
 )
+
+// colours are those of the first two runs of the chart, in light.
+var colours = [][3]uint32{{0x0a, 0x66, 0xc2}, {0xc2, 0x41, 0x0c}}
 
 // TestPage_ShowsALiveRun opens the first page in a browser, as a newcomer does
 // who has started the demo.
@@ -25,16 +30,25 @@ func TestPage_ShowsALiveRun(t *testing.T) {
 	srv := startServer(t, "--demo")
 	b.open("http://" + srv.httpAddr + "/")
 	b.wantLiveRun()
-	b.wantText("NaN or ±Inf")
+	b.wantText("NaN or ±Inf", `"metric_names":["loss"]`, "client.tail(", srv.grpcAddr)
 
 	shot := filepath.Join(t.ArtifactDir(), "page.png")
 	b.screenshot(shot)
-	if n := pixels(t, shot, 0x00, 0x77, 0xcc); n < 1000 {
+	if n := pixels(t, shot, colours[0]); n < 1000 {
 		t.Errorf("the curve has %d pixels", n)
 	}
+	b.hover("chart")
+	b.until(`/\d step \d+ vision.vit/.test(document.getElementById("tip").textContent)`)
 
-	b.eval(`[...document.querySelectorAll("#experiments button")].find((one) => one.textContent === "vision/resnet").click()`)
-	b.until(`document.getElementById("state").textContent.startsWith("ended: ")`)
+	b.eval(row + `"vision/resnet · baseline").click()`)
+	b.until(`document.querySelector("#legend [data-kind=finished]") && ` + drawn + ` === 60`)
+	if live := b.eval(isLive + ` === null`); live != "true" {
+		t.Error("a finished run is shown as live")
+	}
+	b.wantText("client.history(")
+	if href := b.eval(`document.querySelector("#legend .exports a").getAttribute("href")`); !strings.Contains(href, ":export?format=csv") {
+		t.Errorf("the export leads to %s", href)
+	}
 }
 
 // TestPage_SendsTheToken opens it where tokens are demanded.
@@ -49,29 +63,32 @@ func TestPage_SendsTheToken(t *testing.T) {
 	srv := startServer(t, "--demo", "--auth-token-file="+file, "--log-level=debug")
 	b.open("http://" + srv.httpAddr + "/")
 
-	wantRefused := func() {
+	wantRefused := func(why string) {
 		t.Helper()
-		b.until(fails)
-		b.wantText("This server demands a token", "TOKEN_INVALID")
-		if n := b.eval(`document.querySelectorAll("tbody tr").length + ` + drawn); n != "0" {
-			t.Errorf("without a token the page has %s rows and points", n)
+		b.until(fails + ` && document.getElementById("trouble").textContent.includes("` + why + `")`)
+		b.wantText("This server demands a token")
+		if n := b.eval(`document.querySelectorAll("#viewers li, #runs li, #legend li").length`); n != "0" {
+			t.Errorf("without a token the page has %s rows", n)
 		}
 	}
-	wantRefused()
-	b.eval(`document.getElementById("trouble").hidden = true`)
+	wantRefused("Enter yours")
 	b.enter("token", wrong)
-	wantRefused()
+	wantRefused("not valid")
 	b.enter("token", token)
 	b.wantLiveRun()
 	if shown := b.eval(`document.getElementById("trouble").hidden`); shown != "true" {
 		t.Error("the page still complains")
 	}
+	b.wantText("$TOKEN")
+	b.eval(`document.querySelector("#legend details").open = true; document.querySelector("#legend .exports a").click()`)
+	b.until(`performance.getEntriesByType("resource").some((one) => one.name.includes(":export?format=csv") && one.responseStatus === 200)`)
 
 	for _, secret := range []string{token, wrong} {
 		for position, text := range map[string]string{
-			"a URL":   strings.Join(b.urls, "\n"),
-			"storage": b.eval("JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie"),
-			"the log": string(readFile(t, srv.log)),
+			"a URL":    strings.Join(b.urls, "\n"),
+			"storage":  b.eval("JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie"),
+			"the page": b.eval("document.body.innerText + location.href"),
+			"the log":  string(readFile(t, srv.log)),
 		} {
 			if strings.Contains(text, secret) {
 				t.Errorf("the token is in %s:\n%s", position, text)
@@ -85,16 +102,82 @@ func TestPage_SendsTheToken(t *testing.T) {
 	}
 }
 
-// wantLiveRun wants Viewers, experiments, and a chart of the live run that
-// moves.
+// wantLiveRun wants Viewers, runs, and a chart of the live run that moves.
 func (b *browser) wantLiveRun() {
 	b.t.Helper()
 	b.until(isLive)
 	b.until(drawn + " >= 1000")
-	b.eval(`window.before = document.getElementById("chart").toDataURL()`)
-	b.until(grows)
+	b.eval(`window.before = document.getElementById("chart").toDataURL(); window.step = ` + lastStep)
+	b.until(lastStep + " > window.step")
 	b.until(moves)
-	b.wantText("demo", "legacy", "train/loss", "vision/vit", "running", "finished")
+	b.wantText("demo", "legacy", "loss", "vision/vit", "running", "finished")
+}
+
+// TestPage_ChartsSeveralRunsByKeyboard chooses runs without a mouse.
+func TestPage_ChartsSeveralRunsByKeyboard(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t)
+	srv := startServer(t, "--demo")
+	b.open("http://" + srv.httpAddr + "/#metric=train/loss")
+	b.until(isLive)
+
+	b.press("/")
+	if focused := b.eval(`document.activeElement.id`); focused != "filter" {
+		t.Errorf("/ moves the focus to %q", focused)
+	}
+	b.call("Input.insertText", map[string]any{"text": "resnet"}, nil)
+	b.until(`document.querySelectorAll("#runs li").length === 4`)
+	b.press("ArrowDown")
+	b.until(`document.activeElement.getAttribute("role") === "option"`)
+	b.press("Enter")
+	b.until(isCharts + "1 && " + drawn + " === 40")
+	b.press("ArrowDown")
+	b.press(" ")
+	b.until(isCharts + `2 && document.querySelectorAll("#legend .facts").length === 2`)
+	b.until(`[...document.querySelectorAll("#legend .value")].every((one) => /at step \d+/.test(one.textContent))`)
+	b.until(`document.querySelectorAll("#runs [aria-selected=true]").length === 2`)
+
+	// The chart is drawn in the frame after its points have come.
+	b.eval(`new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))`)
+	shot := filepath.Join(t.ArtifactDir(), "two.png")
+	b.screenshot(shot)
+	for i, colour := range colours {
+		if n := pixels(t, shot, colour); n < 100 {
+			t.Errorf("curve %d has %d pixels", i, n)
+		}
+	}
+	b.eval(`document.getElementById("chart").focus()`)
+	b.press("Home")
+	b.until(`/at step 1\b.*; .*at step 1\b/.test(document.getElementById("chart").getAttribute("aria-valuetext"))`)
+	b.press("/")
+	b.press("Escape")
+	b.until(`document.getElementById("filter").value === "" && document.querySelectorAll("#runs li").length === 11`)
+	if chosen := b.eval(`decodeURIComponent(location.hash).match(/run=/g).length`); chosen != "2" {
+		t.Errorf("the address of the page names %s runs", chosen)
+	}
+
+	link := b.eval(`location.href`)
+	b.open("http://" + srv.httpAddr + "/docs")
+	b.open(link)
+	b.until(isCharts + "2")
+}
+
+// TestPage_FiltersRuns searches with the filter language of the API.
+func TestPage_FiltersRuns(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t)
+	srv := startServer(t, "--demo")
+	b.open("http://" + srv.httpAddr + "/")
+	b.until(isLive)
+	b.enter("filter", "status = RUNNIN")
+	b.until(`document.getElementById("filter").getAttribute("aria-invalid") === "true"`)
+	b.wantText("at character 10: status must be RUNNING")
+	b.enter("filter", "status = RUNNING AND metrics.loss.last < 1e6")
+	b.until(`document.querySelectorAll("#runs li").length === 1 && document.getElementById("filter-error").hidden`)
+	b.wantText(`client.experiments("status = RUNNING AND metrics.loss.last < 1e6", viewer="-")`)
+	b.enter("filter", "nothing-has-this-name")
+	b.until(`document.getElementById("runs-note").textContent === "No run matches the filter."`)
+	b.wantText("vision/vit") // what is chosen stays
 }
 
 // TestPage_APIWorksOffline opens the page of the API in a browser that finds
@@ -106,11 +189,22 @@ func TestPage_APIWorksOffline(t *testing.T) {
 	b.open("http://" + srv.httpAddr + "/docs")
 	b.until(`document.querySelectorAll("details.call").length > 50`)
 	b.wantText("MetricService", "/v1/experiments")
-	b.eval(`window.call = [...document.querySelectorAll("details.call")].find((one) => one.textContent.includes("ListViewers "))`)
+	b.eval(`window.call = document.getElementById("ViewerService_ListViewers")`)
 	b.eval(`window.call.open = true`)
 	b.eval(`[...window.call.querySelectorAll("button")].find((one) => one.textContent === "Send").click()`)
 	// The page shows the status when it comes, and the body when all of it is in.
 	b.until(`/^200 OK[^]*"generation": "0.5"/.test(window.call.querySelector(".answer").textContent)`)
+
+	b.press("/")
+	b.call("Input.insertText", map[string]any{"text": "ListMetr"}, nil)
+	b.until(`document.getElementById("found").textContent.startsWith("2 of ")`)
+	b.call("Input.insertText", map[string]any{"text": "cqq"}, nil)
+	b.until(`document.getElementById("found").textContent.startsWith("Nothing is found for")`)
+	if shown := b.eval(`document.querySelectorAll("#services section:not([hidden])").length`); shown != "0" {
+		t.Errorf("%s services are shown", shown)
+	}
+	b.press("Escape")
+	b.until(`document.querySelectorAll("#services section:not([hidden])").length === 5`)
 	for _, url := range b.urls {
 		if !strings.HasPrefix(url, "http://"+srv.httpAddr+"/") && !strings.HasPrefix(url, "data:") {
 			t.Errorf("the page asks for %s", url)
@@ -128,7 +222,7 @@ func readFile(t *testing.T, path string) []byte {
 }
 
 // pixels counts those of one colour.
-func pixels(t *testing.T, path string, r, g, b uint32) int {
+func pixels(t *testing.T, path string, colour [3]uint32) int {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
@@ -142,7 +236,7 @@ func pixels(t *testing.T, path string, r, g, b uint32) int {
 	n := 0
 	for y := shot.Bounds().Min.Y; y < shot.Bounds().Max.Y; y++ {
 		for x := shot.Bounds().Min.X; x < shot.Bounds().Max.X; x++ {
-			if pr, pg, pb, _ := shot.At(x, y).RGBA(); pr>>8 == r && pg>>8 == g && pb>>8 == b {
+			if r, g, b, _ := shot.At(x, y).RGBA(); [3]uint32{r >> 8, g >> 8, b >> 8} == colour {
 				n++
 			}
 		}

@@ -5,6 +5,7 @@
 package rig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -22,8 +23,10 @@ import (
 // Bed holds what a command needs from its beginning to its end.
 type Bed struct {
 	// Dir is for storages and logs; it goes with the bed.
-	Dir    string
-	binary serverproc.Binary
+	Dir string
+	// ProxyAddr is where the proxies of rigs listen; anywhere if it is empty.
+	ProxyAddr string
+	binary    serverproc.Binary
 }
 
 // NewBed builds the server.
@@ -95,7 +98,7 @@ func (b *Bed) Start(ctx context.Context, version realviewer.Version, storage str
 	if r.Bytes, err = newCounter(r.Viewer.URL()); err != nil {
 		return nil, err
 	}
-	if r.Proxy, err = faultproxy.New(r.Bytes.URL()); err != nil {
+	if r.Proxy, err = faultproxy.NewAt(cmp.Or(b.ProxyAddr, "127.0.0.1:0"), r.Bytes.URL()); err != nil {
 		return nil, err
 	}
 	return r, r.Serve(ctx, b, r.Proxy.URL(), flags...)

@@ -1,4 +1,7 @@
-"""Ranks the runs of a Viewer by their best val/acc, as a user does without the server."""
+"""Ranks the runs of a Viewer by their best val/acc, as a user does without the server.
+
+Usage: ask.py URL [COUNT]: of that many runs, or of all.
+"""
 
 import json
 import sys
@@ -13,7 +16,8 @@ def get(path):
 
 
 best = []
-for run in get("/api/runs"):
+runs = get("/api/runs")
+for run in runs[: int(sys.argv[2]) if len(sys.argv) > 2 else None]:
     rows = get(f"/api/runs/{run['id']}/metrics_step")["rows"]
     values = [row["val/acc"] for row in rows if row.get("val/acc") is not None]
     if values:

@@ -1,23 +1,24 @@
 // Command search measures the question "which runs were best?" in front of real
 // Viewers: cold, warm, after a restart, while runs grow, and as a Python user
-// asks it today. Run it from the root of the repository:
+// asks it today; and a page of full experiments. Run it from the root of the
+// repository:
 //
 //	go run ./bench/search
 //
 // It installs the Viewers by itself (Python 3 and PyPI are needed), builds the
-// server, and takes about twenty minutes and 3 GB of disk on two cores; -runs
-// and -max-rows make it smaller.
+// server, and takes about half an hour and 5 GB of disk on two cores. -part
+// chooses what is measured, -dir keeps the storages and what the server knows
+// of them for the next part, -runs and -max-rows make it smaller.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,14 +27,18 @@ import (
 )
 
 var (
-	runCount = flag.Int("runs", 2000, "number of runs")
-	minRows  = flag.Int("min-rows", 500, "minimum rows of a run")
-	maxRows  = flag.Int("max-rows", 5000, "maximum rows of a run")
-	growing  = flag.Int("growing", 100, "number of runs that grow")
-	perPath  = flag.Int("per-path", 10, "number of runs of one path")
-	watch    = flag.Duration("watch", 30*time.Second, "how long growing runs are watched")
-	versions = flag.String("versions", "0.7.2,0.6.0", "releases of the Viewer, separated by commas")
-	python   = flag.Bool("python", true, "also ask as a Python user does")
+	runCount  = flag.Int("runs", 2000, "number of runs")
+	minRows   = flag.Int("min-rows", 500, "minimum rows of a run")
+	maxRows   = flag.Int("max-rows", 5000, "maximum rows of a run")
+	growing   = flag.Int("growing", 100, "number of runs that grow")
+	perPath   = flag.Int("per-path", 10, "number of runs of one path")
+	watch     = flag.Duration("watch", 30*time.Second, "how long growing runs are watched")
+	versions  = flag.String("versions", "0.7.2,0.6.0", "releases of the Viewer, separated by commas")
+	part      = flag.String("part", "cold,warm,growing,python,many,full-page", "what is measured, separated by commas")
+	keep      = flag.String("dir", "", "folder that keeps storages and the server's state between calls")
+	askedRuns = flag.Int("python-runs", 0, "number of runs that the Python user reads, of which the cost of all is estimated; 0 reads all")
+	manyRuns  = flag.Int("many", 10_000, "number of small runs of the part many")
+	pageRuns  = flag.Int("page-runs", 5000, "number of runs of the part full-page")
 )
 
 // metricNames are the metrics of each run.
@@ -44,60 +49,75 @@ func main() {
 	rig.Main("search", run)
 }
 
+// wants says whether a part is measured.
+func wants(name string) bool { return slices.Contains(strings.Split(*part, ","), name) }
+
 // run measures in front of each release.
 func run(ctx context.Context, out io.Writer, b *rig.Bed) error {
-	for version := range strings.SplitSeq(*versions, ",") {
-		if err := measure(ctx, out, b, realviewer.Version(version)); err != nil {
-			return fmt.Errorf("viewer %s: %w", version, err)
+	for text := range strings.SplitSeq(*versions, ",") {
+		version := realviewer.Version(text)
+		for _, m := range []struct {
+			isWanted bool
+			measure  func(context.Context, io.Writer, *bench) error
+		}{
+			{wants("cold") || wants("warm") || wants("growing") || wants("python"), measureMain},
+			{wants("many"), measureMany},
+			{wants("full-page") && version == realviewer.V060, measurePage},
+		} {
+			if !m.isWanted {
+				continue
+			}
+			if err := m.measure(ctx, out, &bench{bed: b, version: version, dir: cmp.Or(*keep, b.Dir)}); err != nil {
+				return fmt.Errorf("viewer %s: %w", version, err)
+			}
 		}
 	}
 	return nil
 }
 
-// storage writes the runs. Some of them run, in the name of this process.
-func storage(b *rig.Bed, version realviewer.Version) (dir string, runs []realviewer.Run, err error) {
-	dir = filepath.Join(b.Dir, "search-"+string(version))
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := range *runCount {
-		created := time.Now().Add(time.Duration(i-*runCount) * time.Minute)
-		spec := realviewer.RunSpec{
-			Project: fmt.Sprintf("project-%d", i / *perPath / 20), Name: fmt.Sprintf("sweep-%d", i / *perPath), Created: created,
-			Lines: realviewer.Curve(created, *minRows+rng.IntN(*maxRows-*minRows+1), metricNames...),
-		}
-		if i >= *runCount-*growing {
-			spec.Status, spec.PID = "running", os.Getpid()
-		}
-		run, err := realviewer.WriteRun(dir, version, spec)
-		if err != nil {
-			return dir, nil, err
-		}
-		runs = append(runs, run)
-	}
-	return dir, runs, nil
-}
-
-// measure measures in front of one release.
-func measure(ctx context.Context, out io.Writer, b *rig.Bed, version realviewer.Version) (err error) {
-	dir, runs, err := storage(b, version)
-	if err != nil {
+// measureMain measures the parts that share the large storage.
+func measureMain(ctx context.Context, out io.Writer, b *bench) (err error) {
+	k := kind{name: "search", runs: *runCount, minRows: *minRows, maxRows: *maxRows, perPath: *perPath, growing: *growing}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := b.open(ctx, out, k, wants("cold")); err != nil {
 		return err
 	}
-	state := filepath.Join(b.Dir, "state-"+string(version))
-	r, err := b.Start(ctx, version, dir, "--state-dir="+state)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close(), os.RemoveAll(dir)) }()
-	fmt.Fprintf(out, "Viewer %s, %d runs of %d to %d rows x %d metrics, %d of them growing\n",
-		version, *runCount, *minRows, *maxRows, len(metricNames), *growing)
-	steps := []func(context.Context, io.Writer, *rig.Rig, []realviewer.Run) error{single, cold, warm, memory, watchGrowing}
-	if *python {
-		steps = append(steps, askInPython)
-	}
-	for _, step := range steps {
-		if err := step(ctx, out, r, runs); err != nil {
+	if wants("cold") {
+		if err := errors.Join(b.measureSingle(ctx, out), b.measureCold(ctx, out)); err != nil {
 			return err
 		}
 	}
-	return restart(ctx, out, b, r, state)
+	if _, err := b.ask(ctx); err != nil { // what a cold part has read, or an earlier call
+		return err
+	}
+	for _, step := range []struct {
+		part    string
+		measure func(context.Context, io.Writer) error
+	}{
+		{"warm", b.measureWarm},
+		{"warm", b.measureMemory},
+		{"growing", b.measureGrowing},
+		{"python", b.measureWarm},
+		{"python", b.measurePython},
+		{"warm", b.measureRestart},
+	} {
+		if wants(step.part) {
+			if err := step.measure(ctx, out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measureMany measures warm answers about many small runs.
+func measureMany(ctx context.Context, out io.Writer, b *bench) (err error) {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	if err := b.open(ctx, out, kind{name: "many", runs: *manyRuns, minRows: 3, maxRows: 3, perPath: 50}, false); err != nil {
+		return err
+	}
+	if _, err := b.ask(ctx); err != nil {
+		return err
+	}
+	return errors.Join(b.measureWarm(ctx, out), b.measureMemory(ctx, out), b.measureRestart(ctx, out))
 }

@@ -4,156 +4,28 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/faultproxy"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/faultlab"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
-	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
 
-// twoHeartbeats is more than twice the heartbeat of exact.py.
-const twoHeartbeats = 2500 * time.Millisecond
-
-// lab is a Viewer, a proxy before it, a server, and a relay before that: all
-// that can break between a program and a run.
+// lab is the laboratory of the client's tests.
 type lab struct {
-	t      *testing.T
-	seeded *realviewer.Seeded
-	proxy  *faultproxy.Proxy
-	relay  *relay
-	server *serverproc.Process
-	run    realviewer.Run
-	step   int64
+	*faultlab.Lab
+	t *testing.T
 }
 
 func newLab(t *testing.T, version realviewer.Version) *lab {
 	t.Helper()
-	seeded, err := realviewer.StartSeeded(t.Context(), realviewer.Require(t, version), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{t: t, seeded: seeded, run: seeded.Manifest.Runs[realviewer.KeyHeld]}
-	t.Cleanup(func() {
-		if err := seeded.Close(); err != nil {
-			t.Errorf("close the Viewer: %v", err)
-		}
-	})
-	if l.proxy, err = faultproxy.New(seeded.URL()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.proxy.Close(); err != nil {
-			t.Errorf("close the proxy: %v", err)
-		}
-	})
-	l.relay = newRelay(t)
-	l.startServer()
-	t.Cleanup(func() {
-		if err := l.server.Stop(); err != nil {
-			t.Errorf("stop the server: %v\n%s", err, l.server.Output())
-		}
-	})
-	return l
-}
-
-// startServer starts a server in place of the one before.
-func (l *lab) startServer() {
-	l.t.Helper()
-	server, err := binary.Start(l.t.Context(), "--viewer="+l.proxy.URL(), "--end-grace=1s", "--viewer-share=1")
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.server = server
-	l.relay.aim(server.GRPCAddr)
-}
-
-// log logs lines to the run: every fifth repeats a step, and NaN and infinities
-// are among the values where the Viewer can tell them.
-func (l *lab) log(lines int) {
-	l.t.Helper()
-	for range lines {
-		l.step++
-		special := []string{"NaN", "Infinity", "-Infinity", fmt.Sprint(1 / float64(l.step))}[l.step%4]
-		step := l.step - l.step/5
-		if !l.seeded.Version().HasPaths() {
-			special, step = fmt.Sprint(1/float64(l.step)), l.step // a merged table cannot tell more
-		}
-		cells := fmt.Sprintf(`{"loss": %s, "count": %d, "λ/学习率": 1e-%d, "ok": true}`, special, l.step, l.step)
-		if err := l.seeded.Trainer.Log(l.t.Context(), realviewer.KeyHeld, step, cells); err != nil {
-			l.t.Fatal(err)
-		}
-		if err := l.seeded.Trainer.LogText(l.t.Context(), realviewer.KeyHeld, fmt.Sprintf("line %d ü", l.step)); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-}
-
-// faults are what happens while programs follow the run.
-var faults = []struct {
-	name string
-	do   func(l *lab)
-}{
-	{"the proxy before the server resets", func(l *lab) { l.relay.reset() }},
-	{"the Viewer is killed", func(l *lab) {
-		l.must(l.seeded.Kill())
-		l.log(2)
-		l.must(l.seeded.Restart(l.t.Context()))
-	}},
-	{"the proxy before the Viewer cuts answers and is down", func(l *lab) {
-		l.proxy.Add(&faultproxy.Rule{Times: 3, ResetAfter: 10})
-		l.log(2)
-		l.must(l.proxy.Down())
-		l.log(2)
-		l.must(l.proxy.Up())
-	}},
-	{"the server is killed and replaced", func(l *lab) {
-		l.must(syscall.Kill(l.server.Pid(), syscall.SIGKILL))
-		l.log(2)
-		_ = l.server.Stop() // it was killed
-		l.startServer()
-	}},
-	{"the server drains and is replaced", func(l *lab) {
-		before := l.server
-		l.startServer()
-		l.must(before.Stop())
-	}},
-	{"the server is frozen for longer than two heartbeats", func(l *lab) {
-		l.must(syscall.Kill(l.server.Pid(), syscall.SIGSTOP))
-		select { // the fault itself: how long nothing is heard
-		case <-time.After(twoHeartbeats):
-		case <-l.t.Context().Done():
-		}
-		l.must(syscall.Kill(l.server.Pid(), syscall.SIGCONT))
-	}},
-	{"a frozen server is replaced", func(l *lab) {
-		frozen := l.server
-		l.must(syscall.Kill(frozen.Pid(), syscall.SIGSTOP))
-		l.startServer()
-		l.log(2)
-		l.t.Cleanup(func() {
-			_ = syscall.Kill(frozen.Pid(), syscall.SIGCONT)
-			if err := frozen.Stop(); err != nil {
-				l.t.Errorf("stop the frozen server: %v", err)
-			}
-		})
-	}},
-}
-
-func (l *lab) must(err error) {
-	l.t.Helper()
-	if err != nil {
-		l.t.Fatal(err)
-	}
+	return &lab{Lab: faultlab.New(t, &binary, version), t: t}
 }
 
 // TestEachPointComesOnce breaks everything, one thing after another, while
@@ -164,22 +36,20 @@ func TestEachPointComesOnce(t *testing.T) {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, version)
-			l.log(20)
+			l.Log(20)
 			var programs []*program
 			for _, kind := range []string{"blocking", "asyncio", "logs"} {
 				programs = append(programs, l.start(kind))
 			}
-			for _, fault := range faults {
+			for _, fault := range faultlab.Faults() {
 				for _, p := range programs {
-					p.await(int(l.step)) // each has all that was logged
+					p.await(int(l.Step)) // each has all that was logged
 				}
-				fault.do(l)
-				l.log(5)
-				t.Logf("%s: %d lines are logged", fault.name, l.step)
+				fault.Do(l.Lab)
+				l.Log(5)
+				t.Logf("%s: %d lines are logged", fault.Name, l.Step)
 			}
-			if err := l.seeded.Trainer.Finish(t.Context(), realviewer.KeyHeld, "finished"); err != nil {
-				t.Fatal(err)
-			}
+			l.Finish()
 			for _, p := range programs {
 				p.end()
 				if p.kind == "logs" {
@@ -213,7 +83,7 @@ type printed struct {
 func (l *lab) start(kind string) *program {
 	l.t.Helper()
 	p := &program{t: l.t, kind: kind, lines: make(chan printed, 1<<16)}
-	p.cmd = exec.Command(pairs[1].python(l.t), "tests/exact.py", kind, l.relay.address(), l.run.RunID)
+	p.cmd = exec.Command(pairs[1].python(l.t), "tests/exact.py", kind, l.Relay.Addr(), l.Run.RunID)
 	p.cmd.Env = environment(l.t, "")
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
@@ -276,13 +146,13 @@ func (p *program) end() {
 func (l *lab) comparePoints(p *program) {
 	l.t.Helper()
 	got := byMetric(p.got)
-	if !l.seeded.Version().HasPaths() {
+	if !l.Seeded.Version().HasPaths() {
 		// Of a merged table, changes at steps already sent may come again.
 		for name := range got {
 			got[name] = lastOfEachStep(got[name])
 		}
 	}
-	if diff := cmp.Diff(logged(l.t, l.run.EventFile), got); diff != "" {
+	if diff := cmp.Diff(logged(l.t, l.Run.EventFile), got); diff != "" {
 		l.t.Errorf("%s: the event file and what was printed (-file +printed):\n%s", p.kind, diff)
 	}
 }
@@ -350,7 +220,7 @@ func lastOfEachStep(points []printed) []printed {
 // compareLogs compares with the log file.
 func (l *lab) compareLogs(p *program) {
 	l.t.Helper()
-	text, err := os.ReadFile(filepath.Join(l.run.Dir, "logs.txt"))
+	text, err := os.ReadFile(filepath.Join(l.Run.Dir, "logs.txt"))
 	if err != nil {
 		l.t.Fatal(err)
 	}

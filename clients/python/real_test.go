@@ -30,7 +30,7 @@ func TestInFrontOfRealViewers(t *testing.T) {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, version)
-			runs := l.seeded.Manifest.Runs
+			runs := l.Seeded.Manifest.Runs
 			var answer struct{ Lacking []string }
 			l.python(t, &answer, "lists")
 			if !slices.Equal(answer.Lacking, lacking[version]) {
@@ -54,7 +54,7 @@ func TestInFrontOfRealViewers(t *testing.T) {
 // a nil answer the output is returned.
 func (l *lab) python(t *testing.T, answer any, args ...string) []byte {
 	t.Helper()
-	args = append([]string{"tests/real.py", args[0], l.relay.address()}, args[1:]...)
+	args = append([]string{"tests/real.py", args[0], l.Relay.Addr()}, args[1:]...)
 	cmd := exec.CommandContext(t.Context(), pairs[1].python(t), args...)
 	cmd.Env = environment(t, "")
 	var stderr bytes.Buffer
@@ -122,10 +122,10 @@ func (l *lab) checkExport(t *testing.T, run realviewer.Run) {
 // whileResetting saves a file over connections that are reset in the middle.
 func (l *lab) whileResetting(t *testing.T, args ...string) string {
 	t.Helper()
-	l.relay.cut(60_000, 90_000, 70_000)
+	l.Relay.Cut(60_000, 90_000, 70_000)
 	var saved struct{ SHA256 string }
 	l.python(t, &saved, args...)
-	if n := l.relay.left(); n > 0 {
+	if n := l.Relay.CutsLeft(); n > 0 {
 		t.Errorf("%d connections were not made, so the file did not break so often", n)
 	}
 	return saved.SHA256
@@ -149,7 +149,7 @@ func (l *lab) checkSSH(t *testing.T) {
 	}
 	var answer struct{ Known bool }
 	l.python(t, &answer, "ssh", strconv.Itoa(sshd.Port), sshd.User, sshd.Password)
-	if answer.Known != (l.seeded.Version() == realviewer.V053) { // which accepts any key
+	if answer.Known != (l.Seeded.Version() == realviewer.V053) { // which accepts any key
 		t.Errorf("the host key is known: %v", answer.Known)
 	}
 }

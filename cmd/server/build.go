@@ -27,6 +27,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/remote"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/tensorboard"
 )
 
 // server is everything that is wired to something else.
@@ -52,7 +53,9 @@ type server struct {
 	conn     *grpc.ClientConn
 	http     *http.Server
 
-	flightConn *grpc.ClientConn // nil without Arrow Flight
+	// protocolConn is for Arrow Flight and TensorBoard; nil without them.
+	protocolConn *grpc.ClientConn
+	tensorboard  *tensorboard.Server // nil without TensorBoard
 }
 
 // build wires the process. Draining is closed when it is to end. What was
@@ -92,9 +95,9 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.listen, err = listen(ctx, cfg, cert); err != nil {
 		return s, err
 	}
-	if !cfg.DisableFlight {
+	if !cfg.DisableFlight || !cfg.DisableTensorBoard {
 		// A connection of its own: its streams are not counted with those of HTTP.
-		if s.flightConn, err = dialMemory(s.listen.memory); err != nil {
+		if s.protocolConn, err = dialMemory(s.listen.memory); err != nil {
 			return s, err
 		}
 	}
@@ -114,8 +117,12 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	}, &interceptor.Tap{
 		Auth: auth, Pending: pending, MaxCalls: int64(cfg.MaxCalls), PerToken: cfg.tokenLimits(), PeerHeader: httpapi.PeerHeader, Refused: s.refused.note,
 	}, s.refused, s.tracing, s.health)
-	if s.flightConn != nil {
-		arrowflight.New(s.flightConn).Register(s.grpc)
+	if !cfg.DisableFlight {
+		arrowflight.New(s.protocolConn).Register(s.grpc)
+	}
+	if !cfg.DisableTensorBoard {
+		s.tensorboard = tensorboard.New(tensorboard.Config{Fleet: s.fleet, Cache: s.cache, Index: s.index, Conn: s.protocolConn})
+		s.tensorboard.Register(s.grpc)
 	}
 	return s, s.buildHTTP(ctx, metrics, auth, pending)
 }
@@ -218,6 +225,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 		Compat:       compat.New(compat.Config{Conn: conn, Admit: interceptor.Admit, Refused: s.audit.refused, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Protos:       runicorngrpc.Protos(),
+		GRPCPort:     s.listen.grpcPort(),
 		Limits: httpapi.Limits{
 			MaxBody: interceptor.MaxRequest, UnaryTimeout: s.cfg.DefaultDeadline, WriteStall: s.cfg.ClientStall,
 			Pending: func(giveUp func()) func() { return pending.Begin(true, giveUp) },
@@ -249,10 +257,13 @@ func (cfg *Config) admitMetrics(ctx context.Context) error {
 // close ends what build has begun and serving has not ended.
 func (s *server) close(ctx context.Context) error {
 	var failed error
-	for _, conn := range []*grpc.ClientConn{s.conn, s.flightConn} {
+	for _, conn := range []*grpc.ClientConn{s.conn, s.protocolConn} {
 		if conn != nil {
 			failed = errors.Join(failed, conn.Close())
 		}
+	}
+	if s.tensorboard != nil {
+		s.tensorboard.Close()
 	}
 	if s.listen != nil {
 		failed = errors.Join(failed, s.listen.close())

@@ -49,12 +49,13 @@ type Config struct {
 	AllowedHosts   []string `group:"Listening" placeholder:"HOST" help:"Host headers that HTTP accepts besides loopback ones, separated by commas."`
 	CORSOrigins    []string `group:"Listening" name:"cors-origins" placeholder:"ORIGIN" help:"Web origins, such as https://example.org, whose pages may call this server, separated by commas."`
 
-	MetricsOpen       bool `group:"Authority" help:"Serve /metrics without a token where tokens are used; it names every Viewer."`
-	AllowConfigWrites bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
-	EnablePurge       bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
-	EnableRemote      bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
-	DisableFlight     bool `group:"Authority" help:"Turn Arrow Flight off, which serves experiments as tables on the gRPC port."`
-	DisableRemote     bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunneled."`
+	MetricsOpen        bool `group:"Authority" help:"Serve /metrics without a token where tokens are used; it names every Viewer."`
+	AllowConfigWrites  bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
+	EnablePurge        bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
+	EnableRemote       bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
+	DisableFlight      bool `group:"Authority" help:"Turn Arrow Flight off, which serves experiments as tables on the gRPC port."`
+	DisableTensorBoard bool `name:"disable-tensorboard" group:"Authority" help:"Turn the data provider for TensorBoard off, which shows experiments live from the gRPC port."`
+	DisableRemote      bool `group:"Authority" help:"Turn RemoteService off on loopback too, and with it the Viewers that others have tunneled."`
 
 	RemoteHosts       []string `group:"Authority" placeholder:"HOST" help:"The only SSH servers that RemoteService may use, by the names that requests give them, separated by commas. Default: any."`
 	AllowKeyPaths     bool     `group:"Authority" help:"Allow RemoteService to name private key files on a Viewer's machine."`
@@ -96,7 +97,8 @@ const manual = `One gRPC endpoint, and the same API as REST, in front of Runicor
 
 Try it: runicorn-grpc --demo
 
-Protos for the code generators of other languages: runicorn-grpc protos DIR
+Read a server from the terminal: runicorn-grpc viewers, ls, show, tail, logs, best, export; each has --help. ` +
+	`Protos for the code generators of other languages: runicorn-grpc protos DIR
 
 The server starts whether or not a Viewer is up; calls answer UNAVAILABLE until it is. SIGTERM or SIGINT drains: ` +
 	`calls in flight are finished within --drain-timeout, streams are told to resume elsewhere, and the exit code is 0. ` +

@@ -22,13 +22,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/tensorboard"
 )
 
 // Limits of the transport.
 const (
 	maxReceive       = interceptor.MaxRequest
-	maxSend          = answer.MaxMessage
-	maxHeaders       = 64 << 10 // of a call
+	maxSend          = tensorboard.MaxMessage // wire.Bounded keeps others below answer.MaxMessage
+	maxHeaders       = 64 << 10               // of a call
 	handshakeTimeout = 20 * time.Second
 	// Windows are fixed: grpc-go's own grow to 16 MiB for each stream that nobody reads.
 	streamWindow = 64 << 10
@@ -51,7 +52,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *in
 		grpc.Creds(listenerTLS{}),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
-		grpc.ForceServerCodecV2(wire.Lenient(wire.NewCodec())),
+		grpc.ForceServerCodecV2(wire.Lenient(wire.Bounded(wire.NewCodec(), answer.MaxMessage, tensorboard.IsMessage))),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.MaxHeaderListSize(maxHeaders),
@@ -106,7 +107,7 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 		}),
 		grpc.WithStaticStreamWindowSize(streamWindow),
 		grpc.WithStaticConnWindowSize(connWindow),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSend)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(answer.MaxMessage)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the server itself: %w", err)

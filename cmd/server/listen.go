@@ -49,6 +49,14 @@ func listen(ctx context.Context, cfg *Config, cert *certificate) (*listeners, er
 	return l, nil
 }
 
+// grpcPort is the port of gRPC.
+func (l *listeners) grpcPort() int {
+	if addr, ok := l.grpc.Addr().(*net.TCPAddr); ok {
+		return addr.Port
+	}
+	return 0
+}
+
 // close closes what is still open; the servers close what they serve.
 func (l *listeners) close() error {
 	var failed error

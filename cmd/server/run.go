@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/runicorn-grpc/runicorn-grpc/internal/cli"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/dataserver"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
@@ -23,23 +26,32 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitInterrupted is that of subcommands, as shells have it.
+	exitInterrupted = 130
 )
 
 // run is the whole process but for its signals: it serves until ctx ends and
 // returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	var err error
-	if len(args) > 0 && args[0] == "protos" {
-		err = writeProtos(args[1:], stdout)
-	} else {
+	switch {
+	case len(args) > 0 && cli.Has(args[0]):
+		err = cli.Run(ctx, args, getenv, stdout, stderr)
+	case dataserver.IsStarted(args):
+		err = dataserver.Run(ctx, args, getenv, os.Stdin)
+	default:
 		err = serve(ctx, args, getenv, stdout, stderr)
 	}
-	if err == nil || errors.Is(err, errHelpPrinted) {
+	switch {
+	case err == nil || errors.Is(err, errHelpPrinted):
 		return exitOK
+	case errors.Is(err, cli.ErrInterrupted):
+		return exitInterrupted
 	}
 	line := strings.Join(strings.Fields(err.Error()), " ") // some libraries say it in several
 	fmt.Fprintf(stderr, "%s: %s\n", program, line)
-	if _, ok := errors.AsType[*usageError](err); ok {
+	_, ofServer := errors.AsType[*usageError](err)
+	if _, ofCommand := errors.AsType[*cli.UsageError](err); ofServer || ofCommand {
 		return exitUsage
 	}
 	return exitFailed

@@ -65,6 +65,7 @@ var services = []string{
 	"runicornapi.v1.MetricService",
 	"runicornapi.v1.RemoteService",
 	"runicornapi.v1.ViewerService",
+	"tensorboard.data.TensorBoardDataProvider",
 }
 
 func TestReflectionListsEveryServiceInBothVersions(t *testing.T) {

@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"iter"
 	"math"
 
+	"github.com/runicorn-grpc/runicorn-grpc/client"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
@@ -24,46 +26,41 @@ type point struct {
 	Value  any    `json:"value"`
 }
 
-// event prints what a message of a tail says about points.
-func (l *lines) event(resp *runicornapiv1.TailMetricsResponse) error {
-	if reset := resp.GetLogReset(); reset != nil {
+// event prints what an event of a tail says about points.
+func (l *lines) event(e *client.Event) error {
+	if reset := e.GetLogReset(); reset != nil {
 		// What was printed of this run no longer holds; it comes again.
 		return l.to.Encode(map[string]string{"log_reset": reset.GetReason().String()})
 	}
-	return l.points(resp.GetBatch())
+	return l.points(e.Points())
 }
 
-// points prints the points of a batch; a nil batch has none.
-func (l *lines) points(batch *runicornapiv1.MetricBatch) error {
-	for _, series := range batch.GetSeries() {
-		for i, step := range series.GetSteps() {
-			if err := l.to.Encode(point{series.GetMetricName(), step, valueOf(series, i)}); err != nil {
-				return err
-			}
-			if l.count++; l.count == l.limit {
-				return errStop
-			}
+func (l *lines) points(points iter.Seq[client.Point]) error {
+	for p := range points {
+		if err := l.to.Encode(point{p.Metric, p.Step, valueOf(p)}); err != nil {
+			return err
+		}
+		if l.count++; l.count == l.limit {
+			return errStop
 		}
 	}
 	return nil
 }
 
 // valueOf is a value as JSON can say it, which has no word for NaN and ±Inf.
-func valueOf(series *runicornapiv1.MetricSeries, i int) any {
-	switch series.GetKind() {
-	case runicornapiv1.MetricKind_METRIC_KIND_TEXT:
-		return series.GetTexts()[i]
-	case runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
-		return series.GetValues()[i] != 0
-	}
-	switch v := series.GetValues()[i]; {
-	case math.IsNaN(v):
+func valueOf(p client.Point) any {
+	switch {
+	case p.Kind == runicornapiv1.MetricKind_METRIC_KIND_TEXT:
+		return p.Text
+	case p.Kind == runicornapiv1.MetricKind_METRIC_KIND_BOOLEAN:
+		return p.Value != 0
+	case math.IsNaN(p.Value):
 		return "NaN"
-	case math.IsInf(v, 1):
+	case math.IsInf(p.Value, 1):
 		return "Infinity"
-	case math.IsInf(v, -1):
+	case math.IsInf(p.Value, -1):
 		return "-Infinity"
 	default:
-		return v
+		return p.Value
 	}
 }

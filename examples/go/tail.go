@@ -3,74 +3,35 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
-	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
+	"github.com/runicorn-grpc/runicorn-grpc/client"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// errCut stands for a network that breaks.
-var errCut = errors.New("the connection was dropped")
-
-// tail prints the points of a run as they are logged, until it ends. However
-// often the connection breaks, no point is lost or printed twice: a message's
-// token is kept together with its points.
-func tail(ctx context.Context, address, run string, cutAfter int, out *lines) error {
-	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{run}}
-	messages := 0
-	take := func(resp *runicornapiv1.TailMetricsResponse) error {
-		if err := out.event(resp); err != nil {
-			return err
-		}
-		req = &runicornapiv1.TailMetricsRequest{ResumeToken: resp.GetResumeToken()} // a token knows its runs
-		if messages++; messages == cutAfter {
-			return errCut
-		}
-		return nil
-	}
-	for {
-		err := follow(ctx, address, req, take)
-		switch {
-		case err == nil, errors.Is(err, errStop):
-			return nil
-		case errors.Is(err, errCut):
-		case status.Code(err) == codes.Unavailable:
-			select { // a server that restarts needs a moment
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-				return ctx.Err()
+// tail prints the points of a run as they are logged, until it ends. However often
+// the connection breaks, no point is lost or printed twice: the client resumes by
+// itself. A program that ends and goes on later does what happens here after
+// cutAfter events: it keeps the token of an event together with its points.
+func tail(ctx context.Context, c *client.Client, run string, cutAfter int, out *lines) error {
+	token, count, isCut := "", 0, true
+	for isCut {
+		isCut = false
+		for event, err := range c.Tail(ctx, &runicornapiv1.TailMetricsRequest{RunIds: []string{run}, ResumeToken: token}) {
+			if err == nil {
+				err = out.event(event)
 			}
-		default:
-			return err
+			if errors.Is(err, errStop) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			token = event.Token()
+			if count++; count == cutAfter {
+				isCut = true
+				break
+			}
 		}
 	}
-}
-
-// follow hands on the messages of one connection. It returns nil only after
-// the `end` of the run: what is cut comes as an error.
-func follow(ctx context.Context, address string, req *runicornapiv1.TailMetricsRequest, take func(*runicornapiv1.TailMetricsResponse) error) error {
-	conn, err := connect(address)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stream, err := runicornapiv1.NewMetricServiceClient(conn).TailMetrics(ctx, req)
-	if err != nil {
-		return err
-	}
-	for {
-		resp, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = take(resp)
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return nil
 }

@@ -32,7 +32,7 @@ func (t *Training) appendLog(b []byte, i int64) []byte {
 	b = append(b, " | step "...)
 	b = append(b, strconv.FormatInt(1e6+(i+1)%1e6, 10)[1:]...)
 	b = append(b, " loss "...)
-	b = append(b, t.loss(i, "nan     ")...)
+	b = append(b, t.loss(i, 0, "nan     ")...)
 	b = append(b, " accuracy "...)
 	b = appendFixed(b, t.accuracy(i))
 	return append(b, '\n')

@@ -15,6 +15,7 @@ const (
 	bestOfTraining = "val/accuracy"
 	liveInterval   = 400 * time.Millisecond
 	liveFor        = 24 * time.Hour
+	weightDecay    = 0.05 // the part of "loss" that "train/loss" lacks
 )
 
 // Training is a generated event file: line i is a function of i alone. It grows with the clock, or is
@@ -97,9 +98,11 @@ func (t *Training) Stopped(now time.Time) *Training {
 func (t *Training) appendLine(b []byte, i int64) []byte {
 	b = append(b, `{"ts": `...)
 	b = t.appendTime(b, i)
-	b = append(b, `, "type": "metrics", "data": {"train/loss": `...)
-	b = append(b, t.loss(i, "NaN")...)
-	b = append(b, `, "train/accuracy": `...)
+	b = append(b, `, "type": "metrics", "data": {"loss": `...)
+	b = append(b, t.loss(i, weightDecay, "NaN")...)
+	b = append(b, `, "train/loss": `...)
+	b = append(b, t.loss(i, 0, "NaN")...)
+	b = append(b, `, "accuracy": `...)
 	b = appendFixed(b, t.accuracy(i))
 	b = append(b, `, "lr": `...)
 	b = appendFixed(b, learningRate(i))
@@ -142,12 +145,12 @@ func stage(i int64) string {
 	return "train"
 }
 
-// loss falls, with noise; three lines of a period have none.
-func (t *Training) loss(i int64, nan string) []byte {
+// loss falls, with noise, to above its penalty; three lines of a period have none.
+func (t *Training) loss(i int64, penalty float64, nan string) []byte {
 	if at := i % period; at >= 123 && at <= 125 {
 		return []byte(nan)
 	}
-	return appendFixed(nil, 2.5*math.Exp(-float64(i)/2000)+0.1+0.05*t.noise(i))
+	return appendFixed(nil, 2.5*math.Exp(-float64(i)/2000)+0.1+0.05*t.noise(i)+penalty)
 }
 
 // grad is infinite at two lines of a period.

@@ -87,6 +87,31 @@ func TestDocuments_EveryCommandWorks(t *testing.T) {
 	}
 }
 
+// TestClientsDocument_EveryExampleWorks follows docs/clients.md in front of the
+// demo, and runs its Go program.
+func TestClientsDocument_EveryExampleWorks(t *testing.T) {
+	t.Parallel()
+	g := newGuide(t, realviewer.V072)
+	g.followAll("docs/clients.md", realviewer.V072)
+	text, err := os.ReadFile(filepath.Join(g.dir, "docs", "clients.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := regexp.MustCompile("(?ms)^<!-- test: go -->\n```go\n(.*?)^```$").FindAllStringSubmatch(string(text), -1)
+	if len(programs) != 1 {
+		t.Fatalf("docs/clients.md has %d programs", len(programs))
+	}
+	folder := filepath.Join(g.dir, "program")
+	program := strings.ReplaceAll(programs[0][1], "127.0.0.1:23310", g.server.GRPCAddr)
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(filepath.Join(folder, "main.go"), []byte(program), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := g.run("go run ./program 20261123_172639_4eee0c")
+	if err != nil || !strings.Contains(out, "60 images 7680") {
+		t.Errorf("the program: %v\n%s", err, out)
+	}
+}
+
 // followAll follows all blocks of a document that are for a generation.
 func (g *guide) followAll(document string, version realviewer.Version) {
 	g.t.Helper()
@@ -245,6 +270,9 @@ func (g *guide) run(commands string) (string, error) {
 	}
 	cmd := exec.CommandContext(g.t.Context(), "bash", "-euo", "pipefail", "-c", commands)
 	cmd.Dir, cmd.Env = g.dir, g.env
+	if g.server != nil {
+		cmd.Env = append(slices.Clone(g.env), "RUNICORN_GRPC_ADDRESS="+g.server.GRPCAddr)
+	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,28 +47,44 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 		for _, r := range runs {
 			terms = append(terms, "run_id = "+filter.Quote(r.ID))
 		}
-		ids := strings.Join(terms, " OR ")
-		for range 50 {
-			term := searchtest.RandomTerm(rng, sorted, 1)
-			order, compare := searchtest.RandomOrder(rng, sorted)
-			resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
-				Viewer: viewer, Filter: "(" + ids + ") AND (" + term.Text + ")", OrderBy: order, PageSize: 1000,
-			})
-			if err != nil {
-				t.Fatalf("%s: %v", term.Text, err)
-			}
-			var got []string
-			for _, e := range resp.GetExperiments() {
-				got = append(got, e.GetRunId())
-			}
-			if want := searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
-				t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
-			}
-			if !resp.GetComplete() {
-				t.Fatalf("not complete: %v", resp.GetNotRead())
-			}
-		}
+		askRandomly(t, s, viewer, strings.Join(terms, " OR "), runs, sorted, rng)
 	})
+}
+
+// randomQuestions is how many random filters a test tries: 50, or RUNICORN_RANDOM_FILTERS.
+func randomQuestions(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("RUNICORN_RANDOM_FILTERS"), "50"))
+	if err != nil {
+		t.Fatalf("RUNICORN_RANDOM_FILTERS: %v", err)
+	}
+	return n
+}
+
+// askRandomly asks a server random questions about the runs that a filter selects, and
+// compares the answers with those of a slow reader.
+func askRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
+	t.Helper()
+	for range randomQuestions(t) {
+		term := searchtest.RandomTerm(rng, names, 1)
+		order, compare := searchtest.RandomOrder(rng, names)
+		resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
+			Viewer: viewer, Filter: "(" + selected + ") AND (" + term.Text + ")", OrderBy: order, PageSize: 1000,
+		})
+		if err != nil || !resp.GetComplete() {
+			t.Fatalf("%s: %v, %v", term.Text, err, resp.GetNotRead())
+		}
+		if got, want := runIDs(resp), searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
+			t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
+		}
+	}
+}
+
+func runIDs(resp *runicornapiv1.ListExperimentsResponse) (ids []string) {
+	for _, e := range resp.GetExperiments() {
+		ids = append(ids, e.GetRunId())
+	}
+	return ids
 }
 
 // slowRun reads a run's files.
@@ -145,20 +163,7 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 			rng := rand.New(rand.NewPCG(11, 12))
 			var runs []*searchtest.Run
 			for i := range 60 {
-				events := searchtest.RandomLog(rng)
-				run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
-					Project: "p", Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i) * time.Second),
-					Lines: func(yield func([]byte) bool) {
-						for line := range bytes.Lines(events) {
-							if !yield(bytes.TrimSuffix(line, []byte("\n"))) {
-								return
-							}
-						}
-					},
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
+				run := writeRandomRun(t, rng, storage, version, realviewer.RunSpec{Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i) * time.Second)})
 				runs = append(runs, slowRun(t, run, version))
 			}
 			viewer, err := realviewer.Start(t.Context(), install, realviewer.Options{Storage: storage})
@@ -167,21 +172,26 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 			}
 			defer viewer.Close()
 			s := mustStart(t, "--viewer="+viewer.URL())
-			for range 25 {
-				term := searchtest.RandomTerm(rng, searchtest.Names, 2)
-				order, compare := searchtest.RandomOrder(rng, searchtest.Names)
-				resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order, PageSize: 1000})
-				if err != nil || !resp.GetComplete() {
-					t.Fatalf("%s: %v, %v", term.Text, err, resp.GetNotRead())
-				}
-				var got []string
-				for _, e := range resp.GetExperiments() {
-					got = append(got, e.GetRunId())
-				}
-				if want := searchtest.Expect(runs, term.Match, compare); !slices.Equal(got, want) {
-					t.Fatalf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
-				}
-			}
+			askRandomly(t, s, "", "path:p", runs, searchtest.Names, rng)
 		})
 	}
+}
+
+// writeRandomRun writes a run with everything that an event file may have.
+func writeRandomRun(t *testing.T, rng *rand.Rand, storage string, version realviewer.Version, spec realviewer.RunSpec) realviewer.Run {
+	t.Helper()
+	events := searchtest.RandomLog(rng)
+	spec.Project = "p"
+	spec.Lines = func(yield func([]byte) bool) {
+		for line := range bytes.Lines(events) {
+			if !yield(bytes.TrimSuffix(line, []byte("\n"))) {
+				return
+			}
+		}
+	}
+	run, err := realviewer.WriteRun(storage, version, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
 }

@@ -120,6 +120,12 @@ func (c *logTail) recv() error {
 	if err != nil {
 		return err
 	}
+	c.take(m)
+	return nil
+}
+
+// take stores what a message says, with its token.
+func (c *logTail) take(m *runicornapiv1.TailLogsResponse) {
 	c.token, c.last = m.GetResumeToken(), m
 	for _, line := range m.GetBatch().GetLines() {
 		if n := len(c.lines); n > 0 && c.lines[n-1].GetPartial() {
@@ -135,7 +141,6 @@ func (c *logTail) recv() error {
 		c.lines, c.caught = nil, false
 		c.resets++
 	}
-	return nil
 }
 
 func (c *logTail) until(isIt func() bool) {

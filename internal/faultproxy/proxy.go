@@ -1,6 +1,7 @@
 // Package faultproxy is an HTTP proxy that breaks things on demand: other statuses,
 // bodies that are reset, a server that is down. Tests and measurements put it in front
-// of Viewers, and count the requests to them.
+// of Viewers, and count the requests to them. A Relay does the same to connections,
+// whatever is spoken on them; tests of clients put it in front of servers.
 //
 // A call goes: listener → the first rule that matches and is not used up → its fault,
 // around a ReverseProxy to whatever stands behind → the client. A call without a rule
@@ -65,12 +66,15 @@ func (s *server) close() error {
 }
 
 // New starts a proxy on a free loopback port in front of target.
-func New(target string) (*Proxy, error) {
+func New(target string) (*Proxy, error) { return NewAt("127.0.0.1:0", target) }
+
+// NewAt is New at an address.
+func NewAt(addr, target string) (*Proxy, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("parse the target: %w", err)
 	}
-	p := &Proxy{addr: "127.0.0.1:0", target: u, counts: map[string]int{}}
+	p := &Proxy{addr: addr, target: u, counts: map[string]int{}}
 	if err := p.Up(); err != nil {
 		return nil, err
 	}

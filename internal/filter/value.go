@@ -74,6 +74,22 @@ func OpaqueValue() Value { return Value{kind: kindOpaque} }
 // Known reports whether the value is there.
 func (v Value) Known() bool { return v.kind != kindMissing }
 
+// Scalar is the value as a bool, a string, an int64 or a float64; nil if it is none of
+// these.
+func (v Value) Scalar() any {
+	switch v.kind {
+	case kindBool:
+		return v.bits != 0
+	case kindText:
+		return v.text
+	case kindInteger:
+		return int64(v.bits)
+	case kindNumber:
+		return v.number()
+	}
+	return nil
+}
+
 func (v Value) number() float64 { return math.Float64frombits(v.bits) }
 
 // isUnordered reports whether the value has no place in an order.

@@ -66,6 +66,9 @@ type Config struct {
 	// Protos are the protos for other languages, served as /protos.zip;
 	// without them there is no such file.
 	Protos fs.FS
+	// GRPCPort is where gRPC is served on the same host, for the commands that the
+	// first page shows; 0 if the port is not known.
+	GRPCPort int
 	// Limits bound what callers can make the server do.
 	Limits Limits
 	// AllowLog bounds how often refused requests are logged; nil allows all.
@@ -146,7 +149,11 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{api: api, pages: compress(newPages(cfg, protos)), identify: cfg.Identify, log: cfg.Log}
+	pages, err := newPages(cfg, protos)
+	if err != nil {
+		return nil, err
+	}
+	h := &handler{api: api, pages: compress(pages), identify: cfg.Identify, log: cfg.Log}
 	if cfg.Compat != nil {
 		h.compat, h.compatFiles = compress(cfg.Compat), cfg.Compat
 	}

@@ -6,8 +6,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"html/template"
 	"io/fs"
 	"net/http"
+	"path"
 	"time"
 )
 
@@ -19,16 +21,17 @@ var pageFiles embed.FS
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// firstPage is the page at "/". It is told where gRPC is served, for the
+// commands that it shows.
+var firstPage = template.Must(template.ParseFS(pageFiles, "page/landing.html"))
+
 // newPages returns the handler of everything that is not the API.
-func newPages(cfg Config, protos []byte) http.Handler {
+func newPages(cfg Config, protos []byte) (http.Handler, error) {
 	p := &probes{health: cfg.Health, refused: cfg.Refused, log: cfg.Log}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", page("landing.html"))
-	mux.HandleFunc("GET /docs", page("docs.html"))
-	mux.HandleFunc("GET /docs/docs.js", page("docs.js"))
-	mux.HandleFunc("GET /chart.js", page("chart.js"))
-	mux.HandleFunc("GET /live.js", page("live.js"))
-	mux.HandleFunc("GET /style.css", page("style.css"))
+	if err := addPages(mux, cfg.GRPCPort); err != nil {
+		return nil, err
+	}
 	mux.HandleFunc("GET /openapi.json", artifact("openapi.json", cfg.OpenAPI))
 	if protos != nil {
 		mux.HandleFunc("GET /protos.zip", artifact("protos.zip", protos))
@@ -53,7 +56,34 @@ func newPages(cfg Config, protos []byte) http.Handler {
 		}
 		writeNoRoute(w, r)
 	})
-	return mux
+	return mux, nil
+}
+
+// addPages adds the pages for people: the first one, that of the API, and the
+// scripts and styles of both.
+func addPages(mux *http.ServeMux, grpcPort int) error {
+	var first bytes.Buffer
+	if err := firstPage.Execute(&first, grpcPort); err != nil {
+		return fmt.Errorf("make the first page: %w", err)
+	}
+	mux.HandleFunc("GET /{$}", page("landing.html", first.Bytes()))
+	files, err := pageFiles.ReadDir("page")
+	if err != nil {
+		return fmt.Errorf("list the files of the pages: %w", err)
+	}
+	for _, file := range files {
+		content, err := pageFiles.ReadFile("page/" + file.Name())
+		if err != nil {
+			return fmt.Errorf("read a file of the pages: %w", err)
+		}
+		switch {
+		case file.Name() == "docs.html":
+			mux.HandleFunc("GET /docs", page(file.Name(), content))
+		case path.Ext(file.Name()) != ".html":
+			mux.HandleFunc("GET /page/"+file.Name(), page(file.Name(), content))
+		}
+	}
+	return nil
 }
 
 // artifact serves a file made at generation time.
@@ -75,15 +105,15 @@ func zipOf(files fs.FS) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
-	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		text, err := fs.ReadFile(files, path)
+		text, err := fs.ReadFile(files, name)
 		if err != nil {
 			return err
 		}
-		w, err := archive.CreateHeader(&zip.FileHeader{Name: path, Method: zip.Deflate, Modified: zipTime})
+		w, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: zipTime})
 		if err != nil {
 			return err
 		}
@@ -97,10 +127,10 @@ func zipOf(files fs.FS) ([]byte, error) {
 }
 
 // page serves one of our own files, which work without any other server.
-func page(name string) http.HandlerFunc {
+func page(name string, content []byte) http.HandlerFunc {
+	serve := artifact(name, content)
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", pagePolicy)
-		w.Header().Set("Cache-Control", "no-cache")
-		http.ServeFileFS(w, r, pageFiles, "page/"+name)
+		serve(w, r)
 	}
 }

@@ -42,7 +42,7 @@ type RunSpec struct {
 // 0.5.3 and 0.6.0 list it at once, 0.7.2 from its next start on (see
 // Viewer.AwaitRuns), so write before the Viewer starts.
 func WriteRun(storage string, version Version, spec RunSpec) (Run, error) {
-	run, err := spec.position(storage, version)
+	run, err := spec.Place(storage, version)
 	if err != nil {
 		return Run{}, fmt.Errorf("write run: %w", err)
 	}
@@ -63,8 +63,8 @@ func WriteRun(storage string, version Version, spec RunSpec) (Run, error) {
 	return run, nil
 }
 
-// position says where the run goes, and fills in what the spec leaves open.
-func (s *RunSpec) position(storage string, version Version) (Run, error) {
+// Place says where the run goes, and fills in what the spec leaves open.
+func (s *RunSpec) Place(storage string, version Version) (Run, error) {
 	if s.Created.IsZero() {
 		s.Created = time.Now()
 	}

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// RunArchive is the files of all runs at or below one path. It must be closed.
+// RunArchive is the files of all runs below one folder. It must be closed.
 type RunArchive struct {
 	// Packing is how long the Viewer took to pack it: it does nothing else meanwhile.
 	Packing time.Duration
@@ -21,46 +22,47 @@ type RunArchive struct {
 	zip *zipReader
 }
 
-// ArchivedFile is one file of a run in an archive, whose content is read like any other.
+// ArchivedFile is one file in an archive, whose content is read like any other.
 type ArchivedFile struct {
-	RunID string
-	File  RunFile
-	Size  int64
+	// Folder is where it lies below the folder that was packed, with forward slashes.
+	Folder string
+	File   RunFile
+	Size   int64
 
 	*zipEntry
 }
 
-// PathArchive opens the files of all runs at or below a path. The Viewer packs them before the first byte comes, and stands still while it does.
+// FolderArchive opens all files below a folder of a Viewer of 0.6, in whose storage a run
+// must be: that costs it one look at all run folders. GET /api/paths/export packs the same,
+// but reads the metadata of all runs first. The Viewer packs before the first byte comes,
+// and stands still while it does. Later Viewers pack folders of one run only.
 //
-//viewer:operation GET /api/paths/export 0.6 0.7
-func (c *Client) PathArchive(ctx context.Context, path string) (*RunArchive, error) {
+//viewer:operation GET /api/runs/{run_id}/assets/download 0.6
+func (c *Client) FolderArchive(ctx context.Context, runID, folder string) (*RunArchive, error) {
+	if err := CheckID("run_id", runID); err != nil {
+		return nil, err
+	}
 	start := time.Now()
-	query := url.Values{"path": {path}, "format": {"zip"}}
-	x, err := c.do(ctx, call{cap: CapPathArchive, query: query, limit: -1})
+	x, err := c.do(ctx, call{cap: CapFiles, ids: []string{runID}, query: url.Values{"path": {folder}}, limit: -1, class: archive})
 	if err != nil {
 		return nil, err
 	}
 	return &RunArchive{Packing: time.Since(start), x: x, zip: newZipReader(x)}, nil
 }
 
-// Next returns the next file of a run, io.EOF after the last one.
+// Next returns the next file, io.EOF after the last one.
 func (a *RunArchive) Next() (*ArchivedFile, error) {
-	for {
-		e, err := a.zip.next()
-		switch {
-		case err == io.EOF: //nolint:errorlint // next returns it itself
-			return nil, err
-		case errors.Is(err, errZip):
-			return nil, a.x.malformed(err)
-		case err != nil:
-			return nil, err
-		}
-		// A run's own files are {run_id}/{file}; the others are deeper.
-		runID, file, _ := strings.Cut(e.Name, "/")
-		if file != "" && !strings.Contains(file, "/") {
-			return &ArchivedFile{RunID: runID, File: RunFile(file), Size: e.Size, zipEntry: e}, nil
-		}
+	e, err := a.zip.next()
+	switch {
+	case err == io.EOF: //nolint:errorlint // next returns it itself
+		return nil, err
+	case errors.Is(err, errZip):
+		return nil, a.x.malformed(err)
+	case err != nil:
+		return nil, err
 	}
+	folder, file := path.Split(e.Name)
+	return &ArchivedFile{Folder: strings.TrimSuffix(folder, "/"), File: RunFile(file), Size: e.Size, zipEntry: e}, nil
 }
 
 // Close gives the connection and the slot back.
@@ -89,7 +91,7 @@ func decodeArchived[T any](f *ArchivedFile) (*T, error) {
 		return nil, nil //nolint:nilnil // an empty file has nothing in it
 	}
 	if f.Size > maxDocument {
-		return nil, fmt.Errorf("%s of %s: %w", f.File, f.RunID, errOverLimit)
+		return nil, fmt.Errorf("%s of %s: %w", f.File, f.Folder, errOverLimit)
 	}
 	text, err := io.ReadAll(f)
 	if err != nil {
@@ -97,7 +99,7 @@ func decodeArchived[T any](f *ArchivedFile) (*T, error) {
 	}
 	v := new(T)
 	if err := viewerjson.Unmarshal(text, v, maxArchivedMemory, true); err != nil {
-		return nil, fmt.Errorf("decode %s of %s: %w", f.File, f.RunID, err)
+		return nil, fmt.Errorf("decode %s of %s: %w", f.File, f.Folder, err)
 	}
 	return v, nil
 }

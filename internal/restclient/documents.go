@@ -44,10 +44,21 @@ func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDo
 		return doc, nil
 	}
 	doc, err := c.StatusFile(ctx, run.ID)
-	if c.lastCapabilities().Generation == Generation06 && err == nil && !doc.Value.EndTime.IsZero() {
-		c.ended.put(run.ID, doc)
+	if err == nil {
+		c.knowStatus(run, doc)
 	}
 	return doc, err
+}
+
+// KnowStatus remembers a status.json that was read elsewhere, for ListedStatus.
+func (c *Client) KnowStatus(run *Run, status *StatusDocument) {
+	c.knowStatus(run, &Document[StatusDocument]{State: FileWhole, Value: *status})
+}
+
+func (c *Client) knowStatus(run *Run, doc *Document[StatusDocument]) {
+	if c.lastCapabilities().Generation == Generation06 && !doc.Value.EndTime.IsZero() {
+		c.ended.put(run.ID, doc)
+	}
 }
 
 // KnowsStatus reports whether ListedStatus asks nobody.

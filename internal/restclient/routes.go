@@ -121,7 +121,6 @@ var (
 	capEmptyBin     = add("experiments.empty_bin", "POST /api/recycle-bin/empty", "", heavy)
 	CapPurgeBatch   = add("experiments.purge_batch", "POST /api/runs/permanent-delete", "", heavy, lacking("delete single runs for ever", "move the runs to the recycle bin and empty it"))
 	CapMoveRuns     = add("experiments.move", "POST /api/runs/move", "", light, lacking("move runs to another path", "give the path when the run is started"))
-	CapPathArchive  = add("experiments.path_archive", "GET /api/paths/export", "", archive, lacking("pack the files of many runs", "read the runs one by one"))
 	CapPathRuns     = add("experiments.of_path", "GET /api/paths/export", "", heavy, lacking("tell the summaries of a path", "read the experiments one by one"))
 	capMetricsTable = add("metrics.table", "GET /api/runs/{run_id}/metrics_step", nounRun, heavy)
 	capLogStream    = add("logs.stream", "GET /api/runs/{run_id}/logs/ws", nounRun, socket, refined(unknownSocket), impliedBy(capMetricsTable))

@@ -99,12 +99,18 @@ func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Sourc
 // Errors are those of the Source, the context's,
 // ErrClosed, and those of use.
 func (c *Cache) ReadAny(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
+	return c.ReadSince(ctx, key, src, time.Time{}, use)
+}
+
+// ReadSince is ReadAny, but of a run that was read at or after a time that is not zero
+// use gets what is held: the Viewer is not asked.
+func (c *Cache) ReadSince(ctx context.Context, key runsource.Key, src runsource.Source, since time.Time, use func(*View) error) error {
 	e, err := c.acquire(key)
 	if err != nil {
 		return err
 	}
 	defer c.release(e)
-	r, err := c.refresh(ctx, e, src)
+	r, err := c.refresh(ctx, e, src, since)
 	if err != nil {
 		return err
 	}
@@ -183,10 +189,14 @@ func (c *Cache) retain(e *entry) {
 	e.refs++
 }
 
-// refresh returns the run as an update that was in flight or starts now leaves it.
-func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source) (*run, error) {
+// refresh returns the run as it is held, if it was read since a time, or else as an
+// update that was in flight or starts now leaves it.
+func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source, since time.Time) (*run, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if r := c.heldSince(e, since); r != nil {
+		return r, nil
 	}
 	c.retain(e) // for the update
 	call, started := c.updates.Join(ctx, e, func(ctx context.Context) (*run, error) {
@@ -199,6 +209,18 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source) (*r
 		c.release(e)
 	}
 	return call.Wait(ctx)
+}
+
+// heldSince returns the run that is held, if all that was there at a time is in it.
+func (c *Cache) heldSince(e *entry, since time.Time) *run {
+	if since.IsZero() || !e.updating.TryLock() {
+		return nil // an update is in flight: its result is newer still
+	}
+	defer e.updating.Unlock()
+	if e.run == nil || e.run.view.ReadTime.Before(since) {
+		return nil
+	}
+	return e.run
 }
 
 // update brings the entry's run up to date, one update at a time. What was read of a run

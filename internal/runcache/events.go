@@ -7,7 +7,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
@@ -131,7 +130,7 @@ func (u *updater) parseLines(ctx context.Context, chunk []byte, totalSize int64)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err = runsource.Compute(ctx, u.gate, len(chunk), func() error {
-		consumed, err = r.parser.Parse(chunk, r.checkpoint.Offset, eventlog.Handler{Row: r.put})
+		consumed, err = r.parser.Parse(chunk, r.checkpoint.Offset, r.handler())
 		r.checkpoint.Advance(chunk[:consumed])
 		if r.view.Digest == nil {
 			r.view.Table.ExpectSize(r.checkpoint.Offset, totalSize)
@@ -153,7 +152,7 @@ func (u *updater) addLastLine(ctx context.Context, rest []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.parser.Finish(rest, r.checkpoint.Offset, eventlog.Handler{Row: r.put}); err != nil {
+	if _, err := r.parser.Finish(rest, r.checkpoint.Offset, r.handler()); err != nil {
 		return err
 	}
 	r.checkpoint.Advance(rest)

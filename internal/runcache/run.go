@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/digest"
@@ -25,6 +26,8 @@ type View struct {
 	// unix seconds; it counts only if HasTime.
 	FirstTime float64
 	HasTime   bool
+	// Images are those of the event file in the order of logging, of very many the newest.
+	Images []eventlog.Media
 	// ReadTime is when the Viewer was asked: nothing later is in it.
 	ReadTime time.Time
 }
@@ -69,6 +72,7 @@ type run struct {
 
 	parser     eventlog.Parser // of the event log
 	checkpoint runsource.Checkpoint
+	imageBytes int64       // of the view's images
 	merged     mergedState // of the merged table
 }
 
@@ -91,6 +95,32 @@ func (r *run) put(row *eventlog.Row) error {
 		r.view.FirstTime, r.view.HasTime = row.Time, true
 	}
 	return nil
+}
+
+// handler puts what a parser finds into the run.
+func (r *run) handler() eventlog.Handler {
+	return eventlog.Handler{Row: r.put, Media: r.putImage}
+}
+
+// maxImages bounds the images of a run that are held.
+const maxImages = 20_000
+
+// putImage adds an image. Called with mu held, or before the run is published.
+func (r *run) putImage(m *eventlog.Media) error {
+	if len(r.view.Images) == maxImages {
+		for i := range maxImages / 2 {
+			r.imageBytes -= imageBytes(&r.view.Images[i])
+		}
+		r.view.Images = append([]eventlog.Media(nil), r.view.Images[maxImages/2:]...)
+	}
+	r.view.Images = append(r.view.Images, *m)
+	r.imageBytes += imageBytes(m)
+	return nil
+}
+
+// imageBytes estimates the memory of an image's entry.
+func imageBytes(m *eventlog.Media) int64 {
+	return int64(unsafe.Sizeof(*m)) + int64(len(m.Key)+len(m.Path)+len(m.Caption))
 }
 
 // publish lets readers have the run as it was at a time: the digest only, if it is larger
@@ -122,9 +152,9 @@ func (r *run) refreshView() {
 func (r *run) bytes() int64 {
 	const overhead = 16 << 10 // the parser's names and buffers, the checkpoint
 	if r.view.Digest != nil {
-		return int64(r.view.Digest.Bytes()) + overhead
+		return int64(r.view.Digest.Bytes()) + r.imageBytes + overhead
 	}
-	return int64(r.view.Table.Bytes()) + overhead
+	return int64(r.view.Table.Bytes()) + r.imageBytes + overhead
 }
 
 // errRewritten says that a line is about a step of which the digest knows too little: the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -16,56 +15,18 @@ import (
 // noArchiveTime is how long archives are not tried after one has failed.
 const noArchiveTime = time.Minute
 
-// pathCounts returns how many runs are at or below each path of the Viewer; nil if it packs
-// no archives.
-func (v *viewer) pathCounts(ctx context.Context) map[string]int {
-	caps, err := v.fleet.Client.Capabilities(ctx)
-	if err != nil || !caps.Has(restclient.CapPathArchive) {
-		return nil
-	}
-	list, err := v.fleet.Client.Runs(ctx)
-	if err != nil {
-		return nil
-	}
-	v.countsMu.Lock()
-	defer v.countsMu.Unlock()
-	if v.counted != list {
-		v.counted, v.counts = list, make(map[string]int)
-		for i := range list.Runs {
-			for path := range prefixes(list.Runs[i].Path.Value) {
-				v.counts[path]++
-			}
-		}
-	}
-	return v.counts
-}
-
-// prefixes are the paths at or above a path, the shortest first; none for no path.
-func prefixes(path string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for i := range len(path) {
-			if path[i] == '/' && i > 0 && !yield(path[:i]) {
-				return
-			}
-		}
-		if path != "" {
-			yield(path)
-		}
-	}
-}
-
-// group is runs that are read in one archive.
+// group is runs that are read together.
 type group struct {
 	path string // all of them are at or below it
 	runs int    // as many runs are there in all
 	jobs []*job
 }
 
-// takeGroup takes the wanted runs that are to be read in one archive with a job that was
-// taken: of the largest path above it that is not too large. It returns nil if the run is
-// read better by itself. Called with mu held.
-func (v *viewer) takeGroup(first *job, counts map[string]int) *group {
-	if counts == nil || first.single || v.index.cfg.Now().Before(v.noArchive) {
+// takeGroup takes the wanted runs that are to be read together with a job that was taken: of
+// the largest path above it that is not too large. It returns nil if the run is read better
+// by itself. Called with mu held.
+func (v *viewer) takeGroup(first *job, counts map[string]int, packs bool) *group {
+	if counts == nil || first.single || v.index.cfg.Now().Before(v.noArchive) || !packs && first.parts != PartSummary {
 		return nil
 	}
 	wanted := map[string]int{}
@@ -76,44 +37,71 @@ func (v *viewer) takeGroup(first *job, counts map[string]int) *group {
 	}
 	count(first)
 	for _, j := range v.queue {
-		if j.isGroupable() {
+		if j.isGroupable(first) {
 			count(j)
 		}
 	}
 	for path := range prefixes(first.run.Listed.Path.Value) {
-		if v.costs.prefersArchive(wanted[path], counts[path]) {
+		switch {
+		case counts[path] == 0: // a list of another time
+		case first.parts == PartSummary && wanted[path] >= minListed,
+			first.parts != PartSummary && folderOf(first.run.Listed, path) != "" && v.costs.prefersArchive(wanted[path], counts[path]):
 			return v.takeBelow(first, path, counts[path])
 		}
 	}
 	return nil
 }
 
-// isGroupable says whether a job in the queue may be read in an archive now.
-func (j *job) isGroupable() bool { return j.callers > 0 && !j.single && !j.entry.reading }
+// minListed is the least number of runs whose summaries are read together, which costs the
+// Viewer as much as three files of one run, however many there are.
+const minListed = 4
+
+// isGroupable says whether a job in the queue may be read together with another one now.
+func (j *job) isGroupable(first *job) bool {
+	return j.callers > 0 && !j.single && !j.entry.reading && (j.parts == PartSummary) == (first.parts == PartSummary)
+}
 
 // takeBelow takes the jobs of all wanted runs at or below a path. Called with mu held.
 func (v *viewer) takeBelow(first *job, path string, runs int) *group {
 	g := &group{path: path, runs: runs, jobs: []*job{first}}
 	v.queue = slices.DeleteFunc(v.queue, func(j *job) bool {
 		at := j.run.Listed.Path.Value
-		if !j.isGroupable() || at != path && !strings.HasPrefix(at, path+"/") {
+		if !j.isGroupable(first) || at != path && !strings.HasPrefix(at, path+"/") {
 			return false
 		}
 		j.taken, j.entry.reading = true, true
 		g.jobs = append(g.jobs, j)
 		return true
 	})
+	for _, j := range g.jobs {
+		j.addArchived()
+	}
 	return g
 }
 
-// readGroup reads runs from the archive of a path. What the archive does not have, or
-// cannot tell, is read one by one afterwards.
-func (v *viewer) readGroup(ctx context.Context, g *group) {
-	read := map[string]*archivedRun{}
-	for _, j := range g.jobs {
-		read[j.run.Listed.ID] = &archivedRun{job: j, runReader: v.reader(j)}
+// addArchived adds what an archive has anyway and the record would lose, or what is small.
+// Called with mu held.
+func (j *job) addArchived() {
+	if j.parts == PartSummary {
+		return
 	}
-	err := v.readArchive(ctx, g, read)
+	if j.parts |= PartTimes; j.entry.record != nil {
+		j.parts |= j.entry.record.known
+	}
+}
+
+// readGroup reads runs together. What cannot be told so is read one by one afterwards.
+func (v *viewer) readGroup(ctx context.Context, g *group) {
+	read := make([]*archivedRun, len(g.jobs))
+	for i, j := range g.jobs {
+		read[i] = &archivedRun{job: j, runReader: v.reader(j)}
+	}
+	var err error
+	if g.jobs[0].parts == PartSummary {
+		err = v.readSummaries(ctx, g, read)
+	} else {
+		err = v.readArchive(ctx, g, read)
+	}
 	x := v.index
 	if err != nil && ctx.Err() == nil {
 		x.mu.Lock()
@@ -133,6 +121,33 @@ func (v *viewer) readGroup(ctx context.Context, g *group) {
 	}
 }
 
+// endPacking lets others read: the Viewer has answered.
+func (v *viewer) endPacking() {
+	v.index.mu.Lock()
+	defer v.index.mu.Unlock()
+	v.packing = false
+	v.startWorkers()
+}
+
+// readSummaries reads the summaries of runs from what the Viewer says of their path.
+func (v *viewer) readSummaries(ctx context.Context, g *group, read []*archivedRun) error {
+	at := v.index.cfg.Now()
+	known, err := v.fleet.Client.PathRuns(ctx, g.path)
+	v.endPacking()
+	if err != nil {
+		return err
+	}
+	for _, r := range read {
+		values, ok := known.Summary(r.job.run.Listed.ID)
+		if r.begin(); !ok {
+			continue
+		}
+		r.seen, r.err = true, r.setDocument(&r.record.summary, values, "summary")
+		r.record.setRead(PartSummary, at)
+	}
+	return nil
+}
+
 // archivedRun is a run that is read from an archive.
 type archivedRun struct {
 	*runReader
@@ -145,24 +160,25 @@ type archivedRun struct {
 // not there.
 func (r *archivedRun) isComplete() bool { return r.seen && r.err == nil }
 
-// readArchive reads the files of runs from the archive of their path.
-func (v *viewer) readArchive(ctx context.Context, g *group, read map[string]*archivedRun) (err error) {
+// readArchive reads the files of runs from the archive of their folder.
+func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun) (err error) {
 	at := v.index.cfg.Now()
-	a, err := v.fleet.Client.PathArchive(ctx, g.path)
-	x := v.index
-	x.mu.Lock()
-	v.packing = false
-	v.startWorkers()
-	x.mu.Unlock()
+	first := g.jobs[0].run.Listed
+	folder := folderOf(first, g.path)
+	a, err := v.fleet.Client.FolderArchive(ctx, first.ID, folder)
+	v.endPacking()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	for _, r := range read {
+	read := map[string]*archivedRun{}
+	for _, r := range runs {
 		r.forget()
 		r.record.Origin = runsource.FromEventLog
 		r.record.setRead(r.job.parts, at)
+		read[placeIn(folder, r.job.run.Listed)] = r
 	}
+	delete(read, "") // it is elsewhere
 	var bytes int64
 	for {
 		f, err := a.Next()
@@ -173,16 +189,16 @@ func (v *viewer) readArchive(ctx context.Context, g *group, read map[string]*arc
 			return err
 		}
 		bytes += f.Size
-		if r := read[f.RunID]; r != nil && r.err == nil {
+		if r := read[f.Folder]; r != nil && r.err == nil {
 			r.seen = true
 			if r.err = r.readFile(ctx, f); ctx.Err() != nil {
 				return ctx.Err()
 			}
 		}
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	v.costs.addArchive(a.Packing, max(g.runs, len(read)), bytes)
+	v.index.mu.Lock()
+	defer v.index.mu.Unlock()
+	v.costs.addArchive(a.Packing, max(g.runs, len(runs)), bytes)
 	return nil
 }
 
@@ -216,7 +232,7 @@ func (r *archivedRun) readFile(ctx context.Context, f *restclient.ArchivedFile) 
 
 // readEvents sums up a whole event file.
 func (r *archivedRun) readEvents(ctx context.Context, f *restclient.ArchivedFile) error {
-	next, d := &runsource.Checkpoint{}, newDigest(nil, r.names)
+	next, d := &runsource.Checkpoint{}, newDigest(nil, nil, r.names)
 	rest, err := r.parse(ctx, f, f.Size, next, d)
 	if err != nil {
 		return err

@@ -20,8 +20,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
 )
 
-// packer is a demo Viewer that also packs the files of the runs of a path, as 0.6 does,
-// and is slow to look at all run folders.
+// packer is a demo Viewer that also packs the files of a folder of runs, as 0.6 does, and is
+// slow to look at all run folders.
 type packer struct {
 	*demotest.Viewer
 	files    map[string]map[string]string // by run id
@@ -56,9 +56,9 @@ func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(doc)
-	case r.URL.Path == "/api/paths/export":
+	case strings.HasSuffix(r.URL.Path, "/assets/download") && p.below(r.URL.Query().Get("path")) != "":
 		p.archives.Add(1)
-		out := p.pack(r.URL.Query().Get("path"))
+		out := p.pack(p.below(r.URL.Query().Get("path")))
 		if f := p.damage.Load(); f != nil {
 			out = (*f)(out)
 		}
@@ -72,6 +72,19 @@ func (p *packer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Viewer.ServeHTTP(w, r)
 	}
 }
+
+// below is the path whose runs lie in a folder; empty if none do.
+func (p *packer) below(folder string) string {
+	_, path, _ := strings.Cut(folder, "/runs/")
+	for _, at := range p.paths {
+		if path != "" && isBelow(at, path) {
+			return path
+		}
+	}
+	return ""
+}
+
+func isBelow(at, path string) bool { return at == path || strings.HasPrefix(at, path+"/") }
 
 func (p *packer) pack(path string) []byte {
 	var out bytes.Buffer
@@ -89,15 +102,16 @@ func (p *packer) pack(path string) []byte {
 			_, _ = e.Write(packed.Bytes())
 		}
 	}
-	write("index.json", "{}")
+	write("readme.txt", "not of a run")
 	for id, at := range p.paths {
-		if at != path && !strings.HasPrefix(at, path+"/") {
+		if !isBelow(at, path) {
 			continue
 		}
+		place := strings.TrimPrefix(strings.TrimPrefix(at, path)+"/"+id, "/")
 		for name, content := range p.files[id] {
-			write(id+"/"+name, content)
+			write(place+"/"+name, content)
 		}
-		write(id+"/media/events.jsonl", "not the run's")
+		write(place+"/media/events.jsonl", "not the run's")
 	}
 	_ = w.Close()
 	return out.Bytes()

@@ -15,7 +15,7 @@ import (
 
 // codecVersion changes with the binary form of records. Files of other versions are not
 // read.
-const codecVersion = "1"
+const codecVersion = "2"
 
 // errRecord says that bytes are no record.
 var errRecord = errors.New("not a record")
@@ -42,6 +42,10 @@ func (r *Record) encode() []byte {
 	w.uint(uint64(len(r.Metrics)))
 	for i := range r.Metrics {
 		w.metric(&r.Metrics[i])
+	}
+	w.uint(uint64(len(r.images)))
+	for i := range r.images {
+		w.image(&r.images[i])
 	}
 	binary.LittleEndian.PutUint32(w.b, crcOf(w.b[crc32.Size:]))
 	return w.b
@@ -89,6 +93,9 @@ func decodeRecord(b []byte, names func(string) string) (*Record, error) {
 	for range n {
 		r.Metrics = append(r.Metrics, d.metric())
 	}
+	for range d.count() {
+		r.images = append(r.images, d.image())
+	}
 	if !d.ok || len(d.b) > 0 || !r.isValid() {
 		return nil, errRecord
 	}
@@ -99,7 +106,8 @@ func decodeRecord(b []byte, names func(string) string) (*Record, error) {
 func (r *Record) isValid() bool {
 	m := &r.mark
 	return r.known < 1<<partCount && m.offset >= int64(m.tailLen) && m.size >= 0 &&
-		slices.IsSortedFunc(r.Metrics, compareMetrics) && r.summary.isSorted() && r.config.isSorted() &&
+		slices.IsSortedFunc(r.Metrics, compareMetrics) && slices.IsSortedFunc(r.images, compareImages) &&
+		r.summary.isSorted() && r.config.isSorted() &&
 		(r.known&PartMetrics == 0 || r.Origin == runsource.FromEventLog || r.Origin == runsource.FromMergedTable)
 }
 

@@ -1,16 +1,22 @@
 package search
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // How many runs are read is decided by what it costs the Viewer, as measured.
 //
 // A request about one run costs 0.5 and 0.6 a look at all run folders, tens of
-// milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. A zip
-// of all runs of a path costs that look once or twice, and then about a millisecond for each
-// run, and more for long logs, which are compressed. But the Viewer stands still while it
-// packs. So the first runs are read one by one, which measures that, and then those at or
-// below a path together if that is expected to cost less and to take no longer than
-// maxPacking; what it took corrects the expectation.
+// milliseconds with thousands of runs; 0.7 has an index, and a request costs it four. On 0.6
+// a zip of a folder of runs costs that look once, about a millisecond for each run, and the
+// compression of their logs, some 30 ms per megabyte. But the Viewer stands still while it
+// packs. So the first runs are read one by one, or the log of one is asked for its size, which
+// measures that, and then those at or below a path together if that is expected to cost less
+// and to take no longer than maxPacking; what it took corrects the expectation.
+//
+// Summaries alone come with one request for all runs of a path, on every Viewer that has
+// paths: that costs as much as three files of one run.
 
 const (
 	// maxPacking is how long the Viewer may be expected to pack: foreground calls wait as
@@ -19,23 +25,22 @@ const (
 	maxPacking = 350 * time.Millisecond
 	// minArchived is the least number of wanted runs for an archive.
 	minArchived = 3
-	// measuredReads is after how many single reads their cost is known.
-	measuredReads = 4
 	// archiveGain is how much cheaper an archive must be expected to be.
 	archiveGain = 0.8
 
 	// What is expected before the first archive: a look at all folders as a multiple of a
 	// single read, time for each run, and time for each byte that is compressed.
-	expectedScan    = 2.0
+	expectedScan    = 1.0
 	expectedPerRun  = 700 * time.Microsecond
-	expectedPerByte = 15 * time.Nanosecond
+	expectedPerByte = 30 * time.Nanosecond
 )
 
 // costs is what reading has cost one Viewer.
 type costs struct {
 	reads  int
 	single time.Duration // of reading one run, smoothed
-	bytes  float64       // of an event log, smoothed
+	logs   int
+	bytes  float64 // of an event log, smoothed
 
 	// What packing takes in nanoseconds: at all, for each run, and for each byte. Nothing
 	// before the first archive.
@@ -43,7 +48,12 @@ type costs struct {
 	scan, perRun, perByte float64
 }
 
-const smoothing = 0.2
+const (
+	smoothing = 0.2
+	// forgetting is how much of what archives have cost each single read forgets: one that
+	// took unusually long must not be the last.
+	forgetting = 0.02
+)
 
 func smooth(old, value float64, isFirst bool) float64 {
 	if isFirst {
@@ -52,11 +62,29 @@ func smooth(old, value float64, isFirst bool) float64 {
 	return old + smoothing*(value-old)
 }
 
-// addSingle notes what reading one run cost.
-func (c *costs) addSingle(cost time.Duration, bytes int64) {
-	c.single = time.Duration(smooth(float64(c.single), float64(cost), c.reads == 0))
-	c.bytes = smooth(c.bytes, float64(bytes), c.reads == 0)
+// addSingle notes what reading one run cost. What slows single reads, such as other work on
+// the Viewer's machine, slows packing as well.
+func (c *costs) addSingle(cost time.Duration) {
+	old := float64(c.single)
+	c.single = time.Duration(smooth(old, float64(cost), c.reads == 0))
 	c.reads++
+	if c.archives > 0 && old > 0 {
+		c.scale(float64(c.single) / old)
+		c.scan += forgetting * (expectedScan*float64(c.single) - c.scan)
+		c.perRun += forgetting * (float64(expectedPerRun) - c.perRun)
+		c.perByte += forgetting * (float64(expectedPerByte) - c.perByte)
+	}
+}
+
+// scale makes packing so many times as expensive.
+func (c *costs) scale(factor float64) {
+	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
+}
+
+// addLog notes how large an event log is.
+func (c *costs) addLog(bytes int64) {
+	c.bytes = smooth(c.bytes, float64(bytes), c.logs == 0)
+	c.logs++
 }
 
 // expect makes an expectation where nothing was measured.
@@ -76,7 +104,7 @@ func (c *costs) expected(runs int) time.Duration {
 // divided among the parts as they were.
 func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
 	factor := smooth(1, float64(packing)/max(float64(c.expected(runs)), 1), c.archives == 0)
-	c.scan, c.perRun, c.perByte = c.scan*factor, c.perRun*factor, c.perByte*factor
+	c.scale(factor)
 	c.bytes = smooth(c.bytes, float64(bytes)/float64(runs), false)
 	c.archives++
 }
@@ -84,9 +112,38 @@ func (c *costs) addArchive(packing time.Duration, runs int, bytes int64) {
 // prefersArchive says whether so many wanted runs are read better in an archive of all runs
 // of their path.
 func (c *costs) prefersArchive(wanted, runs int) bool {
-	if wanted < minArchived || c.reads < measuredReads {
+	if wanted < minArchived || c.reads == 0 || c.logs == 0 {
 		return false
 	}
 	expected := c.expected(max(runs, wanted))
 	return expected <= max(maxPacking, foregroundReads*c.single) && float64(expected) < archiveGain*float64(wanted)*float64(c.single)
+}
+
+// measure asks for the size of a log: an archive has the logs even where nobody wants them.
+// The others wait meanwhile. Called with mu held, which it gives up.
+func (v *viewer) measure(ctx context.Context, j *job) {
+	v.packing = true
+	v.index.mu.Unlock()
+	start := v.index.cfg.Now()
+	size, err := v.reader(j).logSize(ctx)
+	cost := v.index.cfg.Now().Sub(start)
+	v.index.mu.Lock()
+	v.packing = false
+	if err == nil {
+		v.costs.addSingle(cost)
+		v.costs.addLog(size)
+	}
+	v.startWorkers()
+}
+
+// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
+func (v *viewer) addSingle(cost time.Duration, r *Record) {
+	v.index.mu.Lock()
+	defer v.index.mu.Unlock()
+	if v.packing {
+		return
+	}
+	if v.costs.addSingle(cost); r.known&PartMetrics != 0 {
+		v.costs.addLog(r.mark.offset)
+	}
 }

@@ -27,8 +27,9 @@ func TestCosts_ChooseWhatIsCheaper(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var c costs
-			for range measuredReads {
-				c.addSingle(tt.viewer.single, 60_000)
+			for range foregroundReads {
+				c.addSingle(tt.viewer.single)
+				c.addLog(60_000)
 			}
 			archived := 0
 			for _, n := range tt.sizes {
@@ -46,5 +47,23 @@ func TestCosts_ChooseWhatIsCheaper(t *testing.T) {
 				t.Errorf("%d archives, want %d; %+v", archived, tt.archived, c)
 			}
 		})
+	}
+}
+
+func TestCosts_TryAgainAfterAnArchiveThatTookUnusuallyLong(t *testing.T) {
+	var c costs
+	c.addSingle(95 * time.Millisecond)
+	c.addLog(60_000)
+	if !c.prefersArchive(50, 50) {
+		t.Fatal("no archive at first")
+	}
+	c.addArchive(20*time.Second, 50, 50*60_000)
+	if c.prefersArchive(50, 50) {
+		t.Fatal("an archive at once after one that took so long")
+	}
+	for reads := 0; !c.prefersArchive(50, 50); reads++ {
+		if c.addSingle(95 * time.Millisecond); reads > 500 {
+			t.Fatal("no archive ever")
+		}
 	}
 }

@@ -26,6 +26,7 @@ type digest struct {
 	names   func(string) string // shares the names of metrics among runs
 	series  map[string]*series
 	count   int
+	images  images
 	row     []*series // of the row before: the next one is likely to be alike
 	prevRow []*series
 }
@@ -38,8 +39,8 @@ type series struct {
 }
 
 // newDigest goes on from what is known of a run.
-func newDigest(known []Metric, names func(string) string) *digest {
-	d := &digest{names: names, series: make(map[string]*series, len(known))}
+func newDigest(known []Metric, knownImages []Image, names func(string) string) *digest {
+	d := &digest{names: names, series: make(map[string]*series, len(known)), images: images{names, slices.Clone(knownImages)}}
 	for i := range known {
 		m := known[i] // a copy: known is shared
 		s, ok := d.series[m.Name]
@@ -69,6 +70,11 @@ func (d *digest) add(row *eventlog.Row) error {
 		}
 	}
 	return nil
+}
+
+// handler adds what a parser finds.
+func (d *digest) handler() eventlog.Handler {
+	return eventlog.Handler{Row: d.add, Media: d.images.add}
 }
 
 func (d *digest) addCell(i int, at Point, c *eventlog.Cell) error {

@@ -18,7 +18,7 @@ func TestDigest_IsWhatTheTableSays(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	decided := 0
 	for round := range 3000 {
-		table, d := eventlog.NewTable(), newDigest(nil, share)
+		table, d := eventlog.NewTable(), newDigest(nil, nil, share)
 		var err error
 		step, back := int64(0), rng.IntN(3) == 0
 		for range rng.IntN(12) {
@@ -31,7 +31,7 @@ func TestDigest_IsWhatTheTableSays(t *testing.T) {
 			}
 			table.Put(row)
 			if rng.IntN(3) == 0 && err == nil { // go on from what was published
-				d = newDigest(d.metrics(), share)
+				d = newDigest(d.metrics(), d.images.byKey, share)
 			}
 			if err == nil {
 				err = d.add(row)
@@ -121,7 +121,7 @@ func randomTestCell(rng *rand.Rand) eventlog.Cell {
 }
 
 func TestDigest_BoundsTheMetricsOfARun(t *testing.T) {
-	d := newDigest(nil, share)
+	d := newDigest(nil, nil, share)
 	row := &eventlog.Row{Step: 1}
 	for i := range maxMetrics + 1 {
 		row.Cells = append(row.Cells, eventlog.Cell{Name: strconv.Itoa(i), Kind: eventlog.KindNumber})

@@ -231,7 +231,7 @@ func TestIndex_AFinishedRunIsProbedWhenItsListEntryChanges(t *testing.T) {
 }
 
 func TestIndex_ManyCallersShareOneRead(t *testing.T) {
-	l := newLab(t, demotest.Gen06, "")
+	l := newLab(t, demotest.Gen07, "")
 	for range 20 {
 		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	}
@@ -252,7 +252,7 @@ func TestIndex_ManyCallersShareOneRead(t *testing.T) {
 }
 
 func TestIndex_WithoutWaitingSaysWhatIsNotRead(t *testing.T) {
-	l := newLab(t, demotest.Gen06, "")
+	l := newLab(t, demotest.Gen07, "")
 	l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200)})
 	if res := l.lookup(t, PartMetrics, Known); !errors.Is(res.Errs[0], ErrNotYet) || !res.Oldest.IsZero() {
 		t.Errorf("got %+v", res)
@@ -264,7 +264,7 @@ func TestIndex_WithoutWaitingSaysWhatIsNotRead(t *testing.T) {
 }
 
 func TestIndex_KnowsAfterARestartWhatItKnewBefore(t *testing.T) {
-	l := newLab(t, demotest.Gen06, filepath.Join(t.TempDir(), "search.db"))
+	l := newLab(t, demotest.Gen07, filepath.Join(t.TempDir(), "search.db"))
 	for range 10 {
 		l.AddRun(demotest.Run{Path: "p", Status: "finished", Events: events(1, 200), Summary: []byte(`{"acc": 0.5}`)})
 	}
@@ -286,7 +286,7 @@ func TestIndex_KnowsAfterARestartWhatItKnewBefore(t *testing.T) {
 }
 
 func TestIndex_ReadsTheNewestRunsFirst(t *testing.T) {
-	l := newLab(t, demotest.Gen06, "")
+	l := newLab(t, demotest.Gen07, "")
 	ids := l.AddRuns(40)
 	var mu sync.Mutex
 	var order []string

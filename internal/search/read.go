@@ -3,7 +3,6 @@ package search
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
@@ -32,17 +31,14 @@ type runReader struct {
 
 // read brings parts of a run up to date.
 func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
-	if r.old != nil {
-		r.record = *r.old
-	}
 	moved := r.old != nil && r.old.identity != r.run.identity()
-	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
 	if parts&PartMetrics != 0 {
+		r.carry()
 		if err := r.readMetrics(ctx, moved); err != nil {
 			return nil, err
 		}
-	} else if moved { // what is known may be about another run
-		r.forget()
+	} else {
+		r.begin()
 	}
 	for _, part := range []struct {
 		part Parts
@@ -59,6 +55,31 @@ func (r *runReader) read(ctx context.Context, parts Parts) (*Record, error) {
 	}
 	r.setEnded()
 	return &r.record, nil
+}
+
+// carry starts from what is known.
+func (r *runReader) carry() {
+	if r.old != nil {
+		r.record = *r.old
+	}
+	r.record.identity, r.record.listed = r.run.identity(), r.run.fingerprint()
+}
+
+// begin starts from what is known, unless that may be about another run.
+func (r *runReader) begin() {
+	r.carry()
+	if r.old != nil && r.old.identity != r.run.identity() {
+		r.forget()
+	}
+}
+
+// logSize asks how large the log is.
+func (r *runReader) logSize(ctx context.Context) (int64, error) {
+	part, err := r.src.ReadEvents(ctx, 0, 1)
+	if err != nil {
+		return 0, err
+	}
+	return max(part.Size, 0), part.Close()
 }
 
 // setEnded says whether the run has ended: by its status file, which is read with the times,
@@ -133,7 +154,7 @@ func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (ne
 		if known.offset > 0 { // a part that begins at the tail has at least the tail
 			return nil, nil, nil, runsource.ErrLogReplaced
 		}
-		r.record.Origin, r.record.Metrics = runsource.FromEventLog, nil
+		r.record.Origin, r.record.Metrics, r.record.images = runsource.FromEventLog, nil, nil
 		return nil, nil, nil, nil
 	case restclient.FileWhole:
 		if known.isUnchanged(part) && known.offset == part.Size {
@@ -145,7 +166,7 @@ func (r *runReader) readPart(ctx context.Context, part *restclient.FilePart) (ne
 			return nil, nil, nil, err
 		}
 	}
-	d = newDigest(r.record.Metrics, r.names)
+	d = newDigest(r.record.Metrics, r.record.images, r.names)
 	rest, err = r.parse(ctx, part, part.Size-next.Offset, next, d)
 	return next, rest, d, err
 }
@@ -164,7 +185,7 @@ func (r *runReader) parse(ctx context.Context, body lineSource, expected int64, 
 			next.Unterminated = false
 		}
 		err = runsource.Compute(ctx, r.gate, len(chunk), func() error {
-			consumed, err = parser.Parse(chunk, next.Offset, eventlog.Handler{Row: d.add})
+			consumed, err = parser.Parse(chunk, next.Offset, d.handler())
 			return err
 		})
 		next.Advance(chunk[:consumed])
@@ -180,13 +201,13 @@ func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest
 	}
 	if counts {
 		var parser eventlog.Parser
-		if _, err := parser.Finish(rest, next.Offset, eventlog.Handler{Row: d.add}); err != nil {
+		if _, err := parser.Finish(rest, next.Offset, d.handler()); err != nil {
 			return err
 		}
 		next.Advance(rest)
 		next.Unterminated = true
 	}
-	r.record.Origin, r.record.Metrics = runsource.FromEventLog, d.metrics()
+	r.record.Origin, r.record.Metrics, r.record.images = runsource.FromEventLog, d.metrics(), d.images.byKey
 	return nil
 }
 
@@ -194,6 +215,7 @@ func (r *runReader) finish(ctx context.Context, next *runsource.Checkpoint, rest
 func (r *runReader) readCached(ctx context.Context, at time.Time) error {
 	err := r.cache.Read(ctx, r.src.Key, r.src, func(v *runcache.View) (err error) {
 		r.record.Origin, at = v.Origin, v.ReadTime
+		r.record.images = imagesOf(v.Images, r.names)
 		r.record.Metrics, err = ofTable(v.Table, v.Origin == runsource.FromMergedTable, r.names)
 		return err
 	})
@@ -207,7 +229,7 @@ func (r *runReader) readCached(ctx context.Context, at time.Time) error {
 
 // readTable sums up the merged table, which comes by ascending steps.
 func (r *runReader) readTable(ctx context.Context) error {
-	d := newDigest(nil, r.names)
+	d := newDigest(nil, nil, r.names)
 	indeterminate := map[string]int{}
 	_, err := r.src.ReadTable(ctx, d.add, func(name string, n int) { indeterminate[name] += n })
 	if err != nil {
@@ -218,104 +240,4 @@ func (r *runReader) readTable(ctx context.Context) error {
 		r.record.Metrics[i].nonFinite = int64(indeterminate[r.record.Metrics[i].Name])
 	}
 	return nil
-}
-
-// readTimes reads the status file, and what 0.7 says in the detail where it has no start.
-func (r *runReader) readTimes(ctx context.Context) error {
-	r.record.Start, r.record.End, r.record.Running = time.Time{}, time.Time{}, false
-	status, err := fileOf(r.run.Viewer.Client.StatusFile(ctx, r.run.Listed.ID))
-	if err != nil {
-		return r.gone(err, "status")
-	}
-	if status != nil {
-		r.setTimes(status)
-	}
-	if caps, err := r.run.Viewer.Client.Capabilities(ctx); err != nil || !r.record.Start.IsZero() || !caps.Has(restclient.CapFiles) {
-		return err
-	}
-	detail, err := r.run.Viewer.Client.GetRun(ctx, r.run.Listed.ID)
-	if err != nil {
-		return r.gone(err, "detail")
-	}
-	r.record.Start = detail.StartTime.Time
-	return nil
-}
-
-// setTimes takes the times of a status file.
-func (r *runReader) setTimes(status *restclient.StatusDocument) {
-	r.record.Start = status.StartTime.Time
-	r.record.Running = status.Status.Known && !runsource.IsTerminal(status.Status)
-	if r.record.End = status.EndTime.Time; r.record.Running {
-		r.record.End = time.Time{}
-	}
-}
-
-func (r *runReader) readSummary(ctx context.Context) error {
-	values, err := fileOf(r.run.Viewer.Client.SummaryFile(ctx, r.run.Listed.ID))
-	if err != nil || values == nil {
-		r.record.summary = nil
-		return r.gone(err, "summary")
-	}
-	return r.setDocument(&r.record.summary, *values, "summary")
-}
-
-// readConfig reads the configuration: the arguments, then what was added to them, and
-// both by their full names.
-func (r *runReader) readConfig(ctx context.Context) error {
-	assets, err := r.run.Viewer.Client.Assets(ctx, r.run.Listed.ID)
-	if isUnsupported(err) {
-		r.record.config = nil
-		return nil
-	}
-	if err != nil {
-		return r.gone(err, "configuration")
-	}
-	values := restclient.Values{}
-	for i := range assets.Assets {
-		if assets.Assets[i].Kind == restclient.AssetConfig {
-			values = configOf(assets.Assets[i].Values)
-		}
-	}
-	return r.setDocument(&r.record.config, values, "configuration")
-}
-
-func (r *runReader) setDocument(into *document, values restclient.Values, what string) (err error) {
-	if *into, err = newDocument(values, r.names); err != nil {
-		return fmt.Errorf("the %s is %w", what, err)
-	}
-	return nil
-}
-
-// gone marks the error of a run that is not there any more.
-func (r *runReader) gone(err error, what string) error {
-	switch e, ok := errors.AsType[*restclient.Error](err); {
-	case err == nil:
-		return nil
-	case errors.Is(err, errRunGone), ok && e.Kind == restclient.KindNotFound:
-		return r.src.NotFoundError()
-	}
-	return fmt.Errorf("read the %s: %w", what, err)
-}
-
-// errRunGone says that a file belongs to no run any more.
-var errRunGone = errors.New("the run is gone")
-
-// fileOf returns the content of a small file, nil where the run or the Viewer has none.
-func fileOf[T any](doc *restclient.Document[T], err error) (*T, error) {
-	switch {
-	case isUnsupported(err):
-		return nil, nil //nolint:nilnil // that a Viewer has no such file is no error
-	case err != nil:
-		return nil, err
-	case doc.State == restclient.RunGone:
-		return nil, errRunGone
-	case doc.State != restclient.FileWhole:
-		return nil, nil //nolint:nilnil // no such file is no error
-	}
-	return &doc.Value, nil
-}
-
-func isUnsupported(err error) bool {
-	e, ok := errors.AsType[*restclient.Error](err)
-	return ok && e.Kind == restclient.KindUnsupported
 }

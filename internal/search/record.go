@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -45,6 +46,7 @@ type Record struct {
 	Running bool
 
 	summary, config document
+	images          []Image
 	known           Parts
 	readAt          [partCount]int64 // when each part was read, in unix nanoseconds
 
@@ -87,14 +89,51 @@ func (r *Record) setRead(part Parts, at time.Time) {
 }
 
 // Named returns the metrics of a name, one for each kind.
-func (r *Record) Named(name string) []Metric {
-	// Not slices.BinarySearchFunc: it copies metrics, and this is done for each run.
-	from := sort.Search(len(r.Metrics), func(i int) bool { return r.Metrics[i].Name >= name })
+func (r *Record) Named(name string) []Metric { return r.NamedNear(name, new(atomic.Int32)) }
+
+// NamedNear is Named for a metric of many runs: most of them have it in the same place, which
+// near remembers.
+func (r *Record) NamedNear(name string, near *atomic.Int32) []Metric {
+	from := int(near.Load())
+	if !r.beginsAt(name, from) {
+		// Not slices.BinarySearchFunc: it copies metrics, and this is done for each run.
+		from = sort.Search(len(r.Metrics), func(i int) bool { return r.Metrics[i].Name >= name })
+		near.Store(int32(from)) //nolint:gosec // at most maxMetrics
+	}
 	to := from
 	for to < len(r.Metrics) && r.Metrics[to].Name == name {
 		to++
 	}
 	return r.Metrics[from:to]
+}
+
+// Images are the images of the log, one for each key.
+func (r *Record) Images() []Image { return r.images }
+
+// Params calls yield for each scalar of the configuration by its name, which nested keys
+// are joined to by dots, and then for each of the summary, whose names begin with
+// "summary.". Arguments come before what was added to them.
+func (r *Record) Params(yield func(name string, v filter.Value) bool) {
+	for _, group := range []string{"args", "extra"} {
+		for i := range r.config {
+			name, ok := strings.CutPrefix(r.config[i].key, group+keySeparator)
+			if ok && !yield(dotted(name), r.config[i].value) {
+				return
+			}
+		}
+	}
+	for i := range r.summary {
+		if !yield("summary."+dotted(r.summary[i].key), r.summary[i].value) {
+			return
+		}
+	}
+}
+
+func dotted(key string) string { return strings.ReplaceAll(key, keySeparator, ".") }
+
+// beginsAt says whether the metrics of a name begin there.
+func (r *Record) beginsAt(name string, i int) bool {
+	return i < len(r.Metrics) && r.Metrics[i].Name == name && (i == 0 || r.Metrics[i-1].Name != name)
 }
 
 // Summary returns the value of a key of the summary; nested keys are several.
@@ -127,6 +166,7 @@ func (r *Record) bytes() int64 {
 	for i := range r.Metrics {
 		n += int64(len(r.Metrics[i].LastText))
 	}
+	n += int64(len(r.images)) * int64(unsafe.Sizeof(Image{}))
 	return n + r.summary.bytes() + r.config.bytes()
 }
 

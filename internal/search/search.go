@@ -31,6 +31,9 @@ const (
 	// tableAge is for runs that run on Viewers that have merged tables only, which they
 	// compute as a whole.
 	tableAge = time.Minute
+	// minSteadyAge and steadyAge are for runs that run, where a Lookup is Steady: as old as
+	// the run itself was when it was read, within these bounds.
+	minSteadyAge, steadyAge = 5 * time.Second, 2 * time.Minute
 	// endedAge is for runs that have ended: they may be reopened, which 0.7.2 does not list.
 	endedAge = 10 * time.Minute
 )
@@ -93,6 +96,11 @@ func (r *Run) fingerprint() uint64 {
 	l, h := r.Listed, fingerprint(offset64)
 	h = h.text(l.Dir).text(l.Status.Value).text(l.BestMetricName.Value).number(math.Float64bits(l.BestMetricValue.Value))
 	return h.number(uint64(l.PID.Value)).number(uint64(l.Assets.Value)).number(uint64(l.CreatedTime.UnixNano())).sum()
+}
+
+// Version changes with everything that the list says of the run.
+func (r *Run) Version() uint64 {
+	return fingerprint(offset64).number(r.identity()).number(r.fingerprint()).sum()
 }
 
 // fingerprint is an FNV-1a hash in the making. All runs are hashed for each answer, so it
@@ -172,6 +180,11 @@ const (
 	Want
 	// Known reads them in the background and does not wait.
 	Known
+	// Steady is Wait for callers that ask often, and not for what only changes while a
+	// run runs. What is known of a run that has ended is used without looking again until
+	// the list says another thing of it, and then waited for. What is known of one that
+	// runs is refreshed behind at growing intervals.
+	Steady
 )
 
 // Lookup returns what is known of runs, and reads what is not. Runs that could not be read
@@ -218,16 +231,19 @@ func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []
 		e := v.entry(run.Listed.ID)
 		e.usedAt = now.UnixNano()
 		switch {
+		case mode == Steady && e.record.Has(parts) && e.isOutdated(run):
+			res.Records[i] = e.record // if it cannot be read now
+			waits = append(waits, wait{i, v.enqueue(run, e, e.record.known, true)})
 		case e.record.Has(parts) && e.record.identity == run.identity():
 			res.Records[i] = e.record
-			if !e.isFresh(run, parts, now) {
+			if !e.isFresh(run, parts, mode, now) {
 				v.enqueue(run, e, e.record.known, false)
 			}
 		case e.isHopeless(parts, now):
 			res.Errs[i] = e.err
 		default:
 			j := v.enqueue(run, e, parts, mode != Known)
-			if res.Errs[i] = ErrNotYet; mode == Wait {
+			if res.Errs[i] = ErrNotYet; mode == Wait || mode == Steady {
 				waits = append(waits, wait{i, j})
 			}
 		}
@@ -243,11 +259,11 @@ func (x *Index) await(ctx context.Context, waits []wait, res *Result) {
 	for _, w := range waits {
 		select {
 		case <-w.job.done:
-			res.Records[w.at], res.Errs[w.at] = w.job.record, w.job.err
+			res.set(w.at, w.job.record, w.job.err)
 		case <-ctx.Done():
-			res.Errs[w.at] = ctx.Err()
+			res.set(w.at, nil, ctx.Err())
 		case <-x.ctx.Done():
-			res.Errs[w.at] = ErrClosed
+			res.set(w.at, nil, ErrClosed)
 		}
 	}
 	if ctx.Err() == nil {
@@ -257,6 +273,17 @@ func (x *Index) await(ctx context.Context, waits []wait, res *Result) {
 	defer x.mu.Unlock()
 	for _, w := range waits {
 		w.job.callers--
+	}
+}
+
+// set notes what came of a run that was waited for. After an error an outdated record is
+// still the answer.
+func (r *Result) set(i int, record *Record, err error) {
+	switch {
+	case err == nil:
+		r.Records[i], r.Errs[i] = record, nil
+	case r.Records[i] == nil:
+		r.Errs[i] = err
 	}
 }
 

@@ -29,6 +29,7 @@ func sampleRecord(n int) *Record {
 		Origin: runsource.FromEventLog, Start: time.Unix(1700000000, 5).UTC(), known: PartMetrics | PartSummary | PartTimes,
 		identity: uint64(n), listed: 7, ended: true, headChecked: 9,
 		summary: document{{"a", filter.IntValue(1<<60 + 1)}, {"b" + keySeparator + "c", filter.TextValue("text")}},
+		images:  []Image{{Key: "k", Count: 3, MaxPerStep: 2, atLast: 1, Last: Point{Step: 7, Time: 1.5}}},
 		mark:    mark{offset: 1000, head: 1, tail: 2, headLen: 512, tailLen: 512, unterminated: true, size: 1001, etag: 3},
 	}
 	for i := range 5 {

@@ -82,14 +82,25 @@ func (v *viewer) entry(runID string) *entry {
 	return e
 }
 
+// isOutdated says that the run has ended, and that its record is of another entry of the
+// list. Called with mu held.
+func (e *entry) isOutdated(run *Run) bool {
+	return runsource.IsTerminal(run.Listed.Status) && (e.record.listed != run.fingerprint() || e.record.identity != run.identity())
+}
+
 // isFresh says whether the record needs no reading now. Called with mu held.
-func (e *entry) isFresh(run *Run, parts Parts, now time.Time) bool {
+func (e *entry) isFresh(run *Run, parts Parts, mode Mode, now time.Time) bool {
 	if e.err != nil && now.Sub(e.failedAt) < retryAfter {
 		return true
 	}
 	r := e.record
+	readAt := time.Unix(0, r.oldest(parts))
 	maxAge := endedAge
 	switch {
+	case mode == Steady && r.ended:
+		return true
+	case mode == Steady:
+		maxAge = min(steadyAge, max(minSteadyAge, readAt.Sub(run.Listed.CreatedTime.Time)))
 	case r.listed != run.fingerprint():
 		maxAge = 0
 	case r.ended && runsource.IsTerminal(run.Listed.Status):
@@ -98,7 +109,7 @@ func (e *entry) isFresh(run *Run, parts Parts, now time.Time) bool {
 	default:
 		maxAge = runningAge
 	}
-	return now.Sub(time.Unix(0, r.oldest(parts))) < maxAge
+	return now.Sub(readAt) < maxAge
 }
 
 // retryAfter is how long a run is left alone in the background after it could not be read.
@@ -154,7 +165,7 @@ func (v *viewer) startWorkers() {
 func (v *viewer) workForeground() {
 	x := v.index
 	for {
-		counts := v.pathCounts(x.ctx)
+		counts, packs := v.pathCounts(x.ctx)
 		x.mu.Lock()
 		var j *job
 		if !v.packing && x.ctx.Err() == nil {
@@ -165,7 +176,10 @@ func (v *viewer) workForeground() {
 			x.mu.Unlock()
 			return
 		}
-		group := v.takeGroup(j, counts)
+		if packs && v.costs.logs == 0 && j.parts&PartMetrics == 0 && j.parts != PartSummary {
+			v.measure(x.ctx, j)
+		}
+		group := v.takeGroup(j, counts, packs)
 		v.packing = group != nil
 		others := v.foreground
 		x.mu.Unlock()
@@ -173,21 +187,12 @@ func (v *viewer) workForeground() {
 			v.readGroup(x.ctx, group)
 			continue
 		}
-		start := x.cfg.Now()
-		record, err := v.reader(j).read(x.ctx, j.parts)
+		start, reader := x.cfg.Now(), v.reader(j)
+		record, err := reader.read(x.ctx, j.parts)
 		if err == nil {
-			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), record)
+			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), &reader.record)
 		}
 		v.publish(j, record, err)
-	}
-}
-
-// addSingle notes what reading a run cost; reads beside it have divided the Viewer's time.
-func (v *viewer) addSingle(cost time.Duration, r *Record) {
-	v.index.mu.Lock()
-	defer v.index.mu.Unlock()
-	if !v.packing {
-		v.costs.addSingle(cost, r.mark.offset)
 	}
 }
 

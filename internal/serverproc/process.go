@@ -91,6 +91,13 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
+// Kill ends the process as a crash does, by SIGKILL, and waits for its end.
+func (p *Process) Kill() error {
+	err := p.cmd.Process.Kill()
+	<-p.ended
+	return err
+}
+
 // Output is the end of what the server wrote.
 func (p *Process) Output() string {
 	text, err := os.ReadFile(p.log)

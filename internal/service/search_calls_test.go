@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -204,5 +205,45 @@ func TestSearchInTailsAndExports(t *testing.T) {
 	}
 	if strings.Count(text.String(), `"acc":`) != 1 || !strings.Contains(text.String(), `"acc":2,`) {
 		t.Errorf("the export has %s", text.String())
+	}
+}
+
+// TestSearchSendsAsManyMetricsAsFit asks for all metrics of runs that have more than one
+// message holds: pages end early, and a run that has too many alone says so.
+func TestSearchSendsAsManyMetricsAsFit(t *testing.T) {
+	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
+	for i, rows := range []int{15, 15, 15, 90} {
+		var events []byte
+		for row := range rows {
+			events = fmt.Appendf(events, `{"ts": 1.5, "type": "metrics", "data": {"global_step": %d`, row)
+			for m := range 200 {
+				events = fmt.Appendf(events, `, "%s%d/%d": 1`, strings.Repeat("n", 200), row, m)
+			}
+			events = append(events, "}}\n"...)
+		}
+		h.Upstreams[0].AddRun(demotest.Run{Path: "p", Status: "finished", Created: servicetest.Day(i + 1), Events: events})
+	}
+	var sizes []int
+	req := &runicornapiv1.ListExperimentsRequest{MetricNames: []string{"*"}, OrderBy: "create_time"}
+	for {
+		resp, err := h.Experiments.ListExperiments(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range resp.GetExperiments() {
+			sizes = append(sizes, len(e.GetMetrics()))
+			if isLarge := len(sizes) == 4; isLarge != (len(e.GetMissing()) == 1 && e.GetMissing()[0].GetField() == "metrics") {
+				t.Errorf("run %d: missing %v", len(sizes), e.GetMissing())
+			}
+		}
+		if req.PageToken = resp.GetNextPageToken(); req.PageToken == "" {
+			break
+		}
+		if n := len(resp.GetExperiments()); n > 3 {
+			t.Errorf("a page of %d", n)
+		}
+	}
+	if !slices.Equal(sizes, []int{3000, 3000, 3000, 0}) {
+		t.Errorf("metrics of the runs: %v", sizes)
 	}
 }

@@ -172,7 +172,9 @@ type ListExperimentsRequest struct {
 	// Which experiments; empty for all. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Metrics, by exact name, to send with each experiment, in
-	// Experiment.metrics; "*" for all.
+	// Experiment.metrics; "*" for all. Pages end where a message is full. Metrics
+	// of one experiment that do not fit into a message alone are left out, and
+	// named in Experiment.missing.
 	MetricNames []string `protobuf:"bytes,4,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
 	// How much of each. FULL costs the Viewer up to four reads per experiment
 	// of the page.
@@ -301,15 +303,16 @@ type ListExperimentsResponse struct {
 	// Requests the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Number of experiments that match, over all pages. Absent if a Viewer did
-	// not answer.
+	// not answer, or if the filter needs what could not be read.
 	TotalSize *int32 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
 	// Viewers that did not answer; their experiments are missing.
 	Unreachable []*UnreachableViewer `protobuf:"bytes,4,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	// When the Viewer's list that this page is made of was read; the oldest of
 	// several.
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
-	// When the oldest digest of a run's metrics that this answer used was read.
-	// Absent if it used none.
+	// When the oldest digest of a run that this answer used was read: of its
+	// metrics, times, summary and configuration what the filter, the order and
+	// metric_names need. Absent if it used none.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
 	// Whether unreachable and not_read are empty.
 	Complete bool `protobuf:"varint,7,opt,name=complete,proto3" json:"complete,omitempty"`

@@ -23,8 +23,8 @@ func CheckSize[M proto.Message](m M) (M, error) {
 	return m, nil
 }
 
-// MaxMessage is the largest message that this server sends: what clients accept
-// by default.
+// MaxMessage is the largest message of the contract that this server sends: what clients
+// accept by default.
 const MaxMessage = 4 << 20
 
 // CheckMessage refuses an answer that could not be sent, before grpc-go does so
@@ -32,7 +32,7 @@ const MaxMessage = 4 << 20
 // summary.
 func CheckMessage(resp any) error {
 	m, ok := resp.(proto.Message)
-	if !ok || proto.Size(m) <= MaxMessage {
+	if !ok || !IsBounded(m) || proto.Size(m) <= MaxMessage {
 		return nil
 	}
 	const instead = "view EXPERIMENT_VIEW_BASIC, or a smaller page_size"
@@ -42,6 +42,12 @@ func CheckMessage(resp any) error {
 		Message:  "the answer would be larger than 4 MiB; instead, use " + instead,
 		Metadata: map[string]string{"instead": instead},
 	}
+}
+
+// IsBounded says whether MaxMessage is for a message: it is of the contract, and not of a
+// protocol whose clients accept more.
+func IsBounded(m proto.Message) bool {
+	return m.ProtoReflect().Descriptor().ParentFile().Package() == runicornapiv1.File_runicornapi_v1_value_proto.Package()
 }
 
 // PartTooLarge is why a part of an item of a list is missing.

@@ -62,6 +62,9 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 	if req.GetViewer() == target.AllViewers {
 		timeout = s.config.Fleet.FanOutTimeout()
 	}
+	if req.GetView() == runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
+		s.selector.PrefetchStatuses(ctx, page)
+	}
 	experiments, err := runs.Complete(ctx, page, req.GetView(), timeout, s.config.Now)
 	if err != nil {
 		return nil, err

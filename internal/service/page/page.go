@@ -107,20 +107,14 @@ type Keyed[T any] struct {
 	Item T
 }
 
-// Paginate orders items in place and returns the page of them with the token of
-// the next one, which is empty on the last page. A page of messages has those that
+// Paginate returns the page of items in their order with the token of the next one,
+// which is empty on the last page. It uses up items. A page of messages has those that
 // fit, each shortened if need be.
 func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next string) {
-	slices.SortFunc(items, func(a, b Keyed[T]) int { return a.compare(&b.Position, desc) })
 	if p.after != nil {
-		start, found := slices.BinarySearchFunc(items, p.after, func(item Keyed[T], after *Position) int {
-			return item.compare(after, desc)
-		})
-		if found {
-			start++
-		}
-		items = items[start:]
+		items = slices.DeleteFunc(items, func(item Keyed[T]) bool { return item.compare(p.after, desc) <= 0 })
 	}
+	items = first(items, p.skip+p.size+1, func(a, b *Keyed[T]) int { return a.compare(&b.Position, desc) })
 	items = items[min(p.skip, len(items)):]
 	if len(items) > p.size {
 		next = writeToken(p.query, &items[p.size-1].Position)
@@ -138,6 +132,27 @@ func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next s
 		page = append(page, items[i].Item)
 	}
 	return page, next
+}
+
+// first returns the first n items in an order, and uses up items. A page of many items
+// costs a comparison for most of them, and no sorting of all.
+func first[T any](items []T, n int, compare func(a, b *T) int) []T {
+	kept, full := items[:0], false // full: the first n of kept are in order
+	settle := func() {
+		slices.SortFunc(kept, func(a, b T) int { return compare(&a, &b) })
+		kept = kept[:min(n, len(kept))]
+	}
+	for i := range items {
+		if full && compare(&items[i], &kept[n-1]) >= 0 {
+			continue
+		}
+		if kept = append(kept, items[i]); len(kept) == 2*n {
+			settle()
+			full = true
+		}
+	}
+	settle()
+	return kept
 }
 
 // InOrder returns the page of a list that has an order of its own, and the

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
@@ -46,11 +47,12 @@ func documentValue(read func(*search.Record, ...string) filter.Value) func([]str
 // values has extremes of its numbers only.
 func metricValue(keys []string, part string) func(*Entry) filter.Value {
 	name := strings.Join(keys, ".")
+	var near atomic.Int32
 	return func(e *Entry) filter.Value {
 		if e.Record == nil {
 			return filter.Value{}
 		}
-		kinds := e.Record.Named(name)
+		kinds := e.Record.NamedNear(name, &near)
 		if len(kinds) == 0 {
 			return filter.Value{}
 		}

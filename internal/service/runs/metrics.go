@@ -5,32 +5,41 @@ import (
 	"slices"
 	"strconv"
 
+	"google.golang.org/protobuf/proto"
+
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/answer"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
 // allMetrics is the metric name that means all.
 const allMetrics = "*"
 
-// AddMetrics adds to experiments the metrics of their entries that a request wants.
+// AddMetrics adds to experiments the metrics of their entries that a request wants, as far
+// as they fit into one message: the experiments behind that have none, and must be cut off.
 func AddMetrics(experiments []*runicornapiv1.Experiment, entries []*Entry, names []string) {
 	if len(names) == 0 {
 		return
 	}
-	all := slices.Contains(names, allMetrics)
+	all, room := slices.Contains(names, allMetrics), answer.MaxSize
 	for i, e := range entries {
 		if e.Record == nil {
 			continue
+		}
+		if room < 0 {
+			return
 		}
 		for j := range e.Record.Metrics {
 			if m := &e.Record.Metrics[j]; all || slices.Contains(names, m.Name) {
 				experiments[i].Metrics = append(experiments[i].Metrics, metricInfo(m, e.Record.Origin))
 			}
 		}
+		fit(experiments[i])
+		room -= proto.Size(experiments[i])
 	}
 }
 

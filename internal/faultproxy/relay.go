@@ -1,4 +1,4 @@
-package pythonclient
+package faultproxy
 
 import (
 	"errors"
@@ -6,12 +6,12 @@ import (
 	"math"
 	"net"
 	"sync"
-	"testing"
 )
 
-// relay passes TCP connections on to a server that may be replaced, and resets
-// them on demand, as a proxy that is restarted does.
-type relay struct {
+// Relay passes TCP connections on to a server that may be replaced, and resets them
+// on demand, as a proxy that is restarted does. It is safe for concurrent use; Close
+// ends everything it started.
+type Relay struct {
 	listener net.Listener
 
 	mu     sync.Mutex
@@ -21,35 +21,36 @@ type relay struct {
 	work   sync.WaitGroup
 }
 
-// newRelay starts a relay, which ends with the test.
-func newRelay(t *testing.T) *relay {
-	t.Helper()
+// NewRelay starts a relay on a free loopback port. Aim says where it leads.
+func NewRelay() (*Relay, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	r := &relay{listener: listener, open: map[*net.TCPConn]bool{}}
+	r := &Relay{listener: listener, open: map[*net.TCPConn]bool{}}
 	r.work.Go(r.accept)
-	t.Cleanup(func() {
-		if err := listener.Close(); err != nil {
-			t.Error(err)
-		}
-		r.reset()
-		r.work.Wait()
-	})
-	return r
+	return r, nil
 }
 
-func (r *relay) address() string { return r.listener.Addr().String() }
+// Close ends the relay and every connection.
+func (r *Relay) Close() error {
+	err := r.listener.Close()
+	r.Reset()
+	r.work.Wait()
+	return err
+}
 
-// aim says where new connections go.
-func (r *relay) aim(target string) {
+// Addr is where the relay listens.
+func (r *Relay) Addr() string { return r.listener.Addr().String() }
+
+// Aim says where new connections go.
+func (r *Relay) Aim(target string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.target = target
 }
 
-func (r *relay) accept() {
+func (r *Relay) accept() {
 	for {
 		near, err := r.listener.Accept()
 		if err != nil {
@@ -68,7 +69,7 @@ func (r *relay) accept() {
 }
 
 // join passes bytes on, until one side ends.
-func (r *relay) join(a, b *net.TCPConn) {
+func (r *Relay) join(a, b *net.TCPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[a], r.open[b] = true, true
@@ -88,15 +89,15 @@ func (r *relay) join(a, b *net.TCPConn) {
 	})
 }
 
-// cut resets the next connections, each after so many bytes.
-func (r *relay) cut(after ...int64) {
+// Cut resets the next connections, each after so many bytes.
+func (r *Relay) Cut(after ...int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cuts = after
 }
 
-// left says how many connections are still to be cut.
-func (r *relay) left() int {
+// CutsLeft says how many connections are still to be cut.
+func (r *Relay) CutsLeft() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.cuts)
@@ -107,8 +108,8 @@ func breakOff(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-// reset breaks all connections, without a goodbye.
-func (r *relay) reset() {
+// Reset breaks all connections, without a goodbye.
+func (r *Relay) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for conn := range r.open {

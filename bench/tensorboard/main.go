@@ -1,0 +1,222 @@
+// Command tensorboard measures what TensorBoard waits for in front of a real Viewer: it
+// asks the questions of the Time Series page over gRPC, in the order in which TensorBoard
+// 2.21 asks them. Run it from the root of the repository:
+//
+//	go run ./bench/tensorboard
+//
+// It installs the Viewer by itself (Python 3 and PyPI are needed), builds the server, and
+// takes about a minute.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+var (
+	ended   = flag.Int("runs", 500, "number of runs that have ended")
+	running = flag.Int("running", 10, "number of runs that run")
+	rows    = flag.Int("rows", 200, "rows of a run")
+	version = flag.String("version", "0.7.2", "release of the Viewer")
+)
+
+// cards are the metrics of each run, each of which is a card.
+var cards = []string{"train/loss", "val/acc", "lr", "grad/norm"}
+
+func main() {
+	flag.Parse()
+	rig.Main("tensorboard", run)
+}
+
+func run(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
+	dir := filepath.Join(b.Dir, "runs")
+	var runs []realviewer.Run
+	var ids []string
+	for i := range *ended + *running {
+		created := time.Now().Add(time.Duration(i-*ended-*running) * time.Minute)
+		spec := realviewer.RunSpec{
+			Project: fmt.Sprintf("project-%d", i/100), Name: fmt.Sprintf("sweep-%d", i/10), Created: created,
+			Lines: realviewer.Curve(created, *rows, cards...), Summary: map[string]any{"lr": 0.1, "best": 1.0 / float64(i+1)},
+		}
+		if i >= *ended {
+			spec.Status, spec.PID = "running", os.Getpid()
+		}
+		r, err := realviewer.WriteRun(dir, realviewer.Version(*version), spec)
+		if err != nil {
+			return err
+		}
+		runs, ids = append(runs, r), append(ids, r.RunID)
+	}
+	r, err := b.Start(ctx, realviewer.Version(*version), dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := r.Viewer.AwaitRuns(ctx, ids...); err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256<<20)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	fmt.Fprintf(out, "Viewer %s, %d ended and %d running runs of %d rows x %d metrics\n", *version, *ended, *running, *rows, len(cards))
+	m := &measurement{client: tensorboardpb.NewTensorBoardDataProviderClient(conn), out: out, rig: r, runs: runs}
+	return m.all(ctx)
+}
+
+// measurement is a TensorBoard that measures.
+type measurement struct {
+	client tensorboardpb.TensorBoardDataProviderClient
+	out    io.Writer
+	rig    *rig.Rig
+	runs   []realviewer.Run
+}
+
+func (m *measurement) all(ctx context.Context) error {
+	if err := m.measure("cold page (goal: 8s)", func() error { return m.page(ctx) }); err != nil {
+		return err
+	}
+	if err := m.measure("warm page (goal: 1s)", func() error { return m.page(ctx) }); err != nil {
+		return err
+	}
+	if err := m.measure("warm card of all runs (goal: 0.3s)", func() error { return m.card(ctx, cards[0]) }); err != nil {
+		return err
+	}
+	for i, r := range m.runs[*ended:] {
+		if _, err := rig.AppendLines(r.EventFile, *rows+1+i, 5); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-time.After(10 * time.Second): // TensorBoard reloads after 30 s
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return m.measure("reload after the running runs have grown (goal: 2 requests per running run, none for ended ones)", func() error { return m.page(ctx) })
+}
+
+// measure measures one step, and the requests that it costs the Viewer.
+func (m *measurement) measure(what string, step func() error) error {
+	before, start := m.requests(), time.Now()
+	ours, theirs, err := m.rig.Costs(step)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	took, after := time.Since(start), m.requests()
+	var each [2]int
+	for i, n := range after.perRun {
+		if n -= before.perRun[i]; i < *ended {
+			each[0] += n
+		} else {
+			each[1] = max(each[1], n)
+		}
+	}
+	fmt.Fprintf(m.out, "  %s: %v; CPU server %v, Viewer %v; requests: %d lists, %d for ended runs, at most %d for a running one, %d archives\n",
+		what, took.Round(time.Millisecond), ours, theirs, after.lists-before.lists, each[0], each[1], after.archives-before.archives)
+	return nil
+}
+
+type requests struct {
+	lists, archives int
+	perRun          []int
+}
+
+func (m *measurement) requests() requests {
+	r := requests{
+		lists: m.rig.Proxy.Requests(http.MethodGet, "/api/runs"), archives: m.rig.Proxy.Requests(http.MethodGet, "/api/paths/export"),
+	}
+	for _, run := range m.runs {
+		n := 0
+		for _, route := range []string{"", "/assets", "/assets/download", "/status", "/summary", "/images"} {
+			n += m.rig.Proxy.Requests(http.MethodGet, "/api/runs/"+run.RunID+route)
+		}
+		r.perRun = append(r.perRun, n)
+	}
+	return r
+}
+
+// page asks what Time Series asks for when it is loaded or reloaded.
+func (m *measurement) page(ctx context.Context) error {
+	if _, err := m.client.ListPlugins(ctx, &tensorboardpb.ListPluginsRequest{ExperimentId: "defaultExperimentId"}); err != nil {
+		return err
+	}
+	var g errgroup.Group
+	for range 2 {
+		g.Go(func() error {
+			_, err := m.client.GetExperiment(ctx, &tensorboardpb.GetExperimentRequest{ExperimentId: "defaultExperimentId"})
+			return err
+		})
+		g.Go(func() error {
+			resp, err := m.client.ListRuns(ctx, &tensorboardpb.ListRunsRequest{ExperimentId: "defaultExperimentId"})
+			if err == nil && len(resp.GetRuns()) != len(m.runs) {
+				return fmt.Errorf("%d runs", len(resp.GetRuns()))
+			}
+			return err
+		})
+		g.Go(func() error { return m.hparams(ctx) })
+	}
+	g.Go(func() error {
+		resp, err := m.client.ListScalars(ctx, &tensorboardpb.ListScalarsRequest{PluginFilter: plugin("scalars")})
+		if err == nil && len(resp.GetRuns()) != len(m.runs) {
+			return fmt.Errorf("%d runs have scalars", len(resp.GetRuns()))
+		}
+		return err
+	})
+	g.Go(func() error {
+		_, err := m.client.ListTensors(ctx, &tensorboardpb.ListTensorsRequest{PluginFilter: plugin("histograms")})
+		return err
+	})
+	g.Go(func() error {
+		_, err := m.client.ListBlobSequences(ctx, &tensorboardpb.ListBlobSequencesRequest{PluginFilter: plugin("images")})
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, name := range cards {
+		g.Go(func() error { return m.card(ctx, name) })
+	}
+	return g.Wait()
+}
+
+func plugin(name string) *tensorboardpb.PluginFilter {
+	return &tensorboardpb.PluginFilter{PluginName: name}
+}
+
+func (m *measurement) hparams(ctx context.Context) error {
+	_, err := m.client.ListTensors(ctx, &tensorboardpb.ListTensorsRequest{PluginFilter: plugin("hparams")})
+	return err
+}
+
+// card asks for one metric of all runs.
+func (m *measurement) card(ctx context.Context, name string) error {
+	resp, err := m.client.ReadScalars(ctx, &tensorboardpb.ReadScalarsRequest{
+		PluginFilter: plugin("scalars"), Downsample: &tensorboardpb.Downsample{NumPoints: 1000},
+		RunTagFilter: &tensorboardpb.RunTagFilter{Tags: &tensorboardpb.NameFilter{Names: []string{name}}},
+	})
+	if err != nil {
+		return err
+	}
+	short := func(r *tensorboardpb.ScalarRunData) bool { return len(r.GetTags()[0].GetData().GetStep()) < *rows }
+	if len(resp.GetRuns()) != len(m.runs) || slices.ContainsFunc(resp.GetRuns(), short) {
+		return fmt.Errorf("%d runs have %s, or not all of their points", len(resp.GetRuns()), name)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// formats are the formats by the endings of file names.
+var formats = map[string]runicornapiv1.ExportFormat{
+	"parquet": runicornapiv1.ExportFormat_EXPORT_FORMAT_PARQUET,
+	"arrow":   runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE,
+	"csv":     runicornapiv1.ExportFormat_EXPORT_FORMAT_CSV,
+	"jsonl":   runicornapiv1.ExportFormat_EXPORT_FORMAT_JSONL,
+	"json":    runicornapiv1.ExportFormat_EXPORT_FORMAT_JSON,
+	"zip":     runicornapiv1.ExportFormat_EXPORT_FORMAT_ZIP,
+	"html":    runicornapiv1.ExportFormat_EXPORT_FORMAT_HTML,
+	"md":      runicornapiv1.ExportFormat_EXPORT_FORMAT_MARKDOWN,
+}
+
+type exportCommand struct {
+	Runs   []string `arg:"" name:"run" help:"${run}"`
+	Output string   `short:"o" required:"" placeholder:"FILE" help:"Where to save it; in a folder under the name that the server gives."`
+	Format string   `enum:"parquet,arrow,csv,jsonl,json,zip,html,md," default:"" placeholder:"FORMAT" help:"${enum} By default what the name of the file ends with."`
+	Metric []string `short:"m" sep:"none" placeholder:"NAME" help:"Only this metric; may repeat."`
+	Long   bool     `help:"Of tables: a row for each point instead of one for each step."`
+}
+
+// Help is the end of the manual.
+func (exportCommand) Help() string {
+	return "A transfer that breaks goes on where it was, and what is saved is complete.\n\nExample: runicorn-grpc export vision/resnet -o resnet.parquet"
+}
+
+// Run saves experiments as one file.
+func (c *exportCommand) Run(a *app) error {
+	ending := c.Format
+	if ending == "" {
+		ending = strings.TrimPrefix(filepath.Ext(c.Output), ".")
+	}
+	format, ok := formats[ending]
+	if !ok {
+		return &UsageError{fmt.Errorf("-o %s: its ending is no format; give one by --format", c.Output)}
+	}
+	request := &runicornapiv1.ExportExperimentRequest{Format: format, MetricNames: c.Metric}
+	if c.Long {
+		request.Layout = runicornapiv1.ExportLayout_EXPORT_LAYOUT_LONG
+	}
+	for _, given := range c.Runs {
+		e, err := a.find(given)
+		if err != nil {
+			return err
+		}
+		request.RunIds = append(request.RunIds, e.GetResourceName())
+	}
+	bar := &progressBar{to: a.errOut, shown: isTerminal(a.errOut)}
+	file, err := a.client.Export(a.ctx, request, c.Output, bar.show)
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return json.NewEncoder(a.out).Encode(map[string]any{
+			"path": file.Path, "size_bytes": file.SizeBytes, "sha256": file.SHA256, "content_type": file.ContentType,
+			"limitations": append([]string{}, file.Limitations...), "missing_files": append([]string{}, file.MissingFiles...),
+		})
+	}
+	for _, sentence := range file.Limitations {
+		a.note("%s", sentence)
+	}
+	for _, path := range file.MissingFiles {
+		a.note("the Viewer has lost %s", path)
+	}
+	_, err = fmt.Fprintf(a.out, "%s  %s  sha256:%s\n", file.Path, formatBytes(file.SizeBytes), file.SHA256)
+	return err
+}
+
+// progressBar is a line that is written over and over.
+type progressBar struct {
+	to    io.Writer
+	shown bool
+	last  time.Time
+}
+
+const (
+	barWidth    = 30
+	barInterval = 100 * time.Millisecond
+	clearLine   = "\r\x1b[K"
+)
+
+func (p *progressBar) show(done, total int64) {
+	if now := time.Now(); p.shown && now.Sub(p.last) >= barInterval {
+		p.last = now
+		fmt.Fprint(p.to, clearLine+progress(done, total))
+	}
+}
+
+// progress is the text of a bar; without a total only what has come.
+func progress(done, total int64) string {
+	if total <= 0 {
+		return formatBytes(done)
+	}
+	full := int(min(done, total) * barWidth / total)
+	return fmt.Sprintf("[%s%s] %3d %%  %s of %s", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), done*100/total, formatBytes(done), formatBytes(total))
+}
+
+func (p *progressBar) clear() {
+	if !p.last.IsZero() {
+		fmt.Fprint(p.to, clearLine)
+	}
+}

@@ -1,0 +1,186 @@
+// Package dataserver is the mode in which TensorBoard itself starts the binary, as its
+// data server: it passes TensorBoard's questions on to a runicorn-grpc server, with the
+// token and over TLS, which TensorBoard cannot do.
+//
+// TensorBoard gives it the command line of its own data server and one URL, the logdir,
+// which names the server and the experiments. It must not know what the answers mean.
+package dataserver
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/runicorn-grpc/runicorn-grpc/client"
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
+)
+
+const (
+	portFlag = "port-file"
+	// startTimeout bounds the first question to the server. TensorBoard waits for the port
+	// for ten seconds.
+	startTimeout = 8 * time.Second
+	maxMessage   = 256 << 20 // what TensorBoard accepts
+
+	scheme    = "runicorn"
+	schemeTLS = "runicorn+tls"
+)
+
+// IsStarted says whether TensorBoard has started this process: the flag for the file with
+// the port is in no other command line.
+func IsStarted(args []string) bool {
+	for _, arg := range args {
+		if strings.HasPrefix(strings.TrimLeft(arg, "-"), portFlag+"=") {
+			return true
+		}
+	}
+	return false
+}
+
+// options is what TensorBoard's command line says that matters here.
+type options struct {
+	logdir    string
+	port      int
+	portFile  string
+	errorFile string
+	untilEOF  bool
+}
+
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("data server", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.logdir, "logdir", "", "")
+	flags.IntVar(&o.port, "port", 0, "")
+	flags.StringVar(&o.portFile, portFlag, "", "")
+	flags.StringVar(&o.errorFile, "error-file", "", "")
+	flags.BoolVar(&o.untilEOF, "die-after-stdin", false, "")
+	// Answers are always fresh, and what is asked for is sampled as each question says.
+	flags.String("reload", "", "")
+	flags.String("samples-per-plugin", "", "")
+	flags.Bool("verbose", false, "")
+	return o, flags.Parse(args)
+}
+
+// Run serves TensorBoard until ctx or stdin ends. The error is a sentence for people, which
+// TensorBoard finds in its error file.
+func Run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader) error {
+	o, err := parse(args)
+	if err == nil {
+		err = serve(ctx, &o, getenv, stdin)
+	}
+	if err != nil && o.errorFile != "" {
+		err = errors.Join(err, os.WriteFile(o.errorFile, []byte("runicorn-grpc: "+err.Error()+"\n"), 0o600))
+	}
+	return err
+}
+
+func serve(ctx context.Context, o *options, getenv func(string) string, stdin io.Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	to, err := parseLogdir(o.logdir)
+	if err != nil {
+		return err
+	}
+	c, err := to.connect(getenv)
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // all answers are there
+	p := &provider{server: tensorboardpb.NewTensorBoardDataProviderClient(c.Conn()), experiment: to.experiment}
+	if err := p.check(ctx, to.address); err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("localhost", strconv.Itoa(o.port)))
+	if err != nil {
+		return fmt.Errorf("listen for TensorBoard: %w", err)
+	}
+	s := grpc.NewServer(grpc.MaxSendMsgSize(maxMessage))
+	tensorboardpb.RegisterTensorBoardDataProviderServer(s, p)
+	defer context.AfterFunc(ctx, s.Stop)()
+	if o.untilEOF {
+		go func() { // ends with stdin, which is at the latest when the process ends
+			_, _ = io.Copy(io.Discard, stdin) // an error is an end, too
+			cancel()
+		}()
+	}
+	if err := writePort(o.portFile, listener); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if err := s.Serve(listener); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("serve TensorBoard: %w", err)
+	}
+	return nil
+}
+
+// writePort writes the port to the file. TensorBoard reads it as soon as it is there, so it
+// must not be seen half written.
+func writePort(path string, listener net.Listener) error {
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	half := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+	if err := os.WriteFile(half, []byte(port+"\n"), 0o600); err != nil {
+		return fmt.Errorf("tell TensorBoard the port: %w", err)
+	}
+	if err := os.Rename(half, path); err != nil {
+		return fmt.Errorf("tell TensorBoard the port: %w", err)
+	}
+	return nil
+}
+
+// source is what a logdir names.
+type source struct {
+	address    string
+	secure     bool
+	experiment string // VIEWER~path~below, or empty for all Viewers
+}
+
+// parseLogdir reads runicorn://HOST:PORT[/VIEWER[/path]].
+func parseLogdir(logdir string) (*source, error) {
+	const form = "--logdir must be runicorn://HOST:PORT, with /VIEWER or /VIEWER/path behind it or not, and runicorn+tls:// for TLS"
+	u, err := url.Parse(logdir)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Scheme != scheme && u.Scheme != schemeTLS) {
+		return nil, errors.New(form)
+	}
+	s := &source{address: u.Host, secure: u.Scheme == schemeTLS}
+	s.experiment = strings.ReplaceAll(strings.Trim(u.Path, "/"), "/", "~")
+	return s, nil
+}
+
+// connect makes a client of the server. The token and the certificates to trust come by the
+// environment: a command line can be read by everybody on the machine.
+func (s *source) connect(getenv func(string) string) (*client.Client, error) {
+	options := []client.Option{client.WithToken(getenv("RUNICORN_GRPC_TOKEN"))}
+	if path := getenv("RUNICORN_GRPC_TLS_CA"); path != "" {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("$RUNICORN_GRPC_TLS_CA: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("$RUNICORN_GRPC_TLS_CA: %s holds no certificate in PEM form", path)
+		}
+		options = append(options, client.WithTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	} else if s.secure {
+		options = append(options, client.WithTLS(nil))
+	}
+	c, err := client.New(s.address, options...)
+	if err != nil {
+		return nil, fmt.Errorf("--logdir: %w", err)
+	}
+	return c, nil
+}

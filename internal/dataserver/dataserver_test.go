@@ -1,0 +1,56 @@
+package dataserver
+
+import (
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestParseLogdir(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, logdir string
+		want         source // with an address unless it is refused
+	}{
+		{"a server is all its Viewers", "runicorn://127.0.0.1:23310", source{address: "127.0.0.1:23310"}},
+		{"a slash changes nothing", "runicorn://127.0.0.1:23310/", source{address: "127.0.0.1:23310"}},
+		{"a Viewer", "runicorn://lab.example.org:23310/gpu", source{address: "lab.example.org:23310", experiment: "gpu"}},
+		{"a path of a Viewer", "runicorn://[::1]:1/gpu/vision/resnet", source{address: "[::1]:1", experiment: "gpu~vision~resnet"}},
+		{"a path with spaces", "runicorn://h:1/gpu/a%20b", source{address: "h:1", experiment: "gpu~a b"}},
+		{"over TLS", "runicorn+tls://h:1", source{address: "h:1", secure: true}},
+		{"a folder is refused", "/data/runs", source{}},
+		{"nothing is refused", "", source{}},
+		{"another scheme is refused", "http://h:1", source{}},
+		{"no host is refused", "runicorn:///gpu", source{}},
+		{"a password is refused", "runicorn://me:secret@h:1", source{}},
+		{"a query is refused", "runicorn://h:1/?token=secret", source{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := parseLogdir(tc.logdir)
+			switch {
+			case tc.want.address == "" && (err == nil || !strings.Contains(err.Error(), "runicorn://HOST:PORT") || strings.Contains(err.Error(), "secret")):
+				t.Errorf("got %+v, %v", got, err)
+			case tc.want.address != "" && (err != nil || *got != tc.want):
+				t.Errorf("got %+v, %v, want %+v", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestIsStarted(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]bool{
+		"--logdir=runicorn://h:1 --reload=5 --port=0 --port-file=/tmp/p --die-after-stdin": true,
+		"--demo":  false,
+		"tail r1": false,
+		"":        false,
+	} {
+		if got := IsStarted(strings.Fields(args)); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
+)
+
+// TestSearch_WhileRunsOfRealViewersChange asks while SDKs log to runs, end and reopen them, and
+// while others are renamed, deleted and restored. What is said meanwhile of runs that nobody
+// touches is what a slow reader says, and when it is quiet again all is.
+func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
+	for _, version := range realviewer.Versions() {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(21, 22))
+			c := newChanging(t, rng, version)
+			done := make(chan error, 1)
+			ctx, stop := context.WithCancel(t.Context())
+			go func() { done <- c.change(ctx, rand.New(rand.NewPCG(23, 24))) }()
+			for asked := 0; asked < randomQuestions(t) || len(done) == 0; asked++ {
+				c.askMeanwhile(t, rng)
+				if t.Failed() {
+					break
+				}
+			}
+			stop()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			known, reopened := slices.Concat(c.still, c.moved), []*searchtest.Run(nil)
+			for key, run := range c.trained {
+				if r := slowRun(t, run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
+					reopened = append(reopened, r) // its list goes on saying how they ended first: they are looked at every ten minutes
+				} else {
+					known = append(known, r)
+				}
+			}
+			awaitAgreement(t, c.s, rng, known)
+			awaitAgreement(t, mustStart(t, "--viewer="+c.url), rng, slices.Concat(known, reopened))
+		})
+	}
+}
+
+// changing is a Viewer whose runs change.
+type changing struct {
+	s       *server
+	url     string // of the Viewer
+	trainer *realviewer.Trainer
+	still   []*searchtest.Run // nobody touches them
+	moved   []*searchtest.Run // they are renamed, deleted and restored; their logs stay
+	trained map[string]realviewer.Run
+	canMove bool
+}
+
+// changingKeys are the runs of the SDK: the first ones grow, the others end and are reopened.
+var changingKeys = []string{"grow1", "grow2", "again1", "again2"}
+
+func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *changing {
+	t.Helper()
+	install, storage := realviewer.Require(t, version), t.TempDir()
+	c := &changing{trained: map[string]realviewer.Run{}, canMove: version == realviewer.V072}
+	for i := range 30 {
+		r := slowRun(t, writeRandomRun(t, rng, storage, version, realviewer.RunSpec{
+			Name: fmt.Sprintf("n%d", i/10), Created: time.Now().Add(time.Duration(i-60) * time.Second),
+		}), version)
+		if i%3 == 0 {
+			c.moved = append(c.moved, r)
+		} else {
+			c.still = append(c.still, r)
+		}
+	}
+	var err error
+	if c.trainer, err = realviewer.StartTrainer(t.Context(), install, storage); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.trainer.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, key := range changingKeys {
+		if c.trained[key], err = c.trainer.Open(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.url = realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL()
+	c.s = mustStart(t, "--viewer="+c.url)
+	return c
+}
+
+// oddCells are what is logged to growing runs.
+var oddCells = []string{
+	`{"loss": 0.5, "a.b.c": 1}`, `{"loss": NaN, "epoch": 3}`, `{"loss": Infinity, "mixed": "text"}`, `{"loss": -Infinity}`,
+	`{"mixed": 1152921504606846977}`, `{"flag": true, "train/loss": -2.25}`, `{"say \"x\"": 3, "über": null}`,
+}
+
+// change changes runs until ctx ends, or it has done so often.
+func (c *changing) change(ctx context.Context, rng *rand.Rand) error {
+	bin := map[string]bool{}
+	for step := range int64(120) {
+		var err error
+		r := c.moved[rng.IntN(len(c.moved))]
+		switch key := changingKeys[rng.IntN(len(changingKeys))]; rng.IntN(4) {
+		case 0, 1:
+			err = c.trainer.Log(ctx, key, step+1, oddCells[rng.IntN(len(oddCells))])
+		case 2:
+			if key == "again1" || key == "again2" {
+				if err = c.trainer.Finish(ctx, key, []string{"finished", "failed"}[rng.IntN(2)]); err == nil {
+					_, err = c.trainer.Reopen(ctx, key, c.trained[key])
+				}
+			}
+		case 3:
+			err = c.touch(ctx, r.ID, bin, rng)
+		}
+		if err != nil {
+			return fmt.Errorf("change %d: %w", step, err)
+		}
+	}
+	for id := range bin {
+		if err := c.restore(ctx, id); err != nil {
+			return err
+		}
+	}
+	for _, key := range changingKeys {
+		if err := c.trainer.Finish(ctx, key, "interrupted"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// touch renames, deletes or restores a run, by the server itself.
+func (c *changing) touch(ctx context.Context, id string, bin map[string]bool, rng *rand.Rand) error {
+	switch {
+	case bin[id]:
+		delete(bin, id)
+		return c.restore(ctx, id)
+	case rng.IntN(2) == 0:
+		bin[id] = true
+		resp, err := c.s.experiments.DeleteExperiments(ctx, &runicornapiv1.DeleteExperimentsRequest{RunIds: []string{id}})
+		if err == nil && resp.GetResults()[0].GetError() != nil {
+			err = fmt.Errorf("delete %s: %v", id, resp.GetResults()[0].GetError())
+		}
+		return err
+	case c.canMove:
+		_, err := c.s.experiments.UpdateExperiment(ctx, &runicornapiv1.UpdateExperimentRequest{
+			Experiment: &runicornapiv1.Experiment{RunId: id, Path: fmt.Sprintf("moved/%d", rng.IntN(5))}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"path"}},
+		})
+		return err
+	}
+	return nil
+}
+
+func (c *changing) restore(ctx context.Context, id string) error {
+	resp, err := c.s.experiments.RestoreExperiments(ctx, &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{id}})
+	if err == nil && resp.GetResults()[0].GetError() != nil {
+		err = fmt.Errorf("restore %s: %v", id, resp.GetResults()[0].GetError())
+	}
+	return err
+}
+
+// askMeanwhile checks what is said of the runs that nobody touches.
+func (c *changing) askMeanwhile(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	term := searchtest.RandomTerm(rng, searchtest.Names, 2)
+	order, compare := searchtest.RandomOrder(rng, searchtest.Names)
+	resp, err := c.s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: order, PageSize: 1000})
+	if err != nil {
+		t.Fatalf("%s: %v", term.Text, err)
+	}
+	got := slices.DeleteFunc(runIDs(resp), func(id string) bool {
+		return !slices.ContainsFunc(c.still, func(r *searchtest.Run) bool { return r.ID == id })
+	})
+	if want := searchtest.Expect(c.still, term.Match, compare); !slices.Equal(got, want) {
+		t.Errorf("filter %s\norder %s\ngot  %v\nwant %v", term.Text, order, got, want)
+	}
+}
+
+// awaitAgreement asks about runs until the answers are those of the slow reader: what was
+// asked for last is read behind the answers.
+func awaitAgreement(t *testing.T, s *server, rng *rand.Rand, all []*searchtest.Run) {
+	t.Helper()
+	ours := map[string]bool{}
+	for _, r := range all {
+		ours[r.ID] = true
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range randomQuestions(t) {
+		term := searchtest.RandomTerm(rng, searchtest.Names, 1)
+		want := searchtest.Expect(all, term.Match, func(a, b *searchtest.Run) int { return cmp.Compare(a.ID, b.ID) })
+		var last []string
+		for {
+			resp, err := s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id", PageSize: 1000})
+			got := slices.DeleteFunc(runIDs(resp), func(id string) bool { return !ours[id] }) // others are there too
+			if err == nil && slices.Equal(got, want) && resp.GetComplete() {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%v\nfilter %s\ngot  %v\nwant %v", err, term.Text, last, want)
+			}
+			last = got
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
+)
+
+// TestSearch_SurvivesKillsOfTheServer kills the server at random moments while it reads runs,
+// some of which grow, and writes what it knows. What the next one says is what a slow reader
+// says, whatever it found on the disk.
+func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
+	for _, version := range []realviewer.Version{realviewer.V060, realviewer.V072} {
+		t.Run(string(version), func(t *testing.T) {
+			t.Parallel()
+			install, storage, state := realviewer.Require(t, version), t.TempDir(), t.TempDir()
+			rng := rand.New(rand.NewPCG(31, 32))
+			var runs []realviewer.Run
+			for i := range 60 {
+				spec := realviewer.RunSpec{Name: fmt.Sprintf("n%d", i/20), Created: time.Now().Add(time.Duration(i-60) * time.Second)}
+				if i%6 == 0 { // they grow
+					spec.Status, spec.PID = "running", os.Getpid()
+				}
+				runs = append(runs, writeRandomRun(t, rng, storage, version, spec))
+			}
+			viewer := realviewer.MustStart(t, install, realviewer.Options{Storage: storage})
+			for range 10 {
+				killWhileAsked(t, rng, viewer.URL(), state, runs)
+			}
+			s := mustStart(t, "--viewer="+viewer.URL(), "--state-dir="+state)
+			var slow, growing []*searchtest.Run
+			for i, run := range runs {
+				if r := slowRun(t, run, version); i%6 == 0 {
+					growing = append(growing, r)
+				} else {
+					slow = append(slow, r)
+				}
+			}
+			askRandomly(t, s, "", "status = FINISHED", slow, searchtest.Names, rng)
+			awaitCaughtUp(t, s, growing)
+			askRandomly(t, s, "", "status = RUNNING", growing, searchtest.Names, rng)
+		})
+	}
+}
+
+// killWhileAsked starts a server on a state, asks it while runs grow, and kills it at some
+// moment of the first seconds, in which the state is written once or twice.
+func killWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string, runs []realviewer.Run) {
+	t.Helper()
+	s, err := startServer(t.Context(), "--viewer="+viewerURL, "--state-dir="+state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(3*time.Second))))
+	defer cancel()
+	for step := 0; ctx.Err() == nil; step++ {
+		for i := 0; i < len(runs); i += 6 {
+			appendTo(t, runs[i].EventFile, fmt.Sprintf("\n"+`{"ts": 1, "type": "metrics", "data": {"global_step": %d, "loss": %d}}`+"\n", 1000+rng.IntN(500), rng.IntN(9)))
+		}
+		_, _ = s.experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{OrderBy: "metrics.loss.min"}) // it ends when the server does
+	}
+	if err := s.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitCaughtUp waits until the answers about running runs are younger than this call.
+func awaitCaughtUp(t *testing.T, s *server, runs []*searchtest.Run) {
+	t.Helper()
+	start := time.Now()
+	for {
+		resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
+			Filter: "status = RUNNING AND (metrics.loss:* OR NOT metrics.loss:*)", PageSize: 1000,
+			// Every part that filters ask for is asked for here.
+			OrderBy: "summary.best, config.lr",
+		})
+		if err != nil || len(resp.GetExperiments()) != len(runs) {
+			t.Fatalf("%d of %d: %v", len(resp.GetExperiments()), len(runs), err)
+		}
+		if resp.GetOldestDigestTime().AsTime().After(start) {
+			return
+		}
+	}
+}

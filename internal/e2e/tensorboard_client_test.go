@@ -1,0 +1,229 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
+)
+
+// tensorBoards are the releases that the tests run: the one in continuous integration, and
+// with RUNICORN_PYTHON_PAIRS=all, as make full has it, the oldest one that installs on
+// current Pythons.
+func tensorBoards() []string {
+	if os.Getenv("RUNICORN_PYTHON_PAIRS") == "all" {
+		return []string{newestTensorBoard, oldestTensorBoard}
+	}
+	return []string{newestTensorBoard}
+}
+
+const newestTensorBoard, oldestTensorBoard = "2.21.0", "2.12.0"
+
+// installs keeps tests from installing a release side by side.
+var installs sync.Mutex
+
+// tensorBoardPython is the interpreter of a virtual environment with a release of
+// TensorBoard and without TensorFlow, kept between runs.
+func tensorBoardPython(t *testing.T, release string) string {
+	t.Helper()
+	installs.Lock()
+	defer installs.Unlock()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	system := realviewer.Require(t, realviewer.V072).Python
+	venv := filepath.Join(cache, "runicorn-grpc", "venvs", "tensorboard-"+release)
+	python := filepath.Join(venv, "bin", "python")
+	if exec.CommandContext(t.Context(), python, "-c", "import tensorboard.main").Run() == nil {
+		return python
+	}
+	packages := []string{"tensorboard==" + release}
+	if release == oldestTensorBoard {
+		packages = append(packages, "setuptools<70", "numpy<2", "protobuf<5") // which it needs and does not say
+	}
+	for _, args := range [][]string{
+		{system, "-m", "venv", venv},
+		append([]string{python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"}, packages...),
+	} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	return python
+}
+
+// tensorBoard is a TensorBoard as a process.
+type tensorBoard struct {
+	url    string
+	client *http.Client
+	cmd    *exec.Cmd
+}
+
+// served finds the address in what TensorBoard says at its start.
+var served = regexp.MustCompile(`TensorBoard \S+ at (http://\S+?)/? `)
+
+// startTensorBoard starts an unmodified TensorBoard on the gRPC port of a server, or on
+// another name of it; without one the flags say where its data are. Variables of the environment are added.
+func startTensorBoard(t *testing.T, release, provider string, environment []string, flags ...string) *tensorBoard {
+	t.Helper()
+	python := tensorBoardPython(t, release)
+	if provider != "" {
+		flags = append(flags, "--grpc_data_provider="+provider)
+	}
+	cmd := exec.Command(python, append([]string{"-m", "tensorboard.main", "--host=127.0.0.1", "--port=0"}, flags...)...) //nolint:gosec // our own
+	cmd.Env = append(os.Environ(), environment...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b := &tensorBoard{client: &http.Client{Timeout: time.Minute}, cmd: cmd}
+	var said strings.Builder
+	found, read := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(read)
+		lines := bufio.NewReader(stderr)
+		for {
+			line, err := lines.ReadString('\n')
+			said.WriteString(line)
+			if m := served.FindStringSubmatch(line); m != nil {
+				found <- m[1]
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-read
+		_ = cmd.Wait() // it was killed
+		b.client.CloseIdleConnections()
+		if t.Failed() {
+			t.Logf("TensorBoard wrote:\n%.4000s", said.String())
+		}
+	})
+	select {
+	case b.url = <-found:
+	case <-read:
+		t.Fatal("TensorBoard ended")
+	case <-time.After(2 * time.Minute):
+		t.Fatal("TensorBoard does not serve")
+	}
+	return b
+}
+
+// ask makes a request, and decodes the answer.
+func (b *tensorBoard) ask(req *http.Request, into any) error {
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s: %.500s", req.URL.Path, resp.Status, text)
+	}
+	if raw, ok := into.(*[]byte); ok {
+		*raw = text
+		return nil
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.UseNumber()
+	return decoder.Decode(into)
+}
+
+// get asks a route.
+func (b *tensorBoard) get(t *testing.T, path string, query url.Values, into any) {
+	t.Helper()
+	if err := b.tryGet(t, path, query, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *tensorBoard) tryGet(t *testing.T, path string, query url.Values, into any) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+path+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.ask(req, into)
+}
+
+// post asks a route with a body.
+func (b *tensorBoard) post(t *testing.T, path, mediaType, body string, into any) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", mediaType)
+	return b.ask(req, into)
+}
+
+// timeSeries is where Time Series asks.
+const timeSeries = "/experiment/defaultExperimentId/data/plugin/timeseries/"
+
+// tbPoint is a point of a curve.
+type tbPoint struct {
+	Step     json.Number
+	Value    any // NaN and the infinities are texts
+	WallTime float64
+}
+
+// series reads the curves of a tag, by run.
+func (b *tensorBoard) series(t *testing.T, tag string) (byRun map[string][]tbPoint, err error) {
+	t.Helper()
+	request, err := json.Marshal([]map[string]string{{"plugin": "scalars", "tag": tag}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answers []struct {
+		Error       string
+		RunToSeries map[string][]tbPoint
+	}
+	if err := b.post(t, timeSeries+"timeSeries", "application/x-www-form-urlencoded", url.Values{"requests": {string(request)}}.Encode(), &answers); err != nil {
+		return nil, err
+	}
+	if len(answers) != 1 || answers[0].Error != "" {
+		return nil, fmt.Errorf("%s: %+v", tag, answers)
+	}
+	return answers[0].RunToSeries, nil
+}
+
+// runs lists the runs.
+func (b *tensorBoard) runs(t *testing.T) (names []string) {
+	t.Helper()
+	b.get(t, "/data/runs", nil, &names)
+	return names
+}
+
+// find is the run that ends with an id.
+func find(t *testing.T, runs []string, viewer, runID string) string {
+	t.Helper()
+	for _, name := range runs {
+		if strings.HasPrefix(name, viewer) && strings.HasSuffix(name, runID) {
+			return name
+		}
+	}
+	t.Fatalf("no run of %s is called %s, of %q", viewer, runID, runs)
+	return ""
+}

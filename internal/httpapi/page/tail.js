@@ -1,0 +1,66 @@
+// The live stream of some runs: one connection for all, resumed where it broke.
+import { events, pathOf } from "/page/api.js";
+
+const historyPoints = 2000; // per run; what comes live is full
+const heartbeat = "2s"; // how late a Viewer's death is noticed
+const firstDelay = 1000; // ms before a broken stream is resumed
+const longestDelay = 15000;
+
+const sleep = (ms, signal) => new Promise((done) => {
+  const timer = setTimeout(done, ms);
+  signal.addEventListener("abort", () => { clearTimeout(timer); done(); });
+});
+
+export class Tail {
+  #abort;
+  #on;
+
+  // on has message(m) for each message, broken(err) when the stream will be
+  // resumed, and failed(err) when it will not.
+  constructor(on) { this.#on = on; }
+
+  // start follows one metric of runs, in place of what was followed before.
+  start(runs, metric) {
+    this.stop();
+    this.#abort = new AbortController();
+    this.#follow(runs, metric, this.#abort.signal);
+  }
+
+  stop() { this.#abort?.abort(); }
+
+  async #follow(runs, metric, signal) {
+    let token = "";
+    let delay = firstDelay;
+    const ended = new Set();
+    while (!signal.aborted) {
+      try {
+        for await (const message of events(this.#path(runs, metric, token), signal)) {
+          if (signal.aborted) return;
+          delay = firstDelay;
+          token = message.resume_token; // with the points, so that none is lost or comes twice
+          if (message.end) ended.add(pathOf(message));
+          this.#on.message(message);
+        }
+        if (ended.size === runs.length) return;
+      } catch (err) {
+        if (signal.aborted) return;
+        if (err.isFinal && !token) {
+          this.#on.failed(err);
+          return;
+        }
+        if (err.isFinal) token = ""; // the server may no longer take it: from the start again
+        if (err.retryAfter) delay = Math.max(delay, err.retryAfter * 1000);
+        this.#on.broken(err, token === "");
+      }
+      await sleep(delay, signal);
+      delay = Math.min(2 * delay, longestDelay);
+    }
+  }
+
+  #path(runs, metric, token) {
+    const query = new URLSearchParams({ metric_names: metric, "history_downsample.max_points": historyPoints, heartbeat_interval: heartbeat });
+    for (const run of runs) query.append("run_ids", run.resource_name);
+    if (token) query.set("resume_token", token);
+    return `/v1/metrics:tail?${query}`;
+  }
+}

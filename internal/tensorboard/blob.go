@@ -1,0 +1,89 @@
+package tensorboard
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
+)
+
+const (
+	// keySeparator separates the parts of a blob's key. None of them can have it.
+	keySeparator = "\x00"
+	// blobPiece is how much of a blob one message has, in bytes.
+	blobPiece = 1 << 20
+)
+
+// blobKey names a file of a run. It stands in a URL.
+func blobKey(viewer, runID string, file restclient.RunFile) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(viewer + keySeparator + runID + keySeparator + string(file)))
+}
+
+// parseBlobKey reads a key. It may come from anyone, so its parts are checked.
+func parseBlobKey(key string) (viewer, runID string, file restclient.RunFile, err error) {
+	text, err := base64.RawURLEncoding.DecodeString(key)
+	parts := strings.Split(string(text), keySeparator)
+	if err != nil || len(parts) != 3 {
+		return "", "", "", apierr.Invalid("blob_key", "must be a key that ReadBlobSequences gave")
+	}
+	file, err = restclient.MediaFile(parts[2])
+	return parts[0], parts[1], file, errors.Join(err, restclient.CheckID("blob_key", parts[1]))
+}
+
+// ReadBlob reads the file of an image.
+func (s *Server) ReadBlob(req *tensorboardpb.ReadBlobRequest, stream grpc.ServerStreamingServer[tensorboardpb.ReadBlobResponse]) (err error) {
+	viewer, runID, file, err := parseBlobKey(req.GetBlobKey())
+	if err != nil {
+		return err
+	}
+	ctx := stream.Context()
+	v, err := s.fleet.Get(ctx, viewer)
+	if err != nil {
+		return err
+	}
+	part, err := v.Client.ReadFile(ctx, runID, file, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, part.Close()) }()
+	if part.State == restclient.RunGone || part.State == restclient.FileAbsent {
+		return noImage(v, runID)
+	}
+	return sendBlob(part, stream)
+}
+
+// sendBlob sends a file in pieces.
+func sendBlob(file io.Reader, stream grpc.ServerStreamingServer[tensorboardpb.ReadBlobResponse]) error {
+	for {
+		piece := make([]byte, blobPiece)
+		n, err := io.ReadFull(file, piece)
+		isEnd := err == io.EOF || err == io.ErrUnexpectedEOF // not wrapped: a body that was cut has it inside
+		if err != nil && !isEnd {
+			return err
+		}
+		if n > 0 {
+			if err := stream.Send(&tensorboardpb.ReadBlobResponse{Data: piece[:n]}); err != nil {
+				return err
+			}
+		}
+		if isEnd {
+			return nil
+		}
+	}
+}
+
+func noImage(v *fleet.Viewer, runID string) error {
+	return &apierr.Error{
+		Code: codes.NotFound, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ASSET_NOT_FOUND,
+		Message: "viewer " + v.Name + ": run " + runID + " has no such image any more",
+	}
+}

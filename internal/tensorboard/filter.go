@@ -1,0 +1,70 @@
+package tensorboard
+
+import (
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+)
+
+// names is a set of names: all of them if it is nil.
+type names map[string]bool
+
+// namesOf reads a filter: an absent one selects all, an empty one nothing.
+func namesOf(f *tensorboardpb.NameFilter) names {
+	if f == nil {
+		return nil
+	}
+	set := make(names, len(f.GetNames()))
+	for _, name := range f.GetNames() {
+		set[name] = true
+	}
+	return set
+}
+
+func (n names) has(name string) bool { return n == nil || n[name] }
+
+// selectRuns are the runs that a filter selects. Unknown ones are left out.
+func (l *listing) selectRuns(f *tensorboardpb.RunTagFilter) []*run {
+	if f.GetRuns() == nil {
+		return l.runs
+	}
+	var selected []*run
+	seen := map[string]bool{}
+	for _, name := range f.GetRuns().GetNames() {
+		if r := l.byName[name]; r != nil && !seen[name] {
+			selected = append(selected, r)
+			seen[name] = true
+		}
+	}
+	return selected
+}
+
+// question is what the requests of all lists and reads have in common.
+type question interface {
+	GetExperimentId() string
+	GetPluginFilter() *tensorboardpb.PluginFilter
+	GetRunTagFilter() *tensorboardpb.RunTagFilter
+}
+
+// check refuses a question that TensorBoard's own provider refuses.
+func check(q question) error {
+	if q.GetPluginFilter().GetPluginName() == "" {
+		return apierr.Invalid("plugin_filter.plugin_name", "must name a plugin, such as %s", pluginScalars)
+	}
+	if r, ok := q.(interface {
+		GetDownsample() *tensorboardpb.Downsample
+	}); ok {
+		switch {
+		case r.GetDownsample() == nil:
+			return apierr.Invalid("downsample", "must be set")
+		case r.GetDownsample().GetNumPoints() < 0:
+			return apierr.Invalid("downsample.num_points", "must not be negative")
+		}
+	}
+	return nil
+}
+
+// maxPoints bounds the points of one run and tag.
+const maxPoints = 100_000
+
+// pointsOf is how many points a question wants of each run and tag.
+func pointsOf(d *tensorboardpb.Downsample) int { return int(min(d.GetNumPoints(), maxPoints)) }

@@ -1,0 +1,139 @@
+package tensorboard
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/metadata"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
+)
+
+const (
+	// logTag is the tag of a run's log, which is named like its file.
+	logTag = "logs.txt"
+	// logLines is how many lines of it are shown.
+	logLines = 200
+	// logTimeout bounds the time for reading them: 0.5 has no file of a log, and may
+	// have nothing to say.
+	logTimeout = 10 * time.Second
+	// maxLog bounds what is shown of them, in bytes.
+	maxLog = 256 << 10
+)
+
+// askTexts adds the logs of the runs to what the plugin of texts has.
+func (s *Server) askTexts(ctx context.Context, q question, numPoints int) ([]runTags, error) {
+	withTexts, err := s.ask(ctx, texts, q, numPoints)
+	if err != nil || !wantsLogs(q.GetRunTagFilter()) {
+		return withTexts, err
+	}
+	l, err := s.list(ctx, q.GetExperimentId())
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string][]tag, len(withTexts))
+	for _, r := range withTexts {
+		known[r.name] = r.tags
+	}
+	runs := l.selectRuns(q.GetRunTagFilter())
+	out := make([]runTags, len(runs))
+	var g errgroup.Group
+	g.SetLimit(parallelReads)
+	for i, r := range runs {
+		g.Go(func() error {
+			log := s.log(ctx, r, numPoints)
+			out[i] = runTags{r, append([]tag{log}, known[r.name]...)}
+			return nil
+		})
+	}
+	return out, errors.Join(g.Wait(), ctx.Err())
+}
+
+func wantsLogs(f *tensorboardpb.RunTagFilter) bool { return namesOf(f.GetTags()).has(logTag) }
+
+// log is the tag of a run's log. Every run has it; whether there is a log shows when it is
+// read.
+func (s *Server) log(ctx context.Context, r *run, numPoints int) tag {
+	t := tag{name: logTag, time: r.created()}
+	if numPoints == 0 {
+		return t
+	}
+	key, now := storeKey{r.Viewer.Name, r.Listed.ID, logTag, 1}, s.now()
+	if v, ok := s.store.get(key, r.Version(), now); ok {
+		return v.tags[0]
+	}
+	lines, err := s.lastLines(ctx, r)
+	t.tensors = &tensorboardpb.TensorData{}
+	if len(lines) > 0 {
+		addText(t.tensors, 0, t.time, fenced(lines))
+	}
+	v := stored{version: r.Version(), tags: []tag{t}}
+	if !r.isEnded() || err != nil {
+		v.expires = now.Add(maxAge)
+	}
+	s.store.put(key, v)
+	return t
+}
+
+// lastLines reads the end of a log.
+func (s *Server) lastLines(ctx context.Context, r *run) (lines []string, err error) {
+	ctx, cancel := context.WithTimeout(withCaller(ctx), logTimeout)
+	defer cancel()
+	ctx, stop := target.WithMargin(ctx)
+	defer stop()
+	last := int32(logLines)
+	tail, err := s.logs.TailLogs(ctx, &runicornapiv1.TailLogsRequest{Viewer: r.Viewer.Name, RunId: r.Listed.ID, LastLines: &last})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		message, err := tail.Recv()
+		switch {
+		case err != nil:
+			return lines, err
+		case message.GetCaughtUp() != nil, message.GetEnd() != nil:
+			return lines, nil
+		case message.GetLogReset() != nil:
+			lines = nil
+		}
+		for _, line := range message.GetBatch().GetLines() {
+			lines = append(lines, line.GetText())
+		}
+		lines = lines[max(0, len(lines)-logLines):]
+	}
+}
+
+// fenced makes Markdown of lines that shows them as they are: no line of backquotes in it
+// is as long as the fence around it.
+func fenced(lines []string) string {
+	text := strings.Join(lines, "\n")
+	if len(text) > maxLog {
+		text = text[len(text)-maxLog:]
+	}
+	longest, at := 2, 0
+	for i := range len(text) {
+		if text[i] != '`' {
+			at = i + 1
+		}
+		longest = max(longest, i+1-at)
+	}
+	fence := strings.Repeat("`", longest+1)
+	return fence + "\n" + text + "\n" + fence
+}
+
+// withCaller hands on by whose authority a call is made.
+func withCaller(ctx context.Context) context.Context {
+	in, _ := metadata.FromIncomingContext(ctx)
+	out := metadata.MD{}
+	for _, key := range []string{"authorization", "traceparent", "tracestate"} {
+		if values := in.Get(key); len(values) > 0 {
+			out.Set(key, values...)
+		}
+	}
+	return metadata.NewOutgoingContext(ctx, out)
+}

@@ -1,0 +1,144 @@
+package tensorboard
+
+import (
+	"context"
+	"slices"
+
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/runcache"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
+)
+
+// texts are the metrics that have texts. Of their points only the changes are shown: a
+// text is logged with every step, and would fill the dashboard.
+var texts = &plugin{
+	name:    pluginText,
+	known:   knownTexts,
+	answers: func(numPoints int) bool { return numPoints == 0 },
+	read:    readTexts,
+}
+
+// ListTensors lists texts, with the logs of runs, or has the hyperparameters.
+func (s *Server) ListTensors(ctx context.Context, req *tensorboardpb.ListTensorsRequest) (*tensorboardpb.ListTensorsResponse, error) {
+	if err := check(req); err != nil {
+		return nil, err
+	}
+	switch req.GetPluginFilter().GetPluginName() {
+	case pluginText:
+		return share(ctx, s, req, s.listTexts)
+	case pluginHParams:
+		return share(ctx, s, req, s.listHParams)
+	}
+	return &tensorboardpb.ListTensorsResponse{}, nil
+}
+
+func (s *Server) listTexts(ctx context.Context, req *tensorboardpb.ListTensorsRequest) (*tensorboardpb.ListTensorsResponse, error) {
+	runs, err := s.askTexts(ctx, req, 0)
+	if err != nil {
+		return nil, err
+	}
+	out, about := &tensorboardpb.ListTensorsResponse{}, summary(pluginText, tensorboardpb.DataClass_DATA_CLASS_TENSOR, nil)
+	for _, r := range runs {
+		entry := &tensorboardpb.TensorRunEntry{RunName: r.name}
+		for i := range r.tags {
+			t := &r.tags[i]
+			entry.Tags = append(entry.Tags, &tensorboardpb.TensorTagEntry{
+				TagName: t.name, Metadata: &tensorboardpb.TensorMetadata{MaxStep: t.step, MaxWallTime: t.time, SummaryMetadata: about},
+			})
+		}
+		out.Runs = append(out.Runs, entry)
+	}
+	return out, nil
+}
+
+// ReadTensors reads texts, and the ends of logs.
+func (s *Server) ReadTensors(ctx context.Context, req *tensorboardpb.ReadTensorsRequest) (*tensorboardpb.ReadTensorsResponse, error) {
+	if err := check(req); err != nil || req.GetPluginFilter().GetPluginName() != pluginText {
+		return &tensorboardpb.ReadTensorsResponse{}, err
+	}
+	return share(ctx, s, req, func(ctx context.Context, req *tensorboardpb.ReadTensorsRequest) (*tensorboardpb.ReadTensorsResponse, error) {
+		numPoints := pointsOf(req.GetDownsample())
+		runs, err := s.askTexts(ctx, req, numPoints)
+		if err != nil {
+			return nil, err
+		}
+		out := &tensorboardpb.ReadTensorsResponse{}
+		for _, r := range runs {
+			data := &tensorboardpb.TensorRunData{RunName: r.name}
+			for i := range r.tags {
+				points := r.tags[i].tensors
+				if points == nil {
+					points = &tensorboardpb.TensorData{}
+				}
+				data.Tags = append(data.Tags, &tensorboardpb.TensorTagData{TagName: r.tags[i].name, Data: points})
+			}
+			out.Runs = append(out.Runs, data)
+		}
+		return out, nil
+	})
+}
+
+// knownTexts are the metrics of a digest that have texts.
+func knownTexts(r *run, rec *search.Record) (tags []tag) {
+	for i := range rec.Metrics {
+		if m := &rec.Metrics[i]; m.Kind == eventlog.KindText {
+			tags = append(tags, tag{name: convert.Text(m.Name), step: m.Last.Step, time: timeOr(m.Last.Time, r)})
+		}
+	}
+	return tags
+}
+
+// readTexts makes the tags of a parsed run, each with its newest changes.
+func readTexts(v *runcache.View, r *run, numPoints int, wanted names) (tags []tag, isPart bool, err error) {
+	for _, stat := range v.Summary().Stats(eventlog.Selection{}) {
+		if stat.Kind != eventlog.KindText {
+			continue
+		}
+		t := tag{name: convert.Text(stat.Name), step: stat.LastStep, time: timeOr(stat.LastTime, r)}
+		switch {
+		case numPoints == 0:
+		case !wanted.has(t.name): // texts may be long
+			isPart = true
+			continue
+		default:
+			samples, err := v.ReadMetric(stat.Name, eventlog.Query{})
+			if err != nil {
+				return nil, false, err
+			}
+			t.readChanges(samples, r, numPoints)
+		}
+		tags = append(tags, t)
+	}
+	return tags, isPart, nil
+}
+
+// readChanges takes the points of texts that differ from those before them.
+func (t *tag) readChanges(samples []eventlog.Sample, r *run, numPoints int) {
+	at := slices.IndexFunc(samples, func(s eventlog.Sample) bool { return s.Kind == eventlog.KindText })
+	t.tensors = &tensorboardpb.TensorData{}
+	if at < 0 {
+		return
+	}
+	s := &samples[at]
+	var changes []int
+	for i, text := range s.Texts {
+		if i == 0 || text != s.Texts[i-1] {
+			changes = append(changes, i)
+		}
+	}
+	for _, i := range changes[max(0, len(changes)-numPoints):] {
+		addText(t.tensors, s.Steps[i], timeOr(s.Times[i], r), s.Texts[i])
+	}
+}
+
+// dtypeString is the type of a tensor of texts.
+const dtypeString = 7
+
+func addText(d *tensorboardpb.TensorData, step int64, time float64, text string) {
+	d.Step, d.WallTime = append(d.Step, step), append(d.WallTime, time)
+	d.Value = append(d.Value, &tensorboardpb.Tensor{
+		Dtype: dtypeString, TensorShape: &tensorboardpb.TensorShape{}, StringVal: [][]byte{[]byte(convert.Text(text))},
+	})
+}
