@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
@@ -30,6 +26,7 @@ const safeToken = 16
 type tokenFile struct {
 	path    string
 	exposed bool // beyond loopback
+	viewers []string
 	auth    *interceptor.Authorizer
 	log     *slog.Logger
 
@@ -37,14 +34,15 @@ type tokenFile struct {
 	failed string // the last error that was logged
 }
 
-// newAuthorizer reads the token file of the flags, if there is one.
-func newAuthorizer(cfg *Config, log *slog.Logger) (*interceptor.Authorizer, *tokenFile, error) {
+// newAuthorizer reads the token file of the flags, if there is one, for the configured
+// Viewers of these names.
+func newAuthorizer(cfg *Config, viewers []string, log *slog.Logger) (*interceptor.Authorizer, *tokenFile, error) {
 	auth := &interceptor.Authorizer{}
 	if cfg.AuthTokenFile == "" {
 		return auth, nil, nil
 	}
 	_, exposed := cfg.nonLoopback()
-	f := &tokenFile{path: cfg.AuthTokenFile, exposed: exposed, auth: auth, log: log}
+	f := &tokenFile{path: cfg.AuthTokenFile, exposed: exposed, viewers: viewers, auth: auth, log: log}
 	if _, err := f.load(); err != nil {
 		return nil, nil, badFlag("auth-token-file", "%w", err)
 	}
@@ -92,7 +90,7 @@ func (f *tokenFile) load() (changed bool, err error) {
 	if err != nil || (f.text != nil && bytes.Equal(text, f.text)) {
 		return false, err
 	}
-	tokens, err := readTokens(bytes.NewReader(text))
+	tokens, err := readTokens(bytes.NewReader(text), f.viewers)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", f.path, err)
 	}
@@ -109,7 +107,7 @@ func (f *tokenFile) load() (changed bool, err error) {
 func (f *tokenFile) checkLengths(tokens []interceptor.Token) error {
 	short := 0
 	for _, t := range tokens {
-		if len(t.Token) < safeToken {
+		if t.Token != "" && len(t.Token) < safeToken {
 			short++
 		}
 	}
@@ -130,61 +128,4 @@ func warnOfReaders(path, what string, log *slog.Logger) {
 		log.Warn("other users of this machine can read "+what+"; chmod 600 prevents it", //nolint:sloglint // two constants
 			slog.String("file", path), slog.String("mode", info.Mode().Perm().String()))
 	}
-}
-
-// readTokens reads lines of a role and a token. Its errors name lines by their
-// number and never show what stands in them.
-func readTokens(r io.Reader) ([]interceptor.Token, error) {
-	var out []interceptor.Token
-	lines := map[string]int{} // of each token
-	scanner := bufio.NewScanner(r)
-	for n := 1; scanner.Scan(); n++ {
-		fields := withoutComment(strings.Fields(scanner.Text()))
-		if len(fields) == 0 {
-			continue
-		}
-		c, err := readCredential(fields)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		if first, ok := lines[c.Token]; ok {
-			return nil, fmt.Errorf("line %d: the token of line %d again", n, first)
-		}
-		lines[c.Token] = n
-		out = append(out, c)
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, err
-	}
-	if len(out) == 0 {
-		return nil, errors.New("holds no token")
-	}
-	return out, nil
-}
-
-// withoutComment leaves out what stands behind a # that begins a word; within
-// one it is a part of a token.
-func withoutComment(fields []string) []string {
-	at := slices.IndexFunc(fields, func(field string) bool { return strings.HasPrefix(field, "#") })
-	if at < 0 {
-		return fields
-	}
-	return fields[:at]
-}
-
-// readCredential reads one line.
-func readCredential(fields []string) (interceptor.Token, error) {
-	if len(fields) != 2 {
-		return interceptor.Token{}, errors.New("want a role and a token")
-	}
-	role, ok := interceptor.ParseRole(fields[0])
-	if !ok {
-		return interceptor.Token{}, errors.New("the role must be read, write or admin")
-	}
-	for _, c := range []byte(fields[1]) {
-		if c <= ' ' || c > '~' {
-			return interceptor.Token{}, errors.New("the token holds a character that no header may have")
-		}
-	}
-	return interceptor.Token{Role: role, Token: fields[1]}, nil
 }

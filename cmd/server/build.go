@@ -47,6 +47,7 @@ type server struct {
 	watchers []*watcher
 	tunnels  *tunnelWatcher
 	tokens   *tokenFile
+	audit    *audit
 	refused  *refusals
 	grpc     *grpc.Server
 	conn     *grpc.ClientConn
@@ -66,11 +67,6 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	for _, text := range cfg.warnings() {
 		log.Warn("insecure listener", slog.String("what", text))
 	}
-	auth, tokens, err := newAuthorizer(cfg, log)
-	if err != nil {
-		return s, err
-	}
-	s.tokens = tokens
 	cert, err := newCertificate(cfg, log)
 	if err != nil {
 		return s, err
@@ -85,7 +81,16 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	if s.demo, err = newDemo(ctx, cfg, log); err != nil {
 		return s, err
 	}
+	auth, tokens, err := newAuthorizer(cfg, entryNames(cfg.viewers(s.demo.entries)), log)
+	if err != nil {
+		return s, err
+	}
+	s.tokens = tokens
 	metrics := newMetrics()
+	if s.audit, err = newAudit(cfg, s.health, log); err != nil {
+		return s, err
+	}
+	metrics.addAudit(s.audit)
 	if err := s.buildViewers(metrics); err != nil {
 		return s, err
 	}
@@ -101,7 +106,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 			return s, err
 		}
 	}
-	s.refused = newRefusals()
+	s.refused = newRefusals(s.audit.leaveOut)
 	pending := interceptor.NewPending()
 	s.grpc = newGRPCServer(cfg, service.Config{
 		Fleet: s.fleet, Cache: s.cache, Index: s.index, Hub: s.hub, CPUGate: s.cpuGate, StreamBytes: int64(cfg.StreamBytes), TempBytes: int64(cfg.TempBytes), ObserveLag: metrics.lag.Observe,
@@ -109,13 +114,13 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		AllowConfigWrites: cfg.AllowConfigWrites, DisablePurge: cfg.purgeDisabled(),
 		Remote: remote.Policy{Hosts: cfg.RemoteHosts, AllowKeyPaths: cfg.AllowKeyPaths},
 	}, chainParts{
-		metrics: metrics.calls, errors: metrics.errors, panics: metrics.panics,
+		metrics: metrics.calls, errors: metrics.errors, panics: metrics.panics, audit: s.audit.auditor(),
 		Config: interceptor.Config{
 			Log: log, Deadline: cfg.DefaultDeadline, Auth: auth, Validator: validator, Stalls: interceptor.NewStalls(cfg.ClientStall),
 			Admission: interceptor.Admission{DisableRemote: cfg.remoteDisabled(), Draining: ctx.Done()},
 		},
 	}, &interceptor.Tap{
-		Auth: auth, Pending: pending, MaxCalls: int64(cfg.MaxCalls), PeerHeader: httpapi.PeerHeader, Refused: s.refused.note,
+		Auth: auth, Pending: pending, MaxCalls: int64(cfg.MaxCalls), PerToken: cfg.tokenLimits(), PeerHeader: httpapi.PeerHeader, Refused: s.refused.note,
 	}, s.refused, s.tracing, s.health)
 	if !cfg.DisableFlight {
 		arrowflight.New(s.protocolConn).Register(s.grpc)
@@ -209,16 +214,21 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 	conn := httpapi.NewConn(s.conn, int(s.cfg.MaxHTTPStreams), int(s.cfg.MaxStreams-s.cfg.MaxHTTPStreams))
 	var refusals interceptor.Rate
 	handler, err := httpapi.New(context.WithoutCancel(ctx), httpapi.Config{
-		Conn:         conn,
-		Health:       s.health,
-		Admit:        auth.CheckToken,
+		Conn:   conn,
+		Health: s.health,
+		Identify: func(r *http.Request) context.Context {
+			return auth.Identify(r.Context(), r.Header.Values("Authorization"), r.TLS)
+		},
+		Admit:        interceptor.Admit,
+		AdmitMetrics: s.cfg.admitMetrics,
+		Refused:      s.audit.refused,
 		Draining:     ctx.Done(),
 		Compute:      func(work func() error) error { return s.cpuGate.Do(context.WithoutCancel(ctx), work) },
 		AllowLog:     refusals.Allow,
 		AllowedHosts: s.cfg.AllowedHosts,
 		CORSOrigins:  s.cfg.CORSOrigins,
 		Metrics:      metrics.handler(),
-		Compat:       compat.New(compat.Config{Conn: conn, Admit: auth.CheckToken, Log: s.log}),
+		Compat:       compat.New(compat.Config{Conn: conn, Admit: interceptor.Admit, Refused: s.audit.refused, Log: s.log}),
 		OpenAPI:      runicorngrpc.OpenAPI,
 		Protos:       runicorngrpc.Protos(),
 		GRPCPort:     s.listen.grpcPort(),
@@ -240,6 +250,14 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// admitMetrics says whether a caller may read the metrics, which name every Viewer.
+func (cfg *Config) admitMetrics(ctx context.Context) error {
+	if cfg.MetricsOpen {
+		return nil
+	}
+	return interceptor.AdmitToAll(ctx)
 }
 
 // close ends what build has begun and serving has not ended.
@@ -272,5 +290,6 @@ func (s *server) close(ctx context.Context) error {
 	if s.demo != nil {
 		failed = errors.Join(failed, s.demo.close())
 	}
-	return errors.Join(failed, s.tracing.close(ctx))
+	s.refused.flush()
+	return errors.Join(failed, s.audit.close(), s.tracing.close(ctx))
 }

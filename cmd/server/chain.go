@@ -28,6 +28,7 @@ type chainParts struct {
 	metrics *grpcprom.ServerMetrics
 	errors  *prometheus.CounterVec
 	panics  prometheus.Counter
+	audit   *interceptor.Auditor // nil records nothing
 	interceptor.Config
 }
 
@@ -43,6 +44,7 @@ func chain(p chainParts) []interceptor.Interceptor {
 			Unary:  selector.UnaryServerInterceptor(log.Unary, isLogged),
 			Stream: selector.StreamServerInterceptor(log.Stream, isLogged),
 		},
+		{Name: "audit", Unary: p.audit.Unary, Stream: p.audit.Stream},
 		{Name: "recovery", Unary: recovery.UnaryServerInterceptor(handlePanic), Stream: recovery.StreamServerInterceptor(handlePanic)},
 		{Name: "flight", Unary: arrowflight.UnaryReasons, Stream: arrowflight.StreamReasons},
 	}, interceptor.Chain(p.Config)...)

@@ -43,7 +43,7 @@ func TestEveryInterceptorHasItsTwinAndItsPlace(t *testing.T) {
 			t.Errorf("%s lacks a twin", l.Name)
 		}
 	}
-	want := []string{"metrics", "log", "recovery", "flight", "errors", "deadline", "authority", "admission", "validation", "stall"}
+	want := []string{"metrics", "log", "audit", "recovery", "flight", "errors", "deadline", "authority", "admission", "validation", "stall"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v", names)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/httpapi"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/netaddr"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // check refuses what the flags cannot mean together. The errors name a flag.
@@ -68,6 +69,18 @@ func (cfg *Config) checkNumbers() error {
 			return badFlag(n.flag, "%d is not above zero", n.value)
 		}
 	}
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{
+		{"max-token-calls", cfg.MaxTokenCalls},
+		{"max-token-streams", cfg.MaxTokenStreams},
+		{"max-token-exports", cfg.MaxTokenExports},
+	} {
+		if n.value < 0 {
+			return badFlag(n.flag, "%d is below zero", n.value)
+		}
+	}
 	if cfg.MaxConnectionAge < 0 {
 		return badFlag("max-connection-age", "%v is below zero", cfg.MaxConnectionAge)
 	}
@@ -85,10 +98,7 @@ func (cfg *Config) checkNumbers() error {
 
 // checkViewerFiles refuses files for Viewers that are not configured.
 func (cfg *Config) checkViewerFiles() error {
-	var names []string
-	for i, e := range cfg.viewers(nil) {
-		names = append(names, fleet.EntryName(i, e))
-	}
+	names := entryNames(cfg.viewers(nil))
 	for flag, files := range map[string][]viewerFile{"viewer-ca": cfg.ViewerCA, "viewer-auth": cfg.ViewerAuth} {
 		for _, f := range files {
 			if !slices.Contains(names, f.name) {
@@ -97,6 +107,23 @@ func (cfg *Config) checkViewerFiles() error {
 		}
 	}
 	return nil
+}
+
+// entryNames are what the Viewers of entries are called.
+func entryNames(entries []fleet.Entry) (names []string) {
+	for i, e := range entries {
+		names = append(names, fleet.EntryName(i, e))
+	}
+	return names
+}
+
+// tokenLimits is how many calls of one token may be open at once.
+func (cfg *Config) tokenLimits() interceptor.TokenLimits {
+	return interceptor.TokenLimits{
+		Calls:   int64(cmp.Or(cfg.MaxTokenCalls, int(cfg.MaxStreams))),
+		Streams: int64(cmp.Or(cfg.MaxTokenStreams, max(cfg.MaxCalls/2, 1))),
+		Exports: int64(cmp.Or(cfg.MaxTokenExports, int(cfg.MaxStreams))),
+	}
 }
 
 // checkAddresses refuses addresses that cannot be listened at, and those
@@ -118,6 +145,12 @@ func (cfg *Config) checkAddresses() error {
 		return badFlag("tls-key", "is missing, but --tls-cert is given")
 	case cfg.TLSKey != "" && cfg.TLSCert == "":
 		return badFlag("tls-cert", "is missing, but --tls-key is given")
+	case cfg.TLSClientCA != "" && cfg.TLSCert == "":
+		return badFlag("tls-client-ca", "needs --tls-cert and --tls-key")
+	case cfg.TLSClientCA != "" && cfg.AuthTokenFile == "":
+		return badFlag("tls-client-ca", "needs --auth-token-file, whose lines say what the holder of a certificate may do")
+	case cfg.TLSClientCA == "" && cfg.TLSClientAuth == "required":
+		return badFlag("tls-client-auth", "needs --tls-client-ca")
 	}
 	protected := cfg.TLSCert != "" && cfg.AuthTokenFile != ""
 	if flag, exposed := cfg.nonLoopback(); exposed && !protected && !cfg.InsecureListen {

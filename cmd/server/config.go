@@ -43,11 +43,14 @@ type Config struct {
 	TLSCert        string   `group:"Listening" placeholder:"FILE" help:"Certificate chain (PEM) for both ports. Changed files are reloaded without a restart."`
 	TLSKey         string   `group:"Listening" placeholder:"FILE" help:"Private key (PEM) of --tls-cert."`
 	PprofListen    string   `group:"Listening" placeholder:"ADDR" help:"Serve profiles of Go's runtime at this address, which must be on loopback: they tell what the memory holds. Off by default."`
-	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN' with role read, write or admin, and comments after #. It is read again when it changes. Every call but a health check then needs the header 'authorization: Bearer TOKEN'."`
+	AuthTokenFile  string   `group:"Listening" placeholder:"FILE" help:"File of lines 'ROLE TOKEN [name=NAME] [expires=DAY] [viewers=NAME,…]' with role read, write or admin, and comments after #. TOKEN may be sha256:HASH, or cert:CN=NAME for a client certificate. It is read again when it changes. Every call but a health check then needs the header 'authorization: Bearer TOKEN', or such a certificate."`
+	TLSClientCA    string   `group:"Listening" name:"tls-client-ca" placeholder:"FILE" help:"Certificates (PEM) of those who issue client certificates. What the holder of one may do is in --auth-token-file. The file is read again when it changes."`
+	TLSClientAuth  string   `group:"Listening" name:"tls-client-auth" enum:"optional,required" default:"optional" help:"Whether a connection needs a client certificate of --tls-client-ca: optional or required."`
 	InsecureListen bool     `group:"Listening" help:"Listen beyond loopback even without TLS and tokens: anyone on the network is then let in."`
 	AllowedHosts   []string `group:"Listening" placeholder:"HOST" help:"Host headers that HTTP accepts besides loopback ones, separated by commas."`
 	CORSOrigins    []string `group:"Listening" name:"cors-origins" placeholder:"ORIGIN" help:"Web origins, such as https://example.org, whose pages may call this server, separated by commas."`
 
+	MetricsOpen        bool `group:"Authority" help:"Serve /metrics without a token where tokens are used; it names every Viewer."`
 	AllowConfigWrites  bool `group:"Authority" help:"Allow UpdateConfig, which switches a Viewer's storage root."`
 	EnablePurge        bool `group:"Authority" help:"Allow PurgeExperiments beyond loopback; on loopback it is always allowed."`
 	EnableRemote       bool `group:"Authority" help:"Allow RemoteService beyond loopback; on loopback it is allowed unless --disable-remote."`
@@ -74,6 +77,9 @@ type Config struct {
 	MaxCalls          int           `group:"Limits" default:"20000" help:"Calls at once on all gRPC connections; more are refused."`
 	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`
 	MaxHTTPStreams    uint32        `group:"Limits" name:"max-http-streams" default:"1000" help:"Streams at once over HTTP; more are refused. All of HTTP is one gRPC connection: this must be below --max-streams, and what is left is for its other calls."`
+	MaxTokenCalls     int           `group:"Limits" default:"0" help:"Unary calls at once with one token; more are refused. 0 is as many as --max-streams."`
+	MaxTokenStreams   int           `group:"Limits" default:"0" help:"Streams at once with one token; more are refused. 0 is half of --max-calls."`
+	MaxTokenExports   int           `group:"Limits" default:"0" help:"Exports at once with one token; more are refused. 0 is as many as --max-streams."`
 	ClientStall       time.Duration `group:"Limits" name:"client-stall-timeout" default:"2m" help:"How long a client may leave a stream or an answer unread; live streams over gRPC may be left for 15m."`
 	CacheBytes        byteSize      `group:"Limits" default:"256MiB" help:"Memory for parsed runs."`
 	StateDir          string        `group:"Limits" default:"auto" placeholder:"DIR" help:"Directory that keeps what was read of runs for filters and orders, for the next start; 'auto' is one in the user's cache directory, and nothing keeps it in memory only, as --demo does."`
@@ -84,6 +90,7 @@ type Config struct {
 
 	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"Minimum level that is logged: debug (every call), info, warn or error."`
 	LogFormat string `group:"Logging" enum:"text,json" default:"text" help:"Form of the log on standard error: text or json."`
+	AuditLog  string `group:"Logging" placeholder:"FILE" help:"File to which a line of JSON is added for every call that changes something or needs the role admin, and for every refusal. It may be moved away at any time."`
 }
 
 // manual is what --help says before the flags.

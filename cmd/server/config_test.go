@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // file writes a file for a test and returns its name.
@@ -247,5 +248,16 @@ func TestVersionNamesTheProgramAndGo(t *testing.T) {
 	}
 	if fields := strings.Fields(stdout.String()); len(fields) != 3 || fields[0] != program || !strings.HasPrefix(fields[2], "go1") {
 		t.Errorf("got %q", stdout.String())
+	}
+}
+
+func TestTenThousandTailsFitUnderOneTokenAtTheDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, err := parse(nil, noEnv, newOutput())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cfg.tokenLimits(), (interceptor.TokenLimits{Calls: 2000, Streams: 10_000, Exports: 2000}); got != want || got.Calls != int64(cfg.MaxStreams) {
+		t.Errorf("%+v", got)
 	}
 }

@@ -49,6 +49,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *in
 			ctx, err := calls.Handle(ctx, info)
 			return ctx, arrowflight.WithReason(info.FullMethodName, err)
 		}),
+		grpc.Creds(listenerTLS{}),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
 		grpc.ForceServerCodecV2(wire.Lenient(wire.Bounded(wire.NewCodec(), answer.MaxMessage, tensorboard.IsMessage))),
@@ -72,7 +73,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *in
 	reflection.Register(server)
 	health.register(server)
 	parts.metrics.InitializeMetrics(server)
-	refused.watch(server, links[0], logCalls(parts.Log))
+	refused.watch(server, links[0], logCalls(parts.Log), interceptor.Interceptor{Unary: parts.audit.Unary, Stream: parts.audit.Stream})
 	return server
 }
 
@@ -116,6 +117,7 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 
 // withPeer says who has made the call that makes another one in this process.
 func withPeer(ctx context.Context) context.Context {
+	ctx = interceptor.Forward(ctx)
 	if p, ok := peer.FromContext(ctx); ok {
 		return metadata.AppendToOutgoingContext(ctx, httpapi.PeerHeader, p.Addr.String())
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
 // watchGrace is how long watchers of the health are kept on a drain, so that
@@ -51,15 +54,54 @@ func (h *healthServer) drain() {
 // maxServiceName bounds the name of a health check, which needs no token.
 const maxServiceName = 256
 
+// hidden is the name of the health of no Viewer.
+const hidden = viewerPrefix
+
+// visible returns the name of a service for a caller: the health of a Viewer that does not
+// exist for them is that of no Viewer. It is told to no one whom the server does not know.
+func visible(ctx context.Context, service string) (string, error) {
+	viewer, isViewer := strings.CutPrefix(service, viewerPrefix)
+	if !isViewer {
+		return service, nil
+	}
+	if !fleet.Visible(ctx, viewer) {
+		service = hidden
+	}
+	return service, interceptor.Admit(ctx)
+}
+
+// Check returns a status.
+func (h *healthServer) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	service, err := visible(ctx, req.GetService())
+	if err != nil {
+		return nil, err
+	}
+	return h.Server.Check(ctx, &healthpb.HealthCheckRequest{Service: service})
+}
+
+// List returns every status that the caller may know.
+func (h *healthServer) List(ctx context.Context, req *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
+	list, err := h.Server.List(ctx, req)
+	maps.DeleteFunc(list.GetStatuses(), func(service string, _ *healthpb.HealthCheckResponse) bool {
+		shown, err := visible(ctx, service)
+		return err != nil || shown != service
+	})
+	return list, err
+}
+
 // Watch streams a status until the client goes or the server does.
 func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
 	if len(req.GetService()) > maxServiceName {
 		return status.Errorf(codes.InvalidArgument, "service must not be longer than %d bytes", maxServiceName)
 	}
+	service, err := visible(stream.Context(), req.GetService())
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(h.watchCtx, cancel)()
-	err := h.Server.Watch(req, &boundStream{stream, ctx})
+	err = h.Server.Watch(&healthpb.HealthCheckRequest{Service: service}, &boundStream{stream, ctx})
 	if h.watchCtx.Err() != nil {
 		return status.Error(codes.Unavailable, "this server is shutting down")
 	}
@@ -136,4 +178,6 @@ func (w *watcher) publish(now healthpb.HealthCheckResponse_ServingStatus) {
 }
 
 // viewerHealth returns the name of a Viewer's own health service.
-func viewerHealth(viewer string) string { return "viewer/" + viewer }
+func viewerHealth(viewer string) string { return viewerPrefix + viewer }
+
+const viewerPrefix = "viewer/"

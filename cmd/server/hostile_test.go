@@ -131,7 +131,7 @@ func TestACallWithoutATokenIsRefusedCountedAndLoggedBeforeItsMessageIsRead(t *te
 		}
 		_ = resp.Body.Close() // reset by the server
 	}
-	_, text := p.get(t, plainClient(t), "/metrics", "")
+	_, text := p.get(t, plainClient(t), "/metrics", readToken)
 	for _, want := range []string{
 		`grpc_server_handled_total{grpc_code="Unauthenticated",grpc_method="ListProjects",grpc_service="runicornapi.v1.ExperimentService",grpc_type="unary"} 1`,
 		`grpc_server_handled_total{grpc_code="Unauthenticated",grpc_method="TailMetrics",grpc_service="runicornapi.v1.MetricService",grpc_type="server_stream"} 1`,

@@ -93,6 +93,26 @@ func newMetrics() *metrics {
 	return m
 }
 
+// addAudit shows whether the audit log is written, if there is one.
+func (m *metrics) addAudit(a *audit) {
+	if a == nil {
+		return
+	}
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: "audit", Name: "up", Help: "1 if the audit log could be written last, else 0.",
+		}, func() float64 {
+			if _, err := a.file.State(); err != nil {
+				return 0
+			}
+			return 1
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: "audit", Name: "lost_lines_total", Help: "Lines of the audit log that could not be written, and were not kept.",
+		}, func() float64 { lost, _ := a.file.State(); return float64(lost) }),
+	)
+}
+
 // addCache shows what the cache of parsed runs holds.
 func (m *metrics) addCache(cache *runcache.Cache) {
 	m.registry.MustRegister(

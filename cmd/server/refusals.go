@@ -12,24 +12,28 @@ import (
 // refusals counts and logs calls that are refused before their message is read, as
 // the interceptors do with all others. Whoever notes one never waits.
 type refusals struct {
-	metrics, log interceptor.Interceptor
-	methods      func() map[string]grpc.MethodInfo
-	queue        chan refusal
-	rate         interceptor.Rate
+	metrics, log, audit interceptor.Interceptor
+	leaveOut            func() // hears of a refusal that is neither logged nor audited
+	methods             func() map[string]grpc.MethodInfo
+	queue               chan refusal
+	rate                interceptor.Rate
 }
 
 type refusal struct {
 	ctx    context.Context //nolint:containedctx // that of the call, for its log line
 	method string
 	err    error
+	logged bool // or only audited
 }
 
-func newRefusals() *refusals { return &refusals{queue: make(chan refusal, 64)} }
+func newRefusals(leaveOut func()) *refusals {
+	return &refusals{queue: make(chan refusal, 256), leaveOut: leaveOut}
+}
 
 // watch says what sees the refusals of a server. Only methods that it has when it serves
 // become labels of metrics.
-func (r *refusals) watch(server *grpc.Server, metrics, log interceptor.Interceptor) {
-	r.metrics, r.log = metrics, log
+func (r *refusals) watch(server *grpc.Server, metrics, log, audit interceptor.Interceptor) {
+	r.metrics, r.log, r.audit = metrics, log, audit
 	r.methods = sync.OnceValue(func() map[string]grpc.MethodInfo {
 		methods := map[string]grpc.MethodInfo{}
 		for service, info := range server.GetServiceInfo() {
@@ -41,32 +45,55 @@ func (r *refusals) watch(server *grpc.Server, metrics, log interceptor.Intercept
 	})
 }
 
-// note counts a refusal, and has it logged unless there are too many.
+// note counts a refusal, and has it logged and audited. Of too many it has none logged, and
+// only those audited whose callers are known.
 func (r *refusals) note(ctx context.Context, fullMethod string, err error) {
 	if _, known := r.methods()[fullMethod]; !known {
 		fullMethod = "/unknown/unknown"
 	}
-	refused := refusal{context.WithoutCancel(ctx), fullMethod, err}
+	refused := refusal{context.WithoutCancel(ctx), fullMethod, err, r.rate.Allow()}
 	r.pass(r.metrics, refused)
-	if !r.rate.Allow() {
+	if !refused.logged && interceptor.Admit(ctx) != nil {
+		r.leaveOut()
 		return
 	}
 	select {
 	case r.queue <- refused:
 	default:
+		r.leaveOut()
 	}
 }
 
-// run logs until the context ends.
+// run writes until the context ends.
 func (r *refusals) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case refused := <-r.queue:
-			r.pass(r.log, refused)
+			r.write(refused)
 		}
 	}
+}
+
+// flush writes what is left.
+func (r *refusals) flush() {
+	for r != nil {
+		select {
+		case refused := <-r.queue:
+			r.write(refused)
+		default:
+			return
+		}
+	}
+}
+
+// write logs and audits a refusal.
+func (r *refusals) write(refused refusal) {
+	if refused.logged {
+		r.pass(r.log, refused)
+	}
+	r.pass(r.audit, refused)
 }
 
 // pass lets an interceptor see a call that ends in its refusal.

@@ -106,6 +106,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		group.Go(func() error { w.run(ctx); return nil })
 	}
 	group.Go(func() error { s.tokens.run(ctx); return nil })
+	group.Go(func() error { s.audit.run(ctx); return nil })
 	group.Go(func() error { s.refused.run(ctx); return nil })
 	group.Go(func() error { s.tunnels.run(ctx); return nil })
 	group.Go(func() error { return ignoreClosed(s.grpc.Serve(s.listen.memory)) })

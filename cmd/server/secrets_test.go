@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -210,7 +211,8 @@ func TestNothingThatLeavesTheServerHasASecret(t *testing.T) {
 	}
 	for _, v := range viewers {
 		viewer := httptest.NewServer(v)
-		p := startWith(t, environment("OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL), "--viewer="+viewer.URL, "--log-level=debug", "--allow-key-paths")
+		audited := file(t, "audit", "")
+		p := startWith(t, environment("OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL), "--viewer="+viewer.URL, "--log-level=debug", "--allow-key-paths", "--audit-log="+audited)
 		said.call(t, p.dial(t), p.httpURL)
 		_, metrics := p.get(t, plainClient(t), "/metrics", "canary-token")
 		said.add(metrics)
@@ -219,9 +221,14 @@ func TestNothingThatLeavesTheServerHasASecret(t *testing.T) {
 			t.Errorf("exit code %d", code)
 		}
 		said.add(p.stderr.String() + p.stdout.String())
+		lines, err := os.ReadFile(audited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said.add(string(lines))
 		viewer.Close()
 	}
-	said.want(t, "SSH_AUTH_FAILED", "HOST_KEY_UNKNOWN", "REMOTE_RUNICORN_MISSING", "OUTCOME_UNKNOWN", "SSH_KEY_INVALID",
+	said.want(t, `"rpc":"/runicornapi.v1.RemoteService/OpenConnection","on":{"host":"gpu"`, "SSH_AUTH_FAILED", "HOST_KEY_UNKNOWN", "REMOTE_RUNICORN_MISSING", "OUTCOME_UNKNOWN", "SSH_KEY_INVALID",
 		"grpc_server_handled_total", "finished call", "level=DEBUG")
 	if !isTraced.Load() {
 		t.Error("the collector has heard of no call")

@@ -42,8 +42,11 @@ const maxBody = 1 << 20
 type Config struct {
 	// Conn is a connection to our own gRPC server, with its interceptors.
 	Conn grpc.ClientConnInterface
-	// Admit checks an Authorization header before a body is read; nil admits all.
-	Admit func(authorization string) error
+	// Admit says whether the caller of a context may make calls, before a body is read; nil
+	// admits all.
+	Admit func(ctx context.Context) error
+	// Refused hears of requests that are refused without a call; nil hears nothing.
+	Refused func(r *http.Request, err error)
 	// Log takes internal errors; nil discards them.
 	Log *slog.Logger
 }
@@ -59,9 +62,13 @@ func New(cfg Config) http.Handler {
 		viewers:     runicornapiv1.NewViewerServiceClient(cfg.Conn),
 		log:         cfg.Log,
 		admit:       cfg.Admit,
+		refused:     cfg.Refused,
 	}
 	if c.admit == nil {
-		c.admit = func(string) error { return nil }
+		c.admit = func(context.Context) error { return nil }
+	}
+	if c.refused == nil {
+		c.refused = func(*http.Request, error) {}
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -77,7 +84,8 @@ type compat struct {
 	remote      runicornapiv1.RemoteServiceClient
 	viewers     runicornapiv1.ViewerServiceClient
 	log         *slog.Logger
-	admit       func(authorization string) error
+	admit       func(ctx context.Context) error
+	refused     func(r *http.Request, err error)
 }
 
 // answer is what a handler found, ready to be written.
@@ -115,7 +123,8 @@ func (c *compat) respond(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return nil, err
 	}
 	if r.ContentLength != 0 { // else the call says so, and health needs no token
-		if err := c.admit(r.Header.Get("Authorization")); err != nil {
+		if err := c.admit(r.Context()); err != nil {
+			c.refused(r, err)
 			return nil, err
 		}
 	}

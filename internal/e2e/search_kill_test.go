@@ -32,7 +32,7 @@ func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 			}
 			viewer := realviewer.MustStart(t, install, realviewer.Options{Storage: storage})
 			for range 10 {
-				killWhileAsked(t, rng, viewer.URL(), state, runs)
+				killServerWhileAsked(t, rng, viewer.URL(), state, runs)
 			}
 			s := mustStart(t, "--viewer="+viewer.URL(), "--state-dir="+state)
 			var slow, growing []*searchtest.Run
@@ -50,9 +50,9 @@ func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 	}
 }
 
-// killWhileAsked starts a server on a state, asks it while runs grow, and kills it at some
+// killServerWhileAsked starts a server on a state, asks it while runs grow, and kills it at some
 // moment of the first seconds, in which the state is written once or twice.
-func killWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string, runs []realviewer.Run) {
+func killServerWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string, runs []realviewer.Run) {
 	t.Helper()
 	s, err := startServer(t.Context(), "--viewer="+viewerURL, "--state-dir="+state)
 	if err != nil {

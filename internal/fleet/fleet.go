@@ -29,8 +29,6 @@ type Viewer struct {
 	Name string
 	// Client reaches it.
 	Client *restclient.Client
-	// Default is true for the one that an empty name means.
-	Default bool
 	// Parent is the Viewer that has tunnelled this one; nil if this one was
 	// configured.
 	Parent *Viewer
@@ -110,7 +108,7 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("viewer %s: %w", name, err)
 		}
-		viewer := &Viewer{Name: name, Client: client, Default: i == 0, fleet: f}
+		viewer := &Viewer{Name: name, Client: client, fleet: f}
 		f.configured = append(f.configured, viewer)
 		f.tunnels[name] = newTunnels(ctx, f, viewer, base)
 	}
@@ -132,35 +130,52 @@ func EntryName(i int, e Entry) string {
 // time before the first call.
 func (f *Fleet) IgnoreTunnels() { clear(f.tunnels) }
 
-// Get returns the Viewer of a name; the empty name means the default one. For
+// Get returns the Viewer of a name; the empty name means the first one that exists for ctx. For
 // the name of a tunnelled one it may ask the Viewer that holds the tunnel, and
 // wait for it as long as ctx allows and 10 s at most. The errors are an
 // *UnknownError, an *EndedError, or that of the query.
 func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
-	for _, v := range f.configured {
-		if v.Name == name || (name == "" && v.Default) {
+	for _, v := range f.visible(ctx) {
+		if v.Name == name || name == "" {
 			return v, nil
 		}
 	}
 	parent, sessionID, tunnelled := strings.Cut(name, ".")
-	t := f.tunnels[parent]
+	t := f.tunnelsOf(ctx, parent)
 	if !tunnelled || t == nil || !validSession.MatchString(sessionID) {
-		return nil, f.unknown(name, "")
+		return nil, f.unknown(ctx, name, "")
 	}
 	return t.get(ctx, sessionID)
 }
 
-// All returns every Viewer, the default one first and the tunnelled ones last.
+// tunnelsOf returns what is known of the remote Viewers of a configured one, by its name;
+// nil if there is none.
+func (f *Fleet) tunnelsOf(ctx context.Context, parent string) *tunnels {
+	if !Visible(ctx, parent) {
+		return nil
+	}
+	return f.tunnels[parent]
+}
+
+// All returns every Viewer that exists for ctx, the default one first and the tunnelled ones last.
 // It asks the Viewers for their tunnels, not more often than every 3 s, and
 // goes without those of a Viewer that does not answer within half a second.
 func (f *Fleet) All(ctx context.Context) []*Viewer {
+	all := f.visible(ctx)
 	var refreshes sync.WaitGroup
-	for _, t := range f.tunnels {
-		refreshes.Go(func() { t.refreshIfStale(ctx) })
+	for _, v := range all {
+		if t := f.tunnels[v.Name]; t != nil {
+			refreshes.Go(func() { t.refreshIfStale(ctx) })
+		}
 	}
 	refreshes.Wait()
-	all := f.Configured()
-	for _, v := range f.configured {
+	return f.withTunnelled(all)
+}
+
+// withTunnelled adds the remote Viewers of configured ones, as known now.
+func (f *Fleet) withTunnelled(configured []*Viewer) []*Viewer {
+	all := slices.Clone(configured)
+	for _, v := range configured {
 		if t := f.tunnels[v.Name]; t != nil {
 			all = append(all, t.reachable()...)
 		}
@@ -181,17 +196,13 @@ func (f *Fleet) Names() []string {
 	return names
 }
 
-// unknown says that no Viewer has a name.
-func (f *Fleet) unknown(name, reason string) error {
-	known := f.Names()
-	for _, v := range f.configured {
-		if t := f.tunnels[v.Name]; t != nil {
-			for _, tunnelled := range t.reachable() {
-				known = append(known, tunnelled.Name)
-			}
-		}
+// unknown says that no Viewer has a name, and names those that exist for ctx.
+func (f *Fleet) unknown(ctx context.Context, name, reason string) error {
+	e := &UnknownError{Name: name, Reason: reason}
+	for _, v := range f.withTunnelled(f.visible(ctx)) {
+		e.Known = append(e.Known, v.Name)
 	}
-	return &UnknownError{Name: name, Known: known, Reason: reason}
+	return e
 }
 
 // Close ends what is being asked and gives up idle connections.

@@ -38,7 +38,7 @@ func TestNew_NamesTheViewers(t *testing.T) {
 				t.Errorf("got %q, want %q, error %q", f.Names(), tt.want, tt.err)
 			}
 			first, err := f.Get(t.Context(), "")
-			if err != nil || first != f.Configured()[0] || !first.Default {
+			if err != nil || first != f.Configured()[0] || !f.IsDefault(t.Context(), first) {
 				t.Errorf("the empty name is %v, %v", first, err)
 			}
 			_, err = f.Get(t.Context(), "none")

@@ -64,10 +64,10 @@ func SameParent(a, b string) bool {
 
 // Siblings returns the tunnelled Viewers, as known now, of the Viewer that holds
 // or held the session of a name. It is false for names of all else, and of
-// sessions that cannot be reached from here.
-func (f *Fleet) Siblings(name string) ([]*Viewer, bool) {
+// sessions that cannot be reached from here or do not exist for ctx.
+func (f *Fleet) Siblings(ctx context.Context, name string) ([]*Viewer, bool) {
 	parent, sessionID, isSession := strings.Cut(name, ".")
-	t := f.tunnels[parent]
+	t := f.tunnelsOf(ctx, parent)
 	if !isSession || t == nil || t.unreachableReason != "" || !validSession.MatchString(sessionID) {
 		return nil, false
 	}

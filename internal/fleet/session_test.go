@@ -37,7 +37,7 @@ func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
 		if ended, ok := errors.AsType[*EndedError](err); !ok || ended.Name != "lab.abc" {
 			t.Errorf("told %v", err)
 		}
-		siblings, ok := f.Siblings("lab.abc")
+		siblings, ok := f.Siblings(t.Context(), "lab.abc")
 		if !ok || !slices.Equal(names(siblings), []string{"lab.def"}) {
 			t.Errorf("siblings %q", names(siblings))
 		}
@@ -55,7 +55,7 @@ func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
 			t.Errorf("told %d times", len(reported))
 		}
 		for _, name := range []string{"lab", "other.abc", "lab.a.b", ""} {
-			if _, ok := f.Siblings(name); ok {
+			if _, ok := f.Siblings(t.Context(), name); ok {
 				t.Errorf("%q is a session", name)
 			}
 		}

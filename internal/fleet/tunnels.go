@@ -109,7 +109,7 @@ func onLoopback(base string) bool {
 // get returns one tunnelled Viewer, after a query if need be.
 func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
 	if t.unreachableReason != "" {
-		return nil, t.fleet.unknown(t.name(sessionID), t.unreachableReason)
+		return nil, t.fleet.unknown(ctx, t.name(sessionID), t.unreachableReason)
 	}
 	found, age := t.find(sessionID)
 	if found.viewer == nil || age > getMaxAge {
@@ -121,7 +121,7 @@ func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
 	}
 	switch {
 	case found.viewer == nil:
-		return nil, t.fleet.unknown(t.name(sessionID), "")
+		return nil, t.fleet.unknown(ctx, t.name(sessionID), "")
 	case !found.active:
 		return nil, &EndedError{Name: found.viewer.Name, Status: found.status}
 	}

@@ -41,7 +41,8 @@ type api struct {
 	mux      *runtime.ServeMux
 	conn     grpc.ClientConnInterface
 	compress func(http.Handler) http.HandlerFunc
-	admit    func(authorization string) error
+	admit    func(ctx context.Context) error
+	refused  func(r *http.Request, err error)
 	draining <-chan struct{}
 	compute  func(work func() error) error
 }
@@ -52,7 +53,7 @@ func newAPI(ctx context.Context, cfg Config, compress func(http.Handler) http.Ha
 	if err != nil {
 		return nil, fmt.Errorf("read the routes of the contract: %w", err)
 	}
-	a := &api{routes: routes, limits: cfg.Limits, log: cfg.Log, conn: cfg.Conn, compress: compress, admit: cfg.Admit, draining: cfg.Draining, compute: cfg.Compute}
+	a := &api{routes: routes, limits: cfg.Limits, log: cfg.Log, conn: cfg.Conn, compress: compress, admit: cfg.Admit, refused: cfg.Refused, draining: cfg.Draining, compute: cfg.Compute}
 	a.mux = a.newMux()
 	mux, conn := a.mux, a.conn
 	err = errors.Join(
@@ -130,7 +131,8 @@ func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 			return
 		}
 		if r.ContentLength != 0 {
-			if err := a.admit(r.Header.Get("Authorization")); err != nil {
+			if err := a.admit(r.Context()); err != nil {
+				a.refused(r, err)
 				writeError(w, a.toAPIError(r.Context(), err))
 				return
 			}

@@ -173,8 +173,12 @@ func TestAPI_AConnectionThatBrokeIsNoDrain(t *testing.T) {
 func TestAPI_BodiesOfUnknownCallersAreNotRead(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, &backend{}, func(c *Config) {
-		c.Admit = func(authorization string) error {
-			if authorization != "Bearer known" {
+		type authorization struct{}
+		c.Identify = func(r *http.Request) context.Context {
+			return context.WithValue(r.Context(), authorization{}, r.Header.Get("Authorization"))
+		}
+		c.Admit = func(ctx context.Context) error {
+			if ctx.Value(authorization{}) != "Bearer known" {
 				return status.Error(codes.Unauthenticated, "no")
 			}
 			return nil

@@ -29,78 +29,91 @@ type Health interface {
 // call, so that gRPC and HTTP always say the same, however many calls are open. The server's own health fails
 // only while it drains; that of a Viewer is asked for by name.
 type probes struct {
-	health Health
-	log    *slog.Logger
+	health  Health
+	refused func(r *http.Request, err error)
+	log     *slog.Logger
 }
 
 // healthz says whether this server serves.
 func (p *probes) healthz(w http.ResponseWriter, r *http.Request) {
+	p.server(w, r, readiness{})
+}
+
+// server answers for the server itself. Answer is what is said beside its status.
+func (p *probes) server(w http.ResponseWriter, r *http.Request, answer readiness) {
 	serving, err := p.check(r.Context(), "")
 	if !serving || err != nil {
 		writeError(w, newAPIError(http.StatusServiceUnavailable, codes.Unavailable,
 			runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING, "this server is shutting down", nil))
 		return
 	}
-	p.serving(w, r)
-}
-
-// readiness is what /readyz answers. It names no Viewer: it needs no token.
-type readiness struct {
-	Status         string `json:"status"`
-	Viewers        int    `json:"viewers"`
-	ViewersServing int    `json:"viewers_serving"`
-	Detail         string `json:"detail"`
-}
-
-// ready explains how the server is. A Viewer that does not answer makes it no less
-// ready: another replica would not reach it either, and the other Viewers are served.
-func (p *probes) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), probeTimeout)
-	defer cancel()
-	list, err := p.health.List(ctx, &healthpb.HealthListRequest{})
-	if err != nil { // too many remote Viewers to list
-		p.answer(w, r, map[string]string{"status": "SERVING"})
-		return
-	}
-	answer := readiness{Status: "SERVING", Detail: "every viewer answers"}
-	for name, s := range list.GetStatuses() {
-		if !strings.HasPrefix(name, "viewer/") {
-			continue
-		}
-		answer.Viewers++
-		if s.GetStatus() == healthpb.HealthCheckResponse_SERVING {
-			answer.ViewersServing++
-		}
-	}
-	if missing := answer.Viewers - answer.ViewersServing; missing > 0 {
-		answer.Detail = fmt.Sprintf("%d of %d viewers do not answer; /v1/viewers says which", missing, answer.Viewers)
-	}
-	p.answer(w, r, answer)
+	p.serving(w, r, answer)
 }
 
 // readyz says the same and explains it, or with ?viewer=NAME whether that Viewer answers.
 func (p *probes) readyz(w http.ResponseWriter, r *http.Request) {
 	viewer := r.URL.Query().Get("viewer")
 	if viewer == "" {
-		if serving, err := p.check(r.Context(), ""); serving && err == nil {
-			p.ready(w, r)
-			return
-		}
-		p.healthz(w, r) // which says that the server drains
+		p.server(w, r, p.explain(r.Context()))
 		return
 	}
 	serving, err := p.check(r.Context(), "viewer/"+viewer)
 	metadata := map[string]string{"viewer": viewer}
 	switch {
+	case status.Code(err) == codes.Unauthenticated:
+		p.refuse(w, r, err)
 	case status.Code(err) == codes.NotFound:
+		p.refused(r, err)
 		writeError(w, newAPIError(http.StatusNotFound, codes.NotFound, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND,
 			fmt.Sprintf("no viewer is called %q; /v1/viewers lists them", viewer), metadata))
 	case !serving || err != nil:
 		writeError(w, newAPIError(http.StatusServiceUnavailable, codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
 			fmt.Sprintf("viewer %s does not answer; /v1/viewers/%s says more", viewer, viewer), metadata))
 	default:
-		p.serving(w, r)
+		p.serving(w, r, readiness{})
 	}
+}
+
+// readiness is what probes answer. It names no Viewer: the server's own health needs no
+// token. The counts are of the Viewers that the caller may see.
+type readiness struct {
+	Status         string `json:"status"`
+	Viewers        int    `json:"viewers,omitempty"`
+	ViewersServing *int   `json:"viewers_serving,omitempty"`
+	Detail         string `json:"detail,omitempty"`
+	AuditLog       string `json:"audit_log,omitempty"` // only if it cannot be written
+}
+
+// explain says what does not work while calls are served. A Viewer that does not answer
+// makes the server no less ready: another replica would not reach it either, and the other
+// Viewers are served.
+func (p *probes) explain(ctx context.Context) (answer readiness) {
+	if works, err := p.check(ctx, "audit_log"); err == nil && !works {
+		answer.AuditLog = healthpb.HealthCheckResponse_NOT_SERVING.String()
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	list, err := p.health.List(ctx, &healthpb.HealthListRequest{})
+	if err != nil {
+		return answer // too many remote Viewers to list
+	}
+	serving := 0
+	for name, s := range list.GetStatuses() {
+		if !strings.HasPrefix(name, "viewer/") {
+			continue
+		}
+		answer.Viewers++
+		if s.GetStatus() == healthpb.HealthCheckResponse_SERVING {
+			serving++
+		}
+	}
+	if missing := answer.Viewers - serving; missing > 0 {
+		answer.Detail = fmt.Sprintf("%d of %d viewers do not answer; /v1/viewers says which", missing, answer.Viewers)
+	}
+	if answer.Viewers > 0 {
+		answer.ViewersServing = &serving
+	}
+	return answer
 }
 
 // check asks the health service.
@@ -111,11 +124,16 @@ func (p *probes) check(ctx context.Context, service string) (serving bool, err e
 	return resp.GetStatus() == healthpb.HealthCheckResponse_SERVING, err
 }
 
-func (p *probes) serving(w http.ResponseWriter, r *http.Request) {
-	p.answer(w, r, map[string]string{"status": "SERVING"})
+// refuse answers a caller without the authority.
+func (p *probes) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p.refused(r, err)
+	if f, ok := fromError(err); ok {
+		writeError(w, f)
+	}
 }
 
-func (p *probes) answer(w http.ResponseWriter, r *http.Request, answer any) {
+func (p *probes) serving(w http.ResponseWriter, r *http.Request, answer readiness) {
+	answer.Status = healthpb.HealthCheckResponse_SERVING.String()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if err := json.NewEncoder(w).Encode(answer); err != nil {

@@ -35,9 +35,16 @@ type Config struct {
 	Conn grpc.ClientConnInterface
 	// Health is the health service of that server.
 	Health Health
-	// Admit checks an Authorization header before a body is read; nil admits all.
-	// The gRPC server checks it again.
-	Admit func(authorization string) error
+	// Identify returns the context of a request, with who makes it and what exists for
+	// them; nil leaves it as it is.
+	Identify func(r *http.Request) context.Context
+	// Admit says whether the caller of a context may make calls, before a body is read; nil
+	// admits all. The gRPC server checks it again.
+	Admit func(ctx context.Context) error
+	// AdmitMetrics says the same of /metrics.
+	AdmitMetrics func(ctx context.Context) error
+	// Refused hears of requests that are refused without a call; nil hears nothing.
+	Refused func(r *http.Request, err error)
 	// Compute does a piece of long work, which must not stop short calls; nil does
 	// it at once.
 	Compute func(work func() error) error
@@ -101,8 +108,17 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	if cfg.Conn == nil || cfg.Health == nil {
 		return nil, errors.New("httpapi: Conn and Health are required")
 	}
+	if cfg.Identify == nil {
+		cfg.Identify = (*http.Request).Context
+	}
 	if cfg.Admit == nil {
-		cfg.Admit = func(string) error { return nil }
+		cfg.Admit = func(context.Context) error { return nil }
+	}
+	if cfg.AdmitMetrics == nil {
+		cfg.AdmitMetrics = cfg.Admit
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(*http.Request, error) {}
 	}
 	if cfg.Compute == nil {
 		cfg.Compute = func(work func() error) error { return work() }
@@ -137,7 +153,7 @@ func New(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{api: api, pages: compress(pages), log: cfg.Log}
+	h := &handler{api: api, pages: compress(pages), identify: cfg.Identify, log: cfg.Log}
 	if cfg.Compat != nil {
 		h.compat, h.compatFiles = compress(cfg.Compat), cfg.Compat
 	}
@@ -152,6 +168,7 @@ type handler struct {
 	// compatFiles answers /api/export, which is a file and is never compressed.
 	compatFiles http.Handler
 	pages       http.Handler
+	identify    func(r *http.Request) context.Context
 	log         *slog.Logger
 }
 
@@ -159,6 +176,7 @@ type handler struct {
 // would answer an id of ".." by a redirect instead of refusing it.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recoverPanic(r)
+	r = r.WithContext(h.identify(r))
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v1/"):
 		h.api.ServeHTTP(w, r)

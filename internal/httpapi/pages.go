@@ -27,7 +27,7 @@ var firstPage = template.Must(template.ParseFS(pageFiles, "page/landing.html"))
 
 // newPages returns the handler of everything that is not the API.
 func newPages(cfg Config, protos []byte) (http.Handler, error) {
-	p := &probes{health: cfg.Health, log: cfg.Log}
+	p := &probes{health: cfg.Health, refused: cfg.Refused, log: cfg.Log}
 	mux := http.NewServeMux()
 	if err := addPages(mux, cfg.GRPCPort); err != nil {
 		return nil, err
@@ -39,7 +39,13 @@ func newPages(cfg Config, protos []byte) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", p.healthz)
 	mux.HandleFunc("GET /readyz", p.readyz)
 	if cfg.Metrics != nil {
-		mux.Handle("GET /metrics", cfg.Metrics)
+		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+			if err := cfg.AdmitMetrics(r.Context()); err != nil {
+				p.refuse(w, r, err)
+				return
+			}
+			cfg.Metrics.ServeHTTP(w, r)
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		get := r.Clone(r.Context())

@@ -2,12 +2,8 @@ package interceptor
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
-	"slices"
 	"strings"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -71,13 +67,6 @@ func RoleOf(fullMethod string) Role {
 	return RoleRead
 }
 
-// errNoToken refuses a call without a known token.
-var errNoToken = &apierr.Error{
-	Code:    codes.Unauthenticated,
-	Reason:  runicornapiv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
-	Message: "this server demands a token: send the metadata authorization: Bearer TOKEN",
-}
-
 // roleRequired refuses a call whose token has too low a role.
 func roleRequired(need Role) *apierr.Error {
 	return &apierr.Error{
@@ -88,110 +77,32 @@ func roleRequired(need Role) *apierr.Error {
 	}
 }
 
-// Token is a token and what its bearer may do.
-type Token struct {
-	Role  Role
-	Token string
+// reachesOthers reports whether a method can make a Viewer show what another one has:
+// by a tunnel to it, or by its folder. A token for some Viewers may call none of them.
+func reachesOthers(fullMethod string) bool {
+	return fullMethod == runicornapiv1.ViewerService_UpdateConfig_FullMethodName ||
+		strings.HasPrefix(fullMethod, "/"+runicornapiv1.RemoteService_ServiceDesc.ServiceName+"/")
 }
 
-// Authorizer checks the tokens of calls. Without any token it lets every call
-// pass: the server then listens on loopback only, or was told not to mind.
-type Authorizer struct {
-	tokens atomic.Pointer[[]hashedToken]
+// errLimited refuses a token for some Viewers where all of them could be seen.
+var errLimited = &apierr.Error{
+	Code:     codes.PermissionDenied,
+	Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ROLE_REQUIRED,
+	Message:  "this call needs a token that is not limited to some viewers",
+	Metadata: map[string]string{"viewers": "all"},
 }
 
-// hashedToken keeps a token's hash: comparing hashes takes the same time
-// whatever was guessed, and no token lies in memory.
-type hashedToken struct {
-	sum  [sha256.Size]byte
-	role Role
-	// revoked is over when the token is no longer valid, or has another role.
-	revoked context.Context //nolint:containedctx // the life of a token, which no call has
-	revoke  context.CancelFunc
-}
-
-// SetTokens makes these the tokens, and ends the calls of those that are no longer
-// among them. It belongs to one goroutine.
-func (a *Authorizer) SetTokens(tokens []Token) {
-	old := a.known()
-	next := make([]hashedToken, 0, len(tokens))
-	kept := make(map[[sha256.Size]byte]Role, len(tokens))
-	for _, t := range tokens {
-		h := hashedToken{sum: sha256.Sum256([]byte(t.Token)), role: t.Role}
-		kept[h.sum] = h.role
-		if i := slices.IndexFunc(old, func(o hashedToken) bool { return o.sum == h.sum && o.role == h.role }); i >= 0 {
-			h = old[i]
-		} else {
-			h.revoked, h.revoke = context.WithCancel(context.Background())
-		}
-		next = append(next, h)
-	}
-	a.tokens.Store(&next)
-	for _, o := range old {
-		if role, ok := kept[o.sum]; !ok || role != o.role {
-			o.revoke()
-		}
-	}
-}
-
-func (a *Authorizer) known() []hashedToken {
-	if tokens := a.tokens.Load(); tokens != nil {
-		return *tokens
-	}
-	return nil
-}
-
-// CheckToken checks the value of an authorization header before a request is read.
-func (a *Authorizer) CheckToken(authorization string) error {
-	_, err := a.authorize(bearer([]string{authorization}), RoleRead)
-	return err
-}
-
-// authorize checks one call. The token is nil where none is needed.
-func (a *Authorizer) authorize(token string, need Role) (*hashedToken, error) {
-	known := a.known()
-	if len(known) == 0 || need == RoleNone {
-		return nil, nil
-	}
-	found := find(known, token)
-	switch {
-	case found == nil:
-		return nil, errNoToken
-	case found.role < need:
-		return nil, roleRequired(need)
-	}
-	return found, nil
-}
-
-// find looks at every token, so that its time tells nothing.
-func find(known []hashedToken, token string) (found *hashedToken) {
-	sum := sha256.Sum256([]byte(token))
-	for i := range known {
-		if subtle.ConstantTimeCompare(sum[:], known[i].sum[:]) == 1 {
-			found = &known[i]
-		}
-	}
-	return found
-}
-
-// bearer returns the token of the values of an authorization header, empty if they
-// have none.
-func bearer(authorization []string) string {
-	for _, value := range authorization {
-		scheme, token, found := strings.Cut(value, " ")
-		if found && strings.EqualFold(scheme, "bearer") {
-			return strings.TrimSpace(token)
-		}
-	}
-	return ""
-}
-
-func (a *Authorizer) authorizeCall(ctx context.Context, need Role) error {
+// authorize checks a call, and returns the context of its method.
+func (a *Authorizer) authorize(ctx context.Context, fullMethod string, need Role) (context.Context, error) {
 	if c := callOf(ctx); c != nil && c.refusal != nil {
-		return c.refusal
+		return ctx, c.refusal
 	}
-	_, err := a.authorize(bearer(metadata.ValueFromIncomingContext(ctx, "authorization")), need)
-	return err
+	who := callerOf(ctx)
+	if who == nil { // there is no tap
+		who = a.identify(metadata.ValueFromIncomingContext(ctx, "authorization"), nil)
+		ctx = who.in(ctx)
+	}
+	return ctx, who.check(fullMethod, need)
 }
 
 // Unary is the interceptor for unary calls.
@@ -200,7 +111,8 @@ func (a *Authorizer) Unary(ctx context.Context, req any, info *grpc.UnaryServerI
 	if r, ok := req.(*runicornapiv1.DeleteArtifactRequest); ok && r.GetPermanent() {
 		need = RoleAdmin
 	}
-	if err := a.authorizeCall(ctx, need); err != nil {
+	ctx, err := a.authorize(ctx, info.FullMethod, need)
+	if err != nil {
 		return nil, err
 	}
 	return handler(ctx, req)
@@ -208,8 +120,18 @@ func (a *Authorizer) Unary(ctx context.Context, req any, info *grpc.UnaryServerI
 
 // Stream is the interceptor for streams.
 func (a *Authorizer) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if err := a.authorizeCall(ss.Context(), RoleOf(info.FullMethod)); err != nil {
+	ctx, err := a.authorize(ss.Context(), info.FullMethod, RoleOf(info.FullMethod))
+	if err != nil {
 		return err
 	}
-	return handler(srv, ss)
+	return handler(srv, &streamOf{ServerStream: ss, ctx: ctx})
 }
+
+// streamOf is a stream with another context.
+type streamOf struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // a stream has one
+}
+
+// Context returns the context.
+func (s *streamOf) Context() context.Context { return s.ctx }

@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type Tap struct {
 	Pending *Pending
 	// MaxCalls is how many calls may be open at once, over all connections.
 	MaxCalls int64
+	// PerToken is how many calls of one token may be open at once.
+	PerToken TokenLimits
 	// PeerHeader is how the HTTP side says who calls. It is believed on the connection
 	// in memory only.
 	PeerHeader string
@@ -54,47 +57,53 @@ var errFailedLogins = &apierr.Error{
 	Details:  []proto.Message{apierr.RetryInfo(0)},
 }
 
-// errRevoked ends the calls of a token that is no longer valid.
-var errRevoked = &apierr.Error{
-	Code:    codes.Unauthenticated,
-	Reason:  runicornapiv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
-	Message: "the token of this call was revoked",
-}
-
 // errSlowRequest ends a call whose request does not come.
 var errSlowRequest = apierr.OverLimit("request_time", "the request did not come in time")
 
 // Handle is the function for grpc.InTapHandle.
 func (t *Tap) Handle(ctx context.Context, info *tap.Info) (context.Context, error) {
-	ctx = t.withHTTPPeer(ctx, info)
-	token, err := t.Auth.authorize(bearer(info.Header.Get("authorization")), RoleOf(info.FullMethodName))
-	if err == errNoToken && !t.failures.Allow() { //nolint:errorlint // it is that very error
+	who := t.Auth.identify(info.Header.Get("authorization"), clientCert(ctx, info))
+	ctx = who.in(t.withHTTPPeer(ctx, info))
+	err := who.check(info.FullMethodName, RoleOf(info.FullMethodName))
+	if err != nil && err == who.err && !t.failures.Allow() { //nolint:errorlint // it is that very error
 		err = errFailedLogins
 	}
-	var open *atomic.Int64
+	c := &call{}
 	if err == nil {
-		open, err = t.reserve(info.FullMethodName)
+		err = t.reserve(c, who, info.FullMethodName)
 	}
 	if deadline, ok := ctx.Deadline(); err != nil && (!ok || time.Until(deadline) <= maxRefusedDeadline) {
 		t.Refused(ctx, info.FullMethodName, err)
 		return ctx, err
 	}
-	c := &call{refusal: err, open: open}
+	c.refusal = err
 	outer := ctx
 	ctx, c.cancel = context.WithCancelCause(context.WithValue(ctx, callKey{}, c))
 	c.received = t.Pending.Begin(err == nil, func() {
 		t.Refused(ctx, info.FullMethodName, errSlowRequest)
 		c.end(errSlowRequest)
 	})
-	if token != nil {
-		c.unwatch = context.AfterFunc(token.revoked, func() { c.end(errRevoked) })
+	if who.grant != nil && who.err == nil {
+		c.watch(who)
 	}
 	context.AfterFunc(outer, c.finish)
 	return ctx, nil
 }
 
-// reserve counts a call, and returns in what; nil is in nothing.
-func (t *Tap) reserve(fullMethod string) (*atomic.Int64, error) {
+// reserve counts a call, over all callers and for its own.
+func (t *Tap) reserve(c *call, who *caller, fullMethod string) (err error) {
+	if c.open, err = t.reserveOfAll(fullMethod); err != nil {
+		return err
+	}
+	if c.ofToken, err = t.PerToken.reserve(who, fullMethod); err != nil && c.open != nil {
+		c.open.Add(-1)
+		c.open = nil
+	}
+	return err
+}
+
+// reserveOfAll counts a call, and returns in what; nil is in nothing.
+func (t *Tap) reserveOfAll(fullMethod string) (*atomic.Int64, error) {
 	open, most, limit := &t.calls, t.MaxCalls, "--max-calls"
 	switch {
 	case fullMethod == healthpb.Health_Watch_FullMethodName:
@@ -117,12 +126,27 @@ type call struct {
 	refusal  error
 	cancel   context.CancelCauseFunc // of the context of the transport
 	received func()                  // is called when the request is in
-	unwatch  func() bool             // ends the watch of the token, where there is one
-	open     *atomic.Int64           // counts the call, where it is not nil
+	unwatch  func()                  // ends the watch of the token, where there is one
+	// open and ofToken count the call, where they are not nil.
+	open, ofToken *atomic.Int64
 
 	mu     sync.Mutex
 	cause  *apierr.Error           // why this server has ended the call
 	method context.CancelCauseFunc // of the context of the method, where it has one
+}
+
+// watch has the call end when its token does, or the certificate by which it is made.
+func (c *call) watch(who *caller) {
+	stop := context.AfterFunc(who.grant.ctx, func() {
+		if cause, ok := errors.AsType[*apierr.Error](context.Cause(who.grant.ctx)); ok {
+			c.end(cause)
+		}
+	})
+	c.unwatch = func() { stop() }
+	if who.isByCert() {
+		expiry := time.AfterFunc(time.Until(who.cert.NotAfter), func() { c.end(errCertExpired) })
+		c.unwatch = func() { stop(); expiry.Stop() }
+	}
 }
 
 // finish is called when the call is over.
@@ -131,8 +155,10 @@ func (c *call) finish() {
 	if c.unwatch != nil {
 		c.unwatch()
 	}
-	if c.open != nil {
-		c.open.Add(-1)
+	for _, count := range []*atomic.Int64{c.open, c.ofToken} {
+		if count != nil {
+			count.Add(-1)
+		}
 	}
 }
 
@@ -193,7 +219,7 @@ func requestReceived(ctx context.Context) {
 // withHTTPPeer makes the caller of the HTTP side the peer of its call.
 func (t *Tap) withHTTPPeer(ctx context.Context, info *tap.Info) context.Context {
 	p, ok := peer.FromContext(ctx)
-	if from := info.Header.Get(t.PeerHeader); ok && p.Addr.Network() == "bufconn" && len(from) == 1 {
+	if from := info.Header.Get(t.PeerHeader); ok && p.Addr.Network() == inMemory && len(from) == 1 {
 		return peer.NewContext(ctx, &peer.Peer{Addr: httpPeer(from[0])})
 	}
 	return ctx

@@ -82,7 +82,7 @@ func (s *Service) resolveSavedRun(ctx context.Context, requested string, saved *
 	if err == nil || !viewerGone(err) {
 		return found, err
 	}
-	siblings, ok := s.config.Fleet.Siblings(saved.viewer)
+	siblings, ok := s.config.Fleet.Siblings(ctx, saved.viewer)
 	if !ok {
 		return target.Run{}, unknownViewerError(err)
 	}

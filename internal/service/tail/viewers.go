@@ -78,7 +78,7 @@ func (t *tail) resolveSavedViewer(ctx context.Context, token *tailToken) (string
 	if err == nil || !viewerGone(err) {
 		return token.viewer, err
 	}
-	if _, ok := t.service.config.Fleet.Siblings(token.viewer); !ok {
+	if _, ok := t.service.config.Fleet.Siblings(ctx, token.viewer); !ok {
 		return "", unknownViewerError(err)
 	}
 	for i := range token.runs {

@@ -65,7 +65,7 @@ func (r Resolver) ViewerOf(ctx context.Context, viewer, field, id string) (name,
 	if err != nil {
 		return "", "", err
 	}
-	if _, isSession := r.Fleet.Siblings(viewer); isSession {
+	if _, isSession := r.Fleet.Siblings(ctx, viewer); isSession {
 		return viewer, id, nil
 	}
 	v, err := r.Fleet.Get(ctx, viewer)

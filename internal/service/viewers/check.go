@@ -44,7 +44,7 @@ func (c *healthCache) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 		return proto.CloneOf(known)
 	}
 	out := &runicornapiv1.Viewer{
-		Viewer: v.Name, Url: v.Client.BaseURL(), IsDefault: v.Default,
+		Viewer: v.Name, Url: v.Client.BaseURL(),
 		Origin: runicornapiv1.ViewerOrigin_VIEWER_ORIGIN_CONFIGURED,
 		Health: &runicornapiv1.ViewerHealth{},
 	}
@@ -54,12 +54,13 @@ func (c *healthCache) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 	return out
 }
 
-// retain drops what is known of Viewers that are not there any more.
-func (c *healthCache) retain(viewers []*fleet.Viewer) {
+// retain drops what is known of Viewers that would be among these if they were still
+// there: those that exist for ctx.
+func (c *healthCache) retain(ctx context.Context, viewers []*fleet.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.known, func(name string, _ *runicornapiv1.Viewer) bool {
-		return !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Name == name })
+		return fleet.Visible(ctx, name) && !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Name == name })
 	})
 }
 
@@ -76,7 +77,7 @@ func (c *healthCache) store(viewer *runicornapiv1.Viewer) {
 // checkAll checks all Viewers in parallel.
 func (s *Service) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 	viewers := s.config.Fleet.All(ctx)
-	s.healthCache.retain(viewers)
+	s.healthCache.retain(ctx, viewers)
 	out := make([]*runicornapiv1.Viewer, len(viewers))
 	var wg sync.WaitGroup
 	for i, v := range viewers {
@@ -88,6 +89,7 @@ func (s *Service) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 			if checked == nil {
 				checked = s.unchecked(ctx, v, err)
 			}
+			checked.IsDefault = s.config.Fleet.IsDefault(ctx, v)
 			out[i] = checked
 		})
 	}

@@ -49,6 +49,7 @@ func (s *Service) GetViewer(ctx context.Context, req *runicornapiv1.GetViewerReq
 		return nil, err
 	}
 	viewer := s.check(ctx, v, checkTimeout)
+	viewer.IsDefault = s.config.Fleet.IsDefault(ctx, v)
 	viewer.Search = searchProgress(s.config.Index.Stats(v))
 	return &runicornapiv1.GetViewerResponse{Viewer: viewer}, ctx.Err()
 }

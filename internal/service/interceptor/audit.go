@@ -1,0 +1,218 @@
+package interceptor
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+)
+
+// AuditRecord says who called what, and what came of it. It never has a secret.
+type AuditRecord struct {
+	Time time.Time `json:"time"`
+	// Name is that of the line of the token file, Role its role, and Subject the
+	// certificate of the client; each is empty where there is none.
+	Name    string `json:"name,omitempty"`
+	Role    string `json:"role,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	Peer    string `json:"peer,omitempty"`
+	// RPC is the method, or the request over HTTP that was refused before there was one.
+	RPC string `json:"rpc"`
+	// On is what the request names: Viewers, runs, artifacts, sessions, hosts.
+	On map[string]any `json:"on,omitempty"`
+	// Code and Reason are the outcome. Failed counts the items of a change of several
+	// that were not changed.
+	Code   string `json:"code"`
+	Reason string `json:"reason,omitempty"`
+	Failed int    `json:"failed,omitempty"`
+	// LeftOut is how many refusals of callers without authority came before this one
+	// faster than they are recorded.
+	LeftOut int64 `json:"left_out,omitempty"`
+}
+
+// Auditor records every call that changes something or needs the role admin, and every
+// refusal. Nil records nothing.
+type Auditor struct {
+	// Write takes a record before the answer is sent; it must not fail.
+	Write func(*AuditRecord)
+}
+
+// Unary is the interceptor for unary calls.
+func (a *Auditor) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	if r := a.record(ctx, info.FullMethod, req, err); r != nil {
+		r.Failed = failedItems(resp)
+		a.Write(r)
+	}
+	return resp, err
+}
+
+// failedItems counts the items of a change of several that were not changed.
+func failedItems(resp any) (n int) {
+	results, ok := resp.(interface {
+		GetResults() []*runicornapiv1.ExperimentResult
+	})
+	if !ok {
+		return 0
+	}
+	for _, result := range results.GetResults() {
+		if result.GetError() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Stream is the interceptor for streams.
+func (a *Auditor) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if a == nil {
+		return handler(srv, ss)
+	}
+	s := &auditedStream{ServerStream: ss}
+	err := handler(srv, s)
+	if r := a.record(ss.Context(), info.FullMethod, s.request, err); r != nil {
+		a.Write(r)
+	}
+	return err
+}
+
+// auditedStream keeps the request of a stream.
+type auditedStream struct {
+	grpc.ServerStream
+	request any
+}
+
+// RecvMsg receives a message.
+func (s *auditedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if s.request == nil {
+		s.request = m
+	}
+	return err
+}
+
+// Refuse records a request over HTTP that was refused before it was a call.
+func (a *Auditor) Refuse(ctx context.Context, from, request string, err error) {
+	if r := newRecord(ctx, request, status.Convert(err)); a != nil && r.isRefusal(ctx) {
+		r.Peer = from
+		a.Write(r)
+	}
+}
+
+// record makes the record of a call; nil if it is none to be recorded.
+func (a *Auditor) record(ctx context.Context, fullMethod string, req any, err error) *AuditRecord {
+	if a == nil {
+		return nil
+	}
+	role := RoleOf(fullMethod)
+	if d, ok := req.(*runicornapiv1.DeleteArtifactRequest); ok && d.GetPermanent() {
+		role = RoleAdmin
+	}
+	r := newRecord(ctx, fullMethod, status.Convert(err))
+	if role < RoleWrite && !r.isRefusal(ctx) {
+		return nil
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		r.Peer = p.Addr.String()
+	}
+	if m, ok := req.(proto.Message); ok {
+		r.On = map[string]any{}
+		collect(m.ProtoReflect(), r.On)
+	}
+	return r
+}
+
+func newRecord(ctx context.Context, rpc string, st *status.Status) *AuditRecord {
+	r := &AuditRecord{Time: time.Now().UTC(), RPC: rpc, Code: st.Code().String()}
+	if c := callerOf(ctx); c != nil {
+		if c.grant != nil {
+			r.Name, r.Role = c.grant.Name, c.grant.Role.String()
+		}
+		if c.cert != nil {
+			r.Subject = c.cert.Subject.String()
+		}
+	}
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			r.Reason = info.GetReason()
+		}
+	}
+	return r
+}
+
+// IsFlood reports whether a record is one of those that anybody on the network can cause
+// in any number.
+func (r *AuditRecord) IsFlood() bool {
+	return r.Role == "" && (r.Code == codes.Unauthenticated.String() || r.Code == codes.ResourceExhausted.String())
+}
+
+// isRefusal reports whether a call failed because of who made it. Of callers that are
+// limited to some Viewers these are those, too, that name another one.
+func (r *AuditRecord) isRefusal(ctx context.Context) bool {
+	switch r.Code {
+	case codes.Unauthenticated.String(), codes.PermissionDenied.String():
+		return true
+	case codes.ResourceExhausted.String():
+		return r.Reason == "SERVER_LIMIT"
+	}
+	c := callerOf(ctx)
+	if c == nil || !c.isLimited() {
+		return false
+	}
+	isHealth := r.Code == codes.NotFound.String() && r.Reason == ""
+	return isHealth || r.Reason == "VIEWER_NOT_FOUND" || r.Reason == "RESUME_TOKEN_INVALID"
+}
+
+// audited are the fields that say on what a request is. All others stay out of the
+// record: some are secrets.
+var audited = map[protoreflect.Name]bool{
+	"viewer": true, "run_id": true, "run_ids": true, "resource_name": true, "evaluator_run_id": true,
+	"name": true, "type": true, "version": true, "alias": true, "permanent": true, "asset_id": true,
+	"all_deleted": true, "validate_only": true, "storage_root": true,
+	"connection_id": true, "saved_connection_id": true, "session_id": true,
+	"host": true, "port": true, "username": true, "key_type": true, "remote_root": true, "path": true,
+	"service": true, // of health
+}
+
+// within are the fields whose messages have such fields.
+var within = map[protoreflect.Name]bool{"experiment": true, "config": true, "target": true, "host_key": true}
+
+// maxAudited bounds a text in a record, in bytes, and maxAuditedItems a list.
+const maxAudited, maxAuditedItems = 256, 1000
+
+// collect adds what a message names.
+func collect(m protoreflect.Message, on map[string]any) {
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case within[field.Name()] && field.Message() != nil && !field.IsList():
+			collect(v.Message(), on)
+		case !audited[field.Name()] || field.Message() != nil:
+		case field.IsList():
+			items := make([]any, 0, min(v.List().Len(), maxAuditedItems))
+			for i := range cap(items) {
+				items = append(items, bounded(v.List().Get(i)))
+			}
+			on[string(field.Name())] = items
+		default:
+			on[string(field.Name())] = bounded(v)
+		}
+		return true
+	})
+}
+
+// bounded is a value as a record has it.
+func bounded(v protoreflect.Value) any {
+	if text, ok := v.Interface().(string); ok && len(text) > maxAudited {
+		return strings.ToValidUTF8(text[:maxAudited], "") + "…"
+	}
+	return v.Interface()
+}

@@ -1,0 +1,56 @@
+package interceptor
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
+)
+
+// TokenLimits is how many calls of each kind may be open at once with one token, so that
+// nobody takes the places of all. Without tokens nobody is told apart, and there is no such limit.
+// Zeros are no limit.
+type TokenLimits struct{ Calls, Streams, Exports int64 }
+
+// usage counts the open calls of a token.
+type usage struct{ calls, streams, exports atomic.Int64 }
+
+// streamMethods are the methods of the contract that answer by streams.
+var streamMethods = func() map[string]bool {
+	methods := map[string]bool{}
+	for _, service := range []grpc.ServiceDesc{
+		runicornapiv1.ExperimentService_ServiceDesc, runicornapiv1.MetricService_ServiceDesc,
+		runicornapiv1.ArtifactService_ServiceDesc, runicornapiv1.RemoteService_ServiceDesc, runicornapiv1.ViewerService_ServiceDesc,
+	} {
+		for _, s := range service.Streams {
+			methods["/"+service.ServiceName+"/"+s.StreamName] = true
+		}
+	}
+	return methods
+}()
+
+// reserve counts a call of a token, and returns in what; nil is in nothing. Calls of Arrow
+// Flight are not counted: those that they make are.
+func (l TokenLimits) reserve(c *caller, fullMethod string) (*atomic.Int64, error) {
+	if c.grant == nil || RoleOf(fullMethod) == RoleNone || strings.HasPrefix(fullMethod, flightService) {
+		return nil, nil
+	}
+	used := &c.grant.usage
+	open, most, limit, what := &used.calls, l.Calls, "--max-token-calls", "calls"
+	switch {
+	case fullMethod == runicornapiv1.ExperimentService_ExportExperiment_FullMethodName:
+		open, most, limit, what = &used.exports, l.Exports, "--max-token-exports", "exports"
+	case streamMethods[fullMethod]:
+		open, most, limit, what = &used.streams, l.Streams, "--max-token-streams", "streams"
+	}
+	if open.Add(1) > most && most > 0 {
+		open.Add(-1)
+		err := apierr.OverLimit(limit, "%d %s of this token are open, which is the most", most, what)
+		err.Details = append(err.Details, apierr.RetryInfo(0))
+		return nil, err
+	}
+	return open, nil
+}
