@@ -19,9 +19,11 @@ import (
 
 // language is a client in one language: its folder, the programs that it
 // needs, how it is built (in a copy of its folder, as its README says) and how
-// it is called (from there).
+// it is called (from there). One of full runs only where all are asked for: its
+// first build takes minutes.
 type language struct {
 	name  string
+	full  bool
 	needs []string
 	build [][]string
 	call  []string
@@ -48,7 +50,21 @@ var languages = []language{
 		build: [][]string{{"mvn", "--quiet", "--batch-mode", "--no-transfer-progress", "package"}},
 		call:  []string{"java", "-jar", "target/example.jar"},
 	},
+	{
+		name: "rust", full: true, needs: []string{"cargo", "protoc"},
+		// The crates, in a folder beside the cached trees, are built once.
+		build: [][]string{{"cargo", "install", "--quiet", "--debug", "--locked", "--jobs=2", "--no-track", "--path=.", "--root=build", "--target-dir=../../../rust-target"}},
+		call:  []string{"build/bin/example"},
+	},
+	{
+		name: "cpp", full: true, needs: []string{"g++", "make", "pkg-config", "protoc"},
+		build: [][]string{{"make", "--jobs=2"}},
+		call:  []string{"./example"},
+	},
 }
+
+// isWanted says whether a language is part of this run. make full sets the variable.
+func (l language) isWanted() bool { return !l.full || os.Getenv("RUNICORN_EXAMPLES") == "all" }
 
 // generated are the folders in which the tools work; a fresh clone has none.
 var generated = map[string]bool{
@@ -76,6 +92,9 @@ func clients(t *testing.T) []client {
 	builds := startBuilds()
 	for _, l := range languages {
 		t.Run("build "+l.name, func(t *testing.T) {
+			if !l.isWanted() {
+				t.Skip("set RUNICORN_EXAMPLES=all for all languages, as make full does")
+			}
 			dir, err := builds[l.name]()
 			if err != nil {
 				giveUp(t, err)
@@ -94,6 +113,9 @@ var building sync.WaitGroup
 var startBuilds = sync.OnceValue(func() map[string]func() (string, error) {
 	builds := map[string]func() (string, error){}
 	for _, l := range languages {
+		if !l.isWanted() {
+			continue
+		}
 		build := sync.OnceValues(l.built)
 		builds[l.name] = build
 		building.Go(func() { _, _ = build() }) // whoever needs the client gets the error
@@ -120,11 +142,7 @@ func (l language) built() (string, error) {
 			return "", err
 		}
 	}
-	protos, err := exportProtos()
-	if err != nil {
-		return "", err
-	}
-	key, err := l.key(protos)
+	key, err := l.key()
 	if err != nil {
 		return "", err
 	}
@@ -161,8 +179,11 @@ func (l language) built() (string, error) {
 	return filepath.Join(final, inside), nil
 }
 
+// protos are what "runicorn-grpc protos" writes.
+const protos = "../gen/protos"
+
 // key is a hash of the sources, the protos and the tools.
-func (l language) key(protos string) (string, error) {
+func (l language) key() (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, l.build)
 	for _, tool := range l.needs {
@@ -177,28 +198,6 @@ func (l language) key(protos string) (string, error) {
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
 }
-
-// exportProtos makes the self-contained protos that the READMEs speak of, in a
-// copy, since other tests read the checkout.
-var exportProtos = sync.OnceValues(func() (string, error) {
-	tree := filepath.Join(workDir(), "tree")
-	tools, err := filepath.Abs("../tools")
-	if err != nil {
-		return "", err
-	}
-	config, err := os.ReadFile("../buf.yaml")
-	if err != nil {
-		return "", err
-	}
-	if err := errors.Join(os.CopyFS(filepath.Join(tree, "proto"), os.DirFS("../proto")), os.WriteFile(filepath.Join(tree, "buf.yaml"), config, 0o644)); err != nil {
-		return "", err
-	}
-	out := filepath.Join(tree, "protos")
-	return out, errors.Join(
-		runIn("..", "go", "-C", "tools/proto", "run", "./deps", filepath.Join(tree, ".protodeps")),
-		runIn("..", "go", "tool", "-modfile="+filepath.Join(tools, "buf", "go.mod"), "buf", "export", tree, "-o", out),
-	)
-})
 
 // copySources copies an example without what its tools made.
 func copySources(from, to string) error {
@@ -255,7 +254,8 @@ func TestREADME_HasTheCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"go generate .", "go run . list", "-r requirements.txt", "generate.py", "npm ci", "npm run build", "mvn", "java -jar target/example.jar",
+		"go run ./cmd/server protos protos", "go run . list", "-r requirements.txt", "generate.py", "npm ci", "npm run build",
+		"mvn", "java -jar target/example.jar", "cargo run", "make && ./example",
 		"--cut-after", "--points",
 	} {
 		if !strings.Contains(string(readme), want) {

@@ -1,4 +1,4 @@
-// Package examples holds a client in each of four languages, and the test that
+// Package examples holds a client in each of six languages, and the test that
 // they work: it builds each with its own tools, starts the server's binary in
 // demo mode and in front of a real Viewer, and compares the points that the
 // clients print with the event file of the run. The live page, a client in a

@@ -3,20 +3,28 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/runicorn-grpc/runicorn-grpc/client"
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
+
+// heartbeat is the longest silence of a server; after two of them the client
+// connects again.
+const heartbeat = 5 * time.Second
 
 // tail prints the points of a run as they are logged, until it ends. However often
 // the connection breaks, no point is lost or printed twice: the client resumes by
 // itself. A program that ends and goes on later does what happens here after
 // cutAfter events: it keeps the token of an event together with its points.
 func tail(ctx context.Context, c *client.Client, run string, cutAfter int, out *lines) error {
-	token, count, isCut := "", 0, true
+	request := &runicornapiv1.TailMetricsRequest{RunIds: []string{run}, HeartbeatInterval: durationpb.New(heartbeat)}
+	count, isCut := 0, true
 	for isCut {
 		isCut = false
-		for event, err := range c.Tail(ctx, &runicornapiv1.TailMetricsRequest{RunIds: []string{run}, ResumeToken: token}) {
+		for event, err := range c.Tail(ctx, request) {
 			if err == nil {
 				err = out.event(event)
 			}
@@ -26,7 +34,7 @@ func tail(ctx context.Context, c *client.Client, run string, cutAfter int, out *
 			if err != nil {
 				return err
 			}
-			token = event.Token()
+			request.ResumeToken = event.Token()
 			if count++; count == cutAfter {
 				isCut = true
 				break

@@ -8,11 +8,10 @@ import sys
 
 import grpc
 from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from contract import experiment_pb2, experiment_service_pb2, experiment_service_pb2_grpc
 from contract import metric_pb2, metric_service_pb2, metric_service_pb2_grpc, tail_pb2
-from tail import follow
+from tail import detail, follow
 
 
 def show(**fields):
@@ -82,11 +81,10 @@ def error(options):
         try:
             experiments.GetExperiment(experiment_service_pb2.GetExperimentRequest(run_id="20200101_000000_abcdef"))
         except grpc.RpcError as err:
-            for detail in rpc_status.from_call(err).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info):
-                    show(code=err.code().name, reason=info.reason, domain=info.domain, metadata=dict(info.metadata))
-                    return
+            info = detail(err, error_details_pb2.ErrorInfo)
+            if info is not None:
+                show(code=err.code().name, reason=info.reason, domain=info.domain, metadata=dict(info.metadata))
+                return
         raise RuntimeError("no error with google.rpc.ErrorInfo")
 
 

@@ -13,7 +13,7 @@ STUBS = HERE / "stubs"
 
 def main():
     # google/ is left out: googleapis-common-protos brings it.
-    files = sorted(PROTOS.glob("runicornapi/**/*.proto")) + [PROTOS / "buf/validate/validate.proto"]
+    files = sorted(PROTOS.glob("runicornapi/**/*.proto"))
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     STUBS.mkdir(exist_ok=True)
     return protoc.main(

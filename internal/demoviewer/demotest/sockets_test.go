@@ -122,13 +122,16 @@ func TestLogSocket_FollowsTheFile(t *testing.T) {
 }
 
 func TestLogSocket_OfAMissingFile(t *testing.T) {
-	v, url := logServer(t, Gen07, time.Millisecond)
+	v, url := logServer(t, Gen07, 200*time.Millisecond)
 	id := v.AddRun(Run{ID: "late"})
 	conn := dialLog(t, url, id)
+	if diff := cmp.Diff([]string{demoviewer.LogWaiting}, heard(t, conn, 1)); diff != "" {
+		t.Error(diff)
+	}
 	if err := v.AppendLogs(id, []byte("late\n")); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{demoviewer.LogWaiting, logAvailable, "late"} {
+	for _, want := range []string{logAvailable, "late"} {
 		got := ""
 		for got == "" {
 			got = heard(t, conn, 1)[0]

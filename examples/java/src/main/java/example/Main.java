@@ -2,14 +2,11 @@ package example;
 
 import com.google.gson.Gson;
 import com.google.gson.JsonObject;
-import com.google.protobuf.Any;
-import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.ErrorInfo;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
-import io.grpc.protobuf.StatusProto;
 import java.util.ArrayList;
 import java.util.List;
 import runicornapi.v1.Experiment;
@@ -109,24 +106,20 @@ public final class Main {
   }
 
   /** Asks for a run that no Viewer has, and prints what a program can read from the error. */
-  private void error() throws InvalidProtocolBufferException {
+  private void error() {
     ManagedChannel channel = connect(address);
     try {
       ExperimentServiceGrpc.newBlockingStub(channel)
           .getExperiment(GetExperimentRequest.newBuilder().setRunId("20200101_000000_abcdef").build());
     } catch (StatusRuntimeException e) {
-      for (Any detail : StatusProto.fromThrowable(e).getDetailsList()) {
-        if (detail.is(ErrorInfo.class)) {
-          ErrorInfo info = detail.unpack(ErrorInfo.class);
-          JsonObject line = new JsonObject();
-          line.addProperty("code", e.getStatus().getCode().name());
-          line.addProperty("reason", info.getReason());
-          line.addProperty("domain", info.getDomain());
-          line.add("metadata", new Gson().toJsonTree(info.getMetadataMap()));
-          out.print(line);
-          return;
-        }
-      }
+      ErrorInfo info = Tail.detail(e, ErrorInfo.class).orElseThrow(() -> e);
+      JsonObject line = new JsonObject();
+      line.addProperty("code", e.getStatus().getCode().name());
+      line.addProperty("reason", info.getReason());
+      line.addProperty("domain", info.getDomain());
+      line.add("metadata", new Gson().toJsonTree(info.getMetadataMap()));
+      out.print(line);
+      return;
     } finally {
       channel.shutdownNow();
     }

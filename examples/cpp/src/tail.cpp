@@ -1,0 +1,136 @@
+#include "tail.h"
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+#include <utility>
+
+using namespace runicornapi::v1;
+using std::chrono::duration;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr seconds heartbeat{5};
+
+// Says whether the server is away for a while, or the call broke on its way: a server
+// that is killed behind a proxy looks so. Anything else is final.
+bool resumable(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::UNAVAILABLE:
+      return true;
+    case grpc::INTERNAL:
+    case grpc::UNKNOWN:
+    case grpc::CANCELLED: {
+      const auto info = detail<google::rpc::ErrorInfo>(status);
+      return !info || info->domain() != "runicorn-grpc";
+    }
+    default:
+      return false;
+  }
+}
+
+// A channel of its own for each call: channels share connections otherwise, and so a
+// frozen one.
+std::shared_ptr<grpc::Channel> connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// A call whose steps have a time limit, which those of the blocking API have not.
+class Call {
+ public:
+  Call(const std::string& address, const TailMetricsRequest& request)
+      : service_(connect(address)), reader_(service_.AsyncTailMetrics(&context_, request, &queue_, this)) {}
+
+  ~Call() {
+    context_.TryCancel();
+    queue_.Shutdown();
+    void* tag;
+    for (bool ok; queue_.Next(&tag, &ok);) {
+    }
+  }
+
+  // Waits for the answer to begin, or for the next message; false is the end.
+  bool begins() { return step(); }
+  bool next(TailMetricsResponse* message) {
+    reader_->Read(message, this);
+    return step();
+  }
+
+  grpc::Status end() {
+    if (silent_) {  // the computer slept, or the server is frozen and would keep the connection
+      return {grpc::UNAVAILABLE, "no message for two heartbeats"};
+    }
+    reader_->Finish(&status_, this);
+    step();
+    return silent_ ? end() : status_;
+  }
+
+ private:
+  bool step() {
+    void* tag;
+    bool ok = false;
+    silent_ = queue_.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + 2 * heartbeat) == grpc::CompletionQueue::TIMEOUT;
+    return ok && !silent_;
+  }
+
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  MetricService::Stub service_;
+  std::unique_ptr<grpc::ClientAsyncReader<TailMetricsResponse>> reader_;
+  grpc::Status status_;
+  bool silent_ = false;
+};
+
+}  // namespace
+
+Tail::Tail(std::string address, const std::string& run, int cut_after, Lines& out)
+    : address_(std::move(address)), cut_after_(cut_after), out_(out) {
+  request_.add_run_ids(run);  // stays beside the token: proxies route by it
+  request_.mutable_heartbeat_interval()->set_seconds(heartbeat.count());
+}
+
+void Tail::run() {
+  for (;;) {
+    const grpc::Status status = connection();
+    if (status.ok()) return;
+    if (!resumable(status)) check(status);
+    failures_++;
+    std::this_thread::sleep_for(delay(status));
+  }
+}
+
+// Prints what comes over one connection. OK comes only after the `end` of the run, or
+// when as many points were printed as were asked for.
+grpc::Status Tail::connection() {
+  TailMetricsResponse message;  // outlives the call, which writes to it
+  Call call(address_, request_);
+  if (!call.begins()) return call.end();
+  while (call.next(&message)) {
+    if (!message.has_heartbeat()) failures_ = 0;  // a heartbeat is no progress: each connection begins with one
+    if (!print(message)) return grpc::Status::OK;
+    request_.set_resume_token(message.resume_token());
+    if (++messages_ == cut_after_) return {grpc::UNAVAILABLE, "the connection was dropped"};
+  }
+  return call.end();
+}
+
+bool Tail::print(const TailMetricsResponse& message) {
+  if (message.has_log_reset()) {
+    // What was printed of this run no longer holds; it comes again.
+    out_.print("{\"log_reset\":" + quoted(LogResetReason_Name(message.log_reset().reason())) + "}");
+  }
+  return out_.print(message.batch());
+}
+
+// Grows from 0.2 s to 10 s, jittered, and is never shorter than the server asks for.
+duration<double> Tail::delay(const grpc::Status& status) {
+  const double grown = std::min(0.2 * std::pow(2, std::min(failures_ - 1, 6)), 10.0);
+  double asked = 0;
+  if (const auto info = detail<google::rpc::RetryInfo>(status)) {
+    asked = info->retry_delay().seconds() + info->retry_delay().nanos() / 1e9;
+  }
+  return duration<double>(std::max(grown * std::uniform_real_distribution<>(0.5, 1)(random_), asked));
+}
