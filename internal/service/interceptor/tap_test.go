@@ -180,6 +180,13 @@ func TestStalls_OnlySoManyStreamsMayWaitForTheirClients(t *testing.T) {
 		}
 		streams = append(streams, stream)
 	}
+	for s.running.Load() > int64(stalls.Max) { // what is read no longer waits
+		select {
+		case <-time.After(time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
 	ended := 0
 	for _, stream := range streams {
 		// One that still goes has more to read than ever fits into its windows.
