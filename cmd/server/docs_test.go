@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,7 +126,7 @@ func errorTable(t *testing.T, c contract) string {
 			names, meaning, found := strings.Cut(comment(value), ": ")
 			var statuses []string
 			for name := range strings.SplitSeq(names, " or ") {
-				statuses = append(statuses, fmt.Sprint(httpStatus(t, name)))
+				statuses = append(statuses, strconv.Itoa(httpStatus(t, name)))
 			}
 			if !found {
 				t.Errorf("the comment of %s does not begin with its code", value.Name())
@@ -195,8 +196,11 @@ func restOf(method protoreflect.MethodDescriptor) string {
 		return ""
 	}
 	for _, route := range []struct{ method, path string }{
-		{http.MethodGet, rule.GetGet()}, {http.MethodPost, rule.GetPost()}, {http.MethodPatch, rule.GetPatch()},
-		{http.MethodPut, rule.GetPut()}, {http.MethodDelete, rule.GetDelete()},
+		{http.MethodGet, rule.GetGet()},
+		{http.MethodPost, rule.GetPost()},
+		{http.MethodPatch, rule.GetPatch()},
+		{http.MethodPut, rule.GetPut()},
+		{http.MethodDelete, rule.GetDelete()},
 	} {
 		if route.path != "" {
 			return "`" + route.method + " " + route.path + "`"
