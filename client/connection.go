@@ -105,7 +105,7 @@ func (c *connection) release(l *link) {
 }
 
 // replace makes the next call connect anew, unless that has happened since l was
-// the current link. Calls on l go on to their end.
+// the current link. Calls on l continue to their end.
 func (c *connection) replace(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -166,7 +166,7 @@ func (c *connection) invoke(ctx context.Context, method string, request, respons
 }
 
 // NewStream begins a streaming call. It is made once: those who read the stream
-// know where it can go on.
+// know where it can continue.
 func (c *connection) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	l, err := c.acquire()
 	if err != nil {

@@ -35,7 +35,7 @@ type Progress func(done, total int64)
 
 // Export saves experiments as a file at path, or, where path is a folder, in it
 // under the name that the server gives the file. Until it is complete and its
-// SHA-256 is checked, the file is called path.part. A transfer that breaks goes on
+// SHA-256 is checked, the file is called path.part. A transfer that breaks continues
 // where it was, if the file allows that. progress may be nil.
 func (c *Client) Export(ctx context.Context, request *runicornapiv1.ExportExperimentRequest, path string, progress Progress) (*File, error) {
 	open := func(ctx context.Context, offset int64, etag string) (grpc.ServerStreamingClient[runicornapiv1.ExportExperimentResponse], error) {
@@ -184,7 +184,7 @@ func (t *transfer[T, M]) call(ctx context.Context) (*runicornapiv1.FileTrailer, 
 		}
 		if header := m.GetHeader(); header != nil {
 			if header.GetOffset() != t.received {
-				return nil, incomplete("the file goes on at byte %d instead of %d", header.GetOffset(), t.received)
+				return nil, incomplete("the file continues at byte %d instead of %d", header.GetOffset(), t.received)
 			}
 			t.header = header
 		}

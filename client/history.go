@@ -126,7 +126,7 @@ func (c *Client) readHistory(ctx context.Context, request *runicornapiv1.StreamM
 		case err != nil:
 			return nil, err
 		case h.Trailer != nil:
-			return nil, incomplete("the history goes on after its trailer")
+			return nil, incomplete("the history continues after its trailer")
 		}
 		h.add(m)
 	}

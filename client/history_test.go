@@ -66,10 +66,10 @@ func TestHistory_JoinsItsParts(t *testing.T) {
 func TestHistory_IsCompleteOrAnError(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(s historyServer) error{
-		"no trailer":             func(s historyServer) error { return s.Send(historyPart(batch(1))) },
-		"nothing":                func(historyServer) error { return nil },
-		"a trailer of more":      func(s historyServer) error { return errors.Join(s.Send(historyPart(batch(1))), s.Send(trailer(2))) },
-		"goes on after trailers": func(s historyServer) error { return errors.Join(s.Send(trailer(1)), s.Send(historyPart(batch(1)))) },
+		"no trailer":               func(s historyServer) error { return s.Send(historyPart(batch(1))) },
+		"nothing":                  func(historyServer) error { return nil },
+		"a trailer of more":        func(s historyServer) error { return errors.Join(s.Send(historyPart(batch(1))), s.Send(trailer(2))) },
+		"continues after trailers": func(s historyServer) error { return errors.Join(s.Send(trailer(1)), s.Send(historyPart(batch(1)))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -47,7 +47,7 @@ func (e *Event) Points() iter.Seq[Point] {
 
 // Tail follows runs: all that they have logged, then what they log, until they
 // end. When the connection breaks, the server is replaced, or nothing is heard
-// for two heartbeats, it goes on where it was: every point comes once. (Of
+// for two heartbeats, it continues where it was: every point comes once. (Of
 // Viewers 0.5, changes at steps that were already sent may come again.)
 //
 // An error ends the sequence: that of the context; one that no further attempt

@@ -89,7 +89,7 @@ var inputs = []input{
 		case <-ended:
 			return note + ", the other HTTP stream ended"
 		case <-time.After(3 * time.Second):
-			return note + ", the other HTTP stream went on"
+			return note + ", the other HTTP stream continued"
 		}
 	}},
 	{"C2", "2,000 calls without a token that hold back the last byte of 1 MiB", []string{"--auth-token-file=TOKENS"}, holdBack(findBest)},

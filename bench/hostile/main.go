@@ -1,6 +1,6 @@
 // Command hostile gives the server, with its default flags, the inputs of a hostile
 // Viewer and of hostile callers, each to a fresh server. It prints for each by how much
-// the memory grew, whether the tail of another caller went on, how its health answered,
+// the memory grew, whether the tail of another caller continued, how its health answered,
 // and what was left ten seconds later. The other caller's tail is of a real Viewer where
 // Python is, else of a demo Viewer. Run it from the root of the repository, on Linux:
 //
@@ -263,7 +263,7 @@ func (f figures) beyond(before figures) string {
 		f["descriptors"]-before["descriptors"], f["temporary files"]-before["temporary files"], (f["heap"]-before["heap"])/mib)
 }
 
-// calmViewer has the run of the other caller, which goes on logging.
+// calmViewer has the run of the other caller, which keeps logging.
 type calmViewer struct {
 	name, url, runID string
 	close            func() error

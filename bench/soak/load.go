@@ -149,7 +149,7 @@ func (l *load) history(ctx context.Context, viewer, runID string) error {
 	return drain(stream)
 }
 
-// tail follows a run for some seconds, and goes on once by its token.
+// tail follows a run for some seconds, and continues once by its token.
 func (l *load) tail(ctx context.Context, viewer, runID string) error {
 	token := ""
 	for range 2 {

@@ -43,7 +43,7 @@ type arrival struct {
 }
 
 // collect opens tails of a run on some connections to a server and waits until all
-// of them have caught up. When it drains they go on at the next one.
+// of them have caught up. When it drains they continue at the next one.
 func collect(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
 	c := &crowd{tails: tails, live: make(chan struct{}, tails), steps: make(map[int64]*arrival)}
 	ctx, c.cancel = context.WithCancel(ctx)

@@ -52,7 +52,7 @@ func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	fmt.Fprintf(out, "  SIGTERM with %d tails: exit after %v (goal: within --drain-timeout, 8s), %d sent away with SERVER_DRAINING and resumed elsewhere, every step once at each\n",
 		tails, took.Round(time.Millisecond), c.moved.Load())
 	if c.moved.Load() != tails {
-		return fmt.Errorf("%d of %d tails went on elsewhere", c.moved.Load(), tails)
+		return fmt.Errorf("%d of %d tails continued elsewhere", c.moved.Load(), tails)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func waitQuiet(c *crowd, first, n int) error {
 	return err
 }
 
-// interval measures one look at a large run against the Viewer's own table.
+// interval measures one poll of a large run against the Viewer's own table.
 func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const lines = 20
 	run, r, err := liveRig(ctx, b, "interval", realviewer.V060, *bigRows, "loss", "accuracy", "lr")
@@ -152,7 +152,7 @@ func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		return err
 	}
 	each := cost / time.Duration(asked)
-	fmt.Fprintf(out, "  %d rows on 0.6.0: CPU of the Viewer %v for each of %d looks (all else included), %v for one warm metrics_step: 1/%.0f (goal: 1/100)\n",
+	fmt.Fprintf(out, "  %d rows on 0.6.0: CPU of the Viewer %v for each of %d polls (all else included), %v for one warm metrics_step: 1/%.0f (goal: 1/100)\n",
 		*bigRows, each.Round(100*time.Microsecond), asked, full, float64(full)/float64(max(each, time.Microsecond)))
 	return nil
 }

@@ -36,7 +36,7 @@ func newAudit(cfg *Config, health *healthServer, log *slog.Logger) (*audit, erro
 	var err error
 	a.file, err = auditlog.Open(cfg.AuditLog, func(err error) {
 		if err != nil {
-			log.Error("the audit log cannot be written; calls go on without it", slog.Any("error", err))
+			log.Error("the audit log cannot be written; calls continue without it", slog.Any("error", err))
 			health.SetServingStatus(auditHealth, healthpb.HealthCheckResponse_NOT_SERVING)
 			return
 		}

@@ -38,7 +38,7 @@ const (
 )
 
 // newLimited starts a server before three Viewers: lab; gpu1, which has a run of its own;
-// and ssh, which has tunnelled ssh.abcd1234.
+// and ssh, which has tunneled ssh.abcd1234.
 func newLimited(t *testing.T, args ...string) *process {
 	t.Helper()
 	at := map[string]string{}

@@ -280,7 +280,7 @@ func (a *asker) ticket(text string) string {
 
 var resumeToken = regexp.MustCompile(`"resumeToken":"([^"]+)"`)
 
-// resume has somebody who sees all open a stream of the hidden Viewer, and goes on with
+// resume has somebody who sees all open a stream of the hidden Viewer, and continues with
 // its token, in which the Viewer is called as this caller calls it.
 func (a *asker) resume(method, fields, again string) string {
 	a.t.Helper()
@@ -346,16 +346,16 @@ func TestATokenForSomeViewersReachesNoOther(t *testing.T) {
 			}
 		})
 	}
-	// What a Viewer has tunnelled is its own.
+	// What a Viewer has tunneled is its own.
 	for _, w := range namingWays() {
 		if !strings.HasPrefix(w.name, "gRPC ViewerService") && !strings.Contains(w.name, "health") && !strings.Contains(w.name, "/v1/viewers/VIEWER") {
 			continue
 		}
 		count++
-		t.Run("tunnelled, "+w.name, func(t *testing.T) {
+		t.Run("tunneled, "+w.name, func(t *testing.T) {
 			t.Parallel()
 			hidden, none, own := ask(t, w, tokenOfLab, "ssh.abcd1234"), ask(t, w, tokenOfLab, "sxx.abcd1234"), ask(t, w, tokenOfSSH, "ssh.abcd1234")
-			t.Logf("WAY | tunnelled, %s | %s", w.name, summary(hidden))
+			t.Logf("WAY | tunneled, %s | %s", w.name, summary(hidden))
 			if strings.ReplaceAll(hidden, "ssh.", "sxx.") != none {
 				t.Errorf("a hidden Viewer:\n%s\none that there is not:\n%s", hidden, none)
 			}

@@ -70,9 +70,9 @@ type Config struct {
 	StreamBytes          byteSize      `group:"Live streams" default:"256MiB" help:"Memory for histories that are buffered to be merged or downsampled; calls beyond it are refused."`
 
 	DefaultDeadline   time.Duration `group:"Limits" default:"150s" help:"Deadline of a unary call that has none."`
-	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may go on after SIGTERM."`
+	DrainTimeout      time.Duration `group:"Limits" default:"8s" help:"How long calls in flight may continue after SIGTERM."`
 	MaxConnections    int           `group:"Limits" default:"8192" help:"Connections per port; more wait until one closes."`
-	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams go on to their end. 0 is never."`
+	MaxConnectionAge  time.Duration `group:"Limits" default:"0s" help:"Age at which gRPC connections are asked to reconnect, for load balancing; streams continue to their end. 0 is never."`
 	MaxConnectionIdle time.Duration `group:"Limits" default:"5m" help:"How long a gRPC connection without a call is kept."`
 	MaxCalls          int           `group:"Limits" default:"20000" help:"Calls at once on all gRPC connections; more are refused."`
 	MaxStreams        uint32        `group:"Limits" default:"2000" help:"Calls at once on one gRPC connection; more wait at the client."`

@@ -60,7 +60,7 @@ func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 		t.Errorf("the watcher heard %v, %v", got, err)
 	}
 	if _, err := watch.Recv(); err == nil {
-		t.Error("the watch goes on")
+		t.Error("the watch continues")
 	} else if code, _ := outcome(err); code != codes.Unavailable {
 		t.Errorf("the watch ended with %v, want UNAVAILABLE", err)
 	}
@@ -108,7 +108,7 @@ func TestTheDrainEndsInTimeWithAStreamThatNobodyEnds(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	if _, err := stream.Recv(); err == nil {
-		t.Error("the stream goes on")
+		t.Error("the stream continues")
 	}
 }
 

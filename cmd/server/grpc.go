@@ -61,7 +61,7 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *in
 		grpc.KeepaliveEnforcementPolicy(keepaliveEnforcement),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			// A client that vanished without a word holds its streams no longer
-			// than this. No grace follows the age: streams go on to their end.
+			// than this. No grace follows the age: streams continue to their end.
 			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
 			MaxConnectionIdle: cfg.MaxConnectionIdle,
 		}),

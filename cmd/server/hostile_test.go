@@ -87,7 +87,7 @@ func TestARequestOfManyViolationsEndsNobodysStream(t *testing.T) {
 		}
 	}
 	line := make([]byte, 1)
-	for range 2000 { // the other stream goes on
+	for range 2000 { // the other stream continues
 		if _, err := io.ReadFull(resp.Body, line); err != nil {
 			t.Fatalf("the other stream: %v", err)
 		}

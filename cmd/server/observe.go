@@ -203,8 +203,8 @@ func (m *metrics) Observe(o restclient.Observation) {
 	}
 	// Tunnelled Viewers come and go; as labels they are one with the Viewer
 	// that holds the tunnel.
-	viewer, _, tunnelled := strings.Cut(o.Viewer, ".")
-	if tunnelled {
+	viewer, _, tunneled := strings.Cut(o.Viewer, ".")
+	if tunneled {
 		viewer += ".*"
 	}
 	m.requests.WithLabelValues(viewer, o.Method, o.Route, outcome).Inc()

@@ -93,7 +93,7 @@ func TestTheFirstSignalDrainsAndTheSecondEndsAtOnce(t *testing.T) {
 				t.Errorf("the process ended with %v", err)
 			}
 			if _, err := held.Recv(); err == nil {
-				t.Error("the stream goes on")
+				t.Error("the stream continues")
 			}
 		})
 	}

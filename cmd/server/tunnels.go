@@ -10,7 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// tunnelWatcher keeps the health of tunnelled Viewers known for as long as they
+// tunnelWatcher keeps the health of tunneled Viewers known for as long as they
 // are there. It looks for new ones as often as the health of others is checked,
 // and at once when this server hears of one.
 type tunnelWatcher struct {

@@ -17,7 +17,7 @@ const heartbeat = 5 * time.Second
 
 // tail prints the points of a run as they are logged, until it ends. However often
 // the connection breaks, no point is lost or printed twice: the client resumes by
-// itself. A program that ends and goes on later does what happens here after
+// itself. A program that ends and continues later does what happens here after
 // cutAfter events: it keeps the token of an event together with its points.
 func tail(ctx context.Context, c *client.Client, run string, cutAfter int, out *lines) error {
 	request := &runicornapiv1.TailMetricsRequest{RunIds: []string{run}, HeartbeatInterval: durationpb.New(heartbeat)}

@@ -139,7 +139,7 @@ const lastOfCalls = 3
 
 // sayRetry tells of a break that is not over at once.
 func (a *app) sayRetry(r client.Retry) {
-	if r.Count == lastOfCalls+1 { // so it is a live stream, which goes on
+	if r.Count == lastOfCalls+1 { // so it is a live stream, which continues
 		a.note("the connection broke and is tried again until it holds: %v", r.Err)
 	}
 }

@@ -33,7 +33,7 @@ type exportCommand struct {
 
 // Help is the end of the manual.
 func (exportCommand) Help() string {
-	return "A transfer that breaks goes on where it was, and what is saved is complete.\n\nExample: runicorn-grpc export vision/resnet -o resnet.parquet"
+	return "A transfer that breaks continues where it was, and what is saved is complete.\n\nExample: runicorn-grpc export vision/resnet -o resnet.parquet"
 }
 
 // Run saves experiments as one file.

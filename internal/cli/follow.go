@@ -17,7 +17,7 @@ type tailCommand struct {
 
 // Help is the end of the manual.
 func (tailCommand) Help() string {
-	return `It ends when the experiments have ended, and goes on where it was whenever the connection or the server breaks.
+	return `It ends when the experiments have ended, and continues where it was whenever the connection or the server breaks.
 
 Example: runicorn-grpc tail vision/vit -m train/loss`
 }

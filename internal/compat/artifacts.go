@@ -43,7 +43,7 @@ type versionDetail struct {
 }
 
 // listArtifacts lists artifacts by name. A Viewer whose generation has no
-// artifacts has none to list: the documentation's third example goes on.
+// artifacts has none to list: the documentation's third example continues.
 func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
 	win, err := in.window()
 	if err != nil {

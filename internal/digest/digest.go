@@ -187,7 +187,7 @@ func (d *Digest) Bytes() int {
 type Steps struct {
 	Recent   []int64 // the newest ones, ascending
 	Folded   int     // how many are older
-	LastStep int64   // the greatest of those
+	LastStep int64   // the highest of those
 }
 
 // put notes a step; false means that nobody knows whether it was there before.

@@ -36,7 +36,7 @@ type Metric struct {
 	// What is older, by kind; nil if there is none.
 	Numbers, Booleans, Texts *Folded
 	HasFolded                bool
-	LastStep                 int64 // the greatest step that was folded
+	LastStep                 int64 // the highest step that was folded
 }
 
 // put merges a point: one without a kind takes back what is there. False means that its

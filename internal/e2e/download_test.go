@@ -166,7 +166,7 @@ func newResumable(t *testing.T, s *server, v *sparse) *resumable {
 	return &resumable{s: s, sum: sha256.New(), req: &runicornapiv1.DownloadAssetRequest{RunId: v.runID, AssetId: id}}
 }
 
-// wantCut goes on, and fails the test unless it ends as one whose Viewer died.
+// wantCut continues, and fails the test unless it ends as one whose Viewer died.
 func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 	t.Helper()
 	from := r.have

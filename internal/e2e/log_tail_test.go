@@ -110,7 +110,7 @@ func (l *trainLab) showsAProgressBar(t *testing.T) {
 	}
 }
 
-// resumesExactly drops the connection after every few lines and goes on with the
+// resumesExactly drops the connection after every few lines and continues with the
 // token at the other server, while the Viewer is killed once.
 func (l *trainLab) resumesExactly(t *testing.T) {
 	const rounds = 12

@@ -108,12 +108,12 @@ func TestGetMetrics_IsTheEventFile(t *testing.T) {
 					fidelity = runicornapiv1.Fidelity_FIDELITY_EVENT_LOG
 					compareTimes(t, log, resp)
 					if int(resp.GetMalformedLineCount()) != log.Malformed || int(resp.GetLinesWithoutStepCount()) != log.LinesWithoutStep {
-						t.Errorf("malformed, unplaced = %d, %d; the file has %d, %d",
+						t.Errorf("malformed, without step = %d, %d; the file has %d, %d",
 							resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), log.Malformed, log.LinesWithoutStep)
 					}
 				}
 				if key == realviewer.KeyFarSteps && resp.GetLinesWithoutStepCount() != 2 {
-					t.Errorf("%d unplaced, want 2", resp.GetLinesWithoutStepCount())
+					t.Errorf("%d lines without step, want 2", resp.GetLinesWithoutStepCount())
 				}
 				if resp.GetFidelity() != fidelity {
 					t.Errorf("fidelity = %v, want %v", resp.GetFidelity(), fidelity)

@@ -173,7 +173,7 @@ func TestLists_PageToTheirEnd(t *testing.T) {
 					l := &pagedList{t: t, server: s, method: method}
 					whole, rest := l.page(call.req, 0, "")
 					if rest != "" || len(whole) < call.least {
-						t.Fatalf("the whole list has %d entries and goes on with %q, want at least %d and an end:\n%s", len(whole), rest, call.least, whole)
+						t.Fatalf("the whole list has %d entries and continues with %q, want at least %d and an end:\n%s", len(whole), rest, call.least, whole)
 					}
 					if again := slices.Compact(slices.Sorted(slices.Values(whole))); len(again) != len(whole) {
 						t.Fatalf("entries that cannot be told apart: %s", whole)

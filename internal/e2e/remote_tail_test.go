@@ -65,7 +65,7 @@ func (s *remoteStory) tailSteps() []remoteStep {
 		{name: "sshd is back, another session: resume the tail by its token", want: "OK", call: func(t *testing.T) error {
 			err := resume(s.a, 40)(t)
 			if c.viewer != session.GetViewer() {
-				t.Errorf("the tail goes on at %s, want %s", c.viewer, session.GetViewer())
+				t.Errorf("the tail continues at %s, want %s", c.viewer, session.GetViewer())
 			}
 			return err
 		}},
@@ -106,7 +106,7 @@ func (s *remoteStory) tailSteps() []remoteStep {
 	}
 }
 
-// remoteTail is a tail that goes on in other sessions by nothing but its token.
+// remoteTail is a tail that continues in other sessions by nothing but its token.
 type remoteTail struct {
 	*tailer           // the last value of each cell
 	log       *tailer // every point; nil where they have no positions
@@ -123,7 +123,7 @@ func newRemoteTail(runID string, isExact bool) *remoteTail {
 	return c
 }
 
-// open begins, or goes on, and receives until there are so many steps.
+// open begins, or continues, and receives until there are so many steps.
 func (c *remoteTail) open(ctx context.Context, s *server, req *runicornapiv1.TailMetricsRequest, steps int) (err error) {
 	req.ResumeToken, req.Positions, req.HeartbeatInterval = c.token, true, durationpb.New(time.Second)
 	if c.stream, err = s.metrics.TailMetrics(ctx, req); err != nil {

@@ -38,7 +38,7 @@ func requireHAProxy(t *testing.T) {
 	}
 }
 
-// failure is what happens to a cluster while its tails go on; busy is a replica that
+// failure is what happens to a cluster while its tails continue; busy is a replica that
 // has some of them.
 type failure struct {
 	name string

@@ -43,7 +43,7 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			known, reopened := slices.Concat(c.still, c.moved), []*searchtest.Run(nil)
 			for key, run := range c.trained {
 				if r := slowRun(t, run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
-					reopened = append(reopened, r) // its list goes on saying how they ended first: they are looked at every ten minutes
+					reopened = append(reopened, r) // its list keeps saying how they ended first: they are looked at every ten minutes
 				} else {
 					known = append(known, r)
 				}

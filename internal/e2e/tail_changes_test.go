@@ -53,7 +53,7 @@ func (l *trainLab) followsLaterRuns(t *testing.T) {
 	c.wantPoints(late.RunID, 1, 2, 3)
 }
 
-// deletesAndRestores: a deleted run ends, and its token goes on when it is back.
+// deletesAndRestores: a deleted run ends, and its token continues when it is back.
 func (l *trainLab) deletesAndRestores(t *testing.T) {
 	run, _ := l.open(t, "deleted")
 	l.logSteps(t, "deleted", 1, 2)
@@ -79,13 +79,13 @@ func (l *trainLab) deletesAndRestores(t *testing.T) {
 	c.wantPoints(run.RunID, 1, 2, 3)
 }
 
-// moves: a run that is moved to another path goes on. Only 0.7 can do that.
+// moves: a run that is moved to another path continues. Only 0.7 can do that.
 func (l *trainLab) moves(t *testing.T) {
 	run, _ := l.open(t, "moved")
 	l.logSteps(t, "moved", 1)
 	c := l.tail(t, l.servers[0], &runicornapiv1.TailMetricsRequest{RunIds: []string{run.RunID}})
 	c.untilPoints(run.RunID, 1)
-	l.finish(t, "moved", "finished") // the SDK would go on in the old folder
+	l.finish(t, "moved", "finished") // the SDK would continue in the old folder
 	_, err := l.servers[1].experiments.UpdateExperiment(t.Context(), &runicornapiv1.UpdateExperimentRequest{
 		Experiment: &runicornapiv1.Experiment{RunId: run.RunID, Path: "elsewhere/moved"},
 	})
@@ -103,8 +103,8 @@ func (l *trainLab) moves(t *testing.T) {
 	again.wantPoints(run.RunID, 1)
 }
 
-// opensAgain: a run that has ended goes on under its id, for those who were told
-// its end as for those who follow forever. The list of 0.7.2 goes on calling it
+// opensAgain: a run that has ended continues under its id, for those who were told
+// its end as for those who follow forever. The list of 0.7.2 keeps calling it
 // finished.
 func (l *trainLab) opensAgain(t *testing.T) {
 	run, _ := l.open(t, "again")

@@ -35,7 +35,7 @@ const tailTimeout = 20 * time.Second
 var quickTails = []string{"--poll-min=50ms", "--poll-max=300ms", "--end-grace=1500ms", "--viewer-share=1"}
 
 // TestTailMetrics_WhileTheViewerIsKilled lets a run grow while its Viewer is
-// killed and restarted, and clients drop and go on by token on either of two
+// killed and restarted, and clients drop and continue by token on either of two
 // servers. On 0.6 and 0.7 each of them ends with exactly the points of the event
 // file; on 0.5.3 with the last value of each cell.
 func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {

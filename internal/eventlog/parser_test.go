@@ -172,7 +172,7 @@ func TestParse_Counts(t *testing.T) {
 			`{"a":` + strings.Repeat("7", 4301) + `}`,
 			`{"a":` + strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1) + `}`,
 		}, Counts{MalformedLines: 21}},
-		{"a metrics line without a usable step is unplaced", []string{
+		{"a metrics line without a usable step is counted as one without a step", []string{
 			`{"type":"metrics"}`, `{"type":"metrics","data":[]}`, `{"type":"metrics","data":{"a":1}}`,
 			`{"type":"metrics","data":{"global_step":"x","step":1}}`, `{"type":"metrics","data":{"global_step":[1],"step":1}}`,
 			`{"type":"metrics","data":{"global_step":NaN}}`, `{"type":"metrics","data":{"global_step":9223372036854775808}}`,

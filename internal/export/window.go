@@ -145,7 +145,7 @@ func (c *cursor) cell() eventlog.Cell {
 	return cell
 }
 
-// next goes on to the next point.
+// next continues to the next point.
 func (c *cursor) next() {
 	if c.exact < len(c.s.Exact) && c.s.Exact[c.exact].Index == c.at {
 		c.exact++

@@ -14,7 +14,7 @@ const (
 	// minProbeDelay and maxProbeDelay are the pauses between the probes of a Viewer
 	// that is away.
 	minProbeDelay, maxProbeDelay = 250 * time.Millisecond, 5 * time.Second
-	// maxPending bounds the work that goes on after its caller was answered.
+	// maxPending bounds the work that continues after its caller was answered.
 	maxPending = time.Minute
 )
 
@@ -37,7 +37,7 @@ func (f *Fleet) FanOutTimeout() time.Duration { return f.fanOutTimeout }
 func (f *Fleet) SetFanOutTimeout(d time.Duration) { f.fanOutTimeout = d }
 
 // AskWithin asks a Viewer on behalf of a call that can be answered without it, and
-// waits for timeout at most. What was asked goes on after that, for those who ask
+// waits for timeout at most. What was asked continues after that, for those who ask
 // later; until it has succeeded, or the Viewer answers a probe, the Viewer is away:
 // then nobody waits for it.
 func AskWithin[T any](ctx context.Context, v *Viewer, timeout time.Duration, ask func(context.Context, *Viewer) (T, error)) (T, error) {

@@ -2,13 +2,13 @@ package fleet
 
 import "sync"
 
-// changes tells whoever waits that the tunnelled Viewers are others now.
+// changes tells whoever waits that the tunneled Viewers are others now.
 type changes struct {
 	mu   sync.Mutex
 	next chan struct{}
 }
 
-// Changed returns a channel that is closed when the next tunnelled Viewer comes
+// Changed returns a channel that is closed when the next tunneled Viewer comes
 // or goes.
 func (f *Fleet) Changed() <-chan struct{} {
 	f.changes.mu.Lock()

@@ -1,6 +1,6 @@
 // Package fleet keeps the Viewers behind this server by their names: those
 // that the operator configured and, discovered by asking them, the remote
-// Viewers that they have tunnelled, which are called {viewer}.{session_id}.
+// Viewers that they have tunneled, which are called {viewer}.{session_id}.
 //
 // It must not know gRPC, HTTP or what is asked of a Viewer: it hands out
 // clients. A call names a viewer, Get gives its entry, and the entry's Client
@@ -29,7 +29,7 @@ type Viewer struct {
 	Name string
 	// Client reaches it.
 	Client *restclient.Client
-	// Parent is the Viewer that has tunnelled this one; nil if this one was
+	// Parent is the Viewer that has tunneled this one; nil if this one was
 	// configured.
 	Parent *Viewer
 
@@ -45,7 +45,7 @@ type Entry struct {
 	// URL is where it is.
 	URL string
 	// CAFile and AuthFile are as in restclient.Config. They are for this Viewer only,
-	// not for those that it has tunnelled.
+	// not for those that it has tunneled.
 	CAFile, AuthFile string
 }
 
@@ -53,7 +53,7 @@ type Entry struct {
 type Fleet struct {
 	configured []*Viewer
 	tunnels    map[string]*tunnels // by the name of the configured Viewer
-	queries    sync.WaitGroup      // the queries that go on without a caller
+	queries    sync.WaitGroup      // the queries that continue without a caller
 	ctx        context.Context     //nolint:containedctx // of the queries, which outlive their callers
 	stop       context.CancelFunc  // ends them
 	// fanOutTimeout is how long calls over all Viewers wait for one.
@@ -68,7 +68,7 @@ type UnknownError struct {
 	Name string
 	// Known are the names that there are.
 	Known []string
-	// Reason says more, such as why a tunnelled one cannot be reached; it may
+	// Reason says more, such as why a tunneled one cannot be reached; it may
 	// be empty.
 	Reason string
 }
@@ -82,7 +82,7 @@ func (e *UnknownError) Error() string {
 	return text
 }
 
-// validName leaves out the dot, which separates a tunnelled Viewer's session
+// validName leaves out the dot, which separates a tunneled Viewer's session
 // from the Viewer that holds it, and all that has a meaning in URLs.
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 
@@ -131,7 +131,7 @@ func EntryName(i int, e Entry) string {
 func (f *Fleet) IgnoreTunnels() { clear(f.tunnels) }
 
 // Get returns the Viewer of a name; the empty name means the first one that exists for ctx. For
-// the name of a tunnelled one it may ask the Viewer that holds the tunnel, and
+// the name of a tunneled one it may ask the Viewer that holds the tunnel, and
 // wait for it as long as ctx allows and 10 s at most. The errors are an
 // *UnknownError, an *EndedError, or that of the query.
 func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
@@ -140,9 +140,9 @@ func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
 			return v, nil
 		}
 	}
-	parent, sessionID, tunnelled := strings.Cut(name, ".")
+	parent, sessionID, tunneled := strings.Cut(name, ".")
 	t := f.tunnelsOf(ctx, parent)
-	if !tunnelled || t == nil || !validSession.MatchString(sessionID) {
+	if !tunneled || t == nil || !validSession.MatchString(sessionID) {
 		return nil, f.unknown(ctx, name, "")
 	}
 	return t.get(ctx, sessionID)
@@ -157,7 +157,7 @@ func (f *Fleet) tunnelsOf(ctx context.Context, parent string) *tunnels {
 	return f.tunnels[parent]
 }
 
-// All returns every Viewer that exists for ctx, the default one first and the tunnelled ones last.
+// All returns every Viewer that exists for ctx, the default one first and the tunneled ones last.
 // It asks the Viewers for their tunnels, not more often than every 3 s, and
 // goes without those of a Viewer that does not answer within half a second.
 func (f *Fleet) All(ctx context.Context) []*Viewer {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// session is the lifetime of a tunnelled Viewer: as long as its session works.
+// session is the lifetime of a tunneled Viewer: as long as its session works.
 type session struct {
 	ctx    context.Context //nolint:containedctx // it is over when the session has ended, and carries nothing
 	cancel context.CancelCauseFunc
@@ -19,7 +19,7 @@ func newSession() *session {
 }
 
 // OnEnd has f called, in a goroutine of its own, when the session of a
-// tunnelled Viewer has ended, at once if it has; a configured one has no end. The
+// tunneled Viewer has ended, at once if it has; a configured one has no end. The
 // error is an *EndedError. Stop takes that back.
 func (v *Viewer) OnEnd(f func(error)) (stop func()) {
 	if v.session == nil {
@@ -29,7 +29,7 @@ func (v *Viewer) OnEnd(f func(error)) (stop func()) {
 	return func() { cancel() }
 }
 
-// CheckAlive asks whether a tunnelled Viewer is there at this moment; a configured
+// CheckAlive asks whether a tunneled Viewer is there at this moment; a configured
 // one always is. The errors are an *EndedError, and that of the query.
 func (f *Fleet) CheckAlive(ctx context.Context, v *Viewer) error {
 	if v.session == nil {
@@ -62,7 +62,7 @@ func SameParent(a, b string) bool {
 	return isSessionA && isSessionB && parentA == parentB
 }
 
-// Siblings returns the tunnelled Viewers, as known now, of the Viewer that holds
+// Siblings returns the tunneled Viewers, as known now, of the Viewer that holds
 // or held the session of a name. It is false for names of all else, and of
 // sessions that cannot be reached from here or do not exist for ctx.
 func (f *Fleet) Siblings(ctx context.Context, name string) ([]*Viewer, bool) {

@@ -35,7 +35,7 @@ const (
 // hexadecimal digits.
 var validSession = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// EndedError says that a tunnelled Viewer is listed, but that its session does
+// EndedError says that a tunneled Viewer is listed, but that its session does
 // not work now. 0.7.2 may bring it back.
 type EndedError struct {
 	// Name is the Viewer's name.
@@ -106,7 +106,7 @@ func onLoopback(base string) bool {
 	return netaddr.IsLoopback(u.Hostname())
 }
 
-// get returns one tunnelled Viewer, after a query if need be.
+// get returns one tunneled Viewer, after a query if need be.
 func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
 	if t.unreachableReason != "" {
 		return nil, t.fleet.unknown(ctx, t.name(sessionID), t.unreachableReason)
@@ -158,7 +158,7 @@ func (t *tunnels) reachable() []*Viewer {
 }
 
 // refresh waits for the answer to a query that was sent at or after since. One
-// that is being asked is shared, goes on when its callers have left, and is
+// that is being asked is shared, continues when its callers have left, and is
 // waited for as long as timeout, counted from when it was sent: who comes late
 // to a Viewer that says nothing is not held up as well.
 func (t *tunnels) refresh(ctx context.Context, since time.Time, timeout time.Duration) error {

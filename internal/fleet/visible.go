@@ -9,7 +9,7 @@ import (
 type visibleKey struct{}
 
 // WithVisible limits what is done with the context to the configured Viewers of these
-// names, and to those that they have tunnelled; no name is no Viewer at all. For Get, All
+// names, and to those that they have tunneled; no name is no Viewer at all. For Get, All
 // and all else that takes the context, the others do not exist. A context that was never
 // limited sees every Viewer: it is that of the server's own work.
 func WithVisible(ctx context.Context, names []string) context.Context {

@@ -70,7 +70,7 @@ func TestGroup_TheLastCallerCancelsTheWork(t *testing.T) {
 		leaveSecond()
 		synctest.Wait()
 		if !canceled.Load() {
-			t.Error("the work goes on for nobody")
+			t.Error("the work continues for nobody")
 		}
 		v, err := g.Do(t.Context(), "k", func(context.Context) (int, error) { return 7, nil })
 		if v != 7 || err != nil {

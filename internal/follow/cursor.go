@@ -70,7 +70,7 @@ func (c *Cursor) Position() runsource.Position {
 func (c *Cursor) Next(ctx context.Context) (*Item, error) { return c.NextBefore(ctx, nil) }
 
 // NextBefore is Next until alarm fires; then it returns nil and no error. A read
-// of history that it waits for goes on until the next call, however short the time
+// of history that it waits for continues until the next call, however short the time
 // between two alarms is.
 func (c *Cursor) NextBefore(ctx context.Context, alarm <-chan time.Time) (*Item, error) {
 	for {

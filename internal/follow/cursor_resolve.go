@@ -181,7 +181,7 @@ func (c *Cursor) readHistory() step {
 }
 
 // resolveInTable compares what the cursor's client has of a merged table with the
-// table. If there is no difference it goes on behind it, else it is sent again,
+// table. If there is no difference it continues behind it, else it is sent again,
 // without a reset: what the client has is not wrong, only old.
 func (c *Cursor) resolveInTable() step {
 	j := c.j

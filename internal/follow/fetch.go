@@ -20,7 +20,7 @@ type fetch struct {
 	changed       <-chan struct{}
 }
 
-// fetch gets a piece of history and goes on with it. After a failure the poller will
+// fetch gets a piece of history and continues with it. After a failure the poller will
 // find out what is wrong.
 func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) step {
 	read := c.joinRead(f)
@@ -46,7 +46,7 @@ func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) st
 	return c.waitRetry(ctx, alarm, f.changed)
 }
 
-// useChunk goes on with a chunk, unless the log has become another one meanwhile.
+// useChunk continues with a chunk, unless the log has become another one meanwhile.
 func (c *Cursor) useChunk(f *fetch, chunk *chunk) step {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +54,7 @@ func (c *Cursor) useChunk(f *fetch, chunk *chunk) step {
 	defer c.j.mu.RUnlock()
 	c.historyFailed = false
 	if c.closed || f.key.epoch != c.j.epoch {
-		return step{} // Next looks again
+		return step{} // Next polls again
 	}
 	return f.use(chunk)
 }
@@ -74,7 +74,7 @@ func (c *Cursor) waitRetry(ctx context.Context, alarm <-chan time.Time, changed 
 	return step{}
 }
 
-// joinRead joins the read of a piece of history, or goes on waiting for it.
+// joinRead joins the read of a piece of history, or keeps waiting for it.
 func (c *Cursor) joinRead(f *fetch) *chunkRead {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -45,7 +45,7 @@ type Item struct {
 	Status runsource.Status
 	// End is why an ItemEnd came.
 	End EndReason
-	// Position is the position behind this item: a cursor that starts there goes on
+	// Position is the position behind this item: a cursor that starts there continues
 	// with what follows.
 	Position runsource.Position
 }
@@ -90,7 +90,7 @@ const (
 )
 
 // statusRunning is the status of a run whose log grows, whatever its Viewer says:
-// 0.7.2 goes on saying finished of a run that was opened again, and calls runs
+// 0.7.2 keeps saying finished of a run that was opened again, and calls runs
 // failed whose process lives on another host.
 var statusRunning = runsource.Status{Text: "running"}
 
@@ -100,12 +100,12 @@ type Until uint8
 const (
 	// UntilEnded ends the cursor with the run.
 	UntilEnded Until = iota
-	// Forever tells of the end of the run as an ItemStatus and goes on: the run
+	// Forever tells of the end of the run as an ItemStatus and continues: the run
 	// may be opened again. Only the run's deletion ends such a cursor.
 	Forever
 )
 
-// UpstreamState is how the last look at the Viewer went.
+// UpstreamState is how the last poll of the Viewer went.
 type UpstreamState uint8
 
 // The states of the upstream.

@@ -201,7 +201,7 @@ func (j *journal) dropWindow() {
 	j.window = nil
 }
 
-// markGrown notes that the log has grown: whatever the status says, the run goes on.
+// markGrown notes that the log has grown: whatever the status says, the run continues.
 func (j *journal) markGrown() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

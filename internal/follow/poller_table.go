@@ -86,7 +86,7 @@ func (p *poller) readDiff(ctx context.Context) (grown bool, err error) {
 	if d.diff.MissingRows() > 0 {
 		return grown, errTableShrunk
 	}
-	p.j.setLeftOut(eventlog.Counts{LinesWithoutStep: uint64(max(info.UnplacedRows, 0)), Excess: d.excess})
+	p.j.setLeftOut(eventlog.Counts{LinesWithoutStep: uint64(max(info.RowsWithoutStep, 0)), Excess: d.excess})
 	p.table.info, p.table.loaded = info, true
 	p.table.minInterval = max(p.table.minInterval, readCostFactor*time.Since(start))
 	p.j.setEnd(true, -1)

@@ -90,7 +90,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// followAtRandom follows the run until it has ended, dropping now and then and going on
+// followAtRandom follows the run until it has ended, dropping now and then and continuing
 // from the last position on any hub.
 func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand.Rand) {
 	for !c.ended {

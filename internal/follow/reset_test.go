@@ -173,7 +173,7 @@ func TestFollow_Ends(t *testing.T) {
 				c.t.Error("over too early")
 			}
 		}, runsourcetest.Points(0, 40, 0), []string{"caught up", "state failed", "state running", "end 1 failed"}},
-		{"and tells that it goes on when it has grown after its end", Forever, func(s *liveSource, c *client) {
+		{"and tells that it continues when it has grown after its end", Forever, func(s *liveSource, c *client) {
 			s.setStatus("finished")
 			c.wait(10 * time.Second)
 			s.Append(whole + "\n")
@@ -214,7 +214,7 @@ func TestFollow_Ends(t *testing.T) {
 			c.check(nil, "end 3 ")
 		})
 	})
-	t.Run("and its last position goes on when the run is opened again", func(t *testing.T) {
+	t.Run("and its last position continues when the run is opened again", func(t *testing.T) {
 		for _, rest := range []string{"", whole} {
 			synctest.Test(t, func(t *testing.T) {
 				src := newLiveSource(runsourcetest.Lines(0, 3) + rest)
@@ -234,7 +234,7 @@ func TestFollow_Ends(t *testing.T) {
 			})
 		}
 	})
-	t.Run("and is void if the last line went on", func(t *testing.T) {
+	t.Run("and is void if the last line continued", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			src := newLiveSource(runsourcetest.Lines(0, 3) + whole)
 			src.setStatus("finished")

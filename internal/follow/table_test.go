@@ -98,7 +98,7 @@ func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
 		h := newTestHub(t, HubConfig{})
 		c := follow(t, h, src, runsource.Beginning(), UntilEnded)
 		c.wait(3 * time.Second)
-		src.Set(func() { src.Unplaced = 2 })
+		src.Set(func() { src.LinesWithoutStep = 2 })
 		c.wait(6 * time.Second)
 		late := follow(t, h, src, runsource.Beginning(), UntilEnded)
 		late.wait(3 * time.Second)

@@ -71,7 +71,7 @@ func (rt *route) checkBody(raw []byte, params map[string]string, lastID string) 
 }
 
 // The texts of protojson that name a field; it varies the spaces between its
-// words on purpose. A text may go on with the refused value, so only these
+// words on purpose. A text may continue with the refused value, so only these
 // parts of it are told.
 var (
 	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)

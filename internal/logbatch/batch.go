@@ -127,7 +127,7 @@ func (b *Batch) Retain(budget, retained *atomic.Int64) {
 	retained.Add(b.size)
 }
 
-// Release takes the batch out of the budgets. Cursors that hold it may go on
+// Release takes the batch out of the budgets. Cursors that hold it may continue
 // using it; its encodings go.
 func (b *Batch) Release() {
 	b.mu.Lock()

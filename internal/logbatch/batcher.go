@@ -82,7 +82,7 @@ func (b *Batcher) addLine(line []byte) error {
 	text := line[:len(line)-1]
 	switch {
 	case b.At.Unterminated && len(text) > 0:
-		return runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
+		return runsource.ErrLogReplaced // the line continues: it is not what it was taken for
 	case b.At.Unterminated: // its newline has come
 		b.At.Unterminated = false
 		b.At.Offset++

@@ -20,7 +20,7 @@ type Snapshot struct {
 	columns map[string]int
 	names   []string
 	rows    []*snapshotRow // by step
-	// MaxStep is the greatest step, and digest that of all cells.
+	// MaxStep is the highest step, and digest that of all cells.
 	MaxStep int64
 	Digest  uint64
 	// CompleteVersion is the version up to which rows has everything: new rows come

@@ -24,7 +24,7 @@ func Error(value any) error {
 	return fmt.Errorf("panic with a value of type %T", value)
 }
 
-// CapturedError is a panic that goes on in another goroutine than the one it came up in,
+// CapturedError is a panic that continues in another goroutine than the one it came up in,
 // and remembers where that was.
 type CapturedError struct {
 	err   error

@@ -184,5 +184,5 @@ func (r *Replica) Restart(ctx context.Context) (err error) {
 // answers on them.
 func (r *Replica) Freeze() error { return syscall.Kill(r.process.Pid(), syscall.SIGSTOP) }
 
-// Thaw lets it go on.
+// Thaw lets it continue.
 func (r *Replica) Thaw() error { return syscall.Kill(r.process.Pid(), syscall.SIGCONT) }

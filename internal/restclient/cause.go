@@ -20,7 +20,7 @@ func (e *Error) Advice() string { _, advice := e.explain(); return advice }
 
 func (e *Error) explain() (cause, advice string) {
 	const start = "start it with `runicorn viewer`, or give another address with --viewer"
-	if strings.Contains(e.Viewer, ".") { // tunnelled: no flag has its address
+	if strings.Contains(e.Viewer, ".") { // tunneled: no flag has its address
 		return e.cause(), ""
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](e.Err)

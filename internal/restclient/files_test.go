@@ -98,7 +98,7 @@ func TestReadFile_RefusesARangeThatWasNotAsked(t *testing.T) {
 		{"no size", "bytes 3-9/*", 206},
 		{"nothing", "", 206},
 		{"416 without a size", "", 416},
-		{"416 although the file goes on", "bytes */100", 416},
+		{"416 although the file continues", "bytes */100", 416},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newViewer(t, "0.6.0")

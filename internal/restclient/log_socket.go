@@ -68,7 +68,7 @@ func (x *exchange) handshakeError(err error) error {
 
 // newLogSocket starts the reader of a connection. The context of reads is not the
 // caller's: its end would tear the connection down without a close frame, and such a
-// Viewer goes on waiting for an answer to its pings.
+// Viewer keeps waiting for an answer to its pings.
 func newLogSocket(x *exchange, conn *websocket.Conn, closeTimeout time.Duration) *logSocket {
 	ctx, abort := context.WithCancel(context.Background())
 	s := &logSocket{
@@ -97,7 +97,7 @@ func (s *logSocket) readAll() {
 	}
 }
 
-// ping asks for a sign of life. The reader must go on meanwhile.
+// ping asks for a sign of life. The reader must continue meanwhile.
 func (s *logSocket) ping() {
 	s.pings.Go(func() {
 		if s.conn.Ping(s.ctx) != nil {

@@ -30,7 +30,7 @@ func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
 			lines("one", msgWaiting, msgAvailable, msgShortened, "[info] epoch 1"), 0,
 		},
 		{
-			"a line of an error is a line when the connection goes on, at once or later", "0.5.3",
+			"a line of an error is a line when the connection continues, at once or later", "0.5.3",
 			stays("[error] out of memory", "[error] giving up"), lines("[error] out of memory", "[error] giving up"), 0,
 		},
 		{"empty frames are signs of life", "0.7.2", stays("", msgWaiting, "", "", msgAvailable, "", "one"), lines("one"), 0},

@@ -18,9 +18,9 @@ type TableInfo struct {
 	Columns []string
 	// Total is the number of distinct steps of the run.
 	Total int64
-	// UnplacedRows is the number of rows that were left out, because their step
+	// RowsWithoutStep is the number of rows that were left out, because their step
 	// does not fit an int64. Total has them; of a sample, it is no count.
-	UnplacedRows int64
+	RowsWithoutStep int64
 	// LastStep is the largest step of the rows that have one; it counts only if
 	// there are any.
 	LastStep int64
@@ -91,7 +91,7 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 		t.total = t.rows
 	}
 	return t, TableInfo{
-		Columns: t.names, Total: t.total, UnplacedRows: t.unplaced, TextQuality: TextQuality{Lossy: t.lossy},
+		Columns: t.names, Total: t.total, RowsWithoutStep: t.withoutStep, TextQuality: TextQuality{Lossy: t.lossy},
 	}, nil
 }
 

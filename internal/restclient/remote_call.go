@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A call over SSH stops the whole Viewer until its peer answers, and goes on
-// there when its caller has left. So it goes on here as well: it holds the one
+// A call over SSH stops the whole Viewer until its peer answers, and continues
+// there when its caller has left. So it continues here as well: it holds the one
 // slot for SSH until the Viewer has answered or its deadline has passed, and
 // Busy stays true as long as the Viewer is.
 

@@ -42,7 +42,7 @@ func (b *retryBudget) spend() bool {
 }
 
 // shouldRetry waits and reports whether a failed attempt may be made again.
-// Only light reads are: a Viewer goes on with an abandoned heavy call, so a
+// Only light reads are: a Viewer continues with an abandoned heavy call, so a
 // repetition would cost it twice, and a change must not happen twice.
 func (c *Client) shouldRetry(ctx context.Context, r route, err error, attempt int) bool {
 	if attempt == 1 {

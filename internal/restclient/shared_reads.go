@@ -8,7 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/flight"
 )
 
-// sharedReads are the reads in flight, which identical ones join: a Viewer goes on
+// sharedReads are the reads in flight, which identical ones join: a Viewer continues
 // with what a canceled request asked for, and the next identical one would be paid
 // for again.
 type sharedReads = flight.Group[string, any]

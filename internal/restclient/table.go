@@ -66,12 +66,12 @@ type tableDecoder struct {
 	rows    int64
 	last    int64
 	total   int64 // -1 until the total member came; 0.5.0 to 0.5.2 send none
-	// unplaced is the number of rows whose step does not fit an int64.
-	unplaced int64
-	nulled   []int // the columns of which the row at hand has a null
-	hasRows  bool
-	held     int  // what the names take, in bytes
-	lossy    bool // a text had bytes that are not UTF-8
+	// withoutStep is the number of rows whose step does not fit an int64.
+	withoutStep int64
+	nulled      []int // the columns of which the row at hand has a null
+	hasRows     bool
+	held        int  // what the names take, in bytes
+	lossy       bool // a text had bytes that are not UTF-8
 }
 
 // rowGuard fails a row that is longer than maxRow. The decoder reads ahead, so
@@ -197,7 +197,7 @@ func (t *tableDecoder) readRows() error {
 		}
 		t.rows++
 		if !usable {
-			t.unplaced++
+			t.withoutStep++
 			continue
 		}
 		if err := t.sink(&t.row); err != nil {

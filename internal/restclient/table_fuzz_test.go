@@ -81,8 +81,8 @@ func FuzzTable(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if int(d.rows-d.unplaced) != len(rows) {
-			t.Fatalf("%d rows were counted, %d unplaced, %d came", d.rows, d.unplaced, len(rows))
+		if int(d.rows-d.withoutStep) != len(rows) {
+			t.Fatalf("%d rows were counted, %d without a step, %d came", d.rows, d.withoutStep, len(rows))
 		}
 		for _, row := range rows {
 			for name, cell := range row {

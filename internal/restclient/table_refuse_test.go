@@ -113,7 +113,7 @@ func TestTable_CountsRowsWhoseStepDoesNotFit(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"b": 2}, nulls); diff != "" {
 		t.Errorf("nulls: %s", diff)
 	}
-	if info.Total != 5 || info.UnplacedRows != 3 || info.LastStep != math.MaxInt64 {
+	if info.Total != 5 || info.RowsWithoutStep != 3 || info.LastStep != math.MaxInt64 {
 		t.Errorf("info %+v", info)
 	}
 	if info, err = c.ProbeTable(t.Context(), "x"); err != nil || info.Total != 5 || info.LastStep != math.MaxInt64 {

@@ -219,6 +219,6 @@ func TestError_SaysWhyAViewerCannotBeReached(t *testing.T) {
 	}
 	e.Viewer = "lab.1234abcd"
 	if e.Advice() != "" {
-		t.Errorf("a tunnelled one: %q", e.Advice())
+		t.Errorf("a tunneled one: %q", e.Advice())
 	}
 }

@@ -32,8 +32,6 @@ type Config struct {
 	MaxBytes int64
 	// Gate bounds parsing; nil does not.
 	Gate *cpugate.Gate
-	// Now is the clock; time.Now if nil.
-	Now func() time.Time
 }
 
 // Cache keeps parsed runs. It is safe for concurrent use. Make it with New and
@@ -71,10 +69,7 @@ type Stats struct {
 
 // New returns an empty cache.
 func New(cfg Config) *Cache {
-	c := &Cache{now: cfg.Now, gate: cfg.Gate, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes)}
-	if c.now == nil {
-		c.now = time.Now
-	}
+	c := &Cache{now: time.Now, gate: cfg.Gate, maxBytes: cmp.Or(cfg.MaxBytes, defaultBytes)}
 	return c
 }
 

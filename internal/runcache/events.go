@@ -123,7 +123,7 @@ func (u *updater) parseLines(ctx context.Context, chunk []byte, totalSize int64)
 	r := u.run
 	if r.checkpoint.Unterminated && len(chunk) > 0 {
 		if chunk[0] != '\n' {
-			return 0, runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
+			return 0, runsource.ErrLogReplaced // the line continues: it is not what it was taken for
 		}
 		r.checkpoint.Unterminated = false
 	}

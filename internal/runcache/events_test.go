@@ -76,11 +76,12 @@ func TestCache_ReadsTheWholeLog(t *testing.T) {
 					t.Skip("nothing but the ETag shows that")
 				}
 				src := &runsourcetest.FileSource{File: []byte(tt.before), Whole: ranges == "no ranges", NoETag: ranges == "no etag", Clock: runsourcetest.NewClock()}
-				c := newTestCache(t, Config{Now: src.Clock.Now})
+				c := newTestCache(t, Config{})
+				c.now = src.Clock.Now
 				before, _ := read(t, c, src)
 				tt.change(src)
 				want := tt.want(maps.Clone(before))
-				for range 2 { // the second read goes on with what the first has left
+				for range 2 { // the second read continues with what the first has left
 					got, view := read(t, c, src)
 					if !maps.Equal(want, got) { // which is quick
 						t.Fatalf("values (-want +got):\n%s", cmp.Diff(want, got))
@@ -133,10 +134,10 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 		after int    // and after the second
 		bad   uint64
 	}{
-		{"does not count while the run goes on", whole, false, "", 3, 3, 0},
+		{"does not count while the run continues", whole, false, "", 3, 3, 0},
 		{"counts when the run has ended", whole, true, "", 4, 4, 0},
 		{"counts once when its newline comes after all", whole, true, "\n" + runsourcetest.Line(4, "4.125"), 4, 5, 0},
-		{"is taken back when it goes on", whole, true, whole + "\n", 4, 3, 1},
+		{"is taken back when it continues", whole, true, whole + "\n", 4, 3, 1},
 		{"does not count when it is torn", whole[:30], true, "", 3, 3, 0},
 		{"does not count when it is no object", "17", true, "", 3, 3, 0},
 	}
@@ -160,7 +161,8 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 	t.Run("counts as soon as the run has ended, without a new byte", func(t *testing.T) {
 		for _, complete := range []bool{false, true} {
 			src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 3) + whole), Whole: complete, Clock: runsourcetest.NewClock()}
-			c := newTestCache(t, Config{Now: src.Clock.Now})
+			c := newTestCache(t, Config{})
+			c.now = src.Clock.Now
 			read(t, c, src)
 			src.Set(func() { src.Ended = true })
 			if got, _ := read(t, c, src); len(got) != 4 {
@@ -182,7 +184,7 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d bytes for a file of %d", served, len(src.File))
 		}
 	})
-	t.Run("one that is cut without progress is an error, and the next read goes on", func(t *testing.T) {
+	t.Run("one that is cut without progress is an error, and the next read continues", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, n)), Cuts: []int{1 << 20, 30}}
 		c := newTestCache(t, Config{})
 		if _, _, err := tryRead(t.Context(), c, runsourcetest.TheRun, src); !errors.Is(err, runsourcetest.ErrCut) {

@@ -33,12 +33,13 @@ func TestCache_MergedTable(t *testing.T) {
 		{"is read again at the latest after ten seconds", large, 0, false, 11 * time.Second, (*runsourcetest.FileSource).Backfill, 0, 2, true},
 		{"is read again at the latest after a multiple of its cost", large, 3 * time.Second, false, 61 * time.Second, (*runsourcetest.FileSource).Backfill, 0, 2, true},
 		{"is only probed once the run has ended", large, 0, true, time.Hour, func(*runsourcetest.FileSource) {}, 1, 1, false},
-		{"is read again when an ended run goes on", large, 0, true, time.Hour, (*runsourcetest.FileSource).Grow, 1, 2, true},
+		{"is read again when an ended run continues", large, 0, true, time.Hour, (*runsourcetest.FileSource).Grow, 1, 2, true},
 	}
 	for _, tt := range tests {
 		t.Run("a table "+tt.name, func(t *testing.T) {
 			src := &runsourcetest.FileSource{NotServed: true, Table: runsourcetest.TableOf(tt.steps), Ended: tt.ended, TableCost: tt.cost, Clock: runsourcetest.NewClock()}
-			c := newTestCache(t, Config{Now: src.Clock.Now})
+			c := newTestCache(t, Config{})
+			c.now = src.Clock.Now
 			before, view := read(t, c, src)
 			if len(before) != tt.steps || view.Origin != runsource.FromMergedTable {
 				t.Fatalf("first %d steps of %+v", len(before), view)
@@ -54,8 +55,9 @@ func TestCache_MergedTable(t *testing.T) {
 }
 
 func TestCache_CountsRowsWithoutAUsableStep(t *testing.T) {
-	src := &runsourcetest.FileSource{NotServed: true, Table: runsourcetest.TableOf(3), Unplaced: 2, File: []byte(runsourcetest.Lines(0, 7)), Clock: runsourcetest.NewClock()}
-	c := newTestCache(t, Config{Now: src.Clock.Now})
+	src := &runsourcetest.FileSource{NotServed: true, Table: runsourcetest.TableOf(3), LinesWithoutStep: 2, File: []byte(runsourcetest.Lines(0, 7)), Clock: runsourcetest.NewClock()}
+	c := newTestCache(t, Config{})
+	c.now = src.Clock.Now
 	if got, view := read(t, c, src); len(got) != 3 || view.LinesWithoutStep != 2 {
 		t.Errorf("%d steps of %+v", len(got), view)
 	}
@@ -72,7 +74,8 @@ func TestCache_CountsRowsWithoutAUsableStep(t *testing.T) {
 
 func TestCache_ViewerChangesGeneration(t *testing.T) {
 	src := &runsourcetest.FileSource{NotServed: true, Table: runsourcetest.TableOf(3), Nulls: map[string]int{"loss": 2}, File: []byte(runsourcetest.Lines(0, 7)), Clock: runsourcetest.NewClock()}
-	c := newTestCache(t, Config{Now: src.Clock.Now})
+	c := newTestCache(t, Config{})
+	c.now = src.Clock.Now
 	if got, view := read(t, c, src); len(got) != 3 || view.Origin != runsource.FromMergedTable {
 		t.Errorf("0.5: %d steps of %+v", len(got), view)
 	}

@@ -143,7 +143,7 @@ func (r *run) refreshView() {
 	} else {
 		counts.Excess.Add(r.view.Digest.Excess)
 	}
-	counts.LinesWithoutStep += uint64(r.merged.info.UnplacedRows) //nolint:gosec // a count; one of the two is 0
+	counts.LinesWithoutStep += uint64(r.merged.info.RowsWithoutStep) //nolint:gosec // a count; one of the two is 0
 	counts.Excess.Add(r.merged.excess)
 	r.view.Counts = counts
 }
@@ -184,7 +184,7 @@ type updater struct {
 	maxBytes, maxFinal int64
 }
 
-// ensureRun returns the run to go on with, if it has this origin, or a new one.
+// ensureRun returns the run to continue with, if it has this origin, or a new one.
 func (u *updater) ensureRun(origin runsource.Origin) *run {
 	if u.run == nil || u.run.view.Origin != origin {
 		u.run = newRun(origin)

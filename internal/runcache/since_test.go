@@ -13,7 +13,8 @@ import (
 func TestCache_AnswersWithoutAskingWhatWasReadSince(t *testing.T) {
 	src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 10))}
 	now := time.Unix(1000, 0)
-	c := newTestCache(t, Config{Now: func() time.Time { return now }})
+	c := newTestCache(t, Config{})
+	c.now = func() time.Time { return now }
 	for _, tt := range []struct {
 		name       string
 		since      time.Time

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// Position is a position in a run's log from which a Cursor goes on: behind what
+// Position is a position in a run's log from which a Cursor continues: behind what
 // was delivered. It is a value, comparable, and short in its binary form (some
 // 20 bytes), so that a client can carry the positions of many runs. It belongs
 // to no Hub: any process resumes it.
@@ -15,7 +15,7 @@ import (
 // The zero Position is the beginning of any log. One of a line file holds the
 // offset of the next line and what the log is known by: the sums of its first
 // line and of the line before the position. One of a merged table holds the
-// greatest step that was sent and a digest of all cells that were.
+// highest step that was sent and a digest of all cells that were.
 type Position struct {
 	Origin Origin // 0: no log has been seen, the start is the one that was asked for
 

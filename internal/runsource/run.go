@@ -87,7 +87,7 @@ func (r Run) HasEnded(ctx context.Context) (bool, error) {
 
 // Status reads the run's status file, which is the truth, and the list where
 // there is none: on 0.5.3, and of runs that were brought in without one. Where
-// there is a file the list is not asked: 0.7.2 goes on listing a run as finished
+// there is a file the list is not asked: 0.7.2 keeps listing a run as finished
 // that was opened again.
 func (r Run) Status(ctx context.Context) (status Status, seen time.Time, err error) {
 	doc, err := r.Client.StatusFile(ctx, r.RunID)

@@ -49,7 +49,7 @@ func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection event
 		var info restclient.TableInfo
 		s.result.Counts = eventlog.Counts{}
 		info, err = src.ReadTable(ctx, s.putTableRow, func(string, int) {})
-		s.result.LinesWithoutStep = uint64(info.UnplacedRows) //nolint:gosec // a count
+		s.result.LinesWithoutStep = uint64(info.RowsWithoutStep) //nolint:gosec // a count
 	}
 	if err == nil {
 		err = s.flush()

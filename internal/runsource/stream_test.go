@@ -55,7 +55,7 @@ func TestStream(t *testing.T) {
 		{"another metric", &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 9))}, eventlog.Selection{Names: []string{"x"}}, nil, runsource.FromEventLog},
 		{"no log yet", &runsourcetest.FileSource{Absent: true}, eventlog.Selection{}, nil, runsource.FromEventLog},
 		{"an empty log", &runsourcetest.FileSource{}, eventlog.Selection{}, nil, runsource.FromEventLog},
-		{"a last line without newline of a run that goes on", &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 3) + whole)}, eventlog.Selection{}, runsourcetest.Points(0, 3, 0), runsource.FromEventLog},
+		{"a last line without newline of a run that continues", &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 3) + whole)}, eventlog.Selection{}, runsourcetest.Points(0, 3, 0), runsource.FromEventLog},
 		{"the same of a run that has ended", &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 3) + whole), Ended: true}, eventlog.Selection{}, runsourcetest.Points(0, 4, 0), runsource.FromEventLog},
 		{"a table", &runsourcetest.FileSource{NotServed: true, Table: []eventlog.Row{runsourcetest.RowOf(1, 5), runsourcetest.RowOf(2, 6)}}, eventlog.Selection{}, []runsourcetest.Point{{Name: "a", Step: 1, Value: 5}, {Name: "a", Step: 2, Value: 6}}, runsource.FromMergedTable},
 	}

@@ -26,7 +26,7 @@ type group struct {
 // the largest path above it that is not too large. It returns nil if the run is read better
 // by itself. Called with mu held.
 func (v *viewer) takeGroup(first *job, counts map[string]int, packs bool) *group {
-	if counts == nil || first.single || v.index.cfg.Now().Before(v.noArchive) || !packs && first.parts != PartSummary {
+	if counts == nil || first.single || v.index.now().Before(v.noArchive) || !packs && first.parts != PartSummary {
 		return nil
 	}
 	wanted := map[string]int{}
@@ -105,7 +105,7 @@ func (v *viewer) readGroup(ctx context.Context, g *group) {
 	x := v.index
 	if err != nil && ctx.Err() == nil {
 		x.mu.Lock()
-		v.noArchive = x.cfg.Now().Add(noArchiveTime)
+		v.noArchive = x.now().Add(noArchiveTime)
 		x.mu.Unlock()
 	}
 	for _, r := range read {
@@ -131,7 +131,7 @@ func (v *viewer) endPacking() {
 
 // readSummaries reads the summaries of runs from what the Viewer says of their path.
 func (v *viewer) readSummaries(ctx context.Context, g *group, read []*archivedRun) error {
-	at := v.index.cfg.Now()
+	at := v.index.now()
 	known, err := v.fleet.Client.PathRuns(ctx, g.path)
 	v.endPacking()
 	if err != nil {
@@ -162,7 +162,7 @@ func (r *archivedRun) isComplete() bool { return r.seen && r.err == nil }
 
 // readArchive reads the files of runs from the archive of their folder.
 func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun) (err error) {
-	at := v.index.cfg.Now()
+	at := v.index.now()
 	first := g.jobs[0].run.Listed
 	folder := folderOf(first, g.path)
 	a, err := v.fleet.Client.FolderArchive(ctx, first.ID, folder)

@@ -134,9 +134,8 @@ func newPacked(t *testing.T) (*packer, *lab) {
 	t.Cleanup(all.Close)
 	cache := runcache.New(runcache.Config{})
 	t.Cleanup(cache.Close)
-	l := &lab{Viewer: viewer, fleet: all.Configured()[0], config: Config{
-		Cache: cache, Now: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
-	}}
+	l := &lab{Viewer: viewer, fleet: all.Configured()[0], config: Config{Cache: cache}}
+	l.clock = func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) }
 	l.restart(t)
 	for i := range 60 {
 		files := map[string]string{

@@ -124,9 +124,9 @@ func (c *costs) prefersArchive(wanted, runs int) bool {
 func (v *viewer) measure(ctx context.Context, j *job) {
 	v.packing = true
 	v.index.mu.Unlock()
-	start := v.index.cfg.Now()
+	start := v.index.now()
 	size, err := v.reader(j).logSize(ctx)
-	cost := v.index.cfg.Now().Sub(start)
+	cost := v.index.now().Sub(start)
 	v.index.mu.Lock()
 	v.packing = false
 	if err == nil {

@@ -35,10 +35,10 @@ type digest struct {
 type series struct {
 	name   string
 	byKind [eventlog.KindText + 1]*Metric
-	last   *Metric // the kind of the value at the greatest step
+	last   *Metric // the kind of the value at the highest step
 }
 
-// newDigest goes on from what is known of a run.
+// newDigest continues from what is known of a run.
 func newDigest(known []Metric, knownImages []Image, names func(string) string) *digest {
 	d := &digest{names: names, series: make(map[string]*series, len(known)), images: images{names, slices.Clone(knownImages)}}
 	for i := range known {

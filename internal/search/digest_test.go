@@ -30,7 +30,7 @@ func TestDigest_IsWhatTheTableSays(t *testing.T) {
 				row.Cells = append(row.Cells, randomTestCell(rng))
 			}
 			table.Put(row)
-			if rng.IntN(3) == 0 && err == nil { // go on from what was published
+			if rng.IntN(3) == 0 && err == nil { // continue from what was published
 				d = newDigest(d.metrics(), d.images.byKey, share)
 			}
 			if err == nil {

@@ -30,6 +30,7 @@ type lab struct {
 	bytes  atomic.Int64 // that came from event files
 	reads  atomic.Int64 // of files
 	skew   atomic.Int64 // of the index's clock
+	clock  func() time.Time
 	onRead atomic.Pointer[func(*http.Request)]
 }
 
@@ -63,7 +64,8 @@ func newLab(t *testing.T, generation demotest.Generation, stateFile string) *lab
 	l.fleet = all.Configured()[0]
 	cache := runcache.New(runcache.Config{})
 	t.Cleanup(cache.Close)
-	l.config = Config{Cache: cache, StateFile: stateFile, Now: func() time.Time { return time.Now().Add(time.Duration(l.skew.Load())) }}
+	l.config = Config{Cache: cache, StateFile: stateFile}
+	l.clock = func() time.Time { return time.Now().Add(time.Duration(l.skew.Load())) }
 	l.restart(t)
 	return l
 }
@@ -75,6 +77,7 @@ func (l *lab) restart(t *testing.T) {
 		l.index.Close()
 	}
 	index := New(l.config)
+	index.now = l.clock
 	l.index = index
 	t.Cleanup(index.Close)
 }

@@ -25,7 +25,7 @@ var sumTable = crc64.MakeTable(crc64.ECMA)
 
 func sum(b []byte) uint64 { return crc64.Checksum(b, sumTable) }
 
-// markOf shortens a checkpoint. Known is the mark that it went on from: where the
+// markOf shortens a checkpoint. Known is the mark that it continued from: where the
 // checkpoint does not have the head any more, known does.
 func markOf(c *runsource.Checkpoint, known mark) mark {
 	m := mark{

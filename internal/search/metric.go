@@ -28,7 +28,7 @@ type Metric struct {
 	// Count is the number of points, the last one included.
 	Count     int64
 	FirstStep int64
-	// Last is the point at the greatest step. Of a text its Value is 0.
+	// Last is the point at the highest step. Of a text its Value is 0.
 	Last Point
 	// LastText is the last value of a text, at most maxText bytes of it, and of a
 	// number the digits of an integer that Last.Value rounds.
@@ -94,7 +94,7 @@ func (m *Metric) Max() (p Point, ok bool) {
 	return all.max, all.hasRange
 }
 
-// LastFinite is the finite value at the greatest step.
+// LastFinite is the finite value at the highest step.
 func (m *Metric) LastFinite() (p Point, ok bool) {
 	all := m.withLast()
 	return all.finite, all.hasRange

@@ -92,7 +92,7 @@ func (x *Index) flush() bool {
 	}
 	x.mu.Unlock()
 	slices.SortFunc(records, func(a, b stored) int { return cmp.Or(compareText(a.viewer, b.viewer), compareText(a.runID, b.runID)) })
-	if err := s.save(records, x.cfg.Now()); err != nil {
+	if err := s.save(records, x.now()); err != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.abandon(err)

@@ -180,7 +180,7 @@ func (r *runReader) parse(ctx context.Context, body lineSource, expected int64, 
 	return runsource.ReadLines(body, expected, func(chunk []byte) (consumed int, err error) {
 		if next.Unterminated && len(chunk) > 0 {
 			if chunk[0] != '\n' {
-				return 0, runsource.ErrLogReplaced // the line goes on: it is not what it was taken for
+				return 0, runsource.ErrLogReplaced // the line continues: it is not what it was taken for
 			}
 			next.Unterminated = false
 		}

@@ -55,14 +55,13 @@ type Config struct {
 	StateBytes int64
 	// Log hears why records are in memory only; nil is allowed.
 	Log *slog.Logger
-	// Now is the clock; time.Now if nil.
-	Now func() time.Time
 }
 
 // Index is what is known of the runs of all Viewers. It is safe for concurrent use. Make
 // it with New and end it with Close.
 type Index struct {
 	cfg   Config
+	now   func() time.Time // the clock, which tests move
 	names interner
 
 	ctx  context.Context //nolint:containedctx // of all reads: they belong to the index, not to a call
@@ -130,14 +129,11 @@ var ErrClosed = errors.New("the search index is closed")
 
 // New returns an index that knows what its file knows. It reads nothing from Viewers.
 func New(cfg Config) *Index {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, defaultBytes)
-	x := &Index{cfg: cfg, viewers: map[*restclient.Client]*viewer{}, dirty: map[*entry]stored{}}
+	x := &Index{cfg: cfg, now: time.Now, viewers: map[*restclient.Client]*viewer{}, dirty: map[*entry]stored{}}
 	x.ctx, x.stop = context.WithCancel(context.Background())
 	return x
 }
@@ -219,7 +215,7 @@ type wait struct {
 
 // begin finds the records that there are, and asks for the others.
 func (x *Index) begin(runs []Run, parts Parts, mode Mode, res *Result) (waits []wait, err error) {
-	now := x.cfg.Now()
+	now := x.now()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed {

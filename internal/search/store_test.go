@@ -151,7 +151,7 @@ func TestStore_IsNeverBelievedWhereItIsDamaged(t *testing.T) {
 			}
 		})
 		if err != nil {
-			continue // the index goes on in memory
+			continue // the index continues in memory
 		}
 		if err := s.save([]stored{{"v", "new", sampleRecord(1)}}, time.Now()); err == nil {
 			_ = s.close()

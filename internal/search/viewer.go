@@ -187,10 +187,10 @@ func (v *viewer) workForeground() {
 			v.readGroup(x.ctx, group)
 			continue
 		}
-		start, reader := x.cfg.Now(), v.reader(j)
+		start, reader := x.now(), v.reader(j)
 		record, err := reader.read(x.ctx, j.parts)
 		if err == nil {
-			v.addSingle(x.cfg.Now().Sub(start)/time.Duration(others), &reader.record)
+			v.addSingle(x.now().Sub(start)/time.Duration(others), &reader.record)
 		}
 		v.publish(j, record, err)
 	}
@@ -266,7 +266,7 @@ func (v *viewer) reader(j *job) *runReader {
 	v.index.mu.Lock()
 	defer v.index.mu.Unlock()
 	return &runReader{
-		run: j.run, old: j.entry.record, cache: v.index.cfg.Cache, gate: v.index.cfg.Gate, names: v.index.names.share, now: v.index.cfg.Now,
+		run: j.run, old: j.entry.record, cache: v.index.cfg.Cache, gate: v.index.cfg.Gate, names: v.index.names.share, now: v.index.now,
 		src: runsource.Run{Client: v.fleet.Client, Key: runsource.Key{Viewer: v.fleet.Name, RunID: j.run.Listed.ID}},
 	}
 }
@@ -280,7 +280,7 @@ func (v *viewer) publish(j *job, record *Record, err error) {
 	if j.entry.job == j {
 		j.entry.job = nil
 	}
-	j.entry.err, j.entry.errParts, j.entry.failedAt = err, j.parts, x.cfg.Now()
+	j.entry.err, j.entry.errParts, j.entry.failedAt = err, j.parts, x.now()
 	if err == nil {
 		v.set(j.entry, record)
 		x.markDirty(v, j.run.Listed.ID, j.entry)

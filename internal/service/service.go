@@ -11,7 +11,6 @@ package service
 
 import (
 	"runtime"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -50,8 +49,6 @@ type Config struct {
 	// ObserveLag hears how many seconds old the newest point of a live batch was
 	// when it was first encoded; nil is allowed. It must be quick.
 	ObserveLag func(seconds float64)
-	// Now is the clock; time.Now when nil.
-	Now func() time.Time
 	// AllowConfigWrites permits UpdateConfig.
 	AllowConfigWrites bool
 	// DisablePurge turns PurgeExperiments off; it is so beyond loopback.
@@ -70,9 +67,6 @@ type Config struct {
 // Register adds the five services to a server. Their errors are plain until
 // the interceptors of interceptor.Chain have seen them.
 func Register(r grpc.ServiceRegistrar, d Config) {
-	if d.Now == nil {
-		d.Now = time.Now
-	}
 	if d.CPUGate == nil {
 		d.CPUGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
 	}
@@ -81,17 +75,17 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 		Fleet: d.Fleet, Index: d.Index, Hub: d.Hub, Budget: streamBudget, Drain: drains, ObserveLag: d.ObserveLag,
 	})
 	runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Index: d.Index, Now: d.Now, DisablePurge: d.DisablePurge}),
-		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, TempBytes: d.TempBytes, Now: d.Now}),
+		Service: experiments.New(experiments.Config{Fleet: d.Fleet, Index: d.Index, DisablePurge: d.DisablePurge}),
+		exports: exports.New(exports.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, TempBytes: d.TempBytes}),
 		tails:   tails,
 	})
 	runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
-		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, Now: d.Now, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
+		Service: metrics.New(metrics.Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: d.CPUGate, Budget: streamBudget, Drain: drains}),
 		tails:   tails,
 	})
 	runicornapiv1.RegisterArtifactServiceServer(r, artifacts.New(artifacts.Config{Fleet: d.Fleet}))
 	runicornapiv1.RegisterRemoteServiceServer(r, remote.New(remote.Config{Fleet: d.Fleet, Policy: d.Remote}))
-	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Index: d.Index, Now: d.Now, AllowConfigWrites: d.AllowConfigWrites}))
+	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Index: d.Index, AllowConfigWrites: d.AllowConfigWrites}))
 }
 
 // experimentServer is ExperimentService, whose streams are in packages of their own.

@@ -63,7 +63,7 @@ func (s *Server) log(ctx context.Context, r *run, numPoints int) tag {
 	if numPoints == 0 {
 		return t
 	}
-	key, now := storeKey{r.Viewer.Name, r.Listed.ID, logTag, 1}, s.now()
+	key, now := storeKey{r.Viewer.Name, r.Listed.ID, logTag, 1}, time.Now()
 	if v, ok := s.store.get(key, r.Version(), now); ok {
 		return v.tags[0]
 	}

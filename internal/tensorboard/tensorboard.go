@@ -16,7 +16,6 @@ package tensorboard
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -53,8 +52,6 @@ type Config struct {
 	Conn grpc.ClientConnInterface
 	// MaxBytes bounds the memory of what was made of runs; 64 MiB if 0.
 	MaxBytes int64
-	// Now is the clock; time.Now if nil.
-	Now func() time.Time
 }
 
 // Server is the data provider. It is safe for concurrent use. Make it with New, and end
@@ -66,18 +63,14 @@ type Server struct {
 	cache *runcache.Cache
 	index *search.Index
 	logs  runicornapiv1.ExperimentServiceClient
-	now   func() time.Time
 	store *store
 	calls flight.Group[string, proto.Message] // equal questions at the same time
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	return &Server{
-		fleet: cfg.Fleet, cache: cfg.Cache, index: cfg.Index, now: cfg.Now,
+		fleet: cfg.Fleet, cache: cfg.Cache, index: cfg.Index,
 		logs: runicornapiv1.NewExperimentServiceClient(cfg.Conn), store: newStore(cfg.MaxBytes),
 	}
 }

@@ -1034,7 +1034,7 @@ func (x *ScalarTagEntry) GetMetadata() *ScalarMetadata {
 // ScalarMetadata is what is known of a tag of numbers.
 type ScalarMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The greatest step.
+	// The highest step.
 	MaxStep int64 `protobuf:"varint,1,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
 	// The latest time, in unix seconds.
 	MaxWallTime float64 `protobuf:"fixed64,2,opt,name=max_wall_time,json=maxWallTime,proto3" json:"max_wall_time,omitempty"`
@@ -1611,7 +1611,7 @@ func (x *TensorTagEntry) GetMetadata() *TensorMetadata {
 // TensorMetadata is what is known of a tag of tensors.
 type TensorMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The greatest step.
+	// The highest step.
 	MaxStep int64 `protobuf:"varint,1,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
 	// The latest time, in unix seconds.
 	MaxWallTime float64 `protobuf:"fixed64,2,opt,name=max_wall_time,json=maxWallTime,proto3" json:"max_wall_time,omitempty"`
@@ -2289,7 +2289,7 @@ func (x *BlobSequenceTagEntry) GetMetadata() *BlobSequenceMetadata {
 // BlobSequenceMetadata is what is known of a tag of sequences of blobs.
 type BlobSequenceMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The greatest step.
+	// The highest step.
 	MaxStep int64 `protobuf:"varint,1,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`
 	// The latest time, in unix seconds.
 	MaxWallTime float64 `protobuf:"fixed64,2,opt,name=max_wall_time,json=maxWallTime,proto3" json:"max_wall_time,omitempty"`

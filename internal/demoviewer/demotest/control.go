@@ -140,7 +140,7 @@ func (v *Viewer) SetStatus(id, status string) error {
 }
 
 // Restart turns the Viewer into another generation, as an upgrade on the same storage does: the runs stay, what the old
-// process held in memory (saved connections) is gone. Request counts go on.
+// process held in memory (saved connections) is gone. Request counts continue.
 func (v *Viewer) Restart(release Generation) error {
 	v.Locked(func() { v.settings = settings{} })
 	return v.Viewer.Restart(release)

@@ -32,7 +32,7 @@ def reopen():
     """Continues a finished run: steps go back, and it ends a second time.
 
     Last of all: in 0.7.2 the second start fails on the run's own database row,
-    and the run goes on in files only.
+    and the run continues in files only.
     """
     run = sdk.open_run("curves", "reopened")
     for step in range(1, 11):

@@ -35,11 +35,11 @@ type FileSource struct {
 	NoETag    bool
 	Cuts      []int // the next bodies end after so many bytes
 
-	Table     []eventlog.Row
-	Nulls     map[string]int
-	Unplaced  int64
-	TableCost time.Duration
-	Clock     *Clock
+	Table            []eventlog.Row
+	Nulls            map[string]int
+	LinesWithoutStep int64
+	TableCost        time.Duration
+	Clock            *Clock
 
 	Started       int // requests, those included that were given up
 	Requests      int
@@ -212,7 +212,7 @@ func (s *FileSource) ProbeTable(context.Context) (restclient.TableInfo, error) {
 }
 
 func (s *FileSource) info() restclient.TableInfo {
-	info := restclient.TableInfo{Total: int64(len(s.Table)) + s.Unplaced, UnplacedRows: s.Unplaced}
+	info := restclient.TableInfo{Total: int64(len(s.Table)) + s.LinesWithoutStep, RowsWithoutStep: s.LinesWithoutStep}
 	if n := len(s.Table); n > 0 {
 		info.LastStep = s.Table[n-1].Step
 	}
@@ -246,7 +246,7 @@ func Lines(first, n int) string {
 var TheRun = runsource.Key{Viewer: "v", RunID: "r"}
 
 // HoldNext makes requests of a source wait. The channel that is returned is
-// closed when the first has come; release lets all go on.
+// closed when the first has come; release lets all continue.
 func (s *FileSource) HoldNext() (held <-chan struct{}, release func()) {
 	hold, came := make(chan struct{}), make(chan struct{})
 	s.Set(func() { s.Hold, s.Held = hold, came })

@@ -149,7 +149,7 @@ func contentETag(c *content, upstream string) string {
 	return shortSum(fmt.Sprintf("%s\n%s\n%d", c.id, upstream, c.total), 16)
 }
 
-// checkETag refuses to go on with another content than the caller has begun with.
+// checkETag refuses to continue with another content than the caller has begun with.
 func (c *content) checkETag(etag string) error {
 	if etag == "" || etag == c.etag || etag == filestream.AnyETag && (c.etag != "" || c.offset == 0) {
 		return nil

@@ -23,7 +23,6 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Index knows what filters and orders ask for beyond lists.
 	Index *search.Index
-	Now   func() time.Time // the clock
 	// DisablePurge turns PurgeExperiments off.
 	DisablePurge bool
 }
@@ -39,7 +38,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	resolver := target.Resolver{Fleet: c.Fleet}
-	return &Service{config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now}}
+	return &Service{config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index}}
 }
 
 // ListExperiments filters, orders and pages the shared lists.
@@ -65,7 +64,7 @@ func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListEx
 	if req.GetView() == runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL {
 		s.selector.PrefetchStatuses(ctx, page)
 	}
-	experiments, err := runs.Complete(ctx, page, req.GetView(), timeout, s.config.Now)
+	experiments, err := runs.Complete(ctx, page, req.GetView(), timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +90,7 @@ func (s *Service) GetExperiment(ctx context.Context, req *runicornapiv1.GetExper
 	if req.GetView() == runicornapiv1.ExperimentView_EXPERIMENT_VIEW_BASIC {
 		experiment, err = runs.Basic(ctx, t)
 	} else {
-		experiment, err = runs.Full(ctx, t, s.config.Now)
+		experiment, err = runs.Full(ctx, t)
 	}
 	if err != nil {
 		return nil, err

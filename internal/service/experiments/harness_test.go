@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -23,7 +22,7 @@ type setup struct {
 // register adds the service, with what a test changes of its Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Index: d.Index, Now: time.Now}
+		c := Config{Fleet: d.Fleet, Index: d.Index}
 		if change != nil {
 			change(&c)
 		}

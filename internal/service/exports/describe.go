@@ -44,7 +44,7 @@ func (j *exporter) describe(ctx context.Context) error {
 	}
 	err := g.Wait()
 	if j.modified = convert.Newest(updated...); j.modified.IsZero() {
-		j.modified = j.service.config.Now()
+		j.modified = time.Now()
 	}
 	j.merged = slices.Contains(merged, true)
 	for i, isMerged := range merged {
@@ -59,7 +59,7 @@ func (j *exporter) describe(ctx context.Context) error {
 func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run, e *runicornapiv1.Experiment, err error) {
 	isFull := j.format == export.JSON || j.format == export.HTML || j.format == export.Markdown
 	if isFull {
-		e, err = runs.Full(ctx, t, j.service.config.Now)
+		e, err = runs.Full(ctx, t)
 	} else {
 		e, err = runs.Basic(ctx, t)
 	}

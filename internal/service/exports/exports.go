@@ -44,7 +44,6 @@ type Config struct {
 	// Stall is how long a client may leave a message unread; filestream.StallTimeout
 	// if 0.
 	Stall time.Duration
-	Now   func() time.Time // the clock
 }
 
 // Service makes exports. It serves ExportExperiment.
@@ -61,9 +60,9 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service {
 	c.Stall = cmp.Or(c.Stall, filestream.StallTimeout)
-	kept, resolver := newKeptFiles(c.Now), target.Resolver{Fleet: c.Fleet}
+	kept, resolver := newKeptFiles(), target.Resolver{Fleet: c.Fleet}
 	return &Service{
-		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now}, reader: source.Reader{Cache: c.Cache},
+		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index}, reader: source.Reader{Cache: c.Cache},
 		making: semaphore.NewWeighted(maxMergedExports), kept: kept,
 		space: &tempSpace{free: semaphore.NewWeighted(cmp.Or(c.TempBytes, defaultTempBytes)), makeRoom: kept.makeRoom},
 	}

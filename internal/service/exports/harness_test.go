@@ -3,7 +3,6 @@ package exports
 import (
 	"runtime"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -30,13 +29,13 @@ type setup struct {
 // register adds the service, with what a test changes of its Config, and the histories that wait for the same gate.
 func register(s setup) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Now: time.Now}
+		c := Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0))}
 		if s.config != nil {
 			s.config(&c)
 		}
 		runicornapiv1.RegisterExperimentServiceServer(r, &server{exports: New(c), returned: s.returned})
 		runicornapiv1.RegisterMetricServiceServer(r, metrics.New(metrics.Config{
-			Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, Now: c.Now, CPUGate: c.CPUGate, Budget: points.NewBudget(0), Drain: drain.New(nil),
+			Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: c.CPUGate, Budget: points.NewBudget(0), Drain: drain.New(nil),
 		}))
 	}
 }

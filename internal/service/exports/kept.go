@@ -46,11 +46,10 @@ type keptFile struct {
 type keptFiles struct {
 	mu    sync.Mutex
 	files map[string]*keptFile // by etag
-	now   func() time.Time
 }
 
-func newKeptFiles(now func() time.Time) *keptFiles {
-	return &keptFiles{files: map[string]*keptFile{}, now: now}
+func newKeptFiles() *keptFiles {
+	return &keptFiles{files: map[string]*keptFile{}}
 }
 
 // open returns the file of an etag, which it makes if there is none. The file
@@ -118,13 +117,13 @@ func (k *keptFiles) release(f *keptFile) error {
 	if isMade(f) && f.err != nil {
 		return k.forget(f)
 	}
-	f.used = k.now()
+	f.used = time.Now()
 	for k.memory() > maxKeptMemory && k.forgetOldest(false) {
 	}
 	time.AfterFunc(keptFor, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if f.users == 0 && k.now().Sub(f.used) >= keptFor {
+		if f.users == 0 && time.Since(f.used) >= keptFor {
 			_ = k.forget(f) // its place in the temporary folder is gone already
 		}
 	})

@@ -108,7 +108,7 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	if err != nil || file.header.GetEtag() == "" {
 		t.Fatalf("after its end: header %v, %v", file.header, err)
 	}
-	if err := u.AppendEvents(id, []byte("\n"+servicetest.MetricsLine(9, `"loss": 1`))); err != nil { // 0.7.2 goes on saying finished
+	if err := u.AppendEvents(id, []byte("\n"+servicetest.MetricsLine(9, `"loss": 1`))); err != nil { // 0.7.2 keeps saying finished
 		t.Fatal(err)
 	}
 	req.Offset, req.IfMatch = 1, file.header.GetEtag()
@@ -125,7 +125,7 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 
 func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeptFiles(time.Now)
+		k := newKeptFiles()
 		var made atomic.Int32
 		build := func(f *keptFile) error { //nolint:unparam // as open wants it
 			made.Add(1)
@@ -160,7 +160,7 @@ func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {
 
 func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeptFiles(time.Now)
+		k := newKeptFiles()
 		ctx, cancel := context.WithCancel(t.Context())
 		var g errgroup.Group
 		g.Go(func() error {
@@ -188,7 +188,7 @@ func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
 }
 
 func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
-	k := newKeptFiles(time.Now)
+	k := newKeptFiles()
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = k.open(t.Context(), "a", func(*keptFile) error { panic("in the middle") })
@@ -203,7 +203,7 @@ func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
 }
 
 func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
-	k := newKeptFiles(time.Now)
+	k := newKeptFiles()
 	space := &tempSpace{free: semaphore.NewWeighted(3 * maxSpooledMemory), makeRoom: k.makeRoom}
 	write := func(s *spool) error {
 		for range 2 {
@@ -238,7 +238,7 @@ func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
 
 func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeptFiles(time.Now)
+		k := newKeptFiles()
 		for i := range 2 * maxKeptMemory / maxSpooledMemory {
 			f, err := k.open(t.Context(), strconv.Itoa(i), func(f *keptFile) error {
 				f.content = &spool{}

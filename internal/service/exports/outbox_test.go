@@ -48,7 +48,7 @@ func TestOutbox_PassesErrors(t *testing.T) {
 		return errors.Join(err, source.ErrPieceDone)
 	})
 	if !errors.Is(err, gone) || errors.Is(err, source.ErrPieceDone) {
-		t.Errorf("got %v, want the client's error alone: the next piece would go on", err)
+		t.Errorf("got %v, want the client's error alone: the next piece would continue", err)
 	}
 	if err := o.compute(func() error { return source.ErrPieceDone }); !errors.Is(err, source.ErrPieceDone) {
 		t.Errorf("got %v", err)

@@ -90,7 +90,7 @@ func (s *spool) from(offset int64) io.Reader {
 	return io.NewSectionReader(s.file, offset, s.size-offset)
 }
 
-// spill goes on in a file, which is taken off the directory at once where the
+// spill continues in a file, which is taken off the directory at once where the
 // system allows it, so that a killed process leaves nothing behind.
 func (s *spool) spill() error {
 	if err := s.reserve(s.memory.Len()); err != nil {

@@ -162,7 +162,7 @@ func (c *call) finish() {
 	}
 }
 
-// sendGrace is how long a send may go on in a call that this server ends. When the
+// sendGrace is how long a send may continue in a call that this server ends. When the
 // context of the transport ends in a send, grpc-go tells the client CANCELLED, and
 // not why.
 const sendGrace = time.Second

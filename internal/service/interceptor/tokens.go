@@ -30,7 +30,7 @@ type Token struct {
 	// Expires is when it stops being valid; never if zero.
 	Expires time.Time
 	// Viewers are the configured Viewers that it is for, with those that they have
-	// tunnelled; nil means all.
+	// tunneled; nil means all.
 	Viewers []string
 }
 
@@ -58,7 +58,7 @@ type grant struct {
 	*life
 }
 
-// life is how long calls with a token may go on, and how many there are. Lines of the
+// life is how long calls with a token may continue, and how many there are. Lines of the
 // token file that give the same authority, one after the other, share it.
 type life struct {
 	ctx    context.Context //nolint:containedctx // the life of a token, which no call has
@@ -99,7 +99,7 @@ func (g *grant) err() error {
 	return nil
 }
 
-// continues reports whether calls with an older grant may go on with this one.
+// continues reports whether calls with an older grant may continue with this one.
 func (g *grant) continues(old *grant) bool {
 	return g.Hash == old.Hash && g.Cert == old.Cert && g.Role == old.Role && old.ctx.Err() == nil &&
 		(g.Viewers == nil) == (old.Viewers == nil) && slices.Equal(g.Viewers, old.Viewers)

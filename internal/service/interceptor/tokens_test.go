@@ -60,7 +60,7 @@ func TestOtherViewersAreAnotherAuthority(t *testing.T) {
 		old := auth.known()
 		auth.SetTokens([]Token{{Role: RoleRead, Token: "t", Viewers: viewers}})
 		if i > 0 && old[0].ctx.Err() == nil {
-			t.Errorf("calls go on with %q", viewers)
+			t.Errorf("calls continue with %q", viewers)
 		}
 		ctx := auth.bearing(t.Context(), "t")
 		if got, want := fleet.Visible(ctx, "gpu1.s"), i != 1; got != want {

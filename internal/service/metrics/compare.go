@@ -106,7 +106,7 @@ func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
 }
 
 // relative puts points in the order of their time, in seconds since the first
-// one. Of points of one time the one at the greatest step counts, and a point
+// one. Of points of one time the one at the highest step counts, and a point
 // whose time is not known is left out.
 func relative(s *eventlog.Series, first float64) (seconds, values []float64) {
 	order := make([]int, 0, s.Len())

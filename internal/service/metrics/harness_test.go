@@ -3,7 +3,6 @@ package metrics
 import (
 	"runtime"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -27,7 +26,7 @@ type setup struct {
 // register adds the service, with what a test changes of its Config.
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, Now: time.Now, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: points.NewBudget(0), Drain: drain.New(nil)}
+		c := Config{Fleet: d.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: points.NewBudget(0), Drain: drain.New(nil)}
 		if change != nil {
 			change(&c)
 		}

@@ -3,7 +3,6 @@ package metrics
 
 import (
 	"context"
-	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
@@ -27,7 +26,6 @@ type Config struct {
 	Cache *runcache.Cache
 	// Index knows sums of the metrics of all runs.
 	Index *search.Index
-	Now   func() time.Time // the clock
 	// CPUGate bounds what exports and histories compute.
 	CPUGate *cpugate.Gate
 	// Budget bounds the histories that are held to be merged or downsampled.
@@ -50,7 +48,7 @@ func New(c Config) *Service {
 	resolver := target.Resolver{Fleet: c.Fleet}
 	return &Service{
 		config: c, resolver: resolver, reader: source.Reader{Cache: c.Cache},
-		selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: c.Now},
+		selector: runs.Selector{Resolver: resolver, Index: c.Index},
 	}
 }
 

@@ -266,7 +266,7 @@ func checkLog(t *testing.T, key string, run realviewer.Run, resp *runicornapiv1.
 		t.Errorf("%s and its event file differ:\n%s", key, strings.Join(differences, "\n"))
 	}
 	if resp.GetMalformedLineCount() != int64(logged.Malformed) || resp.GetLinesWithoutStepCount() != int64(logged.LinesWithoutStep) {
-		t.Errorf("%s: %d malformed and %d unplaced, want %d and %d", key,
+		t.Errorf("%s: %d malformed and %d without a step, want %d and %d", key,
 			resp.GetMalformedLineCount(), resp.GetLinesWithoutStepCount(), logged.Malformed, logged.LinesWithoutStep)
 	}
 }

@@ -203,7 +203,7 @@ func itemHash(id string) string {
 	return string(sum[:8])
 }
 
-// queryHash binds a token to the query that it goes on with.
+// queryHash binds a token to the query that it continues with.
 type queryHash [8]byte
 
 // hashQuery hashes every field of a request that chooses or orders items.

@@ -214,7 +214,7 @@ func FuzzPageTokenRoundTrip(f *testing.F) {
 	})
 }
 
-// TestPagesOfListsWithAnOrderOfTheirOwn: a page goes on after the last item of
+// TestPagesOfListsWithAnOrderOfTheirOwn: a page continues after the last item of
 // the one before, wherever it is now, and where it was if it is gone.
 func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
 	list := func(names ...string) (out []*runicornapiv1.DirectoryEntry) {

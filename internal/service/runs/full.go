@@ -39,7 +39,7 @@ func Basic(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error)
 
 // Full reads all that there is of a run. Only the detail must be had: what
 // else fails is named in the answer.
-func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapiv1.Experiment, error) {
+func Full(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) {
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
 	var list partResult[restclient.RunList]
@@ -57,7 +57,7 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 		e = BasicExperiment(t.Name, &r.detail.value.Run, r.detail.value.Lossy)
 		r.fillFromMeta(ctx, e, list.err)
 	}
-	r.fill(ctx, e, now())
+	r.fill(ctx, e, time.Now())
 	return e, ctx.Err()
 }
 
@@ -65,7 +65,7 @@ func Full(ctx context.Context, t target.Run, now func() time.Time) (*runicornapi
 // page comes in the caller's time: what is too slow is named as missing, and so is
 // all of a Viewer that does not even say within timeout that it is there, if that is
 // not 0.
-func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, timeout time.Duration, now func() time.Time) ([]*runicornapiv1.Experiment, error) {
+func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, timeout time.Duration) ([]*runicornapiv1.Experiment, error) {
 	out := make([]*runicornapiv1.Experiment, len(entries))
 	for i, e := range entries {
 		out[i] = e.Experiment()
@@ -84,10 +84,10 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 	for i, e := range entries {
 		g.Go(func() error {
 			if err := away[e.Viewer]; err != nil {
-				unread(e.Target(), err).fill(ctx, out[i], now())
+				unread(e.Target(), err).fill(ctx, out[i], time.Now())
 				return ctx.Err()
 			}
-			readListed(early, statusCtx, e, paths[i]).fill(ctx, out[i], now())
+			readListed(early, statusCtx, e, paths[i]).fill(ctx, out[i], time.Now())
 			return ctx.Err()
 		})
 	}

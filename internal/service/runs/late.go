@@ -92,7 +92,7 @@ func partValue(kinds []search.Metric, part string) filter.Value {
 	return LastValue(last)
 }
 
-// LastKind is the kind of a metric that has its value at the greatest step.
+// LastKind is the kind of a metric that has its value at the highest step.
 func LastKind(kinds []search.Metric) *search.Metric {
 	last := &kinds[0]
 	for i := range kinds {

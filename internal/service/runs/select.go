@@ -21,7 +21,6 @@ import (
 type Selector struct {
 	Resolver target.Resolver
 	Index    *search.Index
-	Now      func() time.Time
 }
 
 // Query says which runs a request selects, and what of them it needs.
@@ -87,7 +86,7 @@ func (s Selector) Attach(ctx context.Context, found *Filtered, entries []*Entry,
 	if parts == 0 || len(entries) == 0 {
 		return nil
 	}
-	runs, now := make([]search.Run, len(entries)), s.Now()
+	runs, now := make([]search.Run, len(entries)), time.Now()
 	for i, e := range entries {
 		runs[i] = search.Run{Viewer: e.Viewer, Listed: e.Run}
 	}

@@ -116,7 +116,7 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 			return err
 		}
 	}
-	for _, r := range t.runs { // they go on when a list says that they run again
+	for _, r := range t.runs { // they continue when a list says that they run again
 		if r.state.phase == runResting {
 			r.state.on(eventEnd)
 		}

@@ -203,7 +203,7 @@ func countOf(events []string, name string) (n int) {
 }
 
 // TestTailFilter_ATunnelledViewerComesAndGoes: over all Viewers a token stays good
-// while the session of a tunnelled one is not there, and the runs of that go on
+// while the session of a tunneled one is not there, and the runs of that continue
 // where they were when it is back.
 func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	t.Parallel()

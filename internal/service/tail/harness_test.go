@@ -38,10 +38,10 @@ func register(change func(*Config)) servicetest.RegisterFunc {
 		}
 		tails := New(c)
 		runicornapiv1.RegisterExperimentServiceServer(r, &experimentServer{
-			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Index: c.Index, Now: time.Now}), tails: tails,
+			Service: experiments.New(experiments.Config{Fleet: c.Fleet, Index: c.Index}), tails: tails,
 		})
 		runicornapiv1.RegisterMetricServiceServer(r, &metricServer{
-			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, Index: d.Index, Now: time.Now, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,
+			Service: metrics.New(metrics.Config{Fleet: c.Fleet, Cache: d.Cache, Index: d.Index, CPUGate: cpugate.NewGate(runtime.GOMAXPROCS(0)), Budget: c.Budget, Drain: c.Drain}), tails: tails,
 		})
 	}
 }
@@ -55,7 +55,7 @@ func newHarness(tb testing.TB, generations ...demotest.Generation) *servicetest.
 var bubbleStart = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // newHarnessWith is newHarness with changes. Unless it is on loopback, it is for tests in a
-// bubble of testing/synctest: their clock goes on when all wait, so that they take no time
+// bubble of testing/synctest: their clock continues when all wait, so that they take no time
 // and no machine is too slow for them.
 func newHarnessWith(tb testing.TB, s setup, generations ...demotest.Generation) *servicetest.Harness {
 	tb.Helper()

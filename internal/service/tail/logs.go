@@ -68,7 +68,7 @@ func (s *Service) logStart(ctx context.Context, req *runicornapiv1.TailLogsReque
 	return run, nil
 }
 
-// logResume goes on with the run of a token.
+// logResume continues with the run of a token.
 func (s *Service) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
 	token, err := readLogToken(req.GetResumeToken())
 	if err != nil {

@@ -199,7 +199,7 @@ func (t *tail) finish(ctx context.Context) error {
 
 // sendHeartbeat says how fresh the tail is.
 func (t *tail) sendHeartbeat(ctx context.Context) error {
-	if err := errors.Join(t.sendNotFound(), t.syncViewers(ctx)); err != nil { // there may be no other call that refreshes the list of tunnelled Viewers
+	if err := errors.Join(t.sendNotFound(), t.syncViewers(ctx)); err != nil { // there may be no other call that refreshes the list of tunneled Viewers
 		return err
 	}
 	return t.send(nil, t.health(ctx))

@@ -21,7 +21,7 @@ import (
 )
 
 // TestTail_EveryPointOnce: a wild log is written while the Viewer fails now and
-// then; of many tails half drop at random and go on by token on this server or on
+// then; of many tails half drop at random and continue by token on this server or on
 // another one. Every one ends with exactly what was logged.
 func TestTail_EveryPointOnce(t *testing.T) {
 	t.Parallel()
@@ -198,7 +198,7 @@ func TestTail_Ends(t *testing.T) {
 				apierrtest.WantError(t, c.rest(), codes.NotFound, "RUN_NOT_FOUND")
 			}
 		})
-		step(t, "a run that is opened again goes on", func() {
+		step(t, "a run that is opened again continues", func() {
 			id := add("finished")
 			c := startTail(t, h, &runicornapiv1.TailMetricsRequest{RunIds: []string{id}, Until: runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER})
 			c.untilEvent("state finished")
@@ -316,7 +316,7 @@ func TestTail_DownsampledHistoryIsAtomic(t *testing.T) {
 }
 
 // TestTail_OneBadRunDoesNotEndTheStreamOfOthers: what is too large for a line or a message
-// is passed over or cut, and the rest of it and of other runs goes on.
+// is passed over or cut, and the rest of it and of other runs continues.
 func TestTail_OneBadRunDoesNotEndTheStreamOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

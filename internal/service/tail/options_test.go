@@ -143,7 +143,7 @@ func TestTail_Refusals(t *testing.T) {
 	})
 }
 
-// TestTail_OneStalledClient changes nothing for the others, and goes on where it
+// TestTail_OneStalledClient changes nothing for the others, and continues where it
 // stopped when it reads again.
 func TestTail_OneStalledClient(t *testing.T) {
 	t.Parallel()

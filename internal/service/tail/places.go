@@ -52,7 +52,7 @@ func (t *tail) updateListed(run *listedRun, listedAt time.Time) bool {
 }
 
 // findTailed is the run of a list in the stream; nil if it is not followed. One whose
-// session has ended goes on in another session of the same Viewer.
+// session has ended continues in another session of the same Viewer.
 func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 	for _, r := range t.runs {
 		switch {

@@ -54,7 +54,7 @@ func withSessionCancel(parent context.Context, viewers ...*fleet.Viewer) (ctx co
 // sessionEndedError is the end of a stream whose remote Viewer has none any more.
 func sessionEndedError(viewer string, cause error) *apierr.Error {
 	return apierr.Unreachable(viewer,
-		fmt.Sprintf("the session of viewer %s has ended; the last resume token goes on when a session of the same Viewer has the run", viewer), cause)
+		fmt.Sprintf("the session of viewer %s has ended; the last resume token continues when a session of the same Viewer has the run", viewer), cause)
 }
 
 // viewerGone reports whether an error says that there is no such Viewer now.
@@ -68,7 +68,7 @@ func viewerGone(err error) bool {
 // one, which a token does not tell apart.
 func isSameViewer(a, b string) bool { return a == b || fleet.SameParent(a, b) }
 
-// resolveSavedRun finds where to go on with a run of a token: on the Viewer that the
+// resolveSavedRun finds where to continue with a run of a token: on the Viewer that the
 // request names, if that is another session of the same Viewer, on the token's,
 // or on any other session that has the run. The run is checked like one of a
 // request, since a client may have made the token itself.
@@ -110,7 +110,7 @@ func isRunGone(item *follow.Item) bool {
 	return item != nil && item.Kind == follow.ItemEnd && item.End != follow.EndTerminal
 }
 
-// verifyGone checks whether a tunnelled Viewer that has no such run is still the
+// verifyGone checks whether a tunneled Viewer that has no such run is still the
 // one that was asked: the port of a session that has ended is soon another's.
 func (s *Service) verifyGone(ctx context.Context, t target.Run) error {
 	err := s.config.Fleet.CheckAlive(ctx, t.Viewer)

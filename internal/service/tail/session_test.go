@@ -17,19 +17,19 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// tunnelled is a server before a Viewer with a fake SSH side, whose sessions
+// tunneled is a server before a Viewer with a fake SSH side, whose sessions
 // lead to the Viewer of a GPU server.
-type tunnelled struct {
+type tunneled struct {
 	*servicetest.Harness
 	fake   *servicetest.SSHFake
 	holder string
 	gpu    *servicetest.Upstream
 }
 
-func newTunnelled(t *testing.T) *tunnelled {
+func newTunnelled(t *testing.T) *tunneled {
 	t.Helper()
 	h := newHarnessWith(t, setup{config: func(d *Config) { d.Hub = servicetest.NewHub(t) }, loopback: true}, demotest.Gen07)
-	s := &tunnelled{
+	s := &tunneled{
 		Harness: h, fake: &servicetest.SSHFake{}, holder: h.Upstreams[0].Name,
 		gpu: servicetest.NewUpstream(t, nil, demotest.Gen06, nil),
 	}
@@ -39,7 +39,7 @@ func newTunnelled(t *testing.T) *tunnelled {
 
 // sessions makes these the sessions of the Viewer, each with a tunnel to the GPU
 // server, and makes every replica poll.
-func (s *tunnelled) sessions(t *testing.T, replicas []*servicetest.Harness, ids ...string) {
+func (s *tunneled) sessions(t *testing.T, replicas []*servicetest.Harness, ids ...string) {
 	t.Helper()
 	at, err := url.Parse(s.gpu.Server.URL)
 	if err != nil {
@@ -56,17 +56,17 @@ func (s *tunnelled) sessions(t *testing.T, replicas []*servicetest.Harness, ids 
 }
 
 // name is what the Viewer behind a session is called.
-func (s *tunnelled) name(id string) string { return s.holder + "." + id }
+func (s *tunneled) name(id string) string { return s.holder + "." + id }
 
 func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		resume func(*tunnelled, *runicornapiv1.TailMetricsRequest)
+		resume func(*tunneled, *runicornapiv1.TailMetricsRequest)
 	}{
-		{"by the token alone", func(_ *tunnelled, req *runicornapiv1.TailMetricsRequest) { req.Viewer, req.RunIds = "", nil }},
-		{"by the token beside the first request", func(*tunnelled, *runicornapiv1.TailMetricsRequest) {}},
-		{"by the token beside the new name", func(s *tunnelled, req *runicornapiv1.TailMetricsRequest) { req.Viewer = s.name("second") }},
+		{"by the token alone", func(_ *tunneled, req *runicornapiv1.TailMetricsRequest) { req.Viewer, req.RunIds = "", nil }},
+		{"by the token beside the first request", func(*tunneled, *runicornapiv1.TailMetricsRequest) {}},
+		{"by the token beside the new name", func(s *tunneled, req *runicornapiv1.TailMetricsRequest) { req.Viewer = s.name("second") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -55,7 +55,7 @@ var (
 )
 
 // checkToken refuses a token beside which the request names other runs, or another
-// filter: going on with either would be wrong. The names of sessions that one
+// filter: continuing with either would be wrong. The names of sessions that one
 // Viewer holds are alike, and need not be there any more.
 func (t *tail) checkToken(ctx context.Context, token *tailToken) error {
 	switch text := t.req.GetFilter(); {
@@ -108,7 +108,7 @@ func (t *tail) startRuns(ctx context.Context) error {
 // fromNow says whether the request wants what comes from now on.
 func (t *tail) fromNow() bool { return t.req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW }
 
-// resume goes on with the runs of a token. One that waits for its session does
+// resume continues with the runs of a token. One that waits for its session does
 // not hold up a tail by filter of all Viewers, nor does one that has ended.
 func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	if len(token.runs) == 0 || len(token.runs) > maxTailRuns {

@@ -2,7 +2,7 @@ package tail
 
 // runState is where a run of a stream stands. Most go from pending by history to live
 // and ended; the table below has all that can happen. One that is detached keeps its
-// phase for the session in which it goes on.
+// phase for the session in which it continues.
 type runState struct {
 	phase    runPhase
 	detached bool // the session of its Viewer has ended, and no other has it yet

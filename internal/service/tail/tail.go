@@ -5,8 +5,6 @@
 package tail
 
 import (
-	"time"
-
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
@@ -44,7 +42,7 @@ type Service struct {
 func New(c Config) *Service {
 	resolver := target.Resolver{Fleet: c.Fleet}
 	return &Service{
-		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index, Now: time.Now},
+		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index},
 		listPollers: &listPollers{},
 	}
 }

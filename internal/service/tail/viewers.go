@@ -14,7 +14,7 @@ func (t *tail) followsAllViewers() bool {
 	return t.filter != nil && t.filter.viewer == target.AllViewers
 }
 
-// requiredViewers are the Viewers without which the tail cannot go on.
+// requiredViewers are the Viewers without which the tail cannot continue.
 func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {
 	if t.followsAllViewers() {
 		return nil

@@ -110,7 +110,7 @@ func (w *watch) sendUpdates(ctx context.Context) error {
 	if time.Now().Before(w.due) {
 		return nil
 	}
-	if w.viewer == target.AllViewers { // there may be no other call that refreshes the list of tunnelled Viewers
+	if w.viewer == target.AllViewers { // there may be no other call that refreshes the list of tunneled Viewers
 		if err := w.syncViewers(ctx); err != nil {
 			return err
 		}

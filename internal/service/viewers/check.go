@@ -101,7 +101,7 @@ func (s *Service) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 func (s *Service) unchecked(ctx context.Context, v *fleet.Viewer, err error) *runicornapiv1.Viewer {
 	viewer := s.healthCache.last(v)
 	h := viewer.GetHealth()
-	h.State, h.CheckTime, h.LastError = stateOf(err), timestamppb.New(s.config.Now()), errmap.Status(ctx, err).Proto()
+	h.State, h.CheckTime, h.LastError = stateOf(err), timestamppb.New(time.Now()), errmap.Status(ctx, err).Proto()
 	return viewer
 }
 
@@ -117,9 +117,9 @@ func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Durat
 	early, stop := context.WithTimeout(early, timeout)
 	defer stop()
 	viewer := s.healthCache.last(v)
-	start := s.config.Now()
+	start := time.Now()
 	health, err := v.Client.Health(early)
-	latency := s.config.Now().Sub(start)
+	latency := time.Since(start)
 	var caps *restclient.Capabilities
 	if err == nil {
 		caps, err = v.Client.Capabilities(early)
@@ -128,7 +128,7 @@ func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Durat
 		return viewer // the caller is gone, and the check says nothing
 	}
 	h := viewer.GetHealth()
-	h.State, h.CheckTime = stateOf(err), timestamppb.New(s.config.Now())
+	h.State, h.CheckTime = stateOf(err), timestamppb.New(time.Now())
 	if err != nil && (busy || v.Client.Busy()) {
 		h.State = runicornapiv1.ViewerState_VIEWER_STATE_BUSY
 	}

@@ -2,7 +2,6 @@ package viewers
 
 import (
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
@@ -20,7 +19,7 @@ func newHarness(tb testing.TB, change func(*Config), generations ...demotest.Gen
 
 func register(change func(*Config)) servicetest.RegisterFunc {
 	return func(r grpc.ServiceRegistrar, d servicetest.Config) {
-		c := Config{Fleet: d.Fleet, Index: d.Index, Now: time.Now}
+		c := Config{Fleet: d.Fleet, Index: d.Index}
 		if change != nil {
 			change(&c)
 		}

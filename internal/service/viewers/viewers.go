@@ -3,7 +3,6 @@ package viewers
 
 import (
 	"context"
-	"time"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
@@ -18,7 +17,6 @@ type Config struct {
 	Fleet *fleet.Fleet
 	// Index says how far it has come with reading runs.
 	Index *search.Index
-	Now   func() time.Time // the clock
 	// AllowConfigWrites permits UpdateConfig.
 	AllowConfigWrites bool
 }

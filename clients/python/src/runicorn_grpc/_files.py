@@ -67,7 +67,7 @@ class Part:
 
     def begin(self, header: Any) -> None:
         if header.offset != self.received:
-            raise IncompleteError(f"the file goes on at byte {header.offset} instead of {self.received}", code="DATA_LOSS")
+            raise IncompleteError(f"the file continues at byte {header.offset} instead of {self.received}", code="DATA_LOSS")
         self.header = header
 
     def add(self, chunk: bytes) -> None:

@@ -235,7 +235,7 @@ async def _read_once(transport: Transport, method: _contract.Method, request: An
         else:
             raise IncompleteError("the history was cut: it has no trailer", code="DATA_LOSS")
         if await stream.next(None) is not None:
-            raise IncompleteError("the history goes on after its trailer", code="DATA_LOSS")
+            raise IncompleteError("the history continues after its trailer", code="DATA_LOSS")
     finally:
         stream.cancel()
     history = History(list(series.values()), len(request.run_ids) > 1, fidelity, {n: getattr(trailer, n) for n in COUNTS}, list(trailer.limitations))

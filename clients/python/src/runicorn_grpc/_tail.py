@@ -104,7 +104,7 @@ I = TypeVar("I", Point, LogLine)
 
 class LogResetError(RunicornError):
     """A log was cut or replaced, so points or lines that you have no longer hold.
-    Iterate over events, or give on_event, to go on instead."""
+    Iterate over events, or give on_event, to continue instead."""
 
 
 def _enum(message: Any, field: str) -> Any:
