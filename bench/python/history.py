@@ -1,4 +1,4 @@
-"""Reads one long history into pandas in three ways, in turn, and prints the
+"""Reads one long history into pandas in four ways, in turn, and prints the
 seconds of each as JSON: history.py GRPC_ADDRESS HTTP_ADDRESS RUN ROUNDS."""
 
 import json
@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.flight
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import runicorn_grpc
@@ -54,11 +55,16 @@ def arrow(_, http_address, run):
         return pa.ipc.open_stream(answer).read_pandas()
 
 
+def flight(grpc_address, _, run):
+    with pa.flight.connect(f"grpc://{grpc_address}") as client:
+        return client.do_get(pa.flight.Ticket(json.dumps({"export": {"run_id": run}}).encode())).read_pandas()
+
+
 def main():
     *where, rounds = sys.argv[1:]
-    seconds = {"package": [], "stubs": [], "arrow": []}
+    seconds = {"package": [], "stubs": [], "arrow": [], "flight": []}
     for _ in range(int(rounds)):
-        for way in (package, stubs, arrow):
+        for way in (package, stubs, arrow, flight):
             began = time.perf_counter()
             frame = way(*where)
             seconds[way.__name__].append(time.perf_counter() - began)

@@ -52,7 +52,7 @@ func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 	return nil
 }
 
-// histories reads the same history in three ways.
+// histories reads the same history in four ways.
 func histories(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
 	python, err := environment(ctx, filepath.Join(bed.Dir, "client"), "./clients/python[pandas,arrow]")
 	if err != nil {
@@ -93,11 +93,11 @@ func histories(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
 		return err
 	}
 	var medians, minima []float64 // the package's first
-	for _, way := range []string{"package", "stubs", "arrow"} {
+	for _, way := range []string{"package", "stubs", "arrow", "flight"} {
 		of := seconds[way]
 		slices.Sort(of)
 		medians, minima = append(medians, of[len(of)/2]), append(minima, of[0])
-		fmt.Fprintf(out, "1M × 6 into pandas, %-8s median %.2f s, fastest %.2f s\n", way+":", of[len(of)/2], of[0])
+		fmt.Fprintf(out, "1M × 6 into pandas, %-8s median %.2f s (%.1f M points/s), fastest %.2f s\n", way+":", of[len(of)/2], 6/of[len(of)/2], of[0])
 	}
 	fmt.Fprintf(out, "the package takes %.2f (medians), %.2f (fastest rounds) of the faster other way (goal 1.1)\n",
 		medians[0]/slices.Min(medians[1:]), minima[0]/slices.Min(minima[1:]))
