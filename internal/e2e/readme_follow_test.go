@@ -57,22 +57,12 @@ func readBlocks(text string) []block {
 	return all
 }
 
-// TestREADME_EveryCommandWorks follows the README from top to bottom, as a
-// newcomer would in a fresh clone, with a Viewer of each generation.
-func TestREADME_EveryCommandWorks(t *testing.T) {
-	t.Parallel()
-	for _, version := range realviewer.Versions() {
-		t.Run(string(version), func(t *testing.T) {
-			t.Parallel()
-			newGuide(t, version).followAll("README.md", version)
-		})
-	}
-}
-
-// TestDocuments_EveryCommandWorks follows documents in the same way.
+// TestDocuments_EveryCommandWorks follows the README and the documents from top to
+// bottom, as a newcomer would in a fresh clone, with Viewers of these generations.
 func TestDocuments_EveryCommandWorks(t *testing.T) {
 	t.Parallel()
 	for document, versions := range map[string][]realviewer.Version{
+		"README.md":        {realviewer.V072},
 		"docs/api.md":      realviewer.Versions(),
 		"docs/tail.md":     realviewer.Versions(),
 		"docs/search.md":   {realviewer.V072}, // it starts the demo

@@ -1,0 +1,40 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// curve is a drawn line in the DOM: of a path with many points.
+var curve = regexp.MustCompile(`<path[^>]* d="M[^"]{200,}"`)
+
+// TestTensorBoard_DrawsCurvesInABrowser loads Time Series in Chromium. It takes long, so
+// only make full runs it.
+func TestTensorBoard_DrawsCurvesInABrowser(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("RUNICORN_PYTHON_PAIRS") != "all" {
+		t.Skip("make full runs it")
+	}
+	browser, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("needs chromium on the PATH")
+	}
+	s := mustStart(t, "--demo")
+	b := startTensorBoard(t, newestTensorBoard, s.grpcAddr, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	// Without WebGL the curves are SVG, and so in the DOM.
+	cmd := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-3d-apis", "--disable-dev-shm-usage", //nolint:gosec // found on the PATH
+		"--user-data-dir="+t.TempDir(), "--window-size=1400,900", "--virtual-time-budget=60000", "--dump-dom", b.url+"/#timeseries")
+	dom, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("chromium: %v", err)
+	}
+	if drawn := curve.FindAll(dom, -1); len(drawn) == 0 {
+		t.Errorf("no curve is drawn in %d bytes of DOM", len(dom))
+	}
+}
