@@ -81,3 +81,15 @@ func (s *store) seenEnded(r *run) time.Time {
 	s.put(key, stored{version: version, seen: r.listed})
 	return r.listed
 }
+
+// forgetEnded forgets that a run has ended: 0.5.3 says so of a running one for a moment,
+// while the SDK writes its status.
+func (s *store) forgetEnded(r *run) {
+	key := storeKey{viewer: r.Viewer.Name, runID: r.Listed.ID}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.kept.Get(key); ok {
+		s.bytes -= v.bytes(key)
+		s.kept.Remove(key)
+	}
+}

@@ -180,11 +180,15 @@ func (s *Server) tags(ctx context.Context, p *plugin, r *run, numPoints int, wan
 	since := now.Add(-maxAge)
 	if r.isEnded() {
 		since = s.store.seenEnded(r)
+	} else {
+		s.store.forgetEnded(r)
 	}
 	v := stored{version: r.Version()}
 	isPart, src := false, r.source()
 	err := s.cache.ReadSince(ctx, src.Key, src, since, func(view *runcache.View) (err error) {
-		if !r.isEnded() {
+		// A table that cost its Viewer much is served for a while without asking: what was
+		// read before the run was seen to have ended may lack its last points.
+		if !r.isEnded() || view.ReadTime.Before(since) {
 			v.expires = view.ReadTime.Add(maxAge)
 		}
 		v.tags, isPart, err = p.read(view, r, numPoints, wanted)
