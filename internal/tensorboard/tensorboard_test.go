@@ -229,6 +229,35 @@ func TestEndedRunsCostNothingUntilTheirEntryChanges(t *testing.T) {
 	}
 }
 
+// TestTheLastPointsOfATableCome of a run of 0.5 that ends while its table is served
+// without asking.
+func TestTheLastPointsOfATableCome(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, demotest.Gen05)
+	name := h.add("p", "running", servicetest.MetricsLine(1, `"x": 1`))
+	_, id, _ := strings.Cut(name, " ")
+	v, err := h.Config.Fleet.Get(t.Context(), "v053")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() []string { return h.scalars(t.Context(), t, filterOf([]string{name}, nil), 1000) }
+	if got := read(); !slices.Equal(got, []string{"p x 1=1"}) {
+		t.Fatalf("got %q", got)
+	}
+	u := h.Upstreams[0]
+	if err := errors.Join(u.AppendEvents(id, []byte(servicetest.MetricsLine(2, `"x": 2`))), u.SetStatus(id, "finished")); err != nil {
+		t.Fatal(err)
+	}
+	v.Client.InvalidateRuns()
+	for !slices.Equal(read(), []string{"p x 1=1 2=2"}) {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
 // params reads the hyperparameters: the texts of those of each run, by run.
 func (h *harness) params(t *testing.T) map[string]*tensorboardpb.SessionStart {
 	t.Helper()
