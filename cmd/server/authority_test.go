@@ -101,11 +101,11 @@ func (a *asker) fill(text string) string {
 	return strings.NewReplacer("VIEWER", a.viewer, "RUNID", a.run).Replace(text)
 }
 
-// patience bounds a way that finds a stream.
-const patience = 3 * time.Second
+// wayTimeout bounds a way that finds a stream.
+const wayTimeout = 3 * time.Second
 
 func (a *asker) context() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(withToken(a.t.Context(), a.token), patience)
+	return context.WithTimeout(withToken(a.t.Context(), a.token), wayTimeout)
 }
 
 // rpc calls a method of the contract with a request as JSON, and returns all that comes:
@@ -179,7 +179,7 @@ func (a *asker) text(m proto.Message, err error) string {
 // get asks over HTTP, with further headers as pairs. Of a stream it returns the first lines.
 func (a *asker) get(method, path, body string, headers ...string) string {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(a.t.Context(), wayTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, a.p.httpURL+a.fill(path), strings.NewReader(a.fill(body)))
 	if err != nil {
