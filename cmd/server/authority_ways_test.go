@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
+	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 )
 
 // way is a way to reach a Viewer with a token for another one, and all that comes of it.
@@ -153,6 +154,23 @@ func namingWays() (ways []way) {
 			return a.text(schema, err)
 		}},
 		way{"Flight ListFlights", func(a *asker) string { return a.flights(`{"viewer": "VIEWER"}`) }},
+		way{"TensorBoard by the experiment", func(a *asker) string { return a.runsOf("VIEWER") }},
+		way{"TensorBoard by the experiment, spelled otherwise", func(a *asker) string {
+			upper := strings.ToUpper(a.viewer) // as it must be in the answer: to correct it is to know it
+			return strings.ReplaceAll(a.runsOf(upper), upper, "upper "+a.viewer)
+		}},
+		way{"TensorBoard by the experiment, with a path", func(a *asker) string { return a.runsOf("VIEWER~secret~project") }},
+		way{"TensorBoard ReadBlob", func(a *asker) string {
+			ctx, cancel := a.context()
+			defer cancel()
+			key := base64.RawURLEncoding.EncodeToString([]byte(a.fill("VIEWER\x00RUNID\x00media/x.png")))
+			stream, err := tensorboardpb.NewTensorBoardDataProviderClient(a.conn).ReadBlob(ctx, &tensorboardpb.ReadBlobRequest{BlobKey: key})
+			if err != nil {
+				return a.text(nil, err)
+			}
+			got, err := stream.Recv()
+			return a.text(got, err)
+		}},
 		way{"gRPC health Check", func(a *asker) string {
 			ctx, cancel := a.context()
 			defer cancel()
@@ -226,6 +244,7 @@ func listingWays() []way {
 		{"Flight DoGet of a tail of all", func(a *asker) string {
 			return a.ticket(`{"tail": {"viewer": "-", "filter": "path = \"secret/project\""}}`)
 		}},
+		{"TensorBoard of all", func(a *asker) string { return a.runsOf("") }},
 		{"gRPC health List", func(a *asker) string {
 			ctx, cancel := a.context()
 			defer cancel()
@@ -257,6 +276,14 @@ func (a *asker) flights(criteria string) string {
 		}
 	}
 	return said.String() + err.Error()
+}
+
+// runsOf lists the runs of an experiment as TensorBoard does.
+func (a *asker) runsOf(experiment string) string {
+	ctx, cancel := a.context()
+	defer cancel()
+	got, err := tensorboardpb.NewTensorBoardDataProviderClient(a.conn).ListRuns(ctx, &tensorboardpb.ListRunsRequest{ExperimentId: a.fill(experiment)})
+	return a.text(got, err)
 }
 
 // ticket gets the first part of a table over Arrow Flight.

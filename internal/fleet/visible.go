@@ -26,6 +26,16 @@ func Visible(ctx context.Context, name string) bool {
 	return slices.Contains(names, configured)
 }
 
+// VisibleKey is the same for contexts for which the same Viewers exist: only callers of one
+// key may share an answer about several Viewers.
+func VisibleKey(ctx context.Context) string {
+	names, limited := ctx.Value(visibleKey{}).([]string)
+	if !limited {
+		return "all"
+	}
+	return "only " + strings.Join(slices.Sorted(slices.Values(names)), ",")
+}
+
 // visible returns the configured Viewers that exist for the context, the default one
 // first.
 func (f *Fleet) visible(ctx context.Context) []*Viewer {

@@ -78,7 +78,7 @@ func (s *Server) list(ctx context.Context, experiment string) (*listing, error) 
 		viewer = target.AllViewers
 	}
 	resolver := target.Resolver{Fleet: s.fleet}
-	viewers, err := resolver.Viewers(ctx, s.spelled(viewer))
+	viewers, err := resolver.Viewers(ctx, s.spelled(ctx, viewer))
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +112,8 @@ func (s *Server) list(ctx context.Context, experiment string) (*listing, error) 
 }
 
 // spelled returns the name of a Viewer as it is configured: hosts have no case.
-func (s *Server) spelled(viewer string) string {
-	names := s.fleet.Names()
+func (s *Server) spelled(ctx context.Context, viewer string) string {
+	names := slices.DeleteFunc(s.fleet.Names(), func(name string) bool { return !fleet.Visible(ctx, name) })
 	if i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, viewer) }); i >= 0 && !slices.Contains(names, viewer) {
 		return names[i]
 	}

@@ -89,8 +89,8 @@ func IsMessage(m any) bool {
 	return ok && p.ProtoReflect().Descriptor().ParentFile().Package() == tensorboardpb.File_tensorboard_data_provider_proto.Package()
 }
 
-// share answers equal questions that come at the same time once. The work has the
-// deadline of the first one.
+// share answers equal questions that come at the same time once, if the same Viewers exist
+// for those who ask. The work has the deadline of the first one.
 func share[Req, Resp proto.Message](ctx context.Context, s *Server, req Req, work func(context.Context, Req) (Resp, error)) (Resp, error) {
 	var none Resp
 	key, err := questionKey(ctx, req)
@@ -118,5 +118,5 @@ func questionKey(ctx context.Context, req proto.Message) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode the request: %w", err)
 	}
-	return fmt.Sprintf("%T %s %s", req, authority(ctx), text), nil
+	return fmt.Sprintf("%T %s %s %s", req, fleet.VisibleKey(ctx), authority(ctx), text), nil
 }

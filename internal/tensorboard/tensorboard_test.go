@@ -21,6 +21,7 @@ import (
 
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
+	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
@@ -316,6 +317,35 @@ func TestEqualQuestionsAtOnceAreOne(t *testing.T) {
 		if _, err := share(t.Context(), s, other, work); !errors.Is(err, errThird) {
 			t.Errorf("the third time: %v", err)
 		}
+	})
+}
+
+// TestEqualQuestionsAtOnceAreNotOneForOthersViewers: nobody joins the answer for somebody
+// who sees other Viewers.
+func TestEqualQuestionsAtOnceAreNotOneForOthersViewers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{}
+		defer s.Close()
+		release := make(chan struct{})
+		work := func(ctx context.Context, _ *tensorboardpb.ListRunsRequest) (*tensorboardpb.ListRunsResponse, error) {
+			<-release
+			return &tensorboardpb.ListRunsResponse{Runs: []*tensorboardpb.RunEntry{{Name: fleet.VisibleKey(ctx)}}}, nil
+		}
+		var asked sync.WaitGroup
+		for _, ctx := range []context.Context{
+			t.Context(), fleet.WithVisible(t.Context(), []string{"a"}), fleet.WithVisible(t.Context(), []string{"a", "b"}), fleet.WithVisible(t.Context(), nil),
+		} {
+			asked.Go(func() {
+				resp, err := share(ctx, s, &tensorboardpb.ListRunsRequest{}, work)
+				if err != nil || resp.GetRuns()[0].GetName() != fleet.VisibleKey(ctx) {
+					t.Errorf("%s: got %v, %v", fleet.VisibleKey(ctx), resp, err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		asked.Wait()
 	})
 }
 
