@@ -26,6 +26,7 @@ package client
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -122,6 +123,20 @@ func WithTLS(cfg *tls.Config) Option {
 		cfg = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	return func(c *config) { c.tls = cfg.Clone() }
+}
+
+// TrustFile returns a configuration for WithTLS that trusts the certificates of a file (PEM)
+// instead of the system's.
+func TrustFile(path string) (*tls.Config, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", path)
+	}
+	return cfg, nil
 }
 
 // WithPlaintext turns TLS off even where a token is sent over a network: anyone

@@ -8,8 +8,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -117,19 +115,15 @@ func (a *app) connect(getenv func(string) string) (*client.Client, error) {
 	if a.Plaintext {
 		options = append(options, client.WithPlaintext())
 	}
-	if a.TLS || a.TLSCA != "" {
-		cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-		if a.TLSCA != "" {
-			pem, err := os.ReadFile(a.TLSCA)
-			if err != nil {
-				return nil, fmt.Errorf("--tls-ca: %w", err)
-			}
-			cfg.RootCAs = x509.NewCertPool()
-			if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("--tls-ca: %s holds no certificate in PEM form", a.TLSCA)
-			}
+	switch {
+	case a.TLSCA != "":
+		trusted, err := client.TrustFile(a.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-ca: %w", err)
 		}
-		options = append(options, client.WithTLS(cfg))
+		options = append(options, client.WithTLS(trusted))
+	case a.TLS:
+		options = append(options, client.WithTLS(nil))
 	}
 	return client.New(address, options...)
 }

@@ -8,8 +8,6 @@ package dataserver
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -166,15 +164,11 @@ func parseLogdir(logdir string) (*source, error) {
 func (s *source) connect(getenv func(string) string) (*client.Client, error) {
 	options := []client.Option{client.WithToken(getenv("RUNICORN_GRPC_TOKEN"))}
 	if path := getenv("RUNICORN_GRPC_TLS_CA"); path != "" {
-		pem, err := os.ReadFile(path)
+		trusted, err := client.TrustFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("$RUNICORN_GRPC_TLS_CA: %w", err)
 		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("$RUNICORN_GRPC_TLS_CA: %s holds no certificate in PEM form", path)
-		}
-		options = append(options, client.WithTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+		options = append(options, client.WithTLS(trusted))
 	} else if s.secure {
 		options = append(options, client.WithTLS(nil))
 	}
