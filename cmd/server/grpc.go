@@ -100,10 +100,10 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			return invoke(withPeer(ctx), method, req, reply, cc, opts...)
+			return invoke(withCaller(ctx), method, req, reply, cc, opts...)
 		}),
 		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-			return open(withPeer(ctx), desc, cc, method, opts...)
+			return open(withCaller(ctx), desc, cc, method, opts...)
 		}),
 		grpc.WithStaticStreamWindowSize(streamWindow),
 		grpc.WithStaticConnWindowSize(connWindow),
@@ -115,8 +115,16 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// withPeer says who has made the call that makes another one in this process.
-func withPeer(ctx context.Context) context.Context {
+// withCaller says who has made the call that makes another one in this process, by what
+// authority, and what finds it again in traces. Calls over HTTP have said the latter two
+// themselves.
+func withCaller(ctx context.Context) context.Context {
+	in, _ := metadata.FromIncomingContext(ctx)
+	for _, key := range []string{"authorization", "traceparent", "tracestate"} {
+		for _, value := range in.Get(key) {
+			ctx = metadata.AppendToOutgoingContext(ctx, key, value)
+		}
+	}
 	ctx = interceptor.Forward(ctx)
 	if p, ok := peer.FromContext(ctx); ok {
 		return metadata.AppendToOutgoingContext(ctx, httpapi.PeerHeader, p.Addr.String())

@@ -55,7 +55,7 @@ var toJSON = protojson.MarshalOptions{UseProtoNames: true}
 // ListExperimentsRequest as JSON, or empty for all. The experiment is in app_metadata.
 // The schema is left empty: it would take reading every run.
 func (s *Server) ListFlights(criteria *flight.Criteria, stream flight.FlightService_ListFlightsServer) error {
-	ctx := withCaller(stream.Context())
+	ctx := stream.Context()
 	req := &runicornapiv1.ListExperimentsRequest{}
 	if text := criteria.GetExpression(); len(text) > 0 {
 		if err := fromJSON("criteria", text, req); err != nil {
@@ -143,7 +143,7 @@ func (s *Server) describe(ctx context.Context, d *flight.FlightDescriptor) (*tic
 	if err != nil {
 		return nil, nil, err
 	}
-	schema, err := s.schema(withCaller(ctx), t)
+	schema, err := s.schema(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -171,7 +171,7 @@ func (s *Server) DoGet(tk *flight.Ticket, stream flight.FlightService_DoGetServe
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(withCaller(stream.Context()))
+	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	if t.tail != nil {
 		return s.sendTail(ctx, t.tail, stream)

@@ -7,21 +7,8 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
-
-// withCaller hands on by whose authority a call is made.
-func withCaller(ctx context.Context) context.Context {
-	in, _ := metadata.FromIncomingContext(ctx)
-	out := metadata.MD{}
-	for _, key := range []string{"authorization", "traceparent", "tracestate"} {
-		if values := in.Get(key); len(values) > 0 {
-			out.Set(key, values...)
-		}
-	}
-	return metadata.NewOutgoingContext(ctx, out)
-}
 
 // UnaryReasons is the interceptor that puts the reason of an error into its text,
 // in calls of Flight: its clients in Python and C++ show nothing else of a status.

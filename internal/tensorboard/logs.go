@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc/metadata"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
@@ -82,7 +81,7 @@ func (s *Server) log(ctx context.Context, r *run, numPoints int) tag {
 
 // lastLines reads the end of a log.
 func (s *Server) lastLines(ctx context.Context, r *run) (lines []string, err error) {
-	ctx, cancel := context.WithTimeout(withCaller(ctx), logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	ctx, stop := target.WithMargin(ctx)
 	defer stop()
@@ -124,16 +123,4 @@ func fenced(lines []string) string {
 	}
 	fence := strings.Repeat("`", longest+1)
 	return fence + "\n" + text + "\n" + fence
-}
-
-// withCaller hands on by whose authority a call is made.
-func withCaller(ctx context.Context) context.Context {
-	in, _ := metadata.FromIncomingContext(ctx)
-	out := metadata.MD{}
-	for _, key := range []string{"authorization", "traceparent", "tracestate"} {
-		if values := in.Get(key); len(values) > 0 {
-			out.Set(key, values...)
-		}
-	}
-	return metadata.NewOutgoingContext(ctx, out)
 }
