@@ -120,12 +120,13 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 // themselves.
 func withCaller(ctx context.Context) context.Context {
 	in, _ := metadata.FromIncomingContext(ctx)
+	var pairs []string
 	for _, key := range []string{"authorization", "traceparent", "tracestate"} {
 		for _, value := range in.Get(key) {
-			ctx = metadata.AppendToOutgoingContext(ctx, key, value)
+			pairs = append(pairs, key, value)
 		}
 	}
-	ctx = interceptor.Forward(ctx)
+	ctx = interceptor.Forward(metadata.AppendToOutgoingContext(ctx, pairs...))
 	if p, ok := peer.FromContext(ctx); ok {
 		return metadata.AppendToOutgoingContext(ctx, httpapi.PeerHeader, p.Addr.String())
 	}

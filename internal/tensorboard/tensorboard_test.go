@@ -329,8 +329,12 @@ func TestEqualQuestionsAtOnceAreNotOneForOthersViewers(t *testing.T) {
 		defer s.Close()
 		release := make(chan struct{})
 		work := func(ctx context.Context, _ *tensorboardpb.ListRunsRequest) (*tensorboardpb.ListRunsResponse, error) {
-			<-release
-			return &tensorboardpb.ListRunsResponse{Runs: []*tensorboardpb.RunEntry{{Name: fleet.VisibleKey(ctx)}}}, nil
+			select {
+			case <-release:
+				return &tensorboardpb.ListRunsResponse{Runs: []*tensorboardpb.RunEntry{{Name: fleet.VisibleKey(ctx)}}}, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
 		var asked sync.WaitGroup
 		for _, ctx := range []context.Context{
