@@ -261,7 +261,7 @@ class Client:
 
         >>> client.compare([a, b], ["loss"]).to_pandas("loss").plot()  # doctest: +SKIP"""
     def best(self, metric: str, *, goal: Literal['maximize', 'minimize']='maximize', runs: Run | Sequence[Run]=(), filter: str='', project: str | None=None, name: str | None=None, status: str | None=None, ranking: t.Ranking | None=None, max_runs: int | None=None, allow_partial: bool=False, viewer: str='') -> t.FindBestExperimentResponse:
-        """Finds the experiment with the greatest (or smallest) finite value of a
+        """Finds the experiment with the maximum (or minimum) finite value of a
         metric: .experiment (None if none has one), .value, .step, .time. ranking
         "last" looks at the last point of each run instead of its best.
 
