@@ -145,8 +145,9 @@ func reach(m *protogen.Message, to map[protoreflect.FullName]bool) {
 	}
 }
 
-// lineBreak is one within a paragraph; an item of a list begins a new line.
-var lineBreak = regexp.MustCompile(`([^\n])\n([^\n-])`)
+// lineBreak is one within a paragraph; an item of a list and a line of code begin a
+// new line.
+var lineBreak = regexp.MustCompile(`([^\n])\n([^\n\t-])`)
 
 // text is a comment without the line breaks within paragraphs.
 func text(c protogen.CommentSet) string {
