@@ -1,7 +1,7 @@
-# Everything that a developer runs. CI runs .ci/run.
-.PHONY: help generate lint test full releases wheels dist
+# Everything that a developer runs. CI runs .ci/run, which is make check.
+.PHONY: help generate lint test e2e bench full dist check wheels releases
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 generate: ## make gen/ and protos/ out of the protos
 	go generate .
@@ -26,6 +26,15 @@ lint: ## check the contract and the code
 
 test: ## run the tests; those with real Viewers where Python is
 	go test ./...
+
+e2e: ## run the tests with real Viewers only, and fail where they cannot run
+	RUNICORN_E2E=required go test -timeout=30m ./internal/e2e
+
+bench: ## run the benchmarks; the programs in bench/ say in their head how each is run
+	go test -run '^$$' -bench . -benchmem ./...
+
+check: ## run what must pass before a change is merged
+	.ci/run
 
 full: lint ## run all tests, with real Viewers, and the generators of every language
 	RUNICORN_E2E=required RUNICORN_PYTHON_PAIRS=all RUNICORN_EXAMPLES=all RUNICORN_RANDOM_FILTERS=300 RUNICORN_REPLICAS=all RUNICORN_DEPLOY=all go test -race -timeout=60m ./...
