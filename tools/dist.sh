@@ -15,6 +15,11 @@ case $tag in
   v*) version="${tag#v}" ;;
   *) version="0.0.0~$tag" ;; # no tag yet
 esac
+wheels="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' clients/python/src/runicorn_grpc/_version.py)"
+if [[ $version != *[-~]* && $version != "$wheels" ]]; then
+  echo "the tag is $tag, but clients/python/src/runicorn_grpc/_version.py says $wheels: make them equal" >&2
+  exit 1
+fi
 work="$(mktemp -d)"
 background=""
 trap '[ -z "$background" ] || kill "$background"; rm -rf "$work"' EXIT
