@@ -42,6 +42,18 @@ type arrival struct {
 	count       int
 }
 
+// crowdToken is the token of all clients of a crowd, where the server wants one.
+const crowdToken bearer = "a-token-of-the-whole-crowd"
+
+// bearer sends itself as the token of each call, without TLS: all is on loopback.
+type bearer string
+
+func (t bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(t)}, nil
+}
+
+func (bearer) RequireTransportSecurity() bool { return false }
+
 // collect opens tails of a run on some connections to a server and waits until all
 // of them have caught up. When it drains they continue at the next one.
 func collect(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
@@ -50,7 +62,7 @@ func collect(ctx context.Context, addrs []string, runID string, tails, conns int
 	clients := make([][]runicornapiv1.MetricServiceClient, conns)
 	for i := range clients {
 		for _, addr := range addrs {
-			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(crowdToken))
 			if err != nil {
 				return nil, errors.Join(err, c.close())
 			}

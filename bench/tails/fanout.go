@@ -57,7 +57,8 @@ func write(ctx context.Context, path string, first, lines int) error {
 	return nil
 }
 
-// fanout measures 1, 100 and 10,000 tails of one run with an update a second.
+// fanout measures 1, 100 and 10,000 tails of one run with an update a second, all under
+// one token.
 func fanout(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	var one float64
 	for _, n := range []int{1, 100, 10_000} {
@@ -81,7 +82,12 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	if n > 1000 {
 		lines = 60
 	}
-	run, r, err := liveRig(ctx, b, fmt.Sprintf("fan-%d", n), realviewer.V072, first-1, "loss")
+	storage, tokens := filepath.Join(b.Dir, fmt.Sprintf("fan-%d", n)), filepath.Join(b.Dir, "tokens")
+	run, err := liveRun(storage, realviewer.V072, first-1, "loss")
+	if err := errors.Join(err, os.WriteFile(tokens, []byte("read "+string(crowdToken)+"\n"), 0o600)); err != nil {
+		return 0, err
+	}
+	r, err := b.Start(ctx, realviewer.V072, storage, "--auth-token-file="+tokens)
 	if err != nil {
 		return 0, err
 	}
@@ -102,7 +108,7 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 		return 0, err
 	}
 	spreads, ages := c.spreads()
-	fmt.Fprintf(out, "  %d tails on %d connections, 1 update/s, %v: nothing lost\n", n, min(n, conns), took.Round(time.Second))
+	fmt.Fprintf(out, "  %d tails with one token on %d connections, 1 update/s, %v: nothing lost\n", n, min(n, conns), took.Round(time.Second))
 	fmt.Fprintf(out, "    requests for the log: %.2f/s; CPU of the Viewer %.1f %%, of the server %.1f %% of one core\n",
 		float64(asked)/took.Seconds(), 100*theirs.Seconds()/took.Seconds(), 100*ours.Seconds()/took.Seconds())
 	fmt.Fprintf(out, "    server RSS at most %d MiB (goal: 256); first to last client p99 %v (goal: 500ms); written to last client p99 %v\n",
