@@ -1,5 +1,5 @@
 """Puts the server's binary into the wheel, and the platform into its tags. What
-to build for is in RUNICORN_GRPC_PLATFORM; see build.py."""
+to build for is in RUNICORN_GRPC_PLATFORM (see build.py), else it is this machine."""
 
 import os
 import pathlib
@@ -20,7 +20,8 @@ TAGS = {
 
 class CustomBuildHook(BuildHookInterface):
     def initialize(self, version, build_data):
-        platform = os.environ["RUNICORN_GRPC_PLATFORM"]
+        here = subprocess.run(["go", "env", "GOOS", "GOARCH"], check=True, capture_output=True, text=True).stdout.split()
+        platform = os.environ.get("RUNICORN_GRPC_PLATFORM") or "/".join(here)
         system, processor = platform.split("/")
         name = "runicorn-grpc" + (".exe" if system == "windows" else "")
         binary = pathlib.Path(self.directory) / platform.replace("/", "-") / name
