@@ -2,7 +2,7 @@ package operations
 
 import "strings"
 
-// unused lists what is never called, and why. An entry that ends in a
+// unused lists the routes that are never called, with the reasons. An entry that ends in a
 // slash covers everything below it.
 var unused = []struct{ route, reason string }{
 	{"/api/v2/", "the first call copies the whole storage root, and the answers are empty or frozen"},
@@ -38,8 +38,8 @@ var unused = []struct{ route, reason string }{
 	{"POST /api/artifacts/{}/v{}/evaluate", "model evaluation is not part of the documented client"},
 }
 
-// Reason returns why a route, such as "GET /api/runs/{}/progress", is never
-// called, and nothing for one that is not on the list.
+// Reason returns why a route, such as "GET /api/runs/{}/progress", is never called; it is
+// empty for a route that is not on the list.
 func Reason(route string) string {
 	_, path, _ := strings.Cut(route, " ")
 	for _, entry := range unused {
