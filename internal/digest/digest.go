@@ -1,10 +1,10 @@
-// Package digest keeps of a run of any size what summaries, its newest points and
-// downsampled curves need, in bounded memory.
+// Package digest keeps what summaries, the newest points and downsampled curves of a run of
+// any size need, in bounded memory.
 //
-// Of each metric the newest points are kept as they are, so that what is written late or
-// again among them stays exact. What is older is folded: into sums, and into buckets of
-// equally many points that double their width when there are too many. Nothing that was
-// folded can change: a write to an older step makes the digest useless, which Put says.
+// The newest points of each metric are kept exactly, so that late and repeated writes to
+// them are exact too. Older points are folded: into sums, and into buckets of equally many
+// points, whose width doubles when there are too many. Folded points cannot change: a write
+// to an older step makes the digest useless, which Put reports.
 package digest
 
 import (
@@ -13,21 +13,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// MaxBytes is how much memory a digest takes, but for very many metrics.
+// MaxBytes is the memory limit of a digest, unless it has very many metrics.
 const MaxBytes = 32 << 20
 
-// The bounds of one metric are halved as often as it takes to keep all of them within those
-// of the digest.
+// The limits of one metric are halved as often as needed to keep all metrics within the
+// limit of the digest.
 const (
 	maxRecent  = 4096
 	maxBuckets = 4096
-	maxHalved  = 9 // 8 recent points and 8 buckets at least
-	// maxRecentText is how many bytes of text a metric's recent points have, and
-	// maxFoldedText how many a text in a bucket.
+	maxHalved  = 9 // at least 8 recent points and 8 buckets
+	// maxRecentText is the maximum number of text bytes of a metric's recent points, and
+	// maxFoldedText that of one text in a bucket.
 	maxRecentText = 64 << 10
 	maxFoldedText = 256
-	// maxRecentSteps is how many of the newest steps are known, whatever was logged; it
-	// is halved too.
+	// maxRecentSteps is how many of the newest steps are kept, over all metrics; it is
+	// halved too.
 	maxRecentSteps = 1 << 16
 
 	pointBytes  = 48
@@ -35,11 +35,11 @@ const (
 	metricBytes = maxRecent*pointBytes + maxBuckets*bucketBytes
 )
 
-// Digest is a run's digest. All it knows is in exported fields, so that it can be stored;
-// they are for that only. It is not safe for concurrent use; reading is, side by side.
+// Digest is a run's digest. Its fields are exported only so that it can be stored. It is
+// not safe for concurrent use, except for concurrent reads.
 type Digest struct {
-	// LogID is what the log is known by, and Offset how far it was read: the owner
-	// sets and uses them.
+	// LogID identifies the log, and Offset is how far it was read; the owner sets and uses
+	// both.
 	LogID  string
 	Offset int64
 
@@ -48,17 +48,17 @@ type Digest struct {
 	Steps    Steps
 	Nulls    map[string]int // see eventlog.Table.AddIndeterminate
 	Excess   eventlog.Excess
-	Halved   int // how often the bounds of a metric were halved
+	Halved   int // how often the limits of a metric were halved
 
-	previous []*Metric // those of the last row, by the index of the cell
+	previous []*Metric // of the previous row, by the index of the cell
 }
 
-// New returns an empty digest of at most so many bytes.
+// New returns an empty digest of at most maxBytes.
 func New(maxBytes int) *Digest {
 	return &Digest{MaxBytes: maxBytes, Metrics: map[string]*Metric{}, Nulls: map[string]int{}}
 }
 
-// FromTable returns the digest of a table, of at most so many bytes.
+// FromTable returns the digest of a table, of at most maxBytes.
 func FromTable(t *eventlog.Table, maxBytes int) *Digest {
 	d := New(maxBytes)
 	for _, name := range t.Names(eventlog.Selection{}) {
@@ -74,9 +74,9 @@ func FromTable(t *eventlog.Table, maxBytes int) *Digest {
 	return d
 }
 
-// addSeries adds the points of one metric, a series per kind.
+// addSeries adds the points of one metric, with one series per kind.
 func (d *Digest) addSeries(name string, series []eventlog.Series) {
-	var next [maxKinds]int // the next point of each
+	var next [maxKinds]int // index of the next point of each series
 	var exact [maxKinds]int
 	for len(series) > 0 {
 		first := -1
@@ -108,8 +108,8 @@ func (d *Digest) addSeries(name string, series []eventlog.Series) {
 	}
 }
 
-// Put merges a row, and copies what it keeps. False means that the row is about something
-// that was folded: the digest is useless from then on, and must be made again.
+// Put merges a row, and copies what it keeps. False means that the row changes a folded
+// step: the digest is then useless and must be built again.
 func (d *Digest) Put(row *eventlog.Row) bool {
 	if !d.Steps.put(row.Step, d.Halved) {
 		return false
@@ -135,7 +135,7 @@ func (d *Digest) Put(row *eventlog.Row) bool {
 	return true
 }
 
-// metric finds or makes the metric of a row's i-th cell: nil if it needs none.
+// metric finds or adds the metric of a row's i-th cell; nil if none is needed.
 func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
 	if i < len(d.previous) && d.previous[i] != nil && d.previous[i].Name == c.Name {
 		return d.previous[i]
@@ -155,7 +155,7 @@ func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
 	return m
 }
 
-// addMetric makes a metric, and halves what all have if there are too many now.
+// addMetric adds a metric, and halves the limits of all if there are too many now.
 func (d *Digest) addMetric(name string) *Metric {
 	m := &Metric{Name: name}
 	d.Metrics[name] = m
@@ -168,7 +168,7 @@ func (d *Digest) addMetric(name string) *Metric {
 	return m
 }
 
-// Rows is the number of distinct steps.
+// Rows returns the number of distinct steps.
 func (d *Digest) Rows() int { return d.Steps.Folded + len(d.Steps.Recent) }
 
 // Bytes estimates the memory of the digest.
@@ -186,11 +186,11 @@ func (d *Digest) Bytes() int {
 // Steps counts distinct steps.
 type Steps struct {
 	Recent   []int64 // the newest ones, ascending
-	Folded   int     // how many are older
+	Folded   int     // number of older steps
 	LastStep int64   // the highest of those
 }
 
-// put notes a step; false means that nobody knows whether it was there before.
+// put adds a step; false means that it is unknown whether the step was there before.
 func (s *Steps) put(step int64, halved int) bool {
 	if s.Folded > 0 && step <= s.LastStep {
 		return false

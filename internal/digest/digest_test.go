@@ -16,7 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// logMaker makes random logs: mostly ascending steps, some late or again, values of all
+// logMaker makes random logs: mostly ascending steps, some late or repeated, values of all
 // kinds, and nulls.
 type logMaker struct {
 	random *rand.Rand
@@ -83,7 +83,7 @@ func compare(t *testing.T, d *Digest, table *eventlog.Table) {
 	}
 }
 
-// compareSeries compares what a query gives; the digest need not know it.
+// compareSeries compares the result of a query, which the digest may not be able to answer.
 func compareSeries(t *testing.T, d *Digest, name string, q eventlog.Query, want []eventlog.Series) {
 	t.Helper()
 	series, ok := d.Read(name, q)
@@ -102,8 +102,8 @@ func compareSeries(t *testing.T, d *Digest, name string, q eventlog.Query, want 
 	}
 }
 
-// checkSample checks that a sample has what a downsampled curve must not lose, and no
-// point that is not there.
+// checkSample checks that a sample has the points that a downsampled curve must keep, and
+// only existing points.
 func checkSample(t *testing.T, d *Digest, name string, want []eventlog.Series) {
 	t.Helper()
 	series, ok := d.Read(name, eventlog.Query{MaxPoints: maxBuckets >> d.Halved / 2})
@@ -173,7 +173,7 @@ func checkBest(t *testing.T, d *Digest, name string, series []eventlog.Series) {
 	}
 }
 
-// run puts random rows into a digest with the least bounds, and into a table.
+// run puts random rows into a digest with the smallest limits, and into a table.
 func run(t *testing.T, seed uint64, rows int) {
 	t.Helper()
 	l := &logMaker{random: rand.New(rand.NewPCG(seed, 1))}
@@ -191,7 +191,7 @@ func run(t *testing.T, seed uint64, rows int) {
 			if !isLate {
 				t.Fatalf("a row of step %d is refused", row.Step)
 			}
-			table.Compact() // begin again
+			table.Compact() // start over
 			d = FromTable(table, MaxBytes)
 			for range maxHalved {
 				d.Halved++
@@ -211,7 +211,7 @@ func run(t *testing.T, seed uint64, rows int) {
 	}
 }
 
-func TestDigest_equalsTheTable(t *testing.T) {
+func TestDigest_EqualsTheTable(t *testing.T) {
 	for seed := range uint64(20) {
 		run(t, seed, 800)
 	}
@@ -222,7 +222,7 @@ func FuzzDigest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, rows uint16) { run(t, seed, int(rows%2000)) })
 }
 
-func TestDigest_isStored(t *testing.T) {
+func TestDigest_CanBeStored(t *testing.T) {
 	l := &logMaker{random: rand.New(rand.NewPCG(7, 7))}
 	d, table := New(MaxBytes), eventlog.NewTable()
 	d.Halved = maxHalved
@@ -249,7 +249,7 @@ func TestDigest_isStored(t *testing.T) {
 	put(20)
 }
 
-func TestDigest_bounds(t *testing.T) {
+func TestDigest_Limits(t *testing.T) {
 	row := func(step int64, cells ...eventlog.Cell) *eventlog.Row { return &eventlog.Row{Step: step, Cells: cells} }
 	cell := func(name string) eventlog.Cell {
 		return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: 1}

@@ -12,15 +12,15 @@ const maxKinds = int(eventlog.KindText)
 // Point is one value of a metric.
 type Point struct {
 	Step   int64
-	Time   float64 // unix seconds, 0 if unknown
+	Time   float64 // Unix seconds, 0 if unknown
 	Kind   eventlog.Kind
 	Number float64
-	Text   string // the text, or the digits of an integer that Number rounds
+	Text   string // the text, or the digits of an integer that Number cannot hold
 }
 
 func (p *Point) isFinite() bool { return p.Kind == eventlog.KindText || p.Number-p.Number == 0 }
 
-// Cell is the point as a cell of a metric.
+// cell returns the point as a cell.
 func (p *Point) cell(name string) eventlog.Cell {
 	if p.Kind == eventlog.KindText {
 		return eventlog.Cell{Name: name, Kind: p.Kind, Text: p.Text}
@@ -28,18 +28,18 @@ func (p *Point) cell(name string) eventlog.Cell {
 	return eventlog.Cell{Name: name, Kind: p.Kind, Number: p.Number, Exact: p.Text}
 }
 
-// Metric is what is known of one metric.
+// Metric is the digest of one metric.
 type Metric struct {
 	Name       string
-	Recent     []Point // the newest points of all kinds, ascending by step: at least half of the bound
-	RecentText int     // the bytes of their texts
-	// What is older, by kind; nil if there is none.
+	Recent     []Point // the newest points of all kinds, ascending by step: at least half of the limit
+	RecentText int     // bytes of their texts
+	// Older points by kind; nil if there are none.
 	Numbers, Booleans, Texts *Folded
 	HasFolded                bool
-	LastStep                 int64 // the highest step that was folded
+	LastStep                 int64 // the highest folded step
 }
 
-// put merges a point: one without a kind takes back what is there. False means that its
+// put merges a point; one without a kind erases the point of its step. False means that the
 // step was folded.
 func (m *Metric) put(p Point, halved int) bool {
 	if m.HasFolded && p.Step <= m.LastStep {
@@ -69,12 +69,12 @@ func (m *Metric) put(p Point, halved int) bool {
 	return true
 }
 
-// trim folds what exceeds the bounds.
+// trim folds what exceeds the limits.
 func (m *Metric) trim(halved int) {
 	if len(m.Recent) <= maxRecent>>halved && m.RecentText <= maxRecentText {
 		return
 	}
-	n := 0 // to be folded: half of them, and long texts
+	n := 0 // number of points to fold: half of them, and long texts
 	for ; n < len(m.Recent)/2 || m.RecentText > maxRecentText && n < len(m.Recent)-1; n++ {
 		p := &m.Recent[n]
 		m.RecentText -= len(p.Text)
@@ -89,7 +89,7 @@ func (m *Metric) trim(halved int) {
 	m.Recent = slices.Delete(m.Recent, 0, n)
 }
 
-// halve keeps to lesser bounds.
+// halve applies halved limits.
 func (m *Metric) halve(halved int) {
 	m.trim(halved)
 	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
@@ -99,7 +99,7 @@ func (m *Metric) halve(halved int) {
 	}
 }
 
-// folded is where the older points of a kind are.
+// folded returns the field for the older points of a kind.
 func (m *Metric) folded(kind eventlog.Kind) **Folded {
 	switch kind {
 	case eventlog.KindBoolean:
@@ -121,33 +121,33 @@ func (m *Metric) bytes() int {
 	return n
 }
 
-// Folded is the older points of one metric and kind.
+// Folded has the older points of one metric and kind.
 type Folded struct {
 	Range
 	Count     int
 	NonFinite int
-	// LastFinite is the newest finite point before one that is not, if there is any.
+	// LastFinite is the newest finite point before a non-finite one, if any.
 	LastFinite Point
-	// Edges are the ends of the stretches of values that are not finite: every
-	// Stride-th of them, EdgeCount in all.
+	// Edges are the ends of the runs of non-finite values: every Stride-th of EdgeCount
+	// edges.
 	Edges     []Point
 	EdgeCount int
 	Stride    int
-	// Buckets are of 1<<Shift points each, the last one of fewer.
+	// Buckets have 1<<Shift points each, except the last one.
 	Buckets []Range
 	Shift   int
-	// NoSample says that a text was too long to be kept, so that there are no buckets.
+	// NoSample reports that a text was too long to be kept, so that there are no buckets.
 	NoSample bool
 }
 
-// Range is the points that stand for others: the first, the last, and the lowest and the
-// highest of the finite ones.
+// Range has the points that represent a bucket: the first, the last, and the lowest and the
+// highest finite one.
 type Range struct {
 	First, Last, Min, Max Point
 	HasRange              bool
 }
 
-// add takes a point behind the others; isFirst says that there are none.
+// add appends a point; isFirst reports that there are none yet.
 func (r *Range) add(p *Point, isFirst bool) {
 	if isFirst {
 		r.First = *p
@@ -172,7 +172,7 @@ func less(a, b *Point) bool {
 	return a.Number < b.Number
 }
 
-// merge takes the points of the bucket behind.
+// merge adds the following bucket.
 func (r *Range) merge(next *Range) {
 	r.Last = next.Last
 	switch {
@@ -212,7 +212,7 @@ func (f *Folded) add(p *Point) {
 	f.Count++
 }
 
-// addEdges notes that a stretch of values that are not finite begins or has ended.
+// addEdges records that a run of non-finite values begins or has ended.
 func (f *Folded) addEdges(p *Point) {
 	wasFinite := f.Count == 0 || f.Last.isFinite()
 	switch isFinite := p.isFinite(); {
@@ -230,7 +230,7 @@ func (f *Folded) addEdge(p *Point) {
 	f.EdgeCount++
 }
 
-// trim leaves at most so many buckets, and as many edges.
+// trim reduces the buckets, and the edges, to limit.
 func (f *Folded) trim(limit int) {
 	for len(f.Buckets) > limit {
 		half := (len(f.Buckets) + 1) / 2
@@ -255,7 +255,7 @@ func (f *Folded) trim(limit int) {
 	}
 }
 
-// sample is the points that stand for all, ascending by step.
+// sample returns the points that represent all, ascending by step.
 func (f *Folded) sample() []Point {
 	points := slices.Clone(f.Edges)
 	add := func(r *Range) {
@@ -275,7 +275,7 @@ func (f *Folded) sample() []Point {
 	return slices.CompactFunc(points, func(a, b Point) bool { return a.Step == b.Step })
 }
 
-// canSample says whether the sample is fine enough for so many points.
+// canSample reports whether the sample is fine enough for maxPoints.
 func (f *Folded) canSample(maxPoints, halved int) bool {
 	return !f.NoSample && 0 < maxPoints && maxPoints <= maxBuckets>>halved/2
 }

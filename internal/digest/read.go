@@ -19,7 +19,7 @@ func (d *Digest) Names(selection eventlog.Selection) []string {
 
 func (m *Metric) isEmpty() bool { return m == nil || !m.HasFolded && len(m.Recent) == 0 }
 
-// Stats sums up the selected metrics over all steps, as eventlog.Table.Stats does.
+// Stats summarizes the selected metrics over all steps, as eventlog.Table.Stats does.
 func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
 	for _, name := range d.Names(selection) {
 		m, indeterminate := d.Metrics[name], d.Nulls[name]
@@ -36,16 +36,16 @@ func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
 	return stats
 }
 
-// Indeterminate is as eventlog.Table.Indeterminate.
+// Indeterminate is eventlog.Table.Indeterminate.
 func (d *Digest) Indeterminate(name string) int { return d.Nulls[name] }
 
-// all sums up all points of a kind. It has no buckets and edges.
+// all summarizes all points of a kind, without buckets and edges.
 func (m *Metric) all(kind eventlog.Kind) Folded {
 	sum := Folded{NoSample: true, Stride: math.MaxInt}
 	if f := *m.folded(kind); f != nil {
 		sum.Range, sum.Count, sum.NonFinite = f.Range, f.Count, f.NonFinite
 	}
-	sum.EdgeCount = 1 // none is to be kept
+	sum.EdgeCount = 1 // keep no edges
 	for i := range m.Recent {
 		if m.Recent[i].Kind == kind {
 			sum.add(&m.Recent[i])
@@ -65,8 +65,9 @@ func (f *Folded) stat(name string, kind eventlog.Kind, indeterminate int) eventl
 	return s
 }
 
-// Read returns the points of a metric as eventlog.Table.Read does. What is to be downsampled comes as the points that such a curve is chosen
-// of. False means that only the log has them.
+// Read returns the points of a metric as eventlog.Table.Read does. For a query to be
+// downsampled, it returns a sample from which to choose the points. False means that only
+// the log has the points.
 func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool) {
 	m := d.Metrics[name]
 	if m.isEmpty() {
@@ -112,7 +113,7 @@ func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample,
 	return samples, true
 }
 
-// columns makes a series of points.
+// columns returns a series of points.
 func columns(name string, kind eventlog.Kind, points []Point) eventlog.Series {
 	s := eventlog.Series{Name: name, Kind: kind}
 	for i := range points {
