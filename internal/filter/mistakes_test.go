@@ -11,7 +11,7 @@ import (
 
 const fields = "alias, create_time, duration, name, path, pinned, project, run_id, status, tags, metrics.<key>, summary.<key>"
 
-func TestMistakesAreToldWithTheirPosition(t *testing.T) {
+func TestCompile_ReportsMistakesWithPosition(t *testing.T) {
 	const mixed = "AND and OR are mixed: add parentheses, such as a AND (b OR c); terms without AND or OR between them are joined by AND"
 	for _, c := range []struct{ sentence, text, want string }{
 		{"two equals signs", `project == "a"`, `at character 9: "==" is not an operator: write "="`},
@@ -90,7 +90,7 @@ func checkMistake(t *testing.T, err error, want string) {
 	}
 }
 
-func TestMistakesOfOrdersAreTold(t *testing.T) {
+func TestParseOrder_ReportsMistakes(t *testing.T) {
 	const sortable = "alias, best_metric, create_time, name, path, project, run_id, status, metrics.<key>"
 	for _, c := range []struct{ text, want string }{
 		{"size", `at character 1: unknown field "size": known are ` + sortable},
@@ -138,7 +138,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestHostileTextsAreRefusedAtOnce(t *testing.T) {
+func TestCompile_RefusesHostileTextsQuickly(t *testing.T) {
 	for _, unit := range []string{"(", "-", "NOT ", "a ", `"`, `\`, "a.", ".", "ä", "\xff", "a=", "(a OR "} {
 		start := time.Now()
 		text := strings.Repeat(unit, 1<<20/len(unit))
