@@ -35,27 +35,21 @@ const (
 	metricBytes = maxRecent*pointBytes + maxBuckets*bucketBytes
 )
 
-// Digest is a run's digest. Its fields are exported only so that it can be stored. It is
-// not safe for concurrent use, except for concurrent reads.
+// Digest is a run's digest. It is not safe for concurrent use, except for concurrent reads.
 type Digest struct {
-	// LogID identifies the log, and Offset is how far it was read; the owner sets and uses
-	// both.
-	LogID  string
-	Offset int64
-
-	MaxBytes int // of all metrics together
-	Metrics  map[string]*Metric
-	Steps    Steps
-	Nulls    map[string]int // see eventlog.Table.AddIndeterminate
+	maxBytes int // of all metrics together
+	metrics  map[string]*metric
+	steps    steps
+	nulls    map[string]int // see eventlog.Table.AddIndeterminate
 	Excess   eventlog.Excess
-	Halved   int // how often the limits of a metric were halved
+	halved   int // how often the limits of a metric were halved
 
-	previous []*Metric // of the previous row, by the index of the cell
+	previous []*metric // of the previous row, by the index of the cell
 }
 
 // New returns an empty digest of at most maxBytes.
 func New(maxBytes int) *Digest {
-	return &Digest{MaxBytes: maxBytes, Metrics: map[string]*Metric{}, Nulls: map[string]int{}}
+	return &Digest{maxBytes: maxBytes, metrics: map[string]*metric{}, nulls: map[string]int{}}
 }
 
 // FromTable returns the digest of a table, of at most maxBytes.
@@ -63,12 +57,12 @@ func FromTable(t *eventlog.Table, maxBytes int) *Digest {
 	d := New(maxBytes)
 	for _, name := range t.Names(eventlog.Selection{}) {
 		if n := t.Indeterminate(name); n > 0 {
-			d.Nulls[name] = n
+			d.nulls[name] = n
 		}
 		d.addSeries(name, t.Window(eventlog.Selection{Names: []string{name}}, int(^uint(0)>>1)))
 	}
 	for step := range t.Steps() {
-		d.Steps.put(step, d.Halved)
+		d.steps.put(step, d.halved)
 	}
 	d.Excess = t.Excess()
 	return d
@@ -90,7 +84,7 @@ func (d *Digest) addSeries(name string, series []eventlog.Series) {
 		}
 		s, at := &series[first], next[first]
 		next[first]++
-		p := Point{Step: s.Steps[at], Time: s.Times[at], Kind: s.Kind}
+		p := point{Step: s.Steps[at], Time: s.Times[at], Kind: s.Kind}
 		switch e := exact[first]; {
 		case s.Kind == eventlog.KindText:
 			p.Text = s.Texts[at]
@@ -100,21 +94,21 @@ func (d *Digest) addSeries(name string, series []eventlog.Series) {
 		default:
 			p.Number = s.Values[at]
 		}
-		m := d.Metrics[name]
+		m := d.metrics[name]
 		if m == nil {
 			m = d.addMetric(name)
 		}
-		m.put(p, d.Halved)
+		m.put(p, d.halved)
 	}
 }
 
 // Put merges a row, and copies what it keeps. False means that the row changes a folded
 // step: the digest is then useless and must be built again.
 func (d *Digest) Put(row *eventlog.Row) bool {
-	if !d.Steps.put(row.Step, d.Halved) {
+	if !d.steps.put(row.Step, d.halved) {
 		return false
 	}
-	p := Point{Step: row.Step}
+	p := point{Step: row.Step}
 	if row.HasTime {
 		p.Time = row.Time
 	}
@@ -128,7 +122,7 @@ func (d *Digest) Put(row *eventlog.Row) bool {
 		if c.Kind == eventlog.KindText {
 			p.Text = c.Text
 		}
-		if !m.put(p, d.Halved) {
+		if !m.put(p, d.halved) {
 			return false
 		}
 	}
@@ -136,14 +130,14 @@ func (d *Digest) Put(row *eventlog.Row) bool {
 }
 
 // metric finds or adds the metric of a row's i-th cell; nil if none is needed.
-func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
+func (d *Digest) metric(i int, c *eventlog.Cell) *metric {
 	if i < len(d.previous) && d.previous[i] != nil && d.previous[i].Name == c.Name {
 		return d.previous[i]
 	}
-	m := d.Metrics[c.Name]
+	m := d.metrics[c.Name]
 	switch {
 	case m != nil || c.Kind == eventlog.KindNone:
-	case len(d.Metrics) >= eventlog.MaxMetrics:
+	case len(d.metrics) >= eventlog.MaxMetrics:
 		d.Excess.CountMetric(c.Name)
 	default:
 		m = d.addMetric(c.Name)
@@ -156,42 +150,42 @@ func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
 }
 
 // addMetric adds a metric, and halves the limits of all if there are too many now.
-func (d *Digest) addMetric(name string) *Metric {
-	m := &Metric{Name: name}
-	d.Metrics[name] = m
-	for d.Halved < maxHalved && len(d.Metrics)*(metricBytes>>d.Halved) > d.MaxBytes {
-		d.Halved++
-		for _, other := range d.Metrics {
-			other.halve(d.Halved)
+func (d *Digest) addMetric(name string) *metric {
+	m := &metric{Name: name}
+	d.metrics[name] = m
+	for d.halved < maxHalved && len(d.metrics)*(metricBytes>>d.halved) > d.maxBytes {
+		d.halved++
+		for _, other := range d.metrics {
+			other.halve(d.halved)
 		}
 	}
 	return m
 }
 
 // Rows returns the number of distinct steps.
-func (d *Digest) Rows() int { return d.Steps.Folded + len(d.Steps.Recent) }
+func (d *Digest) Rows() int { return d.steps.Folded + len(d.steps.Recent) }
 
 // Bytes estimates the memory of the digest.
 func (d *Digest) Bytes() int {
-	n := 512 + 8*cap(d.Steps.Recent)
-	for name, m := range d.Metrics {
+	n := 512 + 8*cap(d.steps.Recent)
+	for name, m := range d.metrics {
 		n += 256 + 2*len(name) + m.bytes()
 	}
-	for name := range d.Nulls {
+	for name := range d.nulls {
 		n += 80 + len(name)
 	}
 	return n
 }
 
-// Steps counts distinct steps.
-type Steps struct {
+// steps counts distinct steps.
+type steps struct {
 	Recent   []int64 // the newest ones, ascending
 	Folded   int     // number of older steps
 	LastStep int64   // the highest of those
 }
 
 // put adds a step; false means that it is unknown whether the step was there before.
-func (s *Steps) put(step int64, halved int) bool {
+func (s *steps) put(step int64, halved int) bool {
 	if s.Folded > 0 && step <= s.LastStep {
 		return false
 	}

@@ -9,8 +9,8 @@ import (
 
 const maxKinds = int(eventlog.KindText)
 
-// Point is one value of a metric.
-type Point struct {
+// point is one value of a metric.
+type point struct {
 	Step   int64
 	Time   float64 // Unix seconds, 0 if unknown
 	Kind   eventlog.Kind
@@ -18,37 +18,37 @@ type Point struct {
 	Text   string // the text, or the digits of an integer that Number cannot hold
 }
 
-func (p *Point) isFinite() bool { return p.Kind == eventlog.KindText || p.Number-p.Number == 0 }
+func (p *point) isFinite() bool { return p.Kind == eventlog.KindText || p.Number-p.Number == 0 }
 
 // cell returns the point as a cell.
-func (p *Point) cell(name string) eventlog.Cell {
+func (p *point) cell(name string) eventlog.Cell {
 	if p.Kind == eventlog.KindText {
 		return eventlog.Cell{Name: name, Kind: p.Kind, Text: p.Text}
 	}
 	return eventlog.Cell{Name: name, Kind: p.Kind, Number: p.Number, Exact: p.Text}
 }
 
-// Metric is the digest of one metric.
-type Metric struct {
+// metric is the digest of one metric.
+type metric struct {
 	Name       string
-	Recent     []Point // the newest points of all kinds, ascending by step: at least half of the limit
+	Recent     []point // the newest points of all kinds, ascending by step: at least half of the limit
 	RecentText int     // bytes of their texts
 	// Older points by kind; nil if there are none.
-	Numbers, Booleans, Texts *Folded
+	Numbers, Booleans, Texts *folded
 	HasFolded                bool
 	LastStep                 int64 // the highest folded step
 }
 
 // put merges a point; one without a kind erases the point of its step. False means that the
 // step was folded.
-func (m *Metric) put(p Point, halved int) bool {
+func (m *metric) put(p point, halved int) bool {
 	if m.HasFolded && p.Step <= m.LastStep {
 		return false
 	}
 	n := len(m.Recent)
 	at, found := n, false
 	if n > 0 && p.Step <= m.Recent[n-1].Step {
-		at, found = slices.BinarySearchFunc(m.Recent, p.Step, func(q Point, step int64) int { return cmp.Compare(q.Step, step) })
+		at, found = slices.BinarySearchFunc(m.Recent, p.Step, func(q point, step int64) int { return cmp.Compare(q.Step, step) })
 	}
 	if found {
 		m.RecentText -= len(m.Recent[at].Text)
@@ -70,7 +70,7 @@ func (m *Metric) put(p Point, halved int) bool {
 }
 
 // trim folds what exceeds the limits.
-func (m *Metric) trim(halved int) {
+func (m *metric) trim(halved int) {
 	if len(m.Recent) <= maxRecent>>halved && m.RecentText <= maxRecentText {
 		return
 	}
@@ -81,7 +81,7 @@ func (m *Metric) trim(halved int) {
 		m.HasFolded, m.LastStep = true, p.Step
 		f := m.folded(p.Kind)
 		if *f == nil {
-			*f = &Folded{Stride: 1}
+			*f = &folded{Stride: 1}
 		}
 		(*f).add(p)
 		(*f).trim(maxBuckets >> halved)
@@ -90,9 +90,9 @@ func (m *Metric) trim(halved int) {
 }
 
 // halve applies halved limits.
-func (m *Metric) halve(halved int) {
+func (m *metric) halve(halved int) {
 	m.trim(halved)
-	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
+	for _, f := range []*folded{m.Numbers, m.Booleans, m.Texts} {
 		if f != nil {
 			f.trim(maxBuckets >> halved)
 		}
@@ -100,7 +100,7 @@ func (m *Metric) halve(halved int) {
 }
 
 // folded returns the field for the older points of a kind.
-func (m *Metric) folded(kind eventlog.Kind) **Folded {
+func (m *metric) folded(kind eventlog.Kind) **folded {
 	switch kind {
 	case eventlog.KindBoolean:
 		return &m.Booleans
@@ -111,9 +111,9 @@ func (m *Metric) folded(kind eventlog.Kind) **Folded {
 	}
 }
 
-func (m *Metric) bytes() int {
+func (m *metric) bytes() int {
 	n := pointBytes*cap(m.Recent) + m.RecentText
-	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
+	for _, f := range []*folded{m.Numbers, m.Booleans, m.Texts} {
 		if f != nil {
 			n += 8*pointBytes + bucketBytes*cap(f.Buckets) + pointBytes*cap(f.Edges)
 		}
@@ -121,34 +121,34 @@ func (m *Metric) bytes() int {
 	return n
 }
 
-// Folded has the older points of one metric and kind.
-type Folded struct {
-	Range
+// folded has the older points of one metric and kind.
+type folded struct {
+	extremes
 	Count     int
 	NonFinite int
 	// LastFinite is the newest finite point before a non-finite one, if any.
-	LastFinite Point
+	LastFinite point
 	// Edges are the ends of the runs of non-finite values: every Stride-th of EdgeCount
 	// edges.
-	Edges     []Point
+	Edges     []point
 	EdgeCount int
 	Stride    int
 	// Buckets have 1<<Shift points each, except the last one.
-	Buckets []Range
+	Buckets []extremes
 	Shift   int
 	// NoSample reports that a text was too long to be kept, so that there are no buckets.
 	NoSample bool
 }
 
-// Range has the points that represent a bucket: the first, the last, and the lowest and the
+// extremes has the points that represent a bucket: the first, the last, and the lowest and the
 // highest finite one.
-type Range struct {
-	First, Last, Min, Max Point
+type extremes struct {
+	First, Last, Min, Max point
 	HasRange              bool
 }
 
 // add appends a point; isFirst reports that there are none yet.
-func (r *Range) add(p *Point, isFirst bool) {
+func (r *extremes) add(p *point, isFirst bool) {
 	if isFirst {
 		r.First = *p
 	}
@@ -165,7 +165,7 @@ func (r *Range) add(p *Point, isFirst bool) {
 	r.HasRange = true
 }
 
-func less(a, b *Point) bool {
+func less(a, b *point) bool {
 	if a.Kind == eventlog.KindText {
 		return a.Text < b.Text
 	}
@@ -173,7 +173,7 @@ func less(a, b *Point) bool {
 }
 
 // merge adds the following bucket.
-func (r *Range) merge(next *Range) {
+func (r *extremes) merge(next *extremes) {
 	r.Last = next.Last
 	switch {
 	case next.HasRange && r.HasRange:
@@ -189,7 +189,7 @@ func (r *Range) merge(next *Range) {
 }
 
 // add folds the next point.
-func (f *Folded) add(p *Point) {
+func (f *folded) add(p *point) {
 	f.addEdges(p)
 	if !p.isFinite() {
 		f.NonFinite++
@@ -197,7 +197,7 @@ func (f *Folded) add(p *Point) {
 			f.LastFinite = f.Last
 		}
 	}
-	f.Range.add(p, f.Count == 0)
+	f.extremes.add(p, f.Count == 0)
 	if len(p.Text) > maxFoldedText {
 		f.NoSample, f.Buckets = true, nil
 	}
@@ -205,7 +205,7 @@ func (f *Folded) add(p *Point) {
 		bucket := f.Count >> f.Shift
 		isFirst := bucket == len(f.Buckets)
 		if isFirst {
-			f.Buckets = append(f.Buckets, Range{})
+			f.Buckets = append(f.Buckets, extremes{})
 		}
 		f.Buckets[bucket].add(p, isFirst)
 	}
@@ -213,7 +213,7 @@ func (f *Folded) add(p *Point) {
 }
 
 // addEdges records that a run of non-finite values begins or has ended.
-func (f *Folded) addEdges(p *Point) {
+func (f *folded) addEdges(p *point) {
 	wasFinite := f.Count == 0 || f.Last.isFinite()
 	switch isFinite := p.isFinite(); {
 	case wasFinite && !isFinite:
@@ -223,7 +223,7 @@ func (f *Folded) addEdges(p *Point) {
 	}
 }
 
-func (f *Folded) addEdge(p *Point) {
+func (f *folded) addEdge(p *point) {
 	if f.EdgeCount%f.Stride == 0 {
 		f.Edges = append(f.Edges, *p)
 	}
@@ -231,7 +231,7 @@ func (f *Folded) addEdge(p *Point) {
 }
 
 // trim reduces the buckets, and the edges, to limit.
-func (f *Folded) trim(limit int) {
+func (f *folded) trim(limit int) {
 	for len(f.Buckets) > limit {
 		half := (len(f.Buckets) + 1) / 2
 		for i := range half {
@@ -256,26 +256,26 @@ func (f *Folded) trim(limit int) {
 }
 
 // sample returns the points that represent all, ascending by step.
-func (f *Folded) sample() []Point {
+func (f *folded) sample() []point {
 	points := slices.Clone(f.Edges)
-	add := func(r *Range) {
+	add := func(r *extremes) {
 		points = append(points, r.First, r.Last)
 		if r.HasRange {
 			points = append(points, r.Min, r.Max)
 		}
 	}
-	add(&f.Range)
+	add(&f.extremes)
 	if f.LastFinite.Kind != eventlog.KindNone {
 		points = append(points, f.LastFinite)
 	}
 	for i := range f.Buckets {
 		add(&f.Buckets[i])
 	}
-	slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.Step, b.Step) })
-	return slices.CompactFunc(points, func(a, b Point) bool { return a.Step == b.Step })
+	slices.SortFunc(points, func(a, b point) int { return cmp.Compare(a.Step, b.Step) })
+	return slices.CompactFunc(points, func(a, b point) bool { return a.Step == b.Step })
 }
 
 // canSample reports whether the sample is fine enough for maxPoints.
-func (f *Folded) canSample(maxPoints, halved int) bool {
+func (f *folded) canSample(maxPoints, halved int) bool {
 	return !f.NoSample && 0 < maxPoints && maxPoints <= maxBuckets>>halved/2
 }
