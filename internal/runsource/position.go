@@ -49,9 +49,6 @@ func Now() Position { return Position{FromEnd: true} }
 // first poll. For metrics it is Now.
 func LastLines(n int64) Position { return Position{FromEnd: true, Lines: max(n, 0)} }
 
-// LogOrigin returns the kind of log the position belongs to, 0 if no log was seen yet.
-func (p Position) LogOrigin() Origin { return p.Origin }
-
 // FileOffset returns the position in bytes, if the log is a file.
 func (p Position) FileOffset() (offset int64, ok bool) {
 	return p.Offset, p.Origin == FromEventLog || p.Origin == FromLogFile
