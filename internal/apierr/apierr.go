@@ -137,7 +137,9 @@ func Unreachable(viewer, message string, cause error) *Error {
 // Internal hides the cause from the caller behind an incident id. The caller of Internal
 // logs the cause under the same id.
 func Internal(cause error) *Error {
-	incident := newIncident()
+	var id [6]byte
+	_, _ = rand.Read(id[:]) // never fails
+	incident := hex.EncodeToString(id[:])
 	return &Error{
 		Code:     codes.Internal,
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
@@ -150,12 +152,6 @@ func Internal(cause error) *Error {
 // Incident returns the id of an internal error, which the log also has; it is empty for
 // other errors.
 func (e *Error) Incident() string { return e.Metadata["incident"] }
-
-func newIncident() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
-	return hex.EncodeToString(b[:])
-}
 
 // Invalid returns the error for one invalid field, named as in the request.
 func Invalid(field, format string, args ...any) *Error {
