@@ -220,7 +220,8 @@ func TestOpenAsset_StreamsAZip(t *testing.T) {
 		w.Header().Set("Content-Disposition", `attachment; filename="../../etc/export.zip"`)
 		answer(200, "application/zip", zip)(w, r)
 	})
-	c := v.client(t, func(cfg *Config) { cfg.MaxBody = 1 << 10 }) // streams have no limit
+	c := v.client(t)
+	c.maxBody = 1 << 10 // streams have no limit
 	got, err := c.OpenAsset(t.Context(), "x", zipped, 0)
 	if err != nil {
 		t.Fatal(err)

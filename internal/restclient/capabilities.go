@@ -19,6 +19,9 @@ import (
 // maxOpenAPI limits the size of /openapi.json, which has 30 to 100 KB.
 const maxOpenAPI = 16 << 20
 
+// capabilityTTL is how long probed routes are cached.
+const capabilityTTL = 5 * time.Minute
+
 // minProbeInterval is the minimum time between probes, so that a route that always
 // fails does not double the load.
 const minProbeInterval = time.Second
@@ -133,7 +136,7 @@ func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 	caps, current := c.caps.get()
 	if caps != nil {
 		age := time.Since(caps.ProbedAt)
-		if age <= c.cfg.CapabilityTTL && (current || age <= minProbeInterval) {
+		if age <= capabilityTTL && (current || age <= minProbeInterval) {
 			return caps, nil
 		}
 	}
@@ -174,7 +177,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if name == capOpenAPI || name == capHealth {
 		return r, nil
 	}
-	if at := c.undescribed.Load(); at != 0 && time.Since(time.Unix(0, at)) < c.cfg.CapabilityTTL {
+	if at := c.undescribed.Load(); at != 0 && time.Since(time.Unix(0, at)) < capabilityTTL {
 		return r, nil
 	}
 	caps, err := c.Capabilities(ctx)

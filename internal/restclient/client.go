@@ -63,22 +63,9 @@ type Config struct {
 	// its body; 30 s when zero.
 	StallTimeout time.Duration
 
-	// Slots is the maximum number of concurrent light and heavy calls; 6 when zero.
-	Slots int
-	// HeavySlots is the maximum number of Slots that heavy calls use; 2 when zero.
-	HeavySlots int
-	// StreamSlots is the maximum number of concurrent file and archive streams. They are
-	// separate from Slots, so that slow downloads cannot starve other calls; 8 when zero.
-	StreamSlots int
 	// Share is the share of the Viewer's time that background work may use, above 0 and at
 	// most 1; 0.2 when zero.
 	Share float64
-
-	// MaxBody limits a JSON body in bytes if the route has no other limit; 64 MiB when
-	// zero. Streams are not limited.
-	MaxBody int64
-	// CapabilityTTL is how long probed routes are cached; 5 min when zero.
-	CapabilityTTL time.Duration
 }
 
 // Observer receives finished requests, for metrics. It must be fast and safe for concurrent
@@ -124,6 +111,7 @@ type Client struct {
 	ended       endedCache
 	logs        *logStreams
 	connLog     *connLog
+	maxBody     int64 // maxBody, smaller in tests
 }
 
 // New returns a client of the Viewer at cfg.BaseURL. It sends no request: the Viewer may
@@ -137,15 +125,7 @@ func New(cfg Config) (*Client, error) {
 	cfg.LightTimeout = cmp.Or(cfg.LightTimeout, 30*time.Second)
 	cfg.HeavyTimeout = cmp.Or(cfg.HeavyTimeout, 120*time.Second)
 	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, 30*time.Second)
-	cfg.Slots = cmp.Or(cfg.Slots, 6)
-	cfg.HeavySlots = cmp.Or(cfg.HeavySlots, 2)
-	cfg.StreamSlots = cmp.Or(cfg.StreamSlots, 8)
 	cfg.Share = cmp.Or(cfg.Share, 0.2)
-	cfg.MaxBody = cmp.Or(cfg.MaxBody, 64<<20)
-	cfg.CapabilityTTL = cmp.Or(cfg.CapabilityTTL, 5*time.Minute)
-	if cfg.Slots < 0 || cfg.HeavySlots < 0 || cfg.StreamSlots < 0 {
-		return nil, errors.New("slots must not be negative")
-	}
 	if !(cfg.Share > 0 && cfg.Share <= 1) {
 		return nil, fmt.Errorf("share %v must be above 0 and at most 1", cfg.Share)
 	}
@@ -160,20 +140,21 @@ func New(cfg Config) (*Client, error) {
 		cfg:       cfg,
 		base:      base,
 		transport: transport,
-		slots:     newSlotLimiter(cfg.Slots, cfg.HeavySlots, cfg.StreamSlots),
+		slots:     newSlotLimiter(sharedSlots, heavySlots, streamSlots),
 		breaker:   &breaker{onOpen: connLog.onBreakerOpen},
 		budget:    newRetryBudget(),
 		limiter:   newShareLimiter(cfg.Share, connLog.onShare),
 		logs:      newLogStreams(),
 		connLog:   connLog,
+		maxBody:   maxBody,
 	}, nil
 }
 
 // newTransport returns a transport that protects the Viewer: few connections, idle ones
 // closed before the Viewer's own 5 s timeout, no proxy from the environment, and no
 // transparent decompression, which would let decompression bombs bypass the limits.
-func newTransport(cfg Config) *http.Transport {
-	conns := cfg.Slots + cfg.StreamSlots + 1 // one more for SSH
+func newTransport() *http.Transport {
+	const conns = sharedSlots + streamSlots + 1 // one more for SSH
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -206,7 +187,7 @@ type call struct {
 	secrets []string
 	// class overrides the route's class unless zero.
 	class class
-	// limit limits the body in bytes: 0 means Config.MaxBody, negative means no limit.
+	// limit limits the body in bytes: 0 means maxBody, negative means no limit.
 	// Streams have no limit.
 	limit int64
 }

@@ -27,7 +27,6 @@ func TestNew_ValidatesTheConfiguration(t *testing.T) {
 		{"a fragment is refused", Config{BaseURL: "http://host/#f"}, "fragment"},
 		{"a negative share is refused", Config{BaseURL: "http://host", Share: -1}, "share"},
 		{"a share above one is refused", Config{BaseURL: "http://host", Share: 1.5}, "share"},
-		{"negative slots are refused", Config{BaseURL: "http://host", Slots: -1}, "slots"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := New(tt.cfg)

@@ -16,6 +16,9 @@ var (
 	errOverLimit = errors.New("the answer is larger than the limit")
 )
 
+// maxBody limits a JSON body in bytes if the call has no other limit. Streams have none.
+const maxBody = 64 << 20
+
 // exchange is one request and its answer. It is the reader of the body: it counts bytes,
 // enforces the limits of size and time, and releases the slot when closed. It belongs to
 // one goroutine.
@@ -44,7 +47,7 @@ type exchange struct {
 }
 
 func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
-	x := &exchange{c: c, r: r, q: q, caller: ctx, limit: cmp.Or(q.limit, c.cfg.MaxBody)}
+	x := &exchange{c: c, r: r, q: q, caller: ctx, limit: cmp.Or(q.limit, c.maxBody)}
 	if x.streams() {
 		x.limit = -1
 	}

@@ -56,7 +56,8 @@ func TestClient_InvalidBodyIsMalformed(t *testing.T) {
 func TestClient_BodyOverTheLimitIsTooLarge(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/config", jsonAnswer(`{"storage":"`+strings.Repeat("x", 1<<20)+`"}`))
-	c := v.client(t, func(cfg *Config) { cfg.MaxBody = 1 << 16 })
+	c := v.client(t)
+	c.maxBody = 1 << 16
 	_, err := c.Config(t.Context())
 	wantKind(t, err, KindTooLarge)
 }

@@ -6,10 +6,18 @@ import (
 	"sync"
 )
 
-// slotLimiter admits calls. Light and heavy calls share slots, of which heavy calls may
-// take only some and background calls all but one. Streams have separate slots, because
-// their readers may be slow, and so has SSH: one. WebSockets need none. Foreground calls
-// are admitted first, and equal calls in FIFO order.
+// The maximum numbers of concurrent calls to a Viewer. Light and heavy calls share slots, of
+// which heavy calls use at most some; streams have separate slots, so that slow downloads
+// cannot starve other calls.
+const (
+	sharedSlots = 6
+	heavySlots  = 2
+	streamSlots = 8
+)
+
+// slotLimiter admits calls. Background calls may take all shared slots but one. SSH has one
+// separate slot; WebSockets need none. Foreground calls are admitted first, and equal calls
+// in FIFO order.
 type slotLimiter struct {
 	mu                   sync.Mutex
 	free, heavy, streams int
@@ -24,8 +32,8 @@ type waiter struct {
 	admitted   chan struct{} // closed when admitted
 }
 
-func newSlotLimiter(slots, heavySlots, streamSlots int) *slotLimiter {
-	return &slotLimiter{free: slots, heavy: min(heavySlots, slots), streams: streamSlots, ssh: 1, background: max(slots-1, 1)}
+func newSlotLimiter(shared, heavy, streams int) *slotLimiter {
+	return &slotLimiter{free: shared, heavy: heavy, streams: streams, ssh: 1, background: max(shared-1, 1)}
 }
 
 // acquire waits for a slot and returns the function that releases it, to be called once.

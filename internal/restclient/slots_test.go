@@ -154,7 +154,8 @@ func TestClient_HoldsItsSlotUntilTheBodyIsClosed(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/x", jsonAnswer(`{"id":"x","run_dir":"/r","metrics":"/r/events.jsonl"}`))
 	v.on("GET /api/runs/x/assets/download", answer(200, "application/octet-stream", []byte("abc")))
-	c := v.client(t, func(cfg *Config) { cfg.StreamSlots = 1 })
+	c := v.client(t)
+	c.slots.streams = 1
 	part, err := c.EventFile(t.Context(), "x", 0)
 	if err != nil {
 		t.Fatal(err)

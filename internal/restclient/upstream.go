@@ -67,7 +67,7 @@ func (f *watchedFile) changed() (content []byte, changed bool, err error) {
 func newUpstream(cfg Config, base *url.URL) (*upstream, error) {
 	u := &upstream{
 		base: base, ca: watchedFile{path: cfg.CAFile}, auth: watchedFile{path: cfg.AuthFile},
-		new: func() *http.Transport { return newTransport(cfg) }, log: cfg.Log,
+		new: newTransport, log: cfg.Log,
 	}
 	u.transport = u.new()
 	if err := u.reload(); err != nil {
