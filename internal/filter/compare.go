@@ -111,7 +111,7 @@ func (c *compiler[T]) has(n *node, f Field[T]) (func(T) bool, error) {
 		prefix := strings.Trim(n.value.text, "/")
 		return func(r T) bool { v := get(r); return v.Known() && isUnder(v.text, prefix) }, nil
 	}
-	return nil, c.errorf(n.operator.at, `":" looks for a part of a text: compare %s with =, or write %s:* for all that have it`, quoted(n.name.text), quoted(n.name.text))
+	return nil, c.errorf(n.operator.at, `":" searches for a part of a text: compare %s with =, or write %s:* for all that have it`, quoted(n.name.text), quoted(n.name.text))
 }
 
 // isUnder reports whether a path is prefix or below it, by whole segments.

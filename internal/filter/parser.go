@@ -136,7 +136,7 @@ func (p *parser) negation(depth int) (*node, error) {
 		return nil, err
 	}
 	if not.text == "-" && p.tok.at != not.at+1 {
-		return nil, p.errorf(not.at, `"-" means NOT and stands directly before a term: put texts that begin with it in double quotes`)
+		return nil, p.errorf(not.at, `"-" means NOT and must be directly before a term: put texts that begin with it in double quotes`)
 	}
 	n, err := p.operand(depth + 1)
 	return &node{kind: nodeNot, operands: []*node{n}}, err

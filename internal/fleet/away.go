@@ -75,7 +75,7 @@ func AskWithin[T any](ctx context.Context, v *Viewer, timeout time.Duration, ask
 func (v *Viewer) leave(after time.Duration, pending func() error) error {
 	err := &restclient.Error{
 		Kind: restclient.KindTimeout, Viewer: v.Name,
-		Detail: fmt.Sprintf("no answer within %v; it is asked again in the background, and left out until it answers", after),
+		Detail: fmt.Sprintf("no answer within %v; it is probed in the background and skipped until it answers", after),
 		Err:    context.DeadlineExceeded,
 	}
 	state := &awayState{err}

@@ -100,7 +100,7 @@ func (f *Fleet) Reach(parent *Viewer, s restclient.Session) (name, unreachable s
 	t := f.tunnels[parent.Name]
 	switch {
 	case t == nil:
-		return "", "a remote viewer cannot be asked for others, and this server may have been told to ignore tunnels"
+		return "", "it is a tunnel of a remote viewer, or this server ignores tunnels"
 	case t.unreachableReason != "":
 		return "", t.unreachableReason
 	case !validSession.MatchString(s.ID) || s.LocalPort.Value < 1 || s.LocalPort.Value > 65535:

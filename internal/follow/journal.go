@@ -118,7 +118,7 @@ func (j *journal) append(b *logbatch.Batch) {
 	b.Retain(&j.hub.bytes, &j.bytes)
 	if n := b.Counts.MalformedLines; n > 0 {
 		j.hub.malformed.Add(n)
-		j.log.Warn("followed log has lines that are no JSON or too long", slog.Uint64("lines", n), slog.Int64("before_offset", b.To.Offset))
+		j.log.Warn("followed log has invalid or oversized lines", slog.Uint64("lines", n), slog.Int64("before_offset", b.To.Offset))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -251,7 +251,7 @@ func (j *journal) recordSuccess(pollStart time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.lastErr != nil {
-		j.log.Info("followed run is read again")
+		j.log.Info("followed run can be read again")
 	}
 	j.upstream, j.lastErr, j.lastSuccess, j.polledAt = UpstreamOK, nil, time.Now(), pollStart
 	if j.pollRequested.Swap(false) {

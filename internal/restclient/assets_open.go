@@ -38,7 +38,7 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 	case offset < 0:
 		return nil, &IDError{Field: "offset", Reason: "must not be negative"}
 	case offset > 0 && asset.Zipped:
-		return nil, &IDError{Field: "offset", Reason: "must be 0: a zip is packed anew each time"}
+		return nil, &IDError{Field: "offset", Reason: "must be 0: a zip is packed for every request"}
 	case asset.location == nil:
 		return nil, c.noCopy(asset, "the Viewer keeps no copy of it")
 	}

@@ -12,7 +12,7 @@ const (
 	breakerCooldown  = time.Second // how long calls fail without a connection attempt
 )
 
-var errBreakerOpen = errors.New("the viewer refused its last connections, and is asked again soon")
+var errBreakerOpen = errors.New("the viewer refused the last connections; the next attempt follows soon")
 
 // breaker fails calls at once while nothing listens at the Viewer's address. Only refused
 // connections open it: a Viewer that is slow, even for minutes, is alive, and its answers

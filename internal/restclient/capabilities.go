@@ -121,11 +121,11 @@ func (d *openAPI) otherThanViewer(caps *Capabilities) string {
 // notViewer returns the error for an address at which another server answers.
 func (c *Client) notViewer(name Capability, what string) *Error {
 	e := c.newError(name, KindUnreachable, errNotViewer)
-	e.Address, e.Detail = c.BaseURL(), "what answers there is no Runicorn Viewer, but "+what
+	e.Address, e.Detail = c.BaseURL(), "the address is not a Runicorn Viewer, but "+what
 	return e
 }
 
-var errNotViewer = errors.New("this is no Runicorn Viewer")
+var errNotViewer = errors.New("this is not a Runicorn Viewer")
 
 var errNoPaths = errors.New("/openapi.json describes no routes")
 

@@ -84,7 +84,7 @@ func (l *connLog) onBreakerOpen() {
 		return
 	}
 	l.refusedAt = now
-	l.log.Warn("viewer refuses connections, calls fail at once", slog.Duration("asked_every", breakerCooldown))
+	l.log.Warn("viewer refuses connections, calls fail at once", slog.Duration("retry_interval", breakerCooldown))
 }
 
 // onShare is called when background work starts or stops using up its share of the Viewer.
@@ -93,7 +93,7 @@ func (l *connLog) onShare(usedUp bool) {
 		l.log.Warn("share of the viewer is used up, lists and tails are late")
 		return
 	}
-	l.log.Info("share of the viewer suffices again")
+	l.log.Info("share of the viewer is no longer used up")
 }
 
 // onRelease is called with the Viewer's capabilities; was is nil the first time.

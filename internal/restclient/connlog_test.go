@@ -91,7 +91,7 @@ func TestLog_HasOneLinePerChange(t *testing.T) {
 		calls(20)
 		wantLines(t, h,
 			"WARN viewer unreachable viewer=lab error=viewer unreachable",
-			"WARN viewer refuses connections, calls fail at once viewer=lab asked_every=1s")
+			"WARN viewer refuses connections, calls fail at once viewer=lab retry_interval=1s")
 		pass(t, time.Minute)
 		err = nil
 		calls(10)

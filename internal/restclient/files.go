@@ -178,7 +178,7 @@ func isKind(err error, kind Kind) bool {
 	return ok && e.Kind == kind
 }
 
-var errRange = errors.New("the Content-Range does not fit the asked range")
+var errRange = errors.New("the Content-Range does not match the requested range")
 
 // filePart returns the answer of a successful exchange that requested length bytes, or
 // everything if that is 0. No more than that is read.

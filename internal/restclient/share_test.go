@@ -227,7 +227,7 @@ func TestBackground_ReportsAUsedUpShareOnce(t *testing.T) {
 			t.Errorf("%v spent, used up: %t", spent, usedUp())
 		}
 		work(2*time.Second, 3*shareWindow)
-		wantLines(t, h, "INFO share of the viewer suffices again viewer=lab")
+		wantLines(t, h, "INFO share of the viewer is no longer used up viewer=lab")
 		if usedUp() {
 			t.Error("a quiet Viewer's share is used up")
 		}

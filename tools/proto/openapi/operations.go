@@ -190,7 +190,7 @@ func (g *generator) responses(s *protogen.Service, m *protogen.Method, body bool
 		out["200"] = object{"content": fileContent(m), "description": `The file itself, with its own media type in Content-Type and its name in Content-Disposition. ` +
 			`A transfer that fails is aborted, so a body that ends well is whole. With "Accept-Ranges: bytes", it has an ETag and one Range of it ` +
 			`is served; with "Accept-Ranges: none" it has no ranges and may have no Content-Length. HEAD answers the headers only.`}
-		out["206"] = object{"description": "The part of the file that Range asks for.", "content": fileContent(m)}
+		out["206"] = object{"description": "The requested range of the file.", "content": fileContent(m)}
 	case m.Desc.IsStreamingServer():
 		item := object{"schema": object{"type": "string"}, "x-item-schema": g.message(m.Output)}
 		out["200"] = object{
