@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the Kubernetes manifests, as they are and as kustomize puts them together,
+# Checks the Kubernetes manifests, as files and as kustomize combines them,
 # against the schemas of Kubernetes. Needs Go, Python, PyPI and the Go module proxy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +12,7 @@ validate() { "$work/venv/bin/kubernetes-validate" --strict --quiet "$@"; }
 validate deploy/kubernetes/server.yaml deploy/kubernetes/haproxy.yaml
 go run sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 build deploy/kubernetes >"$work/all.yaml"
 validate "$work/all.yaml"
-# The check is worth something only if it finds what is wrong: a field that is spelled
-# otherwise, and a value of another type.
+# Prove that the check finds mistakes: a misspelled field and a value of another type.
 for mistake in 's/readinessProbe:/readynessProbe:/' 's/maxUnavailable: 1$/maxUnavailable: {}/'; do
   sed "$mistake" deploy/kubernetes/server.yaml >"$work/planted.yaml"
   if validate "$work/planted.yaml" >/dev/null 2>&1; then

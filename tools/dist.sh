@@ -2,7 +2,7 @@
 # Builds the packages into dist/: archives of the binary, debs, an OCI image and their
 # checksums. The version is the tag of the checkout. Needs Go, Python, git, and PyPI and
 # the Go module proxy for its tools. An argument limits it to one of binaries, debs,
-# image; ARCHES is for which processors debs and images are made.
+# image; ARCHES lists the processors for debs and images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what="${1:-all}"
@@ -25,7 +25,7 @@ background=""
 trap '[ -z "$background" ] || kill "$background"; rm -rf "$work"' EXIT
 mkdir -p dist
 
-# build OS ARCH compiles one binary without its debug information, a third of its size.
+# build OS ARCH compiles one binary without debug information, which is a third of its size.
 build() {
   local out
   out="$work/$1-$2/runicorn-grpc"
@@ -54,8 +54,8 @@ if [ "$what" = all ] || [ "$what" = debs ]; then
 fi
 
 if [ "$what" = all ] || [ "$what" = image ]; then
-  # An image for two platforms is put together in a registry: one that lives as long as
-  # this script. The binaries are those of the other packages.
+  # A registry assembles the image for two platforms; it runs as long as this script.
+  # The binaries are those of the other packages.
   GOBIN="$work/bin" go install "$crane"
   port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
   "$work/bin/crane" registry serve --address "127.0.0.1:$port" >"$work/registry.log" 2>&1 &
@@ -66,7 +66,7 @@ if [ "$what" = all ] || [ "$what" = image ]; then
     kill -0 "$background" || { cat "$work/registry.log" >&2; exit 1; }
     sleep 0.1
   done
-  # All that a static binary needs: whom to trust, a user, and folders that it may write.
+  # All that a static binary needs: CA certificates, a user, and writable folders.
   root="$work/root"
   mkdir -p "$root/etc/ssl/certs" "$root/usr/bin" "$root/tmp" "$root/var/lib/runicorn-grpc"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"

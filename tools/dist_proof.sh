@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Proves the packages that make dist has put into dist/: the checksums fit, the deb
-# installs, runs and goes without a trace, systemd finds nothing wrong with the unit, and
+# Tests the packages that make dist has written to dist/: the checksums match, the deb
+# installs, runs and uninstalls completely, systemd accepts the unit, and
 # the image serves under runc as user 65532 with a read-only root and drains on SIGTERM.
-# Needs root on a Debian machine without this package; installs runc where it is missing.
+# Needs root on a Debian machine without this package; installs runc if it is missing.
 # An argument limits it to deb or image.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ work="$(mktemp -d)"
 container="runicorn-grpc-proof-$$"
 trap 'runc delete -f "$container" 2>/dev/null || true; rm -rf "$work"' EXIT
 fail() { echo "dist proof: $*" >&2; exit 1; }
-# await PID URL waits until the process answers 200, and prints what.
+# await PID URL waits until the process answers 200, and prints the answer.
 await() {
   for _ in $(seq 300); do
     curl -fs "$2" && return
@@ -37,7 +37,7 @@ prove_deb() {
   systemd-analyze verify /lib/systemd/system/runicorn-grpc.service
   exposure="$(systemd-analyze security --offline=true /lib/systemd/system/runicorn-grpc.service | sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p')"
   [ "$(echo "$exposure" | tr -d .)" -le 15 ] || fail "the exposure of the unit is $exposure"
-  # The configuration that is installed is one that the command takes.
+  # The command accepts the installed configuration.
   RUNICORN_GRPC_GRPC_ADDR=127.0.0.1:0 RUNICORN_GRPC_HTTP_ADDR=127.0.0.1:0 RUNICORN_GRPC_STATE_DIR="$work" \
     runicorn-grpc --config=/etc/runicorn-grpc/config.yaml >"$work/deb.log" 2>&1 &
   pid=$!

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Says which releases of Runicorn on PyPI, from 0.5.0 on, no test has tried yet:
-# those without a file in internal/realviewer/requirements. It only prints: its
-# exit code is 0 whatever it finds.
+# Lists the releases of Runicorn on PyPI, from 0.5.0 on, that no test covers yet:
+# those without a file in internal/realviewer/requirements. Its exit
+# code is always 0.
 #
 # Usage: tools/releases.sh
 cd "$(dirname "$0")/.." || exit 0

@@ -1,6 +1,6 @@
-// Package apierr is the one error type of the API: a code, a reason of
-// error_reason.proto, a message and details, the same over gRPC, over HTTP and on
-// the paths of the documented Python client.
+// Package apierr defines the error type of the API: a code, a reason from
+// error_reason.proto, a message and details. gRPC, HTTP and the paths of the documented
+// Python client all use it.
 package apierr
 
 import (
@@ -23,18 +23,18 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// Domain is the ErrorInfo domain of all our errors.
+// Domain is the ErrorInfo domain of every error of this server.
 const Domain = "runicorn-grpc"
 
-// Error is an error that is ready to become a status. The error table makes one
-// of every other error, and methods return one for what only they can know.
+// Error is an error that is ready to become a gRPC status. The error table (errmap)
+// converts other errors to it; methods create one where only they know the reason.
 type Error struct {
 	Code     codes.Code
 	Reason   runicornapiv1.ErrorReason
 	Message  string
 	Metadata map[string]string
 	Details  []proto.Message
-	// Cause is logged and found by errors.Is, and never shown.
+	// Cause is logged and visible to errors.Is, but never sent to the client.
 	Cause error
 }
 
@@ -44,20 +44,19 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// The bounds of a status. It travels as a trailer, which clients refuse from 8 KiB
-// on, and a trailer that a client refuses may cost it the whole connection.
+// Size limits of a status in bytes. A status travels as a trailer: clients reject trailers
+// of 8 KiB or more, and may close the whole connection when they do.
 const (
 	maxMessage    = 1 << 10
-	maxText       = 256 // of a violation or a value of the metadata
+	maxText       = 256 // of a field violation or a metadata value
 	maxViolations = 8
 	maxMetadata   = 1 << 10
-	// maxStatus bounds all of it; base64, in which it is sent, makes 4 KiB of it.
+	// maxStatus limits the encoded status; base64 on the wire makes it 4 KiB.
 	maxStatus = 3 << 10
 )
 
-// GRPCStatus returns the error as a status with its details; ErrorInfo is
-// the first of them. It is never larger than 3 KiB: texts are cut, and details
-// that do not fit are left out, the last ones first.
+// GRPCStatus returns the error as a status whose first detail is ErrorInfo. The status is
+// at most 3 KiB: texts are truncated, and details that do not fit are left out.
 func (e *Error) GRPCStatus() *status.Status {
 	st := status.New(e.Code, cut(e.Message, maxMessage))
 	details := append([]proto.Message{&errdetails.ErrorInfo{
@@ -74,7 +73,7 @@ func (e *Error) GRPCStatus() *status.Status {
 	return st
 }
 
-// Bounded is a status that a library made, as large as one of ours may be.
+// Bounded returns a status made by a library, truncated to the same size limit.
 func Bounded(st *status.Status) *status.Status {
 	if proto.Size(st.Proto()) <= maxStatus {
 		return st
@@ -82,26 +81,26 @@ func Bounded(st *status.Status) *status.Status {
 	return status.New(st.Code(), cut(st.Message(), maxMessage))
 }
 
-// ReasonName returns a reason as ErrorInfo has it, without the enum's prefix.
+// ReasonName returns a reason as ErrorInfo spells it: without the enum's prefix.
 func ReasonName(r runicornapiv1.ErrorReason) string {
 	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
 }
 
-// cut makes any bytes marshal, for a proto string must be UTF-8, and at most so many.
-func cut(s string, most int) string {
-	whole := len(s) <= most
-	s = strings.ToValidUTF8(s[:min(len(s), most)], "\uFFFD")
-	if whole && len(s) <= most {
+// cut truncates s to limit bytes and makes it valid UTF-8, which proto strings must be.
+func cut(s string, limit int) string {
+	whole := len(s) <= limit
+	s = strings.ToValidUTF8(s[:min(len(s), limit)], "\uFFFD")
+	if whole && len(s) <= limit {
 		return s
 	}
-	end := min(len(s), most-len("…"))
+	end := min(len(s), limit-len("…"))
 	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
 		end--
 	}
 	return s[:end] + "…"
 }
 
-// validMetadata leaves out empty values and makes the others marshal.
+// validMetadata returns valid UTF-8 values within maxMetadata, without the empty ones.
 func validMetadata(m map[string]string) map[string]string {
 	out, size := make(map[string]string, len(m)), 0
 	for _, k := range slices.Sorted(maps.Keys(m)) {
@@ -113,17 +112,17 @@ func validMetadata(m map[string]string) map[string]string {
 	return out
 }
 
-// minRetry is the RetryInfo of an error that names no time itself.
+// minRetry is the shortest delay that RetryInfo suggests.
 const minRetry = time.Second
 
-// RetryInfo is the detail that says when to try again: after wait, or after a
-// second if that is less.
+// RetryInfo returns the detail that tells a client to retry after wait, or after one second
+// if wait is shorter.
 func RetryInfo(wait time.Duration) proto.Message {
 	return &errdetails.RetryInfo{RetryDelay: durationpb.New(max(wait, minRetry))}
 }
 
-// Unreachable is the error of a Viewer, or of all of them, that cannot be asked
-// now and may be asked again soon.
+// Unreachable returns the error for a Viewer, or for all Viewers, that cannot be reached
+// now; the client may retry soon.
 func Unreachable(viewer, message string, cause error) *Error {
 	return &Error{
 		Code:     codes.Unavailable,
@@ -135,10 +134,12 @@ func Unreachable(viewer, message string, cause error) *Error {
 	}
 }
 
-// Internal is the error that the caller gets for one that is no business of
-// theirs. It has the name of an incident, under which the cause is to be logged.
+// Internal hides the cause from the caller behind an incident id. The caller of Internal
+// logs the cause under the same id.
 func Internal(cause error) *Error {
-	incident := newIncident()
+	var id [6]byte
+	_, _ = rand.Read(id[:]) // never fails
+	incident := hex.EncodeToString(id[:])
 	return &Error{
 		Code:     codes.Internal,
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR,
@@ -148,23 +149,17 @@ func Internal(cause error) *Error {
 	}
 }
 
-// Incident is the name of an internal error, to be found in the log; empty of
-// any other error.
+// Incident returns the id of an internal error, which the log also has; it is empty for
+// other errors.
 func (e *Error) Incident() string { return e.Metadata["incident"] }
 
-// newIncident names an internal error.
-func newIncident() string {
-	var b [6]byte
-	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
-	return hex.EncodeToString(b[:])
-}
-
-// Invalid refuses a field of the request, by its name in the request.
+// Invalid returns the error for one invalid field, named as in the request.
 func Invalid(field, format string, args ...any) *Error {
 	return InvalidFields(&errdetails.BadRequest_FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
-// InvalidFields refuses several fields at once, and tells of the first few.
+// InvalidFields returns the error for several invalid fields; it lists at most
+// maxViolations.
 func InvalidFields(violations ...*errdetails.BadRequest_FieldViolation) *Error {
 	message := "invalid request: "
 	if more := len(violations) - maxViolations; more > 0 {
@@ -184,7 +179,7 @@ func InvalidFields(violations ...*errdetails.BadRequest_FieldViolation) *Error {
 	}
 }
 
-// badRequest is the detail of violations, as many of them as fit beside a message.
+// badRequest returns as many violations as fit into a status beside the message.
 func badRequest(violations []*errdetails.BadRequest_FieldViolation) *errdetails.BadRequest {
 	d := &errdetails.BadRequest{}
 	for _, v := range violations {
@@ -197,7 +192,7 @@ func badRequest(violations []*errdetails.BadRequest_FieldViolation) *errdetails.
 	return d
 }
 
-// OverLimit refuses what is beyond a limit of this server, by the name of the limit.
+// OverLimit returns the error for a request that exceeds the named limit of this server.
 func OverLimit(limit, format string, args ...any) *Error {
 	return &Error{
 		Code:     codes.ResourceExhausted,
@@ -207,7 +202,7 @@ func OverLimit(limit, format string, args ...any) *Error {
 	}
 }
 
-// Disabled refuses what this server was not told to allow.
+// Disabled returns the error for a feature that the operator has not enabled with the flag.
 func Disabled(what, flag string) *Error {
 	return &Error{
 		Code:     codes.PermissionDenied,

@@ -16,7 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-func TestAnErrorOfAnyBytesIsAStatusWithErrorInfo(t *testing.T) {
+func TestGRPCStatus_AcceptsAnyBytes(t *testing.T) {
 	e := &Error{
 		Code: codes.NotFound, Reason: runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND, Message: "no \xff",
 		Metadata: map[string]string{"viewer": "lab\xff", "empty": ""},
@@ -32,7 +32,7 @@ func TestAnErrorOfAnyBytesIsAStatusWithErrorInfo(t *testing.T) {
 	}
 }
 
-func TestRetryInfoIsASecondAtLeast(t *testing.T) {
+func TestRetryInfo_IsAtLeastOneSecond(t *testing.T) {
 	for wait, want := range map[time.Duration]time.Duration{0: time.Second, time.Minute: time.Minute} {
 		if info, ok := RetryInfo(wait).(*errdetails.RetryInfo); !ok || info.GetRetryDelay().AsDuration() != want {
 			t.Errorf("%v: got %v, want %v", wait, info, want)
@@ -40,7 +40,7 @@ func TestRetryInfoIsASecondAtLeast(t *testing.T) {
 	}
 }
 
-func TestAnInternalErrorHasAnIncidentAndHidesItsCause(t *testing.T) {
+func TestInternal_HasAnIncidentAndHidesItsCause(t *testing.T) {
 	cause := errors.New("the secret place")
 	a, b := Internal(cause), Internal(cause)
 	if a.Incident() == "" || a.Incident() == b.Incident() {
@@ -54,7 +54,7 @@ func TestAnInternalErrorHasAnIncidentAndHidesItsCause(t *testing.T) {
 	}
 }
 
-func TestAStatusIsBoundedWhateverItsErrorHas(t *testing.T) {
+func TestGRPCStatus_IsBounded(t *testing.T) {
 	long := strings.Repeat("\xffü", 1<<20)
 	many := make([]*errdetails.BadRequest_FieldViolation, 130_000)
 	for i := range many {

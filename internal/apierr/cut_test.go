@@ -12,9 +12,9 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// TestAStatusIsSmallWhateverItQuotes: one that is too large for a header ends the
+// TestGRPCStatus_FitsIntoATrailer: one that is too large for a header ends the
 // connection it is sent over, and with it the calls of others.
-func TestAStatusIsSmallWhateverItQuotes(t *testing.T) {
+func TestGRPCStatus_FitsIntoATrailer(t *testing.T) {
 	long := strings.Repeat("é", 100_000)
 	violations := make([]*errdetails.BadRequest_FieldViolation, 130_000)
 	for i := range violations {
@@ -43,7 +43,7 @@ func TestAStatusIsSmallWhateverItQuotes(t *testing.T) {
 	}
 }
 
-func TestAUsualStatusIsNotCut(t *testing.T) {
+func TestGRPCStatus_KeepsOrdinaryErrors(t *testing.T) {
 	key := "ssh-rsa " + strings.Repeat("A", 716)
 	st := (&Error{Code: codes.NotFound, Message: "no", Details: []proto.Message{&runicornapiv1.HostKey{Host: "gpu", PublicKey: key}}}).GRPCStatus()
 	if got, ok := st.Details()[1].(*runicornapiv1.HostKey); !ok || got.GetPublicKey() != key {

@@ -1,14 +1,12 @@
-// Package cpugate keeps a processor free while exports and histories are made. Such
-// work computes without a pause, and Go's scheduler lets it: with as many of them
-// as there are processors, the network is looked at every 10 ms only, and a short
-// call then waits behind each of them in turn. So long work is cut into pieces of a few
-// milliseconds, and a Gate lets one fewer of them at a time compute than there are
-// processors, in the order of asking.
+// Package cpugate keeps one processor free while exports and histories are computed. Go's
+// scheduler does not favor short calls: if as many goroutines compute without pause as
+// there are processors, the network is polled only every 10 ms, and a short call waits for
+// each of them in turn. Long work is therefore split into pieces of a few milliseconds, and
+// a Gate admits one piece fewer at a time than there are processors, in FIFO order.
 //
-// Gate.Do is called around each piece of computing and nothing else. A piece waits for
-// no Viewer, client or lock: what it writes for a client is held until it has left
-// the gate. Whoever holds a lock may call Do, and so nobody waits for that lock within it.
-// A piece calls Do of no other piece. The package knows nothing of what is computed.
+// A piece must only compute. It must not wait for a Viewer, a client or a lock, or call Do
+// again: output for a client is buffered until the piece has left the gate. A caller may
+// hold a lock during Do, because no piece ever waits for that lock.
 package cpugate
 
 import (
@@ -18,19 +16,16 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Gate bounds the pieces of a process that compute at a time. It is safe for concurrent
-// use.
+// Gate limits how many pieces compute at the same time. It is safe for concurrent use.
 type Gate struct{ slots *semaphore.Weighted }
 
-// NewGate makes a gate for one fewer at a time than there are processors, and for
-// one at least.
+// NewGate returns a gate for processors-1 concurrent pieces, but at least one.
 func NewGate(processors int) *Gate {
 	return &Gate{slots: semaphore.NewWeighted(int64(max(1, processors-1)))}
 }
 
-// Do does a piece of work that computes and waits for nothing, when its turn has come,
-// and lets short calls go first afterwards. A nil Gate never waits. The error is the
-// context's, or that of work.
+// Do runs work once a slot is free, and yields to short calls afterwards. A nil Gate never
+// waits. The error is the context's or that of work.
 func (g *Gate) Do(ctx context.Context, work func() error) error {
 	if g == nil {
 		return work()
@@ -38,7 +33,7 @@ func (g *Gate) Do(ctx context.Context, work func() error) error {
 	if err := g.slots.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer runtime.Gosched() // where there is one processor only, nothing is left free
+	defer runtime.Gosched() // with a single processor the gate keeps none free
 	defer g.slots.Release(1)
 	return work()
 }

@@ -64,7 +64,7 @@ func TestGate_GrantsInRequestOrder(t *testing.T) {
 	})
 }
 
-func TestGate_IsFreeAfterAFailure(t *testing.T) {
+func TestGate_ReleasesItsSlotAfterAnError(t *testing.T) {
 	gate := NewGate(2)
 	if err := gate.Do(t.Context(), func() error { return io.EOF }); err != io.EOF { //nolint:errorlint // readers compare
 		t.Errorf("got %v", err)
@@ -78,7 +78,7 @@ func TestGate_IsFreeAfterAFailure(t *testing.T) {
 	}
 }
 
-func TestGate_DoBoundsWork(t *testing.T) {
+func TestGate_LimitsConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := NewGate(2)
 		var all sync.WaitGroup

@@ -8,7 +8,7 @@ import (
 // NoAssets is the assets.json that the SDK writes when a run starts.
 const NoAssets = `{"code":{},"config":{},"datasets":[],"pretrained":[],"outputs":[]}`
 
-// Add adds a run. An empty id is made of its time.
+// Add adds a run. An empty id is generated from its time.
 func (v *Viewer) Add(r *Record) (id string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -35,7 +35,8 @@ func (v *Viewer) Edit(id string, change func(*Record) error) error {
 // LiveRun returns the id of the run that keeps training, or "".
 func (v *Viewer) LiveRun() string { return v.live }
 
-// addLive adds the run that keeps training: about two and a half lines a second for a day, then it is finished.
+// addLive adds the run that keeps training: about two and a half lines per second for a
+// day, then it is finished.
 func (v *Viewer) addLive() {
 	start, alias := v.clock().Add(-10*time.Minute).Truncate(time.Second), "live"
 	v.live = v.Add(&Record{

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Answer is a response that waits to be written after the lock is free. One of Body and Text is set, or a file.
+// Answer is a response to be written after the lock is released. It has either Body, Text
+// or a file.
 type Answer struct {
 	Status      int
 	Header      map[string]string
@@ -30,14 +31,16 @@ func Detail(status int, text any) Answer {
 // badRequest is a 400.
 func badRequest(text string) Answer { return Detail(http.StatusBadRequest, text) }
 
-// write sends the answer. A failing write means that the client has gone, and there is nobody to tell.
+// write sends the answer. Write errors mean that the client has disconnected, and are
+// ignored.
 func (a Answer) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	if a.ContentType != "" {
 		h.Set("Content-Type", a.ContentType)
 	}
-	// What every answer of a real Viewer carries; the limits never move because limiting is off by default.
+	// Headers of every answer of a real Viewer. The limits are constant because rate
+	// limiting is off by default.
 	h.Set("Server", "uvicorn")
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		h.Set("Vary", "Origin")
@@ -61,7 +64,7 @@ func (a Answer) write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(raw)
 }
 
-// Encode writes JSON as Starlette does: compact, with no escapes of HTML characters.
+// Encode encodes JSON like Starlette: compact, without escaping HTML characters.
 func Encode(body any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -72,8 +75,8 @@ func Encode(body any) []byte {
 	return bytes.TrimRight(buf.Bytes(), "\n")
 }
 
-// pyFloat is a Python float in JSON: always with a point or an exponent; NaN and infinities become null, as the Viewer
-// makes them.
+// pyFloat is a Python float in JSON: always with a point or an exponent; NaN and infinities
+// become null, as in the Viewer.
 type pyFloat float64
 
 // MarshalJSON implements json.Marshaler.

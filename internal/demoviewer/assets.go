@@ -21,7 +21,7 @@ func runAssets(v *Viewer, c *Call) Answer {
 	return OK(map[string]any{"run_id": r.ID, "assets": r.Assets, "assets_count": r.AssetsCount})
 }
 
-// assetRefs is GET /api/runs/{run_id}/assets/refs, which finds runs in the bin too.
+// assetRefs is GET /api/runs/{run_id}/assets/refs, which also finds runs in the bin.
 func assetRefs(v *Viewer, c *Call) Answer {
 	id := c.Params["run_id"]
 	if !runIDForm.MatchString(id) {
@@ -57,7 +57,7 @@ func downloadAsset(v *Viewer, c *Call) Answer {
 	return Answer{file: file}
 }
 
-// isArchive tells whether a path is an archive of the run's assets.
+// isArchive reports whether a path is an archive of the run's assets.
 func isArchive(r *Record, target string) bool {
 	return bytes.Contains(r.Assets, Encode(target))
 }
@@ -98,7 +98,7 @@ func (r *Record) open(name string, now time.Time) *download {
 	}
 }
 
-// openEvents serves the event file as it is now; what is appended later is not in this answer.
+// openEvents serves the event file as of now, without later appends.
 func (r *Record) openEvents(now time.Time) *download {
 	if f, isWritten := r.Events.(*Written); isWritten && f.Raw == nil {
 		return nil // nothing was ever logged: the file does not exist

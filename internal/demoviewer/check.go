@@ -6,13 +6,13 @@ import (
 	"regexp"
 )
 
-// runIDForm is what the Viewer's changing routes demand of a run id.
+// runIDForm is the form of a run id that the Viewer's changing routes require.
 var runIDForm = regexp.MustCompile(`^[0-9]{8}_[0-9]{6}_[a-f0-9]{6}$`)
 
 // invalidID is the 400 of a changing route for an id of another form.
 func invalidID(id any) Answer { return badRequest(fmt.Sprintf("Invalid run_id format: %v", id)) }
 
-// Object is a JSON object body; one that is no object reads as empty.
+// Object is a JSON object body; any other body is empty.
 type Object map[string]json.RawMessage
 
 // Fields reads the body.
@@ -24,7 +24,7 @@ func (c *Call) Fields() Object {
 	return fields
 }
 
-// Text reads a string field, empty when it is absent or no string.
+// Text returns a string field, empty if it is absent or not a string.
 func (o Object) Text(name string) string {
 	var s string
 	if err := json.Unmarshal(o[name], &s); err != nil {
@@ -33,10 +33,10 @@ func (o Object) Text(name string) string {
 	return s
 }
 
-// isTrue reads a boolean field, false when it is absent or no boolean.
+// isTrue returns a boolean field, false if it is absent or not a boolean.
 func (o Object) isTrue(name string) bool { return string(o[name]) == "true" }
 
-// runIDs reads and checks the run_ids of a batch; verb and limit are for the messages.
+// runIDs returns the validated run_ids of a batch; verb and limit are for the messages.
 func (c *Call) runIDs(verb string, limit int) ([]string, *Answer) {
 	fail := func(a Answer) ([]string, *Answer) { return nil, &a }
 	var ids []any
@@ -52,7 +52,7 @@ func (c *Call) runIDs(verb string, limit int) ([]string, *Answer) {
 		if !isString || !runIDForm.MatchString(id) {
 			return fail(invalidID(raw))
 		}
-		checked = append(checked, id) // twice stays twice: the second one then fails, as in the real Viewer
+		checked = append(checked, id) // duplicates are kept: the second one fails, as in the real Viewer
 	}
 	return checked, nil
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// download is a file on its way out.
+// download is a file to be sent.
 type download struct {
 	name     string // in Content-Disposition
 	modified time.Time
@@ -24,7 +24,8 @@ func bytesDownload(name string, raw []byte, modified time.Time) *download {
 	return &download{name, modified, io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw)))}
 }
 
-// serve writes the file or the asked range of it. The real Viewer ignores If-None-Match and If-Modified-Since.
+// serve writes the file or the requested range. The real Viewer ignores If-None-Match and
+// If-Modified-Since.
 func (d *download) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType(d.name))
@@ -43,7 +44,7 @@ func (d *download) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, asked, "", d.modified, d.content)
 }
 
-// mediaType guesses as Python does on a machine without extra types: .jsonl is unknown to it.
+// mediaType guesses like Python on a machine without extra types: .jsonl is unknown.
 func mediaType(name string) string {
 	switch path.Ext(name) {
 	case ".json":
@@ -59,7 +60,7 @@ func mediaType(name string) string {
 	}
 }
 
-// disposition quotes the name in the form that Starlette chooses.
+// disposition quotes the name like Starlette.
 func disposition(name string) string {
 	if quoted := url.PathEscape(name); quoted != name {
 		return "attachment; filename*=utf-8''" + quoted

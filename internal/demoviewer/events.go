@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// EventFile is the events.jsonl of a run. What it says depends on the time only, so a size and a later read agree.
+// EventFile is the events.jsonl of a run. Its contents depend on the time only, so a size
+// and a later read agree.
 type EventFile interface {
 	Size(now time.Time) int64
 	modified(now time.Time) time.Time
-	// reader reads the file as it is; what is appended later is not in it.
+	// reader reads the file; later appends are not included.
 	reader() io.ReaderAt
 }
 
-// Written is an event file that holds what was put into it.
+// Written is an event file with explicit contents.
 type Written struct {
-	Raw     []byte // only ever appended to, so that a slice of it may be read without the lock
+	Raw     []byte // only appended to, so that a slice of it may be read without the lock
 	Changed time.Time
 }
 
@@ -26,14 +27,14 @@ func (f *Written) Size(time.Time) int64 { return int64(len(f.Raw)) }
 func (f *Written) modified(time.Time) time.Time { return f.Changed }
 func (f *Written) reader() io.ReaderAt          { return bytes.NewReader(f.Raw) }
 
-// EventBytes is the event file of a run at time now.
+// EventBytes returns the event file of a run at time now.
 func EventBytes(r *Record, now time.Time) []byte {
 	raw := make([]byte, r.Events.Size(now))
-	n, _ := r.Events.reader().ReadAt(raw, 0) // of memory, which cannot fail
+	n, _ := r.Events.reader().ReadAt(raw, 0) // from memory, which cannot fail
 	return raw[:n]
 }
 
-// NullNonFinite replaces the bare tokens NaN, Infinity and -Infinity, which JSON lacks, by null.
+// NullNonFinite replaces the bare tokens NaN, Infinity and -Infinity by null.
 func NullNonFinite(line []byte) []byte {
 	if !bytes.ContainsAny(line, "NI") {
 		return line
@@ -59,7 +60,7 @@ func NullNonFinite(line []byte) []byte {
 	return out
 }
 
-// nonFiniteToken is the length of a non-finite token at the start of b, or 0.
+// nonFiniteToken returns the length of a non-finite token at the start of b, or 0.
 func nonFiniteToken(b []byte) int {
 	for _, token := range []string{"NaN", "Infinity", "-Infinity"} {
 		if bytes.HasPrefix(b, []byte(token)) {

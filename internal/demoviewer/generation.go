@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// data holds what the real Viewers answered and the files of their sample runs.
+// data has captured answers of the real Viewers and the files of their sample runs.
 //
 //go:embed data
 var data embed.FS
 
-// The places that the captures show instead of the real ones.
+// The directories that the captures show instead of the real ones.
 const (
 	rootDir = "/demo/storage"
 	workDir = "/demo/work"
@@ -63,7 +63,7 @@ func loadGeneration(release Generation) (*generation, error) {
 	return g, nil
 }
 
-// makeRoutes builds the route table from the release's own route list.
+// makeRoutes builds the route table from the release's route list.
 func (g *generation) makeRoutes() error {
 	var api struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
@@ -77,19 +77,19 @@ func (g *generation) makeRoutes() error {
 		}
 	}
 	g.routes = append(g.routes, newRoute(http.MethodGet, "/openapi.json"))
-	// '{' sorts behind every letter, so a literal segment is tried before a parameter.
+	// '{' sorts after every letter, so literal segments are tried before parameters.
 	slices.SortFunc(g.routes, func(a, b *route) int { return strings.Compare(a.template, b.template) })
 	return nil
 }
 
-// fallback is the answer of a route to what was not captured: the first good one, and about runs the shortest one, which
-// is that about a run with nothing in it.
+// fallback is a route's answer to requests that were not captured: the first successful one
+// or, for routes about runs, the shortest one, which is about an empty run.
 type fallback struct {
 	Captured
-	runID string // that the answer is about, "" if about none
+	runID string // run in the answer, "" if none
 }
 
-// keepFallbacks finds the fallbacks.
+// keepFallbacks collects the fallbacks.
 func (g *generation) keepFallbacks() {
 	g.fallbacks = map[string]fallback{}
 	for _, a := range g.answers {
@@ -118,7 +118,7 @@ func (a Captured) text() []byte {
 	return a.Body
 }
 
-// find returns the first answer to a request, or a zero one.
+// find returns the first answer to a request, or the zero value.
 func (g *generation) find(method, path string) Captured {
 	for _, a := range g.answers {
 		if a.Method == method && a.Path == path {
@@ -128,7 +128,8 @@ func (g *generation) find(method, path string) Captured {
 	return Captured{}
 }
 
-// match finds the route of a request. The path is decoded, as Starlette's is: an escaped slash divides segments too.
+// match returns the route of a request. The path is decoded as in Starlette: an escaped
+// slash separates segments too.
 func (g *generation) match(method, path string) (*route, map[string]string) {
 	segments := strings.Split(path, "/")
 	for _, r := range g.routes {
@@ -142,7 +143,8 @@ func (g *generation) match(method, path string) (*route, map[string]string) {
 	return nil, nil
 }
 
-// noRoute is what the static mount at "/" answers: the web page in 0.7, else 404; 405 for anything but GET and HEAD.
+// noRoute is the answer of the static mount at "/": the web page in 0.7, else 404; 405 for
+// methods other than GET and HEAD.
 func noRoute(v *Viewer, c *Call) Answer {
 	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
 		return v.Replay(v.gen.find(http.MethodGet, "/nope"))

@@ -1,7 +1,7 @@
 package demoviewer
 
-// handlers are the operations that state touches, by route name. A generation has those of them that its captured
-// /openapi.json lists; its other GETs repeat their captured answer.
+// handlers are the operations that depend on state, by route name. A generation has those
+// listed in its captured /openapi.json; its other GETs repeat their captured answer.
 var handlers = map[string]handler{
 	"GET /api/health":                                       health,
 	"GET /api/config":                                       config,

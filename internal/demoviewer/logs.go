@@ -9,11 +9,11 @@ import (
 // logsName is the text log in a run's folder.
 const logsName = "logs.txt"
 
-// Every logEvery-th line of a live run's events has a line in its text log.
+// logEvery: every 25th line of a live run's events has a line in its text log.
 const logEvery = 25
 
-// log is the text log of the run as it is at a time, nil if it has none. It may be read without the lock: what is
-// written later is elsewhere.
+// log returns the text log of the run at a time, nil if it has none. It may be read without
+// the lock: later writes use other memory.
 func (r *Record) log(now time.Time) []byte {
 	t, isLive := r.Events.(*Training)
 	if !isLive || r.Files[logsName] == nil {
@@ -26,7 +26,7 @@ func (r *Record) log(now time.Time) []byte {
 	return text
 }
 
-// appendLog writes what the training says of line i.
+// appendLog appends the text log's line for line i.
 func (t *Training) appendLog(b []byte, i int64) []byte {
 	b = t.timeOf(i).UTC().AppendFormat(b, time.TimeOnly)
 	b = append(b, " | step "...)
@@ -38,7 +38,8 @@ func (t *Training) appendLog(b []byte, i int64) []byte {
 	return append(b, '\n')
 }
 
-// logChanged is when the text log was last written to. One of a live run changes with its events.
+// logChanged returns when the text log was last written. That of a live run changes with
+// its events.
 func (r *Record) logChanged(now, changed time.Time) time.Time {
 	if t, isLive := r.Events.(*Training); isLive {
 		return t.modified(now)

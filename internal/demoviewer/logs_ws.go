@@ -8,35 +8,36 @@ import (
 	"github.com/coder/websocket"
 )
 
-// What the Viewer says where there is no log.
+// The Viewer's messages without a log.
 const (
 	LogWaiting    = "[info] No logs available yet. Waiting for logs to be created..."
 	LogRunMissing = "[error] run not found"
 )
 
-// IsSocket tells a handshake from a plain request.
+// IsSocket reports whether a request is a WebSocket handshake.
 func IsSocket(r *http.Request) bool { return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") }
 
-// SocketRun is the run whose log a handshake asks for.
+// SocketRun returns the run in the path of a handshake.
 func SocketRun(r *http.Request) (id string, ok bool) {
 	id, found := strings.CutPrefix(r.URL.Path, "/api/runs/")
 	id, isLog := strings.CutSuffix(id, "/logs/ws")
 	return id, found && isLog && id != "" && !strings.Contains(id, "/")
 }
 
-// serveSocket says the log of a run as it is, and holds the connection until the client leaves: no run of the demo whose
-// log is served by WebSocket only still writes it.
+// serveSocket sends the current log of a run, and keeps the connection open until the
+// client disconnects: no demo run whose log is only served by WebSocket is still being
+// written.
 func (v *Viewer) serveSocket(w http.ResponseWriter, r *http.Request) {
 	id, ok := SocketRun(r)
 	if !ok {
-		w.WriteHeader(http.StatusForbidden) // as uvicorn has it for every other path
+		w.WriteHeader(http.StatusForbidden) // as uvicorn answers every other path
 		return
 	}
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return // Accept has answered
 	}
-	defer func() { _ = conn.CloseNow() }() // the client may have gone
+	defer func() { _ = conn.CloseNow() }() // the client may have disconnected
 	ctx := conn.CloseRead(context.WithoutCancel(r.Context()))
 	lines := strings.Lines(LogWaiting)
 	log, _, exists := v.Log(id)
@@ -48,17 +49,17 @@ func (v *Viewer) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	for line := range lines {
 		if line = strings.TrimSpace(line); line != "" {
-			_ = conn.Write(ctx, websocket.MessageText, []byte(line)) // a failing write means that the client has gone
+			_ = conn.Write(ctx, websocket.MessageText, []byte(line)) // errors mean that the client has disconnected
 		}
 	}
 	if exists {
 		<-ctx.Done()
 		return
 	}
-	_ = conn.Close(websocket.StatusNormalClosure, "") // the client may have gone meanwhile
+	_ = conn.Close(websocket.StatusNormalClosure, "") // the client may have disconnected
 }
 
-// Log is the text log of a run as it is now, nil if it has none, and how the run is.
+// Log returns the current text log of a run, nil if it has none, and the run's status.
 func (v *Viewer) Log(id string) (log []byte, status string, exists bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Delete puts a run into the bin.
+// Delete moves a run to the bin.
 func (r *Record) Delete(now time.Time, reason string) {
 	r.deletedAt, r.deleteReason = Epoch(now), reason
 }
@@ -55,7 +55,7 @@ func restore(v *Viewer, c *Call) Answer {
 	})
 }
 
-// batch changes runs, each of which may fail alone with a text.
+// batch changes runs, each of which may fail separately with a text.
 func batch(ids []string, change func(id string) string) (done int, results map[string]any) {
 	results = map[string]any{}
 	failures := map[string]string{}
@@ -105,7 +105,7 @@ func emptyBin(v *Viewer, c *Call) Answer {
 	})
 }
 
-// purgeRun is DELETE /api/runs/{run_id}/permanent: a missing run is a 500 here.
+// purgeRun is DELETE /api/runs/{run_id}/permanent: a missing run is a 500.
 func purgeRun(v *Viewer, c *Call) Answer {
 	id := c.Params["run_id"]
 	if !runIDForm.MatchString(id) {
@@ -125,7 +125,7 @@ func purgeRun(v *Viewer, c *Call) Answer {
 	}
 }
 
-// purgeRuns is POST /api/runs/permanent-delete: missing runs fail alone.
+// purgeRuns is POST /api/runs/permanent-delete: missing runs fail separately.
 func purgeRuns(v *Viewer, c *Call) Answer {
 	ids, bad := c.runIDs("delete", 50)
 	if bad != nil {
@@ -149,8 +149,8 @@ func purgeRuns(v *Viewer, c *Call) Answer {
 	})
 }
 
-// purge deletes a run for good, whether or not it is in the bin, and reports: what was captured of it, or nothing freed.
-// A dry run says run_dir_deleted too.
+// purge permanently deletes a run, whether or not it is in the bin, and returns the
+// captured report, or one of nothing freed. A dry run reports run_dir_deleted too.
 func (v *Viewer) purge(id string, dryRun bool) (report map[string]any, found bool) {
 	found = v.store().runs[id] != nil
 	report = map[string]any{

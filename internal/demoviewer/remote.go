@@ -2,13 +2,14 @@ package demoviewer
 
 import "net/http"
 
-// unreachable is the answer of what connects over SSH: the demo has no server to connect to.
+// unreachable is the answer of routes that connect over SSH: the demo has no server to
+// connect to.
 func unreachable(_ *Viewer, c *Call) Answer {
 	host := c.Fields().Text("host")
 	return Detail(http.StatusInternalServerError, "Connection failed: ssh: connect to host "+host+": Connection refused")
 }
 
-// disconnect is POST /api/remote/disconnect: an unknown connection is a 200 that says ok:false.
+// disconnect is POST /api/remote/disconnect: an unknown connection is a 200 with ok:false.
 func disconnect(*Viewer, *Call) Answer {
 	return OK(map[string]any{"ok": false, "message": "Connection not found"})
 }

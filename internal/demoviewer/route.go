@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxBody bounds what the demo reads of a request body.
+// maxBody is the maximum size of a request body in bytes.
 const maxBody = 16 << 20
 
 // handler answers one call. It runs with the Viewer's lock held and must not write to the network.
@@ -24,16 +24,16 @@ type route struct {
 	handle   handler
 }
 
-// Call is one request on its way through a handler.
+// Call is one request to a handler.
 type Call struct {
 	Request *http.Request
-	Route   string // method and template as in /openapi.json, the method and "*" where no route matches
+	Route   string // method and template as in /openapi.json, or method and "*" if no route matches
 	Params  map[string]string
 	Query   url.Values
 	Body    []byte
 }
 
-// newRoute finds the handler of an operation; one without a handler of its own repeats its captured answer.
+// newRoute returns an operation; without a handler it repeats its captured answer.
 func newRoute(method, template string) *route {
 	r := &route{name: method + " " + template, method: method, template: template}
 	r.segments = strings.Split(template, "/")
@@ -72,8 +72,8 @@ func (r *route) match(segments []string) (map[string]string, bool) {
 	return params, true
 }
 
-// repeatCapture repeats what the real Viewer answered to the same request, or else the fallback of the route, with the
-// current storage root in it.
+// repeatCapture repeats the real Viewer's answer to the same request, or else the fallback
+// of the route, with the current storage root in it.
 func (v *Viewer) repeatCapture(c *Call) Answer {
 	a := v.gen.find(c.Request.Method, c.Request.URL.RequestURI())
 	if a.Status == 0 {
@@ -88,7 +88,7 @@ func (v *Viewer) repeatCapture(c *Call) Answer {
 	return v.Replay(a)
 }
 
-// Replay is a captured answer.
+// Replay converts a captured answer.
 func (v *Viewer) Replay(a Captured) Answer {
 	return Answer{
 		Status: a.Status, ContentType: a.Headers["content-type"], Header: a.Headers,
@@ -96,7 +96,7 @@ func (v *Viewer) Replay(a Captured) Answer {
 	}
 }
 
-// repeatOfRun repeats what the real Viewer answered about a run.
+// repeatOfRun repeats the real Viewer's answer about a run.
 func repeatOfRun(v *Viewer, c *Call) Answer {
 	if v.Visible(c.Params["run_id"]) != nil {
 		return v.repeatCapture(c)
@@ -107,7 +107,7 @@ func repeatOfRun(v *Viewer, c *Call) Answer {
 	return runNotFound()
 }
 
-// repeatOfArtifact repeats what the real Viewer answered about the artifacts of the sample.
+// repeatOfArtifact repeats the real Viewer's answer about the sample's artifacts.
 func repeatOfArtifact(v *Viewer, c *Call) Answer {
 	a := v.gen.find(http.MethodGet, c.Request.URL.RequestURI())
 	if a.Status == 0 {
@@ -121,7 +121,7 @@ func repeatOfArtifact(v *Viewer, c *Call) Answer {
 	}
 }
 
-// listArtifacts repeats the captured list, of one type if the query says so.
+// listArtifacts repeats the captured list, limited to the type in the query.
 func listArtifacts(v *Viewer, c *Call) Answer {
 	items := []map[string]any{}
 	if v.HasSample() {
@@ -134,12 +134,12 @@ func listArtifacts(v *Viewer, c *Call) Answer {
 	}))
 }
 
-// notConnected is the answer of what reads over SSH: the demo has no connection.
+// notConnected is the answer of routes that read over SSH: the demo has no connections.
 func notConnected(_ *Viewer, c *Call) Answer {
 	return Detail(http.StatusNotFound, "Connection not found or inactive: "+c.Query.Get("connection_id"))
 }
 
-// notInDemo is the honest answer of a route that exists in the real Viewer only.
+// notInDemo is the answer of routes that only the real Viewer supports.
 func notInDemo(*Viewer, *Call) Answer {
 	return Detail(http.StatusNotImplemented, "The built-in demo Viewer does not have this operation")
 }

@@ -20,7 +20,7 @@ type Record struct {
 	Started float64
 	Status  string
 	Ended   float64 // 0 while running
-	Lasted  float64 // duration in 0.7's database, which differs a little from the files; 0 when it is not known
+	Lasted  float64 // duration in 0.7's database, which differs slightly from the files; 0 if unknown
 
 	bestName     *string
 	bestValue    *float64
@@ -30,11 +30,11 @@ type Record struct {
 	made, used   int // artifacts, in 0.5
 	Events       EventFile
 	Files        map[string][]byte // by path below the run's folder, without events.jsonl and status.json
-	deletedAt    float64           // 0 when the run is not in the bin
+	deletedAt    float64           // 0 unless the run is in the bin
 	deleteReason string
 }
 
-// dir is the folder of a run on the Viewer's machine.
+// dir returns the folder of a run on the Viewer's machine.
 func (g *generation) dir(root string, r *Record) string {
 	switch {
 	case g.projects:
@@ -48,12 +48,12 @@ func (g *generation) dir(root string, r *Record) string {
 	}
 }
 
-// item is a run as lists show it at time now.
+// item returns a run as an entry of lists at time now.
 func (g *generation) item(root string, r *Record, now time.Time) map[string]any {
 	status, _ := r.state(now)
 	bestName, bestValue := r.best(now)
 	if status == "running" && !g.sqlite {
-		bestName, bestValue = nil, nil // 0.5 and 0.6 learn of it from summary.json, which finish() writes
+		bestName, bestValue = nil, nil // 0.5 and 0.6 read it from summary.json, which finish() writes
 	}
 	body := map[string]any{
 		"id": r.ID, "run_dir": g.dir(root, r), "created_time": pyFloat(r.Created), "status": status, "pid": r.PID,
@@ -94,7 +94,7 @@ func (g *generation) detail(root string, r *Record, now time.Time) map[string]an
 	return body
 }
 
-// state is the status and the time of its end at time now.
+// state returns the status and the end time at time now.
 func (r *Record) state(now time.Time) (status string, ended float64) {
 	if t, isLive := r.Events.(*Training); isLive && r.Status == "running" && t.over(now) {
 		return "finished", Epoch(t.end())
@@ -102,7 +102,7 @@ func (r *Record) state(now time.Time) (status string, ended float64) {
 	return r.Status, r.Ended
 }
 
-// best is the best value of the primary metric at time now.
+// best returns the best value of the primary metric at time now.
 func (r *Record) best(now time.Time) (*string, *float64) {
 	t, isLive := r.Events.(*Training)
 	if !isLive {
@@ -115,7 +115,7 @@ func (r *Record) best(now time.Time) (*string, *float64) {
 	return &name, &value
 }
 
-// statusFile is the content of status.json, which the SDK and the Viewer keep.
+// statusFile returns status.json, which the SDK and the Viewer write.
 func (r *Record) statusFile(now time.Time) []byte {
 	status, ended := r.state(now)
 	file := map[string]any{"status": status, "started_at": pyFloat(r.Started)}

@@ -24,7 +24,8 @@ func getRun(v *Viewer, c *Call) Answer {
 // runNotFound is the 404 of most routes.
 func runNotFound() Answer { return Detail(http.StatusNotFound, "Run not found") }
 
-// patchRun is PATCH /api/runs/{run_id}: alias and tags; null keeps them, and blank ones are dropped.
+// patchRun is PATCH /api/runs/{run_id}: alias and tags; null keeps them, and blank tags are
+// dropped.
 func patchRun(v *Viewer, c *Call) Answer {
 	var fields struct {
 		Alias *string
@@ -59,7 +60,7 @@ func patchRun(v *Viewer, c *Call) Answer {
 	return OK(map[string]any{"ok": true, "alias": r.Alias, "tags": append([]string{}, r.Tags...)})
 }
 
-// rewriteMeta keeps meta.json in step with alias, tags and path.
+// rewriteMeta updates alias, tags and path in meta.json.
 func (r *Record) rewriteMeta() {
 	meta := map[string]any{}
 	if err := json.Unmarshal(r.Files["meta.json"], &meta); err != nil {
@@ -73,7 +74,8 @@ func (r *Record) rewriteMeta() {
 	r.Files["meta.json"] = raw
 }
 
-// checkStatuses is POST /api/status/check. No process of the demo dies, so nothing is ever updated.
+// checkStatuses is POST /api/status/check. No process of the demo dies, so nothing is
+// updated.
 func checkStatuses(v *Viewer, _ *Call) Answer {
 	running := 0
 	for _, r := range v.Runs() {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// sample builds the storage that the captures saw.
+// sample builds the storage of the captures.
 func (g *generation) sample() (*storage, error) {
 	s := &storage{runs: map[string]*Record{}, sample: true}
 	var items []struct {
@@ -38,7 +38,7 @@ func (g *generation) sample() (*storage, error) {
 		if err := g.loadFiles(r); err != nil {
 			return nil, fmt.Errorf("load the files of %s: %w", r.ID, err)
 		}
-		var detail struct{ Duration float64 } // no file holds it
+		var detail struct{ Duration float64 } // not in any file
 		if err := json.Unmarshal(g.find("GET", "/api/runs/"+r.ID).Body, &detail); err == nil {
 			r.Lasted = detail.Duration
 		}
@@ -47,7 +47,8 @@ func (g *generation) sample() (*storage, error) {
 	return s, nil
 }
 
-// migrate fills path from project and name and the other way round, for a Viewer that restarts as another generation.
+// migrate derives path from project and name and vice versa, for a Viewer that restarts as
+// another generation.
 func (g *generation) migrate(r *Record) {
 	if g.projects {
 		r.Path, r.Tags = r.Project+"/"+r.Name, []string{}
@@ -56,7 +57,7 @@ func (g *generation) migrate(r *Record) {
 	r.Project, r.Name, _ = strings.Cut(r.Path, "/")
 }
 
-// loadFiles reads what the SDK wrote into the run's folder.
+// loadFiles loads the files that the SDK wrote to the run's folder.
 func (g *generation) loadFiles(r *Record) error {
 	dir := path.Join("data", string(g.release), "files", r.ID)
 	events := &Written{Changed: time.UnixMicro(int64(r.Created * 1e6))}
@@ -86,7 +87,7 @@ func (g *generation) loadFiles(r *Record) error {
 	return nil
 }
 
-// fileOr is a JSON file with non-finite numbers as null, or a default.
+// fileOr returns a JSON file with non-finite numbers as null, or a default.
 func (r *Record) fileOr(name, missing string) json.RawMessage {
 	if raw, has := r.Files[name]; has {
 		return NullNonFinite(raw)

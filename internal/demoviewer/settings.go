@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// health is GET /api/health. 0.5.3 calls itself 0.5.2.
+// health is GET /api/health. 0.5.3 reports 0.5.2.
 func health(v *Viewer, c *Call) Answer {
 	body := v.repeat(c)
 	body["storage"] = v.root
@@ -22,7 +22,7 @@ func config(v *Viewer, c *Call) Answer {
 	return OK(body)
 }
 
-// repeat decodes the captured answer of a route, to be changed.
+// repeat decodes the captured answer of a route for modification.
 func (v *Viewer) repeat(c *Call) map[string]any {
 	var body map[string]any
 	if err := json.Unmarshal(v.gen.fallbacks[c.Route].Body, &body); err != nil {
@@ -31,7 +31,8 @@ func (v *Viewer) repeat(c *Call) map[string]any {
 	return body
 }
 
-// setRoot is POST /api/config/user_root_dir. An empty path means the working directory, in every release.
+// setRoot is POST /api/config/user_root_dir. An empty path means the working directory in
+// every release.
 func setRoot(v *Viewer, c *Call) Answer {
 	root := strings.TrimRight(c.Fields().Text("path"), "/")
 	if root == "" {
@@ -48,7 +49,8 @@ func setRoot(v *Viewer, c *Call) Answer {
 	return OK(map[string]any{"ok": true, "user_root_dir": root, "storage": root})
 }
 
-// storageStats is GET /api/storage/stats: the captured sizes, with the number of runs as it is now.
+// storageStats is GET /api/storage/stats: the captured sizes with the current number of
+// runs.
 func storageStats(v *Viewer, c *Call) Answer {
 	body := v.repeat(c)
 	body["storage_root"] = v.root

@@ -6,26 +6,25 @@ import (
 	"strings"
 )
 
-// storage is what lies under one storage root.
+// storage is the contents of one storage root.
 type storage struct {
 	runs   map[string]*Record
-	order  []string // ids as they were added, which keeps equal sort keys in a fixed order
-	sample bool     // whether the sample is there, with its artifacts
+	order  []string // ids in order of addition, which makes sorting stable
+	sample bool     // whether it has the sample with its artifacts
 }
 
-// add puts a run in.
 func (s *storage) add(r *Record) {
 	s.runs[r.ID] = r
 	s.order = append(s.order, r.ID)
 }
 
-// remove deletes a run for good.
+// remove permanently deletes a run.
 func (s *storage) remove(id string) {
 	delete(s.runs, id)
 	s.order = slices.DeleteFunc(s.order, func(known string) bool { return known == id })
 }
 
-// Visible finds a run that is not in the bin. Called with mu held.
+// Visible returns a run that is not in the bin, or nil. v.mu must be held.
 func (v *Viewer) Visible(id string) *Record {
 	r := v.store().runs[id]
 	if r == nil || r.deletedAt != 0 {
@@ -34,7 +33,8 @@ func (v *Viewer) Visible(id string) *Record {
 	return r
 }
 
-// list returns the runs in the generation's order, those of the bin instead of the others when deleted is set.
+// list returns the runs in the generation's order: those in the bin if deleted, else the
+// others.
 func (g *generation) list(s *storage, deleted bool) []*Record {
 	runs := make([]*Record, 0, len(s.order))
 	for _, id := range s.order {
@@ -61,7 +61,7 @@ func (g *generation) list(s *storage, deleted bool) []*Record {
 	return runs
 }
 
-// items renders runs for a list.
+// items returns the list entries of runs.
 func (v *Viewer) items(runs []*Record) []any {
 	now := v.clock()
 	items := make([]any, 0, len(runs))
@@ -71,7 +71,7 @@ func (v *Viewer) items(runs []*Record) []any {
 	return items
 }
 
-// below tells whether a path is prefix or lies below it, segment by segment.
+// below reports whether a path is prefix or below it, by whole segments.
 func below(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
 }

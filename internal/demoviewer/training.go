@@ -8,27 +8,29 @@ import (
 	"time"
 )
 
-// Shape of a generated run: in every period of lines the same ones are sparse, non-finite or of another stage, so the
-// length of n lines is known without writing them.
+// Shape of a generated run: in every period the same lines are sparse, non-finite or of
+// another stage, so the length of n lines can be computed without generating them.
 const (
 	period         = 500
 	bestOfTraining = "val/accuracy"
 	liveInterval   = 400 * time.Millisecond
 	liveFor        = 24 * time.Hour
-	weightDecay    = 0.05 // the part of "loss" that "train/loss" lacks
+	weightDecay    = 0.05 // the part of "loss" that is not in "train/loss"
 )
 
-// Training is a generated event file: line i is a function of i alone. It grows with the clock, or is
-// whole from the start, and stops at its limit, so a live run ends as finished after liveFor.
+// Training is a generated event file: line i is a function of i alone. It grows with the
+// clock, or is complete from the start, and stops at its limit, so a live run is finished
+// after liveFor.
 type Training struct {
 	start    time.Time
 	interval time.Duration
 	limit    int64           // lines at the end
-	whole    bool            // a finished run: all lines are there
+	whole    bool            // all lines exist: a finished run
 	prefix   [period + 1]int // bytes of the first n lines of a period, without the digits of their steps
 }
 
-// NewTraining is a file of limit lines, one every interval; it is whole, or grows with the clock.
+// NewTraining returns a file of limit lines, one every interval; it is complete if whole,
+// or grows with the clock.
 func NewTraining(start time.Time, interval time.Duration, limit int64, whole bool) *Training {
 	t := &Training{start: start, interval: interval, limit: limit, whole: whole}
 	for i := range period {
@@ -38,7 +40,7 @@ func NewTraining(start time.Time, interval time.Duration, limit int64, whole boo
 	return t
 }
 
-// count is the number of lines at time now.
+// count returns the number of lines at time now.
 func (t *Training) count(now time.Time) int64 {
 	if t.whole {
 		return t.limit
@@ -52,12 +54,12 @@ func (t *Training) over(now time.Time) bool { return t.count(now) == t.limit }
 // Size implements EventFile.
 func (t *Training) Size(now time.Time) int64 { return t.offset(t.count(now)) }
 
-// timeOf is when line i is written.
+// timeOf returns when line i is written.
 func (t *Training) timeOf(i int64) time.Time { return t.start.Add(time.Duration(i+1) * t.interval) }
 
 func (t *Training) modified(now time.Time) time.Time { return t.timeOf(t.count(now) - 1) }
 
-// offset is the length of the first n lines.
+// offset returns the length of the first n lines in bytes.
 func (t *Training) offset(n int64) int64 {
 	return n/period*int64(t.prefix[period]) + int64(t.prefix[n%period]) + digitsUpTo(n)
 }
@@ -72,7 +74,7 @@ func digitsUpTo(n int64) (digits int64) {
 
 func (t *Training) reader() io.ReaderAt { return t }
 
-// ReadAt implements io.ReaderAt: it makes the lines that hold the bytes.
+// ReadAt implements io.ReaderAt by generating the lines in the range.
 func (t *Training) ReadAt(p []byte, off int64) (int, error) {
 	i := int64(sort.Search(int(t.limit), func(n int) bool { return t.offset(int64(n)+1) > off }))
 	buf := make([]byte, 0, len(p)+1024)
@@ -87,14 +89,15 @@ func (t *Training) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Stopped is the file as it is at time now, and stays.
+// Stopped returns the file as of now, which no longer grows.
 func (t *Training) Stopped(now time.Time) *Training {
-	stopped := *t // a copy: a download of the old one may be under way without the lock
+	stopped := *t // a copy: the old one may be read without the lock
 	stopped.limit, stopped.whole = t.count(now), true
 	return &stopped
 }
 
-// appendLine writes line i as the SDK does. Every number has a fixed width but the step.
+// appendLine appends line i as the SDK writes it. Every number except the step has a fixed
+// width.
 func (t *Training) appendLine(b []byte, i int64) []byte {
 	b = append(b, `{"ts": `...)
 	b = t.appendTime(b, i)
@@ -131,10 +134,10 @@ func (t *Training) appendTime(b []byte, i int64) []byte {
 	return append(b, strconv.FormatInt(1e6+micros%1e6, 10)[1:]...)
 }
 
-// appendFixed writes a number below ten with six decimals, eight bytes.
+// appendFixed appends a number below ten with six decimals, eight bytes.
 func appendFixed(b []byte, x float64) []byte { return strconv.AppendFloat(b, x, 'f', 6, 64) }
 
-// Which lines are sparse, and the stage: both names are as long as each other.
+// Which lines are sparse, and the stage: both names have the same length.
 func hasGrad(i int64) bool { return i%10 == 9 }
 func hasVal(i int64) bool  { return i%50 == 49 }
 
@@ -145,7 +148,7 @@ func stage(i int64) string {
 	return "train"
 }
 
-// loss falls, with noise, to above its penalty; three lines of a period have none.
+// loss falls, with noise, to slightly above its penalty; three lines of a period have none.
 func (t *Training) loss(i int64, penalty float64, nan string) []byte {
 	if at := i % period; at >= 123 && at <= 125 {
 		return []byte(nan)
@@ -153,7 +156,7 @@ func (t *Training) loss(i int64, penalty float64, nan string) []byte {
 	return appendFixed(nil, 2.5*math.Exp(-float64(i)/2000)+0.1+0.05*t.noise(i)+penalty)
 }
 
-// grad is infinite at two lines of a period.
+// grad is infinite in two lines of a period.
 func (t *Training) grad(i int64, inf, negInf string) []byte {
 	switch i % period {
 	case 249:
@@ -171,7 +174,7 @@ func (t *Training) accuracy(i int64) float64 {
 func learningRate(i int64) float64 { return 0.1 / (1 + float64(i)/10000) }
 func valAccuracy(i int64) float64  { return 0.95 - 0.95*math.Exp(-float64(i)/4000) }
 
-// noise is in -1..1 and depends on the line (splitmix64).
+// noise is in -1..1 and depends on the line only (splitmix64).
 func (t *Training) noise(i int64) float64 {
 	x := uint64(i+1) * 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9

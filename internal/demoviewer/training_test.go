@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// bytes reads a part of a generated file.
+// bytes reads a range of a generated file.
 func (t *Training) bytes(tb testing.TB, from, to int64) []byte {
 	tb.Helper()
 	raw := make([]byte, to-from)
@@ -17,7 +17,7 @@ func (t *Training) bytes(tb testing.TB, from, to int64) []byte {
 	return raw
 }
 
-func TestGeneratedEventsHaveTheSizeThatIsComputed(t *testing.T) {
+func TestTraining_SizeMatchesTheGeneratedBytes(t *testing.T) {
 	start := time.Unix(1.7e9, 0)
 	for _, n := range []int64{0, 1, 9, 10, 99, 100, 499, 500, 501, 1000, 12345} {
 		events := NewTraining(start, time.Second, n, true)
@@ -32,7 +32,7 @@ func TestGeneratedEventsHaveTheSizeThatIsComputed(t *testing.T) {
 	}
 }
 
-func TestAnyRangeOfGeneratedEventsIsThatPartOfTheFile(t *testing.T) {
+func TestTraining_ReadsAnyRange(t *testing.T) {
 	events := NewTraining(time.Unix(1.7e9, 0), time.Second, 3000, true)
 	whole := events.bytes(t, 0, events.Size(time.Unix(1.7e9, 0)))
 	rnd := rand.New(rand.NewPCG(1, 2))

@@ -1,14 +1,16 @@
-// Package demoviewer is a small Runicorn Viewer as an [http.Handler]: sample projects, one run that keeps training,
-// and the answers, statuses, headers and quirks of the real releases 0.5.3, 0.6.0 and 0.7.2. The server's --demo uses
-// it instead of Python.
+// Package demoviewer is a small Runicorn Viewer as an [http.Handler]: sample projects, one
+// run that keeps training, and the answers, statuses, headers and quirks of the real
+// releases 0.5.3, 0.6.0 and 0.7.2. The server's --demo uses it instead of Python.
 //
-// Its sample runs and every answer that no change affects were captured from the real Viewers (testdata/capture.py makes
-// data/), and its tests replay those captures. Deleting, restoring, editing, purging and switching the storage root take
-// effect in memory. Nothing runs in the background: a live run is computed from the clock when somebody asks.
+// Its sample runs and every answer that does not depend on state were captured from real
+// Viewers (testdata/capture.py writes data/), and its tests replay those captures.
+// Deleting, restoring, editing, purging and switching the storage root take effect in
+// memory. Nothing runs in the background: a live run is computed from the clock on request.
 //
-// A call goes: ServeHTTP → route table of the generation → one handler under the Viewer's lock, which is as serial as the
-// single event loop of the real one → an answer, written after the lock is free. The log WebSocket is served beside that,
-// in the goroutine of its connection. Package demotest makes of it what the fast tests need.
+// ServeHTTP finds the route of the generation and calls its handler under the Viewer's
+// lock, which serializes calls like the single event loop of a real Viewer. The answer is
+// written after the lock is released. The log WebSocket is served separately, in the
+// goroutine of its connection. Package demotest extends the demo for the fast tests.
 //
 // The package must not know gRPC, the generated code or the Viewer client.
 package demoviewer
@@ -22,30 +24,31 @@ import (
 	"time"
 )
 
-// Generation names a Viewer release whose behaviour the demo copies.
+// Generation names a Viewer release whose behavior the demo copies.
 type Generation string
 
-// The generations that the demo knows.
+// The generations that the demo supports.
 const (
 	Gen05 Generation = "0.5.3"
 	Gen06 Generation = "0.6.0"
 	Gen07 Generation = "0.7.2"
 )
 
-// Generations lists the known generations, oldest first.
+// Generations lists the supported generations, oldest first.
 func Generations() []Generation { return []Generation{Gen05, Gen06, Gen07} }
 
-// Config says what a Viewer is like. The zero value is a 0.7.2 Viewer with the sample runs.
+// Config configures a Viewer. The zero value is a 0.7.2 Viewer with the sample runs.
 type Config struct {
 	// Generation is the release; empty means Gen07.
 	Generation Generation
-	// Clock tells the time; nil means [time.Now].
+	// Clock returns the time; nil means [time.Now].
 	Clock func() time.Time
 	// Live adds a run that keeps training from ten minutes before New was called.
 	Live bool
 	// Empty leaves the sample runs out.
 	Empty bool
-	// Before, where set, may answer in place of a handler; it is called with the Viewer's lock held.
+	// Before, if set, may answer instead of a handler; it is called with the Viewer's lock
+	// held.
 	Before func(*Call) (Answer, bool)
 }
 
@@ -57,12 +60,12 @@ type Viewer struct {
 	mu       sync.Mutex
 	gen      *generation
 	root     string // the storage root in use
-	rootSet  bool   // whether somebody has chosen it
+	rootSet  bool   // whether it was set by a request
 	storages map[string]*storage
 	live     string // id of the run that keeps training
 }
 
-// New makes a Viewer. It fails when the generation is unknown.
+// New returns a Viewer, or an error if the generation is unknown.
 func New(cfg Config) (*Viewer, error) {
 	gen, err := loadGeneration(cmp.Or(cfg.Generation, Gen07))
 	if err != nil {
@@ -84,7 +87,7 @@ func New(cfg Config) (*Viewer, error) {
 	return v, nil
 }
 
-// ServeHTTP answers one request as the Viewer would.
+// ServeHTTP answers one request like the Viewer.
 func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if IsSocket(r) {
 		v.serveSocket(w, r)
@@ -93,7 +96,8 @@ func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.answer(r).write(w, r)
 }
 
-// Restart turns the Viewer into another generation, as an upgrade on the same storage does: the runs stay.
+// Restart turns the Viewer into another generation, like an upgrade on the same storage:
+// the runs stay.
 func (v *Viewer) Restart(release Generation) error {
 	gen, err := loadGeneration(release)
 	if err != nil {
@@ -128,7 +132,7 @@ func (v *Viewer) answer(r *http.Request) Answer {
 	return handle(v, c)
 }
 
-// store is the storage behind the current root. Called with mu held.
+// store returns the storage of the current root. v.mu must be held.
 func (v *Viewer) store() *storage {
 	s, ok := v.storages[v.root]
 	if !ok {
@@ -138,33 +142,34 @@ func (v *Viewer) store() *storage {
 	return s
 }
 
-// HasSample tells whether the sample is below the current root. Called with mu held.
+// HasSample reports whether the current root has the sample. The lock must be held.
 func (v *Viewer) HasSample() bool { return v.store().sample }
 
-// Dir is the folder of a run. Called with mu held.
+// Dir returns the folder of a run. The lock must be held.
 func (v *Viewer) Dir(r *Record) string { return v.gen.dir(v.root, r) }
 
-// Locked calls f with mu held.
+// Locked calls f with the Viewer's lock held.
 func (v *Viewer) Locked(f func()) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	f()
 }
 
-// Clock tells the Viewer's time.
+// Clock returns the Viewer's time.
 func (v *Viewer) Clock() time.Time { return v.clock() }
 
-// Release is the generation that the Viewer is now. Called with mu held.
+// Release returns the current generation. The lock must be held.
 func (v *Viewer) Release() Generation { return v.gen.release }
 
-// Runs are those that are not in the bin. Called with mu held.
+// Runs returns the runs that are not in the bin. The lock must be held.
 func (v *Viewer) Runs() []*Record { return v.gen.list(v.store(), false) }
 
-// Captured are the requests to the real Viewer of the generation, in their order. Called with mu held.
+// Captured returns the requests to the real Viewer of the generation, in order. The lock
+// must be held.
 func (v *Viewer) Captured() []Captured { return v.gen.answers }
 
-// now is the time as the Viewer writes it: epoch seconds.
+// now returns the time as the Viewer writes it: epoch seconds.
 func (v *Viewer) now() float64 { return Epoch(v.clock()) }
 
-// Epoch turns t into seconds with microseconds, which is as much as the SDK's floats keep.
+// Epoch converts t to seconds with microseconds, the precision of the SDK's floats.
 func Epoch(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }

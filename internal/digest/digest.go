@@ -1,10 +1,10 @@
-// Package digest keeps of a run of any size what summaries, its newest points and
-// downsampled curves need, in bounded memory.
+// Package digest keeps what summaries, the newest points and downsampled curves of a run of
+// any size need, in bounded memory.
 //
-// Of each metric the newest points are kept as they are, so that what is written late or
-// again among them stays exact. What is older is folded: into sums, and into buckets of
-// equally many points that double their width when there are too many. Nothing that was
-// folded can change: a write to an older step makes the digest useless, which Put says.
+// The newest points of each metric are kept exactly, so that late and repeated writes to
+// them are exact too. Older points are folded: into sums, and into buckets of equally many
+// points, whose width doubles when there are too many. Folded points cannot change: a write
+// to an older step makes the digest useless, which Put reports.
 package digest
 
 import (
@@ -13,21 +13,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// MaxBytes is how much memory a digest takes, but for very many metrics.
+// MaxBytes is the memory limit of a digest, unless it has very many metrics.
 const MaxBytes = 32 << 20
 
-// The bounds of one metric are halved as often as it takes to keep all of them within those
-// of the digest.
+// The limits of one metric are halved as often as needed to keep all metrics within the
+// limit of the digest.
 const (
 	maxRecent  = 4096
 	maxBuckets = 4096
-	maxHalved  = 9 // 8 recent points and 8 buckets at least
-	// maxRecentText is how many bytes of text a metric's recent points have, and
-	// maxFoldedText how many a text in a bucket.
+	maxHalved  = 9 // at least 8 recent points and 8 buckets
+	// maxRecentText is the maximum number of text bytes of a metric's recent points, and
+	// maxFoldedText that of one text in a bucket.
 	maxRecentText = 64 << 10
 	maxFoldedText = 256
-	// maxRecentSteps is how many of the newest steps are known, whatever was logged; it
-	// is halved too.
+	// maxRecentSteps is how many of the newest steps are kept, over all metrics; it is
+	// halved too.
 	maxRecentSteps = 1 << 16
 
 	pointBytes  = 48
@@ -35,48 +35,42 @@ const (
 	metricBytes = maxRecent*pointBytes + maxBuckets*bucketBytes
 )
 
-// Digest is a run's digest. All it knows is in exported fields, so that it can be stored;
-// they are for that only. It is not safe for concurrent use; reading is, side by side.
+// Digest is a run's digest. It is not safe for concurrent use, except for concurrent reads.
 type Digest struct {
-	// LogID is what the log is known by, and Offset how far it was read: the owner
-	// sets and uses them.
-	LogID  string
-	Offset int64
-
-	MaxBytes int // of all metrics together
-	Metrics  map[string]*Metric
-	Steps    Steps
-	Nulls    map[string]int // see eventlog.Table.AddIndeterminate
+	maxBytes int // of all metrics together
+	metrics  map[string]*metric
+	steps    steps
+	nulls    map[string]int // see eventlog.Table.AddIndeterminate
 	Excess   eventlog.Excess
-	Halved   int // how often the bounds of a metric were halved
+	halved   int // how often the limits of a metric were halved
 
-	previous []*Metric // those of the last row, by the index of the cell
+	previous []*metric // of the previous row, by the index of the cell
 }
 
-// New returns an empty digest of at most so many bytes.
+// New returns an empty digest of at most maxBytes.
 func New(maxBytes int) *Digest {
-	return &Digest{MaxBytes: maxBytes, Metrics: map[string]*Metric{}, Nulls: map[string]int{}}
+	return &Digest{maxBytes: maxBytes, metrics: map[string]*metric{}, nulls: map[string]int{}}
 }
 
-// FromTable returns the digest of a table, of at most so many bytes.
+// FromTable returns the digest of a table, of at most maxBytes.
 func FromTable(t *eventlog.Table, maxBytes int) *Digest {
 	d := New(maxBytes)
 	for _, name := range t.Names(eventlog.Selection{}) {
 		if n := t.Indeterminate(name); n > 0 {
-			d.Nulls[name] = n
+			d.nulls[name] = n
 		}
 		d.addSeries(name, t.Window(eventlog.Selection{Names: []string{name}}, int(^uint(0)>>1)))
 	}
 	for step := range t.Steps() {
-		d.Steps.put(step, d.Halved)
+		d.steps.put(step, d.halved)
 	}
 	d.Excess = t.Excess()
 	return d
 }
 
-// addSeries adds the points of one metric, a series per kind.
+// addSeries adds the points of one metric, with one series per kind.
 func (d *Digest) addSeries(name string, series []eventlog.Series) {
-	var next [maxKinds]int // the next point of each
+	var next [maxKinds]int // index of the next point of each series
 	var exact [maxKinds]int
 	for len(series) > 0 {
 		first := -1
@@ -90,7 +84,7 @@ func (d *Digest) addSeries(name string, series []eventlog.Series) {
 		}
 		s, at := &series[first], next[first]
 		next[first]++
-		p := Point{Step: s.Steps[at], Time: s.Times[at], Kind: s.Kind}
+		p := point{Step: s.Steps[at], Time: s.Times[at], Kind: s.Kind}
 		switch e := exact[first]; {
 		case s.Kind == eventlog.KindText:
 			p.Text = s.Texts[at]
@@ -100,21 +94,21 @@ func (d *Digest) addSeries(name string, series []eventlog.Series) {
 		default:
 			p.Number = s.Values[at]
 		}
-		m := d.Metrics[name]
+		m := d.metrics[name]
 		if m == nil {
 			m = d.addMetric(name)
 		}
-		m.put(p, d.Halved)
+		m.put(p, d.halved)
 	}
 }
 
-// Put merges a row, and copies what it keeps. False means that the row is about something
-// that was folded: the digest is useless from then on, and must be made again.
+// Put merges a row, and copies what it keeps. False means that the row changes a folded
+// step: the digest is then useless and must be built again.
 func (d *Digest) Put(row *eventlog.Row) bool {
-	if !d.Steps.put(row.Step, d.Halved) {
+	if !d.steps.put(row.Step, d.halved) {
 		return false
 	}
-	p := Point{Step: row.Step}
+	p := point{Step: row.Step}
 	if row.HasTime {
 		p.Time = row.Time
 	}
@@ -128,22 +122,22 @@ func (d *Digest) Put(row *eventlog.Row) bool {
 		if c.Kind == eventlog.KindText {
 			p.Text = c.Text
 		}
-		if !m.put(p, d.Halved) {
+		if !m.put(p, d.halved) {
 			return false
 		}
 	}
 	return true
 }
 
-// metric finds or makes the metric of a row's i-th cell: nil if it needs none.
-func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
+// metric finds or adds the metric of a row's i-th cell; nil if none is needed.
+func (d *Digest) metric(i int, c *eventlog.Cell) *metric {
 	if i < len(d.previous) && d.previous[i] != nil && d.previous[i].Name == c.Name {
 		return d.previous[i]
 	}
-	m := d.Metrics[c.Name]
+	m := d.metrics[c.Name]
 	switch {
 	case m != nil || c.Kind == eventlog.KindNone:
-	case len(d.Metrics) >= eventlog.MaxMetrics:
+	case len(d.metrics) >= eventlog.MaxMetrics:
 		d.Excess.CountMetric(c.Name)
 	default:
 		m = d.addMetric(c.Name)
@@ -155,43 +149,43 @@ func (d *Digest) metric(i int, c *eventlog.Cell) *Metric {
 	return m
 }
 
-// addMetric makes a metric, and halves what all have if there are too many now.
-func (d *Digest) addMetric(name string) *Metric {
-	m := &Metric{Name: name}
-	d.Metrics[name] = m
-	for d.Halved < maxHalved && len(d.Metrics)*(metricBytes>>d.Halved) > d.MaxBytes {
-		d.Halved++
-		for _, other := range d.Metrics {
-			other.halve(d.Halved)
+// addMetric adds a metric, and halves the limits of all if there are too many now.
+func (d *Digest) addMetric(name string) *metric {
+	m := &metric{Name: name}
+	d.metrics[name] = m
+	for d.halved < maxHalved && len(d.metrics)*(metricBytes>>d.halved) > d.maxBytes {
+		d.halved++
+		for _, other := range d.metrics {
+			other.halve(d.halved)
 		}
 	}
 	return m
 }
 
-// Rows is the number of distinct steps.
-func (d *Digest) Rows() int { return d.Steps.Folded + len(d.Steps.Recent) }
+// Rows returns the number of distinct steps.
+func (d *Digest) Rows() int { return d.steps.Folded + len(d.steps.Recent) }
 
 // Bytes estimates the memory of the digest.
 func (d *Digest) Bytes() int {
-	n := 512 + 8*cap(d.Steps.Recent)
-	for name, m := range d.Metrics {
+	n := 512 + 8*cap(d.steps.Recent)
+	for name, m := range d.metrics {
 		n += 256 + 2*len(name) + m.bytes()
 	}
-	for name := range d.Nulls {
+	for name := range d.nulls {
 		n += 80 + len(name)
 	}
 	return n
 }
 
-// Steps counts distinct steps.
-type Steps struct {
+// steps counts distinct steps.
+type steps struct {
 	Recent   []int64 // the newest ones, ascending
-	Folded   int     // how many are older
+	Folded   int     // number of older steps
 	LastStep int64   // the highest of those
 }
 
-// put notes a step; false means that nobody knows whether it was there before.
-func (s *Steps) put(step int64, halved int) bool {
+// put adds a step; false means that it is unknown whether the step was there before.
+func (s *steps) put(step int64, halved int) bool {
 	if s.Folded > 0 && step <= s.LastStep {
 		return false
 	}

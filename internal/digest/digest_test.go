@@ -1,8 +1,6 @@
 package digest
 
 import (
-	"bytes"
-	"encoding/gob"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -16,7 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// logMaker makes random logs: mostly ascending steps, some late or again, values of all
+// logMaker makes random logs: mostly ascending steps, some late or repeated, values of all
 // kinds, and nulls.
 type logMaker struct {
 	random *rand.Rand
@@ -75,7 +73,7 @@ func compare(t *testing.T, d *Digest, table *eventlog.Table) {
 			compareSeries(t, d, name, eventlog.Query{Last: n}, table.Last(one, n))
 			compareSeries(t, d, name, eventlog.Query{Limit: n}, table.First(one, n))
 		}
-		from := d.Metrics[name].LastStep + 1
+		from := d.metrics[name].LastStep + 1
 		one.MinStep, one.MaxStep = &from, new(from+3)
 		compareSeries(t, d, name, eventlog.Query{MinStep: one.MinStep, MaxStep: one.MaxStep}, table.Series(one))
 		checkSample(t, d, name, whole)
@@ -83,7 +81,7 @@ func compare(t *testing.T, d *Digest, table *eventlog.Table) {
 	}
 }
 
-// compareSeries compares what a query gives; the digest need not know it.
+// compareSeries compares the result of a query, which the digest may not be able to answer.
 func compareSeries(t *testing.T, d *Digest, name string, q eventlog.Query, want []eventlog.Series) {
 	t.Helper()
 	series, ok := d.Read(name, q)
@@ -102,11 +100,11 @@ func compareSeries(t *testing.T, d *Digest, name string, q eventlog.Query, want 
 	}
 }
 
-// checkSample checks that a sample has what a downsampled curve must not lose, and no
-// point that is not there.
+// checkSample checks that a sample has the points that a downsampled curve must keep, and
+// only existing points.
 func checkSample(t *testing.T, d *Digest, name string, want []eventlog.Series) {
 	t.Helper()
-	series, ok := d.Read(name, eventlog.Query{MaxPoints: maxBuckets >> d.Halved / 2})
+	series, ok := d.Read(name, eventlog.Query{MaxPoints: maxBuckets >> d.halved / 2})
 	if !ok || len(series) != len(want) {
 		t.Fatalf("%s: %d series, %t; want %d", name, len(series), ok, len(want))
 	}
@@ -127,7 +125,7 @@ func checkSample(t *testing.T, d *Digest, name string, want []eventlog.Series) {
 			continue
 		}
 		stride := 1
-		if f := *d.Metrics[name].folded(w.Kind); f != nil {
+		if f := *d.metrics[name].folded(w.Kind); f != nil {
 			stride = f.Stride
 		}
 		isFinite := func(v float64) bool { return v-v == 0 }
@@ -142,11 +140,11 @@ func checkSample(t *testing.T, d *Digest, name string, want []eventlog.Series) {
 
 func checkBest(t *testing.T, d *Digest, name string, series []eventlog.Series) {
 	t.Helper()
-	var least, last *Point
+	var least, last *point
 	for i := range series {
 		for at, v := range series[i].Values {
 			if s := &series[i]; s.Kind == eventlog.KindNumber && v-v == 0 {
-				last = &Point{Step: s.Steps[at], Number: v}
+				last = &point{Step: s.Steps[at], Number: v}
 				if least == nil || v < least.Number {
 					least = last
 				}
@@ -157,28 +155,28 @@ func checkBest(t *testing.T, d *Digest, name string, series []eventlog.Series) {
 	if !ok {
 		t.Fatalf("%s: no sample", name)
 	}
-	var gotLeast, gotLast *Point
+	var gotLeast, gotLast *point
 	for i := range samples {
 		for at, v := range samples[i].Values {
 			if s := &samples[i]; s.Kind == eventlog.KindNumber && v-v == 0 {
-				gotLast = &Point{Step: s.Steps[at], Number: v}
+				gotLast = &point{Step: s.Steps[at], Number: v}
 				if gotLeast == nil || v < gotLeast.Number {
 					gotLeast = gotLast
 				}
 			}
 		}
 	}
-	if diff := cmp.Diff([]*Point{least, last}, []*Point{gotLeast, gotLast}); diff != "" {
+	if diff := cmp.Diff([]*point{least, last}, []*point{gotLeast, gotLast}); diff != "" {
 		t.Fatalf("%s: the least and the last one (-table +digest):\n%s", name, diff)
 	}
 }
 
-// run puts random rows into a digest with the least bounds, and into a table.
+// run puts random rows into a digest with the smallest limits, and into a table.
 func run(t *testing.T, seed uint64, rows int) {
 	t.Helper()
 	l := &logMaker{random: rand.New(rand.NewPCG(seed, 1))}
 	d, table := New(MaxBytes), eventlog.NewTable()
-	d.Halved = maxHalved
+	d.halved = maxHalved
 	greatest := map[string]int64{}
 	for i := range rows {
 		row := l.row()
@@ -191,12 +189,12 @@ func run(t *testing.T, seed uint64, rows int) {
 			if !isLate {
 				t.Fatalf("a row of step %d is refused", row.Step)
 			}
-			table.Compact() // begin again
+			table.Compact() // start over
 			d = FromTable(table, MaxBytes)
 			for range maxHalved {
-				d.Halved++
-				for _, m := range d.Metrics {
-					m.halve(d.Halved)
+				d.halved++
+				for _, m := range d.metrics {
+					m.halve(d.halved)
 				}
 			}
 		}
@@ -211,7 +209,7 @@ func run(t *testing.T, seed uint64, rows int) {
 	}
 }
 
-func TestDigest_equalsTheTable(t *testing.T) {
+func TestDigest_EqualsTheTable(t *testing.T) {
 	for seed := range uint64(20) {
 		run(t, seed, 800)
 	}
@@ -222,34 +220,7 @@ func FuzzDigest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, rows uint16) { run(t, seed, int(rows%2000)) })
 }
 
-func TestDigest_isStored(t *testing.T) {
-	l := &logMaker{random: rand.New(rand.NewPCG(7, 7))}
-	d, table := New(MaxBytes), eventlog.NewTable()
-	d.Halved = maxHalved
-	put := func(n int) {
-		for range n {
-			row := l.row()
-			for !d.Put(row) {
-				row = l.row()
-			}
-			table.Put(row)
-		}
-		table.Compact()
-	}
-	put(500)
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(d); err != nil {
-		t.Fatal(err)
-	}
-	d = &Digest{}
-	if err := gob.NewDecoder(&b).Decode(d); err != nil {
-		t.Fatal(err)
-	}
-	compare(t, d, table)
-	put(20)
-}
-
-func TestDigest_bounds(t *testing.T) {
+func TestDigest_Limits(t *testing.T) {
 	row := func(step int64, cells ...eventlog.Cell) *eventlog.Row { return &eventlog.Row{Step: step, Cells: cells} }
 	cell := func(name string) eventlog.Cell {
 		return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: 1}
@@ -272,8 +243,8 @@ func TestDigest_bounds(t *testing.T) {
 				d.Put(row(step, cell(strconv.Itoa(i))))
 			}
 		}
-		if d.Bytes() > 2*MaxBytes || d.Halved == 0 {
-			t.Errorf("%d bytes, halved %d times", d.Bytes(), d.Halved)
+		if d.Bytes() > 2*MaxBytes || d.halved == 0 {
+			t.Errorf("%d bytes, halved %d times", d.Bytes(), d.halved)
 		}
 	})
 	t.Run("long texts are not collected, and not sampled", func(t *testing.T) {

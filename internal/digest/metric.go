@@ -9,46 +9,46 @@ import (
 
 const maxKinds = int(eventlog.KindText)
 
-// Point is one value of a metric.
-type Point struct {
+// point is one value of a metric.
+type point struct {
 	Step   int64
-	Time   float64 // unix seconds, 0 if unknown
+	Time   float64 // Unix seconds, 0 if unknown
 	Kind   eventlog.Kind
 	Number float64
-	Text   string // the text, or the digits of an integer that Number rounds
+	Text   string // the text, or the digits of an integer that Number cannot hold
 }
 
-func (p *Point) isFinite() bool { return p.Kind == eventlog.KindText || p.Number-p.Number == 0 }
+func (p *point) isFinite() bool { return p.Kind == eventlog.KindText || p.Number-p.Number == 0 }
 
-// Cell is the point as a cell of a metric.
-func (p *Point) cell(name string) eventlog.Cell {
+// cell returns the point as a cell.
+func (p *point) cell(name string) eventlog.Cell {
 	if p.Kind == eventlog.KindText {
 		return eventlog.Cell{Name: name, Kind: p.Kind, Text: p.Text}
 	}
 	return eventlog.Cell{Name: name, Kind: p.Kind, Number: p.Number, Exact: p.Text}
 }
 
-// Metric is what is known of one metric.
-type Metric struct {
+// metric is the digest of one metric.
+type metric struct {
 	Name       string
-	Recent     []Point // the newest points of all kinds, ascending by step: at least half of the bound
-	RecentText int     // the bytes of their texts
-	// What is older, by kind; nil if there is none.
-	Numbers, Booleans, Texts *Folded
+	Recent     []point // the newest points of all kinds, ascending by step: at least half of the limit
+	RecentText int     // bytes of their texts
+	// Older points by kind; nil if there are none.
+	Numbers, Booleans, Texts *folded
 	HasFolded                bool
-	LastStep                 int64 // the highest step that was folded
+	LastStep                 int64 // the highest folded step
 }
 
-// put merges a point: one without a kind takes back what is there. False means that its
+// put merges a point; one without a kind erases the point of its step. False means that the
 // step was folded.
-func (m *Metric) put(p Point, halved int) bool {
+func (m *metric) put(p point, halved int) bool {
 	if m.HasFolded && p.Step <= m.LastStep {
 		return false
 	}
 	n := len(m.Recent)
 	at, found := n, false
 	if n > 0 && p.Step <= m.Recent[n-1].Step {
-		at, found = slices.BinarySearchFunc(m.Recent, p.Step, func(q Point, step int64) int { return cmp.Compare(q.Step, step) })
+		at, found = slices.BinarySearchFunc(m.Recent, p.Step, func(q point, step int64) int { return cmp.Compare(q.Step, step) })
 	}
 	if found {
 		m.RecentText -= len(m.Recent[at].Text)
@@ -69,19 +69,19 @@ func (m *Metric) put(p Point, halved int) bool {
 	return true
 }
 
-// trim folds what exceeds the bounds.
-func (m *Metric) trim(halved int) {
+// trim folds what exceeds the limits.
+func (m *metric) trim(halved int) {
 	if len(m.Recent) <= maxRecent>>halved && m.RecentText <= maxRecentText {
 		return
 	}
-	n := 0 // to be folded: half of them, and long texts
+	n := 0 // number of points to fold: half of them, and long texts
 	for ; n < len(m.Recent)/2 || m.RecentText > maxRecentText && n < len(m.Recent)-1; n++ {
 		p := &m.Recent[n]
 		m.RecentText -= len(p.Text)
 		m.HasFolded, m.LastStep = true, p.Step
 		f := m.folded(p.Kind)
 		if *f == nil {
-			*f = &Folded{Stride: 1}
+			*f = &folded{Stride: 1}
 		}
 		(*f).add(p)
 		(*f).trim(maxBuckets >> halved)
@@ -89,18 +89,18 @@ func (m *Metric) trim(halved int) {
 	m.Recent = slices.Delete(m.Recent, 0, n)
 }
 
-// halve keeps to lesser bounds.
-func (m *Metric) halve(halved int) {
+// halve applies halved limits.
+func (m *metric) halve(halved int) {
 	m.trim(halved)
-	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
+	for _, f := range []*folded{m.Numbers, m.Booleans, m.Texts} {
 		if f != nil {
 			f.trim(maxBuckets >> halved)
 		}
 	}
 }
 
-// folded is where the older points of a kind are.
-func (m *Metric) folded(kind eventlog.Kind) **Folded {
+// folded returns the field for the older points of a kind.
+func (m *metric) folded(kind eventlog.Kind) **folded {
 	switch kind {
 	case eventlog.KindBoolean:
 		return &m.Booleans
@@ -111,9 +111,9 @@ func (m *Metric) folded(kind eventlog.Kind) **Folded {
 	}
 }
 
-func (m *Metric) bytes() int {
+func (m *metric) bytes() int {
 	n := pointBytes*cap(m.Recent) + m.RecentText
-	for _, f := range []*Folded{m.Numbers, m.Booleans, m.Texts} {
+	for _, f := range []*folded{m.Numbers, m.Booleans, m.Texts} {
 		if f != nil {
 			n += 8*pointBytes + bucketBytes*cap(f.Buckets) + pointBytes*cap(f.Edges)
 		}
@@ -121,34 +121,34 @@ func (m *Metric) bytes() int {
 	return n
 }
 
-// Folded is the older points of one metric and kind.
-type Folded struct {
-	Range
+// folded has the older points of one metric and kind.
+type folded struct {
+	extremes
 	Count     int
 	NonFinite int
-	// LastFinite is the newest finite point before one that is not, if there is any.
-	LastFinite Point
-	// Edges are the ends of the stretches of values that are not finite: every
-	// Stride-th of them, EdgeCount in all.
-	Edges     []Point
+	// LastFinite is the newest finite point before a non-finite one, if any.
+	LastFinite point
+	// Edges are the ends of the runs of non-finite values: every Stride-th of EdgeCount
+	// edges.
+	Edges     []point
 	EdgeCount int
 	Stride    int
-	// Buckets are of 1<<Shift points each, the last one of fewer.
-	Buckets []Range
+	// Buckets have 1<<Shift points each, except the last one.
+	Buckets []extremes
 	Shift   int
-	// NoSample says that a text was too long to be kept, so that there are no buckets.
+	// NoSample reports that a text was too long to be kept, so that there are no buckets.
 	NoSample bool
 }
 
-// Range is the points that stand for others: the first, the last, and the lowest and the
-// highest of the finite ones.
-type Range struct {
-	First, Last, Min, Max Point
+// extremes has the points that represent a bucket: the first, the last, and the lowest and the
+// highest finite one.
+type extremes struct {
+	First, Last, Min, Max point
 	HasRange              bool
 }
 
-// add takes a point behind the others; isFirst says that there are none.
-func (r *Range) add(p *Point, isFirst bool) {
+// add appends a point; isFirst reports that there are none yet.
+func (r *extremes) add(p *point, isFirst bool) {
 	if isFirst {
 		r.First = *p
 	}
@@ -165,15 +165,15 @@ func (r *Range) add(p *Point, isFirst bool) {
 	r.HasRange = true
 }
 
-func less(a, b *Point) bool {
+func less(a, b *point) bool {
 	if a.Kind == eventlog.KindText {
 		return a.Text < b.Text
 	}
 	return a.Number < b.Number
 }
 
-// merge takes the points of the bucket behind.
-func (r *Range) merge(next *Range) {
+// merge adds the following bucket.
+func (r *extremes) merge(next *extremes) {
 	r.Last = next.Last
 	switch {
 	case next.HasRange && r.HasRange:
@@ -189,7 +189,7 @@ func (r *Range) merge(next *Range) {
 }
 
 // add folds the next point.
-func (f *Folded) add(p *Point) {
+func (f *folded) add(p *point) {
 	f.addEdges(p)
 	if !p.isFinite() {
 		f.NonFinite++
@@ -197,7 +197,7 @@ func (f *Folded) add(p *Point) {
 			f.LastFinite = f.Last
 		}
 	}
-	f.Range.add(p, f.Count == 0)
+	f.extremes.add(p, f.Count == 0)
 	if len(p.Text) > maxFoldedText {
 		f.NoSample, f.Buckets = true, nil
 	}
@@ -205,15 +205,15 @@ func (f *Folded) add(p *Point) {
 		bucket := f.Count >> f.Shift
 		isFirst := bucket == len(f.Buckets)
 		if isFirst {
-			f.Buckets = append(f.Buckets, Range{})
+			f.Buckets = append(f.Buckets, extremes{})
 		}
 		f.Buckets[bucket].add(p, isFirst)
 	}
 	f.Count++
 }
 
-// addEdges notes that a stretch of values that are not finite begins or has ended.
-func (f *Folded) addEdges(p *Point) {
+// addEdges records that a run of non-finite values begins or has ended.
+func (f *folded) addEdges(p *point) {
 	wasFinite := f.Count == 0 || f.Last.isFinite()
 	switch isFinite := p.isFinite(); {
 	case wasFinite && !isFinite:
@@ -223,15 +223,15 @@ func (f *Folded) addEdges(p *Point) {
 	}
 }
 
-func (f *Folded) addEdge(p *Point) {
+func (f *folded) addEdge(p *point) {
 	if f.EdgeCount%f.Stride == 0 {
 		f.Edges = append(f.Edges, *p)
 	}
 	f.EdgeCount++
 }
 
-// trim leaves at most so many buckets, and as many edges.
-func (f *Folded) trim(limit int) {
+// trim reduces the buckets, and the edges, to limit.
+func (f *folded) trim(limit int) {
 	for len(f.Buckets) > limit {
 		half := (len(f.Buckets) + 1) / 2
 		for i := range half {
@@ -255,27 +255,27 @@ func (f *Folded) trim(limit int) {
 	}
 }
 
-// sample is the points that stand for all, ascending by step.
-func (f *Folded) sample() []Point {
+// sample returns the points that represent all, ascending by step.
+func (f *folded) sample() []point {
 	points := slices.Clone(f.Edges)
-	add := func(r *Range) {
+	add := func(r *extremes) {
 		points = append(points, r.First, r.Last)
 		if r.HasRange {
 			points = append(points, r.Min, r.Max)
 		}
 	}
-	add(&f.Range)
+	add(&f.extremes)
 	if f.LastFinite.Kind != eventlog.KindNone {
 		points = append(points, f.LastFinite)
 	}
 	for i := range f.Buckets {
 		add(&f.Buckets[i])
 	}
-	slices.SortFunc(points, func(a, b Point) int { return cmp.Compare(a.Step, b.Step) })
-	return slices.CompactFunc(points, func(a, b Point) bool { return a.Step == b.Step })
+	slices.SortFunc(points, func(a, b point) int { return cmp.Compare(a.Step, b.Step) })
+	return slices.CompactFunc(points, func(a, b point) bool { return a.Step == b.Step })
 }
 
-// canSample says whether the sample is fine enough for so many points.
-func (f *Folded) canSample(maxPoints, halved int) bool {
+// canSample reports whether the sample is fine enough for maxPoints.
+func (f *folded) canSample(maxPoints, halved int) bool {
 	return !f.NoSample && 0 < maxPoints && maxPoints <= maxBuckets>>halved/2
 }

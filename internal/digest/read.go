@@ -9,20 +9,20 @@ import (
 
 // Names returns the selected metrics, sorted, as eventlog.Table.Names does.
 func (d *Digest) Names(selection eventlog.Selection) []string {
-	names := slices.DeleteFunc(eventlog.SelectNames(d.Metrics, &selection), func(name string) bool {
-		return d.Metrics[name].isEmpty()
+	names := slices.DeleteFunc(eventlog.SelectNames(d.metrics, &selection), func(name string) bool {
+		return d.metrics[name].isEmpty()
 	})
-	names = append(names, eventlog.SelectNames(d.Nulls, &selection)...)
+	names = append(names, eventlog.SelectNames(d.nulls, &selection)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-func (m *Metric) isEmpty() bool { return m == nil || !m.HasFolded && len(m.Recent) == 0 }
+func (m *metric) isEmpty() bool { return m == nil || !m.HasFolded && len(m.Recent) == 0 }
 
-// Stats sums up the selected metrics over all steps, as eventlog.Table.Stats does.
+// Stats summarizes the selected metrics over all steps, as eventlog.Table.Stats does.
 func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
 	for _, name := range d.Names(selection) {
-		m, indeterminate := d.Metrics[name], d.Nulls[name]
+		m, indeterminate := d.metrics[name], d.nulls[name]
 		if m.isEmpty() {
 			stats = append(stats, eventlog.Stat{Name: name, Indeterminate: indeterminate})
 			continue
@@ -36,16 +36,16 @@ func (d *Digest) Stats(selection eventlog.Selection) (stats []eventlog.Stat) {
 	return stats
 }
 
-// Indeterminate is as eventlog.Table.Indeterminate.
-func (d *Digest) Indeterminate(name string) int { return d.Nulls[name] }
+// Indeterminate is eventlog.Table.Indeterminate.
+func (d *Digest) Indeterminate(name string) int { return d.nulls[name] }
 
-// all sums up all points of a kind. It has no buckets and edges.
-func (m *Metric) all(kind eventlog.Kind) Folded {
-	sum := Folded{NoSample: true, Stride: math.MaxInt}
+// all summarizes all points of a kind, without buckets and edges.
+func (m *metric) all(kind eventlog.Kind) folded {
+	sum := folded{NoSample: true, Stride: math.MaxInt}
 	if f := *m.folded(kind); f != nil {
-		sum.Range, sum.Count, sum.NonFinite = f.Range, f.Count, f.NonFinite
+		sum.extremes, sum.Count, sum.NonFinite = f.extremes, f.Count, f.NonFinite
 	}
-	sum.EdgeCount = 1 // none is to be kept
+	sum.EdgeCount = 1 // keep no edges
 	for i := range m.Recent {
 		if m.Recent[i].Kind == kind {
 			sum.add(&m.Recent[i])
@@ -54,7 +54,7 @@ func (m *Metric) all(kind eventlog.Kind) Folded {
 	return sum
 }
 
-func (f *Folded) stat(name string, kind eventlog.Kind, indeterminate int) eventlog.Stat {
+func (f *folded) stat(name string, kind eventlog.Kind, indeterminate int) eventlog.Stat {
 	s := eventlog.Stat{
 		Name: name, Kind: kind, Count: f.Count, FirstStep: f.First.Step, LastStep: f.Last.Step,
 		Last: f.Last.cell(name), LastTime: f.Last.Time, NonFinite: f.NonFinite, Indeterminate: indeterminate,
@@ -65,10 +65,11 @@ func (f *Folded) stat(name string, kind eventlog.Kind, indeterminate int) eventl
 	return s
 }
 
-// Read returns the points of a metric as eventlog.Table.Read does. What is to be downsampled comes as the points that such a curve is chosen
-// of. False means that only the log has them.
+// Read returns the points of a metric as eventlog.Table.Read does. For a query to be
+// downsampled, it returns a sample from which to choose the points. False means that only
+// the log has the points.
 func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool) {
-	m := d.Metrics[name]
+	m := d.metrics[name]
 	if m.isEmpty() {
 		return nil, true
 	}
@@ -76,7 +77,7 @@ func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample,
 	isRecent := !m.HasFolded || q.MinStep != nil && *q.MinStep > m.LastStep
 	isCut := q.MinStep != nil || q.MaxStep != nil
 	for kind := eventlog.KindNumber; kind <= eventlog.KindText; kind++ {
-		var points []Point
+		var points []point
 		finite := 0
 		for i := range m.Recent {
 			if p := &m.Recent[i]; p.Kind == kind && steps.HasStep(p.Step) {
@@ -93,7 +94,7 @@ func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample,
 			case isCut || q.Limit > 0:
 				return nil, false
 			case q.Last > 0 && len(points) >= q.Last:
-			case q.Last == 0 && f.canSample(q.MaxPoints, d.Halved):
+			case q.Last == 0 && f.canSample(q.MaxPoints, d.halved):
 				points = append(f.sample(), points...)
 			default:
 				return nil, false
@@ -112,8 +113,8 @@ func (d *Digest) Read(name string, q eventlog.Query) (samples []eventlog.Sample,
 	return samples, true
 }
 
-// columns makes a series of points.
-func columns(name string, kind eventlog.Kind, points []Point) eventlog.Series {
+// columns returns a series of points.
+func columns(name string, kind eventlog.Kind, points []point) eventlog.Series {
 	s := eventlog.Series{Name: name, Kind: kind}
 	for i := range points {
 		p := &points[i]

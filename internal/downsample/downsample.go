@@ -1,13 +1,12 @@
-// Package downsample reduces a series: it chooses the points that show its shape
-// and says their indices. It is pure, and knows neither Runicorn nor the form
-// in which a series is stored.
+// Package downsample reduces a series: it chooses the points that show its shape and
+// returns their indices. It is pure, and knows neither Runicorn nor the storage of a
+// series.
 //
-// A call first takes what must not be lost (first, last, minimum, maximum, the
-// edges of the stretches without finite values), as far as the bound allows.
-// The room that is left goes to MinMaxLTTB: of each of many small buckets the
-// extremes are candidates, and of the candidates those are chosen that span the
-// largest triangles. Texts and booleans have no shape: of them the changes are
-// kept. Everything is deterministic, so that asking again shows the same curve.
+// It first takes the points that must be kept (first, last, minimum, maximum, the edges of
+// the runs of non-finite values), as far as the limit allows. The remaining points are
+// chosen by MinMaxLTTB: the extremes of many small buckets are candidates, of which those
+// with the largest triangles are chosen. Texts and booleans have no shape: their changes
+// are kept. The result is deterministic, so that repeated requests show the same curve.
 package downsample
 
 import (
@@ -15,13 +14,13 @@ import (
 	"slices"
 )
 
-// Pick chooses at most maxPoints points of a numeric series and returns their
-// indices, ascending and distinct. A series that fits is kept whole. Steps give
-// the horizontal distance of the points and need not ascend.
+// Pick chooses at most maxPoints points of a numeric series and returns their indices,
+// ascending and distinct. A series that fits is kept completely. Steps are the horizontal
+// positions of the points and need not ascend.
 //
-// The first, the last, the lowest and the highest point and both ends of every
-// stretch of NaN and infinities are among them; when maxPoints is too small for
-// that, they go in this order, of the ends as many as fit, evenly spread.
+// The first, the last, the lowest and the highest point and both ends of every run of NaN
+// and infinities are included. If maxPoints is too small for all of them, they are taken in
+// this order, and an evenly spaced part of the ends.
 func Pick(steps []int64, values []float64, maxPoints int) []int {
 	if all, ok := pickTrivial(len(values), maxPoints); ok {
 		return all
@@ -33,10 +32,10 @@ func Pick(steps []int64, values []float64, maxPoints int) []int {
 	return picked
 }
 
-// PickChanges chooses at most maxPoints points of a series of texts or booleans
-// in the same form. The first and the last point come first, then the points
-// where the value changes, then those just before, then others; of each, if not
-// all fit, an evenly spread part.
+// PickChanges chooses at most maxPoints points of a series of texts or booleans in the same
+// way. The first and the last point have priority, then the points where the value changes,
+// then those just before, then others; of each group that does not fit, an evenly spaced
+// part is taken.
 func PickChanges[T comparable](values []T, maxPoints int) []int {
 	if all, ok := pickTrivial(len(values), maxPoints); ok {
 		return all
@@ -60,7 +59,7 @@ func PickChanges[T comparable](values []T, maxPoints int) []int {
 	return picked.indices
 }
 
-// pickTrivial answers the cases in which there is nothing to choose.
+// pickTrivial handles the cases without a choice.
 func pickTrivial(n, maxPoints int) ([]int, bool) {
 	if maxPoints <= 0 || n == 0 {
 		return nil, true
@@ -75,14 +74,14 @@ func pickTrivial(n, maxPoints int) ([]int, bool) {
 	return all, true
 }
 
-// picks is a bounded set of indices, in the order of choice.
+// picks is a bounded set of indices in the order of choice.
 type picks struct {
 	indices []int
 	seen    map[int]struct{}
 	limit   int
 }
 
-// newPicks begins with the first and the last of n points.
+// newPicks returns a set with the first and the last of n points.
 func newPicks(limit, n int) *picks {
 	p := &picks{seen: map[int]struct{}{}, limit: limit}
 	p.add(0)
@@ -104,8 +103,7 @@ func (p *picks) add(index int) {
 	}
 }
 
-// addSpread adds the indices, or as many of them as there is room for, evenly
-// spread.
+// addSpread adds the indices, or an evenly spaced part of them that fits.
 func (p *picks) addSpread(indices []int) {
 	indices = slices.DeleteFunc(indices, p.has)
 	n := min(p.remaining(), len(indices))
@@ -114,7 +112,7 @@ func (p *picks) addSpread(indices []int) {
 	}
 }
 
-// anchors are the points that must not be lost, in no order.
+// anchors returns the points that must be kept, in no particular order.
 func anchors(values []float64, limit int) []int {
 	picked := newPicks(limit, len(values))
 	lowest, highest := -1, -1

@@ -99,7 +99,7 @@ func TestPick_AcceptsAnyFloat64(t *testing.T) {
 	checkPicked(t, values, 50, Pick(steps, values, 50))
 }
 
-// checkPicked checks what Pick promises.
+// checkPicked checks the guarantees of Pick.
 func checkPicked(t *testing.T, values []float64, maxPoints int, got []int) {
 	t.Helper()
 	if len(got) > max(maxPoints, 0) {

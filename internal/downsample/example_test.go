@@ -7,7 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/downsample"
 )
 
-// A peak of one point stays, whatever the bound.
+// A peak of one point is kept, whatever the limit.
 func ExamplePick() {
 	steps, values := make([]int64, 1000), make([]float64, 1000)
 	for i := range steps {
@@ -25,7 +25,7 @@ func ExamplePick() {
 	// step 999: -0.54
 }
 
-// Texts have no shape: the points stay at which they change.
+// Texts have no shape: the points where they change are kept.
 func ExamplePickChanges() {
 	stages := []string{"warmup", "warmup", "warmup", "train", "train", "train", "train", "test", "test", "test"}
 	for _, i := range downsample.PickChanges(stages, 4) {

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// candidateRatio is how many candidates per wanted point the first stage leaves. Four is
-// what the authors of MinMaxLTTB found to be enough.
+// candidateRatio is the number of candidates per chosen point after the first stage. The
+// authors of MinMaxLTTB found four to be sufficient.
 const candidateRatio = 4
 
-// candidates are the finite points that are not taken yet: all, or if there are
-// far more than wanted, the extremes of small buckets.
+// candidates returns the finite points that are not taken yet: all of them, or the extremes
+// of small buckets if there are far more than wanted.
 func candidates(values []float64, taken []int, wanted int) []int {
 	if wanted <= 0 {
 		return nil
@@ -52,7 +52,7 @@ func candidates(values []float64, taken []int, wanted int) []int {
 	return selected
 }
 
-// bucketStart is where the i-th of so many buckets begins among n points.
+// bucketStart returns the index of the first point of the i-th bucket of n points.
 func bucketStart(i, buckets, n int) int { return int(int64(i) * int64(n) / int64(buckets)) }
 
 func appendBoth(indices []int, a, b int) []int {
@@ -66,9 +66,8 @@ func appendBoth(indices []int, a, b int) []int {
 	}
 }
 
-// triangles chooses so many of the candidates by LTTB: one of each bucket, the
-// one that spans the largest triangle with the point chosen before and the mean
-// of the next bucket.
+// triangles chooses the wanted number of candidates by LTTB: of each bucket, the one with
+// the largest triangle with the previously chosen point and the mean of the next bucket.
 func triangles(steps []int64, values []float64, candidates []int, wanted int) []int {
 	if wanted <= 0 || len(candidates) <= wanted {
 		return candidates
@@ -94,11 +93,11 @@ func triangles(steps []int64, values []float64, candidates []int, wanted int) []
 	return selected
 }
 
-// point is a point with both coordinates in [-1, 1], so that no area
-// overflows: values may be as large as doubles are.
+// point has both coordinates in [-1, 1], so that areas do not overflow even for the largest
+// doubles.
 type point struct{ x, y float64 }
 
-// area is twice the area of the triangle.
+// area returns twice the area of the triangle.
 func (a point) area(b, c point) float64 {
 	return math.Abs((a.x-c.x)*(b.y-a.y) - (a.x-b.x)*(c.y-a.y))
 }

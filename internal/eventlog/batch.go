@@ -1,16 +1,15 @@
 package eventlog
 
-// Batch collects rows as columns, every point in log order: what a tail sends.
-// A metric of mixed kinds makes several series. It is not safe for concurrent
-// use.
+// Batch collects rows as columns, with every point in log order, for tails. A metric of
+// mixed kinds makes several series. It is not safe for concurrent use.
 type Batch struct {
 	selection Selection
 	used      []*slot // those with a series, in the order of their first point
 	points    int
 	bytes     int               // of names, texts and digits
 	free      []*Series         // emptied series, for reuse
-	slots     map[slotKey]*slot // what becomes of the cells of a name and kind
-	prevSlots []*slot           // the slots of the last row, in its order
+	slots     map[slotKey]*slot // by name and kind, selected or not
+	prevSlots []*slot           // the slots of the previous row, in its order
 }
 
 type slotKey struct {
@@ -18,7 +17,7 @@ type slotKey struct {
 	kind Kind
 }
 
-// slot remembers the decision about a name and kind.
+// slot caches whether a name and kind are selected.
 type slot struct {
 	slotKey
 	selected bool
@@ -30,9 +29,8 @@ func NewBatch(selection Selection) *Batch {
 	return &Batch{selection: selection, slots: map[slotKey]*slot{}}
 }
 
-// Append adds the selected cells of the row, and copies what it keeps. Null is
-// no point. Of equal names in one row all are points: a Parser leaves only the
-// last.
+// Append adds the selected cells of the row, and copies what it keeps. Null is no point.
+// Duplicate names in one row all become points; a Parser keeps only the last one.
 func (b *Batch) Append(row *Row) {
 	if !b.selection.HasStep(row.Step) {
 		return
@@ -55,8 +53,8 @@ func (b *Batch) Append(row *Row) {
 	}
 }
 
-// slot looks up the i-th cell's slot; rows resemble each other, so that the
-// last row's is tried first.
+// slot returns the slot of the i-th cell. Consecutive rows are similar, so the previous
+// row's slot is tried first.
 func (b *Batch) slot(i int, k slotKey) *slot {
 	if i < len(b.prevSlots) && b.prevSlots[i] != nil && b.prevSlots[i].slotKey == k {
 		return b.prevSlots[i]
@@ -100,7 +98,7 @@ func appendCell(s *Series, row *Row, c *Cell) {
 	s.Times = append(s.Times, row.seconds())
 }
 
-// seconds is the row's time, and 0 if it has none.
+// seconds returns the row's time, 0 if it has none.
 func (r *Row) seconds() float64 {
 	if !r.HasTime {
 		return 0
@@ -108,14 +106,14 @@ func (r *Row) seconds() float64 {
 	return r.Time
 }
 
-// Points is the number of points in all series.
+// Points returns the number of points in all series.
 func (b *Batch) Points() int { return b.points }
 
-// Bytes is about what its names, texts and digits take on the wire.
+// Bytes estimates the size of names, texts and digits on the wire.
 func (b *Batch) Bytes() int { return b.bytes }
 
-// Series returns the series in the order of their first point. Their columns
-// belong to the batch and are overwritten after a Reset.
+// Series returns the series in the order of their first point. The batch owns their columns
+// and overwrites them after a Reset.
 func (b *Batch) Series() []Series {
 	series := make([]Series, len(b.used))
 	for i, s := range b.used {
@@ -124,8 +122,7 @@ func (b *Batch) Series() []Series {
 	return series
 }
 
-// Take is Series, but the columns are the caller's from now on, and the batch
-// is empty as after a Reset.
+// Take returns the series, whose columns the caller then owns, and resets the batch.
 func (b *Batch) Take() []Series {
 	series := b.Series()
 	for _, s := range b.used {
@@ -135,7 +132,7 @@ func (b *Batch) Take() []Series {
 	return series
 }
 
-// Reset empties the batch and keeps its memory for what comes next.
+// Reset empties the batch and keeps its memory for reuse.
 func (b *Batch) Reset() {
 	for _, s := range b.used {
 		s.series.truncate()

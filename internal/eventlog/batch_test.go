@@ -82,7 +82,7 @@ func TestBatch_FiltersBySelection(t *testing.T) {
 	}
 }
 
-func TestBatch_ReusesItsMemory(t *testing.T) {
+func TestBatch_ReusesMemory(t *testing.T) {
 	file := benchFile(1000)
 	batch := NewBatch(Selection{})
 	var p Parser

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// benchFile is an event file as the SDK writes it: eight values and a stage per
-// line, a Unicode name, a seed beyond 2^53, now and then a NaN.
+// benchFile returns an event file as the SDK writes it: eight values and a stage per line,
+// a Unicode name, a seed beyond 2^53, and some NaN.
 func benchFile(lines int) []byte {
 	random := rand.New(rand.NewPCG(1, 2))
 	var b bytes.Buffer
@@ -28,7 +28,7 @@ func benchFile(lines int) []byte {
 	return b.Bytes()
 }
 
-// feed parses the file in chunks as they come from a connection.
+// feed parses the file in chunks as a connection delivers them.
 func feed(tb testing.TB, p *Parser, file []byte, chunk int, h Handler) {
 	tb.Helper()
 	for from, to := 0, 0; to < len(file); {
@@ -58,8 +58,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkParseMaps is what BenchmarkParse is compared with: encoding/json
-// into maps, after the NaN it cannot read has been taken out.
+// BenchmarkParseMaps is the baseline of BenchmarkParse: encoding/json into maps, after
+// removing the NaN it cannot parse.
 func BenchmarkParseMaps(b *testing.B) {
 	file := benchFile(10_000)
 	nan := regexp.MustCompile(`\bNaN\b`)
@@ -99,8 +99,8 @@ func fillTable(rows int) *Table {
 	return t
 }
 
-// BenchmarkTablePut fills a million rows of six metrics, and says what they
-// take.
+// BenchmarkTablePut fills a table with a million rows of six metrics, and reports its
+// memory.
 func BenchmarkTablePut(b *testing.B) {
 	const rows = 1_000_000
 	b.ReportAllocs()
@@ -111,13 +111,13 @@ func BenchmarkTablePut(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
 }
 
-// BenchmarkTableAppend adds ten rows to a million, and sums up.
+// BenchmarkTableAppend adds ten rows to a million and computes Stats.
 func BenchmarkTableAppend(b *testing.B) {
 	const rows = 1_000_000
 	for name, step := range map[string]int64{"ascending": rows, "late": rows / 2} {
 		b.Run(name, func(b *testing.B) {
 			t, row := fillTable(rows), benchRow()
-			if name == "late" { // make room for new steps in the middle
+			if name == "late" { // so that new steps fit in the middle
 				t = NewTable()
 				for i := range int64(rows) {
 					row.Step = 1000 * i

@@ -6,25 +6,25 @@ import (
 	"slices"
 )
 
-// The kinds of a stored cell beside those of Cell: they never leave the Table.
+// The additional kinds of stored cells. They never leave the Table.
 const (
-	// kindExact is an integer that a double rounds: its value is an index
-	// into the table's dictionary, as that of a KindText cell is.
+	// kindExact is an integer that a double cannot hold: its value is an index into the
+	// table's dictionary, like that of a KindText cell.
 	kindExact Kind = 100 + iota
-	// kindErased takes back, from the tail of a group, what an earlier row of
-	// that step says.
+	// kindErased, in the tail of a group, erases the cell of an earlier row of the same
+	// step.
 	kindErased
 )
 
-// column is the cells of one metric. Its slices may be shorter than the group's
-// rows: what lies beyond is absent.
+// column has the cells of one metric. Its slices may be shorter than the group's rows; the
+// missing cells are absent.
 type column struct {
 	name    string
 	group   *group
 	values  []float64
 	present []uint64  // one bit per row
-	kinds   []Kind    // nil as long as all cells are plain numbers
-	times   []float64 // nil as long as all cells have the times of their rows
+	kinds   []Kind    // nil while all cells are plain numbers
+	times   []float64 // nil while all cells have the times of their rows
 	count   int       // cells that are present
 	put     uint64    // the last Put that had a cell of this metric
 }
@@ -36,7 +36,7 @@ func (c *column) has(row int) bool {
 	return word < len(c.present) && c.present[word]>>(row%wordBits)&1 != 0
 }
 
-// kind is the kind of a cell that is present.
+// kind returns the kind of a present cell.
 func (c *column) kind(row int) Kind {
 	if c.kinds == nil {
 		return KindNumber
@@ -44,7 +44,7 @@ func (c *column) kind(row int) Kind {
 	return c.kinds[row]
 }
 
-// time is the time of a cell that is present.
+// time returns the time of a present cell.
 func (c *column) time(row int) float64 {
 	if c.times == nil {
 		return c.group.times[row]
@@ -52,8 +52,8 @@ func (c *column) time(row int) float64 {
 	return c.times[row]
 }
 
-// set writes a cell. The row's own time has been decided before: the column
-// gets times of its own when they differ for the first time.
+// set writes a cell. The row's time must be set before: the column gets separate times when
+// a cell's time differs for the first time.
 func (c *column) set(row int, kind Kind, value, time float64) {
 	c.values = extend(c.group, c.values, row+1, 1)
 	c.values[row] = value
@@ -87,7 +87,7 @@ func (c *column) erase(row int) {
 	}
 }
 
-// rows are the rows in [from, to) whose cells are present, in order.
+// rows iterates over the rows in [from, to) with a present cell.
 func (c *column) rows(from, to int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for row := from; row < to && row/wordBits < len(c.present); {
@@ -104,7 +104,7 @@ func (c *column) rows(from, to int) iter.Seq[int] {
 	}
 }
 
-// backward is rows from the last to the first.
+// backward iterates over the same rows from the last to the first.
 func (c *column) backward(from, to int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for row := min(to, len(c.values)) - 1; row >= from; {
@@ -121,7 +121,7 @@ func (c *column) backward(from, to int) iter.Seq[int] {
 	}
 }
 
-// countIn is the number of rows in [from, to) whose cells are present.
+// countIn returns the number of rows in [from, to) with a present cell.
 func (c *column) countIn(from, to int) int {
 	to = min(to, len(c.values))
 	if from == 0 && to == len(c.values) {
@@ -139,8 +139,7 @@ func (c *column) countIn(from, to int) int {
 	return n
 }
 
-// detach removes the rows from the given one on and returns them as a column
-// whose first row is at base.
+// detach removes the rows from row on and returns them as a column whose first row is base.
 func (c *column) detach(row int) (old column, base int) {
 	if row == 0 {
 		old = *c
@@ -175,12 +174,12 @@ func (c *column) bytes() int {
 	return word*(cap(c.values)+cap(c.present)+cap(c.times)) + cap(c.kinds) + columnOverhead + 2*len(c.name)
 }
 
-// columnOverhead is about what a column costs beside its cells: itself, its
-// entry in the table's map and the rounding up of its slices.
+// columnOverhead is the approximate memory of a column besides its cells, in bytes: the
+// struct, its map entry and unused capacity.
 const columnOverhead = 320
 
-// extend makes a column n long, the new entries being zero. Each entry stands
-// for so many rows of the group.
+// extend extends a slice to length n with zero values. Each element covers the given number
+// of rows.
 func extend[T any](g *group, s []T, n, rows int) []T {
 	if n <= len(s) {
 		return s
@@ -192,6 +191,6 @@ func extend[T any](g *group, s []T, n, rows int) []T {
 	}
 	old := len(s)
 	s = s[:n]
-	clear(s[old:]) // a cut may have left something here
+	clear(s[old:]) // truncation may have left values here
 	return s
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// sampleLog ends within a line, as a file does to which a run still writes.
+// sampleLog ends within a line, like a file that is being written.
 const sampleLog = `{"ts": 1795446718.5, "type": "metrics", "data": {"global_step": 1, "loss": 0.5, "stage": "warmup"}}
 {"ts": 1795446719.5, "type": "metrics", "data": {"global_step": 2, "loss": NaN}}
 {"ts": 1795446720.5, "type": "image", "data": {"key": "sample", "path": "media/1.png", "step": 2}}
@@ -14,8 +14,8 @@ this is not JSON
 {"ts": 1795446721.5, "type": "metrics", "data": {"global_step": 1, "loss": 0.25}}
 {"ts": 1795446722.5, "type": "metr`
 
-// A Parser reads the complete lines of a chunk and says how much it has read.
-// The caller gives it the rest again, in front of the next chunk.
+// A Parser parses the complete lines of a chunk and returns how many bytes it has consumed.
+// The caller passes the rest again, before the next chunk.
 func ExampleParser() {
 	var parser eventlog.Parser
 	consumed, err := parser.Parse([]byte(sampleLog), 0, eventlog.Handler{
@@ -48,7 +48,7 @@ func ExampleParser() {
 	// "{\"ts\": 1795446722.5, \"type\": \"metr" is left, 1 malformed line
 }
 
-// A Batch has the points as they were logged.
+// A Batch has the points in log order.
 func ExampleBatch() {
 	batch := eventlog.NewBatch(eventlog.Selection{Names: []string{"loss"}})
 	var parser eventlog.Parser
@@ -67,7 +67,7 @@ func ExampleBatch() {
 	// loss [1 2 1] [0.5 NaN 0.25]
 }
 
-// A Table merges the points: one value per step and metric, the last one logged.
+// A Table merges points: one value per step and metric; the last one logged wins.
 func ExampleTable() {
 	table := eventlog.NewTable()
 	var parser eventlog.Parser

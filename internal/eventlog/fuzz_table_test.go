@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// naive is the table as the Viewer keeps it: maps.
+// naive is the Viewer's merged table: maps.
 type naive map[int64]map[string]timedCell
 
 type timedCell struct {
@@ -31,7 +31,7 @@ func (n naive) put(row *Row) {
 	}
 }
 
-// tableCells is the content of a Table in the form of a naive one.
+// tableCells returns the contents of a Table as a naive one.
 func tableCells(t *Table) naive {
 	cells := naive{}
 	for _, s := range t.Series(Selection{}) {
@@ -55,9 +55,9 @@ func tableCells(t *Table) naive {
 	return cells
 }
 
-// fuzzRow makes a row of two or more bytes: the first is the step (or, from
-// 200 on, a jump of the step, so that tables grow long), the second the number
-// of cells; then one byte per cell.
+// fuzzRow makes a row of two or more bytes: the first is the step (or, from 200 on, a large
+// increment, so that tables become long), the second the number of cells, followed by one
+// byte per cell.
 func fuzzRow(b []byte, step *int64, n int) (row *Row, rest []byte) {
 	if b[0] < 200 {
 		*step = int64(b[0]) - 20
@@ -98,10 +98,10 @@ func FuzzTable(f *testing.F) {
 
 func TestTable_MatchesNaiveTableWhenLong(t *testing.T) {
 	var b []byte
-	for i := range 9_000 { // past the checks for sparse columns and full tails
+	for i := range 9_000 { // beyond the checks for sparse columns and full tails
 		jump := byte(221)
 		if i > 6_000 && i%3 == 0 {
-			jump = 210 // back by ten: a tail
+			jump = 210 // back by ten: a late step
 		}
 		b = append(b, jump, 1, byte(i%2))
 		if i%50 == 0 {
@@ -111,7 +111,7 @@ func TestTable_MatchesNaiveTableWhenLong(t *testing.T) {
 	checkTable(t, b)
 }
 
-// checkTable fills a Table and a naive one.
+// checkTable compares a Table with a naive one.
 func checkTable(t *testing.T, b []byte) {
 	t.Helper()
 	table, want, step := NewTable(), naive{}, int64(0)
@@ -143,7 +143,7 @@ func checkTable(t *testing.T, b []byte) {
 	checkReaders(t, table)
 }
 
-// checkReaders compares what reads parts with what reads all.
+// checkReaders compares partial reads with complete ones.
 func checkReaders(t *testing.T, table *Table) {
 	t.Helper()
 	const n = 3

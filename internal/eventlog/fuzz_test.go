@@ -65,7 +65,7 @@ func FuzzNumber(f *testing.F) {
 		}
 		want, _ := strconv.ParseFloat(text, 64)
 		if v.kind == jsonInt && want == 0 {
-			want = 0 // an integer has no negative zero
+			want = 0 // integers have no negative zero
 		}
 		if math.Float64bits(v.num) != math.Float64bits(want) {
 			t.Errorf("%s is %v, want %v", text, v.num, want)

@@ -5,35 +5,34 @@ import (
 	"slices"
 )
 
-// group is metrics that were first logged together: they share steps and times.
+// group has metrics that were first logged together: they share steps and times.
 //
-// Its rows ascend by step up to sorted. Steps that come late are rows behind
-// that, the tail, in the order of the log; they are merged in once, by compact,
-// since inserting them one by one would move all columns each time. A step is
-// in one of the two only; in the tail it may be several times.
+// Rows [0, sorted) ascend by step. Late steps are appended after them, in log order; this
+// tail is merged by compact, because inserting late rows one by one would move all columns
+// each time. A step is either in the sorted part or in the tail, where it may occur several
+// times.
 type group struct {
 	columns         []*column
 	steps           []int64
 	times           []float64
 	sorted          int
-	row             int    // the row of the Put at hand
-	put             uint64 // and its number
-	expectedRows    uint64 // how many there will be, as far as is known; else 0
-	nextSparseCheck int    // the length at which sparse columns are looked for
+	row             int    // row of the current Put
+	put             uint64 // number of the current Put
+	expectedRows    uint64 // estimate of the final number of rows, 0 if unknown
+	nextSparseCheck int    // number of rows at which to check for sparse columns
 }
 
-// The bounds of housekeeping.
 const (
 	minTail        = 4096 // a tail is merged when it exceeds this and a quarter of the rows
-	minSparseCheck = 1024 // rows before a column can be called sparse
-	sparseShare    = 4    // it is, if less than one in so many cells is present
-	// Of many columns fewer rows must do: a line of 10,000 metrics and then lines of
-	// one each, which a few bytes of a log are, would else take 80 KB a line.
+	minSparseCheck = 1024 // minimum number of rows before a column can be sparse
+	sparseShare    = 4    // a column is sparse if less than one in so many cells is present
+	// With many columns, fewer rows must suffice: a line of 10,000 metrics followed by
+	// lines of one metric each, a few bytes of log, would otherwise take 80 KB per line.
 	minSparseRows    = 16
 	firstSparseCells = 256 << 10
 )
 
-// ensureRow finds or makes the row of a step and gives it the time.
+// ensureRow finds or adds the row of a step and sets its time.
 func (g *group) ensureRow(step int64, time float64) {
 	row, ok := g.find(step)
 	if !ok {
@@ -51,14 +50,14 @@ func (g *group) ensureRow(step int64, time float64) {
 	}
 }
 
-// smallRows is up to which length columns grow by doubling.
+// smallRows is the length up to which columns double their capacity.
 const smallRows = 4096
 
-// capacityFor is for how many rows a column is made that must hold n. All columns of a
-// group grow at the same row, and what they leave behind is garbage as large as
-// the table: so they grow to what is expected, where that is known. What turns
-// out too much has hardly touched memory, and is given back by trim. Else they
-// grow by an eighth: by append's quarter, a million rows would cost 15 MiB more.
+// capacityFor returns the capacity, in rows, of a column that must hold n. All columns of a
+// group grow at the same row, and the old memory is garbage as large as the table. So they
+// grow to the expected number of rows if it is known; trim returns unused capacity, which
+// was hardly touched. Otherwise they grow by an eighth: append's quarter would cost 15 MiB
+// more for a million rows.
 func (g *group) capacityFor(n int) int {
 	const maxFactor, margin = 256, 1.03
 	if n <= smallRows {
@@ -70,7 +69,7 @@ func (g *group) capacityFor(n int) int {
 	return n + n/8
 }
 
-// trim gives back what capacityFor has made too much of.
+// trim releases unused capacity.
 func (g *group) trim() {
 	g.steps, g.times = trim(g.steps), trim(g.times)
 	for _, c := range g.columns {
@@ -85,8 +84,8 @@ func trim[T any](s []T) []T {
 	return slices.Clone(s)
 }
 
-// find looks for the row of a step. It may miss it in the tail, where repeated
-// steps do no harm.
+// find looks up the row of a step. It may miss a step in the tail, where duplicates are
+// harmless.
 func (g *group) find(step int64) (row int, ok bool) {
 	last := len(g.steps) - 1
 	switch {
@@ -101,8 +100,8 @@ func (g *group) find(step int64) (row int, ok bool) {
 	return slices.BinarySearch(g.steps[:g.sorted], step)
 }
 
-// isRewritten says whether the Put at hand writes every cell of the row that
-// has no time of its own, so that the row's time may change.
+// isRewritten reports whether the current Put writes every cell of the row that uses the
+// row's time, so that the row's time may change.
 func (g *group) isRewritten(row int) bool {
 	for _, c := range g.columns {
 		if c.times == nil && c.put != g.put && c.has(row) {
@@ -112,7 +111,7 @@ func (g *group) isRewritten(row int) bool {
 	return true
 }
 
-// compact merges the tail.
+// compact merges the tail into the sorted rows.
 func (g *group) compact() {
 	if g.sorted == len(g.steps) {
 		return
@@ -142,14 +141,14 @@ func (g *group) compact() {
 	}
 }
 
-// reorder is a new order of rows, those from first on.
+// reorder is a new order of the rows from first on.
 type reorder struct {
 	first    int
 	from     *group
 	steps    []int64
 	newTimes []float64
 	oldTimes []float64
-	to       []int // per old row, its place in steps
+	to       []int // new index of each old row
 }
 
 func newReorder(from *group, first int) *reorder {
@@ -164,7 +163,7 @@ func newReorder(from *group, first int) *reorder {
 	}
 }
 
-// add puts an old row next, or onto the one before if that has its step.
+// add appends an old row, or merges it into the previous one if that has the same step.
 func (r *reorder) add(row int) {
 	step, time := r.from.steps[row], r.from.times[row]
 	last := len(r.steps) - 1
@@ -177,9 +176,8 @@ func (r *reorder) add(row int) {
 	r.to[row-r.first] = last
 }
 
-// apply moves the cells of a column into the group, whose steps and times are
-// the new ones. It goes in the old order, which is that of the log, so that the
-// last write wins.
+// apply moves the cells of a column into the group, which has the new steps and times. It
+// processes them in log order, so that the last write wins.
 func (r *reorder) apply(c *column, into *group) {
 	old, base := c.detach(r.first)
 	c.group = into
@@ -198,8 +196,8 @@ func (r *reorder) apply(c *column, into *group) {
 	}
 }
 
-// split moves the columns that have turned out sparse into groups of their own,
-// those with the same rows together. It needs a compacted group.
+// split moves sparse columns into new groups, one per set of rows. The group must be
+// compacted.
 func (g *group) split() (groups []*group) {
 	g.nextSparseCheck = 2 * len(g.steps)
 	isSparse := func(c *column) bool { return c.count*sparseShare < len(g.steps) }

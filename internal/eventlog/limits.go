@@ -8,31 +8,32 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of what is read of a run. Whoever writes a run decides about its sizes:
-// what is larger is left out or cut, counted and named, so that it makes neither its own
-// run nor others unreadable.
+// Size limits. The program that writes a run determines its sizes: oversized parts are left
+// out or truncated, counted and reported, so that they make neither this run nor others
+// unreadable.
 const (
-	// MaxLine is the longest line of an event file, in bytes without its newline.
-	// Longer ones are passed over, and never held.
+	// MaxLine is the maximum length of a line of an event file, in bytes without its
+	// newline. Longer lines are skipped and never buffered.
 	MaxLine = 16 << 20
-	// MaxText is the longest text value, in bytes. Longer ones are cut.
+	// MaxText is the maximum length of a text value in bytes. Longer ones are truncated.
 	MaxText = 256 << 10
-	// MaxName is the longest name of a metric, in bytes. No request can ask for a
-	// longer one, and its values are left out.
+	// MaxName is the maximum length of a metric's name in bytes. Requests cannot have
+	// longer ones. Values of metrics with longer names are left out.
 	MaxName = 1 << 10
-	// MaxMetrics is how many metrics one line has, and one run's Table. Values of
-	// further ones are left out.
+	// MaxMetrics is the maximum number of metrics in one line and in one run's Table.
+	// Values of further metrics are left out.
 	MaxMetrics = 1 << 16
 
-	// maxPath is the longest path of an image, in bytes: no file system has longer ones.
+	// maxPath is the maximum length of an image's path in bytes; no file system supports
+	// longer ones.
 	maxPath = 4 << 10
-	// maxNamed is how much of a metric's name is told in a limitation, in bytes.
+	// maxNamed is the number of bytes of a metric's name that a limitation quotes.
 	maxNamed = 64
-	// cutMark ends a text that was cut.
+	// cutMark ends a truncated text.
 	cutMark = "…"
 )
 
-// What can be too large; each is an index of Excess.
+// What can be too large: the indices of Excess.
 const (
 	longLine = iota
 	longText
@@ -40,16 +41,16 @@ const (
 	manyMetrics
 )
 
-// Excess counts what was too large, by what it was. It is a value, and comparable.
+// Excess counts what was too large, by cause. It is comparable.
 type Excess [manyMetrics + 1]ExcessCount
 
-// ExcessCount is how often something was too large.
+// ExcessCount is the number of occurrences.
 type ExcessCount struct {
 	Count uint64
-	First string // names the first one: where a line begins, else the metric
+	First string // the first occurrence: the offset of the line, or the metric
 }
 
-// excessTexts say what became of it: its number and the first one are filled in.
+// excessTexts are formats for the number and the first occurrence.
 var excessTexts = [len(Excess{})]string{
 	longLine:    "%d lines are longer than 16 MiB and were left out, the first at byte %s",
 	longText:    "%d texts are longer than 256 KiB and were cut, the first of the metric %s",
@@ -57,7 +58,7 @@ var excessTexts = [len(Excess{})]string{
 	manyMetrics: "%d values of metrics beyond 65536 were left out, the first of the metric %s",
 }
 
-// Limitations say in words what was left out or cut; none if nothing was.
+// Limitations describes what was left out or truncated.
 func (x *Excess) Limitations() (texts []string) {
 	for what, n := range x {
 		if n.Count > 0 {
@@ -67,7 +68,7 @@ func (x *Excess) Limitations() (texts []string) {
 	return texts
 }
 
-// Add adds what was counted elsewhere.
+// Add adds the counts of other.
 func (x *Excess) Add(other Excess) {
 	for what, n := range other {
 		if x[what].Count == 0 {
@@ -77,7 +78,7 @@ func (x *Excess) Add(other Excess) {
 	}
 }
 
-// Since is what was counted after an earlier state.
+// Since returns the counts since an earlier state.
 func (x Excess) Since(earlier Excess) Excess {
 	for what := range x {
 		x[what].Count -= earlier[what].Count
@@ -105,8 +106,8 @@ func (x *Excess) addLine(offset int64) {
 	x[longLine].Count++
 }
 
-// Limit leaves out of a row what is too large, or cuts it. A Parser has done so with the
-// rows that it gives; those of a merged table need it.
+// Limit leaves out or truncates what is too large in a row. Rows from a Parser are limited
+// already; rows of a merged table are not.
 func (x *Excess) Limit(row *Row) {
 	isLong := func(c Cell) bool { return len(c.Name) > MaxName }
 	hasLong := false
@@ -128,7 +129,7 @@ func (x *Excess) Limit(row *Row) {
 	}
 }
 
-// cutText is the text, or its beginning and a mark within so many bytes.
+// cutText truncates the text to size bytes, including the mark.
 func cutText(text string, size int) string {
 	if len(text) <= size {
 		return text
@@ -137,5 +138,5 @@ func cutText(text string, size int) string {
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--
 	}
-	return strings.Clone(text[:end]) + cutMark // Clone: the whole text must not stay alive
+	return strings.Clone(text[:end]) + cutMark // Clone, so that the whole text can be freed
 }

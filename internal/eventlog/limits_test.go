@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestParser_passesOverLongLines(t *testing.T) {
+func TestParser_SkipsLongLines(t *testing.T) {
 	const line = `{"type":"metrics","data":{"a":1,"global_step":%d}}` + "\n"
 	first, last := fmt.Sprintf(line, 1), fmt.Sprintf(line, 2)
 	long := strings.Repeat(" ", MaxLine+1)
@@ -51,7 +51,7 @@ func TestParser_passesOverLongLines(t *testing.T) {
 	}
 }
 
-func TestParser_limits(t *testing.T) {
+func TestParser_EnforcesLimits(t *testing.T) {
 	many := &strings.Builder{}
 	for i := range MaxMetrics + 3 {
 		fmt.Fprintf(many, `"m%d":1,`, i)
@@ -103,7 +103,7 @@ func TestParser_limits(t *testing.T) {
 
 var errAgain = fmt.Errorf("once more")
 
-func TestTable_limitsMetrics(t *testing.T) {
+func TestTable_LimitsMetrics(t *testing.T) {
 	table := NewTable()
 	for i := range MaxMetrics + 2 {
 		put(table, int64(i), 0, number(strconv.Itoa(i), 1))

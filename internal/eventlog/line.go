@@ -5,33 +5,32 @@ import (
 	"slices"
 )
 
-// event is what the "type" of a line says.
+// event is the "type" of a line.
 type event uint8
 
 const (
-	eventOther event = iota // another type, or none
+	eventOther event = iota // another type or none
 	eventMetrics
 	eventImage
 )
 
-// line is one line as far as it has been read. Everything in it is decided by
-// the last of several equal keys, as in Python.
+// line is the part of a line read so far. The last of duplicate keys wins, as in Python.
 type line struct {
 	object     bool
 	event      event
 	ts         value
 	hasData    bool   // the line's data is an object
-	data       []byte // that object's text
+	data       []byte // the text of that object
 	time       value
 	global     stepValue // data.global_step
 	step       stepValue // data.step
 	row        Row
-	stepCell   int  // the index of the cell of step plus 1, 0 if there is none
+	stepCell   int  // index of the cell of step plus 1, 0 if there is none
 	hasDropped bool // some of the row's cells are kindDropped
 	excess     Excess
 }
 
-// read reads one line into p.line and says whether it is JSON.
+// read reads one line into p.line and reports whether it is JSON.
 func (p *Parser) read(b []byte) bool {
 	cells := p.line.row.Cells[:0]
 	p.line = line{row: Row{Cells: cells}}
@@ -48,9 +47,9 @@ func (p *Parser) read(b []byte) bool {
 	return i >= 0 && skipBlanks(b, i) == len(b)
 }
 
-// members reads the keys and values of the line itself, up to its closing
-// brace; i is behind the opening one. Like all that read here, it returns where
-// it stopped, or -1 if the text is no JSON.
+// members reads the keys and values of the line's object; i is after its opening brace.
+// Like all functions here, it returns the index after what it has read, or -1 for invalid
+// JSON.
 func (p *Parser) members(b []byte, i int) int {
 	i, more := enter(b, i, '}')
 	for more {
@@ -66,8 +65,7 @@ func (p *Parser) members(b []byte, i int) int {
 	return i
 }
 
-// member reads the value at i, which belongs to the key: its text from quote to
-// colon.
+// member reads the value at i. key is the raw key, from quote to colon.
 func (p *Parser) member(b []byte, i int, key []byte) int {
 	switch keyName(key) {
 	case "ts":
@@ -84,7 +82,7 @@ func (p *Parser) member(b []byte, i int, key []byte) int {
 	}
 }
 
-// keyName is the name of one of a line's own keys.
+// keyName returns the name of a key of the line's object.
 func keyName(key []byte) string {
 	switch string(key) {
 	case `"ts":`:
@@ -109,9 +107,8 @@ func eventOf(v *value) event {
 	}
 }
 
-// lineData reads the value of "data". The type may come after it, so that any
-// data is read as that of a metrics line; what an image says is read again from
-// l.data, since images are rare.
+// lineData reads the value of "data". The type may follow it, so any data is read as that
+// of a metrics line; the data of an image, which is rare, is read again from l.data.
 func (p *Parser) lineData(b []byte, i int) int {
 	l := &p.line
 	l.time, l.global, l.step = value{}, stepValue{}, stepValue{}
@@ -128,8 +125,7 @@ func (p *Parser) lineData(b []byte, i int) int {
 	return end
 }
 
-// metrics reads the members of a data object into the row; i is behind the
-// opening brace.
+// metrics reads the members of a data object into the row; i is after its opening brace.
 func (p *Parser) metrics(b []byte, i int) int {
 	i, more := enter(b, i, '}')
 	for more {
@@ -146,7 +142,7 @@ func (p *Parser) metrics(b []byte, i int) int {
 	return i
 }
 
-// addMetric files a value of a metrics line under its name.
+// addMetric adds a value of a metrics line.
 func (p *Parser) addMetric(n *name, v *value) {
 	l := &p.line
 	switch n.role {
@@ -154,7 +150,7 @@ func (p *Parser) addMetric(n *name, v *value) {
 		l.global = v.step()
 	case roleStep:
 		l.step = v.step()
-		l.stepCell = p.addCell(n, v) + 1 // a metric, if global_step is given
+		l.stepCell = p.addCell(n, v) + 1 // it is a metric if global_step is given
 	case roleTime:
 		l.time = *v
 	case roleMetric:
@@ -162,8 +158,7 @@ func (p *Parser) addMetric(n *name, v *value) {
 	}
 }
 
-// addCell makes the value a cell of the row, and returns its index: -1 if there are too
-// many.
+// addCell adds the value as a cell and returns its index, or -1 if there are too many.
 func (p *Parser) addCell(n *name, v *value) int {
 	l := &p.line
 	if n.row != p.names.row && len(l.row.Cells) == MaxMetrics {
@@ -179,9 +174,9 @@ func (p *Parser) addCell(n *name, v *value) int {
 	return at
 }
 
-// resolveStep gives the row its step and time, and says whether there is a step: the
-// Viewer takes global_step unless that is absent or null, and looks no further
-// if it is no number. What did not give the step is a metric.
+// resolveStep sets the row's step and time, and reports whether there is a step. The Viewer
+// uses global_step unless it is absent or null, and does not fall back to step if it is not
+// a number. The one that is not used is a metric.
 func (l *line) resolveStep() bool {
 	step := l.global
 	if !step.given {

@@ -2,26 +2,24 @@ package eventlog
 
 // Media is an image that a run has logged: one line of type "image".
 //
-// A reader reuses its Media as it does its Row; strings in it may be kept.
+// The parser reuses it like a Row; its strings may be kept.
 type Media struct {
 	// Position is the byte offset of the line in the event file.
 	Position int64
-	// Time is unix seconds; it counts only if HasTime.
+	// Time is in Unix seconds, if HasTime.
 	Time    float64
 	HasTime bool
-	// Step counts only if HasStep: the SDK writes null where none was given.
+	// Step is set if HasStep: the SDK writes null if none was given.
 	Step    int64
 	HasStep bool
 	// Key is the name under which the image was logged, "image" if it has none.
 	Key string
-	// Path is where the file lies, relative to the run's directory. It is the
-	// run's word: nothing has been checked.
-	Path string
-	// Caption is empty if there is none.
+	// Path is the file's path relative to the run's directory, unchecked.
+	Path    string
 	Caption string
 }
 
-// media reads an image line's data, which is known to be a JSON object.
+// media reads the data of an image line, which is a valid JSON object.
 func (p *Parser) media(data []byte) Media {
 	media := Media{}
 	var v value
@@ -39,7 +37,7 @@ func (p *Parser) media(data []byte) Media {
 	return media
 }
 
-// setMember files one member of the line's data; of equal ones the last counts.
+// setMember sets a field; the last of duplicate keys wins.
 func (m *Media) setMember(key string, v *value) {
 	text := ""
 	if v.kind == jsonString {

@@ -2,9 +2,9 @@ package eventlog
 
 import "bytes"
 
-// The bounds of what a Parser remembers of names and texts. Beyond them it
-// forgets everything and starts again: files in which every line has new names
-// cost allocations, but no memory.
+// The limits of the names and texts that a Parser remembers. When they are exceeded, it
+// forgets all and starts again: files with new names in every line cost allocations, but no
+// memory.
 const (
 	maxNames     = MaxMetrics // names; one line may add as many again
 	maxNameBytes = 8 << 20
@@ -12,7 +12,7 @@ const (
 	maxTextBytes = 1 << 8 // longer texts are not remembered
 )
 
-// role says what a key of a metrics line is for.
+// role is the meaning of a key of a metrics line.
 type role uint8
 
 const (
@@ -26,29 +26,29 @@ const (
 type name struct {
 	name string
 	role role
-	row  uint64 // the last row that has a cell of this name
-	cell int    // and that cell's index
+	row  uint64 // the last row with a cell of this name
+	cell int    // index of that cell
 }
 
-// key is a spelling of a name in the file, from its quote to its colon.
+// key is one spelling of a name in the file, from quote to colon.
 type key struct {
 	raw  []byte
 	name *name
-	next *key // what followed it the last time
+	next *key // the key that followed last time
 }
 
-// nameTable knows the names of a file. Lines resemble each other, so that the
-// key that followed the last time is tried before anything is looked up.
+// nameTable maps the keys of a file to names. Consecutive lines are similar, so the key
+// that followed last time is tried before a lookup.
 type nameTable struct {
 	names map[string]*name
 	keys  map[string]*key
 	bytes int
-	first key  // in front of every line's first key
-	last  *key // the key read before
+	first key  // before every line's first key
+	last  *key // the previous key
 	row   uint64
 }
 
-// nextRow begins a line.
+// nextRow starts a line.
 func (t *nameTable) nextRow() {
 	if t.names == nil || len(t.keys) >= maxNames || t.bytes >= maxNameBytes {
 		t.names, t.keys, t.bytes = map[string]*name{}, map[string]*key{}, 0
@@ -58,8 +58,7 @@ func (t *nameTable) nextRow() {
 	t.row++
 }
 
-// read reads the key at i and returns its name and the place behind its colon,
-// or -1.
+// read returns the name of the key at i and the index after its colon, or -1.
 func (t *nameTable) read(b []byte, i int) (*name, int) {
 	if k := t.last.next; k != nil && bytes.HasPrefix(b[i:], k.raw) {
 		t.last = k
@@ -72,7 +71,7 @@ func (t *nameTable) read(b []byte, i int) (*name, int) {
 	k, ok := t.keys[string(b[i:end])]
 	switch {
 	case ok:
-	case len(t.keys) >= 2*maxNames: // far more names in one line than it may have
+	case len(t.keys) >= 2*maxNames: // far more names than one line may have
 		n := newName(b[i:end])
 		return &n, end
 	default:
@@ -101,8 +100,8 @@ func (t *nameTable) add(raw []byte) *key {
 	return k
 }
 
-// cellOf is the index of the name's cell in the row at hand: that of an earlier
-// equal name, or the new one, fresh.
+// cellOf returns the index of the name's cell in the current row: that of an earlier
+// duplicate, or next with fresh set.
 func (t *nameTable) cellOf(n *name, next int) int {
 	if n.row != t.row {
 		n.row, n.cell = t.row, next
@@ -123,12 +122,12 @@ func roleOf(name string) role {
 	}
 }
 
-// textTable keeps one copy of each text that comes again, such as a stage.
+// textTable keeps one copy of each repeated text, such as a stage.
 type textTable struct {
 	texts map[string]string
 }
 
-// intern decodes a string that scanString has passed.
+// intern decodes a string that scanString has accepted.
 func (t *textTable) intern(quoted []byte, plain bool) string {
 	if !plain {
 		return t.keep(unquote(quoted))
@@ -136,7 +135,7 @@ func (t *textTable) intern(quoted []byte, plain bool) string {
 	return t.keep(quoted[1 : len(quoted)-1])
 }
 
-// keep is the text as a string that may be kept.
+// keep returns the text as a string that may be kept.
 func (t *textTable) keep(b []byte) string {
 	if text, ok := t.texts[string(b)]; ok {
 		return text

@@ -6,12 +6,12 @@ import (
 	"strconv"
 )
 
-// maxIntDigits is how many digits Python (3.11 and later) reads as an integer.
-// The Viewer skips a line with a longer one.
+// maxIntDigits is the maximum number of digits of an integer in Python 3.11 and later. The
+// Viewer skips a line with a longer one.
 const maxIntDigits = 4300
 
-// number reads the number at i as Python's json does: NaN and the infinities
-// are numbers, 1e400 is an infinity, an integer is one without '.' and 'e'.
+// number reads the number at i as Python's json does: NaN and the infinities are numbers,
+// 1e400 is an infinity, and integers have neither '.' nor 'e'.
 func (v *value) number(b []byte, i int) int {
 	start := i
 	negative := b[i] == '-'
@@ -49,8 +49,8 @@ func (v *value) number(b []byte, i int) int {
 	return i
 }
 
-// setInt makes v the integer of the text, whose digits give the mantissa if
-// that has not overflowed.
+// setInt sets v to the integer of the text. mantissa has the digits' value unless it
+// overflowed.
 func (v *value) setInt(text []byte, mantissa uint64, digits int, negative bool) {
 	const limit = 1 << 63
 	v.kind, v.raw = jsonInt, text
@@ -65,8 +65,7 @@ func (v *value) setInt(text []byte, mantissa uint64, digits int, negative bool) 
 	}
 }
 
-// scanDigits reads the decimal digits at i onto the mantissa, which wraps
-// around when there are too many.
+// scanDigits appends the decimal digits at i to the mantissa, which may wrap around.
 func scanDigits(b []byte, i int, mantissa uint64) (uint64, int) {
 	for ; i < len(b); i++ {
 		d := uint64(b[i]) - '0'
@@ -78,8 +77,8 @@ func scanDigits(b []byte, i int, mantissa uint64) (uint64, int) {
 	return mantissa, i
 }
 
-// scanFraction reads what follows the whole digits of a float: the mantissa
-// grows by the decimals, and the number is mantissa * 10^exponent.
+// scanFraction reads the part of a float after its integer digits: decimals extend the
+// mantissa, and the number is mantissa * 10^exponent.
 func scanFraction(b []byte, i int, mantissa uint64) (_ uint64, exponent, end int) {
 	if b[i] == '.' {
 		first := i + 1
@@ -101,7 +100,7 @@ func scanFraction(b []byte, i int, mantissa uint64) (_ uint64, exponent, end int
 	switch digits := i - first; {
 	case digits == 0:
 		return 0, 0, -1
-	case digits > 4: // far beyond any double: parseFloat will see
+	case digits > 4: // far out of range: handled by parseFloat
 		return mantissa, math.MaxInt16, i
 	case negative:
 		return mantissa, exponent - int(power), i
@@ -110,13 +109,12 @@ func scanFraction(b []byte, i int, mantissa uint64) (_ uint64, exponent, end int
 	}
 }
 
-// maxDigits is how many digits certainly fit into a uint64.
+// maxDigits is the number of digits that always fit into a uint64.
 const maxDigits = 19
 
-// toFloat is the double next to mantissa * 10^exponent; text is the same number
-// as written, without a sign, for where the mantissa has overflowed. What
-// Python writes for a double (at most 17 digits) nearly always takes the short
-// way, which is several times as fast as strconv.
+// toFloat returns the double nearest to mantissa * 10^exponent; text is the number without
+// its sign, needed if the mantissa overflowed. Doubles as Python writes them (at most 17
+// digits) nearly always take the short path, which is several times faster than strconv.
 func toFloat(text []byte, mantissa uint64, exponent int) float64 {
 	short := len(text) <= maxDigits+1 || significant(text) <= maxDigits
 	switch {
@@ -131,8 +129,8 @@ func toFloat(text []byte, mantissa uint64, exponent int) float64 {
 	}
 }
 
-// significant counts the digits of a float's text from the first that is not
-// zero; those of an exponent count too, which errs on the safe side.
+// significant counts the digits of a float's text from the first non-zero one. It includes
+// the digits of an exponent, which is on the safe side.
 func significant(text []byte) int {
 	n := 0
 	for _, c := range text {
@@ -143,7 +141,7 @@ func significant(text []byte) int {
 	return n
 }
 
-// powersOf5 are those that a uint64 holds.
+// powersOf5 are the powers that fit into a uint64.
 var powersOf5 = func() (powers [28]uint64) {
 	powers[0] = 1
 	for i := range len(powers) - 1 {
@@ -152,10 +150,10 @@ var powersOf5 = func() (powers [28]uint64) {
 	return powers
 }()
 
-// divide is the double next to m / 10^k, for m > 0 and 0 < k < 28. It divides
-// integers: 10^k is 5^k * 2^k, and the quotient of the left-aligned m and 5^k
-// has at least 63 bits. A remainder only matters to the rounding, as one bit
-// below them; converting to float64 then rounds once, correctly.
+// divide returns the double nearest to m / 10^k, for m > 0 and 0 < k < 28. It divides
+// integers: 10^k is 5^k * 2^k, and the quotient of the left-aligned m and 5^k has at least
+// 63 bits. A remainder only affects rounding and is added as one lower bit; converting to
+// float64 then rounds once, correctly.
 func divide(m uint64, k int) float64 {
 	d := powersOf5[k]
 	shiftM, shiftD := bits.LeadingZeros64(m), bits.LeadingZeros64(d)
@@ -169,8 +167,7 @@ func divide(m uint64, k int) float64 {
 	return float64(quotient) * math.Float64frombits(scale<<mantissaBits)
 }
 
-// parseFloat reads a number that is known to be well formed. Out of range is
-// an infinity, as in Python.
+// parseFloat parses a well-formed number. Out of range is an infinity, as in Python.
 func parseFloat(text []byte) float64 {
 	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil && !math.IsInf(f, 0) {

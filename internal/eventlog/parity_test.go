@@ -12,10 +12,11 @@ import (
 	"testing"
 )
 
-// testdata/<version> holds event files and what that version's Viewer made of
-// them (metrics_step). sdk_* were written by its SDK: NaN, infinities, strings,
-// booleans, an integer beyond 2^53, a null that takes back, images; back-filled
-// and rewritten steps, sparse metrics, stages. hand_edges holds lines no SDK
+// testdata/<version> has event files and the answers of that version's Viewer
+// (metrics_step). The SDK wrote sdk_*: NaN, infinities, strings, booleans, an integer
+// beyond 2^53, a null that erases, images; back-filled and rewritten steps, sparse metrics,
+// stages. hand_edges has lines that no SDK writes, which the Viewer parses or skips by
+// Python's rules.
 // writes, which the Viewer reads, or skips, after Python's rules.
 
 // viewerTable is the Viewer's answer.
@@ -60,18 +61,17 @@ func readViewerTable(t *testing.T, file string) viewerTable {
 	return table
 }
 
-// point is a place in the table.
+// point is a step and name in the table.
 type point struct {
 	step int64
 	name string
 }
 
-// notInTable are the metrics that the Viewer leaves out of its table.
+// notInTable are the metrics that the Viewer's table lacks.
 var notInTable = []string{"epoch", "step"}
 
-// compareTables compares all cells. The Viewer's null stands for a cell that is
-// absent here, or not finite; a step beyond int64 is in the Viewer's only, and
-// notInTable in ours only.
+// compareTables compares all cells. A null of the Viewer is absent or non-finite here;
+// steps beyond int64 are only in the Viewer's table, and notInTable only in ours.
 func compareTables(t *testing.T, want viewerTable, table *Table) {
 	t.Helper()
 	got := cellsOf(table)
@@ -132,7 +132,7 @@ func isSameCell(want any, got Cell, ok bool) bool {
 	return false
 }
 
-// cellsOf is all cells of the table.
+// cellsOf returns all cells of the table.
 func cellsOf(table *Table) map[point]Cell {
 	cells := map[point]Cell{}
 	for _, s := range table.Series(Selection{}) {
@@ -152,16 +152,16 @@ func cellsOf(table *Table) map[point]Cell {
 	return cells
 }
 
-// hasTime says whether a value has the Viewer's time of its step. That is the
-// time of the step's last line: an older value may have an older one, and if
-// that line left no value, there is none to find.
+// hasTime reports whether a value has the Viewer's time of its step, which is the time of
+// the step's last line: an older value may have an older time, and if that line left no
+// value, none has it.
 func hasTime(times []float64, want any) bool {
 	number, ok := want.(json.Number)
 	f, err := number.Float64()
 	return !ok || err == nil && (slices.Contains(times, f) || slices.Max(times) < f)
 }
 
-// timesOf is the times of each step.
+// timesOf returns the times of each step.
 func timesOf(table *Table) map[int64][]float64 {
 	times := map[int64][]float64{}
 	for _, s := range table.Series(Selection{}) {

@@ -1,54 +1,52 @@
-// Package eventlog turns the event file of a run (events.jsonl, one JSON
-// object per line, written by the Runicorn SDK) into points, and points into
-// columns. It is pure: it knows no file, no socket, no clock and no wire format.
+// Package eventlog turns the event file of a run (events.jsonl, one JSON object per line,
+// written by the Runicorn SDK) into points, and points into columns. It is pure: no files,
+// sockets, clocks or wire formats.
 //
-// The way through it: bytes go into a Parser, which hands out one Row per
-// metrics line. A Batch takes rows in log order and is what a tail sends; a
-// Table takes the same rows and merges them as the Viewer does, one value per
-// step and metric. A Viewer that serves no event file (0.5.3) gives rows of its
-// merged table instead, and everything behind Row stays the same. Both make
-// Series, and a Selection says which metrics and steps are wanted.
+// A Parser turns bytes into one Row per metrics line. A Batch collects rows in log order,
+// for tails; a Table merges them like the Viewer, with one value per step and metric. For a
+// Viewer that serves no event file (0.5.3), rows come from its merged table instead, and
+// everything after Row is the same. Both produce Series, and a Selection selects metrics
+// and steps.
 //
-// What a line means is the Viewer's decision, not ours: testdata holds event
-// files of the three releases beside what their Viewers answered. One thing is
-// ours: every key of a logged line is a metric, except time and what gave the
-// step. The Viewer's table leaves out epoch, and step beside global_step.
+// The Viewer defines what a line means: testdata has event files of the three releases with
+// their Viewers' answers. One rule is ours: every key of a logged line is a metric, except
+// time and the key that gave the step. The Viewer's table leaves out epoch, and step if
+// global_step is given.
 package eventlog
 
 import (
 	"bytes"
 )
 
-// Handler receives what the lines say, in the order of the file. Either
-// function may be nil. What it is given is reused after it returns; strings may
-// be kept. An error stops the Parser at that line and is returned as it is.
+// Handler receives the contents of lines in file order. Either function may be nil.
+// Arguments are reused after the function returns; strings may be kept. An error stops the
+// Parser at that line and is returned unchanged.
 type Handler struct {
-	// Row receives the metrics lines that have a usable step, those without
-	// any metric included: in the Viewer's table they make a row too.
+	// Row receives the metrics lines with a usable step, including those without metrics:
+	// they are rows of the Viewer's table too.
 	Row func(*Row) error
 	// Media receives the image lines.
 	Media func(*Media) error
 }
 
-// Counts says what a Parser had to leave out.
+// Counts counts what a Parser left out.
 type Counts struct {
-	// MalformedLines is the number of complete lines that are no JSON, and of those
-	// that are too long.
+	// MalformedLines is the number of complete lines that are invalid JSON or too long.
 	MalformedLines uint64
 	// LinesWithoutStep is the number of metrics lines without a usable step.
 	LinesWithoutStep uint64
-	// Excess is what was too large.
+	// Excess counts what was too large.
 	Excess
 }
 
-// Add adds what was left out elsewhere.
+// Add adds the counts of other.
 func (c *Counts) Add(other Counts) {
 	c.MalformedLines += other.MalformedLines
 	c.LinesWithoutStep += other.LinesWithoutStep
 	c.Excess.Add(other.Excess)
 }
 
-// Since is what was left out after an earlier state of the same Parser.
+// Since returns the counts since an earlier state of the same Parser.
 func (c Counts) Since(earlier Counts) Counts {
 	return Counts{
 		MalformedLines:   c.MalformedLines - earlier.MalformedLines,
@@ -57,38 +55,35 @@ func (c Counts) Since(earlier Counts) Counts {
 	}
 }
 
-// Parser reads event files. The zero Parser is ready for use; it keeps names
-// and buffers from line to line, so its memory and its allocations depend on
-// the variety of the lines and not on their number. It is not safe for
-// concurrent use.
+// Parser parses event files. The zero Parser is ready for use. It reuses names and buffers,
+// so its memory and allocations depend on the variety of lines, not their number. It is not
+// safe for concurrent use.
 type Parser struct {
 	counts  Counts
 	names   nameTable
 	texts   textTable
-	stack   []byte // the open brackets of the nested value that is skipped
-	line    line   // the line at hand
-	skips   bool   // the line at hand is too long, and its beginning was passed over
-	scratch value  // the value at hand
+	stack   []byte // open brackets of the nested value that is being skipped
+	line    line   // the current line
+	skips   bool   // the current line is too long, and its beginning was skipped
+	scratch value  // the current value
 }
 
-// Counts returns what has been left out since the Parser was made or Reset.
+// Counts returns what was left out since the Parser was created or Reset.
 func (p *Parser) Counts() Counts { return p.counts }
 
-// Reset makes the Parser ready for another event file. Buffers and known names
-// are kept.
+// Reset prepares the Parser for another event file. It keeps buffers and known names.
 func (p *Parser) Reset() { p.counts, p.skips = Counts{}, false }
 
-// SkipLine counts a line that is longer than MaxLine, of which no more is given.
+// SkipLine counts a line longer than MaxLine that is not passed to Parse.
 func (p *Parser) SkipLine(position int64) {
 	p.counts.MalformedLines++
 	p.counts.addLine(position)
 }
 
-// Parse reads the complete lines of chunk, whose first byte lies at offset base
-// of the event file and begins a line. It returns how many bytes they took: the
-// caller gives the rest again, in front of what comes next. Of a line that is longer than
-// MaxLine all bytes are taken as they come. After an error the line it is about is not
-// consumed.
+// Parse parses the complete lines of chunk, whose first byte is the beginning of a line at
+// offset base of the event file. It returns how many bytes it has consumed: the caller
+// passes the rest again, before the bytes that follow. Bytes of a line longer than MaxLine
+// are consumed as they arrive. After an error, the line that caused it is not consumed.
 func (p *Parser) Parse(chunk []byte, base int64, h Handler) (consumed int, err error) {
 	for {
 		rest := chunk[consumed:]
@@ -123,9 +118,8 @@ func (p *Parser) parseLine(line []byte, position int64, h Handler) error {
 	return nil
 }
 
-// Finish reads what a run has left behind its last newline, once the run has
-// ended: it counts if it is a complete JSON object, and says so by returning
-// true. A torn line is no malformed line: it may never have been meant.
+// Finish parses the bytes after the last newline of a run that has ended, and reports
+// whether they are a complete JSON object. A partial line is not counted as malformed.
 func (p *Parser) Finish(rest []byte, base int64, h Handler) (complete bool, err error) {
 	if p.skips || len(rest) > MaxLine || !p.read(rest) || !p.line.object {
 		return false, nil
@@ -133,7 +127,7 @@ func (p *Parser) Finish(rest []byte, base int64, h Handler) (complete bool, err 
 	return true, p.emit(base, h)
 }
 
-// emit hands out the line that was read, which begins at position.
+// emit passes the line, which begins at position, to the handler.
 func (p *Parser) emit(position int64, h Handler) error {
 	l := &p.line
 	switch l.event {
@@ -148,7 +142,7 @@ func (p *Parser) emit(position int64, h Handler) error {
 		l.row.Position = position
 		l.excess.Limit(&l.row)
 		if err := h.Row(&l.row); err != nil {
-			return err // the line may come again, and is counted then
+			return err // the line will be parsed and counted again
 		}
 		p.counts.Excess.Add(l.excess)
 		return nil
@@ -157,7 +151,7 @@ func (p *Parser) emit(position int64, h Handler) error {
 			return nil
 		}
 		media := p.media(l.data)
-		if media.Path == "" || len(media.Path) > maxPath { // Viewer 0.7.2 lists no image without one
+		if media.Path == "" || len(media.Path) > maxPath { // Viewer 0.7.2 does not list images without a path
 			return nil
 		}
 		media.Position = position

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// recorded is all that a Handler was given.
+// recorded is everything that a Handler received.
 type recorded struct {
 	Rows   []Row
 	Media  []Media
@@ -34,14 +34,14 @@ func (r *recorded) handler() Handler {
 	}
 }
 
-// same compares rows and cells by value; the order of cells is tested apart.
+// same compares rows and cells by value, ignoring the order of cells.
 var same = gocmp.Options{
 	cmpopts.EquateNaNs(),
 	cmpopts.EquateEmpty(),
 	cmpopts.SortSlices(func(a, b Cell) bool { return cmp.Less(a.Name, b.Name) }),
 }
 
-// parseAll parses a file at once.
+// parseAll parses a file in one chunk.
 func parseAll(tb testing.TB, file []byte) recorded {
 	tb.Helper()
 	var p Parser

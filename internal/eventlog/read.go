@@ -7,30 +7,30 @@ import (
 	"strconv"
 )
 
-// Series returns the selected points, each series by ascending step, the series
-// by name and kind. The columns are the caller's own.
+// Series returns the selected points, each series by ascending step, sorted by name and
+// kind. The caller owns the columns.
 func (t *Table) Series(selection Selection) []Series {
 	return t.series(selection, readOptions{limit: math.MaxInt})
 }
 
-// First is Series with at most the first n points of each series.
+// First returns at most the first n points of each series.
 func (t *Table) First(selection Selection, n int) []Series {
 	return t.series(selection, readOptions{limit: n})
 }
 
-// Window is First without copies where that is possible: the columns may be the
-// table's own. They must not be changed, and are valid until the table changes.
+// Window is First without copying if possible: the columns may be the table's. They are
+// read-only and valid until the table changes.
 func (t *Table) Window(selection Selection, n int) []Series {
 	return t.series(selection, readOptions{limit: n, shared: true})
 }
 
-// Last is Series with at most the last n points of each series.
+// Last returns at most the last n points of each series.
 func (t *Table) Last(selection Selection, n int) []Series {
 	return t.series(selection, readOptions{limit: n, newest: true})
 }
 
-// Read returns the points of a metric, one sample per kind, the columns being the caller's
-// own. They are not downsampled yet. It is always ok: a digest may lack points.
+// Read returns the points of a metric, one sample per kind, not downsampled yet. The caller
+// owns the columns. ok is always true; a digest may lack points.
 func (t *Table) Read(name string, q Query) (samples []Sample, ok bool) {
 	selection := Selection{Names: []string{name}, MinStep: q.MinStep, MaxStep: q.MaxStep}
 	opts := readOptions{limit: math.MaxInt}
@@ -48,7 +48,7 @@ func (t *Table) Read(name string, q Query) (samples []Sample, ok bool) {
 	return samples, true
 }
 
-// readOptions says how many points of a series are read, and from which end.
+// readOptions limits how many points of a series are read, and from which end.
 type readOptions struct {
 	limit  int
 	newest bool
@@ -71,8 +71,8 @@ func (t *Table) series(selection Selection, opts readOptions) []Series {
 	return series
 }
 
-// Names returns the selected metrics, sorted: those with a value, and those of
-// which only indeterminate cells are known.
+// Names returns the selected metrics, sorted: those with a value, and those with
+// indeterminate cells only.
 func (t *Table) Names(selection Selection) []string {
 	var names []string
 	for c := range t.selected(selection) {
@@ -83,7 +83,7 @@ func (t *Table) Names(selection Selection) []string {
 	return names
 }
 
-// selected are the columns of the selected metrics that have a value, by name.
+// selected iterates over the columns of the selected metrics with a value, by name.
 func (t *Table) selected(selection Selection) iter.Seq[*column] {
 	return func(yield func(*column) bool) {
 		for _, name := range SelectNames(t.columns, &selection) {
@@ -94,7 +94,7 @@ func (t *Table) selected(selection Selection) iter.Seq[*column] {
 	}
 }
 
-// onlyIndeterminate are the selected metrics of which no value is known, sorted.
+// onlyIndeterminate returns the selected metrics without a known value, sorted.
 func (t *Table) onlyIndeterminate(selection Selection) []string {
 	return slices.DeleteFunc(SelectNames(t.indeterminate, &selection), func(name string) bool {
 		c := t.columns[name]
@@ -102,8 +102,8 @@ func (t *Table) onlyIndeterminate(selection Selection) []string {
 	})
 }
 
-// SelectNames returns the selected of the names in m, sorted. Exact names are looked up, so
-// that reading all metrics one by one does not cost the square of their number.
+// SelectNames returns the selected names in m, sorted. Exact names are looked up, so that
+// reading all metrics one by one does not take quadratic time.
 func SelectNames[V any](m map[string]V, s *Selection) []string {
 	var names []string
 	for _, name := range s.Names {
@@ -122,7 +122,7 @@ func SelectNames[V any](m map[string]V, s *Selection) []string {
 	return slices.Compact(names)
 }
 
-// Steps are the distinct steps, ascending.
+// Steps iterates over the distinct steps, ascending.
 func (t *Table) Steps() iter.Seq[int64] {
 	return func(yield func(int64) bool) {
 		others := t.otherSteps()
@@ -141,19 +141,19 @@ func (t *Table) Steps() iter.Seq[int64] {
 	}
 }
 
-// bounds are the rows of the selected steps, as far as the column reaches.
+// bounds returns the rows of the selected steps, up to the column's length.
 func (c *column) bounds(selection Selection) (from, to int) {
 	from, to = selection.rows(c.group.steps)
 	to = min(to, len(c.values))
 	return min(from, to), to
 }
 
-// isPlain says whether the rows are all present and plain numbers.
+// isPlain reports whether all the rows are present and plain numbers.
 func (c *column) isPlain(from, to int) bool {
 	return c.kinds == nil && c.countIn(from, to) == to-from
 }
 
-// copyAll copies rows that are plain, or shares them.
+// copyAll copies or shares rows that are plain.
 func (c *column) copyAll(from, to int, opts readOptions) []Series {
 	switch {
 	case from == to:
@@ -185,7 +185,7 @@ func (t *Table) copyPresent(c *column, from, to int, opts readOptions) []Series 
 		rows = c.backward(from, to)
 	}
 	var byKind [KindText + 1]Series
-	if c.kinds == nil { // else the kinds would have to be counted
+	if c.kinds == nil { // otherwise the kinds would have to be counted
 		byKind[KindNumber].grow(min(c.countIn(from, to), opts.limit))
 	}
 	for row := range rows {
@@ -214,7 +214,7 @@ func (t *Table) copyPresent(c *column, from, to int, opts readOptions) []Series 
 	return series
 }
 
-// appendValue appends a stored value, once the step is there.
+// appendValue appends a stored value after its step.
 func (t *Table) appendValue(s *Series, kind Kind, value float64) {
 	switch kind {
 	case KindText:
@@ -228,7 +228,7 @@ func (t *Table) appendValue(s *Series, kind Kind, value float64) {
 	}
 }
 
-// publicKind is the kind that a stored cell has outside.
+// publicKind returns the exported kind of a stored cell.
 func publicKind(kind Kind) Kind {
 	if kind == kindExact {
 		return KindNumber
@@ -236,11 +236,11 @@ func publicKind(kind Kind) Kind {
 	return kind
 }
 
-// rounded is the double next to an integer's text.
+// rounded returns the double nearest to an integer's text.
 func rounded(text string) float64 {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil && !math.IsInf(f, 0) {
-		return math.NaN() // the text came as Exact and is no number
+		return math.NaN() // unreachable: the text is that of an integer
 	}
 	return f
 }

@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// The reference is the Viewer's reader line by line, slowly: encoding/json into
-// maps, Python's rules on top. The Parser must agree with it on any bytes.
+// The reference is a slow version of the Viewer's line reader: encoding/json into maps,
+// with Python's rules on top. The Parser must agree with it on any bytes.
 
-// numberKey marks an object that stands for a number JSON does not know.
+// numberKey marks an object that represents a number that JSON does not allow.
 const numberKey = "\x7fnumber"
 
 var pythonNumber = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|NaN|-?Infinity`)
 
-// reference reads whole lines into what a Handler would be given.
+// reference parses whole lines into what a Handler would receive.
 func reference(file []byte) (got recorded) {
 	position := int64(0)
 	for line := range bytes.Lines(file) {
@@ -153,7 +153,7 @@ func pythonCell(key string, v any) (Cell, bool) {
 	return c, ok
 }
 
-// pythonFloat is a JSON number as a double, NaN and the infinities included.
+// pythonFloat returns a JSON number as a double, including NaN and the infinities.
 func pythonFloat(v any) (float64, bool) {
 	switch v := v.(type) {
 	case json.Number:
@@ -176,7 +176,7 @@ func pythonTime(candidates ...any) (float64, bool) {
 	return 0, false
 }
 
-// pythonInt is int(v), as far as an int64 goes.
+// pythonInt is int(v), if it fits an int64.
 func pythonInt(v any) (int64, bool) {
 	switch v := v.(type) {
 	case bool:

@@ -8,11 +8,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deep the values of a line may be nested. Deeper ones make the
-// line malformed; the Viewer gives up at Python's recursion limit of about 1000.
+// maxDepth is the maximum nesting of values in a line. Deeper lines are malformed; the
+// Viewer fails at Python's recursion limit of about 1000.
 const maxDepth = 10_000
 
-// skipSpace returns the first place from i on that is no JSON white space.
+// skipSpace returns the first index from i on that is not JSON white space.
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n') {
 		i++
@@ -20,8 +20,8 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// skipBlanks is skipSpace for the ends of a line, where the Viewer strips all
-// that Python calls white space.
+// skipBlanks is skipSpace for the ends of a line, where the Viewer strips everything that
+// Python considers white space.
 func skipBlanks(b []byte, i int) int {
 	for i < len(b) {
 		r, size := utf8.DecodeRune(b[i:])
@@ -40,8 +40,8 @@ func isBlankRune(r rune) bool {
 	return unicode.IsSpace(r) || '\x1c' <= r && r <= '\x1f'
 }
 
-// enter steps behind an opening bracket: more says whether there is a first
-// element at the returned place, else the closing bracket has been passed.
+// enter returns the index after an opening bracket. If more, the first element is there;
+// otherwise it is after the closing bracket.
 func enter(b []byte, i int, closing byte) (_ int, more bool) {
 	i = skipSpace(b, i)
 	if i < len(b) && b[i] == closing {
@@ -50,8 +50,8 @@ func enter(b []byte, i int, closing byte) (_ int, more bool) {
 	return i, true
 }
 
-// next steps behind an element: more says whether there is another one at the
-// returned place, else the closing bracket has been passed (or -1).
+// next returns the index after an element. If more, another element is there; otherwise it
+// is after the closing bracket, or -1.
 func next(b []byte, i int, closing byte) (_ int, more bool) {
 	i = skipSpace(b, i)
 	switch {
@@ -66,7 +66,7 @@ func next(b []byte, i int, closing byte) (_ int, more bool) {
 	}
 }
 
-// scanWord passes the word at i.
+// scanWord returns the index after the word at i.
 func scanWord(b []byte, i int, word string) int {
 	if !bytes.HasPrefix(b[i:], []byte(word)) {
 		return -1
@@ -74,7 +74,7 @@ func scanWord(b []byte, i int, word string) int {
 	return i + len(word)
 }
 
-// scanKey passes the key at i and its colon.
+// scanKey returns the index after the key at i and its colon.
 func scanKey(b []byte, i int) int {
 	i, _ = scanString(b, i)
 	if i < 0 {
@@ -86,8 +86,8 @@ func scanKey(b []byte, i int) int {
 	return i + 1
 }
 
-// scanString passes the string at i, quotes included. It is plain if its bytes
-// are its text: ASCII without escapes.
+// scanString returns the index after the string at i. The string is plain if its bytes are
+// its text: ASCII without escapes.
 func scanString(b []byte, i int) (end int, plain bool) {
 	if i == len(b) || b[i] != '"' {
 		return -1, false
@@ -113,8 +113,8 @@ func scanString(b []byte, i int) (end int, plain bool) {
 	return -1, false
 }
 
-// escapeSize is the length of the escape sequence whose backslash lies before
-// b, without that; 0 if it is none.
+// escapeSize returns the length of an escape sequence without its backslash, which precedes
+// b; 0 if it is invalid.
 func escapeSize(b []byte) int {
 	if len(b) == 0 {
 		return 0
@@ -139,15 +139,15 @@ func escapeSize(b []byte) int {
 	}
 }
 
-// unquote decodes a string that scanString has passed. Invalid UTF-8 and lone
-// surrogates become U+FFFD.
+// unquote decodes a string that scanString has accepted. Invalid UTF-8 and lone surrogates
+// become U+FFFD.
 func unquote(quoted []byte) []byte {
-	text, _ := jsontext.AppendUnquote(nil, quoted) // the error only says that bytes were replaced
+	text, _ := jsontext.AppendUnquote(nil, quoted) // the error only reports that bytes were replaced
 	return text
 }
 
-// skip passes the value at i whatever it is, checking that it is JSON. It keeps
-// the open brackets in p.stack and does not recurse.
+// skip returns the index after the value at i, of any type, and validates it. It keeps the
+// open brackets in p.stack instead of recursing.
 func (p *Parser) skip(b []byte, i int) int {
 	p.stack = p.stack[:0]
 	for {
@@ -175,8 +175,8 @@ func (p *Parser) skip(b []byte, i int) int {
 	}
 }
 
-// open passes the scalar at i, or opens the array or object there: more says
-// that its first element follows.
+// open returns the index after the scalar at i, or after the opening bracket there; more
+// reports that an element follows.
 func (p *Parser) open(b []byte, i int) (_ int, more bool) {
 	i = skipSpace(b, i)
 	if i == len(b) {

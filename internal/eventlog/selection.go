@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// Selection says which metrics and which steps are wanted. The zero Selection
-// wants everything. It is read only, and safe for concurrent use.
+// Selection selects metrics and steps. The zero Selection selects everything. It is
+// read-only, and safe for concurrent use.
 type Selection struct {
-	// Names are wanted metrics, and Prefixes beginnings of wanted names. A
-	// metric that either of them names is wanted; if both are empty, all are.
+	// Names are selected metrics, Prefixes beginnings of selected names. A metric matching
+	// either is selected; if both are empty, all are.
 	Names    []string
 	Prefixes []string
-	// MinStep and MaxStep bound the steps, both inclusive; nil is no bound.
+	// MinStep and MaxStep limit the steps, both inclusive; nil is no limit.
 	MinStep *int64
 	MaxStep *int64
 }
 
-// HasName says whether the metric is wanted. It costs a walk over the selection
-// and is asked once per metric, not once per point.
+// HasName reports whether the metric is selected. It scans the selection, so call it once
+// per metric, not once per point.
 func (s *Selection) HasName(name string) bool {
 	return s.hasAllNames() || slices.Contains(s.Names, name) || s.hasPrefixOf(name)
 }
@@ -29,12 +29,12 @@ func (s *Selection) hasPrefixOf(name string) bool {
 	return slices.ContainsFunc(s.Prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// HasStep says whether the step is wanted.
+// HasStep reports whether the step is selected.
 func (s *Selection) HasStep(step int64) bool {
 	return (s.MinStep == nil || *s.MinStep <= step) && (s.MaxStep == nil || step <= *s.MaxStep)
 }
 
-// rows is the range of ascending steps that is wanted.
+// rows returns the selected range of ascending steps.
 func (s *Selection) rows(steps []int64) (from, to int) {
 	to = len(steps)
 	if s.MinStep != nil {
@@ -49,20 +49,20 @@ func (s *Selection) rows(steps []int64) (from, to int) {
 	return from, max(from, to)
 }
 
-// Query says which points of one metric are wanted.
+// Query selects points of one metric.
 type Query struct {
-	// MinStep and MaxStep bound the steps, both inclusive; nil is no bound.
+	// MinStep and MaxStep limit the steps, both inclusive; nil is no limit.
 	MinStep, MaxStep *int64
-	// Limit is how many of the first points are enough, and Last how many of the
-	// newest ones; all are wanted where both are 0.
+	// Limit selects the first points, Last the newest ones; 0 for both selects all.
 	Limit, Last int
-	// MaxPoints is to how many they will be downsampled, not at all if 0.
+	// MaxPoints is the number of points after downsampling, which follows later; 0 for
+	// none.
 	MaxPoints int
 }
 
-// Sample is points of a metric and kind that were taken of more.
+// Sample is a selection of the points of one metric and kind.
 type Sample struct {
 	Series
-	// Total is how many there are, and Finite how many of those are finite.
+	// Total is the number of all points, Finite that of the finite ones.
 	Total, Finite int
 }

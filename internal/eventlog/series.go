@@ -2,41 +2,40 @@ package eventlog
 
 import "slices"
 
-// Exact is the decimal text of an integer that a double rounds.
+// Exact is the decimal text of an integer that a double cannot hold.
 type Exact struct {
-	// Index is the place of the value in its series.
+	// Index is the index of the value in its series.
 	Index int
-	// Text is the integer in full.
+	// Text is the complete integer.
 	Text string
 }
 
 // Series is the points of one metric and kind, as columns.
 type Series struct {
-	// Name is the metric's name as it was logged.
 	Name string
-	// Kind is what all its values are.
+	// Kind is the kind of all values.
 	Kind Kind
-	// Steps and Times have one entry per point. A time is unix seconds, and 0
-	// where the event file truly has none (the SDK always writes one).
+	// Steps and Times have one entry per point. A time is in Unix seconds, 0 if the event
+	// file has none (the SDK always writes one).
 	Steps []int64
 	Times []float64
-	// Values has one entry per point of a number or boolean series; false is 0
-	// and true is 1. It is empty for texts.
+	// Values has one entry per point of a number or boolean series, with 0 for false and 1
+	// for true. It is empty for texts.
 	Values []float64
 	// Texts has one entry per point of a text series, else it is empty.
 	Texts []string
-	// Exact names the integers that Values rounds, by ascending index.
+	// Exact has the integers that Values cannot hold, by ascending index.
 	Exact []Exact
-	// Positions has, for points of an event file in log order, the byte offset
-	// of each point's line. It is empty in a merged view.
+	// Positions has the byte offset of each point's line, for points of an event file in
+	// log order. It is empty in a merged view.
 	Positions []int64
 }
 
-// Len is the number of points.
+// Len returns the number of points.
 func (s *Series) Len() int { return len(s.Steps) }
 
-// Keep leaves only the points at the indices, which ascend. It works in place:
-// the columns must be the caller's own.
+// Keep keeps only the points at the indices, which must ascend. It works in place, so the
+// caller must own the columns.
 func (s *Series) Keep(indices []int) {
 	s.Steps = keep(s.Steps, indices)
 	s.Times = keep(s.Times, indices)
@@ -62,22 +61,22 @@ func keep[T any](column []T, indices []int) []T {
 	return column[:len(indices)]
 }
 
-// grow makes room for n numbers.
+// grow reserves capacity for n numbers.
 func (s *Series) grow(n int) {
 	s.Steps = slices.Grow(s.Steps, n)
 	s.Times = slices.Grow(s.Times, n)
 	s.Values = slices.Grow(s.Values, n)
 }
 
-// truncate leaves no points, and the memory.
+// truncate removes all points and keeps the memory.
 func (s *Series) truncate() {
-	clear(s.Texts) // or the texts would stay alive
+	clear(s.Texts) // so that the texts can be freed
 	clear(s.Exact)
 	s.Steps, s.Times, s.Values = s.Steps[:0], s.Times[:0], s.Values[:0]
 	s.Texts, s.Exact, s.Positions = s.Texts[:0], s.Exact[:0], s.Positions[:0]
 }
 
-// reverse turns the points round.
+// reverse reverses the points.
 func (s *Series) reverse() {
 	slices.Reverse(s.Steps)
 	slices.Reverse(s.Times)

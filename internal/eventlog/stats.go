@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Stat sums up one metric and kind.
+// Stat summarizes one metric and kind.
 type Stat struct {
-	// Name is the metric's name, and Kind what its values are; KindNone stands
-	// for a metric of which only indeterminate cells are known.
+	// Name is the metric's name, and Kind that of its values; KindNone is a metric with
+	// indeterminate cells only.
 	Name string
 	Kind Kind
 	// Count is the number of points.
@@ -16,23 +16,22 @@ type Stat struct {
 	// FirstStep and LastStep are the lowest and the highest step.
 	FirstStep int64
 	LastStep  int64
-	// Last is the cell at LastStep, and LastTime its time in unix seconds.
+	// Last is the cell at LastStep, and LastTime its time in Unix seconds.
 	Last     Cell
 	LastTime float64
-	// Min and Max are over the finite values of a number or boolean series;
-	// they count only if HasRange.
+	// Min and Max are over the finite values of a number or boolean series, if HasRange.
 	Min      float64
 	Max      float64
 	HasRange bool
-	// NonFinite is how many values are NaN or infinite.
+	// NonFinite is the number of NaN and infinite values.
 	NonFinite int
-	// Indeterminate is how many cells of the metric, whatever the kind, may
-	// have been NaN or infinite; see AddIndeterminate.
+	// Indeterminate is the number of cells of the metric, of any kind, that may have been
+	// NaN or infinite; see AddIndeterminate.
 	Indeterminate int
 }
 
-// Stats sums up the selected points, sorted by name and kind. It reads every
-// selected cell and copies none.
+// Stats summarizes the selected points, sorted by name and kind. It reads every selected
+// cell and copies none.
 func (t *Table) Stats(selection Selection) []Stat {
 	var stats []Stat
 	for c := range t.selected(selection) {
@@ -47,7 +46,7 @@ func (t *Table) Stats(selection Selection) []Stat {
 	return stats
 }
 
-// columnStats sums up one column, by kind.
+// columnStats summarizes one column by kind.
 func (t *Table) columnStats(c *column, selection Selection) []Stat {
 	from, to := c.bounds(selection)
 	var byKind [KindText + 1]tally
@@ -72,7 +71,7 @@ func (t *Table) columnStats(c *column, selection Selection) []Stat {
 	return stats
 }
 
-// stat completes the tally of a column's kind.
+// stat completes the tally of a column and kind.
 func (t *Table) stat(c *column, kind Kind, tally tally) Stat {
 	s := tally.Stat
 	s.Name, s.Kind = c.name, kind
@@ -85,7 +84,7 @@ func (t *Table) stat(c *column, kind Kind, tally tally) Stat {
 	return s
 }
 
-// tally is a Stat in the making, with its first and last row.
+// tally is an unfinished Stat with its first and last row.
 type tally struct {
 	Stat
 	first, last int
@@ -100,7 +99,7 @@ func (t *tally) add(row int, value float64) {
 	t.addValue(value)
 }
 
-// addAll adds values that lie in adjacent rows from the first one on.
+// addAll adds the values of adjacent rows from first on.
 func (t *tally) addAll(values []float64, first int) {
 	t.first, t.last, t.Count = first, first+len(values)-1, len(values)
 	for _, value := range values {
@@ -108,7 +107,7 @@ func (t *tally) addAll(values []float64, first int) {
 	}
 }
 
-// addValue takes a value into the range.
+// addValue adds a value to the range.
 func (t *tally) addValue(value float64) {
 	switch {
 	case value-value != 0: // NaN or infinite
@@ -122,7 +121,7 @@ func (t *tally) addValue(value float64) {
 	}
 }
 
-// cell is the stored cell as it was put.
+// cell returns a stored cell as it was put.
 func (t *Table) cell(c *column, row int) Cell {
 	cell := Cell{Name: c.name, Kind: publicKind(c.kind(row))}
 	switch value := c.values[row]; c.kind(row) {

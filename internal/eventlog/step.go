@@ -6,15 +6,15 @@ import (
 	"unicode"
 )
 
-// stepValue is a step as a line gives it.
+// stepValue is a step value in a line.
 type stepValue struct {
 	given bool // neither absent nor null
-	valid bool // and n is it
+	valid bool // n is set
 	n     int64
 }
 
-// step is what Python's int() makes of the value, which is how the Viewer
-// reads a step. Steps beyond an int64 are none for us.
+// step returns the result of Python's int(), which the Viewer uses to read a step. Steps
+// beyond int64 are invalid here.
 func (v *value) step() stepValue {
 	s := stepValue{given: v.kind != jsonNull}
 	switch v.kind {
@@ -31,7 +31,7 @@ func (v *value) step() stepValue {
 	return s
 }
 
-// truncate is Python's int() of a float. NaN and the infinities have none.
+// truncate is Python's int() for a float. It fails for NaN and the infinities.
 func truncate(f float64) (int64, bool) {
 	const limit = 1 << 63
 	if f = math.Trunc(f); f >= -limit && f < limit {
@@ -40,9 +40,8 @@ func truncate(f float64) (int64, bool) {
 	return 0, false
 }
 
-// parseInt is Python's int() of a text: white space around it, a sign, leading
-// zeros, single underscores between digits, and the decimal digits of every
-// script.
+// parseInt is Python's int() for a text: white space around it, a sign, leading zeros,
+// single underscores between digits, and the decimal digits of every script are allowed.
 func parseInt(text string) (int64, bool) {
 	text = strings.TrimSpace(text)
 	negative := strings.HasPrefix(text, "-")
@@ -72,8 +71,8 @@ func parseInt(text string) (int64, bool) {
 	}
 }
 
-// digitOf is the value of a decimal digit. Unicode keeps the ten of a script
-// together and in order.
+// digitOf returns the value of a decimal digit. The ten digits of a script are consecutive
+// in Unicode.
 func digitOf(r rune) (uint64, bool) {
 	if '0' <= r && r <= '9' {
 		return uint64(r - '0'), true

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The texts and answers are those of Python 3.11.
+// The expected values are those of Python 3.11.
 func TestParseInt_MatchesPython(t *testing.T) {
 	for _, test := range []struct {
 		name string

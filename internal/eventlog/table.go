@@ -2,30 +2,29 @@ package eventlog
 
 import "slices"
 
-// Table is the merged view of a run: one value per step and metric, the last
-// write wins, each with the time of the line that wrote it. So does the Viewer,
-// except that here NaN and the infinities are values.
+// Table is the merged view of a run: one value per step and metric, where the last write
+// wins, each with the time of its line. The Viewer does the same, except that here NaN and
+// the infinities are values.
 //
-// A million rows of six metrics take some 65 MiB. Ascending steps are appended,
-// old ones are rewritten in place, and late ones wait for the next Compact.
+// A million rows of six metrics take about 65 MiB. Ascending steps are appended, existing
+// ones are rewritten in place, and late ones wait for the next Compact.
 //
-// Put, AddIndeterminate and Compact change the table and need the caller's
-// exclusive lock; all other methods only read, may run side by side, and need
-// that Compact came after the last Put.
+// Put, AddIndeterminate and Compact need the caller's exclusive lock. All other methods
+// only read, may run concurrently, and require a Compact after the last Put.
 type Table struct {
 	columns       map[string]*column
 	groups        []*group
-	emptyRows     *group // the steps of rows without a cell, nil if there is none
+	emptyRows     *group // steps of rows without a cell; may be nil
 	texts         dictionary
 	indeterminate map[string]int
 	rows          int
 	excess        Excess
-	dirty         bool // rows is to be counted again
+	dirty         bool // rows is outdated
 
 	puts         uint64
-	expectedRows uint64    // how many rows there will be, as ExpectSize says; else 0
-	rowColumns   []*column // the columns of the row at hand, nil where there is none
-	prevColumns  []*column // those of the row before, which is likely to be alike
+	expectedRows uint64    // estimate of the final number of rows, see ExpectSize; else 0
+	rowColumns   []*column // columns of the current row, nil for cells without one
+	prevColumns  []*column // columns of the previous row, which is probably similar
 	touched      []*group
 }
 
@@ -34,8 +33,8 @@ func NewTable() *Table {
 	return &Table{columns: map[string]*column{}, indeterminate: map[string]int{}}
 }
 
-// Put merges a row, and copies what it keeps. A cell without a kind (null)
-// erases what was said of that metric at that step.
+// Put merges a row, and copies what it keeps. A cell of KindNone (null) erases the metric's
+// value at that step.
 func (t *Table) Put(row *Row) {
 	t.dirty = true
 	t.puts++
@@ -60,17 +59,16 @@ func (t *Table) Put(row *Row) {
 	}
 }
 
-// ExpectSize says that what was put so far stood in the first bytes, read, of a log
-// of whole bytes. It is a guess at how many rows are to come, for which room is
-// then made at once.
+// ExpectSize tells that the rows so far came from the first read bytes of a log of total
+// bytes. Columns then reserve capacity for the estimated number of rows.
 func (t *Table) ExpectSize(read, total int64) {
 	if t.expectedRows = 0; read > 0 && total > read {
 		t.expectedRows = uint64(float64(t.puts) * (float64(total) / float64(read)))
 	}
 }
 
-// resolve finds the column of each cell, making those that are new, and the
-// groups that the row touches.
+// resolve finds or adds the column of each cell, and collects the groups that the row
+// touches.
 func (t *Table) resolve(cells []Cell) {
 	t.prevColumns, t.rowColumns, t.touched = t.rowColumns, t.prevColumns[:0], t.touched[:0]
 	var newGroup *group
@@ -101,7 +99,7 @@ func (t *Table) resolve(cells []Cell) {
 	}
 }
 
-// column finds the column of a row's i-th cell, or nil.
+// column returns the column of a row's i-th cell, or nil.
 func (t *Table) column(i int, name string) *column {
 	if i < len(t.prevColumns) && t.prevColumns[i] != nil && t.prevColumns[i].name == name {
 		return t.prevColumns[i]
@@ -122,7 +120,7 @@ func (t *Table) touch(g *group) {
 	}
 }
 
-// store writes a cell into the row that its group has chosen.
+// store writes a cell into the current row of its group.
 func (t *Table) store(c *column, cell *Cell, time float64) {
 	row := c.group.row
 	switch {
@@ -139,20 +137,19 @@ func (t *Table) store(c *column, cell *Cell, time float64) {
 	}
 }
 
-// AddIndeterminate counts cells of which the source does not say what they are:
-// the merged table of Viewer 0.5.3 has null for a value that was never logged
-// and for one that was NaN or infinite.
+// AddIndeterminate counts cells whose value the source does not reveal: the merged table of
+// Viewer 0.5.3 has null both for a value that was never logged and for NaN or an infinity.
 func (t *Table) AddIndeterminate(name string, cells int) {
 	if len(name) <= MaxName && len(t.indeterminate) < MaxMetrics {
 		t.indeterminate[name] += cells
 	}
 }
 
-// Excess is what was too much for the table.
+// Excess returns what was too much for the table.
 func (t *Table) Excess() Excess { return t.excess }
 
-// Compact merges what came late. Readers need it after the last Put; it costs
-// nothing if steps have only ascended in a table of one group.
+// Compact merges late steps. It is required before reading. It is free if all steps
+// ascended in a single group.
 func (t *Table) Compact() {
 	if !t.dirty {
 		return
@@ -165,7 +162,7 @@ func (t *Table) Compact() {
 	t.dirty = false
 }
 
-// longest is the longest group, whose steps are nearly all there are.
+// longest returns the longest group, which has nearly all steps.
 func (t *Table) longest() *group {
 	if len(t.groups) == 0 {
 		return &group{}
@@ -173,7 +170,7 @@ func (t *Table) longest() *group {
 	return slices.MaxFunc(t.groups, func(a, b *group) int { return len(a.steps) - len(b.steps) })
 }
 
-// otherSteps are the distinct steps that the longest group lacks, ascending.
+// otherSteps returns the distinct steps that the longest group lacks, ascending.
 func (t *Table) otherSteps() (others []int64) {
 	longest := t.longest()
 	for _, g := range t.groups {
@@ -185,8 +182,8 @@ func (t *Table) otherSteps() (others []int64) {
 	return slices.Compact(others)
 }
 
-// appendMissing appends the steps that known lacks; both ascend. It gallops
-// through known, since the next step is mostly near.
+// appendMissing appends the steps that known lacks; both ascend. It uses galloping search,
+// because the next step is usually close.
 func appendMissing(missing, steps, known []int64) []int64 {
 	for _, step := range steps {
 		reach := 1
@@ -202,10 +199,10 @@ func appendMissing(missing, steps, known []int64) []int64 {
 	return missing
 }
 
-// Rows is the number of distinct steps: the Viewer's "total".
+// Rows returns the number of distinct steps: the Viewer's "total".
 func (t *Table) Rows() int { return t.rows }
 
-// Cells is the number of values.
+// Cells returns the number of values.
 func (t *Table) Cells() int {
 	n := 0
 	for _, c := range t.columns {
@@ -214,10 +211,10 @@ func (t *Table) Cells() int {
 	return n
 }
 
-// Indeterminate is what AddIndeterminate has counted for the metric.
+// Indeterminate returns the count from AddIndeterminate for the metric.
 func (t *Table) Indeterminate(name string) int { return t.indeterminate[name] }
 
-// Bytes estimates the memory of the table. It may be asked before Compact.
+// Bytes estimates the memory of the table. It does not require Compact.
 func (t *Table) Bytes() int {
 	const overhead = 512
 	n := overhead + t.texts.size
@@ -230,8 +227,8 @@ func (t *Table) Bytes() int {
 	return n
 }
 
-// dictionary keeps the cells that are no doubles: texts, and integers that a
-// double rounds. A cell holds the index.
+// dictionary stores the cells that are not doubles: texts, and integers that a double
+// cannot hold. A cell holds the index.
 type dictionary struct {
 	texts   []string
 	indices map[string]int
@@ -241,7 +238,7 @@ type dictionary struct {
 func (d *dictionary) index(text string) float64 {
 	i, ok := d.indices[text]
 	if !ok {
-		const overhead = 72 // two string headers and an entry of the map
+		const overhead = 72 // two string headers and a map entry
 		if d.indices == nil {
 			d.indices = map[string]int{}
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// put puts a row that has a time.
+// put puts a row with a time.
 func put(t *Table, step int64, time float64, cells ...Cell) {
 	t.Put(&Row{Position: -1, Step: step, Time: time, HasTime: true, Cells: cells})
 }
@@ -146,7 +146,7 @@ func TestTable_Stats(t *testing.T) {
 	}
 }
 
-func TestTable_SparseMetricsDoNotPayForDenseOnes(t *testing.T) {
+func TestTable_SparseMetricsUseLittleMemory(t *testing.T) {
 	table := NewTable()
 	const rows = 100_000
 	for step := range int64(rows) {
@@ -170,7 +170,7 @@ func TestTable_SparseMetricsDoNotPayForDenseOnes(t *testing.T) {
 	}
 }
 
-func TestTable_RowsWithoutCellsCount(t *testing.T) {
+func TestTable_CountsRowsWithoutCells(t *testing.T) {
 	table := NewTable()
 	put(table, 1, 1)
 	put(table, 2, 2, number("a", 1))
@@ -183,8 +183,7 @@ func TestTable_RowsWithoutCellsCount(t *testing.T) {
 	}
 }
 
-// TestTable_AllocatesForExpectedRows reads a log of a known size: the table is made
-// for it once, and what was expected in vain is given back.
+// The size of the log is known: the table allocates once and releases unused capacity.
 func TestTable_AllocatesForExpectedRows(t *testing.T) {
 	const rows, line = 200_000, 100
 	for name, test := range map[string]struct {

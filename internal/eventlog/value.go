@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// KindNone is the zero Kind. A Parser gives it to a metric whose value is null:
-// that is no point, but it takes back what an earlier line has said of the
-// metric at that step, as it does in the Viewer's table.
+// KindNone is the zero Kind. A Parser assigns it to a metric whose value is null: that is
+// no point, but it erases an earlier value of the metric at that step, as in the Viewer's
+// table.
 const KindNone Kind = 0
 
-// kindDropped marks a cell that the Viewer does not keep (a list or an object).
-// It never leaves the Parser.
+// kindDropped marks a cell that the Viewer drops (a list or an object). It never leaves the
+// Parser.
 const kindDropped Kind = math.MaxUint8
 
-// valueKind is a JSON value as Python sees it: integers and floats differ.
+// valueKind is the type of a JSON value in Python, which distinguishes integers and floats.
 type valueKind uint8
 
 const (
@@ -26,21 +26,19 @@ const (
 	jsonNested
 )
 
-// value is one JSON value.
 type value struct {
 	kind valueKind
-	// num is the number, rounded if need be; 0 or 1 for a boolean.
+	// num is the number, rounded if necessary; 0 or 1 for a boolean.
 	num float64
-	// integer is an integer, if fitsInt64 says that an int64 can hold it.
+	// integer is the value of an integer if fitsInt64.
 	integer   int64
 	fitsInt64 bool
-	// raw is the text of an integer.
-	raw []byte
-	// text is the decoded string of isText.
+	raw       []byte
+	// text is a decoded string.
 	text string
 }
 
-// cell makes a cell of the value.
+// cell returns the value as a cell.
 func (p *Parser) cell(name string, v *value) Cell {
 	switch v.kind {
 	case jsonInt:
@@ -62,9 +60,9 @@ func (p *Parser) cell(name string, v *value) Cell {
 	}
 }
 
-// isRounded says whether num is only near to the integer.
+// isRounded reports whether num differs from the integer.
 func (v *value) isRounded() bool {
-	const allExact = 1 << 53 // up to here a double holds every integer
+	const allExact = 1 << 53 // a double holds every integer up to here
 	switch {
 	case v.fitsInt64 && -allExact <= v.integer && v.integer <= allExact:
 		return false
@@ -75,7 +73,7 @@ func (v *value) isRounded() bool {
 	}
 }
 
-// seconds is the value as a time. Only finite numbers are times.
+// seconds returns the value as a time. Only finite numbers are times.
 func (v *value) seconds() (float64, bool) {
 	numeric := v.kind == jsonInt || v.kind == jsonFloat
 	if !numeric || math.IsNaN(v.num) || math.IsInf(v.num, 0) {
@@ -84,7 +82,7 @@ func (v *value) seconds() (float64, bool) {
 	return v.num, true
 }
 
-// value reads the value at i into v and returns where it ends, or -1.
+// value reads the value at i into v and returns the index after it, or -1.
 func (p *Parser) value(b []byte, i int, v *value) int {
 	if i = skipSpace(b, i); i == len(b) {
 		return -1

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// fillWide fills a table with a row of so many metrics, and then two rows of one metric
-// for each of them, at the steps that stepOf says.
+// fillWide fills a table with a row of so many metrics, followed by two rows of one metric
+// for each of them, at the steps from stepOf.
 func fillWide(metrics int, stepOf func(i int) int64) *Table {
 	t, row := NewTable(), &Row{}
 	for i := range metrics {
@@ -20,7 +20,7 @@ func fillWide(metrics int, stepOf func(i int) int64) *Table {
 	return t
 }
 
-func TestTable_manyMetrics(t *testing.T) {
+func TestTable_ManyMetrics(t *testing.T) {
 	const metrics = 2000
 	for _, test := range []struct {
 		name   string
@@ -49,7 +49,7 @@ func TestTable_manyMetrics(t *testing.T) {
 	}
 }
 
-func TestTable_costOfOneMetric(t *testing.T) {
+func TestTable_CostOfOneMetric(t *testing.T) {
 	allocs := func(metrics int, read func(*Table, Selection)) float64 {
 		table := fillWide(metrics, func(i int) int64 { return int64(i) })
 		table.AddIndeterminate("m00000", 1)
@@ -73,7 +73,7 @@ func TestTable_costOfOneMetric(t *testing.T) {
 	}
 }
 
-func TestTable_selection(t *testing.T) {
+func TestTable_Selection(t *testing.T) {
 	table := NewTable()
 	put(table, 1, 1, number("a", 1), number("b/1", 1), number("b/2", 1), number("c", 1))
 	table.AddIndeterminate("b/null", 2)

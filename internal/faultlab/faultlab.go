@@ -1,6 +1,6 @@
-// Package faultlab is a run of a real Viewer that keeps training, with everything
-// between it and a client, and breaks each part of it while clients follow the run:
-// for tests that every client gets each point once.
+// Package faultlab runs a live training run on a real Viewer with a proxy, a server and a
+// relay between it and a client, and breaks each part while clients follow the run. Tests
+// use it to check that every client receives each point exactly once.
 package faultlab
 
 import (
@@ -14,11 +14,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
 
-// twoHeartbeats is more than twice the heartbeat of one second.
+// twoHeartbeats is more than two heartbeats of one second.
 const twoHeartbeats = 2500 * time.Millisecond
 
-// Lab is a Viewer, a proxy before it, a server, and a relay before that: all
-// that can break between a program and a run.
+// Lab is a Viewer, a proxy in front of it, a server, and a relay in front of that.
 type Lab struct {
 	Seeded *realviewer.Seeded
 	Relay  *faultproxy.Relay // where clients connect
@@ -31,7 +30,7 @@ type Lab struct {
 	server *serverproc.Process
 }
 
-// New starts a lab, which ends with the test.
+// New starts a lab that ends with the test.
 func New(t *testing.T, binary *serverproc.Binary, version realviewer.Version) *Lab {
 	t.Helper()
 	seeded, err := realviewer.StartSeeded(t.Context(), realviewer.Require(t, version), nil)
@@ -69,7 +68,7 @@ func New(t *testing.T, binary *serverproc.Binary, version realviewer.Version) *L
 	return l
 }
 
-// startServer starts a server in place of the one before.
+// startServer starts a server that replaces the previous one.
 func (l *Lab) startServer() {
 	l.t.Helper()
 	server, err := l.binary.Start(l.t.Context(), "--viewer="+l.proxy.URL(), "--end-grace=1s", "--viewer-share=1")
@@ -80,8 +79,8 @@ func (l *Lab) startServer() {
 	l.Relay.Aim(server.GRPCAddr)
 }
 
-// Log logs lines to the run: every fifth repeats a step, and NaN and infinities
-// are among the values where the Viewer can tell them.
+// Log logs lines to the run. Every fifth repeats a step; some values are NaN or infinite if
+// the Viewer can transmit them.
 func (l *Lab) Log(lines int) {
 	l.t.Helper()
 	for range lines {
@@ -89,7 +88,7 @@ func (l *Lab) Log(lines int) {
 		special := []string{"NaN", "Infinity", "-Infinity", fmt.Sprint(1 / float64(l.Step))}[l.Step%4]
 		step := l.Step - l.Step/5
 		if !l.Seeded.Version().HasPaths() {
-			special, step = fmt.Sprint(1/float64(l.Step)), l.Step // a merged table cannot tell more
+			special, step = fmt.Sprint(1/float64(l.Step)), l.Step // a merged table has no other values
 		}
 		cells := fmt.Sprintf(`{"loss": %s, "count": %d, "λ/学习率": 1e-%d, "ok": true}`, special, l.Step, l.Step)
 		if err := l.Seeded.Trainer.Log(l.t.Context(), realviewer.KeyHeld, step, cells); err != nil {
@@ -101,14 +100,14 @@ func (l *Lab) Log(lines int) {
 	}
 }
 
-// Fault is something that breaks.
+// Fault is one fault and how to inject it.
 type Fault struct {
 	Name string
 	Do   func(l *Lab)
 }
 
-// Faults are what happens while clients with a heartbeat of one second follow the
-// run, one after another. After each of them everything works again.
+// Faults returns the faults, to be injected one after another while clients with a
+// heartbeat of one second follow the run. After each of them everything works again.
 func Faults() []Fault { return faults }
 
 var faults = []Fault{
@@ -138,7 +137,7 @@ var faults = []Fault{
 	}},
 	{"the server is frozen for longer than two heartbeats", func(l *Lab) {
 		l.must(syscall.Kill(l.server.Pid(), syscall.SIGSTOP))
-		select { // the fault itself: how long nothing is heard
+		select { // the fault itself: the duration of the silence
 		case <-time.After(twoHeartbeats):
 		case <-l.t.Context().Done():
 		}

@@ -1,13 +1,10 @@
-// Package faultproxy is an HTTP proxy that breaks things on demand: other statuses,
-// bodies that are reset, a server that is down. Tests and measurements put it in front
-// of Viewers, and count the requests to them. A Relay does the same to connections,
-// whatever is spoken on them; tests of clients put it in front of servers.
+// Package faultproxy is an HTTP proxy that injects faults on demand: error statuses, bodies
+// that are reset, a server that is down. Tests and measurements put it in front of Viewers
+// and count the requests. A Relay does the same for TCP connections of any protocol; client
+// tests put it in front of servers.
 //
-// A call goes: listener → the first rule that matches and is not used up → its fault,
-// around a ReverseProxy to whatever stands behind → the client. A call without a rule
-// passes untouched, upgrades (WebSocket) included.
-//
-// The package must know nothing else of the project.
+// The first rule that matches a request and is not used up decides its fault. A request
+// without a rule passes unchanged, upgrades (WebSocket) included.
 package faultproxy
 
 import (
@@ -33,7 +30,7 @@ type Proxy struct {
 	server *server // nil while the proxy is down
 }
 
-// server is one listening life of the proxy.
+// server is the listener between an Up and the next Down.
 type server struct {
 	http      *http.Server
 	transport *http.Transport
@@ -43,7 +40,7 @@ type server struct {
 	upgraded map[net.Conn]struct{} // connections that http.Server.Close leaves alone
 }
 
-// watch keeps the connections that were upgraded.
+// watch records the connections that were upgraded.
 func (s *server) watch(conn net.Conn, state http.ConnState) {
 	if state == http.StateHijacked {
 		s.mu.Lock()
@@ -52,14 +49,14 @@ func (s *server) watch(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// close ends the listener and every connection, and waits for the accept loop.
+// close closes the listener and every connection, and waits for the accept loop.
 func (s *server) close() error {
 	err := s.http.Close()
 	<-s.done
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn := range s.upgraded {
-		_ = conn.Close() // most of them have ended long ago
+		_ = conn.Close() // most are closed already
 	}
 	s.transport.CloseIdleConnections()
 	return err
@@ -68,7 +65,7 @@ func (s *server) close() error {
 // New starts a proxy on a free loopback port in front of target.
 func New(target string) (*Proxy, error) { return NewAt("127.0.0.1:0", target) }
 
-// NewAt is New at an address.
+// NewAt starts a proxy on an address in front of target.
 func NewAt(addr, target string) (*Proxy, error) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -81,13 +78,13 @@ func NewAt(addr, target string) (*Proxy, error) {
 	return p, nil
 }
 
-// URL is where the proxy listens. It stays the same over Down and Up.
+// URL returns the address of the proxy, which Down and Up do not change.
 func (p *Proxy) URL() string { return "http://" + p.addr }
 
 // Close stops the proxy.
 func (p *Proxy) Close() error { return p.Down() }
 
-// Down closes the listener and every connection: from now on connections are refused.
+// Down closes the listener and every connection; new connections are refused.
 func (p *Proxy) Down() error {
 	p.mu.Lock()
 	s := p.server
@@ -102,7 +99,7 @@ func (p *Proxy) Down() error {
 	return nil
 }
 
-// Up listens again, on the address it had.
+// Up listens again on the same address.
 func (p *Proxy) Up() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +116,7 @@ func (p *Proxy) Up() error {
 	s.http = &http.Server{
 		Handler:   &handler{proxy: p, upstream: p.reverse(s.transport)},
 		ConnState: s.watch,
-		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // aborted answers are what this proxy is for
+		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // aborted answers are intended
 	}
 	p.server = s
 	go func() {
@@ -131,21 +128,21 @@ func (p *Proxy) Up() error {
 	return nil
 }
 
-// Add puts rules behind those that are there; the first one that matches a call decides.
+// Add appends rules; the first one that matches a request decides.
 func (p *Proxy) Add(rules ...*Rule) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rules = append(p.rules, rules...)
 }
 
-// Requests tells how many calls came with this method and decoded path.
+// Requests returns the number of requests with this method and decoded path.
 func (p *Proxy) Requests(method, path string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts[method+" "+path]
 }
 
-// Total tells how many calls came.
+// Total returns the number of requests.
 func (p *Proxy) Total() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +153,7 @@ func (p *Proxy) Total() int {
 	return total
 }
 
-// match counts a call and finds its rule; nil means that the call passes untouched.
+// match counts a request and returns its rule, or nil if there is none.
 func (p *Proxy) match(r *http.Request) *Rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -169,16 +166,17 @@ func (p *Proxy) match(r *http.Request) *Rule {
 	return nil
 }
 
-// reverse makes the forwarding half. It adds no headers: the server behind sees the caller's request.
+// reverse returns the ReverseProxy. It adds no headers, so the target sees the caller's
+// request.
 func (p *Proxy) reverse(transport http.RoundTripper) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(p.target)
 			r.Out.Host = p.target.Host
-			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // ReverseProxy drops what came in
+			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // ReverseProxy drops the caller's
 		},
-		FlushInterval: -1, // streams pass as they come
+		FlushInterval: -1, // flush streams immediately
 		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestAnswersAreBrokenAsTheRuleSays(t *testing.T) {
+func TestProxy_AppliesRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rule   Rule
 		status int
@@ -38,7 +38,7 @@ func TestAnswersAreBrokenAsTheRuleSays(t *testing.T) {
 	}
 }
 
-func TestARuleIsUsedUpAfterItsTimes(t *testing.T) {
+func TestProxy_AppliesARuleForItsTimes(t *testing.T) {
 	b := newBed(t, text("fine"))
 	b.Add(&Rule{Status: 500, Times: 2}, &Rule{Status: 404, Times: 1})
 	var got []int
@@ -54,7 +54,7 @@ func TestARuleIsUsedUpAfterItsTimes(t *testing.T) {
 	}
 }
 
-func TestADownProxyRefusesAndComesBackWhereItWas(t *testing.T) {
+func TestProxy_DownAndUp(t *testing.T) {
 	b := newBed(t, text("fine"))
 	at := b.URL()
 	if err := b.Down(); err != nil {
@@ -73,7 +73,7 @@ func TestADownProxyRefusesAndComesBackWhereItWas(t *testing.T) {
 	}
 }
 
-func TestTheServerBehindSeesTheCallersRequest(t *testing.T) {
+func TestProxy_ForwardsTheRequestUnchanged(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	b := newBed(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r })
 	if _, _, err := b.ask("/a%2Fb?x=1"); err != nil {
@@ -85,7 +85,7 @@ func TestTheServerBehindSeesTheCallersRequest(t *testing.T) {
 	}
 }
 
-func TestUpgradedConnectionsPassAndEndWithTheProxy(t *testing.T) {
+func TestProxy_ForwardsUpgradesAndClosesThem(t *testing.T) {
 	b := newBed(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -8,20 +8,20 @@ import (
 	"sync"
 )
 
-// Relay passes TCP connections on to a server that may be replaced, and resets them
-// on demand, as a proxy that is restarted does. It is safe for concurrent use; Close
-// ends everything it started.
+// Relay forwards TCP connections to a server that may be replaced, and resets them on
+// demand, as a restarted proxy does. It is safe for concurrent use; Close ends everything
+// it started.
 type Relay struct {
 	listener net.Listener
 
 	mu     sync.Mutex
 	target string
-	cuts   []int64 // after so many bytes from the server the next connections are reset
+	cuts   []int64 // the next connections are reset after so many bytes from the server
 	open   map[*net.TCPConn]bool
 	work   sync.WaitGroup
 }
 
-// NewRelay starts a relay on a free loopback port. Aim says where it leads.
+// NewRelay starts a relay on a free loopback port. Aim sets its target.
 func NewRelay() (*Relay, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ended by Close
 	if err != nil {
@@ -32,7 +32,7 @@ func NewRelay() (*Relay, error) {
 	return r, nil
 }
 
-// Close ends the relay and every connection.
+// Close closes the relay and every connection.
 func (r *Relay) Close() error {
 	err := r.listener.Close()
 	r.Reset()
@@ -40,10 +40,10 @@ func (r *Relay) Close() error {
 	return err
 }
 
-// Addr is where the relay listens.
+// Addr returns the address of the relay.
 func (r *Relay) Addr() string { return r.listener.Addr().String() }
 
-// Aim says where new connections go.
+// Aim sets the target of new connections.
 func (r *Relay) Aim(target string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +68,7 @@ func (r *Relay) accept() {
 	}
 }
 
-// join passes bytes on, until one side ends.
+// join copies in both directions until one side ends.
 func (r *Relay) join(a, b *net.TCPConn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,14 +89,14 @@ func (r *Relay) join(a, b *net.TCPConn) {
 	})
 }
 
-// Cut resets the next connections, each after so many bytes.
+// Cut resets the next connections, each after the given number of bytes.
 func (r *Relay) Cut(after ...int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cuts = after
 }
 
-// CutsLeft says how many connections are still to be cut.
+// CutsLeft returns how many connections are still to be reset by Cut.
 func (r *Relay) CutsLeft() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func breakOff(conn *net.TCPConn) {
 	_ = conn.Close()
 }
 
-// Reset breaks all connections, without a goodbye.
+// Reset resets all connections.
 func (r *Relay) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,30 +8,29 @@ import (
 	"strings"
 )
 
-// Rule says which calls to break, and how: by an answer of its own, or by a
-// connection that is reset. Set the fields before the rule is added.
+// Rule says which requests to break, and how: by its own response or by a connection reset.
+// Set the fields before adding the rule.
 type Rule struct {
-	// Path is the beginning of the decoded paths that match; empty means all.
+	// Path is the prefix of the decoded paths that match; empty matches all.
 	Path string
-	// Times is for how many calls the rule holds; 0 means for ever.
+	// Times is the number of requests to which the rule applies; 0 means no limit.
 	Times int
 
-	// Hold keeps the call until it is closed; nil does not.
+	// Hold delays matching requests until it is closed; nil means no delay.
 	Hold <-chan struct{}
-	// Held is closed when the first call has come; nil is not.
+	// Held, unless nil, is closed when the first request arrives.
 	Held chan struct{}
-	// Status answers this status with a Body of JSON, in place of what is behind; 0
-	// means to ask it.
+	// Status responds with this status and Body as JSON instead of forwarding; 0 forwards.
 	Status int
 	Body   string
-	// ResetAfter resets the connection after so many bytes of the body that comes from
-	// behind. A rule with Hold and neither of these passes the call on.
+	// ResetAfter resets the connection after so many bytes of the target's body. A rule
+	// with Hold alone forwards the request afterwards.
 	ResetAfter int
 
 	used int // guarded by the proxy's lock
 }
 
-// use tells whether the rule applies, and uses it up by one. Called with the proxy's lock held.
+// use reports whether the rule applies, and counts the use. The proxy's lock must be held.
 func (r *Rule) use(req *http.Request) bool {
 	if !strings.HasPrefix(req.URL.Path, r.Path) || r.Times > 0 && r.used >= r.Times {
 		return false
@@ -42,7 +41,7 @@ func (r *Rule) use(req *http.Request) bool {
 	return true
 }
 
-// hold keeps a call until it is let go, or the client has gone.
+// hold delays a request until it is released or the client disconnects.
 func (r *Rule) hold(req *http.Request) {
 	select {
 	case <-r.Hold:
@@ -50,7 +49,7 @@ func (r *Rule) hold(req *http.Request) {
 	}
 }
 
-// handler answers calls: by the rule that matches, or by what is behind.
+// handler serves requests by the matching rule or by the target.
 type handler struct {
 	proxy    *Proxy
 	upstream *httputil.ReverseProxy
@@ -68,13 +67,13 @@ func (f *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rule.Status != 0:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(rule.Status)
-		_, _ = io.WriteString(w, rule.Body) // the client may have gone
+		_, _ = io.WriteString(w, rule.Body) // the client may have disconnected
 	default:
 		f.upstream.ServeHTTP(&resetWriter{ResponseWriter: w, left: rule.ResetAfter}, r)
 	}
 }
 
-// resetWriter resets the connection when so many bytes of the body have passed.
+// resetWriter resets the connection after a number of body bytes.
 type resetWriter struct {
 	http.ResponseWriter
 	left int
@@ -83,7 +82,7 @@ type resetWriter struct {
 // Unwrap lets the response controller reach the connection.
 func (w *resetWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Write passes a piece of the body, as far as the connection lives.
+// Write forwards a piece of the body, up to the reset.
 func (w *resetWriter) Write(piece []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(piece[:min(len(piece), w.left)])
 	if w.left -= n; err == nil && w.left == 0 {
@@ -92,15 +91,15 @@ func (w *resetWriter) Write(piece []byte) (int, error) {
 	return n, err
 }
 
-// reset ends the connection by RST.
+// reset closes the connection with an RST.
 func (w *resetWriter) reset() {
 	control := http.NewResponseController(w.ResponseWriter)
-	_ = control.Flush() // fails where the client has gone
+	_ = control.Flush() // fails if the client has disconnected
 	if conn, _, err := control.Hijack(); err == nil {
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // closing then resets; without it the close is in order, which is cut off too
+			_ = tcp.SetLinger(0) // makes Close send an RST; an orderly close also truncates the body
 		}
-		_ = conn.Close() // the client may have closed first
+		_ = conn.Close() // the client may have closed it first
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -52,7 +52,7 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-func TestEvaluationAllocatesNothing(t *testing.T) {
+func TestMatch_DoesNotAllocate(t *testing.T) {
 	for _, c := range benchFilters {
 		f, err := filter.Compile(c.text, newSchema())
 		if err != nil {

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// outcomes says which results of Value.Compare satisfy an operator: less,
-// equal, greater.
+// outcomes are the results of Value.Compare that satisfy an operator: less, equal, greater.
 var outcomes = map[string][3]bool{
 	"=":  {false, true, false},
 	"!=": {true, false, true},
@@ -16,7 +15,7 @@ var outcomes = map[string][3]bool{
 	">=": {false, true, true},
 }
 
-// examples are values of each kind, for messages.
+// examples are values of each kind for messages.
 var examples = map[Kind]string{
 	Number:   "a number, such as 0.5 or 1e-4",
 	Bool:     "true or false",
@@ -112,7 +111,7 @@ func (c *compiler[T]) has(n *node, f Field[T]) (func(T) bool, error) {
 		prefix := strings.Trim(n.value.text, "/")
 		return func(r T) bool { v := get(r); return v.Known() && isUnder(v.text, prefix) }, nil
 	}
-	return nil, c.errorf(n.operator.at, `":" looks for a part of a text: compare %s with =, or write %s:* for all that have it`, quoted(n.name.text), quoted(n.name.text))
+	return nil, c.errorf(n.operator.at, `":" searches for a part of a text: compare %s with =, or write %s:* for all that have it`, quoted(n.name.text), quoted(n.name.text))
 }
 
 // isUnder reports whether a path is prefix or below it, by whole segments.
@@ -121,7 +120,7 @@ func isUnder(path, prefix string) bool {
 	return ok && (prefix == "" || rest == "" || rest[0] == '/')
 }
 
-// literal reads the value of a comparison with a field of a kind.
+// literal parses the value of a comparison with a field of a kind.
 func (c *compiler[T]) literal(n *node, kind Kind) (v Value, err error) {
 	s, bare, ok := n.value.text, n.value.kind == tokenWord, true
 	switch kind {
@@ -148,7 +147,7 @@ func (c *compiler[T]) literal(n *node, kind Kind) (v Value, err error) {
 	return v, nil
 }
 
-// dynamic reads a value whose spelling says its kind.
+// dynamic parses a value whose spelling determines its kind.
 func dynamic(s string, bare bool) Value {
 	if !bare {
 		return TextValue(s)

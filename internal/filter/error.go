@@ -12,15 +12,14 @@ var ErrLimit = errors.New("limit exceeded")
 
 // Error is a mistake in a filter or in an order.
 type Error struct {
-	// Position is the 1-based character at which the mistake begins; 0 if the
-	// whole text is meant.
+	// Position is the 1-based character at which the mistake begins, 0 for the whole text.
 	Position int
-	// Message says what is wrong and what would be right.
+	// Message says what is wrong and what would be correct.
 	Message string
 	cause   error
 }
 
-// Error returns the message with the position in front.
+// Error returns the position and the message.
 func (e *Error) Error() string {
 	if e.Position == 0 {
 		return e.Message
@@ -31,15 +30,15 @@ func (e *Error) Error() string {
 // Unwrap returns ErrLimit or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// source is a text that can describe its mistakes.
+// source is the text of a filter or order, for errors with positions.
 type source string
 
-// errorf makes an Error about the byte offset at.
+// errorf returns an Error at a byte offset.
 func (s source) errorf(at int, format string, args ...any) error {
 	return &Error{Position: s.position(at), Message: fmt.Sprintf(format, args...)}
 }
 
-// limitf makes an Error that wraps ErrLimit.
+// limitf returns an Error that wraps ErrLimit.
 func (s source) limitf(at int, format string, args ...any) error {
 	return &Error{Position: s.position(at), Message: fmt.Sprintf(format, args...), cause: ErrLimit}
 }
@@ -64,7 +63,7 @@ func (s source) check(what string) error {
 	}
 }
 
-// maxQuoted is how many characters of the user's text an error repeats.
+// maxQuoted is the number of characters of the user's text that an error quotes.
 const maxQuoted = 24
 
 // quoted returns the beginning of a text in quotes, for messages.

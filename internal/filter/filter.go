@@ -2,8 +2,7 @@ package filter
 
 import "strings"
 
-// Filter is a compiled filter for records of the type T. It may be used by
-// several goroutines.
+// Filter is a compiled filter for records of type T. It is safe for concurrent use.
 type Filter[T any] struct {
 	text  string
 	match func(record T) bool // nil selects everything
@@ -11,11 +10,11 @@ type Filter[T any] struct {
 	needs Needs
 }
 
-// outcome says what a test can still come to when its late fields are known.
+// outcome is the set of results that a test can still have once its late fields are known.
 type outcome struct{ yes, no bool }
 
-// Compile reads a filter; an empty one selects every record. Its errors are of
-// the type *Error.
+// Compile compiles a filter; an empty one selects every record. Its errors are of type
+// *Error.
 func Compile[T any](text string, schema *Schema[T]) (*Filter[T], error) {
 	n, err := parse(text)
 	if err != nil {
@@ -44,15 +43,13 @@ func (f *Filter[T]) Match(record T) bool { return f.match == nil || f.match(reco
 // Text returns the text that was compiled, unchanged.
 func (f *Filter[T]) Text() string { return f.text }
 
-// IsEmpty reports whether the filter selects every record because it has no
-// term.
+// IsEmpty reports whether the filter has no term and selects every record.
 func (f *Filter[T]) IsEmpty() bool { return f.match == nil }
 
-// Needs returns what the filter reads of a record. The caller must not change
-// it.
+// Needs returns what the filter reads of a record. It is read-only.
 func (f *Filter[T]) Needs() Needs { return f.needs }
 
-// compile makes the test of a node, and in may what it can come to.
+// compile returns the test of a node, and sets may to its possible outcomes.
 func (c *compiler[T]) compile(n *node, may *func(T) outcome) (match func(T) bool, err error) {
 	switch n.kind {
 	case nodeCompare:
@@ -90,7 +87,7 @@ func (c *compiler[T]) compileOperands(n *node, may *func(T) outcome) (func(T) bo
 	return func(r T) bool { return allOf(operands, r) }, nil
 }
 
-// mayAll is what several tests can come to that must all be true.
+// mayAll returns the possible outcomes of tests that must all be true.
 func mayAll[T any](mays []func(T) outcome, record T) outcome {
 	all := outcome{yes: true}
 	for _, may := range mays {
@@ -100,7 +97,7 @@ func mayAll[T any](mays []func(T) outcome, record T) outcome {
 	return all
 }
 
-// mayAny is what several tests can come to of which one must be true.
+// mayAny returns the possible outcomes of tests of which one must be true.
 func mayAny[T any](mays []func(T) outcome, record T) outcome {
 	any := outcome{no: true}
 	for _, may := range mays {

@@ -75,7 +75,7 @@ func metric(keys []string, part string) func(*run) filter.Value {
 	}
 }
 
-// runs are selected by the letter of their position: a is the first.
+// runs are identified by letters: a is the first.
 var runs = []*run{
 	{
 		id: "20240101_120000_abcdef", project: "vision", name: "resnet-50", path: "vision/resnet-50", alias: "Best",
@@ -106,7 +106,7 @@ func selected(match func(*run) bool) string {
 	return b.String()
 }
 
-func TestFiltersSelectRecords(t *testing.T) {
+func TestCompile_SelectsRecords(t *testing.T) {
 	for _, c := range []struct{ sentence, text, want string }{
 		{"an empty filter selects everything", "", "abcd"},
 		{"spaces are an empty filter", " \n\t ", "abcd"},
@@ -217,7 +217,7 @@ func TestFiltersSelectRecords(t *testing.T) {
 	}
 }
 
-func TestNeedsNamesWhatAFilterReads(t *testing.T) {
+func TestNeeds_ListsFieldsAndKeys(t *testing.T) {
 	f, err := filter.Compile(`metrics.b.last < 1 metrics."a/x":* metrics.b.min > 0 (status = RUNNING OR resnet) name:x`, newSchema())
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestNeedsNamesWhatAFilterReads(t *testing.T) {
 	}
 }
 
-func TestOrdersPutMissingValuesLast(t *testing.T) {
+func TestOrder_PutsMissingValuesLast(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "abcd"},
 		{"name", "bacd"},
@@ -269,7 +269,7 @@ func TestOrdersPutMissingValuesLast(t *testing.T) {
 	}
 }
 
-func TestValuesSurviveATokenOfAPage(t *testing.T) {
+func TestValue_EncodingRoundTrip(t *testing.T) {
 	for _, v := range []filter.Value{
 		{},
 		filter.TextValue("a\x00b"), filter.NumberValue(-0.5), filter.IntValue(-1 << 63), filter.BoolValue(true),

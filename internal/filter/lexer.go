@@ -32,8 +32,7 @@ type token struct {
 	at   int // byte offset
 	// text is the decoded text of a tokenString, otherwise the source text.
 	text string
-	// segments are the parts of a tokenWord or tokenString between dots. A
-	// value has none.
+	// segments are the parts of a tokenWord or tokenString between dots. Values have none.
 	segments []segment
 	// star is the offset in text of the first * that is not escaped, or -1.
 	star int
@@ -49,8 +48,8 @@ func (t token) hasQuotedPart() bool {
 	return false
 }
 
-// lexer splits a source into tokens on demand: the parser says whether a term
-// or a value comes next, since a hyphen and a dot differ in their meaning.
+// lexer splits a source into tokens on demand. The parser chooses between a term and a
+// value, because a hyphen and a dot have different meanings there.
 type lexer struct {
 	source
 	next int
@@ -180,18 +179,18 @@ func (l *lexer) value() (token, error) {
 	text := string(l.source[at:l.next])
 	t := token{kind: tokenWord, at: at, text: text, star: strings.IndexByte(text, '*')}
 	if text == "" && (l.next == len(l.source) || strings.IndexByte("()=!<>:,", l.source[l.next]) >= 0) {
-		return token{at: at}, nil // the parser says what is missing
+		return token{at: at}, nil // the parser reports what is missing
 	}
 	return t, l.checkWordEnd(at)
 }
 
-// isTimePrefix reports whether a word begins as an RFC 3339 time does, so that
-// colons belong to it.
+// isTimePrefix reports whether a word begins like an RFC 3339 time, so that colons are part
+// of it.
 func isTimePrefix(word string) bool {
 	return len(word) >= len("2006-01-02T15") && word[4] == '-' && word[7] == '-' && (word[10] == 'T' || word[10] == 't')
 }
 
-// wordRune returns the size of the character at next if it belongs to a word.
+// wordRune returns the size of the next character if it is part of a word, else 0.
 func (l *lexer) wordRune() int {
 	r, size := utf8.DecodeRuneInString(string(l.source[l.next:]))
 	switch {
@@ -209,8 +208,8 @@ func isWordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("_-./+*@#%$?", c) >= 0
 }
 
-// checkWordEnd refuses a character that neither belongs to a word nor ends it.
-// The word began at start.
+// checkWordEnd refuses a character that is neither part of a word nor ends it. The word
+// began at start.
 func (l *lexer) checkWordEnd(start int) error {
 	if l.next == len(l.source) {
 		return nil

@@ -11,7 +11,7 @@ import (
 
 const fields = "alias, create_time, duration, name, path, pinned, project, run_id, status, tags, metrics.<key>, summary.<key>"
 
-func TestMistakesAreToldWithTheirPosition(t *testing.T) {
+func TestCompile_ReportsMistakesWithPosition(t *testing.T) {
 	const mixed = "AND and OR are mixed: add parentheses, such as a AND (b OR c); terms without AND or OR between them are joined by AND"
 	for _, c := range []struct{ sentence, text, want string }{
 		{"two equals signs", `project == "a"`, `at character 9: "==" is not an operator: write "="`},
@@ -47,7 +47,7 @@ func TestMistakesAreToldWithTheirPosition(t *testing.T) {
 		{"a word for a number", `metrics.loss.last < low`, `at character 21: "metrics.loss.last" is compared with a number, such as 0.5 or 1e-4, not with "low"`},
 		{"a number for a boolean", `pinned = 1`, `at character 10: "pinned" is compared with true or false, not with "1"`},
 		{"an order of booleans", `summary.ok < true`, `at character 12: true and false are compared with = and != only`},
-		{"a number has no parts", `metrics.loss.last:5`, `at character 18: ":" looks for a part of a text: compare "metrics.loss.last" with =, or write "metrics.loss.last":* for all that have it`},
+		{"a number has no parts", `metrics.loss.last:5`, `at character 18: ":" searches for a part of a text: compare "metrics.loss.last" with =, or write "metrics.loss.last":* for all that have it`},
 		{"an unknown status", `status = DONE`, `at character 10: status must be RUNNING, FINISHED, FAILED, INTERRUPTED, OTHER, not "DONE"`},
 		{"a lower-case status", `status = running`, `at character 10: status must be RUNNING, FINISHED, FAILED, INTERRUPTED, OTHER, not "running"`},
 		{"an order of statuses", `status > RUNNING`, `at character 8: status is compared with = and != only`},
@@ -65,7 +65,7 @@ func TestMistakesAreToldWithTheirPosition(t *testing.T) {
 		{"an open parenthesis", `a (b`, `at character 3: "(" has no ")" after it`},
 		{"a closed parenthesis", `a) b`, `at character 2: ")" has no "(" before it`},
 		{"a comma", `a, b`, `at character 2: unexpected ",": join terms with AND or OR`},
-		{"a lonely hyphen", `a - b`, `at character 3: "-" means NOT and stands directly before a term: put texts that begin with it in double quotes`},
+		{"a lonely hyphen", `a - b`, `at character 3: "-" means NOT and must be directly before a term: put texts that begin with it in double quotes`},
 		{"an open quote", `name = "abc`, `at character 8: the quoted text has no end: add a "`},
 		{"an unknown escape", `name = "C:\dir"`, `at character 11: unknown escape: write \\ for a backslash; known are \" \\ \* \n \r \t`},
 		{"an escape at the end", `name = "\`, `at character 9: the text ends in an escape: write \\ for a backslash`},
@@ -90,7 +90,7 @@ func checkMistake(t *testing.T, err error, want string) {
 	}
 }
 
-func TestMistakesOfOrdersAreTold(t *testing.T) {
+func TestParseOrder_ReportsMistakes(t *testing.T) {
 	const sortable = "alias, best_metric, create_time, name, path, project, run_id, status, metrics.<key>"
 	for _, c := range []struct{ text, want string }{
 		{"size", `at character 1: unknown field "size": known are ` + sortable},
@@ -114,7 +114,7 @@ func TestLimits(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat("(", n) + "a" + strings.Repeat(")", n) }
 	terms := func(n int) string { return strings.Repeat("a ", n) }
 	for _, c := range []struct{ sentence, text, want string }{
-		{"a filter of the greatest length", `"` + strings.Repeat("a", filter.MaxBytes-2) + `"`, ""},
+		{"a filter of the maximum length", `"` + strings.Repeat("a", filter.MaxBytes-2) + `"`, ""},
 		{"a longer filter", strings.Repeat("a", filter.MaxBytes+1), "a filter of 2049 bytes is too long: at most 2048 are allowed"},
 		{"the deepest parentheses", nested(filter.MaxDepth), ""},
 		{"deeper parentheses", nested(filter.MaxDepth + 1), "at character 66: the filter nests deeper than 64 levels"},
@@ -138,7 +138,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestHostileTextsAreRefusedAtOnce(t *testing.T) {
+func TestCompile_RefusesHostileTextsQuickly(t *testing.T) {
 	for _, unit := range []string{"(", "-", "NOT ", "a ", `"`, `\`, "a.", ".", "ä", "\xff", "a=", "(a OR "} {
 		start := time.Now()
 		text := strings.Repeat(unit, 1<<20/len(unit))

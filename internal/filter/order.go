@@ -2,10 +2,10 @@ package filter
 
 import "slices"
 
-// MaxOrderKeys is the largest number of keys of an order.
+// MaxOrderKeys is the maximum number of keys of an order.
 const MaxOrderKeys = 4
 
-// Order is a compiled order of records of the type T.
+// Order is a compiled order of records of type T.
 type Order[T any] struct {
 	text string
 	// Keys are the keys, the most significant first; empty for an empty text.
@@ -15,16 +15,16 @@ type Order[T any] struct {
 
 // OrderKey is one key of an order.
 type OrderKey[T any] struct {
-	// Name is the field as it was written.
+	// Name is the field as written.
 	Name string
-	// Desc is true for a descending key.
+	// Desc reports a descending key.
 	Desc bool
-	// Value reads the key of a record; that of an Enum is the index of its word.
+	// Value returns the key of a record; for an Enum it is the index of the word.
 	Value func(record T) Value
 }
 
-// ParseOrder reads an order such as "status, create_time desc". Its errors are
-// of the type *Error.
+// ParseOrder compiles an order such as "status, create_time desc". Its errors are of type
+// *Error.
 func ParseOrder[T any](text string, schema *Schema[T]) (*Order[T], error) {
 	c := &compiler[T]{source: source(text), schema: schema}
 	if err := c.check("an order"); err != nil {
@@ -81,8 +81,8 @@ func rank[T any](f Field[T]) func(T) Value {
 	}
 }
 
-// direction reads what follows a field: asc or desc, and a comma with the
-// first token of the next key, or the end.
+// direction parses what follows a field: asc or desc, and a comma with the first token of
+// the next key, or the end.
 func (l *lexer) direction() (desc bool, next token, err error) {
 	if next, err = l.term(); err != nil {
 		return false, next, err
@@ -105,7 +105,7 @@ func (l *lexer) direction() (desc bool, next token, err error) {
 	return desc, next, l.errorf(next.at, `unexpected %s: "asc", "desc", "," or the end is expected`, quoted(next.text))
 }
 
-// Compare orders two records; 0 means that no key tells them apart.
+// Compare orders two records; 0 means that they are equal in all keys.
 func (o *Order[T]) Compare(a, b T) int {
 	for i := range o.Keys {
 		if c := o.Keys[i].Compare(a, b); c != 0 {
@@ -118,21 +118,20 @@ func (o *Order[T]) Compare(a, b T) int {
 // Text returns the text that was compiled, unchanged.
 func (o *Order[T]) Text() string { return o.text }
 
-// Needs returns what the order reads of a record. The caller must not change
-// it.
+// Needs returns what the order reads of a record. It is read-only.
 func (o *Order[T]) Needs() Needs { return o.needs }
 
 // Compare orders two records by this key.
 func (k *OrderKey[T]) Compare(a, b T) int { return k.CompareValues(k.Value(a), k.Value(b)) }
 
-// CompareValues orders two values of this key. Those that are missing or NaN
-// come last in both directions.
+// CompareValues orders two values of this key. Missing values and NaN come last in both
+// directions.
 func (k *OrderKey[T]) CompareValues(a, b Value) int {
 	return a.Order(b, k.Desc)
 }
 
-// sortClass orders values of different kinds: numbers, then the others, and
-// those without a place last.
+// sortClass orders values of different kinds: numbers, then other kinds, unordered values
+// last.
 func sortClass(v Value) int {
 	switch {
 	case v.isUnordered():

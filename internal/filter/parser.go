@@ -4,11 +4,11 @@ import "strings"
 
 // Limits of a filter.
 const (
-	// MaxBytes is the longest text of a filter or an order.
+	// MaxBytes is the maximum length of a filter or an order.
 	MaxBytes = 2048
-	// MaxDepth is how deep parentheses and negations may nest.
+	// MaxDepth is the maximum nesting of parentheses and negations.
 	MaxDepth = 64
-	// MaxTerms is the largest number of comparisons and words.
+	// MaxTerms is the maximum number of comparisons and words.
 	MaxTerms = 128
 )
 
@@ -22,15 +22,15 @@ const (
 	nodeSearch
 )
 
-// node is a part of a filter whose syntax is right. Whether its fields exist
-// and its values fit is checked by the compiler.
+// node is a syntactically valid part of a filter. The compiler checks its fields and
+// values.
 type node struct {
 	kind     nodeKind
 	operands []*node // of nodeAnd, nodeOr and nodeNot
 	name     token   // the field of nodeCompare, the text of nodeSearch
 	operator token
 	value    token
-	// adjoined is true for a bare word with another term directly after it.
+	// adjoined reports a bare word directly followed by another term.
 	adjoined bool
 }
 
@@ -40,7 +40,7 @@ type parser struct {
 	terms int
 }
 
-// parse reads a filter; it returns nil for an empty one.
+// parse parses a filter; it returns nil for an empty one.
 func parse(text string) (*node, error) {
 	p := &parser{lexer: lexer{source: source(text)}}
 	if err := p.check("a filter"); err != nil {
@@ -64,7 +64,7 @@ func (p *parser) advance() (err error) {
 	return err
 }
 
-// expression reads terms joined by AND or by OR up to ")" or the end.
+// expression parses terms joined by AND or by OR up to ")" or the end.
 func (p *parser) expression(depth int) (*node, error) {
 	n := &node{}
 	for {
@@ -86,7 +86,7 @@ func (p *parser) expression(depth int) (*node, error) {
 	return n, nil
 }
 
-// joint reads what is between two terms: AND, OR, or nothing, which means AND.
+// joint parses what is between two terms: AND, OR, or nothing, which means AND.
 func (p *parser) joint(n, before *node) error {
 	kind, explicit := nodeAnd, p.tok.kind == tokenAnd || p.tok.kind == tokenOr
 	if p.tok.kind == tokenOr {
@@ -109,7 +109,7 @@ func (p *parser) joint(n, before *node) error {
 	return nil
 }
 
-// operand reads one term with its negations.
+// operand parses one term with its negations.
 func (p *parser) operand(depth int) (*node, error) {
 	if depth > MaxDepth {
 		return nil, p.limitf(p.tok.at, "the filter nests deeper than %d levels", MaxDepth)
@@ -136,7 +136,7 @@ func (p *parser) negation(depth int) (*node, error) {
 		return nil, err
 	}
 	if not.text == "-" && p.tok.at != not.at+1 {
-		return nil, p.errorf(not.at, `"-" means NOT and stands directly before a term: put texts that begin with it in double quotes`)
+		return nil, p.errorf(not.at, `"-" means NOT and must be directly before a term: put texts that begin with it in double quotes`)
 	}
 	n, err := p.operand(depth + 1)
 	return &node{kind: nodeNot, operands: []*node{n}}, err
@@ -157,7 +157,7 @@ func (p *parser) group(depth int) (*node, error) {
 	return n, p.advance()
 }
 
-// comparison reads a field, an operator and a value, or a text to search for.
+// comparison parses a field, an operator and a value, or a text to search for.
 func (p *parser) comparison() (*node, error) {
 	n := &node{kind: nodeSearch, name: p.tok}
 	if p.terms++; p.terms > MaxTerms {

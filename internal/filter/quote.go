@@ -6,9 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Quote returns text as a quoted value or key: `"name = " + Quote(s)` selects
-// exactly the records with the name s, whatever s holds. Bytes that are not
-// UTF-8 become U+FFFD.
+// Quote returns text as a quoted value or key: `"name = " + Quote(s)` selects exactly the
+// records with the name s, for any s. Invalid UTF-8 becomes U+FFFD.
 func Quote(text string) string {
 	var b strings.Builder
 	b.Grow(len(text) + 2)
@@ -32,10 +31,10 @@ func Quote(text string) string {
 	return b.String()
 }
 
-// And joins filters so that all of them must hold. Empty filters are left out
-// and a filter of alternatives gets parentheses. A filter with a syntax error
-// is returned alone, so that Compile refuses the result with the error and the
-// position of that filter: no filter can change the meaning of another one.
+// And joins filters so that all of them must match. Empty filters are left out, and a
+// filter with OR gets parentheses. A filter with a syntax error is returned alone, so that
+// Compile reports the error with its position in that filter: no filter can change the
+// meaning of another one.
 func And(filters ...string) string {
 	var terms, grouped []string
 	for _, text := range filters {
@@ -58,8 +57,8 @@ func And(filters ...string) string {
 	return strings.Join(grouped, " AND ")
 }
 
-// quotedText reads a text in double quotes, with escapes, or in backticks,
-// without. star is the offset of the first * that is not escaped, or -1.
+// quotedText parses a text in double quotes, with escapes, or in backticks, without. star
+// is the offset of the first * that is not escaped, or -1.
 func (l *lexer) quotedText() (text string, star int, err error) {
 	start, quote := l.next, l.source[l.next]
 	var b strings.Builder
@@ -85,7 +84,7 @@ func (l *lexer) quotedText() (text string, star int, err error) {
 	return "", -1, l.errorf(start, "the quoted text has no end: add a %c", quote)
 }
 
-// escape reads an escape sequence and leaves next at its last byte.
+// escape parses an escape sequence and leaves next at its last byte.
 func (l *lexer) escape() (byte, error) {
 	l.next++
 	if l.next == len(l.source) {
@@ -115,8 +114,8 @@ func (l *lexer) checkQuoteEnd() error {
 	return l.checkWordEnd(l.next)
 }
 
-// ContainsFold reports whether text contains word, which is in lower case
-// already; the case of text does not count. It does not allocate.
+// ContainsFold reports whether text contains word, ignoring the case of text; word must be
+// in lower case. It does not allocate.
 func ContainsFold(text, word string) bool {
 	if word == "" {
 		return true
@@ -124,7 +123,7 @@ func ContainsFold(text, word string) bool {
 	first, _ := utf8.DecodeRuneInString(word)
 	for i, r := range text {
 		if r < utf8.RuneSelf && r != first && r|0x20 != first {
-			continue // the fast path: neither case of an ASCII character
+			continue // fast path: neither case of an ASCII character
 		}
 		if lower(r) == first && hasPrefixFold(text[i:], word) {
 			return true

@@ -8,14 +8,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
-// texts are values that try to be more than a value.
+// texts are values that try to escape from their quotes.
 var texts = []string{
 	"", "a", "a b", `"`, `""`, `\`, `\"`, `a\`, "a\nb", "\r\t\x00", "`", "'", " OR ", `" OR name:* OR "`, `x" OR "y`,
 	"*", "vision/*", `\*`, "AND", "-", "(", ")", "true", "50", "1e-4", "2026-01-31", "ünïcode 模型 🙂", "\u2028", "\ufffd",
 }
 
-// checkQuote checks that a quoted text selects exactly the text, and that it
-// works as a key.
+// checkQuote checks that a quoted text selects exactly the text, and that it works as a
+// key.
 func checkQuote(t *testing.T, s string) {
 	t.Helper()
 	schema := newSchema()
@@ -43,13 +43,13 @@ func checkQuote(t *testing.T, s string) {
 	}
 }
 
-func TestQuoteMakesAValueOfAnyText(t *testing.T) {
+func TestQuote_AcceptsAnyText(t *testing.T) {
 	for _, s := range texts {
 		checkQuote(t, s)
 	}
 }
 
-func TestAndKeepsEachFilterWhole(t *testing.T) {
+func TestAnd_KeepsFiltersSeparate(t *testing.T) {
 	const own = `project = "vision"`
 	for _, c := range []struct{ sentence, user, want string }{
 		{"an empty filter is left out", " ", own},
@@ -96,7 +96,7 @@ func checkAnd(t *testing.T, user string) {
 	}
 }
 
-func TestContainsFoldAgreesWithLowerCase(t *testing.T) {
+func TestContainsFold_AgreesWithToLower(t *testing.T) {
 	for _, text := range append([]string{"ΣΑΣ", "İstanbul", "K", "aaab", "AbC"}, texts...) {
 		for _, word := range append([]string{"σας", "i", "k", "aab", "bc"}, texts...) {
 			word = strings.ToLower(word)

@@ -2,8 +2,8 @@ package filter
 
 import "cmp"
 
-// Order compares two values for sorting. Missing values and NaN come last,
-// descending or not; values of different kinds are ordered by kind.
+// Order compares two values for sorting. Missing values and NaN come last in both
+// directions; values of different kinds are ordered by kind.
 func (v Value) Order(w Value, desc bool) int {
 	if v.isUnordered() || w.isUnordered() {
 		return cmp.Compare(sortClass(v), sortClass(w))
@@ -18,7 +18,7 @@ func (v Value) Order(w Value, desc bool) int {
 	return order
 }
 
-// Truncate cuts a text to n bytes; other values stay as they are.
+// Truncate truncates a text to n bytes; other values are unchanged.
 func (v Value) Truncate(n int) Value {
 	v.text = v.text[:min(n, len(v.text))]
 	return v
@@ -27,5 +27,5 @@ func (v Value) Truncate(n int) Value {
 // Int returns an integer value.
 func (v Value) Int() (int64, bool) { return int64(v.bits), v.kind == kindInteger } //nolint:gosec // the bits of an int64
 
-// TextLen is the length of a text in bytes, 0 of other values.
+// TextLen returns the length of a text in bytes, 0 for other values.
 func (v Value) TextLen() int { return len(v.text) }

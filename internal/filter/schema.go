@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Kind says what a field holds, and so which operators and values it takes.
+// Kind is the type of a field, which determines its operators and values.
 type Kind uint8
 
-// The kinds of fields. The getter of a field returns values of its kind, or
-// the zero Value if the record has none.
+// The kinds of fields. The getter of a field returns values of its kind, or the zero Value
+// if the record has none.
 const (
-	// Text is compared exactly; ":" looks for a part of it.
+	// Text is compared exactly; ":" searches for a part of it.
 	Text Kind = iota
 	// Path is a text of segments between slashes.
 	Path
@@ -28,7 +28,7 @@ const (
 	Time
 	// Duration is a length of time.
 	Duration
-	// Dynamic is a number, a text or a truth value, another one in each record.
+	// Dynamic is a number, a text or a boolean, which may differ between records.
 	Dynamic
 )
 
@@ -39,8 +39,8 @@ type Field[T any] struct {
 	Value func(record T) Value
 	// Any reports whether a member of a TextSet satisfies matches.
 	Any func(record T, matches func(text string) bool) bool
-	// Words are the allowed values of an Enum, in the order in which they sort.
-	// Values of the field that are none of them are treated as missing.
+	// Words are the allowed values of an Enum in sorting order. Other values are treated as
+	// missing.
 	Words []string
 	// LongPrefix may precede the words in a filter, such as
 	// EXPERIMENT_STATUS_.
@@ -49,47 +49,45 @@ type Field[T any] struct {
 	Sortable bool
 	// OrderOnly fields are unknown to filters.
 	OrderOnly bool
-	// Late fields are not read by Filter.MayMatch: they become known later than the rest
-	// of a record.
+	// Late fields are not read by Filter.MayMatch: they become known later than the rest of
+	// a record.
 	Late bool
 }
 
-// Family describes fields that are named by keys, such as summary.<key>.
+// Family describes fields with keys in their names, such as summary.<key>.
 type Family[T any] struct {
 	Kind Kind
 	// Parts are the names that end a field, such as "last" in
 	// metrics.<name>.last. A family without parts has fields such as
 	// summary.<key>.
 	Parts []string
-	// PartKinds are the kinds of parts that are of another kind than the family.
+	// PartKinds are the kinds of parts that differ from the family's kind.
 	PartKinds map[string]Kind
-	// Value makes the getter of a key; it is called once per use in a filter.
-	// Keys are the parts between dots; a quoted part is one key, whatever it
-	// holds. part is one of Parts; it is empty for a test of presence without
-	// one, such as metrics.loss:*, and for a family without parts.
+	// Value returns the getter of a key; it is called once per use in a filter. keys are
+	// the parts between dots; a quoted part is one key, whatever it contains. part is one
+	// of Parts; it is empty for a presence test without one, such as metrics.loss:*, and
+	// for a family without parts.
 	Value func(keys []string, part string) func(record T) Value
-	// Sortable and Late are those of Field.
+	// Sortable and Late are as in Field.
 	Sortable, Late bool
 }
 
-// Schema describes the records of the type T. It must not change once it is in
-// use.
+// Schema describes records of type T. It must not change while it is in use.
 type Schema[T any] struct {
 	Fields   map[string]Field[T]
 	Families map[string]Family[T]
-	// Search reports whether any text of the record that words search
-	// satisfies contains.
+	// Search reports whether any of the searched texts of the record satisfies contains.
 	Search func(record T, contains func(text string) bool) bool
 }
 
-// Needs says what a filter or an order reads of a record.
+// Needs describes what a filter or an order reads of a record.
 type Needs struct {
 	// Fields are the names of the fields, sorted.
 	Fields []string
-	// Keys maps a family to the keys that are used of it, sorted and joined by
-	// dots: Keys["metrics"] are the names of metrics.
+	// Keys maps a family to its used keys, sorted and joined by dots: Keys["metrics"] are
+	// the names of metrics.
 	Keys map[string][]string
-	// Search is true if words are searched for.
+	// Search reports that words are searched for.
 	Search bool
 }
 
@@ -102,7 +100,7 @@ func (n *Needs) addKey(family, key string) {
 	n.Keys[family] = insert(n.Keys[family], key)
 }
 
-// insert adds a text to a sorted list that has no duplicates.
+// insert adds a text to a sorted list without duplicates.
 func insert(list []string, s string) []string {
 	i, found := slices.BinarySearch(list, s)
 	if found {
@@ -111,15 +109,15 @@ func insert(list []string, s string) []string {
 	return slices.Insert(list, i, s)
 }
 
-// compiler turns names and nodes into functions.
+// compiler compiles names and nodes.
 type compiler[T any] struct {
 	source
 	schema *Schema[T]
 	needs  Needs
 }
 
-// field finds the field of a name. presence says that it is only tested for
-// presence, ordering that it is part of an order.
+// field returns the field of a name. presence reports a presence test only, ordering a key
+// of an order.
 func (c *compiler[T]) field(name token, presence, ordering bool) (Field[T], error) {
 	first := name.segments[0].text
 	if f, ok := c.schema.Fields[first]; ok && len(name.segments) == 1 && (ordering || !f.OrderOnly) {
@@ -142,7 +140,7 @@ func (c *compiler[T]) field(name token, presence, ordering bool) (Field[T], erro
 	return Field[T]{Kind: kind, Value: family.Value(keys, part), Sortable: family.Sortable}, nil
 }
 
-// isLate says whether the field of a name is a late one.
+// isLate reports whether the field of a name is late.
 func (c *compiler[T]) isLate(name token) bool {
 	first := name.segments[0].text
 	if f, ok := c.schema.Fields[first]; ok && len(name.segments) == 1 {
@@ -151,7 +149,7 @@ func (c *compiler[T]) isLate(name token) bool {
 	return c.schema.Families[first].Late
 }
 
-// split cuts a name into keys and part.
+// split splits a name into keys and part.
 func (f *Family[T]) split(src source, name token, presence bool) (keys []string, part string, err error) {
 	segments := name.segments[1:]
 	if last := len(segments) - 1; last > 0 && !segments[last].quoted && slices.Contains(f.Parts, segments[last].text) {

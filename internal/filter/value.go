@@ -19,12 +19,11 @@ const (
 	kindBool
 	kindTime     // Unix seconds in bits, nanoseconds in nanos
 	kindDuration // nanoseconds in bits
-	kindOpaque   // present, but comparable with nothing
+	kindOpaque   // present, but not comparable
 )
 
-// Value is what a record has in a field. The zero Value is a missing one. It
-// is small and holds no pointer but that of a text, so getters allocate
-// nothing.
+// Value is the value of a field in a record. The zero Value is missing. It is small and has
+// no pointer except that of a text, so getters do not allocate.
 type Value struct {
 	text  string
 	bits  uint64
@@ -32,10 +31,10 @@ type Value struct {
 	kind  valueKind
 }
 
-// TextValue is a text.
+// TextValue returns a text.
 func TextValue(s string) Value { return Value{kind: kindText, text: s} }
 
-// OptionalText is a text that is missing if it is empty.
+// OptionalText returns a text, or a missing value if it is empty.
 func OptionalText(s string) Value {
 	if s == "" {
 		return Value{}
@@ -43,13 +42,13 @@ func OptionalText(s string) Value {
 	return TextValue(s)
 }
 
-// NumberValue is a floating-point number.
+// NumberValue returns a floating-point number.
 func NumberValue(f float64) Value { return Value{kind: kindNumber, bits: math.Float64bits(f)} }
 
-// IntValue is an integer. It compares exactly, beyond 2^53 too.
+// IntValue returns an integer. It is compared exactly, even beyond 2^53.
 func IntValue(n int64) Value { return Value{kind: kindInteger, bits: uint64(n)} }
 
-// BoolValue is a truth value.
+// BoolValue returns a boolean.
 func BoolValue(b bool) Value {
 	if b {
 		return Value{kind: kindBool, bits: 1}
@@ -57,7 +56,7 @@ func BoolValue(b bool) Value {
 	return Value{kind: kindBool}
 }
 
-// TimeValue is an instant; the zero time is missing.
+// TimeValue returns a time; the zero time is missing.
 func TimeValue(t time.Time) Value {
 	if t.IsZero() {
 		return Value{}
@@ -65,17 +64,16 @@ func TimeValue(t time.Time) Value {
 	return Value{kind: kindTime, bits: uint64(t.Unix()), nanos: int32(t.Nanosecond())}
 }
 
-// DurationValue is a length of time.
+// DurationValue returns a duration.
 func DurationValue(d time.Duration) Value { return Value{kind: kindDuration, bits: uint64(d)} }
 
-// OpaqueValue is present and comparable with nothing, such as a list.
+// OpaqueValue returns a present value that is not comparable, such as a list.
 func OpaqueValue() Value { return Value{kind: kindOpaque} }
 
-// Known reports whether the value is there.
+// Known reports whether the value is not missing.
 func (v Value) Known() bool { return v.kind != kindMissing }
 
-// Scalar is the value as a bool, a string, an int64 or a float64; nil if it is none of
-// these.
+// Scalar returns the value as a bool, a string, an int64 or a float64; nil for others.
 func (v Value) Scalar() any {
 	switch v.kind {
 	case kindBool:
@@ -92,14 +90,14 @@ func (v Value) Scalar() any {
 
 func (v Value) number() float64 { return math.Float64frombits(v.bits) }
 
-// isUnordered reports whether the value has no place in an order.
+// isUnordered reports whether the value sorts last.
 func (v Value) isUnordered() bool {
 	return v.kind == kindMissing || v.kind == kindOpaque || v.kind == kindNumber && math.IsNaN(v.number())
 }
 
-// Compare orders two values of one kind. comparable is false if a value is
-// missing or NaN, or the kinds differ; integers and floating-point numbers are
-// both numbers and compare exactly.
+// Compare orders two values of one kind. comparable is false if a value is missing or NaN,
+// or if the kinds differ. Integers and floating-point numbers are both numbers and compare
+// exactly.
 func (v Value) Compare(w Value) (order int, comparable bool) {
 	switch {
 	case v.isUnordered(), w.isUnordered():
@@ -121,7 +119,7 @@ func (v Value) Compare(w Value) (order int, comparable bool) {
 	return cmp.Compare(v.nanos, w.nanos), true
 }
 
-// compareIntFloat compares without rounding the integer. f is not NaN.
+// compareIntFloat compares without rounding the integer. f must not be NaN.
 func compareIntFloat(n int64, f float64) int {
 	switch {
 	case f >= 1<<63:
@@ -136,7 +134,7 @@ func compareIntFloat(n int64, f float64) int {
 	return cmp.Compare(whole, f)
 }
 
-// parseNumber reads an integer or a floating-point number in decimal.
+// parseNumber parses a decimal integer or floating-point number.
 func parseNumber(s string) (Value, bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return IntValue(n), true
@@ -148,7 +146,7 @@ func parseNumber(s string) (Value, bool) {
 	return NumberValue(f), err == nil
 }
 
-// parseTime reads an RFC 3339 time, or a date, which is its midnight in UTC.
+// parseTime parses an RFC 3339 time, or a date as its midnight in UTC.
 func parseTime(s string) (Value, bool) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
@@ -163,7 +161,8 @@ func parseDuration(s string) (Value, bool) {
 	return DurationValue(d), err == nil
 }
 
-// Append encodes the value, such as for a page token; ReadValue decodes it.
+// Append appends an encoding of the value, for example for a page token; ReadValue decodes
+// it.
 func (v Value) Append(b []byte) []byte {
 	b = append(b, byte(v.kind))
 	b = binary.AppendUvarint(b, v.bits)
@@ -172,7 +171,7 @@ func (v Value) Append(b []byte) []byte {
 	return append(b, v.text...)
 }
 
-// ReadValue decodes a value at the beginning of b and returns what follows.
+// ReadValue decodes a value at the beginning of b and returns the rest.
 func ReadValue(b []byte) (v Value, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] > byte(kindOpaque) {
 		return v, b, false

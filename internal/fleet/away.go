@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// DefaultFanOutTimeout is how long a call over all Viewers waits for one of them.
+	// DefaultFanOutTimeout is how long a call over all Viewers waits for each of them.
 	DefaultFanOutTimeout = 2 * time.Second
-	// minProbeDelay and maxProbeDelay are the pauses between the probes of a Viewer
-	// that is away.
+	// minProbeDelay and maxProbeDelay limit the delay between the probes of a Viewer that
+	// is away.
 	minProbeDelay, maxProbeDelay = 250 * time.Millisecond, 5 * time.Second
-	// maxPending bounds the work that continues after its caller was answered.
+	// maxPending limits work that continues after its caller was answered.
 	maxPending = time.Minute
 )
 
-// awayState is why calls over all Viewers go without one.
+// awayState is why calls over all Viewers skip one.
 type awayState struct{ err error }
 
-// Away returns why calls over all Viewers go without this one, nil if they ask it.
+// Away returns why calls over all Viewers skip this one, nil if they do not.
 func (v *Viewer) Away() error {
 	if a := v.away.Load(); a != nil {
 		return a.err
@@ -29,17 +29,17 @@ func (v *Viewer) Away() error {
 	return nil
 }
 
-// FanOutTimeout is how long calls over all Viewers wait for one of them: without a
-// limit, one frozen machine would hold up what all others have to say.
+// FanOutTimeout is how long calls over all Viewers wait for each of them: without a limit,
+// one frozen machine would delay the results of all others.
 func (f *Fleet) FanOutTimeout() time.Duration { return f.fanOutTimeout }
 
-// SetFanOutTimeout changes it. It is for the time before the first call.
+// SetFanOutTimeout changes the timeout. It must be called before the first call.
 func (f *Fleet) SetFanOutTimeout(d time.Duration) { f.fanOutTimeout = d }
 
-// AskWithin asks a Viewer on behalf of a call that can be answered without it, and
-// waits for timeout at most. What was asked continues after that, for those who ask
-// later; until it has succeeded, or the Viewer answers a probe, the Viewer is away:
-// then nobody waits for it.
+// AskWithin calls ask for a Viewer on behalf of a call that can be answered without that
+// Viewer, and waits for at most timeout. After that, ask continues for the benefit of later
+// calls. The Viewer is away, and nobody waits for it, until ask has succeeded or the Viewer
+// has answered a probe.
 func AskWithin[T any](ctx context.Context, v *Viewer, timeout time.Duration, ask func(context.Context, *Viewer) (T, error)) (T, error) {
 	var none T
 	if err := v.Away(); err != nil {
@@ -71,16 +71,16 @@ func AskWithin[T any](ctx context.Context, v *Viewer, timeout time.Duration, ask
 	return none, v.leave(timeout, func() error { return (<-done).err })
 }
 
-// leave makes a Viewer away, until what is pending has succeeded or a probe has.
+// leave marks a Viewer as away, until pending or a probe has succeeded.
 func (v *Viewer) leave(after time.Duration, pending func() error) error {
 	err := &restclient.Error{
 		Kind: restclient.KindTimeout, Viewer: v.Name,
-		Detail: fmt.Sprintf("no answer within %v; it is asked again in the background, and left out until it answers", after),
+		Detail: fmt.Sprintf("no answer within %v; it is probed in the background and skipped until it answers", after),
 		Err:    context.DeadlineExceeded,
 	}
 	state := &awayState{err}
 	if !v.away.CompareAndSwap(nil, state) {
-		return err // somebody else probes it
+		return err // it is being probed already
 	}
 	v.fleet.queries.Go(func() {
 		defer v.away.CompareAndSwap(state, nil)
@@ -103,7 +103,7 @@ func (v *Viewer) leave(after time.Duration, pending func() error) error {
 	return err
 }
 
-// ended is closed when there is no reason to ask the Viewer any more.
+// ended returns a channel that is closed when the Viewer need not be probed any more.
 func (v *Viewer) ended() <-chan struct{} {
 	if v.session != nil {
 		return v.session.ctx.Done()

@@ -12,9 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// TestAll_TakesABoundedNumberOfSessions: a Viewer may list any number, and each would
-// have goroutines, connections and metrics.
-func TestAll_TakesABoundedNumberOfSessions(t *testing.T) {
+// A Viewer may list any number, and each would have goroutines, connections and metrics.
+func TestAll_LimitsTheNumberOfSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		fake := &viewerFake{}

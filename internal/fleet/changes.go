@@ -2,14 +2,14 @@ package fleet
 
 import "sync"
 
-// changes tells whoever waits that the tunneled Viewers are others now.
+// changes notifies waiters that the set of tunneled Viewers has changed.
 type changes struct {
 	mu   sync.Mutex
 	next chan struct{}
 }
 
-// Changed returns a channel that is closed when the next tunneled Viewer comes
-// or goes.
+// Changed returns a channel that is closed at the next change of the set of tunneled
+// Viewers.
 func (f *Fleet) Changed() <-chan struct{} {
 	f.changes.mu.Lock()
 	defer f.changes.mu.Unlock()

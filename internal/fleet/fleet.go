@@ -1,11 +1,9 @@
-// Package fleet keeps the Viewers behind this server by their names: those
-// that the operator configured and, discovered by asking them, the remote
-// Viewers that they have tunneled, which are called {viewer}.{session_id}.
+// Package fleet holds the Viewers behind this server by name: those that the operator
+// configured, and the remote Viewers that they have tunneled, which are discovered by
+// querying them and are named {viewer}.{session_id}.
 //
-// It must not know gRPC, HTTP or what is asked of a Viewer: it hands out
-// clients. A call names a viewer, Get gives its entry, and the entry's Client
-// does the rest; "-" is the callers' word for All. Nothing about a tunnel is
-// remembered beyond what its Viewer lists, so every replica of this server
+// It must not know gRPC, HTTP or the requests to a Viewer: it hands out clients. Nothing is
+// remembered about a tunnel beyond what its Viewer lists, so every replica of this server
 // knows the same ones.
 package fleet
 
@@ -25,27 +23,26 @@ import (
 
 // Viewer is one named Viewer.
 type Viewer struct {
-	// Name is what requests call it.
+	// Name is its name in requests.
 	Name string
-	// Client reaches it.
+	// Client is the client of the Viewer.
 	Client *restclient.Client
-	// Parent is the Viewer that has tunneled this one; nil if this one was
-	// configured.
+	// Parent is the Viewer that has tunneled this one; nil if this one is configured.
 	Parent *Viewer
 
-	session *session // nil if this one was configured
+	session *session // nil if this one is configured
 	fleet   *Fleet
 	away    atomic.Pointer[awayState]
 }
 
-// Entry names a Viewer to be configured.
+// Entry configures a Viewer.
 type Entry struct {
-	// Name is what requests call it; made up where empty.
+	// Name is its name in requests; generated if empty.
 	Name string
-	// URL is where it is.
+	// URL is its address.
 	URL string
-	// CAFile and AuthFile are as in restclient.Config. They are for this Viewer only,
-	// not for those that it has tunneled.
+	// CAFile and AuthFile are as in restclient.Config. They apply to this Viewer only, not
+	// to those that it has tunneled.
 	CAFile, AuthFile string
 }
 
@@ -53,27 +50,27 @@ type Entry struct {
 type Fleet struct {
 	configured []*Viewer
 	tunnels    map[string]*tunnels // by the name of the configured Viewer
-	queries    sync.WaitGroup      // the queries that continue without a caller
+	queries    sync.WaitGroup      // queries that continue without a caller
 	ctx        context.Context     //nolint:containedctx // of the queries, which outlive their callers
-	stop       context.CancelFunc  // ends them
-	// fanOutTimeout is how long calls over all Viewers wait for one.
+	stop       context.CancelFunc  // cancels ctx
+	// fanOutTimeout is how long calls over all Viewers wait for each of them.
 	fanOutTimeout time.Duration
 	changes       changes
 	started       started
 }
 
-// UnknownError says that no Viewer has a name.
+// UnknownError reports that no Viewer has the name.
 type UnknownError struct {
-	// Name is what was asked for.
+	// Name is the requested name.
 	Name string
-	// Known are the names that there are.
+	// Known are the existing names.
 	Known []string
-	// Reason says more, such as why a tunneled one cannot be reached; it may
-	// be empty.
+	// Reason is additional information, such as why a tunneled Viewer cannot be reached; it
+	// may be empty.
 	Reason string
 }
 
-// Error names the unknown one and the known ones.
+// Error names the unknown Viewer and the known ones.
 func (e *UnknownError) Error() string {
 	text := fmt.Sprintf("no viewer is called %q; known are %s", e.Name, strings.Join(e.Known, ", "))
 	if e.Reason != "" {
@@ -82,12 +79,12 @@ func (e *UnknownError) Error() string {
 	return text
 }
 
-// validName leaves out the dot, which separates a tunneled Viewer's session
-// from the Viewer that holds it, and all that has a meaning in URLs.
+// validName excludes the dot, which separates a tunneled Viewer's session from its parent,
+// and all characters with a meaning in URLs.
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 
-// New returns the fleet of the entries, the first being the default. Each
-// client is made from a copy of base with the entry's name and URL.
+// New returns the fleet of the entries; the first one is the default. Each client is made
+// from a copy of base with the entry's name and URL.
 func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 	if len(entries) == 0 {
 		return nil, errors.New("no viewer is configured")
@@ -115,7 +112,7 @@ func New(entries []Entry, base restclient.Config) (*Fleet, error) {
 	return f, nil
 }
 
-// EntryName is what the i-th of the entries is called.
+// EntryName returns the name of the i-th entry.
 func EntryName(i int, e Entry) string {
 	switch {
 	case e.Name != "":
@@ -126,14 +123,13 @@ func EntryName(i int, e Entry) string {
 	return fmt.Sprintf("viewer-%d", i+1)
 }
 
-// IgnoreTunnels has the fleet know the configured Viewers only. It is for the
-// time before the first call.
+// IgnoreTunnels limits the fleet to the configured Viewers. It must be called before the
+// first call.
 func (f *Fleet) IgnoreTunnels() { clear(f.tunnels) }
 
-// Get returns the Viewer of a name; the empty name means the first one that exists for ctx. For
-// the name of a tunneled one it may ask the Viewer that holds the tunnel, and
-// wait for it as long as ctx allows and 10 s at most. The errors are an
-// *UnknownError, an *EndedError, or that of the query.
+// Get returns the Viewer of a name; the empty name means the first one that exists for ctx.
+// For a tunneled Viewer it may query the parent, and wait as long as ctx allows, at most 10
+// s. The errors are an *UnknownError, an *EndedError, or that of the query.
 func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
 	for _, v := range f.visible(ctx) {
 		if v.Name == name || name == "" {
@@ -148,8 +144,7 @@ func (f *Fleet) Get(ctx context.Context, name string) (*Viewer, error) {
 	return t.get(ctx, sessionID)
 }
 
-// tunnelsOf returns what is known of the remote Viewers of a configured one, by its name;
-// nil if there is none.
+// tunnelsOf returns the tunnels of a configured Viewer by its name, or nil.
 func (f *Fleet) tunnelsOf(ctx context.Context, parent string) *tunnels {
 	if !Visible(ctx, parent) {
 		return nil
@@ -157,9 +152,9 @@ func (f *Fleet) tunnelsOf(ctx context.Context, parent string) *tunnels {
 	return f.tunnels[parent]
 }
 
-// All returns every Viewer that exists for ctx, the default one first and the tunneled ones last.
-// It asks the Viewers for their tunnels, not more often than every 3 s, and
-// goes without those of a Viewer that does not answer within half a second.
+// All returns every Viewer that exists for ctx, the default one first and the tunneled ones
+// last. It queries the Viewers for their tunnels, at most every 3 s, and omits those of a
+// Viewer that does not answer within half a second.
 func (f *Fleet) All(ctx context.Context) []*Viewer {
 	all := f.visible(ctx)
 	var refreshes sync.WaitGroup
@@ -169,11 +164,11 @@ func (f *Fleet) All(ctx context.Context) []*Viewer {
 		}
 	}
 	refreshes.Wait()
-	return f.withTunnelled(all)
+	return f.withTunneled(all)
 }
 
-// withTunnelled adds the remote Viewers of configured ones, as known now.
-func (f *Fleet) withTunnelled(configured []*Viewer) []*Viewer {
+// withTunneled adds the known remote Viewers of configured ones.
+func (f *Fleet) withTunneled(configured []*Viewer) []*Viewer {
 	all := slices.Clone(configured)
 	for _, v := range configured {
 		if t := f.tunnels[v.Name]; t != nil {
@@ -196,16 +191,16 @@ func (f *Fleet) Names() []string {
 	return names
 }
 
-// unknown says that no Viewer has a name, and names those that exist for ctx.
+// unknown returns the error for a name without a Viewer; it lists those that exist for ctx.
 func (f *Fleet) unknown(ctx context.Context, name, reason string) error {
 	e := &UnknownError{Name: name, Reason: reason}
-	for _, v := range f.withTunnelled(f.visible(ctx)) {
+	for _, v := range f.withTunneled(f.visible(ctx)) {
 		e.Known = append(e.Known, v.Name)
 	}
 	return e
 }
 
-// Close ends what is being asked and gives up idle connections.
+// Close cancels queries and closes idle connections.
 func (f *Fleet) Close() {
 	f.stop()
 	f.queries.Wait()

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// session is the lifetime of a tunneled Viewer: as long as its session works.
+// session is the lifetime of a tunneled Viewer.
 type session struct {
-	ctx    context.Context //nolint:containedctx // it is over when the session has ended, and carries nothing
+	ctx    context.Context //nolint:containedctx // canceled when the session has ended; has no values
 	cancel context.CancelCauseFunc
 }
 
@@ -18,9 +18,9 @@ func newSession() *session {
 	return &session{ctx, cancel}
 }
 
-// OnEnd has f called, in a goroutine of its own, when the session of a
-// tunneled Viewer has ended, at once if it has; a configured one has no end. The
-// error is an *EndedError. Stop takes that back.
+// OnEnd calls f in a new goroutine when the session of a tunneled Viewer has ended, or at
+// once if it has already; a configured Viewer has no end. The error is an *EndedError. stop
+// cancels the call.
 func (v *Viewer) OnEnd(f func(error)) (stop func()) {
 	if v.session == nil {
 		return func() {}
@@ -29,8 +29,8 @@ func (v *Viewer) OnEnd(f func(error)) (stop func()) {
 	return func() { cancel() }
 }
 
-// CheckAlive asks whether a tunneled Viewer is there at this moment; a configured
-// one always is. The errors are an *EndedError, and that of the query.
+// CheckAlive queries whether a tunneled Viewer is there now; a configured one always is.
+// The errors are an *EndedError and that of the query.
 func (f *Fleet) CheckAlive(ctx context.Context, v *Viewer) error {
 	if v.session == nil {
 		return nil
@@ -45,8 +45,7 @@ func (f *Fleet) CheckAlive(ctx context.Context, v *Viewer) error {
 	return nil
 }
 
-// end ends the session of a Viewer, and gives up its
-// idle connections.
+// end ends the session of a Viewer and closes its idle connections.
 func (t tunnel) end(status string) {
 	if t.viewer == nil {
 		return
@@ -55,16 +54,16 @@ func (t tunnel) end(status string) {
 	t.viewer.Client.Close()
 }
 
-// SameParent reports whether two names are of sessions that one Viewer holds.
+// SameParent reports whether two names are of sessions of the same Viewer.
 func SameParent(a, b string) bool {
 	parentA, _, isSessionA := strings.Cut(a, ".")
 	parentB, _, isSessionB := strings.Cut(b, ".")
 	return isSessionA && isSessionB && parentA == parentB
 }
 
-// Siblings returns the tunneled Viewers, as known now, of the Viewer that holds
-// or held the session of a name. It is false for names of all else, and of
-// sessions that cannot be reached from here or do not exist for ctx.
+// Siblings returns the known tunneled Viewers of the parent in the name of a session, which
+// may have ended. It is false for other names, and for sessions that cannot be reached from
+// here or do not exist for ctx.
 func (f *Fleet) Siblings(ctx context.Context, name string) ([]*Viewer, bool) {
 	parent, sessionID, isSession := strings.Cut(name, ".")
 	t := f.tunnelsOf(ctx, parent)

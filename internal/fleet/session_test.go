@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
+func TestOnEnd_ReportsTheEndOfASessionOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{}
 		f := newFleet(t, fake)
@@ -24,7 +24,7 @@ func TestOnEnd_TellsOfTheEndOfASessionOnce(t *testing.T) {
 		if err := f.CheckAlive(t.Context(), v); err != nil {
 			t.Error(err)
 		}
-		fake.set(fakeSession("abc", 8081, false), fakeSession("def", 8082, true)) // as 0.7.2, when SSH is lost
+		fake.set(fakeSession("abc", 8081, false), fakeSession("def", 8082, true)) // as 0.7.2 when SSH is lost
 		time.Sleep(time.Millisecond)                                              //nolint:forbidigo // fake time
 		if err := f.CheckAlive(t.Context(), v); err == nil {
 			t.Error("it stands after its end")

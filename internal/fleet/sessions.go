@@ -12,10 +12,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// name is what the Viewer behind a session is called.
+// name returns the name of the Viewer behind a session.
 func (t *tunnels) name(sessionID string) string { return t.parent.Name + "." + sessionID }
 
-// store makes the list of sessions the known one. Called with mu held.
+// store replaces the known sessions. t.mu must be held.
 func (t *tunnels) store(sessions []restclient.Session) {
 	known := make(map[string]tunnel)
 	for _, s := range t.bounded(sessions) {
@@ -33,12 +33,12 @@ func (t *tunnels) store(sessions []restclient.Session) {
 	}
 }
 
-// maxSessions bounds the sessions of one Viewer that become Viewers: each has
-// goroutines, connections and metrics of its own. People start them one by one.
+// maxSessions is the maximum number of sessions of one Viewer that become Viewers: each has
+// its own goroutines, connections and metrics. People start them one by one.
 const maxSessions = 64
 
-// bounded leaves out what cannot be a session, and what is too many; those that are
-// known stay. Called with mu held.
+// bounded removes entries with invalid names and those above maxSessions, but keeps known
+// ones. t.mu must be held.
 func (t *tunnels) bounded(sessions []restclient.Session) []restclient.Session {
 	var kept, others []restclient.Session
 	for _, s := range sessions {
@@ -61,9 +61,9 @@ func (t *tunnels) bounded(sessions []restclient.Session) []restclient.Session {
 	return kept[:len(kept)-left]
 }
 
-// tunnel makes the entry of a session: the same Viewer as long as it works at
-// the same port. One that works again is another one, as whoever used it has
-// been told of its end. Called with mu held.
+// tunnel returns the entry of a session: the same Viewer as long as it works at the same
+// port. A session that works again is a new Viewer, because users of the old one were told
+// of its end. t.mu must be held.
 func (t *tunnels) tunnel(s restclient.Session) tunnel {
 	port := s.LocalPort.Value
 	now := tunnel{port: port, active: s.Active, status: s.Status.Value}
@@ -75,17 +75,17 @@ func (t *tunnels) tunnel(s restclient.Session) tunnel {
 		return now
 	}
 	cfg := t.base
-	// The tunnel listens on IPv4 only; "localhost" may become something else.
+	// The tunnel listens on IPv4 only; "localhost" may resolve to IPv6.
 	cfg.Name, cfg.BaseURL = t.name(s.ID), fmt.Sprintf("http://127.0.0.1:%d", port)
 	client, err := restclient.New(cfg)
 	if err != nil {
-		return now // the configuration was good for the parent, and so is this URL
+		return now // unreachable: the configuration was valid for the parent, and so is this URL
 	}
 	now.viewer = &Viewer{Name: cfg.Name, Client: client, Parent: t.parent, session: newSession(), fleet: t.fleet}
 	return now
 }
 
-// close gives up idle connections.
+// close closes idle connections.
 func (t *tunnels) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,13 +94,13 @@ func (t *tunnels) close() {
 	}
 }
 
-// Reach tells what a session's remote Viewer is called, or why it cannot be
-// reached from here.
+// Reach returns the name of a session's remote Viewer, or why it cannot be reached from
+// here.
 func (f *Fleet) Reach(parent *Viewer, s restclient.Session) (name, unreachable string) {
 	t := f.tunnels[parent.Name]
 	switch {
 	case t == nil:
-		return "", "a remote viewer cannot be asked for others, and this server may have been told to ignore tunnels"
+		return "", "it is a tunnel of a remote viewer, or this server ignores tunnels"
 	case t.unreachableReason != "":
 		return "", t.unreachableReason
 	case !validSession.MatchString(s.ID) || s.LocalPort.Value < 1 || s.LocalPort.Value > 65535:
@@ -111,8 +111,8 @@ func (f *Fleet) Reach(parent *Viewer, s restclient.Session) (name, unreachable s
 	return t.name(s.ID), ""
 }
 
-// PortTaken reports whether something on this machine listens where a tunnel of
-// the Viewer is to listen. Of a Viewer on another machine it knows nothing.
+// PortTaken reports whether a process on this machine already listens on a tunnel's port.
+// It is false if the Viewer is on another machine.
 func (f *Fleet) PortTaken(ctx context.Context, parent *Viewer, port int) bool {
 	if t := f.tunnels[parent.Name]; t == nil || t.unreachableReason != "" {
 		return false
@@ -126,8 +126,8 @@ func (f *Fleet) PortTaken(ctx context.Context, parent *Viewer, port int) bool {
 	return false
 }
 
-// Add makes a session known that this server has just started, without
-// another query. It is stopped by StopStarted unless it is forgotten.
+// Add makes a session known that this server has just started, without a query. StopStarted
+// stops it unless it was removed.
 func (f *Fleet) Add(parent *Viewer, s restclient.Session) {
 	f.started.add(parent, s.ID)
 	if t := f.tunnels[parent.Name]; t != nil && validSession.MatchString(s.ID) {
@@ -140,7 +140,7 @@ func (f *Fleet) Add(parent *Viewer, s restclient.Session) {
 	}
 }
 
-// Remove takes a session off the list that this server has just stopped.
+// Remove removes a session that this server has just stopped.
 func (f *Fleet) Remove(parent *Viewer, sessionID string) {
 	f.started.remove(parent, sessionID)
 	if t := f.tunnels[parent.Name]; t != nil {
@@ -151,7 +151,7 @@ func (f *Fleet) Remove(parent *Viewer, sessionID string) {
 	}
 }
 
-// update changes what is known, and has answers that are on their way ignored.
+// update changes the known sessions, and invalidates queries in flight.
 func (t *tunnels) update(change func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

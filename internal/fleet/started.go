@@ -33,8 +33,8 @@ func (s *started) remove(parent *Viewer, id string) {
 	s.sessions = slices.DeleteFunc(s.sessions, func(other startedSession) bool { return other == startedSession{parent, id} })
 }
 
-// StopStarted stops the remote Viewers that this server has started, one after
-// the other on each Viewer, and returns what could not be stopped.
+// StopStarted stops the remote Viewers that this server has started, sequentially for each
+// parent, and returns the errors.
 func (f *Fleet) StopStarted(ctx context.Context) error {
 	f.started.mu.Lock()
 	sessions := slices.Clone(f.started.sessions)

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// getMaxAge is how old the list of tunnels may be for a call to one of them:
-	// a port may get another owner as soon as its session has ended.
+	// getMaxAge is the maximum age of the list of tunnels for a call to one of them: the
+	// port may be reused as soon as the session has ended.
 	getMaxAge = 2 * time.Second
-	// busyMaxAge is how old it may be while the Viewer is at work over SSH, and
-	// can say nothing.
+	// busyMaxAge is the maximum age while the Viewer is handling a call over SSH and cannot
+	// answer.
 	busyMaxAge = 2 * time.Minute
-	// listMaxAge is how old it may be for a list of all Viewers.
+	// listMaxAge is the maximum age for a list of all Viewers.
 	listMaxAge = 3 * time.Second
 	// minInterval is the minimum time between two queries.
 	minInterval = 250 * time.Millisecond
@@ -31,50 +31,46 @@ const (
 	listTimeout = 500 * time.Millisecond
 )
 
-// validSession is what a session can be called: the Viewers make up eight
-// hexadecimal digits.
+// validSession matches valid session ids. The Viewers use eight hexadecimal digits.
 var validSession = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// EndedError says that a tunneled Viewer is listed, but that its session does
-// not work now. 0.7.2 may bring it back.
+// EndedError reports that a tunneled Viewer is listed but its session is not active. 0.7.2
+// may reconnect it.
 type EndedError struct {
 	// Name is the Viewer's name.
 	Name string
-	// Status is how its session stands, in the words of the Viewer that holds
-	// it.
+	// Status is the session's status as its parent reports it.
 	Status string
 }
 
-// Error tells how the session stands.
+// Error returns the status of the session.
 func (e *EndedError) Error() string {
 	return fmt.Sprintf("viewer %s: its session is %s", e.Name, cmp.Or(e.Status, "not active"))
 }
 
-// tunnels is what is known of the remote Viewers behind one configured Viewer.
+// tunnels are the known remote Viewers of one configured Viewer.
 type tunnels struct {
 	fleet  *Fleet
 	parent *Viewer
 	base   restclient.Config
 	ctx    context.Context //nolint:containedctx // of the queries, which outlive their callers
-	// unreachableReason says why no tunnel can be reached from here; empty if they can.
+	// unreachableReason is why no tunnel can be reached from here; empty if they can.
 	unreachableReason string
 
 	mu    sync.Mutex
 	known map[string]tunnel // by session
-	// queriedAt is when the last query was sent that has an answer, err the
-	// answer if it was none.
+	// queriedAt is when the last completed query was sent, err its error.
 	queriedAt time.Time
 	err       error
-	// version counts Add and Remove: an answer to a query that was sent
-	// before one of them is out of date.
+	// version counts Add and Remove: the answer to a query sent before one of them is
+	// outdated.
 	version  int
 	inFlight *query
-	// crowded: it was logged that sessions are left out.
+	// crowded reports that sessions were left out, and that this was logged.
 	crowded bool
 }
 
-// tunnel is one session and the Viewer behind it, which is nil if it cannot be
-// reached.
+// tunnel is one session and the Viewer behind it, nil if it cannot be reached.
 type tunnel struct {
 	viewer *Viewer
 	port   int64
@@ -96,8 +92,7 @@ func newTunnels(ctx context.Context, f *Fleet, parent *Viewer, base restclient.C
 	return t
 }
 
-// onLoopback reports whether a Viewer runs on this machine, as far as its
-// address tells.
+// onLoopback reports whether a Viewer runs on this machine, judging by its address.
 func onLoopback(base string) bool {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -106,7 +101,7 @@ func onLoopback(base string) bool {
 	return netaddr.IsLoopback(u.Hostname())
 }
 
-// get returns one tunneled Viewer, after a query if need be.
+// get returns one tunneled Viewer, after a query if necessary.
 func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
 	if t.unreachableReason != "" {
 		return nil, t.fleet.unknown(ctx, t.name(sessionID), t.unreachableReason)
@@ -128,22 +123,21 @@ func (t *tunnels) get(ctx context.Context, sessionID string) (*Viewer, error) {
 	return found.viewer, nil
 }
 
-// find looks a session up, and tells how old the knowledge is.
+// find looks up a session, and returns the age of the list.
 func (t *tunnels) find(sessionID string) (tunnel, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.known[sessionID], time.Since(t.queriedAt)
 }
 
-// refreshIfStale brings the list up to date, if that is to be had soon.
+// refreshIfStale updates the list if the Viewer answers in time.
 func (t *tunnels) refreshIfStale(ctx context.Context) {
 	if t.unreachableReason == "" && t.parent.Away() == nil {
-		_ = t.refresh(ctx, time.Now().Add(-listMaxAge), listTimeout) // without an answer, what is known has to do
+		_ = t.refresh(ctx, time.Now().Add(-listMaxAge), listTimeout) // on failure the known list is used
 	}
 }
 
-// reachable returns the Viewers that can be called now, in the order of their
-// names.
+// reachable returns the Viewers that can be called now, sorted by name.
 func (t *tunnels) reachable() []*Viewer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -157,10 +151,10 @@ func (t *tunnels) reachable() []*Viewer {
 	return out
 }
 
-// refresh waits for the answer to a query that was sent at or after since. One
-// that is being asked is shared, continues when its callers have left, and is
-// waited for as long as timeout, counted from when it was sent: who comes late
-// to a Viewer that says nothing is not held up as well.
+// refresh waits for the answer to a query that was sent at or after since. A query in
+// flight is shared and continues without its callers. timeout counts from when the query
+// was sent, so that late callers do not wait as long again for a Viewer that does not
+// answer.
 func (t *tunnels) refresh(ctx context.Context, since time.Time, timeout time.Duration) error {
 	for {
 		t.mu.Lock()
@@ -184,10 +178,10 @@ func (t *tunnels) refresh(ctx context.Context, since time.Time, timeout time.Dur
 
 var (
 	errClosed   = errors.New("the fleet is closed")
-	errNoAnswer = errors.New("it has not said in time which remote viewers it holds")
+	errNoAnswer = errors.New("it has not listed its remote viewers in time")
 )
 
-// explain names the Viewer that said nothing.
+// explain adds the name of the Viewer that did not answer.
 func (t *tunnels) explain(err error) error {
 	if !errors.Is(err, errNoAnswer) {
 		return err
@@ -211,8 +205,8 @@ func (q *query) wait(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// start sends a query, at the earliest minInterval after the last one. Called
-// with mu held; the goroutine ends with the query, or with the fleet.
+// start sends a query, at least minInterval after the last one. t.mu must be held; the
+// goroutine ends with the query, or with the fleet.
 func (t *tunnels) start() {
 	q := &query{since: time.Now(), done: make(chan struct{})}
 	t.inFlight = q
@@ -223,7 +217,7 @@ func (t *tunnels) start() {
 	})
 }
 
-// runQuery queries, and stores the answer.
+// runQuery sends the query and stores the answer.
 func (t *tunnels) runQuery(delay time.Duration) {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -242,7 +236,7 @@ func (t *tunnels) runQuery(delay time.Duration) {
 	defer t.mu.Unlock()
 	t.inFlight = nil
 	if version != t.version && t.ctx.Err() == nil {
-		return // whoever waits asks again
+		return // waiters query again
 	}
 	t.queriedAt, t.err = started, err
 	if err == nil || isUnreachable(err) {
@@ -250,7 +244,7 @@ func (t *tunnels) runQuery(delay time.Duration) {
 	}
 }
 
-// isUnreachable reports whether a Viewer is not there any more, and its tunnels with it.
+// isUnreachable reports whether a Viewer is gone, and its tunnels with it.
 func isUnreachable(err error) bool {
 	e, ok := errors.AsType[*restclient.Error](err)
 	return ok && e.Kind == restclient.KindUnreachable

@@ -17,12 +17,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// viewerFake answers as a Viewer of 0.7 whose sessions the test sets. It is a
-// transport, so that time can be faked.
+// viewerFake answers as a 0.7 Viewer with the sessions that the test sets. It is a
+// transport, so that it works with fake time.
 type viewerFake struct {
 	mu       sync.Mutex
 	sessions []map[string]any
-	asked    int           // how often the sessions were asked for
+	asked    int           // requests for the sessions
 	delay    time.Duration // before each answer
 	status   int           // of every answer, if not 0
 	stopped  []string
@@ -88,7 +88,7 @@ func fakeSession(id string, port int, active bool) map[string]any {
 	return map[string]any{"sessionId": id, "localPort": port, "status": "running", "isActive": active}
 }
 
-// newFleet is a fleet of one fake Viewer on loopback, "lab".
+// newFleet returns a fleet of one fake Viewer on loopback, "lab".
 func newFleet(t *testing.T, fake *viewerFake) *Fleet {
 	t.Helper()
 	return newFleetAt(t, fake, "http://127.0.0.1:23300")
@@ -111,7 +111,7 @@ func names(viewers []*Viewer) (out []string) {
 	return out
 }
 
-func TestGet_FindsATunnelledViewerAtOnceAndDropsItWithItsSession(t *testing.T) {
+func TestGet_FindsTunneledViewers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{}
 		f := newFleet(t, fake)
@@ -120,7 +120,7 @@ func TestGet_FindsATunnelledViewerAtOnceAndDropsItWithItsSession(t *testing.T) {
 		}
 		fake.set(fakeSession("abc", 8081, true))
 		time.Sleep(time.Millisecond)            //nolint:forbidigo // fake time
-		v, err := f.Get(t.Context(), "lab.abc") // as another replica, which has heard of nothing
+		v, err := f.Get(t.Context(), "lab.abc") // like another replica, which has not queried yet
 		if err != nil || v.Name != "lab.abc" || v.Client.BaseURL() != "http://127.0.0.1:8081" || v.Parent.Name != "lab" {
 			t.Fatalf("got %v, %v", v, err)
 		}
@@ -148,7 +148,7 @@ func TestGet_FindsATunnelledViewerAtOnceAndDropsItWithItsSession(t *testing.T) {
 	})
 }
 
-func TestGet_AsksTheViewerRarelyHoweverManyAsk(t *testing.T) {
+func TestGet_LimitsQueries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{delay: 10 * time.Millisecond}
 		f := newFleet(t, fake)
@@ -203,7 +203,7 @@ func TestAll_OmitsAViewerThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-func TestAdd_IsKnownWithoutAQuery(t *testing.T) {
+func TestAdd_NeedsNoQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &viewerFake{}
 		f := newFleet(t, fake)
@@ -229,7 +229,7 @@ func TestAdd_IsKnownWithoutAQuery(t *testing.T) {
 	})
 }
 
-func TestReach_SaysWhyATunnelCannotBeReached(t *testing.T) {
+func TestReach_ExplainsUnreachableTunnels(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, at, want string }{
 		{"on loopback", "http://localhost:1", ""},

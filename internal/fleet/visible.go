@@ -8,15 +8,15 @@ import (
 
 type visibleKey struct{}
 
-// WithVisible limits what is done with the context to the configured Viewers of these
-// names, and to those that they have tunneled; no name is no Viewer at all. For Get, All
-// and all else that takes the context, the others do not exist. A context that was never
-// limited sees every Viewer: it is that of the server's own work.
+// WithVisible limits the context to the configured Viewers of these names and those that
+// they have tunneled; without names, to none. For everything that takes the context, other
+// Viewers do not exist. A context that was never limited sees every Viewer: it is used for
+// the server's own work.
 func WithVisible(ctx context.Context, names []string) context.Context {
 	return context.WithValue(ctx, visibleKey{}, slices.Clone(names))
 }
 
-// Visible reports whether a Viewer of this name, if there is one, exists for the context.
+// Visible reports whether the context allows a Viewer of this name.
 func Visible(ctx context.Context, name string) bool {
 	names, limited := ctx.Value(visibleKey{}).([]string)
 	if !limited {
@@ -26,8 +26,8 @@ func Visible(ctx context.Context, name string) bool {
 	return slices.Contains(names, configured)
 }
 
-// VisibleKey is the same for contexts for which the same Viewers exist: only callers of one
-// key may share an answer about several Viewers.
+// VisibleKey is equal for contexts for which the same Viewers exist: only callers with the
+// same key may share an answer about several Viewers.
 func VisibleKey(ctx context.Context) string {
 	names, limited := ctx.Value(visibleKey{}).([]string)
 	if !limited {
@@ -36,14 +36,13 @@ func VisibleKey(ctx context.Context) string {
 	return "only " + strings.Join(slices.Sorted(slices.Values(names)), ",")
 }
 
-// visible returns the configured Viewers that exist for the context, the default one
-// first.
+// visible returns the configured Viewers that exist for the context, the default one first.
 func (f *Fleet) visible(ctx context.Context) []*Viewer {
 	return slices.DeleteFunc(f.Configured(), func(v *Viewer) bool { return !Visible(ctx, v.Name) })
 }
 
-// IsDefault reports whether an empty name means this Viewer: the first one that exists
-// for the context.
+// IsDefault reports whether an empty name means this Viewer: the first one that exists for
+// the context.
 func (f *Fleet) IsDefault(ctx context.Context, v *Viewer) bool {
 	all := f.visible(ctx)
 	return len(all) > 0 && all[0] == v

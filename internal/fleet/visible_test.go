@@ -9,7 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// twoViewers is a fleet of the fake Viewers "lab" and "gpu", each with one session.
+// twoViewers returns a fleet of the fake Viewers "lab" and "gpu", each with one session.
 func twoViewers(t *testing.T) (f *Fleet, fake *viewerFake) {
 	t.Helper()
 	fake = &viewerFake{}
@@ -22,7 +22,7 @@ func twoViewers(t *testing.T) (f *Fleet, fake *viewerFake) {
 	return f, fake
 }
 
-func TestALimitedContextSeesItsViewersAndTheirRemoteOnes(t *testing.T) {
+func TestWithVisible_ShowsViewersAndTheirTunnels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, _ := twoViewers(t)
 		for visible, want := range map[string][]string{
@@ -39,7 +39,7 @@ func TestALimitedContextSeesItsViewersAndTheirRemoteOnes(t *testing.T) {
 	})
 }
 
-func TestForALimitedContextAHiddenViewerIsLikeNone(t *testing.T) {
+func TestWithVisible_HiddenViewersDoNotExist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, fake := twoViewers(t)
 		if _, err := f.Get(t.Context(), "lab.s1"); err != nil {

@@ -1,5 +1,5 @@
-// Package flight lets callers that want the same at the same time share one piece of
-// work. The work belongs to none of them: it is canceled when the last one has left.
+// Package flight lets concurrent callers with the same key share one piece of work (single
+// flight). No caller owns the work: it is canceled when the last one leaves.
 package flight
 
 import (
@@ -9,19 +9,18 @@ import (
 )
 
 var (
-	// ErrClosed is the error of calls that come after Close.
+	// ErrClosed is the error of calls made after Close.
 	ErrClosed = errors.New("the group of shared calls is closed")
-	// errPanicked is seen only by those who wait while the process goes down.
+	// errPanicked is seen only by callers that wait while the process crashes.
 	errPanicked = errors.New("the shared call panicked")
 )
 
-// Group shares the work of each key. The zero Group is ready for use, and is safe for
-// concurrent use.
+// Group shares work by key. The zero Group is ready for use; it is safe for concurrent use.
 type Group[K comparable, V any] struct {
-	mu       sync.Mutex // guards what follows, and the callers of all calls
+	mu       sync.Mutex // guards the fields below, and callers of every Call
 	closed   bool
 	inFlight map[K]*Call[K, V]
-	running  map[*Call[K, V]]struct{} // those included that all callers have left
+	running  map[*Call[K, V]]struct{} // includes calls that all callers have left
 	ended    sync.WaitGroup
 }
 
@@ -36,8 +35,8 @@ type Call[K comparable, V any] struct {
 	err     error
 }
 
-// Do returns what work returns for a key, which is called unless it is in flight. The
-// value is shared. When ctx ends first, its error is returned.
+// Do returns the result of work for the key, joining the call that is in flight or starting
+// one. Callers share the value. If ctx ends first, Do returns its error.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) (V, error)) (V, error) {
 	if err := ctx.Err(); err != nil {
 		var none V
@@ -47,8 +46,8 @@ func (g *Group[K, V]) Do(ctx context.Context, key K, work func(context.Context) 
 	return call.Wait(ctx)
 }
 
-// Join joins the work of a key if it is in flight, or else starts it, and says so.
-// The context of work has the values of ctx and not its end. The caller must Leave
+// Join joins the call of a key that is in flight, or starts one and returns started. The
+// context of work keeps the values of ctx but not its cancellation. The caller must Leave
 // unless the call is done.
 func (g *Group[K, V]) Join(ctx context.Context, key K, work func(context.Context) (V, error)) (call *Call[K, V], started bool) {
 	g.mu.Lock()
@@ -66,14 +65,14 @@ func (g *Group[K, V]) Join(ctx context.Context, key K, work func(context.Context
 	return c, !ok
 }
 
-// Done returns a call that has a result from the beginning.
+// Done returns a call that is already done, with the given result.
 func Done[K comparable, V any](key K, value V, err error) *Call[K, V] {
 	c := &Call[K, V]{key: key, done: make(chan struct{}), value: value, err: err}
 	close(c.done)
 	return c
 }
 
-// start starts a call; called with mu held.
+// start starts a call. g.mu must be held.
 func (g *Group[K, V]) start(ctx context.Context, key K, work func(context.Context) (V, error)) *Call[K, V] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &Call[K, V]{group: g, key: key, cancel: cancel, done: make(chan struct{}), err: errPanicked}
@@ -89,7 +88,7 @@ func (g *Group[K, V]) start(ctx context.Context, key K, work func(context.Contex
 	return c
 }
 
-// finish publishes the result. Later callers start work of their own.
+// finish publishes the result. Later callers start a new call.
 func (g *Group[K, V]) finish(c *Call[K, V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -98,14 +97,14 @@ func (g *Group[K, V]) finish(c *Call[K, V]) {
 	close(c.done)
 }
 
-// forget keeps callers from joining a call; called with mu held.
+// forget keeps later callers from joining a call. g.mu must be held.
 func (g *Group[K, V]) forget(c *Call[K, V]) {
 	if g.inFlight[c.key] == c {
 		delete(g.inFlight, c.key)
 	}
 }
 
-// Callers is how many share the work of a key that is in flight.
+// Callers returns how many callers share the call of a key that is in flight.
 func (g *Group[K, V]) Callers(key K) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -115,7 +114,7 @@ func (g *Group[K, V]) Callers(key K) int {
 	return 0
 }
 
-// Close cancels all work and waits for its end.
+// Close cancels all calls and waits until they have returned.
 func (g *Group[K, V]) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -126,16 +125,16 @@ func (g *Group[K, V]) Close() {
 	g.ended.Wait()
 }
 
-// Key is what the call was made for.
+// Key returns the key of the call.
 func (c *Call[K, V]) Key() K { return c.key }
 
 // Done is closed when the call has a result.
 func (c *Call[K, V]) Done() <-chan struct{} { return c.done }
 
-// Result is the result of a call that is done.
+// Result returns the result. The call must be done.
 func (c *Call[K, V]) Result() (V, error) { return c.value, c.err }
 
-// Wait returns the result, or leaves the call when ctx ends first.
+// Wait returns the result, or leaves the call if ctx ends first.
 func (c *Call[K, V]) Wait(ctx context.Context) (V, error) {
 	select {
 	case <-c.done:
@@ -147,11 +146,11 @@ func (c *Call[K, V]) Wait(ctx context.Context) (V, error) {
 	}
 }
 
-// Leave takes a caller off the call. The last one out cancels it: nobody wants its
-// result, and a newcomer must not join it any more.
+// Leave removes one caller. When the last one leaves, the call is canceled and can no
+// longer be joined.
 func (c *Call[K, V]) Leave() {
 	if c.group == nil {
-		return // it was done from the beginning
+		return // made by the function Done
 	}
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestGroup_CallersOfAKeyShareItsWork(t *testing.T) {
+func TestGroup_CallersShareTheWorkOfAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, int]
 		var calls atomic.Int32
@@ -42,7 +42,7 @@ func TestGroup_CallersOfAKeyShareItsWork(t *testing.T) {
 	})
 }
 
-func TestGroup_TheLastCallerCancelsTheWork(t *testing.T) {
+func TestGroup_LastCallerCancelsTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, int]
 		var canceled atomic.Bool
@@ -83,7 +83,7 @@ func TestGroup_TheLastCallerCancelsTheWork(t *testing.T) {
 	})
 }
 
-func TestGroup_CloseEndsAllWork(t *testing.T) {
+func TestGroup_CloseCancelsAllWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g Group[string, int]
 		call, started := g.Join(t.Context(), "k", func(ctx context.Context) (int, error) {
@@ -104,7 +104,7 @@ func TestGroup_CloseEndsAllWork(t *testing.T) {
 	})
 }
 
-func TestGroup_ManyCallersComeAndGo(t *testing.T) {
+func TestGroup_ManyCallersJoinAndLeave(t *testing.T) {
 	var g Group[int, int]
 	var all sync.WaitGroup
 	for i := range 300 {

@@ -33,7 +33,7 @@ func BenchmarkFanOut(b *testing.B) {
 					}
 					item.Batch.Encoded("all", func() []byte { return bytes })
 					c.mu.Lock()
-					c.at, c.caughtUpSent = runsource.Position{Origin: runsource.FromEventLog}, false // once more
+					c.at, c.caughtUpSent = runsource.Position{Origin: runsource.FromEventLog}, false // start over
 					c.mu.Unlock()
 				}
 			}
@@ -42,7 +42,7 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkPoll is one poll of a log of a million lines that has grown by one.
+// BenchmarkPoll polls a log of a million lines that has grown by one.
 func BenchmarkPoll(b *testing.B) {
 	src := newLiveSource(runsourcetest.Lines(0, 1_000_000))
 	src.File = append(make([]byte, 0, 2*len(src.File)), src.File...)

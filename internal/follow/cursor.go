@@ -11,26 +11,26 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// Cursor is one reader of a followed log. It holds a position in the log and no
-// batch, so that it costs nothing while its client is slow. Next is for one
-// goroutine; Health, Position and Close may be called from others.
+// Cursor is one reader of a followed log. It has a position in the log but holds no batch,
+// so a slow client costs no memory. Next is for one goroutine; Health, Position and Close
+// may be called from others.
 type Cursor struct {
 	j     *journal
 	until Until
 
-	mu            sync.Mutex // guards what follows
+	mu            sync.Mutex // guards the fields below
 	at            runsource.Position
 	epoch         int
 	positioned    bool              // at is a position of the journal's log
 	delivered     bool              // something was delivered, or the start was a token
 	caughtUpSent  bool              // ItemCaughtUp was delivered
-	partial       *logbatch.LogLine // that was delivered last
+	partial       *logbatch.LogLine // the partial line delivered last
 	lastStatus    *runsource.Status
-	replay        *logbatch.Replay // over a merged table, while at is before its window
-	rewind        rewind           // of a start that is so many lines before the end
+	replay        *logbatch.Replay // of a merged table, while at is before its window
+	rewind        rewind           // for a start relative to the end
 	joinedAt      time.Time
 	historyFailed bool       // the last fetch has failed
-	pending       *chunkRead // that it has not waited for to the end
+	pending       *chunkRead // a read that it may not have waited for completely
 	counts        eventlog.Counts
 	ended         bool
 	closed        bool
@@ -44,8 +44,8 @@ func newCursor(j *journal, start runsource.Position, until Until) *Cursor {
 	return c
 }
 
-// Close takes the cursor off its log. It may be called more than once, and does
-// not wake a Next that waits: its context does.
+// Close removes the cursor from its log. It may be called more than once. It does not wake
+// a waiting Next, whose context must end.
 func (c *Cursor) Close() {
 	c.mu.Lock()
 	first := !c.closed
@@ -57,21 +57,21 @@ func (c *Cursor) Close() {
 	}
 }
 
-// Position is the position behind what was delivered.
+// Position returns the position after everything delivered.
 func (c *Cursor) Position() runsource.Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at
 }
 
-// Next returns what follows, and waits for it. After ItemEnd it returns io.EOF.
-// Other errors are the context's, after which Next may be called again and has
-// lost nothing; and those that end the cursor: ErrUnreachable and ErrHubClosed.
+// Next returns the next item and waits for it if necessary. After ItemEnd it returns
+// io.EOF. After the context's error, Next may be called again without loss; the other
+// errors, ErrUnreachable and ErrHubClosed, end the cursor.
 func (c *Cursor) Next(ctx context.Context) (*Item, error) { return c.NextBefore(ctx, nil) }
 
-// NextBefore is Next until alarm fires; then it returns nil and no error. A read
-// of history that it waits for continues until the next call, however short the time
-// between two alarms is.
+// NextBefore is Next until alarm fires; then it returns nil without an error. A pending
+// read of history continues until the next call, so that short intervals between alarms do
+// not cancel it.
 func (c *Cursor) NextBefore(ctx context.Context, alarm <-chan time.Time) (*Item, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -92,23 +92,23 @@ func (c *Cursor) NextBefore(ctx context.Context, alarm <-chan time.Time) (*Item,
 		case <-s.changed:
 		case <-c.j.hub.ctx.Done():
 		case <-alarm:
-			return nil, nil //nolint:nilnil // the alarm is no error, and there is nothing
+			return nil, nil //nolint:nilnil // an alarm without an item is not an error
 		}
 	}
 }
 
-// step is what a cursor does next: deliver an item, end with an error, fetch
-// history, wait for a change, or, if it is empty, look again.
+// step is the next action of a cursor: deliver an item, end with an error, fetch history,
+// wait for a change, or, if it is empty, decide again.
 type step struct {
 	item    *Item
 	err     error
 	fetch   *fetch
 	changed <-chan struct{}
-	alarmed bool // the alarm came first
+	alarmed bool // the alarm fired first
 }
 
-// next decides about the next step, under the locks of the cursor and the journal,
-// so that it sees data and state as they belong together.
+// next decides about the next step. It holds the locks of the cursor and the journal, so
+// that data and state are consistent.
 func (c *Cursor) next() step {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,13 +138,13 @@ func (c *Cursor) next() step {
 	return c.stateStep()
 }
 
-// reset begins again with another log. A cursor that has delivered nothing
-// reports nothing.
+// reset starts over after the log was replaced. A cursor that has delivered nothing reports
+// nothing.
 func (c *Cursor) reset(epoch int, reason ResetReason) step {
 	hadDelivered := c.delivered && c.positioned
 	c.epoch = epoch
 	if !c.positioned {
-		return step{} // a token is judged by the log that is there now
+		return step{} // a token is checked against the current log
 	}
 	c.at, c.positioned, c.caughtUpSent, c.replay = runsource.Position{}, false, false, nil
 	if !hadDelivered {
@@ -153,7 +153,7 @@ func (c *Cursor) reset(epoch int, reason ResetReason) step {
 	return c.itemStep(Item{Kind: ItemReset, Reset: reason})
 }
 
-// invalidate is a reset of this cursor alone: its token is not of this log.
+// invalidate resets only this cursor: its token is not from this log.
 func (c *Cursor) invalidate(reason ResetReason) step {
 	c.positioned = true
 	c.delivered = true
@@ -166,7 +166,7 @@ func (c *Cursor) itemStep(i Item) step {
 	return step{item: &i}
 }
 
-// deliver delivers what a batch has behind the cursor.
+// deliver delivers the part of a batch after the cursor.
 func (c *Cursor) deliver(b *logbatch.Batch) step {
 	if !b.Follows(c.at) {
 		return c.invalidate(LogReplaced)
@@ -184,7 +184,7 @@ func (c *Cursor) deliver(b *logbatch.Batch) step {
 	return c.itemStep(Item{Kind: ItemBatch, Batch: part})
 }
 
-// stateStep tells what has changed besides the log, or waits.
+// stateStep reports a change other than batches, or waits.
 func (c *Cursor) stateStep() step {
 	j := c.j
 	atEnd := j.opened && c.positioned && j.atEnd
@@ -211,8 +211,8 @@ func (c *Cursor) stateStep() step {
 	return step{changed: j.changed}
 }
 
-// statusStep tells of another status. The first one that is known is no change; who
-// does not end with the run is told that it has ended.
+// statusStep reports a new status. The first known status is not a change. A cursor that
+// does not end with the run gets its end as a status.
 func (c *Cursor) statusStep() (step, bool) {
 	status := c.j.effectiveStatus()
 	if status == (runsource.Status{}) || c.lastStatus != nil && *c.lastStatus == status {
@@ -220,7 +220,7 @@ func (c *Cursor) statusStep() (step, bool) {
 	}
 	report := c.lastStatus != nil || status.Terminal && c.until == Forever
 	if status.Terminal && c.until == UntilEnded && c.j.ended {
-		report = false // the end says it
+		report = false // ItemEnd has it
 	}
 	c.lastStatus = &status
 	if !report {
@@ -234,7 +234,7 @@ func (c *Cursor) endStep(reason EndReason) step {
 	return c.itemStep(Item{Kind: ItemEnd, End: reason, Status: c.j.status})
 }
 
-// Health says how fresh the cursor is.
+// Health returns how fresh the cursor is.
 func (c *Cursor) Health() Health {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,8 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// resolveStart finds where the cursor's start is in the log that is there. Called with
-// the locks of next.
+// resolveStart finds the cursor's start in the current log. The locks of next must be held.
 func (c *Cursor) resolveStart() step {
 	j := c.j
 	switch {
@@ -24,12 +23,12 @@ func (c *Cursor) resolveStart() step {
 	case c.at.IsStart():
 		return c.setPosition(c.at)
 	case j.origin == runsource.FromLogStream && j.high.Before(c.at):
-		if j.ended { // a stream does not say how much there is
+		if j.ended { // a stream does not tell its length
 			return c.invalidate(LogTruncated)
 		}
 		return step{changed: j.changed}
 	case c.aheadOfPoll():
-		// Another process has seen more of the log than this one's last poll.
+		// Another process has read further than this one's last poll.
 		j.pollRequested.Store(true)
 		j.requestVerifiedPoll()
 		return step{changed: j.changed}
@@ -39,7 +38,7 @@ func (c *Cursor) resolveStart() step {
 	case c.at.FirstLine != j.high.FirstLine || j.high.Before(c.at) && c.at.Offset > j.size:
 		return c.invalidate(LogTruncated)
 	}
-	// The line before is compared with the batch that follows.
+	// Its previous line is compared with the next batch.
 	return c.setPosition(c.at)
 }
 
@@ -48,26 +47,26 @@ func (c *Cursor) setPosition(at runsource.Position) step {
 	return step{}
 }
 
-// aheadOfPoll says that the cursor may be further than the last poll.
+// aheadOfPoll reports whether the cursor may be further than the last poll.
 func (c *Cursor) aheadOfPoll() bool {
 	j := c.j
-	return j.high.Before(c.at) && (!j.atEnd || !j.polledAt.After(c.joinedAt)) // at the same time may be before
+	return j.high.Before(c.at) && (!j.atEnd || !j.polledAt.After(c.joinedAt)) // a poll at the same time may have been earlier
 }
 
-// diverged says that the cursor stands where the log has no end of a line, or
-// another line before it. Called with the locks of next, at the end of the window.
+// diverged reports whether the log has no line end at the cursor's position, or another
+// line before it. The locks of next must be held. It is called at the end of the window.
 func (c *Cursor) diverged() bool {
 	j, at := c.j, c.at
 	switch {
 	case at.Unaligned || j.origin == runsource.FromMergedTable || !j.atEnd:
 		return false
-	case j.high.Before(at): // its line had no newline, and may be taken here yet
+	case j.high.Before(at): // its line had no newline, and may still be read here
 		return !at.Unterminated || j.ended
 	}
 	return at.PrevLine != j.high.PrevLine && at.PrevLine != runsource.LineFingerprint{} && j.high.PrevLine != runsource.LineFingerprint{}
 }
 
-// resolveNow positions the cursor behind everything that the poller has seen.
+// resolveNow positions the cursor after everything that the poller has read.
 func (c *Cursor) resolveNow() step {
 	j := c.j
 	switch {
@@ -81,14 +80,14 @@ func (c *Cursor) resolveNow() step {
 	return c.setPosition(runsource.Position{Origin: j.origin, Offset: j.size, FirstLine: j.high.FirstLine, Unaligned: true})
 }
 
-// rewind is a walk back over the lines of a log.
+// rewind goes back over the lines of a log.
 type rewind struct {
 	active    bool
-	remaining int64 // that are still to be passed
-	offset    int64 // the line that was passed last
+	remaining int64 // lines still to go back
+	offset    int64 // offset of the last line gone back to
 }
 
-// resolveLastLines positions the cursor so many lines before the end.
+// resolveLastLines positions the cursor a number of lines before the end.
 func (c *Cursor) resolveLastLines() step {
 	j := c.j
 	switch {
@@ -97,7 +96,7 @@ func (c *Cursor) resolveLastLines() step {
 	case !c.rewind.active:
 		c.rewind = rewind{active: true, remaining: c.at.Lines, offset: j.high.Offset}
 		if _, isFile := j.high.FileOffset(); isFile && j.size > j.high.Offset {
-			c.rewind.remaining-- // what has no newline is the last line
+			c.rewind.remaining-- // the unterminated line is the last one
 		}
 		if c.rewind.remaining == 0 {
 			return c.setPosition(j.high)
@@ -125,7 +124,7 @@ func (c *Cursor) resolveLastLines() step {
 	return step{fetch: f}
 }
 
-// rewindOver walks back over a batch, and says whether the position is in it.
+// rewindOver goes back over a batch, and reports whether the position is in it.
 func (c *Cursor) rewindOver(b *logbatch.Batch) bool {
 	for _, m := range slices.Backward(b.LineEntries) {
 		if m.Offset >= c.rewind.offset {
@@ -140,7 +139,7 @@ func (c *Cursor) rewindOver(b *logbatch.Batch) bool {
 	return false
 }
 
-// chunkSize is the size of a chunk in the log's own offsets.
+// chunkSize returns the size of a chunk in the log's offsets: bytes or lines.
 func (j *journal) chunkSize() int64 {
 	if j.origin == runsource.FromLogStream {
 		return chunkLines
@@ -148,7 +147,7 @@ func (j *journal) chunkSize() int64 {
 	return chunkBytes
 }
 
-// fetchAt is the fetch of the chunk with the line at an offset.
+// fetchAt returns the fetch of the chunk with the line at an offset.
 func (c *Cursor) fetchAt(offset int64) *fetch {
 	j := c.j
 	return &fetch{
@@ -157,7 +156,7 @@ func (c *Cursor) fetchAt(offset int64) *fetch {
 	}
 }
 
-// readHistory delivers what is before the window.
+// readHistory delivers batches from before the window.
 func (c *Cursor) readHistory() step {
 	j := c.j
 	switch {
@@ -180,9 +179,9 @@ func (c *Cursor) readHistory() step {
 	return step{fetch: f}
 }
 
-// resolveInTable compares what the cursor's client has of a merged table with the
-// table. If there is no difference it continues behind it, else it is sent again,
-// without a reset: what the client has is not wrong, only old.
+// resolveInTable compares the table with what the cursor's client has. If nothing differs,
+// the cursor continues; otherwise the table is sent again, without a reset, because the
+// client's values are only outdated.
 func (c *Cursor) resolveInTable() step {
 	j := c.j
 	if !j.atEnd {
@@ -199,7 +198,7 @@ func (c *Cursor) resolveInTable() step {
 	return c.setPosition(at)
 }
 
-// tableEnd is the position behind the version up to which the snapshot is complete.
+// tableEnd returns the position after the version up to which the snapshot is complete.
 func (j *journal) tableEnd() runsource.Position {
 	if j.snapshot.CompleteVersion == j.high.Offset {
 		return j.high
@@ -212,7 +211,7 @@ func (c *Cursor) replayTable() step {
 	j := c.j
 	if c.replay == nil {
 		if j.snapshot.CompleteVersion <= c.at.Offset {
-			return step{changed: j.changed} // a table that is being read
+			return step{changed: j.changed} // a table is being read
 		}
 		c.replay = &logbatch.Replay{
 			Since: c.at.Offset, Target: j.snapshot.CompleteVersion, To: j.tableEnd(),

@@ -8,11 +8,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// historyRetryDelay is how long a cursor waits after a read of history has failed, if
-// nothing happens before.
+// historyRetryDelay is how long a cursor waits after a failed read of history, unless
+// something changes.
 const historyRetryDelay = time.Second
 
-// fetch is a piece of history that a cursor needs.
+// fetch is a part of history that a cursor needs.
 type fetch struct {
 	key           chunkKey
 	offset, limit int64
@@ -20,8 +20,8 @@ type fetch struct {
 	changed       <-chan struct{}
 }
 
-// fetch gets a piece of history and continues with it. After a failure the poller will
-// find out what is wrong.
+// fetch gets a part of history and continues with it. After a failure, a poll finds out the
+// reason.
 func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) step {
 	read := c.joinRead(f)
 	select {
@@ -46,7 +46,7 @@ func (c *Cursor) fetch(ctx context.Context, alarm <-chan time.Time, f *fetch) st
 	return c.waitRetry(ctx, alarm, f.changed)
 }
 
-// useChunk continues with a chunk, unless the log has become another one meanwhile.
+// useChunk continues with a chunk, unless the log was replaced in the meantime.
 func (c *Cursor) useChunk(f *fetch, chunk *chunk) step {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,12 +54,12 @@ func (c *Cursor) useChunk(f *fetch, chunk *chunk) step {
 	defer c.j.mu.RUnlock()
 	c.historyFailed = false
 	if c.closed || f.key.epoch != c.j.epoch {
-		return step{} // Next polls again
+		return step{} // Next decides again
 	}
 	return f.use(chunk)
 }
 
-// waitRetry waits for a change, but not long.
+// waitRetry waits for a change, at most historyRetryDelay.
 func (c *Cursor) waitRetry(ctx context.Context, alarm <-chan time.Time, changed <-chan struct{}) step {
 	timer := time.NewTimer(historyRetryDelay)
 	defer timer.Stop()
@@ -74,7 +74,7 @@ func (c *Cursor) waitRetry(ctx context.Context, alarm <-chan time.Time, changed 
 	return step{}
 }
 
-// joinRead joins the read of a piece of history, or keeps waiting for it.
+// joinRead joins the read of a chunk, or the pending one.
 func (c *Cursor) joinRead(f *fetch) *chunkRead {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,8 +86,8 @@ func (c *Cursor) joinRead(f *fetch) *chunkRead {
 	return c.j.hub.history.join(f.key, f.offset, f.limit)
 }
 
-// keepPending keeps the read alive: were it given up whenever a heartbeat is due,
-// a Viewer that is slower than that would never get it done.
+// keepPending keeps the read alive. If it were canceled for every heartbeat, a Viewer that
+// is slower than the heartbeats would never finish it.
 func (c *Cursor) keepPending(read *chunkRead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +97,7 @@ func (c *Cursor) keepPending(read *chunkRead) {
 	}
 }
 
-// cancelPending gives up the read that the cursor waits for; called with mu held.
+// cancelPending cancels the pending read. c.mu must be held.
 func (c *Cursor) cancelPending() {
 	if c.pending != nil {
 		c.pending.Leave()

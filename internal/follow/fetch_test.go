@@ -9,11 +9,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// A heartbeat that is due while a slow Viewer is still sending a piece of history
-// must not make it send that again.
+// A heartbeat that is due while a slow Viewer is sending a chunk of history must not make
+// it send the chunk again.
 func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n = 30_000 // more than is retained from the beginning
+		const n = 30_000 // more than is retained when the log is opened
 		src := newLiveSource(runsourcetest.Lines(0, n))
 		h := newTestHub(t, HubConfig{})
 		first := follow(t, h, src, runsource.Now(), UntilEnded)
@@ -45,7 +45,7 @@ func TestCursor_AlarmDoesNotCancelHistoryRead(t *testing.T) {
 		c.check(runsourcetest.Points(0, n, 0))
 		src.Mu.Lock()
 		defer src.Mu.Unlock()
-		// Each piece is one request; the poller, held too, makes one.
+		// Each piece is one request; the delayed poller makes one.
 		if pieces := len(runsourcetest.Lines(0, n))/chunkBytes + 1; alarms != 10 || src.Started > pieces+2 {
 			t.Errorf("%d alarms, %d requests for %d pieces", alarms, src.Started, pieces)
 		}

@@ -19,13 +19,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// liveSource is a run that is followed: a file source with a status, which can
-// also be out of reach.
+// liveSource is a followed run: a file source with a status, which can be unreachable.
 type liveSource struct {
 	*runsourcetest.FileSource
 	text        string // the status
 	down        error
-	statusCalls int // for the status
+	statusCalls int // reads of the status
 }
 
 func newLiveSource(file string) *liveSource {
@@ -74,35 +73,34 @@ func (s *liveSource) Status(context.Context) (runsource.Status, time.Time, error
 
 func (s *liveSource) setStatus(text string) { s.Set(func() { s.text = text }) }
 
-// client collects what a cursor delivers, as a program would that keeps points
-// and position together.
+// client collects what a cursor delivers, like a program that stores points and position
+// together.
 type client struct {
 	t       testing.TB
 	cursor  *Cursor
 	points  []runsourcetest.Point
 	lines   []logbatch.LogLine
-	trace   []string // what came besides batches
+	trace   []string // all items except batches
 	batches int
 	at      runsource.Position
 	ended   bool
 }
 
-// wait takes what comes until nothing has come for a while.
+// wait takes items until none has come for the given time.
 func (c *client) wait(quiet time.Duration) {
 	c.t.Helper()
 	for c.takeNext(quiet) {
 	}
 }
 
-// waitFor takes what comes for a time, however much that is.
+// waitFor takes items for the given time.
 func (c *client) waitFor(d time.Duration) {
 	c.t.Helper()
 	for end := time.Now().Add(d); c.takeNext(time.Until(end)); {
 	}
 }
 
-// takeNext takes what comes within a time, and says whether anything did and more
-// may come.
+// takeNext takes the next item, and reports whether there was one and more may come.
 func (c *client) takeNext(within time.Duration) bool {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), within)
@@ -203,8 +201,8 @@ func TestFollow_DeliversEveryPointOnceAndEnds(t *testing.T) {
 	})
 }
 
-// TestFollow_EndsOnlyAfterAConfirmedStatus: 0.5.3 calls a run finished while the SDK
-// writes its status.json, in the beginning and in the end.
+// 0.5.3 reports a run as finished while the SDK writes its status.json, at the start and at
+// the end.
 func TestFollow_EndsOnlyAfterAConfirmedStatus(t *testing.T) {
 	for _, tt := range []struct {
 		then  string
@@ -218,7 +216,7 @@ func TestFollow_EndsOnlyAfterAConfirmedStatus(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newLiveSource(runsourcetest.Lines(0, 3))
 				c := follow(t, newTestHub(t, HubConfig{}), src, runsource.Beginning(), UntilEnded)
-				c.waitFor(time.Minute) // at rest for longer than the grace
+				c.waitFor(time.Minute) // idle for longer than the grace period
 				src.setStatus("finished")
 				for len(c.trace) < 2 && c.takeNext(time.Minute) {
 				}
@@ -231,7 +229,7 @@ func TestFollow_EndsOnlyAfterAConfirmedStatus(t *testing.T) {
 }
 
 func TestFollow_Starts(t *testing.T) {
-	const n = 30_000 // more than is retained from the beginning
+	const n = 30_000 // more than is retained when the log is opened
 	tests := []struct {
 		name  string
 		file  string

@@ -16,52 +16,51 @@ import (
 )
 
 const (
-	// chunkBytes is how much of a log one chunk of history has: large, since
-	// each costs the Viewer a request.
+	// chunkBytes is the size of a chunk of history. It is large, because each chunk costs
+	// the Viewer a request.
 	chunkBytes = 1 << 20
-	// chunkLookBehind is read before a chunk, to know the line before it by, and
-	// chunkLookAhead behind it, for the end of its last line.
+	// chunkLookBehind is how much is read before a chunk, to identify the previous line,
+	// and chunkLookAhead how much after it, for the end of its last line.
 	chunkLookBehind = 4 << 10
 	chunkLookAhead  = 64 << 10
-	// chunkLines is the size of a chunk of a log that is no file: it can be read
-	// from its beginning only.
+	// chunkLines is the chunk size of a log stream, which can only be read from its
+	// beginning.
 	chunkLines = 1 << 16
 )
 
-// chunkKey names a chunk: that with the lines which begin in [index, index+1)
-// times its size.
+// chunkKey identifies a chunk: the lines that begin in [index, index+1) times the chunk
+// size.
 type chunkKey struct {
 	journal *journal
 	epoch   int
 	index   int64
 }
 
-// chunk is a piece of history, parsed.
+// chunk is a parsed part of history.
 type chunk struct {
 	key     chunkKey
 	batches []*logbatch.Batch
-	to      int64 // the end of its last line
+	to      int64 // end of its last line
 	bytes   atomic.Int64
 }
 
-// chunkRead is a read of a chunk that is shared by all who wait for it.
+// chunkRead is the read of a chunk, shared by all cursors that wait for it.
 type chunkRead = flight.Call[chunkKey, *chunk]
 
-// history shares what late cursors read: the chunks that were read last, bounded
-// in bytes, and one read of a chunk for all who want it. It is safe for concurrent
-// use.
+// history shares chunks among late cursors: it caches the most recently read ones, limited
+// in bytes, and reads each chunk once for all. It is safe for concurrent use.
 type history struct {
 	maxBytes int64
 	bytes    atomic.Int64
 	reads    flight.Group[chunkKey, *chunk]
 
-	mu     sync.Mutex // guards what follows; no journal's is taken while it is held
+	mu     sync.Mutex // guards the fields below; never held while locking a journal
 	chunks lru.Cache[chunkKey, *chunk]
 }
 
-// join shares the read of a chunk, which is done already if the chunk
-// is there and reaches beyond an offset; else it is read as far as limit, which is
-// the end of a line. Whoever does not wait for the read leaves.
+// join joins the read of a chunk. The read is already done if the cached chunk reaches
+// beyond offset; otherwise the chunk is read up to limit, which is the end of a line. The
+// caller must Leave a read that it does not wait for.
 func (h *history) join(key chunkKey, offset, limit int64) *chunkRead {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,7 +80,7 @@ func (h *history) join(key chunkKey, offset, limit int64) *chunkRead {
 	return read
 }
 
-// keep keeps a chunk, and drops those that were not used for the longest time.
+// keep caches a chunk, and evicts the least recently used ones.
 func (h *history) keep(c *chunk) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -103,7 +102,7 @@ func (h *history) keep(c *chunk) {
 	}
 }
 
-// drop forgets a chunk; called with mu held.
+// drop removes a chunk. h.mu must be held.
 func (h *history) drop(c *chunk) {
 	h.chunks.Remove(c.key)
 	for _, b := range c.batches {
@@ -111,7 +110,7 @@ func (h *history) drop(c *chunk) {
 	}
 }
 
-// purge forgets the chunks of a journal.
+// purge removes the chunks of a journal.
 func (h *history) purge(j *journal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,8 +121,8 @@ func (h *history) purge(j *journal) {
 	}
 }
 
-// readChunk reads the lines that begin in a chunk and before limit, which is the
-// end of a line that the poller has read.
+// readChunk reads the lines that begin in a chunk and before limit, which is the end of a
+// line that the poller has read.
 func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*chunk, error) {
 	c := &chunk{key: key}
 	j.mu.RLock()
@@ -160,7 +159,7 @@ func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*ch
 		}
 		complete, err := batcher.AddLastLine(rest)
 		if err != nil || !complete {
-			return errors.Join(runsource.ErrLogReplaced, err) // the poller took it for a line
+			return errors.Join(runsource.ErrLogReplaced, err) // it was a line for the poller
 		}
 		return nil
 	})
@@ -173,8 +172,8 @@ func (j *journal) readChunk(ctx context.Context, key chunkKey, limit int64) (*ch
 }
 
 // seekLine finds the first line of a chunk that begins at an offset or later, and the
-// fingerprint of the line before if that is in the chunk. If the line is longer than
-// a chunk, what was read of it is passed over.
+// fingerprint of the previous line if that is in the chunk. Without a line end in the
+// chunk, found is false and the chunk is skipped.
 func seekLine(chunk []byte, base, begin int64) (at int, prevLine runsource.LineFingerprint, found bool) {
 	skip := int(max(begin-1-base, 0))
 	n := -1
@@ -194,16 +193,16 @@ func seekLine(chunk []byte, base, begin int64) (at int, prevLine runsource.LineF
 	return end + 1, prevLine, true
 }
 
-// rangeReader reads a log by ranges, as far as a limit.
+// rangeReader reads a log by ranges, up to a limit.
 type rangeReader struct {
 	read  runsource.ReadFunc
-	at    int64 // where the next piece begins
-	ahead int64 // what is read up to here is probably wanted
-	limit int64 // there is nothing to read beyond
+	at    int64 // start of the next piece
+	ahead int64 // everything up to here is probably needed
+	limit int64 // end of the data to read
 }
 
-// readLines gives the log to parse, until parse fails, and what is left at the limit to
-// parseLast. It reads no piece before the last one was parsed.
+// readLines passes the log to parse until parse fails, and the rest before the limit to
+// parseLast. It reads a piece only after the previous one was parsed.
 func (r *rangeReader) readLines(ctx context.Context, parse func(chunk []byte) (int, error), parseLast func(rest []byte) error) error {
 	var rest []byte
 	for r.at < r.limit {

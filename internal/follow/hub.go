@@ -1,16 +1,14 @@
-// Package follow keeps what was appended last to the runs that clients follow, and polls
-// them: many readers cost a Viewer what one costs.
+// Package follow polls the runs that clients follow and retains the newest part of their
+// logs, so that many readers cost a Viewer as much as one.
 //
-// The path of a point: the poller of a run (poller.go, poller_read.go) waits for a
-// slot in the limiter of the Viewer (limiter.go), reads what was appended
-// (poller_file.go, line_reader.go) or the difference of the merged table
-// (poller_table.go), which becomes batches, and appends them to the journal
-// (journal.go). A Cursor (cursor.go, cursor_resolve.go) is a position in the log: it
-// takes the next batch from the journal, or from the history that late cursors share
-// (history.go), and reports the state of the run.
+// The path of a point: the poller of a run (poller.go, poller_read.go) waits for a slot in
+// the limiter of the Viewer (limiter.go), reads what was appended (poller_file.go,
+// line_reader.go) or the difference of the merged table (poller_table.go), makes batches of
+// it, and appends them to the journal (journal.go). A Cursor (cursor.go, cursor_resolve.go)
+// is a position in the log: it takes the next batch from the journal, or from the history
+// that late cursors share (history.go), and reports the state of the run.
 //
-// It waits by timers, so its clock is that of package time, which tests replace by
-// testing/synctest; there is no other.
+// All waiting uses timers of package time, so that tests can use testing/synctest.
 package follow
 
 import (
@@ -24,73 +22,72 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// HubConfig is what a Hub may be told. The zero HubConfig is fine.
+// HubConfig configures a Hub. The zero HubConfig is valid.
 type HubConfig struct {
-	// MaxBytes bounds what is retained of all followed runs together, encodings
-	// included (128 MiB if 0), and MaxRunBytes what is retained of one (16 MiB).
-	// The newest batch of a run is never dropped.
+	// MaxBytes limits the memory retained for all followed runs together, encodings
+	// included (128 MiB if 0), and MaxRunBytes that of one run (16 MiB). The newest batch
+	// of a run is never dropped.
 	MaxBytes, MaxRunBytes int64
-	// HistoryBytes bounds the parsed history that late cursors share: 64 MiB if 0.
+	// HistoryBytes limits the parsed history that late cursors share: 64 MiB if 0.
 	HistoryBytes int64
-	// MinInterval is the time between two polls of a run, as far as the Viewer's share
-	// allows it: 0.2 s if 0. MaxInterval is the longest one of a run that has ended, or
+	// MinInterval is the interval between two polls of a run, if the Viewer's share allows
+	// it: 0.2 s if 0. MaxInterval is the longest interval, for a run that has ended or
 	// whose Viewer fails: 5 s if 0.
 	MinInterval, MaxInterval time.Duration
-	// EndGrace is how long a log must be at rest before its run has ended: 5 s
-	// if 0.
+	// EndGrace is how long a log must be idle before its run has ended: 5 s if 0.
 	EndGrace time.Duration
-	// UnreachableAfter is how long a Viewer may fail before its cursors do: 10 min if
-	// 0, and never if negative.
+	// UnreachableAfter is how long a Viewer may fail before its cursors do: 10 min if 0, no
+	// limit if negative.
 	UnreachableAfter time.Duration
-	// ClassifyError says how an error of a Source is told to clients, and how long the
-	// Viewer wants to be left alone; if nil, every error is UpstreamFailing.
+	// ClassifyError maps an error of a Source to the state that clients see, and how long
+	// not to poll the Viewer; if nil, every error is UpstreamFailing.
 	ClassifyError func(error) (state UpstreamState, retryAfter time.Duration)
-	// Log gets one line when a run fails to be read, is read again, or turns out to have
-	// another log; nothing is logged if nil.
+	// Log gets one line when a run can no longer be read, can be read again, or has its log
+	// replaced; nil logs nothing.
 	Log *slog.Logger
 }
 
-// Throttle admits background work to a Viewer within its share. A *restclient.Client
-// is one.
+// Throttle admits background work to a Viewer within its share. A *restclient.Client is
+// one.
 type Throttle interface {
-	// Background runs work when the share allows it. Key names a kind of work
-	// whose cost is alike from call to call.
+	// Background runs work when the share allows it. key names a kind of work with similar
+	// cost from call to call.
 	Background(ctx context.Context, key string, work func(context.Context) error) error
 }
 
-// Hub follows runs: it keeps one journal for each run that anybody follows, in
-// which the newest part of its log is retained, and one poller that fills it.
-// It is safe for concurrent use. Make it with NewHub and end it with Close.
+// Hub follows runs. For each followed run it has one journal, which retains the newest part
+// of the log, and one poller that fills the journal. It is safe for concurrent use. Create
+// it with NewHub and end it with Close.
 type Hub struct {
 	cfg      HubConfig
-	ctx      context.Context //nolint:containedctx // ends with Close, and all pollers with it
+	ctx      context.Context //nolint:containedctx // ends all pollers; canceled by Close
 	cancel   context.CancelFunc
 	inFlight sync.WaitGroup
 	history  history
 	bytes    atomic.Int64 // retained in all windows
 
-	resets, malformed atomic.Uint64 // since the hub was made
+	resets, malformed atomic.Uint64 // since the hub was created
 
-	mu       sync.Mutex // guards what follows; never taken while a journal's is
+	mu       sync.Mutex // guards the fields below; never locked while a journal's is held
 	closed   bool
 	journals map[journalKey]*journal
 	limiters map[string]*limiter // by Viewer
 }
 
-// HubStats is what a Hub holds.
+// HubStats is the current state of a Hub.
 type HubStats struct {
-	// Runs is the number of followed logs, and Cursors of those who follow them.
+	// Runs is the number of followed logs, Cursors that of their readers.
 	Runs, Cursors int
-	// Bytes is retained of them, and HistoryBytes is the shared history.
+	// Bytes is the memory retained for them, HistoryBytes that of the shared history.
 	Bytes, HistoryBytes int64
-	// Stale is the time since the last successful poll of the log that has waited
-	// longest for one; a log is polled at least every MaxInterval.
+	// Stale is the longest time since the last successful poll among the followed logs. A
+	// log is polled at least every MaxInterval.
 	Stale time.Duration
-	// Resets and MalformedLines have been met since the Hub was made.
+	// Resets and MalformedLines are counted since the Hub was created.
 	Resets, MalformedLines uint64
 }
 
-// NewHub returns a Hub that follows nothing.
+// NewHub returns a Hub without followed runs.
 func NewHub(cfg HubConfig) *Hub {
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 128<<20)
 	cfg.MaxRunBytes = cmp.Or(cfg.MaxRunBytes, 16<<20)
@@ -112,21 +109,20 @@ func NewHub(cfg HubConfig) *Hub {
 	return h
 }
 
-// Follow returns a cursor over the metrics of a run. It returns at once: whether
-// there is such a run, and whether the start is a position of it, the cursor tells.
-// The throttle may be nil; source and throttle are those of the first cursor of a run
-// for as long as it has any. The error is ErrHubClosed.
+// Follow returns a cursor over the metrics of a run. It does not wait: the cursor reports
+// whether the run exists and whether the start is a valid position. The throttle may be
+// nil. Source and throttle of a run's first cursor are used as long as the run has cursors.
+// The error is ErrHubClosed.
 func (h *Hub) Follow(key runsource.Key, source runsource.MetricSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
 	return h.join(journalKey{Key: key}, newMetricLogSource(source), throttle, start, until)
 }
 
-// FollowLog returns a cursor over the text log of a run, as Follow does over its
-// metrics.
+// FollowLog returns a cursor over the text log of a run, like Follow.
 func (h *Hub) FollowLog(key runsource.Key, source runsource.LogSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
 	return h.join(journalKey{Key: key, textLog: true}, newTextLogSource(source), throttle, start, until)
 }
 
-// Stats says what the hub holds.
+// Stats returns the current state of the hub.
 func (h *Hub) Stats() HubStats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -141,7 +137,7 @@ func (h *Hub) Stats() HubStats {
 	return stats
 }
 
-// Close ends all pollers and waits for them. Cursors return ErrHubClosed.
+// Close ends all pollers and waits for them. Cursors then return ErrHubClosed.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	h.closed = true
@@ -151,7 +147,7 @@ func (h *Hub) Close() {
 	h.history.reads.Close()
 }
 
-// join finds or makes the journal of a log and returns a cursor over it.
+// join finds or creates the journal of a log and returns a cursor over it.
 func (h *Hub) join(key journalKey, source logSource, throttle Throttle, start runsource.Position, until Until) (*Cursor, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,7 +162,7 @@ func (h *Hub) join(key journalKey, source logSource, throttle Throttle, start ru
 	return newCursor(j, start, until), nil
 }
 
-// startJournal makes a journal and starts its poller; called with mu held.
+// startJournal creates a journal and starts its poller. h.mu must be held.
 func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) *journal {
 	l, ok := h.limiters[key.Viewer]
 	if !ok {
@@ -187,7 +183,7 @@ func (h *Hub) startJournal(key journalKey, source logSource, throttle Throttle) 
 	return j
 }
 
-// leave takes a cursor off its journal. The last one out stops the poller.
+// leave removes a cursor from its journal. The last one stops the poller.
 func (h *Hub) leave(j *journal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -200,7 +196,7 @@ func (h *Hub) leave(j *journal) {
 	}
 }
 
-// remove takes a journal out of the hub: whoever comes from now on gets another.
+// remove removes a journal from the hub: later cursors get a new one.
 func (h *Hub) remove(j *journal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -209,7 +205,7 @@ func (h *Hub) remove(j *journal) {
 	}
 }
 
-// shutdown is the end of a journal's poller.
+// shutdown runs at the end of a journal's poller.
 func (j *journal) shutdown() {
 	h := j.hub
 	h.mu.Lock()
@@ -217,7 +213,7 @@ func (j *journal) shutdown() {
 		delete(h.limiters, j.key.Viewer)
 	}
 	h.mu.Unlock()
-	<-j.ctx.Done() // a journal that has ended keeps what its cursors have still to read
+	<-j.ctx.Done() // an ended journal keeps what its cursors have still to read
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.dropWindow()
@@ -225,8 +221,8 @@ func (j *journal) shutdown() {
 	h.history.purge(j)
 }
 
-// evict keeps the bound of all windows together, at the cost of the largest.
-// Called by a poller that has appended, with no lock held.
+// evict enforces the limit for all windows together by shrinking the largest. Pollers call
+// it after appending, without locks.
 func (h *Hub) evict() {
 	for h.bytes.Load() > h.cfg.MaxBytes {
 		h.mu.Lock()
@@ -243,7 +239,7 @@ func (h *Hub) evict() {
 	}
 }
 
-// evictHalf drops the older half of the window, and says whether there was one.
+// evictHalf drops the older half of the window, and reports whether there was one.
 func (j *journal) evictHalf() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -9,61 +9,59 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// ItemKind says what an Item is.
+// ItemKind is the type of an Item.
 type ItemKind uint8
 
 // The kinds of an Item.
 const (
 	// ItemBatch: points or lines, in Batch.
 	ItemBatch ItemKind = iota + 1
-	// ItemCaughtUp: the history ends here, the live part begins.
+	// ItemCaughtUp: end of the history; everything after it is live.
 	ItemCaughtUp
-	// ItemReset: what was delivered no longer holds, for the reason in Reset;
-	// all of it follows again from the start.
+	// ItemReset: everything delivered is invalid, for the reason in Reset; all of it is
+	// sent again from the start.
 	ItemReset
-	// ItemStatus: the run's status is another one, in Status.
+	// ItemStatus: the run's status has changed to Status.
 	ItemStatus
-	// ItemEnd: nothing more comes, for the reason in End; Status is the last one
-	// that was known.
+	// ItemEnd: no more items follow, for the reason in End; Status is the last known one.
 	ItemEnd
-	// ItemPartial: the last line of a text log has no newline yet and is at rest; it is in
-	// Partial. Position is before it: the line comes again, with more or with its newline.
+	// ItemPartial: the last line of a text log has no newline yet and is idle; it is in
+	// Partial. Position is before it: the line is delivered again when it grows or ends.
 	ItemPartial
 )
 
 // Item is what a Cursor delivers.
 type Item struct {
-	// Kind says which of the fields below count.
+	// Kind selects the fields below that are set.
 	Kind ItemKind
 	// Batch is shared with other cursors and immutable.
 	Batch *logbatch.Batch
 	// Partial is the line of an ItemPartial, shared and immutable.
 	Partial *logbatch.LogLine
-	// Reset is why an ItemReset came.
+	// Reset is the reason of an ItemReset.
 	Reset ResetReason
-	// Status is the run's, of an ItemStatus or ItemEnd.
+	// Status is the run's status, in an ItemStatus or ItemEnd.
 	Status runsource.Status
-	// End is why an ItemEnd came.
+	// End is the reason of an ItemEnd.
 	End EndReason
-	// Position is the position behind this item: a cursor that starts there continues
-	// with what follows.
+	// Position is the position after this item, from which a new cursor continues.
 	Position runsource.Position
 }
 
-// ResetReason is why what was delivered no longer holds.
+// ResetReason is why everything delivered has become invalid.
 type ResetReason uint8
 
 // The reasons of a reset.
 const (
-	// LogTruncated: the log is shorter than what was delivered.
+	// LogTruncated: the log is shorter than the part already delivered.
 	LogTruncated ResetReason = iota + 1
-	// LogReplaced: the log is another one.
+	// LogReplaced: another log is in its place.
 	LogReplaced
 	// SourceChanged: the run is now read from another source.
 	SourceChanged
 )
 
-// String is the reason as logs have it.
+// String returns the reason for logs.
 func (r ResetReason) String() string {
 	switch r {
 	case LogTruncated:
@@ -76,36 +74,36 @@ func (r ResetReason) String() string {
 	return "unknown"
 }
 
-// EndReason is why nothing more comes.
+// EndReason is why a cursor has ended.
 type EndReason uint8
 
 // The reasons of an end.
 const (
-	// EndTerminal: the status is terminal and the log has come to rest.
+	// EndTerminal: the status is terminal and the log is idle.
 	EndTerminal EndReason = iota + 1
-	// EndDeleted: the run is gone.
+	// EndDeleted: the run no longer exists.
 	EndDeleted
-	// EndNotFound: the run was not there when the Hub looked first.
+	// EndNotFound: the run did not exist at the first poll.
 	EndNotFound
 )
 
-// statusRunning is the status of a run whose log grows, whatever its Viewer says:
-// 0.7.2 keeps saying finished of a run that was opened again, and calls runs
-// failed whose process lives on another host.
+// statusRunning is the status of a run whose log grows, whatever its Viewer says: 0.7.2
+// still reports finished for a reopened run, and failed for runs whose process is on
+// another host.
 var statusRunning = runsource.Status{Text: "running"}
 
-// Until says when a Cursor ends.
+// Until selects when a Cursor ends.
 type Until uint8
 
 const (
 	// UntilEnded ends the cursor with the run.
 	UntilEnded Until = iota
-	// Forever tells of the end of the run as an ItemStatus and continues: the run
-	// may be opened again. Only the run's deletion ends such a cursor.
+	// Forever reports the end of the run as an ItemStatus and continues, because the run
+	// may be reopened. Only the run's deletion ends such a cursor.
 	Forever
 )
 
-// UpstreamState is how the last poll of the Viewer went.
+// UpstreamState is the result of the last poll of the Viewer.
 type UpstreamState uint8
 
 // The states of the upstream.
@@ -116,36 +114,34 @@ const (
 	UpstreamOK
 	// UpstreamFailing: it cannot be reached, or answers with errors.
 	UpstreamFailing
-	// UpstreamRateLimited: it asked to be left alone for a while.
+	// UpstreamRateLimited: it asked for a pause.
 	UpstreamRateLimited
 )
 
-// Health is how fresh a Cursor is: what heartbeats tell.
+// Health is how fresh a Cursor is, for heartbeats.
 type Health struct {
-	// LastSuccess is when the Viewer last answered for this run, and State how
-	// the last poll went; LastError is why it failed, if it did.
+	// LastSuccess is when the Viewer last answered for this run, State the result of the
+	// last poll, and LastError the reason if it failed.
 	LastSuccess time.Time
 	State       UpstreamState
 	LastError   error
-	// BehindBytes is how much of the log the cursor has still to deliver, -1
-	// where that is unknown.
+	// BehindBytes is how much of the log the cursor has not delivered yet, -1 if unknown.
 	BehindBytes int64
-	// PollInterval is how often the Viewer is asked at present.
+	// PollInterval is the current poll interval.
 	PollInterval time.Duration
-	// NewestTime is the time of the newest point that was read, in unix seconds;
-	// it counts only if HasNewest.
+	// NewestTime is the time of the newest point that was read, in Unix seconds, if
+	// HasNewest.
 	NewestTime float64
 	HasNewest  bool
-	// Counts is what this cursor has passed besides usable lines, and what was too
-	// large.
+	// Counts counts what this cursor has skipped.
 	Counts eventlog.Counts
-	// Status is the run's, empty if it is not known yet.
+	// Status is the run's status, empty if it is not known yet.
 	Status runsource.Status
 }
 
 var (
-	// ErrUnreachable is what the error of a Cursor wraps, beside its cause, when
-	// the Viewer has not answered for HubConfig.Unreachable.
+	// ErrUnreachable is wrapped, with its cause, by the error of a Cursor whose Viewer has
+	// not answered for HubConfig.UnreachableAfter.
 	ErrUnreachable = errors.New("the viewer has not answered for too long")
 	// ErrHubClosed is the error of all cursors after Close.
 	ErrHubClosed = errors.New("followed runs have been closed")

@@ -13,13 +13,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// journalKey names a followed log.
+// journalKey identifies a followed log.
 type journalKey struct {
 	runsource.Key
 	textLog bool
 }
 
-// logAttrs names the log in log lines.
+// logAttrs returns the attributes of the log's log lines.
 func (k journalKey) logAttrs() []any {
 	name := "metrics"
 	if k.textLog {
@@ -28,12 +28,12 @@ func (k journalKey) logAttrs() []any {
 	return []any{slog.String("viewer", k.Viewer), slog.String("run_id", k.RunID), slog.String("log", name)}
 }
 
-// logSource is where a journal reads from.
+// logSource is the source of a journal.
 type logSource struct {
 	read   runsource.ReadFunc
 	status func(ctx context.Context) (runsource.Status, time.Time, error)
-	table  runsource.Source    // of metrics that are no file
-	stream runsource.LogSource // of a text log that is no file
+	table  runsource.Source    // of metrics without an event file
+	stream runsource.LogSource // of a text log without a file
 }
 
 func newMetricLogSource(src runsource.MetricSource) logSource {
@@ -44,70 +44,67 @@ func newTextLogSource(src runsource.LogSource) logSource {
 	return logSource{read: src.ReadLog, status: src.Status, stream: src}
 }
 
-// journal is one followed log: what is retained of it, and what is known of its
-// run. Its poller changes it, cursors read it, and none of them waits for another.
+// journal is one followed log: its retained part and the state of its run. Its poller
+// changes it and cursors read it; neither waits for the other.
 //
-// What cursors are to be told besides batches is a state here and no event: a
-// reset is another epoch, a change of status another status, the end a flag. A
-// cursor compares them with what it has told. So nobody can come too late for
-// one, those included who join while the poller is ending, and a slow cursor
-// costs no memory.
+// Everything that cursors report besides batches is state here, not an event: a reset is a
+// new epoch, a change of status a new status, the end a flag. A cursor compares this state
+// with what it has reported. So no cursor can miss a change, even if it joins while the
+// poller is ending, and a slow cursor costs no memory.
 type journal struct {
 	hub     *Hub
 	key     journalKey
 	source  logSource
 	limiter *limiter
 	log     *slog.Logger
-	cursors int             // cursors; guarded by Hub.mu
-	ctx     context.Context //nolint:containedctx // ends with the last cursor, and all requests with it
+	cursors int             // number of cursors; guarded by Hub.mu
+	ctx     context.Context //nolint:containedctx // canceled by the last cursor; ends all requests
 	stop    context.CancelFunc
-	wake    chan bool // wakes the poller; true says that something is wrong with the log
+	wake    chan bool // wakes the poller; true requests a verification of the log
 
 	bytes atomic.Int64 // retained in the window
 
 	mu      sync.RWMutex
 	changed chan struct{}    // closed and replaced when anything below changes
-	epoch   int              // how often what was delivered became void
-	reset   ResetReason      // of the last time
+	epoch   int              // number of resets
+	reset   ResetReason      // of the last reset
 	origin  runsource.Origin // 0 until opened
-	// opened says that the log has been seen; low, high and what follows hold
-	// only then.
+	// opened reports that the log was read; the fields below are valid only then.
 	opened bool
 	// The window: batches from low to high without a gap.
 	low, high runsource.Position
 	window    []*logbatch.Batch
 	snapshot  *logbatch.Snapshot // of a merged table
-	leftOut   eventlog.Counts    // of that table, as it was read last
-	partial   *logbatch.LogLine  // of a text log: what stands at high without a newline, if it is at rest
-	// atEnd says that high was the end of the log of the last poll.
+	leftOut   eventlog.Counts    // of that table, as of the last read
+	partial   *logbatch.LogLine  // of a text log: the unterminated line at high, if it is idle
+	// atEnd reports that high was the end of the log at the last poll.
 	atEnd bool
-	size  int64 // of the file, half a line at its end included; -1 if unknown
+	size  int64 // of the file, including an incomplete line at its end; -1 if unknown
 
-	status           runsource.Status // of the run; the zero Status until it is known
+	status           runsource.Status // zero until known
 	statusOverridden bool             // the log has grown although the status is terminal
 	ended            bool
-	end              EndReason // set once and for all, with the poller's end
+	end              EndReason // set once, when the poller ends
 	err              error     // likewise
 
 	upstream      UpstreamState
 	lastErr       error
 	startedAt     time.Time
 	lastSuccess   time.Time
-	polledAt      time.Time   // when the last poll that succeeded began
-	pollRequested atomic.Bool // a cursor waits for the next poll, whatever it finds
+	polledAt      time.Time   // start of the last successful poll
+	pollRequested atomic.Bool // a cursor waits for the next poll, whatever its result
 	interval      time.Duration
 	newest        float64
 	hasNewest     bool
 }
 
-// notify wakes the cursors; called with mu held.
+// notify wakes the cursors. j.mu must be held.
 func (j *journal) notify() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
 
-// open notes what was seen of the log first: the window is empty and stands at a
-// position.
+// open records the first read of the log: the window is empty at a position.
 func (j *journal) open(at runsource.Position, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -116,19 +113,18 @@ func (j *journal) open(at runsource.Position, size int64) {
 	j.notify()
 }
 
-// append adds a batch at the end of the window, and drops the oldest ones beyond
-// the bound of a run.
+// append adds a batch to the window, and drops the oldest ones beyond the limit of a run.
 func (j *journal) append(b *logbatch.Batch) {
 	b.Retain(&j.hub.bytes, &j.bytes)
 	if n := b.Counts.MalformedLines; n > 0 {
 		j.hub.malformed.Add(n)
-		j.log.Warn("followed log has lines that are no JSON or too long", slog.Uint64("lines", n), slog.Int64("before_offset", b.To.Offset))
+		j.log.Warn("followed log has invalid or oversized lines", slog.Uint64("lines", n), slog.Int64("before_offset", b.To.Offset))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.window = append(j.window, b)
 	j.high = b.To
-	if j.size >= 0 { // the read that it came with may fail before its end
+	if j.size >= 0 { // the read of this batch may fail before its end
 		j.size = max(j.size, b.To.Offset)
 	}
 	if b.HasNewest && (!j.hasNewest || b.Newest > j.newest) {
@@ -138,7 +134,7 @@ func (j *journal) append(b *logbatch.Batch) {
 	j.notify()
 }
 
-// SetEnd notes that the window reaches to the end of a log of a size.
+// setEnd records whether the window reaches the end of the log, and its size.
 func (j *journal) setEnd(atEnd bool, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -148,8 +144,8 @@ func (j *journal) setEnd(atEnd bool, size int64) {
 	}
 }
 
-// setPartial notes the last line of a text log that has no newline yet; nil if there is none,
-// or if it may be being written.
+// setPartial sets the unterminated last line of a text log; nil if there is none, or if it
+// may still be being written.
 func (j *journal) setPartial(line *logbatch.LogLine) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -162,8 +158,8 @@ func (j *journal) setPartial(line *logbatch.LogLine) {
 	}
 }
 
-// trim drops the oldest batches until a bound is kept; called with mu held. The
-// newest one stays.
+// trim drops the oldest batches until the limit is met, but not the newest one. j.mu must
+// be held.
 func (j *journal) trim(limit int64) {
 	n := 0
 	for n < len(j.window)-1 && j.bytes.Load() > limit {
@@ -176,7 +172,7 @@ func (j *journal) trim(limit int64) {
 	}
 }
 
-// invalidate makes everything that was delivered void. The poller begins again.
+// invalidate makes everything delivered invalid. The poller starts over.
 func (j *journal) invalidate(reason ResetReason) {
 	j.mu.Lock()
 	j.dropWindow()
@@ -193,7 +189,7 @@ func (j *journal) invalidate(reason ResetReason) {
 	j.hub.history.purge(j)
 }
 
-// dropWindow drops the window; called with mu held.
+// dropWindow drops the window. j.mu must be held.
 func (j *journal) dropWindow() {
 	for _, b := range j.window {
 		b.Release()
@@ -201,7 +197,7 @@ func (j *journal) dropWindow() {
 	j.window = nil
 }
 
-// markGrown notes that the log has grown: whatever the status says, the run continues.
+// markGrown records that the log has grown: whatever the status says, the run continues.
 func (j *journal) markGrown() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -210,7 +206,7 @@ func (j *journal) markGrown() {
 	j.notify()
 }
 
-// setStatus notes the status that was read.
+// setStatus records the status that was read.
 func (j *journal) setStatus(status runsource.Status) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -221,7 +217,8 @@ func (j *journal) setStatus(status runsource.Status) {
 	}
 }
 
-// markEnded notes that the run has ended. Whoever has read everything is told so.
+// markEnded records that the run has ended. Cursors report it when they have delivered
+// everything.
 func (j *journal) markEnded() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -231,7 +228,7 @@ func (j *journal) markEnded() {
 	}
 }
 
-// effectiveStatus is the status that cursors tell; called with mu held.
+// effectiveStatus returns the status that cursors report. j.mu must be held.
 func (j *journal) effectiveStatus() runsource.Status {
 	if j.status.Terminal && j.statusOverridden && !j.ended {
 		return statusRunning
@@ -239,8 +236,8 @@ func (j *journal) effectiveStatus() runsource.Status {
 	return j.status
 }
 
-// finish ends the journal for all cursors, and those who join at this moment: the
-// hub forgets it under the same lock under which they join.
+// finish ends the journal for all cursors, including those that join concurrently: the hub
+// removes it under the lock under which cursors join.
 func (j *journal) finish(end EndReason, err error) {
 	j.hub.remove(j)
 	j.mu.Lock()
@@ -249,12 +246,12 @@ func (j *journal) finish(end EndReason, err error) {
 	j.notify()
 }
 
-// recordSuccess and recordFailure note the result of a poll.
+// recordSuccess and recordFailure record the result of a poll.
 func (j *journal) recordSuccess(pollStart time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.lastErr != nil {
-		j.log.Info("followed run is read again")
+		j.log.Info("followed run can be read again")
 	}
 	j.upstream, j.lastErr, j.lastSuccess, j.polledAt = UpstreamOK, nil, time.Now(), pollStart
 	if j.pollRequested.Swap(false) {
@@ -262,7 +259,8 @@ func (j *journal) recordSuccess(pollStart time.Time) {
 	}
 }
 
-// staleness is the time since the last successful poll, or since the journal was made.
+// staleness returns the time since the last successful poll, or since the journal was
+// created.
 func (j *journal) staleness() time.Duration {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -281,14 +279,15 @@ func (j *journal) recordFailure(state UpstreamState, err error) {
 	j.upstream, j.lastErr = state, err
 }
 
-// setInterval notes the interval that is kept.
+// setInterval records the current poll interval.
 func (j *journal) setInterval(interval time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.interval = interval
 }
 
-// requestVerifiedPoll makes the poller poll, head included, as soon as its interval allows.
+// requestVerifiedPoll makes the poller poll, including the head, as soon as its interval
+// allows.
 func (j *journal) requestVerifiedPoll() { j.sendWake(true) }
 
 // requestPoll makes the poller poll as soon as its interval allows.
@@ -301,8 +300,8 @@ func (j *journal) sendWake(needsVerify bool) {
 	}
 }
 
-// find returns the batch of the window that has what follows a position, nil if the
-// position is the end; called with mu held, and only if the position is not before low.
+// find returns the batch of the window after a position, nil if the position is the end.
+// j.mu must be held, and the position must not be before low.
 func (j *journal) find(at runsource.Position) *logbatch.Batch {
 	i, _ := slices.BinarySearchFunc(j.window, at, func(b *logbatch.Batch, at runsource.Position) int {
 		if at.Before(b.To) {

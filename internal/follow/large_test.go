@@ -12,8 +12,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// TestFollow_LineLargerThanABatch resumes within it, at every position where a
-// batch ends.
+// The client resumes within the line, at every position at which a batch ends.
 func TestFollow_LineLargerThanABatch(t *testing.T) {
 	const cells = 3*runsource.BatchPoints + 17
 	var b strings.Builder

@@ -7,37 +7,36 @@ import (
 	"time"
 )
 
-// maxConcurrentPolls is how many polls of one Viewer may be under way at a time: one that
-// hangs must not hold up all others, and more would only wait in the Viewer, which
-// does one thing at a time.
+// maxConcurrentPolls is the maximum number of concurrent polls of one Viewer: one that
+// hangs must not block all others, and more would only wait in the Viewer, which does one
+// thing at a time.
 const maxConcurrentPolls = 2
 
-// activeLead is how much later a poll of an active run may come than that of a quiet one,
-// and yet be first.
+// activeLead is how much later than an idle run an active run may queue and still be polled
+// first.
 const activeLead = 5 * time.Second
 
-// limiter is the poll scheduler of one Viewer: all polls of all its followed runs
-// pass it. A run enters again only when its interval has passed. When the share of the
-// Viewer is too small for all, the throttle makes them wait: they go in the order of
-// coming, but for the lead of runs that are active.
+// limiter schedules all polls of one Viewer. A run queues only when its interval has
+// passed. If the Viewer's share is too small for all, the throttle makes them wait; the
+// order is FIFO, but active runs have a lead.
 type limiter struct {
-	throttle Throttle // nil: no share to keep
+	throttle Throttle // nil: no share to enforce
 	journals int      // guarded by Hub.mu
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	running int
 	waiting []waiter
 }
 
-// waiter waits for its turn.
+// waiter waits for a slot.
 type waiter struct {
-	since time.Time     // it goes before those that came later
-	turn  chan struct{} // closed when its turn has come
+	since time.Time     // it goes before waiters that came later
+	turn  chan struct{} // closed when it has a slot
 }
 
 func newLimiter(throttle Throttle) *limiter { return &limiter{throttle: throttle} }
 
-// do runs work when it is its turn. The error is the context's, or that of work.
+// do runs work when a slot is free. The error is the context's or that of work.
 func (l *limiter) do(ctx context.Context, key string, isActive bool, work func(context.Context) error) error {
 	if err := l.acquire(ctx, isActive); err != nil {
 		return err
@@ -49,7 +48,7 @@ func (l *limiter) do(ctx context.Context, key string, isActive bool, work func(c
 	return l.throttle.Background(ctx, key, work)
 }
 
-// acquire waits for a turn.
+// acquire waits for a slot.
 func (l *limiter) acquire(ctx context.Context, isActive bool) error {
 	w := waiter{since: time.Now(), turn: make(chan struct{})}
 	if isActive {
@@ -70,13 +69,13 @@ func (l *limiter) acquire(ctx context.Context, isActive bool) error {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 	}
 	l.mu.Unlock()
-	if i < 0 { // it has its turn, and gives it to the next one
+	if i < 0 { // it has a slot, and passes it on
 		l.release()
 	}
 	return ctx.Err()
 }
 
-// release ends a turn.
+// release releases a slot.
 func (l *limiter) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +83,7 @@ func (l *limiter) release() {
 	l.next()
 }
 
-// next gives out the turns that there are; called with mu held.
+// next grants the free slots. l.mu must be held.
 func (l *limiter) next() {
 	for l.running < maxConcurrentPolls && len(l.waiting) > 0 {
 		first := 0

@@ -10,25 +10,25 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// lineReaderBuffer is how many lines of a stream wait for the poller.
+// lineReaderBuffer is the number of lines of a stream that may wait for the poller.
 const lineReaderBuffer = 4096
 
-// lineReader reads the lines of a text log that no file is served of. The Viewer sends
-// such a log from its beginning at every connection, so the lines that were read
-// before are counted, and compared as a whole.
+// lineReader reads the lines of a text log of which no file is served. The Viewer sends
+// such a log from its beginning on every connection, so the lines already read are counted,
+// and compared by a hash.
 type lineReader struct {
 	lines chan string
-	errs  chan error // why the last connection ended, ErrLogReplaced included
+	errs  chan error // why the last connection ended, including ErrLogReplaced
 	count int64
 	sum   uint64
-	// replayDone is closed when the lines that the log had have been given.
+	// replayDone is closed when all lines that existed at the connection were sent.
 	replayDone     chan struct{}
 	markReplayDone func()
-	// replayed says that the poller has taken all of these lines.
+	// replayed reports that the poller has taken all of these lines.
 	replayed bool
 }
 
-// readStream appends the lines that have come. It does not wait for any.
+// readStream appends the lines received so far. It does not wait.
 func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 	if p.lineReader == nil {
 		p.lineReader = p.j.startLineReader()
@@ -36,7 +36,7 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 		p.file = fileState{batcher: logbatch.NewBatcher(true, at, p.j.append)}
 		p.j.open(at, -1)
 	}
-	replayDone := p.lineReader.isReplayDone() // before the lines are taken: then all are there
+	replayDone := p.lineReader.isReplayDone() // before the lines are taken, so that all of them are there
 	p.replaying = !p.lineReader.replayed
 	for n := 0; ; n++ {
 		select {
@@ -48,7 +48,7 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 		case <-ctx.Done():
 			err = ctx.Err()
 		default:
-			p.file.batcher.Flush() // before the end is told: who waits for it is positioned there
+			p.file.batcher.Flush() // before the end is set, so that cursors that wait for it are positioned there
 			p.lineReader.replayed = p.lineReader.replayed || replayDone
 			p.j.setEnd(replayDone && n < lineReaderBuffer, -1)
 		}
@@ -63,8 +63,8 @@ func (p *poller) readStream(ctx context.Context) (grown bool, err error) {
 	return grown, err
 }
 
-// startLineReader starts to read the stream. It ends with the journal, or when it finds
-// that the log is another one.
+// startLineReader starts to read the stream. The reader ends with the journal, or when it
+// finds that the log was replaced.
 func (j *journal) startLineReader() *lineReader {
 	r := &lineReader{lines: make(chan string, lineReaderBuffer), errs: make(chan error, 1), replayDone: make(chan struct{})}
 	r.markReplayDone = sync.OnceFunc(func() {
@@ -97,13 +97,13 @@ func (j *journal) waitReconnect() {
 	}
 }
 
-// connect reads the stream once, up to its end.
+// connect reads the stream once, to its end.
 func (r *lineReader) connect(j *journal) error {
 	n, sum, known := int64(0), uint64(0), r.sum
 	return j.source.stream.StreamLog(j.ctx, func(line string) error {
 		n++
 		s := runsource.FingerprintLine([]byte(line))
-		const prime = 1099511628211 // FNV's: the order of the lines counts
+		const prime = 1099511628211 // FNV prime: the hash depends on the order of lines
 		sum = (sum ^ uint64(s.CRC)<<32 ^ uint64(s.Size)) * prime
 		switch {
 		case n < r.count:
@@ -127,7 +127,7 @@ func (r *lineReader) connect(j *journal) error {
 	}, r.markReplayDone)
 }
 
-// isReplayDone says that the log was given as far as it went.
+// isReplayDone reports whether all lines of the existing log were sent.
 func (r *lineReader) isReplayDone() bool {
 	select {
 	case <-r.replayDone:
@@ -137,7 +137,7 @@ func (r *lineReader) isReplayDone() bool {
 	}
 }
 
-// readLines reads a chunk of a log that is no file.
+// readLines reads a chunk of a log stream.
 func (j *journal) readLines(ctx context.Context, c *chunk, batcher *logbatch.Batcher, limit int64) error {
 	begin := c.key.index * chunkLines
 	end := min(begin+chunkLines, limit)
@@ -170,8 +170,8 @@ func (j *journal) readLines(ctx context.Context, c *chunk, batcher *logbatch.Bat
 }
 
 var (
-	// errStop ends a stream of lines that has served its purpose.
+	// errStop ends a stream of lines that is no longer needed.
 	errStop = errors.New("enough lines")
-	// errStreamTooShort says that a stream of lines ended too early.
+	// errStreamTooShort reports that a stream of lines ended too early.
 	errStreamTooShort = errors.New("the stream of log lines has ended too early")
 )

@@ -46,8 +46,8 @@ func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
 				time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
 			}
 			requests, served := src.Counts()
-			// Forty intervals have forty-one ends; and every ten seconds a poll compares
-			// the head as well, by a second request.
+			// Forty intervals have forty-one ends; every ten seconds a poll also compares
+			// the head, by a second request.
 			const maxRequests = polls + 1 + polls/10
 			if requests > maxRequests {
 				t.Errorf("%d cursors: %d requests in %d intervals", n, requests, polls)
@@ -66,7 +66,7 @@ func TestFollow_ManyCursorsCostOnePoller(t *testing.T) {
 	}
 }
 
-func TestFollow_DelayDoesNotDependOnThePauseBefore(t *testing.T) {
+func TestFollow_DelayDoesNotDependOnIdleTime(t *testing.T) {
 	for _, idle := range []time.Duration{500 * time.Millisecond, time.Second, 10 * time.Second, time.Minute, 5 * time.Minute} {
 		t.Run(idle.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestFollow_SharesEncodings(t *testing.T) {
 	})
 }
 
-// countingThrottle notes what it lets pass.
+// countingThrottle records the work it admits.
 type countingThrottle struct {
 	mu   sync.Mutex
 	keys map[string]int
@@ -237,8 +237,8 @@ func TestFollow_PollsAllRunsOfAViewerEqually(t *testing.T) {
 	})
 }
 
-// TestFollow_ActiveRunsComeFirst: where the share is too small for all, a run that logs
-// every second is not late by the turns of those that are quiet.
+// If the share is too small for all, a run that logs every second does not have to wait
+// behind idle ones.
 func TestFollow_ActiveRunsComeFirst(t *testing.T) {
 	const quiet = 63
 	synctest.Test(t, func(t *testing.T) {

@@ -37,7 +37,7 @@ func TestHub_LogsChangesAndNoPolls(t *testing.T) {
 		const run = " viewer=v run_id=r log=metrics"
 		want := []string{
 			`level=WARN msg="followed run cannot be read"` + run + ` error="out of reach"`,
-			`level=INFO msg="followed run is read again"` + run,
+			`level=INFO msg="followed run can be read again"` + run,
 			`level=INFO msg="followed log was reset"` + run + ` reason=truncated`,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

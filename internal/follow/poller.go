@@ -11,68 +11,68 @@ import (
 )
 
 const (
-	// pollTimeout ends a poll of a Viewer that hangs, so that its slot in the
-	// limiter is free again. A Viewer needs half a minute for the largest tables.
+	// pollTimeout ends a poll of a Viewer that hangs, so that its slot in the limiter
+	// becomes free. A Viewer needs half a minute for the largest tables.
 	pollTimeout = 2 * time.Minute
-	// headRecheckInterval is how often the head of a growing log is compared.
+	// headRecheckInterval is the interval at which the head of a growing log is compared.
 	headRecheckInterval = 10 * time.Second
-	// A status is asked for when the log is idle, every statusInterval, and of a
-	// growing log every statusIntervalWhileGrowing; never at more than a part of its time
-	// and of the polls.
+	// The status is read every statusInterval while the log is idle, and every
+	// statusIntervalWhileGrowing while it grows, but never for more than a fraction of the
+	// Viewer's time and of the polls.
 	statusInterval             = 2 * time.Second
 	statusIntervalWhileGrowing = 15 * time.Second
 	statusCostFactor           = 20
 	statusPollFactor           = 4
-	// endedIdleDivisor is the part of the quiet time of a run that has ended after which
-	// its log is polled again.
+	// endedIdleDivisor: the log of an ended run is polled again after this fraction of the
+	// time it has been idle.
 	endedIdleDivisor = 10
-	// settleDelay is how long a Viewer may need from one state of a log to the next: it
-	// moves folders, and a file is written to, while it answers. What is seen in
-	// between is read again after it.
+	// settleDelay is how long a Viewer may show an intermediate state of a log, because it
+	// moves folders and files are written while it answers. What looks inconsistent is read
+	// again after this delay.
 	settleDelay = time.Second / 2
-	// partialDelay is how long the last line of a text log must be at rest to be
-	// delivered without its newline: who draws a progress bar writes it in pieces.
+	// partialDelay is how long the last line of a text log must be idle to be delivered
+	// without its newline: a progress bar is written in pieces.
 	partialDelay = time.Second
-	// maxNotFound is the number of consecutive polls without the run after which it
-	// is reported as deleted.
+	// maxNotFound is the number of consecutive polls without the run after which it is
+	// reported as deleted.
 	maxNotFound = 2
 )
 
-// errUnsettled asks for another poll after the settle delay: what was seen may have been
-// between two states of the file.
+// errUnsettled requests another poll after the settle delay, because the file may have been
+// in an intermediate state.
 var errUnsettled = errors.New("the log has not settled yet")
 
 // poller fills one journal. It belongs to the journal's goroutine.
 type poller struct {
 	j          *journal
 	cfg        *HubConfig
-	file       fileState   // of a log that is read by ranges
-	table      tableState  // of one that is a merged table
-	lineReader *lineReader // of a text log that is a stream
+	file       fileState   // of a log read by ranges
+	table      tableState  // of a merged table
+	lineReader *lineReader // of a text log stream
 
-	pollStart     time.Time     // when the last poll began
-	startedAt     time.Time     // when the poller began
-	lastGrowth    time.Time     // when the log was last seen to have grown
-	statusReadAt  time.Time     // when the status was asked for last
-	statusSince   time.Time     // when the Viewer first said the status that is known
-	statusSeenAt  time.Time     // when it said that last
-	lastSuccess   time.Time     // when a poll last succeeded, or the poller began
-	failures      int           // polls that have failed since
-	notFoundPolls int           // of which so many found no such run
-	minDelay      time.Duration // between the last poll and the next, even if a cursor has cause to ask
-	replaying     bool          // what the last poll has read was in the log before
+	pollStart     time.Time     // start of the last poll
+	startedAt     time.Time     // start of the poller
+	lastGrowth    time.Time     // when growth of the log was last detected
+	statusReadAt  time.Time     // when the status was last read
+	statusSince   time.Time     // when the Viewer first sent the known status
+	statusSeenAt  time.Time     // when it last sent that status
+	lastSuccess   time.Time     // of the last successful poll, or the start of the poller
+	failures      int           // failed polls since lastSuccess
+	notFoundPolls int           // consecutive polls without the run
+	minDelay      time.Duration // minimum delay to the next poll, even if a cursor requests one
+	replaying     bool          // the last poll has read lines that were in the log before
 	seen          bool
-	spacing       time.Duration // between the last two polls
-	growthGap     time.Duration // between the times at which the log was last seen to have grown
-	statusCost    time.Duration // of the last time
+	spacing       time.Duration // between the starts of the last two polls
+	growthGap     time.Duration // between the last two detections of growth
+	statusCost    time.Duration // of the last read of the status
 }
 
 func newPoller(j *journal) *poller {
 	return &poller{j: j, cfg: &j.hub.cfg}
 }
 
-// run polls the run until the journal has no cursor, the run is gone, or the
-// Viewer has been unreachable for too long.
+// run polls the run until the journal has no cursors, the run is gone, or the Viewer has
+// been unreachable for too long.
 func (p *poller) run() {
 	p.startedAt = time.Now()
 	p.lastSuccess, p.pollStart, p.lastGrowth = p.startedAt, p.startedAt, p.startedAt
@@ -99,7 +99,7 @@ func (p *poller) run() {
 	}
 }
 
-// poll polls the run once and says when to do so again.
+// poll polls the run once and returns the delay to the next poll.
 func (p *poller) poll() (wait time.Duration, done bool) {
 	p.minDelay = p.cfg.MinInterval
 	grown, err := p.pollOnce()
@@ -117,7 +117,7 @@ func (p *poller) poll() (wait time.Duration, done bool) {
 	return p.nextInterval(grown), false
 }
 
-// pollOnce reads what is new of the log, and of the status if that is due.
+// pollOnce reads what is new in the log, and the status if that is due.
 func (p *poller) pollOnce() (grown bool, err error) {
 	err = p.j.limiter.do(p.j.ctx, "follow "+p.j.key.RunID, p.isActive(), func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
@@ -139,7 +139,7 @@ func (p *poller) pollOnce() (grown bool, err error) {
 	return grown, err
 }
 
-// recordGrowth notes what a poll has found.
+// recordGrowth records the result of a poll.
 func (p *poller) recordGrowth(grown bool) {
 	if !grown {
 		return
@@ -151,7 +151,7 @@ func (p *poller) recordGrowth(grown bool) {
 	}
 }
 
-// updatePartial notes the last line of a text log that has no newline, once it is at rest.
+// updatePartial sets the unterminated last line of a text log once it is idle.
 func (p *poller) updatePartial() {
 	if !p.j.key.textLog {
 		return
@@ -164,11 +164,11 @@ func (p *poller) updatePartial() {
 	p.j.setPartial(line)
 }
 
-// isActive says that the log is as likely to have grown as not: it has not been quiet for
-// much longer than it was before it has grown last.
+// isActive reports whether the log is likely to have grown: it has not been idle for much
+// longer than before its last growth.
 func (p *poller) isActive() bool { return time.Since(p.lastGrowth) <= 2*p.growthGap }
 
-// isStatusDue says whether to ask for the status.
+// isStatusDue reports whether to read the status.
 func (p *poller) isStatusDue() bool {
 	age := time.Since(p.statusReadAt)
 	switch {
@@ -176,7 +176,7 @@ func (p *poller) isStatusDue() bool {
 		return true
 	case age < max(statusCostFactor*p.statusCost, min(statusPollFactor*p.spacing, statusIntervalWhileGrowing)):
 		return false
-	case p.j.ended: // if it is opened again, the log tells
+	case p.j.ended: // if it is reopened, the log grows
 		return age >= statusIntervalWhileGrowing
 	case p.j.status.Terminal && !p.isStatusConfirmed():
 		return age >= settleDelay
@@ -186,7 +186,7 @@ func (p *poller) isStatusDue() bool {
 	return age >= statusInterval
 }
 
-// readStatus asks for the status.
+// readStatus reads the status.
 func (p *poller) readStatus(ctx context.Context) error {
 	start := time.Now()
 	status, seenAt, err := p.j.source.status(ctx)
@@ -204,12 +204,12 @@ func (p *poller) readStatus(ctx context.Context) error {
 	return nil
 }
 
-// isStatusConfirmed says whether the Viewer has said twice what is known of the status:
-// while the SDK writes status.json, 0.5.3 calls any run finished.
+// isStatusConfirmed reports whether the Viewer has sent the known status twice: while the
+// SDK writes status.json, 0.5.3 reports any run as finished.
 func (p *poller) isStatusConfirmed() bool { return p.statusSeenAt.Sub(p.statusSince) >= settleDelay }
 
 // finishIfTerminal ends the run if its status was terminal before this poll, nothing has
-// come since the Viewer said so, and the log has been idle for the grace period.
+// been appended since then, and the log has been idle for the grace period.
 func (p *poller) finishIfTerminal(ctx context.Context) error {
 	j := p.j
 	j.mu.RLock()
@@ -225,9 +225,9 @@ func (p *poller) finishIfTerminal(ctx context.Context) error {
 	return nil
 }
 
-// nextInterval is how long to wait after a poll that went well: the same however long
-// the log is quiet, so that what comes after a pause is as live as all else. Only the log of
-// a run that has ended is polled less and less.
+// nextInterval returns the delay after a successful poll. It does not grow while the log is
+// idle, so that points after a pause are not late; only the log of an ended run is polled
+// less and less often.
 func (p *poller) nextInterval(grown bool) time.Duration {
 	interval := max(p.cfg.MinInterval, p.table.minInterval)
 	p.j.mu.RLock()
@@ -244,7 +244,7 @@ func (p *poller) nextInterval(grown bool) time.Duration {
 	return interval
 }
 
-// onPollError decides what becomes of a poll that has failed.
+// onPollError handles a failed poll.
 func (p *poller) onPollError(err error) (wait time.Duration, done bool) {
 	if errors.Is(err, errUnsettled) {
 		return p.waitToSettle(), false
@@ -264,7 +264,7 @@ func (p *poller) onPollError(err error) (wait time.Duration, done bool) {
 	return wait, false
 }
 
-// onRunNotFound decides what becomes of a run that is not there.
+// onRunNotFound handles a poll that did not find the run.
 func (p *poller) onRunNotFound() (wait time.Duration, done bool) {
 	p.file.needsVerify, p.table.needsVerify = true, true
 	p.notFoundPolls++
@@ -279,7 +279,7 @@ func (p *poller) onRunNotFound() (wait time.Duration, done bool) {
 	return p.waitToSettle(), false
 }
 
-// waitToSettle is how long to wait after a poll that may have come between two states.
+// waitToSettle returns the delay after a poll that may have seen an intermediate state.
 func (p *poller) waitToSettle() time.Duration {
 	p.minDelay = max(p.minDelay, settleDelay)
 	return p.minDelay

@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	// initialReadBytes is what is asked of a log first: a smaller one is retained from
-	// its beginning, of a larger one only what comes.
+	// initialReadBytes is the size of the first read of a log: a smaller log is retained
+	// from its beginning, a larger one from its tail.
 	initialReadBytes = 1 << 20
-	// tailReadBytes is where the last newline of a large log is searched first.
+	// tailReadBytes is the size of the first search for the last newline of a large log.
 	tailReadBytes = 64 << 10
-	// maxReadBytes bounds one read of what is new.
+	// maxReadBytes is the maximum size of one further read.
 	maxReadBytes = 4 << 20
 )
 
-// fileState is how far a poller has read a log by ranges. Its checkpoint is where the last
-// read ended, half lines included; those wait in rest for what completes them.
+// fileState is the state of reading a log by ranges. Its checkpoint is the end of the last
+// read, including an incomplete line; that line is in rest until its end is read.
 type fileState struct {
 	checkpoint    runsource.Checkpoint
 	rest          []byte
 	batcher       *logbatch.Batcher
 	headCheckedAt time.Time // when the head was last compared
-	// needsVerify asks for the head to be compared with the next read.
+	// needsVerify requests a comparison of the head with the next read.
 	needsVerify bool
-	// pendingETag is an ETag that had changed although the size had not.
+	// pendingETag is an ETag that had changed while the size had not.
 	pendingETag string
-	// missing says that the last poll found no file.
+	// missing reports that the last poll found no file.
 	missing bool
 }
 
@@ -57,7 +57,7 @@ func (p *poller) readFile(ctx context.Context) (grown bool, err error) {
 	return grown, err
 }
 
-// restart begins with a log that is another one.
+// restart starts over with a replaced log.
 func (p *poller) restart(ctx context.Context, part *restclient.FilePart) error {
 	reason := LogReplaced
 	absent := part.State == restclient.FileShrunk || part.State == restclient.FileAbsent || part.State == restclient.FileUnchanged
@@ -69,7 +69,7 @@ func (p *poller) restart(ctx context.Context, part *restclient.FilePart) error {
 	return p.openFile(ctx)
 }
 
-// readPart reads a part that begins at the tail of what was read.
+// readPart reads a part that begins at the tail of what was read before.
 func (p *poller) readPart(ctx context.Context, part *restclient.FilePart) error {
 	f := &p.file
 	switch part.State {
@@ -82,10 +82,10 @@ func (p *poller) readPart(ctx context.Context, part *restclient.FilePart) error 
 		case f.checkpoint.Offset == 0:
 			p.j.setEnd(true, 0)
 			return nil
-		case f.missing: // a part that begins at the tail has at least the tail
+		case f.missing: // a part that begins at the tail includes at least the tail
 			return runsource.ErrLogReplaced
 		}
-		f.missing = true // 0.7.2 may be moving the folder at this moment
+		f.missing = true // 0.7.2 may be moving the folder
 		return errUnsettled
 	}
 	f.missing = false
@@ -99,8 +99,8 @@ func (p *poller) readPart(ctx context.Context, part *restclient.FilePart) error 
 	return nil
 }
 
-// verifyIdentity compares what is known of the log. Its head costs a request, which
-// is made when there was trouble, and now and then while it grows.
+// verifyIdentity checks that the log is the same. Comparing its head costs a request, which
+// is made after errors, and at intervals while the log grows.
 func (p *poller) verifyIdentity(ctx context.Context, part *restclient.FilePart) error {
 	f := &p.file
 	etagChanged, err := f.checkpoint.VerifyTail(part)
@@ -118,9 +118,9 @@ func (p *poller) verifyIdentity(ctx context.Context, part *restclient.FilePart) 
 	return f.checkETag(part, etagChanged)
 }
 
-// checkETag decides about an ETag that has changed although the size has not. An
-// append changes the time of a file an instant before its size, so this may be
-// such an instant; if the next poll sees the same, the log was written over.
+// checkETag decides about an ETag that has changed while the size has not. An append
+// changes a file's time just before its size, so this may be such a moment; if the next
+// poll sees the same, the log was overwritten.
 func (f *fileState) checkETag(part *restclient.FilePart, etagChanged bool) error {
 	switch {
 	case !etagChanged:
@@ -133,8 +133,8 @@ func (f *fileState) checkETag(part *restclient.FilePart, etagChanged bool) error
 	return errUnsettled
 }
 
-// consume takes what follows what was read, about so many bytes. When the body is cut,
-// what came before counts.
+// consume parses what follows, about the expected number of bytes. If the body is
+// truncated, everything before is kept.
 func (p *poller) consume(body io.Reader, expected int64) error {
 	f := &p.file
 	body = io.MultiReader(bytes.NewReader(f.rest), io.TeeReader(body, &f.checkpoint))
@@ -144,7 +144,7 @@ func (p *poller) consume(body io.Reader, expected int64) error {
 	return err
 }
 
-// updateEnd notes how far a part went.
+// updateEnd records how far a part reached.
 func (p *poller) updateEnd(part *restclient.FilePart) {
 	f := &p.file
 	atEnd := part.Size < 0 || f.checkpoint.Offset >= part.Size
@@ -187,13 +187,13 @@ func (p *poller) openFile(ctx context.Context) (err error) {
 	return p.openAtTail(ctx, origin, data, part.Size)
 }
 
-// openJournal opens the journal at a position, from which the file is read on.
+// openJournal opens the journal at a position, from which the file is read.
 func (p *poller) openJournal(at runsource.Position, size int64, c runsource.Checkpoint) {
 	p.file = fileState{checkpoint: c, batcher: logbatch.NewBatcher(p.j.key.textLog, at, p.j.append), headCheckedAt: time.Now()}
 	p.j.open(at, size)
 }
 
-// openAtTail opens a log at its last newline. What is before that is history.
+// openAtTail opens a log at its last newline. Everything before is history.
 func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head []byte, size int64) error {
 	first, _, _ := bytes.Cut(head, []byte("\n"))
 	for distance := int64(tailReadBytes); ; distance *= 4 {
@@ -207,12 +207,12 @@ func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head [
 			return err
 		}
 		if part.State != restclient.FileRanged || int64(len(tail)) < min(distance, runsource.CheckpointBytes) {
-			return errUnsettled // it has changed since the other read
+			return errUnsettled // it has changed since the first read
 		}
 		end := bytes.LastIndexByte(tail, '\n') + 1
 		if end == 0 && distance > eventlog.MaxLine {
 			p.openJournal(runsource.Position{Origin: origin}, size, runsource.Checkpoint{})
-			return nil // it is read from its beginning, since a line without an end is passed over only by who knows where it begins
+			return nil // read from its beginning, because only a reader that knows where a line begins can skip it
 		}
 		if end == 0 {
 			continue
@@ -231,13 +231,12 @@ func (p *poller) openAtTail(ctx context.Context, origin runsource.Origin, head [
 	}
 }
 
-// readLastLine compares the head of the log once more, and takes what stands
-// behind its last newline.
+// readLastLine compares the head once more, and adds the bytes after the last newline.
 func (p *poller) readLastLine(ctx context.Context) error {
 	f := &p.file
 	if f.checkpoint.ReadOffset() > 0 {
 		if err := f.checkpoint.VerifyHead(ctx, p.j.source.read); err != nil {
-			f.needsVerify = true // the next poll finds the same, and begins again
+			f.needsVerify = true // the next poll finds the same and starts over
 			return errUnsettled
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// read reads what is new of the log, from wherever it is to be had.
+// read reads what is new in the log, from its source.
 func (p *poller) read(ctx context.Context) (grown bool, err error) {
-	switch p.j.origin { // the poller is the only one who writes it
+	switch p.j.origin { // only the poller writes it
 	case runsource.FromMergedTable:
 		stillTable, err := p.verifyTableSource(ctx)
 		if err != nil {
@@ -36,8 +36,8 @@ func (p *poller) read(ctx context.Context) (grown bool, err error) {
 	return p.readTable(ctx)
 }
 
-// verifyTableSource says whether the run is still to be read by its table. After
-// trouble another generation of the Viewer may be there.
+// verifyTableSource reports whether the run must still be read by its table. After errors,
+// the Viewer may be another generation.
 func (p *poller) verifyTableSource(ctx context.Context) (bool, error) {
 	if !p.table.needsVerify {
 		return true, nil
@@ -58,7 +58,7 @@ func (p *poller) verifyTableSource(ctx context.Context) (bool, error) {
 	return part.State == restclient.FileWhole, part.Close()
 }
 
-// readLast reads what only the end of a run brings.
+// readLast reads what is complete only at the end of a run.
 func (p *poller) readLast(ctx context.Context) error {
 	switch p.j.origin {
 	case runsource.FromMergedTable:

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// A table is probed at most for a twentieth of the Viewer's time, and read
-	// for a sixth.
+	// A table is probed for at most a twentieth of the Viewer's time, and read for at most
+	// a sixth.
 	probeCostFactor = 20
 	readCostFactor  = 6
 )
 
-// errTableShrunk says that steps have vanished from a table.
+// errTableShrunk reports that steps are missing from a table.
 var errTableShrunk = errors.New("the table has lost steps")
 
-// tableState is how far a poller has read a merged table.
+// tableState is the state of reading a merged table.
 type tableState struct {
 	info        restclient.TableInfo
 	loaded      bool
-	minInterval time.Duration // that the Viewer may expect after the last poll
-	// needsVerify says that there was trouble: another Viewer may be there now.
+	minInterval time.Duration // minimum interval after the last poll, from its cost
+	// needsVerify reports errors: the Viewer may be another one now.
 	needsVerify bool
 }
 
@@ -53,8 +53,8 @@ func (p *poller) readTable(ctx context.Context) (grown bool, err error) {
 	return p.readDiff(ctx)
 }
 
-// readLastTable reads the table once more: what was written late to old steps
-// does not show otherwise.
+// readLastTable reads the table once more, because a probe does not show late writes to old
+// steps.
 func (p *poller) readLastTable(ctx context.Context) error {
 	grown, err := p.readDiff(ctx)
 	if errors.Is(err, errTableShrunk) {
@@ -63,14 +63,13 @@ func (p *poller) readLastTable(ctx context.Context) error {
 		return errUnsettled
 	}
 	if grown {
-		p.lastGrowth = time.Now() // the next poll may end it
+		p.lastGrowth = time.Now() // the next poll may end the run
 	}
 	return err
 }
 
-// readDiff reads the whole table and appends what differs from what was
-// read before. A read that fails has appended what it saw, which is as true as
-// the rest.
+// readDiff reads the whole table and appends what differs from the last read. A failed read
+// has appended what it saw, which is valid too.
 func (p *poller) readDiff(ctx context.Context) (grown bool, err error) {
 	if !p.j.opened {
 		p.j.open(runsource.Position{Origin: runsource.FromMergedTable}, -1)
@@ -105,7 +104,7 @@ func (j *journal) setLeftOut(counts eventlog.Counts) {
 	j.leftOut = counts
 }
 
-// diffBatcher makes batches of the cells that have changed.
+// diffBatcher makes batches of the changed cells.
 type diffBatcher struct {
 	j       *journal
 	diff    *logbatch.Diff
@@ -118,7 +117,7 @@ type diffBatcher struct {
 	excess  eventlog.Excess
 }
 
-// AddRow takes the next row of the table.
+// addRow adds the next row of the table.
 func (d *diffBatcher) addRow(row *eventlog.Row) error {
 	d.excess.Limit(row)
 	d.j.mu.Lock()
@@ -143,7 +142,7 @@ func (d *diffBatcher) addRow(row *eventlog.Row) error {
 	return nil
 }
 
-// flush appends what was collected. Its number is the version of its cells.
+// flush appends the collected cells. The batch number is their version.
 func (d *diffBatcher) flush() {
 	if d.points == 0 {
 		return
@@ -155,7 +154,7 @@ func (d *diffBatcher) flush() {
 	d.j.append(b)
 }
 
-// finish appends the rest, and says whether there was any difference.
+// finish appends the rest, and reports whether there was any difference.
 func (d *diffBatcher) finish() bool {
 	d.flush()
 	d.j.mu.Lock()

@@ -20,9 +20,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// TestFollow_DeliversExactlyTheLog is the model: a writer and a Viewer that do whatever may
-// happen, clients that drop and resume by token on either of two hubs, and the
-// file as the oracle.
+// This is the model test: a writer and a Viewer with all kinds of faults, clients that
+// disconnect and resume by token on either of two hubs, and the file as the oracle.
 func TestFollow_DeliversExactlyTheLog(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -44,7 +43,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 		for range r.IntN(1 << r.IntN(10)) {
 			n := len(truth)
 			offset := written.Len()
-			step := r.IntN(50) // late, repeated and rewritten steps alike
+			step := r.IntN(50) // late, repeated and rewritten steps
 			text := runsourcetest.Line(step, strconv.Itoa(n))
 			if r.IntN(20) == 0 {
 				text = strings.Repeat("x", r.IntN(200)) + "\n"
@@ -90,8 +89,8 @@ func runModel(t *testing.T, r *rand.Rand) {
 	}
 }
 
-// followAtRandom follows the run until it has ended, dropping now and then and continuing
-// from the last position on any hub.
+// followAtRandom follows the run to its end, disconnecting at random and resuming from the
+// last position on any hub.
 func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand.Rand) {
 	for !c.ended {
 		cursor, err := hubs[r.IntN(len(hubs))].Follow(runsourcetest.TheRun, src, nil, c.at, UntilEnded)
@@ -114,7 +113,7 @@ func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand
 				c.t.Errorf("reset %d at %+v", item.Reset, c.at)
 			}
 			c.record(item)
-			if r.IntN(4) == 0 { // slow
+			if r.IntN(4) == 0 { // a slow client
 				time.Sleep(time.Duration(r.IntN(5000)) * time.Millisecond) //nolint:forbidigo // the bubble's clock
 			}
 		}
@@ -122,8 +121,7 @@ func (c *client) followAtRandom(hubs []*Hub, src runsource.MetricSource, r *rand
 	}
 }
 
-// TestFollow_EveryCursorIsNotifiedOfTheEnd joins and leaves at random around the end and
-// the failure of a poller.
+// Cursors join and leave at random times around the end and the failure of a poller.
 func TestFollow_EveryCursorIsNotifiedOfTheEnd(t *testing.T) {
 	const rounds, clients = 65, 40 // 10,400 joins over the four
 	for _, how := range []string{"end", "failure", "deletion", "close"} {

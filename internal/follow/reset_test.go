@@ -11,12 +11,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// shifted are n lines that are as long as those of lines and say something else.
+// shifted returns n lines as long as those of runsourcetest.Lines with other contents.
 func shifted(n int) string {
 	return strings.ReplaceAll(runsourcetest.Lines(0, n), ".125,", ".375,")
 }
 
-// wantShifted is what shifted lines say.
+// wantShifted returns the points of shifted lines.
 func wantShifted(n int) []runsourcetest.Point {
 	points := runsourcetest.Points(0, n, 0)
 	for i := range points {
@@ -34,7 +34,7 @@ func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 		after         string
 		want          []runsourcetest.Point
 		reset         string
-		onlyHeadShows bool // nothing but the next check of the head shows it
+		onlyHeadShows bool // only the next comparison of the head detects it
 	}{
 		{"cut short", runsourcetest.Lines(0, n), runsourcetest.Lines(0, 3), runsourcetest.Points(0, 3, 0), "reset 1", false},
 		{"emptied", runsourcetest.Lines(0, n), "", nil, "reset 1", false},
@@ -54,7 +54,7 @@ func TestFollow_ResetsWhenTheLogIsReplaced(t *testing.T) {
 				c.wait(3 * time.Second)
 				src.Replace(tt.after)
 				c.wait(6 * time.Second)
-				if tt.onlyHeadShows { // the head is compared when the log grows, every 10 s
+				if tt.onlyHeadShows { // the head is compared every 10 s while the log grows
 					src.Append("\n")
 					c.wait(20 * time.Second)
 					src.Append("\n")

@@ -17,12 +17,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// newTableSource is a run of a Viewer without event files.
+// newTableSource returns a run of a Viewer without event files.
 func newTableSource(rows ...eventlog.Row) *liveSource {
 	return &liveSource{FileSource: &runsourcetest.FileSource{NotServed: true, Table: rows}, text: "running"}
 }
 
-// cells is the last value of each cell that a client was sent.
+// cells returns the last value that a client was sent for each cell.
 func (c *client) cells() map[string]float64 {
 	last := map[string]float64{}
 	for _, p := range c.points {
@@ -31,14 +31,14 @@ func (c *client) cells() map[string]float64 {
 	return last
 }
 
-// tableCalls is how often the table was read and probed.
+// tableCalls returns how often the table was read and probed.
 func (s *liveSource) tableCalls() (reads, probes int) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	return s.Reads, s.Probes
 }
 
-// truth is the same of a table.
+// truth returns the cells of the table.
 func (s *liveSource) truth() map[string]float64 {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -92,7 +92,7 @@ func TestFollow_SendsTableDifferences(t *testing.T) {
 	})
 }
 
-func TestFollow_CountsRowsOfATableWithoutAUsableStep(t *testing.T) {
+func TestFollow_CountsTableRowsWithoutAUsableStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newTableSource(runsourcetest.RowOf(1, 1))
 		h := newTestHub(t, HubConfig{})
@@ -119,7 +119,7 @@ func TestFollow_RereadsTheTableAtTheEnd(t *testing.T) {
 		}
 		c := follow(t, newTestHub(t, HubConfig{}), src, runsource.Beginning(), UntilEnded)
 		c.wait(3 * time.Second)
-		src.Set(func() { src.Table[7] = runsourcetest.RowOf(7, 99) }) // which a probe does not show
+		src.Set(func() { src.Table[7] = runsourcetest.RowOf(7, 99) }) // a probe does not show it
 		c.wait(time.Minute)
 		if reads, probes := src.tableCalls(); reads != 1 || probes < 5 {
 			t.Errorf("%d reads and %d probes", reads, probes)
@@ -154,8 +154,8 @@ func TestFollow_SwitchesSource(t *testing.T) {
 	})
 }
 
-// TestFollow_SendsEachTableChangeOnce: the last value of each
-// cell is the table's, however slow the client is and however small the window.
+// The client ends with the table's last value of each cell, however slow it is and however
+// small the window.
 func TestFollow_SendsEachTableChangeOnce(t *testing.T) {
 	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {

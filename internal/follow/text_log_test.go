@@ -17,7 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// textSource is a text log: a file as a liveSource has it, or a stream.
+// textSource is a text log: a file, as in a liveSource, or a stream.
 type textSource struct {
 	*liveSource
 	connections int
@@ -69,7 +69,7 @@ func followLog(t *testing.T, h *Hub, src runsource.LogSource, start runsource.Po
 	return &client{t: t, cursor: cursor}
 }
 
-// texts are the lines without their positions.
+// texts returns the lines without their positions.
 func (c *client) texts() []string {
 	var texts []string
 	for _, l := range c.lines {
@@ -94,7 +94,7 @@ func TestFollowLog_Starts(t *testing.T) {
 		name  string
 		lines int
 		start runsource.Position
-		first int // of the lines that come
+		first int // first line delivered
 	}{
 		{"the beginning", 10, runsource.Beginning(), 0},
 		{"now", 10, runsource.Now(), 10},

@@ -1,8 +1,9 @@
-// Package logbatch cuts a run's log, or the changes of its merged table, into immutable
+// Package logbatch splits a run's log, or the changes of its merged table, into immutable
 // batches that many readers share.
 //
-// A Batcher makes batches of lines. A Snapshot is the last state of a merged table: a
-// Diff finds what has changed in it, and a Replay gives that to a late reader.
+// A Batcher makes batches of lines. A Snapshot is the last known state of a merged table: a
+// Diff finds what has changed since, and a Replay sends the cells to a reader that is
+// behind.
 package logbatch
 
 import (
@@ -17,59 +18,58 @@ import (
 
 // LogLine is one line of a text log.
 type LogLine struct {
-	// Text is the line without its newline; progress that was written with \r is
-	// inside it.
+	// Text is the line without its newline; progress output that was written with \r is
+	// part of it.
 	Text string
-	// Lossy says that bytes of it were not UTF-8 and are U+FFFD now, or that it
-	// was cut at 1 MiB.
+	// Lossy reports that invalid UTF-8 was replaced by U+FFFD, or that the line was
+	// truncated at 1 MiB.
 	Lossy bool
-	// Offset is where it starts in the file, and its number where the log is no
-	// file.
+	// Offset is where the line starts in the file, in bytes; in a log stream it is the line
+	// number.
 	Offset int64
 }
 
-// Batch is a piece of a log: points of a run in the order of the log, or lines.
-// It is shared by all cursors and immutable, except for the encodings that it
-// keeps for them; it is safe for concurrent use.
+// Batch is a piece of a log: points of a run in log order, or lines. All cursors share it.
+// It is immutable except for the encodings it caches, and safe for concurrent use.
 type Batch struct {
-	// From and to are the positions before and behind it.
+	// From and To are the positions before and after the batch.
 	From, To runsource.Position
 	series   []eventlog.Series
 	lines    []LogLine
-	Points   int // the number of points
-	// LineEntries are the lines it was made of, by which tokens are verified.
+	Points   int
+	// LineEntries are the lines of the batch, by which tokens are verified.
 	LineEntries []LineEntry
 	Counts      eventlog.Counts
-	Newest      float64 // the newest time in it, if HasNewest
-	// HasNewest says that any of its points has a time.
+	Newest      float64 // the newest time in the batch, if HasNewest
+	// HasNewest reports that at least one point has a time.
 	HasNewest bool
-	size      int64 // an estimate of its memory without encodings
+	size      int64 // estimated memory without encodings, in bytes
 
-	mu           sync.Mutex // guards what follows
+	mu           sync.Mutex // guards the fields below
 	encoded      map[string][]byte
-	budget       *atomic.Int64 // that of the hub while the batch is retained, else nil
-	encodedBytes int64         // the memory of the encodings
-	retained     *atomic.Int64 // that of the journal, in the same way
+	budget       *atomic.Int64 // the hub's, while the batch is retained; else nil
+	encodedBytes int64         // memory of the encodings
+	retained     *atomic.Int64 // the journal's, while the batch is retained; else nil
 }
 
-// LineEntry is where a line begins, and what it is known by.
+// LineEntry is the offset of a line and its fingerprint.
 type LineEntry struct {
 	Offset      int64
 	fingerprint runsource.LineFingerprint
 }
 
-// Series returns the points by series, in the order of their first point, with
-// positions where the log has any. They may be read only.
+// Series returns the points by series, in the order of their first point, with positions if
+// the log has any. It is read-only.
 func (b *Batch) Series() []eventlog.Series { return b.series }
 
-// Lines returns the lines of a text log. They may be read only.
+// Lines returns the lines of a text log. It is read-only.
 func (b *Batch) Lines() []LogLine { return b.lines }
 
-// Origin is what the batch was read from.
+// Origin returns what the batch was read from.
 func (b *Batch) Origin() runsource.Origin { return b.To.Origin }
 
-// Select returns the selected points. Series that are wanted as a whole share
-// their columns with the batch: they may be read only.
+// Select returns the selected points. A series that is selected completely shares its
+// columns with the batch and is read-only.
 func (b *Batch) Select(selection eventlog.Selection) []eventlog.Series {
 	var selected []eventlog.Series
 	for i := range b.series {
@@ -85,13 +85,13 @@ func (b *Batch) Select(selection eventlog.Selection) []eventlog.Series {
 	return selected
 }
 
-// maxEncodings bounds the encodings of one batch: as many selections share
-// theirs, and those who come later make their own each time.
+// maxEncodings limits the cached encodings of one batch. Selections beyond the limit are
+// encoded for each reader.
 const maxEncodings = 32
 
-// Encoded returns what encode makes of the batch, made once for each key for as
-// long as the batch is retained. Key stands for everything that encode depends
-// on besides the batch. The bytes are shared and may be read only.
+// Encoded returns the result of encode, cached per key while the batch is retained. The key
+// must stand for everything that encode depends on besides the batch. The bytes are shared
+// and read-only.
 func (b *Batch) Encoded(key string, encode func() []byte) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -111,14 +111,14 @@ func (b *Batch) Encoded(key string, encode func() []byte) []byte {
 	return bytes
 }
 
-// addEncodedBytes notes more memory; called with mu held, while the batch is retained.
+// addEncodedBytes adds to the budgets. b.mu must be held and the batch be retained.
 func (b *Batch) addEncodedBytes(bytes int64) {
 	b.encodedBytes += bytes
 	b.budget.Add(bytes)
 	b.retained.Add(bytes)
 }
 
-// Retain counts the batch against two budgets until it is released.
+// Retain charges the batch to two budgets until it is released.
 func (b *Batch) Retain(budget, retained *atomic.Int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,8 +127,8 @@ func (b *Batch) Retain(budget, retained *atomic.Int64) {
 	retained.Add(b.size)
 }
 
-// Release takes the batch out of the budgets. Cursors that hold it may continue
-// using it; its encodings go.
+// Release removes the batch from the budgets and drops its encodings. Cursors may continue
+// to use the batch.
 func (b *Batch) Release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,9 +140,8 @@ func (b *Batch) Release() {
 	b.budget, b.retained, b.encoded, b.encodedBytes = nil, nil, nil, 0
 }
 
-// After is the part of a batch behind a position in it, the caller's own; it shares
-// nothing but what it says. False means that the position is none where a batch can
-// end: it is from another log.
+// After returns a new batch with the part after a position. False means that no batch can
+// end at the position: it belongs to another log.
 func (b *Batch) After(at runsource.Position) (*Batch, bool) {
 	if at == b.From || at.Offset == b.From.Offset && at.Index == b.From.Index {
 		return b, true
@@ -164,9 +163,9 @@ func (b *Batch) After(at runsource.Position) (*Batch, bool) {
 	return part, true
 }
 
-// skipPoints makes part what follows a position within a line. Such a line has
-// batches of its own, in which every point is a series; of a text it has been
-// delivered, as much as is kept.
+// skipPoints restricts part to the points after a position within a line. Such a large line
+// has its own batches, in which every point is a series. Of a text line, all that is kept
+// has already been delivered.
 func (b *Batch) skipPoints(at runsource.Position, part *Batch) bool {
 	if len(b.lines) > 0 {
 		part.LineEntries = b.LineEntries[b.entryIndex(at.Offset):]
@@ -183,23 +182,23 @@ func (b *Batch) skipPoints(at runsource.Position, part *Batch) bool {
 	return true
 }
 
-// linesFrom are the lines that begin at an offset or later.
+// linesFrom returns the lines that begin at the offset or later.
 func (b *Batch) linesFrom(offset int64) []LogLine {
 	first, _ := slices.BinarySearchFunc(b.lines, offset, func(l LogLine, offset int64) int { return cmp.Compare(l.Offset, offset) })
 	return b.lines[first:]
 }
 
-// entryIndex is the first of the batch's lines that begins at an offset or later.
+// entryIndex returns the index of the first line that begins at the offset or later.
 func (b *Batch) entryIndex(offset int64) int {
 	at, _ := slices.BinarySearchFunc(b.LineEntries, offset, func(m LineEntry, offset int64) int { return cmp.Compare(m.Offset, offset) })
 	return at
 }
 
-// IsEmpty says that there is nothing in it to deliver.
+// IsEmpty reports whether the batch has nothing to deliver.
 func (b *Batch) IsEmpty() bool { return b.Points == 0 && len(b.lines) == 0 }
 
-// Follows says whether a position in the batch comes behind the line that it
-// remembers. A position within a line is told by the line before that.
+// Follows reports whether the batch confirms the previous line of a position in it. A
+// position within a line is confirmed by the line before that one.
 func (b *Batch) Follows(at runsource.Position) bool {
 	if at.PrevLine == (runsource.LineFingerprint{}) {
 		return true
@@ -210,7 +209,7 @@ func (b *Batch) Follows(at runsource.Position) bool {
 	}
 	m, end := b.LineEntries[i-1], at.Offset
 	switch {
-	case at.Origin == runsource.FromLogStream: // offsets are numbers of lines
+	case at.Origin == runsource.FromLogStream: // offsets are line numbers
 		return m.fingerprint == at.PrevLine && m.Offset+1 == end
 	case at.Unterminated:
 		end++
@@ -218,7 +217,7 @@ func (b *Batch) Follows(at runsource.Position) bool {
 	return m.fingerprint == at.PrevLine && m.Offset+int64(m.fingerprint.Size) == end
 }
 
-// filterSeries is the points of a series for which keep holds; all of them share
+// filterSeries returns the points for which keep returns true. If all are kept, they share
 // the columns of s.
 func filterSeries(s *eventlog.Series, keep func(at int) bool) eventlog.Series {
 	var kept []int
@@ -253,15 +252,15 @@ func selectIndices[T any](column []T, at []int) []T {
 	return picked
 }
 
-// NewTableBatch makes a batch of points of a merged table. Newest is their newest time, if
-// hasNewest.
+// NewTableBatch returns a batch of points of a merged table. newest is their newest time,
+// if hasNewest.
 func NewTableBatch(from, to runsource.Position, series []eventlog.Series, points int, newest float64, hasNewest bool) *Batch {
 	b := &Batch{From: from, To: to, series: series, Points: points, Newest: newest, HasNewest: hasNewest}
 	b.size = b.estimateSize()
 	return b
 }
 
-// estimateSize estimates the memory of the batch.
+// estimateSize estimates the memory of the batch in bytes.
 func (b *Batch) estimateSize() int64 {
 	const overhead, perSeries, perLine, perText, word = 512, 200, 40, 16, 8
 	n := overhead + perText*cap(b.LineEntries) + perLine*cap(b.lines)

@@ -10,29 +10,29 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// MaxLogLine is where a line of a text log is cut.
+// MaxLogLine is the length in bytes at which a line of a text log is truncated.
 const MaxLogLine = 1 << 20
 
 // Batcher makes batches of lines. It is not safe for concurrent use.
 type Batcher struct {
 	textLog   bool
 	emit      func(*Batch)
-	At        runsource.Position // behind the lines that were taken
-	End       int64              // lines that begin here or later are not taken
+	At        runsource.Position // after the lines added so far
+	End       int64              // lines that begin at or after it are not added
 	parser    eventlog.Parser
-	counts    eventlog.Counts // of the batches that were emitted
+	counts    eventlog.Counts // of the batches emitted so far
 	cells     *eventlog.Batch
-	batch     *Batch             // what is being collected
-	bytes     int                // about what it takes on the wire
-	lineStart runsource.Position // the beginning of the line at hand
-	// Of a line that is too long, as far as it has been seen.
+	batch     *Batch             // being collected
+	bytes     int                // about its size on the wire
+	lineStart runsource.Position // of the current line
+	// State of a line that exceeds the limit and is not complete yet.
 	overlong      bool
 	overlongBytes int64
 	overlongLine  runsource.LineFingerprint
 }
 
-// NewBatcher returns a batcher for the lines behind a position, which is the
-// beginning of one. Batches go to emit.
+// NewBatcher returns a batcher that starts at a position, which must be the beginning of a
+// line. It passes batches to emit.
 func NewBatcher(textLog bool, at runsource.Position, emit func(*Batch)) *Batcher {
 	return &Batcher{
 		textLog: textLog, emit: emit, At: at, End: math.MaxInt64,
@@ -40,14 +40,14 @@ func NewBatcher(textLog bool, at runsource.Position, emit func(*Batch)) *Batcher
 	}
 }
 
-// Start begins at another offset, that of a line behind one with a fingerprint.
+// Start moves to the beginning of another line, whose predecessor has the fingerprint.
 func (b *Batcher) Start(offset int64, prevLine runsource.LineFingerprint) {
 	b.At.Offset, b.At.PrevLine = offset, prevLine
 	b.batch.From = b.At
 }
 
-// AddChunk takes the lines that chunk completes, and says how many bytes they took:
-// what is left comes again, in front of what follows.
+// AddChunk adds the complete lines of chunk and returns their length. The caller passes the
+// rest again, before the bytes that follow.
 func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
 	for b.At.Offset < b.End {
 		rest := chunk[consumed:]
@@ -69,7 +69,7 @@ func (b *Batcher) AddChunk(chunk []byte) (consumed int, err error) {
 	return consumed, nil
 }
 
-// maxLine is how long a line may be of which the end is still awaited.
+// maxLine is the maximum length of an incomplete line.
 func (b *Batcher) maxLine() int {
 	if b.textLog {
 		return MaxLogLine
@@ -77,13 +77,13 @@ func (b *Batcher) maxLine() int {
 	return eventlog.MaxLine
 }
 
-// addLine takes the next line of the file, newline included.
+// addLine adds the next line of the file, including its newline.
 func (b *Batcher) addLine(line []byte) error {
 	text := line[:len(line)-1]
 	switch {
 	case b.At.Unterminated && len(text) > 0:
-		return runsource.ErrLogReplaced // the line continues: it is not what it was taken for
-	case b.At.Unterminated: // its newline has come
+		return runsource.ErrLogReplaced // the line continues, so it is not the line that was read before
+	case b.At.Unterminated: // its newline has arrived
 		b.At.Unterminated = false
 		b.At.Offset++
 		b.recordLine(LineEntry{Offset: b.At.Offset - int64(b.At.PrevLine.Size), fingerprint: b.At.PrevLine})
@@ -104,15 +104,15 @@ func (b *Batcher) addLine(line []byte) error {
 	return nil
 }
 
-// AddNumberedLine takes a line of a log whose offsets are the numbers of lines.
+// AddNumberedLine adds a line of a log whose offsets are line numbers.
 func (b *Batcher) AddNumberedLine(line []byte) {
 	b.beginLine(line)
 	b.addText(line)
 	b.commitLine(runsource.FingerprintLine(line), 1, false)
 }
 
-// addLinePart takes a part of a line that is too long: what is kept of a text is sent at
-// once, and all else is passed over.
+// addLinePart adds a part of an overlong line: the kept beginning of a text line is added
+// at once, everything else is skipped.
 func (b *Batcher) addLinePart(part []byte) {
 	if !b.overlong {
 		b.beginLine(part)
@@ -129,8 +129,8 @@ func (b *Batcher) addLinePart(part []byte) {
 	b.overlongLine = b.overlongLine.Extend(b.overlongBytes, part)
 }
 
-// AddLastLine takes what a run that has ended has left behind the last newline, and
-// says whether it counts: a text does, an event if it is complete.
+// AddLastLine handles the bytes after the last newline of a run that has ended, and reports
+// whether they are a line: text always is, an event only if complete.
 func (b *Batcher) AddLastLine(rest []byte) (bool, error) {
 	if len(rest) == 0 || b.At.Unterminated || b.overlong {
 		return false, nil
@@ -148,8 +148,7 @@ func (b *Batcher) AddLastLine(rest []byte) (bool, error) {
 	return true, nil
 }
 
-// beginLine notes where the line at hand begins. The first one is what the log is
-// known by.
+// beginLine records where the current line begins. The first line identifies the log.
 func (b *Batcher) beginLine(line []byte) {
 	if b.At.Offset == 0 {
 		b.At.FirstLine = runsource.FingerprintFirstLine(line)
@@ -157,7 +156,7 @@ func (b *Batcher) beginLine(line []byte) {
 	b.lineStart = b.At
 }
 
-// commitLine moves behind a line that was read, which took so many bytes.
+// commitLine advances the position past a line of the given length.
 func (b *Batcher) commitLine(sum runsource.LineFingerprint, bytes int64, unterminated bool) {
 	large := b.At.Index > 0
 	b.recordLine(LineEntry{Offset: b.lineStart.Offset, fingerprint: sum})
@@ -172,7 +171,7 @@ func (b *Batcher) commitLine(sum runsource.LineFingerprint, bytes int64, untermi
 
 func (b *Batcher) recordLine(e LineEntry) { b.batch.LineEntries = append(b.batch.LineEntries, e) }
 
-// addText adds a line of a text log.
+// addText adds a line to a batch of text.
 func (b *Batcher) addText(line []byte) {
 	l := newLogLine(b.lineStart.Offset, line)
 	b.flushIfFull(0, len(l.Text)+lineWireBytes)
@@ -180,10 +179,10 @@ func (b *Batcher) addText(line []byte) {
 	b.bytes += len(l.Text) + lineWireBytes
 }
 
-// UnfinishedLine is what stands behind the last newline of a text log, which is not taken.
+// UnfinishedLine returns the text after the last newline of a text log, without adding it.
 func (b *Batcher) UnfinishedLine(rest []byte) LogLine { return newLogLine(b.At.Offset, rest) }
 
-// newLogLine makes a line of bytes, which may be anything.
+// newLogLine makes a line of arbitrary bytes.
 func newLogLine(offset int64, line []byte) LogLine {
 	l := LogLine{Offset: offset}
 	line = bytes.TrimSuffix(line, []byte("\r"))
@@ -192,7 +191,7 @@ func newLogLine(offset int64, line []byte) LogLine {
 		for len(line) > 0 && !utf8.RuneStart(line[len(line)-1]) {
 			line = line[:len(line)-1]
 		}
-		line = line[:len(line)-1] // the character that may have been cut
+		line = line[:len(line)-1] // the character that may be truncated
 	}
 	l.Text = string(line)
 	if !utf8.ValidString(l.Text) {
@@ -201,19 +200,18 @@ func newLogLine(offset int64, line []byte) LogLine {
 	return l
 }
 
-// lineWireBytes is what a line takes on the wire besides its text.
+// lineWireBytes is the size of a line on the wire besides its text.
 const lineWireBytes = 10
 
-// longName is from where a metric's name counts: others are little beside their points.
+// longName is the length up to which a metric's name is negligible beside its points.
 const longName = 256
 
-// CellWireBytes is about what a point takes on the wire.
+// CellWireBytes estimates the size of a point on the wire.
 func CellWireBytes(cell *eventlog.Cell) int {
 	return runsource.PointWireBytes + len(cell.Text) + len(cell.Exact) + max(len(cell.Name)-longName, 0)
 }
 
-// AddRow adds a metrics line. One that is larger than a batch gets batches of its
-// own.
+// addRow adds a metrics line. A line larger than a batch gets its own batches.
 func (b *Batcher) addRow(row *eventlog.Row) error {
 	points, bytes := wireSize(row.Cells)
 	b.flushIfFull(points, bytes)
@@ -235,7 +233,8 @@ func (b *Batcher) addRow(row *eventlog.Row) error {
 	return nil
 }
 
-// wireSize is the number of points among the cells, and about what they take on the wire.
+// wireSize returns the number of points among the cells and estimates their size on the
+// wire.
 func wireSize(cells []eventlog.Cell) (points, bytes int) {
 	for i := range cells {
 		if cells[i].Kind != eventlog.KindNone {
@@ -255,14 +254,14 @@ func (b *Batcher) addCells(row *eventlog.Row, points, bytes int) {
 	b.bytes += bytes
 }
 
-// flushIfFull ends the batch before the line at hand if that does not fit.
+// flushIfFull ends the batch before the current line if the line does not fit.
 func (b *Batcher) flushIfFull(points, bytes int) {
 	if b.bytes > 0 && (b.bytes+bytes > runsource.BatchBytes || b.batch.Points+points > runsource.BatchPoints) {
 		b.Flush()
 	}
 }
 
-// Flush ends the batch.
+// Flush emits the current batch.
 func (b *Batcher) Flush() {
 	counts := b.parser.Counts()
 	if b.At == b.batch.From && b.batch.Points == 0 {
@@ -276,5 +275,5 @@ func (b *Batcher) Flush() {
 	b.emit(batch)
 }
 
-// IsDone says that the lines up to End were taken.
+// IsDone reports whether all lines up to End were added.
 func (b *Batcher) IsDone() bool { return b.At.Offset >= b.End && !b.overlong }

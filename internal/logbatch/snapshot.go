@@ -12,19 +12,19 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// Snapshot is the last state of a merged table that is followed, each cell with the
-// number of the batch in which it was last sent: so a cursor that lost sight of
-// the window is sent exactly what has changed since. It is guarded by the
-// journal's lock. A row of six metrics takes some 200 bytes.
+// Snapshot is the last state of a followed merged table. Each cell has the number of the
+// batch in which it was last sent, so that a cursor that has fallen behind the window is
+// sent exactly what has changed since. The journal's lock guards it. A row of six metrics
+// takes about 200 bytes.
 type Snapshot struct {
 	columns map[string]int
 	names   []string
 	rows    []*snapshotRow // by step
-	// MaxStep is the highest step, and digest that of all cells.
+	// MaxStep is the highest step; Digest is a hash of all cells.
 	MaxStep int64
 	Digest  uint64
-	// CompleteVersion is the version up to which rows has everything: new rows come
-	// into it with the end of a diff.
+	// CompleteVersion is the version up to which rows is complete: new rows are added when
+	// a diff finishes.
 	CompleteVersion int64
 }
 
@@ -35,34 +35,34 @@ type snapshotRow struct {
 	step    int64
 	time    float64
 	hasTime bool
-	cells   []snapshotCell // by column; shorter than all columns, maybe
+	cells   []snapshotCell // by column; may be shorter than the number of columns
 }
 
-// snapshotCell is one value; the zero snapshotCell is none.
+// snapshotCell is one value; the zero value is no value.
 type snapshotCell struct {
 	number  float64
-	text    string // of a text, or the digits of an integer that a double rounds
+	text    string // of a text, or the digits of an integer that a double cannot hold
 	version int64
 	kind    eventlog.Kind
 }
 
-// errUnordered says that the steps of a table do not ascend.
+// errUnordered is the error for a table whose steps do not ascend.
 var errUnordered = errors.New("the steps of the merged table do not ascend")
 
-// Diff is one reading of the table: its rows are laid over those of the snapshot.
+// Diff compares one reading of the table with the snapshot and updates it.
 type Diff struct {
 	snapshot *Snapshot
-	rows     []*snapshotRow // the snapshot's rows as they will be
-	next     int            // the first of the snapshot's rows that was not met
+	rows     []*snapshotRow // the snapshot's rows after Finish
+	next     int            // index of the first snapshot row that was not seen yet
 	missing  int
 }
 
-// StartDiff begins to read the table once more.
+// StartDiff starts to compare a new reading of the table.
 func (s *Snapshot) StartDiff() *Diff {
 	return &Diff{snapshot: s, rows: make([]*snapshotRow, 0, len(s.rows))}
 }
 
-// AddRow takes the next row and returns the cells that are new. They have the given
+// AddRow merges the next row and returns the cells that changed. They get the given
 // version.
 func (d *Diff) AddRow(row *eventlog.Row, version int64) ([]eventlog.Cell, error) {
 	if n := len(d.rows); n > 0 && row.Step <= d.rows[n-1].step {
@@ -84,18 +84,18 @@ func (d *Diff) AddRow(row *eventlog.Row, version int64) ([]eventlog.Cell, error)
 	return d.snapshot.merge(known, row.Cells, version), nil
 }
 
-// MissingRows is how many rows of the snapshot the table did not have, once it was read.
+// MissingRows returns how many rows of the snapshot the table no longer has.
 func (d *Diff) MissingRows() int { return d.missing }
 
-// Finish makes the rows those of the snapshot, which is then complete up to a version.
-// Rows that were not met stay.
+// Finish updates the snapshot, which is then complete up to version. Rows missing from the
+// table stay.
 func (d *Diff) Finish(version int64) {
 	d.missing += len(d.snapshot.rows) - d.next
 	d.snapshot.rows = append(d.rows, d.snapshot.rows[d.next:]...)
 	d.snapshot.CompleteVersion = version
 }
 
-// merge lays the cells of a row over what is known of it.
+// merge updates the cells of a row and returns those that changed.
 func (s *Snapshot) merge(row *snapshotRow, cells []eventlog.Cell, version int64) (changed []eventlog.Cell) {
 	for i := range cells {
 		c := &cells[i]
@@ -108,8 +108,8 @@ func (s *Snapshot) merge(row *snapshotRow, cells []eventlog.Cell, version int64)
 			continue
 		}
 		s.Digest -= old.hash(row.step, c.Name)
-		// A value that has become null was not finite when it was written again, or
-		// taken back: the table does not say, so nothing is said.
+		// A value that has become null was erased or overwritten by a non-finite value. The
+		// table does not say which, so nothing is sent.
 		*old = snapshotCell{number: c.Number, text: c.Text + c.Exact, version: version, kind: c.Kind}
 		s.Digest += old.hash(row.step, c.Name)
 		if c.Kind == eventlog.KindNone {
@@ -138,7 +138,7 @@ func (s *Snapshot) column(name string) int {
 	return at
 }
 
-// hash is a cell's part of a digest: digests of disjoint cells add up.
+// hash is a cell's share of a digest: the digest is the sum over its cells.
 func (c *snapshotCell) hash(step int64, name string) uint64 {
 	if c.kind == eventlog.KindNone {
 		return 0
@@ -148,14 +148,14 @@ func (c *snapshotCell) hash(step int64, name string) uint64 {
 	binary.LittleEndian.PutUint64(head[:], uint64(step))
 	binary.LittleEndian.PutUint64(head[8:], math.Float64bits(c.number))
 	head[16] = byte(c.kind)
-	h.Write(head[:]) // a hash does not fail
+	h.Write(head[:]) // never fails
 	h.Write([]byte(name))
 	h.Write([]byte{0})
 	h.Write([]byte(c.text))
 	return h.Sum64()
 }
 
-// DigestUpTo is the digest of the cells up to a step.
+// DigestUpTo returns the digest of the cells up to a step.
 func (s *Snapshot) DigestUpTo(step int64) uint64 {
 	if step >= s.MaxStep {
 		return s.Digest
@@ -172,20 +172,20 @@ func (s *Snapshot) DigestUpTo(step int64) uint64 {
 	return digest
 }
 
-// Replay is a walk of one cursor over the cells that are newer than a version.
-// What changes meanwhile has a version beyond the target, and comes later.
+// Replay is one cursor's pass over the cells that are newer than a version. Cells that
+// change meanwhile have a version beyond Target and are sent later.
 type Replay struct {
 	Since, Target int64
-	To            runsource.Position // behind the target
+	To            runsource.Position // the position after Target
 	From          int64              // the next step
-	// MaxStep and digest are those of what the cursor has; the digest holds only
-	// for a cursor that had nothing newer than the beginning of the replay.
+	// MaxStep and Digest describe what the cursor has; Digest is valid only for a cursor
+	// that had nothing newer than the start of the replay.
 	MaxStep int64
 	Digest  uint64
 	Exact   bool
 }
 
-// NextBatch makes a batch of the next cells of a replay; nil is its end.
+// NextBatch returns a batch of the next cells of a replay, or nil at its end.
 func (s *Snapshot) NextBatch(r *Replay) *Batch {
 	at, _ := slices.BinarySearchFunc(s.rows, r.From, func(row *snapshotRow, step int64) int { return cmp.Compare(row.step, step) })
 	cells := eventlog.NewBatch(eventlog.Selection{})

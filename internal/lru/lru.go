@@ -1,14 +1,14 @@
-// Package lru keeps values in the order of their last use, so that a bound can be kept
-// at the cost of those that were not used for the longest time.
+// Package lru is a map ordered by last use, so that its owner can evict the least recently
+// used values.
 package lru
 
 import "container/list"
 
-// Cache is a map that knows the order of use. The zero Cache is ready for use. It is not
-// safe for concurrent use: whoever bounds it guards it together with its size.
+// Cache is a map ordered by last use. The zero Cache is ready for use. It is not safe for
+// concurrent use: its owner guards it together with the size limit.
 type Cache[K comparable, V any] struct {
 	items  map[K]*list.Element
-	recent list.List // of item, the most recently used in front
+	recent list.List // of item, most recently used first
 }
 
 type item[K comparable, V any] struct {
@@ -16,7 +16,7 @@ type item[K comparable, V any] struct {
 	value V
 }
 
-// Get returns the value of a key, which is then the most recently used.
+// Get returns the value of a key and marks it most recently used.
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	e, ok := c.items[key]
 	if !ok {
@@ -26,7 +26,7 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return c.at(e).value, true
 }
 
-// Put sets the value of a key, which is then the most recently used.
+// Put sets the value of a key and marks it most recently used.
 func (c *Cache[K, V]) Put(key K, value V) {
 	c.Remove(key)
 	if c.items == nil {
@@ -35,7 +35,7 @@ func (c *Cache[K, V]) Put(key K, value V) {
 	c.items[key] = c.recent.PushFront(item[K, V]{key, value})
 }
 
-// Remove removes a key, if it is there.
+// Remove removes a key if present.
 func (c *Cache[K, V]) Remove(key K) {
 	if e, ok := c.items[key]; ok {
 		c.recent.Remove(e)
@@ -43,11 +43,11 @@ func (c *Cache[K, V]) Remove(key K) {
 	}
 }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (c *Cache[K, V]) Len() int { return len(c.items) }
 
-// Oldest calls yield for all values, the least recently used first, until it returns
-// false. The value at hand may be removed meanwhile.
+// Oldest iterates over all values, least recently used first. The current value may be
+// removed during the iteration.
 func (c *Cache[K, V]) Oldest(yield func(K, V) bool) {
 	for e := c.recent.Back(); e != nil; {
 		i := c.at(e)

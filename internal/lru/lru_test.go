@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCache_KnowsTheOrderOfUse(t *testing.T) {
+func TestCache_OrdersByLastUse(t *testing.T) {
 	var c Cache[string, int]
 	for i, key := range []string{"a", "b", "c", "d"} {
 		c.Put(key, i)

@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// IsLoopback reports whether a host can only be this machine: the name localhost,
-// or an address of 127.0.0.0/8, ::1 or the first mapped to IPv6, without a zone.
-// Other names are refused even where they resolve to such an address: what they
-// resolve to may change, and that is how DNS rebinding works. The host has no
-// port and no brackets; an empty one means all addresses, and is refused.
+// IsLoopback reports whether a host can only be this machine: localhost, or an address in
+// 127.0.0.0/8 or ::1, IPv4-mapped or not, without a zone. Other names are refused even if
+// they resolve to such an address: DNS rebinding changes what a name resolves to. The host
+// has no port and no brackets; an empty host means all addresses and is refused.
 func IsLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true

@@ -1,8 +1,6 @@
-// Package panics says what may be told of a panic: what kind of value it had,
-// and never the value. Code that panics may do so with a request in hand, and a
-// request may hold passwords. Where it was, the stack tells, which has no values.
-//
-// It knows nothing of who recovers, and of the other packages.
+// Package panics turns panics into errors that are safe to log. A panic value may hold a
+// request with its passwords, so only its type is reported. The stack, which has no values,
+// tells where it happened.
 package panics
 
 import (
@@ -11,9 +9,8 @@ import (
 	"runtime/debug"
 )
 
-// Error makes an error of what recover returned. Only the errors of the runtime
-// itself, such as an index out of range, are told in their own words: these are
-// made of types and numbers.
+// Error returns an error for a value from recover. Only runtime errors, such as an index
+// out of range, keep their text: they consist of types and numbers.
 func Error(value any) error {
 	if captured, ok := value.(*CapturedError); ok {
 		return captured
@@ -24,18 +21,18 @@ func Error(value any) error {
 	return fmt.Errorf("panic with a value of type %T", value)
 }
 
-// CapturedError is a panic that continues in another goroutine than the one it came up in,
-// and remembers where that was.
+// CapturedError is a panic to be repeated in another goroutine, with the stack where it
+// happened.
 type CapturedError struct {
 	err   error
 	stack []byte
 }
 
-// Capture makes one of what recover returned, in the goroutine that panicked. The
-// other one panics with it.
+// Capture captures a value from recover. Call it in the goroutine that panicked; the other
+// goroutine panics with the result.
 func Capture(value any) *CapturedError {
 	return &CapturedError{err: Error(value), stack: debug.Stack()}
 }
 
-// Error has nothing of the value either.
+// Error returns the error and the stack, without the panic value.
 func (e *CapturedError) Error() string { return fmt.Sprintf("%v, at\n%s", e.err, e.stack) }

@@ -27,14 +27,14 @@ func (v *Viewer) Output() string { return v.process().output() }
 // steps of 10 ms. Linux only.
 func (v *Viewer) CPUTime() (time.Duration, error) { return CPUTime(v.PID()) }
 
-// Stop asks the Viewer to end and waits; after five seconds it is killed.
+// Stop terminates the Viewer and waits; after five seconds it is killed.
 func (v *Viewer) Stop() error { return v.process().stop(stopGrace) }
 
 // Kill ends the Viewer at once, as a crash does.
 func (v *Viewer) Kill() error { return v.process().kill() }
 
-// Restart ends the Viewer, if it still runs, and starts it again on the same
-// port and storage. The context bounds the start.
+// Restart stops the Viewer if it is running, and starts it again on the same port and
+// storage. The context limits the start.
 func (v *Viewer) Restart(ctx context.Context) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -44,8 +44,7 @@ func (v *Viewer) Restart(ctx context.Context) error {
 	return v.start(ctx)
 }
 
-// Close stops the Viewer and removes its files, the storage among them if Start
-// made it.
+// Close stops the Viewer and removes its files, including the storage if Start created it.
 func (v *Viewer) Close() error {
 	var stopErr error
 	if v.process() != nil {
@@ -60,18 +59,18 @@ func (v *Viewer) process() *process {
 	return v.proc
 }
 
-// The waits between two looks at something that is not ready yet.
+// The delays between two attempts.
 const (
 	firstWait = 10 * time.Millisecond
 	lastWait  = 250 * time.Millisecond
 )
 
-// final marks an error that no further try can mend.
+// final marks an error that retrying cannot fix.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// retry calls try with growing waits until it succeeds, fails for good, or the
+// retry calls try with growing delays until it succeeds, returns a final error, or the
 // context ends.
 func retry(ctx context.Context, try func() error) error {
 	for wait := firstWait; ; wait = min(wait*3/2, lastWait) {

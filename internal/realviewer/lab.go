@@ -16,34 +16,33 @@ import (
 // running.
 type Seeded struct {
 	*Viewer
-	// Manifest holds the runs of Seed, of the Trainer, KeyBig, and those of
-	// Lab.Extra.
+	// Manifest has the runs of Seed and the Trainer, KeyBig, and the extra runs of the Lab.
 	Manifest *Manifest
 	// Trainer keeps KeyLive and KeyHeld alive.
 	Trainer *Trainer
 }
 
-// Lab shares one Seeded per release among all tests of a process. The first test
-// that asks for one starts all of them side by side; a process whose tests ask
-// for none starts none. Make it with NewLab. Safe for concurrent use.
+// Lab shares one Seeded per release among all tests of a process. The first call of Viewer
+// starts all of them concurrently; a process without such a call starts none. Create it
+// with NewLab. It is safe for concurrent use.
 type Lab struct {
 	extra  map[string]RunSpec
-	cancel context.CancelFunc // ends the starts
+	cancel context.CancelFunc // cancels the starts
 	open   map[Version]func() (*Seeded, error)
 
 	prefetch func()         // starts all releases in the background, once
-	starts   sync.WaitGroup // what prefetch has started
+	starts   sync.WaitGroup // started by prefetch
 }
 
-// labStartLimit bounds the start of one Viewer, its installation excepted.
+// labStartLimit is the timeout for the start of one Viewer, without its installation.
 const labStartLimit = 2 * time.Minute
 
-// bigRows is more than any page or limit of the API.
+// bigRows exceeds any page and limit of the API.
 const bigRows = 12_000
 
-// NewLab returns a Lab that has started nothing yet. The extra runs are written
-// to every storage before its Viewer starts, under their keys; their Lines are
-// walked once per release, possibly at the same time.
+// NewLab returns a Lab that has started nothing yet. The extra runs are written to every
+// storage before its Viewer starts, under their keys; their Lines are iterated once per
+// release, possibly concurrently.
 func NewLab(extra map[string]RunSpec) *Lab {
 	ctx, cancel := context.WithCancel(context.Background())
 	lab := &Lab{extra: extra, cancel: cancel, open: make(map[Version]func() (*Seeded, error))}
@@ -52,15 +51,15 @@ func NewLab(extra map[string]RunSpec) *Lab {
 	}
 	lab.prefetch = sync.OnceFunc(func() {
 		for _, open := range lab.open {
-			lab.starts.Go(func() { _, _ = open() }) // whoever asks for the Viewer gets the error
+			lab.starts.Go(func() { _, _ = open() }) // Viewer returns the error
 		}
 	})
 	return lab
 }
 
-// Viewer returns the shared Viewer of a release. A test that stops it, or makes
-// it slow for others, starts one of its own with StartSeeded or MustStart. Where real Viewers cannot be had
-// it skips or fails the test, as ModeVariable says.
+// Viewer returns the shared Viewer of a release. A test that stops it or slows it down must
+// start its own with StartSeeded or MustStart. If real Viewers are unavailable, it skips or
+// fails the test, depending on ModeVariable.
 func (l *Lab) Viewer(tb testing.TB, version Version) *Seeded {
 	tb.Helper()
 	open, ok := l.open[version]
@@ -80,7 +79,7 @@ func (l *Lab) Viewer(tb testing.TB, version Version) *Seeded {
 	return seeded
 }
 
-// start makes the Viewer of a release.
+// start starts the Viewer of a release.
 func (l *Lab) start(ctx context.Context, version Version) (*Seeded, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("the lab is closed: %w", err)
@@ -112,7 +111,7 @@ func StartSeeded(ctx context.Context, install *Install, extra map[string]RunSpec
 	return seeded, nil
 }
 
-// fill does it in the only order that works with Viewer 0.7.2: see Seed.
+// fill performs the steps in the only order that works with Viewer 0.7.2: see Seed.
 func (s *Seeded) fill(ctx context.Context, install *Install, storage string, extra map[string]RunSpec) error {
 	var err error
 	if s.Manifest, err = Seed(ctx, install, storage); err != nil {
@@ -152,13 +151,13 @@ func (s *Seeded) close(storage string) error {
 	return errors.Join(trainerErr, viewerErr, os.RemoveAll(filepath.Clean(storage)))
 }
 
-// Close stops everything that was started. Call it when all tests have ended.
+// Close stops everything that was started. Call it after all tests.
 func (l *Lab) Close() error {
 	l.cancel()
 	l.starts.Wait()
 	var errs []error
 	for version, open := range l.open {
-		seeded, err := open() // never started: the ended context refuses it
+		seeded, err := open() // one that was never started is refused by the canceled context
 		if err != nil {
 			continue
 		}
@@ -169,17 +168,17 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
-// Suite is what TestMain runs: the tests of a package, then the Lab's end.
+// Suite runs the tests of a package and then closes the Lab, in TestMain.
 type Suite struct {
 	lab   *Lab
 	tests interface{ Run() int }
 }
 
-// Around returns the tests m (a *testing.M) followed by Close, for
-// goleak.VerifyTestMain, which must look for leaks only after that.
+// Around returns the tests m (a *testing.M) followed by Close, for goleak.VerifyTestMain,
+// which must check for leaks only after Close.
 func (l *Lab) Around(m interface{ Run() int }) Suite { return Suite{lab: l, tests: m} }
 
-// Run runs the tests and closes the Lab; an unclean end fails the process.
+// Run runs the tests and closes the Lab; an error of Close fails the process.
 func (s Suite) Run() int {
 	code := s.tests.Run()
 	if err := s.lab.Close(); err != nil {

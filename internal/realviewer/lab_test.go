@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestLab_EveryReleaseListsWhatWasSeeded(t *testing.T) {
+func TestLab_EveryReleaseListsTheSeededRuns(t *testing.T) {
 	for _, version := range Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
@@ -37,7 +37,7 @@ func TestLab_EveryReleaseListsWhatWasSeeded(t *testing.T) {
 	}
 }
 
-// tableCell is one cell of the Viewer's table; the name is the column.
+// tableCell identifies one cell of the Viewer's table; the name is the column.
 type tableCell struct {
 	step int64
 	name string
@@ -57,7 +57,7 @@ func readTable(t *testing.T, seeded *Seeded, runID string) (rows int, cells map[
 	for _, row := range table.Rows {
 		step, err := strconv.ParseInt(string(row["global_step"]), 10, 64)
 		if err != nil {
-			continue // beyond an int64: no step of ours
+			continue // beyond int64: not a step here
 		}
 		rows++
 		for name, text := range row {
@@ -69,14 +69,14 @@ func readTable(t *testing.T, seeded *Seeded, runID string) (rows int, cells map[
 	return rows, cells
 }
 
-func TestOracle_AgreesWithTheViewersOwnTable(t *testing.T) {
+func TestOracle_AgreesWithTheViewersTable(t *testing.T) {
 	for _, version := range Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
 			seeded := lab.Viewer(t, version)
 			for _, key := range seeded.Manifest.Keys() {
 				if key == KeyLive || key == KeyBig {
-					continue // one grows between the two reads, one is only long
+					continue // one grows between the two reads, the other is only long
 				}
 				run := seeded.Manifest.Runs[key]
 				logged, err := ReadLog(run.EventFile)
@@ -108,7 +108,7 @@ func TestOracle_AgreesWithTheViewersOwnTable(t *testing.T) {
 	}
 }
 
-// tableText is how the Viewer writes a cell, and empty where it writes null.
+// tableText returns a cell as the Viewer writes it, empty for null.
 func tableText(t *testing.T, value Value) string {
 	t.Helper()
 	switch value.Kind {
@@ -130,7 +130,7 @@ func tableText(t *testing.T, value Value) string {
 	}
 }
 
-func TestLab_SeedsWhatTheManifestNames(t *testing.T) {
+func TestLab_ManifestMatchesTheStorage(t *testing.T) {
 	always := []string{KeyBasic, KeyNaN, KeySparse, KeyBig, KeyLive, KeyHeld, KeyReopened, KeyCrashed, "extra"}
 	only := map[string]func(Version) bool{
 		KeyHugeInts:      func(v Version) bool { return v != V072 },

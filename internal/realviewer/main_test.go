@@ -6,7 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// lab is the one set of Viewers of this package's tests.
+// lab has the Viewers of this package's tests.
 var lab = NewLab(map[string]RunSpec{
 	"extra": {Project: "extra", Name: "run", Summary: map[string]any{"score": 1.5}},
 })

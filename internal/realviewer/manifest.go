@@ -7,33 +7,32 @@ import (
 
 // Run is one seeded run.
 type Run struct {
-	// RunID is the id as the Viewer knows it.
 	RunID string `json:"run_id"`
-	// Project and Name say where a run of 0.5.3 is; empty in later releases.
+	// Project and Name locate a run of 0.5.3; empty in later releases.
 	Project string `json:"project"`
 	Name    string `json:"name"`
-	// Path says where a run of 0.6 and later is; empty in 0.5.3.
+	// Path locates a run of 0.6 and later; empty in 0.5.3.
 	Path string `json:"path"`
-	// Alias and Tags are those of 0.6 and later.
+	// Alias and Tags are set for 0.6 and later.
 	Alias string   `json:"alias"`
 	Tags  []string `json:"tags"`
-	// Status is what the SDK was told. The Viewer says otherwise for KeyCrashed,
-	// which it finds dead and calls failed.
+	// Status is the status given to the SDK. The Viewer reports another one for KeyCrashed,
+	// whose process is dead: failed.
 	Status string `json:"status"`
 	// Dir is the run's directory, an absolute path.
 	Dir string `json:"dir"`
-	// EventFile is the run's event file, which exists once something is logged.
+	// EventFile is the path of the event file, which exists once something is logged.
 	EventFile string `json:"event_file"`
 }
 
-// Manifest says what a storage holds: runs under keys that are the same for all
-// releases. A key whose run a release cannot have is absent.
+// Manifest lists the runs in a storage under keys that are the same for all releases. A key
+// is absent if the release cannot have such a run.
 type Manifest struct {
 	Version Version
 	Runs    map[string]Run
 }
 
-// RunIDs returns the ids of all runs, in order.
+// RunIDs returns the ids of all runs, sorted.
 func (m *Manifest) RunIDs() []string {
 	ids := make([]string, 0, len(m.Runs))
 	for _, run := range m.Runs {
@@ -43,11 +42,11 @@ func (m *Manifest) RunIDs() []string {
 	return ids
 }
 
-// Keys returns the keys of all runs, in order.
+// Keys returns the keys of all runs, sorted.
 func (m *Manifest) Keys() []string { return slices.Sorted(maps.Keys(m.Runs)) }
 
-// The keys of the runs that Seed makes. What each holds is in python/runs.py and
-// python/assets.py.
+// The keys of the runs that Seed creates. python/runs.py and python/assets.py define their
+// contents.
 const (
 	KeyBasic        = "basic"           // 50 steps of loss, accuracy (primary, maximum) and count, two stages, text, summary
 	KeyNaN          = "nan"             // NaN and both infinities; the best value is NaN
@@ -65,11 +64,11 @@ const (
 	KeyCrashed      = "crashed"         // its process died; the Viewer calls it failed
 	KeyCustomStatus = "custom_status"   // finished as "completed"; 0.5 and 0.6 only
 	KeyReopened     = "reopened"        // finished, continued under its id from an earlier step, finished again
-	KeyTorn         = "torn"            // the last line is half a line
-	KeyUnterminated = "unterminated"    // the last line is whole, but without a newline
+	KeyTorn         = "torn"            // the last line is incomplete
+	KeyUnterminated = "unterminated"    // the last line is complete, but without a newline
 	KeyMalformed    = "malformed"       // two malformed lines in the middle
-	KeyOddLines     = "odd_lines"       // lines that are JSON, but not as the SDK writes them
-	KeyFarSteps     = "far_steps"       // two lines whose step is beyond an int64
+	KeyOddLines     = "odd_lines"       // lines of JSON that the SDK does not write
+	KeyFarSteps     = "far_steps"       // two lines with steps beyond int64
 	KeySummary      = "summary"         // nested, non-finite and large values in the summary; a Unicode alias
 	KeyDeep         = "deep"            // a path of four segments; 0.6 and later
 	KeyOneSegment   = "one_segment"     // a path of one segment; 0.6 and later
@@ -83,10 +82,10 @@ const (
 	KeyArtifactModel   = "artifact_model"   // used toy-data, made toy-model v1 to v3, v2 also "production"; 0.5 only
 	KeyArtifactUser    = "artifact_user"    // used toy-model:production; 0.5 only
 
-	KeyBig = "big" // 12,000 rows, written by a Lab and not by the SDK
+	KeyBig = "big" // 12,000 rows, written by a Lab without the SDK
 )
 
-// The keys of the runs that a Trainer keeps running.
+// The keys of the runs that a Trainer keeps alive.
 const (
 	KeyLive = "live" // gets a point every TickInterval
 	KeyHeld = "held" // gets only what the test logs, or appends to its event file

@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// MergedRow is a row of the Viewer's table: what all lines of one step say
-// together, the last of them first.
+// MergedRow is a row of the Viewer's table: all lines of one step merged, the last one
+// wins.
 type MergedRow struct {
 	Step int64
-	// Cells hold the last value of each metric at this step.
+	// Cells are the last values of each metric at this step.
 	Cells map[string]MergedCell
 }
 
@@ -21,7 +21,7 @@ type MergedCell struct {
 	Time  float64
 }
 
-// Names returns the names of all metrics, in order.
+// Names returns the names of all metrics, sorted.
 func (l *Log) Names() []string {
 	names := make(map[string]bool)
 	for _, line := range l.Lines {
@@ -32,8 +32,7 @@ func (l *Log) Names() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// Points returns the values of one metric of one kind, in the order in which
-// they were logged.
+// Points returns the values of one metric and kind in log order.
 func (l *Log) Points(name string, kind ValueKind) []LoggedPoint {
 	var points []LoggedPoint
 	for _, line := range l.Lines {
@@ -44,8 +43,8 @@ func (l *Log) Points(name string, kind ValueKind) []LoggedPoint {
 	return points
 }
 
-// Merged returns the table that the lines amount to: one row per step, rows by
-// step, the last write of each metric winning.
+// Merged returns the merged table of the lines: one row per step, sorted by step, the last
+// write of each metric wins.
 func (l *Log) Merged() []MergedRow {
 	rows := make(map[int64]MergedRow)
 	for _, line := range l.Lines {

@@ -16,8 +16,7 @@ import (
 // ValueKind is the kind of a cell in an event file.
 type ValueKind string
 
-// The kinds of cells. A null is a cell of its own: it hides what an earlier line
-// wrote at its step.
+// The kinds of cells. A null is a cell: it erases what an earlier line wrote at its step.
 const (
 	KindNumber  ValueKind = "number"
 	KindBoolean ValueKind = "boolean"
@@ -25,13 +24,13 @@ const (
 	KindNull    ValueKind = "null"
 )
 
-// Value is one cell. Two equal cells are equal with ==, but for NaN.
+// Value is one cell. Cells are comparable with ==, except NaN.
 type Value struct {
 	Kind ValueKind
 	// Number is the value of a number, and 0 or 1 for a boolean.
 	Number float64
-	// Text is a text's value, and a number's own digits ("NaN", "Infinity" and
-	// "-Infinity" included).
+	// Text is the value of a text, or a number's literal ("NaN", "Infinity" and "-Infinity"
+	// included).
 	Text string
 }
 
@@ -41,27 +40,27 @@ type LoggedLine struct {
 	Offset int64
 	// Step is data.global_step, else data.step.
 	Step int64
-	// Time is data.time, else ts, in unix seconds; NaN where neither is a number.
+	// Time is data.time, else ts, in Unix seconds; NaN if neither is a number.
 	Time float64
-	// Cells are the metrics: every key, stage and epoch among them, except time
-	// and what gave the step, and except lists and objects.
+	// Cells are the metrics: every key, including stage and epoch, except time, the key
+	// that gave the step, lists and objects.
 	Cells map[string]Value
 }
 
-// InTable says whether the Viewer's table has a metric at all.
+// InTable reports whether the Viewer's table includes a metric of this name.
 func InTable(name string) bool { return name != "epoch" && name != "step" }
 
-// Log is what an event file says.
+// Log is a parsed event file.
 type Log struct {
 	// Lines are the lines of metrics that have a step, in the order of the file.
 	Lines []LoggedLine
-	// Malformed counts complete lines that are not JSON, blank ones excepted.
+	// Malformed counts complete lines that are not JSON, except blank ones.
 	Malformed int
 	// LinesWithoutStep counts lines of metrics without a usable step.
 	LinesWithoutStep int
 	// Other counts lines that are JSON, but not metrics: images, for instance.
 	Other int
-	// Unterminated is what follows the last newline, and starts at UnterminatedOffset.
+	// Unterminated has the bytes after the last newline, from UnterminatedOffset.
 	Unterminated       []byte
 	UnterminatedOffset int64
 }
@@ -74,8 +73,8 @@ type LoggedPoint struct {
 	Value  Value
 }
 
-// ReadLog reads an event file line by line, slowly and plainly, with
-// encoding/json. A file that does not exist is an empty Log.
+// ReadLog parses an event file with a slow, simple parser based on encoding/json. A file
+// that does not exist is an empty Log.
 func ReadLog(path string) (*Log, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -87,7 +86,7 @@ func ReadLog(path string) (*Log, error) {
 	return ParseLog(text), nil
 }
 
-// ParseLog is ReadLog of a file's bytes.
+// ParseLog parses the bytes of an event file.
 func ParseLog(text []byte) *Log {
 	logged := &Log{}
 	for offset := 0; ; {
@@ -101,8 +100,8 @@ func ParseLog(text []byte) *Log {
 	}
 }
 
-// Ended is the Log of a run that has ended, where an unterminated last line
-// counts if it is complete JSON. What is no JSON stays the Rest.
+// Ended returns the Log of a run that has ended: an unterminated last line is a line if it
+// is complete JSON.
 func (l *Log) Ended() *Log {
 	if !json.Valid(quoteNonFinite(l.Unterminated)) {
 		return l
@@ -143,7 +142,7 @@ func (l *Log) addLine(offset int64, line []byte) {
 	})
 }
 
-// decodeLine reads one JSON value and nothing after it, numbers by their digits.
+// decodeLine decodes exactly one JSON value, with numbers as json.Number.
 func decodeLine(line []byte, into *any) error {
 	decoder := json.NewDecoder(bytes.NewReader(quoteNonFinite(line)))
 	decoder.UseNumber()
@@ -159,8 +158,8 @@ func decodeLine(line []byte, into *any) error {
 // nonFinitePrefix marks a quoted NaN or infinity. No SDK writes it.
 const nonFinitePrefix = "\uE000non-finite:"
 
-// quoteNonFinite makes strings of the tokens that Python writes and JSON lacks,
-// wherever they stand outside a string.
+// quoteNonFinite quotes the tokens outside strings that Python writes and JSON does not
+// allow.
 func quoteNonFinite(line []byte) []byte {
 	var out []byte
 	inString := false
@@ -194,8 +193,8 @@ func nonFiniteToken(text []byte) string {
 	return ""
 }
 
-// stepOf follows the Viewer: int(global_step), else int(step), as Python's int
-// takes numbers, booleans and texts of digits.
+// stepOf follows the Viewer: int(global_step), else int(step), where Python's int accepts
+// numbers, booleans and texts of digits.
 func stepOf(data map[string]any) (int64, bool) {
 	value := data["global_step"]
 	if value == nil {
@@ -247,7 +246,7 @@ func cellsOf(data map[string]any) map[string]Value {
 	return cells
 }
 
-// valueOf returns what a decoded cell is; lists and objects are no cells.
+// valueOf returns the cell of a decoded value; lists and objects are not cells.
 func valueOf(cell any) (Value, bool) {
 	switch cell := cell.(type) {
 	case nil:

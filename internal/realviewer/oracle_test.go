@@ -18,7 +18,7 @@ func number(value float64, text string) Value {
 	return Value{Kind: KindNumber, Number: value, Text: text}
 }
 
-func TestParseLog_ReadsWhatPythonWrites(t *testing.T) {
+func TestParseLog_ParsesPythonsJSON(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		text string
@@ -81,7 +81,7 @@ func TestParseLog_ReadsWhatPythonWrites(t *testing.T) {
 	}
 }
 
-func TestLog_EndedTakesACompleteRest(t *testing.T) {
+func TestLog_EndedIncludesACompleteLastLine(t *testing.T) {
 	line := metrics(`{"a": NaN, "global_step": 1}`)
 	whole := strings.TrimSuffix(line, "\n")
 	for _, row := range []struct {
@@ -104,7 +104,7 @@ func TestLog_EndedTakesACompleteRest(t *testing.T) {
 	}
 }
 
-func TestLog_MergesByStepAndTheLastWriteWins(t *testing.T) {
+func TestLog_MergesByStep(t *testing.T) {
 	logged := ParseLog([]byte(metrics(`{"a": 1, "b": 1, "global_step": 2, "time": 1}`) +
 		metrics(`{"a": 2, "global_step": -1, "time": 2}`) +
 		metrics(`{"a": NaN, "global_step": 2, "time": 3}`)))
@@ -123,7 +123,7 @@ func TestLog_MergesByStepAndTheLastWriteWins(t *testing.T) {
 	}
 }
 
-func TestCurve_WritesLinesAsTheSDKDoes(t *testing.T) {
+func TestCurve_WritesLinesLikeTheSDK(t *testing.T) {
 	var text []byte
 	for line := range Curve(time.Unix(1_795_446_000, 0), 2, "loss", `a "name"`) {
 		text = append(append(text, line...), '\n')

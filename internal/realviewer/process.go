@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// process is a child in a process group of its own whose output goes to a file.
-// One goroutine waits for it, and ends with it. Safe for concurrent use.
+// process is a child in its own process group, with output to a file. One goroutine waits
+// for it. It is safe for concurrent use.
 type process struct {
 	cmd     *exec.Cmd
 	logPath string
-	done    chan struct{} // closed once the child has been waited for
-	waitErr error         // how it ended; read after done
+	done    chan struct{} // closed when the child was waited for
+	waitErr error         // of Wait; read after done
 }
 
-// startProcess starts the command; what it prints is appended to the file,
-// except what the command already sends elsewhere.
+// startProcess starts the command and appends its output to the file, except streams that
+// the command redirects.
 func startProcess(cmd *exec.Cmd, logPath string) (*process, error) {
 	output, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open output file: %w", err)
 	}
-	defer output.Close() //nolint:errcheck // the child holds its own descriptor
+	defer output.Close() //nolint:errcheck // the child has its own descriptor
 	if cmd.Stdout == nil {
 		cmd.Stdout = output
 	}
@@ -46,7 +46,7 @@ func startProcess(cmd *exec.Cmd, logPath string) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// exited says whether the child has ended, and how.
+// exited reports whether the child has ended, and its error.
 func (p *process) exited() (bool, error) {
 	select {
 	case <-p.done:
@@ -56,8 +56,8 @@ func (p *process) exited() (bool, error) {
 	}
 }
 
-// stop asks the group to end, waits for the child at most that long, and then
-// kills what is left of the group. It may be called again.
+// stop terminates the group, waits for the child for at most grace, and then kills the rest
+// of the group. It may be called again.
 func (p *process) stop(grace time.Duration) error {
 	if over, _ := p.exited(); over {
 		return nil
@@ -72,7 +72,7 @@ func (p *process) stop(grace time.Duration) error {
 	return errors.Join(termErr, p.kill())
 }
 
-// kill ends the whole group at once, and waits for the child.
+// kill kills the whole group, and waits for the child.
 func (p *process) kill() error {
 	err := signalGroup(p.pid(), syscall.SIGKILL)
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *process) kill() error {
 	return nil
 }
 
-// output returns the end of what the child has printed.
+// output returns the end of the child's output.
 func (p *process) output() string {
 	output, err := os.Open(p.logPath)
 	if err != nil {
@@ -101,14 +101,14 @@ func (p *process) output() string {
 	return string(text)
 }
 
-// outputTail is how much of a child's output an error shows.
+// outputTail is how many bytes of a child's output an error quotes.
 const outputTail = 4 << 10
 
-// lastBytes is the end of a longer output.
+// lastBytes returns the last outputTail bytes.
 func lastBytes(text []byte) []byte { return text[max(0, len(text)-outputTail):] }
 
-// environment is all that a child gets to see: nothing of the environment of
-// the tests reaches it, and its times are UTC.
+// environment returns a child's complete environment: it inherits nothing from the tests,
+// and its time zone is UTC.
 func environment(home, storage string) ([]string, error) {
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, fmt.Errorf("make home: %w", err)

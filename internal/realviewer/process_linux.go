@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// childAttributes makes a child the leader of its own process group and lets it
-// die with this process, however that dies. The kernel ties the second to the
-// thread that started the child; the Go runtime ends a thread only where a
-// goroutine that is locked to it ends, which no test of ours does.
+// childAttributes makes a child the leader of its own process group, and kills it when this
+// process dies. The kernel ties the latter to the thread that started the child; the Go
+// runtime ends a thread only when a goroutine locked to it ends, which no test does.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -27,8 +26,8 @@ func CPUTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read processor time: %w", err)
 	}
-	// The name in parentheses may hold spaces: count from behind it, where field
-	// 3 (state) comes first. Fields 14 and 15 are user and system time.
+	// The name in parentheses may contain spaces: count from its end, where field 3 (state)
+	// is first. Fields 14 and 15 are user and system time.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const user, system = 14 - 3, 15 - 3
 	if len(fields) <= system {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// Where a virtual environment keeps its programs on this system.
+// The location of programs in a virtual environment on this system.
 const (
 	supported    = true
 	systemPython = "python3"
@@ -18,8 +18,8 @@ const (
 	exeSuffix    = ""
 )
 
-// signalGroup sends a signal to the process and to all that it started. Every
-// process here leads a group of its own. A group that is gone is no error.
+// signalGroup sends a signal to a process group. Every process here leads its own group. A
+// group that is gone is not an error.
 func signalGroup(pid int, signal syscall.Signal) error {
 	if err := syscall.Kill(-pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("send %s to group %d: %w", signal, pid, err)
@@ -27,7 +27,7 @@ func signalGroup(pid int, signal syscall.Signal) error {
 	return nil
 }
 
-// tryLock locks the file, or says fs.ErrExist where another process holds it.
+// tryLock locks the file, or returns fs.ErrExist if another process holds the lock.
 func tryLock(file *os.File) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Without process groups a Viewer could outlive its test, so Ensure says
-// ErrUnavailable here and nothing below is reached.
+// Without process groups a Viewer could outlive its test, so Ensure returns ErrUnavailable
+// here and the rest is unreachable.
 const (
 	supported    = false
 	systemPython = "python"
@@ -27,7 +27,7 @@ func signalGroup(pid int, _ syscall.Signal) error {
 
 func tryLock(*os.File) error { return errors.ErrUnsupported }
 
-// CPUTime is not known here.
+// CPUTime is not supported here.
 func CPUTime(pid int) (time.Duration, error) {
 	return 0, fmt.Errorf("processor time of %d: %w", pid, errors.ErrUnsupported)
 }

@@ -1,17 +1,16 @@
-// Package realviewer runs the real Viewers that the tests and benchmarks of
-// this project are measured against: all releases from 0.5.0 on, installed from
-// PyPI, started on free ports of 127.0.0.1 with a home directory and a
-// storage of their own, and filled by each release's own SDK.
+// Package realviewer runs the real Viewers that the tests and benchmarks of this project
+// are compared with: all releases from 0.5.0 on, installed from PyPI, started on free ports
+// of 127.0.0.1 with separate home and storage directories, and filled by each release's own
+// SDK.
 //
-// The way of a call: Require (or a Lab, which shares one running Viewer per
-// release among all tests of a process) asks Ensure for an Install, which is a
-// cached virtual environment; Seed fills a storage and says in a Manifest what
-// is in it; WriteRun adds runs that would take the SDK too long; StartTrainer
-// keeps runs alive; Start runs a Viewer on that storage. ReadLog is the slow and
-// plain reader of an event file that our own parser is compared with.
+// Require (or a Lab, which shares one running Viewer per release among all tests of a
+// process) calls Ensure for an Install, which is a cached virtual environment. Seed fills a
+// storage and returns a Manifest of its contents; WriteRun adds runs that would take the
+// SDK too long; StartTrainer keeps runs alive; Start runs a Viewer on that storage. ReadLog
+// is a slow, simple parser of event files with which our own parser is compared.
 //
-// It knows nothing of gRPC and of the other packages, ReadLog above all: an oracle
-// that shares code with what it judges is none. Only tests import it.
+// The package knows nothing of gRPC and of the other packages: an oracle must not share
+// code with what it checks. Only tests import it.
 package realviewer
 
 import (
@@ -40,7 +39,7 @@ const (
 func Versions() []Version { return []Version{V053, V060, V072} }
 
 // Releases returns every release on PyPI from 0.5.0 on, oldest first. Each has a
-// file of requirements; tools/releases.sh says which are missing.
+// requirements file; tools/releases.sh lists missing ones.
 func Releases() []Version {
 	return []Version{"0.5.0", "0.5.1", "0.5.2", V053, V060, "0.7.0", V072}
 }
@@ -53,15 +52,14 @@ func OtherReleases() []Version {
 // Generation returns the release's first two numbers, such as "0.5".
 func (v Version) Generation() string { return string(v[:strings.LastIndexByte(string(v), '.')]) }
 
-// HasPaths says whether the release groups runs by path, alias and tags, as
-// 0.6 and later do, and not by project and name.
+// HasPaths reports whether the release organizes runs by path, alias and tags, like 0.6 and
+// later, instead of project and name.
 func (v Version) HasPaths() bool { return v.Generation() != "0.5" }
 
-// ModeVariable is the environment variable that says what a missing Python or
-// PyPI means.
+// ModeVariable is the environment variable that says what to do without Python or PyPI.
 const ModeVariable = "RUNICORN_E2E"
 
-// Mode says what tests with real Viewers do where these cannot be installed.
+// Mode is what tests with real Viewers do if these cannot be installed.
 type Mode string
 
 // The values of ModeVariable; unset is ModeAuto.
@@ -84,19 +82,19 @@ func ModeFromEnv() (Mode, error) {
 }
 
 var (
-	// ErrOff says that ModeVariable turns real Viewers off.
+	// ErrOff reports that ModeVariable turns real Viewers off.
 	ErrOff = errors.New("real Viewers are turned off by " + ModeVariable)
-	// ErrUnavailable says that a Viewer could not be installed here, as without
-	// Python or without PyPI. Everything that fails later is a real failure.
+	// ErrUnavailable reports that a Viewer could not be installed here, for example without
+	// Python or PyPI. Later failures are real failures.
 	ErrUnavailable = errors.New("real Viewers cannot be installed here")
 )
 
-// installLimit bounds one installation. A cold one takes half a minute; another
+// installLimit is the timeout of one installation. A cold one takes half a minute; another
 // process that holds the lock may take as long.
 const installLimit = 5 * time.Minute
 
-// installs holds one installation per release and process. They outlive every
-// test, hence the context of their own.
+// installs has one installation per release and process. They outlive every test, so they
+// have a separate context.
 var installs = func() map[Version]func() (*Install, error) {
 	all := make(map[Version]func() (*Install, error))
 	for _, version := range Releases() {
@@ -111,9 +109,9 @@ func ensureWithin(limit time.Duration, version Version) (*Install, error) {
 	return Ensure(ctx, version)
 }
 
-// Find returns the process's Install of a release, making it if need be. It
-// needs no test, so TestMain may call it. The error is ErrOff or ErrUnavailable
-// where the mode and the machine say so.
+// Find returns the process's Install of a release, and installs it if necessary. It needs
+// no test, so TestMain may call it. The error is ErrOff or ErrUnavailable, depending on the
+// mode and the machine.
 func Find(version Version) (*Install, error) {
 	mode, err := ModeFromEnv()
 	if err != nil {
@@ -129,8 +127,8 @@ func Find(version Version) (*Install, error) {
 	return find()
 }
 
-// Require returns the Install of a release. Where that cannot be had it skips or
-// fails the test, as ModeVariable says.
+// Require returns the Install of a release. If it is unavailable, it skips or fails the
+// test, depending on ModeVariable.
 func Require(tb testing.TB, version Version) *Install {
 	tb.Helper()
 	install, err := Find(version)
@@ -140,14 +138,14 @@ func Require(tb testing.TB, version Version) *Install {
 	return install
 }
 
-// announceSkip prints why tests are skipped, once per process: `go test` hides
-// the reasons of skipped tests, and a silent skip looks like a pass.
+// announceSkip prints once per process why tests are skipped: `go test` hides the reasons,
+// and a silent skip looks like a pass.
 var announceSkip = sync.OnceFunc(func() {
 	fmt.Fprintf(os.Stderr, "\n*** SKIPPED: tests with real Viewers did NOT run (no Python 3 with venv, or no PyPI); %s=%s makes this a failure ***\n\n",
 		ModeVariable, ModeRequired)
 })
 
-// giveUp ends a test that has no Viewer.
+// giveUp skips or fails a test without a Viewer.
 func giveUp(tb testing.TB, err error) {
 	tb.Helper()
 	mode, modeErr := ModeFromEnv()
@@ -165,7 +163,7 @@ func giveUp(tb testing.TB, err error) {
 	}
 }
 
-// result is what becomes of a test without a Viewer.
+// result is the result of a test without a Viewer.
 type result string
 
 const (
@@ -174,8 +172,8 @@ const (
 	fail        result = "fail"
 )
 
-// verdictOf skips what was turned off, and what cannot be had where that is
-// allowed; all else is a failure.
+// verdictOf skips if Viewers are turned off, or unavailable in automatic mode; everything
+// else is a failure.
 func verdictOf(mode Mode, err error) result {
 	switch {
 	case errors.Is(err, ErrOff):

@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 )
 
-// scripts are what runs on the SDKs.
+// scripts run on the SDKs.
 //
 //go:embed python/*.py
 var scripts embed.FS
 
-// unpackScripts writes the scripts where Python can read them.
+// unpackScripts writes the scripts to a directory for Python.
 func unpackScripts(dir string) error {
 	sub, err := fs.Sub(scripts, "python")
 	if err != nil {
@@ -28,10 +28,10 @@ func unpackScripts(dir string) error {
 	return nil
 }
 
-// Seed fills a storage with the release's own SDK, in one process of about a
-// second. The runs are in the Manifest under the keys above. Viewer 0.7.2 must
-// not run on the storage meanwhile: its start and the SDK would race for the
-// database's rows, and the loser locks it.
+// Seed fills a storage with the release's own SDK, in one process of about a second. The
+// runs are in the Manifest under the keys above. Viewer 0.7.2 must not run on the storage
+// meanwhile: its start and the SDK would compete for database rows, and the loser leaves
+// the database locked.
 func Seed(ctx context.Context, install *Install, storage string) (*Manifest, error) {
 	manifest, err := seed(ctx, install, storage)
 	if err != nil {
@@ -90,8 +90,8 @@ func readManifest(version Version, path string) (*Manifest, error) {
 	return manifest, nil
 }
 
-// scriptCommand prepares a script to run on the release's SDK, with dir/work as
-// its working directory. The process outlives the context.
+// scriptCommand returns the command of a script on the release's SDK, with dir/work as
+// working directory. The process outlives the context.
 func scriptCommand(ctx context.Context, install *Install, dir, storage, script string, args ...string) (*exec.Cmd, error) {
 	work := filepath.Join(dir, "work")
 	if err := os.MkdirAll(work, 0o755); err != nil {

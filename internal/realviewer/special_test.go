@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestLab_SeedsMoreThanMetrics asks the Viewers for what is not a metric.
+// TestLab_SeedsMoreThanMetrics reads data other than metrics from the Viewers.
 func TestLab_SeedsMoreThanMetrics(t *testing.T) {
 	rows := []struct {
-		route string // {id} stands for the id of the run under key
+		route string // {id} is replaced by the id of the run under key
 		key   string
 		has   func(Version) bool
 		want  []string
@@ -60,8 +60,8 @@ func only(version Version) func(Version) bool {
 	return func(v Version) bool { return v == version }
 }
 
-// TestLab_SeedingLeavesNoDatabaseLocked changes a run. Viewer 0.7.2 keeps its
-// database locked after some of the things that an SDK can do to it.
+// The test changes a run. Viewer 0.7.2 keeps its database locked after some operations of
+// an SDK.
 func TestLab_SeedingLeavesNoDatabaseLocked(t *testing.T) {
 	for _, version := range Versions() {
 		t.Run(string(version), func(t *testing.T) {

@@ -14,17 +14,16 @@ import (
 	"time"
 )
 
-// TickInterval is how often a Trainer logs a point to KeyLive.
+// TickInterval is the interval at which a Trainer logs a point to KeyLive.
 const TickInterval = 200 * time.Millisecond
 
-// trainerGrace is how long a Trainer may take to end after its input did.
+// trainerGrace is how long a Trainer may take to end after its input was closed.
 const trainerGrace = 3 * time.Second
 
-// Trainer is a Python process that keeps runs alive: its two own, KeyLive and
-// KeyHeld, and those that Open adds. A Viewer sees them running as long as the
-// process lives; killed, they are runs whose process died. Start it before the
-// Viewer of the storage, for the reason that Seed gives. Safe for concurrent
-// use.
+// Trainer is a Python process that keeps runs alive: KeyLive, KeyHeld, and those added by
+// Open. A Viewer reports them as running while the process is alive; after it was killed,
+// their process is dead. Start it before the Viewer of the storage, for the reason given at
+// Seed. It is safe for concurrent use.
 type Trainer struct {
 	// Runs are KeyLive and KeyHeld.
 	Runs map[string]Run
@@ -38,15 +37,15 @@ type Trainer struct {
 	answers *bufio.Reader
 }
 
-// trainerAnswer is one line of a Trainer.
+// trainerAnswer is one line of a Trainer's output.
 type trainerAnswer struct {
 	Runs  map[string]Run
 	Run   Run
 	Error string
 }
 
-// StartTrainer starts a Trainer on a storage and waits until its runs are there.
-// The caller ends it with Close.
+// StartTrainer starts a Trainer on a storage and waits until its runs exist. The caller
+// ends it with Close.
 func StartTrainer(ctx context.Context, install *Install, storage string) (*Trainer, error) {
 	dir, err := os.MkdirTemp("", "realviewer-trainer-")
 	if err != nil {
@@ -89,14 +88,14 @@ func (t *Trainer) start(ctx context.Context, install *Install, storage string) e
 	return nil
 }
 
-// Open starts another run. Its project is "live" and its name the key, which
-// must do as a directory; in 0.6 and later its path is both.
+// Open starts another run. Its project is "live" and its name the key, which must be valid
+// as a directory name; in 0.6 and later its path is both.
 func (t *Trainer) Open(ctx context.Context, key string) (Run, error) {
 	return t.command(ctx, "open", key, `"where":{}`)
 }
 
-// Reopen continues a run that has ended, under its id and in its place, as a
-// training that is resumed does. The SDK counts steps from 1 again.
+// Reopen continues a run that has ended, under its id and at its location, like a resumed
+// training. The SDK counts steps from 1 again.
 func (t *Trainer) Reopen(ctx context.Context, key string, run Run) (Run, error) {
 	position := map[string]string{"run_id": run.RunID, "path": run.Path}
 	if run.Path == "" {
@@ -109,8 +108,8 @@ func (t *Trainer) Reopen(ctx context.Context, key string, run Run) (Run, error) 
 	return t.command(ctx, "open", key, `"where":`+string(where))
 }
 
-// Log logs one line to a run of this Trainer. The cells are a JSON object, where
-// NaN, Infinity and -Infinity may stand as Python writes them.
+// Log logs one line to a run of this Trainer. cells is a JSON object, which may contain
+// NaN, Infinity and -Infinity as Python writes them.
 func (t *Trainer) Log(ctx context.Context, key string, step int64, cells string) error {
 	_, err := t.command(ctx, "log", key, `"step":`+strconv.FormatInt(step, 10)+`,"cells":`+strings.ReplaceAll(cells, "\n", " "))
 	return err
@@ -136,8 +135,8 @@ func (t *Trainer) Finish(ctx context.Context, key, status string) error {
 	return err
 }
 
-// command sends one command and reads its answer. The command is put together by
-// hand, because encoding/json refuses the NaN that Python takes.
+// command sends one command and reads its answer. It builds the command without
+// encoding/json, which refuses the NaN that Python accepts.
 func (t *Trainer) command(ctx context.Context, do, key, rest string) (Run, error) {
 	quoted, err := json.Marshal(key)
 	if err != nil {
@@ -156,8 +155,8 @@ func (t *Trainer) command(ctx context.Context, do, key, rest string) (Run, error
 	return answer.Run, nil
 }
 
-// read reads one answer, until the context ends; after that no answer belongs to
-// its command any more, and the Trainer is of no further use.
+// read reads one answer, until the context ends; after that answers no longer match
+// commands, and the Trainer is unusable.
 func (t *Trainer) read(ctx context.Context) (trainerAnswer, error) {
 	stop := context.AfterFunc(ctx, func() {
 		_ = t.out.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed pipe, which ends the read too

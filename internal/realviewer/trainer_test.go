@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestTrainer_DoesWhatItIsTold(t *testing.T) {
+func TestTrainer_ExecutesCommands(t *testing.T) {
 	for _, version := range Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
@@ -60,8 +60,8 @@ func TestTrainer_DoesWhatItIsTold(t *testing.T) {
 			if got := logged.Lines[1].Cells["big"].Text; got != "1152921504606846977" {
 				t.Errorf("big is %q", got)
 			}
-			// Viewer 0.7.2's database refuses the run's second start, and must not
-			// stay locked for the others.
+			// Viewer 0.7.2's database refuses the second start of the run, and must not
+			// stay locked for others.
 			if output := trainer.proc.output(); strings.Contains(output, "database is locked") {
 				t.Errorf("the trainer says:\n%s", output)
 			}
@@ -73,7 +73,7 @@ func TestTrainer_DoesWhatItIsTold(t *testing.T) {
 	}
 }
 
-func TestTrainer_NamesTheErrorOfACommand(t *testing.T) {
+func TestTrainer_ReportsErrors(t *testing.T) {
 	trainer := lab.Viewer(t, V053).Trainer
 	err := trainer.Finish(t.Context(), "no such run", "failed")
 	if err == nil || !strings.Contains(err.Error(), "KeyError") {

@@ -15,15 +15,14 @@ import (
 	"time"
 )
 
-// requirementFiles pin each release and the server stack below it.
+// requirementFiles pin each release and its server stack.
 //
 //go:embed requirements/*.txt
 var requirementFiles embed.FS
 
-// Install is one release in a virtual environment. It is read-only once made,
-// and shared by all test processes of this user.
+// Install is one release in a virtual environment. It is read-only, and shared by all test
+// processes of this user.
 type Install struct {
-	// Version is the release.
 	Version Version
 	// Python is the absolute path of the environment's interpreter.
 	Python string
@@ -31,18 +30,18 @@ type Install struct {
 	Command string
 }
 
-// marker is the file whose presence says that an environment is complete. It is
-// written last, so a build that was cut off is made again.
+// marker is a file that marks an environment as complete. It is written last, so an
+// interrupted build is repeated.
 const marker = "complete"
 
-// lockPoll is how often a process looks whether another one has finished its
-// build. The lock has no wait that a context could end.
+// lockPoll is the poll interval while another process builds. The lock has no wait that a
+// context could cancel.
 const lockPoll = 100 * time.Millisecond
 
-// Ensure makes the virtual environment of a release, or finds it made. Several
-// processes may call it at once: one builds, the others wait. Its place is
-// os.UserCacheDir()/runicorn-grpc/venvs/<version>-<hash>, the hash being that of
-// the requirements and of the interpreter, so a change of either builds anew.
+// Ensure returns the virtual environment of a release, and builds it if necessary. Several
+// processes may call it at once: one builds, the others wait. It is in
+// os.UserCacheDir()/runicorn-grpc/venvs/<version>-<hash>, where the hash covers the
+// requirements and the interpreter, so a change of either causes a new build.
 func Ensure(ctx context.Context, version Version) (*Install, error) {
 	install, err := ensure(ctx, version)
 	if err != nil {
@@ -82,15 +81,15 @@ func ensure(ctx context.Context, version Version) (*Install, error) {
 	return install, nil
 }
 
-// isComplete says whether the environment is built and its interpreter, a link
-// to the system's, is still there.
+// isComplete reports whether the environment is built and its interpreter, a link to the
+// system's, still exists.
 func (i *Install) isComplete(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, marker))
 	_, pythonErr := os.Stat(i.Python)
 	return err == nil && pythonErr == nil
 }
 
-// environmentDir names the place of the environment.
+// environmentDir returns the directory of the environment.
 func environmentDir(ctx context.Context, version Version, requirements []byte) (string, error) {
 	if !supported {
 		return "", fmt.Errorf("%w: not on this operating system", ErrUnavailable)
@@ -112,9 +111,8 @@ func environmentDir(ctx context.Context, version Version, requirements []byte) (
 	return filepath.Join(parent, string(version)+"-"+hex.EncodeToString(hash[:6])), nil
 }
 
-// buildEnvironment makes the environment in its final place, since an
-// environment does not survive being moved, and marks it complete at the end.
-// Called with the lock held.
+// buildEnvironment builds the environment in its final location, because environments
+// cannot be moved, and finally marks it complete. The lock must be held.
 func buildEnvironment(ctx context.Context, dir, python string, requirements []byte) error {
 	if err := createEmpty(ctx, dir, python); err != nil {
 		return err
@@ -130,8 +128,8 @@ func buildEnvironment(ctx context.Context, dir, python string, requirements []by
 	return mark(dir, marker)
 }
 
-// createEmpty makes an environment that holds pip only. It stays when pip then
-// fails, so that without PyPI not every process waits for a new one.
+// createEmpty creates an environment with pip only. It is kept if pip then fails, so that
+// without PyPI not every process waits for a new one.
 func createEmpty(ctx context.Context, dir, python string) error {
 	const created = "created"
 	_, err := os.Stat(filepath.Join(dir, created))
@@ -155,12 +153,12 @@ func mark(dir, name string) error {
 	return nil
 }
 
-// runTool runs one step of a build; its failure means that the machine lacks
-// what the build needs.
+// runTool runs one step of a build. A failure means that the machine lacks something that
+// the build needs.
 func runTool(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = childAttributes()
-	// pip's children may hold the pipe open after pip was killed.
+	// After pip was killed, its children may keep the pipe open.
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s: %w; its last output:\n%s", ErrUnavailable, cmd, err, lastBytes(out))
@@ -168,8 +166,8 @@ func runTool(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-// lockFile takes an exclusive lock that dies with the process, and returns how
-// to give it back. It waits until the context ends.
+// lockFile takes an exclusive lock that ends with the process, and returns the function to
+// release it. It waits until the context ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -180,7 +178,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		err := tryLock(file)
 		if err == nil {
-			return func() { _ = file.Close() }, nil // closing gives the lock back
+			return func() { _ = file.Close() }, nil // closing releases the lock
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())

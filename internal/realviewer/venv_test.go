@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestModeFromEnv_TakesThreeWords(t *testing.T) {
+func TestModeFromEnv_AcceptsThreeValues(t *testing.T) {
 	for _, row := range []struct {
 		value string
 		want  Mode
@@ -34,7 +34,7 @@ func TestModeFromEnv_TakesThreeWords(t *testing.T) {
 	}
 }
 
-func TestVerdict_OnlyWhatCannotBeHadIsSkipped(t *testing.T) {
+func TestVerdict_SkipsOnlyUnavailableViewers(t *testing.T) {
 	unavailable := fmt.Errorf("install: %w: no python3", ErrUnavailable)
 	for _, row := range []struct {
 		mode Mode
@@ -62,7 +62,7 @@ func TestFind_IsTurnedOff(t *testing.T) {
 	}
 }
 
-func TestEnsure_SaysThatPythonIsMissing(t *testing.T) {
+func TestEnsure_ReportsAMissingPython(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Ensure(t.Context(), V053); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("the error is %v, want %v", err, ErrUnavailable)
@@ -75,7 +75,7 @@ func TestEnsure_RefusesAnUnknownRelease(t *testing.T) {
 	}
 }
 
-// tools/releases.sh takes the files of requirements for the list of releases.
+// tools/releases.sh uses the requirements files as the list of releases.
 func TestReleases_AreThoseWithRequirements(t *testing.T) {
 	files, err := requirementFiles.ReadDir("requirements")
 	if err != nil {

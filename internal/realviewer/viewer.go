@@ -20,8 +20,7 @@ import (
 	"time"
 )
 
-// Options are what differs between Viewers of one release. The zero Options are
-// a Viewer of an empty storage.
+// Options configures a Viewer. The zero Options are a Viewer of an empty storage.
 type Options struct {
 	// Storage is the directory of the runs. Empty: one that Close removes.
 	Storage string
@@ -33,30 +32,30 @@ type Options struct {
 	Env []string
 }
 
-// stopGrace is how long a Viewer may take to end by itself. It hangs for as long
-// as a handler of its log WebSocket lives, which no client can end.
+// stopGrace is how long a Viewer may take to end by itself. It hangs while a handler of its
+// log WebSocket is running, which clients cannot end.
 const stopGrace = 5 * time.Second
 
-// readyLimit bounds a wait for a Viewer whose caller gave no deadline.
+// readyLimit is the timeout of a wait for a Viewer if the caller has no deadline.
 const readyLimit = time.Minute
 
-// portTries is how often Start takes another free port where a stranger took
-// the first one in between.
+// portTries is how often Start tries another free port if another process took the first
+// one in the meantime.
 const portTries = 3
 
 // Viewer is a running Viewer. Safe for concurrent use.
 type Viewer struct {
 	install *Install
 	options Options // Storage and Port filled in
-	dir     string  // home and output; the Viewer's own
+	dir     string  // home and output
 	client  *http.Client
 
 	mu   sync.Mutex
 	proc *process
 }
 
-// Start runs a Viewer and waits until it answers. The context bounds the start
-// only: the caller ends the Viewer with Close.
+// Start runs a Viewer and waits until it answers. The context limits only the start: the
+// caller ends the Viewer with Close.
 func Start(ctx context.Context, install *Install, options Options) (*Viewer, error) {
 	dir, err := os.MkdirTemp("", "realviewer-")
 	if err != nil {
@@ -80,8 +79,8 @@ func Start(ctx context.Context, install *Install, options Options) (*Viewer, err
 	}
 }
 
-// MustStart is Start for one test: the Viewer ends with it, and a failing test shows
-// the end of its output.
+// MustStart starts a Viewer for one test, which ends it; a failing test shows the end of
+// its output.
 func MustStart(tb testing.TB, install *Install, options Options) *Viewer {
 	tb.Helper()
 	v, err := Start(tb.Context(), install, options)
@@ -99,8 +98,7 @@ func MustStart(tb testing.TB, install *Install, options Options) *Viewer {
 	return v
 }
 
-// newClient returns a client that leaves no connection, and so no goroutine,
-// behind a call.
+// newClient returns a client that keeps no connections, and so no goroutines, after a call.
 func newClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{DisableKeepAlives: true},
@@ -108,7 +106,7 @@ func newClient() *http.Client {
 	}
 }
 
-// freePort returns a port that was free a moment ago.
+// freePort returns a port that is currently free.
 func freePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -142,7 +140,7 @@ var (
 	errPortTaken = errors.New("its port was taken")
 )
 
-// start starts the process and waits until it is healthy. Called with mu held.
+// start starts the process and waits until it is healthy. v.mu must be held.
 func (v *Viewer) start(ctx context.Context) error {
 	env, err := environment(filepath.Join(v.dir, "home"), v.options.Storage)
 	if err != nil {
@@ -164,7 +162,7 @@ func (v *Viewer) start(ctx context.Context) error {
 	return nil
 }
 
-// awaitHealth waits until the Viewer answers. Called with mu held.
+// awaitHealth waits until the Viewer answers. v.mu must be held.
 func (v *Viewer) awaitHealth(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
@@ -192,8 +190,8 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// AwaitRuns waits until the Viewer lists all these runs. Viewer 0.7.2 reads what
-// its database lacks from the disk only after its start, in the background.
+// AwaitRuns waits until the Viewer lists all these runs. After its start, Viewer 0.7.2
+// reads runs that its database lacks from the disk in the background.
 func (v *Viewer) AwaitRuns(ctx context.Context, runIDs ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()

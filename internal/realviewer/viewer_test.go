@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-func TestViewer_ComesBackOnItsPortWithItsRuns(t *testing.T) {
+func TestViewer_RestartKeepsPortAndRuns(t *testing.T) {
 	for _, version := range Versions() {
 		t.Run(string(version), func(t *testing.T) {
 			t.Parallel()
@@ -75,13 +75,13 @@ func expectGone(t *testing.T, v *Viewer, pid int) {
 	}
 }
 
-// processExists says whether a process is there and is not a zombie.
+// processExists reports whether a process exists and is not a zombie.
 func processExists(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func TestViewer_TellsItsCost(t *testing.T) {
+func TestViewer_ReportsCPUTime(t *testing.T) {
 	v := lab.Viewer(t, V060)
 	cpu, err := v.CPUTime()
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -92,7 +92,7 @@ func TestViewer_TellsItsCost(t *testing.T) {
 	}
 }
 
-func TestStart_ShowsWhyAViewerEnded(t *testing.T) {
+func TestStart_ReportsWhyAViewerEnded(t *testing.T) {
 	install := Require(t, V053)
 	_, err := Start(t.Context(), install, Options{Args: []string{"--no-such-flag"}})
 	if !errors.Is(err, errExited) || !strings.Contains(err.Error(), "unrecognized arguments: --no-such-flag") {
@@ -100,7 +100,7 @@ func TestStart_ShowsWhyAViewerEnded(t *testing.T) {
 	}
 }
 
-func TestStart_KnowsATakenPort(t *testing.T) {
+func TestStart_DetectsATakenPort(t *testing.T) {
 	install := Require(t, V053)
 	stranger, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,7 +119,7 @@ func TestStart_KnowsATakenPort(t *testing.T) {
 // parentVariable makes the test binary a process that starts a Viewer and waits.
 const parentVariable = "REALVIEWER_TEST_PARENT"
 
-func TestStart_AViewerDiesWithTheProcessThatStartedIt(t *testing.T) {
+func TestStart_ViewerEndsWithItsParent(t *testing.T) {
 	if os.Getenv(parentVariable) != "" {
 		v := MustStart(t, Require(t, V053), Options{Storage: os.Getenv(parentVariable)})
 		if _, err := fmt.Fprintln(os.Stdout, "viewer", v.PID()); err != nil {
@@ -132,7 +132,7 @@ func TestStart_AViewerDiesWithTheProcessThatStartedIt(t *testing.T) {
 	}
 	Require(t, V053)
 	parent := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	dir := t.TempDir() // takes what the killed process cannot remove
+	dir := t.TempDir() // removes what the killed process cannot remove
 	parent.Env = append(os.Environ(), "TMPDIR="+dir, parentVariable+"="+filepath.Join(dir, "storage"))
 	stdout, err := parent.StdoutPipe()
 	if err != nil {

@@ -21,26 +21,26 @@ type RunSpec struct {
 	RunID string
 	// Project and Name say where the run is; later releases get both as a path.
 	Project, Name string
-	// Alias and Tags are those of 0.6 and later.
+	// Alias and Tags are used by 0.6 and later.
 	Alias string
 	Tags  []string
-	// Status is "finished" when empty. A running run needs a PID that lives, such
-	// as that of the test, or the Viewer calls it failed.
+	// Status is "finished" when empty. A running run needs the PID of a live process, such
+	// as the test, or the Viewer reports it as failed.
 	Status string
 	PID    int
 	// Created is the time of the first line; zero for now.
 	Created time.Time
-	// Lines are the lines of the event file, each without its newline; nil for a
-	// run that has logged nothing. See Curve.
+	// Lines are the lines of the event file, without newlines; nil for a run that has
+	// logged nothing. See Curve.
 	Lines iter.Seq[[]byte]
-	// Summary becomes summary.json where it is not nil.
+	// Summary becomes summary.json unless nil.
 	Summary map[string]any
 }
 
-// WriteRun writes a run straight to the disk, in the layout and line format of
-// the release: for more rows than its SDK could log in a test's time. Viewers
-// 0.5.3 and 0.6.0 list it at once, 0.7.2 from its next start on (see
-// Viewer.AwaitRuns), so write before the Viewer starts.
+// WriteRun writes a run directly to the disk, in the layout and line format of the release,
+// for more rows than its SDK can log during a test. Viewers 0.5.3 and 0.6.0 list it at
+// once, 0.7.2 from its next start on (see Viewer.AwaitRuns), so write before the Viewer
+// starts.
 func WriteRun(storage string, version Version, spec RunSpec) (Run, error) {
 	run, err := spec.Place(storage, version)
 	if err != nil {
@@ -63,7 +63,7 @@ func WriteRun(storage string, version Version, spec RunSpec) (Run, error) {
 	return run, nil
 }
 
-// Place says where the run goes, and fills in what the spec leaves open.
+// Place returns the location of the run, and sets defaults in the spec.
 func (s *RunSpec) Place(storage string, version Version) (Run, error) {
 	if s.Created.IsZero() {
 		s.Created = time.Now()
@@ -104,7 +104,7 @@ func (s *RunSpec) writeEvents(path string) (err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	out := bufio.NewWriterSize(file, 1<<20)
 	for line := range s.Lines {
-		_, _ = out.Write(line) // the writer keeps its first error for Flush
+		_, _ = out.Write(line) // the writer returns its first error from Flush
 		_ = out.WriteByte('\n')
 	}
 	return out.Flush()
@@ -162,10 +162,10 @@ func writeJSON(dir, name string, value any) error {
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-// Curve returns the lines of a training of that many steps, one line per step
-// from step 1 on, a tenth of a second apart. The first metric falls as a loss
-// does, the others rise; every value follows from step and position, so two
-// calls give the same bytes. The yielded slice is valid until the next one.
+// Curve returns the lines of a training of that many steps, one line per step from step 1
+// on, a tenth of a second apart. The first metric falls like a loss, the others rise; every
+// value depends on step and position only, so two calls give the same bytes. The yielded
+// slice is valid until the next one.
 func Curve(start time.Time, rows int, metrics ...string) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		names := make([]string, len(metrics))
@@ -186,7 +186,7 @@ func Curve(start time.Time, rows int, metrics ...string) iter.Seq[[]byte] {
 	}
 }
 
-// appendCurveLine writes a line as Python's json.dumps does, spaces included.
+// appendCurveLine writes a line like Python's json.dumps, including spaces.
 func appendCurveLine(line []byte, seconds float64, step int, names []string) []byte {
 	line = append(line, `{"ts": `...)
 	line = strconv.AppendFloat(line, seconds, 'f', -1, 64)
@@ -203,7 +203,7 @@ func appendCurveLine(line []byte, seconds float64, step int, names []string) []b
 	return append(line, "}}"...)
 }
 
-// curveValue is the value of the metric at that position and step.
+// curveValue returns the value of the metric at that position and step.
 func curveValue(position, step int) float64 {
 	if position == 0 {
 		return 1 / float64(step)

@@ -13,18 +13,18 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// RunArchive is the files of all runs below one folder. It must be closed.
+// RunArchive is a stream of the files of all runs below one folder. It must be closed.
 type RunArchive struct {
-	// Packing is how long the Viewer took to pack it: it does nothing else meanwhile.
+	// Packing is how long the Viewer took to pack it. It serves nothing else meanwhile.
 	Packing time.Duration
 
 	x   *exchange
 	zip *zipReader
 }
 
-// ArchivedFile is one file in an archive, whose content is read like any other.
+// ArchivedFile is one file in an archive. Its content is read through Read.
 type ArchivedFile struct {
-	// Folder is where it lies below the folder that was packed, with forward slashes.
+	// Folder is relative to the packed folder, with forward slashes.
 	Folder string
 	File   RunFile
 	Size   int64
@@ -32,10 +32,11 @@ type ArchivedFile struct {
 	*zipEntry
 }
 
-// FolderArchive opens all files below a folder of a Viewer of 0.6, in whose storage a run
-// must be: that costs it one look at all run folders. GET /api/paths/export packs the same,
-// but reads the metadata of all runs first. The Viewer packs before the first byte comes,
-// and stands still while it does. Later Viewers pack folders of one run only.
+// FolderArchive opens all files below a folder of a Viewer of 0.6. The run must be in that
+// Viewer's storage, which the Viewer checks by scanning all run folders. GET
+// /api/paths/export packs the same files, but reads the metadata of all runs first. The
+// Viewer packs everything before it sends the first byte, and serves nothing else
+// meanwhile. Later Viewers only pack folders of one run.
 //
 //viewer:operation GET /api/runs/{run_id}/assets/download 0.6
 func (c *Client) FolderArchive(ctx context.Context, runID, folder string) (*RunArchive, error) {
@@ -50,7 +51,7 @@ func (c *Client) FolderArchive(ctx context.Context, runID, folder string) (*RunA
 	return &RunArchive{Packing: time.Since(start), x: x, zip: newZipReader(x)}, nil
 }
 
-// Next returns the next file, io.EOF after the last one.
+// Next returns the next file, or io.EOF after the last one.
 func (a *RunArchive) Next() (*ArchivedFile, error) {
 	e, err := a.zip.next()
 	switch {
@@ -65,16 +66,17 @@ func (a *RunArchive) Next() (*ArchivedFile, error) {
 	return &ArchivedFile{Folder: strings.TrimSuffix(folder, "/"), File: RunFile(file), Size: e.Size, zipEntry: e}, nil
 }
 
-// Close gives the connection and the slot back.
+// Close releases the connection and the slot.
 func (a *RunArchive) Close() error { return a.x.Close() }
 
-// Status decodes a status.json; nil if it is empty, as the SDK leaves it for a moment.
+// Status decodes a status.json. It is nil if the file is empty, as the SDK leaves it for a
+// moment.
 func (f *ArchivedFile) Status() (*StatusDocument, error) { return decodeArchived[StatusDocument](f) }
 
 // Values decodes a file of free-form values, such as summary.json.
 func (f *ArchivedFile) Values() (*Values, error) { return decodeArchived[Values](f) }
 
-// Config decodes the configuration in an assets.json, named as in an Asset.
+// Config decodes the configuration in an assets.json, with the names of an Asset's values.
 func (f *ArchivedFile) Config() (Values, error) {
 	assets, err := decodeArchived[assetsFile](f)
 	if err != nil || assets == nil {
@@ -83,12 +85,12 @@ func (f *ArchivedFile) Config() (Values, error) {
 	return assets.Config.Value.values(), nil
 }
 
-// FileAssets is the file of what a run keeps.
+// FileAssets is the file that lists a run's assets.
 const FileAssets RunFile = "assets.json"
 
 func decodeArchived[T any](f *ArchivedFile) (*T, error) {
 	if f.Size == 0 {
-		return nil, nil //nolint:nilnil // an empty file has nothing in it
+		return nil, nil //nolint:nilnil // an empty file has no values
 	}
 	if f.Size > maxDocument {
 		return nil, fmt.Errorf("%s of %s: %w", f.File, f.Folder, errOverLimit)
@@ -104,5 +106,5 @@ func decodeArchived[T any](f *ArchivedFile) (*T, error) {
 	return v, nil
 }
 
-// maxArchivedMemory bounds what a small file of an archive may take when it is decoded.
+// maxArchivedMemory limits the memory, in bytes, of one decoded file of an archive.
 const maxArchivedMemory = 64 << 20

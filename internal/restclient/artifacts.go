@@ -7,27 +7,27 @@ import (
 	"strings"
 )
 
-// Only 0.5 has artifacts: named, typed, versioned things that runs make and
-// use. Where the Viewer gives absolute paths of its machine they are not
-// decoded, so they cannot leave this package.
+// Only 0.5 has artifacts: named, typed, versioned objects that runs create and use.
+// Absolute paths of the Viewer's machine are not decoded, so they cannot leave this
+// package.
 
-// Artifact is an artifact as the list has it.
+// Artifact is an entry of the artifact list.
 type Artifact struct {
 	Name          Text `json:"name"`
 	Type          Text `json:"type"`
 	Versions      Int  `json:"num_versions"`
 	LatestVersion Int  `json:"latest_version"`
-	// Size is that of the latest version, in bytes.
+	// Size is the size of the latest version in bytes.
 	Size        Int  `json:"size_bytes"`
 	CreatedTime Time `json:"created_at"`
 	UpdatedTime Time `json:"updated_at"`
-	// Aliases are the truth about which version an alias names. The details
-	// of old versions keep aliases that have moved on.
+	// Aliases is authoritative for which version an alias names. The details of old
+	// versions keep aliases that have moved to a newer version.
 	Aliases map[string]Int `json:"aliases"`
 }
 
-// ArtifactVersion is one version of an artifact. The list of versions leaves
-// out what is marked with "detail".
+// ArtifactVersion is one version of an artifact. The list of versions lacks the fields
+// marked "detail".
 type ArtifactVersion struct {
 	TextQuality
 	Version        Int    `json:"version"`
@@ -48,14 +48,14 @@ type ArtifactVersion struct {
 // VersionRef names one version of an artifact.
 type VersionRef struct {
 	Name string
-	// Version counts from 1. The Viewer answers 500 to 0 and below, so such a
-	// number is refused here.
+	// Version counts from 1. Smaller numbers are refused here because the Viewer answers
+	// 500.
 	Version int64
-	// Type tells artifacts of the same name apart; it may be empty.
+	// Type distinguishes artifacts of the same name; it may be empty.
 	Type string
 }
 
-// call makes the call for a route of this version.
+// call returns the call for a route of this version.
 func (r VersionRef) call(name Capability) (call, error) {
 	if r.Version < 1 {
 		return call{}, &IDError{Field: "version", Reason: "must be at least 1"}
@@ -64,8 +64,8 @@ func (r VersionRef) call(name Capability) (call, error) {
 	return call{cap: name, ids: []string{r.Name, strconv.FormatInt(r.Version, 10)}, query: query}, err
 }
 
-// typeQuery makes the query that filters by type. The Viewer makes a folder
-// of the type, so it is checked like an id.
+// typeQuery returns the query that filters by type. The Viewer uses the type as a folder
+// name, so it is checked like an id.
 func typeQuery(artifactType string) (url.Values, error) {
 	if artifactType == "" {
 		return url.Values{}, nil
@@ -73,8 +73,8 @@ func typeQuery(artifactType string) (url.Values, error) {
 	return url.Values{"type": {artifactType}}, CheckID("type", artifactType)
 }
 
-// Artifacts lists the artifacts of a type, all where it is empty, and says
-// whether text was lossy. An unknown type has none.
+// Artifacts lists the artifacts of a type, or all if it is empty, and reports whether text
+// was lossy. An unknown type has none.
 //
 //viewer:operation GET /api/artifacts 0.5
 func (c *Client) Artifacts(ctx context.Context, artifactType string) (items []Artifact, lossy bool, err error) {
@@ -85,8 +85,8 @@ func (c *Client) Artifacts(ctx context.Context, artifactType string) (items []Ar
 	return readList[Artifact](ctx, c, call{cap: capArtifacts, query: query})
 }
 
-// ArtifactVersions lists the versions of an artifact, the oldest first, and
-// says whether text was lossy.
+// ArtifactVersions lists the versions of an artifact, oldest first, and reports whether
+// text was lossy.
 //
 //viewer:operation GET /api/artifacts/{artifact}/versions 0.5
 func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string) (items []ArtifactVersion, lossy bool, err error) {
@@ -97,8 +97,7 @@ func (c *Client) ArtifactVersions(ctx context.Context, name, artifactType string
 	return readList[ArtifactVersion](ctx, c, call{cap: capVersions, ids: []string{name}, query: query})
 }
 
-// ArtifactVersion reads one version. Of a version that was promoted the error is
-// Promoted.
+// ArtifactVersion reads one version. For a promoted version the error has Promoted set.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*ArtifactVersion, error) {
@@ -109,21 +108,20 @@ func (c *Client) ArtifactVersion(ctx context.Context, ref VersionRef) (*Artifact
 	return readJSON[ArtifactVersion](ctx, c, q)
 }
 
-// isPromotedText recognises how 0.5.3 answers for a version that was promoted:
-// 500, "ArtifactMetadata.__init__() got an unexpected keyword argument
-// 'lifecycle_stage'". Promoting writes a field into the version's file that its
-// own reader does not know.
+// isPromotedText recognizes the answer of 0.5.3 for a promoted version: 500,
+// "ArtifactMetadata.__init__() got an unexpected keyword argument 'lifecycle_stage'".
+// Promoting adds a field to the version's file that the Viewer's own reader rejects.
 func isPromotedText(text string) bool {
 	return strings.Contains(text, "unexpected keyword argument")
 }
 
-// ArtifactStats counts all artifacts and what they take.
+// ArtifactStats are the number and size of all artifacts.
 type ArtifactStats struct {
 	TextQuality
 	Artifacts Int `json:"total_artifacts"`
 	Versions  Int `json:"total_versions"`
 	Size      Int `json:"total_size_bytes"`
-	// Files stays 0 in 0.5.3, whatever there is.
+	// Files is always 0 in 0.5.3.
 	Files        Int  `json:"total_files"`
 	Deduplicated bool `json:"dedup_enabled"`
 	PoolSize     Int  `json:"dedup_pool_size_bytes"`
@@ -135,14 +133,14 @@ type ArtifactStats struct {
 	} `json:"by_type"`
 }
 
-// ArtifactStats reads the totals, for which the Viewer walks all artifacts.
+// ArtifactStats reads the totals. The Viewer walks all artifacts to compute them.
 //
 //viewer:operation GET /api/artifacts/stats 0.5
 func (c *Client) ArtifactStats(ctx context.Context) (*ArtifactStats, error) {
 	return readJSON[ArtifactStats](ctx, c, call{cap: capArtifactStats})
 }
 
-// Promotion moves a version to another stage of its life.
+// Promotion moves a version to another lifecycle stage.
 type Promotion struct {
 	// ToStage is experimental, staging, production or archived.
 	ToStage        string `json:"to_stage"`
@@ -150,7 +148,7 @@ type Promotion struct {
 	EvaluatorRunID string `json:"evaluator_run_id,omitempty"`
 }
 
-// Promoted is the move that was made.
+// Promoted is the change that was made.
 type Promoted struct {
 	TextQuality
 	OK        bool `json:"ok"`
@@ -158,9 +156,9 @@ type Promoted struct {
 	ToStage   Text `json:"to_stage"`
 }
 
-// PromoteVersion moves a version to another stage; a stage that is unknown or
-// not the next one is KindBadRequest. The Viewer looks for the name among the
-// models first, whatever type the reference has.
+// PromoteVersion moves a version to another stage; an unknown stage, or one that is not the
+// next, is KindBadRequest. The Viewer looks up the name among the models first, whatever
+// type the reference has.
 //
 //viewer:operation POST /api/artifacts/{artifact}/v{version}/promote 0.5
 func (c *Client) PromoteVersion(ctx context.Context, ref VersionRef, p Promotion) (*Promoted, error) {
@@ -176,9 +174,8 @@ func (c *Client) PromoteVersion(ctx context.Context, ref VersionRef, p Promotion
 	return answer, err
 }
 
-// DeleteVersion deletes a version. Unless permanent, 0.5.3 only writes a mark
-// that none of its routes looks at: the version stays in every list, and can
-// be read and deleted again.
+// DeleteVersion deletes a version. Unless permanent, 0.5.3 only sets a mark that none of
+// its routes reads: the version stays in every list and can be read and deleted again.
 //
 //viewer:operation DELETE /api/artifacts/{artifact}/v{version} 0.5
 func (c *Client) DeleteVersion(ctx context.Context, ref VersionRef, permanent bool) error {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// artifactViewer answers the recorded artifacts of 0.5.3.
+// artifactViewer serves the recorded artifacts of 0.5.3.
 func artifactViewer(t *testing.T) *fakeViewer {
 	t.Helper()
 	v := newViewer(t, "0.5.3")
@@ -30,7 +30,7 @@ func artifactViewer(t *testing.T) *fakeViewer {
 
 var modelV1 = VersionRef{Name: "my-model", Version: 1, Type: "model"}
 
-func TestArtifacts_AreReadAsRecorded(t *testing.T) {
+func TestArtifacts_DecodeRecordedAnswers(t *testing.T) {
 	v := artifactViewer(t)
 	c := v.client(t)
 	artifacts, _, err := c.Artifacts(t.Context(), "model")
@@ -67,7 +67,7 @@ func TestArtifacts_AreReadAsRecorded(t *testing.T) {
 	}
 }
 
-func TestArtifacts_FilesAndLineageAsRecorded(t *testing.T) {
+func TestArtifacts_DecodeRecordedFilesAndLineage(t *testing.T) {
 	v := artifactViewer(t)
 	c := v.client(t)
 	files, err := c.ArtifactFiles(t.Context(), modelV1)
@@ -106,7 +106,7 @@ func TestArtifacts_FilesAndLineageAsRecorded(t *testing.T) {
 
 func known(text string) Text { return Text{Value: text, Known: true} }
 
-func TestArtifacts_AMissingVersionIsNotFound(t *testing.T) {
+func TestArtifacts_MissingVersionIsNotFound(t *testing.T) {
 	c := artifactViewer(t).client(t)
 	ref := VersionRef{Name: "my-model", Version: 99}
 	_, err := c.ArtifactVersion(t.Context(), ref)
@@ -118,7 +118,7 @@ func TestArtifacts_AMissingVersionIsNotFound(t *testing.T) {
 	}
 }
 
-func TestArtifacts_APromotedVersionIsRecognised(t *testing.T) {
+func TestArtifacts_RecognizePromotedVersion(t *testing.T) {
 	const defect = `{"detail":"ArtifactMetadata.__init__() got an unexpected keyword argument 'lifecycle_stage'"}`
 	v := artifactViewer(t)
 	c := v.client(t)
@@ -147,7 +147,7 @@ func TestArtifacts_APromotedVersionIsRecognised(t *testing.T) {
 	}
 }
 
-func TestArtifacts_BadReferencesAreNotSent(t *testing.T) {
+func TestArtifacts_InvalidReferencesAreNotSent(t *testing.T) {
 	v := artifactViewer(t)
 	c := v.client(t)
 	for _, tt := range []struct {
@@ -186,7 +186,7 @@ func TestArtifacts_BadReferencesAreNotSent(t *testing.T) {
 	}
 }
 
-func TestArtifacts_Changes(t *testing.T) {
+func TestArtifacts_PromoteAndDelete(t *testing.T) {
 	v := artifactViewer(t)
 	c := v.client(t)
 	v.on("POST /api/artifacts/my-model/v1/promote", jsonAnswer(`{"ok":true,"from_stage":"experimental","to_stage":"staging"}`))
@@ -211,7 +211,7 @@ func TestArtifacts_Changes(t *testing.T) {
 	}
 }
 
-func TestArtifacts_AreUnknownToLaterGenerations(t *testing.T) {
+func TestArtifacts_AreUnsupportedByLaterGenerations(t *testing.T) {
 	for _, version := range []string{"0.6.0", "0.7.2"} {
 		v := newViewer(t, version)
 		_, _, err := v.client(t).Artifacts(t.Context(), "")

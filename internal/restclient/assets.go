@@ -7,11 +7,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// From 0.6 on a run has assets of its own. Where they lie on the Viewer's
-// machine is known here, because a download is asked for by path, and never
-// leaves the package.
+// From 0.6 on, a run has its own assets. Their paths on the Viewer's machine are known
+// here, because downloads are requested by path, and never leave the package.
 
-// AssetKind is what an asset is to its run.
+// AssetKind is the role of an asset in its run.
 type AssetKind string
 
 // The kinds of assets.
@@ -23,11 +22,11 @@ const (
 	AssetOutput     AssetKind = "output"
 )
 
-// Asset is one thing that a run keeps.
+// Asset is one entry of a run's assets.
 type Asset struct {
-	// ID is made here of everything that tells assets apart, the content's
-	// fingerprint included: it stays as long as the asset does. Two assets
-	// with one id are the same.
+	// ID is a hash of everything that distinguishes assets, including the content's
+	// fingerprint, so it is stable as long as the asset does not change. Two assets with
+	// the same ID are the same asset.
 	ID          string
 	Kind        AssetKind
 	Name        Text
@@ -35,24 +34,24 @@ type Asset struct {
 	Source      Source
 	SourceType  Text
 	Description Text
-	// Fingerprint is empty where the Viewer knows only size and time.
+	// Fingerprint is empty if the Viewer only knows size and time.
 	Fingerprint     string
 	FingerprintKind Text
 	Size, Files     Int
-	// StoredTime is known of code and outputs.
+	// StoredTime is known for code and outputs.
 	StoredTime Time
-	// Saved says whether the Viewer keeps a copy where a copy of this run can
-	// lie; only that can be opened.
+	// Saved reports whether the Viewer keeps a copy in a location where copies of this run
+	// are allowed. Only saved assets can be opened.
 	Saved bool
-	// Zipped says that the content comes as a zip, packed anew each time.
+	// Zipped reports that the content is sent as a zip, which is packed for every request.
 	Zipped bool
-	// Values are those of the config.
+	// Values are the values of a config.
 	Values Values
 
 	location *copyLocation
 }
 
-// RunAssets is what a run keeps.
+// RunAssets are the assets of a run.
 type RunAssets struct {
 	TextQuality
 	// Assets are code, config, datasets, pretrained models and outputs, in
@@ -60,7 +59,7 @@ type RunAssets struct {
 	Assets []Asset
 }
 
-// Find returns an asset by its id, nil if the run has none such.
+// Find returns an asset by its id, or nil.
 func (a *RunAssets) Find(id string) *Asset {
 	for i := range a.Assets {
 		if a.Assets[i].ID == id {
@@ -70,7 +69,7 @@ func (a *RunAssets) Find(id string) *Asset {
 	return nil
 }
 
-// Assets lists what a run keeps.
+// Assets lists the assets of a run.
 //
 //viewer:operation GET /api/runs/{run_id}/assets 0.6 0.7
 func (c *Client) Assets(ctx context.Context, runID string) (*RunAssets, error) {
@@ -81,25 +80,25 @@ func (c *Client) Assets(ctx context.Context, runID string) (*RunAssets, error) {
 	return answer.assets(runID), nil
 }
 
-// AssetRefs says who else uses what a run keeps.
+// AssetRefs tells which assets of a run other runs use too.
 type AssetRefs struct {
 	TextQuality
-	// Orphaned assets are used by no other run, and go when this one is purged.
+	// Orphaned assets are used by no other run and are deleted when this one is purged.
 	Orphaned []AssetRef `json:"orphaned_assets"`
 	Shared   []AssetRef `json:"shared_assets"`
 }
 
-// AssetRef is an asset as the Viewer's index has it.
+// AssetRef is an asset in the Viewer's index.
 type AssetRef struct {
 	Type Text `json:"asset_type"`
-	// Fingerprint is as in Asset, or size and time as JSON.
+	// Fingerprint is that of the Asset, or size and time as JSON.
 	Fingerprint Text `json:"fingerprint"`
 	RefCount    Int  `json:"ref_count"`
-	// OtherRuns are named by 0.6 only.
+	// OtherRuns is set by 0.6 only.
 	OtherRuns []string `json:"other_runs"`
 }
 
-// AssetRefs asks the Viewer's index who else uses what a run keeps. A 0.7 Viewer
+// AssetRefs reads from the Viewer's index which other runs use a run's assets. A 0.7 Viewer
 // without an index answers 503, which is KindUnsupported.
 //
 //viewer:operation GET /api/runs/{run_id}/assets/refs 0.6 0.7
@@ -107,25 +106,23 @@ func (c *Client) AssetRefs(ctx context.Context, runID string) (*AssetRefs, error
 	return readJSON[AssetRefs](ctx, c, call{cap: capAssetRefs, ids: []string{runID}})
 }
 
-// Image is an image that a run logged. 0.7.2 leaves out its caption and time,
-// which are in the event log.
+// Image is an image that a run logged. 0.7.2 leaves out caption and time, which are in the
+// event log.
 type Image struct {
 	Step Int
 	Key  Text
-	// File is the image for ReadFile, empty where the Viewer's path cannot
-	// be understood.
+	// File is the image for ReadFile. It is empty if the Viewer's path cannot be parsed.
 	File RunFile
 }
 
-// RunImages are the images of a run, in the order of logging.
+// RunImages are the images of a run in log order.
 type RunImages struct {
 	TextQuality
 	Images []Image
 }
 
-// Images lists the images of a run, for which the Viewer reads its whole event
-// file. 0.6 has no such route: read the event log. Images whose file is gone
-// are left out by the Viewer.
+// Images lists the images of a run; the Viewer reads the whole event file for it. 0.6 has
+// no such route: read the event log. The Viewer leaves out images whose file is gone.
 //
 //viewer:operation GET /api/runs/{run_id}/images 0.7
 func (c *Client) Images(ctx context.Context, runID string) (*RunImages, error) {
@@ -147,7 +144,7 @@ func (c *Client) Images(ctx context.Context, runID string) (*RunImages, error) {
 	return out, nil
 }
 
-// withinRun takes what follows the run's own folder in an absolute path.
+// withinRun returns the part of an absolute path after the run's folder.
 func withinRun(runID, path string) RunFile {
 	path = strings.ReplaceAll(path, `\`, "/")
 	folder := "/" + runID + "/"
@@ -162,9 +159,9 @@ func withinRun(runID, path string) RunFile {
 	return file
 }
 
-// MediaFile makes a file for ReadFile of a path that an image event names,
-// such as media/1.png, relative to its run's folder. The log is written by
-// programs of users, so a path that leaves the folder is refused.
+// MediaFile returns the file for ReadFile at a path from an image event, such as
+// media/1.png, which is relative to the run's folder. User programs write the log, so a
+// path that leaves the folder is refused.
 func MediaFile(path string) (RunFile, error) {
 	if err := checkText("path", path); err != nil {
 		return "", err

@@ -11,8 +11,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// assetsAnswer is the answer of the assets route: the run's assets.json as the
-// SDK, or whoever, wrote it.
+// assetsAnswer is the answer of the assets route: the run's assets.json, as the SDK or
+// another program wrote it.
 type assetsAnswer struct {
 	TextQuality
 	Assets viewerjson.Optional[assetsFile] `json:"assets"`
@@ -28,14 +28,14 @@ type assetsFile struct {
 	Outputs    viewerjson.OptionalList[assetEntry] `json:"outputs"`
 }
 
-// assetEntry has the fields of all kinds.
+// assetEntry has the fields of all asset kinds.
 type assetEntry struct {
 	Name            Text   `json:"name"`
 	Context         Text   `json:"context"`
 	URI             Source `json:"uri"`         // datasets
 	PathOrURI       Source `json:"path_or_uri"` // pretrained
-	Path            Source `json:"path"`        // outputs: relative to the workspace, or cut
-	Key             string `json:"key"`         // outputs: the path again, absolute outside the workspace
+	Path            Source `json:"path"`        // outputs: relative to the workspace, or shortened
+	Key             string `json:"key"`         // outputs: the same path, absolute outside the workspace
 	SourceType      Text   `json:"source_type"`
 	Description     Text   `json:"description"`
 	Saved           bool   `json:"saved"`
@@ -56,11 +56,11 @@ type configEntry struct {
 	Files []Source                    `json:"config_files"`
 }
 
-// manifestKind is the fingerprint of a folder, whose copy is a manifest or a
-// folder: the Viewer packs both into a zip.
+// manifestKind is the fingerprint kind of a folder. Its copy is a manifest or a folder, and
+// the Viewer packs both into a zip.
 const manifestKind = "sha256_manifest"
 
-// assets makes the list of a run.
+// assets converts the answer to the assets of a run.
 func (a *assetsAnswer) assets(runID string) *RunAssets {
 	file := a.Assets.Value
 	out := &RunAssets{TextQuality: a.TextQuality}
@@ -106,8 +106,7 @@ func (a *RunAssets) add(runID string, kind AssetKind, e *assetEntry) {
 	a.Assets = append(a.Assets, asset)
 }
 
-// readFingerprint takes a hash as it is, and what is known of a thing that was
-// not hashed.
+// readFingerprint accepts a hash, or the size and time of an object that was not hashed.
 func (a *Asset) readFingerprint(v Value) {
 	switch v.Kind {
 	case ValueText:
@@ -125,8 +124,8 @@ func (a *Asset) readFingerprint(v Value) {
 	}
 }
 
-// id hashes what tells assets apart. It is no secret what goes in, and the
-// path in it cannot be read out of it.
+// id hashes what distinguishes assets. The input is not secret, and the path cannot be
+// recovered from the hash.
 func (a *Asset) id(key string) string {
 	path := ""
 	if a.location != nil {
@@ -136,12 +135,12 @@ func (a *Asset) id(key string) string {
 	for _, part := range []string{
 		string(a.Kind), a.Name.Value, a.Context.Value, string(a.Source), a.Fingerprint, key, path,
 	} {
-		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part)) // a hash never fails
+		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part)) // never fails
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// values flattens the configuration: args.lr, extra.seed, config_files.
+// values flattens the configuration to args.lr, extra.seed, config_files.
 func (e configEntry) values() Values {
 	out := make(Values, len(e.Args.Value)+len(e.Extra.Value)+1)
 	for name, v := range e.Args.Value {

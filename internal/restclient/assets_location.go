@@ -7,30 +7,29 @@ import (
 	"unicode"
 )
 
-// Where copies of assets lie is known from assets.json, which programs of users
-// write; and 0.6.0 serves every file of its storage to every run. So what is
-// asked for is never the path of that file: it is taken apart here, and put
-// together again of the Viewer's own root, or of the run's own folder, and a
-// place that the SDK has for that run. A name in the store of contents is a
-// hash of them: who knows it has seen them, and runs with the same contents
-// share them.
+// User programs write assets.json, which holds the paths of asset copies, and 0.6.0 serves
+// every file of its storage for every run. So the path in that file is never requested as
+// it is: it is parsed here and rebuilt from the Viewer's storage root, or the run's folder,
+// and a location that the SDK uses for that run. The content store needs no such check: its
+// names are hashes of the contents, which only someone who has seen the contents knows, and
+// runs with the same contents share them.
 
-// copyLocation is where the copy of an asset lies. It is behind a pointer so that a
-// printed Asset does not show it.
+// copyLocation is the location of an asset's copy. Asset holds a pointer, so that printing
+// an Asset does not show it.
 type copyLocation struct {
-	// path has forward slashes, and begins in the archive of the storage or in
-	// the folder of the run.
+	// path has forward slashes and is relative to the storage's archive or the run's
+	// folder.
 	path    string
 	archive bool
 }
 
-// archivePaths are those of the SDK: contents by their hash, lists of contents
-// by theirs, and outputs that each run overwrites.
+// archivePaths match the SDK's paths: contents and manifests by their hashes, and outputs
+// that each run overwrites.
 var archivePaths = regexp.MustCompile(
 	`^(?:blobs/([0-9a-f]{2})/([0-9a-f]{64})|manifests/[A-Za-z0-9_-]+/([0-9a-f]{2})/([0-9a-f]{64})\.json|outputs/rolling/([^/]+)/.+)$`)
 
-// parseCopyLocation reads an archive_path of a run; nil if it is none where a copy of
-// that run can lie.
+// parseCopyLocation parses an archive_path of a run. It returns nil if copies of that run
+// cannot be there.
 func parseCopyLocation(runID, path string) *copyLocation {
 	if checkText("path", path) != nil {
 		return nil
@@ -45,8 +44,8 @@ func parseCopyLocation(runID, path string) *copyLocation {
 	return nil
 }
 
-// parseArchivePath reads a path into the archive. Folders above it may have its
-// name too.
+// parseArchivePath parses a path into the archive. Parent folders may also be named
+// archive.
 func parseArchivePath(runID, path string) *copyLocation {
 	const folder = "/archive/"
 	for rest, found := path, true; found; {
@@ -65,7 +64,7 @@ func parseArchivePath(runID, path string) *copyLocation {
 	return nil
 }
 
-// rollingFolder is what the SDK makes of a run id for the folder of its outputs.
+// rollingFolder returns the SDK's name for the folder of a run's outputs.
 func rollingFolder(runID string) string {
 	leaf := []rune(strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsNumber(r) || strings.ContainsRune("-_.", r) {
@@ -76,10 +75,10 @@ func rollingFolder(runID string) string {
 	return string(leaf[:min(len(leaf), 80)])
 }
 
-// isManifest says that the Viewer packs the contents that are listed there.
+// isManifest reports whether the Viewer packs the contents listed in the file.
 func (p *copyLocation) isManifest() bool { return p.archive && strings.HasPrefix(p.path, "manifests/") }
 
-// absolutePath returns where the copy of an asset lies, in the Viewer's own notation.
+// absolutePath returns the path of an asset's copy in the Viewer's notation.
 func (c *Client) absolutePath(ctx context.Context, runID string, asset *Asset) (string, error) {
 	dir, err := c.storageRoot(ctx, runID, asset.location)
 	if err != nil {
@@ -92,7 +91,7 @@ func (c *Client) absolutePath(ctx context.Context, runID string, asset *Asset) (
 	return path, nil
 }
 
-// storageRoot is the folder that a location is relative to.
+// storageRoot returns the folder that a location is relative to.
 func (c *Client) storageRoot(ctx context.Context, runID string, p *copyLocation) (string, error) {
 	if !p.archive {
 		run, err := c.dir(ctx, runID)
@@ -108,7 +107,7 @@ func (c *Client) storageRoot(ctx context.Context, runID string, p *copyLocation)
 	return joinPath(health.Storage.Value, "archive"), nil
 }
 
-// joinPath continues a path of the Viewer's machine.
+// joinPath appends to a path of the Viewer's machine.
 func joinPath(dir, file string) string {
 	if strings.Contains(dir, `\`) && !strings.Contains(dir, "/") { // a Viewer on Windows
 		return dir + `\` + strings.ReplaceAll(file, "/", `\`)
@@ -116,9 +115,9 @@ func joinPath(dir, file string) string {
 	return strings.TrimRight(dir, "/") + "/" + file
 }
 
-// treatedAsManifest says that the Viewer, by nothing but its path, takes a
-// file for a list of contents, and packs what it names: any file of its
-// machine, if whoever wrote the list wanted so.
+// treatedAsManifest reports whether the Viewer, judging by the path alone, treats a file as
+// a manifest and packs the files it names. A malicious manifest could name any file of the
+// Viewer's machine.
 func treatedAsManifest(path string) bool {
 	return strings.HasSuffix(path, ".json") && strings.Contains(path, "manifests")
 }

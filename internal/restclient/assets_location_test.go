@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// forged is an answer of the assets route whose one output is said to lie at a
-// path, and to be of a kind.
+// forged returns an answer of the assets route with one output at a path.
 func forged(t *testing.T, archivePath, kind string) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{"assets": map[string]any{"outputs": []any{map[string]any{
@@ -20,9 +19,9 @@ func forged(t *testing.T, archivePath, kind string) string {
 	return string(text)
 }
 
-// TestOpenAsset_AsksOnlyForWhatIsTheRuns has an assets.json name all kinds of
+// TestOpenAsset_RequestsOnlyPathsOfTheRun has an assets.json name all kinds of
 // places, and looks at the path that the Viewer is asked for.
-func TestOpenAsset_AsksOnlyForWhatIsTheRuns(t *testing.T) {
+func TestOpenAsset_RequestsOnlyPathsOfTheRun(t *testing.T) {
 	const run = "20261123_151107_1c6ddf"
 	blob := "blobs/aa/" + aHash
 	manifest := "manifests/datasets/aa/" + aHash + ".json"
@@ -55,7 +54,7 @@ func TestOpenAsset_AsksOnlyForWhatIsTheRuns(t *testing.T) {
 		{"the storage", "/srv/store", ""},
 		{"another root", "/etc/passwd", ""},
 		{"a relative path", "archive/" + blob, ""},
-		{"an escaped step", "/srv/store/runs/a/" + run + "/%2e%2e", "/srv/store/runs/a/" + run + "/%2e%2e"}, // a name like any other
+		{"an escaped step", "/srv/store/runs/a/" + run + "/%2e%2e", "/srv/store/runs/a/" + run + "/%2e%2e"}, // not decoded, so an ordinary name
 		{"a list of contents of one's own", "/srv/store/runs/a/" + run + "/manifests/x.json", ""},
 		{"a list of contents among outputs", "/srv/store/archive/outputs/rolling/" + run + "/0a_manifests.json", ""},
 		{"a control character", "/srv/store/archive/" + blob + "\n", ""},
@@ -98,7 +97,7 @@ func TestOpenAsset_AsksOnlyForWhatIsTheRuns(t *testing.T) {
 	}
 }
 
-func TestReadFile_WhatTheViewerWouldTakeForAListIsNotThere(t *testing.T) {
+func TestReadFile_ReportsManifestsAsAbsent(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/x", jsonAnswer(`{"id":"x","run_dir":"/srv/runs/manifests/x"}`))
 	part, err := v.client(t).ReadFile(t.Context(), "x", FileStatus, 0, 0)
@@ -107,7 +106,7 @@ func TestReadFile_WhatTheViewerWouldTakeForAListIsNotThere(t *testing.T) {
 	}
 }
 
-func TestRollingFolder_IsThatOfTheSDK(t *testing.T) {
+func TestRollingFolder_EqualsTheSDK(t *testing.T) {
 	for id, want := range map[string]string{
 		"20261123_151107_1c6ddf": "20261123_151107_1c6ddf", "мой run½": "мой_run½", "a:b": "a_b", "e\u0301": "e_",
 		strings.Repeat("ж", 90): strings.Repeat("ж", 80),
@@ -118,7 +117,7 @@ func TestRollingFolder_IsThatOfTheSDK(t *testing.T) {
 	}
 }
 
-// FuzzParseCopyLocation looks for a place that is not the run's.
+// FuzzParseCopyLocation checks that every accepted location belongs to the run.
 func FuzzParseCopyLocation(f *testing.F) {
 	f.Add("/srv/archive/blobs/aa/" + aHash)
 	f.Add("/srv/archive/manifests/x/aa/" + aHash + ".json")

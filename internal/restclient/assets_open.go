@@ -11,27 +11,26 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// ErrFileTruncated says that a file ends before the offset at which it was to be
-// resumed, so it is not the file it was.
+// ErrFileTruncated reports that a file ends before the offset at which it was to be
+// resumed, so it is not the same file.
 var ErrFileTruncated = errors.New("the file is shorter than the offset")
 
 // AssetContent is the content of an asset as it arrives.
 type AssetContent struct {
-	// Download is the stream. Its Size is what is still to come, -1 if unknown.
+	// Download is the stream. Its Size is the number of bytes still to come, -1 if unknown.
 	Download
-	// Offset is where the stream begins in the content.
+	// Offset is where the stream begins in the content, in bytes.
 	Offset int64
 	// Total is the size of the whole content, -1 if unknown.
 	Total int64
 }
 
-// OpenAsset opens the content of an asset that Assets has returned for the
-// same run: a file from an offset on, or a folder as a zip, which is packed
-// anew each time, in full, before its first byte comes, and so has no offset
-// and no lasting ETag. Whether a resumed file is still the same one is for the
-// caller to say, by ETag and Total.
+// OpenAsset opens the content of an asset that Assets has returned for the same run: a file
+// from an offset on, or a folder as a zip. The Viewer packs a zip completely for every
+// request before it sends the first byte, so a zip has neither offset nor stable ETag. The
+// caller must check by ETag and Total that a resumed file is still the same.
 //
-// In 0.6.0 and 0.7.2 a zip quietly lacks the files whose content is lost.
+// In 0.6.0 and 0.7.2 a zip silently lacks files whose content is lost.
 //
 //viewer:operation GET /api/runs/{run_id}/assets/download 0.6 0.7
 func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offset int64) (*AssetContent, error) {
@@ -39,7 +38,7 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 	case offset < 0:
 		return nil, &IDError{Field: "offset", Reason: "must not be negative"}
 	case offset > 0 && asset.Zipped:
-		return nil, &IDError{Field: "offset", Reason: "must be 0: a zip is packed anew each time"}
+		return nil, &IDError{Field: "offset", Reason: "must be 0: a zip is packed for every request"}
 	case asset.location == nil:
 		return nil, c.noCopy(asset, "the Viewer keeps no copy of it")
 	}
@@ -53,8 +52,8 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 	case asset.Zipped:
 		q.class = archive
 	case offset > 0:
-		// One byte more than asked for: at the end of the file that still is
-		// a range, which has an ETag, while a 416 has none.
+		// Request one byte more: at the end of the file this is still a valid range, whose
+		// answer has an ETag; a 416 has none.
 		q.bytes = fmt.Sprintf("bytes=%d-", offset-1)
 	}
 	x, err := c.do(ctx, q)
@@ -68,14 +67,14 @@ func (c *Client) OpenAsset(ctx context.Context, runID string, asset *Asset, offs
 	return content, nil
 }
 
-// noCopy is the error of an asset that cannot be opened.
+// noCopy returns the error for an asset that cannot be opened.
 func (c *Client) noCopy(asset *Asset, why string) error {
 	missing := c.refused(call{cap: CapFiles}, KindNotFound, why)
 	missing.Resource, missing.ResourceID, missing.Status = nounAsset, asset.ID, 0
 	return missing
 }
 
-// content makes the content of a successful exchange.
+// content wraps a successful exchange.
 func (x *exchange) content(offset int64) (*AssetContent, error) {
 	out := &AssetContent{Download: *newDownload(x), Offset: offset, Total: x.resp.ContentLength}
 	if offset == 0 {
@@ -99,8 +98,7 @@ func (x *exchange) content(offset int64) (*AssetContent, error) {
 	return out, nil
 }
 
-// aboutAsset says of a 404 that it is about the asset, unless it is about the
-// run.
+// aboutAsset sets the asset as the missing resource of a 404, unless the run is missing.
 func aboutAsset(err error, asset *Asset) error {
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == KindNotFound && !strings.HasPrefix(e.Detail, "Run") {
 		e.Resource, e.ResourceID = nounAsset, asset.ID
@@ -108,8 +106,8 @@ func aboutAsset(err error, asset *Asset) error {
 	return err
 }
 
-// filename is what the content is to be called: copies lie under their hashes.
-// The Viewer adds .zip to what it packs.
+// filename returns the name of the content, because copies are named by hashes. The Viewer
+// adds .zip to what it packs.
 func (a *Asset) filename() string {
 	name := viewerjson.LastElement(string(a.Source))
 	if name == "" || strings.ContainsAny(name, "{}?") {

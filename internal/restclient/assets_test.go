@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// assetsOf returns the assets of a recorded answer, with its placeholders made
-// the absolute paths that they were.
+// assetsOf returns the assets of a recorded answer, with absolute paths in place of its
+// placeholders.
 func assetsOf(t *testing.T, v *fakeViewer, body []byte) *RunAssets {
 	t.Helper()
 	text := strings.NewReplacer("<ROOT>", "/srv/store", "<WORK>", "/home/me/work").Replace(string(body))
@@ -26,7 +26,7 @@ func assetsOf(t *testing.T, v *fakeViewer, body []byte) *RunAssets {
 	return assets
 }
 
-func TestAssets_AreReadAsRecorded(t *testing.T) {
+func TestAssets_DecodeRecordedAnswers(t *testing.T) {
 	for _, version := range []string{"0.6.0", "0.7.2"} {
 		t.Run(version, func(t *testing.T) {
 			got := assetsOf(t, newViewer(t, version), fixture(t, version, "run_assets")).Assets
@@ -53,10 +53,10 @@ func TestAssets_AreReadAsRecorded(t *testing.T) {
 	}
 }
 
-// aHash is what the name of a content looks like.
+// aHash has the form of a content hash.
 var aHash = strings.Repeat("aabb", 16)
 
-// everyKind is an assets.json as the SDK writes it, with every kind in it.
+// everyKind is an assets.json as the SDK writes it, with every kind of asset.
 var everyKind = `{"assets":{
  "code":{"snapshot":{"saved":true,"workspace_root":"/home/me/work","format":"zip","created_at":1795446662,
   "archive_path":"/srv/store/archive/blobs/aa/` + aHash + `","fingerprint_kind":"sha256","fingerprint":"aabb"}},
@@ -95,7 +95,7 @@ func TestAssets_OfEveryKind(t *testing.T) {
 	}
 }
 
-func TestAssets_TheIDStaysAsLongAsTheAsset(t *testing.T) {
+func TestAssets_IDIsStable(t *testing.T) {
 	v := newViewer(t, "0.7.2")
 	before := assetsOf(t, v, []byte(everyKind))
 	if got := assetsOf(t, v, []byte(everyKind)).Find(before.Assets[4].ID); got == nil || got.Kind != AssetOutput {
@@ -110,7 +110,7 @@ func TestAssets_TheIDStaysAsLongAsTheAsset(t *testing.T) {
 	}
 }
 
-func TestAssets_OfAnOddShapeAreNone(t *testing.T) {
+func TestAssets_IgnoreOtherTypes(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	for _, body := range []string{`{}`, `{"assets":null}`, `{"assets":[]}`, `{"assets":{"code":1,"config":"x","datasets":{"a":1},"outputs":null}}`} {
 		if got := assetsOf(t, v, []byte(body)); len(got.Assets) != 0 {
@@ -119,7 +119,7 @@ func TestAssets_OfAnOddShapeAreNone(t *testing.T) {
 	}
 }
 
-func TestAssetRefs_AsRecorded(t *testing.T) {
+func TestAssetRefs_DecodeRecordedAnswer(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/x/assets/refs", jsonAnswer(string(fixture(t, "0.6.0", "run_asset_refs"))))
 	refs, err := v.client(t).AssetRefs(t.Context(), "x")
@@ -212,7 +212,7 @@ func TestOpenAsset_FromAnOffset(t *testing.T) {
 	}
 }
 
-func TestOpenAsset_AZipIsStreamed(t *testing.T) {
+func TestOpenAsset_StreamsAZip(t *testing.T) {
 	zip := bytes.Repeat([]byte("PK"), 1<<18)
 	v := newViewer(t, "0.6.0")
 	zipped := &assetsOf(t, v, fixture(t, "0.6.0", "run_assets")).Assets[1]
@@ -220,7 +220,8 @@ func TestOpenAsset_AZipIsStreamed(t *testing.T) {
 		w.Header().Set("Content-Disposition", `attachment; filename="../../etc/export.zip"`)
 		answer(200, "application/zip", zip)(w, r)
 	})
-	c := v.client(t, func(cfg *Config) { cfg.MaxBody = 1 << 10 }) // streams are not bounded
+	c := v.client(t)
+	c.maxBody = 1 << 10 // streams have no limit
 	got, err := c.OpenAsset(t.Context(), "x", zipped, 0)
 	if err != nil {
 		t.Fatal(err)

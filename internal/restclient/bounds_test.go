@@ -12,14 +12,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// manyTimes is a document that repeats one value.
+// manyTimes returns a document that repeats one value.
 func manyTimes(before, value, after string, n int) []byte {
 	return []byte(before + strings.Repeat(value+",", n-1) + value + after)
 }
 
-// TestClient_NoAnswerTakesMuchMoreMemoryThanItsBound: every decoder refuses values that
-// are small on the wire and large in memory.
-func TestClient_NoAnswerTakesMuchMoreMemoryThanItsBound(t *testing.T) {
+// Some values are small on the wire and large in memory.
+func TestClient_EnforcesMemoryLimits(t *testing.T) {
 	const run = "20261123_151105_e4a55c"
 	ref := VersionRef{Name: "model", Version: 1}
 	for _, tt := range []struct {
@@ -101,7 +100,7 @@ func TestClient_NoAnswerTakesMuchMoreMemoryThanItsBound(t *testing.T) {
 				wantKind(t, err, KindTooLarge)
 			}
 			if took := int64(after.TotalAlloc - before.TotalAlloc); took > 4*maxDecoded {
-				t.Errorf("%d MiB of JSON took %d MiB: %v", len(tt.body)>>20, took>>20, err)
+				t.Errorf("%d MiB of JSON use %d MiB of memory: %v", len(tt.body)>>20, took>>20, err)
 			}
 		})
 	}
@@ -119,8 +118,7 @@ func TestClient_DecodesLargeAnswersOfRealViewers(t *testing.T) {
 	}
 }
 
-// TestReadFile_ReadsNoMoreThanItAskedFor: what a Viewer sends besides stays unread.
-func TestReadFile_ReadsNoMoreThanItAskedFor(t *testing.T) {
+func TestReadFile_ReadsAtMostTheRequestedBytes(t *testing.T) {
 	const asked = 64 << 10
 	endless := strings.Repeat("x", 4<<20)
 	for _, tt := range []struct {
@@ -145,7 +143,7 @@ func TestReadFile_ReadsNoMoreThanItAskedFor(t *testing.T) {
 					tt.status, body = http.StatusPartialContent, "xx"
 				}
 				w.WriteHeader(tt.status)
-				_, _ = io.WriteString(w, body) // the client may hang up
+				_, _ = io.WriteString(w, body) // the client may disconnect
 			})
 			part, err := v.client(t).ReadFile(t.Context(), "x", FileEvents, 10, asked)
 			if err == nil {

@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	breakerThreshold = 5           // refused connections in a row
-	breakerCooldown  = time.Second // then nobody asks for so long
+	breakerThreshold = 5           // consecutive refused connections
+	breakerCooldown  = time.Second // how long calls fail without a connection attempt
 )
 
-var errBreakerOpen = errors.New("the viewer refused its last connections, and is asked again soon")
+var errBreakerOpen = errors.New("the viewer refused the last connections; the next attempt follows soon")
 
-// breaker fails calls at once while nothing listens at the Viewer's address.
-// Only refused connections count: a Viewer that is slow, even for minutes, is
-// alive, and its answers must not be thrown away.
+// breaker fails calls at once while nothing listens at the Viewer's address. Only refused
+// connections open it: a Viewer that is slow, even for minutes, is alive, and its answers
+// must not be discarded.
 type breaker struct {
-	onOpen func() // when it opens, not again while it stays open
+	onOpen func() // called when it opens, not while it stays open
 
 	mu      sync.Mutex
 	refused int
 	until   time.Time // open until then; afterwards one probe at a time
 }
 
-// blocked returns how long to wait before asking, 0 if the call may go.
+// blocked returns how long to wait before the next attempt, 0 if the call may go.
 func (b *breaker) blocked() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -36,13 +36,13 @@ func (b *breaker) blocked() time.Duration {
 	if wait := b.until.Sub(now); wait > 0 {
 		return wait
 	}
-	// Half open: this call is the probe. Others wait for it, or for its
-	// pause to pass should it never report.
+	// Half open: this call is the probe. Others wait for its result, or for the cooldown if
+	// it never reports.
 	b.until = now.Add(breakerCooldown)
 	return 0
 }
 
-// record learns from the outcome of a round trip.
+// record updates the state with the outcome of a round trip.
 func (b *breaker) record(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,14 +16,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// maxOpenAPI bounds the description, which has 30 to 100 KB.
+// maxOpenAPI limits the size of /openapi.json, which has 30 to 100 KB.
 const maxOpenAPI = 16 << 20
+
+// capabilityTTL is how long probed routes are cached.
+const capabilityTTL = 5 * time.Minute
 
 // minProbeInterval is the minimum time between probes, so that a route that always
 // fails does not double the load.
 const minProbeInterval = time.Second
 
-// recheckAfter is how old a probe may be when it is the reason to refuse a call.
+// recheckAfter is the maximum age of a probe that leads to a refused call.
 const recheckAfter = 5 * time.Second
 
 // The names of the generations, derived from what a Viewer can do.
@@ -33,15 +36,14 @@ const (
 	Generation07 = "0.7"
 )
 
-// Capabilities is what one Viewer can do, as its /openapi.json says. It is
-// immutable.
+// Capabilities is what one Viewer can do, derived from its /openapi.json. It is immutable.
 type Capabilities struct {
-	// Generation is the nearest generation that we know.
+	// Generation is the closest known generation.
 	Generation string
-	// Version is what the Viewer calls itself; 0.5.3 says 0.5.2, so nothing
-	// may be decided by it.
+	// Version is what the Viewer reports. 0.5.3 reports 0.5.2, so no decision may depend on
+	// it.
 	Version string
-	// ProbedAt is when the Viewer was asked.
+	// ProbedAt is when the Viewer was probed.
 	ProbedAt time.Time
 
 	has map[Capability]bool
@@ -55,8 +57,8 @@ func (c *Capabilities) List() []Capability { return slices.Sorted(maps.Keys(c.ha
 
 var placeholder = regexp.MustCompile(`\{[^}]*\}`)
 
-// operation is a method and a path without the names of its placeholders,
-// which differ between the generations.
+// operation returns a method and a path without placeholder names, which differ between
+// generations.
 func operation(method, path string) string {
 	return strings.ToUpper(method) + " " + placeholder.ReplaceAllString(path, "{}")
 }
@@ -90,7 +92,7 @@ func capabilitiesOf(doc *openAPI, now time.Time) *Capabilities {
 	return caps
 }
 
-// openAPI is the part of the Viewer's own description that is used.
+// openAPI is the part of /openapi.json that is used.
 type openAPI struct {
 	Info struct {
 		Title   string `json:"title"`
@@ -99,49 +101,49 @@ type openAPI struct {
 	Paths map[string]map[string]ignored `json:"paths"`
 }
 
-// ignored is a value of any shape that nobody looks at.
+// ignored is a value of any type that is skipped.
 type ignored struct{}
 
 // UnmarshalJSONFrom skips the value.
 func (*ignored) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return dec.SkipValue() }
 
-// otherThanViewer says what describes itself so if it is no Viewer.
+// otherThanViewer names the server behind a description that is not a Viewer's.
 func (d *openAPI) otherThanViewer(caps *Capabilities) string {
 	if _, ok := d.Paths["/v1/experiments"]; ok {
 		return "a runicorn-grpc server, maybe this one"
 	}
-	if len(caps.has) == 1 { // every server that describes itself has that route
+	if len(caps.has) == 1 { // every server with a description has that route
 		return fmt.Sprintf("%q, which has none of its routes", scrub.Text(d.Info.Title, nil))
 	}
 	return ""
 }
 
-// notViewer is the error of an address at which something else answers.
+// notViewer returns the error for an address at which another server answers.
 func (c *Client) notViewer(name Capability, what string) *Error {
 	e := c.newError(name, KindUnreachable, errNotViewer)
-	e.Address, e.Detail = c.BaseURL(), "what answers there is no Runicorn Viewer, but "+what
+	e.Address, e.Detail = c.BaseURL(), "the address is not a Runicorn Viewer, but "+what
 	return e
 }
 
-var errNotViewer = errors.New("this is no Runicorn Viewer")
+var errNotViewer = errors.New("this is not a Runicorn Viewer")
 
 var errNoPaths = errors.New("/openapi.json describes no routes")
 
-// Capabilities returns what the Viewer can do, from memory where that is
-// fresh. The Viewer is asked again after it was unreachable or surprised us,
-// because another generation may have been started in its place.
+// Capabilities returns what the Viewer can do, cached while it is fresh. The Viewer is
+// probed again after it was unreachable or answered unexpectedly, because another
+// generation may have been started in its place.
 func (c *Client) Capabilities(ctx context.Context) (*Capabilities, error) {
 	caps, current := c.caps.get()
 	if caps != nil {
 		age := time.Since(caps.ProbedAt)
-		if age <= c.cfg.CapabilityTTL && (current || age <= minProbeInterval) {
+		if age <= capabilityTTL && (current || age <= minProbeInterval) {
 			return caps, nil
 		}
 	}
 	return c.probe(ctx)
 }
 
-// probe asks the Viewer for its routes.
+// probe reads the Viewer's routes.
 //
 //viewer:operation GET /openapi.json 0.5 0.6 0.7
 func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
@@ -164,9 +166,9 @@ func (c *Client) probe(ctx context.Context) (*Capabilities, error) {
 	return caps, nil
 }
 
-// require returns the route of a capability, or KindUnsupported where the
-// Viewer is known to lack it. A Viewer whose description cannot be had is
-// asked all the same: its answer is as good.
+// require returns the route of a capability, or KindUnsupported if the Viewer is known to
+// lack it. If the description cannot be read, the call is sent anyway and its answer
+// decides.
 func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	r, ok := routes[name]
 	if !ok {
@@ -175,7 +177,7 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	if name == capOpenAPI || name == capHealth {
 		return r, nil
 	}
-	if at := c.undescribed.Load(); at != 0 && time.Since(time.Unix(0, at)) < c.cfg.CapabilityTTL {
+	if at := c.undescribed.Load(); at != 0 && time.Since(time.Unix(0, at)) < capabilityTTL {
 		return r, nil
 	}
 	caps, err := c.Capabilities(ctx)
@@ -197,14 +199,14 @@ func (c *Client) require(ctx context.Context, name Capability) (route, error) {
 	return r, nil
 }
 
-// noteFailure logs a failure that changes the connection, and invalidates the known
-// capabilities after one that a restart as another generation would explain.
+// noteFailure logs a failure that changes the connection state, and invalidates the known
+// capabilities if a restart as another generation would explain the failure.
 func (c *Client) noteFailure(err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || errors.Is(err, errBreakerOpen) {
 		return
 	}
-	if e.Kind != KindTimeout || !c.Busy() { // over SSH it may answer nobody for minutes
+	if e.Kind != KindTimeout || !c.Busy() { // during SSH work it may not answer for minutes
 		c.connLog.onFailure(e)
 	}
 	mismatch := e.Kind == KindUnsupported && e.Status != http.StatusNotImplemented && e.Status != http.StatusServiceUnavailable
@@ -214,8 +216,8 @@ func (c *Client) noteFailure(err error) {
 	}
 }
 
-// lastCapabilities is what the Viewer said last, which may have been another one; it
-// is empty if there is nothing.
+// lastCapabilities returns the last known capabilities, possibly of another release; empty
+// if none are known.
 func (c *Client) lastCapabilities() Capabilities {
 	if last, _ := c.caps.get(); last != nil {
 		return *last

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
+func TestCapabilities_OfRecordedViewers(t *testing.T) {
 	only := map[string][]Capability{
 		"0.5.3": {capArtifacts, capRunArtifacts, capPromote, capDeleteVersion, capLineage, capListDirectory},
 		"0.6.0": {CapPatchRun, CapPurgeBatch, CapFiles, capAssets, capHostKeys, capListDirectory},
@@ -38,7 +38,7 @@ func TestCapabilities_OfTheRecordedViewers(t *testing.T) {
 	}
 }
 
-func TestRoutes_EveryCapabilityExistsSomewhere(t *testing.T) {
+func TestRoutes_EveryCapabilityExistsInAGeneration(t *testing.T) {
 	found := make(map[Capability]bool)
 	for _, tt := range versions {
 		caps, err := newViewer(t, tt.version).client(t).Capabilities(t.Context())
@@ -59,7 +59,7 @@ func TestRoutes_EveryCapabilityExistsSomewhere(t *testing.T) {
 	}
 }
 
-func TestClient_AMissingRouteIsKnownBeforeItIsCalled(t *testing.T) {
+func TestClient_MissingRouteFailsWithoutARequest(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	c := v.client(t)
 	_, err := c.PurgeBatch(t.Context(), []string{"20261123_151105_e4a55c"}, false)
@@ -78,7 +78,7 @@ func TestClient_AMissingRouteIsKnownBeforeItIsCalled(t *testing.T) {
 	}
 }
 
-func TestCapabilities_FollowAViewerThatIsReplaced(t *testing.T) {
+func TestCapabilities_AreProbedAgainAfterAFailure(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		mismatch http.HandlerFunc
@@ -110,7 +110,7 @@ func TestCapabilities_FollowAViewerThatIsReplaced(t *testing.T) {
 	}
 }
 
-func TestCapabilities_AreAskedForAgain(t *testing.T) {
+func TestCapabilities_AreProbedAgainWhenStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		version, probes := "0.5.3", 0
 		c := bubbleClient(t, nil, func(cfg *Config) {
@@ -128,7 +128,7 @@ func TestCapabilities_AreAskedForAgain(t *testing.T) {
 		if probes != 1 {
 			t.Errorf("%d probes for two refusals at once", probes)
 		}
-		version = "0.6.0" // upgraded while nobody looked
+		version = "0.6.0" // upgraded in the meantime
 		pass(t, recheckAfter+time.Second)
 		if err := stats(); err != nil {
 			t.Errorf("an upgrade goes unnoticed: %v", err)
@@ -146,7 +146,7 @@ func TestCapabilities_AreAskedForAgain(t *testing.T) {
 	})
 }
 
-func TestCapabilities_AViewerThatHidesItsRoutesIsAskedAllTheSame(t *testing.T) {
+func TestCapabilities_CallsAreSentWithoutADescription(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -176,7 +176,7 @@ func TestCapabilities_AViewerThatHidesItsRoutesIsAskedAllTheSame(t *testing.T) {
 	}
 }
 
-func TestCapabilities_WithoutAViewerTheCallFails(t *testing.T) {
+func TestCapabilities_FailWithoutAViewer(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.Close()
 	_, err := v.client(t).Config(t.Context())

@@ -11,16 +11,15 @@ import (
 	"syscall"
 )
 
-// Cause says in some words why a Viewer cannot be reached, and Advice what its operator
-// can do; both may be empty.
+// Cause says in a few words why a Viewer cannot be reached; it may be empty.
 func (e *Error) Cause() string { cause, _ := e.explain(); return cause }
 
-// Advice says what the operator of this server can do about an error.
+// Advice says what the operator of this server can do about the error; it may be empty.
 func (e *Error) Advice() string { _, advice := e.explain(); return advice }
 
 func (e *Error) explain() (cause, advice string) {
 	const start = "start it with `runicorn viewer`, or give another address with --viewer"
-	if strings.Contains(e.Viewer, ".") { // tunneled: no flag has its address
+	if strings.Contains(e.Viewer, ".") { // tunneled: its address is in no flag
 		return e.cause(), ""
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](e.Err)
@@ -37,7 +36,7 @@ func (e *Error) explain() (cause, advice string) {
 	return e.cause(), start
 }
 
-// cause has the words for what the transport says.
+// cause describes the transport error.
 func (e *Error) cause() string {
 	dns, isDNS := errors.AsType[*net.DNSError](e.Err)
 	timeout, isNet := errors.AsType[net.Error](e.Err)

@@ -1,20 +1,18 @@
-// Package restclient is a client of one Runicorn Viewer, for the releases
-// 0.5.3, 0.6.0 and 0.7.2. It holds everything that is known about their REST
-// routes: which generation has which, what their answers look like, what
-// their errors mean, and what a call costs them.
+// Package restclient is a client of one Runicorn Viewer, for the releases 0.5.3, 0.6.0 and
+// 0.7.2. It contains all knowledge about their REST routes: which generation has which
+// route, the form of answers and errors, and the cost of a call.
 //
-// What a reading method returns is shared by the callers that ask the same at the
-// same time, and must not be changed.
+// Callers that make the same read at the same time share its result, which must not be
+// changed.
 //
 // It must not know gRPC, protobuf or the contract of this server.
 //
-// A call has four stages. A method of a resource file names a capability
-// and hands its ids, query and body to do (or to readJSON, where identical
-// reads in flight share one request). newRequest builds the request from the
-// one table of routes and refuses ids that could change the URL. send waits
-// for a slot, asks the breaker and sends, again and again as retry.go allows.
-// check turns the status into a typed error, and the method decodes the body
-// through the exchange, which holds the slot until it is closed.
+// A call has four stages. A method of a resource file passes a capability with its ids,
+// query and body to do (or to readJSON, in which identical reads in flight share one
+// request). newRequest builds the request from the table of routes and refuses ids that
+// could change the URL. send waits for a slot, checks the breaker and sends, with the
+// retries of retry.go. check turns the status into a typed error, and the method decodes
+// the body through the exchange, which holds the slot until it is closed.
 package restclient
 
 import (
@@ -35,58 +33,43 @@ import (
 	"time"
 )
 
-// Config is what New needs to know. Only BaseURL is required.
+// Config configures a Client. Only BaseURL is required.
 type Config struct {
 	// BaseURL is the Viewer's address, such as http://127.0.0.1:23300, with
 	// an optional path prefix. User information, query and fragment are refused.
 	BaseURL string
-	// Name is what errors call the Viewer; it may be empty.
+	// Name is the Viewer's name in errors; it may be empty.
 	Name string
 	// UserAgent is sent with every request; "runicorn-grpc" when empty.
 	UserAgent string
-	// CAFile is a file of certificates that the Viewer's own is checked with, in PEM
-	// form, and AuthFile one with the value of the Authorization header that a proxy
-	// before it wants. Both may be empty, and are read again when they change.
+	// CAFile is a PEM file with the CA certificates that verify the Viewer's certificate.
+	// AuthFile is a file with the Authorization header value that a proxy in front of the
+	// Viewer requires. Both may be empty, and are reloaded when they change.
 	CAFile, AuthFile string
 	// Transport replaces the HTTP transport, for tests.
 	Transport http.RoundTripper
-	// Observer hears of every request that went upstream; nil is allowed.
+	// Observer is called for every request that was sent; nil is allowed.
 	Observer Observer
-	// Log gets a line when the Viewer goes, comes back, or is another release;
-	// nothing is logged when nil.
+	// Log gets a line when the Viewer becomes unreachable or reachable, or changes its
+	// release; nil logs nothing.
 	Log *slog.Logger
 
-	// LightTimeout bounds a light call from its slot to the last byte of
-	// its body; 30 s when zero.
+	// LightTimeout limits a light call from its slot to the last byte of its body; 30 s
+	// when zero.
 	LightTimeout time.Duration
-	// HeavyTimeout bounds a heavy call (tables, archives) in the same way;
-	// 120 s when zero.
+	// HeavyTimeout limits a heavy call (tables, archives) in the same way; 120 s when zero.
 	HeavyTimeout time.Duration
-	// StallTimeout bounds the wait for the headers of a stream and for each
-	// next piece of its body; 30 s when zero.
+	// StallTimeout limits the wait for the headers of a stream and for each further read of
+	// its body; 30 s when zero.
 	StallTimeout time.Duration
 
-	// Slots is how many light and heavy calls may run at once; 6 when zero.
-	Slots int
-	// HeavySlots is how many of the Slots heavy calls may take; 2 when zero.
-	HeavySlots int
-	// StreamSlots is how many file and archive streams may run beside the
-	// Slots, so that slow downloads cannot starve the rest; 8 when zero.
-	StreamSlots int
-	// Share is the part of the Viewer's time that background work may take,
-	// above 0 and at most 1; 0.2 when zero.
+	// Share is the share of the Viewer's time that background work may use, above 0 and at
+	// most 1; 0.2 when zero.
 	Share float64
-
-	// MaxBody bounds a JSON body in bytes where the route has no bound of
-	// its own; 64 MiB when zero. Streams are not bounded.
-	MaxBody int64
-	// CapabilityTTL is how long a probed set of routes is trusted; 5 min
-	// when zero.
-	CapabilityTTL time.Duration
 }
 
-// Observer is told about requests, for metrics. It must be quick and safe for
-// concurrent use.
+// Observer receives finished requests, for metrics. It must be fast and safe for concurrent
+// use.
 type Observer interface {
 	Observe(Observation)
 }
@@ -95,8 +78,8 @@ type Observer interface {
 type Observation struct {
 	// Viewer is the Config.Name of the client.
 	Viewer string
-	// Method and Route (the template, never ids) come from the closed table
-	// of routes, so both are fit for metric labels.
+	// Method and Route (the template, without ids) come from the table of routes, so both
+	// are suitable metric labels.
 	Method, Route string
 	// Status is the HTTP status, 0 if none arrived.
 	Status int
@@ -104,7 +87,7 @@ type Observation struct {
 	Kind Kind
 	// Duration runs from the slot to the end of the body.
 	Duration time.Duration
-	// Bytes is the size of the body as far as it was read.
+	// Bytes is the number of body bytes read.
 	Bytes int64
 }
 
@@ -120,18 +103,19 @@ type Client struct {
 	reads     sharedReads
 	caps      versioned[Capabilities]
 	runs      versioned[RunList]
-	// undescribed is when the Viewer last refused to describe its routes, in ns since
-	// 1970; 0 if it did not.
+	// undescribed is when the Viewer last failed to serve its description, in Unix
+	// nanoseconds; 0 if it did not.
 	undescribed atomic.Int64
 	dirs        dirCache
 	exported    exportCache
 	ended       endedCache
 	logs        *logStreams
 	connLog     *connLog
+	maxBody     int64 // maxBody, smaller in tests
 }
 
-// New returns a client of the Viewer at cfg.BaseURL. It sends nothing: the
-// Viewer may come up later.
+// New returns a client of the Viewer at cfg.BaseURL. It sends no request: the Viewer may
+// start later.
 func New(cfg Config) (*Client, error) {
 	base, err := parseBase(cfg.BaseURL)
 	if err != nil {
@@ -141,15 +125,7 @@ func New(cfg Config) (*Client, error) {
 	cfg.LightTimeout = cmp.Or(cfg.LightTimeout, 30*time.Second)
 	cfg.HeavyTimeout = cmp.Or(cfg.HeavyTimeout, 120*time.Second)
 	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, 30*time.Second)
-	cfg.Slots = cmp.Or(cfg.Slots, 6)
-	cfg.HeavySlots = cmp.Or(cfg.HeavySlots, 2)
-	cfg.StreamSlots = cmp.Or(cfg.StreamSlots, 8)
 	cfg.Share = cmp.Or(cfg.Share, 0.2)
-	cfg.MaxBody = cmp.Or(cfg.MaxBody, 64<<20)
-	cfg.CapabilityTTL = cmp.Or(cfg.CapabilityTTL, 5*time.Minute)
-	if cfg.Slots < 0 || cfg.HeavySlots < 0 || cfg.StreamSlots < 0 {
-		return nil, errors.New("slots must not be negative")
-	}
 	if !(cfg.Share > 0 && cfg.Share <= 1) {
 		return nil, fmt.Errorf("share %v must be above 0 and at most 1", cfg.Share)
 	}
@@ -164,20 +140,21 @@ func New(cfg Config) (*Client, error) {
 		cfg:       cfg,
 		base:      base,
 		transport: transport,
-		slots:     newSlotLimiter(cfg.Slots, cfg.HeavySlots, cfg.StreamSlots),
+		slots:     newSlotLimiter(sharedSlots, heavySlots, streamSlots),
 		breaker:   &breaker{onOpen: connLog.onBreakerOpen},
 		budget:    newRetryBudget(),
 		limiter:   newShareLimiter(cfg.Share, connLog.onShare),
 		logs:      newLogStreams(),
 		connLog:   connLog,
+		maxBody:   maxBody,
 	}, nil
 }
 
-// newTransport returns a transport that is kind to a Viewer: few connections,
-// idle ones given up before the Viewer's own 5 s, no proxy of the
-// environment, no transparent decompression (a bomb would pass the limits).
-func newTransport(cfg Config) *http.Transport {
-	conns := cfg.Slots + cfg.StreamSlots + 1 // and one for SSH
+// newTransport returns a transport that protects the Viewer: few connections, idle ones
+// closed before the Viewer's own 5 s timeout, no proxy from the environment, and no
+// transparent decompression, which would let decompression bombs bypass the limits.
+func newTransport() *http.Transport {
+	const conns = sharedSlots + streamSlots + 1 // one more for SSH
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -189,34 +166,34 @@ func newTransport(cfg Config) *http.Transport {
 	}
 }
 
-// Close gives up idle connections. Calls in flight are not interrupted.
+// Close closes idle connections. Calls in flight are not interrupted.
 func (c *Client) Close() {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
-// BaseURL returns the Viewer's address as it was configured.
+// BaseURL returns the configured address of the Viewer.
 func (c *Client) BaseURL() string { return c.base.String() }
 
-// call is what a method asks for: a capability and what fills its route.
+// call is one call: a capability and the values for its route.
 type call struct {
 	cap   Capability
-	ids   []string   // fill the {…} of the route, in order
+	ids   []string   // values for the placeholders of the route, in order
 	query url.Values // keys are constants of the methods, values are escaped
-	body  any        // sent as JSON where not nil
+	body  any        // sent as JSON unless nil
 	bytes string     // a Range header
-	// secrets are values of the body that must never come back in an error.
+	// secrets are values of the body that must never appear in an error.
 	secrets []string
-	// class overrides the route's class where not zero.
+	// class overrides the route's class unless zero.
 	class class
-	// limit bounds the body in bytes: Config.MaxBody when 0, none when
-	// negative. Streams have none.
+	// limit limits the body in bytes: 0 means maxBody, negative means no limit.
+	// Streams have no limit.
 	limit int64
 }
 
-// newRequest builds the request of a call. Nothing of a caller's headers goes
-// up: four fixed ones are all that a Viewer ever sees.
+// newRequest builds the request of a call. No header of the caller is forwarded: a Viewer
+// only ever receives four fixed ones.
 func (c *Client) newRequest(ctx context.Context, r route, q call) (*http.Request, error) {
 	target, err := c.url(r, q)
 	if err != nil {
@@ -237,7 +214,7 @@ func (c *Client) newRequest(ctx context.Context, r route, q call) (*http.Request
 	req.Header.Set("Accept", "application/json, */*;q=0.1")
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	if q.body != nil {
-		// The Viewer answers 422 to the same JSON under another type.
+		// The Viewer answers 422 if the same JSON has another content type.
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if q.bytes != "" {
@@ -246,8 +223,8 @@ func (c *Client) newRequest(ctx context.Context, r route, q call) (*http.Request
 	return req, nil
 }
 
-// do sends a call and returns its successful exchange, which the caller must
-// close: the slot is held until then.
+// do sends a call and returns its successful exchange. The caller must close it; it holds
+// the slot until then.
 func (c *Client) do(ctx context.Context, q call) (*exchange, error) {
 	r, err := c.require(ctx, q.cap)
 	if err != nil {
@@ -289,8 +266,7 @@ func (c *Client) send(ctx context.Context, r route, q call) (*exchange, error) {
 	return x, nil
 }
 
-// parseBase checks a base URL. The value is not repeated in the error where
-// it might hold a password.
+// parseBase validates a base URL. Errors do not repeat a value that may contain a password.
 func parseBase(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {

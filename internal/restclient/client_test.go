@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestNew_ChecksTheConfiguration(t *testing.T) {
+func TestNew_ValidatesTheConfiguration(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		cfg  Config
@@ -27,7 +27,6 @@ func TestNew_ChecksTheConfiguration(t *testing.T) {
 		{"a fragment is refused", Config{BaseURL: "http://host/#f"}, "fragment"},
 		{"a negative share is refused", Config{BaseURL: "http://host", Share: -1}, "share"},
 		{"a share above one is refused", Config{BaseURL: "http://host", Share: 1.5}, "share"},
-		{"negative slots are refused", Config{BaseURL: "http://host", Slots: -1}, "slots"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := New(tt.cfg)
@@ -48,7 +47,7 @@ func TestNew_ChecksTheConfiguration(t *testing.T) {
 }
 
 func TestClient_SendsOnlyItsOwnHeaders(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // would fail every call if it were obeyed
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // would make every call fail if it were used
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	v := newViewer(t, "0.6.0")
 	v.on("POST /api/runs/soft-delete", jsonAnswer(`{"results":{}}`))
@@ -91,7 +90,7 @@ func TestClient_FollowsNoRedirect(t *testing.T) {
 	}
 }
 
-func TestClient_NeverUnpacks(t *testing.T) {
+func TestClient_NeverDecompresses(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	if _, err := z.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
@@ -111,7 +110,7 @@ func TestClient_NeverUnpacks(t *testing.T) {
 	}
 }
 
-func TestClient_TellsItsObserverRoutesNotIDs(t *testing.T) {
+func TestClient_ObservesRoutesNotIDs(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/a-run", jsonAnswer(`{"id":"a-run"}`))
 	var rec recorder

@@ -10,22 +10,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// minLossInterval is the minimum time between two lines about a lost connection,
-// so that a Viewer that fails now and then does not fill the log.
+// minLossInterval is the minimum time between two log lines about a lost connection, so
+// that a flapping Viewer does not flood the log.
 const minLossInterval = 10 * time.Second
 
-// connLog logs what changes between this client and its Viewer: one line for a
-// change, none for a request.
+// connLog logs changes of the connection to a Viewer, not single requests.
 type connLog struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	lost   bool
 	since  time.Time // when it was lost
-	logged bool      // the log says that it is lost
-	lastAt time.Time // of the last line about a loss
+	logged bool      // the loss was logged
+	lastAt time.Time // time of the last line about a loss
 
-	refusedAt time.Time // of the last line about refused connections
+	refusedAt time.Time // time of the last line about refused connections
 }
 
 func newConnLog(log *slog.Logger, viewer string) *connLog {
@@ -35,7 +34,7 @@ func newConnLog(log *slog.Logger, viewer string) *connLog {
 	return &connLog{log: log.With(slog.String("viewer", viewer))}
 }
 
-// onAnswer learns that the Viewer has answered.
+// onAnswer is called when the Viewer has answered.
 func (l *connLog) onAnswer() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -45,9 +44,9 @@ func (l *connLog) onAnswer() {
 	l.lost, l.logged = false, false
 }
 
-// onFailure learns that a call has failed, after its retries. Failures that are
-// neither an answer nor a lack of one, such as most timeouts, change nothing. A health
-// check costs a Viewer nothing, so one that does not answer it does nothing at all.
+// onFailure is called when a call has failed after its retries. Failures that say nothing
+// about reachability, such as most timeouts, change nothing. A health check is cheap for a
+// Viewer, so a Viewer that does not answer one is down.
 func (l *connLog) onFailure(e *Error) {
 	switch {
 	case e.Kind == KindUnreachable, e.Kind == KindTimeout && e.Capability == capHealth:
@@ -70,12 +69,12 @@ func (l *connLog) onLoss(e *Error) {
 	l.logged, l.lastAt = true, now
 	log := l.log
 	if e.Status != 0 {
-		log = log.With(slog.Int("status", e.Status)) // of a proxy
+		log = log.With(slog.Int("status", e.Status)) // status of a proxy
 	}
 	log.Warn("viewer unreachable", slog.String("error", causeText(e)))
 }
 
-// onBreakerOpen learns that the Viewer has refused so many connections that calls fail
+// onBreakerOpen is called when the Viewer has refused so many connections that calls fail
 // at once.
 func (l *connLog) onBreakerOpen() {
 	l.mu.Lock()
@@ -85,19 +84,19 @@ func (l *connLog) onBreakerOpen() {
 		return
 	}
 	l.refusedAt = now
-	l.log.Warn("viewer refuses connections, calls fail at once", slog.Duration("asked_every", breakerCooldown))
+	l.log.Warn("viewer refuses connections, calls fail at once", slog.Duration("retry_interval", breakerCooldown))
 }
 
-// onShare learns whether background work takes all of its share of the Viewer.
+// onShare is called when background work starts or stops using up its share of the Viewer.
 func (l *connLog) onShare(usedUp bool) {
 	if usedUp {
 		l.log.Warn("share of the viewer is used up, lists and tails are late")
 		return
 	}
-	l.log.Info("share of the viewer suffices again")
+	l.log.Info("share of the viewer is no longer used up")
 }
 
-// onRelease learns what the Viewer describes itself as; was is nil the first time.
+// onRelease is called with the Viewer's capabilities; was is nil the first time.
 func (l *connLog) onRelease(was, now *Capabilities) {
 	switch {
 	case was == nil:
@@ -108,8 +107,8 @@ func (l *connLog) onRelease(was, now *Capabilities) {
 	}
 }
 
-// onLogStreamEnd learns how an open log WebSocket ended. What the caller wanted is
-// no change.
+// onLogStreamEnd is called when an open log WebSocket has ended. An end that the caller
+// wanted is not logged.
 func (l *connLog) onLogStreamEnd(runID string, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Kind == KindCanceled || e.Kind == KindNotFound || e.Kind == KindUnsupported {
@@ -118,7 +117,7 @@ func (l *connLog) onLogStreamEnd(runID string, err error) {
 	l.log.Warn("log stream lost", slog.String("run_id", runID), slog.String("error", causeText(e)))
 }
 
-// causeText tells why a call failed, without anything that was sent.
+// causeText returns why a call failed, without anything that was sent.
 func causeText(e *Error) string {
 	if cause := safeCause(e.Err); cause != nil && !errors.Is(cause, errHiddenCause) {
 		return scrub.Text(cause.Error(), nil)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// logRecorder is a log handler that keeps its lines as "LEVEL message key=value …".
+// logRecorder is a slog handler that keeps records as "LEVEL message key=value …".
 type logRecorder struct {
 	attrs []slog.Attr
 	out   *logLines
@@ -56,7 +56,7 @@ func (h *logRecorder) take() []string {
 	return lines
 }
 
-// wantLines fails the test unless the lines begin as wanted.
+// wantLines checks the beginnings of the lines.
 func wantLines(t *testing.T, h *logRecorder, want ...string) {
 	t.Helper()
 	got := h.take()
@@ -69,7 +69,7 @@ func withLog(h *logRecorder) func(*Config) {
 	return func(cfg *Config) { cfg.Name, cfg.Log = "lab", slog.New(h) }
 }
 
-func TestLog_HasALineForEachChangeAndNoneForARequest(t *testing.T) {
+func TestLog_HasOneLinePerChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var err error
 		h := newLogRecorder()
@@ -81,17 +81,17 @@ func TestLog_HasALineForEachChangeAndNoneForARequest(t *testing.T) {
 		}, withLog(h))
 		calls := func(n int) {
 			for range n {
-				_, _ = c.Config(t.Context()) // what it says is not of interest
+				_, _ = c.Config(t.Context()) // only the log matters
 			}
 		}
 		calls(10)
 		wantLines(t, h, "INFO viewer release known viewer=lab version=0.6.0 generation=0.6")
-		c.caps.last.ProbedAt = time.Now().Add(time.Hour) // probes go to a Viewer that always answers
+		c.caps.last.ProbedAt = time.Now().Add(time.Hour) // no probe is due
 		err = refused
 		calls(20)
 		wantLines(t, h,
 			"WARN viewer unreachable viewer=lab error=viewer unreachable",
-			"WARN viewer refuses connections, calls fail at once viewer=lab asked_every=1s")
+			"WARN viewer refuses connections, calls fail at once viewer=lab retry_interval=1s")
 		pass(t, time.Minute)
 		err = nil
 		calls(10)
@@ -99,7 +99,7 @@ func TestLog_HasALineForEachChangeAndNoneForARequest(t *testing.T) {
 	})
 }
 
-func TestLog_AFlappingViewerDoesNotFillIt(t *testing.T) {
+func TestLog_IsNotFloodedByAFlappingViewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newLogRecorder()
 		l := newConnLog(slog.New(h), "lab")
@@ -110,7 +110,7 @@ func TestLog_AFlappingViewerDoesNotFillIt(t *testing.T) {
 			pass(t, 99*time.Millisecond)
 		}
 		wantLines(t, h, "WARN viewer unreachable", "INFO viewer reachable again")
-		l.onFailure(loss) // too soon for a line
+		l.onFailure(loss) // too soon for another line
 		wantLines(t, h)
 		pass(t, minLossInterval)
 		l.onFailure(loss)
@@ -150,7 +150,7 @@ func TestLog_OnlyMissingAnswersAreALoss(t *testing.T) {
 	wantLines(t, h, "INFO viewer reachable again")
 }
 
-func TestLog_AnotherReleaseIsNamed(t *testing.T) {
+func TestLog_ReportsAnotherRelease(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	h := newLogRecorder()
 	c := v.client(t, withLog(h))
@@ -165,7 +165,7 @@ func TestLog_AnotherReleaseIsNamed(t *testing.T) {
 		"INFO viewer release changed viewer=lab version=0.7.2 generation=0.7 previous_version=0.6.0")
 }
 
-func TestLog_ALostLogStreamIsNamed(t *testing.T) {
+func TestLog_ReportsALostLogStream(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		talk talk
@@ -192,7 +192,7 @@ func TestLog_ALostLogStreamIsNamed(t *testing.T) {
 	}
 }
 
-func TestLog_HoldsNoSecret(t *testing.T) {
+func TestLog_ContainsNoSecret(t *testing.T) {
 	const password = "hunter2-hunter2"
 	h := newLogRecorder()
 	c := bubbleClient(t, func(_ *http.Request) (*http.Response, error) {

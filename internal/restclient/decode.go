@@ -26,7 +26,7 @@ type (
 	Float = viewerjson.Float
 	// Time is a time that may be missing.
 	Time = viewerjson.Time
-	// Source is where a thing came from, without what must not be shown.
+	// Source is where an asset came from, without paths and credentials.
 	Source = viewerjson.Source
 	// Value is one free-form value.
 	Value = viewerjson.Value
@@ -44,8 +44,8 @@ const (
 	ValueJSON    = viewerjson.ValueJSON
 )
 
-// readJSON makes a GET whose answer may be shared by all who ask the same at
-// this moment; it must therefore not be changed.
+// readJSON makes a GET. Concurrent identical calls share its answer, which must not be
+// changed.
 func readJSON[T any](ctx context.Context, c *Client, q call) (*T, error) {
 	return shareGET(ctx, c, q, func(ctx context.Context) (*T, error) { return doJSON[T](ctx, c, q) })
 }
@@ -64,15 +64,15 @@ func doJSON[T any](ctx context.Context, c *Client, q call) (_ *T, err error) {
 	return v, x.decode(v, false)
 }
 
-// maxDecoded bounds what the values of an answer take in memory, in bytes, unless its
-// body may be larger. A Viewer's list of 250,000 runs takes 256 MiB.
+// maxDecoded limits the memory of an answer's values in bytes, unless its body may be
+// larger. A Viewer's list of 250,000 runs takes 256 MiB.
 const maxDecoded = 128 << 20
 
-// maxReserved is how much of an answer's size is believed before it has come.
+// maxReserved is the maximum buffer allocated because of a Content-Length alone.
 const maxReserved = 4 << 20
 
-// decode reads the body to its end and decodes it. It is the one way in for answers
-// that are held as a whole.
+// decode reads the body to its end and decodes it. All answers that are held in memory as a
+// whole are read here.
 func (x *exchange) decode(v any, nonFinite bool) error {
 	body := bytes.NewBuffer(make([]byte, 0, min(max(x.resp.ContentLength, 0), maxReserved)+bytes.MinRead))
 	if _, err := body.ReadFrom(x); err != nil {
@@ -88,7 +88,7 @@ func (x *exchange) decode(v any, nonFinite bool) error {
 	return nil
 }
 
-// readList reads a bare array, which is shared and must not be changed.
+// readList reads a bare array. It is shared and must not be changed.
 func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy bool, err error) {
 	l, err := readJSON[viewerjson.List[T]](ctx, c, q)
 	if err != nil {
@@ -97,13 +97,13 @@ func readList[T any](ctx context.Context, c *Client, q call) (items []T, lossy b
 	return l.Items, l.Lossy, nil
 }
 
-// acknowledgement is an answer that says only whether it was done.
+// acknowledgement is an answer that only reports success.
 type acknowledgement struct {
 	OK      bool `json:"ok"`
 	Message Text `json:"message"`
 }
 
-// acknowledge makes a call that is answered by an acknowledgement.
+// acknowledge makes a call whose answer is an acknowledgement.
 func (c *Client) acknowledge(ctx context.Context, q call) error {
 	answer, err := doJSON[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {

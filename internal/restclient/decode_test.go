@@ -10,8 +10,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// FuzzLenient: no answer of a Viewer makes the lenient readers panic, loses
-// an integer, or brings text that is not valid UTF-8.
+// FuzzLenient checks that no answer makes the lenient decoders panic, loses digits of an
+// integer, or yields invalid UTF-8.
 func FuzzLenient(f *testing.F) {
 	for _, name := range []string{"run_detail_finished", "runs_list", "paths_export_json", "config"} {
 		f.Add(fixture(f, "0.6.0", name))

@@ -9,11 +9,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDocument bounds one of a run's small JSON files, in bytes.
+// maxDocument is the maximum size of a run's small JSON files in bytes.
 const maxDocument = 16 << 20
 
-// StatusDocument is a run's status.json. It is the truth about a run's state:
-// the list of 0.7.2 keeps saying finished when a run is reopened.
+// StatusDocument is a run's status.json. It is authoritative for the state of a run: the
+// list of 0.7.2 still says finished after a run was reopened.
 type StatusDocument struct {
 	Status     Text `json:"status"`
 	StartTime  Time `json:"started_at"`
@@ -21,13 +21,12 @@ type StatusDocument struct {
 	ExitReason Text `json:"exit_reason"`
 }
 
-// Document is the answer to a read of one of a run's small JSON files. It is
-// shared and must not be changed.
+// Document is one of a run's small JSON files. It is shared and must not be changed.
 type Document[T any] struct {
 	TextQuality
 	// State is FileWhole, FileAbsent or RunGone.
 	State FileState
-	// Value counts only if State is FileWhole.
+	// Value is set only if State is FileWhole.
 	Value T
 }
 
@@ -36,9 +35,9 @@ func (c *Client) StatusFile(ctx context.Context, runID string) (*Document[Status
 	return readDocument[StatusDocument](ctx, c, runID, FileStatus)
 }
 
-// ListedStatus reads the status.json of a run of the list. On 0.6 one request about a
-// run costs a look at all of them, and the list is as good as the file: there the file
-// of a run that has ended is read once, until the list says that it has changed.
+// ListedStatus reads the status.json of a listed run. On 0.6 a request about one run makes
+// the Viewer scan all runs, and the list is as accurate as the file: there the file of an
+// ended run is read once, until the list shows a change.
 func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDocument], error) {
 	if doc := c.knownStatus(run); doc != nil {
 		return doc, nil
@@ -50,7 +49,7 @@ func (c *Client) ListedStatus(ctx context.Context, run *Run) (*Document[StatusDo
 	return doc, err
 }
 
-// KnowStatus remembers a status.json that was read elsewhere, for ListedStatus.
+// KnowStatus caches a status.json that was read elsewhere, for ListedStatus.
 func (c *Client) KnowStatus(run *Run, status *StatusDocument) {
 	c.knowStatus(run, &Document[StatusDocument]{State: FileWhole, Value: *status})
 }
@@ -61,7 +60,7 @@ func (c *Client) knowStatus(run *Run, doc *Document[StatusDocument]) {
 	}
 }
 
-// KnowsStatus reports whether ListedStatus asks nobody.
+// KnowsStatus reports whether ListedStatus needs no request.
 func (c *Client) KnowsStatus(run *Run) bool { return c.knownStatus(run) != nil }
 
 func (c *Client) knownStatus(run *Run) *Document[StatusDocument] {
@@ -72,8 +71,7 @@ func (c *Client) knownStatus(run *Run) *Document[StatusDocument] {
 	return doc
 }
 
-// endedCache holds the status of runs that have ended. It is dropped as a whole when
-// full.
+// endedCache holds the status of ended runs. It is cleared when full.
 type endedCache struct {
 	mu    sync.Mutex
 	known map[string]*Document[StatusDocument]
@@ -96,8 +94,8 @@ func (k *endedCache) put(runID string, doc *Document[StatusDocument]) {
 	k.known[runID] = doc
 }
 
-// SummaryFile reads the summary.json of a run, from 0.6 on, non-finite numbers
-// included. It appears with the first summary() call, or with finish().
+// SummaryFile reads the summary.json of a run, from 0.6 on, including non-finite numbers.
+// The file appears with the first call of summary() or with finish().
 func (c *Client) SummaryFile(ctx context.Context, runID string) (*Document[Values], error) {
 	return readDocument[Values](ctx, c, runID, FileSummary)
 }
@@ -107,8 +105,8 @@ func (c *Client) MetaFile(ctx context.Context, runID string) (*Document[Values],
 	return readDocument[Values](ctx, c, runID, FileMeta)
 }
 
-// readDocument reads a small file as a whole. The SDK rewrites them in place,
-// so one that is just being written may be KindMalformed.
+// readDocument reads a small file completely. The SDK rewrites files in place, so one that
+// is being written may be KindMalformed.
 func readDocument[T any](ctx context.Context, c *Client, runID string, file RunFile) (*Document[T], error) {
 	if err := CheckID("run_id", runID); err != nil {
 		return nil, err
@@ -120,14 +118,14 @@ func readDocument[T any](ctx context.Context, c *Client, runID string, file RunF
 }
 
 func fetchDocument[T any](ctx context.Context, c *Client, runID string, file RunFile) (_ *Document[T], err error) {
-	// One byte more than allowed tells a file that is too large.
+	// One byte more than allowed detects a file that is too large.
 	part, err := c.ReadFile(ctx, runID, file, 0, maxDocument+1)
 	if err != nil {
 		return nil, err
 	}
 	x, hasBody := part.body.(*exchange)
 	switch {
-	case part.State == FileUnchanged: // 416: the file is empty, the SDK is about to write it
+	case part.State == FileUnchanged: // 416: the file is empty because the SDK is about to write it
 		return &Document[T]{State: FileAbsent}, nil
 	case !hasBody:
 		return &Document[T]{State: part.State}, nil

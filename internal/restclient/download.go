@@ -7,17 +7,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// Download is a file or an archive that arrives as a stream. It must be
-// closed; io.EOF means that every byte was delivered.
+// Download is a file or an archive received as a stream. It must be closed; io.EOF means
+// that every byte was delivered.
 type Download struct {
-	// Filename is the last element of the name that the Viewer proposes,
-	// without anything that could leave a folder; it may be empty.
+	// Filename is the last element of the name that the Viewer proposes, without anything
+	// that could leave a folder; it may be empty.
 	Filename string
-	// ContentType is what the Viewer says of the content.
+	// ContentType is the Viewer's content type.
 	ContentType string
 	// Size is the number of bytes to come, -1 if unknown.
 	Size int64
-	// ETag changes with the file's time and size; archives have none that lasts.
+	// ETag changes with the file's time and size; that of an archive is not stable.
 	ETag string
 
 	x *exchange
@@ -26,10 +26,10 @@ type Download struct {
 // Read reads the content.
 func (d *Download) Read(b []byte) (int, error) { return d.x.Read(b) }
 
-// Close gives the connection and the slot back.
+// Close releases the connection and the slot.
 func (d *Download) Close() error { return d.x.Close() }
 
-// newDownload makes a download of a successful exchange.
+// newDownload wraps a successful exchange.
 func newDownload(x *exchange) *Download {
 	header := x.resp.Header
 	return &Download{
@@ -41,7 +41,7 @@ func newDownload(x *exchange) *Download {
 	}
 }
 
-// filename takes the file name out of a Content-Disposition.
+// filename returns the file name in a Content-Disposition header.
 func filename(disposition string) string {
 	_, params, err := mime.ParseMediaType(disposition)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// Kind classes a failure. The kinds are the error hierarchy of the documented
-// Python client, made finer where a caller has to act differently.
+// Kind classifies a failure. The kinds are the error hierarchy of the documented Python
+// client, split further where callers have to act differently.
 type Kind uint8
 
 // The kinds of failure.
@@ -18,11 +18,11 @@ const (
 	KindUnreachable Kind = iota + 1
 	// KindTimeout: the Viewer was slower than our limit, or 408 or 504.
 	KindTimeout
-	// KindCanceled: the caller gave up or its deadline passed; Err says which.
+	// KindCanceled: the caller canceled or its deadline passed; Err says which.
 	KindCanceled
 	// KindOutcomeUnknown: a change was sent and its answer did not arrive.
 	KindOutcomeUnknown
-	// KindNotFound: 404 of a thing; Resource and ResourceID name it.
+	// KindNotFound: 404 of a resource; Resource and ResourceID name it.
 	KindNotFound
 	// KindBadRequest: 400, 422 and the remaining 4xx.
 	KindBadRequest
@@ -34,7 +34,7 @@ const (
 	KindHostKey
 	// KindConflict: any other 409.
 	KindConflict
-	// KindTooLarge: 413, or an answer over our limit.
+	// KindTooLarge: 413, or an answer above our limit.
 	KindTooLarge
 	// KindRateLimited: 429.
 	KindRateLimited
@@ -42,9 +42,9 @@ const (
 	KindUnsupported
 	// KindServer: 500 and the remaining 5xx. A ServerError.
 	KindServer
-	// KindMalformed: a successful status whose body is not what it should be.
+	// KindMalformed: a success status with an invalid body.
 	KindMalformed
-	// KindCutOff: a body that ended in the middle, BytesDelivered in.
+	// KindCutOff: the body ended early, after BytesDelivered bytes.
 	KindCutOff
 	// KindSSHAuth: the remote host refused the login.
 	KindSSHAuth
@@ -96,8 +96,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", k)
 }
 
-// Error is a failed call to the Viewer. It holds no secret, no absolute path
-// and no URL, so all of it may be shown; only Err may name the address.
+// Error is a failed call to the Viewer. It contains no secret, no absolute path and no URL,
+// so it may be shown; only Err may contain the address.
 type Error struct {
 	Kind Kind
 	// Viewer is the Config.Name of the client.
@@ -106,42 +106,41 @@ type Error struct {
 	Status int
 	// Method and Route are the operation; Route is the template, without ids.
 	Method, Route string
-	// Capability is what was asked for.
+	// Capability is the requested capability.
 	Capability Capability
-	// Address is the Viewer's address, of KindUnreachable.
+	// Address is the Viewer's address, for KindUnreachable.
 	Address string
-	// Action is what the Viewer cannot do where the capability is missing, and
-	// Alternative what to do instead.
+	// Action is what the Viewer cannot do without the capability, and Alternative what the
+	// caller can do instead.
 	Action, Alternative string
-	// ViewerVersion is what the Viewer calls itself, as far as known. 0.5.3
-	// says 0.5.2.
+	// ViewerVersion is the version that the Viewer reports, if known. 0.5.3 reports 0.5.2.
 	ViewerVersion string
-	// Detail is the Viewer's own text, scrubbed and cut.
+	// Detail is the Viewer's own text, scrubbed and truncated.
 	Detail string
-	// RetryAfter is how long to wait, 0 if nobody said.
+	// RetryAfter is how long to wait, 0 if unknown.
 	RetryAfter time.Duration
-	// Violations are the fields that a 422 complains about.
+	// Violations are the invalid fields that a 422 lists.
 	Violations []Violation
-	// Resource and ResourceID name the missing thing, such as run and its id.
+	// Resource and ResourceID name the missing resource, such as run and its id.
 	Resource, ResourceID string
-	// HostKey is the key to confirm, of KindHostKey.
+	// HostKey is the key to confirm, for KindHostKey.
 	HostKey *HostKey
-	// Promoted says, of KindServer, that the artifact version was promoted:
-	// 0.5.3 cannot read the details and files of such a version any more.
+	// Promoted reports, for KindServer, that the artifact version was promoted: 0.5.3 can
+	// no longer read the details and files of such a version.
 	Promoted bool
-	// BytesDelivered is how much of the body had arrived, of KindCutOff.
+	// BytesDelivered is the number of body bytes received, for KindCutOff.
 	BytesDelivered int64
 	// Err is the cause: a transport or decoding error, or the caller's own
 	// context error, which errors.Is finds.
 	Err error
 }
 
-// Violation is one complaint of a 422. The Viewer also echoes the refused
-// input, which may be a password; that is not kept.
+// Violation is one invalid field of a 422. The refused input, which the Viewer echoes, is
+// not kept: it may be a password.
 type Violation struct {
-	// Loc is the place, such as body, run_ids, 0.
+	// Loc is the path of the field, such as body, run_ids, 0.
 	Loc []string
-	// Message is for people.
+	// Message is for display.
 	Message string
 }
 
@@ -188,8 +187,8 @@ func (c *Client) newError(name Capability, kind Kind, err error) *Error {
 	return &Error{Kind: kind, Viewer: c.cfg.Name, Method: r.method, Route: r.path, Capability: name, Err: err}
 }
 
-// refused makes the error of an answer whose status says success and whose
-// body does not. The text is the Viewer's.
+// refused returns the error for an answer with a success status whose body reports a
+// failure. The text is the Viewer's.
 func (c *Client) refused(q call, kind Kind, text string) *Error {
 	e := c.newError(q.cap, kind, nil)
 	e.Status, e.Detail = 200, scrub.Text(text, q.secrets)

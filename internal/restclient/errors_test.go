@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// recorder is an Observer that remembers.
+// recorder is an Observer that keeps its observations.
 type recorder struct {
 	mu  sync.Mutex
 	obs []Observation
@@ -30,7 +30,7 @@ func (r *recorder) all() []Observation {
 	return append([]Observation(nil), r.obs...)
 }
 
-func TestKindOf_IsTotal(t *testing.T) {
+func TestKindOf_CoversEveryStatus(t *testing.T) {
 	for status := 100; status <= 599; status++ {
 		kind := kindOf(status)
 		if kind == 0 || strings.HasPrefix(kind.String(), "kind ") {
@@ -46,7 +46,7 @@ func TestClient_EveryStatusIsATypedError(t *testing.T) {
 	status := 0
 	c := bubbleClient(t, func(*http.Request) (*http.Response, error) { return response(status, `{"detail":"x"}`), nil })
 	for status = 201; status <= 599; status++ {
-		c.budget.tokens = 0 // no retries: they would only take time
+		c.budget.tokens = 0 // no retries, to save time
 		_, err := c.Config(t.Context())
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Status != status || e.Method != "GET" || e.Route != "/api/config" || e.Capability != capConfig {
@@ -147,7 +147,7 @@ func TestClient_Errors(t *testing.T) {
 			got := typed(t, err, tt.want.Kind)
 			want := tt.want
 			want.Status, want.Method, want.Route, want.Capability = tt.status, "GET", "/api/runs/{run_id}", capGetRun
-			want.Address = got.Address // the tests of the transport look at it
+			want.Address = got.Address // covered by the tests of the transport
 			if diff := cmp.Diff(&want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -158,7 +158,7 @@ func TestClient_Errors(t *testing.T) {
 	}
 }
 
-func TestClient_TheCallersOwnEndComesFirst(t *testing.T) {
+func TestClient_ReportsTheCallersContextErrorFirst(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	for _, tt := range []struct {
 		name string
@@ -191,7 +191,7 @@ func TestClient_TheCallersOwnEndComesFirst(t *testing.T) {
 	}
 }
 
-func TestRetryAfter_ReadsBothForms(t *testing.T) {
+func TestRetryAfter_ParsesSecondsAndDates(t *testing.T) {
 	if got := retryAfter("7"); got != 7*time.Second {
 		t.Errorf("seconds: %v", got)
 	}

@@ -13,25 +13,25 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// recordedViewer serves recorded answers of a release, by their paths.
+// recordedViewer serves recorded answers of a release by path.
 func recordedViewer(version string, answers map[string]string) *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		name, ok := answers[r.URL.Path]
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, `{"detail":"Run not found"}`) // the client may have gone
+			_, _ = io.WriteString(w, `{"detail":"Run not found"}`) // the client may have disconnected
 			return
 		}
 		body, err := os.ReadFile(filepath.Join("testdata", version, name))
 		if err != nil {
 			panic(err)
 		}
-		_, _ = w.Write(body) // the client may have gone
+		_, _ = w.Write(body) // the client may have disconnected
 	}))
 }
 
-// A client lists the runs of a Viewer.
+// List the runs of a Viewer.
 func Example() {
 	viewer := recordedViewer("0.6.0", map[string]string{"/openapi.json": "openapi.json", "/api/runs": "runs_list.json"})
 	defer viewer.Close()
@@ -56,8 +56,8 @@ func Example() {
 	// 20261123_153018_385efa finished ds/stagenum
 }
 
-// What a Viewer can do differs between the releases. A call that it does not have
-// fails before it is sent.
+// The capabilities of a Viewer depend on its release. A call without its capability fails
+// before a request is sent.
 func ExampleClient_Capabilities() {
 	viewer := recordedViewer("0.5.3", map[string]string{"/openapi.json": "openapi.json"})
 	defer viewer.Close()
@@ -85,7 +85,7 @@ func ExampleClient_Capabilities() {
 	// instead: read the merged metrics table
 }
 
-// The kind of an error says what to do about it.
+// The kind of an error tells how to react.
 func ExampleError() {
 	viewer := recordedViewer("0.6.0", map[string]string{"/openapi.json": "openapi.json"})
 	defer viewer.Close()

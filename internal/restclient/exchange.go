@@ -16,35 +16,38 @@ var (
 	errOverLimit = errors.New("the answer is larger than the limit")
 )
 
-// exchange is one request and its answer. It is the reader of the body: it
-// counts, keeps the limits of size and time, and gives the slot back when it
-// is closed. It belongs to one goroutine.
+// maxBody limits a JSON body in bytes if the call has no other limit. Streams have none.
+const maxBody = 64 << 20
+
+// exchange is one request and its answer. It is the reader of the body: it counts bytes,
+// enforces the limits of size and time, and releases the slot when closed. It belongs to
+// one goroutine.
 type exchange struct {
 	c            *Client
 	r            route
 	q            call
 	caller       context.Context //nolint:containedctx // an exchange is one call in flight
-	ctx          context.Context //nolint:containedctx // the caller's, with our limit of time
+	ctx          context.Context //nolint:containedctx // the caller's, with our timeout
 	cancel       context.CancelCauseFunc
 	timer        *time.Timer
 	release      func()
-	releaseHeavy func() // gives the heavy slot of an archive back
+	releaseHeavy func() // releases the heavy slot of an archive
 	start        time.Time
-	began        time.Duration // of a background call, for viewerTime
+	began        time.Duration // start of a background call, for viewerTime
 	resp         *http.Response
 	sent         atomic.Bool // set by the transport once the headers are written
 	read         int64
 	limit        int64
-	// end is where reading stops, in bytes of the body, and promised is what the Viewer
-	// said that would come; both are 0 where nothing is known.
+	// end is the number of body bytes at which reading stops, and promised the number of
+	// bytes that the Viewer announced; both are 0 if unknown.
 	end, promised int64
-	readErr       error // what ended the reading
+	readErr       error // what ended reading
 	kind          Kind
 	done          bool
 }
 
 func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
-	x := &exchange{c: c, r: r, q: q, caller: ctx, limit: cmp.Or(q.limit, c.cfg.MaxBody)}
+	x := &exchange{c: c, r: r, q: q, caller: ctx, limit: cmp.Or(q.limit, c.maxBody)}
 	if x.streams() {
 		x.limit = -1
 	}
@@ -52,8 +55,8 @@ func newExchange(ctx context.Context, c *Client, r route, q call) *exchange {
 	return x
 }
 
-// prepare builds the request, takes a slot and asks the breaker. When it fails the
-// exchange has ended.
+// prepare builds the request, acquires a slot and checks the breaker. If it fails, the
+// exchange is over.
 func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	req, err := x.c.newRequest(ctx, x.r, x.q)
 	if err != nil {
@@ -69,8 +72,8 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// acquireSlot waits for a slot and starts the clock: waiting for other calls of
-// ours is not the Viewer's time.
+// acquireSlot waits for a slot and starts the timeout, which does not include waiting for
+// our other calls.
 func (x *exchange) acquireSlot() error {
 	background := isBackground(x.caller)
 	release, err := x.c.slots.acquire(x.caller, x.r.class, background)
@@ -91,8 +94,8 @@ func (x *exchange) acquireSlot() error {
 	return nil
 }
 
-// timeout is the limit for the whole of a light or heavy call, and for the
-// first byte of a stream, which may have to be packed before.
+// timeout is the limit for a complete light or heavy call, or for the first byte of a
+// stream, which the Viewer may have to pack first.
 func (x *exchange) timeout() time.Duration {
 	if x.r.deadline > 0 {
 		return x.r.deadline
@@ -106,8 +109,8 @@ func (x *exchange) timeout() time.Duration {
 	return x.c.cfg.HeavyTimeout
 }
 
-// onHeaders notes that the headers have come: an archive is packed then, and
-// a stream has until its next byte.
+// onHeaders handles the response headers: packing an archive is over then, and a stream has
+// to send its next byte in time.
 func (x *exchange) onHeaders(resp *http.Response) {
 	x.resp = resp
 	if x.releaseHeavy != nil {
@@ -118,15 +121,14 @@ func (x *exchange) onHeaders(resp *http.Response) {
 	}
 }
 
-// streams reports whether the body lasts as long as its reader likes. The
-// clock then runs only while a byte is waited for: a slow reader is no fault
-// of the Viewer.
+// streams reports whether the reader determines how long the body takes. The timeout then
+// runs only while waiting for bytes, because a slow reader is not the Viewer's fault.
 func (x *exchange) streams() bool {
 	return x.r.class == stream || x.r.class == archive || x.r.class == socket
 }
 
-// Read reads the body. Its errors are io.EOF or an *Error, and stay: a decoder
-// that got bytes and an error at once may ask again.
+// Read reads the body. Its errors are io.EOF or an *Error, and are sticky: a decoder that
+// got bytes together with an error may call it again.
 func (x *exchange) Read(p []byte) (int, error) {
 	if x.resp == nil {
 		return 0, io.EOF
@@ -136,7 +138,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 	if x.end > 0 {
 		p = p[:min(int64(len(p)), x.end-x.read)]
-		if len(p) == 0 { // whatever else there is was not asked for
+		if len(p) == 0 { // more than limit bytes were not requested
 			return 0, io.EOF
 		}
 	}
@@ -159,8 +161,8 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, x.readErr
 }
 
-// Close ends the exchange: connection, clock, slot, metrics. An unread rest of
-// the body costs the connection. It may be called again.
+// Close ends the exchange and releases the connection, the timer and the slot. An unread
+// rest of the body costs the connection. Close may be called again.
 func (x *exchange) Close() error {
 	if x.done {
 		return nil
@@ -210,8 +212,8 @@ func (x *exchange) closeWith(err error) error {
 	return err
 }
 
-// failure makes the typed error of what went wrong on the way. The caller's
-// own end comes first: it explains all the rest.
+// failure returns the typed error for a failed exchange. The end of the caller's context
+// comes first, because it explains all other errors.
 func (x *exchange) failure(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return x.wrap(e)
@@ -232,7 +234,7 @@ func (x *exchange) failure(err error) error {
 	return x.wrap(&Error{Kind: KindUnreachable, Err: err})
 }
 
-// wrap completes an error with what the exchange knows.
+// wrap adds what the exchange knows to an error.
 func (x *exchange) wrap(e *Error) *Error {
 	e.Viewer, e.Method, e.Route, e.Capability = x.c.cfg.Name, x.r.method, x.r.path, x.q.cap
 	switch e.Kind {
@@ -245,8 +247,7 @@ func (x *exchange) wrap(e *Error) *Error {
 	return e
 }
 
-// malformed makes the error of a body that cannot be understood, unless
-// reading it failed first.
+// malformed returns the error for an invalid body, unless reading it failed first.
 func (x *exchange) malformed(err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-func TestClient_ABodyCutAtAnyByteIsAnError(t *testing.T) {
+func TestClient_TruncatedBodyIsAnError(t *testing.T) {
 	whole := string(fixture(t, "0.6.0", "run_detail_running"))
 	v := newViewer(t, "0.6.0")
 	at := 0
 	v.on("GET /api/runs/x", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		// More is announced than comes: the server then cuts the connection.
+		// Content-Length is larger than the body, so the server closes the connection.
 		w.Header().Set("Content-Length", "100000")
 		_, _ = io.WriteString(w, whole[:at])
 	})
@@ -31,7 +31,7 @@ func TestClient_ABodyCutAtAnyByteIsAnError(t *testing.T) {
 	}
 }
 
-func TestClient_ABodyThatIsNotWhatItShouldBeIsMalformed(t *testing.T) {
+func TestClient_InvalidBodyIsMalformed(t *testing.T) {
 	for _, tt := range []struct{ name, contentType, body string }{
 		{"half an object", "application/json", `{"id":"x"`},
 		{"nothing", "application/json", ``},
@@ -53,15 +53,16 @@ func TestClient_ABodyThatIsNotWhatItShouldBeIsMalformed(t *testing.T) {
 	}
 }
 
-func TestClient_ABodyOverTheLimitIsTooLarge(t *testing.T) {
+func TestClient_BodyOverTheLimitIsTooLarge(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/config", jsonAnswer(`{"storage":"`+strings.Repeat("x", 1<<20)+`"}`))
-	c := v.client(t, func(cfg *Config) { cfg.MaxBody = 1 << 16 })
+	c := v.client(t)
+	c.maxBody = 1 << 16
 	_, err := c.Config(t.Context())
 	wantKind(t, err, KindTooLarge)
 }
 
-func TestClient_InvalidUTF8IsReplacedAndFlagged(t *testing.T) {
+func TestClient_ReplacesInvalidUTF8(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/x", jsonAnswer("{\"id\":\"x\",\"alias\":\"a\xffb\",\"status\":\"\xc3\"}"))
 	run, err := v.client(t).GetRun(t.Context(), "x")
@@ -73,12 +74,12 @@ func TestClient_InvalidUTF8IsReplacedAndFlagged(t *testing.T) {
 	}
 }
 
-// oneByte reads a byte at a time.
+// oneByte reads one byte at a time.
 type oneByte struct{ r io.Reader }
 
 func (o oneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
 
-// stalling is a body that never comes to its end.
+// stalling is a body that never ends.
 type stalling struct {
 	ctx  context.Context
 	rest io.Reader
@@ -94,7 +95,7 @@ func (s stalling) Read(p []byte) (int, error) {
 
 func (stalling) Close() error { return nil }
 
-func TestClient_OurOwnLimitOfTimeIsATimeout(t *testing.T) {
+func TestClient_OwnTimeoutIsKindTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		call func(context.Context, *Client) error
@@ -126,7 +127,7 @@ func TestClient_OurOwnLimitOfTimeIsATimeout(t *testing.T) {
 	}
 }
 
-func TestClient_AStreamEndsOnlyWhenItStandsStill(t *testing.T) {
+func TestClient_StreamTimesOutOnlyWhenStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
 			if req.URL.Path == "/api/runs/x" {
@@ -142,7 +143,7 @@ func TestClient_AStreamEndsOnlyWhenItStandsStill(t *testing.T) {
 		}
 		b := make([]byte, 8)
 		for range 3 {
-			pass(t, time.Hour) // a slow reader is no fault of the Viewer
+			pass(t, time.Hour) // a slow reader is not the Viewer's fault
 			if n, err := part.Read(b); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
@@ -158,7 +159,7 @@ func TestClient_AStreamEndsOnlyWhenItStandsStill(t *testing.T) {
 	})
 }
 
-func TestClient_AChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
+func TestClient_LostAnswerToAChangeIsOutcomeUnknown(t *testing.T) {
 	const id = "20261123_151105_e4a55c"
 	for _, tt := range []struct {
 		name   string
@@ -192,13 +193,13 @@ func TestClient_AChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.Close()
-		c.Close() // a connection that dies under a change could have carried it
+		c.Close() // a request on a reused connection might have been sent
 		_, err := c.SoftDelete(t.Context(), []string{id})
 		wantKind(t, err, KindUnreachable)
 	})
 }
 
-func TestClient_AFailedCloseIsNotLost(t *testing.T) {
+func TestClient_ReportsAFailedClose(t *testing.T) {
 	broken := errors.New("close failed")
 	c := bubbleClient(t, func(*http.Request) (*http.Response, error) {
 		resp := response(200, `{}`)

@@ -10,7 +10,7 @@ import (
 
 const runID = "20261123_151105_e4a55c"
 
-func TestRuns_OneShapeForThreeGenerations(t *testing.T) {
+func TestRuns_DecodeAllGenerations(t *testing.T) {
 	for _, tt := range versions {
 		t.Run(tt.version, func(t *testing.T) {
 			v := newViewer(t, tt.version)
@@ -35,7 +35,7 @@ func TestRuns_OneShapeForThreeGenerations(t *testing.T) {
 	}
 }
 
-func TestGetRun_OneShapeForThreeGenerations(t *testing.T) {
+func TestGetRun_DecodesAllGenerations(t *testing.T) {
 	for _, tt := range versions {
 		t.Run(tt.version, func(t *testing.T) {
 			v := newViewer(t, tt.version)
@@ -134,7 +134,7 @@ func TestExperiments_Changes(t *testing.T) {
 	}
 }
 
-func TestBatches_RefuseWhatTheViewerWould(t *testing.T) {
+func TestBatches_RefuseInvalidIDs(t *testing.T) {
 	v := newViewer(t, "0.7.2")
 	c := v.client(t)
 	many := make([]string, MaxSoftDelete+1)

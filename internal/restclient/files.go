@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// RunFile names one of the files that every run has or may get.
+// RunFile is the name of a file in a run's folder.
 type RunFile string
 
 // The files of a run.
@@ -25,44 +25,43 @@ const (
 	FileMeta    RunFile = "meta.json"
 )
 
-// FileState says what a ranged read found.
+// FileState is the outcome of a ranged read.
 type FileState uint8
 
 // The outcomes of a ranged read.
 const (
-	// FileRanged: the asked bytes are in the body.
+	// FileRanged: the body has the requested bytes.
 	FileRanged FileState = iota + 1
-	// FileWhole: ranges are ignored there, the body is the file from its beginning.
+	// FileWhole: the range was ignored; the body is the file from its beginning.
 	FileWhole
-	// FileUnchanged: the file ends at the asked offset.
+	// FileUnchanged: the file ends at the requested offset.
 	FileUnchanged
-	// FileShrunk: the file ends before the asked offset; it is another one now.
+	// FileShrunk: the file ends before the requested offset, so it was replaced.
 	FileShrunk
-	// FileAbsent: the run has no such file so far.
+	// FileAbsent: the run does not have the file yet.
 	FileAbsent
-	// RunGone: there is no such run any more, or it is in the recycle bin.
+	// RunGone: the run does not exist any more, or is in the recycle bin.
 	RunGone
 )
 
-// FilePart is the answer to a ranged read. Its body is read like any other,
-// and must be closed in every state.
+// FilePart is the answer to a ranged read. It must be closed in every state.
 type FilePart struct {
 	// State says whether there is a body, and what it is.
 	State FileState
-	// Offset is where the body begins in the file.
+	// Offset is where the body begins in the file, in bytes.
 	Offset int64
 	// Size is the size of the whole file as the Viewer saw it, -1 if unknown.
 	Size int64
 	// ETag changes with the file's time and size.
 	ETag string
-	// NotServed says of a file that is not there that it may be, but that the
-	// Viewer would send another thing in its place.
+	// NotServed reports, for FileAbsent, that the file may exist but the Viewer would send
+	// something else in its place.
 	NotServed bool
 
 	body io.ReadCloser
 }
 
-// NewFilePart makes a part of a file; a nil body is an empty one.
+// NewFilePart returns a part of a file; a nil body is empty.
 func NewFilePart(state FileState, offset, size int64, etag string, body io.ReadCloser) *FilePart {
 	if body == nil {
 		body = http.NoBody
@@ -74,21 +73,20 @@ func NewFilePart(state FileState, offset, size int64, etag string, body io.ReadC
 // io.EOF means that every byte was delivered.
 func (p *FilePart) Read(b []byte) (int, error) { return p.body.Read(b) }
 
-// Close gives the connection and the slot back.
+// Close releases the connection and the slot.
 func (p *FilePart) Close() error { return p.body.Close() }
 
-// maxLightRead is how much a bounded read may ask for to count as a light call,
-// which takes no slot of the streams.
+// maxLightRead is the maximum length in bytes of a read that is a light call, which needs
+// no stream slot.
 const maxLightRead = 4 << 20
 
-// dirTTL is how long a remembered run folder is trusted when a file is missing: 0.7.2
-// moves the folders of runs.
+// dirTTL is how long a cached run folder is trusted when a file is missing: 0.7.2 moves the
+// folders of runs.
 const dirTTL = 10 * time.Second
 
-// ReadFile reads a file of a run from offset, at most length bytes, or to the
-// end where length is 0. The state of the answer, not an error, tells what
-// there is; the place of the run's folder is remembered between calls, so
-// that a read costs one call.
+// ReadFile reads at most length bytes of a run's file from offset, or to the end if length
+// is 0. The state of the answer, not an error, tells what was found. The location of the
+// run's folder is cached, so a read takes one request.
 //
 //viewer:operation GET /api/runs/{run_id}/assets/download 0.6 0.7
 func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offset, length int64) (*FilePart, error) {
@@ -96,7 +94,7 @@ func (c *Client) ReadFile(ctx context.Context, runID string, file RunFile, offse
 		return nil, fmt.Errorf("read %s: negative offset or length", file)
 	}
 	if _, err := c.require(ctx, CapFiles); err != nil {
-		return nil, err // before the run's folder is asked for in vain
+		return nil, err // before the run's folder is looked up in vain
 	}
 	dir, err := c.dir(ctx, runID)
 	if err != nil {
@@ -123,8 +121,8 @@ func (c *Client) EventFile(ctx context.Context, runID string, offset int64) (*Fi
 	return c.ReadFile(ctx, runID, FileEvents, offset, 0)
 }
 
-// readAt makes one ranged read of a path on the Viewer's machine. What the
-// Viewer would not serve as it is counts as not there.
+// readAt makes one ranged read of a path on the Viewer's machine. A file that the Viewer
+// would not serve unchanged is reported as absent.
 func (c *Client) readAt(ctx context.Context, runID, path string, offset, length int64) (*FilePart, error) {
 	if treatedAsManifest(path) {
 		part := missingPart(FileAbsent)
@@ -180,10 +178,10 @@ func isKind(err error, kind Kind) bool {
 	return ok && e.Kind == kind
 }
 
-var errRange = errors.New("the Content-Range does not fit the asked range")
+var errRange = errors.New("the Content-Range does not match the requested range")
 
-// filePart makes the answer of a successful exchange that asked for length bytes, or
-// all there are where that is 0. No more of it is read.
+// filePart returns the answer of a successful exchange that requested length bytes, or
+// everything if that is 0. No more than that is read.
 func (x *exchange) filePart(offset, length int64) (*FilePart, error) {
 	part := NewFilePart(FileRanged, offset, -1, x.resp.Header.Get("ETag"), x)
 	switch x.resp.StatusCode {
@@ -215,13 +213,13 @@ func (x *exchange) filePart(offset, length int64) (*FilePart, error) {
 	return part, nil
 }
 
-// runDir is where a run lives on the Viewer's machine.
+// runDir is the location of a run on the Viewer's machine.
 type runDir struct {
 	dir, events, logs string
 	at                time.Time
 }
 
-// path returns the place of a file in the Viewer's own notation.
+// path returns the path of a file in the Viewer's notation.
 func (d runDir) path(file RunFile) string {
 	switch {
 	case file == FileEvents && d.events != "":
@@ -232,23 +230,23 @@ func (d runDir) path(file RunFile) string {
 	return joinPath(d.dir, string(file))
 }
 
-// dir returns where a run lives, from memory if possible.
+// dir returns the location of a run, from the cache if possible.
 func (c *Client) dir(ctx context.Context, runID string) (runDir, error) {
 	if d, ok := c.dirs.get(runID); ok {
 		return d, nil
 	}
 	if list, current := c.runs.get(); list != nil && current && list.Age() < listedDirAge {
 		if run := list.Find(runID); run != nil && run.Dir != "" {
-			return runDir{dir: run.Dir, at: list.At}, nil // spares a request for each run of many
+			return runDir{dir: run.Dir, at: list.At}, nil // saves one request per run when many are read
 		}
 	}
 	return c.askDir(ctx, runID)
 }
 
-// listedDirAge is how old a list may be that says where runs live.
+// listedDirAge is the maximum age of a list that is used for the locations of runs.
 const listedDirAge = time.Minute
 
-// askDir asks the Viewer where a run lives.
+// askDir requests the location of a run.
 func (c *Client) askDir(ctx context.Context, runID string) (runDir, error) {
 	if _, err := c.GetRun(ctx, runID); err != nil {
 		return runDir{}, err
@@ -262,8 +260,8 @@ func (c *Client) askDir(ctx context.Context, runID string) (runDir, error) {
 
 var errNoDir = errors.New("the run has no run_dir")
 
-// relocated asks again where a run lives after a read of it failed as it does
-// when the folder has moved, and reports whether it has.
+// relocated requests the location again after a read failed in a way that a moved folder
+// explains, and reports whether it has changed.
 func (c *Client) relocated(ctx context.Context, runID string, old runDir, err error) (runDir, bool) {
 	if err != nil && !isKind(err, KindForbidden) {
 		return runDir{}, false
@@ -273,7 +271,7 @@ func (c *Client) relocated(ctx context.Context, runID string, old runDir, err er
 	return d, err == nil && d.dir != old.dir
 }
 
-// dirCache remembers where runs live. It is dropped as a whole when full.
+// dirCache caches the locations of runs. It is cleared when full.
 type dirCache struct {
 	mu    sync.Mutex
 	known map[string]runDir

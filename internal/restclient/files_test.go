@@ -31,7 +31,7 @@ func serveFile(content []byte) http.HandlerFunc {
 	}
 }
 
-func TestReadFile_TellsWhatThereIs(t *testing.T) {
+func TestReadFile_ReportsTheState(t *testing.T) {
 	content := plainFixture(t, "0.6.0", "events_jsonl_raw_nan")
 	size := int64(len(content))
 	notFound := func(detail string) http.HandlerFunc {
@@ -87,7 +87,7 @@ func TestReadFile_TellsWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestReadFile_RefusesARangeThatWasNotAsked(t *testing.T) {
+func TestReadFile_RefusesAnotherRange(t *testing.T) {
 	for _, tt := range []struct {
 		name, contentRange string
 		status             int
@@ -113,7 +113,7 @@ func TestReadFile_RefusesARangeThatWasNotAsked(t *testing.T) {
 	}
 }
 
-func TestReadFile_ACutStreamSaysHowMuchCame(t *testing.T) {
+func TestReadFile_TruncatedStreamReportsBytesDelivered(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on(detailRoute, jsonAnswer(detailBody))
 	v.on(downloadRoute, func(w http.ResponseWriter, _ *http.Request) {
@@ -135,7 +135,7 @@ func TestReadFile_ACutStreamSaysHowMuchCame(t *testing.T) {
 	}
 }
 
-func TestReadFile_OneCallPerReadOnceThePlaceIsKnown(t *testing.T) {
+func TestReadFile_CachesTheRunDir(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on(detailRoute, jsonAnswer(detailBody))
 	v.on(downloadRoute, serveFile([]byte("abc\n")))
@@ -182,7 +182,7 @@ func TestReadFile_FollowsAMovedRun(t *testing.T) {
 	wantKind(t, err, KindForbidden)
 }
 
-func TestReadFile_ARunThatIsNotThereIsGone(t *testing.T) {
+func TestReadFile_MissingRunIsGone(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on(detailRoute, answer(404, "application/json", fixture(t, "0.6.0", "run_404")))
 	part, err := v.client(t).EventFile(t.Context(), "x", 0)
@@ -199,7 +199,7 @@ func TestReadFile_ARunThatIsNotThereIsGone(t *testing.T) {
 	}
 }
 
-func TestRunDir_SpeaksTheViewersNotation(t *testing.T) {
+func TestRunDir_UsesTheViewersNotation(t *testing.T) {
 	unix, windows := runDir{dir: "/s/x"}, runDir{dir: `C:\s\x`}
 	if got := unix.path(FileStatus); got != "/s/x/status.json" {
 		t.Errorf("unix: %s", got)
@@ -209,7 +209,7 @@ func TestRunDir_SpeaksTheViewersNotation(t *testing.T) {
 	}
 }
 
-func TestDocuments_KeepWhatJSONCannotHold(t *testing.T) {
+func TestDocuments_KeepNonFiniteNumbers(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on(detailRoute, jsonAnswer(detailBody))
 	files := map[string]string{
@@ -251,7 +251,7 @@ func TestDocuments_KeepWhatJSONCannotHold(t *testing.T) {
 		t.Errorf("%+v, %v", status, err)
 	}
 	_, err = c.MetaFile(t.Context(), "x")
-	wantKind(t, err, KindMalformed) // it is just being written
+	wantKind(t, err, KindMalformed) // it is being written
 	delete(files, "/s/runs/x/meta.json")
 	if meta, err := c.MetaFile(t.Context(), "x"); err != nil || meta.State != FileAbsent {
 		t.Errorf("%+v, %v", meta, err)

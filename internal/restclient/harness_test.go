@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// prefix is where the fake Viewer lives: absolute paths fail loudly.
+// prefix is the path prefix of the fake Viewer: requests without it fail.
 const prefix = "/behind/a%20proxy"
 
 // versions are the releases with recorded answers.
@@ -22,13 +22,13 @@ var versions = []struct{ version, generation string }{
 	{"0.5.3", Generation05}, {"0.6.0", Generation06}, {"0.7.2", Generation07},
 }
 
-// seen is one request as it arrived.
+// seen is one received request.
 type seen struct {
 	Method, Path, Query, Body string
 	Header                    http.Header
 }
 
-// fakeViewer answers recorded or made-up answers over a real socket.
+// fakeViewer serves recorded or made-up answers over a real socket.
 type fakeViewer struct {
 	*httptest.Server
 	version string
@@ -37,8 +37,8 @@ type fakeViewer struct {
 	seen    []seen
 }
 
-// newViewer starts a Viewer that knows the routes of a release and answers
-// 404 to those nobody set.
+// newViewer starts a Viewer with the description of a release. Routes without an answer are
+// 404.
 func newViewer(t *testing.T, version string) *fakeViewer {
 	t.Helper()
 	v := &fakeViewer{version: version, routes: make(map[string]http.HandlerFunc)}
@@ -70,11 +70,11 @@ func (v *fakeViewer) on(route string, h http.HandlerFunc) {
 	v.routes[route] = h
 }
 
-// ServeHTTP notes the request and answers it.
+// ServeHTTP records the request and answers it.
 func (v *fakeViewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), prefix)
 	v.mu.Lock()
@@ -88,7 +88,7 @@ func (v *fakeViewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h(w, r)
 }
 
-// requests returns what arrived, without the probes for capabilities.
+// requests returns the received requests, without probes for capabilities.
 func (v *fakeViewer) requests() []seen {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -101,7 +101,7 @@ func (v *fakeViewer) requests() []seen {
 	return out
 }
 
-// probes returns how often the routes were asked for.
+// probes returns how often the routes were probed.
 func (v *fakeViewer) probes() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -118,7 +118,7 @@ func answer(status int, contentType string, body []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
-		_, _ = w.Write(body) // the client may have gone
+		_, _ = w.Write(body) // the client may have disconnected
 	}
 }
 
@@ -146,13 +146,13 @@ func plainFixture(tb testing.TB, version, name string) []byte {
 	return []byte(wrapped.Body)
 }
 
-// wantKind fails the test unless err is an *Error of a kind.
+// wantKind checks that err is an *Error of a kind.
 func wantKind(tb testing.TB, err error, kind Kind) {
 	tb.Helper()
 	_ = typed(tb, err, kind)
 }
 
-// typed is wantKind for those who look at the error, too.
+// typed is wantKind and returns the error.
 func typed(tb testing.TB, err error, kind Kind) *Error {
 	tb.Helper()
 	e, ok := errors.AsType[*Error](err)
@@ -168,10 +168,10 @@ func typed(tb testing.TB, err error, kind Kind) *Error {
 // roundTrip is a transport made of a function, for tests with a fake clock.
 type roundTrip func(*http.Request) (*http.Response, error)
 
-// RoundTrip calls the function; the document of the routes is always there.
+// RoundTrip calls the function.
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// response is an answer of a roundTrip.
+// response returns an answer for a roundTrip.
 func response(status int, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
@@ -179,8 +179,8 @@ func response(status int, body string) *http.Response {
 	}
 }
 
-// bubbleClient returns a client without sockets, for synctest. Routes of
-// 0.6.0 are known without being asked for.
+// bubbleClient returns a client without sockets, for synctest. The routes of 0.6.0 are
+// known without a probe.
 func bubbleClient(t *testing.T, f roundTrip, change ...func(*Config)) *Client {
 	t.Helper()
 	doc := fixture(t, "0.6.0", "openapi")
@@ -200,7 +200,7 @@ func bubbleClient(t *testing.T, f roundTrip, change ...func(*Config)) *Client {
 	return c
 }
 
-// pass lets time pass in a bubble.
+// pass advances the clock of a bubble.
 func pass(t *testing.T, d time.Duration) {
 	t.Helper()
 	if err := sleep(t.Context(), d); err != nil {

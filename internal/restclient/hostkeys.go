@@ -7,12 +7,12 @@ import (
 	"unicode"
 )
 
-// From 0.6 on a Viewer connects only to hosts whose keys it knows. These calls
-// change and read its file of known hosts; none asks an SSH server.
+// From 0.6 on, a Viewer connects only to hosts whose keys it knows. These calls read and
+// change its known_hosts file; none contacts an SSH server.
 
-// AcceptHostKey makes a key known, in place of an earlier one of the same host,
-// port and type. It needs host, port, type, key and fingerprint as KindHostKey
-// has them; whether the fingerprint is the server's is for a person to compare.
+// AcceptHostKey adds a known key, replacing an earlier one of the same host, port and type.
+// It needs host, port, type, key and fingerprint as in KindHostKey; a person must check
+// that the fingerprint is the server's.
 //
 //viewer:operation POST /api/remote/known-hosts/accept 0.6 0.7
 func (c *Client) AcceptHostKey(ctx context.Context, key HostKey) error {
@@ -31,7 +31,7 @@ func (c *Client) AcceptHostKey(ctx context.Context, key HostKey) error {
 	}{hostKeyID{key.Host, key.Port, key.KeyType}, key.PublicKey, key.Fingerprint}})
 }
 
-// HostKeys lists the keys that are known. Their Reason is empty.
+// HostKeys lists the known keys. Their Reason is empty.
 //
 //viewer:operation GET /api/remote/known-hosts/list 0.6 0.7
 func (c *Client) HostKeys(ctx context.Context) ([]HostKey, error) {
@@ -52,8 +52,8 @@ func (c *Client) HostKeys(ctx context.Context) ([]HostKey, error) {
 	return keys, nil
 }
 
-// RemoveHostKey forgets the key of a host, port and type, and reports whether
-// there was one. Standing connections stay.
+// RemoveHostKey removes the key of a host, port and type, and reports whether there was
+// one. Open connections stay.
 //
 //viewer:operation POST /api/remote/known-hosts/remove 0.6 0.7
 func (c *Client) RemoveHostKey(ctx context.Context, host string, port int, keyType string) (removed bool, err error) {
@@ -74,7 +74,7 @@ func (c *Client) RemoveHostKey(ctx context.Context, host string, port int, keyTy
 	return answer.Changed, nil
 }
 
-// hostKeyID is what a known key is found by.
+// hostKeyID identifies a known key.
 type hostKeyID struct {
 	Host    string `json:"host"`
 	Port    int    `json:"port"`
@@ -85,7 +85,7 @@ func checkHostKeyID(host string, port int, keyType string) error {
 	return cmp.Or(checkNoSpaces("host", host), checkPort("port", port), checkNoSpaces("key_type", keyType))
 }
 
-// checkNoSpaces refuses what would become two words in the file of known hosts.
+// checkNoSpaces refuses text that would become two words in the known_hosts file.
 func checkNoSpaces(field, text string) error {
 	if err := checkText(field, text); err != nil {
 		return err

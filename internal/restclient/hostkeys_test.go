@@ -39,7 +39,7 @@ func TestHostKeys_AcceptListRemove(t *testing.T) {
 	}
 }
 
-func TestHostKeys_BadKeysAreNotSent(t *testing.T) {
+func TestHostKeys_InvalidKeysAreNotSent(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	c := v.client(t)
 	for _, tt := range []struct {

@@ -10,27 +10,26 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// maxID is the longest id in bytes. The Viewer's own have 22.
+// maxID is the maximum length of an id in bytes. The Viewer's ids have 22.
 const maxID = 512
 
-// maxPath is the longest path in bytes.
+// maxPath is the maximum length of a path in bytes.
 const maxPath = 4096
 
-// IDError says why an id was refused. Nothing was sent upstream.
+// IDError is the error of a refused id. No request was sent.
 type IDError struct {
-	// Field names the id as the route does: run_id, artifact, session_id.
+	// Field is the id's name in the route: run_id, artifact, session_id.
 	Field string
-	// Reason completes "Field ...", such as "must not be empty".
+	// Reason completes a sentence that starts with Field, such as "must not be empty".
 	Reason string
 }
 
-// Error returns the field and the reason, and never the id itself.
+// Error returns the field and the reason, without the id.
 func (e *IDError) Error() string { return fmt.Sprintf("%s %s", e.Field, e.Reason) }
 
-// CheckID refuses an id that could change the URL it becomes a part of, or
-// that no Viewer can hold. All others are served, if the Viewer has them.
-// The Viewer decodes an id once, and proxies before it may do so again: an id
-// that leaves its folder by decoding is refused as well.
+// CheckID refuses an id that could change the URL it becomes a part of, or that no Viewer
+// can have. The Viewer decodes an id once, and proxies in front of it may decode it again,
+// so an id that leaves its folder when decoded is refused too.
 func CheckID(field, id string) error {
 	if len(id) > maxID {
 		return &IDError{Field: field, Reason: fmt.Sprintf("must not be longer than %d bytes", maxID)}
@@ -52,15 +51,14 @@ func CheckID(field, id string) error {
 	return nil
 }
 
-// dotStep is a path step that is no name.
+// dotStep matches a path element of dots only.
 var dotStep = regexp.MustCompile(`(?:^|[/\\])\.+(?:$|[/\\])`)
 
-// checkPath checks a path of a query or body, which cannot change where a
-// request goes.
+// checkPath checks a path for a query or body, where it cannot change the URL's path.
 func checkPath(path string) error { return checkText("path", path) }
 
-// checkText refuses text that no Viewer can hold but lets slashes pass: it is
-// for query values and bodies.
+// checkText refuses text that no Viewer can have, but accepts slashes: it is for query
+// values and bodies.
 func checkText(field, text string) error {
 	switch {
 	case text == "":
@@ -75,7 +73,7 @@ func checkText(field, text string) error {
 	return nil
 }
 
-// checkOptional checks a value unless it is left out.
+// checkOptional checks a value unless it is the zero value.
 func checkOptional[T comparable](field string, value T, check func(string, T) error) error {
 	var none T
 	if value == none {
@@ -84,7 +82,7 @@ func checkOptional[T comparable](field string, value T, check func(string, T) er
 	return check(field, value)
 }
 
-// checkPort refuses a number that is no port.
+// checkPort refuses a number that is not a port.
 func checkPort(field string, port int) error {
 	if port < 1 || port > 65535 {
 		return &IDError{Field: field, Reason: "must be from 1 to 65535"}
@@ -92,14 +90,14 @@ func checkPort(field string, port int) error {
 	return nil
 }
 
-// escape is a percent escape.
+// escape matches a percent escape.
 var escape = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
 
-// unescapeOnce decodes the valid percent escapes of s and leaves the others,
-// so that "%252f" and "100%" are both seen for what they are.
+// unescapeOnce decodes the valid percent escapes of s and leaves the rest, so that both
+// "%252f" and "100%" are handled.
 func unescapeOnce(s string) string {
 	return escape.ReplaceAllStringFunc(s, func(e string) string {
-		b, _ := hex.DecodeString(e[1:]) // two digits, as the expression says
+		b, _ := hex.DecodeString(e[1:]) // the expression guarantees two hex digits
 		return string(b)
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestClient_RefusedIDsSendNothing(t *testing.T) {
+func TestClient_RefusedIDsAreNotSent(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	c := v.client(t)
 	for _, tt := range []struct{ name, id string }{
@@ -51,7 +51,7 @@ func TestClient_RefusedIDsSendNothing(t *testing.T) {
 	}
 }
 
-func TestClient_UsualAndUnusualIDsArriveAsTheyAre(t *testing.T) {
+func TestClient_EscapesIDs(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	for _, id := range []string{"20261123_151105_e4a55c", "my run", "100%", "a?b#c;d&e=f", "größe", "a..b", "lr%3D1%2F3", "a%5cb", "...a", "実験 1", "🙂", "a.b", "a+b", "~x"} {
 		v.on("GET /api/runs/"+url.PathEscape(id), jsonAnswer(`{"id":"found"}`))
@@ -61,7 +61,7 @@ func TestClient_UsualAndUnusualIDsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// FuzzID proves that no id changes where a request goes.
+// FuzzID checks that no id changes the path of a request.
 func FuzzID(f *testing.F) {
 	for _, seed := range []string{"20261123_151105_e4a55c", "..", "a%2fb", "%2e%2e%2f", "a?b=c", "a#b", ";a", "\x00", "\r\n", "é", "%"} {
 		f.Add(seed)
@@ -87,7 +87,7 @@ func FuzzID(f *testing.F) {
 			t.Fatalf("%q goes elsewhere", target)
 		}
 		want := []string{"", "pre", "api", "artifacts", id, "v1", "files"}
-		for _, path := range []string{u.EscapedPath(), u.Path} { // escaped, and as the Viewer sees it
+		for _, path := range []string{u.EscapedPath(), u.Path} { // escaped, and as the Viewer decodes it
 			if got := strings.Split(path, "/"); len(got) != len(want) {
 				t.Fatalf("%q has %d elements", path, len(got))
 			}

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// ArtifactFiles is what a version of an artifact is made of.
+// ArtifactFiles lists the contents of an artifact version.
 type ArtifactFiles struct {
 	TextQuality
 	Files      []ArtifactFile      `json:"files"`
@@ -16,17 +16,17 @@ type ArtifactFiles struct {
 
 // ArtifactFile is one file of a version. No Viewer serves its content.
 type ArtifactFile struct {
-	// Path is within the artifact.
+	// Path is relative to the artifact.
 	Path Text `json:"path"`
 	Size Int  `json:"size"`
-	// Digest is such as "sha256:1d18…".
+	// Digest has the form "sha256:1d18…".
 	Digest       Text `json:"digest"`
 	ModifiedTime Time `json:"modified_at"`
 }
 
-// ArtifactReference is something stored elsewhere that belongs to a version.
+// ArtifactReference is an object stored elsewhere that belongs to a version.
 type ArtifactReference struct {
-	// URI is what the maker gave; of a local path only the last element.
+	// URI is the creator's text; of a local path only the last element.
 	URI      Source `json:"uri"`
 	Checksum Text   `json:"checksum"`
 	Size     Int    `json:"size"`
@@ -49,23 +49,22 @@ type Lineage struct {
 	TextQuality
 	Root  Text          `json:"root_artifact"`
 	Nodes []LineageNode `json:"nodes"`
-	// Edges are without the time that the Viewer gives them: it is that of
-	// the request.
+	// Edges lack the Viewer's time, which is only the time of the request.
 	Edges []LineageEdge `json:"edges"`
 }
 
-// LineageNode is a version of an artifact or a run.
+// LineageNode is an artifact version or a run.
 type LineageNode struct {
 	// Type is artifact or run.
 	Type Text `json:"node_type"`
-	// ID is name:vN of an artifact, and run:ID of a run.
+	// ID is name:vN for an artifact and run:ID for a run.
 	ID       Text   `json:"node_id"`
 	Label    Text   `json:"label"`
 	Metadata Values `json:"metadata"`
 }
 
-// LineageEdge goes from what was used to who used it (uses), and from who made
-// to what was made (produces).
+// LineageEdge goes from a used artifact to its user (uses), or from a producer to its
+// product (produces).
 type LineageEdge struct {
 	Source Text `json:"source"`
 	Target Text `json:"target"`
@@ -74,9 +73,9 @@ type LineageEdge struct {
 
 var errNoNodes = errors.New("the lineage has no nodes")
 
-// Lineage reads the graph around a version, at most maxDepth edges away; 0 is the
-// Viewer's own 3. A missing version is KindNotFound, although the Viewer answers 200
-// with an empty graph: that of a version holds at least itself.
+// Lineage reads the graph around a version, up to maxDepth edges away; 0 means the Viewer's
+// default of 3. A missing version is KindNotFound, although the Viewer answers 200 with an
+// empty graph: the graph of an existing version contains at least the version.
 //
 //viewer:operation GET /api/artifacts/{artifact}/v{version}/lineage 0.5
 func (c *Client) Lineage(ctx context.Context, ref VersionRef, maxDepth int) (*Lineage, error) {
@@ -99,15 +98,15 @@ func (c *Client) Lineage(ctx context.Context, ref VersionRef, maxDepth int) (*Li
 	return graph, err
 }
 
-// RunArtifacts is what a run made and used.
+// RunArtifacts are the artifacts that a run created and used.
 type RunArtifacts struct {
 	TextQuality
 	Created []RunArtifact `json:"created"`
 	Used    []RunArtifact `json:"used"`
 }
 
-// RunArtifact is a version of an artifact as its run has it. Of one that is
-// deleted only name, type and version are known.
+// RunArtifact is an artifact version as the run recorded it. For a deleted one only name,
+// type and version are known.
 type RunArtifact struct {
 	Name        Text `json:"name"`
 	Type        Text `json:"type"`
@@ -119,7 +118,7 @@ type RunArtifact struct {
 	Stage Text `json:"lifecycle_stage"`
 }
 
-// RunArtifacts lists what a run made and used.
+// RunArtifacts lists the artifacts that a run created and used.
 //
 //viewer:operation GET /api/runs/{run_id}/artifacts 0.5
 func (c *Client) RunArtifacts(ctx context.Context, runID string) (*RunArtifacts, error) {

@@ -15,14 +15,14 @@ import (
 
 const logRoute = "GET /api/runs/a-run/logs/ws"
 
-// logViewer is a Viewer whose log WebSocket does what a test says.
+// logViewer is a Viewer with a scripted log WebSocket.
 type logViewer struct {
 	*fakeViewer
 	dials atomic.Int64
 }
 
-// talk is what a Viewer does with the n-th connection, from 1 on. When it returns
-// the connection is closed normally.
+// talk is what a Viewer does on the n-th connection, counted from 1. When it returns, the
+// connection is closed normally.
 type talk func(ctx context.Context, conn *websocket.Conn, n int64)
 
 func newLogViewer(t *testing.T, version string, f talk) *logViewer {
@@ -39,12 +39,12 @@ func newLogViewer(t *testing.T, version string, f talk) *logViewer {
 		}
 		ctx := conn.CloseRead(context.WithoutCancel(r.Context()))
 		f(ctx, conn, v.dials.Add(1))
-		_ = conn.Close(websocket.StatusNormalClosure, "") // the client may have gone
+		_ = conn.Close(websocket.StatusNormalClosure, "") // the client may have disconnected
 	})
 	return v
 }
 
-// logClient is a client that does not wait long.
+// logClient returns a client with short timeouts.
 func (v *logViewer) logClient(t *testing.T, change ...func(*Config)) *Client {
 	t.Helper()
 	c := v.client(t, change...)
@@ -55,19 +55,19 @@ func (v *logViewer) logClient(t *testing.T, change ...func(*Config)) *Client {
 	return c
 }
 
-// send says texts; the client may have gone.
+// send sends texts; the client may have disconnected.
 func send(ctx context.Context, conn *websocket.Conn, texts ...string) {
 	for _, text := range texts {
 		_ = conn.Write(ctx, websocket.MessageText, []byte(text))
 	}
 }
 
-// says sends texts and closes.
+// says sends texts and closes the connection.
 func says(texts ...string) talk {
 	return func(ctx context.Context, conn *websocket.Conn, _ int64) { send(ctx, conn, texts...) }
 }
 
-// stays sends texts and waits until the client leaves.
+// stays sends texts and waits until the client disconnects.
 func stays(texts ...string) talk {
 	return func(ctx context.Context, conn *websocket.Conn, _ int64) {
 		send(ctx, conn, texts...)
@@ -93,7 +93,7 @@ func numbered(from, to int) []string {
 
 var errStop = errors.New("enough")
 
-// collect streams a log until it has so many lines.
+// collect streams a log until it has n lines.
 func collect(t *testing.T, c *Client, n int) ([]LogLine, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -9,17 +9,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// LogLine is one line of a run's text log as the WebSocket has it.
+// LogLine is one line of a run's text log as the WebSocket sends it.
 type LogLine struct {
 	// Text is the line without its newline.
 	Text string
-	// Truncated says that the line was longer than MaxLogLine.
+	// Truncated reports that the line was longer than MaxLogLine.
 	Truncated bool
-	// Lost says that there is a line here that the Viewer does not show.
+	// Lost stands for a line that the Viewer does not send.
 	Lost bool
 }
 
-// What the Viewers say between the lines, word by word.
+// The literal messages that Viewers send between the lines.
 const (
 	msgWaiting   = "[info] No logs available yet. Waiting for logs to be created..."
 	msgAvailable = "[info] Logs are now available, streaming..."
@@ -31,41 +31,40 @@ const (
 	errorPrefix  = "[error] "
 )
 
-// replayLimit is the number of lines behind which 0.5 and 0.6 send msgShortened.
+// replayLimit is the number of lines after which 0.5 and 0.6 send msgShortened.
 const replayLimit = 10_000
 
 var (
-	// errNoLogFile says that the run has no log so far, and that this connection
-	// will not have one either.
+	// errNoLogFile reports that the run has no log yet and this connection will not send
+	// one.
 	errNoLogFile = errors.New("the run has no log yet")
-	errShortened = errors.New("the viewer shows the last 10000 lines of a log only")
-	errIdle      = errors.New("the viewer ends streams of logs that rest for an hour")
+	errShortened = errors.New("the viewer sends only the last 10000 lines of a log")
+	errIdle      = errors.New("the viewer ends log streams that are idle for an hour")
 )
 
-// logProtocol sorts what comes over one connection into lines and the Viewer's own
-// words, which are recognised only where a Viewer says them: texts before which
-// nothing came, and texts after which the connection ends.
+// logProtocol separates the frames of one connection into log lines and the Viewer's own
+// messages. A message is recognized only where a Viewer sends it: as the first frame, or as
+// the last one before the connection ends.
 type logProtocol struct {
 	timeouts     logTimeouts
-	tailOnly     bool // 0.7: msgShortened comes behind the last lines, not the first
+	tailOnly     bool // 0.7: msgShortened comes after the last lines, not the first ones
 	onReplayDone func()
 
 	lines          int
-	waitingForFile bool   // the Viewer waits for the log's file
-	pending        *frame // the last message, if the connection ends now
+	waitingForFile bool   // the Viewer waits for the log file
+	pending        *frame // the last message, if the connection ends now; otherwise a line
 
 	replayDone     bool // onReplayDone was called
-	pinging        bool // the Viewer was silent, and is asked for a sign
-	heardSincePing bool // since then
-	quietPings     int  // silences in which it gave a sign and said nothing
+	pinging        bool // a ping was sent because the Viewer was silent
+	heardSincePing bool // a frame or pong has arrived since the ping
+	quietPings     int  // pings answered without any line in between
 }
 
-// quietPingsAtEnd is how many pauses show that the replay is over, in a row or with
-// new lines between them. One does not: something may have held up the Viewer in
-// the middle.
+// quietPingsAtEnd is how many silent periods with an answered ping show that the replay has
+// ended. One is not enough: the Viewer may have been delayed in the middle.
 const quietPingsAtEnd = 2
 
-// handleFrame takes the next frame.
+// handleFrame handles the next frame.
 func (t *logProtocol) handleFrame(f frame, yield func(LogLine) error) error {
 	t.heardSincePing = true
 	if err := t.flushPending(yield); err != nil {
@@ -73,7 +72,7 @@ func (t *logProtocol) handleFrame(f frame, yield func(LogLine) error) error {
 	}
 	isFirst := t.lines == 0
 	switch {
-	case f.text == "": // 0.7 says that it still waits; a blank line of the log is never sent
+	case f.text == "": // 0.7 is still waiting for the file; blank lines of the log are never sent
 		return nil
 	case isFirst && f.text == msgWaiting && !t.waitingForFile:
 		t.waitingForFile = true
@@ -93,7 +92,7 @@ func (t *logProtocol) handleFrame(f frame, yield func(LogLine) error) error {
 	return t.emit(LogLine{Text: f.text, Truncated: f.truncated}, yield)
 }
 
-// timeout is how long to wait for the next frame, 0 for ever.
+// timeout returns how long to wait for the next frame, 0 for no limit.
 func (t *logProtocol) timeout() time.Duration {
 	switch {
 	case t.pending != nil:
@@ -108,8 +107,8 @@ func (t *logProtocol) timeout() time.Duration {
 	return t.timeouts.silence
 }
 
-// onTimeout takes the end of that time: what was held is a line, who only waited does
-// so in vain, and a silence is looked into.
+// onTimeout handles the end of that wait: a held frame is a line, a wait for the log file
+// fails, and a silence is checked with a ping.
 func (t *logProtocol) onTimeout(ping func(), yield func(LogLine) error) error {
 	switch {
 	case t.pending != nil:
@@ -122,7 +121,7 @@ func (t *logProtocol) onTimeout(ping func(), yield func(LogLine) error) error {
 	return nil
 }
 
-// onPong takes the answer to a ping.
+// onPong handles the answer to a ping.
 func (t *logProtocol) onPong() {
 	t.pinging = false
 	if t.heardSincePing {
@@ -140,7 +139,7 @@ func (t *logProtocol) finishReplay() {
 	}
 }
 
-// flushPending emits the line that was held back, if any.
+// flushPending emits the held frame as a line, if any.
 func (t *logProtocol) flushPending(yield func(LogLine) error) error {
 	f := t.pending
 	if f == nil {
@@ -156,7 +155,7 @@ func (t *logProtocol) emit(line LogLine, yield func(LogLine) error) error {
 	return yield(line)
 }
 
-// endError makes the error of a connection that has ended, from the last message.
+// endError returns the error of a connection that has ended, derived from the last message.
 func (t *logProtocol) endError(s *logSocket, runID string) error {
 	lastMsg := ""
 	if t.pending != nil {

@@ -10,23 +10,22 @@ import (
 	"github.com/coder/websocket"
 )
 
-// logSocket is one open WebSocket. Its reader ends with close.
+// logSocket is one open WebSocket. close ends its reader.
 type logSocket struct {
 	x            *exchange
 	conn         *websocket.Conn
-	frames       chan frame // closed by the reader, after failed is set
+	frames       chan frame // closed by the reader after readErr is set
 	readErr      error
 	pong         chan struct{}
-	consumerDone chan struct{}   // closed when nobody takes frames any more
-	ctx          context.Context //nolint:containedctx // that of the connection
+	consumerDone chan struct{}   // closed when frames are no longer consumed
+	ctx          context.Context //nolint:containedctx // the connection's
 	abort        context.CancelFunc
 	pings        sync.WaitGroup
 	closeTimeout time.Duration
 }
 
-// openLogSocket shakes hands. From then on the connection takes no slot, for it
-// lasts as long as somebody reads, and costs the Viewer little: it is neither
-// background work nor paid for as such.
+// openLogSocket opens the WebSocket. It takes no slot, because it lasts as long as it is
+// read and costs the Viewer little, and it is not charged as background work.
 func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, error) {
 	r, err := c.require(ctx, capLogStream)
 	if err != nil {
@@ -58,7 +57,7 @@ func (c *Client) openLogSocket(ctx context.Context, runID string) (*logSocket, e
 // refuseRedirect keeps a client from following redirects.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// handshakeError makes an error of an answer that is no handshake.
+// handshakeError returns the error for an answer that is not a handshake.
 func (x *exchange) handshakeError(err error) error {
 	if checked := x.check(); checked != nil {
 		return checked
@@ -66,22 +65,22 @@ func (x *exchange) handshakeError(err error) error {
 	return &Error{Kind: KindMalformed, Status: x.status(), Err: err}
 }
 
-// newLogSocket starts the reader of a connection. The context of reads is not the
-// caller's: its end would tear the connection down without a close frame, and such a
-// Viewer keeps waiting for an answer to its pings.
+// newLogSocket starts the reader of a connection. Reads do not use the caller's context:
+// its end would close the connection without a close frame, and the Viewer would keep
+// waiting for an answer to its pings.
 func newLogSocket(x *exchange, conn *websocket.Conn, closeTimeout time.Duration) *logSocket {
 	ctx, abort := context.WithCancel(context.Background())
 	s := &logSocket{
 		x: x, conn: conn, frames: make(chan frame), pong: make(chan struct{}), consumerDone: make(chan struct{}),
 		ctx: ctx, abort: abort, closeTimeout: closeTimeout,
 	}
-	conn.SetReadLimit(-1) // read keeps to MaxLogLine itself: a long line is no reason to end
+	conn.SetReadLimit(-1) // read enforces MaxLogLine itself, because a long line must not end the connection
 	go s.readAll()
 	return s
 }
 
-// readAll reads until the connection ends; frames that nobody takes any more are
-// dropped, so that the Viewer's close frame is read.
+// readAll reads until the connection ends. Frames that are no longer consumed are dropped,
+// so that the Viewer's close frame is read.
 func (s *logSocket) readAll() {
 	defer close(s.frames)
 	for {
@@ -97,11 +96,11 @@ func (s *logSocket) readAll() {
 	}
 }
 
-// ping asks for a sign of life. The reader must continue meanwhile.
+// ping checks whether the Viewer is alive. The reader must continue meanwhile.
 func (s *logSocket) ping() {
 	s.pings.Go(func() {
 		if s.conn.Ping(s.ctx) != nil {
-			return // the reader finds out why
+			return // the reader gets the error
 		}
 		select {
 		case s.pong <- struct{}{}:
@@ -110,7 +109,7 @@ func (s *logSocket) ping() {
 	})
 }
 
-// frame is one text of the Viewer, as far as it is kept.
+// frame is one text message of the Viewer, truncated.
 type frame struct {
 	text      string
 	truncated bool
@@ -133,12 +132,12 @@ func (s *logSocket) read() (frame, error) {
 	return frame{text: string(kept), truncated: rest > 0, size: int64(len(kept)) + rest}, nil
 }
 
-// close sends a close frame, waits for the reader, and ends the exchange after err.
+// close sends a close frame, waits for the reader, and ends the exchange with err.
 func (s *logSocket) close(err error) error {
 	close(s.consumerDone)
 	timer := time.AfterFunc(s.closeTimeout, s.abort)
 	defer timer.Stop()
-	_ = s.conn.Close(websocket.StatusNormalClosure, "") // what matters has been said, or the Viewer is gone
+	_ = s.conn.Close(websocket.StatusNormalClosure, "") // fails if the Viewer is gone
 	s.abort()
 	for range s.frames {
 		continue // until the reader has ended
@@ -147,8 +146,8 @@ func (s *logSocket) close(err error) error {
 	return s.x.closeWith(err)
 }
 
-// unknownSocket tells the 403 that a Viewer answers to a handshake on a path that
-// it does not know.
+// unknownSocket recognizes the 403 with which a Viewer answers a handshake on an unknown
+// path.
 func unknownSocket(status int, _ string) (Kind, bool) {
 	return KindUnsupported, status == http.StatusForbidden
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// hidden stands for a secret wherever one would be printed.
+// hidden replaces a secret in any output.
 const hidden = "<hidden>"
 
-// Secret is a text that goes up to the Viewer and is shown nowhere else: every
-// way to print, log or encode it says that it is hidden, or empty.
+// Secret is a text that is sent to the Viewer and shown nowhere else: printing, logging or
+// encoding it gives hidden, or an empty text.
 type Secret string
 
 // String hides the secret.
@@ -34,19 +34,19 @@ func (s Secret) String() string {
 // GoString hides the secret from %#v.
 func (s Secret) GoString() string { return strconv.Quote(s.String()) }
 
-// Format hides the secret from every verb, also those that do not fit.
+// Format hides the secret from every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue hides the secret from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText hides the secret from encoders. What goes up is made by body.
+// MarshalText hides the secret from encoders. The method body builds the request.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// maxSecret is the longest secret in bytes: a private key has 4 KiB.
+// maxSecret is the maximum length of a secret in bytes. A private key has 4 KiB.
 const maxSecret = 64 << 10
 
-// check refuses a secret that would arrive as another one.
+// check refuses a secret that would change in transmission.
 func (s Secret) check(field string) error {
 	switch {
 	case len(s) > maxSecret:
@@ -60,18 +60,18 @@ func (s Secret) check(field string) error {
 // Endpoint is a user on an SSH server.
 type Endpoint struct {
 	Host string
-	// Port is from 1 to 65535. 0.7.2 answers "connected" to any other.
+	// Port is from 1 to 65535. 0.7.2 answers "connected" for other numbers.
 	Port     int
 	Username string
 }
 
-// Login is a way into an SSH server. While a connection to the same endpoint
-// stands, Viewers of all generations use that and look at no credentials.
+// Login has the credentials for an SSH server. While a connection to the same endpoint is
+// open, Viewers of all generations use it and ignore the credentials.
 type Login struct {
 	Endpoint
-	// Password keeps 0.7.2 from trying a key.
+	// Password, if set, keeps 0.7.2 from trying a key.
 	Password Secret
-	// PrivateKey is the text of a key, PEM or OpenSSH.
+	// PrivateKey is a PEM or OpenSSH key.
 	PrivateKey Secret
 	// PrivateKeyPath is a file on the Viewer's machine.
 	PrivateKeyPath Secret
@@ -86,7 +86,7 @@ func (e Endpoint) ID() string { return fmt.Sprintf("%s@%s:%d", e.Username, e.Hos
 // SavedID returns the id of the saved connection, host:port@user.
 func (e Endpoint) SavedID() string { return fmt.Sprintf("%s:%d@%s", e.Host, e.Port, e.Username) }
 
-// ParseConnectionID takes the id of a connection apart.
+// ParseConnectionID parses the id of a connection.
 func ParseConnectionID(id string) (Endpoint, error) {
 	at, colon := strings.LastIndexByte(id, '@'), strings.LastIndexByte(id, ':')
 	if at < 0 || colon < at {
@@ -100,14 +100,13 @@ func ParseConnectionID(id string) (Endpoint, error) {
 	return e, e.check()
 }
 
-// check refuses what no SSH server is called. 0.7.2 hands host and user to the
-// ssh program, to which a leading dash would be an option of its own.
+// check refuses invalid host and user names. 0.7.2 passes both to the ssh program, which
+// would treat a leading dash as an option.
 func (e Endpoint) check() error {
 	return cmp.Or(checkName("host", e.Host, "@,/"), checkName("username", e.Username, ","), checkPort("port", e.Port))
 }
 
-// checkName refuses a host or user name that a program could take for
-// something else.
+// checkName refuses a host or user name that a program could misinterpret.
 func checkName(field, name, not string) error {
 	if err := checkText(field, name); err != nil {
 		return err
@@ -123,7 +122,7 @@ func checkName(field, name, not string) error {
 	return nil
 }
 
-// check refuses a login that the Viewer would misunderstand.
+// check refuses a login that the Viewer would misinterpret.
 func (l Login) check() error {
 	err := cmp.Or(
 		l.Endpoint.check(),
@@ -138,7 +137,7 @@ func (l Login) check() error {
 	return err
 }
 
-// loginBody is a login on the wire.
+// loginBody is a login as sent to the Viewer.
 type loginBody struct {
 	Host           string `json:"host"`
 	Port           int    `json:"port"`
@@ -150,7 +149,7 @@ type loginBody struct {
 	UseAgent       bool   `json:"use_agent"`
 }
 
-// body makes what goes up.
+// body returns the login as sent to the Viewer.
 func (l Login) body() loginBody {
 	return loginBody{
 		Host: l.Host, Port: l.Port, Username: l.Username, UseAgent: l.UseAgent,
@@ -159,8 +158,8 @@ func (l Login) body() loginBody {
 	}
 }
 
-// secrets are what must not come back, in the forms that a program may repeat
-// it in; the longest first, so that none leaves a part of another.
+// secrets returns the texts that answers must not repeat, in all encodings in which a
+// program may repeat them. The longest comes first, so that none leaves a part of another.
 func (l Login) secrets() []string {
 	var out []string
 	for _, s := range []Secret{l.Password, l.PrivateKey, l.PrivateKeyPath, l.Passphrase} {
@@ -172,11 +171,10 @@ func (l Login) secrets() []string {
 	return slices.Compact(out)
 }
 
-// minLine is how long a line of a secret is that is hidden by itself.
+// minLine is the minimum length of a line of a secret that is hidden by itself.
 const minLine = 8
 
-// forms are the ways in which Python, JSON, Go and URLs write a text, and its
-// longer lines.
+// forms returns a text and its longer lines as Python, JSON, Go and URLs write them.
 func forms(s string) []string {
 	quoted, ascii := strconv.Quote(s), strconv.QuoteToASCII(s)
 	encoded, err := json.Marshal(s)

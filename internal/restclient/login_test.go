@@ -17,8 +17,8 @@ import (
 
 const mark = "canary"
 
-// canaries is a login whose every secret holds the mark, with all that makes
-// quoting hard.
+// canaries is a login in which every secret contains the mark, and characters that are hard
+// to quote.
 var canaries = Login{
 	Endpoint:       Endpoint{Host: "127.0.0.1", Port: 22, Username: "rn"},
 	Password:       "canary-pass \"'\\<&>é\t1",
@@ -27,7 +27,7 @@ var canaries = Login{
 	Passphrase:     " canary phrase ",
 }
 
-// spill prints a value in all the ways there are.
+// spill prints a value in every possible way.
 func spill(t *testing.T, v any) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -55,7 +55,7 @@ func wantNoCanary(t *testing.T, v any) {
 	}
 }
 
-func TestLogin_IsNeverShown(t *testing.T) {
+func TestLogin_HidesSecrets(t *testing.T) {
 	start := StartRequest{Login: canaries, RemoteRoot: "/r"}
 	save := SaveRequest{Login: canaries, Name: "n"}
 	for _, v := range []any{
@@ -77,7 +77,7 @@ func TestLogin_IsNeverShown(t *testing.T) {
 	}
 }
 
-// secretCalls are the calls that carry secrets.
+// secretCalls are the calls that send secrets.
 var secretCalls = []struct {
 	name, route string
 	call        func(context.Context, *Client) error
@@ -95,7 +95,7 @@ var secretCalls = []struct {
 	}},
 }
 
-// echoes are the ways in which a Viewer may send back what it got.
+// echoes are ways in which a Viewer may echo a request.
 var echoes = map[string]func(body string) (contentType, answer string){
 	"as its text":         func(body string) (string, string) { return "text/plain", body },
 	"as a page":           func(body string) (string, string) { return "text/html", body },
@@ -137,7 +137,7 @@ func detail(v any) string {
 	return string(text)
 }
 
-func TestSecrets_NeverComeBackInAnError(t *testing.T) {
+func TestSecrets_AreHiddenInErrors(t *testing.T) {
 	for _, sc := range secretCalls {
 		for how, echo := range echoes {
 			t.Run(sc.name+" "+how, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestSecrets_NeverComeBackInAnError(t *testing.T) {
 						w.Header().Set("Location", "http://"+mark+"/")
 						w.Header().Set("Retry-After", mark)
 						w.WriteHeader(status)
-						_, _ = io.WriteString(w, text) // the client may have gone
+						_, _ = io.WriteString(w, text) // the client may have disconnected
 					})
 					err := sc.call(t.Context(), c)
 					if err == nil {
@@ -166,9 +166,8 @@ func TestSecrets_NeverComeBackInAnError(t *testing.T) {
 	}
 }
 
-// TestSecrets_NeverComeBackFromATransport has a server that is none: it sends
-// back what it hears, of which net/http quotes the first line.
-func TestSecrets_NeverComeBackFromATransport(t *testing.T) {
+// The server is not HTTP: it echoes the request, and net/http quotes the first line.
+func TestSecrets_AreHiddenInTransportErrors(t *testing.T) {
 	for _, sc := range secretCalls {
 		for _, first := range []string{"", "HTTP/1.1 ", "HTTP/1.1 200 OK\r\nContent-Length: ", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Encoding: "} {
 			t.Run(fmt.Sprintf("%s %q", sc.name, first), func(t *testing.T) {
@@ -181,7 +180,7 @@ func TestSecrets_NeverComeBackFromATransport(t *testing.T) {
 						return
 					}
 					defer func() { _ = conn.Close() }()
-					_, _ = io.WriteString(conn, first+seen[len(seen)-1].Body+"\r\n\r\n") // the client may have gone
+					_, _ = io.WriteString(conn, first+seen[len(seen)-1].Body+"\r\n\r\n") // the client may have disconnected
 				})
 				err := sc.call(t.Context(), v.client(t))
 				if err == nil {
@@ -195,7 +194,7 @@ func TestSecrets_NeverComeBackFromATransport(t *testing.T) {
 	}
 }
 
-func TestSecrets_ACauseThatIsSafeStays(t *testing.T) {
+func TestSecrets_SafeCausesAreKept(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	base := server.URL
 	server.Close()
@@ -203,7 +202,7 @@ func TestSecrets_ACauseThatIsSafeStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.undescribed.Store(1 << 62) // it cannot be asked for its routes
+	c.undescribed.Store(1 << 62) // its routes cannot be probed
 	_, err = c.Connect(t.Context(), canaries)
 	if e := typed(t, err, KindUnreachable); !errors.As(e, new(*net.OpError)) {
 		t.Errorf("the cause is %v", e.Err)
@@ -211,7 +210,7 @@ func TestSecrets_ACauseThatIsSafeStays(t *testing.T) {
 	wantNoCanary(t, err)
 }
 
-func TestSecrets_OnlyGoUpToBeRemembered(t *testing.T) {
+func TestSecrets_AreSentOnlyToBeStored(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	v.on("POST /api/config/ssh_connections", jsonAnswer(`{"ok":true,"message":"SSH connection saved"}`))
 	c := v.client(t)

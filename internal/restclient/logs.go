@@ -8,37 +8,35 @@ import (
 	"time"
 )
 
-// MaxLogLine is how much of one line StreamLog keeps: 1 MiB.
+// MaxLogLine is the number of bytes that StreamLog keeps of one line: 1 MiB.
 const MaxLogLine = 1 << 20
 
-// maxLogStreams bounds the WebSockets to one Viewer: each holds a task and two
-// descriptors there, and those of idle logs stay for up to an hour after we left.
+// maxLogStreams limits the WebSockets to one Viewer: each holds a task and two descriptors
+// there, and those of idle logs stay for up to an hour after we have disconnected.
 const maxLogStreams = 128
 
 // logTimeouts are the timeouts of a log WebSocket.
 type logTimeouts struct {
-	// lastMessage is how long a text that may be the Viewer's last message waits for
-	// the end of the connection. It follows at once, unless the Viewer is busy.
+	// lastMessage is how long a text that may be the Viewer's last message is held until
+	// the connection ends. The end follows immediately unless the Viewer is busy.
 	lastMessage time.Duration
-	// file is how long a Viewer that waits for the log's file may be silent.
-	// All look every 2 s: 0.7 sends an empty text then, 0.5 and 0.6 fall silent
-	// for good.
+	// file is how long a Viewer that waits for the log file may be silent. All poll every 2
+	// s: 0.7 then sends an empty text; 0.5 and 0.6 stay silent for good.
 	file time.Duration
-	// first is how long a Viewer may take to find the log and open it.
+	// first is how long a Viewer may take to open the log.
 	first time.Duration
-	// silence is how long a replay may pause. It must be well below logPoll, for
-	// a log that always grows is never silent for longer than that.
+	// silence is how long a replay may pause. It must be well below logPoll, because a
+	// growing log is never silent for longer than that.
 	silence time.Duration
-	// reconnectDelay is the first pause before the file is waited for again, and
+	// reconnectDelay is the first delay before the file is waited for again, and
 	// maxReconnectDelay the longest.
 	reconnectDelay, maxReconnectDelay time.Duration
 	// closeTimeout is how long the Viewer may take to close.
 	closeTimeout time.Duration
 }
 
-// logPoll is how often Viewers look for new lines of a log that grows: behind the
-// replay, which has no pauses of its own, they sleep that long between any two
-// looks.
+// logPoll is the interval at which Viewers poll a log for new lines. The replay itself has
+// no pauses.
 const logPoll = 200 * time.Millisecond
 
 func defaultLogTimeouts() logTimeouts {
@@ -48,31 +46,31 @@ func defaultLogTimeouts() logTimeouts {
 	}
 }
 
-// StreamLog gives yield the lines of a run's text log from the first one on, and
-// then those that come, until ctx or the connection ends, or yield fails, whose
-// error is returned as it is. It never returns nil: no Viewer says that a log has
-// ended. Yield must be quick, for pings are not answered meanwhile.
+// StreamLog passes all lines of a run's text log, and then new ones, to yield. It ends when
+// ctx or the connection ends, or when yield fails, whose error is returned unchanged. It
+// never returns nil, because no Viewer reports the end of a log. yield must be fast: pings
+// are not answered meanwhile.
 //
-// No Viewer says either where the replay of the log ends and what is new begins.
-// AtRest is called once, when it has been silent for two moments, and has answered
-// a ping in each before it said anything: it had the time, and nothing to say.
+// Viewers do not mark where the replay of the log ends and new lines begin. onReplayDone is
+// called once, when the Viewer has been silent for two periods and has answered a ping in
+// each of them without sending a line.
 //
-// It is for Viewers that serve no log file; what the WebSocket does to lines
-// cannot be undone:
+// StreamLog is for Viewers that serve no log file. What the WebSocket does to lines cannot
+// be undone:
 //
-//   - Blank lines are left out, bytes that are not UTF-8 are dropped, and each
-//     part of a progress line that was written with \r is a line.
-//   - A line that was half written when the Viewer looked comes as two.
-//   - 0.5 and 0.6 lose the 10,001st line of a log that is longer when the stream
-//     begins: they read it and send a notice instead. It comes as Lost.
-//   - 0.7 leaves out all but the last 10,000; the stream then fails with
+//   - Blank lines are left out, invalid UTF-8 is dropped, and each part of a progress
+//     line that was written with \r is a line.
+//   - A line that was half written when the Viewer polled comes as two.
+//   - 0.5 and 0.6 lose line 10,001 of a log that is longer when the stream begins:
+//     they read it and send a notice instead. It is reported as Lost.
+//   - 0.7 leaves out all but the last 10,000 lines; the stream then fails with
 //     KindUnsupported, because its lines cannot be counted.
-//   - A user's line that is word by word what the Viewer says itself, in the
-//     place where it does, is taken for that.
+//   - A user's line that equals a message of the Viewer, where the Viewer sends it,
+//     is mistaken for that message.
 //
-// A run has two WebSockets at most, one that follows its log and one that reads
-// the beginning again; a third call waits. No /openapi.json lists a WebSocket, so it has no operation line here:
-// the test of the operations has it as a socket.
+// A run has at most two WebSockets: one that follows its log and one that reads the
+// beginning again. A third call waits. No /openapi.json lists WebSockets, so this method
+// has no operation line; the test of the operations knows it as a socket.
 //
 //viewer:socket /api/runs/{run_id}/logs/ws 0.5 0.6 0.7
 func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) error {
@@ -93,7 +91,7 @@ func (c *Client) StreamLog(ctx context.Context, runID string, yield func(LogLine
 	}
 }
 
-// streamLogOnce holds one connection.
+// streamLogOnce uses one connection.
 func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(LogLine) error, onReplayDone func()) (err error) {
 	s, err := c.openLogSocket(ctx, runID)
 	if err != nil {
@@ -133,10 +131,10 @@ func (c *Client) streamLogOnce(ctx context.Context, runID string, yield func(Log
 	}
 }
 
-// runLogStreams is how many streams the log of one run may have at once.
+// runLogStreams is the maximum number of concurrent streams of one run's log.
 const runLogStreams = 2
 
-// logStreams bounds the streams of one Viewer, and those of each run.
+// logStreams limits the streams of one Viewer, and of each run.
 type logStreams struct {
 	timeouts logTimeouts
 	slots    chan struct{}
@@ -145,10 +143,10 @@ type logStreams struct {
 	open map[string]*runStreams
 }
 
-// runStreams bounds the streams of one run.
+// runStreams limits the streams of one run.
 type runStreams struct {
 	slots chan struct{}
-	users int // that have one or wait; guarded by logStreams.mu
+	users int // that have a slot or wait; guarded by logStreams.mu
 }
 
 func newLogStreams() *logStreams {
@@ -158,7 +156,7 @@ func newLogStreams() *logStreams {
 	}
 }
 
-// acquire waits until there is room for another stream of the run.
+// acquire waits for a slot for another stream of the run.
 func (l *logStreams) acquire(ctx context.Context, runID string) (release func(), err error) {
 	run := l.addUser(runID)
 	for _, slots := range []chan struct{}{run.slots, l.slots} {

@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
+func TestStreamLog_SeparatesLinesFromMessages(t *testing.T) {
 	long := strings.Repeat("x", MaxLogLine)
 	for _, tt := range []struct {
 		name, version string
 		talk          talk
 		want          []LogLine
-		kind          Kind // of the error; 0: the test has seen enough
+		kind          Kind // of the error; 0: the test stops the stream
 	}{
 		{"a frame is a line", "0.5.3", stays("one", "zwei: ü", " three"), lines("one", "zwei: ü", " three"), 0},
 		{"the parts of a line that was half written are lines", "0.5.3", stays("partial-", "rest"), lines("partial-", "rest"), 0},
@@ -82,8 +82,8 @@ func TestStreamLog_TellsLinesFromTheViewersOwnWords(t *testing.T) {
 	}
 }
 
-// The first connections come before the file exists: 0.5 falls silent, 0.7 gives
-// up, and either may be restarted meanwhile.
+// The first connections come before the file exists: 0.5 becomes silent, 0.7 closes, and
+// either may be restarted meanwhile.
 func TestStreamLog_ReconnectsUntilThereIsALog(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -114,7 +114,7 @@ func TestStreamLog_ReconnectsUntilThereIsALog(t *testing.T) {
 	}
 }
 
-func TestStreamLog_HoldsTwoConnectionsPerRun(t *testing.T) {
+func TestStreamLog_LimitsConnectionsPerRun(t *testing.T) {
 	v := newLogViewer(t, "0.5.3", stays("one"))
 	c := v.logClient(t)
 	arrived, holdFrames := make(chan struct{}), make(chan struct{})
@@ -150,7 +150,7 @@ func TestStreamLog_HoldsTwoConnectionsPerRun(t *testing.T) {
 	}
 }
 
-func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
+func TestStreamLog_DetectsTheEndOfTheReplay(t *testing.T) {
 	next := make(chan struct{})
 	for _, tt := range []struct {
 		name string
@@ -185,9 +185,9 @@ func TestStreamLog_TellsWhereTheReplayEnds(t *testing.T) {
 	}
 }
 
-// A Viewer looks for new lines every 200 ms, and a busy script has written some by
-// then, every time.
-func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
+// A Viewer polls for new lines every 200 ms, and a busy script has written some by then,
+// every time.
+func TestStreamLog_DetectsTheEndOfTheReplayOfAGrowingLog(t *testing.T) {
 	replayDone := make(chan struct{})
 	c := newLogViewer(t, "0.5.3", func(ctx context.Context, conn *websocket.Conn, _ int64) {
 		send(ctx, conn, numbered(1, 500)...)
@@ -226,8 +226,7 @@ func TestStreamLog_TellsWhereTheReplayEndsOfALogThatAlwaysGrows(t *testing.T) {
 	}
 }
 
-// A pause in the middle of the replay is no rest: something has held up the Viewer,
-// or its disk.
+// A pause in the middle of the replay does not end it: the Viewer or its disk may be busy.
 func TestLogProtocol_OneQuietPingDoesNotEndTheReplay(t *testing.T) {
 	rests, pings := 0, 0
 	talk := &logProtocol{timeouts: defaultLogTimeouts(), onReplayDone: func() { rests++ }}
@@ -245,7 +244,7 @@ func TestLogProtocol_OneQuietPingDoesNotEndTheReplay(t *testing.T) {
 		}
 	}
 	silence(talk.timeouts.first)
-	recvMessage("one") // before the Viewer has answered
+	recvMessage("one") // before the pong
 	talk.onPong()
 	silence(talk.timeouts.silence)
 	talk.onPong()
@@ -294,13 +293,11 @@ func TestStreamLog_ClosesTheConnectionWhenItsCallerLeaves(t *testing.T) {
 	}
 }
 
-// A stream lasts for hours, in which the Viewer's time is not spent: as background
-// work it would close the account for days.
-// TestStreamLog_IsNotPaidFor: what a stream costs the Viewer is its beginning,
-// however long it waits for lines.
-func TestStreamLog_IsNotPaidFor(t *testing.T) {
+// A stream lasts for hours, most of which cost the Viewer nothing. Charged as background
+// work, it would block other background work for days.
+func TestStreamLog_IsNotChargedForItsDuration(t *testing.T) {
 	t.Parallel()
-	const pause = 2 * time.Second // much longer than a beginning takes on a busy machine
+	const pause = 2 * time.Second // much longer than opening takes on a busy machine
 	c := newLogViewer(t, "0.5.3", func(ctx context.Context, conn *websocket.Conn, _ int64) {
 		select {
 		case <-time.After(pause):
@@ -317,7 +314,7 @@ func TestStreamLog_IsNotPaidFor(t *testing.T) {
 	}
 }
 
-func TestStreamLog_RefusesAndFailsAsOtherCalls(t *testing.T) {
+func TestStreamLog_FailsLikeOtherCalls(t *testing.T) {
 	status := func(code int) http.HandlerFunc { return answer(code, "text/plain", nil) }
 	for _, tt := range []struct {
 		name string

@@ -11,36 +11,34 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// TableInfo is what a table says about itself.
+// TableInfo describes a table.
 type TableInfo struct {
 	TextQuality
 	// Columns are the names in the Viewer's order, global_step first.
 	Columns []string
 	// Total is the number of distinct steps of the run.
 	Total int64
-	// RowsWithoutStep is the number of rows that were left out, because their step
-	// does not fit an int64. Total has them; of a sample, it is no count.
+	// RowsWithoutStep is the number of rows left out because their step does not fit an
+	// int64. Total includes them. It is not meaningful for a sample.
 	RowsWithoutStep int64
-	// LastStep is the largest step of the rows that have one; it counts only if
-	// there are any.
+	// LastStep is the largest step, if there are any rows with a step.
 	LastStep int64
 }
 
-var errRowCount = errors.New("the table has another number of rows than it says")
+var errRowCount = errors.New("the number of rows differs from the table's total")
 
-// Table reads the merged metrics table of a run, row by row as it arrives:
-// one value per step and metric, sorted by step, NaN and ±Inf indistinguishable
-// from what was never logged. Memory does not grow with the table.
+// Table reads the merged metrics table of a run and passes each row to sink as it arrives:
+// one value per step and metric, sorted by step. NaN and ±Inf cannot be distinguished from
+// values that were never logged. Memory use does not depend on the size of the table.
 //
-// Rows go to sink as they come, so an error may follow rows that were good: a
-// table counts only when Table returns nil. The Row is reused, and an error of
-// sink ends the call and is returned as it is. A sink must not wait for a slow
-// reader of its own: the call holds one of the few heavy slots, and the
-// Viewer's answer. After the last row, nulls (if not nil) gets the number of
-// null cells of every column that has any.
+// An error may follow valid rows: a table is complete only when Table returns nil. The Row
+// is reused. An error of sink ends the call and is returned unchanged. A sink must not wait
+// for slow readers: the call holds one of the few heavy slots and the Viewer's response.
+// After the last row, nulls (if not nil) gets the number of null cells of every column that
+// has any.
 //
-// The Viewer has an identical twin of this route, /metrics, and answers both
-// with a body that grows with the run, at a cost of about 5 s per million rows.
+// The Viewer has an identical route, /metrics. Both send the whole table, at a cost of
+// about 5 s per million rows.
 //
 //viewer:operation GET /api/runs/{run_id}/metrics_step 0.5 0.6 0.7
 func (c *Client) Table(ctx context.Context, runID string, sink func(*eventlog.Row) error, nulls func(name string, n int)) (TableInfo, error) {
@@ -87,7 +85,7 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 		return nil, TableInfo{}, x.malformed(fmt.Errorf("decode the table: %w", err))
 	}
 	if t.total < 0 {
-		// A Viewer that says no total samples nothing: 0.5.0 to 0.5.2.
+		// Releases 0.5.0 to 0.5.2 send no total and do not sample.
 		t.total = t.rows
 	}
 	return t, TableInfo{
@@ -95,20 +93,19 @@ func (x *exchange) decodeTable(sink func(*eventlog.Row) error) (*tableDecoder, T
 	}, nil
 }
 
-// probeRows is the smallest downsampling that the Viewer takes.
+// probeRows is the smallest sample size that the Viewer accepts.
 const probeRows = 100
 
-// ProbeTable asks how large the table of a run is, without reading it. It
-// still costs the Viewer a third of a whole table, of which it computes all.
-// Writes to old steps and new columns of old rows change Columns at most.
-// Releases 0.5.0 to 0.5.2 cannot sample: they send the whole table.
-// It is the same operation as Table.
+// ProbeTable reads the size of a run's table without the table. It still costs the Viewer a
+// third of a whole table, because it computes all of it. Writes to old steps and new
+// columns of old rows change at most Columns. Releases 0.5.0 to 0.5.2 cannot sample and
+// send the whole table. The route is the same as Table's.
 func (c *Client) ProbeTable(ctx context.Context, runID string) (TableInfo, error) {
 	query := url.Values{"downsample": {strconv.Itoa(probeRows)}}
 	info, err := c.probeTable(ctx, call{cap: capMetricsTable, ids: []string{runID}, query: query, limit: -1})
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusInternalServerError {
-		// A string in the column that the Viewer picks for its sampling is
-		// an uncaught error there; the whole table is fine.
+		// A string in the column that the Viewer picks for sampling is an uncaught error
+		// there; the whole table works.
 		return c.Table(ctx, runID, func(*eventlog.Row) error { return nil }, nil)
 	}
 	return info, err

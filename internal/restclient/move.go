@@ -7,7 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// Moves is what a move did: why it did not move some of the runs.
+// Moves is the result of a move: the runs that were not moved, and why.
 type Moves struct {
 	TextQuality
 	Failed []struct {
@@ -16,15 +16,13 @@ type Moves struct {
 	} `json:"failed"`
 }
 
-// moveBody is the body of a move.
 type moveBody struct {
 	RunIDs []string `json:"run_ids"`
 	Path   string   `json:"target_path"`
 }
 
-// MoveRuns moves runs to another path. The Viewer answers 200 whatever
-// happened to each run; a path that it refuses is KindBadRequest, and then
-// nothing has moved.
+// MoveRuns moves runs to another path. The Viewer answers 200 whatever happened to each
+// run. A path that it refuses is KindBadRequest, and then no run was moved.
 //
 //viewer:operation POST /api/runs/move 0.7
 func (c *Client) MoveRuns(ctx context.Context, runIDs []string, path string) (*Moves, error) {

@@ -9,8 +9,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// PathRuns is what the runs at and below a path have in their summary.json and
-// meta.json, by their ids. It is shared and must not be changed.
+// PathRuns are the contents of summary.json and meta.json of the runs at and below a path,
+// by run id. It is shared and must not be changed.
 type PathRuns struct {
 	runs map[string]*pathRun
 	path string
@@ -24,9 +24,8 @@ type pathRun struct {
 	Meta    viewerjson.Optional[Values] `json:"meta"`
 }
 
-// Summary returns the summary of a run, and whether it is known here as the file has
-// it: the Viewer makes null of NaN and of the infinities, and nothing of a file that it
-// cannot read.
+// Summary returns the summary of a run, and whether it equals the file: the Viewer turns
+// NaN and infinities into null, and sends nothing for a file that it cannot read.
 func (p *PathRuns) Summary(runID string) (Values, bool) {
 	if p == nil || p.runs[runID] == nil {
 		return nil, false
@@ -40,7 +39,7 @@ func (p *PathRuns) Summary(runID string) (Values, bool) {
 	return summary, len(summary) > 0
 }
 
-// Meta is Summary for meta.json.
+// Meta returns the metadata in the same way.
 func (p *PathRuns) Meta(runID string) (Values, bool) {
 	if p == nil || p.runs[runID] == nil {
 		return nil, false
@@ -49,10 +48,10 @@ func (p *PathRuns) Meta(runID string) (Values, bool) {
 	return meta, len(meta) > 0
 }
 
-// PathRuns reads summaries and metadata of all runs at and below a path. On 0.6 that
-// costs the Viewer as much as three files of one run: there it looks for a run's
-// folder among all, whatever it is asked. It is read at most once at a time, and
-// believed for as long as a list is.
+// PathRuns reads summaries and metadata of all runs at and below a path. On 0.6 that costs
+// the Viewer as much as reading three files of one run, because each request scans all runs
+// for the run's folder. At most one read is in flight; the result is cached for as long as
+// a list.
 //
 //viewer:operation GET /api/paths/export 0.6 0.7
 func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
@@ -65,7 +64,7 @@ func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
 	q := call{cap: CapPathRuns, query: url.Values{"path": {path}, "format": {"json"}}}
 	return shareGET(ctx, c, q, func(ctx context.Context) (*PathRuns, error) {
 		if _, err := c.require(ctx, CapPathRuns); err != nil {
-			return nil, err // before the clock is started
+			return nil, err // before the cost is measured
 		}
 		start := time.Now()
 		answer, err := doJSON[struct {
@@ -76,7 +75,7 @@ func (c *Client) PathRuns(ctx context.Context, path string) (*PathRuns, error) {
 			return nil, err
 		}
 		out := &PathRuns{runs: make(map[string]*pathRun, len(answer.Runs)), path: path, at: start, cost: time.Since(start)}
-		if !answer.Lossy { // the files tell which run's text it is
+		if !answer.Lossy { // the files tell which run has the lossy text
 			for i := range answer.Runs {
 				out.runs[answer.Runs[i].ID] = &answer.Runs[i]
 			}
@@ -92,7 +91,7 @@ type exportCache struct {
 	last *PathRuns
 }
 
-// get returns what is known of a path, nil if that is nothing or too old.
+// get returns the cached answer for a path, or nil.
 func (k *exportCache) get(path string) *PathRuns {
 	k.mu.Lock()
 	defer k.mu.Unlock()

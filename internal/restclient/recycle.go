@@ -9,34 +9,34 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// The most ids that the Viewer takes in one batch.
+// The maximum number of ids that the Viewer accepts in one batch.
 const (
 	MaxSoftDelete = 100
 	MaxPurge      = 50
 )
 
-// RunPatch changes a run's alias and tags. Nil keeps what is there; an empty
-// alias and an empty list clear it.
+// RunPatch changes a run's alias and tags. Nil leaves the value unchanged; an empty alias
+// and an empty list clear it.
 type RunPatch struct {
 	Alias *string   `json:"alias,omitempty"`
 	Tags  *[]string `json:"tags,omitempty"`
 }
 
-// PatchedRun is what a run has after a patch; the Viewer trims text and drops
-// blank tags.
+// PatchedRun is a run's alias and tags after a patch. The Viewer trims text and drops blank
+// tags.
 type PatchedRun struct {
 	TextQuality
 	Alias Text   `json:"alias"`
 	Tags  []Text `json:"tags"`
 }
 
-// BatchResult is what a batch did to each run.
+// BatchResult is the result of a batch for each run.
 type BatchResult struct {
 	TextQuality
 	Results map[string]ItemResult `json:"results"`
 }
 
-// ItemResult is what a batch did to one run.
+// ItemResult is the result of a batch for one run.
 type ItemResult struct {
 	Success bool `json:"success"`
 	// Error is the Viewer's text, such as "run not found", scrubbed.
@@ -53,7 +53,7 @@ type Purge struct {
 	PartialFailures Texts `json:"partial_failures"`
 }
 
-// idList is the body of every batch.
+// idList is the body of a batch.
 type idList struct {
 	RunIDs []string `json:"run_ids"`
 	DryRun bool     `json:"dry_run,omitempty"`
@@ -67,8 +67,8 @@ func (c *Client) PatchRun(ctx context.Context, runID string, patch RunPatch) (*P
 	return doJSON[PatchedRun](ctx, c, call{cap: CapPatchRun, ids: []string{runID}, body: patch})
 }
 
-// SoftDelete moves runs to the recycle bin. A run that is missing or there
-// already is a failed item; one ill-formed id fails the whole call.
+// SoftDelete moves runs to the recycle bin. A run that is missing or already in the bin is
+// a failed item; one malformed id fails the whole call.
 //
 //viewer:operation POST /api/runs/soft-delete 0.5 0.6 0.7
 func (c *Client) SoftDelete(ctx context.Context, runIDs []string) (*BatchResult, error) {
@@ -90,15 +90,15 @@ type recycleBin struct {
 	Runs []DeletedRun `json:"deleted_runs"`
 }
 
-// Restore takes runs out of the recycle bin.
+// Restore moves runs out of the recycle bin.
 //
 //viewer:operation POST /api/recycle-bin/restore 0.5 0.6 0.7
 func (c *Client) Restore(ctx context.Context, runIDs []string) (*BatchResult, error) {
 	return c.batch(ctx, capRestore, runIDs)
 }
 
-// EmptyBin deletes everything in the recycle bin for ever, and returns how
-// many runs that were.
+// EmptyBin permanently deletes everything in the recycle bin, and returns the number of
+// runs.
 //
 //viewer:operation POST /api/recycle-bin/empty 0.5 0.6 0.7
 func (c *Client) EmptyBin(ctx context.Context) (int64, error) {
@@ -112,7 +112,8 @@ func (c *Client) EmptyBin(ctx context.Context) (int64, error) {
 	return answer.Deleted.Value, nil
 }
 
-// PurgeBatch deletes runs for ever, or says what would go, run by run.
+// PurgeBatch permanently deletes runs, or with dryRun reports per run what would be
+// removed.
 //
 //viewer:operation POST /api/runs/permanent-delete 0.6 0.7
 func (c *Client) PurgeBatch(ctx context.Context, runIDs []string, dryRun bool) (map[string]Purge, error) {
@@ -135,8 +136,7 @@ func (c *Client) PurgeBatch(ctx context.Context, runIDs []string, dryRun bool) (
 	return answer.Results, nil
 }
 
-// checkIDs checks the ids of a batch, which become part of a path on the
-// Viewer's side.
+// checkIDs checks the ids of a batch, which the Viewer uses in paths.
 func checkIDs(ids []string, limit int) error {
 	if len(ids) == 0 || len(ids) > limit {
 		return &IDError{Field: "run_ids", Reason: fmt.Sprintf("must hold 1 to %d ids", limit)}
@@ -166,8 +166,8 @@ func (c *Client) batch(ctx context.Context, name Capability, ids []string) (*Bat
 	return result, nil
 }
 
-// forget drops what is remembered of runs that were changed. It runs after a
-// failed change as well: its outcome may be unknown.
+// forget drops cached data of changed runs. It runs after a failed change as well, because
+// the outcome may be unknown.
 func (c *Client) forget(runIDs ...string) {
 	c.runs.invalidate()
 	c.exported.clear()
@@ -176,8 +176,8 @@ func (c *Client) forget(runIDs ...string) {
 	}
 }
 
-// ItemError makes the error of one run that a batch failed to change, from
-// the text that the Viewer says so with, under status 200.
+// ItemError returns the error of one run that a batch failed to change, from the Viewer's
+// text, which comes with status 200.
 func (c *Client) ItemError(runID, text string) error {
 	e := &Error{Kind: KindServer, Viewer: c.cfg.Name, Detail: scrub.Text(text, nil)}
 	switch said := strings.ToLower(text); {

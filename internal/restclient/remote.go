@@ -8,24 +8,24 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// Connection is an SSH connection that the Viewer holds.
+// Connection is an SSH connection held by the Viewer.
 type Connection struct {
 	// ID is user@host:port.
 	ID       Text `json:"key"`
 	Host     Text `json:"host"`
 	Port     Int  `json:"port"`
 	Username Text `json:"username"`
-	// Connected is what the Viewer believes; 0.7.2 notices a broken
-	// connection up to 5 s late. A broken one stays in the lists.
+	// Connected is the Viewer's knowledge; 0.7.2 notices a broken connection up to 5 s
+	// late. A broken one stays in the lists.
 	Connected bool `json:"connected"`
 }
 
 var errNoID = errors.New("the answer has no id")
 
-// Connect has the Viewer open a connection that it keeps. An unknown or
-// changed host key is KindHostKey; 0.5.3 accepts any. While a connection to the
-// same endpoint stands, the Viewer answers at once and looks at no credentials,
-// so success does not mean that they are right. One call is one login attempt.
+// Connect makes the Viewer open a connection and keep it. An unknown or changed host key is
+// KindHostKey; 0.5.3 accepts any. While a connection to the same endpoint is open, the
+// Viewer answers at once and ignores the credentials, so success does not mean that they
+// are right. One call is one login attempt.
 //
 //viewer:operation POST /api/remote/connect 0.5 0.6 0.7
 func (c *Client) Connect(ctx context.Context, login Login) (*Connection, error) {
@@ -51,9 +51,9 @@ func (c *Client) Connect(ctx context.Context, login Login) (*Connection, error) 
 	return &answer.Connection, nil
 }
 
-// Disconnect has the Viewer close a connection; one that it does not hold is
-// KindNotFound. Remote Viewers over it are left running for ever, without
-// anybody who could stop them: stop them first.
+// Disconnect makes the Viewer close a connection; one that it does not hold is
+// KindNotFound. Remote Viewers over the connection keep running and can no longer be
+// stopped, so stop them first.
 //
 //viewer:operation POST /api/remote/disconnect 0.5 0.6 0.7
 func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
@@ -69,7 +69,7 @@ func (c *Client) Disconnect(ctx context.Context, e Endpoint) error {
 	return c.acknowledgeSSH(ctx, q, KindNotFound)
 }
 
-// Connections lists the connections that the Viewer holds, broken ones too.
+// Connections lists the connections that the Viewer holds, including broken ones.
 //
 //viewer:operation GET /api/remote/sessions 0.5 0.6 0.7
 func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
@@ -82,7 +82,7 @@ func (c *Client) Connections(ctx context.Context) ([]Connection, error) {
 	return answer.Connections, nil
 }
 
-// RemoteStatus is all that the Viewer holds over SSH.
+// RemoteStatus is everything that the Viewer holds over SSH.
 type RemoteStatus struct {
 	TextQuality
 	Connections []Connection `json:"connections"`
@@ -96,22 +96,21 @@ func (c *Client) RemoteStatus(ctx context.Context) (*RemoteStatus, error) {
 	return readSSH[RemoteStatus](ctx, c, sshCall{call: call{cap: capRemoteStatus}})
 }
 
-// Session is a remote Viewer that the Viewer has started, and the tunnel to it.
+// Session is a remote Viewer started by the Viewer, and the tunnel to it.
 type Session struct {
 	ID string `json:"sessionId"`
-	// Host is 127.0.0.1 in 0.5.3 and 0.6.0, whatever the SSH server is.
+	// Host is 127.0.0.1 in 0.5.3 and 0.6.0, whatever the SSH server.
 	Host     Text `json:"host"`
 	SSHPort  Int  `json:"sshPort"`
 	Username Text `json:"username"`
-	// LocalPort is where the tunnel listens, on 127.0.0.1 of the Viewer's
-	// machine, IPv4 only.
+	// LocalPort is the tunnel's port on 127.0.0.1 of the Viewer's machine, IPv4 only.
 	LocalPort  Int  `json:"localPort"`
 	RemotePort Int  `json:"remotePort"`
 	RemoteRoot Text `json:"remoteRoot"`
-	// RemotePID changes when 0.7.2 restarts a remote Viewer that died.
+	// RemotePID changes when 0.7.2 restarts a remote Viewer that has died.
 	RemotePID Int `json:"remotePid"`
-	// Status is connecting, running, stopped; from 0.7 on also reconnecting,
-	// degraded, disconnected. It does not say that the remote Viewer answers.
+	// Status is connecting, running or stopped; from 0.7 on also reconnecting, degraded or
+	// disconnected. It does not tell whether the remote Viewer answers.
 	Status      Text              `json:"status"`
 	StartedTime viewerjson.Millis `json:"startedAt"`
 	Uptime      Float             `json:"uptimeSeconds"`
@@ -119,20 +118,19 @@ type Session struct {
 	URL         Text              `json:"url"`
 }
 
-// StartRequest says where a remote Viewer is to be started, and with what.
+// StartRequest describes a remote Viewer to be started.
 type StartRequest struct {
-	// Login may be without credentials while a connection stands.
+	// Login may lack credentials while a connection is open.
 	Login
-	// RemoteRoot is the storage root there.
+	// RemoteRoot is the storage root on the remote machine.
 	RemoteRoot string
-	// LocalPort is that of the tunnel, 0 for a free one.
+	// LocalPort is the tunnel's port, 0 for a free one.
 	LocalPort int
-	// RemotePort is that of the remote Viewer, 0 for a free one. If another
-	// Viewer has the port, all generations tunnel to that one and say that
-	// all is well: leave it 0.
+	// RemotePort is the remote Viewer's port, 0 for a free one. If another Viewer already
+	// uses the port, all generations tunnel to that one and report success: leave it 0.
 	RemotePort int
-	// CondaEnv is the environment to run it in. Of one that does not exist the
-	// Viewer says nothing, and takes the Python on the PATH.
+	// CondaEnv is the environment to run it in. If it does not exist, the Viewer silently
+	// uses the Python on the PATH.
 	CondaEnv string
 }
 
@@ -146,8 +144,8 @@ func (s StartRequest) check() error {
 	)
 }
 
-// StartViewer has the Viewer start a Viewer on a remote machine and a tunnel to
-// it, in 3 to 7 s; a root that cannot be created takes 0.7.2 a minute.
+// StartViewer makes the Viewer start a Viewer on a remote machine and a tunnel to it, in 3
+// to 7 s; if the root cannot be created, 0.7.2 takes a minute.
 //
 //viewer:operation POST /api/remote/viewer/start 0.5 0.6 0.7
 func (c *Client) StartViewer(ctx context.Context, s StartRequest) (*Session, error) {
@@ -180,8 +178,8 @@ func (c *Client) StartViewer(ctx context.Context, s StartRequest) (*Session, err
 	return &answer.Session, nil
 }
 
-// StopViewer ends a remote Viewer and its tunnel. 0.7.2 also closes the
-// connection with the last session over it.
+// StopViewer stops a remote Viewer and its tunnel. 0.7.2 also closes the connection with
+// the last session over it.
 //
 //viewer:operation POST /api/remote/viewer/stop 0.5 0.6 0.7
 func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
@@ -192,7 +190,7 @@ func (c *Client) StopViewer(ctx context.Context, sessionID string) error {
 	return c.acknowledgeSSH(ctx, q, KindServer)
 }
 
-// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 forget dead ones as they do.
+// Sessions lists the remote Viewers. 0.5.3 and 0.6.0 drop dead ones from the list.
 //
 //viewer:operation GET /api/remote/viewer/sessions 0.5 0.6 0.7
 func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
@@ -212,7 +210,7 @@ func (c *Client) Session(ctx context.Context, sessionID string) (*Session, error
 	return readSSH[Session](ctx, c, sshCall{call: call{cap: capSession, ids: []string{sessionID}}, session: sessionID})
 }
 
-// malformed makes the error of a 200 that lacks what it is for.
+// malformed returns the error for a 200 that lacks its result.
 func (c *Client) malformed(q sshCall, err error) error {
 	e := c.refused(q.call, KindMalformed, "")
 	e.Err = err

@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// A call over SSH stops the whole Viewer until its peer answers, and continues
-// there when its caller has left. So it continues here as well: it holds the one
-// slot for SSH until the Viewer has answered or its deadline has passed, and
-// Busy stays true as long as the Viewer is.
+// A call over SSH blocks the whole Viewer until its peer answers, even after its caller has
+// disconnected. So the call continues here as well: it holds the only SSH slot until the
+// Viewer has answered or the deadline has passed, and Busy is true as long as the Viewer is
+// blocked.
 
-// Busy reports whether the Viewer is at work on a call over SSH of this
-// client. It answers nobody else meanwhile: who gets no answer then should call
-// it busy, not down.
+// Busy reports whether the Viewer is handling a call over SSH of this client. It answers no
+// other call meanwhile: a caller without an answer should report it as busy, not as down.
 func (c *Client) Busy() bool { return c.slots.sshBusy() }
 
 func (g *slotLimiter) sshBusy() bool {
@@ -23,22 +22,21 @@ func (g *slotLimiter) sshBusy() bool {
 	return g.ssh == 0
 }
 
-// sshCall is a call over SSH, and what it is about.
+// sshCall is a call over SSH and its subject.
 type sshCall struct {
 	call
 	connection, session, path, environment string
 }
 
-// callResult is what a call came to.
+// callResult is the result of a call.
 type callResult[T any] struct {
 	value *T
 	err   error
 }
 
-// doSSH makes a call over SSH and decodes its JSON answer. A caller that
-// leaves before the call was sent takes it back, so that nobody logs in for
-// somebody who has gone. After that the goroutine lives on until the route's
-// deadline at most.
+// doSSH makes a call over SSH and decodes its JSON answer. If the caller leaves before the
+// call was sent, it is not sent, so that nobody logs in for a caller that has gone. After
+// that the goroutine continues until the route's deadline at most.
 func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 	r, err := c.require(ctx, q.cap) // now, so that what is sent below is the call
 	if err != nil {
@@ -67,21 +65,21 @@ func doSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 	}
 	withdraw()
 	if a := <-done; a.err == nil {
-		return a.value, nil // it had just come
+		return a.value, nil // it arrived at the same moment
 	} else if isKind(a.err, KindOutcomeUnknown) {
 		return nil, c.newError(q.cap, KindOutcomeUnknown, ctx.Err())
 	}
 	return nil, c.newError(q.cap, KindCanceled, ctx.Err())
 }
 
-// readSSH makes a GET over SSH, which all who ask the same at this moment
-// share; the answer must not be changed.
+// readSSH makes a GET over SSH. Concurrent identical calls share the answer, which must not
+// be changed.
 func readSSH[T any](ctx context.Context, c *Client, q sshCall) (*T, error) {
 	return shareGET(ctx, c, q.call, func(ctx context.Context) (*T, error) { return doSSH[T](ctx, c, q) })
 }
 
-// acknowledgeSSH makes a call over SSH that is answered by an acknowledgement. The
-// kind is that of a refusal.
+// acknowledgeSSH makes a call over SSH whose answer is an acknowledgement. refusal is the
+// kind of a negative one.
 func (c *Client) acknowledgeSSH(ctx context.Context, q sshCall, refusal Kind) error {
 	answer, err := doSSH[acknowledgement](ctx, c, q)
 	if err == nil && !answer.OK {
@@ -97,8 +95,8 @@ func since(t *time.Time) time.Duration {
 	return time.Since(*t)
 }
 
-// rejected makes the error of a 200 that says no. The Viewer's text may tell
-// more than the kind that such an answer has by itself.
+// rejected returns the error for a 200 that reports a failure. The Viewer's text may tell a
+// more precise kind.
 func (c *Client) rejected(q sshCall, kind Kind, text string) error {
 	if finer, ok := sshFailure(500, text); ok {
 		kind = finer

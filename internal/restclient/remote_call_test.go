@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// sshPeer is a Viewer in a bubble that needs a while for calls over SSH.
+// sshPeer is a Viewer in a bubble with slow calls over SSH.
 type sshPeer struct {
 	mu                sync.Mutex
 	sent              []string // method and path
@@ -43,7 +43,7 @@ func (p *sshPeer) requests() int {
 	return len(p.sent)
 }
 
-// after answers a body after a while, or fails with its request.
+// after answers after a delay, or fails with its request.
 func after(d time.Duration, status int, body string) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		if err := sleep(req.Context(), d); err != nil {
@@ -55,7 +55,7 @@ func after(d time.Duration, status int, body string) func(*http.Request) (*http.
 
 const never = 1000 * time.Hour
 
-func TestSSH_DeadlinesAreThoseOfTheRoute(t *testing.T) {
+func TestSSH_UsesTheRoutesDeadline(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		call func(context.Context, *Client) error
@@ -84,7 +84,7 @@ func TestSSH_DeadlinesAreThoseOfTheRoute(t *testing.T) {
 	}
 }
 
-func TestSSH_OneCallAtATimeAndOthersGoOn(t *testing.T) {
+func TestSSH_CallsAreSerializedAndDoNotBlockOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer := &sshPeer{answer: func(req *http.Request) (*http.Response, error) {
 			if strings.HasPrefix(req.URL.Path, "/api/remote/") {
@@ -121,7 +121,7 @@ func TestSSH_OneCallAtATimeAndOthersGoOn(t *testing.T) {
 	})
 }
 
-func TestSSH_IsNeverRepeated(t *testing.T) {
+func TestSSH_CallsAreNotRetried(t *testing.T) {
 	for _, status := range []int{500, 502, 504} {
 		synctest.Test(t, func(t *testing.T) {
 			peer := &sshPeer{answer: after(0, status, `{"detail":"Connection failed: Authentication failed."}`)}
@@ -135,7 +135,7 @@ func TestSSH_IsNeverRepeated(t *testing.T) {
 	}
 }
 
-func TestSSH_ACallerThatLeavesIsNotTheEndOfTheCall(t *testing.T) {
+func TestSSH_CallContinuesWithoutItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer := &sshPeer{answer: after(20*time.Second, 200, connectedBody)}
 		c := bubbleClient(t, peer.round)
@@ -149,7 +149,7 @@ func TestSSH_ACallerThatLeavesIsNotTheEndOfTheCall(t *testing.T) {
 		waiting, leave := context.WithTimeout(t.Context(), 5*time.Second)
 		defer leave()
 		_, err = c.Connect(waiting, someLogin)
-		wantKind(t, err, KindCanceled) // it never had the slot, so nobody logged in
+		wantKind(t, err, KindCanceled) // it never had the slot, so no login was tried
 		if peer.requests() != 1 {
 			t.Errorf("%d requests", peer.requests())
 		}
@@ -161,7 +161,7 @@ func TestSSH_ACallerThatLeavesIsNotTheEndOfTheCall(t *testing.T) {
 	})
 }
 
-func TestSSH_AReadThatItsCallerLeavesIsCanceled(t *testing.T) {
+func TestSSH_ReadWithoutCallersIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer := &sshPeer{answer: after(20*time.Second, 200, `{"sessions":[]}`)}
 		c := bubbleClient(t, peer.round)
@@ -182,7 +182,7 @@ func TestSSH_AReadThatItsCallerLeavesIsCanceled(t *testing.T) {
 	})
 }
 
-func TestSSH_ASilentPeerIsSlowAndAPeerThatHangsUpIsNot(t *testing.T) {
+func TestSSH_DistinguishesSilentPeersFromClosedConnections(t *testing.T) {
 	for _, tt := range []struct {
 		took time.Duration
 		want Kind

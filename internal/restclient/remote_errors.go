@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// The Viewer answers 500 to nearly everything that can go wrong over SSH, and
-// only the text tells what it was. The texts were collected from real Viewers
-// of the three generations, whose libraries differ: paramiko before 0.7, the
-// ssh program of the machine where there is one in 0.7.2.
+// The Viewer answers 500 to nearly every failure over SSH, and only the text tells them
+// apart. The texts were collected from real Viewers of the three generations, whose SSH
+// libraries differ: paramiko before 0.7; in 0.7.2 the ssh program of the machine if there
+// is one.
 
-// failurePattern is a kind of failure and what the Viewer says then, in lower case.
+// failurePattern is a kind of failure and the Viewer's texts for it, in lower case.
 type failurePattern struct {
 	kind  Kind
 	texts []string
 }
 
-// failurePatterns are asked in this order. "Permission denied" has several meanings:
-// those that are no failed login come first. So do the failures of the network,
-// which ssh tells after its warnings.
+// failurePatterns are tried in this order. "Permission denied" has several meanings, so
+// those that are not a failed login come first. So do network failures, which ssh reports
+// after its warnings.
 var failurePatterns = []failurePattern{
-	// 0.7.2 keeps its sessions in a folder of /tmp that the first user owns.
+	// 0.7.2 keeps its sessions in a folder of /tmp that belongs to the first user.
 	{KindSSHPrecondition, []string{"mkdir:"}},
 	{KindRemoteRunicorn, []string{"runicorn not installed"}},
 	{KindPortTaken, []string{"address already in use", "no available port"}},
-	// 0.6.0 and 0.7.2 give ssh not the key that they connected with.
+	// 0.6.0 and 0.7.2 do not pass the key of the connection to ssh.
 	{KindSSHPrecondition, []string{"ssh tunnel failed: ", "openssh tunnel failed"}},
-	// 0.5.3 and 0.6.0 say only so where the port is taken.
+	// the only sign of a taken port in 0.5.3 and 0.6.0
 	{KindPortTaken, []string{"ssh tunnel failed to start"}},
 	{KindSSHUnreachable, []string{
 		"unable to connect to port", "connection refused", "name or service not known", "could not resolve hostname",
@@ -39,7 +39,7 @@ var failurePatterns = []failurePattern{
 		"kex_exchange_identification", "not connected to ssh server", "ssh connection is not active",
 	}},
 	{KindSSHTimeout, []string{"timed out"}},
-	// 0.7.2 warns of a missing key file, and then is refused for want of it.
+	// 0.7.2 warns about a missing key file, and is then refused without it.
 	{KindSSHKey, []string{"not accessible: no such file"}},
 	{KindSSHAuth, []string{
 		"authentication failed", "permission denied (", "no authentication methods", "bad authentication type",
@@ -54,8 +54,8 @@ var failurePatterns = []failurePattern{
 	}},
 }
 
-// sshFailure tells the failures of a call over SSH apart. A Viewer that never
-// had a connection answers 400 where others say that it is not found.
+// sshFailure classifies failures of calls over SSH. A Viewer that never had a connection
+// answers 400 instead of 404.
 func sshFailure(status int, detail string) (Kind, bool) {
 	text := strings.ToLower(detail)
 	switch {
@@ -64,7 +64,7 @@ func sshFailure(status int, detail string) (Kind, bool) {
 	case status != http.StatusInternalServerError:
 		return 0, false
 	}
-	// 0.7.2 wraps errors that have a status of their own.
+	// 0.7.2 wraps errors that have their own status.
 	_, inner, _ := strings.Cut(text, ": ")
 	switch {
 	case strings.HasPrefix(inner, "400:"):
@@ -82,7 +82,7 @@ func sshFailure(status int, detail string) (Kind, bool) {
 	return 0, false
 }
 
-// pathFailure tells the failures of looking at a remote path apart.
+// pathFailure classifies failures of reading a remote path.
 func pathFailure(status int, detail string) (Kind, bool) {
 	switch {
 	case status == http.StatusInternalServerError && strings.Contains(detail, "[Errno 2]"):
@@ -93,12 +93,12 @@ func pathFailure(status int, detail string) (Kind, bool) {
 	return sshFailure(status, detail)
 }
 
-// silentPeerTimeout is how long a peer that says nothing is waited for, at least:
-// 0.5.3 and 0.6.0 give up after 15 s. Their text is that of a peer that hung
-// up at once.
+// silentPeerTimeout is the minimum duration of a failure that was a timeout: 0.5.3 and
+// 0.6.0 give up on a silent peer after 15 s, with the same text as for a peer that closed
+// the connection at once.
 const silentPeerTimeout = 10 * time.Second
 
-// explain completes the error of a call over SSH.
+// explain adds what is known about the call to its error.
 func (q sshCall) explain(err error, took time.Duration) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -112,12 +112,12 @@ func (q sshCall) explain(err error, took time.Duration) error {
 	}
 	if len(q.secrets) > 0 {
 		e.Err = safeCause(e.Err)
-		return e // alone: what it was joined with is not checked
+		return e // unjoined: joined errors are not checked
 	}
 	return err
 }
 
-// subject says what the Viewer did not find.
+// subject returns the resource that the Viewer did not find.
 func (q sshCall) subject(detail string) (noun, id string) {
 	switch {
 	case strings.HasPrefix(detail, "Environment"):
@@ -138,9 +138,8 @@ var (
 	}
 )
 
-// safeCause keeps a cause that cannot hold anything that was sent. Others
-// can: net/http and the JSON decoder quote what they do not understand, which
-// may be our own request, come back.
+// safeCause returns the cause if it cannot contain anything that was sent. net/http and the
+// JSON decoder quote what they cannot parse, which may be an echo of our own request.
 func safeCause(err error) error {
 	if err == nil {
 		return nil

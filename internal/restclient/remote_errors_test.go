@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// failures are what real Viewers have said, and what it means.
+// failures are texts of real Viewers and their kinds.
 var failures = []struct {
 	name, detail string
 	want         Kind
@@ -73,7 +73,7 @@ func detailBody500(t *testing.T, detail string) []byte {
 	return body
 }
 
-func TestRemote_TellsThe500sApart(t *testing.T) {
+func TestRemote_ClassifiesStatus500(t *testing.T) {
 	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newViewer(t, "0.6.0")
@@ -89,7 +89,7 @@ func TestRemote_TellsThe500sApart(t *testing.T) {
 	}
 }
 
-func TestRemote_Answers(t *testing.T) {
+func TestRemote_ClassifiesAnswers(t *testing.T) {
 	const hostKey = `{"detail":{"code":"HOST_KEY_CONFIRMATION_REQUIRED","message":"Host key verification failed","host_key":{"host":"h","port":22,
  "known_hosts_host":"h","key_type":"ssh-ed25519","fingerprint_sha256":"SHA256:Au","public_key":"ssh-ed25519 AAAA","reason":"unknown"}}}`
 	connect := func(ctx context.Context, c *Client) error { _, err := c.Connect(ctx, someLogin); return err }
@@ -153,8 +153,8 @@ func TestRemote_Answers(t *testing.T) {
 	}
 }
 
-func TestRemote_TheWebPageIsNoAnswer(t *testing.T) {
-	v := newViewer(t, "0.6.0") // believed to have the route, as before a restart
+func TestRemote_WebPageIsUnsupported(t *testing.T) {
+	v := newViewer(t, "0.6.0") // assumed to have the route, as before a restart
 	v.on("GET /api/remote/fs/list", answer(200, "text/html; charset=utf-8", []byte("<html>")))
 	_, err := v.client(t).ListDirectory(t.Context(), connectionID, "/")
 	wantKind(t, err, KindUnsupported)

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// quotes are what ends a quoted word in a shell.
+// quotes end a quoted word in a shell.
 const quotes = "'\"`"
 
-// checkShellText refuses text that could leave the quotes in which a Viewer
-// puts it into a command for the remote shell: 0.5.3 and 0.6.0 ran what followed
-// a quote in the path of fs/exists.
+// checkShellText refuses text that could end the quotes in which a Viewer puts it into a
+// remote shell command: 0.5.3 and 0.6.0 execute what follows a quote in the path of
+// fs/exists.
 func checkShellText(field, text string) error {
 	if err := checkText(field, text); err != nil {
 		return err
@@ -22,14 +22,14 @@ func checkShellText(field, text string) error {
 	return nil
 }
 
-// overConnection makes a call about a standing connection.
+// overConnection returns a call about an open connection.
 func overConnection(name Capability, connectionID string) (sshCall, error) {
 	query := url.Values{"connection_id": {connectionID}}
 	_, err := ParseConnectionID(connectionID)
 	return sshCall{call: call{cap: name, query: query}, connection: connectionID}, err
 }
 
-// overPath makes a call about a path on a connected machine.
+// overPath returns a call about a path on a connected machine.
 func overPath(name Capability, connectionID, path string) (sshCall, error) {
 	q, err := overConnection(name, connectionID)
 	if err != nil {
@@ -44,7 +44,7 @@ func overPath(name Capability, connectionID, path string) (sshCall, error) {
 type Directory struct {
 	TextQuality
 	Path Text `json:"path"`
-	// Entries are folders first, then by name, hidden ones included.
+	// Entries are sorted: folders first, then by name, including hidden ones.
 	Entries []DirectoryEntry `json:"items"`
 }
 
@@ -58,9 +58,9 @@ type DirectoryEntry struct {
 	ModifiedTime Time `json:"mtime"`
 }
 
-// ListDirectory lists a folder of a connected machine; "~" is the user's home.
-// A missing path and a plain file are KindNotFound, an unreadable one is
-// KindForbidden. 0.7.2 answers its web page instead, with 200.
+// ListDirectory lists a folder of a connected machine; "~" is the user's home. A missing
+// path and a plain file are KindNotFound, an unreadable one is KindForbidden. 0.7.2 answers
+// its web page instead, with 200.
 //
 //viewer:operation GET /api/remote/fs/list 0.5 0.6
 func (c *Client) ListDirectory(ctx context.Context, connectionID, path string) (*Directory, error) {
@@ -71,16 +71,17 @@ func (c *Client) ListDirectory(ctx context.Context, connectionID, path string) (
 	return readSSH[Directory](ctx, c, q)
 }
 
-// PathInfo says what a path of a connected machine is.
+// PathInfo describes a path of a connected machine.
 type PathInfo struct {
 	TextQuality
 	Path Text `json:"path"`
-	// Exists is also false for what the user cannot read.
+	// Exists is also false if the user cannot read the path.
 	Exists bool `json:"exists"`
 	IsDir  bool `json:"is_dir"`
 }
 
-// CheckPath says what a path of a connected machine is. "~" does not expand.
+// CheckPath reports whether a path of a connected machine exists and is a folder. "~" is
+// not expanded.
 //
 //viewer:operation GET /api/remote/fs/exists 0.5 0.6
 func (c *Client) CheckPath(ctx context.Context, connectionID, path string) (*PathInfo, error) {
@@ -99,12 +100,12 @@ type PythonEnvironment struct {
 	Version Text `json:"python_version"`
 	// Path is on the remote machine.
 	Path Text `json:"path"`
-	// IsDefault may be true of several.
+	// IsDefault may be true for several.
 	IsDefault bool `json:"is_default"`
 }
 
-// PythonEnvironments lists the Pythons of a connected machine, which took 0.7.2 up to
-// 9 s the first time.
+// PythonEnvironments lists the Pythons of a connected machine. The first call took 0.7.2 up
+// to 9 s.
 //
 //viewer:operation GET /api/remote/conda-envs 0.5 0.6 0.7
 func (c *Client) PythonEnvironments(ctx context.Context, connectionID string) ([]PythonEnvironment, error) {
@@ -125,23 +126,23 @@ func (c *Client) PythonEnvironments(ctx context.Context, connectionID string) ([
 	return answer.Environments, nil
 }
 
-// RemoteConfig is what a Python of a connected machine has. Its paths are on
-// the remote machine.
+// RemoteConfig describes a Python of a connected machine. Its paths are on the remote
+// machine.
 type RemoteConfig struct {
 	TextQuality
 	CondaEnv      Text `json:"condaEnv"`
 	PythonVersion Text `json:"pythonVersion"`
-	// RunicornVersion is unknown where there is no runicorn.
+	// RunicornVersion is unknown if runicorn is not installed.
 	RunicornVersion     Text `json:"runicornVersion"`
 	DefaultStorageRoot  Text `json:"defaultStorageRoot"`
 	StorageRootExists   bool `json:"storageRootExists"`
 	SuggestedRemotePort Int  `json:"suggestedRemotePort"`
-	// HomeDirectory is known from 0.7 on.
+	// HomeDirectory is sent from 0.7 on.
 	HomeDirectory Text `json:"homeDirectory"`
 }
 
-// RemoteConfig says what a Python of a connected machine has; the one on the PATH
-// where condaEnv is empty. An unknown one is KindNotFound.
+// RemoteConfig describes a Python of a connected machine: that of condaEnv, or the one on
+// the PATH if condaEnv is empty. An unknown environment is KindNotFound.
 //
 //viewer:operation GET /api/remote/config 0.5 0.6 0.7
 func (c *Client) RemoteConfig(ctx context.Context, connectionID, condaEnv string) (*RemoteConfig, error) {

@@ -24,7 +24,7 @@ const (
  "uptimeSeconds":1.0,"isActive":true,"url":"http://localhost:8081"}`
 )
 
-func TestRemote_ConnectionsAsMeasured(t *testing.T) {
+func TestRemote_Connections(t *testing.T) {
 	want := Connection{ID: known(connectionID), Host: known("127.0.0.1"), Port: Int{Value: 25022, Known: true}, Username: known("rn"), Connected: true}
 	for _, release := range versions {
 		t.Run(release.version, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestRemote_ConnectionsAsMeasured(t *testing.T) {
 	}
 }
 
-func TestRemote_SessionsAsMeasured(t *testing.T) {
+func TestRemote_Sessions(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("POST /api/remote/viewer/start", jsonAnswer(`{"ok":true,"session":`+sessionBody+`,"message":"ready"}`))
 	v.on("GET /api/remote/viewer/sessions", jsonAnswer(`{"sessions":[`+sessionBody+`]}`))
@@ -100,7 +100,7 @@ func TestRemote_SessionsAsMeasured(t *testing.T) {
 	}
 }
 
-func TestRemote_AHostAsMeasured(t *testing.T) {
+func TestRemote_Host(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/remote/fs/list", jsonAnswer(`{"path":"/home/rn","items":[{"name":"data","is_dir":true,"size":0,"mtime":1795446986},
  {"name":"file.txt","is_dir":false,"size":3,"mtime":1795446986}]}`))
@@ -141,7 +141,7 @@ func loginWith(change func(*Login)) Login {
 	return l
 }
 
-func TestRemote_BadInputIsNotSent(t *testing.T) {
+func TestRemote_InvalidInputIsNotSent(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	c := v.client(t)
 	connect := func(change func(*Login)) func(context.Context) error {

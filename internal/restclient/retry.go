@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	maxAttempts = 3                      // the first and two more
-	retryBase   = 100 * time.Millisecond // doubled by each attempt, halved to one and a half times by jitter
-	budgetRatio = 0.1                    // what one call earns for retries
+	maxAttempts = 3                      // including the first
+	retryBase   = 100 * time.Millisecond // doubled for each attempt, with jitter of 0.5 to 1.5
+	budgetRatio = 0.1                    // retries per call
 	budgetCap   = 10.0
 )
 
-// retryBudget bounds retries to a tenth of the calls, so that an outage is
-// not met with a multiple of the usual load.
+// retryBudget limits retries to a tenth of the calls, so that an outage does not multiply
+// the load.
 type retryBudget struct {
 	mu     sync.Mutex
 	tokens float64
@@ -41,9 +41,9 @@ func (b *retryBudget) spend() bool {
 	return true
 }
 
-// shouldRetry waits and reports whether a failed attempt may be made again.
-// Only light reads are: a Viewer continues with an abandoned heavy call, so a
-// repetition would cost it twice, and a change must not happen twice.
+// shouldRetry waits and reports whether a failed attempt may be repeated. Only light reads
+// are: a Viewer continues with an abandoned heavy call, so repeating it would cost twice,
+// and a change must not happen twice.
 func (c *Client) shouldRetry(ctx context.Context, r route, err error, attempt int) bool {
 	if attempt == 1 {
 		c.budget.earn()
@@ -51,7 +51,7 @@ func (c *Client) shouldRetry(ctx context.Context, r route, err error, attempt in
 	if r.changes() || r.class == heavy || r.class == archive || r.class == ssh || attempt >= maxAttempts || !transient(err) {
 		return false
 	}
-	wait := time.Duration(float64(retryBase<<(attempt-1)) * (0.5 + rand.Float64())) //nolint:gosec // jitter is no secret
+	wait := time.Duration(float64(retryBase<<(attempt-1)) * (0.5 + rand.Float64())) //nolint:gosec // jitter needs no secure randomness
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return false
 	}
@@ -61,8 +61,8 @@ func (c *Client) shouldRetry(ctx context.Context, r route, err error, attempt in
 	return sleep(ctx, wait) == nil
 }
 
-// transient reports whether a failure is one of the connection, or a 502 or
-// 504 of a proxy. Our own timeout is none: the Viewer is still at work.
+// transient reports whether a failure is a connection failure, or a 502 or 504 from a
+// proxy. Our own timeout is not: the Viewer is still working on the call.
 func transient(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	switch {

@@ -14,10 +14,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// refused is what dialling a port without a listener gives.
+// refused is the error of dialing a port without a listener.
 var refused = &netError{syscall.ECONNREFUSED}
 
-// netError is a failed dial, without sockets.
+// netError is a failed dial without sockets.
 type netError struct{ err error }
 
 func (e *netError) Error() string { return "dial: " + e.err.Error() }
@@ -113,7 +113,7 @@ func TestClient_DoesNotRetryPastTheDeadline(t *testing.T) {
 	})
 }
 
-func TestClient_AnOutageIsNotMetWithMoreLoad(t *testing.T) {
+func TestClient_RetriesStayWithinTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := 0
 		c := bubbleClient(t, func(*http.Request) (*http.Response, error) { sent++; return response(502, ``), nil })
@@ -151,7 +151,7 @@ func TestBreaker_OpensOnRefusalsAndProbesOnce(t *testing.T) {
 		}
 		pass(t, breakerCooldown)
 		wantKind(t, ask(), KindUnreachable) // the probe
-		wantKind(t, ask(), KindUnreachable) // not another one
+		wantKind(t, ask(), KindUnreachable) // blocked
 		if sent != breakerThreshold+1 {
 			t.Fatalf("half open: sent %d", sent)
 		}
@@ -165,7 +165,7 @@ func TestBreaker_OpensOnRefusalsAndProbesOnce(t *testing.T) {
 	})
 }
 
-func TestBreaker_ASlowOrFailingViewerDoesNotOpenIt(t *testing.T) {
+func TestBreaker_StaysClosedForASlowOrFailingViewer(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		trip roundTrip
@@ -191,7 +191,7 @@ func TestBreaker_ASlowOrFailingViewerDoesNotOpenIt(t *testing.T) {
 	}
 }
 
-func TestError_SaysWhatHappenedInOneLine(t *testing.T) {
+func TestError_IsOneLine(t *testing.T) {
 	err := &Error{
 		Kind: KindBadRequest, Method: "GET", Route: "/api/runs/{run_id}", Status: 422, Detail: "refused",
 		Violations: []Violation{{Loc: []string{"body", "0"}, Message: "bad"}}, Err: errors.New("cause"),

@@ -8,50 +8,50 @@ import (
 	"time"
 )
 
-// Capability names one thing that a Viewer may be able to do: one route. The
-// table below is the only place that says which route means which capability.
+// Capability names one route that a Viewer may have. Only the table below maps routes to
+// capabilities.
 type Capability string
 
-// class says what a call costs the Viewer and which slots it takes.
+// class is the cost class of a call, which determines its slots.
 type class uint8
 
 const (
 	light   class = iota + 1 // milliseconds
-	heavy                    // may hold the Viewer's one event loop for seconds
-	stream                   // its body lasts as long as the reader likes
+	heavy                    // may block the Viewer's only event loop for seconds
+	stream                   // its reader determines how long the body takes
 	archive                  // a stream that is heavy until its first byte
-	ssh                      // runs over SSH, and may hold the event loop until its peer answers
-	socket                   // a WebSocket: light, but for hours, so it takes no slot; see logStreams
+	ssh                      // over SSH; may block the event loop until its peer answers
+	socket                   // a WebSocket: light, but open for hours, so it takes no slot; see logStreams
 )
 
 // route is one row of the table.
 type route struct {
 	method, path string
 	class        class
-	// noun is what the first id names; a 404 is then about such a thing.
+	// noun is the kind of resource that the first id names and a 404 is about.
 	noun string
-	// action is what a Viewer without the route cannot do, and alternative what its
-	// user can do instead.
+	// action is what a Viewer without the route cannot do, and alternative what its user
+	// can do instead.
 	action, alternative string
-	// refine may give a failure a better kind than its status has, from the
-	// Viewer's unscrubbed text: many a 500 there means something else.
+	// refine may map a failure to a better kind than its status has, from the Viewer's
+	// unscrubbed text: many of its 500s mean something else.
 	refine func(status int, detail string) (Kind, bool)
-	// deadline replaces the limit of time that the class has; 0 keeps it.
+	// deadline replaces the timeout of the class; 0 keeps it.
 	deadline time.Duration
-	// impliedBy vouches for a route that no /openapi.json lists, which is so of
-	// WebSockets: in every release both are in one router of the Viewer. The
-	// handshake has the last word.
+	// impliedBy is a capability whose presence implies this route, for WebSockets, which no
+	// /openapi.json lists: in every release both routes are in one router of the Viewer.
+	// The handshake decides.
 	impliedBy Capability
 }
 
-// changes reports whether the route's method may change something: then it is
-// never repeated, and a lost answer leaves the outcome unknown.
+// changes reports whether the route may change something: then it is never retried, and a
+// lost answer leaves the outcome unknown.
 func (r route) changes() bool { return r.method != http.MethodGet }
 
-// option is what a row of the table says besides the usual.
+// option sets an optional field of a route.
 type option func(*route)
 
-// lacking says what a Viewer without the route cannot do, and what serves instead.
+// lacking sets action and alternative.
 func lacking(action, alternative string) option {
 	return func(r *route) { r.action, r.alternative = action, alternative }
 }
@@ -62,7 +62,7 @@ func refined(f func(int, string) (Kind, bool)) option { return func(r *route) { 
 
 func impliedBy(name Capability) option { return func(r *route) { r.impliedBy = name } }
 
-// add adds a row. Noun is what the first id names.
+// add adds a row. noun is the kind of resource that the first id names.
 func add(name Capability, operation, noun string, c class, options ...option) Capability {
 	r := route{noun: noun, class: c}
 	r.method, r.path, _ = strings.Cut(operation, " ")
@@ -76,7 +76,7 @@ func add(name Capability, operation, noun string, c class, options ...option) Ca
 	return name
 }
 
-// The names of what a 404 can be about.
+// The kinds of resources that a 404 can be about.
 const (
 	nounRun      = "run"
 	nounArtifact = "artifact"
@@ -88,7 +88,7 @@ const (
 	nounPath        = "path"
 )
 
-// sshDeadline bounds a call over SSH that has no deadline of its own.
+// sshDeadline is the default deadline of a call over SSH.
 const sshDeadline = 30 * time.Second
 
 const (
@@ -96,18 +96,17 @@ const (
 	noHostKeys = "connect at once: this Viewer accepts any host key"
 )
 
-// routes has the rows of the table below.
 var routes = make(map[Capability]route)
 
-// The table. Whether a call is heavy was measured, or read in the Viewer's
-// source: it has one event loop, so one heavy call stops all others.
+// The table. Whether a call is heavy was measured or read in the Viewer's source: the
+// Viewer has one event loop, so one heavy call blocks all others.
 var (
 	capOpenAPI       = add("viewer.openapi", "GET /openapi.json", "", light)
 	capHealth        = add("viewer.health", "GET /api/health", "", light)
 	capConfig        = add("viewer.config", "GET /api/config", "", light)
 	capSwitchRoot    = add("viewer.switch_root", "POST /api/config/user_root_dir", "", light)
 	capGPU           = add("viewer.gpu", "GET /api/gpu/telemetry", "", light)
-	capSystem        = add("viewer.system", "GET /api/system/monitor", "", heavy)                                                                               // sleeps 1.5 s on the event loop
+	capSystem        = add("viewer.system", "GET /api/system/monitor", "", heavy)                                                                               // blocks the event loop for 1.5 s
 	capStorageStats  = add("viewer.storage_stats", "GET /api/storage/stats", "", heavy, lacking("measure its storage", "read the statistics of its artifacts")) // walks the whole tree
 	capCheckStatuses = add("viewer.check_statuses", "POST /api/status/check", "", heavy)                                                                        // reads every run's status
 
@@ -119,9 +118,9 @@ var (
 	capRecycleBin   = add("experiments.recycle_bin", "GET /api/recycle-bin", "", light)
 	capRestore      = add("experiments.restore", "POST /api/recycle-bin/restore", "", light)
 	capEmptyBin     = add("experiments.empty_bin", "POST /api/recycle-bin/empty", "", heavy)
-	CapPurgeBatch   = add("experiments.purge_batch", "POST /api/runs/permanent-delete", "", heavy, lacking("delete single runs for ever", "move the runs to the recycle bin and empty it"))
+	CapPurgeBatch   = add("experiments.purge_batch", "POST /api/runs/permanent-delete", "", heavy, lacking("delete single runs permanently", "move the runs to the recycle bin and empty it"))
 	CapMoveRuns     = add("experiments.move", "POST /api/runs/move", "", light, lacking("move runs to another path", "give the path when the run is started"))
-	CapPathRuns     = add("experiments.of_path", "GET /api/paths/export", "", heavy, lacking("tell the summaries of a path", "read the experiments one by one"))
+	CapPathRuns     = add("experiments.of_path", "GET /api/paths/export", "", heavy, lacking("list the summaries below a path", "read the experiments one by one"))
 	capMetricsTable = add("metrics.table", "GET /api/runs/{run_id}/metrics_step", nounRun, heavy)
 	capLogStream    = add("logs.stream", "GET /api/runs/{run_id}/logs/ws", nounRun, socket, refined(unknownSocket), impliedBy(capMetricsTable))
 	CapFiles        = add("files.ranges", "GET /api/runs/{run_id}/assets/download", nounRun, stream, lacking("serve the files of a run", "read the merged metrics table"))
@@ -131,16 +130,16 @@ var (
 	capVersions      = add("artifacts.versions", "GET /api/artifacts/{artifact}/versions", nounArtifact, light, lacking("list the versions of an artifact", "list the assets of an experiment"))
 	capVersion       = add("artifacts.version", "GET /api/artifacts/{artifact}/v{version}", nounArtifact, light, lacking("describe a version of an artifact", "list the assets of an experiment"))
 	capVersionFiles  = add("artifacts.files", "GET /api/artifacts/{artifact}/v{version}/files", nounArtifact, light, lacking("list the files of an artifact", "list the assets of an experiment"))
-	capLineage       = add("artifacts.lineage", "GET /api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light, lacking("tell the lineage of an artifact", "list the assets of an experiment"))
+	capLineage       = add("artifacts.lineage", "GET /api/artifacts/{artifact}/v{version}/lineage", nounArtifact, light, lacking("read the lineage of an artifact", "list the assets of an experiment"))
 	capRunArtifacts  = add("artifacts.of_experiment", "GET /api/runs/{run_id}/artifacts", nounRun, light, lacking("list the artifacts of an experiment", "list the assets of the experiment"))
 	capPromote       = add("artifacts.promote", "POST /api/artifacts/{artifact}/v{version}/promote", nounArtifact, light, lacking("promote a version of an artifact", "tag the experiment"))
 	capDeleteVersion = add("artifacts.delete", "DELETE /api/artifacts/{artifact}/v{version}", nounArtifact, light, lacking("delete a version of an artifact", "delete experiments, which takes their assets with them"))
 	capAssets        = add("assets.list", "GET /api/runs/{run_id}/assets", nounRun, light, lacking("list the assets of an experiment", "list the artifacts of the experiment"))
-	capAssetRefs     = add("assets.refs", "GET /api/runs/{run_id}/assets/refs", nounRun, light, lacking("tell which experiments share an asset", "compare the fingerprints of their assets"))
+	capAssetRefs     = add("assets.refs", "GET /api/runs/{run_id}/assets/refs", nounRun, light, lacking("list the experiments that share an asset", "compare the fingerprints of their assets"))
 	capImages        = add("assets.images", "GET /api/runs/{run_id}/images", nounRun, heavy, lacking("list the images of a run", "read the image events of the event log")) // re-reads the whole event file
 
-	// One SSH call stops the whole Viewer. On 0.7.2 even a list looks over SSH
-	// whether connections that it has not asked for 5 s still stand.
+	// One SSH call blocks the whole Viewer. On 0.7.2 even a list checks over SSH whether
+	// connections that were not checked for 5 s are still open.
 	capConnect        = add("remote.connect", "POST /api/remote/connect", "", ssh, within(45*time.Second))
 	capDisconnect     = add("remote.disconnect", "POST /api/remote/disconnect", "", ssh)
 	capConnections    = add("remote.connections", "GET /api/remote/sessions", "", ssh)
@@ -150,7 +149,7 @@ var (
 	CapSessions       = add("remote.sessions", "GET /api/remote/viewer/sessions", "", ssh)
 	capSession        = add("remote.session", "GET /api/remote/viewer/status/{session_id}", "", ssh)
 	capListDirectory  = add("remote.list_directory", "GET /api/remote/fs/list", "", ssh, lacking("list remote folders", noFiles), refined(pathFailure))
-	capCheckPath      = add("remote.check_path", "GET /api/remote/fs/exists", "", ssh, lacking("look at remote paths", noFiles), refined(pathFailure))
+	capCheckPath      = add("remote.check_path", "GET /api/remote/fs/exists", "", ssh, lacking("check remote paths", noFiles), refined(pathFailure))
 	capEnvironments   = add("remote.python_environments", "GET /api/remote/conda-envs", "", ssh)
 	capRemoteConfig   = add("remote.config", "GET /api/remote/config", "", ssh)
 	capAcceptHostKey  = add("remote.accept_host_key", "POST /api/remote/known-hosts/accept", "", light, lacking("accept host keys", noHostKeys))
@@ -161,8 +160,8 @@ var (
 	capDeleteSaved    = add("remote.delete_saved_connection", "DELETE /api/config/ssh_connections/{key}", "", light)
 )
 
-// url builds the URL of a call: the base, the route's fixed text, ids that
-// were checked and escaped as one path element each, and an encoded query.
+// url builds the URL of a call: the base, the route's fixed text, ids, each checked and
+// escaped as one path element, and an encoded query.
 func (c *Client) url(r route, q call) (string, error) {
 	var refused error
 	ids := q.ids

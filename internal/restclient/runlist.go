@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	// maxRunList bounds the list's body: 300 bytes a run, so 800,000 runs.
+	// maxRunList limits the list's body in bytes: enough for 800,000 runs of 300 bytes.
 	maxRunList = 256 << 20
-	// runListTTL is the minimum time for which a list is reused.
+	// runListTTL is the minimum time for which a list is cached.
 	runListTTL = time.Second
-	// runListTTLCostFactor is how many times its cost a list is reused: a Viewer
-	// of many runs needs seconds of its one thread for it.
+	// runListTTLCostFactor times the cost of a list is how long it is cached: with many
+	// runs it takes a Viewer seconds of its only thread.
 	runListTTLCostFactor = 10
 )
 
@@ -20,18 +20,18 @@ const (
 type RunList struct {
 	// Runs are in the Viewer's order, which differs between the generations.
 	Runs []Run
-	// At is when the Viewer was asked, so nothing later is in the list.
+	// At is when the request was sent; the list has no later changes.
 	At time.Time
 	// Cost is how long the Viewer took.
 	Cost time.Duration
-	// Lossy is true where text was not valid UTF-8.
+	// Lossy reports that text had invalid UTF-8.
 	Lossy bool
 
 	byID map[string]int
 }
 
-// Find returns a run of the list by its id, nil if there is none. 0.7.2 may
-// leave runs out of its list that it serves by id.
+// Find returns a listed run by its id, or nil. 0.7.2 may serve runs by id that are not in
+// its list.
 func (l *RunList) Find(runID string) *Run {
 	if i, ok := l.byID[runID]; ok {
 		return &l.Runs[i]
@@ -39,20 +39,19 @@ func (l *RunList) Find(runID string) *Run {
 	return nil
 }
 
-// Age is how old the list is.
+// Age returns the age of the list.
 func (l *RunList) Age() time.Duration { return time.Since(l.At) }
 
-// Runs returns the list of all runs. It is read at most once at a time, and
-// believed for max(1 s, ten times its cost), unless this client has changed
-// runs since: any number of callers cost the Viewer one call. The result is
-// shared and must not be changed.
+// Runs returns the list of all runs. At most one read is in flight, and its result is
+// cached for max(1 s, ten times its cost) unless this client changes runs, so any number of
+// callers cost the Viewer one call. The result is shared and must not be changed.
 func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 	if list := c.knownRuns(); list != nil {
 		return list, nil
 	}
 	version := c.runs.now()
 	return shareRead(ctx, c, capListRuns, fmt.Sprintf("runs %d", version), func(ctx context.Context) (*RunList, error) {
-		// Who comes here just after another caller's list has arrived uses that one.
+		// Another caller's list may have arrived in between.
 		if list := c.knownRuns(); list != nil {
 			return list, nil
 		}
@@ -60,7 +59,7 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 	})
 }
 
-// knownRuns is the list that is still believed, nil if there is none.
+// knownRuns returns the cached list while it is valid, or nil.
 func (c *Client) knownRuns() *RunList {
 	list, current := c.runs.get()
 	if list == nil || !current || list.Age() > list.Cost+max(runListTTL, runListTTLCostFactor*list.Cost) {
@@ -70,7 +69,7 @@ func (c *Client) knownRuns() *RunList {
 }
 
 func (c *Client) readRuns(ctx context.Context, version int) (*RunList, error) {
-	// Capabilities first, so that their probe is no part of the cost.
+	// Capabilities first, so that probing them is not part of the cost.
 	if _, err := c.require(ctx, capListRuns); err != nil {
 		return nil, err
 	}
@@ -90,6 +89,6 @@ func (c *Client) readRuns(ctx context.Context, version int) (*RunList, error) {
 	return list, nil
 }
 
-// InvalidateRuns makes the next Runs ask the Viewer. The changing methods of
-// this client call it themselves.
+// InvalidateRuns makes the next Runs read the list again. The changing methods of this
+// client call it themselves.
 func (c *Client) InvalidateRuns() { c.runs.invalidate() }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// countedList answers the list after a while and counts.
+// countedList answers the list after a delay and counts the calls.
 func countedList(sent *atomic.Int32, d time.Duration) roundTrip {
 	return func(req *http.Request) (*http.Response, error) {
 		if req.URL.Path != "/api/runs" {
@@ -24,7 +24,7 @@ func countedList(sent *atomic.Int32, d time.Duration) roundTrip {
 	}
 }
 
-func TestRuns_AThousandCallersCostTheViewerOneCall(t *testing.T) {
+func TestRuns_CallersShareOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
 		c := bubbleClient(t, countedList(&sent, 50*time.Millisecond))
@@ -44,7 +44,7 @@ func TestRuns_AThousandCallersCostTheViewerOneCall(t *testing.T) {
 	})
 }
 
-func TestRuns_IsBelievedForTenTimesItsCost(t *testing.T) {
+func TestRuns_IsCachedForTenTimesItsCost(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		cost, age  time.Duration
@@ -82,7 +82,7 @@ func TestRuns_IsBelievedForTenTimesItsCost(t *testing.T) {
 	}
 }
 
-func TestRuns_OurOwnChangesAreSeenAtOnce(t *testing.T) {
+func TestRuns_OwnChangesInvalidateTheList(t *testing.T) {
 	const id = "20261123_151105_e4a55c"
 	for _, tt := range []struct {
 		name   string
@@ -126,7 +126,7 @@ func TestRuns_OurOwnChangesAreSeenAtOnce(t *testing.T) {
 	}
 }
 
-func TestRuns_AListBegunBeforeAChangeIsNotKept(t *testing.T) {
+func TestRuns_ListStartedBeforeAChangeIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
 		c := bubbleClient(t, countedList(&sent, time.Second))

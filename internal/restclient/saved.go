@@ -6,26 +6,25 @@ import (
 	"errors"
 )
 
-// A Viewer remembers connections at two places. This is the one whose list
-// hides secrets in every generation; the route that shows the details of one,
-// and the other place, hand them out in clear before 0.7 and are never called.
+// A Viewer stores connections in two places. This is the one whose list hides secrets in
+// every generation. The route with the details of one connection, and the other place,
+// return secrets in clear before 0.7 and are never called.
 
-// SavedConnection is a connection that the Viewer remembers, without secrets:
-// they are not even decoded.
+// SavedConnection is a connection stored by the Viewer. Secrets are not even decoded.
 type SavedConnection struct {
-	// ID is host:port@user, the reverse of a connection's.
+	// ID is host:port@user, unlike the id of a connection.
 	ID         Text `json:"key"`
 	Host       Text `json:"host"`
 	Port       Int  `json:"port"`
 	Username   Text `json:"username"`
 	Name       Text `json:"name"`
 	AuthMethod Text `json:"auth_method"`
-	// HasPassphrase is known from 0.7 on.
+	// HasPassphrase is sent from 0.7 on.
 	HasPassword, HasPrivateKey bool
 	HasPassphrase              *bool
 }
 
-// savedEntry is an entry on the wire; 0.7 has renamed a field.
+// savedEntry is an entry as the Viewer sends it; 0.7 has renamed a field.
 type savedEntry struct {
 	SavedConnection
 	AuthMethod07  Text  `json:"authMethod"`
@@ -34,7 +33,7 @@ type savedEntry struct {
 	HasPassphrase *bool `json:"has_passphrase"`
 }
 
-// SavedConnections lists what the Viewer remembers.
+// SavedConnections lists the stored connections.
 //
 //viewer:operation GET /api/config/ssh_connections 0.5 0.6 0.7
 func (c *Client) SavedConnections(ctx context.Context) ([]SavedConnection, error) {
@@ -54,20 +53,20 @@ func (c *Client) SavedConnections(ctx context.Context) ([]SavedConnection, error
 	return saved, nil
 }
 
-// SaveRequest is a connection to remember.
+// SaveRequest is a connection to store.
 type SaveRequest struct {
 	Login
-	// Name is for people.
+	// Name is for display.
 	Name string
 	// AuthMethod is password, key or agent.
 	AuthMethod string
-	// Remember has the Viewer keep the secrets, too. Before 0.7 it only
-	// obfuscates them. Without it they do not go up at all.
+	// Remember makes the Viewer store the secrets, too. Before 0.7 it only obfuscates them.
+	// Without Remember they are not sent.
 	Remember bool
 }
 
-// SaveConnection has the Viewer remember a connection, in place of one to the
-// same endpoint. 0.5.3 and 0.6.0 keep the last 10.
+// SaveConnection makes the Viewer store a connection, replacing one to the same endpoint.
+// 0.5.3 and 0.6.0 keep the last 10.
 //
 //viewer:operation POST /api/config/ssh_connections 0.5 0.6 0.7
 func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
@@ -87,8 +86,8 @@ func (c *Client) SaveConnection(ctx context.Context, s SaveRequest) error {
 	return withSafeCause(c.acknowledge(ctx, q))
 }
 
-// DeleteSaved has the Viewer forget a saved connection. It answers the same
-// where there is none.
+// DeleteSaved deletes a stored connection. The Viewer reports success even if there is
+// none.
 //
 //viewer:operation DELETE /api/config/ssh_connections/{key} 0.5 0.6 0.7
 func (c *Client) DeleteSaved(ctx context.Context, id string) error {
@@ -101,7 +100,7 @@ func withSafeCause(err error) error {
 	if !ok {
 		return err
 	}
-	own := *e // others may hold the same one
+	own := *e // a copy, because the error may be shared
 	own.Err = safeCause(e.Err)
 	return &own
 }

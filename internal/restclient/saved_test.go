@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestSavedConnections_OfAllGenerationsWithoutSecrets(t *testing.T) {
+func TestSavedConnections_DecodeAllGenerationsWithoutSecrets(t *testing.T) {
 	yes := true
 	base := SavedConnection{
 		ID: known("h:22@u"), Host: known("h"), Port: Int{Value: 22, Known: true}, Username: known("u"), Name: known("gpu"),
@@ -38,7 +38,7 @@ func TestSavedConnections_OfAllGenerationsWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestSavedConnections_AMalformedListShowsNothing(t *testing.T) {
+func TestSavedConnections_ErrorContainsNoSecret(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	v.on("GET /api/config/ssh_connections", jsonAnswer(`{"connections":[{"has_password":"canary"}]}`))
 	_, err := v.client(t).SavedConnections(t.Context())

@@ -7,25 +7,24 @@ import (
 	"time"
 )
 
-// Background work is everything that nobody waits for at this moment: the
-// polls of the scheduler, refreshed lists, health. It is marked in the
-// context, waits behind foreground calls for a slot, and takes at most
-// Config.Share of the Viewer's time: calls that cost the Viewer 100 ms are
-// followed by 400 ms without background work when the share is a fifth. What was
-// not used of it in the last seconds is kept, so that a quiet Viewer may be asked
-// a few things at once.
+// Background work is work that no caller is waiting for: the scheduler's polls, refreshed
+// lists, health checks. It is marked in the context, waits for a slot behind foreground
+// calls, and uses at most Config.Share of the Viewer's time: with a share of one fifth,
+// calls that cost the Viewer 100 ms are followed by 400 ms without background work. Unused
+// time of the last seconds is kept, so that a few calls may be made at once to a quiet
+// Viewer.
 
 const (
-	// maxCostKeys bounds the remembered costs; the oldest knowledge goes first.
+	// maxCostKeys limits the remembered costs; the oldest are dropped first.
 	maxCostKeys = 4096
-	// burst is for how long the share is kept. A Viewer that was just started
-	// needs a quarter of a second to describe its routes for the first time, and
-	// for all that is asked of it meanwhile: with nothing kept, the first tail
-	// would pay for that with seconds without points.
+	// burst is how much unused time is kept. A Viewer that was just started needs a quarter
+	// of a second to build its description and blocks all other calls meanwhile: without a
+	// burst, the first tail would pay for that with seconds without points.
 	burst = 3 * time.Second
-	// maxCostGrowth is how many times its last cost a call is charged at most. One that
-	// takes very much longer than the same before has waited, for others in the Viewer or
-	// for a busy machine; if it really costs so much now, the next ones show it.
+	// maxCostGrowth is the maximum growth of a charged cost over the last one of the same
+	// key. A call that takes much longer than before was probably waiting for others in the
+	// Viewer or for a busy machine; if it really costs that much now, the next calls will
+	// show it.
 	maxCostGrowth = 4
 )
 
@@ -36,25 +35,25 @@ type meter struct{ spent atomic.Int64 }
 
 func isBackground(ctx context.Context) bool { return ctx.Value(backgroundKey{}) != nil }
 
-// charge ends a call that begin has begun, and adds the Viewer's time of it to the
-// background work it belongs to, if any.
+// charge ends a call started with begin, and charges its Viewer time to the background work
+// it belongs to, if any.
 func (u *viewerTime) charge(ctx context.Context, began time.Duration) {
 	if m, ok := ctx.Value(backgroundKey{}).(*meter); ok {
 		m.spent.Add(int64(u.end(began)))
 	}
 }
 
-// viewerTime tells what background calls cost the Viewer. A Viewer does one thing at a
-// time, so calls that are under way together slow each other down: the time is divided
-// equally among them, and all of them together cost the time in which there was at least one.
+// viewerTime measures what background calls cost the Viewer. A Viewer does one thing at a
+// time, so concurrent calls slow each other down: the time is divided equally among them,
+// and together they cost the time during which at least one was in flight.
 type viewerTime struct {
 	mu      sync.Mutex
 	running int
-	at      time.Time     // when each was last changed
-	each    time.Duration // what one call that never ends would have cost so far
+	at      time.Time     // of the last change
+	each    time.Duration // the cost so far of a hypothetical call that never ends
 }
 
-// begin notes that a call has started. What it returns is for end.
+// begin records the start of a call. The result is for end.
 func (u *viewerTime) begin() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -63,7 +62,7 @@ func (u *viewerTime) begin() time.Duration {
 	return u.each
 }
 
-// end notes that a call has ended, and returns what it has cost.
+// end records the end of a call and returns its cost.
 func (u *viewerTime) end(began time.Duration) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -72,7 +71,7 @@ func (u *viewerTime) end(began time.Duration) time.Duration {
 	return u.each - began
 }
 
-// advance is called with mu held.
+// advance updates the cost. u.mu must be held.
 func (u *viewerTime) advance() {
 	now := time.Now()
 	if u.running > 0 {
@@ -81,12 +80,11 @@ func (u *viewerTime) advance() {
 	u.at = now
 }
 
-// Background runs work as background work: it waits until the share allows it
-// to start, then calls work with a context under which every call of this
-// client waits behind foreground calls. Key names a kind of work whose cost is
-// alike from call to call, such as "list" or "table "+runID; the last cost of
-// the key is what the wait of others is reckoned with until the real cost is
-// known. The error is the context's, or that of work.
+// Background runs work as background work: it waits until the share allows a start, then
+// calls work with a context under which every call of this client waits behind foreground
+// calls. key names a kind of work with similar cost from call to call, such as "list" or
+// "table "+runID; the last cost of the key is reserved until the real cost is known. The
+// error is the context's or that of work.
 func (c *Client) Background(ctx context.Context, key string, work func(context.Context) error) error {
 	start, reserved := c.limiter.reserve(key)
 	if err := sleep(ctx, time.Until(start)); err != nil {
@@ -99,15 +97,15 @@ func (c *Client) Background(ctx context.Context, key string, work func(context.C
 	return err
 }
 
-// Cost returns what the last work of a key cost the Viewer, 0 if unknown.
+// Cost returns the cost of the last work of a key, 0 if unknown.
 func (c *Client) Cost(key string) time.Duration {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
 	return c.limiter.costs[key]
 }
 
-// BackgroundTime returns how much of the Viewer's time background work has taken so
-// far, and whether it takes all of its share.
+// BackgroundTime returns how much of the Viewer's time background work has used so far, and
+// whether it uses up its share.
 func (c *Client) BackgroundTime() (spent time.Duration, usedUp bool) {
 	l := c.limiter
 	l.mu.Lock()
@@ -116,35 +114,35 @@ func (c *Client) BackgroundTime() (spent time.Duration, usedUp bool) {
 }
 
 const (
-	// shareWindow is the time over which the use of the share is judged.
+	// shareWindow is the period over which use of the share is measured.
 	shareWindow = 30 * time.Second
-	// fullShare is the part of the share from which on it counts as used up: a little
-	// is lost between one piece of work and the next.
+	// fullShare is the fraction of the share above which it is used up: a little is always
+	// lost between two pieces of work.
 	fullShare = 0.9
 )
 
-// shareLimiter is the account of background time.
+// shareLimiter accounts for background time.
 type shareLimiter struct {
 	share    float64
 	onChange func(usedUp bool)
 
 	mu    sync.Mutex
-	next  time.Time // all reserved work is paid for at that time, which may be past
+	next  time.Time // when all reserved work is paid for; may be in the past
 	costs map[string]time.Duration
 	time  viewerTime
 
-	spent, spentBefore time.Duration // now, and when the window began
+	spent, spentBefore time.Duration // now, and at the start of the window
 	windowStart        time.Time
 	usedUp             bool
 }
 
-// newShareLimiter returns an account; onChange learns when the share begins to be used
-// up, and when it does no longer.
+// newShareLimiter returns a limiter. onChange is called when the share starts or stops
+// being used up.
 func newShareLimiter(share float64, onChange func(usedUp bool)) *shareLimiter {
 	return &shareLimiter{share: share, onChange: onChange, costs: make(map[string]time.Duration), windowStart: time.Now()}
 }
 
-// judge looks at a window that is over; called with mu held.
+// judge evaluates a window that is over. l.mu must be held.
 func (l *shareLimiter) judge(now time.Time) {
 	elapsed := now.Sub(l.windowStart)
 	if elapsed < shareWindow {
@@ -158,7 +156,7 @@ func (l *shareLimiter) judge(now time.Time) {
 	}
 }
 
-// earliest is called with mu held.
+// earliest returns when work may start. l.mu must be held.
 func (l *shareLimiter) earliest(now time.Time) time.Time {
 	if l.next.Before(now) {
 		return now
@@ -166,7 +164,7 @@ func (l *shareLimiter) earliest(now time.Time) time.Time {
 	return l.next
 }
 
-// reserve reserves time for one call, at the cost the key had last.
+// reserve reserves time for one call, at the last cost of the key.
 func (l *shareLimiter) reserve(key string) (start time.Time, reserved time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,7 +177,7 @@ func (l *shareLimiter) reserve(key string) (start time.Time, reserved time.Durat
 	return start, reserved
 }
 
-// commit replaces the reserved cost by the real one.
+// commit replaces the reserved cost with the real one.
 func (l *shareLimiter) commit(key string, reserved, spent time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -198,7 +196,7 @@ func (l *shareLimiter) commit(key string, reserved, spent time.Duration) {
 	l.costs[key] = spent
 }
 
-// delayFor is how long background work must pause after work of a cost.
+// delayFor returns how long background work must pause after work of a cost.
 func (l *shareLimiter) delayFor(cost time.Duration) time.Duration {
 	return time.Duration(float64(cost) / l.share)
 }

@@ -20,21 +20,21 @@ func slowViewer(d time.Duration) roundTrip {
 	}
 }
 
-// earliestStart returns when background work asked for now would start.
+// earliestStart returns when background work reserved now would start.
 func earliestStart(c *Client) time.Time {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
 	return c.limiter.earliest(time.Now())
 }
 
-func TestBackground_TakesItsShareOfTheViewer(t *testing.T) {
+func TestBackground_UsesItsShare(t *testing.T) {
 	for _, share := range []float64{0.2, 0.5, 1} {
 		synctest.Test(t, func(t *testing.T) {
 			const cost = 100 * time.Millisecond
 			c := bubbleClient(t, slowViewer(cost), func(cfg *Config) { cfg.Share = share })
 			var spent time.Duration
 			start := time.Now()
-			c.limiter.next = start // nothing is kept
+			c.limiter.next = start // no unused share
 			for _, key := range []string{"a", "b", "a", "c", "a", "b", "d", "a", "b", "c", "a", "a"} {
 				if err := c.Background(t.Context(), key, func(ctx context.Context) error {
 					spent += cost
@@ -53,19 +53,19 @@ func TestBackground_TakesItsShareOfTheViewer(t *testing.T) {
 	}
 }
 
-func TestBackground_ManyAtOnceTakeTheSameShare(t *testing.T) {
+func TestBackground_ConcurrentWorkUsesTheSameShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const cost, calls = 50 * time.Millisecond, 40
 		c := bubbleClient(t, slowViewer(cost))
 		work := func(ctx context.Context) error { _, err := c.Health(ctx); return err }
-		if err := c.Background(t.Context(), "k", work); err != nil { // its cost is known from now on
+		if err := c.Background(t.Context(), "k", work); err != nil { // so that its cost is known
 			t.Fatal(err)
 		}
 		if got := c.Cost("k"); got != cost {
 			t.Errorf("cost %v, want %v", got, cost)
 		}
 		start := time.Now()
-		c.limiter.next = start.Add(4 * cost) // as if nothing had been kept before the first one
+		c.limiter.next = start.Add(4 * cost) // as if the first one had found no unused share
 		var wg sync.WaitGroup
 		for range calls {
 			wg.Go(func() {
@@ -85,7 +85,7 @@ func TestBackground_UnusedShareAllowsABurst(t *testing.T) {
 	tests := []struct {
 		name  string
 		quiet time.Duration
-		calls int // that need not wait
+		calls int // that start at once
 	}{
 		{"of a client that was just made", 0, 8},
 		{"after a second", time.Second, 3},
@@ -114,7 +114,7 @@ func TestBackground_UnusedShareAllowsABurst(t *testing.T) {
 	}
 }
 
-func TestBackground_GivingUpCostsNothing(t *testing.T) {
+func TestBackground_CanceledWaitIsNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := bubbleClient(t, slowViewer(time.Second))
 		work := func(ctx context.Context) error { _, err := c.Health(ctx); return err }
@@ -133,7 +133,7 @@ func TestBackground_GivingUpCostsNothing(t *testing.T) {
 	})
 }
 
-func TestBackground_ForegroundCallsAreNotPaced(t *testing.T) {
+func TestBackground_ForegroundCallsDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := bubbleClient(t, slowViewer(time.Second))
 		start := time.Now()
@@ -151,15 +151,14 @@ func TestBackground_ForegroundCallsAreNotPaced(t *testing.T) {
 	})
 }
 
-// TestBackground_OneSlowCallDoesNotStopTheRest: it has waited, most likely, and what it is
-// charged is a few times what it cost before.
-func TestBackground_OneSlowCallDoesNotStopTheRest(t *testing.T) {
+// The call was probably waiting, so it is charged at most a multiple of its last cost.
+func TestBackground_LimitsTheChargeOfOneSlowCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const cost, slow = 10 * time.Millisecond, 2 * time.Second
 		took := cost
 		c := bubbleClient(t, roundTrip(func(req *http.Request) (*http.Response, error) { return slowViewer(took)(req) }))
 		work := func(ctx context.Context) error { _, err := c.Health(ctx); return err }
-		for range 100 { // nothing is kept after them
+		for range 100 { // no unused share is left
 			if err := c.Background(t.Context(), "k", work); err != nil {
 				t.Fatal(err)
 			}
@@ -177,10 +176,10 @@ func TestBackground_OneSlowCallDoesNotStopTheRest(t *testing.T) {
 	})
 }
 
-func TestBackground_CallsAtOnceShareTheViewersTime(t *testing.T) {
+func TestBackground_DividesTimeAmongConcurrentCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const cost = 100 * time.Millisecond
-		// A Viewer that does one thing at a time: n calls at once take n times as long.
+		// A Viewer that does one thing at a time: n concurrent calls take n times as long.
 		viewer := make(chan struct{}, 1)
 		c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
 			viewer <- struct{}{}
@@ -205,9 +204,8 @@ func TestBackground_CallsAtOnceShareTheViewersTime(t *testing.T) {
 	})
 }
 
-// TestBackground_SaysOnceThatItsShareIsUsedUp: while more is asked than the share allows,
-// and when it is less again.
-func TestBackground_SaysOnceThatItsShareIsUsedUp(t *testing.T) {
+// onChange is called when the share starts being used up and when it stops.
+func TestBackground_ReportsAUsedUpShareOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const cost = 100 * time.Millisecond
 		h := newLogRecorder()
@@ -229,7 +227,7 @@ func TestBackground_SaysOnceThatItsShareIsUsedUp(t *testing.T) {
 			t.Errorf("%v spent, used up: %t", spent, usedUp())
 		}
 		work(2*time.Second, 3*shareWindow)
-		wantLines(t, h, "INFO share of the viewer suffices again viewer=lab")
+		wantLines(t, h, "INFO share of the viewer is no longer used up viewer=lab")
 		if usedUp() {
 			t.Error("a quiet Viewer's share is used up")
 		}

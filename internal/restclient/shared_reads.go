@@ -8,16 +8,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/flight"
 )
 
-// sharedReads are the reads in flight, which identical ones join: a Viewer continues
-// with what a canceled request asked for, and the next identical one would be paid
-// for again.
+// sharedReads are the reads in flight, which identical reads join: a Viewer continues with
+// canceled requests, so a second identical one would cost it twice.
 type sharedReads = flight.Group[string, any]
 
-// shareRead returns what read returns for a key, which is called unless it is in
-// flight. The value is shared and must not be changed. All reads under one key must
-// have the same type. The capability is for the error of a caller that leaves.
+// shareRead returns the result of read for a key, joining an identical read in flight. The
+// value is shared and must not be changed. All reads of one key must have the same type.
+// The capability is for the error of a caller that leaves.
 func shareRead[T any](ctx context.Context, c *Client, name Capability, key string, read func(context.Context) (*T, error)) (*T, error) {
-	// Background reads are not shared with foreground ones: a foreground one must not wait behind them.
+	// Foreground reads do not join background reads, because they must not wait behind
+	// them.
 	key = fmt.Sprintf("%t %s", isBackground(ctx), key)
 	v, err := c.reads.Do(ctx, key, func(ctx context.Context) (any, error) { return read(ctx) })
 	if err == nil {
@@ -29,7 +29,7 @@ func shareRead[T any](ctx context.Context, c *Client, name Capability, key strin
 	return nil, c.newError(name, KindCanceled, ctx.Err())
 }
 
-// shareGET shares a GET by its URL; ids that are not allowed in it are refused first.
+// shareGET shares a GET by its URL. Invalid ids are refused first.
 func shareGET[T any](ctx context.Context, c *Client, q call, read func(context.Context) (*T, error)) (*T, error) {
 	target, err := c.url(routes[q.cap], q)
 	if err != nil {

@@ -38,7 +38,7 @@ func TestClient_IdenticalReadsInFlightAreOneCall(t *testing.T) {
 	})
 }
 
-func TestClient_ASharedReadEndsWithItsLastCaller(t *testing.T) {
+func TestClient_SharedReadEndsWithItsLastCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var aborted atomic.Bool
 		c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
@@ -71,13 +71,13 @@ func TestClient_ASharedReadEndsWithItsLastCaller(t *testing.T) {
 	})
 }
 
-func TestClient_ANewCallerDoesNotJoinACanceledRead(t *testing.T) {
+func TestClient_CanceledReadIsNotJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
 		c := bubbleClient(t, func(req *http.Request) (*http.Response, error) {
 			if sent.Add(1) == 1 {
 				<-req.Context().Done()
-				pass(t, time.Second) // dies slowly
+				pass(t, time.Second) // ends slowly
 				return nil, req.Context().Err()
 			}
 			return response(200, `{}`), nil

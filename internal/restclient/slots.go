@@ -6,11 +6,18 @@ import (
 	"sync"
 )
 
-// slotLimiter admits calls. Light and heavy calls share slots, of which heavy ones
-// may take only some and background ones all but one; streams have slots of
-// their own, because their readers may be slow, and so has SSH: one. WebSockets
-// pass. Whoever waits in the
-// foreground goes first, and among equals who came first.
+// The maximum numbers of concurrent calls to a Viewer. Light and heavy calls share slots, of
+// which heavy calls use at most some; streams have separate slots, so that slow downloads
+// cannot starve other calls.
+const (
+	sharedSlots = 6
+	heavySlots  = 2
+	streamSlots = 8
+)
+
+// slotLimiter admits calls. Background calls may take all shared slots but one. SSH has one
+// separate slot; WebSockets need none. Foreground calls are admitted first, and equal calls
+// in FIFO order.
 type slotLimiter struct {
 	mu                   sync.Mutex
 	free, heavy, streams int
@@ -22,14 +29,14 @@ type slotLimiter struct {
 type waiter struct {
 	class      class
 	background bool
-	admitted   chan struct{} // closed with the slot taken
+	admitted   chan struct{} // closed when admitted
 }
 
-func newSlotLimiter(slots, heavySlots, streamSlots int) *slotLimiter {
-	return &slotLimiter{free: slots, heavy: min(heavySlots, slots), streams: streamSlots, ssh: 1, background: max(slots-1, 1)}
+func newSlotLimiter(shared, heavy, streams int) *slotLimiter {
+	return &slotLimiter{free: shared, heavy: heavy, streams: streams, ssh: 1, background: max(shared-1, 1)}
 }
 
-// acquire waits for a slot and returns the function that gives it back, once.
+// acquire waits for a slot and returns the function that releases it, to be called once.
 func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -53,7 +60,7 @@ func (g *slotLimiter) acquire(ctx context.Context, c class, background bool) (re
 	return sync.OnceFunc(func() { g.release(w) }), nil
 }
 
-// cancelWait takes a waiter out of its queue; false says it was just admitted.
+// cancelWait removes a waiter from its queue; false means it was just admitted.
 func (g *slotLimiter) cancelWait(w *waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -73,8 +80,8 @@ func (g *slotLimiter) release(w *waiter) {
 	g.admit()
 }
 
-// admit lets in whoever fits; called with mu held. One who does not fit does
-// not hold up a later one of another class.
+// admit admits all waiters for whom a slot is free; a waiter does not block later ones of
+// other classes. g.mu must be held.
 func (g *slotLimiter) admit() {
 	for _, queue := range []*[]*waiter{&g.foreQueue, &g.backQueue} {
 		*queue = slices.DeleteFunc(*queue, func(w *waiter) bool {
@@ -104,8 +111,8 @@ func (g *slotLimiter) canAdmit(w *waiter) bool {
 	return g.free > 0
 }
 
-// count takes n slots of the waiter's class, or gives them back; called with
-// mu held.
+// count takes n slots of the waiter's class, or releases them if n is negative. g.mu must
+// be held.
 func (g *slotLimiter) count(w *waiter, n int) {
 	switch w.class {
 	case socket:

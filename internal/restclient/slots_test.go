@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// enterAll lets each of the names wait for a slot, one after the other, and
-// returns the order in which they were let in; each stays for a second.
+// enterAll makes each call wait for a slot, one after the other, and returns the order of
+// admission. Each holds its slot for a second.
 func enterAll(t *testing.T, g *slotLimiter, calls []struct {
 	name       string
 	class      class
@@ -35,7 +35,7 @@ func enterAll(t *testing.T, g *slotLimiter, calls []struct {
 			mu.Unlock()
 			pass(t, time.Second)
 			release()
-			release() // once is enough; twice must not free another's slot
+			release() // a second call must not free another slot
 		})
 		synctest.Wait()
 	}
@@ -92,7 +92,7 @@ func TestSlotLimiter_AdmitsForegroundFirst(t *testing.T) {
 	}
 }
 
-func TestSlotLimiter_ACanceledWaiterTakesNoSlot(t *testing.T) {
+func TestSlotLimiter_CanceledWaiterTakesNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newSlotLimiter(1, 1, 1)
 		release, err := g.acquire(t.Context(), light, false)
@@ -113,7 +113,7 @@ func TestSlotLimiter_ACanceledWaiterTakesNoSlot(t *testing.T) {
 	})
 }
 
-func TestSlotLimiter_KeepsItsBoundsUnderStress(t *testing.T) {
+func TestSlotLimiter_KeepsItsLimitsUnderStress(t *testing.T) {
 	const slots, heavySlots = 3, 2
 	g := newSlotLimiter(slots, heavySlots, 1)
 	var mu sync.Mutex
@@ -154,7 +154,8 @@ func TestClient_HoldsItsSlotUntilTheBodyIsClosed(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/runs/x", jsonAnswer(`{"id":"x","run_dir":"/r","metrics":"/r/events.jsonl"}`))
 	v.on("GET /api/runs/x/assets/download", answer(200, "application/octet-stream", []byte("abc")))
-	c := v.client(t, func(cfg *Config) { cfg.StreamSlots = 1 })
+	c := v.client(t)
+	c.slots.streams = 1
 	part, err := c.EventFile(t.Context(), "x", 0)
 	if err != nil {
 		t.Fatal(err)

@@ -15,16 +15,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// maxErrorBody bounds what is read of an error's body.
+// maxErrorBody is the number of bytes read of an error's body.
 const maxErrorBody = 64 << 10
 
-// missingRoute is what Starlette says where no route matches. A missing thing
-// has a text of the Viewer's own.
+// missingRoute is Starlette's text if no route matches. A missing resource has a text of
+// the Viewer.
 const missingRoute = "Not Found"
 
-var errEncoded = errors.New("the answer is compressed although that was not asked for")
+var errEncoded = errors.New("the answer is compressed although compression was not requested")
 
-// kindOf maps every status to a kind. It is total over 100 to 599.
+// kindOf maps every status from 100 to 599 to a kind.
 func kindOf(status int) Kind {
 	switch status {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired:
@@ -55,8 +55,7 @@ func kindOf(status int) Kind {
 	return KindMalformed // 1xx, 3xx and odd 2xx: redirects are not followed
 }
 
-// check is the third stage: it lets successful answers pass and makes an
-// error of everything else.
+// check is the third stage: it returns a typed error unless the answer is a success.
 func (x *exchange) check() error {
 	status, header := x.resp.StatusCode, x.resp.Header
 	if enc := header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
@@ -65,7 +64,7 @@ func (x *exchange) check() error {
 	switch {
 	case status == http.StatusOK, status == http.StatusPartialContent && x.q.bytes != "":
 		if isPage(header) {
-			// 0.7.2 answers its own page, with 200, for every GET route it lacks.
+			// 0.7.2 answers its web page, with 200, for every GET route it lacks.
 			return &Error{Kind: KindUnsupported, Status: status, Detail: "the answer is a web page"}
 		}
 		return nil
@@ -79,7 +78,7 @@ func (x *exchange) check() error {
 	return x.errorOf(status, header, body)
 }
 
-// errorOf makes the typed error of a status and its body.
+// errorOf returns the typed error for a status and its body.
 func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 	p := parseProblem(header, body)
 	e := &Error{Kind: kindOf(status), Status: status, RetryAfter: p.retryAfter, Violations: p.violations, HostKey: p.hostKey}
@@ -87,7 +86,7 @@ func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 	case status == http.StatusNotFound && (p.text == missingRoute || !p.fromViewer):
 		e.Kind = KindUnsupported
 	case status == http.StatusServiceUnavailable && p.fromViewer && p.retryAfter == 0:
-		e.Kind = KindUnsupported // a Viewer says so of parts that were not built in
+		e.Kind = KindUnsupported // a Viewer answers so for parts that were not built in
 	case status == http.StatusConflict && p.hostKey != nil:
 		e.Kind = KindHostKey
 	}
@@ -103,7 +102,7 @@ func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 		}
 	}
 	if x.r.changes() && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout) {
-		e.Kind = KindOutcomeUnknown // a proxy lost the answer, not the request
+		e.Kind = KindOutcomeUnknown // a proxy lost the answer; the request may have arrived
 	}
 	e.Promoted = e.Kind == KindServer && x.r.noun == nounArtifact && isPromotedText(p.text)
 	e.Detail = scrub.Text(p.text, x.q.secrets)
@@ -113,25 +112,25 @@ func (x *exchange) errorOf(status int, header http.Header, body []byte) *Error {
 	return e
 }
 
-// isPage reports whether an answer is a web page rather than data. A file
-// that is HTML comes as an attachment.
+// isPage reports whether an answer is a web page rather than data. An HTML file is sent as
+// an attachment.
 func isPage(header http.Header) bool {
 	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	return err == nil && mediaType == "text/html" && header.Get("Content-Disposition") == ""
 }
 
-// problem is an error body, understood.
+// problem is a parsed error body.
 type problem struct {
 	text       string
-	fromViewer bool // it has the shape of FastAPI's errors
+	fromViewer bool // it has the form of FastAPI's errors
 	retryAfter time.Duration
 	violations []Violation
 	hostKey    *HostKey
 }
 
-// parseProblem reads an error body: detail may be a string, a list of
-// complaints or an object, and the body may be no JSON at all (uncaught
-// errors are the plain text "Internal Server Error").
+// parseProblem parses an error body: detail may be a string, a list of violations or an
+// object, and the body may not be JSON (uncaught errors are the plain text "Internal Server
+// Error").
 func parseProblem(header http.Header, body []byte) problem {
 	p := problem{retryAfter: retryAfter(header.Get("Retry-After"))}
 	var envelope struct {
@@ -182,10 +181,10 @@ func (p *problem) readDetail(detail json.RawMessage) {
 	}
 }
 
-// maxRetryAfter bounds what is believed of a Retry-After.
+// maxRetryAfter is the maximum accepted Retry-After.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads a Retry-After header, in seconds or as a date.
+// retryAfter parses a Retry-After header, in seconds or as a date.
 func retryAfter(text string) time.Duration {
 	if text == "" {
 		return 0

@@ -15,18 +15,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/viewerjson"
 )
 
-// maxRow bounds one row of a table, in bytes: the only thing of a table that
-// is ever held as a whole.
+// maxRow limits one row of a table in bytes. Nothing larger than a row is held in memory.
 const maxRow = 16 << 20
 
-// maxCells bounds the cells of a row, each of which takes twenty times the memory of
-// its JSON.
+// maxCells limits the cells of a row, each of which takes twenty times the memory of its
+// JSON.
 const maxCells = 1 << 18
 
-// maxNames bounds the memory of the names of all columns, in bytes.
+// maxNames limits the memory of all column names in bytes.
 const maxNames = 64 << 20
 
-// perColumn is what a column takes besides its name, in bytes.
+// perColumn is the memory of a column besides its name, in bytes.
 const perColumn = 256
 
 var (
@@ -38,22 +37,22 @@ var (
 	errRowTooLong   = fmt.Errorf("a row is longer than %d bytes: %w", maxRow, errOverLimit)
 )
 
-// sinkError carries an error of the sink through the decoder untouched.
+// sinkError passes an error of the sink through the decoder unchanged.
 type sinkError struct{ err error }
 
 func (e sinkError) Error() string { return e.err.Error() }
 
-// column is one name of the table and what was seen in it.
+// column is one column of the table and what was seen of it.
 type column struct {
-	raw   []byte // the name as it stands in the body, quotes included
+	raw   []byte // the name as in the body, quotes included
 	name  string
 	nulls int
-	text  string // the last text, for columns that repeat it, such as stage
+	text  string // the last text, because columns such as stage repeat it
 }
 
-// tableDecoder turns the body of metrics_step into rows while it arrives. A
-// row's names are guessed from the row before, so that neither a map nor a
-// string is made per cell.
+// tableDecoder turns the body of metrics_step into rows while it arrives. It predicts a
+// row's names from the previous row, so that it needs no map lookup or string allocation
+// per cell.
 type tableDecoder struct {
 	dec     *jsontext.Decoder
 	guard   *rowGuard
@@ -62,26 +61,26 @@ type tableDecoder struct {
 	names   []string // the columns member
 	columns []column
 	index   map[string]int // raw name → column
-	order   []int          // the columns of the row before, in its order
+	order   []int          // columns of the previous row, in its order
 	rows    int64
 	last    int64
-	total   int64 // -1 until the total member came; 0.5.0 to 0.5.2 send none
+	total   int64 // -1 until the total member is read; 0.5.0 to 0.5.2 send none
 	// withoutStep is the number of rows whose step does not fit an int64.
 	withoutStep int64
-	nulled      []int // the columns of which the row at hand has a null
+	nulled      []int // columns that are null in the current row
 	hasRows     bool
-	held        int  // what the names take, in bytes
-	lossy       bool // a text had bytes that are not UTF-8
+	held        int  // memory of the names in bytes
+	lossy       bool // a text had invalid UTF-8
 }
 
-// rowGuard fails a row that is longer than maxRow. The decoder reads ahead, so
-// the bound is met to within a buffer.
+// rowGuard fails on a row longer than maxRow. The decoder reads ahead, so the limit is
+// exact to within a buffer.
 type rowGuard struct {
 	r    io.Reader
 	left int
 }
 
-// Read reads what the row may still have.
+// Read reads at most the rest that the row may have.
 func (g *rowGuard) Read(p []byte) (int, error) {
 	if g.left <= 0 {
 		return 0, errRowTooLong
@@ -99,7 +98,7 @@ func newTableDecoder(r io.Reader, sink func(*eventlog.Row) error) *tableDecoder 
 	}
 }
 
-// decode reads the whole body, up to its very end.
+// decode reads the whole body, to its very end.
 func (t *tableDecoder) decode() error {
 	if err := t.readOpen('{'); err != nil {
 		return err
@@ -144,7 +143,7 @@ func (t *tableDecoder) readOpen(kind jsontext.Kind) error {
 		return unexpectedEnd(err)
 	}
 	if token.Kind() != kind {
-		return fmt.Errorf("found %v where %v begins at byte %d", token.Kind(), kind, t.dec.InputOffset())
+		return fmt.Errorf("found %v instead of %v at byte %d", token.Kind(), kind, t.dec.InputOffset())
 	}
 	return nil
 }
@@ -180,7 +179,7 @@ func (t *tableDecoder) readTotal() error {
 	if err != nil {
 		return fmt.Errorf("read the total: %w", err)
 	}
-	t.total = int64(total) //nolint:gosec // it has 63 bits
+	t.total = int64(total) //nolint:gosec // it has at most 63 bits
 	return nil
 }
 
@@ -209,9 +208,9 @@ func (t *tableDecoder) readRows() error {
 	return err
 }
 
-// readRow fills t.row, and says whether its step fits an int64. The Viewer's
-// steps have no bound: one beyond makes the row unusable, as it makes a line of
-// the event file, and not the table.
+// readRow fills t.row, and reports whether its step fits an int64. The Viewer's steps are
+// unbounded: a larger one makes the row unusable, like a line of the event file, but not
+// the table.
 func (t *tableDecoder) readRow() (usable bool, err error) {
 	if err := t.readOpen('{'); err != nil {
 		return false, err
@@ -258,7 +257,7 @@ func (t *tableDecoder) readRow() (usable bool, err error) {
 	return usable, err
 }
 
-// hold counts the name of a column, which stays in memory.
+// hold counts the memory of a column name.
 func (t *tableDecoder) hold(name int) error {
 	if t.held += name + perColumn; t.held > maxNames {
 		return errManyColumns
@@ -266,7 +265,7 @@ func (t *tableDecoder) hold(name int) error {
 	return nil
 }
 
-// column returns the column of a raw name at a place in the row.
+// column returns the column of a raw name at an index of the row.
 func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	if i < len(t.order) {
 		if guess := t.order[i]; bytes.Equal(t.columns[guess].raw, raw) {
@@ -295,8 +294,8 @@ func (t *tableDecoder) column(i int, raw []byte) (int, error) {
 	return col, nil
 }
 
-// addCell adds what a cell says. A list or an object is none: the Viewer
-// drops them, as the event log's reader does.
+// addCell adds a cell. Lists and objects are skipped: the Viewer drops them, as does the
+// event log's reader.
 func (t *tableDecoder) addCell(col int, raw jsontext.Value) {
 	c := &t.columns[col]
 	cell := eventlog.Cell{Name: c.name}
@@ -315,7 +314,7 @@ func (t *tableDecoder) addCell(col int, raw jsontext.Value) {
 		if plain := raw[1 : len(raw)-1]; string(plain) != c.text || bytes.IndexByte(plain, '\\') >= 0 {
 			text, err := t.unquote(raw)
 			if err != nil {
-				return // the decoder has already checked the string
+				return // the decoder has already validated the string
 			}
 			c.text = text
 		}
@@ -326,7 +325,7 @@ func (t *tableDecoder) addCell(col int, raw jsontext.Value) {
 	t.row.Cells = append(t.row.Cells, cell)
 }
 
-// stepOf reads a step: the Viewer made an int of it.
+// stepOf parses a step, which the Viewer has converted to an int.
 func stepOf(raw jsontext.Value) (int64, bool) {
 	if raw.Kind() != '0' {
 		return 0, false
@@ -338,15 +337,15 @@ func stepOf(raw jsontext.Value) (int64, bool) {
 	return int64(f), math.Abs(f) < 1<<63
 }
 
-// floatOf reads a number; one out of range is ±Inf, as in Python.
+// floatOf parses a number; out of range is ±Inf, as in Python.
 func floatOf(raw []byte) float64 {
 	f, _ := strconv.ParseFloat(string(raw), 64)
 	return f
 }
 
-// exactOf returns the decimal text of an integer that f rounds.
+// exactOf returns the decimal text of an integer that f cannot represent.
 func exactOf(raw []byte, f float64) string {
-	const always = 15 // digits that a double holds in any case
+	const always = 15 // digits that a double always represents exactly
 	if len(raw) <= always || !viewerjson.IsInteger(raw) {
 		return ""
 	}
@@ -356,7 +355,7 @@ func exactOf(raw []byte, f float64) string {
 	return string(raw)
 }
 
-// unquote reads a JSON string, and notes whether it had bytes that are not UTF-8.
+// unquote reads a JSON string, and records whether it had invalid UTF-8.
 func (t *tableDecoder) unquote(raw []byte) (string, error) {
 	t.lossy = t.lossy || !utf8.Valid(raw)
 	return viewerjson.Unquote(raw)

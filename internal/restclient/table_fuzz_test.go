@@ -16,7 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// decodeAll decodes a body and turns its rows into maps, for comparisons.
+// decodeAll decodes a body and returns its rows as maps, for comparisons.
 func decodeAll(body []byte, rows *[]map[string]any) (*tableDecoder, error) {
 	d := newTableDecoder(bytes.NewReader(body), func(row *eventlog.Row) error {
 		m := map[string]any{"global_step": float64(row.Step)}
@@ -41,7 +41,7 @@ func decodeAll(body []byte, rows *[]map[string]any) (*tableDecoder, error) {
 	return d, d.decode()
 }
 
-// stdRows decodes the rows with encoding/json and drops what is no cell.
+// stdRows decodes the rows with encoding/json and drops what is not a cell.
 func stdRows(t *testing.T, body []byte) []map[string]any {
 	t.Helper()
 	var table struct{ Rows []map[string]any }
@@ -68,8 +68,8 @@ func dropNoCells(row map[string]any) {
 	}
 }
 
-// FuzzTable: the decoder never panics, and agrees with encoding/json on what
-// both take.
+// FuzzTable checks that the decoder never panics, and agrees with encoding/json on what
+// both accept.
 func FuzzTable(f *testing.F) {
 	for _, name := range []string{"metrics_step_nan_types", "metrics_step_sparse_unicode_outoforder", "metrics_step_empty", "run_404"} {
 		f.Add(fixture(f, "0.6.0", name))
@@ -91,7 +91,7 @@ func FuzzTable(f *testing.F) {
 				}
 			}
 		}
-		// Names that come twice and invalid UTF-8 are read in other ways there.
+		// encoding/json treats duplicate names and invalid UTF-8 differently.
 		if !jsontext.Value(body).IsValid() {
 			return
 		}
@@ -124,7 +124,7 @@ func plainRows(t *testing.T, body []byte) []map[string]any {
 	return rows
 }
 
-// bigTable is a body like that of a real run: six metrics, a stage, a time.
+// bigTable returns a body like that of a real run: six metrics, a stage, a time.
 func bigTable(rows int) []byte {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var b bytes.Buffer
@@ -140,8 +140,7 @@ func bigTable(rows int) []byte {
 	return b.Bytes()
 }
 
-// BenchmarkTable compares the decoder with encoding/json into maps of rows on
-// a table of 100,000 rows.
+// BenchmarkTable compares the decoder with encoding/json on a table of 100,000 rows.
 func BenchmarkTable(b *testing.B) {
 	body := bigTable(100_000)
 	b.Run("stream", func(b *testing.B) {

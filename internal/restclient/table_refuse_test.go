@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-func TestTable_RefusesWhatIsNoWholeTable(t *testing.T) {
+func TestTable_RefusesAnIncompleteTable(t *testing.T) {
 	whole := `{"columns":["global_step","a"],"rows":[{"global_step":1,"a":0.5},{"a":true,"global_step":2}],"total":2,"sampled":2}`
 	v := newViewer(t, "0.6.0")
 	c := v.client(t)
@@ -66,7 +66,7 @@ func TestTable_RefusesWhatIsNoWholeTable(t *testing.T) {
 }
 
 // Releases 0.5.0 to 0.5.2 send columns and rows only, and ignore downsample.
-func TestTable_WithoutATotalIsAsLongAsItIs(t *testing.T) {
+func TestTable_WithoutATotal(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	v.on(tableRoute, jsonAnswer(`{"columns":["global_step","a"],"rows":[{"global_step":3,"a":0.5},{"global_step":7,"a":null}]}`))
 	c := v.client(t)
@@ -87,8 +87,8 @@ func TestTable_WithoutATotalIsAsLongAsItIs(t *testing.T) {
 	}
 }
 
-// The steps of a Viewer have no bound. A row whose step does not fit is left out
-// and counted, with its nulls, and the rest is read.
+// Steps are unbounded in the Viewer. A row whose step does not fit is left out and counted,
+// with its nulls, and the other rows are read.
 func TestTable_CountsRowsWhoseStepDoesNotFit(t *testing.T) {
 	const body = `{"columns":["global_step","a","b"],"rows":[
 		{"a":null,"global_step":-9223372036854775809,"b":1},

@@ -29,7 +29,7 @@ func rowsOf(t *testing.T, c *Client) ([]eventlog.Row, TableInfo, map[string]int,
 	return rows, info, nulls, err
 }
 
-func TestTable_ReadsWhatTheViewersSent(t *testing.T) {
+func TestTable_DecodesRecordedAnswers(t *testing.T) {
 	for _, tt := range versions {
 		t.Run(tt.version, func(t *testing.T) {
 			v := newViewer(t, tt.version)
@@ -125,7 +125,7 @@ func TestTable_CellsOfEveryKind(t *testing.T) {
 	}
 }
 
-func TestTable_TheSinksErrorIsReturnedAsItIs(t *testing.T) {
+func TestTable_ReturnsTheSinksErrorUnchanged(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	v.on(tableRoute, answer(200, "application/json", fixture(t, "0.6.0", "metrics_step_basic")))
 	full := errors.New("full")
@@ -135,7 +135,7 @@ func TestTable_TheSinksErrorIsReturnedAsItIs(t *testing.T) {
 	}
 }
 
-func TestProbeTable_AsksForASampleAndFallsBack(t *testing.T) {
+func TestProbeTable_FallsBackToTheWholeTable(t *testing.T) {
 	v := newViewer(t, "0.5.3")
 	v.on(tableRoute, answer(200, "application/json", fixture(t, "0.5.3", "metrics_step_100k_downsample_100")))
 	info, err := v.client(t).ProbeTable(t.Context(), "x")

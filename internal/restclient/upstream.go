@@ -17,13 +17,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxCredentialFile bounds a file of certificates or of a header, in bytes.
+// maxCredentialFile is the maximum size of a credential file in bytes.
 const maxCredentialFile = 1 << 20
 
-// upstream is the transport to a Viewer behind a proxy that has a certificate of its
-// own, or wants an Authorization header. Both files are read again when they change;
-// one that cannot be used any more leaves what was read before. The header goes to
-// the Viewer's own address and nowhere else.
+// upstream is the transport to a Viewer behind a proxy with its own certificate, or that
+// requires an Authorization header. Both files are reloaded when they change; if a new
+// version is unusable, the previous one stays in use. The header is sent to the Viewer's
+// own address only.
 type upstream struct {
 	base *url.URL
 	new  func() *http.Transport
@@ -35,7 +35,7 @@ type upstream struct {
 	header    string
 }
 
-// watchedFile is a file that may change; it is not used where path is empty.
+// watchedFile is a file that may change; it is unused if path is empty.
 type watchedFile struct {
 	path string
 	size int64
@@ -54,7 +54,7 @@ func (f *watchedFile) changed() (content []byte, changed bool, err error) {
 	if info.Size() == f.size && info.ModTime().Equal(f.at) {
 		return nil, false, nil
 	}
-	f.size, f.at = info.Size(), info.ModTime() // also of what cannot be used, which is then told once
+	f.size, f.at = info.Size(), info.ModTime() // also for an unusable file, which is then reported once
 	file, err := os.Open(f.path)
 	if err != nil {
 		return nil, true, err
@@ -63,11 +63,11 @@ func (f *watchedFile) changed() (content []byte, changed bool, err error) {
 	return content, true, errors.Join(err, file.Close())
 }
 
-// newUpstream reads both files for the first time.
+// newUpstream loads both files for the first time.
 func newUpstream(cfg Config, base *url.URL) (*upstream, error) {
 	u := &upstream{
 		base: base, ca: watchedFile{path: cfg.CAFile}, auth: watchedFile{path: cfg.AuthFile},
-		new: func() *http.Transport { return newTransport(cfg) }, log: cfg.Log,
+		new: newTransport, log: cfg.Log,
 	}
 	u.transport = u.new()
 	if err := u.reload(); err != nil {
@@ -76,7 +76,7 @@ func newUpstream(cfg Config, base *url.URL) (*upstream, error) {
 	return u, nil
 }
 
-// reload reads what has changed. Called with mu held, but for the first time.
+// reload loads the files that have changed. u.mu must be held, except in newUpstream.
 func (u *upstream) reload() error {
 	ca, changed, err := u.ca.changed()
 	if err == nil && changed {
@@ -105,7 +105,7 @@ func (u *upstream) reload() error {
 	return nil
 }
 
-// RoundTrip sends a request with what the files hold now.
+// RoundTrip sends a request with the current contents of the files.
 func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	u.mu.Lock()
 	if err := u.reload(); err != nil && u.log != nil {
@@ -125,11 +125,11 @@ func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 
 var errOtherHost = errors.New("the request is for another host than the viewer's")
 
-// sameScheme reports whether a request is as safe on its way as the Viewer's address
-// says; a WebSocket has the scheme of HTTP here.
+// sameScheme reports whether a request uses the Viewer's scheme. A WebSocket counts as
+// HTTP.
 func sameScheme(a, b string) bool { return strings.Replace(a, "ws", "http", 1) == b }
 
-// CloseIdleConnections gives up idle connections.
+// CloseIdleConnections closes idle connections.
 func (u *upstream) CloseIdleConnections() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -20,12 +20,12 @@ import (
 	"time"
 )
 
-// gate is a reverse proxy with a certificate of its own that wants a login.
+// gate is a reverse proxy with its own certificate that requires credentials.
 type gate struct {
 	*httptest.Server
 	mu       sync.Mutex
 	want     string
-	redirect string // where it sends everybody, if set
+	redirect string // redirect target of all requests, if set
 }
 
 func newGate(t *testing.T, viewer, want string) *gate {
@@ -53,13 +53,13 @@ func newGate(t *testing.T, viewer, want string) *gate {
 	return g
 }
 
-// file writes a file with another time than before, and returns its path.
+// file writes a file with a new modification time, and returns its path.
 func file(t *testing.T, path, content string) string {
 	t.Helper()
 	if path == "" {
 		path = filepath.Join(t.TempDir(), "file")
 	}
-	before, _ := os.Stat(path) // it may not be there yet
+	before, _ := os.Stat(path) // it may not exist yet
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func file(t *testing.T, path, content string) string {
 	return path
 }
 
-// unrelatedCA is a certificate that has signed nothing.
+// unrelatedCA writes a certificate that has signed nothing.
 func unrelatedCA(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -90,7 +90,7 @@ func (g *gate) ca() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: g.Certificate().Raw}))
 }
 
-func TestUpstream_AViewerBehindAProxyWithItsOwnCAAndLogin(t *testing.T) {
+func TestUpstream_UsesCAAndCredentials(t *testing.T) {
 	const first, second = "Bearer first-s3cr3t", "Basic second-s3cr3t"
 	v := newViewer(t, "0.6.0")
 	v.on("GET /api/config", jsonAnswer(`{"storage":"/s"}`))
@@ -122,7 +122,8 @@ func TestUpstream_AViewerBehindAProxyWithItsOwnCAAndLogin(t *testing.T) {
 	if _, err := c.Config(t.Context()); err != nil {
 		t.Error("an empty file takes the login away:", err)
 	}
-	// A WebSocket carries it, too: the Viewer says that it has no such run.
+	// A WebSocket sends the credentials, too: the Viewer answers that the run does not
+	// exist.
 	if err := c.StreamLog(t.Context(), "x", func(LogLine) error { return nil }, func() {}); isKind(err, KindAuth) {
 		t.Error("a WebSocket has no login:", err)
 	}
@@ -136,7 +137,7 @@ func TestUpstream_AViewerBehindAProxyWithItsOwnCAAndLogin(t *testing.T) {
 	}
 }
 
-func TestUpstream_NoOtherHostGetsTheLogin(t *testing.T) {
+func TestUpstream_SendsCredentialsToTheViewerOnly(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	thief := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -175,7 +176,7 @@ func TestUpstream_NoOtherHostGetsTheLogin(t *testing.T) {
 	}
 }
 
-func TestNew_RefusesCredentialsThatCannotBeUsed(t *testing.T) {
+func TestNew_RefusesUnusableCredentials(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no such CA file":      {CAFile: "/does/not/exist"},
 		"a CA file of text":    {CAFile: file(t, "", "hello")},
@@ -190,7 +191,7 @@ func TestNew_RefusesCredentialsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-func TestClient_WhatIsNoViewerIsNamed(t *testing.T) {
+func TestClient_NamesAServerThatIsNotAViewer(t *testing.T) {
 	for _, tt := range []struct{ name, doc, want string }{
 		{"this server", `{"paths":{"/v1/experiments":{"get":{}},"/api/runs":{"get":{}}}}`, "runicorn-grpc"},
 		{"another one", `{"info":{"title":"Shop"},"paths":{"/buy":{"post":{}}}}`, `"Shop"`},
@@ -208,7 +209,7 @@ func TestClient_WhatIsNoViewerIsNamed(t *testing.T) {
 	wantKind(t, err, KindUnreachable)
 }
 
-func TestError_SaysWhyAViewerCannotBeReached(t *testing.T) {
+func TestError_ExplainsAnUnreachableViewer(t *testing.T) {
 	v := newViewer(t, "0.6.0")
 	c := v.client(t)
 	v.Close()

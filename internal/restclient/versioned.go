@@ -2,30 +2,29 @@ package restclient
 
 import "sync"
 
-// versioned holds the last of what a Viewer said of one thing, and whether that may
-// have changed since.
+// versioned caches the last value read from a Viewer, and whether it was invalidated since.
 type versioned[T any] struct {
 	mu      sync.Mutex
 	last    *T
-	version int // how often it was invalidated
+	version int // number of invalidations
 	of      int // the version of last
 }
 
-// get returns the last value, nil if there is none, and whether it is current.
+// get returns the last value, or nil, and whether it is still valid.
 func (k *versioned[T]) get() (last *T, current bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.last, k.version == k.of
 }
 
-// now is the version of what is asked for from now on.
+// now returns the version for a read that starts now.
 func (k *versioned[T]) now() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.version
 }
 
-// put stores a value that was asked for at a version, and returns the one before.
+// put stores a value whose read started at a version, and returns the previous one.
 func (k *versioned[T]) put(v *T, of int) (previous *T) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -34,7 +33,7 @@ func (k *versioned[T]) put(v *T, of int) (previous *T) {
 	return previous
 }
 
-// invalidate says that what is known, or asked for at this moment, may have changed.
+// invalidate makes the cached value, and reads in flight, outdated.
 func (k *versioned[T]) invalidate() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

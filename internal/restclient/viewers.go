@@ -6,25 +6,24 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// Health is the Viewer's answer to being asked how it is. An answer is all
-// that there is to say: the status is "ok" in every release, while the
-// documented client waits for "healthy".
+// Health is the Viewer's answer to a health check. Only its arrival has meaning: the status
+// is "ok" in every release, while the documented client waits for "healthy".
 type Health struct {
 	TextQuality
 	Version Text `json:"version"`
 	// Storage is the storage root, a path on the Viewer's machine.
 	Storage Text `json:"storage"`
-	// Backend is known from 0.7 on.
+	// Backend is sent from 0.7 on.
 	Backend *StorageBackend `json:"storage_backend"`
 }
 
-// StorageBackend says how a 0.7 Viewer finds its runs.
+// StorageBackend describes how a 0.7 Viewer finds its runs.
 type StorageBackend struct {
 	Label Text `json:"label"`
 }
 
-// Health asks the Viewer how it is. A busy Viewer may take ten seconds and
-// more to answer, and is healthy all the same.
+// Health checks the Viewer's health. A busy Viewer may take ten seconds or more to answer
+// and still be healthy.
 //
 //viewer:operation GET /api/health 0.5 0.6 0.7
 func (c *Client) Health(ctx context.Context) (*Health, error) {
@@ -41,7 +40,7 @@ type ViewerConfig struct {
 	UserRootDir Text `json:"user_root_dir"`
 	Storage     Text `json:"storage"`
 	ConfigFile  Text `json:"config_file"`
-	// HomeDirectory and Backend are known from 0.7 on.
+	// HomeDirectory and Backend are sent from 0.7 on.
 	HomeDirectory Text            `json:"home_directory"`
 	Backend       *StorageBackend `json:"storage_backend"`
 }
@@ -53,10 +52,9 @@ func (c *Client) Config(ctx context.Context) (*ViewerConfig, error) {
 	return readJSON[ViewerConfig](ctx, c, call{cap: capConfig})
 }
 
-// SwitchRoot makes the Viewer use another storage root, at once and after
-// every restart. A path that is not absolute is refused here: Viewers expand
-// variables in it, so it might become empty, which every release takes for its
-// own working directory.
+// SwitchRoot makes the Viewer use another storage root, at once and after every restart. A
+// relative path is refused here: Viewers expand variables in it, so it might become empty,
+// which every release treats as its working directory.
 //
 //viewer:operation POST /api/config/user_root_dir 0.5 0.6 0.7
 func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, error) {
@@ -75,14 +73,14 @@ func (c *Client) SwitchRoot(ctx context.Context, path string) (*ViewerConfig, er
 // GPUs is the telemetry of the Viewer's machine.
 type GPUs struct {
 	TextQuality
-	// Available is false where nvidia-smi is missing; Reason says so.
+	// Available is false if nvidia-smi is missing; Reason says so.
 	Available bool  `json:"available"`
 	Reason    Text  `json:"reason"`
 	Time      Time  `json:"ts"`
 	GPUs      []GPU `json:"gpus"`
 }
 
-// GPU is one device. What nvidia-smi does not know is unknown.
+// GPU is one device. Values that nvidia-smi does not report are unknown.
 type GPU struct {
 	Index              Int   `json:"index"`
 	Name               Text  `json:"name"`
@@ -143,15 +141,15 @@ type System struct {
 	} `json:"platform"`
 }
 
-// System reads the load of the Viewer's machine. It takes the Viewer 1.5 s,
-// in which it answers nobody else.
+// System reads the load of the Viewer's machine. It takes the Viewer 1.5 s, during which it
+// answers no other call.
 //
 //viewer:operation GET /api/system/monitor 0.5 0.6 0.7
 func (c *Client) System(ctx context.Context) (*System, error) {
 	return readJSON[System](ctx, c, call{cap: capSystem})
 }
 
-// StorageStats is how much the Viewer stores, in bytes.
+// StorageStats is the size of the Viewer's data in bytes.
 type StorageStats struct {
 	TextQuality
 	Root    Text `json:"storage_root"`
@@ -162,7 +160,7 @@ type StorageStats struct {
 		Manifests Size `json:"manifests"`
 		Outputs   Size `json:"outputs"`
 	} `json:"archive"`
-	// Runs counts only the old storage layout in 0.6.0.
+	// Runs covers only the old storage layout in 0.6.0.
 	Runs struct {
 		Size
 		Count Int `json:"runs_count"`
@@ -176,25 +174,25 @@ type Size struct {
 	Files Int `json:"file_count"`
 }
 
-// StorageStats reads how much is stored. The Viewer walks its whole tree.
+// StorageStats reads the size of the data. The Viewer walks its whole tree.
 //
 //viewer:operation GET /api/storage/stats 0.6 0.7
 func (c *Client) StorageStats(ctx context.Context) (*StorageStats, error) {
 	return readJSON[StorageStats](ctx, c, call{cap: capStorageStats})
 }
 
-// StatusCheck is what a sweep over the running experiments found.
+// StatusCheck is the result of CheckStatuses.
 type StatusCheck struct {
 	TextQuality
 	Checked Int `json:"checked"`
-	// Updated stays 0 when another read has already fixed the status.
+	// Updated is 0 if another read has already fixed the status.
 	Updated Int `json:"updated"`
-	// Message is the Viewer's own sentence.
+	// Message is the Viewer's text.
 	Message Text `json:"message"`
 }
 
-// CheckStatuses makes the Viewer look whether the processes of running
-// experiments still live, and mark those failed that do not.
+// CheckStatuses makes the Viewer check whether the processes of running experiments are
+// alive, and mark the others as failed.
 //
 //viewer:operation POST /api/status/check 0.5 0.6 0.7
 func (c *Client) CheckStatuses(ctx context.Context) (*StatusCheck, error) {

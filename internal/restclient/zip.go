@@ -11,19 +11,19 @@ import (
 	"io"
 )
 
-// zipReader reads a zip from its beginning to its end, entry by entry, as it arrives. It
-// takes what Python's zipfile writes into a file: sizes stand before each entry.
-// archive/zip needs the end of the file first, and so all of it.
+// zipReader reads a zip entry by entry as it arrives. It supports what Python's zipfile
+// writes to a file, where sizes precede each entry. archive/zip needs the end of the file
+// first, and so all of it.
 //
-// Names stand before the entries without a checksum, and once more behind the last one:
-// both are compared. What was read counts only when next has returned io.EOF.
+// Entry headers have no checksum; the directory at the end repeats them, and both are
+// compared. So the contents are verified only when next has returned io.EOF.
 type zipReader struct {
 	r     *bufio.Reader
 	entry *zipEntry
-	heads hash.Hash32 // of what stood before the entries
+	heads hash.Hash32 // of the entry headers
 }
 
-// zipEntry is one file of a zip. Reading it to its end checks its size and its checksum.
+// zipEntry is one file of a zip. Reading to the end verifies its size and checksum.
 type zipEntry struct {
 	Name string
 	Size int64
@@ -35,13 +35,13 @@ type zipEntry struct {
 	left   int64
 }
 
-var errZip = errors.New("not a zip that can be read as it comes")
+var errZip = errors.New("not a zip that can be read as a stream")
 
 const (
-	zipHeaderSize = 26 // behind the signature
+	zipHeaderSize = 26 // after the signature
 	zipRecordSize = 42 // of an entry in the directory
 	zipFile       = 0x04034b50
-	zipDirectory  = 0x02014b50 // what follows the last entry
+	zipDirectory  = 0x02014b50 // signature after the last entry
 	zipStored     = 0
 	zipDeflated   = 8
 	zipSizesLater = 1 << 3
@@ -52,7 +52,8 @@ func newZipReader(r io.Reader) *zipReader {
 	return &zipReader{r: bufio.NewReaderSize(r, 64<<10), heads: crc32.NewIEEE()}
 }
 
-// next returns the next entry, io.EOF after the last one. It ends the one before.
+// next returns the next entry, or io.EOF after the last one. It skips the rest of the
+// previous entry.
 func (z *zipReader) next() (*zipEntry, error) {
 	if z.entry != nil {
 		if _, err := io.Copy(io.Discard, &z.entry.packed); err != nil {
@@ -71,7 +72,7 @@ func (z *zipReader) next() (*zipEntry, error) {
 		if err := z.checkDirectory(); err != nil {
 			return nil, err
 		}
-		_, err := io.Copy(io.Discard, z.r) // a body that was cut says so here
+		_, err := io.Copy(io.Discard, z.r) // reports a truncated body
 		if err == nil {
 			err = io.EOF
 		}
@@ -82,7 +83,7 @@ func (z *zipReader) next() (*zipEntry, error) {
 	return nil, errZip
 }
 
-// checkDirectory compares the directory with what stood before the entries.
+// checkDirectory compares the directory with the entry headers.
 func (z *zipReader) checkDirectory() error {
 	heads := crc32.NewIEEE()
 	for signature := uint32(zipDirectory); signature == zipDirectory; {
@@ -95,14 +96,14 @@ func (z *zipReader) checkDirectory() error {
 		if _, err := io.ReadFull(z.r, text); err != nil {
 			return errors.Join(errZip, err)
 		}
-		_, _ = heads.Write(record[12:24]) // a hash never fails
+		_, _ = heads.Write(record[12:24]) // never fails
 		_, _ = heads.Write(text[:short(24)])
 		if err := binary.Read(z.r, binary.LittleEndian, &signature); err != nil {
 			return errors.Join(errZip, err)
 		}
 	}
 	if heads.Sum32() != z.heads.Sum32() {
-		return fmt.Errorf("%w: its directory is about other files", errZip)
+		return fmt.Errorf("%w: its directory does not match its entries", errZip)
 	}
 	return nil
 }
@@ -143,7 +144,7 @@ func (z *zipReader) open() (*zipEntry, error) {
 func (e *zipEntry) Read(p []byte) (int, error) {
 	n, err := e.body.Read(p[:min(int64(len(p)), e.left+1)])
 	e.left -= int64(n)
-	_, _ = e.sum.Write(p[:n]) // a hash never fails
+	_, _ = e.sum.Write(p[:n]) // never fails
 	switch {
 	case e.left < 0, err == io.EOF && (e.left > 0 || e.sum.Sum32() != e.want):
 		return n, fmt.Errorf("%s: %w: its size or its checksum is wrong", e.Name, errZip)

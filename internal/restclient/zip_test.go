@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// pythonZip is a zip as Python's zipfile writes it: sizes before each entry.
+// pythonZip returns a zip as Python's zipfile writes it: sizes before each entry.
 func pythonZip(tb testing.TB, files ...string) []byte {
 	tb.Helper()
 	var out bytes.Buffer
@@ -86,7 +86,7 @@ func readZip(text []byte) (map[string]string, error) {
 	}
 }
 
-func TestZip_IsReadAsItComes(t *testing.T) {
+func TestZip_ReadsAStream(t *testing.T) {
 	want := map[string]string{"a/x": string(bytes.Repeat([]byte("hello "), 50_000)), "b/y": "stored", "c": "", "d": "again"}
 	got, err := readZip(pythonZip(t, "a/x", want["a/x"], "b/y", "stored", "c", "", "d", "again"))
 	if err != nil || len(got) != len(want) {
@@ -111,7 +111,7 @@ func TestZip_EntriesMayBeSkipped(t *testing.T) {
 	}
 }
 
-// FuzzZip wants no panic and no endless reading.
+// FuzzZip checks for panics and endless loops.
 func FuzzZip(f *testing.F) {
 	whole := pythonZip(f, "a", "some text that is packed", "b", "stored")
 	f.Add(whole)
@@ -121,7 +121,7 @@ func FuzzZip(f *testing.F) {
 	})
 }
 
-func TestZip_DamageIsAnError(t *testing.T) {
+func TestZip_DetectsDamage(t *testing.T) {
 	whole := pythonZip(t, "a", "some text that is packed", "b", "stored")
 	body := bytes.Index(whole, []byte("PK\x01\x02"))
 	for i := range body {

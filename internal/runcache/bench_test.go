@@ -7,7 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// BenchmarkExtend asks for a run of a million rows after ten more lines.
+// BenchmarkExtend reads a run of a million rows after ten more lines.
 func BenchmarkExtend(b *testing.B) {
 	const rows, more = 1_000_000, 10
 	src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, rows))}
@@ -21,7 +21,7 @@ func BenchmarkExtend(b *testing.B) {
 	if err := c.Read(b.Context(), runsourcetest.TheRun, src, use); err != nil {
 		b.Fatal(err)
 	}
-	src.File = append(make([]byte, 0, 2*len(src.File)), src.File...) // appending is not what is measured
+	src.File = append(make([]byte, 0, 2*len(src.File)), src.File...) // appending is not measured
 	src.Counts()
 	step, appended := rows, 0
 	for b.Loop() {
@@ -38,7 +38,7 @@ func BenchmarkExtend(b *testing.B) {
 	b.ReportMetric(float64(served-int64(appended))/float64(b.N), "extraB/op")
 }
 
-// BenchmarkWarm asks for an idle run.
+// BenchmarkWarm reads an idle run.
 func BenchmarkWarm(b *testing.B) {
 	src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 10_000))}
 	c := newTestCache(b, Config{})

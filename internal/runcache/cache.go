@@ -1,10 +1,9 @@
-// Package runcache keeps parsed runs as merged tables, bounded in bytes, and extends each
-// by the bytes that were appended since; it never polls.
+// Package runcache caches parsed runs as merged tables, limited in bytes, and extends each
+// by the bytes appended since the last read. It never polls.
 //
-// The way of a call: Read finds the run's entry, joins the one update that is
-// in flight for it or starts it, and then reads the table under a read lock.
-// The update belongs to the Cache, not to a caller: it ends when it is done, when
-// all its callers have left, or with Close.
+// Read finds the run's entry, joins the update in flight for it or starts one, and then
+// reads the table under a read lock. The Cache owns the update: it ends when it is done,
+// when all its callers have left, or with Close.
 package runcache
 
 import (
@@ -21,48 +20,48 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// defaultBytes is the bound of a Cache that was given none.
+// defaultBytes is the default of Config.MaxBytes.
 const defaultBytes = 256 << 20
 
-// Config is what a Cache may be told. The zero Config is fine.
+// Config configures a Cache. The zero Config is valid.
 type Config struct {
-	// MaxBytes bounds the memory of all parsed runs together: 256 MiB if 0. A
-	// run that is being read is never dropped: with many or large ones at once
-	// the bound is exceeded until they have been answered.
+	// MaxBytes limits the memory of all parsed runs together: 256 MiB if 0. A run that is
+	// being read is never evicted, so many or large concurrent reads may exceed the limit
+	// temporarily.
 	MaxBytes int64
-	// Gate bounds parsing; nil does not.
+	// Gate limits concurrent parsing; nil does not.
 	Gate *cpugate.Gate
 }
 
-// Cache keeps parsed runs. It is safe for concurrent use. Make it with New and
-// end it with Close.
+// Cache caches parsed runs. It is safe for concurrent use. Create it with New and end it
+// with Close.
 type Cache struct {
 	now      func() time.Time
 	gate     *cpugate.Gate
 	maxBytes int64
 	updates  flight.Group[*entry, *run]
-	logs     flight.Group[runsource.Key, *run] // reads of runs that are too large to be kept
+	logs     flight.Group[runsource.Key, *run] // reads of runs that are too large to be cached
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	closed  bool
 	entries lru.Cache[runsource.Key, *entry]
 	bytes   int64
 }
 
-// entry is one run of the cache.
+// entry is one run in the cache.
 type entry struct {
 	key   runsource.Key
-	refs  int   // readers and updates; what is in use is not dropped; guarded by Cache.mu
+	refs  int   // readers and updates; an entry in use is not evicted; guarded by Cache.mu
 	bytes int64 // likewise
-	// updating is held by the one update that may change run: one that all callers
-	// have left may still be dying when the next one starts.
+	// updating is held by the update that may change run: an update that all callers have
+	// left may still be ending when the next one starts.
 	updating sync.Mutex
 	run      *run
 }
 
-// Stats is what a Cache holds.
+// Stats describes the contents of a Cache.
 type Stats struct {
-	// Runs is the number of runs, and Bytes an estimate of their memory.
+	// Runs is the number of runs, and Bytes their estimated memory.
 	Runs  int
 	Bytes int64
 }
@@ -73,7 +72,7 @@ func New(cfg Config) *Cache {
 	return c
 }
 
-// Read is ReadAny for those who need the Table.
+// Read is ReadAny for callers that need the Table.
 func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
 	return c.ReadAny(ctx, key, src, func(v *View) error {
 		if v.Table == nil {
@@ -83,22 +82,21 @@ func (c *Cache) Read(ctx context.Context, key runsource.Key, src runsource.Sourc
 	})
 }
 
-// ReadAny brings the run up to date and calls use with it. Whoever else asks for
-// the run meanwhile shares the update. The View and what is in it are valid until
-// use returns, and must not be changed; use must not wait for a slow reader of
-// its own, or the run cannot be extended.
+// ReadAny updates the run and calls use with it. Concurrent callers share the update. The
+// View and its contents are valid until use returns, and must not be changed. use must not
+// wait for slow clients, because it blocks updates of the run.
 //
-// Of a run that is too large to be kept there is a digest. If that does not do, use
-// returns ErrNeedsTable: then the whole log is read, and use is called once more.
+// A run that is too large to be cached has a digest instead of a table. If the digest is
+// not sufficient, use returns ErrNeedsTable: then the whole log is read, and use is called
+// again.
 //
-// Errors are those of the Source, the context's,
-// ErrClosed, and those of use.
+// Errors are those of the Source, the context's, ErrClosed, and those of use.
 func (c *Cache) ReadAny(ctx context.Context, key runsource.Key, src runsource.Source, use func(*View) error) error {
 	return c.ReadSince(ctx, key, src, time.Time{}, use)
 }
 
-// ReadSince is ReadAny, but of a run that was read at or after a time that is not zero
-// use gets what is held: the Viewer is not asked.
+// ReadSince is ReadAny, but without an update if the cached run was read at or after since.
+// A zero since always updates.
 func (c *Cache) ReadSince(ctx context.Context, key runsource.Key, src runsource.Source, since time.Time, use func(*View) error) error {
 	e, err := c.acquire(key)
 	if err != nil {
@@ -123,22 +121,21 @@ func (c *Cache) ReadSince(ctx context.Context, key runsource.Key, src runsource.
 	return r.read(use)
 }
 
-// read lets a reader use the run.
+// read calls use with the run's read lock held.
 func (r *run) read(use func(*View) error) error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return use(&r.view)
 }
 
-// Stats says what the cache holds.
+// Stats returns the contents of the cache.
 func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{Runs: c.entries.Len(), Bytes: c.bytes}
 }
 
-// Close ends the updates in flight and waits for them. Read returns ErrClosed
-// from then on.
+// Close cancels the updates in flight and waits for them. Later reads return ErrClosed.
 func (c *Cache) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -147,7 +144,7 @@ func (c *Cache) Close() {
 	c.logs.Close()
 }
 
-// acquire finds or makes the entry of a run and keeps it from being dropped.
+// acquire finds or creates the entry of a run and keeps it from being evicted.
 func (c *Cache) acquire(key runsource.Key) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,8 +160,8 @@ func (c *Cache) acquire(key runsource.Key) (*entry, error) {
 	return e, nil
 }
 
-// release is the end of a use. The last one checks the bound. An entry that
-// holds no run goes at once, so that ids that do not exist leave nothing behind.
+// release ends a use of an entry and enforces the limit. An entry without a run is removed
+// at once, so that ids that do not exist use no memory.
 func (c *Cache) release(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,15 +174,14 @@ func (c *Cache) release(e *entry) {
 	c.evict()
 }
 
-// retain keeps an entry that is in use already from being dropped.
+// retain adds a use of an entry that is already in use.
 func (c *Cache) retain(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e.refs++
 }
 
-// refresh returns the run as it is held, if it was read since a time, or else as an
-// update that was in flight or starts now leaves it.
+// refresh returns the cached run if it was read since a time, or the result of an update.
 func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source, since time.Time) (*run, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -195,7 +191,7 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source, sin
 	}
 	c.retain(e) // for the update
 	call, started := c.updates.Join(ctx, e, func(ctx context.Context) (*run, error) {
-		defer c.release(e) // before it is done: the callers are the last to go
+		defer c.release(e) // before the update is done, so that the callers are the last users
 		e.updating.Lock()
 		defer e.updating.Unlock()
 		return c.update(ctx, e, src)
@@ -206,10 +202,10 @@ func (c *Cache) refresh(ctx context.Context, e *entry, src runsource.Source, sin
 	return call.Wait(ctx)
 }
 
-// heldSince returns the run that is held, if all that was there at a time is in it.
+// heldSince returns the cached run if it was read at or after a time.
 func (c *Cache) heldSince(e *entry, since time.Time) *run {
 	if since.IsZero() || !e.updating.TryLock() {
-		return nil // an update is in flight: its result is newer still
+		return nil // the update in flight has a newer result
 	}
 	defer e.updating.Unlock()
 	if e.run == nil || e.run.view.ReadTime.Before(since) {
@@ -218,8 +214,8 @@ func (c *Cache) heldSince(e *entry, since time.Time) *run {
 	return e.run
 }
 
-// update brings the entry's run up to date, one update at a time. What was read of a run
-// when it is canceled is kept.
+// update updates the entry's run, one update at a time. If it is canceled, what was read so
+// far is kept.
 func (c *Cache) update(ctx context.Context, e *entry, src runsource.Source) (*run, error) {
 	if e.run != nil && c.now().Before(e.run.freshUntil) {
 		return e.run, nil
@@ -240,7 +236,7 @@ func (c *Cache) update(ctx context.Context, e *entry, src runsource.Source) (*ru
 	return e.run, nil
 }
 
-// read brings the run up to date from its log, or else from its table.
+// read updates the run from its log, or else from its table.
 func (u *updater) read(ctx context.Context) error {
 	err := u.readEvents(ctx)
 	if errors.Is(err, runsource.ErrNotServed) {
@@ -249,7 +245,7 @@ func (u *updater) read(ctx context.Context) error {
 	return err
 }
 
-// setSize notes the size of a run after an update.
+// setSize records the size of a run after an update.
 func (c *Cache) setSize(e *entry, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -257,9 +253,9 @@ func (c *Cache) setSize(e *entry, bytes int64) {
 	e.bytes = bytes
 }
 
-// evict drops runs until the bound is kept: first those that are above it by
-// themselves, which would push out all others in vain, then those that nobody
-// has read for the longest time. Called with mu held.
+// evict enforces the limit: it removes first the runs that exceed the limit by themselves,
+// which would evict all others in vain, then the least recently read ones. c.mu must be
+// held.
 func (c *Cache) evict() {
 	isOversized := func(e *entry) bool { return e.bytes > c.maxBytes }
 	isAny := func(*entry) bool { return true }
@@ -275,15 +271,15 @@ func (c *Cache) evict() {
 	}
 }
 
-// drop forgets a run. Called with mu held.
+// drop removes a run. c.mu must be held.
 func (c *Cache) drop(e *entry) {
 	c.entries.Remove(e.key)
 	c.bytes -= e.bytes
 }
 
 var (
-	// ErrClosed says that the Cache was closed.
+	// ErrClosed is the error after Close.
 	ErrClosed = flight.ErrClosed
-	// ErrNeedsTable is what a reader returns that the digest of a run does not do for.
-	ErrNeedsTable = errors.New("the digest of the run does not say it")
+	// ErrNeedsTable is returned by a reader for which the digest is not sufficient.
+	ErrNeedsTable = errors.New("the digest of the run is not sufficient")
 )

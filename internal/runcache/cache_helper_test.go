@@ -42,7 +42,7 @@ func tryRead(ctx context.Context, c *Cache, key runsource.Key, src runsource.Sou
 	return values, view, err
 }
 
-// upTo is what lines of steps from 0 say.
+// upTo returns the values of the lines of steps from 0.
 func upTo(n int) map[int64]float64 {
 	want := map[int64]float64{}
 	for i := range n {

@@ -15,7 +15,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// waiters is how many callers the run's update has.
+// waiters returns the number of callers of the run's update.
 func waiters(c *Cache, key runsource.Key) int {
 	c.mu.Lock()
 	e, _ := c.entries.Get(key)
@@ -37,7 +37,7 @@ func TestCache_ConcurrentReadersShareOneRead(t *testing.T) {
 			}
 		})
 	}
-	for waiters(c, runsourcetest.TheRun) < readers { // all of them have come
+	for waiters(c, runsourcetest.TheRun) < readers { // until all have joined
 		runtime.Gosched()
 	}
 	release()
@@ -60,7 +60,7 @@ func TestCache_Cancellation(t *testing.T) {
 				t.Errorf("the one that left got %v", err)
 			}
 		})
-		<-held // it has launched the read
+		<-held // it has started the read
 		reading.Go(func() {
 			if got, _, err := tryRead(t.Context(), c, runsourcetest.TheRun, src); err != nil || len(got) != 10 {
 				t.Errorf("the one that stayed got %d steps, %v", len(got), err)
@@ -192,8 +192,8 @@ func TestCache_Eviction(t *testing.T) {
 	})
 }
 
-// TestCache_Race lets writers, readers, leavers and evictions meet. Every read
-// must see a beginning of the log, without a gap.
+// TestCache_Race runs writers, readers, canceled readers and evictions concurrently. Every
+// read must see a prefix of the log.
 func TestCache_Race(t *testing.T) {
 	t.Run("of runs that fit", func(t *testing.T) { race(t, 60<<10) })
 	t.Run("of runs that are folded", func(t *testing.T) { race(t, 20<<10) })

@@ -9,7 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// summary reads what the digest of the run says of loss, or its table.
+// summary returns the stat of loss from the digest of the run, or its table.
 func summary(t *testing.T, c *Cache, src runsource.Source) (stat eventlog.Stat, isDigest bool) {
 	t.Helper()
 	err := c.ReadAny(t.Context(), runsourcetest.TheRun, src, func(v *View) error {
@@ -27,7 +27,7 @@ func summary(t *testing.T, c *Cache, src runsource.Source) (stat eventlog.Stat, 
 	return stat, isDigest
 }
 
-func TestCache_RunsThatAreTooLarge(t *testing.T) {
+func TestCache_FoldsLargeRuns(t *testing.T) {
 	const rows, maxBytes = 20_000, 200 << 10
 	lines := runsourcetest.Lines
 	wantSummary := func(t *testing.T, c *Cache, src runsource.Source, count int, least float64) {
@@ -110,12 +110,12 @@ func TestCache_RunsThatAreTooLarge(t *testing.T) {
 	})
 }
 
-// BenchmarkLargeRun asks for the summary of a run that does not fit the cache after ten
-// more lines.
+// BenchmarkLargeRun reads the summary of a run that does not fit the cache after ten more
+// lines.
 func BenchmarkLargeRun(b *testing.B) {
 	const rows, more = 1_000_000, 10
 	src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, rows))}
-	src.File = append(make([]byte, 0, 2*len(src.File)), src.File...) // appending is not what is measured
+	src.File = append(make([]byte, 0, 2*len(src.File)), src.File...) // appending is not measured
 	c := newTestCache(b, Config{MaxBytes: 16 << 20})
 	step := rows
 	use := func(v *View) error {

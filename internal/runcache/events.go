@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxAttempts bounds the requests of one update: a log may turn out to be
-	// another one, and a body that was cut off is resumed where it ended.
+	// maxAttempts limits the requests of one update: a log may turn out to be replaced, and
+	// a truncated body is resumed.
 	maxAttempts = 4
-	// wholeFileCostFactor is how many times the cost of reading a whole event file it is
-	// valid, where the Viewer, or a proxy before it, ignores ranges.
+	// wholeFileCostFactor times the cost of reading a whole event file is how long it is
+	// valid, if the Viewer or a proxy ignores ranges.
 	wholeFileCostFactor = 5
 )
 
-// readEvents brings the run up to the end of the event file. What it has read
-// of a run stays in u.run when it fails, to be gone on with.
+// readEvents updates the run to the end of the event file. If it fails, the part already
+// read stays in u.run, to be continued.
 func (u *updater) readEvents(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		before := u.consumedOffset()
@@ -34,12 +34,12 @@ func (u *updater) readEvents(ctx context.Context) error {
 		case errors.Is(err, errRewritten):
 			u.run, u.maxBytes = nil, math.MaxInt64 // all of it is needed now
 		case u.consumedOffset() <= before:
-			return err // no line further than before: trying again is of no use
+			return err // no progress: another attempt is useless
 		}
 	}
 }
 
-// consumedOffset is how far the event file was read.
+// consumedOffset returns how far the event file was read.
 func (u *updater) consumedOffset() int64 {
 	if u.run == nil {
 		return 0
@@ -47,9 +47,9 @@ func (u *updater) consumedOffset() int64 {
 	return u.run.checkpoint.Offset
 }
 
-// readEventsOnce makes one request and follows it to its end. The body is closed
-// before the run's status is asked for: it may hold one of few connections, for
-// which all updates would wait together.
+// readEventsOnce makes one request and reads it to the end. It closes the body before it
+// reads the run's status: the body may hold one of few connections, for which all updates
+// would then wait.
 func (u *updater) readEventsOnce(ctx context.Context) error {
 	start, from := u.now(), int64(0)
 	if u.run != nil && u.run.view.Origin == runsource.FromEventLog {
@@ -70,14 +70,14 @@ func (u *updater) readEventsOnce(ctx context.Context) error {
 	return nil
 }
 
-// readPart reads a part and returns what stands behind its last newline.
+// readPart reads a part and returns the bytes after its last newline.
 func (u *updater) readPart(ctx context.Context, part *restclient.FilePart) (rest []byte, err error) {
 	r := u.ensureRun(runsource.FromEventLog)
 	switch part.State {
 	case restclient.FileShrunk:
 		return nil, runsource.ErrLogReplaced
 	case restclient.FileAbsent, restclient.FileUnchanged:
-		if r.checkpoint.Offset > 0 { // a part that begins at the tail has at least the tail
+		if r.checkpoint.Offset > 0 { // a part that begins at the tail includes at least the tail
 			return nil, runsource.ErrLogReplaced
 		}
 		return nil, nil
@@ -94,7 +94,7 @@ func (u *updater) readPart(ctx context.Context, part *restclient.FilePart) (rest
 	return u.parseBody(ctx, part, part.Size-u.run.checkpoint.Offset)
 }
 
-// complete publishes the run once the end of its file was reached.
+// complete publishes the run after the end of its file was reached.
 func (u *updater) complete(part *restclient.FilePart, start time.Time) {
 	u.run.checkpoint.SetEnd(part)
 	if part.State == restclient.FileWhole {
@@ -105,8 +105,8 @@ func (u *updater) complete(part *restclient.FilePart, start time.Time) {
 	u.run.publish(start, u.maxFinal)
 }
 
-// parseBody puts what comes into the run and returns what stands behind the last
-// newline. About so many bytes are expected, fewer than none if nobody knows.
+// parseBody parses body into the run and returns the bytes after the last newline. expected
+// is the approximate length of body, negative if unknown.
 func (u *updater) parseBody(ctx context.Context, body io.Reader, expected int64) (rest []byte, err error) {
 	r := u.run
 	r.checkpoint.InvalidateEnd()
@@ -116,14 +116,14 @@ func (u *updater) parseBody(ctx context.Context, body io.Reader, expected int64)
 	})
 }
 
-// parseLines parses the complete lines of a chunk of a file of about so many bytes,
-// and says how many bytes they had.
-// The lock is held for the parsing only, never while bytes are awaited.
+// parseLines parses the complete lines of a chunk and returns their length. totalSize is
+// the approximate size of the file. It holds the lock only while parsing, never while
+// reading.
 func (u *updater) parseLines(ctx context.Context, chunk []byte, totalSize int64) (consumed int, err error) {
 	r := u.run
 	if r.checkpoint.Unterminated && len(chunk) > 0 {
 		if chunk[0] != '\n' {
-			return 0, runsource.ErrLogReplaced // the line continues: it is not what it was taken for
+			return 0, runsource.ErrLogReplaced // the line continues, so it is not the line that was read before
 		}
 		r.checkpoint.Unterminated = false
 	}
@@ -144,7 +144,7 @@ func (u *updater) parseLines(ctx context.Context, chunk []byte, totalSize int64)
 	return consumed, err
 }
 
-// AddLastLine decides about what stands behind the last newline.
+// addLastLine handles the bytes after the last newline.
 func (u *updater) addLastLine(ctx context.Context, rest []byte) error {
 	r := u.run
 	if counts, err := runsource.LastLineCounts(ctx, u.src, rest, r.checkpoint.Offset); err != nil || !counts {

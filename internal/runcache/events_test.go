@@ -15,7 +15,7 @@ import (
 )
 
 func TestCache_ReadsTheWholeLog(t *testing.T) {
-	const long = 2000 // lines, more than both ends of the checkpoint
+	const long = 2000 // number of lines, more than both ends of the checkpoint
 	same := func(want map[int64]float64) func(map[int64]float64) map[int64]float64 {
 		return func(map[int64]float64) map[int64]float64 { return want }
 	}
@@ -81,9 +81,9 @@ func TestCache_ReadsTheWholeLog(t *testing.T) {
 				before, _ := read(t, c, src)
 				tt.change(src)
 				want := tt.want(maps.Clone(before))
-				for range 2 { // the second read continues with what the first has left
+				for range 2 { // the second read continues after the first
 					got, view := read(t, c, src)
-					if !maps.Equal(want, got) { // which is quick
+					if !maps.Equal(want, got) { // faster than cmp.Diff
 						t.Fatalf("values (-want +got):\n%s", cmp.Diff(want, got))
 					}
 					if view.Origin != runsource.FromEventLog || view.MalformedLines != 0 {
@@ -130,7 +130,7 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 		rest  string
 		ended bool
 		then  string // appended after the first read
-		want  int    // steps after the first read
+		want  int    // number of steps after the first read
 		after int    // and after the second
 		bad   uint64
 	}{
@@ -248,8 +248,8 @@ func TestCache_Failures(t *testing.T) {
 	})
 }
 
-// FuzzExtension: a log that is read in any two pieces says what it says when it
-// is read at once.
+// FuzzExtension checks that a log read in any two pieces gives the same result as one read
+// at once.
 func FuzzExtension(f *testing.F) {
 	f.Add([]byte(runsourcetest.Lines(0, 20)), uint16(700))
 	f.Add([]byte(runsourcetest.Lines(0, 3)+"{torn\n\n"+runsourcetest.Line(2, "NaN")+"{\"half"), uint16(100))

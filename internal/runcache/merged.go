@@ -9,15 +9,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// How long a merged table is served without asking.
+// How long a merged table is cached.
 //
-// A Viewer without event files computes the whole table for whoever asks, at some
-// 5 s of its one thread per million rows. So a table is valid for tableTTL or
-// ttlCostFactor times what it cost. Then a large one is probed, which costs a third:
-// new steps and new columns show there. Values that were written to old steps do
-// not, so a run that is not known to have ended is read again whole, at the
-// latest, after maxStale or staleCostFactor times the cost. An answer says when its
-// table was read.
+// A Viewer without event files computes the whole table for each read, which takes about 5
+// s of its only thread per million rows. So a table is valid for tableTTL or ttlCostFactor
+// times its cost. Then a large table is probed, for a third of the cost, which shows new
+// steps and columns, but not values written to old steps. So the table of a run that is not
+// known to have ended is read again after at most maxStale or staleCostFactor times the
+// cost. Answers include the time at which their table was read.
 const (
 	tableTTL        = time.Second
 	ttlCostFactor   = 5
@@ -25,19 +24,19 @@ const (
 	staleCostFactor = 20
 )
 
-// mergedState is what is known of a table that was read.
+// mergedState is the state of a table that was read.
 type mergedState struct {
 	info restclient.TableInfo
-	// readStart is when its read began, and cost how long it took.
+	// readStart is the start of its read, and cost the duration.
 	readStart time.Time
 	cost      time.Duration
-	// final says that the run had ended before.
+	// final reports that the run had ended before.
 	final bool
-	// excess is what was too large in it.
+	// excess counts what was too large.
 	excess eventlog.Excess
 }
 
-// readMerged brings the run up to date from its merged table.
+// readMerged updates the run from its merged table.
 func (u *updater) readMerged(ctx context.Context) error {
 	unchanged, err := u.isTableUnchanged(ctx)
 	if err != nil {
@@ -54,7 +53,7 @@ func (u *updater) readMerged(ctx context.Context) error {
 	r, start := newRun(runsource.FromMergedTable), u.now()
 	info, err := u.src.ReadTable(ctx, r.put, r.view.Table.AddIndeterminate)
 	if err != nil {
-		return err // half a table cannot be gone on with; the old one stays
+		return err // a partial table cannot be continued; the old one stays
 	}
 	r.merged = mergedState{info: info, readStart: start, cost: u.now().Sub(start), final: ended, excess: r.merged.excess}
 	r.freshUntil = u.now().Add(r.merged.ttl())
@@ -63,7 +62,7 @@ func (u *updater) readMerged(ctx context.Context) error {
 	return nil
 }
 
-// isTableUnchanged says whether the table that is there may be kept.
+// isTableUnchanged reports whether the cached table may be kept.
 func (u *updater) isTableUnchanged(ctx context.Context) (bool, error) {
 	if u.run == nil || u.run.view.Origin != runsource.FromMergedTable {
 		return false, nil
@@ -80,5 +79,5 @@ func (u *updater) isTableUnchanged(ctx context.Context) (bool, error) {
 	return runsource.IsSameTable(&info, &m.info), nil
 }
 
-// ttl is how long the table is valid without asking.
+// ttl returns how long the table is valid without a request.
 func (m *mergedState) ttl() time.Duration { return max(tableTTL, ttlCostFactor*m.cost) }

@@ -12,27 +12,28 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// View is a parsed run as a reader of the Cache sees it.
+// View is a parsed run for a reader of the Cache.
 type View struct {
-	// Table is the merged view, settled. It may be read only. It is nil if the run is
-	// too large to be kept: then there is a Digest.
+	// Table is the merged view, compacted and read-only. It is nil if the run is too large
+	// to be cached, which then has a Digest.
 	Table  *eventlog.Table
 	Digest *digest.Digest
-	// Origin is what it was read from.
+	// Origin is what the run was read from.
 	Origin runsource.Origin
-	// Counts is what was left out. Of a merged table, LinesWithoutStep counts the rows.
+	// Counts counts what was left out. LinesWithoutStep counts the rows of a merged table.
 	eventlog.Counts
-	// FirstTime is the earliest time of any line, rewritten ones included, in
-	// unix seconds; it counts only if HasTime.
+	// FirstTime is the earliest time of any line, rewritten ones included, in Unix seconds,
+	// if HasTime.
 	FirstTime float64
 	HasTime   bool
-	// Images are those of the event file in the order of logging, of very many the newest.
+	// Images are the images in the event file in log order; if there are very many, the
+	// newest ones.
 	Images []eventlog.Media
-	// ReadTime is when the Viewer was asked: nothing later is in it.
+	// ReadTime is when the read started; nothing later is included.
 	ReadTime time.Time
 }
 
-// Summary is what a table and a digest have in common.
+// Summary is the common interface of a table and a digest.
 type Summary interface {
 	Names(selection eventlog.Selection) []string
 	Stats(selection eventlog.Selection) []eventlog.Stat
@@ -41,7 +42,7 @@ type Summary interface {
 	Read(name string, q eventlog.Query) (samples []eventlog.Sample, ok bool)
 }
 
-// ReadMetric reads the points of one metric. The error is ErrNeedsTable.
+// ReadMetric reads the points of one metric. The only error is ErrNeedsTable.
 func (v *View) ReadMetric(name string, q eventlog.Query) ([]eventlog.Sample, error) {
 	samples, ok := v.Summary().Read(name, q)
 	if !ok {
@@ -50,7 +51,7 @@ func (v *View) ReadMetric(name string, q eventlog.Query) ([]eventlog.Sample, err
 	return samples, nil
 }
 
-// Summary is of the table, or else of the digest, which has the sums over all steps only.
+// Summary returns the table, or else the digest, which only has sums over all steps.
 func (v *View) Summary() Summary {
 	if v.Table == nil {
 		return v.Digest
@@ -58,21 +59,21 @@ func (v *View) Summary() Summary {
 	return v.Table
 }
 
-// run is one parsed run. It is changed by one flight at a time; what readers see
-// changes under mu only, the rest needs no lock.
+// run is one parsed run. One update at a time changes it; what readers see changes only
+// with mu held, the rest needs no lock.
 type run struct {
 	mu   sync.RWMutex
 	view View
 
-	// published says that readers may have it: from then on its table is settled
+	// published reports that readers may use it: from then on its table is compacted
 	// whenever mu is free.
 	published bool
-	// freshUntil is until when the run is valid without asking.
+	// freshUntil is until when the run is valid without a request.
 	freshUntil time.Time
 
 	parser     eventlog.Parser // of the event log
 	checkpoint runsource.Checkpoint
-	imageBytes int64       // of the view's images
+	imageBytes int64       // memory of the view's images
 	merged     mergedState // of the merged table
 }
 
@@ -80,7 +81,7 @@ func newRun(origin runsource.Origin) *run {
 	return &run{view: View{Table: eventlog.NewTable(), Origin: origin}}
 }
 
-// put merges a row. Called with mu held, or before the run is published.
+// put merges a row. r.mu must be held, or the run not be published.
 func (r *run) put(row *eventlog.Row) error {
 	if r.view.Origin == runsource.FromMergedTable {
 		r.merged.excess.Limit(row)
@@ -97,15 +98,15 @@ func (r *run) put(row *eventlog.Row) error {
 	return nil
 }
 
-// handler puts what a parser finds into the run.
+// handler returns the handler that adds what a parser finds to the run.
 func (r *run) handler() eventlog.Handler {
 	return eventlog.Handler{Row: r.put, Media: r.putImage}
 }
 
-// maxImages bounds the images of a run that are held.
+// maxImages is the maximum number of images kept of a run.
 const maxImages = 20_000
 
-// putImage adds an image. Called with mu held, or before the run is published.
+// putImage adds an image. r.mu must be held, or the run not be published.
 func (r *run) putImage(m *eventlog.Media) error {
 	if len(r.view.Images) == maxImages {
 		for i := range maxImages / 2 {
@@ -123,8 +124,8 @@ func imageBytes(m *eventlog.Media) int64 {
 	return int64(unsafe.Sizeof(*m)) + int64(len(m.Key)+len(m.Path)+len(m.Caption))
 }
 
-// publish lets readers have the run as it was at a time: the digest only, if it is larger
-// than maxBytes.
+// publish lets readers use the run as of readTime; if it is larger than maxBytes, only its
+// digest.
 func (r *run) publish(readTime time.Time, maxBytes int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +135,7 @@ func (r *run) publish(readTime time.Time, maxBytes int64) {
 	r.refreshView()
 }
 
-// refreshView makes the view right for readers. Called with mu held.
+// refreshView prepares the view for readers. r.mu must be held.
 func (r *run) refreshView() {
 	counts := r.parser.Counts()
 	if r.view.Digest == nil {
@@ -148,7 +149,7 @@ func (r *run) refreshView() {
 	r.view.Counts = counts
 }
 
-// bytes estimates the run's memory. It may be called by the flight only.
+// bytes estimates the run's memory. Only the update may call it.
 func (r *run) bytes() int64 {
 	const overhead = 16 << 10 // the parser's names and buffers, the checkpoint
 	if r.view.Digest != nil {
@@ -157,14 +158,14 @@ func (r *run) bytes() int64 {
 	return int64(r.view.Table.Bytes()) + r.imageBytes + overhead
 }
 
-// errRewritten says that a line is about a step of which the digest knows too little: the
-// log must be read again.
-var errRewritten = errors.New("an old step was written again")
+// errRewritten reports a write to a step that the digest has folded: the log must be read
+// again.
+var errRewritten = errors.New("an old step was rewritten")
 
-// digestShare is the part of the cache's memory that one digest may have.
+// digestShare is the fraction of the cache's memory that one digest may use.
 const digestShare = 8
 
-// fold leaves the digest only of a run that is larger than maxBytes. Called with mu held.
+// fold replaces a table larger than maxBytes by a digest. r.mu must be held.
 func (r *run) fold(maxBytes int64) {
 	if r.view.Digest != nil || r.bytes() <= maxBytes {
 		return
@@ -178,13 +179,13 @@ type updater struct {
 	gate *cpugate.Gate
 	src  runsource.Source
 	now  func() time.Time
-	run  *run // the run as it is so far; nil if there is none
-	// maxBytes is how large a run may become before it is folded, and maxFinal the
-	// same for one that was read to its end.
+	run  *run // the run so far; may be nil
+	// maxBytes is the size above which a run is folded while it is read, and maxFinal the
+	// size for one that was read to its end.
 	maxBytes, maxFinal int64
 }
 
-// ensureRun returns the run to continue with, if it has this origin, or a new one.
+// ensureRun returns the current run if it has this origin, or a new one.
 func (u *updater) ensureRun(origin runsource.Origin) *run {
 	if u.run == nil || u.run.view.Origin != origin {
 		u.run = newRun(origin)

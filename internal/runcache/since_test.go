@@ -9,8 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// TestCache_AnswersWithoutAskingWhatWasReadSince a time, and asks otherwise.
-func TestCache_AnswersWithoutAskingWhatWasReadSince(t *testing.T) {
+func TestCache_ReadSinceUsesTheCachedRun(t *testing.T) {
 	src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 10))}
 	now := time.Unix(1000, 0)
 	c := newTestCache(t, Config{})
@@ -41,8 +40,7 @@ func TestCache_AnswersWithoutAskingWhatWasReadSince(t *testing.T) {
 	}
 }
 
-// TestCache_HoldsImagesInTheirOrder, of very many the newest.
-func TestCache_HoldsImagesInTheirOrder(t *testing.T) {
+func TestCache_KeepsTheNewestImagesInOrder(t *testing.T) {
 	line := func(i int) string {
 		return fmt.Sprintf(`{"type": "image", "data": {"key": "k", "path": "media/%d.png"}}`+"\n", i)
 	}

@@ -11,52 +11,52 @@ import (
 
 // How a log is identified, and why.
 //
-// A log only ever grows, unless somebody replaces it. Reading it all again would
-// prove that it is the same one, and is what the checkpoint must save. It keeps the
-// first and the last CheckpointBytes of what was consumed (bytes, not hashes: they are
-// as small, and what differs is certain to differ) beside the file's size and
-// ETag, which the Viewer makes of time and size:
+// A log only grows, unless it is replaced. Reading it completely would prove that it is the
+// same one; the checkpoint exists to avoid that. It keeps the first and the last
+// CheckpointBytes that were consumed (bytes, not hashes: they are as small, and a
+// difference is certain) with the file's size and ETag, which the Viewer derives from time
+// and size:
 //
-//   - Every read begins at the tail, in the same request as the new bytes, so
-//     that a shorter log and another one under the same offsets are seen at once.
-//     It also spares the answers 416, which carry no ETag.
+//   - Every read begins at the tail, in the same request as the new bytes, so that a
+//     shorter log, or another one under the same offsets, is detected at once. It also
+//     avoids 416 answers, which have no ETag.
 //   - A log that has grown is also compared at its head, with one more request of
-//     CheckpointBytes: another log may have the same last lines at the same position. Who
-//     asks about an idle log pays nothing for that.
-//   - The same size with another ETag was written to without growing, which an
-//     append never does: another log.
+//     CheckpointBytes: another log may have the same last lines at the same position.
+//     Polling an idle log costs nothing extra.
+//   - The same size with another ETag means that the file was written without growing,
+//     which an append never does: it is another log.
 //
-// What remains is a log that was edited in its middle, left alone at both ends,
-// and has grown before the next poll. Nothing but reading it all would see that.
+// Not detected is a log that was edited in the middle, has the same ends, and has grown
+// before the next poll. Only reading it completely would detect that.
 //
-// Together both ends cost 1 KiB upstream, and the bytes after the last newline,
-// which are asked for again until their newline comes.
+// Both ends together cost 1 KiB per read, plus the bytes after the last newline, which are
+// read again until their newline arrives.
 
-// CheckpointBytes is how much a log is known by at each end.
+// CheckpointBytes is how many bytes are kept of each end of a log.
 const CheckpointBytes = 512
 
-// ErrLogReplaced says that the log is not the one that was read before.
-var ErrLogReplaced = errors.New("the event file is another one")
+// ErrLogReplaced reports that the log is not the one that was read before.
+var ErrLogReplaced = errors.New("the log was replaced by another one")
 
-// Checkpoint is how far a log was read, and how it is identified. The zero checkpoint
-// stands at the beginning of any log.
+// Checkpoint is how far a log was read, and how it is identified. The zero checkpoint is
+// the beginning of any log.
 type Checkpoint struct {
 	// Offset is the first byte that was not consumed.
 	Offset int64
-	// Head and tail are the first and the last bytes that were.
+	// Head and Tail are the first and the last consumed bytes.
 	Head, Tail []byte
-	// Size and etag are the file's when its end was last reached, zero if the
-	// last read was cut.
+	// Size and ETag are the file's when its end was last reached, zero if the last read was
+	// truncated.
 	Size int64
 	ETag string
-	// Unterminated says that the last line was consumed without a newline.
+	// Unterminated reports that the last line was consumed without a newline.
 	Unterminated bool
 }
 
-// ReadOffset is where the next read begins.
+// ReadOffset returns the offset of the next read.
 func (c *Checkpoint) ReadOffset() int64 { return c.Offset - int64(len(c.Tail)) }
 
-// Advance notes bytes that were consumed. They are copied.
+// Advance records consumed bytes, which it copies.
 func (c *Checkpoint) Advance(consumed []byte) {
 	c.Offset += int64(len(consumed))
 	if free := CheckpointBytes - len(c.Head); free > 0 {
@@ -72,27 +72,27 @@ func (c *Checkpoint) Advance(consumed []byte) {
 	}
 }
 
-// Write is advance by bytes of a file whose end is not known any more.
+// Write is Advance for a file whose end is no longer known.
 func (c *Checkpoint) Write(consumed []byte) (int, error) {
 	c.InvalidateEnd()
 	c.Advance(consumed)
 	return len(consumed), nil
 }
 
-// InvalidateEnd forgets the end of the file before it is read further: if that
-// fails, nothing is known about it.
+// InvalidateEnd forgets the end of the file before reading on: if the read fails, the end
+// is unknown.
 func (c *Checkpoint) InvalidateEnd() { c.Size, c.ETag = 0, "" }
 
-// SetEnd notes that the end of the file was reached.
+// SetEnd records that the end of the file was reached.
 func (c *Checkpoint) SetEnd(part *restclient.FilePart) { c.Size, c.ETag = part.Size, part.ETag }
 
-// IsUnchanged says that the file is as it was when its end was last reached.
+// IsUnchanged reports whether the file is the same as when its end was last reached.
 func (c *Checkpoint) IsUnchanged(part *restclient.FilePart) bool {
 	return c.ETag != "" && part.ETag == c.ETag && part.Size == c.Size
 }
 
-// Verify reads the tail from a part that begins there and compares what is
-// known. ErrLogReplaced means that the log is another one.
+// Verify reads the tail from a part that begins there, and compares it and the head. The
+// error is ErrLogReplaced if they differ.
 func (c *Checkpoint) Verify(ctx context.Context, src Source, part *restclient.FilePart) error {
 	etagChanged, err := c.VerifyTail(part)
 	switch {
@@ -101,13 +101,13 @@ func (c *Checkpoint) Verify(ctx context.Context, src Source, part *restclient.Fi
 	case etagChanged:
 		return ErrLogReplaced
 	case c.ReadOffset() == 0 || c.IsUnchanged(part):
-		return nil // all of it was compared, or nothing has happened to it
+		return nil // all of it was compared, or nothing has changed
 	}
 	return c.VerifyHead(ctx, src.ReadEvents)
 }
 
-// VerifyTail is Verify without the head, which costs a request. EtagChanged says that the
-// file has another ETag although its size is the same.
+// VerifyTail is Verify without the head, which costs a request. etagChanged reports that
+// the ETag has changed while the size has not.
 func (c *Checkpoint) VerifyTail(part *restclient.FilePart) (etagChanged bool, err error) {
 	if part.Size >= 0 && part.Size < max(c.Offset, c.Size) {
 		return false, ErrLogReplaced
@@ -116,7 +116,7 @@ func (c *Checkpoint) VerifyTail(part *restclient.FilePart) (etagChanged bool, er
 	return etagChanged, CompareBytes(part, c.Tail)
 }
 
-// ReadFunc reads a log as Source.ReadEvents does.
+// ReadFunc reads a log like Source.ReadEvents.
 type ReadFunc func(ctx context.Context, offset, length int64) (*restclient.FilePart, error)
 
 // VerifyHead compares the first bytes of the log.
@@ -132,12 +132,12 @@ func (c *Checkpoint) VerifyHead(ctx context.Context, read ReadFunc) (err error) 
 	return CompareBytes(part, c.Head)
 }
 
-// CompareBytes reads as many bytes as there are in want.
+// CompareBytes reads len(want) bytes and compares them.
 func CompareBytes(r io.Reader, want []byte) error {
 	got := make([]byte, len(want))
 	_, err := io.ReadFull(r, got)
 	switch {
-	// ReadFull's own: wrapped in another error it is a body that was cut.
+	// ReadFull's own error; wrapped in another one it is a truncated body.
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		return ErrLogReplaced
 	case err != nil:

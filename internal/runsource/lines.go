@@ -8,21 +8,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// How much of a log is held at once: little for what was appended since, and enough
-// for fast parsing of a long history. A longer line makes it grow up to
-// eventlog.MaxLine.
+// The size of the read buffer: small for appended bytes, and large enough to parse a long
+// history fast. A longer line makes it grow up to eventlog.MaxLine.
 const (
 	minChunk = 16 << 10
 	maxChunk = 1 << 20
 )
 
-// ReadLines gives what comes of body to parse, chunk by chunk, until the body ends
-// or parse fails. Parse takes the complete lines and says how many bytes they had;
-// the rest comes again, in front of what follows. ReadLines returns what parse has
-// not taken: without an error, what stands behind the last newline. About so many
-// bytes are expected, fewer than none if nobody knows.
+// ReadLines passes body to parse, chunk by chunk, until the body ends or parse fails. parse
+// consumes complete lines and returns their length; the rest is passed again, before the
+// bytes that follow. ReadLines returns what parse has not consumed: without an error, the
+// bytes after the last newline. expected is the approximate length of body, negative if
+// unknown.
 func ReadLines(body io.Reader, expected int64, parse func(chunk []byte) (consumed int, err error)) (rest []byte, err error) {
-	const slack = 512 // room for the end to show, and for what was not expected
+	const slack = 512 // for detecting the end, and for unexpected bytes
 	chunk := make([]byte, 0, slack+max(0, min(expected, minChunk)))
 	for {
 		n, err := readFull(body, chunk)
@@ -32,7 +31,7 @@ func ReadLines(body io.Reader, expected int64, parse func(chunk []byte) (consume
 		switch {
 		case parseErr != nil:
 			return rest, parseErr
-		case err == io.EOF: //nolint:errorlint // a Reader returns io.EOF itself; wrapped it is a body that was cut
+		case err == io.EOF: //nolint:errorlint // unwrapped; wrapped it is a truncated body
 			return rest, nil
 		case err != nil:
 			return rest, err
@@ -41,7 +40,7 @@ func ReadLines(body io.Reader, expected int64, parse func(chunk []byte) (consume
 	}
 }
 
-// readFull reads behind what is in chunk until it is full or the body ends.
+// readFull reads into chunk[len(chunk):cap(chunk)] until it is full or the body ends.
 func readFull(body io.Reader, chunk []byte) (int, error) {
 	n := len(chunk)
 	for n < cap(chunk) {
@@ -54,7 +53,7 @@ func readFull(body io.Reader, chunk []byte) (int, error) {
 	return n, nil
 }
 
-// growBuffer is a chunk that begins with rest and has room for more.
+// growBuffer returns a chunk that begins with rest and has free capacity.
 func growBuffer(chunk, rest []byte) []byte {
 	if cap(chunk) >= maxChunk && len(rest) <= cap(chunk)/2 {
 		return chunk[:copy(chunk, rest)]
@@ -64,9 +63,9 @@ func growBuffer(chunk, rest []byte) []byte {
 	return larger
 }
 
-// LastLineCounts says whether what stands behind the last newline of an event file
-// counts: it does if it is complete and nothing will follow. A half line costs no
-// question.
+// LastLineCounts reports whether the bytes after the last newline of an event file are a
+// line: they are complete JSON and the run has ended. Incomplete JSON does not cost a read
+// of the status.
 func LastLineCounts(ctx context.Context, src Source, rest []byte, offset int64) (bool, error) {
 	if len(rest) == 0 {
 		return false, nil
@@ -78,8 +77,8 @@ func LastLineCounts(ctx context.Context, src Source, rest []byte, offset int64) 
 	return src.HasEnded(ctx)
 }
 
-// Compute does what is to be computed of so many bytes, long work when its turn at the
-// gate has come: the parsing of a few lines is not long. Work must wait for nothing.
+// Compute runs work on that many bytes, through the gate unless they are few. work must not
+// wait for anything.
 func Compute(ctx context.Context, gate *cpugate.Gate, bytes int, work func() error) error {
 	if bytes < 4*minChunk {
 		return work()

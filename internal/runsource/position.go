@@ -7,90 +7,84 @@ import (
 	"math"
 )
 
-// Position is a position in a run's log from which a Cursor continues: behind what
-// was delivered. It is a value, comparable, and short in its binary form (some
-// 20 bytes), so that a client can carry the positions of many runs. It belongs
-// to no Hub: any process resumes it.
+// Position is a position in a run's log from which a Cursor continues. It is comparable and
+// short in its binary form (about 20 bytes), so that a client can hold the positions of
+// many runs. It does not depend on a Hub: any process can resume from it.
 //
-// The zero Position is the beginning of any log. One of a line file holds the
-// offset of the next line and what the log is known by: the sums of its first
-// line and of the line before the position. One of a merged table holds the
-// highest step that was sent and a digest of all cells that were.
+// The zero Position is the beginning of any log. A position in a file has the offset of the
+// next line and the fingerprints of the first line and of the line before it. A position in
+// a merged table has the highest step that was sent and a digest of all cells sent.
 type Position struct {
-	Origin Origin // 0: no log has been seen, the start is the one that was asked for
+	Origin Origin // 0: no log was seen yet, and the start is as requested
 
-	// Of a line file; of a table, offset is the number of its changes, which
-	// means something to one journal only and is not part of the binary form.
+	// Of a file, in bytes. Of a table, Offset is the number of its changes, which only one
+	// journal can interpret; it is not in the binary form.
 	Offset    int64
-	Index     int64 // cells that were delivered of the line at offset
+	Index     int64 // number of cells delivered of the line at Offset
 	FirstLine LineFingerprint
 	PrevLine  LineFingerprint
-	// Unterminated: the line before had no newline, because its run had ended.
+	// Unterminated: the previous line had no newline, because its run had ended.
 	Unterminated bool
-	// Unaligned: offset is a size of the file, the position is the first line that
-	// begins there or later.
+	// Unaligned: Offset is a file size; the position is the first line that begins there or
+	// later.
 	Unaligned bool
 
 	// Of a merged table.
 	Step   int64
 	Digest uint64
 
-	// What was asked for, while no log has been seen.
+	// The requested start, until a log was seen.
 	FromEnd bool
 	Lines   int64 // the last lines of a text log
 }
 
-// Beginning is where a log begins.
+// Beginning returns the beginning of a log.
 func Beginning() Position { return Position{} }
 
-// Now is the first line that starts at or after the size that the log has when
-// the Hub looks first.
+// Now returns the position of the first line that begins at or after the size that the log
+// has at the Hub's first poll.
 func Now() Position { return Position{FromEnd: true} }
 
-// LastLines is n lines before the end that a text log has when the Hub polls
-// first. Metrics have no such position: there it is Now.
+// LastLines returns the position n lines before the end that a text log has at the Hub's
+// first poll. For metrics it is Now.
 func LastLines(n int64) Position { return Position{FromEnd: true, Lines: max(n, 0)} }
 
-// LogOrigin says what kind of log the position belongs to, and 0 that no log has
-// been seen yet.
-func (p Position) LogOrigin() Origin { return p.Origin }
-
-// FileOffset is the position in bytes, for logs that are files.
+// FileOffset returns the position in bytes, if the log is a file.
 func (p Position) FileOffset() (offset int64, ok bool) {
 	return p.Offset, p.Origin == FromEventLog || p.Origin == FromLogFile
 }
 
-// Before orders positions of one log.
+// Before orders positions of the same log.
 func (p Position) Before(q Position) bool {
 	return p.Offset < q.Offset || p.Offset == q.Offset && p.Index < q.Index
 }
 
-// IsStart says that nothing was consumed.
+// IsStart reports that nothing was consumed.
 func (p Position) IsStart() bool { return p.Offset == 0 && p.Index == 0 && !p.Unaligned }
 
-// LineFingerprint is what a line is known by: its size, a newline included whether it has
-// one or not, and the checksum of what is before the newline. The zero LineFingerprint is
-// no line.
+// LineFingerprint identifies a line by its size, including a newline whether it has one or
+// not, and the checksum of the bytes before the newline. The zero LineFingerprint is no
+// line.
 type LineFingerprint struct {
 	Size uint32
 	CRC  uint32
 }
 
-// castagnoli is the polynomial that processors compute themselves.
+// castagnoli has hardware support.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// FingerprintLine is the sum of a line that was given without its newline.
+// FingerprintLine returns the fingerprint of a line passed without its newline.
 func FingerprintLine(line []byte) LineFingerprint {
 	return LineFingerprint{Size: uint32(min(int64(len(line))+1, math.MaxUint32)), CRC: crc32.Checksum(line, castagnoli)}
 }
 
-// Extend is the fingerprint of a longer line, of which so many bytes were added in
-// all, these last.
+// Extend returns the fingerprint after appending part; total is the length of the whole
+// line so far.
 func (s LineFingerprint) Extend(total int64, part []byte) LineFingerprint {
 	return LineFingerprint{Size: uint32(min(total+1, math.MaxUint32)), CRC: crc32.Update(s.CRC, castagnoli, part)}
 }
 
-// ErrPosition says that bytes are no Position.
+// ErrPosition is the error for bytes that are not a Position.
 var ErrPosition = errors.New("not a position")
 
 // The flags in the first byte of the binary form; the origin is in its low bits.
@@ -106,7 +100,7 @@ const (
 	maxMarshaled     = 64
 )
 
-// AppendBinary appends the binary form to b. It does not fail.
+// AppendBinary appends the binary form to b. It never fails.
 func (p Position) AppendBinary(b []byte) ([]byte, error) {
 	flags := byte(p.Origin) & originBits
 	for _, f := range []struct {
@@ -142,11 +136,11 @@ func (p Position) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// MarshalBinary returns the binary form. It does not fail.
+// MarshalBinary returns the binary form. It never fails.
 func (p Position) MarshalBinary() ([]byte, error) { return p.AppendBinary(nil) }
 
-// UnmarshalBinary reads the binary form, and nothing but it: what it accepts is
-// what AppendBinary writes. The error is ErrPosition.
+// UnmarshalBinary parses the binary form, and accepts only what AppendBinary writes. The
+// error is ErrPosition.
 func (p *Position) UnmarshalBinary(b []byte) error {
 	if len(b) == 0 || len(b) > maxMarshaled {
 		return ErrPosition
@@ -169,9 +163,9 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	default:
 		return ErrPosition
 	}
-	// One form for each position: sizes, flags and padding that nothing writes are
-	// refused by writing it again.
-	reencoded, _ := q.AppendBinary(make([]byte, 0, maxMarshaled)) // does not fail
+	// Each position has one encoding: encoding it again rejects numbers, flags and padding
+	// that AppendBinary does not write.
+	reencoded, _ := q.AppendBinary(make([]byte, 0, maxMarshaled)) // never fails
 	if !d.ok || len(d.b) > 0 || string(reencoded) != string(b) || !q.isValid() {
 		return ErrPosition
 	}
@@ -179,7 +173,7 @@ func (p *Position) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// isValid says whether such a position can come out of a journal.
+// isValid reports whether a journal can produce the position.
 func (p Position) isValid() bool {
 	switch p.Origin {
 	case 0:
@@ -192,14 +186,14 @@ func (p Position) isValid() bool {
 		end++
 	}
 	prevLineOK := p.PrevLine == (LineFingerprint{}) || int64(p.PrevLine.Size) <= end
-	if p.Origin == FromLogStream { // offset is a number of lines
+	if p.Origin == FromLogStream { // Offset is a line number
 		prevLineOK = p.PrevLine == (LineFingerprint{}) || end > 0
 	}
 	unalignedOK := !p.Unaligned || p.Index == 0 && !p.Unterminated && p.PrevLine == (LineFingerprint{})
 	return !p.FromEnd && prevLineOK && unalignedOK && (!p.Unterminated || p.PrevLine != LineFingerprint{})
 }
 
-// decoder reads numbers from the front of b until one is bad.
+// decoder reads numbers from the front of b until one is invalid.
 type decoder struct {
 	b  []byte
 	ok bool
@@ -257,10 +251,10 @@ func (d *decoder) fingerprint(present bool) (s LineFingerprint) {
 	return s
 }
 
-// fingerprintBytes is how much of a log's first line it is known by.
+// fingerprintBytes is how many bytes of a log's first line identify it.
 const fingerprintBytes = 64 << 10
 
-// FingerprintFirstLine is the fingerprint of the first line of a log.
+// FingerprintFirstLine returns the fingerprint of the first line of a log.
 func FingerprintFirstLine(line []byte) LineFingerprint {
 	return FingerprintLine(line[:min(len(line), fingerprintBytes)])
 }

@@ -10,7 +10,7 @@ func TestPosition_BinaryRoundTrip(t *testing.T) {
 	tests := []struct {
 		name string
 		p    Position
-		size int // at most
+		size int // maximum
 	}{
 		{"the beginning", Beginning(), 2},
 		{"now", Now(), 2},
@@ -45,7 +45,8 @@ func TestPosition_BinaryRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzPosition: nothing makes it panic, and what it accepts has one form.
+// FuzzPosition checks that nothing panics, and that each accepted position has one
+// encoding.
 func FuzzPosition(f *testing.F) {
 	sum := LineFingerprint{Size: 120, CRC: 0xdeadbeef}
 	for _, p := range []Position{

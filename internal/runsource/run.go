@@ -52,20 +52,20 @@ func (r Run) ReadTable(ctx context.Context, put func(*eventlog.Row) error, nulls
 	return info, markNotFound(err)
 }
 
-// ProbeTable asks how large the merged table is.
+// ProbeTable reads the size of the merged table.
 func (r Run) ProbeTable(ctx context.Context) (restclient.TableInfo, error) {
 	info, err := r.Client.ProbeTable(ctx, r.RunID)
 	return info, markNotFound(err)
 }
 
-// What stands for a line that the Viewer does not show, and what makes a line too
-// long that was cut there: followed logs mark both as lossy.
+// Replacements for a line that the Viewer does not send, and for the end of a truncated
+// line: followed logs mark both as lossy.
 const (
 	invalidText    = "\xff"
 	truncationMark = "…"
 )
 
-// StreamLog reads the text log over the WebSocket, which is all that 0.5.3 has.
+// StreamLog reads the text log over the WebSocket, the only way on 0.5.3.
 func (r Run) StreamLog(ctx context.Context, yield func(line string) error, replayDone func()) error {
 	err := r.Client.StreamLog(ctx, r.RunID, func(line restclient.LogLine) error {
 		switch {
@@ -79,16 +79,15 @@ func (r Run) StreamLog(ctx context.Context, yield func(line string) error, repla
 	return markNotFound(err)
 }
 
-// HasEnded says whether the run's status is terminal.
+// HasEnded reports whether the run's status is terminal.
 func (r Run) HasEnded(ctx context.Context) (bool, error) {
 	status, _, err := r.Status(ctx)
 	return status.Terminal, err
 }
 
-// Status reads the run's status file, which is the truth, and the list where
-// there is none: on 0.5.3, and of runs that were brought in without one. Where
-// there is a file the list is not asked: 0.7.2 keeps listing a run as finished
-// that was opened again.
+// Status reads the run's status file, or the list if there is none: on 0.5.3, and for
+// imported runs without one. The file is authoritative: 0.7.2 still lists a reopened run as
+// finished.
 func (r Run) Status(ctx context.Context) (status Status, seen time.Time, err error) {
 	doc, err := r.Client.StatusFile(ctx, r.RunID)
 	e, _ := errors.AsType[*restclient.Error](err)
@@ -96,7 +95,7 @@ func (r Run) Status(ctx context.Context) (status Status, seen time.Time, err err
 	case e != nil && e.Kind == restclient.KindUnsupported, err == nil && doc.State == restclient.FileAbsent:
 		return r.listedStatus(ctx)
 	case e != nil && e.Kind == restclient.KindMalformed:
-		return Status{Text: "running"}, seen, nil // the SDK is writing it at this moment, so the run lives
+		return Status{Text: "running"}, seen, nil // the SDK is writing it, so the run is alive
 	case err != nil:
 		return Status{}, seen, markNotFound(err)
 	case doc.State == restclient.RunGone:
@@ -105,7 +104,8 @@ func (r Run) Status(ctx context.Context) (status Status, seen time.Time, err err
 	return statusOf(doc.Value.Status), seen, nil
 }
 
-// listedStatus asks the shared list, and the run itself where it is not in it.
+// listedStatus reads the status in the shared list, or of the run itself if the list lacks
+// it.
 func (r Run) listedStatus(ctx context.Context) (status Status, seen time.Time, err error) {
 	list, err := r.Client.Runs(ctx)
 	if err != nil {
@@ -125,13 +125,13 @@ func statusOf(text restclient.Text) Status {
 	return Status{Text: text.Value, Terminal: IsTerminal(text)}
 }
 
-// IsTerminal says whether a status means that nothing more will be logged. An
-// unknown one does not.
+// IsTerminal reports whether a status means that nothing more will be logged. An unknown
+// status does not.
 func IsTerminal(status restclient.Text) bool {
 	return status.Known && status.Value != "" && !strings.EqualFold(status.Value, "running")
 }
 
-// markNotFound marks the error of a run that does not exist.
+// markNotFound wraps the error of a run that does not exist.
 func markNotFound(err error) error {
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Kind == restclient.KindNotFound {
 		return fmt.Errorf("%w: %w", ErrRunNotFound, err)
@@ -139,7 +139,7 @@ func markNotFound(err error) error {
 	return err
 }
 
-// NotFoundError is the error of a run that is not there any more.
+// NotFoundError returns the error for a run that no longer exists.
 func (r Run) NotFoundError() error {
 	return fmt.Errorf("%w: %w", ErrRunNotFound, &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: r.Viewer, Resource: "run", ResourceID: r.RunID,

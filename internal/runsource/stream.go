@@ -11,35 +11,34 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// The size of a batch: large enough to cost little for each point, and small
-// enough to be sent at once. A single line or value may be larger.
+// The size of a batch: large enough for a low cost per point, and small enough for low
+// latency. A single line or value may be larger.
 const (
 	BatchPoints = 4096
 	BatchBytes  = 32 << 10
-	// PointWireBytes is what a point takes on the wire besides texts.
+	// PointWireBytes is the size of a point on the wire besides texts.
 	PointWireBytes = 20
 )
 
-// errUnexpectedEnd says that a log ended before the size that it had at the start.
+// errUnexpectedEnd reports that a log ended before its size at the start.
 var errUnexpectedEnd = errors.New("the log ended before its size")
 
-// StreamResult is what a Stream has read.
+// StreamResult is the result of a Stream.
 type StreamResult struct {
 	// Origin is what the run was read from.
 	Origin Origin
-	// Points and Batches were given out.
+	// Points and Batches were passed to put.
 	Points, Batches int64
-	// MalformedLines and LinesWithoutStep were left out; see eventlog.Counts.
+	// Counts counts what was left out.
 	eventlog.Counts
 }
 
-// Stream reads the history of a run as it is now, in the order of its log, and
-// gives the selected points to put in batches whose series are valid until put
-// returns. The log is read once, up to the size that it has at the start, and
-// never held: memory does not depend on its length. A run without an event file
-// is read by its merged table. An error, that of put included, means that points
-// are missing; there is no other sign and no other reason. Parsing passes the gate, which
-// may be nil; put and the Viewer are waited for outside of it.
+// Stream reads the current history of a run in log order, and passes the selected points to
+// put in batches, whose series are valid until put returns. The log is read once, up to its
+// size at the start, and not buffered: memory does not depend on its length. A run without
+// an event file is read by its merged table. An error, including that of put, means that
+// points are missing. Parsing passes the gate, which may be nil; put and reads from the
+// Viewer do not.
 func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection eventlog.Selection, put func([]eventlog.Series) error) (StreamResult, error) {
 	s := &streamer{gate: gate, src: src, batch: eventlog.NewBatch(selection), put: put}
 	s.result.Origin = FromEventLog
@@ -57,13 +56,12 @@ func Stream(ctx context.Context, gate *cpugate.Gate, src Source, selection event
 	return s.result, err
 }
 
-// streamer is one Stream.
 type streamer struct {
 	gate   *cpugate.Gate
 	src    Source
 	parser eventlog.Parser
 	batch  *eventlog.Batch
-	added  int // cells of the row at hand that are in batches already
+	added  int // cells of the current row that were already added
 	full   *eventlog.Row
 	put    func([]eventlog.Series) error
 	result StreamResult
@@ -87,8 +85,7 @@ func (s *streamer) readEvents(ctx context.Context) (err error) {
 	return err
 }
 
-// readPart parses the body and returns what is behind its last newline, and where
-// that begins.
+// readPart parses the body and returns the bytes after its last newline, and their offset.
 func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (rest []byte, offset int64, err error) {
 	body := io.Reader(part)
 	if part.Size >= 0 {
@@ -109,7 +106,7 @@ func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (res
 			if err := s.putRow(s.full); err != nil {
 				return consumed, err
 			}
-			s.added = len(s.full.Cells) // the line at hand comes again
+			s.added = len(s.full.Cells) // the current line will be parsed again
 		}
 	})
 	if read := offset + int64(len(rest)); err == nil && part.Size > read && part.State != restclient.FileUnchanged {
@@ -118,7 +115,7 @@ func (s *streamer) readPart(ctx context.Context, part *restclient.FilePart) (res
 	return rest, offset, err
 }
 
-// errBatchFull says that a row does not fit into the batch.
+// errBatchFull reports that a row does not fit into the batch.
 var errBatchFull = errors.New("the batch is full")
 
 // putTableRow adds a row of a merged table.
@@ -127,7 +124,7 @@ func (s *streamer) putTableRow(row *eventlog.Row) error {
 	return s.putRow(row)
 }
 
-// putRow adds a row, and gives batches out as they become full.
+// putRow adds a row, and flushes full batches.
 func (s *streamer) putRow(row *eventlog.Row) error {
 	for {
 		if err := s.addRow(row); err == nil {
@@ -139,8 +136,8 @@ func (s *streamer) putRow(row *eventlog.Row) error {
 	}
 }
 
-// addRow adds a row, or as much of it as fits: errBatchFull says that full, which is the
-// row, is to be given once more after a flush.
+// addRow adds a row, or the part of it that fits: after errBatchFull, s.full is the row to
+// be added again after a flush.
 func (s *streamer) addRow(row *eventlog.Row) error {
 	piece := *row
 	for s.added < len(row.Cells) {
@@ -160,8 +157,7 @@ func (s *streamer) addRow(row *eventlog.Row) error {
 	return nil
 }
 
-// FittingCells is how many of the cells of a row fit into a batch of their own, and one
-// at least.
+// FittingCells returns how many cells of a row fit into an empty batch, at least one.
 func FittingCells(cells []eventlog.Cell) int {
 	bytes := 0
 	for i := range cells {
@@ -173,7 +169,7 @@ func FittingCells(cells []eventlog.Cell) int {
 	return len(cells)
 }
 
-// flush gives the batch out.
+// flush passes the batch to put.
 func (s *streamer) flush() error {
 	n := s.batch.Points()
 	if n == 0 {

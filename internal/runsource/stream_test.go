@@ -12,7 +12,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource/runsourcetest"
 )
 
-// streamed is what a Stream gives out.
+// streamed collects what a Stream passes to put.
 func streamed(tb testing.TB, src runsource.Source, selection eventlog.Selection) ([]runsourcetest.Point, runsource.StreamResult, error) {
 	tb.Helper()
 	var points []runsourcetest.Point

@@ -32,7 +32,7 @@ func TestIsServerPath(t *testing.T) {
 	}
 }
 
-func TestHideServerPaths(t *testing.T) {
+func TestPaths_HidesServerPaths(t *testing.T) {
 	// Whatever may stand around a path, the path is hidden and the rest stays.
 	around := [][2]string{
 		{"", ""},
@@ -88,7 +88,7 @@ func TestHideServerPaths(t *testing.T) {
 	}
 }
 
-func FuzzHideServerPaths(f *testing.F) {
+func FuzzPaths(f *testing.F) {
 	for _, text := range append(append([]string{}, serverPaths...), otherTexts...) {
 		f.Add("see " + text)
 	}
@@ -103,7 +103,7 @@ func FuzzHideServerPaths(f *testing.F) {
 	})
 }
 
-func BenchmarkHideServerPaths(b *testing.B) {
+func BenchmarkPaths(b *testing.B) {
 	for name, part := range map[string]string{"paths": "open /home/me ", "slashes": "/", "backslashes": `\`, "words": "five of them ", "homes": "~a "} {
 		text := strings.Repeat(part, 64<<10/len(part))
 		b.Run(name, func(b *testing.B) {

@@ -1,5 +1,5 @@
-// Package scrub makes the text of a Viewer, or of its users, fit to be shown: without
-// secrets, without paths of its machine, on one line and of bounded length.
+// Package scrub makes text from a Viewer or its users safe to show: without secrets,
+// without paths of the Viewer's machine, on one line and of bounded length.
 package scrub
 
 import (
@@ -9,20 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is how much of a text is kept, in bytes.
+// maxText is the maximum length of a scrubbed text in bytes.
 const maxText = 512
 
 var (
-	// pemBlock is a key in full, or the beginning of one that was cut.
+	// pemBlock matches a PEM block, or the beginning of a truncated one.
 	pemBlock = regexp.MustCompile(`(?s)-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|$)`)
-	// secretPair is a named secret, as Python, JSON or a query would print it.
+	// secretPair matches a named secret as Python, JSON or a query string prints it.
 	secretPair = regexp.MustCompile(`(?i)([\w-]*(?:password|passphrase|passwd|private_key|secret|token|authorization)\w*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|(?:bearer |basic )?[^\s,;&}]+)`)
-	// userInfo is the credentials part of a URL.
+	// userInfo matches the credentials part of a URL.
 	userInfo = regexp.MustCompile(`://[^\s/@]+@`)
 )
 
-// Text makes the Viewer's text fit to be shown: no secret (those that were
-// sent are known by value), no path of its machine, valid UTF-8, one line, cut.
+// Text scrubs a text. secrets are the values sent to the Viewer, which are hidden wherever
+// they occur.
 func Text(text string, secrets []string) string {
 	for _, s := range secrets {
 		if s != "" {
@@ -47,11 +47,11 @@ func Text(text string, secrets []string) string {
 	return text[:cut] + "…"
 }
 
-// Credentials hides the user and password within URLs.
+// Credentials hides the user and the password within URLs.
 func Credentials(text string) string { return userInfo.ReplaceAllString(text, "://<hidden>@") }
 
-// IsControl covers the C0 and C1 controls, and the separators and marks that
-// reorder or hide text in logs.
+// IsControl reports whether r is a C0 or C1 control, or a separator or mark that reorders
+// or hides text in logs.
 func IsControl(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestScrub_HidesWhatMustNotBeSeen(t *testing.T) {
+func TestText_HidesSecretsAndPaths(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"plain text stays", "Run 20261123_151105_e4a55c not found", "Run 20261123_151105_e4a55c not found"},
 		{"a fraction stays", "n/a, 3/4 of runs", "n/a, 3/4 of runs"},

@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// account is who logs in: one made for the server where the tests run as root,
-// else whoever runs them, whose password nobody knows.
+// account is the account that logs in: one created for the server if the tests run as root,
+// else the current one, whose password is unknown.
 type account struct {
 	name, password string
 	uid, gid       int
-	own            bool // made here, and to be removed
+	own            bool // created here, and to be removed
 }
 
-// newAccount makes an account, or takes the present one.
+// newAccount creates an account, or returns the current one.
 func newAccount(ctx context.Context, home string) (*account, error) {
 	if os.Getuid() != 0 {
 		present, err := user.Current()
@@ -28,7 +28,7 @@ func newAccount(ctx context.Context, home string) (*account, error) {
 		}
 		return &account{name: present.Username, uid: os.Getuid(), gid: os.Getgid()}, nil
 	}
-	// Where sshd drops its privileges to; Debian makes it with the service.
+	// sshd drops privileges here; on Debian the service creates it.
 	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,8 @@ func newAccount(ctx context.Context, home string) (*account, error) {
 	return a, os.Chown(home, a.uid, a.gid)
 }
 
-// rootLogin is for tests that run as root in a place without accounts.
+// rootLogin returns the PermitRootLogin setting, for tests that run as root without other
+// accounts.
 func (a *account) rootLogin() string {
 	if a.name == "root" {
 		return "yes"
@@ -62,8 +63,8 @@ func (a *account) rootLogin() string {
 	return "no"
 }
 
-// close removes the account and what it runs, or ends what sessions of the
-// present one have left that is about the server's directory.
+// close removes a created account and its processes. For the current account it only ends
+// processes of sessions that mention the server's directory.
 func (a *account) close(dir string) error {
 	if !a.own {
 		return killMentioning(a.uid, dir)

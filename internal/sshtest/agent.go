@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// Agent is an SSH agent, which holds keys for whoever is told its socket. It
-// starts without any.
+// Agent is an SSH agent that serves its keys to anyone with its socket. It starts without
+// keys.
 type Agent struct {
-	// Socket is what the environment of its users has as SSH_AUTH_SOCK.
+	// Socket is the value for SSH_AUTH_SOCK.
 	Socket string
 
 	dir   string
 	agent *exec.Cmd
-	ended chan struct{} // closed when it has been waited for
+	ended chan struct{} // closed when the process was waited for
 }
 
-// StartAgent starts an agent of the tests' own user. The caller closes it.
+// StartAgent starts an agent as the current user. The caller closes it.
 func StartAgent(ctx context.Context) (*Agent, error) {
 	dir, err := os.MkdirTemp("", "agent-") // the path of a socket must be short
 	if err != nil {
@@ -66,10 +66,10 @@ func (a *Agent) await(ctx context.Context) error {
 	}
 }
 
-// Add gives the agent a key that is not encrypted.
+// Add adds an unencrypted key to the agent.
 func (a *Agent) Add(ctx context.Context, key string) error { return a.report(ctx, "-q", key) }
 
-// Clear takes all keys away from it.
+// Clear removes all keys.
 func (a *Agent) Clear(ctx context.Context) error { return a.report(ctx, "-q", "-D") }
 
 func (a *Agent) report(ctx context.Context, args ...string) error {

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// makeKeys makes the keys of server and user: one host key only, because
-// Viewers may meet another one each time where there are several. The locked
-// key is cheap to unlock.
+// makeKeys creates the keys of the server and the user. There is one host key only, because
+// Viewers may see a different one each time if there are several. The locked key is cheap
+// to unlock.
 func (s *Server) makeKeys(ctx context.Context) error {
 	s.Key, s.LockedKey, s.ForeignKey = filepath.Join(s.Dir, "key"), filepath.Join(s.Dir, "locked-key"), filepath.Join(s.Dir, "foreign-key")
 	var authorized []byte
@@ -40,9 +40,8 @@ func (s *Server) makeKeys(ctx context.Context) error {
 	return os.WriteFile(filepath.Join(s.Dir, "authorized_keys"), authorized, 0o644)
 }
 
-// configure writes the configuration. Keys lie below a directory that anyone
-// may write to, hence StrictModes; internal-sftp and forwarding are what
-// Viewers need.
+// configure writes the configuration. StrictModes is off because the keys lie below a
+// world-writable directory; Viewers need internal-sftp and forwarding.
 func (s *Server) configure(path, bare string) error {
 	password := "no"
 	if s.Password != "" {
@@ -75,9 +74,9 @@ Match LocalPort %[2]d
 	return os.WriteFile(filepath.Join(s.Dir, "sshd_config"), []byte(text), 0o644)
 }
 
-// command is sshd. As root it gets a /tmp of its own where the kernel allows
-// that: Viewer 0.7.2 has one directory there for all accounts of a machine,
-// and tests that run at the same time would be in each other's way.
+// command returns the sshd command. As root it gets a private /tmp if the kernel allows it:
+// Viewer 0.7.2 uses one directory there for all accounts of a machine, so concurrent tests
+// would disturb each other.
 func (s *Server) command() *exec.Cmd {
 	args := []string{"-D", "-f", filepath.Join(s.Dir, "sshd_config"), "-E", filepath.Join(s.Dir, "sshd.log")}
 	private := filepath.Join(s.Dir, "tmp")
@@ -92,7 +91,7 @@ func (s *Server) command() *exec.Cmd {
 	return exec.Command(sshdPath, args[4:]...) //nolint:noctx // ended by Kill
 }
 
-// freePorts returns two ports that were free a moment ago.
+// freePorts returns two ports that are currently free.
 func freePorts(ctx context.Context) (a, b int, err error) {
 	var config net.ListenConfig
 	var ports [2]int
@@ -101,7 +100,7 @@ func freePorts(ctx context.Context) (a, b int, err error) {
 		if err != nil {
 			return 0, 0, fmt.Errorf("find a free port: %w", err)
 		}
-		defer listener.Close() //nolint:errcheck // it has served
+		defer listener.Close() //nolint:errcheck // no longer needed
 		at, err := netip.ParseAddrPort(listener.Addr().String())
 		if err != nil {
 			return 0, 0, err
@@ -111,7 +110,7 @@ func freePorts(ctx context.Context) (a, b int, err error) {
 	return ports[0], ports[1], nil
 }
 
-// tool runs a program to its end.
+// tool runs a program and waits for it.
 func tool(ctx context.Context, name string, args ...string) error {
 	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, out)

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// supported says that this system has what killTree and killUser need.
+// supported reports that this system has what killTree and killUser need.
 const supported = true
 
-// attributes lets sshd die with this process, however that dies.
+// attributes makes sshd end with this process, even if this process is killed.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// asUser runs a child as somebody else.
+// asUser runs a child as another user.
 func asUser(uid, gid int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // ids of accounts
 }
@@ -32,8 +32,8 @@ type process struct {
 	name        string
 }
 
-// killTree kills a process and its descendants of the name sshd. All are looked
-// up first, because orphans get another parent.
+// killTree kills a process and its descendants named sshd. It looks all of them up first,
+// because orphans get another parent.
 func killTree(root int) error {
 	all, err := processes()
 	if err != nil {
@@ -51,11 +51,11 @@ func killTree(root int) error {
 	return killAll(slices.Collect(maps.Keys(doomed)))
 }
 
-// killUser kills what runs as a user that was made for a test.
+// killUser kills the processes of a user created for a test.
 func killUser(uid int) error { return killWhere(uid, func(int) bool { return true }) }
 
-// killMentioning kills what runs as a user and has a directory in its command
-// line: of an account that is not of the test's making no more than that.
+// killMentioning kills the processes of a user that have a directory in their command line.
+// Other processes of an existing account stay untouched.
 func killMentioning(uid int, dir string) error {
 	return killWhere(uid, func(pid int) bool {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
@@ -63,8 +63,8 @@ func killMentioning(uid int, dir string) error {
 	})
 }
 
-// killWhere kills those processes of a user that a test says.
-func killWhere(uid int, isDoomed func(pid int) bool) error {
+// killWhere kills the processes of a user that match.
+func killWhere(uid int, match func(pid int) bool) error {
 	all, err := processes()
 	if err != nil {
 		return err
@@ -75,18 +75,18 @@ func killWhere(uid int, isDoomed func(pid int) bool) error {
 		if err != nil {
 			continue // it has ended
 		}
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == uint32(uid) && isDoomed(p.pid) { //nolint:gosec // the id of an account
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid == uint32(uid) && match(p.pid) { //nolint:gosec // the id of an account
 			doomed = append(doomed, p.pid)
 		}
 	}
 	return killAll(doomed)
 }
 
-// dying is how long killed processes are waited for.
-const dying = 5 * time.Second
+// killTimeout is how long to wait for killed processes to end.
+const killTimeout = 5 * time.Second
 
-// killAll kills processes and waits until they are gone, or wait for a parent
-// that does not look. One that has ended is no error.
+// killAll kills processes and waits until they are gone or zombies. A process that has
+// already ended is no error.
 func killAll(pids []int) error {
 	var errs []error
 	for _, pid := range pids {
@@ -97,14 +97,14 @@ func killAll(pids []int) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for begun := time.Now(); slices.ContainsFunc(pids, runs); <-tick.C {
-		if time.Since(begun) > dying {
+		if time.Since(begun) > killTimeout {
 			return errors.Join(append(errs, errors.New("killed processes have not ended"))...)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// runs reports whether a process is there and is no zombie.
+// runs reports whether a process exists and is not a zombie.
 func runs(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -114,7 +114,7 @@ func runs(pid int) bool {
 	return len(state) > 0 && string(state[0]) != "Z"
 }
 
-// processes reads /proc.
+// processes lists the processes in /proc.
 func processes() ([]process, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -126,8 +126,7 @@ func processes() ([]process, error) {
 		if err != nil {
 			continue // it has ended
 		}
-		// The name in parentheses may hold spaces; behind it come state and
-		// parent.
+		// The name in parentheses may contain spaces; the state and the parent follow it.
 		open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 		if open < 0 || end < open {
 			continue

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// supported says that tests over SSH are for Linux.
+// supported reports that tests over SSH need Linux.
 const supported = false
 
 func attributes() *syscall.SysProcAttr { return nil }

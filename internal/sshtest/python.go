@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// errNoPython says that the account cannot use any Python of the right version.
+// errNoPython is the error if the account cannot use any Python of the right version.
 var errNoPython = errors.New("no interpreter of this version that another account may use")
 
-// python returns a directory whose python3 has the packages of a virtual
-// environment. An account of its own cannot use that environment where it lies
-// in somebody's home, so it gets a copy of the packages, and an interpreter of
-// the same version that it may use. The copy is made of hard links where it can.
+// python returns a directory whose python3 has the packages of a virtual environment. A
+// created account cannot use an environment in another user's home, so it gets a copy of
+// the packages (hard links where possible) and an interpreter of the same version that it
+// may use.
 func (a *account) python(ctx context.Context, dir, interpreter string) (bin string, err error) {
 	if !a.own {
 		return filepath.Dir(interpreter), nil
@@ -37,7 +37,7 @@ func (a *account) python(ctx context.Context, dir, interpreter string) (bin stri
 	}
 	env, site := filepath.Join(dir, "python"), filepath.Join(dir, "packages")
 	if err := tool(ctx, "cp", "-a", "--link", packages, site); err != nil {
-		err = errors.Join(os.RemoveAll(site), tool(ctx, "cp", "-a", packages, site)) // another file system
+		err = errors.Join(os.RemoveAll(site), tool(ctx, "cp", "-a", packages, site)) // hard links fail across file systems
 		if err != nil {
 			return "", err
 		}
@@ -49,8 +49,8 @@ func (a *account) python(ctx context.Context, dir, interpreter string) (bin stri
 	return filepath.Join(env, "bin"), os.WriteFile(path, []byte(site+"\n"), 0o644)
 }
 
-// interpreter returns the first of some interpreters that has the version and
-// that the account may use.
+// interpreter returns the first candidate that has the version and that the account may
+// use.
 func (a *account) interpreter(ctx context.Context, version string, candidates ...string) (string, error) {
 	for _, path := range candidates {
 		cmd := exec.CommandContext(ctx, path, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])")

@@ -1,15 +1,12 @@
-// Package sshtest runs private OpenSSH servers on loopback, for tests of what
-// Viewers do over SSH. Each has ports, a host key, a log and, where the tests
-// run as root, an account of its own, so that it cannot be mistaken for a
-// server of the machine and leaves nothing behind.
+// Package sshtest runs private OpenSSH servers on loopback, for tests of what Viewers do
+// over SSH. Each has its own ports, host key and log and, if the tests run as root, its own
+// account, so that it cannot be mistaken for a server of the machine and leaves nothing
+// behind.
 //
-// The way of a call: Require skips or fails a test where there is no sshd; Start
-// makes the account (account.go), the keys and the configuration (config.go),
-// and a Python that the account can use (python.go), and runs sshd; Kill and
-// Restart are an outage; RefusedPasswords counts what sshd has logged. An Agent
-// (agent.go) holds keys for whoever logs in.
-//
-// It knows nothing of Viewers and of the other packages. Only tests import it.
+// Require skips or fails a test if there is no sshd. Start creates the account
+// (account.go), the keys and the configuration (config.go) and a Python that the account
+// can use (python.go), and runs sshd. Kill and Restart simulate an outage; RefusedPasswords
+// counts refused logins in sshd's log. An Agent (agent.go) is an SSH agent.
 package sshtest
 
 import (
@@ -31,10 +28,10 @@ import (
 // "required" makes it a failure, "off" skips the tests.
 const ModeVariable = "RUNICORN_E2E"
 
-// sshdPath is where Debian puts it; it must be started by an absolute path.
+// sshdPath is Debian's path; sshd must be started by an absolute path.
 const sshdPath = "/usr/sbin/sshd"
 
-// Options are what differs between servers.
+// Options configures a server.
 type Options struct {
 	// Python is the interpreter of a virtual environment whose packages
 	// commands on the server shall have; empty for none.
@@ -43,36 +40,32 @@ type Options struct {
 
 // Server is an SSH server on 127.0.0.1. Safe for concurrent use.
 type Server struct {
-	// Port has the Python of the Options on its PATH, BarePort has not.
+	// Port has the Python of the Options on its PATH; BarePort does not.
 	Port, BarePort int
-	// User is who may log in.
-	User string
-	// Password is the user's; empty where the tests do not run as root: then
-	// only keys are accepted.
+	User           string
+	// Password is the user's; it is empty if the tests do not run as root: then only keys
+	// are accepted.
 	Password string
-	// Key and LockedKey are files with private keys of the user; LockedKey is
-	// encrypted with Passphrase. ForeignKey is nobody's.
+	// Key and LockedKey are files with private keys of the user; LockedKey is encrypted
+	// with Passphrase. ForeignKey is not accepted.
 	Key, LockedKey, ForeignKey string
-	// Passphrase decrypts LockedKey.
-	Passphrase string
-	// Home is the user's home, Dir the server's own directory.
+	Passphrase                 string
+	// Home is the user's home directory, Dir the server's directory.
 	Home, Dir string
 
 	account *account
 	mu      sync.Mutex
 	sshd    *exec.Cmd
-	ended   chan struct{} // closed when sshd has been waited for
+	ended   chan struct{} // closed when sshd was waited for
 }
 
-// announceSkip prints why tests are skipped, once per process: `go test` hides
-// the reasons of skipped tests.
+// announceSkip prints once per process why tests are skipped: `go test` hides the reasons.
 var announceSkip = sync.OnceFunc(func() {
 	fmt.Fprintf(os.Stderr, "\n*** SKIPPED: tests over SSH did NOT run (no %s; on Debian: apt-get install openssh-server); %s=required makes this a failure ***\n\n",
 		sshdPath, ModeVariable)
 })
 
-// Require skips a test where there is no sshd, or fails it, as ModeVariable
-// says.
+// Require skips a test if there is no sshd, or fails it, depending on ModeVariable.
 func Require(tb testing.TB) {
 	tb.Helper()
 	_, err := os.Stat(sshdPath)
@@ -92,7 +85,7 @@ func Require(tb testing.TB) {
 // Start starts a server. The context bounds the start; the caller ends the
 // server with Close.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	// Not below /tmp, which the sessions of the server have one of their own of.
+	// Not below /tmp, because sessions of the server have a private /tmp.
 	dir, err := os.MkdirTemp("/var/tmp", "sshtest-")
 	if err != nil {
 		return nil, fmt.Errorf("start an SSH server: %w", err)
@@ -107,7 +100,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
-// prepare makes everything that sshd needs.
+// prepare creates everything that sshd needs.
 func (s *Server) prepare(ctx context.Context, options Options) error {
 	if err := errors.Join(os.Chmod(s.Dir, 0o755), os.Mkdir(s.Home, 0o755)); err != nil {
 		return err
@@ -153,7 +146,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	return s.await(ctx)
 }
 
-// await waits until sshd greets. Called with mu held.
+// await waits until sshd sends its banner. s.mu must be held.
 func (s *Server) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -186,8 +179,8 @@ func greets(ctx context.Context, port int) bool {
 	return err == nil && string(greeting) == "SSH-"
 }
 
-// Kill ends sshd and all its sessions at once, as an outage does. What the
-// sessions have started and left in the background lives on.
+// Kill ends sshd and all its sessions at once, as an outage does. Background processes
+// started by sessions survive.
 func (s *Server) Kill() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,7 +193,7 @@ func (s *Server) Kill() error {
 	return err
 }
 
-// Close ends sshd, whatever the account still runs, and removes both.
+// Close ends sshd and the account's processes, and removes the account and the directory.
 func (s *Server) Close() error {
 	err := s.Kill()
 	if s.account != nil {
@@ -209,7 +202,7 @@ func (s *Server) Close() error {
 	return errors.Join(err, os.RemoveAll(s.Dir))
 }
 
-// Log returns what sshd has written.
+// Log returns the log of sshd.
 func (s *Server) Log() string {
 	text, err := os.ReadFile(filepath.Join(s.Dir, "sshd.log"))
 	if err != nil {
@@ -218,8 +211,8 @@ func (s *Server) Log() string {
 	return string(text)
 }
 
-// RefusedPasswords counts the passwords that sshd has refused so far.
+// RefusedPasswords returns the number of passwords that sshd has refused.
 func (s *Server) RefusedPasswords() int { return strings.Count(s.Log(), "Failed password for ") }
 
-// newSecret returns a password that no log holds by chance.
+// newSecret returns a password that cannot occur in a log by chance.
 func newSecret() string { return "canary-" + rand.Text() }

@@ -17,7 +17,7 @@ func login(ctx context.Context, s *Server, port int, key string, command string)
 	return strings.TrimSpace(string(out)), err
 }
 
-func TestServer_TakesItsKeyAndComesBackAfterAnOutage(t *testing.T) {
+func TestServer_AcceptsItsKeyAndRestarts(t *testing.T) {
 	Require(t)
 	s, err := Start(t.Context(), Options{})
 	if err != nil {

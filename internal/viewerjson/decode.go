@@ -1,5 +1,6 @@
-// Package viewerjson reads what a Viewer, or a program of its users, has written as
-// JSON: leniently, within a bound of memory, and without what must not be shown.
+// Package viewerjson decodes JSON written by a Viewer or by programs of its users:
+// leniently, within a memory limit, and without paths and credentials that must not be
+// shown.
 package viewerjson
 
 import (
@@ -11,16 +12,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// lenient is how answers are read: unknown fields are ignored, a name that
-// comes twice counts by its last value, and invalid UTF-8 becomes U+FFFD.
+// lenient returns the options for answers: unknown fields are ignored, the last of
+// duplicate names wins, and invalid UTF-8 becomes U+FFFD.
 func lenient() json.Options {
 	return json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 }
 
-// Unmarshal decodes a document into what v points to. The error is a *TooLargeError
-// where the values might take more than limit bytes of memory: some bytes of JSON,
-// such as {}, make a hundred times as many. Bare NaN and Infinity are allowed where
-// nonFinite is true.
+// Unmarshal decodes a document into what v points to. The error is a *TooLargeError if the
+// values might take more than limit bytes of memory: a few bytes of JSON, such as {}, can
+// take a hundred times as much. Bare NaN and Infinity are accepted if nonFinite is true.
 func Unmarshal(doc []byte, v any, limit int64, nonFinite bool) error {
 	if need := memory(doc, v); need > limit {
 		return &TooLargeError{Limit: limit}
@@ -34,11 +34,11 @@ func Unmarshal(doc []byte, v any, limit int64, nonFinite bool) error {
 	return json.Unmarshal(doc, v, lenient())
 }
 
-// UnmarshalText decodes a value that is a part of an answer within its bound.
+// UnmarshalText decodes a value that is part of an answer already within the limit.
 func UnmarshalText(text string, v any) error { return json.Unmarshal([]byte(text), v, lenient()) }
 
-// TooLargeError says that a document was not decoded, because its values might take
-// too much memory.
+// TooLargeError reports a document that was not decoded because its values might take too
+// much memory.
 type TooLargeError struct{ Limit int64 }
 
 // Error names the limit.
@@ -48,8 +48,7 @@ func (e *TooLargeError) Error() string {
 
 // TextQuality is part of every answer with free text.
 type TextQuality struct {
-	// Lossy is true where bytes that were not valid UTF-8 were replaced by
-	// U+FFFD.
+	// Lossy reports that invalid UTF-8 was replaced by U+FFFD.
 	Lossy bool `json:"-"`
 }
 
@@ -66,11 +65,11 @@ func (l *List[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return json.UnmarshalDecode(dec, &l.Items, lenient())
 }
 
-// Optional is a value that counts as absent where it has another shape: assets.json
-// is written by programs of users, and read by the Viewer as it is.
+// Optional is a value that is absent if it has another type: user programs write
+// assets.json, and the Viewer passes it on unchecked.
 type Optional[T any] struct{ Value T }
 
-// UnmarshalJSONFrom reads the value if it fits.
+// UnmarshalJSONFrom reads the value, or skips one of another type.
 func (s *Optional[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	raw, err := dec.ReadValue()
 	if err != nil {
@@ -83,10 +82,10 @@ func (s *Optional[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// OptionalList is a list without the elements that do not fit.
+// OptionalList is a list without the elements of another type.
 type OptionalList[T any] []T
 
-// UnmarshalJSONFrom reads the elements that fit.
+// UnmarshalJSONFrom reads the list and skips elements of another type.
 func (l *OptionalList[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return elements(dec, func(item jsontext.Value) {
 		var v T
@@ -96,8 +95,8 @@ func (l *OptionalList[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	})
 }
 
-// elements calls yield for the elements of a list, and for any other value itself,
-// unless that is null.
+// elements calls yield for each element of a list, or for the value itself if it is neither
+// a list nor null.
 func elements(dec *jsontext.Decoder, yield func(jsontext.Value)) error {
 	raw, err := dec.ReadValue()
 	if err != nil || raw.Kind() == 'n' {

@@ -8,18 +8,17 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// perEntry is what an entry of a map takes besides its key and value, in bytes.
+// perEntry is the size of a map entry in bytes besides its key and value.
 const perEntry = 48
 
-// costs are what parts of a document may take in memory when they are decoded into
-// a type, in bytes.
+// costs are the maximum memory, in bytes, of parts of a document when decoded into a type.
 type costs struct {
-	object int64 // of {}: the largest struct of the type
-	item   int64 // of what a comma separates: the largest element of a list or map of scalars
+	object int64 // of {}: the largest struct within the type
+	item   int64 // of a value between commas: the largest scalar element of a list or map
 }
 
-// memory estimates from above what the values of a document take when they are
-// decoded into what v points to. It does not count what lists have in reserve.
+// memory returns an upper bound of the memory that a document takes when decoded into what
+// v points to, without spare capacity of lists.
 func memory(doc []byte, v any) int64 {
 	cost := costsOf(reflect.TypeOf(v))
 	total := int64(len(doc))
@@ -52,20 +51,20 @@ func skipString(doc []byte, i int) int {
 	return len(doc)
 }
 
-// known holds the costs of types.
+// known caches the costs of types.
 var known sync.Map
 
 func costsOf(t reflect.Type) costs {
 	if found, ok := known.Load(t); ok {
 		return found.(costs) //nolint:forcetypeassert,errcheck // nothing else is stored
 	}
-	cost := costs{item: 32} // a text of its own, at least
+	cost := costs{item: 32} // at least a separately allocated text
 	cost.add(t, make(map[reflect.Type]bool))
 	known.Store(t, cost)
 	return cost
 }
 
-// add adds the types that a value of a type can hold.
+// add adds the types that a value of type t can contain.
 func (c *costs) add(t reflect.Type, seen map[reflect.Type]bool) {
 	if seen[t] {
 		return
@@ -88,8 +87,8 @@ func (c *costs) add(t reflect.Type, seen map[reflect.Type]bool) {
 	}
 }
 
-// scalarSize is the size of an element that is read from a scalar: a struct is read
-// from an object, which is counted as such.
+// scalarSize returns the size of an element decoded from a scalar. Structs are decoded from
+// objects, which are counted separately.
 func scalarSize(t reflect.Type) int64 {
 	if t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(unmarshaler) {
 		return 0

@@ -13,17 +13,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// The SDK writes status.json, summary.json and meta.json with bare NaN and
-// Infinity tokens, which no JSON decoder takes. They are read as strings that
-// begin with a noncharacter, which no text of a user holds.
+// The SDK writes status.json, summary.json and meta.json with bare NaN and Infinity tokens,
+// which JSON decoders reject. They are decoded as strings with a noncharacter prefix, which
+// no user's text contains.
 const (
 	markNaN    = "\uFDD0NaN"
 	markInf    = "\uFDD0Infinity"
 	markNegInf = "\uFDD0-Infinity"
 )
 
-// quoteNonFinite makes strings of the bare tokens outside strings. It returns
-// doc itself where there are none.
+// quoteNonFinite quotes bare tokens outside strings. Without any, it returns doc itself.
 func quoteNonFinite(doc []byte) []byte {
 	if !bytes.ContainsAny(doc, "NI") {
 		return doc
@@ -51,8 +50,7 @@ func quoteNonFinite(doc []byte) []byte {
 	return append(out, doc[kept:]...)
 }
 
-// nonFinite returns the length of the bare token that b begins with and what
-// stands for it.
+// nonFinite returns the length of the bare token at the start of b and its replacement.
 func nonFinite(b []byte) (length int, mark string) {
 	for _, t := range [...]struct{ token, mark string }{
 		{"NaN", markNaN}, {"Infinity", markInf}, {"-Infinity", markNegInf},
@@ -64,7 +62,7 @@ func nonFinite(b []byte) (length int, mark string) {
 	return 0, ""
 }
 
-// plainNonFinite turns the marks inside a nested value into plain strings.
+// plainNonFinite turns the marks within a nested value into plain strings.
 func plainNonFinite(doc []byte) []byte { return bytes.ReplaceAll(doc, []byte("\uFDD0"), nil) }
 
 // Time is a time of the Viewer: seconds since 1970 as a float, an integer or
@@ -73,12 +71,12 @@ type Time struct {
 	time.Time
 }
 
-// maxSeconds bounds what counts as a time: the year 9999, which is also what
-// fits into a protobuf Timestamp.
+// maxSeconds is the last accepted time: the end of year 9999, also the limit of a protobuf
+// Timestamp.
 const maxSeconds = 253402300799
 
-// UnmarshalJSONFrom reads whatever the Viewer has for a time; what is none is
-// unknown, not an error.
+// UnmarshalJSONFrom reads any representation of a time; other values are an unknown time,
+// not an error.
 func (t *Time) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	f, ok, err := readFloat(dec)
 	*t = Time{}
@@ -92,8 +90,7 @@ func (t *Time) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 // Millis is a time in milliseconds.
 type Millis struct{ time.Time }
 
-// UnmarshalJSONFrom reads whatever the Viewer has for a time; what is none is
-// unknown.
+// UnmarshalJSONFrom reads any representation of a time; other values are an unknown time.
 func (m *Millis) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	f, ok, err := readFloat(dec)
 	*m = Millis{}
@@ -109,7 +106,7 @@ type Float struct {
 	Known bool
 }
 
-// UnmarshalJSONFrom reads a number, a numeric string or a boolean; all else is
+// UnmarshalJSONFrom reads a number, a numeric string or a boolean; other values are
 // unknown.
 func (n *Float) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	f, ok, err := readFloat(dec)
@@ -123,8 +120,8 @@ type Int struct {
 	Known bool
 }
 
-// UnmarshalJSONFrom reads an integer, truncating a float as Python's int does;
-// what does not fit is unknown.
+// UnmarshalJSONFrom reads an integer, truncating a float as Python's int() does; values out
+// of range are unknown.
 func (n *Int) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	text, err := readScalar(dec)
 	*n = Int{}
@@ -139,15 +136,13 @@ func (n *Int) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// Text is a string that may be null, missing or another scalar, whose JSON
-// text it then is.
+// Text is a string that may be null or missing, or another scalar, kept as its JSON text.
 type Text struct {
 	Value string
 	Known bool
 }
 
-// UnmarshalJSONFrom reads any scalar as text; null, lists and objects are
-// unknown.
+// UnmarshalJSONFrom reads any scalar as text; null, lists and objects are unknown.
 func (s *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	kind := dec.PeekKind()
 	text, err := readScalar(dec)
@@ -158,11 +153,10 @@ func (s *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// Texts is a list of texts that may be null, or hold objects, whose JSON text
-// then stands for them.
+// Texts is a list of texts that may be null or contain objects, kept as their JSON text.
 type Texts []string
 
-// UnmarshalJSONFrom reads a list; anything else is one text.
+// UnmarshalJSONFrom reads a list; any other value becomes a list of one.
 func (l *Texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*l = nil
 	return elements(dec, func(item jsontext.Value) {
@@ -173,7 +167,7 @@ func (l *Texts) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	})
 }
 
-// Scrubbed returns the texts fit to be shown.
+// Scrubbed returns the texts, scrubbed.
 func (l Texts) Scrubbed() Texts {
 	out := slices.Clone(l)
 	for i, text := range out {
@@ -202,8 +196,8 @@ func readFloat(dec *jsontext.Decoder) (f float64, ok bool, err error) {
 	return f, true, nil
 }
 
-// readScalar returns the text of a scalar, a string's without its quotes. It
-// is empty for null, lists and objects.
+// readScalar returns the text of a scalar, without the quotes of a string. It is empty for
+// null, lists and objects.
 func readScalar(dec *jsontext.Decoder) (string, error) {
 	raw, err := dec.ReadValue()
 	if err != nil {

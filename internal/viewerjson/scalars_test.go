@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestScalars_TakeWhateverAViewerSends(t *testing.T) {
+func TestScalars_AcceptAllRepresentations(t *testing.T) {
 	type scalars struct {
 		Time  Time
 		Float Float
@@ -50,7 +50,7 @@ func TestScalars_TakeWhateverAViewerSends(t *testing.T) {
 	}
 }
 
-func TestQuoteNonFinite_TouchesOnlyBareTokens(t *testing.T) {
+func TestQuoteNonFinite_ChangesOnlyBareTokens(t *testing.T) {
 	for _, tt := range []struct{ doc, want string }{
 		{`{"a":1}`, `{"a":1}`},
 		{`NaN`, `"` + markNaN + `"`},
@@ -82,7 +82,7 @@ func TestValue_String(t *testing.T) {
 	}
 }
 
-func TestValueIsServerPath_LooksIntoJSON(t *testing.T) {
+func TestValueIsServerPath_SearchesJSON(t *testing.T) {
 	for text, want := range map[string]bool{
 		`["a","/home/me"]`:                true,
 		`{"a":{"b":["C:\\Users\\me"]}}`:   true,

@@ -10,9 +10,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// Source is where a thing came from, in the words of its maker: a URI, without
-// credentials, or the last element of a local path. Paths of the machine are cut
-// while they are decoded, because a program can write any text there.
+// Source is where an asset came from, as its creator wrote it: a URI without credentials,
+// or the last element of a local path. Local paths are shortened during decoding because a
+// program can write any text there.
 type Source string
 
 // UnmarshalJSONFrom reads any value; an object keeps its JSON form.
@@ -32,11 +32,11 @@ func (s *Source) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// collapsed is a URI that has been a Path of Python: s3:/bucket. The SDK makes
-// one of what a dataset is given as.
+// collapsed matches a URI that went through Python's Path, such as s3:/bucket. The SDK does
+// this to dataset URIs.
 var collapsed = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):/([^/])`)
 
-// publicSource takes a text for a URI or a path.
+// publicSource returns the publishable form of a URI or path.
 func publicSource(text string) string {
 	local, isFile := strings.CutPrefix(text, "file:")
 	if isFile || scrub.IsServerPath(text) {
@@ -46,7 +46,7 @@ func publicSource(text string) string {
 	return scrub.Paths(scrub.Credentials(text))
 }
 
-// LastElement is the last element of a path of either system.
+// LastElement returns the last element of a POSIX or Windows path.
 func LastElement(path string) string {
 	path = strings.TrimRight(path, `/\`)
 	return path[strings.LastIndexAny(path, `/\`)+1:]

@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-func TestSource_ShowsNoAbsolutePathAndNoCredentials(t *testing.T) {
+func TestSource_HidesPathsAndCredentials(t *testing.T) {
 	for _, tt := range []struct{ name, value, want string }{
 		{"a URI", `"s3://bucket/data"`, "s3://bucket/data"},
 		{"a URI that was a path", `"s3:/bucket/data"`, "s3://bucket/data"},

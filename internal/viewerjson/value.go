@@ -12,7 +12,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/scrub"
 )
 
-// ValueKind says which field of a Value counts.
+// ValueKind selects the field of a Value that is set.
 type ValueKind uint8
 
 // The kinds of a Value.
@@ -26,9 +26,8 @@ const (
 	ValueJSON                     // Text is a list or an object as JSON
 )
 
-// Value is one free-form value, of a summary, an environment or metadata.
-// Integers keep all their digits and non-finite numbers stay what they are,
-// neither of which a generic decoder does.
+// Value is one free-form value of a summary, an environment or metadata. Unlike a generic
+// decoder, it keeps all digits of integers and non-finite numbers.
 type Value struct {
 	Kind    ValueKind
 	Number  float64
@@ -72,7 +71,7 @@ func (v *Value) read(raw jsontext.Value) error {
 
 var _ json.UnmarshalerFrom = (*Value)(nil)
 
-// numberValue keeps an integer exact and makes a double of all else.
+// numberValue keeps an integer exact and converts other numbers to a double.
 func numberValue(text string) Value {
 	if !IsInteger(text) {
 		f, _ := strconv.ParseFloat(text, 64) // out of range gives ±Inf, as in Python
@@ -85,7 +84,7 @@ func numberValue(text string) Value {
 	return Value{Kind: ValueDecimal, Text: text, Number: f}
 }
 
-// textValue undoes what quoteNonFinite did.
+// textValue reverses quoteNonFinite.
 func textValue(text string) Value {
 	switch text {
 	case markNaN:
@@ -108,7 +107,7 @@ func IsInteger[T string | []byte](text T) bool {
 	return true
 }
 
-// String returns the value as text, for people.
+// String returns the value as text for display.
 func (v Value) String() string {
 	switch v.Kind {
 	case ValueNumber:
@@ -123,7 +122,8 @@ func (v Value) String() string {
 	return v.Text
 }
 
-// IsServerPath reports whether a value is such a path, or JSON in which a text is.
+// IsServerPath reports whether a value is a path on the Viewer's machine, or JSON that
+// contains one.
 func (v Value) IsServerPath() bool {
 	switch v.Kind {
 	case ValueText:
@@ -133,7 +133,7 @@ func (v Value) IsServerPath() bool {
 		for {
 			token, err := dec.ReadToken()
 			if err != nil {
-				// The end, unless the rest cannot be read: then nothing is known of it.
+				// At the end there is none; JSON that cannot be read may contain one.
 				return dec.InputOffset() < int64(len(v.Text))
 			}
 			if token.Kind() == '"' && scrub.IsServerPath(token.String()) {
@@ -144,7 +144,7 @@ func (v Value) IsServerPath() bool {
 	return false
 }
 
-// Unquote reads a JSON string; what is not valid UTF-8 becomes U+FFFD.
+// Unquote decodes a JSON string; invalid UTF-8 becomes U+FFFD.
 func Unquote(raw []byte) (string, error) {
 	text, err := jsontext.AppendUnquote(nil, raw)
 	if err != nil && len(text) == 0 && len(raw) > 2 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Feeds gen/openapi/runicorn.openapi.json to OpenAPI generators, compiles what
-# they make, and lets the Python clients read NaN and infinities. Without
+# Runs OpenAPI generators on gen/openapi/runicorn.openapi.json, compiles the
+# results, and makes the Python clients read NaN and infinities. Without
 # arguments it runs those of CI; "full" adds the others. Needs Go, Python,
 # Node.js with npm, and Java.
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles gen/protos with protoc for every built-in generator in one call
-# each, and as Python stubs that are imported beside the package runicorn and
-# beside googleapis-common-protos. Needs protoc, Python and PyPI.
+# each, and as Python stubs that are imported together with the packages runicorn
+# and googleapis-common-protos. Needs protoc, Python and PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/runicorn-grpc"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles gen/protos with tonic's default build, client and server, and
-# checks the Rust that comes out. Needs protoc, cargo and crates.io.
+# checks the generated Rust code. Needs protoc, cargo and crates.io.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 protos="$PWD/gen/protos"

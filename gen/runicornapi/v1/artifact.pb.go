@@ -28,13 +28,13 @@ type LifecycleStage int32
 const (
 	// Not known.
 	LifecycleStage_LIFECYCLE_STAGE_UNSPECIFIED LifecycleStage = 0
-	// Being tried; may become STAGING or ARCHIVED.
+	// Under trial; may become STAGING or ARCHIVED.
 	LifecycleStage_LIFECYCLE_STAGE_EXPERIMENTAL LifecycleStage = 1
-	// Being proved; may become PRODUCTION, EXPERIMENTAL or ARCHIVED.
+	// Under validation; may become PRODUCTION, EXPERIMENTAL or ARCHIVED.
 	LifecycleStage_LIFECYCLE_STAGE_STAGING LifecycleStage = 2
 	// In use; may become STAGING or ARCHIVED.
 	LifecycleStage_LIFECYCLE_STAGE_PRODUCTION LifecycleStage = 3
-	// Put away; may become EXPERIMENTAL.
+	// Archived; may become EXPERIMENTAL.
 	LifecycleStage_LIFECYCLE_STAGE_ARCHIVED LifecycleStage = 4
 )
 
@@ -142,7 +142,7 @@ type LineageEdgeType int32
 const (
 	// Not known.
 	LineageEdgeType_LINEAGE_EDGE_TYPE_UNSPECIFIED LineageEdgeType = 0
-	// The source, an experiment, made the target, a version.
+	// The source, an experiment, created the target, a version.
 	LineageEdgeType_LINEAGE_EDGE_TYPE_PRODUCES LineageEdgeType = 1
 	// The target, an experiment, used the source, a version.
 	LineageEdgeType_LINEAGE_EDGE_TYPE_USES LineageEdgeType = 2
@@ -189,15 +189,15 @@ func (LineageEdgeType) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_artifact_proto_rawDescGZIP(), []int{2}
 }
 
-// ArtifactRelation is what an experiment has to do with an artifact or asset.
+// ArtifactRelation is the relation of an experiment to an artifact or asset.
 type ArtifactRelation int32
 
 const (
 	// Either one.
 	ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED ArtifactRelation = 0
-	// It made it.
+	// The experiment created it.
 	ArtifactRelation_ARTIFACT_RELATION_CREATED ArtifactRelation = 1
-	// It used it.
+	// The experiment used it.
 	ArtifactRelation_ARTIFACT_RELATION_USED ArtifactRelation = 2
 )
 
@@ -242,7 +242,7 @@ func (ArtifactRelation) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_artifact_proto_rawDescGZIP(), []int{3}
 }
 
-// AssetType is what an asset is to its experiment.
+// AssetType is the role of an asset in its experiment.
 type AssetType int32
 
 const (
@@ -252,11 +252,11 @@ const (
 	AssetType_ASSET_TYPE_CODE AssetType = 1
 	// Its configuration.
 	AssetType_ASSET_TYPE_CONFIG AssetType = 2
-	// Data that it used.
+	// A dataset that it used.
 	AssetType_ASSET_TYPE_DATASET AssetType = 3
 	// A model that it started from.
 	AssetType_ASSET_TYPE_PRETRAINED AssetType = 4
-	// Something that it made.
+	// An output that it created.
 	AssetType_ASSET_TYPE_OUTPUT AssetType = 5
 	// A file of the run itself: its event file, its log, its summary.
 	AssetType_ASSET_TYPE_RUN_FILE AssetType = 6
@@ -311,11 +311,11 @@ func (AssetType) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_artifact_proto_rawDescGZIP(), []int{4}
 }
 
-// Artifact is a named, versioned thing that experiments make and use: a
-// model, a dataset. Only Viewers 0.5 have artifacts.
+// Artifact is a named, versioned object that experiments create and use, such
+// as a model or a dataset. Only Viewers 0.5 have artifacts.
 type Artifact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the viewer that has it.
+	// The name of its viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// Its name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
@@ -327,11 +327,11 @@ type Artifact struct {
 	LatestVersion int32 `protobuf:"varint,5,opt,name=latest_version,json=latestVersion,proto3" json:"latest_version,omitempty"`
 	// The size of its latest version in bytes.
 	SizeBytes int64 `protobuf:"varint,6,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// When its first version was made.
+	// When its first version was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it changed last.
+	// When it last changed.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Its aliases and the version each one names now.
+	// Its aliases and the version that each currently names.
 	Aliases       map[string]int32 `protobuf:"bytes,9,rep,name=aliases,proto3" json:"aliases,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -433,7 +433,7 @@ func (x *Artifact) GetAliases() map[string]int32 {
 // ArtifactVersion is one version of an artifact.
 type ArtifactVersion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the viewer that has it.
+	// The name of its viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The artifact's id in the documented form name:vN.
 	ArtifactId string `protobuf:"bytes,2,opt,name=artifact_id,json=artifactId,proto3" json:"artifact_id,omitempty"`
@@ -441,39 +441,40 @@ type ArtifactVersion struct {
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// The artifact's type.
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
-	// The number, from 1.
+	// The version number, from 1.
 	Version int32 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// When it was made.
+	// When it was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it changed last; absent in ListArtifactVersions.
+	// When it last changed; absent in ListArtifactVersions.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// The run id of the experiment that made it; empty if none.
+	// The run id of the experiment that created it; empty if none.
 	CreatedByRunId string `protobuf:"bytes,8,opt,name=created_by_run_id,json=createdByRunId,proto3" json:"created_by_run_id,omitempty"`
-	// The user that made it; empty if not known.
+	// The user that created it; empty if unknown.
 	CreatedByUser string `protobuf:"bytes,9,opt,name=created_by_user,json=createdByUser,proto3" json:"created_by_user,omitempty"`
 	// Its size in bytes.
 	SizeBytes int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// Number of its files.
 	FileCount int32 `protobuf:"varint,11,opt,name=file_count,json=fileCount,proto3" json:"file_count,omitempty"`
-	// Number of its references to things stored elsewhere.
+	// Number of its references to objects stored elsewhere.
 	ReferenceCount int32 `protobuf:"varint,12,opt,name=reference_count,json=referenceCount,proto3" json:"reference_count,omitempty"`
-	// The Viewer's word for its state, such as "ready".
+	// Its state as reported by the Viewer, such as "ready".
 	Status string `protobuf:"bytes,13,opt,name=status,proto3" json:"status,omitempty"`
-	// What its maker wrote about it; absent in ListArtifactVersions.
+	// Metadata from its creator; absent in ListArtifactVersions.
 	Metadata map[string]*Value `protobuf:"bytes,14,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Its description.
 	Description string `protobuf:"bytes,15,opt,name=description,proto3" json:"description,omitempty"`
 	// Its tags.
 	Tags []string `protobuf:"bytes,16,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Aliases that name this version now, by the artifact's own list: the
-	// Viewer's details of old versions keep aliases that have moved on.
+	// Aliases that currently name this version, from the artifact's list: the
+	// Viewer's details of old versions keep aliases that have moved to newer
+	// ones.
 	Aliases []string `protobuf:"bytes,17,rep,name=aliases,proto3" json:"aliases,omitempty"`
 	// The SHA-256 of its manifest, in hexadecimal.
 	ManifestDigest string `protobuf:"bytes,18,opt,name=manifest_digest,json=manifestDigest,proto3" json:"manifest_digest,omitempty"`
-	// Its lifecycle stage; UNSPECIFIED where the Viewer does not say.
+	// Its lifecycle stage; UNSPECIFIED if the Viewer does not report it.
 	LifecycleStage LifecycleStage `protobuf:"varint,19,opt,name=lifecycle_stage,json=lifecycleStage,proto3,enum=runicornapi.v1.LifecycleStage" json:"lifecycle_stage,omitempty"`
-	// What could not be got, and why; empty if the message is complete. Viewer
-	// 0.5.3 cannot read the details of a version any more once it was promoted.
+	// Parts that could not be read, and why; empty if the message is complete.
+	// Viewer 0.5.3 cannot read the details of a version after its promotion.
 	Missing       []*MissingPart `protobuf:"bytes,20,rep,name=missing,proto3" json:"missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -656,9 +657,9 @@ type ArtifactFile struct {
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Its size in bytes.
 	SizeBytes int64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// Its sum, such as "sha256:…".
+	// Its digest, such as "sha256:…".
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
-	// When it was changed.
+	// When it was last modified.
 	ModifyTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=modify_time,json=modifyTime,proto3" json:"modify_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -722,16 +723,16 @@ func (x *ArtifactFile) GetModifyTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// ArtifactReference is something stored elsewhere that belongs to a version.
+// ArtifactReference is an object stored elsewhere that belongs to a version.
 type ArtifactReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is.
 	Uri string `protobuf:"bytes,1,opt,name=uri,proto3" json:"uri,omitempty"`
-	// Its sum, if known.
+	// Its checksum, if known.
 	Checksum string `protobuf:"bytes,2,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	// Its size in bytes, if known.
 	SizeBytes *int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// What its maker wrote about it.
+	// Metadata from its creator.
 	Metadata      map[string]*Value `protobuf:"bytes,4,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -802,13 +803,13 @@ type LineageNode struct {
 	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// What it represents.
 	Type LineageNodeType `protobuf:"varint,2,opt,name=type,proto3,enum=runicornapi.v1.LineageNodeType" json:"type,omitempty"`
-	// A label for people.
+	// A label for display.
 	Label string `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
 	// The artifact's id name:vN, for an artifact.
 	ArtifactId string `protobuf:"bytes,4,opt,name=artifact_id,json=artifactId,proto3" json:"artifact_id,omitempty"`
 	// The run id, for an experiment.
 	RunId string `protobuf:"bytes,5,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// What else the Viewer says of it.
+	// Other properties that the Viewer reports.
 	Metadata      map[string]*Value `protobuf:"bytes,6,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -886,8 +887,8 @@ func (x *LineageNode) GetMetadata() map[string]*Value {
 	return nil
 }
 
-// LineageEdge is an edge of a lineage graph. The time that the Viewer gives
-// for an edge is that of the request, so it is left out.
+// LineageEdge is an edge of a lineage graph. The Viewer's time of an edge is
+// the time of the request, so it is left out.
 type LineageEdge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node_id that it begins at.
@@ -952,11 +953,11 @@ func (x *LineageEdge) GetType() LineageEdgeType {
 }
 
 // ExperimentArtifact is a version of an artifact (0.5), or an asset (0.6 and
-// later), that an experiment made or used.
+// later), that an experiment created or used.
 type ExperimentArtifact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Made or used. Of assets, outputs are made, and datasets and pretrained
-	// models are used; code and config are neither and do not appear.
+	// Created or used. Among assets, outputs are created, and datasets and
+	// pretrained models are used; code and config are neither and are not listed.
 	Relation ArtifactRelation `protobuf:"varint,1,opt,name=relation,proto3,enum=runicornapi.v1.ArtifactRelation" json:"relation,omitempty"`
 	// The name.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
@@ -966,7 +967,7 @@ type ExperimentArtifact struct {
 	Version *int32 `protobuf:"varint,4,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// Its size in bytes, if known.
 	SizeBytes *int64 `protobuf:"varint,5,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// When it was made, if known.
+	// When it was created, if known.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Its description.
 	Description string `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
@@ -1154,20 +1155,20 @@ func (x *ArtifactTypeStats) GetSizeBytes() int64 {
 	return 0
 }
 
-// Asset is a file or folder that an experiment keeps (Viewers 0.6 and later).
+// Asset is a file or folder of an experiment (Viewers 0.6 and later).
 type Asset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// An id of this server's, for DownloadAsset; the same as long as the asset
-	// stays the same. Server-side paths are never shown.
+	// An id assigned by this server, for DownloadAsset; it is stable while the
+	// asset does not change. Server-side paths are never shown.
 	AssetId string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3" json:"asset_id,omitempty"`
-	// What it is to the experiment.
+	// Its role in the experiment.
 	Type AssetType `protobuf:"varint,2,opt,name=type,proto3,enum=runicornapi.v1.AssetType" json:"type,omitempty"`
 	// Its name.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// The context that it was logged with, such as "train".
 	Context string `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
-	// Where it came from, if its maker said so: a URI, or the last segment of a
-	// local path.
+	// Where it came from, if its creator recorded that: a URI, or the last
+	// segment of a local path.
 	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
 	// Its description.
 	Description string `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
@@ -1175,19 +1176,19 @@ type Asset struct {
 	Saved bool `protobuf:"varint,7,opt,name=saved,proto3" json:"saved,omitempty"`
 	// Its fingerprint, if it has one.
 	Fingerprint string `protobuf:"bytes,8,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// What kind of fingerprint: such as "sha256" or "sha256_manifest".
+	// The kind of fingerprint, such as "sha256" or "sha256_manifest".
 	FingerprintKind string `protobuf:"bytes,9,opt,name=fingerprint_kind,json=fingerprintKind,proto3" json:"fingerprint_kind,omitempty"`
 	// Its size in bytes, if known.
 	SizeBytes *int64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
 	// Number of its files, if known.
 	FileCount *int32 `protobuf:"varint,11,opt,name=file_count,json=fileCount,proto3,oneof" json:"file_count,omitempty"`
-	// What else is known of it; configuration values of a CONFIG asset.
+	// Other known properties; the configuration values of a CONFIG asset.
 	Metadata map[string]*Value `protobuf:"bytes,12,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Number of experiments that use the same stored content, where the Viewer counts
-	// them (0.6, and 0.7 with its index).
+	// Number of experiments that use the same stored content, if the Viewer
+	// counts them (0.6, and 0.7 with its index).
 	ReferenceCount *int32 `protobuf:"varint,13,opt,name=reference_count,json=referenceCount,proto3,oneof" json:"reference_count,omitempty"`
-	// The run ids of other experiments that use it, where the Viewer names
-	// them (0.6).
+	// The run ids of other experiments that use it, if the Viewer lists them
+	// (0.6).
 	OtherRunIds   []string `protobuf:"bytes,14,rep,name=other_run_ids,json=otherRunIds,proto3" json:"other_run_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -32,9 +32,9 @@ type ListArtifactsRequest struct {
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The maximum number of entries: 50 if 0, and never more than 1000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before, for the same viewer and type.
+	// The next_page_token of the previous response, for the same viewer and type.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Number of entries to leave out before the page starts.
+	// Number of entries to skip before the page.
 	Skip          int32 `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -185,8 +185,7 @@ type GetArtifactRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The artifact's name, or an id name:vN, name:N or name:alias.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The version, from 1; the latest if neither it, an alias nor an id names
-	// one.
+	// The version, from 1; the latest if neither version, alias nor id names one.
 	Version *int32 `protobuf:"varint,3,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// An alias, such as "latest" or "production".
 	Alias string `protobuf:"bytes,4,opt,name=alias,proto3" json:"alias,omitempty"`
@@ -319,8 +318,8 @@ type ListArtifactVersionsRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -462,8 +461,8 @@ type ListArtifactFilesRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -555,7 +554,7 @@ type ListArtifactFilesResponse struct {
 	ArtifactId string `protobuf:"bytes,1,opt,name=artifact_id,json=artifactId,proto3" json:"artifact_id,omitempty"`
 	// Its files.
 	Files []*ArtifactFile `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
-	// What it refers to elsewhere.
+	// Its references to objects stored elsewhere.
 	References []*ArtifactReference `protobuf:"bytes,3,rep,name=references,proto3" json:"references,omitempty"`
 	// The size of all files in bytes.
 	TotalSizeBytes int64 `protobuf:"varint,4,opt,name=total_size_bytes,json=totalSizeBytes,proto3" json:"total_size_bytes,omitempty"`
@@ -724,7 +723,7 @@ func (x *GetArtifactLineageRequest) GetMaxDepth() int32 {
 // GetArtifactLineageResponse is the lineage of a version.
 type GetArtifactLineageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node_id of the version that was asked about.
+	// The node_id of the requested version.
 	RootNodeId string `protobuf:"bytes,1,opt,name=root_node_id,json=rootNodeId,proto3" json:"root_node_id,omitempty"`
 	// The nodes.
 	Nodes []*LineageNode `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
@@ -785,20 +784,20 @@ func (x *GetArtifactLineageResponse) GetEdges() []*LineageEdge {
 	return nil
 }
 
-// ListExperimentArtifactsRequest asks what an experiment made and used.
+// ListExperimentArtifactsRequest requests what an experiment created and used.
 type ListExperimentArtifactsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run id or resource name.
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Only what it made, or only what it used; both if unspecified.
+	// Only what it created, or only what it used; both if unspecified.
 	Relation ArtifactRelation `protobuf:"varint,3,opt,name=relation,proto3,enum=runicornapi.v1.ArtifactRelation" json:"relation,omitempty"`
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -869,10 +868,10 @@ func (x *ListExperimentArtifactsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListExperimentArtifactsResponse is what an experiment made and used.
+// ListExperimentArtifactsResponse is what an experiment created and used.
 type ListExperimentArtifactsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it made, then what it used.
+	// What it created, then what it used.
 	Artifacts []*ExperimentArtifact `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
 	// Requests the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -979,15 +978,15 @@ type GetArtifactStatsResponse struct {
 	VersionCount int32 `protobuf:"varint,2,opt,name=version_count,json=versionCount,proto3" json:"version_count,omitempty"`
 	// Their size in bytes.
 	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// Their files, as the Viewer counts them.
+	// Number of their files as the Viewer counts them.
 	FileCount int64 `protobuf:"varint,4,opt,name=file_count,json=fileCount,proto3" json:"file_count,omitempty"`
 	// The same by type.
 	Types []*ArtifactTypeStats `protobuf:"bytes,5,rep,name=types,proto3" json:"types,omitempty"`
 	// Whether equal files are stored once.
 	Deduplicated bool `protobuf:"varint,6,opt,name=deduplicated,proto3" json:"deduplicated,omitempty"`
-	// What the shared files take, in bytes.
+	// The size of the shared files in bytes.
 	DeduplicatedSizeBytes int64 `protobuf:"varint,7,opt,name=deduplicated_size_bytes,json=deduplicatedSizeBytes,proto3" json:"deduplicated_size_bytes,omitempty"`
-	// What sharing saves, in bytes.
+	// The number of bytes saved by sharing.
 	SavedSizeBytes int64 `protobuf:"varint,8,opt,name=saved_size_bytes,json=savedSizeBytes,proto3" json:"saved_size_bytes,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1086,12 +1085,12 @@ type PromoteArtifactRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The artifact's name, or an id name:vN or name:N.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The version, from 1; required unless the id names one, since a promotion
-	// of "the latest" could hit another version than the caller saw.
+	// The version, from 1; required unless the id has one, because "latest" may
+	// be another version than the caller saw.
 	Version *int32 `protobuf:"varint,3,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// The stage to move to.
 	ToStage LifecycleStage `protobuf:"varint,4,opt,name=to_stage,json=toStage,proto3,enum=runicornapi.v1.LifecycleStage" json:"to_stage,omitempty"`
-	// Notes to keep with the move.
+	// Notes to store with the promotion.
 	Notes string `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
 	// The run id of the experiment that evaluated it.
 	EvaluatorRunId string `protobuf:"bytes,6,opt,name=evaluator_run_id,json=evaluatorRunId,proto3" json:"evaluator_run_id,omitempty"`
@@ -1171,14 +1170,14 @@ func (x *PromoteArtifactRequest) GetEvaluatorRunId() string {
 	return ""
 }
 
-// PromoteArtifactResponse is the move that was made.
+// PromoteArtifactResponse is the change that was made.
 type PromoteArtifactResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id name:vN of the version.
 	ArtifactId string `protobuf:"bytes,1,opt,name=artifact_id,json=artifactId,proto3" json:"artifact_id,omitempty"`
-	// The stage that it was in.
+	// The previous stage.
 	FromStage LifecycleStage `protobuf:"varint,2,opt,name=from_stage,json=fromStage,proto3,enum=runicornapi.v1.LifecycleStage" json:"from_stage,omitempty"`
-	// The stage that it is in.
+	// The new stage.
 	ToStage       LifecycleStage `protobuf:"varint,3,opt,name=to_stage,json=toStage,proto3,enum=runicornapi.v1.LifecycleStage" json:"to_stage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1242,11 +1241,11 @@ type DeleteArtifactRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The artifact's name, or an id name:vN or name:N.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The version, from 1; required unless the id names one.
+	// The version, from 1; required unless the id has one.
 	Version *int32 `protobuf:"varint,3,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// The type, if several artifacts share the name.
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
-	// Removes it for good.
+	// Removes it permanently.
 	Permanent     bool `protobuf:"varint,5,opt,name=permanent,proto3" json:"permanent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1322,8 +1321,7 @@ type DeleteArtifactResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id name:vN of the version.
 	ArtifactId string `protobuf:"bytes,1,opt,name=artifact_id,json=artifactId,proto3" json:"artifact_id,omitempty"`
-	// Whether it can still be read: true after a deletion that is not
-	// permanent.
+	// Whether it can still be read: true unless the deletion was permanent.
 	StillReadable bool `protobuf:"varint,2,opt,name=still_readable,json=stillReadable,proto3" json:"still_readable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1385,8 +1383,8 @@ type ListAssetsRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1523,9 +1521,9 @@ type ListImagesRequest struct {
 	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// The maximum number of entries: 50 if 0, and never more than 1000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before, for the same run and key.
+	// The next_page_token of the previous response, for the same run and key.
 	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Number of entries to leave out before the page starts.
+	// Number of entries to skip before the page.
 	Skip          int32 `protobuf:"varint,6,opt,name=skip,proto3" json:"skip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1676,11 +1674,11 @@ type DownloadAssetRequest struct {
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// The asset_id from ListAssets, ListImages or ListExperimentArtifacts.
 	AssetId string `protobuf:"bytes,3,opt,name=asset_id,json=assetId,proto3" json:"asset_id,omitempty"`
-	// Number of bytes to leave out at the beginning. Only files can be resumed;
-	// a zip is made anew each time.
+	// Number of bytes to skip at the beginning. Only files can be resumed; a zip
+	// is packed for every request.
 	Offset int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
-	// The etag of the header of the download that is resumed, or "*" for the file
-	// in any state. If the file has changed since, the call is ABORTED.
+	// The etag in the header of the download to be resumed, or "*" for any state
+	// of the file. If the file has changed since, the call is ABORTED.
 	IfMatch       string `protobuf:"bytes,5,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1835,7 +1833,7 @@ type isDownloadAssetResponse_Part interface {
 }
 
 type DownloadAssetResponse_Header struct {
-	// First: what file this is.
+	// First: the file's header.
 	Header *FileHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
@@ -1845,7 +1843,7 @@ type DownloadAssetResponse_Chunk struct {
 }
 
 type DownloadAssetResponse_Trailer struct {
-	// Last: its size and sum.
+	// Last: its size and SHA-256.
 	Trailer *FileTrailer `protobuf:"bytes,3,opt,name=trailer,proto3,oneof"`
 }
 

@@ -37,13 +37,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ArtifactService reads what experiments produce besides metrics.
+// ArtifactService reads the outputs of experiments other than metrics.
 //
 // Viewers 0.5 have artifacts: named, typed, versioned, shared by experiments.
-// Viewers 0.6 and later have assets instead, which belong to one experiment.
-// A call that a Viewer's generation lacks is UNIMPLEMENTED with reason
-// VIEWER_LACKS_CAPABILITY, which names what to call instead. `viewer` and
-// run ids are as in ExperimentService.
+// Viewers 0.6 and later have assets instead, which belong to one experiment. A
+// call that a Viewer's generation does not support is UNIMPLEMENTED with reason
+// VIEWER_LACKS_CAPABILITY, which names an alternative. `viewer` and run ids are
+// as in ExperimentService.
 type ArtifactServiceClient interface {
 	// ListArtifacts lists artifacts by name (0.5). Role: read.
 	//
@@ -51,8 +51,8 @@ type ArtifactServiceClient interface {
 	//
 	//	{"type": "model", "page_size": 50}
 	ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error)
-	// GetArtifact gets one version of an artifact (0.5): by name and version or
-	// alias, or by the documented ids name:vN, name:N, name:alias and name
+	// GetArtifact returns one version of an artifact (0.5): by name and version
+	// or alias, or by the documented ids name:vN, name:N, name:alias and name
 	// (which means the latest). Role: read.
 	//
 	// Example:
@@ -73,31 +73,31 @@ type ArtifactServiceClient interface {
 	//
 	//	{"name": "resnet-model", "version": 3}
 	ListArtifactFiles(ctx context.Context, in *ListArtifactFilesRequest, opts ...grpc.CallOption) (*ListArtifactFilesResponse, error)
-	// GetArtifactLineage gets which experiments made and used a version, and
-	// what they were made from (0.5). Role: read.
+	// GetArtifactLineage returns the experiments that created and used a version,
+	// and their inputs (0.5). Role: read.
 	//
 	// Example:
 	//
 	//	{"name": "resnet-model", "version": 3, "max_depth": 2}
 	GetArtifactLineage(ctx context.Context, in *GetArtifactLineageRequest, opts ...grpc.CallOption) (*GetArtifactLineageResponse, error)
-	// ListExperimentArtifacts lists what an experiment made and used: artifact
-	// versions on 0.5; outputs, datasets and pretrained models on 0.6 and
-	// later. Role: read.
+	// ListExperimentArtifacts lists what an experiment created and used: artifact
+	// versions on 0.5; outputs, datasets and pretrained models on 0.6 and later.
+	// Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "relation": "ARTIFACT_RELATION_CREATED"}
 	ListExperimentArtifacts(ctx context.Context, in *ListExperimentArtifactsRequest, opts ...grpc.CallOption) (*ListExperimentArtifactsResponse, error)
-	// GetArtifactStats counts a Viewer's artifacts and what they take (0.5).
+	// GetArtifactStats returns the number and size of a Viewer's artifacts (0.5).
 	// Role: read.
 	//
 	// Example:
 	//
 	//	{"viewer": "old"}
 	GetArtifactStats(ctx context.Context, in *GetArtifactStatsRequest, opts ...grpc.CallOption) (*GetArtifactStatsResponse, error)
-	// PromoteArtifact moves a version to another stage of its life (0.5). A
-	// step that is not allowed is INVALID_ARGUMENT; see LifecycleStage. Role:
-	// write.
+	// PromoteArtifact moves a version to another lifecycle stage (0.5). A
+	// transition that is not allowed is INVALID_ARGUMENT; see LifecycleStage.
+	// Role: write.
 	//
 	// Example:
 	//
@@ -120,17 +120,18 @@ type ArtifactServiceClient interface {
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "type": "ASSET_TYPE_CONFIG"}
 	ListAssets(ctx context.Context, in *ListAssetsRequest, opts ...grpc.CallOption) (*ListAssetsResponse, error)
-	// ListImages lists the images that an experiment logged, in the order of
-	// logging (0.6 and later). Role: read.
+	// ListImages lists the images that an experiment logged, in log order (0.6
+	// and later). Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "key": "samples", "page_size": 20}
 	ListImages(ctx context.Context, in *ListImagesRequest, opts ...grpc.CallOption) (*ListImagesResponse, error)
 	// DownloadAsset sends the content of an asset of the experiment (0.6 and
-	// later): a file as it is, a folder or a manifest as a zip. A header,
-	// chunks, a trailer; a stream without a trailer was cut and never ends OK.
-	// Over HTTP, GET …:download downloads the file itself. Role: read.
+	// later): a file unchanged, a folder or a manifest as a zip. The stream has a
+	// header, chunks and a trailer; a stream without a trailer was truncated and
+	// never ends with OK. Over HTTP, GET …:download downloads the file itself.
+	// Role: read.
 	//
 	// Example:
 	//
@@ -279,13 +280,13 @@ type ArtifactService_DownloadAssetClient = grpc.ServerStreamingClient[DownloadAs
 // All implementations must embed UnimplementedArtifactServiceServer
 // for forward compatibility.
 //
-// ArtifactService reads what experiments produce besides metrics.
+// ArtifactService reads the outputs of experiments other than metrics.
 //
 // Viewers 0.5 have artifacts: named, typed, versioned, shared by experiments.
-// Viewers 0.6 and later have assets instead, which belong to one experiment.
-// A call that a Viewer's generation lacks is UNIMPLEMENTED with reason
-// VIEWER_LACKS_CAPABILITY, which names what to call instead. `viewer` and
-// run ids are as in ExperimentService.
+// Viewers 0.6 and later have assets instead, which belong to one experiment. A
+// call that a Viewer's generation does not support is UNIMPLEMENTED with reason
+// VIEWER_LACKS_CAPABILITY, which names an alternative. `viewer` and run ids are
+// as in ExperimentService.
 type ArtifactServiceServer interface {
 	// ListArtifacts lists artifacts by name (0.5). Role: read.
 	//
@@ -293,8 +294,8 @@ type ArtifactServiceServer interface {
 	//
 	//	{"type": "model", "page_size": 50}
 	ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error)
-	// GetArtifact gets one version of an artifact (0.5): by name and version or
-	// alias, or by the documented ids name:vN, name:N, name:alias and name
+	// GetArtifact returns one version of an artifact (0.5): by name and version
+	// or alias, or by the documented ids name:vN, name:N, name:alias and name
 	// (which means the latest). Role: read.
 	//
 	// Example:
@@ -315,31 +316,31 @@ type ArtifactServiceServer interface {
 	//
 	//	{"name": "resnet-model", "version": 3}
 	ListArtifactFiles(context.Context, *ListArtifactFilesRequest) (*ListArtifactFilesResponse, error)
-	// GetArtifactLineage gets which experiments made and used a version, and
-	// what they were made from (0.5). Role: read.
+	// GetArtifactLineage returns the experiments that created and used a version,
+	// and their inputs (0.5). Role: read.
 	//
 	// Example:
 	//
 	//	{"name": "resnet-model", "version": 3, "max_depth": 2}
 	GetArtifactLineage(context.Context, *GetArtifactLineageRequest) (*GetArtifactLineageResponse, error)
-	// ListExperimentArtifacts lists what an experiment made and used: artifact
-	// versions on 0.5; outputs, datasets and pretrained models on 0.6 and
-	// later. Role: read.
+	// ListExperimentArtifacts lists what an experiment created and used: artifact
+	// versions on 0.5; outputs, datasets and pretrained models on 0.6 and later.
+	// Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "relation": "ARTIFACT_RELATION_CREATED"}
 	ListExperimentArtifacts(context.Context, *ListExperimentArtifactsRequest) (*ListExperimentArtifactsResponse, error)
-	// GetArtifactStats counts a Viewer's artifacts and what they take (0.5).
+	// GetArtifactStats returns the number and size of a Viewer's artifacts (0.5).
 	// Role: read.
 	//
 	// Example:
 	//
 	//	{"viewer": "old"}
 	GetArtifactStats(context.Context, *GetArtifactStatsRequest) (*GetArtifactStatsResponse, error)
-	// PromoteArtifact moves a version to another stage of its life (0.5). A
-	// step that is not allowed is INVALID_ARGUMENT; see LifecycleStage. Role:
-	// write.
+	// PromoteArtifact moves a version to another lifecycle stage (0.5). A
+	// transition that is not allowed is INVALID_ARGUMENT; see LifecycleStage.
+	// Role: write.
 	//
 	// Example:
 	//
@@ -362,17 +363,18 @@ type ArtifactServiceServer interface {
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "type": "ASSET_TYPE_CONFIG"}
 	ListAssets(context.Context, *ListAssetsRequest) (*ListAssetsResponse, error)
-	// ListImages lists the images that an experiment logged, in the order of
-	// logging (0.6 and later). Role: read.
+	// ListImages lists the images that an experiment logged, in log order (0.6
+	// and later). Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "key": "samples", "page_size": 20}
 	ListImages(context.Context, *ListImagesRequest) (*ListImagesResponse, error)
 	// DownloadAsset sends the content of an asset of the experiment (0.6 and
-	// later): a file as it is, a folder or a manifest as a zip. A header,
-	// chunks, a trailer; a stream without a trailer was cut and never ends OK.
-	// Over HTTP, GET …:download downloads the file itself. Role: read.
+	// later): a file unchanged, a folder or a manifest as a zip. The stream has a
+	// header, chunks and a trailer; a stream without a trailer was truncated and
+	// never ends with OK. Over HTTP, GET …:download downloads the file itself.
+	// Role: read.
 	//
 	// Example:
 	//

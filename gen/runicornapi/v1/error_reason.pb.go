@@ -21,9 +21,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ErrorReason says why a call failed. Every error status of this API carries
-// one google.rpc.ErrorInfo whose `reason` is the name of a value below without
-// the prefix ERROR_REASON_ (such as "RUN_NOT_FOUND") and whose `domain` is
+// ErrorReason is why a call failed. Every error status of this API has one
+// google.rpc.ErrorInfo whose `reason` is the name of a value below without the
+// prefix ERROR_REASON_ (such as "RUN_NOT_FOUND") and whose `domain` is
 // "runicorn-grpc". The metadata keys named here are always set.
 type ErrorReason int32
 
@@ -31,21 +31,21 @@ const (
 	// Never sent.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
 	// UNAVAILABLE: the Viewer refused or reset the connection, its name does not
-	// resolve, or it answered 502. Has RetryInfo. Metadata: viewer.
+	// resolve, or answered 502. Has RetryInfo. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE ErrorReason = 1
-	// DEADLINE_EXCEEDED: the Viewer was slower than the server's own limit, or
-	// answered 504. Metadata: viewer.
+	// DEADLINE_EXCEEDED: the Viewer exceeded this server's timeout, or answered
+	// 504. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_TIMEOUT ErrorReason = 2
 	// DEADLINE_EXCEEDED: the deadline that the caller set has passed.
 	ErrorReason_ERROR_REASON_CALLER_DEADLINE ErrorReason = 3
-	// CANCELLED: the caller gave up.
+	// CANCELLED: the caller canceled the call.
 	ErrorReason_ERROR_REASON_CALLER_CANCELLED ErrorReason = 4
-	// UNKNOWN: a change was sent and its answer never came, so it may have
-	// happened. No RetryInfo on purpose. Metadata: viewer, check (what to check
-	// before trying again).
+	// UNKNOWN: a change was sent but no answer arrived, so it may have been made.
+	// There is intentionally no RetryInfo. Metadata: viewer, check (what to check
+	// before a retry).
 	ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN ErrorReason = 5
 	// NOT_FOUND: no configured or tunneled viewer has this name. Metadata:
-	// viewer, known (the names there are, separated by commas).
+	// viewer, known (the existing names, separated by commas).
 	ErrorReason_ERROR_REASON_VIEWER_NOT_FOUND ErrorReason = 6
 	// NOT_FOUND: the Viewer has no such experiment, or it is deleted. Has
 	// ResourceInfo. Metadata: viewer, run_id.
@@ -60,99 +60,99 @@ const (
 	// ResourceInfo.
 	ErrorReason_ERROR_REASON_SESSION_NOT_FOUND ErrorReason = 11
 	// NOT_FOUND: the remote machine has no such path or Python environment, or
-	// the Viewer no such saved entry. Has ResourceInfo.
+	// the Viewer has no such saved entry. Has ResourceInfo.
 	ErrorReason_ERROR_REASON_RESOURCE_NOT_FOUND ErrorReason = 12
-	// INVALID_ARGUMENT: a field of the request is refused before anything is
-	// sent to a Viewer. Has BadRequest with field violations.
+	// INVALID_ARGUMENT: a field of the request is invalid; nothing was sent to a
+	// Viewer. Has BadRequest with field violations.
 	ErrorReason_ERROR_REASON_INVALID_REQUEST ErrorReason = 13
-	// INVALID_ARGUMENT: the Viewer refused the request (400, 422). Has
-	// BadRequest in this API's field names where the Viewer named a field.
+	// INVALID_ARGUMENT: the Viewer refused the request (400, 422). Has BadRequest
+	// with this API's field names if the Viewer named a field.
 	ErrorReason_ERROR_REASON_VIEWER_REFUSED_REQUEST ErrorReason = 14
 	// INVALID_ARGUMENT: a page_token is damaged, or belongs to another query.
 	ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID ErrorReason = 15
 	// INVALID_ARGUMENT: a resume_token is damaged, or belongs to another stream.
 	ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID ErrorReason = 16
-	// UNAUTHENTICATED: the Viewer, or a proxy before it, demands a login (401).
+	// UNAUTHENTICATED: the Viewer, or a proxy in front of it, requires
+	// authentication (401).
 	ErrorReason_ERROR_REASON_VIEWER_AUTH ErrorReason = 17
 	// UNAUTHENTICATED: the SSH server refused the login. One call is one login
 	// attempt.
 	ErrorReason_ERROR_REASON_SSH_AUTH_FAILED ErrorReason = 18
-	// UNAUTHENTICATED: this server demands a token, and the call has none or a
-	// wrong one.
+	// UNAUTHENTICATED: this server requires a token, and the call has none or an
+	// invalid one.
 	ErrorReason_ERROR_REASON_TOKEN_INVALID ErrorReason = 19
-	// PERMISSION_DENIED: the Viewer, or a proxy before it, forbids it (403).
+	// PERMISSION_DENIED: the Viewer, or a proxy in front of it, answered 403.
 	ErrorReason_ERROR_REASON_VIEWER_FORBIDDEN ErrorReason = 20
-	// PERMISSION_DENIED: the caller's token has a role that is too low.
-	// Metadata: role (the one that is needed).
+	// PERMISSION_DENIED: the role of the caller's token is insufficient.
+	// Metadata: role (the required one).
 	ErrorReason_ERROR_REASON_ROLE_REQUIRED ErrorReason = 21
 	// PERMISSION_DENIED: this server runs without the flag that allows it.
 	// Metadata: flag.
 	ErrorReason_ERROR_REASON_FEATURE_DISABLED ErrorReason = 22
 	// FAILED_PRECONDITION: the SSH server's host key is not known yet. The
-	// details hold a HostKey ready for AcceptHostKey.
+	// details have a HostKey for AcceptHostKey.
 	ErrorReason_ERROR_REASON_HOST_KEY_UNKNOWN ErrorReason = 23
-	// FAILED_PRECONDITION: the SSH server presents another host key than the
-	// accepted one. The details hold a HostKey ready for AcceptHostKey.
+	// FAILED_PRECONDITION: the SSH server has another host key than the accepted
+	// one. The details have a HostKey for AcceptHostKey.
 	ErrorReason_ERROR_REASON_HOST_KEY_CHANGED ErrorReason = 24
 	// RESOURCE_EXHAUSTED: the Viewer answered 429. Has RetryInfo from its
 	// Retry-After. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED ErrorReason = 25
-	// RESOURCE_EXHAUSTED: the Viewer answered 413, or more than this server is
-	// willing to read. Metadata: viewer.
+	// RESOURCE_EXHAUSTED: the Viewer answered 413, or its answer exceeds a limit
+	// of this server. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_ANSWER_TOO_LARGE ErrorReason = 26
-	// RESOURCE_EXHAUSTED: the answer is larger than one message may be.
-	// Metadata: instead (the calls that can carry it).
+	// RESOURCE_EXHAUSTED: the answer is larger than one message may be. Metadata:
+	// instead (calls that can return it).
 	ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE ErrorReason = 27
 	// RESOURCE_EXHAUSTED: a limit of this server is reached. Metadata: limit.
 	ErrorReason_ERROR_REASON_SERVER_LIMIT ErrorReason = 28
-	// UNIMPLEMENTED: this Viewer's generation, or its installation, lacks what
-	// the call needs. Metadata: viewer, capability, viewer_version, and instead
-	// where something else serves.
+	// UNIMPLEMENTED: this Viewer's generation, or its installation, does not
+	// support the call. Metadata: viewer, capability, viewer_version, and instead
+	// if there is an alternative.
 	ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY ErrorReason = 29
 	// INTERNAL: the Viewer answered 500. Its text is scrubbed of paths and
 	// secrets. Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_ERROR ErrorReason = 30
-	// INTERNAL: the Viewer's answer is not what it should be: malformed, or of
-	// another shape. Metadata: viewer.
+	// INTERNAL: the Viewer's answer is malformed or has an unexpected form.
+	// Metadata: viewer.
 	ErrorReason_ERROR_REASON_VIEWER_MALFORMED_ANSWER ErrorReason = 31
-	// DATA_LOSS or UNAVAILABLE: the Viewer ended an answer in its middle, that of
-	// a stream or any other. Metadata: viewer, bytes_delivered.
+	// DATA_LOSS or UNAVAILABLE: the Viewer truncated an answer or a stream.
+	// Metadata: viewer, bytes_delivered.
 	ErrorReason_ERROR_REASON_STREAM_CUT ErrorReason = 32
-	// DATA_LOSS: nobody can tell whether a zip of the Viewer is complete. One that
-	// is known to lack files is sent, and says so in itself and in its trailer.
-	// Metadata: viewer, run_id, asset_id.
+	// DATA_LOSS: it is unknown whether a zip from the Viewer is complete. A zip
+	// that is known to lack files is sent, and lists them in the zip and in the
+	// trailer. Metadata: viewer, run_id, asset_id.
 	ErrorReason_ERROR_REASON_FILES_MISSING ErrorReason = 34
 	// UNAVAILABLE: this server is shutting down; the stream resumes elsewhere
 	// with the token that the client holds.
 	ErrorReason_ERROR_REASON_SERVER_DRAINING ErrorReason = 35
-	// INTERNAL: an internal error of this server. Metadata: incident (to be found
-	// in its log).
+	// INTERNAL: an internal error of this server. Metadata: incident (an id that
+	// is also in its log).
 	ErrorReason_ERROR_REASON_INTERNAL_ERROR ErrorReason = 36
 	// ABORTED: an etag in the request is not the current one.
 	ErrorReason_ERROR_REASON_ETAG_MISMATCH ErrorReason = 37
 	// FAILED_PRECONDITION: the remote machine lacks the runicorn package.
-	// Metadata: command (what installs it).
+	// Metadata: command (installs it).
 	ErrorReason_ERROR_REASON_REMOTE_RUNICORN_MISSING ErrorReason = 38
-	// FAILED_PRECONDITION: a port that the remote Viewer needs is taken.
+	// FAILED_PRECONDITION: a port that the remote Viewer needs is in use.
 	ErrorReason_ERROR_REASON_REMOTE_PORT_TAKEN ErrorReason = 39
 	// UNAVAILABLE: the SSH server cannot be reached.
 	ErrorReason_ERROR_REASON_SSH_UNREACHABLE ErrorReason = 40
 	// DEADLINE_EXCEEDED: the SSH server, or a command on it, is too slow.
 	ErrorReason_ERROR_REASON_SSH_TIMEOUT ErrorReason = 41
-	// INVALID_ARGUMENT: the SSH key or its passphrase cannot be used. Where 0.7
-	// logs in by the ssh program it cannot tell an encrypted key file or a wrong
-	// passphrase from a refused login, and says SSH_AUTH_FAILED.
+	// INVALID_ARGUMENT: the SSH key or its passphrase cannot be used. If 0.7 uses
+	// the ssh program, it cannot distinguish an encrypted key file or a wrong
+	// passphrase from a refused login; the reason is then SSH_AUTH_FAILED.
 	ErrorReason_ERROR_REASON_SSH_KEY_INVALID ErrorReason = 42
-	// FAILED_PRECONDITION: the remote Viewer did not come up, or its tunnel did
-	// not.
+	// FAILED_PRECONDITION: the remote Viewer or its tunnel did not start.
 	ErrorReason_ERROR_REASON_REMOTE_VIEWER_FAILED ErrorReason = 43
-	// FAILED_PRECONDITION: the request is right, but what it is about is in a
-	// state that does not allow it.
+	// FAILED_PRECONDITION: the request is valid, but the state of its subject
+	// does not allow it.
 	ErrorReason_ERROR_REASON_STATE_CONFLICT ErrorReason = 44
-	// UNIMPLEMENTED: no such method, or one that this build does not serve.
+	// UNIMPLEMENTED: the method does not exist, or this build does not serve it.
 	ErrorReason_ERROR_REASON_METHOD_NOT_SERVED ErrorReason = 45
 	// UNAVAILABLE: the call did not wait for this experiment to be read
-	// (allow_partial). It is read meanwhile.
+	// (allow_partial), which continues in the background.
 	ErrorReason_ERROR_REASON_NOT_READ_YET ErrorReason = 46
 )
 

@@ -35,14 +35,15 @@ const (
 	// It is training. A run whose process died on another host than the
 	// Viewer's keeps this status: the Viewer can check only its own host.
 	ExperimentStatus_EXPERIMENT_STATUS_RUNNING ExperimentStatus = 1
-	// It finished. Viewers also say so of runs whose status file is missing.
+	// It finished. Viewers also report this for runs whose status file is
+	// missing.
 	ExperimentStatus_EXPERIMENT_STATUS_FINISHED ExperimentStatus = 2
 	// It ended with an error, or its process is gone.
 	ExperimentStatus_EXPERIMENT_STATUS_FAILED ExperimentStatus = 3
 	// Its user stopped it.
 	ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED ExperimentStatus = 4
-	// It ended with a status text of its own, such as "completed", which
-	// Viewers 0.5.3 and 0.6.0 pass through; see viewer_status.
+	// It ended with a custom status text, such as "completed", which Viewers
+	// 0.5.3 and 0.6.0 pass through; see viewer_status.
 	ExperimentStatus_EXPERIMENT_STATUS_OTHER ExperimentStatus = 5
 )
 
@@ -93,13 +94,13 @@ func (ExperimentStatus) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_experiment_proto_rawDescGZIP(), []int{0}
 }
 
-// ExperimentView says how much of an experiment is wanted.
+// ExperimentView selects how much of an experiment is returned.
 type ExperimentView int32
 
 const (
 	// BASIC in lists, FULL in GetExperiment.
 	ExperimentView_EXPERIMENT_VIEW_UNSPECIFIED ExperimentView = 0
-	// What the Viewer's list of runs has: costs the Viewer nothing more.
+	// The fields in the Viewer's list of runs; costs the Viewer nothing extra.
 	ExperimentView_EXPERIMENT_VIEW_BASIC ExperimentView = 1
 	// Also summary, metadata, start and end: one to four small reads per
 	// experiment.
@@ -148,12 +149,11 @@ func (ExperimentView) EnumDescriptor() ([]byte, []int) {
 }
 
 // Experiment is one training run. Its fields mean the same on every Viewer
-// generation: `project` and `name` (0.5) and `path`, `alias` and `tags`
-// (0.6 and later) are all filled, each made from the other.
+// generation: `project` and `name` (0.5) and `path`, `alias` and `tags` (0.6
+// and later) are all set, each derived from the other.
 type Experiment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the viewer that has it; in UpdateExperiment empty for the
-	// default one.
+	// The name of its viewer; in UpdateExperiment empty for the default one.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The id as the Viewer knows it, usually YYYYMMDD_HHMMSS_xxxxxx in the
 	// local time of the training host.
@@ -163,17 +163,17 @@ type Experiment struct {
 	ResourceName string `protobuf:"bytes,3,opt,name=resource_name,json=resourceName,proto3" json:"resource_name,omitempty"`
 	// The project. From a path: its first segment, empty if there is none.
 	Project string `protobuf:"bytes,4,opt,name=project,proto3" json:"project,omitempty"`
-	// The experiment's own name in its project. From a path: what follows the
-	// first segment, slashes included; empty for a path of one segment.
+	// The experiment's name in its project. From a path: the part after the first
+	// segment, slashes included; empty for a path of one segment.
 	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	// The path. From project and name (0.5): "project/name". An update moves the
 	// experiment (0.7 and later).
 	Path string `protobuf:"bytes,6,opt,name=path,proto3" json:"path,omitempty"`
 	// The alias that its user gave it; absent if none, and always on 0.5. Viewers
-	// trim spaces around it. An update to absent or empty removes it.
+	// trim it. An update to absent or empty removes it.
 	Alias *string `protobuf:"bytes,7,opt,name=alias,proto3,oneof" json:"alias,omitempty"`
 	// Tags; none on 0.5. An update replaces them all. Viewer 0.7.2 splits a tag
-	// that holds a comma.
+	// at commas.
 	Tags []string `protobuf:"bytes,8,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Its status.
 	Status ExperimentStatus `protobuf:"varint,9,opt,name=status,proto3,enum=runicornapi.v1.ExperimentStatus" json:"status,omitempty"`
@@ -183,21 +183,21 @@ type Experiment struct {
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When training began; FULL only.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// When it ended; FULL only, absent while it runs. 0.5.3 does not tell it.
+	// When it ended; FULL only, absent while it is running, and on 0.5.3.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// The newest of the times above that is known.
+	// The latest known of the times above.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Its best metric, if it has set a primary one. On 0.5.3 and 0.6.0 known
-	// only after the end.
+	// Its best metric, if it has a primary metric. On 0.5.3 and 0.6.0 known only
+	// after the end.
 	BestMetric *BestMetric `protobuf:"bytes,15,opt,name=best_metric,json=bestMetric,proto3" json:"best_metric,omitempty"`
-	// Its summary; FULL only. 0.5.3 does not serve it.
+	// Its summary; FULL only, not on 0.5.3.
 	Summary map[string]*Value `protobuf:"bytes,16,rep,name=summary,proto3" json:"summary,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Changes whenever a field that the list has changes. If it is set in an
-	// update, the change is made only if it is still the current one, else the
-	// call is ABORTED. The server checks it just before the change: the Viewer
-	// has no such condition itself.
+	// Changes whenever a field that the list has changes. If set in an update,
+	// the change is made only if the etag is still current; otherwise the call is
+	// ABORTED. The server checks it just before the change, because the Viewer
+	// does not support such a condition.
 	Etag string `protobuf:"bytes,17,opt,name=etag,proto3" json:"etag,omitempty"`
-	// The id of the training process on its host, if the Viewer says one.
+	// The id of the training process on its host, if the Viewer reports it.
 	ProcessId *int64 `protobuf:"varint,18,opt,name=process_id,json=processId,proto3,oneof" json:"process_id,omitempty"`
 	// Number of artifact versions that it created; 0.5 only.
 	CreatedArtifactCount *int32 `protobuf:"varint,19,opt,name=created_artifact_count,json=createdArtifactCount,proto3,oneof" json:"created_artifact_count,omitempty"`
@@ -205,21 +205,22 @@ type Experiment struct {
 	UsedArtifactCount *int32 `protobuf:"varint,20,opt,name=used_artifact_count,json=usedArtifactCount,proto3,oneof" json:"used_artifact_count,omitempty"`
 	// Number of its assets; 0.6 and later.
 	AssetCount *int32 `protobuf:"varint,21,opt,name=asset_count,json=assetCount,proto3,oneof" json:"asset_count,omitempty"`
-	// What this message holds: BASIC or FULL.
+	// The view of this message: BASIC or FULL.
 	View ExperimentView `protobuf:"varint,22,opt,name=view,proto3,enum=runicornapi.v1.ExperimentView" json:"view,omitempty"`
-	// Facts about the run and its host, such as python, platform and hostname;
+	// Properties of the run and its host, such as python, platform and hostname;
 	// FULL only, 0.6 and later. Server-side paths are left out.
 	Metadata map[string]*Value `protobuf:"bytes,23,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What FULL could not get, and why; empty if the message is complete.
+	// Parts of FULL that could not be read, and why; empty if the message is
+	// complete.
 	Missing []*MissingPart `protobuf:"bytes,24,rep,name=missing,proto3" json:"missing,omitempty"`
-	// Why it ended, where the Viewer says so, such as "process_not_found"; FULL
+	// Why it ended, if the Viewer reports it, such as "process_not_found"; FULL
 	// only.
 	ExitReason string `protobuf:"bytes,25,opt,name=exit_reason,json=exitReason,proto3" json:"exit_reason,omitempty"`
-	// True if a text above had bytes that are not UTF-8 and are U+FFFD now.
+	// True if invalid UTF-8 in a text above was replaced by U+FFFD.
 	LossyText bool `protobuf:"varint,26,opt,name=lossy_text,json=lossyText,proto3" json:"lossy_text,omitempty"`
-	// How long it ran, or has been running; FULL only, where start is known.
+	// How long it ran, or has been running; FULL only, if its start is known.
 	Duration *durationpb.Duration `protobuf:"bytes,27,opt,name=duration,proto3" json:"duration,omitempty"`
-	// The metrics that a request asked for by metric_names, by name and kind.
+	// The metrics selected by metric_names in the request, by name and kind.
 	Metrics       []*MetricInfo `protobuf:"bytes,28,rep,name=metrics,proto3" json:"metrics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -451,18 +452,18 @@ func (x *Experiment) GetMetrics() []*MetricInfo {
 	return nil
 }
 
-// BestMetric is the best value so far of the metric that a run called its
-// primary one.
+// BestMetric is the best value so far of a run's primary metric.
 type BestMetric struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The metric.
 	MetricName string `protobuf:"bytes,1,opt,name=metric_name,json=metricName,proto3" json:"metric_name,omitempty"`
-	// Its best value. Absent if it is not finite: the Viewer says null then.
+	// Its best value. Absent if it is not finite, because the Viewer then sends
+	// null.
 	Value *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// The step of that value, where the Viewer says it (FULL only).
+	// The step of that value, if the Viewer reports it (FULL only).
 	Step *int64 `protobuf:"zigzag64,3,opt,name=step,proto3,oneof" json:"step,omitempty"`
-	// Whether greater or smaller values are better, where the Viewer says it
-	// (FULL only).
+	// Whether higher or lower values are better, if the Viewer reports it (FULL
+	// only).
 	Goal          Goal `protobuf:"varint,4,opt,name=goal,proto3,enum=runicornapi.v1.Goal" json:"goal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -526,10 +527,10 @@ func (x *BestMetric) GetGoal() Goal {
 	return Goal_GOAL_UNSPECIFIED
 }
 
-// MissingPart names a part of an answer that could not be got.
+// MissingPart names a part of a response that could not be read.
 type MissingPart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The field of the message that stayed empty.
+	// The empty field of the message.
 	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
 	// Why.
 	Error         *status.Status `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
@@ -582,18 +583,17 @@ func (x *MissingPart) GetError() *status.Status {
 }
 
 // ExperimentResult is the result for one experiment in a call about several:
-// in a change, one for each; in a reading (not_read), one for each that could
-// not be read.
+// one for each in a change, or one for each that could not be read (not_read).
 type ExperimentResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// The id, as the request has it.
+	// The id as in the request.
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Why it was not changed or not read; absent if it was changed.
 	Error *status.Status `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	// Number of bytes that a purge freed, or would free, where the Viewer counts
-	// them (0.6 and later).
+	// Number of bytes that a purge freed, or would free, if the Viewer reports it
+	// (0.6 and later).
 	FreedBytes *int64 `protobuf:"varint,4,opt,name=freed_bytes,json=freedBytes,proto3,oneof" json:"freed_bytes,omitempty"`
 	// Number of stored blobs that only this experiment used and a purge removed,
 	// or would remove (0.6 and later).
@@ -670,11 +670,11 @@ func (x *ExperimentResult) GetDeletedBlobCount() int32 {
 // DeletedExperiment is an experiment in the Viewer's recycle bin.
 type DeletedExperiment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The experiment. `status` is the one it had when it was deleted.
+	// The experiment. `status` is its status at deletion.
 	Experiment *Experiment `protobuf:"bytes,1,opt,name=experiment,proto3" json:"experiment,omitempty"`
 	// When it was deleted.
 	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
-	// The Viewer's word for why: "user_deleted" or "path_batch_delete".
+	// The Viewer's reason: "user_deleted" or "path_batch_delete".
 	DeleteReason  string `protobuf:"bytes,3,opt,name=delete_reason,json=deleteReason,proto3" json:"delete_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -735,7 +735,7 @@ func (x *DeletedExperiment) GetDeleteReason() string {
 // their path.
 type Project struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the viewer that has it.
+	// The name of its viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The project. Empty: experiments that have none (path "").
 	Project string `protobuf:"bytes,2,opt,name=project,proto3" json:"project,omitempty"`
@@ -743,7 +743,7 @@ type Project struct {
 	ExperimentCount int32 `protobuf:"varint,3,opt,name=experiment_count,json=experimentCount,proto3" json:"experiment_count,omitempty"`
 	// Number of them that are running.
 	RunningCount int32 `protobuf:"varint,4,opt,name=running_count,json=runningCount,proto3" json:"running_count,omitempty"`
-	// The newest update_time of its experiments.
+	// The latest update_time of its experiments.
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -37,15 +37,14 @@ const (
 	ExportFormat_EXPORT_FORMAT_JSON ExportFormat = 1
 	// Comma-separated values of the metrics; see ExportLayout.
 	ExportFormat_EXPORT_FORMAT_CSV ExportFormat = 2
-	// One JSON object per event, in the order of logging.
+	// One JSON object per event, in log order.
 	ExportFormat_EXPORT_FORMAT_JSONL ExportFormat = 3
 	// An Arrow IPC stream of the metrics; pandas and polars read
 	// EXPORT_FORMAT_ARROW_FILE.
 	ExportFormat_EXPORT_FORMAT_ARROW ExportFormat = 4
 	// A Parquet file of the metrics.
 	ExportFormat_EXPORT_FORMAT_PARQUET ExportFormat = 5
-	// A zip of the run's own files, where the Viewer serves them (0.6 and
-	// later).
+	// A zip of the run's own files, if the Viewer serves them (0.6 and later).
 	ExportFormat_EXPORT_FORMAT_ZIP ExportFormat = 6
 	// A report in Markdown with a plot of each metric.
 	ExportFormat_EXPORT_FORMAT_MARKDOWN ExportFormat = 7
@@ -111,7 +110,7 @@ func (ExportFormat) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_experiment_service_proto_rawDescGZIP(), []int{0}
 }
 
-// ExportLayout is how the metrics lie in a table.
+// ExportLayout is the layout of metrics in a table.
 type ExportLayout int32
 
 const (
@@ -164,39 +163,41 @@ func (ExportLayout) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_experiment_service_proto_rawDescGZIP(), []int{1}
 }
 
-// ListExperimentsRequest asks for a page of experiments.
+// ListExperimentsRequest requests a page of experiments.
 type ListExperimentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer; "-" for all.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// Which experiments; empty for all. See ExperimentService.
+	// Selects experiments; empty selects all. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Metrics, by exact name, to send with each experiment, in
-	// Experiment.metrics; "*" for all. Pages end where a message is full. Metrics
-	// of one experiment that do not fit into a message alone are left out, and
-	// named in Experiment.missing.
+	// Experiment.metrics; "*" for all. A page ends when its message is full.
+	// Metrics of one experiment that do not fit into a message by themselves are
+	// left out, and listed in Experiment.missing.
 	MetricNames []string `protobuf:"bytes,4,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// How much of each. FULL costs the Viewer up to four reads per experiment
-	// of the page.
+	// The view of each experiment. FULL costs the Viewer up to four reads per
+	// experiment of the page.
 	View ExperimentView `protobuf:"varint,5,opt,name=view,proto3,enum=runicornapi.v1.ExperimentView" json:"view,omitempty"`
 	// Fields of the filter, separated by commas, each with " desc" for
 	// descending; also best_metric. Empty: "create_time desc". Experiments
 	// without a value, or with NaN, come last; ties are ordered by viewer and run
 	// id.
 	OrderBy string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
-	// The maximum number of experiments: 50 if 0, and never more than 1000;
-	// fewer where they would not fit into one message.
+	// The maximum number of experiments: 50 if 0, and never more than 1000; fewer
+	// if they would not fit into one message.
 	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before. All other fields but page_size
-	// and skip must be the same. A page starts after the last experiment of the
-	// one before, so runs that came or went in between shift nothing. Where the
-	// order is by what changes while runs train, such as a metric, a run that
-	// moves between two pages may come twice or not at all.
+	// The next_page_token of the previous response. All other fields except
+	// page_size and skip must be the same. A page starts after the last
+	// experiment of the previous one, so experiments that were added or deleted
+	// in between shift nothing. If the order depends on values that change during
+	// training, such as a metric, an experiment that moves between two pages may
+	// appear twice or not at all.
 	PageToken string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Number of experiments to leave out before the page starts.
+	// Number of experiments to skip before the page.
 	Skip int32 `protobuf:"varint,9,opt,name=skip,proto3" json:"skip,omitempty"`
-	// Answer at once with what has been read of each run, and say in not_read
-	// what has not. It is read meanwhile: ask again.
+	// Respond at once with the data read so far, and list in not_read the
+	// experiments that were not read. They are read in the background, for a
+	// later call.
 	AllowPartial  bool `protobuf:"varint,10,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -303,21 +304,20 @@ type ListExperimentsResponse struct {
 	// Requests the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Number of experiments that match, over all pages. Absent if a Viewer did
-	// not answer, or if the filter needs what could not be read.
+	// not answer, or if the filter needs data that could not be read.
 	TotalSize *int32 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
 	// Viewers that did not answer; their experiments are missing.
 	Unreachable []*UnreachableViewer `protobuf:"bytes,4,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
-	// When the Viewer's list that this page is made of was read; the oldest of
-	// several.
+	// When the Viewer's list used for this page was read; the oldest of several.
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
-	// When the oldest digest of a run that this answer used was read: of its
-	// metrics, times, summary and configuration what the filter, the order and
-	// metric_names need. Absent if it used none.
+	// When the oldest digest used for this response was read. A digest has the
+	// metrics, times, summary and configuration of an experiment that the filter,
+	// the order and metric_names need. Absent if none was used.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
 	// Whether unreachable and not_read are empty.
 	Complete bool `protobuf:"varint,7,opt,name=complete,proto3" json:"complete,omitempty"`
-	// Experiments of which the filter, the order or metric_names need what could
-	// not be read; at most 1000 of them.
+	// Experiments for which the filter, the order or metric_names need data that
+	// could not be read; at most 1000 of them.
 	NotRead []*ExperimentResult `protobuf:"bytes,8,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
 	// Number of experiments that could not be read.
 	NotReadCount  int32 `protobuf:"varint,9,opt,name=not_read_count,json=notReadCount,proto3" json:"not_read_count,omitempty"`
@@ -425,7 +425,7 @@ type GetExperimentRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run id or resource name.
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// How much of it: FULL by default. BASIC is answered from the shared list.
+	// Its view: FULL by default. BASIC is served from the shared list.
 	View          ExperimentView `protobuf:"varint,3,opt,name=view,proto3,enum=runicornapi.v1.ExperimentView" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -535,9 +535,9 @@ type ListProjectsRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The maximum number of entries: 50 if 0, and never more than 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before, for the same viewer.
+	// The next_page_token of the previous response, for the same viewer.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Number of entries to leave out before the page starts.
+	// Number of entries to skip before the page.
 	Skip          int32 `protobuf:"varint,4,opt,name=skip,proto3" json:"skip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -677,13 +677,13 @@ func (x *ListProjectsResponse) GetUnreachable() []*UnreachableViewer {
 // UpdateExperimentRequest changes fields of an experiment.
 type UpdateExperimentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The experiment: which one by run_id (or resource_name) and viewer, and the
-	// new values of the fields of the mask. With an etag, the change is made only
-	// if it is the current one.
+	// The experiment, identified by run_id (or resource_name) and viewer, with
+	// the new values of the fields in the mask. With an etag, the change is made
+	// only if the etag is current.
 	Experiment *Experiment `protobuf:"bytes,1,opt,name=experiment,proto3" json:"experiment,omitempty"`
-	// The fields to change: alias, tags, path, or "*" for the three. A field that
-	// is named here and empty in the experiment is emptied. Without a mask, those
-	// of the three that are not empty are changed.
+	// The fields to change: alias, tags, path, or "*" for all three. A field that
+	// is listed here and empty in the experiment is cleared. Without a mask,
+	// those of the three that are not empty are changed.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -834,7 +834,7 @@ func (x *DeleteExperimentsRequest) GetRunIds() []string {
 	return nil
 }
 
-// DeleteExperimentsResponse is the results.
+// DeleteExperimentsResponse has the results.
 type DeleteExperimentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result per id, in the order of the request.
@@ -887,9 +887,9 @@ type ListDeletedExperimentsRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The maximum number of entries: 50 if 0, and never more than 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before, for the same viewer.
+	// The next_page_token of the previous response, for the same viewer.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Number of entries to leave out before the page starts.
+	// Number of entries to skip before the page.
 	Skip          int32 `protobuf:"varint,4,opt,name=skip,proto3" json:"skip,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1026,7 +1026,7 @@ func (x *ListDeletedExperimentsResponse) GetUnreachable() []*UnreachableViewer {
 	return nil
 }
 
-// RestoreExperimentsRequest names deleted experiments to take back.
+// RestoreExperimentsRequest names deleted experiments to restore.
 type RestoreExperimentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
@@ -1081,7 +1081,7 @@ func (x *RestoreExperimentsRequest) GetRunIds() []string {
 	return nil
 }
 
-// RestoreExperimentsResponse is the results.
+// RestoreExperimentsResponse has the results.
 type RestoreExperimentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result per id, in the order of the request.
@@ -1127,7 +1127,7 @@ func (x *RestoreExperimentsResponse) GetResults() []*ExperimentResult {
 	return nil
 }
 
-// PurgeExperimentsRequest names experiments to remove for good. Exactly one
+// PurgeExperimentsRequest names experiments to remove permanently. Exactly one
 // of run_ids and all_deleted must be set.
 type PurgeExperimentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1135,9 +1135,9 @@ type PurgeExperimentsRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// Their run ids or resource names; each once.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// Everything that is in the recycle bin.
+	// All experiments in the recycle bin.
 	AllDeleted bool `protobuf:"varint,3,opt,name=all_deleted,json=allDeleted,proto3" json:"all_deleted,omitempty"`
-	// Only say what would be purged, and purge nothing.
+	// Only report what would be purged, and purge nothing.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1201,7 +1201,7 @@ func (x *PurgeExperimentsRequest) GetValidateOnly() bool {
 	return false
 }
 
-// PurgeExperimentsResponse is the results.
+// PurgeExperimentsResponse has the results.
 type PurgeExperimentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One result per id, in the order of the request; for all_deleted, one per
@@ -1385,12 +1385,12 @@ func (x *GetEnvironmentResponse) GetRunId() string {
 	return ""
 }
 
-// WatchExperimentsRequest says what to watch.
+// WatchExperimentsRequest selects what to watch.
 type WatchExperimentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer; "-" for all.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// Which experiments; empty for all. See ExperimentService.
+	// Selects experiments; empty selects all. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Metrics, by exact name, to send with each experiment, in
 	// Experiment.metrics; "*" for all.
@@ -1462,7 +1462,7 @@ func (x *WatchExperimentsRequest) GetHeartbeatInterval() *durationpb.Duration {
 // WatchExperimentsResponse is one event.
 type WatchExperimentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The viewer that the event is about; empty for the stream as a whole.
+	// The viewer of the event; empty for the stream as a whole.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The event.
 	//
@@ -1602,12 +1602,12 @@ type WatchExperimentsResponse_Updated struct {
 }
 
 type WatchExperimentsResponse_Deleted struct {
-	// One is gone, or no longer matches.
+	// One was deleted, or no longer matches.
 	Deleted *DeletedReference `protobuf:"bytes,6,opt,name=deleted,proto3,oneof"`
 }
 
 type WatchExperimentsResponse_Heartbeat struct {
-	// Nothing else to say; how fresh the stream is.
+	// No other event; how fresh the stream is.
 	Heartbeat *WatchHeartbeat `protobuf:"bytes,7,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -1623,17 +1623,17 @@ func (*WatchExperimentsResponse_Deleted) isWatchExperimentsResponse_Event() {}
 
 func (*WatchExperimentsResponse_Heartbeat) isWatchExperimentsResponse_Event() {}
 
-// WatchHeartbeat proves that a watch is alive, and says how fresh it is.
+// WatchHeartbeat shows that a watch is alive, and how fresh it is.
 type WatchHeartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the Viewer's list was last read; the oldest of several Viewers.
 	LastSuccessTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last_success_time,json=lastSuccessTime,proto3" json:"last_success_time,omitempty"`
-	// The result of the last reading of the list; of several Viewers, the worst.
+	// The result of the last read of the list; the worst of several Viewers.
 	UpstreamState UpstreamState `protobuf:"varint,2,opt,name=upstream_state,json=upstreamState,proto3,enum=runicornapi.v1.UpstreamState" json:"upstream_state,omitempty"`
-	// Why it failed, if it did.
+	// Why it failed, if it failed.
 	LastError *status.Status `protobuf:"bytes,3,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	// The current interval between two readings of the list; the longest of
-	// several Viewers.
+	// The current interval between two reads of the list; the longest of several
+	// Viewers.
 	PollInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=poll_interval,json=pollInterval,proto3" json:"poll_interval,omitempty"`
 	// Number of experiments that match.
 	ExperimentCount int32 `protobuf:"varint,5,opt,name=experiment_count,json=experimentCount,proto3" json:"experiment_count,omitempty"`
@@ -1757,7 +1757,7 @@ type Synced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of experiments of the snapshot.
 	ExperimentCount int32 `protobuf:"varint,1,opt,name=experiment_count,json=experimentCount,proto3" json:"experiment_count,omitempty"`
-	// Viewers that did not answer; theirs follow as created once they do.
+	// Viewers that did not answer; their experiments follow as created later.
 	Unreachable   []*UnreachableViewer `protobuf:"bytes,2,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1871,7 +1871,7 @@ func (x *DeletedReference) GetResourceName() string {
 	return ""
 }
 
-// TailLogsRequest says which log to follow, and from where.
+// TailLogsRequest selects the log to follow, and its start.
 type TailLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
@@ -1882,7 +1882,7 @@ type TailLogsRequest struct {
 	Start TailStart `protobuf:"varint,3,opt,name=start,proto3,enum=runicornapi.v1.TailStart" json:"start,omitempty"`
 	// From this many lines before the end.
 	LastLines *int32 `protobuf:"varint,4,opt,name=last_lines,json=lastLines,proto3,oneof" json:"last_lines,omitempty"`
-	// Resume after what was delivered with this token.
+	// Resume after the message that had this token.
 	ResumeToken string `protobuf:"bytes,5,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// The maximum time between two messages; 15 s if absent, at least 1 s.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,6,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
@@ -1976,14 +1976,14 @@ type LogLine struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The line without its newline.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// Whether it had bytes that are not UTF-8 and are U+FFFD now, or was cut at
+	// Whether invalid UTF-8 was replaced by U+FFFD, or the line was truncated at
 	// 1 MiB.
 	Lossy bool `protobuf:"varint,2,opt,name=lossy,proto3" json:"lossy,omitempty"`
 	// The offset in bytes of its start in the log file; absent on 0.5.
 	Offset *int64 `protobuf:"varint,3,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
-	// Whether it has no newline yet and has been at rest for a second, as a
-	// progress bar is; the next line then repeats its offset, with the text that
-	// it has by then. Only with offsets.
+	// Whether it has no newline yet and has been idle for a second, like a
+	// progress bar; the next line then repeats its offset with its newer text.
+	// Only with offsets.
 	Partial       bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2047,7 +2047,7 @@ func (x *LogLine) GetPartial() bool {
 	return false
 }
 
-// LogBatch is some lines of a run's log.
+// LogBatch has some lines of a run's log.
 type LogBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lines, in order.
@@ -2239,17 +2239,17 @@ type TailLogsResponse_Batch struct {
 }
 
 type TailLogsResponse_CaughtUp struct {
-	// The log's history ends here, live lines begin.
+	// The log's history ends here; live lines follow.
 	CaughtUp *CaughtUp `protobuf:"bytes,5,opt,name=caught_up,json=caughtUp,proto3,oneof"`
 }
 
 type TailLogsResponse_Heartbeat struct {
-	// Nothing else to say; how fresh the stream is.
+	// No other event; how fresh the stream is.
 	Heartbeat *Heartbeat `protobuf:"bytes,6,opt,name=heartbeat,proto3,oneof"`
 }
 
 type TailLogsResponse_LogReset struct {
-	// Discard what was delivered; it is sent again from the start.
+	// Discard everything delivered; it is sent again from the start.
 	LogReset *LogReset `protobuf:"bytes,7,opt,name=log_reset,json=logReset,proto3,oneof"`
 }
 
@@ -2259,7 +2259,7 @@ type TailLogsResponse_StatusChange struct {
 }
 
 type TailLogsResponse_End struct {
-	// Nothing more comes; the stream ends OK.
+	// No more lines follow; the stream ends with OK.
 	End *TailEnd `protobuf:"bytes,9,opt,name=end,proto3,oneof"`
 }
 
@@ -2275,7 +2275,7 @@ func (*TailLogsResponse_StatusChange) isTailLogsResponse_Event() {}
 
 func (*TailLogsResponse_End) isTailLogsResponse_Event() {}
 
-// ExportExperimentRequest says what to export.
+// ExportExperimentRequest selects what to export.
 type ExportExperimentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
@@ -2284,25 +2284,25 @@ type ExportExperimentRequest struct {
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// More experiments for the same file.
 	RunIds []string `protobuf:"bytes,3,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// Or all experiments that match, at most 100, newest first; beyond it the
+	// Or all matching experiments, newest first; if there are more than 100, the
 	// call is RESOURCE_EXHAUSTED. See ExperimentService.
 	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The format.
 	Format ExportFormat `protobuf:"varint,5,opt,name=format,proto3,enum=runicornapi.v1.ExportFormat" json:"format,omitempty"`
 	// The layout of CSV, Arrow and Parquet.
 	Layout ExportLayout `protobuf:"varint,6,opt,name=layout,proto3,enum=runicornapi.v1.ExportLayout" json:"layout,omitempty"`
-	// These metrics, by exact name. With no names and no prefixes: all.
+	// Metrics by exact name. Without names and prefixes, all are selected.
 	MetricNames []string `protobuf:"bytes,7,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// Also metrics whose names begin so.
+	// Metrics by the beginning of their name, in addition.
 	MetricPrefixes []string `protobuf:"bytes,8,rep,name=metric_prefixes,json=metricPrefixes,proto3" json:"metric_prefixes,omitempty"`
 	// Adds the logged images to JSON, ZIP, Markdown and HTML.
 	IncludeMedia bool `protobuf:"varint,9,opt,name=include_media,json=includeMedia,proto3" json:"include_media,omitempty"`
-	// Number of bytes to leave out at the beginning.
+	// Number of bytes to skip at the beginning.
 	Offset int64 `protobuf:"varint,10,opt,name=offset,proto3" json:"offset,omitempty"`
-	// The etag of the header of the export that is resumed, or "*" for the file
-	// in any state; it is then made as a whole before it is sent, so that its
-	// header has its size and etag. Only the file of runs that have ended has an
-	// etag. If they have changed since, or not ended, the call is ABORTED.
+	// The etag in the header of the export to be resumed, or "*" for any state of
+	// the file. The file is then completed before it is sent, so that its header
+	// has its size and etag. Only an export of runs that have ended has an etag.
+	// If the runs have changed since, or have not ended, the call is ABORTED.
 	IfMatch       string `protobuf:"bytes,11,opt,name=if_match,json=ifMatch,proto3" json:"if_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2499,7 +2499,7 @@ type isExportExperimentResponse_Part interface {
 }
 
 type ExportExperimentResponse_Header struct {
-	// First: what file this is.
+	// First: the file's header.
 	Header *FileHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
@@ -2509,7 +2509,7 @@ type ExportExperimentResponse_Chunk struct {
 }
 
 type ExportExperimentResponse_Trailer struct {
-	// Last: its size and sum.
+	// Last: its size and SHA-256.
 	Trailer *FileTrailer `protobuf:"bytes,3,opt,name=trailer,proto3,oneof"`
 }
 

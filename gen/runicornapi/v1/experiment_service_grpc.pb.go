@@ -37,18 +37,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ExperimentService reads and changes experiments, which the Viewer also
-// calls runs.
+// ExperimentService reads and changes experiments, which are called runs in the
+// Viewer.
 //
-// The example of each method is a request as grpcurl takes it:
+// The example of each method is a request for grpcurl:
 //
 //	grpcurl -plaintext -d '{"run_id": "20261128_093015_1a2b3c"}' \
 //	  127.0.0.1:23310 runicornapi.v1.ExperimentService/GetExperiment
 //
-// In every request `viewer` names the Viewer (empty: the first configured
-// one; unknown: NOT_FOUND with the known names), and a run id may be a
-// resource name viewers/{viewer}/experiments/{run_id}, which wins over
-// `viewer`.
+// In every request `viewer` names the Viewer (empty: the first configured one;
+// unknown: NOT_FOUND with the known names), and a run id may be a resource name
+// viewers/{viewer}/experiments/{run_id}, which takes precedence over `viewer`.
 //
 // Every request that selects experiments has one `filter`, a text of at most
 // 2 KiB in the filter language of AIP-160:
@@ -61,47 +60,48 @@ const (
 //
 // Fields are viewer, run_id, project, name, path, alias, tags, status,
 // create_time, start_time, end_time, duration, summary.KEY, config.KEY and
-// metrics.NAME.last, min, max, count, first_step and last_step. Comparisons
-// are =, !=, <, <=, >, >=, and `:`, which asks whether tags have a tag, a path
-// is at or below another, or a text holds another; FIELD:* asks whether it is
-// set, and metrics.NAME:* whether the metric was logged. `path = "vision*"`
-// compares the beginning. A bare word or quoted text is looked for in path,
-// name, alias, tags and run id; letter case does not count. Names and values
-// that are not plain words stand in double quotes or backticks. AND, OR and
-// NOT are upper-case; AND and OR beside each other need parentheses. A mistake
-// is INVALID_ARGUMENT with its position and what would be right.
+// metrics.NAME.last, min, max, count, first_step and last_step. Comparisons are
+// =, !=, <, <=, >, >=, and `:`, which tests whether tags contain a tag, a path
+// is at or below another, or a text contains another; FIELD:* tests whether the
+// field is set, and metrics.NAME:* whether the metric was logged. `path =
+// "vision*"` compares a prefix. A bare word or quoted text is searched in path,
+// name, alias, tags and run id, ignoring case. Names and values that are not
+// plain words are put in double quotes or backticks. AND, OR and NOT are
+// upper-case; AND and OR on one level need parentheses. A mistake is
+// INVALID_ARGUMENT with its position and a correction.
 //
-// A missing value makes every comparison false, != too; NOT negates the whole.
-// NaN is not missing, and equal to, smaller than and greater than nothing.
-// Numbers, booleans and texts compare with their own kind: a value that cannot
-// fit a field is INVALID_ARGUMENT with the field's name, and where a field may
-// hold any kind (summary, config, metrics.NAME.last) experiments with another
-// kind are not selected. min and max are over finite numbers. Dots lead into
-// nested values of summary and config; keys that hold dots are quoted.
-// config.lr is the argument lr, or else what was added as lr; config.args.lr
-// and config.extra.lr are one of them. What a release of Viewers lacks
-// (start_time, end_time, summary and config on 0.5) is missing.
+// A missing value makes every comparison false, including !=; NOT negates the
+// result. NaN is not missing, but every comparison with it is false. Numbers,
+// booleans and texts are compared with the same kind only: a value of the wrong
+// kind for a field is INVALID_ARGUMENT with the field's name. If a field may
+// have any kind (summary, config, metrics.NAME.last), experiments with another
+// kind are not selected. min and max are over finite numbers. Dots separate the
+// keys of nested values of summary and config; keys that contain dots are
+// quoted. config.lr is the argument lr, or else the extra value lr;
+// config.args.lr and config.extra.lr name one of them. Fields that a release
+// does not have (start_time, end_time, summary and config on 0.5) are missing.
 //
-// From start_time on, fields need more than a Viewer's list: the server reads
-// it of each experiment that the rest of the filter does not rule out, once,
-// keeps it, and from then on reads only what is new, in the background. The
-// first such call waits for it as long as its deadline allows. Answers say how
-// old the oldest of it is (oldest_digest_time) and what could not be read
-// (not_read): such experiments are not selected.
+// start_time and the fields after it are not in a Viewer's list. The server
+// reads them once for each experiment that the rest of the filter does not
+// exclude, keeps them, and then reads only new data, in the background. The
+// first such call waits for them as long as its deadline allows. Responses have
+// the age of the oldest data used (oldest_digest_time) and the experiments that
+// could not be read (not_read), which are not selected.
 type ExperimentServiceClient interface {
 	// ListExperiments lists experiments, filtered, ordered and paged by the
 	// server over one list that all callers share: while that list is fresh, a
-	// call costs the Viewer nothing. With viewer "-" it asks all Viewers
-	// concurrently; one that fails is in `unreachable`, and if every Viewer fails
-	// the call is UNAVAILABLE. Viewer 0.7.2 does not list runs that were written
-	// while its index was locked; they can still be read by id. Role: read.
+	// call costs the Viewer nothing. With viewer "-" it queries all Viewers
+	// concurrently; those that fail are in `unreachable`, and if every Viewer
+	// fails the call is UNAVAILABLE. Viewer 0.7.2 does not list runs that were
+	// written while its index was locked; they can still be read by id. Role:
+	// read.
 	//
 	// Example:
 	//
 	//	{"viewer": "-", "filter": "status = RUNNING AND metrics.\"val/acc\".max > 0.9",
 	//	  "metric_names": ["val/acc"], "order_by": "metrics.\"val/acc\".max desc", "page_size": 20}
 	ListExperiments(ctx context.Context, in *ListExperimentsRequest, opts ...grpc.CallOption) (*ListExperimentsResponse, error)
-	// GetExperiment gets one experiment, FULL unless BASIC is asked for. An
+	// GetExperiment returns one experiment, FULL unless BASIC is requested. An
 	// unknown or deleted one is NOT_FOUND with reason RUN_NOT_FOUND. Role: read.
 	//
 	// Example:
@@ -116,10 +116,10 @@ type ExperimentServiceClient interface {
 	//	{"viewer": "-"}
 	ListProjects(ctx context.Context, in *ListProjectsRequest, opts ...grpc.CallOption) (*ListProjectsResponse, error)
 	// UpdateExperiment changes alias, tags (Viewer 0.6 and later) or path (0.7
-	// and later) of an experiment. What the Viewer's generation cannot change
-	// is UNIMPLEMENTED, and then nothing is changed. Viewers change only runs
-	// whose id has the SDK's form. Over HTTP, update_mask may be left out: it is
-	// then the fields of the body. Role: write.
+	// and later) of an experiment. If the Viewer's generation cannot change one
+	// of them, the call is UNIMPLEMENTED and nothing is changed. Viewers change
+	// only runs whose id has the SDK's form. Over HTTP, update_mask may be
+	// omitted: it then consists of the fields of the body. Role: write.
 	//
 	// Example:
 	//
@@ -141,56 +141,55 @@ type ExperimentServiceClient interface {
 	//
 	//	{"viewer": "lab", "page_size": 50}
 	ListDeletedExperiments(ctx context.Context, in *ListDeletedExperimentsRequest, opts ...grpc.CallOption) (*ListDeletedExperimentsResponse, error)
-	// RestoreExperiments takes experiments out of the recycle bin. Each has its
+	// RestoreExperiments restores experiments from the recycle bin. Each has its
 	// own result. Role: write.
 	//
 	// Example:
 	//
 	//	{"run_ids": ["20261128_093015_1a2b3c"]}
 	RestoreExperiments(ctx context.Context, in *RestoreExperimentsRequest, opts ...grpc.CallOption) (*RestoreExperimentsResponse, error)
-	// PurgeExperiments removes experiments for good. Viewers 0.6 and later
-	// purge any experiment, deleted before or not. 0.5.3 can only empty its
-	// whole recycle bin: there `all_deleted` works, and `run_ids` only if they
-	// are all that is in the bin; otherwise the result of each id is
+	// PurgeExperiments permanently removes experiments. Viewers 0.6 and later
+	// purge any experiment, whether or not it is in the recycle bin. 0.5.3 can
+	// only empty its whole recycle bin: there `all_deleted` works, and `run_ids`
+	// only if the bin contains nothing else; otherwise the result of each id is
 	// UNIMPLEMENTED and nothing is purged. Role: admin.
 	//
 	// Example:
 	//
 	//	{"run_ids": ["20261128_093015_1a2b3c"], "validate_only": true}
 	PurgeExperiments(ctx context.Context, in *PurgeExperimentsRequest, opts ...grpc.CallOption) (*PurgeExperimentsResponse, error)
-	// GetEnvironment gets what was captured of the software and hardware that
-	// an experiment ran on. Role: read.
+	// GetEnvironment returns the captured software and hardware environment of an
+	// experiment. Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c"}
 	GetEnvironment(ctx context.Context, in *GetEnvironmentRequest, opts ...grpc.CallOption) (*GetEnvironmentResponse, error)
-	// WatchExperiments sends the experiments that match a filter, then
-	// `synced`, then every change as the server notices it. There is no log of
-	// changes to resume from: each connection begins with a snapshot. It ends
-	// only by an error, such as UNAVAILABLE when the session of a remote Viewer
-	// ends. Role: read.
+	// WatchExperiments sends the experiments that match a filter, then `synced`,
+	// then every change that the server detects. There is no log of changes from
+	// which to resume: each connection begins with a snapshot. It ends only by an
+	// error, such as UNAVAILABLE when the session of a remote Viewer ends. Role:
+	// read.
 	//
 	// Example:
 	//
 	//	{"filter": "status = RUNNING"}
 	WatchExperiments(ctx context.Context, in *WatchExperimentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchExperimentsResponse], error)
-	// TailLogs sends the text that a run logs, line by line, live, and ends as
-	// TailMetrics ends. On 0.6 and later lines are read from the log file and
-	// have offsets; on 0.5.3 they come from the Viewer's WebSocket, which has
-	// no positions: a resumed stream there counts lines from the start. When the
-	// session of a remote Viewer ends, it behaves as TailMetrics does. Role:
-	// read.
+	// TailLogs sends the text log of a run, line by line, live, and ends like
+	// TailMetrics. On 0.6 and later, lines are read from the log file and have
+	// offsets; on 0.5.3 they come from the Viewer's WebSocket, which has no
+	// positions: a resumed stream there counts lines from the start. When the
+	// session of a remote Viewer ends, it behaves like TailMetrics. Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "last_lines": 20}
 	TailLogs(ctx context.Context, in *TailLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailLogsResponse], error)
 	// ExportExperiment sends one or several experiments as a file: a header,
-	// chunks, and a trailer with size and SHA-256. A stream without a trailer
-	// was cut and never ends OK. Over HTTP, GET
-	// /v1/experiments/{run_id}:export downloads the file itself; of runs that
-	// have ended it has a size, an ETag and ranges. Role: read.
+	// chunks, and a trailer with size and SHA-256. A stream without a trailer was
+	// truncated and never ends with OK. Over HTTP, GET
+	// /v1/experiments/{run_id}:export downloads the file itself; if all its runs
+	// have ended, it has a size, an ETag and ranges. Role: read.
 	//
 	// Example:
 	//
@@ -358,18 +357,17 @@ type ExperimentService_ExportExperimentClient = grpc.ServerStreamingClient[Expor
 // All implementations must embed UnimplementedExperimentServiceServer
 // for forward compatibility.
 //
-// ExperimentService reads and changes experiments, which the Viewer also
-// calls runs.
+// ExperimentService reads and changes experiments, which are called runs in the
+// Viewer.
 //
-// The example of each method is a request as grpcurl takes it:
+// The example of each method is a request for grpcurl:
 //
 //	grpcurl -plaintext -d '{"run_id": "20261128_093015_1a2b3c"}' \
 //	  127.0.0.1:23310 runicornapi.v1.ExperimentService/GetExperiment
 //
-// In every request `viewer` names the Viewer (empty: the first configured
-// one; unknown: NOT_FOUND with the known names), and a run id may be a
-// resource name viewers/{viewer}/experiments/{run_id}, which wins over
-// `viewer`.
+// In every request `viewer` names the Viewer (empty: the first configured one;
+// unknown: NOT_FOUND with the known names), and a run id may be a resource name
+// viewers/{viewer}/experiments/{run_id}, which takes precedence over `viewer`.
 //
 // Every request that selects experiments has one `filter`, a text of at most
 // 2 KiB in the filter language of AIP-160:
@@ -382,47 +380,48 @@ type ExperimentService_ExportExperimentClient = grpc.ServerStreamingClient[Expor
 //
 // Fields are viewer, run_id, project, name, path, alias, tags, status,
 // create_time, start_time, end_time, duration, summary.KEY, config.KEY and
-// metrics.NAME.last, min, max, count, first_step and last_step. Comparisons
-// are =, !=, <, <=, >, >=, and `:`, which asks whether tags have a tag, a path
-// is at or below another, or a text holds another; FIELD:* asks whether it is
-// set, and metrics.NAME:* whether the metric was logged. `path = "vision*"`
-// compares the beginning. A bare word or quoted text is looked for in path,
-// name, alias, tags and run id; letter case does not count. Names and values
-// that are not plain words stand in double quotes or backticks. AND, OR and
-// NOT are upper-case; AND and OR beside each other need parentheses. A mistake
-// is INVALID_ARGUMENT with its position and what would be right.
+// metrics.NAME.last, min, max, count, first_step and last_step. Comparisons are
+// =, !=, <, <=, >, >=, and `:`, which tests whether tags contain a tag, a path
+// is at or below another, or a text contains another; FIELD:* tests whether the
+// field is set, and metrics.NAME:* whether the metric was logged. `path =
+// "vision*"` compares a prefix. A bare word or quoted text is searched in path,
+// name, alias, tags and run id, ignoring case. Names and values that are not
+// plain words are put in double quotes or backticks. AND, OR and NOT are
+// upper-case; AND and OR on one level need parentheses. A mistake is
+// INVALID_ARGUMENT with its position and a correction.
 //
-// A missing value makes every comparison false, != too; NOT negates the whole.
-// NaN is not missing, and equal to, smaller than and greater than nothing.
-// Numbers, booleans and texts compare with their own kind: a value that cannot
-// fit a field is INVALID_ARGUMENT with the field's name, and where a field may
-// hold any kind (summary, config, metrics.NAME.last) experiments with another
-// kind are not selected. min and max are over finite numbers. Dots lead into
-// nested values of summary and config; keys that hold dots are quoted.
-// config.lr is the argument lr, or else what was added as lr; config.args.lr
-// and config.extra.lr are one of them. What a release of Viewers lacks
-// (start_time, end_time, summary and config on 0.5) is missing.
+// A missing value makes every comparison false, including !=; NOT negates the
+// result. NaN is not missing, but every comparison with it is false. Numbers,
+// booleans and texts are compared with the same kind only: a value of the wrong
+// kind for a field is INVALID_ARGUMENT with the field's name. If a field may
+// have any kind (summary, config, metrics.NAME.last), experiments with another
+// kind are not selected. min and max are over finite numbers. Dots separate the
+// keys of nested values of summary and config; keys that contain dots are
+// quoted. config.lr is the argument lr, or else the extra value lr;
+// config.args.lr and config.extra.lr name one of them. Fields that a release
+// does not have (start_time, end_time, summary and config on 0.5) are missing.
 //
-// From start_time on, fields need more than a Viewer's list: the server reads
-// it of each experiment that the rest of the filter does not rule out, once,
-// keeps it, and from then on reads only what is new, in the background. The
-// first such call waits for it as long as its deadline allows. Answers say how
-// old the oldest of it is (oldest_digest_time) and what could not be read
-// (not_read): such experiments are not selected.
+// start_time and the fields after it are not in a Viewer's list. The server
+// reads them once for each experiment that the rest of the filter does not
+// exclude, keeps them, and then reads only new data, in the background. The
+// first such call waits for them as long as its deadline allows. Responses have
+// the age of the oldest data used (oldest_digest_time) and the experiments that
+// could not be read (not_read), which are not selected.
 type ExperimentServiceServer interface {
 	// ListExperiments lists experiments, filtered, ordered and paged by the
 	// server over one list that all callers share: while that list is fresh, a
-	// call costs the Viewer nothing. With viewer "-" it asks all Viewers
-	// concurrently; one that fails is in `unreachable`, and if every Viewer fails
-	// the call is UNAVAILABLE. Viewer 0.7.2 does not list runs that were written
-	// while its index was locked; they can still be read by id. Role: read.
+	// call costs the Viewer nothing. With viewer "-" it queries all Viewers
+	// concurrently; those that fail are in `unreachable`, and if every Viewer
+	// fails the call is UNAVAILABLE. Viewer 0.7.2 does not list runs that were
+	// written while its index was locked; they can still be read by id. Role:
+	// read.
 	//
 	// Example:
 	//
 	//	{"viewer": "-", "filter": "status = RUNNING AND metrics.\"val/acc\".max > 0.9",
 	//	  "metric_names": ["val/acc"], "order_by": "metrics.\"val/acc\".max desc", "page_size": 20}
 	ListExperiments(context.Context, *ListExperimentsRequest) (*ListExperimentsResponse, error)
-	// GetExperiment gets one experiment, FULL unless BASIC is asked for. An
+	// GetExperiment returns one experiment, FULL unless BASIC is requested. An
 	// unknown or deleted one is NOT_FOUND with reason RUN_NOT_FOUND. Role: read.
 	//
 	// Example:
@@ -437,10 +436,10 @@ type ExperimentServiceServer interface {
 	//	{"viewer": "-"}
 	ListProjects(context.Context, *ListProjectsRequest) (*ListProjectsResponse, error)
 	// UpdateExperiment changes alias, tags (Viewer 0.6 and later) or path (0.7
-	// and later) of an experiment. What the Viewer's generation cannot change
-	// is UNIMPLEMENTED, and then nothing is changed. Viewers change only runs
-	// whose id has the SDK's form. Over HTTP, update_mask may be left out: it is
-	// then the fields of the body. Role: write.
+	// and later) of an experiment. If the Viewer's generation cannot change one
+	// of them, the call is UNIMPLEMENTED and nothing is changed. Viewers change
+	// only runs whose id has the SDK's form. Over HTTP, update_mask may be
+	// omitted: it then consists of the fields of the body. Role: write.
 	//
 	// Example:
 	//
@@ -462,56 +461,55 @@ type ExperimentServiceServer interface {
 	//
 	//	{"viewer": "lab", "page_size": 50}
 	ListDeletedExperiments(context.Context, *ListDeletedExperimentsRequest) (*ListDeletedExperimentsResponse, error)
-	// RestoreExperiments takes experiments out of the recycle bin. Each has its
+	// RestoreExperiments restores experiments from the recycle bin. Each has its
 	// own result. Role: write.
 	//
 	// Example:
 	//
 	//	{"run_ids": ["20261128_093015_1a2b3c"]}
 	RestoreExperiments(context.Context, *RestoreExperimentsRequest) (*RestoreExperimentsResponse, error)
-	// PurgeExperiments removes experiments for good. Viewers 0.6 and later
-	// purge any experiment, deleted before or not. 0.5.3 can only empty its
-	// whole recycle bin: there `all_deleted` works, and `run_ids` only if they
-	// are all that is in the bin; otherwise the result of each id is
+	// PurgeExperiments permanently removes experiments. Viewers 0.6 and later
+	// purge any experiment, whether or not it is in the recycle bin. 0.5.3 can
+	// only empty its whole recycle bin: there `all_deleted` works, and `run_ids`
+	// only if the bin contains nothing else; otherwise the result of each id is
 	// UNIMPLEMENTED and nothing is purged. Role: admin.
 	//
 	// Example:
 	//
 	//	{"run_ids": ["20261128_093015_1a2b3c"], "validate_only": true}
 	PurgeExperiments(context.Context, *PurgeExperimentsRequest) (*PurgeExperimentsResponse, error)
-	// GetEnvironment gets what was captured of the software and hardware that
-	// an experiment ran on. Role: read.
+	// GetEnvironment returns the captured software and hardware environment of an
+	// experiment. Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c"}
 	GetEnvironment(context.Context, *GetEnvironmentRequest) (*GetEnvironmentResponse, error)
-	// WatchExperiments sends the experiments that match a filter, then
-	// `synced`, then every change as the server notices it. There is no log of
-	// changes to resume from: each connection begins with a snapshot. It ends
-	// only by an error, such as UNAVAILABLE when the session of a remote Viewer
-	// ends. Role: read.
+	// WatchExperiments sends the experiments that match a filter, then `synced`,
+	// then every change that the server detects. There is no log of changes from
+	// which to resume: each connection begins with a snapshot. It ends only by an
+	// error, such as UNAVAILABLE when the session of a remote Viewer ends. Role:
+	// read.
 	//
 	// Example:
 	//
 	//	{"filter": "status = RUNNING"}
 	WatchExperiments(*WatchExperimentsRequest, grpc.ServerStreamingServer[WatchExperimentsResponse]) error
-	// TailLogs sends the text that a run logs, line by line, live, and ends as
-	// TailMetrics ends. On 0.6 and later lines are read from the log file and
-	// have offsets; on 0.5.3 they come from the Viewer's WebSocket, which has
-	// no positions: a resumed stream there counts lines from the start. When the
-	// session of a remote Viewer ends, it behaves as TailMetrics does. Role:
-	// read.
+	// TailLogs sends the text log of a run, line by line, live, and ends like
+	// TailMetrics. On 0.6 and later, lines are read from the log file and have
+	// offsets; on 0.5.3 they come from the Viewer's WebSocket, which has no
+	// positions: a resumed stream there counts lines from the start. When the
+	// session of a remote Viewer ends, it behaves like TailMetrics. Role: read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "last_lines": 20}
 	TailLogs(*TailLogsRequest, grpc.ServerStreamingServer[TailLogsResponse]) error
 	// ExportExperiment sends one or several experiments as a file: a header,
-	// chunks, and a trailer with size and SHA-256. A stream without a trailer
-	// was cut and never ends OK. Over HTTP, GET
-	// /v1/experiments/{run_id}:export downloads the file itself; of runs that
-	// have ended it has a size, an ETag and ranges. Role: read.
+	// chunks, and a trailer with size and SHA-256. A stream without a trailer was
+	// truncated and never ends with OK. Over HTTP, GET
+	// /v1/experiments/{run_id}:export downloads the file itself; if all its runs
+	// have ended, it has a size, an ETag and ranges. Role: read.
 	//
 	// Example:
 	//

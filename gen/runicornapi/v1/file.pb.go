@@ -28,15 +28,14 @@ type FileHeader struct {
 	FileName string `protobuf:"bytes,1,opt,name=file_name,json=fileName,proto3" json:"file_name,omitempty"`
 	// The media type, such as "text/csv; charset=utf-8".
 	ContentType string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
-	// The size of the whole file in bytes, where it is known before its end.
+	// The size of the whole file in bytes, if it is known in advance.
 	SizeBytes *int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
-	// The state of the file, to be given as if_match when a download is resumed
-	// by offset. Empty where a file cannot be resumed.
+	// Identifies the state of the file, for if_match when a download is resumed
+	// by offset. Empty if the file cannot be resumed.
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The offset in bytes of the first byte that follows.
 	Offset int64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
-	// What this format cannot hold of the data, one sentence each; empty if it
-	// holds all.
+	// Data that this format cannot represent, one sentence each; empty if none.
 	Limitations   []string `protobuf:"bytes,6,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -115,20 +114,20 @@ func (x *FileHeader) GetLimitations() []string {
 }
 
 // FileTrailer is the last message of a stream of a file's bytes. A stream
-// without it was cut, whatever its status says; the server never ends one
-// with OK.
+// without it was truncated, whatever its status; the server never ends such a
+// stream with OK.
 type FileTrailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The size of the whole file in bytes, skipped ones before the offset
-	// included.
+	// The size of the whole file in bytes, including those before the offset.
 	SizeBytes int64 `protobuf:"varint,1,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// The SHA-256 of the bytes that this stream sent, in lower-case hexadecimal.
 	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// Files that the file should hold and does not, because the Viewer lost their
-	// content, by path. The file says so itself, and is whole otherwise.
+	// Paths of files that are missing in this file because the Viewer has lost
+	// their content. The file mentions them, and is otherwise complete.
 	MissingFiles []string `protobuf:"bytes,3,rep,name=missing_files,json=missingFiles,proto3" json:"missing_files,omitempty"`
-	// What else the file lacks that was not known when the header was sent, one
-	// sentence each: lines of the event file that are too long, for example.
+	// Other data that the file lacks and that was not known when the header was
+	// sent, one sentence each: lines of the event file that are too long, for
+	// example.
 	Limitations   []string `protobuf:"bytes,4,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// MetricKind is the kind of values that a series holds.
+// MetricKind is the kind of the values of a series.
 type MetricKind int32
 
 const (
@@ -82,19 +82,19 @@ func (MetricKind) EnumDescriptor() ([]byte, []int) {
 }
 
 // Fidelity is the source that an answer about metrics was read from, which
-// decides what the answer can promise. More values will come.
+// determines its guarantees. More values may be added.
 type Fidelity int32
 
 const (
 	// Never sent.
 	Fidelity_FIDELITY_UNSPECIFIED Fidelity = 0
 	// The event file (Viewers 0.6 and 0.7): every logged point, with its time,
-	// NaN and ±Inf as logged, in the order of logging.
+	// NaN and ±Inf as logged, in log order.
 	Fidelity_FIDELITY_EVENT_LOG Fidelity = 1
 	// The Viewer's merged table (0.5): one value per step and metric. Order and
 	// rewrites are lost, and a missing value, NaN and ±Inf look the same: see
-	// indeterminate_cell_count. A point whose line was half written when the
-	// Viewer read it is lost until that Viewer restarts.
+	// indeterminate_cell_count. A point whose line was incomplete when the Viewer
+	// read it is lost until that Viewer restarts.
 	Fidelity_FIDELITY_MERGED_TABLE Fidelity = 2
 )
 
@@ -148,7 +148,7 @@ const (
 	// As logged, rewrites included. The server needs constant memory.
 	StreamOrder_STREAM_ORDER_LOG StreamOrder = 1
 	// Merged: one value per step and metric, the last one written, ascending by
-	// step. The server holds the selected columns; beyond its memory budget the
+	// step. The server holds the selected columns; above its memory limit the
 	// call is RESOURCE_EXHAUSTED.
 	StreamOrder_STREAM_ORDER_MERGED StreamOrder = 2
 )
@@ -194,7 +194,7 @@ func (StreamOrder) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_metric_proto_rawDescGZIP(), []int{2}
 }
 
-// Alignment is what the rows of a comparison have in common.
+// Alignment is the common axis of a comparison.
 type Alignment int32
 
 const (
@@ -247,15 +247,15 @@ func (Alignment) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_metric_proto_rawDescGZIP(), []int{3}
 }
 
-// Goal says which values are better.
+// Goal is whether higher or lower values are better.
 type Goal int32
 
 const (
-	// In a request the same as GOAL_MAXIMIZE; in an answer not known.
+	// In a request the same as GOAL_MAXIMIZE; in a response unknown.
 	Goal_GOAL_UNSPECIFIED Goal = 0
-	// Greater ones.
+	// Higher values.
 	Goal_GOAL_MAXIMIZE Goal = 1
-	// Smaller ones.
+	// Lower values.
 	Goal_GOAL_MINIMIZE Goal = 2
 )
 
@@ -300,7 +300,7 @@ func (Goal) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_metric_proto_rawDescGZIP(), []int{4}
 }
 
-// Ranking says which point of a run ranks it among others.
+// Ranking is the point of a run by which runs are ranked.
 type Ranking int32
 
 const (
@@ -353,12 +353,12 @@ func (Ranking) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_metric_proto_rawDescGZIP(), []int{5}
 }
 
-// MetricSeries is the points of one metric as columns of equal length. A
+// MetricSeries has the points of one metric as columns of equal length. A
 // missing value is an absent entry, never a null or a zero; NaN and ±Inf are
 // values. A metric that was logged with several kinds of values is several
 // series. Every key of a logged line is a metric, `epoch` included; only the
 // line's time and the key that gave its step are not. In JSON, steps and
-// positions are strings, as every 64-bit integer, and non-finite values are
+// positions are strings, like every 64-bit integer, and non-finite values are
 // "NaN", "Infinity" and "-Infinity".
 type MetricSeries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -366,10 +366,10 @@ type MetricSeries struct {
 	MetricName string `protobuf:"bytes,1,opt,name=metric_name,json=metricName,proto3" json:"metric_name,omitempty"`
 	// The kind of its values.
 	Kind MetricKind `protobuf:"varint,2,opt,name=kind,proto3,enum=runicornapi.v1.MetricKind" json:"kind,omitempty"`
-	// The step of each point; may be negative. Ascending in the merged view, in
-	// the order of logging otherwise (steps may repeat and go back).
+	// The step of each point; may be negative. Ascending in the merged view,
+	// otherwise in log order (steps may repeat and go back).
 	Steps []int64 `protobuf:"zigzag64,3,rep,packed,name=steps,proto3" json:"steps,omitempty"`
-	// The time of each point in unix seconds, as the SDK's float64.
+	// The time of each point in Unix seconds, as the SDK's float64.
 	Times []float64 `protobuf:"fixed64,4,rep,packed,name=times,proto3" json:"times,omitempty"`
 	// The value of each point of a NUMBER or BOOLEAN series.
 	Values []float64 `protobuf:"fixed64,5,rep,packed,name=values,proto3" json:"values,omitempty"`
@@ -378,13 +378,13 @@ type MetricSeries struct {
 	// Integers in `values` that a double cannot hold exactly.
 	Exact []*ExactInteger `protobuf:"bytes,7,rep,name=exact,proto3" json:"exact,omitempty"`
 	// The offset in bytes of each point's line in the event file; only if
-	// positions were asked for, and only from the event log. Viewer, run, metric,
-	// kind and position identify a point.
+	// requested, and only from the event log. Viewer, run, metric, kind and
+	// position identify a point.
 	Positions []int64 `protobuf:"varint,8,rep,packed,name=positions,proto3" json:"positions,omitempty"`
-	// Number of points in this series; set where it was downsampled or cut by
+	// Number of points in this series; set if it was downsampled or truncated by
 	// limit or last.
 	ReturnedCount *int64 `protobuf:"varint,9,opt,name=returned_count,json=returnedCount,proto3,oneof" json:"returned_count,omitempty"`
-	// Number of points before downsampling and cutting; set with
+	// Number of points before downsampling and truncation; set with
 	// returned_count.
 	TotalCount *int64 `protobuf:"varint,10,opt,name=total_count,json=totalCount,proto3,oneof" json:"total_count,omitempty"`
 	// Number of cells of this metric that may have been NaN, ±Inf or not logged
@@ -556,10 +556,10 @@ func (x *ExactInteger) GetDecimal() string {
 	return ""
 }
 
-// Downsample asks for downsampled series. Each series is downsampled by itself:
-// it keeps its first, last, minimum and maximum point and the edges of every
-// stretch of non-finite values, as far as max_points allows, and always the
-// same points for the same data.
+// Downsample requests downsampled series. Each series is downsampled
+// separately: it keeps its first, last, minimum and maximum point and the edges
+// of every run of non-finite values, as far as max_points allows. The same data
+// always gives the same points.
 type Downsample struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The maximum number of points of a series.
@@ -611,7 +611,7 @@ type MetricInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The metric's name.
 	MetricName string `protobuf:"bytes,1,opt,name=metric_name,json=metricName,proto3" json:"metric_name,omitempty"`
-	// The kind of values that this summary is about.
+	// The kind of the summarized values.
 	Kind MetricKind `protobuf:"varint,2,opt,name=kind,proto3,enum=runicornapi.v1.MetricKind" json:"kind,omitempty"`
 	// Number of points.
 	Count int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
@@ -620,20 +620,20 @@ type MetricInfo struct {
 	// The maximum step.
 	LastStep int64 `protobuf:"zigzag64,5,opt,name=last_step,json=lastStep,proto3" json:"last_step,omitempty"`
 	// The value at the maximum step: number, integer (one beyond 2^53), json (an
-	// integer beyond 64 bits that a double would round), boolean or text.
+	// integer beyond 64 bits that a double cannot hold), boolean or text.
 	LastValue *Value `protobuf:"bytes,6,opt,name=last_value,json=lastValue,proto3" json:"last_value,omitempty"`
 	// The minimum finite value; NUMBER only.
 	MinValue *float64 `protobuf:"fixed64,7,opt,name=min_value,json=minValue,proto3,oneof" json:"min_value,omitempty"`
 	// The maximum finite value; NUMBER only.
 	MaxValue *float64 `protobuf:"fixed64,8,opt,name=max_value,json=maxValue,proto3,oneof" json:"max_value,omitempty"`
 	// Number of values that are NaN or ±Inf; NUMBER only, and absent with
-	// MERGED_TABLE, which cannot know.
+	// MERGED_TABLE, which does not tell.
 	NonFiniteCount *int64 `protobuf:"varint,9,opt,name=non_finite_count,json=nonFiniteCount,proto3,oneof" json:"non_finite_count,omitempty"`
 	// Number of cells that may have been NaN, ±Inf or not logged at all; set
 	// with MERGED_TABLE only.
 	IndeterminateCellCount *int64 `protobuf:"varint,10,opt,name=indeterminate_cell_count,json=indeterminateCellCount,proto3,oneof" json:"indeterminate_cell_count,omitempty"`
-	// The time of the value at the maximum step; absent if not known, or out of
-	// a Timestamp's range.
+	// The time of the value at the maximum step; absent if unknown, or outside
+	// the range of a Timestamp.
 	LastTime      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -746,7 +746,7 @@ func (x *MetricInfo) GetLastTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// MetricBatch is the points of one message.
+// MetricBatch has the points of one message.
 type MetricBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The points, by series. Order is exact within a series; across series it is
@@ -802,7 +802,7 @@ func (x *MetricBatch) GetFidelity() Fidelity {
 	return Fidelity_FIDELITY_UNSPECIFIED
 }
 
-// StreamTrailer ends a finite stream. A stream without it was cut.
+// StreamTrailer ends a finite stream. A stream without it was truncated.
 type StreamTrailer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of points sent, over all runs.
@@ -818,7 +818,7 @@ type StreamTrailer struct {
 	MalformedLineCount int64 `protobuf:"varint,5,opt,name=malformed_line_count,json=malformedLineCount,proto3" json:"malformed_line_count,omitempty"`
 	// Number of lines with metrics but without a usable step.
 	LinesWithoutStepCount int64 `protobuf:"varint,6,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
-	// What was too large, in words and for each run: see GetMetricsResponse.
+	// Descriptions of what was too large, per run: see GetMetricsResponse.
 	Limitations   []string `protobuf:"bytes,7,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -909,11 +909,11 @@ type MetricComparison struct {
 	// The metric.
 	MetricName string `protobuf:"bytes,1,opt,name=metric_name,json=metricName,proto3" json:"metric_name,omitempty"`
 	// The axis when aligned on STEP: every step at which any of the experiments
-	// has a value here, ascending.
+	// has a value, ascending.
 	Steps []int64 `protobuf:"zigzag64,2,rep,packed,name=steps,proto3" json:"steps,omitempty"`
 	// The axis when aligned on RELATIVE_TIME: seconds since each run's first
-	// point, ascending. With `downsample` an even grid; a run's value at a grid
-	// point is its last one at or before it, up to the run's own end.
+	// point, ascending. With `downsample` a regular grid; a run's value at a grid
+	// point is its last one at or before it, up to the end of the run.
 	Seconds []float64 `protobuf:"fixed64,3,rep,packed,name=seconds,proto3" json:"seconds,omitempty"`
 	// The experiments that have the metric.
 	Series        []*ComparedSeries `protobuf:"bytes,4,rep,name=series,proto3" json:"series,omitempty"`

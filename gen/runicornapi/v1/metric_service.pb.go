@@ -25,22 +25,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ListMetricsRequest asks what metrics an experiment has.
+// ListMetricsRequest requests the metrics of an experiment.
 type ListMetricsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run id or resource name.
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// These metrics, by exact name.
+	// Metrics by exact name.
 	MetricNames []string `protobuf:"bytes,3,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// Also metrics whose names begin so.
+	// Metrics by the beginning of their name, in addition.
 	MetricPrefixes []string `protobuf:"bytes,4,rep,name=metric_prefixes,json=metricPrefixes,proto3" json:"metric_prefixes,omitempty"`
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -118,12 +118,12 @@ func (x *ListMetricsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListMetricsResponse is the metrics of an experiment.
+// ListMetricsResponse has the metrics of an experiment.
 type ListMetricsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The metrics, by name and kind.
 	Metrics []*MetricInfo `protobuf:"bytes,1,rep,name=metrics,proto3" json:"metrics,omitempty"`
-	// What they were read from.
+	// The source that they were read from.
 	Fidelity Fidelity `protobuf:"varint,2,opt,name=fidelity,proto3,enum=runicornapi.v1.Fidelity" json:"fidelity,omitempty"`
 	// The name of the viewer.
 	Viewer string `protobuf:"bytes,3,opt,name=viewer,proto3" json:"viewer,omitempty"`
@@ -140,9 +140,9 @@ type ListMetricsResponse struct {
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
 	// Requests the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,9,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// What was too large, in words: lines of more than 16 MiB, values of metrics
-	// whose names have more than 1024 bytes, values of more than 65536 metrics
-	// are left out; texts of more than 256 KiB are cut.
+	// Descriptions of what was too large: lines above 16 MiB, values of metrics
+	// whose names are longer than 1024 bytes, and values beyond 65536 metrics are
+	// left out; texts above 256 KiB are truncated.
 	Limitations   []string `protobuf:"bytes,10,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -256,17 +256,17 @@ type GetMetricsRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run id or resource name.
 	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// These metrics, by exact name.
+	// Metrics by exact name.
 	MetricNames []string `protobuf:"bytes,3,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// Also metrics whose names begin so.
+	// Metrics by the beginning of their name, in addition.
 	MetricPrefixes []string `protobuf:"bytes,4,rep,name=metric_prefixes,json=metricPrefixes,proto3" json:"metric_prefixes,omitempty"`
-	// Only steps from here.
+	// The minimum step.
 	MinStep *int64 `protobuf:"zigzag64,5,opt,name=min_step,json=minStep,proto3,oneof" json:"min_step,omitempty"`
-	// Only steps up to here, this one included.
+	// The maximum step, inclusive.
 	MaxStep *int64 `protobuf:"zigzag64,6,opt,name=max_step,json=maxStep,proto3,oneof" json:"max_step,omitempty"`
-	// Only the first points of each series.
+	// The maximum number of points per series, from the first one.
 	Limit *int32 `protobuf:"varint,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
-	// Only the newest points of each series.
+	// The maximum number of points per series, counted back from the newest one.
 	Last *int32 `protobuf:"varint,8,opt,name=last,proto3,oneof" json:"last,omitempty"`
 	// Downsampled series.
 	Downsample    *Downsample `protobuf:"bytes,9,opt,name=downsample,proto3" json:"downsample,omitempty"`
@@ -367,12 +367,12 @@ func (x *GetMetricsRequest) GetDownsample() *Downsample {
 	return nil
 }
 
-// GetMetricsResponse is points of an experiment.
+// GetMetricsResponse has points of an experiment.
 type GetMetricsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The series, by name and kind.
 	Series []*MetricSeries `protobuf:"bytes,1,rep,name=series,proto3" json:"series,omitempty"`
-	// What they were read from.
+	// The source that they were read from.
 	Fidelity Fidelity `protobuf:"varint,2,opt,name=fidelity,proto3,enum=runicornapi.v1.Fidelity" json:"fidelity,omitempty"`
 	// The name of the viewer.
 	Viewer string `protobuf:"bytes,3,opt,name=viewer,proto3" json:"viewer,omitempty"`
@@ -385,9 +385,9 @@ type GetMetricsResponse struct {
 	LinesWithoutStepCount int64 `protobuf:"varint,6,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
 	// When it was read.
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
-	// What was too large, in words: lines of more than 16 MiB, values of metrics
-	// whose names have more than 1024 bytes, values of more than 65536 metrics
-	// are left out; texts of more than 256 KiB are cut.
+	// Descriptions of what was too large: lines above 16 MiB, values of metrics
+	// whose names are longer than 1024 bytes, and values beyond 65536 metrics are
+	// left out; texts above 256 KiB are truncated.
 	Limitations   []string `protobuf:"bytes,8,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -484,19 +484,20 @@ type StreamMetricsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// The run ids or resource names; sent one after the other.
+	// The run ids or resource names; they are sent one after the other.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// These metrics, by exact name.
+	// Metrics by exact name.
 	MetricNames []string `protobuf:"bytes,3,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// Also metrics whose names begin so.
+	// Metrics by the beginning of their name, in addition.
 	MetricPrefixes []string `protobuf:"bytes,4,rep,name=metric_prefixes,json=metricPrefixes,proto3" json:"metric_prefixes,omitempty"`
-	// Only steps from here.
+	// The minimum step.
 	MinStep *int64 `protobuf:"zigzag64,5,opt,name=min_step,json=minStep,proto3,oneof" json:"min_step,omitempty"`
-	// Only steps up to here, this one included.
+	// The maximum step, inclusive.
 	MaxStep *int64 `protobuf:"zigzag64,6,opt,name=max_step,json=maxStep,proto3,oneof" json:"max_step,omitempty"`
 	// As logged, or merged.
 	Order StreamOrder `protobuf:"varint,7,opt,name=order,proto3,enum=runicornapi.v1.StreamOrder" json:"order,omitempty"`
-	// Downsampled series; the server then holds the selected columns.
+	// Downsamples each series; the server then holds the selected columns in
+	// memory.
 	Downsample *Downsample `protobuf:"bytes,8,opt,name=downsample,proto3" json:"downsample,omitempty"`
 	// Also send positions; refused with order MERGED, and empty with
 	// MERGED_TABLE.
@@ -695,7 +696,7 @@ type StreamMetricsResponse_Batch struct {
 }
 
 type StreamMetricsResponse_Trailer struct {
-	// The end; nothing is missing.
+	// The end of a complete stream.
 	Trailer *StreamTrailer `protobuf:"bytes,4,opt,name=trailer,proto3,oneof"`
 }
 
@@ -703,35 +704,35 @@ func (*StreamMetricsResponse_Batch) isStreamMetricsResponse_Event() {}
 
 func (*StreamMetricsResponse_Trailer) isStreamMetricsResponse_Event() {}
 
-// TailMetricsRequest says what to follow, and from where.
+// TailMetricsRequest selects what to follow, and the start.
 type TailMetricsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The viewer; with a filter, "-" for all. Beside a token of a session that
-	// has ended it may name another session of the same Viewer.
+	// The viewer; with a filter, "-" for all. With a token of a session that has
+	// ended, it may name another session of the same Viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run ids or resource names.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// All experiments that match, those included that start to match later. At
-	// most 64 are followed at a time, in the order of their creation; the others
-	// follow as these end, and heartbeats count them until then. To follow all,
-	// run_id:*. See ExperimentService.
+	// All matching experiments, including those that match later. At most 64 are
+	// followed at a time, in the order of their creation; the others follow when
+	// these end, and heartbeats count them until then. Use run_id:* to follow
+	// all. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// These metrics, by exact name.
+	// Metrics by exact name.
 	MetricNames []string `protobuf:"bytes,4,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// Also metrics whose names begin so.
+	// Metrics by the beginning of their name, in addition.
 	MetricPrefixes []string `protobuf:"bytes,5,rep,name=metric_prefixes,json=metricPrefixes,proto3" json:"metric_prefixes,omitempty"`
-	// Only steps from here.
+	// The minimum step.
 	MinStep *int64 `protobuf:"zigzag64,6,opt,name=min_step,json=minStep,proto3,oneof" json:"min_step,omitempty"`
-	// Only steps up to here, this one included.
+	// The maximum step, inclusive.
 	MaxStep *int64 `protobuf:"zigzag64,7,opt,name=max_step,json=maxStep,proto3,oneof" json:"max_step,omitempty"`
 	// From the beginning (the default) or from now.
 	Start TailStart `protobuf:"varint,8,opt,name=start,proto3,enum=runicornapi.v1.TailStart" json:"start,omitempty"`
-	// Resume after what was delivered with this token. A token holds its runs, so
-	// run_ids may be left out; it holds only a hash of a filter, which must be
-	// sent again. Selections sent with it apply from there on.
+	// Resume after the message that had this token. A token contains its runs, so
+	// run_ids may be omitted; it contains only a hash of a filter, which must be
+	// sent again. Selections sent with it apply from then on.
 	ResumeToken string `protobuf:"bytes,9,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// Downsamples the history; the live part is always full. Until its
-	// `caught_up`, a downsampled history starts again when resumed, announced by
+	// Downsamples the history; the live part is always full. Before its
+	// `caught_up`, a downsampled history starts over when resumed, after a
 	// `log_reset`.
 	HistoryDownsample *Downsample `protobuf:"bytes,10,opt,name=history_downsample,json=historyDownsample,proto3" json:"history_downsample,omitempty"`
 	// The maximum time between two messages; 15 s if absent, at least 1 s.
@@ -1011,12 +1012,12 @@ type TailMetricsResponse_Batch struct {
 }
 
 type TailMetricsResponse_CaughtUp struct {
-	// This run's history ends here, live points begin.
+	// This run's history ends here; live points follow.
 	CaughtUp *CaughtUp `protobuf:"bytes,5,opt,name=caught_up,json=caughtUp,proto3,oneof"`
 }
 
 type TailMetricsResponse_Heartbeat struct {
-	// Nothing else to say; how fresh the stream is.
+	// No other event; how fresh the stream is.
 	Heartbeat *Heartbeat `protobuf:"bytes,6,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -1031,7 +1032,7 @@ type TailMetricsResponse_StatusChange struct {
 }
 
 type TailMetricsResponse_End struct {
-	// Nothing more comes of this run.
+	// No more points of this run follow.
 	End *TailEnd `protobuf:"bytes,9,opt,name=end,proto3,oneof"`
 }
 
@@ -1047,32 +1048,33 @@ func (*TailMetricsResponse_StatusChange) isTailMetricsResponse_Event() {}
 
 func (*TailMetricsResponse_End) isTailMetricsResponse_Event() {}
 
-// CompareExperimentsRequest says what to compare.
+// CompareExperimentsRequest selects what to compare.
 type CompareExperimentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer; with a filter, "-" for all.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// The run ids or resource names; resource names reach other viewers.
+	// The run ids or resource names; resource names may be of other viewers.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// All experiments that match. See ExperimentService.
+	// All matching experiments. See ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// These metrics, by exact name.
+	// Metrics by exact name.
 	MetricNames []string `protobuf:"bytes,4,rep,name=metric_names,json=metricNames,proto3" json:"metric_names,omitempty"`
-	// Also metrics whose names begin so.
+	// Metrics by the beginning of their name, in addition.
 	MetricPrefixes []string `protobuf:"bytes,5,rep,name=metric_prefixes,json=metricPrefixes,proto3" json:"metric_prefixes,omitempty"`
-	// What the rows have in common.
+	// The common axis.
 	Alignment Alignment `protobuf:"varint,6,opt,name=alignment,proto3,enum=runicornapi.v1.Alignment" json:"alignment,omitempty"`
-	// Only steps from here.
+	// The minimum step.
 	MinStep *int64 `protobuf:"zigzag64,7,opt,name=min_step,json=minStep,proto3,oneof" json:"min_step,omitempty"`
-	// Only steps up to here, this one included.
+	// The maximum step, inclusive.
 	MaxStep *int64 `protobuf:"zigzag64,8,opt,name=max_step,json=maxStep,proto3,oneof" json:"max_step,omitempty"`
 	// Downsamples each experiment's series.
 	Downsample *Downsample `protobuf:"bytes,9,opt,name=downsample,proto3" json:"downsample,omitempty"`
-	// The maximum number of experiments to read: all if 0. Beyond it the newest
-	// are read, and the rest is in not_read.
+	// The maximum number of experiments to read: all if 0. If more match, the
+	// newest are read, and the others are in not_read.
 	MaxRuns int32 `protobuf:"varint,10,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`
-	// Answer at once with what has been read of each run, and say in not_read
-	// what has not. It is read meanwhile: ask again.
+	// Respond at once with the data read so far, and list in not_read the
+	// experiments that were not read. They are read in the background, for a
+	// later call.
 	AllowPartial  bool `protobuf:"varint,11,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1185,7 +1187,7 @@ func (x *CompareExperimentsRequest) GetAllowPartial() bool {
 	return false
 }
 
-// CompareExperimentsResponse is metrics of several experiments, side by side.
+// CompareExperimentsResponse has metrics of several experiments.
 type CompareExperimentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The metrics, by name.
@@ -1194,8 +1196,8 @@ type CompareExperimentsResponse struct {
 	NotRead []*ExperimentResult `protobuf:"bytes,2,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
 	// Whether not_read is empty.
 	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
-	// When the oldest digest of a run that this answer used was read. Absent if
-	// it used none.
+	// When the oldest digest used for this response was read. Absent if none was
+	// used.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
 	// Number of experiments that could not be read.
 	NotReadCount  int32 `protobuf:"varint,5,opt,name=not_read_count,json=notReadCount,proto3" json:"not_read_count,omitempty"`
@@ -1268,27 +1270,28 @@ func (x *CompareExperimentsResponse) GetNotReadCount() int32 {
 	return 0
 }
 
-// FindBestExperimentRequest says what is best among which experiments.
+// FindBestExperimentRequest selects the experiments and how to rank them.
 type FindBestExperimentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer; "-" for all.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The run ids or resource names.
 	RunIds []string `protobuf:"bytes,2,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// All experiments that match; with neither run_ids nor filter, all. See
+	// All matching experiments; with neither run_ids nor filter, all. See
 	// ExperimentService.
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The metric, by exact name.
 	MetricName string `protobuf:"bytes,4,opt,name=metric_name,json=metricName,proto3" json:"metric_name,omitempty"`
-	// Whether greater or smaller values are better.
+	// Whether higher or lower values are better.
 	Goal Goal `protobuf:"varint,5,opt,name=goal,proto3,enum=runicornapi.v1.Goal" json:"goal,omitempty"`
-	// Which point ranks an experiment: its best or its last.
+	// The point by which experiments are ranked: the best or the last.
 	Ranking Ranking `protobuf:"varint,6,opt,name=ranking,proto3,enum=runicornapi.v1.Ranking" json:"ranking,omitempty"`
-	// The maximum number of experiments to read: all if 0. Beyond it the newest
-	// are read, and the rest is in not_read.
+	// The maximum number of experiments to read: all if 0. If more match, the
+	// newest are read, and the others are in not_read.
 	MaxRuns int32 `protobuf:"varint,7,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`
-	// Answer at once with what has been read of each run, and say in not_read
-	// what has not. It is read meanwhile: ask again.
+	// Respond at once with the data read so far, and list in not_read the
+	// experiments that were not read. They are read in the background, for a
+	// later call.
 	AllowPartial  bool `protobuf:"varint,8,opt,name=allow_partial,json=allowPartial,proto3" json:"allow_partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1389,7 +1392,7 @@ type FindBestExperimentResponse struct {
 	Value *float64 `protobuf:"fixed64,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	// The step of that value.
 	Step *int64 `protobuf:"zigzag64,3,opt,name=step,proto3,oneof" json:"step,omitempty"`
-	// The time of that value, where it is known.
+	// The time of that value, if known.
 	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
 	// Number of experiments that were read.
 	ExaminedCount int32 `protobuf:"varint,5,opt,name=examined_count,json=examinedCount,proto3" json:"examined_count,omitempty"`
@@ -1399,8 +1402,8 @@ type FindBestExperimentResponse struct {
 	NotRead []*ExperimentResult `protobuf:"bytes,7,rep,name=not_read,json=notRead,proto3" json:"not_read,omitempty"`
 	// Whether not_read is empty.
 	Complete bool `protobuf:"varint,8,opt,name=complete,proto3" json:"complete,omitempty"`
-	// When the oldest digest of a run that this answer used was read. Absent if
-	// it used none.
+	// When the oldest digest used for this response was read. Absent if none was
+	// used.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
 	// Number of experiments that could not be read.
 	NotReadCount  int32 `protobuf:"varint,10,opt,name=not_read_count,json=notReadCount,proto3" json:"not_read_count,omitempty"`

@@ -36,9 +36,9 @@ const (
 // the key that gave its step.
 //
 // On Viewers 0.6 and 0.7 it reads the event file (Fidelity EVENT_LOG), on 0.5
-// the Viewer's merged table (MERGED_TABLE); every answer says which.
+// the Viewer's merged table (MERGED_TABLE); every response names its source.
 // `viewer` and run ids are as in ExperimentService. Metrics are selected by
-// exact names and by prefixes together; with neither, all are meant.
+// exact names and by prefixes together; with neither, all are selected.
 type MetricServiceClient interface {
 	// ListMetrics lists the metrics of an experiment, and for each kind of their
 	// values: count, first and last step, last value, minimum and maximum. Role:
@@ -48,21 +48,22 @@ type MetricServiceClient interface {
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "metric_prefixes": ["val/"]}
 	ListMetrics(ctx context.Context, in *ListMetricsRequest, opts ...grpc.CallOption) (*ListMetricsResponse, error)
-	// GetMetrics gets the merged view of an experiment's metrics: one value per
-	// step and metric, the last one written, with the time of the line that
-	// wrote it. An answer beyond 3 MiB is RESOURCE_EXHAUSTED with reason
-	// ANSWER_TOO_LARGE, never cut in silence: then use `downsample`, `limit`,
-	// `last` or StreamMetrics. Asked again about a growing run, on 0.6 and
-	// later the Viewer is asked only for what was appended. Role: read.
+	// GetMetrics returns the merged view of an experiment's metrics: one value
+	// per step and metric, the last one written, with the time of the line that
+	// wrote it. A response above 3 MiB is RESOURCE_EXHAUSTED with reason
+	// ANSWER_TOO_LARGE, and is never silently truncated: use `downsample`,
+	// `limit`, `last` or StreamMetrics instead. Repeated calls about a growing
+	// run read only the appended data from the Viewer, on 0.6 and later. Role:
+	// read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "metric_names": ["train/loss"],
 	//	  "downsample": {"max_points": 500}}
 	GetMetrics(ctx context.Context, in *GetMetricsRequest, opts ...grpc.CallOption) (*GetMetricsResponse, error)
-	// StreamMetrics sends the whole history of one or several experiments as it
-	// is now, in batches of at most 4096 points, and ends with a trailer. A
-	// stream without a trailer was cut. Role: read.
+	// StreamMetrics sends the complete current history of one or several
+	// experiments, in batches of at most 4096 points, and ends with a trailer. A
+	// stream without a trailer was truncated. Role: read.
 	//
 	// Example:
 	//
@@ -70,25 +71,25 @@ type MetricServiceClient interface {
 	StreamMetrics(ctx context.Context, in *StreamMetricsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamMetricsResponse], error)
 	// TailMetrics sends the points of running experiments as they are logged:
 	// first the history, then `caught_up`, then live points. Every message has a
-	// token that resumes after it, on this server or another one. With
-	// EVENT_LOG a client that stores points and token together gets every
-	// logged point exactly once, each series in the order of logging; with
-	// MERGED_TABLE a connected client gets each change once, and a resuming one
-	// may get again what changed at steps already sent. The first message comes
-	// at once. A failing Viewer does not end the stream: heartbeats say that it
-	// fails. The stream ends OK only after the `end` of every run. When the
-	// session of a remote Viewer ends, its tails end UNAVAILABLE; the token
-	// resumes in the next session of the same Viewer that has the run, and is
-	// UNAVAILABLE until there is one. A filter on all viewers waits for it
-	// instead. Role: read.
+	// token from which the stream can be resumed, on this server or another one.
+	// With EVENT_LOG a client that stores points and token together gets every
+	// logged point exactly once, each series in log order; with MERGED_TABLE a
+	// connected client gets each change once, and a resuming one may get changes
+	// at steps already sent again. The first message is sent at once. A failing
+	// Viewer does not end the stream: heartbeats report the failure. The stream
+	// ends with OK only after the `end` of every run. When the session of a
+	// remote Viewer ends, its tails end with UNAVAILABLE. The token resumes in
+	// the next session of the same Viewer that has the run; until there is one,
+	// the call is UNAVAILABLE. A tail with a filter on all viewers waits for that
+	// session instead. Role: read.
 	//
 	// Example:
 	//
 	//	{"run_ids": ["20261128_093015_1a2b3c"], "metric_names": ["train/loss"], "heartbeat_interval": "15s"}
 	TailMetrics(ctx context.Context, in *TailMetricsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailMetricsResponse], error)
-	// CompareExperiments returns metrics of several experiments, of one Viewer or
-	// of many, over one common axis. Finite numbers only. Experiments that could
-	// not be read are in not_read. Role: read.
+	// CompareExperiments returns metrics of several experiments, of one or
+	// several Viewers, over one common axis. Only finite numbers are included.
+	// Experiments that could not be read are in not_read. Role: read.
 	//
 	// Example:
 	//
@@ -96,8 +97,8 @@ type MetricServiceClient interface {
 	//	  "downsample": {"max_points": 200}}
 	CompareExperiments(ctx context.Context, in *CompareExperimentsRequest, opts ...grpc.CallOption) (*CompareExperimentsResponse, error)
 	// FindBestExperiment finds the experiment with the maximum (or minimum)
-	// finite value of a metric, over all that match. Among equals the earliest
-	// step wins, then the oldest experiment. It works on digests, as filters do:
+	// finite value of a metric, over all that match. Ties are resolved by the
+	// earliest step, then the oldest experiment. It uses digests, like filters:
 	// see ExperimentService. Role: read.
 	//
 	// Example:
@@ -201,9 +202,9 @@ func (c *metricServiceClient) FindBestExperiment(ctx context.Context, in *FindBe
 // the key that gave its step.
 //
 // On Viewers 0.6 and 0.7 it reads the event file (Fidelity EVENT_LOG), on 0.5
-// the Viewer's merged table (MERGED_TABLE); every answer says which.
+// the Viewer's merged table (MERGED_TABLE); every response names its source.
 // `viewer` and run ids are as in ExperimentService. Metrics are selected by
-// exact names and by prefixes together; with neither, all are meant.
+// exact names and by prefixes together; with neither, all are selected.
 type MetricServiceServer interface {
 	// ListMetrics lists the metrics of an experiment, and for each kind of their
 	// values: count, first and last step, last value, minimum and maximum. Role:
@@ -213,21 +214,22 @@ type MetricServiceServer interface {
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "metric_prefixes": ["val/"]}
 	ListMetrics(context.Context, *ListMetricsRequest) (*ListMetricsResponse, error)
-	// GetMetrics gets the merged view of an experiment's metrics: one value per
-	// step and metric, the last one written, with the time of the line that
-	// wrote it. An answer beyond 3 MiB is RESOURCE_EXHAUSTED with reason
-	// ANSWER_TOO_LARGE, never cut in silence: then use `downsample`, `limit`,
-	// `last` or StreamMetrics. Asked again about a growing run, on 0.6 and
-	// later the Viewer is asked only for what was appended. Role: read.
+	// GetMetrics returns the merged view of an experiment's metrics: one value
+	// per step and metric, the last one written, with the time of the line that
+	// wrote it. A response above 3 MiB is RESOURCE_EXHAUSTED with reason
+	// ANSWER_TOO_LARGE, and is never silently truncated: use `downsample`,
+	// `limit`, `last` or StreamMetrics instead. Repeated calls about a growing
+	// run read only the appended data from the Viewer, on 0.6 and later. Role:
+	// read.
 	//
 	// Example:
 	//
 	//	{"run_id": "20261128_093015_1a2b3c", "metric_names": ["train/loss"],
 	//	  "downsample": {"max_points": 500}}
 	GetMetrics(context.Context, *GetMetricsRequest) (*GetMetricsResponse, error)
-	// StreamMetrics sends the whole history of one or several experiments as it
-	// is now, in batches of at most 4096 points, and ends with a trailer. A
-	// stream without a trailer was cut. Role: read.
+	// StreamMetrics sends the complete current history of one or several
+	// experiments, in batches of at most 4096 points, and ends with a trailer. A
+	// stream without a trailer was truncated. Role: read.
 	//
 	// Example:
 	//
@@ -235,25 +237,25 @@ type MetricServiceServer interface {
 	StreamMetrics(*StreamMetricsRequest, grpc.ServerStreamingServer[StreamMetricsResponse]) error
 	// TailMetrics sends the points of running experiments as they are logged:
 	// first the history, then `caught_up`, then live points. Every message has a
-	// token that resumes after it, on this server or another one. With
-	// EVENT_LOG a client that stores points and token together gets every
-	// logged point exactly once, each series in the order of logging; with
-	// MERGED_TABLE a connected client gets each change once, and a resuming one
-	// may get again what changed at steps already sent. The first message comes
-	// at once. A failing Viewer does not end the stream: heartbeats say that it
-	// fails. The stream ends OK only after the `end` of every run. When the
-	// session of a remote Viewer ends, its tails end UNAVAILABLE; the token
-	// resumes in the next session of the same Viewer that has the run, and is
-	// UNAVAILABLE until there is one. A filter on all viewers waits for it
-	// instead. Role: read.
+	// token from which the stream can be resumed, on this server or another one.
+	// With EVENT_LOG a client that stores points and token together gets every
+	// logged point exactly once, each series in log order; with MERGED_TABLE a
+	// connected client gets each change once, and a resuming one may get changes
+	// at steps already sent again. The first message is sent at once. A failing
+	// Viewer does not end the stream: heartbeats report the failure. The stream
+	// ends with OK only after the `end` of every run. When the session of a
+	// remote Viewer ends, its tails end with UNAVAILABLE. The token resumes in
+	// the next session of the same Viewer that has the run; until there is one,
+	// the call is UNAVAILABLE. A tail with a filter on all viewers waits for that
+	// session instead. Role: read.
 	//
 	// Example:
 	//
 	//	{"run_ids": ["20261128_093015_1a2b3c"], "metric_names": ["train/loss"], "heartbeat_interval": "15s"}
 	TailMetrics(*TailMetricsRequest, grpc.ServerStreamingServer[TailMetricsResponse]) error
-	// CompareExperiments returns metrics of several experiments, of one Viewer or
-	// of many, over one common axis. Finite numbers only. Experiments that could
-	// not be read are in not_read. Role: read.
+	// CompareExperiments returns metrics of several experiments, of one or
+	// several Viewers, over one common axis. Only finite numbers are included.
+	// Experiments that could not be read are in not_read. Role: read.
 	//
 	// Example:
 	//
@@ -261,8 +263,8 @@ type MetricServiceServer interface {
 	//	  "downsample": {"max_points": 200}}
 	CompareExperiments(context.Context, *CompareExperimentsRequest) (*CompareExperimentsResponse, error)
 	// FindBestExperiment finds the experiment with the maximum (or minimum)
-	// finite value of a metric, over all that match. Among equals the earliest
-	// step wins, then the oldest experiment. It works on digests, as filters do:
+	// finite value of a metric, over all that match. Ties are resolved by the
+	// earliest step, then the oldest experiment. It uses digests, like filters:
 	// see ExperimentService. Role: read.
 	//
 	// Example:

@@ -29,14 +29,14 @@ const (
 type ViewerSessionState int32
 
 const (
-	// A text that is not known; see viewer_status.
+	// An unknown text; see viewer_status.
 	ViewerSessionState_VIEWER_SESSION_STATE_UNSPECIFIED ViewerSessionState = 0
-	// Coming up.
+	// Starting.
 	ViewerSessionState_VIEWER_SESSION_STATE_CONNECTING ViewerSessionState = 1
-	// Up, as far as the Viewer knows: it does not check that the remote Viewer
-	// answers.
+	// Running according to the Viewer, which does not check that the remote
+	// Viewer answers.
 	ViewerSessionState_VIEWER_SESSION_STATE_RUNNING ViewerSessionState = 2
-	// Its tunnel is being made again (0.7).
+	// Its tunnel is being restored (0.7).
 	ViewerSessionState_VIEWER_SESSION_STATE_RECONNECTING ViewerSessionState = 3
 	// Partly working (0.7).
 	ViewerSessionState_VIEWER_SESSION_STATE_DEGRADED ViewerSessionState = 4
@@ -148,7 +148,7 @@ func (PythonEnvironmentType) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_remote_proto_rawDescGZIP(), []int{1}
 }
 
-// AuthMethod is how a saved connection logs in.
+// AuthMethod is the authentication method of a saved connection.
 type AuthMethod int32
 
 const (
@@ -205,12 +205,12 @@ func (AuthMethod) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_remote_proto_rawDescGZIP(), []int{2}
 }
 
-// SshTarget is an SSH server and a login on it. Its secrets go in and never
-// come out: not in answers, errors or logs.
+// SshTarget is an SSH server and a login. Its secrets are never returned in
+// responses, errors or logs.
 type SshTarget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The SSH server's name or address. "localhost" and "127.0.0.1" are
-	// different hosts to a Viewer's known host keys.
+	// The SSH server's name or address. For a Viewer's known host keys,
+	// "localhost" and "127.0.0.1" are different hosts.
 	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
 	// Its port: 22 if absent.
 	Port *int32 `protobuf:"varint,2,opt,name=port,proto3,oneof" json:"port,omitempty"`
@@ -225,8 +225,8 @@ type SshTarget struct {
 	PrivateKeyPath string `protobuf:"bytes,6,opt,name=private_key_path,json=privateKeyPath,proto3" json:"private_key_path,omitempty"`
 	// The passphrase of the private key.
 	Passphrase string `protobuf:"bytes,7,opt,name=passphrase,proto3" json:"passphrase,omitempty"`
-	// Whether the Viewer's SSH agent may be used: true if absent. It is the one
-	// that the environment of the Viewer's process names (SSH_AUTH_SOCK).
+	// Whether the Viewer's SSH agent may be used: true if absent. It is the agent
+	// in the environment of the Viewer's process (SSH_AUTH_SOCK).
 	UseAgent      *bool `protobuf:"varint,8,opt,name=use_agent,json=useAgent,proto3,oneof" json:"use_agent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,7 +318,7 @@ func (x *SshTarget) GetUseAgent() bool {
 	return false
 }
 
-// Connection is an SSH connection that a Viewer holds.
+// Connection is an SSH connection of a Viewer.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id, user@host:port.
@@ -331,7 +331,7 @@ type Connection struct {
 	Username string `protobuf:"bytes,4,opt,name=username,proto3" json:"username,omitempty"`
 	// Whether it is open. Viewer 0.7.2 notices a broken one up to 5 s late.
 	Connected bool `protobuf:"varint,5,opt,name=connected,proto3" json:"connected,omitempty"`
-	// The name of the viewer that holds it.
+	// The name of its viewer.
 	Viewer        string `protobuf:"bytes,6,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -415,38 +415,37 @@ type ViewerSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The name {viewer}.{session_id} under which every call of this API reaches
-	// the remote Viewer; empty if it cannot be reached from here.
+	// The name {viewer}.{session_id} of the remote Viewer in all calls of this
+	// API; empty if it cannot be reached from here.
 	Viewer string `protobuf:"bytes,2,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The name of the viewer that holds the session.
 	ParentViewer string `protobuf:"bytes,3,opt,name=parent_viewer,json=parentViewer,proto3" json:"parent_viewer,omitempty"`
-	// The SSH server; Viewers 0.5.3 and 0.6.0 say 127.0.0.1 whatever it is.
+	// The SSH server; Viewers 0.5.3 and 0.6.0 always report 127.0.0.1.
 	Host string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
 	// Its SSH port.
 	SshPort int32 `protobuf:"varint,5,opt,name=ssh_port,json=sshPort,proto3" json:"ssh_port,omitempty"`
 	// The user.
 	Username string `protobuf:"bytes,6,opt,name=username,proto3" json:"username,omitempty"`
-	// The tunnel's port, on the machine of the Viewer that holds the session.
+	// The tunnel's port, on the machine of the parent Viewer.
 	LocalPort int32 `protobuf:"varint,7,opt,name=local_port,json=localPort,proto3" json:"local_port,omitempty"`
 	// The remote Viewer's port on the remote machine.
 	RemotePort int32 `protobuf:"varint,8,opt,name=remote_port,json=remotePort,proto3" json:"remote_port,omitempty"`
 	// The remote storage root.
 	RemoteRoot string `protobuf:"bytes,9,opt,name=remote_root,json=remoteRoot,proto3" json:"remote_root,omitempty"`
-	// The id of the remote Viewer's process; 0.7.2 restarts one that died, and
-	// the id changes.
+	// The id of the remote Viewer's process; it changes when 0.7.2 restarts a
+	// process that died.
 	RemoteProcessId *int64 `protobuf:"varint,10,opt,name=remote_process_id,json=remoteProcessId,proto3,oneof" json:"remote_process_id,omitempty"`
 	// Its state.
 	State ViewerSessionState `protobuf:"varint,11,opt,name=state,proto3,enum=runicornapi.v1.ViewerSessionState" json:"state,omitempty"`
 	// The Viewer's own text for it.
 	ViewerStatus string `protobuf:"bytes,12,opt,name=viewer_status,json=viewerStatus,proto3" json:"viewer_status,omitempty"`
-	// Whether the Viewer says that it works.
+	// Whether the Viewer reports it as active.
 	Active bool `protobuf:"varint,13,opt,name=active,proto3" json:"active,omitempty"`
 	// When it was started.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// How long it has been up.
+	// How long it has been running.
 	Uptime *durationpb.Duration `protobuf:"bytes,15,opt,name=uptime,proto3" json:"uptime,omitempty"`
-	// Where the tunnel listens, seen from the machine of the Viewer that holds
-	// the session.
+	// The address of the tunnel on the machine of the parent Viewer.
 	Url string `protobuf:"bytes,16,opt,name=url,proto3" json:"url,omitempty"`
 	// Why it cannot be reached from here, such as a tunnel that listens on
 	// another machine's loopback; empty if it can.
@@ -606,7 +605,7 @@ func (x *ViewerSession) GetUnreachableReason() string {
 
 // HostKey is the public key of an SSH server, in the details of an error
 // (HOST_KEY_UNKNOWN, HOST_KEY_CHANGED), in AcceptHostKey and in ListHostKeys.
-// It is no secret.
+// It is not secret.
 type HostKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The SSH server.
@@ -620,10 +619,10 @@ type HostKey struct {
 	PublicKey string `protobuf:"bytes,4,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	// Its fingerprint, "SHA256:…", for a person to compare before accepting.
 	FingerprintSha256 string `protobuf:"bytes,5,opt,name=fingerprint_sha256,json=fingerprintSha256,proto3" json:"fingerprint_sha256,omitempty"`
-	// The name under which the Viewer keeps it, such as "[host]:2222".
+	// Its name in the Viewer's known_hosts file, such as "[host]:2222".
 	KnownHostsHost string `protobuf:"bytes,6,opt,name=known_hosts_host,json=knownHostsHost,proto3" json:"known_hosts_host,omitempty"`
-	// The fingerprint that was accepted before, where another key is presented
-	// now and the Viewer says so.
+	// The previously accepted fingerprint, if the server now has another key and
+	// the Viewer reports the old one.
 	ExpectedFingerprintSha256 string `protobuf:"bytes,7,opt,name=expected_fingerprint_sha256,json=expectedFingerprintSha256,proto3" json:"expected_fingerprint_sha256,omitempty"`
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
@@ -713,11 +712,11 @@ type DirectoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Whether it is a folder. A link to one is none to the Viewer.
+	// Whether it is a folder; false for a link to a folder.
 	IsDirectory bool `protobuf:"varint,2,opt,name=is_directory,json=isDirectory,proto3" json:"is_directory,omitempty"`
 	// Its size in bytes; 0 for a folder.
 	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// When it was changed.
+	// When it was last modified.
 	ModifyTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=modify_time,json=modifyTime,proto3" json:"modify_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -784,7 +783,7 @@ func (x *DirectoryEntry) GetModifyTime() *timestamppb.Timestamp {
 // PythonEnvironment is a Python on a remote machine.
 type PythonEnvironment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, to be given as conda_env; "system" for the one on the PATH.
+	// Its name, for conda_env; "system" for the one on the PATH.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What provides it.
 	Type PythonEnvironmentType `protobuf:"varint,2,opt,name=type,proto3,enum=runicornapi.v1.PythonEnvironmentType" json:"type,omitempty"`
@@ -863,12 +862,12 @@ func (x *PythonEnvironment) GetIsDefault() bool {
 	return false
 }
 
-// SavedConnection is a connection that a Viewer remembers.
+// SavedConnection is a connection stored by a Viewer.
 type SavedConnection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its key, host:port@user.
 	SavedConnectionId string `protobuf:"bytes,1,opt,name=saved_connection_id,json=savedConnectionId,proto3" json:"saved_connection_id,omitempty"`
-	// A name for people.
+	// A name for display.
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// The SSH server.
 	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
@@ -876,13 +875,13 @@ type SavedConnection struct {
 	Port int32 `protobuf:"varint,4,opt,name=port,proto3" json:"port,omitempty"`
 	// The user.
 	Username string `protobuf:"bytes,5,opt,name=username,proto3" json:"username,omitempty"`
-	// How it logs in, as it was saved.
+	// Its authentication method as saved.
 	AuthMethod AuthMethod `protobuf:"varint,6,opt,name=auth_method,json=authMethod,proto3,enum=runicornapi.v1.AuthMethod" json:"auth_method,omitempty"`
-	// Whether the Viewer keeps a password for it.
+	// Whether the Viewer has stored a password for it.
 	HasSavedPassword bool `protobuf:"varint,7,opt,name=has_saved_password,json=hasSavedPassword,proto3" json:"has_saved_password,omitempty"`
-	// Whether the Viewer keeps a private key for it.
+	// Whether the Viewer has stored a private key for it.
 	HasSavedPrivateKey bool `protobuf:"varint,8,opt,name=has_saved_private_key,json=hasSavedPrivateKey,proto3" json:"has_saved_private_key,omitempty"`
-	// Whether the Viewer keeps a passphrase for it (0.7 says so).
+	// Whether the Viewer has stored a passphrase for it (0.7).
 	HasSavedPassphrase *bool `protobuf:"varint,9,opt,name=has_saved_passphrase,json=hasSavedPassphrase,proto3,oneof" json:"has_saved_passphrase,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

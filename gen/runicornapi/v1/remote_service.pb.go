@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OpenConnectionRequest says where to connect.
+// OpenConnectionRequest names an SSH server to connect to.
 type OpenConnectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
@@ -190,7 +190,7 @@ func (x *CloseConnectionRequest) GetConnectionId() string {
 	return ""
 }
 
-// CloseConnectionResponse says what was closed.
+// CloseConnectionResponse reports what was closed.
 type CloseConnectionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The connection's id.
@@ -253,8 +253,8 @@ type ListConnectionsRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -366,7 +366,7 @@ func (x *ListConnectionsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// StartViewerRequest says where to start a Viewer, and over what.
+// StartViewerRequest describes a remote Viewer to be started.
 type StartViewerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer that makes the connection.
@@ -379,12 +379,12 @@ type StartViewerRequest struct {
 	RemoteRoot string `protobuf:"bytes,4,opt,name=remote_root,json=remoteRoot,proto3" json:"remote_root,omitempty"`
 	// The tunnel's port on the Viewer's machine; a free one if absent.
 	LocalPort *int32 `protobuf:"varint,5,opt,name=local_port,json=localPort,proto3,oneof" json:"local_port,omitempty"`
-	// The remote Viewer's port; a free one if absent. Do not set it unless it
-	// is known to be free: Viewers then tunnel to whatever is there.
+	// The remote Viewer's port; a free one if absent. Do not set it unless it is
+	// known to be free: Viewers then tunnel to whatever server uses it.
 	RemotePort *int32 `protobuf:"varint,6,opt,name=remote_port,json=remotePort,proto3,oneof" json:"remote_port,omitempty"`
 	// The conda environment to run it in; the Python on the PATH if empty. An
-	// unknown one is INVALID_ARGUMENT: Viewers would take the default in
-	// silence.
+	// unknown one is INVALID_ARGUMENT, because Viewers would silently use the
+	// default.
 	CondaEnv      string `protobuf:"bytes,7,opt,name=conda_env,json=condaEnv,proto3" json:"conda_env,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -624,8 +624,8 @@ type ListViewerSessionsRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -845,13 +845,13 @@ type ListDirectoryRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The connection's id, or a bare host if only one connection matches it.
 	ConnectionId string `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	// The folder: "~" and "~/…" expand; the home if empty.
+	// The folder: "~" and "~/…" are expanded; the home directory if empty.
 	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -927,7 +927,7 @@ type ListDirectoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The folder.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	// What is in it, folders first, hidden files included.
+	// Its entries, folders first, hidden files included.
 	Entries []*DirectoryEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
 	// Requests the next page; empty on the last one.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -993,8 +993,8 @@ type CheckPathRequest struct {
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The connection's id, or a bare host if only one connection matches it.
 	ConnectionId string `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	// The path; "~" does not expand. Without quotes and control characters: the
-	// Viewer hands it to a shell.
+	// The path; "~" is not expanded. It must not contain quotes or control
+	// characters, because the Viewer passes it to a shell.
 	Path          string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1051,7 +1051,7 @@ func (x *CheckPathRequest) GetPath() string {
 	return ""
 }
 
-// CheckPathResponse says what a path is.
+// CheckPathResponse describes a path.
 type CheckPathResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The path.
@@ -1125,8 +1125,8 @@ type ListPythonEnvironmentsRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1309,7 +1309,7 @@ func (x *GetRemoteConfigRequest) GetCondaEnv() string {
 	return ""
 }
 
-// GetRemoteConfigResponse is what a Python of a connected machine has.
+// GetRemoteConfigResponse describes a Python of a connected machine.
 type GetRemoteConfigResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The connection's id.
@@ -1524,7 +1524,7 @@ type AcceptHostKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// The key, as the details of the error have it.
+	// The key from the details of the error.
 	HostKey       *HostKey `protobuf:"bytes,2,opt,name=host_key,json=hostKey,proto3" json:"host_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1574,7 +1574,7 @@ func (x *AcceptHostKeyRequest) GetHostKey() *HostKey {
 	return nil
 }
 
-// AcceptHostKeyResponse is the key that is known now.
+// AcceptHostKeyResponse is the known key.
 type AcceptHostKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key.
@@ -1628,8 +1628,8 @@ type ListHostKeysRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1814,7 +1814,7 @@ func (x *RemoveHostKeyRequest) GetKeyType() string {
 	return ""
 }
 
-// RemoveHostKeyResponse says whether there was such a key.
+// RemoveHostKeyResponse reports whether there was such a key.
 type RemoveHostKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether one was removed.
@@ -1860,7 +1860,7 @@ func (x *RemoveHostKeyResponse) GetRemoved() bool {
 	return false
 }
 
-// ListSavedConnectionsRequest asks for what a Viewer remembers.
+// ListSavedConnectionsRequest requests the connections stored by a Viewer.
 type ListSavedConnectionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
@@ -1868,8 +1868,8 @@ type ListSavedConnectionsRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1926,7 +1926,7 @@ func (x *ListSavedConnectionsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListSavedConnectionsResponse is what a Viewer remembers.
+// ListSavedConnectionsResponse has the connections stored by a Viewer.
 type ListSavedConnectionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The connections.
@@ -1981,16 +1981,16 @@ func (x *ListSavedConnectionsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// SaveConnectionRequest is a connection to remember.
+// SaveConnectionRequest is a connection to store.
 type SaveConnectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	// The SSH server and the login.
 	Target *SshTarget `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	// A name for people.
+	// A name for display.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// Whether the Viewer is to keep the secrets of `target`, too.
+	// Whether the Viewer is to store the secrets of `target`, too.
 	RememberSecrets bool `protobuf:"varint,4,opt,name=remember_secrets,json=rememberSecrets,proto3" json:"remember_secrets,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -2054,7 +2054,7 @@ func (x *SaveConnectionRequest) GetRememberSecrets() bool {
 	return false
 }
 
-// SaveConnectionResponse is the connection as it is remembered.
+// SaveConnectionResponse is the stored connection.
 type SaveConnectionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The connection.
@@ -2100,7 +2100,7 @@ func (x *SaveConnectionResponse) GetSavedConnection() *SavedConnection {
 	return nil
 }
 
-// DeleteSavedConnectionRequest names a remembered connection.
+// DeleteSavedConnectionRequest names a stored connection.
 type DeleteSavedConnectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The viewer.
@@ -2155,7 +2155,7 @@ func (x *DeleteSavedConnectionRequest) GetSavedConnectionId() string {
 	return ""
 }
 
-// DeleteSavedConnectionResponse says that it is forgotten.
+// DeleteSavedConnectionResponse confirms the deletion.
 type DeleteSavedConnectionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its saved_connection_id.

@@ -43,23 +43,22 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// RemoteService has a Viewer open SSH connections and start Viewers on other
-// machines. A started remote Viewer is a viewer of this server at once, called
-// {viewer}.{session_id}, and of every other server before the same Viewer. It
-// leaves the list with its session; streams of it end UNAVAILABLE then, and
-// their tokens resume in the next session that has the run.
+// RemoteService makes a Viewer open SSH connections and start Viewers on other
+// machines. A started remote Viewer is immediately a viewer of this server,
+// named {viewer}.{session_id}, and of every other server in front of the same
+// Viewer. It disappears with its session; its streams then end with
+// UNAVAILABLE, and their tokens resume in the next session that has the run.
 //
-// One SSH call stops a whole Viewer until it ends, so at most one runs per
-// Viewer at a time, with a deadline; none is ever retried, so one wrong
-// password is one login attempt. All calls need role admin, and the service
-// can be turned off (FEATURE_DISABLED). `viewer` is the Viewer that makes the
-// connection.
+// One SSH call blocks a whole Viewer until it ends, so at most one per Viewer
+// is in flight, with a deadline. None is retried, so one wrong password is one
+// login attempt. All calls need role admin, and the service can be turned off
+// (FEATURE_DISABLED). `viewer` is the Viewer that makes the connection.
 type RemoteServiceClient interface {
 	// OpenConnection opens an SSH connection that the Viewer keeps. An unknown or
-	// changed host key is FAILED_PRECONDITION with a HostKey for AcceptHostKey
-	// in its details; 0.5.3 accepts any key in silence. If a connection of the
-	// same user, host and port is open already, Viewers answer at once and check
-	// no credentials: see `already_connected`. Role: admin.
+	// changed host key is FAILED_PRECONDITION with a HostKey for AcceptHostKey in
+	// its details; 0.5.3 silently accepts any key. If a connection with the same
+	// user, host and port is already open, Viewers answer at once without
+	// checking credentials: see `already_connected`. Role: admin.
 	//
 	// Example:
 	//
@@ -79,19 +78,19 @@ type RemoteServiceClient interface {
 	//
 	//	{"viewer": "lab"}
 	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
-	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to
-	// a minute. The tunnel is a login of its own, which not every connection
-	// can make (REMOTE_VIEWER_FAILED): a password always does; with the ssh
-	// program on the Viewer's PATH so does its SSH agent, on 0.7 a key file
-	// without a passphrase, and on 0.5 and without that program a key in any
-	// form. The agent also does on 0.5, but not on 0.6 and 0.7 without the
-	// program. Role: admin.
+	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to a
+	// minute. The tunnel needs a separate login, which fails for some
+	// authentication methods (REMOTE_VIEWER_FAILED). A password always works. The
+	// Viewer's SSH agent works on 0.5, and on 0.6 and 0.7 with the ssh program on
+	// the Viewer's PATH. A key in any form works on 0.5 and without the ssh
+	// program; with it, a key file without a passphrase works on 0.7. Role:
+	// admin.
 	//
 	// Example:
 	//
 	//	{"connection_id": "gpu.example.org", "remote_root": "/home/me/runs"}
 	StartViewer(ctx context.Context, in *StartViewerRequest, opts ...grpc.CallOption) (*StartViewerResponse, error)
-	// StopViewer ends a remote Viewer and its tunnel. Role: admin.
+	// StopViewer stops a remote Viewer and its tunnel. Role: admin.
 	//
 	// Example:
 	//
@@ -103,7 +102,7 @@ type RemoteServiceClient interface {
 	//
 	//	{"viewer": "lab"}
 	ListViewerSessions(ctx context.Context, in *ListViewerSessionsRequest, opts ...grpc.CallOption) (*ListViewerSessionsResponse, error)
-	// GetViewerSession gets one remote Viewer. Role: admin.
+	// GetViewerSession returns one remote Viewer. Role: admin.
 	//
 	// Example:
 	//
@@ -116,7 +115,7 @@ type RemoteServiceClient interface {
 	//
 	//	{"connection_id": "gpu.example.org", "path": "/home/me"}
 	ListDirectory(ctx context.Context, in *ListDirectoryRequest, opts ...grpc.CallOption) (*ListDirectoryResponse, error)
-	// CheckPath says whether a path exists on a connected machine (0.5 and
+	// CheckPath reports whether a path exists on a connected machine (0.5 and
 	// 0.6). Role: admin.
 	//
 	// Example:
@@ -130,22 +129,22 @@ type RemoteServiceClient interface {
 	//
 	//	{"connection_id": "gpu.example.org"}
 	ListPythonEnvironments(ctx context.Context, in *ListPythonEnvironmentsRequest, opts ...grpc.CallOption) (*ListPythonEnvironmentsResponse, error)
-	// GetRemoteConfig says what a Python of a connected machine has: versions,
-	// the default storage root, a free port. Role: admin.
+	// GetRemoteConfig describes a Python of a connected machine: versions, the
+	// default storage root, a free port. Role: admin.
 	//
 	// Example:
 	//
 	//	{"connection_id": "gpu.example.org"}
 	GetRemoteConfig(ctx context.Context, in *GetRemoteConfigRequest, opts ...grpc.CallOption) (*GetRemoteConfigResponse, error)
-	// GetRemoteStatus gets connections and remote Viewers of a Viewer in one
+	// GetRemoteStatus returns connections and remote Viewers of a Viewer in one
 	// call. Role: admin.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	GetRemoteStatus(ctx context.Context, in *GetRemoteStatusRequest, opts ...grpc.CallOption) (*GetRemoteStatusResponse, error)
-	// AcceptHostKey makes a host key known, in place of an earlier one of the
-	// same host, port and type (0.6 and later). Viewers do not ask the SSH
+	// AcceptHostKey adds a known host key, replacing an earlier one of the same
+	// host, port and type (0.6 and later). Viewers do not verify it with the SSH
 	// server: compare the fingerprint first. Role: admin.
 	//
 	// Example:
@@ -158,21 +157,21 @@ type RemoteServiceClient interface {
 	//
 	//	{"viewer": "lab"}
 	ListHostKeys(ctx context.Context, in *ListHostKeysRequest, opts ...grpc.CallOption) (*ListHostKeysResponse, error)
-	// RemoveHostKey forgets a host key (0.6 and later). Standing connections
+	// RemoveHostKey removes a known host key (0.6 and later). Open connections
 	// stay. Role: admin.
 	//
 	// Example:
 	//
 	//	{"host": "gpu.example.org", "port": 22, "key_type": "ssh-ed25519"}
 	RemoveHostKey(ctx context.Context, in *RemoveHostKeyRequest, opts ...grpc.CallOption) (*RemoveHostKeyResponse, error)
-	// ListSavedConnections lists the connections that a Viewer remembers,
-	// without their secrets. Role: admin.
+	// ListSavedConnections lists the connections stored by a Viewer, without
+	// their secrets. Role: admin.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	ListSavedConnections(ctx context.Context, in *ListSavedConnectionsRequest, opts ...grpc.CallOption) (*ListSavedConnectionsResponse, error)
-	// SaveConnection has a Viewer remember a connection; one of the same host,
+	// SaveConnection makes a Viewer store a connection; one with the same host,
 	// port and user is replaced. Viewers 0.5.3 and 0.6.0 keep the last 10, and
 	// secrets only weakly protected. Role: admin.
 	//
@@ -181,7 +180,7 @@ type RemoteServiceClient interface {
 	//	{"target": {"host": "gpu.example.org", "username": "me", "use_agent": true},
 	//	  "display_name": "the big one"}
 	SaveConnection(ctx context.Context, in *SaveConnectionRequest, opts ...grpc.CallOption) (*SaveConnectionResponse, error)
-	// DeleteSavedConnection has a Viewer forget a connection. Role: admin.
+	// DeleteSavedConnection deletes a connection stored by a Viewer. Role: admin.
 	//
 	// Example:
 	//
@@ -381,23 +380,22 @@ func (c *remoteServiceClient) DeleteSavedConnection(ctx context.Context, in *Del
 // All implementations must embed UnimplementedRemoteServiceServer
 // for forward compatibility.
 //
-// RemoteService has a Viewer open SSH connections and start Viewers on other
-// machines. A started remote Viewer is a viewer of this server at once, called
-// {viewer}.{session_id}, and of every other server before the same Viewer. It
-// leaves the list with its session; streams of it end UNAVAILABLE then, and
-// their tokens resume in the next session that has the run.
+// RemoteService makes a Viewer open SSH connections and start Viewers on other
+// machines. A started remote Viewer is immediately a viewer of this server,
+// named {viewer}.{session_id}, and of every other server in front of the same
+// Viewer. It disappears with its session; its streams then end with
+// UNAVAILABLE, and their tokens resume in the next session that has the run.
 //
-// One SSH call stops a whole Viewer until it ends, so at most one runs per
-// Viewer at a time, with a deadline; none is ever retried, so one wrong
-// password is one login attempt. All calls need role admin, and the service
-// can be turned off (FEATURE_DISABLED). `viewer` is the Viewer that makes the
-// connection.
+// One SSH call blocks a whole Viewer until it ends, so at most one per Viewer
+// is in flight, with a deadline. None is retried, so one wrong password is one
+// login attempt. All calls need role admin, and the service can be turned off
+// (FEATURE_DISABLED). `viewer` is the Viewer that makes the connection.
 type RemoteServiceServer interface {
 	// OpenConnection opens an SSH connection that the Viewer keeps. An unknown or
-	// changed host key is FAILED_PRECONDITION with a HostKey for AcceptHostKey
-	// in its details; 0.5.3 accepts any key in silence. If a connection of the
-	// same user, host and port is open already, Viewers answer at once and check
-	// no credentials: see `already_connected`. Role: admin.
+	// changed host key is FAILED_PRECONDITION with a HostKey for AcceptHostKey in
+	// its details; 0.5.3 silently accepts any key. If a connection with the same
+	// user, host and port is already open, Viewers answer at once without
+	// checking credentials: see `already_connected`. Role: admin.
 	//
 	// Example:
 	//
@@ -417,19 +415,19 @@ type RemoteServiceServer interface {
 	//
 	//	{"viewer": "lab"}
 	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
-	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to
-	// a minute. The tunnel is a login of its own, which not every connection
-	// can make (REMOTE_VIEWER_FAILED): a password always does; with the ssh
-	// program on the Viewer's PATH so does its SSH agent, on 0.7 a key file
-	// without a passphrase, and on 0.5 and without that program a key in any
-	// form. The agent also does on 0.5, but not on 0.6 and 0.7 without the
-	// program. Role: admin.
+	// StartViewer starts a Viewer on a remote machine and a tunnel to it; up to a
+	// minute. The tunnel needs a separate login, which fails for some
+	// authentication methods (REMOTE_VIEWER_FAILED). A password always works. The
+	// Viewer's SSH agent works on 0.5, and on 0.6 and 0.7 with the ssh program on
+	// the Viewer's PATH. A key in any form works on 0.5 and without the ssh
+	// program; with it, a key file without a passphrase works on 0.7. Role:
+	// admin.
 	//
 	// Example:
 	//
 	//	{"connection_id": "gpu.example.org", "remote_root": "/home/me/runs"}
 	StartViewer(context.Context, *StartViewerRequest) (*StartViewerResponse, error)
-	// StopViewer ends a remote Viewer and its tunnel. Role: admin.
+	// StopViewer stops a remote Viewer and its tunnel. Role: admin.
 	//
 	// Example:
 	//
@@ -441,7 +439,7 @@ type RemoteServiceServer interface {
 	//
 	//	{"viewer": "lab"}
 	ListViewerSessions(context.Context, *ListViewerSessionsRequest) (*ListViewerSessionsResponse, error)
-	// GetViewerSession gets one remote Viewer. Role: admin.
+	// GetViewerSession returns one remote Viewer. Role: admin.
 	//
 	// Example:
 	//
@@ -454,7 +452,7 @@ type RemoteServiceServer interface {
 	//
 	//	{"connection_id": "gpu.example.org", "path": "/home/me"}
 	ListDirectory(context.Context, *ListDirectoryRequest) (*ListDirectoryResponse, error)
-	// CheckPath says whether a path exists on a connected machine (0.5 and
+	// CheckPath reports whether a path exists on a connected machine (0.5 and
 	// 0.6). Role: admin.
 	//
 	// Example:
@@ -468,22 +466,22 @@ type RemoteServiceServer interface {
 	//
 	//	{"connection_id": "gpu.example.org"}
 	ListPythonEnvironments(context.Context, *ListPythonEnvironmentsRequest) (*ListPythonEnvironmentsResponse, error)
-	// GetRemoteConfig says what a Python of a connected machine has: versions,
-	// the default storage root, a free port. Role: admin.
+	// GetRemoteConfig describes a Python of a connected machine: versions, the
+	// default storage root, a free port. Role: admin.
 	//
 	// Example:
 	//
 	//	{"connection_id": "gpu.example.org"}
 	GetRemoteConfig(context.Context, *GetRemoteConfigRequest) (*GetRemoteConfigResponse, error)
-	// GetRemoteStatus gets connections and remote Viewers of a Viewer in one
+	// GetRemoteStatus returns connections and remote Viewers of a Viewer in one
 	// call. Role: admin.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	GetRemoteStatus(context.Context, *GetRemoteStatusRequest) (*GetRemoteStatusResponse, error)
-	// AcceptHostKey makes a host key known, in place of an earlier one of the
-	// same host, port and type (0.6 and later). Viewers do not ask the SSH
+	// AcceptHostKey adds a known host key, replacing an earlier one of the same
+	// host, port and type (0.6 and later). Viewers do not verify it with the SSH
 	// server: compare the fingerprint first. Role: admin.
 	//
 	// Example:
@@ -496,21 +494,21 @@ type RemoteServiceServer interface {
 	//
 	//	{"viewer": "lab"}
 	ListHostKeys(context.Context, *ListHostKeysRequest) (*ListHostKeysResponse, error)
-	// RemoveHostKey forgets a host key (0.6 and later). Standing connections
+	// RemoveHostKey removes a known host key (0.6 and later). Open connections
 	// stay. Role: admin.
 	//
 	// Example:
 	//
 	//	{"host": "gpu.example.org", "port": 22, "key_type": "ssh-ed25519"}
 	RemoveHostKey(context.Context, *RemoveHostKeyRequest) (*RemoveHostKeyResponse, error)
-	// ListSavedConnections lists the connections that a Viewer remembers,
-	// without their secrets. Role: admin.
+	// ListSavedConnections lists the connections stored by a Viewer, without
+	// their secrets. Role: admin.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	ListSavedConnections(context.Context, *ListSavedConnectionsRequest) (*ListSavedConnectionsResponse, error)
-	// SaveConnection has a Viewer remember a connection; one of the same host,
+	// SaveConnection makes a Viewer store a connection; one with the same host,
 	// port and user is replaced. Viewers 0.5.3 and 0.6.0 keep the last 10, and
 	// secrets only weakly protected. Role: admin.
 	//
@@ -519,7 +517,7 @@ type RemoteServiceServer interface {
 	//	{"target": {"host": "gpu.example.org", "username": "me", "use_agent": true},
 	//	  "display_name": "the big one"}
 	SaveConnection(context.Context, *SaveConnectionRequest) (*SaveConnectionResponse, error)
-	// DeleteSavedConnection has a Viewer forget a connection. Role: admin.
+	// DeleteSavedConnection deletes a connection stored by a Viewer. Role: admin.
 	//
 	// Example:
 	//

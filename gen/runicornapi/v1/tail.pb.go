@@ -84,9 +84,9 @@ type TailUntil int32
 const (
 	// RUN_FINISHED for run ids, FOREVER for a filter.
 	TailUntil_TAIL_UNTIL_UNSPECIFIED TailUntil = 0
-	// When every run has ended: its Viewer has said so twice, at least half a
-	// second apart, and its log has not grown for a while (--end-grace). Viewer
-	// 0.5.3 briefly reports any run as finished while its status is written.
+	// When every run has ended: its Viewer has reported so twice, at least half a
+	// second apart, and its log has not grown for --end-grace. Viewer 0.5.3
+	// briefly reports any run as finished while its status is written.
 	TailUntil_TAIL_UNTIL_RUN_FINISHED TailUntil = 1
 	// Never by itself.
 	TailUntil_TAIL_UNTIL_FOREVER TailUntil = 2
@@ -190,19 +190,19 @@ func (UpstreamState) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_tail_proto_rawDescGZIP(), []int{2}
 }
 
-// LogResetReason is why what was delivered of a run no longer holds.
+// LogResetReason is why the data delivered of a run has become invalid.
 type LogResetReason int32
 
 const (
 	// Never sent.
 	LogResetReason_LOG_RESET_REASON_UNSPECIFIED LogResetReason = 0
-	// The log is shorter than what was delivered.
+	// The log is shorter than the part already delivered.
 	LogResetReason_LOG_RESET_REASON_TRUNCATED LogResetReason = 1
 	// The log was replaced by another one.
 	LogResetReason_LOG_RESET_REASON_REPLACED LogResetReason = 2
-	// The run is now read from another source, for example because its Viewer
-	// was replaced by one of another generation, or a downsampled history starts
-	// again.
+	// The run is now read from another source, for example because its Viewer was
+	// replaced by one of another generation, or a downsampled history starts
+	// over.
 	LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED LogResetReason = 3
 )
 
@@ -249,7 +249,7 @@ func (LogResetReason) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_tail_proto_rawDescGZIP(), []int{3}
 }
 
-// EndReason is why nothing more comes of a run.
+// EndReason is why no more data of a run follows.
 type EndReason int32
 
 const (
@@ -261,7 +261,7 @@ const (
 	EndReason_END_REASON_FAILED EndReason = 2
 	// Its user stopped it.
 	EndReason_END_REASON_INTERRUPTED EndReason = 3
-	// It ended with a status text of its own; see viewer_status.
+	// It ended with a custom status text; see viewer_status.
 	EndReason_END_REASON_OTHER EndReason = 4
 	// It was deleted.
 	EndReason_END_REASON_DELETED EndReason = 5
@@ -318,7 +318,7 @@ func (EndReason) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_tail_proto_rawDescGZIP(), []int{4}
 }
 
-// CaughtUp says that the history of a run ends here and live data begins.
+// CaughtUp marks the end of a run's history; live data follows.
 type CaughtUp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -355,17 +355,17 @@ func (*CaughtUp) Descriptor() ([]byte, []int) {
 	return file_runicornapi_v1_tail_proto_rawDescGZIP(), []int{0}
 }
 
-// Heartbeat proves that a tail is alive, and says how fresh it is.
+// Heartbeat shows that a tail is alive, and how fresh it is.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the Viewer last answered for this run.
 	LastSuccessTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=last_success_time,json=lastSuccessTime,proto3" json:"last_success_time,omitempty"`
 	// The result of the last poll of the Viewer.
 	UpstreamState UpstreamState `protobuf:"varint,2,opt,name=upstream_state,json=upstreamState,proto3,enum=runicornapi.v1.UpstreamState" json:"upstream_state,omitempty"`
-	// Why it failed, if it did.
+	// Why it failed, if it failed.
 	LastError *status.Status `protobuf:"bytes,3,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	// Number of bytes of the log that this stream has still to deliver, where
-	// that is known.
+	// Number of bytes of the log that this stream has not delivered yet, if
+	// known.
 	BehindBytes *int64 `protobuf:"varint,4,opt,name=behind_bytes,json=behindBytes,proto3,oneof" json:"behind_bytes,omitempty"`
 	// The current interval between two polls of the Viewer.
 	PollInterval *durationpb.Duration `protobuf:"bytes,5,opt,name=poll_interval,json=pollInterval,proto3" json:"poll_interval,omitempty"`
@@ -378,11 +378,11 @@ type Heartbeat struct {
 	LinesWithoutStepCount int64 `protobuf:"varint,8,opt,name=lines_without_step_count,json=linesWithoutStepCount,proto3" json:"lines_without_step_count,omitempty"`
 	// Number of runs that this stream follows.
 	FollowedRunCount int32 `protobuf:"varint,9,opt,name=followed_run_count,json=followedRunCount,proto3" json:"followed_run_count,omitempty"`
-	// Number of runs that match the filter and are not followed: they wait until
-	// others end, or have ended and turned up out of their order before the
-	// stream was resumed.
+	// Number of runs that match the filter but are not followed: they wait until
+	// others end, or have ended and appeared out of order before the stream was
+	// resumed.
 	NotFollowedRunCount int32 `protobuf:"varint,10,opt,name=not_followed_run_count,json=notFollowedRunCount,proto3" json:"not_followed_run_count,omitempty"`
-	// What was too large so far, in words: see GetMetricsResponse.
+	// Descriptions of what was too large so far: see GetMetricsResponse.
 	Limitations   []string `protobuf:"bytes,11,rep,name=limitations,proto3" json:"limitations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -495,8 +495,8 @@ func (x *Heartbeat) GetLimitations() []string {
 	return nil
 }
 
-// LogReset tells the client to discard what it has of this run; it is sent
-// again from the start.
+// LogReset tells the client to discard the data of this run; it is sent again
+// from the start.
 type LogReset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why.
@@ -542,7 +542,7 @@ func (x *LogReset) GetReason() LogResetReason {
 	return LogResetReason_LOG_RESET_REASON_UNSPECIFIED
 }
 
-// StatusChange says that an experiment's status changed.
+// StatusChange reports a new status of an experiment.
 type StatusChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The new status.
@@ -597,7 +597,7 @@ func (x *StatusChange) GetViewerStatus() string {
 	return ""
 }
 
-// TailEnd says that nothing more comes of a run. Its token stays usable: if
+// TailEnd reports that no more data of a run follows. Its token stays valid: if
 // the run is reopened, a stream resumed with it continues.
 type TailEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`

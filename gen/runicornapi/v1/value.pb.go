@@ -23,8 +23,8 @@ const (
 
 // Value is one free-form value: an entry of an experiment's summary,
 // configuration, environment or metadata, or the last value of a metric.
-// google.protobuf.Struct is not used because it holds neither NaN nor integers
-// beyond 2^53.
+// google.protobuf.Struct is not used because it supports neither NaN nor
+// integers beyond 2^53.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The value, by its kind.
@@ -130,12 +130,12 @@ type isValue_Kind interface {
 type Value_Number struct {
 	// A floating-point number, NaN and ±Inf included. In JSON these are the
 	// strings "NaN", "Infinity" and "-Infinity". The last value of a metric is
-	// a number unless a double would round it.
+	// a number unless a double cannot hold it exactly.
 	Number float64 `protobuf:"fixed64,1,opt,name=number,proto3,oneof"`
 }
 
 type Value_Integer struct {
-	// An integer of at most 64 bits. In JSON a string, as every int64.
+	// An integer of at most 64 bits. In JSON a string, like every int64.
 	Integer int64 `protobuf:"varint,2,opt,name=integer,proto3,oneof"`
 }
 
@@ -145,7 +145,7 @@ type Value_Boolean struct {
 }
 
 type Value_Text struct {
-	// A text. Bytes that are not UTF-8 upstream are U+FFFD here.
+	// A text. Invalid UTF-8 from the Viewer is replaced by U+FFFD.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3,oneof"`
 }
 

@@ -26,16 +26,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ViewerState is what the server knows of a Viewer's health.
+// ViewerState is the last known state of a Viewer.
 type ViewerState int32
 
 const (
-	// Not asked yet.
+	// Not checked yet.
 	ViewerState_VIEWER_STATE_UNSPECIFIED ViewerState = 0
 	// It answers.
 	ViewerState_VIEWER_STATE_UP ViewerState = 1
-	// It accepts calls but is occupied, by a heavy read or by a slow SSH
-	// server: one such call stops a whole Viewer for seconds. It is not down.
+	// It accepts connections but is busy with a heavy read or a slow SSH server:
+	// one such call blocks a whole Viewer for seconds. It is not down.
 	ViewerState_VIEWER_STATE_BUSY ViewerState = 2
 	// It does not answer, or answers with errors.
 	ViewerState_VIEWER_STATE_DOWN ViewerState = 3
@@ -84,15 +84,15 @@ func (ViewerState) EnumDescriptor() ([]byte, []int) {
 	return file_runicornapi_v1_viewer_proto_rawDescGZIP(), []int{0}
 }
 
-// ViewerOrigin is how the server came to know a Viewer.
+// ViewerOrigin is how a Viewer was configured or discovered.
 type ViewerOrigin int32
 
 const (
 	// Not known.
 	ViewerOrigin_VIEWER_ORIGIN_UNSPECIFIED ViewerOrigin = 0
-	// It was named by a --viewer flag.
+	// It was configured by a --viewer flag.
 	ViewerOrigin_VIEWER_ORIGIN_CONFIGURED ViewerOrigin = 1
-	// A configured Viewer has tunneled it from a remote machine; it is called
+	// A configured Viewer has tunneled it from a remote machine; its name is
 	// {viewer}.{session_id}.
 	ViewerOrigin_VIEWER_ORIGIN_TUNNELED ViewerOrigin = 2
 )
@@ -141,26 +141,25 @@ func (ViewerOrigin) EnumDescriptor() ([]byte, []int) {
 // Viewer is one Runicorn Viewer behind this server.
 type Viewer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, which requests give as `viewer`.
+	// Its name, for `viewer` in requests.
 	Viewer string `protobuf:"bytes,1,opt,name=viewer,proto3" json:"viewer,omitempty"`
-	// Where the server reaches it.
+	// Its address as used by this server.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	// What it says its version is. 0.5.3 says "0.5.2": `generation` is what
-	// counts.
+	// The version that it reports. 0.5.3 reports "0.5.2", so use `generation` for
+	// decisions.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	// "0.5", "0.6" or "0.7", decided by the routes it has; empty while it is not
-	// known.
+	// "0.5", "0.6" or "0.7", derived from its routes; empty while unknown.
 	Generation string `protobuf:"bytes,4,opt,name=generation,proto3" json:"generation,omitempty"`
-	// What it can do, such as "experiments.update" or "metrics.event_log";
-	// errors of reason VIEWER_LACKS_CAPABILITY name the same words.
+	// Its capabilities, such as "experiments.update" or "metrics.event_log";
+	// errors with reason VIEWER_LACKS_CAPABILITY use the same names.
 	Capabilities []string `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// How it is.
+	// Its health.
 	Health *ViewerHealth `protobuf:"bytes,6,opt,name=health,proto3" json:"health,omitempty"`
-	// How the server knows it.
+	// How it was configured or discovered.
 	Origin ViewerOrigin `protobuf:"varint,7,opt,name=origin,proto3,enum=runicornapi.v1.ViewerOrigin" json:"origin,omitempty"`
-	// True for the one that an empty `viewer` means.
+	// True for the default Viewer, which is used if `viewer` is empty.
 	IsDefault bool `protobuf:"varint,8,opt,name=is_default,json=isDefault,proto3" json:"is_default,omitempty"`
-	// How far the server has come with reading what filters, orders and
+	// How much the server has read of the data that filters, orders and
 	// metric_names need; GetViewer only.
 	Search        *SearchProgress `protobuf:"bytes,9,opt,name=search,proto3" json:"search,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -260,11 +259,11 @@ func (x *Viewer) GetSearch() *SearchProgress {
 	return nil
 }
 
-// SearchProgress is what the search index knows of a Viewer's experiments.
-// They are read when a call needs them first.
+// SearchProgress describes the search index of a Viewer's experiments. An
+// experiment is read when a call first needs it.
 type SearchProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of experiments that calls have asked for.
+	// Number of experiments that calls have needed.
 	ExperimentCount int32 `protobuf:"varint,1,opt,name=experiment_count,json=experimentCount,proto3" json:"experiment_count,omitempty"`
 	// Number of them that have been read.
 	DigestedCount int32 `protobuf:"varint,2,opt,name=digested_count,json=digestedCount,proto3" json:"digested_count,omitempty"`
@@ -272,7 +271,7 @@ type SearchProgress struct {
 	WaitingCount int32 `protobuf:"varint,3,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
 	// Memory that is used for them, in bytes.
 	Bytes int64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// When the oldest of what is known was read. Absent if nothing is.
+	// When the oldest record of the index was read. Absent if there is none.
 	OldestDigestTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_digest_time,json=oldestDigestTime,proto3" json:"oldest_digest_time,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -343,16 +342,16 @@ func (x *SearchProgress) GetOldestDigestTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// ViewerHealth is how a Viewer was at its last check.
+// ViewerHealth is the result of the last health check of a Viewer.
 type ViewerHealth struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The state.
 	State ViewerState `protobuf:"varint,1,opt,name=state,proto3,enum=runicornapi.v1.ViewerState" json:"state,omitempty"`
 	// When it was checked.
 	CheckTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=check_time,json=checkTime,proto3" json:"check_time,omitempty"`
-	// When it answered last.
+	// When it last answered.
 	LastSuccessTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_success_time,json=lastSuccessTime,proto3" json:"last_success_time,omitempty"`
-	// How long its last answer to the check took.
+	// How long it took to answer the last check that succeeded.
 	Latency *durationpb.Duration `protobuf:"bytes,4,opt,name=latency,proto3" json:"latency,omitempty"`
 	// Why it is DOWN or BUSY.
 	LastError *status.Status `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
@@ -434,8 +433,8 @@ func (x *ViewerHealth) GetStorageBackend() string {
 	return ""
 }
 
-// UnreachableViewer is a Viewer whose part is missing in an answer about
-// several.
+// UnreachableViewer is a Viewer whose data is missing in a response about
+// several Viewers.
 type UnreachableViewer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name.
@@ -582,7 +581,8 @@ func (x *ViewerConfig) GetStorageBackend() string {
 	return ""
 }
 
-// Gpu is one graphics processor of a Viewer's machine, as nvidia-smi says.
+// Gpu is one graphics processor of a Viewer's machine, as reported by
+// nvidia-smi.
 type Gpu struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its index.
@@ -599,9 +599,9 @@ type Gpu struct {
 	MemoryUsedMib *float64 `protobuf:"fixed64,6,opt,name=memory_used_mib,json=memoryUsedMib,proto3,oneof" json:"memory_used_mib,omitempty"`
 	// Its temperature in degrees Celsius.
 	TemperatureCelsius *float64 `protobuf:"fixed64,7,opt,name=temperature_celsius,json=temperatureCelsius,proto3,oneof" json:"temperature_celsius,omitempty"`
-	// What it draws in watts.
+	// Its power draw in watts.
 	PowerWatts *float64 `protobuf:"fixed64,8,opt,name=power_watts,json=powerWatts,proto3,oneof" json:"power_watts,omitempty"`
-	// What it may draw in watts.
+	// Its power limit in watts.
 	PowerLimitWatts *float64 `protobuf:"fixed64,9,opt,name=power_limit_watts,json=powerLimitWatts,proto3,oneof" json:"power_limit_watts,omitempty"`
 	// The clock of its cores in MHz.
 	SmClockMhz *float64 `protobuf:"fixed64,10,opt,name=sm_clock_mhz,json=smClockMhz,proto3,oneof" json:"sm_clock_mhz,omitempty"`
@@ -832,7 +832,7 @@ type Memory struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All of it in bytes.
 	TotalBytes int64 `protobuf:"varint,1,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
-	// What programs could get, in bytes.
+	// Memory available to programs, in bytes.
 	AvailableBytes int64 `protobuf:"varint,2,opt,name=available_bytes,json=availableBytes,proto3" json:"available_bytes,omitempty"`
 	// What is used, in bytes.
 	UsedBytes int64 `protobuf:"varint,3,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"`
@@ -1055,7 +1055,7 @@ func (x *Platform) GetMachine() string {
 	return ""
 }
 
-// StorageUse is what one part of a Viewer's storage takes.
+// StorageUse is the size of one part of a Viewer's storage.
 type StorageUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which part: "total", "archive", "archive.blobs", "archive.manifests",

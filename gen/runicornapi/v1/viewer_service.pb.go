@@ -31,8 +31,8 @@ type ListViewersRequest struct {
 	// The maximum number of entries, never more than 1000. If 0, all that fit
 	// into one message, at most 1000.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the answer before; all other fields but page_size
-	// must be the same.
+	// The next_page_token of the previous response; all other fields except
+	// page_size must be the same.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -324,8 +324,8 @@ func (x *GetConfigResponse) GetConfig() *ViewerConfig {
 // UpdateConfigRequest changes a Viewer's configuration.
 type UpdateConfigRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The configuration: of which Viewer by `viewer`, and the new values of the
-	// fields of the mask.
+	// The configuration, with the Viewer in `viewer` and the new values of the
+	// fields in the mask.
 	Config *ViewerConfig `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
 	// The fields to change: storage_root, or "*". Without a mask, those that are
 	// not empty.
@@ -470,12 +470,12 @@ func (x *GetGpuRequest) GetViewer() string {
 	return ""
 }
 
-// GetGpuResponse is the graphics processors of a Viewer's machine.
+// GetGpuResponse has the graphics processors of a Viewer's machine.
 type GetGpuResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether they can be read.
 	Available bool `protobuf:"varint,1,opt,name=available,proto3" json:"available,omitempty"`
-	// Why they cannot, in the Viewer's words.
+	// Why they cannot, as reported by the Viewer.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// When they were read.
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
@@ -594,7 +594,7 @@ type GetSystemResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether it can be measured.
 	Available bool `protobuf:"varint,1,opt,name=available,proto3" json:"available,omitempty"`
-	// Why it cannot, in the Viewer's words.
+	// Why it cannot, as reported by the Viewer.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// When it was measured.
 	ReadTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_time,json=readTime,proto3" json:"read_time,omitempty"`
@@ -735,12 +735,12 @@ func (x *GetStorageStatsRequest) GetViewer() string {
 	return ""
 }
 
-// GetStorageStatsResponse is what a Viewer's storage takes.
+// GetStorageStatsResponse is the size of a Viewer's storage.
 type GetStorageStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The storage root.
 	StorageRoot string `protobuf:"bytes,1,opt,name=storage_root,json=storageRoot,proto3" json:"storage_root,omitempty"`
-	// What its parts take; "total" is the first.
+	// The sizes of its parts; "total" is the first.
 	Parts []*StorageUse `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
 	// Number of runs that the Viewer counts.
 	RunCount      *int64 `protobuf:"varint,3,opt,name=run_count,json=runCount,proto3,oneof" json:"run_count,omitempty"`
@@ -845,15 +845,15 @@ func (x *CheckStatusesRequest) GetViewer() string {
 	return ""
 }
 
-// CheckStatusesResponse is what the check found.
+// CheckStatusesResponse is the result of the check.
 type CheckStatusesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of experiments that were checked.
 	CheckedCount int32 `protobuf:"varint,1,opt,name=checked_count,json=checkedCount,proto3" json:"checked_count,omitempty"`
-	// Number of them whose status changed. 0 where another route of the Viewer had
-	// changed it a moment before.
+	// Number of them whose status changed. 0 if another route of the Viewer had
+	// changed it just before.
 	UpdatedCount int32 `protobuf:"varint,2,opt,name=updated_count,json=updatedCount,proto3" json:"updated_count,omitempty"`
-	// The Viewer's own sentence.
+	// The Viewer's text.
 	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

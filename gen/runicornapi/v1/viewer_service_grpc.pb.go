@@ -36,30 +36,30 @@ const (
 // ViewerService describes the Viewers behind this server and their
 // machines. `viewer` is as in ExperimentService.
 type ViewerServiceClient interface {
-	// ListViewers lists the Viewers, configured ones first, with their health
-	// as last known. Role: read.
+	// ListViewers lists the Viewers, configured ones first, with their last known
+	// health. Role: read.
 	//
 	// Example:
 	//
 	//	{"page_size": 100}
 	ListViewers(ctx context.Context, in *ListViewersRequest, opts ...grpc.CallOption) (*ListViewersResponse, error)
-	// GetViewer gets one Viewer: version, generation, capabilities and health,
-	// checked now. A Viewer that is down is an answer, not an error. Role: read.
+	// GetViewer returns one Viewer: version, generation, capabilities and health,
+	// checked by this call. A Viewer that is down is not an error. Role: read.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	GetViewer(ctx context.Context, in *GetViewerRequest, opts ...grpc.CallOption) (*GetViewerResponse, error)
-	// GetConfig gets a Viewer's configuration. Role: read.
+	// GetConfig returns a Viewer's configuration. Role: read.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
-	// UpdateConfig switches a Viewer's storage root, at once and for good: all
-	// of its experiments are then those of the new root. Refused with
+	// UpdateConfig switches a Viewer's storage root, immediately and permanently:
+	// it then has only the experiments of the new root. Refused with
 	// FEATURE_DISABLED unless this server runs with --allow-config-writes. An
-	// empty path is refused always: Viewers take it for their working
+	// empty path is always refused, because Viewers would use their working
 	// directory. Role: admin.
 	//
 	// Example:
@@ -73,7 +73,7 @@ type ViewerServiceClient interface {
 	//	{"viewer": "lab"}
 	GetGpu(ctx context.Context, in *GetGpuRequest, opts ...grpc.CallOption) (*GetGpuResponse, error)
 	// GetSystem measures processor, memory and disk of a Viewer's machine. It
-	// takes the Viewer 1.5 s, in which it does nothing else: do not poll it.
+	// takes the Viewer 1.5 s, during which it does nothing else: do not poll it.
 	// Role: read.
 	//
 	// Example:
@@ -88,9 +88,9 @@ type ViewerServiceClient interface {
 	//
 	//	{"viewer": "lab"}
 	GetStorageStats(ctx context.Context, in *GetStorageStatsRequest, opts ...grpc.CallOption) (*GetStorageStatsResponse, error)
-	// CheckStatuses has a Viewer check whether the processes of running
-	// experiments on its own host still live; those that do not become FAILED.
-	// Role: write.
+	// CheckStatuses makes a Viewer check whether the processes of running
+	// experiments on its own host are alive; the others become FAILED. Role:
+	// write.
 	//
 	// Example:
 	//
@@ -193,30 +193,30 @@ func (c *viewerServiceClient) CheckStatuses(ctx context.Context, in *CheckStatus
 // ViewerService describes the Viewers behind this server and their
 // machines. `viewer` is as in ExperimentService.
 type ViewerServiceServer interface {
-	// ListViewers lists the Viewers, configured ones first, with their health
-	// as last known. Role: read.
+	// ListViewers lists the Viewers, configured ones first, with their last known
+	// health. Role: read.
 	//
 	// Example:
 	//
 	//	{"page_size": 100}
 	ListViewers(context.Context, *ListViewersRequest) (*ListViewersResponse, error)
-	// GetViewer gets one Viewer: version, generation, capabilities and health,
-	// checked now. A Viewer that is down is an answer, not an error. Role: read.
+	// GetViewer returns one Viewer: version, generation, capabilities and health,
+	// checked by this call. A Viewer that is down is not an error. Role: read.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	GetViewer(context.Context, *GetViewerRequest) (*GetViewerResponse, error)
-	// GetConfig gets a Viewer's configuration. Role: read.
+	// GetConfig returns a Viewer's configuration. Role: read.
 	//
 	// Example:
 	//
 	//	{"viewer": "lab"}
 	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
-	// UpdateConfig switches a Viewer's storage root, at once and for good: all
-	// of its experiments are then those of the new root. Refused with
+	// UpdateConfig switches a Viewer's storage root, immediately and permanently:
+	// it then has only the experiments of the new root. Refused with
 	// FEATURE_DISABLED unless this server runs with --allow-config-writes. An
-	// empty path is refused always: Viewers take it for their working
+	// empty path is always refused, because Viewers would use their working
 	// directory. Role: admin.
 	//
 	// Example:
@@ -230,7 +230,7 @@ type ViewerServiceServer interface {
 	//	{"viewer": "lab"}
 	GetGpu(context.Context, *GetGpuRequest) (*GetGpuResponse, error)
 	// GetSystem measures processor, memory and disk of a Viewer's machine. It
-	// takes the Viewer 1.5 s, in which it does nothing else: do not poll it.
+	// takes the Viewer 1.5 s, during which it does nothing else: do not poll it.
 	// Role: read.
 	//
 	// Example:
@@ -245,9 +245,9 @@ type ViewerServiceServer interface {
 	//
 	//	{"viewer": "lab"}
 	GetStorageStats(context.Context, *GetStorageStatsRequest) (*GetStorageStatsResponse, error)
-	// CheckStatuses has a Viewer check whether the processes of running
-	// experiments on its own host still live; those that do not become FAILED.
-	// Role: write.
+	// CheckStatuses makes a Viewer check whether the processes of running
+	// experiments on its own host are alive; the others become FAILED. Role:
+	// write.
 	//
 	// Example:
 	//

@@ -26,7 +26,7 @@ func WantError(tb testing.TB, err error, code codes.Code, reason string) *errdet
 	return info
 }
 
-// DetailOf returns the first detail of a type.
+// DetailOf returns the first detail of type T.
 func DetailOf[T any](st *status.Status) (T, bool) {
 	for _, d := range st.Details() {
 		if found, ok := d.(T); ok {

@@ -11,16 +11,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// artifactChanges is what was changed of the captured artifacts, by "name:v1".
+// artifactChanges are the changes of the captured artifacts, by "name:v1".
 type artifactChanges struct {
 	deleted map[string]bool
-	stages  map[string]string // lifecycle stages, of the promoted ones
+	stages  map[string]string // lifecycle stages of promoted versions
 }
 
-// stage is the stage of a version.
+// stage returns the stage of a version.
 func (a artifactChanges) stage(label string) string { return cmp.Or(a.stages[label], "experimental") }
 
-// transitions are the steps that promoting may take.
+// transitions are the allowed promotions.
 var transitions = map[string][]string{
 	"experimental": {"staging", "archived"},
 	"staging":      {"production", "experimental", "archived"},
@@ -31,7 +31,7 @@ var transitions = map[string][]string{
 // object is a JSON object of a captured answer.
 type object = map[string]any
 
-// captured decodes a captured answer about artifacts; it is nil where there was none.
+// captured decodes a captured answer about artifacts; nil if there is none.
 func captured[T any](v *Viewer, path string) (body T) {
 	for _, a := range v.Captured() {
 		if v.HasSample() && a.Method == http.MethodGet && a.Path == path && a.Status == http.StatusOK {
@@ -44,7 +44,7 @@ func captured[T any](v *Viewer, path string) (body T) {
 	return body
 }
 
-// versions are the versions of an artifact that are left, oldest first.
+// versions returns the versions of an artifact that are not deleted, oldest first.
 func (v *Viewer) versions(name string) []object {
 	return slices.DeleteFunc(captured[[]object](v, "/api/artifacts/"+name+"/versions"), func(version object) bool {
 		return v.artifacts.deleted[fmt.Sprintf("%s:v%v", name, version["version"])]
@@ -67,7 +67,8 @@ func listArtifacts(v *Viewer, c *call) (answer, bool) {
 	return demoviewer.OK(items), true
 }
 
-// artifactStats is GET /api/artifacts/stats. Deleting never shrinks the pool that it compares with.
+// artifactStats is GET /api/artifacts/stats. Deleting does not shrink the pool size that it
+// reports.
 func artifactStats(v *Viewer, _ *call) (answer, bool) {
 	pool, _ := captured[object](v, "/api/artifacts/stats")["dedup_pool_size_bytes"].(float64)
 	byType := map[string]map[string]float64{}
@@ -104,8 +105,9 @@ func listVersions(v *Viewer, c *call) (answer, bool) {
 	return demoviewer.OK(versions), len(versions) > 0
 }
 
-// readVersion is GET /api/artifacts/{artifact_name}/v{version}, its files and its lineage. A promoted version cannot be
-// read any more: the real Viewer stumbles over the field that promoting wrote. The lineage of a missing one is empty.
+// readVersion is GET /api/artifacts/{artifact_name}/v{version}, its files and its lineage.
+// A promoted version cannot be read: the real Viewer fails on the field written by the
+// promotion. The lineage of a missing version is empty.
 func readVersion(v *Viewer, c *call) (answer, bool) {
 	label := c.Params["artifact_name"] + ":v" + c.Params["version"]
 	isLineage := strings.HasSuffix(c.Route, "/lineage")
@@ -121,7 +123,7 @@ func readVersion(v *Viewer, c *call) (answer, bool) {
 	return answer{}, false
 }
 
-// exists tells whether there is a version.
+// exists reports whether there is such a version.
 func (v *Viewer) exists(name, version string) bool {
 	return slices.ContainsFunc(v.versions(name), func(known object) bool { return fmt.Sprint(known["version"]) == version })
 }

@@ -1,5 +1,3 @@
-// Package demotest says what a demo Viewer has to answer as a real one does, and
-// compares answers by their shape. Tests use it; the server does not import it.
 package demotest
 
 import (
@@ -8,23 +6,24 @@ import (
 	"strings"
 )
 
-// ContractRoute is a request that a demo and a real Viewer must answer alike: same status, same media type, same shape.
+// ContractRoute is a request that a demo and a real Viewer must answer alike: same status,
+// media type and shape.
 type ContractRoute struct {
 	Method string
-	// Path has the placeholders {run_id}, {artifact} and {events} (the query-escaped path of the run's event file), see
-	// Expand.
+	// Path has the placeholders {run_id}, {artifact} and {events} (the query-escaped path
+	// of the run's event file); see Expand.
 	Path string
 	// Send is a JSON body, or empty.
 	Send string
 	// Range is a Range header, or empty.
 	Range string
-	// Free are the keys whose objects have data for keys; for CompareShapes.
+	// Free are the keys of objects whose own keys are data; for CompareShapes.
 	Free []string
-	// template is the route that a generation must have.
+	// template is the route that the generation must have.
 	template string
 }
 
-// Expand puts values into the placeholders of the path.
+// Expand replaces the placeholders of the path.
 func (c ContractRoute) Expand(values map[string]string) string {
 	pairs := make([]string, 0, 2*len(values))
 	for name, value := range values {
@@ -107,8 +106,8 @@ var contract = []ContractRoute{
 	{Method: "POST", Path: "/api/remote/viewer/stop", Send: `{"session_id":"nope"}`},
 }
 
-// ContractRoutes lists the requests that a Viewer must answer as the real one of
-// its generation does. The description is the Viewer's /openapi.json.
+// ContractRoutes returns the requests that a Viewer must answer like the real one of its
+// generation. The description is the Viewer's /openapi.json.
 func ContractRoutes(description []byte) ([]ContractRoute, error) {
 	var api struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTheDemoAnswersEveryContractRoute(t *testing.T) {
+func TestViewer_AnswersEveryContractRoute(t *testing.T) {
 	for _, release := range Generations() {
 		t.Run(string(release), func(t *testing.T) {
 			b := newBed(t, Config{Generation: release})
@@ -29,8 +29,8 @@ func TestTheDemoAnswersEveryContractRoute(t *testing.T) {
 	}
 }
 
-// A client learns the version from the same description as the routes.
-func TestTheDescriptionSaysTheVersionThatHealthSays(t *testing.T) {
+// A client reads the version from the same description as the routes.
+func TestViewer_DescriptionAndHealthAgreeOnTheVersion(t *testing.T) {
 	for _, release := range Generations() {
 		t.Run(string(release), func(t *testing.T) {
 			b := newBed(t, Config{Generation: release})
@@ -48,7 +48,7 @@ func TestTheDescriptionSaysTheVersionThatHealthSays(t *testing.T) {
 	}
 }
 
-// contractValues are the values of the placeholders for the sample data.
+// contractValues returns the values of the placeholders for the sample data.
 func (b *bed) contractValues() map[string]string {
 	b.t.Helper()
 	var run struct {

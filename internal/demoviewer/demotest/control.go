@@ -12,18 +12,18 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// Run describes a run that is added. Zero fields get plain values.
+// Run describes a run to be added. Zero fields get defaults.
 type Run struct {
-	ID      string            // made from Created when empty
-	Project string            // and Name: where 0.5 puts it
+	ID      string            // generated from Created when empty
+	Project string            // with Name: the location in 0.5
 	Name    string            //
-	Path    string            // where 0.6 and 0.7 put it; Project/Name when empty
+	Path    string            // the location in 0.6 and 0.7; Project/Name when empty
 	Alias   string            //
 	Tags    []string          //
 	Status  string            // "running" when empty
 	Created time.Time         // the Viewer's clock when zero
-	Events  []byte            // events.jsonl; nil means that the file does not exist
-	Logs    []byte            // logs.txt; nil means that the file does not exist
+	Events  []byte            // events.jsonl; nil if the file does not exist
+	Logs    []byte            // logs.txt; nil if the file does not exist
 	Summary []byte            // summary.json
 	Files   map[string][]byte // further files by path below the run's folder, such as media/a.png
 }
@@ -31,7 +31,7 @@ type Run struct {
 // AddRun adds a run and returns its id.
 func (v *Viewer) AddRun(spec Run) string { return v.Add(v.newRun(spec)) }
 
-// newRun fills in what a spec leaves out.
+// newRun returns a record with the defaults of a spec.
 func (v *Viewer) newRun(spec Run) *demoviewer.Record {
 	if spec.Created.IsZero() {
 		spec.Created = v.Clock()
@@ -70,7 +70,8 @@ func (v *Viewer) newRun(spec Run) *demoviewer.Record {
 	return r
 }
 
-// AddRuns adds n finished runs without events, spread over ten names of the project "bulk", a second apart.
+// AddRuns adds n finished runs without events, a second apart, under ten names of the
+// project "bulk".
 func (v *Viewer) AddRuns(n int) []string {
 	ids := make([]string, 0, n)
 	first := v.Clock().Add(-time.Duration(n) * time.Second)
@@ -83,8 +84,8 @@ func (v *Viewer) AddRuns(n int) []string {
 	return ids
 }
 
-// AddBigRun adds a finished run of generated rows; they are made when they are read, so a million of them costs nothing
-// until then. Each row is one line, and step i+1 stands in line i.
+// AddBigRun adds a finished run of generated rows. They are generated when read, so a
+// million of them costs nothing until then. Each row is one line; line i has step i+1.
 func (v *Viewer) AddBigRun(rows int64) string {
 	const interval = 10 * time.Millisecond
 	start := v.Clock().Add(-time.Duration(rows) * interval)
@@ -93,17 +94,17 @@ func (v *Viewer) AddBigRun(rows int64) string {
 	return v.Add(r)
 }
 
-// AppendEvents appends raw bytes to the event file of a run, whole lines or not.
+// AppendEvents appends raw bytes, complete lines or not, to the event file of a run.
 func (v *Viewer) AppendEvents(id string, raw []byte) error {
 	return v.changeEvents(id, func(f *demoviewer.Written) { f.Raw = append(f.Raw, raw...) })
 }
 
-// ReplaceEvents puts other bytes in place of the event file, as a truncated or rewritten log.
+// ReplaceEvents replaces the event file, like a truncation or rewrite of the log.
 func (v *Viewer) ReplaceEvents(id string, raw []byte) error {
 	return v.changeEvents(id, func(f *demoviewer.Written) { f.Raw = slices.Clone(raw) })
 }
 
-// changeEvents changes the event file of a run that a clock does not write.
+// changeEvents changes the event file of a run whose events are not generated.
 func (v *Viewer) changeEvents(id string, change func(*demoviewer.Written)) error {
 	return v.Edit(id, func(r *demoviewer.Record) error {
 		f, isWritten := r.Events.(*demoviewer.Written)
@@ -139,8 +140,9 @@ func (v *Viewer) SetStatus(id, status string) error {
 	})
 }
 
-// Restart turns the Viewer into another generation, as an upgrade on the same storage does: the runs stay, what the old
-// process held in memory (saved connections) is gone. Request counts continue.
+// Restart turns the Viewer into another generation, like an upgrade on the same storage:
+// the runs stay, the memory of the old process (saved connections) is lost. Request counts
+// continue.
 func (v *Viewer) Restart(release Generation) error {
 	v.Locked(func() { v.settings = settings{} })
 	return v.Viewer.Restart(release)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestAppendedBytesAreInTheFileAndCompleteLinesInTheTable(t *testing.T) {
+func TestAppendEvents_ChangesFileAndTable(t *testing.T) {
 	b := newBed(t, Config{Empty: true})
 	id := b.AddRun(Run{Path: "a/b"})
 	file := "/api/runs/" + id + "/assets/download?path=" + get[struct{ Metrics string }](b, "/api/runs/"+id).Metrics
@@ -34,7 +34,7 @@ func TestAppendedBytesAreInTheFileAndCompleteLinesInTheTable(t *testing.T) {
 	}
 }
 
-func TestChangesOfMissingRunsAreErrors(t *testing.T) {
+func TestEdit_FailsForMissingRuns(t *testing.T) {
 	b := newBed(t, Config{Live: true})
 	for name, err := range map[string]error{
 		"append events": b.AppendEvents("nope", nil), "replace events": b.ReplaceEvents("nope", nil),
@@ -47,7 +47,7 @@ func TestChangesOfMissingRunsAreErrors(t *testing.T) {
 	}
 }
 
-func TestAReopenedRunIsRunningInStatusJSONToo(t *testing.T) {
+func TestSetStatus_ChangesStatusJSON(t *testing.T) {
 	b := newBed(t, Config{Empty: true})
 	id := b.AddRun(Run{Path: "a", Status: "finished", Logs: []byte("one\n"), Files: map[string][]byte{"media/a.png": []byte("png")}})
 	dir := get[struct {
@@ -73,7 +73,7 @@ func TestAReopenedRunIsRunningInStatusJSONToo(t *testing.T) {
 	}
 }
 
-func TestTwoThousandRunsAreListed(t *testing.T) {
+func TestAddRuns_ListsTwoThousandRuns(t *testing.T) {
 	for _, release := range Generations() {
 		b := newBed(t, Config{Generation: release, Empty: true})
 		b.AddRuns(2000)
@@ -83,7 +83,7 @@ func TestTwoThousandRunsAreListed(t *testing.T) {
 	}
 }
 
-func TestRequestsAreCountedByRoute(t *testing.T) {
+func TestRequests_AreCountedByRoute(t *testing.T) {
 	b := newBed(t, Config{})
 	for _, path := range []string{"/api/runs", "/api/runs", "/api/runs/a", "/api/runs/b", "/nope"} {
 		b.ask("GET", path, "")
@@ -99,7 +99,7 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	}
 }
 
-func TestARestartChangesTheGenerationAndKeepsTheRuns(t *testing.T) {
+func TestRestart_ChangesTheGenerationAndKeepsTheRuns(t *testing.T) {
 	b := newBed(t, Config{Generation: Gen05, Empty: true})
 	id := b.AddRun(Run{Project: "p", Name: "n", Status: "finished"})
 	if got := b.ask("GET", "/api/runs/"+id+"/assets", "").status; got != 404 {
@@ -120,7 +120,7 @@ func TestARestartChangesTheGenerationAndKeepsTheRuns(t *testing.T) {
 	}
 }
 
-func TestSwitchingTheRootHidesTheRunsAndBackShowsThem(t *testing.T) {
+func TestViewer_SwitchesTheStorageRoot(t *testing.T) {
 	b := newBed(t, Config{Clock: func() time.Time { return time.Unix(1e9, 0) }})
 	count := func() int { return len(get[[]struct{ ID string }](b, "/api/runs")) }
 	before := count()
@@ -134,14 +134,14 @@ func TestSwitchingTheRootHidesTheRunsAndBackShowsThem(t *testing.T) {
 	}
 }
 
-func TestTheV2RoutesAreNeverServed(t *testing.T) {
+func TestViewer_ServesNoV2Routes(t *testing.T) {
 	b := newBed(t, Config{Generation: Gen05})
 	if got := b.ask("GET", "/api/v2/experiments", "").status; got != 501 || b.Requests("GET /api/v2/experiments") != 1 {
 		t.Errorf("status %d", got)
 	}
 }
 
-func TestTheViewerMayBeAskedAndChangedAtOnce(t *testing.T) {
+func TestViewer_IsSafeForConcurrentUse(t *testing.T) {
 	b := newBed(t, Config{Live: true})
 	id := b.AddRun(Run{Path: "a/b"})
 	file := "/api/runs/" + id + "/assets/download?path=" + get[struct{ Metrics string }](b, "/api/runs/"+id).Metrics

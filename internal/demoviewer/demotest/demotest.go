@@ -1,6 +1,7 @@
-// Package demotest makes a demo Viewer what tests need: they add and change its runs, count its requests, and get the
-// rest of what the real Viewers answer. It also says what a demo Viewer has to answer as a real one does, and compares
-// answers by their shape. Tests use it; the server does not import it.
+// Package demotest extends the demo Viewer for tests: they can add and change runs and
+// count requests, and get the answers of real Viewers that the demo lacks. It also lists
+// the requests that a demo Viewer must answer like a real one, and compares answers by
+// their shape. The server does not import it.
 package demotest
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// Generation names a Viewer release whose behaviour the demo copies.
+// Generation names a Viewer release whose behavior the demo copies.
 type Generation = demoviewer.Generation
 
 type (
@@ -25,23 +26,23 @@ type (
 	call   = demoviewer.Call
 )
 
-// The generations that the demo knows.
+// The generations that the demo supports.
 const (
 	Gen05 = demoviewer.Gen05
 	Gen06 = demoviewer.Gen06
 	Gen07 = demoviewer.Gen07
 )
 
-// Generations lists the known generations, oldest first.
+// Generations lists the supported generations, oldest first.
 func Generations() []Generation { return demoviewer.Generations() }
 
-// Config says what a Viewer is like. The zero value is a 0.7.2 Viewer with the sample runs.
+// Config configures a Viewer. The zero value is a 0.7.2 Viewer with the sample runs.
 type Config struct {
 	Generation Generation       // a full release or its first two numbers; empty means Gen07
 	Clock      func() time.Time // nil means [time.Now]
 	Live       bool             // adds a run that keeps training
 	Empty      bool             // leaves the sample runs out
-	LogWait    time.Duration    // how often the log WebSocket looks for a missing file; 2 s when zero, as in the real ones
+	LogWait    time.Duration    // poll interval of the log WebSocket for a missing file; 2 s when zero, as in real Viewers
 }
 
 // Viewer is a demo Viewer for tests. It is safe for concurrent use.
@@ -53,12 +54,12 @@ type Viewer struct {
 	counts  map[string]int
 	sockets sockets
 
-	// What the process of a real one holds, guarded by the lock of the demo.
+	// State of the process of a real Viewer, guarded by the lock of the demo.
 	settings  settings
 	artifacts artifactChanges
 }
 
-// New makes a Viewer. It fails when the generation is unknown.
+// New returns a Viewer, or an error if the generation is unknown.
 func New(cfg Config) (*Viewer, error) {
 	v := &Viewer{
 		logWait: cmp.Or(cfg.LogWait, 2*time.Second), counts: map[string]int{}, sockets: sockets{open: map[*websocket.Conn]bool{}},
@@ -71,7 +72,7 @@ func New(cfg Config) (*Viewer, error) {
 	return v, err
 }
 
-// ServeHTTP answers one request as the Viewer would.
+// ServeHTTP answers one request like the Viewer.
 func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if demoviewer.IsSocket(r) {
 		v.serveSocket(w, r)
@@ -80,11 +81,12 @@ func (v *Viewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.Viewer.ServeHTTP(w, r)
 }
 
-// Requests tells how often a route was asked, by method and route template as in /openapi.json, for example
-// "GET /api/runs/{run_id}". Requests that match no route count as the method and "*".
+// Requests returns how often a route was called, by method and route template as in
+// /openapi.json, for example "GET /api/runs/{run_id}". Requests that match no route count
+// as the method and "*".
 func (v *Viewer) Requests(route string) int { return v.AllRequests()[route] }
 
-// AllRequests returns the counts of every route that was asked.
+// AllRequests returns the counts of all called routes.
 func (v *Viewer) AllRequests() map[string]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -97,7 +99,8 @@ func (v *Viewer) count(route string) {
 	v.counts[route]++
 }
 
-// handlers are what the demo of the server does not need. They return false where the demo answers.
+// handlers are the answers that the server's demo does not need. They return false if the
+// demo is to answer.
 var handlers = map[string]func(*Viewer, *call) (answer, bool){
 	"GET /api/runs/{run_id}/metrics":      metricTable,
 	"GET /api/runs/{run_id}/metrics_step": metricTable,
@@ -123,7 +126,7 @@ var handlers = map[string]func(*Viewer, *call) (answer, bool){
 	"POST /api/remote/known-hosts/remove":                   removeHostKey,
 }
 
-// before counts a request, and answers what the demo of the server does not.
+// before counts a request, and answers those that the server's demo does not support.
 func (v *Viewer) before(c *call) (answer, bool) {
 	v.count(c.Route)
 	if a, known := v.refused(c); known {
@@ -135,8 +138,9 @@ func (v *Viewer) before(c *call) (answer, bool) {
 	return answer{}, false
 }
 
-// refused repeats how the real Viewer refused the same request, if what it refused was its form: that depends on nothing
-// else. Requests without a field that they need are refused also where they were not captured.
+// refused repeats how the real Viewer refused the same request, if it refused the form,
+// which depends on nothing else. Requests without a required field are refused even if they
+// were not captured.
 func (v *Viewer) refused(c *call) (answer, bool) {
 	for _, known := range v.Captured() {
 		ranges := c.Request.Header.Get("Range")
@@ -158,7 +162,8 @@ func (v *Viewer) refused(c *call) (answer, bool) {
 	return answer{}, false
 }
 
-// required are the fields without which a body is refused. 0.7 reports a missing host only when it connects.
+// required are the required fields of bodies. 0.7 reports a missing host only when it
+// connects.
 var required = map[string][]string{
 	"POST /api/runs/move":                           {"run_ids", "target_path"},
 	"POST /api/artifacts/{name}/v{version}/promote": {"to_stage"},
@@ -170,7 +175,7 @@ var required = map[string][]string{
 	"POST /api/remote/known-hosts/remove":           {"host", "port", "key_type"},
 }
 
-// sameJSON tells whether two texts are the same but for spaces.
+// sameJSON reports whether two texts differ only in white space.
 func sameJSON(a, b []byte) bool {
 	compact := func(text []byte) []byte {
 		var out bytes.Buffer

@@ -18,14 +18,15 @@ type event struct {
 	Data map[string]json.RawMessage `json:"data"`
 }
 
-// table is the merged view: one row per step, cells in the order of the columns, nil for null.
+// table is the merged view: one row per step, cells in column order, nil for null.
 type table struct {
 	columns []string
 	rows    [][]json.RawMessage
 }
 
-// mergeLines applies the Viewer's rules: global_step, else step, as an integer; later cells win; lists and objects and
-// the keys step and epoch are dropped; rows sorted by step, columns by code point behind global_step.
+// mergeLines applies the Viewer's rules: the step is global_step, else step, as an integer;
+// later cells win; lists, objects and the keys step and epoch are dropped; rows are sorted
+// by step, columns by code point after global_step.
 func mergeLines(raw []byte) table {
 	merged := map[int64]map[string]json.RawMessage{}
 	seen := map[string]struct{}{}
@@ -56,7 +57,7 @@ func mergeLines(raw []byte) table {
 	return sortedTable(merged, seen)
 }
 
-// sortedTable orders merged rows and their columns.
+// sortedTable sorts merged rows and their columns.
 func sortedTable(merged map[int64]map[string]json.RawMessage, seen map[string]struct{}) table {
 	if len(merged) == 0 {
 		return table{columns: []string{}}
@@ -72,7 +73,7 @@ func sortedTable(merged map[int64]map[string]json.RawMessage, seen map[string]st
 	return t
 }
 
-// parseEvent reads a line; the Viewer skips the malformed ones.
+// parseEvent parses a line; the Viewer skips malformed ones.
 func parseEvent(line []byte) (event, bool) {
 	var e event
 	if json.Unmarshal(demoviewer.NullNonFinite(line), &e) != nil {
@@ -81,8 +82,8 @@ func parseEvent(line []byte) (event, bool) {
 	return e, true
 }
 
-// finite keeps a cell unless it is a number that a double cannot hold: Python reads 1e400 as infinity, and infinity is
-// shown as null.
+// finite keeps a cell unless it is a number out of range for a double: Python reads 1e400
+// as infinity, which is written as null.
 func finite(cell json.RawMessage) json.RawMessage {
 	if string(cell) == "null" {
 		return nil
@@ -95,7 +96,8 @@ func finite(cell json.RawMessage) json.RawMessage {
 	return cell
 }
 
-// pythonInt is Python's int() of a cell: numbers are cut off, numeric strings read, booleans are 0 and 1.
+// pythonInt is Python's int() of a cell: numbers are truncated, numeric strings parsed,
+// booleans are 0 and 1.
 func pythonInt(cell json.RawMessage) (int64, bool) {
 	switch s := string(cell); {
 	case s == "" || s == "null":

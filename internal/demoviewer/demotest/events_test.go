@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestMergingFollowsTheViewersRules(t *testing.T) {
+func TestMergeLines_FollowsTheViewersRules(t *testing.T) {
 	cases := map[string]struct {
 		lines string
 		want  [][]string
@@ -50,7 +50,7 @@ func TestMergingFollowsTheViewersRules(t *testing.T) {
 	}
 }
 
-func TestTextInTheDownsampledColumnIsAPlain500(t *testing.T) {
+func TestMetricTable_FailsForTextInTheDownsampledColumn(t *testing.T) {
 	b := newBed(t, Config{Empty: true})
 	var lines strings.Builder
 	for step := range 200 {

@@ -9,7 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// runImages is GET /api/runs/{run_id}/images (0.7): the image events whose file is there.
+// runImages is GET /api/runs/{run_id}/images (0.7): the image events whose file exists.
 func runImages(v *Viewer, c *call) (answer, bool) {
 	r := v.Visible(c.Params["run_id"])
 	if r == nil {
@@ -26,7 +26,7 @@ func runImages(v *Viewer, c *call) (answer, bool) {
 	return demoviewer.OK(object{"run_id": r.ID, "images": images}), true
 }
 
-// deletePath is POST /api/paths/soft-delete: the runs below a path, or exactly in it.
+// deletePath is POST /api/paths/soft-delete: the runs below a path, or exactly at it.
 func deletePath(v *Viewer, c *call) (answer, bool) {
 	path, deleted, now := c.Fields().Text("path"), 0, v.Clock()
 	if path == "" {

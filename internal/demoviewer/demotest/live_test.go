@@ -9,7 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-func TestALiveRunGrowsWithTheClockAndEndsAfterADay(t *testing.T) {
+func TestLiveRun_GrowsWithTheClockAndEndsAfterADay(t *testing.T) {
 	clock := newClock()
 	b := newBed(t, Config{Clock: clock.now, Live: true})
 	id := b.LiveRun()
@@ -40,7 +40,7 @@ func TestALiveRunGrowsWithTheClockAndEndsAfterADay(t *testing.T) {
 	}
 }
 
-func TestEqualClocksGiveEqualLiveRuns(t *testing.T) {
+func TestLiveRun_IsDeterministic(t *testing.T) {
 	clock := newClock()
 	a := newBed(t, Config{Clock: clock.now, Live: true, Empty: true})
 	b := newBed(t, Config{Clock: clock.now, Live: true, Empty: true})
@@ -53,7 +53,7 @@ func TestEqualClocksGiveEqualLiveRuns(t *testing.T) {
 	}
 }
 
-func TestAStoppedLiveRunStaysAsItIs(t *testing.T) {
+func TestLiveRun_DoesNotGrowAfterItWasStopped(t *testing.T) {
 	clock := newClock()
 	b := newBed(t, Config{Clock: clock.now, Live: true})
 	id := b.LiveRun()
@@ -68,7 +68,7 @@ func TestAStoppedLiveRunStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestAMillionRowsAreServedByRangeAtOnce(t *testing.T) {
+func TestAddBigRun_ServesRangesQuickly(t *testing.T) {
 	b := newBed(t, Config{Empty: true})
 	id := b.AddBigRun(1_000_000)
 	detail := get[struct{ Metrics string }](b, "/api/runs/"+id)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeClock is a clock that tests set.
+// fakeClock is a clock set by tests.
 type fakeClock struct{ at time.Time }
 
 func (c *fakeClock) now() time.Time          { return c.at }
@@ -41,7 +41,7 @@ func newBed(t *testing.T, cfg Config) *bed {
 	return &bed{Viewer: v, t: t, url: srv.URL}
 }
 
-// reply is an answer, read.
+// reply is an answer with its body read.
 type reply struct {
 	status int
 	header http.Header
@@ -73,7 +73,7 @@ func (b *bed) ask(method, path, body string, headers ...string) reply {
 	return reply{status: resp.StatusCode, header: resp.Header, body: raw}
 }
 
-// get asks and decodes a JSON answer.
+// get sends a GET and decodes the JSON answer.
 func get[T any](b *bed, path string) T {
 	b.t.Helper()
 	r := b.ask("GET", path, "")

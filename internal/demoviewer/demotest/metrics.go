@@ -12,8 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// metricTable is GET /api/runs/{run_id}/metrics and its twin metrics_step. What was captured of a downsampled table is
-// repeated as long as the run is as it was.
+// metricTable is GET /api/runs/{run_id}/metrics and the identical metrics_step. A captured
+// downsampled table is repeated while the run is unchanged.
 func metricTable(v *Viewer, c *call) (answer, bool) {
 	r := v.Visible(c.Params["run_id"])
 	if r == nil {
@@ -39,7 +39,7 @@ func metricTable(v *Viewer, c *call) (answer, bool) {
 	return answer{Status: http.StatusOK, Header: header, Text: t.encode(total)}, true
 }
 
-// capturedTable is the captured answer, if it is about as many rows.
+// capturedTable returns the captured answer if it has the same total.
 func (v *Viewer) capturedTable(c *call, total int) (answer, bool) {
 	for _, a := range v.Captured() {
 		if a.Path == c.Request.URL.RequestURI() && a.Headers["x-total-count"] == strconv.Itoa(total) {
@@ -49,8 +49,9 @@ func (v *Viewer) capturedTable(c *call, total int) (answer, bool) {
 	return answer{}, false
 }
 
-// thin keeps evenly picked rows and the last one. The real Viewer picks by the first column that has a number within the
-// first 100 rows, and fails, as false says, where it finds text there.
+// thin keeps evenly chosen rows and the last one. The real Viewer chooses by the first
+// column with a number within the first 100 rows, and fails, which false reports, if it
+// finds text there.
 func (t *table) thin(points int) bool {
 	column := len(t.columns)
 	for _, cells := range t.rows[:min(len(t.rows), 100)] {
@@ -79,7 +80,7 @@ func (t *table) thin(points int) bool {
 	return true
 }
 
-// encode makes the body: rows are objects, each with every column.
+// encode returns the body: rows are objects, each with every column.
 func (t table) encode(total int) []byte {
 	names := make([][]byte, len(t.columns))
 	for i, column := range t.columns {

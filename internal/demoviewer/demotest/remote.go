@@ -14,7 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// settings is what the process of a Viewer keeps.
+// settings is the state of a Viewer's process.
 type settings struct {
 	hostKeys []hostKey
 	ssh      []object // saved SSH connections
@@ -30,7 +30,7 @@ type hostKey struct {
 	Fingerprint string `json:"fingerprint_sha256"`
 }
 
-// portOf reads the port of a body; absent means 22.
+// portOf returns the port in a body; the default is 22.
 func portOf(c *call) int {
 	port, err := strconv.Atoi(strings.Trim(string(c.Fields()["port"]), `"`))
 	if err != nil {
@@ -39,7 +39,8 @@ func portOf(c *call) int {
 	return port
 }
 
-// connect is POST /api/remote/connect, and viewer/start, which connects by itself: behind the demo there is no SSH server, so every connection is refused.
+// connect is POST /api/remote/connect, and viewer/start, which connects too: the demo has
+// no SSH server, so every connection is refused.
 func connect(v *Viewer, c *call) (answer, bool) {
 	if c.Fields().Text("host") == "" {
 		return demoviewer.Detail(http.StatusInternalServerError,
@@ -50,7 +51,7 @@ func connect(v *Viewer, c *call) (answer, bool) {
 		what = "Failed to start Remote Viewer: "
 	}
 	host, port := c.Fields().Text("host"), portOf(c)
-	if v.Release() == Gen07 { // as the release's SSH library words it
+	if v.Release() == Gen07 { // the text of the release's SSH library
 		what += fmt.Sprintf("ssh: connect to host %s port %d: Connection refused", host, port)
 	} else {
 		what += fmt.Sprintf("[Errno None] Unable to connect to port %d on %s", port, host)
@@ -63,7 +64,8 @@ func listHostKeys(v *Viewer, _ *call) (answer, bool) {
 	return demoviewer.OK(object{"entries": append([]hostKey{}, v.settings.hostKeys...)}), true
 }
 
-// acceptHostKey is POST /api/remote/known-hosts/accept: it replaces the entry of that host, port and type.
+// acceptHostKey is POST /api/remote/known-hosts/accept: it replaces the entry of the same
+// host, port and type.
 func acceptHostKey(v *Viewer, c *call) (answer, bool) {
 	refuse := func(text string) (answer, bool) { return demoviewer.Detail(http.StatusBadRequest, text), true }
 	fields, port := c.Fields(), portOf(c)
@@ -98,7 +100,7 @@ func removeHostKey(v *Viewer, c *call) (answer, bool) {
 	return demoviewer.OK(object{"ok": true, "changed": changed}), true
 }
 
-// dropHostKey removes a host key and tells whether there was one.
+// dropHostKey removes a host key and reports whether there was one.
 func (s *settings) dropHostKey(host string, port int, kind string) bool {
 	before := len(s.hostKeys)
 	s.hostKeys = slices.DeleteFunc(s.hostKeys, func(k hostKey) bool {
@@ -107,7 +109,7 @@ func (s *settings) dropHostKey(host string, port int, kind string) bool {
 	return len(s.hostKeys) < before
 }
 
-// sshKey is the key of a saved connection, host first, the reverse of a connection id.
+// sshKey returns the key of a saved connection, host first, unlike a connection id.
 func sshKey(conn object) string {
 	port := conn["port"]
 	if port == nil {
@@ -116,7 +118,7 @@ func sshKey(conn object) string {
 	return fmt.Sprintf("%v:%v@%v", conn["host"], port, conn["username"])
 }
 
-// listSSH is GET /api/config/ssh_connections: secrets are shown as flags only.
+// listSSH is GET /api/config/ssh_connections: secrets appear only as flags.
 func listSSH(v *Viewer, _ *call) (answer, bool) {
 	isNew := v.Release() == Gen07
 	items := []object{}
@@ -140,7 +142,7 @@ func listSSH(v *Viewer, _ *call) (answer, bool) {
 	return demoviewer.OK(object{"connections": items}), true
 }
 
-// saveSSH is POST /api/config/ssh_connections. Secrets are kept only when the caller asks to remember them.
+// saveSSH is POST /api/config/ssh_connections. Secrets are stored only on request.
 func saveSSH(v *Viewer, c *call) (answer, bool) {
 	var conn object
 	if err := json.Unmarshal(c.Body, &conn); err != nil {
@@ -161,7 +163,7 @@ func (s *settings) dropSSH(key string) {
 	s.ssh = slices.DeleteFunc(s.ssh, func(conn object) bool { return sshKey(conn) == key })
 }
 
-// deleteSSH is DELETE /api/config/ssh_connections/{key}: 200 for an unknown key too.
+// deleteSSH is DELETE /api/config/ssh_connections/{key}: 200 even for an unknown key.
 func deleteSSH(v *Viewer, c *call) (answer, bool) {
 	v.settings.dropSSH(c.Params["key"])
 	return demoviewer.OK(object{"ok": true, "message": "SSH connection removed"}), true

@@ -13,16 +13,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// volatile are the fields of captured answers that depend on the moment of the request.
+// volatile are the fields of captured answers that depend on the time of the request.
 var volatile = map[string]bool{
-	"deleted_at": true, "orphaned_assets": true, // the real Viewers list these in no fixed order
+	"deleted_at": true, "orphaned_assets": true, // real Viewers list these in no fixed order
 	"hit_rate": true, "hits": true, "misses": true, "size": true, // of a cache that the demo does not have
 }
 
-// byShape are the routes whose numbers are of the recording machine, compared by shape only.
+// byShape are the routes with data of the recording machine, which are compared by shape
+// only.
 var byShape = []string{"/api/storage/stats", "/api/system/monitor", "/api/artifacts/resnet-model/v", "/lineage"}
 
-func TestEveryCapturedAnswerIsReproduced(t *testing.T) {
+func TestViewer_ReproducesEveryCapturedAnswer(t *testing.T) {
 	for _, release := range Generations() {
 		t.Run(string(release), func(t *testing.T) {
 			b := newBed(t, Config{Generation: release})
@@ -47,7 +48,7 @@ func TestEveryCapturedAnswerIsReproduced(t *testing.T) {
 	}
 }
 
-// isLeftOut selects what real Viewers answer and the server does not ask.
+// isLeftOut selects routes of real Viewers that the server does not call.
 func isLeftOut(path string) bool {
 	if path == "/api/paths/soft-delete" {
 		return false
@@ -55,13 +56,13 @@ func isLeftOut(path string) bool {
 	return slices.ContainsFunc(leftOut, func(part string) bool { return strings.Contains(path, part) })
 }
 
-// leftOut are parts of the paths of routes that the demo does not have.
+// leftOut are parts of the paths of routes that the demo does not support.
 var leftOut = []string{
 	"/api/paths", "/api/projects", "/api/runs/export", "/api/metrics/cache/stats",
 	"/training-metrics", "/performance-history", "/api/remote/connections/saved",
 }
 
-// compareReply says how an answer differs from the captured one.
+// compareReply describes how an answer differs from the captured one.
 func compareReply(want demoviewer.Captured, got reply) string {
 	if got.status != want.Status {
 		return cmp.Diff(want.Status, got.status) + string(got.body[:min(len(got.body), 200)])
@@ -75,7 +76,7 @@ func compareReply(want demoviewer.Captured, got reply) string {
 	if !strings.HasPrefix(want.Headers["content-type"], "application/json") && want.Path != "/openapi.json" {
 		var text string
 		if err := json.Unmarshal(want.Body, &text); err != nil {
-			return "" // status.json as a download: checked below by its own test
+			return "" // status.json as a download has its own test below
 		}
 		if strings.Contains(text, "\ufffd") || text == "PK" {
 			return ""
@@ -116,7 +117,7 @@ func sameKind(a, b any) bool {
 	return aNumber == bNumber
 }
 
-func TestTimesInAnswersAreEpochSecondsOfTheClock(t *testing.T) {
+func TestViewer_AnswersWithEpochSeconds(t *testing.T) {
 	clock := newClock()
 	b := newBed(t, Config{Clock: clock.now})
 	id := b.AddRun(Run{Path: "a/b", Status: "finished"})

@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// CompareShapes lists where the shapes of two JSON bodies differ, one line each, and is empty when they agree. A shape is
-// the keys and types without the values. The elements of an array are merged into one. Objects below a key in free have
-// keys that are data (a summary, counts by path), and are merged like the elements of an array. A null agrees with
-// anything and an empty array or free object with any other, because they say nothing about the type.
+// CompareShapes lists the differences between the shapes of two JSON bodies, one per line;
+// it is empty if they agree. A shape has keys and types without values. The elements of an
+// array are merged into one. Objects below a key in free have keys that are data (a
+// summary, counts by path), and are merged like the elements of an array. A null agrees
+// with anything, and an empty array or free object with any other, because they do not show
+// the type.
 func CompareShapes(want, got []byte, free ...string) string {
 	a, b := shapeOf(want, free), shapeOf(got, free)
 	if a == nil || b == nil {
@@ -37,13 +39,13 @@ func CompareShapes(want, got []byte, free ...string) string {
 	return strings.Join(out, "\n")
 }
 
-// shape has the types of what is at a place of a JSON value, such as $.runs[].id.
+// shape maps paths in a JSON value, such as $.runs[].id, to types.
 type shape map[string]kinds
 
 // kinds is a set of types: null, boolean, number, string, array, object, map.
 type kinds map[string]bool
 
-// shapeOf parses a body; nil means that it is no JSON.
+// shapeOf parses a body; nil means that it is not JSON.
 func shapeOf(body []byte, free []string) shape {
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
@@ -54,7 +56,7 @@ func shapeOf(body []byte, free []string) shape {
 	return s
 }
 
-// add merges a value into the shape. isFree says that the keys of an object are data.
+// add merges a value into the shape. isFree reports that the keys of an object are data.
 func (s shape) add(at string, value any, free []string, isFree bool) {
 	kind := "null"
 	switch x := value.(type) {
@@ -88,7 +90,8 @@ func (s shape) add(at string, value any, free []string, isFree bool) {
 	s[at][kind] = true
 }
 
-// tells reports whether a place that is missing is missed: it is a member of an object that has others.
+// tells reports whether a missing path is a difference: its parent is an object with other
+// members.
 func (s shape) tells(at string) bool {
 	parent := at[:max(strings.LastIndexAny(at, ".["), 0)]
 	if strings.HasSuffix(at, "[]") {
@@ -102,7 +105,7 @@ func (s shape) tells(at string) bool {
 	return false
 }
 
-// types lists the kinds but null, joined.
+// types lists the kinds except null, joined.
 func (k kinds) types() string {
 	return strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(k)), func(kind string) bool { return kind == "null" }), "|")
 }

@@ -2,7 +2,7 @@ package demotest
 
 import "testing"
 
-func TestShapesDifferInKeysAndTypesOnly(t *testing.T) {
+func TestCompareShapes(t *testing.T) {
 	cases := map[string]struct {
 		want, got, diff string
 		free            []string

@@ -12,10 +12,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer"
 )
 
-// What the Viewer says between the lines of a log, and when.
+// The Viewer's messages between the lines of a log, and their limits.
 const (
-	logReplay     = 10_000 // lines that it replays, in its own opinion
-	maxFileChecks = 6      // how often 0.7 looks for a missing file
+	logReplay     = 10_000 // nominal number of lines that it replays
+	maxFileChecks = 6      // how often 0.7 checks for a missing file
 	logAvailable  = "[info] Logs are now available, streaming..."
 	logNone       = "[info] No logs available for this run"
 	logNoneYet    = "[info] No logs yet. Run may not produce logs."
@@ -25,29 +25,30 @@ const (
 // socketName is the key of the log WebSocket in the counts; no /openapi.json lists it.
 const socketName = "WS /api/runs/{run_id}/logs/ws"
 
-// sockets are the open log WebSockets, and how many there were at most.
+// sockets are the open log WebSockets, and their maximum number.
 type sockets struct {
 	open map[*websocket.Conn]bool
 	most int
 }
 
-// LogSockets tells how many log WebSockets are open, and how many were at most.
+// LogSockets returns the current and the maximum number of open log WebSockets.
 func (v *Viewer) LogSockets() (open, most int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return len(v.sockets.open), v.sockets.most
 }
 
-// CloseLogs cuts all log WebSockets, as a Viewer that is killed does.
+// CloseLogs cuts all log WebSockets, like a killed Viewer.
 func (v *Viewer) CloseLogs() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for conn := range v.sockets.open {
-		_ = conn.CloseNow() // the client may have left it
+		_ = conn.CloseNow() // the client may have closed it
 	}
 }
 
-// serveSocket serves a handshake. Every other path than that of a log is 403, as uvicorn has it.
+// serveSocket serves a handshake. Every path other than that of a log is 403, as in
+// uvicorn.
 func (v *Viewer) serveSocket(w http.ResponseWriter, r *http.Request) {
 	id, ok := demoviewer.SocketRun(r)
 	if !ok {
@@ -72,27 +73,29 @@ func (v *Viewer) serveSocket(w http.ResponseWriter, r *http.Request) {
 	s := &logSocket{v: v, conn: conn, id: id}
 	v.Locked(func() { s.sqlite = v.Release() == Gen07 })
 	if s.serve(ctx) {
-		<-ctx.Done() // 0.5 and 0.6 keep a connection open that they have forgotten
+		<-ctx.Done() // 0.5 and 0.6 keep the connection open after they have failed
 	}
 	if ctx.Err() != nil {
-		_ = conn.CloseNow() // cut, or left by the client
+		_ = conn.CloseNow() // cut, or closed by the client
 		return
 	}
-	_ = conn.Close(websocket.StatusNormalClosure, "") // the client may have gone meanwhile
+	_ = conn.Close(websocket.StatusNormalClosure, "") // the client may have disconnected
 }
 
-// logSocket is one log WebSocket. The task that a real Viewer leaks when the client of an idle log goes is not copied.
+// logSocket is one log WebSocket. The task that a real Viewer leaks when the client of an
+// idle log disconnects is not copied.
 type logSocket struct {
 	v      *Viewer
 	conn   *websocket.Conn
 	id     string
 	sqlite bool // whether it is 0.7
 	sent   int  // bytes of the log
-	// afterCR says that the last character sent was \r, whose \n may follow.
+	// afterCR reports that the last sent character was \r, which \n may follow.
 	afterCR bool
 }
 
-// serve says everything; false means that the Viewer closes the connection then.
+// serve sends the log. abandoned reports a failed wait, after which 0.5 and 0.6 keep the
+// connection open.
 func (s *logSocket) serve(ctx context.Context) (abandoned bool) {
 	log, status, exists := s.v.Log(s.id)
 	if !exists {
@@ -115,7 +118,7 @@ func (s *logSocket) serve(ctx context.Context) (abandoned bool) {
 	return false
 }
 
-// waitForFile waits for the file: 0.5 and 0.6 look once, and then fail in silence.
+// waitForFile waits for the file: 0.5 and 0.6 check once, and then fail silently.
 func (s *logSocket) waitForFile(ctx context.Context) (found, abandoned bool) {
 	s.send(ctx, demoviewer.LogWaiting)
 	keepsChecking := s.sqlite
@@ -138,7 +141,8 @@ func (s *logSocket) waitForFile(ctx context.Context) (found, abandoned bool) {
 	}
 }
 
-// replay sends what there is: 0.5 and 0.6 lose the line behind the first 10,000, 0.7 all but the last.
+// replay sends the existing lines: 0.5 and 0.6 lose the line after the first 10,000, 0.7
+// all but the last 10,000.
 func (s *logSocket) replay(ctx context.Context, log []byte) {
 	s.sent, s.afterCR = len(log), bytes.HasSuffix(log, []byte("\r"))
 	lines := splitLines(log)
@@ -163,13 +167,13 @@ func (s *logSocket) replay(ctx context.Context, log []byte) {
 	}
 }
 
-// follow sends what comes, half lines included, until the client leaves.
+// follow sends new lines, incomplete ones included, until the client disconnects.
 func (s *logSocket) follow(ctx context.Context) {
 	const poll = 5 * time.Millisecond
 	for {
 		log, _, _ := s.v.Log(s.id)
 		if len(log) < s.sent {
-			s.sent = len(log) // no real Viewer reads a file again that was cut
+			s.sent = len(log) // real Viewers do not read a truncated file again
 		}
 		fresh := log[s.sent:]
 		s.sent = len(log)
@@ -197,12 +201,12 @@ func (s *logSocket) line(ctx context.Context, line string) bool {
 	return true
 }
 
-// send sends a text. A failing write means that the client has gone, which ctx says too.
+// send sends a text. Errors mean that the client has disconnected, which ends ctx too.
 func (s *logSocket) send(ctx context.Context, text string) {
 	_ = s.conn.Write(ctx, websocket.MessageText, []byte(text))
 }
 
-// splitLines reads as Python does: any of \n, \r and \r\n ends a line, and what is not UTF-8 is dropped.
+// splitLines splits like Python: \n, \r and \r\n end a line, and invalid UTF-8 is dropped.
 func splitLines(raw []byte) []string {
 	text := strings.ToValidUTF8(string(raw), "")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")

@@ -55,8 +55,8 @@ func heard(t *testing.T, conn *websocket.Conn, n int) []string {
 	return texts
 }
 
-// What is expected here was read from real Viewers of 0.5.3 and 0.7.2.
-func TestLogSocket_SpeaksAsTheRealViewers(t *testing.T) {
+// The expected values were recorded from real Viewers of 0.5.3 and 0.7.2.
+func TestLogSocket_SendsWhatRealViewersSend(t *testing.T) {
 	odd := []byte("one\r\n\n  \ntwo\r50%\r100%\nbad\xff\xfeend\nunterminated")
 	many := func(n int) (text []byte) {
 		for i := range n {
@@ -69,7 +69,7 @@ func TestLogSocket_SpeaksAsTheRealViewers(t *testing.T) {
 		gen    Generation
 		status string
 		log    []byte
-		want   []string // of which the first may be cut out by skip
+		want   []string // skip may remove the first ones
 		skip   int
 	}{
 		{"lines are frames, and blank ones are not", Gen05, "", odd, []string{"one", "two", "50%", "100%", "badend", "unterminated"}, 0},
@@ -153,7 +153,7 @@ func TestLogSocket_OfAMissingFile(t *testing.T) {
 	}
 }
 
-func TestLogSocket_RefusesAsTheRealViewers(t *testing.T) {
+func TestLogSocket_RefusesLikeRealViewers(t *testing.T) {
 	_, url := logServer(t, Gen05, 0)
 	if diff := cmp.Diff([]string{demoviewer.LogRunMissing, "closed 1000"}, heard(t, dialLog(t, url, "nope"), 2)); diff != "" {
 		t.Error(diff)

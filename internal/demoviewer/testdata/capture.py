@@ -1,4 +1,4 @@
-"""Makes sample data with one Runicorn release and records what its real Viewer answers.
+"""Creates sample data with one Runicorn release and records the answers of its real Viewer.
 
 Run it with the Python of a virtual environment that holds that release:
 

@@ -1,4 +1,4 @@
-"""Sample projects, written with the SDK of whatever Runicorn release runs this file."""
+"""Sample projects, written with the SDK of the Runicorn release that runs this file."""
 import json, math, os, struct, time, zlib
 
 import runicorn as rn

@@ -1,4 +1,4 @@
-"""The seeded things that are not metrics: images, assets, artifacts, environments."""
+"""Seeded data other than metrics: images, assets, artifacts, environments."""
 
 import pathlib
 import struct
@@ -43,7 +43,7 @@ def environment():
 
 def assets(workspace):
     """One run with every kind of asset. No second run has the same files: 0.7.2
-    keeps its database locked when it meets a fingerprint again."""
+    keeps its database locked when a fingerprint is repeated."""
     (workspace / "train.py").write_text("print('training')\n")
     data = workspace / "data"
     data.mkdir()
@@ -67,7 +67,7 @@ def assets(workspace):
 
 
 def artifacts(workspace):
-    """A model of three versions, a data set, and who made and used them."""
+    """A model of three versions, a data set, and the runs that created and used them."""
     import runicorn
 
     data = workspace / "table.csv"

@@ -1,4 +1,4 @@
-"""The seeded runs: what each logs, and what is then done to its files."""
+"""The seeded runs: what each logs, and how its files are changed afterwards."""
 
 import math
 
@@ -9,7 +9,7 @@ SCRIPTS = {}
 
 
 class Script:
-    """One run: where it is, what it logs, how it ends."""
+    """One run: its location, what it logs, how it ends."""
 
     def __init__(self, log, project, name, path=None, alias=None, tags=(), status="finished", generations=ALL, after=None):
         self.log, self.project, self.name, self.path = log, project, name, path
@@ -36,7 +36,7 @@ def script(key, *args, **kwargs):
 
 
 def append(text):
-    """Returns what appends raw text to an event file."""
+    """Returns a function that appends raw text to an event file."""
 
     def edit(path):
         with open(path, "a", encoding="utf-8", newline="") as file:
@@ -113,7 +113,7 @@ def bigints(run):
 
 @script("hugeints", "curves", "hugeints", generations=("0.5", "0.6"))
 def hugeints(run):
-    # 0.7.2's database takes no integer beyond 64 bits and would stay locked.
+    # 0.7.2's database refuses integers beyond 64 bits and would stay locked.
     run.log({"exact": 2**63, "loss": 1}, step=1)
     run.log({"exact": 10**30, "loss": 2}, step=2)
 
@@ -144,7 +144,7 @@ def interrupted(run):
 
 @script("custom_status", "faults", "custom", status="completed", generations=("0.5", "0.6"))
 def custom_status(run):
-    # 0.7.2 would take it for finished, and its database refuses it in a file.
+    # 0.7.2 would treat it as finished, and its database refuses it in a file.
     run.log({"loss": 1.0}, step=1)
 
 
@@ -177,7 +177,7 @@ def malformed(run):
         run.log({"loss": 1 / step}, step=step)
 
 
-# Beyond 64 bits, which no SDK forbids; 0.7.2's database would stay locked.
+# Beyond 64 bits, which every SDK accepts; 0.7.2's database would stay locked.
 FAR_STEPS = """{"ts": 1795446703.0, "type": "metrics", "data": {"loss": 3.0, "global_step": 9223372036854775807, "time": 1795446703.0}}
 {"ts": 1795446704.0, "type": "metrics", "data": {"loss": 4.0, "far": 1, "global_step": 9223372036854775808, "time": 1795446704.0}}
 {"ts": 1795446705.0, "type": "metrics", "data": {"loss": 5.0, "global_step": -9223372036854775809, "time": 1795446705.0}}

@@ -1,4 +1,4 @@
-"""What differs between the SDKs of the releases, in one place."""
+"""The differences between the SDKs of the releases."""
 
 import json
 import os
@@ -15,20 +15,20 @@ HAS_ARTIFACTS = GENERATION == "0.5"
 
 
 def hurry():
-    """Takes the SDK's pauses out: finish() sleeps and flushes all disks."""
+    """Removes the SDK's delays: finish() sleeps and flushes all disks."""
     time.sleep = lambda seconds: None
     os.sync = lambda: None
 
 
 def open_run(project, name, path=None, alias=None, run_id=None, **extra):
-    """Starts a run, or reopens the one of that id."""
+    """Starts a run, or reopens the one with that id."""
     if HAS_PATHS:
         return runicorn.init(path=path or f"{project}/{name}", alias=alias, run_id=run_id, **extra)
     return runicorn.init(project=project, name=name, run_id=run_id, capture_env=False)
 
 
 def describe(run, status, tags=()):
-    """Says where a run is and what it is called: an entry of the manifest."""
+    """Returns a run's entry of the manifest."""
     return {
         "run_id": run.id,
         "project": getattr(run, "project", None) or "",
@@ -43,7 +43,7 @@ def describe(run, status, tags=()):
 
 
 def set_tags(run, tags):
-    """Stores tags as the Viewer's own PATCH does; no SDK can set them."""
+    """Stores tags like the Viewer's PATCH; no SDK can set them."""
     meta_path = run.run_dir / "meta.json"
     meta = json.loads(meta_path.read_text(encoding="utf-8"))
     meta["tags"] = list(tags)

@@ -13,7 +13,7 @@ import sdk
 
 
 def crash():
-    """Lets a process die in the middle of a run; only a Viewer notices."""
+    """Kills a process in the middle of a run, which only a Viewer detects."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

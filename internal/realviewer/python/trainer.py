@@ -1,4 +1,4 @@
-"""Keeps runs alive: does what standard input says until that ends.
+"""Keeps runs alive, and executes commands from standard input until it ends.
 
 Usage: trainer.py VERSION SECONDS. It opens two runs: "live", to which a thread
 logs a point every SECONDS, and "held", to which only commands log. Commands are

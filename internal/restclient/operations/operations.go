@@ -1,20 +1,19 @@
-// Package operations compares the routes that the comments of restclient name
-// with those that a Viewer describes in its /openapi.json: what is covered,
-// what is intentionally unused, and what has vanished.
+// Package operations compares the routes named in comments of restclient with those that a
+// Viewer describes in its /openapi.json: which are covered, intentionally unused, or no
+// longer there.
 //
-// A method of restclient that makes a call carries a line of the fixed form
+// A method of restclient that makes a call has a line of the form
 //
 //	//viewer:operation GET /api/runs/{run_id} 0.5 0.6 0.7
 //
-// with the generations that have the route. A WebSocket, which no /openapi.json
-// lists, has a line of its own, and only a real Viewer can say that it is there:
+// with the generations that have the route. WebSockets are in no /openapi.json, so only a
+// real Viewer can show that they exist. They have lines of the form
 //
 //	//viewer:socket /api/runs/{run_id}/logs/ws 0.5 0.6 0.7
 //
-// Read collects these lines from
-// the source, so it works wherever the source is at hand: in restclient's own
-// tests with recorded documents, and in end-to-end tests with real Viewers.
-// It must not know how a call is made.
+// Read collects these lines from the source: in restclient's own tests with recorded
+// documents, and in end-to-end tests with real Viewers. The package must not know how a
+// call is made.
 package operations
 
 import (
@@ -29,16 +28,16 @@ import (
 
 // Operation is one route that restclient calls.
 type Operation struct {
-	// Method and Path are the route, its placeholders named as in our code. The
-	// method of a WebSocket is Socket.
+	// Method and Path are the route, with the placeholder names of our code. The method of
+	// a WebSocket is Socket.
 	Method, Path string
-	// Generations have the route, such as 0.5.
+	// Generations are those that have the route, such as 0.5.
 	Generations []string
-	// File is where the comment stands.
+	// File is the file with the comment.
 	File string
 }
 
-// Socket stands for the method of a WebSocket.
+// Socket is the method of a WebSocket.
 const Socket = "SOCKET"
 
 const (
@@ -79,11 +78,11 @@ func Read(folder fs.FS) ([]Operation, error) {
 	return ops, nil
 }
 
-// Report is the outcome of a comparison. Entries are "GET /api/runs/{}".
+// Report is the result of a comparison. Entries have the form "GET /api/runs/{}".
 type Report struct {
-	// Covered routes are described by the Viewer and named by a comment.
+	// Covered routes are described by the Viewer and named in a comment.
 	Covered []string
-	// Unused routes are described, not named, and listed with a reason.
+	// Unused routes are described and listed as unused with a reason.
 	Unused []string
 	// Missing routes are described, but neither named nor listed.
 	Missing []string
@@ -97,13 +96,12 @@ type Report struct {
 
 var placeholder = regexp.MustCompile(`\{[^}]*\}`)
 
-// key makes routes comparable: generations name their placeholders differently.
+// key makes routes comparable: generations use different placeholder names.
 func key(method, path string) string {
 	return strings.ToUpper(method) + " " + placeholder.ReplaceAllString(path, "{}")
 }
 
-// Compare compares the operations with the /openapi.json of a Viewer of a
-// generation.
+// Compare compares the operations with the /openapi.json of a Viewer of a generation.
 func Compare(ops []Operation, document []byte, generation string) (Report, error) {
 	var doc struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var viewers = []struct{ version, generation string }{{"0.5.3", "0.5"}, {"0.6.0", "0.6"}, {"0.7.2", "0.7"}}
 
-func TestCompare_AgainstTheRecordedViewers(t *testing.T) {
+func TestCompare_RecordedViewers(t *testing.T) {
 	ops, err := operations.Read(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestCompare_AgainstTheRecordedViewers(t *testing.T) {
 	}
 }
 
-func TestCompare_SortsEveryRouteIntoOneList(t *testing.T) {
+func TestCompare_ClassifiesEveryRoute(t *testing.T) {
 	ops := []operations.Operation{
 		{Method: "GET", Path: "/api/a/{id}", Generations: []string{"0.5"}},
 		{Method: "GET", Path: "/api/b", Generations: []string{"0.6"}},

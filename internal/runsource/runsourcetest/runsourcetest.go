@@ -1,4 +1,4 @@
-// Package runsourcetest has a run in memory, for tests of what reads runs.
+// Package runsourcetest has a run in memory, for tests of readers of runs.
 package runsourcetest
 
 import (
@@ -18,11 +18,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// ErrCut is how the body of a file source ends when it is cut.
+// ErrCut ends the body of a file source that is truncated.
 var ErrCut = errors.New("the connection is gone")
 
-// FileSource is a run in memory with the manners of the Viewer's file route:
-// ranges, an ETag of time and size, 416 at the end.
+// FileSource is a run in memory that behaves like the Viewer's file route: ranges, an ETag
+// from time and size, 416 at the end.
 type FileSource struct {
 	Mu        sync.Mutex
 	File      []byte
@@ -33,7 +33,7 @@ type FileSource struct {
 	Deleted   bool
 	NotServed bool // no file route
 	NoETag    bool
-	Cuts      []int // the next bodies end after so many bytes
+	Cuts      []int // the next bodies are truncated after so many bytes
 
 	Table            []eventlog.Row
 	Nulls            map[string]int
@@ -41,39 +41,37 @@ type FileSource struct {
 	TableCost        time.Duration
 	Clock            *Clock
 
-	Started       int // requests, those included that were given up
+	Started       int // requests, including canceled ones
 	Requests      int
 	Served        int64
-	EndedCalls    int // for the status
+	EndedCalls    int // reads of the status
 	Probes, Reads int // of the table
 	Hold          chan struct{}
-	Held          chan struct{} // closed when a request has come to hold
+	Held          chan struct{} // closed when a request is held
 }
 
-// Clock is a clock that a test moves.
+// Clock is a manually advanced clock.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that stands still.
+// NewClock returns a clock.
 func NewClock() *Clock { return &Clock{now: time.Unix(1_800_000_000, 0)} }
 
-// Now is the time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// Set changes the source between two reads.
+// Set changes the source with its lock held.
 func (s *FileSource) Set(change func()) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -85,12 +83,12 @@ func (s *FileSource) Append(text string) {
 	s.Set(func() { s.File, s.Touched, s.Absent = append(slices.Clip(s.File), text...), s.Touched+1, false })
 }
 
-// Replace makes the event file another one.
+// Replace replaces the event file.
 func (s *FileSource) Replace(text string) {
 	s.Set(func() { s.File, s.Touched = []byte(text), s.Touched+1 })
 }
 
-// Counts returns what was asked since the last call.
+// Counts returns the requests and bytes since the last call.
 func (s *FileSource) Counts() (requests int, served int64) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -129,7 +127,7 @@ func (s *FileSource) ReadEvents(ctx context.Context, offset, length int64) (*res
 	return s.part(restclient.FileRanged, size, s.File[offset:]), nil
 }
 
-// wait holds a request, if the test wants that.
+// wait delays a request while the test holds it.
 func (s *FileSource) wait(ctx context.Context) error {
 	s.Mu.Lock()
 	hold, held := s.Hold, s.Held
@@ -203,7 +201,7 @@ func (s *FileSource) ReadTable(ctx context.Context, put func(*eventlog.Row) erro
 	return s.info(), nil
 }
 
-// ProbeTable says what the merged table says of itself.
+// ProbeTable returns the size of the merged table.
 func (s *FileSource) ProbeTable(context.Context) (restclient.TableInfo, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -219,7 +217,7 @@ func (s *FileSource) info() restclient.TableInfo {
 	return info
 }
 
-// HasEnded says whether the run has ended.
+// HasEnded reports whether the run has ended.
 func (s *FileSource) HasEnded(context.Context) (bool, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -227,13 +225,13 @@ func (s *FileSource) HasEnded(context.Context) (bool, error) {
 	return s.Ended, nil
 }
 
-// Line is an event line of one metric.
+// Line returns an event line with one metric.
 func Line(step int, value string) string {
 	return fmt.Sprintf(`{"ts": %d.5, "type": "metrics", "data": {"loss": %s, "global_step": %d, "time": %d.25}}`+"\n",
 		1_800_000_000+step, value, step, 1_800_000_000+step)
 }
 
-// Lines are n lines of steps from the first.
+// Lines returns n lines, with steps from first.
 func Lines(first, n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -242,11 +240,11 @@ func Lines(first, n int) string {
 	return b.String()
 }
 
-// TheRun is the key of tests that need one.
+// TheRun is the key for tests with one run.
 var TheRun = runsource.Key{Viewer: "v", RunID: "r"}
 
-// HoldNext makes requests of a source wait. The channel that is returned is
-// closed when the first has come; release lets all continue.
+// HoldNext delays requests. held is closed when the first has arrived; release lets all
+// continue.
 func (s *FileSource) HoldNext() (held <-chan struct{}, release func()) {
 	hold, came := make(chan struct{}), make(chan struct{})
 	s.Set(func() { s.Hold, s.Held = hold, came })
@@ -256,7 +254,7 @@ func (s *FileSource) HoldNext() (held <-chan struct{}, release func()) {
 	}
 }
 
-// TableOf is a merged table of n steps.
+// TableOf returns a merged table of n steps.
 func TableOf(n int) []eventlog.Row {
 	rows := make([]eventlog.Row, n)
 	for i := range rows {
@@ -268,7 +266,7 @@ func TableOf(n int) []eventlog.Row {
 	return rows
 }
 
-// Rewrite changes a value at an old step, which no probe shows.
+// Rewrite changes a value at an old step, which probes do not show.
 func (s *FileSource) Rewrite(step int, value float64) {
 	s.Set(func() {
 		row := s.Table[step]
@@ -283,7 +281,7 @@ func (s *FileSource) Grow() { s.Set(func() { s.Table = TableOf(len(s.Table) + 1)
 // Backfill changes a value at an old step.
 func (s *FileSource) Backfill() { s.Rewrite(3, -1) }
 
-// RowOf is a row of the merged table.
+// RowOf returns a row of the merged table.
 func RowOf(step int64, values ...float64) eventlog.Row {
 	r := eventlog.Row{Position: -1, Step: step, Time: float64(step), HasTime: true}
 	for i, v := range values {
@@ -300,8 +298,8 @@ type Point struct {
 	Position int64
 }
 
-// Points is what lines of steps in [from, to) say, their first line being at an
-// offset.
+// Points returns the points of the lines of steps in [from, to), where the first line is at
+// an offset.
 func Points(from, to int, offset int) []Point {
 	var points []Point
 	for step := from; step < to; step++ {
@@ -311,7 +309,7 @@ func Points(from, to int, offset int) []Point {
 	return points
 }
 
-// Heap is the memory in use, in bytes.
+// Heap returns the memory in use, in bytes.
 func Heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats

@@ -1,8 +1,7 @@
-// Command clientform is a protoc plugin that writes the protos for the code
-// generators of other languages: the same wire format and comments, without
-// custom options and without options that protoc 3.21 does not know. Every
-// import that is left is written beside them, and so are the details of
-// errors, which travel as google.protobuf.Any.
+// Command clientform is a protoc plugin that writes the protos for code generators of other
+// languages: the same wire format and comments, without custom options and without options
+// that protoc 3.21 does not know. It also writes every remaining import, and the protos of
+// error details, which are sent as google.protobuf.Any.
 package main
 
 import (
@@ -53,7 +52,7 @@ func generate(p *protogen.Plugin) error {
 	return nil
 }
 
-// keep strips a file and adds it behind all that it still imports.
+// keep strips a file and adds it after its remaining imports.
 func keep(name string, all map[string]*descriptorpb.FileDescriptorProto, kept *descriptorpb.FileDescriptorSet) {
 	file := all[name]
 	if slices.Contains(kept.GetFile(), file) {
@@ -75,7 +74,7 @@ func keep(name string, all map[string]*descriptorpb.FileDescriptorProto, kept *d
 		}
 		keep(dep, all, kept)
 	}
-	// Comments of imports are found by their index, which has changed.
+	// Comments of imports are located by index, which has changed.
 	info := file.GetSourceCodeInfo()
 	if info != nil {
 		info.Location = slices.DeleteFunc(info.Location, func(l *descriptorpb.SourceCodeInfo_Location) bool {
@@ -85,17 +84,17 @@ func keep(name string, all map[string]*descriptorpb.FileDescriptorProto, kept *d
 	kept.File = append(kept.File, file)
 }
 
-// dependencyField is the number of the imports in a FileDescriptorProto.
+// dependencyField is the number of the imports field in FileDescriptorProto.
 const dependencyField = 3
 
-// newOptions are those that protoc 3.21 does not know.
+// newOptions are unknown to protoc 3.21.
 var newOptions = []protoreflect.Name{"debug_redact", "edition_defaults", "feature_support", "features", "retention", "targets"}
 
 // typeNames are the fields of descriptors that name a type.
 var typeNames = []protoreflect.Name{"extendee", "input_type", "output_type", "type_name"}
 
-// strip clears custom and new options in a descriptor and all that it holds,
-// and notes the types that it names.
+// strip clears custom and new options in a descriptor and everything in it, and records the
+// types that it names.
 func strip(m protoreflect.Message, used map[string]bool) {
 	m.SetUnknown(nil) // custom options that are not linked into this program
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -116,7 +115,7 @@ func strip(m protoreflect.Message, used map[string]bool) {
 	})
 }
 
-// declaresAny tells whether a file declares one of the types.
+// declaresAny reports whether a file declares one of the types.
 func declaresAny(file *descriptorpb.FileDescriptorProto, types map[string]bool) bool {
 	var names []string
 	for _, m := range file.GetMessageType() {

@@ -1,7 +1,7 @@
-// Command deps writes the proto files that ours import into the folder named
-// by its argument, printed from the descriptors that their Go modules carry.
-// So buf resolves every import offline, in versions pinned by go.sum, and the
-// repository holds no copy of another project's files.
+// Command deps writes the proto files that ours import into the folder named by its
+// argument, printed from the descriptors in their Go modules. So buf resolves imports
+// offline, in versions pinned by go.sum, and the repository has no copy of another
+// project's files.
 package main
 
 import (
@@ -30,8 +30,8 @@ func main() {
 	}
 }
 
-// write prints every linked descriptor except Google's well-known types,
-// which buf brings along itself.
+// write prints every linked descriptor except Google's well-known types, which buf
+// includes.
 func write(folder string) error {
 	var files []protoreflect.FileDescriptor
 	protoregistry.GlobalFiles.RangeFiles(func(fd protoreflect.FileDescriptor) bool {

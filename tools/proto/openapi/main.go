@@ -1,9 +1,8 @@
-// Command openapi is a protoc plugin that describes the HTTP form of the
-// contract as one OpenAPI 3.1 document, runicorn.openapi.json. It describes
-// what the server really sends: doubles that may be NaN, 64-bit integers as
-// strings, one shape of errors, files, and streams of JSON. base.json holds
-// what does not depend on the contract. Of the names of the contract, the
-// plugin knows only the enum of error reasons.
+// Command openapi is a protoc plugin that describes the HTTP form of the contract as one
+// OpenAPI 3.1 document, runicorn.openapi.json. It describes what the server really sends:
+// doubles that may be NaN, 64-bit integers as strings, one schema of errors, files, and
+// streams of JSON. base.json has the parts that do not depend on the contract. The plugin
+// hard-codes only one name of the contract, the enum of error reasons.
 package main
 
 import (
@@ -23,7 +22,7 @@ import (
 //go:embed base.json
 var base []byte
 
-// object is a JSON object with sorted keys, list one in its own order.
+// object is a JSON object with sorted keys, list one with ordered keys.
 type (
 	object = map[string]any
 	list   []member
@@ -62,12 +61,12 @@ func main() {
 // generator collects the parts of the document.
 type generator struct {
 	pkg protoreflect.FullName // of the contract
-	// requests and answers are the messages that each of them can hold;
-	// inPath are the fields that a path has.
+	// requests and answers are the messages reachable from them; inPath are the fields in
+	// paths.
 	requests, answers, inPath map[protoreflect.FullName]bool
 	paths                     list
 	schemas                   object
-	owners                    map[string]protoreflect.FullName // of the names of schemas
+	owners                    map[string]protoreflect.FullName // of schema names
 	err                       error                            // the first
 }
 
@@ -89,7 +88,7 @@ func document(p *protogen.Plugin) (list, error) {
 		g.pkg = f.Desc.Package()
 		services = append(services, f.Services...)
 		for _, e := range f.Enums {
-			if e.Desc.Name() == "ErrorReason" { // no message has it: it travels as text
+			if e.Desc.Name() == "ErrorReason" { // no message has it: it is sent as text
 				describe(g.schemas["ErrorReasonName"].(object), nil, "Why, for programs: the name of a value below. More may be added.", valueList(e, "ERROR_REASON_"))
 			}
 		}
@@ -116,7 +115,7 @@ func document(p *protogen.Plugin) (list, error) {
 	return ordered, g.err
 }
 
-// survey notes what the requests and answers of a method hold.
+// survey records the messages in the requests and answers of a method.
 func (g *generator) survey(m *protogen.Method) {
 	reach(m.Input, g.requests)
 	if !isFile(m) {
@@ -145,17 +144,17 @@ func reach(m *protogen.Message, to map[protoreflect.FullName]bool) {
 	}
 }
 
-// lineBreak is one within a paragraph; an item of a list and a line of code begin a
-// new line.
+// lineBreak matches a line break within a paragraph; a list item or a line of code
+// starts a new line.
 var lineBreak = regexp.MustCompile(`([^\n])\n([^\n\t-])`)
 
-// text is a comment without the line breaks within paragraphs.
+// text returns a comment without line breaks within paragraphs.
 func text(c protogen.CommentSet) string {
 	lines := strings.ReplaceAll(strings.TrimSpace(string(c.Leading)), "\n ", "\n")
 	return lineBreak.ReplaceAllString(lines, "$1 $2")
 }
 
-// describe adds what describes an operation or schema: texts, each in its own
+// describe adds the description of an operation or schema: texts, each in its own
 // paragraph, and whether it is deprecated.
 func describe(o object, options protoreflect.ProtoMessage, texts ...string) {
 	texts = slices.DeleteFunc(texts, func(t string) bool { return t == "" })

@@ -12,8 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// errorStatuses are the HTTP statuses of errors, with the gRPC codes that they
-// stand for.
+// errorStatuses maps the HTTP statuses of errors to their gRPC codes.
 var errorStatuses = map[string]string{
 	"400": "INVALID_ARGUMENT, FAILED_PRECONDITION or OUT_OF_RANGE.", "401": "UNAUTHENTICATED.", "403": "PERMISSION_DENIED.",
 	"404": "NOT_FOUND.", "409": "ALREADY_EXISTS or ABORTED.", "413": "RESOURCE_EXHAUSTED: the body is too large.",
@@ -47,8 +46,8 @@ func bindings(m *protogen.Method) (all []binding) {
 		r := rule.ProtoReflect()
 		if f := r.WhichOneof(r.Descriptor().Oneofs().ByName("pattern")); f != nil {
 			template := r.Get(f).String()
-			// A path parameter has the last part of its field's name: generators drop
-			// dots, and two paths may not differ in the names of parameters only.
+			// A path parameter is named after the last part of its field: generators drop
+			// dots, and two paths must not differ in parameter names only.
 			path := pathParam.ReplaceAllStringFunc(template, func(p string) string {
 				return "{" + lastName(pathParam.FindStringSubmatch(p)[1]) + "}"
 			})
@@ -113,7 +112,7 @@ func (g *generator) operation(s *protogen.Service, m *protogen.Method, b binding
 	return op
 }
 
-// lastName returns what follows the last dot.
+// lastName returns the part after the last dot.
 func lastName(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // findField returns the field of a dotted name, or nil.
@@ -129,8 +128,8 @@ func findField(in *protogen.Message, path string) *protogen.Field {
 	return in.Fields[i]
 }
 
-// queryOf makes a parameter of each field that a query can hold: no map, no
-// list of messages and no message within itself.
+// queryOf returns a parameter for each field that a query can have: no maps, lists of
+// messages or recursive messages.
 func (g *generator) queryOf(in *protogen.Message, prefix string, except []string, above []protoreflect.FullName) (params []object) {
 	above = append(slices.Clip(above), in.Desc.FullName())
 	for _, f := range in.Fields {
@@ -160,8 +159,8 @@ func (g *generator) parameter(in, name string, f *protogen.Field) object {
 	return p
 }
 
-// isFile tells whether a method sends a file: a stream of a header, chunks of
-// bytes and a trailer, of which HTTP makes the file itself.
+// isFile reports whether a method sends a file: a stream of a header, chunks of bytes and a
+// trailer, which HTTP turns into the file.
 func isFile(m *protogen.Method) bool {
 	fields := m.Output.Desc.Fields()
 	header, chunk, trailer := fields.ByName("header"), fields.ByName("chunk"), fields.ByName("trailer")
@@ -169,8 +168,8 @@ func isFile(m *protogen.Method) bool {
 		chunk != nil && chunk.Kind() == protoreflect.BytesKind && chunk.ContainingOneof() != nil
 }
 
-// responses are the answers of a method. What not every method can answer is
-// there if the comments of its service, itself or its request name the code.
+// responses returns the answers of a method. An error code that not every method has is
+// included if the comments of the service, the method or the request name it.
 func (g *generator) responses(s *protogen.Service, m *protogen.Method, body bool) object {
 	comments := text(s.Comments) + text(m.Comments) + text(m.Input.Comments)
 	for _, f := range m.Input.Fields {
@@ -191,7 +190,7 @@ func (g *generator) responses(s *protogen.Service, m *protogen.Method, body bool
 		out["200"] = object{"content": fileContent(m), "description": `The file itself, with its own media type in Content-Type and its name in Content-Disposition. ` +
 			`A transfer that fails is aborted, so a body that ends well is whole. With "Accept-Ranges: bytes", it has an ETag and one Range of it ` +
 			`is served; with "Accept-Ranges: none" it has no ranges and may have no Content-Length. HEAD answers the headers only.`}
-		out["206"] = object{"description": "The part of the file that Range asks for.", "content": fileContent(m)}
+		out["206"] = object{"description": "The requested range of the file.", "content": fileContent(m)}
 	case m.Desc.IsStreamingServer():
 		item := object{"schema": object{"type": "string"}, "x-item-schema": g.message(m.Output)}
 		out["200"] = object{
@@ -204,8 +203,8 @@ func (g *generator) responses(s *protogen.Service, m *protogen.Method, body bool
 	return out
 }
 
-// fileContent has the media types that the comments of the request's enums
-// name, behind the one of any bytes.
+// fileContent returns the media types named in the comments of the request's enums, after
+// the one for any bytes.
 func fileContent(m *protogen.Method) (content list) {
 	names := []string{}
 	for _, f := range m.Input.Fields {

@@ -18,8 +18,8 @@ const (
 	wellKnown  = protoreflect.FullName("google.protobuf")
 )
 
-// schemaName is the name of a message or enum without dots: its own in the
-// contract, with the last part of its package elsewhere.
+// schemaName returns the name of a message or enum without dots: its plain name in the
+// contract, with the last part of its package otherwise.
 func (g *generator) schemaName(d protoreflect.Descriptor) string {
 	pkg := d.ParentFile().Package()
 	name := strings.ReplaceAll(strings.TrimPrefix(string(d.FullName()), string(pkg)+"."), ".", "_")
@@ -35,7 +35,7 @@ func (g *generator) schemaName(d protoreflect.Descriptor) string {
 	return name
 }
 
-// message refers to the schema of a message, and adds it if it is new.
+// message returns a reference to the schema of a message, and adds the schema if it is new.
 func (g *generator) message(m *protogen.Message) object {
 	name := g.schemaName(m.Desc)
 	ref := object{"$ref": schemaPath + name}
@@ -43,7 +43,7 @@ func (g *generator) message(m *protogen.Message) object {
 		return ref
 	}
 	schema := object{"type": "object"}
-	g.schemas[name] = schema // before the fields, which may hold it again
+	g.schemas[name] = schema // before the fields, which may refer to it
 	texts := []string{text(m.Comments)}
 	for _, o := range m.Oneofs {
 		names := []string{}
@@ -71,9 +71,9 @@ func (g *generator) message(m *protogen.Message) object {
 	return ref
 }
 
-// isAlwaysThere tells whether a field is required: in an answer each without
-// presence, in a request what must be set and cannot come in the path. Of a
-// message that both have, none is.
+// isAlwaysThere reports whether a field is required: in an answer, fields without presence;
+// in a request, those that must be set and cannot be in the path. Fields of messages in
+// both are never required.
 func (g *generator) isAlwaysThere(f *protogen.Field) bool {
 	in := f.Parent.Desc.FullName()
 	if g.requests[in] {
@@ -108,7 +108,7 @@ func celRules(m *protogen.Message) (out string) {
 	return "Rules of the request:" + out
 }
 
-// field is the schema of a field with its description and limits.
+// field returns the schema of a field with its description and limits.
 func (g *generator) field(f *protogen.Field) object {
 	schema := g.single(f)
 	switch {
@@ -117,7 +117,7 @@ func (g *generator) field(f *protogen.Field) object {
 	case f.Desc.IsList():
 		schema = object{"type": "array", "items": schema}
 	}
-	// Limits hold for requests; what Viewers send may be beyond them.
+	// Limits apply to requests; values from Viewers may exceed them.
 	rules := limit(schema, rulesOf(f), !g.answers[f.Parent.Desc.FullName()])
 	for _, c := range rulesOf(f).GetCel() {
 		rules = append(rules, c.GetMessage())
@@ -128,7 +128,7 @@ func (g *generator) field(f *protogen.Field) object {
 	}
 	describe(schema, f.Desc.Options(), texts...)
 	if behaves(f, annotations.FieldBehavior_OUTPUT_ONLY) && g.requests[f.Parent.Desc.FullName()] {
-		schema["readOnly"] = true // elsewhere no request could have it
+		schema["readOnly"] = true // otherwise requests could not have it
 	}
 	if behaves(f, annotations.FieldBehavior_INPUT_ONLY) {
 		schema["writeOnly"] = true
@@ -136,7 +136,7 @@ func (g *generator) field(f *protogen.Field) object {
 	return schema
 }
 
-// single is the schema of one value of a field.
+// single returns the schema of one value of a field.
 func (g *generator) single(f *protogen.Field) object {
 	if f.Enum != nil {
 		name, values := g.schemaName(f.Enum.Desc), []string{}
@@ -175,8 +175,8 @@ func valueList(e *protogen.Enum, prefix string) (out string) {
 	return strings.TrimSpace(out)
 }
 
-// scalarMessage is the schema of a well-known message for which JSON has a
-// scalar; nil for every other message.
+// scalarMessage returns the schema of a well-known message that is a scalar in JSON; nil
+// for other messages.
 func scalarMessage(m protoreflect.MessageDescriptor) object {
 	switch m.FullName() {
 	case wellKnown + ".Timestamp":
@@ -213,7 +213,7 @@ func scalar(kind protoreflect.Kind) object {
 	return object{"type": "string"}
 }
 
-// keywords are the rules of protovalidate in JSON Schema, and in a text.
+// keywords maps the rules of protovalidate to JSON Schema keywords and texts.
 var keywords = map[protoreflect.Name][2]string{
 	"min_len": {"minLength", "minimum length"}, "max_len": {"maxLength", "maximum length"}, "pattern": {"pattern", "pattern"},
 	"gt": {"exclusiveMinimum", "more than"}, "gte": {"minimum", "at least"}, "lt": {"exclusiveMaximum", "less than"}, "lte": {"maximum", "at most"},
@@ -221,7 +221,7 @@ var keywords = map[protoreflect.Name][2]string{
 	"min_pairs": {"minProperties", "minimum count"}, "max_pairs": {"maxProperties", "maximum count"}, "const": {"const", "always"},
 }
 
-// limit adds rules to a schema, and returns as texts those that it cannot say.
+// limit adds rules to a schema, and returns as texts those that the schema cannot express.
 func limit(schema object, rules *validate.FieldRules, asKeywords bool) (texts []string) {
 	r := rules.ProtoReflect()
 	kind := r.WhichOneof(r.Descriptor().Oneofs().ByName("type"))

@@ -8,45 +8,45 @@ from .errors import RunicornError
 class Value(Record):
     """Value is one free-form value: an entry of an experiment's summary,
     configuration, environment or metadata, or the last value of a metric.
-    google.protobuf.Struct is not used because it holds neither NaN nor integers
-    beyond 2^53."""
+    google.protobuf.Struct is not used because it supports neither NaN nor
+    integers beyond 2^53."""
     @property
     def number(self) -> float:
         """A floating-point number, NaN and ±Inf included. In JSON these are the
         strings "NaN", "Infinity" and "-Infinity". The last value of a metric is
-        a number unless a double would round it."""
+        a number unless a double cannot hold it exactly."""
     @property
     def integer(self) -> int:
-        """An integer of at most 64 bits. In JSON a string, as every int64."""
+        """An integer of at most 64 bits. In JSON a string, like every int64."""
     @property
     def boolean(self) -> bool:
         """A boolean."""
     @property
     def text(self) -> str:
-        """A text. Bytes that are not UTF-8 upstream are U+FFFD here."""
+        """A text. Invalid UTF-8 from the Viewer is replaced by U+FFFD."""
     @property
     def json(self) -> str:
         """The JSON text of anything else: an array, an object, null, or an integer
         beyond 64 bits."""
 
 MetricKind = Literal["unspecified", "number", "boolean", "text"]
-"""MetricKind is the kind of values that a series holds."""
+"""MetricKind is the kind of the values of a series."""
 
 Fidelity = Literal["unspecified", "event_log", "merged_table"]
 """Fidelity is the source that an answer about metrics was read from, which
-decides what the answer can promise. More values will come."""
+determines its guarantees. More values may be added."""
 
 StreamOrder = Literal["unspecified", "log", "merged"]
 """StreamOrder is the order of a finite stream of points."""
 
 Alignment = Literal["unspecified", "step", "relative_time"]
-"""Alignment is what the rows of a comparison have in common."""
+"""Alignment is the common axis of a comparison."""
 
 Goal = Literal["unspecified", "maximize", "minimize"]
-"""Goal says which values are better."""
+"""Goal is whether higher or lower values are better."""
 
 Ranking = Literal["unspecified", "best", "last"]
-"""Ranking says which point of a run ranks it among others."""
+"""Ranking is the point of a run by which runs are ranked."""
 
 class ExactInteger(Record):
     """ExactInteger is an integer beyond 2^53 in a series of doubles."""
@@ -58,10 +58,10 @@ class ExactInteger(Record):
         """Its decimal digits."""
 
 class Downsample(Record):
-    """Downsample asks for downsampled series. Each series is downsampled by itself:
-    it keeps its first, last, minimum and maximum point and the edges of every
-    stretch of non-finite values, as far as max_points allows, and always the
-    same points for the same data."""
+    """Downsample requests downsampled series. Each series is downsampled
+    separately: it keeps its first, last, minimum and maximum point and the edges
+    of every run of non-finite values, as far as max_points allows. The same data
+    always gives the same points."""
     @property
     def max_points(self) -> int:
         """The maximum number of points of a series."""
@@ -74,7 +74,7 @@ class MetricInfo(Record):
         """The metric's name."""
     @property
     def kind(self) -> MetricKind:
-        """The kind of values that this summary is about."""
+        """The kind of the summarized values."""
     @property
     def count(self) -> int:
         """Number of points."""
@@ -87,7 +87,7 @@ class MetricInfo(Record):
     @property
     def last_value(self) -> Any:
         """The value at the maximum step: number, integer (one beyond 2^53), json (an
-        integer beyond 64 bits that a double would round), boolean or text."""
+        integer beyond 64 bits that a double cannot hold), boolean or text."""
     @property
     def min_value(self) -> float | None:
         """The minimum finite value; NUMBER only."""
@@ -97,18 +97,18 @@ class MetricInfo(Record):
     @property
     def non_finite_count(self) -> int | None:
         """Number of values that are NaN or ±Inf; NUMBER only, and absent with
-        MERGED_TABLE, which cannot know."""
+        MERGED_TABLE, which does not tell."""
     @property
     def indeterminate_cell_count(self) -> int | None:
         """Number of cells that may have been NaN, ±Inf or not logged at all; set
         with MERGED_TABLE only."""
     @property
     def last_time(self) -> dt.datetime | None:
-        """The time of the value at the maximum step; absent if not known, or out of
-        a Timestamp's range."""
+        """The time of the value at the maximum step; absent if unknown, or outside
+        the range of a Timestamp."""
 
 class StreamTrailer(Record):
-    """StreamTrailer ends a finite stream. A stream without it was cut."""
+    """StreamTrailer ends a finite stream. A stream without it was truncated."""
     @property
     def point_count(self) -> int:
         """Number of points sent, over all runs."""
@@ -130,7 +130,7 @@ class StreamTrailer(Record):
         """Number of lines with metrics but without a usable step."""
     @property
     def limitations(self) -> list[str]:
-        """What was too large, in words and for each run: see GetMetricsResponse."""
+        """Descriptions of what was too large, per run: see GetMetricsResponse."""
 
 class MetricComparison(Record):
     """MetricComparison is one metric of several experiments over a common axis."""
@@ -140,12 +140,12 @@ class MetricComparison(Record):
     @property
     def steps(self) -> list[int]:
         """The axis when aligned on STEP: every step at which any of the experiments
-        has a value here, ascending."""
+        has a value, ascending."""
     @property
     def seconds(self) -> list[float]:
         """The axis when aligned on RELATIVE_TIME: seconds since each run's first
-        point, ascending. With `downsample` an even grid; a run's value at a grid
-        point is its last one at or before it, up to the run's own end."""
+        point, ascending. With `downsample` a regular grid; a run's value at a grid
+        point is its last one at or before it, up to the end of the run."""
     @property
     def series(self) -> list[ComparedSeries]:
         """The experiments that have the metric."""
@@ -179,16 +179,15 @@ ExperimentStatus = Literal["unspecified", "running", "finished", "failed", "inte
 """ExperimentStatus is the status of an experiment."""
 
 ExperimentView = Literal["unspecified", "basic", "full"]
-"""ExperimentView says how much of an experiment is wanted."""
+"""ExperimentView selects how much of an experiment is returned."""
 
 class Experiment(Record):
     """Experiment is one training run. Its fields mean the same on every Viewer
-    generation: `project` and `name` (0.5) and `path`, `alias` and `tags`
-    (0.6 and later) are all filled, each made from the other."""
+    generation: `project` and `name` (0.5) and `path`, `alias` and `tags` (0.6
+    and later) are all set, each derived from the other."""
     @property
     def viewer(self) -> str:
-        """The name of the viewer that has it; in UpdateExperiment empty for the
-        default one."""
+        """The name of its viewer; in UpdateExperiment empty for the default one."""
     @property
     def run_id(self) -> str:
         """The id as the Viewer knows it, usually YYYYMMDD_HHMMSS_xxxxxx in the
@@ -202,8 +201,8 @@ class Experiment(Record):
         """The project. From a path: its first segment, empty if there is none."""
     @property
     def name(self) -> str:
-        """The experiment's own name in its project. From a path: what follows the
-        first segment, slashes included; empty for a path of one segment."""
+        """The experiment's name in its project. From a path: the part after the first
+        segment, slashes included; empty for a path of one segment."""
     @property
     def path(self) -> str:
         """The path. From project and name (0.5): "project/name". An update moves the
@@ -211,11 +210,11 @@ class Experiment(Record):
     @property
     def alias(self) -> str | None:
         """The alias that its user gave it; absent if none, and always on 0.5. Viewers
-        trim spaces around it. An update to absent or empty removes it."""
+        trim it. An update to absent or empty removes it."""
     @property
     def tags(self) -> list[str]:
         """Tags; none on 0.5. An update replaces them all. Viewer 0.7.2 splits a tag
-        that holds a comma."""
+        at commas."""
     @property
     def status(self) -> ExperimentStatus:
         """Its status."""
@@ -230,26 +229,26 @@ class Experiment(Record):
         """When training began; FULL only."""
     @property
     def end_time(self) -> dt.datetime | None:
-        """When it ended; FULL only, absent while it runs. 0.5.3 does not tell it."""
+        """When it ended; FULL only, absent while it is running, and on 0.5.3."""
     @property
     def update_time(self) -> dt.datetime | None:
-        """The newest of the times above that is known."""
+        """The latest known of the times above."""
     @property
     def best_metric(self) -> BestMetric | None:
-        """Its best metric, if it has set a primary one. On 0.5.3 and 0.6.0 known
-        only after the end."""
+        """Its best metric, if it has a primary metric. On 0.5.3 and 0.6.0 known only
+        after the end."""
     @property
     def summary(self) -> dict[str, Any]:
-        """Its summary; FULL only. 0.5.3 does not serve it."""
+        """Its summary; FULL only, not on 0.5.3."""
     @property
     def etag(self) -> str:
-        """Changes whenever a field that the list has changes. If it is set in an
-        update, the change is made only if it is still the current one, else the
-        call is ABORTED. The server checks it just before the change: the Viewer
-        has no such condition itself."""
+        """Changes whenever a field that the list has changes. If set in an update,
+        the change is made only if the etag is still current; otherwise the call is
+        ABORTED. The server checks it just before the change, because the Viewer
+        does not support such a condition."""
     @property
     def process_id(self) -> int | None:
-        """The id of the training process on its host, if the Viewer says one."""
+        """The id of the training process on its host, if the Viewer reports it."""
     @property
     def created_artifact_count(self) -> int | None:
         """Number of artifact versions that it created; 0.5 only."""
@@ -261,71 +260,71 @@ class Experiment(Record):
         """Number of its assets; 0.6 and later."""
     @property
     def view(self) -> ExperimentView:
-        """What this message holds: BASIC or FULL."""
+        """The view of this message: BASIC or FULL."""
     @property
     def metadata(self) -> dict[str, Any]:
-        """Facts about the run and its host, such as python, platform and hostname;
+        """Properties of the run and its host, such as python, platform and hostname;
         FULL only, 0.6 and later. Server-side paths are left out."""
     @property
     def missing(self) -> list[MissingPart]:
-        """What FULL could not get, and why; empty if the message is complete."""
+        """Parts of FULL that could not be read, and why; empty if the message is
+        complete."""
     @property
     def exit_reason(self) -> str:
-        """Why it ended, where the Viewer says so, such as "process_not_found"; FULL
+        """Why it ended, if the Viewer reports it, such as "process_not_found"; FULL
         only."""
     @property
     def lossy_text(self) -> bool:
-        """True if a text above had bytes that are not UTF-8 and are U+FFFD now."""
+        """True if invalid UTF-8 in a text above was replaced by U+FFFD."""
     @property
     def duration(self) -> dt.timedelta | None:
-        """How long it ran, or has been running; FULL only, where start is known."""
+        """How long it ran, or has been running; FULL only, if its start is known."""
     @property
     def metrics(self) -> list[MetricInfo]:
-        """The metrics that a request asked for by metric_names, by name and kind."""
+        """The metrics selected by metric_names in the request, by name and kind."""
 
 class BestMetric(Record):
-    """BestMetric is the best value so far of the metric that a run called its
-    primary one."""
+    """BestMetric is the best value so far of a run's primary metric."""
     @property
     def metric_name(self) -> str:
         """The metric."""
     @property
     def value(self) -> float | None:
-        """Its best value. Absent if it is not finite: the Viewer says null then."""
+        """Its best value. Absent if it is not finite, because the Viewer then sends
+        null."""
     @property
     def step(self) -> int | None:
-        """The step of that value, where the Viewer says it (FULL only)."""
+        """The step of that value, if the Viewer reports it (FULL only)."""
     @property
     def goal(self) -> Goal:
-        """Whether greater or smaller values are better, where the Viewer says it
-        (FULL only)."""
+        """Whether higher or lower values are better, if the Viewer reports it (FULL
+        only)."""
 
 class MissingPart(Record):
-    """MissingPart names a part of an answer that could not be got."""
+    """MissingPart names a part of a response that could not be read."""
     @property
     def field(self) -> str:
-        """The field of the message that stayed empty."""
+        """The empty field of the message."""
     @property
     def error(self) -> RunicornError | None:
         """Why."""
 
 class ExperimentResult(Record):
     """ExperimentResult is the result for one experiment in a call about several:
-    in a change, one for each; in a reading (not_read), one for each that could
-    not be read."""
+    one for each in a change, or one for each that could not be read (not_read)."""
     @property
     def viewer(self) -> str:
         """The name of the viewer."""
     @property
     def run_id(self) -> str:
-        """The id, as the request has it."""
+        """The id as in the request."""
     @property
     def error(self) -> RunicornError | None:
         """Why it was not changed or not read; absent if it was changed."""
     @property
     def freed_bytes(self) -> int | None:
-        """Number of bytes that a purge freed, or would free, where the Viewer counts
-        them (0.6 and later)."""
+        """Number of bytes that a purge freed, or would free, if the Viewer reports it
+        (0.6 and later)."""
     @property
     def deleted_blob_count(self) -> int | None:
         """Number of stored blobs that only this experiment used and a purge removed,
@@ -335,20 +334,20 @@ class DeletedExperiment(Record):
     """DeletedExperiment is an experiment in the Viewer's recycle bin."""
     @property
     def experiment(self) -> Experiment | None:
-        """The experiment. `status` is the one it had when it was deleted."""
+        """The experiment. `status` is its status at deletion."""
     @property
     def delete_time(self) -> dt.datetime | None:
         """When it was deleted."""
     @property
     def delete_reason(self) -> str:
-        """The Viewer's word for why: "user_deleted" or "path_batch_delete"."""
+        """The Viewer's reason: "user_deleted" or "path_batch_delete"."""
 
 class Project(Record):
     """Project is a group of experiments: on 0.6 and later the first segment of
     their path."""
     @property
     def viewer(self) -> str:
-        """The name of the viewer that has it."""
+        """The name of its viewer."""
     @property
     def project(self) -> str:
         """The project. Empty: experiments that have none (path "")."""
@@ -360,7 +359,7 @@ class Project(Record):
         """Number of them that are running."""
     @property
     def update_time(self) -> dt.datetime | None:
-        """The newest update_time of its experiments."""
+        """The latest update_time of its experiments."""
 
 LifecycleStage = Literal["unspecified", "experimental", "staging", "production", "archived"]
 """LifecycleStage is the stage of a version of an artifact."""
@@ -372,17 +371,17 @@ LineageEdgeType = Literal["unspecified", "produces", "uses"]
 """LineageEdgeType is what an edge of a lineage graph means."""
 
 ArtifactRelation = Literal["unspecified", "created", "used"]
-"""ArtifactRelation is what an experiment has to do with an artifact or asset."""
+"""ArtifactRelation is the relation of an experiment to an artifact or asset."""
 
 AssetType = Literal["unspecified", "code", "config", "dataset", "pretrained", "output", "run_file"]
-"""AssetType is what an asset is to its experiment."""
+"""AssetType is the role of an asset in its experiment."""
 
 class Artifact(Record):
-    """Artifact is a named, versioned thing that experiments make and use: a
-    model, a dataset. Only Viewers 0.5 have artifacts."""
+    """Artifact is a named, versioned object that experiments create and use, such
+    as a model or a dataset. Only Viewers 0.5 have artifacts."""
     @property
     def viewer(self) -> str:
-        """The name of the viewer that has it."""
+        """The name of its viewer."""
     @property
     def name(self) -> str:
         """Its name."""
@@ -400,19 +399,19 @@ class Artifact(Record):
         """The size of its latest version in bytes."""
     @property
     def create_time(self) -> dt.datetime | None:
-        """When its first version was made."""
+        """When its first version was created."""
     @property
     def update_time(self) -> dt.datetime | None:
-        """When it changed last."""
+        """When it last changed."""
     @property
     def aliases(self) -> dict[str, int]:
-        """Its aliases and the version each one names now."""
+        """Its aliases and the version that each currently names."""
 
 class ArtifactVersion(Record):
     """ArtifactVersion is one version of an artifact."""
     @property
     def viewer(self) -> str:
-        """The name of the viewer that has it."""
+        """The name of its viewer."""
     @property
     def artifact_id(self) -> str:
         """The artifact's id in the documented form name:vN."""
@@ -424,19 +423,19 @@ class ArtifactVersion(Record):
         """The artifact's type."""
     @property
     def version(self) -> int:
-        """The number, from 1."""
+        """The version number, from 1."""
     @property
     def create_time(self) -> dt.datetime | None:
-        """When it was made."""
+        """When it was created."""
     @property
     def update_time(self) -> dt.datetime | None:
-        """When it changed last; absent in ListArtifactVersions."""
+        """When it last changed; absent in ListArtifactVersions."""
     @property
     def created_by_run_id(self) -> str:
-        """The run id of the experiment that made it; empty if none."""
+        """The run id of the experiment that created it; empty if none."""
     @property
     def created_by_user(self) -> str:
-        """The user that made it; empty if not known."""
+        """The user that created it; empty if unknown."""
     @property
     def size_bytes(self) -> int:
         """Its size in bytes."""
@@ -445,13 +444,13 @@ class ArtifactVersion(Record):
         """Number of its files."""
     @property
     def reference_count(self) -> int:
-        """Number of its references to things stored elsewhere."""
+        """Number of its references to objects stored elsewhere."""
     @property
     def status(self) -> str:
-        """The Viewer's word for its state, such as "ready"."""
+        """Its state as reported by the Viewer, such as "ready"."""
     @property
     def metadata(self) -> dict[str, Any]:
-        """What its maker wrote about it; absent in ListArtifactVersions."""
+        """Metadata from its creator; absent in ListArtifactVersions."""
     @property
     def description(self) -> str:
         """Its description."""
@@ -460,18 +459,19 @@ class ArtifactVersion(Record):
         """Its tags."""
     @property
     def aliases(self) -> list[str]:
-        """Aliases that name this version now, by the artifact's own list: the
-        Viewer's details of old versions keep aliases that have moved on."""
+        """Aliases that currently name this version, from the artifact's list: the
+        Viewer's details of old versions keep aliases that have moved to newer
+        ones."""
     @property
     def manifest_digest(self) -> str:
         """The SHA-256 of its manifest, in hexadecimal."""
     @property
     def lifecycle_stage(self) -> LifecycleStage:
-        """Its lifecycle stage; UNSPECIFIED where the Viewer does not say."""
+        """Its lifecycle stage; UNSPECIFIED if the Viewer does not report it."""
     @property
     def missing(self) -> list[MissingPart]:
-        """What could not be got, and why; empty if the message is complete. Viewer
-        0.5.3 cannot read the details of a version any more once it was promoted."""
+        """Parts that could not be read, and why; empty if the message is complete.
+        Viewer 0.5.3 cannot read the details of a version after its promotion."""
 
 class ArtifactFile(Record):
     """ArtifactFile is one file of a version."""
@@ -483,25 +483,25 @@ class ArtifactFile(Record):
         """Its size in bytes."""
     @property
     def digest(self) -> str:
-        """Its sum, such as "sha256:…"."""
+        """Its digest, such as "sha256:…"."""
     @property
     def modify_time(self) -> dt.datetime | None:
-        """When it was changed."""
+        """When it was last modified."""
 
 class ArtifactReference(Record):
-    """ArtifactReference is something stored elsewhere that belongs to a version."""
+    """ArtifactReference is an object stored elsewhere that belongs to a version."""
     @property
     def uri(self) -> str:
         """Where it is."""
     @property
     def checksum(self) -> str:
-        """Its sum, if known."""
+        """Its checksum, if known."""
     @property
     def size_bytes(self) -> int | None:
         """Its size in bytes, if known."""
     @property
     def metadata(self) -> dict[str, Any]:
-        """What its maker wrote about it."""
+        """Metadata from its creator."""
 
 class LineageNode(Record):
     """LineageNode is a node of a lineage graph."""
@@ -513,7 +513,7 @@ class LineageNode(Record):
         """What it represents."""
     @property
     def label(self) -> str:
-        """A label for people."""
+        """A label for display."""
     @property
     def artifact_id(self) -> str:
         """The artifact's id name:vN, for an artifact."""
@@ -522,11 +522,11 @@ class LineageNode(Record):
         """The run id, for an experiment."""
     @property
     def metadata(self) -> dict[str, Any]:
-        """What else the Viewer says of it."""
+        """Other properties that the Viewer reports."""
 
 class LineageEdge(Record):
-    """LineageEdge is an edge of a lineage graph. The time that the Viewer gives
-    for an edge is that of the request, so it is left out."""
+    """LineageEdge is an edge of a lineage graph. The Viewer's time of an edge is
+    the time of the request, so it is left out."""
     @property
     def source(self) -> str:
         """The node_id that it begins at."""
@@ -539,11 +539,11 @@ class LineageEdge(Record):
 
 class ExperimentArtifact(Record):
     """ExperimentArtifact is a version of an artifact (0.5), or an asset (0.6 and
-    later), that an experiment made or used."""
+    later), that an experiment created or used."""
     @property
     def relation(self) -> ArtifactRelation:
-        """Made or used. Of assets, outputs are made, and datasets and pretrained
-        models are used; code and config are neither and do not appear."""
+        """Created or used. Among assets, outputs are created, and datasets and
+        pretrained models are used; code and config are neither and are not listed."""
     @property
     def name(self) -> str:
         """The name."""
@@ -558,7 +558,7 @@ class ExperimentArtifact(Record):
         """Its size in bytes, if known."""
     @property
     def create_time(self) -> dt.datetime | None:
-        """When it was made, if known."""
+        """When it was created, if known."""
     @property
     def description(self) -> str:
         """Its description."""
@@ -589,14 +589,14 @@ class ArtifactTypeStats(Record):
         """Their size in bytes."""
 
 class Asset(Record):
-    """Asset is a file or folder that an experiment keeps (Viewers 0.6 and later)."""
+    """Asset is a file or folder of an experiment (Viewers 0.6 and later)."""
     @property
     def asset_id(self) -> str:
-        """An id of this server's, for DownloadAsset; the same as long as the asset
-        stays the same. Server-side paths are never shown."""
+        """An id assigned by this server, for DownloadAsset; it is stable while the
+        asset does not change. Server-side paths are never shown."""
     @property
     def type(self) -> AssetType:
-        """What it is to the experiment."""
+        """Its role in the experiment."""
     @property
     def name(self) -> str:
         """Its name."""
@@ -605,8 +605,8 @@ class Asset(Record):
         """The context that it was logged with, such as "train"."""
     @property
     def source(self) -> str:
-        """Where it came from, if its maker said so: a URI, or the last segment of a
-        local path."""
+        """Where it came from, if its creator recorded that: a URI, or the last
+        segment of a local path."""
     @property
     def description(self) -> str:
         """Its description."""
@@ -618,7 +618,7 @@ class Asset(Record):
         """Its fingerprint, if it has one."""
     @property
     def fingerprint_kind(self) -> str:
-        """What kind of fingerprint: such as "sha256" or "sha256_manifest"."""
+        """The kind of fingerprint, such as "sha256" or "sha256_manifest"."""
     @property
     def size_bytes(self) -> int | None:
         """Its size in bytes, if known."""
@@ -627,15 +627,15 @@ class Asset(Record):
         """Number of its files, if known."""
     @property
     def metadata(self) -> dict[str, Any]:
-        """What else is known of it; configuration values of a CONFIG asset."""
+        """Other known properties; the configuration values of a CONFIG asset."""
     @property
     def reference_count(self) -> int | None:
-        """Number of experiments that use the same stored content, where the Viewer counts
-        them (0.6, and 0.7 with its index)."""
+        """Number of experiments that use the same stored content, if the Viewer
+        counts them (0.6, and 0.7 with its index)."""
     @property
     def other_run_ids(self) -> list[str]:
-        """The run ids of other experiments that use it, where the Viewer names
-        them (0.6)."""
+        """The run ids of other experiments that use it, if the Viewer lists them
+        (0.6)."""
 
 class Image(Record):
     """Image is an image that an experiment logged (Viewers 0.6 and later)."""
@@ -668,85 +668,83 @@ class FileHeader(Record):
         """The media type, such as "text/csv; charset=utf-8"."""
     @property
     def size_bytes(self) -> int | None:
-        """The size of the whole file in bytes, where it is known before its end."""
+        """The size of the whole file in bytes, if it is known in advance."""
     @property
     def etag(self) -> str:
-        """The state of the file, to be given as if_match when a download is resumed
-        by offset. Empty where a file cannot be resumed."""
+        """Identifies the state of the file, for if_match when a download is resumed
+        by offset. Empty if the file cannot be resumed."""
     @property
     def offset(self) -> int:
         """The offset in bytes of the first byte that follows."""
     @property
     def limitations(self) -> list[str]:
-        """What this format cannot hold of the data, one sentence each; empty if it
-        holds all."""
+        """Data that this format cannot represent, one sentence each; empty if none."""
 
 class FileTrailer(Record):
     """FileTrailer is the last message of a stream of a file's bytes. A stream
-    without it was cut, whatever its status says; the server never ends one
-    with OK."""
+    without it was truncated, whatever its status; the server never ends such a
+    stream with OK."""
     @property
     def size_bytes(self) -> int:
-        """The size of the whole file in bytes, skipped ones before the offset
-        included."""
+        """The size of the whole file in bytes, including those before the offset."""
     @property
     def sha256(self) -> str:
         """The SHA-256 of the bytes that this stream sent, in lower-case hexadecimal."""
     @property
     def missing_files(self) -> list[str]:
-        """Files that the file should hold and does not, because the Viewer lost their
-        content, by path. The file says so itself, and is whole otherwise."""
+        """Paths of files that are missing in this file because the Viewer has lost
+        their content. The file mentions them, and is otherwise complete."""
     @property
     def limitations(self) -> list[str]:
-        """What else the file lacks that was not known when the header was sent, one
-        sentence each: lines of the event file that are too long, for example."""
+        """Other data that the file lacks and that was not known when the header was
+        sent, one sentence each: lines of the event file that are too long, for
+        example."""
 
 ViewerState = Literal["unspecified", "up", "busy", "down"]
-"""ViewerState is what the server knows of a Viewer's health."""
+"""ViewerState is the last known state of a Viewer."""
 
 ViewerOrigin = Literal["unspecified", "configured", "tunneled"]
-"""ViewerOrigin is how the server came to know a Viewer."""
+"""ViewerOrigin is how a Viewer was configured or discovered."""
 
 class Viewer(Record):
     """Viewer is one Runicorn Viewer behind this server."""
     @property
     def viewer(self) -> str:
-        """Its name, which requests give as `viewer`."""
+        """Its name, for `viewer` in requests."""
     @property
     def url(self) -> str:
-        """Where the server reaches it."""
+        """Its address as used by this server."""
     @property
     def version(self) -> str:
-        """What it says its version is. 0.5.3 says "0.5.2": `generation` is what
-        counts."""
+        """The version that it reports. 0.5.3 reports "0.5.2", so use `generation` for
+        decisions."""
     @property
     def generation(self) -> str:
-        """"0.5", "0.6" or "0.7", decided by the routes it has; empty while it is not
-        known."""
+        """"0.5", "0.6" or "0.7", derived from its routes; empty while unknown."""
     @property
     def capabilities(self) -> list[str]:
-        """What it can do, such as "experiments.update" or "metrics.event_log";
-        errors of reason VIEWER_LACKS_CAPABILITY name the same words."""
+        """Its capabilities, such as "experiments.update" or "metrics.event_log";
+        errors with reason VIEWER_LACKS_CAPABILITY use the same names."""
     @property
     def health(self) -> ViewerHealth | None:
-        """How it is."""
+        """Its health."""
     @property
     def origin(self) -> ViewerOrigin:
-        """How the server knows it."""
+        """How it was configured or discovered."""
     @property
     def is_default(self) -> bool:
-        """True for the one that an empty `viewer` means."""
+        """True for the default Viewer, which is used if `viewer` is empty."""
     @property
     def search(self) -> SearchProgress | None:
-        """How far the server has come with reading what filters, orders and
+        """How much the server has read of the data that filters, orders and
         metric_names need; GetViewer only."""
 
 class SearchProgress(Record):
-    """SearchProgress is what the search index knows of a Viewer's experiments.
-    They are read when a call needs them first."""
+    """SearchProgress describes the search index of a Viewer's experiments. An
+    experiment is read when a call first needs it."""
     @property
     def experiment_count(self) -> int:
-        """Number of experiments that calls have asked for."""
+        """Number of experiments that calls have needed."""
     @property
     def digested_count(self) -> int:
         """Number of them that have been read."""
@@ -758,10 +756,10 @@ class SearchProgress(Record):
         """Memory that is used for them, in bytes."""
     @property
     def oldest_digest_time(self) -> dt.datetime | None:
-        """When the oldest of what is known was read. Absent if nothing is."""
+        """When the oldest record of the index was read. Absent if there is none."""
 
 class ViewerHealth(Record):
-    """ViewerHealth is how a Viewer was at its last check."""
+    """ViewerHealth is the result of the last health check of a Viewer."""
     @property
     def state(self) -> ViewerState:
         """The state."""
@@ -770,10 +768,10 @@ class ViewerHealth(Record):
         """When it was checked."""
     @property
     def last_success_time(self) -> dt.datetime | None:
-        """When it answered last."""
+        """When it last answered."""
     @property
     def latency(self) -> dt.timedelta | None:
-        """How long its last answer to the check took."""
+        """How long it took to answer the last check that succeeded."""
     @property
     def last_error(self) -> RunicornError | None:
         """Why it is DOWN or BUSY."""
@@ -782,8 +780,8 @@ class ViewerHealth(Record):
         """Where it keeps its index, such as "File-based fallback" (0.7 and later)."""
 
 class UnreachableViewer(Record):
-    """UnreachableViewer is a Viewer whose part is missing in an answer about
-    several."""
+    """UnreachableViewer is a Viewer whose data is missing in a response about
+    several Viewers."""
     @property
     def viewer(self) -> str:
         """Its name."""
@@ -814,7 +812,8 @@ class ViewerConfig(Record):
         """Where it keeps its index (0.7 and later)."""
 
 class Gpu(Record):
-    """Gpu is one graphics processor of a Viewer's machine, as nvidia-smi says."""
+    """Gpu is one graphics processor of a Viewer's machine, as reported by
+    nvidia-smi."""
     @property
     def index(self) -> int:
         """Its index."""
@@ -838,10 +837,10 @@ class Gpu(Record):
         """Its temperature in degrees Celsius."""
     @property
     def power_watts(self) -> float | None:
-        """What it draws in watts."""
+        """Its power draw in watts."""
     @property
     def power_limit_watts(self) -> float | None:
-        """What it may draw in watts."""
+        """Its power limit in watts."""
     @property
     def sm_clock_mhz(self) -> float | None:
         """The clock of its cores in MHz."""
@@ -883,7 +882,7 @@ class Memory(Record):
         """All of it in bytes."""
     @property
     def available_bytes(self) -> int:
-        """What programs could get, in bytes."""
+        """Memory available to programs, in bytes."""
     @property
     def used_bytes(self) -> int:
         """What is used, in bytes."""
@@ -925,7 +924,7 @@ class Platform(Record):
         """Such as "x86_64"."""
 
 class StorageUse(Record):
-    """StorageUse is what one part of a Viewer's storage takes."""
+    """StorageUse is the size of one part of a Viewer's storage."""
     @property
     def part(self) -> str:
         """Which part: "total", "archive", "archive.blobs", "archive.manifests",
@@ -977,7 +976,7 @@ class ListArtifactFilesResponse(Record):
         """Its files."""
     @property
     def references(self) -> list[ArtifactReference]:
-        """What it refers to elsewhere."""
+        """Its references to objects stored elsewhere."""
     @property
     def total_size_bytes(self) -> int:
         """The size of all files in bytes."""
@@ -989,7 +988,7 @@ class GetArtifactLineageResponse(Record):
     """GetArtifactLineageResponse is the lineage of a version."""
     @property
     def root_node_id(self) -> str:
-        """The node_id of the version that was asked about."""
+        """The node_id of the requested version."""
     @property
     def nodes(self) -> list[LineageNode]:
         """The nodes."""
@@ -998,10 +997,10 @@ class GetArtifactLineageResponse(Record):
         """The edges."""
 
 class ListExperimentArtifactsResponse(Record):
-    """ListExperimentArtifactsResponse is what an experiment made and used."""
+    """ListExperimentArtifactsResponse is what an experiment created and used."""
     @property
     def artifacts(self) -> list[ExperimentArtifact]:
-        """What it made, then what it used."""
+        """What it created, then what it used."""
     @property
     def next_page_token(self) -> str:
         """Requests the next page; empty on the last one."""
@@ -1019,7 +1018,7 @@ class GetArtifactStatsResponse(Record):
         """Their size in bytes."""
     @property
     def file_count(self) -> int:
-        """Their files, as the Viewer counts them."""
+        """Number of their files as the Viewer counts them."""
     @property
     def types(self) -> list[ArtifactTypeStats]:
         """The same by type."""
@@ -1028,22 +1027,22 @@ class GetArtifactStatsResponse(Record):
         """Whether equal files are stored once."""
     @property
     def deduplicated_size_bytes(self) -> int:
-        """What the shared files take, in bytes."""
+        """The size of the shared files in bytes."""
     @property
     def saved_size_bytes(self) -> int:
-        """What sharing saves, in bytes."""
+        """The number of bytes saved by sharing."""
 
 class PromoteArtifactResponse(Record):
-    """PromoteArtifactResponse is the move that was made."""
+    """PromoteArtifactResponse is the change that was made."""
     @property
     def artifact_id(self) -> str:
         """The id name:vN of the version."""
     @property
     def from_stage(self) -> LifecycleStage:
-        """The stage that it was in."""
+        """The previous stage."""
     @property
     def to_stage(self) -> LifecycleStage:
-        """The stage that it is in."""
+        """The new stage."""
 
 class DeleteArtifactResponse(Record):
     """DeleteArtifactResponse is what the Viewer did."""
@@ -1052,8 +1051,7 @@ class DeleteArtifactResponse(Record):
         """The id name:vN of the version."""
     @property
     def still_readable(self) -> bool:
-        """Whether it can still be read: true after a deletion that is not
-        permanent."""
+        """Whether it can still be read: true unless the deletion was permanent."""
 
 class ListAssetsResponse(Record):
     """ListAssetsResponse is the assets of an experiment."""
@@ -1080,18 +1078,18 @@ class DownloadAssetResponse(Record):
     """DownloadAssetResponse is a part of the file."""
     @property
     def header(self) -> FileHeader | None:
-        """First: what file this is."""
+        """First: the file's header."""
     @property
     def chunk(self) -> bytes:
         """Then its bytes, at most 256 KiB in each message."""
     @property
     def trailer(self) -> FileTrailer | None:
-        """Last: its size and sum."""
+        """Last: its size and SHA-256."""
 
 ErrorReason = Literal["unspecified", "viewer_unreachable", "viewer_timeout", "caller_deadline", "caller_cancelled", "outcome_unknown", "viewer_not_found", "run_not_found", "artifact_not_found", "asset_not_found", "connection_not_found", "session_not_found", "resource_not_found", "invalid_request", "viewer_refused_request", "page_token_invalid", "resume_token_invalid", "viewer_auth", "ssh_auth_failed", "token_invalid", "viewer_forbidden", "role_required", "feature_disabled", "host_key_unknown", "host_key_changed", "viewer_rate_limited", "viewer_answer_too_large", "answer_too_large", "server_limit", "viewer_lacks_capability", "viewer_error", "viewer_malformed_answer", "stream_cut", "files_missing", "server_draining", "internal_error", "etag_mismatch", "remote_runicorn_missing", "remote_port_taken", "ssh_unreachable", "ssh_timeout", "ssh_key_invalid", "remote_viewer_failed", "state_conflict", "method_not_served", "not_read_yet"]
-"""ErrorReason says why a call failed. Every error status of this API carries
-one google.rpc.ErrorInfo whose `reason` is the name of a value below without
-the prefix ERROR_REASON_ (such as "RUN_NOT_FOUND") and whose `domain` is
+"""ErrorReason is why a call failed. Every error status of this API has one
+google.rpc.ErrorInfo whose `reason` is the name of a value below without the
+prefix ERROR_REASON_ (such as "RUN_NOT_FOUND") and whose `domain` is
 "runicorn-grpc". The metadata keys named here are always set."""
 
 TailStart = Literal["unspecified", "beginning", "now"]
@@ -1104,16 +1102,16 @@ UpstreamState = Literal["unspecified", "ok", "failing", "rate_limited"]
 """UpstreamState is the result of the last poll of a Viewer."""
 
 LogResetReason = Literal["unspecified", "truncated", "replaced", "source_changed"]
-"""LogResetReason is why what was delivered of a run no longer holds."""
+"""LogResetReason is why the data delivered of a run has become invalid."""
 
 EndReason = Literal["unspecified", "finished", "failed", "interrupted", "other", "deleted", "not_found"]
-"""EndReason is why nothing more comes of a run."""
+"""EndReason is why no more data of a run follows."""
 
 class CaughtUp(Record):
-    """CaughtUp says that the history of a run ends here and live data begins."""
+    """CaughtUp marks the end of a run's history; live data follows."""
 
 class Heartbeat(Record):
-    """Heartbeat proves that a tail is alive, and says how fresh it is."""
+    """Heartbeat shows that a tail is alive, and how fresh it is."""
     @property
     def last_success_time(self) -> dt.datetime | None:
         """When the Viewer last answered for this run."""
@@ -1122,11 +1120,11 @@ class Heartbeat(Record):
         """The result of the last poll of the Viewer."""
     @property
     def last_error(self) -> RunicornError | None:
-        """Why it failed, if it did."""
+        """Why it failed, if it failed."""
     @property
     def behind_bytes(self) -> int | None:
-        """Number of bytes of the log that this stream has still to deliver, where
-        that is known."""
+        """Number of bytes of the log that this stream has not delivered yet, if
+        known."""
     @property
     def poll_interval(self) -> dt.timedelta | None:
         """The current interval between two polls of the Viewer."""
@@ -1145,22 +1143,22 @@ class Heartbeat(Record):
         """Number of runs that this stream follows."""
     @property
     def not_followed_run_count(self) -> int:
-        """Number of runs that match the filter and are not followed: they wait until
-        others end, or have ended and turned up out of their order before the
-        stream was resumed."""
+        """Number of runs that match the filter but are not followed: they wait until
+        others end, or have ended and appeared out of order before the stream was
+        resumed."""
     @property
     def limitations(self) -> list[str]:
-        """What was too large so far, in words: see GetMetricsResponse."""
+        """Descriptions of what was too large so far: see GetMetricsResponse."""
 
 class LogReset(Record):
-    """LogReset tells the client to discard what it has of this run; it is sent
-    again from the start."""
+    """LogReset tells the client to discard the data of this run; it is sent again
+    from the start."""
     @property
     def reason(self) -> LogResetReason:
         """Why."""
 
 class StatusChange(Record):
-    """StatusChange says that an experiment's status changed."""
+    """StatusChange reports a new status of an experiment."""
     @property
     def status(self) -> ExperimentStatus:
         """The new status."""
@@ -1169,7 +1167,7 @@ class StatusChange(Record):
         """The Viewer's own text for it."""
 
 class TailEnd(Record):
-    """TailEnd says that nothing more comes of a run. Its token stays usable: if
+    """TailEnd reports that no more data of a run follows. Its token stays valid: if
     the run is reopened, a stream resumed with it continues."""
     @property
     def reason(self) -> EndReason:
@@ -1182,7 +1180,7 @@ ExportFormat = Literal["unspecified", "json", "csv", "jsonl", "arrow", "parquet"
 """ExportFormat is the format of an export."""
 
 ExportLayout = Literal["unspecified", "wide", "long"]
-"""ExportLayout is how the metrics lie in a table."""
+"""ExportLayout is the layout of metrics in a table."""
 
 class ListExperimentsResponse(Record):
     """ListExperimentsResponse is a page of experiments."""
@@ -1195,26 +1193,25 @@ class ListExperimentsResponse(Record):
     @property
     def total_size(self) -> int | None:
         """Number of experiments that match, over all pages. Absent if a Viewer did
-        not answer, or if the filter needs what could not be read."""
+        not answer, or if the filter needs data that could not be read."""
     @property
     def unreachable(self) -> list[UnreachableViewer]:
         """Viewers that did not answer; their experiments are missing."""
     @property
     def read_time(self) -> dt.datetime | None:
-        """When the Viewer's list that this page is made of was read; the oldest of
-        several."""
+        """When the Viewer's list used for this page was read; the oldest of several."""
     @property
     def oldest_digest_time(self) -> dt.datetime | None:
-        """When the oldest digest of a run that this answer used was read: of its
-        metrics, times, summary and configuration what the filter, the order and
-        metric_names need. Absent if it used none."""
+        """When the oldest digest used for this response was read. A digest has the
+        metrics, times, summary and configuration of an experiment that the filter,
+        the order and metric_names need. Absent if none was used."""
     @property
     def complete(self) -> bool:
         """Whether unreachable and not_read are empty."""
     @property
     def not_read(self) -> list[ExperimentResult]:
-        """Experiments of which the filter, the order or metric_names need what could
-        not be read; at most 1000 of them."""
+        """Experiments for which the filter, the order or metric_names need data that
+        could not be read; at most 1000 of them."""
     @property
     def not_read_count(self) -> int:
         """Number of experiments that could not be read."""
@@ -1247,7 +1244,7 @@ class UpdateExperimentResponse(Record):
         """The experiment, BASIC."""
 
 class DeleteExperimentsResponse(Record):
-    """DeleteExperimentsResponse is the results."""
+    """DeleteExperimentsResponse has the results."""
     @property
     def results(self) -> list[ExperimentResult]:
         """One result per id, in the order of the request."""
@@ -1268,13 +1265,13 @@ class ListDeletedExperimentsResponse(Record):
         """Viewers that did not answer."""
 
 class RestoreExperimentsResponse(Record):
-    """RestoreExperimentsResponse is the results."""
+    """RestoreExperimentsResponse has the results."""
     @property
     def results(self) -> list[ExperimentResult]:
         """One result per id, in the order of the request."""
 
 class PurgeExperimentsResponse(Record):
-    """PurgeExperimentsResponse is the results."""
+    """PurgeExperimentsResponse has the results."""
     @property
     def results(self) -> list[ExperimentResult]:
         """One result per id, in the order of the request; for all_deleted, one per
@@ -1302,7 +1299,7 @@ class WatchExperimentsResponse(Record):
     """WatchExperimentsResponse is one event."""
     @property
     def viewer(self) -> str:
-        """The viewer that the event is about; empty for the stream as a whole."""
+        """The viewer of the event; empty for the stream as a whole."""
     @property
     def snapshot(self) -> ExperimentSnapshot | None:
         """Experiments that match now; several of these make the snapshot."""
@@ -1317,26 +1314,26 @@ class WatchExperimentsResponse(Record):
         """One that matches has changed."""
     @property
     def deleted(self) -> DeletedReference | None:
-        """One is gone, or no longer matches."""
+        """One was deleted, or no longer matches."""
     @property
     def heartbeat(self) -> WatchHeartbeat | None:
-        """Nothing else to say; how fresh the stream is."""
+        """No other event; how fresh the stream is."""
 
 class WatchHeartbeat(Record):
-    """WatchHeartbeat proves that a watch is alive, and says how fresh it is."""
+    """WatchHeartbeat shows that a watch is alive, and how fresh it is."""
     @property
     def last_success_time(self) -> dt.datetime | None:
         """When the Viewer's list was last read; the oldest of several Viewers."""
     @property
     def upstream_state(self) -> UpstreamState:
-        """The result of the last reading of the list; of several Viewers, the worst."""
+        """The result of the last read of the list; the worst of several Viewers."""
     @property
     def last_error(self) -> RunicornError | None:
-        """Why it failed, if it did."""
+        """Why it failed, if it failed."""
     @property
     def poll_interval(self) -> dt.timedelta | None:
-        """The current interval between two readings of the list; the longest of
-        several Viewers."""
+        """The current interval between two reads of the list; the longest of several
+        Viewers."""
     @property
     def experiment_count(self) -> int:
         """Number of experiments that match."""
@@ -1354,7 +1351,7 @@ class Synced(Record):
         """Number of experiments of the snapshot."""
     @property
     def unreachable(self) -> list[UnreachableViewer]:
-        """Viewers that did not answer; theirs follow as created once they do."""
+        """Viewers that did not answer; their experiments follow as created later."""
 
 class DeletedReference(Record):
     """DeletedReference names an experiment that is no longer in a watch."""
@@ -1375,19 +1372,19 @@ class LogLine(Record):
         """The line without its newline."""
     @property
     def lossy(self) -> bool:
-        """Whether it had bytes that are not UTF-8 and are U+FFFD now, or was cut at
+        """Whether invalid UTF-8 was replaced by U+FFFD, or the line was truncated at
         1 MiB."""
     @property
     def offset(self) -> int | None:
         """The offset in bytes of its start in the log file; absent on 0.5."""
     @property
     def partial(self) -> bool:
-        """Whether it has no newline yet and has been at rest for a second, as a
-        progress bar is; the next line then repeats its offset, with the text that
-        it has by then. Only with offsets."""
+        """Whether it has no newline yet and has been idle for a second, like a
+        progress bar; the next line then repeats its offset with its newer text.
+        Only with offsets."""
 
 class LogBatch(Record):
-    """LogBatch is some lines of a run's log."""
+    """LogBatch has some lines of a run's log."""
     @property
     def lines(self) -> list[LogLine]:
         """The lines, in order."""
@@ -1408,40 +1405,40 @@ class TailLogsResponse(Record):
         """Lines."""
     @property
     def caught_up(self) -> CaughtUp | None:
-        """The log's history ends here, live lines begin."""
+        """The log's history ends here; live lines follow."""
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """Nothing else to say; how fresh the stream is."""
+        """No other event; how fresh the stream is."""
     @property
     def log_reset(self) -> LogReset | None:
-        """Discard what was delivered; it is sent again from the start."""
+        """Discard everything delivered; it is sent again from the start."""
     @property
     def status_change(self) -> StatusChange | None:
         """The experiment's status changed."""
     @property
     def end(self) -> TailEnd | None:
-        """Nothing more comes; the stream ends OK."""
+        """No more lines follow; the stream ends with OK."""
 
 class ExportExperimentResponse(Record):
     """ExportExperimentResponse is a part of the exported file."""
     @property
     def header(self) -> FileHeader | None:
-        """First: what file this is."""
+        """First: the file's header."""
     @property
     def chunk(self) -> bytes:
         """Then its bytes, at most 256 KiB in each message."""
     @property
     def trailer(self) -> FileTrailer | None:
-        """Last: its size and sum."""
+        """Last: its size and SHA-256."""
 
 class ListMetricsResponse(Record):
-    """ListMetricsResponse is the metrics of an experiment."""
+    """ListMetricsResponse has the metrics of an experiment."""
     @property
     def metrics(self) -> list[MetricInfo]:
         """The metrics, by name and kind."""
     @property
     def fidelity(self) -> Fidelity:
-        """What they were read from."""
+        """The source that they were read from."""
     @property
     def viewer(self) -> str:
         """The name of the viewer."""
@@ -1466,12 +1463,12 @@ class ListMetricsResponse(Record):
         """Requests the next page; empty on the last one."""
     @property
     def limitations(self) -> list[str]:
-        """What was too large, in words: lines of more than 16 MiB, values of metrics
-        whose names have more than 1024 bytes, values of more than 65536 metrics
-        are left out; texts of more than 256 KiB are cut."""
+        """Descriptions of what was too large: lines above 16 MiB, values of metrics
+        whose names are longer than 1024 bytes, and values beyond 65536 metrics are
+        left out; texts above 256 KiB are truncated."""
 
 class CompareExperimentsResponse(Record):
-    """CompareExperimentsResponse is metrics of several experiments, side by side."""
+    """CompareExperimentsResponse has metrics of several experiments."""
     @property
     def comparisons(self) -> list[MetricComparison]:
         """The metrics, by name."""
@@ -1483,8 +1480,8 @@ class CompareExperimentsResponse(Record):
         """Whether not_read is empty."""
     @property
     def oldest_digest_time(self) -> dt.datetime | None:
-        """When the oldest digest of a run that this answer used was read. Absent if
-        it used none."""
+        """When the oldest digest used for this response was read. Absent if none was
+        used."""
     @property
     def not_read_count(self) -> int:
         """Number of experiments that could not be read."""
@@ -1502,7 +1499,7 @@ class FindBestExperimentResponse(Record):
         """The step of that value."""
     @property
     def time(self) -> dt.datetime | None:
-        """The time of that value, where it is known."""
+        """The time of that value, if known."""
     @property
     def examined_count(self) -> int:
         """Number of experiments that were read."""
@@ -1517,8 +1514,8 @@ class FindBestExperimentResponse(Record):
         """Whether not_read is empty."""
     @property
     def oldest_digest_time(self) -> dt.datetime | None:
-        """When the oldest digest of a run that this answer used was read. Absent if
-        it used none."""
+        """When the oldest digest used for this response was read. Absent if none was
+        used."""
     @property
     def not_read_count(self) -> int:
         """Number of experiments that could not be read."""
@@ -1530,15 +1527,15 @@ PythonEnvironmentType = Literal["unspecified", "conda", "system"]
 """PythonEnvironmentType is what provides a Python environment."""
 
 AuthMethod = Literal["unspecified", "password", "key", "agent"]
-"""AuthMethod is how a saved connection logs in."""
+"""AuthMethod is the authentication method of a saved connection."""
 
 class SshTarget(Record):
-    """SshTarget is an SSH server and a login on it. Its secrets go in and never
-    come out: not in answers, errors or logs."""
+    """SshTarget is an SSH server and a login. Its secrets are never returned in
+    responses, errors or logs."""
     @property
     def host(self) -> str:
-        """The SSH server's name or address. "localhost" and "127.0.0.1" are
-        different hosts to a Viewer's known host keys."""
+        """The SSH server's name or address. For a Viewer's known host keys,
+        "localhost" and "127.0.0.1" are different hosts."""
     @property
     def port(self) -> int | None:
         """Its port: 22 if absent."""
@@ -1560,11 +1557,11 @@ class SshTarget(Record):
         """The passphrase of the private key."""
     @property
     def use_agent(self) -> bool | None:
-        """Whether the Viewer's SSH agent may be used: true if absent. It is the one
-        that the environment of the Viewer's process names (SSH_AUTH_SOCK)."""
+        """Whether the Viewer's SSH agent may be used: true if absent. It is the agent
+        in the environment of the Viewer's process (SSH_AUTH_SOCK)."""
 
 class Connection(Record):
-    """Connection is an SSH connection that a Viewer holds."""
+    """Connection is an SSH connection of a Viewer."""
     @property
     def connection_id(self) -> str:
         """Its id, user@host:port."""
@@ -1582,7 +1579,7 @@ class Connection(Record):
         """Whether it is open. Viewer 0.7.2 notices a broken one up to 5 s late."""
     @property
     def viewer(self) -> str:
-        """The name of the viewer that holds it."""
+        """The name of its viewer."""
 
 class ViewerSession(Record):
     """ViewerSession is a remote Viewer that a Viewer started, and the tunnel to
@@ -1592,14 +1589,14 @@ class ViewerSession(Record):
         """Its id."""
     @property
     def viewer(self) -> str:
-        """The name {viewer}.{session_id} under which every call of this API reaches
-        the remote Viewer; empty if it cannot be reached from here."""
+        """The name {viewer}.{session_id} of the remote Viewer in all calls of this
+        API; empty if it cannot be reached from here."""
     @property
     def parent_viewer(self) -> str:
         """The name of the viewer that holds the session."""
     @property
     def host(self) -> str:
-        """The SSH server; Viewers 0.5.3 and 0.6.0 say 127.0.0.1 whatever it is."""
+        """The SSH server; Viewers 0.5.3 and 0.6.0 always report 127.0.0.1."""
     @property
     def ssh_port(self) -> int:
         """Its SSH port."""
@@ -1608,7 +1605,7 @@ class ViewerSession(Record):
         """The user."""
     @property
     def local_port(self) -> int:
-        """The tunnel's port, on the machine of the Viewer that holds the session."""
+        """The tunnel's port, on the machine of the parent Viewer."""
     @property
     def remote_port(self) -> int:
         """The remote Viewer's port on the remote machine."""
@@ -1617,8 +1614,8 @@ class ViewerSession(Record):
         """The remote storage root."""
     @property
     def remote_process_id(self) -> int | None:
-        """The id of the remote Viewer's process; 0.7.2 restarts one that died, and
-        the id changes."""
+        """The id of the remote Viewer's process; it changes when 0.7.2 restarts a
+        process that died."""
     @property
     def state(self) -> ViewerSessionState:
         """Its state."""
@@ -1627,17 +1624,16 @@ class ViewerSession(Record):
         """The Viewer's own text for it."""
     @property
     def active(self) -> bool:
-        """Whether the Viewer says that it works."""
+        """Whether the Viewer reports it as active."""
     @property
     def start_time(self) -> dt.datetime | None:
         """When it was started."""
     @property
     def uptime(self) -> dt.timedelta | None:
-        """How long it has been up."""
+        """How long it has been running."""
     @property
     def url(self) -> str:
-        """Where the tunnel listens, seen from the machine of the Viewer that holds
-        the session."""
+        """The address of the tunnel on the machine of the parent Viewer."""
     @property
     def unreachable_reason(self) -> str:
         """Why it cannot be reached from here, such as a tunnel that listens on
@@ -1646,7 +1642,7 @@ class ViewerSession(Record):
 class HostKey(Record):
     """HostKey is the public key of an SSH server, in the details of an error
     (HOST_KEY_UNKNOWN, HOST_KEY_CHANGED), in AcceptHostKey and in ListHostKeys.
-    It is no secret."""
+    It is not secret."""
     @property
     def host(self) -> str:
         """The SSH server."""
@@ -1665,11 +1661,11 @@ class HostKey(Record):
         """Its fingerprint, "SHA256:…", for a person to compare before accepting."""
     @property
     def known_hosts_host(self) -> str:
-        """The name under which the Viewer keeps it, such as "[host]:2222"."""
+        """Its name in the Viewer's known_hosts file, such as "[host]:2222"."""
     @property
     def expected_fingerprint_sha256(self) -> str:
-        """The fingerprint that was accepted before, where another key is presented
-        now and the Viewer says so."""
+        """The previously accepted fingerprint, if the server now has another key and
+        the Viewer reports the old one."""
 
 class DirectoryEntry(Record):
     """DirectoryEntry is a file or folder on a remote machine."""
@@ -1678,19 +1674,19 @@ class DirectoryEntry(Record):
         """Its name."""
     @property
     def is_directory(self) -> bool:
-        """Whether it is a folder. A link to one is none to the Viewer."""
+        """Whether it is a folder; false for a link to a folder."""
     @property
     def size_bytes(self) -> int:
         """Its size in bytes; 0 for a folder."""
     @property
     def modify_time(self) -> dt.datetime | None:
-        """When it was changed."""
+        """When it was last modified."""
 
 class PythonEnvironment(Record):
     """PythonEnvironment is a Python on a remote machine."""
     @property
     def name(self) -> str:
-        """Its name, to be given as conda_env; "system" for the one on the PATH."""
+        """Its name, for conda_env; "system" for the one on the PATH."""
     @property
     def type(self) -> PythonEnvironmentType:
         """What provides it."""
@@ -1705,13 +1701,13 @@ class PythonEnvironment(Record):
         """Whether it is a default; several may be."""
 
 class SavedConnection(Record):
-    """SavedConnection is a connection that a Viewer remembers."""
+    """SavedConnection is a connection stored by a Viewer."""
     @property
     def saved_connection_id(self) -> str:
         """Its key, host:port@user."""
     @property
     def display_name(self) -> str:
-        """A name for people."""
+        """A name for display."""
     @property
     def host(self) -> str:
         """The SSH server."""
@@ -1723,16 +1719,16 @@ class SavedConnection(Record):
         """The user."""
     @property
     def auth_method(self) -> AuthMethod:
-        """How it logs in, as it was saved."""
+        """Its authentication method as saved."""
     @property
     def has_saved_password(self) -> bool:
-        """Whether the Viewer keeps a password for it."""
+        """Whether the Viewer has stored a password for it."""
     @property
     def has_saved_private_key(self) -> bool:
-        """Whether the Viewer keeps a private key for it."""
+        """Whether the Viewer has stored a private key for it."""
     @property
     def has_saved_passphrase(self) -> bool | None:
-        """Whether the Viewer keeps a passphrase for it (0.7 says so)."""
+        """Whether the Viewer has stored a passphrase for it (0.7)."""
 
 class OpenConnectionResponse(Record):
     """OpenConnectionResponse is the connection."""
@@ -1745,7 +1741,7 @@ class OpenConnectionResponse(Record):
         checked."""
 
 class CloseConnectionResponse(Record):
-    """CloseConnectionResponse says what was closed."""
+    """CloseConnectionResponse reports what was closed."""
     @property
     def connection_id(self) -> str:
         """The connection's id."""
@@ -1796,13 +1792,13 @@ class ListDirectoryResponse(Record):
         """The folder."""
     @property
     def entries(self) -> list[DirectoryEntry]:
-        """What is in it, folders first, hidden files included."""
+        """Its entries, folders first, hidden files included."""
     @property
     def next_page_token(self) -> str:
         """Requests the next page; empty on the last one."""
 
 class CheckPathResponse(Record):
-    """CheckPathResponse says what a path is."""
+    """CheckPathResponse describes a path."""
     @property
     def path(self) -> str:
         """The path."""
@@ -1823,7 +1819,7 @@ class ListPythonEnvironmentsResponse(Record):
         """Requests the next page; empty on the last one."""
 
 class GetRemoteConfigResponse(Record):
-    """GetRemoteConfigResponse is what a Python of a connected machine has."""
+    """GetRemoteConfigResponse describes a Python of a connected machine."""
     @property
     def connection_id(self) -> str:
         """The connection's id."""
@@ -1859,7 +1855,7 @@ class GetRemoteStatusResponse(Record):
         """The remote Viewers."""
 
 class AcceptHostKeyResponse(Record):
-    """AcceptHostKeyResponse is the key that is known now."""
+    """AcceptHostKeyResponse is the known key."""
     @property
     def host_key(self) -> HostKey | None:
         """The key."""
@@ -1874,13 +1870,13 @@ class ListHostKeysResponse(Record):
         """Requests the next page; empty on the last one."""
 
 class RemoveHostKeyResponse(Record):
-    """RemoveHostKeyResponse says whether there was such a key."""
+    """RemoveHostKeyResponse reports whether there was such a key."""
     @property
     def removed(self) -> bool:
         """Whether one was removed."""
 
 class ListSavedConnectionsResponse(Record):
-    """ListSavedConnectionsResponse is what a Viewer remembers."""
+    """ListSavedConnectionsResponse has the connections stored by a Viewer."""
     @property
     def saved_connections(self) -> list[SavedConnection]:
         """The connections."""
@@ -1889,13 +1885,13 @@ class ListSavedConnectionsResponse(Record):
         """Requests the next page; empty on the last one."""
 
 class SaveConnectionResponse(Record):
-    """SaveConnectionResponse is the connection as it is remembered."""
+    """SaveConnectionResponse is the stored connection."""
     @property
     def saved_connection(self) -> SavedConnection | None:
         """The connection."""
 
 class DeleteSavedConnectionResponse(Record):
-    """DeleteSavedConnectionResponse says that it is forgotten."""
+    """DeleteSavedConnectionResponse confirms the deletion."""
     @property
     def saved_connection_id(self) -> str:
         """Its saved_connection_id."""
@@ -1928,13 +1924,13 @@ class UpdateConfigResponse(Record):
         """The configuration."""
 
 class GetGpuResponse(Record):
-    """GetGpuResponse is the graphics processors of a Viewer's machine."""
+    """GetGpuResponse has the graphics processors of a Viewer's machine."""
     @property
     def available(self) -> bool:
         """Whether they can be read."""
     @property
     def reason(self) -> str:
-        """Why they cannot, in the Viewer's words."""
+        """Why they cannot, as reported by the Viewer."""
     @property
     def read_time(self) -> dt.datetime | None:
         """When they were read."""
@@ -1949,7 +1945,7 @@ class GetSystemResponse(Record):
         """Whether it can be measured."""
     @property
     def reason(self) -> str:
-        """Why it cannot, in the Viewer's words."""
+        """Why it cannot, as reported by the Viewer."""
     @property
     def read_time(self) -> dt.datetime | None:
         """When it was measured."""
@@ -1967,26 +1963,26 @@ class GetSystemResponse(Record):
         """Its system."""
 
 class GetStorageStatsResponse(Record):
-    """GetStorageStatsResponse is what a Viewer's storage takes."""
+    """GetStorageStatsResponse is the size of a Viewer's storage."""
     @property
     def storage_root(self) -> str:
         """The storage root."""
     @property
     def parts(self) -> list[StorageUse]:
-        """What its parts take; "total" is the first."""
+        """The sizes of its parts; "total" is the first."""
     @property
     def run_count(self) -> int | None:
         """Number of runs that the Viewer counts."""
 
 class CheckStatusesResponse(Record):
-    """CheckStatusesResponse is what the check found."""
+    """CheckStatusesResponse is the result of the check."""
     @property
     def checked_count(self) -> int:
         """Number of experiments that were checked."""
     @property
     def updated_count(self) -> int:
-        """Number of them whose status changed. 0 where another route of the Viewer had
-        changed it a moment before."""
+        """Number of them whose status changed. 0 if another route of the Viewer had
+        changed it just before."""
     @property
     def message(self) -> str:
-        """The Viewer's own sentence."""
+        """The Viewer's text."""
