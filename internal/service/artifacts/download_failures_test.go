@@ -45,7 +45,7 @@ func TestDownloadAsset_AZipWithoutSomeFilesSaysSo(t *testing.T) {
 		}
 		want := ""
 		if files < 2 {
-			want = fmt.Sprintf("The zip holds %d of 2 files: the Viewer has lost the content of the others, and does not say which they are.", files)
+			want = fmt.Sprintf("The zip holds %d of 2 files: the Viewer has lost the content of the others and does not report which ones.", files)
 		}
 		if said := strings.Join(d.trailer.GetLimitations(), ""); read.Comment != want || said != want || len(read.File) != files {
 			t.Errorf("%d files, comment %q, trailer %q, want %q", len(read.File), read.Comment, said, want)
