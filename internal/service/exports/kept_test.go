@@ -204,7 +204,7 @@ func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
 
 func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
 	k := newKeptFiles()
-	space := &tempSpace{free: semaphore.NewWeighted(3 * maxSpooledMemory), makeRoom: k.makeRoom}
+	space := &tempSpace{free: semaphore.NewWeighted(3 * maxSpooledMemory), freeSpace: k.freeSpace}
 	write := func(s *spool) error {
 		for range 2 {
 			if _, err := s.Write(make([]byte, maxSpooledMemory)); err != nil {
