@@ -99,7 +99,7 @@ func TestHealth(t *testing.T) {
 	b.health.SetServingStatus("viewer/main", healthpb.HealthCheckResponse_SERVING)
 	b.health.SetServingStatus("viewer/old", healthpb.HealthCheckResponse_NOT_SERVING)
 	check("/healthz", 200, "SERVING")
-	check("/readyz", 200, `{"status":"SERVING","viewers":2,"viewers_serving":1,"detail":"1 of 2 viewers do not answer; /v1/viewers says which"}`)
+	check("/readyz", 200, `{"status":"SERVING","viewers":2,"viewers_serving":1,"detail":"1 of 2 viewers do not answer; /v1/viewers lists them"}`)
 	check("/readyz?viewer=main", 200, "SERVING")
 	check("/readyz?viewer=old", 503, "VIEWER_UNREACHABLE")
 	check("/readyz?viewer=none", 404, "VIEWER_NOT_FOUND")
