@@ -17,9 +17,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// crowd exports several runs at once, in all formats of tables, while the
-// server is asked how it is. Where the Viewer serves no event files, each needs
-// a heavy call: its table.
+// crowd exports several runs concurrently, in all formats of tables, while the server's
+// health is checked. If the Viewer serves no event files, each export needs a heavy call
+// for its table.
 func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
 	const runs, rowsEach = 12, 100_000
 	storage := filepath.Join(bed.Dir, "crowd-"+string(version))
@@ -65,8 +65,8 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 	return nil
 }
 
-// crowdExport exports one run, as a client does that waits when the server says
-// that it makes enough of such exports already.
+// crowdExport exports one run, and retries when the server is at its limit of such
+// exports.
 func crowdExport(ctx context.Context, front *rig.Front, i int, id string) error {
 	req := &runicornapiv1.ExportExperimentRequest{
 		RunId: id, Layout: runicornapiv1.ExportLayout(1 + i%2),
