@@ -11,17 +11,17 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// program is what the process calls itself.
+// program is the name of the process.
 const program = "runicorn-grpc"
 
-// envPrefix begins the variable of every flag.
+// envPrefix is the prefix of the environment variables of flags.
 const envPrefix = "RUNICORN_GRPC_"
 
-// defaultViewer is the Viewer where none is configured: the address at which
-// the Viewer listens by default.
+// defaultViewer is the Viewer if none is configured: the address at which a Viewer
+// listens by default.
 const defaultViewer = "http://127.0.0.1:23300"
 
-// Config is the configuration. The tags are the manual that --help prints.
+// Config is the configuration. The help tags are the manual that --help prints.
 type Config struct {
 	Help    helpFlag    `short:"h" help:"Print this manual."`
 	Version versionFlag `help:"Print the version."`
@@ -93,7 +93,7 @@ type Config struct {
 	AuditLog  string `group:"Logging" placeholder:"FILE" help:"File to which a line of JSON is added for every call that changes something or needs the role admin, and for every refusal. It may be moved away at any time."`
 }
 
-// manual is what --help says before the flags.
+// manual is what --help prints before the flags.
 const manual = `One gRPC endpoint, and the same API as REST, in front of Runicorn Viewers.
 
 Try it: runicorn-grpc --demo
@@ -117,15 +117,15 @@ type usageError struct{ error }
 // Unwrap returns the cause.
 func (e *usageError) Unwrap() error { return e.error }
 
-// badFlag blames a flag.
+// badFlag returns the error for the value of a flag.
 func badFlag(flag, format string, args ...any) error {
 	return &usageError{fmt.Errorf("--"+flag+": "+format, args...)}
 }
 
-// errHelpPrinted ends the process after --help and --version have been answered.
+// errHelpPrinted ends the process after --help or --version.
 var errHelpPrinted = errors.New("answered")
 
-// parse reads the configuration from flags, variables and the file, in this
+// parse reads the configuration from flags, environment variables and the file, in this
 // order of precedence. The errors are errHelpPrinted or a *usageError.
 func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config, error) {
 	cfg := &Config{}
@@ -146,12 +146,12 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*Config
 	if _, err := parser.Parse(withTwoDashes(parser, args)); errors.Is(err, errHelpPrinted) {
 		return nil, errHelpPrinted
 	} else if err != nil {
-		return nil, &usageError{fmt.Errorf("%w; --help lists what there is", err)}
+		return nil, &usageError{fmt.Errorf("%w; --help lists the flags", err)}
 	}
 	return cfg, cfg.check()
 }
 
-// withTwoDashes makes --demo of -demo and --help of help: nothing else can be meant.
+// withTwoDashes accepts -demo for --demo and help for --help.
 func withTwoDashes(parser *kong.Kong, args []string) []string {
 	out := slices.Clone(args)
 	if len(out) > 0 && (out[0] == "help" || out[0] == "version") {
@@ -168,8 +168,8 @@ func withTwoDashes(parser *kong.Kong, args []string) []string {
 	return out
 }
 
-// BeforeResolve opens the file before the other flags ask it. It is kong's
-// hook: values of the command line are known by now, and no others.
+// BeforeResolve reads the configuration file before the other flags are resolved. It is a
+// hook of kong: only the values of the command line are set at this time.
 func (cfg *Config) BeforeResolve(ctx *kong.Context, from *settings) error {
 	for _, flag := range ctx.Flags() {
 		if flag.Name == "config" {
@@ -180,7 +180,7 @@ func (cfg *Config) BeforeResolve(ctx *kong.Context, from *settings) error {
 	return nil
 }
 
-// withVariable adds the name of its variable to the help of a flag.
+// withVariable appends the name of its environment variable to the help of a flag.
 func withVariable(value *kong.Value) string {
 	switch value.Name {
 	case "help", "version":
@@ -197,8 +197,8 @@ func variable(flag string) string {
 // helpFlag prints the manual.
 type helpFlag bool
 
-// BeforeReset runs before any value is checked: a bad file or variable must
-// not hide the manual.
+// BeforeReset runs before any value is checked: an invalid file or variable must not
+// prevent the manual.
 func (helpFlag) BeforeReset(ctx *kong.Context) error {
 	if err := ctx.PrintUsage(false); err != nil {
 		return err
