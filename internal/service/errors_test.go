@@ -207,7 +207,7 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestACallThatNobodyServesSaysSo(t *testing.T) {
+func TestAnUnknownMethodIsReported(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	err := h.Conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor

@@ -50,8 +50,8 @@ func TestSearchFindsTheBestOfAllRuns(t *testing.T) {
 	}
 }
 
-// TestSearchDoesNotReadWhatTheListRulesOut counts reads of files.
-func TestSearchDoesNotReadWhatTheListRulesOut(t *testing.T) {
+// TestSearchDoesNotReadRunsThatTheListExcludes counts reads of files.
+func TestSearchDoesNotReadRunsThatTheListExcludes(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 	u := h.Upstreams[0]
 	ids := addScored(u, 20)
@@ -71,8 +71,8 @@ func TestSearchDoesNotReadWhatTheListRulesOut(t *testing.T) {
 	}
 }
 
-// TestSearchAnswersPartially says what is not known yet, and knows it later.
-func TestSearchAnswersPartially(t *testing.T) {
+// TestSearchReturnsPartialResults says what is not known yet, and knows it later.
+func TestSearchReturnsPartialResults(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	addScored(h.Upstreams[0], 3)
 	req := &runicornapiv1.ListExperimentsRequest{Filter: "metrics.acc:*", MetricNames: []string{"*"}, AllowPartial: true}
@@ -101,8 +101,8 @@ func TestSearchAnswersPartially(t *testing.T) {
 	}
 }
 
-// TestSearchSaysWhatCannotBeRead: such a run is not selected, not by NOT either.
-func TestSearchSaysWhatCannotBeRead(t *testing.T) {
+// TestSearchReportsWhatCannotBeRead: such a run is not selected, not by NOT either.
+func TestSearchReportsWhatCannotBeRead(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	u := h.Upstreams[0]
 	ids := addScored(u, 3)

@@ -26,7 +26,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-func TestDownloadAsset_AZipWithoutSomeFilesSaysSo(t *testing.T) {
+func TestDownloadAsset_AZipWithMissingFilesReportsThem(t *testing.T) {
 	for _, files := range []int{0, 1, 3} {
 		h := newHarness(t, demotest.Gen07)
 		run := servicetest.SampleRun(t, h, "")
@@ -151,7 +151,7 @@ func (b *body) Close() error {
 	return nil
 }
 
-func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
+func TestSendTo_ClosesTheViewersStreamIfTheClientStopsReading(t *testing.T) {
 	for _, tt := range []struct {
 		wait, closed time.Duration
 		reason       string

@@ -117,7 +117,7 @@ func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 	}
 }
 
-func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
+func TestARunThatIsNotListedIsFoundByItsID(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
@@ -146,7 +146,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 	}
 }
 
-func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
+func TestPartsThatFailAreNamedAndOthersReturned(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
 	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {

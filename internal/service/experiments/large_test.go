@@ -33,8 +33,8 @@ func serveJSON(t *testing.T, u *servicetest.Upstream, path string, value any) {
 	})
 }
 
-// TestNoListStopsAtAnEntryThatNoMessageCanHold: it comes with what fits.
-func TestNoListStopsAtAnEntryThatNoMessageCanHold(t *testing.T) {
+// TestNoListStopsAtAnEntryThatFitsIntoNoMessage: it comes with what fits.
+func TestNoListStopsAtAnEntryThatFitsIntoNoMessage(t *testing.T) {
 	const large = 5 << 20
 	long := strings.Repeat("x", large)
 	tags := slices.Repeat([]string{long[:1000]}, large/1000)

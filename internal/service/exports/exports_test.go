@@ -132,9 +132,9 @@ func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_CutOffIsNoFile breaks the event file's stream at several
+// TestExportExperiment_ATruncatedExportIsAnError breaks the event file's stream at several
 // places; no export may end OK.
-func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
+func TestExportExperiment_ATruncatedExportIsAnError(t *testing.T) {
 	h := newHarness(t, demotest.Gen06)
 	line := `{"ts": 1, "type": "metrics", "data": {"a": 1, "global_step": 1}}` + "\n"
 	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})

@@ -119,8 +119,8 @@ func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 	}
 }
 
-// TestStream_IsNeverSilentlyShort: without all points there is no trailer.
-func TestStream_IsNeverSilentlyShort(t *testing.T) {
+// TestStream_IsNeverSilentlyTruncated: without all points there is no trailer.
+func TestStream_IsNeverSilentlyTruncated(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]

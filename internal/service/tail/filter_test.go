@@ -202,10 +202,10 @@ func countOf(events []string, name string) (n int) {
 	return n
 }
 
-// TestTailFilter_ATunnelledViewerComesAndGoes: over all Viewers a token stays good
+// TestTailFilter_ATunneledViewerIsAddedAndRemoved: over all Viewers a token stays good
 // while the session of a tunneled one is not there, and the runs of that continue
 // where they were when it is back.
-func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
+func TestTailFilter_ATunneledViewerIsAddedAndRemoved(t *testing.T) {
 	t.Parallel()
 	h := newHarnessWith(t, setup{loopback: true}, demotest.Gen07)
 	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demotest.Gen06, nil)
@@ -261,8 +261,8 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	}
 }
 
-// TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce: whatever the interval of heartbeats is.
-func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
+// TestTailFilter_AResumeAfterAllEndsEndsImmediately: whatever the interval of heartbeats is.
+func TestTailFilter_AResumeAfterAllEndsEndsImmediately(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demotest.Gen06)

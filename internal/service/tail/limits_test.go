@@ -31,9 +31,9 @@ func oversizedLog() string {
 		servicetest.MetricsLine(4, full.String()+`"loss": 4`)
 }
 
-// TestOversized_MakesNothingUnreadable reads a run whose log is too large in every way,
+// TestOversized_LeavesEverythingReadable reads a run whose log is too large in every way,
 // beside one that is well.
-func TestOversized_MakesNothingUnreadable(t *testing.T) {
+func TestOversized_LeavesEverythingReadable(t *testing.T) {
 	t.Parallel()
 	h := newHarnessWith(t, setup{loopback: true, client: func(c *restclient.Config) { c.Share = 1 }}, demotest.Gen06)
 	u := h.Upstreams[0]

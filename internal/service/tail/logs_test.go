@@ -41,7 +41,7 @@ func mustSet(tb testing.TB, u *servicetest.Upstream, id, status string) {
 
 const oddLog = "12:00:00 | one\n\nепоха ü\r\nstep\r50%\r100%\nbad\xff\xfeend\n"
 
-func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
+func TestTailLogs_SendsTheLogThenNewLinesThenTheEnd(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		id := u.AddRun(demotest.Run{Logs: []byte(oddLog)})
@@ -81,7 +81,7 @@ func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 	})
 }
 
-func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
+func TestTailLogs_BeginsAtTheRequestedLine(t *testing.T) {
 	now := runicornapiv1.TailStart_TAIL_START_NOW
 	lastLines := func(n int32) *int32 { return &n }
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
@@ -135,7 +135,7 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 	})
 }
 
-func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
+func TestTailLogs_WaitsForALogThatDoesNotExistYet(t *testing.T) {
 	onEach(t, quickLogs, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		id := u.AddRun(demotest.Run{})
@@ -153,7 +153,7 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 
 // What the WebSocket of 0.5.3 replays is no sign of life: a run that has ended is
 // never said to run.
-func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
+func TestTailLogs_OfARunThatHasEndedSendsNoState(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		id := u.AddRun(demotest.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
@@ -246,7 +246,7 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 	})
 }
 
-func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
+func TestTailLogs_RefusesTokensOfOtherStreams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, demotest.Gen07)

@@ -58,7 +58,7 @@ func (s *tunneled) sessions(t *testing.T, replicas []*servicetest.Harness, ids .
 // name is what the Viewer behind a session is called.
 func (s *tunneled) name(id string) string { return s.holder + "." + id }
 
-func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
+func TestTail_EndsWithTheSessionOfItsViewerAndContinuesInTheNext(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -158,7 +158,7 @@ func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 	}
 }
 
-func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
+func TestTailLogs_ContinueInTheNextSession(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
 	both := []*servicetest.Harness{s.Harness}
@@ -203,7 +203,7 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 	}
 }
 
-func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
+func TestTailFilter_ContinuesInTheNextSession(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
 	both := []*servicetest.Harness{s.Harness, replica(t, s.Harness, nil)}
