@@ -58,9 +58,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPages_HaveNothingFromElsewhere reads every file of the pages: what it asks
+// TestPages_LoadNoExternalResources reads every file of the pages: what it asks
 // for is ours and is served, and nothing makes HTML of a text.
-func TestPages_HaveNothingFromElsewhere(t *testing.T) {
+func TestPages_LoadNoExternalResources(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, &backend{})
 	forbidden := regexp.MustCompile(`//[a-z]+\.|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|<style|<script>| style=| on[a-z]+=|@import|\burl\(`)
@@ -213,7 +213,7 @@ func TestUnary_Deadline(t *testing.T) {
 	}
 }
 
-func TestUnary_ClientGoesAway(t *testing.T) {
+func TestUnary_ClientDisconnects(t *testing.T) {
 	t.Parallel()
 	started, ended := make(chan struct{}), make(chan error, 1)
 	b := &backend{unary: func(ctx context.Context, _ any) (proto.Message, error) {

@@ -14,7 +14,7 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func TestRequest_RefusesWhatItDoesNotKnow(t *testing.T) {
+func TestRequest_RefusesUnknownFields(t *testing.T) {
 	t.Parallel()
 	post := func(path, body string) request {
 		return request{method: "POST", path: path, body: body, header: jsonBody}

@@ -161,7 +161,7 @@ func TestStream_Reconnects(t *testing.T) {
 	}
 }
 
-func TestStream_LastEventIDWins(t *testing.T) {
+func TestStream_LastEventIDTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	b := tells(nil, story()[0])
 	srv := serve(t, b)
