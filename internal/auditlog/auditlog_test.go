@@ -34,7 +34,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-func TestLinesWaitForADiskThatIsFull(t *testing.T) {
+func TestLinesAreKeptWhileTheDiskIsFull(t *testing.T) {
 	path, l, states := fullDisk(t)
 	l.Append([]byte("one\n"))
 	l.Append([]byte("two\n"))
@@ -70,9 +70,9 @@ func TestLinesBeyondTheBacklogAreLostAndCounted(t *testing.T) {
 	}
 }
 
-// TestALineThatWasWrittenInPartIsWholeInTheNextFile has a line cut by a disk that was full in its
+// TestALineThatWasWrittenInPartIsCompleteInTheNextFile has a line cut by a disk that was full in its
 // middle, and the file moved away.
-func TestALineThatWasWrittenInPartIsWholeInTheNextFile(t *testing.T) {
+func TestALineThatWasWrittenInPartIsCompleteInTheNextFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	l, err := Open(path, func(error) {})
 	if err != nil {
