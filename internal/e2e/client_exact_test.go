@@ -23,9 +23,9 @@ type userProgram struct {
 	counts int64
 }
 
-// TestGoClient_EachPointComesOnce breaks everything, one thing after another, while
+// TestGoClient_ReceivesEachPointOnce breaks everything, one thing after another, while
 // programs follow a run, and compares what they got with the event file and the log.
-func TestGoClient_EachPointComesOnce(t *testing.T) {
+func TestGoClient_ReceivesEachPointOnce(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {

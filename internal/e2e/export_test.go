@@ -46,10 +46,10 @@ type logged struct {
 	Cell cell
 }
 
-// TestExportExperiment_SaysWhatTheEventFileSays exports every seeded run in
+// TestExportExperiment_AgreesWithTheEventFile exports every seeded run in
 // every format, reads the files with csv, pandas, pyarrow and json, and
 // compares value by value with the event file on the Viewer's disk.
-func TestExportExperiment_SaysWhatTheEventFileSays(t *testing.T) {
+func TestExportExperiment_AgreesWithTheEventFile(t *testing.T) {
 	t.Parallel()
 	python := exportsPython(t)
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {

@@ -104,8 +104,8 @@ func isRunning(pid string) bool {
 	return !strings.HasPrefix(after, "Z")
 }
 
-// TestTensorBoard_SaysWhyTheBinaryDoesNotServe: the sentence is in TensorBoard's log.
-func TestTensorBoard_SaysWhyTheBinaryDoesNotServe(t *testing.T) {
+// TestTensorBoard_ReportsWhyTheBinaryDoesNotServe: the sentence is in TensorBoard's log.
+func TestTensorBoard_ReportsWhyTheBinaryDoesNotServe(t *testing.T) {
 	t.Parallel()
 	demo := mustStart(t, "--demo")
 	tokens := filepath.Join(t.TempDir(), "tokens.txt")
