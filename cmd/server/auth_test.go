@@ -22,7 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
+func TestErrorsOfTheTokenFileNameLinesAndNeverTokens(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, text, want string
@@ -99,7 +99,7 @@ func TestALineOfTheTokenFileMaySayWhoseTokenItIsUntilWhenAndForWhat(t *testing.T
 	}
 }
 
-func TestAReloadWithABadLineKeepsTheOldTokensAndSaysSoOnce(t *testing.T) {
+func TestAReloadWithABadLineKeepsTheOldTokensAndWarnsOnce(t *testing.T) {
 	t.Parallel()
 	path, log := file(t, "tokens", "read canary-canary-canary\n"), newOutput()
 	auth, tokens, err := newAuthorizer(&Config{AuthTokenFile: path}, []string{"lab"}, slog.New(slog.NewTextHandler(log, nil)))
@@ -129,7 +129,7 @@ func TestAReloadWithABadLineKeepsTheOldTokensAndSaysSoOnce(t *testing.T) {
 	}
 }
 
-func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
+func TestATokenFileThatOtherUsersCanReadCausesAWarning(t *testing.T) {
 	t.Parallel()
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true} {
 		path := file(t, "tokens", "read canary-canary-canary\n")
@@ -203,7 +203,7 @@ func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 	}
 }
 
-func TestWithoutATokenFileEveryCallIsLetIn(t *testing.T) {
+func TestWithoutATokenFileEveryCallIsAdmitted(t *testing.T) {
 	t.Parallel()
 	auth, _, err := newAuthorizer(&Config{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil || auth == nil {

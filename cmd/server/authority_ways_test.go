@@ -330,7 +330,7 @@ func (a *asker) resume(method, fields, again string) string {
 	return a.rpc(method, `{`+again+`"resume_token": "`+text+`", "heartbeat_interval": "1s"}`, 1)
 }
 
-func TestATokenForSomeViewersReachesNoOther(t *testing.T) {
+func TestATokenForSomeViewersCannotReachOtherViewers(t *testing.T) {
 	t.Parallel()
 	p := newLimited(t)
 	conn, client := p.dial(t), plainClient(t)
@@ -425,7 +425,7 @@ func TestTheWaysNameEveryMethodOfTheContract(t *testing.T) {
 	}
 }
 
-func TestWithoutATokenNothingTellsOfAViewer(t *testing.T) {
+func TestWithoutATokenNoResponseNamesAViewer(t *testing.T) {
 	t.Parallel()
 	p := newLimited(t)
 	a := &asker{t: t, p: p, conn: p.dial(t), http: plainClient(t), viewer: "gpu1", run: hiddenRun}
@@ -512,7 +512,7 @@ func TestStreamsOfALimitedTokenDoNotSeeViewersThatComeAndGo(t *testing.T) {
 	}
 }
 
-func TestALimitedTokenIsServedItsOwn(t *testing.T) {
+func TestALimitedTokenSeesItsViewersOnly(t *testing.T) {
 	t.Parallel()
 	p := newLimited(t)
 	a := &asker{t: t, p: p, conn: p.dial(t), http: plainClient(t), token: tokenOfLab, viewer: "lab", run: labRun}

@@ -234,7 +234,7 @@ func TestStreamsOfACertificateEndWithItsLineAndWithItself(t *testing.T) {
 	}
 }
 
-func TestAnIssuerThatIsNotTrustedAnyMoreIsRefusedAtTheNextHandshake(t *testing.T) {
+func TestARemovedIssuerIsRefusedAtTheNextHandshake(t *testing.T) {
 	t.Parallel()
 	old := newIssuer(t)
 	s := startSecure(t, old, "read cert:CN=ann\n")

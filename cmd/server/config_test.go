@@ -98,7 +98,7 @@ func TestBadConfigurationIsOneLineThatNamesTheFlagAndCode2(t *testing.T) {
 	}
 }
 
-func TestATakenPortNamesItsFlagAndIsNoFaultOfTheConfiguration(t *testing.T) {
+func TestAPortInUseNamesItsFlagAndIsNotAConfigurationError(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	var stderr bytes.Buffer
@@ -170,7 +170,7 @@ func TestOneVariableHoldsSeveralViewers(t *testing.T) {
 	}
 }
 
-func TestWhichViewersAreServedAndInWhatOrder(t *testing.T) {
+func TestViewersAreServedInTheOrderOfTheFlags(t *testing.T) {
 	t.Parallel()
 	given := []viewerFlag{{"lab", "http://x"}}
 	demo := []fleet.Entry{{Name: "demo", URL: "http://d"}}

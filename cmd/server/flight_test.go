@@ -22,9 +22,9 @@ func command(ticket string) *flight.FlightDescriptor {
 	return &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: []byte(ticket)}
 }
 
-// TestFlight_SaysWhatIsWrongWithATicket shows every mistake with the text that
+// TestFlight_ReportsWhatIsWrongWithATicket shows every mistake with the text that
 // clients in Python and C++ see of it.
-func TestFlight_SaysWhatIsWrongWithATicket(t *testing.T) {
+func TestFlight_ReportsWhatIsWrongWithATicket(t *testing.T) {
 	p := start(t, "--demo")
 	client := flight.NewClientFromConn(p.dial(t), nil)
 	for _, tt := range []struct {

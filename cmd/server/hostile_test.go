@@ -62,9 +62,9 @@ func bearerContext(t *testing.T, token string) context.Context {
 	return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
 }
 
-// TestARequestOfManyViolationsEndsNobodysStream: its answer once broke the connection
+// TestARequestWithManyViolationsEndsNoStream: its answer once broke the connection
 // between the HTTP side and the gRPC server.
-func TestARequestOfManyViolationsEndsNobodysStream(t *testing.T) {
+func TestARequestWithManyViolationsEndsNoStream(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.httpURL+"/v1/metrics:tail?filter=status%3DRUNNING&heartbeat_interval=1s", http.NoBody)
@@ -261,7 +261,7 @@ func TestAHealthWatchHoldsLittle(t *testing.T) {
 	}
 }
 
-func TestWhatCanOnlyMeanOneThingIsAccepted(t *testing.T) {
+func TestUnambiguousSpellingsAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"help"}, {"-help"}, {"version"}, {"-version"}} {
 		var out bytes.Buffer
@@ -295,9 +295,9 @@ func TestTheMemoryLimitIsTheSumOfTheBounds(t *testing.T) {
 	}
 }
 
-// TestABurstOfTailsIsTakenWhole: what bounds requests that do not come must not hit
+// TestABurstOfTailsIsAccepted: what bounds requests that do not come must not hit
 // those that do.
-func TestABurstOfTailsIsTakenWhole(t *testing.T) {
+func TestABurstOfTailsIsAccepted(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
 	var callers errgroup.Group

@@ -40,7 +40,7 @@ func (p *panicking) SaveConnection(_ context.Context, req *runicornapiv1.SaveCon
 	panic(p.with(req))
 }
 
-func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
+func TestAPanicWithARequestAsItsValueRevealsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]func(proto.Message) any{
 		"the request":       func(req proto.Message) any { return req },

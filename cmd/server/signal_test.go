@@ -43,7 +43,7 @@ func spawn(t *testing.T, args ...string) (cmd *exec.Cmd, grpcAddr string) {
 	return nil, ""
 }
 
-func TestTheFirstSignalDrainsAndTheSecondEndsAtOnce(t *testing.T) {
+func TestTheFirstSignalDrainsAndTheSecondEndsImmediately(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name         string

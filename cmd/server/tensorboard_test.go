@@ -47,8 +47,8 @@ func TestTensorBoard_CanBeDisabled(t *testing.T) {
 	}
 }
 
-// TestTensorBoard_NeedsATokenWhereOthersDo of the role read.
-func TestTensorBoard_NeedsATokenWhereOthersDo(t *testing.T) {
+// TestTensorBoard_RequiresATokenIfOtherCallsDo of the role read.
+func TestTensorBoard_RequiresATokenIfOtherCallsDo(t *testing.T) {
 	p := start(t, "--demo", "--auth-token-file="+file(t, "tokens", "read "+readToken+"\n"))
 	_, err := tensorboardpb.NewTensorBoardDataProviderClient(p.dial(t)).ListPlugins(t.Context(), &tensorboardpb.ListPluginsRequest{})
 	if status.Code(err) != codes.Unauthenticated {
