@@ -39,7 +39,7 @@ func (c closing) Run() int {
 	return code
 }
 
-func TestThePackagedConfigurationIsOneThatTheServerTakes(t *testing.T) {
+func TestThePackagedConfigurationIsAcceptedByTheServer(t *testing.T) {
 	t.Parallel()
 	server, err := binary.Start(t.Context(), "--config=systemd/config.yaml")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestTheUnitIsValidAndConfined(t *testing.T) {
 	}
 }
 
-func TestWhatThePackagesNameIsThere(t *testing.T) {
+func TestFilesNamedByThePackagesExist(t *testing.T) {
 	t.Parallel()
 	var deb struct {
 		Contents []struct{ Src string }
