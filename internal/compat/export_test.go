@@ -93,7 +93,7 @@ func TestAnExportIsTheWholeFileOrAnError(t *testing.T) {
 	}
 }
 
-// statusLog is a ResponseWriter that keeps the statuses.
+// statusLog is a ResponseWriter that records the statuses.
 type statusLog struct {
 	http.ResponseWriter
 	mu       sync.Mutex

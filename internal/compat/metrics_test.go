@@ -106,8 +106,8 @@ func TestTooManyPointsAreRefused(t *testing.T) {
 	}
 }
 
-// TestIntegersKeepTheirDigits: the client reads integers, of which it must see what
-// the double holds, and not zeros in place of the last digits.
+// TestIntegersKeepTheirDigits: the client reads integers, which must be those in the
+// double, without zeros in place of the last digits.
 func TestIntegersKeepTheirDigits(t *testing.T) {
 	t.Parallel()
 	for v, want := range map[float64]string{
