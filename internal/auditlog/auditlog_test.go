@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fullDisk makes a file of a full disk, and the log of it.
+// fullDisk returns a log whose file is on a full disk.
 func fullDisk(t *testing.T) (path string, l *Log, states *[]bool) {
 	t.Helper()
 	path, states = filepath.Join(t.TempDir(), "log"), new([]bool)
