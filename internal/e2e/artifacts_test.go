@@ -103,8 +103,7 @@ func TestArtifacts_ProducersAndUsers(t *testing.T) {
 	wantReason(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 }
 
-// TestArtifacts_ChangesOnARealViewer promotes and deletes on a Viewer of its
-// own.
+// TestArtifacts_ChangesOnARealViewer promotes and deletes on a separate Viewer.
 func TestArtifacts_ChangesOnARealViewer(t *testing.T) {
 	seeded, err := realviewer.StartSeeded(t.Context(), realviewer.Require(t, realviewer.V053), nil)
 	if err != nil {

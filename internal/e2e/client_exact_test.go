@@ -18,7 +18,7 @@ type userProgram struct {
 	name   string
 	follow func(ctx context.Context) error
 
-	logged chan struct{} // one for each line of the run that came
+	logged chan struct{} // one for each received line of the run
 	ended  chan error
 	counts int64
 }
@@ -124,7 +124,7 @@ func (p *userProgram) start(t *testing.T) {
 	})
 }
 
-// await waits until so many logged lines have come.
+// await waits for a number of logged lines.
 func (p *userProgram) await(t *testing.T, lines int64) {
 	t.Helper()
 	for ; p.counts < lines; p.counts++ {

@@ -16,7 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient/operations"
 )
 
-// generations are the demo Viewers that stand for the real ones.
+// generations are the demo Viewers that correspond to the real ones.
 var generations = map[realviewer.Version]demotest.Generation{
 	realviewer.V053: demotest.Gen05,
 	realviewer.V060: demotest.Gen06,
@@ -133,7 +133,7 @@ func ask(t *testing.T, route demotest.ContractRoute, target string) answered {
 	return answered{status: resp.StatusCode, mediaType: mediaType, body: bytes.TrimSpace(body)}
 }
 
-// samplePlaces are the things of the sample that the routes ask about.
+// samplePlaces are the parts of the sample that the routes request.
 func samplePlaces(t *testing.T, base string) map[string]string {
 	t.Helper()
 	var runs []struct{ ID, Path, Project, Name, Status string }

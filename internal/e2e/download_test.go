@@ -31,8 +31,8 @@ type sparse struct {
 	sum   string
 }
 
-// startSparse makes the file, with random bytes here and there, so that bytes
-// at a wrong place are noticed.
+// startSparse makes the file, with random bytes at some offsets, so that bytes at a wrong
+// offset are detected.
 func startSparse(t *testing.T, version realviewer.Version, size int64) *sparse {
 	t.Helper()
 	install, storage := realviewer.Require(t, version), t.TempDir()
@@ -94,8 +94,8 @@ type resumable struct {
 	trailer *runicornapiv1.FileTrailer
 }
 
-// goOn resumes where the last stream ended, until an error or the end. It calls
-// stopped, where there is one, once stop bytes are there.
+// goOn resumes where the last stream ended, until an error or the end. It calls stopped,
+// if not nil, after stop bytes.
 func (r *resumable) goOn(t *testing.T, stop int64, stopped func()) error {
 	t.Helper()
 	r.req.Offset = r.have
@@ -122,8 +122,8 @@ func TestDownload_SurvivesAViewerKilledAtRandomOffsets(t *testing.T) {
 	d := newResumable(t, mustStart(t, "--viewer="+v.URL()), v)
 	random := seeded(t)
 	for left := int64(deaths); left > 0; left-- {
-		// Up to 16 MiB before the end: what lies in sockets has left the
-		// Viewer, and so comes after its death.
+		// Up to 16 MiB before the end: bytes in socket buffers have left the Viewer, and
+		// are received after its death.
 		stop := d.have + random.Int64N(max(1, (size-16<<20-d.have)/left))
 		d.wantCut(t, stop, func() {
 			if err := v.Kill(); err != nil {

@@ -34,7 +34,7 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 		names := map[string]bool{"never": true}
 		for key, run := range seeded.Manifest.Runs {
 			if run.Status == "running" || key == realviewer.KeyCrashed {
-				continue // it grows, or its Viewer says another status than the SDK
+				continue // it grows, or its Viewer reports another status than the SDK
 			}
 			r := slowRun(t, run, seeded.Manifest.Version)
 			runs = append(runs, r)
@@ -61,8 +61,8 @@ func randomQuestions(t *testing.T) int {
 	return n
 }
 
-// askRandomly asks a server random questions about the runs that a filter selects, and
-// compares the answers with those of a slow reader.
+// askRandomly makes random searches over the runs that a filter selects, and compares the
+// responses with a slow reader.
 func askRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
 	t.Helper()
 	for range randomQuestions(t) {

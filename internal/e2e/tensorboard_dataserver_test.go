@@ -94,7 +94,8 @@ func wantEndWithParent(t *testing.T, b *tensorBoard) {
 	}
 }
 
-// isRunning says whether a process is there and no zombie, which nobody here may collect.
+// isRunning reports whether a process exists and is not a zombie, which this process
+// cannot reap.
 func isRunning(pid string) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {
