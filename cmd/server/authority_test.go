@@ -26,8 +26,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-// The tokens of the tests of authority. All have the role admin, so that nothing but the
-// Viewers can stand in the way.
+// The tokens of the tests of authority. All have the role admin, so that only their
+// Viewers can cause a refusal.
 const (
 	tokenOfAll  = "canary-all-0123456789abcdef"
 	tokenOfLab  = "canary-lab-0123456789abcdef"
@@ -37,8 +37,8 @@ const (
 	labRun      = "20260102_000000_bbbbbb"
 )
 
-// newLimited starts a server before three Viewers: lab; gpu1, which has a run of its own;
-// and ssh, which has tunneled ssh.abcd1234.
+// newLimited starts a server in front of three Viewers: lab; gpu1, which has one run; and
+// ssh, which has tunneled ssh.abcd1234.
 func newLimited(t *testing.T, args ...string) *process {
 	t.Helper()
 	at := map[string]string{}
@@ -108,8 +108,8 @@ func (a *asker) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(withToken(a.t.Context(), a.token), wayTimeout)
 }
 
-// rpc calls a method of the contract with a request as JSON, and returns all that comes:
-// of a stream up to so many messages.
+// rpc calls a method of the contract with a JSON request, and returns the responses, of a
+// stream up to a number of messages.
 func (a *asker) rpc(method, request string, messages int) string {
 	a.t.Helper()
 	service, name, _ := strings.Cut(method, "/")
@@ -176,7 +176,8 @@ func (a *asker) text(m proto.Message, err error) string {
 	return changing.ReplaceAllString(compact.String(), `""`)
 }
 
-// get asks over HTTP, with further headers as pairs. Of a stream it returns the first lines.
+// get makes an HTTP request with further headers as pairs. For a stream it returns the
+// first lines.
 func (a *asker) get(method, path, body string, headers ...string) string {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), wayTimeout)

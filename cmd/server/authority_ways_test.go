@@ -25,7 +25,8 @@ import (
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 )
 
-// way is a way to reach a Viewer with a token for another one, and all that comes of it.
+// way is a call that tries to reach a Viewer with a token for another one, and everything
+// that it returns.
 type way struct {
 	name string
 	try  func(a *asker) string
@@ -482,7 +483,7 @@ func TestStreamsOfALimitedTokenDoNotSeeViewersThatComeAndGo(t *testing.T) {
 		}
 		return stream
 	}
-	// until reads until a heartbeat has come that says what is wanted.
+	// until reads until a heartbeat satisfies a condition.
 	until := func(stream grpc.ServerStreamingClient[runicornapiv1.WatchExperimentsResponse], wanted func(*runicornapiv1.WatchExperimentsResponse) bool) (said string) {
 		for {
 			m, err := stream.Recv()

@@ -203,7 +203,6 @@ func rowsOf(t *testing.T, table interface {
 	return n
 }
 
-// TestFlight_CanBeDisabled asks a server without it.
 func TestFlight_CanBeDisabled(t *testing.T) {
 	p := start(t, "--demo", "--disable-flight")
 	list, err := flight.NewClientFromConn(p.dial(t), nil).ListFlights(t.Context(), &flight.Criteria{})
@@ -215,8 +214,8 @@ func TestFlight_CanBeDisabled(t *testing.T) {
 	}
 }
 
-// TestFlight_AnAbandonedTailEnds leaves a tail open behind; goleak sees whether
-// anything stays.
+// TestFlight_AnAbandonedTailEnds leaves a tail open; goleak checks that no goroutine
+// remains.
 func TestFlight_AnAbandonedTailEnds(t *testing.T) {
 	p := start(t, "--demo")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -94,8 +94,8 @@ func TestARequestWithManyViolationsEndsNoStream(t *testing.T) {
 	}
 }
 
-// heldBack opens a call on a connection of its own that declares a message of 1 MiB and
-// sends less; it returns the answer.
+// heldBack opens a call on a separate connection that declares a message of 1 MiB and
+// sends less; it returns the response.
 func (p *process) heldBack(t *testing.T, method string) (*http.Response, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
@@ -147,7 +147,7 @@ func TestACallWithoutATokenIsRefusedCountedAndLoggedBeforeItsMessageIsRead(t *te
 	})
 }
 
-// await waits for what comes soon.
+// await waits for a condition.
 func await(t *testing.T, come func() bool) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -295,8 +295,8 @@ func TestTheMemoryLimitIsTheSumOfTheBounds(t *testing.T) {
 	}
 }
 
-// TestABurstOfTailsIsAccepted: what bounds requests that do not come must not hit
-// those that do.
+// TestABurstOfTailsIsAccepted: the limit for incomplete requests must not affect complete
+// ones.
 func TestABurstOfTailsIsAccepted(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")

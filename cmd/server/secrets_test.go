@@ -45,7 +45,7 @@ func canaryCalls() map[string]proto.Message {
 	}
 }
 
-// heard is all that the server says, to whomever.
+// heard is all output of the server, to any receiver.
 type heard struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -121,7 +121,7 @@ func (h *heard) call(t *testing.T, conn grpc.ClientConnInterface, httpURL string
 	h.post(t, httpURL+"/api/remote/connect", string(plain[:len(plain)-9]))
 }
 
-// post hears what is answered to a body.
+// post records the response to a body.
 func (h *heard) post(t *testing.T, at, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at, strings.NewReader(body))
@@ -140,7 +140,7 @@ func (h *heard) post(t *testing.T, at, body string) {
 	h.add(fmt.Sprint(resp.Status, resp.Header, string(answer), err))
 }
 
-// echoViewer repeats every change that it is asked for in its answer.
+// echoViewer repeats every change in its response.
 type echoViewer struct {
 	code  int
 	text  string // before the request
@@ -178,9 +178,9 @@ func (v *echoViewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestNothingThatLeavesTheServerHasASecret has a Viewer repeat every secret, in
-// every way in which it may answer, and looks for them in answers, errors, the
-// log, metrics and traces.
+// TestNothingThatLeavesTheServerHasASecret uses a Viewer that repeats every secret in
+// every kind of response, and searches for them in responses, errors, the log, metrics
+// and traces.
 func TestNothingThatLeavesTheServerHasASecret(t *testing.T) {
 	said := &heard{}
 	var isTraced atomic.Bool
