@@ -21,8 +21,8 @@ var services = []protoreflect.FileDescriptor{
 	runicornapiv1.File_runicornapi_v1_viewer_service_proto,
 }
 
-// TestHAProxy_RepeatsOnlyTheReadsOfTheContract: what HAProxy may send twice are the
-// methods without side effects, but for those of RemoteService, which talk to machines.
+// TestHAProxy_RepeatsOnlyTheReadsOfTheContract: HAProxy may repeat the methods without
+// side effects, except those of RemoteService, which connect to machines.
 func TestHAProxy_RepeatsOnlyTheReadsOfTheContract(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("haproxy/haproxy.cfg")

@@ -161,8 +161,8 @@ func TestKubernetes_FitsTheServer(t *testing.T) {
 	}
 }
 
-// TestKubernetes_SetsVariablesThatHAProxyReads: a name that is spelled otherwise would
-// leave a default in place.
+// TestKubernetes_SetsVariablesThatHAProxyReads: with a misspelled name the default would
+// stay in use.
 func TestKubernetes_SetsVariablesThatHAProxyReads(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile("haproxy/haproxy.cfg")
