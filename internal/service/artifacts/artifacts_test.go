@@ -101,7 +101,8 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A Viewer without artifacts is named, so nobody takes the count for all.
+		// A Viewer without artifacts is reported, so that the count is not taken for the
+		// total.
 		if page.TotalSize != nil || len(page.GetUnreachable()) != 1 || codes.Code(page.GetUnreachable()[0].GetError().GetCode()) != codes.Unimplemented { //nolint:gosec // a code
 			t.Fatalf("total %v, unreachable %v", page.TotalSize, page.GetUnreachable())
 		}

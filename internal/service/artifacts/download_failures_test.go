@@ -96,8 +96,7 @@ func TestZipCount_OfManyFilesAndOfNone(t *testing.T) {
 	}
 }
 
-// TestDownloadAsset_ACutStreamIsNeverOK cuts the Viewer's answer at each of
-// many places.
+// TestDownloadAsset_ACutStreamIsNeverOK truncates the Viewer's response at many offsets.
 func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	run := servicetest.SampleRun(t, h, "")
@@ -123,8 +122,8 @@ func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 	}
 }
 
-// stalledStream is a stream whose client reads nothing behind the header until the
-// test lets it.
+// stalledStream is a stream whose client reads nothing after the header until the test
+// permits it.
 type stalledStream struct {
 	grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
 	wait time.Duration
@@ -137,7 +136,7 @@ func (s *stalledStream) Send(m *runicornapiv1.DownloadAssetResponse) error {
 	return nil
 }
 
-// body is a Viewer's answer that knows when it was closed.
+// body is a Viewer's response that records when it was closed.
 type body struct {
 	io.Reader
 	closed time.Duration

@@ -88,7 +88,7 @@ func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 	}
 }
 
-// wantMissing checks which fields are said to be missing, and why.
+// wantMissing checks which fields are reported as missing, and why.
 func wantMissing(t *testing.T, e *runicornapiv1.Experiment, code codes.Code, fields ...string) {
 	t.Helper()
 	var got []string
@@ -290,8 +290,8 @@ func TestTheEtagChangesWithEveryFieldOfTheList(t *testing.T) {
 	}
 }
 
-// FuzzAnyUpstreamBytesMarshal proves that whatever a Viewer says of a run can
-// be sent in protobuf and in JSON.
+// FuzzAnyUpstreamBytesMarshal checks that any response of a Viewer about a run can be
+// encoded in protobuf and in JSON.
 func FuzzAnyUpstreamBytesMarshal(f *testing.F) {
 	f.Add("id", "path/x", "alias", "tag", "status", "\xff\xfe")
 	f.Add("\xff", "\xff/\xff", "\xed\xa0\x80", "", "\x00", "{}")

@@ -33,7 +33,7 @@ func serveJSON(t *testing.T, u *servicetest.Upstream, path string, value any) {
 	})
 }
 
-// TestNoListStopsAtAnEntryThatFitsIntoNoMessage: it comes with what fits.
+// TestNoListStopsAtAnEntryThatFitsIntoNoMessage: the entry is shortened.
 func TestNoListStopsAtAnEntryThatFitsIntoNoMessage(t *testing.T) {
 	const large = 5 << 20
 	long := strings.Repeat("x", large)
@@ -127,8 +127,8 @@ func exported(t *testing.T, u *servicetest.Upstream, runs []map[string]any) (req
 	}
 }
 
-// TestAFullPageOfManyRunsIsAFewRequests: on 0.6 each request about a run costs the
-// Viewer a look at all of them.
+// TestAFullPageOfManyRunsIsAFewRequests: on 0.6 each request about a run makes the Viewer
+// read all runs.
 func TestAFullPageOfManyRunsIsAFewRequests(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	u := h.Upstreams[0]

@@ -108,7 +108,7 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	if err != nil || file.header.GetEtag() == "" {
 		t.Fatalf("after its end: header %v, %v", file.header, err)
 	}
-	if err := u.AppendEvents(id, []byte("\n"+servicetest.MetricsLine(9, `"loss": 1`))); err != nil { // 0.7.2 keeps saying finished
+	if err := u.AppendEvents(id, []byte("\n"+servicetest.MetricsLine(9, `"loss": 1`))); err != nil { // 0.7.2 keeps reporting finished
 		t.Fatal(err)
 	}
 	req.Offset, req.IfMatch = 1, file.header.GetEtag()
@@ -250,7 +250,7 @@ func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 			}
 			<-time.After(time.Second)
 		}
-		k.mu.Lock() // timers forget files meanwhile
+		k.mu.Lock() // timers drop files meanwhile
 		if k.memory() > maxKeptMemory || k.files["0"] != nil || len(k.files) < 10 {
 			t.Errorf("%d files hold %d bytes", len(k.files), k.memory())
 		}

@@ -20,7 +20,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 )
 
-// tapped is a server behind a tap, whose history sends without an end.
+// tapped is a server behind a tap, whose history never ends.
 type tapped struct {
 	runicornapiv1.UnimplementedMetricServiceServer
 	peers   chan string

@@ -57,7 +57,7 @@ func TestStream_Orders(t *testing.T) {
 		for name, tt := range map[string]struct {
 			req   *runicornapiv1.StreamMetricsRequest
 			want  []string // of loss
-			table []string // what 0.5.3 knows of it
+			table []string // as 0.5.3 has it
 			total int64
 		}{
 			"as logged": {

@@ -214,8 +214,8 @@ func FuzzPageTokenRoundTrip(f *testing.F) {
 	})
 }
 
-// TestPagesOfListsWithAFixedOrder: a page continues after the last item of
-// the one before, wherever it is now, and where it was if it is gone.
+// TestPagesOfListsWithAFixedOrder: a page continues after the last item of the previous
+// one, wherever the item is now, and at its old index if it was removed.
 func TestPagesOfListsWithAFixedOrder(t *testing.T) {
 	list := func(names ...string) (out []*runicornapiv1.DirectoryEntry) {
 		for _, name := range names {

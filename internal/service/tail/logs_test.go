@@ -22,7 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// quickLogs makes the demo's WebSocket look for a missing file without a wait.
+// quickLogs makes the demo's WebSocket check for a missing file without delay.
 var quickLogs = setup{viewer: func(c *demotest.Config) { c.LogWait = 1 }}
 
 func mustAppend(tb testing.TB, u *servicetest.Upstream, id, text string) {
@@ -151,8 +151,8 @@ func TestTailLogs_WaitsForALogThatDoesNotExistYet(t *testing.T) {
 	})
 }
 
-// What the WebSocket of 0.5.3 replays is no sign of life: a run that has ended is
-// never said to run.
+// The replay of 0.5.3's WebSocket does not mean that the run is running: a run that has
+// ended is never reported as running.
 func TestTailLogs_OfARunThatHasEndedSendsNoState(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
@@ -334,8 +334,8 @@ func TestTailLogs_LastLinesCountOneWithoutANewline(t *testing.T) {
 	})
 }
 
-// TestTailLogs_PartialLine: a progress bar is seen before its newline comes, and replaced
-// by what it becomes; who resumes gets each whole line once.
+// TestTailLogs_PartialLine: a progress bar is sent before its newline, and replaced by
+// the complete line; a client that resumes gets each complete line once.
 func TestTailLogs_PartialLine(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()

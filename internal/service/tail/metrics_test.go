@@ -165,7 +165,7 @@ func TestTail_LogsThatAreReplaced(t *testing.T) {
 	}
 }
 
-// TestTail_Ends: how tails end, and what they say before.
+// TestTail_Ends: how tails end, and what they send before.
 func TestTail_Ends(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,8 +244,8 @@ func TestTail_Ends(t *testing.T) {
 	})
 }
 
-// TestTail_WithoutAViewer: the first message comes at once, and its token means
-// the start that was asked for.
+// TestTail_WithoutAViewer: the first message is sent without delay, and its token stands
+// for the requested start.
 func TestTail_WithoutAViewer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -50,12 +50,12 @@ func (s *tunneled) sessions(t *testing.T, replicas []*servicetest.Harness, ids .
 		texts = append(texts, fmt.Sprintf(`{"sessionId":%q,"localPort":%s,"status":"running","isActive":true}`, id, at.Port()))
 	}
 	s.fake.SetSessions(texts)
-	for _, r := range replicas { // a name that nobody has is asked for at once
+	for _, r := range replicas { // an unknown name is looked up immediately
 		_, _ = r.Config.Fleet.Get(t.Context(), s.holder+".nobody")
 	}
 }
 
-// name is what the Viewer behind a session is called.
+// name returns the name of the Viewer behind a session.
 func (s *tunneled) name(id string) string { return s.holder + "." + id }
 
 func TestTail_EndsWithTheSessionOfItsViewerAndContinuesInTheNext(t *testing.T) {
@@ -102,7 +102,7 @@ func TestTail_EndsWithTheSessionOfItsViewerAndContinuesInTheNext(t *testing.T) {
 					t.Errorf("points of %s", m.GetViewer())
 				}
 				resumed.want(run, []string{"loss 2 2 at 1002.5"})
-				// The first request stays good beside a token of the second session.
+				// The first request stays valid with a token of the second session.
 				third := newTailClientOf(t, h, &runicornapiv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: resumed.token})
 				third.until(func(m *runicornapiv1.TailMetricsResponse) bool {
 					return m.GetHeartbeat() != nil || m.GetCaughtUp() != nil

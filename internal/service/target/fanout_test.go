@@ -61,8 +61,8 @@ func runsOf(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 	return v.Client.Runs(ctx)
 }
 
-// listAll lists over all Viewers, and tells how many answered, how many did not, and
-// how long that took.
+// listAll lists over all Viewers, and returns how many answered, how many did not, and
+// the duration.
 func listAll(t *testing.T, f *fleet.Fleet) (answered, missing int, took time.Duration) {
 	t.Helper()
 	start := time.Now()
