@@ -22,8 +22,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// rawRequest writes a text to a server of its own connection and returns the
-// connection.
+// rawRequest writes a text on a new connection to a server and returns the connection.
 func rawRequest(tb testing.TB, srv *httptest.Server, text string) net.Conn {
 	tb.Helper()
 	conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", srv.Listener.Addr().String())

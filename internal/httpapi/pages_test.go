@@ -58,8 +58,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPages_LoadNoExternalResources reads every file of the pages: what it asks
-// for is ours and is served, and nothing makes HTML of a text.
+// TestPages_LoadNoExternalResources reads every file of the pages: all resources that it
+// loads are served here, and no text is used as HTML.
 func TestPages_LoadNoExternalResources(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, &backend{})

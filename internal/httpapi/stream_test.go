@@ -57,7 +57,7 @@ func story() []*runicornapiv1.TailMetricsResponse {
 	return all
 }
 
-// tells makes a backend whose tails send messages and then end by err.
+// tells returns a backend whose tails send messages and then end with err.
 func tells(err error, messages ...*runicornapiv1.TailMetricsResponse) *backend {
 	b := &backend{}
 	b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
@@ -229,8 +229,8 @@ func TestStream_IsLive(t *testing.T) {
 	}
 }
 
-// stuck is a client that reads nothing: the first write does not return until
-// the client is gone.
+// stuck is a client that does not read: the first write returns only when the client has
+// disconnected.
 type stuck struct {
 	http.ResponseWriter
 	gone <-chan struct{}
