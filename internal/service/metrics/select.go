@@ -130,7 +130,7 @@ func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]run
 		return v.Client.Runs(ctx)
 	})
 	entries := make([]runs.Entry, 0, len(targets))
-	for _, t := range targets {
+	for _, t := range target.Unique(targets) {
 		e := runs.Entry{Viewer: t.Viewer, Run: &restclient.Run{ID: t.RunID}}
 		i := slices.Index(viewers, t.Viewer)
 		if errs[i] == nil {
@@ -140,17 +140,7 @@ func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]run
 		}
 		entries = append(entries, e)
 	}
-	return uniqueEntries(entries), nil
-}
-
-// uniqueEntries removes experiments that were named twice, by id and by resource name.
-func uniqueEntries(entries []runs.Entry) []runs.Entry {
-	seen := make(map[string]bool, len(entries))
-	return slices.DeleteFunc(entries, func(e runs.Entry) bool {
-		name := e.Target().ResourceName()
-		defer func() { seen[name] = true }()
-		return seen[name]
-	})
+	return entries, nil
 }
 
 // limit keeps the newest maxRuns experiments, all if 0, and reports the others as not

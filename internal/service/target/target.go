@@ -14,13 +14,12 @@ import (
 
 // Unique removes runs that were named twice, by id and by resource name.
 func Unique(targets []Run) []Run {
-	var unique []Run
-	for _, t := range targets {
-		if !slices.ContainsFunc(unique, func(u Run) bool { return u.ResourceName() == t.ResourceName() }) {
-			unique = append(unique, t)
-		}
-	}
-	return unique
+	seen := make(map[string]bool, len(targets))
+	return slices.DeleteFunc(slices.Clone(targets), func(t Run) bool {
+		name := t.ResourceName()
+		defer func() { seen[name] = true }()
+		return seen[name]
+	})
 }
 
 // AllViewers is the viewer field of a list over all Viewers.
