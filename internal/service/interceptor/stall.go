@@ -97,14 +97,14 @@ func (w *watchedStream) SendMsg(m any) error {
 	w.sending.Store(false)
 	if w.isStalled.Load() {
 		w.stalls.mu.Lock()
-		w.stalls.forget(w)
+		w.stalls.remove(w)
 		w.stalls.mu.Unlock()
 	}
 	return err
 }
 
-// forget requires mu to be held.
-func (s *Stalls) forget(w *watchedStream) {
+// remove requires mu to be held.
+func (s *Stalls) remove(w *watchedStream) {
 	w.isStalled.Store(false)
 	s.stalled = slices.DeleteFunc(s.stalled, func(other *watchedStream) bool { return other == w })
 }
@@ -129,7 +129,7 @@ func (w *watchedStream) onTimer() {
 	w.timer.Reset(w.rest)
 	if len(s.stalled) > s.Max {
 		s.stalled[0].giveUp()
-		s.forget(s.stalled[0])
+		s.remove(s.stalled[0])
 	}
 }
 
