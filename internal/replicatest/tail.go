@@ -87,12 +87,12 @@ func (t *Tail) follow(ctx context.Context, client runicornapiv1.MetricServiceCli
 			return fmt.Errorf("%w: %v", errReset, m.GetLogReset().GetReason())
 		}
 		silent.Reset(2 * Heartbeat)
-		t.keep(m)
+		t.store(m)
 	}
 }
 
-// keep stores the points and the token of a message.
-func (t *Tail) keep(m *runicornapiv1.TailMetricsResponse) {
+// store keeps the points and the token of a message.
+func (t *Tail) store(m *runicornapiv1.TailMetricsResponse) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.token = m.GetResumeToken()
