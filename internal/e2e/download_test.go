@@ -94,9 +94,9 @@ type resumable struct {
 	trailer *runicornapiv1.FileTrailer
 }
 
-// goOn resumes where the last stream ended, until an error or the end. It calls stopped,
+// resume continues where the last stream ended, until an error or the end. It calls stopped,
 // if not nil, after stop bytes.
-func (r *resumable) goOn(t *testing.T, stop int64, stopped func()) error {
+func (r *resumable) resume(t *testing.T, stop int64, stopped func()) error {
 	t.Helper()
 	r.req.Offset = r.have
 	stream, err := artifactsOf(r.s).DownloadAsset(t.Context(), r.req)
@@ -170,7 +170,7 @@ func newResumable(t *testing.T, s *server, v *sparse) *resumable {
 func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 	t.Helper()
 	from := r.have
-	err := r.goOn(t, stop, stopped)
+	err := r.resume(t, stop, stopped)
 	if c := status.Code(err); r.trailer != nil || c != codes.DataLoss && c != codes.Unavailable {
 		t.Fatalf("cut at %d: ends after %d bytes with %v, trailer %v", stop, r.have, err, r.trailer)
 	}
@@ -180,7 +180,7 @@ func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 // finish reads the rest, and compares the whole with the file.
 func (r *resumable) finish(t *testing.T, v *sparse) {
 	t.Helper()
-	if err := r.goOn(t, v.size+1, nil); err != nil {
+	if err := r.resume(t, v.size+1, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := hex.EncodeToString(r.sum.Sum(nil)); got != v.sum || r.have != v.size || r.trailer.GetSizeBytes() != v.size {

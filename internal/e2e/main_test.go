@@ -37,12 +37,12 @@ func (s suite) Run() int {
 	return code
 }
 
-// atOnce is the number of parallel tests unless -parallel is set: most of the time they
+// parallelTests is the number of parallel tests unless -parallel is set: most of the time they
 // wait for Viewers, SSH servers and registries.
-const atOnce = 4
+const parallelTests = 4
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(parallelTests, runtime.GOMAXPROCS(0)))); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(lab.Around(suite{tests: m}))

@@ -31,7 +31,7 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			go func() { done <- c.change(ctx, rand.New(rand.NewPCG(23, 24))) }()
 			for asked := 0; asked < randomQuestions(t) || len(done) == 0; asked++ {
-				c.askMeanwhile(t, rng)
+				c.searchMeanwhile(t, rng)
 				if t.Failed() {
 					break
 				}
@@ -172,8 +172,8 @@ func (c *changing) restore(ctx context.Context, id string) error {
 	return err
 }
 
-// askMeanwhile checks the responses for the unchanged runs.
-func (c *changing) askMeanwhile(t *testing.T, rng *rand.Rand) {
+// searchMeanwhile checks the responses for the unchanged runs.
+func (c *changing) searchMeanwhile(t *testing.T, rng *rand.Rand) {
 	t.Helper()
 	term := searchtest.RandomTerm(rng, searchtest.Names, 2)
 	order, compare := searchtest.RandomOrder(rng, searchtest.Names)

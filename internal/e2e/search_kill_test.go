@@ -43,9 +43,9 @@ func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 					slow = append(slow, r)
 				}
 			}
-			askRandomly(t, s, "", "status = FINISHED", slow, searchtest.Names, rng)
+			searchRandomly(t, s, "", "status = FINISHED", slow, searchtest.Names, rng)
 			awaitCaughtUp(t, s, growing)
-			askRandomly(t, s, "", "status = RUNNING", growing, searchtest.Names, rng)
+			searchRandomly(t, s, "", "status = RUNNING", growing, searchtest.Names, rng)
 		})
 	}
 }

@@ -47,7 +47,7 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 		for _, r := range runs {
 			terms = append(terms, "run_id = "+filter.Quote(r.ID))
 		}
-		askRandomly(t, s, viewer, strings.Join(terms, " OR "), runs, sorted, rng)
+		searchRandomly(t, s, viewer, strings.Join(terms, " OR "), runs, sorted, rng)
 	})
 }
 
@@ -61,9 +61,9 @@ func randomQuestions(t *testing.T) int {
 	return n
 }
 
-// askRandomly makes random searches over the runs that a filter selects, and compares the
+// searchRandomly makes random searches over the runs that a filter selects, and compares the
 // responses with a slow reader.
-func askRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
+func searchRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
 	t.Helper()
 	for range randomQuestions(t) {
 		term := searchtest.RandomTerm(rng, names, 1)
@@ -172,7 +172,7 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 			}
 			defer viewer.Close()
 			s := mustStart(t, "--viewer="+viewer.URL())
-			askRandomly(t, s, "", "path:p", runs, searchtest.Names, rng)
+			searchRandomly(t, s, "", "path:p", runs, searchtest.Names, rng)
 		})
 	}
 }
