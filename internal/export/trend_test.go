@@ -51,6 +51,6 @@ func TestReport_DrawsTheTrendOfANoisyCurve(t *testing.T) {
 		t.Errorf("%d faint lines, want 2", n)
 	}
 	if report.note("wave", true) == "" {
-		t.Error("nobody is told what the lines are")
+		t.Error("the lines are not explained")
 	}
 }
