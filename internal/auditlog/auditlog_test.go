@@ -49,7 +49,7 @@ func TestLinesAreKeptWhileTheDiskIsFull(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if len(*states) != 2 || (*states)[0] || !(*states)[1] {
-		t.Errorf("heard %v", *states)
+		t.Errorf("states %v", *states)
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
