@@ -154,7 +154,7 @@ func TestAFullDiskIsReportedAndFailsNoCall(t *testing.T) {
 		t.Errorf("%d of 3 lines were kept", got)
 	}
 	if got := strings.Count(p.stderr.String(), "the audit log cannot be written"); got != 1 {
-		t.Errorf("said %d times", got)
+		t.Errorf("logged %d times", got)
 	}
 }
 

@@ -120,8 +120,8 @@ func TestAReloadWithABadLineKeepsTheOldTokensAndWarnsOnce(t *testing.T) {
 	if !admits("canary-canary-canary") || admits("other-canary-canary") {
 		t.Error("the old table does not stand")
 	}
-	if said := log.String(); strings.Count(said, "the old tokens stay") != 1 || !strings.Contains(said, "line 2: word 3: viewers=") || strings.Contains(said, "canary") {
-		t.Errorf("the log: %s", said)
+	if received := log.String(); strings.Count(received, "the old tokens stay") != 1 || !strings.Contains(received, "line 2: word 3: viewers=") || strings.Contains(received, "canary") {
+		t.Errorf("the log: %s", received)
 	}
 	write("read other-canary-canary viewers=lab\n")
 	if admits("canary-canary-canary") || !admits("other-canary-canary") || !strings.Contains(log.String(), "token file reloaded") {

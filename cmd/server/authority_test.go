@@ -134,17 +134,17 @@ func (a *asker) rpc(method, request string, messages int) string {
 	if err == nil {
 		err = errors.Join(stream.SendMsg(in), stream.CloseSend())
 	}
-	var said strings.Builder
+	var received strings.Builder
 	for range messages {
 		if err == nil {
 			err = stream.RecvMsg(out)
 		}
-		said.WriteString(a.text(out, err))
+		received.WriteString(a.text(out, err))
 		if err != nil {
 			break
 		}
 	}
-	return said.String()
+	return received.String()
 }
 
 func (a *asker) message(d protoreflect.MessageDescriptor) proto.Message {
@@ -165,9 +165,9 @@ func (a *asker) text(m proto.Message, err error) string {
 	if err != nil {
 		m = status.Convert(err).Proto()
 	}
-	said, jsonErr := protojson.Marshal(m)
+	received, jsonErr := protojson.Marshal(m)
 	var compact bytes.Buffer
-	if jsonErr = errors.Join(jsonErr, json.Compact(&compact, said)); jsonErr != nil {
+	if jsonErr = errors.Join(jsonErr, json.Compact(&compact, received)); jsonErr != nil {
 		a.t.Fatal(jsonErr)
 	}
 	if err != nil {
@@ -200,23 +200,23 @@ func (a *asker) get(method, path, body string, headers ...string) string {
 		return err.Error()
 	}
 	defer shut(a.t, resp.Body)
-	var said strings.Builder
-	said.WriteString(resp.Status + " " + resp.Header.Get("Etag") + " ")
+	var received strings.Builder
+	received.WriteString(resp.Status + " " + resp.Header.Get("Etag") + " ")
 	kind := resp.Header.Get("Content-Type")
 	if strings.Contains(kind, "event-stream") || strings.Contains(kind, "ndjson") {
 		reader := bufio.NewReader(resp.Body)
 		for range 12 {
 			line, err := reader.ReadString('\n')
-			said.WriteString(line)
+			received.WriteString(line)
 			if err != nil {
 				break
 			}
 		}
-		return said.String()
+		return received.String()
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		said.WriteString(err.Error())
+		received.WriteString(err.Error())
 	}
-	return changing.ReplaceAllString(said.String()+string(text), `""`)
+	return changing.ReplaceAllString(received.String()+string(text), `""`)
 }

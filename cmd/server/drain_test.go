@@ -57,7 +57,7 @@ func TestTheDrainNotifiesWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T)
 
 	p.stop()
 	if got, err := watch.Recv(); err != nil || got.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
-		t.Errorf("the watcher heard %v, %v", got, err)
+		t.Errorf("the watcher received %v, %v", got, err)
 	}
 	if _, err := watch.Recv(); err == nil {
 		t.Error("the watch continues")

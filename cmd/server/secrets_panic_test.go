@@ -55,10 +55,10 @@ func TestAPanicWithARequestAsItsValueRevealsNoSecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn, httpURL, log := servePanics(t, &panicking{with: with})
-			said := &heard{}
-			said.call(t, conn, httpURL)
-			said.add(log.String())
-			said.want(t, "INTERNAL_ERROR", "msg=panic", "secrets_panic_test.go", "value of type")
+			received := &capture{}
+			received.call(t, conn, httpURL)
+			received.add(log.String())
+			received.want(t, "INTERNAL_ERROR", "msg=panic", "secrets_panic_test.go", "value of type")
 		})
 	}
 }

@@ -38,7 +38,7 @@ func spawn(t *testing.T, args ...string) (cmd *exec.Cmd, grpcAddr string) {
 			return cmd, strings.TrimSpace(addr)
 		}
 	}
-	t.Fatalf("the process said no address: %v", cmd.Wait())
+	t.Fatalf("the process printed no address: %v", cmd.Wait())
 	return nil, ""
 }
 
