@@ -206,7 +206,7 @@ func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 // the server's health is checked.
 func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 	const files, zips = 4, 8
-	told, err := f.Crowd(ctx, f.heavy, func() error {
+	summary, err := f.Crowd(ctx, f.heavy, func() error {
 		var reading errgroup.Group
 		for range files {
 			reading.Go(func() error {
@@ -222,6 +222,6 @@ func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: %s\n", files, zips, told)
+	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: %s\n", files, zips, summary)
 	return nil
 }

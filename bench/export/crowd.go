@@ -49,7 +49,7 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 		return err
 	}
 	var took time.Duration
-	told, err := front.Crowd(ctx, heavy, func() error {
+	summary, err := front.Crowd(ctx, heavy, func() error {
 		started := time.Now()
 		defer func() { took = time.Since(started) }()
 		var exports errgroup.Group
@@ -61,7 +61,7 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, %s\n", runs, rowsEach, took.Seconds(), told)
+	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, %s\n", runs, rowsEach, took.Seconds(), summary)
 	return nil
 }
 

@@ -79,13 +79,13 @@ func (t *trial) startHealth() (func() (time.Duration, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	var said bytes.Buffer
-	cmd.Stdout = &said
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
 	return func() (time.Duration, error) {
 		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
 			return 0, err
 		}
-		return time.ParseDuration(strings.TrimSpace(said.String()))
+		return time.ParseDuration(strings.TrimSpace(stdout.String()))
 	}, cmd.Start()
 }
 

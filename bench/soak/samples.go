@@ -44,7 +44,7 @@ func sampleUntil(ctx context.Context, out io.Writer, front *rig.Front) (samples 
 	start := time.Now()
 	ticker := time.NewTicker(min(maxInterval, *duration/minSamples))
 	defer ticker.Stop()
-	said := start
+	printed := start
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,8 +61,8 @@ func sampleUntil(ctx context.Context, out io.Writer, front *rig.Front) (samples 
 			}
 		}
 		samples = append(samples, s)
-		if time.Since(said) >= time.Minute {
-			said = time.Now()
+		if time.Since(printed) >= time.Minute {
+			printed = time.Now()
 			fmt.Fprintf(out, "%v: %.0f MiB resident, %.0f goroutines, %.0f descriptors\n",
 				s.at.Round(time.Second), s.values[0]/(1<<20), s.values[2], s.values[3])
 		}
