@@ -19,8 +19,8 @@ import (
 //	  "limitations": [...],            sentences; only if something was too large
 //	  "series": [{"metric": "loss", "kind": "number",
 //	              "steps": [...], "times": [...], "values": [...]}],
-//	  "images": [...]                  if they were asked for; a file that several
-//	                                   name stands at the first one
+//	  "images": [...]                  if requested; content that several images
+//	                                   share is in the first one
 //	}]}
 //
 // A metric of several kinds is several series. In a number series NaN,

@@ -4,9 +4,9 @@ import "github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 
 // The limitations of the formats, one sentence each.
 const (
-	mergedSource      = "A Viewer of 0.5 tells one value per step and metric only: what was rewritten is lost, and NaN and ±Inf look like values that were never logged."
+	mergedSource      = "A Viewer of 0.5 has only one value per step and metric: rewritten values are lost, and NaN and ±Inf look like values that were never logged."
 	wideLayout        = "The wide layout has one value per step and metric, the last one written, and no times; the long layout has every point with its time."
-	csvKinds          = "CSV does not say the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
+	csvKinds          = "CSV does not have the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
 	jsonlNested       = "Lists and objects that were logged as values are left out, as the Viewer leaves them out."
 	jsonMerged        = "Series are merged: one value per step and metric, the last one written; JSON Lines have every point."
 	csvText           = "Texts that spreadsheets take for formulas begin with an apostrophe, and control characters are replaced by U+FFFD."
