@@ -21,9 +21,9 @@ var services = []protoreflect.FileDescriptor{
 	runicornapiv1.File_runicornapi_v1_viewer_service_proto,
 }
 
-// TestHAProxy_TakesForReadsWhatTheContractDoes: what HAProxy may send twice are the
-// methods without side effects, but for those of RemoteService, which talk to machines.
-func TestHAProxy_TakesForReadsWhatTheContractDoes(t *testing.T) {
+// TestHAProxy_RepeatsOnlyTheReadsOfTheContract: HAProxy may repeat the methods without
+// side effects, except those of RemoteService, which connect to machines.
+func TestHAProxy_RepeatsOnlyTheReadsOfTheContract(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("haproxy/haproxy.cfg")
 	if err != nil {

@@ -39,7 +39,7 @@ func (c closing) Run() int {
 	return code
 }
 
-func TestThePackagedConfigurationIsOneThatTheServerTakes(t *testing.T) {
+func TestThePackagedConfigurationIsAcceptedByTheServer(t *testing.T) {
 	t.Parallel()
 	server, err := binary.Start(t.Context(), "--config=systemd/config.yaml")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestTheUnitIsValidAndConfined(t *testing.T) {
 	}
 }
 
-func TestWhatThePackagesNameIsThere(t *testing.T) {
+func TestFilesNamedByThePackagesExist(t *testing.T) {
 	t.Parallel()
 	var deb struct {
 		Contents []struct{ Src string }
@@ -161,8 +161,8 @@ func TestKubernetes_FitsTheServer(t *testing.T) {
 	}
 }
 
-// TestKubernetes_SetsVariablesThatHAProxyReads: a name that is spelled otherwise would
-// leave a default in place.
+// TestKubernetes_SetsVariablesThatHAProxyReads: with a misspelled name the default would
+// stay in use.
 func TestKubernetes_SetsVariablesThatHAProxyReads(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile("haproxy/haproxy.cfg")

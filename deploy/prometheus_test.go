@@ -28,9 +28,9 @@ import (
 // queryLimit bounds the wait until a query has data: rates need two scrapes.
 const queryLimit = 90 * time.Second
 
-// TestPrometheus_AnswersEveryQuery lets a real Prometheus scrape the demo while it is
-// used. Every query of the dashboard has data, every expression of an alert can be
-// evaluated and names metrics that there are, and promtool finds nothing.
+// TestPrometheus_AnswersEveryQuery runs a real Prometheus that scrapes the demo while it
+// is used. Every query of the dashboard returns data, every expression of an alert can be
+// evaluated and names existing metrics, and promtool reports nothing.
 func TestPrometheus_AnswersEveryQuery(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"prometheus", "promtool"} {

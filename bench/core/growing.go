@@ -20,8 +20,8 @@ const (
 	rounds  = 5
 )
 
-// growingRun measures GetMetrics again and again on a run of a million rows
-// that gets ten more between two calls.
+// growingRun measures repeated calls of GetMetrics on a run of a million rows, to which
+// ten rows are added between two calls.
 func growingRun(ctx context.Context, out io.Writer, b *rig.Bed, version realviewer.Version) (err error) {
 	storage := filepath.Join(b.Dir, "growing-"+string(version))
 	run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
@@ -56,7 +56,7 @@ func growingRun(ctx context.Context, out io.Writer, b *rig.Bed, version realview
 	var extended, table time.Duration
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for round := range rounds {
-		// A table read first warms the Viewer's own cache, in its favour.
+		// The first read of the table fills the Viewer's cache, which favours the Viewer.
 		_, cost, err := r.Costs(func() error {
 			return rig.Get(ctx, client, r.Viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step")
 		})

@@ -1,6 +1,6 @@
-// Command core measures what the unary calls cost, in front of real Viewers,
-// and prints the ratios that the project promises, each from one run in which
-// both sides alternate. Run it from the root of the repository:
+// Command core measures the cost of unary calls in front of real Viewers, and prints the
+// ratios that the project promises. Each ratio is measured in one run in which both sides
+// alternate. Run it from the root of the repository:
 //
 //	go run ./bench/core
 //

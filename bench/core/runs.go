@@ -21,8 +21,8 @@ const (
 	storm    = 1000 // simultaneous identical calls
 )
 
-// manyRuns measures single reads, the shared list and a storm of equal calls
-// on a Viewer 0.6.0 with 200 runs, whose cost grows with their number.
+// manyRuns measures single reads, the shared list and many simultaneous equal calls on a
+// Viewer 0.6.0 with 200 runs, whose cost grows with the number of runs.
 func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	storage := filepath.Join(b.Dir, "many")
 	var ids []string
@@ -53,8 +53,7 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return nil
 }
 
-// overhead compares GetEnvironment with the call that it makes, both straight
-// to the Viewer and in turns.
+// overhead compares GetEnvironment with the Viewer's own call, alternating.
 func overhead(ctx context.Context, out io.Writer, r *rig.Rig, b *rig.Bed, ids []string) (err error) {
 	var straight rig.Front
 	defer func() { err = errors.Join(err, straight.Close()) }()
@@ -101,7 +100,7 @@ func getExperiment(ctx context.Context, out io.Writer, r *rig.Rig, ids []string)
 	return nil
 }
 
-// warmList counts what a warm ListExperiments asks of the Viewer.
+// warmList counts the requests to the Viewer for a warm ListExperiments.
 func warmList(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error {
 	list := func() error {
 		_, err := r.Experiments.ListExperiments(ctx, &runicornapiv1.ListExperimentsRequest{PageSize: 50})
@@ -123,7 +122,7 @@ func warmList(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error 
 	return nil
 }
 
-// listStorm counts what a storm of equal cold calls asks of the Viewer.
+// listStorm counts the requests to the Viewer for many simultaneous cold calls.
 func listStorm(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error {
 	if err := untilStale(ctx); err != nil {
 		return err
@@ -148,7 +147,7 @@ func listStorm(ctx context.Context, out io.Writer, r *rig.Rig, _ []string) error
 	return nil
 }
 
-// untilStale waits until the shared list is too old to be given again.
+// untilStale waits until the shared list has expired.
 func untilStale(ctx context.Context) error {
 	select {
 	case <-time.After(3 * time.Second):

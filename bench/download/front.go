@@ -24,19 +24,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// bigFile is the one output of the one run of a storage, beside a folder that
-// comes as a zip.
+// bigFile is the only output of the only run in a storage that also has a folder, which
+// is downloaded as a zip.
 type bigFile struct{ storage, runID, path string }
 
-// zipFiles and zipFileSize make the folder large enough to take the Viewer some
-// time to pack.
+// zipFiles and zipFileSize make packing the folder take the Viewer some time.
 const (
 	zipFiles    = 200
 	zipFileSize = 256 << 10
 )
 
-// writeBig writes a sparse file and a folder as the SDK would have archived
-// them.
+// writeBig writes a sparse file and a folder in the form in which the SDK archives them.
 func writeBig(storage string, version realviewer.Version) (bigFile, error) {
 	run, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
 		Project: "big", Name: "output", Lines: realviewer.Curve(time.Now(), 10, "loss"),
@@ -102,8 +100,8 @@ func write(path string, content []byte) error {
 	return os.WriteFile(path, content, 0o600)
 }
 
-// front is a fresh server in front of the Viewer, so that its peak memory is
-// that of one measurement.
+// front is a new server in front of the Viewer, so that its peak memory is that of one
+// measurement.
 type front struct {
 	rig.Front
 	artifacts runicornapiv1.ArtifactServiceClient
@@ -113,8 +111,7 @@ type front struct {
 	zip       *runicornapiv1.DownloadAssetRequest
 }
 
-// inFront starts one, behind which heavy calls are counted, measures and ends
-// it.
+// inFront starts a server behind a proxy that counts heavy calls, measures, and stops it.
 func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part func(*front) error) (err error) {
 	f := &front{}
 	if f.heavy, err = rig.NewHeavy(viewerURL); err != nil {
@@ -145,7 +142,7 @@ func inFront(ctx context.Context, bed *rig.Bed, viewerURL, runID string, part fu
 	return part(f)
 }
 
-// asset finds the one asset of a type.
+// asset finds the only asset of a type.
 func (f *front) asset(ctx context.Context, runID string, kind runicornapiv1.AssetType) (string, error) {
 	assets, err := f.artifacts.ListAssets(ctx, &runicornapiv1.ListAssetsRequest{RunId: runID, Type: kind})
 	if err != nil {
@@ -179,8 +176,8 @@ func (f *front) read(ctx context.Context, req *runicornapiv1.DownloadAssetReques
 	}
 }
 
-// slowReaders measures the memory that slow clients cost. Their time ends
-// before the file does.
+// slowReaders measures the memory that slow clients cost. Their deadline ends before the
+// file does.
 func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 	const readers, lasting = 20, 10 * time.Second
 	slow, cancel := context.WithTimeout(ctx, lasting)
@@ -205,11 +202,11 @@ func slowReaders(ctx context.Context, out io.Writer, f *front, _ string) error {
 	return nil
 }
 
-// crowd downloads the file by four clients and the zip by eight at once, while
-// the server is asked how it is.
+// crowd downloads the file with four clients and the zip with eight concurrently, while
+// the server's health is checked.
 func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 	const files, zips = 4, 8
-	told, err := f.Crowd(ctx, f.heavy, func() error {
+	summary, err := f.Crowd(ctx, f.heavy, func() error {
 		var reading errgroup.Group
 		for range files {
 			reading.Go(func() error {
@@ -225,6 +222,6 @@ func crowd(ctx context.Context, out io.Writer, f *front, _ string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: %s\n", files, zips, told)
+	fmt.Fprintf(out, "  %d downloads of the file and %d of a zip at once: %s\n", files, zips, summary)
 	return nil
 }

@@ -1,6 +1,6 @@
-// Command download measures what a download of 1 GiB through the server costs,
-// against the same file straight from the Viewer, both by curl and in turns;
-// and what the server holds in memory meanwhile. Run it from the root of the
+// Command download measures the cost of a download of 1 GiB through the server, compared
+// with the same file directly from the Viewer, both with curl and alternating. It also
+// measures the memory of the server during downloads. Run it from the root of the
 // repository:
 //
 //	go run ./bench/download
@@ -43,7 +43,7 @@ func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 	return nil
 }
 
-// measure measures in front of one release.
+// measure measures one release.
 func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
 	file, err := writeBig(filepath.Join(bed.Dir, string(version)), version)
 	if err != nil {
@@ -64,7 +64,7 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 	return nil
 }
 
-// speed compares downloads, round by round.
+// speed compares downloads, in rounds.
 func speed(ctx context.Context, out io.Writer, f *front, direct string) error {
 	var straight, overHTTP, overGRPC time.Duration
 	idle, above, err := f.Memory(func() error {
@@ -96,7 +96,7 @@ func speed(ctx context.Context, out io.Writer, f *front, direct string) error {
 	return nil
 }
 
-// curl gets a URL with curl, and fails where curl does.
+// curl downloads a URL with curl, and returns curl's error.
 func curl(ctx context.Context, url string) error {
 	cmd := exec.CommandContext(ctx, "curl", "-sS", "--fail", "-o", os.DevNull, "-w", "%{size_download}", url)
 	answer, err := cmd.Output()

@@ -17,9 +17,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// crowd exports several runs at once, in all formats of tables, while the
-// server is asked how it is. Where the Viewer serves no event files, each needs
-// a heavy call: its table.
+// crowd exports several runs concurrently, in all formats of tables, while the server's
+// health is checked. If the Viewer serves no event files, each export needs a heavy call
+// for its table.
 func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
 	const runs, rowsEach = 12, 100_000
 	storage := filepath.Join(bed.Dir, "crowd-"+string(version))
@@ -49,7 +49,7 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 		return err
 	}
 	var took time.Duration
-	told, err := front.Crowd(ctx, heavy, func() error {
+	summary, err := front.Crowd(ctx, heavy, func() error {
 		started := time.Now()
 		defer func() { took = time.Since(started) }()
 		var exports errgroup.Group
@@ -61,12 +61,12 @@ func crowd(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, %s\n", runs, rowsEach, took.Seconds(), told)
+	fmt.Fprintf(out, "  %d exports of %d rows at once: %.1f s, %s\n", runs, rowsEach, took.Seconds(), summary)
 	return nil
 }
 
-// crowdExport exports one run, as a client does that waits when the server says
-// that it makes enough of such exports already.
+// crowdExport exports one run, and retries when the server is at its limit of such
+// exports.
 func crowdExport(ctx context.Context, front *rig.Front, i int, id string) error {
 	req := &runicornapiv1.ExportExperimentRequest{
 		RunId: id, Layout: runicornapiv1.ExportLayout(1 + i%2),

@@ -1,9 +1,8 @@
-// Command export measures what the export of a run of a million rows and six
-// metrics costs: the time, against that of the Viewer's own metrics_step of the
-// same run, and the memory of the server above its idle one, which is asked
-// for once it has served a small call. Every export is the first one of a fresh
-// server. Then it exports many runs at once, and measures the server's health
-// and how many heavy calls the Viewer gets meanwhile. Run it from the root of
+// Command export measures the cost of the export of a run of a million rows and six
+// metrics: its duration, compared with the Viewer's own metrics_step of the same run, and
+// the memory of the server above its idle memory after a small call. Every export is the
+// first one of a new server. Then it exports many runs concurrently, and measures the
+// server's health and the number of heavy calls to the Viewer. Run it from the root of
 // the repository:
 //
 //	go run ./bench/export [RELEASE...]
@@ -51,7 +50,7 @@ func run(ctx context.Context, out io.Writer, bed *rig.Bed) error {
 	return nil
 }
 
-// measure exports in all formats in front of one release.
+// measure exports in all formats from one release.
 func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewer.Version) (err error) {
 	storage := filepath.Join(bed.Dir, string(version))
 	long, err := realviewer.WriteRun(storage, version, realviewer.RunSpec{
@@ -86,7 +85,7 @@ func measure(ctx context.Context, out io.Writer, bed *rig.Bed, version realviewe
 	return nil
 }
 
-// one exports once, by a fresh server.
+// one makes one export with a new server.
 func one(ctx context.Context, out io.Writer, bed *rig.Bed, viewerURL string, req *runicornapiv1.ExportExperimentRequest, table time.Duration) (err error) {
 	var front rig.Front
 	defer func() { err = errors.Join(err, front.Close()) }()

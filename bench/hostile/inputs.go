@@ -25,7 +25,7 @@ import (
 
 const (
 	token = "a-token-that-nobody-can-guess"
-	// hold is how long callers hold on to what they have opened.
+	// hold is how long callers keep open what they have opened.
 	hold = 12 * time.Second
 )
 
@@ -192,7 +192,7 @@ func holdBack(method string) func(context.Context, *trial) string {
 	}
 }
 
-// silence is a body that does not come.
+// silence is a body that does not arrive.
 type silence struct{ until <-chan struct{} }
 
 func (s silence) Read([]byte) (int, error) {
@@ -201,7 +201,7 @@ func (s silence) Read([]byte) (int, error) {
 }
 
 // openAll opens connections, sends a text on each and reads nothing. They are closed with
-// ctx; it returns after the time for which callers hold on, or at once for a single one.
+// ctx. It returns after hold, or immediately for a single connection.
 func (t *trial) openAll(ctx context.Context, n int, text string) string {
 	var sent atomic.Int64
 	for range n {
@@ -228,7 +228,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// request makes an HTTP request; nil where none is answered.
+// request makes an HTTP request; nil without a response.
 func (t *trial) request(ctx context.Context, method, path string, body io.Reader) *http.Response {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+t.HTTPAddr+path, body)
 	if err != nil {
@@ -254,11 +254,11 @@ func (t *trial) statusOf(resp *http.Response) string {
 	return fmt.Sprintf("%s (%d bytes)", resp.Status, size)
 }
 
-// dial opens a connection of its own, which ends with ctx.
+// dial opens a separate connection, which ends with ctx.
 func (t *trial) dial(ctx context.Context) *grpc.ClientConn {
 	conn, err := grpc.NewClient(t.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		panic(err) // the address is ours
+		panic(err) // cannot happen: the address is valid
 	}
 	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return conn

@@ -1,8 +1,9 @@
-// Command hostile gives the server, with its default flags, the inputs of a hostile
-// Viewer and of hostile callers, each to a fresh server. It prints for each by how much
-// the memory grew, whether the tail of another caller continued, how its health answered,
-// and what was left ten seconds later. The other caller's tail is of a real Viewer where
-// Python is, else of a demo Viewer. Run it from the root of the repository, on Linux:
+// Command hostile sends to the server, with its default flags, the inputs of a hostile
+// Viewer and of hostile callers, each to a new server. For each input it prints the
+// growth of memory, whether the tail of another caller continued, the latency of health
+// checks, and what remained ten seconds later. The other caller's tail is of a real
+// Viewer if Python is installed, else of a demo Viewer. Run it from the root of the
+// repository, on Linux:
 //
 //	go run ./bench/hostile [INPUT...]
 package main
@@ -51,15 +52,15 @@ func main() {
 	rig.Main("hostile", run)
 }
 
-// watchHealth is the argument of a process of its own that asks how the server is: what
-// the attacker computes must not delay it.
+// watchHealth is the argument of a separate process that checks the server's health:
+// computing of the attacker must not delay it.
 const watchHealth = "watch-health"
 
-// healthWatcher asks until its input ends, and prints the 99th percentile.
+// healthWatcher checks until its input ends, and prints the 99th percentile.
 func healthWatcher(addr string) {
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		panic(err) // the address is ours
+		panic(err) // cannot happen: the address is valid
 	}
 	front := rig.Front{Health: grpc_health_v1.NewHealthClient(conn)}
 	stop := front.WatchHealth(context.Background())
@@ -67,7 +68,7 @@ func healthWatcher(addr string) {
 	fmt.Fprintln(os.Stdout, rig.Quantile(append(stop(), 0), 0.99))
 }
 
-// startHealth starts that process. The function that it returns ends it, and returns what it says.
+// startHealth starts that process. The returned function stops it and returns its result.
 func (t *trial) startHealth() (func() (time.Duration, error), error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -78,13 +79,13 @@ func (t *trial) startHealth() (func() (time.Duration, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	var said bytes.Buffer
-	cmd.Stdout = &said
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
 	return func() (time.Duration, error) {
 		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
 			return 0, err
 		}
-		return time.ParseDuration(strings.TrimSpace(said.String()))
+		return time.ParseDuration(strings.TrimSpace(stdout.String()))
 	}, cmd.Start()
 }
 
@@ -120,12 +121,12 @@ func run(ctx context.Context, out io.Writer, bed *rig.Bed) (err error) {
 type input struct {
 	name, what string
 	flags      []string
-	// attack does it until it is done or ctx ends, and says what came of it. What it
-	// has opened ends with ctx.
+	// attack sends the input until it is done or ctx ends, and returns a description of
+	// the outcome. What it has opened ends with ctx.
 	attack func(ctx context.Context, t *trial) string
 }
 
-// trial is one input before a server of its own.
+// trial is one input and a separate server.
 type trial struct {
 	rig.Front
 	hostile *hostileViewer
@@ -186,8 +187,8 @@ func judged(good bool, text string) string {
 	return text + " (!)"
 }
 
-// watchRSS looks at the memory until the function that it returns is called, which
-// returns the most that it saw.
+// watchRSS polls the memory until the returned function is called, which returns the
+// maximum.
 func (t *trial) watchRSS(ctx context.Context) func() int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	var most int64
@@ -196,7 +197,7 @@ func (t *trial) watchRSS(ctx context.Context) func() int64 {
 		for ctx.Err() == nil {
 			now, err := t.RSS()
 			if err != nil {
-				now = 1 << 62 // it has died, which must not look good
+				now = 1 << 62 // the server has died, which must not count as low memory
 			}
 			most = max(most, now)
 			pause(ctx, 20*time.Millisecond)
@@ -209,8 +210,8 @@ func (t *trial) watchRSS(ctx context.Context) func() int64 {
 	}
 }
 
-// watchTail follows the calm run. The function that it returns ends that, and says how long
-// the longest time without a message was, and whether the stream had ended before.
+// watchTail follows the calm run. The returned function stops that, and returns the
+// longest time without a message, and whether the stream had ended before.
 func (t *trial) watchTail(ctx context.Context) func() (gap time.Duration, ended bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	var gap time.Duration
@@ -231,7 +232,8 @@ func (t *trial) watchTail(ctx context.Context) func() (gap time.Duration, ended 
 	}
 }
 
-// figures are what must not stay: by their names in /metrics, and the temporary files.
+// figures are values that must not grow, from /metrics by name, and the number of
+// temporary files.
 type figures map[string]float64
 
 var left = map[string]string{"go_goroutines": "goroutines", "process_open_fds": "descriptors", "go_memstats_heap_alloc_bytes": "heap"}
@@ -263,7 +265,7 @@ func (f figures) beyond(before figures) string {
 		f["descriptors"]-before["descriptors"], f["temporary files"]-before["temporary files"], (f["heap"]-before["heap"])/mib)
 }
 
-// calmViewer has the run of the other caller, which keeps logging.
+// calmViewer has the growing run of the other caller.
 type calmViewer struct {
 	name, url, runID string
 	close            func() error
@@ -297,7 +299,7 @@ func newCalmViewer(ctx context.Context, bed *rig.Bed) (*calmViewer, error) {
 	var logging sync.WaitGroup
 	logging.Go(func() {
 		for step := 100; ctx.Err() == nil; step++ {
-			_, _ = rig.AppendLines(filepath.Join(live.Dir, "events.jsonl"), step, 1) // a gap in the tail shows it
+			_, _ = rig.AppendLines(filepath.Join(live.Dir, "events.jsonl"), step, 1) // a failure shows as a gap in the tail
 			pause(ctx, 200*time.Millisecond)
 		}
 	})

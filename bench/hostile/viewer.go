@@ -11,16 +11,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-// hostileViewer is a demo Viewer whose runs are made to hurt, and which answers some
-// paths in a way that no Viewer does.
+// hostileViewer is a demo Viewer with hostile runs, and with hostile responses that no
+// real Viewer sends.
 type hostileViewer struct {
 	server *httptest.Server
 	*demotest.Viewer
-	// The runs, by what is bad about them.
+	// Ids of runs, by what is hostile about them.
 	names, assets, sparse, images, long, endless string
-	// floods and tunnels turn hostile answers on that the server asks for by itself.
+	// floods and tunnels enable hostile responses to requests that the server makes on
+	// its own.
 	floods, tunnels atomic.Bool
-	// plain are runs that are read once each.
+	// plain are runs that are read only once each.
 	plain []string
 }
 
@@ -51,7 +52,7 @@ func newHostileViewer() (*hostileViewer, error) {
 
 func (h *hostileViewer) Close() { h.server.Close() }
 
-// ServeHTTP answers as the demo Viewer but for what is hostile.
+// ServeHTTP answers as the demo Viewer, except for the hostile responses.
 func (h *hostileViewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.Contains(r.URL.Path, h.endless) && strings.HasSuffix(r.URL.Path, "/assets/download"):
@@ -90,7 +91,7 @@ func curve(rows int) []byte {
 	return out.Bytes()
 }
 
-// wide has all names in every row, sparse one other name in each.
+// wide has all names in every row, sparse has another name in each.
 func wide(names, rows int) []byte {
 	var cells, out bytes.Buffer
 	for i := range names {

@@ -1,14 +1,14 @@
 //go:build unix
 
-// Command replicas measures several replicas behind HAProxy, with the configuration
-// that is shipped, in front of a real Viewer: what they ask of it, and how long tails
-// wait when a replica ends, dies or freezes, or HAProxy is restarted. Run it from the
-// root of the repository; HAProxy must be installed:
+// Command replicas measures several replicas behind HAProxy, with the shipped
+// configuration, in front of a real Viewer: the number of their requests, and how long
+// tails are interrupted when a replica ends, dies or freezes, or HAProxy is restarted.
+// Run it from the root of the repository; HAProxy must be installed:
 //
 //	go run ./bench/replicas [-time 10s]
 //
-// It prints replicas × failure × (requests a second, gap, wrong points), and fails where
-// a point is wrong. It takes two minutes.
+// It prints replicas × failure × (requests per second, gap, wrong points), and fails if a
+// point is wrong. It takes two minutes.
 package main
 
 import (
@@ -33,8 +33,8 @@ const (
 	runs  = 6
 )
 
-// flags of the replicas: the whole time of the Viewer is theirs, or the share would
-// bound the requests of one replica and not those of three.
+// flags of the replicas. They may use all of the Viewer's time; otherwise the share would
+// limit the requests of one replica but not those of three.
 var flags = []string{"--viewer-share=1"}
 
 var window = flag.Duration("time", 10*time.Second, "how long requests are counted, and tails watched after a failure")
@@ -43,7 +43,7 @@ var window = flag.Duration("time", 10*time.Second, "how long requests are counte
 type trial struct {
 	replicas int
 	name     string
-	spread   bool // the tails go to the replicas in turn, without HAProxy
+	spread   bool // the tails are distributed over the replicas, without HAProxy
 	fail     func(ctx context.Context, c *replicatest.Cluster, busy *replicatest.Replica) error
 }
 
@@ -67,7 +67,7 @@ var trials = []trial{
 
 func nothing(context.Context, *replicatest.Cluster, *replicatest.Replica) error { return nil }
 
-// each ends one replica after the other, and starts it again.
+// each ends one replica after the other, and restarts it.
 func each(ctx context.Context, c *replicatest.Cluster, end func(*replicatest.Replica) error) error {
 	for _, r := range c.Replicas {
 		if err := errors.Join(end(r), r.Restart(ctx), c.Pause(ctx, 2*time.Second)); err != nil {
@@ -114,7 +114,7 @@ func measure(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return nil
 }
 
-// row is what a trial found.
+// row is the result of a trial.
 type row struct {
 	rate           float64 // requests to the Viewer per second, from before the failure to after it
 	gaps           []time.Duration

@@ -8,8 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// Counter is a TCP relay that counts the bytes that come from a Viewer,
-// headers included: the only place where they cannot be miscounted.
+// Counter is a TCP relay that counts the bytes that a Viewer sends, including headers.
 type Counter struct {
 	target   string
 	listener net.Listener
@@ -31,10 +30,10 @@ func newCounter(viewerURL string) (*Counter, error) {
 	return c, nil
 }
 
-// URL is where the relay listens.
+// URL returns the URL of the relay.
 func (c *Counter) URL() string { return "http://" + c.listener.Addr().String() }
 
-// Bytes is how many bytes came from the Viewer so far.
+// Bytes returns the number of bytes that the Viewer has sent.
 func (c *Counter) Bytes() int64 { return c.down.Load() }
 
 // Close stops listening and waits for the connections to end.

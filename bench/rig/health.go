@@ -8,11 +8,11 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// HealthPause is the time between two questions of WatchHealth.
+// HealthPause is the time between two checks of WatchHealth.
 const HealthPause = 5 * time.Millisecond
 
-// IdleHealth is the p99 of WatchHealth while nobody else asks anything: what
-// the machine itself, and whatever else runs on it, have to do with the figure.
+// IdleHealth returns the p99 of WatchHealth without other calls: the part of the figure
+// that the machine and its other processes cause.
 func (f *Front) IdleHealth(ctx context.Context) time.Duration {
 	watch := f.WatchHealth(ctx)
 	select {
@@ -22,9 +22,9 @@ func (f *Front) IdleHealth(ctx context.Context) time.Duration {
 	return Quantile(append(watch(), 0), 0.99)
 }
 
-// WatchHealth asks the server how it is until the function that it returns is
-// called, which returns how long each answer took. Failed ones count as ten
-// seconds: they must not make the figures better.
+// WatchHealth checks the server's health until the returned function is called, which
+// returns the latencies. A failed check is recorded as ten seconds, so that failures do
+// not improve the figures.
 func (f *Front) WatchHealth(ctx context.Context) func() []time.Duration {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan []time.Duration)
@@ -52,7 +52,8 @@ func (f *Front) WatchHealth(ctx context.Context) func() []time.Duration {
 	}
 }
 
-// Crowd does some work behind a heavy proxy while the server is asked how it is, and says how it was.
+// Crowd does work behind a heavy proxy while the server's health is checked, and returns
+// a summary.
 func (f *Front) Crowd(ctx context.Context, h *Heavy, work func() error) (string, error) {
 	const unit = 100 * time.Microsecond
 	idle := f.IdleHealth(ctx)

@@ -11,9 +11,8 @@ import (
 	"sync"
 )
 
-// Heavy is a proxy in front of a Viewer that counts the heavy calls in flight:
-// tables, until their last byte, and zips, until they are packed, which is when
-// their first byte comes.
+// Heavy is a proxy in front of a Viewer that counts the heavy calls in flight: tables
+// until their last byte, and zips until their first byte, when they are packed.
 type Heavy struct {
 	proxy    *httputil.ReverseProxy
 	server   *http.Server
@@ -39,18 +38,18 @@ func NewHeavy(viewerURL string) (*Heavy, error) {
 	h := &Heavy{listener: listener, proxy: &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: packed, FlushInterval: -1,
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // readers go in the middle
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // clients disconnect before the end
 	}}
 	h.server = &http.Server{Handler: h} //nolint:gosec // only our own server calls
 	h.serving.Go(func() { _ = h.server.Serve(listener) })
 	return h, nil
 }
 
-// URL is where the proxy listens.
+// URL returns the URL of the proxy.
 func (h *Heavy) URL() string { return "http://" + h.listener.Addr().String() }
 
-// Most says how many heavy calls there were, how many of them were under way at
-// once at most, and the same of files.
+// Most returns the number of heavy calls, the maximum number of them in flight, and the
+// same maximum for files.
 func (h *Heavy) Most() (calls, heavy, files int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,10 +63,10 @@ func (h *Heavy) Close() error {
 	return err
 }
 
-// leaving is the key of the function that counts a call out.
+// leaving is the context key of the function that ends a call's count.
 type leaving struct{}
 
-// packed counts a zip out: its headers have come.
+// packed ends the count of a zip when its headers arrive.
 func packed(resp *http.Response) error {
 	if out, ok := resp.Request.Context().Value(leaving{}).(func()); ok {
 		out()
@@ -91,7 +90,7 @@ func (h *Heavy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.proxy.ServeHTTP(w, r)
 }
 
-// enter counts a call in, and returns what counts it out.
+// enter counts a call, and returns the function that ends its count.
 func (h *Heavy) enter(now, most *int) func() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

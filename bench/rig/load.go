@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Get reads an answer to its end.
+// Get reads a response to its end.
 func Get(ctx context.Context, client *http.Client, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -27,8 +27,8 @@ func Get(ctx context.Context, client *http.Client, url string) error {
 	return err
 }
 
-// AppendLines adds lines to an event file, as a training process does, and
-// returns their size in bytes. The time of each line is that of its writing.
+// AppendLines appends lines to an event file, as a training process does, and returns
+// their size in bytes. The time of each line is the current time.
 func AppendLines(path string, first, n int) (int64, error) {
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"os/signal"
 )
 
-// Main is the main function of a measurement: it builds the server, measures
-// until an interrupt, and exits with 1 if that failed. Flags are parsed before.
+// Main is the main function of a measurement: it builds the server, measures until an
+// interrupt, and exits with 1 after an error. Flags must be parsed before.
 func Main(name string, measure func(ctx context.Context, out io.Writer, b *Bed) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := onBed(ctx, measure)

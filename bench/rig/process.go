@@ -14,10 +14,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// CPUTime is what the server has used of the processors so far.
+// CPUTime returns the CPU time that the server has used.
 func (f *Front) CPUTime() (time.Duration, error) { return realviewer.CPUTime(f.process.Pid()) }
 
-// Memory is what the server holds before some work, and how much more it held at most since it started, in MiB.
+// Memory returns, in MiB, the memory of the server before work, and the maximum since its
+// start above that.
 func (f *Front) Memory(work func() error) (idle, above int64, err error) {
 	const mib = 1 << 20
 	before, err := f.RSS()
@@ -31,10 +32,10 @@ func (f *Front) Memory(work func() error) (idle, above int64, err error) {
 	return before / mib, (peak - before) / mib, err
 }
 
-// RSS is the memory that the server holds now, in bytes.
+// RSS returns the current memory of the server in bytes.
 func (f *Front) RSS() (int64, error) { return f.statusField("VmRSS:") }
 
-// PeakRSS is the most memory that the server ever held, in bytes.
+// PeakRSS returns the maximum memory of the server in bytes.
 func (f *Front) PeakRSS() (int64, error) { return f.statusField("VmHWM:") }
 
 func (f *Front) statusField(name string) (int64, error) {
@@ -51,7 +52,7 @@ func (f *Front) statusField(name string) (int64, error) {
 	return 0, fmt.Errorf("/proc: no %s", name)
 }
 
-// Quantile of a sample, which it sorts.
+// Quantile returns a quantile of a sample, which it sorts.
 func Quantile(sample []time.Duration, q float64) time.Duration {
 	slices.Sort(sample)
 	return sample[int(q*float64(len(sample)-1))]

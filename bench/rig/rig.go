@@ -1,7 +1,6 @@
-// Package rig is what measurements have in common: a server built from this
-// checkout, real Viewers, a proxy that counts requests between them, a relay
-// that counts bytes, and the CPU time of processes. What is measured is in the
-// commands beside it.
+// Package rig is shared by the measurements: a server built from this checkout, real
+// Viewers, a proxy that counts requests between them, a relay that counts bytes, and the
+// CPU time of processes. The commands in the neighbouring folders measure.
 package rig
 
 import (
@@ -20,11 +19,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/serverproc"
 )
 
-// Bed holds what a command needs from its beginning to its end.
+// Bed holds what a command needs for its whole run.
 type Bed struct {
-	// Dir is for storages and logs; it goes with the bed.
+	// Dir is for storages and logs; Close removes it.
 	Dir string
-	// ProxyAddr is where the proxies of rigs listen; anywhere if it is empty.
+	// ProxyAddr is the address of the proxies of rigs; any if empty.
 	ProxyAddr string
 	binary    serverproc.Binary
 }
@@ -42,16 +41,16 @@ func NewBed(ctx context.Context) (*Bed, error) {
 	return b, nil
 }
 
-// Binary is the server.
+// Binary returns the server's binary.
 func (b *Bed) Binary() *serverproc.Binary { return &b.binary }
 
 // Close removes the bed's folder.
 func (b *Bed) Close() error { return b.binary.Close() }
 
-// Rig is a Viewer, what counts in front of it, and a server.
+// Rig is a Viewer, the counters in front of it, and a server.
 type Rig struct {
 	Viewer *realviewer.Viewer
-	// Bytes counts what comes from the Viewer, Proxy the requests to it.
+	// Bytes counts the bytes that the Viewer sends, Proxy the requests to it.
 	Bytes *Counter
 	Proxy *faultproxy.Proxy
 
@@ -63,14 +62,14 @@ type Front struct {
 	Experiments runicornapiv1.ExperimentServiceClient
 	Metrics     runicornapiv1.MetricServiceClient
 	Health      grpc_health_v1.HealthClient
-	// Addr is where it serves gRPC, HTTPAddr where it serves HTTP.
+	// Addr is the address of gRPC, HTTPAddr that of HTTP.
 	Addr, HTTPAddr string
 
 	process *serverproc.Process
 	conn    *grpc.ClientConn
 }
 
-// StartViewer starts a Viewer on a storage that is filled already, and waits until it shows the runs.
+// StartViewer starts a Viewer on a prepared storage, and waits until it lists the runs.
 func StartViewer(ctx context.Context, version realviewer.Version, storage string, runIDs ...string) (*realviewer.Viewer, error) {
 	install, err := realviewer.Find(version)
 	if err != nil {
@@ -86,8 +85,7 @@ func StartViewer(ctx context.Context, version realviewer.Version, storage string
 	return viewer, nil
 }
 
-// Start brings a rig up on a storage that is filled already. The flags are the
-// server's.
+// Start starts a rig on a prepared storage. The flags are the server's.
 func (b *Bed) Start(ctx context.Context, version realviewer.Version, storage string, flags ...string) (_ *Rig, err error) {
 	r := &Rig{}
 	defer func() {
@@ -124,7 +122,7 @@ func (f *Front) Serve(ctx context.Context, b *Bed, viewerURL string, flags ...st
 	return nil
 }
 
-// Stop asks the server to end, and waits for it. It must exit with 0.
+// Stop ends the server by SIGTERM, and returns an error unless the exit code is 0.
 func (f *Front) Stop() error { return f.process.Stop() }
 
 // Close ends the server.
@@ -139,7 +137,7 @@ func (f *Front) Close() error {
 	return errors.Join(errs...)
 }
 
-// Close ends everything.
+// Close stops everything.
 func (r *Rig) Close() error {
 	errs := []error{r.Front.Close()}
 	if r.Proxy != nil {
@@ -154,7 +152,7 @@ func (r *Rig) Close() error {
 	return errors.Join(errs...)
 }
 
-// Costs is the CPU time that server and Viewer spend on some work.
+// Costs returns the CPU time that server and Viewer spend on work.
 func (r *Rig) Costs(work func() error) (ours, theirs time.Duration, err error) {
 	o1, err := r.CPUTime()
 	if err != nil {

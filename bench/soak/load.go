@@ -19,7 +19,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// load is the clients, and how their calls ended.
+// load is the clients, and the outcomes of their calls.
 type load struct {
 	front   *rig.Front
 	viewers *viewers
@@ -27,10 +27,10 @@ type load struct {
 	mu      sync.Mutex
 	calls   map[string]int // by kind
 	excused map[string]int // errors by kind and reason, while a Viewer was down
-	failed  map[string]int // and else
+	failed  map[string]int // all other errors
 }
 
-// worker is one client: what it does again and again, and how long it rests.
+// worker is one client: what it does repeatedly, and the pause in between.
 type worker struct {
 	kind  string
 	count int
@@ -47,7 +47,7 @@ var workers = []worker{
 	{"export", 1, 2 * time.Second, (*load).export},
 }
 
-// start starts the clients, and returns what waits for their end.
+// start starts the clients, and returns the function that waits for their end.
 func (l *load) start(ctx context.Context) (wait func()) {
 	var all sync.WaitGroup
 	for _, w := range workers {
@@ -77,7 +77,7 @@ func (l *load) work(ctx context.Context, w worker) {
 	}
 }
 
-// note counts how a call ended.
+// note records the outcome of a call.
 func (l *load) note(kind, viewer string, err error) {
 	excused := l.viewers.wasDown(viewer)
 	l.mu.Lock()
@@ -101,7 +101,7 @@ func reason(err error) string {
 	return status.Code(err).String()
 }
 
-// report prints how calls ended.
+// report prints the outcomes.
 func (l *load) report(out io.Writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,7 +113,7 @@ func (l *load) report(out io.Writer) {
 	}
 }
 
-// err is about calls that failed without a cause.
+// err returns the calls that failed while no Viewer was down.
 func (l *load) err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +149,7 @@ func (l *load) history(ctx context.Context, viewer, runID string) error {
 	return drain(stream)
 }
 
-// tail follows a run for some seconds, and continues once by its token.
+// tail follows a run for some seconds, and resumes it once by its token.
 func (l *load) tail(ctx context.Context, viewer, runID string) error {
 	token := ""
 	for range 2 {

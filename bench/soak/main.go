@@ -1,8 +1,8 @@
-// Command soak uses a server in front of three real Viewers for a long time: lists,
-// histories, tails that drop and resume, and exports, while the Viewers are restarted
-// in turn. It writes what the process holds over time as a table and as a picture, and
-// fails where that grows or a call fails without a cause. Run it from the root of the
-// repository; ten minutes are its short form, two hours its long one:
+// Command soak runs a server in front of three real Viewers for a long time: lists,
+// histories, tails that drop and resume, and exports, while the Viewers are restarted in
+// turn. It writes the resources of the process over time as a table and as a picture, and
+// fails if they grow or if a call fails while no Viewer is down. Run it from the root of
+// the repository; ten minutes are its short form, two hours its long one:
 //
 //	go run ./bench/soak [-time 10m] [-restart 1m] [-out dist/soak]
 //
@@ -27,15 +27,15 @@ import (
 )
 
 var (
-	duration = flag.Duration("time", 10*time.Minute, "how long the server is used")
+	duration = flag.Duration("time", 10*time.Minute, "duration of the load")
 	restart  = flag.Duration("restart", time.Minute, "time between two restarts of Viewers")
-	output   = flag.String("out", "dist/soak", "where the table and the picture are written, without .csv and .svg")
+	output   = flag.String("out", "dist/soak", "path of the table and the picture, without .csv and .svg")
 )
 
 const (
 	// perViewer is the number of growing runs on each Viewer.
 	perViewer = 4
-	// rows are those of a run when it begins.
+	// rows is the initial number of rows of a run.
 	rows = 2000
 )
 
@@ -51,7 +51,7 @@ type viewers struct {
 	runs   map[string][]realviewer.Run // by name of the Viewer
 	mu     sync.Mutex
 	down   map[string]bool      // while it is being restarted
-	downAt map[string]time.Time // when it was down last
+	downAt map[string]time.Time // when it was last down
 }
 
 func startViewers(ctx context.Context, dir string) (*viewers, error) {
@@ -111,13 +111,12 @@ func (v *viewers) mark(name string, down bool) {
 	v.down[name], v.downAt[name] = down, time.Now()
 }
 
-// excuse is how long after a restart its Viewer may be the cause of an error: the
-// server asks one that has refused connections once a second, and 0.7.2 reads its
-// storage again.
+// excuse is how long after a restart its Viewer may cause errors: the server retries a
+// Viewer that refuses connections once per second, and 0.7.2 reads its storage again.
 const excuse = 30 * time.Second
 
-// wasDown says whether a Viewer, or any of them for the empty name, is down or was not
-// long ago.
+// wasDown reports whether a Viewer, or any Viewer for the empty name, is down or was down
+// within excuse.
 func (v *viewers) wasDown(name string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -129,7 +128,7 @@ func (v *viewers) wasDown(name string) bool {
 	return false
 }
 
-// grow writes a line a second to each run until the context ends.
+// grow writes one line per second to each run until the context ends.
 func (v *viewers) grow(ctx context.Context) error {
 	for step := rows + 1; ; step++ {
 		for _, runs := range v.runs {
@@ -154,12 +153,12 @@ func soak(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 		return err
 	}
 	var front rig.Front
-	// A machine on which all this runs answers late now and then: that is no error.
+	// On a loaded machine some responses are late, which is not an error.
 	flags := []string{"--fan-out-timeout=20s"}
 	for i, viewer := range v.all[1:] {
 		flags = append(flags, fmt.Sprintf("--viewer=%s=%s", v.names[i+1], viewer.URL()))
 	}
-	v.rename(0, "v") // the name that rig gives the first one
+	v.rename(0, "v") // the name of rig's first Viewer
 	defer func() { err = errors.Join(err, front.Close()) }()
 	if err := front.Serve(ctx, b, v.all[0].URL(), flags...); err != nil {
 		return err
@@ -192,8 +191,8 @@ func (v *viewers) rename(i int, name string) {
 	v.names[i] = name
 }
 
-// flat compares the second quarter of the samples with the last one. What the first
-// one holds is still on its way to its bound.
+// flat compares the second quarter of the samples with the last one. In the first
+// quarter, caches are still being filled.
 func flat(out io.Writer, samples []sample) error {
 	if len(samples) < 8 {
 		return errors.New("there are too few samples to compare")

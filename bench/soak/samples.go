@@ -12,10 +12,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 )
 
-// curve is one thing that the process holds.
+// curve is one resource of the process.
 type curve struct {
 	name, metric string
-	growth       float64 // what it may grow by, from the second quarter to the last one
+	growth       float64 // permitted growth from the second quarter to the last one
 	color        string
 }
 
@@ -26,14 +26,14 @@ var curves = []curve{
 	{"descriptors", "process_open_fds", 0.1, "#d62728"},
 }
 
-// sample is all of them at one time.
+// sample is the values of all curves at one time.
 type sample struct {
 	at     time.Duration
 	values [4]float64 // as curves
 }
 
-// minSamples and maxInterval: there are as many samples as a picture can show, and not
-// fewer than one every five seconds.
+// minSamples and maxInterval: as many samples as a picture can show, and at least one
+// every five seconds.
 const (
 	minSamples  = 100
 	maxInterval = 5 * time.Second
@@ -44,7 +44,7 @@ func sampleUntil(ctx context.Context, out io.Writer, front *rig.Front) (samples 
 	start := time.Now()
 	ticker := time.NewTicker(min(maxInterval, *duration/minSamples))
 	defer ticker.Stop()
-	said := start
+	printed := start
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,8 +61,8 @@ func sampleUntil(ctx context.Context, out io.Writer, front *rig.Front) (samples 
 			}
 		}
 		samples = append(samples, s)
-		if time.Since(said) >= time.Minute {
-			said = time.Now()
+		if time.Since(printed) >= time.Minute {
+			printed = time.Now()
 			fmt.Fprintf(out, "%v: %.0f MiB resident, %.0f goroutines, %.0f descriptors\n",
 				s.at.Round(time.Second), s.values[0]/(1<<20), s.values[2], s.values[3])
 		}
@@ -91,7 +91,7 @@ func write(path string, samples []sample) error {
 	return os.WriteFile(path+".svg", []byte(picture(samples)), 0o644) //nolint:gosec // for people
 }
 
-// The picture has one strip for each curve, from zero to its greatest value.
+// The picture has one strip per curve, from zero to its maximum.
 const (
 	width, strip, margin = 900, 150, 60
 )
@@ -103,15 +103,15 @@ func picture(samples []sample) string {
 	text.WriteString(`<rect width="100%" height="100%" fill="white"/>` + "\n")
 	end := samples[len(samples)-1].at.Seconds()
 	for i, c := range curves {
-		top, greatest := margin/2+i*(strip+margin), 1.0
+		top, maximum := margin/2+i*(strip+margin), 1.0
 		for _, s := range samples {
-			greatest = max(greatest, s.values[i])
+			maximum = max(maximum, s.values[i])
 		}
-		fmt.Fprintf(&text, `<text x="%d" y="%d">%s: %s at most</text>`+"\n", margin, top+12, c.metric, label(c.metric, greatest))
+		fmt.Fprintf(&text, `<text x="%d" y="%d">%s: %s at most</text>`+"\n", margin, top+12, c.metric, label(c.metric, maximum))
 		fmt.Fprintf(&text, `<path d="M%d %dv%dh%d" fill="none" stroke="gray"/>`+"\n", margin, top+20, strip, width)
 		fmt.Fprintf(&text, `<polyline fill="none" stroke="%s" points="`, c.color)
 		for _, s := range samples {
-			fmt.Fprintf(&text, "%.1f,%.1f ", margin+s.at.Seconds()/end*width, float64(top+20+strip)-s.values[i]/greatest*strip)
+			fmt.Fprintf(&text, "%.1f,%.1f ", margin+s.at.Seconds()/end*width, float64(top+20+strip)-s.values[i]/maximum*strip)
 		}
 		text.WriteString("\"/>\n")
 	}

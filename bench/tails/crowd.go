@@ -18,16 +18,16 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// crowd is many tails of one run, and when each step came to the first and to
-// the last of them.
+// crowd is many tails of one run, with the times at which the first and the last of them
+// received each step.
 type crowd struct {
 	tails  int
 	conns  []*grpc.ClientConn
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 	live   chan struct{} // gets one element from each tail that has caught up
-	// moved counts the tails that a draining server has sent away, and that went
-	// on elsewhere.
+	// moved is the number of tails that a draining server has ended, and that resumed at
+	// another one.
 	moved atomic.Int64
 
 	mu    sync.Mutex
@@ -35,7 +35,7 @@ type crowd struct {
 	err   error
 }
 
-// arrival is one step's way to the crowd.
+// arrival is when the crowd received one step.
 type arrival struct {
 	logged      float64
 	first, last time.Time
@@ -54,8 +54,8 @@ func (t bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 
 func (bearer) RequireTransportSecurity() bool { return false }
 
-// collect opens tails of a run on some connections to a server and waits until all
-// of them have caught up. When it drains they continue at the next one.
+// collect opens tails of a run on some connections to a server and waits until all of
+// them have caught up. When the server drains, they resume at the next one.
 func collect(ctx context.Context, addrs []string, runID string, tails, conns int) (*crowd, error) {
 	c := &crowd{tails: tails, live: make(chan struct{}, tails), steps: make(map[int64]*arrival)}
 	ctx, c.cancel = context.WithCancel(ctx)
@@ -83,8 +83,7 @@ func collect(ctx context.Context, addrs []string, runID string, tails, conns int
 	return c, nil
 }
 
-// tail follows the run at the first server, and at each next one when the one
-// before says that it drains.
+// tail follows the run at the first server, and at the next one whenever a server drains.
 func (c *crowd) tail(ctx context.Context, clients []runicornapiv1.MetricServiceClient, runID string) error {
 	req := &runicornapiv1.TailMetricsRequest{RunIds: []string{runID}, Start: runicornapiv1.TailStart_TAIL_START_NOW}
 	for i, client := range clients {
@@ -105,7 +104,7 @@ func (c *crowd) tail(ctx context.Context, clients []runicornapiv1.MetricServiceC
 	return nil
 }
 
-// connect follows the run at one server, and keeps the token in the request.
+// connect follows the run at one server, and stores the token in the request.
 func (c *crowd) connect(ctx context.Context, client runicornapiv1.MetricServiceClient, req *runicornapiv1.TailMetricsRequest, isLive func()) error {
 	stream, err := client.TailMetrics(ctx, req, grpc.WaitForReady(true))
 	if err != nil {
@@ -126,7 +125,7 @@ func (c *crowd) connect(ctx context.Context, client runicornapiv1.MetricServiceC
 	}
 }
 
-// isDraining says whether a server has sent the tail away.
+// isDraining reports whether a server has ended the tail because it drains.
 func isDraining(err error) bool {
 	for _, d := range status.Convert(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {
@@ -167,7 +166,8 @@ func (c *crowd) close() error {
 	return c.err
 }
 
-// check wants every step from first on at every tail, once.
+// check returns an error unless every tail has received every step from first on exactly
+// once.
 func (c *crowd) check(first, n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,8 +179,8 @@ func (c *crowd) check(first, n int) error {
 	return nil
 }
 
-// spreads are the times from the first to the last tail of each step, and
-// ages those from its writing to the last one.
+// spreads returns for each step the time from the first to the last tail, and ages the
+// time from its writing to the last one.
 func (c *crowd) spreads() (spreads, ages []time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,10 +16,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// stallTime is how long clients read nothing.
+// stallTime is how long clients do not read.
 var stallTime = flag.Duration("stall", 10*time.Minute, "how long clients are stalled")
 
-// drain ends a server with 10,000 tails while their run grows, beside another one.
+// drain ends a server with 10,000 tails while their run grows, next to another server.
 func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const tails, first, lines = 10_000, 1000, 20
 	run, r, err := liveRig(ctx, b, "drain", realviewer.V072, first-1, "loss")
@@ -57,8 +57,8 @@ func drain(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return nil
 }
 
-// stalled opens tails that read nothing, beside one that reads all, while their run
-// grows by far more than what fits between server and client.
+// stalled opens tails that do not read, next to one that does, while their run grows by
+// far more than the buffers between server and client.
 func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const tails, perSecond = 1000, 500
 	run, r, err := liveRig(ctx, b, "stalled", realviewer.V072, 1, "loss")
@@ -70,7 +70,7 @@ func stalled(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	if err != nil {
 		return err
 	}
-	// A window of its own size, or the client takes in ever more in its place.
+	// A fixed window; otherwise the client would receive and buffer ever more.
 	conn, err := grpc.NewClient(r.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(1<<20))
 	if err != nil {
@@ -124,7 +124,7 @@ func stall(ctx context.Context, conn *grpc.ClientConn, runID string, n int) ([]t
 	return streams, nil
 }
 
-// wakeUp reads a stalled stream up to a step: all is still to be had, once.
+// wakeUp reads a stalled stream up to a step: it must have every step exactly once.
 func wakeUp(s tailStream, last int64) error {
 	for at := int64(0); at < last; {
 		resp, err := s.Recv()

@@ -18,8 +18,8 @@ import (
 //go:embed poll.py
 var pollScript string
 
-// direct measures what users do without us: 100 Python clients that poll the
-// Viewer's table once a second, against as many tails.
+// direct compares 100 Python clients that poll the Viewer's table once per second, which
+// is what users do without this server, with as many tails.
 func direct(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	polled, pollAge, err := polling(ctx, b)
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	mib   = 1 << 20
 )
 
-// liveRun writes a running run into a storage. Its process is this one.
+// liveRun writes a running run, whose process is this one, into a storage.
 func liveRun(storage string, version realviewer.Version, rows int, metrics ...string) (realviewer.Run, error) {
 	return realviewer.WriteRun(storage, version, realviewer.RunSpec{
 		Project: "vision", Name: "live", Status: "running", PID: os.Getpid(),
@@ -40,7 +40,7 @@ func liveRig(ctx context.Context, b *rig.Bed, name string, version realviewer.Ve
 	return run, r, err
 }
 
-// write appends one line a second.
+// write appends one line per second.
 func write(ctx context.Context, path string, first, lines int) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -57,8 +57,8 @@ func write(ctx context.Context, path string, first, lines int) error {
 	return nil
 }
 
-// fanout measures 1, 100 and 10,000 tails of one run with an update a second, all under
-// one token.
+// fanout measures 1, 100 and 10,000 tails of one run with one update per second, all
+// with one token.
 func fanout(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	var one float64
 	for _, n := range []int{1, 100, 10_000} {
@@ -116,8 +116,8 @@ func fan(ctx context.Context, out io.Writer, b *rig.Bed, n int) (cpu float64, er
 	return theirs.Seconds() / took.Seconds(), nil
 }
 
-// waitQuiet waits until the last step has come to every tail. Where the share of a
-// Viewer is too small for all of its runs, their turns are half a minute apart.
+// waitQuiet waits until every tail has received the last step. If the share of a Viewer
+// is too small for all of its runs, polls of a run are half a minute apart.
 func waitQuiet(c *crowd, first, n int) error {
 	var err error
 	for range 900 {
@@ -139,7 +139,7 @@ func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	table := func() error { return rig.Get(ctx, client, r.Viewer.URL()+"/api/runs/"+run.RunID+"/metrics_step") }
-	if err := table(); err != nil { // warms the Viewer's cache, in its favour
+	if err := table(); err != nil { // fills the Viewer's cache, which favours the Viewer
 		return err
 	}
 	_, full, err := r.Costs(table)
@@ -163,8 +163,8 @@ func interval(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return nil
 }
 
-// manyRuns measures 64 tails in a storage of 2,000 runs of 0.6.0, whose every
-// call costs more the more runs there are.
+// manyRuns measures 64 tails in a storage of 2,000 runs of 0.6.0, where every call
+// becomes more expensive with the number of runs.
 func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	const all, followed, lines = 2000, 64, 40
 	storage := filepath.Join(b.Dir, "many")
@@ -234,7 +234,7 @@ func manyRuns(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	return nil
 }
 
-// reads times GetExperiment, one call after the other.
+// reads measures sequential calls of GetExperiment.
 func reads(ctx context.Context, r *rig.Rig, runs []realviewer.Run, n int) ([]time.Duration, error) {
 	var times []time.Duration
 	for i := range n {

@@ -20,8 +20,8 @@ import (
 
 var sixMetrics = []string{"loss", "accuracy", "lr", "grad", "val/loss", "val/accuracy"}
 
-// history measures StreamMetrics of a large run against the Viewer's table,
-// and the server's health meanwhile.
+// history compares StreamMetrics of a large run with the Viewer's table, and measures the
+// server's health meanwhile.
 func history(ctx context.Context, out io.Writer, b *rig.Bed) (err error) {
 	run, r, err := liveRig(ctx, b, "history", realviewer.V060, *bigRows, sixMetrics...)
 	if err != nil {
@@ -86,7 +86,7 @@ func stream(ctx context.Context, r *rig.Rig, runID string) (first, whole time.Du
 	}
 }
 
-// tableTimes are those of the second read of a table: the first one parses.
+// tableTimes measures the second read of a table; the first one parses the log.
 func tableTimes(ctx context.Context, url string) (ttfb, whole time.Duration, err error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if err := rig.Get(ctx, client, url); err != nil {
@@ -132,8 +132,8 @@ func (p *packer) StreamMetrics(_ *runicornapiv1.StreamMetricsRequest, s grpc.Ser
 	return nil
 }
 
-// packing measures batches of 4096 points against messages of one point, over
-// TCP, encoding and decoding included.
+// packing compares batches of 4096 points with messages of one point, over TCP, including
+// encoding and decoding.
 func packing(ctx context.Context, out io.Writer, _ *rig.Bed) error {
 	packed, err := pointsPerSecond(ctx, &packer{points: 8 << 20, batch: 4096})
 	if err != nil {

@@ -27,8 +27,8 @@ var (
 
 const (
 	latencySamples = 50
-	// latencyCopies is how many Viewers, each with a server of its own, are measured at a time
-	// where a pause is so long and the runs so few that it would take an hour.
+	// latencyCopies is how many Viewers, each with its own server, are measured
+	// concurrently, for a long pause with so few runs that it would take an hour.
 	latencyCopies = 4
 	latencyWarmUp = 15 * time.Second
 )
@@ -38,7 +38,7 @@ type latencyCase struct {
 	release realviewer.Version
 	runs    int
 	flags   []string
-	goal    time.Duration // 0: runs times cost divided by the share, and 100 ms
+	goal    time.Duration // 0 means runs times cost divided by the share, plus 100 ms
 }
 
 func latencyCases() (cases []latencyCase) {
@@ -61,8 +61,8 @@ func latencyCases() (cases []latencyCase) {
 	return cases
 }
 
-// latency prints how late the first point after a pause is: the 99th percentile of 50 at
-// least, by pause, number of followed runs and release.
+// latency prints how late the first point after a pause is: the 99th percentile of at
+// least 50, by pause, number of followed runs and release.
 func latency(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	var pauses []time.Duration
 	for text := range strings.SplitSeq(*latencyPauses, ",") {
@@ -101,8 +101,8 @@ func latency(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	return nil
 }
 
-// measureLatency collects the ages of first points after pauses, and what a poll costs the
-// Viewer, all else included.
+// measureLatency collects the ages of first points after pauses, and the total cost of a
+// poll for the Viewer.
 func measureLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Duration) (ages []time.Duration, cost time.Duration, err error) {
 	copies, samples := 1, latencySamples
 	if pause > 5*time.Second && c.runs < latencyCopies {
@@ -124,11 +124,11 @@ func measureLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.
 	return ages, cost, errors.Join(errs...)
 }
 
-// oneLatency is measureLatency on one Viewer, with so many pauses of each run.
+// oneLatency is measureLatency on one Viewer, with this number of pauses for each run.
 func oneLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Duration, pauses, copyOf int) (ages []time.Duration, cost time.Duration, err error) {
 	const first = 101
-	// A Viewer that was just started needs a while for its first answers, and the share pays
-	// for that: the first pause of each run is long, and not counted.
+	// The first responses of a new Viewer are slow, and count towards the share.
+	// Therefore the first pause of each run is longer, and is not measured.
 	pauses++
 	storage := filepath.Join(b.Dir, fmt.Sprintf("latency-%s-%d-%v-%d-%d", c.release, c.runs, pause, copyOf, len(c.flags)))
 	runs := make([]realviewer.Run, c.runs)
@@ -166,7 +166,8 @@ func oneLatency(ctx context.Context, b *rig.Bed, c *latencyCase, pause time.Dura
 	return ages, theirs / time.Duration(polls), err
 }
 
-// writeAfterPauses writes a line to each run after each of its pauses, at times of its own.
+// writeAfterPauses writes a line to each run after each of its pauses, at different times
+// per run.
 func writeAfterPauses(ctx context.Context, runs []realviewer.Run, pause time.Duration, first, pauses int) error {
 	errs := make([]error, len(runs))
 	var all sync.WaitGroup

@@ -1,6 +1,5 @@
-// Command tails measures what followed runs cost, in front of real Viewers, and
-// prints the ratios that the project promises. Run it from the root of the
-// repository:
+// Command tails measures the cost of followed runs in front of real Viewers, and prints
+// the ratios that the project promises. Run it from the root of the repository:
 //
 //	go run ./bench/tails [-part fanout,latency,interval,many,history,memory,packing,direct,drain,stalled] [-rows 1000000]
 //
@@ -19,7 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/bench/rig"
 )
 
-// parts are what can be measured, in this order.
+// parts are the measurements, in order.
 var parts = []struct {
 	name    string
 	measure func(context.Context, io.Writer, *rig.Bed) error

@@ -10,9 +10,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// memory measures what StreamMetrics holds of a large run, and of one that is
-// ten times larger. The Viewer is asked for the event file only: its own table
-// of the larger one would take tens of gigabytes.
+// memory measures the memory of StreamMetrics for a large run, and for one that is ten
+// times larger. Only the event file is read: the Viewer's table of the larger run would
+// take tens of gigabytes.
 func memory(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	large, err := streamMemory(ctx, out, b, *bigRows)
 	if err != nil {
@@ -26,8 +26,8 @@ func memory(ctx context.Context, out io.Writer, b *rig.Bed) error {
 	return nil
 }
 
-// streamMemory reads the history of a run through a server of its own, and
-// returns the memory of that at its peak.
+// streamMemory reads the history of a run through a new server, and returns the peak
+// memory of that server.
 func streamMemory(ctx context.Context, out io.Writer, b *rig.Bed, rows int) (peak int64, err error) {
 	run, r, err := liveRig(ctx, b, fmt.Sprint("memory-", rows), realviewer.V060, rows, sixMetrics...)
 	if err != nil {

@@ -16,18 +16,18 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// auditHealth is the name of the health of the audit log.
+// auditHealth is the health service name of the audit log.
 const auditHealth = "audit_log"
 
-// audit writes the audit log. Nil writes none.
+// audit writes the audit log. A nil audit writes nothing.
 type audit struct {
 	file    *auditlog.Log
 	log     *slog.Logger
-	rate    interceptor.Rate // of refusals that anybody can cause
-	leftOut atomic.Int64     // that were beyond it, since the last line
+	rate    interceptor.Rate // of refusals that unauthenticated callers can cause
+	leftOut atomic.Int64     // number of refusals beyond rate since the last line
 }
 
-// newAudit opens the file of the flags, if there is one.
+// newAudit opens the file of --audit-log; nil without the flag.
 func newAudit(cfg *Config, health *healthServer, log *slog.Logger) (*audit, error) {
 	if cfg.AuditLog == "" {
 		return nil, nil
@@ -50,7 +50,7 @@ func newAudit(cfg *Config, health *healthServer, log *slog.Logger) (*audit, erro
 	return a, nil
 }
 
-// auditor returns what the interceptors record with.
+// auditor returns the Auditor of the interceptors.
 func (a *audit) auditor() *interceptor.Auditor {
 	if a == nil {
 		return nil
@@ -73,14 +73,14 @@ func (a *audit) write(r *interceptor.AuditRecord) {
 	a.file.Append(append(line, '\n'))
 }
 
-// leaveOut counts a refusal of which there will be no record.
+// leaveOut counts a refusal that is not recorded.
 func (a *audit) leaveOut() {
 	if a != nil {
 		a.leftOut.Add(1)
 	}
 }
 
-// refused records a request over HTTP that was refused before it was a call.
+// refused records an HTTP request that was refused before it became a call.
 func (a *audit) refused(r *http.Request, err error) {
 	path := r.URL.Path
 	if len(path) > maxAuditedPath {
@@ -89,11 +89,11 @@ func (a *audit) refused(r *http.Request, err error) {
 	a.auditor().Refuse(r.Context(), r.RemoteAddr, r.Method+" "+path, err)
 }
 
-// maxAuditedPath is how many bytes of a path the audit log has.
+// maxAuditedPath is the maximum length in bytes of a path in the audit log.
 const maxAuditedPath = 128
 
-// run keeps the file written until the context ends. SIGHUP, which programs that move logs
-// send, has it opened again.
+// run writes the backlog until the context ends. SIGHUP, which log rotation sends,
+// reopens the file.
 func (a *audit) run(ctx context.Context) {
 	if a == nil {
 		return
@@ -112,7 +112,7 @@ func (a *audit) run(ctx context.Context) {
 			return
 		case <-reopen:
 			if err := a.file.Reopen(); err != nil {
-				a.log.Warn("the audit log cannot be opened again, the old file stays", slog.Any("error", err))
+				a.log.Warn("the audit log cannot be reopened, the old file stays in use", slog.Any("error", err))
 			}
 		}
 	}

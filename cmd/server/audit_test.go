@@ -95,7 +95,7 @@ func TestTheAuditLogHasChangesAdminsCallsAndRefusalsAndNoSecret(t *testing.T) {
 	}
 }
 
-func TestTheAuditLogFollowsWhoeverMovesIt(t *testing.T) { // not parallel: the signal is the whole process's
+func TestTheAuditLogIsReopenedAfterItWasMoved(t *testing.T) { // not parallel: the signal is the whole process's
 	path := filepath.Join(t.TempDir(), "audit.log")
 	p := start(t, "--demo", "--audit-log="+path)
 	viewers := runicornapiv1.NewViewerServiceClient(p.dial(t))
@@ -122,7 +122,7 @@ func TestTheAuditLogFollowsWhoeverMovesIt(t *testing.T) { // not parallel: the s
 	}
 }
 
-func TestAFullDiskIsSeenAndLosesNoCall(t *testing.T) {
+func TestAFullDiskIsReportedAndFailsNoCall(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("this system has no full disk to offer")
@@ -154,7 +154,7 @@ func TestAFullDiskIsSeenAndLosesNoCall(t *testing.T) {
 		t.Errorf("%d of 3 lines were kept", got)
 	}
 	if got := strings.Count(p.stderr.String(), "the audit log cannot be written"); got != 1 {
-		t.Errorf("said %d times", got)
+		t.Errorf("logged %d times", got)
 	}
 }
 

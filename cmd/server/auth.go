@@ -12,30 +12,30 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// tokenInterval is how often the token file is read again.
+// tokenInterval is how often the token file is checked for changes.
 const tokenInterval = 2 * time.Second
 
-// maxTokenFile bounds the token file, in bytes.
+// maxTokenFile is the maximum size in bytes of the token file.
 const maxTokenFile = 1 << 20
 
-// safeToken is how long a token must be that nobody can guess.
+// safeToken is the minimum length of a token that cannot be guessed.
 const safeToken = 16
 
-// tokenFile keeps the tokens of an authorizer those of a file. Nil is no file: every
-// call is let in.
+// tokenFile keeps the tokens of an authorizer equal to those of a file. A nil tokenFile
+// means no file: every call is admitted.
 type tokenFile struct {
 	path    string
-	exposed bool // beyond loopback
+	exposed bool // the server listens beyond loopback
 	viewers []string
 	auth    *interceptor.Authorizer
 	log     *slog.Logger
 
-	text   []byte // that was read last
+	text   []byte // last content
 	failed string // the last error that was logged
 }
 
-// newAuthorizer reads the token file of the flags, if there is one, for the configured
-// Viewers of these names.
+// newAuthorizer reads the file of --auth-token-file, if there is one. Viewers are the
+// names of the configured Viewers.
 func newAuthorizer(cfg *Config, viewers []string, log *slog.Logger) (*interceptor.Authorizer, *tokenFile, error) {
 	auth := &interceptor.Authorizer{}
 	if cfg.AuthTokenFile == "" {
@@ -49,8 +49,8 @@ func newAuthorizer(cfg *Config, viewers []string, log *slog.Logger) (*intercepto
 	return auth, f, nil
 }
 
-// run reads the file again until the context ends. One that cannot be used leaves the
-// tokens as they are.
+// run checks the file for changes until the context ends. If the file is invalid, the
+// tokens stay unchanged.
 func (f *tokenFile) run(ctx context.Context) {
 	if f == nil {
 		return
@@ -72,14 +72,14 @@ func (f *tokenFile) reload() {
 	switch {
 	case err != nil && err.Error() != f.failed:
 		f.failed = err.Error()
-		f.log.Warn("the token file cannot be used, the old tokens stay", slog.Any("error", err))
+		f.log.Warn("the token file cannot be used, the old tokens stay valid", slog.Any("error", err))
 	case err == nil && (changed || f.failed != ""):
 		f.failed = ""
 		f.log.Info("token file reloaded", slog.String("file", f.path))
 	}
 }
 
-// load reads the file, and makes its tokens known if they have changed.
+// load reads the file, and sets its tokens if they have changed.
 func (f *tokenFile) load() (changed bool, err error) {
 	in, err := os.Open(f.path)
 	if err != nil {
@@ -103,7 +103,8 @@ func (f *tokenFile) load() (changed bool, err error) {
 	return true, nil
 }
 
-// checkLengths warns of tokens that can be guessed, and refuses them beyond loopback.
+// checkLengths warns of tokens that can be guessed, and refuses them if the server
+// listens beyond loopback.
 func (f *tokenFile) checkLengths(tokens []interceptor.Token) error {
 	short := 0
 	for _, t := range tokens {
@@ -122,7 +123,7 @@ func (f *tokenFile) checkLengths(tokens []interceptor.Token) error {
 	return nil
 }
 
-// warnOfReaders warns of a secret that other users of the machine can read.
+// warnOfReaders warns if other users of the machine can read a secret.
 func warnOfReaders(path, what string, log *slog.Logger) {
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
 		log.Warn("other users of this machine can read "+what+"; chmod 600 prevents it", //nolint:sloglint // two constants

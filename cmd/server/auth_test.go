@@ -22,7 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
+func TestErrorsOfTheTokenFileNameLinesAndNeverTokens(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, text, want string
@@ -34,20 +34,20 @@ func TestTheTokenFileNamesBadLinesAndNeverATokenOfThem(t *testing.T) {
 		{"three words", "# x\nread canary canary\n", "line 2: word 3: want name=, expires= or viewers="},
 		{"an unknown role", "canary other\n", "line 1: the role must be read, write or admin"},
 		{"a role in capitals", "READ canary\n", "line 1: the role must be read, write or admin"},
-		{"a token twice", "read canary\n\nadmin canary\n", "line 3: the token of line 1 again"},
-		{"a token that no header can carry", "read canär-canary\n", "line 1: the token holds a character that no header may have"},
-		{"a token and its hash", "read canary-1\nread sha256:" + hashOf("canary-1"), "line 2: the token of line 1 again"},
+		{"a token twice", "read canary\n\nadmin canary\n", "line 3: has the same token as line 1"},
+		{"a token that no header can carry", "read canär-canary\n", "line 1: the token has a character that is not allowed in a header"},
+		{"a token and its hash", "read canary-1\nread sha256:" + hashOf("canary-1"), "line 2: has the same token as line 1"},
 		{"a hash that is none", "read sha256:canary", "line 1: want sha256: and 64 hexadecimal digits"},
 		{"a certificate without a name", "read cert:CN=", "line 1: want cert: with CN="},
 		{"a certificate by what it has not", "read cert:OU=canary", "line 1: want cert: with CN="},
 		{"a badly escaped name", "read cert:CN=canary%2", "line 1: want cert: with CN="},
-		{"a certificate twice", "read cert:DNS=A.canary\nread cert:DNS=a.canary", "line 2: the token of line 1 again"},
+		{"a certificate twice", "read cert:DNS=A.canary\nread cert:DNS=a.canary", "line 2: has the same token as line 1"},
 		{"a name with a sign", "read canary name=a/canary", "line 1: word 3: name=: want letters"},
 		{"a name twice", "read canary name=a name=b", "line 1: word 4: name= is given twice"},
 		{"a day that is none", "read canary expires=canary", "line 1: word 3: expires=: want the last day"},
-		{"an unknown viewer", "read canary name=a viewers=lab,canary", "line 1: word 4: viewers=: name 2 is that of no --viewer; want some of lab,gpu1"},
-		{"a remote viewer", "read canary viewers=lab.canary", "name 1 is that of no --viewer"},
-		{"no viewer", "read canary viewers=", "name 1 is that of no --viewer"},
+		{"an unknown viewer", "read canary name=a viewers=lab,canary", "line 1: word 4: viewers=: name 2 is not the name of a --viewer; want some of lab,gpu1"},
+		{"a remote viewer", "read canary viewers=lab.canary", "name 1 is not the name of a --viewer"},
+		{"no viewer", "read canary viewers=", "name 1 is not the name of a --viewer"},
 		{"an unknown option", "read canary role=canary", "line 1: word 3: want name=, expires= or viewers="},
 		{"a line without an end", strings.Repeat("canary", 20_000), "token too long"},
 	} {
@@ -99,7 +99,7 @@ func TestALineOfTheTokenFileMaySayWhoseTokenItIsUntilWhenAndForWhat(t *testing.T
 	}
 }
 
-func TestAReloadWithABadLineKeepsTheOldTokensAndSaysSoOnce(t *testing.T) {
+func TestAReloadWithABadLineKeepsTheOldTokensAndWarnsOnce(t *testing.T) {
 	t.Parallel()
 	path, log := file(t, "tokens", "read canary-canary-canary\n"), newOutput()
 	auth, tokens, err := newAuthorizer(&Config{AuthTokenFile: path}, []string{"lab"}, slog.New(slog.NewTextHandler(log, nil)))
@@ -120,8 +120,8 @@ func TestAReloadWithABadLineKeepsTheOldTokensAndSaysSoOnce(t *testing.T) {
 	if !admits("canary-canary-canary") || admits("other-canary-canary") {
 		t.Error("the old table does not stand")
 	}
-	if said := log.String(); strings.Count(said, "the old tokens stay") != 1 || !strings.Contains(said, "line 2: word 3: viewers=") || strings.Contains(said, "canary") {
-		t.Errorf("the log: %s", said)
+	if received := log.String(); strings.Count(received, "the old tokens stay") != 1 || !strings.Contains(received, "line 2: word 3: viewers=") || strings.Contains(received, "canary") {
+		t.Errorf("the log: %s", received)
 	}
 	write("read other-canary-canary viewers=lab\n")
 	if admits("canary-canary-canary") || !admits("other-canary-canary") || !strings.Contains(log.String(), "token file reloaded") {
@@ -129,7 +129,7 @@ func TestAReloadWithABadLineKeepsTheOldTokensAndSaysSoOnce(t *testing.T) {
 	}
 }
 
-func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
+func TestATokenFileThatOtherUsersCanReadCausesAWarning(t *testing.T) {
 	t.Parallel()
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: true, 0o604: true} {
 		path := file(t, "tokens", "read canary-canary-canary\n")
@@ -203,7 +203,7 @@ func TestTokensAndRolesGiveTheSameAnswersOverGRPCAndHTTP(t *testing.T) {
 	}
 }
 
-func TestWithoutATokenFileEveryCallIsLetIn(t *testing.T) {
+func TestWithoutATokenFileEveryCallIsAdmitted(t *testing.T) {
 	t.Parallel()
 	auth, _, err := newAuthorizer(&Config{}, nil, slog.New(slog.DiscardHandler))
 	if err != nil || auth == nil {

@@ -26,8 +26,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-// The tokens of the tests of authority. All have the role admin, so that nothing but the
-// Viewers can stand in the way.
+// The tokens of the tests of authority. All have the role admin, so that only their
+// Viewers can cause a refusal.
 const (
 	tokenOfAll  = "canary-all-0123456789abcdef"
 	tokenOfLab  = "canary-lab-0123456789abcdef"
@@ -37,8 +37,8 @@ const (
 	labRun      = "20260102_000000_bbbbbb"
 )
 
-// newLimited starts a server before three Viewers: lab; gpu1, which has a run of its own;
-// and ssh, which has tunneled ssh.abcd1234.
+// newLimited starts a server in front of three Viewers: lab; gpu1, which has one run; and
+// ssh, which has tunneled ssh.abcd1234.
 func newLimited(t *testing.T, args ...string) *process {
 	t.Helper()
 	at := map[string]string{}
@@ -108,8 +108,8 @@ func (a *asker) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(withToken(a.t.Context(), a.token), wayTimeout)
 }
 
-// rpc calls a method of the contract with a request as JSON, and returns all that comes:
-// of a stream up to so many messages.
+// rpc calls a method of the contract with a JSON request, and returns the responses, of a
+// stream up to a number of messages.
 func (a *asker) rpc(method, request string, messages int) string {
 	a.t.Helper()
 	service, name, _ := strings.Cut(method, "/")
@@ -134,17 +134,17 @@ func (a *asker) rpc(method, request string, messages int) string {
 	if err == nil {
 		err = errors.Join(stream.SendMsg(in), stream.CloseSend())
 	}
-	var said strings.Builder
+	var received strings.Builder
 	for range messages {
 		if err == nil {
 			err = stream.RecvMsg(out)
 		}
-		said.WriteString(a.text(out, err))
+		received.WriteString(a.text(out, err))
 		if err != nil {
 			break
 		}
 	}
-	return said.String()
+	return received.String()
 }
 
 func (a *asker) message(d protoreflect.MessageDescriptor) proto.Message {
@@ -165,9 +165,9 @@ func (a *asker) text(m proto.Message, err error) string {
 	if err != nil {
 		m = status.Convert(err).Proto()
 	}
-	said, jsonErr := protojson.Marshal(m)
+	received, jsonErr := protojson.Marshal(m)
 	var compact bytes.Buffer
-	if jsonErr = errors.Join(jsonErr, json.Compact(&compact, said)); jsonErr != nil {
+	if jsonErr = errors.Join(jsonErr, json.Compact(&compact, received)); jsonErr != nil {
 		a.t.Fatal(jsonErr)
 	}
 	if err != nil {
@@ -176,7 +176,8 @@ func (a *asker) text(m proto.Message, err error) string {
 	return changing.ReplaceAllString(compact.String(), `""`)
 }
 
-// get asks over HTTP, with further headers as pairs. Of a stream it returns the first lines.
+// get makes an HTTP request with further headers as pairs. For a stream it returns the
+// first lines.
 func (a *asker) get(method, path, body string, headers ...string) string {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), wayTimeout)
@@ -199,23 +200,23 @@ func (a *asker) get(method, path, body string, headers ...string) string {
 		return err.Error()
 	}
 	defer shut(a.t, resp.Body)
-	var said strings.Builder
-	said.WriteString(resp.Status + " " + resp.Header.Get("Etag") + " ")
+	var received strings.Builder
+	received.WriteString(resp.Status + " " + resp.Header.Get("Etag") + " ")
 	kind := resp.Header.Get("Content-Type")
 	if strings.Contains(kind, "event-stream") || strings.Contains(kind, "ndjson") {
 		reader := bufio.NewReader(resp.Body)
 		for range 12 {
 			line, err := reader.ReadString('\n')
-			said.WriteString(line)
+			received.WriteString(line)
 			if err != nil {
 				break
 			}
 		}
-		return said.String()
+		return received.String()
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		said.WriteString(err.Error())
+		received.WriteString(err.Error())
 	}
-	return changing.ReplaceAllString(said.String()+string(text), `""`)
+	return changing.ReplaceAllString(received.String()+string(text), `""`)
 }

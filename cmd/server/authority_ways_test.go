@@ -25,7 +25,8 @@ import (
 	tensorboardpb "github.com/runicorn-grpc/runicorn-grpc/gen/tensorboard/data"
 )
 
-// way is a way to reach a Viewer with a token for another one, and all that comes of it.
+// way is a call that tries to reach a Viewer with a token for another one, and everything
+// that it returns.
 type way struct {
 	name string
 	try  func(a *asker) string
@@ -268,14 +269,14 @@ func (a *asker) flights(criteria string) string {
 	ctx, cancel := a.context()
 	defer cancel()
 	stream, err := flight.NewFlightServiceClient(a.conn).ListFlights(ctx, &flight.Criteria{Expression: []byte(a.fill(criteria))})
-	var said strings.Builder
+	var received strings.Builder
 	for err == nil {
 		var info *flight.FlightInfo
 		if info, err = stream.Recv(); err == nil {
-			fmt.Fprint(&said, info.GetFlightDescriptor().GetPath(), string(info.GetAppMetadata()))
+			fmt.Fprint(&received, info.GetFlightDescriptor().GetPath(), string(info.GetAppMetadata()))
 		}
 	}
-	return said.String() + err.Error()
+	return received.String() + err.Error()
 }
 
 // runsOf lists the runs of an experiment as TensorBoard does.
@@ -291,18 +292,18 @@ func (a *asker) ticket(text string) string {
 	ctx, cancel := a.context()
 	defer cancel()
 	stream, err := flight.NewFlightServiceClient(a.conn).DoGet(ctx, &flight.Ticket{Ticket: []byte(a.fill(text))})
-	var said strings.Builder
+	var received strings.Builder
 	for range 3 {
 		var data *flight.FlightData
 		if err == nil {
 			data, err = stream.Recv()
 		}
-		said.WriteString(a.text(data, err) + string(data.GetDataBody()))
+		received.WriteString(a.text(data, err) + string(data.GetDataBody()))
 		if err != nil {
 			break
 		}
 	}
-	return said.String()
+	return received.String()
 }
 
 var resumeToken = regexp.MustCompile(`"resumeToken":"([^"]+)"`)
@@ -313,10 +314,10 @@ func (a *asker) resume(method, fields, again string) string {
 	a.t.Helper()
 	first := *a
 	first.token, first.viewer = tokenOfAll, "gpu1"
-	said := first.rpc(method, `{`+fields+`, "heartbeat_interval": "1s"}`, 12)
-	found := resumeToken.FindAllStringSubmatch(said, -1)
+	received := first.rpc(method, `{`+fields+`, "heartbeat_interval": "1s"}`, 12)
+	found := resumeToken.FindAllStringSubmatch(received, -1)
 	if found == nil {
-		a.t.Fatalf("no resume token in %s", said)
+		a.t.Fatalf("no resume token in %s", received)
 	}
 	token, err := base64.RawURLEncoding.DecodeString(found[len(found)-1][1])
 	if err != nil {
@@ -330,7 +331,7 @@ func (a *asker) resume(method, fields, again string) string {
 	return a.rpc(method, `{`+again+`"resume_token": "`+text+`", "heartbeat_interval": "1s"}`, 1)
 }
 
-func TestATokenForSomeViewersReachesNoOther(t *testing.T) {
+func TestATokenForSomeViewersCannotReachOtherViewers(t *testing.T) {
 	t.Parallel()
 	p := newLimited(t)
 	conn, client := p.dial(t), plainClient(t)
@@ -397,9 +398,9 @@ func TestATokenForSomeViewersReachesNoOther(t *testing.T) {
 }
 
 // summary is an answer for the table of ways: its code and its reason.
-func summary(said string) string {
-	code, _, _ := strings.Cut(said, " ")
-	if reason := regexp.MustCompile(`"reason":\s*"([A-Z_]+)"|\[([A-Z_]+)\]`).FindStringSubmatch(said); reason != nil {
+func summary(received string) string {
+	code, _, _ := strings.Cut(received, " ")
+	if reason := regexp.MustCompile(`"reason":\s*"([A-Z_]+)"|\[([A-Z_]+)\]`).FindStringSubmatch(received); reason != nil {
 		return code + " " + reason[1] + reason[2]
 	}
 	if len(code) > 40 {
@@ -425,7 +426,7 @@ func TestTheWaysNameEveryMethodOfTheContract(t *testing.T) {
 	}
 }
 
-func TestWithoutATokenNothingTellsOfAViewer(t *testing.T) {
+func TestWithoutATokenNoResponseNamesAViewer(t *testing.T) {
 	t.Parallel()
 	p := newLimited(t)
 	a := &asker{t: t, p: p, conn: p.dial(t), http: plainClient(t), viewer: "gpu1", run: hiddenRun}
@@ -433,13 +434,13 @@ func TestWithoutATokenNothingTellsOfAViewer(t *testing.T) {
 		if strings.Contains(w.name, "token of") {
 			continue
 		}
-		said := w.try(a)
-		isRefused := strings.Contains(said, "TOKEN_INVALID") || strings.HasPrefix(said, "401") || strings.Contains(said, `"reason":"UNAUTHORIZED"`)
+		received := w.try(a)
+		isRefused := strings.Contains(received, "TOKEN_INVALID") || strings.HasPrefix(received, "401") || strings.Contains(received, `"reason":"UNAUTHORIZED"`)
 		if w.name == "gRPC health List" {
-			isRefused = !strings.Contains(said, "viewer/")
+			isRefused = !strings.Contains(received, "viewer/")
 		}
-		if !isRefused && !strings.Contains(said, "too many calls without a valid token") || strings.Contains(said, "gpu1") {
-			t.Errorf("%s: %s", w.name, said)
+		if !isRefused && !strings.Contains(received, "too many calls without a valid token") || strings.Contains(received, "gpu1") {
+			t.Errorf("%s: %s", w.name, received)
 		}
 	}
 	health := healthpb.NewHealthClient(a.conn)
@@ -447,8 +448,8 @@ func TestWithoutATokenNothingTellsOfAViewer(t *testing.T) {
 		t.Errorf("the health of the server itself: %v", err)
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/", "/openapi.json"} {
-		if said := a.get("GET", path, ""); !strings.HasPrefix(said, "200") {
-			t.Errorf("%s: %.100s", path, said)
+		if received := a.get("GET", path, ""); !strings.HasPrefix(received, "200") {
+			t.Errorf("%s: %.100s", path, received)
 		}
 	}
 }
@@ -482,8 +483,8 @@ func TestStreamsOfALimitedTokenDoNotSeeViewersThatComeAndGo(t *testing.T) {
 		}
 		return stream
 	}
-	// until reads until a heartbeat has come that says what is wanted.
-	until := func(stream grpc.ServerStreamingClient[runicornapiv1.WatchExperimentsResponse], wanted func(*runicornapiv1.WatchExperimentsResponse) bool) (said string) {
+	// until reads until a heartbeat satisfies a condition.
+	until := func(stream grpc.ServerStreamingClient[runicornapiv1.WatchExperimentsResponse], wanted func(*runicornapiv1.WatchExperimentsResponse) bool) (received string) {
 		for {
 			m, err := stream.Recv()
 			if err != nil {
@@ -493,8 +494,8 @@ func TestStreamsOfALimitedTokenDoNotSeeViewersThatComeAndGo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if said += string(text); wanted(m) {
-				return said
+			if received += string(text); wanted(m) {
+				return received
 			}
 		}
 	}
@@ -507,12 +508,12 @@ func TestStreamsOfALimitedTokenDoNotSeeViewersThatComeAndGo(t *testing.T) {
 		text, _ := proto.Marshal(m)
 		return strings.Contains(string(text), "ssh")
 	})
-	if said := until(lab, isHeartbeat); strings.Contains(said, "ssh") || strings.Contains(said, "gpu1") {
-		t.Errorf("the limited one hears %q", said)
+	if received := until(lab, isHeartbeat); strings.Contains(received, "ssh") || strings.Contains(received, "gpu1") {
+		t.Errorf("the limited one receives %q", received)
 	}
 }
 
-func TestALimitedTokenIsServedItsOwn(t *testing.T) {
+func TestALimitedTokenSeesItsViewersOnly(t *testing.T) {
 	t.Parallel()
 	p := newLimited(t)
 	a := &asker{t: t, p: p, conn: p.dial(t), http: plainClient(t), token: tokenOfLab, viewer: "lab", run: labRun}
@@ -520,15 +521,15 @@ func TestALimitedTokenIsServedItsOwn(t *testing.T) {
 		if strings.Contains(w.name, "RemoteService") || strings.Contains(w.name, "remote/") || strings.Contains(w.name, "UpdateConfig") || strings.Contains(w.name, "resume token") {
 			continue
 		}
-		said := w.try(a)
+		received := w.try(a)
 		for _, refused := range []string{"VIEWER_NOT_FOUND", "TOKEN_INVALID", "ROLE_REQUIRED", "unknown service"} {
-			if strings.Contains(said, refused) {
-				t.Errorf("%s: %s", w.name, said)
+			if strings.Contains(received, refused) {
+				t.Errorf("%s: %s", w.name, received)
 			}
 		}
 	}
-	if said := a.rpc("ViewerService/ListViewers", `{}`, 1); strings.Count(said, `"isDefault":true`) != 1 {
-		t.Errorf("no default viewer of its own: %s", said)
+	if received := a.rpc("ViewerService/ListViewers", `{}`, 1); strings.Count(received, `"isDefault":true`) != 1 {
+		t.Errorf("no default viewer of its own: %s", received)
 	}
 	if code, reason := outcome(a.conn.Invoke(withToken(t.Context(), tokenOfLab), runicornapiv1.RemoteService_ListConnections_FullMethodName,
 		&runicornapiv1.ListConnectionsRequest{Viewer: "lab"}, &runicornapiv1.ListConnectionsResponse{})); code != codes.PermissionDenied || reason != "ROLE_REQUIRED" {

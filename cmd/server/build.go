@@ -30,7 +30,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/tensorboard"
 )
 
-// server is everything that is wired to something else.
+// server holds the parts of the process.
 type server struct {
 	cfg *Config
 	log *slog.Logger
@@ -57,11 +57,11 @@ type server struct {
 	protocolConn *grpc.ClientConn
 	tensorboard  *tensorboard.Server // nil without TensorBoard
 
-	profiles *profiles // nil unless they are asked for
+	profiles *profiles // nil without --pprof-listen
 }
 
-// build wires the process. Draining is closed when it is to end. What was
-// built before an error is in the server too, so that close can end it.
+// build makes the parts of the process. ctx ends when the drain begins. After an error
+// the server has what was built before, so that close can release it.
 func build(ctx context.Context, cfg *Config, getenv func(string) string, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, health: newHealthServer(), cpuGate: cpugate.NewGate(runtime.GOMAXPROCS(0))}
 	for _, text := range cfg.warnings() {
@@ -101,7 +101,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 		return s, err
 	}
 	if !cfg.DisableFlight || !cfg.DisableTensorBoard {
-		// A connection of its own: its streams are not counted with those of HTTP.
+		// A separate connection, so that its streams do not count towards those of HTTP.
 		if s.protocolConn, err = dialMemory(s.listen.memory); err != nil {
 			return s, err
 		}
@@ -132,7 +132,7 @@ func build(ctx context.Context, cfg *Config, getenv func(string) string, log *sl
 	return s, s.buildHTTP(ctx, metrics, auth, pending)
 }
 
-// buildViewers makes the fleet, and what knows its health.
+// buildViewers makes the fleet and its health checks.
 func (s *server) buildViewers(metrics *metrics) (err error) {
 	s.fleet, err = fleet.New(s.cfg.viewers(s.demo.entries), restclient.Config{
 		UserAgent:    program + "/" + buildVersion(),
@@ -177,8 +177,8 @@ func (s *server) buildViewers(metrics *metrics) (err error) {
 	return nil
 }
 
-// stateFile is where the search index keeps what it knows; empty for nowhere. Where there
-// is no cache directory, it keeps nothing.
+// stateFile returns the file of the search index; empty to keep it in memory only, as
+// without a cache directory.
 func (cfg *Config) stateFile() string {
 	switch {
 	case cfg.Demo || cfg.StateDir == "":
@@ -193,24 +193,25 @@ func (cfg *Config) stateFile() string {
 	return filepath.Join(cache, program, "search.db")
 }
 
-// hub is what the flags say of followed runs.
+// hub returns the flags for followed runs.
 func (cfg *Config) hub(log *slog.Logger) follow.HubConfig {
 	hub := follow.HubConfig{
 		MaxBytes: int64(cfg.TailBytes), MinInterval: cfg.PollMin, MaxInterval: cfg.PollMax,
 		EndGrace: cfg.EndGrace, UnreachableAfter: cfg.TailUnreachableAfter, ClassifyError: source.ClassifyError, Log: log,
 	}
 	if hub.UnreachableAfter == 0 {
-		hub.UnreachableAfter = -1 // never, and not the default
+		hub.UnreachableAfter = -1 // never; 0 would be the default
 	}
 	return hub
 }
 
-// buildHTTP makes the HTTP side, a client of the gRPC server.
+// buildHTTP makes the HTTP side, which is a client of the gRPC server.
 func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *interceptor.Authorizer, pending *interceptor.Pending) (err error) {
 	if s.conn, err = dialMemory(s.listen.memory); err != nil {
 		return err
 	}
-	// The handlers must outlive the signal that ends the process: it drains.
+	// The context of the handlers must not end with the signal, as they finish during the
+	// drain.
 	conn := httpapi.NewConn(s.conn, int(s.cfg.MaxHTTPStreams), int(s.cfg.MaxStreams-s.cfg.MaxHTTPStreams))
 	var refusals interceptor.Rate
 	handler, err := httpapi.New(context.WithoutCancel(ctx), httpapi.Config{
@@ -243,7 +244,7 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 	}
 	s.http = &http.Server{
 		Handler: handler,
-		// No bound on writing: streams are answers without an end.
+		// No WriteTimeout: streams have no end.
 		ReadHeaderTimeout: s.cfg.HTTPHeaderTimeout,
 		IdleTimeout:       s.cfg.HTTPIdleTimeout,
 		MaxHeaderBytes:    maxHeaders,
@@ -252,7 +253,8 @@ func (s *server) buildHTTP(ctx context.Context, metrics *metrics, auth *intercep
 	return nil
 }
 
-// admitMetrics says whether a caller may read the metrics, which name every Viewer.
+// admitMetrics returns an error if a caller may not read the metrics, which name every
+// Viewer.
 func (cfg *Config) admitMetrics(ctx context.Context) error {
 	if cfg.MetricsOpen {
 		return nil
@@ -260,7 +262,7 @@ func (cfg *Config) admitMetrics(ctx context.Context) error {
 	return interceptor.AdmitToAll(ctx)
 }
 
-// close ends what build has begun and serving has not ended.
+// close releases what build has made and serving has not ended.
 func (s *server) close(ctx context.Context) error {
 	var failed error
 	for _, conn := range []*grpc.ClientConn{s.conn, s.protocolConn} {

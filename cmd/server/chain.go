@@ -23,7 +23,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// chainParts is what the interceptors work with.
+// chainParts holds what the interceptors depend on.
 type chainParts struct {
 	metrics *grpcprom.ServerMetrics
 	errors  *prometheus.CounterVec
@@ -32,8 +32,8 @@ type chainParts struct {
 	interceptor.Config
 }
 
-// chain is the list of interceptors, outermost first. Metrics and log see the
-// code that the caller sees; recovery catches a panic in the error table too.
+// chain returns the interceptors, outermost first. Metrics and log see the code that the
+// caller sees; recovery also catches a panic in the error table.
 func chain(p chainParts) []interceptor.Interceptor {
 	log := logCalls(p.Log)
 	handlePanic := recovery.WithRecoveryHandlerContext(onPanic(p.Log, p.panics))
@@ -50,11 +50,11 @@ func chain(p chainParts) []interceptor.Interceptor {
 	}, interceptor.Chain(p.Config)...)
 }
 
-// countErrors adds to an interceptor that it counts the reasons of errors.
+// countErrors makes an interceptor also count the reasons of errors.
 func countErrors(count *prometheus.CounterVec, next interceptor.Interceptor) interceptor.Interceptor {
 	note := func(method string, err error) {
 		if err == nil || strings.HasPrefix(method, "/"+arrowflight.ServiceName+"/") {
-			return // the call that Arrow Flight makes is counted
+			return // the call that Arrow Flight makes is counted instead
 		}
 		count.WithLabelValues(reasonLabel(err)).Inc()
 	}
@@ -73,7 +73,7 @@ func countErrors(count *prometheus.CounterVec, next interceptor.Interceptor) int
 	}
 }
 
-// reasonLabel is the reason of an error, of the closed set of the contract.
+// reasonLabel returns the reason of an error, which is one of the contract's.
 func reasonLabel(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		info, ok := detail.(*errdetails.ErrorInfo)
@@ -100,14 +100,13 @@ func logCalls(log *slog.Logger) interceptor.Interceptor {
 	return interceptor.Interceptor{Unary: logging.UnaryServerInterceptor(lines, logged...), Stream: logging.StreamServerInterceptor(lines, logged...)}
 }
 
-// isLogged leaves out calls of Arrow Flight: each makes a call of the API, which is
-// logged.
+// isLogged excludes calls of Arrow Flight: each makes a call of the API, which is logged.
 var isLogged = selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
 	return call.Service != arrowflight.ServiceName
 })
 
-// onPanic makes a panic an internal error like any other, by the same table. Its value
-// may be the request, with its secrets, and goes nowhere.
+// onPanic maps a panic to an internal error by the error table. The value of the panic
+// may be the request with its secrets, so it is neither logged nor returned.
 func onPanic(log *slog.Logger, count prometheus.Counter) recovery.RecoveryHandlerFuncContext {
 	table := interceptor.UnaryErrors(log)
 	return func(ctx context.Context, p any) error {
@@ -121,8 +120,8 @@ func onPanic(log *slog.Logger, count prometheus.Counter) recovery.RecoveryHandle
 	}
 }
 
-// logLevel says how loud the end of a call is: good ones and the mistakes of
-// callers are there for those who look for them.
+// logLevel returns the level for the end of a call. Successful calls and errors of
+// callers are logged at debug.
 func logLevel(code codes.Code) logging.Level {
 	switch code {
 	case codes.OK, codes.Canceled, codes.NotFound, codes.InvalidArgument, codes.AlreadyExists, codes.OutOfRange:

@@ -33,7 +33,7 @@ func testChain(t *testing.T) ([]interceptor.Interceptor, *metrics, *output) {
 	}), m, log
 }
 
-func TestEveryInterceptorHasItsTwinAndItsPlace(t *testing.T) {
+func TestEveryInterceptorHasBothFormsInOrder(t *testing.T) {
 	t.Parallel()
 	links, _, _ := testChain(t)
 	var names []string
@@ -83,7 +83,7 @@ type idleStream struct {
 
 func (s idleStream) Context() context.Context { return s.ctx }
 
-func TestAPanicIsADefectWithAnIncidentAndNotTheEnd(t *testing.T) {
+func TestAPanicIsAnInternalErrorWithAnIncident(t *testing.T) {
 	t.Parallel()
 	links, m, log := testChain(t)
 	for name, err := range map[string]error{
@@ -136,7 +136,7 @@ func TestOnlyUnaryCallsWithoutADeadlineGetOne(t *testing.T) {
 	}
 }
 
-func TestEveryCodeHasALevelOfItsOwnAccord(t *testing.T) {
+func TestEveryCodeHasAnExplicitLevel(t *testing.T) {
 	t.Parallel()
 	for code := codes.OK; code <= codes.Unauthenticated; code++ {
 		level := slog.Level(logLevel(code))

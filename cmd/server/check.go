@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// check refuses what the flags cannot mean together. The errors name a flag.
+// check refuses invalid combinations of flags. The errors name a flag.
 func (cfg *Config) check() error {
 	return cmp.Or(
 		cfg.checkNumbers(),
@@ -24,7 +24,7 @@ func (cfg *Config) check() error {
 	)
 }
 
-// checkNumbers holds the bounds of numbers and durations.
+// checkNumbers checks the ranges of numbers and durations.
 func (cfg *Config) checkNumbers() error {
 	if !(cfg.ViewerShare > 0 && cfg.ViewerShare <= 1) {
 		return badFlag("viewer-share", "%v is not above 0 and at most 1", cfg.ViewerShare)
@@ -109,7 +109,7 @@ func (cfg *Config) checkViewerFiles() error {
 	return nil
 }
 
-// entryNames are what the Viewers of entries are called.
+// entryNames returns the names of the Viewers of entries.
 func entryNames(entries []fleet.Entry) (names []string) {
 	for i, e := range entries {
 		names = append(names, fleet.EntryName(i, e))
@@ -117,7 +117,7 @@ func entryNames(entries []fleet.Entry) (names []string) {
 	return names
 }
 
-// tokenLimits is how many calls of one token may be open at once.
+// tokenLimits returns the maximum number of open calls of one token.
 func (cfg *Config) tokenLimits() interceptor.TokenLimits {
 	return interceptor.TokenLimits{
 		Calls:   int64(cmp.Or(cfg.MaxTokenCalls, int(cfg.MaxStreams))),
@@ -126,8 +126,8 @@ func (cfg *Config) tokenLimits() interceptor.TokenLimits {
 	}
 }
 
-// checkAddresses refuses addresses that cannot be listened at, and those
-// beyond loopback without protection.
+// checkAddresses refuses invalid addresses, and addresses beyond loopback without
+// protection.
 func (cfg *Config) checkAddresses() error {
 	for _, a := range cfg.addresses() {
 		if _, port, err := net.SplitHostPort(a.value); err != nil || port == "" {
@@ -168,7 +168,7 @@ func (cfg *Config) checkAuthority() error {
 	return nil
 }
 
-// checkWeb refuses hosts and origins that no browser would ever send.
+// checkWeb refuses invalid hosts and origins.
 func (cfg *Config) checkWeb() error {
 	for _, host := range cfg.AllowedHosts {
 		if err := httpapi.CheckAllowedHost(host); err != nil {
@@ -183,15 +183,15 @@ func (cfg *Config) checkWeb() error {
 	return nil
 }
 
-// address is where one port listens, and the flag that says so.
+// address is a listening address and its flag.
 type address struct{ flag, value string }
 
 func (cfg *Config) addresses() []address {
 	return []address{{"grpc-addr", cfg.GRPCAddr}, {"http-addr", cfg.HTTPAddr}}
 }
 
-// nonLoopback reports whether anything but this machine can reach a port,
-// and the first flag to blame for it.
+// nonLoopback reports whether other machines can reach a port, and returns the first flag
+// that causes it.
 func (cfg *Config) nonLoopback() (flag string, exposed bool) {
 	i := slices.IndexFunc(cfg.addresses(), func(a address) bool { return !isLoopback(a.value) })
 	if i < 0 {
@@ -200,14 +200,13 @@ func (cfg *Config) nonLoopback() (flag string, exposed bool) {
 	return cfg.addresses()[i].flag, true
 }
 
-// isLoopback reports whether an address is on loopback for sure.
+// isLoopback reports whether an address is certainly on loopback.
 func isLoopback(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
 	return err == nil && netaddr.IsLoopback(host)
 }
 
-// remoteDisabled and purgeDisabled say what is turned off: beyond loopback everything
-// that has not been enabled.
+// remoteDisabled and purgeDisabled: beyond loopback, only what was enabled is permitted.
 func (cfg *Config) remoteDisabled() bool {
 	_, exposed := cfg.nonLoopback()
 	return cfg.DisableRemote || (exposed && !cfg.EnableRemote)
@@ -218,14 +217,14 @@ func (cfg *Config) purgeDisabled() bool {
 	return exposed && !cfg.EnablePurge
 }
 
-// warnings says what the operator has left open, perhaps unawares.
+// warnings lists the risks of the configuration.
 func (cfg *Config) warnings() (out []string) {
 	_, exposed := cfg.nonLoopback()
 	if exposed && cfg.AuthTokenFile == "" {
-		out = append(out, "no tokens are asked for, so anyone on the network has full access")
+		out = append(out, "no tokens are required, so anyone on the network has full access")
 	}
 	if exposed && cfg.TLSCert == "" {
-		out = append(out, "without TLS anyone on the way can read and change what is sent, tokens too")
+		out = append(out, "without TLS anyone on the network path can read and change what is sent, including tokens")
 	}
 	if !isLoopback(cfg.HTTPAddr) && len(cfg.AllowedHosts) == 0 {
 		out = append(out, "HTTP answers to loopback names only, because --allowed-hosts names no other")
@@ -233,8 +232,8 @@ func (cfg *Config) warnings() (out []string) {
 	return out
 }
 
-// viewers returns the Viewers in their order: the configured ones, then those
-// of the demo, or the one at the default address if there is none.
+// viewers returns the Viewers in order: the configured ones, then those of the demo.
+// Without both, it is the Viewer at the default address.
 func (cfg *Config) viewers(demo []fleet.Entry) []fleet.Entry {
 	var entries []fleet.Entry
 	for _, v := range cfg.Viewer {
@@ -251,7 +250,7 @@ func (cfg *Config) viewers(demo []fleet.Entry) []fleet.Entry {
 	return entries
 }
 
-// fileOf is the file for a Viewer, empty if there is none.
+// fileOf returns the file for a Viewer, empty if there is none.
 func fileOf(files []viewerFile, viewer string) string {
 	for _, f := range files {
 		if f.name == viewer {

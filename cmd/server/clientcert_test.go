@@ -122,7 +122,7 @@ func TestAClientCertificateHasTheRoleAndTheViewersOfItsLine(t *testing.T) {
 		"another issuer's":                 {s.asker(t, "", newIssuer(t).issue(t, "ann lee", time.Hour)), ""},
 		"an expired one":                   {s.asker(t, "", ca.issue(t, "ann lee", -time.Minute)), ""},
 	} {
-		for transport, said := range map[string]string{
+		for transport, received := range map[string]string{
 			"gRPC": tc.a.rpc("ViewerService/ListViewers", `{}`, 1), "HTTP": tc.a.get("GET", "/v1/viewers", ""),
 			"HTTP with a body": tc.a.get("POST", "/v1/experiments:findBest", `{"viewer": "gpu1", "metric_name": "loss"}`),
 			"/api":             tc.a.get("GET", "/api/runs/viewers/gpu1/experiments/x", ""), "Flight": tc.a.flights(`{"viewer": "gpu1"}`),
@@ -131,22 +131,22 @@ func TestAClientCertificateHasTheRoleAndTheViewersOfItsLine(t *testing.T) {
 			var ok bool
 			switch {
 			case tc.want == "":
-				ok = !strings.Contains(said, `"lab"`) && !strings.HasPrefix(said, "200")
+				ok = !strings.Contains(received, `"lab"`) && !strings.HasPrefix(received, "200")
 			case tc.want == "lab" && (transport == "gRPC" || transport == "HTTP"):
-				ok = strings.Contains(said, `"lab"`) && !strings.Contains(said, "gpu1")
+				ok = strings.Contains(received, `"lab"`) && !strings.Contains(received, "gpu1")
 			case tc.want == "lab" && transport == "/metrics":
-				ok = strings.HasPrefix(said, "403")
+				ok = strings.HasPrefix(received, "403")
 			case tc.want == "lab" && transport == "/readyz":
-				ok = strings.HasPrefix(said, "404")
+				ok = strings.HasPrefix(received, "404")
 			case tc.want == "lab":
-				ok = strings.Contains(said, "VIEWER_NOT_FOUND")
+				ok = strings.Contains(received, "VIEWER_NOT_FOUND")
 			case tc.want == "gpu1":
-				ok = !strings.Contains(said, "VIEWER_NOT_FOUND") && !strings.Contains(said, "TOKEN_INVALID") && !strings.HasPrefix(said, "40") || strings.Contains(said, "RUN_NOT_FOUND")
+				ok = !strings.Contains(received, "VIEWER_NOT_FOUND") && !strings.Contains(received, "TOKEN_INVALID") && !strings.HasPrefix(received, "40") || strings.Contains(received, "RUN_NOT_FOUND")
 			default:
-				ok = strings.Contains(said, tc.want)
+				ok = strings.Contains(received, tc.want)
 			}
 			if !ok {
-				t.Errorf("%s, %s: %.400s", who, transport, said)
+				t.Errorf("%s, %s: %.400s", who, transport, received)
 			}
 		}
 	}
@@ -158,8 +158,8 @@ func TestAClientCertificateHasTheRoleAndTheViewersOfItsLine(t *testing.T) {
 	}
 	encoded := base64.StdEncoding.EncodeToString(ann.Certificate[0])
 	for _, header := range []string{"Runicorn-Client-Cert-Bin", "Grpc-Metadata-Runicorn-Client-Cert-Bin"} {
-		if said := claims.get("GET", "/v1/viewers", "", header, encoded); !strings.HasPrefix(said, "401") {
-			t.Errorf("a claim over HTTP in %s: %.200s", header, said)
+		if received := claims.get("GET", "/v1/viewers", "", header, encoded); !strings.HasPrefix(received, "401") {
+			t.Errorf("a claim over HTTP in %s: %.200s", header, received)
 		}
 	}
 	if code, reason := outcome(flightError(t, s.asker(t, "", ann))); code != codes.NotFound {
@@ -190,15 +190,15 @@ func TestARequiredClientCertificateIsRequired(t *testing.T) {
 	t.Parallel()
 	ca := newIssuer(t)
 	s := startSecure(t, ca, "read cert:CN=ann\nadmin "+tokenOfAll+"\n", "--tls-client-auth=required")
-	if said := s.asker(t, tokenOfAll).rpc("ViewerService/ListViewers", `{}`, 1); !strings.HasPrefix(said, "Unavailable") {
-		t.Errorf("gRPC without one: %s", said)
+	if received := s.asker(t, tokenOfAll).rpc("ViewerService/ListViewers", `{}`, 1); !strings.HasPrefix(received, "Unavailable") {
+		t.Errorf("gRPC without one: %s", received)
 	}
-	if said := s.asker(t, tokenOfAll).get("GET", "/healthz", ""); strings.HasPrefix(said, "200") {
-		t.Errorf("HTTP without one: %s", said)
+	if received := s.asker(t, tokenOfAll).get("GET", "/healthz", ""); strings.HasPrefix(received, "200") {
+		t.Errorf("HTTP without one: %s", received)
 	}
 	ann := s.asker(t, "", ca.issue(t, "ann", time.Hour))
-	if said := ann.rpc("ViewerService/ListViewers", `{}`, 1); !strings.Contains(said, "gpu1") {
-		t.Errorf("with one: %s", said)
+	if received := ann.rpc("ViewerService/ListViewers", `{}`, 1); !strings.Contains(received, "gpu1") {
+		t.Errorf("with one: %s", received)
 	}
 }
 
@@ -234,14 +234,14 @@ func TestStreamsOfACertificateEndWithItsLineAndWithItself(t *testing.T) {
 	}
 }
 
-func TestAnIssuerThatIsNotTrustedAnyMoreIsRefusedAtTheNextHandshake(t *testing.T) {
+func TestARemovedIssuerIsRefusedAtTheNextHandshake(t *testing.T) {
 	t.Parallel()
 	old := newIssuer(t)
 	s := startSecure(t, old, "read cert:CN=ann\n")
 	ann := old.issue(t, "ann", time.Hour)
 	a := s.asker(t, "", ann)
-	if said := a.get("GET", "/v1/viewers", ""); !strings.HasPrefix(said, "200") {
-		t.Fatal(said)
+	if received := a.get("GET", "/v1/viewers", ""); !strings.HasPrefix(received, "200") {
+		t.Fatal(received)
 	}
 	text, err := os.ReadFile(newIssuer(t).file)
 	if err != nil {
@@ -254,7 +254,7 @@ func TestAnIssuerThatIsNotTrustedAnyMoreIsRefusedAtTheNextHandshake(t *testing.T
 		t.Fatal(err)
 	}
 	a.http.CloseIdleConnections()
-	if said := a.get("GET", "/v1/viewers", ""); strings.HasPrefix(said, "200") {
-		t.Errorf("a new connection: %s", said)
+	if received := a.get("GET", "/v1/viewers", ""); strings.HasPrefix(received, "200") {
+		t.Errorf("a new connection: %s", received)
 	}
 }

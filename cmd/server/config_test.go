@@ -98,7 +98,7 @@ func TestBadConfigurationIsOneLineThatNamesTheFlagAndCode2(t *testing.T) {
 	}
 }
 
-func TestATakenPortNamesItsFlagAndIsNoFaultOfTheConfiguration(t *testing.T) {
+func TestAPortInUseNamesItsFlagAndIsNotAConfigurationError(t *testing.T) {
 	t.Parallel()
 	p := start(t)
 	var stderr bytes.Buffer
@@ -170,7 +170,7 @@ func TestOneVariableHoldsSeveralViewers(t *testing.T) {
 	}
 }
 
-func TestWhichViewersAreServedAndInWhatOrder(t *testing.T) {
+func TestViewersAreServedInTheOrderOfTheFlags(t *testing.T) {
 	t.Parallel()
 	given := []viewerFlag{{"lab", "http://x"}}
 	demo := []fleet.Entry{{Name: "demo", URL: "http://d"}}
@@ -220,7 +220,7 @@ func TestBeyondLoopbackRemoteAndPurgeAreOffUnlessEnabled(t *testing.T) {
 func TestHelpIsTheManual(t *testing.T) {
 	t.Setenv("COLUMNS", "110") // kong asks it for the width
 	var stdout, stderr bytes.Buffer
-	// The manual comes even where the configuration is bad.
+	// The manual is printed even if the configuration is invalid.
 	args := []string{"--help", "--config=missing"}
 	if code := run(t.Context(), args, noEnv, &stdout, &stderr); code != exitOK || stderr.Len() != 0 {
 		t.Fatalf("code %d:\n%s", code, stderr.String())

@@ -13,14 +13,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// demo is the built-in Viewers, on loopback like real ones. Nil has none.
+// demo is the built-in Viewers, on loopback like real ones. A nil demo has none.
 type demo struct {
 	entries   []fleet.Entry
 	servers   []*http.Server
 	listeners []net.Listener
 }
 
-// newDemo opens the demo's Viewers where the flag asks for them.
+// newDemo opens the built-in Viewers if --demo is set.
 func newDemo(ctx context.Context, cfg *Config, log *slog.Logger) (*demo, error) {
 	d := &demo{}
 	if !cfg.Demo {
@@ -69,7 +69,7 @@ func (d *demo) serve(i int) error {
 	return nil
 }
 
-// close ends the Viewers at once: it comes when no call needs them any more.
+// close stops the Viewers immediately; it is called when no call needs them any more.
 func (d *demo) close() error {
 	var failed error
 	for i := range d.servers {

@@ -1,7 +1,7 @@
 package main
 
-// viewerRoutes says which routes of a Viewer answer each RPC. What is read of a run's
-// folder comes by assets/download where a release has it.
+// viewerRoutes returns the routes of a Viewer for each RPC. Files of a run are read by
+// assets/download if a release has it.
 var viewerRoutes = map[string][]string{
 	"ListExperiments":         {listRuns, readFiles, exportPath},
 	"GetExperiment":           {listRuns, getRun, readFiles},

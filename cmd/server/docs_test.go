@@ -55,7 +55,7 @@ func TestDocs_TablesAreFresh(t *testing.T) {
 	}
 }
 
-// flagTable has a row for each flag: what --help says of it.
+// flagTable has a row for each flag, with its text in --help.
 func flagTable(t *testing.T) string {
 	t.Helper()
 	from := &settings{getenv: noEnv}

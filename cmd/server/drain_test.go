@@ -17,7 +17,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
+func TestTheDrainNotifiesWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 	t.Parallel()
 	asked, release := make(chan string), make(chan struct{})
 	inner, err := demotest.New(demotest.Config{})
@@ -57,7 +57,7 @@ func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 
 	p.stop()
 	if got, err := watch.Recv(); err != nil || got.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
-		t.Errorf("the watcher heard %v, %v", got, err)
+		t.Errorf("the watcher received %v, %v", got, err)
 	}
 	if _, err := watch.Recv(); err == nil {
 		t.Error("the watch continues")
@@ -82,7 +82,7 @@ func TestTheDrainTellsWatchersRefusesNewCallsAndFinishesOldOnes(t *testing.T) {
 	}
 }
 
-func TestTheDrainEndsInTimeWithAStreamThatNobodyEnds(t *testing.T) {
+func TestTheDrainEndsInTimeWithAnOpenStream(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--drain-timeout=100ms")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -112,7 +112,7 @@ func TestTheDrainEndsInTimeWithAStreamThatNobodyEnds(t *testing.T) {
 	}
 }
 
-func TestAMethodThatNothingCanEndDoesNotHoldTheProcess(t *testing.T) {
+func TestAMethodThatDoesNotEndDoesNotDelayTheExit(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {

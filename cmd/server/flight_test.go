@@ -22,9 +22,9 @@ func command(ticket string) *flight.FlightDescriptor {
 	return &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: []byte(ticket)}
 }
 
-// TestFlight_SaysWhatIsWrongWithATicket shows every mistake with the text that
+// TestFlight_ReportsWhatIsWrongWithATicket shows every mistake with the text that
 // clients in Python and C++ see of it.
-func TestFlight_SaysWhatIsWrongWithATicket(t *testing.T) {
+func TestFlight_ReportsWhatIsWrongWithATicket(t *testing.T) {
 	p := start(t, "--demo")
 	client := flight.NewClientFromConn(p.dial(t), nil)
 	for _, tt := range []struct {
@@ -203,7 +203,6 @@ func rowsOf(t *testing.T, table interface {
 	return n
 }
 
-// TestFlight_CanBeDisabled asks a server without it.
 func TestFlight_CanBeDisabled(t *testing.T) {
 	p := start(t, "--demo", "--disable-flight")
 	list, err := flight.NewClientFromConn(p.dial(t), nil).ListFlights(t.Context(), &flight.Criteria{})
@@ -215,8 +214,8 @@ func TestFlight_CanBeDisabled(t *testing.T) {
 	}
 }
 
-// TestFlight_AnAbandonedTailEnds leaves a tail open behind; goleak sees whether
-// anything stays.
+// TestFlight_AnAbandonedTailEnds leaves a tail open; goleak checks that no goroutine
+// remains.
 func TestFlight_AnAbandonedTailEnds(t *testing.T) {
 	p := start(t, "--demo")
 	ctx, cancel := context.WithCancel(t.Context())

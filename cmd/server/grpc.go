@@ -28,16 +28,17 @@ import (
 // Limits of the transport.
 const (
 	maxReceive       = interceptor.MaxRequest
-	maxSend          = tensorboard.MaxMessage // wire.Bounded keeps others below answer.MaxMessage
-	maxHeaders       = 64 << 10               // of a call
+	maxSend          = tensorboard.MaxMessage // wire.Bounded limits other messages to answer.MaxMessage
+	maxHeaders       = 64 << 10               // of a call, in bytes
 	handshakeTimeout = 20 * time.Second
-	// Windows are fixed: grpc-go's own grow to 16 MiB for each stream that nobody reads.
+	// Windows are fixed: grpc-go would increase them up to 16 MiB for each stream that is
+	// not read.
 	streamWindow = 64 << 10
 	connWindow   = 1 << 20
 )
 
-// keepaliveEnforcement tolerates clients that ping every 20 s, calls or none,
-// and the 10 s that grpc-go's clients may go down to, with their jitter.
+// keepaliveEnforcement permits pings every 20 s, with and without calls, and the 10 s
+// that are the minimum of grpc-go's clients, with jitter.
 var keepaliveEnforcement = keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}
 
 // newGRPCServer returns the server with all services, reflection (v1 and
@@ -60,8 +61,9 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *in
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepaliveEnforcement),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			// A client that vanished without a word holds its streams no longer
-			// than this. No grace follows the age: streams continue to their end.
+			// The keepalive ends the streams of clients that vanished without closing
+			// their connection. There is no MaxConnectionAgeGrace: streams continue to
+			// their end.
 			Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: cfg.MaxConnectionAge,
 			MaxConnectionIdle: cfg.MaxConnectionIdle,
 		}),
@@ -77,9 +79,9 @@ func newGRPCServer(cfg *Config, deps service.Config, parts chainParts, calls *in
 	return server
 }
 
-// stopGRPC lets calls in flight finish until the context ends, and cancels the
-// others then. It does not wait for a method that ignores even that, which
-// GracefulStop would: such a one ends with the process.
+// stopGRPC lets calls in flight finish until the context ends, then cancels the others.
+// Unlike GracefulStop, it does not wait for a method that ignores even that, which ends
+// with the process.
 func stopGRPC(ctx context.Context, server *grpc.Server) {
 	stopped := make(chan struct{})
 	go func() {
@@ -93,8 +95,8 @@ func stopGRPC(ctx context.Context, server *grpc.Server) {
 	}
 }
 
-// dialMemory returns the connection by which HTTP callers reach the gRPC
-// server, and so its interceptors.
+// dialMemory returns the connection on which HTTP callers reach the gRPC server, and
+// thereby its interceptors.
 func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///in-process",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return memory.DialContext(ctx) }),
@@ -115,9 +117,8 @@ func dialMemory(memory *bufconn.Listener) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// withCaller says who has made the call that makes another one in this process, by what
-// authority, and what finds it again in traces. Calls over HTTP have said the latter two
-// themselves.
+// withCaller passes the identity, the authority and the trace of a call on to another
+// call in this process. For calls over HTTP, the latter two are already set.
 func withCaller(ctx context.Context) context.Context {
 	in, _ := metadata.FromIncomingContext(ctx)
 	var pairs []string

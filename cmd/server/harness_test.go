@@ -22,11 +22,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-// testTimeout is how long a test waits for what must come.
+// testTimeout is how long a test waits for an expected event.
 const testTimeout = 20 * time.Second
 
-// output is a writer that can be read at any time, and says when something
-// was written first.
+// output is a writer that can be read at any time, and signals its first write.
 type output struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -59,7 +58,7 @@ type process struct {
 	code              int // valid when done is closed
 }
 
-// greeting finds the addresses in what the server says at its start.
+// greeting finds the addresses in the output of the server's start.
 var greeting = regexp.MustCompile(`gRPC +(\S+)\nHTTP +(\S+)/\n`)
 
 // start runs a server on free ports, and ends it with the test.
@@ -123,7 +122,7 @@ func (p *process) dial(t *testing.T, options ...grpc.DialOption) *grpc.ClientCon
 	return conn
 }
 
-// get asks the HTTP port and returns the status and the body.
+// get makes a request to the HTTP port and returns the status and the body.
 func (p *process) get(t *testing.T, client *http.Client, path, token string) (code int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.httpURL+path, http.NoBody)
@@ -145,7 +144,7 @@ func (p *process) get(t *testing.T, client *http.Client, path, token string) (co
 	return resp.StatusCode, string(text)
 }
 
-// plainClient is an HTTP client that leaves nothing behind.
+// plainClient is an HTTP client without idle connections.
 func plainClient(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{}

@@ -17,12 +17,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// watchGrace is how long watchers of the health are kept on a drain, so that
-// they hear of it before their streams end.
+// watchGrace is how long watches of the health stay open during a drain, so that they
+// receive the change before their streams end.
 const watchGrace = 200 * time.Millisecond
 
-// healthServer says whether the server serves ("" and each service), which
-// fails on a drain only, and whether each Viewer does ("viewer/NAME").
+// healthServer reports whether the server serves ("" and each service), which fails only
+// during a drain, and whether each Viewer does ("viewer/NAME").
 type healthServer struct {
 	*health.Server
 	watchCtx      context.Context //nolint:containedctx // the life of the watches, which no single call has
@@ -35,8 +35,8 @@ func newHealthServer() *healthServer {
 	return h
 }
 
-// register adds the health service to a server that has all its others, and
-// calls them healthy.
+// register adds the health service to a server that has all other services, and reports
+// those as serving.
 func (h *healthServer) register(server *grpc.Server) {
 	for name := range server.GetServiceInfo() {
 		h.SetServingStatus(name, healthpb.HealthCheckResponse_SERVING)
@@ -44,21 +44,21 @@ func (h *healthServer) register(server *grpc.Server) {
 	healthpb.RegisterHealthServer(server, h)
 }
 
-// drain tells everybody that this server is going, and ends the watches: they
-// would not end by themselves.
+// drain reports NOT_SERVING, and ends the watches, which would not end by themselves.
 func (h *healthServer) drain() {
 	h.Shutdown()
 	time.AfterFunc(watchGrace, h.cancelWatches)
 }
 
-// maxServiceName bounds the name of a health check, which needs no token.
+// maxServiceName is the maximum length of the name in a health check, which needs no
+// token.
 const maxServiceName = 256
 
-// hidden is the name of the health of no Viewer.
+// hidden is a health service name that no Viewer has.
 const hidden = viewerPrefix
 
-// visible returns the name of a service for a caller: the health of a Viewer that does not
-// exist for them is that of no Viewer. It is told to no one whom the server does not know.
+// visible returns the service name to look up for a caller. A Viewer that does not exist
+// for the caller gets the name of no Viewer. Unauthenticated callers get an error.
 func visible(ctx context.Context, service string) (string, error) {
 	viewer, isViewer := strings.CutPrefix(service, viewerPrefix)
 	if !isViewer {
@@ -70,7 +70,7 @@ func visible(ctx context.Context, service string) (string, error) {
 	return service, interceptor.Admit(ctx)
 }
 
-// Check returns a status.
+// Check returns the status of a service.
 func (h *healthServer) Check(ctx context.Context, req *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	service, err := visible(ctx, req.GetService())
 	if err != nil {
@@ -79,7 +79,7 @@ func (h *healthServer) Check(ctx context.Context, req *healthpb.HealthCheckReque
 	return h.Server.Check(ctx, &healthpb.HealthCheckRequest{Service: service})
 }
 
-// List returns every status that the caller may know.
+// List returns every status that the caller may see.
 func (h *healthServer) List(ctx context.Context, req *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
 	list, err := h.Server.List(ctx, req)
 	maps.DeleteFunc(list.GetStatuses(), func(service string, _ *healthpb.HealthCheckResponse) bool {
@@ -89,7 +89,7 @@ func (h *healthServer) List(ctx context.Context, req *healthpb.HealthListRequest
 	return list, err
 }
 
-// Watch streams a status until the client goes or the server does.
+// Watch streams a status until the client disconnects or the server drains.
 func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStreamingServer[healthpb.HealthCheckResponse]) error {
 	if len(req.GetService()) > maxServiceName {
 		return status.Errorf(codes.InvalidArgument, "service must not be longer than %d bytes", maxServiceName)
@@ -108,17 +108,17 @@ func (h *healthServer) Watch(req *healthpb.HealthCheckRequest, stream grpc.Serve
 	return err
 }
 
-// boundStream is a stream that ends earlier than its client wants.
+// boundStream is a stream with a context that may end earlier.
 type boundStream struct {
 	grpc.ServerStreamingServer[healthpb.HealthCheckResponse]
 	ctx context.Context //nolint:containedctx // a stream has one
 }
 
-// Context returns the shorter life.
+// Context returns that context.
 func (s *boundStream) Context() context.Context { return s.ctx }
 
-// watcher keeps the health of one Viewer known. It asks in the Viewer's
-// background share, so that a busy Viewer is asked less often.
+// watcher checks the health of one Viewer. It uses the Viewer's background share, so that
+// a busy Viewer is checked less often.
 type watcher struct {
 	viewer   *fleet.Viewer
 	health   *healthServer
@@ -126,7 +126,7 @@ type watcher struct {
 	interval time.Duration
 }
 
-// run asks until the context ends.
+// run checks until the context ends.
 func (w *watcher) run(ctx context.Context) {
 	serving := healthpb.HealthCheckResponse_UNKNOWN
 	timer := time.NewTimer(0)
@@ -149,8 +149,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// probe makes one health check. A Viewer that is at work over SSH answers nobody
-// for up to two minutes, and is what it was before.
+// probe makes one health check. A Viewer does not answer for up to two minutes while it
+// makes an SSH connection; its status does not change then.
 func (w *watcher) probe(ctx context.Context, was healthpb.HealthCheckResponse_ServingStatus) healthpb.HealthCheckResponse_ServingStatus {
 	busy := w.viewer.Client.Busy()
 	err := w.viewer.Client.Background(ctx, "health", func(ctx context.Context) error {
@@ -166,8 +166,8 @@ func (w *watcher) probe(ctx context.Context, was healthpb.HealthCheckResponse_Se
 	return healthpb.HealthCheckResponse_NOT_SERVING
 }
 
-// publish makes a change known; that it is logged is restclient's doing. After the
-// drain began the health server ignores it.
+// publish sets the status; restclient logs changes. After the drain has begun, the health
+// server ignores it.
 func (w *watcher) publish(now healthpb.HealthCheckResponse_ServingStatus) {
 	w.health.SetServingStatus(viewerHealth(w.viewer.Name), now)
 	if now == healthpb.HealthCheckResponse_SERVING {
@@ -177,7 +177,7 @@ func (w *watcher) publish(now healthpb.HealthCheckResponse_ServingStatus) {
 	w.up.Set(0)
 }
 
-// viewerHealth returns the name of a Viewer's own health service.
+// viewerHealth returns the health service name of a Viewer.
 func viewerHealth(viewer string) string { return viewerPrefix + viewer }
 
 const viewerPrefix = "viewer/"

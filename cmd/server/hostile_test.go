@@ -62,9 +62,9 @@ func bearerContext(t *testing.T, token string) context.Context {
 	return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
 }
 
-// TestARequestOfManyViolationsEndsNobodysStream: its answer once broke the connection
+// TestARequestWithManyViolationsEndsNoStream: its answer once broke the connection
 // between the HTTP side and the gRPC server.
-func TestARequestOfManyViolationsEndsNobodysStream(t *testing.T) {
+func TestARequestWithManyViolationsEndsNoStream(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.httpURL+"/v1/metrics:tail?filter=status%3DRUNNING&heartbeat_interval=1s", http.NoBody)
@@ -94,8 +94,8 @@ func TestARequestOfManyViolationsEndsNobodysStream(t *testing.T) {
 	}
 }
 
-// heldBack opens a call on a connection of its own that declares a message of 1 MiB and
-// sends less; it returns the answer.
+// heldBack opens a call on a separate connection that declares a message of 1 MiB and
+// sends less; it returns the response.
 func (p *process) heldBack(t *testing.T, method string) (*http.Response, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
@@ -147,7 +147,7 @@ func TestACallWithoutATokenIsRefusedCountedAndLoggedBeforeItsMessageIsRead(t *te
 	})
 }
 
-// await waits for what comes soon.
+// await waits for a condition.
 func await(t *testing.T, come func() bool) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -261,7 +261,7 @@ func TestAHealthWatchHoldsLittle(t *testing.T) {
 	}
 }
 
-func TestWhatCanOnlyMeanOneThingIsAccepted(t *testing.T) {
+func TestUnambiguousSpellingsAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"help"}, {"-help"}, {"version"}, {"-version"}} {
 		var out bytes.Buffer
@@ -295,9 +295,9 @@ func TestTheMemoryLimitIsTheSumOfTheBounds(t *testing.T) {
 	}
 }
 
-// TestABurstOfTailsIsTakenWhole: what bounds requests that do not come must not hit
-// those that do.
-func TestABurstOfTailsIsTakenWhole(t *testing.T) {
+// TestABurstOfTailsIsAccepted: the limit for incomplete requests must not affect complete
+// ones.
+func TestABurstOfTailsIsAccepted(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
 	var callers errgroup.Group

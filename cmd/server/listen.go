@@ -11,21 +11,21 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// memoryBuffer is what the in-memory connection holds in each direction
-// before its writer waits, as much as a socket does.
+// memoryBuffer is the buffer of the in-memory connection in each direction, in bytes,
+// about that of a socket.
 const memoryBuffer = 1 << 20
 
-// listeners are all the ways into the process. They are opened before anything
-// serves, so that a taken port is known at once.
+// listeners are all listeners of the process. They are opened before anything serves, so
+// that a port in use is an error at the start.
 type listeners struct {
 	grpc, http net.Listener
-	// memory is where the HTTP side reaches the gRPC server: TLS, the limit of
-	// connections and the network are not between them.
+	// memory is the listener on which the HTTP side reaches the gRPC server, without TLS,
+	// network and the limit of connections.
 	memory *bufconn.Listener
 }
 
-// listen opens the ports. TLS is done here and not by the servers, because the
-// gRPC server serves the plain in-memory listener too.
+// listen opens the ports. TLS is terminated here and not by the servers, because the gRPC
+// server also serves the plain in-memory listener.
 func listen(ctx context.Context, cfg *Config, cert *certificate) (*listeners, error) {
 	l := &listeners{memory: bufconn.Listen(memoryBuffer)}
 	for _, port := range []struct {
@@ -49,7 +49,7 @@ func listen(ctx context.Context, cfg *Config, cert *certificate) (*listeners, er
 	return l, nil
 }
 
-// grpcPort is the port of gRPC.
+// grpcPort returns the gRPC port.
 func (l *listeners) grpcPort() int {
 	if addr, ok := l.grpc.Addr().(*net.TCPAddr); ok {
 		return addr.Port
@@ -57,7 +57,7 @@ func (l *listeners) grpcPort() int {
 	return 0
 }
 
-// close closes what is still open; the servers close what they serve.
+// close closes the listeners that no server serves; servers close their own.
 func (l *listeners) close() error {
 	var failed error
 	for _, listener := range []net.Listener{l.grpc, l.http, l.memory} {

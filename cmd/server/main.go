@@ -1,11 +1,11 @@
-// Command server is the process: it reads the flags, opens the listeners,
-// wires the packages together, serves, and drains.
+// Command server is the server process: it reads the flags, opens the listeners, makes
+// the parts, serves, and drains.
 //
-// It must not know what Runicorn's calls mean; that is internal/service's. A
-// call comes in through a listener of listen.go, over gRPC directly or over
-// HTTP by way of an in-memory connection to the same gRPC server, passes the
-// interceptors that chain.go lists, and leaves this package. run.go is the
-// life of the process in one screen; build.go is what is wired to what.
+// It must not know what Runicorn's calls mean; that is the task of internal/service. A
+// call arrives at a listener of listen.go, over gRPC directly or over HTTP by an
+// in-memory connection to the same gRPC server, passes the interceptors that chain.go
+// lists, and leaves this package. run.go has the life cycle of the process; build.go
+// makes and connects its parts.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	// Left to the system, a second signal right behind the first may get lost.
+	// With a buffer of one, a second signal directly after the first could be lost.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, drain := context.WithCancel(context.Background())

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// beMain makes a test binary behave as the server, for tests that need a
-// process of their own.
+// beMain makes a test binary behave as the server, for tests that need a separate
+// process.
 const beMain = "TEST_BE_THE_SERVER"
 
 // update rewrites golden files.

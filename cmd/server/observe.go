@@ -21,13 +21,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 )
 
-// namespace begins the name of every metric of our own.
+// namespace is the prefix of the server's own metrics.
 const namespace = "runicorn_grpc"
 
-// callBuckets are seconds: from an answer out of memory to a heavy table.
+// callBuckets are histogram buckets in seconds, from a response out of memory to a heavy
+// table.
 var callBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}
 
-// newLogger returns the log of the process.
+// newLogger returns the logger of the process.
 func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
@@ -40,8 +41,8 @@ func newLogger(cfg *Config, w io.Writer) (*slog.Logger, error) {
 	return slog.New(traceHandler{slog.NewTextHandler(w, options)}), nil
 }
 
-// metrics are the metrics of the process, in a registry of its own. Their
-// labels come from closed sets: no id, path or text of a caller is one.
+// metrics are the metrics of the process, in a separate registry. Labels have a bounded
+// set of values: never an id, path or text of a caller.
 type metrics struct {
 	registry *prometheus.Registry
 	calls    *grpcprom.ServerMetrics
@@ -80,7 +81,7 @@ func newMetrics() *metrics {
 		}, []string{"viewer", "method", "route"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Subsystem: "tail", Name: "newest_point_lag_seconds",
-			Help: "Age of the newest point of live batches when they are sent first, by the clock of the training.", Buckets: callBuckets,
+			Help: "Age of the newest point of live batches when they are first sent, by the clock of the training.", Buckets: callBuckets,
 		}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -93,7 +94,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// addAudit shows whether the audit log is written, if there is one.
+// addAudit adds metrics of the audit log, if there is one.
 func (m *metrics) addAudit(a *audit) {
 	if a == nil {
 		return
@@ -113,7 +114,7 @@ func (m *metrics) addAudit(a *audit) {
 	)
 }
 
-// addCache shows what the cache of parsed runs holds.
+// addCache adds metrics of the cache of parsed runs.
 func (m *metrics) addCache(cache *runcache.Cache) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -125,7 +126,7 @@ func (m *metrics) addCache(cache *runcache.Cache) {
 	)
 }
 
-// addIndex shows how far the search index has come.
+// addIndex adds metrics of the search index.
 func (m *metrics) addIndex(index *search.Index) {
 	gauge := func(name, help string, read func(search.Stats) float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -144,7 +145,7 @@ func (m *metrics) addIndex(index *search.Index) {
 	})
 }
 
-// addHub shows what followed runs amount to.
+// addHub adds metrics of followed runs.
 func (m *metrics) addHub(hub *follow.Hub) {
 	gauge := func(name, help string, read func(follow.HubStats) float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -165,7 +166,7 @@ func (m *metrics) addHub(hub *follow.Hub) {
 	counter("malformed_lines_total", "Complete lines of followed logs that were no JSON.", func(s follow.HubStats) float64 { return float64(s.MalformedLines) })
 }
 
-// addShares shows what background work takes of each configured Viewer.
+// addShares adds metrics of the background work for each configured Viewer.
 func (m *metrics) addShares(share float64, viewers *fleet.Fleet) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "viewer_share_ratio", Help: "Part of a Viewer's time that background work may take.",
@@ -195,14 +196,14 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-// Observe counts a request to a Viewer; restclient calls it.
+// Observe counts a request to a Viewer. It is called by restclient.
 func (m *metrics) Observe(o restclient.Observation) {
 	outcome := "ok"
 	if o.Kind != 0 {
 		outcome = strings.ReplaceAll(o.Kind.String(), " ", "_")
 	}
-	// Tunnelled Viewers come and go; as labels they are one with the Viewer
-	// that holds the tunnel.
+	// Tunneled Viewers share the label of their parent Viewer, so that the number of
+	// labels is bounded.
 	viewer, _, tunneled := strings.Cut(o.Viewer, ".")
 	if tunneled {
 		viewer += ".*"
@@ -212,8 +213,8 @@ func (m *metrics) Observe(o restclient.Observation) {
 	m.received.WithLabelValues(viewer, o.Method, o.Route).Add(float64(o.Bytes))
 }
 
-// buildVersion returns the version of this build: that of the module, which
-// holds the commit where it was not built from a release.
+// buildVersion returns the version of the module, which contains the commit unless the
+// build is a release.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -94,7 +94,7 @@ func TestAViewerThatCannotBeReachedIsLogged(t *testing.T) {
 	}
 }
 
-func TestTracingIsOffUnlessTheStandardVariablesAskForIt(t *testing.T) {
+func TestTracingIsOffUnlessTheStandardVariablesEnableIt(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		env  string

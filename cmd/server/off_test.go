@@ -11,7 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-func TestWhatIsTurnedOffSaysByWhichFlagOverGRPCAndHTTP(t *testing.T) {
+func TestDisabledCallsNameTheirFlagOverGRPCAndHTTP(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name          string
@@ -52,7 +52,7 @@ func TestWhatIsTurnedOffSaysByWhichFlagOverGRPCAndHTTP(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOpenIsWarnedOf(t *testing.T) {
+func TestRisksOfTheConfigurationCauseWarnings(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		args string

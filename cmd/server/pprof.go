@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// profiles serves the profiles of Go's runtime. Nil serves none.
+// profiles serves the profiles of Go's runtime. A nil profiles serves none.
 type profiles struct {
 	listener net.Listener
 	http     *http.Server
 }
 
-// newProfiles listens at an address; it returns nil for none.
+// newProfiles listens at an address; it returns nil for an empty one.
 func newProfiles(ctx context.Context, addr string) (*profiles, error) {
 	if addr == "" {
 		return nil, nil
@@ -34,7 +34,8 @@ func newProfiles(ctx context.Context, addr string) (*profiles, error) {
 	return &profiles{listener, &http.Server{Handler: onlyLoopback(mux), ReadHeaderTimeout: 10 * time.Second}}, nil
 }
 
-// onlyLoopback refuses web pages, which reach loopback by names of their own.
+// onlyLoopback refuses requests with other host names, by which web pages could reach
+// loopback.
 func onlyLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLoopback(r.Host) || r.Header.Get("Origin") != "" {
@@ -53,7 +54,7 @@ func (p *profiles) serve() error {
 	return ignoreClosed(p.http.Serve(p.listener))
 }
 
-// close ends the profiles that are being made.
+// close aborts the profiles in progress.
 func (p *profiles) close() error {
 	if p == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-func TestProfilesAreServedToThisMachineOnly(t *testing.T) {
+func TestProfilesAreServedOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	p, err := newProfiles(t.Context(), "127.0.0.1:0")
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// refusals counts and logs calls that are refused before their message is read, as
-// the interceptors do with all others. Whoever notes one never waits.
+// refusals counts and logs calls that are refused before their message is read, as the
+// interceptors do for all others. Noting one never blocks.
 type refusals struct {
 	metrics, log, audit interceptor.Interceptor
-	leaveOut            func() // hears of a refusal that is neither logged nor audited
+	leaveOut            func() // called for a refusal that is neither logged nor audited
 	methods             func() map[string]grpc.MethodInfo
 	queue               chan refusal
 	rate                interceptor.Rate
@@ -23,15 +23,15 @@ type refusal struct {
 	ctx    context.Context //nolint:containedctx // that of the call, for its log line
 	method string
 	err    error
-	logged bool // or only audited
+	logged bool // false: only audited
 }
 
 func newRefusals(leaveOut func()) *refusals {
 	return &refusals{queue: make(chan refusal, 256), leaveOut: leaveOut}
 }
 
-// watch says what sees the refusals of a server. Only methods that it has when it serves
-// become labels of metrics.
+// watch sets the interceptors that see the refusals of a server. Only the server's
+// methods become labels of metrics.
 func (r *refusals) watch(server *grpc.Server, metrics, log, audit interceptor.Interceptor) {
 	r.metrics, r.log, r.audit = metrics, log, audit
 	r.methods = sync.OnceValue(func() map[string]grpc.MethodInfo {
@@ -45,8 +45,8 @@ func (r *refusals) watch(server *grpc.Server, metrics, log, audit interceptor.In
 	})
 }
 
-// note counts a refusal, and has it logged and audited. Of too many it has none logged, and
-// only those audited whose callers are known.
+// note counts a refusal, and has it logged and audited. Beyond the rate limit it is not
+// logged, and only audited if the caller is known.
 func (r *refusals) note(ctx context.Context, fullMethod string, err error) {
 	if _, known := r.methods()[fullMethod]; !known {
 		fullMethod = "/unknown/unknown"
@@ -76,7 +76,7 @@ func (r *refusals) run(ctx context.Context) {
 	}
 }
 
-// flush writes what is left.
+// flush writes the remaining refusals.
 func (r *refusals) flush() {
 	for r != nil {
 		select {
@@ -96,7 +96,7 @@ func (r *refusals) write(refused refusal) {
 	r.pass(r.audit, refused)
 }
 
-// pass lets an interceptor see a call that ends in its refusal.
+// pass makes an interceptor see a call that ends with its refusal.
 func (r *refusals) pass(link interceptor.Interceptor, refused refusal) {
 	m := r.methods()[refused.method]
 	if m.IsServerStream || m.IsClientStream {
@@ -108,7 +108,7 @@ func (r *refusals) pass(link interceptor.Interceptor, refused refusal) {
 	_, _ = link.Unary(refused.ctx, nil, info, func(context.Context, any) (any, error) { return nil, refused.err })
 }
 
-// refusedStream is a stream that carries nothing.
+// refusedStream is a stream without messages.
 type refusedStream struct {
 	grpc.ServerStream
 	ctx context.Context //nolint:containedctx // a stream has one

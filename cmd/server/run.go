@@ -26,12 +26,12 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
-	// exitInterrupted is that of subcommands, as shells have it.
+	// exitInterrupted is that of an interrupted subcommand, by the convention of shells.
 	exitInterrupted = 130
 )
 
-// run is the whole process but for its signals: it serves until ctx ends and
-// returns the exit code.
+// run is the process except its signals: it serves until ctx ends and returns the exit
+// code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	var err error
 	switch {
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case errors.Is(err, cli.ErrInterrupted):
 		return exitInterrupted
 	}
-	line := strings.Join(strings.Fields(err.Error()), " ") // some libraries say it in several
+	line := strings.Join(strings.Fields(err.Error()), " ") // some libraries return several lines
 	fmt.Fprintf(stderr, "%s: %s\n", program, line)
 	_, ofServer := errors.AsType[*usageError](err)
 	if _, ofCommand := errors.AsType[*cli.UsageError](err); ofServer || ofCommand {
@@ -57,22 +57,21 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitFailed
 }
 
-// gcPercent trades some processor time for memory, unless GOGC says otherwise:
-// what lives long here is small, and the garbage of reading one large run
-// would be as large as the run.
+// gcPercent trades some CPU time for memory, unless GOGC is set: long-lived objects are
+// small, and the garbage of reading one large run would be as large as the run.
 const gcPercent = 40
 
-// memory is what all bounds together come to: the soft limit of the process, near
+// memory returns the sum of all memory limits: the soft memory limit of the process, near
 // which it collects garbage more often.
 func (cfg *Config) memory() int64 {
 	const (
-		base      = 256 << 20 // what is bounded by numbers of calls and connections, and garbage
-		perStream = 128 << 10 // of HTTP: a window here, one there, and a message
+		base      = 256 << 20 // for calls and connections, whose number is limited, and garbage
+		perStream = 128 << 10 // of HTTP: a window at both ends, and a message
 	)
 	return base + int64(cfg.CacheBytes+cfg.TailBytes+cfg.StreamBytes) + interceptor.MaxPendingBytes + int64(cfg.MaxHTTPStreams)*perStream
 }
 
-// serve builds everything, which opens all listeners, serves, and drains.
+// serve builds everything, which opens all listeners, then serves and drains.
 func serve(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	cfg, err := parse(args, getenv, stdout)
 	if err != nil {
@@ -88,8 +87,8 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	if err != nil {
 		return err
 	}
-	// The group's context is the sign to drain, given by a signal or by the
-	// first server that fails.
+	// The group's context ends, and starts the drain, on a signal or when the first
+	// server fails.
 	group, ctx := errgroup.WithContext(ctx)
 	s, err := build(ctx, cfg, getenv, log)
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
@@ -120,9 +119,9 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	return group.Wait()
 }
 
-// drain ends the process in order, within the drain timeout: health says so at
-// once, admission refuses new calls, streams end because their methods see the
-// same context, the rest may finish. The demo goes last, for calls need it.
+// drain ends the process in order, within --drain-timeout: health reports NOT_SERVING
+// immediately, admission refuses new calls, streams end because they see the same
+// context, and other calls may finish. The demo is stopped last, as calls need it.
 func (s *server) drain(ctx context.Context) error {
 	s.log.Info("draining", slog.Duration("at_most", s.cfg.DrainTimeout))
 	s.health.drain()
@@ -137,12 +136,12 @@ func (s *server) drain(ctx context.Context) error {
 	return errors.Join(s.profiles.close(), s.demo.close())
 }
 
-// remoteStopTime is how long the remote Viewers that this server has started
-// may take to stop, where they are to; one takes up to 0.6 s.
+// remoteStopTime is how long the stop of the remote Viewers that this server has started
+// may take; one takes up to 0.6 s.
 const remoteStopTime = 5 * time.Second
 
-// stopRemote stops them. No call is left that could start more, but one that
-// was cut off, whose remote Viewer nobody knows.
+// stopRemote stops those remote Viewers. No call can start more of them. A call that was
+// cancelled may have started one of which the server does not know.
 func (s *server) stopRemote(ctx context.Context) {
 	if !s.cfg.StopRemoteOnDrain {
 		return
@@ -164,8 +163,7 @@ func (s *server) stopHTTP(ctx context.Context) {
 	}
 }
 
-// ignoreClosed drops the errors with which servers say that they were told to
-// end.
+// ignoreClosed drops the errors that servers return when they are stopped.
 func ignoreClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, grpc.ErrServerStopped) {
 		return nil
@@ -173,7 +171,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// printBanner tells people where to go: the log is for machines.
+// printBanner prints the addresses for people; the log is for machines.
 func (s *server) printBanner(w io.Writer) error {
 	grpcAddr, httpAddr := s.listen.grpc.Addr().String(), s.listen.http.Addr().String()
 	scheme, plain := "https", ""

@@ -120,7 +120,7 @@ func TestHealthKnowsTheServerItsServicesAndEachViewer(t *testing.T) {
 	}
 }
 
-func TestAViewerThatIsDownAtTheStartWorksAsSoonAsItIsUp(t *testing.T) {
+func TestAViewerThatIsDownAtTheStartIsUsedWhenItIsUp(t *testing.T) {
 	t.Parallel()
 	addr := freeAddress(t)
 	p := start(t, "--viewer=http://"+addr, "--health-interval=20ms")
@@ -148,7 +148,7 @@ func TestAViewerThatIsDownAtTheStartWorksAsSoonAsItIsUp(t *testing.T) {
 	}
 }
 
-func TestASignalBeforeAnythingServesIsAnOrderlyEnd(t *testing.T) {
+func TestASignalDuringTheStartEndsTheProcessOrderly(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -40,7 +40,7 @@ func (p *panicking) SaveConnection(_ context.Context, req *runicornapiv1.SaveCon
 	panic(p.with(req))
 }
 
-func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
+func TestAPanicWithARequestAsItsValueRevealsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]func(proto.Message) any{
 		"the request":       func(req proto.Message) any { return req },
@@ -55,10 +55,10 @@ func TestAPanicWithARequestInHandTellsNoSecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn, httpURL, log := servePanics(t, &panicking{with: with})
-			said := &heard{}
-			said.call(t, conn, httpURL)
-			said.add(log.String())
-			said.want(t, "INTERNAL_ERROR", "msg=panic", "secrets_panic_test.go", "value of type")
+			received := &capture{}
+			received.call(t, conn, httpURL)
+			received.add(log.String())
+			received.want(t, "INTERNAL_ERROR", "msg=panic", "secrets_panic_test.go", "value of type")
 		})
 	}
 }

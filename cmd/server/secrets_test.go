@@ -45,33 +45,33 @@ func canaryCalls() map[string]proto.Message {
 	}
 }
 
-// heard is all that the server says, to whomever.
-type heard struct {
+// capture is all output of the server, to any receiver.
+type capture struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (h *heard) add(text string) {
+func (h *capture) add(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.text.WriteString(text + "\n")
 }
 
-func (h *heard) addError(err error) {
+func (h *capture) addError(err error) {
 	h.add(fmt.Sprint(err, status.Convert(err).Details()) + prototext.Format(status.Convert(err).Proto()))
 }
 
 // want finds no canary in it, and what shows that it listened.
-func (h *heard) want(t *testing.T, words ...string) {
+func (h *capture) want(t *testing.T, words ...string) {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	said := h.text.String()
-	if i := strings.Index(said, "canary"); i >= 0 {
-		t.Errorf("says …%s…", said[max(0, i-200):min(len(said), i+60)])
+	received := h.text.String()
+	if i := strings.Index(received, "canary"); i >= 0 {
+		t.Errorf("output has …%s…", received[max(0, i-200):min(len(received), i+60)])
 	}
 	for _, word := range words {
-		if !strings.Contains(said, word) {
+		if !strings.Contains(received, word) {
 			t.Errorf("does not say %q", word)
 		}
 	}
@@ -79,7 +79,7 @@ func (h *heard) want(t *testing.T, words ...string) {
 
 // call makes every call that has secrets, over gRPC, HTTP, and the paths
 // of the documented client.
-func (h *heard) call(t *testing.T, conn grpc.ClientConnInterface, httpURL string) {
+func (h *capture) call(t *testing.T, conn grpc.ClientConnInterface, httpURL string) {
 	t.Helper()
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer canary-token")
 	remote := runicornapiv1.NewRemoteServiceClient(conn)
@@ -121,8 +121,8 @@ func (h *heard) call(t *testing.T, conn grpc.ClientConnInterface, httpURL string
 	h.post(t, httpURL+"/api/remote/connect", string(plain[:len(plain)-9]))
 }
 
-// post hears what is answered to a body.
-func (h *heard) post(t *testing.T, at, body string) {
+// post records the response to a body.
+func (h *capture) post(t *testing.T, at, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at, strings.NewReader(body))
 	if err != nil {
@@ -140,7 +140,7 @@ func (h *heard) post(t *testing.T, at, body string) {
 	h.add(fmt.Sprint(resp.Status, resp.Header, string(answer), err))
 }
 
-// echoViewer repeats every change that it is asked for in its answer.
+// echoViewer repeats every change in its response.
 type echoViewer struct {
 	code  int
 	text  string // before the request
@@ -169,24 +169,24 @@ func (v *echoViewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case v.drop:
 		panic(http.ErrAbortHandler)
 	default:
-		said, err := json.Marshal(v.text + body.String())
+		received, err := json.Marshal(v.text + body.String())
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		w.WriteHeader(v.code)
-		fmt.Fprintf(w, cmp.Or(v.shape, `{"detail": %s}`)+"%.0[2]s", said, body.String())
+		fmt.Fprintf(w, cmp.Or(v.shape, `{"detail": %s}`)+"%.0[2]s", received, body.String())
 	}
 }
 
-// TestNothingThatLeavesTheServerHasASecret has a Viewer repeat every secret, in
-// every way in which it may answer, and looks for them in answers, errors, the
-// log, metrics and traces.
+// TestNothingThatLeavesTheServerHasASecret uses a Viewer that repeats every secret in
+// every kind of response, and searches for them in responses, errors, the log, metrics
+// and traces.
 func TestNothingThatLeavesTheServerHasASecret(t *testing.T) {
-	said := &heard{}
+	received := &capture{}
 	var isTraced atomic.Bool
 	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if body, err := io.ReadAll(r.Body); err == nil {
-			said.add(string(body)) // a proto, in which texts stand as they are
+			received.add(string(body)) // a proto, in which texts stand as they are
 			isTraced.Store(isTraced.Load() || strings.Contains(string(body), "RemoteService/OpenConnection"))
 		}
 		w.Header().Set("Content-Type", "application/x-protobuf")
@@ -213,24 +213,24 @@ func TestNothingThatLeavesTheServerHasASecret(t *testing.T) {
 		viewer := httptest.NewServer(v)
 		audited := file(t, "audit", "")
 		p := startWith(t, environment("OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL), "--viewer="+viewer.URL, "--log-level=debug", "--allow-key-paths", "--audit-log="+audited)
-		said.call(t, p.dial(t), p.httpURL)
+		received.call(t, p.dial(t), p.httpURL)
 		_, metrics := p.get(t, plainClient(t), "/metrics", "canary-token")
-		said.add(metrics)
+		received.add(metrics)
 		p.stop()
 		if code := p.wait(t); code != exitOK {
 			t.Errorf("exit code %d", code)
 		}
-		said.add(p.stderr.String() + p.stdout.String())
+		received.add(p.stderr.String() + p.stdout.String())
 		lines, err := os.ReadFile(audited)
 		if err != nil {
 			t.Fatal(err)
 		}
-		said.add(string(lines))
+		received.add(string(lines))
 		viewer.Close()
 	}
-	said.want(t, `"rpc":"/runicornapi.v1.RemoteService/OpenConnection","on":{"host":"gpu"`, "SSH_AUTH_FAILED", "HOST_KEY_UNKNOWN", "REMOTE_RUNICORN_MISSING", "OUTCOME_UNKNOWN", "SSH_KEY_INVALID",
+	received.want(t, `"rpc":"/runicornapi.v1.RemoteService/OpenConnection","on":{"host":"gpu"`, "SSH_AUTH_FAILED", "HOST_KEY_UNKNOWN", "REMOTE_RUNICORN_MISSING", "OUTCOME_UNKNOWN", "SSH_KEY_INVALID",
 		"grpc_server_handled_total", "finished call", "level=DEBUG")
 	if !isTraced.Load() {
-		t.Error("the collector has heard of no call")
+		t.Error("the collector has received no span")
 	}
 }

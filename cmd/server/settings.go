@@ -10,15 +10,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// settings answers for the flags that the command line does not give: first
-// from the environment, then from the configuration file.
+// settings resolves the flags that are not on the command line, from the environment,
+// then from the configuration file.
 type settings struct {
 	getenv func(string) string
 	path   string
 	file   map[string]any // strings and lists of strings, by flag name
 }
 
-// open reads the file that --config or its variable names, if any does.
+// open reads the file of --config or its environment variable, if it is set.
 func (s *settings) open(path string) error {
 	if path == "" {
 		path = s.getenv(variable("config"))
@@ -38,7 +38,7 @@ func (s *settings) open(path string) error {
 	return nil
 }
 
-// Resolve answers for one flag; nil means that there is no answer.
+// Resolve returns the value of one flag; nil if there is none.
 func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if value := s.getenv(variable(flag.Name)); value != "" {
 		return value, nil
@@ -46,8 +46,8 @@ func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	return s.file[flag.Name], nil
 }
 
-// Validate refuses keys that no flag has, which would else be typing errors
-// that nobody notices, and those that make no sense in a file.
+// Validate refuses keys of the file that are not flags, which are probably typing errors,
+// and flags that make no sense in a file.
 func (s *settings) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	for _, group := range app.AllFlags(false) {
@@ -66,9 +66,9 @@ func (s *settings) Validate(app *kong.Application) error {
 	return nil
 }
 
-// readYAML reads a mapping of keys to scalars or lists of scalars. Scalars are
-// taken as they are written, so that each flag reads its value in its own way:
-// no octal numbers, no "off" for false.
+// readYAML reads a mapping of keys to scalars or lists of scalars. Scalars are not
+// interpreted, so that each flag parses its own value: no octal numbers, no "off" for
+// false.
 func readYAML(r io.Reader) (map[string]any, error) {
 	var nodes map[string]yaml.Node
 	if err := yaml.NewDecoder(r).Decode(&nodes); err != nil && !errors.Is(err, io.EOF) {
@@ -95,7 +95,7 @@ func readYAML(r io.Reader) (map[string]any, error) {
 	return out, nil
 }
 
-// isText tells scalars from all else; an empty value is no scalar but null.
+// isText reports whether a node is a scalar; an empty value is null, not a scalar.
 func isText(node *yaml.Node) bool {
 	return node.Kind == yaml.ScalarNode && node.Tag != "!!null"
 }

@@ -18,8 +18,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 )
 
-// spawn runs the server as a process of its own, as main does it, and returns
-// it with its gRPC address.
+// spawn runs the server as a separate process, and returns it with its gRPC address.
 func spawn(t *testing.T, args ...string) (cmd *exec.Cmd, grpcAddr string) {
 	t.Helper()
 	args = append([]string{"--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, args...)
@@ -39,11 +38,11 @@ func spawn(t *testing.T, args ...string) (cmd *exec.Cmd, grpcAddr string) {
 			return cmd, strings.TrimSpace(addr)
 		}
 	}
-	t.Fatalf("the process said no address: %v", cmd.Wait())
+	t.Fatalf("the process printed no address: %v", cmd.Wait())
 	return nil, ""
 }
 
-func TestTheFirstSignalDrainsAndTheSecondEndsAtOnce(t *testing.T) {
+func TestTheFirstSignalDrainsAndTheSecondEndsImmediately(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name         string

@@ -14,8 +14,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-// TestTensorBoard_GetsLargerMessagesThanOthers: its answers pass where those of other
-// services are refused with what to ask for instead.
+// TestTensorBoard_GetsLargerMessagesThanOthers: its responses pass at a size at which
+// those of other services are refused.
 func TestTensorBoard_GetsLargerMessagesThanOthers(t *testing.T) {
 	viewer, err := demotest.New(demotest.Config{Empty: true})
 	if err != nil {
@@ -38,7 +38,6 @@ func TestTensorBoard_GetsLargerMessagesThanOthers(t *testing.T) {
 	}
 }
 
-// TestTensorBoard_CanBeDisabled asks a server without it.
 func TestTensorBoard_CanBeDisabled(t *testing.T) {
 	p := start(t, "--demo", "--disable-tensorboard")
 	_, err := tensorboardpb.NewTensorBoardDataProviderClient(p.dial(t)).ListPlugins(t.Context(), &tensorboardpb.ListPluginsRequest{})
@@ -47,8 +46,8 @@ func TestTensorBoard_CanBeDisabled(t *testing.T) {
 	}
 }
 
-// TestTensorBoard_NeedsATokenWhereOthersDo of the role read.
-func TestTensorBoard_NeedsATokenWhereOthersDo(t *testing.T) {
+// TestTensorBoard_RequiresATokenIfOtherCallsDo of the role read.
+func TestTensorBoard_RequiresATokenIfOtherCallsDo(t *testing.T) {
 	p := start(t, "--demo", "--auth-token-file="+file(t, "tokens", "read "+readToken+"\n"))
 	_, err := tensorboardpb.NewTensorBoardDataProviderClient(p.dial(t)).ListPlugins(t.Context(), &tensorboardpb.ListPluginsRequest{})
 	if status.Code(err) != codes.Unauthenticated {

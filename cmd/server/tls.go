@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// certificate is a key pair in two files, and in a third one those who issue the
-// certificates of clients. Renewed ones are used for the next handshake; connections that
-// are open keep theirs.
+// certificate is a key pair in two files, and the issuers of client certificates in a
+// third one. Changed files are used for the next handshake; open connections are not
+// affected.
 type certificate struct {
 	certFile, keyFile, clientCA string
 	clientAuth                  tls.ClientAuthType
@@ -26,10 +26,10 @@ type certificate struct {
 	mu        sync.Mutex
 	modTimes  [3]time.Time // of the files when they were last read
 	loaded    *tls.Certificate
-	clientCAs *x509.CertPool // nil where clients show no certificates
+	clientCAs *x509.CertPool // nil without client certificates
 }
 
-// newCertificate loads the pair of the flags, or returns nil without them.
+// newCertificate loads the files of the flags; nil without the flags.
 func newCertificate(cfg *Config, log *slog.Logger) (*certificate, error) {
 	if cfg.TLSCert == "" {
 		return nil, nil
@@ -48,8 +48,8 @@ func newCertificate(cfg *Config, log *slog.Logger) (*certificate, error) {
 }
 
 // config returns a server configuration that offers the protocols. With client
-// certificates every connection has a full handshake, so that one of an issuer that is
-// not trusted any more is refused.
+// certificates, sessions are not resumed, so that every connection checks the current
+// issuers.
 func (c *certificate) config(protocols ...string) *tls.Config {
 	own := &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -73,14 +73,14 @@ func (c *certificate) config(protocols ...string) *tls.Config {
 	return own
 }
 
-// current returns what is in the files, read again if one has changed. Where that
-// fails, as it does between the writing of two files, the old ones stay.
+// current returns the content of the files, which it reads again if one has changed. If
+// that fails, as between the writing of two files, the old content stays in use.
 func (c *certificate) current() (*tls.Certificate, *x509.CertPool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if modTimes := c.statModTimes(); modTimes != c.modTimes {
 		if err := c.load(); err != nil {
-			c.log.Warn("the changed certificate cannot be used, the old one stays", slog.Any("error", err))
+			c.log.Warn("the changed certificate cannot be used, the old one stays in use", slog.Any("error", err))
 		} else {
 			c.log.Info("certificate reloaded", slog.String("file", c.certFile))
 		}
@@ -88,10 +88,10 @@ func (c *certificate) current() (*tls.Certificate, *x509.CertPool) {
 	return c.loaded, c.clientCAs
 }
 
-// errClientCA says that the file of --tls-client-ca cannot be used.
+// errClientCA: the file of --tls-client-ca cannot be used.
 var errClientCA = errors.New("read the certificates of those who issue client certificates")
 
-// load reads the files. It is called with mu held, or before c is shared.
+// load reads the files. The caller holds mu, or c is not shared yet.
 func (c *certificate) load() error {
 	c.modTimes = c.statModTimes()
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
@@ -112,7 +112,8 @@ func (c *certificate) load() error {
 	return nil
 }
 
-// statModTimes returns when the files were last written; a missing one has no time.
+// statModTimes returns the modification times of the files; that of a missing file is
+// zero.
 func (c *certificate) statModTimes() (modTimes [3]time.Time) {
 	for i, name := range []string{c.certFile, c.keyFile, c.clientCA} {
 		if info, err := os.Stat(name); err == nil {
@@ -122,11 +123,11 @@ func (c *certificate) statModTimes() (modTimes [3]time.Time) {
 	return modTimes
 }
 
-// listenerTLS tells the gRPC server of the TLS that its listener has done, so that calls
-// know the certificate of their client. The connection in memory has none.
+// listenerTLS passes the TLS state of the listener to the gRPC server, so that calls know
+// the certificate of their client. The in-memory connection has none.
 type listenerTLS struct{}
 
-// ServerHandshake ends the handshake of a connection.
+// ServerHandshake completes the handshake of a connection.
 func (listenerTLS) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	over, ok := conn.(*tls.Conn)
 	if !ok {
@@ -138,7 +139,7 @@ func (listenerTLS) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 	return conn, credentials.TLSInfo{State: over.ConnectionState()}, nil
 }
 
-// ClientHandshake is for clients, of which there are none.
+// ClientHandshake is not used.
 func (listenerTLS) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	return nil, nil, errors.New("these credentials are for servers")
 }
@@ -148,7 +149,7 @@ func (listenerTLS) Info() credentials.ProtocolInfo {
 	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
-// Clone returns the same.
+// Clone returns c.
 func (c listenerTLS) Clone() credentials.TransportCredentials { return c }
 
 // OverrideServerName does nothing.

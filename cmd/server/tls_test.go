@@ -49,7 +49,7 @@ func writePair(t *testing.T, dir string, serial int64) (certFile, keyFile string
 		if err := os.WriteFile(name, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// The time tells that a file is another one; make it differ for sure.
+		// A change is detected by the modification time; make it differ.
 		setModTime := time.Unix(1_700_000_000+serial, 0)
 		if err := os.Chtimes(name, setModTime, setModTime); err != nil {
 			t.Fatal(err)

@@ -16,12 +16,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/interceptor"
 )
 
-// readTokens reads the lines of a token file. Its errors name lines by their number and
-// words by their place, and never show what stands in them. Viewers are the names of the
-// configured ones.
+// readTokens parses a token file. Its errors name lines and words by their number, and
+// never include their content. Viewers are the names of the configured Viewers.
 func readTokens(r io.Reader, viewers []string) ([]interceptor.Token, error) {
 	var out []interceptor.Token
-	lines := map[string]int{} // of each token or certificate
+	lines := map[string]int{} // by token or certificate
 	scanner := bufio.NewScanner(r)
 	for n := 1; scanner.Scan(); n++ {
 		words := withoutComment(strings.Fields(scanner.Text()))
@@ -33,7 +32,7 @@ func readTokens(r io.Reader, viewers []string) ([]interceptor.Token, error) {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		if first, ok := lines[identityOf(t)]; ok {
-			return nil, fmt.Errorf("line %d: the token of line %d again", n, first)
+			return nil, fmt.Errorf("line %d: has the same token as line %d", n, first)
 		}
 		lines[identityOf(t)] = n
 		out = append(out, t)
@@ -47,7 +46,7 @@ func readTokens(r io.Reader, viewers []string) ([]interceptor.Token, error) {
 	return out, nil
 }
 
-// identityOf is the same for two lines that mean the same caller.
+// identityOf returns a key that is equal for lines with the same credential.
 func identityOf(t interceptor.Token) string {
 	switch {
 	case t.Cert != "":
@@ -58,8 +57,8 @@ func identityOf(t interceptor.Token) string {
 	return string(t.Hash[:])
 }
 
-// withoutComment leaves out what stands behind a # that begins a word; within
-// one it is a part of a token.
+// withoutComment removes a comment, which begins with a # at the start of a word; within
+// a word, # is part of the token.
 func withoutComment(fields []string) []string {
 	at := slices.IndexFunc(fields, func(field string) bool { return strings.HasPrefix(field, "#") })
 	if at < 0 {
@@ -68,7 +67,7 @@ func withoutComment(fields []string) []string {
 	return fields[:at]
 }
 
-// readTokenLine reads one line: a role, what the caller shows, and options.
+// readTokenLine parses one line: a role, a credential, and options.
 func readTokenLine(words, viewers []string) (t interceptor.Token, err error) {
 	if len(words) < 2 {
 		return t, errors.New("want a role and a token")
@@ -98,11 +97,11 @@ func readTokenLine(words, viewers []string) (t interceptor.Token, err error) {
 	return t, nil
 }
 
-// readCredential reads what a caller shows: a token, its hash, or a name in a certificate.
+// readCredential parses a credential: a token, its hash, or a name in a certificate.
 func readCredential(t *interceptor.Token, word string) error {
 	for _, c := range []byte(word) {
 		if c <= ' ' || c > '~' {
-			return errors.New("the token holds a character that no header may have")
+			return errors.New("the token has a character that is not allowed in a header")
 		}
 	}
 	if digits, ok := strings.CutPrefix(word, "sha256:"); ok {
@@ -120,8 +119,8 @@ func readCredential(t *interceptor.Token, word string) error {
 	return nil
 }
 
-// readCertName reads a name in a certificate, whose spaces and other characters may be
-// written as in URLs.
+// readCertName parses a name in a certificate, in which spaces and other characters may
+// be escaped as in URLs.
 func readCertName(t *interceptor.Token, word string) error {
 	kind, escaped, _ := strings.Cut(word, "=")
 	value, err := url.PathUnescape(escaped)
@@ -137,7 +136,7 @@ func readCertName(t *interceptor.Token, word string) error {
 
 var validTokenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`)
 
-// tokenOptions are the options of a line.
+// tokenOptions parses the options of a line.
 var tokenOptions = map[string]func(t *interceptor.Token, value string, viewers []string) error{
 	"name": func(t *interceptor.Token, value string, _ []string) error {
 		if !validTokenName.MatchString(value) {
@@ -148,7 +147,7 @@ var tokenOptions = map[string]func(t *interceptor.Token, value string, viewers [
 	},
 	"expires": func(t *interceptor.Token, value string, _ []string) (err error) {
 		if day, err := time.Parse(time.DateOnly, value); err == nil {
-			t.Expires = day.AddDate(0, 0, 1) // the day is the last one
+			t.Expires = day.AddDate(0, 0, 1) // the token is valid until the end of the day
 			return nil
 		}
 		if t.Expires, err = time.Parse(time.RFC3339, value); err != nil {
@@ -160,7 +159,7 @@ var tokenOptions = map[string]func(t *interceptor.Token, value string, viewers [
 		t.Viewers = strings.Split(value, ",")
 		for i, name := range t.Viewers {
 			if !slices.Contains(viewers, name) {
-				return fmt.Errorf("name %d is that of no --viewer; want some of %s, separated by commas", i+1, strings.Join(viewers, ","))
+				return fmt.Errorf("name %d is not the name of a --viewer; want some of %s, separated by commas", i+1, strings.Join(viewers, ","))
 			}
 		}
 		return nil

@@ -20,17 +20,17 @@ import (
 	"google.golang.org/grpc"
 )
 
-// flushTimeout bounds the sending of the last spans at the end.
+// flushTimeout is how long sending the last spans may take when the process ends.
 const flushTimeout = 2 * time.Second
 
-// tracing sends spans of calls to a collector. Nil is tracing that is off.
+// tracing sends spans of calls to a collector. A nil tracing is disabled.
 type tracing struct {
 	provider *sdktrace.TracerProvider
 }
 
-// newTracing returns nil unless the standard variables ask for traces. What
-// they say beyond that (endpoint, headers, sampler, limits) the OpenTelemetry
-// SDK reads by itself from the environment of the process.
+// newTracing returns nil unless the standard environment variables enable traces. The
+// OpenTelemetry SDK reads the other variables (endpoint, headers, sampler, limits)
+// itself.
 func newTracing(ctx context.Context, getenv func(string) string) (*tracing, error) {
 	if !tracingWanted(getenv) {
 		return nil, nil
@@ -45,7 +45,7 @@ func newTracing(ctx context.Context, getenv func(string) string) (*tracing, erro
 			attribute.String("service.version", buildVersion()),
 		),
 		resource.WithTelemetrySDK(),
-		resource.WithFromEnv(), // last, so that OTEL_SERVICE_NAME wins
+		resource.WithFromEnv(), // last, so that OTEL_SERVICE_NAME takes precedence
 	)
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -53,7 +53,7 @@ func newTracing(ctx context.Context, getenv func(string) string) (*tracing, erro
 	return &tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))}, nil
 }
 
-// tracingWanted reads the variables that turn traces on and off.
+// tracingWanted reports whether the environment variables enable traces.
 func tracingWanted(getenv func(string) string) bool {
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return false
@@ -61,7 +61,7 @@ func tracingWanted(getenv func(string) string) bool {
 	return cmp.Or(getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_ENDPOINT")) != ""
 }
 
-// newExporter returns an exporter of the protocol that is asked for.
+// newExporter returns an exporter for the configured protocol.
 func newExporter(ctx context.Context, getenv func(string) string) (sdktrace.SpanExporter, error) {
 	const variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
 	switch protocol := cmp.Or(getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), getenv(variable), "http/protobuf"); protocol {
@@ -74,8 +74,7 @@ func newExporter(ctx context.Context, getenv func(string) string) (sdktrace.Span
 	}
 }
 
-// options returns what a gRPC server needs to make spans. Health checks make
-// none.
+// options returns what a gRPC server needs to make spans. Health checks make none.
 func (t *tracing) options() []grpc.ServerOption {
 	if t == nil {
 		return nil
@@ -87,8 +86,7 @@ func (t *tracing) options() []grpc.ServerOption {
 	))}
 }
 
-// traceHandler adds to a line of the log which trace it belongs to, where it is of a call
-// that is traced.
+// traceHandler adds the trace of a call to its log lines.
 type traceHandler struct{ slog.Handler }
 
 // Handle implements slog.Handler.
@@ -109,7 +107,7 @@ func (h traceHandler) WithGroup(name string) slog.Handler {
 	return traceHandler{h.Handler.WithGroup(name)}
 }
 
-// close sends what has not been sent yet.
+// close sends the remaining spans.
 func (t *tracing) close(ctx context.Context) error {
 	if t == nil {
 		return nil

@@ -10,21 +10,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// tunnelWatcher keeps the health of tunneled Viewers known for as long as they
-// are there. It looks for new ones as often as the health of others is checked,
-// and at once when this server hears of one.
+// tunnelWatcher checks the health of tunneled Viewers while they exist. It looks for new
+// ones at the interval of health checks, and immediately when this server learns of one.
 type tunnelWatcher struct {
 	fleet       *fleet.Fleet
 	health      *healthServer
 	newWatcher  func(*fleet.Viewer) *watcher
-	dropMetrics func(viewer string) // drops what is measured of one that has gone
+	dropMetrics func(viewer string) // drops the metrics of a Viewer that was removed
 	interval    time.Duration
 
 	watching sync.WaitGroup
 	known    map[*fleet.Viewer]context.CancelFunc
 }
 
-// run looks until the context ends, and then waits for what it has begun.
+// run looks for Viewers until the context ends, then waits for its goroutines.
 func (t *tunnelWatcher) run(ctx context.Context) {
 	defer t.watching.Wait()
 	t.known = make(map[*fleet.Viewer]context.CancelFunc)
@@ -42,8 +41,7 @@ func (t *tunnelWatcher) run(ctx context.Context) {
 	}
 }
 
-// reconcile begins to watch those that have come, and ends it for those that have
-// gone.
+// reconcile starts watchers of new Viewers, and stops those of removed ones.
 func (t *tunnelWatcher) reconcile(ctx context.Context, viewers []*fleet.Viewer) {
 	current := make(map[*fleet.Viewer]bool, len(viewers))
 	for _, v := range viewers {

@@ -16,8 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// sshViewer is a Viewer that says it has started another one, and a tunnel to
-// it, which leads back to itself.
+// sshViewer is a Viewer that reports a remote Viewer whose tunnel leads back to itself.
 type sshViewer struct {
 	mu      sync.Mutex
 	running bool
@@ -100,7 +99,7 @@ func TestRemoteViewersThatWereStartedAreWatchedAndStoppedOnADrainIfAsked(t *test
 	}
 }
 
-// awaitServing waits until a health service says SERVING.
+// awaitServing waits until a health service is SERVING.
 func awaitServing(t *testing.T, health healthpb.HealthClient, service string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

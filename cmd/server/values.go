@@ -12,8 +12,7 @@ import (
 // viewerFlag is one --viewer.
 type viewerFlag struct{ Name, URL string }
 
-// UnmarshalText reads [NAME=]URL. An equals sign behind the scheme belongs to
-// the URL.
+// UnmarshalText parses [NAME=]URL. An equals sign after the scheme belongs to the URL.
 func (v *viewerFlag) UnmarshalText(text []byte) error {
 	name, url, found := strings.Cut(string(text), "=")
 	named := found && !strings.Contains(name, "://")
@@ -24,13 +23,13 @@ func (v *viewerFlag) UnmarshalText(text []byte) error {
 		return errors.New("want [NAME=]URL, such as lab=http://127.0.0.1:23300")
 	}
 	if _, port, err := net.SplitHostPort(url); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
-		url = "http://" + url // nothing else can be meant
+		url = "http://" + url // the scheme may be omitted
 	}
 	*v = viewerFlag{Name: name, URL: url}
 	return nil
 }
 
-// viewerFile is a file for the Viewer of a name.
+// viewerFile is a file for the Viewer with a name.
 type viewerFile struct{ name, file string }
 
 // UnmarshalText reads NAME=FILE.
@@ -46,7 +45,7 @@ func (f *viewerFile) UnmarshalText(text []byte) error {
 // byteSize is a number of bytes.
 type byteSize int64
 
-// units are what a size may end with; the longer ones come first.
+// units are the suffixes of sizes; the longer ones come first.
 var units = []struct {
 	suffix string
 	factor float64

@@ -1,5 +1,5 @@
-// Package auditlog appends lines to a file that others move away, and that may be on a
-// full disk.
+// Package auditlog appends lines to a file that is rotated by other programs, and whose
+// disk may be full.
 package auditlog
 
 import (
@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// maxBacklog bounds the lines that wait for a disk to have room again, in bytes.
+	// maxBacklog is the maximum size in bytes of the lines that wait to be written.
 	maxBacklog = 1 << 20
-	// retryInterval is how often they are tried again.
+	// retryInterval is the interval of attempts to write them.
 	retryInterval = time.Second
 )
 
-// Log is such a file. It is safe for concurrent use.
+// Log is an append-only file. It is safe for concurrent use.
 type Log struct {
 	path string
-	// onChange hears when writing begins to fail, and, with nil, when it works again. It is
-	// called with mu held.
+	// onChange is called with the error when writing begins to fail, and with nil when it
+	// works again. It is called with mu held.
 	onChange func(error)
 
 	mu      sync.Mutex
 	file    *os.File
-	backlog []byte // lines that are not in the file
-	written int    // bytes of the first of them that are
+	backlog []byte // lines that are not completely written
+	written int    // number of bytes of the backlog that are written
 	err     error  // of the last attempt
 	lost    int64
 }
 
-// Open opens the file, or creates it for its owner only.
+// Open opens the file. If it creates the file, only the owner may read it.
 func Open(path string, onChange func(error)) (*Log, error) {
 	l := &Log{path: path, onChange: onChange}
 	return l, l.open()
@@ -46,14 +46,14 @@ func (l *Log) open() error {
 		return err
 	}
 	if l.file != nil {
-		_ = l.file.Close() // each line was written at once
+		_ = l.file.Close() // each line was already written
 	}
 	l.file, l.written = file, 0
 	return nil
 }
 
-// Append writes a line, which ends with a line break. One that cannot be written waits for
-// the disk, as far as there is room for it, and is lost otherwise.
+// Append writes a line, which must end with a line break. A line that cannot be written
+// is kept and retried; if the backlog is full, it is lost.
 func (l *Log) Append(line []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *Log) Append(line []byte) {
 	l.flush()
 }
 
-// flush writes what waits. Called with mu held.
+// flush writes the backlog. The caller holds mu.
 func (l *Log) flush() {
 	err := l.follow()
 	if err == nil && len(l.backlog) > 0 {
@@ -84,7 +84,7 @@ func (l *Log) flush() {
 	}
 }
 
-// follow opens the file again if it is not the one of that name any more. Called with mu held.
+// follow reopens the file if another file has its name now. The caller holds mu.
 func (l *Log) follow() error {
 	there, err := os.Stat(l.path)
 	if err == nil {
@@ -95,14 +95,14 @@ func (l *Log) follow() error {
 	return l.open()
 }
 
-// Reopen opens the file again.
+// Reopen closes the file and opens the one that has its name now.
 func (l *Log) Reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open()
 }
 
-// Run tries again to write what waits, until the context ends.
+// Run retries to write the backlog until the context ends.
 func (l *Log) Run(ctx context.Context) {
 	ticker := time.NewTicker(retryInterval)
 	defer ticker.Stop()
@@ -118,14 +118,14 @@ func (l *Log) Run(ctx context.Context) {
 	}
 }
 
-// State is the error of the last attempt to write, and how many lines were lost.
+// State returns the number of lost lines, and the error of the last attempt to write.
 func (l *Log) State() (lost int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost, l.err
 }
 
-// Close closes the file; lines that still wait are an error.
+// Close closes the file; it returns an error if lines were not written.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

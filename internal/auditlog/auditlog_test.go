@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fullDisk makes a file of a full disk, and the log of it.
+// fullDisk returns a log whose file is on a full disk.
 func fullDisk(t *testing.T) (path string, l *Log, states *[]bool) {
 	t.Helper()
 	path, states = filepath.Join(t.TempDir(), "log"), new([]bool)
@@ -34,7 +34,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-func TestLinesWaitForADiskThatIsFull(t *testing.T) {
+func TestLinesAreKeptWhileTheDiskIsFull(t *testing.T) {
 	path, l, states := fullDisk(t)
 	l.Append([]byte("one\n"))
 	l.Append([]byte("two\n"))
@@ -49,7 +49,7 @@ func TestLinesWaitForADiskThatIsFull(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if len(*states) != 2 || (*states)[0] || !(*states)[1] {
-		t.Errorf("heard %v", *states)
+		t.Errorf("states %v", *states)
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
@@ -70,9 +70,9 @@ func TestLinesBeyondTheBacklogAreLostAndCounted(t *testing.T) {
 	}
 }
 
-// TestALineThatWasWrittenInPartIsWholeInTheNextFile has a line cut by a disk that was full in its
+// TestALineThatWasWrittenInPartIsCompleteInTheNextFile has a line cut by a disk that was full in its
 // middle, and the file moved away.
-func TestALineThatWasWrittenInPartIsWholeInTheNextFile(t *testing.T) {
+func TestALineThatWasWrittenInPartIsCompleteInTheNextFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	l, err := Open(path, func(error) {})
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// artifact is an artifact, as its latest version, or one version of it, in the
-// names of the client's model and of the Viewer.
+// artifact is an artifact, represented by its latest version, or one version of it, in
+// the names of the client's model and of the Viewer.
 type artifact struct {
 	ID        string         `json:"id"`
 	Name      string         `json:"name"`
@@ -28,7 +28,7 @@ type artifact struct {
 	*versionDetail
 }
 
-// versionDetail is what a version has besides.
+// versionDetail has the fields that only one version has.
 type versionDetail struct {
 	CreatedByRun   string   `json:"created_by_run"`
 	CreatedByUser  string   `json:"created_by_user"`
@@ -42,8 +42,8 @@ type versionDetail struct {
 	Missing        []string `json:"missing,omitempty"`
 }
 
-// listArtifacts lists artifacts by name. A Viewer whose generation has no
-// artifacts has none to list: the documentation's third example continues.
+// listArtifacts lists artifacts by name. For a Viewer whose generation has no artifacts
+// the list is empty, so that the documentation's third example continues.
 func (c *compat) listArtifacts(ctx context.Context, in *input) (answer, error) {
 	win, err := in.window()
 	if err != nil {
@@ -66,8 +66,8 @@ func (c *compat) getArtifact(ctx context.Context, in *input) (answer, error) {
 	return document{versionOf(resp.GetArtifactVersion())}, nil
 }
 
-// listVersions lists the versions of an artifact, the newest first, as the
-// documentation's third example has it.
+// listVersions lists the versions of an artifact, newest first, as in the documentation's
+// third example.
 func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
 	versions, err := readWindow(ctx, c.artifacts.ListArtifactVersions, &runicornapiv1.ListArtifactVersionsRequest{Name: in.id},
 		(*runicornapiv1.ListArtifactVersionsResponse).GetArtifactVersions, window{}, nil)
@@ -77,7 +77,7 @@ func (c *compat) listVersions(ctx context.Context, in *input) (answer, error) {
 	return listed("versions", versions, versionOf), nil
 }
 
-// lineage gets what made and used a version, as the Viewer shapes it.
+// lineage gets the producer and the users of a version, in the Viewer's form.
 func (c *compat) lineage(ctx context.Context, in *input) (answer, error) {
 	resp, err := c.artifacts.GetArtifactLineage(ctx, &runicornapiv1.GetArtifactLineageRequest{Name: in.id})
 	if err != nil {
@@ -103,8 +103,8 @@ var relations = map[string]runicornapiv1.ArtifactRelation{
 	"used":    runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_USED,
 }
 
-// experimentArtifacts lists what an experiment made and used: artifacts, or on
-// later generations assets, which have no version.
+// experimentArtifacts lists what an experiment produced and used: artifacts, or on later
+// generations assets, which have no version.
 func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, error) {
 	relation, ok := relations[in.query.Get("relation")]
 	if !ok {
@@ -126,8 +126,8 @@ func (c *compat) experimentArtifacts(ctx context.Context, in *input) (answer, er
 	}), nil
 }
 
-// noArtifacts makes "not found" of "this generation has none": so it is for
-// someone who asks for one by its name.
+// noArtifacts maps "this generation has no artifacts" to "not found", for requests that
+// name an artifact.
 func noArtifacts(err error) error {
 	if !hasReason(err, reasonViewerLacksCapability) {
 		return err
@@ -173,8 +173,8 @@ func versionOf(v *runicornapiv1.ArtifactVersion) artifact {
 // artifactID is the documented id.
 func artifactID(name string, version int32) string { return fmt.Sprintf("%s:v%d", name, version) }
 
-// enumName spells a value of an enum as a Viewer would; the first one, which
-// is not known, is empty.
+// enumName returns the Viewer's word for a value of an enum; the unspecified value is
+// empty.
 func enumName(name, prefix string) string {
 	word := strings.ToLower(strings.TrimPrefix(name, prefix))
 	if word == "unspecified" {

@@ -1,17 +1,17 @@
-// Package compat answers the REST paths of the documented Python client
-// (runicorn.api of PyPI's runicorn 0.5.3), so that it works unmodified with
-// every generation of Viewers, although it cannot connect to any Viewer itself.
+// Package compat answers the REST paths of the documented Python client (runicorn.api of
+// PyPI's runicorn 0.5.3), so that it works unmodified with every generation of Viewers,
+// although the client on its own cannot connect to any Viewer.
 //
-// It must not know Viewers, nor anything of ours but the contract: all that it
-// has is a connection to our own gRPC server. A request finds its row in the
-// table of routes.go, its handler makes one or a few calls and an answer in the
-// shapes that the client's models and pandas helpers read, and an error leaves
-// by the table of problem.go, whose statuses become the client's exceptions.
+// It must not use Viewers or any package of the server: it has only a connection to the
+// gRPC server of this process. A request finds its route in the table of routes.go. The
+// handler makes one or a few calls and a response in the form that the client's models
+// and pandas helpers read. An error is mapped by the table of problem.go, whose statuses
+// become the client's exceptions.
 //
-// The client shapes two more things. It sends whatever fails with 500, 502, 503
-// or 504 four times, POST too, so these are never answered. And after 30 s of
-// silence it sends a POST again, so a waiting caller gets "100 Continue"
-// (keepalive.go): one wrong SSH password must stay one login attempt.
+// Two properties of the client need care. It repeats a request up to three times, POST
+// included, after 500, 502, 503 and 504, so these are never sent. And it repeats a POST
+// after 30 s without data, so a waiting caller gets "100 Continue" (keepalive.go): one
+// wrong SSH password must remain one login attempt.
 package compat
 
 import (
@@ -38,21 +38,21 @@ import (
 // most.
 const maxBody = 1 << 20
 
-// Config is what the paths are answered with.
+// Config holds what the handler depends on.
 type Config struct {
 	// Conn is a connection to our own gRPC server, with its interceptors.
 	Conn grpc.ClientConnInterface
-	// Admit says whether the caller of a context may make calls, before a body is read; nil
-	// admits all.
+	// Admit returns an error if the caller of a context may not make calls. It is called
+	// before a body is read; nil admits all.
 	Admit func(ctx context.Context) error
-	// Refused hears of requests that are refused without a call; nil hears nothing.
+	// Refused is called for requests that are refused without a call; may be nil.
 	Refused func(r *http.Request, err error)
 	// Log takes internal errors; nil discards them.
 	Log *slog.Logger
 }
 
-// New returns the handler of /api/, safe for concurrent use. The guard against
-// web pages stands before it, in httpapi.
+// New returns the handler of /api/, safe for concurrent use. The guard against web pages
+// is in httpapi, which calls this handler.
 func New(cfg Config) http.Handler {
 	c := &compat{
 		experiments: runicornapiv1.NewExperimentServiceClient(cfg.Conn),
@@ -76,7 +76,7 @@ func New(cfg Config) http.Handler {
 	return c
 }
 
-// compat makes calls out of requests.
+// compat translates requests to calls.
 type compat struct {
 	experiments runicornapiv1.ExperimentServiceClient
 	metrics     runicornapiv1.MetricServiceClient
@@ -88,10 +88,10 @@ type compat struct {
 	refused     func(r *http.Request, err error)
 }
 
-// answer is what a handler found, ready to be written.
+// answer is a response that is ready to be written.
 type answer interface {
-	// write writes status, headers and body. After an error the transfer is
-	// aborted: a body that merely ends would look whole.
+	// write writes status, headers and body. After an error the transfer is aborted: a
+	// body that merely ends would look complete.
 	write(w http.ResponseWriter) error
 }
 
@@ -110,8 +110,8 @@ func (c *compat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// respond makes the answer of a request. A panic becomes an internal error like any other:
-// net/http would close the connection, and then the client repeats its POST.
+// respond makes the response to a request. A panic becomes an internal error: net/http
+// would close the connection, and the client would repeat its POST.
 func (c *compat) respond(ctx context.Context, w http.ResponseWriter, r *http.Request) (found answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -122,7 +122,7 @@ func (c *compat) respond(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return nil, err
 	}
-	if r.ContentLength != 0 { // else the call says so, and health needs no token
+	if r.ContentLength != 0 { // otherwise the call checks it, and health needs no token
 		if err := c.admit(r.Context()); err != nil {
 			c.refused(r, err)
 			return nil, err
@@ -136,9 +136,8 @@ func (c *compat) respond(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return rt.handle(c, ctx, in)
 }
 
-// forwarded are the headers that become metadata: the token, where the server
-// demands one and the caller has put it into the client's session, and what
-// finds a request again in traces.
+// forwarded are the headers that become metadata: the token, if the caller has put it
+// into the client's session, and the trace of the request.
 var forwarded = []string{"Authorization", "Traceparent", "Tracestate"}
 
 // outgoing returns the context of the calls that a request makes.
@@ -162,15 +161,15 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// input is what a request says.
+// input is a parsed request.
 type input struct {
-	// id is what stands in the path.
+	// id is the id in the path.
 	id    string
 	query url.Values
 	body  []byte
 }
 
-// count reads a parameter that is a number of things; 0 is one that is absent.
+// count parses a parameter that is a count; an absent one is 0.
 func (in *input) count(name string) (int, error) {
 	text := in.query.Get(name)
 	if text == "" {
@@ -190,12 +189,11 @@ func (in *input) window() (window, error) {
 	return window{offset: offset, limit: limit}, errors.Join(limitErr, offsetErr)
 }
 
-// checkQuery refuses parameters that a route does not have, which would
-// otherwise look as if they held.
+// checkQuery refuses unknown parameters, which would otherwise be ignored.
 func checkQuery(query url.Values, allowed []string) error {
 	for name, values := range query {
 		if !slices.Contains(allowed, name) {
-			return invalid(fmt.Sprintf("%q is no parameter of this path", name))
+			return invalid(fmt.Sprintf("%q is not a parameter of this path", name))
 		}
 		if len(values) > 1 {
 			return invalid(name + " is given more than once")

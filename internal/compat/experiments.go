@@ -8,15 +8,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/filter"
 )
 
-// experiment is an experiment in the names of the client's model, and some of
-// ours. Times are seconds since 1970.
+// experiment is an experiment in the names of the client's model, with some additional
+// fields. Times are seconds since 1970.
 type experiment struct {
 	ID           string `json:"id"`
 	Viewer       string `json:"viewer"`
 	ResourceName string `json:"resource_name"`
 	Project      string `json:"project"`
-	// Name has "-" for "/": the documentation's second example makes a file name
-	// of it.
+	// Name has "-" instead of "/", because the documentation's second example uses it as
+	// a file name.
 	Name      string   `json:"name"`
 	Path      string   `json:"path"`
 	Alias     *string  `json:"alias"`
@@ -33,7 +33,7 @@ type experiment struct {
 	Assets          *int32  `json:"assets_count,omitempty"`
 }
 
-// experimentDetail is what one experiment alone has besides.
+// experimentDetail has the fields that only a single experiment has.
 type experimentDetail struct {
 	experiment
 
@@ -43,7 +43,7 @@ type experimentDetail struct {
 	ExitReason string         `json:"exit_reason,omitempty"`
 	Summary    map[string]any `json:"summary"`
 	Metadata   map[string]any `json:"metadata"`
-	// Missing names what the Viewer could not be asked for.
+	// Missing names the fields that could not be read from the Viewer.
 	Missing []string `json:"missing,omitempty"`
 }
 
@@ -73,7 +73,7 @@ func (c *compat) listExperiments(ctx context.Context, in *input) (answer, error)
 	return listed("experiments", found, experimentOf), nil
 }
 
-// getExperiment gets one experiment with all there is about it.
+// getExperiment gets one experiment with all its fields.
 func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
 	resp, err := c.experiments.GetExperiment(ctx, &runicornapiv1.GetExperimentRequest{RunId: in.id})
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *compat) getExperiment(ctx context.Context, in *input) (answer, error) {
 	return document{out}, nil
 }
 
-// listProjects lists the projects as records; a Viewer lists bare names.
+// listProjects lists the projects as records, where a Viewer lists only names.
 func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
 	found, err := readWindow(ctx, c.experiments.ListProjects, &runicornapiv1.ListProjectsRequest{},
 		(*runicornapiv1.ListProjectsResponse).GetProjects, window{}, nil)
@@ -108,7 +108,7 @@ func (c *compat) listProjects(ctx context.Context, _ *input) (answer, error) {
 	}), nil
 }
 
-// experimentOf converts what lists have.
+// experimentOf converts an item of a list.
 func experimentOf(e *runicornapiv1.Experiment) experiment {
 	out := experiment{
 		ID: e.GetRunId(), Viewer: e.GetViewer(), ResourceName: e.GetResourceName(),
@@ -125,7 +125,7 @@ func experimentOf(e *runicornapiv1.Experiment) experiment {
 // replaceSlashes replaces the slashes in the name of an experiment.
 func replaceSlashes(name string) string { return strings.ReplaceAll(name, "/", "-") }
 
-// statusNames are the documented statuses, and what is none of them.
+// statusNames maps to the documented statuses.
 var statusNames = map[runicornapiv1.ExperimentStatus]string{
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING:     "running",
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_FINISHED:    "finished",
@@ -133,8 +133,8 @@ var statusNames = map[runicornapiv1.ExperimentStatus]string{
 	runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED: "interrupted",
 }
 
-// statusName is the word for where an experiment stands: for a status of a
-// script's own, that one.
+// statusName returns the status of an experiment; for OTHER it is the word of the
+// training script.
 func statusName(e *runicornapiv1.Experiment) string {
 	if word, ok := statusNames[e.GetStatus()]; ok {
 		return word
@@ -145,8 +145,8 @@ func statusName(e *runicornapiv1.Experiment) string {
 	return "unknown"
 }
 
-// parseStatus is the status that a word of a filter means. A word that is not
-// documented may be one that a script made up.
+// parseStatus parses the status of a filter. An undocumented word may be one that a
+// script made up.
 func parseStatus(wanted string) runicornapiv1.ExperimentStatus {
 	for status, word := range statusNames {
 		if word == wanted {

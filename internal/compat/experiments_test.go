@@ -64,7 +64,7 @@ func stored(req *runicornapiv1.ListExperimentsRequest) *runicornapiv1.ListExperi
 	return resp
 }
 
-func TestAListIsTheWindowThatWasAskedFor(t *testing.T) {
+func TestAListIsTheRequestedWindow(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		query       string

@@ -13,8 +13,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// export sends an experiment as a file. Besides the documented json and csv,
-// format may be any other that ExportExperiment has.
+// export sends an experiment as a file. Besides the documented json and csv, format may
+// be any other format of ExportExperiment.
 func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 	var body struct {
 		RunID        string `json:"run_id"`
@@ -42,24 +42,24 @@ func (c *compat) export(ctx context.Context, in *input) (answer, error) {
 	if f.header = first.GetHeader(); f.header == nil {
 		return nil, errors.New("an export begins without a header")
 	}
-	f.part, err = f.next() // what fails before the first byte is still an answer of its own
+	f.part, err = f.next() // a failure before the first byte is a normal error response
 	return f, err
 }
 
-// writeStall is how long a client may leave what was written unread before its
-// export is ended: it holds a stream of the server.
+// writeStall is how long a client may leave data unread before its export is ended: the
+// export holds a stream of the server.
 const writeStall = 2 * time.Minute
 
-// file is an export as it arrives.
+// file is an export while it is received.
 type file struct {
 	stream interface {
 		Recv() (*runicornapiv1.ExportExperimentResponse, error)
 	}
 	header *runicornapiv1.FileHeader
-	part   *runicornapiv1.ExportExperimentResponse // what follows
+	part   *runicornapiv1.ExportExperimentResponse // the next part
 }
 
-// next receives one part. OK without a trailer would be a bug.
+// next receives one part. A stream that ends OK without a trailer is an error.
 func (f *file) next() (*runicornapiv1.ExportExperimentResponse, error) {
 	part, err := f.stream.Recv()
 	if errors.Is(err, io.EOF) {
@@ -77,8 +77,8 @@ func (f *file) write(w http.ResponseWriter) error {
 	}
 	w.WriteHeader(http.StatusOK)
 	control := http.NewResponseController(w)
-	// A transfer that is aborted before its headers have left looks like a
-	// connection that broke, and then the client repeats its POST.
+	// If a transfer is aborted before its headers were sent, it looks like a broken
+	// connection, and the client repeats its POST.
 	if err := control.Flush(); err != nil {
 		return err
 	}
@@ -100,8 +100,8 @@ func (f *file) write(w http.ResponseWriter) error {
 	}
 }
 
-// end refuses a file that is cut, and wants the stream to end well. What a whole
-// file lacks, it says itself.
+// end returns an error if the file is truncated or the stream does not end without an
+// error. What a complete file lacks is recorded in the file itself.
 func (f *file) end(trailer *runicornapiv1.FileTrailer, written int64) error {
 	if trailer.GetSizeBytes() != written {
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())

@@ -42,7 +42,7 @@ func fileTrailer(size int64, missing ...string) *runicornapiv1.ExportExperimentR
 	}}
 }
 
-func TestAnExportIsTheFileOrAnErrorAndNeverAPart(t *testing.T) {
+func TestAnExportIsTheWholeFileOrAnError(t *testing.T) {
 	t.Parallel()
 	refusal := failing(codes.NotFound, "RUN_NOT_FOUND", "no such run")
 	for name, tt := range map[string]struct {
@@ -93,7 +93,7 @@ func TestAnExportIsTheFileOrAnErrorAndNeverAPart(t *testing.T) {
 	}
 }
 
-// statusLog is a ResponseWriter that keeps the statuses.
+// statusLog is a ResponseWriter that records the statuses.
 type statusLog struct {
 	http.ResponseWriter
 	mu       sync.Mutex
@@ -172,7 +172,7 @@ func (p *parts) Recv() (*runicornapiv1.ExportExperimentResponse, error) {
 	return next, nil
 }
 
-func TestAnExportThatNobodyReadsIsEnded(t *testing.T) {
+func TestAnExportThatIsNotReadIsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		f := &file{stream: &parts{chunk("b"), fileTrailer(2)}, header: fileHeader().GetHeader(), part: chunk("a")}

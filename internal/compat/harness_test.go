@@ -24,7 +24,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// backend is a gRPC server of all five services that does what its fields say.
+// backend is a gRPC server of all five services that responds as its fields define.
 type backend struct {
 	runicornapiv1.UnimplementedArtifactServiceServer
 	runicornapiv1.UnimplementedRemoteServiceServer
@@ -57,7 +57,7 @@ func (m *metricStreams) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, s
 	return m.stream(req, stream)
 }
 
-// intercept answers every unary call in the place of its method.
+// intercept answers every unary call instead of its method.
 func (b *backend) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
 	m := req.(proto.Message)
 	b.mu.Lock()
@@ -125,7 +125,7 @@ func send(tb testing.TB, method, url, body string) (reply, error) {
 	return reply{resp, string(text)}, err
 }
 
-// mustSend is send for an answer that comes whole.
+// mustSend is send for a complete response.
 func mustSend(tb testing.TB, method, url, body string) reply {
 	tb.Helper()
 	got, err := send(tb, method, url, body)
@@ -135,7 +135,7 @@ func mustSend(tb testing.TB, method, url, body string) reply {
 	return got
 }
 
-// sameJSON compares two JSON texts by what they say.
+// sameJSON compares the content of two JSON texts.
 func sameJSON(tb testing.TB, got, want string) {
 	tb.Helper()
 	var g, w any

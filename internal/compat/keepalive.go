@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// keepaliveInterval is the pause between two signs that a request is being worked on. The client takes 30 s of silence
-// for a failure unless its user chose another time, and then sends the request
-// again, up to three times, whatever its method. A login at an SSH server that
-// does not speak takes a Viewer 15 to 30 s, a remote Viewer's start a minute.
+// keepaliveInterval is the interval of the "100 Continue" responses. Unless configured
+// otherwise, the client treats 30 s without data as a failure and repeats the request up
+// to three times, whatever its method. A login at an SSH server that does not respond
+// takes a Viewer 15 to 30 s, the start of a remote Viewer a minute.
 const keepaliveInterval = 2 * time.Second
 
-// sendContinue tells the caller every now and then that its request was heard, by
-// "100 Continue", which Python's http.client skips wherever it comes and which
-// any client must be able to skip. Release ends that, and has to be called
-// before anything is written.
+// sendContinue sends "100 Continue" periodically, which Python's http.client skips at any
+// time, as every client must. Release stops that, and must be called before the response
+// is written.
 func sendContinue(w http.ResponseWriter, r *http.Request) (release func()) {
 	if !r.ProtoAtLeast(1, 1) {
-		return func() {} // HTTP/1.0 knows no such answer
+		return func() {} // HTTP/1.0 does not have 100 Continue
 	}
 	done := make(chan struct{})
 	var sender sync.WaitGroup

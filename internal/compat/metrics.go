@@ -12,31 +12,31 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// maxPoints is the most points of one answer, which are about 130 MiB here and
-// 300 MiB as JSON. The client holds all of it in memory, many times that large.
+// maxPoints is the maximum number of points in one response, about 130 MiB here and 300
+// MiB as JSON. The client needs many times that memory.
 const maxPoints = 4 << 20
 
-// errTooManyPoints refuses an answer that would have more.
+// errTooManyPoints is the error for a response with more points.
 var errTooManyPoints = &problem{
 	status: http.StatusRequestEntityTooLarge, Reason: reasonTooLarge,
 	Detail: "the metrics have more than 4194304 points; ask for some metrics only, or set a limit",
 }
 
-// points is one metric's points that the client can use: numbers that are
-// finite. Its examples and helpers take max over them and make columns of them.
+// points is the finite numbers of one metric. The client's examples and helpers take the
+// maximum of them and make columns of them, so other values are left out.
 type points struct {
 	steps  []int64
-	times  []float64 // empty where the Viewer tells none
+	times  []float64 // empty if the Viewer has no times
 	values []float64
 	exact  map[int]string // the digits of integers that a double rounds
 }
 
-// table is the points by metric. A metric without a usable point has none: an
-// empty list would fail in max.
+// table holds the points by metric. A metric without points is left out, since max fails
+// for an empty list.
 type table struct {
 	runID    string
 	fidelity runicornapiv1.Fidelity
-	limit    int // points of a metric at most; 0 is all
+	limit    int // maximum number of points per metric; 0 means all
 	size     int
 	metrics  map[string]*points
 }
@@ -66,8 +66,7 @@ func (c *compat) getMetrics(ctx context.Context, in *input) (answer, error) {
 	return out, out.add(resp.GetSeries())
 }
 
-// streamMetrics reads the same points as a stream, where they do not fit into
-// one message.
+// streamMetrics reads the same points as a stream, if they do not fit into one message.
 func (c *compat) streamMetrics(ctx context.Context, req *runicornapiv1.GetMetricsRequest, out *table) error {
 	stream, err := c.metrics.StreamMetrics(ctx, &runicornapiv1.StreamMetricsRequest{
 		RunIds: []string{req.GetRunId()}, MetricNames: req.GetMetricNames(), Order: runicornapiv1.StreamOrder_STREAM_ORDER_MERGED,
@@ -95,7 +94,7 @@ func (c *compat) streamMetrics(ctx context.Context, req *runicornapiv1.GetMetric
 	}
 }
 
-// add appends what of the series is usable.
+// add appends the finite numbers of all series.
 func (t *table) add(series []*runicornapiv1.MetricSeries) error {
 	for _, s := range series {
 		if s.GetKind() != runicornapiv1.MetricKind_METRIC_KIND_NUMBER {
@@ -116,8 +115,8 @@ func (t *table) add(series []*runicornapiv1.MetricSeries) error {
 	return nil
 }
 
-// add appends the finite points of a series, as far as the limit allows, and
-// returns how many these were.
+// add appends the finite points of a series up to the limit, and returns how many were
+// appended.
 func (p *points) add(s *runicornapiv1.MetricSeries, limit int) int {
 	before, exact := len(p.values), s.GetExact()
 	for i, v := range s.GetValues() {
@@ -143,5 +142,5 @@ func (p *points) add(s *runicornapiv1.MetricSeries, limit int) int {
 	return len(p.values) - before
 }
 
-// names returns the metrics in order, so that equal points are equal bytes.
+// names returns the metrics in order, so that equal data gives equal bytes.
 func (t *table) names() []string { return slices.Sorted(maps.Keys(t.metrics)) }

@@ -71,7 +71,7 @@ func batchOf(series ...*runicornapiv1.MetricSeries) *runicornapiv1.StreamMetrics
 
 var trailer = &runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamMetricsResponse_Trailer{Trailer: &runicornapiv1.StreamTrailer{}}}
 
-func TestMetricsThatFitIntoNoMessageComeAsAStream(t *testing.T) {
+func TestMetricsThatDoNotFitIntoAMessageAreStreamed(t *testing.T) {
 	t.Parallel()
 	more := &runicornapiv1.MetricSeries{MetricName: "loss", Kind: numberKind, Steps: []int64{5}, Times: []float64{14}, Values: []float64{8}}
 	b := streaming(batchOf(series...), batchOf(more), trailer)
@@ -90,7 +90,7 @@ func TestMetricsThatFitIntoNoMessageComeAsAStream(t *testing.T) {
 	}
 }
 
-func TestAStreamOfMetricsThatIsNotWholeIsAnError(t *testing.T) {
+func TestATruncatedStreamOfMetricsIsAnError(t *testing.T) {
 	t.Parallel()
 	got := mustSend(t, "GET", streaming(batchOf(series...)).serve(t)+"/api/metrics/r", "")
 	if got.StatusCode != statusServerError {
@@ -106,8 +106,8 @@ func TestTooManyPointsAreRefused(t *testing.T) {
 	}
 }
 
-// TestIntegersKeepTheirDigits: the client reads integers, of which it must see what
-// the double holds, and not zeros in place of the last digits.
+// TestIntegersKeepTheirDigits: the client reads integers, which must be those in the
+// double, without zeros in place of the last digits.
 func TestIntegersKeepTheirDigits(t *testing.T) {
 	t.Parallel()
 	for v, want := range map[float64]string{

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// write writes the points one by one: they may be millions, and another copy of
-// them as one text is not needed.
+// write encodes the points one by one, because millions of them should not be copied into
+// one text.
 func (t *table) write(w http.ResponseWriter) error {
 	fidelity := strings.ToLower(strings.TrimPrefix(t.fidelity.String(), "FIDELITY_"))
 	head, err := json.Marshal(map[string]string{"run_id": t.runID, "fidelity": fidelity})
@@ -66,9 +66,9 @@ func (p *points) write(out *bufio.Writer) {
 	_ = out.WriteByte(']')
 }
 
-// appendNumber writes a finite number as encoding/json does, plainly unless it is
-// very large or small, but an integer with all the digits of the double: the client
-// reads it as an integer, of which encoding/json leaves the last digits 0.
+// appendNumber writes a finite number as encoding/json does, except that an integer has
+// all the digits of the double: encoding/json replaces the last digits by 0, but the
+// client reads an integer.
 func appendNumber(line []byte, v float64) []byte {
 	format, digits := byte('f'), -1
 	switch abs := math.Abs(v); {
@@ -80,7 +80,7 @@ func appendNumber(line []byte, v float64) []byte {
 	return strconv.AppendFloat(line, v, format, digits, 64)
 }
 
-// number is a number that is marshalled by appendNumber, or null: JSON has no NaN.
+// number is encoded by appendNumber; NaN and ±Inf become null.
 type number float64
 
 // MarshalJSON writes the number.

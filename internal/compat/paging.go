@@ -8,16 +8,15 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxPage is the most that one page of a list has.
+// maxPage is the maximum number of items on a page of the API.
 const maxPage = 1000
 
-// window is the part of a list that is wanted. The client knows no pages, so
-// without a limit that is all of it.
+// window is the requested part of a list. The client does not use pages, so without a
+// limit it is the whole list.
 type window struct{ offset, limit int }
 
-// readWindow calls a list's method for as many pages as the window needs,
-// counting only what keep keeps; a nil keep keeps everything. It sets the paging of
-// the request.
+// readWindow reads as many pages of a list as the window needs. Only items for which keep
+// is true count; nil keeps all. It sets the paging fields of the request.
 func readWindow[Q proto.Message, R interface{ GetNextPageToken() string }, T any](
 	ctx context.Context, method func(context.Context, Q, ...grpc.CallOption) (R, error), request Q, items func(R) []T,
 	win window, keep func(T) bool,
@@ -53,7 +52,7 @@ func readWindow[Q proto.Message, R interface{ GetNextPageToken() string }, T any
 	}
 }
 
-// listed is an answer that is a list of converted items, never null, under a name.
+// listed returns a response with a named list of converted items, never null.
 func listed[T, U any](name string, items []T, convert func(T) U) answer {
 	return document{map[string]any{name: convertAll(items, convert)}}
 }

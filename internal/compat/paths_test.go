@@ -14,7 +14,7 @@ import (
 
 var noon = &timestamppb.Timestamp{Seconds: 1795446662, Nanos: 500_000_000}
 
-// a session as Viewer 0.6.0 tells it: its host is always 127.0.0.1.
+// a session as Viewer 0.6.0 reports it: its host is always 127.0.0.1.
 var session = &runicornapiv1.ViewerSession{
 	SessionId: "s1", Viewer: "v.s1", Host: "127.0.0.1", SshPort: 22, Username: "u", LocalPort: 8081, RemotePort: 8080,
 	RemoteRoot: "/data", ViewerStatus: "running", Active: true, StartTime: noon, Uptime: durationpb.New(1e9),

@@ -21,23 +21,22 @@ import (
 // 500 and above, and ConnectionError of every other failure. It has no way to
 // raise its AuthenticationError.
 const (
-	// statusViewerUnavailable stands for a Viewer, or an SSH server behind it, that
-	// cannot be reached: 503 would be repeated.
+	// statusViewerUnavailable is the status if a Viewer, or an SSH server behind it,
+	// cannot be reached. The client would repeat a request after 503.
 	statusViewerUnavailable = http.StatusFailedDependency
-	// statusServerError stands for a failure of the Viewer or of ours: 500 would
-	// be repeated, and then be called a ConnectionError.
+	// statusServerError is the status of a failure of the Viewer or of this server. The
+	// client would repeat a request after 500, then raise ConnectionError.
 	statusServerError = 520
-	// statusClientClosedRequest is read by nobody but logs.
+	// statusClientClosedRequest is seen only in logs.
 	statusClientClosedRequest = 499
 )
 
-// statuses is the table of what the code of a call becomes. What is not in it
-// is a server error.
+// statuses maps the codes of calls. Other codes become statusServerError.
 var statuses = map[codes.Code]int{
 	codes.NotFound:           http.StatusNotFound,
 	codes.InvalidArgument:    http.StatusBadRequest,
 	codes.OutOfRange:         http.StatusBadRequest,
-	codes.FailedPrecondition: http.StatusBadRequest, // the exception then has the text, which says what to do
+	codes.FailedPrecondition: http.StatusBadRequest, // the client's exception then includes the text, which says what to do
 	codes.Aborted:            http.StatusConflict,
 	codes.AlreadyExists:      http.StatusConflict,
 	codes.Unauthenticated:    http.StatusUnauthorized,
@@ -56,16 +55,16 @@ var (
 	reasonInternalError         = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_INTERNAL_ERROR)
 	reasonTooLarge              = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE)
 	reasonViewerLacksCapability = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY)
-	// reasonOutcomeUnknown is a change whose answer never came: to the client a
-	// connection that failed, and never one to be repeated by itself.
+	// reasonOutcomeUnknown: a change was sent, but not answered. The client must see a
+	// failed connection, and must not repeat the request.
 	reasonOutcomeUnknown = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN)
 )
 
-// problem is an error as the client gets it. Its text is what BadRequestError
-// and ServerError show.
+// problem is an error in the form that the client reads. BadRequestError and ServerError
+// show its text.
 type problem struct {
 	status int
-	allow  string // the methods that the path has, for 405
+	allow  string // the methods of the path, for 405
 
 	// Detail is a sentence for people, under the name that Viewers use.
 	Detail string `json:"detail"`
@@ -78,8 +77,8 @@ type problem struct {
 // Error returns the sentence.
 func (p *problem) Error() string { return p.Detail }
 
-// write answers with the problem. There is never a Retry-After: with it the
-// client repeats a 413 and a 429 as well.
+// write writes the problem. It never sends Retry-After, which makes the client repeat a
+// request after 413 and 429 as well.
 func (p *problem) write(w http.ResponseWriter) error {
 	if p.allow != "" {
 		w.Header().Set("Allow", p.allow)
@@ -92,8 +91,8 @@ func invalid(detail string) *problem {
 	return &problem{status: http.StatusBadRequest, Reason: reasonInvalid, Detail: detail}
 }
 
-// problemOf makes the answer of any error. What is neither a problem nor the
-// status of a call is an internal error, whose text only the log gets.
+// problemOf converts any error. One that is neither a problem nor the status of a call is
+// an internal error, whose text is only logged.
 func (c *compat) problemOf(ctx context.Context, err error) *problem {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
@@ -124,11 +123,11 @@ func problemOfStatus(st *status.Status) *problem {
 	return p
 }
 
-// marshalDetail makes the JSON of one detail. Those that every error has say
-// nothing that the problem does not say.
+// marshalDetail encodes one detail. Details that every error has are left out, as the
+// problem already has their content.
 func marshalDetail(d *anypb.Any) (json.RawMessage, error) {
 	if d.MessageIs((*errdetails.ErrorInfo)(nil)) || d.MessageIs((*errdetails.RetryInfo)(nil)) {
-		return nil, errors.New("of no use here")
+		return nil, errors.New("redundant detail")
 	}
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(d)
 }
@@ -143,7 +142,7 @@ func reasonOf(st *status.Status) string {
 	return ""
 }
 
-// hasReason tells why a call failed.
+// hasReason reports whether a call failed for a reason.
 func hasReason(err error, reason string) bool {
 	if err == nil {
 		return false

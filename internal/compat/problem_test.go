@@ -65,7 +65,7 @@ func TestErrorsBecomeTheDocumentedExceptions(t *testing.T) {
 	}
 }
 
-func TestNoErrorIsRepeatedByTheClient(t *testing.T) {
+func TestTheClientRepeatsNoError(t *testing.T) {
 	t.Parallel()
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		p := problemOfStatus(status.New(code, ""))
@@ -120,7 +120,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestGenerationsWithoutArtifactsHaveNoneRatherThanFail(t *testing.T) {
+func TestGenerationsWithoutArtifactsReturnAnEmptyList(t *testing.T) {
 	t.Parallel()
 	b := &backend{unary: func(proto.Message) (proto.Message, error) {
 		return nil, failing(codes.Unimplemented, "VIEWER_LACKS_CAPABILITY", "lacks")
@@ -134,7 +134,7 @@ func TestGenerationsWithoutArtifactsHaveNoneRatherThanFail(t *testing.T) {
 	}
 }
 
-func TestAnInternalErrorIsAnAnswerWithoutDetails(t *testing.T) {
+func TestAnInternalErrorHasNoDetails(t *testing.T) {
 	t.Parallel()
 	// A request without a connection to call over panics in the handler.
 	got := mustSend(t, "POST", serveHandler(t, New(Config{}))+"/api/remote/connect", `{"host": "gpu", "password": "271828"}`)

@@ -7,8 +7,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// login is an SSH server and a login in the names of Viewers. What the client's user
-// leaves out is null.
+// login is an SSH server and a login in the names of Viewers. Absent fields are null.
 type login struct {
 	Host           string `json:"host"`
 	Port           *int32 `json:"port"`
@@ -42,9 +41,9 @@ func (c *compat) connect(ctx context.Context, in *input) (answer, error) {
 	return document{out}, nil
 }
 
-// disconnect closes the connection to a host, which may also be a connection's
-// whole id. Where several lead to the host, that or the username is needed, which
-// Viewers want.
+// disconnect closes the connection to a host, which may also be a connection's complete
+// id. If several connections lead to the host, the id or the username, as for Viewers, is
+// required.
 func (c *compat) disconnect(ctx context.Context, in *input) (answer, error) {
 	var body struct {
 		Host     string `json:"host"`
@@ -94,8 +93,8 @@ func (c *compat) remoteStatus(ctx context.Context, _ *input) (answer, error) {
 	}}, nil
 }
 
-// startViewer starts a remote Viewer over a connection, as the client asks, or with a
-// login, as Viewers want.
+// startViewer starts a remote Viewer over a connection, as the client requests it, or
+// with a login, as Viewers accept it.
 func (c *compat) startViewer(ctx context.Context, in *input) (answer, error) {
 	var body struct {
 		login
@@ -149,8 +148,8 @@ func (c *compat) stopViewer(ctx context.Context, in *input) (answer, error) {
 	return document{map[string]any{"ok": true, "message": "Session " + id + " stopped", "session_id": id}}, nil
 }
 
-// listSessions lists remote Viewers. The connections come with them, because
-// older Viewers do not say which one a session uses.
+// listSessions lists remote Viewers. The connections are read too, because older Viewers
+// do not report which one a session uses.
 func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
 	resp, err := c.remote.GetRemoteStatus(ctx, &runicornapiv1.GetRemoteStatusRequest{})
 	if err != nil {
@@ -159,7 +158,7 @@ func (c *compat) listSessions(ctx context.Context, _ *input) (answer, error) {
 	return document{map[string]any{"sessions": sessionsOf(resp)}}, nil
 }
 
-// listDirectory lists a folder of a connected machine.
+// listDirectory lists a directory of a connected machine.
 func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
 	path := ""
 	found, err := readWindow(ctx, c.remote.ListDirectory,
@@ -176,11 +175,11 @@ func (c *compat) listDirectory(ctx context.Context, in *input) (answer, error) {
 			"name": e.GetName(), "is_dir": e.GetIsDirectory(), "size": e.GetSizeBytes(), "mtime": seconds(e.GetModifyTime()),
 		}
 	})
-	// The client reads entries, Viewers say items.
+	// The client reads entries; Viewers send items.
 	return document{map[string]any{"path": path, "entries": entries, "items": entries}}, nil
 }
 
-// checkPath says whether a path exists on a connected machine.
+// checkPath reports whether a path exists on a connected machine.
 func (c *compat) checkPath(ctx context.Context, in *input) (answer, error) {
 	resp, err := c.remote.CheckPath(ctx, &runicornapiv1.CheckPathRequest{
 		ConnectionId: in.query.Get("connection_id"), Path: in.query.Get("path"),

@@ -44,7 +44,7 @@ func sessionsOf(status *runicornapiv1.GetRemoteStatusResponse) []map[string]any 
 	})
 }
 
-// sessionStatus is the word for how a session stands.
+// sessionStatus returns the Viewer's word for the state of a session.
 func sessionStatus(s *runicornapiv1.ViewerSession) string {
 	if s.GetViewerStatus() != "" {
 		return s.GetViewerStatus()
@@ -52,9 +52,9 @@ func sessionStatus(s *runicornapiv1.ViewerSession) string {
 	return enumName(s.GetState().String(), "VIEWER_SESSION_STATE_")
 }
 
-// sessionConnection finds the connection that a session runs over. Viewers 0.5.3
-// and 0.6.0 call the host of every session 127.0.0.1, so there the one
-// connection of the same user and port is the one.
+// sessionConnection finds the connection of a session. Viewers 0.5.3 and 0.6.0 report the
+// host 127.0.0.1 for every session, so there the only connection with the same user and
+// port is used.
 func sessionConnection(s *runicornapiv1.ViewerSession, connections []*runicornapiv1.Connection) string {
 	id := idOf(s, s.GetHost())
 	var candidates []string
@@ -73,8 +73,8 @@ func sessionConnection(s *runicornapiv1.ViewerSession, connections []*runicornap
 	return id
 }
 
-// requestedConnection is the id of the connection that a session was asked for by: an
-// id, or a bare host.
+// requestedConnection returns the id of the connection for which a session was requested
+// by id or by bare host.
 func requestedConnection(s *runicornapiv1.ViewerSession, asked string) string {
 	if strings.Contains(asked, "@") {
 		return asked
@@ -82,7 +82,7 @@ func requestedConnection(s *runicornapiv1.ViewerSession, asked string) string {
 	return idOf(s, asked)
 }
 
-// idOf is the id of a session's connection.
+// idOf returns the id of a session's connection.
 func idOf(s *runicornapiv1.ViewerSession, host string) string {
 	return connectionID(s.GetUsername(), host, s.GetSshPort())
 }

@@ -18,10 +18,9 @@ type route struct {
 	handle                 func(*compat, context.Context, *input) (answer, error)
 }
 
-// routes has every path that the client calls. The first that matches answers,
-// so a path with a suffix comes before the one without. An id may hold slashes:
-// where a run id is wanted, a resource name viewers/NAME/experiments/ID is one,
-// too, and reaches the other Viewers.
+// routes has every path that the client calls. The first match is used, so a path with a
+// suffix precedes the one without. An id may contain slashes: a resource name
+// viewers/NAME/experiments/ID is accepted for a run id, and selects other Viewers.
 var routes = []route{
 	{method: http.MethodGet, prefix: "/api/health", handle: (*compat).health},
 	{method: http.MethodGet, prefix: "/api/config", handle: (*compat).getConfig},
@@ -69,7 +68,7 @@ var routes = []route{
 	},
 }
 
-// find tells whether a path is one of the route, and the id in it.
+// find reports whether a path belongs to the route, and returns the id in it.
 func (rt *route) find(path string) (id string, ok bool) {
 	rest, ok := strings.CutPrefix(path, rt.prefix)
 	if !ok || !rt.id {
@@ -79,8 +78,8 @@ func (rt *route) find(path string) (id string, ok bool) {
 	return id, ok && id != ""
 }
 
-// match finds the route of a request and reads what it says, but for the body. HEAD
-// is answered as GET, of which net/http leaves the body out.
+// match finds the route of a request and parses everything except the body. HEAD is
+// answered as GET; net/http drops the body.
 func match(r *http.Request) (*route, *input, error) {
 	if !utf8.ValidString(r.URL.Path) {
 		return nil, nil, invalid("the path is not UTF-8")

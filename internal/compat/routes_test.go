@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRoutes_HEADIsWhereGETIs, and Allow names the methods of each path.
-func TestRoutes_HEADIsWhereGETIs(t *testing.T) {
+// TestRoutes_HEADIsRoutedAsGET, and Allow names the methods of each path.
+func TestRoutes_HEADIsRoutedAsGET(t *testing.T) {
 	methods := map[string][]string{}
 	for i := range routes {
 		rt := &routes[i]

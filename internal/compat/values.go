@@ -13,18 +13,18 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// document is an answer that is one JSON value.
+// document is a response of one JSON value.
 type document struct{ value any }
 
 // write writes the value.
 func (d document) write(w http.ResponseWriter) error { return writeJSON(w, http.StatusOK, d.value) }
 
-// writeJSON writes a whole answer. What cannot be marshalled is an internal error, and
-// still an answer: without one the client would repeat its POST.
+// writeJSON writes a whole response. If the value cannot be encoded, it writes an
+// internal error: without a response the client would repeat its POST.
 func writeJSON(w http.ResponseWriter, status int, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
-		status, body = statusServerError, []byte(`{"detail":"this answer cannot be told","reason":"`+reasonInternalError+`"}`)
+		status, body = statusServerError, []byte(`{"detail":"the response could not be encoded","reason":"`+reasonInternalError+`"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -32,7 +32,7 @@ func writeJSON(w http.ResponseWriter, status int, value any) error {
 	return errors.Join(err, writeErr)
 }
 
-// decode reads the JSON body of a request. Its errors name the field and never
+// decode parses the JSON body of a request. Its errors name the field and never include
 // the value, which may be a password.
 func decode(body []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -53,8 +53,8 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// unknownField returns the name of a field that the body should not have;
-// encoding/json has no type for this error.
+// unknownField returns the name of the unknown field in an error; encoding/json has no
+// type for this error.
 func unknownField(err error) (quoted string, unknown bool) {
 	if err == nil {
 		return "", false
@@ -62,7 +62,7 @@ func unknownField(err error) (quoted string, unknown bool) {
 	return strings.CutPrefix(err.Error(), "json: unknown field ")
 }
 
-// seconds is a time as the client reads it: in seconds since 1970, or null.
+// seconds converts a time to seconds since 1970, or null.
 func seconds(t *timestamppb.Timestamp) *float64 {
 	if t == nil {
 		return nil
@@ -74,10 +74,10 @@ func seconds(t *timestamppb.Timestamp) *float64 {
 // isFinite reports whether a number is neither NaN nor ±Inf.
 func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// finite is a number, or null.
+// finite returns a number, or null.
 func finite(v *float64) *number { return (*number)(v) }
 
-// texts is a list that is never null.
+// texts returns a list that is never null.
 func texts(list []string) []string {
 	if list == nil {
 		return []string{}
@@ -85,7 +85,7 @@ func texts(list []string) []string {
 	return list
 }
 
-// plainValues makes plain JSON of free-form values.
+// plainValues converts free-form values to plain JSON.
 func plainValues(values map[string]*runicornapiv1.Value) map[string]any {
 	out := make(map[string]any, len(values))
 	for name, v := range values {
@@ -94,7 +94,7 @@ func plainValues(values map[string]*runicornapiv1.Value) map[string]any {
 	return out
 }
 
-// plainValue makes plain JSON of one value.
+// plainValue converts one value to plain JSON.
 func plainValue(v *runicornapiv1.Value) any {
 	switch kind := v.GetKind().(type) {
 	case *runicornapiv1.Value_Number:

@@ -6,8 +6,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// health answers from memory: the client asks for it whenever one is made, and
-// a Viewer that is away shows in the calls that need it. No token is needed.
+// health answers without a call to a Viewer. The client checks it when it is created; a
+// Viewer that is down shows in the calls that need it. No token is required.
 func (c *compat) health(context.Context, *input) (answer, error) {
 	return document{map[string]any{"status": "healthy", "service": "runicorn-grpc"}}, nil
 }
@@ -21,8 +21,8 @@ func (c *compat) getConfig(ctx context.Context, _ *input) (answer, error) {
 	return configAnswer(resp.GetConfig()), nil
 }
 
-// updateConfig switches the storage root, which is all that a Viewer can
-// change; any other field is refused.
+// updateConfig changes the storage root, the only field that a Viewer can change; other
+// fields are refused.
 func (c *compat) updateConfig(ctx context.Context, in *input) (answer, error) {
 	var body struct {
 		Root string `json:"user_root_dir"`
@@ -42,7 +42,7 @@ func (c *compat) updateConfig(ctx context.Context, in *input) (answer, error) {
 	return configAnswer(resp.GetConfig()), nil
 }
 
-// configAnswer spells a configuration as Viewers do.
+// configAnswer converts a configuration to the Viewers' field names.
 func configAnswer(config *runicornapiv1.ViewerConfig) answer {
 	out := map[string]any{
 		"viewer": config.GetViewer(), "user_root_dir": config.GetStorageRoot(),
@@ -54,7 +54,7 @@ func configAnswer(config *runicornapiv1.ViewerConfig) answer {
 	return document{out}
 }
 
-// gpu reads the graphics processors, in the Viewer's words.
+// gpu reads the telemetry of GPUs, in the Viewer's field names.
 func (c *compat) gpu(ctx context.Context, _ *input) (answer, error) {
 	resp, err := c.viewers.GetGpu(ctx, &runicornapiv1.GetGpuRequest{})
 	if err != nil {

@@ -63,7 +63,7 @@ func TestArtifacts_AsTheSDKMadeThem(t *testing.T) {
 	}
 }
 
-func TestArtifacts_WhoMadeAndUsedThem(t *testing.T) {
+func TestArtifacts_ProducersAndUsers(t *testing.T) {
 	seeded := lab.Viewer(t, realviewer.V053)
 	artifacts := artifactsOf(sharedServer(t))
 	for key, want := range map[string]string{
@@ -103,8 +103,7 @@ func TestArtifacts_WhoMadeAndUsedThem(t *testing.T) {
 	wantReason(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 }
 
-// TestArtifacts_ChangesOnARealViewer promotes and deletes on a Viewer of its
-// own.
+// TestArtifacts_ChangesOnARealViewer promotes and deletes on a separate Viewer.
 func TestArtifacts_ChangesOnARealViewer(t *testing.T) {
 	seeded, err := realviewer.StartSeeded(t.Context(), realviewer.Require(t, realviewer.V053), nil)
 	if err != nil {
@@ -153,7 +152,7 @@ func TestArtifacts_ChangesOnARealViewer(t *testing.T) {
 	wantReason(t, err, codes.NotFound, "ARTIFACT_NOT_FOUND")
 }
 
-func TestArtifacts_AreLackedByLaterViewers(t *testing.T) {
+func TestArtifacts_AreUnsupportedByLaterViewers(t *testing.T) {
 	artifacts := artifactsOf(sharedServer(t))
 	for _, viewer := range []string{"v06", "v07"} {
 		_, err := artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: viewer})

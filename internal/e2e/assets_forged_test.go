@@ -24,7 +24,7 @@ type forgery struct {
 	claims map[string]string
 }
 
-// forge writes the storage. Everything that is claimed is there.
+// forge writes the storage. All claimed files exist.
 func forge(t *testing.T, version realviewer.Version) *forgery {
 	t.Helper()
 	f := &forgery{storage: t.TempDir()}
@@ -77,8 +77,8 @@ func forge(t *testing.T, version realviewer.Version) *forgery {
 	return f
 }
 
-// TestAssets_AForgedListIsNotServed has a run claim files of another run, of
-// the storage and of the machine. The Viewers themselves serve most of them.
+// TestAssets_AForgedListIsNotServed uses a run that claims files of another run, of the
+// storage and of the machine. The Viewers themselves serve most of them.
 func TestAssets_AForgedListIsNotServed(t *testing.T) {
 	for _, version := range withAssets() {
 		t.Run(string(version), func(t *testing.T) {

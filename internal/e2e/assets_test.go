@@ -158,9 +158,9 @@ func TestAssets_OfAnotherRunAreRefused(t *testing.T) {
 	}
 }
 
-// TestAssets_AZipWithALostBlobSaysSo takes the content of one of a
+// TestAssets_AZipWithALostBlobReportsIt takes the content of one of a
 // dataset's two files away; both releases then pack the other one in silence.
-func TestAssets_AZipWithALostBlobSaysSo(t *testing.T) {
+func TestAssets_AZipWithALostBlobReportsIt(t *testing.T) {
 	for _, version := range withAssets() {
 		t.Run(string(version), func(t *testing.T) {
 			seeded, err := realviewer.StartSeeded(t.Context(), realviewer.Require(t, version), nil)

@@ -18,14 +18,14 @@ type userProgram struct {
 	name   string
 	follow func(ctx context.Context) error
 
-	logged chan struct{} // one for each line of the run that came
+	logged chan struct{} // one for each received line of the run
 	ended  chan error
 	counts int64
 }
 
-// TestGoClient_EachPointComesOnce breaks everything, one thing after another, while
+// TestGoClient_ReceivesEachPointOnce breaks everything, one thing after another, while
 // programs follow a run, and compares what they got with the event file and the log.
-func TestGoClient_EachPointComesOnce(t *testing.T) {
+func TestGoClient_ReceivesEachPointOnce(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
@@ -124,7 +124,7 @@ func (p *userProgram) start(t *testing.T) {
 	})
 }
 
-// await waits until so many logged lines have come.
+// await waits for a number of logged lines.
 func (p *userProgram) await(t *testing.T, lines int64) {
 	t.Helper()
 	for ; p.counts < lines; p.counts++ {

@@ -16,7 +16,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient/operations"
 )
 
-// generations are the demo Viewers that stand for the real ones.
+// generations are the demo Viewers that correspond to the real ones.
 var generations = map[realviewer.Version]demotest.Generation{
 	realviewer.V053: demotest.Gen05,
 	realviewer.V060: demotest.Gen06,
@@ -42,7 +42,7 @@ func TestDemo_AnswersAsTheRealViewersDo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ours, theirs := samplePlaces(t, front.URL), samplePlaces(t, real.URL())
+			ours, theirs := sampleResources(t, front.URL), sampleResources(t, real.URL())
 			for _, route := range routes {
 				want := ask(t, route, real.URL()+route.Expand(theirs))
 				got := ask(t, route, front.URL+route.Expand(ours))
@@ -133,8 +133,8 @@ func ask(t *testing.T, route demotest.ContractRoute, target string) answered {
 	return answered{status: resp.StatusCode, mediaType: mediaType, body: bytes.TrimSpace(body)}
 }
 
-// samplePlaces are the things of the sample that the routes ask about.
-func samplePlaces(t *testing.T, base string) map[string]string {
+// sampleResources are the parts of the sample that the routes request.
+func sampleResources(t *testing.T, base string) map[string]string {
 	t.Helper()
 	var runs []struct{ ID, Path, Project, Name, Status string }
 	getJSON(t, base+"/api/runs", &runs)

@@ -16,10 +16,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// TestDigest_SaysWhatTheWholeRunSays compares a server whose cache holds no run but the
+// TestDigest_AgreesWithTheWholeRun compares a server whose cache holds no run but the
 // smallest ones with the shared one, for every seeded run. Of a run at rest it reads
 // nothing twice.
-func TestDigest_SaysWhatTheWholeRunSays(t *testing.T) {
+func TestDigest_AgreesWithTheWholeRun(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		small := mustStart(t, fmt.Sprintf("--viewer=%s=%s", viewer, seeded.URL()), "--cache-bytes=160KiB")
 		for key, run := range seeded.Manifest.Runs {

@@ -31,8 +31,8 @@ type sparse struct {
 	sum   string
 }
 
-// startSparse makes the file, with random bytes here and there, so that bytes
-// at a wrong place are noticed.
+// startSparse makes the file, with random bytes at some offsets, so that bytes at a wrong
+// offset are detected.
 func startSparse(t *testing.T, version realviewer.Version, size int64) *sparse {
 	t.Helper()
 	install, storage := realviewer.Require(t, version), t.TempDir()
@@ -94,9 +94,9 @@ type resumable struct {
 	trailer *runicornapiv1.FileTrailer
 }
 
-// goOn resumes where the last stream ended, until an error or the end. It calls
-// stopped, where there is one, once stop bytes are there.
-func (r *resumable) goOn(t *testing.T, stop int64, stopped func()) error {
+// resume continues where the last stream ended, until an error or the end. It calls stopped,
+// if not nil, after stop bytes.
+func (r *resumable) resume(t *testing.T, stop int64, stopped func()) error {
 	t.Helper()
 	r.req.Offset = r.have
 	stream, err := artifactsOf(r.s).DownloadAsset(t.Context(), r.req)
@@ -122,8 +122,8 @@ func TestDownload_SurvivesAViewerKilledAtRandomOffsets(t *testing.T) {
 	d := newResumable(t, mustStart(t, "--viewer="+v.URL()), v)
 	random := seeded(t)
 	for left := int64(deaths); left > 0; left-- {
-		// Up to 16 MiB before the end: what lies in sockets has left the
-		// Viewer, and so comes after its death.
+		// Up to 16 MiB before the end: bytes in socket buffers have left the Viewer, and
+		// are received after its death.
 		stop := d.have + random.Int64N(max(1, (size-16<<20-d.have)/left))
 		d.wantCut(t, stop, func() {
 			if err := v.Kill(); err != nil {
@@ -170,7 +170,7 @@ func newResumable(t *testing.T, s *server, v *sparse) *resumable {
 func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 	t.Helper()
 	from := r.have
-	err := r.goOn(t, stop, stopped)
+	err := r.resume(t, stop, stopped)
 	if c := status.Code(err); r.trailer != nil || c != codes.DataLoss && c != codes.Unavailable {
 		t.Fatalf("cut at %d: ends after %d bytes with %v, trailer %v", stop, r.have, err, r.trailer)
 	}
@@ -180,7 +180,7 @@ func (r *resumable) wantCut(t *testing.T, stop int64, stopped func()) {
 // finish reads the rest, and compares the whole with the file.
 func (r *resumable) finish(t *testing.T, v *sparse) {
 	t.Helper()
-	if err := r.goOn(t, v.size+1, nil); err != nil {
+	if err := r.resume(t, v.size+1, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := hex.EncodeToString(r.sum.Sum(nil)); got != v.sum || r.have != v.size || r.trailer.GetSizeBytes() != v.size {

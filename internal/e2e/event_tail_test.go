@@ -15,8 +15,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// eventTail is a client of TailMetrics that keeps points and token together, and
-// the names of all events but heartbeats.
+// eventTail is a client of TailMetrics that stores points and token together, and the
+// names of all events except heartbeats.
 type eventTail struct {
 	t      *testing.T
 	stream grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse]
@@ -84,7 +84,7 @@ func (c *eventTail) note(m *runicornapiv1.TailMetricsResponse, event string) {
 	c.events = append(c.events, m.GetRunId()+" "+event)
 }
 
-// until receives until something holds.
+// until receives until a condition is true.
 func (c *eventTail) until(what string, isIt func() bool) {
 	c.t.Helper()
 	for !isIt() {
@@ -94,7 +94,7 @@ func (c *eventTail) until(what string, isIt func() bool) {
 	}
 }
 
-// untilEvent receives until an event of a run came, which may have come already.
+// untilEvent receives until an event of a run was received, possibly before the call.
 func (c *eventTail) untilEvent(runID, event string) {
 	c.t.Helper()
 	c.until(event, func() bool { return c.has(runID, event) })

@@ -313,7 +313,6 @@ func (c changes) purge() {
 	}
 }
 
-// TestUnknownThings_HaveTheirReasons asks for what is not there.
 func TestUnknownThings_HaveTheirReasons(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, _ *realviewer.Seeded) {
 		_, err := s.experiments.GetExperiment(t.Context(), &runicornapiv1.GetExperimentRequest{Viewer: viewer, RunId: "20200101_000000_abcdef"})

@@ -18,8 +18,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// TestExportExperiment_ZipIsTheRunsOwnFiles compares the files of a zip with
-// those on the Viewer's disk; 0.5 serves none, and says so.
+// TestExportExperiment_ZipIsTheRunsOwnFiles compares the files of a zip with those on the
+// Viewer's disk; 0.5 serves no files, and the export reports it.
 func TestExportExperiment_ZipIsTheRunsOwnFiles(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		run := seeded.Manifest.Runs[realviewer.KeyImages]

@@ -54,8 +54,7 @@ func TestExportExperiment_OverHTTP(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_OverHTTPAbortsVisibly has the Viewer die after the first
-// bytes have come.
+// TestExportExperiment_OverHTTPAbortsVisibly kills the Viewer after the first bytes.
 func TestExportExperiment_OverHTTPAbortsVisibly(t *testing.T) {
 	v, runIDs := longRuns(t, 1, 60_000)
 	front := newMortal(t, v.URL())

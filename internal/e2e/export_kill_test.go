@@ -44,8 +44,8 @@ func longRuns(t *testing.T, runs, rows int) (v *realviewer.Viewer, runIDs []stri
 	return realviewer.MustStart(t, install, realviewer.Options{Storage: storage}), runIDs
 }
 
-// awaitRun returns when a server that has lost its Viewer serves a run again:
-// it asks one that has refused connections only once a second.
+// awaitRun returns when a server that has lost its Viewer serves a run again: it retries
+// a Viewer that refuses connections only once per second.
 func awaitRun(t *testing.T, s *server, runID string) {
 	t.Helper()
 	for {
@@ -61,8 +61,8 @@ func awaitRun(t *testing.T, s *server, runID string) {
 	}
 }
 
-// narrow is a client that takes no more than it reads, so that what it has read
-// says how far the server is.
+// narrow is a client with small buffers, so that the bytes that it has read show the
+// progress of the server.
 func narrow(t *testing.T, s *server) runicornapiv1.ExperimentServiceClient {
 	t.Helper()
 	conn, err := grpc.NewClient(s.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -78,8 +78,8 @@ func narrow(t *testing.T, s *server) runicornapiv1.ExperimentServiceClient {
 	return runicornapiv1.NewExperimentServiceClient(conn)
 }
 
-// countExport receives an export, calls reached once so many bytes are there, and
-// returns how many came and how it ended.
+// countExport receives an export, calls reached once after a number of bytes, and returns
+// the number of received bytes and the error.
 func countExport(t *testing.T, client runicornapiv1.ExperimentServiceClient, req *runicornapiv1.ExportExperimentRequest, stop int64, reached func()) (size int64, isWhole bool, err error) {
 	t.Helper()
 	stream, err := client.ExportExperiment(t.Context(), req)
@@ -143,10 +143,9 @@ func TestExportExperiment_ItsViewerIsKilledAtRandomOffsets(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile cuts what
-// comes from the Viewer, which also hits the forms that are made before their
-// first byte is sent. Each time another run is read, of which the server holds
-// nothing yet.
+// TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile truncates the data of
+// the Viewer, which also affects the formats that are made before their first byte is
+// sent. Each attempt reads another run, which the server has not cached.
 func TestExportExperiment_ItsViewerDiesAtRandomOffsetsOfTheEventFile(t *testing.T) {
 	t.Parallel()
 	const rows, size = 30_000, 5 << 20 // the event file has 5.6 MiB

@@ -46,10 +46,10 @@ type logged struct {
 	Cell cell
 }
 
-// TestExportExperiment_SaysWhatTheEventFileSays exports every seeded run in
+// TestExportExperiment_AgreesWithTheEventFile exports every seeded run in
 // every format, reads the files with csv, pandas, pyarrow and json, and
 // compares value by value with the event file on the Viewer's disk.
-func TestExportExperiment_SaysWhatTheEventFileSays(t *testing.T) {
+func TestExportExperiment_AgreesWithTheEventFile(t *testing.T) {
 	t.Parallel()
 	python := exportsPython(t)
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
@@ -120,9 +120,9 @@ func logOf(t *testing.T, run realviewer.Run) *realviewer.Log {
 	return log
 }
 
-// loggedBy is what a file of the run should say, by metric: every point in the
-// order of logging, or the merged view. Where a Viewer has only a merged table
-// there is nothing else, and nothing that is not finite.
+// loggedBy is the expected content of the file by metric: every point in the order of
+// logging, or the merged view. For a Viewer that has only a merged table it is that,
+// without values that are not finite.
 func loggedBy(log *realviewer.Log, isLong, hasEvents bool) map[string][]logged {
 	want := map[string][]logged{}
 	add := func(name string, step int64, time float64, value realviewer.Value) {
@@ -151,7 +151,7 @@ func loggedBy(log *realviewer.Log, isLong, hasEvents bool) map[string][]logged {
 	return want
 }
 
-// dropEmptyTexts takes out what csv readers cannot tell from an absent value.
+// dropEmptyTexts removes what csv readers cannot distinguish from an absent value.
 func dropEmptyTexts(want map[string][]logged) {
 	for name, points := range want {
 		want[name] = slices.DeleteFunc(points, func(p logged) bool { return p.Cell == cell{Kind: "text"} })

@@ -18,9 +18,8 @@ type fileMessage interface {
 	GetTrailer() *runicornapiv1.FileTrailer
 }
 
-// receiveFile writes the chunks of a file to w. The header must come first, no
-// chunk may be larger than 256 KiB, and a stream that ends OK must have a trailer
-// that is right.
+// receiveFile writes the chunks of a file to w. The header must be first, no chunk may be
+// larger than 256 KiB, and a stream that ends OK must have a correct trailer.
 func receiveFile[M fileMessage](t *testing.T, stream interface{ Recv() (M, error) }, w io.Writer) (header *runicornapiv1.FileHeader, trailer *runicornapiv1.FileTrailer, err error) {
 	t.Helper()
 	sum, size := sha256.New(), int64(0)

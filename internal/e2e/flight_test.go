@@ -98,8 +98,8 @@ func TestFlight_TailsALiveRunToItsEnd(t *testing.T) {
 	}
 }
 
-// TestFlight_NeedsTheTokenThatOtherCallsNeed calls a server with tokens.
-func TestFlight_NeedsTheTokenThatOtherCallsNeed(t *testing.T) {
+// TestFlight_RequiresTheTokenOfOtherCalls calls a server with tokens.
+func TestFlight_RequiresTheTokenOfOtherCalls(t *testing.T) {
 	t.Parallel()
 	const token = "a-token-that-is-long-enough-to-be-one"
 	seeded := lab.Viewer(t, realviewer.V072)

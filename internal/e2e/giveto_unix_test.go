@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// giveTo makes the owner of a file that of another one.
+// giveTo gives one file the owner of another.
 func giveTo(owner fs.FileInfo, path string) error {
 	if stat, ok := owner.Sys().(*syscall.Stat_t); ok {
 		return os.Lchown(path, int(stat.Uid), int(stat.Gid))

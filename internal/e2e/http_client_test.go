@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// tryHTTP makes a request over a connection of its own and reads the answer. It
-// fails where a client notices that the answer is not whole.
+// tryHTTP makes a request over a separate connection and reads the response. It fails if
+// a client can detect that the response is truncated.
 func tryHTTP(t *testing.T, method, url, body string, header map[string]string) (*http.Response, []byte, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))

@@ -31,7 +31,7 @@ func TestStreams_OfRunsThatChange(t *testing.T) {
 				t.Run("a log that becomes another one", l.becomesAnother)
 				t.Run("a progress bar is seen before its newline comes", l.showsAProgressBar)
 				t.Run("a line that is too long does not end the tail of others", l.passesOverALine)
-			} else { // whose text logs come over WebSockets
+			} else { // whose text logs are sent over WebSockets
 				t.Run("many tails of a text log are one reader to the Viewer", l.manyAreOne)
 			}
 			t.Run("half a line that the Viewer reads", l.tearsALine)
@@ -79,7 +79,7 @@ func (l *trainLab) isTheLogFile(t *testing.T) {
 	}
 }
 
-// showsAProgressBar follows a line that is written in pieces, whose newline comes late, over
+// showsAProgressBar follows a line that is written in parts, whose newline is late, over
 // two connections.
 func (l *trainLab) showsAProgressBar(t *testing.T) {
 	run, log := l.open(t, "bar")

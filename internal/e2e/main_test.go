@@ -2,9 +2,9 @@
 // three generations, and in demo mode, and uses it as its users do: by gRPC,
 // by HTTP and by the README's commands.
 //
-// It must not know the inside of any other package: it builds cmd/server, starts
-// it as a process and talks to its ports. What the answers have to be comes
-// from the Viewers themselves and from the event files on their disks.
+// It must not import any other package of the server: it builds cmd/server, starts it as
+// a process and connects to its ports. The expected responses are computed from the
+// Viewers themselves and from the event files on their disks.
 package e2e
 
 import (
@@ -37,12 +37,12 @@ func (s suite) Run() int {
 	return code
 }
 
-// atOnce is how many parallel tests run where -parallel does not say it: most of
-// their time they wait, for Viewers, SSH servers and registries.
-const atOnce = 4
+// parallelTests is the number of parallel tests unless -parallel is set: most of the time they
+// wait for Viewers, SSH servers and registries.
+const parallelTests = 4
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(parallelTests, runtime.GOMAXPROCS(0)))); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(lab.Around(suite{tests: m}))

@@ -24,26 +24,25 @@ type cell struct {
 	Value float64
 }
 
-// isSame says whether two cells are equal, NaN being NaN. Diffs are made of
-// what differs only: with the race detector, one of a run of 12,000 steps takes
-// seconds.
+// isSame reports whether two cells are equal, with NaN equal to NaN. Only differing cells
+// are diffed: with the race detector, a diff of a run of 12,000 steps takes seconds.
 func (c cell) isSame(other cell) bool {
 	return c == other || math.IsNaN(c.Value) && math.IsNaN(other.Value) && c.Kind == other.Kind && c.Text == other.Text
 }
 
-// position is where a cell stands.
+// position is the position of a cell.
 type position struct {
 	Name string
 	Step int64
 }
 
-// running are the runs that grow while tests look at them.
+// running are the runs that grow during the tests.
 var running = map[string]bool{realviewer.KeyLive: true}
 
-// TestGetMetrics_IsTheViewersOwnTable compares every cell of every seeded run
-// with the Viewer's metrics_step, which is the oracle for the merge rules.
-// Where the Viewer has null, NaN and ±Inf may stand in ours, from the event
-// file: the next test says which. So may metrics that its table never has.
+// TestGetMetrics_IsTheViewersOwnTable compares every cell of every seeded run with the
+// Viewer's metrics_step, which is the oracle for the merge rules. Where the Viewer has
+// null, ours may have NaN and ±Inf from the event file, which the next test checks. Ours
+// may also have metrics that the Viewer's table never has.
 func TestGetMetrics_IsTheViewersOwnTable(t *testing.T) {
 	eachGeneration(t, func(t *testing.T, s *server, viewer string, seeded *realviewer.Seeded) {
 		for key, run := range seeded.Manifest.Runs {
@@ -213,7 +212,7 @@ func jsonCell(t *testing.T, value any) cell {
 	return cell{}
 }
 
-// cellOf makes a cell of the oracle's; null is none.
+// cellOf converts a cell of the oracle; null is no cell.
 func cellOf(v realviewer.Value) (cell, bool) {
 	switch v.Kind {
 	case realviewer.KindText:

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// mortal stands in front of a real Viewer and dies, as a killed process does,
-// when so many bytes have come from it: all connections are reset and the port
-// is closed. It costs no restart of the Viewer, so that it can die often.
+// mortal is a relay in front of a real Viewer that dies like a killed process after a
+// number of bytes: it resets all connections and closes the port. The Viewer need not be
+// restarted, so it can die often.
 type mortal struct {
 	addr, target string
 
@@ -32,8 +32,8 @@ func newMortal(t *testing.T, viewerURL string) *mortal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// While it is dead its port is free: on an address of its own no connection of
-	// another program takes it.
+	// While it is dead its port is free: it uses a separate address, so that no other
+	// program takes the port.
 	addr := "127.0.0.1:0"
 	if runtime.GOOS == "linux" {
 		addr = fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(250), rand.IntN(256), 1+rand.IntN(250)) //nolint:gosec // any will do
@@ -76,7 +76,7 @@ func (m *mortal) die() {
 	m.listener, m.conns = nil, nil
 }
 
-// isDead says whether this life has ended.
+// isDead reports whether this life has ended.
 func (m *mortal) isDead() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,12 +93,12 @@ func (m *mortal) accept(listener net.Listener) {
 	}
 }
 
-// hold notes a connection of this life, and closes one that came too late.
+// hold records a connection of this life, and closes one that was accepted too late.
 func (m *mortal) hold(conn net.Conn) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.conns == nil {
-		_ = conn.Close() // nobody has seen it
+		_ = conn.Close() // no client has used it
 		return false
 	}
 	m.conns[conn] = true
@@ -115,7 +115,7 @@ func (m *mortal) drop(conns ...net.Conn) {
 	}
 }
 
-// spend takes n bytes of what is left, and says how many there were.
+// spend uses up to n of the remaining bytes, and returns how many there were.
 func (m *mortal) spend(n int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-// sshAnswers are answers about SSH, which a demo Viewer, behind which is no SSH
-// server, never has.
+// sshAnswers are responses about SSH, which a demo Viewer without an SSH server does not
+// have.
 var sshAnswers = map[string]string{
 	"/api/remote/sessions": `{"sessions": [
 		{"key": "a@gpu:22", "host": "gpu", "port": 22, "username": "a", "connected": true},
@@ -57,8 +57,7 @@ func sshDemo(t *testing.T) string {
 	return front.URL
 }
 
-// fullDemo starts a demo Viewer of 0.7 that keeps what the built-in one does not:
-// saved connections and host keys.
+// fullDemo starts a demo Viewer of 0.7 that also stores saved connections and host keys.
 func fullDemo(t *testing.T) string {
 	t.Helper()
 	demo, err := demotest.New(demotest.Config{Generation: demotest.Gen07})
@@ -70,8 +69,7 @@ func fullDemo(t *testing.T) string {
 	return server.URL
 }
 
-// listCall is a call of a list: its request, and how many entries it has at
-// least.
+// listCall is a call of a list: its request, and its minimum number of entries.
 type listCall struct {
 	req   proto.Message
 	least int
@@ -245,8 +243,8 @@ func (l *pagedList) walk(req proto.Message) (all []string) {
 	return nil
 }
 
-// names are the fields that tell one entry of a list from another. Others may
-// change from call to call, for the demo has a run that keeps training.
+// names are the fields that identify an entry of a list. Others may change from call to
+// call, because the demo has a run that is training.
 var names = []protoreflect.Name{
 	"viewer", "run_id", "project", "name", "type", "version", "path", "metric_name", "kind", "asset_id", "connection_id", "session_id", "host",
 	"key_type", "saved_connection_id",

@@ -153,8 +153,7 @@ func newGuide(t *testing.T, version realviewer.Version) *guide {
 // the commit that a clone would have.
 func toolEnv() []string { return append(os.Environ(), "GOFLAGS=-buildvcs=false") }
 
-// building is held by whoever builds something for a newcomer, or finds it
-// built.
+// building is held while something is built for a newcomer, or found built.
 var building sync.Mutex
 
 // built builds a program in a checkout, once for all guides, and returns where
@@ -252,8 +251,8 @@ func (g *guide) stopServer() {
 	g.server = nil
 }
 
-// run runs commands in the clone, with the server's real ports in place of the
-// default ones, which something else may have taken on this machine.
+// run runs commands in the clone, with the server's real ports in place of the default
+// ones, which may be in use on this machine.
 func (g *guide) run(commands string) (string, error) {
 	if g.server != nil {
 		commands = strings.NewReplacer("127.0.0.1:23310", g.server.GRPCAddr, "127.0.0.1:23311", g.server.HTTPAddr).Replace(commands)
@@ -267,8 +266,8 @@ func (g *guide) run(commands string) (string, error) {
 	return string(out), err
 }
 
-// cloneTo copies what a clone of this checkout would have: the files that Git
-// knows, and no other, in the state that they have here.
+// cloneTo copies what a clone of this checkout would have: only the files that Git
+// tracks, in their current state.
 func cloneTo(ctx context.Context, dir string) error {
 	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached")
 	list.Dir = root()

@@ -30,8 +30,7 @@ func (s *remoteStory) readmeSteps() []remoteStep {
 	}
 }
 
-// followReadme runs the commands of the walk as they are written, but for the
-// names in them.
+// followReadme runs the commands of the document unchanged except for names.
 func (s *remoteStory) followReadme(t *testing.T) error {
 	text, err := os.ReadFile(filepath.Join(root(), "docs", "remote.md"))
 	if err != nil {

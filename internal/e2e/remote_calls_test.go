@@ -60,10 +60,9 @@ func (s *remoteStory) remoteConfig(ctx context.Context, connection string) (*run
 	return s.a.remote.GetRemoteConfig(ctx, &runicornapiv1.GetRemoteConfigRequest{Viewer: s.name, ConnectionId: connection})
 }
 
-// startRequest asks for a Viewer of the runs, after a login where there is a
-// target, else over the connection that is open. Its ports are set, because here
-// the servers are one machine, and Viewers that look for free ports at the same
-// time find the same ones.
+// startRequest requests a Viewer of the runs: after a login if there is a target,
+// otherwise over the open connection. Its ports are set, because here the servers are one
+// machine, and Viewers that look for free ports at the same time find the same ones.
 func (s *remoteStory) startRequest(t *testing.T, target *runicornapiv1.SshTarget) *runicornapiv1.StartViewerRequest {
 	t.Helper()
 	local, remote := quietPort(t), quietPort(t)
@@ -79,9 +78,9 @@ func (s *remoteStory) startViewer(ctx context.Context, req *runicornapiv1.StartV
 	return answer.GetSession(), err
 }
 
-// noTunnel is wanted of startAndRead where the tunnel cannot be made. A Viewer
-// waits two seconds for its failure: on a busy machine that may be too short,
-// and then the session is there, but nothing answers for it.
+// noTunnel is the expected result of startAndRead if the tunnel cannot be made. A Viewer
+// waits two seconds for its failure. On a busy machine that may be too short; then the
+// session exists, but does not answer.
 const noTunnel = "FailedPrecondition REMOTE_VIEWER_FAILED or Unavailable without a reason or " +
 	"Unavailable VIEWER_UNREACHABLE or NotFound VIEWER_NOT_FOUND"
 

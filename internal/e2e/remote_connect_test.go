@@ -52,9 +52,9 @@ func (s *remoteStory) hostKeySteps() []remoteStep {
 	}
 }
 
-// passwordSteps log in with a wrong password by every call that can, which is
-// one attempt in the log of sshd each, then with the right one, and then with a
-// wrong one again, which nobody checks.
+// passwordSteps log in with a wrong password by every call that can, each of which must
+// be one attempt in the log of sshd, then with the right one, and then with a wrong one
+// again, which is not checked.
 func (s *remoteStory) passwordSteps() []remoteStep {
 	wrong := s.target()
 	wrong.Password = wrongPassword
@@ -113,8 +113,8 @@ func (s *remoteStory) oneAttempt(call func(*testing.T) error) func(*testing.T) e
 	}
 }
 
-// keySteps connect with every form of key, good and bad. 0.7.2 hands them to the
-// ssh program where there is one, which asks nobody for a passphrase.
+// keySteps connect with every form of key, valid and invalid. 0.7.2 passes them to the
+// ssh program if it is installed, which does not ask for a passphrase.
 func (s *remoteStory) keySteps() []remoteStep {
 	const refused, invalid = "Unauthenticated SSH_AUTH_FAILED", "InvalidArgument SSH_KEY_INVALID"
 	byProgram := s.version == realviewer.V072 && s.ssh
@@ -143,8 +143,7 @@ func (s *remoteStory) keySteps() []remoteStep {
 func (s *remoteStory) agentSteps() []remoteStep {
 	target := s.target()
 	target.UseAgent = nil // which is true
-	// The library that makes the tunnel where there is no ssh program does not
-	// know the agent.
+	// The library that makes the tunnel without an ssh program does not use the agent.
 	tunnel := either(s.version != realviewer.V053 && !s.ssh, noTunnel, "OK")
 	return []remoteStep{
 		{name: "the agent has no key", call: func(t *testing.T) error { return s.agent.Clear(t.Context()) }},
@@ -161,10 +160,10 @@ func (s *remoteStory) agentSteps() []remoteStep {
 	}
 }
 
-// absentServerSteps ask for servers that are not there or not prepared.
+// absentServerSteps connect to servers that do not exist or are not prepared.
 func (s *remoteStory) absentServerSteps() []remoteStep {
 	refused, unknown, option, bare := s.login(), s.login(), s.login(), s.login()
-	refused.Port = new(int32(1)) // of a service that nobody runs
+	refused.Port = new(int32(1)) // of a service that is not running
 	unknown.Host = "nohost.invalid"
 	option.Host = "-oProxyCommand=touch"
 	bare.Port = new(int32(s.sshd.BarePort))

@@ -21,8 +21,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/sshtest"
 )
 
-// remoteLab is one Viewer and the "GPU server" that it reaches over SSH, with a
-// growing run on it. Behind the servers it has the name of the lab.
+// remoteLab is one Viewer and the "GPU server" that it reaches over SSH, which has a
+// growing run. Its name in the servers is that of the lab.
 type remoteLab struct {
 	name    string // of the viewer, and the column of the table
 	version realviewer.Version
@@ -38,7 +38,7 @@ type remoteLab struct {
 	pending [][]byte // lines of the tailed run that are not written yet
 }
 
-// otherViewer is a Viewer behind the servers that never does anything over SSH.
+// otherViewer is another Viewer of the servers that never uses SSH.
 const otherViewer = "quiet"
 
 // remoteLabs are all generations with the ssh program and without: 0.6.0 and
@@ -119,12 +119,12 @@ func (l *remoteLab) start(ctx context.Context, empty string) error {
 	return err
 }
 
-// tunnelsByKey says whether a key file that the Viewer connects with is enough
-// for a tunnel: 0.6.0 does not give it to the ssh program.
+// tunnelsByKey reports whether a key file with which the Viewer connects also suffices
+// for a tunnel: 0.6.0 does not pass it to the ssh program.
 func (l *remoteLab) tunnelsByKey() bool { return l.version != realviewer.V060 || !l.ssh }
 
-// prepareAgent has the agent hold the key where no other login of the lab is
-// enough for a tunnel, and nothing else.
+// prepareAgent gives the agent the key if no other login of the lab suffices for a
+// tunnel.
 func (l *remoteLab) prepareAgent(ctx context.Context) error {
 	if err := l.agent.Clear(ctx); err != nil || l.sshd.Password != "" || l.tunnelsByKey() {
 		return err

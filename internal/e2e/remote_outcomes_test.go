@@ -45,7 +45,7 @@ func (o *outcomes) add(name string, l *remoteLab, outcome string, took time.Dura
 	}
 }
 
-// keep keeps what a client received.
+// keep records what a client received.
 func (o *outcomes) keep(text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -80,9 +80,8 @@ const (
 	noSuchKey       = "/nonexistent/canary-key-file"
 )
 
-// wantNoSecrets looks for the secrets of all calls in the logs of the servers,
-// in what clients received, in the metrics, and in what HTTP answers to bad
-// bodies.
+// wantNoSecrets searches for the secrets of all calls in the logs of the servers, in what
+// clients received, in the metrics, and in the HTTP responses to invalid bodies.
 func wantNoSecrets(t *testing.T, labs []*remoteLab, out *outcomes, servers ...*server) {
 	t.Helper()
 	texts := map[string]string{"the answers": out.received.String()}

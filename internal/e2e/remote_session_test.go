@@ -33,7 +33,7 @@ func (s *remoteStory) hostSteps() []remoteStep {
 	return []remoteStep{
 		{name: "list a directory", want: files, call: func(t *testing.T) error {
 			got, err := list(t.Context(), "")
-			isOurs := s.sshd.Password != "" // else the account has a home of its own
+			isOurs := s.sshd.Password != "" // otherwise the account has its own home
 			if err == nil && (got.GetPath() == "" || isOurs && (got.GetPath() != s.sshd.Home || len(got.GetEntries()) == 0)) {
 				t.Errorf("the home is %v", got)
 			}
@@ -152,9 +152,9 @@ func (s *remoteStory) sessionSteps() []remoteStep {
 	}
 }
 
-// remotePortTaken starts a Viewer where another one listens on the server, which
-// the Viewers take for the new one. Their cleanup may end whoever has the port:
-// so that is nobody of the server's account.
+// remotePortTaken starts a Viewer on a port of the server that is in use; the Viewers
+// take its listener for the new Viewer. Their cleanup may kill the listener, so it does
+// not belong to the server's account.
 func (s *remoteStory) remotePortTaken() remoteStep {
 	return remoteStep{
 		name: "start a Viewer, remote port of another Viewer", want: "FailedPrecondition REMOTE_PORT_TAKEN",

@@ -63,8 +63,8 @@ func (s *remoteStory) silenceSteps() []remoteStep {
 	}
 }
 
-// listenInSilence starts a server that accepts connections and says nothing, and
-// returns its address and what receives each call.
+// listenInSilence starts a server that accepts connections and sends nothing. It returns
+// the address and a channel that receives each connection.
 func listenInSilence(t *testing.T) (addr string, calls chan struct{}) {
 	t.Helper()
 	var config net.ListenConfig

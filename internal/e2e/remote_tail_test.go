@@ -15,10 +15,10 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// tailSteps follow a run on the server that keeps growing while its sessions end
-// in every way: sshd is killed, the remote Viewer is, and it is stopped. Each
-// time the tail says so, and resumes by its token alone, on the other replica, in
-// the session that is started next. At the end it has what the event file has.
+// tailSteps follow a growing run on the server while its sessions end in every way: sshd
+// is killed, the remote Viewer is killed, and it is stopped. Each time the tail reports
+// it, and resumes with only its token, on the other replica, in the session that is
+// started next. At the end it equals the event file.
 func (s *remoteStory) tailSteps() []remoteStep {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	s.t.Cleanup(cancel)
@@ -142,7 +142,7 @@ func (c *remoteTail) await(steps int) error {
 	return nil
 }
 
-// awaitTrouble receives until a heartbeat says that the Viewer does not answer.
+// awaitTrouble receives until a heartbeat reports that the Viewer does not answer.
 func (c *remoteTail) awaitTrouble() error {
 	for {
 		m, err := c.recv()

@@ -74,9 +74,9 @@ func eachReplica(ctx context.Context, c *replicatest.Cluster, end func(*replicat
 	return nil
 }
 
-// TestReplicas_TailsAreExact lets ninety tails of six runs go through HAProxy to three
-// replicas. Each run is polled by one replica, and whatever ends or freezes, each
-// tail is the event file in the end. How long they wait is measured by bench/replicas.
+// TestReplicas_TailsAreExact sends ninety tails of six runs through HAProxy to three
+// replicas. Each run is polled by one replica. Whatever ends or freezes, each tail equals
+// the event file in the end. bench/replicas measures the interruptions.
 func TestReplicas_TailsAreExact(t *testing.T) {
 	t.Parallel()
 	requireHAProxy(t)
@@ -160,7 +160,8 @@ func testFailure(t *testing.T, runs *replicatest.Runs, f failure) {
 }
 
 // TestReplicas_OnlyReadsAreSentTwice kills the replica that has a call in flight. A read
-// is answered by another one; a purge ends in an error, and the Viewer is asked once.
+// is answered by another replica; a purge ends with an error, and reaches the Viewer only
+// once.
 func TestReplicas_OnlyReadsAreSentTwice(t *testing.T) {
 	t.Parallel()
 	requireHAProxy(t)
@@ -215,8 +216,8 @@ func TestReplicas_OnlyReadsAreSentTwice(t *testing.T) {
 	})
 }
 
-// killWhileAsked makes a call, holds the first request for a path that it makes to the
-// Viewer, kills the replica that made it, lets the request go, and returns how the call ended.
+// killWhileAsked makes a call, holds the first request for a path to the Viewer, kills
+// the replica that made it, releases the request, and returns the outcome of the call.
 func killWhileAsked(t *testing.T, c *replicatest.Cluster, path string, call func() error) error {
 	t.Helper()
 	hold := make(chan struct{})

@@ -18,9 +18,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 )
 
-// TestSearch_WhileRunsOfRealViewersChange asks while SDKs log to runs, end and reopen them, and
-// while others are renamed, deleted and restored. What is said meanwhile of runs that nobody
-// touches is what a slow reader says, and when it is quiet again all is.
+// TestSearch_WhileRunsOfRealViewersChange searches while SDKs log to runs, end and reopen
+// them, and while others are renamed, deleted and restored. For unchanged runs the
+// responses always agree with a slow reader; for all runs, after the changes.
 func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 	for _, version := range realviewer.Versions() {
 		t.Run(string(version), func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			go func() { done <- c.change(ctx, rand.New(rand.NewPCG(23, 24))) }()
 			for asked := 0; asked < randomQuestions(t) || len(done) == 0; asked++ {
-				c.askMeanwhile(t, rng)
+				c.searchMeanwhile(t, rng)
 				if t.Failed() {
 					break
 				}
@@ -43,7 +43,7 @@ func TestSearch_WhileRunsOfRealViewersChange(t *testing.T) {
 			known, reopened := slices.Concat(c.still, c.moved), []*searchtest.Run(nil)
 			for key, run := range c.trained {
 				if r := slowRun(t, run, version); strings.HasPrefix(key, "again") && version == realviewer.V072 {
-					reopened = append(reopened, r) // its list keeps saying how they ended first: they are looked at every ten minutes
+					reopened = append(reopened, r) // its list keeps their first end status: they are read again every ten minutes
 				} else {
 					known = append(known, r)
 				}
@@ -172,8 +172,8 @@ func (c *changing) restore(ctx context.Context, id string) error {
 	return err
 }
 
-// askMeanwhile checks what is said of the runs that nobody touches.
-func (c *changing) askMeanwhile(t *testing.T, rng *rand.Rand) {
+// searchMeanwhile checks the responses for the unchanged runs.
+func (c *changing) searchMeanwhile(t *testing.T, rng *rand.Rand) {
 	t.Helper()
 	term := searchtest.RandomTerm(rng, searchtest.Names, 2)
 	order, compare := searchtest.RandomOrder(rng, searchtest.Names)
@@ -189,8 +189,8 @@ func (c *changing) askMeanwhile(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-// awaitAgreement asks about runs until the answers are those of the slow reader: what was
-// asked for last is read behind the answers.
+// awaitAgreement repeats the searches until they agree with the slow reader: fields that
+// are requested for the first time are read in the background.
 func awaitAgreement(t *testing.T, s *server, rng *rand.Rand, all []*searchtest.Run) {
 	t.Helper()
 	ours := map[string]bool{}

@@ -13,9 +13,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search/searchtest"
 )
 
-// TestSearch_SurvivesKillsOfTheServer kills the server at random moments while it reads runs,
-// some of which grow, and writes what it knows. What the next one says is what a slow reader
-// says, whatever it found on the disk.
+// TestSearch_SurvivesKillsOfTheServer kills the server at random times while it reads
+// runs, some of which grow, and writes its state. The responses of the next server agree
+// with a slow reader, whatever state it finds.
 func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 	for _, version := range []realviewer.Version{realviewer.V060, realviewer.V072} {
 		t.Run(string(version), func(t *testing.T) {
@@ -43,15 +43,15 @@ func TestSearch_SurvivesKillsOfTheServer(t *testing.T) {
 					slow = append(slow, r)
 				}
 			}
-			askRandomly(t, s, "", "status = FINISHED", slow, searchtest.Names, rng)
+			searchRandomly(t, s, "", "status = FINISHED", slow, searchtest.Names, rng)
 			awaitCaughtUp(t, s, growing)
-			askRandomly(t, s, "", "status = RUNNING", growing, searchtest.Names, rng)
+			searchRandomly(t, s, "", "status = RUNNING", growing, searchtest.Names, rng)
 		})
 	}
 }
 
-// killServerWhileAsked starts a server on a state, asks it while runs grow, and kills it at some
-// moment of the first seconds, in which the state is written once or twice.
+// killServerWhileAsked starts a server on a state, searches while runs grow, and kills it
+// within the first seconds, in which the state is written once or twice.
 func killServerWhileAsked(t *testing.T, rng *rand.Rand, viewerURL, state string, runs []realviewer.Run) {
 	t.Helper()
 	s, err := startServer(t.Context(), "--viewer="+viewerURL, "--state-dir="+state)
@@ -81,7 +81,7 @@ func awaitCaughtUp(t *testing.T, s *server, runs []*searchtest.Run) {
 	for {
 		resp, err := s.experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{
 			Filter: "status = RUNNING AND (metrics.loss:* OR NOT metrics.loss:*)", PageSize: 1000,
-			// Every part that filters ask for is asked for here.
+			// Every part that filters can use is requested here.
 			OrderBy: "summary.best, config.lr",
 		})
 		if err != nil || len(resp.GetExperiments()) != len(runs) {

@@ -34,7 +34,7 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 		names := map[string]bool{"never": true}
 		for key, run := range seeded.Manifest.Runs {
 			if run.Status == "running" || key == realviewer.KeyCrashed {
-				continue // it grows, or its Viewer says another status than the SDK
+				continue // it grows, or its Viewer reports another status than the SDK
 			}
 			r := slowRun(t, run, seeded.Manifest.Version)
 			runs = append(runs, r)
@@ -47,7 +47,7 @@ func TestSearch_AgreesWithASlowReader(t *testing.T) {
 		for _, r := range runs {
 			terms = append(terms, "run_id = "+filter.Quote(r.ID))
 		}
-		askRandomly(t, s, viewer, strings.Join(terms, " OR "), runs, sorted, rng)
+		searchRandomly(t, s, viewer, strings.Join(terms, " OR "), runs, sorted, rng)
 	})
 }
 
@@ -61,9 +61,9 @@ func randomQuestions(t *testing.T) int {
 	return n
 }
 
-// askRandomly asks a server random questions about the runs that a filter selects, and
-// compares the answers with those of a slow reader.
-func askRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
+// searchRandomly makes random searches over the runs that a filter selects, and compares the
+// responses with a slow reader.
+func searchRandomly(t *testing.T, s *server, viewer, selected string, runs []*searchtest.Run, names []string, rng *rand.Rand) {
 	t.Helper()
 	for range randomQuestions(t) {
 		term := searchtest.RandomTerm(rng, names, 1)
@@ -172,7 +172,7 @@ func TestSearch_ReadsManyRunsOfRealViewers(t *testing.T) {
 			}
 			defer viewer.Close()
 			s := mustStart(t, "--viewer="+viewer.URL())
-			askRandomly(t, s, "", "path:p", runs, searchtest.Names, rng)
+			searchRandomly(t, s, "", "path:p", runs, searchtest.Names, rng)
 		})
 	}
 }

@@ -103,8 +103,8 @@ func (l *trainLab) moves(t *testing.T) {
 	again.wantPoints(run.RunID, 1)
 }
 
-// opensAgain: a run that has ended continues under its id, for those who were told
-// its end as for those who follow forever. The list of 0.7.2 keeps calling it
+// opensAgain: a run that has ended continues under its id, for clients that received its
+// end and for those that follow forever. The list of 0.7.2 keeps reporting it as
 // finished.
 func (l *trainLab) opensAgain(t *testing.T) {
 	run, _ := l.open(t, "again")
@@ -135,7 +135,7 @@ func (l *trainLab) opensAgain(t *testing.T) {
 // growsWhileFailed: a run whose process the Viewer cannot see is failed to it, and
 // does not end as long as its log grows.
 func (l *trainLab) growsWhileFailed(t *testing.T) {
-	process := exec.CommandContext(t.Context(), "true") // a process id that nobody has any more
+	process := exec.CommandContext(t.Context(), "true") // a process id that is no longer in use
 	if err := process.Run(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,13 +19,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// tailer is a client that keeps points and token together.
+// tailer is a client that stores points and token together.
 type tailer struct {
 	runID  string
 	random *rand.Rand
 	drops  bool
-	// isExact says that the points are kept, in their order, to be compared with
-	// the event file; else the last value of each cell.
+	// isExact is set if all points are stored, in order, to be compared with the event
+	// file; otherwise the last value of each cell is.
 	isExact bool
 	err     error
 
@@ -36,8 +36,8 @@ type tailer struct {
 	end     string
 }
 
-// pointTexts are points by metric and kind, in the order of delivery. Clients that
-// get the same hold the same texts.
+// pointTexts are points by metric and kind, in the order of delivery. Clients share equal
+// texts.
 type pointTexts map[string][]unique.Handle[string]
 
 func (p pointTexts) add(key, text string) { p[key] = append(p[key], unique.Make(text)) }
@@ -95,7 +95,7 @@ func (c *tailer) connect(ctx context.Context, s *server) (again bool, err error)
 	}
 }
 
-// record stores what a message says, with its token.
+// record stores the content of a message with its token.
 func (c *tailer) record(m *runicornapiv1.TailMetricsResponse) error {
 	c.token = m.GetResumeToken()
 	switch e := m.GetEvent().(type) {

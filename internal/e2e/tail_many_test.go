@@ -11,8 +11,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// TestTailFilter_DeliversMoreRunsThanItFollows: 70 runs that have ended, with ids that no
-// token holds 64 of, over two streams, each point once.
+// TestTailFilter_DeliversMoreRunsThanItFollows: 70 runs that have ended, whose ids are
+// too long for 64 of them in a token, over two streams, each point once.
 func TestTailFilter_DeliversMoreRunsThanItFollows(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {

@@ -34,10 +34,10 @@ const tailTimeout = 20 * time.Second
 // quickTails are flags with which tests need not wait for intervals.
 var quickTails = []string{"--poll-min=50ms", "--poll-max=300ms", "--end-grace=1500ms", "--viewer-share=1"}
 
-// TestTailMetrics_WhileTheViewerIsKilled lets a run grow while its Viewer is
-// killed and restarted, and clients drop and continue by token on either of two
-// servers. On 0.6 and 0.7 each of them ends with exactly the points of the event
-// file; on 0.5.3 with the last value of each cell.
+// TestTailMetrics_WhileTheViewerIsKilled has a run that grows while its Viewer is killed
+// and restarted, and clients that drop and resume by token on either of two servers. On
+// 0.6 and 0.7 each client ends with exactly the points of the event file; on 0.5.3 with
+// the last value of each cell.
 func TestTailMetrics_WhileTheViewerIsKilled(t *testing.T) {
 	t.Parallel()
 	for _, version := range realviewer.Versions() {

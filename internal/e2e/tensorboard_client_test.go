@@ -53,7 +53,7 @@ func tensorBoardPython(t *testing.T, release string) string {
 	}
 	packages := []string{"tensorboard==" + release}
 	if release == oldestTensorBoard {
-		packages = append(packages, "six", "setuptools<70", "numpy<2", "protobuf<3.21") // which it needs and does not say
+		packages = append(packages, "six", "setuptools<70", "numpy<2", "protobuf<3.21") // an undeclared dependency
 	}
 	for _, args := range [][]string{
 		{system, "-m", "venv", venv},
@@ -73,11 +73,12 @@ type tensorBoard struct {
 	cmd    *exec.Cmd
 }
 
-// served finds the address in what TensorBoard says at its start.
+// served finds the address in the output of TensorBoard's start.
 var served = regexp.MustCompile(`TensorBoard \S+ at (http://\S+?)/? `)
 
 // startTensorBoard starts an unmodified TensorBoard on the gRPC port of a server, or on
-// another name of it; without one the flags say where its data are. Variables of the environment are added.
+// another address of it; without one, the flags select the data. Environment variables
+// are added.
 func startTensorBoard(t *testing.T, release, provider string, environment []string, flags ...string) *tensorBoard {
 	t.Helper()
 	python := tensorBoardPython(t, release)
@@ -179,7 +180,7 @@ func (b *tensorBoard) post(t *testing.T, path, mediaType, body string, into any)
 	return b.ask(req, into)
 }
 
-// timeSeries is where Time Series asks.
+// timeSeries is the route of Time Series.
 const timeSeries = "/experiment/defaultExperimentId/data/plugin/timeseries/"
 
 // tbPoint is a point of a curve.

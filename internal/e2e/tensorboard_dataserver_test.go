@@ -94,7 +94,8 @@ func wantEndWithParent(t *testing.T, b *tensorBoard) {
 	}
 }
 
-// isRunning says whether a process is there and no zombie, which nobody here may collect.
+// isRunning reports whether a process exists and is not a zombie, which this process
+// cannot reap.
 func isRunning(pid string) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {
@@ -104,8 +105,8 @@ func isRunning(pid string) bool {
 	return !strings.HasPrefix(after, "Z")
 }
 
-// TestTensorBoard_SaysWhyTheBinaryDoesNotServe: the sentence is in TensorBoard's log.
-func TestTensorBoard_SaysWhyTheBinaryDoesNotServe(t *testing.T) {
+// TestTensorBoard_ReportsWhyTheBinaryDoesNotServe: the sentence is in TensorBoard's log.
+func TestTensorBoard_ReportsWhyTheBinaryDoesNotServe(t *testing.T) {
 	t.Parallel()
 	demo := mustStart(t, "--demo")
 	tokens := filepath.Join(t.TempDir(), "tokens.txt")

@@ -19,7 +19,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// freeAddr is an address that nobody listens on.
+// freeAddr returns an address that is not in use.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,7 +84,7 @@ func TestTensorBoard_LeavesOutAViewerThatIsDownAndSurvivesARestart(t *testing.T)
 	}
 }
 
-// TestTensorBoard_TheAuthorityAndTheExperimentAreScopes asks for one Viewer, and for a path.
+// TestTensorBoard_TheAuthorityAndTheExperimentAreScopes selects one Viewer, and a path.
 func TestTensorBoard_TheAuthorityAndTheExperimentAreScopes(t *testing.T) {
 	t.Parallel()
 	s := sharedServer(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/realviewer"
 )
 
-// trainLab is a real Viewer with a training process, and two servers in front of
-// it that do not make tests wait, for tests of what happens to runs.
+// trainLab is a real Viewer with a training process, and two servers with short intervals
+// in front of it, for tests of changes of runs.
 type trainLab struct {
 	storage string
 	viewer  *realviewer.Viewer
@@ -48,7 +48,7 @@ func newTrainLab(t *testing.T, version realviewer.Version) *trainLab {
 	return l
 }
 
-// open starts a run that the Viewer knows, and returns it and its log.
+// open starts a run that the Viewer lists, and returns it and its log.
 func (l *trainLab) open(t *testing.T, key string) (run realviewer.Run, log string) {
 	t.Helper()
 	run, err := l.trainer.Open(t.Context(), key)
@@ -88,7 +88,7 @@ func appendTo(t *testing.T, log, text string) {
 	}
 }
 
-// logTail is a client that keeps lines and token together.
+// logTail is a client that stores lines and token together.
 type logTail struct {
 	t      *testing.T
 	stream grpc.ServerStreamingClient[runicornapiv1.TailLogsResponse]
@@ -124,7 +124,7 @@ func (c *logTail) recv() error {
 	return nil
 }
 
-// take stores what a message says, with its token.
+// take stores the content of a message with its token.
 func (c *logTail) take(m *runicornapiv1.TailLogsResponse) {
 	c.token, c.last = m.GetResumeToken(), m
 	for _, line := range m.GetBatch().GetLines() {

@@ -12,7 +12,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// watcher is a client of WatchExperiments that notes what is said of runs.
+// watcher is a client of WatchExperiments that records the events of runs.
 type watcher struct {
 	t      *testing.T
 	stream grpc.ServerStreamingClient[runicornapiv1.WatchExperimentsResponse]
@@ -44,7 +44,7 @@ func (w *watcher) recv() {
 	w.synced = w.synced || m.GetSynced() != nil
 }
 
-// until receives until an event came, and wants it once.
+// until receives until an event was received, and requires it exactly once.
 func (w *watcher) until(event string) {
 	w.t.Helper()
 	for !slices.Contains(w.events, event) {

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Archive is a zip of the files of runs, each run in a folder that is called
-// like its id. It is written as it is read: nothing is held.
+// Archive is a zip of the files of runs, each run in a folder named after its id. It is
+// written while the files are read, and holds none of them in memory.
 type Archive struct {
 	zip   *zip.Writer
 	added map[string]bool
 	at    time.Time
-	// byViewer says that the runs are of several Viewers, which may have the
-	// same ids: folders then begin with the Viewer.
+	// byViewer is set if the runs are of several Viewers, which may have the same ids:
+	// folders are then within a folder of the Viewer.
 	byViewer bool
 	compute  Compute
 	piece    []byte
 }
 
-// NewArchive begins a zip of the runs, whose files are dated at.
+// NewArchive starts a zip of the runs, whose files get the time at.
 func NewArchive(out io.Writer, at time.Time, runs []*Run, compute Compute) *Archive {
 	a := &Archive{zip: zip.NewWriter(out), added: map[string]bool{}, at: at, compute: compute}
 	for _, r := range runs {
@@ -30,8 +30,8 @@ func NewArchive(out io.Writer, at time.Time, runs []*Run, compute Compute) *Arch
 	return a
 }
 
-// Name is the place of a run's file in the zip. The path must have been
-// checked: it is relative and stays within the run.
+// Name returns the path of a run's file in the zip. File must be a checked path: relative
+// and within the run.
 func (a *Archive) Name(run *Run, file string) string {
 	if a.byViewer {
 		return path.Join(run.Viewer, run.ID, file)
@@ -39,10 +39,11 @@ func (a *Archive) Name(run *Run, file string) string {
 	return path.Join(run.ID, file)
 }
 
-// Has says whether a file of that place was begun.
+// Has reports whether a file of that name was begun.
 func (a *Archive) Has(name string) bool { return a.added[name] }
 
-// Add reads a file into the zip. Images are packed already.
+// Add copies a file into the zip. Images are stored uncompressed, as they are compressed
+// already.
 func (a *Archive) Add(name string, body io.Reader) error {
 	a.added[name] = true
 	header := &zip.FileHeader{Name: name, Modified: a.at, Method: zip.Deflate}
@@ -59,10 +60,11 @@ func (a *Archive) Add(name string, body io.Reader) error {
 	return nil
 }
 
-// packedBytes is how much of a file is packed as one piece: a few milliseconds.
+// packedBytes is how many bytes of a file are compressed in one step, which takes a few
+// milliseconds.
 const packedBytes = 256 << 10
 
-// pack reads the body and packs it piece by piece.
+// pack reads the body and compresses it step by step.
 func (a *Archive) pack(w io.Writer, body io.Reader) error {
 	if a.piece == nil {
 		a.piece = make([]byte, packedBytes)

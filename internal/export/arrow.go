@@ -14,21 +14,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// columnTypes are the types of the kinds in Arrow and Parquet.
+// columnTypes are the types of the kinds of cells in Arrow and Parquet.
 var columnTypes = map[eventlog.Kind]arrow.DataType{
 	eventlog.KindNumber:  arrow.PrimitiveTypes.Float64,
 	eventlog.KindBoolean: arrow.FixedWidthTypes.Boolean,
 	eventlog.KindText:    arrow.BinaryTypes.String,
 }
 
-// recordFile takes batches of rows: an Arrow stream, an Arrow file or a Parquet
-// file. It does not keep them.
+// recordFile writes batches of rows to an Arrow stream, an Arrow file or a Parquet file.
+// It does not keep the batches.
 type recordFile interface {
 	Write(batch arrow.RecordBatch) error
 	Close() error
 }
 
-// newRecordFile begins a file of the columns.
+// newRecordFile starts a file with the columns of schema.
 func newRecordFile(f Format, out io.Writer, schema *arrow.Schema) (recordFile, error) {
 	if f == Parquet {
 		return newParquetFile(out, schema)
@@ -73,12 +73,12 @@ func appendValueTo(column array.Builder, c *eventlog.Cell) {
 	}
 }
 
-// sharedSteps is a column of the steps in their own memory.
+// sharedSteps returns a column that shares the memory of steps.
 func sharedSteps(steps []int64) arrow.Array {
 	return shared(arrow.PrimitiveTypes.Int64, len(steps), arrow.Int64Traits.CastToBytes(steps))
 }
 
-// sharedValues is a column of numbers in their own memory.
+// sharedValues returns a column that shares the memory of values.
 func sharedValues(values []float64) arrow.Array {
 	return shared(arrow.PrimitiveTypes.Float64, len(values), arrow.Float64Traits.CastToBytes(values))
 }

@@ -6,14 +6,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// Compute does one piece of computing. The writers of this package call it for all
-// that takes long, piece by piece and never within another one, so that its owner can
-// bound how many files are computed at once. A piece writes to the file but waits for
-// nothing else; images are read between the pieces. A nil Compute just does the work.
+// Compute runs one step of computing. The writers of this package call it for everything
+// that takes long, in steps and never nested, so that its owner can limit how many files
+// are computed at the same time. A step writes to the file but waits for nothing else;
+// images are read between steps. A nil Compute runs the step directly.
 type Compute func(work func() error) error
 
-// pieceCells is about how many cells are one piece: a few milliseconds.
-const pieceCells = 32 << 10
+// stepCells is about how many cells are written in one step, which takes a few
+// milliseconds.
+const stepCells = 32 << 10
 
 func (c Compute) do(work func() error) error {
 	if c == nil {
@@ -22,9 +23,9 @@ func (c Compute) do(work func() error) error {
 	return c(work)
 }
 
-// rows calls row for n rows of so many cells.
+// rows calls row for n rows of cells cells each.
 func (c Compute) rows(n, cells int, row func(i int) error) error {
-	size := max(1, pieceCells/max(1, cells))
+	size := max(1, stepCells/max(1, cells))
 	for from := 0; from < n; from += size {
 		err := c.do(func() error {
 			for i := from; i < min(n, from+size); i++ {
@@ -41,8 +42,7 @@ func (c Compute) rows(n, cells int, row func(i int) error) error {
 	return nil
 }
 
-// windows reads the windows of a table, a piece for each, and gives them to use
-// between the pieces.
+// windows reads each window of a table in a step, and calls use between the steps.
 func (c Compute) windows(t *eventlog.Table, sel eventlog.Selection, rows int, use func(*window) error) error {
 	next, stop := iter.Pull(windows(t, sel, rows))
 	defer stop()

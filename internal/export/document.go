@@ -19,8 +19,8 @@ import (
 //	  "limitations": [...],            sentences; only if something was too large
 //	  "series": [{"metric": "loss", "kind": "number",
 //	              "steps": [...], "times": [...], "values": [...]}],
-//	  "images": [...]                  if they were asked for; a file that several
-//	                                   name stands at the first one
+//	  "images": [...]                  if requested; content that several images
+//	                                   share is in the first one
 //	}]}
 //
 // A metric of several kinds is several series. In a number series NaN,
@@ -29,26 +29,26 @@ import (
 // seconds, 0 if unknown.
 type Document struct {
 	*bufio.Writer
-	needsComma bool // a run stands before
+	needsComma bool // a run was written before
 	compute    Compute
 }
 
-// Counts says what was read beside a run's table.
+// Counts is what was read of a run besides its table.
 type Counts struct {
 	MalformedLines, LinesWithoutStep uint64
-	// Limitations say what was too large.
+	// Limitations describe what was too large.
 	Limitations []string
 }
 
-// NewDocument begins a document.
+// NewDocument starts a document.
 func NewDocument(out io.Writer, compute Compute) (*Document, error) {
 	d := &Document{Writer: bufio.NewWriterSize(out, bufferSize), compute: compute}
 	_, err := d.WriteString(`{"format":"runicorn-grpc/export","version":1,"experiments":[`)
 	return d, err
 }
 
-// WriteRun adds a run: its table, which must not change meanwhile, is for
-// series to write, and its images are for images, which may be nil.
+// WriteRun adds a run. Series writes its table, which must not change meanwhile. Images
+// may be nil.
 func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Image) error {
 	if d.needsComma {
 		d.write(",")
@@ -75,8 +75,7 @@ func (d *Document) WriteRun(run *Run, series func(*Document) error, images []Ima
 	return err
 }
 
-// write adds text. A bufio.Writer keeps its first error for the next one who
-// looks.
+// write adds text. The bufio.Writer keeps its first error until it is checked.
 func (d *Document) write(parts ...string) {
 	for _, part := range parts {
 		_, _ = d.WriteString(part)
@@ -132,7 +131,7 @@ func (d *Document) WriteSeries(run *Run, t *eventlog.Table, counts Counts, sel e
 	return nil
 }
 
-// writeOne writes a series as columns.
+// writeOne writes one series as columns.
 func (d *Document) writeOne(s *eventlog.Series) error {
 	d.write(`{"metric":`, string(appendText(nil, s.Name)), `,"kind":"`, kindNames[s.Kind], `","steps":[`)
 	err := d.writeArray(s.Len(), func(b []byte, i int) []byte { return strconv.AppendInt(b, s.Steps[i], 10) })
@@ -155,7 +154,7 @@ func (d *Document) writeOne(s *eventlog.Series) error {
 	return err
 }
 
-// writeArray writes n elements, each appended by element.
+// writeArray writes n elements, each of which element appends.
 func (d *Document) writeArray(n int, element func(b []byte, i int) []byte) error {
 	return d.compute.rows(n, 1, func(i int) error {
 		b := d.AvailableBuffer()

@@ -1,16 +1,15 @@
-// Package export turns experiments and their series into files: tables in
-// CSV, Arrow and Parquet, JSON, lines of JSON, zips, and reports.
+// Package export writes experiments and their series to files: tables in CSV, Arrow and
+// Parquet, JSON, JSON Lines, zips, and reports.
 //
-// It knows the rows and tables of eventlog and the writers of its formats. It
-// must not know where runs come from (Viewers, HTTP, restclient) nor where
-// files go (gRPC): it reads what it is given and writes to an io.Writer.
+// It depends on the rows and tables of eventlog and the libraries of its formats. It must
+// not know where runs come from (Viewers, HTTP, restclient) nor where files go (gRPC): it
+// reads what it is given and writes to an io.Writer.
 //
-// There are two ways through it. What is exported as it was logged goes row by
-// row into Points and costs no memory that grows with the run. What is merged
-// is read from an eventlog.Table: a Schema takes in the columns, then Wide
-// writes them window by window, so that no copy of the table is ever made. A
-// Report keeps downsampled copies only. Every writer has a Close that completes
-// the file; a file without it is no file.
+// There are two kinds of writers. Points writes rows in the order of logging, in memory
+// that does not grow with the run. The others read the merged eventlog.Table: a Schema
+// collects the columns, then Wide writes the table window by window, without a copy of
+// the table. A Report keeps only downsampled copies. Every writer has a Close that
+// completes the file; without it the file is invalid.
 package export
 
 import (
@@ -40,7 +39,7 @@ const (
 	ArrowFile
 )
 
-// Layout is how metrics lie in a table.
+// Layout is the arrangement of metrics in a table.
 type Layout uint8
 
 // The layouts.
@@ -51,7 +50,7 @@ const (
 	Long
 )
 
-// kinds are the media types and extensions of the formats.
+// kinds maps the formats to media types and extensions.
 var kinds = map[Format]struct{ contentType, extension string }{
 	JSON:      {"application/json", "json"},
 	CSV:       {"text/csv; charset=utf-8", "csv"},
@@ -67,16 +66,16 @@ var kinds = map[Format]struct{ contentType, extension string }{
 // ContentType is the media type of the format.
 func (f Format) ContentType() string { return kinds[f].contentType }
 
-// Run is what a file says of a run besides its metrics.
+// Run is what a file contains of a run besides its metrics.
 type Run struct {
 	// Viewer is the name of the run's Viewer, and ID its id there.
 	Viewer, ID string
-	// Project and Name are as its user called it; either may be empty.
+	// Project and Name were chosen by the user; either may be empty.
 	Project, Name string
-	// Merged says that the Viewer has nothing but a merged table of it.
+	// Merged is set if the Viewer has only a merged table of the run.
 	Merged bool
-	// Experiment and Environment are JSON objects for a JSON file; an empty
-	// one is null there.
+	// Experiment and Environment are JSON objects for a JSON file; an empty one becomes
+	// null.
 	Experiment, Environment []byte
 	// Fields, Summary and EnvironmentFields are for reports.
 	Fields, Summary, EnvironmentFields []Field
@@ -85,7 +84,7 @@ type Run struct {
 // Field is one line of a report's tables.
 type Field struct{ Label, Value string }
 
-// label is what a report calls the run.
+// label returns the name of the run in a report.
 func (r *Run) label() string {
 	if r.Name == "" {
 		return r.ID
@@ -93,12 +92,12 @@ func (r *Run) label() string {
 	return r.Name + " · " + r.ID
 }
 
-// maxFileName bounds a file name in bytes, its extension not counted. File
-// systems take 255, of which some need a part for their own marks.
+// maxFileName is the maximum length in bytes of a file name without its extension. File
+// systems allow 255, and some need a part of that themselves.
 const maxFileName = 180
 
-// FileName is a name to save the runs under: project-name-runid.ext, without
-// anything that a file system or a shell would take for more than a name.
+// FileName returns a file name for the runs: project-name-runid.ext, without characters
+// that are special to a file system or a shell.
 func (f Format) FileName(runs []*Run) string {
 	name := "runicorn-" + strconv.Itoa(len(runs)) + "-experiments"
 	if len(runs) == 1 {
@@ -109,8 +108,9 @@ func (f Format) FileName(runs []*Run) string {
 	return name + "." + kinds[f].extension
 }
 
-// sanitize leaves letters, digits, dots, underscores and single dashes, and no dot
-// or dash at either end: neither a hidden file nor an option of a command.
+// sanitize keeps letters, digits, dots, underscores and single dashes. It removes dots
+// and dashes at both ends, so that the name is neither a hidden file nor an option of a
+// command.
 func sanitize(text string) string {
 	var b strings.Builder
 	dash := false

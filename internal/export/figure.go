@@ -16,23 +16,23 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// figure is one metric of all runs of a report.
+// figure is the plot of one metric for all runs of a report.
 type figure struct {
 	metric string
 	lines  []curve
 }
 
-// curve is what a run says of the metric, downsampled.
+// curve is the downsampled metric of one run.
 type curve struct {
 	run     *Run
-	number  int // of the run in the report: its colour
+	number  int // of the run in the report; selects the colour
 	steps   []int64
 	values  []float64
-	stepped bool        // a boolean: it holds until it changes
-	trend   plotter.XYs // of a noisy curve, else nil
+	stepped bool        // a boolean, drawn in steps
+	trend   plotter.XYs // nil unless the curve is noisy
 }
 
-// The size of a plot. The legend stands below it, a line per run.
+// The size of a plot. The legend is below it, with one line per run.
 const (
 	plotWidth    = 8 * vg.Inch
 	plotHeight   = 3.4 * vg.Inch
@@ -40,8 +40,8 @@ const (
 	legendMargin = 0.1 * vg.Inch
 )
 
-// palette is Okabe and Ito's, whose colours all eyes can tell apart, without
-// its yellow, which white paper swallows. Dashes tell its repetitions apart.
+// palette is the colour-blind safe palette of Okabe and Ito without its yellow, which is
+// invisible on white. Repeated colours are distinguished by dashes.
 var palette = []color.RGBA{
 	{R: 0, G: 114, B: 178, A: 255},
 	{R: 213, G: 94, B: 0, A: 255},
@@ -62,7 +62,7 @@ func style(number int) draw.LineStyle {
 	}
 }
 
-// name is what the legend calls the curve.
+// name returns the label of the curve in the legend.
 func (c *curve) name() string {
 	if c.stepped {
 		return c.run.label() + " (boolean: 0 false, 1 true)"
@@ -70,13 +70,13 @@ func (c *curve) name() string {
 	return c.run.label()
 }
 
-// maxPlotted is the maximum value that is drawn. Beyond it the difference of two
-// values is no double any more, and axes cannot be laid.
+// maxPlotted is the maximum value that is drawn. Beyond it, the difference of two values
+// overflows, and an axis has no ticks.
 const maxPlotted = math.MaxFloat64 / 8
 
 func isPlottable(v float64) bool { return math.Abs(v) <= maxPlotted }
 
-// svg draws the figure, and returns nil if there is nothing to be drawn.
+// svg draws the figure; nil if there is nothing to draw.
 func (f *figure) svg() ([]byte, error) {
 	p, legend := plot.New(), plot.NewLegend()
 	p.X.Label.Text, p.Y.Label.Text = "step", label(f.metric)+" (as logged)"
@@ -108,7 +108,7 @@ func (f *figure) svg() ([]byte, error) {
 	return withoutProlog(out.Bytes()), nil
 }
 
-// add draws the curves, and over them the trends of those that have one.
+// add draws the curves, then their trends on top.
 func (f *figure) add(p *plot.Plot, legend *plot.Legend) (empty bool, err error) {
 	var trends []plot.Plotter
 	empty = true
@@ -136,7 +136,7 @@ func (f *figure) add(p *plot.Plot, legend *plot.Legend) (empty bool, err error) 
 
 var gridStyle = draw.LineStyle{Color: color.Gray{Y: 225}, Width: vg.Points(0.5)}
 
-// withoutProlog leaves the element that HTML can hold.
+// withoutProlog returns the svg element, which HTML can contain.
 func withoutProlog(svg []byte) []byte {
 	if at := bytes.Index(svg, []byte("<svg")); at > 0 {
 		return svg[at:]
@@ -144,13 +144,13 @@ func withoutProlog(svg []byte) []byte {
 	return svg
 }
 
-// isBoolean says that there is nothing but booleans.
+// isBoolean reports whether all values are booleans.
 func (f *figure) isBoolean() bool {
 	return !slices.ContainsFunc(f.lines, func(c curve) bool { return !c.stepped })
 }
 
-// add draws the stretches of values that can be drawn. A point alone in its
-// stretch is a dot. What it returns shows the line in the legend.
+// add draws the segments of values that can be drawn. A segment of one point is a dot. It
+// returns the line for the legend.
 func (c *curve) add(p *plot.Plot) (plot.Thumbnailer, error) {
 	var thumb plot.Thumbnailer
 	for from := 0; from < len(c.values); {
@@ -177,7 +177,7 @@ type drawing interface {
 	plot.Thumbnailer
 }
 
-// segment is the points from one to before the other.
+// segment returns the drawing of the points from one index to before another.
 func (c *curve) segment(from, to int) (drawing, error) {
 	points := make(plotter.XYs, to-from)
 	for i := range points {
@@ -186,7 +186,7 @@ func (c *curve) segment(from, to int) (drawing, error) {
 	return c.draw(points, c.trend != nil)
 }
 
-// draw makes the line of some points, or a dot of one.
+// draw returns a line, or a dot for one point.
 func (c *curve) draw(points plotter.XYs, dimmed bool) (drawing, error) {
 	if len(points) == 1 {
 		dots, err := plotter.NewScatter(points)
@@ -210,8 +210,8 @@ func (c *curve) draw(points plotter.XYs, dimmed bool) (drawing, error) {
 	return line, nil
 }
 
-// widen gives an axis a length that ticks can be laid on: one that is nothing
-// beside its values, or beside the least doubles, would be none at all.
+// widen extends an axis whose length is too small for ticks, compared with its values or
+// with the smallest doubles.
 func widen(a *plot.Axis) {
 	const minRelative, minAbsolute = 1e-9, 1e-290
 	size := max(math.Abs(a.Min), math.Abs(a.Max))
@@ -225,7 +225,7 @@ func widen(a *plot.Axis) {
 	a.Min, a.Max = a.Min-margin, a.Max+margin
 }
 
-// label makes a text fit for a plot: one line, not too long.
+// label makes a text fit for a plot: one line of limited length.
 func label(line string) string {
 	const maxRunes = 80
 	out := make([]rune, 0, maxRunes)

@@ -15,12 +15,12 @@ import (
 // Image is an image that a run has logged.
 type Image struct {
 	eventlog.Media
-	// Open reads its content. A nil body says that the run has lost it.
+	// Open opens the content. A nil body means that the Viewer has lost it.
 	Open func() (io.ReadCloser, error)
 }
 
-// imageTypes are the media types that browsers draw, by extension. The
-// system's table of types is not asked: it differs from host to host.
+// imageTypes are the media types that browsers display, by extension. The system's table
+// of types is not used: it differs between hosts.
 var imageTypes = map[string]string{
 	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
 	".webp": "image/webp", ".bmp": "image/bmp", ".svg": "image/svg+xml", ".avif": "image/avif",
@@ -34,8 +34,8 @@ func (m *Image) contentType() string {
 	return "application/octet-stream"
 }
 
-// embed writes an image with its content in base64 between two texts, or what
-// missing says if there is no content.
+// embed writes the base64 content of an image between two texts, or missing if there is
+// no content.
 func (m *Image) embed(out io.Writer, before, after, missing string) (err error) {
 	body, err := m.Open()
 	if err != nil {
@@ -60,12 +60,11 @@ func (m *Image) embed(out io.Writer, before, after, missing string) (err error) 
 	return err
 }
 
-// firsts are the places of images whose content a file has, by path: what several
-// events name is written once.
+// firsts holds the index of the first image of each path, so that content that several
+// events refer to is written once.
 type firsts map[string]int
 
-// see notes the i-th image. It returns the first one of its path, which may be the
-// same.
+// see records the i-th image. It returns the first image of its path, which may be i.
 func (f firsts) see(m *Image, i int) int {
 	first, seen := f[m.Path]
 	if !seen {
@@ -75,9 +74,9 @@ func (f firsts) see(m *Image, i int) int {
 	return first
 }
 
-// writeImage writes the i-th image of a run into the document: its event, and its
-// content as base64 in "data", which is null if the content is lost, or stands at
-// the image whose index "same_as" is.
+// writeImage writes the i-th image of a run: its event, and its content in base64 as
+// "data", which is null if the content is lost. "same_as" is the index of an earlier
+// image with the same content.
 func (d *Document) writeImage(m *Image, i int, written firsts) error {
 	d.write(`{"key":`, string(appendText(nil, m.Key)), `,"path":`, string(appendText(nil, m.Path)),
 		`,"caption":`, string(appendText(nil, m.Caption)))

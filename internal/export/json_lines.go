@@ -13,12 +13,11 @@ import (
 //	{"type":"metrics","step":3,"time":1795446718.5,"metrics":{"loss":0.5,"acc":"NaN"},"nonfinite":["acc"]}
 //	{"type":"image","step":3,"time":1795446718.5,"key":"sample","path":"media/1.png","caption":"a cat"}
 //
-// NaN, Infinity and -Infinity are strings, since JSON has no numbers for them,
-// and "nonfinite" names the metrics that have one, so that a logged text "NaN"
-// is not taken for a number. Integers have all their digits. A null takes back
-// what an earlier line said of the metric at that step, as it does in a Viewer.
-// A run of a merged table has a line per step. In a file of several runs every
-// line has "viewer" and "run_id".
+// NaN, Infinity and -Infinity are strings, since JSON has no numbers for them, and
+// "nonfinite" names the metrics that have one, so that they differ from a logged text
+// "NaN". Integers have all their digits. A null withdraws the value that an earlier line
+// has for the metric at that step, as in a Viewer. A run of a merged table has one line
+// per step. In a file of several runs every line has "viewer" and "run_id".
 type jsonLines struct {
 	*bufio.Writer
 	multiRun bool
@@ -28,7 +27,7 @@ func newJSONLines(out io.Writer, multiRun bool) *jsonLines {
 	return &jsonLines{Writer: bufio.NewWriterSize(out, bufferSize), multiRun: multiRun}
 }
 
-// appendHeader writes what all lines begin with.
+// appendHeader starts a line of any type.
 func (x *jsonLines) appendHeader(kind string, run *Run) []byte {
 	line := append(x.AvailableBuffer(), `{"type":"`...)
 	line = append(append(line, kind...), '"')

@@ -2,11 +2,11 @@ package export
 
 import "github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 
-// What the formats cannot hold, one sentence each.
+// The limitations of the formats, one sentence each.
 const (
-	mergedSource      = "A Viewer of 0.5 tells one value per step and metric only: what was rewritten is lost, and NaN and ±Inf look like values that were never logged."
+	mergedSource      = "A Viewer of 0.5 has only one value per step and metric: rewritten values are lost, and NaN and ±Inf look like values that were never logged."
 	wideLayout        = "The wide layout has one value per step and metric, the last one written, and no times; the long layout has every point with its time."
-	csvKinds          = "CSV does not say the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
+	csvKinds          = "CSV does not have the kind of a value: a text \"1\" or \"true\" looks like the number or the boolean, and an empty text like no value."
 	jsonlNested       = "Lists and objects that were logged as values are left out, as the Viewer leaves them out."
 	jsonMerged        = "Series are merged: one value per step and metric, the last one written; JSON Lines have every point."
 	csvText           = "Texts that spreadsheets take for formulas begin with an apostrophe, and control characters are replaced by U+FFFD."
@@ -17,8 +17,8 @@ const (
 	wideKinds         = "Metrics of several kinds have a column for each; those that are not numbers end in \"#boolean\" or \"#text\"."
 )
 
-// Limitations says what a file of the runs cannot hold. The schema is that of
-// a wide table, nil for other files.
+// Limitations returns the limitations of a file of the runs. Schema is that of a wide
+// table, nil for other files.
 func Limitations(f Format, l Layout, runs []*Run, schema *Schema) []string {
 	var out []string
 	for _, r := range runs {
@@ -55,7 +55,7 @@ func Limitations(f Format, l Layout, runs []*Run, schema *Schema) []string {
 	return out
 }
 
-// hasKindsBesideNumbers says whether CSV could mistake a value of the schema.
+// hasKindsBesideNumbers reports whether the schema has values whose kind is lost in CSV.
 func (s *Schema) hasKindsBesideNumbers() bool {
 	for _, m := range s.metrics {
 		if m.has[eventlog.KindText] || m.has[eventlog.KindBoolean] {
@@ -65,7 +65,7 @@ func (s *Schema) hasKindsBesideNumbers() bool {
 	return false
 }
 
-// notes say how typed columns hold what one column cannot.
+// notes returns how a metric is spread over several typed columns.
 func (s *Schema) notes() []string {
 	var out []string
 	mixed, exact := false, false

@@ -12,8 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// The columns of the long layout after those of identity. Only Arrow and
-// Parquet have the last three: in CSV a value is written as it is.
+// The columns of the long layout after those of identity. Only Arrow and Parquet have the
+// last three: in CSV the value column holds every kind.
 const (
 	titleMetric  = "metric"
 	titleValue   = "value"
@@ -64,7 +64,7 @@ func (x *longCSV) row(run *Run, row *eventlog.Row) error {
 	return nil
 }
 
-// csvName is a metric's name as a field.
+// csvName returns a metric's name as a field.
 func csvName(name string) string { return string(appendField(nil, name)) }
 
 func (x *longCSV) media(*Run, *eventlog.Media) error { return nil }
@@ -72,14 +72,14 @@ func (x *longCSV) media(*Run, *eventlog.Media) error { return nil }
 // Close completes the file.
 func (x *longCSV) Close() error { return x.Flush() }
 
-// longRecords is the long layout as batches. Its columns are the same for all
-// runs, since the first batch goes out before the last row is known.
+// longRecords is the long layout as batches. Its columns are the same for all runs,
+// because the first batch is written before the last row is known.
 type longRecords struct {
 	file     recordFile
 	batch    *array.RecordBuilder
 	multiRun bool
 	rows     int
-	texts    int // bytes of the texts in the batch
+	texts    int // size in bytes of the texts in the batch
 }
 
 func newLongRecords(f Format, out io.Writer, multiRun bool) (*longRecords, error) {
@@ -137,7 +137,7 @@ func (x *longRecords) point(run *Run, row *eventlog.Row, c *eventlog.Cell) {
 	add(6, &eventlog.Cell{Text: c.Exact}, c.Exact != "")
 }
 
-// flush writes the rows so far as a batch.
+// flush writes the collected rows as a batch.
 func (x *longRecords) flush() error {
 	batch := x.batch.NewRecordBatch()
 	defer batch.Release()

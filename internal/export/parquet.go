@@ -13,21 +13,22 @@ import (
 
 var errTooManyColumns = errors.New("too many columns for a Parquet file")
 
-// scratchValues is how many values are encoded at once.
+// scratchValues is how many values are encoded together.
 const scratchValues = 2048
 
 // groupRows is the number of rows of a Parquet row group. A group is held in
 // memory until it is complete, compressed.
 const groupRows = 8 * windowRows
 
-// maxGroupCells bounds the cells of a row group, which then has fewer rows.
+// maxGroupCells is the maximum number of cells of a row group. Groups of wide tables have
+// fewer rows because of it.
 const maxGroupCells = 8 << 20
 
 const (
 	// pageBytes is the size of a page of a Parquet column before it is compressed.
 	pageBytes = 64 << 10
-	// dictionaryBytes is the size of a dictionary of texts from which on the
-	// texts of the group are written as they are.
+	// dictionaryBytes is the maximum size of a dictionary of texts. Beyond it, the texts
+	// of the group are written directly.
 	dictionaryBytes = 1 << 20
 )
 
@@ -40,7 +41,7 @@ type parquetFile struct {
 	values    []parquet.Value
 }
 
-// newParquetFile begins a Parquet file.
+// newParquetFile starts a Parquet file.
 func newParquetFile(out io.Writer, schema *arrow.Schema) (*parquetFile, error) {
 	fields := schema.Fields()
 	if len(fields) > parquet.MaxColumnIndex {
@@ -63,8 +64,7 @@ func newParquetFile(out io.Writer, schema *arrow.Schema) (*parquetFile, error) {
 	return x, nil
 }
 
-// orderedGroup is a group whose columns stay in their order; a parquet.Group
-// sorts them.
+// orderedGroup is a group whose columns keep their order; a parquet.Group sorts them.
 type orderedGroup struct {
 	parquet.Group
 	fields []parquet.Field
@@ -82,12 +82,13 @@ type parquetField struct {
 // Name is the name of the column.
 func (f *parquetField) Name() string { return f.name }
 
-// Value is for rows that are Go structs, which are not used here.
+// Value is used only for rows that are Go structs.
 func (f *parquetField) Value(reflect.Value) reflect.Value {
 	panic("a column is written without structs")
 }
 
-// parquetNode is the type of a column. Doubles hardly repeat, texts mostly do.
+// parquetNode returns the type of a column. Texts get a dictionary, as they repeat;
+// doubles rarely do.
 func parquetNode(f arrow.Field) parquet.Node {
 	var node parquet.Node
 	switch f.Type.ID() { //nolint:exhaustive // columns have no other types
@@ -152,7 +153,7 @@ func (x *parquetFile) writeColumn(column *parquet.ColumnWriter, index int, cells
 	return nil
 }
 
-// parquetValue is the value of a cell.
+// parquetValue returns the value of a cell.
 func parquetValue(cells arrow.Array, i int) parquet.Value {
 	switch c := cells.(type) {
 	case *array.Int64:

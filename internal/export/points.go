@@ -7,24 +7,23 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// Points writes points as they were logged: the long layout in CSV, Arrow or
-// Parquet, or events as lines of JSON. Its memory does not grow with them.
+// Points writes points in the order of logging: the long layout in CSV, Arrow or Parquet,
+// or JSON Lines. Its memory does not grow with the number of points.
 type Points struct {
 	selection eventlog.Selection
-	selected  nameCache[bool] // what the selection says of the names so far
+	selected  nameCache[bool] // whether a name is selected
 	writer    pointWriter
 }
 
-// pointWriter is a format of points. A row has the selected cells only, nulls
-// among them.
+// pointWriter is a format of points. Rows have only the selected cells, including nulls.
 type pointWriter interface {
 	row(run *Run, row *eventlog.Row) error
 	media(run *Run, m *eventlog.Media) error
 	Close() error
 }
 
-// NewPoints begins a file of the selected points in CSV, Arrow, Parquet or
-// JSONLines. In a file of several runs every row says whose it is.
+// NewPoints starts a file of the selected points in CSV, Arrow, Parquet or JSONLines. In
+// a file of several runs every row names its run.
 func NewPoints(f Format, out io.Writer, multiRun bool, sel eventlog.Selection) (*Points, error) {
 	p := &Points{selection: sel, selected: nameCache[bool]{}}
 	var err error
@@ -42,8 +41,8 @@ func NewPoints(f Format, out io.Writer, multiRun bool, sel eventlog.Selection) (
 	return p, nil
 }
 
-// nameCache remembers what was decided of metrics' names. It is bounded: a long name
-// is decided each time.
+// nameCache caches values by metric name. It is bounded: the value of a long name is not
+// cached.
 type nameCache[V any] map[string]V
 
 const (
@@ -66,7 +65,7 @@ func (c nameCache[V]) get(name string, decide func(string) V) V {
 	return v
 }
 
-// WriteRow adds a row of the event file. It changes the row.
+// WriteRow adds a row of the event file. It modifies the row.
 func (p *Points) WriteRow(run *Run, row *eventlog.Row) error {
 	kept := row.Cells[:0]
 	for _, c := range row.Cells {
@@ -81,7 +80,7 @@ func (p *Points) WriteRow(run *Run, row *eventlog.Row) error {
 	return nil
 }
 
-// WriteMedia adds an image of the event file, which only JSONLines can hold.
+// WriteMedia adds an image event; formats other than JSONLines ignore it.
 func (p *Points) WriteMedia(run *Run, m *eventlog.Media) error {
 	if err := p.writer.media(run, m); err != nil {
 		return fmt.Errorf("write an image event: %w", err)
@@ -89,8 +88,8 @@ func (p *Points) WriteMedia(run *Run, m *eventlog.Media) error {
 	return nil
 }
 
-// WriteTable adds a run of which there is a merged table only: a row per step,
-// ascending. Such a table has one time per step.
+// WriteTable adds a run that has only a merged table: one row per step, ascending. Such a
+// table has one time per step.
 func (p *Points) WriteTable(run *Run, t *eventlog.Table, compute Compute) error {
 	row := &eventlog.Row{Position: -1}
 	return compute.windows(t, p.selection, windowRows, func(w *window) error {

@@ -122,7 +122,7 @@ func eachBatch(t *testing.T, f Format, file []byte, use func(arrow.RecordBatch))
 	}
 }
 
-// describe says what a row has, by the titles of its columns.
+// describe returns the values of a row by the titles of its columns.
 func describe(batch arrow.RecordBatch, row int) string {
 	values := map[string]string{}
 	for i, column := range batch.Columns() {
@@ -204,7 +204,7 @@ func checkNames(t *testing.T, batch arrow.RecordBatch, want []string) {
 	}
 }
 
-// checkNamed checks one cell of the table of odd names.
+// checkNamed checks one cell of the table with unusual names.
 func checkNamed(t *testing.T, batch arrow.RecordBatch, name string, row, step, i int) {
 	t.Helper()
 	want := strconv.Itoa(i)

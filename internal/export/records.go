@@ -14,8 +14,8 @@ import (
 
 var errBatchTooLong = errors.New("the texts of one batch are longer than 256 MiB")
 
-// maxBatchText bounds the texts of a batch in bytes. A table holds equal texts
-// once, a batch holds each cell.
+// maxBatchText is the maximum size in bytes of the texts of a batch. A table holds equal
+// texts once, a batch holds them per cell.
 const maxBatchText = 256 << 20
 
 // wideRecords is a wide table as batches, one per window.
@@ -39,7 +39,7 @@ func newWideRecords(f Format, out io.Writer, schema *Schema, compute Compute) (*
 	return x, err
 }
 
-// dataType is the type of the column in Arrow.
+// dataType returns the Arrow type of the column.
 func (c *column) dataType() arrow.DataType {
 	if c.exact {
 		return arrow.BinaryTypes.String
@@ -51,7 +51,7 @@ func (x *wideRecords) write(run *Run, w *window) error {
 	return x.compute.do(func() error { return x.writeBatch(run, w) })
 }
 
-// seriesKey is what a column is found by in a window.
+// seriesKey identifies the series of a column in a window.
 type seriesKey struct {
 	name string
 	kind eventlog.Kind
@@ -87,9 +87,9 @@ func (x *wideRecords) writeBatch(run *Run, w *window) error {
 	return x.file.Write(array.NewRecordBatch(x.schema, columns, int64(len(w.steps))))
 }
 
-// cells are those of the series at the steps, nulls where it has none: its
-// values, or the digits of its large integers. A column of nothing but numbers is
-// the series' own memory. Texts counts the bytes of texts.
+// cells returns the cells of the series at the steps, null if it has none: its values, or
+// the digits of its large integers. A column without nulls that has only numbers shares
+// the memory of the series. The size of texts in bytes is added to texts.
 func (c *column) cells(s *eventlog.Series, steps []int64, texts *int) (arrow.Array, error) {
 	switch {
 	case s == nil:

@@ -12,8 +12,8 @@ import (
 // recordFormats are the formats that have typed columns.
 var recordFormats = []Format{Arrow, ArrowFile, Parquet}
 
-// TestRecordFormats_ReadBack reads Arrow and Parquet with their own readers and
-// writes what they say as text.
+// TestRecordFormats_ReadBack reads Arrow and Parquet with other readers and formats the
+// content as text.
 func TestRecordFormats_ReadBack(t *testing.T) {
 	for _, test := range []struct {
 		golden string

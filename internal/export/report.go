@@ -12,24 +12,24 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// The number of points of a curve in a report: what a plot's width can show,
-// and less where many runs share one.
+// The number of points of a curve in a report: what the width of a plot can show, and
+// fewer if many runs share a plot.
 const (
 	maxCurvePoints = 1000
 	minCurvePoints = 50
 )
 
-// maxPlots is how many metrics of a report are plotted; nobody looks at more, and each
-// takes a millisecond. The others have their tables.
+// maxPlots is the maximum number of metrics with a plot, each of which takes a
+// millisecond. The others have only a table.
 const maxPlots = 500
 
-// Report collects downsampled curves and the figures beside them, and then writes
-// them as HTML or Markdown.
+// Report collects downsampled curves and statistics, then writes them as HTML or
+// Markdown.
 type Report struct {
 	runs    []*Run
 	points  int
 	figures map[string]*figure
-	// notDrawn are metrics that have no figure since there are enough.
+	// notDrawn are the metrics without a figure because of maxPlots.
 	notDrawn map[string]bool
 	stats    map[string][]stat
 	images   map[*Run][]Image
@@ -43,7 +43,7 @@ type stat struct {
 	eventlog.Stat
 }
 
-// NewReport begins a report of that many runs.
+// NewReport returns an empty report for a number of runs.
 func NewReport(runs int, compute Compute) *Report {
 	return &Report{
 		points:  max(minCurvePoints, maxCurvePoints/max(1, runs/4)),
@@ -51,8 +51,7 @@ func NewReport(runs int, compute Compute) *Report {
 	}
 }
 
-// AddRun takes what the report needs of a run. The table may change again
-// afterwards.
+// AddRun adds what the report needs of a run. The table may change afterwards.
 func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 	number := len(r.runs)
 	r.runs = append(r.runs, run)
@@ -76,7 +75,7 @@ func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 				c.trend = trendOf(s.Steps, s.Values, kept)
 				s.Keep(kept)
 			}
-			c.steps, c.values = slices.Clone(s.Steps), slices.Clone(s.Values) // not the whole columns behind them
+			c.steps, c.values = slices.Clone(s.Steps), slices.Clone(s.Values) // so that the whole columns are not retained
 			f := r.figures[name]
 			if f == nil {
 				f = &figure{metric: name}
@@ -87,7 +86,7 @@ func (r *Report) AddRun(run *Run, t *eventlog.Table, sel eventlog.Selection) {
 	}
 }
 
-// Limitations say what this report lacks.
+// Limitations returns the limitations of this report.
 func (r *Report) Limitations() []string {
 	if len(r.notDrawn) == 0 {
 		return nil
@@ -95,10 +94,10 @@ func (r *Report) Limitations() []string {
 	return []string{fmt.Sprintf("Of %d metrics %d are plotted; the others have tables only.", len(r.notDrawn)+len(r.figures), len(r.figures))}
 }
 
-// AddImages takes the images of a run, which are opened when they are written.
+// AddImages adds the images of a run, which are opened when they are written.
 func (r *Report) AddImages(run *Run, images []Image) { r.images[run] = images }
 
-// title is what the report is called.
+// title returns the title of the report.
 func (r *Report) title() string {
 	if len(r.runs) == 1 {
 		return r.runs[0].label()
@@ -106,13 +105,13 @@ func (r *Report) title() string {
 	return strconv.Itoa(len(r.runs)) + " experiments"
 }
 
-// metrics are the names of all metrics, sorted.
+// metrics returns the names of all metrics, sorted.
 func (r *Report) metrics() []string { return slices.Sorted(maps.Keys(r.stats)) }
 
-// statHeader head the table of a metric.
+// statHeader is the header of the table of a metric.
 var statHeader = []string{"experiment", "kind", "points", "first step", "last step", "last value", "minimum", "maximum", "NaN or ±Inf"}
 
-// rows are the table of a metric.
+// rows returns the table of a metric.
 func (r *Report) rows(metric string) [][]string {
 	var out [][]string
 	for _, s := range r.stats[metric] {
@@ -138,7 +137,7 @@ func (r *Report) rows(metric string) [][]string {
 	return out
 }
 
-// lastValue is a value for people.
+// lastValue formats a value for the table.
 func lastValue(c *eventlog.Cell) string {
 	switch c.Kind {
 	case eventlog.KindText:
@@ -149,7 +148,7 @@ func lastValue(c *eventlog.Cell) string {
 	return string(appendLogged(nil, c))
 }
 
-// note says why a metric has no plot, or what its plot leaves out.
+// note explains why a metric has no plot, or what its plot leaves out.
 func (r *Report) note(metric string, plotted bool) string {
 	outOfRange, hasTrend := 0, false
 	if f := r.figures[metric]; f != nil {

@@ -12,8 +12,8 @@ import (
 //go:embed report.html.tmpl
 var htmlSource string
 
-// htmlTemplates are the parts of the page. html/template escapes what comes
-// from runs for the place where it stands.
+// htmlTemplates are the parts of the page. html/template escapes the content of runs for
+// its context.
 var htmlTemplates = template.Must(template.New("").Funcs(template.FuncMap{"visible": visible}).Parse(htmlSource))
 
 // htmlSection is one metric of the page.
@@ -32,7 +32,7 @@ type htmlImage struct {
 	Caption string
 }
 
-// WriteHTML writes the report as one page that needs nothing from elsewhere.
+// WriteHTML writes the report as one page without external resources.
 func (r *Report) WriteHTML(out io.Writer, limitations []string) error {
 	w := bufio.NewWriterSize(out, bufferSize)
 	err := htmlTemplates.ExecuteTemplate(w, "head", map[string]any{
@@ -88,8 +88,8 @@ func (r *Report) htmlMetric(w io.Writer, metric string) error {
 	return nil
 }
 
-// htmlImageOf writes an image with its content in the page. The template makes
-// what stands before and after the content, which is streamed.
+// htmlImageOf writes an image with its content into the page. The template makes the text
+// before and after the content, which is streamed.
 func htmlImageOf(w *bufio.Writer, m *Image, data htmlImage) error {
 	var page, missing strings.Builder
 	if err := htmlTemplates.ExecuteTemplate(&page, "image", data); err != nil {
@@ -98,10 +98,10 @@ func htmlImageOf(w *bufio.Writer, m *Image, data htmlImage) error {
 	if err := htmlTemplates.ExecuteTemplate(&missing, "lost", data); err != nil {
 		return fmt.Errorf("write an image: %w", err)
 	}
-	// A quote in the caption is escaped, so that the mark is found once.
+	// A quote in the caption is escaped, so contentMark with a quote occurs once.
 	before, after, _ := strings.Cut(page.String(), contentMark+`"`)
 	return m.embed(w, before+contentMark, `"`+after, missing.String())
 }
 
-// contentMark is what stands before the content of an image.
+// contentMark precedes the content of an image.
 const contentMark = ";base64,"

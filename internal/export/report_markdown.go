@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// WriteMarkdown writes the report as Markdown. Its plots are images in the
-// file itself (data URLs), which editors and converters show; some web pages
-// that render Markdown leave them out.
+// WriteMarkdown writes the report as Markdown. Its plots are data URLs, which editors and
+// converters show; some web pages that render Markdown leave them out.
 func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
 	w := &markdown{bufio.NewWriterSize(out, bufferSize)}
 	w.write("# ", markdownText(r.title()), "\n")
@@ -50,7 +49,7 @@ func (r *Report) WriteMarkdown(out io.Writer, limitations []string) error {
 // markdown is a Markdown file.
 type markdown struct{ *bufio.Writer }
 
-// write adds text; the last Flush tells of errors.
+// write adds text; Flush returns the first error.
 func (w *markdown) write(parts ...string) {
 	for _, part := range parts {
 		_, _ = w.WriteString(part)
@@ -71,7 +70,7 @@ func (w *markdown) fields(title string, fields []Field) {
 	})
 }
 
-// table writes a table, whose rows come from fill.
+// table writes a table whose rows come from fill.
 func (w *markdown) table(titles []string, fill func(row func(...string))) {
 	row := func(cells ...string) {
 		for _, cell := range cells {
@@ -112,7 +111,7 @@ func (w *markdown) image(run *Run, m *Image) error {
 		"\n"+caption+": the image's file is lost.\n")
 }
 
-// imageCaption says what an image is.
+// imageCaption returns the caption of an image.
 func imageCaption(run *Run, m *Image) string {
 	text := m.Key
 	if m.HasStep {
@@ -124,14 +123,14 @@ func imageCaption(run *Run, m *Image) string {
 	return text + " (" + run.label() + ")"
 }
 
-// markdownEscaper are the characters that mean something to Markdown, and what they
-// are written as. Lines end a table's row.
+// markdownEscaper escapes the characters that are special in Markdown. A line break would
+// end a table row.
 var markdownEscaper = strings.NewReplacer(
 	"\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "|", "\\|", "#", "\\#", "!", "\\!",
 	"~", "\\~", "$", "\\$", "<", "&lt;", ">", "&gt;", "&", "&amp;", "\r\n", " ", "\n", " ", "\r", " ",
 )
 
-// markdownText makes a text stand for itself.
+// markdownText escapes a text.
 func markdownText(text string) string {
 	return markdownEscaper.Replace(visible(text))
 }

@@ -78,7 +78,7 @@ func TestImages_AreWrittenOnce(t *testing.T) {
 	}
 }
 
-func TestReport_OfManyMetricsPlotsSome(t *testing.T) {
+func TestReport_LimitsTheNumberOfPlots(t *testing.T) {
 	table, row := eventlog.NewTable(), &eventlog.Row{Step: 1}
 	for i := range maxPlots + 10 {
 		row.Cells = append(row.Cells, number(fmt.Sprintf("m%04d", i), 1))
@@ -103,7 +103,7 @@ func number(name string, v float64) eventlog.Cell {
 	return eventlog.Cell{Name: name, Kind: eventlog.KindNumber, Number: v}
 }
 
-func TestReport_FailsWithItsImage(t *testing.T) {
+func TestReport_FailsIfAnImageFails(t *testing.T) {
 	r, run, cut := NewReport(1, nil), sampleRun(), errors.New("cut")
 	r.AddRun(run, eventlog.NewTable(), eventlog.Selection{})
 	r.AddImages(run, []Image{{Open: func() (io.ReadCloser, error) { return io.NopCloser(broken{cut}), nil }}})

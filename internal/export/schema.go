@@ -10,12 +10,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// ErrSchemaChanged says that a run has grown a column since the Schema took it in:
-// begin again, with a new Schema.
-var ErrSchemaChanged = errors.New("the run has metrics that were not there a moment ago")
+// ErrSchemaChanged: a run has gained a column since it was added to the Schema. The
+// caller has to start again with a new Schema.
+var ErrSchemaChanged = errors.New("the run has gained metrics since the export began")
 
-// The columns that are not metrics. The last two are there if a file holds
-// several runs.
+// The columns that are not metrics. Only a file of several runs has the last two.
 const (
 	titleStep   = "step"
 	titleViewer = "viewer"
@@ -29,10 +28,10 @@ type Schema struct {
 	rows, points int // of all runs
 }
 
-// metric is what the columns of one name have to hold.
+// metric is what the columns of one metric have to hold.
 type metric struct {
 	has   [eventlog.KindText + 1]bool // by kind
-	exact bool                        // some integers are beyond a double
+	exact bool                        // some integers are not exact as a double
 }
 
 func (m *metric) kinds() int {
@@ -45,14 +44,14 @@ func (m *metric) kinds() int {
 	return n
 }
 
-// NewSchema returns a schema without metrics. In a file of several runs every
-// row says whose it is.
+// NewSchema returns a schema without metrics. In a file of several runs every row names
+// its run.
 func NewSchema(multiRun bool) *Schema {
 	return &Schema{multiRun: multiRun, metrics: map[string]*metric{}}
 }
 
-// Add takes in the columns of a run. A metric of which a merged table knows
-// only cells without a value has a column too, an empty one.
+// Add adds the columns of a run. A metric for which a merged table has only cells without
+// a value gets an empty column.
 func (s *Schema) Add(t *eventlog.Table, sel eventlog.Selection) {
 	for _, name := range t.Names(sel) {
 		if s.metrics[name] == nil {
@@ -71,29 +70,29 @@ func (s *Schema) Add(t *eventlog.Table, sel eventlog.Selection) {
 }
 
 const (
-	// maxWindowCells bounds the memory of a window: a batch of typed columns has a
-	// value for each cell, or room for one.
+	// maxWindowCells is the maximum number of cells of a window. It bounds memory: a
+	// batch of typed columns has space for every cell, with or without a value.
 	maxWindowCells = 2 << 20
-	// maxSparseCells is how many cells a wide table may have if fewer than one in
-	// sparseRatio has a value.
+	// maxSparseCells is the maximum number of cells of a wide table in which fewer than
+	// one cell in sparseRatio has a value.
 	maxSparseCells = 16 << 20
 	sparseRatio    = 16
 )
 
-// windowRows is how many rows of the table are written at once.
+// windowRows returns how many rows of the table are written together.
 func (s *Schema) windowRows() int {
 	return max(1, min(windowRows, maxWindowCells/(len(s.metrics)+1)))
 }
 
-// SparseError says that a wide table would be nearly all empty, and very large.
+// SparseError is the error for a wide table that would be very large and almost empty.
 type SparseError struct{ Columns, Rows, Points int }
 
 // Error has the numbers.
 func (e *SparseError) Error() string {
-	return fmt.Sprintf("a wide table of %d columns and %d rows would have %d values only", e.Columns, e.Rows, e.Points)
+	return fmt.Sprintf("a wide table of %d columns and %d rows would have only %d values", e.Columns, e.Rows, e.Points)
 }
 
-// CheckSize returns a SparseError if the table is not worth its space.
+// CheckSize returns a SparseError if the table is too large for its number of values.
 func (s *Schema) CheckSize() error {
 	if cells := s.rows * len(s.metrics); cells <= maxSparseCells || s.points >= cells/sparseRatio {
 		return nil
@@ -101,7 +100,7 @@ func (s *Schema) CheckSize() error {
 	return &SparseError{Columns: len(s.metrics), Rows: s.rows, Points: s.points}
 }
 
-// check compares a window with what Add has seen.
+// check compares the columns of a window with those of Add.
 func (s *Schema) check(w *window) error {
 	for i := range w.series {
 		m := s.metrics[w.series[i].Name]
@@ -120,7 +119,7 @@ type column struct {
 	exact bool // the digits of integers, instead of the values
 }
 
-// identity are the titles of the columns before the metrics.
+// identity returns the titles of the columns before the metrics.
 func (s *Schema) identity() []string {
 	if s.multiRun {
 		return []string{titleViewer, titleRun, titleStep}
@@ -128,11 +127,11 @@ func (s *Schema) identity() []string {
 	return []string{titleStep}
 }
 
-// names are the metrics in the order of their columns.
+// names returns the metrics in the order of their columns.
 func (s *Schema) names() []string { return slices.Sorted(maps.Keys(s.metrics)) }
 
-// uniqueTitles are the names with titles that are valid, as text makes them, and
-// unlike each other and the titles of other columns.
+// uniqueTitles maps the metrics to valid column titles, which text makes, that differ
+// from each other and from the titles of other columns.
 func (s *Schema) uniqueTitles(text func(string) string) (titles map[string]string, used map[string]bool) {
 	titles, used = map[string]string{}, map[string]bool{}
 	for _, title := range s.identity() {
@@ -152,9 +151,8 @@ func unique(used map[string]bool, title string) string {
 	return title
 }
 
-// columns are the typed columns. A metric keeps its name for the kind that it
-// is, or for its numbers if it is of several; what else it has stands beside it
-// under a name with a suffix.
+// columns returns the typed columns. A metric with one kind keeps its name; one with
+// several kinds keeps it for its numbers. Further columns have a suffix.
 func (s *Schema) columns() []column {
 	titles, used := s.uniqueTitles(func(name string) string { return name })
 	var out []column

@@ -13,10 +13,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// appendNumber writes a double so that reading it gives the same one, in the
-// notation of JSON, and the others as Python's json module does. Integers of 64
-// bits have all the digits of the double: 1e+06 reads as a float. A negative zero
-// keeps its point: without it, it reads as the integer 0.
+// appendNumber writes a double so that reading it gives the same double, in JSON
+// notation; NaN and ±Inf as Python's json module writes them. Integers of up to 64 bits
+// have all the digits of the double: 1e+06 would be read as a float. Negative zero keeps
+// its point, without which it would be read as the integer 0.
 func appendNumber(b []byte, v float64) []byte {
 	switch {
 	case math.IsNaN(v):
@@ -33,10 +33,10 @@ func appendNumber(b []byte, v float64) []byte {
 	return strconv.AppendFloat(b, v, 'g', -1, 64)
 }
 
-// Number is a number as files have it.
+// Number formats a number for files.
 func Number(v float64) string { return string(appendNumber(nil, v)) }
 
-// appendLogged writes the number of a cell, an integer with all its digits.
+// appendLogged writes the number of a cell, integers with all their digits.
 func appendLogged(b []byte, c *eventlog.Cell) []byte {
 	if c.Exact != "" {
 		return append(b, c.Exact...)
@@ -44,7 +44,7 @@ func appendLogged(b []byte, c *eventlog.Cell) []byte {
 	return appendNumber(b, c.Number)
 }
 
-// appendCell writes a value as CSV has it.
+// appendCell writes a value for CSV.
 func appendCell(b []byte, c *eventlog.Cell) []byte {
 	switch c.Kind {
 	case eventlog.KindText:
@@ -55,15 +55,15 @@ func appendCell(b []byte, c *eventlog.Cell) []byte {
 	switch {
 	case c.Exact != "":
 	case math.IsInf(c.Number, 1):
-		return append(b, "inf"...) // a number to every reader of CSV, which "Infinity" is not to polars
+		return append(b, "inf"...) // polars does not read "Infinity" as a number
 	case math.IsInf(c.Number, -1):
 		return append(b, "-inf"...)
 	}
 	return appendLogged(b, c)
 }
 
-// appendField writes a text as a field of CSV (RFC 4180), in quotes if need
-// be, or if it is empty: an absent value has none.
+// appendField writes a text as a field of CSV (RFC 4180). It is quoted if necessary, and
+// if it is empty, because an absent value is empty without quotes.
 func appendField(b []byte, text string) []byte {
 	text = plainText(text)
 	if text != "" && !strings.ContainsAny(text, "\",\r\n") && text[0] != ' ' && text[len(text)-1] != ' ' {
@@ -74,9 +74,8 @@ func appendField(b []byte, text string) []byte {
 	return append(b, '"')
 }
 
-// plainText makes a text harmless where it is shown: a spreadsheet computes what
-// begins like a formula, so that an apostrophe is put before it unless it is a
-// number.
+// plainText neutralizes texts that a spreadsheet would evaluate as a formula: it prepends
+// an apostrophe, except to numbers.
 func plainText(text string) string {
 	text = visible(text)
 	if text != "" && strings.IndexByte("=+-@\t\r", text[0]) >= 0 {
@@ -87,8 +86,8 @@ func plainText(text string) string {
 	return text
 }
 
-// visible puts U+FFFD in place of control characters, which terminals obey, and of
-// what is not UTF-8. Lines and tabs stay.
+// visible replaces control characters, which terminals interpret, and invalid UTF-8 by
+// U+FFFD. Line breaks and tabs are kept.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
@@ -98,12 +97,12 @@ func visible(text string) string {
 	}, text)
 }
 
-// appendText writes a JSON string. Bytes that are not UTF-8 become U+FFFD.
-// Control characters are escaped, also those that JSON allows: terminals obey them.
+// appendText writes a JSON string. Invalid UTF-8 becomes U+FFFD. All control characters
+// are escaped, including those that JSON allows, because terminals interpret them.
 func appendText(b []byte, text string) []byte {
 	quoted, err := json.Marshal(text)
 	if err != nil {
-		return append(b, `""`...) // a string always marshals
+		return append(b, `""`...) // a string can always be encoded
 	}
 	if bytes.ContainsFunc(quoted, unicode.IsControl) {
 		for _, r := range string(quoted) {
@@ -118,8 +117,8 @@ func appendText(b []byte, text string) []byte {
 	return append(b, quoted...)
 }
 
-// appendValue writes a value as JSON: an integer in full whatever its size,
-// and a string for what JSON has no number for.
+// appendValue writes a value as JSON: integers in full, and strings for values that JSON
+// has no number for.
 func appendValue(b []byte, c *eventlog.Cell) []byte {
 	switch {
 	case c.Kind == eventlog.KindText:

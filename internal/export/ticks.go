@@ -7,9 +7,8 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// ticks lays about five labelled ticks at multiples of 1, 2 or 5 times a power
-// of ten. gonum's own search for nice ticks does not end well on the extremes
-// of doubles, which runs do log.
+// ticks places about five labelled ticks at multiples of 1, 2 or 5 times a power of ten.
+// gonum's search for ticks fails for the extremes of doubles, which runs do log.
 type ticks struct {
 	integers bool // only integers, as steps are
 }
@@ -27,7 +26,7 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 	}
 	first := math.Ceil(low / step)
 	var out []plot.Tick
-	for i := range 4 * wantedTicks { // a bound, should rounding make it stand still
+	for i := range 4 * wantedTicks { // bounded in case rounding prevents progress
 		v := (first + float64(i)) * step
 		if v > high {
 			break
@@ -40,7 +39,7 @@ func (t ticks) Ticks(low, high float64) []plot.Tick {
 	return out
 }
 
-// niceStep is the smallest 1, 2 or 5 times a power of ten that is not below.
+// niceStep returns the smallest 1, 2 or 5 times a power of ten that is at least minStep.
 func niceStep(minStep float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(minStep)))
 	if power == 0 {
@@ -54,7 +53,7 @@ func niceStep(minStep float64) float64 {
 	return 10 * power
 }
 
-// tickLabel writes a value with the digits that tell it from its neighbours.
+// tickLabel formats a value with the digits that distinguish it from its neighbours.
 func tickLabel(v, step float64) string {
 	size := math.Abs(v)
 	switch {

@@ -8,19 +8,18 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// A long curve that goes up and down all the time is a wall of its colour,
-// behind which those of other runs are not seen. It is drawn faint, and over all
-// such curves what they do in the long run: the mean of each part of the steps.
+// A long noisy curve covers the curves of other runs. It is drawn faint, and its trend is
+// drawn on top of all such curves: the mean of each part of the steps.
 
-// trendParts is into how many parts of equal length the steps are cut.
+// trendParts is the number of parts of equal length into which the steps are divided.
 const trendParts = 150
 
-// noiseRatio is how many times its range a curve goes up and down to count as one.
+// noiseRatio is how many times its range a curve must go up and down to be noisy.
 const noiseRatio = 12
 
-// trendOf takes the means of the finite values of each part, at the middle of
-// their steps. A part without any breaks the line: its mean is NaN. It is nil
-// for a curve that is not noisy, which the kept points say.
+// trendOf returns the means of the finite values of each part, at the middle of its
+// steps. A part without values has the mean NaN, which interrupts the line. The result is
+// nil for a curve that is not noisy, judged by the kept points.
 func trendOf(steps []int64, values []float64, kept []int) plotter.XYs {
 	if len(values) < 2*trendParts || !isNoisy(values, kept) {
 		return nil
@@ -47,7 +46,7 @@ func trendOf(steps []int64, values []float64, kept []int) plotter.XYs {
 	return trend
 }
 
-// isNoisy says whether a curve goes up and down many times its range.
+// isNoisy reports whether a curve goes up and down noiseRatio times its range.
 func isNoisy(values []float64, kept []int) bool {
 	low, high, travel, before := math.Inf(1), math.Inf(-1), 0.0, math.NaN()
 	for _, i := range kept {
@@ -64,20 +63,20 @@ func isNoisy(values []float64, kept []int) bool {
 	return high > low && travel/noiseRatio > high-low
 }
 
-// dim is the colour of a curve below its trend.
+// dim returns the colour of a curve below its trend.
 func dim(c color.RGBA) color.Color {
 	const opacity = 70
 	return color.NRGBA{R: c.R, G: c.G, B: c.B, A: opacity}
 }
 
-// The widths of a curve, and of one that has a trend.
+// The line widths of a curve, and of one that has a trend.
 const (
 	lineWidth  = 1.2
 	dimWidth   = 0.6
 	trendWidth = 1.6
 )
 
-// segments are the parts of a trend that have no break.
+// segments returns the uninterrupted parts of a trend.
 func segments(trend plotter.XYs) []plotter.XYs {
 	var out []plotter.XYs
 	from := 0
@@ -93,7 +92,7 @@ func segments(trend plotter.XYs) []plotter.XYs {
 	return out
 }
 
-// trendLines draws the trend.
+// trendLines returns the lines of the trend.
 func (c *curve) trendLines() ([]drawing, error) {
 	var out []drawing
 	for _, segment := range segments(c.trend) {

@@ -47,10 +47,10 @@ func TestReport_DrawsTheTrendOfANoisyCurve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(svg), "stroke-opacity"); n != 2 { // the stretches beside the gap; the trend is opaque
+	if n := strings.Count(string(svg), "stroke-opacity"); n != 2 { // the segments at both sides of the gap; the trend is opaque
 		t.Errorf("%d faint lines, want 2", n)
 	}
 	if report.note("wave", true) == "" {
-		t.Error("nobody is told what the lines are")
+		t.Error("the lines are not explained")
 	}
 }

@@ -9,22 +9,22 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// WideFile writes merged tables: one row per step, a column per metric. Steps
-// at which no selected metric has a value make no row.
+// WideFile writes merged tables: one row per step, a column per metric. A step without a
+// value of a selected metric has no row.
 type WideFile struct {
 	schema  *Schema
 	writer  wideWriter
 	compute Compute
 }
 
-// wideWriter is a format of wide tables. Its write does the computing piece by piece.
+// wideWriter is a format of wide tables. Its write runs in steps of computing.
 type wideWriter interface {
 	write(run *Run, w *window) error
 	Close() error
 }
 
-// NewWide begins a wide file in CSV, Arrow or Parquet. All runs must be in the
-// schema, which must not change any more.
+// NewWide starts a wide file in CSV, Arrow or Parquet. All runs must be in the schema,
+// which must not change any more.
 func NewWide(f Format, out io.Writer, schema *Schema, compute Compute) (*WideFile, error) {
 	x := &WideFile{schema: schema, compute: compute}
 	var err error
@@ -55,8 +55,8 @@ func (x *WideFile) WriteRun(run *Run, t *eventlog.Table, sel eventlog.Selection)
 // Close completes the file.
 func (x *WideFile) Close() error { return x.compute.do(x.writer.Close) }
 
-// wideCSV is a wide table in CSV. One column holds all kinds of a metric: a
-// cell of the merged view has one.
+// wideCSV is a wide table in CSV. One column holds all kinds of a metric, since a cell of
+// the merged view has only one.
 type wideCSV struct {
 	*bufio.Writer
 	multiRun    bool
@@ -107,7 +107,7 @@ func (x *wideCSV) write(run *Run, w *window) error {
 	})
 }
 
-// appendCellAt writes the cell of a metric, whichever kind it is of.
+// appendCellAt writes the cell of a metric, of whichever kind.
 func appendCellAt(line []byte, kinds []*cursor, step int64) []byte {
 	for _, c := range kinds {
 		if c.has(step) {
@@ -122,5 +122,5 @@ func appendCellAt(line []byte, kinds []*cursor, step int64) []byte {
 // Close completes the file.
 func (x *wideCSV) Close() error { return x.Flush() }
 
-// bufferSize is how much of a text file is collected before it is written.
+// bufferSize is the size in bytes of the buffer of a text file.
 const bufferSize = 64 << 10

@@ -9,20 +9,19 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// windowRows is about how many steps of a table are looked at at once: enough
-// for a full batch of Arrow, and little beside the table.
+// windowRows is about how many steps of a table are read together: enough for a full
+// batch of Arrow, and small compared with the table.
 const windowRows = 8192
 
-// window is the selected points of a range of steps, which may be the table's
-// own columns.
+// window holds the selected points of a range of steps. It may share the table's columns.
 type window struct {
-	steps  []int64           // those at which any series has a point, ascending
+	steps  []int64           // the steps at which any series has a point, ascending
 	series []eventlog.Series // by name and kind
 }
 
-// windows yields the table in ranges of about so many ascending steps, so that reading all of
-// it costs the memory of one. Where steps lie far apart the range is widened,
-// and where a series has more points than expected it is cut.
+// windows yields the table in ranges of about rows ascending steps, so that only one
+// range is in memory. The range is widened if steps are far apart, and cut if a series
+// has more points than expected.
 func windows(t *eventlog.Table, sel eventlog.Selection, rows int) iter.Seq[*window] {
 	return func(yield func(*window) bool) {
 		low, last, ok := bounds(t, sel)
@@ -43,7 +42,7 @@ func windows(t *eventlog.Table, sel eventlog.Selection, rows int) iter.Seq[*wind
 	}
 }
 
-// bounds are the first and the last step of any selected point.
+// bounds returns the first and the last step of any selected point.
 func bounds(t *eventlog.Table, sel eventlog.Selection) (first, last int64, ok bool) {
 	first, last = math.MaxInt64, math.MinInt64
 	for _, s := range t.First(sel, 1) {
@@ -55,8 +54,7 @@ func bounds(t *eventlog.Table, sel eventlog.Selection) (first, last int64, ok bo
 	return first, last, ok
 }
 
-// readWindow reads the points from low to high, and lowers high where there are
-// too many.
+// readWindow reads the points from low to high. If there are too many, it lowers high.
 func readWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int64, rows int) *window {
 	to := *high
 	sel.MinStep, sel.MaxStep = &low, &to
@@ -77,7 +75,7 @@ func readWindow(t *eventlog.Table, sel eventlog.Selection, low int64, high *int6
 	return w
 }
 
-// truncateSeries leaves the points up to a step.
+// truncateSeries removes the points after a step.
 func truncateSeries(s *eventlog.Series, high int64) {
 	n := sort.Search(s.Len(), func(i int) bool { return s.Steps[i] > high })
 	if n == s.Len() {
@@ -93,8 +91,8 @@ func truncateSeries(s *eventlog.Series, high int64) {
 	s.Exact = s.Exact[:exact]
 }
 
-// union merges ascending steps. Metrics are mostly logged together, so that
-// the second series has nothing new to say.
+// union merges ascending steps. Metrics are mostly logged together, so usually the second
+// series adds no step.
 func union(a, b []int64) []int64 {
 	switch {
 	case len(a) == 0:
@@ -116,17 +114,17 @@ func union(a, b []int64) []int64 {
 	return append(append(out, a...), b...)
 }
 
-// cursor walks a series beside the steps of its window.
+// cursor iterates over a series along the steps of its window.
 type cursor struct {
 	s         *eventlog.Series
 	at, exact int
 }
 
-// has says whether the series has a point at the step, which must not be
-// below the one asked for before.
+// has reports whether the series has a point at the step. Steps must be passed in
+// ascending order.
 func (c *cursor) has(step int64) bool { return c.at < len(c.s.Steps) && c.s.Steps[c.at] == step }
 
-// digits are those of an integer that a double rounds, else empty.
+// digits returns the digits of an integer that a double rounds, else an empty text.
 func (c *cursor) digits() string {
 	if c.exact < len(c.s.Exact) && c.s.Exact[c.exact].Index == c.at {
 		return c.s.Exact[c.exact].Text
@@ -134,7 +132,7 @@ func (c *cursor) digits() string {
 	return ""
 }
 
-// cell is the point under the cursor.
+// cell returns the point at the cursor.
 func (c *cursor) cell() eventlog.Cell {
 	cell := eventlog.Cell{Name: c.s.Name, Kind: c.s.Kind}
 	if c.s.Kind == eventlog.KindText {
@@ -153,7 +151,7 @@ func (c *cursor) next() {
 	c.at++
 }
 
-// cursors begin at every series of the window.
+// cursors returns a cursor for every series of the window.
 func (w *window) cursors() []cursor {
 	out := make([]cursor, len(w.series))
 	for i := range w.series {

@@ -12,10 +12,10 @@ const (
 	mediaLines  = "application/x-ndjson"
 )
 
-// wantsEvents tells whether an Accept header asks for server-sent events: it
-// must name them (a browser's EventSource names nothing else), and like no
-// form of JSON better. grpc-gateway compares the header as a whole, so
-// "text/event-stream, application/json" would get it lines.
+// wantsEvents reports whether an Accept header prefers server-sent events: it must name
+// them (a browser's EventSource sends nothing else) with at least the quality of every
+// form of JSON. grpc-gateway compares the header as a whole, so it would send lines for
+// "text/event-stream, application/json".
 func wantsEvents(accept []string) bool {
 	var events, lines float64
 	for element := range strings.SplitSeq(strings.Join(accept, ","), ",") {
@@ -33,7 +33,7 @@ func wantsEvents(accept []string) bool {
 	return events > 0 && events >= lines
 }
 
-// quality reads a q parameter; what is no number from 0 to 1 counts as 1.
+// quality parses a q parameter; anything but a number from 0 to 1 is treated as 1.
 func quality(q string) float64 {
 	v, err := strconv.ParseFloat(q, 64)
 	if err != nil || !(v >= 0 && v <= 1) {

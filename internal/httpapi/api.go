@@ -22,18 +22,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// streamRetry is when to try again after the bound of streams was met.
+// streamRetry is the Retry-After of a stream that was refused at the limit.
 const streamRetry = 5 * time.Second
 
-// newCompressor compresses JSON and pages from 1 KiB on. Stateless compression
-// holds no memory while a client is slow.
+// newCompressor compresses JSON and pages of 1 KiB or more. Stateless compression holds
+// no memory while a client is slow.
 func newCompressor() (func(http.Handler) http.HandlerFunc, error) {
 	return gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.CompressionLevel(gzip.StatelessCompression),
 		gzhttp.ContentTypes([]string{"application/json", "text/html", "text/css", "text/javascript"}))
 }
 
-// api is what surrounds grpc-gateway's mux: the check of each request and the
-// form of each error.
+// api wraps grpc-gateway's mux: it checks each request and writes each error.
 type api struct {
 	routes   routeTable
 	limits   Limits
@@ -71,8 +70,8 @@ func newAPI(ctx context.Context, cfg Config, compress func(http.Handler) http.Ha
 
 type headKey struct{}
 
-// withHead routes HEAD as GET. net/http leaves the body out; what is costly to
-// answer without one asks isHead.
+// withHead routes HEAD as GET. net/http drops the body; handlers for which a body is
+// expensive check isHead.
 func withHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
@@ -90,8 +89,8 @@ func (a *api) newMux() *runtime.ServeMux {
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, lines),
 		runtime.WithMarshalerOption(mediaEvents, &sseMarshaler{ndjsonMarshaler: *lines}),
-		// The default mode makes a slash of %2F before it looks for the route,
-		// and so another route of an id.
+		// The default mode decodes %2F before it looks for the route, so an id with a
+		// slash would select another route.
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
 		// A form POST must not become a GET, nor a POST a DELETE.
 		runtime.WithDisablePathLengthFallback(),
@@ -109,19 +108,18 @@ func (a *api) newMux() *runtime.ServeMux {
 	)
 }
 
-// incomingHeader says which headers become metadata. Authorization does
-// without being asked about, and Grpc-Timeout becomes the call's deadline.
+// incomingHeader maps headers to metadata. grpc-gateway handles Authorization itself, and
+// makes the call's deadline from Grpc-Timeout.
 func incomingHeader(key string) (string, bool) {
 	return strings.ToLower(key), slices.Contains(metadataHeaders, key)
 }
 
-// outgoingHeader says which metadata become headers: none, for the server's
-// content-type and the like are not for HTTP.
+// outgoingHeader maps no metadata to headers: the content-type and others of the gRPC
+// server do not apply to HTTP.
 func outgoingHeader(string) (string, bool) { return "", false }
 
-// withRoute is the step between grpc-gateway's mux and its handlers: here a
-// request has its route, and no call was made yet. Whatever is to answer some
-// routes in grpc-gateway's place belongs here.
+// withRoute runs between grpc-gateway's mux and its handlers, when the route is known and
+// no call was made yet. Routes that are not answered by grpc-gateway are handled here.
 func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -144,7 +142,7 @@ func (a *api) withRoute(next runtime.HandlerFunc) runtime.HandlerFunc {
 		}
 		switch {
 		case isHead(r) && rt.stream && rt.output == nil:
-			w.Header().Set("Content-Type", contentTypeOf(wantsEvents(r.Header.Values("Accept")))) // and nothing is opened
+			w.Header().Set("Content-Type", contentTypeOf(wantsEvents(r.Header.Values("Accept")))) // without opening the stream
 		case rt.output != nil:
 			a.download(w, r, req, rt, params)
 		case rt.stream:
@@ -171,16 +169,16 @@ func (a *api) unary(next runtime.HandlerFunc, w http.ResponseWriter, req *http.R
 func (a *api) stream(next runtime.HandlerFunc, w http.ResponseWriter, r, req *http.Request, params map[string]string) {
 	asEvents := wantsEvents(r.Header.Values("Accept"))
 	if asEvents {
-		req.Header.Set("Accept", mediaEvents) // what the mux chooses the marshaler by
+		req.Header.Set("Accept", mediaEvents) // selects the marshaler
 	}
-	w.Header().Set("Content-Type", contentTypeOf(asEvents)) // also of a stream without a message
-	w.Header().Set("X-Accel-Buffering", "no")               // a proxy must pass each message on at once
+	w.Header().Set("Content-Type", contentTypeOf(asEvents)) // also for a stream without messages
+	w.Header().Set("X-Accel-Buffering", "no")               // proxies must not delay messages
 	s := &streamWriter{ResponseWriter: w, buffering: asEvents && r.Header.Get("Last-Event-ID") != ""}
 	next(s, req.WithContext(withStream(req.Context(), s)), params)
 	s.finish()
 }
 
-// handleError answers an error before anything was written.
+// handleError writes an error of a call that has not written anything yet.
 func (a *api) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
 	f := a.toAPIError(ctx, err)
 	if s, ok := w.(*streamWriter); ok {
@@ -190,8 +188,8 @@ func (a *api) handleError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Ma
 	writeError(w, f)
 }
 
-// handleStreamError returns the status that the marshaler writes as the last
-// line or event of a stream; before the first message it answers itself.
+// handleStreamError returns the status that the marshaler writes as the last line or
+// event of a stream. Before the first message, it writes the error itself.
 func (a *api) handleStreamError(ctx context.Context, err error) *status.Status {
 	f := a.toAPIError(ctx, err)
 	s := streamOf(ctx)
@@ -207,7 +205,7 @@ func (a *api) handleStreamError(ctx context.Context, err error) *status.Status {
 	return f.st
 }
 
-// handleRoutingError answers a path or a method that the API does not have.
+// handleRoutingError answers unknown paths and methods.
 func (a *api) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
 	if httpStatus == http.StatusMethodNotAllowed {
 		writeNoMethod(w, r, a.routes.allowed(r.URL.Path))
@@ -216,8 +214,8 @@ func (a *api) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runti
 	writeNoRoute(w, r)
 }
 
-// toAPIError makes an apiError of any error; what is neither that nor a status is
-// an internal error, whose text only the log gets.
+// toAPIError converts any error. One that is neither an apiError nor a status is an
+// internal error, whose text is only logged.
 func (a *api) toAPIError(ctx context.Context, err error) *apiError {
 	f, ok := fromError(err)
 	away := ok && f.st.Code() == codes.Unavailable && errorInfo(f.st.Proto()) == nil
@@ -225,7 +223,7 @@ func (a *api) toAPIError(ctx context.Context, err error) *apiError {
 		return f
 	}
 	internal, httpStatus := apierr.Internal(err), http.StatusInternalServerError
-	if away { // the connection to our own server broke, or it is going
+	if away { // the in-memory connection broke, or the server is shutting down
 		select {
 		case <-a.draining:
 			return newAPIError(http.StatusServiceUnavailable, codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING, "this server is shutting down", nil)
@@ -238,10 +236,10 @@ func (a *api) toAPIError(ctx context.Context, err error) *apiError {
 	return fromAPIErr(httpStatus, internal)
 }
 
-// writeNoRoute answers a path that there is not.
+// writeNoRoute answers an unknown path.
 func writeNoRoute(w http.ResponseWriter, r *http.Request) {
 	writeError(w, newAPIError(http.StatusNotFound, codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED,
-		fmt.Sprintf("there is no %s; /docs lists what there is", r.URL.Path), nil))
+		fmt.Sprintf("there is no %s; /docs lists the paths", r.URL.Path), nil))
 }
 
 // writeNoMethod answers a method that a path does not have.

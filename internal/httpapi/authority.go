@@ -38,7 +38,7 @@ func parseAuthority(text string) (a authority, ok bool) {
 	return a, a.host != "" && !strings.HasSuffix(a.host, ".") && !strings.ContainsAny(a.host, "/\\@?#%[] \t\r\n\x00")
 }
 
-// setPort takes ":" and digits, or nothing.
+// setPort parses ":" and digits; an empty text is no port.
 func (a *authority) setPort(text string) bool {
 	if text == "" {
 		return true
@@ -63,17 +63,17 @@ func (a authority) String() string {
 	return host + ":" + a.port
 }
 
-// webOrigin is where a web page comes from.
+// webOrigin is the origin of a web page.
 type webOrigin struct {
 	scheme string
 	authority
 }
 
-// defaultPorts are the ports that a browser leaves out of Host and Origin.
+// defaultPorts are the ports that browsers omit in Host and Origin.
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
-// parseOrigin reads an Origin header or an entry of --cors-origins. The origin
-// "null", which sandboxed and local pages share, is none.
+// parseOrigin parses an Origin header or an entry of --cors-origins. It rejects "null",
+// which sandboxed and local pages share.
 func parseOrigin(text string) (o webOrigin, ok bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Opaque != "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
@@ -92,9 +92,9 @@ func parseOrigin(text string) (o webOrigin, ok bool) {
 // String returns the origin in canonical form.
 func (o webOrigin) String() string { return o.scheme + "://" + o.authority.String() }
 
-// isSameOrigin tells whether a page of this origin came from the server that the
-// request is for. Without TLS of ours the page may still have come by https,
-// through a proxy that ends it.
+// isSameOrigin reports whether a page of this origin came from the server that the
+// request is for. If this server has no TLS, the page may still have been loaded by
+// https, through a proxy that terminates TLS.
 func (o webOrigin) isSameOrigin(r *http.Request) bool {
 	if o.scheme != "https" && (o.scheme != "http" || r.TLS != nil) {
 		return false

@@ -18,8 +18,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// readBody reads the whole body: it is small, and only when it has been read
-// does net/http notice that the client went away.
+// readBody reads the whole body. Bodies are small, and net/http detects that the client
+// has disconnected only after the body was read.
 func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
@@ -34,14 +34,13 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBody int64) ([]byte, er
 		return nil, fromAPIErr(http.StatusTooManyRequests, apierr.OverLimit("large_bodies", "%v; try again", err))
 	}
 	if err != nil {
-		return nil, invalid(violation("", "the body ends too early, or comes too slowly"))
+		return nil, invalid(violation("", "the body ends too early, or arrives too slowly"))
 	}
 	return raw, nil
 }
 
-// checkBody refuses a body that is not the JSON of the request, and returns
-// the body that grpc-gateway is to decode. It has the resume token of a
-// Last-Event-ID.
+// checkBody refuses a body that is not the JSON of the request, and returns the body for
+// grpc-gateway, with the resume token of a Last-Event-ID.
 func (rt *route) checkBody(raw []byte, params map[string]string, lastID string) ([]byte, violations) {
 	blank := len(bytes.TrimSpace(raw)) == 0
 	switch {
@@ -61,7 +60,7 @@ func (rt *route) checkBody(raw []byte, params map[string]string, lastID string) 
 	var bad violations
 	for _, name := range rt.params {
 		if f := msg.Descriptor().Fields().ByName(protoreflect.Name(lastName(name))); msg.Has(f) && msg.Get(f).String() != params[name] {
-			bad = append(bad, violation(lastName(name), "is another one in the path"))
+			bad = append(bad, violation(lastName(name), "differs from the one in the path"))
 		}
 	}
 	if lastID == "" || bad != nil {
@@ -70,9 +69,9 @@ func (rt *route) checkBody(raw []byte, params map[string]string, lastID string) 
 	return rt.resumeBody(msg, lastID)
 }
 
-// The texts of protojson that name a field; it varies the spaces between its
-// words on purpose. A text may continue with the refused value, so only these
-// parts of it are told.
+// The messages of protojson that name a field; it deliberately varies the spaces between
+// words. A message may continue with the rejected value, so only these parts are
+// reported.
 var (
 	unknownField   = regexp.MustCompile(`unknown field "([^"]+)"`)
 	duplicateField = regexp.MustCompile(`duplicate field "([^"]+)"`)
@@ -80,7 +79,7 @@ var (
 	syntaxPosition = regexp.MustCompile(`line (\d+):(\d+)`)
 )
 
-// bodyViolation says what is wrong with a body.
+// bodyViolation describes what is wrong with a body.
 func bodyViolation(err error) *errdetails.BadRequest_FieldViolation {
 	text := err.Error()
 	position := ""
@@ -88,10 +87,10 @@ func bodyViolation(err error) *errdetails.BadRequest_FieldViolation {
 		position = " (line " + m[1] + ", column " + m[2] + ")"
 	}
 	if m := unknownField.FindStringSubmatch(text); m != nil {
-		return violation(m[1], "is no field of this call's body%s", position)
+		return violation(m[1], "is not a field of this call's body%s", position)
 	}
 	if m := duplicateField.FindStringSubmatch(text); m != nil {
-		return violation(m[1], "is there twice%s", position)
+		return violation(m[1], "is set more than once%s", position)
 	}
 	if m := invalidField.FindStringSubmatch(text); m != nil {
 		return violation(protoFieldName(m[2]), "must be of type %s%s", m[1], position)
@@ -99,7 +98,8 @@ func bodyViolation(err error) *errdetails.BadRequest_FieldViolation {
 	return violation("", "the body is not the JSON of this call%s", position)
 }
 
-// protoFieldName makes page_size of pageSize, which protojson says.
+// protoFieldName converts a JSON name, as protojson reports it, such as pageSize to
+// page_size.
 func protoFieldName(jsonName string) string {
 	return strings.ToLower(capital.ReplaceAllString(jsonName, "_$0"))
 }

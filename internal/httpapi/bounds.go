@@ -8,39 +8,39 @@ import (
 	"time"
 )
 
-// maxWrite is how much is written under one deadline.
+// maxWrite is how many bytes are written under one deadline.
 const maxWrite = 64 << 10
 
-// bounds stands before everything, the guard too: no route waits for ever for a body
-// that does not come or for a client that does not read.
+// bounds wraps every handler, including the guard: no route waits without limit for a
+// body that does not arrive or a client that does not read.
 type bounds struct {
 	limits Limits
 	large  chan struct{} // holds an element for each body that is larger than smallBody
 	next   http.Handler
 }
 
-// smallBody is what every body may take, in bytes; only maxLargeBodies at once may
-// take more. Hardly a request is that large.
+// smallBody is the maximum size in bytes of a small body. At most maxLargeBodies larger
+// ones, which are rare, are read at the same time.
 const (
 	smallBody      = 32 << 10
 	maxLargeBodies = 64
 )
 
-// errLargeBodies is the error of a body that is one too many.
+// errLargeBodies is the error for a body beyond maxLargeBodies.
 var errLargeBodies = errors.New("too many large bodies are being read")
 
 // ServeHTTP answers one request.
 func (b *bounds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &boundedWriter{ResponseWriter: w, control: http.NewResponseController(w), stall: b.limits.WriteStall}
 	out.setDeadline()
-	defer out.setDeadline() // net/http has a rest to flush
+	defer out.setDeadline() // net/http still has to flush
 	r = r.WithContext(context.WithValue(r.Context(), peerKey{}, r.RemoteAddr))
 	if r.ContentLength != 0 {
 		in := &boundedBody{ReadCloser: r.Body, control: out.control, large: b.large}
 		if r.ContentLength > smallBody {
-			in.size = smallBody // it will be
+			in.size = smallBody // this much will be read
 		}
-		_ = in.control.SetReadDeadline(time.Now().Add(b.limits.BodyTimeout)) // not in some tests
+		_ = in.control.SetReadDeadline(time.Now().Add(b.limits.BodyTimeout)) // fails in some tests
 		in.done = b.limits.Pending(func() { _ = in.control.SetReadDeadline(time.Unix(1, 0)) })
 		defer in.end()
 		r.Body = in
@@ -48,8 +48,8 @@ func (b *bounds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.next.ServeHTTP(out, r)
 }
 
-// boundedBody is a body under a deadline that is lifted at its end. A body that is
-// not read keeps it: net/http reads it when the answer is out.
+// boundedBody is a body with a deadline, which is removed when the body has been read.
+// For an unread body the deadline stays, because net/http reads it after the response.
 type boundedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -59,7 +59,7 @@ type boundedBody struct {
 	isLarge bool
 }
 
-// Read reads, and lifts the deadline at the end.
+// Read reads, and removes the deadline at the end of the body.
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.size >= smallBody && !b.isLarge {
 		select {
@@ -78,7 +78,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end is called when the request is answered.
+// end is called after the response.
 func (b *boundedBody) end() {
 	b.done()
 	if b.isLarge {
@@ -86,8 +86,8 @@ func (b *boundedBody) end() {
 	}
 }
 
-// boundedWriter gives a client a time to read what is written; between two writes there
-// is none, for a stream may be silent.
+// boundedWriter limits how long a client may take to read what is written. Between two
+// writes there is no limit, because a stream may be silent.
 type boundedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -95,12 +95,12 @@ type boundedWriter struct {
 }
 
 func (w *boundedWriter) setDeadline() {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // not in some tests
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall)) // fails in some tests
 }
 
 func (w *boundedWriter) liftDeadline() { _ = w.control.SetWriteDeadline(time.Time{}) }
 
-// Write writes in pieces, so that slow clients have time for large answers.
+// Write writes in parts, so that slow clients have enough time for large responses.
 func (w *boundedWriter) Write(b []byte) (written int, err error) {
 	defer w.liftDeadline()
 	for {
@@ -113,7 +113,7 @@ func (w *boundedWriter) Write(b []byte) (written int, err error) {
 	}
 }
 
-// FlushError flushes. http.ResponseController looks for it.
+// FlushError flushes; http.ResponseController calls it.
 func (w *boundedWriter) FlushError() error {
 	defer w.liftDeadline()
 	w.setDeadline()

@@ -22,8 +22,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// rawRequest writes a text to a server of its own connection and returns the
-// connection.
+// rawRequest writes a text on a new connection to a server and returns the connection.
 func rawRequest(tb testing.TB, srv *httptest.Server, text string) net.Conn {
 	tb.Helper()
 	conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", srv.Listener.Addr().String())
@@ -37,8 +36,8 @@ func rawRequest(tb testing.TB, srv *httptest.Server, text string) net.Conn {
 	return conn
 }
 
-// TestBounds_ABodyThatDoesNotComeHoldsNoConnection: on every route, refused ones too.
-func TestBounds_ABodyThatDoesNotComeHoldsNoConnection(t *testing.T) {
+// TestBounds_ABodyThatDoesNotArriveHoldsNoConnection: on every route, refused ones too.
+func TestBounds_ABodyThatDoesNotArriveHoldsNoConnection(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, &backend{}, func(c *Config) {
 		c.Compat = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) })
@@ -83,8 +82,8 @@ func TestBounds_TheDeadlineOfABodyDoesNotEndItsStream(t *testing.T) {
 	}
 }
 
-// TestBounds_AClientThatDoesNotReadIsGivenUp: for answers of every kind.
-func TestBounds_AClientThatDoesNotReadIsGivenUp(t *testing.T) {
+// TestBounds_AClientThatDoesNotReadIsDisconnected: for answers of every kind.
+func TestBounds_AClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	t.Parallel()
 	ended := make(chan string, 8)
 	b := &backend{unary: func(context.Context, any) (proto.Message, error) {
@@ -155,7 +154,7 @@ func TestConn_RefusesHeadersThatCannotBeMetadata(t *testing.T) {
 	}
 }
 
-func TestAPI_AConnectionThatBrokeIsNoDrain(t *testing.T) {
+func TestAPI_ABrokenConnectionIsNotReportedAsDrain(t *testing.T) {
 	t.Parallel()
 	draining := make(chan struct{})
 	a := &api{log: discard(), draining: draining}
@@ -280,7 +279,7 @@ func sendFile(stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetRespo
 	return nil
 }
 
-func TestBounds_OnlySoManyLargeBodiesAreReadAtOnce(t *testing.T) {
+func TestBounds_LimitsConcurrentLargeBodies(t *testing.T) {
 	t.Parallel()
 	b := &backend{unary: func(context.Context, any) (proto.Message, error) {
 		return &runicornapiv1.PurgeExperimentsResponse{}, nil

@@ -5,10 +5,10 @@ import (
 	"strconv"
 )
 
-// keepDigits writes integers that doubles hold with all their digits. protojson writes
-// the fewest digits that read as the same double, with zeros behind them, and a reader
-// that takes them for an integer, as Python does, gets another number. All other
-// integers in protobuf's JSON are shorter, or are strings.
+// keepDigits replaces integers in doubles by all their digits. protojson writes the
+// fewest digits that give the same double, followed by zeros; a reader that parses them
+// as an integer, as Python does, gets another number. All other integers in protobuf's
+// JSON are shorter, or are strings.
 func keepDigits(text []byte, err error) ([]byte, error) {
 	const minDigits = 17
 	var out []byte

@@ -21,10 +21,10 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// download answers a call whose stream is a file (header, chunks, trailer)
-// with the file itself, in grpc-gateway's place: its marshalers could only make
-// lines of JSON of it. An error before the first byte is answered as always;
-// one after it aborts the transfer, since a body that merely ends looks whole.
+// download answers a call whose stream is a file (header, chunks, trailer) with the file
+// itself. grpc-gateway's marshalers could only write lines of JSON. An error before the
+// first byte is a normal error response. A later error aborts the transfer, because a
+// body that merely ends would look complete.
 func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, params map[string]string) {
 	message, err := rt.message(req, params)
 	if err != nil {
@@ -32,7 +32,7 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel() // the call ends with the handler, however that ends
+	defer cancel() // ends the call with the handler
 	ctx, err = runtime.AnnotateContext(ctx, a.mux, req, rt.rpc)
 	if err != nil {
 		writeError(w, a.toAPIError(ctx, err))
@@ -62,7 +62,7 @@ func (a *api) download(w http.ResponseWriter, r, req *http.Request, rt *route, p
 	}
 }
 
-// message makes the request of the call, as grpc-gateway's own handlers do.
+// message makes the request message of the call, as grpc-gateway's handlers do.
 func (rt *route) message(req *http.Request, params map[string]string) (protoreflect.Message, error) {
 	msg := rt.input.New()
 	if rt.content != nil {
@@ -91,13 +91,13 @@ func (rt *route) message(req *http.Request, params map[string]string) (protorefl
 	return msg, nil
 }
 
-// anyETag is the if_match of a file in any state, whose header has its size and
-// etag.
+// anyETag is the if_match that accepts any state of a file, so that the header has its
+// size and etag.
 const anyETag = "*"
 
-// openFile makes the call and reads the header. HEAD asks for the file with its
-// size and etag, and so does a range without If-Range. A range of a file that is
-// another one now, or that has neither size nor etag, becomes the whole file.
+// openFile makes the call and reads the header. HEAD, and a range without If-Range,
+// request the file with its size and etag. A range is answered with the whole file if the
+// file has changed, or has neither size nor etag.
 func (a *api) openFile(ctx context.Context, rt *route, message protoreflect.Message, r *http.Request) (*file, error) {
 	fields, ok := resumeFieldsOf(message)
 	wanted, isRange := rangeOf(r.Header)
@@ -115,7 +115,7 @@ func (a *api) openRange(ctx context.Context, rt *route, message protoreflect.Mes
 	etag := cmp.Or(wanted.etag, anyETag)
 	fields.set(message, wanted.start, etag)
 	f, err := a.openStream(ctx, rt, message)
-	if isETagMismatch(err) { // another one, or shorter, or not to be resumed
+	if isETagMismatch(err) { // changed, shorter, or not resumable
 		fields.set(message, 0, anyETag)
 		if f, err = a.openStream(ctx, rt, message); err == nil && wanted.etag != "" && f.header.GetEtag() != wanted.etag {
 			return f, nil
@@ -145,8 +145,8 @@ func (a *api) openRange(ctx context.Context, rt *route, message protoreflect.Mes
 	return again, nil
 }
 
-// openStream makes the call once. The file's cancel ends it; the request's context
-// does at the latest.
+// openStream makes the call. The file's cancel ends it; the request's context does at the
+// latest.
 func (a *api) openStream(ctx context.Context, rt *route, message protoreflect.Message) (_ *file, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
@@ -174,21 +174,21 @@ func (a *api) openStream(ctx context.Context, rt *route, message protoreflect.Me
 	return f, nil
 }
 
-// file is a file as it arrives.
+// file is a file while it is received.
 type file struct {
 	cancel context.CancelFunc // ends the call
 	stream grpc.ClientStream
 	output protoreflect.MessageType
 	header *runicornapiv1.FileHeader
-	// part is what follows: bytes, or the trailer.
+	// part is the next part: bytes, or the trailer.
 	part any
-	// isRange says that only the bytes from first to before limit are wanted.
+	// isRange is set if only the bytes from first to before limit are sent.
 	isRange      bool
 	first, limit int64
 }
 
-// next receives one message: a header, bytes or a trailer. OK without a
-// trailer would be a bug of the server, and is an error here.
+// next receives one message: a header, bytes or a trailer. A stream that ends OK without
+// a trailer is an error.
 func (f *file) next() (any, error) {
 	msg := f.output.New()
 	if err := f.stream.RecvMsg(msg.Interface()); err != nil {
@@ -207,8 +207,7 @@ func (f *file) next() (any, error) {
 	return msg.Get(field).Message().Interface(), nil
 }
 
-// writeHead writes the headers of the answer. Nothing is on the wire yet when
-// it fails.
+// writeHead writes the headers of the response. If it fails, nothing was sent yet.
 func (f *file) writeHead(w http.ResponseWriter) error {
 	h, size := w.Header(), f.header.GetSizeBytes()
 	status := http.StatusOK
@@ -222,7 +221,7 @@ func (f *file) writeHead(w http.ResponseWriter) error {
 		case f.first >= f.limit:
 			h.Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
 			return newAPIError(http.StatusRequestedRangeNotSatisfiable, codes.OutOfRange, runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST,
-				fmt.Sprintf("the range begins behind the last byte of the file, which has %d", size), nil)
+				fmt.Sprintf("the range begins after the last byte of the file, which has %d", size), nil)
 		}
 		status = http.StatusPartialContent
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", f.first, f.limit-1, size))
@@ -240,16 +239,15 @@ func (f *file) writeHead(w http.ResponseWriter) error {
 	}
 	h.Set("Content-Type", f.header.GetContentType())
 	h.Set("Content-Disposition", disposition(f.header.GetFileName()))
-	// A run may hold a page of HTML with scripts in it, which must not run as
-	// a page of this server.
+	// A run may contain an HTML page with scripts, which must not run with the origin of
+	// this server.
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox")
 	w.WriteHeader(status)
 	return nil
 }
 
-// writeBody writes all bytes. A file of another size than the trailer says is an
-// error.
+// writeBody writes all bytes. It returns an error if the size differs from the trailer's.
 func (f *file) writeBody(w http.ResponseWriter) (err error) {
 	written := f.header.GetOffset()
 	for {
@@ -275,7 +273,7 @@ func (f *file) writeBody(w http.ResponseWriter) (err error) {
 	}
 }
 
-// end wants the stream to end well after its trailer.
+// end checks that the stream ends without an error after its trailer.
 func (f *file) end() error {
 	err := f.stream.RecvMsg(f.output.New().Interface())
 	switch {
@@ -287,7 +285,8 @@ func (f *file) end() error {
 	return err
 }
 
-// checkTrailer refuses a file that is cut. What a whole file lacks, it says itself.
+// checkTrailer returns an error if the file is truncated. What a complete file lacks is
+// recorded in the file itself.
 func checkTrailer(trailer *runicornapiv1.FileTrailer, written int64) error {
 	if trailer.GetSizeBytes() != written {
 		return fmt.Errorf("%d of %d bytes have come", written, trailer.GetSizeBytes())
@@ -304,7 +303,7 @@ func isETagMismatch(err error) bool {
 	return ok && errorInfo(f.st.Proto()).GetReason() == "ETAG_MISMATCH"
 }
 
-// isFileStream tells whether the messages of a stream are the parts of a file.
+// isFileStream reports whether the messages of a stream are the parts of a file.
 func isFileStream(output protoreflect.MessageDescriptor) bool {
 	header := output.Fields().ByName("header")
 	var want proto.Message = (*runicornapiv1.FileHeader)(nil)

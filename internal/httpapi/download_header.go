@@ -11,12 +11,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// byteRange is the one range of a file that a request asks for. Without a start
-// it is the last bytes, as many as end says.
+// byteRange is the single range of a request. Without a start it is the last end bytes.
 type byteRange struct {
 	start, end int64 // end is the last byte; noEnd means the last one of the file
 	suffix     bool
-	etag       string // of If-Range; empty: of the file in any state
+	etag       string // of If-Range; empty if absent
 }
 
 const noEnd = math.MaxInt64
@@ -29,8 +28,8 @@ var (
 	strongETag = regexp.MustCompile(`^"([!#-~]{1,256})"$`)
 )
 
-// rangeOf reads Range and If-Range. An If-Range that is a date or a weak ETag
-// proves nothing, so it is answered with the whole file.
+// rangeOf parses Range and If-Range. A date or a weak ETag in If-Range cannot prove that
+// the file is unchanged, so it gets the whole file.
 func rangeOf(h http.Header) (byteRange, bool) {
 	m := oneRange.FindStringSubmatch(h.Get("Range"))
 	if m == nil || m[1]+m[2] == "" {
@@ -75,18 +74,18 @@ func resumeFieldsOf(message protoreflect.Message) (resumeFields, bool) {
 	return f, f.offset != nil && f.ifMatch != nil && !message.Has(f.offset) && !message.Has(f.ifMatch)
 }
 
-// set asks for the file of an etag from an offset on; an empty etag asks for the
-// file as a plain request does.
+// set requests the file with an etag from an offset on; an empty etag requests it
+// unconditionally.
 func (f resumeFields) set(message protoreflect.Message, offset int64, etag string) {
 	message.Set(f.offset, protoreflect.ValueOfInt64(offset))
 	message.Set(f.ifMatch, protoreflect.ValueOfString(etag))
 }
 
-// quoteETag makes a header of an etag of the contract.
+// quoteETag formats an etag of the contract as a header.
 func quoteETag(etag string) string { return `"` + headerText(strings.ReplaceAll(etag, `"`, "")) + `"` }
 
-// disposition says under which name to save a file (RFC 6266): for every
-// client what ASCII can hold of it, and for those that know UTF-8 the whole.
+// disposition returns a Content-Disposition (RFC 6266) with the file name twice: reduced
+// to ASCII, and in UTF-8.
 func disposition(name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r == '"' || r == '\\' || r == '%' || r == '/' || r < ' ' || r > '~' {
@@ -101,7 +100,7 @@ func disposition(name string) string {
 	return out
 }
 
-// headerText makes any text fit for a header.
+// headerText makes a text valid in a header.
 func headerText(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -17,7 +17,7 @@ type downloadStream = grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResp
 
 const downloadPath = "/v1/experiments/r1/assets/a1:download"
 
-// parts make the messages of a file.
+// parts returns the messages of a file.
 func headerPart(h *runicornapiv1.FileHeader) *runicornapiv1.DownloadAssetResponse {
 	return &runicornapiv1.DownloadAssetResponse{Part: &runicornapiv1.DownloadAssetResponse_Header{Header: h}}
 }
@@ -155,8 +155,8 @@ func TestDownload_AnErrorBeforeTheFirstByteIsTheUsualJSON(t *testing.T) {
 	}
 }
 
-// TestDownload_AFailureInTheMiddleAborts: whatever is wrong after the first
-// byte, no client may take what it has for the file.
+// TestDownload_AFailureInTheMiddleAborts: after any failure behind the first byte, no
+// client may take what it has received for the file.
 func TestDownload_AFailureInTheMiddleAborts(t *testing.T) {
 	unsized := &runicornapiv1.FileHeader{FileName: "x.zip", ContentType: "application/zip"}
 	big := strings.Repeat("x", 100_000)
@@ -248,8 +248,8 @@ func TestDisposition_IsSafe(t *testing.T) {
 	}
 }
 
-// TestDownload_HEAD has the headers of GET and no body; a file without size and
-// etag says that it has no ranges.
+// TestDownload_HEAD: HEAD returns the headers of GET without a body; a file without size
+// and etag reports that it has no ranges.
 func TestDownload_HEAD(t *testing.T) {
 	b := &backend{}
 	b.download = asset

@@ -24,8 +24,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// apiError is an error that is ready to be an answer. The gRPC server makes most
-// of them; those that this package finds before any call look the same.
+// apiError is an error that can be written as a response. Most come from the gRPC server;
+// those that this package makes before a call have the same form.
 type apiError struct {
 	httpStatus int
 	st         *status.Status
@@ -34,7 +34,7 @@ type apiError struct {
 // Error returns the message.
 func (e *apiError) Error() string { return e.st.Message() }
 
-// newAPIError makes an apiError with its ErrorInfo, which is always the first detail.
+// newAPIError returns an apiError with its ErrorInfo as the first detail.
 func newAPIError(httpStatus int, c codes.Code, reason runicornapiv1.ErrorReason, message string, metadata map[string]string) *apiError {
 	e := &apierr.Error{Code: c, Reason: reason, Message: message, Metadata: metadata}
 	return fromAPIErr(httpStatus, e)
@@ -58,8 +58,8 @@ func invalid(violations ...*errdetails.BadRequest_FieldViolation) *apiError {
 	return fromAPIErr(http.StatusBadRequest, apierr.InvalidFields(violations...))
 }
 
-// fromStatus makes an apiError of a status. One without ErrorInfo was made by a
-// library, ours or grpc-gateway's, and gets the reason that every error has.
+// fromStatus converts a status. A status without ErrorInfo was made by a library, and
+// gets a reason.
 func fromStatus(st *status.Status) *apiError {
 	httpStatus := runtime.HTTPStatusFromCode(st.Code())
 	if errorInfo(st.Proto()) != nil {
@@ -83,8 +83,8 @@ func fromStatus(st *status.Status) *apiError {
 	}
 }
 
-// fromError makes an apiError of any error; ok is false if it is
-// neither an apiError nor a status, and so an internal error.
+// fromError converts an error; ok is false if it is neither an apiError nor a status, and
+// so is an internal error.
 func fromError(err error) (f *apiError, ok bool) {
 	if f, ok := errors.AsType[*apiError](err); ok {
 		return f, true
@@ -113,21 +113,19 @@ func detail[M proto.Message](st *spb.Status) (none M) {
 	return none
 }
 
-// retryAfter returns how long to wait before trying again; 0 if a status does
-// not say.
+// retryAfter returns the delay of a RetryInfo; 0 if the status has none.
 func retryAfter(st *spb.Status) time.Duration {
 	return detail[*errdetails.RetryInfo](st).GetRetryDelay().AsDuration()
 }
 
-// errorBody is the one shape of every error: of the API, of the guard, and of
-// the last line or event of a stream.
+// errorBody is the JSON of every error: of the API, of the guard, and in the last line or
+// event of a stream.
 type errorBody struct {
 	Error errorJSON `json:"error"`
 }
 
-// errorJSON says the same thing at several depths: code and status for
-// programs that know gRPC, reason for those that know this API, message for
-// people, details for all the rest.
+// errorJSON has the error in several forms: code and status for programs that know gRPC,
+// reason for those that know this API, a message for people, and details.
 type errorJSON struct {
 	Code    int32             `json:"code"`
 	Status  string            `json:"status"`
@@ -161,8 +159,7 @@ func marshalError(st *spb.Status) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// marshalDetail makes the JSON of one detail. One that this binary does not
-// know is passed on as bytes: an error must not get lost because of it.
+// marshalDetail encodes one detail. A detail of an unknown type is passed on as bytes.
 func marshalDetail(d *anypb.Any) (json.RawMessage, error) {
 	if text, err := marshalOptions.Marshal(d); err == nil {
 		return text, nil
@@ -184,8 +181,8 @@ func statusName(c int32) string {
 // writeError answers a request with an apiError.
 func writeError(w http.ResponseWriter, f *apiError) {
 	body, err := marshalError(f.st.Proto())
-	if err != nil { // no detail of ours can cause it; the answer must still be one
-		body = []byte(`{"error":{"code":13,"status":"INTERNAL","reason":"INTERNAL_ERROR","message":"this error cannot be told","details":[]}}`)
+	if err != nil { // not reachable with known details
+		body = []byte(`{"error":{"code":13,"status":"INTERNAL","reason":"INTERNAL_ERROR","message":"the error could not be encoded","details":[]}}`)
 		f = &apiError{httpStatus: http.StatusInternalServerError, st: f.st}
 	}
 	h := w.Header()
@@ -198,5 +195,5 @@ func writeError(w http.ResponseWriter, f *apiError) {
 		h.Set("WWW-Authenticate", `Bearer realm="`+apierr.Domain+`"`)
 	}
 	w.WriteHeader(f.httpStatus)
-	_, _ = w.Write(append(body, '\n')) // the client is gone if it fails, and nobody is left to tell
+	_, _ = w.Write(append(body, '\n')) // fails only if the client has disconnected
 }

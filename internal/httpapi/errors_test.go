@@ -49,7 +49,7 @@ var statusRows = []struct {
 	{codes.Code(99), "INTERNAL_ERROR", 500, nil},
 }
 
-// statusError makes the error of a row as the gRPC server does.
+// statusError returns the error of a row in the form of the gRPC server.
 func statusError(tb testing.TB, c codes.Code, reason string, details ...proto.Message) error {
 	tb.Helper()
 	all := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{

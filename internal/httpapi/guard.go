@@ -14,23 +14,21 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/netaddr"
 )
 
-// Headers that a foreign page may send and read, and methods that it may use,
-// once its origin is allowed.
+// The headers that a page of an allowed origin may send and read, and its methods.
 const (
 	corsMethods = "GET, HEAD, POST, PATCH, DELETE"
 	corsHeaders = "Authorization, Content-Type, Grpc-Timeout, If-Range, Last-Event-ID, Range, Traceparent, Tracestate"
 	corsExposed = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After"
 )
 
-// guard stands before everything else. On loopback there are no tokens, so
-// without it any page in the user's browser could purge runs or open SSH
-// connections: by a form, by fetch, or by a name of its own that it points at
-// 127.0.0.1 (DNS rebinding).
+// guard wraps every handler. On loopback there are no tokens. Without the guard, any page
+// in the user's browser could purge runs or open SSH connections: by a form, by fetch, or
+// by a host name that resolves to 127.0.0.1 (DNS rebinding).
 type guard struct {
 	hosts   map[string]bool // "name" or "name:port", in lower case
 	origins map[string]bool // in canonical form
 	log     *slog.Logger
-	// allowLog says whether one more refusal may be logged.
+	// allowLog reports whether one more refusal may be logged.
 	allowLog func() bool
 	next     http.Handler
 }
@@ -54,13 +52,13 @@ func newGuard(cfg Config, next http.Handler) (*guard, error) {
 	return g, nil
 }
 
-// CheckAllowedHost says what is wrong with an entry of Config.AllowedHosts.
+// CheckAllowedHost returns an error for an invalid entry of Config.AllowedHosts.
 func CheckAllowedHost(entry string) error {
 	_, err := parseAllowedHost(entry)
 	return err
 }
 
-// CheckCORSOrigin says what is wrong with an entry of Config.CORSOrigins.
+// CheckCORSOrigin returns an error for an invalid entry of Config.CORSOrigins.
 func CheckCORSOrigin(entry string) error {
 	_, err := parseCORSOrigin(entry)
 	return err
@@ -82,7 +80,7 @@ func parseCORSOrigin(entry string) (webOrigin, error) {
 	return o, nil
 }
 
-// ServeHTTP refuses, answers a preflight, or lets pass.
+// ServeHTTP refuses the request, answers a preflight, or calls the next handler.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -108,7 +106,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// logRefusal logs a refused request, unless there are too many of them.
+// logRefusal logs a refused request, within the rate limit.
 func (g *guard) logRefusal(r *http.Request, f *apiError) {
 	if !g.allowLog() {
 		return
@@ -118,10 +116,10 @@ func (g *guard) logRefusal(r *http.Request, f *apiError) {
 		slog.String("host", forLog(r.Host)), slog.String("origin", forLog(r.Header.Get("Origin"))))
 }
 
-// maxLogged is how many bytes of a caller's text the log has.
+// maxLogged is the maximum length in bytes of a caller's text in the log.
 const maxLogged = 128
 
-// forLog cuts a text of a caller.
+// forLog limits a text of a caller.
 func forLog(text string) string {
 	if len(text) > maxLogged {
 		return text[:maxLogged] + "…"
@@ -129,8 +127,8 @@ func forLog(text string) string {
 	return text
 }
 
-// check returns the foreign origin that is allowed to read the answer, empty
-// for all other callers, or why the request is refused.
+// check returns the allowed foreign origin that may read the response, empty for other
+// callers, or the error with which the request is refused.
 func (g *guard) check(r *http.Request) (cors string, f *apiError) {
 	if !g.hostAllowed(r.Host) {
 		return "", refusal(http.StatusMisdirectedRequest, "--allowed-hosts",
@@ -142,12 +140,12 @@ func (g *guard) check(r *http.Request) (cors string, f *apiError) {
 	}
 	if !known && fromOtherSite(r) {
 		return "", refusal(http.StatusForbidden, "--cors-origins",
-			"a web page of another site must not call this server; the server's operator can allow its origin with --cors-origins")
+			"web pages of other sites may not call this server; the server's operator can allow their origin with --cors-origins")
 	}
 	return origin, checkContentType(r)
 }
 
-// hostAllowed tells whether the caller meant us: loopback, or an allowed name.
+// hostAllowed reports whether the host is loopback or an allowed name.
 func (g *guard) hostAllowed(host string) bool {
 	a, ok := parseAuthority(host)
 	return ok && (netaddr.IsLoopback(a.host) || g.hosts[a.host] || g.hosts[a.String()])
@@ -160,7 +158,7 @@ func (g *guard) origin(r *http.Request) (origin string, known bool, f *apiError)
 	if len(values) == 0 {
 		return "", false, nil
 	}
-	o, ok := parseOrigin(values[0]) // "null" is none
+	o, ok := parseOrigin(values[0]) // rejects "null"
 	switch {
 	case len(values) > 1 || !ok:
 	case o.isSameOrigin(r):
@@ -169,13 +167,13 @@ func (g *guard) origin(r *http.Request) (origin string, known bool, f *apiError)
 		return values[0], true, nil
 	}
 	return "", false, refusal(http.StatusForbidden, "--cors-origins",
-		fmt.Sprintf("origin %q must not call this server; the server's operator can allow it with --cors-origins", strings.Join(values, ", ")))
+		fmt.Sprintf("origin %q may not call this server; the server's operator can allow it with --cors-origins", strings.Join(values, ", ")))
 }
 
-// fromOtherSite tells whether a browser says that another site caused the
-// request; same-site is another port of this very host, such as a notebook's.
-// Reads are refused as well, for some cost a Viewer much and some open SSH
-// connections. Only a link that a user follows to a page or a download passes.
+// fromOtherSite reports whether the browser says that another site caused the request.
+// same-site is another port of this host, such as a notebook's. Reads are refused too,
+// because some are expensive for a Viewer and some open SSH connections. Only a link that
+// a user follows to a page or a download is accepted.
 func fromOtherSite(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "cross-site", "same-site":
@@ -186,9 +184,9 @@ func fromOtherSite(r *http.Request) bool {
 	return !isLink || (r.Method != http.MethodGet && r.Method != http.MethodHead)
 }
 
-// checkContentType refuses bodies that are not JSON. Other types are those
-// that a page can send without asking (forms, text/plain), so an unsafe method
-// must not even name one with an empty body.
+// checkContentType refuses bodies that are not JSON. Pages can send some other types
+// (forms, text/plain) without a preflight, so an unsafe method is refused with such a
+// type even if the body is empty.
 func checkContentType(r *http.Request) *apiError {
 	contentType := r.Header.Get("Content-Type")
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
@@ -202,14 +200,14 @@ func checkContentType(r *http.Request) *apiError {
 	case err != nil || mediaType != "application/json":
 		return unsupported(violation("Content-Type", "must be application/json"))
 	case hasCharset && !strings.EqualFold(charset, "utf-8"):
-		return unsupported(violation("Content-Type", "must have no charset but utf-8"))
+		return unsupported(violation("Content-Type", "must have the charset utf-8, or none"))
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
 		return unsupported(violation("Content-Encoding", "is not supported"))
 	}
 	return nil
 }
 
-// preflight answers a browser's question before a call of an allowed origin.
+// preflight answers a preflight request of an allowed origin.
 func preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", corsMethods)
@@ -221,7 +219,7 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// refusal is what the guard answers to a caller that the operator could allow.
+// refusal is the error for a caller that the operator could allow.
 func refusal(httpStatus int, flag, message string) *apiError {
 	return newAPIError(httpStatus, codes.PermissionDenied, runicornapiv1.ErrorReason_ERROR_REASON_FEATURE_DISABLED,
 		message, map[string]string{"flag": flag})

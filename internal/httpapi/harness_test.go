@@ -184,7 +184,7 @@ type request struct {
 	header map[string]string
 }
 
-// answer is what came back.
+// answer is a received response.
 type answer struct {
 	status int
 	header http.Header

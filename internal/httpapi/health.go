@@ -16,7 +16,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// probeTimeout is how long a probe may take; health is answered from memory.
+// probeTimeout is the maximum duration of a probe; health is answered from memory.
 const probeTimeout = 2 * time.Second
 
 // Health is the gRPC health service.
@@ -25,21 +25,21 @@ type Health interface {
 	List(ctx context.Context, in *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error)
 }
 
-// probes answers /healthz and /readyz from the gRPC health service itself, without a
-// call, so that gRPC and HTTP always say the same, however many calls are open. The server's own health fails
-// only while it drains; that of a Viewer is asked for by name.
+// probes answers /healthz and /readyz from the gRPC health service. It does so without a
+// call, so that gRPC and HTTP agree even if all call slots are taken. The server's own
+// health fails only while it drains; the health of a Viewer is selected by name.
 type probes struct {
 	health  Health
 	refused func(r *http.Request, err error)
 	log     *slog.Logger
 }
 
-// healthz says whether this server serves.
+// healthz reports whether this server serves.
 func (p *probes) healthz(w http.ResponseWriter, r *http.Request) {
 	p.server(w, r, readiness{})
 }
 
-// server answers for the server itself. Answer is what is said beside its status.
+// server answers for the server itself; answer is the body if it serves.
 func (p *probes) server(w http.ResponseWriter, r *http.Request, answer readiness) {
 	serving, err := p.check(r.Context(), "")
 	if !serving || err != nil {
@@ -50,7 +50,8 @@ func (p *probes) server(w http.ResponseWriter, r *http.Request, answer readiness
 	p.serving(w, r, answer)
 }
 
-// readyz says the same and explains it, or with ?viewer=NAME whether that Viewer answers.
+// readyz adds the reasons to healthz, or with ?viewer=NAME reports whether that Viewer
+// answers.
 func (p *probes) readyz(w http.ResponseWriter, r *http.Request) {
 	viewer := r.URL.Query().Get("viewer")
 	if viewer == "" {
@@ -68,14 +69,14 @@ func (p *probes) readyz(w http.ResponseWriter, r *http.Request) {
 			fmt.Sprintf("no viewer is called %q; /v1/viewers lists them", viewer), metadata))
 	case !serving || err != nil:
 		writeError(w, newAPIError(http.StatusServiceUnavailable, codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE,
-			fmt.Sprintf("viewer %s does not answer; /v1/viewers/%s says more", viewer, viewer), metadata))
+			fmt.Sprintf("viewer %s does not answer; /v1/viewers/%s has details", viewer, viewer), metadata))
 	default:
 		p.serving(w, r, readiness{})
 	}
 }
 
-// readiness is what probes answer. It names no Viewer: the server's own health needs no
-// token. The counts are of the Viewers that the caller may see.
+// readiness is the body of probes. It names no Viewer, as probes need no token. The
+// counts are those of the Viewers that the caller may see.
 type readiness struct {
 	Status         string `json:"status"`
 	Viewers        int    `json:"viewers,omitempty"`
@@ -84,9 +85,9 @@ type readiness struct {
 	AuditLog       string `json:"audit_log,omitempty"` // only if it cannot be written
 }
 
-// explain says what does not work while calls are served. A Viewer that does not answer
-// makes the server no less ready: another replica would not reach it either, and the other
-// Viewers are served.
+// explain describes what does not work although the server is ready. A Viewer that does
+// not answer does not affect readiness: another replica could not reach it either, and
+// the other Viewers are served.
 func (p *probes) explain(ctx context.Context) (answer readiness) {
 	if works, err := p.check(ctx, "audit_log"); err == nil && !works {
 		answer.AuditLog = healthpb.HealthCheckResponse_NOT_SERVING.String()
@@ -108,7 +109,7 @@ func (p *probes) explain(ctx context.Context) (answer readiness) {
 		}
 	}
 	if missing := answer.Viewers - serving; missing > 0 {
-		answer.Detail = fmt.Sprintf("%d of %d viewers do not answer; /v1/viewers says which", missing, answer.Viewers)
+		answer.Detail = fmt.Sprintf("%d of %d viewers do not answer; /v1/viewers lists them", missing, answer.Viewers)
 	}
 	if answer.Viewers > 0 {
 		answer.ViewersServing = &serving
@@ -124,7 +125,7 @@ func (p *probes) check(ctx context.Context, service string) (serving bool, err e
 	return resp.GetStatus() == healthpb.HealthCheckResponse_SERVING, err
 }
 
-// refuse answers a caller without the authority.
+// refuse answers a caller that lacks the required authority.
 func (p *probes) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p.refused(r, err)
 	if f, ok := fromError(err); ok {

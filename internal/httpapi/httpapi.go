@@ -1,17 +1,14 @@
-// Package httpapi is the HTTP side of the server: REST and JSON under /v1/,
-// streams as lines of JSON or as server-sent events, health, and a few pages
-// for people.
+// Package httpapi is the HTTP side of the server: REST and JSON under /v1/, streams as
+// lines of JSON or as server-sent events, health, and a few HTML pages.
 //
-// It must not know the Viewers nor how they are spoken to: all it knows is the
-// contract, and a connection to our own gRPC server. A request passes the
-// guard (which keeps web pages of others out), then goes to a page or to the
-// API: there grpc-gateway's mux finds its route, the route's own check refuses
-// what it does not know, and grpc-gateway makes it a gRPC call, so that HTTP
-// callers meet the same interceptors as gRPC callers. Every error on the way,
-// whoever found it, leaves as the one JSON shape of errors.go.
+// It must not use the Viewers: it depends only on the contract and on a connection to the
+// gRPC server of this process. A request passes the guard, which refuses web pages of
+// other sites, then goes to a page or to the API. There grpc-gateway's mux finds its
+// route, the route's check refuses unknown fields, and grpc-gateway makes a gRPC call, so
+// that HTTP callers pass the same interceptors as gRPC callers. Every error has the JSON
+// form of errors.go.
 //
-// The http.Server around it must have no WriteTimeout: streams are answers
-// without an end.
+// The http.Server must have no WriteTimeout, because streams have no end.
 package httpapi
 
 import (
@@ -28,46 +25,44 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Config is what the HTTP side works with. Conn, Health and OpenAPI are required.
+// Config holds what the HTTP side depends on. Conn, Health and OpenAPI are required.
 type Config struct {
-	// Conn is a connection to our own gRPC server, with its interceptors: that of
-	// NewConn.
+	// Conn is a connection to the gRPC server of this process, as NewConn returns it.
 	Conn grpc.ClientConnInterface
 	// Health is the health service of that server.
 	Health Health
-	// Identify returns the context of a request, with who makes it and what exists for
-	// them; nil leaves it as it is.
+	// Identify returns the context of a request with its caller and the Viewers that
+	// exist for the caller; nil leaves the context unchanged.
 	Identify func(r *http.Request) context.Context
-	// Admit says whether the caller of a context may make calls, before a body is read; nil
-	// admits all. The gRPC server checks it again.
+	// Admit returns an error if the caller of a context may not make calls. It is called
+	// before a body is read; nil admits all. The gRPC server checks again.
 	Admit func(ctx context.Context) error
-	// AdmitMetrics says the same of /metrics.
+	// AdmitMetrics is Admit for /metrics.
 	AdmitMetrics func(ctx context.Context) error
-	// Refused hears of requests that are refused without a call; nil hears nothing.
+	// Refused is called for requests that are refused without a call; may be nil.
 	Refused func(r *http.Request, err error)
-	// Compute does a piece of long work, which must not stop short calls; nil does
-	// it at once.
+	// Compute runs a step of long work, which must not delay short calls; nil runs it
+	// directly.
 	Compute func(work func() error) error
 	// Draining is closed when the server begins to shut down; nil means never.
 	Draining <-chan struct{}
 	// AllowedHosts are the names besides loopback under which the server may
 	// be called: "name" for any port, or "name:port".
 	AllowedHosts []string
-	// CORSOrigins are the foreign web pages that may call: "https://name" or
+	// CORSOrigins are the origins whose web pages may call this server: "https://name" or
 	// "https://name:port".
 	CORSOrigins []string
-	// Metrics answers /metrics; without it there is no such page.
+	// Metrics answers /metrics; without it there is no such path.
 	Metrics http.Handler
 	// Compat answers /api/, the paths of the documented Python client;
 	// without it there are none.
 	Compat http.Handler
-	// OpenAPI is the OpenAPI 3.1 document, served as it is.
+	// OpenAPI is the OpenAPI 3.1 document.
 	OpenAPI []byte
-	// Protos are the protos for other languages, served as /protos.zip;
-	// without them there is no such file.
+	// Protos are the protos for other languages, served as /protos.zip; may be nil.
 	Protos fs.FS
-	// GRPCPort is where gRPC is served on the same host, for the commands that the
-	// first page shows; 0 if the port is not known.
+	// GRPCPort is the gRPC port on the same host, for the commands on the first page; 0
+	// if unknown.
 	GRPCPort int
 	// Limits bound what callers can make the server do.
 	Limits Limits

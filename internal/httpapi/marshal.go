@@ -11,22 +11,19 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// marshalOptions make the JSON of all answers: the names of the contract, and
-// fields that have no presence always there. So people with curl and jq find
-// an empty list as [] and a count as 0 (`jq '.experiments[]'` fails on an
-// absent list), while what is absent is exactly what the contract calls
-// absent: a message, or an optional field, that is not known. Emitting those
-// as null too would say the same thing twice.
+// marshalOptions are the options for the JSON of all responses: the names of the
+// contract, and always the fields without presence. So users of curl and jq get [] for an
+// empty list and 0 for a count (`jq '.experiments[]'` fails on an absent list), and only
+// unknown messages and optional fields are absent. Emitting those as null would be
+// redundant.
 //
-// 64-bit integers are strings, and NaN, Infinity and -Infinity are strings
-// within arrays of numbers: that is protobuf's JSON, and JSON has no numbers
-// for either.
+// 64-bit integers are strings, and so are NaN, Infinity and -Infinity within arrays of
+// numbers: that is protobuf's JSON.
 var marshalOptions = protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}
 
-// ndjsonMarshaler marshals unary answers, and streams as one line of JSON for each
-// message. grpc-gateway gives a marshaler three shapes: a map with "result"
-// (a message of a stream), a map with "error" (its end), or anything else (a
-// unary answer).
+// ndjsonMarshaler encodes unary responses, and streams as one line of JSON per message.
+// grpc-gateway passes one of three values: a map with "result" (a message of a stream), a
+// map with "error" (its end), or anything else (a unary response).
 type ndjsonMarshaler struct {
 	runtime.JSONPb
 	compute func(work func() error) error
@@ -36,8 +33,8 @@ func newNDJSONMarshaler(compute func(work func() error) error) *ndjsonMarshaler 
 	return &ndjsonMarshaler{JSONPb: runtime.JSONPb{MarshalOptions: marshalOptions}, compute: compute}
 }
 
-// largeMessage is the size from which on making the JSON of a message is long work,
-// in bytes.
+// largeMessage is the size in bytes from which on encoding a message is treated as long
+// work.
 const largeMessage = 16 << 10
 
 // toJSON makes the JSON of a message.
@@ -52,8 +49,8 @@ func (m *ndjsonMarshaler) toJSON(v any) (text []byte, err error) {
 	return text, err
 }
 
-// Marshal makes one line without its newline, or a unary answer with one,
-// which a terminal likes better.
+// Marshal returns a message of a stream without a newline, or a unary response with one,
+// for terminals.
 func (m *ndjsonMarshaler) Marshal(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -68,19 +65,19 @@ func (m *ndjsonMarshaler) Marshal(v any) ([]byte, error) {
 // StreamContentType is the media type of a stream.
 func (*ndjsonMarshaler) StreamContentType(any) string { return mediaLines }
 
-// sseMarshaler marshals a stream as server-sent events. Each message is an event:
-// its id is the resume token, which a browser sends back as Last-Event-ID; its
-// name is that of the message's case, such as batch, heartbeat or end. The
-// error that ends a stream is the event "status", because EventSource fires
-// "error" itself whenever the connection drops.
+// sseMarshaler encodes a stream as server-sent events, one per message. The id of an
+// event is the resume token, which a browser sends back as Last-Event-ID; its name is
+// that of the message's case, such as batch, heartbeat or end. The error that ends a
+// stream is the event "status", because EventSource itself fires "error" when the
+// connection drops.
 type sseMarshaler struct {
 	ndjsonMarshaler
 }
 
-// resumable is a message that a stream can be resumed behind.
+// resumable is a message after which a stream can be resumed.
 type resumable interface{ GetResumeToken() string }
 
-// Marshal makes one event without the empty line that ends it.
+// Marshal returns one event without the empty line that ends it.
 func (m *sseMarshaler) Marshal(v any) ([]byte, error) {
 	text, err := m.ndjsonMarshaler.Marshal(v)
 	if err != nil {
@@ -103,8 +100,8 @@ func (m *sseMarshaler) Marshal(v any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// writeEventHead writes id and name. A message without a token leaves the
-// browser's last id as it is.
+// writeEventHead writes id and name. After a message without a token the browser keeps
+// its last id.
 func writeEventHead(out *bytes.Buffer, v any) {
 	if r, ok := v.(resumable); ok {
 		if token := r.GetResumeToken(); token != "" && !strings.ContainsAny(token, "\r\n\x00") {

@@ -16,13 +16,12 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// pagePolicy lets a page of ours load what we serve, and nothing else; no
-// script or style is inline.
+// pagePolicy lets the pages load only resources of this server; no script or style is
+// inline.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// firstPage is the page at "/". It is told where gRPC is served, for the
-// commands that it shows.
+// firstPage is the page at "/". It shows commands with the gRPC port.
 var firstPage = template.Must(template.ParseFS(pageFiles, "page/landing.html"))
 
 // newPages returns the handler of everything that is not the API.
@@ -59,8 +58,8 @@ func newPages(cfg Config, protos []byte) (http.Handler, error) {
 	return mux, nil
 }
 
-// addPages adds the pages for people: the first one, that of the API, and the
-// scripts and styles of both.
+// addPages adds the HTML pages, the first one and that of the API, with their scripts and
+// styles.
 func addPages(mux *http.ServeMux, grpcPort int) error {
 	var first bytes.Buffer
 	if err := firstPage.Execute(&first, grpcPort); err != nil {
@@ -86,7 +85,7 @@ func addPages(mux *http.ServeMux, grpcPort int) error {
 	return nil
 }
 
-// artifact serves a file made at generation time.
+// artifact serves a file that was made by code generation.
 func artifact(name string, content []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
@@ -94,8 +93,8 @@ func artifact(name string, content []byte) http.HandlerFunc {
 	}
 }
 
-// zipTime is the time of every file in a zip: embedded files have none, and
-// the oldest that the format can hold makes no build tool think of the future.
+// zipTime is the time of every file in a zip. Embedded files have none; this is the
+// oldest time of the format, so no build tool sees a file from the future.
 var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // zipOf packs a tree of files; nil for none.
@@ -126,7 +125,7 @@ func zipOf(files fs.FS) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// page serves one of our own files, which work without any other server.
+// page serves an embedded file; the pages work without any other server.
 func page(name string, content []byte) http.HandlerFunc {
 	serve := artifact(name, content)
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -58,9 +58,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPages_HaveNothingFromElsewhere reads every file of the pages: what it asks
-// for is ours and is served, and nothing makes HTML of a text.
-func TestPages_HaveNothingFromElsewhere(t *testing.T) {
+// TestPages_LoadNoExternalResources reads every file of the pages: all resources that it
+// loads are served here, and no text is used as HTML.
+func TestPages_LoadNoExternalResources(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, &backend{})
 	forbidden := regexp.MustCompile(`//[a-z]+\.|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|<style|<script>| style=| on[a-z]+=|@import|\burl\(`)
@@ -99,7 +99,7 @@ func TestHealth(t *testing.T) {
 	b.health.SetServingStatus("viewer/main", healthpb.HealthCheckResponse_SERVING)
 	b.health.SetServingStatus("viewer/old", healthpb.HealthCheckResponse_NOT_SERVING)
 	check("/healthz", 200, "SERVING")
-	check("/readyz", 200, `{"status":"SERVING","viewers":2,"viewers_serving":1,"detail":"1 of 2 viewers do not answer; /v1/viewers says which"}`)
+	check("/readyz", 200, `{"status":"SERVING","viewers":2,"viewers_serving":1,"detail":"1 of 2 viewers do not answer; /v1/viewers lists them"}`)
 	check("/readyz?viewer=main", 200, "SERVING")
 	check("/readyz?viewer=old", 503, "VIEWER_UNREACHABLE")
 	check("/readyz?viewer=none", 404, "VIEWER_NOT_FOUND")
@@ -213,7 +213,7 @@ func TestUnary_Deadline(t *testing.T) {
 	}
 }
 
-func TestUnary_ClientGoesAway(t *testing.T) {
+func TestUnary_ClientDisconnects(t *testing.T) {
 	t.Parallel()
 	started, ended := make(chan struct{}), make(chan error, 1)
 	b := &backend{unary: func(ctx context.Context, _ any) (proto.Message, error) {

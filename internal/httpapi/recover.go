@@ -8,9 +8,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/panics"
 )
 
-// recoverPanic is deferred around every answer. After a panic net/http would log its
-// value, which may be a request with its secrets; so it is told nothing, and
-// ends the connection.
+// recoverPanic is deferred around every handler. After a panic, net/http would log its
+// value, which may be a request with secrets. So the value is not passed on, and the
+// connection is closed.
 func (h *handler) recoverPanic(r *http.Request) {
 	p := recover()
 	if p == nil {

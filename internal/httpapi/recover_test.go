@@ -28,9 +28,9 @@ func (l *lockedLog) String() string {
 	return l.text.String()
 }
 
-// TestAPanicEndsTheConnectionAndTellsNoSecret has an answer panic with the body
+// TestAPanicEndsTheConnectionAndRevealsNoSecret has an answer panic with the body
 // of its request, which net/http by itself would log.
-func TestAPanicEndsTheConnectionAndTellsNoSecret(t *testing.T) {
+func TestAPanicEndsTheConnectionAndRevealsNoSecret(t *testing.T) {
 	t.Parallel()
 	log := &lockedLog{}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -18,19 +18,17 @@ import (
 
 type violations []*errdetails.BadRequest_FieldViolation
 
-// forwardedHeaders are all that grpc-gateway gets to see of a request's
-// headers; metadataHeaders are those of them that become metadata besides
-// Authorization. X-Forwarded-For and -Host are not among them: grpc-gateway
-// would pass on what the caller claims.
+// forwardedHeaders are the request headers that grpc-gateway gets. metadataHeaders are
+// those that become metadata besides Authorization. X-Forwarded-For and -Host are left
+// out: grpc-gateway would pass on what the caller claims.
 var (
 	metadataHeaders  = []string{"Traceparent", "Tracestate"}
 	forwardedHeaders = append([]string{"Authorization", "Content-Type", "Grpc-Timeout"}, metadataHeaders...)
 )
 
-// prepare checks a request against its route and returns the one that the
-// gateway gets: grpc-gateway would ignore what it does not know, and tell what
-// it refuses as a text only, with the refused value in it (which may be a
-// password).
+// prepare checks a request against its route and returns the request for grpc-gateway.
+// grpc-gateway alone would ignore unknown fields, and report invalid ones only as text
+// that includes the rejected value, which may be a password.
 func (rt *route) prepare(w http.ResponseWriter, r *http.Request, params map[string]string, maxBody int64) (*http.Request, error) {
 	raw, err := readBody(w, r, maxBody)
 	if err != nil {
@@ -64,22 +62,22 @@ func (rt *route) prepare(w http.ResponseWriter, r *http.Request, params map[stri
 			out.Header[key] = values
 		}
 	}
-	out.Host = "" // else it became metadata
+	out.Host = "" // otherwise it would become metadata
 	out.Body = io.NopCloser(bytes.NewReader(raw))
 	out.ContentLength = int64(len(raw))
 	return out, nil
 }
 
-// checkPath refuses ids with an escaped slash, plain or escaped once more: no
-// id has one, and what decodes it on the way makes it another route. Only a
-// resource name, which stands for a run id everywhere, has slashes.
+// checkPath refuses ids with a slash, escaped once or twice: no id has one, and a proxy
+// that decodes it would select another route. Only a resource name, which may replace a
+// run id everywhere, has slashes.
 func (rt *route) checkPath(params map[string]string) (bad violations) {
 	for _, name := range rt.params {
 		value := params[name]
 		isResource := lastName(name) == "run_id" && strings.HasPrefix(value, "viewers/")
 		switch {
 		case strings.Contains(value, "/") && !isResource, strings.Contains(strings.ToLower(value), "%2f"):
-			bad = append(bad, violation(name, "must not hold a slash, unless it is viewers/{viewer}/experiments/{run_id}"))
+			bad = append(bad, violation(name, "must not contain a slash, unless it is viewers/{viewer}/experiments/{run_id}"))
 		case !utf8.ValidString(value):
 			bad = append(bad, violation(name, "must be valid UTF-8"))
 		}
@@ -87,8 +85,8 @@ func (rt *route) checkPath(params map[string]string) (bad violations) {
 	return bad
 }
 
-// checkQuery refuses parameters that the request has no field for, or whose
-// values do not fit.
+// checkQuery refuses parameters that are not fields of the request, or whose values are
+// invalid.
 func (rt *route) checkQuery(query url.Values) (bad violations) {
 	scratch := rt.input.New().Interface()
 	for _, key := range slices.Sorted(maps.Keys(query)) {
@@ -97,7 +95,7 @@ func (rt *route) checkQuery(query url.Values) (bad violations) {
 		case rt.content != nil && rt.contentField == nil:
 			bad = append(bad, violation(key, "belongs in the JSON body: this call reads no query"))
 		case field == nil:
-			bad = append(bad, violation(key, "is no parameter of this call; its parameters are %s", strings.Join(rt.queryNames(), ", ")))
+			bad = append(bad, violation(key, "is not a parameter of this call; its parameters are %s", strings.Join(rt.queryNames(), ", ")))
 		case rt.contentField != nil && findField(rt.input.Descriptor(), firstName(key)) == rt.contentField:
 			bad = append(bad, violation(key, "belongs in the JSON body or in the path"))
 		case slices.Contains(rt.params, string(field.Name())) && field.Parent() == rt.input.Descriptor():
@@ -120,8 +118,8 @@ func firstName(key string) string {
 
 func lastName(key string) string { return key[strings.LastIndex(key, ".")+1:] }
 
-// expandEnums makes the contract's names of short ones: format=csv is
-// format=EXPORT_FORMAT_CSV. What is no short name is left as it is.
+// expandEnums expands short enum names: format=csv is format=EXPORT_FORMAT_CSV. Other
+// values are not changed.
 func (rt *route) expandEnums(query url.Values) {
 	for key, values := range query {
 		field := findField(rt.input.Descriptor(), key)
@@ -185,11 +183,12 @@ func (rt *route) queryNames() []string {
 	return names
 }
 
-// expectation says what a field takes, and never what it was given.
+// expectation describes the values that a field accepts, and never includes the given
+// value.
 func expectation(f protoreflect.FieldDescriptor, count int) string {
 	switch {
 	case count > 1 && !f.IsList():
-		return "must be given once"
+		return "must be set only once"
 	case f.Kind() == protoreflect.StringKind:
 		return "must be valid UTF-8"
 	case f.Kind() == protoreflect.BoolKind:
@@ -205,18 +204,19 @@ func expectation(f protoreflect.FieldDescriptor, count int) string {
 	case f.Message() != nil && f.Message().Name() == "Duration":
 		return "must be a duration such as 15s"
 	case f.Message() != nil && f.Message().Name() == "FieldMask":
-		return "must be names of fields with commas between them"
+		return "must be field names separated by commas"
 	case f.Message() != nil:
 		return "is set by its fields: " + string(f.Name()) + ".…"
 	}
 	return "must be a number of type " + f.Kind().String()
 }
 
-// startFields are what else says where a stream begins. A browser reconnects
-// with its first URL, so they are dropped when it also says where it was.
+// startFields are other fields for the start of a stream. A browser reconnects with its
+// first URL, so they are dropped if it sends a Last-Event-ID.
 var startFields = []protoreflect.Name{"start", "last_lines"}
 
-// resumeQuery puts a Last-Event-ID in place of where the URL says to begin.
+// resumeQuery sets the resume token from a Last-Event-ID, which replaces the start in the
+// URL.
 func (rt *route) resumeQuery(query url.Values, id string) {
 	for key := range query {
 		if f := findField(rt.input.Descriptor(), key); f != nil && (f == rt.token || slices.Contains(startFields, f.Name())) {

@@ -14,7 +14,7 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func TestRequest_RefusesWhatItDoesNotKnow(t *testing.T) {
+func TestRequest_RefusesUnknownFields(t *testing.T) {
 	t.Parallel()
 	post := func(path, body string) request {
 		return request{method: "POST", path: path, body: body, header: jsonBody}
@@ -30,12 +30,12 @@ func TestRequest_RefusesWhatItDoesNotKnow(t *testing.T) {
 		status int
 		want   string // in the message
 	}{
-		"an unknown parameter":             {request{path: "/v1/experiments?nonsense=1"}, 400, "nonsense is no parameter of this call; its parameters are viewer, filter, metric_names,"},
-		"an unknown nested parameter":      {request{path: "/v1/metrics:tail?history_downsample.nonsense=1"}, 400, "history_downsample.nonsense is no parameter"},
-		"a field of a well-known type":     {request{path: "/v1/metrics:tail?heartbeat_interval.seconds=1"}, 400, "heartbeat_interval.seconds is no parameter"},
+		"an unknown parameter":             {request{path: "/v1/experiments?nonsense=1"}, 400, "nonsense is not a parameter of this call; its parameters are viewer, filter, metric_names,"},
+		"an unknown nested parameter":      {request{path: "/v1/metrics:tail?history_downsample.nonsense=1"}, 400, "history_downsample.nonsense is not a parameter"},
+		"a field of a well-known type":     {request{path: "/v1/metrics:tail?heartbeat_interval.seconds=1"}, 400, "heartbeat_interval.seconds is not a parameter"},
 		"a call without parameters":        {request{path: "/v1/viewers/main?x=1"}, 400, "its parameters are none"},
 		"two wrong parameters":             {request{path: "/v1/experiments?page_size=x&view=y"}, 400, "page_size must be a number of type int32; view must be one of EXPERIMENT_VIEW_UNSPECIFIED, EXPERIMENT_VIEW_BASIC"},
-		"a parameter twice":                {request{path: "/v1/experiments?page_size=1&page_size=2"}, 400, "page_size must be given once"},
+		"a parameter twice":                {request{path: "/v1/experiments?page_size=1&page_size=2"}, 400, "page_size must be set only once"},
 		"a parameter by both its names":    {request{path: "/v1/experiments?page_size=1&pageSize=2"}, 400, `duplicate field "page_size"`},
 		"a wrong duration":                 {request{path: "/v1/metrics:tail?heartbeat_interval=1"}, 400, "heartbeat_interval must be a duration"},
 		"a message as a parameter":         {request{path: "/v1/metrics:tail?history_downsample=x"}, 400, "history_downsample is set by its fields"},
@@ -43,30 +43,30 @@ func TestRequest_RefusesWhatItDoesNotKnow(t *testing.T) {
 		"a parameter that is in the path":  {request{path: "/v1/experiments/r1?run_id=r2"}, 400, "run_id is given in the path"},
 		"text that is not UTF-8":           {request{path: "/v1/experiments?filter=%ff"}, 400, "filter must be valid UTF-8"},
 		"a broken query":                   {request{path: "/v1/experiments?filter=%zz"}, 400, "the query is not properly escaped"},
-		"an id with an escaped slash":      {request{path: "/v1/experiments/a%2Fb"}, 400, "run_id must not hold a slash"},
-		"the same in small letters":        {request{path: "/v1/experiments/a%2fmetrics"}, 400, "run_id must not hold a slash"},
-		"the same escaped twice":           {request{path: "/v1/experiments/a%252Fb/metrics"}, 400, "run_id must not hold a slash"},
-		"a viewer with an escaped slash":   {request{path: "/v1/viewers/a%2Fb/experiments/r1"}, 400, "viewer must not hold a slash"},
+		"an id with an escaped slash":      {request{path: "/v1/experiments/a%2Fb"}, 400, "run_id must not contain a slash"},
+		"the same in small letters":        {request{path: "/v1/experiments/a%2fmetrics"}, 400, "run_id must not contain a slash"},
+		"the same escaped twice":           {request{path: "/v1/experiments/a%252Fb/metrics"}, 400, "run_id must not contain a slash"},
+		"a viewer with an escaped slash":   {request{path: "/v1/viewers/a%2Fb/experiments/r1"}, 400, "viewer must not contain a slash"},
 		"an id that is not UTF-8":          {request{path: "/v1/experiments/%ff"}, 400, "run_id must be valid UTF-8"},
 		"a query beside a body":            {post("/v1/experiments:purge?validate_only=true", `{"all_deleted":true}`), 400, "validate_only belongs in the JSON body"},
-		"an unknown field":                 {post("/v1/experiments:purge", `{"all_deleted":true,"dry_run":true}`), 400, "dry_run is no field of this call's body (line 1, column 21)"},
-		"a field twice":                    {post("/v1/experiments:purge", `{"validate_only":true,"validateOnly":false}`), 400, "validateOnly is there twice"},
+		"an unknown field":                 {post("/v1/experiments:purge", `{"all_deleted":true,"dry_run":true}`), 400, "dry_run is not a field of this call's body (line 1, column 21)"},
+		"a field twice":                    {post("/v1/experiments:purge", `{"validate_only":true,"validateOnly":false}`), 400, "validateOnly is set more than once"},
 		"a field of another type":          {post("/v1/experiments:purge", `{"validate_only":"yes"}`), 400, "validate_only must be of type bool"},
 		"broken JSON":                      {post("/v1/experiments:purge", `{"validate_only":`), 400, "the body is not the JSON of this call"},
 		"JSON with something behind":       {post("/v1/experiments:purge", `{} {}`), 400, "the body is not the JSON of this call"},
 		"a list":                           {post("/v1/experiments:purge", `[]`), 400, "the body is not the JSON of this call"},
 		"a body that is not UTF-8":         {post("/v1/experiments:purge", "{\"viewer\":\"\xff\"}"), 400, "invalid request"},
 		"a body for a call without one":    {request{method: "DELETE", path: "/v1/artifacts/a", body: `{"permanent":true}`, header: jsonBody}, 400, "this call takes no body"},
-		"another id in the body":           {request{method: "PATCH", path: "/v1/experiments/r1", body: `{"run_id":"r2"}`, header: jsonBody}, 400, "run_id is another one in the path"},
-		"a field of another message":       {patch("/v1/experiments/r1", `{"experiment":{"alias":"a"}}`), 400, "experiment is no field of this call's body"},
+		"another id in the body":           {request{method: "PATCH", path: "/v1/experiments/r1", body: `{"run_id":"r2"}`, header: jsonBody}, 400, "run_id differs from the one in the path"},
+		"a field of another message":       {patch("/v1/experiments/r1", `{"experiment":{"alias":"a"}}`), 400, "experiment is not a field of this call's body"},
 		"a field of the body in the query": {patch("/v1/experiments/r1?experiment.alias=a", `{}`), 400, "experiment.alias belongs in the JSON body or in the path"},
 		"the body in the query":            {patch("/v1/config?config=a", `{}`), 400, "config belongs in the JSON body or in the path"},
-		"an unknown parameter and a body":  {patch("/v1/experiments/r1?x=1", `{"alias":"a"}`), 400, "x is no parameter of this call; its parameters are update_mask"},
-		"a mask that is not UTF-8":         {patch("/v1/experiments/r1?update_mask=%ff", `{"alias":"a"}`), 400, "update_mask must be names of fields"},
-		"two masks":                        {patch("/v1/experiments/r1?update_mask=alias&update_mask=tags", `{}`), 400, "update_mask must be given once"},
-		"an id to change with a slash":     {patch("/v1/experiments/a%2Fb", `{}`), 400, "experiment.run_id must not hold a slash"},
-		"another viewer in the body":       {patch("/v1/viewers/main/config", `{"viewer":"b"}`), 400, "viewer is another one in the path"},
-		"a connection that is not there":   {request{method: "DELETE", path: "/v1/remote/connections/a%2Fb"}, 400, "connection_id must not hold a slash"},
+		"an unknown parameter and a body":  {patch("/v1/experiments/r1?x=1", `{"alias":"a"}`), 400, "x is not a parameter of this call; its parameters are update_mask"},
+		"a mask that is not UTF-8":         {patch("/v1/experiments/r1?update_mask=%ff", `{"alias":"a"}`), 400, "update_mask must be field names"},
+		"two masks":                        {patch("/v1/experiments/r1?update_mask=alias&update_mask=tags", `{}`), 400, "update_mask must be set only once"},
+		"an id to change with a slash":     {patch("/v1/experiments/a%2Fb", `{}`), 400, "experiment.run_id must not contain a slash"},
+		"another viewer in the body":       {patch("/v1/viewers/main/config", `{"viewer":"b"}`), 400, "viewer differs from the one in the path"},
+		"a connection that is not there":   {request{method: "DELETE", path: "/v1/remote/connections/a%2Fb"}, 400, "connection_id must not contain a slash"},
 		"a host key without an integer":    {request{method: "DELETE", path: "/v1/remote/host_keys/gpu?port=ssh"}, 400, "port must be a number"},
 		"a body that is too large":         {post("/v1/experiments:purge", strings.Repeat(" ", defaultMaxBody+1)), 413, "must not be larger than 1048576 bytes"},
 		"a secret of another type":         {post("/v1/remote/connections", `{"target":{"password":["`+secret+`"]}}`), 400, "invalid request"},
@@ -77,7 +77,7 @@ func TestRequest_RefusesWhatItDoesNotKnow(t *testing.T) {
 		"a method that a route lacks":      {post("/v1/experiments", "{}"), 405, "/v1/experiments has no POST, but GET"},
 		"a method that two bindings lack":  {request{method: "PUT", path: "/v1/experiments/r1"}, 405, "has no PUT, but GET, HEAD, PATCH"},
 		"a method that a stream lacks":     {request{method: "DELETE", path: "/v1/metrics:tail"}, 405, "has no DELETE, but GET, HEAD, POST"},
-		"an id of two dots":                {request{path: "/v1/experiments/%2e%2e/environment?x=1"}, 400, "x is no parameter"},
+		"an id of two dots":                {request{path: "/v1/experiments/%2e%2e/environment?x=1"}, 400, "x is not a parameter"},
 		"a resume token that is not UTF-8": {request{path: "/v1/metrics:tail", header: map[string]string{"Last-Event-ID": "\xff"}}, 400, "resume_token must be valid UTF-8"},
 		"the same beside a body":           {request{method: "POST", path: "/v1/metrics:tail", header: map[string]string{"Last-Event-ID": "\xff"}}, 400, "Last-Event-ID must be valid UTF-8"},
 	} {

@@ -17,9 +17,9 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// route is one HTTP binding of an RPC. grpc-gateway finds the route of a
-// request; what it does not check, such as unknown parameters, is checked by
-// what this knows from the contract's own annotations.
+// route is one HTTP binding of an RPC. grpc-gateway finds the route of a request. What it
+// does not check, such as unknown parameters, is checked with this information from the
+// contract's annotations.
 type route struct {
 	httpMethod string
 	template   string // such as /v1/experiments/{run_id}:export
@@ -27,21 +27,20 @@ type route struct {
 	params     []string // the fields in the path
 	// content is the message whose JSON is the body; nil if there is no body.
 	content protoreflect.MessageType
-	// contentField is the field of the request that the body is; nil if the body
-	// is the request itself, all of its fields but those in the path, and so
-	// none is in the query.
+	// contentField is the field of the request that is the body. It is nil if the body is
+	// the request itself, without the fields in the path; the query is then empty.
 	contentField protoreflect.FieldDescriptor
 	stream       bool
-	// token is the field resume_token of a stream that can be resumed, else nil.
+	// token is the field resume_token of a resumable stream, else nil.
 	token protoreflect.FieldDescriptor
 	// rpc is the method, such as /runicornapi.v1.ArtifactService/DownloadAsset.
 	rpc string
-	// output is the message of a stream that is a file, else nil.
+	// output is the message type of a stream that is a file, else nil.
 	output protoreflect.MessageType
 }
 
-// routeTable has every route by HTTP method and pattern, as grpc-gateway's mux
-// spells patterns.
+// routeTable has every route by HTTP method and pattern, in the spelling of
+// grpc-gateway's mux.
 type routeTable map[string]*route
 
 // serviceFiles hold one service each.
@@ -111,8 +110,7 @@ func (t routeTable) add(rpc protoreflect.MethodDescriptor) error {
 	return nil
 }
 
-// setContent says what the body is, in the words of the annotation: "*", a
-// field, or nothing.
+// setContent sets the body from the annotation: "*", a field, or nothing.
 func (rt *route) setContent(body string) error {
 	switch body {
 	case "":
@@ -123,15 +121,15 @@ func (rt *route) setContent(body string) error {
 	}
 	rt.contentField = rt.input.Descriptor().Fields().ByName(protoreflect.Name(body))
 	if rt.contentField == nil || rt.contentField.Message() == nil {
-		return fmt.Errorf("the body of %s is %s, which is no message of %s", rt.rpc, body, rt.input.Descriptor().FullName())
+		return fmt.Errorf("the body of %s is %s, which is not a message of %s", rt.rpc, body, rt.input.Descriptor().FullName())
 	}
 	var err error
 	rt.content, err = protoregistry.GlobalTypes.FindMessageByName(rt.contentField.Message().FullName())
 	return err
 }
 
-// pathParam is a field in a template, such as run_id or experiment.run_id;
-// ours are always one segment.
+// pathParam is a field in a template, such as run_id or experiment.run_id; in this
+// contract it is always one segment.
 var pathParam = regexp.MustCompile(`\{([a-z_.]+)\}`)
 
 // lookup returns the route that grpc-gateway's mux has found for a request.
@@ -144,7 +142,7 @@ func (t routeTable) lookup(r *http.Request) (*route, bool) {
 	return rt, ok
 }
 
-// allowed returns the methods that a path has, for a request with another one.
+// allowed returns the methods of a path.
 func (t routeTable) allowed(path string) []string {
 	methods := map[string]bool{}
 	for _, rt := range t {
@@ -157,7 +155,7 @@ func (t routeTable) allowed(path string) []string {
 	return slices.Sorted(maps.Keys(methods))
 }
 
-// matches tells whether a path is one of the route.
+// matches reports whether a path belongs to the route.
 func (rt *route) matches(path string) bool {
 	want, got := strings.Split(rt.template, "/"), strings.Split(path, "/")
 	if len(want) != len(got) {

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestRoutes_AllowTellsTheTruth: of every path, the methods that Allow names are
+// TestRoutes_AllowListsTheMethodsOfThePath: of every path, the methods that Allow names are
 // served and no others, and HEAD is wherever GET is, without a body.
-func TestRoutes_AllowTellsTheTruth(t *testing.T) {
+func TestRoutes_AllowListsTheMethodsOfThePath(t *testing.T) {
 	table, err := newRouteTable()
 	if err != nil {
 		t.Fatal(err)

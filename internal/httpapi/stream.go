@@ -7,27 +7,27 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// streamWriter is the answer of one stream, used by the goroutine of its
-// request only. It does two things that grpc-gateway cannot: an error before
-// the first message is answered as a unary call's is, with all its headers;
-// and a browser's reconnect behind the end of a stream is answered by 204.
+// streamWriter writes the response of one stream; only the goroutine of its request uses
+// it. It adds two things to grpc-gateway: an error before the first message becomes a
+// normal error response with all its headers, and a browser that reconnects after the end
+// of a stream gets 204.
 type streamWriter struct {
 	http.ResponseWriter
-	// started: a message was written, or is held.
+	// started: a message was written or buffered.
 	started bool
-	// buffering: a browser has reconnected, and there was nothing but `end` since.
-	// EventSource reconnects after every end, and stops only for a 204.
+	// buffering: a browser has reconnected, and only `end` messages were sent since.
+	// EventSource reconnects after every end, and stops only on a 204.
 	buffering bool
 	buffered  []byte
-	// errorWritten: an error was written in place of the stream; what grpc-gateway
-	// still writes is for nobody.
+	// errorWritten: an error was written instead of the stream; further output of
+	// grpc-gateway is dropped.
 	errorWritten bool
 }
 
 type streamKey struct{}
 
-// withStream lets grpc-gateway's handler of stream errors, which sees only a
-// context, find the answer.
+// withStream passes the writer to grpc-gateway's handler of stream errors, which gets
+// only a context.
 func withStream(ctx context.Context, w *streamWriter) context.Context {
 	return context.WithValue(ctx, streamKey{}, w)
 }
@@ -49,7 +49,7 @@ func beforeMessage(_ context.Context, w http.ResponseWriter, m proto.Message) er
 	return nil
 }
 
-// flushBuffered writes what was held; from now on nothing is.
+// flushBuffered writes what was buffered, and ends buffering.
 func (w *streamWriter) flushBuffered() error {
 	if !w.buffering {
 		return nil
@@ -63,13 +63,13 @@ func (w *streamWriter) flushBuffered() error {
 	return err
 }
 
-// writeError answers the request by an error instead of the stream.
+// writeError writes an error instead of the stream.
 func (w *streamWriter) writeError(f *apiError) {
 	w.errorWritten = true
 	writeError(w.ResponseWriter, f)
 }
 
-// finish is called when the stream has ended well or its error was written.
+// finish is called when the stream has ended without an error, or its error was written.
 func (w *streamWriter) finish() {
 	if w.buffering && !w.errorWritten {
 		w.Header().Del("Content-Type")
@@ -77,7 +77,7 @@ func (w *streamWriter) finish() {
 	}
 }
 
-// Write writes, holds or drops.
+// Write writes, buffers or drops.
 func (w *streamWriter) Write(b []byte) (int, error) {
 	switch {
 	case w.errorWritten:
@@ -89,14 +89,14 @@ func (w *streamWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// WriteHeader passes a status on unless the answer is decided otherwise.
+// WriteHeader passes on a status unless the response was already determined.
 func (w *streamWriter) WriteHeader(httpStatus int) {
 	if !w.errorWritten && !w.buffering {
 		w.ResponseWriter.WriteHeader(httpStatus)
 	}
 }
 
-// FlushError flushes what was written. http.ResponseController looks for it.
+// FlushError flushes; http.ResponseController calls it.
 func (w *streamWriter) FlushError() error {
 	if w.errorWritten || w.buffering {
 		return nil

@@ -57,8 +57,8 @@ func story() []*runicornapiv1.TailMetricsResponse {
 	return all
 }
 
-// tells makes a backend whose tails send messages and then end by err.
-func tells(err error, messages ...*runicornapiv1.TailMetricsResponse) *backend {
+// respondWith returns a backend whose tails send messages and then end with err.
+func respondWith(err error, messages ...*runicornapiv1.TailMetricsResponse) *backend {
 	b := &backend{}
 	b.tail = func(_ *runicornapiv1.TailMetricsRequest, stream tailStream) error {
 		for _, m := range messages {
@@ -111,7 +111,7 @@ func TestStream_Forms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			srv := serve(t, tells(tt.err, story()...))
+			srv := serve(t, respondWith(tt.err, story()...))
 			got := do(t, srv, request{path: tailPath, header: tt.header})
 			if got.status != http.StatusOK || got.header.Get("Content-Type") != tt.contentType {
 				t.Errorf("%d %s, want 200 %s", got.status, got.header.Get("Content-Type"), tt.contentType)
@@ -136,14 +136,14 @@ func TestStream_Reconnects(t *testing.T) {
 		status int
 		events string // the names, in order
 	}{
-		"behind the end there is nothing":              {tells(nil, end, end), reconnects, 204, ""},
-		"a stream without any message is over as well": {tells(nil), reconnects, 204, ""},
-		"a first connection gets the end":              {tells(nil, end), asEvents, 200, "end"},
-		"a run that was reopened continues":            {tells(nil, heartbeat, end), reconnects, 200, "heartbeat end"},
-		"one of several runs continues":                {tells(nil, end, heartbeat, end), reconnects, 200, "end heartbeat end"},
-		"an error is told, not taken for the end":      {tells(cut, end), reconnects, 200, "end status"},
-		"an error at once is an answer of its own":     {tells(cut), reconnects, 503, ""},
-		"lines are no browser's":                       {tells(nil, end), map[string]string{"Last-Event-ID": "token-6"}, 200, ""},
+		"behind the end there is nothing":              {respondWith(nil, end, end), reconnects, 204, ""},
+		"a stream without any message is over as well": {respondWith(nil), reconnects, 204, ""},
+		"a first connection gets the end":              {respondWith(nil, end), asEvents, 200, "end"},
+		"a run that was reopened continues":            {respondWith(nil, heartbeat, end), reconnects, 200, "heartbeat end"},
+		"one of several runs continues":                {respondWith(nil, end, heartbeat, end), reconnects, 200, "end heartbeat end"},
+		"an error is sent, not mistaken for the end":   {respondWith(cut, end), reconnects, 200, "end status"},
+		"an error at once is an answer of its own":     {respondWith(cut), reconnects, 503, ""},
+		"lines are no browser's":                       {respondWith(nil, end), map[string]string{"Last-Event-ID": "token-6"}, 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,9 +161,9 @@ func TestStream_Reconnects(t *testing.T) {
 	}
 }
 
-func TestStream_LastEventIDWins(t *testing.T) {
+func TestStream_LastEventIDTakesPrecedence(t *testing.T) {
 	t.Parallel()
-	b := tells(nil, story()[0])
+	b := respondWith(nil, story()[0])
 	srv := serve(t, b)
 	for name, in := range map[string]request{
 		"over the first URL":      {path: tailPath + "&start=TAIL_START_NOW&resumeToken=old&resume_token=older", header: reconnects},
@@ -229,8 +229,8 @@ func TestStream_IsLive(t *testing.T) {
 	}
 }
 
-// stuck is a client that reads nothing: the first write does not return until
-// the client is gone.
+// stuck is a client that does not read: the first write returns only when the client has
+// disconnected.
 type stuck struct {
 	http.ResponseWriter
 	gone <-chan struct{}

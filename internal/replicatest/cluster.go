@@ -1,11 +1,12 @@
 //go:build unix
 
 // Package replicatest runs the server as several replicas behind HAProxy, with the
-// configuration that is shipped, in front of one Viewer: for tests and measurements of
-// what happens when one of them ends, dies or freezes.
+// shipped configuration, in front of one Viewer. Tests and measurements use it for what
+// happens when a replica ends, dies or freezes.
 //
-// Calls go: tail → HAProxy, with TLS → replica → a proxy of its own that counts its
-// requests → Viewer. The package must not know the inside of the server.
+// Calls go from a tail over HAProxy, with TLS, to a replica, and from there over a
+// dedicated proxy that counts its requests to the Viewer. The package must not import the
+// server.
 package replicatest
 
 import (
@@ -27,21 +28,21 @@ import (
 // maxReplicas is the number of servers in the configuration of HAProxy.
 const maxReplicas = 3
 
-// Config is what a cluster is made of.
+// Config configures a cluster.
 type Config struct {
 	Binary *serverproc.Binary
 	// Source is the root of this repository.
 	Source string
-	// ViewerURL is the Viewer, which the server calls "lab".
+	// ViewerURL is the URL of the Viewer, whose name in the server is "lab".
 	ViewerURL string
-	// Replicas are three at most.
+	// Replicas is the number of replicas, at most three.
 	Replicas int
-	// Flags are those of every replica.
+	// Flags are passed to every replica.
 	Flags []string
 }
 
-// Cluster is some replicas and the HAProxy in front of them. Its methods are for one
-// goroutine; its connections are for many.
+// Cluster is several replicas behind HAProxy. Its methods are for one goroutine; its
+// connections may be shared.
 type Cluster struct {
 	Replicas []*Replica
 	dir      string
@@ -50,7 +51,7 @@ type Cluster struct {
 
 // Replica is one server.
 type Replica struct {
-	// Upstream counts what the replica asks of the Viewer.
+	// Upstream counts the requests of the replica to the Viewer.
 	Upstream *faultproxy.Proxy
 
 	binary  *serverproc.Binary
@@ -58,7 +59,7 @@ type Replica struct {
 	process *serverproc.Process // nil while it is down
 }
 
-// Start starts the replicas, and HAProxy when they serve. The caller ends it with Close.
+// Start starts the replicas, then HAProxy. The caller must call Close.
 func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	c := &Cluster{}
 	defer func() {
@@ -82,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 		if err := r.Restart(ctx); err != nil {
 			return nil, err
 		}
-		// It comes back where it was.
+		// A restart uses the same addresses.
 		r.flags = append(r.flags, "--grpc-addr="+r.process.GRPCAddr, "--http-addr="+r.process.HTTPAddr)
 	}
 	c.haproxy, err = newHAProxy(ctx, filepath.Join(cfg.Source, "deploy", "haproxy", "haproxy.cfg"), c.dir, c.Replicas)
@@ -95,7 +96,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 // Dial returns a connection to HAProxy.
 func (c *Cluster) Dial() (*grpc.ClientConn, error) { return c.haproxy.dial() }
 
-// RestartHAProxy ends HAProxy, with all its connections, and starts it again.
+// RestartHAProxy stops HAProxy, with all its connections, and starts it again.
 func (c *Cluster) RestartHAProxy(ctx context.Context) error {
 	return errors.Join(c.haproxy.stop(), c.haproxy.start(ctx))
 }
@@ -105,10 +106,10 @@ func (c *Cluster) HTTPGet(ctx context.Context, path string) (status int, body st
 	return c.haproxy.get(ctx, path)
 }
 
-// Output is what HAProxy wrote.
+// Output returns the output of HAProxy.
 func (c *Cluster) Output() string { return c.haproxy.output() }
 
-// Requests counts what all replicas have asked of the Viewer.
+// Requests returns the number of requests of all replicas to the Viewer.
 func (c *Cluster) Requests() (total int) {
 	for _, r := range c.Replicas {
 		total += r.Upstream.Total()
@@ -136,7 +137,7 @@ func (c *Cluster) Pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Close ends everything.
+// Close stops all processes.
 func (c *Cluster) Close() error {
 	var errs []error
 	if c.haproxy != nil {
@@ -151,10 +152,11 @@ func (c *Cluster) Close() error {
 	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
 }
 
-// GRPCAddr is where the replica serves gRPC itself.
+// GRPCAddr returns the gRPC address of the replica itself.
 func (r *Replica) GRPCAddr() string { return r.process.GRPCAddr }
 
-// Stop ends the replica by SIGTERM, which drains it, and wants exit code 0.
+// Stop drains and ends the replica by SIGTERM, and returns an error unless the exit code
+// is 0.
 func (r *Replica) Stop() error {
 	if r.process == nil {
 		return nil
@@ -167,22 +169,21 @@ func (r *Replica) Stop() error {
 	return nil
 }
 
-// Kill ends the replica at once.
+// Kill kills the replica.
 func (r *Replica) Kill() error {
 	process := r.process
 	r.process = nil
 	return process.Kill()
 }
 
-// Restart starts the replica, which is down, where it was.
+// Restart starts a replica that is down, on the same addresses.
 func (r *Replica) Restart(ctx context.Context) (err error) {
 	r.process, err = r.binary.Start(ctx, r.flags...)
 	return err
 }
 
-// Freeze stops the process without ending it: its connections stay open and nothing
-// answers on them.
+// Freeze suspends the process: its connections stay open, and nothing answers on them.
 func (r *Replica) Freeze() error { return syscall.Kill(r.process.Pid(), syscall.SIGSTOP) }
 
-// Thaw lets it continue.
+// Thaw resumes the process.
 func (r *Replica) Thaw() error { return syscall.Kill(r.process.Pid(), syscall.SIGCONT) }

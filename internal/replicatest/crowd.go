@@ -18,13 +18,13 @@ import (
 const (
 	// crowdConns is the number of connections that the tails of a crowd share.
 	crowdConns = 10
-	// settleLimit bounds the wait for points: it is much more than they need.
+	// settleLimit is the maximum wait for points, far more than they need.
 	settleLimit = time.Minute
-	// settleInterval is how often the tails are looked at meanwhile.
+	// settleInterval is how often the tails are checked during the wait.
 	settleInterval = 20 * time.Millisecond
 )
 
-// Crowd is many tails at once.
+// Crowd is many concurrent tails.
 type Crowd struct {
 	Tails []*Tail
 
@@ -35,8 +35,8 @@ type Crowd struct {
 	errs   []error
 }
 
-// Collect opens tails, the same number for each run, on a few connections that dial
-// returns. Settle or Close ends them.
+// Collect opens the same number of tails for each run, on a few connections that dial
+// returns. The caller must call Settle or Close.
 func Collect(ctx context.Context, dial func() (*grpc.ClientConn, error), runs []realviewer.Run, tails int) (*Crowd, error) {
 	c := &Crowd{}
 	ctx, c.cancel = context.WithCancel(ctx)
@@ -62,13 +62,13 @@ func Collect(ctx context.Context, dial func() (*grpc.ClientConn, error), runs []
 	return c, nil
 }
 
-// AwaitPoints waits until each tail has so many points.
+// AwaitPoints waits until each tail has at least this number of points.
 func (c *Crowd) AwaitPoints(ctx context.Context, points int) error {
 	return c.await(ctx, func(*Tail) int { return points })
 }
 
-// Settle waits until each tail has all points of its event file, and a heartbeat longer
-// for those that come twice; it ends the tails and returns how many points are wrong.
+// Settle waits until each tail has all points of its event file, and one heartbeat longer
+// to detect duplicates. It ends the tails and returns the number of wrong points.
 func (c *Crowd) Settle(ctx context.Context, runs []realviewer.Run) (wrong int, err error) {
 	logs := map[string]*realviewer.Log{}
 	for _, run := range runs {
@@ -108,7 +108,7 @@ func (c *Crowd) await(ctx context.Context, want func(*Tail) int) error {
 	return nil
 }
 
-// Resumes is how often tails have resumed.
+// Resumes returns how often tails have resumed.
 func (c *Crowd) Resumes() (n int) {
 	for _, t := range c.Tails {
 		n += t.Resumes()
@@ -116,7 +116,7 @@ func (c *Crowd) Resumes() (n int) {
 	return n
 }
 
-// Close ends the tails, and returns what ended any of them before.
+// Close ends the tails, and returns the errors of those that ended before.
 func (c *Crowd) Close() error {
 	c.cancel()
 	c.all.Wait()

@@ -28,10 +28,11 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// startLimit bounds a start of HAProxy, which takes a tenth of a second.
+// startLimit is the maximum duration of a start of HAProxy, which normally takes a tenth
+// of a second.
 const startLimit = 20 * time.Second
 
-// haproxy is a process of HAProxy that can be started again.
+// haproxy is a restartable process of HAProxy.
 type haproxy struct {
 	program, config    string
 	env                []string
@@ -43,7 +44,7 @@ type haproxy struct {
 	ended chan struct{}
 }
 
-// Program finds HAProxy, which Debian keeps outside of the path of its users.
+// Program returns the path of HAProxy, which Debian installs outside of users' PATH.
 func Program() (string, error) {
 	path, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -55,7 +56,7 @@ func Program() (string, error) {
 	return path, nil
 }
 
-// newHAProxy prepares HAProxy, whose addresses stay the same over restarts.
+// newHAProxy prepares HAProxy with addresses that stay the same over restarts.
 func newHAProxy(ctx context.Context, config, dir string, replicas []*Replica) (*haproxy, error) {
 	program, err := Program()
 	if err != nil {
@@ -78,7 +79,7 @@ func newHAProxy(ctx context.Context, config, dir string, replicas []*Replica) (*
 		h.env = append(h.env, "HAPROXY_UNPRIVILEGED=1")
 	}
 	for i := range maxReplicas {
-		grpcAddr, httpAddr := "127.0.0.1:1", "127.0.0.1:1" // where nothing listens
+		grpcAddr, httpAddr := "127.0.0.1:1", "127.0.0.1:1" // nothing listens there
 		if i < len(replicas) {
 			grpcAddr, httpAddr = replicas[i].process.GRPCAddr, replicas[i].process.HTTPAddr
 		}
@@ -103,7 +104,7 @@ func (h *haproxy) start(ctx context.Context) error {
 	h.ended = ended
 	go func() { // ends with the process
 		defer close(ended)
-		_ = cmd.Wait() // it is told to end by a signal
+		_ = cmd.Wait() // always an error, as a signal ends it
 	}()
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -115,14 +116,14 @@ func (h *haproxy) start(ctx context.Context) error {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-ended:
-			return fmt.Errorf("haproxy ended at once:\n%s", h.output())
+			return fmt.Errorf("haproxy ended during its start:\n%s", h.output())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for haproxy: %w: /readyz is %d, %w\n%s", ctx.Err(), code, err, h.output())
 		}
 	}
 }
 
-// stop ends the process and its connections.
+// stop ends the process with its connections.
 func (h *haproxy) stop() error {
 	if h.cmd == nil || h.cmd.Process == nil {
 		return nil
@@ -146,8 +147,8 @@ func (h *haproxy) tls() *tls.Config {
 	return &tls.Config{RootCAs: h.roots, MinVersion: tls.VersionTLS12}
 }
 
-// dial returns a connection as a client should have it that is not to wait when HAProxy
-// is restarted: grpc-go's own pause before it connects again is a second and more.
+// dial returns a connection that reconnects quickly when HAProxy is restarted: grpc-go's
+// default backoff is a second and more.
 func (h *haproxy) dial() (*grpc.ClientConn, error) {
 	return grpc.NewClient(h.grpcAddr, grpc.WithTransportCredentials(credentials.NewTLS(h.tls())),
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -172,7 +173,7 @@ func (h *haproxy) get(ctx context.Context, path string) (status int, body string
 	return resp.StatusCode, strings.TrimSpace(string(text)), err
 }
 
-// freeAddr is an address of loopback that was free a moment ago.
+// freeAddr returns a loopback address that is currently free.
 func freeAddr(ctx context.Context) (string, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -182,8 +183,8 @@ func freeAddr(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// writeCertificate writes a certificate of loopback with its key, as HAProxy wants
-// them, and returns what trusts it.
+// writeCertificate writes a certificate for loopback and its key in one file, as HAProxy
+// requires, and returns a pool that trusts it.
 func writeCertificate(path string) (*x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // Metric is the metric of the runs that grow.
 const Metric = "loss"
 
-// Runs are runs of a training process that grow, and a real Viewer that has them.
+// Runs is a training process with growing runs, and a real Viewer that has them.
 type Runs struct {
 	Viewer *realviewer.Viewer
 	Runs   []realviewer.Run
@@ -25,7 +25,7 @@ type Runs struct {
 	steps   int
 }
 
-// StartRuns starts the training and the Viewer. The caller ends them with Close.
+// StartRuns starts the training and the Viewer. The caller must call Close.
 func StartRuns(ctx context.Context, install *realviewer.Install, runs int) (_ *Runs, err error) {
 	r := &Runs{}
 	defer func() {
@@ -57,8 +57,8 @@ func StartRuns(ctx context.Context, install *realviewer.Install, runs int) (_ *R
 	return r, r.Viewer.AwaitRuns(ctx, ids...)
 }
 
-// Grow writes ten lines a second to each run until the context ends, past the SDK,
-// which would not tear lines. It returns when the last line is whole.
+// Grow writes ten lines per second to each run until the context ends. It bypasses the
+// SDK, which would not write lines in parts. It returns after a complete line.
 func (r *Runs) Grow(ctx context.Context) error {
 	files := make([]*os.File, len(r.Runs))
 	for i, run := range r.Runs {
@@ -97,7 +97,7 @@ func (r *Runs) Grow(ctx context.Context) error {
 	}
 }
 
-// Close ends the Viewer and the training.
+// Close stops the Viewer and the training.
 func (r *Runs) Close() error {
 	var errs []error
 	if r.trainer != nil {

@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	// Heartbeat is the interval of the heartbeats that tails ask for.
+	// Heartbeat is the heartbeat interval that tails request.
 	Heartbeat = time.Second
-	// resumePause is what a tail waits before it resumes, so that a replica that drains
-	// is not asked in a loop until HAProxy has noticed.
+	// resumePause is the delay before a tail resumes, so that it does not call a draining
+	// replica in a loop until HAProxy has noticed.
 	resumePause = 25 * time.Millisecond
 )
 
-// Tail follows one metric of one run, as a client does that keeps points and token
-// together: when the stream breaks, or says nothing for two heartbeats, it resumes.
+// Tail follows one metric of one run like a client that stores points and token together.
+// It resumes when the stream breaks, or is silent for two heartbeats.
 type Tail struct {
 	RunID  string
 	Metric string
@@ -39,13 +39,14 @@ type Tail struct {
 	resumes int
 }
 
-// point is what a tail keeps of one: where its line is in the event file, and what it says.
+// point is the offset of a point's line in the event file, and its content.
 type point struct {
 	position, step int64
 	value          float64
 }
 
-// Follow tails until the context ends, and returns its error, or what no resuming mends.
+// Follow tails until the context ends, and returns its error, or an error that resuming
+// cannot fix.
 func (t *Tail) Follow(ctx context.Context, client runicornapiv1.MetricServiceClient) error {
 	for {
 		err := t.follow(ctx, client)
@@ -64,7 +65,7 @@ func (t *Tail) Follow(ctx context.Context, client runicornapiv1.MetricServiceCli
 
 var errReset = errors.New("the log was reset")
 
-// follow is one stream.
+// follow reads one stream.
 func (t *Tail) follow(ctx context.Context, client runicornapiv1.MetricServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,12 +87,12 @@ func (t *Tail) follow(ctx context.Context, client runicornapiv1.MetricServiceCli
 			return fmt.Errorf("%w: %v", errReset, m.GetLogReset().GetReason())
 		}
 		silent.Reset(2 * Heartbeat)
-		t.keep(m)
+		t.store(m)
 	}
 }
 
-// keep stores the points and the token of a message.
-func (t *Tail) keep(m *runicornapiv1.TailMetricsResponse) {
+// store keeps the points and the token of a message.
+func (t *Tail) store(m *runicornapiv1.TailMetricsResponse) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.token = m.GetResumeToken()
@@ -110,7 +111,7 @@ func (t *Tail) keep(m *runicornapiv1.TailMetricsResponse) {
 	t.last = now
 }
 
-// Points is how many points have come.
+// Points returns the number of received points.
 func (t *Tail) Points() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -130,15 +131,15 @@ func (t *Tail) TakeGap() time.Duration {
 	return gap
 }
 
-// Resumes is how often the stream was resumed.
+// Resumes returns how often the stream was resumed.
 func (t *Tail) Resumes() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.resumes
 }
 
-// Wrong counts how the tail differs from the event file: points that are missing, come
-// twice, come out of order or say something else.
+// Wrong returns the number of differences between the tail and the event file: points
+// that are missing, duplicate, out of order or different.
 func (t *Tail) Wrong(log *realviewer.Log) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

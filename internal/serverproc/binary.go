@@ -1,10 +1,9 @@
-// Package serverproc builds the server's binary and runs it as a process, for
-// tests and measurements that use it as its users do: by its flags, its ports
-// and its signals. The binary has the race detector where the program that
-// builds it has it.
+// Package serverproc builds the server's binary and runs it as a process, for tests and
+// measurements that use it as users do: by its flags, ports and signals. The binary is
+// built with the race detector if the calling program was.
 //
-// It must not know the inside of any other package, nor what is said to the
-// ports: its users bring their own clients.
+// It must not import any other package of the server, nor contain clients: its users
+// bring their own.
 package serverproc
 
 import (
@@ -18,29 +17,29 @@ import (
 	"sync"
 )
 
-// source is the package of the server; this works in any folder of the module.
+// source is the import path of the server; it can be built from any folder of the module.
 const source = "github.com/runicorn-grpc/runicorn-grpc/cmd/server"
 
-// Binary is the server, built from this checkout when it is first asked for.
-// The zero value is ready. Safe for concurrent use.
+// Binary is the server, built from this checkout on first use. The zero value is ready.
+// Safe for concurrent use.
 type Binary struct {
 	mu   sync.Mutex
-	dir  string // empty until it is asked for
+	dir  string // empty until it is created
 	path string // empty until it is built
 }
 
-// At returns a binary that somebody else has built.
+// At returns a binary that already exists.
 func At(path string) *Binary { return &Binary{path: path} }
 
-// Dir is the folder of the binary and the logs of its processes. Its users may
-// keep files there; Close removes it.
+// Dir returns the folder of the binary and the logs of its processes. Callers may keep
+// files there; Close removes it.
 func (b *Binary) Dir() (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.makeDir()
 }
 
-// Path builds the binary, unless that was done, and returns where it is.
+// Path builds the binary unless it is already built, and returns its path.
 func (b *Binary) Path(ctx context.Context) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,7 +62,7 @@ func (b *Binary) Path(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// Close removes what was made. Call it when all processes have ended.
+// Close removes all files. All processes must have ended.
 func (b *Binary) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +72,7 @@ func (b *Binary) Close() error {
 	return os.RemoveAll(b.dir)
 }
 
-// makeDir makes the folder once. Called with mu held.
+// makeDir creates the folder once. The caller holds mu.
 func (b *Binary) makeDir() (dir string, err error) {
 	if b.dir == "" {
 		b.dir, err = os.MkdirTemp("", "runicorn-grpc-server-")
@@ -81,7 +80,7 @@ func (b *Binary) makeDir() (dir string, err error) {
 	return b.dir, err
 }
 
-// hasRaceDetector says whether this program was built with it.
+// hasRaceDetector reports whether this program was built with the race detector.
 func hasRaceDetector() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

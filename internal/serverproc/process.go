@@ -16,7 +16,7 @@ import (
 const (
 	startLimit = 30 * time.Second
 	stopLimit  = 30 * time.Second
-	tailSize   = 8 << 10 // of the log, where a test has failed
+	tailSize   = 8 << 10 // how much of the log Output returns, in bytes
 )
 
 // Process is a running server.
@@ -25,13 +25,13 @@ type Process struct {
 	GRPCAddr, HTTPAddr string
 
 	cmd   *exec.Cmd
-	log   string        // the path of what it wrote
+	log   string        // path of the file with its output
 	ended chan struct{} // closed when the process has ended
 	err   error         // how it ended; read it after ended
 }
 
-// Start starts the server on free ports and waits until it serves. The caller
-// ends it with Stop; ctx is for the start only.
+// Start starts the server on free ports and waits until it serves. The caller must call
+// Stop; ctx applies to the start only.
 func (b *Binary) Start(ctx context.Context, flags ...string) (*Process, error) {
 	return b.StartIn(ctx, "", flags...)
 }
@@ -70,7 +70,7 @@ func (b *Binary) StartIn(ctx context.Context, workDir string, flags ...string) (
 		p.GRPCAddr, p.HTTPAddr = greeting.grpc, greeting.http
 		return p, nil
 	case <-p.ended:
-		return nil, fmt.Errorf("the server ended at once: %w\n%s", p.err, p.Output())
+		return nil, fmt.Errorf("the server ended during its start: %w\n%s", p.err, p.Output())
 	case <-ctx.Done():
 		return nil, errors.Join(fmt.Errorf("wait for the server: %w\n%s", ctx.Err(), p.Output()), p.Stop())
 	}
@@ -79,8 +79,8 @@ func (b *Binary) StartIn(ctx context.Context, workDir string, flags ...string) (
 // Pid is the process's id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Stop ends the process as an operator does, by SIGTERM, and wants exit code 0.
-// A process that does not end in time is killed, which is an error.
+// Stop ends the process by SIGTERM, and returns an error unless the exit code is 0. A
+// process that does not end in time is killed, which is also an error.
 func (p *Process) Stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -91,7 +91,7 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
-// Kill ends the process at once, as a crash or the system does, and waits for it.
+// Kill kills the process, as a crash would end it, and waits for it.
 func (p *Process) Kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -100,7 +100,7 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Output is the end of what the server wrote.
+// Output returns the end of the log.
 func (p *Process) Output() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -109,11 +109,11 @@ func (p *Process) Output() string {
 	return string(bytes.TrimSpace(text[max(0, len(text)-tailSize):]))
 }
 
-// LogPath is the file of all that the server wrote. It goes with the binary.
+// LogPath returns the path of the log, which Binary.Close removes.
 func (p *Process) LogPath() string { return p.log }
 
-// greeting reads what the server says to people on standard output: its
-// listeners are open then. All of it goes to the log.
+// greeting parses the addresses that the server prints on standard output when its
+// listeners are open. All output goes to the log.
 type greeting struct {
 	log        io.Writer
 	text       []byte
@@ -123,7 +123,7 @@ type greeting struct {
 
 var addresses = regexp.MustCompile(`(?m)^gRPC +(\S+)\nHTTP +https?://(\S+)/\n`)
 
-// Write is called by one goroutine, of exec.
+// Write is called by one goroutine of package exec.
 func (g *greeting) Write(part []byte) (int, error) {
 	select {
 	case <-g.heard:

@@ -37,7 +37,7 @@ func wantOfStatus(s int) (codes.Code, string) {
 		return codes.PermissionDenied, "VIEWER_FORBIDDEN"
 	case 404:
 		return codes.NotFound, "RUN_NOT_FOUND"
-	case 405, 501, 503: // a Viewer says 503 of what was not built in
+	case 405, 501, 503: // a Viewer answers 503 for features that it was built without
 		return codes.Unimplemented, "VIEWER_LACKS_CAPABILITY"
 	case 408, 504:
 		return codes.DeadlineExceeded, "VIEWER_TIMEOUT"
@@ -81,7 +81,7 @@ var failures = []struct {
 	reply  func(*http.Request) (*http.Response, error)
 	code   codes.Code
 	reason string
-	retry  time.Duration // RetryInfo, at least
+	retry  time.Duration // minimum RetryInfo
 }{
 	{"the connection is refused", failWith(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
 	{"the connection is reset", failWith(&net.OpError{Op: "read", Err: syscall.ECONNRESET}), codes.Unavailable, "VIEWER_UNREACHABLE", time.Second},
@@ -111,7 +111,7 @@ func neverRespond(req *http.Request) (*http.Response, error) {
 	return nil, context.Cause(req.Context())
 }
 
-// limited is a 429 that says when to come again.
+// limited is a 429 with a Retry-After.
 func limited(req *http.Request) (*http.Response, error) {
 	resp, err := servicetest.RespondWith(429, "application/json", `{"detail":"Rate limit exceeded","retry_after":7}`)(req)
 	resp.Header.Set("Retry-After", "7")
@@ -207,7 +207,7 @@ func TestAChangeWhoseAnswerIsLostHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestACallThatNobodyServesSaysSo(t *testing.T) {
+func TestAnUnknownMethodIsReported(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	err := h.Conn.Invoke(t.Context(), "/runicornapi.v1.ViewerService/Fly", &runicornapiv1.GetViewerRequest{}, &runicornapiv1.GetViewerResponse{})
 	if status.Code(err) != codes.Unimplemented { // grpc-go itself answers, before any interceptor

@@ -54,8 +54,8 @@ func TestFiltersOfExperiments(t *testing.T) {
 	}
 }
 
-// TestFiltersThatAreRefused: every request with a filter says where its mistake
-// is, before any Viewer is asked.
+// TestFiltersThatAreRefused: every request with an invalid filter reports the position of
+// the error, without a request to a Viewer.
 func TestFiltersThatAreRefused(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	asked := h.Upstreams[0].Requests("GET /api/runs")

@@ -50,8 +50,8 @@ func TestSearchFindsTheBestOfAllRuns(t *testing.T) {
 	}
 }
 
-// TestSearchDoesNotReadWhatTheListRulesOut counts reads of files.
-func TestSearchDoesNotReadWhatTheListRulesOut(t *testing.T) {
+// TestSearchDoesNotReadRunsThatTheListExcludes counts reads of files.
+func TestSearchDoesNotReadRunsThatTheListExcludes(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 	u := h.Upstreams[0]
 	ids := addScored(u, 20)
@@ -71,8 +71,8 @@ func TestSearchDoesNotReadWhatTheListRulesOut(t *testing.T) {
 	}
 }
 
-// TestSearchAnswersPartially says what is not known yet, and knows it later.
-func TestSearchAnswersPartially(t *testing.T) {
+// TestSearchReturnsPartialResults: what was not read yet is reported, and returned later.
+func TestSearchReturnsPartialResults(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	addScored(h.Upstreams[0], 3)
 	req := &runicornapiv1.ListExperimentsRequest{Filter: "metrics.acc:*", MetricNames: []string{"*"}, AllowPartial: true}
@@ -101,8 +101,8 @@ func TestSearchAnswersPartially(t *testing.T) {
 	}
 }
 
-// TestSearchSaysWhatCannotBeRead: such a run is not selected, not by NOT either.
-func TestSearchSaysWhatCannotBeRead(t *testing.T) {
+// TestSearchReportsWhatCannotBeRead: such a run is not selected, not by NOT either.
+func TestSearchReportsWhatCannotBeRead(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	u := h.Upstreams[0]
 	ids := addScored(u, 3)
@@ -121,8 +121,8 @@ func TestSearchSaysWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestSearchInWatches: an experiment begins to match by what it measures, and its metrics
-// come with it.
+// TestSearchInWatches: an experiment begins to match because of its metrics, which are
+// included.
 func TestSearchInWatches(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 	u := h.Upstreams[0]
@@ -208,8 +208,8 @@ func TestSearchInTailsAndExports(t *testing.T) {
 	}
 }
 
-// TestSearchSendsAsManyMetricsAsFit asks for all metrics of runs that have more than one
-// message holds: pages end early, and a run that has too many alone says so.
+// TestSearchSendsAsManyMetricsAsFit requests all metrics of runs that have more than fit
+// into a message: pages end early, and a run that alone has too many reports it.
 func TestSearchSendsAsManyMetricsAsFit(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen07)
 	for i, rows := range []int{15, 15, 15, 90} {

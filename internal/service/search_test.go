@@ -23,7 +23,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// randomRuns adds runs to a Viewer, and returns what an independent reader says of them.
+// randomRuns adds runs to a Viewer, and returns the results of an independent reader.
 func randomRuns(rng *rand.Rand, u *servicetest.Upstream, n int, isTable bool) []*searchtest.Run {
 	var runs []*searchtest.Run
 	for i := range n {
@@ -82,8 +82,9 @@ func TestSearchAgreesWithASlowReader(t *testing.T) {
 	}
 }
 
-// TestSearchWhileRunsChange asks while runs grow, end, are reopened, renamed, deleted and
-// restored: no answer fails, and when it is quiet again answers are those of a slow reader.
+// TestSearchWhileRunsChange searches while runs grow, end, are reopened, renamed, deleted
+// and restored: no call fails, and after the changes the responses agree with a slow
+// reader.
 func TestSearchWhileRunsChange(t *testing.T) {
 	for _, generation := range []demotest.Generation{demotest.Gen06, demotest.Gen07} {
 		t.Run(string(generation), func(t *testing.T) {
@@ -107,7 +108,7 @@ func TestSearchWhileRunsChange(t *testing.T) {
 			for range 150 {
 				changeRun(t, rng, h, runs[rng.IntN(len(runs))])
 			}
-			for _, r := range runs { // all are there, and have ended with another status than before
+			for _, r := range runs { // all exist, and have ended with another status than before
 				_, _ = h.Experiments.RestoreExperiments(t.Context(), &runicornapiv1.RestoreExperimentsRequest{RunIds: []string{r.ID}})
 				servicetest.SetStatus(t, u, r.ID, "interrupted")
 			}
@@ -116,7 +117,7 @@ func TestSearchWhileRunsChange(t *testing.T) {
 			for range 20 {
 				term := searchtest.RandomTerm(rng, searchtest.Names, 1)
 				want := searchtest.Expect(runs, term.Match, func(a, b *searchtest.Run) int { return cmp.Compare(a.ID, b.ID) })
-				for { // what was asked for last is read behind the answers
+				for { // fields that are requested for the first time are read in the background
 					resp, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Filter: term.Text, OrderBy: "run_id"})
 					if err != nil {
 						t.Fatal(err)
@@ -133,7 +134,7 @@ func TestSearchWhileRunsChange(t *testing.T) {
 	}
 }
 
-// changeRun does one thing to a run, and tells the slow reader.
+// changeRun changes a run, and updates the slow reader.
 func changeRun(t *testing.T, rng *rand.Rand, h *servicetest.Harness, r *searchtest.Run) {
 	t.Helper()
 	u := h.Upstreams[0]

@@ -1,12 +1,11 @@
-// Package service is the translation between the contract and the Viewers:
-// one package per gRPC service, and one each for live streams and exports.
+// Package service translates between the contract and the Viewers. It has one package per
+// gRPC service, and one each for live streams and exports.
 //
-// It must not know net/http, URLs or status numbers of HTTP; those stay in
-// restclient. A call comes in through the interceptors that interceptor.Chain
-// lists, reaches a method that asks a Viewer's client, converts and returns, and
-// its plain error is made a status with details by the table of errmap on the way
-// out. Methods do no more than that: what they need besides has a file of
-// its own, named for what it does, and what several services need a package.
+// It must not use net/http, URLs or HTTP status codes; those stay in restclient. A call
+// passes the interceptors that interceptor.Chain lists, and reaches a method that calls a
+// Viewer's client, converts and returns. A plain error becomes a status with details by
+// the table of errmap. Methods do no more than that: other work has a file that is named
+// for it, and what several services need has a package.
 package service
 
 import (
@@ -31,27 +30,29 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/viewers"
 )
 
-// Config is what the services work with. Fleet, Cache, Index and Hub are required.
+// Config holds what the services depend on. Fleet, Cache, Index and Hub are required.
 type Config struct {
-	// Fleet is the Viewers.
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
-	// Index knows sums of the metrics of all runs, and what else filters and orders ask for.
+	// Index answers what filters and orders need beyond lists, and has statistics of the
+	// metrics of all runs.
 	Index *search.Index
 	// Hub follows runs for live streams. Its HubConfig.ClassifyError should be source.ClassifyError.
 	Hub *follow.Hub
-	// StreamBytes bounds the memory of histories that are buffered to be merged or
+	// StreamBytes is the maximum memory of histories that are buffered to be merged or
 	// downsampled, over all streams; 256 MiB if 0.
 	StreamBytes int64
-	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
+	// TempBytes is the maximum total size of the temporary files of all exports; 2 GiB if
+	// 0.
 	TempBytes int64
-	// ObserveLag hears how many seconds old the newest point of a live batch was
-	// when it was first encoded; nil is allowed. It must be quick.
+	// ObserveLag is called with the age in seconds of the newest point of a live batch
+	// when the batch is first encoded; may be nil. It must not block.
 	ObserveLag func(seconds float64)
 	// AllowConfigWrites permits UpdateConfig.
 	AllowConfigWrites bool
-	// DisablePurge turns PurgeExperiments off; it is so beyond loopback.
+	// DisablePurge makes PurgeExperiments fail. It is set if the server listens beyond
+	// loopback and the operator has not enabled it.
 	DisablePurge bool
 	// Remote is what callers may have Viewers do over SSH.
 	Remote remote.Policy
@@ -59,13 +60,13 @@ type Config struct {
 	// end with SERVER_DRAINING. Nil means never.
 	Draining <-chan struct{}
 
-	// CPUGate bounds what exports and histories compute; nil means one for all
+	// CPUGate bounds the computing of exports and histories; nil means a gate for all
 	// processors.
 	CPUGate *cpugate.Gate
 }
 
-// Register adds the five services to a server. Their errors are plain until
-// the interceptors of interceptor.Chain have seen them.
+// Register adds the five services to a server. The server must use interceptor.Chain:
+// errors of the services are plain errors.
 func Register(r grpc.ServiceRegistrar, d Config) {
 	if d.CPUGate == nil {
 		d.CPUGate = cpugate.NewGate(runtime.GOMAXPROCS(0))
@@ -88,7 +89,8 @@ func Register(r grpc.ServiceRegistrar, d Config) {
 	runicornapiv1.RegisterViewerServiceServer(r, viewers.New(viewers.Config{Fleet: d.Fleet, Index: d.Index, AllowConfigWrites: d.AllowConfigWrites}))
 }
 
-// experimentServer is ExperimentService, whose streams are in packages of their own.
+// experimentServer serves ExperimentService; its streams are in the packages exports and
+// tail.
 type experimentServer struct {
 	*experiments.Service
 	exports *exports.Service
@@ -110,7 +112,7 @@ func (s *experimentServer) ExportExperiment(req *runicornapiv1.ExportExperimentR
 	return s.exports.ExportExperiment(req, stream)
 }
 
-// metricServer is MetricService, whose live stream is in a package of its own.
+// metricServer serves MetricService; its live stream is in package tail.
 type metricServer struct {
 	*metrics.Service
 	tails *tail.Service

@@ -1,5 +1,5 @@
-// Package answer bounds the size of answers, and says what to ask for instead of
-// one that is too large.
+// Package answer bounds the size of response messages, and makes the errors that name a
+// smaller request instead.
 package answer
 
 import (
@@ -10,11 +10,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// MaxSize bounds a unary answer with points. Clients refuse messages beyond
-// 4 MiB by default, and JSON makes points three times as large.
+// MaxSize is the maximum size in bytes of a unary response with points. Clients refuse
+// messages beyond 4 MiB by default, and the JSON of points is three times as large.
 const MaxSize = 3 << 20
 
-// CheckSize refuses an answer that is too large after all.
+// CheckSize returns TooLarge for a response of more than MaxSize bytes.
 func CheckSize[M proto.Message](m M) (M, error) {
 	if proto.Size(m) > MaxSize {
 		var none M
@@ -23,13 +23,13 @@ func CheckSize[M proto.Message](m M) (M, error) {
 	return m, nil
 }
 
-// MaxMessage is the largest message of the contract that this server sends: what clients
-// accept by default.
+// MaxMessage is the maximum size in bytes of the messages of the contract that this
+// server sends: the default limit of gRPC clients.
 const MaxMessage = 4 << 20
 
-// CheckMessage refuses an answer that could not be sent, before grpc-go does so
-// without saying what to do. It is for what has no bound of its own, such as a
-// summary.
+// CheckMessage refuses a response of more than MaxMessage bytes. The client would refuse
+// it too, but its error would not name a smaller request. It covers responses that have
+// no bound of their own, such as a summary.
 func CheckMessage(resp any) error {
 	m, ok := resp.(proto.Message)
 	if !ok || !IsBounded(m) || proto.Size(m) <= MaxMessage {
@@ -39,18 +39,18 @@ func CheckMessage(resp any) error {
 	return &apierr.Error{
 		Code:     codes.ResourceExhausted,
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "the answer would be larger than 4 MiB; instead, use " + instead,
+		Message:  "the response would be larger than 4 MiB; instead, use " + instead,
 		Metadata: map[string]string{"instead": instead},
 	}
 }
 
-// IsBounded says whether MaxMessage is for a message: it is of the contract, and not of a
-// protocol whose clients accept more.
+// IsBounded reports whether MaxMessage applies to a message. It applies to messages of
+// the contract, not to those of other protocols, whose clients accept more.
 func IsBounded(m proto.Message) bool {
 	return m.ProtoReflect().Descriptor().ParentFile().Package() == runicornapiv1.File_runicornapi_v1_value_proto.Package()
 }
 
-// PartTooLarge is why a part of an item of a list is missing.
+// PartTooLarge is the error of a part that was left out of a list item.
 func PartTooLarge(part string) error {
 	return &apierr.Error{
 		Code:     codes.ResourceExhausted,
@@ -60,23 +60,23 @@ func PartTooLarge(part string) error {
 	}
 }
 
-// TooLarge is the error of an answer that would have to be truncated.
+// TooLarge is the error of a response that would have to be truncated.
 func TooLarge() error {
 	const instead = "StreamMetrics, or fewer metrics, a range of steps, downsample, limit or last"
 	return &apierr.Error{
 		Code:     codes.ResourceExhausted,
 		Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ANSWER_TOO_LARGE,
-		Message:  "the answer would be larger than 3 MiB; instead, use " + instead,
+		Message:  "the response would be larger than 3 MiB; instead, use " + instead,
 		Metadata: map[string]string{"instead": instead},
 	}
 }
 
-// Framing is what an item takes besides its own bytes: its tag and its length.
+// Framing is the overhead of a list item in bytes: its tag and its length.
 const Framing = 6
 
-// CountFitting is how many of the items fit into a message of so many bytes, and one
-// at least: a page may have fewer than were asked for, but it cannot be empty and
-// have another one behind it.
+// CountFitting returns how many of the items fit into maxBytes, and at least 1. A page
+// may have fewer items than requested, but an empty page must not be followed by another
+// one.
 func CountFitting[M proto.Message](items []M, maxBytes int) int {
 	for i, item := range items {
 		if maxBytes -= proto.Size(item) + Framing; maxBytes < 0 && i > 0 {

@@ -7,12 +7,12 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// keptText is how much is left of a text that does not fit, in bytes.
+// keptText is the length in bytes to which a text that does not fit is cut.
 const keptText = 256
 
-// Fit makes an item of a list fit into so many bytes, and returns the names of the
-// fields that it had to shorten or to empty, the largest first: a list must not end at
-// one item that no message can hold.
+// Fit shortens an item of a list to maxBytes. It returns the names of the fields that it
+// cut or cleared, the largest first. Without it, a list would fail at an item that no
+// message can hold.
 func Fit(m proto.Message, maxBytes int) (shortened []string) {
 	for proto.Size(m) > maxBytes {
 		field := largestField(m.ProtoReflect())
@@ -25,7 +25,7 @@ func Fit(m proto.Message, maxBytes int) (shortened []string) {
 	return shortened
 }
 
-// shorten cuts a text, and clears any other field.
+// shorten cuts a long text, and clears any other field.
 func shorten(m protoreflect.Message, field protoreflect.FieldDescriptor) {
 	text := m.Get(field).String
 	if field.Kind() != protoreflect.StringKind || field.IsList() || field.IsMap() || len(text()) <= 2*keptText {
@@ -35,14 +35,14 @@ func shorten(m protoreflect.Message, field protoreflect.FieldDescriptor) {
 	m.Set(field, protoreflect.ValueOfString(strings.ToValidUTF8(text()[:keptText], "")+"…"))
 }
 
-// largestField is the field of a message that takes most, nil if there is none.
+// largestField returns the field with the largest encoding, nil if the message is empty.
 func largestField(m protoreflect.Message) (largest protoreflect.FieldDescriptor) {
-	most := 0
+	maxSize := 0
 	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		alone := m.New()
 		alone.Set(field, v)
-		if size := proto.Size(alone.Interface()); size > most {
-			most, largest = size, field
+		if size := proto.Size(alone.Interface()); size > maxSize {
+			maxSize, largest = size, field
 		}
 		return true
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// Config is what the service works with.
+// Config holds what the service depends on.
 type Config struct {
 	Fleet *fleet.Fleet
 }
@@ -32,7 +32,7 @@ func New(c Config) *Service {
 	return &Service{config: c, resolver: target.Resolver{Fleet: c.Fleet}}
 }
 
-// ListArtifacts pages the artifacts of the Viewers.
+// ListArtifacts lists the artifacts of the selected Viewers, page by page.
 func (s *Service) ListArtifacts(ctx context.Context, req *runicornapiv1.ListArtifactsRequest) (*runicornapiv1.ListArtifactsResponse, error) {
 	paging, err := page.New(req)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *Service) ListArtifactFiles(ctx context.Context, req *runicornapiv1.List
 	return answer.CheckSize(files)
 }
 
-// GetArtifactLineage reads who made and used a version.
+// GetArtifactLineage reads which runs produced and used a version.
 func (s *Service) GetArtifactLineage(ctx context.Context, req *runicornapiv1.GetArtifactLineageRequest) (*runicornapiv1.GetArtifactLineageResponse, error) {
 	v, err := s.resolve(ctx, req)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Service) GetArtifactLineage(ctx context.Context, req *runicornapiv1.Get
 	return answer.CheckSize(lineageOf(graph))
 }
 
-// ListExperimentArtifacts lists what an experiment made and used.
+// ListExperimentArtifacts lists what an experiment produced and used.
 func (s *Service) ListExperimentArtifacts(ctx context.Context, req *runicornapiv1.ListExperimentArtifactsRequest) (*runicornapiv1.ListExperimentArtifactsResponse, error) {
 	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
@@ -167,14 +167,14 @@ func (s *Service) DeleteArtifact(ctx context.Context, req *runicornapiv1.DeleteA
 	if err != nil {
 		return nil, err
 	}
-	v.Type = a.Type.Value // or the Viewer guesses it, and might delete another one
+	v.Type = a.Type.Value // without a type, the Viewer guesses it and may delete another artifact
 	if err := v.Client.DeleteVersion(ctx, v.VersionRef, req.GetPermanent()); err != nil {
 		return nil, err
 	}
 	return &runicornapiv1.DeleteArtifactResponse{ArtifactId: v.id(), StillReadable: !req.GetPermanent()}, nil
 }
 
-// ListAssets lists what an experiment keeps, its own files included.
+// ListAssets lists the assets of an experiment and the files of its run.
 func (s *Service) ListAssets(ctx context.Context, req *runicornapiv1.ListAssetsRequest) (*runicornapiv1.ListAssetsResponse, error) {
 	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
@@ -191,7 +191,7 @@ func (s *Service) ListAssets(ctx context.Context, req *runicornapiv1.ListAssetsR
 	return &runicornapiv1.ListAssetsResponse{Assets: page, NextPageToken: next}, nil
 }
 
-// ListImages pages the images of an experiment.
+// ListImages lists the images of an experiment, page by page.
 func (s *Service) ListImages(ctx context.Context, req *runicornapiv1.ListImagesRequest) (*runicornapiv1.ListImagesResponse, error) {
 	paging, err := page.New(req)
 	if err != nil {

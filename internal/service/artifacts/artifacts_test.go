@@ -101,7 +101,8 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A Viewer without artifacts is named, so nobody takes the count for all.
+		// A Viewer without artifacts is reported, so that the count is not taken for the
+		// total.
 		if page.TotalSize != nil || len(page.GetUnreachable()) != 1 || codes.Code(page.GetUnreachable()[0].GetError().GetCode()) != codes.Unimplemented { //nolint:gosec // a code
 			t.Fatalf("total %v, unreachable %v", page.TotalSize, page.GetUnreachable())
 		}
@@ -126,7 +127,7 @@ func TestListArtifacts_PagesOverViewers(t *testing.T) {
 	}
 }
 
-func TestListArtifacts_WhereNoViewerHasAny(t *testing.T) {
+func TestListArtifacts_WithoutAnyViewerThatHasArtifacts(t *testing.T) {
 	h := newHarness(t, demotest.Gen06, demotest.Gen07)
 	_, err := h.Artifacts.ListArtifacts(t.Context(), &runicornapiv1.ListArtifactsRequest{Viewer: "-"})
 	apierrtest.WantError(t, err, codes.Unimplemented, "VIEWER_LACKS_CAPABILITY")
@@ -172,7 +173,7 @@ func TestPromotedVersion(t *testing.T) {
 	apierrtest.WantError(t, err, codes.InvalidArgument, "VIEWER_REFUSED_REQUEST")
 }
 
-func TestDeleteArtifact_SaysWhatItDid(t *testing.T) {
+func TestDeleteArtifact_ReportsWhetherItIsStillReadable(t *testing.T) {
 	h := newHarness(t, demotest.Gen05)
 	for range 2 { // the mark changes nothing, so that it can be set again
 		resp, err := h.Artifacts.DeleteArtifact(t.Context(), &runicornapiv1.DeleteArtifactRequest{Name: "resnet-model:v2"})

@@ -13,16 +13,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// An asset id says which thing of a run is meant and never where it lies:
+// An assetID identifies one thing of a run, without a path of the Viewer's machine:
 //
 //	a<run>-<id>               an asset, by restclient's id
 //	f<run>-<name>             a file that every run may have
 //	i<run>-<position>-<sum>   an image, by the offset of its line in the event
-//	                          file and a sum of what the line must name
+//	                          file and a hash of the path in that line
 //
-// <run> is a sum of the run id, so that an id of another run is refused before
-// any Viewer is asked. It is no secret, and protects nothing by itself: each
-// id is looked up anew in what its own run says that it has.
+// <run> is a hash of the run id, so that an id of another run is refused before any
+// Viewer is called. It is not a secret and gives no access: every id is looked up again
+// among what its own run has.
 type assetID struct {
 	kind byte
 	rest string
@@ -34,60 +34,60 @@ const (
 	imageKind = 'i'
 )
 
-// assetIDForm is what all ids look like.
+// assetIDForm matches every valid id.
 var assetIDForm = regexp.MustCompile(`^([afi])([0-9a-f]{8})-([0-9a-z-]{1,64})$`)
 
-// assetIDOf makes the id of a thing of a run.
+// assetIDOf returns the id of one thing of a run.
 func assetIDOf(kind byte, runID, rest string) string {
 	return string(kind) + shortSum(runID, 4) + "-" + rest
 }
 
-// shortSum is the beginning of a text's hash.
+// shortSum returns the first bytes of a text's hash, in hexadecimal.
 func shortSum(text string, bytes int) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:bytes])
 }
 
-// readAssetID reads the id of a thing of a run.
+// readAssetID parses an asset id and checks that it belongs to the run.
 func readAssetID(t target.Run, id string) (assetID, error) {
 	parts := assetIDForm.FindStringSubmatch(id)
 	switch {
 	case parts == nil:
-		return assetID{}, apierr.Invalid("asset_id", "is none that this server gave: ListAssets and ListImages give them")
+		return assetID{}, apierr.Invalid("asset_id", "is not an asset id of this server: take it from ListAssets or ListImages")
 	case parts[2] != shortSum(t.RunID, 4):
-		return assetID{}, assetNotFound(t, id, "it is of another experiment")
+		return assetID{}, assetNotFound(t, id, "it belongs to another experiment")
 	}
 	return assetID{kind: parts[1][0], rest: parts[3]}, nil
 }
 
-// assetNotFound is the error of a thing that a run does not have.
+// assetNotFound is the error for something that the run does not have.
 func assetNotFound(t target.Run, id, detail string) error {
 	return &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "asset", ResourceID: id, Detail: detail,
 	}
 }
 
-// imageID makes the id of the image whose line begins at position.
+// imageID returns the id of the image whose line begins at the offset position.
 func imageID(runID string, position int64, path string) string {
 	return assetIDOf(imageKind, runID, strconv.FormatInt(position, 36)+"-"+shortSum(path, 6))
 }
 
-// parseImageRef reads the rest of an image's id.
+// parseImageRef parses the part of an image's id after the run.
 func parseImageRef(rest string) (position int64, sum string, ok bool) {
 	text, sum, found := strings.Cut(rest, "-")
 	position, err := strconv.ParseInt(text, 36, 64)
 	return position, sum, found && err == nil && position >= 0
 }
 
-// runFile is a file that every run may have. Left out are meta.json and
-// assets.json, which are full of paths of the Viewer's machine: GetExperiment
-// and ListAssets say what is in them.
+// runFile is a file that every run may have. meta.json and assets.json are left out
+// because they are full of paths of the Viewer's machine; GetExperiment and ListAssets
+// return their content.
 type runFile struct {
 	id   string
 	file restclient.RunFile
 }
 
-// runFiles are in the order in which they are listed.
+// runFiles has the order in which the files are listed.
 var runFiles = []runFile{
 	{"events", restclient.FileEvents},
 	{"log", restclient.FileLogs},
@@ -95,7 +95,7 @@ var runFiles = []runFile{
 	{"summary", restclient.FileSummary},
 }
 
-// assetTypes are the contract's values for the kinds of assets.
+// assetTypes maps the kinds of assets to the contract's values.
 var assetTypes = map[restclient.AssetKind]runicornapiv1.AssetType{
 	restclient.AssetCode:       runicornapiv1.AssetType_ASSET_TYPE_CODE,
 	restclient.AssetConfig:     runicornapiv1.AssetType_ASSET_TYPE_CONFIG,

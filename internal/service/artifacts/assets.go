@@ -15,7 +15,7 @@ import (
 
 const anyAsset = runicornapiv1.AssetType_ASSET_TYPE_UNSPECIFIED
 
-// listAssets lists what a run keeps, then its own files.
+// listAssets lists the assets of a run, then the run's own files.
 func listAssets(ctx context.Context, t target.Run, only runicornapiv1.AssetType) ([]*runicornapiv1.Asset, error) {
 	assets, err := t.Client.Assets(ctx, t.RunID)
 	if err != nil {
@@ -47,7 +47,6 @@ func listAssets(ctx context.Context, t target.Run, only runicornapiv1.AssetType)
 	}), nil
 }
 
-// assetOf converts one asset.
 func assetOf(t target.Run, a *restclient.Asset, refs assetRefs) *runicornapiv1.Asset {
 	out := &runicornapiv1.Asset{
 		AssetId: assetIDOf(assetKind, t.RunID, a.ID), Type: assetTypes[a.Kind], Name: convert.Text(a.Name.Value),
@@ -70,15 +69,16 @@ func assetOf(t target.Run, a *restclient.Asset, refs assetRefs) *runicornapiv1.A
 	return out
 }
 
-// refKey is by what an asset is found in the Viewer's index: its own ids there
-// are not in the list of assets.
+// refKey identifies an asset in the Viewer's index, whose own ids are not in the list of
+// assets.
 type refKey struct{ kind, fingerprint string }
 
-// assetRefs says who else uses what a run keeps.
+// assetRefs holds which other runs use an asset.
 type assetRefs map[refKey]*restclient.AssetRef
 
-// readRefs asks the index. It has nothing on a Viewer of 0.7 without one, of
-// runs with ids of their own, and of runs that it has not met.
+// readRefs reads the references from the Viewer's index. The result is empty if a Viewer
+// of 0.7 has no index, if the run has an id that the user chose, or if the index does not
+// have the run.
 func readRefs(ctx context.Context, t target.Run) (assetRefs, error) {
 	refs, err := t.Client.AssetRefs(ctx, t.RunID)
 	if e, ok := errors.AsType[*restclient.Error](err); ok {
@@ -99,9 +99,9 @@ func readRefs(ctx context.Context, t target.Run) (assetRefs, error) {
 	return out, nil
 }
 
-// statRunFile looks at a file of the run; nil if there is none.
+// statRunFile returns a file of the run as an asset, nil if the file does not exist.
 func statRunFile(ctx context.Context, t target.Run, f runFile) (*runicornapiv1.Asset, error) {
-	part, err := t.Client.ReadFile(ctx, t.RunID, f.file, 0, 1) // the size comes with any byte
+	part, err := t.Client.ReadFile(ctx, t.RunID, f.file, 0, 1) // the answer to any range has the size
 	if err != nil {
 		return nil, err
 	}

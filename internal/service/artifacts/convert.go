@@ -10,7 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// artifactOf converts one artifact of the list.
+// artifactOf converts an item of the list of artifacts.
 func artifactOf(viewer string, a *restclient.Artifact) *runicornapiv1.Artifact {
 	out := &runicornapiv1.Artifact{
 		Viewer: viewer, Name: convert.Text(a.Name.Value), Type: convert.Text(a.Type.Value),
@@ -24,8 +24,8 @@ func artifactOf(viewer string, a *restclient.Artifact) *runicornapiv1.Artifact {
 	return out
 }
 
-// versionOf converts one version. The list of versions leaves out name and
-// type, which the artifact has.
+// versionOf converts a version. Name and type are those of the artifact: the list of
+// versions leaves them out.
 func versionOf(a artifact, v *restclient.ArtifactVersion) *runicornapiv1.ArtifactVersion {
 	name := a.Artifact.Name.Value
 	out := &runicornapiv1.ArtifactVersion{
@@ -43,7 +43,7 @@ func versionOf(a artifact, v *restclient.ArtifactVersion) *runicornapiv1.Artifac
 	return out
 }
 
-// filesOf converts what a version is made of.
+// filesOf converts the files and references of a version.
 func filesOf(id string, files *restclient.ArtifactFiles) *runicornapiv1.ListArtifactFilesResponse {
 	out := &runicornapiv1.ListArtifactFilesResponse{ArtifactId: id, TotalSizeBytes: files.TotalSize.Value}
 	for i := range files.Files {
@@ -63,13 +63,12 @@ func filesOf(id string, files *restclient.ArtifactFiles) *runicornapiv1.ListArti
 	return out
 }
 
-// edgeTypes are the Viewer's words for what an edge means.
+// edgeTypes maps the Viewer's words for the types of edges.
 var edgeTypes = map[string]runicornapiv1.LineageEdgeType{
 	"produces": runicornapiv1.LineageEdgeType_LINEAGE_EDGE_TYPE_PRODUCES,
 	"uses":     runicornapiv1.LineageEdgeType_LINEAGE_EDGE_TYPE_USES,
 }
 
-// lineageOf converts a graph.
 func lineageOf(graph *restclient.Lineage) *runicornapiv1.GetArtifactLineageResponse {
 	out := &runicornapiv1.GetArtifactLineageResponse{RootNodeId: convert.Text(graph.Root.Value)}
 	for i := range graph.Nodes {
@@ -94,7 +93,7 @@ func lineageOf(graph *restclient.Lineage) *runicornapiv1.GetArtifactLineageRespo
 	return out
 }
 
-// statsOf converts the totals, with the types by name.
+// statsOf converts the totals; the types are sorted by name.
 func statsOf(stats *restclient.ArtifactStats) *runicornapiv1.GetArtifactStatsResponse {
 	out := &runicornapiv1.GetArtifactStatsResponse{
 		ArtifactCount: convert.Clamp32(stats.Artifacts.Value), VersionCount: convert.Clamp32(stats.Versions.Value),
@@ -111,7 +110,7 @@ func statsOf(stats *restclient.ArtifactStats) *runicornapiv1.GetArtifactStatsRes
 	return out
 }
 
-// stages are the Viewer's words for where a version stands in its life.
+// stages maps the Viewer's words for lifecycle stages.
 var stages = map[string]runicornapiv1.LifecycleStage{
 	"experimental": runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_EXPERIMENTAL,
 	"staging":      runicornapiv1.LifecycleStage_LIFECYCLE_STAGE_STAGING,
@@ -122,7 +121,6 @@ var stages = map[string]runicornapiv1.LifecycleStage{
 // stageOf converts a stage; an unknown word is UNSPECIFIED.
 func stageOf(word restclient.Text) runicornapiv1.LifecycleStage { return stages[word.Value] }
 
-// promotionOf converts a request to promote.
 func promotionOf(req *runicornapiv1.PromoteArtifactRequest) restclient.Promotion {
 	p := restclient.Promotion{Notes: req.GetNotes(), EvaluatorRunID: req.GetEvaluatorRunId()}
 	for word, stage := range stages {

@@ -15,27 +15,29 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// defaultMediaType is the media type of bytes that nobody knows more about.
+// defaultMediaType is the media type of content of an unknown type.
 const defaultMediaType = "application/octet-stream"
 
-// content is the content of one thing on its way to a client. It belongs to
-// one goroutine, and is closed by sendTo.
+// content is one thing that is being sent to a client. It belongs to one goroutine;
+// sendTo closes it.
 type content struct {
 	target.Run
 	id        string
 	name      string
 	mediaType string
-	etag      string // empty: it cannot be resumed
-	offset    int64  // where the body begins in the content
+	etag      string // empty if the download cannot be resumed
+	offset    int64  // of the first byte of body in the content
 	sender    *filestream.Sender
 	total     int64 // of the whole content in bytes; -1 if unknown
 	body      io.ReadCloser
-	// zip reads the body of a zip whose files are counted; nil for all else.
+	// zip reads the body of a zip whose number of files is checked; nil for everything
+	// else.
 	zip         *zipReader
 	limitations []string
 }
 
-// sendTo sends header, chunks and trailer, and no trailer unless all is well.
+// sendTo sends header, chunks and trailer. The trailer is sent only if the content is
+// complete.
 func (c *content) sendTo(stream grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]) (err error) {
 	defer func() { err = errors.Join(err, c.body.Close()) }()
 	c.sender = filestream.New(stream, filestream.StallTimeout)
@@ -58,13 +60,13 @@ func (c *content) sendTo(stream grpc.ServerStreamingServer[runicornapiv1.Downloa
 	if err := c.checkLength(); err != nil {
 		return err
 	}
-	if err := c.body.Close(); err != nil { // nobody has to wait until the client has read the end
+	if err := c.body.Close(); err != nil { // before the client has read the end, to free the Viewer's stream early
 		return err
 	}
 	return c.sender.Finish(nil, limitations)
 }
 
-// header says what follows.
+// header returns the message that precedes the chunks.
 func (c *content) header() *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
 		FileName: safeFileName(c.name), ContentType: safeMediaType(c.mediaType),
@@ -76,7 +78,7 @@ func (c *content) header() *runicornapiv1.FileHeader {
 	return h
 }
 
-// checkLength checks what has come against what was announced.
+// checkLength compares the bytes that were sent with the size that the header announced.
 func (c *content) checkLength() error {
 	if end := c.sender.End(); c.total >= 0 && end != c.total {
 		return &apierr.Error{

@@ -26,7 +26,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-func TestDownloadAsset_AZipWithoutSomeFilesSaysSo(t *testing.T) {
+func TestDownloadAsset_AZipWithMissingFilesReportsThem(t *testing.T) {
 	for _, files := range []int{0, 1, 3} {
 		h := newHarness(t, demotest.Gen07)
 		run := servicetest.SampleRun(t, h, "")
@@ -45,7 +45,7 @@ func TestDownloadAsset_AZipWithoutSomeFilesSaysSo(t *testing.T) {
 		}
 		want := ""
 		if files < 2 {
-			want = fmt.Sprintf("The zip holds %d of 2 files: the Viewer has lost the content of the others, and does not say which they are.", files)
+			want = fmt.Sprintf("The zip holds %d of 2 files: the Viewer has lost the content of the others and does not report which ones.", files)
 		}
 		if said := strings.Join(d.trailer.GetLimitations(), ""); read.Comment != want || said != want || len(read.File) != files {
 			t.Errorf("%d files, comment %q, trailer %q, want %q", len(read.File), read.Comment, said, want)
@@ -96,8 +96,7 @@ func TestZipCount_OfManyFilesAndOfNone(t *testing.T) {
 	}
 }
 
-// TestDownloadAsset_ACutStreamIsNeverOK cuts the Viewer's answer at each of
-// many places.
+// TestDownloadAsset_ACutStreamIsNeverOK truncates the Viewer's response at many offsets.
 func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	run := servicetest.SampleRun(t, h, "")
@@ -123,8 +122,8 @@ func TestDownloadAsset_ACutStreamIsNeverOK(t *testing.T) {
 	}
 }
 
-// stalledStream is a stream whose client reads nothing behind the header until the
-// test lets it.
+// stalledStream is a stream whose client reads nothing after the header until the test
+// permits it.
 type stalledStream struct {
 	grpc.ServerStreamingServer[runicornapiv1.DownloadAssetResponse]
 	wait time.Duration
@@ -137,7 +136,7 @@ func (s *stalledStream) Send(m *runicornapiv1.DownloadAssetResponse) error {
 	return nil
 }
 
-// body is a Viewer's answer that knows when it was closed.
+// body is a Viewer's response that records when it was closed.
 type body struct {
 	io.Reader
 	closed time.Duration
@@ -151,7 +150,7 @@ func (b *body) Close() error {
 	return nil
 }
 
-func TestSendTo_AClientThatStopsReadingLosesTheViewersStream(t *testing.T) {
+func TestSendTo_ClosesTheViewersStreamIfTheClientStopsReading(t *testing.T) {
 	for _, tt := range []struct {
 		wait, closed time.Duration
 		reason       string

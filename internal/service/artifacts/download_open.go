@@ -20,8 +20,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// openContent opens what an asset id of a run stands for, by looking it up
-// again in what the run has, from the asked offset on.
+// openContent opens what an asset id of a run stands for, from the requested offset on.
+// The id is looked up again among what the run has.
 func openContent(ctx context.Context, t target.Run, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	id, err := readAssetID(t, req.GetAssetId())
 	if err != nil {
@@ -48,7 +48,7 @@ func openContent(ctx context.Context, t target.Run, req *runicornapiv1.DownloadA
 	return c, nil
 }
 
-// openAsset opens an asset out of the run's own list.
+// openAsset opens an asset of the run's list.
 func openAsset(ctx context.Context, t target.Run, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	assets, err := t.Client.Assets(ctx, t.RunID)
 	if err != nil {
@@ -79,14 +79,14 @@ func openAsset(ctx context.Context, t target.Run, id string, req *runicornapiv1.
 	c.name, c.mediaType = strings.TrimSuffix(c.name, ".zip")+".zip", "application/zip"
 	if asset.Files.Known {
 		c.zip = &zipReader{body: opened, wantFiles: asset.Files.Value}
-		c.total = -1 // a zip that lacks files becomes longer
+		c.total = -1 // a zip that lacks files gets a comment, which makes it longer
 	} else {
-		c.limitations = []string{"The viewer does not say how many files there are, so nobody can tell whether the zip lacks some."}
+		c.limitations = []string{"The Viewer does not report the number of files, so missing files cannot be detected."}
 	}
 	return c, nil
 }
 
-// withAssetID puts our id of an asset in place of restclient's.
+// withAssetID replaces restclient's id of an asset by the server's in an error.
 func withAssetID(err error, id string) error {
 	if e, ok := errors.AsType[*restclient.Error](err); ok && e.Resource == "asset" {
 		ours := *e
@@ -96,7 +96,7 @@ func withAssetID(err error, id string) error {
 	return err
 }
 
-// openNamedFile opens one of the files that every run may have.
+// openNamedFile opens one of the runFiles.
 func openNamedFile(ctx context.Context, t target.Run, id string, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	for _, f := range runFiles {
 		if f.id == id {
@@ -106,9 +106,9 @@ func openNamedFile(ctx context.Context, t target.Run, id string, req *runicornap
 	return nil, assetNotFound(t, req.GetAssetId(), "")
 }
 
-// openRunFile opens a file of the run's own folder. One byte more than asked
-// for is read: at the end of the file that still is a range, which has an
-// ETag, while the answer for an empty range has none.
+// openRunFile opens a file of the run's folder. The range begins one byte early: at the
+// end of the file that range still has an ETag, while the response for an empty range has
+// none.
 func openRunFile(ctx context.Context, t target.Run, file restclient.RunFile, req *runicornapiv1.DownloadAssetRequest) (*content, error) {
 	part, err := t.Client.ReadFile(ctx, t.RunID, file, max(req.GetOffset()-1, 0), 0)
 	if err != nil {
@@ -126,10 +126,10 @@ func openRunFile(ctx context.Context, t target.Run, file restclient.RunFile, req
 			err = restclient.ErrFileTruncated
 		}
 	case restclient.FileAbsent:
-		err = assetNotFound(t, req.GetAssetId(), "the file is not there")
+		err = assetNotFound(t, req.GetAssetId(), "the file does not exist")
 	case restclient.RunGone:
 		err = t.NotFound()
-	default: // the file ends where the range begins
+	default: // the range begins at or after the end of the file
 		if c.offset > 0 {
 			err = restclient.ErrFileTruncated
 		}
@@ -140,8 +140,8 @@ func openRunFile(ctx context.Context, t target.Run, file restclient.RunFile, req
 	return c, nil
 }
 
-// contentETag binds the Viewer's ETag, which is of time and size only, to the one
-// thing that it is of. A content without one cannot be resumed.
+// contentETag binds the Viewer's ETag, which depends on time and size only, to the asset
+// id. It is empty, and the download cannot be resumed, if the Viewer sends none.
 func contentETag(c *content, upstream string) string {
 	if upstream == "" {
 		return ""
@@ -149,7 +149,7 @@ func contentETag(c *content, upstream string) string {
 	return shortSum(fmt.Sprintf("%s\n%s\n%d", c.id, upstream, c.total), 16)
 }
 
-// checkETag refuses to continue with another content than the caller has begun with.
+// checkETag returns an error if the content is not the one with which the caller began.
 func (c *content) checkETag(etag string) error {
 	if etag == "" || etag == c.etag || etag == filestream.AnyETag && (c.etag != "" || c.offset == 0) {
 		return nil
@@ -157,7 +157,7 @@ func (c *content) checkETag(etag string) error {
 	return filestream.ChangedError(nil)
 }
 
-// resumeError makes ABORTED of a file that ends before the offset.
+// resumeError maps a file that ends before the offset to ABORTED.
 func resumeError(err error) error {
 	if errors.Is(err, restclient.ErrFileTruncated) {
 		return filestream.ChangedError(err)
@@ -165,8 +165,8 @@ func resumeError(err error) error {
 	return err
 }
 
-// safeFileName makes a name to save a file under of any text: its last
-// element, without what a shell, a header or a file system would stumble over.
+// safeFileName makes a file name of any text: its last path element, without characters
+// that are special to shells, headers or file systems.
 func safeFileName(name string) string {
 	name = convert.Text(name)
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
@@ -182,7 +182,7 @@ func safeFileName(name string) string {
 	return string(bytes.ToValidUTF8([]byte(name[:min(len(name), 255)]), nil))
 }
 
-// safeMediaType passes on what is a media type.
+// safeMediaType returns a valid media type unchanged, and defaultMediaType otherwise.
 func safeMediaType(text string) string {
 	if _, _, err := mime.ParseMediaType(text); err != nil {
 		return defaultMediaType

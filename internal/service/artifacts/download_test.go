@@ -20,14 +20,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// downloaded is what a download has brought.
+// downloaded is a received download.
 type downloaded struct {
 	header  *runicornapiv1.FileHeader
 	trailer *runicornapiv1.FileTrailer
 	body    []byte
 }
 
-// fetch downloads to the end, and checks what every good download keeps.
+// fetch downloads to the end, and checks the properties of every successful download.
 func fetch(t *testing.T, h *servicetest.Harness, req *runicornapiv1.DownloadAssetRequest) (*downloaded, error) {
 	t.Helper()
 	stream, err := h.Artifacts.DownloadAsset(t.Context(), req)
@@ -143,8 +143,8 @@ func TestDownloadAsset_ResumesTheSameFileOnly(t *testing.T) {
 	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
-// TestDownloadAsset_ServesOnlyWhatIsTheRuns: whatever could name another file
-// is refused before the Viewer is asked for any file.
+// TestDownloadAsset_ServesOnlyWhatIsTheRuns: an id that could name another file is
+// refused without a request for a file.
 func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
 	h := newHarness(t, demotest.Gen06)
 	run := servicetest.SampleRun(t, h, "")
@@ -178,8 +178,8 @@ func TestDownloadAsset_ServesOnlyWhatIsTheRuns(t *testing.T) {
 		_, err := fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: id})
 		apierrtest.WantError(t, err, codes.NotFound, "ASSET_NOT_FOUND")
 	}
-	// The log is written by programs of users: an image beyond the run's
-	// folder is none, whatever its id.
+	// The log is written by programs of users: an image outside of the run's folder is
+	// refused, whatever its id.
 	h.Upstreams[0].ServeEvents(`{"type":"image","data":{"path":"../other/status.json"}}` + "\n")
 	_, err = fetch(t, h, &runicornapiv1.DownloadAssetRequest{RunId: run, AssetId: imageID(run, 0, "../other/status.json")})
 	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")

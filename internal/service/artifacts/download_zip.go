@@ -14,17 +14,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/filestream"
 )
 
-// zipReader reads a zip of a folder, and counts its files. Viewers 0.6.0 and 0.7.2
-// pack a folder from its manifest, and leave out in silence what they have lost
-// the content of; they serve the manifest itself to nobody, but the run says
-// how many files it had. A zip says at its end how many it holds: one that lacks
-// some gets a comment there that says so.
+// zipReader reads a zip of a folder, and compares its number of files with that of the
+// run. Viewers 0.6.0 and 0.7.2 pack a folder from its manifest, silently leave out files
+// whose content they have lost, and do not serve the manifest. The end of a zip has the
+// number of its files; if that is too small, the zip gets a comment that says so.
 type zipReader struct {
 	body      io.Reader
 	wantFiles int64
-	held      bytes.Buffer // the last bytes read, more than zipEnd only for a while
+	held      bytes.Buffer // the last bytes read, at least zipEnd until the end is known
 	ended     bool
-	lacks     string // says that the zip lacks files
+	lacks     string // the sentence about missing files; empty if the zip is complete
 }
 
 // A zip ends with a record of 22 bytes, as Python's zipfile writes it without
@@ -41,7 +40,8 @@ var (
 	end64Mark = []byte("PK\x06\x06")
 )
 
-// Read holds the last bytes back until the zip has ended.
+// Read withholds the last zipEnd bytes until the zip has ended, as finish may change
+// them.
 func (z *zipReader) Read(b []byte) (int, error) {
 	for !z.ended && z.held.Len() <= zipEnd {
 		_, err := io.CopyN(&z.held, z.body, filestream.ChunkSize)
@@ -61,7 +61,7 @@ func (z *zipReader) Read(b []byte) (int, error) {
 	return z.held.Read(b[:min(len(b), z.held.Len()-zipEnd)])
 }
 
-// files returns how many files the zip says that it holds.
+// files returns the number of files that the end of the zip records.
 func (z *zipReader) files() (n uint64, ok bool) {
 	end := z.held.Bytes()
 	end = end[max(0, len(end)-zipEnd):]
@@ -81,7 +81,7 @@ func (z *zipReader) files() (n uint64, ok bool) {
 	return binary.LittleEndian.Uint64(end[32:]), true
 }
 
-// finish looks at the end of the zip.
+// finish checks the end of the zip, and adds the comment if files are missing.
 func (z *zipReader) finish() error {
 	n, ok := z.files()
 	if !ok {
@@ -90,23 +90,23 @@ func (z *zipReader) finish() error {
 	if n >= uint64(max(z.wantFiles, 0)) {
 		return nil
 	}
-	z.lacks = fmt.Sprintf("The zip holds %d of %d files: the Viewer has lost the content of the others, and does not say which they are.", n, z.wantFiles)
+	z.lacks = fmt.Sprintf("The zip holds %d of %d files: the Viewer has lost the content of the others and does not report which ones.", n, z.wantFiles)
 	z.held.Truncate(z.held.Len() - 2)                                         // the length of the comment, which is 0
 	z.held.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(z.lacks)))) //nolint:gosec // a sentence
 	z.held.WriteString(z.lacks)
 	return nil
 }
 
-var errZipEnd = errors.New("the zip has an end that cannot be understood")
+var errZipEnd = errors.New("the zip has no valid end record")
 
-// zipError says of which asset a zip has no end.
+// zipError names the asset of a zip without a valid end.
 func zipError(c *content, err error) error {
 	if !errors.Is(err, errZipEnd) {
 		return err
 	}
 	return &apierr.Error{
 		Code: codes.DataLoss, Reason: runicornapiv1.ErrorReason_ERROR_REASON_FILES_MISSING,
-		Message:  fmt.Sprintf("viewer %s: %v, so nobody can tell whether it is complete", c.Name, err),
+		Message:  fmt.Sprintf("viewer %s: %v, so it may be incomplete", c.Name, err),
 		Metadata: map[string]string{"viewer": c.Name, "run_id": c.RunID, "asset_id": c.id},
 	}
 }

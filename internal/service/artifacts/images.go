@@ -20,9 +20,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// listImages lists the images of a run in the order of logging. All of it is
-// in the event file, captions and times too, which the image list of 0.7.2
-// leaves out; that list says only which files are still there.
+// listImages lists the images of a run in the order of logging. Everything comes from the
+// event file, because the image list of 0.7.2 leaves out captions and times; that list is
+// used only for which files still exist.
 func listImages(ctx context.Context, t target.Run, key string) ([]page.Keyed[*runicornapiv1.Image], error) {
 	served, err := servedImages(ctx, t)
 	if err != nil {
@@ -31,7 +31,7 @@ func listImages(ctx context.Context, t target.Run, key string) ([]page.Keyed[*ru
 	var out []page.Keyed[*runicornapiv1.Image]
 	err = readMedia(ctx, t, func(m *eventlog.Media) error {
 		file, err := restclient.MediaFile(m.Path)
-		ok := err == nil && (served == nil || served[file]) // a path that leaves the run's folder is no image of it
+		ok := err == nil && (served == nil || served[file]) // false for a path outside the run's folder
 		if ok && (key == "" || convert.Text(m.Key) == key) {
 			at := page.At(filter.IntValue(m.Position), "", "")
 			out = append(out, page.Keyed[*runicornapiv1.Image]{Position: at, Item: imageOf(t.RunID, m)})
@@ -41,9 +41,9 @@ func listImages(ctx context.Context, t target.Run, key string) ([]page.Keyed[*ru
 	return out, err
 }
 
-// servedImages asks a Viewer that has an image list which files there are; nil
-// if it has none. It is asked before the event file is read, so that an image
-// logged in between is left out rather than listed without its file.
+// servedImages returns the image files that still exist; nil if the Viewer has no image
+// list. It must be called before the event file is read: an image logged in between is
+// then left out rather than listed without its file.
 func servedImages(ctx context.Context, t target.Run) (map[restclient.RunFile]bool, error) {
 	list, err := t.Client.Images(ctx, t.RunID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
@@ -59,7 +59,6 @@ func servedImages(ctx context.Context, t target.Run) (map[restclient.RunFile]boo
 	return served, nil
 }
 
-// imageOf converts an image event.
 func imageOf(runID string, m *eventlog.Media) *runicornapiv1.Image {
 	out := &runicornapiv1.Image{
 		AssetId: imageID(runID, m.Position, m.Path), Key: convert.Text(m.Key),
@@ -88,8 +87,7 @@ func readMedia(ctx context.Context, t target.Run, put func(*eventlog.Media) erro
 	return errors.Join(err, part.Close())
 }
 
-// scanMedia reads an event file from its beginning. A file of metrics passes
-// through a buffer that is as long as its longest line.
+// scanMedia reads an event file from its beginning. The buffer grows to the longest line.
 func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	var parser eventlog.Parser
 	handler := eventlog.Handler{Media: put}
@@ -100,12 +98,12 @@ func scanMedia(r io.Reader, put func(*eventlog.Media) error) error {
 	return err
 }
 
-// maxImageLine is how much of the event file is read to find one image's
-// line again, in bytes; a caption is that long at most.
+// maxImageLine is the maximum length in bytes of an image's line in the event file, and
+// thereby of a caption.
 const maxImageLine = 1 << 20
 
-// findImage finds the file that an image's id stands for, by reading its line
-// again.
+// findImage returns the file that an image's id stands for. It reads the line of the
+// image again.
 func findImage(ctx context.Context, t target.Run, id, rest string) (restclient.RunFile, error) {
 	position, sum, ok := parseImageRef(rest)
 	if !ok {
@@ -128,8 +126,8 @@ func findImage(ctx context.Context, t target.Run, id, rest string) (restclient.R
 	return file, nil
 }
 
-// imageAt reads the image event at the beginning of a part of the event file;
-// empty if there is another thing.
+// imageAt reads the image event at the beginning of a part of the event file; empty if
+// there is no such image.
 func imageAt(part *restclient.FilePart, position int64, sum string) (file restclient.RunFile, err error) {
 	if _, err := io.CopyN(io.Discard, part, position-part.Offset); err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("skip to the image event: %w", err)
@@ -152,7 +150,7 @@ func imageAt(part *restclient.FilePart, position int64, sum string) (file restcl
 	return file, err
 }
 
-// mediaTypes are those of a run's own files, which the Viewer would guess by
+// mediaTypes maps the extensions of a run's own files. The Viewer would guess them from
 // the tables of its machine.
 var mediaTypes = map[string]string{
 	".jsonl": "application/x-ndjson",
@@ -167,7 +165,7 @@ var mediaTypes = map[string]string{
 	".svg":   "image/svg+xml",
 }
 
-// mediaTypeOf guesses by the name.
+// mediaTypeOf returns the media type for the extension of a file name.
 func mediaTypeOf(name string) string {
 	if t, ok := mediaTypes[strings.ToLower(path.Ext(name))]; ok {
 		return t

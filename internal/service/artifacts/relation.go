@@ -15,8 +15,8 @@ const (
 	used    = runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_USED
 )
 
-// runArtifacts lists what a run made, then what it used: artifact versions on
-// 0.5, assets on Viewers that have those instead.
+// runArtifacts lists what a run produced, then what it used: artifact versions on 0.5,
+// assets on later Viewers.
 func runArtifacts(ctx context.Context, t target.Run) ([]*runicornapiv1.ExperimentArtifact, error) {
 	artifacts, err := t.Client.RunArtifacts(ctx, t.RunID)
 	switch e, ok := errors.AsType[*restclient.Error](err); {
@@ -27,7 +27,7 @@ func runArtifacts(ctx context.Context, t target.Run) ([]*runicornapiv1.Experimen
 	case len(artifacts.Created)+len(artifacts.Used) == 0:
 		return nil, nil
 	}
-	list, _, err := t.Client.Artifacts(ctx, "") // for the aliases: those of a run's artifacts are stale
+	list, _, err := t.Client.Artifacts(ctx, "") // for the aliases: those in the run's artifacts are stale
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func runArtifacts(ctx context.Context, t target.Run) ([]*runicornapiv1.Experimen
 	return out, nil
 }
 
-// runArtifactOf converts a version that a run made or used.
+// runArtifactOf converts a version that a run produced or used.
 func runArtifactOf(relation runicornapiv1.ArtifactRelation, a *restclient.RunArtifact, list []restclient.Artifact) *runicornapiv1.ExperimentArtifact {
 	out := &runicornapiv1.ExperimentArtifact{
 		Relation: relation, Name: convert.Text(a.Name.Value), Type: convert.Text(a.Type.Value),
@@ -56,8 +56,8 @@ func runArtifactOf(relation runicornapiv1.ArtifactRelation, a *restclient.RunArt
 	return out
 }
 
-// runAssets lists the assets of a run that were made or used by it.
-// Code and config are neither.
+// runAssets lists the assets that a run produced or used. Code and configuration are
+// neither.
 func runAssets(ctx context.Context, t target.Run) ([]*runicornapiv1.ExperimentArtifact, error) {
 	assets, err := t.Client.Assets(ctx, t.RunID)
 	if err != nil {
@@ -82,7 +82,7 @@ func runAssets(ctx context.Context, t target.Run) ([]*runicornapiv1.ExperimentAr
 	return append(createdAssets, usedAssets...), nil
 }
 
-// withRelation keeps what has a relation; UNSPECIFIED keeps all.
+// withRelation filters by relation; UNSPECIFIED selects all.
 func withRelation(all []*runicornapiv1.ExperimentArtifact, relation runicornapiv1.ArtifactRelation) []*runicornapiv1.ExperimentArtifact {
 	if relation == runicornapiv1.ArtifactRelation_ARTIFACT_RELATION_UNSPECIFIED {
 		return all

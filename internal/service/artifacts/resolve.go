@@ -22,20 +22,20 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// artifact is one artifact of a Viewer as its list has it: the list alone
-// knows which version an alias names now.
+// artifact is an item of a Viewer's list of artifacts. Only that list has the current
+// version of an alias.
 type artifact struct {
 	*fleet.Viewer
 	restclient.Artifact
 }
 
-// artifactVersion is one version of it.
+// artifactVersion is one version of an artifact.
 type artifactVersion struct {
 	artifact
 	number int64
 }
 
-// ref names the version to the Viewer, with the type, so that the Viewer does
+// ref identifies the version in requests to the Viewer. With the type, the Viewer does
 // not have to guess it.
 func (v artifactVersion) ref() restclient.VersionRef {
 	return restclient.VersionRef{Name: v.Artifact.Name.Value, Version: v.number, Type: v.Type.Value}
@@ -57,25 +57,24 @@ type versionRequest interface {
 	GetVersion() int32
 }
 
-// aliasRequest is one that may also name the version by an alias.
+// aliasRequest is a request that may also name the version by an alias.
 type aliasRequest interface {
 	versionRequest
 	GetAlias() string
 	GetType() string
 }
 
-// artifactID is what an id of the documented forms says: name:vN, name:N,
-// name:alias or name. At most one of number and alias is set.
+// artifactID is a parsed id of one of the documented forms: name:vN, name:N, name:alias
+// or name. At most one of number and alias is set.
 type artifactID struct {
 	name, alias string
 	number      int64
 }
 
-// versionForm is what names a version in an id; all else is an alias.
+// versionForm matches version numbers in an id; everything else is an alias.
 var versionForm = regexp.MustCompile(`^v?[+-]?[0-9]+$`)
 
-// parseArtifactID reads an id. No artifact has a colon in its name: the SDK
-// refuses it.
+// parseArtifactID parses an id. No artifact name contains a colon: the SDK refuses it.
 func parseArtifactID(id string) (artifactID, error) {
 	name, rest, found := strings.Cut(id, ":")
 	if err := restclient.CheckID("name", name); err != nil {
@@ -97,7 +96,7 @@ func parseArtifactID(id string) (artifactID, error) {
 	return artifactID{name: name, number: n}, nil
 }
 
-// requestedID joins what the id of a request says with its other fields.
+// requestedID combines the id of a request with its version and alias fields.
 func requestedID(req versionRequest, alias string) (artifactID, error) {
 	id, err := parseArtifactID(req.GetName())
 	if err != nil {
@@ -113,7 +112,7 @@ func requestedID(req versionRequest, alias string) (artifactID, error) {
 	return id, nil
 }
 
-// resolve finds the version that a request means.
+// resolve returns the version that a request names.
 func (s *Service) resolve(ctx context.Context, req aliasRequest) (artifactVersion, error) {
 	id, err := requestedID(req, req.GetAlias())
 	if err != nil {
@@ -135,8 +134,8 @@ func (s *Service) resolve(ctx context.Context, req aliasRequest) (artifactVersio
 	return v, nil
 }
 
-// exactVersion is the version that a change is about: its number, never an
-// alias, which could name another version than the caller saw.
+// exactVersion is the version that a mutation applies to. It is named by its number,
+// because an alias could move to a version that the caller has not seen.
 type exactVersion struct {
 	*fleet.Viewer
 	restclient.VersionRef
@@ -145,7 +144,7 @@ type exactVersion struct {
 // id is the documented id of the version.
 func (v exactVersion) id() string { return versionID(v.VersionRef.Name, v.Version) }
 
-// resolveExact reads which version a change is about.
+// resolveExact returns the version that a mutation applies to.
 func (s *Service) resolveExact(ctx context.Context, req versionRequest) (exactVersion, error) {
 	id, err := requestedID(req, "")
 	if err != nil {
@@ -164,8 +163,8 @@ func (s *Service) resolveExact(ctx context.Context, req versionRequest) (exactVe
 	return exactVersion{v, restclient.VersionRef{Name: id.name, Version: id.number}}, nil
 }
 
-// findArtifact finds an artifact of a Viewer's list by its name, and by its
-// type where several share the name.
+// findArtifact finds an artifact of a Viewer by its name, and by its type if several
+// artifacts share the name.
 func (s *Service) findArtifact(ctx context.Context, viewer, name, artifactType string) (artifact, error) {
 	if err := restclient.CheckID("name", name); err != nil {
 		return artifact{}, err
@@ -196,20 +195,20 @@ func (s *Service) findArtifact(ctx context.Context, viewer, name, artifactType s
 	return artifact{}, apierr.Invalid("type", "must be set, since several artifacts have this name: %s", strings.Join(types, ", "))
 }
 
-// artifactNotFound is the error of an artifact that a Viewer does not have.
+// artifactNotFound is the error for an artifact that a Viewer does not have.
 func artifactNotFound(v *fleet.Viewer, name, detail string) error {
 	return &restclient.Error{
 		Kind: restclient.KindNotFound, Viewer: v.Name, Resource: "artifact", ResourceID: name, Detail: detail,
 	}
 }
 
-// aliasNotFound names the aliases that there are.
+// aliasNotFound is the error for an unknown alias; it lists the known ones.
 func (a artifact) aliasNotFound(alias string) error {
 	known := slices.Sorted(maps.Keys(a.Aliases))
 	return artifactNotFound(a.Viewer, a.Artifact.Name.Value+":"+alias, "its aliases are "+strings.Join(known, ", "))
 }
 
-// aliasesOf lists the aliases that name a version now.
+// aliasesOf lists the aliases that currently name a version.
 func (a artifact) aliasesOf(number int64) []string {
 	var out []string
 	for alias, n := range a.Aliases {
@@ -221,7 +220,7 @@ func (a artifact) aliasesOf(number int64) []string {
 	return out
 }
 
-// listArtifacts asks the Viewers that a request means for their lists.
+// listArtifacts reads the lists of artifacts of the selected Viewers.
 func (s *Service) listArtifacts(ctx context.Context, viewer, artifactType string) (*target.Results[[]restclient.Artifact], error) {
 	lists, err := target.FanOut(ctx, s.resolver, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.Artifact, error) {
 		all, _, err := v.Client.Artifacts(ctx, artifactType)
@@ -230,8 +229,8 @@ func (s *Service) listArtifacts(ctx context.Context, viewer, artifactType string
 	return lists, unsupportedByAll(err)
 }
 
-// unsupportedByAll makes UNIMPLEMENTED of "no Viewer answered" where all of them have
-// answered, that they cannot do it.
+// unsupportedByAll maps the error of a fan-out to UNIMPLEMENTED if every Viewer has
+// answered that it does not support the request.
 func unsupportedByAll(err error) error {
 	f, ok := errors.AsType[*apierr.Error](err)
 	if !ok || f.Code != codes.Unavailable {
@@ -254,7 +253,7 @@ func unsupportedByAll(err error) error {
 	return first
 }
 
-// keyedArtifacts orders artifacts by name.
+// keyedArtifacts gives each artifact its position in the order by name.
 func keyedArtifacts(lists *target.Results[[]restclient.Artifact]) []page.Keyed[*runicornapiv1.Artifact] {
 	var out []page.Keyed[*runicornapiv1.Artifact]
 	for _, a := range lists.Succeeded {

@@ -15,7 +15,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
-// versions lists the versions of the artifact, the newest first.
+// versions lists the versions of the artifact, newest first.
 func (a artifact) versions(ctx context.Context) ([]*runicornapiv1.ArtifactVersion, error) {
 	all, _, err := a.Client.ArtifactVersions(ctx, a.Artifact.Name.Value, a.Type.Value)
 	if err != nil {
@@ -41,8 +41,8 @@ func (v artifactVersion) detail(ctx context.Context) (*runicornapiv1.ArtifactVer
 	return versionOf(v.artifact, version), nil
 }
 
-// files lists what the version is made of. Nothing else than the one route
-// says it, so those of a promoted version cannot be had.
+// files lists the files of the version. Those of a promoted version cannot be read: there
+// is only one route, and it fails.
 func (v artifactVersion) files(ctx context.Context) (*runicornapiv1.ListArtifactFilesResponse, error) {
 	files, err := v.Client.ArtifactFiles(ctx, v.ref())
 	switch {
@@ -60,19 +60,19 @@ func isPromoted(err error) bool {
 	return ok && e.Promoted
 }
 
-// unreadableError says what cannot be had of a promoted version, and why.
+// unreadableError is the error for the files and details of a promoted version.
 func unreadableError(v artifactVersion, cause error) error {
 	return &apierr.Error{
 		Code: codes.FailedPrecondition, Reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
 		Message: "viewer " + v.Viewer.Name + ": " + v.id() +
-			" was promoted, and this release cannot read the files and details of a promoted version any more (a defect of the release)",
+			" was promoted, and this release can no longer read the files and details of a promoted version (a defect of the release)",
 		Metadata: map[string]string{"viewer": v.Viewer.Name, "artifact_id": v.id()}, Cause: cause,
 	}
 }
 
-// promoted puts a promoted version together from what can still be read: the
-// list of versions, and the artifacts of the run that made it, which also say
-// its stage. The rest is named as missing.
+// promoted assembles a promoted version from what can still be read: the list of
+// versions, and the artifacts of the run that produced it, which also have its stage.
+// Everything else is reported in missing.
 func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornapiv1.ArtifactVersion, error) {
 	all, err := v.versions(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func (v artifactVersion) promoted(ctx context.Context, cause error) (*runicornap
 	return out, nil
 }
 
-// runArtifact finds the version among what its run made.
+// runArtifact finds the version among those that its run produced.
 func (v artifactVersion) runArtifact(ctx context.Context, runID string) (*restclient.RunArtifact, error) {
 	all, err := v.Client.RunArtifacts(ctx, runID)
 	if err != nil {

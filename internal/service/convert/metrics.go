@@ -9,9 +9,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/runsource"
 )
 
-// metricKinds are the kinds of cells. KindNone is a metric of which only nulls
-// are known, on Viewers that cannot say what they were: a number that was not
-// finite is the only thing that a null can hide.
+// metricKinds maps the kinds of cells. KindNone is a metric that has only nulls, on
+// Viewers that write null for numbers that are not finite: it is a metric of numbers.
 var metricKinds = map[eventlog.Kind]runicornapiv1.MetricKind{
 	eventlog.KindNone:    runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
 	eventlog.KindNumber:  runicornapiv1.MetricKind_METRIC_KIND_NUMBER,
@@ -19,30 +18,30 @@ var metricKinds = map[eventlog.Kind]runicornapiv1.MetricKind{
 	eventlog.KindText:    runicornapiv1.MetricKind_METRIC_KIND_TEXT,
 }
 
-// fidelities are what the origins of a run promise.
+// fidelities maps the origin of a run to its fidelity.
 var fidelities = map[runsource.Origin]runicornapiv1.Fidelity{
 	runsource.FromEventLog:    runicornapiv1.Fidelity_FIDELITY_EVENT_LOG,
 	runsource.FromMergedTable: runicornapiv1.Fidelity_FIDELITY_MERGED_TABLE,
 }
 
-// Fidelity is what the origin of a run promises.
+// Fidelity returns the fidelity of data of an origin.
 func Fidelity(origin runsource.Origin) runicornapiv1.Fidelity { return fidelities[origin] }
 
 // MetricKind converts the kind of a cell.
 func MetricKind(kind eventlog.Kind) runicornapiv1.MetricKind { return metricKinds[kind] }
 
-// Selector is the part of a request that selects points.
+// Selector is a request that selects metrics by name and prefix.
 type Selector interface {
 	GetMetricNames() []string
 	GetMetricPrefixes() []string
 }
 
-// Selection converts what a request selects, over all steps.
+// Selection converts the selected metrics, without a range of steps.
 func Selection(req Selector) eventlog.Selection {
 	return eventlog.Selection{Names: req.GetMetricNames(), Prefixes: req.GetMetricPrefixes()}
 }
 
-// Series converts a series. The message shares its columns.
+// Series converts a series. The message shares the columns of the series.
 func Series(s *eventlog.Series) *runicornapiv1.MetricSeries {
 	out := &runicornapiv1.MetricSeries{
 		MetricName: Text(s.Name),
@@ -61,7 +60,8 @@ func Series(s *eventlog.Series) *runicornapiv1.MetricSeries {
 	return out
 }
 
-// texts makes texts marshal. The column may be shared, so it is not changed.
+// texts replaces invalid UTF-8. The column may be shared, so it is copied if it has to
+// change.
 func texts(texts []string) []string {
 	malformed := func(text string) bool { return !utf8.ValidString(text) }
 	if !slices.ContainsFunc(texts, malformed) {

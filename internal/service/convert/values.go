@@ -1,5 +1,5 @@
-// Package convert makes messages of what restclient, eventlog and the run packages read: the
-// pure conversions that several services use.
+// Package convert converts what restclient, eventlog and the run packages read to
+// messages. It holds the pure conversions that several services use.
 package convert
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// AsTime is the time of a timestamp, the zero one where it is absent.
+// AsTime returns the time of a timestamp, the zero time if it is nil.
 func AsTime(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -22,8 +22,8 @@ func AsTime(t *timestamppb.Timestamp) time.Time {
 	return t.AsTime()
 }
 
-// Value converts one free-form value. A null is JSON text, so that its key
-// is not lost.
+// Value converts a free-form value. A null becomes JSON text, so that its key is not
+// lost.
 func Value(v restclient.Value) *runicornapiv1.Value {
 	switch v.Kind {
 	case restclient.ValueNumber:
@@ -40,7 +40,7 @@ func Value(v restclient.Value) *runicornapiv1.Value {
 	return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: "null"}}
 }
 
-// CompactJSON leaves the spaces out of JSON: the SDK indents its files.
+// CompactJSON removes insignificant whitespace: the SDK indents its files.
 func CompactJSON(text string) string {
 	raw := jsontext.Value(text)
 	if raw.Compact() != nil {
@@ -64,7 +64,7 @@ func Values(values restclient.Values) map[string]*runicornapiv1.Value {
 // IsFinite reports whether a number is neither NaN nor ±Inf.
 func IsFinite(n float64) bool { return !math.IsNaN(n) && !math.IsInf(n, 0) }
 
-// Finite returns the number of a value if it is one and finite.
+// Finite returns the value as a number, nil if it is not a finite number.
 func Finite(v restclient.Value) *float64 {
 	n := v.Number
 	switch v.Kind {
@@ -80,7 +80,7 @@ func Finite(v restclient.Value) *float64 {
 	return &n
 }
 
-// Time converts a time; an unknown one is absent.
+// Time converts a time; the zero time becomes nil.
 func Time(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil
@@ -88,8 +88,8 @@ func Time(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// UnixTime converts a time in unix seconds; one that a Timestamp cannot hold is
-// absent.
+// UnixTime converts seconds since the epoch; the result is nil if a Timestamp cannot hold
+// the time.
 func UnixTime(seconds float64) *timestamppb.Timestamp {
 	whole := math.Floor(seconds)
 	if !(whole >= -62135596800 && whole <= 253402300799) { // NaN too
@@ -98,7 +98,7 @@ func UnixTime(seconds float64) *timestamppb.Timestamp {
 	return &timestamppb.Timestamp{Seconds: int64(whole), Nanos: int32((seconds - whole) * 1e9)}
 }
 
-// Newest returns the latest of times, the zero one if none is known.
+// Newest returns the latest of the times, the zero time if all are zero.
 func Newest(times ...time.Time) time.Time {
 	var last time.Time
 	for _, t := range times {
@@ -133,12 +133,13 @@ func Float(n restclient.Float) *float64 {
 	return &n.Value
 }
 
-// Clamp32 fits a count into the contract's int32.
+// Clamp32 converts a count to int32, and limits it to the range of int32.
 func Clamp32(n int64) int32 {
 	return int32(max(math.MinInt32, min(n, math.MaxInt32))) //nolint:gosec // it is within the bounds
 }
 
-// HasReplacementChar reports whether a text has the mark of bytes that were not UTF-8.
+// HasReplacementChar reports whether a text has the replacement character of bytes that
+// were not UTF-8.
 func HasReplacementChar(texts ...string) bool {
 	for _, text := range texts {
 		if strings.ContainsRune(text, '\uFFFD') {
@@ -148,10 +149,10 @@ func HasReplacementChar(texts ...string) bool {
 	return false
 }
 
-// Text makes any bytes marshal: a proto string must be UTF-8.
+// Text replaces invalid UTF-8, which a proto string must not have.
 func Text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// HostKey converts a key of an SSH server.
+// HostKey converts the key of an SSH server.
 func HostKey(k *restclient.HostKey) *runicornapiv1.HostKey {
 	return &runicornapiv1.HostKey{
 		Host: Text(k.Host), Port: Clamp32(int64(k.Port)), KeyType: Text(k.KeyType),
@@ -160,8 +161,8 @@ func HostKey(k *restclient.HostKey) *runicornapiv1.HostKey {
 	}
 }
 
-// statuses are the Viewer's words for where a run stands. The bin of 0.5.3
-// says "unknown" of a run whose status it lost.
+// statuses maps the Viewer's words for the status of a run. The recycle bin of 0.5.3
+// reports "unknown" for a run whose status it has lost.
 var statuses = map[string]runicornapiv1.ExperimentStatus{
 	"":            runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
 	"unknown":     runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED,
@@ -171,8 +172,7 @@ var statuses = map[string]runicornapiv1.ExperimentStatus{
 	"interrupted": runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_INTERRUPTED,
 }
 
-// Status converts a Viewer's word; one that a training script made
-// up is OTHER.
+// Status converts a Viewer's word; words that a training script made up become OTHER.
 func Status(text string) runicornapiv1.ExperimentStatus {
 	if s, ok := statuses[text]; ok {
 		return s
@@ -180,7 +180,7 @@ func Status(text string) runicornapiv1.ExperimentStatus {
 	return runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_OTHER
 }
 
-// IsKnownStatus reports whether a Viewer's word is one of the SDK.
+// IsKnownStatus reports whether a Viewer's word is one that the SDK writes.
 func IsKnownStatus(text string) bool {
 	_, ok := statuses[text]
 	return ok

@@ -1,5 +1,5 @@
-// Package errmap is the error table: it makes the error that the caller gets of
-// any error of a method, above all of the failures that restclient tells apart.
+// Package errmap is the error table: it maps any error of a method to the error that the
+// caller gets. Most entries are for the kinds of failure of restclient.
 package errmap
 
 import (
@@ -21,28 +21,28 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// mapping is the status that one kind of a Viewer's failure becomes.
+// mapping is the status for one kind of failure of a Viewer.
 type mapping struct {
 	code   codes.Code
 	reason runicornapiv1.ErrorReason
-	text   string // what the caller reads before the Viewer's own words
+	text   string // precedes the Viewer's own message
 }
 
-// mappings is the error table: one entry per kind of failure that restclient
-// tells apart. The reasons are explained in error_reason.proto.
+// mappings has one entry per kind of failure of restclient. The reasons are explained in
+// error_reason.proto.
 var mappings = map[restclient.Kind]mapping{
 	restclient.KindUnreachable:     {codes.Unavailable, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_UNREACHABLE, "the viewer cannot be reached"},
 	restclient.KindTimeout:         {codes.DeadlineExceeded, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_TIMEOUT, "the viewer was too slow"},
 	restclient.KindOutcomeUnknown:  {codes.Unknown, runicornapiv1.ErrorReason_ERROR_REASON_OUTCOME_UNKNOWN, "the change was sent but its answer never came, so it may have happened"},
 	restclient.KindNotFound:        {codes.NotFound, runicornapiv1.ErrorReason_ERROR_REASON_RESOURCE_NOT_FOUND, "not found"},
 	restclient.KindBadRequest:      {codes.InvalidArgument, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_REFUSED_REQUEST, "the viewer refused the request"},
-	restclient.KindAuth:            {codes.Unauthenticated, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_AUTH, "the viewer demands a login"},
-	restclient.KindForbidden:       {codes.PermissionDenied, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_FORBIDDEN, "the viewer forbids it"},
+	restclient.KindAuth:            {codes.Unauthenticated, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_AUTH, "the viewer requires a login"},
+	restclient.KindForbidden:       {codes.PermissionDenied, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_FORBIDDEN, "the viewer refuses access"},
 	restclient.KindHostKey:         {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_HOST_KEY_UNKNOWN, "the SSH server's host key is not accepted yet"},
 	restclient.KindConflict:        {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT, "the viewer's state does not allow it"},
 	restclient.KindTooLarge:        {codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_ANSWER_TOO_LARGE, "the viewer's answer is too large"},
-	restclient.KindRateLimited:     {codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED, "the viewer limits its callers"},
-	restclient.KindUnsupported:     {codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY, "this viewer cannot do it"},
+	restclient.KindRateLimited:     {codes.ResourceExhausted, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_RATE_LIMITED, "the viewer limits the rate of requests"},
+	restclient.KindUnsupported:     {codes.Unimplemented, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_LACKS_CAPABILITY, "this viewer does not support it"},
 	restclient.KindServer:          {codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_ERROR, "the viewer failed"},
 	restclient.KindMalformed:       {codes.Internal, runicornapiv1.ErrorReason_ERROR_REASON_VIEWER_MALFORMED_ANSWER, "the viewer's answer is malformed"},
 	restclient.KindCutOff:          {codes.DataLoss, runicornapiv1.ErrorReason_ERROR_REASON_STREAM_CUT, "the viewer's answer was cut off"},
@@ -55,7 +55,7 @@ var mappings = map[restclient.Kind]mapping{
 	restclient.KindPortTaken:       {codes.FailedPrecondition, runicornapiv1.ErrorReason_ERROR_REASON_REMOTE_PORT_TAKEN, "a port that the remote viewer needs is taken"},
 }
 
-// notFoundReasons makes the reason of a 404 from the noun that it is about.
+// notFoundReasons maps the resource of a 404 to its reason.
 var notFoundReasons = map[string]runicornapiv1.ErrorReason{
 	"run":            runicornapiv1.ErrorReason_ERROR_REASON_RUN_NOT_FOUND,
 	"artifact":       runicornapiv1.ErrorReason_ERROR_REASON_ARTIFACT_NOT_FOUND,
@@ -64,8 +64,8 @@ var notFoundReasons = map[string]runicornapiv1.ErrorReason{
 	"viewer session": runicornapiv1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND,
 }
 
-// APIError maps any error of a method to what the caller gets. What it does
-// not know is an internal error.
+// APIError maps any error of a method to the error that the caller gets. An error of an
+// unknown type is an internal error.
 func APIError(ctx context.Context, err error) *apierr.Error {
 	if f, ok := errors.AsType[*apierr.Error](err); ok {
 		return f
@@ -89,8 +89,8 @@ func APIError(ctx context.Context, err error) *apierr.Error {
 	return contextError(ctx, err)
 }
 
-// contextError maps the caller's own deadline or cancellation, and calls all the
-// rest an internal error.
+// contextError maps the caller's deadline or cancellation; any other error is an internal
+// error.
 func contextError(ctx context.Context, err error) *apierr.Error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -101,13 +101,13 @@ func contextError(ctx context.Context, err error) *apierr.Error {
 	case errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled):
 		return &apierr.Error{
 			Code: codes.Canceled, Reason: runicornapiv1.ErrorReason_ERROR_REASON_CALLER_CANCELLED,
-			Message: "the caller gave up", Cause: err,
+			Message: "the caller cancelled the call", Cause: err,
 		}
 	}
 	return apierr.Internal(err)
 }
 
-// viewerError applies the table.
+// viewerError maps a failure of a Viewer by the table.
 func viewerError(e *restclient.Error) *apierr.Error {
 	r, ok := mappings[e.Kind]
 	if !ok {
@@ -138,8 +138,8 @@ func viewerError(e *restclient.Error) *apierr.Error {
 	return f
 }
 
-// viewerMessage says in one sentence what happened; the Viewer's own words
-// were scrubbed by restclient.
+// viewerMessage describes the failure in one sentence. restclient has already scrubbed
+// the Viewer's own message.
 func viewerMessage(e *restclient.Error, text string) string {
 	var b strings.Builder
 	if e.Viewer != "" {
@@ -173,7 +173,7 @@ func viewerMessage(e *restclient.Error, text string) string {
 	return b.String()
 }
 
-// addNotFound says what was not found.
+// addNotFound adds the resource that was not found.
 func addNotFound(f *apierr.Error, e *restclient.Error) {
 	if reason, ok := notFoundReasons[e.Resource]; ok {
 		f.Reason = reason
@@ -188,7 +188,7 @@ func addNotFound(f *apierr.Error, e *restclient.Error) {
 	})
 }
 
-// addHostKey adds the key that is not accepted.
+// addHostKey adds the host key that is not accepted.
 func addHostKey(f *apierr.Error, e *restclient.Error) {
 	k := e.HostKey
 	if k == nil {
@@ -201,8 +201,8 @@ func addHostKey(f *apierr.Error, e *restclient.Error) {
 	f.Details = append(f.Details, convert.HostKey(k))
 }
 
-// badRequest names the fields that the Viewer complained about: its locations
-// begin with where the value was, such as body, which is no field of ours.
+// badRequest lists the fields that the Viewer complained about. The first element of its
+// locations, such as body, is not a field of this API.
 func badRequest(e *restclient.Error) *errdetails.BadRequest {
 	out := &errdetails.BadRequest{}
 	for _, v := range e.Violations {
@@ -217,7 +217,7 @@ func badRequest(e *restclient.Error) *errdetails.BadRequest {
 	return out
 }
 
-// Status returns the status of an error as details of batch answers hold it.
+// Status returns the status of an error as batch responses hold it.
 func Status(ctx context.Context, err error) *status.Status {
 	if err == nil {
 		return status.New(codes.OK, "")

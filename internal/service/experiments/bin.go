@@ -19,20 +19,21 @@ func deletedExperiment(viewer string, run *restclient.DeletedRun) *runicornapiv1
 		Experiment: runs.BasicExperiment(viewer, &restclient.Run{
 			ID: run.ID, Project: run.Project, Name: run.Name, Path: run.Path, Alias: run.Alias,
 			CreatedTime: run.CreatedTime, Status: run.OriginalStatus,
-		}, true), // the client does not say whether the bin's text was valid
+		}, true), // restclient does not report whether the text was valid
 		DeleteTime:   convert.Time(run.DeletedTime.Time),
 		DeleteReason: convert.Text(run.DeleteReason.Value),
 	}
 }
 
-// bins reads the recycle bins of what a request means by viewer.
+// bins reads the recycle bins of the selected Viewers.
 func (s *Service) bins(ctx context.Context, viewer string) (*target.Results[[]restclient.DeletedRun], error) {
 	return target.FanOut(ctx, s.resolver, viewer, func(ctx context.Context, v *fleet.Viewer) ([]restclient.DeletedRun, error) {
 		return v.Client.RecycleBin(ctx)
 	})
 }
 
-// keyedDeletedRuns converts bins; the order is by the time of deletion.
+// keyedDeletedRuns converts the content of bins; they are ordered by the time of
+// deletion.
 func keyedDeletedRuns(bins *target.Results[[]restclient.DeletedRun]) []page.Keyed[*runicornapiv1.DeletedExperiment] {
 	var out []page.Keyed[*runicornapiv1.DeletedExperiment]
 	for _, a := range bins.Succeeded {

@@ -17,11 +17,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// sdkForm is the form of ids that Viewers change runs by. They refuse a whole
-// batch for one id of another form, so it is checked here, id by id.
+// sdkForm matches the ids of runs that Viewers can change. One id of another form makes a
+// Viewer refuse the whole batch, so each id is checked here.
 var sdkForm = regexp.MustCompile(`^[0-9]{8}_[0-9]{6}_[a-f0-9]{6}$`)
 
-// checkSDKForm refuses an id that no Viewer changes a run by.
+// checkSDKForm refuses ids of other forms.
 func checkSDKForm(field, id string) error {
 	if sdkForm.MatchString(id) {
 		return nil
@@ -29,16 +29,16 @@ func checkSDKForm(field, id string) error {
 	return apierr.Invalid(field, "must have the form of the SDK, YYYYMMDD_HHMMSS_xxxxxx: Viewers change no other runs")
 }
 
-// change is one experiment in a change of several.
+// change is one experiment of a batch.
 type change struct {
 	target.Run
 	requestedID string            // the id as the request has it
 	err         error             // why it was not changed
-	purged      *restclient.Purge // what a purge says of it
+	purged      *restclient.Purge // the Viewer's report of a purge
 }
 
-// parseChanges reads the ids of a request. An id that cannot be used fails alone;
-// only an unknown viewer of the request itself is the call's error.
+// parseChanges parses the ids of a request. An id that cannot be used is an error of its
+// own item; only an unknown viewer field fails the call.
 func (s *Service) parseChanges(ctx context.Context, viewer string, ids []string) ([]*change, error) {
 	out := make([]*change, 0, len(ids))
 	for i, id := range ids {
@@ -56,9 +56,9 @@ func (s *Service) parseChanges(ctx context.Context, viewer string, ids []string)
 	return out, nil
 }
 
-// applyPerViewer applies a change to the runs of each Viewer, side by side. Apply
-// sets the outcome of each; an error is that of all its runs, and is the
-// call's where no Viewer answered.
+// applyPerViewer applies a change to the runs of each Viewer, concurrently. Apply sets
+// the outcome of each run. An error of apply applies to all runs of that Viewer, and
+// fails the call if no Viewer answered.
 func applyPerViewer(ctx context.Context, changes []*change, apply func(context.Context, *fleet.Viewer, []*change) error) error {
 	groups := make(map[*fleet.Viewer][]*change)
 	for _, c := range changes {
@@ -91,8 +91,8 @@ func applyPerViewer(ctx context.Context, changes []*change, apply func(context.C
 	return first
 }
 
-// runIDs returns the ids of changes, each once: the same run may be asked for
-// by its id and by its name.
+// runIDs returns the ids of changes without duplicates: the same run may be named by its
+// id and by its resource name.
 func runIDs(group []*change) []string {
 	ids := make([]string, 0, len(group))
 	for _, c := range group {
@@ -103,10 +103,10 @@ func runIDs(group []*change) []string {
 	return ids
 }
 
-// batchCall is a change that the client makes of several runs at once.
+// batchCall is a restclient method that changes several runs.
 type batchCall func(*restclient.Client, context.Context, []string) (*restclient.BatchResult, error)
 
-// applyBatch moves experiments into the bin, or out of it.
+// applyBatch moves experiments into or out of the recycle bin.
 func (s *Service) applyBatch(ctx context.Context, viewer string, ids []string, call batchCall) ([]*runicornapiv1.ExperimentResult, error) {
 	changes, err := s.parseChanges(ctx, viewer, ids)
 	if err != nil {
@@ -150,7 +150,7 @@ func resultOf(ctx context.Context, c *change) *runicornapiv1.ExperimentResult {
 	return out
 }
 
-// missingOutcome is the error of a run that a batch's answer does not mention.
+// missingOutcome is the error of a run that the response to a batch does not mention.
 func missingOutcome(viewer string) error {
-	return &restclient.Error{Kind: restclient.KindMalformed, Viewer: viewer, Detail: "the answer does not say what became of the run"}
+	return &restclient.Error{Kind: restclient.KindMalformed, Viewer: viewer, Detail: "the answer does not have the outcome for this run"}
 }

@@ -157,7 +157,7 @@ func TestPurgeOfAllDeleted(t *testing.T) {
 	}
 }
 
-func TestAnOldViewerPurgesItsWholeBinOrNothing(t *testing.T) {
+func TestAViewerOf05PurgesItsWholeBinOrNothing(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen05)
 	servicetest.AddSix(h.Upstreams[0])
 	if _, err := h.Experiments.DeleteExperiments(t.Context(), &runicornapiv1.DeleteExperimentsRequest{RunIds: servicetest.SixIDs[:2]}); err != nil {

@@ -1,4 +1,4 @@
-// Package experiments serves ExperimentService, but for its streams.
+// Package experiments serves the unary methods of ExperimentService.
 package experiments
 
 import (
@@ -18,16 +18,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// Config is what the service works with.
+// Config holds what the service depends on.
 type Config struct {
 	Fleet *fleet.Fleet
-	// Index knows what filters and orders ask for beyond lists.
+	// Index answers the parts of filters and orders that lists do not have.
 	Index *search.Index
-	// DisablePurge turns PurgeExperiments off.
+	// DisablePurge makes PurgeExperiments fail with FEATURE_DISABLED.
 	DisablePurge bool
 }
 
-// Service serves ExperimentService, but for its streams.
+// Service serves the unary methods of ExperimentService.
 type Service struct {
 	runicornapiv1.UnimplementedExperimentServiceServer
 	config   Config
@@ -41,7 +41,7 @@ func New(c Config) *Service {
 	return &Service{config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index}}
 }
 
-// ListExperiments filters, orders and pages the shared lists.
+// ListExperiments filters and orders the shared lists, and returns one page.
 func (s *Service) ListExperiments(ctx context.Context, req *runicornapiv1.ListExperimentsRequest) (*runicornapiv1.ListExperimentsResponse, error) {
 	query, err := newListQuery(req)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Service) GetExperiment(ctx context.Context, req *runicornapiv1.GetExper
 	return &runicornapiv1.GetExperimentResponse{Experiment: experiment}, nil
 }
 
-// ListProjects counts the shared lists by project.
+// ListProjects counts the experiments of the shared lists by project.
 func (s *Service) ListProjects(ctx context.Context, req *runicornapiv1.ListProjectsRequest) (*runicornapiv1.ListProjectsResponse, error) {
 	paging, err := page.New(req)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Service) ListProjects(ctx context.Context, req *runicornapiv1.ListProje
 	}, nil
 }
 
-// UpdateExperiment changes alias, tags and path, all or none of them.
+// UpdateExperiment changes alias, tags and path: either all that are requested or none.
 func (s *Service) UpdateExperiment(ctx context.Context, req *runicornapiv1.UpdateExperimentRequest) (*runicornapiv1.UpdateExperimentResponse, error) {
 	change, err := newUpdate(req)
 	if err != nil {
@@ -143,7 +143,7 @@ func (s *Service) UpdateExperiment(ctx context.Context, req *runicornapiv1.Updat
 	return &runicornapiv1.UpdateExperimentResponse{Experiment: experiment}, nil
 }
 
-// DeleteExperiments moves experiments to the bin.
+// DeleteExperiments moves experiments into the recycle bin.
 func (s *Service) DeleteExperiments(ctx context.Context, req *runicornapiv1.DeleteExperimentsRequest) (*runicornapiv1.DeleteExperimentsResponse, error) {
 	results, err := s.applyBatch(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).SoftDelete)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *Service) DeleteExperiments(ctx context.Context, req *runicornapiv1.Dele
 	return &runicornapiv1.DeleteExperimentsResponse{Results: results}, nil
 }
 
-// ListDeletedExperiments lists the bins.
+// ListDeletedExperiments lists the recycle bins.
 func (s *Service) ListDeletedExperiments(ctx context.Context, req *runicornapiv1.ListDeletedExperimentsRequest) (*runicornapiv1.ListDeletedExperimentsResponse, error) {
 	paging, err := page.New(req)
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Service) ListDeletedExperiments(ctx context.Context, req *runicornapiv1
 	}, nil
 }
 
-// RestoreExperiments takes experiments out of the bin.
+// RestoreExperiments moves experiments out of the recycle bin.
 func (s *Service) RestoreExperiments(ctx context.Context, req *runicornapiv1.RestoreExperimentsRequest) (*runicornapiv1.RestoreExperimentsResponse, error) {
 	results, err := s.applyBatch(ctx, req.GetViewer(), req.GetRunIds(), (*restclient.Client).Restore)
 	if err != nil {
@@ -179,7 +179,7 @@ func (s *Service) RestoreExperiments(ctx context.Context, req *runicornapiv1.Res
 	return &runicornapiv1.RestoreExperimentsResponse{Results: results}, nil
 }
 
-// PurgeExperiments removes experiments for good.
+// PurgeExperiments removes experiments permanently.
 func (s *Service) PurgeExperiments(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) (*runicornapiv1.PurgeExperimentsResponse, error) {
 	if s.config.DisablePurge {
 		return nil, apierr.Disabled("purging", "--enable-purge")
@@ -191,7 +191,7 @@ func (s *Service) PurgeExperiments(ctx context.Context, req *runicornapiv1.Purge
 	return &runicornapiv1.PurgeExperimentsResponse{Results: results, ValidateOnly: req.GetValidateOnly()}, nil
 }
 
-// GetEnvironment reads what was captured of an experiment's machine.
+// GetEnvironment reads what was recorded of an experiment's machine.
 func (s *Service) GetEnvironment(ctx context.Context, req *runicornapiv1.GetEnvironmentRequest) (*runicornapiv1.GetEnvironmentResponse, error) {
 	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {

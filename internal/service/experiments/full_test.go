@@ -88,7 +88,7 @@ func TestFullExperimentsAreCompleteOnEveryGeneration(t *testing.T) {
 	}
 }
 
-// wantMissing checks which fields are said to be missing, and why.
+// wantMissing checks which fields are reported as missing, and why.
 func wantMissing(t *testing.T, e *runicornapiv1.Experiment, code codes.Code, fields ...string) {
 	t.Helper()
 	var got []string
@@ -117,7 +117,7 @@ func TestBasicCostsNothingWhileTheListIsFresh(t *testing.T) {
 	}
 }
 
-func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
+func TestARunThatIsNotListedIsFoundByItsID(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
@@ -146,7 +146,7 @@ func TestARunThatTheListLacksIsFoundByItsID(t *testing.T) {
 	}
 }
 
-func TestPartsThatFailAreNamedAndTheRestIsThere(t *testing.T) {
+func TestPartsThatFailAreNamedAndOthersReturned(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	want := find(t, h, &runicornapiv1.ListExperimentsRequest{Filter: `"baseline"`})
 	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {
@@ -290,8 +290,8 @@ func TestTheEtagChangesWithEveryFieldOfTheList(t *testing.T) {
 	}
 }
 
-// FuzzAnyUpstreamBytesMarshal proves that whatever a Viewer says of a run can
-// be sent in protobuf and in JSON.
+// FuzzAnyUpstreamBytesMarshal checks that any response of a Viewer about a run can be
+// encoded in protobuf and in JSON.
 func FuzzAnyUpstreamBytesMarshal(f *testing.F) {
 	f.Add("id", "path/x", "alias", "tag", "status", "\xff\xfe")
 	f.Add("\xff", "\xff/\xff", "\xed\xa0\x80", "", "\x00", "{}")

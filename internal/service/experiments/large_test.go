@@ -33,8 +33,8 @@ func serveJSON(t *testing.T, u *servicetest.Upstream, path string, value any) {
 	})
 }
 
-// TestNoListStopsAtAnEntryThatNoMessageCanHold: it comes with what fits.
-func TestNoListStopsAtAnEntryThatNoMessageCanHold(t *testing.T) {
+// TestNoListStopsAtAnEntryThatFitsIntoNoMessage: the entry is shortened.
+func TestNoListStopsAtAnEntryThatFitsIntoNoMessage(t *testing.T) {
 	const large = 5 << 20
 	long := strings.Repeat("x", large)
 	tags := slices.Repeat([]string{long[:1000]}, large/1000)
@@ -127,8 +127,8 @@ func exported(t *testing.T, u *servicetest.Upstream, runs []map[string]any) (req
 	}
 }
 
-// TestAFullPageOfManyRunsIsAFewRequests: on 0.6 each request about a run costs the
-// Viewer a look at all of them.
+// TestAFullPageOfManyRunsIsAFewRequests: on 0.6 each request about a run makes the Viewer
+// read all runs.
 func TestAFullPageOfManyRunsIsAFewRequests(t *testing.T) {
 	h := newHarnessWith(t, setup{viewer: servicetest.EmptyViewers}, demotest.Gen06)
 	u := h.Upstreams[0]

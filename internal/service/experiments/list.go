@@ -7,7 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 )
 
-// positionIn is an entry's position in an order. Its keys are appended to keys.
+// positionIn returns an entry's position in an order. Its keys are appended to keys.
 func positionIn(o *filter.Order[*runs.Entry], e *runs.Entry, keys []filter.Value) page.Position {
 	start := len(keys)
 	for i := range o.Keys {
@@ -16,14 +16,14 @@ func positionIn(o *filter.Order[*runs.Entry], e *runs.Entry, keys []filter.Value
 	return page.Position{Keys: keys[start:], Viewer: e.Viewer.Name, ID: page.Truncate(e.Run.ID)}
 }
 
-// listQuery is a list request that was understood.
+// listQuery is a parsed list request.
 type listQuery struct {
 	paging *page.Pager
 	order  *filter.Order[*runs.Entry]
 	filter *filter.Filter[*runs.Entry]
 }
 
-// newListQuery reads a list request.
+// newListQuery parses a list request.
 func newListQuery(req *runicornapiv1.ListExperimentsRequest) (q listQuery, err error) {
 	if q.filter, err = runs.NewMatcher(req.GetFilter()); err != nil {
 		return q, err
@@ -35,7 +35,7 @@ func newListQuery(req *runicornapiv1.ListExperimentsRequest) (q listQuery, err e
 	return q, err
 }
 
-// page cuts the request's page out of the selected entries.
+// page returns the requested page of the selected entries.
 func (q listQuery) page(entries []runs.Entry) (_ []*runs.Entry, next string) {
 	desc := make([]bool, len(q.order.Keys))
 	for i := range q.order.Keys {
@@ -43,14 +43,14 @@ func (q listQuery) page(entries []runs.Entry) (_ []*runs.Entry, next string) {
 	}
 	items := make([]page.Keyed[*runs.Entry], len(entries))
 	n := len(q.order.Keys)
-	keys := make([]filter.Value, n*len(entries)) // of all entries, in one piece
+	keys := make([]filter.Value, n*len(entries)) // of all entries, in one allocation
 	for i := range entries {
 		items[i] = page.Keyed[*runs.Entry]{Position: positionIn(q.order, &entries[i], keys[n*i:n*i:n*(i+1)]), Item: &entries[i]}
 	}
 	return page.Paginate(q.paging, items, desc...)
 }
 
-// tokenAfter is the token of the page that begins behind an entry.
+// tokenAfter returns the token of the page that follows an entry.
 func (q listQuery) tokenAfter(e *runs.Entry) string {
 	last := positionIn(q.order, e, nil)
 	return q.paging.TokenAfter(&last)

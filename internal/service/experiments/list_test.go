@@ -104,7 +104,7 @@ func TestListExperimentsOrders(t *testing.T) {
 	}
 }
 
-func TestListExperimentsPagesAllViewersAndShiftsNothing(t *testing.T) {
+func TestListExperimentsPagesOverAllViewersWithoutShifts(t *testing.T) {
 	h := newHarness(t)
 	all, err := h.Experiments.ListExperiments(t.Context(), &runicornapiv1.ListExperimentsRequest{Viewer: "-", PageSize: 1000})
 	if err != nil {

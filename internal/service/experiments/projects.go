@@ -7,7 +7,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 )
 
-// projectsOf counts entries by viewer and project, in no order.
+// projectsOf counts entries by viewer and project, in no particular order.
 func projectsOf(entries []runs.Entry) []page.Keyed[*runicornapiv1.Project] {
 	type key struct{ viewer, project string }
 	byKey := make(map[key]*runicornapiv1.Project)
@@ -19,7 +19,7 @@ func projectsOf(entries []runs.Entry) []page.Keyed[*runicornapiv1.Project] {
 		if p == nil {
 			p = &runicornapiv1.Project{Viewer: e.Viewer.Name, Project: convert.Text(e.Project)}
 			byKey[k] = p
-			// All keys are alike, so viewer and project make the order.
+			// There is no key, so the order is that of viewer and project.
 			out = append(out, page.Keyed[*runicornapiv1.Project]{Position: page.Position{Viewer: k.viewer, ID: page.Truncate(k.project)}, Item: p})
 		}
 		p.ExperimentCount++

@@ -11,10 +11,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// purgeBinHint says what a Viewer of 0.5 can do in place of a single purge.
+// purgeBinHint is what a caller can request from a Viewer of 0.5, which cannot purge
+// single runs.
 const purgeBinHint = "purge all_deleted, or exactly the runs that are in the recycle bin"
 
-// purge removes experiments for good, or says what would be removed.
+// purge removes experiments permanently, or reports what would be removed.
 func (s *Service) purge(ctx context.Context, req *runicornapiv1.PurgeExperimentsRequest) ([]*runicornapiv1.ExperimentResult, error) {
 	read := s.parseChanges
 	if req.GetAllDeleted() {
@@ -41,7 +42,7 @@ func (s *Service) purge(ctx context.Context, req *runicornapiv1.PurgeExperiments
 	return results, nil
 }
 
-// allDeleted makes a change of each run in one Viewer's bin.
+// allDeleted returns a change for each run in the recycle bin of one Viewer.
 func (s *Service) allDeleted(ctx context.Context, viewer string) ([]*change, error) {
 	v, err := s.config.Fleet.Get(ctx, viewer)
 	if err != nil {
@@ -58,13 +59,13 @@ func (s *Service) allDeleted(ctx context.Context, viewer string) ([]*change, err
 	return out, nil
 }
 
-// purger is a purge, understood.
+// purger is a parsed purge request.
 type purger struct {
 	all, validateOnly bool
 }
 
-// apply purges runs of one Viewer: singly, or by emptying its bin where that
-// is all it can do.
+// apply purges runs of one Viewer: one by one, or by emptying the bin if the Viewer
+// supports only that.
 func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	caps, err := v.Client.Capabilities(ctx)
 	if err != nil {
@@ -73,7 +74,8 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 	if !caps.Has(restclient.CapPurgeBatch) {
 		return p.purgeBin(ctx, v, group, caps)
 	}
-	// Only whole folders can bring runs with ids of another form into a bin.
+	// Runs with ids of another form get into a bin only with the deletion of a whole
+	// folder.
 	odd := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return sdkForm.MatchString(c.RunID) })
 	single := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !sdkForm.MatchString(c.RunID) })
 	if err := p.purgeEach(ctx, v, single); err != nil {
@@ -87,8 +89,8 @@ func (p purger) apply(ctx context.Context, v *fleet.Viewer, group []*change) err
 	return nil
 }
 
-// purgeEach purges runs one by one, in batches that the Viewer takes. What an
-// earlier batch did stays known when a later one fails.
+// purgeEach purges runs in batches of the size that the Viewer accepts. The outcomes of
+// earlier batches are kept when a later one fails.
 func (p purger) purgeEach(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	for ids := range slices.Chunk(runIDs(group), restclient.MaxPurge) {
 		chunk := slices.DeleteFunc(slices.Clone(group), func(c *change) bool { return !slices.Contains(ids, c.RunID) })
@@ -123,10 +125,10 @@ func firstOf(lists ...restclient.Texts) string {
 	return ""
 }
 
-// purgeBin empties the bin of a Viewer that cannot purge singly, if the runs
-// are exactly what is in it: nobody may lose a run that was not named. What is
-// deleted between the check and the emptying is lost all the same; the Viewer
-// gives no means against that.
+// purgeBin empties the bin of a Viewer that cannot purge single runs, but only if the bin
+// has exactly the named runs, so that no other run is lost. A run that is deleted between
+// the check and the emptying is lost nevertheless; the Viewer offers no way to prevent
+// that.
 func (p purger) purgeBin(ctx context.Context, v *fleet.Viewer, group []*change, caps *restclient.Capabilities) error {
 	if !p.all {
 		bin, err := v.Client.RecycleBin(ctx)
@@ -154,16 +156,15 @@ func sameRuns(bin []restclient.DeletedRun, ids []string) bool {
 	return slices.Equal(slices.Compact(inBin), slices.Sorted(slices.Values(ids)))
 }
 
-// setErrors gives the runs of a group one error, each as its own: the call
-// itself is OK.
+// setErrors sets the same error for every run of a group; the call itself succeeds.
 func setErrors(group []*change, err error) {
 	for _, c := range group {
 		c.err = err
 	}
 }
 
-// emptyBin empties a bin, and checks what is left in it if it was not all: the
-// Viewer only says how many runs it deleted.
+// emptyBin empties a bin. The Viewer reports only how many runs it deleted, so if that is
+// not all, emptyBin checks which ones are left.
 func emptyBin(ctx context.Context, v *fleet.Viewer, group []*change) error {
 	deleted, err := v.Client.EmptyBin(ctx)
 	if err != nil || deleted >= int64(len(runIDs(group))) {

@@ -14,7 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// experimentUpdate is an update that was understood: what is nil stays.
+// experimentUpdate is a parsed update; nil fields are not changed.
 type experimentUpdate struct {
 	alias *string
 	tags  *[]string
@@ -22,9 +22,9 @@ type experimentUpdate struct {
 	etag  string
 }
 
-// newUpdate reads an update: the fields of the mask, or without one those that
-// are not empty. Fields that say which experiment is meant, and the etag, may be
-// in the mask: a client that sends back what it read, and HTTP, name them.
+// newUpdate parses an update of the fields in the mask, or without a mask of the fields
+// that are not empty. The mask may name the fields that identify the experiment and the
+// etag, as clients that send back what they read, and HTTP, do.
 func newUpdate(req *runicornapiv1.UpdateExperimentRequest) (*experimentUpdate, error) {
 	e := req.GetExperiment()
 	u := &experimentUpdate{etag: e.GetEtag()}
@@ -55,8 +55,7 @@ func newUpdate(req *runicornapiv1.UpdateExperimentRequest) (*experimentUpdate, e
 	return u, nil
 }
 
-// setFields are the fields of an experiment that an update without a mask
-// changes.
+// setFields returns the fields that an update without a mask changes.
 func setFields(e *runicornapiv1.Experiment) (fields []string) {
 	if e.Alias != nil {
 		fields = append(fields, "alias")
@@ -78,8 +77,8 @@ func (u *experimentUpdate) setTags(e *runicornapiv1.Experiment) {
 
 func (u *experimentUpdate) setPath(e *runicornapiv1.Experiment) { u.path = new(e.GetPath()) }
 
-// mayUpdate refuses an update before anything is changed: what cannot be done
-// in full is not begun.
+// mayUpdate checks everything before anything is changed, so that no update is applied in
+// part.
 func (s *Service) mayUpdate(ctx context.Context, t target.Run, u *experimentUpdate) error {
 	if err := checkSDKForm("experiment.run_id", t.RunID); err != nil {
 		return err
@@ -88,19 +87,19 @@ func (s *Service) mayUpdate(ctx context.Context, t target.Run, u *experimentUpda
 		if err := checkNewPath(*u.path); err != nil {
 			return err
 		}
-		if err := requireCapability(ctx, t, restclient.CapMoveRuns, "the path is set when the run is started"); err != nil {
+		if err := requireCapability(ctx, t, restclient.CapMoveRuns, "set the path when the run is started"); err != nil {
 			return err
 		}
 	}
 	if u.alias != nil || u.tags != nil {
-		if err := requireCapability(ctx, t, restclient.CapPatchRun, "alias and tags are set when the run is started, on Viewers from 0.6 on"); err != nil {
+		if err := requireCapability(ctx, t, restclient.CapPatchRun, "set alias and tags when the run is started, on Viewers of 0.6 or later"); err != nil {
 			return err
 		}
 	}
 	return s.checkEtag(ctx, t, u.etag)
 }
 
-// requireCapability refuses what a run's Viewer is known to lack.
+// requireCapability returns an error if the run's Viewer is known to lack a capability.
 func requireCapability(ctx context.Context, t target.Run, name restclient.Capability, instead string) error {
 	caps, err := t.Client.Capabilities(ctx)
 	if err != nil || caps.Has(name) {
@@ -109,7 +108,7 @@ func requireCapability(ctx context.Context, t target.Run, name restclient.Capabi
 	return unsupportedError(t.Name, caps, name, instead)
 }
 
-// unsupportedError is the error for what a Viewer cannot do.
+// unsupportedError is the error for a capability that a Viewer lacks.
 func unsupportedError(viewer string, caps *restclient.Capabilities, name restclient.Capability, instead string) error {
 	return &restclient.Error{
 		Kind: restclient.KindUnsupported, Viewer: viewer, Capability: name,
@@ -117,8 +116,8 @@ func unsupportedError(viewer string, caps *restclient.Capabilities, name restcli
 	}
 }
 
-// checkNewPath refuses what Viewer 0.7.2 refuses, and what it would take for
-// another path than it says.
+// checkNewPath refuses the paths that Viewer 0.7.2 refuses, and those that it would
+// change.
 func checkNewPath(path string) error {
 	switch {
 	case path == "":
@@ -131,12 +130,12 @@ func checkNewPath(path string) error {
 	return nil
 }
 
-// checkEtag compares an etag of the request with that of the moment.
+// checkEtag compares the etag of the request with the current one.
 func (s *Service) checkEtag(ctx context.Context, t target.Run, etag string) error {
 	if etag == "" {
 		return nil
 	}
-	t.Client.InvalidateRuns() // a shared list may be older than the change that counts
+	t.Client.InvalidateRuns() // a shared list may be older than the latest change
 	current, err := runs.Basic(ctx, t)
 	if err != nil {
 		return err
@@ -146,13 +145,12 @@ func (s *Service) checkEtag(ctx context.Context, t target.Run, etag string) erro
 	}
 	return &apierr.Error{
 		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
-		Message:  "the experiment has changed since it was read: read it again, and decide anew",
+		Message:  "the experiment has changed since it was read: read it again, then repeat the update",
 		Metadata: map[string]string{"viewer": t.Name, "run_id": t.RunID, "etag": current.GetEtag()},
 	}
 }
 
-// update changes what is set. The move comes first because it is what a
-// Viewer may still refuse.
+// update applies an update. The move comes first because the Viewer may still refuse it.
 func update(ctx context.Context, t target.Run, u *experimentUpdate) error {
 	if u.path != nil {
 		if err := move(ctx, t, *u.path); err != nil {

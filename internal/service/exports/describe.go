@@ -22,8 +22,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// describe finds out what the file says of its runs besides their metrics, and
-// that they are there.
+// describe reads everything that the file has of its runs besides metrics, and checks
+// that the runs exist.
 func (j *exporter) describe(ctx context.Context) error {
 	j.runs, j.etags = make([]*export.Run, len(j.targets)), make([]string, len(j.targets))
 	merged, updated := make([]bool, len(j.targets)), make([]time.Time, len(j.targets))
@@ -55,7 +55,7 @@ func (j *exporter) describe(ctx context.Context) error {
 	return err
 }
 
-// describeRun reads the experiment, in full for the formats that show it.
+// describeRun reads the experiment, in full for the formats that include it.
 func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run, e *runicornapiv1.Experiment, err error) {
 	isFull := j.format == export.JSON || j.format == export.HTML || j.format == export.Markdown
 	if isFull {
@@ -86,14 +86,14 @@ func (j *exporter) describeRun(ctx context.Context, t target.Run) (_ *export.Run
 	return run, e, err
 }
 
-// messageJSON is a message as the REST side writes it. protojson puts in spaces
-// at random, which are taken out.
+// messageJSON encodes a message as the REST API does. protojson inserts spaces at random;
+// they are removed.
 func messageJSON(m proto.Message) ([]byte, error) {
 	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 	return []byte(convert.CompactJSON(string(text))), err
 }
 
-// reportFields are what a report says of an experiment.
+// reportFields returns what a report shows of an experiment.
 func reportFields(e *runicornapiv1.Experiment) []export.Field {
 	status := strings.ToLower(strings.TrimPrefix(e.GetStatus().String(), "EXPERIMENT_STATUS_"))
 	all := []export.Field{
@@ -125,7 +125,7 @@ func reportFields(e *runicornapiv1.Experiment) []export.Field {
 	return slices.DeleteFunc(all, func(f export.Field) bool { return f.Value == "" })
 }
 
-// timeText is a time for people.
+// timeText formats a time for a report.
 func timeText(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""
@@ -133,7 +133,7 @@ func timeText(t *timestamppb.Timestamp) string {
 	return t.AsTime().Format("2006-01-02 15:04:05 UTC")
 }
 
-// valueFields are free-form values for people, by name.
+// valueFields returns free-form values for a report, sorted by name.
 func valueFields(values map[string]*runicornapiv1.Value) []export.Field {
 	out := make([]export.Field, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -142,7 +142,7 @@ func valueFields(values map[string]*runicornapiv1.Value) []export.Field {
 	return out
 }
 
-// valueText is a value for people.
+// valueText formats a value for a report.
 func valueText(v *runicornapiv1.Value) string {
 	switch k := v.GetKind().(type) {
 	case *runicornapiv1.Value_Number:

@@ -1,4 +1,4 @@
-// Package exports makes files of experiments: ExportExperiment.
+// Package exports serves ExportExperiment: files made of experiments.
 package exports
 
 import (
@@ -27,26 +27,27 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// exportStream is where an export goes.
+// exportStream is the stream to the client of an export.
 type exportStream = grpc.ServerStreamingServer[runicornapiv1.ExportExperimentResponse]
 
-// Config is what exports work with.
+// Config holds what exports depend on.
 type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
-	// Index knows what filters ask for beyond lists.
+	// Index answers the parts of filters that lists do not have.
 	Index *search.Index
-	// CPUGate bounds what exports and histories compute.
+	// CPUGate bounds the computing of exports and histories.
 	CPUGate *cpugate.Gate
-	// TempBytes bounds the temporary files of all exports; 2 GiB if 0.
+	// TempBytes is the maximum total size of the temporary files of all exports; 2 GiB if
+	// 0.
 	TempBytes int64
 	// Stall is how long a client may leave a message unread; filestream.StallTimeout
 	// if 0.
 	Stall time.Duration
 }
 
-// Service makes exports. It serves ExportExperiment.
+// Service serves ExportExperiment.
 type Service struct {
 	config   Config
 	resolver target.Resolver
@@ -64,7 +65,7 @@ func New(c Config) *Service {
 	return &Service{
 		config: c, resolver: resolver, selector: runs.Selector{Resolver: resolver, Index: c.Index}, reader: source.Reader{Cache: c.Cache},
 		making: semaphore.NewWeighted(maxMergedExports), kept: kept,
-		space: &tempSpace{free: semaphore.NewWeighted(cmp.Or(c.TempBytes, defaultTempBytes)), makeRoom: kept.makeRoom},
+		space: &tempSpace{free: semaphore.NewWeighted(cmp.Or(c.TempBytes, defaultTempBytes)), freeSpace: kept.freeSpace},
 	}
 }
 
@@ -101,7 +102,7 @@ var exportFormats = map[runicornapiv1.ExportFormat]export.Format{
 	runicornapiv1.ExportFormat_EXPORT_FORMAT_ARROW_FILE:  export.ArrowFile,
 }
 
-// exporter is one export. It belongs to the goroutine of its call.
+// exporter makes the file of one call. It belongs to the goroutine of the call.
 type exporter struct {
 	service   *Service
 	targets   []target.Run
@@ -111,18 +112,19 @@ type exporter struct {
 	layout    export.Layout
 	selection eventlog.Selection
 	withMedia bool
-	// merged says that a Viewer serves no event files, so that the points of
-	// its runs come from a merged table.
+	// merged is set if a Viewer serves no event files, so that the points of its runs
+	// come from a merged table.
 	merged  bool
-	missing []string // files that the Viewers lost
-	// limitations are what the file lacks that nobody knew when it began.
+	missing []string // files that the Viewers have lost
+	// limitations are the deficiencies of the file that become known only while it is
+	// made.
 	limitations []string
-	// modified is when the newest of the runs changed, where that is known, else
-	// the time of the call.
+	// modified is the time of the latest change of the runs if that is known, else the
+	// time of the call.
 	modified time.Time
 }
 
-// newExport reads the request. A run that is named twice is exported once.
+// newExport parses the request. A run that is named twice is exported once.
 func (s *Service) newExport(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (*exporter, error) {
 	j := &exporter{
 		service: s, format: exportFormats[req.GetFormat()], layout: export.Wide,
@@ -156,12 +158,12 @@ func (s *Service) newExport(ctx context.Context, req *runicornapiv1.ExportExperi
 	return j, nil
 }
 
-// maxExported is how many experiments one file holds; request messages have the
-// same limit.
+// maxExported is the maximum number of experiments in one file; the request message has
+// the same limit.
 const maxExported = 100
 
-// matching finds the experiments of a filter, the newest first. A Viewer that
-// does not answer fails the export: a file says nothing of what it lacks.
+// matching returns the experiments that match the filter, newest first. If a Viewer does
+// not answer, the export fails: the file would not show what it lacks.
 func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) ([]target.Run, error) {
 	matcher, err := runs.NewMatcher(req.GetFilter())
 	if err != nil {
@@ -189,9 +191,9 @@ func (s *Service) matching(ctx context.Context, req *runicornapiv1.ExportExperim
 	return targets, nil
 }
 
-// spooled returns what makes the file into a spool, for the formats of which it is
-// made as a whole before it is sent: a run's table is locked while it is read, and
-// must not wait for a slow client. It is nil for the others.
+// spooled returns the function that writes the file into a spool. Formats that read
+// merged tables are spooled: a table is locked while it is read, and must not wait for a
+// slow client. It is nil for the other formats.
 func (j *exporter) spooled() func(context.Context, *spool) (*export.Schema, error) {
 	switch j.format {
 	case export.ZIP, export.HTML, export.Markdown:
@@ -208,7 +210,7 @@ func (j *exporter) spooled() func(context.Context, *spool) (*export.Schema, erro
 	return nil
 }
 
-// send makes a file and sends it as it comes.
+// send makes the file and sends it while it is made.
 func (j *exporter) send(ctx context.Context, to fileSink) error {
 	switch j.format {
 	case export.ZIP:
@@ -219,17 +221,18 @@ func (j *exporter) send(ctx context.Context, to fileSink) error {
 	return j.sendPoints(ctx, to)
 }
 
-// compute returns what does pieces of computing that write to no client.
+// compute returns the function that runs steps of computing that do not write to a
+// client.
 func (j *exporter) compute(ctx context.Context) export.Compute {
 	return func(work func() error) error { return j.service.config.CPUGate.Do(ctx, work) }
 }
 
-// newOutbox returns the outbox of a file that is sent as it is made.
+// newOutbox returns the outbox of a file that is sent while it is made.
 func (j *exporter) newOutbox(ctx context.Context, to fileSink) *outbox {
 	return &outbox{ctx: ctx, gate: j.service.config.CPUGate, to: to}
 }
 
-// header describes the file. The schema is that of a wide table, else nil.
+// header describes the file. Schema is that of a wide table, else nil.
 func (j *exporter) header(schema *export.Schema) *runicornapiv1.FileHeader {
 	h := &runicornapiv1.FileHeader{
 		FileName: convert.Text(j.format.FileName(j.runs)), ContentType: j.format.ContentType(),

@@ -23,7 +23,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// received is an exported file, as far as it came.
+// received is the received part of an exported file.
 type received struct {
 	header  *runicornapiv1.FileHeader
 	trailer *runicornapiv1.FileTrailer
@@ -132,9 +132,9 @@ func TestExportExperiment_ZipNeedsFiles(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_CutOffIsNoFile breaks the event file's stream at several
-// places; no export may end OK.
-func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
+// TestExportExperiment_ATruncatedExportIsAnError truncates the event file's stream at
+// several offsets; no export may end OK.
+func TestExportExperiment_ATruncatedExportIsAnError(t *testing.T) {
 	h := newHarness(t, demotest.Gen06)
 	line := `{"ts": 1, "type": "metrics", "data": {"a": 1, "global_step": 1}}` + "\n"
 	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(strings.Repeat(line, 1000))})
@@ -159,8 +159,8 @@ func TestExportExperiment_CutOffIsNoFile(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_OfAViewerThatIgnoresRanges: a proxy before it may do so,
-// and the file is read as it comes.
+// TestExportExperiment_OfAViewerThatIgnoresRanges: a proxy in front of it may do so; the
+// file is then read as one stream.
 func TestExportExperiment_OfAViewerThatIgnoresRanges(t *testing.T) {
 	h := newHarness(t, demotest.Gen06)
 	u := h.Upstreams[0]
@@ -264,8 +264,8 @@ func TestExportExperiment_LeavesOutWhatIsTooLarge(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_OfAShortRangeIsCut has a Viewer send less of a range than
-// was asked for, and say so.
+// TestExportExperiment_OfAShortRangeIsCut: a Viewer sends less than the requested range,
+// and declares it.
 func TestExportExperiment_OfAShortRangeIsCut(t *testing.T) {
 	h := newHarness(t, demotest.Gen07)
 	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.SampleEvents)})
@@ -284,8 +284,8 @@ func TestExportExperiment_OfAShortRangeIsCut(t *testing.T) {
 	}
 }
 
-// TestExportExperiment_NamesLostImages takes the files of logged images away: the
-// file is whole and says what it lacks.
+// TestExportExperiment_NamesLostImages removes the files of logged images: the export
+// succeeds and names them.
 func TestExportExperiment_NamesLostImages(t *testing.T) {
 	for _, generation := range []demotest.Generation{demotest.Gen06, demotest.Gen07} {
 		h := newHarness(t, generation)

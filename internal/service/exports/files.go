@@ -16,19 +16,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// ownFiles are the files of a run that a zip holds. A run lacks those that it
-// had no use for.
+// ownFiles are the files of a run in a zip. A run may lack some of them.
 var ownFiles = []restclient.RunFile{
 	restclient.FileEvents, restclient.FileLogs, restclient.FileStatus, restclient.FileSummary, restclient.FileMeta,
 }
 
-// maxImages bounds the images of one run in an export, for memory.
+// maxImages is the maximum number of images of one run in an export. It bounds memory.
 const maxImages = 100_000
 
-// errTooManyImages refuses what nobody could open.
 var errTooManyImages = apierr.Invalid("include_media", "the run has more than %d images", maxImages)
 
-// sendZip packs the runs' own files as they come.
+// sendZip packs the files of the runs while they are read.
 func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	to.Begin(j.header(nil))
 	out := j.newOutbox(ctx, to)
@@ -59,11 +57,11 @@ func (j *exporter) sendZip(ctx context.Context, to fileSink) error {
 	return to.Finish(j.missing, j.limitations)
 }
 
-// missingFilesName is the file of a zip that says which files it lacks.
+// missingFilesName is the file in a zip that lists the missing files.
 const missingFilesName = "MISSING_FILES.txt"
 
-// packFile adds one file of a run; errNoFile says that the run has none such, and
-// then nothing was added.
+// packFile adds one file of a run. It returns errNoFile, and adds nothing, if the run
+// does not have the file.
 func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *export.Run, t target.Run, file restclient.RunFile) (err error) {
 	body, err := j.openFile(ctx, t, file)
 	if err != nil {
@@ -73,8 +71,8 @@ func (j *exporter) packFile(ctx context.Context, archive *export.Archive, run *e
 	return archive.Add(archive.Name(run, string(file)), body)
 }
 
-// packImages adds the logged images, if they are asked for. Those whose file is
-// gone are named in the trailer.
+// packImages adds the logged images if they are requested. Images whose file is missing
+// are named in the trailer.
 func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run *export.Run, t target.Run) error {
 	images, err := j.media(ctx, t)
 	if err != nil {
@@ -83,7 +81,7 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 	for _, m := range images {
 		file, err := restclient.MediaFile(m.Path)
 		if err != nil {
-			j.recordMissing(t, m.Path) // it lies outside of the run, so it is no file of it
+			j.recordMissing(t, m.Path) // a path outside of the run's folder
 			continue
 		}
 		if archive.Has(archive.Name(run, string(file))) {
@@ -99,15 +97,14 @@ func (j *exporter) packImages(ctx context.Context, archive *export.Archive, run 
 	return nil
 }
 
-// recordMissing records a file that the Viewer does not have any more, or does not serve.
+// recordMissing records a file that the Viewer has lost or does not serve.
 func (j *exporter) recordMissing(t target.Run, path string) {
 	if name := convert.Text(t.RunID + "/" + path); !slices.Contains(j.missing, name) {
 		j.missing = append(j.missing, name)
 	}
 }
 
-// media reads the image events of a run, if they are asked for and there are
-// any to be had.
+// media reads the image events of a run if they are requested and the Viewer serves them.
 func (j *exporter) media(ctx context.Context, t target.Run) ([]eventlog.Media, error) {
 	if !j.withMedia {
 		return nil, nil
@@ -127,7 +124,7 @@ func (j *exporter) media(ctx context.Context, t target.Run) ([]eventlog.Media, e
 	return images, err
 }
 
-// images are the logged images with what opens them.
+// images returns the logged images with the functions that open them.
 func (j *exporter) images(ctx context.Context, t target.Run) ([]export.Image, error) {
 	media, err := j.media(ctx, t)
 	if err != nil || media == nil {

@@ -15,9 +15,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/source"
 )
 
-// fingerprint is the etag of the file that the request makes of its runs as they
-// are now: a hash of the request and of what the file is made of. It is empty if
-// a run has not ended.
+// fingerprint returns the etag of the file: a hash of the request and of the state of the
+// runs. It is empty if a run has not ended.
 func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExperimentRequest) (string, error) {
 	states := make([][]byte, len(j.targets))
 	reads, within := errgroup.WithContext(ctx)
@@ -51,8 +50,7 @@ func (j *exporter) fingerprint(ctx context.Context, req *runicornapiv1.ExportExp
 	return base64.RawURLEncoding.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
-// runState identifies what the i-th run, which has ended, logged; nil if it has not
-// ended.
+// runState identifies the content of the i-th run; nil if the run has not ended.
 func (j *exporter) runState(ctx context.Context, i int) ([]byte, error) {
 	t := j.targets[i]
 	ended, err := source.Of(t).HasEnded(ctx)

@@ -22,7 +22,7 @@ type setup struct {
 	config func(*Config)
 	client func(*restclient.Config)
 	viewer func(*demotest.Config)
-	// returned gets a word when an export's method has returned; nil if nobody asks.
+	// returned is signalled when an export's method has returned; may be nil.
 	returned chan<- struct{}
 }
 

@@ -17,32 +17,32 @@ import (
 const (
 	// keptFor is how long the file of an export is kept after its last use.
 	keptFor = 5 * time.Minute
-	// maxKeptMemory bounds the kept files that are in memory, in bytes.
+	// maxKeptMemory is the maximum total size in bytes of the kept files in memory.
 	maxKeptMemory = 64 << 20
-	// defaultTempBytes bounds the files of all exports that are not in memory.
+	// defaultTempBytes is the default of Config.TempBytes.
 	defaultTempBytes = 2 << 30
-	// fileVersion is part of every etag: it changes when the same runs make
+	// fileVersion is part of every etag. It must be changed whenever the same runs give
 	// another file.
 	fileVersion = 2
 )
 
-// keptFile is the file of an export of runs that have ended. It is made once;
-// whoever asks for it meanwhile waits.
+// keptFile is the file of an export of runs that have ended. It is made once; concurrent
+// callers wait for it.
 type keptFile struct {
 	etag    string
 	made    chan struct{} // closed when it is made, or has failed
 	err     error
 	header  *runicornapiv1.FileHeader
 	missing []string
-	// limitations are those of the trailer.
+	// limitations are part of the trailer.
 	limitations []string
 	content     *spool
 	users       int
 	used        time.Time // when the last user left
 }
 
-// keptFiles are the files of exports that are kept for ranges and repeated
-// requests. It is safe for concurrent use.
+// keptFiles holds files of exports for ranges and repeated requests. It is safe for
+// concurrent use.
 type keptFiles struct {
 	mu    sync.Mutex
 	files map[string]*keptFile // by etag
@@ -52,9 +52,8 @@ func newKeptFiles() *keptFiles {
 	return &keptFiles{files: map[string]*keptFile{}}
 }
 
-// open returns the file of an etag, which it makes if there is none. The file
-// must be released. A caller that waits for another one makes it itself if that
-// one leaves.
+// open returns the file for an etag, and makes it if necessary. The caller must release
+// the file. A caller that waits for another one makes the file itself if that one leaves.
 func (k *keptFiles) open(ctx context.Context, etag string, build func(*keptFile) error) (*keptFile, error) {
 	for {
 		f, builds := k.join(etag)
@@ -69,21 +68,21 @@ func (k *keptFiles) open(ctx context.Context, etag string, build func(*keptFile)
 		if f.err == nil {
 			return f, nil
 		}
-		_ = k.release(f) // which forgets it
+		_ = k.release(f) // which also drops it
 		if builds || ctx.Err() != nil || !isCallersEnd(f.err) {
 			return nil, f.err
 		}
 	}
 }
 
-// make builds the file. If that panics, those who wait get an error, and the next
-// caller builds it anew.
+// make builds the file. If that panics, the waiting callers get an error, and the next
+// caller builds the file again.
 func (k *keptFiles) make(f *keptFile, build func(*keptFile) error) {
 	returned := false
 	defer func() {
 		close(f.made)
 		if !returned {
-			_ = k.release(f) // which forgets it
+			_ = k.release(f) // which also drops it
 		}
 	}()
 	f.err = errNotMade
@@ -93,7 +92,7 @@ func (k *keptFiles) make(f *keptFile, build func(*keptFile) error) {
 
 var errNotMade = errors.New("the file of the export was not made")
 
-// join returns the file and whether the caller is to make it.
+// join returns the file, and whether the caller has to make it.
 func (k *keptFiles) join(etag string) (f *keptFile, builds bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -106,8 +105,8 @@ func (k *keptFiles) join(etag string) (f *keptFile, builds bool) {
 	return f, builds
 }
 
-// release gives a file back. It is forgotten when it was not used for a while,
-// and at once if it could not be made.
+// release ends the use of a file. The file is dropped after keptFor, or immediately if it
+// could not be made.
 func (k *keptFiles) release(f *keptFile) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -115,16 +114,16 @@ func (k *keptFiles) release(f *keptFile) error {
 		return nil
 	}
 	if isMade(f) && f.err != nil {
-		return k.forget(f)
+		return k.drop(f)
 	}
 	f.used = time.Now()
-	for k.memory() > maxKeptMemory && k.forgetOldest(false) {
+	for k.memory() > maxKeptMemory && k.evictOldest(false) {
 	}
 	time.AfterFunc(keptFor, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if f.users == 0 && time.Since(f.used) >= keptFor {
-			_ = k.forget(f) // its place in the temporary folder is gone already
+			_ = k.drop(f) // the file is already removed from its directory
 		}
 	})
 	return nil
@@ -139,8 +138,8 @@ func isMade(f *keptFile) bool {
 	}
 }
 
-// forget closes a file that nobody uses. The lock is held.
-func (k *keptFiles) forget(f *keptFile) error {
+// drop closes an unused file. The caller holds the lock.
+func (k *keptFiles) drop(f *keptFile) error {
 	if k.files[f.etag] != f {
 		return nil
 	}
@@ -151,15 +150,16 @@ func (k *keptFiles) forget(f *keptFile) error {
 	return f.content.Close()
 }
 
-// makeRoom forgets the file on disk that was not used for the longest time, and
-// reports whether there was one.
-func (k *keptFiles) makeRoom() bool {
+// freeSpace drops the file on disk whose last use is the longest ago, and reports whether
+// there was one.
+func (k *keptFiles) freeSpace() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.forgetOldest(true)
+	return k.evictOldest(true)
 }
 
-// memory is what the files in memory take. The lock is held.
+// memory returns the total size in bytes of the files in memory. The caller holds the
+// lock.
 func (k *keptFiles) memory() (bytes int) {
 	for _, f := range k.files {
 		if isMade(f) && f.content != nil {
@@ -169,8 +169,8 @@ func (k *keptFiles) memory() (bytes int) {
 	return bytes
 }
 
-// forgetOldest is makeRoom for files on disk or in memory. The lock is held.
-func (k *keptFiles) forgetOldest(onDisk bool) bool {
+// evictOldest is freeSpace for files on disk or in memory. The caller holds the lock.
+func (k *keptFiles) evictOldest(onDisk bool) bool {
 	var oldest *keptFile
 	for _, f := range k.files {
 		if f.users == 0 && isMade(f) && f.content != nil && f.content.onDisk() == onDisk && (oldest == nil || f.used.Before(oldest.used)) {
@@ -180,23 +180,23 @@ func (k *keptFiles) forgetOldest(onDisk bool) bool {
 	if oldest == nil {
 		return false
 	}
-	_ = k.forget(oldest) // as above
+	_ = k.drop(oldest) // see release
 	return true
 }
 
-// isCallersEnd reports whether a file was not made because its maker left.
+// isCallersEnd reports whether a file was not made because its caller left.
 func isCallersEnd(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// fileSink is where the bytes of an export go: to a client or into a spool.
+// fileSink receives the bytes of an export: a client's stream or a spool.
 type fileSink interface {
 	io.Writer
 	Begin(header *runicornapiv1.FileHeader)
 	Finish(missing, limitations []string) error
 }
 
-// keptSink makes a file to be kept.
+// keptSink writes a file that is kept.
 type keptSink struct {
 	*spool
 	file *keptFile
@@ -209,9 +209,10 @@ func (s *keptSink) Finish(missing, limitations []string) error {
 	return nil
 }
 
-// sendMade sends a file that is made as a whole before, from an offset on: that of
-// runs that have ended is kept. It reports false, and sends no bytes, if the file of
-// runs that grow, which has neither size nor etag, can be sent as it is made.
+// sendMade sends a file that is made as a whole before it is sent, from the requested
+// offset on. The file of runs that have ended is kept. It returns false, and sends no
+// bytes, if the file can be sent while it is made: a file of growing runs has neither
+// size nor etag.
 func (j *exporter) sendMade(ctx context.Context, req *runicornapiv1.ExportExperimentRequest, to *filestream.Sender) (_ bool, err error) {
 	etag, err := j.fingerprint(ctx, req)
 	if err != nil {
@@ -220,7 +221,7 @@ func (j *exporter) sendMade(ctx context.Context, req *runicornapiv1.ExportExperi
 	if want := req.GetIfMatch(); want != etag && want != "" && want != filestream.AnyETag {
 		return true, filestream.ChangedError(nil)
 	}
-	if etag == "" && req.GetIfMatch() == filestream.AnyETag { // who wants to know only whether there are ranges need not wait for the file
+	if etag == "" && req.GetIfMatch() == filestream.AnyETag { // the caller only wants to know whether ranges are possible
 		to.Begin(j.header(nil))
 		to.Flush()
 	}
@@ -229,7 +230,7 @@ func (j *exporter) sendMade(ctx context.Context, req *runicornapiv1.ExportExperi
 	case etag != "":
 		f, err = j.service.kept.open(ctx, etag, func(f *keptFile) error { return j.build(ctx, f) })
 		if err == nil {
-			defer func() { _ = j.service.kept.release(f) }() // as in open
+			defer func() { _ = j.service.kept.release(f) }() // see open
 		}
 	case j.spooled() != nil:
 		f = &keptFile{}
@@ -258,7 +259,7 @@ func (j *exporter) sendMade(ctx context.Context, req *runicornapiv1.ExportExperi
 func (j *exporter) build(ctx context.Context, f *keptFile) (err error) {
 	sink := &keptSink{spool: &spool{space: j.service.space}, file: f}
 	defer func() {
-		if f.content == nil { // also if it panics
+		if f.content == nil { // also after a panic
 			err = errors.Join(err, sink.Close())
 		}
 	}()

@@ -108,7 +108,7 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	if err != nil || file.header.GetEtag() == "" {
 		t.Fatalf("after its end: header %v, %v", file.header, err)
 	}
-	if err := u.AppendEvents(id, []byte("\n"+servicetest.MetricsLine(9, `"loss": 1`))); err != nil { // 0.7.2 keeps saying finished
+	if err := u.AppendEvents(id, []byte("\n"+servicetest.MetricsLine(9, `"loss": 1`))); err != nil { // 0.7.2 keeps reporting finished
 		t.Fatal(err)
 	}
 	req.Offset, req.IfMatch = 1, file.header.GetEtag()
@@ -123,7 +123,7 @@ func TestExportExperiment_OfRunsThatGrowHasNoETag(t *testing.T) {
 	apierrtest.WantError(t, err, codes.InvalidArgument, "INVALID_REQUEST")
 }
 
-func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {
+func TestKeptFiles_AreMadeOnceAndDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeptFiles()
 		var made atomic.Int32
@@ -158,7 +158,7 @@ func TestKeptFiles_AreMadeOnceAndForgotten(t *testing.T) {
 	})
 }
 
-func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
+func TestKeptFiles_WhenTheMakerLeavesAnotherCallerMakesTheFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeptFiles()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -187,7 +187,7 @@ func TestKeptFiles_WhenTheMakerLeavesAnotherMakesIt(t *testing.T) {
 	})
 }
 
-func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
+func TestKeptFiles_AfterAPanicAnotherCallerMakesTheFile(t *testing.T) {
 	k := newKeptFiles()
 	func() {
 		defer func() { _ = recover() }()
@@ -202,9 +202,9 @@ func TestKeptFiles_AfterAPanicAnotherMakesIt(t *testing.T) {
 	}
 }
 
-func TestTempSpace_MakesRoomOrRefuses(t *testing.T) {
+func TestTempSpace_FreesSpaceOrRefuses(t *testing.T) {
 	k := newKeptFiles()
-	space := &tempSpace{free: semaphore.NewWeighted(3 * maxSpooledMemory), makeRoom: k.makeRoom}
+	space := &tempSpace{free: semaphore.NewWeighted(3 * maxSpooledMemory), freeSpace: k.freeSpace}
 	write := func(s *spool) error {
 		for range 2 {
 			if _, err := s.Write(make([]byte, maxSpooledMemory)); err != nil {
@@ -250,7 +250,7 @@ func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 			}
 			<-time.After(time.Second)
 		}
-		k.mu.Lock() // timers forget files meanwhile
+		k.mu.Lock() // timers drop files meanwhile
 		if k.memory() > maxKeptMemory || k.files["0"] != nil || len(k.files) < 10 {
 			t.Errorf("%d files hold %d bytes", len(k.files), k.memory())
 		}
@@ -259,7 +259,7 @@ func TestKeptFiles_InMemoryAreBounded(t *testing.T) {
 	})
 }
 
-func TestBuild_APanicGivesTheSpaceBack(t *testing.T) {
+func TestBuild_APanicReleasesItsSpace(t *testing.T) {
 	s := New(Config{TempBytes: 3 * maxSpooledMemory})
 	j := &exporter{
 		service: s, format: export.JSON, targets: make([]target.Run, 1), // without a client

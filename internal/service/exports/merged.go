@@ -11,11 +11,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// maxWideAttempts is how often a wide table is begun because a live run has
-// grown a column in the meantime.
+// maxWideAttempts is how often a wide table is begun. It has to be begun again if a live
+// run has gained a column.
 const maxWideAttempts = 3
 
-// writeWide writes a wide table: first the columns of all runs, then the rows.
+// writeWide writes a wide table: the columns of all runs, then the rows.
 func (j *exporter) writeWide(ctx context.Context, out *spool) (*export.Schema, error) {
 	for attempt := 1; ; attempt++ {
 		schema, err := j.tryWide(ctx, out)
@@ -40,7 +40,7 @@ func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, err
 		return nil, err
 	}
 	if sparse, ok := errors.AsType[*export.SparseError](schema.CheckSize()); ok {
-		return nil, apierr.OverLimit("cells of a wide table", "%v: take the long layout, or select some metrics", sparse)
+		return nil, apierr.OverLimit("cells of a wide table", "%v: use the long layout, or select fewer metrics", sparse)
 	}
 	file, err := export.NewWide(j.format, out, schema, j.compute(ctx))
 	if err != nil {
@@ -52,7 +52,7 @@ func (j *exporter) tryWide(ctx context.Context, out *spool) (*export.Schema, err
 	return schema, errors.Join(err, file.Close())
 }
 
-// writeMergedPoints writes the long layout or JSON Lines where a Viewer has no
+// writeMergedPoints writes the long layout or JSON Lines for runs of Viewers without
 // event files.
 func (j *exporter) writeMergedPoints(ctx context.Context, out *spool) (*export.Schema, error) {
 	points, err := export.NewPoints(j.format, out, len(j.runs) > 1, j.selection)
@@ -105,8 +105,8 @@ func (j *exporter) eachRun(ctx context.Context, use func(*export.Run, *runcache.
 	return nil
 }
 
-// withRun reads a run and uses it. The run is locked meanwhile: use passes the gate
-// within the lock, and nobody waits for the lock within the gate.
+// withRun reads a run and calls use. The run is locked meanwhile. Lock order: use enters
+// the CPU gate while it holds the lock; the lock is never awaited inside the gate.
 func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
 	return j.service.reader.Read(ctx, t, func(v *runcache.View) error {
 		j.recordLimitations(t, v.Limitations())
@@ -114,8 +114,8 @@ func (j *exporter) withRun(ctx context.Context, t target.Run, use func(*runcache
 	})
 }
 
-// sendReport takes downsampled copies of all runs, and writes them with no run
-// locked.
+// sendReport copies downsampled series of all runs, then writes them without a lock on
+// any run.
 func (j *exporter) sendReport(ctx context.Context, to fileSink) error {
 	out := j.newOutbox(ctx, to)
 	report := export.NewReport(len(j.runs), out.compute)

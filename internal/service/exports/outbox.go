@@ -8,12 +8,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/cpugate"
 )
 
-// outboxBytes is how much an outbox holds when it is full.
+// outboxBytes is the size in bytes at which an outbox is full.
 const outboxBytes = 128 << 10
 
-// outbox stands between the writer of a file and its client. What a piece of computing
-// writes is held until the piece has left the gate, so that nobody holds the gate while
-// a client is waited for. It belongs to one goroutine.
+// outbox is a buffer between the writer of a file and its client. It holds what a step of
+// computing writes until the step has left the CPU gate, so that the gate is not held
+// while a client is slow. It belongs to one goroutine.
 type outbox struct {
 	ctx       context.Context //nolint:containedctx // an outbox ends with its call
 	gate      *cpugate.Gate
@@ -22,7 +22,7 @@ type outbox struct {
 	computing bool
 }
 
-// Write holds what a piece writes, and passes on what is written between the pieces.
+// Write buffers what a step writes, and passes on what is written between steps.
 func (o *outbox) Write(b []byte) (int, error) {
 	if o.computing {
 		return o.held.Write(b)
@@ -30,11 +30,11 @@ func (o *outbox) Write(b []byte) (int, error) {
 	return o.to.Write(b)
 }
 
-// full reports whether the piece at hand should end.
+// full reports whether the current step should end.
 func (o *outbox) full() bool { return o.held.Len() >= outboxBytes }
 
-// compute does a piece of computing, and then writes what it has written, even if the
-// piece failed.
+// compute runs a step of computing, then passes on what the step has written, even if it
+// failed.
 func (o *outbox) compute(work func() error) error {
 	err := o.gate.Do(o.ctx, func() error {
 		o.computing = true
@@ -45,7 +45,7 @@ func (o *outbox) compute(work func() error) error {
 		_, writeErr := o.to.Write(o.held.Bytes())
 		o.held.Reset()
 		if writeErr != nil {
-			return writeErr // and not the piece's: whatever it needs next, it is over
+			return writeErr // rather than the step's error: without the client there is no next step
 		}
 	}
 	return err

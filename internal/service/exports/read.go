@@ -21,39 +21,39 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// errNoFile says that a run has no such file, and errNotServed that its Viewer
-// would send something else.
+// errNoFile: the run does not have the file. errNotServed: its Viewer would send
+// something else.
 var (
 	errNoFile    = errors.New("the run has no such file")
 	errNotServed = errors.New("the viewer does not serve the file")
 )
 
 const (
-	// partSize is how much of a file is read in one call. The part is held, so
-	// that a client that reads slowly holds none of a Viewer's connections;
-	// restclient counts calls up to this size as light.
+	// partSize is how many bytes of a file one request reads. The part is held in memory,
+	// so that a slow client does not hold a connection to the Viewer. restclient treats
+	// requests up to this size as light.
 	partSize = 4 << 20
-	// partOverlap is how many bytes are read again with the next part: a file
-	// that was replaced meanwhile hardly has the same ones at that place.
+	// partOverlap is how many bytes are read again with the next part. If they differ,
+	// the file was replaced.
 	partOverlap = 256
 )
 
-// partReader reads a file of a run part by part, up to the size that it had
-// when it was opened: what a live run adds meanwhile is not in it.
+// partReader reads a file of a run in parts, up to the size that the file had when it was
+// opened. What a live run appends later is not read.
 type partReader struct {
 	ctx  context.Context //nolint:containedctx // an io.Reader has no other way to be ended, and this one ends with its call
 	t    target.Run
 	file restclient.RunFile
 
-	part   []byte    // what was read, and not taken yet
-	tail   []byte    // the end of what was taken
-	next   int64     // where the next part begins
+	part   []byte    // read from the Viewer, not yet returned
+	tail   []byte    // the last bytes that were returned
+	next   int64     // offset of the next part
 	end    int64     // the size of the file when it was opened
-	closer io.Closer // a body that ignores ranges and is read as it comes, nil if there is none
+	closer io.Closer // body of a Viewer that ignores ranges; else nil
 	body   io.Reader
 }
 
-// openFile opens a file of a run. errNoFile says that it has none such.
+// openFile opens a file of a run. The error is errNoFile if the run does not have it.
 func (j *exporter) openFile(ctx context.Context, t target.Run, file restclient.RunFile) (*partReader, error) {
 	r := &partReader{ctx: ctx, t: t, file: file, end: -1}
 	return r, r.open()
@@ -72,7 +72,7 @@ func (r *partReader) open() error {
 	case restclient.FileRanged:
 		r.end = part.Size
 		err = r.fill(part, 0)
-	case restclient.FileUnchanged: // it is empty
+	case restclient.FileUnchanged: // the file is empty
 		r.end = 0
 	case restclient.FileAbsent:
 		if err = errNoFile; part.NotServed {
@@ -84,7 +84,7 @@ func (r *partReader) open() error {
 	return errors.Join(err, part.Close())
 }
 
-// Read reads what is there of the part at hand, or the next one.
+// Read returns bytes of the current part, or reads the next one.
 func (r *partReader) Read(b []byte) (n int, err error) {
 	if r.body != nil {
 		return r.body.Read(b)
@@ -102,7 +102,7 @@ func (r *partReader) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// fetch reads the next part, and compares where it overlaps with the last one.
+// fetch reads the next part and compares its overlap with the last one.
 func (r *partReader) fetch() (err error) {
 	from := r.next - int64(len(r.tail))
 	part, err := r.t.Client.ReadFile(r.ctx, r.t.RunID, r.file, from, min(partSize, r.end-from))
@@ -114,7 +114,7 @@ func (r *partReader) fetch() (err error) {
 	case restclient.RunGone:
 		return source.Of(r.t).NotFoundError()
 	case restclient.FileRanged:
-	default: // shorter than it was, or gone, or suddenly without ranges
+	default: // shorter than before, deleted, or served without ranges
 		return r.replacedError()
 	}
 	tail := make([]byte, len(r.tail))
@@ -127,7 +127,8 @@ func (r *partReader) fetch() (err error) {
 	return r.fill(part, len(tail))
 }
 
-// fill holds a part of the file, of which so many bytes have been read.
+// fill reads a part of the file into memory, of which the first skipped bytes have been
+// read.
 func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 	want := min(partSize-int64(skipped), r.end-r.next)
 	if int64(cap(r.part)) < want {
@@ -146,7 +147,7 @@ func (r *partReader) fill(part *restclient.FilePart, skipped int) error {
 	return nil
 }
 
-// replacedError is the error of a file that is another one than before.
+// replacedError is the error for a file that was replaced while it was read.
 func (r *partReader) replacedError() error {
 	return &apierr.Error{
 		Code: codes.FailedPrecondition, Reason: runicornapiv1.ErrorReason_ERROR_REASON_STATE_CONFLICT,
@@ -155,7 +156,7 @@ func (r *partReader) replacedError() error {
 	}
 }
 
-// Close gives a connection back that may be held.
+// Close closes the body, if there is one.
 func (r *partReader) Close() error {
 	if r.closer == nil {
 		return nil
@@ -163,9 +164,9 @@ func (r *partReader) Close() error {
 	return r.closer.Close()
 }
 
-// readEvents reads a run's event file from its beginning, in constant memory.
-// A run that has none has logged nothing. The parsing and the handler are done in
-// pieces of computing, which the handler ends with source.ErrPieceDone.
+// readEvents reads a run's event file from its beginning, in constant memory. A run
+// without the file has logged nothing. Parser and handler run in steps of computing; the
+// handler ends a step with source.ErrPieceDone.
 func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.Compute, h eventlog.Handler) (err error) {
 	file, err := j.openFile(ctx, t, restclient.FileEvents)
 	if errors.Is(err, errNoFile) {
@@ -189,10 +190,10 @@ func (j *exporter) readEvents(ctx context.Context, t target.Run, compute export.
 	return err
 }
 
-// recordLimitations records what of a run was too large for any file.
+// recordLimitations records what of a run was too large for the file.
 func (j *exporter) recordLimitations(t target.Run, texts []string) {
 	for _, text := range texts {
-		if text = convert.Text(t.RunID) + ": " + text; !slices.Contains(j.limitations, text) { // the images are read apart from the metrics
+		if text = convert.Text(t.RunID) + ": " + text; !slices.Contains(j.limitations, text) { // images and metrics are read separately
 			j.limitations = append(j.limitations, text)
 		}
 	}

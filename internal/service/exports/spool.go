@@ -12,30 +12,30 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// maxMergedExports is how many exports of merged tables a process makes at
-// once. Each holds its run's table, about 65 MiB for a million rows of six
-// metrics. Those that are made already and wait for their clients do not count.
+// maxMergedExports is the maximum number of exports of merged tables that are made at the
+// same time. Each holds its run's table, about 65 MiB for a million rows of six metrics.
+// Finished ones that wait for their clients are not included.
 const maxMergedExports = 4
 
-// makeMerged makes what an export holds of merged tables, or refuses to: a caller
-// that waits for the runs of others cannot say for how long.
+// makeMerged runs work, or refuses it at the limit: how long a caller would have to wait
+// for others is unknown.
 func (s *Service) makeMerged(work func() error) error {
 	if !s.making.TryAcquire(1) {
-		return apierr.OverLimit("merged exports", "%d exports of merged tables are being made already; try again later, "+
-			"or take the long layout or JSON Lines, which are not bounded", maxMergedExports)
+		return apierr.OverLimit("merged exports", "%d exports of merged tables are already being made; try again later, "+
+			"or use the long layout or JSON Lines, which are not limited", maxMergedExports)
 	}
 	defer s.making.Release(1)
 	return work()
 }
 
-// maxSpooledMemory is how much of a spool is held in memory: what is smaller
-// needs no disk.
+// maxSpooledMemory is how many bytes of a spool are held in memory; a larger one
+// continues on disk.
 const maxSpooledMemory = 4 << 20
 
-// spool holds a file while it is made: in memory, and in a temporary file from
-// maxSpooledMemory on. It belongs to one goroutine; its owner closes it.
+// spool holds a file while it is made: in memory, and from maxSpooledMemory on in a
+// temporary file. It belongs to one goroutine; its owner closes it.
 type spool struct {
-	space  *tempSpace // what the file takes is counted here; nil if nobody counts
+	space  *tempSpace // accounts for the temporary file; nil if not limited
 	memory bytes.Buffer
 	file   *os.File
 	size   int64
@@ -60,7 +60,7 @@ func (s *spool) Write(b []byte) (int, error) {
 	return n, spoolError(err)
 }
 
-// reserve counts what goes to the file.
+// reserve reserves space for bytes of the temporary file.
 func (s *spool) reserve(bytes int) error {
 	if s.space == nil {
 		return nil
@@ -72,8 +72,7 @@ func (s *spool) reserve(bytes int) error {
 	return nil
 }
 
-// giveBack releases what was reserved.
-func (s *spool) giveBack() {
+func (s *spool) releaseSpace() {
 	if s.space != nil {
 		s.space.free.Release(s.onFile)
 	}
@@ -82,7 +81,7 @@ func (s *spool) giveBack() {
 
 func (s *spool) onDisk() bool { return s.file != nil }
 
-// from reads the file from an offset on; several may do so at once.
+// from returns a reader of the file from an offset on. Several may be used concurrently.
 func (s *spool) from(offset int64) io.Reader {
 	if s.file == nil {
 		return bytes.NewReader(s.memory.Bytes()[offset:])
@@ -90,8 +89,8 @@ func (s *spool) from(offset int64) io.Reader {
 	return io.NewSectionReader(s.file, offset, s.size-offset)
 }
 
-// spill continues in a file, which is taken off the directory at once where the
-// system allows it, so that a killed process leaves nothing behind.
+// spill continues in a temporary file. The file is unlinked immediately if the system
+// allows it, so that a killed process leaves nothing behind.
 func (s *spool) spill() error {
 	if err := s.reserve(s.memory.Len()); err != nil {
 		return err
@@ -101,35 +100,35 @@ func (s *spool) spill() error {
 		return spoolError(err)
 	}
 	s.file = file
-	_ = os.Remove(file.Name()) // Windows keeps open files: Close removes it there
+	_ = os.Remove(file.Name()) // Windows refuses this for an open file; there Close removes it
 	_, err = s.memory.WriteTo(file)
 	s.memory = bytes.Buffer{}
 	return spoolError(err)
 }
 
-// spoolError is the error of a temporary file that cannot be written, without its
-// path.
+// spoolError is the error for a temporary file that cannot be written. It does not have
+// the path.
 func spoolError(err error) error {
 	if err == nil {
 		return nil
 	}
 	e := apierr.OverLimit("--temp-bytes",
-		"this server has no temporary space for an export of this size (--temp-bytes); take the long layout or JSON Lines, which need none")
+		"this server has no temporary space for an export of this size (--temp-bytes); use the long layout or JSON Lines, which need none")
 	e.Cause = err
 	return e
 }
 
-// tempSpace bounds the temporary files of a process.
+// tempSpace limits the total size of the temporary files of the process.
 type tempSpace struct {
 	free *semaphore.Weighted // in bytes
-	// makeRoom closes a file that is not needed, if there is one.
-	makeRoom func() bool
+	// freeSpace drops a file that is not in use, and reports whether there was one.
+	freeSpace func() bool
 }
 
-// reserve takes space, or says that there is none.
+// reserve reserves space, and fails if there is none.
 func (t *tempSpace) reserve(bytes int64) error {
 	for !t.free.TryAcquire(bytes) {
-		if !t.makeRoom() {
+		if !t.freeSpace() {
 			return spoolError(errTempSpace)
 		}
 	}
@@ -138,21 +137,21 @@ func (t *tempSpace) reserve(bytes int64) error {
 
 var errTempSpace = errors.New("the temporary files of all exports are at their limit")
 
-// reset makes the spool empty.
+// reset empties the spool.
 func (s *spool) reset() error {
 	s.memory.Reset()
 	s.size = 0
 	if s.file == nil {
 		return nil
 	}
-	s.giveBack()
+	s.releaseSpace()
 	_, err := s.file.Seek(0, io.SeekStart)
 	return errors.Join(err, s.file.Truncate(0))
 }
 
-// Close forgets the file.
+// Close removes the file.
 func (s *spool) Close() error {
-	s.giveBack()
+	s.releaseSpace()
 	if s.file == nil {
 		return nil
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// TestExportExperiment_OthersGoOnWhileSomeWait: what is not computing takes up
-// no processor, so that any number of it holds up nobody.
-func TestExportExperiment_OthersGoOnWhileSomeWait(t *testing.T) {
+// TestExportExperiment_OthersContinueWhileSomeWait: an export that does not compute
+// occupies no processor, so any number of waiting ones delays no other.
+func TestExportExperiment_OthersContinueWhileSomeWait(t *testing.T) {
 	t.Parallel()
 	type begin func(ctx context.Context, h *servicetest.Harness, id string) (recv func() error, err error)
 	export := func(format runicornapiv1.ExportFormat) begin {

@@ -1,5 +1,5 @@
-// Package filestream sends a file over a stream: a header, chunks and a trailer. It
-// is one for downloads and exports.
+// Package filestream sends a file over a stream as header, chunks and trailer. Downloads
+// and exports share it.
 package filestream
 
 import (
@@ -20,46 +20,45 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// ChunkSize is the most that one message carries, in bytes. The contract
-// allows 256 KiB, but grpc-go takes its buffers from pools of 32 KiB and
-// then of 1 MiB: a message that just fits into the first costs a thirtieth
-// of the memory at the same speed. What one download holds is a small
-// multiple of it, whatever the size of the file.
+// ChunkSize is the maximum size in bytes of a chunk. The contract allows 256 KiB, but
+// grpc-go takes its buffers from pools of 32 KiB and then of 1 MiB. A message that just
+// fits into the smaller buffer costs a thirtieth of the memory at the same speed. A
+// download holds a small multiple of ChunkSize, whatever the size of the file.
 const ChunkSize = 32<<10 - 64
 
-// AnyETag is the if_match of a caller that takes the file in any state, but
-// wants its size and etag.
+// AnyETag is the if_match of a caller that accepts the file in any state and wants its
+// size and etag.
 const AnyETag = "*"
 
-// ChangedError is the error of a resumed file that is not the same any more.
+// ChangedError is the error for a resumed file that has changed.
 func ChangedError(cause error) error {
 	return &apierr.Error{
 		Code: codes.Aborted, Reason: runicornapiv1.ErrorReason_ERROR_REASON_ETAG_MISMATCH,
-		Message: "if_match is not the etag of the content as it is now: begin again without an offset", Cause: cause,
+		Message: "if_match is not the current etag of the content: begin again without an offset", Cause: cause,
 	}
 }
 
-// StallTimeout is how long a client may leave one message unread before its
-// stream is ended: what it holds is bounded, and others wait for it.
+// StallTimeout is how long a client may leave a message unread before its stream is
+// ended. What the stream holds is limited, and other callers wait for it.
 const StallTimeout = time.Minute
 
-// Sender sends a file as header, chunks and trailer. The header goes out with the
-// first full chunk, so that what fails before it is an error and no begun file.
-// It belongs to one goroutine.
+// Sender sends a file as header, chunks and trailer. The header is sent with the first
+// full chunk, so that an earlier failure is an error instead of an incomplete file. A
+// Sender belongs to one goroutine.
 type Sender struct {
 	send   func(part protoreflect.Name, value protoreflect.Value) error
 	header *runicornapiv1.FileHeader // until it is sent
 	begun  bool                      // the header was sent
 	etag   string                    // of the header
 	chunk  []byte
-	end    int64 // what was sent ends here in the file
+	end    int64 // offset in the file after the bytes that were sent
 	sum    hash.Hash
 	err    error // the first failure: nothing is sent after it
 }
 
-// New returns a sender into a stream whose messages have a header, a chunk or a
-// trailer. When the client leaves a message unread for stall, sending fails, and
-// the method must return: only that frees a Send that waits for the client.
+// New returns a sender for a stream whose messages are a header, a chunk or a trailer. If
+// the client leaves a message unread for stall, sending fails. The method must then
+// return, because only the end of the call ends the blocked Send.
 func New[M any, P interface {
 	*M
 	proto.Message
@@ -93,14 +92,15 @@ func (s *Sender) stallError(stall time.Duration) error {
 	return apierr.OverLimit("download_stall", "nothing was read for %v, so the stream was ended; %s", stall, hint)
 }
 
-// Begin says what file follows, and from which offset, unless that was sent already.
+// Begin sets the header, with the offset of the first byte, unless the header was already
+// sent.
 func (s *Sender) Begin(header *runicornapiv1.FileHeader) {
 	if !s.begun {
 		s.header, s.end, s.etag = header, header.GetOffset(), header.GetEtag()
 	}
 }
 
-// End is where in the file ends what was sent.
+// End returns the offset in the file after the bytes that were sent.
 func (s *Sender) End() int64 { return s.end }
 
 // Write collects bytes and sends full chunks.
@@ -119,7 +119,7 @@ func (s *Sender) Write(b []byte) (int, error) {
 	return written, nil
 }
 
-// SendAll sends what r has, to its end.
+// SendAll sends everything that r returns until EOF.
 func (s *Sender) SendAll(r io.Reader) error {
 	for {
 		n, err := io.ReadFull(r, s.space())
@@ -136,8 +136,8 @@ func (s *Sender) SendAll(r io.Reader) error {
 	}
 }
 
-// space is where the next bytes of the chunk go. Each message has bytes of its
-// own: grpc-go may look at it after Send.
+// space returns where the next bytes of the chunk go. Each message gets a new buffer:
+// grpc-go may read it after Send has returned.
 func (s *Sender) space() []byte {
 	if s.chunk == nil {
 		s.chunk = make([]byte, 0, ChunkSize)
@@ -145,7 +145,7 @@ func (s *Sender) space() []byte {
 	return s.chunk[len(s.chunk):ChunkSize]
 }
 
-// Flush sends what was collected, after the header.
+// Flush sends the header and the collected bytes.
 func (s *Sender) Flush() {
 	if s.header != nil {
 		s.sendPart("header", protoreflect.ValueOfMessage(s.header.ProtoReflect()))
@@ -154,13 +154,13 @@ func (s *Sender) Flush() {
 	if len(s.chunk) == 0 {
 		return
 	}
-	_, _ = s.sum.Write(s.chunk) // never fails, says hash.Hash
+	_, _ = s.sum.Write(s.chunk) // hash.Hash never returns an error
 	s.sendPart("chunk", protoreflect.ValueOfBytes(s.chunk))
 	s.end += int64(len(s.chunk))
 	s.chunk = nil
 }
 
-// Err is the first failure to send.
+// Err returns the first failure to send.
 func (s *Sender) Err() error { return s.err }
 
 func (s *Sender) sendPart(part protoreflect.Name, value protoreflect.Value) {
@@ -169,8 +169,9 @@ func (s *Sender) sendPart(part protoreflect.Name, value protoreflect.Value) {
 	}
 }
 
-// Finish sends the rest and the trailer. It is called when the file is complete,
-// and only then. What it lacks are files, and what else its limitations say.
+// Finish sends the remaining bytes and the trailer. It must be called only when the file
+// is complete. Missing names the files that it lacks; limitations are its other
+// deficiencies.
 func (s *Sender) Finish(missing, limitations []string) error {
 	s.Flush()
 	trailer := &runicornapiv1.FileTrailer{

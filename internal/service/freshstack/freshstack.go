@@ -1,5 +1,5 @@
-// Package freshstack runs rare work on a stack of its own, so that the stacks of
-// ten thousand streams stay small.
+// Package freshstack runs rare work on a separate stack, so that the stacks of ten
+// thousand streams stay small.
 package freshstack
 
 import (
@@ -8,13 +8,12 @@ import (
 
 // Run runs work on the stack of a new goroutine, and waits for it.
 //
-// A goroutine keeps the largest stack that it ever needed, unless it comes to use
-// less than a quarter of it, and that of a stream uses half of the 8 KiB that are
-// enough for a tail in gRPC's and the interceptors' frames alone. Checking rules,
-// reading or making a message, and making a status need more for a moment: twice as
-// much for as long as the stream lives, which with ten thousand tails is 80 MiB. So
-// they are done on another stack, where they are rare. A panic comes back to the caller,
-// with the stack trace of its origin.
+// A goroutine keeps the largest stack that it ever needed, unless its use drops below a
+// quarter of that. The frames of gRPC and the interceptors alone use half of the 8 KiB
+// that suffice for a tail. Validating, reading or making a message and making a status
+// need more for a short time. The stack would be twice as large for the life of the
+// stream, which is 80 MiB for ten thousand tails. Run is for such work where it is rare.
+// A panic is raised again in the caller, with the stack trace of its origin.
 func Run(work func() error) (err error) {
 	var thrown *panics.CapturedError
 	done := make(chan struct{})

@@ -11,25 +11,25 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// Admission turns away whole calls that this server does not take: those of
-// RemoteService where the operator has not allowed them, and every new one
-// while the server drains. Health checks always pass: whoever asks during the
-// drain is told NOT_SERVING.
+// Admission refuses calls that this server does not accept: those of RemoteService if the
+// operator has not enabled it, and every new call while the server drains. Health checks
+// are always accepted; during the drain they report NOT_SERVING.
 type Admission struct {
-	// DisableRemote turns RemoteService off; it is so beyond loopback.
+	// DisableRemote makes the methods of RemoteService fail. It is set if the server
+	// listens beyond loopback and the operator has not enabled them.
 	DisableRemote bool
 	// Draining is closed when the server begins to shut down; nil means never.
 	Draining <-chan struct{}
 }
 
-// errDraining turns a call away that came after the server began to drain.
+// errDraining refuses calls that arrive after the drain has begun.
 var errDraining = &apierr.Error{
 	Code:    codes.Unavailable,
 	Reason:  runicornapiv1.ErrorReason_ERROR_REASON_SERVER_DRAINING,
-	Message: "this server is shutting down; another one, or this one after its restart, will take the call",
+	Message: "this server is shutting down; call another one, or this one after its restart",
 }
 
-// admit decides about one call.
+// admit returns an error if the call is refused.
 func (a Admission) admit(fullMethod string) error {
 	if RoleOf(fullMethod) == RoleNone {
 		return nil

@@ -16,33 +16,35 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// AuditRecord says who called what, and what came of it. It never has a secret.
+// AuditRecord records who called which method with what outcome. It never contains a
+// secret.
 type AuditRecord struct {
 	Time time.Time `json:"time"`
-	// Name is that of the line of the token file, Role its role, and Subject the
-	// certificate of the client; each is empty where there is none.
+	// Name and Role are those of the line in the token file, and Subject is that of the
+	// client certificate; each may be empty.
 	Name    string `json:"name,omitempty"`
 	Role    string `json:"role,omitempty"`
 	Subject string `json:"subject,omitempty"`
 	Peer    string `json:"peer,omitempty"`
-	// RPC is the method, or the request over HTTP that was refused before there was one.
+	// RPC is the method, or the HTTP request if that was refused before it became a call.
 	RPC string `json:"rpc"`
-	// On is what the request names: Viewers, runs, artifacts, sessions, hosts.
+	// On holds the resources that the request names: Viewers, runs, artifacts, sessions,
+	// hosts.
 	On map[string]any `json:"on,omitempty"`
-	// Code and Reason are the outcome. Failed counts the items of a change of several
-	// that were not changed.
+	// Code and Reason are the outcome. Failed is the number of items of a batch that were
+	// not changed.
 	Code   string `json:"code"`
 	Reason string `json:"reason,omitempty"`
 	Failed int    `json:"failed,omitempty"`
-	// LeftOut is how many refusals of callers without authority came before this one
-	// faster than they are recorded.
+	// LeftOut is the number of refusals of unauthenticated callers that were not recorded
+	// before this one because of the rate limit.
 	LeftOut int64 `json:"left_out,omitempty"`
 }
 
 // Auditor records every call that changes something or needs the role admin, and every
-// refusal. Nil records nothing.
+// refused call. A nil Auditor records nothing.
 type Auditor struct {
-	// Write takes a record before the answer is sent; it must not fail.
+	// Write is called with a record before the response is sent; it must not fail.
 	Write func(*AuditRecord)
 }
 
@@ -56,7 +58,7 @@ func (a *Auditor) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo
 	return resp, err
 }
 
-// failedItems counts the items of a change of several that were not changed.
+// failedItems returns the number of items of a batch that were not changed.
 func failedItems(resp any) (n int) {
 	results, ok := resp.(interface {
 		GetResults() []*runicornapiv1.ExperimentResult
@@ -85,7 +87,7 @@ func (a *Auditor) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerI
 	return err
 }
 
-// auditedStream keeps the request of a stream.
+// auditedStream remembers the request of a stream.
 type auditedStream struct {
 	grpc.ServerStream
 	request any
@@ -100,7 +102,7 @@ func (s *auditedStream) RecvMsg(m any) error {
 	return err
 }
 
-// Refuse records a request over HTTP that was refused before it was a call.
+// Refuse records an HTTP request that was refused before it became a call.
 func (a *Auditor) Refuse(ctx context.Context, from, request string, err error) {
 	if r := newRecord(ctx, request, status.Convert(err)); a != nil && r.isRefusal(ctx) {
 		r.Peer = from
@@ -108,7 +110,7 @@ func (a *Auditor) Refuse(ctx context.Context, from, request string, err error) {
 	}
 }
 
-// record makes the record of a call; nil if it is none to be recorded.
+// record returns the record of a call; nil if the call is not recorded.
 func (a *Auditor) record(ctx context.Context, fullMethod string, req any, err error) *AuditRecord {
 	if a == nil {
 		return nil
@@ -149,14 +151,14 @@ func newRecord(ctx context.Context, rpc string, st *status.Status) *AuditRecord 
 	return r
 }
 
-// IsFlood reports whether a record is one of those that anybody on the network can cause
+// IsFlood reports whether the record is of a kind that unauthenticated callers can cause
 // in any number.
 func (r *AuditRecord) IsFlood() bool {
 	return r.Role == "" && (r.Code == codes.Unauthenticated.String() || r.Code == codes.ResourceExhausted.String())
 }
 
-// isRefusal reports whether a call failed because of who made it. Of callers that are
-// limited to some Viewers these are those, too, that name another one.
+// isRefusal reports whether a call failed because of its caller's authority. For callers
+// that are limited to some Viewers, calls that name another Viewer are refusals too.
 func (r *AuditRecord) isRefusal(ctx context.Context) bool {
 	switch r.Code {
 	case codes.Unauthenticated.String(), codes.PermissionDenied.String():
@@ -172,8 +174,8 @@ func (r *AuditRecord) isRefusal(ctx context.Context) bool {
 	return isHealth || r.Reason == "VIEWER_NOT_FOUND" || r.Reason == "RESUME_TOKEN_INVALID"
 }
 
-// audited are the fields that say on what a request is. All others stay out of the
-// record: some are secrets.
+// audited are the fields that identify what a request applies to. No other field is
+// recorded: some are secrets.
 var audited = map[protoreflect.Name]bool{
 	"viewer": true, "run_id": true, "run_ids": true, "resource_name": true, "evaluator_run_id": true,
 	"name": true, "type": true, "version": true, "alias": true, "permanent": true, "asset_id": true,
@@ -183,13 +185,14 @@ var audited = map[protoreflect.Name]bool{
 	"service": true, // of health
 }
 
-// within are the fields whose messages have such fields.
+// within are the fields whose messages have audited fields.
 var within = map[protoreflect.Name]bool{"experiment": true, "config": true, "target": true, "host_key": true}
 
-// maxAudited bounds a text in a record, in bytes, and maxAuditedItems a list.
+// maxAudited is the maximum length in bytes of a text in a record, and maxAuditedItems
+// that of a list.
 const maxAudited, maxAuditedItems = 256, 1000
 
-// collect adds what a message names.
+// collect adds the audited fields of a message.
 func collect(m protoreflect.Message, on map[string]any) {
 	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
@@ -209,7 +212,7 @@ func collect(m protoreflect.Message, on map[string]any) {
 	})
 }
 
-// bounded is a value as a record has it.
+// bounded returns a value with the limits of a record.
 func bounded(v protoreflect.Value) any {
 	if text, ok := v.Interface().(string); ok && len(text) > maxAudited {
 		return strings.ToValidUTF8(text[:maxAudited], "") + "…"

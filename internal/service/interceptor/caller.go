@@ -13,11 +13,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// caller is who makes a call.
+// caller identifies the caller of a method.
 type caller struct {
-	grant *grant            // nil where no token is needed, and where there is none
-	err   error             // why the caller has no authority; nil if it has
-	cert  *x509.Certificate // that it has shown, verified; nil if none
+	grant *grant            // nil if no token is required, or none was accepted
+	err   error             // why the caller is not authenticated; nil if it is
+	cert  *x509.Certificate // the verified client certificate; nil if none
 }
 
 type callerKey struct{}
@@ -27,8 +27,8 @@ func callerOf(ctx context.Context) *caller {
 	return c
 }
 
-// in returns the context of what is done for the caller: it sees the caller's Viewers, and
-// none if the caller has no authority.
+// in returns a context with the Viewers that the caller may see, which are none if the
+// caller is not authenticated.
 func (c *caller) in(ctx context.Context) context.Context {
 	ctx = context.WithValue(ctx, callerKey{}, c)
 	switch {
@@ -40,12 +40,12 @@ func (c *caller) in(ctx context.Context) context.Context {
 	return ctx
 }
 
-// isLimited reports whether the caller may see some Viewers only.
+// isLimited reports whether the caller may see only some Viewers.
 func (c *caller) isLimited() bool { return c.grant != nil && c.grant.Viewers != nil }
 
 func (c *caller) isByCert() bool { return c.grant != nil && c.grant.Cert != "" }
 
-// check says whether the caller may call a method that needs a role.
+// check returns an error if the caller may not call a method that needs a role.
 func (c *caller) check(fullMethod string, need Role) error {
 	switch {
 	case need == RoleNone:
@@ -60,8 +60,8 @@ func (c *caller) check(fullMethod string, need Role) error {
 	return nil
 }
 
-// Admit says whether the caller of a context may make calls at all. A context without a
-// caller is that of the server's own work.
+// Admit returns an error if the caller of the context may not make any call. A context
+// without a caller is that of the server's own work.
 func Admit(ctx context.Context) error {
 	if c := callerOf(ctx); c != nil {
 		return c.err
@@ -69,7 +69,7 @@ func Admit(ctx context.Context) error {
 	return nil
 }
 
-// AdmitToAll says whether the caller may read what tells of every Viewer.
+// AdmitToAll returns an error if the caller may not read information about every Viewer.
 func AdmitToAll(ctx context.Context) error {
 	if c := callerOf(ctx); c != nil && c.err == nil && c.isLimited() {
 		return errLimited
@@ -77,13 +77,13 @@ func AdmitToAll(ctx context.Context) error {
 	return Admit(ctx)
 }
 
-// Identify returns the context of a request over HTTP, with its caller. Nothing is
-// refused by that: Admit and the calls that are made say what is.
+// Identify returns the context of an HTTP request with its caller. It refuses nothing:
+// that is left to Admit and to the calls that are made.
 func (a *Authorizer) Identify(ctx context.Context, authorization []string, state *tls.ConnectionState) context.Context {
 	return a.identify(authorization, verifiedCert(state)).in(ctx)
 }
 
-// verifiedCert is the certificate of the client of a connection; nil if it has shown none.
+// verifiedCert returns the client certificate of a connection; nil if there is none.
 func verifiedCert(state *tls.ConnectionState) *x509.Certificate {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return nil
@@ -91,11 +91,11 @@ func verifiedCert(state *tls.ConnectionState) *x509.Certificate {
 	return state.PeerCertificates[0]
 }
 
-// certHeader is the metadata in which a call in memory has the certificate of whoever it
-// is made for. It is believed on that connection only.
+// certHeader is the metadata key that carries the client certificate of the original
+// caller over the in-memory connection. It is ignored on every other connection.
 const certHeader = "runicorn-client-cert-bin"
 
-// Forward adds the certificate of the caller to a call over the connection in memory.
+// Forward adds the caller's certificate to a call over the in-memory connection.
 func Forward(ctx context.Context) context.Context {
 	if c := callerOf(ctx); c != nil && c.cert != nil {
 		return metadata.AppendToOutgoingContext(ctx, certHeader, string(c.cert.Raw))
@@ -103,10 +103,10 @@ func Forward(ctx context.Context) context.Context {
 	return ctx
 }
 
-// inMemory is the network of the connection by which this process calls itself.
+// inMemory is the network name of the connection on which this process calls itself.
 const inMemory = "bufconn"
 
-// clientCert is the certificate of the caller of a call over gRPC.
+// clientCert returns the certificate of the caller of a gRPC call.
 func clientCert(ctx context.Context, info *tap.Info) *x509.Certificate {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -114,7 +114,7 @@ func clientCert(ctx context.Context, info *tap.Info) *x509.Certificate {
 	}
 	if p.Addr.Network() == inMemory {
 		for _, der := range info.Header.Get(certHeader) {
-			if cert, err := x509.ParseCertificate([]byte(der)); err == nil { // it was parsed before
+			if cert, err := x509.ParseCertificate([]byte(der)); err == nil { // Forward has encoded a parsed certificate
 				return cert
 			}
 		}

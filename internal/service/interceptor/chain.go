@@ -1,5 +1,5 @@
-// Package interceptor is what every call passes before and after its method:
-// errors, deadlines, authority, admission and validation, in one list.
+// Package interceptor has the interceptors around every method, in one list: errors,
+// deadlines, authority, admission and validation.
 package interceptor
 
 import (
@@ -10,28 +10,28 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Interceptor is one interceptor in its two forms.
+// Interceptor is an interceptor for unary calls and streams.
 type Interceptor struct {
 	Name   string
 	Unary  grpc.UnaryServerInterceptor
 	Stream grpc.StreamServerInterceptor
 }
 
-// Config is what the interceptors work with.
+// Config holds what the interceptors depend on.
 type Config struct {
-	// Log takes the causes of internal errors.
+	// Log receives the causes of internal errors.
 	Log *slog.Logger
-	// Deadline bounds unary calls that bring none.
+	// Deadline is the deadline of unary calls that have none.
 	Deadline  time.Duration
 	Auth      *Authorizer
 	Admission Admission
 	Validator *Validator
-	// Stalls ends streams that nobody reads; nil ends none.
+	// Stalls ends streams whose clients do not read; nil ends none.
 	Stalls *Stalls
 }
 
-// Chain is the list of interceptors that the services need, outermost first.
-// Whoever has no right learns nothing of what the request lacks.
+// Chain returns the interceptors that the services need, outermost first. Authority comes
+// before validation, so that an unauthorized caller learns nothing about the request.
 func Chain(c Config) []Interceptor {
 	return []Interceptor{
 		{"errors", UnaryErrors(c.Log), StreamErrors(c.Log)},
@@ -43,7 +43,7 @@ func Chain(c Config) []Interceptor {
 	}
 }
 
-// ServerOptions makes the options of a server from a list, outermost first.
+// ServerOptions returns the server options for interceptors, outermost first.
 func ServerOptions(interceptors []Interceptor) []grpc.ServerOption {
 	var unary []grpc.UnaryServerInterceptor
 	var stream []grpc.StreamServerInterceptor
@@ -54,7 +54,7 @@ func ServerOptions(interceptors []Interceptor) []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
 }
 
-// withDeadline bounds unary calls whose caller is willing to wait for ever.
+// withDeadline sets a deadline for unary calls that have none.
 func withDeadline(limit time.Duration) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if _, ok := ctx.Deadline(); !ok {
@@ -66,7 +66,7 @@ func withDeadline(limit time.Duration) grpc.UnaryServerInterceptor {
 	}
 }
 
-// withoutDeadline is the twin for streams, which live as long as they like.
+// withoutDeadline is the counterpart for streams, whose duration is not limited.
 func withoutDeadline(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return handler(srv, ss)
 }

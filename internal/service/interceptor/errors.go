@@ -15,13 +15,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
-// toStatusError is the last step of every call: it makes the status, and logs
-// what the caller must not see.
+// toStatusError is the last step of every call: it makes the status, and logs what the
+// caller must not see.
 func toStatusError(ctx context.Context, logger *slog.Logger, method string, err error) error {
 	if err == nil {
 		return nil
 	}
-	// A call that this server itself has ended says why, whatever its method made of that.
+	// If this server has ended the call, the cause of that is the error, whatever the
+	// method returned.
 	if ended := endedBy(ctx); ended != nil {
 		err = ended
 	}
@@ -38,8 +39,8 @@ func toStatusError(ctx context.Context, logger *slog.Logger, method string, err 
 	return f.GRPCStatus().Err()
 }
 
-// fromLibraryStatus gives a status that a library of ours made (an unknown method,
-// a message over the limit) the reason that every error has.
+// fromLibraryStatus adds a reason to a status that was made by a library, for an unknown
+// method or a message over the limit.
 func fromLibraryStatus(st *status.Status) error {
 	if len(st.Proto().GetDetails()) > 0 {
 		return apierr.Bounded(st).Err()

@@ -8,36 +8,37 @@ import (
 	"time"
 )
 
-// MaxRequest is the size of the largest request, in bytes.
+// MaxRequest is the maximum size of a request in bytes.
 const MaxRequest = 1 << 20
 
-// maxPending is how many requests may be late without being in a hurry, and
-// MaxPendingBytes what they may take.
+// maxPending is the number of incomplete requests up to which each may take
+// Pending.Timeout. MaxPendingBytes is their maximum total size.
 const (
 	maxPending      = 128
 	MaxPendingBytes = maxPending * MaxRequest
 )
 
-// NewPending returns the bound of this server.
+// NewPending returns the limits of this server.
 func NewPending() *Pending {
 	return &Pending{Max: maxPending, Timeout: 10 * time.Second, Crowded: 250 * time.Millisecond, Heap: heapBytes}
 }
 
-// Pending bounds what has not come yet of requests, over gRPC and HTTP: each of them
-// may take as much memory as the largest one. The first Max may take Timeout to
-// come. Of those beyond it each that is late by Crowded ends, if the memory has grown
-// since by what Max of them may take: then they are large, and held back. A burst of
-// ordinary requests takes no memory, and is not hit however slow the machine is.
+// Pending limits the memory of requests that have not been received completely, over gRPC
+// and HTTP: each may take MaxRequest bytes. The first Max may take Timeout to arrive. A
+// request beyond Max is ended when it is incomplete after Crowded, if the memory of the
+// process has grown by the size of Max requests since Max was exceeded: then the requests
+// are large and are being withheld. A burst of small requests does not use that memory,
+// so it is not affected even on a slow machine.
 type Pending struct {
 	Max              int64
 	Timeout, Crowded time.Duration
-	Heap             func() int64 // the memory of the process, in bytes
+	Heap             func() int64 // returns the memory of the process in bytes
 
-	open, base atomic.Int64 // base is the memory when Max was passed
+	open, base atomic.Int64 // base is the value of Heap when Max was exceeded
 }
 
-// Begin counts a request until done is called, as often as one likes. It calls giveUp
-// when the time is up. A request that is not trusted gets the shorter time.
+// Begin counts a request until done is called; done may be called more than once. GiveUp
+// is called when the time is over. A request that is not trusted gets Crowded.
 func (p *Pending) Begin(trusted bool, giveUp func()) (done func()) {
 	wait, began := p.Timeout, time.Now()
 	n := p.open.Add(1)
@@ -67,20 +68,20 @@ func (p *Pending) Begin(trusted bool, giveUp func()) (done func()) {
 	}
 }
 
-// isFull says whether the requests that have not come take too much.
+// isFull reports whether the incomplete requests take too much memory.
 func (p *Pending) isFull() bool {
 	return p.open.Load() > p.Max && p.Heap() > p.base.Load()+p.Max*MaxRequest
 }
 
-// heapBytes is the memory of the objects of this process.
+// heapBytes returns the memory of the objects of this process.
 func heapBytes() int64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	return int64(sample[0].Value.Uint64()) //nolint:gosec // no machine has more
 }
 
-// Rate allows what happens up to ten times a second, and a hundred times at once. The
-// zero value is ready, and safe for concurrent use.
+// Rate is a limit of ten events per second with a burst of a hundred. The zero value is
+// ready, and safe for concurrent use.
 type Rate struct {
 	mu   sync.Mutex
 	used float64
@@ -92,7 +93,7 @@ const (
 	rateBurst     = 100
 )
 
-// Allow counts one event, and says whether it is within the rate.
+// Allow counts an event, and reports whether it is within the limit.
 func (r *Rate) Allow() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// Role is what a caller may do; a greater one includes the lesser.
+// Role is what a caller may do; a greater role includes the lesser ones.
 type Role uint8
 
-// The roles. RoleNone is the role of health checks, which anyone may make.
+// The roles. RoleNone is for health checks, which need no token.
 const (
 	RoleNone Role = iota
 	RoleRead
@@ -29,7 +29,7 @@ var roleNames = [...]string{"none", "read", "write", "admin"}
 // String returns the name of the role as the token file spells it.
 func (r Role) String() string { return roleNames[r] }
 
-// ParseRole reads a role of the token file.
+// ParseRole parses a role of the token file.
 func ParseRole(name string) (Role, bool) {
 	for r := RoleRead; r <= RoleAdmin; r++ {
 		if roleNames[r] == name {
@@ -39,9 +39,8 @@ func ParseRole(name string) (Role, bool) {
 	return RoleNone, false
 }
 
-// methodRoles is the table of roles: methods that need more than read. A method
-// that is not here needs read, reflection included; all of RemoteService needs
-// admin.
+// methodRoles has the methods that need more than read. Methods that are not listed,
+// including reflection, need read; all methods of RemoteService need admin.
 var methodRoles = map[string]Role{
 	runicornapiv1.ExperimentService_UpdateExperiment_FullMethodName:   RoleWrite,
 	runicornapiv1.ExperimentService_DeleteExperiments_FullMethodName:  RoleWrite,
@@ -67,7 +66,7 @@ func RoleOf(fullMethod string) Role {
 	return RoleRead
 }
 
-// roleRequired refuses a call whose token has too low a role.
+// roleRequired is the error for a caller whose role is too low.
 func roleRequired(need Role) *apierr.Error {
 	return &apierr.Error{
 		Code:     codes.PermissionDenied,
@@ -77,28 +76,30 @@ func roleRequired(need Role) *apierr.Error {
 	}
 }
 
-// reachesOthers reports whether a method can make a Viewer show what another one has:
-// by a tunnel to it, or by its folder. A token for some Viewers may call none of them.
+// reachesOthers reports whether a method can make a Viewer show the data of another one,
+// by a tunnel or by its storage folder. A token that is limited to some Viewers may call
+// none of these methods.
 func reachesOthers(fullMethod string) bool {
 	return fullMethod == runicornapiv1.ViewerService_UpdateConfig_FullMethodName ||
 		strings.HasPrefix(fullMethod, "/"+runicornapiv1.RemoteService_ServiceDesc.ServiceName+"/")
 }
 
-// errLimited refuses a token for some Viewers where all of them could be seen.
+// errLimited refuses a token that is limited to some Viewers for a method that could show
+// all of them.
 var errLimited = &apierr.Error{
 	Code:     codes.PermissionDenied,
 	Reason:   runicornapiv1.ErrorReason_ERROR_REASON_ROLE_REQUIRED,
-	Message:  "this call needs a token that is not limited to some viewers",
+	Message:  "this call needs a token that is not limited to certain viewers",
 	Metadata: map[string]string{"viewers": "all"},
 }
 
-// authorize checks a call, and returns the context of its method.
+// authorize checks a call, and returns the context for its method.
 func (a *Authorizer) authorize(ctx context.Context, fullMethod string, need Role) (context.Context, error) {
 	if c := callOf(ctx); c != nil && c.refusal != nil {
 		return ctx, c.refusal
 	}
 	who := callerOf(ctx)
-	if who == nil { // there is no tap
+	if who == nil { // the server has no tap
 		who = a.identify(metadata.ValueFromIncomingContext(ctx, "authorization"), nil)
 		ctx = who.in(ctx)
 	}

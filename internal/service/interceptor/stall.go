@@ -16,26 +16,26 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// Stalls ends streams whose clients do not read. A history, an export or a download
-// that waits for its client holds one of the few slots of its Viewer, so only Max
-// of them may do so for longer than After: beyond that the one that has waited
-// longest ends. All of them end after Limit. Live streams hold no more than a
-// window of bytes, and end after LiveLimit.
+// Stalls ends streams whose clients do not read. A history, an export or a download holds
+// one of the few slots of its Viewer while it waits for its client, so only Max of them
+// may wait for longer than After; beyond that, the one that has waited longest is ended.
+// Each is ended after Limit. Live streams hold no more than a window of bytes, and are
+// ended after LiveLimit.
 type Stalls struct {
 	After, Limit, LiveLimit time.Duration
 	Max                     int
 
 	mu      sync.Mutex
-	stalled []*watchedStream // in the order in which they began to wait
+	stalled []*watchedStream // the longest waiting first
 }
 
-// NewStalls returns the bounds of this server. Exports go four at a time, so that one
-// place of them is always free of those that wait.
+// NewStalls returns the limits of this server. Four exports may run at the same time, so
+// one slot always remains for exports that do not wait.
 func NewStalls(limit time.Duration) *Stalls {
 	return &Stalls{After: min(5*time.Second, limit), Limit: limit, LiveLimit: max(15*time.Minute, limit), Max: 3}
 }
 
-// liveMethods hold nothing of a Viewer while they wait for their client.
+// liveMethods hold no resource of a Viewer while they wait for their client.
 var liveMethods = map[string]bool{
 	runicornapiv1.MetricService_TailMetrics_FullMethodName:          true,
 	runicornapiv1.ExperimentService_TailLogs_FullMethodName:         true,
@@ -43,10 +43,10 @@ var liveMethods = map[string]bool{
 	healthpb.Health_Watch_FullMethodName:                            true,
 }
 
-// flightService serves its streams by calls of the API, which are watched themselves.
+// flightService serves its streams by calls of the API, each of which is watched.
 const flightService = "/arrow.flight.protocol.FlightService/"
 
-// Unary lets unary calls pass: they hold nothing when their answer is sent.
+// Unary does nothing: a unary call holds nothing while its response is sent.
 func (s *Stalls) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	return handler(ctx, req)
 }
@@ -68,17 +68,17 @@ func (s *Stalls) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	return handler(srv, w)
 }
 
-// watchedStream is a stream of which one goroutine at a time sends.
+// watchedStream is a stream on which one goroutine at a time sends.
 type watchedStream struct {
 	grpc.ServerStream
 	ctx         context.Context //nolint:containedctx // a stream has one
 	stalls      *Stalls
 	call        *call
 	after, rest time.Duration
-	timer       *time.Timer // runs while a send does
+	timer       *time.Timer // runs during a send
 
-	// isStalled is set with stalls.mu held, and before sending is asked; end does it
-	// the other way round, so that one of them sees the other.
+	// isStalled is set, with stalls.mu held, before sending is read. End does it in the
+	// reverse order, so that one of the two sees the other.
 	sending, isStalled atomic.Bool
 }
 
@@ -97,14 +97,14 @@ func (w *watchedStream) SendMsg(m any) error {
 	w.sending.Store(false)
 	if w.isStalled.Load() {
 		w.stalls.mu.Lock()
-		w.stalls.forget(w)
+		w.stalls.remove(w)
 		w.stalls.mu.Unlock()
 	}
 	return err
 }
 
-// forget is called with mu held.
-func (s *Stalls) forget(w *watchedStream) {
+// remove requires mu to be held.
+func (s *Stalls) remove(w *watchedStream) {
 	w.isStalled.Store(false)
 	s.stalled = slices.DeleteFunc(s.stalled, func(other *watchedStream) bool { return other == w })
 }
@@ -129,7 +129,7 @@ func (w *watchedStream) onTimer() {
 	w.timer.Reset(w.rest)
 	if len(s.stalled) > s.Max {
 		s.stalled[0].giveUp()
-		s.forget(s.stalled[0])
+		s.remove(s.stalled[0])
 	}
 }
 

@@ -18,47 +18,47 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// Tap decides about calls when their headers are there, before any of a message is
-// read: what it refuses costs no memory. grpc-go calls it with a lock held, so
-// nothing in it waits.
+// Tap refuses calls when their headers have arrived, before any of the message is read,
+// so that refused calls cost no memory. grpc-go calls it with a lock held, so it must not
+// block.
 type Tap struct {
 	Auth *Authorizer
-	// Pending bounds what has not come yet of requests.
+	// Pending limits the requests that have not been received completely.
 	Pending *Pending
-	// MaxCalls is how many calls may be open at once, over all connections.
+	// MaxCalls is the maximum number of open calls, over all connections.
 	MaxCalls int64
-	// PerToken is how many calls of one token may be open at once.
+	// PerToken is the maximum number of open calls with one token.
 	PerToken TokenLimits
-	// PeerHeader is how the HTTP side says who calls. It is believed on the connection
-	// in memory only.
+	// PeerHeader is the metadata key in which the HTTP side sends the address of its
+	// caller. It is ignored except on the in-memory connection.
 	PeerHeader string
-	// Refused hears of calls that are refused here; it must not wait.
+	// Refused is called for calls that are refused here; it must not block.
 	Refused func(ctx context.Context, fullMethod string, err error)
 
 	calls, watches atomic.Int64
 	failures       Rate
 }
 
-// maxWatches is how many calls of Health/Watch may be open, which need no token.
+// maxWatches is the maximum number of open calls of Health/Watch, which need no token.
 const maxWatches = 1000
 
-// maxRefusedDeadline is the longest deadline of a call that is refused at once.
-// grpc-go keeps the timer of the deadline of such a call until it fires, so calls
-// with a longer one are refused by the interceptors, when their message is in.
+// maxRefusedDeadline is the longest deadline of a call that the tap refuses. grpc-go
+// keeps the timer of a refused call's deadline until it fires, so calls with a longer one
+// are refused by the interceptors, after their message was received.
 const maxRefusedDeadline = 30 * time.Second
 
-// errFailedLogins answers calls without a valid token beyond the limit of such calls.
-// It is no obstacle for those with one.
+// errFailedLogins refuses calls without a valid token beyond the rate limit. Calls with a
+// valid token are not affected.
 var errFailedLogins = &apierr.Error{
 	Code:     codes.ResourceExhausted,
 	Reason:   runicornapiv1.ErrorReason_ERROR_REASON_SERVER_LIMIT,
-	Message:  "too many calls without a valid token; calls with one are served",
+	Message:  "too many calls without a valid token; calls with a valid token are still served",
 	Metadata: map[string]string{"limit": "failed_logins"},
 	Details:  []proto.Message{apierr.RetryInfo(0)},
 }
 
-// errSlowRequest ends a call whose request does not come.
-var errSlowRequest = apierr.OverLimit("request_time", "the request did not come in time")
+// errSlowRequest ends a call whose request does not arrive in time.
+var errSlowRequest = apierr.OverLimit("request_time", "the request did not arrive in time")
 
 // Handle is the function for grpc.InTapHandle.
 func (t *Tap) Handle(ctx context.Context, info *tap.Info) (context.Context, error) {
@@ -90,7 +90,7 @@ func (t *Tap) Handle(ctx context.Context, info *tap.Info) (context.Context, erro
 	return ctx, nil
 }
 
-// reserve counts a call, over all callers and for its own.
+// reserve counts a call, in total and for its caller.
 func (t *Tap) reserve(c *call, who *caller, fullMethod string) (err error) {
 	if c.open, err = t.reserveOfAll(fullMethod); err != nil {
 		return err
@@ -102,14 +102,14 @@ func (t *Tap) reserve(c *call, who *caller, fullMethod string) (err error) {
 	return err
 }
 
-// reserveOfAll counts a call, and returns in what; nil is in nothing.
+// reserveOfAll counts a call, and returns the counter; nil if the call is not counted.
 func (t *Tap) reserveOfAll(fullMethod string) (*atomic.Int64, error) {
 	open, most, limit := &t.calls, t.MaxCalls, "--max-calls"
 	switch {
 	case fullMethod == healthpb.Health_Watch_FullMethodName:
 		open, most, limit = &t.watches, maxWatches, "health_watches"
 	case RoleOf(fullMethod) == RoleNone:
-		return nil, nil // a probe must get its answer
+		return nil, nil // health checks are not limited
 	}
 	if open.Add(1) > most {
 		open.Add(-1)
@@ -120,22 +120,22 @@ func (t *Tap) reserveOfAll(fullMethod string) (*atomic.Int64, error) {
 
 type callKey struct{}
 
-// call is what the tap keeps of a call.
+// call is the state of a call that the tap keeps.
 type call struct {
-	// refusal is what the interceptors answer in the place of the method.
+	// refusal is the error that the interceptors return instead of calling the method.
 	refusal  error
 	cancel   context.CancelCauseFunc // of the context of the transport
-	received func()                  // is called when the request is in
-	unwatch  func()                  // ends the watch of the token, where there is one
-	// open and ofToken count the call, where they are not nil.
+	received func()                  // called when the request was received
+	unwatch  func()                  // ends the watch of the token; may be nil
+	// open and ofToken are the counters that include this call; they may be nil.
 	open, ofToken *atomic.Int64
 
 	mu     sync.Mutex
-	cause  *apierr.Error           // why this server has ended the call
-	method context.CancelCauseFunc // of the context of the method, where it has one
+	cause  *apierr.Error           // why this server has ended the call; nil if it has not
+	method context.CancelCauseFunc // of the context of the method; may be nil
 }
 
-// watch has the call end when its token does, or the certificate by which it is made.
+// watch ends the call when its token or its client certificate becomes invalid.
 func (c *call) watch(who *caller) {
 	stop := context.AfterFunc(who.grant.ctx, func() {
 		if cause, ok := errors.AsType[*apierr.Error](context.Cause(who.grant.ctx)); ok {
@@ -149,7 +149,7 @@ func (c *call) watch(who *caller) {
 	}
 }
 
-// finish is called when the call is over.
+// finish releases what the call holds.
 func (c *call) finish() {
 	c.received()
 	if c.unwatch != nil {
@@ -162,12 +162,12 @@ func (c *call) finish() {
 	}
 }
 
-// sendGrace is how long a send may continue in a call that this server ends. When the
-// context of the transport ends in a send, grpc-go tells the client CANCELLED, and
-// not why.
+// sendGrace is how long a blocked send may continue in a call that this server ends. If
+// the context of the transport ends during a send, grpc-go reports CANCELLED to the
+// client instead of the cause.
 const sendGrace = time.Second
 
-// end ends a call: its method first, so that the client hears why.
+// end ends a call: the method first, so that the client gets the cause.
 func (c *call) end(cause *apierr.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +182,7 @@ func (c *call) end(cause *apierr.Error) {
 	time.AfterFunc(sendGrace, func() { c.cancel(cause) })
 }
 
-// methodContext makes the context of the method.
+// methodContext returns the context of the method.
 func (c *call) methodContext(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +193,7 @@ func (c *call) methodContext(ctx context.Context) (context.Context, context.Canc
 	return ctx, c.method
 }
 
-// endedBy returns why this server has ended a call; nil if it has not.
+// endedBy returns the cause with which this server has ended a call; nil if it has not.
 func endedBy(ctx context.Context) *apierr.Error {
 	c := callOf(ctx)
 	if c == nil {
@@ -209,14 +209,14 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
-// requestReceived notes that the request of a call is in.
+// requestReceived records that the request of a call was received.
 func requestReceived(ctx context.Context) {
 	if c := callOf(ctx); c != nil {
 		c.received()
 	}
 }
 
-// withHTTPPeer makes the caller of the HTTP side the peer of its call.
+// withHTTPPeer sets the caller of the HTTP side as the peer of its call.
 func (t *Tap) withHTTPPeer(ctx context.Context, info *tap.Info) context.Context {
 	p, ok := peer.FromContext(ctx)
 	if from := info.Header.Get(t.PeerHeader); ok && p.Addr.Network() == inMemory && len(from) == 1 {
@@ -230,7 +230,7 @@ type httpPeer string
 
 var _ net.Addr = httpPeer("")
 
-// Network says which way the caller came.
+// Network returns "http".
 func (httpPeer) Network() string { return "http" }
 
 // String returns the address.

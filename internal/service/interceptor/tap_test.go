@@ -20,7 +20,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr/apierrtest"
 )
 
-// tapped is a server behind a tap, whose history sends without an end.
+// tapped is a server behind a tap, whose history never ends.
 type tapped struct {
 	runicornapiv1.UnimplementedMetricServiceServer
 	peers   chan string
@@ -83,7 +83,7 @@ func withBearer(ctx context.Context, token string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 }
 
-func TestTap_EndsTheCallsOfARevokedTokenAlsoWhenNobodyReads(t *testing.T) {
+func TestTap_EndsTheCallsOfARevokedTokenEvenIfTheClientDoesNotRead(t *testing.T) {
 	auth := &Authorizer{}
 	auth.SetTokens([]Token{{Role: RoleRead, Token: "stays"}, {Role: RoleRead, Token: "goes"}, {Role: RoleAdmin, Token: "sinks"}})
 	s := &tapped{peers: make(chan string, 3)}
@@ -112,7 +112,7 @@ func TestTap_EndsTheCallsOfARevokedTokenAlsoWhenNobodyReads(t *testing.T) {
 	}
 }
 
-func TestTap_BoundsTheCallsOfAllConnections(t *testing.T) {
+func TestTap_LimitsTheCallsOfAllConnections(t *testing.T) {
 	s := &tapped{}
 	client := serveTapped(t, s, &Tap{Auth: &Authorizer{}, Pending: NewPending(), MaxCalls: 1}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -165,7 +165,7 @@ func TestTap_LimitsFailedLoginsOnly(t *testing.T) {
 	}
 }
 
-func TestStalls_OnlySoManyStreamsMayWaitForTheirClients(t *testing.T) {
+func TestStalls_LimitsTheStreamsThatWaitForTheirClients(t *testing.T) {
 	s := &tapped{}
 	stalls := &Stalls{After: 10 * time.Millisecond, Limit: time.Hour, LiveLimit: time.Hour, Max: 2}
 	client := serveTapped(t, s, &Tap{Auth: &Authorizer{}, Pending: NewPending(), MaxCalls: 100}, stalls)
@@ -205,7 +205,7 @@ func TestStalls_OnlySoManyStreamsMayWaitForTheirClients(t *testing.T) {
 	}
 }
 
-func TestStalls_AStreamThatIsReadInTimeGoesOn(t *testing.T) {
+func TestStalls_AStreamThatIsReadInTimeContinues(t *testing.T) {
 	s := &tapped{}
 	client := serveTapped(t, s, &Tap{Auth: &Authorizer{}, Pending: NewPending(), MaxCalls: 100}, NewStalls(time.Minute))
 	stream, err := client.StreamMetrics(t.Context(), someRun)

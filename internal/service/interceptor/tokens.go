@@ -16,32 +16,32 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// Token is what a caller shows, and what it may do with it. One of Token, Hash and Cert
-// is set.
+// Token is a credential and what it permits. Exactly one of Token, Hash and Cert is set.
 type Token struct {
 	Role  Role
 	Token string
-	// Hash is the SHA-256 of the token, where only that is known.
+	// Hash is the SHA-256 of the token if only that is known.
 	Hash [sha256.Size]byte
 	// Cert is a name in a client certificate: CN=, DNS=, URI= or EMAIL= and a value.
 	Cert string
-	// Name says whose it is; it may be empty.
+	// Name identifies the owner; it may be empty.
 	Name string
-	// Expires is when it stops being valid; never if zero.
+	// Expires is when the token becomes invalid; never if zero.
 	Expires time.Time
-	// Viewers are the configured Viewers that it is for, with those that they have
-	// tunneled; nil means all.
+	// Viewers are the configured Viewers that the token may see, with those that they
+	// have tunneled; nil means all.
 	Viewers []string
 }
 
 var (
 	// errNoToken refuses a call without a known token.
-	errNoToken = noAuthority("this server demands a token: send the metadata authorization: Bearer TOKEN")
-	// errUnknownCert refuses a client certificate that was issued for something else.
+	errNoToken = noAuthority("this server requires a token: send the metadata authorization: Bearer TOKEN")
+	// errUnknownCert refuses a client certificate that the token file does not name.
 	errUnknownCert = noAuthority("the token file of this server has no line for this client certificate, and no token was sent")
-	// errExpired refuses a token that was valid once, and ends its calls.
+	// errExpired refuses an expired token, and ends its calls.
 	errExpired = noAuthority("the token of this call has expired: ask the server's operator for another one")
-	// errCertExpired is its twin for certificates: a connection may outlive one.
+	// errCertExpired is the counterpart for certificates: a connection may outlive its
+	// certificate.
 	errCertExpired = noAuthority("the client certificate of this connection has expired: connect with another one")
 	// errRevoked ends the calls of a token that is no longer valid.
 	errRevoked = noAuthority("the token of this call was revoked")
@@ -51,19 +51,19 @@ func noAuthority(message string) *apierr.Error {
 	return &apierr.Error{Code: codes.Unauthenticated, Reason: runicornapiv1.ErrorReason_ERROR_REASON_TOKEN_INVALID, Message: message}
 }
 
-// grant is one known Token, of which the text is forgotten: comparing hashes takes the
-// same time whatever was guessed, and no token lies in memory.
+// grant is one known Token without its text. Comparing hashes takes the same time for
+// every guess, and no token stays in memory.
 type grant struct {
 	Token
 	*life
 }
 
-// life is how long calls with a token may continue, and how many there are. Lines of the
-// token file that give the same authority, one after the other, share it.
+// life is the validity of a token and the number of its open calls. When the token file
+// is read again, lines that give the same authority share it.
 type life struct {
 	ctx    context.Context //nolint:containedctx // the life of a token, which no call has
 	cancel context.CancelCauseFunc
-	expiry *time.Timer // may be nil
+	expiry *time.Timer // nil if the token does not expire
 	usage  usage
 }
 
@@ -81,7 +81,7 @@ func (l *life) end(cause error) {
 	l.cancel(cause)
 }
 
-// expireAt sets when it ends by itself; a zero time is never.
+// expireAt sets when it ends by itself; never if zero.
 func (l *life) expireAt(at time.Time) {
 	if l.expiry != nil {
 		l.expiry.Stop()
@@ -91,7 +91,7 @@ func (l *life) expireAt(at time.Time) {
 	}
 }
 
-// err says why the token is not valid now.
+// err returns why the token is not valid now.
 func (g *grant) err() error {
 	if !g.Expires.IsZero() && !time.Now().Before(g.Expires) {
 		return errExpired
@@ -99,20 +99,20 @@ func (g *grant) err() error {
 	return nil
 }
 
-// continues reports whether calls with an older grant may continue with this one.
+// continues reports whether the calls of an older grant may continue with this one.
 func (g *grant) continues(old *grant) bool {
 	return g.Hash == old.Hash && g.Cert == old.Cert && g.Role == old.Role && old.ctx.Err() == nil &&
 		(g.Viewers == nil) == (old.Viewers == nil) && slices.Equal(g.Viewers, old.Viewers)
 }
 
-// Authorizer knows the tokens of callers. Without any token it lets every call pass: the
-// server then listens on loopback only, or was told not to mind.
+// Authorizer holds the tokens of callers. Without tokens it admits every call: the server
+// then listens on loopback only, or was configured to admit all.
 type Authorizer struct {
 	grants atomic.Pointer[[]*grant]
 }
 
-// SetTokens makes these the tokens, and ends the calls of those that are no longer among
-// them with the same authority. It belongs to one goroutine.
+// SetTokens replaces the tokens, and ends the calls of those that no longer have the same
+// authority. It must be called by one goroutine at a time.
 func (a *Authorizer) SetTokens(tokens []Token) {
 	old, kept := a.known(), map[*life]bool{}
 	next := make([]*grant, 0, len(tokens))
@@ -145,8 +145,8 @@ func (a *Authorizer) known() []*grant {
 	return nil
 }
 
-// identify finds out who makes a call. A token that was sent counts, and not the
-// certificate beside it: a proxy may have one of its own.
+// identify identifies the caller. A token takes precedence over a certificate, which may
+// be that of a proxy.
 func (a *Authorizer) identify(authorization []string, cert *x509.Certificate) *caller {
 	c, known := &caller{cert: cert}, a.known()
 	token := bearer(authorization)
@@ -169,7 +169,7 @@ func (a *Authorizer) identify(authorization []string, cert *x509.Certificate) *c
 	return c
 }
 
-// findToken looks at every token, so that its time tells nothing.
+// findToken compares with every token, so that its duration reveals nothing.
 func findToken(known []*grant, token string) (found *grant) {
 	sum := sha256.Sum256([]byte(token))
 	for _, g := range known {
@@ -180,7 +180,7 @@ func findToken(known []*grant, token string) (found *grant) {
 	return found
 }
 
-// findCert finds the first grant for any of the names in a certificate.
+// findCert returns the first grant for any of the names in a certificate.
 func findCert(known []*grant, cert *x509.Certificate) *grant {
 	names := certNames(cert)
 	for _, g := range known {
@@ -191,8 +191,8 @@ func findCert(known []*grant, cert *x509.Certificate) *grant {
 	return nil
 }
 
-// certNames are the names in a certificate as Token.Cert has them, DNS names in lower
-// case. An empty common name is none.
+// certNames returns the names in a certificate in the form of Token.Cert, with DNS names
+// in lower case. An empty common name is left out.
 func certNames(cert *x509.Certificate) (names []string) {
 	if cert.Subject.CommonName != "" {
 		names = append(names, "CN="+cert.Subject.CommonName)
@@ -209,8 +209,8 @@ func certNames(cert *x509.Certificate) (names []string) {
 	return names
 }
 
-// bearer returns the token of the values of an authorization header, empty if they
-// have none.
+// bearer returns the token in the values of an authorization header, empty if there is
+// none.
 func bearer(authorization []string) string {
 	for _, value := range authorization {
 		scheme, token, found := strings.Cut(value, " ")

@@ -54,7 +54,7 @@ func TestATokenIsValidUntilItExpiresAndItsCallsEndThen(t *testing.T) {
 	})
 }
 
-func TestOtherViewersAreAnotherAuthority(t *testing.T) {
+func TestOtherViewersChangeTheAuthority(t *testing.T) {
 	auth := &Authorizer{}
 	for i, viewers := range [][]string{nil, {"lab"}, {"lab", "gpu1"}, {"gpu1"}} {
 		old := auth.known()
@@ -75,7 +75,7 @@ func TestOtherViewersAreAnotherAuthority(t *testing.T) {
 	}
 }
 
-func TestAnyNameInACertificateMayBeThatOfALine(t *testing.T) {
+func TestAnyNameInACertificateMayMatchALine(t *testing.T) {
 	id := &url.URL{Scheme: "spiffe", Host: "lab", Path: "/ann"}
 	cert := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "ann"}, DNSNames: []string{"PC.lab"}, EmailAddresses: []string{"a@lab"}, URIs: []*url.URL{id}, NotAfter: time.Now().Add(time.Hour),
@@ -106,7 +106,7 @@ func TestAnyNameInACertificateMayBeThatOfALine(t *testing.T) {
 	}
 }
 
-func TestTap_BoundsTheCallsOfEachTokenByItself(t *testing.T) {
+func TestTap_LimitsTheCallsOfEachTokenSeparately(t *testing.T) {
 	auth := &Authorizer{}
 	auth.SetTokens([]Token{{Role: RoleRead, Token: "greedy"}, {Role: RoleRead, Token: "modest"}})
 	client := serveTapped(t, &tapped{}, &Tap{Auth: auth, Pending: NewPending(), MaxCalls: 10, PerToken: TokenLimits{Calls: 1, Streams: 2, Exports: 1}}, nil)
@@ -176,8 +176,8 @@ func TestEachKindOfCallOfATokenHasItsLimit(t *testing.T) {
 	}
 }
 
-// TestChain_WithoutATapStillLimits covers servers that have the interceptors only.
-func TestChain_WithoutATapStillLimits(t *testing.T) {
+// TestChain_EnforcesLimitsWithoutATap covers servers that have the interceptors only.
+func TestChain_EnforcesLimitsWithoutATap(t *testing.T) {
 	auth := &Authorizer{}
 	auth.SetTokens([]Token{{Role: RoleAdmin, Token: "t", Viewers: []string{"lab"}}})
 	ctx := incoming(t.Context(), "t")

@@ -10,15 +10,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/apierr"
 )
 
-// TokenLimits is how many calls of each kind may be open at once with one token, so that
-// nobody takes the places of all. Without tokens nobody is told apart, and there is no such limit.
-// Zeros are no limit.
+// TokenLimits is the maximum number of open calls of each kind with one token, so that
+// one caller cannot use up the limits of the server. Without tokens, callers cannot be
+// distinguished and there is no such limit. Zero means no limit.
 type TokenLimits struct{ Calls, Streams, Exports int64 }
 
-// usage counts the open calls of a token.
+// usage is the number of open calls of a token.
 type usage struct{ calls, streams, exports atomic.Int64 }
 
-// streamMethods are the methods of the contract that answer by streams.
+// streamMethods are the server-streaming methods of the contract.
 var streamMethods = func() map[string]bool {
 	methods := map[string]bool{}
 	for _, service := range []grpc.ServiceDesc{
@@ -32,8 +32,8 @@ var streamMethods = func() map[string]bool {
 	return methods
 }()
 
-// reserve counts a call of a token, and returns in what; nil is in nothing. Calls of Arrow
-// Flight are not counted: those that they make are.
+// reserve counts a call of a token, and returns the counter; nil if the call is not
+// counted. Calls of Arrow Flight are not counted, as they make calls of the API that are.
 func (l TokenLimits) reserve(c *caller, fullMethod string) (*atomic.Int64, error) {
 	if c.grant == nil || RoleOf(fullMethod) == RoleNone || strings.HasPrefix(fullMethod, flightService) {
 		return nil, nil

@@ -18,7 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
-// requests returns an empty message of every request of the contract.
+// requests returns an empty message of every request type of the contract.
 func requests() []proto.Message {
 	var out []proto.Message
 	for _, file := range []protoreflect.FileDescriptor{
@@ -38,19 +38,17 @@ func requests() []proto.Message {
 	return out
 }
 
-// Validator checks requests against the rules in the contract, before any
-// method sees them.
+// Validator checks requests against the rules in the contract before they reach a method.
 type Validator struct {
 	rules protovalidate.Validator
 }
 
-// maxFullCheck is the size of a request, in bytes, of which all violations are
-// looked for; those of a larger one could be a hundred thousand, and only the
-// first is told.
+// maxFullCheck is the maximum size in bytes of a request for which all violations are
+// reported. A larger request could have a hundred thousand; only the first is reported.
 const maxFullCheck = 16 << 10
 
-// NewValidator compiles the rules of all our requests, so that no first call
-// pays for it.
+// NewValidator compiles the rules of all requests, so that the first calls are not
+// delayed.
 func NewValidator() (*Validator, error) {
 	rules, err := protovalidate.New(protovalidate.WithMessages(requests()...))
 	if err != nil {
@@ -59,10 +57,10 @@ func NewValidator() (*Validator, error) {
 	return &Validator{rules: rules}, nil
 }
 
-// check makes field violations, in our field names, of broken rules.
+// check returns the violated rules with the field names of the request.
 func (v *Validator) check(msg any) error {
 	if m, ok := msg.(proto.Message); ok && wire.IsUndecodable(m) {
-		return apierr.Invalid("", "the request cannot be decoded: it is no %s", m.ProtoReflect().Descriptor().FullName())
+		return apierr.Invalid("", "the request cannot be decoded: it is not a %s", m.ProtoReflect().Descriptor().FullName())
 	}
 	m, ok := msg.(proto.Message)
 	if !ok {
@@ -97,7 +95,7 @@ func (v *Validator) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo,
 	return handler(ctx, req)
 }
 
-// Stream is the interceptor for streams: it checks what the client sends.
+// Stream is the interceptor for streams.
 func (v *Validator) Stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return handler(srv, &checkedStream{ServerStream: ss, v: v})
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// BenchmarkGetMetrics asks for a run at rest that is in the cache: all of it,
-// and a downsampled part of it.
+// BenchmarkGetMetrics reads a finished run that is in the cache: all of it, and a
+// downsampled part of it.
 func BenchmarkGetMetrics(b *testing.B) {
 	h := newHarness(b, demotest.Gen06)
 	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(servicetest.CurveLines(10_000, func(step int) float64 {
@@ -38,8 +38,8 @@ func BenchmarkGetMetrics(b *testing.B) {
 	}
 }
 
-// BenchmarkManyMetrics asks for runs of many metrics and two steps: the time must grow
-// no faster than the number of metrics.
+// BenchmarkManyMetrics reads runs of many metrics and two steps: the time must grow at
+// most linearly with the number of metrics.
 func BenchmarkManyMetrics(b *testing.B) {
 	h := newHarness(b, demotest.Gen06)
 	for _, metrics := range []int{100, 1_000, 10_000} {

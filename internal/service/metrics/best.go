@@ -10,18 +10,18 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 )
 
-// candidate is an experiment with the point that stands for it.
+// candidate is an experiment with the point that is compared.
 type candidate struct {
 	entry *runs.Entry
 	search.Point
 }
 
-// findBest finds the best of the experiments that have a record: among equals the one of
-// the earliest step, then the oldest. Values that are not finite do not count, not even as
-// the last one: on 0.5.3 nobody can tell them from values that were never logged, and an
-// experiment must not be judged by the Viewer that it is on.
+// findBest returns the best of the experiments that have a record; among equal values,
+// that of the lowest step, then that of the oldest experiment. Values that are not finite
+// are ignored, even as the last value: on 0.5.3 they cannot be told from values that were
+// never logged, and the result must not depend on the generation of the Viewer.
 func findBest(req *runicornapiv1.FindBestExperimentRequest, entries []runs.Entry) *runicornapiv1.FindBestExperimentResponse {
-	sign := 1.0 // what makes the greater value the better one
+	sign := 1.0 // -1 if lower values are better
 	point := (*search.Metric).Max
 	if req.GetGoal() == runicornapiv1.Goal_GOAL_MINIMIZE {
 		sign, point = -1, (*search.Metric).Min
@@ -64,7 +64,7 @@ func (c *candidate) compare(d *candidate, sign float64) int {
 	return cmp.Or(cmp.Compare(sign*d.Value, sign*c.Value), cmp.Compare(c.Step, d.Step), oldestFirst(c.entry, d.entry))
 }
 
-// oldestFirst orders by age, unknown ages last.
+// oldestFirst orders by creation time; unknown times come last.
 func oldestFirst(a, b *runs.Entry) int {
 	if a.Run.CreatedTime.IsZero() != b.Run.CreatedTime.IsZero() {
 		if a.Run.CreatedTime.IsZero() {

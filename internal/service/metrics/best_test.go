@@ -20,8 +20,8 @@ func TestBest_OverAllViewers(t *testing.T) {
 			ID: "20260101_000000_" + name, Project: "mine", Name: name, Created: created.Add(-age), Events: servicetest.PointsAt(1000, points...),
 		})
 	}
-	// The old generation has the spike, the middle one the last word, and two
-	// runs are alike but for their age.
+	// The run of the old generation has the best extreme, that of the middle one the best
+	// last value, and two runs differ only in age.
 	add(0, "spike1", 3*time.Hour, [3]float64{1, 0.9, 1}, [3]float64{2, 0.1, 2})
 	add(1, "steady", 2*time.Hour, [3]float64{1, 0.2, 1}, [3]float64{2, 0.8, 2}, [3]float64{3, 0.8, 3})
 	add(2, "young1", 0, [3]float64{4, 0.8, 1}, [3]float64{2, 0.8, 2})

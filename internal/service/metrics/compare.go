@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	// minComparedPointSize is the minimum size of a compared point in the answer, in bytes: its
+	// minComparedPointSize is the minimum size in bytes of a point in the response: its
 	// row and its value.
 	minComparedPointSize = 9
-	// maxBufferedPoints bounds the points that are buffered for an even grid, which
-	// cannot be laid before the longest run is known: 256 MiB.
+	// maxBufferedPoints is the maximum number of points that are buffered for an evenly
+	// spaced axis, whose end is that of the longest run. They take 256 MiB.
 	maxBufferedPoints = 16 << 20
 )
 
-// curve is one metric of one experiment on the way into a comparison.
+// curve is one metric of one experiment in a comparison.
 type curve struct {
 	name     string
-	steps    []int64   // the axis when aligned on steps
-	seconds  []float64 // the axis when aligned on time, since the run's first point
+	steps    []int64   // of the points, if the comparison is aligned by step
+	seconds  []float64 // since the run's first point, if it is aligned by time
 	values   []float64
 	total    int64
 	fidelity runicornapiv1.Fidelity
 }
 
-// comparison is one CompareExperiments.
+// comparison is one call of CompareExperiments.
 type comparison struct {
 	selection eventlog.Selection
 	byTime    bool
-	maxPoints int       // 0: all points
-	curves    [][]curve // by experiment; each is written by one reader
+	maxPoints int       // 0 means all points
+	curves    [][]curve // by experiment; each element is written by one goroutine
 	points    atomic.Int64
 }
 
@@ -55,11 +55,11 @@ func newComparison(req *runicornapiv1.CompareExperimentsRequest, runs int) *comp
 	return c
 }
 
-// read takes the curves of one experiment.
+// read adds the curves of one experiment.
 func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 	c.curves[i] = nil
 	points, q := 0, eventlog.Query{MinStep: c.selection.MinStep, MaxStep: c.selection.MaxStep}
-	if !c.byTime { // else every point counts
+	if !c.byTime { // with times, all points are needed
 		q.MaxPoints = c.maxPoints
 	}
 	for _, name := range v.Summary().Names(c.selection) {
@@ -90,7 +90,7 @@ func (c *comparison) read(ctx context.Context, i int, v *runcache.View) error {
 	return nil
 }
 
-// curve makes a curve of the finite points of a series.
+// curve converts the finite points of a series.
 func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
 	cv := curve{name: s.Name, fidelity: convert.Fidelity(v.Origin)}
 	switch {
@@ -105,9 +105,8 @@ func (c *comparison) curve(s *eventlog.Series, v *runcache.View) curve {
 	return cv
 }
 
-// relative puts points in the order of their time, in seconds since the first
-// one. Of points of one time the one at the highest step counts, and a point
-// whose time is not known is left out.
+// relative sorts points by time, in seconds since the first one. Of points with the same
+// time the one at the highest step is used; points without a time are left out.
 func relative(s *eventlog.Series, first float64) (seconds, values []float64) {
 	order := make([]int, 0, s.Len())
 	for i, at := range s.Times {
@@ -127,20 +126,21 @@ func relative(s *eventlog.Series, first float64) (seconds, values []float64) {
 	return seconds, values
 }
 
-// countPoints counts points, and ends the call when they are more than it can answer.
+// countPoints counts points, and returns an error if there are more than the response can
+// hold.
 func (c *comparison) countPoints(points int) error {
 	total, byGrid := c.points.Add(int64(points)), c.byTime && c.maxPoints > 0
 	switch {
 	case byGrid && total > maxBufferedPoints:
 		return apierr.OverLimit("points held by one comparison",
-			"the experiments have too many points to be laid over one grid: compare fewer of them")
+			"the experiments have too many points to be aligned: compare fewer of them")
 	case !byGrid && total > answer.MaxSize/minComparedPointSize:
 		return answer.TooLarge()
 	}
 	return nil
 }
 
-// comparisons aligns the curves, metric by metric.
+// comparisons aligns the curves of each metric.
 func (c *comparison) comparisons(ctx context.Context, entries []runs.Entry) ([]*runicornapiv1.MetricComparison, error) {
 	type runCurve struct {
 		run   *runs.Entry
@@ -180,7 +180,7 @@ func comparedSeries(e *runs.Entry, cv *curve) *runicornapiv1.ComparedSeries {
 	}
 }
 
-// align fills in the axis, and each series' rows.
+// align sets the axis, and the rows of each series.
 func (c *comparison) align(m *runicornapiv1.MetricComparison, curves []*curve) {
 	switch {
 	case c.byTime && c.maxPoints > 0:
@@ -201,7 +201,7 @@ func (c *comparison) align(m *runicornapiv1.MetricComparison, curves []*curve) {
 	}
 }
 
-// union is every coordinate that any of the curves has, ascending.
+// union returns the coordinates of all curves in ascending order, without duplicates.
 func union[T cmp.Ordered](curves []*curve, coordsOf func(*curve) []T) []T {
 	var all []T
 	for _, cv := range curves {
@@ -224,7 +224,7 @@ func rowsOf[T cmp.Ordered](coords, axis []T) []uint32 {
 	return rows
 }
 
-// axis is n coordinates from 0 to the end of the longest curve, evenly spread.
+// axis returns n evenly spaced coordinates from 0 to the end of the longest curve.
 func axis(curves []*curve, n int) []float64 {
 	end := 0.0
 	for _, cv := range curves {
@@ -239,11 +239,12 @@ func axis(curves []*curve, n int) []float64 {
 	for i := range coords {
 		coords[i] = end * float64(i) / float64(n-1)
 	}
-	coords[n-1] = end // whatever the division rounded
+	coords[n-1] = end // without the rounding error of the division
 	return coords
 }
 
-// resampled is a curve's last value at or before each coordinate, up to its own end.
+// resampled returns a curve's last value at or before each coordinate, up to the end of
+// the curve.
 func resampled(cv *curve, coords []float64) (rows []uint32, values []float64) {
 	next := 0
 	for row, at := range coords {

@@ -112,7 +112,7 @@ func reasons(notRead []*runicornapiv1.ExperimentResult) map[string]codes.Code {
 	return out
 }
 
-func TestCompare_SaysWhatWasNotRead(t *testing.T) {
+func TestCompare_ReportsWhatWasNotRead(t *testing.T) {
 	start := time.Unix(1_700_000_000, 0)
 	newRuns := func(u *servicetest.Upstream, n int) (ids []string) {
 		for i := range n {

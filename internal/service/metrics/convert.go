@@ -14,7 +14,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// metricInfo converts what one metric and kind amounts to.
+// metricInfo converts the statistics of one metric and kind.
 func metricInfo(s *eventlog.Stat, origin runsource.Origin) *runicornapiv1.MetricInfo {
 	out := &runicornapiv1.MetricInfo{
 		MetricName: convert.Text(s.Name),
@@ -39,8 +39,8 @@ func metricInfo(s *eventlog.Stat, origin runsource.Origin) *runicornapiv1.Metric
 	return out
 }
 
-// lastValue converts a cell; there is none of a metric without points. An integer beyond
-// 2^53 is one in the answer too: in JSON, a number would not keep its digits.
+// lastValue converts a cell; nil for a metric without points. An integer beyond 2^53
+// stays an integer: a JSON number would lose digits.
 func lastValue(c *eventlog.Cell) *runicornapiv1.Value {
 	switch c.Kind {
 	case eventlog.KindNumber:
@@ -60,8 +60,7 @@ func lastValue(c *eventlog.Cell) *runicornapiv1.Value {
 	return nil
 }
 
-// integerValue converts the decimal digits of an integer, which may have more
-// than 64 bits.
+// integerValue converts the decimal digits of an integer of any size.
 func integerValue(digits string) *runicornapiv1.Value {
 	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
 		return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Integer{Integer: n}}
@@ -69,7 +68,7 @@ func integerValue(digits string) *runicornapiv1.Value {
 	return &runicornapiv1.Value{Kind: &runicornapiv1.Value_Json{Json: convert.Text(digits)}}
 }
 
-// metricsAnswer is the answer with a run's points.
+// metricsAnswer returns the response with a run's points.
 func metricsAnswer(t target.Run, v *runcache.View, series []*runicornapiv1.MetricSeries) *runicornapiv1.GetMetricsResponse {
 	return &runicornapiv1.GetMetricsResponse{
 		Series:                series,
@@ -83,7 +82,7 @@ func metricsAnswer(t target.Run, v *runcache.View, series []*runicornapiv1.Metri
 	}
 }
 
-// metricListAnswer is the answer about which metrics a run has.
+// metricListAnswer returns the response with the metrics that a run has.
 func metricListAnswer(t target.Run, v *runcache.View, selection eventlog.Selection) *runicornapiv1.ListMetricsResponse {
 	out := &runicornapiv1.ListMetricsResponse{
 		Fidelity:              convert.Fidelity(v.Origin),

@@ -16,8 +16,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// TestMetrics_OfARunThatDoesNotFit compares the answers of a server whose cache holds the
-// run with those of one that has its digest only.
+// TestMetrics_OfARunThatDoesNotFit compares the responses of a server whose cache holds
+// the run with those of a server that has only its digest.
 func TestMetrics_OfARunThatDoesNotFit(t *testing.T) {
 	const rows = 10_000
 	var log strings.Builder

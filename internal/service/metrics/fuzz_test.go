@@ -72,8 +72,8 @@ func eventView(file []byte) *runcache.View {
 	return v
 }
 
-// FuzzAnyMetricBytesMarshal: whatever a Viewer sends becomes messages that marshal
-// in protobuf and JSON, or an error.
+// FuzzAnyMetricBytesMarshal: any response of a Viewer becomes messages that can be
+// encoded in protobuf and JSON, or an error.
 func FuzzAnyMetricBytesMarshal(f *testing.F) {
 	f.Add([]byte(servicetest.SampleEvents))
 	f.Add([]byte("{\"type\":\"metrics\",\"data\":{\"\xff\\ud800\":\"\xfe\\udc00\",\"a\":1e999,\"global_step\":\"7\"}}\n"))

@@ -1,4 +1,4 @@
-// Package metrics serves MetricService, but for TailMetrics.
+// Package metrics serves MetricService except TailMetrics.
 package metrics
 
 import (
@@ -19,22 +19,22 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// Config is what the service works with.
+// Config holds what the service depends on.
 type Config struct {
 	Fleet *fleet.Fleet
 	// Cache holds parsed runs.
 	Cache *runcache.Cache
-	// Index knows sums of the metrics of all runs.
+	// Index has statistics of the metrics of all runs.
 	Index *search.Index
-	// CPUGate bounds what exports and histories compute.
+	// CPUGate bounds the computing of exports and histories.
 	CPUGate *cpugate.Gate
-	// Budget bounds the histories that are held to be merged or downsampled.
+	// Budget limits the histories that are buffered to be merged or downsampled.
 	Budget *points.Budget
 	// Drain ends histories when the server shuts down.
 	Drain *drain.Signal
 }
 
-// Service serves MetricService, but for TailMetrics.
+// Service serves MetricService except TailMetrics.
 type Service struct {
 	runicornapiv1.UnimplementedMetricServiceServer
 	config   Config
@@ -52,7 +52,7 @@ func New(c Config) *Service {
 	}
 }
 
-// ListMetrics says which metrics an experiment has.
+// ListMetrics lists the metrics of an experiment.
 func (s *Service) ListMetrics(ctx context.Context, req *runicornapiv1.ListMetricsRequest) (*runicornapiv1.ListMetricsResponse, error) {
 	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Service) ListMetrics(ctx context.Context, req *runicornapiv1.ListMetric
 	return resp, err
 }
 
-// GetMetrics gets the merged view of an experiment's metrics.
+// GetMetrics reads the merged view of an experiment's metrics.
 func (s *Service) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsRequest) (*runicornapiv1.GetMetricsResponse, error) {
 	t, err := s.resolver.Run(ctx, req.GetViewer(), "run_id", req.GetRunId())
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Service) GetMetrics(ctx context.Context, req *runicornapiv1.GetMetricsR
 	return answer.CheckSize(resp)
 }
 
-// CompareExperiments lays metrics of several experiments side by side.
+// CompareExperiments aligns metrics of several experiments.
 func (s *Service) CompareExperiments(ctx context.Context, req *runicornapiv1.CompareExperimentsRequest) (*runicornapiv1.CompareExperimentsResponse, error) {
 	selected, err := s.selectRuns(ctx, req)
 	if err != nil {

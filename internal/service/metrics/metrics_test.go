@@ -147,7 +147,7 @@ func TestMetrics_ListMetrics(t *testing.T) {
 	}
 }
 
-func TestMetrics_MergedTableSaysWhatItCannotKnow(t *testing.T) {
+func TestMetrics_MergedTableReportsWhatItCannotKnow(t *testing.T) {
 	h := newHarness(t, demotest.Gen05)
 	id := h.Upstreams[0].AddRun(demotest.Run{Project: "p", Name: "n", Events: []byte(
 		servicetest.MetricsLine(1, `"loss": 1, "bad": NaN`) + servicetest.MetricsLine(2, `"loss": NaN, "bad": NaN`) + servicetest.MetricsLine(3, `"loss": 3`))})

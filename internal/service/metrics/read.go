@@ -14,11 +14,11 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/points"
 )
 
-// minPointSize is the minimum size of a point in a message, in bytes: a step, a time and
-// a short text.
+// minPointSize is the minimum size in bytes of a point in a message: a step, a time and a
+// short text.
 const minPointSize = 11
 
-// seriesReader reads the points of one GetMetrics.
+// seriesReader reads the points for one call of GetMetrics.
 type seriesReader struct {
 	selection eventlog.Selection
 	query     eventlog.Query
@@ -31,8 +31,8 @@ func newSeriesReader(req *runicornapiv1.GetMetricsRequest) *seriesReader {
 	}}
 }
 
-// read reads metric by metric, so that no more than one of them is copied
-// beyond what the answer can carry.
+// read reads one metric after the other, so that at most one is copied beyond what the
+// response can hold.
 func (r *seriesReader) read(ctx context.Context, v *runcache.View) ([]*runicornapiv1.MetricSeries, error) {
 	var out []*runicornapiv1.MetricSeries
 	remaining := answer.MaxSize
@@ -55,8 +55,8 @@ func (r *seriesReader) read(ctx context.Context, v *runcache.View) ([]*runicorna
 	return out, nil
 }
 
-// readMetric reads the points of one metric, one series per kind. Far more than maxBytes
-// bytes are refused before anything is copied, or a log is read for them.
+// readMetric reads the points of one metric, one series per kind. If the points are known
+// to exceed maxBytes by far, it refuses them before it copies anything or reads a log.
 func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) (out []*runicornapiv1.MetricSeries, err error) {
 	if r.minSize(v, name) > maxBytes {
 		return nil, answer.TooLarge()
@@ -80,7 +80,7 @@ func (r *seriesReader) readMetric(v *runcache.View, name string, maxBytes int) (
 	return out, nil
 }
 
-// minSize is the least size of a metric's points in the answer, as far as it is known.
+// minSize returns a lower bound of the size of a metric's points in the response.
 func (r *seriesReader) minSize(v *runcache.View, name string) (size int) {
 	if v.Table == nil && (r.query.MinStep != nil || r.query.MaxStep != nil) {
 		return 0
@@ -98,8 +98,8 @@ func (r *seriesReader) minSize(v *runcache.View, name string) (size int) {
 	return size
 }
 
-// withIndeterminate says how many cells of a metric may have been NaN or ±Inf;
-// a metric that has no other cells is a series without points.
+// withIndeterminate sets how many cells of a metric may have been NaN or ±Inf. A metric
+// that has no other cells becomes a series without points.
 func withIndeterminate(series []*runicornapiv1.MetricSeries, name string, cells int) []*runicornapiv1.MetricSeries {
 	if len(series) == 0 && cells > 0 {
 		series = append(series, convert.Series(&eventlog.Series{Name: name, Kind: eventlog.KindNumber}))
@@ -110,7 +110,7 @@ func withIndeterminate(series []*runicornapiv1.MetricSeries, name string, cells 
 	return series
 }
 
-// keepFinite leaves the finite values of a series.
+// keepFinite removes the values that are not finite.
 func keepFinite(s *eventlog.Series) {
 	kept := make([]int, 0, s.Len())
 	for i, v := range s.Values {

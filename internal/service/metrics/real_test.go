@@ -20,7 +20,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// cells are what a table holds: by metric and step, the cell as text.
+// cells are the cells of a table as text, by metric and step.
 type cells map[string]map[string]string
 
 func (c cells) put(metric string, step int64, cell string) {
@@ -33,7 +33,7 @@ func (c cells) put(metric string, step int64, cell string) {
 // numberText is a number as text, whichever way it was spelt.
 func numberText(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// viewerCells asks a real Viewer for its merged table.
+// viewerCells reads a real Viewer's merged table.
 func viewerCells(t *testing.T, base, runID string) cells {
 	t.Helper()
 	resp, err := http.Get(base + "/api/runs/" + url.PathEscape(runID) + "/metrics_step")
@@ -76,9 +76,9 @@ func viewerCells(t *testing.T, base, runID string) cells {
 	return out
 }
 
-// ourCells are the cells of an answer. The Viewer says null for what is not
-// finite, so that is left out unless it is wanted. A row's time is that of the
-// line that wrote to the step last, whatever it wrote.
+// ourCells are the cells of a response. The Viewer has null for values that are not
+// finite, so these are left out unless requested. A row's time is that of the line that
+// last wrote to the step.
 func ourCells(resp *runicornapiv1.GetMetricsResponse, nonFinite bool) cells {
 	out := cells{}
 	for _, s := range resp.GetSeries() {
@@ -154,7 +154,7 @@ func plain(c cells) cells {
 	return out
 }
 
-// diffCells are the cells that differ, at most ten of them.
+// diffCells are the differing cells, at most ten of them.
 func diffCells(want, got cells) (differences []string, compared int) {
 	note := func(name, step, want, got string) {
 		if want != got && len(differences) < 10 {
@@ -230,8 +230,8 @@ func TestMetrics_ParityWithRealViewers(t *testing.T) {
 	}
 }
 
-// checkTimes: no value is younger than its row, and each row's time is that of
-// one of its values, if it has any.
+// checkTimes: no value is newer than its row, and each row's time is that of one of its
+// values, if it has any.
 func checkTimes(t *testing.T, key string, times map[string]string, resp *runicornapiv1.GetMetricsResponse) {
 	t.Helper()
 	newest := map[string]float64{}

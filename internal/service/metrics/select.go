@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// parallelReads is how many experiments one call reads at a time. Each
-	// Viewer's client has its own bound on top.
+	// parallelReads is the maximum number of experiments that one call reads
+	// concurrently. The client of each Viewer has its own limit as well.
 	parallelReads = 8
 )
 
-// runSelector is the part of a request that says which experiments it is about.
+// runSelector is a request that selects experiments.
 type runSelector interface {
 	GetViewer() string
 	GetRunIds() []string
@@ -35,16 +35,15 @@ type runSelector interface {
 	GetAllowPartial() bool
 }
 
-// runSelection is the experiments that one call reads. Its NotRead has those beyond
-// max_runs, and the Viewers whose list could not be had.
+// runSelection is the experiments that one call reads. NotRead includes those beyond
+// max_runs, and the Viewers whose list could not be read.
 type runSelection struct {
 	*runs.Filtered
 	read int // how many were read
 }
 
-// selectRuns finds the experiments of a request: those that it names, in its order,
-// or those that its filter selects, the newest first. Of more than max_runs the
-// newest are taken.
+// selectRuns returns the experiments of a request: those that it names, in its order, or
+// those that its filter selects, newest first. Beyond max_runs the oldest are left out.
 func (s *Service) selectRuns(ctx context.Context, req runSelector) (*runSelection, error) {
 	c := &runSelection{Filtered: &runs.Filtered{}}
 	var err error
@@ -60,7 +59,7 @@ func (s *Service) selectRuns(ctx context.Context, req runSelector) (*runSelectio
 	return c, nil
 }
 
-// attach gives the experiments what the search index knows of their metrics.
+// attach adds to the experiments the search index's records of their metrics.
 func (s *Service) attach(ctx context.Context, c *runSelection, allowPartial bool) error {
 	entries := make([]*runs.Entry, len(c.Entries))
 	for i := range c.Entries {
@@ -69,11 +68,11 @@ func (s *Service) attach(ctx context.Context, c *runSelection, allowPartial bool
 	return s.selector.Attach(ctx, c.Filtered, entries, search.PartMetrics, runs.ModeOf(allowPartial))
 }
 
-// manyRuns is from how many experiments on a comparison asks the search index which of
-// them have the metrics, rather than reading them all.
+// manyRuns is the number of experiments from which on a comparison asks the search index
+// which of them have the metrics, instead of reading all of them.
 const manyRuns = 64
 
-// keepHaving leaves the experiments that have one of the selected metrics.
+// keepHaving removes the experiments that have none of the selected metrics.
 func (s *Service) keepHaving(ctx context.Context, c *runSelection, selection eventlog.Selection, allowPartial bool) error {
 	if !allowPartial && len(c.Entries) < manyRuns {
 		return nil
@@ -95,8 +94,8 @@ func (s *Service) keepHaving(ctx context.Context, c *runSelection, selection eve
 	return nil
 }
 
-// applyFilter selects by lists and digests. A Viewer that does not answer is not
-// read, as a whole.
+// applyFilter selects by lists and digests. All runs of a Viewer that does not answer are
+// reported as not read.
 func (c *runSelection) applyFilter(ctx context.Context, selector runs.Selector, req runSelector) error {
 	matcher, err := runs.NewMatcher(req.GetFilter())
 	if err != nil {
@@ -113,9 +112,9 @@ func (c *runSelection) applyFilter(ctx context.Context, selector runs.Selector, 
 	return nil
 }
 
-// byIDs finds named experiments in the shared lists. One that is in none, or
-// whose list cannot be had, is an entry of nothing but its id: reading it will
-// say what is the matter.
+// byIDs finds named experiments in the shared lists. An experiment that is not listed, or
+// whose list cannot be read, becomes an entry with only its id; reading that entry
+// returns the error.
 func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]runs.Entry, error) {
 	targets, err := s.resolver.Runs(ctx, viewer, ids)
 	if err != nil {
@@ -131,7 +130,7 @@ func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]run
 		return v.Client.Runs(ctx)
 	})
 	entries := make([]runs.Entry, 0, len(targets))
-	for _, t := range targets {
+	for _, t := range target.Unique(targets) {
 		e := runs.Entry{Viewer: t.Viewer, Run: &restclient.Run{ID: t.RunID}}
 		i := slices.Index(viewers, t.Viewer)
 		if errs[i] == nil {
@@ -141,22 +140,11 @@ func (s *Service) byIDs(ctx context.Context, viewer string, ids []string) ([]run
 		}
 		entries = append(entries, e)
 	}
-	return uniqueEntries(entries), nil
+	return entries, nil
 }
 
-// uniqueEntries leaves out an experiment that was named twice, by its id and by
-// its resource name.
-func uniqueEntries(entries []runs.Entry) []runs.Entry {
-	seen := make(map[string]bool, len(entries))
-	return slices.DeleteFunc(entries, func(e runs.Entry) bool {
-		name := e.Target().ResourceName()
-		defer func() { seen[name] = true }()
-		return seen[name]
-	})
-}
-
-// limit leaves the newest experiments, all if maxRuns is 0, and says which are not read for
-// that.
+// limit keeps the newest maxRuns experiments, all if 0, and reports the others as not
+// read.
 func (c *runSelection) limit(ctx context.Context, maxRuns int) {
 	if maxRuns == 0 || len(c.Entries) <= maxRuns {
 		return
@@ -169,9 +157,9 @@ func (c *runSelection) limit(ctx context.Context, maxRuns int) {
 	c.Entries = c.Entries[:maxRuns]
 }
 
-// readEach passes the selected experiments to use, by their index in entries and
-// several at a time, until shortly before the caller's deadline. What was not
-// read by then, or failed, is in notRead. An error of use ends the call.
+// readEach calls use for the selected experiments, by their index in entries and several
+// concurrently, until shortly before the caller's deadline. Those that were not read by
+// then, or failed, are in notRead. An error of use ends the call.
 func (s *Service) readEach(ctx context.Context, c *runSelection, use func(ctx context.Context, i int, v *runcache.View) error) error {
 	timed, stop := target.WithMargin(ctx)
 	defer stop()

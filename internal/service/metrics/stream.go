@@ -18,7 +18,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// historyStream is where the messages of a history go.
+// historyStream is the stream to the client of a history.
 type historyStream = grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]
 
 // history is one call of StreamMetrics.
@@ -31,8 +31,8 @@ type history struct {
 	trailer   runicornapiv1.StreamTrailer
 }
 
-// StreamMetrics sends the history of runs, one after the other. It ends OK
-// behind its trailer only.
+// StreamMetrics sends the history of runs, one after the other. It returns OK only after
+// the trailer.
 func (s *Service) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream grpc.ServerStreamingServer[runicornapiv1.StreamMetricsResponse]) error {
 	merged := req.GetOrder() == runicornapiv1.StreamOrder_STREAM_ORDER_MERGED
 	if merged && req.GetPositions() {
@@ -65,7 +65,7 @@ func (s *Service) StreamMetrics(req *runicornapiv1.StreamMetricsRequest, stream 
 	return stream.Send(&runicornapiv1.StreamMetricsResponse{Event: &runicornapiv1.StreamMetricsResponse_Trailer{Trailer: &h.trailer}})
 }
 
-// streamError makes the error of the call.
+// streamError maps an error to that of the call.
 func streamError(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), drain.ErrDraining) {
 		return drain.ErrDraining
@@ -73,10 +73,10 @@ func streamError(ctx context.Context, err error) error {
 	return err
 }
 
-// sendLogged sends a run in the order of its log, as it is read.
+// sendLogged sends a run in the order of its log while it is read.
 func (h *history) sendLogged(ctx context.Context, t target.Run) error {
 	done, err := runsource.Stream(ctx, h.service.config.CPUGate, source.Of(t), h.selection, func(series []eventlog.Series) error {
-		origin := originOf(series) // which tells it by the positions
+		origin := originOf(series) // before the positions are removed
 		message := points.Message(h.withPositions(series), origin)
 		h.trailer.TotalPointCount += pointCount(message)
 		return h.send(t, message)
@@ -85,7 +85,7 @@ func (h *history) sendLogged(ctx context.Context, t target.Run) error {
 	return err
 }
 
-// originOf is what points were read from: those of a table have no positions.
+// originOf returns what points were read from: those of a table have no positions.
 func originOf(series []eventlog.Series) runsource.Origin {
 	if len(series) > 0 && len(series[0].Positions) > 0 {
 		return runsource.FromEventLog
@@ -93,7 +93,7 @@ func originOf(series []eventlog.Series) runsource.Origin {
 	return runsource.FromMergedTable
 }
 
-// withPositions leaves the positions out unless they are asked for.
+// withPositions removes the positions unless they are requested.
 func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 	if !h.req.GetPositions() {
 		for i := range series {
@@ -103,7 +103,7 @@ func (h *history) withPositions(series []eventlog.Series) []eventlog.Series {
 	return series
 }
 
-// sendDownsampled buffers the selected points of a run, and sends them downsampled.
+// sendDownsampled buffers the selected points of a run, then sends them downsampled.
 func (h *history) sendDownsampled(ctx context.Context, t target.Run) error {
 	buffered := points.NewBuffer(h.service.config.Budget)
 	defer buffered.ReleaseAll()
@@ -118,8 +118,8 @@ func (h *history) sendDownsampled(ctx context.Context, t target.Run) error {
 	return h.sendBuffered(t, buffered)
 }
 
-// sendMerged copies the selected points of a run's merged view, and sends them when
-// it no longer blocks other readers of the run.
+// sendMerged copies the selected points of a run's merged view, then sends them when the
+// run is no longer locked.
 func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 	buffered := points.NewBuffer(h.service.config.Budget)
 	defer buffered.ReleaseAll()
@@ -143,7 +143,7 @@ func (h *history) sendMerged(ctx context.Context, t target.Run) error {
 	return h.sendBuffered(t, buffered)
 }
 
-// sendBuffered sends what is buffered, downsampled if the request asks for that.
+// sendBuffered sends the buffered points, downsampled if that is requested.
 func (h *history) sendBuffered(t target.Run, buffered *points.Buffer) error {
 	h.trailer.TotalPointCount += buffered.Points
 	for message := range buffered.Messages(h.maxPoints) {
@@ -154,7 +154,7 @@ func (h *history) sendBuffered(t target.Run, buffered *points.Buffer) error {
 	return nil
 }
 
-// addCounts adds what was left out of a run.
+// addCounts adds up what was left out of a run.
 func (h *history) addCounts(t target.Run, counts *eventlog.Counts) {
 	h.trailer.MalformedLineCount += int64(counts.MalformedLines)      //nolint:gosec // fewer than the file has bytes
 	h.trailer.LinesWithoutStepCount += int64(counts.LinesWithoutStep) //nolint:gosec // as above
@@ -173,7 +173,7 @@ func (h *history) send(t target.Run, message *runicornapiv1.MetricBatch) error {
 	})
 }
 
-// pointCount counts the points of a batch.
+// pointCount returns the number of points of a batch.
 func pointCount(m *runicornapiv1.MetricBatch) (n int64) {
 	for _, s := range m.GetSeries() {
 		n += int64(len(s.GetSteps()))

@@ -57,7 +57,7 @@ func TestStream_Orders(t *testing.T) {
 		for name, tt := range map[string]struct {
 			req   *runicornapiv1.StreamMetricsRequest
 			want  []string // of loss
-			table []string // what 0.5.3 knows of it
+			table []string // as 0.5.3 has it
 			total int64
 		}{
 			"as logged": {
@@ -119,8 +119,8 @@ func TestStream_ManyRunsAndLargeOnes(t *testing.T) {
 	}
 }
 
-// TestStream_IsNeverSilentlyShort: without all points there is no trailer.
-func TestStream_IsNeverSilentlyShort(t *testing.T) {
+// TestStream_IsNeverSilentlyTruncated: without all points there is no trailer.
+func TestStream_IsNeverSilentlyTruncated(t *testing.T) {
 	t.Parallel()
 	h := newTailHarness(t, demotest.Gen07)
 	u := h.Upstreams[0]

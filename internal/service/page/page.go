@@ -1,5 +1,5 @@
-// Package page cuts lists into pages: positions in an order, page tokens, and the
-// encoding that page tokens and resume tokens share.
+// Package page divides lists into pages. It holds positions in an order, page tokens, and
+// the encoding that page tokens and resume tokens share.
 package page
 
 import (
@@ -24,30 +24,30 @@ import (
 const (
 	defaultPageSize = 50
 	maxPageSize     = 1000
-	// MaxKeyText is how much of a text, in bytes, counts for order and
-	// tokens, so that a token always fits into the 4096 bytes of its field.
+	// MaxKeyText is how many bytes of a text are used for order and tokens. The limit
+	// keeps a token within the 4096 bytes of its field.
 	MaxKeyText = 512
 	// tokenVersion is the first byte of a token.
 	tokenVersion = 2
 )
 
-// Truncate cuts a text to what counts of it.
+// Truncate cuts a text to MaxKeyText.
 func Truncate(text string) string { return text[:min(len(text), MaxKeyText)] }
 
-// Position is an item's position in its order: a keyset, so that items that come
-// or go elsewhere shift nothing.
+// Position is an item's position in the order of a list. It is a keyset: items that are
+// added or removed elsewhere do not shift the page.
 type Position struct {
 	Keys       []filter.Value // at most filter.MaxOrderKeys
 	Viewer, ID string
 }
 
-// At is the position of an item with one key.
+// At returns the position of an item with one key.
 func At(key filter.Value, viewer, id string) Position {
 	return Position{Keys: []filter.Value{key.Truncate(MaxKeyText)}, Viewer: viewer, ID: Truncate(id)}
 }
 
-// compare orders positions; desc says which keys are descending, and turns
-// around neither items without a key nor the ties.
+// compare orders positions. Desc tells which keys are descending. Neither items without a
+// key nor ties depend on it.
 func (p *Position) compare(other *Position, desc []bool) int {
 	for i, key := range p.Keys {
 		if i == len(other.Keys) {
@@ -60,29 +60,29 @@ func (p *Position) compare(other *Position, desc []bool) int {
 	return cmp.Or(strings.Compare(p.Viewer, other.Viewer), strings.Compare(p.ID, other.ID))
 }
 
-// Request is a request of a list.
+// Request is a list request.
 type Request interface {
 	proto.Message
 	GetPageSize() int32
 	GetPageToken() string
 }
 
-// skipRequest is a request of a list whose pages can begin later.
+// skipRequest is a list request whose first page may skip items.
 type skipRequest interface{ GetSkip() int32 }
 
-// Pager cuts one page.
+// Pager selects one page.
 type Pager struct {
 	query      queryHash
 	size, skip int
 	after      *Position
 }
 
-// New reads what a request says about its page.
+// New parses the paging fields of a request.
 func New(req Request) (*Pager, error) {
 	return newSized(req, defaultPageSize)
 }
 
-// newSized is New with the page size of requests that have none.
+// newSized is New with the default page size.
 func newSized(req Request, size int) (*Pager, error) {
 	p := &Pager{query: hashQuery(req), size: min(cmp.Or(int(req.GetPageSize()), size), maxPageSize)}
 	if r, ok := req.(skipRequest); ok {
@@ -98,7 +98,7 @@ func newSized(req Request, size int) (*Pager, error) {
 	return p, nil
 }
 
-// TokenAfter is the token of the page that begins behind a position.
+// TokenAfter returns the token of the page that follows a position.
 func (p *Pager) TokenAfter(at *Position) string { return writeToken(p.query, at) }
 
 // Keyed is an item with its position.
@@ -107,9 +107,9 @@ type Keyed[T any] struct {
 	Item T
 }
 
-// Paginate returns the page of items in their order with the token of the next one,
-// which is empty on the last page. It uses up items. A page of messages has those that
-// fit, each shortened if need be.
+// Paginate returns a page in order and the token of the next one, which is empty on the
+// last page. It reorders items. A page of messages is limited in bytes; a message that
+// does not fit alone is shortened.
 func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next string) {
 	if p.after != nil {
 		items = slices.DeleteFunc(items, func(item Keyed[T]) bool { return item.compare(p.after, desc) <= 0 })
@@ -134,10 +134,10 @@ func Paginate[T any](p *Pager, items []Keyed[T], desc ...bool) (page []T, next s
 	return page, next
 }
 
-// first returns the first n items in an order, and uses up items. A page of many items
-// costs a comparison for most of them, and no sorting of all.
+// first returns the first n items in order, and reorders items. For a small page of many
+// items it costs about one comparison per item, instead of sorting all.
 func first[T any](items []T, n int, compare func(a, b *T) int) []T {
-	kept, full := items[:0], false // full: the first n of kept are in order
+	kept, full := items[:0], false // full: kept has n items or more, the first n in order
 	settle := func() {
 		slices.SortFunc(kept, func(a, b T) int { return compare(&a, &b) })
 		kept = kept[:min(n, len(kept))]
@@ -155,10 +155,10 @@ func first[T any](items []T, n int, compare func(a, b *T) int) []T {
 	return kept
 }
 
-// InOrder returns the page of a list that has an order of its own, and the
-// token of the next one. Without a page_size a page has all that fits. A page
-// starts after the last item of the one before, wherever that is now; if it is
-// gone, where it was.
+// InOrder returns a page of a list that already has an order, and the token of the next
+// one. Without a page_size, a page has as many items as fit. A page begins after the last
+// item of the previous page, wherever that item is now; if it was removed, at its old
+// index.
 func InOrder[M proto.Message](req Request, items []M, id func(M) string) (page []M, next string, err error) {
 	p, err := newSized(req, maxPageSize)
 	if err != nil {
@@ -188,7 +188,7 @@ func InOrder[M proto.Message](req Request, items []M, id func(M) string) (page [
 	return page, next, nil
 }
 
-// index is the key of a position in a list that has an order of its own.
+// index returns the index that a position of InOrder has as its key.
 func (p *Position) index() (int, bool) {
 	if len(p.Keys) != 1 {
 		return 0, false
@@ -197,16 +197,16 @@ func (p *Position) index() (int, bool) {
 	return int(n), ok && n >= 0 && n <= math.MaxInt32
 }
 
-// itemHash stands for an item's id in a token, whatever the length of the id.
+// itemHash represents the id of an item in a token, in a fixed length.
 func itemHash(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return string(sum[:8])
 }
 
-// queryHash binds a token to the query that it continues with.
+// queryHash binds a token to the query that it continues.
 type queryHash [8]byte
 
-// hashQuery hashes every field of a request that chooses or orders items.
+// hashQuery hashes every field of a request that selects or orders items.
 func hashQuery(req Request) queryHash {
 	query := proto.Clone(req).ProtoReflect()
 	for _, paging := range [...]protoreflect.Name{"page_size", "page_token", "skip"} {
@@ -214,8 +214,8 @@ func hashQuery(req Request) queryHash {
 			query.Clear(field)
 		}
 	}
-	// Deterministic within one build: after an upgrade an old token may be
-	// refused, and its list begins anew.
+	// The encoding is deterministic within one build. After an upgrade an old token may
+	// be refused, and the client begins the list again.
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(query.Interface())
 	if err != nil {
 		text = nil // a request that came over the wire always marshals
@@ -224,8 +224,8 @@ func hashQuery(req Request) queryHash {
 	return queryHash(sum[:8])
 }
 
-// writeToken packs: version, query, the number of keys, the keys, two texts with
-// their lengths, and a sum against damage.
+// writeToken encodes: version, query, the number of keys, the keys, two texts with their
+// lengths, and a checksum.
 func writeToken(query queryHash, p *Position) string {
 	b := append([]byte{tokenVersion}, query[:]...)
 	b = append(b, byte(len(p.Keys)))
@@ -236,12 +236,12 @@ func writeToken(query queryHash, p *Position) string {
 }
 
 var (
-	// ErrDamaged says that a token is none of this server.
+	// ErrDamaged: the token was not made by this server, or was changed.
 	ErrDamaged    = errors.New("it is damaged")
 	errOtherQuery = errors.New("it belongs to another query")
 )
 
-// readToken reads the position behind which a page begins.
+// readToken returns the position after which a page begins.
 func readToken(token string, query queryHash) (*Position, error) {
 	body, ok := Unseal(token)
 	const head = 1 + len(query) + 1
@@ -267,7 +267,7 @@ func readToken(token string, query queryHash) (*Position, error) {
 	return p, nil
 }
 
-// invalidPageToken refuses a token.
+// invalidPageToken is the error for a token that cannot be used.
 func invalidPageToken(why error) *apierr.Error {
 	f := apierr.Invalid("page_token", "cannot be used: %v", why)
 	f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID

@@ -61,7 +61,7 @@ func TestPagesGoThroughAllItemsOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestAPageGoesOnBehindItsTokenWhateverCameOrWent(t *testing.T) {
+func TestAPageContinuesAfterItsTokenWhenItemsComeAndGo(t *testing.T) {
 	req := &runicornapiv1.ListProjectsRequest{PageSize: 2}
 	p, err := New(req)
 	if err != nil {
@@ -214,9 +214,9 @@ func FuzzPageTokenRoundTrip(f *testing.F) {
 	})
 }
 
-// TestPagesOfListsWithAnOrderOfTheirOwn: a page continues after the last item of
-// the one before, wherever it is now, and where it was if it is gone.
-func TestPagesOfListsWithAnOrderOfTheirOwn(t *testing.T) {
+// TestPagesOfListsWithAFixedOrder: a page continues after the last item of the previous
+// one, wherever the item is now, and at its old index if it was removed.
+func TestPagesOfListsWithAFixedOrder(t *testing.T) {
 	list := func(names ...string) (out []*runicornapiv1.DirectoryEntry) {
 		for _, name := range names {
 			out = append(out, &runicornapiv1.DirectoryEntry{Name: name})

@@ -6,30 +6,30 @@ import (
 	"hash/crc32"
 )
 
-// ChecksumSize is the sum against damage at the end of a token.
+// ChecksumSize is the size in bytes of the checksum at the end of a token.
 const ChecksumSize = 4
 
-// AppendText adds a text with its length.
+// AppendText appends a text with its length.
 func AppendText(b []byte, text string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(text)))
 	return append(b, text...)
 }
 
-// AppendChecksum adds the sum against damage.
+// AppendChecksum appends the checksum of b.
 func AppendChecksum(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
-// EncodeToken returns a token as clients get it.
+// EncodeToken returns a token in the form that clients get.
 func EncodeToken(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// EncodedLen is the length of a token of so many bytes as clients get it.
+// EncodedLen returns the length of an encoded token of n bytes.
 func EncodedLen(n int) int { return base64.RawURLEncoding.EncodedLen(n) }
 
-// seal adds the sum and returns the token as clients get it.
+// seal appends the checksum and encodes the token.
 func seal(body []byte) string { return EncodeToken(AppendChecksum(body)) }
 
-// Unseal returns the body of a token whose sum is right.
+// Unseal decodes a token; ok is false if its checksum does not match.
 func Unseal(token string) (body []byte, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(b) < ChecksumSize {
@@ -39,23 +39,23 @@ func Unseal(token string) (body []byte, ok bool) {
 	return body, crc32.ChecksumIEEE(body) == binary.BigEndian.Uint32(b[len(body):])
 }
 
-// TokenReader reads the parts of a token, from its front; once one is damaged, it
-// gives zeros.
+// TokenReader reads the parts of a token in order. After a damaged part it returns zero
+// values.
 type TokenReader struct {
 	b       []byte
 	invalid bool
 }
 
-// NewTokenReader returns a reader of the body of a token.
+// NewTokenReader returns a reader for the body of a token.
 func NewTokenReader(body []byte) *TokenReader { return &TokenReader{b: body} }
 
-// Done reports whether all was read, and nothing was damaged.
+// Done reports whether everything was read and nothing was damaged.
 func (d *TokenReader) Done() bool { return !d.invalid && len(d.b) == 0 }
 
 // Failed reports whether a part was damaged.
 func (d *TokenReader) Failed() bool { return d.invalid }
 
-// Fail says that a part is damaged.
+// Fail marks the token as damaged.
 func (d *TokenReader) Fail() { d.invalid = true }
 
 // Next returns the next n bytes.
@@ -69,7 +69,7 @@ func (d *TokenReader) Next(n int) []byte {
 	return head
 }
 
-// Number reads a number that is not negative.
+// Number reads a non-negative number.
 func (d *TokenReader) Number() int64 {
 	n, used := binary.Uvarint(d.b)
 	if used <= 0 || n > 1<<62 {
@@ -80,7 +80,7 @@ func (d *TokenReader) Number() int64 {
 	return int64(n) //nolint:gosec // within the bound
 }
 
-// Length reads how many parts follow, each of at least one byte.
+// Length reads the number of the parts that follow, each of which has at least one byte.
 func (d *TokenReader) Length() int {
 	n := d.Number()
 	if n > int64(len(d.b)) {

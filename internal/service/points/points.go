@@ -1,5 +1,5 @@
-// Package points makes messages of points: it downsamples and splits series, and
-// bounds the histories that are held for that.
+// Package points converts points to messages: it downsamples and splits series, and
+// limits the memory of the histories that it buffers for that.
 package points
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// maxBatchPoints is how many points a message has at most, and maxBatchText how many
-// bytes of names, and of the texts of a series.
+// maxBatchPoints is the maximum number of points in a message, and maxBatchText the
+// maximum number of bytes of names and of texts.
 const (
 	maxBatchPoints = 4096
 	maxBatchText   = 256 << 10
@@ -31,8 +31,8 @@ func Message(series []eventlog.Series, origin runsource.Origin) *runicornapiv1.M
 	return out
 }
 
-// Downsample leaves at most maxPoints of a series, whose columns are the caller's own;
-// none are left out where that is 0.
+// Downsample reduces a series to maxPoints; 0 keeps all points. The caller must own the
+// columns.
 func Downsample(s *eventlog.Series, maxPoints int) {
 	if maxPoints == 0 || s.Len() <= maxPoints {
 		return
@@ -47,8 +47,8 @@ func Downsample(s *eventlog.Series, maxPoints int) {
 	}
 }
 
-// Buffer is the selected points of a history that is to be downsampled as a
-// whole: all of one run, within the budget.
+// Buffer holds all selected points of one run that is to be downsampled as a whole,
+// within a budget.
 type Buffer struct {
 	reservation
 	order  []*eventlog.Series
@@ -67,7 +67,7 @@ func NewBuffer(b *Budget) *Buffer {
 	return &Buffer{reservation: reservation{Budget: b}, series: make(map[seriesKey]*eventlog.Series)}
 }
 
-// Append copies points behind those that are buffered.
+// Append copies points to the end of the buffer.
 func (h *Buffer) Append(series []eventlog.Series, origin runsource.Origin) error {
 	h.origin = origin
 	for i := range series {
@@ -95,7 +95,7 @@ func (h *Buffer) Append(series []eventlog.Series, origin runsource.Origin) error
 	return nil
 }
 
-// Add takes series whose columns are the caller's own, as a whole.
+// Add adds complete series. It takes ownership of their columns.
 func (h *Buffer) Add(series []eventlog.Series, origin runsource.Origin) error {
 	h.origin = origin
 	for i := range series {
@@ -109,7 +109,7 @@ func (h *Buffer) Add(series []eventlog.Series, origin runsource.Origin) error {
 	return nil
 }
 
-// seriesBytes estimates the memory of a series that grows by appending.
+// seriesBytes estimates the memory in bytes of a series that grows by appending.
 func seriesBytes(s *eventlog.Series) int64 {
 	const word, text = 8, 16
 	n := word*(len(s.Steps)+len(s.Times)+len(s.Values)+len(s.Positions)) + text*len(s.Texts)
@@ -119,8 +119,8 @@ func seriesBytes(s *eventlog.Series) int64 {
 	return int64(n) * 5 / 4
 }
 
-// Messages downsamples the buffered series and splits them into messages, each made
-// when it is asked for.
+// Messages downsamples the buffered series and splits them into messages, each of which
+// is made on demand.
 func (h *Buffer) Messages(maxPoints int) iter.Seq[*runicornapiv1.MetricBatch] {
 	return func(yield func(*runicornapiv1.MetricBatch) bool) {
 		batch, remaining, names := &runicornapiv1.MetricBatch{}, 0, 0
@@ -147,8 +147,8 @@ func (h *Buffer) Messages(maxPoints int) iter.Seq[*runicornapiv1.MetricBatch] {
 	}
 }
 
-// splitSeries converts a series in parts of at most maxBatchPoints, and says in
-// each how many of the total were kept, if not all were.
+// splitSeries converts a series in parts of at most maxBatchPoints. If points were left
+// out, each part has the returned and the total count.
 func splitSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
 	var parts []*runicornapiv1.MetricSeries
 	returned := s.Len()
@@ -173,7 +173,7 @@ func splitSeries(s *eventlog.Series, total int) []*runicornapiv1.MetricSeries {
 	return parts
 }
 
-// splitIndex is where the part of a series ends that begins at a point.
+// splitIndex returns the end of the part of a series that begins at from.
 func splitIndex(s *eventlog.Series, from int) int {
 	to := min(from+maxBatchPoints, s.Len())
 	if s.Kind != eventlog.KindText {

@@ -15,10 +15,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// connect opens a connection, and tells whether it was open already, in which case
-// the Viewer has checked no credentials. Viewers do not say so: they are asked
-// before, and no other call of this server comes between. What others do with
-// the same Viewer at that moment cannot be known.
+// connect opens a connection. AlreadyConnected tells whether it was already open, in
+// which case the Viewer has not checked the credentials. Viewers do not report that: they
+// are asked before, while no other call of this server for that Viewer can run.
+// Concurrent changes by other clients of the Viewer cannot be detected.
 func (s *Service) connect(ctx context.Context, v *fleet.Viewer, login restclient.Login) (c *restclient.Connection, alreadyConnected bool, err error) {
 	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Service) connect(ctx context.Context, v *fleet.Viewer, login restclient
 	return connectLocked(ctx, v, login)
 }
 
-// connectLocked is connect for a caller that holds the lock of the Viewer.
+// connectLocked is connect for a caller that holds the Viewer's mutex.
 func connectLocked(ctx context.Context, v *fleet.Viewer, login restclient.Login) (c *restclient.Connection, alreadyConnected bool, err error) {
 	before, err := v.Client.Connections(ctx)
 	if err != nil {
@@ -41,14 +41,14 @@ func connectLocked(ctx context.Context, v *fleet.Viewer, login restclient.Login)
 	return c, alreadyConnected, err
 }
 
-// connectionRequest is a request about a standing connection.
+// connectionRequest is a request about an open connection.
 type connectionRequest interface {
 	GetViewer() string
 	GetConnectionId() string
 }
 
-// resolveConnection finds the Viewer and the connection that a request is about. Whether a
-// whole id stands for a connection is for the Viewer to say.
+// resolveConnection returns the Viewer and the connection that a request names. It does
+// not check whether a complete id exists; the Viewer does.
 func (s *Service) resolveConnection(ctx context.Context, req connectionRequest) (*fleet.Viewer, string, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Service) resolveConnection(ctx context.Context, req connectionRequest) 
 	return v, id, s.config.Policy.allows(endpoint.Host)
 }
 
-// connectionIDError blames connection_id for a refused part of it.
+// connectionIDError names connection_id in the error for an invalid part of it.
 func connectionIDError(err error) error {
 	refused, ok := errors.AsType[*restclient.IDError](err)
 	if !ok || refused.Field == "connection_id" {
@@ -78,8 +78,8 @@ func connectionIDError(err error) error {
 	return &restclient.IDError{Field: "connection_id", Reason: "has a " + refused.Field + " that " + refused.Reason}
 }
 
-// findConnection finds the connection of an id, or of a bare host where only
-// one matches it: of several, the one that stands.
+// findConnection finds the connection of an id. A bare host is accepted if one connection
+// matches it; if several do, the one that is connected.
 func findConnection(ctx context.Context, v *fleet.Viewer, id string) (*restclient.Connection, error) {
 	if strings.Contains(id, "@") {
 		if _, err := restclient.ParseConnectionID(id); err != nil {
@@ -110,7 +110,7 @@ func findConnection(ctx context.Context, v *fleet.Viewer, id string) (*restclien
 	return nil, ambiguousHost(found)
 }
 
-// ambiguousHost refuses a bare host that several connections match.
+// ambiguousHost is the error for a bare host that several connections match.
 func ambiguousHost(found []*restclient.Connection) error {
 	ids := make([]string, 0, len(found))
 	for _, c := range found {
@@ -119,7 +119,7 @@ func ambiguousHost(found []*restclient.Connection) error {
 	return conflict("several connections match this host; name one of them: %s", strings.Join(ids, ", "))
 }
 
-// conflict refuses what the state of a Viewer does not allow.
+// conflict is the error for a request that the state of a Viewer does not allow.
 func conflict(format string, args ...any) *apierr.Error {
 	return &apierr.Error{
 		Code:    codes.FailedPrecondition,
@@ -128,9 +128,8 @@ func conflict(format string, args ...any) *apierr.Error {
 	}
 }
 
-// viewerMutex admits one caller at a time per Viewer: a caller that asks a
-// Viewer for its state and then changes that must not be interrupted by another
-// that does the same. The zero value is ready.
+// viewerMutex is one mutex per Viewer. Calls that read the state of a Viewer and then
+// change it must not interleave. The zero value is ready.
 type viewerMutex struct {
 	mu      sync.Mutex
 	entries map[string]*mutexEntry

@@ -11,7 +11,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// home is the folder of the user on a connected machine.
+// home is the home directory of the user on a connected machine.
 const home = "~"
 
 // connectionOf converts a connection.
@@ -30,7 +30,7 @@ func connectionsOf(v *fleet.Viewer, connections []restclient.Connection) []*runi
 	return convertAll(connections, func(c restclient.Connection) *runicornapiv1.Connection { return connectionOf(v, &c) })
 }
 
-// sessionStates are the Viewers' words for how a session stands.
+// sessionStates maps the Viewers' words for the state of a session.
 var sessionStates = map[string]runicornapiv1.ViewerSessionState{
 	"connecting":   runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_CONNECTING,
 	"running":      runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_RUNNING,
@@ -40,8 +40,8 @@ var sessionStates = map[string]runicornapiv1.ViewerSessionState{
 	"stopped":      runicornapiv1.ViewerSessionState_VIEWER_SESSION_STATE_STOPPED,
 }
 
-// sessionOf converts a session, and says by which name its remote Viewer can
-// be called, or why it cannot.
+// sessionOf converts a session, with the name by which its remote Viewer can be called,
+// or the reason why it cannot.
 func (s *Service) sessionOf(parent *fleet.Viewer, session *restclient.Session) *runicornapiv1.ViewerSession {
 	out := &runicornapiv1.ViewerSession{
 		SessionId:       convert.Text(session.ID),
@@ -79,7 +79,7 @@ func convertAll[T, M any](items []T, convert func(T) M) []M {
 	return out
 }
 
-// entriesOf converts a folder.
+// entriesOf converts the entries of a directory.
 func entriesOf(d *restclient.Directory) []*runicornapiv1.DirectoryEntry {
 	return convertAll(d.Entries, func(e restclient.DirectoryEntry) *runicornapiv1.DirectoryEntry {
 		return &runicornapiv1.DirectoryEntry{
@@ -88,13 +88,13 @@ func entriesOf(d *restclient.Directory) []*runicornapiv1.DirectoryEntry {
 	})
 }
 
-// environmentTypes are the Viewer's words for what provides a Python.
+// environmentTypes maps the Viewer's words for the types of Python environments.
 var environmentTypes = map[string]runicornapiv1.PythonEnvironmentType{
 	"conda":  runicornapiv1.PythonEnvironmentType_PYTHON_ENVIRONMENT_TYPE_CONDA,
 	"system": runicornapiv1.PythonEnvironmentType_PYTHON_ENVIRONMENT_TYPE_SYSTEM,
 }
 
-// environmentsOf converts Pythons.
+// environmentsOf converts Python environments.
 func environmentsOf(environments []restclient.PythonEnvironment) []*runicornapiv1.PythonEnvironment {
 	return convertAll(environments, func(e restclient.PythonEnvironment) *runicornapiv1.PythonEnvironment {
 		return &runicornapiv1.PythonEnvironment{
@@ -104,7 +104,7 @@ func environmentsOf(environments []restclient.PythonEnvironment) []*runicornapiv
 	})
 }
 
-// remoteConfigAnswer converts what a Python has.
+// remoteConfigAnswer converts the configuration of a Python environment.
 func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runicornapiv1.GetRemoteConfigResponse {
 	return &runicornapiv1.GetRemoteConfigResponse{
 		ConnectionId:        convert.Text(connectionID),
@@ -118,7 +118,7 @@ func remoteConfigAnswer(connectionID string, c *restclient.RemoteConfig) *runico
 	}
 }
 
-// hostKeyFromProto converts a key to be accepted.
+// hostKeyFromProto converts a host key that is to be accepted.
 func hostKeyFromProto(k *runicornapiv1.HostKey) restclient.HostKey {
 	return restclient.HostKey{
 		Host: k.GetHost(), Port: int(k.GetPort()), KeyType: k.GetKeyType(),
@@ -126,14 +126,14 @@ func hostKeyFromProto(k *runicornapiv1.HostKey) restclient.HostKey {
 	}
 }
 
-// authMethods are the Viewer's words for how a saved connection logs in.
+// authMethods maps the Viewer's words for the login methods of saved connections.
 var authMethods = map[string]runicornapiv1.AuthMethod{
 	"password": runicornapiv1.AuthMethod_AUTH_METHOD_PASSWORD,
 	"key":      runicornapiv1.AuthMethod_AUTH_METHOD_KEY,
 	"agent":    runicornapiv1.AuthMethod_AUTH_METHOD_AGENT,
 }
 
-// savedOf converts a remembered connection.
+// savedOf converts a saved connection.
 func savedOf(s restclient.SavedConnection) *runicornapiv1.SavedConnection {
 	return &runicornapiv1.SavedConnection{
 		SavedConnectionId:  convert.Text(s.ID.Value),

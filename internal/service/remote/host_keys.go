@@ -9,7 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// AcceptHostKey makes a key known.
+// AcceptHostKey adds a key to the known host keys of a Viewer.
 func (s *Service) AcceptHostKey(ctx context.Context, req *runicornapiv1.AcceptHostKeyRequest) (*runicornapiv1.AcceptHostKeyResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -21,7 +21,7 @@ func (s *Service) AcceptHostKey(ctx context.Context, req *runicornapiv1.AcceptHo
 	return &runicornapiv1.AcceptHostKeyResponse{HostKey: req.GetHostKey()}, nil
 }
 
-// ListHostKeys lists the known keys.
+// ListHostKeys lists the known host keys of a Viewer.
 func (s *Service) ListHostKeys(ctx context.Context, req *runicornapiv1.ListHostKeysRequest) (*runicornapiv1.ListHostKeysResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Service) ListHostKeys(ctx context.Context, req *runicornapiv1.ListHostK
 	return &runicornapiv1.ListHostKeysResponse{HostKeys: page, NextPageToken: next}, err
 }
 
-// RemoveHostKey forgets a key.
+// RemoveHostKey removes a known host key from a Viewer.
 func (s *Service) RemoveHostKey(ctx context.Context, req *runicornapiv1.RemoveHostKeyRequest) (*runicornapiv1.RemoveHostKeyResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 
 // Policy is what callers may have Viewers do over SSH.
 type Policy struct {
-	// Hosts are the only SSH servers to connect to, by the names that requests
-	// give them; any if empty.
+	// Hosts are the SSH servers that are allowed, by the names that requests use; all if
+	// empty.
 	Hosts []string
-	// AllowKeyPaths permits private keys that lie on a Viewer's machine: whoever
-	// may name one may use every key that the Viewer can read.
+	// AllowKeyPaths permits private keys on a Viewer's machine. A caller that may name
+	// one can use every key that the Viewer can read.
 	AllowKeyPaths bool
 }
 
-// allows refuses a host that is not on the list.
+// allows returns an error for a host that is not in Hosts.
 func (p Policy) allows(host string) error {
 	if len(p.Hosts) == 0 {
 		return nil
@@ -34,7 +34,7 @@ func (p Policy) allows(host string) error {
 	return apierr.Disabled("SSH to this host", "--remote-hosts")
 }
 
-// login converts an SSH server and a login on it, if they are allowed.
+// login converts a target to an SSH server and a login, if they are allowed.
 func (p Policy) login(target *runicornapiv1.SshTarget) (restclient.Login, error) {
 	if err := p.allows(target.GetHost()); err != nil {
 		return restclient.Login{}, err
@@ -52,7 +52,7 @@ func (p Policy) login(target *runicornapiv1.SshTarget) (restclient.Login, error)
 	}, nil
 }
 
-// portOrDefault is the port of SSH where none is given.
+// portOrDefault returns the port, that of SSH if none is given.
 func portOrDefault(port *int32) int {
 	if port == nil {
 		return 22
@@ -60,7 +60,7 @@ func portOrDefault(port *int32) int {
 	return int(*port)
 }
 
-// authMethod says what a saved login uses, in the Viewers' words.
+// authMethod returns the login method of a saved connection, in the Viewers' words.
 func authMethod(l restclient.Login) string {
 	switch {
 	case l.PrivateKey != "" || l.PrivateKeyPath != "":
@@ -71,8 +71,7 @@ func authMethod(l restclient.Login) string {
 	return "agent"
 }
 
-// prefixField completes the name of a refused field with that of the message that
-// holds it.
+// prefixField prefixes the field of an error with that of the message that contains it.
 func prefixField(message string, err error) error {
 	refused, ok := errors.AsType[*restclient.IDError](err)
 	switch {
@@ -86,7 +85,7 @@ func prefixField(message string, err error) error {
 	return &restclient.IDError{Field: message + "." + refused.Field, Reason: refused.Reason}
 }
 
-// save has a Viewer remember a connection, and reads what it remembers.
+// save has a Viewer save a connection, and reads the result.
 func save(ctx context.Context, v *fleet.Viewer, req restclient.SaveRequest) (*runicornapiv1.SavedConnection, error) {
 	if err := v.Client.SaveConnection(ctx, req); err != nil {
 		return nil, prefixField("target", err)
@@ -98,8 +97,8 @@ func save(ctx context.Context, v *fleet.Viewer, req restclient.SaveRequest) (*ru
 	return savedOf(*saved), nil
 }
 
-// findSaved finds a remembered connection: Viewers answer the same to the
-// deletion of one that they do not know.
+// findSaved finds a saved connection. It is needed because Viewers report success for the
+// deletion of an unknown one.
 func findSaved(ctx context.Context, v *fleet.Viewer, id string) (*restclient.SavedConnection, error) {
 	saved, err := v.Client.SavedConnections(ctx)
 	if err != nil {
@@ -113,7 +112,7 @@ func findSaved(ctx context.Context, v *fleet.Viewer, id string) (*restclient.Sav
 	return nil, notFoundError(v, "saved connection", id)
 }
 
-// notFoundError says that a Viewer holds no such thing.
+// notFoundError is the error for something that a Viewer does not have.
 func notFoundError(v *fleet.Viewer, noun, id string) error {
 	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: v.Name, Resource: noun, ResourceID: id}
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
-// Config is what the service works with.
+// Config holds what the service depends on.
 type Config struct {
 	Fleet *fleet.Fleet
 	// Policy is what callers may have Viewers do.
 	Policy Policy
 }
 
-// Service serves RemoteService. That at most one call over SSH runs on a
-// Viewer, with a deadline and without retries, is restclient's doing.
+// Service serves RemoteService. restclient ensures that at most one call over SSH runs
+// per Viewer, with a deadline and without retries.
 type Service struct {
 	runicornapiv1.UnimplementedRemoteServiceServer
 	config Config
@@ -32,8 +32,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service { return &Service{config: c} }
 
-// pageOf cuts the page of a request out of what a Viewer has listed, unless that
-// failed.
+// pageOf returns the requested page of items, or err.
 func pageOf[M proto.Message](req page.Request, items []M, err error, id func(M) string) ([]M, string, error) {
 	if err != nil {
 		return nil, "", err
@@ -41,7 +40,7 @@ func pageOf[M proto.Message](req page.Request, items []M, err error, id func(M) 
 	return page.InOrder(req, items, id)
 }
 
-// OpenConnection opens a connection, and tells whether it stood already.
+// OpenConnection opens a connection, and reports whether it was already open.
 func (s *Service) OpenConnection(ctx context.Context, req *runicornapiv1.OpenConnectionRequest) (*runicornapiv1.OpenConnectionResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -58,7 +57,7 @@ func (s *Service) OpenConnection(ctx context.Context, req *runicornapiv1.OpenCon
 	return &runicornapiv1.OpenConnectionResponse{Connection: connectionOf(v, connection), AlreadyConnected: alreadyConnected}, nil
 }
 
-// CloseConnection stops the remote Viewers over a connection, and closes it.
+// CloseConnection stops the remote Viewers that use a connection, then closes it.
 func (s *Service) CloseConnection(ctx context.Context, req *runicornapiv1.CloseConnectionRequest) (*runicornapiv1.CloseConnectionResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -71,7 +70,7 @@ func (s *Service) CloseConnection(ctx context.Context, req *runicornapiv1.CloseC
 	return &runicornapiv1.CloseConnectionResponse{ConnectionId: convert.Text(id), StoppedSessionIds: stopped}, nil
 }
 
-// ListConnections lists what a Viewer holds, broken ones too.
+// ListConnections lists the connections of a Viewer, including broken ones.
 func (s *Service) ListConnections(ctx context.Context, req *runicornapiv1.ListConnectionsRequest) (*runicornapiv1.ListConnectionsResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -82,7 +81,8 @@ func (s *Service) ListConnections(ctx context.Context, req *runicornapiv1.ListCo
 	return &runicornapiv1.ListConnectionsResponse{Connections: page, NextPageToken: next}, err
 }
 
-// StartViewer starts a remote Viewer, which is a named one at once.
+// StartViewer starts a remote Viewer, which gets a name in the list of Viewers
+// immediately.
 func (s *Service) StartViewer(ctx context.Context, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.StartViewerResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -95,7 +95,8 @@ func (s *Service) StartViewer(ctx context.Context, req *runicornapiv1.StartViewe
 	return &runicornapiv1.StartViewerResponse{Session: session}, nil
 }
 
-// StopViewer ends a remote Viewer, which leaves the list of viewers at once.
+// StopViewer stops a remote Viewer, which is removed from the list of Viewers
+// immediately.
 func (s *Service) StopViewer(ctx context.Context, req *runicornapiv1.StopViewerRequest) (*runicornapiv1.StopViewerResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -118,7 +119,7 @@ func (s *Service) ListViewerSessions(ctx context.Context, req *runicornapiv1.Lis
 	return &runicornapiv1.ListViewerSessionsResponse{Sessions: page, NextPageToken: next}, err
 }
 
-// GetViewerSession gets one remote Viewer of a Viewer.
+// GetViewerSession reads one remote Viewer of a Viewer.
 func (s *Service) GetViewerSession(ctx context.Context, req *runicornapiv1.GetViewerSessionRequest) (*runicornapiv1.GetViewerSessionResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -131,7 +132,7 @@ func (s *Service) GetViewerSession(ctx context.Context, req *runicornapiv1.GetVi
 	return &runicornapiv1.GetViewerSessionResponse{Session: s.sessionOf(v, session)}, nil
 }
 
-// ListDirectory lists a folder of a connected machine.
+// ListDirectory lists a directory of a connected machine.
 func (s *Service) ListDirectory(ctx context.Context, req *runicornapiv1.ListDirectoryRequest) (*runicornapiv1.ListDirectoryResponse, error) {
 	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *Service) ListDirectory(ctx context.Context, req *runicornapiv1.ListDire
 	return &runicornapiv1.ListDirectoryResponse{Path: convert.Text(directory.Path.Value), Entries: page, NextPageToken: next}, err
 }
 
-// CheckPath says what a path of a connected machine is.
+// CheckPath reports what a path of a connected machine is.
 func (s *Service) CheckPath(ctx context.Context, req *runicornapiv1.CheckPathRequest) (*runicornapiv1.CheckPathResponse, error) {
 	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
@@ -160,7 +161,7 @@ func (s *Service) CheckPath(ctx context.Context, req *runicornapiv1.CheckPathReq
 	}, nil
 }
 
-// ListPythonEnvironments lists the Pythons of a connected machine.
+// ListPythonEnvironments lists the Python environments of a connected machine.
 func (s *Service) ListPythonEnvironments(ctx context.Context, req *runicornapiv1.ListPythonEnvironmentsRequest) (*runicornapiv1.ListPythonEnvironmentsResponse, error) {
 	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
@@ -173,7 +174,7 @@ func (s *Service) ListPythonEnvironments(ctx context.Context, req *runicornapiv1
 	return &runicornapiv1.ListPythonEnvironmentsResponse{Environments: page, NextPageToken: next}, err
 }
 
-// GetRemoteConfig says what a Python of a connected machine has.
+// GetRemoteConfig reads the configuration of a Python environment of a connected machine.
 func (s *Service) GetRemoteConfig(ctx context.Context, req *runicornapiv1.GetRemoteConfigRequest) (*runicornapiv1.GetRemoteConfigResponse, error) {
 	v, id, err := s.resolveConnection(ctx, req)
 	if err != nil {
@@ -186,7 +187,7 @@ func (s *Service) GetRemoteConfig(ctx context.Context, req *runicornapiv1.GetRem
 	return remoteConfigAnswer(id, config), nil
 }
 
-// GetRemoteStatus gets connections and sessions of a Viewer in one call.
+// GetRemoteStatus reads the connections and sessions of a Viewer in one call.
 func (s *Service) GetRemoteStatus(ctx context.Context, req *runicornapiv1.GetRemoteStatusRequest) (*runicornapiv1.GetRemoteStatusResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -201,7 +202,7 @@ func (s *Service) GetRemoteStatus(ctx context.Context, req *runicornapiv1.GetRem
 	}, nil
 }
 
-// ListSavedConnections lists what a Viewer remembers.
+// ListSavedConnections lists the saved connections of a Viewer.
 func (s *Service) ListSavedConnections(ctx context.Context, req *runicornapiv1.ListSavedConnectionsRequest) (*runicornapiv1.ListSavedConnectionsResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -212,7 +213,7 @@ func (s *Service) ListSavedConnections(ctx context.Context, req *runicornapiv1.L
 	return &runicornapiv1.ListSavedConnectionsResponse{SavedConnections: page, NextPageToken: next}, err
 }
 
-// SaveConnection has a Viewer remember a connection.
+// SaveConnection saves a connection in a Viewer.
 func (s *Service) SaveConnection(ctx context.Context, req *runicornapiv1.SaveConnectionRequest) (*runicornapiv1.SaveConnectionResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -231,7 +232,7 @@ func (s *Service) SaveConnection(ctx context.Context, req *runicornapiv1.SaveCon
 	return &runicornapiv1.SaveConnectionResponse{SavedConnection: saved}, nil
 }
 
-// DeleteSavedConnection has a Viewer forget a connection.
+// DeleteSavedConnection deletes a saved connection of a Viewer.
 func (s *Service) DeleteSavedConnection(ctx context.Context, req *runicornapiv1.DeleteSavedConnectionRequest) (*runicornapiv1.DeleteSavedConnectionResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {

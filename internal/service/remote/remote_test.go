@@ -28,7 +28,7 @@ func newRemote(t *testing.T, f *servicetest.SSHFake, policy Policy, generation d
 
 func gpu() *runicornapiv1.SshTarget { return &runicornapiv1.SshTarget{Host: "gpu", Username: "u"} }
 
-func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
+func TestRemote_ForbiddenCallsReachNoViewer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -78,7 +78,7 @@ func TestRemote_WhatIsNotAllowedReachesNoViewer(t *testing.T) {
 	}
 }
 
-func TestConnect_SaysWhetherCredentialsWereChecked(t *testing.T) {
+func TestConnect_ReportsWhetherCredentialsWereChecked(t *testing.T) {
 	t.Parallel()
 	f := &servicetest.SSHFake{}
 	h := newRemote(t, f, Policy{}, demotest.Gen07)
@@ -93,7 +93,7 @@ func TestConnect_SaysWhetherCredentialsWereChecked(t *testing.T) {
 	}
 }
 
-func TestRemote_ABareHostIsAConnectionWhereOnlyOneMatches(t *testing.T) {
+func TestRemote_ABareHostIsAConnectionIfOnlyOneMatches(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name        string
@@ -177,7 +177,7 @@ func TestDisconnect_StopsItsSessionsFirstAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestStartViewer_RefusesWhatTheViewerWouldGetWrong(t *testing.T) {
+func TestStartViewer_RefusesWhatTheViewerWouldDoWrong(t *testing.T) {
 	t.Parallel()
 	other := `{"sessionId":"a","host":"gpu","sshPort":22,"username":"u","localPort":8081,"remotePort":9090,"isActive":true}`
 	for _, tt := range []struct {

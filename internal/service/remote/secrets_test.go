@@ -36,9 +36,9 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// TestRemote_NoResponseOrLogContainsASecret has a Viewer repeat every request in
-// its errors, in every way in which it may fail, and looks for the secrets in
-// answers, errors and the log.
+// TestRemote_NoResponseOrLogContainsASecret uses a Viewer that repeats every request in
+// its errors, in every way in which it may fail, and searches for the secrets in
+// responses, errors and the log.
 func TestRemote_NoResponseOrLogContainsASecret(t *testing.T) {
 	t.Parallel()
 	secret := func() *runicornapiv1.SshTarget {
@@ -93,7 +93,7 @@ func TestRemote_NoResponseOrLogContainsASecret(t *testing.T) {
 	}
 }
 
-// echo answers a change with what it was asked, and lets all else pass.
+// echo answers a change with the request, and passes on everything else.
 func echo(f *servicetest.SSHFake, w http.ResponseWriter, r *http.Request, code int, shape string) bool {
 	if r.Method != http.MethodPost {
 		return f.Serve(w, r)

@@ -16,15 +16,14 @@ import (
 )
 
 const (
-	// tunnelTimeout is how long a new remote Viewer is given to answer through its
-	// tunnel; the Viewer that started it has waited for it on the other side.
+	// tunnelTimeout is how long a new remote Viewer may take to answer through its
+	// tunnel. The Viewer that started it has already waited for it at the remote end.
 	tunnelTimeout = 10 * time.Second
-	// tunnelPollInterval is the time between two attempts meanwhile.
+	// tunnelPollInterval is the interval between two attempts.
 	tunnelPollInterval = 200 * time.Millisecond
 )
 
-// start starts a remote Viewer and checks whether it is the one that was asked
-// for.
+// start starts a remote Viewer, and checks that it is the requested one.
 func (s *Service) start(ctx context.Context, v *fleet.Viewer, req *runicornapiv1.StartViewerRequest) (*runicornapiv1.ViewerSession, error) {
 	login, err := s.startLogin(req)
 	if err != nil {
@@ -50,7 +49,7 @@ func (s *Service) start(ctx context.Context, v *fleet.Viewer, req *runicornapiv1
 	return s.verifyStarted(ctx, v, session, start)
 }
 
-// startLogin is the login of a request that has one.
+// startLogin returns the login of a request, if it has one.
 func (s *Service) startLogin(req *runicornapiv1.StartViewerRequest) (restclient.Login, error) {
 	if req.GetTarget() == nil {
 		return restclient.Login{}, nil
@@ -58,7 +57,7 @@ func (s *Service) startLogin(req *runicornapiv1.StartViewerRequest) (restclient.
 	return s.config.Policy.login(req.GetTarget())
 }
 
-// prefixStartField names a refused field of a login as the request does.
+// prefixStartField names the field of a login as in the request.
 func prefixStartField(err error) error {
 	refused, ok := errors.AsType[*restclient.IDError](err)
 	if !ok {
@@ -71,8 +70,8 @@ func prefixStartField(err error) error {
 	return prefixField("target", err)
 }
 
-// prepare finds the connection of an id, and refuses what the Viewer would get
-// wrong in silence or at the cost of others.
+// prepare resolves the connection of a request, and refuses what the Viewer would do
+// wrong without an error, or to the harm of other sessions.
 func (s *Service) prepare(ctx context.Context, v *fleet.Viewer, connectionID string, start *restclient.StartRequest) error {
 	if connectionID != "" {
 		c, err := findConnection(ctx, v, connectionID)
@@ -96,7 +95,7 @@ func (s *Service) prepare(ctx context.Context, v *fleet.Viewer, connectionID str
 		return nil
 	}
 	if connectionID == "" {
-		// Environments are those of a connection; starting would make it as well.
+		// The list of environments needs a connection, which starting would open as well.
 		if _, _, err := connectLocked(ctx, v, start.Login); err != nil {
 			return prefixField("target", err)
 		}
@@ -104,15 +103,15 @@ func (s *Service) prepare(ctx context.Context, v *fleet.Viewer, connectionID str
 	return checkEnvironment(ctx, v, start.ID(), start.CondaEnv)
 }
 
-// checkPorts refuses ports that are taken, as far as can be known: the Viewers'
-// clean-up after that failure ended the session that had the port, and where
-// the tunnel did not listen, whoever did was taken for the remote Viewer.
+// checkPorts refuses ports that are known to be taken. Otherwise the Viewers' clean-up
+// after the failure would end the session that has the port, and if the tunnel cannot
+// listen, the program that does would be taken for the remote Viewer.
 func (s *Service) checkPorts(ctx context.Context, v *fleet.Viewer, start *restclient.StartRequest) error {
 	if start.LocalPort == 0 && start.RemotePort == 0 {
 		return nil
 	}
 	if start.LocalPort != 0 && s.config.Fleet.PortTaken(ctx, v, start.LocalPort) {
-		return portTaken(v, "something listens at local_port already")
+		return portTaken(v, "local_port is already in use")
 	}
 	sessions, err := v.Client.Sessions(ctx)
 	if err != nil {
@@ -133,8 +132,8 @@ func portTaken(v *fleet.Viewer, detail string) error {
 	return &restclient.Error{Kind: restclient.KindPortTaken, Viewer: v.Name, Detail: detail}
 }
 
-// checkEnvironment refuses an environment that is not there: the Viewers would
-// take the Python on the PATH instead, in silence.
+// checkEnvironment refuses an environment that does not exist: the Viewers would use the
+// Python on the PATH instead, without an error.
 func checkEnvironment(ctx context.Context, v *fleet.Viewer, connectionID, name string) error {
 	environments, err := v.Client.PythonEnvironments(ctx, connectionID)
 	if err != nil {
@@ -150,10 +149,10 @@ func checkEnvironment(ctx context.Context, v *fleet.Viewer, connectionID, name s
 	return apierr.Invalid("conda_env", "is not on the remote machine, which has %s", strings.Join(names, ", "))
 }
 
-// verifyStarted asks the new Viewer through its tunnel, because nothing else checks it: the
-// Viewer that started it says "running" of a tunnel that leads nowhere, and of
-// one that leads to another Viewer, which had the port before. The answer has
-// the root that is served: links in the one that was asked for are resolved.
+// verifyStarted calls the new Viewer through its tunnel, because nothing else checks the
+// tunnel. The Viewer that started it reports "running" even if the tunnel leads nowhere,
+// or to another Viewer that had the port before. Links in the requested root are resolved
+// in the root that the new Viewer reports.
 func (s *Service) verifyStarted(ctx context.Context, v *fleet.Viewer, session *restclient.Session, start restclient.StartRequest) (*runicornapiv1.ViewerSession, error) {
 	out := s.sessionOf(v, session)
 	if out.GetViewer() == "" {
@@ -166,7 +165,7 @@ func (s *Service) verifyStarted(ctx context.Context, v *fleet.Viewer, session *r
 	health, err := waitForTunnel(ctx, remote)
 	switch {
 	case err != nil:
-		out.UnreachableReason = fmt.Sprintf("it was started, but nothing answers for it at %s on this machine", remote.Client.BaseURL())
+		out.UnreachableReason = fmt.Sprintf("it was started, but does not answer at %s on this machine", remote.Client.BaseURL())
 		out.Viewer = ""
 	case start.RemotePort != 0 && differentRoot(health.Storage.Value, start.RemoteRoot):
 		return nil, errors.Join(portTaken(v, "the Viewer that answers at remote_port serves another root, or the one that remote_root is a link to; leave remote_port out"),
@@ -177,8 +176,8 @@ func (s *Service) verifyStarted(ctx context.Context, v *fleet.Viewer, session *r
 	return out, nil
 }
 
-// waitForTunnel waits until a Viewer answers through its tunnel: one that OpenSSH makes
-// is called running before it listens.
+// waitForTunnel waits until a Viewer answers through its tunnel: a tunnel of OpenSSH is
+// reported as running before it listens.
 func waitForTunnel(ctx context.Context, remote *fleet.Viewer) (*restclient.Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, tunnelTimeout)
 	defer cancel()
@@ -195,8 +194,8 @@ func waitForTunnel(ctx context.Context, remote *fleet.Viewer) (*restclient.Healt
 	}
 }
 
-// differentRoot reports whether a Viewer serves another root than it was asked to,
-// as far as absolute paths can tell.
+// differentRoot reports whether a Viewer serves another root than requested, if both
+// paths are absolute.
 func differentRoot(serves, requested string) bool {
 	return path.IsAbs(serves) && path.IsAbs(requested) && path.Clean(serves) != path.Clean(requested)
 }

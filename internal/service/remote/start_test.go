@@ -31,7 +31,7 @@ func (e *otherMachine) RoundTrip(r *http.Request) (*http.Response, error) {
 	return e.Transport.RoundTrip(r)
 }
 
-func TestStartViewer_SaysThatATunnelOnAnotherMachineIsOutOfReach(t *testing.T) {
+func TestStartViewer_ReportsATunnelOnAnotherMachineAsUnreachable(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, servicetest.Setup{}, nil, demotest.Gen07)
 	h.Upstreams[0].Replace(func(w http.ResponseWriter, r *http.Request) bool {

@@ -9,7 +9,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// stop ends a remote Viewer.
+// stop stops a remote Viewer.
 func (s *Service) stop(ctx context.Context, v *fleet.Viewer, sessionID string) error {
 	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
@@ -19,8 +19,8 @@ func (s *Service) stop(ctx context.Context, v *fleet.Viewer, sessionID string) e
 	return s.stopLocked(ctx, v, sessionID)
 }
 
-// stopLocked is stop for a caller that holds the lock of the Viewer. A session that is not there any
-// more is forgotten as well, and an error.
+// stopLocked is stop for a caller that holds the Viewer's mutex. A session that no longer
+// exists is removed from the fleet, and is an error.
 func (s *Service) stopLocked(ctx context.Context, v *fleet.Viewer, sessionID string) error {
 	err := v.Client.StopViewer(ctx, sessionID)
 	if err == nil || isNotFound(err) {
@@ -29,14 +29,14 @@ func (s *Service) stopLocked(ctx context.Context, v *fleet.Viewer, sessionID str
 	return err
 }
 
-// isNotFound reports whether a Viewer said that it has no such thing.
+// isNotFound reports whether a Viewer answered NOT_FOUND.
 func isNotFound(err error) bool {
 	e, ok := errors.AsType[*restclient.Error](err)
 	return ok && e.Kind == restclient.KindNotFound
 }
 
-// disconnect stops the remote Viewers that use a connection, and closes it.
-// After a failure it stays, so that what it left running can still be stopped.
+// disconnect stops the remote Viewers that use a connection, then closes it. After a
+// failure the connection stays open, so that the remaining ones can still be stopped.
 func (s *Service) disconnect(ctx context.Context, v *fleet.Viewer, id string) (connectionID string, stopped []string, err error) {
 	unlock, err := s.locks.lock(ctx, v.Name)
 	if err != nil {
@@ -72,9 +72,9 @@ func (s *Service) disconnect(ctx context.Context, v *fleet.Viewer, id string) (c
 	return c.ID.Value, stopped, err
 }
 
-// sessionsOn returns the sessions that use a connection. Where the Viewer does
-// not say which of two connections one uses, neither can be closed: the wrong
-// remote Viewer would be stopped, or one be left running for ever.
+// sessionsOn returns the sessions that use a connection. If a Viewer does not report
+// which of two connections a session uses, neither can be closed: the wrong remote Viewer
+// would be stopped, or one would be left running.
 func sessionsOn(e restclient.Endpoint, status *restclient.RemoteStatus, exact bool) ([]string, error) {
 	var using []string
 	for _, session := range status.Sessions {
@@ -89,14 +89,14 @@ func sessionsOn(e restclient.Endpoint, status *restclient.RemoteStatus, exact bo
 		}
 	}
 	if len(using) > 0 && matching > 1 && !exact {
-		return nil, conflict("the viewer does not say which connection sessions %s use: stop those that use this one first",
+		return nil, conflict("the viewer does not report which connection sessions %s use: stop those that use this one first",
 			strings.Join(using, ", "))
 	}
 	return using, nil
 }
 
-// reportsHosts reports whether a Viewer says to which host its sessions lead:
-// 0.5.3 and 0.6.0 call every one 127.0.0.1.
+// reportsHosts reports whether a Viewer reports the host of each session: 0.5.3 and 0.6.0
+// report 127.0.0.1 for all.
 func reportsHosts(ctx context.Context, v *fleet.Viewer) bool {
 	caps, err := v.Client.Capabilities(ctx)
 	return err == nil && caps.Generation != restclient.Generation05 && caps.Generation != restclient.Generation06

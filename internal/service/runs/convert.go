@@ -16,13 +16,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// runPath is where a run is, as project, name and path, for every generation of Viewers.
+// runPath is the location of a run as project, name and path, for all generations of
+// Viewers.
 type runPath struct {
 	Project, Name, Path string
 }
 
-// runPathOf makes project and name (0.5) of a path (0.6 and later), or the path
-// of them.
+// runPathOf derives project and name (0.5) from a path (0.6 and later), or the path from
+// them.
 func runPathOf(run *restclient.Run) runPath {
 	if run.Path.Known {
 		project, name, _ := strings.Cut(run.Path.Value, "/")
@@ -33,8 +34,8 @@ func runPathOf(run *restclient.Run) runPath {
 	return p
 }
 
-// BasicExperiment converts what the list has of a run. Lossy says whether the
-// answer that it came in had bytes that were not UTF-8.
+// BasicExperiment converts a run of a list. Lossy tells whether the response with the
+// list had bytes that were not UTF-8.
 func BasicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornapiv1.Experiment {
 	p := runPathOf(run)
 	e := &runicornapiv1.Experiment{
@@ -67,16 +68,17 @@ func BasicExperiment(viewer string, run *restclient.Run, lossy bool) *runicornap
 	return e
 }
 
-// fit leaves out of an experiment what no message can hold, and says so.
+// fit removes from an experiment what does not fit into a message, and records that in
+// missing.
 func fit(e *runicornapiv1.Experiment) {
-	const room = 64 << 10 // for what says so
-	for _, part := range answer.Fit(e, answer.MaxSize-room) {
+	const reserved = 64 << 10 // for the entries in missing
+	for _, part := range answer.Fit(e, answer.MaxSize-reserved) {
 		addMissing(context.Background(), e, answer.PartTooLarge(part), part)
 	}
 }
 
-// bestMetric converts the best metric of the list, which is null where the
-// best value is not finite.
+// bestMetric converts the best metric of the list, which is null if the best value is not
+// finite.
 func bestMetric(run *restclient.Run) *runicornapiv1.BestMetric {
 	if !run.BestMetricName.Known {
 		return nil
@@ -88,12 +90,12 @@ func bestMetric(run *restclient.Run) *runicornapiv1.BestMetric {
 	return best
 }
 
-// etagOf hashes the fields of a BASIC experiment. Every replica of one build
-// makes the same; after an upgrade an etag may differ without a change.
+// etagOf hashes the fields of a BASIC experiment. All replicas of one build agree; after
+// an upgrade the etag may differ without a change.
 func etagOf(e *runicornapiv1.Experiment) string {
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
 	if err != nil {
-		return "" // only text that is not UTF-8, which none of it is
+		return "" // only for text that is not UTF-8, which was replaced
 	}
 	sum := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(sum[:12])

@@ -12,15 +12,14 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// statusPrefix begins the names of statuses in the contract.
+// statusPrefix is the prefix of statuses in the contract.
 const statusPrefix = "EXPERIMENT_STATUS_"
 
-// statusWords are the statuses as filters have them, in the order in which they
-// sort.
+// statusWords are the statuses in filters, in sort order.
 var statusWords = []string{"RUNNING", "FINISHED", "FAILED", "INTERRUPTED", "OTHER"}
 
-// entryFields are the fields that filters and orders of experiments have: those of a
-// Viewer's list, and late ones, which need a record of the search index.
+// entryFields are the fields of filters and orders: those of a Viewer's list, and late
+// fields, which need a record of the search index.
 var entryFields = &filter.Schema[*Entry]{
 	Fields: map[string]filter.Field[*Entry]{
 		"viewer":      textField(filter.Text, func(e *Entry) string { return e.Viewer.Name }),
@@ -50,7 +49,7 @@ var entryFields = &filter.Schema[*Entry]{
 	},
 }
 
-// textField is a field of the list; an empty text is a missing one.
+// textField is a field of the list; an empty text means that it is missing.
 func textField(kind filter.Kind, text func(*Entry) string) filter.Field[*Entry] {
 	return filter.Field[*Entry]{Kind: kind, Sortable: true, Value: func(e *Entry) filter.Value { return filter.OptionalText(text(e)) }}
 }
@@ -59,8 +58,7 @@ func anyTag(e *Entry, matcher func(string) bool) bool {
 	return slices.ContainsFunc(e.Run.Tags, func(tag restclient.Text) bool { return matcher(tag.Value) })
 }
 
-// statusValue is the word of a run's status; a status that is not known is
-// missing.
+// statusValue is the status of a run as a word; an unknown status is missing.
 func statusValue(e *Entry) filter.Value {
 	if s := convert.Status(e.Run.Status.Value); s != runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_UNSPECIFIED {
 		return filter.TextValue(statusWords[s-1])
@@ -84,7 +82,7 @@ func NewMatcher(text string) (*filter.Filter[*Entry], error) {
 	return f, nil
 }
 
-// NewOrder compiles the order_by of a request; empty means the newest first.
+// NewOrder compiles the order_by of a request; empty means newest first.
 func NewOrder(text string) (*filter.Order[*Entry], error) {
 	o, err := filter.ParseOrder(text, entryFields)
 	if err == nil && len(o.Keys) == 0 {
@@ -96,7 +94,8 @@ func NewOrder(text string) (*filter.Order[*Entry], error) {
 	return o, nil
 }
 
-// invalidExpression refuses a filter or an order with the position of its mistake.
+// invalidExpression is the error for a filter or an order, with the position of the error
+// in the text.
 func invalidExpression(field string, err error) error {
 	if mistake, ok := errors.AsType[*filter.Error](err); ok {
 		return apierr.Invalid(field, "%s", mistake.Error())

@@ -16,12 +16,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// MaxFull is how many experiments of a list are read at once. The client's own
-// slots bound what really reaches the Viewer.
+// MaxFull is the maximum number of experiments of a list that are read concurrently. The
+// client's own limits apply to the requests to each Viewer.
 const MaxFull = 8
 
-// Basic reads what the list has of a run. One that the list lacks, as Viewer
-// 0.7.2 does of runs written while its index was locked, is found by its id.
+// Basic reads a run from the list. A run that the list lacks is read by its id: Viewer
+// 0.7.2 omits runs that were written while its index was locked.
 func Basic(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) {
 	list, err := t.Client.Runs(ctx)
 	if err != nil {
@@ -37,8 +37,8 @@ func Basic(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error)
 	return BasicExperiment(t.Name, &detail.Run, detail.Lossy), nil
 }
 
-// Full reads all that there is of a run. Only the detail must be had: what
-// else fails is named in the answer.
+// Full reads everything about a run. Only a failure to read the detail is an error; other
+// failures are reported in the response.
 func Full(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) {
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
@@ -61,10 +61,9 @@ func Full(ctx context.Context, t target.Run) (*runicornapiv1.Experiment, error) 
 	return e, ctx.Err()
 }
 
-// Complete converts a page of entries, each in full if that is asked for. The
-// page comes in the caller's time: what is too slow is named as missing, and so is
-// all of a Viewer that does not even say within timeout that it is there, if that is
-// not 0.
+// Complete converts a page of entries, each in full if the view requires it. It respects
+// the caller's deadline: parts that are too slow are reported as missing. If timeout is
+// not 0, so are all parts of a Viewer that does not answer a health check within it.
 func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.ExperimentView, timeout time.Duration) ([]*runicornapiv1.Experiment, error) {
 	out := make([]*runicornapiv1.Experiment, len(entries))
 	for i, e := range entries {
@@ -75,7 +74,7 @@ func Complete(ctx context.Context, entries []*Entry, view runicornapiv1.Experime
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
-	away := awayViewers(early, entries, timeout)
+	away := unreachableViewers(early, entries, timeout)
 	paths := readPaths(early, entries, away)
 	statusCtx, stop := context.WithTimeout(early, maxStatusTime)
 	defer stop()
@@ -102,7 +101,7 @@ type partResult[T any] struct {
 
 func (r *partResult[T]) set(value *T, err error) { r.value, r.err = value, err }
 
-// fullRead is what a FULL experiment is made of, besides the list.
+// fullRead holds what a FULL experiment is made of, besides the list.
 type fullRead struct {
 	target  target.Run
 	detail  partResult[restclient.RunDetail]
@@ -111,7 +110,7 @@ type fullRead struct {
 	meta    partResult[restclient.Document[restclient.Values]]
 }
 
-// readFull reads the parts of a run side by side, but for those that are known.
+// readFull reads the unknown parts of a run concurrently.
 func readFull(ctx, statusCtx context.Context, t target.Run, withDetail bool, listed *restclient.Run, known *restclient.PathRuns) *fullRead {
 	r := &fullRead{target: t}
 	var wg sync.WaitGroup
@@ -123,7 +122,7 @@ func readFull(ctx, statusCtx context.Context, t target.Run, withDetail bool, lis
 		case listed == nil:
 			r.status.set(t.Client.StatusFile(ctx, t.RunID))
 		case statusCtx.Err() != nil && !t.Client.KnowsStatus(listed):
-			r.status.set(nil, statusCtx.Err()) // a read that has begun is not given up: it would be paid for in vain
+			r.status.set(nil, statusCtx.Err()) // reads that have begun are completed, as the Viewer has most of the cost already
 		default:
 			r.status.set(t.Client.ListedStatus(ctx, listed))
 		}
@@ -143,9 +142,9 @@ func readFull(ctx, statusCtx context.Context, t target.Run, withDetail bool, lis
 	return r
 }
 
-// recheckStatus reads the status once more where it contradicts the detail: asking
-// for the detail may just have made the Viewer find the process dead. What
-// contradicts it for good is a run reopened on 0.7.2, and the file is right.
+// recheckStatus reads the status again if it contradicts the detail: the request for the
+// detail may have made the Viewer detect that the process has died. If the contradiction
+// remains, the run was reopened on 0.7.2, and the file is right.
 func (r *fullRead) recheckStatus(ctx context.Context) {
 	if r.detail.value == nil || r.status.value == nil || r.status.value.State != restclient.FileWhole {
 		return
@@ -157,8 +156,8 @@ func (r *fullRead) recheckStatus(ctx context.Context) {
 	}
 }
 
-// fill completes an experiment that has its BASIC fields. It does not touch
-// the etag, which is that of the list.
+// fill completes an experiment that has its BASIC fields. It does not change the etag,
+// which is that of the list.
 func (r *fullRead) fill(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
 	e.View = runicornapiv1.ExperimentView_EXPERIMENT_VIEW_FULL
 	e.LossyText = e.GetLossyText() || r.lossy()
@@ -178,8 +177,8 @@ func (r *fullRead) lossy() bool {
 		(r.summary.value != nil && r.summary.value.Lossy) || (r.meta.value != nil && r.meta.value.Lossy)
 }
 
-// fillState fills in what status.json says, which is the truth about a run,
-// and what 0.7 says of it in the detail.
+// fillState sets the state from status.json, which is authoritative, and from the detail
+// of 0.7.
 func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, now time.Time) {
 	var detail restclient.RunDetail
 	if r.detail.value != nil {
@@ -213,14 +212,14 @@ func (r *fullRead) fillState(ctx context.Context, e *runicornapiv1.Experiment, n
 	e.Duration = duration(e, &detail, now)
 }
 
-// setStatus sets the status to a Viewer's word, if it said one.
+// setStatus sets the status to a Viewer's word, unless it is empty.
 func setStatus(e *runicornapiv1.Experiment, text string) {
 	if text != "" {
 		e.Status, e.ViewerStatus = convert.Status(text), convert.Text(text)
 	}
 }
 
-// duration is how long a run lasted, or has lasted by now.
+// duration returns how long a run took, or has taken until now.
 func duration(e *runicornapiv1.Experiment, detail *restclient.RunDetail, now time.Time) *durationpb.Duration {
 	running := e.GetStatus() == runicornapiv1.ExperimentStatus_EXPERIMENT_STATUS_RUNNING
 	switch {
@@ -236,11 +235,11 @@ func duration(e *runicornapiv1.Experiment, detail *restclient.RunDetail, now tim
 	return nil
 }
 
-// maxSeconds bounds a Viewer's duration: what fits into a time.Duration.
+// maxSeconds is the maximum duration in seconds that fits into a time.Duration.
 const maxSeconds = 9e9
 
-// fillSummary takes the summary from the file, which has NaN, and else from
-// the detail of 0.7, where it is null.
+// fillSummary takes the summary from the file, which has NaN, otherwise from the detail
+// of 0.7, which has null instead.
 func (r *fullRead) fillSummary(ctx context.Context, e *runicornapiv1.Experiment) {
 	var summary restclient.Values
 	known, err := document(r.target, r.summary)
@@ -256,7 +255,7 @@ func (r *fullRead) fillSummary(ctx context.Context, e *runicornapiv1.Experiment)
 	fillBest(e, summary)
 }
 
-// fillBest adds what only the summary says of the best metric.
+// fillBest adds the fields of the best metric that only the summary has.
 func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
 	name := summary["best_metric_name"]
 	if name.Kind != restclient.ValueText {
@@ -276,12 +275,12 @@ func fillBest(e *runicornapiv1.Experiment, summary restclient.Values) {
 	}
 }
 
-// document returns the content of a small file, nil if the run has none.
+// document returns the content of a small file, nil if the run does not have it.
 func document[T any](t target.Run, r partResult[restclient.Document[T]]) (*T, error) {
 	switch e, ok := errors.AsType[*restclient.Error](r.err); {
 	case ok && e.Kind == restclient.KindUnsupported:
 		unsupported := *e
-		unsupported.Alternative = "" // what serves in place of metrics does not in place of this
+		unsupported.Alternative = "" // the alternative applies to metrics only
 		return nil, &unsupported
 	case r.err != nil:
 		return nil, r.err
@@ -293,7 +292,7 @@ func document[T any](t target.Run, r partResult[restclient.Document[T]]) (*T, er
 	return &r.value.Value, nil
 }
 
-// addMissing names fields of an experiment that could not be got.
+// addMissing records fields of an experiment that could not be read.
 func addMissing(ctx context.Context, e *runicornapiv1.Experiment, err error, fields ...string) {
 	st := errmap.Status(ctx, err).Proto()
 	for _, field := range fields {
@@ -301,7 +300,7 @@ func addMissing(ctx context.Context, e *runicornapiv1.Experiment, err error, fie
 	}
 }
 
-// goals are the Viewer's words for which values of a primary metric are better.
+// goals maps the Viewer's words for the direction of a primary metric.
 var goals = map[string]runicornapiv1.Goal{
 	"max": runicornapiv1.Goal_GOAL_MAXIMIZE,
 	"min": runicornapiv1.Goal_GOAL_MINIMIZE,

@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/search"
 )
 
-// lateField is a field of the search index. It is missing where there is no record.
+// lateField is a field of the search index. It is missing if there is no record.
 func lateField(kind filter.Kind, value func(*Entry) filter.Value) filter.Field[*Entry] {
 	return filter.Field[*Entry]{Kind: kind, Sortable: true, Late: true, Value: func(e *Entry) filter.Value {
 		if e.Record == nil {
@@ -43,8 +43,8 @@ func documentValue(read func(*search.Record, ...string) filter.Value) func([]str
 	}
 }
 
-// metricValue reads a part of a metric. A metric that was logged with several kinds of
-// values has extremes of its numbers only.
+// metricValue reads a part of a metric. For a metric that was logged with several kinds
+// of values, minimum and maximum are those of its numbers.
 func metricValue(keys []string, part string) func(*Entry) filter.Value {
 	name := strings.Join(keys, ".")
 	var near atomic.Int32
@@ -60,7 +60,7 @@ func metricValue(keys []string, part string) func(*Entry) filter.Value {
 	}
 }
 
-// partValue reads a part of a metric of at least one kind.
+// partValue reads a part of a metric, which has at least one kind.
 func partValue(kinds []search.Metric, part string) filter.Value {
 	switch part {
 	case "min", "max":
@@ -92,7 +92,7 @@ func partValue(kinds []search.Metric, part string) filter.Value {
 	return LastValue(last)
 }
 
-// LastKind is the kind of a metric that has its value at the highest step.
+// LastKind returns the kind of a metric with the value at the highest step.
 func LastKind(kinds []search.Metric) *search.Metric {
 	last := &kinds[0]
 	for i := range kinds {
@@ -103,8 +103,8 @@ func LastKind(kinds []search.Metric) *search.Metric {
 	return last
 }
 
-// LastValue is the last value of a metric. Integers that a double rounds are exact as
-// far as 64 bits go.
+// LastValue returns the last value of a metric. Integers that a double would round are
+// exact up to 64 bits.
 func LastValue(m *search.Metric) filter.Value {
 	switch {
 	case m.Kind == eventlog.KindText:

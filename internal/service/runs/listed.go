@@ -12,13 +12,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// maxStatusTime is how long the status files of a page on 0.6 are read: of thousands of
-// runs, fifty would take its only thread for five seconds. What is not read by then is
-// missing in this answer, and what was read is remembered for the next one.
+// maxStatusTime is how long the status files of a page are read on 0.6. With thousands of
+// runs, fifty files would block its only thread for five seconds. Files that were not
+// read by then are missing in the response; those that were read are cached for the next
+// one.
 const maxStatusTime = 2 * time.Second
 
-// readListed reads an entry of a page in full. The list has what the details of 0.5
-// and 0.6 have, so they are not asked for. StatusCtx bounds the status files on 0.6.
+// readListed reads an entry of a page in full. The details of 0.5 and 0.6 are not
+// requested because the list has the same fields. StatusCtx bounds the status files on
+// 0.6.
 func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.PathRuns) *fullRead {
 	caps, err := e.Viewer.Client.Capabilities(ctx)
 	if err != nil || caps.Generation != restclient.Generation06 {
@@ -28,9 +30,9 @@ func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.Path
 	return readFull(ctx, statusCtx, e.Target(), withDetail, e.Run, known)
 }
 
-// PrefetchStatuses has the search index read the status files that a page in full needs of a
-// Viewer of 0.6: together, where that costs less than one by one. Complete finds them at the
-// client, and reads the others.
+// PrefetchStatuses makes the search index read the status files that a FULL page of a
+// Viewer of 0.6 needs, together if that is cheaper than one by one. Complete then finds
+// them in the client's cache, and reads the others.
 func (s Selector) PrefetchStatuses(ctx context.Context, entries []*Entry) {
 	var unknown []search.Run
 	for _, e := range entries {
@@ -46,12 +48,12 @@ func (s Selector) PrefetchStatuses(ctx context.Context, entries []*Entry) {
 	defer cancel()
 	early, stop := context.WithTimeout(early, maxStatusTime)
 	defer stop()
-	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Wait) // what it could not read Complete reads, or names
+	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Wait) // Complete reads the rest, or reports it as missing
 }
 
-// awayViewers asks the Viewers of a page whether they are there, and returns why those
-// are not that have not said so within timeout. A list may be older than a failure.
-func awayViewers(ctx context.Context, entries []*Entry, timeout time.Duration) map[*fleet.Viewer]error {
+// unreachableViewers checks the Viewers of a page, and returns the errors of those that do not
+// answer within timeout. Their lists may be older than the failure.
+func unreachableViewers(ctx context.Context, entries []*Entry, timeout time.Duration) map[*fleet.Viewer]error {
 	var viewers []*fleet.Viewer
 	for _, e := range entries {
 		if timeout > 0 && !slices.Contains(viewers, e.Viewer) {
@@ -72,7 +74,7 @@ func awayViewers(ctx context.Context, entries []*Entry, timeout time.Duration) m
 	return away
 }
 
-// unread is a run of which nothing was asked, for err.
+// unread is a run for which nothing was requested because of err.
 func unread(t target.Run, err error) *fullRead {
 	r := &fullRead{target: t}
 	r.status.set(nil, err)
@@ -81,15 +83,15 @@ func unread(t target.Run, err error) *fullRead {
 	return r
 }
 
-// group is entries of a page that one request may be about.
+// group is entries of a page that one request can cover.
 type group struct {
 	viewer *fleet.Viewer
-	top    string // the first step of their paths
+	top    string // the first element of their paths
 }
 
-// readPaths reads summaries and metadata of those entries of a page that share a path
-// with others, a request for each Viewer and top folder: a tenth of what the files
-// cost. Of the others, and of those that cannot be read so, the result is nil.
+// readPaths reads summaries and metadata of the entries of a page that share a path with
+// others, in one request per Viewer and top folder, which costs a tenth of reading the
+// files. The result is nil for other entries, and for those that cannot be read this way.
 func readPaths(ctx context.Context, entries []*Entry, away map[*fleet.Viewer]error) []*restclient.PathRuns {
 	common := make(map[group][]int)
 	for i, e := range entries {
@@ -106,7 +108,7 @@ func readPaths(ctx context.Context, entries []*Entry, away map[*fleet.Viewer]err
 		}
 		known, err := g.viewer.Client.PathRuns(ctx, commonPath(entries, members))
 		if err != nil {
-			continue // the files say what is the matter
+			continue // reading the files will return the error
 		}
 		for _, i := range members {
 			out[i] = known
@@ -115,7 +117,7 @@ func readPaths(ctx context.Context, entries []*Entry, away map[*fleet.Viewer]err
 	return out
 }
 
-// commonPath is the longest path that all members are at or below.
+// commonPath returns the longest path that contains all members.
 func commonPath(entries []*Entry, members []int) string {
 	common := entries[members[0]].Run.Path.Value
 	for _, i := range members[1:] {

@@ -16,8 +16,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// fillFromMeta completes a run that the list lacks: meta.json has what
-// otherwise only the list has. ListErr is why there was no list.
+// fillFromMeta completes a run that the list lacks from meta.json, which has the same
+// fields. ListErr is why there was no list.
 func (r *fullRead) fillFromMeta(ctx context.Context, e *runicornapiv1.Experiment, listErr error) {
 	known, err := document(r.target, r.meta)
 	if known != nil {
@@ -37,17 +37,17 @@ func (r *fullRead) fillFromMeta(ctx context.Context, e *runicornapiv1.Experiment
 func tagsOf(v restclient.Value) []string {
 	var tags []string
 	if v.Kind != restclient.ValueJSON || json.Unmarshal([]byte(v.Text), &tags) != nil {
-		return nil // a script may have written anything there
+		return nil // a script may have written any value
 	}
 	return tags
 }
 
-// ownFields are the keys of meta.json that an experiment has as fields; there
-// they are current, here they are those of the start.
+// ownFields are the keys of meta.json that an experiment has as fields. The fields are
+// current; meta.json has the values from the start of the run.
 var ownFields = []string{"id", "project", "name", "path", "alias", "tags", "created_at", "pid"}
 
-// dropServerPaths leaves out of the metadata what says where things are on the
-// Viewer's machine, and what the experiment itself says.
+// dropServerPaths removes from the metadata paths of the Viewer's machine, and the
+// ownFields.
 func dropServerPaths(meta restclient.Values) restclient.Values {
 	out := make(restclient.Values, len(meta))
 	for key, v := range meta {
@@ -59,7 +59,7 @@ func dropServerPaths(meta restclient.Values) restclient.Values {
 	return out
 }
 
-// isPathKey reports whether a key names a path, such as storage_dir or
+// isPathKey reports whether the value of a key is a path, as of storage_dir or
 // workspace_root.
 func isPathKey(key string) bool {
 	return strings.HasSuffix(key, "_dir") || strings.HasSuffix(key, "_root") || strings.HasSuffix(key, "_path")

@@ -16,11 +16,12 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/convert"
 )
 
-// allMetrics is the metric name that means all.
+// allMetrics is the metric name that selects all metrics.
 const allMetrics = "*"
 
-// AddMetrics adds to experiments the metrics of their entries that a request wants, as far
-// as they fit into one message: the experiments behind that have none, and must be cut off.
+// AddMetrics adds to experiments the requested metrics of their entries, as far as they
+// fit into one message. The caller must cut the list after the last experiment that has
+// them.
 func AddMetrics(experiments []*runicornapiv1.Experiment, entries []*Entry, names []string) {
 	if len(names) == 0 {
 		return
@@ -43,7 +44,7 @@ func AddMetrics(experiments []*runicornapiv1.Experiment, entries []*Entry, names
 	}
 }
 
-// metricInfo converts what the search index knows of a metric.
+// metricInfo converts the search index's record of a metric.
 func metricInfo(m *search.Metric, origin runsource.Origin) *runicornapiv1.MetricInfo {
 	info := &runicornapiv1.MetricInfo{
 		MetricName: convert.Text(m.Name), Kind: convert.MetricKind(m.Kind), Count: m.Count,
@@ -69,7 +70,7 @@ func metricInfo(m *search.Metric, origin runsource.Origin) *runicornapiv1.Metric
 	return info
 }
 
-// lastOf is the last value of a metric, as ListMetrics has it.
+// lastOf returns the last value of a metric in the form of ListMetrics.
 func lastOf(m *search.Metric) restclient.Value {
 	switch m.Kind {
 	case eventlog.KindText:

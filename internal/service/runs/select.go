@@ -17,29 +17,29 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// Selector selects runs by what their lists and the search index know.
+// Selector selects runs by their lists and the search index.
 type Selector struct {
 	Resolver target.Resolver
 	Index    *search.Index
 }
 
-// Query says which runs a request selects, and what of them it needs.
+// Query is what a request selects, and what it needs of the runs.
 type Query struct {
-	// Viewer is the request's: a name, or all.
+	// Viewer is the viewer field of the request: a name, or target.AllViewers.
 	Viewer string
 	// Filter selects runs; nil selects all.
 	Filter *filter.Filter[*Entry]
-	// Order, where not nil, is an order that the caller will put them in.
+	// Order, if not nil, is the order in which the caller will sort the runs.
 	Order *filter.Order[*Entry]
-	// Parts is what the caller needs of all selected runs besides.
+	// Parts is what else the caller needs of all selected runs.
 	Parts search.Parts
-	// AllowPartial does not wait for what is not known yet.
+	// AllowPartial makes Select not wait for what has not been read yet.
 	AllowPartial bool
 }
 
-// Select finds the runs of a query. Runs of which the filter needs what could not be
-// read are not selected: they are in NotRead. Those of which only the order or the
-// caller needs it are both.
+// Select returns the runs of a query. A run that the filter cannot decide because data
+// could not be read is not selected, but is in NotRead. A run for which only the order or
+// the caller needs that data is both selected and in NotRead.
 func (s Selector) Select(ctx context.Context, q Query) (*Filtered, error) {
 	found, err := Filter(ctx, s.Resolver, q.Viewer, q.Filter)
 	if err != nil {
@@ -60,8 +60,8 @@ func (s Selector) Select(ctx context.Context, q Query) (*Filtered, error) {
 	return found, s.Attach(ctx, found, pointers(found.Entries), parts, ModeOf(q.AllowPartial))
 }
 
-// Match returns the entries that a filter selects, of those that it may select. Entries
-// of which it needs what could not be read go to NotRead.
+// Match returns the entries that a filter selects. Entries that it cannot decide because
+// data could not be read go to NotRead.
 func (s Selector) Match(ctx context.Context, found *Filtered, f *filter.Filter[*Entry], allowPartial bool) ([]Entry, error) {
 	parts := partsOf(f.Needs())
 	if err := s.Attach(ctx, found, pointers(found.Entries), parts, ModeOf(allowPartial)); err != nil {
@@ -79,7 +79,7 @@ func (s Selector) Match(ctx context.Context, found *Filtered, f *filter.Filter[*
 	return selected, nil
 }
 
-// Attach gives entries their records, with at least these parts. Those that could not be
+// Attach sets the records of entries, with at least these parts. Those that could not be
 // read have none, and are added to NotRead once.
 func (s Selector) Attach(ctx context.Context, found *Filtered, entries []*Entry, parts search.Parts, mode search.Mode) error {
 	entries = slices.DeleteFunc(slices.Clone(entries), func(e *Entry) bool { return e.Record.Has(parts) })
@@ -108,7 +108,7 @@ func (s Selector) Attach(ctx context.Context, found *Filtered, entries []*Entry,
 	return nil
 }
 
-// ModeOf is how a request with this allow_partial looks runs up.
+// ModeOf returns the lookup mode for a request's allow_partial.
 func ModeOf(allowPartial bool) search.Mode {
 	if allowPartial {
 		return search.Known
@@ -116,16 +116,16 @@ func ModeOf(allowPartial bool) search.Mode {
 	return search.Wait
 }
 
-// MaxNotRead is how many runs an answer names that could not be read.
+// MaxNotRead is the maximum number of unreadable runs that a response names.
 const MaxNotRead = 1000
 
-// AddNotRead adds a run that could not be read, once.
+// AddNotRead adds a run that could not be read, unless it was added before.
 func (f *Filtered) AddNotRead(ctx context.Context, e *Entry, err error) {
 	isPending := errors.Is(err, search.ErrNotYet) || errors.Is(err, context.DeadlineExceeded)
 	if errors.Is(err, search.ErrNotYet) {
 		err = &apierr.Error{
 			Code: codes.Unavailable, Reason: runicornapiv1.ErrorReason_ERROR_REASON_NOT_READ_YET, Cause: err,
-			Message: "the run has not been read yet: ask again, or without allow_partial", Metadata: map[string]string{"viewer": e.Viewer.Name},
+			Message: "the run has not been read yet: repeat the call, or leave out allow_partial", Metadata: map[string]string{"viewer": e.Viewer.Name},
 		}
 	}
 	if search.IsTooLarge(err) {
@@ -150,11 +150,11 @@ func (f *Filtered) AddNotRead(ctx context.Context, e *Entry, err error) {
 	})
 }
 
-// Complete says that nothing is missing.
+// Complete reports whether nothing is missing.
 func (f *Filtered) Complete() bool { return len(f.Unreachable) == 0 && len(f.NotRead) == 0 }
 
-// TotalSize is the number of selected runs; it is not known where a Viewer did not answer
-// or the filter could not be applied to a run.
+// TotalSize returns the number of selected runs, nil if a Viewer did not answer or the
+// filter could not be applied to a run.
 func (f *Filtered) TotalSize() *int32 {
 	if f.undecided {
 		return nil
@@ -162,7 +162,7 @@ func (f *Filtered) TotalSize() *int32 {
 	return target.TotalSize(len(f.Entries), f.Unreachable)
 }
 
-// NotReadCount is the number of runs that could not be read.
+// NotReadCount returns the number of runs that could not be read.
 func (f *Filtered) NotReadCount() int32 { return convert.Clamp32(int64(len(f.noted))) }
 
 func pointers(entries []Entry) []*Entry {
@@ -173,7 +173,7 @@ func pointers(entries []Entry) []*Entry {
 	return out
 }
 
-// AttachMetrics gives entries the metrics that a request wants with them.
+// AttachMetrics sets the requested metrics of entries.
 func (s Selector) AttachMetrics(ctx context.Context, found *Filtered, entries []*Entry, names []string, allowPartial bool) error {
 	if len(names) == 0 {
 		return nil
@@ -181,10 +181,10 @@ func (s Selector) AttachMetrics(ctx context.Context, found *Filtered, entries []
 	return s.Attach(ctx, found, entries, search.PartMetrics, ModeOf(allowPartial))
 }
 
-// PartsOf says what a filter needs of runs beyond their lists.
+// PartsOf returns what a filter needs of runs beyond their lists.
 func PartsOf(f *filter.Filter[*Entry]) search.Parts { return partsOf(f.Needs()) }
 
-// partsOf says what of runs a filter or an order reads.
+// partsOf returns what a filter or an order reads of runs.
 func partsOf(needs filter.Needs) search.Parts {
 	var parts search.Parts
 	for _, field := range needs.Fields {

@@ -7,8 +7,7 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// PointsAt are lines of loss: steps, their values, and their times in seconds
-// after a start.
+// PointsAt returns lines of loss: steps, values, and times in seconds after start.
 func PointsAt(start int, points ...[3]float64) []byte {
 	var b strings.Builder
 	for _, p := range points {
@@ -22,7 +21,7 @@ func MetricsLine(step int, data string) string {
 	return fmt.Sprintf(`{"ts": %d, "type": "metrics", "data": {%s, "global_step": %d, "time": %d.5}}`+"\n", 1000+step, data, step, 1000+step)
 }
 
-// CurveLines are n lines of loss, valued by a function of the step.
+// CurveLines returns n lines of loss, with a value for each step.
 func CurveLines(n int, value func(step int) float64) string {
 	var b strings.Builder
 	for step := range n {
@@ -31,7 +30,7 @@ func CurveLines(n int, value func(step int) float64) string {
 	return b.String()
 }
 
-// SampleEvents has all that a log may hold.
+// SampleEvents has every kind of line that a log may have.
 var SampleEvents = MetricsLine(1, `"loss": 1.5, "ok": true, "seed": 1152921504606846977`) +
 	MetricsLine(2, `"loss": NaN, "stage": "warmup"`) +
 	"{torn\n" +
@@ -41,7 +40,7 @@ var SampleEvents = MetricsLine(1, `"loss": 1.5, "ok": true, "seed": 115292150460
 	MetricsLine(4, `"loss": 4, "stage": "main"`) +
 	MetricsLine(5, `"loss": 5`)[:30]
 
-// PointTexts spells the points of a batch: metric, step, value, time, position.
+// PointTexts formats the points of a batch: metric, step, value, time, position.
 func PointTexts(b *runicornapiv1.MetricBatch) (texts []string) {
 	for _, s := range b.GetSeries() {
 		for i, step := range s.GetSteps() {

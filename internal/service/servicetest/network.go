@@ -12,14 +12,15 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// Network is connections in memory between our server and the Viewers of a test. All that
-// waits for them waits durably, as testing/synctest needs it. The zero Network is ready.
+// Network is the in-memory connections between the server and the Viewers of a test.
+// Waiting for them is durable blocking, as testing/synctest requires. The zero Network is
+// ready.
 type Network struct {
 	mu        sync.Mutex // guards what follows
 	listeners map[string]*memoryListener
 }
 
-// memoryListener is a listener with an address of its own.
+// memoryListener is a listener with a distinct address.
 type memoryListener struct {
 	*bufconn.Listener
 	addr net.TCPAddr

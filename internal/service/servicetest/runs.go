@@ -14,10 +14,10 @@ var SixIDs = []string{
 	"20260304_120000_000004", "20260305_120000_000005", "20260305_120000_000006",
 }
 
-// Day is the n-th day of a month of 2026.
+// Day returns noon of the n-th day of March 2026.
 func Day(n int) time.Time { return time.Date(2026, 3, n, 12, 0, 0, 0, time.UTC) }
 
-// AddSix adds six runs, called r1 to r6 by the last digit of their ids.
+// AddSix adds six runs, which tests call r1 to r6 by the last digit of their ids.
 func AddSix(u *Upstream) {
 	for _, run := range []demotest.Run{
 		{ID: "20260301_120000_000001", Path: "vision/resnet", Alias: "Baseline", Tags: []string{"big", "gpu"}, Status: "finished", Created: Day(1)},
@@ -31,7 +31,7 @@ func AddSix(u *Upstream) {
 	}
 }
 
-// ShortIDs names runs by the last digits of their ids, in their order.
+// ShortIDs returns the runs by the last digits of their ids, in their order.
 func ShortIDs(experiments []*runicornapiv1.Experiment) string {
 	var out []byte
 	for _, e := range experiments {

@@ -8,7 +8,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// SampleRun finds the sample run that has most: images, assets, artifacts.
+// SampleRun returns the sample run with the most content: images, assets, artifacts.
 func SampleRun(tb testing.TB, h *Harness, viewer string) string {
 	tb.Helper()
 	v, err := h.Config.Fleet.Get(tb.Context(), viewer)
@@ -36,7 +36,7 @@ func SampleRun(tb testing.TB, h *Harness, viewer string) string {
 	return oldest.ID
 }
 
-// UnknownRun is the id of a run that no Viewer has.
+// UnknownRun is the id of a run that does not exist.
 const UnknownRun = "20200101_000000_abcdef"
 
 // EmptyViewers is a setup of demo Viewers without the sample runs.

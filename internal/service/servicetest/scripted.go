@@ -12,8 +12,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// Scripted is a transport that says what a test wants, and what the demo says
-// about the routes it has.
+// Scripted is a transport that answers as a test requires; other routes are answered by
+// the demo Viewer.
 type Scripted struct {
 	demo  http.Handler
 	Reply func(*http.Request) (*http.Response, error)
@@ -32,7 +32,7 @@ func (s *Scripted) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.Reply(req)
 }
 
-// NewScripted is a harness whose Viewer answers as Reply says.
+// NewScripted returns a harness whose Viewer answers as Reply returns.
 func NewScripted(tb testing.TB, s Setup, change func(*restclient.Config)) (*Harness, *Scripted) {
 	tb.Helper()
 	demo, err := demotest.New(demotest.Config{})
@@ -49,7 +49,7 @@ func NewScripted(tb testing.TB, s Setup, change func(*restclient.Config)) (*Harn
 	return New(tb, s, demotest.Gen07), script
 }
 
-// RespondWith makes an answer.
+// RespondWith returns a function that makes a response.
 func RespondWith(status int, contentType, body string) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		return &http.Response{

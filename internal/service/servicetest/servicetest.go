@@ -1,5 +1,5 @@
-// Package servicetest is what the tests of the services share: our server with its
-// interceptors before demo Viewers. It knows no service; tests register them.
+// Package servicetest is shared by the tests of the services: the server with its
+// interceptors in front of demo Viewers. It depends on no service; tests register them.
 package servicetest
 
 import (
@@ -30,9 +30,9 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
-// Harness is the whole way of a call: clients of every service, our server
-// with its interceptors in their order behind an in-memory connection, and
-// behind it one demo Viewer per generation, each over real HTTP.
+// Harness has every stage of a call: clients of every service, the server with its
+// interceptors behind an in-memory connection, and one demo Viewer per generation, each
+// over real HTTP.
 type Harness struct {
 	Experiments runicornapiv1.ExperimentServiceClient
 	Metrics     runicornapiv1.MetricServiceClient
@@ -41,29 +41,29 @@ type Harness struct {
 	Viewers     runicornapiv1.ViewerServiceClient
 
 	Conn *grpc.ClientConn
-	// Config is what the services were made of.
+	// Config is the configuration that the services got.
 	Config  Config
 	network *Network
 	// Upstreams are in the order of the generations; the first is the default.
 	Upstreams []*Upstream
 }
 
-// Upstream is one demo Viewer with a switch before it.
+// Upstream is one demo Viewer whose responses can be replaced.
 type Upstream struct {
 	*demotest.Viewer
-	// Name is what requests call it: "v053", "v060", "v072"; a second one of
-	// a generation is "v072-2".
+	// Name is the Viewer's name in requests: "v053", "v060", "v072"; a second one of a
+	// generation is "v072-2".
 	Name   string
 	Server *httptest.Server
-	// instead, where set, may answer in the Viewer's place; it returns false
-	// to let the request pass.
+	// instead, if set, may answer in the Viewer's place; it returns false to pass the
+	// request on.
 	instead atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
 }
 
-// Replace makes f answer in the Viewer's place wherever it returns true.
+// Replace makes f answer instead of the Viewer where it returns true.
 func (u *Upstream) Replace(f func(http.ResponseWriter, *http.Request) bool) { u.instead.Store(&f) }
 
-// Fail makes every request to the Viewer end with a status.
+// Fail makes every request to the Viewer fail with a status.
 func (u *Upstream) Fail(status int) {
 	u.Replace(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(status)
@@ -71,10 +71,10 @@ func (u *Upstream) Fail(status int) {
 	})
 }
 
-// Down makes the Viewer refuse connections for good.
+// Down makes the Viewer refuse connections permanently.
 func (u *Upstream) Down() { u.Server.Close() }
 
-// Restored lets all requests pass again.
+// Restored ends Replace and Fail.
 func (u *Upstream) Restored() { u.instead.Store(nil) }
 
 // ServeHTTP answers as the Viewer, or in its place.
@@ -85,7 +85,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.Viewer.ServeHTTP(w, r)
 }
 
-// Config is what the harness has for the services.
+// Config is what the harness offers to the services.
 type Config struct {
 	Fleet *fleet.Fleet
 	Cache *runcache.Cache
@@ -97,7 +97,7 @@ type Config struct {
 // RegisterFunc adds the services under test to a server.
 type RegisterFunc func(grpc.ServiceRegistrar, Config)
 
-// Setup is what a test may change of a harness.
+// Setup configures a harness.
 type Setup struct {
 	// Register adds the services; it is required.
 	Register RegisterFunc
@@ -105,7 +105,7 @@ type Setup struct {
 	Viewer   func(*demotest.Config)
 	Auth     *interceptor.Authorizer
 	Log      *slog.Logger // of the interceptors, and in Config
-	// Network is where the Viewers are, for tests in a bubble of testing/synctest; nil means
+	// Network is where the Viewers are, for tests in a testing/synctest bubble; nil means
 	// loopback.
 	Network *Network
 }
@@ -113,8 +113,8 @@ type Setup struct {
 // validator is compiled once: the rules never change.
 var validator = sync.OnceValues(interceptor.NewValidator)
 
-// New starts demo Viewers of the generations, one of each where none is
-// named, and our server before them. All of it ends with the test.
+// New starts a demo Viewer of each of the generations, by default one of every
+// generation, and the server in front of them. All of it ends with the test.
 func New(tb testing.TB, s Setup, generations ...demotest.Generation) *Harness {
 	tb.Helper()
 	if len(generations) == 0 {
@@ -131,7 +131,7 @@ func New(tb testing.TB, s Setup, generations ...demotest.Generation) *Harness {
 	return before(tb, upstreams, base, s)
 }
 
-// before starts our server before Viewers that run already.
+// before starts the server in front of running Viewers.
 func before(tb testing.TB, upstreams []*Upstream, base restclient.Config, s Setup) *Harness {
 	tb.Helper()
 	entries := make([]fleet.Entry, 0, len(upstreams))
@@ -146,13 +146,13 @@ func before(tb testing.TB, upstreams []*Upstream, base restclient.Config, s Setu
 	return h
 }
 
-// Replica is another server in front of the same Viewers.
+// Replica starts another server in front of the same Viewers.
 func (h *Harness) Replica(tb testing.TB, register RegisterFunc) *Harness {
 	tb.Helper()
 	return before(tb, h.Upstreams, restclient.Config{Share: 1}, Setup{Register: register, Network: h.network})
 }
 
-// Serve starts our server before Viewers, and connects the clients.
+// Serve starts the server in front of Viewers, and connects the clients.
 func Serve(tb testing.TB, viewers []fleet.Entry, base restclient.Config, s Setup) *Harness {
 	tb.Helper()
 	all, err := fleet.New(viewers, base)
@@ -209,7 +209,7 @@ func (n *Network) upstream(tb testing.TB, change func(*demotest.Config), generat
 	return u
 }
 
-// serve starts our server and connects the clients.
+// serve starts the server and connects the clients.
 func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register RegisterFunc) {
 	tb.Helper()
 	rules, err := validator()
@@ -252,7 +252,8 @@ func (h *Harness) serve(tb testing.TB, auth *interceptor.Authorizer, register Re
 	h.Viewers = runicornapiv1.NewViewerServiceClient(conn)
 }
 
-// newBubbleHub is a Hub for tests whose clock costs nothing: each poll does.
+// newBubbleHub returns a Hub for synctest bubbles, where time is free but each poll has a
+// cost.
 func newBubbleHub(tb testing.TB) *follow.Hub {
 	tb.Helper()
 	hub := follow.NewHub(follow.HubConfig{
@@ -263,7 +264,7 @@ func newBubbleHub(tb testing.TB) *follow.Hub {
 	return hub
 }
 
-// NewHub is a Hub whose intervals do not make tests wait.
+// NewHub returns a Hub with short intervals.
 func NewHub(tb testing.TB) *follow.Hub {
 	tb.Helper()
 	hub := follow.NewHub(follow.HubConfig{

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// SSHFake stands for what a Viewer holds over SSH: the demo's Viewers have no
-// SSH server to connect to. Whole stories over a real one are in internal/e2e.
+// SSHFake simulates the SSH state of a Viewer: the demo Viewers have no SSH server to
+// connect to. Tests with a real one are in internal/e2e.
 type SSHFake struct {
 	Mu          sync.Mutex
 	Connections []string // user@host:port
 	Sessions    []string // JSON
-	calls       []string // the changes that were asked for
+	calls       []string // the changes that were requested
 	bodies      []string
-	Failure     string // what connect and start answer with 500
+	Failure     string // detail of the 500 with which connect and start answer
 }
 
 // Serve answers the routes over SSH.
@@ -60,14 +60,14 @@ func (f *SSHFake) Serve(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// SetSessions makes these the sessions of the Viewer.
+// SetSessions replaces the sessions of the Viewer.
 func (f *SSHFake) SetSessions(texts []string) {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
 	f.Sessions = texts
 }
 
-// Changed are the changes that were asked for.
+// Changed returns the changes that were requested.
 func (f *SSHFake) Changed() []string {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Counted counts the requests to a Viewer whose path holds a text.
+// Counted returns the counter of the requests to a Viewer whose path contains a text.
 func (u *Upstream) Counted(text string) *atomic.Int64 {
 	n := &atomic.Int64{}
 	u.Replace(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -19,7 +19,7 @@ func (u *Upstream) Counted(text string) *atomic.Int64 {
 	return n
 }
 
-// ServeDownload answers the downloads whose path ends so.
+// ServeDownload answers downloads whose path has the suffix.
 func (u *Upstream) ServeDownload(suffix string, answer http.HandlerFunc) {
 	u.Replace(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/assets/download") || !strings.HasSuffix(r.URL.Query().Get("path"), suffix) {
@@ -30,7 +30,7 @@ func (u *Upstream) ServeDownload(suffix string, answer http.HandlerFunc) {
 	})
 }
 
-// serveText answers them with a text, by ranges.
+// serveText answers downloads whose path has the suffix with a text, and supports ranges.
 func (u *Upstream) serveText(suffix, etag, text string) {
 	u.ServeDownload(suffix, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", etag)
@@ -39,5 +39,5 @@ func (u *Upstream) serveText(suffix, etag, text string) {
 	})
 }
 
-// ServeEvents gives every run this event file.
+// ServeEvents replaces the event file of every run.
 func (u *Upstream) ServeEvents(text string) { u.serveText("events.jsonl", `"e"`, text) }

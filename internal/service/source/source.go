@@ -1,5 +1,5 @@
-// Package source reads the runs that requests mean, parsed or as they are, and
-// makes the API's errors of what fails.
+// Package source reads the runs that requests name, parsed or as raw files, and maps the
+// failures to errors of the API.
 package source
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// FilesUnsupported is the error of a Viewer that serves no files of runs: 0.5. What
-// restclient says to use instead stands for metrics only.
+// FilesUnsupported replaces the alternative that restclient suggests for Viewers of 0.5,
+// which serve no files of runs: it applies to metrics only.
 func FilesUnsupported(err error) error {
 	e, ok := errors.AsType[*restclient.Error](err)
 	if !ok || e.Kind != restclient.KindUnsupported {
@@ -28,8 +28,9 @@ func FilesUnsupported(err error) error {
 	return &unsupported
 }
 
-// ClassifyError returns the state that heartbeats report for a failure of a Viewer, and how long the
-// Viewer wants to be left alone. It is for follow.HubConfig.
+// ClassifyError returns the state that heartbeats report for a failure of a Viewer, and
+// the delay that the Viewer asks for before the next request. It is used in
+// follow.HubConfig.
 func ClassifyError(err error) (follow.UpstreamState, time.Duration) {
 	e, ok := errors.AsType[*restclient.Error](err)
 	if !ok {
@@ -41,7 +42,7 @@ func ClassifyError(err error) (follow.UpstreamState, time.Duration) {
 	return follow.UpstreamFailing, e.RetryAfter
 }
 
-// Of returns the run as it is read from its Viewer.
+// Of returns the source of the run on its Viewer.
 func Of(t target.Run) runsource.Run {
 	return runsource.Run{Client: t.Client, Key: runsource.Key{Viewer: t.Name, RunID: t.RunID}}
 }
@@ -49,26 +50,26 @@ func Of(t target.Run) runsource.Run {
 // Reader reads parsed runs from the cache.
 type Reader struct{ Cache *runcache.Cache }
 
-// Read gives the run's parsed view to use, which must neither change nor keep it.
+// Read calls use with the run's parsed view, which use must neither change nor keep.
 func (r Reader) Read(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
 	src := Of(t)
 	return r.Cache.Read(ctx, src.Key, src, use)
 }
 
-// ReadAny is Read, but of a run that is too large to be kept, use gets the digest; see
-// runcache.Cache.
+// ReadAny is Read, but if the run is too large to be kept parsed, use gets its digest;
+// see runcache.Cache.
 func (r Reader) ReadAny(ctx context.Context, t target.Run, use func(*runcache.View) error) error {
 	src := Of(t)
 	return r.Cache.ReadAny(ctx, src.Key, src, use)
 }
 
-// ErrPieceDone ends a piece of computing before the line at hand, which comes again
-// in the next one.
-var ErrPieceDone = errors.New("the piece of computing is done")
+// ErrPieceDone ends a step of computing before the current line, which the next step
+// reads again.
+var ErrPieceDone = errors.New("the step of computing is done")
 
-// ScanEvents reads an event file from its beginning. The parsing and the handler are
-// done in pieces of computing, which the handler may end with ErrPieceDone. What stands
-// behind the last newline is returned with its offset.
+// ScanEvents reads an event file from its beginning. Parser and handler run in steps of
+// computing, which the handler may end with ErrPieceDone. The text after the last newline
+// is returned with its offset.
 func ScanEvents(
 	body io.Reader, parser *eventlog.Parser, compute func(func() error) error, h eventlog.Handler,
 ) (rest []byte, offset int64, err error) {

@@ -26,8 +26,8 @@ import (
 // tailTimeout ends a stream that hangs.
 const tailTimeout = 10 * time.Minute
 
-// tailClient is a client that keeps points and token together, as the contract
-// asks for: a token stands for what came before it.
+// tailClient is a client that stores points and token together, as the contract requires:
+// a token covers everything that was received before it.
 type tailClient struct {
 	tb     testing.TB
 	stream grpc.ServerStreamingClient[runicornapiv1.TailMetricsResponse]
@@ -36,7 +36,7 @@ type tailClient struct {
 
 	token  string
 	points map[string][]string // by run, in the order of delivery
-	events []string            // what came besides batches and heartbeats
+	events []string            // messages other than batches and heartbeats
 	last   *runicornapiv1.TailMetricsResponse
 }
 
@@ -81,7 +81,7 @@ func (c *tailClient) drop() {
 	}
 }
 
-// recv receives one message and stores what it says.
+// recv receives one message and stores its content.
 func (c *tailClient) recv() (*runicornapiv1.TailMetricsResponse, error) {
 	m, err := c.stream.Recv()
 	if err != nil {
@@ -171,7 +171,7 @@ type trainer struct {
 	random  *rand.Rand
 	log     []byte
 	written int      // of the log, by write
-	points  []string // what the log says, as PointTexts spells it
+	points  []string // content of the log, in the form of PointTexts
 	step    int
 }
 
@@ -222,7 +222,7 @@ func (w *trainer) write(tb testing.TB, u *servicetest.Upstream, runID string, is
 	w.written = to
 }
 
-// shortTimeoutHub gives up on a Viewer soon.
+// shortTimeoutHub stops waiting for a Viewer after a short time.
 func shortTimeoutHub(tb testing.TB) *follow.Hub {
 	tb.Helper()
 	hub := follow.NewHub(follow.HubConfig{MinInterval: 10 * time.Millisecond, MaxInterval: 20 * time.Millisecond, UnreachableAfter: 200 * time.Millisecond, ClassifyError: source.ClassifyError})
@@ -230,7 +230,7 @@ func shortTimeoutHub(tb testing.TB) *follow.Hub {
 	return hub
 }
 
-// wantRetry wants an error that says when to try again.
+// wantRetry checks that an error has RetryInfo.
 func wantRetry(tb testing.TB, err error) {
 	tb.Helper()
 	if _, ok := apierrtest.DetailOf[*errdetails.RetryInfo](status.Convert(err)); !ok {

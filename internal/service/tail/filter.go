@@ -17,14 +17,16 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/runs"
 )
 
-// tailFilter says which runs a tail by filter is to follow next. It owns the lists; the
-// runs that are followed are the tail's, which asks with next and tells with started.
+// tailFilter decides which runs a tail by filter follows next. It owns the lists; the
+// tail owns the followed runs. The tail gets the next run by next, and reports it by
+// started.
 //
-// Runs start in the order of (create time, viewer, run id) as places become free. For each
-// Viewer the token holds a watermark: the last run that started there. A run before it
-// that shows up later in this stream has not been delivered, and waits like the others.
-// In a stream that was resumed, those that have ended before the watermark are taken for
-// delivered, unless there are more of them than were: the rest is counted.
+// Runs start in the order of (create time, viewer, run id) as slots become free. For each
+// Viewer, the token has a watermark: the last run that was started there. A run before
+// the watermark that appears later in this stream has not been delivered, and waits like
+// the others. In a resumed stream, runs before the watermark that have ended are assumed
+// to be delivered. If there are more of them than were delivered, the difference is
+// reported.
 type tailFilter struct {
 	*subscription
 	matcher  *filter.Filter[*runs.Entry]
@@ -32,25 +34,25 @@ type tailFilter struct {
 	hash     string // of the filter, as the token has it
 	fromNow  bool
 	progress map[string]*viewerProgress // by name of the Viewer
-	waiting  []*listedRun               // that match and have no place yet, in their order
-	// unresolved are runs of the token of which only a hash of the id is known, until a
-	// list has it.
+	waiting  []*listedRun               // match and have no slot yet, in their order
+	// unresolved are runs of the token whose ids are hashed, until a list has the id.
 	unresolved []tailRun
 }
 
-// viewerProgress is how far the runs of a Viewer were started.
+// viewerProgress is how far the runs of a Viewer have been started.
 type viewerProgress struct {
-	baseline int64 // when its newest run was created as the stream began, in microseconds
-	// watermark is the last run that was started, and resumed that of the token.
+	baseline int64 // create time of its newest run at the start of the stream, in microseconds
+	// watermark is the last run that was started, and resumed is that of the token.
 	watermark, resumed runMark
-	// delivered counts the runs that have ended and are in the token no more. Done has
-	// those of this stream, by id, and when they ended.
+	// delivered is the number of runs that have ended and are no longer in the token.
+	// done holds those of this stream, by id, with the time of their end.
 	delivered int64
 	done      map[string]time.Time
-	late      int64 // runs before the watermark that have ended, and that this stream cannot tell from delivered ones
+	late      int64 // runs before the watermark that have ended but may not have been delivered
 }
 
-// runMark is a place in the order of one Viewer's runs; the zero runMark is before all.
+// runMark is a position in the order of one Viewer's runs; the zero runMark is before
+// all.
 type runMark struct {
 	createdMicros int64
 	runID         string
@@ -60,10 +62,10 @@ func (m runMark) compare(o runMark) int {
 	return cmp.Or(cmp.Compare(m.createdMicros, o.createdMicros), strings.Compare(m.runID, o.runID))
 }
 
-// mark is the place of a run in the order.
+// mark returns the position of a run in the order.
 func (l *listedRun) mark() runMark { return runMark{l.createdMicros(), l.Run.ID} }
 
-// createdMicros is when the run was created, in microseconds; 0 if that is unknown.
+// createdMicros returns the create time of the run in microseconds; 0 if unknown.
 func (l *listedRun) createdMicros() int64 {
 	if l.Run.CreatedTime.IsZero() {
 		return 0
@@ -73,19 +75,19 @@ func (l *listedRun) createdMicros() int64 {
 
 func (l *listedRun) isRunning() bool { return !runsource.IsTerminal(l.Run.Status) }
 
-// filterHash stands for a filter in a token.
+// filterHash represents a filter in a token.
 func filterHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return string(sum[:8])
 }
 
-// runIDHash stands for a run's id in a token that is too small for it.
+// runIDHash represents a run's id in a token that has no space for the id.
 func runIDHash(id string) uint64 {
 	sum := sha256.Sum256([]byte(id))
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// startFilter begins a tail by filter, or resumes one.
+// startFilter starts or resumes a tail by filter.
 func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 	f := &tailFilter{hash: filterHash(t.req.GetFilter()), fromNow: token.fromNow, progress: map[string]*viewerProgress{}}
 	for name, saved := range token.progress {
@@ -116,7 +118,7 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 			return err
 		}
 	}
-	for _, r := range t.runs { // they continue when a list says that they run again
+	for _, r := range t.runs { // they continue when a list reports that they are running again
 		if r.state.phase == runResting {
 			r.state.on(eventEnd)
 		}
@@ -125,7 +127,7 @@ func (t *tail) startFilter(ctx context.Context, token *tailToken) (err error) {
 	return err
 }
 
-// listChanged is signalled when a list was polled.
+// listChanged returns a channel that is signalled after each poll of a list.
 func (f *tailFilter) listChanged() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -133,7 +135,7 @@ func (f *tailFilter) listChanged() <-chan struct{} {
 	return f.wake
 }
 
-// viewersChanged is closed when the set of Viewers changes.
+// viewersChanged returns a channel that is closed when the set of Viewers changes.
 func (f *tailFilter) viewersChanged() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -141,7 +143,7 @@ func (f *tailFilter) viewersChanged() <-chan struct{} {
 	return f.changed
 }
 
-// fillToken adds what a token must know of the filter.
+// fillToken adds the state of the filter to a token.
 func (f *tailFilter) fillToken(token *tailToken) {
 	token.hasFilter, token.filter, token.viewer, token.fromNow = true, f.hash, f.viewer, f.fromNow
 	token.runs = append(token.runs, f.unresolved...)
@@ -151,8 +153,8 @@ func (f *tailFilter) fillToken(token *tailToken) {
 	}
 }
 
-// addHealth adds the health of the lists: where no run is followed it is all there
-// is, else what is wrong counts.
+// addHealth adds the health of the lists. If no run is followed, it is the health of the
+// stream; otherwise only failures are added.
 func (f *tailFilter) addHealth(summary *healthSummary, isAll bool) {
 	for _, m := range f.subs {
 		if h := m.health(); isAll || h.State == follow.UpstreamFailing || h.State == follow.UpstreamRateLimited {
@@ -162,7 +164,7 @@ func (f *tailFilter) addHealth(summary *healthSummary, isAll bool) {
 	}
 }
 
-// lateCount is how many runs the stream cannot tell from those that were delivered.
+// lateCount returns the number of runs that may not have been delivered.
 func (f *tailFilter) lateCount() (n int64) {
 	for _, p := range f.progress {
 		n += p.late
@@ -170,15 +172,16 @@ func (f *tailFilter) lateCount() (n int64) {
 	return n
 }
 
-// notFollowed is how many runs match and are not followed.
+// notFollowed returns the number of runs that match and are not followed.
 func (f *tailFilter) notFollowed() int64 { return int64(len(f.waiting)) + f.lateCount() }
 
-// isFinished says that no further run is to be followed.
+// isFinished reports whether no further run is to be followed.
 func (f *tailFilter) isFinished() bool {
 	return len(f.waiting)+len(f.unresolved) == 0 && !slices.ContainsFunc(f.subs, func(m *viewerSubscription) bool { return !m.synced })
 }
 
-// of is the progress of a Viewer. One whose session has ended is that of the next.
+// of returns the progress of a Viewer. The next session of the same Viewer takes over
+// that of a session that has ended.
 func (f *tailFilter) of(viewer string) *viewerProgress {
 	if p, ok := f.progress[viewer]; ok {
 		return p
@@ -195,8 +198,8 @@ func (f *tailFilter) of(viewer string) *viewerProgress {
 	return f.progress[viewer]
 }
 
-// readLists looks for runs that are to be followed in the lists as they are. For each
-// that matches it asks the tail whether it is in the stream.
+// readLists finds the runs to follow in the current lists. For each run that matches, it
+// asks the tail whether the run is in the stream.
 func (f *tailFilter) readLists(ctx context.Context, inStream func(run *listedRun, listedAt time.Time) bool) error {
 	f.waiting = f.waiting[:0]
 	for _, m := range f.subs {
@@ -204,7 +207,7 @@ func (f *tailFilter) readLists(ctx context.Context, inStream func(run *listedRun
 		if last == nil {
 			continue
 		}
-		// Of what was delivered already the first list tells: it is waited for.
+		// The first list determines what was already delivered, so it is awaited.
 		p := f.of(m.viewer.Name)
 		var wait time.Duration
 		if p.done == nil && p.resumed != (runMark{}) {
@@ -221,8 +224,8 @@ func (f *tailFilter) readLists(ctx context.Context, inStream func(run *listedRun
 	return nil
 }
 
-// readList is readLists of one Viewer. Known are the runs of its list about which the
-// filter can decide.
+// readList is readLists for one Viewer. Known are the runs of its list that the filter
+// can decide.
 func (f *tailFilter) readList(m *viewerSubscription, l, known *listSnapshot, inStream func(run *listedRun, listedAt time.Time) bool) {
 	p := f.of(m.viewer.Name)
 	isFirst := p.done == nil
@@ -251,8 +254,8 @@ func (f *tailFilter) readList(m *viewerSubscription, l, known *listSnapshot, inS
 	p.prune(l)
 }
 
-// prune bounds what is remembered by the list. What is forgotten may come again, and then
-// begins with a reset.
+// prune limits done to the runs in the list. A run that is dropped may appear again, and
+// then begins with a reset.
 func (p *viewerProgress) prune(l *listSnapshot) {
 	if len(p.done) <= 2*len(l.runs)+maxTailRuns {
 		return
@@ -261,7 +264,7 @@ func (p *viewerProgress) prune(l *listSnapshot) {
 	maps.DeleteFunc(p.done, func(id string, _ time.Time) bool { return l.runs[id] == nil })
 }
 
-// setBaseline notes how new the newest run is when a Viewer's list is seen first.
+// setBaseline records the newest run of a Viewer's first list.
 func (p *viewerProgress) setBaseline(l *listSnapshot, fromNow bool) {
 	if !fromNow || p.baseline > 0 {
 		return
@@ -271,8 +274,8 @@ func (p *viewerProgress) setBaseline(l *listSnapshot, fromNow bool) {
 	}
 }
 
-// compare orders the runs that wait. Those of which nothing is wanted, since they had
-// ended before a stream of what comes from now on, do not hold up others.
+// compare orders the waiting runs. Runs from which nothing is wanted, because they had
+// ended before a stream from now on began, come last so that they do not delay others.
 func (f *tailFilter) compare(a, b *listedRun) int {
 	if f.fromNow && f.isOver(a) != f.isOver(b) {
 		if f.isOver(a) {
@@ -285,13 +288,13 @@ func (f *tailFilter) compare(a, b *listedRun) int {
 
 func (f *tailFilter) isOver(run *listedRun) bool { return !run.isRunning() && f.isOld(run) }
 
-// isOld says that a run was there when a stream of what comes from now on began.
+// isOld reports whether a run existed when a stream from now on began.
 func (f *tailFilter) isOld(run *listedRun) bool {
 	return f.fromNow && run.createdMicros() <= f.of(run.Viewer.Name).baseline
 }
 
-// next is the run that is to be followed next, nil if there is none. What the client may
-// have of it already is announced as void.
+// next returns the run to follow next, nil if there is none. If the client may already
+// have data of the run, a reset will be sent first.
 func (f *tailFilter) next() *tailedRun {
 	if len(f.waiting) == 0 {
 		return nil
@@ -307,7 +310,7 @@ func (f *tailFilter) next() *tailedRun {
 	return r
 }
 
-// started notes that the tail follows the run that next has returned.
+// started records that the tail follows the run that next has returned.
 func (f *tailFilter) started(r *tailedRun) {
 	f.waiting = f.waiting[1:]
 	p := f.of(r.Name)
@@ -320,7 +323,7 @@ func (f *tailFilter) started(r *tailedRun) {
 	}
 }
 
-// left notes that a run that has ended is in the stream no more.
+// left records that a run that has ended is no longer in the stream.
 func (f *tailFilter) left(r *tailedRun) {
 	p := f.of(r.Name)
 	p.delivered++
@@ -329,8 +332,8 @@ func (f *tailFilter) left(r *tailedRun) {
 	}
 }
 
-// resolve gives the runs of the token whose ids the lists tell now. Those that no list has
-// are gone.
+// resolve calls found for the runs of the token whose ids are now known from the lists.
+// Runs that no list has are dropped.
 func (f *tailFilter) resolve(found func(saved *tailRun, run *listedRun)) {
 	for _, m := range f.subs {
 		last, _ := m.state()

@@ -57,8 +57,8 @@ func TestTailFilter_FollowsRunsThatStartLater(t *testing.T) {
 	})
 }
 
-// TestTailFilter_FromNow: of runs that were there only what comes, of later ones
-// all.
+// TestTailFilter_FromNow: existing runs are followed from now on, later ones from their
+// beginning.
 func TestTailFilter_FromNow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,8 +150,8 @@ func TestTailFilter_MoreThanItFollows(t *testing.T) {
 	}
 }
 
-// TestTailFilter_LateRunsOfAResumedStream: a run that ended and turned up before the
-// watermark while nobody looked may be one of those that were delivered. It is counted.
+// TestTailFilter_LateRunsOfAResumedStream: a run that appeared before the watermark and
+// ended while no stream was open may be one of those that were delivered. It is counted.
 func TestTailFilter_LateRunsOfAResumedStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -202,10 +202,10 @@ func countOf(events []string, name string) (n int) {
 	return n
 }
 
-// TestTailFilter_ATunnelledViewerComesAndGoes: over all Viewers a token stays good
-// while the session of a tunneled one is not there, and the runs of that continue
-// where they were when it is back.
-func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
+// TestTailFilter_ATunneledViewerIsAddedAndRemoved: in a tail over all Viewers, a token
+// stays valid while a tunneled Viewer has no session, and its runs continue at their
+// positions in the next session.
+func TestTailFilter_ATunneledViewerIsAddedAndRemoved(t *testing.T) {
 	t.Parallel()
 	h := newHarnessWith(t, setup{loopback: true}, demotest.Gen07)
 	near, far := h.Upstreams[0], servicetest.NewUpstream(t, nil, demotest.Gen06, nil)
@@ -261,8 +261,9 @@ func TestTailFilter_ATunnelledViewerComesAndGoes(t *testing.T) {
 	}
 }
 
-// TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce: whatever the interval of heartbeats is.
-func TestTailFilter_ResumeBehindAllEndsSaysSoAtOnce(t *testing.T) {
+// TestTailFilter_AResumeAfterAllEndsEndsImmediately: regardless of the interval of
+// heartbeats.
+func TestTailFilter_AResumeAfterAllEndsEndsImmediately(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demotest.Gen06)
@@ -298,7 +299,8 @@ func TestTailFilter_RefusesATokenOfOtherViewers(t *testing.T) {
 	})
 }
 
-// TestTailFilter_Refusals: what no token can hold, and tokens of other filters.
+// TestTailFilter_Refusals: filters that do not fit into a token, and tokens of other
+// filters.
 func TestTailFilter_Refusals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

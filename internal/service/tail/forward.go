@@ -6,7 +6,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/follow"
 )
 
-// tailItem is what the cursor of a run has delivered.
+// tailItem is an item from the cursor of a run.
 type tailItem struct {
 	run    *tailedRun
 	cursor *follow.Cursor
@@ -14,7 +14,7 @@ type tailItem struct {
 	err    error
 }
 
-// startForwarding starts a goroutine for each run that needs one to forward its items.
+// startForwarding starts a forwarding goroutine for each run that needs one.
 func (t *tail) startForwarding(ctx context.Context) error {
 	if t.isSingle() {
 		return t.runs[0].open(t)
@@ -40,8 +40,8 @@ func (t *tail) startForwarding(ctx context.Context) error {
 	return nil
 }
 
-// forward passes on what the cursor delivers, until the end or an error. It waits
-// for the stream, and so does a slow client make its own cursor wait only.
+// forward sends the items of the cursor to the tail until the end or an error. It blocks
+// while the tail is busy, so a slow client delays only its own cursors.
 func (r *tailedRun) forward(ctx context.Context, cursor *follow.Cursor, items chan<- tailItem) {
 	for {
 		item, err := cursor.Next(ctx)

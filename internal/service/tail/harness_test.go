@@ -77,8 +77,8 @@ func step(t *testing.T, name string, do func()) {
 	}
 }
 
-// onEach runs a test in a bubble of its own before a Viewer of each of some generations, all
-// where none is named.
+// onEach runs a test in separate bubbles with a Viewer of each generation, by default of
+// all.
 func onEach(t *testing.T, s setup, test func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream), generations ...demotest.Generation) {
 	t.Helper()
 	if len(generations) == 0 {

@@ -14,11 +14,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/freshstack"
 )
 
-// defaultHeartbeat is how long a stream is silent at most where the request does
-// not say.
+// defaultHeartbeat is the maximum time without a message if the request does not set it.
 const defaultHeartbeat = 15 * time.Second
 
-// heartbeatInterval reads a request's interval.
+// heartbeatInterval returns the interval of a request, within its bounds.
 func heartbeatInterval(d *durationpb.Duration) time.Duration {
 	if d == nil {
 		return defaultHeartbeat
@@ -26,15 +25,16 @@ func heartbeatInterval(d *durationpb.Duration) time.Duration {
 	return d.AsDuration()
 }
 
-// heartbeatTimer says when the next heartbeat of a stream is due. Sending a message only moves
-// the time: the timer finds out when it fires, so that messages cost none.
+// heartbeatTimer fires when the next heartbeat of a stream is due. Sending a message only
+// changes the due time; the timer checks it when it fires, so that messages do not reset
+// a timer.
 type heartbeatTimer struct {
 	interval time.Duration
 	due      time.Time
 	timer    *time.Timer
 }
 
-// start sets the first one. It must be stopped.
+// start starts the timer. The caller must stop it.
 func (t *heartbeatTimer) start(first time.Duration) {
 	t.due, t.timer = time.Now().Add(first), time.NewTimer(first)
 }
@@ -45,10 +45,10 @@ func (t *heartbeatTimer) stop() {
 	}
 }
 
-// messageSent moves the next heartbeat: the stream was not silent.
+// messageSent postpones the next heartbeat.
 func (t *heartbeatTimer) messageSent() { t.due = time.Now().Add(t.interval) }
 
-// isDue says, when the timer has fired, whether the stream was silent until now.
+// isDue reports, after the timer has fired, whether a heartbeat is due.
 func (t *heartbeatTimer) isDue() bool {
 	if wait := time.Until(t.due); wait > 0 {
 		t.timer.Reset(wait)
@@ -58,7 +58,7 @@ func (t *heartbeatTimer) isDue() bool {
 	return true
 }
 
-// upstreamStates are the contract's values, and severity which of two is worse.
+// upstreamStates maps to the contract's values; a greater severity is worse.
 var upstreamStates = map[follow.UpstreamState]runicornapiv1.UpstreamState{
 	follow.UpstreamUnknown:     runicornapiv1.UpstreamState_UPSTREAM_STATE_UNSPECIFIED,
 	follow.UpstreamOK:          runicornapiv1.UpstreamState_UPSTREAM_STATE_OK,
@@ -70,8 +70,8 @@ var severity = map[follow.UpstreamState]int{
 	follow.UpstreamOK: 0, follow.UpstreamUnknown: 1, follow.UpstreamRateLimited: 2, follow.UpstreamFailing: 3,
 }
 
-// healthSummary puts the health of several runs together: the state of the worst, the
-// oldest success, and the sum of what is countable.
+// healthSummary is the health of several runs: the worst state, the oldest success, and
+// the sum of the counts.
 type healthSummary struct {
 	worst       follow.Health
 	nonEmpty    bool
@@ -81,7 +81,6 @@ type healthSummary struct {
 	counts      eventlog.Counts
 }
 
-// add adds one.
 func (s *healthSummary) add(h *follow.Health) {
 	oldest := h.LastSuccess
 	if s.nonEmpty && s.worst.LastSuccess.Before(oldest) {
@@ -104,7 +103,7 @@ func (s *healthSummary) add(h *follow.Health) {
 	s.nonEmpty = true
 }
 
-// message is the heartbeat.
+// message returns the heartbeat.
 func (s *healthSummary) message(ctx context.Context) *runicornapiv1.Heartbeat {
 	out := &runicornapiv1.Heartbeat{
 		LastSuccessTime:       convert.Time(s.worst.LastSuccess),
@@ -114,7 +113,7 @@ func (s *healthSummary) message(ctx context.Context) *runicornapiv1.Heartbeat {
 		Limitations:           s.counts.Limitations(),
 	}
 	if s.worst.LastError != nil {
-		_ = freshstack.Run(func() error { // returns no error
+		_ = freshstack.Run(func() error { // never returns an error
 			out.LastError = errmap.Status(ctx, s.worst.LastError).Proto()
 			return nil
 		})

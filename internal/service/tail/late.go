@@ -13,9 +13,8 @@ import (
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
 
-// lateFields adds to the lists that a stream watches what the search index knows of
-// their runs, if its filter or its metric names need that. It is used by the stream's
-// goroutine only.
+// lateFields adds the search index's records to the lists that a stream watches, if its
+// filter or its metric names need them. Only the stream's goroutine uses it.
 type lateFields struct {
 	selector    runs.Selector
 	filter      *filter.Filter[*runs.Entry]
@@ -29,10 +28,10 @@ func (s *Service) newLateFields(f *filter.Filter[*runs.Entry], metricNames []str
 	}
 }
 
-// add returns the snapshot with what is known of its runs; what is not is read, and will be
-// there when the list was polled again. It waits for that at most as long as wait says.
-// Runs that the filter cannot decide about are left out; pending are those that are still to
-// be read.
+// add returns the snapshot with the records of its runs. Missing records are read in the
+// background, and will be there after a later poll of the list; add waits for them for at
+// most wait. Runs that the filter cannot decide are left out; pending is the number of
+// those that are still being read.
 func (f *lateFields) add(ctx context.Context, m *viewerSubscription, l *listSnapshot, wait time.Duration) (known *listSnapshot, pending int, err error) {
 	parts := runs.PartsOf(f.filter)
 	isUndecided := parts != 0

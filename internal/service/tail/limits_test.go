@@ -14,8 +14,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// oversizedLog has, between three points of loss, a line that is too long, a text that no
-// message holds, names that are too long, and many that are just not.
+// oversizedLog has, between three points of loss, a line that is too long, a text that
+// fits into no message, names that are too long, and many that are just short enough.
 func oversizedLog() string {
 	var long, full strings.Builder
 	for i := range 600 {
@@ -31,9 +31,9 @@ func oversizedLog() string {
 		servicetest.MetricsLine(4, full.String()+`"loss": 4`)
 }
 
-// TestOversized_MakesNothingUnreadable reads a run whose log is too large in every way,
-// beside one that is well.
-func TestOversized_MakesNothingUnreadable(t *testing.T) {
+// TestOversized_LeavesEverythingReadable reads a run whose log is too large in every way,
+// together with a normal one.
+func TestOversized_LeavesEverythingReadable(t *testing.T) {
 	t.Parallel()
 	h := newHarnessWith(t, setup{loopback: true, client: func(c *restclient.Config) { c.Share = 1 }}, demotest.Gen06)
 	u := h.Upstreams[0]

@@ -16,44 +16,43 @@ import (
 )
 
 const (
-	// minListInterval is the minimum interval between two polls of a Viewer's list, and
-	// listCostFactor the minimum interval as a multiple of the cost of a poll: a Viewer of thousands of
-	// runs needs a second of its one thread for it.
+	// minListInterval is the minimum interval between two polls of a Viewer's list.
+	// listCostFactor is the minimum interval as a multiple of the duration of a poll: a
+	// Viewer with thousands of runs needs a second of its only thread for one.
 	minListInterval = time.Second
 	listCostFactor  = 10
 	// maxListBackoff is the maximum interval after polls that failed.
 	maxListBackoff = 10 * time.Second
 )
 
-// listPollers polls the lists of runs for all streams that watch them: one poller for
-// each Viewer that anybody watches. The last watcher out stops it.
+// listPollers polls the lists of runs for all streams that watch them, with one poller
+// for each watched Viewer. It stops when its last watcher leaves.
 type listPollers struct {
-	mu      sync.Mutex // guards the map, and the users in it
+	mu      sync.Mutex // guards pollers and the watchers in it
 	pollers map[*fleet.Viewer]*listPoller
 }
 
-// listSnapshot is a list at one moment. It is immutable and shared.
+// listSnapshot is the content of a list at one time. It is immutable and shared.
 type listSnapshot struct {
 	at   time.Time
 	runs map[string]*listedRun
 }
 
-// listedRun is one run of a listSnapshot. As long as it does not change, all snapshots
-// have the same one.
+// listedRun is one run of a listSnapshot. Snapshots share it until the run changes.
 type listedRun struct {
 	runs.Entry
 	experiment *runicornapiv1.Experiment
-	base       *listedRun // of which this is a copy for one stream; nil of the shared one
+	base       *listedRun // the shared run of which this is a stream's copy; nil if this is the shared one
 }
 
-// listPoller is the poller of one Viewer's list, and what it has found.
+// listPoller polls the list of one Viewer and holds the result.
 type listPoller struct {
 	viewer *fleet.Viewer
 	users  int
 	stop   context.CancelFunc
 	done   chan struct{}
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	wake        []chan struct{}
 	last        *listSnapshot // nil before the first
 	err         error         // of the last poll
@@ -62,7 +61,7 @@ type listPoller struct {
 }
 
 // join returns the poller of a Viewer; wake is signalled after every poll. The caller
-// leaves it.
+// must leave it.
 func (l *listPollers) join(v *fleet.Viewer, wake chan struct{}) *listPoller {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +82,7 @@ func (l *listPollers) join(v *fleet.Viewer, wake chan struct{}) *listPoller {
 	return p
 }
 
-// leave gives a poller up.
+// leave ends the use of a poller.
 func (l *listPollers) leave(p *listPoller, wake chan struct{}) {
 	p.mu.Lock()
 	if i := slices.Index(p.wake, wake); i >= 0 {
@@ -118,7 +117,8 @@ func (p *listPoller) run(ctx context.Context) {
 	}
 }
 
-// poll reads the list within the Viewer's share, and returns the delay until the next poll.
+// poll reads the list within the Viewer's poll budget, and returns the delay until the
+// next poll.
 func (p *listPoller) poll(ctx context.Context) time.Duration {
 	var list *restclient.RunList
 	err := p.viewer.Client.Background(ctx, "list", func(ctx context.Context) (err error) {
@@ -148,8 +148,7 @@ func (p *listPoller) poll(ctx context.Context) time.Duration {
 	return p.interval
 }
 
-// newListSnapshot converts a list, and takes from the last snapshot what has not
-// changed.
+// newListSnapshot converts a list, and reuses the unchanged runs of the last snapshot.
 func newListSnapshot(v *fleet.Viewer, list *restclient.RunList, last *listSnapshot) *listSnapshot {
 	l := &listSnapshot{at: list.At, runs: make(map[string]*listedRun, len(list.Runs))}
 	for i := range list.Runs {
@@ -166,15 +165,14 @@ func newListSnapshot(v *fleet.Viewer, list *restclient.RunList, last *listSnapsh
 	return l
 }
 
-// state is what the poller has found: the newest snapshot, and the error of the
-// last poll.
+// state returns the newest snapshot, and the error of the last poll.
 func (p *listPoller) state() (last *listSnapshot, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last, p.err
 }
 
-// health says how fresh the list is, as the health of a followed run.
+// health returns the health of the list in the form of a followed run's.
 func (p *listPoller) health() follow.Health {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,11 +186,11 @@ func (p *listPoller) health() follow.Health {
 	return h
 }
 
-// subscription is the Viewers whose lists one stream watches. It is used by the
-// stream's goroutine only.
+// subscription is the Viewers whose lists one stream watches. Only the stream's goroutine
+// uses it.
 type subscription struct {
 	service *Service
-	viewer  string        // what the request says: a name, or all
+	viewer  string        // of the request: a name, or target.AllViewers
 	wake    chan struct{} // signalled after every poll of any of them
 	subs    []*viewerSubscription
 	changed <-chan struct{} // closed when the set of Viewers changes
@@ -201,9 +199,9 @@ type subscription struct {
 // viewerSubscription is one Viewer of a subscription.
 type viewerSubscription struct {
 	*listPoller
-	// sent are the runs that were sent to the client, by id.
+	// sent are the runs that the client has, by id.
 	sent map[string]*listedRun
-	// synced: its first list was processed; syncErr is why it was not.
+	// synced is set when its first list was processed; syncErr is why it could not be.
 	synced  bool
 	syncErr error
 }
@@ -212,10 +210,10 @@ func newSubscription(service *Service, viewer string) *subscription {
 	return &subscription{service: service, viewer: viewer, wake: make(chan struct{}, 1)}
 }
 
-// sync joins the Viewers that there are now, and returns those that are gone.
+// sync joins the current Viewers, and returns those that were removed.
 func (s *subscription) sync(ctx context.Context) (gone []*viewerSubscription, err error) {
 	if s.viewer == target.AllViewers {
-		s.changed = s.service.config.Fleet.Changed() // before the list is read, so that no change is missed
+		s.changed = s.service.config.Fleet.Changed() // before the Viewers are read, so that no change is missed
 	}
 	viewers, err := s.service.resolver.Viewers(ctx, s.viewer)
 	if err != nil {

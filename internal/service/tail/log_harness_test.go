@@ -13,7 +13,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// logReader is a client that keeps lines and token together.
+// logReader is a client that stores lines and token together.
 type logReader struct {
 	tb     testing.TB
 	req    *runicornapiv1.TailLogsRequest
@@ -22,7 +22,7 @@ type logReader struct {
 
 	token  string
 	lines  []*runicornapiv1.LogLine
-	events []string // what came besides lines and heartbeats, and where
+	events []string // messages other than lines and heartbeats, with their index
 }
 
 // startTailLogs connects a new client.
@@ -53,7 +53,7 @@ func (c *logReader) connect(h *servicetest.Harness) {
 	c.stream = stream
 }
 
-// recv receives one message and stores what it says.
+// recv receives one message and stores its content.
 func (c *logReader) recv() (*runicornapiv1.TailLogsResponse, error) {
 	m, err := c.stream.Recv()
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *logReader) recv() (*runicornapiv1.TailLogsResponse, error) {
 	return m, nil
 }
 
-// add adds a line, in the place of the one that was partial.
+// add adds a line, which replaces a partial one.
 func (c *logReader) add(line *runicornapiv1.LogLine) {
 	c.tb.Helper()
 	if n := len(c.lines); n > 0 && c.lines[n-1].GetPartial() {

@@ -24,14 +24,14 @@ type logTail struct {
 	heartbeat heartbeatTimer
 }
 
-// TailLogs sends the lines that a run logs.
+// TailLogs sends the lines of a run's text log.
 func (s *Service) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.ServerStreamingServer[runicornapiv1.TailLogsResponse]) error {
 	ctx, stop := s.config.Drain.WithDrain(stream.Context())
 	defer stop()
 	run, err := s.logStart(ctx, req)
 	switch {
-	case viewerGone(err) && run != nil && run.state.phase == runResting:
-		return nil // its end was sent before
+	case isViewerGone(err) && run != nil && run.state.phase == runResting:
+		return nil // the end was already sent
 	case err != nil:
 		return err
 	}
@@ -47,9 +47,9 @@ func (s *Service) TailLogs(req *runicornapiv1.TailLogsRequest, stream grpc.Serve
 	return t.run(ctx)
 }
 
-var errOtherRun = errors.New("it is of another run than run_id")
+var errOtherRun = errors.New("it belongs to another run than run_id")
 
-// logStart finds the run of a request and where to begin.
+// logStart returns the run of a request with the position to begin at.
 func (s *Service) logStart(ctx context.Context, req *runicornapiv1.TailLogsRequest) (*tailedRun, error) {
 	if req.GetResumeToken() != "" {
 		return s.logResume(ctx, req)
@@ -86,8 +86,8 @@ func (s *Service) logResume(ctx context.Context, req *runicornapiv1.TailLogsRequ
 	return &tailedRun{Run: found, at: saved.at, state: savedState(saved)}, err
 }
 
-// run sends what comes until the run has ended. A browser that reconnects behind
-// the end is told by a stream of nothing but the end that all is over.
+// run sends the log until the run has ended. A browser that reconnects after the end gets
+// a stream with only the end message, so that it stops reconnecting.
 func (t *logTail) run(ctx context.Context) error {
 	first := min(firstMessageTimeout, t.heartbeat.interval)
 	if t.state.phase == runResting {
@@ -103,7 +103,7 @@ func (t *logTail) run(ctx context.Context) error {
 	return nil
 }
 
-// step waits for one item, until the next heartbeat.
+// step waits for one item, or until the next heartbeat.
 func (t *logTail) step(ctx context.Context) error {
 	item, err := t.cursor.NextBefore(ctx, t.heartbeat.timer.C)
 	switch {
@@ -124,10 +124,10 @@ func (t *logTail) step(ctx context.Context) error {
 	return nil
 }
 
-// handleItem sends what one item says.
+// handleItem sends the message for one item.
 func (t *logTail) handleItem(item *follow.Item) error {
 	if item.Kind == follow.ItemCaughtUp && t.state.phase == runResting {
-		return nil // nothing has come since its end, before which this was sent
+		return nil // nothing was logged since the end, before which this was sent
 	}
 	t.at = item.Position
 	switch item.Kind {
@@ -158,7 +158,7 @@ func (t *logTail) handleItem(item *follow.Item) error {
 	return nil
 }
 
-// sendHeartbeat says how fresh the tail is.
+// sendHeartbeat sends the health of the tail.
 func (t *logTail) sendHeartbeat(ctx context.Context) error {
 	var summary healthSummary
 	health := t.cursor.Health()
@@ -168,14 +168,14 @@ func (t *logTail) sendHeartbeat(ctx context.Context) error {
 	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Heartbeat{Heartbeat: h}})
 }
 
-// sendBatch sends lines. All streams share their wire form.
+// sendBatch sends lines. Their encoding is shared by all streams.
 func (t *logTail) sendBatch(batch *logbatch.Batch) error {
 	shared := batch.Encoded("lines", func() []byte { return t.encode(batch) })
 	t.heartbeat.messageSent()
 	return t.stream.SendMsg(wire.WithToken(shared, t.token().String()))
 }
 
-// sendPartial sends a line that has no newline yet. The token stays before it.
+// sendPartial sends a line without a newline. The token stays before the line.
 func (t *logTail) sendPartial(line *logbatch.LogLine) error {
 	out := &runicornapiv1.LogLine{Text: line.Text, Lossy: line.Lossy, Offset: &line.Offset, Partial: true}
 	return t.send(&runicornapiv1.TailLogsResponse{Event: &runicornapiv1.TailLogsResponse_Batch{
@@ -183,7 +183,7 @@ func (t *logTail) sendPartial(line *logbatch.LogLine) error {
 	}})
 }
 
-// encode makes the wire form of a batch, but for the token.
+// encode encodes a batch without the token.
 func (t *logTail) encode(batch *logbatch.Batch) []byte {
 	hasOffsets := batch.Origin() == runsource.FromLogFile
 	lines := make([]*runicornapiv1.LogLine, 0, len(batch.Lines()))
@@ -199,7 +199,7 @@ func (t *logTail) encode(batch *logbatch.Batch) []byte {
 		Event: &runicornapiv1.TailLogsResponse_Batch{Batch: &runicornapiv1.LogBatch{Lines: lines}},
 	})
 	if err != nil {
-		return nil // only of text that is not UTF-8, which none of it is
+		return nil // only for text that is not UTF-8, which was replaced
 	}
 	return bytes
 }
@@ -211,7 +211,7 @@ func (t *logTail) send(m *runicornapiv1.TailLogsResponse) error {
 	return wire.SendOnFreshStack(t.stream, m)
 }
 
-// token is the token behind everything that was sent.
+// token returns the token after everything that was sent.
 func (t *logTail) token() *tailToken {
 	return &tailToken{textLog: true, runs: []tailRun{{viewer: t.Name, runID: t.RunID, marks: t.state.marks(), at: t.at}}}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/servicetest"
 )
 
-// quickLogs makes the demo's WebSocket look for a missing file without a wait.
+// quickLogs makes the demo's WebSocket check for a missing file without delay.
 var quickLogs = setup{viewer: func(c *demotest.Config) { c.LogWait = 1 }}
 
 func mustAppend(tb testing.TB, u *servicetest.Upstream, id, text string) {
@@ -41,7 +41,7 @@ func mustSet(tb testing.TB, u *servicetest.Upstream, id, status string) {
 
 const oddLog = "12:00:00 | one\n\nепоха ü\r\nstep\r50%\r100%\nbad\xff\xfeend\n"
 
-func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
+func TestTailLogs_SendsTheLogThenNewLinesThenTheEnd(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		id := u.AddRun(demotest.Run{Logs: []byte(oddLog)})
@@ -81,7 +81,7 @@ func TestTailLogs_SendsWhatIsThereThenWhatComesThenTheEnd(t *testing.T) {
 	})
 }
 
-func TestTailLogs_BeginsWhereItIsAsked(t *testing.T) {
+func TestTailLogs_BeginsAtTheRequestedLine(t *testing.T) {
 	now := runicornapiv1.TailStart_TAIL_START_NOW
 	lastLines := func(n int32) *int32 { return &n }
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
@@ -135,7 +135,7 @@ func TestTailLogs_ResumesOnAnotherServer(t *testing.T) {
 	})
 }
 
-func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
+func TestTailLogs_WaitsForALogThatDoesNotExistYet(t *testing.T) {
 	onEach(t, quickLogs, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		id := u.AddRun(demotest.Run{})
@@ -151,9 +151,9 @@ func TestTailLogs_WaitsForALogThatIsNotThereYet(t *testing.T) {
 	})
 }
 
-// What the WebSocket of 0.5.3 replays is no sign of life: a run that has ended is
-// never said to run.
-func TestTailLogs_OfARunThatHasEndedTellsNoState(t *testing.T) {
+// The replay of 0.5.3's WebSocket does not mean that the run is running: a run that has
+// ended is never reported as running.
+func TestTailLogs_OfARunThatHasEndedSendsNoState(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()
 		id := u.AddRun(demotest.Run{Logs: []byte(strings.Repeat("a line\n", 6000)), Status: "failed"})
@@ -246,7 +246,7 @@ func TestTailLogs_ReportsWhatItCannotServe(t *testing.T) {
 	})
 }
 
-func TestTailLogs_RefusesWhatIsNotItsOwn(t *testing.T) {
+func TestTailLogs_RefusesTokensOfOtherStreams(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, demotest.Gen07)
@@ -334,8 +334,8 @@ func TestTailLogs_LastLinesCountOneWithoutANewline(t *testing.T) {
 	})
 }
 
-// TestTailLogs_PartialLine: a progress bar is seen before its newline comes, and replaced
-// by what it becomes; who resumes gets each whole line once.
+// TestTailLogs_PartialLine: a progress bar is sent before its newline, and replaced by
+// the complete line; a client that resumes gets each complete line once.
 func TestTailLogs_PartialLine(t *testing.T) {
 	onEach(t, setup{}, func(t *testing.T, h *servicetest.Harness, u *servicetest.Upstream) {
 		t.Helper()

@@ -18,15 +18,15 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/wire"
 )
 
-// firstMessageTimeout is how long a tail waits for its first message before it sends
-// a heartbeat: most Viewers answer within it, and then data comes first.
+// firstMessageTimeout is how long a tail waits for its first message before it sends a
+// heartbeat. Most Viewers answer within it, and then data comes first.
 const firstMessageTimeout = 250 * time.Millisecond
 
-// tailStream is where the messages of a tail go.
+// tailStream is the stream to the client of a tail.
 type tailStream = grpc.ServerStreamingServer[runicornapiv1.TailMetricsResponse]
 
-// tail is one call of TailMetrics. Its runs are merged into one stream; all of
-// it but the forwarders belongs to the goroutine of the call.
+// tail is one call of TailMetrics. It merges its runs into one stream. Everything except
+// the forwarders belongs to the goroutine of the call.
 type tail struct {
 	service   *Service
 	req       *runicornapiv1.TailMetricsRequest
@@ -34,21 +34,21 @@ type tail struct {
 	selection batchSelection
 	until     follow.Until
 	heartbeat heartbeatTimer
-	// key is that of shared messages, for the marks that the run has.
+	// key identifies the shared messages for the marks that the run has.
 	key      string
 	keyMarks runMarks
 
 	runs   []*tailedRun
 	filter *tailFilter // nil for a tail by ids
-	// leftOut is what the runs that have ended had besides usable lines, and
-	// toldExcess what was too large by the last heartbeat.
-	leftOut    eventlog.Counts
-	toldExcess eventlog.Excess
-	// notFound are the runs that do not exist, and that were not reported yet:
-	// if there is no other, the call fails instead.
+	// leftOut counts the unusable lines of the runs that have ended. reportedExcess is how
+	// much was too large when the last heartbeat was sent.
+	leftOut        eventlog.Counts
+	reportedExcess eventlog.Excess
+	// notFound are the runs that do not exist and were not reported yet. If the tail has
+	// no other runs, the call fails instead.
 	notFound []*tailedRun
 
-	items      chan tailItem // of the forwarders, where there are several runs
+	items      chan tailItem // from the forwarders, if there are several runs
 	forwarders sync.WaitGroup
 }
 
@@ -73,7 +73,7 @@ func newTail(s *Service, req *runicornapiv1.TailMetricsRequest, stream tailStrea
 	}
 }
 
-// close ends what the tail has begun. The forwarders end with the context.
+// close releases what the tail has started. The forwarders end with the context.
 func (t *tail) close(stop func()) {
 	stop()
 	t.heartbeat.stop()
@@ -86,7 +86,7 @@ func (t *tail) close(stop func()) {
 	}
 }
 
-// run sends what comes until every run has ended.
+// run sends messages until every run has ended.
 func (t *tail) run(ctx context.Context) error {
 	t.heartbeat.start(t.firstHeartbeat())
 	for {
@@ -102,9 +102,9 @@ func (t *tail) run(ctx context.Context) error {
 	}
 }
 
-// firstHeartbeat is how long the first message may take. A browser that reconnects
-// behind the end of runs is told by a stream of nothing but ends that all is over; one
-// by filter says nothing of runs that have ended.
+// firstHeartbeat returns how long the first message may take. A browser that reconnects
+// after the end of its runs gets a stream with only ends, so that it stops reconnecting;
+// a tail by filter does not send runs that have ended.
 func (t *tail) firstHeartbeat() time.Duration {
 	goesOn := func(r *tailedRun) bool { return r.state.marks()&markEnded == 0 }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, goesOn) {
@@ -113,8 +113,8 @@ func (t *tail) firstHeartbeat() time.Duration {
 	return firstMessageTimeout
 }
 
-// step waits for one thing and does it. A tail of one run, as most are, reads its
-// cursor itself, without a goroutine for it.
+// step waits for one event and handles it. A tail of one run, the most frequent case,
+// reads its cursor directly instead of using a forwarder.
 func (t *tail) step(ctx context.Context) error {
 	if t.isSingle() {
 		r := t.runs[0]
@@ -127,7 +127,7 @@ func (t *tail) step(ctx context.Context) error {
 	return t.stepMany(ctx)
 }
 
-// stepMany is step of a tail of several runs, or by filter.
+// stepMany is step for a tail of several runs or by filter.
 func (t *tail) stepMany(ctx context.Context) error {
 	select {
 	case next := <-t.items:
@@ -143,15 +143,15 @@ func (t *tail) stepMany(ctx context.Context) error {
 	}
 }
 
-// isSingle says whether the tail is of one run for good.
+// isSingle reports whether the tail has one run and will not get another.
 func (t *tail) isSingle() bool { return t.filter == nil && len(t.runs) == 1 }
 
-// handleNext takes what a cursor has delivered.
+// handleNext handles the next item of a cursor.
 func (t *tail) handleNext(ctx context.Context, next tailItem) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case next.cursor != next.run.cursor: // the session of its Viewer has ended meanwhile
+	case next.cursor != next.run.cursor: // the session of its Viewer has ended in the meantime
 		return nil
 	case next.err != nil:
 		return next.run.cursorError(next.err)
@@ -171,7 +171,7 @@ func (t *tail) sendHeartbeatIfDue(ctx context.Context) error {
 	return t.sendHeartbeat(ctx)
 }
 
-// isFinished says that nothing more can come.
+// isFinished reports whether nothing more can be sent.
 func (t *tail) isFinished() bool {
 	if t.filter != nil && (t.until == follow.Forever || !t.filter.isFinished()) {
 		return false
@@ -184,29 +184,29 @@ func (t *tail) isFinished() bool {
 	return true
 }
 
-// finish is the end of a tail all of whose runs have ended. If some may not have been
-// delivered, that is said before.
+// finish ends a tail whose runs have all ended. If some may not have been delivered, it
+// reports that first.
 func (t *tail) finish(ctx context.Context) error {
 	found := func(r *tailedRun) bool { return r.state.phase != runMissing }
 	if t.filter == nil && !slices.ContainsFunc(t.runs, found) {
 		return source.Of(t.runs[0].Run).NotFoundError()
 	}
-	if t.filter != nil && t.filter.notFollowed() > 0 || t.leftOut.Excess != t.toldExcess {
+	if t.filter != nil && t.filter.notFollowed() > 0 || t.leftOut.Excess != t.reportedExcess {
 		return t.sendHeartbeat(ctx)
 	}
 	return t.sendNotFound()
 }
 
-// sendHeartbeat says how fresh the tail is.
+// sendHeartbeat sends the health of the tail.
 func (t *tail) sendHeartbeat(ctx context.Context) error {
-	if err := errors.Join(t.sendNotFound(), t.syncViewers(ctx)); err != nil { // there may be no other call that refreshes the list of tunneled Viewers
+	if err := errors.Join(t.sendNotFound(), t.syncViewers(ctx)); err != nil { // possibly no other call refreshes the list of tunneled Viewers
 		return err
 	}
 	return t.send(nil, t.health(ctx))
 }
 
-// health is what a heartbeat says. It is put together before it is sent, so that
-// the stack does not hold both at once; see freshstack.Run.
+// health returns the heartbeat. It is assembled before it is sent, so that the stack does
+// not hold both at the same time; see freshstack.Run.
 func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 	var summary healthSummary
 	followed := int32(0)
@@ -228,13 +228,13 @@ func (t *tail) health(ctx context.Context) *runicornapiv1.TailMetricsResponse {
 		t.filter.addHealth(&summary, followed == 0)
 		notFollowed = t.filter.notFollowed()
 	}
-	t.toldExcess = summary.counts.Excess
+	t.reportedExcess = summary.counts.Excess
 	h := summary.message(ctx)
 	h.FollowedRunCount, h.NotFollowedRunCount = followed, convert.Clamp32(notFollowed)
 	return &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_Heartbeat{Heartbeat: h}}
 }
 
-// send sends a message about a run, or about the stream where that is nil.
+// send sends a message about a run, or about the stream if r is nil.
 func (t *tail) send(r *tailedRun, m *runicornapiv1.TailMetricsResponse) error {
 	if r != nil {
 		if err := t.sendNotFound(); err != nil {
@@ -268,7 +268,7 @@ func (t *tail) sendNotFound() error {
 	return nil
 }
 
-// token is the token behind everything that was sent.
+// token returns the token after everything that was sent.
 func (t *tail) token() *tailToken {
 	token := &tailToken{runs: make([]tailRun, 0, len(t.runs))}
 	for _, r := range t.runs {

@@ -93,9 +93,9 @@ func tailWithReconnects(t *testing.T, c *tailClient, servers []*servicetest.Harn
 	}
 }
 
-// TestTail_TableGetsEachChange: on 0.5.3 a client ends with the last value of
+// TestTail_TableReceivesEachChange: on 0.5.3 a client ends with the last value of
 // each cell.
-func TestTail_TableGetsEachChange(t *testing.T) {
+func TestTail_TableReceivesEachChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newTailHarness(t, demotest.Gen05)
@@ -125,8 +125,8 @@ func TestTail_TableGetsEachChange(t *testing.T) {
 	})
 }
 
-// TestTail_LogsThatBecomeOthers: there is never a mix of two histories.
-func TestTail_LogsThatBecomeOthers(t *testing.T) {
+// TestTail_LogsThatAreReplaced: there is never a mix of two histories.
+func TestTail_LogsThatAreReplaced(t *testing.T) {
 	t.Parallel()
 	first := servicetest.MetricsLine(1, `"loss": 1`) + servicetest.MetricsLine(2, `"loss": 2`) + servicetest.MetricsLine(3, `"loss": 3`)
 	for name, tt := range map[string]struct{ log, reset string }{
@@ -165,7 +165,7 @@ func TestTail_LogsThatBecomeOthers(t *testing.T) {
 	}
 }
 
-// TestTail_Ends: how tails end, and what they say before.
+// TestTail_Ends: how tails end, and what they send before.
 func TestTail_Ends(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,8 +244,8 @@ func TestTail_Ends(t *testing.T) {
 	})
 }
 
-// TestTail_WithoutAViewer: the first message comes at once, and its token means
-// the start that was asked for.
+// TestTail_WithoutAViewer: the first message is sent without delay, and its token stands
+// for the requested start.
 func TestTail_WithoutAViewer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -70,7 +70,7 @@ func TestTail_FromNow(t *testing.T) {
 	})
 }
 
-// TestTail_Drain: all streams are told, and resume on another server with their tokens.
+// TestTail_Drain: all streams end, and resume on another server with their tokens.
 func TestTail_Drain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ type tailedRun struct {
 	stopForwarding func()
 }
 
-// open places a cursor where the run was left.
+// open opens a cursor at the run's position.
 func (r *tailedRun) open(t *tail) (err error) {
 	if r.cursor != nil || r.state.isDone() {
 		return nil
@@ -50,13 +50,13 @@ func (r *tailedRun) open(t *tail) (err error) {
 	}
 	until := t.until
 	if t.filter != nil {
-		until = follow.UntilEnded // a run that has ended makes room for another one
+		until = follow.UntilEnded // a run that has ended frees its slot for another one
 	}
 	r.cursor, err = t.service.config.Hub.Follow(runsource.Key{Viewer: r.Name, RunID: r.RunID}, source.Of(r.Run), r.Client, r.at, until)
 	return err
 }
 
-// close gives up what the run holds.
+// close releases the cursor.
 func (r *tailedRun) close() {
 	if r.stopForwarding != nil {
 		r.stopForwarding()
@@ -72,18 +72,18 @@ func (r *tailedRun) close() {
 	}
 }
 
-// cursorError makes the error of the call from that of a cursor.
+// cursorError maps the error of a cursor to that of the call.
 func (r *tailedRun) cursorError(err error) error {
 	switch {
 	case errors.Is(err, follow.ErrUnreachable):
-		return apierr.Unreachable(r.Name, fmt.Sprintf("viewer %s has not answered for too long; the stream can be resumed", r.Name), err)
+		return apierr.Unreachable(r.Name, fmt.Sprintf("viewer %s has not answered for too long; resume the stream", r.Name), err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the run %s was read beyond its end: %w", r.ResourceName(), err)
 	}
 	return err
 }
 
-// handleItem sends what one item says.
+// handleItem sends the message for one item.
 func (t *tail) handleItem(r *tailedRun, item *follow.Item) error {
 	switch item.Kind {
 	case follow.ItemBatch:
@@ -91,7 +91,7 @@ func (t *tail) handleItem(r *tailedRun, item *follow.Item) error {
 		return t.sendBatch(r, item)
 	case follow.ItemCaughtUp:
 		if r.state.phase == runResting {
-			return nil // nothing has come since its end, before which this was sent
+			return nil // nothing was logged since the end, before which this was sent
 		}
 		return t.sendCaughtUp(r, item.Position)
 	case follow.ItemReset:
@@ -108,25 +108,26 @@ func (t *tail) handleItem(r *tailedRun, item *follow.Item) error {
 	return nil
 }
 
-// sendBatch sends points, or buffers those of a history that is to be downsampled.
+// sendBatch sends points, or buffers them if they belong to a history that is to be
+// downsampled.
 func (t *tail) sendBatch(r *tailedRun, item *follow.Item) error {
 	if r.buffered != nil {
 		return r.buffered.Append(t.selection.of(item.Batch), item.Batch.Origin())
 	}
 	r.at = item.Position
 	shared := item.Batch.Encoded(t.sharedKey(r), func() []byte { return t.encode(r, item.Batch) })
-	if len(shared) == 0 { // nothing of it was selected
+	if len(shared) == 0 { // the batch has nothing that is selected
 		return nil
 	}
-	if t.isSingle() { // the token is in it
+	if t.isSingle() { // the message contains the token
 		return t.sendEncoded(wire.Whole(shared))
 	}
 	return t.sendEncoded(wire.WithToken(shared, t.token().String()))
 }
 
-// sharedKey is the same for tails whose messages of a batch have the same bytes
-// in common: those with the same selection, and of those of one run, which have the
-// token in common too, those to which the same has happened.
+// sharedKey is equal for tails whose messages of a batch share their bytes. These are
+// tails with the same selection. The message of a tail of one run includes the token, so
+// there the token's other content must be equal as well.
 func (t *tail) sharedKey(r *tailedRun) string {
 	if !t.isSingle() {
 		return t.selection.key
@@ -137,8 +138,8 @@ func (t *tail) sharedKey(r *tailedRun) string {
 	return t.key
 }
 
-// encode makes the wire form of a batch: all of it of a tail of one run, else all
-// but the token. It is called once for all streams with the same key.
+// encode encodes a batch: with the token for a tail of one run, otherwise without it. It
+// is called once for all streams with the same key.
 func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 	message := points.Message(t.selection.of(batch), batch.Origin())
 	if message == nil {
@@ -158,12 +159,12 @@ func (t *tail) encode(r *tailedRun, batch *logbatch.Batch) []byte {
 	}
 	bytes, err := proto.Marshal(whole)
 	if err != nil {
-		return nil // only of text that is not UTF-8, which none of it is
+		return nil // only for text that is not UTF-8, which was replaced
 	}
 	return bytes
 }
 
-// sendCaughtUp ends a history: a downsampled one is sent now.
+// sendCaughtUp ends a history, and sends it now if it is downsampled.
 func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	if r.buffered != nil {
 		r.state.on(eventPart)
@@ -180,7 +181,7 @@ func (t *tail) sendCaughtUp(r *tailedRun, at runsource.Position) error {
 	return t.send(r, &runicornapiv1.TailMetricsResponse{Event: &runicornapiv1.TailMetricsResponse_CaughtUp{CaughtUp: &runicornapiv1.CaughtUp{}}})
 }
 
-// sendReset announces that all of the run is sent again, its history included.
+// sendReset announces that the run is sent again from its beginning.
 func (t *tail) sendReset(r *tailedRun, item *follow.Item) error {
 	r.at = item.Position
 	r.state.on(eventReset)
@@ -196,7 +197,7 @@ func (t *tail) sendReset(r *tailedRun, item *follow.Item) error {
 
 // sendEnd announces that nothing more of the run follows.
 func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
-	if r.buffered != nil && item.End == follow.EndTerminal { // its history was never said to be complete
+	if r.buffered != nil && item.End == follow.EndTerminal { // caught_up was not sent yet
 		if err := t.sendCaughtUp(r, item.Position); err != nil {
 			return err
 		}
@@ -209,7 +210,7 @@ func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
 	r.at, r.endedAt = item.Position, time.Now()
 	r.state.on(endEvent(item))
 	if t.filter != nil {
-		defer t.fillPlaces() // after the end was sent, so that the token has it
+		defer t.fillSlots() // after the end was sent, so that the token has it
 	}
 	if r.state.phase == runMissing {
 		t.notFound = append(t.notFound, r)
@@ -218,7 +219,7 @@ func (t *tail) sendEnd(r *tailedRun, item *follow.Item) error {
 	return t.send(r, endMessage(endReason(item), item.Status.Text))
 }
 
-// endEvent is what the end of a cursor means for its run.
+// endEvent returns the event for the end of a cursor.
 func endEvent(item *follow.Item) runEvent {
 	if item.End == follow.EndNotFound {
 		return eventMissing
@@ -226,15 +227,15 @@ func endEvent(item *follow.Item) runEvent {
 	return eventEnd
 }
 
-// resetReasons are the contract's values.
+// resetReasons maps to the contract's values.
 var resetReasons = map[follow.ResetReason]runicornapiv1.LogResetReason{
 	follow.LogTruncated:  runicornapiv1.LogResetReason_LOG_RESET_REASON_TRUNCATED,
 	follow.LogReplaced:   runicornapiv1.LogResetReason_LOG_RESET_REASON_REPLACED,
 	follow.SourceChanged: runicornapiv1.LogResetReason_LOG_RESET_REASON_SOURCE_CHANGED,
 }
 
-// endReason is the contract's value for an end. A run that was there and is not
-// found was deleted.
+// endReason returns the contract's value for an end. A run that existed and is not found
+// was deleted.
 func endReason(item *follow.Item) runicornapiv1.EndReason {
 	if item.End != follow.EndTerminal {
 		return runicornapiv1.EndReason_END_REASON_DELETED

@@ -14,8 +14,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// streamError makes the error of a stream from that of its work: what its end
-// has brought about counts, and not what that has broken.
+// streamError maps the error of a stream's work. If the context has ended, its cause is
+// returned, not the errors that followed from it.
 func streamError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), drain.ErrDraining), errors.Is(err, follow.ErrHubClosed):
@@ -29,9 +29,9 @@ func streamError(ctx context.Context, err error) error {
 	return ctx.Err()
 }
 
-// withSessionCancel returns a context that is also cancelled at the end of the session of any of the
-// Viewers; streamError recognizes that cause. The caller calls stop. Most streams are of
-// Viewers without an end, and need none.
+// withSessionCancel returns a context that is also cancelled when the session of any of
+// the Viewers ends; streamError recognizes that cause. The caller must call stop.
+// Configured Viewers have no sessions, so most streams need no extra context.
 func withSessionCancel(parent context.Context, viewers ...*fleet.Viewer) (ctx context.Context, stop func()) {
 	if !slices.ContainsFunc(viewers, func(v *fleet.Viewer) bool { return v.Parent != nil }) {
 		return parent, func() {}
@@ -51,35 +51,35 @@ func withSessionCancel(parent context.Context, viewers ...*fleet.Viewer) (ctx co
 	}
 }
 
-// sessionEndedError is the end of a stream whose remote Viewer has none any more.
+// sessionEndedError is the error of a stream whose remote Viewer has no session any more.
 func sessionEndedError(viewer string, cause error) *apierr.Error {
 	return apierr.Unreachable(viewer,
 		fmt.Sprintf("the session of viewer %s has ended; the last resume token continues when a session of the same Viewer has the run", viewer), cause)
 }
 
-// viewerGone reports whether an error says that there is no such Viewer now.
-func viewerGone(err error) bool {
+// isViewerGone reports whether the error is that of a Viewer that does not exist.
+func isViewerGone(err error) bool {
 	_, isUnknown := errors.AsType[*fleet.UnknownError](err)
 	_, hasEnded := errors.AsType[*fleet.EndedError](err)
 	return isUnknown || hasEnded
 }
 
-// isSameViewer reports whether two names are of one Viewer, or of sessions of
-// one, which a token does not tell apart.
+// isSameViewer reports whether two names are of the same Viewer, or of sessions of the
+// same Viewer, which a token does not distinguish.
 func isSameViewer(a, b string) bool { return a == b || fleet.SameParent(a, b) }
 
-// resolveSavedRun finds where to continue with a run of a token: on the Viewer that the
-// request names, if that is another session of the same Viewer, on the token's,
-// or on any other session that has the run. The run is checked like one of a
-// request, since a client may have made the token itself.
+// resolveSavedRun returns where to continue a run of a token: on the Viewer that the
+// request names, if that is another session of the same Viewer; on the token's Viewer; or
+// on any other session that has the run. The run is validated like one of a request,
+// since a client may have made the token itself.
 func (s *Service) resolveSavedRun(ctx context.Context, requested string, saved *tailRun) (target.Run, error) {
 	if requested != saved.viewer && fleet.SameParent(requested, saved.viewer) {
-		if found, err := s.resolver.Run(ctx, requested, "resume_token", saved.runID); err == nil || !viewerGone(err) {
+		if found, err := s.resolver.Run(ctx, requested, "resume_token", saved.runID); err == nil || !isViewerGone(err) {
 			return found, err
 		}
 	}
 	found, err := s.resolver.Run(ctx, saved.viewer, "resume_token", saved.runID)
-	if err == nil || !viewerGone(err) {
+	if err == nil || !isViewerGone(err) {
 		return found, err
 	}
 	siblings, ok := s.config.Fleet.Siblings(ctx, saved.viewer)
@@ -96,7 +96,7 @@ func (s *Service) resolveSavedRun(ctx context.Context, requested string, saved *
 	return target.Run{}, sessionEndedError(saved.viewer, err)
 }
 
-// unknownViewerError says of a token that its Viewer is not configured here.
+// unknownViewerError is the error for a token whose Viewer is not configured here.
 func unknownViewerError(err error) error {
 	if e, ok := errors.AsType[*fleet.UnknownError](err); ok {
 		return invalidResumeToken(fmt.Errorf("this server has no viewer %q, only %s", e.Name, strings.Join(e.Known, ", ")))
@@ -104,17 +104,16 @@ func unknownViewerError(err error) error {
 	return err
 }
 
-// isRunGone says of an item of a cursor that it is the end of a run that is not
-// there.
+// isRunGone reports whether an item is the end of a run that does not exist.
 func isRunGone(item *follow.Item) bool {
 	return item != nil && item.Kind == follow.ItemEnd && item.End != follow.EndTerminal
 }
 
-// verifyGone checks whether a tunneled Viewer that has no such run is still the
-// one that was asked: the port of a session that has ended is soon another's.
+// verifyGone checks whether a tunneled Viewer that does not have a run is still the same
+// Viewer. The port of a session that has ended may be used by another one.
 func (s *Service) verifyGone(ctx context.Context, t target.Run) error {
 	err := s.config.Fleet.CheckAlive(ctx, t.Viewer)
-	if viewerGone(err) {
+	if isViewerGone(err) {
 		return sessionEndedError(t.Name, err)
 	}
 	return err

@@ -50,15 +50,15 @@ func (s *tunneled) sessions(t *testing.T, replicas []*servicetest.Harness, ids .
 		texts = append(texts, fmt.Sprintf(`{"sessionId":%q,"localPort":%s,"status":"running","isActive":true}`, id, at.Port()))
 	}
 	s.fake.SetSessions(texts)
-	for _, r := range replicas { // a name that nobody has is asked for at once
+	for _, r := range replicas { // an unknown name is looked up immediately
 		_, _ = r.Config.Fleet.Get(t.Context(), s.holder+".nobody")
 	}
 }
 
-// name is what the Viewer behind a session is called.
+// name returns the name of the Viewer behind a session.
 func (s *tunneled) name(id string) string { return s.holder + "." + id }
 
-func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
+func TestTail_EndsWithTheSessionOfItsViewerAndContinuesInTheNext(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -102,7 +102,7 @@ func TestTail_EndsWithTheSessionOfItsViewerAndGoesOnInTheNext(t *testing.T) {
 					t.Errorf("points of %s", m.GetViewer())
 				}
 				resumed.want(run, []string{"loss 2 2 at 1002.5"})
-				// The first request stays good beside a token of the second session.
+				// The first request stays valid with a token of the second session.
 				third := newTailClientOf(t, h, &runicornapiv1.TailMetricsRequest{Viewer: req.GetViewer(), RunIds: req.GetRunIds(), ResumeToken: resumed.token})
 				third.until(func(m *runicornapiv1.TailMetricsResponse) bool {
 					return m.GetHeartbeat() != nil || m.GetCaughtUp() != nil
@@ -158,7 +158,7 @@ func TestTail_OfASessionNeverTrustsAnotherViewer(t *testing.T) {
 	}
 }
 
-func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
+func TestTailLogs_ContinueInTheNextSession(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
 	both := []*servicetest.Harness{s.Harness}
@@ -203,7 +203,7 @@ func TestTailLogs_GoOnInTheNextSession(t *testing.T) {
 	}
 }
 
-func TestTailFilter_OfASessionGoesOnInTheNext(t *testing.T) {
+func TestTailFilter_ContinuesInTheNextSession(t *testing.T) {
 	t.Parallel()
 	s := newTunnelled(t)
 	both := []*servicetest.Harness{s.Harness, replica(t, s.Harness, nil)}

@@ -15,7 +15,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// start finds the runs of the request, or of its token.
+// start resolves the runs of the request, or of its token.
 func (t *tail) start(ctx context.Context) error {
 	token := &tailToken{}
 	if text := t.req.GetResumeToken(); text != "" {
@@ -38,7 +38,7 @@ func (t *tail) start(ctx context.Context) error {
 	return t.resume(ctx, token)
 }
 
-// untilOf is when the runs of a tail end.
+// untilOf returns when the runs of a tail end.
 func untilOf(until runicornapiv1.TailUntil, byFilter bool) follow.Until {
 	switch {
 	case until == runicornapiv1.TailUntil_TAIL_UNTIL_FOREVER,
@@ -49,14 +49,13 @@ func untilOf(until runicornapiv1.TailUntil, byFilter bool) follow.Until {
 }
 
 var (
-	errOtherRuns   = errors.New("it is of other runs than run_ids")
-	errOtherFilter = errors.New("it is of another filter")
-	errNoFilter    = errors.New("it is of a stream by filter: send the same filter with it")
+	errOtherRuns   = errors.New("it belongs to other runs than run_ids")
+	errOtherFilter = errors.New("it belongs to another filter")
+	errNoFilter    = errors.New("it belongs to a stream by filter: send the same filter with it")
 )
 
-// checkToken refuses a token beside which the request names other runs, or another
-// filter: continuing with either would be wrong. The names of sessions that one
-// Viewer holds are alike, and need not be there any more.
+// checkToken refuses a token if the request names other runs or another filter. The names
+// of sessions of one Viewer are equivalent, and the sessions may no longer exist.
 func (t *tail) checkToken(ctx context.Context, token *tailToken) error {
 	switch text := t.req.GetFilter(); {
 	case text == "" && token.hasFilter && len(t.req.GetRunIds()) == 0:
@@ -100,16 +99,16 @@ func (t *tail) startRuns(ctx context.Context) error {
 		t.runs = append(t.runs, &tailedRun{Run: n, at: start})
 	}
 	if !t.token().fits() {
-		return apierr.Invalid("run_ids", "are so long together that no resume_token can hold them; follow fewer in one stream")
+		return apierr.Invalid("run_ids", "are too long to fit into a resume_token; follow fewer runs in one stream")
 	}
 	return nil
 }
 
-// fromNow says whether the request wants what comes from now on.
+// fromNow reports whether the request wants only what is logged from now on.
 func (t *tail) fromNow() bool { return t.req.GetStart() == runicornapiv1.TailStart_TAIL_START_NOW }
 
-// resume continues with the runs of a token. One that waits for its session does
-// not hold up a tail by filter of all Viewers, nor does one that has ended.
+// resume continues with the runs of a token. A run that waits for its session does not
+// delay a tail by filter over all Viewers, and neither does one that has ended.
 func (t *tail) resume(ctx context.Context, token *tailToken) error {
 	if len(token.runs) == 0 || len(token.runs) > maxTailRuns {
 		return invalidResumeToken(page.ErrDamaged)
@@ -119,7 +118,7 @@ func (t *tail) resume(ctx context.Context, token *tailToken) error {
 		run := &tailedRun{at: saved.at, state: savedState(saved)}
 		var err error
 		run.Run, err = t.service.resolveSavedRun(ctx, t.req.GetViewer(), saved)
-		if viewerGone(err) && (t.followsAllViewers() || run.state.phase == runResting) {
+		if isViewerGone(err) && (t.followsAllViewers() || run.state.phase == runResting) {
 			run.Run = target.Run{Viewer: &fleet.Viewer{Name: saved.viewer}, RunID: saved.runID}
 			run.state.on(eventDetached)
 			if run.state.phase == runResting {

@@ -1,21 +1,21 @@
 package tail
 
-// runState is where a run of a stream stands. Most go from pending by history to live
-// and ended; the table below has all that can happen. One that is detached keeps its
+// runState is the state of a run of a stream. Most runs go from pending over history to
+// live and ended; the table below has all transitions. A run that is detached keeps its
 // phase for the session in which it continues.
 type runState struct {
 	phase    runPhase
-	detached bool // the session of its Viewer has ended, and no other has it yet
+	detached bool // the session of its Viewer has ended, and no other session has the run yet
 }
 
 type runPhase uint8
 
 const (
-	runPending runPhase = iota // nothing of it was seen
+	runPending runPhase = iota // nothing was received yet
 	runHistory                 // its history is being sent
-	runPartial                 // what the client has of it is void: it begins with a reset
-	runLive                    // its history was sent, so nothing more is downsampled
-	runResting                 // its end was sent before the token, and nothing has come since
+	runPartial                 // what the client has is invalid: a reset must be sent first
+	runLive                    // its history was sent; later points are not downsampled
+	runResting                 // its end was sent before the token, and nothing was logged since
 	runEnded                   // its end was sent
 	runMissing                 // there is no such run
 )
@@ -30,12 +30,12 @@ const (
 	eventReset                    // all of it is sent again
 	eventEnd                      // its end is sent
 	eventMissing                  // there is no such run, now
-	eventListed                   // a list says that it runs again
+	eventListed                   // a list reports that it is running again
 	eventDetached                 // the session of its Viewer has ended
-	eventAttached                 // another session has it
+	eventAttached                 // another session has the run
 )
 
-// transitions says where a run stands after an event; where there is no entry it stays.
+// transitions has the phase after an event; without an entry the phase does not change.
 var transitions = map[runEvent]map[runPhase]runPhase{
 	eventItem:     {runPending: runHistory, runResting: runLive},
 	eventPart:     {runPending: runPartial, runHistory: runPartial},
@@ -46,7 +46,7 @@ var transitions = map[runEvent]map[runPhase]runPhase{
 	eventListed:   {runEnded: runLive, runMissing: runPending},
 }
 
-// on notes an event.
+// on applies an event.
 func (s *runState) on(e runEvent) {
 	switch e {
 	case eventDetached:
@@ -60,10 +60,10 @@ func (s *runState) on(e runEvent) {
 	}
 }
 
-// isDone says that nothing more of the run is to be sent, for now.
+// isDone reports whether nothing more of the run is to be sent, for now.
 func (s runState) isDone() bool { return s.phase == runEnded || s.phase == runMissing }
 
-// marks are what a token says of the state.
+// marks returns what a token holds of the state.
 func (s runState) marks() runMarks {
 	return [...]runMarks{
 		runPending: 0, runHistory: 0, runPartial: markPartial, runLive: markLive,
@@ -71,7 +71,7 @@ func (s runState) marks() runMarks {
 	}[s.phase]
 }
 
-// savedState is the state of a run of a token.
+// savedState returns the state of a run of a token.
 func savedState(saved *tailRun) runState {
 	switch {
 	case saved.marks&markEnded != 0:

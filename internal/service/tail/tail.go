@@ -1,7 +1,6 @@
 // Package tail serves the live streams: TailMetrics, TailLogs and WatchExperiments.
 //
-// It waits by timers, so its clock is that of package time, which tests replace by
-// testing/synctest; there is no other.
+// It uses the timers of package time, which tests replace by testing/synctest.
 package tail
 
 import (
@@ -14,19 +13,19 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// Config is what live streams work with.
+// Config holds what live streams depend on.
 type Config struct {
 	Fleet *fleet.Fleet
-	// Index knows what filters and metric names ask for beyond lists.
+	// Index answers what filters and metric names need beyond lists.
 	Index *search.Index
 	// Hub follows runs.
 	Hub *follow.Hub
-	// Budget bounds the histories that are held to be downsampled.
+	// Budget limits the histories that are buffered to be downsampled.
 	Budget *points.Budget
 	// Drain ends streams when the server shuts down.
 	Drain *drain.Signal
-	// ObserveLag hears how many seconds old the newest point of a live batch was
-	// when it was first encoded; nil is allowed. It must be quick.
+	// ObserveLag is called with the age in seconds of the newest point of a live batch
+	// when the batch is first encoded; may be nil. It must not block.
 	ObserveLag func(seconds float64)
 }
 

@@ -11,59 +11,59 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
-// The resume token of a live stream holds all that another server needs to go
-// on with it: the runs, how far each was sent, and, of a stream by filter, a hash
-// of the filter and how far the runs of each Viewer were started. It must fit into the 4096
-// bytes of its field with 64 runs in it: of a stream by filter, whose lists have the ids,
-// it holds hashes of long ids where it would be too long with them.
+// The resume token of a live stream holds everything that another server needs to
+// continue it: the runs, how far each was sent, and for a stream by filter a hash of the
+// filter and how far the runs of each Viewer were started. It must fit into the 4096
+// bytes of its field with 64 runs in it. A token of a stream by filter holds hashes
+// instead of long ids if it would be too long with the ids; the lists have the ids.
 const (
 	maxTailToken     = 4096
 	tailTokenVersion = 2
-	// filterTokenVersion is that of tokens by filter.
+	// filterTokenVersion is the version of tokens by filter.
 	filterTokenVersion = 3
-	// maxTailRuns is how many runs one stream follows.
+	// maxTailRuns is the maximum number of runs that one stream follows.
 	maxTailRuns = 64
-	// maxPositionSize is the most that a position takes in any log that can be.
+	// maxPositionSize is the maximum encoded size of a position in a log of any size.
 	maxPositionSize = 32
 )
 
-// runMarks are what a token says of a run besides its position.
+// runMarks are the flags of a run in a token.
 type runMarks uint8
 
 const (
-	// markEnded: its end was sent.
+	// markEnded: the end of the run was sent.
 	markEnded runMarks = 1 << iota
-	// markLive: its history was sent, so nothing more is downsampled.
+	// markLive: its history was sent; later points are not downsampled.
 	markLive
-	// markPartial: a downsampled history was sent in part, and must start again.
+	// markPartial: a downsampled history was sent in part, and must be sent again.
 	markPartial
 	allMarks = markEnded | markLive | markPartial
 )
 
 // tailRun is one run of a token.
 type tailRun struct {
-	viewer, runID string // no id: only its hash is known
+	viewer, runID string // runID is empty if only its hash is known
 	idHash        uint64
 	marks         runMarks
 	at            runsource.Position
 }
 
-// tailToken is a token that was understood.
+// tailToken is a parsed token.
 type tailToken struct {
 	runs []tailRun
-	// hasFilter says that the runs are those of a filter, of which filter is the
-	// hash, on the Viewers that viewer means.
+	// hasFilter: the runs are selected by a filter, of which filter is the hash, on the
+	// Viewers that viewer selects.
 	hasFilter bool
 	filter    string
 	viewer    string
-	// fromNow says that a run that was there when the stream began is followed from
-	// then on only.
+	// fromNow: runs that existed when the stream began are followed from that time on
+	// only.
 	fromNow bool
 	// progress is how far the runs were started, by the name of their Viewer.
 	progress map[string]savedProgress
-	// textLog says that it is the token of a text log, which has one run.
+	// textLog: the token belongs to a text log, which has one run.
 	textLog bool
-	// hashed says that ids that cannot be packed are hashes.
+	// hashed: ids that cannot be packed are replaced by hashes.
 	hashed bool
 }
 
@@ -81,7 +81,7 @@ const (
 	tokenHashed
 )
 
-// String returns the token as clients get it.
+// String returns the token in the form that clients get.
 func (t *tailToken) String() string {
 	b := t.bytes()
 	if t.hasFilter && !t.hashed && page.EncodedLen(len(b)) > maxTailToken {
@@ -92,7 +92,7 @@ func (t *tailToken) String() string {
 	return page.EncodeToken(b)
 }
 
-// bytes packs: version, flags, the filter, the Viewers, the runs, and a sum.
+// bytes encodes: version, flags, the filter, the Viewers, the runs, and a checksum.
 func (t *tailToken) bytes() []byte {
 	version, flags := byte(tailTokenVersion), byte(0)
 	for i, isSet := range [...]bool{t.hasFilter, t.fromNow, t.textLog, t.hashed} { // in the order of their constants
@@ -123,23 +123,23 @@ func (t *tailToken) bytes() []byte {
 		r := &t.runs[i]
 		b = binary.AppendUvarint(b, uint64(slices.Index(viewers, r.viewer))) //nolint:gosec // it is one of them
 		b = t.appendRunID(b, r)
-		at, _ := r.at.MarshalBinary() // does not fail
+		at, _ := r.at.MarshalBinary() // never fails
 		b = append(b, byte(r.marks), byte(len(at)))
 		b = append(b, at...)
 	}
 	return page.AppendChecksum(b)
 }
 
-// appendProgress packs what bytes says of a Viewer besides its name and baseline.
+// appendProgress encodes the progress of a Viewer except its name and baseline.
 func appendProgress(b []byte, p *savedProgress) []byte {
 	b = binary.AppendUvarint(b, uint64(p.watermark.createdMicros)) //nolint:gosec // not negative
 	b = page.AppendText(b, p.watermark.runID)
 	return binary.AppendUvarint(b, uint64(max(p.delivered, 0)))
 }
 
-// appendRunID packs the id of a run: an id in the SDK's form, such as
-// 20250131_120000_abc123, takes ten bytes: a zero where others have their length, the
-// digits as a number, and the rest.
+// appendRunID encodes the id of a run. An id in the SDK's form, such as
+// 20250131_120000_abc123, takes ten bytes: a zero in place of the length, the digits as a
+// number, and the rest.
 func (t *tailToken) appendRunID(b []byte, r *tailRun) []byte {
 	if packed, ok := packRunID(r.runID); ok {
 		return append(append(b, 0), packed...)
@@ -154,7 +154,7 @@ func (t *tailToken) appendRunID(b []byte, r *tailRun) []byte {
 	return binary.BigEndian.AppendUint64(append(b, hashBytes), hash)
 }
 
-// viewers are the names of the Viewers in it, in the order of the runs.
+// viewers returns the names of the Viewers in the order of the runs.
 func (t *tailToken) viewers() []string {
 	names := make([]string, 0, 1)
 	add := func(name string) {
@@ -176,19 +176,19 @@ func (t *tailToken) viewers() []string {
 	return names
 }
 
-// fits reports whether the token can be sent whatever its positions become.
+// fits reports whether the token will fit into its field for any later positions.
 func (t *tailToken) fits() bool {
 	short := *t
 	short.hashed = t.hasFilter
 	size := min(len(t.bytes()), len(short.bytes()))
 	for i := range t.runs {
-		at, _ := t.runs[i].at.MarshalBinary() // does not fail
+		at, _ := t.runs[i].at.MarshalBinary() // never fails
 		size += max(maxPositionSize-len(at), 0)
 	}
 	return page.EncodedLen(size) <= maxTailToken
 }
 
-// The sizes of ids that are packed, and of hashes.
+// The sizes of packed ids, and of hashes.
 const (
 	packedDigits = 6
 	packedRest   = 3
@@ -206,7 +206,7 @@ func packRunID(id string) ([]byte, bool) {
 	}
 	packed := binary.BigEndian.AppendUint64(make([]byte, 0, 8+packedRest), digits)[8-packedDigits:]
 	packed = append(packed, rest...)
-	return packed, unpackRunID(packed) == id // not so for capital letters
+	return packed, unpackRunID(packed) == id // false for ids with capital letters
 }
 
 func unpackRunID(b []byte) string {

@@ -10,7 +10,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
-// readTailToken reads a token of points.
+// readTailToken reads a token of TailMetrics.
 func readTailToken(text string) (*tailToken, error) {
 	t, err := parseTailToken(text)
 	if err == nil && t.textLog {
@@ -19,7 +19,7 @@ func readTailToken(text string) (*tailToken, error) {
 	return t, err
 }
 
-// parseTailToken reads a token, and nothing but what String writes.
+// parseTailToken parses a token. It accepts only what String returns.
 func parseTailToken(text string) (*tailToken, error) {
 	body, ok := page.Unseal(text)
 	if !ok || len(body) < 2 || len(text) > maxTailToken {
@@ -40,7 +40,7 @@ func parseTailToken(text string) (*tailToken, error) {
 	return t, nil
 }
 
-// readLogToken reads the token of a text log.
+// readLogToken reads a token of TailLogs.
 func readLogToken(text string) (*tailToken, error) {
 	t, err := parseTailToken(text)
 	switch {
@@ -52,11 +52,11 @@ func readLogToken(text string) (*tailToken, error) {
 	return t, nil
 }
 
-var errWrongTokenKind = errors.New("it is of a stream of another kind")
+var errWrongTokenKind = errors.New("it belongs to a stream of another kind")
 
 var errTokenVersion = errors.New("it is from another version of this server")
 
-// read reads what is behind the flags.
+// read parses what follows the flags.
 func (t *tailToken) read(d *page.TokenReader) {
 	if t.hasFilter {
 		t.filter, t.viewer = d.Text(), d.Text()
@@ -93,7 +93,7 @@ func (t *tailToken) read(d *page.TokenReader) {
 	}
 }
 
-// readRunID reads what appendRunID has written.
+// readRunID parses what appendRunID has written.
 func (t *tailToken) readRunID(d *page.TokenReader, r *tailRun) {
 	switch n := d.Length(); {
 	case d.Failed():
@@ -108,7 +108,7 @@ func (t *tailToken) readRunID(d *page.TokenReader, r *tailRun) {
 	}
 }
 
-// invalidResumeToken refuses a token.
+// invalidResumeToken is the error for a token that cannot be used.
 func invalidResumeToken(why error) *apierr.Error {
 	f := apierr.Invalid("resume_token", "cannot be used: %v", why)
 	f.Reason = runicornapiv1.ErrorReason_ERROR_REASON_RESUME_TOKEN_INVALID

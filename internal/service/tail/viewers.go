@@ -8,13 +8,13 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/target"
 )
 
-// followsAllViewers says that the tail is of all Viewers there are, whichever come and go.
-// A session that ends does not end it: its runs wait for another one.
+// followsAllViewers reports whether the tail covers all Viewers, including those that are
+// added later. The end of a session does not end it: the runs wait for another session.
 func (t *tail) followsAllViewers() bool {
 	return t.filter != nil && t.filter.viewer == target.AllViewers
 }
 
-// requiredViewers are the Viewers without which the tail cannot continue.
+// requiredViewers returns the Viewers without which the tail cannot continue.
 func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {
 	if t.followsAllViewers() {
 		return nil
@@ -32,7 +32,7 @@ func (t *tail) requiredViewers() (viewers []*fleet.Viewer) {
 	return viewers
 }
 
-// syncViewers joins Viewers that are new, and leaves those that are gone.
+// syncViewers joins new Viewers, and leaves those that were removed.
 func (t *tail) syncViewers(ctx context.Context) error {
 	if !t.followsAllViewers() {
 		return nil
@@ -66,16 +66,16 @@ func (t *tail) detachOrFail(ctx context.Context, r *tailedRun, cause error) erro
 	return t.syncViewers(ctx)
 }
 
-// resolveSavedViewer finds the Viewer that a token's filter means by a session's name:
-// where its runs are, if that session has ended.
+// resolveSavedViewer returns the Viewer of a token's filter. If that names a session that
+// has ended, it is the session that has the runs.
 func (t *tail) resolveSavedViewer(ctx context.Context, token *tailToken) (string, error) {
 	if requested := t.req.GetViewer(); fleet.SameParent(requested, token.viewer) {
-		if _, err := t.service.config.Fleet.Get(ctx, requested); err == nil || !viewerGone(err) {
+		if _, err := t.service.config.Fleet.Get(ctx, requested); err == nil || !isViewerGone(err) {
 			return requested, err
 		}
 	}
 	_, err := t.service.config.Fleet.Get(ctx, token.viewer)
-	if err == nil || !viewerGone(err) {
+	if err == nil || !isViewerGone(err) {
 		return token.viewer, err
 	}
 	if _, ok := t.service.config.Fleet.Siblings(ctx, token.viewer); !ok {

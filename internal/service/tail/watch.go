@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// maxSnapshotRuns is how many experiments a part of the snapshot has at most, and
-	// maxSnapshotBytes how large it is, unless it has one only.
+	// maxSnapshotRuns is the maximum number of experiments in a part of the snapshot, and
+	// maxSnapshotBytes its maximum size, unless it has only one.
 	maxSnapshotRuns  = 500
 	maxSnapshotBytes = 1 << 20
-	// syncTimeout is how long a watch waits for Viewers that do not answer before
-	// it says that its snapshot is complete without them.
+	// syncTimeout is how long a watch waits for Viewers that do not answer before it
+	// reports its snapshot as complete without them.
 	syncTimeout = 5 * time.Second
 )
 
@@ -35,12 +35,12 @@ type watch struct {
 	matcher  *filter.Filter[*runs.Entry]
 	late     *lateFields
 	interval time.Duration // between heartbeats
-	due      time.Time     // of the next one
+	due      time.Time     // of the next heartbeat
 	synced   bool
 	deadline time.Time // of the snapshot
 }
 
-// WatchExperiments sends the experiments that match, and then what changes.
+// WatchExperiments sends the experiments that match, then their changes.
 func (s *Service) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, stream grpc.ServerStreamingServer[runicornapiv1.WatchExperimentsResponse]) error {
 	ctx, stop := s.config.Drain.WithDrain(stream.Context())
 	defer stop()
@@ -69,7 +69,7 @@ func (s *Service) WatchExperiments(req *runicornapiv1.WatchExperimentsRequest, s
 	return streamError(ctx, w.run(ctx))
 }
 
-// run sends what is new until the call ends.
+// run sends updates until the call ends.
 func (w *watch) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -95,7 +95,7 @@ func (w *watch) run(ctx context.Context) error {
 	}
 }
 
-// sendUpdates sends what is new, and a heartbeat if one is due.
+// sendUpdates sends new updates, and a heartbeat if one is due.
 func (w *watch) sendUpdates(ctx context.Context) error {
 	for _, m := range w.subs {
 		if err := w.sendViewerUpdates(ctx, m); err != nil {
@@ -110,7 +110,7 @@ func (w *watch) sendUpdates(ctx context.Context) error {
 	if time.Now().Before(w.due) {
 		return nil
 	}
-	if w.viewer == target.AllViewers { // there may be no other call that refreshes the list of tunneled Viewers
+	if w.viewer == target.AllViewers { // possibly no other call refreshes the list of tunneled Viewers
 		if err := w.syncViewers(ctx); err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (w *watch) sendUpdates(ctx context.Context) error {
 	return w.sendHeartbeat(ctx)
 }
 
-// sendViewerUpdates sends what is new of one Viewer.
+// sendViewerUpdates sends the new updates of one Viewer.
 func (w *watch) sendViewerUpdates(ctx context.Context, m *viewerSubscription) error {
 	last, err := m.state()
 	m.syncErr = err
@@ -126,7 +126,7 @@ func (w *watch) sendViewerUpdates(ctx context.Context, m *viewerSubscription) er
 		return nil
 	}
 	var wait time.Duration
-	if !m.synced { // what is not known by then follows as created
+	if !m.synced { // runs that cannot be decided by then are sent later as created
 		wait = time.Until(w.due)
 	}
 	if last, _, err = w.late.add(ctx, m, last, wait); err != nil {
@@ -162,7 +162,7 @@ func (w *watch) sendSnapshot(m *viewerSubscription, l *listSnapshot) error {
 	return nil
 }
 
-// newestRuns is the runs of a list, the newest first.
+// newestRuns returns the runs of a list, newest first.
 func newestRuns(l *listSnapshot) []*listedRun {
 	runs := make([]*listedRun, 0, len(l.runs))
 	for _, run := range l.runs {
@@ -174,7 +174,7 @@ func newestRuns(l *listSnapshot) []*listedRun {
 	return runs
 }
 
-// sendChanges sends what another list has that the client does not know.
+// sendChanges sends the differences between a list and what the client has.
 func (w *watch) sendChanges(m *viewerSubscription, l *listSnapshot) error {
 	var changed []*listedRun
 	for id, run := range l.runs {
@@ -200,7 +200,7 @@ func (w *watch) sendChanges(m *viewerSubscription, l *listSnapshot) error {
 	return nil
 }
 
-// sendChange sends one experiment that is new or another.
+// sendChange sends one experiment that is new or has changed.
 func (w *watch) sendChange(m *viewerSubscription, run *listedRun) error {
 	old := m.sent[run.Run.ID]
 	m.sent[run.Run.ID] = run
@@ -216,7 +216,7 @@ func (w *watch) sendChange(m *viewerSubscription, run *listedRun) error {
 	return w.send(out)
 }
 
-// sendDeleted says that an experiment is gone, or no longer matches.
+// sendDeleted reports that an experiment was deleted, or no longer matches.
 func (w *watch) sendDeleted(m *viewerSubscription, runID string) error {
 	delete(m.sent, runID)
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Viewer: m.viewer.Name, Event: &runicornapiv1.WatchExperimentsResponse_Deleted{
@@ -226,8 +226,7 @@ func (w *watch) sendDeleted(m *viewerSubscription, runID string) error {
 	}})
 }
 
-// syncViewers takes in the Viewers that are new, and removes the experiments of
-// those that are gone.
+// syncViewers adds new Viewers, and removes the experiments of those that were removed.
 func (w *watch) syncViewers(ctx context.Context) error {
 	gone, err := w.sync(ctx)
 	if err != nil {
@@ -275,7 +274,7 @@ func (w *watch) finishSnapshot(ctx context.Context) error {
 	return w.send(&runicornapiv1.WatchExperimentsResponse{Event: &runicornapiv1.WatchExperimentsResponse_Synced{Synced: synced}})
 }
 
-// sendHeartbeat says how fresh the watch is.
+// sendHeartbeat sends the health of the watch.
 func (w *watch) sendHeartbeat(ctx context.Context) error {
 	var summary healthSummary
 	sentCount := 0
@@ -293,7 +292,7 @@ func (w *watch) sendHeartbeat(ctx context.Context) error {
 	}})
 }
 
-// send sends a message, and notes that the stream was not silent.
+// send sends a message, and postpones the next heartbeat.
 func (w *watch) send(m *runicornapiv1.WatchExperimentsResponse) error {
 	w.due = time.Now().Add(w.interval)
 	return w.stream.Send(m)

@@ -17,24 +17,24 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/errmap"
 )
 
-// maxMargin is the most of a caller's time that is kept back for sending an
-// answer without the Viewers that were too slow.
+// maxMargin is the maximum part of a caller's deadline that is reserved for sending a
+// response without the Viewers that were too slow.
 const maxMargin = time.Second
 
-// result is the answer of one Viewer.
+// result is the outcome of one Viewer.
 type result[T any] struct {
 	Viewer *fleet.Viewer
 	Value  T
 }
 
-// Results is the answers of several Viewers, in their order, and the Viewers that failed.
+// Results holds the values of the Viewers that succeeded, in their order, and the Viewers
+// that failed.
 type Results[T any] struct {
 	Succeeded   []result[T]
 	Unreachable []*runicornapiv1.UnreachableViewer
 }
 
-// TotalSize is the number of items over all pages; it is not known where a
-// Viewer did not answer.
+// TotalSize returns the number of items over all pages, nil if a Viewer did not answer.
 func TotalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 	if len(unreachable) > 0 {
 		return nil
@@ -42,10 +42,11 @@ func TotalSize(n int, unreachable []*runicornapiv1.UnreachableViewer) *int32 {
 	return new(convert.Clamp32(int64(n)))
 }
 
-// FanOut asks what a list means by viewer. One Viewer's failure is the call's;
-// of all Viewers those that fail are unreachable, and only if none answers the
-// call fails. The Viewers are asked side by side, and those of several that do not
-// answer in time, or are known not to, hold up nobody.
+// FanOut calls ask for the Viewers that the viewer field of a list selects, concurrently.
+// The failure of a single selected Viewer fails the call. Of all Viewers, those that fail
+// are reported as unreachable, and the call fails only if every one fails. With several
+// Viewers, those that do not answer in time, or are known not to answer, do not delay the
+// call.
 func FanOut[T any](ctx context.Context, r Resolver, viewer string, ask func(context.Context, *fleet.Viewer) (T, error)) (*Results[T], error) {
 	start := time.Now()
 	viewers, err := r.Viewers(ctx, viewer)
@@ -81,8 +82,8 @@ func FanOut[T any](ctx context.Context, r Resolver, viewer string, ask func(cont
 	return g, nil
 }
 
-// ForEachViewer asks Viewers side by side, and gives up on slow ones in time to
-// answer without them.
+// ForEachViewer calls ask for each Viewer concurrently. It stops waiting for slow ones
+// early enough to respond without them.
 func ForEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func(context.Context, *fleet.Viewer) (T, error)) ([]T, []error) {
 	values, errs := make([]T, len(viewers)), make([]error, len(viewers))
 	timed, cancel := WithMargin(ctx)
@@ -98,7 +99,7 @@ func ForEachViewer[T any](ctx context.Context, viewers []*fleet.Viewer, ask func
 	return values, errs
 }
 
-// WithMargin returns a context that ends a little before the caller's deadline.
+// WithMargin returns a context that ends shortly before the caller's deadline.
 func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -108,7 +109,8 @@ func WithMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
 
-// TimeoutError names the Viewer for an error of our own early deadline.
+// TimeoutError is the error of a Viewer that did not answer before the early deadline of
+// WithMargin.
 func TimeoutError(ctx context.Context, viewer string, err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
@@ -120,8 +122,8 @@ func TimeoutError(ctx context.Context, viewer string, err error) error {
 	}
 }
 
-// AllFailed is the error of a list over all Viewers that nobody answered:
-// the caller's own deadline, or UNAVAILABLE with each Viewer's error.
+// AllFailed is the error of a list for which every Viewer failed: the caller's own
+// deadline, or UNAVAILABLE with each Viewer's error.
 func AllFailed(ctx context.Context, errs []error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -61,8 +61,8 @@ func runsOf(ctx context.Context, v *fleet.Viewer) (*restclient.RunList, error) {
 	return v.Client.Runs(ctx)
 }
 
-// listAll lists over all Viewers, and tells how many answered, how many did not, and
-// how long that took.
+// listAll lists over all Viewers, and returns how many answered, how many did not, and
+// the duration.
 func listAll(t *testing.T, f *fleet.Fleet) (answered, missing int, took time.Duration) {
 	t.Helper()
 	start := time.Now()
@@ -73,7 +73,7 @@ func listAll(t *testing.T, f *fleet.Fleet) (answered, missing int, took time.Dur
 	return len(results.Succeeded), len(results.Unreachable), time.Since(start)
 }
 
-func TestFanOut_AFrozenViewerHoldsUpTheFirstCallShortlyAndNoLaterOne(t *testing.T) {
+func TestFanOut_AFrozenViewerDelaysOnlyTheFirstCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machines{}
 		f := newFleet(t, m, "up1", "frozen1", "up2", "frozen2", "frozen3")
@@ -98,7 +98,7 @@ func TestFanOut_AFrozenViewerHoldsUpTheFirstCallShortlyAndNoLaterOne(t *testing.
 	})
 }
 
-func TestFanOut_AViewerThatIsOnlySlowIsThereNextTime(t *testing.T) {
+func TestFanOut_ASlowViewerIsIncludedNextTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machines{}
 		f := newFleet(t, m, "up", "frozen")
@@ -117,7 +117,7 @@ func TestFanOut_AViewerThatIsOnlySlowIsThereNextTime(t *testing.T) {
 	})
 }
 
-func TestFanOut_AnOnlyViewerHasTheTimeOfTheCall(t *testing.T) {
+func TestFanOut_ASingleViewerHasTheDeadlineOfTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machines{}
 		f := newFleet(t, m, "frozen")
@@ -132,7 +132,7 @@ func TestFanOut_AnOnlyViewerHasTheTimeOfTheCall(t *testing.T) {
 	})
 }
 
-func TestFanOut_TheCallersEndIsTheCallsEnd(t *testing.T) {
+func TestFanOut_EndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, &machines{}, "frozen1", "frozen2")
 		defer f.Close()

@@ -1,5 +1,5 @@
-// Package target finds which Viewers and runs a request means, and asks several
-// Viewers side by side.
+// Package target resolves the Viewers and runs that a request names, and calls several
+// Viewers concurrently.
 package target
 
 import (
@@ -12,19 +12,17 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/restclient"
 )
 
-// Unique leaves out a run that was named twice, by its id and by its
-// resource name.
+// Unique removes runs that were named twice, by id and by resource name.
 func Unique(targets []Run) []Run {
-	var unique []Run
-	for _, t := range targets {
-		if !slices.ContainsFunc(unique, func(u Run) bool { return u.ResourceName() == t.ResourceName() }) {
-			unique = append(unique, t)
-		}
-	}
-	return unique
+	seen := make(map[string]bool, len(targets))
+	return slices.DeleteFunc(slices.Clone(targets), func(t Run) bool {
+		name := t.ResourceName()
+		defer func() { seen[name] = true }()
+		return seen[name]
+	})
 }
 
-// AllViewers is the viewer of a list that means every one.
+// AllViewers is the viewer field of a list over all Viewers.
 const AllViewers = "-"
 
 // Run is one experiment on one Viewer.
@@ -33,19 +31,19 @@ type Run struct {
 	RunID string
 }
 
-// ResourceName returns the name of an experiment over all viewers.
+// ResourceName returns the name of an experiment that is unique over all Viewers.
 func ResourceName(viewer, runID string) string {
 	return "viewers/" + viewer + "/experiments/" + runID
 }
 
-// ResourceName returns the target's resource name.
+// ResourceName returns the resource name of the run.
 func (t Run) ResourceName() string { return ResourceName(t.Name, t.RunID) }
 
-// Resolver finds the Viewers and runs that a request means.
+// Resolver resolves the Viewers and runs that a request names.
 type Resolver struct{ Fleet *fleet.Fleet }
 
-// Run finds what a request means by viewer and a run id or resource name,
-// which wins. Field is the request's name for the id. A refused id reaches no
+// Run resolves a viewer and a run id, or a resource name, which takes precedence. Field
+// is the request's name for the id. An invalid id is refused without a request to a
 // Viewer.
 func (r Resolver) Run(ctx context.Context, viewer, field, id string) (Run, error) {
 	viewer, id, err := splitRun(viewer, field, id)
@@ -59,7 +57,7 @@ func (r Resolver) Run(ctx context.Context, viewer, field, id string) (Run, error
 	return Run{Viewer: v, RunID: id}, nil
 }
 
-// ViewerOf is Run for a session's Viewer that may not be there any more.
+// ViewerOf is Run for the Viewer of a session, which may no longer exist.
 func (r Resolver) ViewerOf(ctx context.Context, viewer, field, id string) (name, runID string, err error) {
 	viewer, id, err = splitRun(viewer, field, id)
 	if err != nil {
@@ -75,12 +73,12 @@ func (r Resolver) ViewerOf(ctx context.Context, viewer, field, id string) (name,
 	return v.Name, id, nil
 }
 
-// NotFound is the error of a run that is not there, or not any more.
+// NotFound is the error for a run that does not exist, or no longer.
 func (t Run) NotFound() error {
 	return &restclient.Error{Kind: restclient.KindNotFound, Viewer: t.Name, Resource: "run", ResourceID: t.RunID}
 }
 
-// splitRun reads a run id or resource name, and checks it.
+// splitRun parses and checks a run id or resource name.
 func splitRun(viewer, field, id string) (name, runID string, err error) {
 	if rest, ok := strings.CutPrefix(id, "viewers/"); ok {
 		var found bool
@@ -91,7 +89,8 @@ func splitRun(viewer, field, id string) (name, runID string, err error) {
 	return viewer, id, restclient.CheckID(field, id)
 }
 
-// Runs finds the run_ids of a request. The field of a refused id has its index.
+// Runs resolves the run_ids of a request. The error of an invalid id has its index in the
+// field.
 func (r Resolver) Runs(ctx context.Context, viewer string, ids []string) ([]Run, error) {
 	out := make([]Run, 0, len(ids))
 	for i, id := range ids {
@@ -104,7 +103,7 @@ func (r Resolver) Runs(ctx context.Context, viewer string, ids []string) ([]Run,
 	return out, nil
 }
 
-// Viewers finds what a list means by viewer: all of them, or one.
+// Viewers returns the Viewers that the viewer field of a list selects: one or all.
 func (r Resolver) Viewers(ctx context.Context, viewer string) ([]*fleet.Viewer, error) {
 	if viewer == AllViewers {
 		return r.Fleet.All(ctx), nil

@@ -23,20 +23,20 @@ import (
 )
 
 const (
-	// checkTimeout is how long GetViewer waits before it calls a Viewer busy.
+	// checkTimeout is how long GetViewer waits before it reports a Viewer as busy.
 	checkTimeout = 5 * time.Second
-	// listCheckTimeout is how long ListViewers waits for all of them.
+	// listCheckTimeout is how long ListViewers waits for all Viewers.
 	listCheckTimeout = time.Second
 )
 
-// healthCache keeps the last check of each Viewer. It is safe for
-// concurrent use; its zero value knows nothing.
+// healthCache holds the last check of each Viewer. The zero value is ready, and safe for
+// concurrent use.
 type healthCache struct {
 	mu    sync.Mutex
 	known map[string]*runicornapiv1.Viewer
 }
 
-// last returns a copy of what is known of a Viewer.
+// last returns a copy of the last check of a Viewer.
 func (c *healthCache) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,8 +54,7 @@ func (c *healthCache) last(v *fleet.Viewer) *runicornapiv1.Viewer {
 	return out
 }
 
-// retain drops what is known of Viewers that would be among these if they were still
-// there: those that exist for ctx.
+// retain drops the checks of Viewers that ctx may see and that are no longer in viewers.
 func (c *healthCache) retain(ctx context.Context, viewers []*fleet.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +63,6 @@ func (c *healthCache) retain(ctx context.Context, viewers []*fleet.Viewer) {
 	})
 }
 
-// store remembers a check.
 func (c *healthCache) store(viewer *runicornapiv1.Viewer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +95,7 @@ func (s *Service) checkAll(ctx context.Context) []*runicornapiv1.Viewer {
 	return out
 }
 
-// unchecked tells what is known of a Viewer that nobody waits for.
+// unchecked returns the last known state of a Viewer without a new check.
 func (s *Service) unchecked(ctx context.Context, v *fleet.Viewer, err error) *runicornapiv1.Viewer {
 	viewer := s.healthCache.last(v)
 	h := viewer.GetHealth()
@@ -105,12 +103,12 @@ func (s *Service) unchecked(ctx context.Context, v *fleet.Viewer, err error) *ru
 	return viewer
 }
 
-// check asks a Viewer how it is and what it can do, for at most timeout. What
-// it does not say now is what it said last.
+// check reads the health and the capabilities of a Viewer, for at most timeout. What it
+// cannot read is taken from the last check.
 func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Duration) *runicornapiv1.Viewer {
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
-	busy := v.Client.Busy() // over SSH: it may answer nobody for a minute
+	busy := v.Client.Busy() // with a call over SSH, which may block it for a minute
 	if busy {
 		timeout = min(timeout, listCheckTimeout)
 	}
@@ -125,7 +123,7 @@ func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Durat
 		caps, err = v.Client.Capabilities(early)
 	}
 	if ctx.Err() != nil {
-		return viewer // the caller is gone, and the check says nothing
+		return viewer // the caller left, so the error is not the Viewer's
 	}
 	h := viewer.GetHealth()
 	h.State, h.CheckTime = stateOf(err), timestamppb.New(time.Now())
@@ -147,7 +145,7 @@ func (s *Service) check(ctx context.Context, v *fleet.Viewer, timeout time.Durat
 	return viewer
 }
 
-// capabilityNames are the words that errors use as well.
+// capabilityNames returns the names that errors use as well.
 func capabilityNames(caps *restclient.Capabilities) []string {
 	names := make([]string, 0, len(caps.List()))
 	for _, name := range caps.List() {
@@ -156,8 +154,8 @@ func capabilityNames(caps *restclient.Capabilities) []string {
 	return names
 }
 
-// stateOf classifies a check: a Viewer that accepts the call but does not answer it is
-// occupied, not down.
+// stateOf classifies a check. A Viewer that accepts the connection but does not answer is
+// busy, not down.
 func stateOf(err error) runicornapiv1.ViewerState {
 	if err == nil {
 		return runicornapiv1.ViewerState_VIEWER_STATE_UP
@@ -171,8 +169,8 @@ func stateOf(err error) runicornapiv1.ViewerState {
 	return runicornapiv1.ViewerState_VIEWER_STATE_DOWN
 }
 
-// switchRoot makes a Viewer use another storage root, and reads its whole
-// configuration, of which the Viewer's answer has only a part.
+// switchRoot changes the storage root of a Viewer, then reads the whole configuration, of
+// which the Viewer's answer has only a part.
 func switchRoot(ctx context.Context, client *restclient.Client, root string) (*restclient.ViewerConfig, error) {
 	switched, err := client.SwitchRoot(ctx, root)
 	if refused, ok := errors.AsType[*restclient.IDError](err); ok {
@@ -184,5 +182,5 @@ func switchRoot(ctx context.Context, client *restclient.Client, root string) (*r
 	if config, err := client.Config(ctx); err == nil {
 		return config, nil
 	}
-	return switched, nil // it was switched: that the rest is unknown is no failure
+	return switched, nil // the root was changed, so the rest may be missing
 }

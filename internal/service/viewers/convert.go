@@ -19,7 +19,7 @@ func viewerConfig(viewer string, c *restclient.ViewerConfig) *runicornapiv1.View
 	}
 }
 
-// backendLabel is how a Viewer calls the location of its index.
+// backendLabel returns the Viewer's description of the location of its index.
 func backendLabel(b *restclient.StorageBackend) string {
 	if b == nil {
 		return ""
@@ -27,7 +27,7 @@ func backendLabel(b *restclient.StorageBackend) string {
 	return convert.Text(b.Label.Value)
 }
 
-// gpuAnswer converts the telemetry of graphics processors.
+// gpuAnswer converts the telemetry of GPUs.
 func gpuAnswer(g *restclient.GPUs) *runicornapiv1.GetGpuResponse {
 	out := &runicornapiv1.GetGpuResponse{
 		Available: g.Available, Reason: convert.Text(g.Reason.Value), ReadTime: convert.Time(g.Time.Time),
@@ -52,8 +52,8 @@ func gpuAnswer(g *restclient.GPUs) *runicornapiv1.GetGpuResponse {
 	return out
 }
 
-// systemAnswer converts the load of a machine. One that cannot be measured
-// has no parts.
+// systemAnswer converts the load of a machine. A machine that cannot be measured has no
+// parts.
 func systemAnswer(s *restclient.System) *runicornapiv1.GetSystemResponse {
 	out := &runicornapiv1.GetSystemResponse{
 		Available: s.Available, Reason: convert.Text(s.Reason.Value), ReadTime: convert.Time(s.Time.Time),
@@ -81,8 +81,7 @@ func systemAnswer(s *restclient.System) *runicornapiv1.GetSystemResponse {
 	return out
 }
 
-// floatsOf converts numbers; an unknown one counts as 0, so that the others
-// keep their places.
+// floatsOf converts numbers; an unknown one becomes 0, so that the indexes stay the same.
 func floatsOf(numbers []restclient.Float) []float64 {
 	out := make([]float64, 0, len(numbers))
 	for _, n := range numbers {
@@ -91,8 +90,8 @@ func floatsOf(numbers []restclient.Float) []float64 {
 	return out
 }
 
-// storageAnswer converts what a storage takes. Parts that a Viewer does not
-// measure are left out.
+// storageAnswer converts the sizes of a storage. Parts that a Viewer does not measure are
+// left out.
 func storageAnswer(s *restclient.StorageStats) *runicornapiv1.GetStorageStatsResponse {
 	out := &runicornapiv1.GetStorageStatsResponse{
 		StorageRoot: convert.Text(s.Root.Value), RunCount: convert.Int64(s.Runs.Count),
@@ -118,7 +117,7 @@ func storageAnswer(s *restclient.StorageStats) *runicornapiv1.GetStorageStatsRes
 	return out
 }
 
-// searchProgress converts how far the search index has come.
+// searchProgress converts the progress of the search index.
 func searchProgress(s search.Stats) *runicornapiv1.SearchProgress {
 	return &runicornapiv1.SearchProgress{
 		ExperimentCount: convert.Clamp32(int64(s.Runs)), DigestedCount: convert.Clamp32(int64(s.Digested)),

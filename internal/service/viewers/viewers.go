@@ -12,10 +12,10 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/service/page"
 )
 
-// Config is what the service works with.
+// Config holds what the service depends on.
 type Config struct {
 	Fleet *fleet.Fleet
-	// Index says how far it has come with reading runs.
+	// Index reports its progress in reading runs.
 	Index *search.Index
 	// AllowConfigWrites permits UpdateConfig.
 	AllowConfigWrites bool
@@ -31,7 +31,7 @@ type Service struct {
 // New returns the service.
 func New(c Config) *Service { return &Service{config: c} }
 
-// ListViewers tells what is known of all Viewers, after a short check of each.
+// ListViewers returns the state of all Viewers, after a short check of each.
 func (s *Service) ListViewers(ctx context.Context, req *runicornapiv1.ListViewersRequest) (*runicornapiv1.ListViewersResponse, error) {
 	page, next, err := page.InOrder(req, s.checkAll(ctx), (*runicornapiv1.Viewer).GetViewer)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Service) GetConfig(ctx context.Context, req *runicornapiv1.GetConfigReq
 	return &runicornapiv1.GetConfigResponse{Config: viewerConfig(v.Name, config)}, nil
 }
 
-// UpdateConfig switches a Viewer's storage root, if this server may.
+// UpdateConfig changes a Viewer's storage root, if this server permits it.
 func (s *Service) UpdateConfig(ctx context.Context, req *runicornapiv1.UpdateConfigRequest) (*runicornapiv1.UpdateConfigResponse, error) {
 	if !s.config.AllowConfigWrites {
 		return nil, apierr.Disabled("changing a viewer's configuration", "--allow-config-writes")
@@ -86,7 +86,7 @@ func (s *Service) UpdateConfig(ctx context.Context, req *runicornapiv1.UpdateCon
 	return &runicornapiv1.UpdateConfigResponse{Config: viewerConfig(v.Name, config)}, nil
 }
 
-// GetGpu reads the graphics processors of a Viewer's machine.
+// GetGpu reads the telemetry of the GPUs of a Viewer's machine.
 func (s *Service) GetGpu(ctx context.Context, req *runicornapiv1.GetGpuRequest) (*runicornapiv1.GetGpuResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *Service) GetGpu(ctx context.Context, req *runicornapiv1.GetGpuRequest) 
 	return gpuAnswer(gpus), nil
 }
 
-// GetSystem measures a Viewer's machine.
+// GetSystem reads the load of a Viewer's machine.
 func (s *Service) GetSystem(ctx context.Context, req *runicornapiv1.GetSystemRequest) (*runicornapiv1.GetSystemResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Service) GetSystem(ctx context.Context, req *runicornapiv1.GetSystemReq
 	return systemAnswer(system), nil
 }
 
-// GetStorageStats measures a Viewer's storage.
+// GetStorageStats reads the sizes of a Viewer's storage.
 func (s *Service) GetStorageStats(ctx context.Context, req *runicornapiv1.GetStorageStatsRequest) (*runicornapiv1.GetStorageStatsResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {
@@ -125,7 +125,8 @@ func (s *Service) GetStorageStats(ctx context.Context, req *runicornapiv1.GetSto
 	return storageAnswer(stats), nil
 }
 
-// CheckStatuses has a Viewer look for dead processes.
+// CheckStatuses makes a Viewer check whether the processes of running experiments still
+// exist.
 func (s *Service) CheckStatuses(ctx context.Context, req *runicornapiv1.CheckStatusesRequest) (*runicornapiv1.CheckStatusesResponse, error) {
 	v, err := s.config.Fleet.Get(ctx, req.GetViewer())
 	if err != nil {

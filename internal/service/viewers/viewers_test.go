@@ -12,7 +12,7 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/demoviewer/demotest"
 )
 
-func TestListViewersTellsGenerationsApart(t *testing.T) {
+func TestListViewersDistinguishesGenerations(t *testing.T) {
 	h := newHarness(t, nil)
 	resp, err := h.Viewers.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{})
 	if err != nil {
@@ -43,7 +43,7 @@ func TestListViewersTellsGenerationsApart(t *testing.T) {
 	}
 }
 
-func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
+func TestAViewerThatIsDownIsReportedFromMemory(t *testing.T) {
 	h := newHarness(t, nil, demotest.Gen07, demotest.Gen06)
 	state := func() *runicornapiv1.Viewer {
 		t.Helper()
@@ -73,7 +73,7 @@ func TestAViewerThatIsDownIsAnAnswerFromMemory(t *testing.T) {
 	apierrtest.WantError(t, err, codes.NotFound, "VIEWER_NOT_FOUND")
 }
 
-func TestAViewerThatHangsIsBusyAndDelaysNobody(t *testing.T) {
+func TestAViewerThatHangsIsBusyAndDelaysNoOtherCall(t *testing.T) {
 	h := newHarness(t, nil, demotest.Gen07, demotest.Gen06)
 	h.Upstreams[0].Replace(func(_ http.ResponseWriter, r *http.Request) bool {
 		<-r.Context().Done()

@@ -14,8 +14,8 @@ type bounded struct {
 	isExempt func(any) bool
 }
 
-// Bounded makes a codec refuse messages of more than so many bytes, but for those that are
-// exempt: gRPC has one limit for all services of a server.
+// Bounded makes a codec refuse messages of more than maxBytes, except those for which
+// isExempt is true. gRPC has only one limit for all services of a server.
 func Bounded(codec encoding.CodecV2, maxBytes int, isExempt func(any) bool) encoding.CodecV2 {
 	return bounded{codec, maxBytes, isExempt}
 }

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// TestBounded_RefusesLargeMessages in both forms, but for those that are exempt.
+// TestBounded_RefusesLargeMessages of both forms, except exempt ones.
 func TestBounded_RefusesLargeMessages(t *testing.T) {
 	const limit = 1000
 	isExempt := func(m any) bool { _, ok := m.(*wrapperspb.BytesValue); return ok }

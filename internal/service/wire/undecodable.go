@@ -9,17 +9,17 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 )
 
-// lenient is a codec that marks a message that it cannot decode. gRPC answers
-// an error of a codec itself, without a reason, before any interceptor.
+// lenient is a codec that marks messages that it cannot decode. gRPC itself answers an
+// error of a codec, before any interceptor and without a reason.
 type lenient struct{ encoding.CodecV2 }
 
-// Lenient makes a codec lenient: whoever receives a message asks IsUndecodable.
+// Lenient makes a codec lenient: the receiver of a message must check IsUndecodable.
 func Lenient(codec encoding.CodecV2) encoding.CodecV2 { return lenient{codec} }
 
-// undecodable is an unknown field of a number that no message has.
+// undecodable is an unknown field with a number that no message uses.
 var undecodable = protowire.AppendString(protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.BytesType), "undecodable")
 
-// Unmarshal reads a message, or makes it an empty one with a mark.
+// Unmarshal decodes a message. If that fails, the message is empty but for the mark.
 func (c lenient) Unmarshal(data mem.BufferSlice, v any) error {
 	err := c.CodecV2.Unmarshal(data, v)
 	m, ok := v.(protobuf.Message)
@@ -31,7 +31,7 @@ func (c lenient) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// IsUndecodable reports whether a message stands for bytes that are none.
+// IsUndecodable reports whether a message could not be decoded.
 func IsUndecodable(m protobuf.Message) bool {
 	return bytes.Equal(m.ProtoReflect().GetUnknown(), undecodable)
 }

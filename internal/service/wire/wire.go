@@ -1,4 +1,4 @@
-// Package wire sends messages in their wire form, which many streams may share.
+// Package wire sends encoded messages, which many streams may share.
 package wire
 
 import (
@@ -11,29 +11,28 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 )
 
-// Encoded is a message in its wire form, in two parts: what all receivers of a
-// batch have in common, encoded once and shared by all of them, and the few
-// bytes that are one stream's own. Fields of protobuf messages may stand in any
-// order, so one part behind the other is the message.
+// Encoded is an encoded message in two parts: the part that all receivers of a batch
+// share, encoded once, and a few bytes for one stream. The fields of a protobuf message
+// may have any order, so the concatenation of both parts is the message.
 //
-// A grpc.PreparedMsg would not do: it can carry nothing of its own, and it is
-// compressed or not once and for all, whatever the next stream has agreed on.
+// A grpc.PreparedMsg would not do: it has no part for one stream, and it is compressed or
+// not regardless of what each stream has negotiated.
 type Encoded struct {
 	shared, own []byte
 }
 
-// Whole is a message all of which is shared.
+// Whole returns a message that is shared as a whole.
 func Whole(shared []byte) *Encoded { return &Encoded{shared: shared} }
 
-// WithToken is a shared message of a tail with the token of one stream.
+// WithToken returns a shared message of a tail with the resume token of one stream.
 func WithToken(shared []byte, text string) *Encoded {
 	const tokenField = 1 // resume_token of TailMetricsResponse and of TailLogsResponse
 	own := protowire.AppendTag(make([]byte, 0, len(text)+4), tokenField, protowire.BytesType)
 	return &Encoded{shared: shared, own: protowire.AppendString(own, text)}
 }
 
-// Codec is the codec of our server: protobuf's, which also knows Encoded. The
-// parts go out as they are, uncopied; compression is each stream's own.
+// Codec is the codec of the server: protobuf's, which also accepts Encoded. The parts are
+// not copied; compression is negotiated per stream.
 type Codec struct {
 	encoding.CodecV2
 }
@@ -42,12 +41,12 @@ type Codec struct {
 // cannot send batches of points.
 func NewCodec() Codec { return Codec{encoding.GetCodecV2(proto.Name)} }
 
-// Unmarshal reads a request. What the contract does not know of it is not kept: a
-// stream holds its request for as long as it lives.
+// Unmarshal decodes a request. Unknown fields are dropped: a stream holds its request for
+// as long as it lives.
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	m, ok := v.(protobuf.Message)
 	if !ok {
-		return fmt.Errorf("a request of type %T is no protobuf message", v)
+		return fmt.Errorf("a request of type %T is not a protobuf message", v)
 	}
 	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buffer.Free()

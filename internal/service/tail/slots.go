@@ -8,8 +8,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/fleet"
 )
 
-// followNewRuns reads the lists of a tail by filter, and follows the runs that are new in
-// them as far as there are places.
+// followNewRuns reads the lists of a tail by filter, and follows new runs while there are
+// free slots.
 func (t *tail) followNewRuns(ctx context.Context) error {
 	t.filter.resolve(func(saved *tailRun, run *listedRun) {
 		r := &tailedRun{Run: run.Target(), at: saved.at, state: savedState(saved), created: run.mark()}
@@ -21,20 +21,20 @@ func (t *tail) followNewRuns(ctx context.Context) error {
 	if err := t.filter.readLists(ctx, t.updateListed); err != nil {
 		return err
 	}
-	t.fillPlaces()
+	t.fillSlots()
 	return nil
 }
 
-// fillPlaces follows the runs that wait, as far as there are places.
-func (t *tail) fillPlaces() {
-	for r := t.filter.next(); r != nil && t.makePlace(r); r = t.filter.next() {
+// fillSlots follows waiting runs while there are free slots.
+func (t *tail) fillSlots() {
+	for r := t.filter.next(); r != nil && t.freeSlot(r); r = t.filter.next() {
 		t.filter.started(r)
 		t.runs = append(t.runs, r)
 	}
 }
 
-// updateListed reports whether a run is one of the stream. One that has ended is opened
-// again where it was left, if a list that is newer than its end says that it runs.
+// updateListed reports whether a run is in the stream. A run that has ended is opened
+// again at its position if a list that is newer than the end reports that it is running.
 func (t *tail) updateListed(run *listedRun, listedAt time.Time) bool {
 	r := t.findTailed(run)
 	if r == nil {
@@ -51,8 +51,8 @@ func (t *tail) updateListed(run *listedRun, listedAt time.Time) bool {
 	return true
 }
 
-// findTailed is the run of a list in the stream; nil if it is not followed. One whose
-// session has ended continues in another session of the same Viewer.
+// findTailed returns the run of a list in the stream; nil if it is not followed. A run
+// whose session has ended continues in another session of the same Viewer.
 func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 	for _, r := range t.runs {
 		switch {
@@ -66,10 +66,10 @@ func (t *tail) findTailed(run *listedRun) (detached *tailedRun) {
 	return detached
 }
 
-// makePlace says whether one more run fits into the stream and its token. It takes the
-// places of runs that have ended, the oldest first.
-func (t *tail) makePlace(r *tailedRun) bool {
-	for !t.hasPlace(r) {
+// freeSlot reports whether one more run fits into the stream and its token. For that it
+// removes runs that have ended, the oldest first.
+func (t *tail) freeSlot(r *tailedRun) bool {
+	for !t.hasSlot(r) {
 		oldest := -1
 		for i, r := range t.runs {
 			if r.state.isDone() && (oldest < 0 || r.created.compare(t.runs[oldest].created) < 0) {
@@ -85,8 +85,9 @@ func (t *tail) makePlace(r *tailedRun) bool {
 	return true
 }
 
-// hasPlace says whether one more run fits into the stream and its token.
-func (t *tail) hasPlace(r *tailedRun) bool {
+// hasSlot reports whether one more run fits into the stream and its token without
+// removing another.
+func (t *tail) hasSlot(r *tailedRun) bool {
 	if len(t.runs)+len(t.filter.unresolved) >= maxTailRuns {
 		return false
 	}
