@@ -41,7 +41,7 @@ func TestRetryInfo_IsAtLeastOneSecond(t *testing.T) {
 }
 
 func TestInternal_HasAnIncidentAndHidesItsCause(t *testing.T) {
-	cause := errors.New("the secret place")
+	cause := errors.New("the secret cause")
 	a, b := Internal(cause), Internal(cause)
 	if a.Incident() == "" || a.Incident() == b.Incident() {
 		t.Errorf("incidents %q and %q", a.Incident(), b.Incident())

@@ -140,13 +140,13 @@ func checkSample(t *testing.T, d *Digest, name string, want []eventlog.Series) {
 
 func checkBest(t *testing.T, d *Digest, name string, series []eventlog.Series) {
 	t.Helper()
-	var least, last *point
+	var lowest, last *point
 	for i := range series {
 		for at, v := range series[i].Values {
 			if s := &series[i]; s.Kind == eventlog.KindNumber && v-v == 0 {
 				last = &point{Step: s.Steps[at], Number: v}
-				if least == nil || v < least.Number {
-					least = last
+				if lowest == nil || v < lowest.Number {
+					lowest = last
 				}
 			}
 		}
@@ -155,19 +155,19 @@ func checkBest(t *testing.T, d *Digest, name string, series []eventlog.Series) {
 	if !ok {
 		t.Fatalf("%s: no sample", name)
 	}
-	var gotLeast, gotLast *point
+	var gotLowest, gotLast *point
 	for i := range samples {
 		for at, v := range samples[i].Values {
 			if s := &samples[i]; s.Kind == eventlog.KindNumber && v-v == 0 {
 				gotLast = &point{Step: s.Steps[at], Number: v}
-				if gotLeast == nil || v < gotLeast.Number {
-					gotLeast = gotLast
+				if gotLowest == nil || v < gotLowest.Number {
+					gotLowest = gotLast
 				}
 			}
 		}
 	}
-	if diff := cmp.Diff([]*point{least, last}, []*point{gotLeast, gotLast}); diff != "" {
-		t.Fatalf("%s: the least and the last one (-table +digest):\n%s", name, diff)
+	if diff := cmp.Diff([]*point{lowest, last}, []*point{gotLowest, gotLast}); diff != "" {
+		t.Fatalf("%s: the lowest and the last point (-table +digest):\n%s", name, diff)
 	}
 }
 
@@ -177,14 +177,14 @@ func run(t *testing.T, seed uint64, rows int) {
 	l := &logMaker{random: rand.New(rand.NewPCG(seed, 1))}
 	d, table := New(MaxBytes), eventlog.NewTable()
 	d.halved = maxHalved
-	greatest := map[string]int64{}
+	highest := map[string]int64{}
 	for i := range rows {
 		row := l.row()
 		table.Put(row)
 		if !d.Put(row) {
-			isLate := row.Step < greatest[""]
+			isLate := row.Step < highest[""]
 			for _, c := range row.Cells {
-				isLate = isLate || row.Step <= greatest[c.Name]
+				isLate = isLate || row.Step <= highest[c.Name]
 			}
 			if !isLate {
 				t.Fatalf("a row of step %d is refused", row.Step)
@@ -198,9 +198,9 @@ func run(t *testing.T, seed uint64, rows int) {
 				}
 			}
 		}
-		greatest[""] = max(greatest[""], row.Step)
+		highest[""] = max(highest[""], row.Step)
 		for _, c := range row.Cells {
-			greatest[c.Name] = max(greatest[c.Name], row.Step)
+			highest[c.Name] = max(highest[c.Name], row.Step)
 		}
 		if i%97 == 0 || i == rows-1 {
 			table.Compact()

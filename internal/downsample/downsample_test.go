@@ -24,16 +24,16 @@ func TestPick(t *testing.T) {
 		maxPoints int
 		want      []int
 	}{
-		{"nothing is made of nothing", nil, 5, nil},
+		{"an empty series stays empty", nil, 5, nil},
 		{"no points are wanted", []float64{1}, 0, nil},
 		{"a series that fits is whole", []float64{1, nan, 3}, 3, []int{0, 1, 2}},
 		{"one point is the first", []float64{1, 2, 3}, 1, []int{0}},
 		{"two are the first and the last", []float64{1, 2, 3}, 2, []int{0, 2}},
 		{"the third is the lowest", []float64{0, 5, -5, 0}, 3, []int{0, 2, 3}},
 		{"a spike of one point stays, both ways", spike, 4, []int{0, 501, 502, 999}},
-		{"the ends of stretches without finite values stay", gaps, 6, []int{0, 10, 19, 40, 49, 99}},
+		{"the ends of runs of non-finite values are kept", gaps, 6, []int{0, 10, 19, 40, 49, 99}},
 		{"of too many ends an evenly spread part stays", []float64{0, nan, 0, nan, 0, nan, 0, nan, 0, nan, 0}, 4, []int{0, 1, 5, 10}},
-		{"without a finite value the ends are all there is", []float64{nan, nan, inf, nan, nan}, 4, []int{0, 4}},
+		{"without a finite value only the ends are kept", []float64{nan, nan, inf, nan, nan}, 4, []int{0, 4}},
 		{"a lone value between ends that are none stays", []float64{nan, nan, nan, 1, nan, nan}, 5, []int{0, 2, 3, 4, 5}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestPickChanges(t *testing.T) {
 	}{
 		{"a series that fits is whole", []string{"a", "a"}, 2, []int{0, 1}},
 		{"no points are wanted", []string{"a"}, 0, nil},
-		{"first and last come first", []string{"a", "b", "c"}, 2, []int{0, 2}},
+		{"first and last have priority", []string{"a", "b", "c"}, 2, []int{0, 2}},
 		{"then the changes", []string{"a", "a", "a", "b", "b", "b", "c", "c", "c"}, 4, []int{0, 3, 6, 8}},
 		{"then what was before them", []string{"a", "a", "a", "b", "b", "b", "c", "c", "c"}, 6, []int{0, 2, 3, 5, 6, 8}},
 		{"then others", []string{"a", "a", "a", "a", "a", "a", "a"}, 4, []int{0, 1, 3, 6}},

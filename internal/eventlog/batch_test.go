@@ -59,7 +59,7 @@ func TestBatch_FiltersBySelection(t *testing.T) {
 		{"prefixes are beginnings", Selection{Prefixes: []string{"b/"}}, "b/x[1 2 3 4 5] b/y[1 2 3 4 5]"},
 		{"either is enough", Selection{Names: []string{"a"}, Prefixes: []string{"b/y"}}, "a[1 2 3 4 5] b/y[1 2 3 4 5]"},
 		{"the bounds are inclusive", Selection{Names: []string{"a"}, MinStep: &two, MaxStep: &four}, "a[2 3 4]"},
-		{"crossed bounds are nothing", Selection{MinStep: &four, MaxStep: &two}, ""},
+		{"crossed limits select nothing", Selection{MinStep: &four, MaxStep: &two}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			batch, table := NewBatch(test.selection), NewTable()

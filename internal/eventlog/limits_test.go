@@ -66,7 +66,7 @@ func TestParser_EnforcesLimits(t *testing.T) {
 		{"a long name is left out", `"a":1,"` + longName + `":2,"b":3`, 2, "1 values of metrics with names of more than 1024 bytes were left out, the first of the metric \"nnnn"},
 		{"a long text is cut at a whole character", `"a":1,"t":"` + longValue + `"`, 2, `1 texts are longer than 256 KiB and were cut, the first of the metric "t"`},
 		{"names beyond the limit are left out", many.String() + `"z":1`, MaxMetrics, `4 values of metrics beyond 65536 were left out, the first of the metric "m65536"`},
-		{"far more names than that, and the step behind them", strings.ReplaceAll(many.String(), "m", "k") + many.String() + many.String() + `"z":1`, MaxMetrics, `131082 values of metrics beyond 65536`},
+		{"far more names than allowed, followed by the step", strings.ReplaceAll(many.String(), "m", "k") + many.String() + many.String() + `"z":1`, MaxMetrics, `131082 values of metrics beyond 65536`},
 		{"a name of the limit stays", `"` + longName[1:] + `":2`, 1, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -98,7 +98,7 @@ func TestParse_Row(t *testing.T) {
 			Row{Step: 10, Time: 1.5, HasTime: true, Cells: []Cell{number("epoch", 2), number("a", 1)}},
 		},
 		{
-			"step is a metric where global_step gives the step, in its place",
+			"step is a metric if global_step gives the step, and keeps its position",
 			`{"type":"metrics","data":{"a":1,"step":7,"global_step":10,"b":2}}`,
 			Row{Step: 10, Cells: []Cell{number("a", 1), number("step", 7), number("b", 2)}},
 		},
@@ -123,7 +123,7 @@ func TestParse_Row(t *testing.T) {
 			Row{Step: 1, Cells: []Cell{{Name: "a"}}},
 		},
 		{
-			"of equal keys the last counts, in the place of the first",
+			"the last of duplicate keys wins, at the position of the first",
 			`{"type":"x","data":1,"type":"metrics","data":{"z":1},"data":{"a":1,"b":2,"a":"x","c":3,"c":[],"global_step":1,"global_step":2}}`,
 			Row{Step: 2, Cells: []Cell{{Name: "a", Kind: KindText, Text: "x"}, number("b", 2)}},
 		},

@@ -34,7 +34,7 @@ func TestParseInt_MatchesPython(t *testing.T) {
 		{"a sign apart", "- 1", 0, false},
 		{"a double underscore", "1__0", 0, false},
 		{"an underscore in front", "_1", 0, false},
-		{"an underscore behind", "1_", 0, false},
+		{"a trailing underscore", "1_", 0, false},
 		{"a float", "1.0", 0, false},
 		{"a hexadecimal number", "0x10", 0, false},
 		{"a superscript, which is no decimal digit", "²", 0, false},

@@ -24,7 +24,7 @@ func TestTable_Series(t *testing.T) {
 		fill func(*Table)
 		want []Series
 	}{
-		{"late steps come into their order, and the last write wins", func(t *Table) {
+		{"late steps are sorted, and the last write wins", func(t *Table) {
 			for i, step := range []int64{1, 5, 9, 3, 7, 3, 11, 5} {
 				put(t, step, float64(i), number("a", float64(i)))
 			}
@@ -190,10 +190,10 @@ func TestTable_AllocatesForExpectedRows(t *testing.T) {
 		whole int64
 		most  int // bytes of the table at the end, per row
 	}{
-		"as long as it is":    {rows * line, 35},
-		"as nobody knows":     {-1, 40},
-		"far longer than its": {50 * rows * line, 50},
-		"far shorter":         {rows * line / 50, 40},
+		"expected size is exact": {rows * line, 35},
+		"as nobody knows":        {-1, 40},
+		"far longer than its":    {50 * rows * line, 50},
+		"far shorter":            {rows * line / 50, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := NewTable()

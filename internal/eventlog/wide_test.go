@@ -65,7 +65,7 @@ func TestTable_CostOfOneMetric(t *testing.T) {
 		"Last":   func(t *Table, s Selection) { t.Last(s, 1) },
 		"Stats":  func(t *Table, s Selection) { t.Stats(s) },
 	} {
-		t.Run(name+" of one metric does not look at the others", func(t *testing.T) {
+		t.Run(name+" of one metric does not read the others", func(t *testing.T) {
 			if few, many := allocs(2, read), allocs(1000, read); many > few {
 				t.Errorf("%v allocations beside 1 metric, %v beside 999", few, many)
 			}

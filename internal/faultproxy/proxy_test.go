@@ -19,10 +19,10 @@ func TestProxy_AppliesRules(t *testing.T) {
 		body   string
 		cut    bool
 	}{
-		"nothing broken":               {Rule{Path: "/other", Status: 500}, 200, "0123456789", false},
-		"an answer of its own":         {Rule{Path: "/a", Status: 503, Body: "{}"}, 503, "{}", false},
-		"a connection that is reset":   {Rule{ResetAfter: 4}, 200, "0123", true},
-		"a reset behind the last byte": {Rule{ResetAfter: 11}, 200, "0123456789", false},
+		"no fault":                    {Rule{Path: "/other", Status: 500}, 200, "0123456789", false},
+		"its own answer":              {Rule{Path: "/a", Status: 503, Body: "{}"}, 503, "{}", false},
+		"a connection that is reset":  {Rule{ResetAfter: 4}, 200, "0123", true},
+		"a reset after the last byte": {Rule{ResetAfter: 11}, 200, "0123456789", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, text("0123456789"))

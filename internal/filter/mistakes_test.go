@@ -51,7 +51,7 @@ func TestCompile_ReportsMistakesWithPosition(t *testing.T) {
 		{"an unknown status", `status = DONE`, `at character 10: status must be RUNNING, FINISHED, FAILED, INTERRUPTED, OTHER, not "DONE"`},
 		{"a lower-case status", `status = running`, `at character 10: status must be RUNNING, FINISHED, FAILED, INTERRUPTED, OTHER, not "running"`},
 		{"an order of statuses", `status > RUNNING`, `at character 8: status is compared with = and != only`},
-		{"a set equals nothing", `tags = prod`, `at character 6: tags is a set: write tags:"prod" for the records that have this one`},
+		{"a set has no =", `tags = prod`, `at character 6: tags is a set: write tags:"prod" for the records that have this one`},
 		{"a star inside a path", `path = "a/*/b"`, `at character 8: * is allowed at the end of a path only: write \* in double quotes for the character`},
 		{"a star after has", `path:"a/*"`, `at character 5: * at the end of a path needs = or !=: write path:"a/b" for a/b and all below it`},
 

@@ -27,7 +27,7 @@ func TestOnEnd_ReportsTheEndOfASessionOnce(t *testing.T) {
 		fake.set(fakeSession("abc", 8081, false), fakeSession("def", 8082, true)) // as 0.7.2 when SSH is lost
 		time.Sleep(time.Millisecond)                                              //nolint:forbidigo // fake time
 		if err := f.CheckAlive(t.Context(), v); err == nil {
-			t.Error("it stands after its end")
+			t.Error("it is alive after its end")
 		}
 		synctest.Wait()
 		if len(reported) != 1 {

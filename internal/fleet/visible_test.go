@@ -57,7 +57,7 @@ func TestWithVisible_HiddenViewersDoNotExist(t *testing.T) {
 			}
 		}
 		if fake.count() != asked {
-			t.Error("a hidden viewer was asked, which takes time that tells")
+			t.Error("a hidden viewer was queried, which can be measured")
 		}
 		first, err := f.Get(ctx, "")
 		if err != nil || first.Name != "gpu" || !f.IsDefault(ctx, first) || f.IsDefault(t.Context(), first) {

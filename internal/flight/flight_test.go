@@ -65,7 +65,7 @@ func TestGroup_LastCallerCancelsTheWork(t *testing.T) {
 		leaveFirst()
 		synctest.Wait()
 		if canceled.Load() || g.Callers("k") != 1 {
-			t.Fatalf("canceled although somebody waits; %d callers", g.Callers("k"))
+			t.Fatalf("canceled although a caller waits; %d callers", g.Callers("k"))
 		}
 		leaveSecond()
 		synctest.Wait()

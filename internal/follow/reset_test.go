@@ -157,12 +157,12 @@ func TestFollow_Ends(t *testing.T) {
 			s.Append(whole)
 			s.setStatus("failed")
 		}, runsourcetest.Points(0, 4, 0), []string{"caught up", "state failed", "end 1 failed"}},
-		{"without one that is torn", UntilEnded, func(s *liveSource, c *client) {
+		{"without an incomplete last line", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
 			s.Append(whole[:40])
 			s.setStatus("failed")
 		}, runsourcetest.Points(0, 3, 0), []string{"caught up", "state failed", "end 1 failed"}},
-		{"not while the log grows, though the viewer says so", UntilEnded, func(s *liveSource, c *client) {
+		{"not while the log grows, even if the viewer reports its end", UntilEnded, func(s *liveSource, c *client) {
 			c.wait(time.Second)
 			s.setStatus("failed")
 			for step := 3; step < 40; step++ {
@@ -173,7 +173,7 @@ func TestFollow_Ends(t *testing.T) {
 				c.t.Error("over too early")
 			}
 		}, runsourcetest.Points(0, 40, 0), []string{"caught up", "state failed", "state running", "end 1 failed"}},
-		{"and tells that it continues when it has grown after its end", Forever, func(s *liveSource, c *client) {
+		{"and reports that it continues when it has grown after its end", Forever, func(s *liveSource, c *client) {
 			s.setStatus("finished")
 			c.wait(10 * time.Second)
 			s.Append(whole + "\n")
@@ -183,7 +183,7 @@ func TestFollow_Ends(t *testing.T) {
 			c.wait(3 * time.Second)
 			s.Set(func() { s.Deleted = true })
 		}, runsourcetest.Points(0, 3, 0), []string{"caught up", "end 2 running"}},
-		{"when the run was deleted, for those as well who follow forever", Forever, func(s *liveSource, c *client) {
+		{"when the run was deleted, even for cursors that follow forever", Forever, func(s *liveSource, c *client) {
 			c.wait(3 * time.Second)
 			s.Set(func() { s.Deleted = true })
 		}, runsourcetest.Points(0, 3, 0), []string{"caught up", "end 2 running"}},

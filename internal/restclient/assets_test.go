@@ -182,8 +182,8 @@ func TestOpenAsset_FromAnOffset(t *testing.T) {
 		{"from its beginning", serveFile(content), 0, "0123456789", nil},
 		{"from the middle", serveFile(content), 4, "456789", nil},
 		{"from its end", serveFile(content), 10, "", nil},
-		{"from behind its end", serveFile(content), 11, "", ErrFileTruncated},
-		{"from far behind its end", serveFile(content), 99, "", ErrFileTruncated},
+		{"from beyond its end", serveFile(content), 11, "", ErrFileTruncated},
+		{"from far beyond its end", serveFile(content), 99, "", ErrFileTruncated},
 		{"of a server without ranges", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/octet-stream")
 			_, _ = w.Write(content)

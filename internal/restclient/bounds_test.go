@@ -26,19 +26,19 @@ func TestClient_EnforcesMemoryLimits(t *testing.T) {
 		body                 []byte
 		read                 func(context.Context, *Client) error
 	}{
-		{"datasets of nothing", "0.6.0", "/api/runs/" + run + "/assets", manyTimes(`{"assets":{"datasets":[`, "{}", "]}}", 2_000_000), func(ctx context.Context, c *Client) error {
+		{"empty datasets", "0.6.0", "/api/runs/" + run + "/assets", manyTimes(`{"assets":{"datasets":[`, "{}", "]}}", 2_000_000), func(ctx context.Context, c *Client) error {
 			_, err := c.Assets(ctx, run)
 			return err
 		}},
-		{"runs of nothing", "0.7.2", "/api/runs", manyTimes("[", "{}", "]", 10<<20), func(ctx context.Context, c *Client) error {
+		{"empty runs", "0.7.2", "/api/runs", manyTimes("[", "{}", "]", 10<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.Runs(ctx)
 			return err
 		}},
-		{"runs of tags of nothing", "0.7.2", "/api/runs", manyTimes(`[{"id":"x","tags":[`, `0`, "]}]", 12<<20), func(ctx context.Context, c *Client) error {
+		{"runs with empty tags", "0.7.2", "/api/runs", manyTimes(`[{"id":"x","tags":[`, `0`, "]}]", 12<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.Runs(ctx)
 			return err
 		}},
-		{"a bin of nothing", "0.5.3", "/api/recycle-bin", manyTimes(`{"deleted_runs":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
+		{"empty deleted runs", "0.5.3", "/api/recycle-bin", manyTimes(`{"deleted_runs":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.RecycleBin(ctx)
 			return err
 		}},
@@ -50,7 +50,7 @@ func TestClient_EnforcesMemoryLimits(t *testing.T) {
 			_, err := c.GetEnvironment(ctx, run)
 			return err
 		}},
-		{"artifacts of nothing", "0.5.3", "/api/artifacts", manyTimes("[", "{}", "]", 4<<20), func(ctx context.Context, c *Client) error {
+		{"empty artifacts", "0.5.3", "/api/artifacts", manyTimes("[", "{}", "]", 4<<20), func(ctx context.Context, c *Client) error {
 			_, _, err := c.Artifacts(ctx, "")
 			return err
 		}},
@@ -58,19 +58,19 @@ func TestClient_EnforcesMemoryLimits(t *testing.T) {
 			_, _, err := c.Artifacts(ctx, "")
 			return err
 		}},
-		{"files of nothing", "0.5.3", "/api/artifacts/model/v1/files", manyTimes(`{"files":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
+		{"empty files", "0.5.3", "/api/artifacts/model/v1/files", manyTimes(`{"files":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.ArtifactFiles(ctx, ref)
 			return err
 		}},
-		{"sessions of nothing", "0.6.0", "/api/remote/viewer/sessions", manyTimes(`{"sessions":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
+		{"empty sessions", "0.6.0", "/api/remote/viewer/sessions", manyTimes(`{"sessions":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.Sessions(ctx)
 			return err
 		}},
-		{"folder of nothing", "0.6.0", "/api/remote/fs/list", manyTimes(`{"items":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
+		{"a folder with empty entries", "0.6.0", "/api/remote/fs/list", manyTimes(`{"items":[`, "{}", "]}", 4<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.ListDirectory(ctx, "me@gpu:22", "/x")
 			return err
 		}},
-		{"routes of nothing", "0.6.0", "/openapi.json", manyTimes(`{"paths":{`, `"a":{}`, "}}", 2<<20), func(ctx context.Context, c *Client) error {
+		{"empty routes", "0.6.0", "/openapi.json", manyTimes(`{"paths":{`, `"a":{}`, "}}", 2<<20), func(ctx context.Context, c *Client) error {
 			_, err := c.probe(ctx)
 			return err
 		}},
@@ -127,9 +127,9 @@ func TestReadFile_ReadsAtMostTheRequestedBytes(t *testing.T) {
 		want               int // bytes; -1 is an error
 	}{
 		{"a range of another length", "bytes 10-1073741833/1073741834", http.StatusPartialContent, -1},
-		{"a range with more behind it", "bytes 10-65545/1073741834", http.StatusPartialContent, asked},
+		{"a range followed by more bytes", "bytes 10-65545/1073741834", http.StatusPartialContent, asked},
 		{"a whole file", "", http.StatusOK, asked + 10},
-		{"a range that is shorter than it says", "bytes 10-65545/1073741834", 0, -1},
+		{"a range shorter than announced", "bytes 10-65545/1073741834", 0, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newViewer(t, "0.6.0")

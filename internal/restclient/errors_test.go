@@ -204,6 +204,6 @@ func TestRetryAfter_ParsesSecondsAndDates(t *testing.T) {
 		}
 	}
 	if got := retryAfter("99999999"); got != maxRetryAfter {
-		t.Errorf("a year is believed: %v", got)
+		t.Errorf("a year is accepted: %v", got)
 	}
 }

@@ -93,7 +93,7 @@ func TestExperiments_Changes(t *testing.T) {
 			&PatchedRun{Alias: Text{Value: "x", Known: true}},
 		},
 		{
-			"a soft delete tells of each run", "POST /api/runs/soft-delete", string(fixture(t, "0.6.0", "soft_delete_missing")), `{"run_ids":["` + runID + `"]}`, "",
+			"a soft delete reports each run", "POST /api/runs/soft-delete", string(fixture(t, "0.6.0", "soft_delete_missing")), `{"run_ids":["` + runID + `"]}`, "",
 			func(ctx context.Context, c *Client) (any, error) { return c.SoftDelete(ctx, []string{runID}) },
 			&BatchResult{Results: map[string]ItemResult{"20200101_000000_abcdef": {Error: Text{Value: "run not found", Known: true}}}},
 		},

@@ -25,7 +25,7 @@ func TestStreamLog_SeparatesLinesFromMessages(t *testing.T) {
 		{"a frame is a line", "0.5.3", stays("one", "zwei: ü", " three"), lines("one", "zwei: ü", " three"), 0},
 		{"the parts of a line that was half written are lines", "0.5.3", stays("partial-", "rest"), lines("partial-", "rest"), 0},
 		{
-			"a line that looks like a control text is a line where the Viewer has none", "0.5.3",
+			"a line equal to a message is a line where the Viewer sends none", "0.5.3",
 			stays("one", msgWaiting, msgAvailable, msgShortened, "[info] epoch 1"),
 			lines("one", msgWaiting, msgAvailable, msgShortened, "[info] epoch 1"), 0,
 		},
@@ -39,7 +39,7 @@ func TestStreamLog_SeparatesLinesFromMessages(t *testing.T) {
 			stays(msgAvailable, "one"), lines(msgAvailable, "one"), 0,
 		},
 		{
-			"the line that 0.5 replaces by a notice is lost, in its place", "0.5.3",
+			"the line that 0.5 replaces by a notice is reported as lost", "0.5.3",
 			stays(slices.Concat(numbered(1, 10000), []string{msgShortened}, numbered(10002, 10004))...),
 			slices.Concat(lines(numbered(1, 10000)...), []LogLine{{Lost: true}}, lines(numbered(10002, 10004)...)), 0,
 		},
@@ -157,7 +157,7 @@ func TestStreamLog_DetectsTheEndOfTheReplay(t *testing.T) {
 		talk talk
 		want []string
 	}{
-		{"behind the lines that there are", func(ctx context.Context, conn *websocket.Conn, _ int64) {
+		{"after the existing lines", func(ctx context.Context, conn *websocket.Conn, _ int64) {
 			send(ctx, conn, "one", "two")
 			<-next
 			stays("three")(ctx, conn, 0)

@@ -61,7 +61,7 @@ var failures = []struct {
 	{"no port left", "Failed to start Remote Viewer: No available port in range 8080-8999", KindPortTaken},
 	{"a wrapped 400", "Connection failed: 400: host and username are required", KindBadRequest},
 	{"a wrapped 404", "Connection failed: 404: Saved server not found: zz", KindNotFound},
-	{"something new", "Connection failed: the moon is full", KindServer},
+	{"an unknown text", "Connection failed: the moon is full", KindServer},
 }
 
 func detailBody500(t *testing.T, detail string) []byte {
@@ -119,11 +119,11 @@ func TestRemote_ClassifiesAnswers(t *testing.T) {
 	}{
 		{"an unknown host key", "POST /api/remote/connect", 409, hostKey, connect, KindHostKey, "", ""},
 		{"an unknown host key for a start", "POST /api/remote/viewer/start", 409, hostKey, start, KindHostKey, "", ""},
-		{"connect says no", "POST /api/remote/connect", 200, `{"ok":false,"message":"x"}`, connect, KindSSHUnreachable, "", ""},
-		{"connect says no to a password", "POST /api/remote/connect", 200, `{"ok":false,"message":"Authentication failed."}`, connect, KindSSHAuth, "", ""},
-		{"connected to nothing", "POST /api/remote/connect", 200, `{"ok":true,"connection_id":"a","connected":false}`, connect, KindSSHUnreachable, "", ""},
+		{"connect is rejected", "POST /api/remote/connect", 200, `{"ok":false,"message":"x"}`, connect, KindSSHUnreachable, "", ""},
+		{"connect rejects a password", "POST /api/remote/connect", 200, `{"ok":false,"message":"Authentication failed."}`, connect, KindSSHAuth, "", ""},
+		{"connected without a connection", "POST /api/remote/connect", 200, `{"ok":true,"connection_id":"a","connected":false}`, connect, KindSSHUnreachable, "", ""},
 		{"connected without an id", "POST /api/remote/connect", 200, `{"ok":true,"connected":true}`, connect, KindMalformed, "", ""},
-		{"a start says no", "POST /api/remote/viewer/start", 200, `{"ok":false}`, start, KindSSHPrecondition, "", ""},
+		{"a start is rejected", "POST /api/remote/viewer/start", 200, `{"ok":false}`, start, KindSSHPrecondition, "", ""},
 		{"a start without a session", "POST /api/remote/viewer/start", 200, `{"ok":true}`, start, KindMalformed, "", ""},
 		{"no such connection", "POST /api/remote/disconnect", 200, `{"ok":false,"message":"Connection not found"}`, disconnect, KindNotFound, "connection", connectionID},
 		{"no connection ever", "POST /api/remote/disconnect", 200, `{"ok":false,"message":"No connection pool"}`, disconnect, KindNotFound, "connection", connectionID},
@@ -137,7 +137,7 @@ func TestRemote_ClassifiesAnswers(t *testing.T) {
 		{"an unreadable path", "GET /api/remote/fs/list", 500, `{"detail":"Failed to list directory: [Errno 13] Permission denied"}`, list, KindForbidden, "", ""},
 		{"the server is gone", "GET /api/remote/fs/list", 500, `{"detail":"Failed to list directory: Not connected to SSH server"}`, list, KindSSHUnreachable, "", ""},
 		{"no such environment", "GET /api/remote/config", 404, `{"detail":"Environment 'nope' not found. Please check the environment name."}`, config, KindNotFound, "python environment", "nope"},
-		{"a config says no", "GET /api/remote/config", 200, `{"ok":false}`, config, KindServer, "", ""},
+		{"a config is rejected", "GET /api/remote/config", 200, `{"ok":false}`, config, KindServer, "", ""},
 		{"an ill-formed connection", "GET /api/remote/config", 400, `{"detail":"Invalid connection_id format: bogus"}`, config, KindBadRequest, "", ""},
 		{"no paramiko", "POST /api/remote/connect", 503, `{"detail":"Remote module not available: No module named 'paramiko'"}`, connect, KindUnsupported, "", ""},
 		{"too many attempts", "POST /api/remote/connect", 429, `{"detail":"Rate limit exceeded"}`, connect, KindRateLimited, "", ""},

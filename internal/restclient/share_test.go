@@ -89,7 +89,7 @@ func TestBackground_UnusedShareAllowsABurst(t *testing.T) {
 	}{
 		{"of a client that was just made", 0, 8},
 		{"after a second", time.Second, 3},
-		{"after a minute, no more than in the beginning", time.Minute, 8},
+		{"after a minute, as many as in the beginning", time.Minute, 8},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

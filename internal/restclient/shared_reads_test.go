@@ -60,7 +60,7 @@ func TestClient_SharedReadEndsWithItsLastCaller(t *testing.T) {
 		}
 		synctest.Wait()
 		if aborted.Load() {
-			t.Fatal("the call died although somebody still waits")
+			t.Fatal("the call died although a caller still waits")
 		}
 		leaveSecond()
 		wantKind(t, <-errs, KindCanceled)

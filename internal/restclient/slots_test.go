@@ -66,7 +66,7 @@ func TestSlotLimiter_AdmitsForegroundFirst(t *testing.T) {
 			[]string{"a", "b", "back"},
 		},
 		{
-			"beside background calls", newSlotLimiter(2, 1, 1),
+			"in addition to background calls", newSlotLimiter(2, 1, 1),
 			waiting{{"back 1", light, true}, {"back 2", light, true}, {"fore", light, false}},
 			[]string{"back 1", "fore", "back 2"},
 		},
@@ -146,7 +146,7 @@ func TestSlotLimiter_KeepsItsLimitsUnderStress(t *testing.T) {
 		t.Errorf("slots left: %s, want %s", got, want)
 	}
 	if len(g.foreQueue)+len(g.backQueue) > 0 {
-		t.Error("somebody still waits")
+		t.Error("a call still waits")
 	}
 }
 

@@ -49,7 +49,7 @@ func TestCache_ConcurrentReadersShareOneRead(t *testing.T) {
 }
 
 func TestCache_Cancellation(t *testing.T) {
-	t.Run("one caller's end does not end the read of the others", func(t *testing.T) {
+	t.Run("a canceled caller does not cancel the read of the others", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 10))}
 		c := newTestCache(t, Config{})
 		held, release := src.HoldNext()
@@ -76,7 +76,7 @@ func TestCache_Cancellation(t *testing.T) {
 		release()
 		reading.Wait()
 	})
-	t.Run("the last one out ends the read, and the next one starts anew", func(t *testing.T) {
+	t.Run("the last caller cancels the read, and the next one starts a new one", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 10))}
 		c := newTestCache(t, Config{})
 		held, release := src.HoldNext()
@@ -112,7 +112,7 @@ func TestCache_Cancellation(t *testing.T) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
-	t.Run("a caller that has ended asks for nothing", func(t *testing.T) {
+	t.Run("a canceled caller sends no request", func(t *testing.T) {
 		src := &runsourcetest.FileSource{}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -140,7 +140,7 @@ func TestCache_Eviction(t *testing.T) {
 	size := one.Stats().Bytes
 	one.Close()
 
-	t.Run("the run that was not read for the longest time goes first", func(t *testing.T) {
+	t.Run("the least recently read run is evicted first", func(t *testing.T) {
 		c := newTestCache(t, Config{MaxBytes: 3*size + size/2})
 		for _, i := range []int{0, 1, 2, 0, 3} {
 			get(t, c, i, small)
@@ -154,7 +154,7 @@ func TestCache_Eviction(t *testing.T) {
 			t.Errorf("stats %+v, want 3 runs of %d bytes", got, size)
 		}
 	})
-	t.Run("a run above the bound is answered, folded, and pushes out no other", func(t *testing.T) {
+	t.Run("a run above the limit is served, folded, and evicts no other", func(t *testing.T) {
 		c := newTestCache(t, Config{MaxBytes: 4 * size})
 		get(t, c, 0, small)
 		got, _, err := tryRead(t.Context(), c, key(1), large)
@@ -179,7 +179,7 @@ func TestCache_Eviction(t *testing.T) {
 			t.Errorf("at last %+v, %v", c.Stats(), err)
 		}
 	})
-	t.Run("runs that do not exist leave nothing behind", func(t *testing.T) {
+	t.Run("runs that do not exist use no memory", func(t *testing.T) {
 		c := newTestCache(t, Config{})
 		for i := range 10 {
 			if _, _, err := tryRead(t.Context(), c, key(i), &runsourcetest.FileSource{Deleted: true}); !errors.Is(err, runsource.ErrRunNotFound) {

@@ -30,17 +30,17 @@ func summary(t *testing.T, c *Cache, src runsource.Source) (stat eventlog.Stat, 
 func TestCache_FoldsLargeRuns(t *testing.T) {
 	const rows, maxBytes = 20_000, 200 << 10
 	lines := runsourcetest.Lines
-	wantSummary := func(t *testing.T, c *Cache, src runsource.Source, count int, least float64) {
+	wantSummary := func(t *testing.T, c *Cache, src runsource.Source, count int, lowest float64) {
 		t.Helper()
 		stat, isDigest := summary(t, c, src)
-		if !isDigest || stat.Count != count || stat.LastStep != int64(count-1) || stat.Min != least {
-			t.Errorf("digest: %t, %+v; want %d points from %v", isDigest, stat, count, least)
+		if !isDigest || stat.Count != count || stat.LastStep != int64(count-1) || stat.Min != lowest {
+			t.Errorf("digest: %t, %+v; want %d points from %v", isDigest, stat, count, lowest)
 		}
 		if got := c.Stats(); got.Runs != 1 || got.Bytes > maxBytes {
 			t.Errorf("the cache holds %+v", got)
 		}
 	}
-	t.Run("are read once, and then what was appended", func(t *testing.T) {
+	t.Run("are read once, then only appended bytes are", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(lines(0, rows))}
 		c := newTestCache(t, Config{MaxBytes: maxBytes})
 		wantSummary(t, c, src, rows, 0.125)
@@ -52,7 +52,7 @@ func TestCache_FoldsLargeRuns(t *testing.T) {
 			t.Errorf("%d bytes were read of an appended %d", served, len(lines(rows, 10)))
 		}
 	})
-	t.Run("are read again if an old step is written again, and are right then", func(t *testing.T) {
+	t.Run("are read again correctly if an old step is rewritten", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(lines(0, rows))}
 		c := newTestCache(t, Config{MaxBytes: maxBytes})
 		wantSummary(t, c, src, rows, 0.125)
@@ -65,7 +65,7 @@ func TestCache_FoldsLargeRuns(t *testing.T) {
 			t.Errorf("%d bytes were read", served)
 		}
 	})
-	t.Run("give all their points to those who need them, and stay folded", func(t *testing.T) {
+	t.Run("serve all points on request, and stay folded", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(lines(0, rows))}
 		c := newTestCache(t, Config{MaxBytes: maxBytes})
 		for range 2 {
@@ -75,13 +75,13 @@ func TestCache_FoldsLargeRuns(t *testing.T) {
 			wantSummary(t, c, src, rows, 0.125)
 		}
 	})
-	t.Run("end with a line without a newline", func(t *testing.T) {
+	t.Run("may end without a newline", func(t *testing.T) {
 		text := lines(0, rows)
 		src := &runsourcetest.FileSource{File: []byte(text[:len(text)-1]), Ended: true}
 		c := newTestCache(t, Config{MaxBytes: maxBytes})
 		wantSummary(t, c, src, rows, 0.125)
 	})
-	t.Run("are replaced", func(t *testing.T) {
+	t.Run("are detected as replaced", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(lines(0, rows))}
 		c := newTestCache(t, Config{MaxBytes: maxBytes})
 		wantSummary(t, c, src, rows, 0.125)
@@ -90,7 +90,7 @@ func TestCache_FoldsLargeRuns(t *testing.T) {
 			t.Errorf("digest: %t, %+v", isDigest, stat)
 		}
 	})
-	t.Run("come as a merged table", func(t *testing.T) {
+	t.Run("may be merged tables", func(t *testing.T) {
 		src := &runsourcetest.FileSource{NotServed: true}
 		for step := range rows {
 			src.Table = append(src.Table, eventlog.Row{Position: -1, Step: int64(step), Cells: []eventlog.Cell{{Name: "loss", Kind: eventlog.KindNumber, Number: float64(step)}}})
@@ -101,7 +101,7 @@ func TestCache_FoldsLargeRuns(t *testing.T) {
 			t.Errorf("%d points", len(got))
 		}
 	})
-	t.Run("tell those who ask for the table after Close", func(t *testing.T) {
+	t.Run("return ErrClosed for the table after Close", func(t *testing.T) {
 		c := New(Config{MaxBytes: maxBytes})
 		c.Close()
 		if _, _, err := tryRead(t.Context(), c, runsourcetest.TheRun, &runsourcetest.FileSource{}); !errors.Is(err, ErrClosed) {

@@ -25,7 +25,7 @@ func TestCache_ReadsTheWholeLog(t *testing.T) {
 		change func(*runsourcetest.FileSource)
 		want   func(before map[int64]float64) map[int64]float64
 	}{
-		{"nothing happened", runsourcetest.Lines(0, long), func(*runsourcetest.FileSource) {}, same(upTo(long))},
+		{"no change", runsourcetest.Lines(0, long), func(*runsourcetest.FileSource) {}, same(upTo(long))},
 		{"lines were appended", runsourcetest.Lines(0, long), func(s *runsourcetest.FileSource) { s.Append(runsourcetest.Lines(long, 3)) }, same(upTo(long + 3))},
 		{"many lines were appended", runsourcetest.Lines(0, 10), func(s *runsourcetest.FileSource) { s.Append(runsourcetest.Lines(10, 15_000)) }, same(upTo(15_010))},
 		{"the first line came", "", func(s *runsourcetest.FileSource) { s.Append(runsourcetest.Lines(0, 1)) }, same(upTo(1))},
@@ -105,7 +105,7 @@ func TestCache_RequestsOnlyAppendedBytes(t *testing.T) {
 	}{
 		{"a log at rest costs one small request", func(*runsourcetest.FileSource) {}, 1, 0},
 		{"a log that grew costs one more for its head", func(s *runsourcetest.FileSource) { s.Append(runsourcetest.Lines(long, 10)) }, 2, int64(len(runsourcetest.Lines(long, 10)))},
-		{"a half line is asked for again", func(s *runsourcetest.FileSource) { s.Append(runsourcetest.Line(long, "1")[:40]) }, 2, 40},
+		{"an incomplete line is read again", func(s *runsourcetest.FileSource) { s.Append(runsourcetest.Line(long, "1")[:40]) }, 2, 40},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 	}{
 		{"does not count while the run continues", whole, false, "", 3, 3, 0},
 		{"counts when the run has ended", whole, true, "", 4, 4, 0},
-		{"counts once when its newline comes after all", whole, true, "\n" + runsourcetest.Line(4, "4.125"), 4, 5, 0},
+		{"is one line even if its newline arrives later", whole, true, "\n" + runsourcetest.Line(4, "4.125"), 4, 5, 0},
 		{"is taken back when it continues", whole, true, whole + "\n", 4, 3, 1},
 		{"does not count when it is torn", whole[:30], true, "", 3, 3, 0},
 		{"does not count when it is no object", "17", true, "", 3, 3, 0},
@@ -158,7 +158,7 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 			}
 		})
 	}
-	t.Run("counts as soon as the run has ended, without a new byte", func(t *testing.T) {
+	t.Run("is a line as soon as the run has ended, without a new byte", func(t *testing.T) {
 		for _, complete := range []bool{false, true} {
 			src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 3) + whole), Whole: complete, Clock: runsourcetest.NewClock()}
 			c := newTestCache(t, Config{})
@@ -174,7 +174,7 @@ func TestCache_UnterminatedLastLine(t *testing.T) {
 
 func TestCache_Failures(t *testing.T) {
 	const n = 15_000
-	t.Run("a body that is cut is resumed where it ended", func(t *testing.T) {
+	t.Run("a truncated body is resumed", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, n)), Cuts: []int{1 << 20}}
 		c := newTestCache(t, Config{})
 		if got, _ := read(t, c, src); len(got) != n {
@@ -184,7 +184,7 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d bytes for a file of %d", served, len(src.File))
 		}
 	})
-	t.Run("one that is cut without progress is an error, and the next read continues", func(t *testing.T) {
+	t.Run("a body truncated without progress is an error, and the next read continues", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, n)), Cuts: []int{1 << 20, 30}}
 		c := newTestCache(t, Config{})
 		if _, _, err := tryRead(t.Context(), c, runsourcetest.TheRun, src); !errors.Is(err, runsourcetest.ErrCut) {
@@ -198,7 +198,7 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d bytes, although a MiB was there", served)
 		}
 	})
-	t.Run("a run that is gone is dropped, and may come back", func(t *testing.T) {
+	t.Run("a deleted run is dropped, and may reappear", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 5))}
 		c := newTestCache(t, Config{})
 		read(t, c, src)
@@ -214,7 +214,7 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d steps, want 5", len(got))
 		}
 	})
-	t.Run("a line that is too long is passed over as it grows, and named", func(t *testing.T) {
+	t.Run("an oversized line is skipped while it grows, and reported", func(t *testing.T) {
 		long := strings.Repeat("x", eventlog.MaxLine+2)
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Lines(0, 2) + long)}
 		c := newTestCache(t, Config{})
@@ -228,7 +228,7 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d steps, %+v", len(got), view.Counts)
 		}
 	})
-	t.Run("a run without an event file is empty until there is one", func(t *testing.T) {
+	t.Run("a run is empty until it has an event file", func(t *testing.T) {
 		src := &runsourcetest.FileSource{Absent: true}
 		c := newTestCache(t, Config{})
 		if got, view := read(t, c, src); len(got) != 0 || view.Origin != runsource.FromEventLog || view.ReadTime.IsZero() {
@@ -239,7 +239,7 @@ func TestCache_Failures(t *testing.T) {
 			t.Errorf("%d steps, want 2", len(got))
 		}
 	})
-	t.Run("counts and the first time come with the view", func(t *testing.T) {
+	t.Run("the view has counts and the first time", func(t *testing.T) {
 		src := &runsourcetest.FileSource{File: []byte(runsourcetest.Line(3, "1") + "oops\n" + `{"type":"metrics","data":{"loss":1}}` + "\n" + runsourcetest.Line(1, "1"))}
 		_, view := read(t, newTestCache(t, Config{}), src)
 		if view.MalformedLines != 1 || view.LinesWithoutStep != 1 || view.FirstTime != 1_800_000_001.25 || !view.HasTime {

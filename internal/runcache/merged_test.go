@@ -24,10 +24,10 @@ func TestCache_MergedTable(t *testing.T) {
 		reads  int  // whole tables, the first one included
 		isNew  bool // the change is seen
 	}{
-		{"is believed for a second", small, 0, false, 900 * time.Millisecond, (*runsourcetest.FileSource).Grow, 0, 1, false},
-		{"is believed for a multiple of its cost", large, 3 * time.Second, false, 14 * time.Second, (*runsourcetest.FileSource).Grow, 0, 1, false},
+		{"is cached for a second", small, 0, false, 900 * time.Millisecond, (*runsourcetest.FileSource).Grow, 0, 1, false},
+		{"is cached for a multiple of its cost", large, 3 * time.Second, false, 14 * time.Second, (*runsourcetest.FileSource).Grow, 0, 1, false},
 		{"is read again when it is small", small, 0, false, 2 * time.Second, (*runsourcetest.FileSource).Backfill, 0, 2, true},
-		{"is probed when it is large, and kept when nothing shows", large, 0, false, 2 * time.Second, func(*runsourcetest.FileSource) {}, 1, 1, false},
+		{"is probed if large, and kept if unchanged", large, 0, false, 2 * time.Second, func(*runsourcetest.FileSource) {}, 1, 1, false},
 		{"is read again when the probe shows a new step", large, 0, false, 2 * time.Second, (*runsourcetest.FileSource).Grow, 1, 2, true},
 		{"hides what was written to old steps for a while", large, 0, false, 9 * time.Second, (*runsourcetest.FileSource).Backfill, 1, 1, false},
 		{"is read again at the latest after ten seconds", large, 0, false, 11 * time.Second, (*runsourcetest.FileSource).Backfill, 0, 2, true},

@@ -19,7 +19,7 @@ func TestCache_ReadSinceUsesTheCachedRun(t *testing.T) {
 		since      time.Time
 		rows, asks int
 	}{
-		{"nothing is held", now.Add(-time.Hour), 10, 1},
+		{"nothing is cached", now.Add(-time.Hour), 10, 1},
 		{"it was read just then", now, 10, 0},
 		{"it was read before", now.Add(time.Second), 20, 1},
 		{"without a time", time.Time{}, 20, 1},

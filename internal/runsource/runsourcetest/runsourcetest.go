@@ -59,12 +59,14 @@ type Clock struct {
 // NewClock returns a clock.
 func NewClock() *Clock { return &Clock{now: time.Unix(1_800_000_000, 0)} }
 
+// Now returns the time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
+// Advance advances the clock.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
