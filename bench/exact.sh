@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The long form of the proof that tails are exact: on each generation a run grows by
-# 200 lines a second while its Viewer is killed 50 times, 200 tails on two servers,
-# half of which drop and resume by token, and at the end every one of them is
-# compared with the event file (on 0.5.3 with the Viewer's final table, of which a
-# tail that resumes is sent again what may have changed, so they drop less often).
-# Takes some five minutes for each on two cores; arguments are the generations.
+# The long form of the test that tails are exact. On each generation a run grows by
+# 200 lines per second while its Viewer is killed 50 times. There are 200 tails on
+# two servers, half of which drop and resume by token. At the end each tail is
+# compared with the event file; on 0.5.3 with the Viewer's final table, of which a
+# tail that resumes receives again what may have changed, so tails drop less often.
+# Takes about five minutes per generation on two cores; arguments are the generations.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUNICORN_E2E=required

@@ -218,7 +218,7 @@ func TestBeyondLoopbackRemoteAndPurgeAreOffUnlessEnabled(t *testing.T) {
 }
 
 func TestHelpIsTheManual(t *testing.T) {
-	t.Setenv("COLUMNS", "110") // kong asks it for the width
+	t.Setenv("COLUMNS", "110") // kong reads the width from it
 	var stdout, stderr bytes.Buffer
 	// The manual is printed even if the configuration is invalid.
 	args := []string{"--help", "--config=missing"}

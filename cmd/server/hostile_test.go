@@ -217,7 +217,7 @@ func TestTheLogNamesTheCallersOfHTTP(t *testing.T) {
 	if strings.Contains(p.stderr.String(), "peer.address=bufconn") {
 		t.Errorf("a caller is called bufconn:\n%s", p.stderr)
 	}
-	// Nobody else is believed.
+	// The header of any other caller is ignored.
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "runicorn-http-peer", "198.51.100.1:1")
 	if _, err := runicornapiv1.NewExperimentServiceClient(p.dial(t)).ListProjects(ctx, &runicornapiv1.ListProjectsRequest{}); err != nil {
 		t.Fatal(err)

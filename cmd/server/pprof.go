@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/pprof" // its handlers are at an address of their own, never at that of HTTP
+	"net/http/pprof" // served on a separate address, never on that of HTTP
 	"time"
 )
 

@@ -48,7 +48,7 @@ var statuses = map[codes.Code]int{
 	codes.Canceled:           statusClientClosedRequest,
 }
 
-// The reasons that this package gives or looks for.
+// The reasons that this package sets or checks.
 var (
 	reasonInvalid               = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_INVALID_REQUEST)
 	reasonNoRoute               = apierr.ReasonName(runicornapiv1.ErrorReason_ERROR_REASON_METHOD_NOT_SERVED)

@@ -78,8 +78,8 @@ func sampleViewer(t *testing.T, version realviewer.Version) *realviewer.Viewer {
 	return realviewer.MustStart(t, install, realviewer.Options{Storage: storage})
 }
 
-// TestOperations_AreThoseOfTheRealViewers compares the routes that restclient
-// says it calls with what each real Viewer describes.
+// TestOperations_AreThoseOfTheRealViewers compares the routes in restclient's comments
+// with those that each real Viewer describes.
 func TestOperations_AreThoseOfTheRealViewers(t *testing.T) {
 	ops, err := operations.Read(os.DirFS("../restclient"))
 	if err != nil {

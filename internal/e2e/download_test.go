@@ -84,7 +84,7 @@ func writeSparse(path string, size int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), errors.Join(append(errs, err, f.Close())...)
 }
 
-// resumable is a download that can be gone on with.
+// resumable is a download that can be resumed.
 type resumable struct {
 	s    *server
 	req  *runicornapiv1.DownloadAssetRequest

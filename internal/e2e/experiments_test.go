@@ -132,7 +132,6 @@ func hasMissing(e *runicornapiv1.Experiment, field string) bool {
 	return slices.ContainsFunc(e.GetMissing(), func(m *runicornapiv1.MissingPart) bool { return m.GetField() == field })
 }
 
-// TestExperiments_OverAllViewers asks all Viewers at once.
 func TestExperiments_OverAllViewers(t *testing.T) {
 	s := sharedServer(t)
 	want := 0

@@ -85,7 +85,7 @@ func TestExportExperiment_OfAllGenerationsAtOnce(t *testing.T) {
 		if err != nil || !strings.HasPrefix(file.header.GetFileName(), "runicorn-3-experiments.") || len(file.content) == 0 {
 			t.Errorf("%s: %v, %v", name, file.header, err)
 		}
-		if dir := os.Getenv("RUNICORN_EXPORTS"); dir != "" { // to be looked at
+		if dir := os.Getenv("RUNICORN_EXPORTS"); dir != "" { // for inspection
 			if err := os.WriteFile(filepath.Join(dir, file.header.GetFileName()), file.content, 0o644); err != nil {
 				t.Error(err)
 			}

@@ -18,7 +18,7 @@ func TestRemote_OverARealSSHServer(t *testing.T) {
 	t.Parallel()
 	labs, a, b := startRemoteLabs(t)
 	out := &outcomes{cells: make(map[[2]string]string)}
-	var running sync.WaitGroup // all labs at once, though there may be fewer processors: they mostly wait
+	var running sync.WaitGroup // all labs concurrently, also on fewer processors: they mostly wait
 	for _, l := range labs {
 		running.Go(func() {
 			t.Run(l.name, func(t *testing.T) {

@@ -59,7 +59,7 @@ type changing struct {
 	s       *server
 	url     string // of the Viewer
 	trainer *realviewer.Trainer
-	still   []*searchtest.Run // nobody touches them
+	still   []*searchtest.Run // not changed by the test
 	moved   []*searchtest.Run // they are renamed, deleted and restored; their logs stay
 	trained map[string]realviewer.Run
 	canMove bool

@@ -130,7 +130,7 @@ func startTensorBoard(t *testing.T, release, provider string, environment []stri
 	return b
 }
 
-// ask makes a request, and decodes the answer.
+// ask makes a request, and decodes the response.
 func (b *tensorBoard) ask(req *http.Request, into any) error {
 	resp, err := b.client.Do(req)
 	if err != nil {
@@ -152,7 +152,6 @@ func (b *tensorBoard) ask(req *http.Request, into any) error {
 	return decoder.Decode(into)
 }
 
-// get asks a route.
 func (b *tensorBoard) get(t *testing.T, path string, query url.Values, into any) {
 	t.Helper()
 	if err := b.tryGet(t, path, query, into); err != nil {
@@ -169,7 +168,7 @@ func (b *tensorBoard) tryGet(t *testing.T, path string, query url.Values, into a
 	return b.ask(req, into)
 }
 
-// post asks a route with a body.
+// post sends a body to a route.
 func (b *tensorBoard) post(t *testing.T, path, mediaType, body string, into any) error {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path, strings.NewReader(body))

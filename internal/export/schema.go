@@ -10,8 +10,8 @@ import (
 	"github.com/runicorn-grpc/runicorn-grpc/internal/eventlog"
 )
 
-// ErrSchemaChanged: a run has gained a column since it was added to the Schema. The
-// caller has to start again with a new Schema.
+// ErrSchemaChanged reports that a run has gained a column since it was added to the
+// Schema. The caller has to start again with a new Schema.
 var ErrSchemaChanged = errors.New("the run has gained metrics since the export began")
 
 // The columns that are not metrics. Only a file of several runs has the last two.

@@ -22,7 +22,7 @@ const noEnd = math.MaxInt64
 
 var (
 	// oneRange is a Range header of one range. Several ranges in one header may be
-	// answered with the whole file, says RFC 9110, and are.
+	// answered with the whole file (RFC 9110), and are.
 	oneRange = regexp.MustCompile(`^bytes=([0-9]{1,18})?-([0-9]{1,18})?$`)
 	// strongETag is an ETag as this server gives it.
 	strongETag = regexp.MustCompile(`^"([!#-~]{1,256})"$`)
@@ -63,7 +63,7 @@ func (r byteRange) of(size int64) (start, end int64) {
 	return r.start, min(r.end, size-1) + 1
 }
 
-// resumeFields are the fields of a request that ask for a part of a file.
+// resumeFields are the fields of a request that select a part of a file.
 type resumeFields struct{ offset, ifMatch protoreflect.FieldDescriptor }
 
 // resumeFieldsOf returns the fields; false if the request has none or has set

@@ -117,7 +117,7 @@ func (p *probes) explain(ctx context.Context) (answer readiness) {
 	return answer
 }
 
-// check asks the health service.
+// check calls the health service.
 func (p *probes) check(ctx context.Context, service string) (serving bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

@@ -70,7 +70,7 @@ func Start(ctx context.Context, cfg Config) (_ *Cluster, err error) {
 	if c.dir, err = os.MkdirTemp("", "runicorn-grpc-replicas-"); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(c.dir, 0o755); err != nil { //nolint:gosec // HAProxy reads it as a user of its own
+	if err := os.Chmod(c.dir, 0o755); err != nil { //nolint:gosec // HAProxy reads it as another user
 		return nil, err
 	}
 	for range cfg.Replicas {

@@ -56,7 +56,7 @@ func TestProcess(t *testing.T) {
 		if p == nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("start: %v", err)
 		}
-		if p != nil { // it had greeted before anyone looked at the context
+		if p != nil { // it had started before the context was checked
 			if err := p.Stop(); err != nil {
 				t.Error(err)
 			}

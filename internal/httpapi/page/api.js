@@ -5,8 +5,7 @@ let token = "";
 export const setToken = (text) => { token = text.trim(); };
 export const hasToken = () => token !== "";
 
-// APIError is an error that the API answered. violations are the fields that
-// it refused: [{field, description}].
+// APIError is an error response of the API. violations are the refused fields: [{field, description}].
 export class APIError extends Error {
   constructor(httpStatus, error, retryAfter) {
     super(error.message);
@@ -16,12 +15,12 @@ export class APIError extends Error {
     this.retryAfter = retryAfter;
   }
 
-  // isFinal tells whether the same call would fail again.
+  // isFinal reports whether the same call would fail again.
   get isFinal() { return this.httpStatus < 500 && this.httpStatus !== 429; }
 }
 
-// call sends a GET. It fails with an APIError, or with an Error that says that
-// there was no answer.
+// call sends a GET. It fails with an APIError, or with an Error if there was no
+// response.
 async function call(path, headers, signal) {
   let response;
   try {
@@ -35,7 +34,7 @@ async function call(path, headers, signal) {
   let error;
   try {
     error = JSON.parse(text).error;
-  } catch { /* something between us and the server has answered */ }
+  } catch { /* the response is not from the server, but from a proxy */ }
   throw new APIError(response.status, error || { message: `${response.status} ${response.statusText}` }, Number(response.headers.get("Retry-After")));
 }
 
@@ -72,7 +71,7 @@ export async function* chunks(body) {
       yield value;
     }
   } finally {
-    reader.cancel().catch(() => { /* the request has ended already */ });
+    reader.cancel().catch(() => { /* the request has already ended */ });
   }
 }
 
@@ -88,8 +87,8 @@ export async function save(path) {
 // pathOf returns the path of an experiment in the API.
 export const pathOf = ({ viewer, run_id: id }) => `/v1/viewers/${encodeURIComponent(viewer)}/experiments/${encodeURIComponent(id)}`;
 
-// Poller repeats work while the page is visible: the next call starts an
-// interval after the last one has ended, so that calls never pile up.
+// Poller repeats work while the page is visible. The next call starts an interval
+// after the last one has ended, so that calls never overlap.
 export class Poller {
   #work;
   #interval;
@@ -108,7 +107,7 @@ export class Poller {
     this.#abort?.abort();
   }
 
-  // now calls at once, in place of a call that has not ended.
+  // now calls immediately, and aborts a call in progress.
   async now() {
     this.stop();
     const abort = new AbortController();

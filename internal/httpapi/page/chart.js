@@ -3,7 +3,7 @@
 import { extent, nearest, short, ticks } from "/page/scale.js";
 
 const margin = { top: 28, right: 16, bottom: 40, left: 60 };
-const reach = 12; // how many pixels beyond its ends a series has a value at the cursor
+const reach = 12; // px; up to this far beyond its ends a series has a value at the cursor
 
 export class Chart {
   #canvas;
@@ -11,11 +11,11 @@ export class Chart {
   #series = [];
   #yName = "";
   #cursor; // a step
-  #scales; // of the last drawing; undefined if there is nothing to see
+  #scales; // of the last drawing; undefined if the chart is empty
   #frame = 0;
 
-  // onCursor(readings, x) gets what the series have at the cursor, a Map of
-  // {name, step, value} by their keys, and where it is; x is undefined without one.
+  // onCursor(readings, x) is called with the values of the series at the cursor, a Map
+  // of {name, step, value} by key, and its position; x is undefined without a cursor.
   constructor(canvas, onCursor) {
     this.#canvas = canvas;
     this.#onCursor = onCursor;
@@ -173,7 +173,7 @@ function dot(pen, x, y, radius) {
   pen.fill();
 }
 
-// drawLine draws a series. A point between two gaps is a dot, for a line needs two.
+// drawLine draws a series. A single point between two gaps is a dot.
 function drawLine(pen, { x, y }, { steps, values }, color) {
   pen.strokeStyle = color;
   pen.fillStyle = color;

@@ -1,4 +1,4 @@
-// The chart with its runs: which are chosen, which metric, and their stream.
+// The chart with its selected runs and metric, and their stream.
 import { APIError, getJSON, pathOf, Poller } from "/page/api.js";
 import { Chart } from "/page/chart.js";
 import { byId, make } from "/page/dom.js";
@@ -7,9 +7,9 @@ import { statusOf } from "/page/runs.js";
 import { short } from "/page/scale.js";
 import { Tail } from "/page/tail.js";
 
-// maxRuns is how many runs the chart has colours for.
+// maxRuns is the number of runs for which the chart has colours.
 export const maxRuns = 8;
-const metricsInterval = 5000; // ms between two questions which metrics the runs have
+const metricsInterval = 5000; // ms between two reads of the metrics of the runs
 
 export class Charted {
   #runs = new Map(); // of ChartedRun, by resource name
@@ -33,8 +33,8 @@ export class Charted {
   #chart = new Chart(byId("chart"), (readings, x) => this.#showCursor(readings, x));
   #metricsPoller = new Poller((signal) => this.#readMetrics(signal), metricsInterval);
 
-  // isLost tells of a run whether its Viewer is down; changed is called when
-  // runs or the metric are others.
+  // isLost reports whether the Viewer of a run is down; changed is called when the
+  // selection of runs or the metric changes.
   constructor(isLost, changed) {
     this.#isLost = isLost;
     this.#changed = changed;
@@ -47,14 +47,14 @@ export class Charted {
 
   get names() { return new Set(this.#runs.keys()); }
   get runs() { return [...this.#runs.values()].map(({ run }) => run); }
-  // metric is the one that is wanted; shown is empty where the runs lack it.
+  // metric is the selected metric; shown is empty if the runs do not have it.
   get metric() { return this.#metric; }
   set metric(name) { this.#metric = name; }
   get shown() { return byId("metric").value; }
   get isRunning() { return [...this.#runs.values()].some((run) => run.isRunning); }
 
-  // choose shows a run: alone, or beside the others, where choosing it again
-  // removes it. It returns false where there is no colour left.
+  // choose selects a run: alone, or in addition to the others, from which choosing it
+  // again removes it. It returns false if there is no colour left.
   choose(run, beside) {
     const name = run.resource_name;
     if (beside && this.#runs.has(name)) {
@@ -74,7 +74,8 @@ export class Charted {
     this.#selectionChanged();
   }
 
-  // update takes what lists say of the runs. One that runs again is followed again.
+  // update sets the state of the runs from lists. A run that is running again is
+  // followed again.
   update(runs) {
     for (const run of runs) {
       const charted = this.#runs.get(run.resource_name);
@@ -85,7 +86,7 @@ export class Charted {
     this.#follow();
   }
 
-  // again reads everything anew, with another token for example.
+  // again reads everything again, for example with another token.
   again() {
     this.#metricsPoller.now();
     this.#followed = "";
@@ -125,8 +126,8 @@ export class Charted {
     for (const run of this.#runs.values()) run.clear();
   }
 
-  // #showMetrics fills the choice of metrics, and chooses another one where the
-  // chosen one is not among them.
+  // #showMetrics lists the metrics, and selects another one if the selected one is not
+  // among them.
   #showMetrics() {
     const known = [...this.#runs.values()].flatMap((run) => run.metrics || []);
     const names = [...new Set(known.filter((m) => m.kind !== "METRIC_KIND_TEXT").map((m) => m.metric_name))].sort();
@@ -144,8 +145,7 @@ export class Charted {
     this.#follow();
   }
 
-  // #follow follows what is chosen now, unless it does already. A page that is
-  // not visible follows nothing.
+  // #follow follows the current selection. A page that is not visible follows nothing.
   #follow() {
     const wanted = document.hidden || !this.shown ? "" : JSON.stringify([...this.#runs.keys(), this.#metric]);
     if (wanted !== this.#followed) {
@@ -190,8 +190,8 @@ export class Charted {
     tip.style.right = onRight ? `${byId("chart").clientWidth - x + 12}px` : "";
   }
 
-  // show brings the chart, its legend and what is said about it up to date, once
-  // for all messages of a frame.
+  // show updates the chart, its legend and its status, once for all messages of a
+  // frame.
   show() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -210,7 +210,7 @@ export class Charted {
     for (const [name, run] of this.#runs) run.show(this.#isLost(run.run), this.#connected, this.#readings.get(name));
   }
 
-  // #whyEmpty says why there is nothing to see; nothing where there is.
+  // #whyEmpty returns why the chart is empty; an empty text if it is not.
   #whyEmpty() {
     const runs = [...this.#runs.values()];
     if (!runs.length) return "Choose a run in the list to see its metrics.";

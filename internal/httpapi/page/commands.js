@@ -1,14 +1,14 @@
-// The calls behind what the page shows, as lines for a terminal and for Python.
+// The calls that read what the page shows, as lines for a terminal and for Python.
 
 const formatCharacters = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
-// literal returns a text as a string of JSON and of Python. Characters that
-// cannot be seen, or turn others around, are escaped: what is copied is what
-// was read.
+// literal returns a text as a string literal of JSON and of Python. Invisible and
+// bidirectional control characters are escaped, so that the copied text is the text
+// that is displayed.
 const literal = (value) => JSON.stringify(value).replace(formatCharacters, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-// Commands knows the server: {address, tls, token} with the address of gRPC,
+// Commands describes the server: {address, tls, token} with the address of gRPC,
 // and whether callers need TLS and a token.
 export class Commands {
   #server;
@@ -36,8 +36,8 @@ export class Commands {
     };
   }
 
-  // points returns the calls that read the points of the chart: as they are
-  // logged while a run is running, else as a table.
+  // points returns the calls that read the points of the chart: as a stream while a
+  // run is running, else as a table.
   points(runs, metric, running) {
     const ids = runs.map((run) => run.resource_name);
     const of = `${ids.length === 1 ? literal(ids[0]) : `[${ids.map(literal).join(", ")}]`}, [${literal(metric)}]`;
@@ -58,7 +58,7 @@ export function copyButton(source) {
     try {
       await navigator.clipboard.writeText(source.textContent);
       button.textContent = "Copied";
-    } catch { // without TLS, browsers give no clipboard: the text is selected instead
+    } catch { // without TLS, browsers have no clipboard: the text is selected instead
       getSelection().selectAllChildren(source);
       button.textContent = "Press Ctrl+C";
     }

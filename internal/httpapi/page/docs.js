@@ -9,11 +9,11 @@ const last = (path) => path.split("/").pop();
 const typeOf = (s) => (s.$ref ? last(s.$ref) : s.type === "array" ? `${typeOf(s.items)}[]` : s.format || s.type || "any");
 const soft = (text) => make("span", { className: "soft" }, text);
 const resolve = (schema) => (schema.$ref ? doc.components.schemas[last(schema.$ref)] || {} : schema);
-// contentOf returns the first content of a body or an answer.
+// contentOf returns the first content of a body or a response.
 const contentOf = (body) => Object.values(body?.content || {})[0];
 
-// schemaList shows the fields of a schema; nested ones open on demand, so
-// messages that hold each other do no harm.
+// schemaList shows the fields of a schema. Nested ones are made on demand, so
+// recursive messages are possible.
 function schemaList(schema) {
   const target = resolve(schema.type === "array" ? schema.items : schema);
   const list = make("ul", { className: "schema" });
@@ -32,8 +32,8 @@ function schemaList(schema) {
   return list;
 }
 
-// example makes a body to begin with. It has required fields only: an empty
-// value of another one may mean "remove it".
+// example returns an initial body. It has only required fields: an empty value of
+// another field may mean "remove it".
 function example(schema) {
   const target = resolve(schema);
   const entries = Object.entries(target.properties || {}).filter(([name]) => target.required?.includes(name));
@@ -51,7 +51,7 @@ function parameters(params, inputs) {
   ]));
 }
 
-// fill makes the inside of a call when it is opened first.
+// fill makes the content of a call when it is first opened.
 function fill(box, call) {
   const params = call.parameters || [];
   const bodySchema = contentOf(call.requestBody)?.schema;
@@ -85,7 +85,7 @@ function callBox(call) {
   return box;
 }
 
-// find shows the calls that hold every word that is looked for.
+// find shows the calls that contain every word of the search.
 function find() {
   const text = byId("find").value.trim();
   const words = text.toLowerCase().split(/\s+/);

@@ -1,4 +1,4 @@
-// What every page needs of the document. Texts are set as text, never as HTML.
+// Helpers for the document. Texts are set as text, never as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -20,7 +20,7 @@ export const badge = (text, kind = text) => make("span", { className: "badge", d
 
 const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
-// ago says how long ago a time of the API was.
+// ago returns how long ago a time of the API was.
 export function ago(time) {
   const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
   const [unit, length] = units.find(([, size]) => seconds >= size) || units.at(-1);

@@ -3,7 +3,7 @@ import { chunks, hasToken, setToken } from "/page/api.js";
 import { byId, make } from "/page/dom.js";
 import { copyButton } from "/page/commands.js";
 
-// keep is how much of an answer stays on the page, in characters.
+// keep is how many characters of a response stay on the page.
 const keep = 200000;
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -70,7 +70,7 @@ async function send({ url, options }, answer, signal) {
   }
 }
 
-// tryIt returns the form that calls. Its call ends when its box is closed.
+// tryIt returns the form of a call, which is aborted when its box is closed.
 export function tryIt(call, box, inputs, body) {
   const isStream = "text/event-stream" in (call.responses["200"].content || {});
   const line = make("pre", { ariaLabel: "call by curl" });

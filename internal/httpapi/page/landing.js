@@ -6,19 +6,19 @@ import { byId, onSlash } from "/page/dom.js";
 import { RunList } from "/page/runs.js";
 import { isDown, viewerRow } from "/page/viewers.js";
 
-const interval = 3000; // ms between two readings of a list; a check waits a second for a Viewer
+const interval = 3000; // ms between two reads of a list; a check waits up to a second for a Viewer
 const typingDelay = 300; // ms after the last letter of a filter
 const pageStep = 50;
-const maxPage = 200; // runs of the list; a filter finds others
+const maxPage = 200; // maximum number of runs in the list; a filter finds others
 
 let viewers = [];
 let listed = { runs: [], filter: "", total: 0, unreachable: new Set() };
 let pageSize = pageStep;
 let typing;
-let isUntouched = true; // no run has been chosen yet
+let isUntouched = true; // no run was selected yet
 let linkProblem = "";
 
-const link = new URLSearchParams(location.hash.slice(1)); // what the address of the page names
+const link = new URLSearchParams(location.hash.slice(1)); // the selection in the address of the page
 
 const isLost = (run) => listed.unreachable.has(run.viewer) || viewers.some((v) => v.viewer === run.viewer && isDown(v));
 const charted = new Charted(isLost, selectionChanged);
@@ -30,8 +30,8 @@ const commands = new Commands(() => {
   return { address: `${location.hostname}${grpcPort === "0" ? "" : `:${grpcPort}`}`, tls: location.protocol === "https:", token: hasToken() };
 });
 
-// trouble shows an error about the server itself, and asks for a token where it
-// demands one.
+// trouble shows an error about the server itself, and asks for a token if the server
+// requires one.
 function trouble(err) {
   const needsToken = err instanceof APIError && err.httpStatus === 401;
   if (needsToken) {
@@ -78,7 +78,7 @@ async function readRuns(signal) {
   }
 }
 
-// takeRuns keeps of Viewers that do not answer what they had last.
+// takeRuns sets the list; Viewers that do not answer keep their last runs.
 function takeRuns(filter, answer) {
   const unreachable = new Set(answer.unreachable.map(({ viewer }) => viewer));
   const old = filter === listed.filter ? listed.runs.filter((run) => unreachable.has(run.viewer)) : [];
@@ -109,7 +109,7 @@ function showRuns() {
   charted.show();
 }
 
-// note says what the list is, and why it is empty.
+// note describes the list, or why it is empty.
 function note() {
   const { runs, filter, total, unreachable, notRead } = listed;
   const lost = [...new Set([...unreachable, ...viewers.filter(isDown).map(({ viewer }) => viewer)])].join(", ");
@@ -132,7 +132,7 @@ function choose(run, beside) {
   byId("chart-section").scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
 }
 
-// selectionChanged brings all else in line with the runs and the metric of the chart.
+// selectionChanged updates the page for the runs and the metric of the chart.
 function selectionChanged() {
   isUntouched &&= charted.names.size === 0;
   list.mark(charted.names);
@@ -155,7 +155,7 @@ function showCommands(filter) {
   for (const id of ["points-grpcurl", "points-python"]) byId(id).closest(".command").hidden = !hasPoints;
 }
 
-// filterChanged lists anew at once.
+// filterChanged reads the list immediately.
 function filterChanged() {
   clearTimeout(typing);
   pageSize = pageStep;
@@ -163,7 +163,7 @@ function filterChanged() {
   runsPoller.now();
 }
 
-// openLink chooses what a link to this page names.
+// openLink selects what a link to this page names.
 async function openLink() {
   const names = link.getAll("run").slice(0, maxRuns);
   const answers = await Promise.allSettled(names.map((name) => getJSON(`/v1/experiments/${encodeURIComponent(name)}?view=basic`)));
@@ -172,7 +172,7 @@ async function openLink() {
   linkProblem = failed ? `A run of this link cannot be shown: ${failed.reason.message}.` : "";
 }
 
-// start shows the lists, and what the address of the page names.
+// start shows the lists, and the selection in the address of the page.
 async function start() {
   viewersPoller.now();
   if (!charted.names.size) await openLink();

@@ -10,10 +10,10 @@ const ends = { END_REASON_DELETED: "deleted", END_REASON_NOT_FOUND: "not found",
 
 export class ChartedRun {
   series = new Series();
-  metrics; // [{metric_name, kind}]; undefined while they are not known
+  metrics; // [{metric_name, kind}]; undefined until they were read
   hasMoreMetrics = false;
   caughtUp = false;
-  stale = false; // series is of an earlier stream; the next one replaces it
+  stale = false; // series is from an earlier stream; the next one replaces it
   end = "";
   #status = make("span");
   #value = make("span", { className: "value" });
@@ -32,21 +32,21 @@ export class ChartedRun {
 
   get isRunning() { return !this.end && statusOf(this.run) === "running"; }
 
-  // restart forgets what a stream has said; its points stay until the next
-  // one has others, so that the chart does not flicker.
+  // restart resets the state of the stream. The points stay until the next stream has
+  // new ones, so that the chart does not flicker.
   restart() {
     this.stale = true;
     this.caughtUp = false;
     this.end = "";
   }
 
-  // clear forgets the points.
+  // clear removes the points.
   clear() {
     this.series = new Series();
     this.stale = false;
   }
 
-  // take takes a message of the stream about this run.
+  // take handles a message of the stream about this run.
   take(message) {
     if (message.log_reset || (this.stale && (message.batch || message.caught_up))) this.clear();
     for (const series of message.batch?.series || []) if (series.kind !== "METRIC_KIND_TEXT") this.series.add(series);
@@ -55,8 +55,8 @@ export class ChartedRun {
     if (message.end) this.end = ends[message.end.reason] || message.end.viewer_status || "ended";
   }
 
-  // show brings the item up to date: whether the run's Viewer does not answer,
-  // whether the stream is connected, and the point at the cursor, if any.
+  // show updates the item: whether the run's Viewer is down, whether the stream is
+  // connected, and the point at the cursor, if any.
   show(lost, connected, reading) {
     const { series } = this;
     const status = this.end || statusOf(this.run);

@@ -1,9 +1,9 @@
-// The Markdown that comments of the API use: paragraphs, lists, code. It makes
-// elements and texts, never HTML, and knows no links and no pictures, so that
-// no text can do anything.
+// The Markdown of the API's comments: paragraphs, lists, code. It makes elements and
+// texts, never HTML, and supports neither links nor images, so that no text can be
+// active content.
 import { make } from "/page/dom.js";
 
-// inline returns the nodes of a line: what stands in backticks is code.
+// inline returns the nodes of a line; text in backticks is code.
 export function inline(text) {
   return text.split(/(`[^`]+`)/).filter(Boolean)
     .map((part) => (/^`[^`]+`$/.test(part) ? make("code", {}, part.slice(1, -1)) : document.createTextNode(part)));

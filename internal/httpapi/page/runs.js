@@ -1,4 +1,4 @@
-// The list of runs: a list box of which one or several runs are chosen.
+// The list of runs: a list box in which one or several runs are selected.
 import { badge, make, timeOf, word } from "/page/dom.js";
 import { short } from "/page/scale.js";
 
@@ -11,8 +11,8 @@ export class RunList {
   #rows = new Map(); // by resource name
   #chosen = new Set();
 
-  // choose(run, beside) is called when a run is chosen: alone, or beside the
-  // others that are.
+  // choose(run, beside) is called when a run is selected: alone, or with beside in
+  // addition to the others.
   constructor(list, choose) {
     this.#list = list;
     this.#choose = choose;
@@ -25,7 +25,7 @@ export class RunList {
     list.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  // show shows runs; lost tells of a run whether its Viewer does not answer.
+  // show shows runs; lost reports whether the Viewer of a run does not answer.
   show(runs, lost) {
     const before = [...this.#rows.keys()].join("\n");
     const focused = document.activeElement?.dataset?.name;
@@ -34,12 +34,12 @@ export class RunList {
     for (const { run, row } of this.#rows.values()) fillRow(row, run, lost(run));
     if ([...this.#rows.keys()].join("\n") !== before) {
       this.#list.replaceChildren(...[...this.#rows.values()].map(({ row }) => row));
-      if (focused) this.#rows.get(focused)?.row.focus(); // moving it in the document has taken the focus
+      if (focused) this.#rows.get(focused)?.row.focus(); // an element loses the focus when it is moved
     }
     this.mark(this.#chosen);
   }
 
-  // mark marks the runs that are chosen, by resource name.
+  // mark marks the selected runs, by resource name.
   mark(chosen) {
     this.#chosen = chosen;
     const rows = [...this.#list.children];

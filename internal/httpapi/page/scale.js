@@ -25,12 +25,12 @@ export function extent(lists) {
   return [low - half, high + half];
 }
 
-// ticks returns about count round numbers in a range. It counts them, because
-// where a step is less than a number's precision, adding it changes nothing.
+// ticks returns about count round numbers in a range. It counts them, because adding
+// a step that is smaller than a number's precision changes nothing.
 export function ticks([low, high], count) {
-  const least = (high - low) / count;
-  const unit = 10 ** Math.floor(Math.log10(least));
-  const step = unit * ([1, 2, 5].find((n) => n * unit >= least) || 10);
+  const minStep = (high - low) / count;
+  const unit = 10 ** Math.floor(Math.log10(minStep));
+  const step = unit * ([1, 2, 5].find((n) => n * unit >= minStep) || 10);
   const first = Math.ceil(low / step);
   return Array.from({ length: count + 1 }, (_, i) => (first + i) * step).filter((v) => v >= low && v <= high);
 }

@@ -7,12 +7,12 @@ export const maxPoints = 4000;
 export class Series {
   steps = [];
   values = [];
-  count = 0; // of the points that the run has, as far as they are known
+  count = 0; // known number of points of the run
 
-  // oddCount is how many of the points here are NaN or ±Inf.
+  // oddCount is the number of points here that are NaN or ±Inf.
   get oddCount() { return this.values.filter((v) => !Number.isFinite(v)).length; }
 
-  // add takes points as the API sends them. Number() reads its 64-bit integers,
+  // add adds points in the form of the API. Number() reads its 64-bit integers,
   // which are strings, and "NaN" and "Infinity".
   add({ steps, values, total_count: total }) {
     this.count += Number(total ?? steps.length);
@@ -23,9 +23,9 @@ export class Series {
     if (this.steps.length > maxPoints) this.#thin();
   }
 
-  // #thin cuts the range of steps into equal parts, and keeps of each the lowest
-  // and the highest point and the first that is not finite, so that peaks and
-  // gaps stay; and the last point.
+  // #thin divides the range of steps into equal parts. Of each it keeps the lowest and
+  // the highest point and the first one that is not finite, so that peaks and gaps
+  // stay; and it keeps the last point.
   #thin() {
     const [low, high] = extent([this.steps]);
     const parts = new Map();

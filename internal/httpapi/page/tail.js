@@ -1,8 +1,8 @@
-// The live stream of some runs: one connection for all, resumed where it broke.
+// The live stream of some runs: one connection for all, which resumes after an error.
 import { events, pathOf } from "/page/api.js";
 
-const historyPoints = 2000; // per run; what comes live is full
-const heartbeat = "2s"; // how late a Viewer's death is noticed
+const historyPoints = 2000; // per run; live points are not downsampled
+const heartbeat = "2s"; // delay until a failure of a Viewer is detected
 const firstDelay = 1000; // ms before a broken stream is resumed
 const longestDelay = 15000;
 
@@ -15,11 +15,11 @@ export class Tail {
   #abort;
   #on;
 
-  // on has message(m) for each message, broken(err) when the stream will be
-  // resumed, and failed(err) when it will not.
+  // on.message(m) is called for each message, on.broken(err) if the stream will be
+  // resumed, and on.failed(err) if it will not.
   constructor(on) { this.#on = on; }
 
-  // start follows one metric of runs, in place of what was followed before.
+  // start follows one metric of runs, instead of the previous ones.
   start(runs, metric) {
     this.stop();
     this.#abort = new AbortController();
@@ -37,7 +37,7 @@ export class Tail {
         for await (const message of events(this.#path(runs, metric, token), signal)) {
           if (signal.aborted) return;
           delay = firstDelay;
-          token = message.resume_token; // with the points, so that none is lost or comes twice
+          token = message.resume_token; // stored with the points, so that none is lost or duplicated
           if (message.end) ended.add(pathOf(message));
           this.#on.message(message);
         }
@@ -48,7 +48,7 @@ export class Tail {
           this.#on.failed(err);
           return;
         }
-        if (err.isFinal) token = ""; // the server may no longer take it: from the start again
+        if (err.isFinal) token = ""; // the server may not accept it any more: start again
         if (err.retryAfter) delay = Math.max(delay, err.retryAfter * 1000);
         this.#on.broken(err, token === "");
       }

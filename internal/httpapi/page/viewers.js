@@ -3,7 +3,7 @@ import { ago, badge, make, word } from "/page/dom.js";
 
 export const isDown = (viewer) => viewer.health?.state === "VIEWER_STATE_DOWN";
 
-// viewerRow says of a Viewer how it is, and what is wrong with it.
+// viewerRow shows the state of a Viewer, and its error.
 export function viewerRow(viewer) {
   const { health = {} } = viewer;
   const facts = [viewer.version && `Viewer ${viewer.version}`, viewer.generation && `generation ${viewer.generation}`, viewer.url].filter(Boolean);

@@ -216,5 +216,5 @@ func FuzzReadAssetID(f *testing.F) {
 	})
 }
 
-// namedViewer is a Viewer of which only the name is looked at.
+// namedViewer returns a Viewer that has only a name.
 func namedViewer(name string) *fleet.Viewer { return &fleet.Viewer{Name: name} }

@@ -28,7 +28,7 @@ func serveJSON(t *testing.T, u *servicetest.Upstream, path string, value any) {
 			return false
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body) // the client may have gone
+		_, _ = w.Write(body) // the client may have disconnected
 		return true
 	})
 }
@@ -117,7 +117,7 @@ func exported(t *testing.T, u *servicetest.Upstream, runs []map[string]any) (req
 			return false
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body) // the client may have gone
+		_, _ = w.Write(body) // the client may have disconnected
 		return true
 	})
 	return func(path string) int {

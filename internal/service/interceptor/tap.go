@@ -113,7 +113,7 @@ func (t *Tap) reserveOfAll(fullMethod string) (*atomic.Int64, error) {
 	}
 	if open.Add(1) > most {
 		open.Add(-1)
-		return nil, apierr.OverLimit(limit, "%d calls of this kind are open, which is the most", most)
+		return nil, apierr.OverLimit(limit, "%d calls of this kind are open, which is the maximum", most)
 	}
 	return open, nil
 }

@@ -48,7 +48,7 @@ func (l TokenLimits) reserve(c *caller, fullMethod string) (*atomic.Int64, error
 	}
 	if open.Add(1) > most && most > 0 {
 		open.Add(-1)
-		err := apierr.OverLimit(limit, "%d %s of this token are open, which is the most", most, what)
+		err := apierr.OverLimit(limit, "%d %s of this token are open, which is the maximum", most, what)
 		err.Details = append(err.Details, apierr.RetryInfo(0))
 		return nil, err
 	}

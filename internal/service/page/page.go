@@ -236,7 +236,7 @@ func writeToken(query queryHash, p *Position) string {
 }
 
 var (
-	// ErrDamaged: the token was not made by this server, or was changed.
+	// ErrDamaged reports that the token was not made by this server, or was changed.
 	ErrDamaged    = errors.New("it is damaged")
 	errOtherQuery = errors.New("it belongs to another query")
 )

@@ -160,7 +160,7 @@ func (s *Service) verifyStarted(ctx context.Context, v *fleet.Viewer, session *r
 	}
 	remote, getErr := s.config.Fleet.Get(ctx, out.GetViewer())
 	if getErr != nil {
-		return out, nil //nolint:nilerr // it was started, and has ended already; its session tells
+		return out, nil //nolint:nilerr // it was started, and has already ended, as its session shows
 	}
 	health, err := waitForTunnel(ctx, remote)
 	switch {

@@ -19,7 +19,7 @@ func Lenient(codec encoding.CodecV2) encoding.CodecV2 { return lenient{codec} }
 // undecodable is an unknown field with a number that no message uses.
 var undecodable = protowire.AppendString(protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.BytesType), "undecodable")
 
-// Unmarshal decodes a message. If that fails, the message is empty but for the mark.
+// Unmarshal decodes a message. If that fails, the message is empty except for the mark.
 func (c lenient) Unmarshal(data mem.BufferSlice, v any) error {
 	err := c.CodecV2.Unmarshal(data, v)
 	m, ok := v.(protobuf.Message)
