@@ -93,8 +93,8 @@ type progressBar struct {
 // newProgressBar returns a bar that is shown if people read what is written.
 func newProgressBar(w io.Writer) *progressBar {
 	p := &progressBar{to: w, shown: isTerminal(w)}
-	if p.shown {
-		p.width, _, _ = term.GetSize(int(w.(*os.File).Fd())) // else 0
+	if file, ok := w.(*os.File); ok && p.shown {
+		p.width, _, _ = term.GetSize(int(file.Fd())) // else 0
 	}
 	return p
 }
