@@ -72,10 +72,8 @@ class Part:
         if self.trailer is not None:
             return False
         try:
-            if self._stream is None:
-                await self._open()
-            assert self._stream is not None
-            self._take(await self._stream.next(None))
+            stream = self._stream = self._stream or await self._open()
+            self._take(await stream.next(None))
         except ConflictError:
             self.cancel()
             if self.received == 0:
@@ -93,13 +91,13 @@ class Part:
             raise
         return True
 
-    async def _open(self) -> None:
+    async def _open(self) -> Stream:
         fields = self._fields
         if self.received:
             fields = fields | {"offset": self.received, "if_match": self.header.etag}
         # The trailer speaks of this call's bytes, which most often are all.
         self._begun, self._sent = self.received, hashlib.sha256() if self.received else self.sum
-        self._stream = await self._transport.open(self._method, _contract.build(self._method.request, fields))
+        return await self._transport.open(self._method, _contract.build(self._method.request, fields))
 
     def _take(self, message: Any) -> None:
         if message is None:
