@@ -6,10 +6,10 @@ help: ## list the targets
 generate: ## make gen/ and protos/ out of the protos
 	go generate .
 
-wheels: ## build the Python client and the server's wheels for all platforms into dist/
+wheels: ## build the Python client, wheel and sdist, and the server's wheels for all platforms into dist/
 	python3 -m venv dist/tools
 	dist/tools/bin/pip install -q --disable-pip-version-check hatchling==1.33.0
-	dist/tools/bin/pip wheel -q --no-deps --no-build-isolation -w dist ./clients/python
+	cd clients/python && ../../dist/tools/bin/python -m hatchling build -d ../../dist
 	dist/tools/bin/python clients/python-server/build.py dist
 	rm -r dist/tools
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
@@ -195,4 +198,33 @@ func TestClient_NeedsNoServerUntilItIsCalled(t *testing.T) {
 	if _, err := c.ViewerService.ListViewers(t.Context(), &runicornapiv1.ListViewersRequest{}); err == nil || err.Error() != "the client is closed" {
 		t.Errorf("the error is %v", err)
 	}
+}
+
+func TestClient_HasEveryServiceOfTheContract(t *testing.T) {
+	t.Parallel()
+	of, services := reflect.TypeFor[Client](), 0
+	protoregistry.GlobalFiles.RangeFilesByPackage("runicornapi.v1", func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			field, ok := of.FieldByName(string(service.Name()))
+			if services++; !ok {
+				t.Errorf("Client lacks %s", service.Name())
+				continue
+			}
+			for j := range service.Methods().Len() {
+				if name := string(service.Methods().Get(j).Name()); !hasMethod(field.Type, name) {
+					t.Errorf("%s lacks %s", service.Name(), name)
+				}
+			}
+		}
+		return true
+	})
+	if services == 0 {
+		t.Error("the contract has no services")
+	}
+}
+
+func hasMethod(of reflect.Type, name string) bool {
+	_, ok := of.MethodByName(name)
+	return ok
 }

@@ -197,13 +197,22 @@ func wheel(t *testing.T) string {
 		// A copy, since hatchling writes beside the source.
 		source := filepath.Join(dir, "python")
 		site.err = errors.Join(os.CopyFS(filepath.Join(source, "src"), os.DirFS("src")), copyFile("pyproject.toml", source), copyFile("README.md", source))
-		for _, args := range [][]string{
-			{"-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "-w", filepath.Join(dir, "wheels"), source},
-		} {
-			if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), python, args...).CombinedOutput(); err != nil {
-				site.err = errors.Join(site.err, fmt.Errorf("build the wheel: %w\n%s", err, out))
-				return
-			}
+		// The wheel is made from the sdist, which so has all that it needs.
+		build := exec.CommandContext(context.WithoutCancel(t.Context()), python, "-m", "hatchling", "build", "-t", "sdist", "-d", filepath.Join(dir, "wheels"))
+		build.Dir = source
+		if out, err := build.CombinedOutput(); err != nil {
+			site.err = errors.Join(site.err, fmt.Errorf("build the sdist: %w\n%s", err, out))
+			return
+		}
+		sdists, err := filepath.Glob(filepath.Join(dir, "wheels", "runicorn_grpc-*.tar.gz"))
+		if err != nil || len(sdists) != 1 {
+			site.err = fmt.Errorf("hatchling made %q: %w", sdists, err)
+			return
+		}
+		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), python, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check",
+			"--no-deps", "--no-build-isolation", "-w", filepath.Join(dir, "wheels"), sdists[0]).CombinedOutput(); err != nil {
+			site.err = fmt.Errorf("build the wheel: %w\n%s", err, out)
+			return
 		}
 		found, err := filepath.Glob(filepath.Join(dir, "wheels", "runicorn_grpc-*.whl"))
 		if err != nil || len(found) != 1 {

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	runicornapiv1 "github.com/runicorn-grpc/runicorn-grpc/gen/runicornapi/v1"
 )
@@ -57,7 +60,7 @@ func (c *exportCommand) Run(a *app) error {
 		}
 		request.RunIds = append(request.RunIds, e.GetResourceName())
 	}
-	bar := &progressBar{to: a.errOut, shown: isTerminal(a.errOut)}
+	bar := newProgressBar(a.errOut)
 	file, err := a.client.Export(a.ctx, request, c.Output, bar.show)
 	bar.clear()
 	if err != nil {
@@ -83,7 +86,17 @@ func (c *exportCommand) Run(a *app) error {
 type progressBar struct {
 	to    io.Writer
 	shown bool
+	width int // columns of the terminal; 0 if it does not tell
 	last  time.Time
+}
+
+// newProgressBar returns a bar that is shown if people read what is written.
+func newProgressBar(w io.Writer) *progressBar {
+	p := &progressBar{to: w, shown: isTerminal(w)}
+	if file, ok := w.(*os.File); ok && p.shown {
+		p.width, _, _ = term.GetSize(int(file.Fd())) // else 0
+	}
+	return p
 }
 
 const (
@@ -95,7 +108,12 @@ const (
 func (p *progressBar) show(done, total int64) {
 	if now := time.Now(); p.shown && now.Sub(p.last) >= barInterval {
 		p.last = now
-		fmt.Fprint(p.to, clearLine+progress(done, total))
+		line := progress(done, total)
+		if p.width > 0 && len(line) >= p.width { // a second line would not be cleared
+			_, line, _ = strings.Cut(line, "] ")
+			line = line[:min(len(line), p.width-1)]
+		}
+		fmt.Fprint(p.to, clearLine+line)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -124,5 +125,28 @@ func TestExport_SavesACheckedFile(t *testing.T) {
 	folder := t.TempDir()
 	if got := runCommand(t, "export", "baseline", "-o", folder, "--format", "parquet"); got.err != nil || !strings.HasPrefix(got.out, folder) {
 		t.Errorf("%s", got.text())
+	}
+}
+
+func TestProtos_SaysWhatItWroteAsJSON(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	got := runCommand(t, "protos", dir, "--json")
+	var written struct {
+		Path      string `json:"path"`
+		FileCount int    `json:"file_count"`
+	}
+	if err := json.Unmarshal([]byte(got.out), &written); err != nil || got.err != nil {
+		t.Fatalf("%v: %s", err, got.text())
+	}
+	count := 0
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			count++
+		}
+		return err
+	})
+	if err != nil || written.Path != dir || written.FileCount != count || count == 0 {
+		t.Errorf("%+v, and there are %d files: %v", written, count, err)
 	}
 }

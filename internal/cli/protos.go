@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -38,6 +39,9 @@ func (c *protosCommand) Run(a *app) error {
 	})
 	if err != nil {
 		return fmt.Errorf("write the protos: %w", err)
+	}
+	if a.JSON {
+		return json.NewEncoder(a.out).Encode(map[string]any{"path": c.Dir, "file_count": count})
 	}
 	_, err = fmt.Fprintf(a.out, `%d files written to %[2]s. To compile them, here for Python:
   mkdir -p stubs

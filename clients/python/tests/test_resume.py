@@ -7,7 +7,7 @@ import pytest
 import runicorn_grpc as r
 from runicorn_grpc import _contract, errors
 from runicorn_grpc._resume import Backoff
-from runicorn_grpc._transport import Silent
+from runicorn_grpc._transport import BlockingTransport, Silent
 
 
 def message(token, **event):
@@ -217,6 +217,46 @@ def test_a_table_that_the_server_refuses_as_arrow_is_read_as_points():
     client._transport = Script([r.NotFoundError("no run", code="NOT_FOUND", reason="RUN_NOT_FOUND")])
     with pytest.raises(r.NotFoundError):
         client.history("run").to_pandas()
+
+
+class BlockingScript(Script, BlockingTransport):
+    """A transport over which tables are made while they come."""
+
+
+@pytest.mark.parametrize("transport", [Script, BlockingScript])
+def test_a_table_that_breaks_is_the_same_or_read_as_points(transport):
+    pytest.importorskip("pyarrow")
+    import io
+
+    import pyarrow as pa
+
+    file, wanted = io.BytesIO(), pa.table({"step": pa.array(range(1000), pa.int64()), "loss": [float(i) for i in range(1000)]})
+    with pa.ipc.new_stream(file, wanted.schema) as writer:
+        for batch in wanted.to_batches(max_chunksize=300):
+            writer.write_batch(batch)
+    content, header = file.getvalue(), {"etag": "e"}
+    chunks = [file_part(chunk=content[i : i + 1000]) for i in range(0, len(content), 1000)]
+    end = file_part(trailer={"size_bytes": len(content)})
+    trailer = _contract.build("StreamMetricsResponse", {"trailer": {}})
+
+    def read(*calls):
+        client = r.Client("127.0.0.1:1")
+        client._transport = transport(*calls)
+        return client.history("run").to_arrow(), client._transport
+
+    breaks = len(chunks) // 2
+    table, script = read([file_part(header=header), *chunks[:breaks], UNAVAILABLE],
+                         [file_part(header=header | {"offset": breaks * 1000}), *chunks[breaks:], end])
+    assert table.equals(wanted) and script.requests[1].offset == breaks * 1000 and script.cancelled == 2
+    # Without an etag it begins again; points take over once rows were made.
+    again = [file_part(header={}), *chunks, end]
+    table, script = read([file_part(header={}), *chunks[:breaks], UNAVAILABLE], [trailer] if transport is BlockingScript else again)
+    assert table.num_rows == (0 if transport is BlockingScript else 1000) and script.calls == []
+    for error in (r.NotFoundError("no run", code="NOT_FOUND", reason="RUN_NOT_FOUND"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            read([file_part(header=header), *chunks[:breaks], error])
+    with pytest.raises(r.IncompleteError, match="damaged"):
+        read([file_part(header={}), *chunks, file_part(trailer={"size_bytes": 1})])
 
 
 def file_part(**part):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -13,7 +12,7 @@ from ._files import progress_function
 from ._resume import Backoff
 from ._series import Layout, Series
 from ._transport import BlockingTransport, Transport, finish
-from .errors import IncompleteError, IncompleteWarning, LimitError, RunicornError, UnsupportedError
+from .errors import ConflictError, IncompleteError, IncompleteWarning, LimitError, RunicornError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,12 +164,23 @@ class AsyncHistoryQuery:
 
         fields = {key: self._fields[key] for key in ("metric_names", "metric_prefixes", "viewer")}
         fields |= {"run_id": self._fields["run_ids"][0], "format": "arrow", "layout": "wide"}
-        part = _files.Part(io.BytesIO(), progress_function(self._progress, "history", "B"), checked=False)
+        source = _files.Pulled()
+        part = _files.Part(self._transport, "ExportExperiment", fields, source, progress_function(self._progress, "history", "B"), checked=False)
         try:
-            _warn((await _files.receive(self._transport, "ExportExperiment", fields, part)).limitations)
-        except (LimitError, UnsupportedError):  # such as temporary space; points need none
+            if isinstance(self._transport, BlockingTransport):
+                source.more = lambda: finish(part.more())  # the table is made while it comes
+            else:
+                while await part.more():
+                    pass
+            table = pa.ipc.open_stream(pa.PythonFile(source, "r")).read_all()
+            while await part.more():
+                pass
+        except (LimitError, UnsupportedError, ConflictError):  # such as temporary space, or a run that grows; points need none
             return (await self._load())._columns(layout)
-        return _series.from_arrow(pa.ipc.open_stream(part.file.getbuffer()).read_all()), ["step"]
+        finally:
+            part.cancel()
+        _warn(part.trailer.limitations)
+        return _series.from_arrow(table), ["step"]
 
     def _now(self) -> History:
         if not isinstance(self._transport, BlockingTransport):
