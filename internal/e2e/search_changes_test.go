@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +75,7 @@ func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *chan
 	install, storage := realviewer.Require(t, version), t.TempDir()
 	c := &changing{oracle: searchtest.NewOracle(t), trained: map[string]realviewer.Run{}, canMove: version == realviewer.V072}
 	for i := range 30 {
-		r := slowRun(writeRandomRun(t, rng, storage, version, realviewer.RunSpec{
+		r := copiedRun(t, writeRandomRun(t, rng, storage, version, realviewer.RunSpec{
 			Name: fmt.Sprintf("n%d", i/10), Created: time.Now().Add(time.Duration(i-60) * time.Second),
 		}), version)
 		if i%3 == 0 {
@@ -99,6 +101,18 @@ func newChanging(t *testing.T, rng *rand.Rand, version realviewer.Version) *chan
 	c.url = realviewer.MustStart(t, install, realviewer.Options{Storage: storage}).URL()
 	c.s = mustStart(t, "--viewer="+c.url)
 	return c
+}
+
+// copiedRun is a copy of a run for the oracle, which stays where it is.
+func copiedRun(t *testing.T, run realviewer.Run, version realviewer.Version) searchtest.Run {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(run.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	r := slowRun(run, version)
+	r.Dir, r.EventFile = dir, filepath.Join(dir, filepath.Base(run.EventFile))
+	return r
 }
 
 // oddCells are what is logged to growing runs.

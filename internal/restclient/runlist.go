@@ -63,7 +63,7 @@ func (c *Client) Runs(ctx context.Context) (*RunList, error) {
 // knownRuns is the list that is still believed, nil if there is none.
 func (c *Client) knownRuns() *RunList {
 	list, current := c.runs.get()
-	if list == nil || !current || list.Age() > list.Cost+max(runListTTL, runListTTLCostFactor*list.Cost) {
+	if list == nil || !current || !isBelieved(list.At, list.Cost) {
 		return nil
 	}
 	return list

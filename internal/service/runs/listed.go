@@ -28,10 +28,10 @@ func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.Path
 	return readFull(ctx, statusCtx, e.Target(), withDetail, e.Run, known)
 }
 
-// PrefetchStatuses has the search index read the status files that a page in full needs of a
-// Viewer of 0.6: together, where that costs less than one by one. Complete finds them at the
-// client, and reads the others.
-func (s Selector) PrefetchStatuses(ctx context.Context, entries []*Entry) {
+// Prefetch has the search index read the small files that a page in full needs of a Viewer of
+// 0.6: together, where that costs less than one by one. Complete finds them at the client, and
+// reads the others.
+func (s Selector) Prefetch(ctx context.Context, entries []*Entry) {
 	var unknown []search.Run
 	for _, e := range entries {
 		caps, err := e.Viewer.Client.Capabilities(ctx)
@@ -46,7 +46,7 @@ func (s Selector) PrefetchStatuses(ctx context.Context, entries []*Entry) {
 	defer cancel()
 	early, stop := context.WithTimeout(early, maxStatusTime)
 	defer stop()
-	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Wait) // what it could not read Complete reads, or names
+	_, _ = s.Index.Lookup(early, unknown, search.PartTimes, search.Again) // what it could not read Complete reads, or names
 }
 
 // awayViewers asks the Viewers of a page whether they are there, and returns why those
@@ -93,7 +93,7 @@ type group struct {
 func readPaths(ctx context.Context, entries []*Entry, away map[*fleet.Viewer]error) []*restclient.PathRuns {
 	common := make(map[group][]int)
 	for i, e := range entries {
-		if top, _, _ := strings.Cut(e.Run.Path.Value, "/"); top != "" && away[e.Viewer] == nil {
+		if top, _, _ := strings.Cut(e.Run.Path.Value, "/"); top != "" && away[e.Viewer] == nil && e.Viewer.Client.KnownFiles(e.Run.ID) == nil {
 			g := group{e.Viewer, top}
 			common[g] = append(common[g], i)
 		}
