@@ -23,7 +23,7 @@ import sys
 OPERATORS = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt,
     "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
+}
 NOTHING = None  # a missing value
 
 
