@@ -204,7 +204,7 @@ func (v *viewer) readArchive(ctx context.Context, g *group, runs []*archivedRun)
 		}
 	}
 	for _, r := range runs {
-		if r.isComplete() && r.small <= maxSmallFiles {
+		if r.isComplete() && r.small < maxSmallFiles {
 			v.fleet.Client.KnowFiles(r.job.run.Listed.ID, &r.files, asked, a.Packing)
 		}
 	}
@@ -237,20 +237,25 @@ func (r *archivedRun) readFile(ctx context.Context, f *restclient.ArchivedFile) 
 
 // readSmallFile reads a file that is wanted, or small enough to be remembered.
 func (r *archivedRun) readSmallFile(f *restclient.ArchivedFile) (err error) {
-	r.small += f.Size
-	wants := func(part Parts) bool { return r.job.parts&part != 0 }
-	isSmall := r.small <= maxSmallFiles
-	switch {
-	case f.File == restclient.FileStatus && (isSmall || wants(PartTimes)):
-		if r.files.Status, err = f.Status(); err == nil && wants(PartTimes) && r.files.Status.State == restclient.FileWhole {
+	wanted := f.File == restclient.FileStatus && r.job.parts&PartTimes != 0 || f.File == restclient.FileSummary && r.job.parts&PartSummary != 0
+	if r.small += f.Size; r.small >= maxSmallFiles && !wanted {
+		return nil
+	}
+	switch f.File {
+	case restclient.FileStatus:
+		if r.files.Status, err = f.Status(); err == nil && wanted && r.files.Status.State == restclient.FileWhole {
 			r.setTimes(r.files.Status)
 		}
-	case f.File == restclient.FileSummary && (isSmall || wants(PartSummary)):
-		if r.files.Summary, err = f.Values(); err == nil && wants(PartSummary) {
+	case restclient.FileSummary:
+		if r.files.Summary, err = f.Values(); err == nil && wanted {
 			err = r.setDocument(&r.record.summary, r.files.Summary.Value, "summary")
 		}
-	case f.File == restclient.FileMeta && isSmall:
+	case restclient.FileMeta:
 		r.files.Meta, err = f.Values()
+	}
+	if err != nil && !wanted {
+		r.small += maxSmallFiles // it is for who wants it to say what is the matter
+		return nil
 	}
 	return err
 }

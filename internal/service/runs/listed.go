@@ -28,6 +28,9 @@ func readListed(ctx, statusCtx context.Context, e *Entry, known *restclient.Path
 	return readFull(ctx, statusCtx, e.Target(), withDetail, e.Run, known)
 }
 
+// minTogether is the minimum number of runs that are worth an archive.
+const minTogether = 3
+
 // Prefetch has the search index read the small files that a page in full needs of a Viewer of
 // 0.6: together, where that costs less than one by one. Complete finds them at the client, and
 // reads the others.
@@ -39,8 +42,8 @@ func (s Selector) Prefetch(ctx context.Context, entries []*Entry) {
 			unknown = append(unknown, search.Run{Viewer: e.Viewer, Listed: e.Run})
 		}
 	}
-	if len(unknown) == 0 {
-		return
+	if len(unknown) < minTogether {
+		return // Complete asks for each no more than once
 	}
 	early, cancel := target.WithMargin(ctx)
 	defer cancel()
