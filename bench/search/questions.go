@@ -167,20 +167,22 @@ func (b *bench) watchForeground(ctx context.Context) func() (foreground, error) 
 // repeat makes a call again and again until ctx ends, and notes how long each took.
 func repeat(ctx context.Context, took *[]time.Duration, call func() error) func() error {
 	return func() error {
-		for {
+		for ctx.Err() == nil {
 			start := time.Now()
-			if err := call(); ctx.Err() != nil {
-				return nil
-			} else if err != nil {
+			err := call()
+			if ctx.Err() != nil {
+				break // the call was cut
+			}
+			if err != nil {
 				return err
 			}
 			*took = append(*took, time.Since(start))
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
-				return nil
 			}
 		}
+		return nil
 	}
 }
 

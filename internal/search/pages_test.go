@@ -13,25 +13,25 @@ import (
 )
 
 // savedStore is a file of records whose pages are on three levels, and the records.
-func savedStore(t testing.TB) (file []byte, saved map[string]*Record) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "search.db")
+func savedStore(tb testing.TB) (file []byte, saved map[string]*Record) {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "search.db")
 	s, err := openStore(path, 1<<20, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	saved = map[string]*Record{}
 	for i := range 60 {
 		saved[strconv.Itoa(i)] = sampleRecord(i)
 		if err := s.save([]stored{{"v", strconv.Itoa(i), saved[strconv.Itoa(i)]}}, time.Now()); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := s.close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if file, err = os.ReadFile(path); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return file, saved
 }

@@ -37,30 +37,30 @@ type Oracle struct {
 
 // NewOracle starts the oracle of a test. Without Python the test is skipped, unless
 // RUNICORN_E2E is "required".
-func NewOracle(t testing.TB) *Oracle {
-	t.Helper()
+func NewOracle(tb testing.TB) *Oracle {
+	tb.Helper()
 	python, err := exec.LookPath("python3")
 	switch {
 	case err == nil:
 	case os.Getenv("RUNICORN_E2E") == "required":
-		t.Fatal(err)
+		tb.Fatal(err)
 	default:
-		t.Skip("the oracle needs Python: ", err)
+		tb.Skip("the oracle needs Python: ", err)
 	}
-	o := &Oracle{process: exec.CommandContext(t.Context(), python, "-c", program)} //nolint:gosec // a program of ours
+	o := &Oracle{process: exec.CommandContext(tb.Context(), python, "-c", program)} //nolint:gosec // a program of ours
 	o.process.Stderr = os.Stderr
 	if o.stdin, err = o.process.StdinPipe(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	stdout, err := o.process.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o.answers = bufio.NewReader(stdout)
 	if err := o.process.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = o.stdin.Close()
 		_ = o.process.Wait() // the end of the test's context has killed it
 	})
@@ -69,11 +69,11 @@ func NewOracle(t testing.TB) *Oracle {
 
 // Expect returns the ids of the runs that a filter selects, in an order. The files are read as
 // they are now; all runs have ended.
-func (o *Oracle) Expect(t testing.TB, runs []Run, term Term, order Order) []string {
-	t.Helper()
+func (o *Oracle) Expect(tb testing.TB, runs []Run, term Term, order Order) []string {
+	tb.Helper()
 	ids, err := o.ask(runs, term, order)
 	if err != nil {
-		t.Fatalf("the oracle on %s, by %s: %v", term.Text, order.Text, err)
+		tb.Fatalf("the oracle on %s, by %s: %v", term.Text, order.Text, err)
 	}
 	return ids
 }
