@@ -169,14 +169,11 @@ func repeat(ctx context.Context, took *[]time.Duration, call func() error) func(
 	return func() error {
 		for ctx.Err() == nil {
 			start := time.Now()
-			err := call()
-			if ctx.Err() != nil {
-				break // the call was cut
-			}
-			if err != nil {
+			if err := call(); err == nil {
+				*took = append(*took, time.Since(start))
+			} else if ctx.Err() == nil { // else the call was cut
 				return err
 			}
-			*took = append(*took, time.Since(start))
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
